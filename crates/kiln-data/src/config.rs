@@ -1,0 +1,81 @@
+//! `[data]`: which text, and how much of it is held out.
+
+use crate::{
+    DataError,
+    source::{Source, stories::StoriesConfig},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+kiln_spec::choice! {
+    /// Where text comes from.
+    pub enum SourceConfig {
+        /// Stories that Kiln makes up, with known probabilities.
+        "stories" => Stories(StoriesConfig),
+        /// Text files, folders of them, and .jsonl files, each also as .gz or .zst.
+        "files" => Files(FilesConfig),
+    }
+}
+
+/// Text from files.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct FilesConfig {
+    /// Files and folders. Folders are read with all that is below them, sorted by name; hidden files and those
+    /// without text are left out.
+    pub paths: Vec<String>,
+    /// The field of a .jsonl that holds the text.
+    #[serde(default = "text")]
+    pub field: String,
+    /// Endings of names to read in folders, such as ["rs", "md"]; none means every file.
+    #[serde(default)]
+    pub extensions: Vec<String>,
+}
+
+fn text() -> String {
+    "text".into()
+}
+
+/// `[data]`.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where the text comes from.
+    pub source: SourceConfig,
+    /// The share of documents held out for validation, chosen by a hash of their text: above 0, below 1.
+    pub validation: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { source: SourceConfig::Stories(StoriesConfig::default()), validation: 0.05 }
+    }
+}
+
+impl FilesConfig {
+    /// All text of `paths`, with the default field.
+    pub fn new(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { paths: paths.into_iter().map(Into::into).collect(), field: text(), extensions: Vec::new() }
+    }
+}
+
+impl SourceConfig {
+    /// The source, ready to be read; paths are looked up here.
+    pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
+        match self {
+            Self::Stories(config) => config.check().map(|()| Box::new(config.clone()) as Box<dyn Source>),
+            Self::Files(config) => open_files(config),
+        }
+    }
+}
+
+#[cfg(feature = "files")]
+fn open_files(config: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
+    Ok(Box::new(crate::source::files::Files::open(config)?))
+}
+
+#[cfg(not(feature = "files"))]
+fn open_files(_: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
+    let expected = "`stories`: this build of Kiln reads no files".into();
+    Err(DataError::Config { key: "data.source", found: "files".into(), expected })
+}

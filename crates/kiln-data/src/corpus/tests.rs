@@ -1,0 +1,168 @@
+//! What a corpus promises, whatever the source and wherever its tokens are kept.
+
+use super::*;
+use crate::TokenizerConfig;
+use kiln_spec::{Random, config::Nothing};
+use proptest::prelude::*;
+
+/// Documents of random words, all different.
+fn texts(documents: usize, longest: usize, seed: u64) -> Vec<String> {
+    let text = |i: usize| {
+        let mut random = Random::new(seed, "text", 0, i as u64);
+        let words = 1 + random.below(longest);
+        (0..words).map(|_| format!("w{} ", random.below(5000))).collect::<String>() + &format!("end {i}\n")
+    };
+    (0..documents).map(text).collect()
+}
+
+fn bytes() -> Tokenizer {
+    Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), [Ok("")]).unwrap()
+}
+
+fn build(source: &Vec<String>, share: f64) -> Corpus {
+    Corpus::build(source, &Split::new(source, share).unwrap(), &bytes(), &Room::memory(), |_, _| ()).unwrap()
+}
+
+fn held_out(source: &Vec<String>, share: f64) -> Vec<String> {
+    let split = Split::new(source, share).unwrap();
+    split.texts(source, Side::Validation).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn each_document_is_there_whole_between_its_marks() {
+    let (source, tokenizer) = (texts(150, 30, 1), bytes());
+    let corpus = build(&source, 0.2);
+    let mut back = Vec::new();
+    for side in [Side::Training, Side::Validation] {
+        let texts = corpus.side(side);
+        for i in 0..texts.documents() {
+            let ids = texts.document(i).unwrap();
+            assert_eq!(ids.len(), texts.lengths()[i] as usize);
+            assert_eq!([ids[0], ids[ids.len() - 1]], [tokenizer.specials().bos, tokenizer.specials().eos]);
+            assert_eq!(texts.read(i, 1..4).unwrap(), ids[1..4]);
+            back.push(tokenizer.decode(&ids).unwrap());
+        }
+        let total: u64 = texts.lengths().iter().map(|n| u64::from(*n)).sum();
+        assert_eq!((texts.tokens(), texts.bytes()), (total, total - 2 * texts.documents() as u64));
+    }
+    let mut whole = source;
+    whole.sort();
+    back.sort();
+    assert_eq!(back, whole);
+}
+
+#[test]
+fn the_held_out_text_is_what_is_in_the_corpus() {
+    for source in [texts(60, 20, 2), texts(3, 4000, 3)] {
+        let (corpus, tokenizer) = (build(&source, 0.2), bytes());
+        let texts = &corpus.validation;
+        let tokens: String =
+            (0..texts.documents()).map(|i| tokenizer.decode(&texts.document(i).unwrap()).unwrap()).collect();
+        assert_eq!(tokens, held_out(&source, 0.2).concat());
+        assert_eq!(tokens.len() as u64, texts.bytes());
+    }
+}
+
+#[test]
+fn what_is_held_out_stays_so_when_text_is_added() {
+    let all = texts(200, 20, 4);
+    let before = held_out(&all[..120].to_vec(), 0.1);
+    let after = held_out(&all, 0.1);
+    assert!(before.iter().all(|text| after.contains(text)));
+    assert!(after.iter().filter(|text| all[..120].contains(text)).count() == before.len());
+    let share = after.len() as f64 / 200.0;
+    assert!((0.04..0.2).contains(&share), "{share}");
+}
+
+#[test]
+fn few_documents_are_split_by_passages_and_both_sides_hold_text() {
+    let source = texts(2, 3000, 5);
+    let corpus = build(&source, 0.1);
+    assert!(corpus.validation.bytes() > 0);
+    assert!(corpus.training.bytes() > corpus.validation.bytes());
+    assert_eq!(corpus.training.bytes() + corpus.validation.bytes(), source.concat().len() as u64);
+    // Passages that follow each other on one side stay one document.
+    assert!(corpus.training.documents() < source.concat().len() / PASSAGE_AT_MOST / 2);
+}
+
+const PASSAGE_AT_MOST: usize = 2048;
+
+#[test]
+fn too_little_text_is_refused() {
+    let refused = |source: &[&str]| {
+        let source: Vec<String> = source.iter().map(|text| (*text).into()).collect();
+        Split::new(&source, 0.1).unwrap_err()
+    };
+    assert_eq!(refused(&[]).kind(), "empty");
+    assert_eq!(refused(&[""]).kind(), "empty");
+    assert_eq!(refused(&["a short text"]), DataError::Short { origin: "1 texts".into(), bytes: 12 });
+    assert_eq!(refused(&["the same"; 50]).kind(), "too-short");
+    assert_eq!(Split::new(&texts(50, 9, 1), 1.0).unwrap_err().kind(), "config");
+    assert_eq!(Split::new(&texts(50, 9, 1), f64::NAN).unwrap_err().kind(), "config");
+}
+
+#[test]
+fn unsplit_text_is_all_on_one_side() {
+    let source = texts(5, 20, 6);
+    let corpus = Corpus::build(&source, &Split::whole(Side::Validation), &bytes(), &Room::memory(), |_, _| ()).unwrap();
+    assert_eq!((corpus.training.documents(), corpus.validation.documents()), (0, 5));
+}
+
+#[test]
+fn fingerprints_change_with_the_training_text_alone() {
+    let mut source = texts(60, 20, 7);
+    let (first, held) = (build(&source, 0.2), held_out(&source, 0.2));
+    let training = source.iter().position(|text| !held.contains(text)).unwrap();
+    assert_eq!(build(&source, 0.2).training.fingerprint(), first.training.fingerprint());
+    source.swap(training, training + 1);
+    source.push("one more text".into());
+    let second = build(&source, 0.2);
+    assert_ne!(second.training.fingerprint(), first.training.fingerprint());
+}
+
+#[test]
+fn progress_grows_to_the_size_of_the_text() {
+    let source = texts(800, 2000, 8);
+    let mut told = Vec::new();
+    let split = Split::new(&source, 0.1).unwrap();
+    Corpus::build(&source, &split, &bytes(), &Room::memory(), |done, all| told.push((done, all))).unwrap();
+    let size = source.concat().len() as u64;
+    assert!(told.is_sorted() && told.len() as u64 > size >> 20, "{told:?}");
+    assert_eq!(told.last(), Some(&(size, Some(size))));
+}
+
+#[cfg(feature = "files")]
+#[test]
+fn tokens_beyond_the_budget_are_read_from_a_file_and_are_the_same() {
+    let source = texts(400, 2000, 9);
+    let folder = tempfile::tempdir().unwrap();
+    let split = Split::new(&source, 0.3).unwrap();
+    let built = |room: Room| Corpus::build(&source, &split, &bytes(), &room, |_, _| ()).unwrap();
+    let memory = built(Room::memory());
+    for budget in [0, 1 << 20, 3 << 20] {
+        let spilled = built(Room::spilling(budget, folder.path()));
+        assert_eq!(spilled.training.fingerprint(), memory.training.fingerprint());
+        for i in 0..memory.training.documents() {
+            assert_eq!(spilled.training.document(i).unwrap(), memory.training.document(i).unwrap());
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let nowhere = Room::spilling(0, folder.path().join("nowhere"));
+    assert_eq!(Corpus::build(&source, &split, &bytes(), &nowhere, |_, _| ()).unwrap_err().kind(), "io");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn no_text_is_lost_or_doubled(documents in 1usize..60, longest in 1usize..600, share in 0.01f64..0.99, seed: u64) {
+        let source = texts(documents, longest, seed);
+        if let Ok(split) = Split::new(&source, share) {
+            let side = |side| split.texts(&source, side).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+            let (training, validation) = (side(Side::Training), side(Side::Validation));
+            prop_assert!(!training.is_empty() && !validation.is_empty());
+            prop_assert_eq!(training.concat().len() + validation.concat().len(), source.concat().len());
+        } else {
+            prop_assert!(source.concat().len() <= 2 * PASSAGE_AT_MOST);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What can go wrong with data: where, what was found, what to do.
+
+use thiserror::Error;
+
+/// Why text could not become batches.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum DataError {
+    /// A path leads nowhere.
+    #[error("{path}: no such file or folder")]
+    Missing {
+        /// The path as given.
+        path: String,
+        /// The name in that folder which was probably meant.
+        nearest: Option<String>,
+    },
+    /// Neither a file nor a folder.
+    #[error("{path}: neither a file nor a folder")]
+    NotAFile {
+        /// The path as given.
+        path: String,
+    },
+    /// There is no text at all.
+    #[error("{origin}: no text in it")]
+    Empty {
+        /// What was read.
+        origin: String,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("{path}: not UTF-8 text at byte {offset}")]
+    NotText {
+        /// The file.
+        path: String,
+        /// Where the first wrong byte stands, counted after decompression from 0.
+        offset: u64,
+    },
+    /// A `.gz` or `.zst` that cannot be decompressed.
+    #[error("{path}: broken archive: {what}")]
+    Archive {
+        /// The file.
+        path: String,
+        /// What the decompressor says.
+        what: String,
+    },
+    /// A line of a `.jsonl` that is not a JSON object.
+    #[error("{path}:{line}: expected a JSON object: {what}")]
+    JsonLine {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// What the parser says.
+        what: String,
+    },
+    /// A line of a `.jsonl` longer than a line may be.
+    #[error("{path}:{line}: the line is longer than {limit} bytes")]
+    LongLine {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// The most bytes a line may have.
+        limit: usize,
+    },
+    /// A JSON object without the field that holds the text.
+    #[error("{path}:{line}: no field `{field}`, but {}", list(.found))]
+    JsonField {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// The field that was asked for.
+        field: String,
+        /// The fields there are.
+        found: Vec<String>,
+    },
+    /// A field that holds no text.
+    #[error("{path}:{line}: field `{field}` is {found}, expected a string")]
+    JsonType {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// The field.
+        field: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// The system refused.
+    #[error("{path}: cannot {action}: {what}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        what: String,
+    },
+    /// Too little text for training and validation.
+    #[error("{origin}: {bytes} bytes are too short to be split into training and validation text")]
+    Short {
+        /// What was read.
+        origin: String,
+        /// Bytes of text in it.
+        bytes: u64,
+    },
+    /// A number in the configuration that cannot be.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Config {
+        /// The key, with its path from `[data]` or `[tokenizer]` on.
+        key: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// A `tokenizer.json` that cannot be used.
+    #[error("tokenizer: {what}")]
+    Tokenizer {
+        /// What is wrong.
+        what: String,
+    },
+    /// A tokenizer without the special tokens that objectives need.
+    #[error("tokenizer: no special token {}", .missing.join(", "))]
+    Specials {
+        /// The names that were looked for.
+        missing: Vec<String>,
+    },
+    /// A token id beyond the vocabulary.
+    #[error("token id {id} is beyond the vocabulary of {vocab}")]
+    Id {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A batch that does not fit together.
+    #[error("batch, row {row}: {what}")]
+    Batch {
+        /// The row, from 0.
+        row: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+fn list(fields: &[String]) -> String {
+    if fields.is_empty() { "the object is empty".into() } else { fields.join(", ") }
+}
+
+impl DataError {
+    /// A short machine-readable word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::NotAFile { .. } => "not-a-file",
+            Self::Empty { .. } => "empty",
+            Self::NotText { .. } => "not-utf8",
+            Self::Archive { .. } => "broken-archive",
+            Self::JsonLine { .. } => "json-line",
+            Self::LongLine { .. } => "json-long-line",
+            Self::JsonField { .. } => "json-field",
+            Self::JsonType { .. } => "json-type",
+            Self::Io { .. } => "io",
+            Self::Short { .. } => "too-short",
+            Self::Config { .. } => "config",
+            Self::Tokenizer { .. } => "tokenizer",
+            Self::Specials { .. } => "special-tokens",
+            Self::Id { .. } => "token-id",
+            Self::Batch { .. } => "batch",
+        }
+    }
+
+    /// Where it is: a file, with its line where there is one, or a key.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Missing { path, .. }
+            | Self::NotAFile { path }
+            | Self::NotText { path, .. }
+            | Self::Archive { path, .. }
+            | Self::Io { path, .. } => Some(path.clone()),
+            Self::JsonLine { path, line, .. }
+            | Self::LongLine { path, line, .. }
+            | Self::JsonField { path, line, .. }
+            | Self::JsonType { path, line, .. } => Some(format!("{path}:{line}")),
+            Self::Empty { origin } | Self::Short { origin, .. } => Some(origin.clone()),
+            Self::Config { key, .. } => Some((*key).into()),
+            Self::Tokenizer { .. } | Self::Specials { .. } | Self::Id { .. } | Self::Batch { .. } => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Missing { nearest: Some(name), .. } => format!("did you mean `{name}`?"),
+            Self::Missing { nearest: None, .. } | Self::NotAFile { .. } => "give a text file, a .jsonl or a folder".into(),
+            Self::Empty { .. } => "give files with text in them".into(),
+            Self::NotText { .. } => "convert it to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into(),
+            Self::Archive { .. } => "fetch or compress the file again".into(),
+            Self::JsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
+            Self::LongLine { .. } => "split the document over several lines, or save it as a text file".into(),
+            Self::JsonField { .. } => "name the field that holds the text: `data.source.files.field`".into(),
+            Self::JsonType { .. } => "name another field, or turn its values into strings".into(),
+            Self::Io { .. } => "check the permissions and the space left on the disk".into(),
+            Self::Short { .. } => "give more text: at least two different passages of 2 KiB".into(),
+            Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
+            Self::Tokenizer { .. } => "use the tokenizer.json that was saved with the run".into(),
+            Self::Specials { .. } => "use a tokenizer that Kiln trained".into(),
+            Self::Id { .. } => "model and tokenizer must come from the same run".into(),
+            Self::Batch { .. } => "check the objective that made the batch".into(),
+        }
+    }
+}

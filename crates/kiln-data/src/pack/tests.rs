@@ -1,0 +1,107 @@
+//! What packing promises: everything once an epoch, any step from nothing but its number.
+
+use super::*;
+use crate::{Room, Split, Tokenizer, TokenizerConfig, source::stories::StoriesConfig};
+use kiln_spec::config::Nothing;
+use std::collections::BTreeMap;
+
+fn corpus(megabytes: f64) -> Arc<Corpus> {
+    let source = StoriesConfig { seed: 1, megabytes };
+    let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), [Ok("")]).unwrap();
+    let split = Split::new(&source, 0.1).unwrap();
+    Arc::new(Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ()).unwrap())
+}
+
+/// Puts pieces together again; fails where they don't overlap by exactly one token.
+fn documents(packed: impl Iterator<Item = Packed>) -> BTreeMap<usize, Vec<u32>> {
+    let mut pieces: BTreeMap<usize, BTreeMap<usize, Sequence>> = BTreeMap::new();
+    for sequence in packed.flat_map(|packed| packed.rows).flatten() {
+        let doubled = pieces.entry(sequence.document).or_default().insert(sequence.start, sequence);
+        assert_eq!(doubled, None);
+    }
+    let whole = |pieces: BTreeMap<usize, Sequence>| {
+        let last = pieces.len() - 1;
+        pieces.into_values().enumerate().fold(Vec::new(), |mut tokens: Vec<u32>, (i, piece)| {
+            assert_eq!((piece.start, piece.ends), (tokens.len().saturating_sub(1), i == last));
+            assert!(i == 0 || tokens.pop() == Some(piece.tokens[0]));
+            tokens.extend(piece.tokens);
+            tokens
+        })
+    };
+    pieces.into_iter().map(|(document, pieces)| (document, whole(pieces))).collect()
+}
+
+#[test]
+fn every_token_comes_once_an_epoch_in_every_epoch() {
+    let corpus = corpus(0.3);
+    let packer = Packer::training(corpus.clone(), 256, 7).unwrap();
+    let rows = packer.rows() as u64;
+    for epoch in [0, 1, 5] {
+        let found = documents((0..rows).map(|row| packer.step(epoch * rows + row, 1).unwrap()));
+        assert_eq!(found.len(), corpus.training.documents());
+        assert!(found.iter().all(|(document, tokens)| *tokens == corpus.training.document(*document).unwrap()));
+    }
+}
+
+#[test]
+fn a_step_depends_on_nothing_but_seed_and_number() {
+    let corpus = corpus(0.2);
+    let packer = Packer::training(corpus.clone(), 128, 7).unwrap();
+    let steps = packer.rows() as u64 / 3;
+    let forward: Vec<Packed> = (0..steps).map(|step| packer.step(step, 8).unwrap()).collect();
+    let again = Packer::training(corpus.clone(), 128, 7).unwrap();
+    let third = |third: u64| -> Vec<(u64, Packed)> {
+        let steps = (0..steps).rev().filter(|step| step % 3 == third);
+        steps.map(|step| (step, again.step(step, 8).unwrap())).collect()
+    };
+    let third = &third;
+    let threads: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..3).map(|number| scope.spawn(move || third(number))).collect();
+        handles.into_iter().flat_map(|handle| handle.join().unwrap()).collect()
+    });
+    assert_eq!(threads.len() as u64, steps);
+    assert!(threads.iter().all(|(step, packed)| *packed == forward[*step as usize]));
+    let other = Packer::training(corpus, 128, 8).unwrap();
+    assert_ne!(other.step(0, 8).unwrap(), forward[0]);
+}
+
+#[test]
+fn epochs_differ_and_steps_go_over_their_borders() {
+    let packer = Packer::training(corpus(0.2), 256, 3).unwrap();
+    let rows = packer.rows();
+    let epoch = |number: u64| packer.step(number, rows).unwrap();
+    assert_ne!(epoch(0), epoch(1));
+    let border = packer.packed(rows as u64 - 2..rows as u64 + 2).unwrap();
+    assert_eq!(border.rows, [&epoch(0).rows[rows - 2..], &epoch(1).rows[..2]].concat());
+}
+
+#[test]
+fn rows_of_stories_are_nearly_full() {
+    let packer = Packer::training(corpus(1.0), 256, 7).unwrap();
+    assert!(packer.fill() > 0.95, "{}", packer.fill());
+    let tokens: usize = packer.pass(16).map(|packed| packed.unwrap().tokens()).sum();
+    assert_eq!(tokens as u64, packer.tokens());
+}
+
+#[test]
+fn validation_is_all_there_or_the_same_beginning() {
+    let corpus = corpus(0.5);
+    let all = Packer::validation(corpus.clone(), 256, None).unwrap();
+    let found = documents(all.pass(16).map(Result::unwrap));
+    assert_eq!(found.len(), corpus.validation.documents());
+    let few = Packer::validation(corpus.clone(), 256, Some(5000)).unwrap();
+    let few = documents(few.pass(4).map(Result::unwrap));
+    let tokens: usize = few.values().map(Vec::len).sum();
+    assert!((5000..5000 + 4096).contains(&tokens), "{tokens}");
+    let largest = few.keys().map(|document| corpus.validation.hashes()[*document]).max();
+    let smaller = corpus.validation.hashes().iter().filter(|hash| Some(**hash) <= largest).count();
+    assert_eq!(smaller, few.len());
+}
+
+#[test]
+fn impossible_widths_are_refused() {
+    let corpus = corpus(0.05);
+    for width in [0, 1, usize::MAX] {
+        assert_eq!(Packer::training(corpus.clone(), width, 1).unwrap_err().kind(), "config");
+    }
+}

@@ -1,0 +1,196 @@
+//! Files of every kind, whole and broken.
+
+use super::*;
+use proptest::prelude::*;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+fn config(paths: &[PathBuf]) -> FilesConfig {
+    FilesConfig::new(paths.iter().map(|path| path.display().to_string()))
+}
+
+fn read(config: &FilesConfig) -> Result<Vec<Document>, DataError> {
+    Files::open(config)?.documents()?.collect()
+}
+
+fn texts(config: &FilesConfig) -> Vec<String> {
+    read(config).unwrap().into_iter().map(|document| document.text).collect()
+}
+
+fn gz(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn one(bytes: &[u8], name: &str) -> Result<Vec<Document>, DataError> {
+    let folder = folder(&[(name, bytes)]);
+    read(&config(&[folder.path().join(name)]))
+}
+
+#[test]
+fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
+    let files: [(&str, &[u8]); 9] = [
+        ("b.txt", b"b"),
+        ("a/2.md", b"two"),
+        ("a/1.md.gz", &gz(b"one")),
+        ("a/10.md.zst", &zstd::encode_all(&b"ten"[..], 3).unwrap()),
+        (".git/config", b"hidden"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n\0\0"),
+        ("latin.txt", b"caf\xE9"),
+        ("broken.gz", b"no archive"),
+        ("c.jsonl", b"{\"text\": \"c1\"}\n\n{\"text\": \"c2\", \"n\": 1}"),
+    ];
+    let folder = folder(&files);
+    let config = config(&[folder.path().into()]);
+    assert_eq!(texts(&config), ["one", "ten", "two", "b", "c1", "c2"]);
+    let source = Files::open(&config).unwrap();
+    for _ in 0..2 {
+        assert_eq!(source.documents().unwrap().count(), 6);
+        assert_eq!(source.skipped(), 3);
+    }
+    let only = FilesConfig { extensions: vec!["md".into()], ..config };
+    assert_eq!(texts(&only), ["one", "ten", "two"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_a_circle_end() {
+    let folder = folder(&[("a/b/text.txt", b"once")]);
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling")).unwrap();
+    assert_eq!(texts(&config(&[folder.path().into()])), ["once"]);
+}
+
+#[test]
+fn a_long_file_comes_in_parts_that_make_it_up() {
+    let line = "one line of text that goes on for a while\n";
+    let lines = line.repeat(3 * PART / line.len());
+    for (text, name) in [(lines, "lines.txt"), ("é".repeat(PART), "one-huge-line.txt"), ("x".repeat(PART), "exact.txt")] {
+        for (bytes, name) in [(text.clone().into_bytes(), name.to_string()), (gz(text.as_bytes()), format!("{name}.gz"))] {
+            let documents = one(&bytes, &name).unwrap();
+            assert_eq!(documents.iter().map(|d| d.text.as_str()).collect::<String>(), text);
+            assert!(documents.iter().all(|d| d.text.len() <= PART));
+            assert!(documents.iter().enumerate().all(|(i, d)| d.continues == (i > 0)));
+        }
+    }
+    let cut_at_lines = one(line.repeat(PART / 20).as_bytes(), "lines.txt").unwrap();
+    assert!(cut_at_lines.len() > 1 && cut_at_lines.iter().all(|d| d.text.ends_with('\n')));
+}
+
+use crate::source::PART;
+
+#[test]
+fn a_long_field_comes_in_parts_too() {
+    let text = "word ".repeat(PART / 3);
+    let documents = one(format!("{{\"text\": \"{text}\"}}\n{{\"text\": \"b\"}}\n").as_bytes(), "a.jsonl").unwrap();
+    assert_eq!(documents.iter().map(|d| d.continues).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(documents[0].text.clone() + &documents[1].text, text);
+    assert!(documents[2].origin.ends_with("a.jsonl:2"));
+}
+
+#[test]
+fn missing_paths_name_the_nearest() {
+    let folder = folder(&[("stories.txt", b"text")]);
+    let error = read(&config(&[folder.path().join("storys.txt")])).unwrap_err();
+    assert_eq!(error.kind(), "missing");
+    assert!(error.help().contains("stories.txt"));
+    assert!(error.to_string().contains("storys.txt"));
+}
+
+#[test]
+fn a_file_that_is_named_must_be_text() {
+    assert!(matches!(one(b"caf\xE9 noir", "latin.txt"), Err(DataError::NotText { offset: 3, .. })));
+    assert!(matches!(one(b"cut \xC3", "cut.txt"), Err(DataError::NotText { offset: 4, .. })));
+    let mut late = "fine\n".repeat(PART).into_bytes();
+    late.push(0xFF);
+    assert!(matches!(one(&late, "late.txt"), Err(DataError::NotText { offset, .. }) if offset == 5 * PART as u64));
+    assert!(matches!(one(b"{\"text\": \"a\"}\n{\"\xFF", "a.jsonl"), Err(DataError::NotText { offset: 16, .. })));
+}
+
+#[test]
+fn broken_archives_are_named() {
+    let text = "some text ".repeat(100);
+    let whole = gz(text.as_bytes());
+    let zst = zstd::encode_all(text.as_bytes(), 3).unwrap();
+    let mut flipped = whole.clone();
+    flipped[20] ^= 0x55;
+    let cases: [(&[u8], &str); 5] = [
+        (&whole[..whole.len() - 5], "cut.txt.gz"),
+        (&flipped, "flipped.gz"),
+        (b"no archive at all", "text.gz"),
+        (&zst[..zst.len() / 2], "cut.zst"),
+        (b"no archive at all", "text.zst"),
+    ];
+    for (bytes, name) in cases {
+        let error = one(bytes, name).unwrap_err();
+        assert_eq!(error.kind(), "broken-archive", "{name}");
+        assert!(error.place().unwrap().ends_with(name));
+    }
+}
+
+#[test]
+fn lines_that_are_no_documents_are_named() {
+    let line = |json: &str| one(format!("{{\"text\": \"fine\"}}\n{json}\n").as_bytes(), "a.jsonl").unwrap_err();
+    let cases = [("{\"text\": ", "json-line"), ("[1]", "json-line"), ("{\"text\": 3}", "json-type"), ("{}", "json-field")];
+    for (json, kind) in cases {
+        let error = line(json);
+        assert_eq!(error.kind(), kind, "{json}");
+        assert!(error.place().unwrap().ends_with("a.jsonl:2"), "{error}");
+    }
+    assert!(line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`, but `body`, `title`"));
+    let folder = folder(&[("a.jsonl", b"{\"body\": \"b\"}")]);
+    let named = FilesConfig { field: "body".into(), ..config(&[folder.path().join("a.jsonl")]) };
+    assert_eq!(texts(&named), ["b"]);
+}
+
+#[test]
+fn nothing_to_read_is_an_error() {
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(read(&config(&[empty.path().into()])).unwrap_err().kind(), "empty");
+    assert_eq!(read(&config(&[])).unwrap_err().kind(), "empty");
+    assert_eq!(one(b"", "empty.txt").unwrap(), []);
+    #[cfg(unix)]
+    assert_eq!(read(&config(&[Path::new("/dev/null").into()])).unwrap_err().kind(), "not-a-file");
+}
+
+#[test]
+fn sizes_are_known_unless_something_is_compressed() {
+    let files = folder(&[("a.txt", b"12345"), ("b.txt", b"678")]);
+    assert_eq!(Files::open(&config(&[files.path().into()])).unwrap().bytes(), Some(8));
+    fs::write(files.path().join("c.gz"), gz(b"9")).unwrap();
+    assert_eq!(Files::open(&config(&[files.path().into()])).unwrap().bytes(), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn json_lines_are_read_as_a_json_library_wrote_them(texts in prop::collection::vec(".{1,200}", 1..20)) {
+        let lines: String = texts.iter().map(|text| serde_json::json!({ "id": 1, "text": text }).to_string() + "\n").collect();
+        let documents = one(lines.as_bytes(), "a.jsonl").unwrap();
+        prop_assert_eq!(documents.into_iter().map(|d| d.text).collect::<Vec<_>>(), texts);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), name in 0usize..4) {
+        let name = ["a.txt", "a.jsonl", "a.gz", "a.zst"][name];
+        if let Ok(documents) = one(&bytes, name) {
+            let text: String = documents.into_iter().map(|d| d.text).collect();
+            prop_assert!(name != "a.txt" || text.as_bytes() == bytes);
+        }
+    }
+}

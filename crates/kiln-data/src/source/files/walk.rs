@@ -1,0 +1,102 @@
+//! From the paths that were given to the files to read.
+
+use crate::{DataError, FilesConfig};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A file to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub path: PathBuf,
+    /// Size on disk, in bytes.
+    pub size: u64,
+    /// Whether it was named itself: then it must be text. Of a folder, what is not text is left out.
+    pub named: bool,
+}
+
+/// All files of `config`, folders sorted by name.
+pub(crate) fn entries(config: &FilesConfig) -> Result<Vec<Entry>, DataError> {
+    let mut walk = Walk { config, above: BTreeSet::new(), found: Vec::new() };
+    for path in &config.paths {
+        let path = Path::new(path);
+        let kind = fs::metadata(path).map_err(|error| missing(path, &error))?;
+        if kind.is_dir() {
+            walk.folder(path)?;
+        } else if kind.is_file() {
+            walk.found.push(Entry { path: path.into(), size: kind.len(), named: true });
+        } else {
+            return Err(DataError::NotAFile { path: path.display().to_string() });
+        }
+    }
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    config: &'a FilesConfig,
+    /// Folders on the way here, so that a link to one of them is no endless way down.
+    above: BTreeSet<PathBuf>,
+    found: Vec<Entry>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, path: &Path) -> Result<(), DataError> {
+        let real = fs::canonicalize(path).map_err(failed(path, "open the folder"))?;
+        if !self.above.insert(real.clone()) {
+            return Ok(());
+        }
+        for name in names(path).map_err(failed(path, "list the folder"))? {
+            if !name.starts_with('.') {
+                self.inside(&path.join(&name), &name)?;
+            }
+        }
+        self.above.remove(&real);
+        Ok(())
+    }
+
+    fn inside(&mut self, path: &Path, name: &str) -> Result<(), DataError> {
+        // A link that leads nowhere is no file.
+        let Ok(kind) = fs::metadata(path) else { return Ok(()) };
+        if kind.is_dir() {
+            return self.folder(path);
+        }
+        if kind.is_file() && self.wanted(name) {
+            self.found.push(Entry { path: path.into(), size: kind.len(), named: false });
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, name: &str) -> bool {
+        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        let ends = |extension: &String| plain.rsplit_once('.').is_some_and(|(_, end)| end == extension.trim_start_matches('.'));
+        self.config.extensions.is_empty() || self.config.extensions.iter().any(ends)
+    }
+}
+
+/// Names in a folder, sorted; those that are no text cannot be told apart in messages and are left out.
+fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+pub(crate) fn failed(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> DataError {
+    let path = path.display().to_string();
+    move |error| DataError::Io { path: path.clone(), action, what: error.to_string() }
+}
+
+fn missing(path: &Path, error: &std::io::Error) -> DataError {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return failed(path, "open the file")(std::io::Error::new(error.kind(), error.to_string()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = names(folder).unwrap_or_default();
+    let wanted = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let nearest = kiln_spec::config::nearest(&wanted, names.iter().map(String::as_str)).map(Into::into);
+    DataError::Missing { path: path.display().to_string(), nearest }
+}

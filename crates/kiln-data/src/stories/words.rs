@@ -1,0 +1,139 @@
+//! The words, by class, the commonest first: the `i`-th of a class has weight `1 / (i + 2)`.
+
+/// How often the `i`-th word of a class is chosen, before normalisation.
+pub(crate) fn weight(i: usize) -> f64 {
+    1.0 / (i as f64 + 2.0)
+}
+
+/// The bare word of an entry written with its article.
+pub(crate) fn bare(entry: &'static str) -> &'static str {
+    entry.split_once(' ').map_or(entry, |(_, word)| word)
+}
+
+/// Girls' and women's names at even places, boys' and men's at odd ones.
+pub(crate) const NAMES: &[&str] = &[
+    "Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Rosa", "Max", "Clara", "Leo", "Nora", "Jack", "Emma", "Hugo", "Ruby",
+    "Finn", "Ida", "Oscar", "Ella", "Peter", "Grace", "Adam", "Zoe", "Noah", "Vera", "Karl", "Alma", "Felix", "Maya",
+    "Omar", "Jane", "Otto", "Lucy", "Ivan", "Elsa", "David", "Nina", "Paul", "Tara", "Simon",
+];
+
+/// What people do, with the article.
+pub(crate) const ROLES: &[&str] = &[
+    "a baker", "a farmer", "a sailor", "a miller", "a teacher", "a painter", "a doctor", "a singer", "an artist",
+    "a gardener", "a shepherd", "a tailor", "a carpenter", "an inventor", "a hunter", "a weaver", "a potter",
+    "an actor", "a cook", "a poet", "a guard", "a judge",
+];
+
+/// How things look, with the article.
+pub(crate) const LOOKS: &[&str] = &[
+    "a red", "a blue", "a small", "an old", "a green", "a golden", "a white", "a silver", "a heavy", "a yellow",
+    "an odd", "a black", "a wooden", "an orange", "a tiny", "a broken",
+];
+
+/// What can be owned.
+pub(crate) const THINGS: &[&str] = &[
+    "kite", "drum", "hat", "book", "ball", "boat", "lamp", "ring", "bell", "flute", "map", "key", "coat", "cup",
+    "basket", "clock", "mirror", "box", "scarf", "violin", "knife", "ladder", "brush", "pearl", "crown", "doll",
+    "candle", "whistle",
+];
+
+/// Where people go.
+pub(crate) const PLACES: &[&str] = &[
+    "river", "mill", "market", "forest", "bridge", "lake", "garden", "harbour", "hill", "well", "meadow", "tower",
+    "barn", "beach", "woods", "school", "cave", "inn", "docks", "library", "ruins", "orchard", "gate", "church",
+];
+
+/// Where people live.
+pub(crate) const HOMES: &[&str] = &["village", "town", "valley", "castle", "city", "cottage", "farmhouse", "camp"];
+
+/// Animals, one and many.
+pub(crate) const ANIMALS: &[(&str, &str)] = &[
+    ("duck", "ducks"), ("bird", "birds"), ("goat", "goats"), ("rabbit", "rabbits"), ("cat", "cats"), ("dog", "dogs"),
+    ("horse", "horses"), ("fox", "foxes"), ("goose", "geese"), ("mouse", "mice"), ("lamb", "lambs"),
+    ("squirrel", "squirrels"),
+];
+
+/// What is baked, one and many.
+pub(crate) const BAKES: &[(&str, &str)] = &[
+    ("cake", "cakes"), ("pie", "pies"), ("loaf", "loaves"), ("biscuit", "biscuits"), ("bun", "buns"),
+    ("pancake", "pancakes"), ("tart", "tarts"), ("cherry pie", "cherry pies"),
+];
+
+/// What animals are fed.
+pub(crate) const FOODS: &[&str] = &["bread", "corn", "grass", "milk", "cheese", "seeds", "nuts", "apples", "hay"];
+
+/// What falls from the sky.
+pub(crate) const WEATHERS: &[&str] = &["rain", "snow", "hail"];
+
+/// What friends do together: as a proposal and as done.
+pub(crate) const PASTIMES: &[(&str, &str)] = &[
+    ("sing a song", "sang a song"), ("play a game", "played a game"), ("bake bread", "baked bread"),
+    ("tell stories", "told stories"), ("count the stars", "counted the stars"), ("draw a map", "drew a map"),
+    ("build a raft", "built a raft"), ("dance", "danced"), ("pick flowers", "picked flowers"),
+    ("write a letter", "wrote a letter"),
+];
+
+/// Numbers from one on.
+pub(crate) const NUMBERS: &[&str] = &["one", "two", "three", "four", "five", "six", "seven"];
+
+/// Ordinals from the first on.
+pub(crate) const ORDINALS: &[&str] = &["first", "second", "third", "fourth", "fifth", "sixth", "seventh"];
+
+/// Words for a newcomer, with the gender they give away (0 female, 1 male).
+pub(crate) const NEWCOMERS: &[(&str, u8)] = &[("girl", 0), ("boy", 1), ("woman", 0), ("man", 1)];
+
+/// Ways to begin an episode, with the hour they stand for (0: any hour, 5: the next day).
+pub(crate) const TIMES: &[(&str, u8)] = &[
+    ("In the morning", 1), ("Soon", 0), ("Later", 0), ("At noon", 2), ("In the afternoon", 3), ("After a while", 0),
+    ("In the evening", 4), ("The next morning", 5), ("After lunch", 3),
+];
+
+/// Classes without a memory, by the name that the lines use.
+pub(crate) const FREE: &[(&str, &[&str])] = &[
+    ("trait", &[
+        "a kind", "a brave", "a young", "a clever", "a shy", "a cheerful", "a poor", "an honest", "a quiet", "a curious",
+        "a gentle", "a lonely", "a proud", "an eager",
+    ]),
+    ("hobby", &[
+        "music", "old songs", "flowers", "the sea", "good stories", "the stars", "warm bread", "long walks", "quiet evenings",
+        "birds",
+    ]),
+    ("went", &["walked", "went", "ran", "hurried", "wandered", "rode", "strolled"]),
+    ("saw", &["saw", "found", "noticed", "watched", "heard"]),
+    ("where", &[
+        "by the road", "in the grass", "near the water", "under a tree", "behind a fence", "on a roof", "in the mud",
+        "beside a cart",
+    ]),
+    ("needy", &["hungry", "thirsty", "cold", "tired", "lost", "frightened", "wet"]),
+    ("left", &["ran", "hopped", "went", "hurried", "jumped"]),
+    ("hidden", &[
+        "under a stone", "behind a door", "in a barrel", "under a bench", "beside the path", "in the tall grass",
+        "on a shelf", "between two rocks",
+    ]),
+    ("felt", &["happy", "glad", "very happy", "proud", "tired", "surprised", "thankful", "calm", "cheerful"]),
+    ("how", &["slowly", "quickly", "quietly", "happily", "with great joy", "in silence", "carefully"]),
+    ("rested", &["rested", "sat down", "talked", "sang", "slept", "waited", "laughed", "worked"]),
+    ("praised", &["beautiful", "wonderful", "lovely", "very fine", "strange", "useful", "too big"]),
+    ("made", &["baked", "made", "bought", "brought"]),
+    ("repaired", &["mended", "fixed", "cleaned", "painted", "opened", "moved"]),
+    ("part", &["roof", "door", "wall", "window", "wagon", "fence", "wheel", "chimney", "stove"]),
+    ("spot", &["fire", "window", "table", "old oak", "stream", "wall"]),
+    ("said", &["said", "answered", "replied", "whispered", "called"]),
+    ("asked", &["asked", "cried", "shouted"]),
+    ("good", &["good", "long", "fine", "strange", "quiet", "merry", "busy"]),
+    ("sky", &["sun", "wind", "air", "road", "sky"]),
+    ("warm", &["warm", "cold", "soft", "clear", "grey", "bright"]),
+    ("dear", &["best", "oldest", "closest", "dearest"]),
+    ("until", &["until night", "until dark", "for an hour", "until the moon rose", "all day", "until they were tired"]),
+    ("wanted", &["wanted", "hoped", "wished", "planned"]),
+    ("bonded", &["good friends", "never apart", "known to all", "like family"]),
+];
+
+/// Every entry of every class.
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    let plain = [NAMES, ROLES, LOOKS, THINGS, PLACES, HOMES, FOODS, WEATHERS, NUMBERS, ORDINALS];
+    let pairs = [ANIMALS, BAKES, PASTIMES].into_iter().flatten().flat_map(|(one, many)| [*one, *many]);
+    let coded = NEWCOMERS.iter().chain(TIMES).map(|(word, _)| *word);
+    let free = FREE.iter().flat_map(|(_, list)| list.iter().copied());
+    plain.into_iter().flatten().copied().chain(pairs).chain(coded).chain(free)
+}

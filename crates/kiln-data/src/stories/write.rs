@@ -1,0 +1,70 @@
+//! Writing: one choice after the other.
+
+use kiln_spec::Random;
+
+use super::{
+    choice::{bind, options, surface},
+    grammar::lines,
+    plot::{Act, Next, next, tell},
+    slot::Part,
+    state::State,
+};
+
+/// A story's text, and the logarithm (nats) of the probability of the choices that made it.
+pub(crate) fn write(random: &mut Random) -> (String, f64) {
+    let (mut text, mut log_p, mut state) = (String::with_capacity(1024), 0.0, State::start());
+    let mut acts = Next::new();
+    loop {
+        next(&state, &mut acts);
+        let (i, p) = draw(random, acts.iter().map(|(_, weight)| *weight));
+        log_p += p.ln();
+        let act = acts[i].0;
+        if act == Act::End {
+            return (text, log_p);
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        log_p += sentence(random, act, &mut state, &mut text).ln();
+    }
+}
+
+/// Appends a sentence and returns the probability of its choices.
+fn sentence(random: &mut Random, act: Act, state: &mut State, text: &mut String) -> f64 {
+    let (i, mut probability) = draw(random, lines(act).iter().map(|line| line.probability));
+    for part in &lines(act)[i].parts {
+        if let Part::Text(literal) = part {
+            text.push_str(literal);
+            continue;
+        }
+        let choices = options(part, state);
+        let (i, p) = draw(random, choices.as_slice().iter().map(|(_, weight)| *weight));
+        let value = choices.as_slice()[i].0;
+        let [first, second] = surface(part, state, value);
+        text.push_str(first);
+        if !second.is_empty() {
+            text.push(' ');
+            text.push_str(second);
+        }
+        bind(part, state, value);
+        probability *= p;
+    }
+    tell(state, act);
+    probability
+}
+
+/// An index with its probability, by weight; nothing is drawn where there is no choice.
+fn draw(random: &mut Random, weights: impl Iterator<Item = f64> + Clone) -> (usize, f64) {
+    let total: f64 = weights.clone().sum();
+    let (count, _) = weights.size_hint();
+    let mut left = if count == 1 { 0.0 } else { random.uniform() * total };
+    let mut chosen = (0, 0.0);
+    for (i, weight) in weights.enumerate() {
+        chosen = (i, weight / total);
+        left -= weight;
+        if left < 0.0 {
+            break;
+        }
+    }
+    chosen
+}

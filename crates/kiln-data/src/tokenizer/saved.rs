@@ -1,0 +1,146 @@
+//! Reading a `tokenizer.json`: everything is checked before it is used.
+
+use super::{
+    Specials,
+    bytes::{fallback, from_fallback, spell, unspell},
+    train::broken,
+};
+use crate::DataError;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The parts of the file that decide about tokens.
+#[derive(Deserialize)]
+pub(crate) struct Saved {
+    added_tokens: Vec<Added>,
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<PreTokenizer>,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    id: u32,
+    content: String,
+    special: bool,
+}
+
+#[derive(Deserialize)]
+struct PreTokenizer {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    add_prefix_space: bool,
+    #[serde(default)]
+    use_regex: bool,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: String,
+    dropout: Option<f64>,
+    continuing_subword_prefix: Option<String>,
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    ignore_merges: bool,
+    vocab: HashMap<String, u32>,
+    merges: Vec<(String, String)>,
+}
+
+/// What a token is, as far as the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Byte,
+    Character,
+    Bpe,
+}
+
+impl Saved {
+    pub(crate) fn read(json: &str) -> Result<Self, DataError> {
+        let saved: Self = serde_json::from_str(json).map_err(broken)?;
+        saved.check_ids()?;
+        saved.check_merges()?;
+        Ok(saved)
+    }
+
+    /// Which of Kiln's tokenizers this is.
+    pub(crate) fn kind(&self) -> Result<Kind, DataError> {
+        let model = &self.model;
+        let plain = model.dropout.is_none()
+            && model.continuing_subword_prefix.is_none()
+            && model.end_of_word_suffix.is_none()
+            && !model.ignore_merges
+            && self.normalizer.is_none();
+        let words = self.pre_tokenizer.as_ref().map(|p| (p.kind.as_str(), p.add_prefix_space, p.use_regex));
+        match (model.kind.as_str(), plain, words, model.byte_fallback, model.merges.is_empty()) {
+            ("BPE", true, Some(("ByteLevel", false, false)), false, true) => Ok(Kind::Byte),
+            ("BPE", true, Some(("ByteLevel", false, true)), false, _) => Ok(Kind::Bpe),
+            ("BPE", true, None, true, true) => Ok(Kind::Character),
+            _ => Err(broken("not a byte, character or byte-level BPE tokenizer as Kiln trains them")),
+        }
+    }
+
+    pub(crate) fn specials(&self) -> Result<Specials, DataError> {
+        let known: HashMap<&str, u32> = self.added_tokens.iter().map(|t| (t.content.as_str(), t.id)).collect();
+        Specials::find(|name| known.get(name).copied())
+    }
+
+    /// The bytes that each id stands for; `None` for special tokens.
+    pub(crate) fn pieces(&self, kind: Kind) -> Result<Vec<Option<Vec<u8>>>, DataError> {
+        let mut pieces = vec![None; self.model.vocab.len()];
+        for (token, id) in &self.model.vocab {
+            pieces[*id as usize] = match kind {
+                Kind::Byte | Kind::Bpe => unspell(token),
+                Kind::Character => Some(from_fallback(token).map_or_else(|| token.clone().into_bytes(), |b| vec![b])),
+            };
+        }
+        for added in &self.added_tokens {
+            pieces[added.id as usize] = None;
+        }
+        let odd = pieces.iter().zip(0..).find(|(piece, id)| piece.is_none() && !self.is_special(*id));
+        odd.map_or(Ok(()), |(_, id)| Err(broken(format!("token {id} is not spelt in bytes"))))?;
+        Ok(pieces)
+    }
+
+    /// The id of each byte.
+    pub(crate) fn bytes(&self, kind: Kind) -> Result<Vec<u32>, DataError> {
+        let name = |byte: u8| if kind == Kind::Character { fallback(byte) } else { spell(&[byte]) };
+        let id = |byte: u8| self.model.vocab.get(&name(byte)).copied();
+        (0..=255).map(|byte| id(byte).ok_or_else(|| broken(format!("no token for the byte {byte}")))).collect()
+    }
+
+    /// The id of each token that is one character.
+    pub(crate) fn characters(&self) -> HashMap<char, u32> {
+        let alone = |token: &str| token.chars().next().filter(|c| c.len_utf8() == token.len());
+        self.model.vocab.iter().filter_map(|(token, id)| Some((alone(token)?, *id))).collect()
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.added_tokens.iter().any(|token| token.id == id)
+    }
+
+    fn check_ids(&self) -> Result<(), DataError> {
+        let vocab = &self.model.vocab;
+        let mut taken = vec![false; vocab.len()];
+        for (token, id) in vocab {
+            match taken.get_mut(*id as usize) {
+                Some(taken) if !*taken => *taken = true,
+                Some(_) => return Err(broken(format!("two tokens have the id {id}, one is {token:?}"))),
+                None => return Err(broken(format!("token {token:?} has the id {id} among {} tokens", vocab.len()))),
+            }
+        }
+        let stray = self.added_tokens.iter().find(|t| !t.special || vocab.get(&t.content) != Some(&t.id));
+        stray.map_or(Ok(()), |t| Err(broken(format!("added token {:?} is not a special one of the vocabulary", t.content))))
+    }
+
+    /// The `tokenizers` crate panics over a merge whose result is no token.
+    fn check_merges(&self) -> Result<(), DataError> {
+        let known = |token: &str| self.model.vocab.contains_key(token);
+        let wrong = self.model.merges.iter().find(|(l, r)| !(known(l) && known(r) && known(&format!("{l}{r}"))));
+        wrong.map_or(Ok(()), |(left, right)| Err(broken(format!("the merge of {left:?} and {right:?} makes no known token"))))
+    }
+}

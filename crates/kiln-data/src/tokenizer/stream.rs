@@ -1,0 +1,45 @@
+//! Decoding token by token without ever cutting a character.
+
+use super::Tokenizer;
+use crate::DataError;
+
+/// Turns tokens into text as they come.
+///
+/// What [`push`](Self::push) and [`finish`](Self::finish) return, put together, is what
+/// [`Tokenizer::decode`] makes of all tokens at once.
+pub struct StreamDecoder<'a> {
+    tokenizer: &'a Tokenizer,
+    pending: Vec<u8>,
+}
+
+impl<'a> StreamDecoder<'a> {
+    /// A decoder at the start of a text.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer, pending: Vec::new() }
+    }
+
+    /// The characters that this token completes; none for special tokens.
+    pub fn push(&mut self, id: u32) -> Result<String, DataError> {
+        self.pending.extend_from_slice(self.tokenizer.bytes(id)?);
+        let mut text = String::new();
+        while let Some(more) = self.complete() {
+            text.push_str(&more);
+        }
+        Ok(text)
+    }
+
+    /// What is left: a replacement character if the tokens end in the middle of one.
+    pub fn finish(self) -> String {
+        String::from_utf8_lossy(&self.pending).into_owned()
+    }
+
+    /// Takes the longest text at the front, with a replacement character for the wrong bytes that end it.
+    fn complete(&mut self) -> Option<String> {
+        let (valid, wrong) = match std::str::from_utf8(&self.pending) {
+            Ok(text) => (text.len(), 0),
+            Err(error) => (error.valid_up_to(), error.error_len().unwrap_or(0)),
+        };
+        let taken: Vec<u8> = self.pending.drain(..valid + wrong).collect();
+        (!taken.is_empty()).then(|| String::from_utf8_lossy(&taken).into_owned())
+    }
+}

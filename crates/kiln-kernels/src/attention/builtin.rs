@@ -1,0 +1,20 @@
+//! Burn's own attention: flash or per-head products without a graph, no log-sum-exp, no gradient worth having (under
+//! autodiff Burn takes a fallback that forms the scores, and reads out of range for grouped heads).
+
+use super::{Call, Output};
+use burn::tensor::{module::attention, ops::AttentionModuleOptions};
+
+/// Burn's `attention`. The scale is folded into the query: passed as an option it would cost the fast kernel on GPUs.
+pub fn attend(call: Call) -> Output {
+    // `scale: None` means 1/√D inside: the query carries what is left of ours.
+    let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: call.hidden.causal };
+    let width = call.query.dims()[3] as f64;
+    let query = call.query * (call.scale * width.sqrt());
+    let mask = (!call.hidden.causal).then_some(call.hidden.mask);
+    let out = attention(query, call.key, call.value, mask, None, options);
+    let out = match call.hidden.sighted {
+        Some(sighted) => out * sighted,
+        None => out,
+    };
+    Output { out, log_sum: None }
+}

@@ -1,0 +1,12 @@
+//! Cross-entropy of a head's logits against target tokens.
+//!
+//! N positions, V vocabulary.
+
+pub mod reference;
+
+use burn::tensor::{Int, Tensor};
+
+/// −log p of each target, in nats: `logits [N, V]`, `targets [N] → [N]`.
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    reference::cross_entropy(logits, targets)
+}

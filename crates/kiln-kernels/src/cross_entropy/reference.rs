@@ -1,0 +1,9 @@
+//! Cross-entropy as the equation says.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// −log softmax(logits)\[target\]: `logits [N, V]`, `targets [N] → [N]`.
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let log_p = log_softmax(logits, 1);
+    log_p.gather(1, targets.unsqueeze_dim::<2>(1)).squeeze_dim::<1>(1) * -1.0
+}

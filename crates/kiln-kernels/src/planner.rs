@@ -1,0 +1,60 @@
+//! Which kernel computes a layer, and why. No model names a kernel: it states facts, and the plan can be printed.
+
+/// A way to compute attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Composed from Burn's operations; forms the scores.
+    Reference,
+    /// Burn's own attention.
+    Builtin,
+}
+
+/// What the choice depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Gradients are wanted.
+    pub gradients: bool,
+    /// Scores are bent.
+    pub softcap: bool,
+    /// Weights are dropped.
+    pub dropout: bool,
+    /// The log-sum-exp is wanted.
+    pub log_sum: bool,
+    /// The path that somebody listens to, among what only some kernels form.
+    pub listened: Option<String>,
+    /// Tests say which kernel they want.
+    pub forced: Option<Kernel>,
+}
+
+/// A kernel and the reason for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Why this one.
+    pub reason: String,
+}
+
+impl Kernel {
+    /// The word that pages and tests use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Builtin => "burn",
+        }
+    }
+}
+
+/// Chooses a kernel for attention.
+pub fn plan(facts: &Facts) -> Plan {
+    let (kernel, reason) = match facts {
+        Facts { forced: Some(kernel), .. } => (*kernel, "asked for".into()),
+        Facts { listened: Some(path), .. } => (Kernel::Reference, format!("'{path}' is listened to")),
+        Facts { gradients: true, .. } => (Kernel::Reference, "gradients: Burn's own would form the scores too".into()),
+        Facts { softcap: true, .. } => (Kernel::Reference, "softcap: Burn's fast kernels refuse it".into()),
+        Facts { dropout: true, .. } => (Kernel::Reference, "dropout of weights".into()),
+        Facts { log_sum: true, .. } => (Kernel::Reference, "the log-sum-exp is wanted".into()),
+        _ => (Kernel::Builtin, "no gradients, plain softmax".into()),
+    };
+    Plan { kernel, reason }
+}

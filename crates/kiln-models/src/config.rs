@@ -1,0 +1,223 @@
+//! A model is a value: `ModelConfig` says all of it.
+
+use kiln_nn::{
+    depth::DepthConfig, head::HeadConfig, junction::JunctionConfig, norm::NormConfig, part::PartConfig,
+    position::PositionConfig, variant::{Around, Causality},
+};
+use kiln_spec::{Direction, Refusal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the blocks are stacked.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stack {
+    /// One stack that writes what comes next.
+    #[default]
+    Decoder,
+}
+
+/// Who sees whom by default: what generation uses. While it trains, the objective says it of each document.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// A token sees itself and what came before.
+    #[default]
+    Causal,
+    /// Every token sees the whole document.
+    Bidirectional,
+    /// The prompt is seen whole, the rest causally.
+    Prefix,
+}
+
+/// Parts under one junction.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(deny_unknown_fields)]
+pub struct SublayerConfig {
+    /// What joins it to the residual stream.
+    #[serde(default)]
+    pub junction: JunctionConfig,
+    /// What works on the same input and is added up: one part, or several in a parallel block.
+    pub parts: Vec<PartConfig>,
+}
+
+/// A block: sublayers one after the other, under a depth rule.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(deny_unknown_fields)]
+pub struct BlockConfig {
+    /// How often the block is repeated, each time with its own weights.
+    #[serde(default = "once")]
+    pub repeat: usize,
+    /// For which tokens it runs.
+    #[serde(default)]
+    pub depth: DepthConfig,
+    /// The sublayers.
+    pub sublayers: Vec<SublayerConfig>,
+}
+
+fn once() -> usize {
+    1
+}
+
+/// A language model.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// How the blocks are stacked.
+    pub stack: Stack,
+    /// Number of tokens; 0: as many as the tokenizer has.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// How order enters; a layer may have its own.
+    pub position: PositionConfig,
+    /// Who sees whom by default.
+    pub visibility: Visibility,
+    /// Share of numbers that dropout sets to 0 while training.
+    pub dropout: f64,
+    /// The blocks.
+    pub blocks: Vec<BlockConfig>,
+    /// The norm after the last block; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<NormConfig>,
+    /// What hidden states are turned into.
+    pub head: HeadConfig,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        let sublayer = |part: PartConfig| SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] };
+        let attention = PartConfig::Attention(Default::default());
+        let gated = PartConfig::Gated(Default::default());
+        Self {
+            stack: Stack::Decoder,
+            vocab: 0,
+            hidden: 128,
+            position: PositionConfig::default(),
+            visibility: Visibility::Causal,
+            dropout: 0.0,
+            blocks: vec![BlockConfig {
+                repeat: 4,
+                depth: DepthConfig::default(),
+                sublayers: vec![sublayer(attention), sublayer(gated)],
+            }],
+            norm: Some(NormConfig::default()),
+            head: HeadConfig::default(),
+        }
+    }
+}
+
+impl Visibility {
+    /// The direction of a document with a prompt of `prompt` tokens.
+    pub fn direction(self, prompt: usize) -> Direction {
+        match self {
+            Self::Causal => Direction::Causal,
+            Self::Bidirectional => Direction::Bidirectional,
+            Self::Prefix => Direction::Prefix(prompt),
+        }
+    }
+}
+
+impl ModelConfig {
+    /// What surrounds each part.
+    pub fn around(&self) -> Around<'_> {
+        Around {
+            hidden: self.hidden,
+            vocab: self.vocab,
+            dropout: self.dropout,
+            position: &self.position,
+            direction: self.visibility.direction(0),
+        }
+    }
+
+    /// Writes down what parts leave to their surroundings, so that what is saved says everything.
+    pub fn resolve(&mut self) {
+        let position = self.position.clone();
+        let around = Around { position: &position, ..self.around() };
+        let (hidden, vocab, dropout, direction) = (around.hidden, around.vocab, around.dropout, around.direction);
+        let around = Around { hidden, vocab, dropout, direction, position: &position };
+        for sublayer in self.blocks.iter_mut().flat_map(|b| &mut b.sublayers) {
+            sublayer.junction.resolve(&around);
+            sublayer.parts.iter_mut().for_each(|part| part.resolve(&around));
+        }
+    }
+
+    /// Refuses what can't be, with the path under `path` and the reason.
+    ///
+    /// # Errors
+    /// The first thing that can't be.
+    pub fn check(&self, path: &str) -> Result<(), Refusal> {
+        self.check_sizes(path)?;
+        let around = self.around();
+        self.position.check(&around, &format!("{path}.position"))?;
+        for (b, block) in self.blocks.iter().enumerate() {
+            block.check(&around, self.visibility, &format!("{path}.blocks[{b}]"))?;
+        }
+        if let Some(norm) = &self.norm {
+            norm.check(&around, &format!("{path}.norm"))?;
+        }
+        self.head.check(&around, &format!("{path}.head"))
+    }
+
+    fn check_sizes(&self, path: &str) -> Result<(), Refusal> {
+        let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
+        const MOST: usize = 1 << 20;
+        match self {
+            _ if self.hidden == 0 || self.hidden > MOST => {
+                refuse("hidden", format!("a width from 1 to {MOST}, found {}", self.hidden))
+            }
+            _ if self.vocab > 1 << 28 => refuse("vocab", format!("at most {} tokens, found {}", 1 << 28, self.vocab)),
+            _ if !(0.0..1.0).contains(&self.dropout) => {
+                refuse("dropout", format!("a share from 0 up to but without 1, found {}", self.dropout))
+            }
+            _ if self.blocks.is_empty() => refuse("blocks", "a model without blocks".into()),
+            _ if self.layers() > 4096 => refuse("blocks", format!("at most 4096 blocks, found {}", self.layers())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Number of blocks, repetitions counted.
+    pub fn layers(&self) -> usize {
+        self.blocks.iter().fold(0, |sum, block| sum.saturating_add(block.repeat))
+    }
+}
+
+impl BlockConfig {
+    fn check(&self, around: &Around, visibility: Visibility, path: &str) -> Result<(), Refusal> {
+        if self.repeat == 0 {
+            return Err(Refusal::new(format!("{path}.repeat"), "a block repeated 0 times").instead("take the block out"));
+        }
+        if self.sublayers.is_empty() {
+            return Err(Refusal::new(format!("{path}.sublayers"), "a block without sublayers"));
+        }
+        self.depth.check(around, &format!("{path}.depth"))?;
+        for (s, sublayer) in self.sublayers.iter().enumerate() {
+            let path = format!("{path}.sublayers[{s}]");
+            sublayer.junction.check(around, &format!("{path}.junction"))?;
+            if sublayer.parts.is_empty() {
+                return Err(Refusal::new(format!("{path}.parts"), "a sublayer without parts"));
+            }
+            for (p, part) in sublayer.parts.iter().enumerate() {
+                let path = format!("{path}.parts[{p}]");
+                part.check(around, &path)?;
+                check_direction(part, visibility, &path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), Refusal> {
+    let name = part.name();
+    match (part.card().causality, visibility) {
+        (Causality::CausalOnly, Visibility::Bidirectional | Visibility::Prefix) => {
+            Err(Refusal::new(path, format!("`{name}` only works from left to right; the model's visibility is not causal"))
+                .instead("visibility = \"causal\""))
+        }
+        (Causality::BidirectionalOnly, Visibility::Causal | Visibility::Prefix) => {
+            Err(Refusal::new(path, format!("`{name}` always sees everything; the model's visibility is not bidirectional"))
+                .instead("visibility = \"bidirectional\""))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,122 @@
+//! Marks on the device, and the device's reading of a formula.
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use kiln_spec::{
+    Formula, Layout, Mark,
+    formula::{Field, Side, Term},
+};
+use std::sync::Arc;
+
+/// Marks of a batch: `[B, T]` a field, and the same on the host as long as the host knows them.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    fields: [Tensor<2, Int>; 5],
+    host: Option<Arc<Layout>>,
+}
+
+const FIELDS: [Field; 5] = [Field::Position, Field::Order, Field::Document, Field::Prefix, Field::Live];
+
+impl Marks {
+    /// Uploads a layout.
+    pub fn new(layout: &Layout, device: &Device) -> Self {
+        let shape = [layout.rows(), layout.width()];
+        let upload = |field| {
+            let values: Vec<i32> = layout.marks().iter().map(|m| value(m, field)).collect();
+            Tensor::from_data(TensorData::new(values, shape), device)
+        };
+        Self { fields: FIELDS.map(upload), host: Some(Arc::new(layout.clone())) }
+    }
+
+    /// A field of every mark, `[B, T]`.
+    pub fn field(&self, field: Field) -> &Tensor<2, Int> {
+        &self.fields[field as usize]
+    }
+
+    /// The layout, if the host knows it.
+    pub fn host(&self) -> Option<&Layout> {
+        self.host.as_deref()
+    }
+
+    /// Rows and tokens a row.
+    pub fn dims(&self) -> [usize; 2] {
+        self.fields[0].dims()
+    }
+
+    /// These marks and then those.
+    pub fn then(&self, now: &Self) -> Self {
+        let join = |f| Tensor::cat(vec![self.field(f).clone(), now.field(f).clone()], 1);
+        let host = self.host.as_ref().zip(now.host.as_ref()).and_then(|(a, b)| beside(a, b));
+        Self { fields: FIELDS.map(join), host: host.map(Arc::new) }
+    }
+
+    /// The last `n` marks of each row (all, if there are fewer).
+    pub fn last(&self, n: usize) -> Self {
+        let [_, width] = self.dims();
+        let n = n.min(width);
+        let narrow = |f| self.field(f).clone().narrow(1, width - n, n);
+        let host = self.host.as_ref().and_then(|h| {
+            let marks = (0..h.rows()).flat_map(|r| h.row(r)[width - n..].iter().copied()).collect();
+            Layout::from_marks(marks, n)
+        });
+        Self { fields: FIELDS.map(narrow), host: host.map(Arc::new) }
+    }
+}
+
+fn beside(a: &Layout, b: &Layout) -> Option<Layout> {
+    let row = |r: usize| a.row(r).iter().chain(b.row(r)).copied();
+    Layout::from_marks((0..a.rows()).flat_map(row).collect(), a.width() + b.width())
+}
+
+fn value(mark: &Mark, field: Field) -> i32 {
+    match field {
+        Field::Position => mark.position,
+        Field::Order => mark.order,
+        Field::Document => mark.document,
+        Field::Prefix => i32::from(mark.prefix),
+        Field::Live => i32::from(mark.live),
+    }
+}
+
+/// The third reading of a formula: `[B, T, S]`, true where the query sees the key.
+pub fn evaluate(formula: &Formula, query: &Marks, key: &Marks) -> Tensor<3, Bool> {
+    let ([b, t], [_, s]) = (query.dims(), key.dims());
+    let all = |on: bool| Tensor::<3, Int>::zeros([b, t, s], &query.fields[0].device()).equal_elem(i32::from(!on));
+    match formula {
+        Formula::AtMost(left, right) => {
+            term(left, query, key).expand([b, t, s]).lower_equal(term(right, query, key).expand([b, t, s]))
+        }
+        Formula::Equal(left, right) => {
+            term(left, query, key).expand([b, t, s]).equal(term(right, query, key).expand([b, t, s]))
+        }
+        Formula::And(every) => {
+            every.iter().map(|f| evaluate(f, query, key)).reduce(|a, b| a.bool_and(b)).unwrap_or_else(|| all(true))
+        }
+        Formula::Or(any) => {
+            any.iter().map(|f| evaluate(f, query, key)).reduce(|a, b| a.bool_or(b)).unwrap_or_else(|| all(false))
+        }
+    }
+}
+
+/// `[B, T, 1]`, `[B, 1, S]`, `[1, 1, 1]` or their broadcast.
+fn term(term: &Term, query: &Marks, key: &Marks) -> Tensor<3, Int> {
+    let of = self::term;
+    match term {
+        Term::Of(Side::Query, field) => query.field(*field).clone().unsqueeze_dim(2),
+        Term::Of(Side::Key, field) => key.field(*field).clone().unsqueeze_dim(1),
+        Term::Constant(n) => Tensor::from_data(TensorData::new(vec![*n], [1, 1, 1]), &query.fields[0].device()),
+        Term::Minus(a, b) => {
+            let ([b1, t], [_, s]) = (query.dims(), key.dims());
+            of(a, query, key).expand([b1, t, s]) - of(b, query, key).expand([b1, t, s])
+        }
+        Term::Over(a, n) => {
+            let a = of(a, query, key);
+            (a.clone() - floor_remainder(a, *n)) / *n
+        }
+        Term::Modulo(a, n) => floor_remainder(of(a, query, key), *n),
+    }
+}
+
+/// Remainder in `0..n`, whatever sign the backend's own remainder takes.
+fn floor_remainder(a: Tensor<3, Int>, n: i32) -> Tensor<3, Int> {
+    ((a % n) + n) % n
+}

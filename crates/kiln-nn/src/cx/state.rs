@@ -1,0 +1,54 @@
+//! What stateful parts keep between calls, in slots by path.
+
+use super::marks::Marks;
+use kiln_spec::plan::Keep;
+use std::{any::Any, collections::HashMap};
+
+/// What a part keeps between calls: keys and values, a recurrent state, a convolution's tail…
+pub trait Stateful: Any + Send {
+    /// Bytes it holds.
+    fn bytes(&self) -> usize;
+    /// For the slot that gives it back by type.
+    fn any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// The state of a sequence that goes on: made empty, moved through every call.
+#[derive(Default)]
+pub struct State {
+    pub(super) slots: HashMap<String, Box<dyn Stateful>>,
+    pub(super) kept: HashMap<Keep, Marks>,
+    /// Position of the next token, a row.
+    next: Vec<usize>,
+}
+
+impl State {
+    /// The state before the first token of `rows` sequences.
+    pub fn new(rows: usize) -> Self {
+        Self { next: vec![0; rows], ..Self::default() }
+    }
+
+    /// Position of the next token in each row.
+    pub fn next(&self) -> &[usize] {
+        &self.next
+    }
+
+    /// Bytes held by all slots.
+    pub fn bytes(&self) -> usize {
+        self.slots.values().map(|slot| slot.bytes()).sum()
+    }
+
+    /// Paths of the slots in use.
+    pub fn paths(&self) -> Vec<&str> {
+        let mut paths: Vec<&str> = self.slots.keys().map(String::as_str).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Moves on by `lengths` tokens a row. The one place where positions advance.
+    pub(super) fn advance(&mut self, kept: HashMap<Keep, Marks>, lengths: &[usize]) {
+        self.kept = kept;
+        for (next, length) in self.next.iter_mut().zip(lengths) {
+            *next += length;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Initial weights: each drawn from a stream named after the parameter, so that adding a part leaves the others as
+//! they were, and every backend starts from the same numbers.
+
+use burn::{
+    module::Param,
+    tensor::{Device, Tensor, TensorData},
+};
+use kiln_spec::Random;
+
+/// Makes parameters under their paths.
+pub struct Init {
+    seed: u64,
+    device: Device,
+    path: Vec<String>,
+    /// By how much the last matrix of each residual branch is scaled: 1/√(branches) (GPT-2).
+    pub residual: f64,
+}
+
+impl Init {
+    /// For a run's seed, on a device (with autodiff, for training).
+    pub fn new(seed: u64, device: &Device) -> Self {
+        Self { seed, device: device.clone(), path: Vec::new(), residual: 1.0 }
+    }
+
+    /// Makes a part under its name.
+    pub fn scope<R>(&mut self, name: impl Into<String>, part: impl FnOnce(&mut Self) -> R) -> R {
+        self.path.push(name.into());
+        let made = part(self);
+        self.path.pop();
+        made
+    }
+
+    /// Normal with standard deviation `std`.
+    pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        let name = format!("init.{}.{name}", self.path.join("."));
+        let mut random = Random::new(self.seed, &name, 0, 0);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * std) as f32).collect();
+        Param::from_data(TensorData::new(values, shape), &self.device)
+    }
+
+    /// The same value everywhere.
+    pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        Param::from_data(TensorData::new(vec![value; shape.iter().product()], shape), &self.device)
+    }
+}

@@ -1,0 +1,21 @@
+//! The parts of language models as composable Burn modules.
+//!
+//! * [`cx`]: what varies between calls; one `forward` serves training, prefill and decoding;
+//! * [`part`]: attention and feed-forwards; [`position`], [`norm`], [`junction`], [`depth`], [`head`];
+//! * [`variant`]: what every part has, and the registry that a list line enters it in.
+#![forbid(unsafe_code)]
+
+pub mod cx;
+pub mod depth;
+pub mod head;
+pub mod init;
+pub mod junction;
+pub mod linear;
+pub mod norm;
+pub mod part;
+pub mod position;
+pub mod variant;
+
+pub use cx::{Cx, Memory, Probe, State};
+pub use init::Init;
+pub use variant::{Around, Card, Causality, Cost, Variant};

@@ -1,0 +1,46 @@
+//! x W + b.
+
+use crate::init::Init;
+use burn::{
+    module::{Module, Param},
+    tensor::{Tensor, module::linear},
+};
+
+/// A linear map; the weight is `[in, out]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[in, out]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Normal with standard deviation 1/√in, and bias 0.
+    pub fn new(name: &str, [from, to]: [usize; 2], bias: bool, init: &mut Init) -> Self {
+        Self::scaled(name, [from, to], bias, 1.0, init)
+    }
+
+    /// The last matrix of a residual branch: scaled down so that the stream doesn't grow with depth.
+    pub fn residual(name: &str, [from, to]: [usize; 2], bias: bool, init: &mut Init) -> Self {
+        Self::scaled(name, [from, to], bias, init.residual, init)
+    }
+
+    fn scaled(name: &str, [from, to]: [usize; 2], bias: bool, scale: f64, init: &mut Init) -> Self {
+        let std = scale / (from as f64).sqrt();
+        init.scope(name, |init| Self {
+            weight: init.normal("weight", [from, to], std),
+            bias: bias.then(|| init.constant([to], 0.0)),
+        })
+    }
+
+    /// `[…, in] → […, out]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// Multiplications and additions a token.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.weight.shape().num_elements() as f64
+    }
+}

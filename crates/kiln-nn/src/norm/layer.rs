@@ -1,0 +1,62 @@
+//! LayerNorm: (x − mean(x)) / √(var(x) + ε) · w + b (1607.06450).
+
+use super::Normalize;
+use crate::{
+    init::Init,
+    variant::{Around, Card, Causality, Variant},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::{Tensor, module::layer_norm},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`LayerNorm`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayerNormConfig {
+    /// ε, added to the variance.
+    pub eps: f64,
+    /// Whether b is there.
+    pub bias: bool,
+}
+
+impl Default for LayerNormConfig {
+    fn default() -> Self {
+        Self { eps: 1e-5, bias: true }
+    }
+}
+
+/// LayerNorm.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl Variant for LayerNorm {
+    type Config = LayerNormConfig;
+    const CARD: Card = Card {
+        name: "layer",
+        role: "",
+        paper: "1607.06450",
+        causality: Causality::Any,
+        state: "none",
+        time: "T",
+        refuses: "",
+    };
+
+    fn init(config: &LayerNormConfig, around: &Around, init: &mut Init) -> Self {
+        let bias = config.bias.then(|| init.constant([around.hidden], 0.0));
+        Self { weight: init.constant([around.hidden], 1.0), bias, eps: config.eps }
+    }
+}
+
+impl Normalize for LayerNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        layer_norm(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.eps)
+    }
+}

@@ -1,0 +1,31 @@
+//! Normalisation of the residual stream, `[B, T, M] → [B, T, M]`.
+
+mod layer;
+mod rms;
+
+pub use layer::{LayerNorm, LayerNormConfig};
+pub use rms::{RmsNorm, RmsNormConfig};
+
+use burn::tensor::Tensor;
+
+/// What norms do.
+pub trait Normalize {
+    /// `[B, T, M] → [B, T, M]`.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3>;
+}
+
+crate::variants! {
+    /// Normalisation.
+    Norm, NormConfig: dyn Normalize {
+        /// By the root of the mean square (1910.07467).
+        "rms" => Rms(RmsNorm),
+        /// To mean 0 and variance 1 (1607.06450).
+        "layer" => Layer(LayerNorm),
+    }
+}
+
+impl Default for NormConfig {
+    fn default() -> Self {
+        Self::Rms(RmsNormConfig::default())
+    }
+}

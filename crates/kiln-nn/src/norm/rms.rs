@@ -1,0 +1,59 @@
+//! RMSNorm: x / √(mean(x²) + ε) · w (1910.07467).
+
+use super::Normalize;
+use crate::{
+    init::Init,
+    variant::{Around, Card, Causality, Variant},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`RmsNorm`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RmsNormConfig {
+    /// ε, added to the mean square.
+    pub eps: f64,
+}
+
+impl Default for RmsNormConfig {
+    fn default() -> Self {
+        Self { eps: 1e-6 }
+    }
+}
+
+/// RMSNorm.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    weight: Param<Tensor<1>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl Variant for RmsNorm {
+    type Config = RmsNormConfig;
+    const CARD: Card = Card {
+        name: "rms",
+        role: "",
+        paper: "1910.07467",
+        causality: Causality::Any,
+        state: "none",
+        time: "T",
+        refuses: "",
+    };
+
+    fn init(config: &RmsNormConfig, around: &Around, init: &mut Init) -> Self {
+        Self { weight: init.constant([around.hidden], 1.0), eps: config.eps }
+    }
+}
+
+impl Normalize for RmsNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let root = (x.clone().square().mean_dim(2) + self.eps).sqrt();
+        x / root * self.weight.val().unsqueeze()
+    }
+}

@@ -1,0 +1,104 @@
+//! The gated feed-forward: (f(x W_gate) ⊙ x W_up) W_down (2002.05202, eq. 6).
+
+use super::activation::Activation;
+use crate::{
+    cx::Cx,
+    init::Init,
+    linear::Linear,
+    part::Forward,
+    variant::{Around, Card, Causality, Cost, Variant},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_spec::Refusal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`Gated`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatedConfig {
+    /// Width inside; absent: 8/3 × hidden, rounded up to a multiple of 16, which costs what a plain one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner: Option<usize>,
+    /// The function of the gate.
+    pub activation: Activation,
+    /// Whether there are biases.
+    pub bias: bool,
+}
+
+impl Default for GatedConfig {
+    fn default() -> Self {
+        Self { inner: None, activation: Activation::Silu, bias: false }
+    }
+}
+
+/// Three matrices, one of them a gate.
+#[derive(Module, Debug)]
+pub struct Gated {
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    dropout: f64,
+}
+
+fn inner(hidden: usize) -> usize {
+    (hidden * 8).div_ceil(3).next_multiple_of(16)
+}
+
+pub(super) fn check_inner(inner: Option<usize>, path: &str) -> Result<(), Refusal> {
+    match inner {
+        Some(0) => Err(Refusal::new(format!("{path}.inner"), "a feed-forward of width 0")),
+        _ => Ok(()),
+    }
+}
+
+impl Variant for Gated {
+    type Config = GatedConfig;
+    const CARD: Card = Card {
+        name: "gated",
+        role: "feed_forward",
+        paper: "2002.05202",
+        causality: Causality::Any,
+        state: "none",
+        time: "T",
+        refuses: "",
+    };
+
+    fn resolve(config: &mut GatedConfig, around: &Around) {
+        config.inner.get_or_insert(inner(around.hidden));
+    }
+
+    fn check(config: &GatedConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
+        check_inner(config.inner, path)
+    }
+
+    fn init(config: &GatedConfig, around: &Around, init: &mut Init) -> Self {
+        let (outer, inner) = (around.hidden, config.inner.unwrap_or(inner(around.hidden)));
+        Self {
+            gate: Linear::new("gate", [outer, inner], config.bias, init),
+            up: Linear::new("up", [outer, inner], config.bias, init),
+            down: Linear::residual("down", [inner, outer], config.bias, init),
+            activation: config.activation,
+            dropout: around.dropout,
+        }
+    }
+}
+
+impl Forward for Gated {
+    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
+        let gate = self.activation.of(self.gate.forward(x.clone()));
+        let out = self.down.forward(gate * self.up.forward(x));
+        cx.dropout("out", self.dropout, out)
+    }
+
+    fn cost(&self, _length: usize) -> Cost {
+        Cost { flops: self.gate.flops() + self.up.flops() + self.down.flops(), state_bytes: 0.0 }
+    }
+
+    fn describe(&self) -> String {
+        format!("{} → {}, {} gate", self.up.weight.dims()[0], self.up.weight.dims()[1], self.activation.name())
+    }
+}

@@ -1,0 +1,121 @@
+//! A choice: one of several named alternatives, each with a configuration of its own.
+//!
+//! In a file it is a bare word, which means that alternative with all its defaults, or a table with exactly one key:
+//! `schedule = "cosine"` or `schedule = { cosine = { floor = 0.1 } }`.
+use serde::Deserializer;
+use serde::de::value::Error;
+
+use super::read::NoKeys;
+
+/// What [`choice!`](crate::choice) implements: the names, and how each one's table is read.
+pub trait Choice: Sized {
+    /// The names as they stand in a file, in the order of declaration.
+    const NAMES: &'static [&'static str];
+
+    /// Reads the alternative `NAMES[index]` from the value that stands under its name.
+    fn read<'de, D: Deserializer<'de>>(index: usize, inner: D) -> Result<Self, D::Error>;
+
+    /// Whether `NAMES[index]` may stand as a bare word, that is, has no required key.
+    fn is_word(index: usize) -> bool {
+        Self::read(index, NoKeys::<Error>::new()).is_ok()
+    }
+}
+
+/// Makes a configuration enum of named alternatives: in a file a bare word, or a table with one name as its key.
+///
+/// `schedule = "cosine"` is that alternative with all its defaults, `schedule = { cosine = { floor = 0.1 } }` says more.
+///
+/// The enum gets `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema`,
+/// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have further
+/// attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments.
+///
+/// ```
+/// # use kiln_spec::config::Nothing;
+/// kiln_spec::choice! {
+///     /// Where a block normalises.
+///     pub enum Placement {
+///         /// Before the part.
+///         "pre" => Pre(Nothing),
+///         /// After the part.
+///         "post" => Post(Nothing),
+///     }
+/// }
+/// assert_eq!(Placement::NAMES, ["pre", "post"]);
+/// ```
+#[macro_export]
+macro_rules! choice {
+    (@doc doc = $doc:expr) => { $doc };
+    (@doc $($other:tt)*) => { "" };
+    ($(#[$($about:tt)*])* $vis:vis enum $Choice:ident {
+        $($(#[doc = $doc:expr])* $name:literal => $Variant:ident($Inner:ty)),+ $(,)?
+    }) => {
+        $(#[$($about)*])*
+        #[derive(Clone, Debug, PartialEq)]
+        $vis enum $Choice { $(#[doc = ::core::concat!("`", $name, "`")] #[doc = ""] $(#[doc = $doc])* $Variant($Inner)),+ }
+
+        #[allow(dead_code, reason = "a choice that is private to a crate need not use both")]
+        impl $Choice {
+            /// The names as they stand in a file, in the order of declaration.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The name as it stands in a file.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$Variant(_) => $name),+ }
+            }
+        }
+
+        impl $crate::config::Choice for $Choice {
+            const NAMES: &'static [&'static str] = Self::NAMES;
+
+            fn read<'de, D: $crate::config::private::serde::Deserializer<'de>>(
+                index: usize,
+                inner: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let wanted = Self::NAMES[index];
+                $(if wanted == $name {
+                    let inner = <$Inner as $crate::config::private::serde::Deserialize<'de>>::deserialize(inner);
+                    return inner.map(Self::$Variant);
+                })+
+                ::core::unreachable!("NAMES holds the names above")
+            }
+        }
+
+        impl<'de> $crate::config::private::serde::Deserialize<'de> for $Choice {
+            fn deserialize<D: $crate::config::private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                $crate::config::private::read(deserializer)
+            }
+        }
+
+        impl $crate::config::private::serde::Serialize for $Choice {
+            fn serialize<S: $crate::config::private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$Variant(inner) => {
+                        $crate::config::private::write::<Self, _, S>(::core::stringify!($Choice), $name, inner, serializer)
+                    })+
+                }
+            }
+        }
+
+        impl $crate::config::private::schemars::JsonSchema for $Choice {
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(::core::stringify!($Choice))
+            }
+
+            fn schema_id() -> ::std::borrow::Cow<'static, str> {
+                ::std::borrow::Cow::Borrowed(::core::concat!(::core::module_path!(), "::", ::core::stringify!($Choice)))
+            }
+
+            fn json_schema(
+                generator: &mut $crate::config::private::schemars::SchemaGenerator,
+            ) -> $crate::config::private::schemars::Schema {
+                let alternatives = [$((&[$($doc),*] as &[&str], generator.subschema_for::<$Inner>())),+];
+                $crate::config::private::schema::<Self>(&[$($crate::choice!(@doc $($about)*)),*], alternatives)
+            }
+        }
+    };
+}

@@ -1,0 +1,121 @@
+//! What is written is read again, in its shortest form.
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct One {
+    part: Part,
+    schedule: Schedule,
+}
+
+#[test]
+fn a_choice_with_nothing_to_say_is_a_bare_word() {
+    let attention = Attention { heads: 4, window: None };
+    let one = One { part: Part::Attention(attention), schedule: Schedule::Constant(Nothing {}) };
+    let text = to_toml(&one);
+    assert_eq!(table(&text), table("part = { attention = { heads = 4 } }\nschedule = 'constant'"));
+    assert_eq!(parse::<One>(&text, None).unwrap(), one);
+}
+
+#[test]
+fn a_bare_word_and_an_empty_table_are_the_defaults() {
+    let schedule = |text: &str| sample(&format!("name = 'a'\n{text}")).unwrap().schedule;
+    let defaults = Schedule::Cosine(Cosine::default());
+    assert_eq!(schedule("schedule = 'cosine'"), defaults);
+    assert_eq!(schedule("schedule = { cosine = {} }"), defaults);
+    assert_eq!(schedule("[schedule.cosine]\nwarmup = 10"), defaults);
+    assert_eq!(schedule("schedule = 'constant'"), Schedule::Constant(Nothing {}));
+    assert_eq!(schedule(""), cosine());
+}
+
+#[test]
+fn names_are_those_of_the_file_in_order() {
+    assert_eq!(Schedule::NAMES, ["cosine", "linear", "constant"]);
+    assert_eq!(Schedule::Linear(Linear { floor: 0.0, warmup: 0 }).name(), "linear");
+}
+
+#[test]
+fn json_reads_and_writes_the_same_forms() {
+    let json = r#"["gated",{"attention":{"heads":2}},{"both":["gated"]}]"#;
+    let parts: Vec<Part> = serde_json::from_str(json).unwrap();
+    assert_eq!(serde_json::to_string(&parts).unwrap(), json);
+    assert_eq!(parts[2], Part::Both(vec![Part::Gated(Nothing {})]));
+}
+
+#[test]
+fn another_macro_can_make_choices_and_pass_the_doc_comments_on() {
+    macro_rules! both {
+        ($(#[doc = $about:literal])* $Config:ident { $($(#[doc = $doc:literal])* $name:literal => $Type:ident($Inner:ty)),+ }) => {
+            crate::choice! { $(#[doc = $about])* pub enum $Config { $($(#[doc = $doc])* $name => $Type($Inner)),+ } }
+            pub const COUNT: usize = [$($name),+].len();
+        };
+    }
+    trait HasConfig {
+        type Config;
+    }
+    impl HasConfig for u8 {
+        type Config = Cosine;
+    }
+    both! {
+        /// Made by another.
+        Made {
+            /// First.
+            "a" => A(<u8 as HasConfig>::Config),
+            "b" => B(Nothing)
+        }
+    }
+    assert_eq!(COUNT, Made::NAMES.len());
+    let schema = schema_for!(Made).to_value();
+    assert_eq!(schema["description"], "Made by another.");
+    assert_eq!(schema["oneOf"][1]["description"], "First.");
+    assert_eq!(schema["oneOf"][0]["enum"], serde_json::json!(["a", "b"]));
+}
+
+fn parts() -> impl Strategy<Value = Part> {
+    let attention = (1..9u32, proptest::option::of(0..5u32)).prop_map(|(heads, window)| Attention { heads, window });
+    let leaf = prop_oneof![Just(Part::Gated(Nothing {})), attention.prop_map(Part::Attention)];
+    leaf.prop_recursive(3, 12, 3, |inner| proptest::collection::vec(inner, 0..3).prop_map(Part::Both))
+}
+
+fn schedules() -> impl Strategy<Value = Schedule> {
+    // Eighths, since a JSON reader may round a decimal to a neighbour.
+    let floor = || (0..8u8).prop_map(|eighths| f64::from(eighths) / 8.0);
+    let cosine = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Cosine(Cosine { floor, warmup }));
+    let linear = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Linear(Linear { floor, warmup }));
+    prop_oneof![cosine, linear, Just(Schedule::Constant(Nothing {}))]
+}
+
+fn samples() -> impl Strategy<Value = Sample> {
+    let block = (1..4u32, proptest::collection::vec(parts(), 0..3)).prop_map(|(repeat, parts)| Block { repeat, parts });
+    let notes = proptest::collection::btree_map("[a-z .=]{1,5}", any::<bool>(), 0..3);
+    ("\\PC{0,9}", schedules(), proptest::collection::vec(block, 0..3), notes)
+        .prop_map(|(name, schedule, blocks, notes)| Sample { name, schedule, blocks, notes })
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_survives_toml_and_json(written in samples()) {
+        prop_assert_eq!(&sample(&to_toml(&written)).unwrap(), &written);
+        let json = serde_json::to_string(&written).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Sample>(&json).unwrap(), &written);
+    }
+
+    #[test]
+    fn any_number_survives_toml_to_the_bit(floor in any::<f64>().prop_filter("a number", |x| !x.is_nan())) {
+        let written = Linear { floor, warmup: 0 };
+        prop_assert_eq!(parse::<Linear>(&to_toml(&written), None).unwrap().floor.to_bits(), floor.to_bits());
+    }
+
+    #[test]
+    fn a_configuration_over_another_is_itself(parent in samples(), child in samples()) {
+        let parent = Layered::new(&to_toml(&parent), None).unwrap();
+        let mut merged: Sample = Layered::new(&to_toml(&child), None).unwrap().over(&schema(), parent.clone()).read().unwrap();
+        prop_assert!(merged.notes.len() >= child.notes.len());
+        merged.notes = child.notes.clone();
+        if let (Schedule::Cosine(_) | Schedule::Linear(_), schedule) = (&child.schedule, &merged.schedule) {
+            prop_assert_eq!(schedule, &child.schedule);
+        }
+        prop_assert_eq!(merged, child);
+    }
+}

@@ -1,0 +1,164 @@
+//! The geometry of a batch: rows of marks, the only truth about positions, documents, prefixes and padding.
+
+use crate::formula::Field;
+
+/// All that visibility may ask of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Mark {
+    /// Place within its document, in tokens, from 0: what positions and windows count.
+    pub position: i32,
+    /// Place in the order of seeing: a key is seen by queries of the same or a later order. Left to right it
+    /// equals the position, right to left its negative.
+    pub order: i32,
+    /// Number of its document within the row.
+    pub document: i32,
+    /// Seen by every token of its document, whatever the order.
+    pub prefix: bool,
+    /// Whether anything stands here: padding and empty slots are not live and are seen by nobody.
+    pub live: bool,
+}
+
+/// Who sees whom within one document, before the layers' own geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Each token sees itself and what came before.
+    #[default]
+    Causal,
+    /// Each token sees the whole document.
+    Bidirectional,
+    /// The first `n` tokens are seen by all, the rest causally.
+    Prefix(usize),
+    /// Each token sees itself and what comes after.
+    Reversed,
+}
+
+impl Mark {
+    /// The mark of token `position` of document `document`.
+    pub fn new(position: usize, document: usize, direction: Direction) -> Self {
+        let (position, document) = (position as i32, document as i32);
+        let order = if direction == Direction::Reversed { -position } else { position };
+        let prefix = match direction {
+            Direction::Bidirectional => true,
+            Direction::Prefix(n) => (position as usize) < n,
+            Direction::Causal | Direction::Reversed => false,
+        };
+        Self { position, order, document, prefix, live: true }
+    }
+
+    pub(crate) fn field(&self, field: Field) -> i32 {
+        match field {
+            Field::Position => self.position,
+            Field::Order => self.order,
+            Field::Document => self.document,
+            Field::Prefix => i32::from(self.prefix),
+            Field::Live => i32::from(self.live),
+        }
+    }
+}
+
+/// Least and greatest value of each field over some marks.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    least: Mark,
+    greatest: Mark,
+}
+
+impl Span {
+    /// The span of `marks`; of none, the span of one dead mark.
+    pub fn of(marks: &[Mark]) -> Self {
+        let first = marks.first().copied().unwrap_or_default();
+        marks.iter().fold(Self { least: first, greatest: first }, |span, mark| Self {
+            least: each(&span.least, mark, i32::min, |a, b| a & b),
+            greatest: each(&span.greatest, mark, i32::max, |a, b| a | b),
+        })
+    }
+
+    pub(crate) fn field(&self, field: Field) -> (i32, i32) {
+        (self.least.field(field), self.greatest.field(field))
+    }
+}
+
+fn each(a: &Mark, b: &Mark, int: fn(i32, i32) -> i32, bit: fn(bool, bool) -> bool) -> Mark {
+    Mark {
+        position: int(a.position, b.position),
+        order: int(a.order, b.order),
+        document: int(a.document, b.document),
+        prefix: bit(a.prefix, b.prefix),
+        live: bit(a.live, b.live),
+    }
+}
+
+/// Marks of a batch: `rows` sequences of one width; what a row doesn't fill is not live.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    width: usize,
+    marks: Vec<Mark>,
+}
+
+/// A document's place in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Piece {
+    /// Number of tokens here.
+    pub length: usize,
+    /// Position of the first one: not 0 when the document goes on from elsewhere.
+    pub start: usize,
+    /// Who sees whom in it.
+    pub direction: Direction,
+}
+
+impl Layout {
+    /// Rows of packed documents, each row filled up with dead marks to `width`.
+    ///
+    /// A row longer than `width` is cut.
+    pub fn packed(rows: &[Vec<Piece>], width: usize) -> Self {
+        let mut marks = Vec::with_capacity(rows.len() * width);
+        for (r, row) in rows.iter().enumerate() {
+            let pieces = row.iter().enumerate();
+            let live = pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| Mark::new(i, d, p.direction)));
+            marks.extend(live.take(width));
+            marks.resize((r + 1) * width, Mark::default());
+        }
+        Self { width, marks }
+    }
+
+    /// One document a row, row `i` going on at position `start[i]` with `length[i]` of `width` tokens.
+    pub fn continued(start: &[usize], length: &[usize], width: usize, direction: Direction) -> Self {
+        let row = |(&start, &length): (&usize, &usize)| vec![Piece { length, start, direction }];
+        Self::packed(&start.iter().zip(length).map(row).collect::<Vec<_>>(), width)
+    }
+
+    /// From marks, row after row; `None` unless they fill whole rows.
+    pub fn from_marks(marks: Vec<Mark>, width: usize) -> Option<Self> {
+        (width > 0 && marks.len().is_multiple_of(width)).then_some(Self { width, marks })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.marks.len().checked_div(self.width).unwrap_or(0)
+    }
+
+    /// Tokens a row, live or not.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Marks of one row.
+    pub fn row(&self, row: usize) -> &[Mark] {
+        &self.marks[row * self.width..(row + 1) * self.width]
+    }
+
+    /// All marks, row after row.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// The rows of `range` alone.
+    pub fn select(&self, range: std::ops::Range<usize>) -> Self {
+        Self { width: self.width, marks: self.marks[range.start * self.width..range.end * self.width].to_vec() }
+    }
+
+    /// Number of live tokens.
+    pub fn live(&self) -> usize {
+        self.marks.iter().filter(|m| m.live).count()
+    }
+}

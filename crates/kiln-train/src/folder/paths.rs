@@ -1,0 +1,125 @@
+//! Where things are in a run's folder.
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Checkpoints;
+use crate::checkpoint::write::names;
+use crate::error::RunError;
+
+/// The files of a run, by name. Needs no lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunPaths {
+    root: PathBuf,
+}
+
+/// One stage's place in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Its place among the stages of the recipe, from 0.
+    pub index: usize,
+    /// Its name as it stands in the folder's.
+    pub name: String,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+impl Stage {
+    /// Its checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::at(self.path.join("checkpoints"))
+    }
+}
+
+impl RunPaths {
+    /// The run at `path`, which must hold a recipe.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let paths = Self::new(path);
+        let found = match () {
+            () if paths.recipe().is_file() => return Ok(paths),
+            () if !path.exists() => "nothing".to_owned(),
+            () if !path.is_dir() => "a file".to_owned(),
+            () => listing(&names(path)?),
+        };
+        Err(RunError::NotARun { path: path.to_owned(), found })
+    }
+
+    pub(super) fn new(path: &Path) -> Self {
+        Self { root: path.to_owned() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The whole recipe.
+    pub fn recipe(&self) -> PathBuf {
+        self.root.join("recipe.toml")
+    }
+
+    /// The tokenizer that the run trained with.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.root.join("tokenizer.json")
+    }
+
+    /// The metrics, one row a line.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The page about the run.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// The file whose lock says that a process writes here.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The place of stage `index`, from 0, called `name` in the recipe.
+    pub fn stage(&self, index: usize, name: &str) -> Stage {
+        let name = slug(name);
+        let path = self.root.join("stages").join(format!("{index}-{name}"));
+        Stage { index, name, path }
+    }
+
+    /// The stages that have a folder, in order.
+    pub fn stages(&self) -> Result<Vec<Stage>, RunError> {
+        let split = |name: String| {
+            let (index, name) = name.split_once('-')?;
+            Some(self.stage(index.parse().ok()?, name))
+        };
+        let mut stages: Vec<_> = names(&self.root.join("stages"))?.into_iter().filter_map(split).collect();
+        stages.sort_by_key(|stage| stage.index);
+        Ok(stages)
+    }
+
+    /// The newest checkpoint of the last stage that has one.
+    pub fn newest(&self) -> Result<Option<(Stage, u64)>, RunError> {
+        for stage in self.stages()?.into_iter().rev() {
+            if let Some(step) = stage.checkpoints().newest()? {
+                return Ok(Some((stage, step)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A name as part of a path: letters, digits, `-`, `_` and inner dots stay, everything else becomes `-`.
+pub(super) fn slug(name: &str) -> String {
+    let keep = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let slug: String = name.chars().map(keep).collect();
+    let slug = slug.trim_matches(['.', '-']);
+    if slug.is_empty() { "run".to_owned() } else { slug.to_owned() }
+}
+
+/// What a folder holds, in a few words.
+pub(super) fn listing(names: &[String]) -> String {
+    match names {
+        [] => "an empty folder".to_owned(),
+        [some @ .., _, _, _] if !some.is_empty() => {
+            format!("a folder with {} and {} more", names[..2].join(", "), names.len() - 2)
+        }
+        _ => format!("a folder with {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,199 @@
+//! The rows of `metrics.jsonl`: one JSON object a line, in the order of the run.
+//!
+//! Losses are nats per token; seconds count from the start of the stage. A number that is not finite is written as
+//! `null` and read back as NaN.
+mod read;
+
+pub use read::{BadLine, lines, parse};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Row {
+    /// One optimiser step.
+    Step(Step),
+    /// The model on held-out data.
+    Validation(Validation),
+    /// What the model writes.
+    Samples(Samples),
+    /// Bits per byte beside general-purpose compressors, on the same bytes.
+    Compression(Compression),
+    /// Something that happened to the run.
+    Event(Event),
+}
+
+/// One optimiser step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Tokens trained on so far.
+    pub tokens: u64,
+    /// Mean loss of the step, nats per token.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub loss: f64,
+    /// Learning rate of the step.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub learning_rate: f64,
+    /// Global norm of the gradient before clipping.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub gradient_norm: f64,
+    /// Since the stage began.
+    pub seconds: f64,
+    /// Losses that parts added, by name; absent if none did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub losses: BTreeMap<String, Option<f64>>,
+}
+
+/// The model on held-out data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Steps done.
+    pub step: u64,
+    /// Tokens trained on so far.
+    pub tokens: u64,
+    /// Mean loss, nats per token.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub loss: f64,
+    /// The generator's own loss on the same text, nats per token; built-in corpus only.
+    #[serde(default)]
+    pub floor: Option<f64>,
+    /// The loss in bits per byte of text.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub bits_per_byte: f64,
+    /// Share of tokens whose likeliest guess is right.
+    pub accuracy: f64,
+    /// Tokens that the loss is a mean over.
+    pub evaluated_tokens: u64,
+    /// Bytes of text that they stand for.
+    pub evaluated_bytes: u64,
+    /// Tokens that the text decides, by kind of dependency; built-in corpus only.
+    #[serde(default)]
+    pub kinds: Option<BTreeMap<String, Count>>,
+    /// Since the stage began.
+    pub seconds: f64,
+}
+
+/// How many of so many were right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Guessed right.
+    pub right: u64,
+    /// Asked for.
+    pub total: u64,
+}
+
+/// What the model writes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Steps done.
+    pub step: u64,
+    /// The texts.
+    pub samples: Vec<Sample>,
+    /// Share of all their sentences that the grammar accepts; built-in corpus only.
+    #[serde(default)]
+    pub accepted: Option<f64>,
+    /// Since the stage began.
+    pub seconds: f64,
+}
+
+/// One text that the model wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What it was given.
+    pub prompt: String,
+    /// What it wrote after that.
+    pub text: String,
+    /// How the grammar judges it; built-in corpus only.
+    #[serde(flatten)]
+    pub judgement: Option<Judgement>,
+}
+
+/// How the grammar judges a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Sentences in it.
+    pub sentences: u64,
+    /// Sentences that the grammar accepts.
+    pub well_formed: u64,
+    /// Sentences that also agree with what the story said before.
+    pub consistent: u64,
+    /// Whether the story comes to its end.
+    pub complete: bool,
+}
+
+/// Bits per byte beside general-purpose compressors, on the same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Compression {
+    /// Steps done.
+    pub step: u64,
+    /// Length of the text.
+    pub bytes: u64,
+    /// The model's loss on it, bits per byte.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub model_bits_per_byte: f64,
+    /// gzip at its best, bits per byte.
+    pub gzip: f64,
+    /// xz at its best, bits per byte.
+    pub xz: f64,
+    /// Zstandard at its best, bits per byte.
+    pub zstd: f64,
+}
+
+/// Something that happened to the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Steps done.
+    pub step: u64,
+    /// What happened.
+    pub event: Happening,
+    /// In words.
+    pub detail: String,
+    /// Since the stage began.
+    pub seconds: f64,
+}
+
+/// What can happen to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// It goes on from a checkpoint.
+    Resumed,
+    /// It was asked to stop, and saved.
+    Interrupted,
+    /// It did all its steps.
+    Finished,
+    /// A loss or gradient was not finite, and the run stopped.
+    NotFinite,
+}
+
+impl Row {
+    /// The number of steps done when it was written.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Step(row) => row.step,
+            Self::Validation(row) => row.step,
+            Self::Samples(row) => row.step,
+            Self::Compression(row) => row.step,
+            Self::Event(row) => row.step,
+        }
+    }
+
+    /// The row as a line, with its end.
+    pub fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("a row is strings, numbers and lists of them");
+        line.push('\n');
+        line
+    }
+}
+
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use serde_json::Value;
+
+use super::*;
+
+fn reference() -> Value {
+    serde_json::from_str(include_str!("../../../kiln-laws/fixtures/schedules.json")).unwrap()
+}
+
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-12, "found {found}, expected {expected}");
+}
+
+/// The schedule that `transformers` was called for, with the same numbers.
+fn same_as(name: &str, arguments: &Value) -> ScheduleConfig {
+    let warmup = Length::Steps(arguments["num_warmup_steps"].as_u64().unwrap());
+    match name {
+        "cosine" => {
+            ScheduleConfig::Cosine(Cosine { peak: 1.0, warmup, floor: arguments["min_lr_rate"].as_f64().unwrap() })
+        }
+        "linear" => ScheduleConfig::Linear(Linear { peak: 1.0, warmup, floor: 0.0 }),
+        "wsd" => {
+            assert_eq!(arguments["decay_type"], "linear");
+            let decay = Length::Steps(arguments["num_decay_steps"].as_u64().unwrap());
+            ScheduleConfig::Wsd(Wsd { peak: 1.0, warmup, decay, floor: 0.0 })
+        }
+        other => panic!("no schedule for {other}"),
+    }
+}
+
+#[test]
+fn every_step_has_the_rate_of_transformers() {
+    let reference = reference();
+    let schedules = reference["schedules"].as_object().unwrap();
+    assert_eq!(schedules.keys().collect::<Vec<_>>(), ["cosine", "linear", "wsd"]);
+    for (name, entry) in schedules {
+        let schedule = same_as(name, &entry["arguments"]);
+        let steps = entry["arguments"]["num_training_steps"].as_u64().unwrap();
+        let factors = entry["factors"].as_array().unwrap();
+        assert!(factors.len() as u64 > steps);
+        for (step, factor) in factors.iter().enumerate() {
+            close(schedule.at(step as u64, steps), factor.as_f64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_rate_never_rises_after_the_warm_up_nor_after_the_end() {
+    for name in ScheduleConfig::NAMES {
+        let schedule: ScheduleConfig = serde_json::from_value((*name).into()).unwrap();
+        for steps in [1, 2, 7, 40, 1000] {
+            let warmup = WARMUP.steps(steps);
+            let rates: Vec<_> = (warmup..3 * steps).map(|step| schedule.at(step, steps)).collect();
+            assert!(rates.windows(2).all(|pair| pair[1] <= pair[0]), "{name} of {steps} steps");
+            assert!(rates.iter().all(|rate| (0.0..=PEAK).contains(rate)), "{name} of {steps} steps");
+            assert_eq!(rates[0], PEAK, "{name} of {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn a_share_shrinks_with_the_run_and_steps_do_not() {
+    let share = ScheduleConfig::Wsd(Wsd { peak: 2.0, floor: 0.5, ..Wsd::default() });
+    close(share.at(25, 1000), 1.0);
+    close(share.at(1, 40), 1.0);
+    close(share.at(800, 1000), 2.0);
+    close(share.at(36, 40), 1.5);
+    close(share.at(40, 40), 1.0);
+    let fixed = ScheduleConfig::Constant(Constant { peak: 2.0, warmup: Length::Steps(10) });
+    close(fixed.at(5, 1000), 1.0);
+    close(fixed.at(5, 40), 1.0);
+    close(fixed.at(90, 40), 2.0);
+}
+
+#[test]
+fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
+    let read = |text: &str| toml::from_str::<Constant>(text);
+    assert_eq!(read("warmup = 1").unwrap().warmup, Length::Steps(1));
+    assert_eq!(read("warmup = 1.0").unwrap().warmup, Length::Share(1.0));
+    for length in [Length::Steps(0), Length::Steps(7), Length::Share(0.0), Length::Share(0.125), Length::Share(1.0)] {
+        let config = Constant { warmup: length, ..Constant::default() };
+        assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(serde_json::from_str::<Constant>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    }
+    for wrong in ["-1", "1.5", "-0.1", "nan", "\"many\"", "[1]"] {
+        let message = read(&format!("warmup = {wrong}")).unwrap_err().to_string();
+        assert!(message.contains("a share of the run from 0.0 to 1.0"), "{message}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_its_key() {
+    let refusal = |text: &str, steps| {
+        let schedule: ScheduleConfig = serde_json::from_str(text).unwrap();
+        schedule.check("stages[0].schedule", steps).map_err(|refusal| (refusal.path, refusal.reason))
+    };
+    let cases = [
+        (r#"{ "cosine": { "peak": 0.0 } }"#, 100, "cosine.peak", "found 0"),
+        (r#"{ "cosine": { "peak": -1e-3 } }"#, 100, "cosine.peak", "found -0.001"),
+        (r#"{ "linear": { "floor": 1.5 } }"#, 100, "linear.floor", "found 1.5"),
+        (r#"{ "linear": { "warmup": 101 } }"#, 100, "linear.warmup", "101 steps do not fit into a stage of 100"),
+        (r#"{ "wsd": { "warmup": 10, "decay": 91 } }"#, 100, "wsd.decay", "101 steps with the warm-up before it"),
+        (r#"{ "wsd": { "warmup": 200, "decay": 1 } }"#, 100, "wsd.warmup", "do not fit"),
+    ];
+    for (text, steps, key, reason) in cases {
+        let (path, found) = refusal(text, steps).unwrap_err();
+        assert_eq!(path, format!("stages[0].schedule.{key}"));
+        assert!(found.contains(reason), "{found}");
+    }
+    assert_eq!(refusal(r#"{ "linear": { "warmup": 100 } }"#, 100), Ok(()));
+    for name in ScheduleConfig::NAMES {
+        assert_eq!(refusal(&format!("{name:?}"), 1), Ok(()), "{name}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The curves of a run: from the lines of its metrics to charts.
+
+use std::collections::BTreeSet;
+
+use super::chart::{Axis, Chart, Drawn, Look, Series};
+use super::number::Unit;
+use super::rows::{EventRow, Row, SamplesRow, StepRow, ValidationRow};
+use super::thin::smooth;
+
+/// The steps of training among `rows`.
+pub fn steps(rows: &[Row]) -> impl Iterator<Item = &StepRow> {
+    rows.iter().filter_map(|row| if let Row::Step(step) = row { Some(step) } else { None })
+}
+
+/// The rounds of validation among `rows`.
+pub fn validations(rows: &[Row]) -> impl Iterator<Item = &ValidationRow> {
+    rows.iter().filter_map(|row| if let Row::Validation(round) = row { Some(round) } else { None })
+}
+
+/// The samples among `rows`.
+pub fn samples(rows: &[Row]) -> impl Iterator<Item = &SamplesRow> {
+    rows.iter().filter_map(|row| if let Row::Samples(samples) = row { Some(samples) } else { None })
+}
+
+/// The events among `rows`.
+pub fn events(rows: &[Row]) -> impl Iterator<Item = &EventRow> {
+    rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None })
+}
+
+/// Points at every step of training; what is missing becomes a gap.
+pub fn of_steps(rows: &[Row], value: impl Fn(&StepRow) -> Option<f64>) -> Vec<(f64, f64)> {
+    steps(rows).map(|step| (step.step as f64, value(step).unwrap_or(f64::NAN))).collect()
+}
+
+/// Points at every round of validation that has the value.
+pub fn of_validations(rows: &[Row], value: impl Fn(&ValidationRow) -> Option<f64>) -> Vec<(f64, f64)> {
+    validations(rows).filter_map(|round| Some((round.step as f64, value(round)?))).collect()
+}
+
+fn step_axis() -> Axis {
+    Axis { label: "step".into(), unit: Unit::Count, ..Axis::default() }
+}
+
+fn line(name: &str, colour: usize, points: Vec<(f64, f64)>) -> Series {
+    Series { name: name.into(), colour, points, ..Series::default() }
+}
+
+/// A dashed line across all of `series`.
+pub fn level(name: &str, value: f64, series: &[Series]) -> Option<Series> {
+    let across = || series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
+    let ends = across().min_by(f64::total_cmp).zip(across().max_by(f64::total_cmp));
+    ends.map(|(first, last)| Series { look: Look::Dashed, ..line(name, 0, vec![(first, value), (last, value)]) })
+}
+
+/// Loss of training and validation above the floor; logarithmic both ways if `log`.
+pub fn loss(rows: &[Row], floor: Option<f64>, log: bool) -> Option<Drawn> {
+    let raw = of_steps(rows, |step| step.loss);
+    let mut series = vec![
+        Series { look: Look::Faint, ..line("", 0, raw.clone()) },
+        line("training", 0, smooth(&raw)),
+        line("validation", 1, of_validations(rows, |round| round.loss)),
+    ];
+    series.extend(floor.and_then(|value| level("floor", value, &series)));
+    let moments = events(rows).filter(|e| e.event != "finished").map(|e| (e.step as f64, e.event.replace('_', " ")));
+    Chart {
+        title: "Loss".into(),
+        height: 340.0,
+        x: Axis { log, ..step_axis() },
+        y: Axis { label: "nats a token".into(), unit: Unit::Loss, log, ..Axis::default() },
+        series,
+        moments: moments.collect(),
+        ..Chart::default()
+    }
+    .draw()
+}
+
+fn shares(title: &str, series: Vec<Series>) -> Option<Drawn> {
+    let y = Axis { unit: Unit::Percent, ends: Some((0.0, 1.0)), ..Axis::default() };
+    Chart { title: title.into(), height: 240.0, x: step_axis(), y, series, ..Chart::default() }.draw()
+}
+
+/// What the model gets right, by kind of question where the corpus asks them, else of all tokens.
+pub fn accuracy(rows: &[Row]) -> Option<Drawn> {
+    let kinds: BTreeSet<&String> = validations(rows).filter_map(|round| round.kinds.as_ref()).flat_map(|k| k.keys()).collect();
+    if kinds.is_empty() {
+        return shares("Tokens predicted right", vec![line("", 0, of_validations(rows, |round| round.accuracy))]);
+    }
+    let share = |round: &ValidationRow, kind: &String| round.kinds.as_ref()?.get(kind)?.share();
+    let of = |(nth, kind): (usize, &&String)| line(kind, nth, of_validations(rows, |round| share(round, kind)));
+    shares("Right answers, by kind of question", kinds.iter().enumerate().map(of).collect())
+}
+
+/// What part of the sampled sentences is accepted.
+pub fn accepted(rows: &[Row]) -> Option<Drawn> {
+    let points = |value: fn(&SamplesRow) -> Option<f64>| -> Vec<(f64, f64)> {
+        samples(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
+    };
+    let series = vec![line("well formed", 0, points(|row| row.accepted)), line("and consistent", 1, points(consistent))];
+    shares("Sampled sentences that are accepted", series)
+}
+
+fn consistent(row: &SamplesRow) -> Option<f64> {
+    let pairs = row.samples.iter().filter_map(|sample| Some((sample.consistent?, sample.sentences?)));
+    let (right, all) = pairs.fold((0, 0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
+    (all > 0).then(|| right as f64 / all as f64)
+}
+
+/// Small charts of how the training went: learning rate, gradient, speed, added losses.
+pub fn training(rows: &[Row]) -> Vec<Drawn> {
+    let gradient = of_steps(rows, |step| step.gradient_norm);
+    let wide = ratio(&gradient) > 30.0;
+    let mut charts = vec![
+        small("Learning rate", of_steps(rows, |step| step.learning_rate), Axis { zero: true, ..Axis::default() }),
+        small("Gradient norm", gradient, Axis { zero: !wide, log: wide, ..Axis::default() }),
+        small("Tokens a second", speed(rows), Axis { zero: true, unit: Unit::Count, ..Axis::default() }),
+    ];
+    let names: BTreeSet<&String> = steps(rows).flat_map(|step| step.losses.keys()).collect();
+    charts.extend(names.into_iter().map(|name| {
+        small(&format!("Added loss: {name}"), of_steps(rows, |step| step.losses.get(name).copied().flatten()), Axis::default())
+    }));
+    charts.into_iter().flatten().collect()
+}
+
+fn small(title: &str, points: Vec<(f64, f64)>, y: Axis) -> Option<Drawn> {
+    let last = points.iter().rev().map(|p| p.1).find(|v| v.is_finite());
+    let note = last.map(|value| format!("{} at the end", y.unit.text(value))).unwrap_or_default();
+    let series = vec![line("", 0, points)];
+    Chart { title: title.into(), note, height: 130.0, x: step_axis(), y, series, ..Chart::default() }.draw()
+}
+
+fn ratio(points: &[(f64, f64)]) -> f64 {
+    let positive = || points.iter().map(|p| p.1).filter(|v| v.is_finite() && *v > 0.0);
+    positive().fold(f64::NEG_INFINITY, f64::max) / positive().fold(f64::INFINITY, f64::min)
+}
+
+/// Tokens a second between steps that are far enough apart to be timed well.
+fn speed(rows: &[Row]) -> Vec<(f64, f64)> {
+    let timed: Vec<_> = steps(rows).filter_map(|step| Some((step.step, step.tokens, step.seconds?))).collect();
+    let apart = (timed.len() / 120).max(1);
+    let marks: Vec<_> = timed.into_iter().step_by(apart).collect();
+    let between = |pair: &[(u64, u64, f64)]| {
+        let rate = pair[1].1.saturating_sub(pair[0].1) as f64 / (pair[1].2 - pair[0].2);
+        (pair[1].0 as f64, if rate > 0.0 { rate } else { f64::NAN })
+    };
+    marks.windows(2).map(between).collect()
+}
+
+/// Step, tokens and time at some of the steps, for the script to name the others.
+pub fn clock(rows: &[Row]) -> String {
+    let all: Vec<_> = steps(rows).map(|s| (s.step, s.tokens, s.seconds.filter(|t| t.is_finite()))).collect();
+    let some: Vec<_> = all.iter().step_by((all.len() / 150).max(1)).chain(all.last()).collect();
+    serde_json::to_string(&some).unwrap_or_default()
+}

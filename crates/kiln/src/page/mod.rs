@@ -1,0 +1,55 @@
+//! Pages that people look at: one file of HTML that needs nothing else, and pictures for the terminal.
+//!
+//! A page is plain data ([`Report`], [`Compare`]) → what its sections show (`curves`, `picture`, `texts`) → templates,
+//! which escape all that they are given. A page reads without its script, which only answers the pointer.
+
+mod blocks;
+mod chart;
+mod compare;
+mod curves;
+mod data;
+mod labels;
+mod number;
+mod picture;
+mod report;
+mod rows;
+mod scale;
+mod texts;
+mod thin;
+
+use minijinja::{Environment, value::Serde};
+use serde::Serialize;
+
+pub use data::*;
+pub use report::sentence;
+pub use rows::*;
+
+/// The page of one run, as a whole HTML document.
+pub fn report(report: &Report) -> String {
+    render("report.html", &report::view(report))
+}
+
+/// The page that puts runs beside each other, as a whole HTML document.
+pub fn compare(compare: &Compare) -> String {
+    render("compare.html", &compare::view(compare))
+}
+
+fn render(name: &str, view: &impl Serialize) -> String {
+    let mut pages = Environment::new();
+    let templates = [
+        ("page.html", include_str!("templates/page.html")),
+        ("chart.html", include_str!("templates/chart.html")),
+        ("model.html", include_str!("templates/model.html")),
+        ("report.html", include_str!("templates/report.html")),
+        ("compare.html", include_str!("templates/compare.html")),
+        ("page.css", include_str!("templates/page.css")),
+        ("chart.css", include_str!("templates/chart.css")),
+        ("hover.js", include_str!("templates/hover.js")),
+    ];
+    for (name, source) in templates {
+        pages.add_template(name, source).expect("the templates are part of the program and parse");
+    }
+    pages.add_filter("tied", |text: String| text.replace(' ', "\u{a0}"));
+    let page = pages.get_template(name).and_then(|page| page.render(Serde(view)));
+    page.expect("the templates ask only for what the views have")
+}

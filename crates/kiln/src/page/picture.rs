@@ -1,0 +1,198 @@
+//! The model as a column of layers, with what each costs, and the patterns of its layers as little tables.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::blocks::{Block, Repeat, repeats, role};
+use super::data::{LayerPicture, ModelPicture, PatternPicture};
+use super::number::{bytes, count, percent};
+
+/// A model, ready for the template.
+#[derive(Debug, Serialize)]
+pub struct ModelView {
+    title: String,
+    parameters: String,
+    parts: Vec<Part>,
+    patterns: Vec<PatternView>,
+    totals: Costs,
+    kernels: Vec<(String, String)>,
+}
+
+/// A block, blocks that repeat, or a layer outside of them.
+#[derive(Debug, Serialize)]
+struct Part {
+    /// As `blocks 0–5`; empty outside of blocks.
+    name: String,
+    times: usize,
+    rows: usize,
+    blocks: Vec<Vec<LayerView>>,
+}
+
+#[derive(Debug, Serialize)]
+struct LayerView {
+    name: String,
+    title: String,
+    costs: Costs,
+    /// Share of the model's parameters that all copies of this layer hold, out of a hundred.
+    share: f64,
+    kernel: String,
+    /// Number of its pattern, from 1.
+    pattern: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Costs {
+    parameters: String,
+    share: String,
+    flops: String,
+    state: String,
+}
+
+#[derive(Debug, Serialize)]
+struct PatternView {
+    title: String,
+    size: usize,
+    d: String,
+    seen: String,
+}
+
+/// Finds what repeats, adds up, and draws each pattern once.
+pub fn view(model: &ModelPicture) -> ModelView {
+    let patterns = distinct(&model.layers);
+    ModelView {
+        title: title(model),
+        parameters: count(model.total_parameters as f64),
+        parts: repeats(&model.layers).iter().map(|repeat| part(repeat, model, &patterns)).collect(),
+        patterns: patterns.iter().copied().map(draw).collect(),
+        totals: costs(model.layers.iter(), model.total_parameters),
+        kernels: kernels(&model.layers),
+    }
+}
+
+fn title(model: &ModelPicture) -> String {
+    let named = |name, value: u64| (value > 0).then(|| format!("{name} {value}"));
+    let stack = (!model.stack.is_empty()).then(|| model.stack.clone());
+    let facts = [stack, named("hidden", model.hidden), named("vocabulary", model.vocab)];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+fn part(repeat: &Repeat, model: &ModelPicture, patterns: &[&PatternPicture]) -> Part {
+    let copies = |nth: usize, layer: usize| {
+        let same = repeat.blocks.iter().skip(nth).step_by(repeat.period);
+        same.filter_map(move |block| block.layers.get(layer))
+    };
+    let block = |nth: usize| -> Vec<LayerView> {
+        let layers = repeat.blocks[nth].layers.iter().enumerate();
+        layers.map(|(at, layer)| layer_view(layer, costs_of(copies(nth, at), model), patterns)).collect()
+    };
+    let blocks: Vec<_> = (0..repeat.period).map(block).collect();
+    Part { name: name(&repeat.blocks), times: repeat.times, rows: blocks.iter().map(Vec::len).sum(), blocks }
+}
+
+fn name(blocks: &[Block]) -> String {
+    let places = blocks.first().and_then(|b| b.place).zip(blocks.last().and_then(|b| b.place));
+    match places {
+        Some(((stem, first), (_, last))) if first != last => format!("{stem} {first}–{last}"),
+        Some(((stem, only), _)) => format!("{stem} {only}"),
+        None => String::new(),
+    }
+}
+
+fn layer_view(layer: &LayerPicture, (costs, share): (Costs, f64), patterns: &[&PatternPicture]) -> LayerView {
+    let same = |pattern: &PatternPicture| patterns.iter().position(|other| *other == pattern);
+    LayerView {
+        name: role(&layer.path).into(),
+        title: layer.title.clone(),
+        costs,
+        share,
+        kernel: layer.kernel.clone().unwrap_or_default(),
+        pattern: layer.pattern.as_ref().and_then(same).map(|at| at + 1),
+    }
+}
+
+fn costs_of<'a>(layers: impl Iterator<Item = &'a LayerPicture> + Clone, model: &ModelPicture) -> (Costs, f64) {
+    let held: u64 = layers.clone().map(|layer| layer.parameters).sum();
+    let share = 100.0 * held as f64 / model.total_parameters.max(1) as f64;
+    (costs(layers, model.total_parameters), share.min(100.0))
+}
+
+fn costs<'a>(layers: impl Iterator<Item = &'a LayerPicture> + Clone, total: u64) -> Costs {
+    let sum = |value: fn(&LayerPicture) -> f64| layers.clone().map(value).sum::<f64>();
+    let unless_zero = |value: f64, text: fn(f64) -> String| if value == 0.0 { "–".into() } else { text(value) };
+    let parameters = sum(|layer| layer.parameters as f64);
+    Costs {
+        parameters: unless_zero(parameters, count),
+        share: unless_zero(parameters / total.max(1) as f64, percent),
+        flops: unless_zero(sum(|layer| layer.flops_per_token), count),
+        state: unless_zero(sum(|layer| layer.state_bytes_per_token), bytes),
+    }
+}
+
+fn kernels(layers: &[LayerPicture]) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for layer in layers {
+        let pair = layer.kernel.clone().zip(layer.kernel_reason.clone());
+        found.extend(pair.filter(|pair| !found.contains(pair)));
+    }
+    found
+}
+
+fn distinct(layers: &[LayerPicture]) -> Vec<&PatternPicture> {
+    let mut found: Vec<&PatternPicture> = Vec::new();
+    for pattern in layers.iter().filter_map(|layer| layer.pattern.as_ref()) {
+        if !found.contains(&pattern) {
+            found.push(pattern);
+        }
+    }
+    found
+}
+
+/// One path of all visible cells, those beside each other in one piece.
+fn draw(pattern: &PatternPicture) -> PatternView {
+    let mut d = String::new();
+    let mut seen = 0;
+    for query in 0..pattern.size {
+        let row: Vec<(usize, bool)> = (0..pattern.size).map(|key| (key, pattern.sees(query, key))).collect();
+        for run in row.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1) {
+            let (key, length) = (run[0].0, run.len());
+            let _ = write!(d, "M{key} {query}h{length}v1h-{length}z");
+            seen += length;
+        }
+    }
+    let share = seen as f64 / (pattern.size * pattern.size).max(1) as f64;
+    PatternView { title: pattern.title.clone(), size: pattern.size, d, seen: percent(share) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(title: &str, size: usize, sees: impl Fn(usize, usize) -> bool) -> PatternPicture {
+        let cells = (0..size * size).map(|at| u8::from(sees(at / size, at % size))).collect();
+        PatternPicture { size, cells, title: title.into() }
+    }
+
+    #[test]
+    fn visible_cells_are_drawn_in_pieces() {
+        let view = draw(&pattern("causal", 3, |query, key| key <= query && (query, key) != (2, 1)));
+        assert_eq!(view.d, "M0 0h1v1h-1zM0 1h2v1h-2zM0 2h1v1h-1zM2 2h1v1h-1z");
+        assert_eq!(view.seen, "56 %");
+    }
+
+    #[test]
+    fn copies_of_a_layer_are_added_up() {
+        let layer = |path: String| LayerPicture { path, parameters: 100, pattern: Some(pattern("all", 2, |_, _| true)), ..LayerPicture::default() };
+        let layers: Vec<_> = (0..4).map(|n| layer(format!("blocks.{n}.attention"))).chain([layer("head".into())]).collect();
+        let view = view(&ModelPicture { total_parameters: 500, layers, ..ModelPicture::default() });
+        let block = &view.parts[0];
+        assert_eq!((block.name.as_str(), block.times, block.blocks[0][0].costs.parameters.as_str()), ("blocks 0–3", 4, "400"));
+        assert_eq!((block.blocks[0][0].share, view.patterns.len(), view.totals.parameters.as_str()), (80.0, 1, "500"));
+    }
+
+    #[test]
+    fn missing_cells_are_hidden() {
+        let view = draw(&PatternPicture { size: 3, cells: vec![1], title: String::new() });
+        assert_eq!(view.d, "M0 0h1v1h-1z");
+    }
+}

@@ -1,0 +1,131 @@
+//! From values to places on an axis, and the round values that an axis names.
+
+use super::number::Unit;
+
+/// An axis: the values at its two ends and how those between are spread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// Value at the beginning.
+    pub low: f64,
+    /// Value at the end, greater than `low`.
+    pub high: f64,
+    /// Whether equal ratios, not equal differences, are equally far apart.
+    pub log: bool,
+}
+
+impl Scale {
+    /// An axis around `values`; those that are not finite, or not positive on a logarithmic axis, are left out.
+    /// `None` if nothing is left.
+    pub fn around(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
+        let ends = values.filter(|v| v.is_finite() && (!log || *v > 0.0)).fold(None, |ends: Option<(f64, f64)>, v| {
+            let (low, high) = ends.unwrap_or((v, v));
+            Some((low.min(v), high.max(v)))
+        });
+        ends.map(|(low, high)| Self { low, high, log }.widened())
+    }
+
+    /// Never of no length: one value alone gets room on both sides.
+    fn widened(self) -> Self {
+        let length = self.high - self.low;
+        if length > self.high.abs().max(self.low.abs()) * 1e-9 && length.is_finite() {
+            return self;
+        }
+        let room = if self.low == 0.0 { 1.0 } else { self.low.abs() * if self.log { 0.5 } else { 0.1 } };
+        Self { low: self.low - room, high: self.low + room, log: self.log }
+    }
+
+    /// Moves both ends outwards, linear ones to round values.
+    pub fn rounded(self, unit: Unit, wanted: usize) -> Self {
+        if self.log {
+            let room = (self.high / self.low).powf(0.04);
+            return Self { low: self.low / room, high: self.high * room, log: true };
+        }
+        let step = self.step(unit, 3 * wanted);
+        Self { low: (self.low / step + 1e-9).floor() * step, high: (self.high / step - 1e-9).ceil() * step, log: false }
+    }
+
+    /// Where `value` stands: 0 at the beginning, 1 at the end, not a number where it has no place.
+    pub fn at(&self, value: f64) -> f64 {
+        if self.log {
+            if value > 0.0 { (value / self.low).ln() / (self.high / self.low).ln() } else { f64::NAN }
+        } else {
+            (value - self.low) / (self.high - self.low)
+        }
+    }
+
+    /// About as many round values as are `wanted`.
+    pub fn ticks(&self, unit: Unit, wanted: usize) -> Vec<f64> {
+        if self.log && self.high / self.low > 12.0 { self.decades(wanted) } else { self.even(unit, wanted) }
+    }
+
+    fn even(&self, unit: Unit, wanted: usize) -> Vec<f64> {
+        let step = self.step(unit, wanted);
+        let first = (self.low / step - 1e-9).ceil() as i64;
+        (first..).map(|n| n as f64 * step).take_while(|v| *v <= self.high + step * 1e-6).take(50).collect()
+    }
+
+    fn decades(&self, wanted: usize) -> Vec<f64> {
+        let (low, high) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+        let factors: &[f64] = if (high - low) as usize * 2 <= wanted { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let stride = ((high - low) as usize).div_ceil(wanted.max(1)).max(1);
+        let all = (low..=high).step_by(stride).flat_map(|n| factors.iter().map(move |f| f * 10f64.powi(n)));
+        all.filter(|v| (self.low * 0.999..=self.high * 1.001).contains(v)).collect()
+    }
+
+    fn step(&self, unit: Unit, wanted: usize) -> f64 {
+        let rough = (self.high - self.low) / wanted.max(1) as f64;
+        let ten = 10f64.powi(rough.log10().floor() as i32);
+        let decimal = [1.0, 2.0, 5.0, 10.0].map(|f| f * ten);
+        let clock = [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 43200.0];
+        let steps: &[f64] = if unit == Unit::Seconds && (5.0..43_200.0).contains(&rough) { &clock } else { &decimal };
+        let step = steps.iter().copied().find(|s| *s >= rough * 0.999).unwrap_or(ten * 10.0);
+        if unit == Unit::Count { step.max(1.0) } else { step }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticks(low: f64, high: f64, log: bool, unit: Unit) -> Vec<String> {
+        Scale { low, high, log }.ticks(unit, 5).into_iter().map(|v| unit.text(v)).collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(ticks(1.0, 720.0, false, Unit::Count), ["200", "400", "600"]);
+        assert_eq!(ticks(0.0, 2.3e6, false, Unit::Count), ["0", "500 k", "1 M", "1.5 M", "2 M"]);
+        assert_eq!(ticks(1.5, 7.0, false, Unit::Plain), ["2", "4", "6"]);
+        assert_eq!(ticks(0.0, 1.0, false, Unit::Percent), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
+        assert_eq!(ticks(0.0, 182.0, false, Unit::Seconds), ["0 s", "1 min", "2 min", "3 min"]);
+        assert_eq!(ticks(1.0, 1e5, true, Unit::Count), ["1", "10", "100", "1000", "10 k", "100 k"]);
+        assert_eq!(ticks(0.03, 2.0, true, Unit::Plain), ["0.1", "1"]);
+        assert_eq!(ticks(1.62, 6.9, true, Unit::Plain), ["2", "4", "6"]);
+    }
+
+    #[test]
+    fn places_run_from_0_to_1() {
+        let linear = Scale { low: 2.0, high: 6.0, log: false };
+        assert_eq!([2.0, 3.0, 6.0].map(|v| linear.at(v)), [0.0, 0.25, 1.0]);
+        let log = Scale { low: 1.0, high: 100.0, log: true };
+        assert_eq!([1.0, 10.0, 100.0].map(|v| log.at(v)), [0.0, 0.5, 1.0]);
+        assert!(log.at(0.0).is_nan() && log.at(-1.0).is_nan());
+    }
+
+    #[test]
+    fn an_axis_has_length_whatever_it_is_around() {
+        assert_eq!(Scale::around([f64::NAN, f64::INFINITY].into_iter(), false), None);
+        assert_eq!(Scale::around([-1.0, 0.0].into_iter(), true), None);
+        for (value, log) in [(0.0, false), (5.0, false), (5.0, true), (1e300, false), (-3.0, false)] {
+            let scale = Scale::around([value].into_iter(), log).expect("a value");
+            assert!(scale.low < scale.high && (scale.at(value) - 0.5).abs() < 0.2, "{value} {scale:?}");
+            assert!(scale.ticks(Unit::Plain, 5).len() < 50);
+        }
+    }
+
+    #[test]
+    fn ends_are_round() {
+        let scale = Scale { low: 1.61, high: 6.9, log: false }.rounded(Unit::Plain, 5);
+        assert_eq!((scale.low, scale.high), (1.5, 7.0));
+    }
+}
