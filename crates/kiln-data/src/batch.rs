@@ -167,7 +167,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_its_row() {
-        let good = Segment { inputs: vec![1; 4], targets: vec![1; 4], weights: vec![1.0; 4], start: 0, direction: Direction::Causal };
+        let good = Segment {
+            inputs: vec![1; 4],
+            targets: vec![1; 4],
+            weights: vec![1.0; 4],
+            start: 0,
+            direction: Direction::Causal,
+        };
         let bad = [
             Segment { targets: vec![1; 3], ..good.clone() },
             Segment { weights: vec![1.0, f32::NAN, 1.0, 1.0], ..good.clone() },

@@ -79,3 +79,43 @@ fn open_files(_: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
     let expected = "`stories`: this build of Kiln reads no files".into();
     Err(DataError::Config { key: "data.source", found: "files".into(), expected })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(json: &str) -> Result<DataConfig, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn the_default_is_the_built_in_stories() {
+        assert_eq!(parsed("{}").unwrap(), DataConfig::default());
+        assert_eq!(parsed(r#"{"source": "stories"}"#).unwrap(), DataConfig::default());
+        assert!(DataConfig::default().source.open().unwrap().describe().contains("stories"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let source = SourceConfig::Files(FilesConfig::new(["a.txt", "folder"]));
+        let config = DataConfig { source, validation: 0.5 };
+        assert_eq!(parsed(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+        assert_eq!(
+            parsed(r#"{"source": {"files": {"paths": ["a.txt", "folder"]}}, "validation": 0.5}"#).unwrap(),
+            config
+        );
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_sizes_are_refused() {
+        for wrong in
+            [r#"{"sources": "stories"}"#, r#"{"source": {"files": {"path": ["a"]}}}"#, r#"{"source": "files"}"#]
+        {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+        for megabytes in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let source = SourceConfig::Stories(StoriesConfig { seed: 0, megabytes });
+            assert_eq!(source.open().err().unwrap().kind(), "config");
+        }
+    }
+}

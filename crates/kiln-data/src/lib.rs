@@ -3,13 +3,13 @@
 //! Without the feature `files` nothing here touches files, threads or clocks.
 //!
 //! ```
-//! use kiln_data::{Batch, Corpus, Packer, Room, Side, Split, Tokenizer, TokenizerConfig, next_token};
+//! use kiln_data::{Batch, Corpus, Packer, Room, Split, Tokenizer, TokenizerConfig, next_token, tokenizer::TRAINING_TEXT};
 //! use kiln_spec::Direction;
 //! use std::sync::Arc;
 //!
 //! let source: Vec<String> = (0..40).map(|i| format!("Ann has {i} cats and {i} hats.")).collect();
 //! let split = Split::new(&source, 0.2)?;
-//! let texts = split.texts(&source, Side::Training)?;
+//! let texts = split.sample(&source, TRAINING_TEXT)?;
 //! let tokenizer = Tokenizer::train(&TokenizerConfig::default(), texts)?;
 //! let corpus = Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ())?;
 //!

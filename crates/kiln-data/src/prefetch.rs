@@ -67,7 +67,10 @@ mod tests {
 
     #[test]
     fn results_come_in_order_and_end() {
-        assert_eq!(Prefetch::new(3, 5..200, |step| step * 2).collect::<Vec<_>>(), (5..200).map(|s| s * 2).collect::<Vec<_>>());
+        assert_eq!(
+            Prefetch::new(3, 5..200, |step| step * 2).collect::<Vec<_>>(),
+            (5..200).map(|s| s * 2).collect::<Vec<_>>()
+        );
     }
 
     #[test]

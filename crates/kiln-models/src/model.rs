@@ -77,6 +77,11 @@ impl Model {
         self.head.forward(hidden, self.embedding.val())
     }
 
+    /// −log p of target tokens, in nats: `hidden [N, M]`, `targets [N] → [N]`.
+    pub fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        kiln_kernels::cross_entropy::cross_entropy(self.logits(hidden), targets)
+    }
+
     /// One chunk of sequences that go on: `tokens` holds `width` a row, of which `lengths[row]` are there.
     /// Returns hidden states `[B, T, M]` and the state after them.
     pub fn step(&self, tokens: &[i32], lengths: &[usize], direction: Direction, state: State) -> (Tensor<3>, State) {

@@ -85,8 +85,8 @@ pub struct Cost {
 /// listing. The module enum derefs to the trait object of its family.
 #[macro_export]
 macro_rules! variants {
-    ($(#[doc = $about:expr])* $Kind:ident, $Config:ident: dyn $Trait:path {
-        $($(#[doc = $doc:expr])* $name:literal => $Name:ident($Type:ty)),+ $(,)?
+    ($(#[doc = $about:literal])* $Kind:ident, $Config:ident: dyn $Trait:path {
+        $($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty)),+ $(,)?
     }) => {
         kiln_spec::choice! {
             $(#[doc = $about])*

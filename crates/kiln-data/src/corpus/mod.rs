@@ -41,8 +41,11 @@ impl Corpus {
         for unit in split.units(source)? {
             let unit = unit?;
             let (text, continues) = (&unit.document.text, unit.document.continues);
-            let writer = if unit.side == Side::Training { &mut training } else { &mut validation };
-            writer.push(&encoder.encode(text), text.len(), continues, unit.hash)?;
+            let (writer, hash) = match unit.side {
+                Side::Training => (&mut training, None),
+                Side::Validation => (&mut validation, Some(unit.hash)),
+            };
+            writer.push(&encoder.encode(text), text.len(), continues, hash)?;
             done += text.len() as u64;
             if done - told >= STEP {
                 told = done;

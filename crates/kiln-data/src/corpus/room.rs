@@ -26,12 +26,9 @@ impl Room {
         Self { scratch: Some((bytes, folder.into())) }
     }
 
+    #[cfg(feature = "files")]
     fn budget(&self) -> usize {
-        #[cfg(feature = "files")]
-        if let Some((bytes, _)) = &self.scratch {
-            return *bytes;
-        }
-        usize::MAX
+        self.scratch.as_ref().map_or(usize::MAX, |(bytes, _)| *bytes)
     }
 }
 
@@ -44,19 +41,21 @@ pub(crate) struct Tokens {
     memory: Vec<Vec<u8>>,
     /// What is not yet a whole chunk.
     open: Vec<u8>,
+    #[cfg(feature = "files")]
     room: Room,
     #[cfg(feature = "files")]
     file: Option<super::scratch::Scratch>,
 }
 
 impl Tokens {
-    pub fn new(room: &Room, vocab: usize) -> Self {
+    pub fn new(#[cfg_attr(not(feature = "files"), expect(unused_variables))] room: &Room, vocab: usize) -> Self {
         let width = if vocab <= 1 << 16 { 2 } else { 4 };
         Self {
             width,
             len: 0,
             memory: Vec::new(),
             open: Vec::new(),
+            #[cfg(feature = "files")]
             room: room.clone(),
             #[cfg(feature = "files")]
             file: None,

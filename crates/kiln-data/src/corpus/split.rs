@@ -79,6 +79,22 @@ impl Split {
         }))
     }
 
+    /// About `bytes` of training text, spread over all of the source if it knows its size: enough to train a
+    /// tokenizer on.
+    pub fn sample<'a>(
+        &self,
+        source: &'a dyn Source,
+        bytes: u64,
+    ) -> Result<impl Iterator<Item = Result<String, DataError>> + 'a, DataError> {
+        let share = source.bytes().map_or(1.0, |all| bytes as f64 / all.max(1) as f64);
+        let chosen = move |unit: &Unified| f64::from(unit.hash as u32) < share * 2f64.powi(32);
+        let all = self.units(source)?;
+        Ok(all.filter_map(move |unit| match unit {
+            Ok(unit) => (unit.side == Side::Training && chosen(&unit)).then_some(Ok(unit.document.text)),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     /// The bound with which there is something on either side; `None` if there are too few units of this kind.
     fn adjusted(source: &dyn Source, unit: Unit, below: u64) -> Result<Option<Self>, DataError> {
         let few = if unit == Unit::Document { FEW } else { 2 };
@@ -165,7 +181,8 @@ impl Units<'_> {
         for passage in parts::parts(&document.text, PASSAGE) {
             let hash = hash(passage);
             let side = self.split.side(hash);
-            let piece = Document { text: passage.into(), origin: document.origin.clone(), continues: before == Some(side) };
+            let piece =
+                Document { text: passage.into(), origin: document.origin.clone(), continues: before == Some(side) };
             units.push(Unified { side, document: piece, hash });
             (before, self.last) = (Some(side), Some((side, hash)));
         }

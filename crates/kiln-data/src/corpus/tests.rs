@@ -5,6 +5,8 @@ use crate::TokenizerConfig;
 use kiln_spec::{Random, config::Nothing};
 use proptest::prelude::*;
 
+const PASSAGE_AT_MOST: usize = 2048;
+
 /// Documents of random words, all different.
 fn texts(documents: usize, longest: usize, seed: u64) -> Vec<String> {
     let text = |i: usize| {
@@ -85,7 +87,35 @@ fn few_documents_are_split_by_passages_and_both_sides_hold_text() {
     assert!(corpus.training.documents() < source.concat().len() / PASSAGE_AT_MOST / 2);
 }
 
-const PASSAGE_AT_MOST: usize = 2048;
+/// Documents that come in parts, each of a few lines.
+struct InParts(Vec<String>);
+
+impl Source for InParts {
+    fn documents(&self) -> Result<crate::source::Documents<'_>, DataError> {
+        let parts = self.0.iter().flat_map(|text| text.split_inclusive(' ').enumerate());
+        Ok(Box::new(
+            parts.map(|(i, part)| Ok(crate::Document { text: part.into(), origin: String::new(), continues: i > 0 })),
+        ))
+    }
+
+    fn describe(&self) -> String {
+        "texts in parts".into()
+    }
+}
+
+#[test]
+fn all_parts_of_a_document_are_on_the_side_of_the_first() {
+    let whole = texts(100, 20, 11);
+    let (source, tokenizer) = (InParts(whole.clone()), bytes());
+    let split = Split::new(&source, 0.3).unwrap();
+    let corpus = Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ()).unwrap();
+    assert!(corpus.validation.documents() > 10);
+    for texts in [&corpus.training, &corpus.validation] {
+        for i in 0..texts.documents() {
+            assert!(whole.contains(&tokenizer.decode(&texts.document(i).unwrap()).unwrap()));
+        }
+    }
+}
 
 #[test]
 fn too_little_text_is_refused() {
@@ -99,6 +129,21 @@ fn too_little_text_is_refused() {
     assert_eq!(refused(&["the same"; 50]).kind(), "too-short");
     assert_eq!(Split::new(&texts(50, 9, 1), 1.0).unwrap_err().kind(), "config");
     assert_eq!(Split::new(&texts(50, 9, 1), f64::NAN).unwrap_err().kind(), "config");
+}
+
+#[test]
+fn a_sample_is_spread_over_the_training_text() {
+    let source = texts(2000, 30, 10);
+    let split = Split::new(&source, 0.3).unwrap();
+    let size = source.concat().len() as u64;
+    let sample = |bytes| split.sample(&source, bytes).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let training: Vec<String> = split.texts(&source, Side::Training).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(sample(size), training);
+    let fifth = sample(size / 5);
+    assert!((training.len() / 7..training.len() / 4).contains(&fifth.len()), "{}", fifth.len());
+    assert!(fifth.iter().all(|text| training.contains(text)));
+    let late = fifth.iter().filter(|text| training[training.len() / 2..].contains(text)).count();
+    assert!((fifth.len() / 3..fifth.len() * 2 / 3).contains(&late), "{late}");
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl Texts {
         &self.lengths
     }
 
-    /// Hash of each document's text: an order that is random and doesn't change when documents are added.
+    /// Hash of each held-out document's text: an order that is random and doesn't change when documents are added.
+    /// None of training documents, of which there may be very many.
     pub fn hashes(&self) -> &[u64] {
         &self.hashes
     }
@@ -88,7 +89,7 @@ impl Writer {
     }
 
     /// Adds a document, or the next part of the one before it if it `continues`.
-    pub fn push(&mut self, ids: &[u32], bytes: usize, continues: bool, hash: u64) -> Result<(), DataError> {
+    pub fn push(&mut self, ids: &[u32], bytes: usize, continues: bool, hash: Option<u64>) -> Result<(), DataError> {
         // A document's length is 32 bits; beyond, it goes on as another document.
         let fits = self.open.is_some_and(|length| (length as usize) < u32::MAX as usize - ids.len() - 1);
         if !(continues && fits) {
@@ -96,7 +97,7 @@ impl Writer {
             if self.texts.lengths.len().is_multiple_of(STRIDE) {
                 self.texts.starts.push(self.texts.tokens.len());
             }
-            self.texts.hashes.push(hash);
+            self.texts.hashes.extend(hash);
             self.append(&[self.bos])?;
         }
         self.texts.bytes += bytes as u64;

@@ -2,11 +2,7 @@
 //! are cut and little of a row stays empty.
 
 use kiln_spec::Random;
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    ops::Range,
-};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 /// A piece of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

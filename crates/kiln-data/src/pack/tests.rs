@@ -5,11 +5,15 @@ use crate::{Room, Split, Tokenizer, TokenizerConfig, source::stories::StoriesCon
 use kiln_spec::config::Nothing;
 use std::collections::BTreeMap;
 
-fn corpus(megabytes: f64) -> Arc<Corpus> {
+fn corpus(megabytes: f64, tokens: &TokenizerConfig) -> Arc<Corpus> {
     let source = StoriesConfig { seed: 1, megabytes };
-    let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), [Ok("")]).unwrap();
     let split = Split::new(&source, 0.1).unwrap();
+    let tokenizer = Tokenizer::train(tokens, split.sample(&source, 1 << 18).unwrap()).unwrap();
     Arc::new(Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ()).unwrap())
+}
+
+fn bytes(megabytes: f64) -> Arc<Corpus> {
+    corpus(megabytes, &TokenizerConfig::Byte(Nothing {}))
 }
 
 /// Puts pieces together again; fails where they don't overlap by exactly one token.
@@ -33,7 +37,7 @@ fn documents(packed: impl Iterator<Item = Packed>) -> BTreeMap<usize, Vec<u32>> 
 
 #[test]
 fn every_token_comes_once_an_epoch_in_every_epoch() {
-    let corpus = corpus(0.3);
+    let corpus = bytes(0.3);
     let packer = Packer::training(corpus.clone(), 256, 7).unwrap();
     let rows = packer.rows() as u64;
     for epoch in [0, 1, 5] {
@@ -45,7 +49,7 @@ fn every_token_comes_once_an_epoch_in_every_epoch() {
 
 #[test]
 fn a_step_depends_on_nothing_but_seed_and_number() {
-    let corpus = corpus(0.2);
+    let corpus = bytes(0.2);
     let packer = Packer::training(corpus.clone(), 128, 7).unwrap();
     let steps = packer.rows() as u64 / 3;
     let forward: Vec<Packed> = (0..steps).map(|step| packer.step(step, 8).unwrap()).collect();
@@ -67,7 +71,7 @@ fn a_step_depends_on_nothing_but_seed_and_number() {
 
 #[test]
 fn epochs_differ_and_steps_go_over_their_borders() {
-    let packer = Packer::training(corpus(0.2), 256, 3).unwrap();
+    let packer = Packer::training(bytes(0.2), 256, 3).unwrap();
     let rows = packer.rows();
     let epoch = |number: u64| packer.step(number, rows).unwrap();
     assert_ne!(epoch(0), epoch(1));
@@ -75,17 +79,37 @@ fn epochs_differ_and_steps_go_over_their_borders() {
     assert_eq!(border.rows, [&epoch(0).rows[rows - 2..], &epoch(1).rows[..2]].concat());
 }
 
+/// No packing of these lengths needs fewer rows (Martello and Toth's bound L2).
+fn fewest_rows(lengths: &[usize], width: usize) -> usize {
+    let bound = |least: usize| {
+        let sum = |range: std::ops::RangeInclusive<usize>| -> (usize, usize) {
+            let inside = lengths.iter().filter(|length| range.contains(length));
+            inside.fold((0, 0), |(count, sum), length| (count + 1, sum + length))
+        };
+        let (alone, _) = sum(width - least + 1..=width);
+        let (large, used) = sum(width / 2 + 1..=width - least);
+        let (_, small) = sum(least..=width / 2);
+        alone + large + small.saturating_sub(large * width - used).div_ceil(width)
+    };
+    (1..=width / 2).map(bound).max().unwrap_or(0)
+}
+
 #[test]
-fn rows_of_stories_are_nearly_full() {
-    let packer = Packer::training(corpus(1.0), 256, 7).unwrap();
-    assert!(packer.fill() > 0.95, "{}", packer.fill());
-    let tokens: usize = packer.pass(16).map(|packed| packed.unwrap().tokens()).sum();
-    assert_eq!(tokens as u64, packer.tokens());
+fn rows_of_stories_are_as_full_as_whole_stories_allow() {
+    let corpus = corpus(2.0, &TokenizerConfig::default());
+    for (width, fill) in [(256, 0.85), (320, 0.95), (512, 0.95)] {
+        let packer = Packer::training(corpus.clone(), width, 7).unwrap();
+        let packed: Vec<Packed> = packer.pass(16).map(Result::unwrap).collect();
+        let lengths: Vec<usize> = packed.iter().flat_map(|p| p.rows.iter().flatten().map(|s| s.tokens.len())).collect();
+        assert_eq!(lengths.iter().sum::<usize>() as u64, packer.tokens());
+        assert!(packer.fill() > fill, "{width}: {}", packer.fill());
+        assert!(packer.rows() * 100 <= fewest_rows(&lengths, width) * 103, "{width}: {}", packer.rows());
+    }
 }
 
 #[test]
 fn validation_is_all_there_or_the_same_beginning() {
-    let corpus = corpus(0.5);
+    let corpus = bytes(0.5);
     let all = Packer::validation(corpus.clone(), 256, None).unwrap();
     let found = documents(all.pass(16).map(Result::unwrap));
     assert_eq!(found.len(), corpus.validation.documents());
@@ -100,7 +124,7 @@ fn validation_is_all_there_or_the_same_beginning() {
 
 #[test]
 fn impossible_widths_are_refused() {
-    let corpus = corpus(0.05);
+    let corpus = bytes(0.05);
     for width in [0, 1, usize::MAX] {
         assert_eq!(Packer::training(corpus.clone(), width, 1).unwrap_err().kind(), "config");
     }

@@ -46,7 +46,9 @@ impl Source for StoriesConfig {
             left = left.saturating_sub(text.len() as u64);
             more
         });
-        Ok(Box::new(enough.map(|(index, text)| Ok(Document { text, origin: format!("story {index}"), continues: false }))))
+        Ok(Box::new(
+            enough.map(|(index, text)| Ok(Document { text, origin: format!("story {index}"), continues: false })),
+        ))
     }
 
     fn describe(&self) -> String {

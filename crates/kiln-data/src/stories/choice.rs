@@ -5,7 +5,7 @@
 use super::{
     slot::{Filter, Part},
     state::{Amount, Item, Memory, NONE, State, Who, gender},
-    words::{self, *},
+    lexicon::{self, *},
 };
 
 /// The values that a slot may take, with weights.
@@ -41,27 +41,27 @@ impl Choices {
 pub(crate) fn options(part: &Part, state: &State) -> Choices {
     let mut out = Choices::new();
     match *part {
-        Part::Free(list) => out.fill(0..list.len(), words::weight),
-        Part::Time => out.fill((0..TIMES.len()).filter(|&i| timely(state, TIMES[i].1)), words::weight),
+        Part::Free(list) => out.fill(0..list.len(), lexicon::weight),
+        Part::Time => out.fill((0..TIMES.len()).filter(|&i| timely(state, TIMES[i].1)), lexicon::weight),
         Part::Newcomer => {
             let fits = |&i: &usize| state.gender == NONE || state.gender == NEWCOMERS[i].1;
             out.fill((0..NEWCOMERS.len()).filter(fits), |_| 1.0);
         }
         Part::Meet(_) if state.open || usize::from(state.people) < state.cast.len() => {
             let fits = |&i: &usize| !state.knows(i) && (state.gender == NONE || usize::from(state.gender) == gender(i));
-            out.fill((0..NAMES.len()).filter(fits), |i| words::weight(i / 2));
+            out.fill((0..NAMES.len()).filter(fits), |i| lexicon::weight(i / 2));
         }
         Part::Pick(who, filter) => pick(state, who, filter, &mut out),
         Part::PickRole(who, filter) => pick_role(state, who, filter, &mut out),
-        Part::NewRole(_) => out.fill((0..ROLES.len()).filter(|&i| !has_role(state, i)), words::weight),
+        Part::NewRole(_) => out.fill((0..ROLES.len()).filter(|&i| !has_role(state, i)), lexicon::weight),
         Part::NewLook(..) if state.open || usize::from(state.owned) < state.things.len() => {
-            out.fill(0..LOOKS.len(), words::weight);
+            out.fill(0..LOOKS.len(), lexicon::weight);
         }
-        Part::NewNoun(_) => out.fill((0..THINGS.len()).filter(|&i| !has_noun(state, i)), words::weight),
+        Part::NewNoun(_) => out.fill((0..THINGS.len()).filter(|&i| !has_noun(state, i)), lexicon::weight),
         Part::PickThing(item, owner) => pick_thing(state, item, owner, &mut out),
         Part::NewAmount(Amount::M, _) => out.fill(1..usize::from(state.n), |_| 1.0),
         Part::NewAmount(_, least) => out.fill(usize::from(least)..7, |i| 1.0 / (i as f64 + 1.0)),
-        Part::New(memory) => out.fill(0..size(memory), words::weight),
+        Part::New(memory) => out.fill(0..size(memory), lexicon::weight),
         Part::Idea if !state.open => out.fill([Who::A, Who::B].map(|who| state.person(who)), |_| 1.0),
         Part::Days => out.fill(4..8, |_| 1.0),
         Part::Day if state.open => out.fill(0..ORDINALS.len(), |_| 1.0),

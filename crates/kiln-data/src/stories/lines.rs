@@ -11,17 +11,17 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
     (Open, &[
         (4, "Once upon a time, {#trait} {girl} named {h+} lived in a {home+}."),
         (3, "Once there was {#trait} {girl} named {h+}."),
-        (2, "Long ago, in a {home+}, there lived {#trait} {girl} named {h+}."),
+        (2, "Long ago, in a {#old} {home+}, there lived {#trait} {girl} named {h+}."),
         (1, "This is the story of {h+}, {#trait} {girl} from a {home+}."),
     ]),
     (Home, &[
-        (3, "{h.He} lived in a {home+} near the {p+}."),
-        (1, "{h.His} home was a {home+} by the {p+}."),
+        (3, "{h.He} lived in a {home+} near the {#old} {p+}."),
+        (1, "{h.His} home was a {#old} {home+} by the {p+}."),
     ]),
     (Role, &[
         (3, "{h.He} was {h.role+} and loved {#hobby}."),
-        (2, "{h} worked as {h.role+} near the {p+}."),
-        (2, "{h.He} was {h.role+}."),
+        (2, "{h} worked as {h.role+} near the {#old} {p+}."),
+        (1, "{h.He} was {h.role+}."),
     ]),
     (Own, &[
         (4, "{h.He} had {x+h}."),
@@ -30,8 +30,8 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (1, "{h.His} favourite thing was {x+h}."),
     ]),
     (Friend, &[
-        (4, "{h.His} {#dear} friend was {f+}, {f.role+}."),
-        (2, "{h} had a friend named {f+}, who was {f.role+}."),
+        (3, "{h.His} {#dear} friend was {f+}, {f.role+}."),
+        (2, "{h} had a friend named {f+}, {f.role+} who loved {#hobby}."),
         (2, "{f+}, {f.role+}, was {h.his} {#dear} friend."),
     ]),
     (FriendOwn, &[
@@ -41,7 +41,7 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
     ]),
     (Neighbour, &[
         (3, "{c+}, {c.role+}, lived next door."),
-        (3, "Their neighbour was {c+}, {c.role+}."),
+        (3, "Their neighbour was {c+}, {c.role+} who loved {#hobby}."),
     ]),
     (NeighbourOwn, &[
         (3, "{c.He} had {x+c}."),
@@ -57,8 +57,8 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (1, "{h} and {f} began a journey of {days+} days to look for {g+}."),
     ]),
     (Day, &[
-        (3, "On the {day+} day, they came to the {p+}."),
-        (2, "On the {day+} day, the {#sky} was {#warm}."),
+        (3, "On the {day+} day, they {#went} to the {#old} {p+}."),
+        (2, "On the {day+} day, the {#sky} was {#warm} and the {p+} was {#calm}."),
     ]),
     (Remind, &[
         (3, "{h} still {#wanted} to find the {g}."),
@@ -66,29 +66,30 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (2, "They talked about the {home} and the {g}."),
     ]),
     (Walk, &[
-        (3, "{time}, {a?} {#went} to the {p+}.{s=1}"),
-        (3, "{time}, {a?} and {b?!a} {#went} to the {p+}.{s=2}"),
-        (2, "{time}, the {a.role?} {#went} to the {p+}.{s=1}"),
+        (2, "{time}, {a?} {#went} {#how} to the {p+}.{s=1}"),
+        (2, "{time}, {a?} {#went} to the {#old} {p+}.{s=1}"),
+        (3, "{time}, {a?} and {b?!a} {#went} to the {#old} {p+}.{s=2}"),
+        (2, "{time}, the {a.role?} {#went} to the {#old} {p+}.{s=1}"),
     ]),
     (See, &[
-        (3, "{s.They} {#saw} {n+} {animal+} {#where}."),
-        (2, "Near the {p}, {s.they} {#saw} {n+} {animal+}."),
-        (1, "There {s.they} {#saw} {n+} {animal+}."),
+        (3, "{s.They} {#saw} {n+} {#little} {animal+} {#where}."),
+        (2, "Near the {p}, {s.they} {#saw} {n+} {#little} {animal+}."),
+        (1, "There {s.they} {#saw} {n+} {animal+} {#where}."),
     ]),
     (Creatures, &[
         (3, "The {animal} {n/was/were} {#needy}."),
         (2, "{n/It/They} {n/was/were} {#needy} and {#needy}."),
         (2, "The {animal} near the {p} {n/was/were} {#needy}."),
-        (2, "\"The {animal} {n/has/have} nothing to eat,\" {#said} {a}."),
+        (2, "\"The {animal} {n/has/have} nothing to eat,\" {#said} {a} {#voice}."),
     ]),
     (Feed, &[
-        (3, "{s.They} gave {n/it/them} some {food+}."),
-        (3, "{a} gave the {animal} some {food+}."),
+        (3, "{s.They} gave {n/it/them} some {#fresh} {food+}."),
+        (3, "{a} gave the {animal} some {#fresh} {food+}."),
         (1, "{s.They} {s/was/were} kind and fed the {animal} some {food+}."),
     ]),
     (Eat, &[
         (3, "{n/It/They} ate the {food} {#how}."),
-        (3, "The {animal} ate the {food} and {#left} away."),
+        (3, "The {animal} ate the {food} and {#left} away {#how}."),
         (1, "The {animal} liked the {food}."),
     ]),
     (Rest, &[
@@ -106,12 +107,12 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (2, "{a.He} asked {b?!a} about the {x.noun}."),
     ]),
     (Tell, &[
-        (3, "\"I saw it near the {p+},\" {#said} {b}."),
-        (2, "\"It may be at the {p+},\" {#said} {b}."),
-        (1, "{b} had seen it near the {p+}."),
+        (3, "\"I saw it near the {#old} {p+},\" {#replied} {b}."),
+        (2, "\"It may be at the {p+},\" {#replied} {b} {#voice}."),
+        (1, "{b} had seen it near the {#old} {p+}."),
     ]),
     (Search, &[
-        (3, "They {#went} to the {p} together.{s=2}"),
+        (3, "They {#went} to the {p} {#how}.{s=2}"),
         (2, "So {a} and {b} {#went} to the {p}.{s=2}"),
     ]),
     (Find, &[
@@ -121,12 +122,12 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
     ]),
     (Relief, &[
         (3, "{a} thanked {b} and was {#felt}."),
-        (2, "{a.He} was {#felt} to have {a.his} {x.noun} again."),
+        (2, "{a.He} was {#pleased} to have {a.his} {x.noun} again."),
     ]),
     (Give, &[
         (3, "{time}, {a?own} gave {a.his} {x?a} to {b?!a}.{x>b}{s=1}"),
-        (2, "{time}, {a?own} gave {b?!a} the {x?a}.{x>b}{s=1}"),
-        (2, "{time}, {a?own} sold the {x?a} to {b?!a} for {n++} coins.{x>b}{s=1}"),
+        (2, "{time}, {a?own} gave {b?!a} the {x?a} {#how}.{x>b}{s=1}"),
+        (2, "{time}, {a?own} sold the {x?a} to {b?!a} for {n++} {#coin} coins.{x>b}{s=1}"),
     ]),
     (Swap, &[
         (2, "{time}, {a?own} gave {a.his} {x?a} to {b?own!a} and got the {y?b} for it.{x>b}{y>a}{s=1}"),
@@ -135,7 +136,7 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
     (Belong, &[
         (3, "Now the {x.noun} belonged to {o}."),
         (2, "So {o} had the {x}, and {o.he} was {#felt}."),
-        (2, "{o} thanked {a} for the {x.noun}."),
+        (2, "{o} thanked {a} {#voice} for the {x.noun}."),
     ]),
     (Act::Who, &[
         (3, "\"Who has the {x?}?\" {#asked} {c?!o}."),
@@ -143,24 +144,24 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (2, "\"Whose is the {x?}?\" {#asked} {c?!o}."),
     ]),
     (Answer, &[
-        (3, "\"I have it,\" {#said} {o}."),
-        (2, "\"It is mine,\" {#said} {o}."),
+        (3, "\"I have it,\" {#replied} {o} {#voice}."),
+        (2, "\"It is mine,\" {#replied} {o}."),
     ]),
     (Witness, &[
-        (3, "\"{o} has it,\" {#said} {d?!co}."),
-        (2, "\"It belongs to {o},\" {#said} {d?!co}."),
+        (3, "\"{o} has it,\" {#replied} {d?!co} {#voice}."),
+        (2, "\"It belongs to {o},\" {#replied} {d?!co}."),
     ]),
     (Borrow, &[
-        (2, "{c} asked to borrow it, and {o} was {#felt} to help."),
-        (2, "{o} lent the {x.noun} to {c} for {n+} {n/hour/hours}."),
+        (2, "{c} asked to borrow it, and {o} was {#pleased} to help."),
+        (2, "{o} lent the {x.noun} to {c} for {n+} {#good} {n/hour/hours}."),
     ]),
     (Return, &[
-        (3, "Then {c} gave the {x.noun} back to {o}."),
+        (3, "Then {c} gave the {x.noun} back to {o} {#how}."),
         (2, "{c} used it {#how} and brought it back to {o}."),
     ]),
     (Bake, &[
-        (3, "{time}, {a?} {#made} {n++} {bake+}.{s=1}"),
-        (1, "{time}, the {a.role?} {#made} {n++} {bake+}.{s=1}"),
+        (3, "{time}, {a?} {#made} {n++} {#fresh} {bake+}.{s=1}"),
+        (1, "{time}, the {a.role?} {#made} {n++} {#fresh} {bake+}.{s=1}"),
     ]),
     (Share, &[
         (3, "{a.He} gave {m+} of them to {b?!a}."),
@@ -172,18 +173,18 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
     ]),
     (Storm, &[
         (2, "{time}, it began to {weather+}."),
-        (1, "{time}, the sky was dark and it began to {weather+}."),
+        (1, "{time}, the sky was {#dark} and it began to {weather+}."),
     ]),
     (Shelter, &[
-        (2, "{a?} and {b?!a} {#went} to the {p+}.{s=2}"),
+        (2, "{a?} and {b?!a} {#went} to the {#old} {p+}.{s=2}"),
         (1, "{a?} and {b?!a} were {#needy} and {#went} to the {p+}.{s=2}"),
     ]),
     (Wait, &[
-        (2, "They {#rested} there until the {weather} stopped."),
-        (1, "In the {p}, they waited for the {weather} to end."),
+        (2, "They {#rested} there {#how} until the {weather} stopped."),
+        (1, "In the {p}, they waited {#how} for the {weather} to end."),
     ]),
     (Meet, &[
-        (2, "{time}, {a?} met {c+}, {c.role+}, near the {p+}.{s=1}"),
+        (2, "{time}, {a?} met {c+}, {c.role+}, near the {#old} {p+}.{s=1}"),
         (1, "{time}, {#trait} {girl} named {c+} came to the {p+} and talked to {a?!c}.{s=1}"),
     ]),
     (Show, &[
@@ -191,7 +192,7 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (1, "{c.He} carried {x+c}."),
     ]),
     (Praise, &[
-        (2, "{a} said that the {x.noun} was {#praised}."),
+        (2, "{a} said {#voice} that the {x.noun} was {#praised}."),
         (1, "\"Your {x.noun} is {#praised},\" {#said} {a}."),
     ]),
     (Need, &[
@@ -199,19 +200,19 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (2, "{time}, {b?} looked for the {a.role?!b}.{s=1}"),
     ]),
     (Help, &[
-        (2, "{a} came and {#repaired} the {#part}."),
+        (2, "{a} came and {#repaired} the {#old} {#part}."),
         (2, "{a} helped {b.him}, and they {#repaired} the {#part} together."),
     ]),
     (Sit, &[
-        (2, "{time}, {a?} and {b?!a} sat by the {#spot}.{s=2}"),
-        (1, "{time}, {a?} and {b?!a} rested at the {p+}.{s=2}"),
+        (2, "{time}, {a?} and {b?!a} sat {#how} by the {#spot}.{s=2}"),
+        (1, "{time}, {a?} and {b?!a} rested at the {#old} {p+}.{s=2}"),
     ]),
     (Idea, &[
-        (2, "Then {r=ab}{r.he} had an idea."),
+        (2, "Then {r=ab}{r.he} had {#clever} idea."),
         (1, "{r=ab}{r.He} had a {#good} idea."),
     ]),
     (Suggest, &[
-        (3, "\"Let us {pastime+},\" {#said} {r}."),
+        (3, "\"Let us {pastime+},\" {#said} {r} {#voice}."),
         (1, "\"We could {pastime+},\" {#said} {r}."),
     ]),
     (Play, &[
@@ -219,29 +220,29 @@ pub(crate) const LINES: &[(Act, Sentences)] = &[
         (1, "They {pastime} {#how}."),
     ]),
     (Mood, &[
-        (2, "{s.They} {s/was/were} {#felt}."),
+        (2, "{s.They} {s/was/were} {#felt} and {#felt}."),
         (1, "It was a {#good} day, and {s.they} {s/was/were} {#felt}."),
     ]),
     (Success, &[
-        (2, "At last, {h} found the {g} near the {p+}.{g>h}"),
+        (2, "At last, {h} found the {g} near the {#old} {p+}.{g>h}"),
         (1, "In the end, the {g} was {#hidden}, and {h} took it.{g>h}"),
     ]),
     (HomeAgain, &[
-        (2, "At night, {h} and {f} went back to the {home}.{s=2}"),
-        (1, "Then {h} went home to the {home}."),
+        (2, "At night, {h} and {f} {#went} back to the {home}."),
+        (1, "Then {h} went home {#how} to the {home}."),
         (1, "The way back to the {home} was {#good}."),
     ]),
     (Close, &[
         (2, "{h} and {f} were {#felt}."),
-        (2, "{h.He} thanked {f} and slept well."),
+        (2, "{h.He} thanked {f} {#voice} and slept well."),
         (1, "\"What a {#good} day,\" {#said} {f}."),
     ]),
     (Keep, &[
         (2, "{h} still had the {x?h}."),
-        (1, "{h.He} put {h.his} {x?h} on a shelf and slept."),
+        (1, "{h.He} put {h.his} {x?h} {#kept} and slept."),
     ]),
     (Moral, &[
         (2, "From that day on, {h} and {f} were {#bonded}."),
-        (1, "{h} never forgot that day."),
+        (1, "{h} never forgot that {#good} day."),
     ]),
 ];

@@ -11,7 +11,7 @@ mod score;
 mod segment;
 mod slot;
 mod state;
-mod words;
+mod lexicon;
 mod write;
 
 #[cfg(test)]

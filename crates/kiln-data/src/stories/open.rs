@@ -4,7 +4,7 @@ use super::{
     choice::options,
     slot::Part,
     state::{Amount, Item, Memory, NONE, State, Who},
-    words::*,
+    lexicon::*,
 };
 
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use super::{
     read::{Reader, end, normalise},
     segment::{forked, sentences, units},
     state::State,
-    words,
+    lexicon,
     write::write,
 };
 
@@ -161,7 +161,7 @@ fn rejected(text: &str, belief: &super::read::Belief, sentence: usize, range: &R
 pub fn words() -> Vec<&'static str> {
     let sentences = LINES.iter().flat_map(|(_, sentences)| sentences.iter().map(|(_, text)| *text));
     let literal = sentences.flat_map(|text| text.split(['{', '}']).step_by(2));
-    let all: BTreeSet<&str> = literal.chain(words::all()).flat_map(|text| text.split_ascii_whitespace()).collect();
+    let all: BTreeSet<&str> = literal.chain(lexicon::all()).flat_map(|text| text.split_ascii_whitespace()).collect();
     let bare: BTreeSet<&str> = all.iter().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).collect();
     bare.into_iter().filter(|word| !word.is_empty()).collect()
 }

@@ -17,7 +17,7 @@
 
 use super::{
     state::{Amount, Item, Memory, Who},
-    words::FREE,
+    lexicon::FREE,
 };
 
 /// How a person is referred to.

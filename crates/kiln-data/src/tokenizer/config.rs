@@ -47,7 +47,8 @@ impl TokenizerConfig {
             Self::Bpe(config) => ("tokenizer.bpe.vocab", config.vocab),
         };
         let (least, most) = (Specials::count() + 256, 1 << 20);
-        let expected = format!("{least} to {most}: {} special tokens, 256 bytes, and what is learned", Specials::count());
+        let expected =
+            format!("{least} to {most}: {} special tokens, 256 bytes, and what is learned", Specials::count());
         let error = || DataError::Config { key, found: vocab.to_string(), expected };
         (least..=most).contains(&vocab).then_some(()).ok_or_else(error)
     }

@@ -56,6 +56,7 @@ pub struct Encoding {
 
 impl Tokenizer {
     /// Learns a tokenizer from the first [`TRAINING_TEXT`] bytes of texts: the same from the same texts, everywhere.
+    /// [`Split::sample`](crate::Split::sample) chooses texts for it.
     pub fn train<S: AsRef<str>>(
         config: &TokenizerConfig,
         texts: impl IntoIterator<Item = Result<S, DataError>>,

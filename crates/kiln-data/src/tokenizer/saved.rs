@@ -134,13 +134,17 @@ impl Saved {
             }
         }
         let stray = self.added_tokens.iter().find(|t| !t.special || vocab.get(&t.content) != Some(&t.id));
-        stray.map_or(Ok(()), |t| Err(broken(format!("added token {:?} is not a special one of the vocabulary", t.content))))
+        stray.map_or(Ok(()), |t| {
+            Err(broken(format!("added token {:?} is not a special one of the vocabulary", t.content)))
+        })
     }
 
     /// The `tokenizers` crate panics over a merge whose result is no token.
     fn check_merges(&self) -> Result<(), DataError> {
         let known = |token: &str| self.model.vocab.contains_key(token);
         let wrong = self.model.merges.iter().find(|(l, r)| !(known(l) && known(r) && known(&format!("{l}{r}"))));
-        wrong.map_or(Ok(()), |(left, right)| Err(broken(format!("the merge of {left:?} and {right:?} makes no known token"))))
+        wrong.map_or(Ok(()), |(left, right)| {
+            Err(broken(format!("the merge of {left:?} and {right:?} makes no known token")))
+        })
     }
 }

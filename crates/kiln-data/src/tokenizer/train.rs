@@ -19,7 +19,7 @@ use tokenizers::{
 };
 
 /// The most text that a tokenizer is trained on, in bytes; of more, the beginning is taken.
-pub const TRAINING_TEXT: usize = 16 << 20;
+pub const TRAINING_TEXT: u64 = 16 << 20;
 
 /// Longer words (a line without spaces) are learned from in pieces of this many bytes.
 const LONGEST_WORD: usize = 256;
@@ -49,7 +49,7 @@ fn sample<S: AsRef<str>>(
     for text in texts {
         let text = text?;
         see(text.as_ref());
-        seen += text.as_ref().len();
+        seen += text.as_ref().len() as u64;
         if seen >= TRAINING_TEXT {
             break;
         }

@@ -4,9 +4,8 @@ use std::sync::LazyLock;
 use tokenizers::utils::SysRegex;
 
 /// The words that byte-level `tokenizer.json` files mean by `use_regex`.
-static WORD: LazyLock<Option<SysRegex>> = LazyLock::new(|| {
-    SysRegex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+").ok()
-});
+static WORD: LazyLock<Option<SysRegex>> =
+    LazyLock::new(|| SysRegex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+").ok());
 
 /// The words of `text`, all of it.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -19,4 +18,32 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
         at = end;
         (!word.is_empty()).then_some(word)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokenizers::{
+        OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, pre_tokenizers::byte_level::ByteLevel,
+    };
+
+    fn theirs(text: &str) -> Vec<String> {
+        let mut cut = PreTokenizedString::from(text);
+        ByteLevel::new(false, false, true).pre_tokenize(&mut cut).unwrap();
+        let places = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        places.into_iter().map(|(_, (start, end), _)| text[start..end].to_string()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_those_of_the_tokenizers_library(
+            parts in prop::collection::vec(prop_oneof!["'[a-z]{1,3}", "[a-z0-9]{1,4}", "[ \n\t]{1,4}", "\\PC{1,3}"], 1..12),
+        ) {
+            let text = parts.concat();
+            let ours: Vec<&str> = words(&text).collect();
+            prop_assert_eq!(ours.concat(), text.as_str());
+            prop_assert_eq!(ours, theirs(&text));
+        }
+    }
 }

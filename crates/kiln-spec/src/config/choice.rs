@@ -23,11 +23,11 @@ pub trait Choice: Sized {
 
 /// Makes a configuration enum of named alternatives: in a file a bare word, or a table with one name as its key.
 ///
-/// `schedule = "cosine"` is that alternative with all its defaults, `schedule = { cosine = { floor = 0.1 } }` says more.
+/// `schedule = "cosine"` is that alternative with all its defaults; `schedule = { cosine = { floor = 0.1 } }` is more.
 ///
 /// The enum gets `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema`,
-/// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have further
-/// attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments.
+/// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have
+/// further attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments.
 ///
 /// ```
 /// # use kiln_spec::config::Nothing;
@@ -51,7 +51,9 @@ macro_rules! choice {
     }) => {
         $(#[$($about)*])*
         #[derive(Clone, Debug, PartialEq)]
-        $vis enum $Choice { $(#[doc = ::core::concat!("`", $name, "`")] #[doc = ""] $(#[doc = $doc])* $Variant($Inner)),+ }
+        $vis enum $Choice {
+            $(#[doc = ::core::concat!("`", $name, "`")] #[doc = ""] $(#[doc = $doc])* $Variant($Inner)),+
+        }
 
         #[allow(dead_code, reason = "a choice that is private to a crate need not use both")]
         impl $Choice {
@@ -95,7 +97,8 @@ macro_rules! choice {
             ) -> ::core::result::Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$Variant(inner) => {
-                        $crate::config::private::write::<Self, _, S>(::core::stringify!($Choice), $name, inner, serializer)
+                        let choice = ::core::stringify!($Choice);
+                        $crate::config::private::write::<Self, _, S>(choice, $name, inner, serializer)
                     })+
                 }
             }

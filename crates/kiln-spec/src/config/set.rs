@@ -9,9 +9,10 @@ use super::{ConfigError, Fault};
 /// Carries out `assignment` on `table`; `schema` is that of the root.
 ///
 /// The path's steps are keys, names of choices, indexes from 0, and `*` for every item of a list; `a[0].b` is `a.0.b`.
-/// A value that is not TOML is a string, and so is any value of a key that takes only text. Tables that are missing are made, from the schema's default where it has one.
-/// A choice that stands as a bare word, or as another name, becomes a table with the name of the path; right after `*`
-/// a name instead selects the items that are that choice. On an error `table` is as before.
+/// A value that is not TOML is a string, and so is any value of a key that takes only text. Tables that are missing are
+/// made, from the schema's default where it has one. A choice that stands as a bare word, or as another name, becomes a
+/// table with the name of the path; right after `*` a name instead selects the items that are that choice. On an error
+/// `table` is as before.
 pub fn set(schema: &Schema, table: &mut Table, assignment: &str) -> Result<(), ConfigError> {
     let Some((path, value)) = assignment.split_once('=') else {
         return Err(fault("", format!("`{assignment}` says no value: write `key=value`")));

@@ -7,14 +7,20 @@
 //! ```
 //! [`Checkpoint`], [`State`] and [`Tensors`] are values and know no files; [`Checkpoints`] is the folder that holds the
 //! checkpoints of a stage.
+#[cfg(feature = "files")]
 mod keep;
 mod state;
+#[cfg(feature = "files")]
 mod store;
 mod tensors;
+#[cfg(feature = "files")]
 pub mod write;
 
+#[cfg(feature = "files")]
 pub use keep::{Pointer, Retention};
+pub use safetensors::tensor::Dtype;
 pub use state::{Fingerprints, State, sha256};
+#[cfg(feature = "files")]
 pub use store::Checkpoints;
 pub use tensors::{Raw, Tensors};
 
@@ -90,9 +96,9 @@ impl Checkpoint {
 /// The name of a file, and what is wrong with it.
 pub type Flawed = (&'static str, Flaw);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 pub(crate) mod child;
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod kill;
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 pub(crate) mod tests;

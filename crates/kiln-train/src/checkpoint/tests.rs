@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -2,6 +2,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::RunPaths;
 use crate::error::RunError;
@@ -9,8 +11,12 @@ use crate::error::RunError;
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
+
+/// A process that was just killed may hold its lock for a moment.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Lock {
     /// Takes the lock of a run, or says which process has it.
@@ -18,13 +24,23 @@ impl Lock {
         let path = paths.lock();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(|source| RunError::io("open", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(paths.root(), file)),
-            Err(TryLockError::Error(source)) => return Err(RunError::io("lock", &path, source)),
+        for left in (0..TRIES).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if left > 0 => sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(held(paths.root(), file)),
+                Err(TryLockError::Error(source)) => return Err(RunError::io("lock", &path, source)),
+            }
         }
         sign(&mut file).map_err(|source| RunError::io("write", &path, source))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a process that was forked from this one and has not closed its copy yet.
+        let _ = self.file.unlock();
     }
 }
 

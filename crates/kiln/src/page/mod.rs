@@ -9,7 +9,7 @@ mod compare;
 mod curves;
 mod data;
 mod labels;
-mod number;
+pub(crate) mod number;
 mod picture;
 mod report;
 mod rows;
@@ -53,3 +53,8 @@ fn render(name: &str, view: &impl Serialize) -> String {
     let page = pages.get_template(name).and_then(|page| page.render(Serde(view)));
     page.expect("the templates ask only for what the views have")
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

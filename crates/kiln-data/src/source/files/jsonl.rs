@@ -44,7 +44,11 @@ impl Jsonl {
             self.buffer.drain(..self.at);
             self.at = 0;
             if self.buffer.len() > LONGEST {
-                return Err(DataError::LongLine { path: self.bytes.path().into(), line: self.line + 1, limit: LONGEST });
+                return Err(DataError::LongLine {
+                    path: self.bytes.path().into(),
+                    line: self.line + 1,
+                    limit: LONGEST,
+                });
             }
             searched = self.buffer.len();
             self.over = self.bytes.fill(&mut self.buffer, BLOCK)? < BLOCK;
@@ -58,13 +62,15 @@ impl Jsonl {
     fn text(&mut self, line: &[u8]) -> Result<String, DataError> {
         let (path, line_number) = (self.bytes.path().to_string(), self.line);
         let offset = |error: std::str::Utf8Error| self.delivered + error.valid_up_to() as u64;
-        let json = std::str::from_utf8(line).map_err(|e| DataError::NotText { path: path.clone(), offset: offset(e) })?;
+        let json =
+            std::str::from_utf8(line).map_err(|e| DataError::NotText { path: path.clone(), offset: offset(e) })?;
         self.delivered += line.len() as u64;
         if json.trim().is_empty() {
             return Ok(String::new());
         }
         let object: Result<Map<String, Value>, _> = serde_json::from_str(json);
-        let mut object = object.map_err(|e| DataError::JsonLine { path: path.clone(), line: line_number, what: e.to_string() })?;
+        let mut object =
+            object.map_err(|e| DataError::JsonLine { path: path.clone(), line: line_number, what: e.to_string() })?;
         let field = self.field.clone();
         match object.remove(&field) {
             Some(Value::String(text)) => Ok(text),

@@ -42,7 +42,11 @@ impl Bytes {
         let read = (&mut self.reader).take(most as u64).read_to_end(buffer);
         read.map_err(|error| {
             let (path, what) = (self.path.clone(), error.to_string());
-            if self.archive { DataError::Archive { path, what } } else { DataError::Io { path, action: "read the file", what } }
+            if self.archive {
+                DataError::Archive { path, what }
+            } else {
+                DataError::Io { path, action: "read the file", what }
+            }
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Files of every kind, whole and broken.
 
 use super::*;
+use crate::source::PART;
 use proptest::prelude::*;
 use std::{
     fs,
@@ -80,8 +81,11 @@ fn links_in_a_circle_end() {
 fn a_long_file_comes_in_parts_that_make_it_up() {
     let line = "one line of text that goes on for a while\n";
     let lines = line.repeat(3 * PART / line.len());
-    for (text, name) in [(lines, "lines.txt"), ("é".repeat(PART), "one-huge-line.txt"), ("x".repeat(PART), "exact.txt")] {
-        for (bytes, name) in [(text.clone().into_bytes(), name.to_string()), (gz(text.as_bytes()), format!("{name}.gz"))] {
+    for (text, name) in [(lines, "lines.txt"), ("é".repeat(PART), "one-huge-line.txt"), ("x".repeat(PART), "exact.txt")]
+    {
+        for (bytes, name) in
+            [(text.clone().into_bytes(), name.to_string()), (gz(text.as_bytes()), format!("{name}.gz"))]
+        {
             let documents = one(&bytes, &name).unwrap();
             assert_eq!(documents.iter().map(|d| d.text.as_str()).collect::<String>(), text);
             assert!(documents.iter().all(|d| d.text.len() <= PART));
@@ -91,8 +95,6 @@ fn a_long_file_comes_in_parts_that_make_it_up() {
     let cut_at_lines = one(line.repeat(PART / 20).as_bytes(), "lines.txt").unwrap();
     assert!(cut_at_lines.len() > 1 && cut_at_lines.iter().all(|d| d.text.ends_with('\n')));
 }
-
-use crate::source::PART;
 
 #[test]
 fn a_long_field_comes_in_parts_too() {
@@ -146,7 +148,8 @@ fn broken_archives_are_named() {
 #[test]
 fn lines_that_are_no_documents_are_named() {
     let line = |json: &str| one(format!("{{\"text\": \"fine\"}}\n{json}\n").as_bytes(), "a.jsonl").unwrap_err();
-    let cases = [("{\"text\": ", "json-line"), ("[1]", "json-line"), ("{\"text\": 3}", "json-type"), ("{}", "json-field")];
+    let cases =
+        [("{\"text\": ", "json-line"), ("[1]", "json-line"), ("{\"text\": 3}", "json-type"), ("{}", "json-field")];
     for (json, kind) in cases {
         let error = line(json);
         assert_eq!(error.kind(), kind, "{json}");

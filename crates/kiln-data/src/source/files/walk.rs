@@ -70,7 +70,9 @@ impl Walk<'_> {
 
     fn wanted(&self, name: &str) -> bool {
         let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-        let ends = |extension: &String| plain.rsplit_once('.').is_some_and(|(_, end)| end == extension.trim_start_matches('.'));
+        let ends = |extension: &String| {
+            plain.rsplit_once('.').is_some_and(|(_, end)| end == extension.trim_start_matches('.'))
+        };
         self.config.extensions.is_empty() || self.config.extensions.iter().any(ends)
     }
 }

@@ -124,6 +124,16 @@ fn an_error_in_an_assignment_names_the_assignment() {
 }
 
 #[test]
+fn an_assignment_over_a_line_is_the_place_of_what_it_set_alone() {
+    let mut both = layered();
+    both.set(&schema(), "schedule.cosine.warmup=99").unwrap();
+    let place = |path| both.locate(Refusal::new(path, "no")).place().unwrap();
+    assert_eq!(place("schedule.cosine.warmup"), "--set schedule.cosine.warmup=99: schedule.cosine.warmup");
+    assert_eq!(place("schedule.cosine"), "parent.toml:3: schedule.cosine");
+    assert_eq!(place("name"), "parent.toml:1: name");
+}
+
+#[test]
 fn a_refusal_gets_the_place_of_its_path() {
     let refusal = Refusal::new("cosine.warmup", "longer than the run").instead("warmup = 0").within("schedule");
     let error = layered().locate(refusal.clone());

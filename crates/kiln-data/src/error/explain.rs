@@ -1,0 +1,69 @@
+//! What a program and a person are told about an error besides its message.
+
+use super::DataError;
+
+impl DataError {
+    /// A short machine-readable word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::NotAFile { .. } => "not-a-file",
+            Self::Empty { .. } => "empty",
+            Self::NotText { .. } => "not-utf8",
+            Self::Archive { .. } => "broken-archive",
+            Self::JsonLine { .. } => "json-line",
+            Self::LongLine { .. } => "json-long-line",
+            Self::JsonField { .. } => "json-field",
+            Self::JsonType { .. } => "json-type",
+            Self::Io { .. } => "io",
+            Self::Short { .. } => "too-short",
+            Self::Config { .. } => "config",
+            Self::Tokenizer { .. } => "tokenizer",
+            Self::Specials { .. } => "special-tokens",
+            Self::Id { .. } => "token-id",
+            Self::Batch { .. } => "batch",
+        }
+    }
+
+    /// Where it is: a file, with its line where there is one, or a key.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Missing { path, .. }
+            | Self::NotAFile { path }
+            | Self::NotText { path, .. }
+            | Self::Archive { path, .. }
+            | Self::Io { path, .. } => Some(path.clone()),
+            Self::JsonLine { path, line, .. }
+            | Self::LongLine { path, line, .. }
+            | Self::JsonField { path, line, .. }
+            | Self::JsonType { path, line, .. } => Some(format!("{path}:{line}")),
+            Self::Empty { origin } | Self::Short { origin, .. } => Some(origin.clone()),
+            Self::Config { key, .. } => Some((*key).into()),
+            Self::Tokenizer { .. } | Self::Specials { .. } | Self::Id { .. } | Self::Batch { .. } => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Missing { nearest: Some(name), .. } => format!("did you mean `{name}`?"),
+            Self::Missing { nearest: None, .. } | Self::NotAFile { .. } => {
+                "give a text file, a .jsonl or a folder".into()
+            }
+            Self::Empty { .. } => "give files with text in them".into(),
+            Self::NotText { .. } => "convert it to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into(),
+            Self::Archive { .. } => "fetch or compress the file again".into(),
+            Self::JsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
+            Self::LongLine { .. } => "split the document over several lines, or save it as a text file".into(),
+            Self::JsonField { .. } => "name the field that holds the text: `data.source.files.field`".into(),
+            Self::JsonType { .. } => "name another field, or turn its values into strings".into(),
+            Self::Io { .. } => "check the permissions and the space left on the disk".into(),
+            Self::Short { .. } => "give more text: at least two different passages of 2 KiB".into(),
+            Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
+            Self::Tokenizer { .. } => "use the tokenizer.json that was saved with the run".into(),
+            Self::Specials { .. } => "use a tokenizer that Kiln trained".into(),
+            Self::Id { .. } => "model and tokenizer must come from the same run".into(),
+            Self::Batch { .. } => "check the objective that made the batch".into(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong while a model writes.
+
+use burn::tensor::ExecutionError;
+use kiln_data::DataError;
+use kiln_spec::Refusal;
+
+/// Why nothing is written, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// An option that can't be.
+    #[error(transparent)]
+    Option(#[from] Refusal),
+    /// A prompt without tokens.
+    #[error("prompt {row} has no token: begin it with the tokenizer's first one (bos)")]
+    Empty {
+        /// Which prompt, from 0.
+        row: usize,
+    },
+    /// A token that the model doesn't have.
+    #[error("prompt {row} holds the token {id}; the model has {vocab}, ids from 0")]
+    Token {
+        /// Which prompt, from 0.
+        row: usize,
+        /// The token.
+        id: u32,
+        /// Number of tokens that the model has.
+        vocab: usize,
+    },
+    /// A prompt longer than the model's table of positions.
+    #[error("prompt {row} has {tokens} tokens, the model positions for {limit}: shorten it")]
+    Long {
+        /// Which prompt, from 0.
+        row: usize,
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Positions of the model.
+        limit: usize,
+    },
+    /// A model that doesn't write from left to right.
+    #[error("the model's visibility is bidirectional: a token sees what comes after it, so that none is written next")]
+    Bidirectional,
+    /// A tokenizer that knows more tokens than the model.
+    #[error("the tokenizer has {tokenizer} tokens, the model {model}: they don't belong together")]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokenizer: usize,
+        /// Tokens of the model.
+        model: usize,
+    },
+    /// Logits that are no numbers: the weights are broken.
+    #[error("token {step} of prompt {row}: the model's logits are not finite, its weights are broken")]
+    NotFinite {
+        /// Which prompt, from 0.
+        row: u64,
+        /// Which new token, from 0.
+        step: u64,
+    },
+    /// Text that can't be made of tokens.
+    #[error(transparent)]
+    Text(#[from] DataError),
+    /// The device failed.
+    #[error("reading from the device: {0}")]
+    Device(#[from] ExecutionError),
+}

@@ -1,0 +1,240 @@
+//! Several prompts at once, token by token, from cached state.
+//!
+//! The prompts go through the model first, in one chunk or in several; then each step feeds every row's last token.
+//! Rows may be of unequal length; a row that has ended feeds nothing more. B rows, T tokens, M hidden, V vocabulary.
+
+use crate::{error::GenerateError, sample::Sampling};
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor, TensorData},
+};
+use kiln_models::{Model, Visibility};
+use kiln_nn::State;
+use kiln_spec::{Direction, Refusal};
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Token ids of each prompt.
+    pub prompts: Vec<Vec<u32>>,
+    /// How a token is chosen.
+    pub sampling: Sampling,
+    /// At most so many new tokens a prompt.
+    pub tokens: usize,
+    /// Tokens that end a text; they are not part of what is written.
+    pub stop: Vec<u32>,
+    /// At most so many tokens of the prompts go through the model at once; absent: all. Prompts that are seen whole
+    /// (visibility `prefix`) go at once in any case.
+    pub chunk: Option<usize>,
+}
+
+/// A token that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose continuation it is.
+    pub row: usize,
+    /// Its id.
+    pub id: u32,
+}
+
+/// Why a text ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A token that ends a text came.
+    Eos,
+    /// There are as many tokens as were asked for.
+    Tokens,
+    /// The model has no more positions.
+    Length,
+}
+
+impl Stop {
+    /// The word for it: `eos`, `tokens`, `length`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::Tokens => "tokens",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// What was written after one prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The new tokens.
+    pub ids: Vec<u32>,
+    /// Why there are no more.
+    pub stopped_by: Stop,
+}
+
+/// Writing under way: [`next`](Self::next) moves every row on by a token.
+pub struct Generation {
+    model: Model,
+    request: Request,
+    state: State,
+    rows: Vec<Row>,
+    step: u64,
+}
+
+#[derive(Default)]
+struct Row {
+    /// Tokens of prompt and continuation so far.
+    length: usize,
+    /// The last token, which the model hasn't seen yet.
+    last: u32,
+    stopped: Option<Stop>,
+}
+
+/// Writes all of it.
+///
+/// # Errors
+/// If the request can't be met, the weights are broken or the device fails.
+pub async fn generate(model: &Model, request: Request) -> Result<Vec<Output>, GenerateError> {
+    let mut generation = Generation::new(model, request)?;
+    let mut ids = vec![Vec::new(); generation.rows.len()];
+    while let Some(tokens) = generation.next().await? {
+        tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
+    }
+    let stops = generation.rows.iter().map(|row| row.stopped.unwrap_or(Stop::Tokens));
+    Ok(ids.into_iter().zip(stops).map(|(ids, stopped_by)| Output { ids, stopped_by }).collect())
+}
+
+impl Generation {
+    /// Checks the request; computes nothing yet.
+    ///
+    /// # Errors
+    /// If the request can't be met.
+    pub fn new(model: &Model, request: Request) -> Result<Self, GenerateError> {
+        check(model, &request)?;
+        let stopped = (request.tokens == 0).then_some(Stop::Tokens);
+        let row = |prompt: &Vec<u32>| Row { length: prompt.len(), last: 0, stopped };
+        let rows: Vec<Row> = request.prompts.iter().map(row).collect();
+        // Without gradients: a graph would keep every step's tensors.
+        let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
+        Ok(Self { model, state: State::new(rows.len()), rows, request, step: 0 })
+    }
+
+    /// The next token of each row that has one; `None` when all have ended.
+    ///
+    /// # Errors
+    /// If the weights are broken or the device fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<Token>>, GenerateError> {
+        let active: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row].stopped.is_none()).collect();
+        if active.is_empty() {
+            return Ok(None);
+        }
+        let hidden = if self.step == 0 { self.prompts() } else { self.decode(&active) };
+        let logits = self.model.logits(hidden).into_data_async().await?.convert::<f32>();
+        let logits = logits.as_slice::<f32>().unwrap_or_default();
+        let vocab = logits.len() / active.len();
+        let mut tokens = Vec::new();
+        for (row, logits) in active.into_iter().zip(logits.chunks_exact(vocab.max(1))) {
+            let id = self.request.sampling.draw(logits, self.step, row as u64)?;
+            tokens.extend(self.take(row, id));
+        }
+        self.step += 1;
+        Ok((!tokens.is_empty() || self.running()).then_some(tokens))
+    }
+
+    /// Why a row has ended; `None` if it hasn't, or isn't there.
+    pub fn stopped_by(&self, row: usize) -> Option<Stop> {
+        self.rows.get(row)?.stopped
+    }
+
+    /// Bytes that are kept of the tokens so far.
+    pub fn state_bytes(&self) -> usize {
+        self.state.bytes()
+    }
+
+    fn running(&self) -> bool {
+        self.rows.iter().any(|row| row.stopped.is_none())
+    }
+
+    fn take(&mut self, row: usize, id: u32) -> Option<Token> {
+        let limit = self.model.config().position.limit().unwrap_or(usize::MAX);
+        let state = &mut self.rows[row];
+        if self.request.stop.contains(&id) {
+            state.stopped = Some(Stop::Eos);
+            return None;
+        }
+        (state.last, state.length) = (id, state.length + 1);
+        state.stopped = match () {
+            () if self.step + 1 >= self.request.tokens as u64 => Some(Stop::Tokens),
+            () if state.length > limit => Some(Stop::Length),
+            () => None,
+        };
+        Some(Token { row, id })
+    }
+
+    /// Every prompt through the model: hidden states of their last tokens, `[B, M]`.
+    fn prompts(&mut self) -> Tensor<2> {
+        let prompts = std::mem::take(&mut self.request.prompts);
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
+        // A token of a prefix sees what comes after it, so that it can't go before.
+        let (direction, chunk) = match self.model.config().visibility {
+            Visibility::Prefix => (Direction::Prefix(longest), longest),
+            _ => (Direction::Causal, self.request.chunk.unwrap_or(longest)),
+        };
+        let mut last = vec![None; prompts.len()];
+        for begin in (0..longest).step_by(chunk.max(1)) {
+            let end = longest.min(begin + chunk);
+            let parts: Vec<&[u32]> = prompts.iter().map(|p| &p[begin.min(p.len())..end.min(p.len())]).collect();
+            let hidden = self.feed(&parts, direction);
+            for (row, prompt) in prompts.iter().enumerate().filter(|(_, p)| p.len() > begin && p.len() <= end) {
+                let token = hidden.clone().narrow(0, row, 1).narrow(1, prompt.len() - 1 - begin, 1);
+                last[row] = Some(token.squeeze_dim::<2>(1));
+            }
+        }
+        Tensor::cat(last.into_iter().flatten().collect(), 0)
+    }
+
+    /// The last token of each active row: its hidden states, `[active, M]`.
+    fn decode(&mut self, active: &[usize]) -> Tensor<2> {
+        let tokens: Vec<Option<u32>> = self.rows.iter().map(|row| row.stopped.is_none().then_some(row.last)).collect();
+        let parts: Vec<&[u32]> = tokens.iter().map(Option::as_slice).collect();
+        let hidden = self.feed(&parts, Direction::Causal).squeeze_dim::<2>(1);
+        if active.len() == self.rows.len() {
+            return hidden;
+        }
+        let indices: Vec<i32> = active.iter().map(|row| *row as i32).collect();
+        let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [active.len()]), &hidden.device());
+        hidden.select(0, indices)
+    }
+
+    /// Moves every row on by its part: hidden states `[B, T, M]`.
+    fn feed(&mut self, parts: &[&[u32]], direction: Direction) -> Tensor<3> {
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        let width = lengths.iter().copied().max().unwrap_or_default();
+        let padded = |part: &&[u32]| (0..width).map(|i| part.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
+        let tokens: Vec<i32> = parts.iter().flat_map(padded).collect();
+        let state = std::mem::take(&mut self.state);
+        let (hidden, state) = self.model.step(&tokens, &lengths, direction, state);
+        self.state = state;
+        hidden
+    }
+}
+
+fn check(model: &Model, request: &Request) -> Result<(), GenerateError> {
+    let config = model.config();
+    request.sampling.check("")?;
+    if request.chunk == Some(0) {
+        return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
+    }
+    if config.visibility == Visibility::Bidirectional {
+        return Err(GenerateError::Bidirectional);
+    }
+    let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
+    for (row, prompt) in request.prompts.iter().enumerate() {
+        if prompt.is_empty() {
+            return Err(GenerateError::Empty { row });
+        }
+        if prompt.len() > limit {
+            return Err(GenerateError::Long { row, tokens: prompt.len(), limit });
+        }
+        if let Some(id) = prompt.iter().copied().find(|id| *id as usize >= vocab) {
+            return Err(GenerateError::Token { row, id, vocab });
+        }
+    }
+    Ok(())
+}

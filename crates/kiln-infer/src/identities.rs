@@ -1,0 +1,135 @@
+//! What must be equal, as functions: each computes hidden states in two ways and returns the largest difference.
+//!
+//! Tokens must be of the model's vocabulary and no document longer than its positions. B rows, T tokens, M hidden.
+
+use burn::{
+    prelude::Device,
+    tensor::{ExecutionError, Int, Tensor, TensorData},
+};
+use kiln_kernels::planner::Kernel;
+use kiln_models::Model;
+use kiln_nn::{Cx, State};
+use kiln_spec::{Direction, Layout, Piece};
+
+/// Any chunking = whole: the documents go on side by side, in chunks of `chunks` tokens (in turn, again and again),
+/// against each one whole and alone. Causal.
+///
+/// # Errors
+/// If the device fails.
+pub async fn chunked(model: &Model, documents: &[Vec<u32>], chunks: &[usize]) -> Result<f64, ExecutionError> {
+    let mut parts = vec![Vec::new(); documents.len()];
+    let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
+    let mut sizes = chunks.iter().copied().filter(|size| *size > 0).cycle();
+    let (mut state, mut begin) = (State::new(documents.len()), 0);
+    while begin < longest {
+        let end = longest.min(begin + sizes.next().unwrap_or(longest));
+        let rows: Vec<&[u32]> = documents.iter().map(|d| &d[begin.min(d.len())..end.min(d.len())]).collect();
+        let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+        let (hidden, next) = model.step(&padded_rows(&rows, end - begin), &lengths, Direction::Causal, state);
+        state = next;
+        for (row, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
+            parts[row].push(hidden.clone().narrow(0, row, 1).narrow(1, 0, length));
+        }
+        begin = end;
+    }
+    let rows = parts.into_iter().filter(|parts| !parts.is_empty()).map(|parts| Tensor::cat(parts, 1));
+    apart(model, documents, Direction::Causal, rows.collect()).await
+}
+
+/// Packed = apart: the documents one after the other in one row, against each one alone.
+///
+/// # Errors
+/// If the device fails.
+pub async fn packed(model: &Model, documents: &[Vec<u32>], direction: Direction) -> Result<f64, ExecutionError> {
+    let row: Vec<Piece> = documents.iter().map(|d| Piece { length: d.len(), start: 0, direction }).collect();
+    let tokens: Vec<u32> = documents.concat();
+    let layout = Layout::packed(&[row], tokens.len());
+    let hidden = hidden(model, &[&tokens], &layout, None);
+    let mut begin = 0;
+    let documents: Vec<Vec<u32>> = documents.iter().filter(|d| !d.is_empty()).cloned().collect();
+    let part = |d: &Vec<u32>| {
+        begin += d.len();
+        hidden.clone().narrow(1, begin - d.len(), d.len())
+    };
+    let parts = documents.iter().map(part).collect();
+    apart(model, &documents, direction, parts).await
+}
+
+/// Padded = single: the documents as rows of one batch, `padding` more tokens wide than the longest, against each one
+/// alone.
+///
+/// # Errors
+/// If the device fails.
+pub async fn padded(
+    model: &Model,
+    documents: &[Vec<u32>],
+    direction: Direction,
+    padding: usize,
+) -> Result<f64, ExecutionError> {
+    let piece = |d: &Vec<u32>| vec![Piece { length: d.len(), start: 0, direction }];
+    let width = documents.iter().map(Vec::len).max().unwrap_or_default() + padding;
+    let layout = Layout::packed(&documents.iter().map(piece).collect::<Vec<_>>(), width);
+    let rows: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
+    let hidden = hidden(model, &rows, &layout, None);
+    let row = |(i, d): (usize, &Vec<u32>)| hidden.clone().narrow(0, i, 1).narrow(1, 0, d.len());
+    let rows = documents.iter().enumerate().filter(|(_, d)| !d.is_empty()).map(row).collect();
+    apart(model, documents, direction, rows).await
+}
+
+/// Kernel = kernel: the same document with every layer's attention by one kernel and by the other.
+///
+/// # Errors
+/// If the device fails.
+pub async fn kernels(
+    model: &Model,
+    document: &[u32],
+    direction: Direction,
+    [one, other]: [Kernel; 2],
+) -> Result<f64, ExecutionError> {
+    let layout = Layout::packed(&[vec![Piece { length: document.len(), start: 0, direction }]], document.len());
+    let by = |kernel| hidden(model, &[document], &layout, Some(kernel));
+    difference(by(one), by(other)).await
+}
+
+/// Largest difference of `parts` (`[1, T, M]` each) from each non-empty document whole and alone.
+async fn apart(
+    model: &Model,
+    documents: &[Vec<u32>],
+    direction: Direction,
+    parts: Vec<Tensor<3>>,
+) -> Result<f64, ExecutionError> {
+    let mut largest = 0.0;
+    for (document, part) in documents.iter().filter(|d| !d.is_empty()).zip(parts) {
+        let layout = Layout::packed(&[vec![Piece { length: document.len(), start: 0, direction }]], document.len());
+        let alone = difference(hidden(model, &[document], &layout, None), part).await?;
+        largest = greater(largest, alone);
+    }
+    Ok(largest)
+}
+
+fn hidden(model: &Model, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
+    let device = model.device();
+    let mut cx = Cx::new(layout, &device);
+    cx.kernel = kernel;
+    let tokens = padded_rows(rows, layout.width());
+    model.forward(tensor(tokens, [layout.rows(), layout.width()], &device), &mut cx)
+}
+
+fn padded_rows(rows: &[&[u32]], width: usize) -> Vec<i32> {
+    let padded = |row: &&[u32]| (0..width).map(|i| row.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
+    rows.iter().flat_map(padded).collect()
+}
+
+fn tensor(values: Vec<i32>, shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Largest |a − b|; not a number if any is none.
+async fn difference(a: Tensor<3>, b: Tensor<3>) -> Result<f64, ExecutionError> {
+    let apart = (a - b).abs().into_data_async().await?;
+    Ok(apart.iter::<f64>().fold(0.0, greater))
+}
+
+fn greater(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}

@@ -1,0 +1,133 @@
+//! From text to text.
+
+use crate::{
+    error::GenerateError,
+    generate::{Generation, Request, Stop, generate},
+    sample::Sampling,
+};
+use kiln_data::{StreamDecoder, Tokenizer};
+use kiln_models::Model;
+
+/// A model with its tokenizer, ready to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Generator<'a> {
+    model: &'a Model,
+    tokenizer: &'a Tokenizer,
+}
+
+/// How a text goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How a token is chosen.
+    pub sampling: Sampling,
+    /// At most so many new tokens.
+    pub tokens: usize,
+    /// At most so many tokens of a prompt go through the model at once; absent: all.
+    pub chunk: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sampling: Sampling::default(), tokens: 256, chunk: None }
+    }
+}
+
+/// What was written after a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The text after the prompt.
+    pub text: String,
+    /// Its tokens.
+    pub ids: Vec<u32>,
+    /// Why it ends.
+    pub stopped_by: Stop,
+}
+
+impl<'a> Generator<'a> {
+    /// Puts the two together.
+    ///
+    /// # Errors
+    /// If the tokenizer has tokens that the model lacks.
+    pub fn new(model: &'a Model, tokenizer: &'a Tokenizer) -> Result<Self, GenerateError> {
+        let (tokens, known) = (tokenizer.vocab(), model.config().vocab);
+        if tokens > known {
+            return Err(GenerateError::Vocabulary { tokenizer: tokens, model: known });
+        }
+        Ok(Self { model, tokenizer })
+    }
+
+    /// Goes on after `prompt`, piece by piece.
+    ///
+    /// # Errors
+    /// If an option can't be, or the prompt is too long.
+    pub fn stream(&self, prompt: &str, options: &Options) -> Result<TextStream<'a>, GenerateError> {
+        let generation = Generation::new(self.model, self.request(&[prompt], options))?;
+        let decoder = Some(StreamDecoder::new(self.tokenizer));
+        Ok(TextStream { generation, decoder, ids: Vec::new() })
+    }
+
+    /// Goes on after each of `prompts`, all of them at once.
+    ///
+    /// # Errors
+    /// If an option can't be, a prompt is too long, the weights are broken or the device fails.
+    pub async fn write(&self, prompts: &[&str], options: &Options) -> Result<Vec<Written>, GenerateError> {
+        let outputs = generate(self.model, self.request(prompts, options)).await?;
+        let written = |output: crate::Output| {
+            let text = self.tokenizer.decode(&output.ids)?;
+            Ok(Written { text, ids: output.ids, stopped_by: output.stopped_by })
+        };
+        outputs.into_iter().map(written).collect()
+    }
+
+    fn request(&self, prompts: &[&str], options: &Options) -> Request {
+        let specials = self.tokenizer.specials();
+        let prompt = |text: &&str| [vec![specials.bos], self.tokenizer.encode(text)].concat();
+        Request {
+            prompts: prompts.iter().map(prompt).collect(),
+            sampling: options.sampling.clone(),
+            tokens: options.tokens,
+            stop: vec![specials.eos],
+            chunk: options.chunk,
+        }
+    }
+}
+
+/// A text as it is written.
+pub struct TextStream<'a> {
+    generation: Generation,
+    decoder: Option<StreamDecoder<'a>>,
+    ids: Vec<u32>,
+}
+
+impl TextStream<'_> {
+    /// The next piece of text, empty while a character is not complete; `None` at the end. All pieces together are
+    /// the text.
+    ///
+    /// # Errors
+    /// If the weights are broken or the device fails.
+    pub async fn next(&mut self) -> Result<Option<String>, GenerateError> {
+        let Some(decoder) = self.decoder.as_mut() else { return Ok(None) };
+        match self.generation.next().await? {
+            Some(tokens) => {
+                let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+                let pieces = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
+                self.ids.extend(ids);
+                Ok(Some(pieces))
+            }
+            None => {
+                let rest = self.decoder.take().map(StreamDecoder::finish).unwrap_or_default();
+                Ok((!rest.is_empty()).then_some(rest))
+            }
+        }
+    }
+
+    /// The new tokens so far.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Why the text has ended; `None` if it hasn't.
+    pub fn stopped_by(&self) -> Option<Stop> {
+        self.generation.stopped_by(0)
+    }
+}

@@ -1,0 +1,79 @@
+//! Random patterns, layouts and formulas.
+#![allow(dead_code, missing_docs, reason = "each test uses some")]
+
+use kiln_spec::{
+    Direction, Formula, Layout, Mark, Pattern, Piece,
+    config::Nothing,
+    formula::{Field, Side, Term},
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+/// Patterns of windows and everything, joined and nested.
+pub fn pattern() -> impl Strategy<Value = Pattern> {
+    let window = (0u32..6, 0u32..4).prop_map(|(before, after)| Pattern::window(before, after));
+    let leaf = prop_oneof![1 => Just(Pattern::Global(Nothing {})), 4 => window];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let some = vec(inner, 1..4);
+        prop_oneof![some.clone().prop_map(Pattern::And), some.prop_map(Pattern::Or)]
+    })
+}
+
+pub fn direction() -> impl Strategy<Value = Direction> {
+    prop_oneof![
+        Just(Direction::Causal),
+        Just(Direction::Bidirectional),
+        (0usize..6).prop_map(Direction::Prefix),
+        Just(Direction::Reversed),
+    ]
+}
+
+/// Documents of a row, from their beginning.
+pub fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    vec((0usize..8, direction()).prop_map(|(length, direction)| Piece { length, start: 0, direction }), 0..4)
+}
+
+/// Rows of packed documents with padding, or cut.
+pub fn layout() -> impl Strategy<Value = Layout> {
+    (vec(pieces(), 1..4), 1usize..20).prop_map(|(rows, width)| Layout::packed(&rows, width))
+}
+
+/// Marks that no layout would make.
+pub fn mark() -> impl Strategy<Value = Mark> {
+    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>()).prop_map(
+        |(position, order, document, prefix, live)| Mark { position, order, document, prefix, live },
+    )
+}
+
+/// Formulas beyond those that patterns make.
+pub fn formula() -> impl Strategy<Value = Formula> {
+    let compare = (term(), term(), any::<bool>())
+        .prop_map(|(a, b, equal)| if equal { Formula::Equal(a, b) } else { Formula::AtMost(a, b) });
+    compare.prop_recursive(3, 12, 3, |inner| {
+        let some = vec(inner, 0..4);
+        prop_oneof![some.clone().prop_map(Formula::And), some.prop_map(Formula::Or)]
+    })
+}
+
+pub fn term() -> impl Strategy<Value = Term> {
+    let fields = select(vec![Field::Position, Field::Order, Field::Document, Field::Prefix, Field::Live]);
+    let of = (select(vec![Side::Query, Side::Key]), fields).prop_map(|(side, field)| Term::Of(side, field));
+    let leaf = prop_oneof![3 => of, 1 => (-4i32..8).prop_map(Term::Constant)];
+    leaf.prop_recursive(2, 6, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| a.minus(b)),
+            (inner.clone(), 1i32..5).prop_map(|(a, n)| Term::Over(Box::new(a), n)),
+            (inner, 1i32..5).prop_map(|(a, n)| Term::Modulo(Box::new(a), n)),
+        ]
+    })
+}
+
+/// What a pattern's geometry says, from its definition.
+pub fn geometry(pattern: &Pattern, query: &Mark, key: &Mark) -> bool {
+    let back = i64::from(query.position) - i64::from(key.position);
+    match pattern {
+        Pattern::Global(_) => true,
+        Pattern::Window(w) => back <= i64::from(w.before) && -back <= i64::from(w.after),
+        Pattern::And(all) => all.iter().all(|p| geometry(p, query, key)),
+        Pattern::Or(any) => any.iter().any(|p| geometry(p, query, key)),
+    }
+}

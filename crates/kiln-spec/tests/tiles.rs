@@ -1,0 +1,95 @@
+//! The reading of whole tiles is certain where it says so, and says so where it should.
+
+mod common;
+
+use common::{direction, formula, layout, mark, pattern};
+use kiln_spec::{
+    Direction, Fill, Formula, Layout, Pattern, Piece,
+    layout::Span,
+    plan::{Tiles, dense},
+};
+use proptest::{collection::vec, prelude::*};
+
+/// What a tile holds, pair by pair.
+fn brute_force(formula: &Formula, queries: &[kiln_spec::Mark], keys: &[kiln_spec::Mark]) -> Fill {
+    let table = dense(formula, queries, keys);
+    match (table.iter().all(|sees| *sees), table.iter().any(|sees| *sees)) {
+        (true, _) => Fill::Full,
+        (_, false) => Fill::Empty,
+        _ => Fill::Partial,
+    }
+}
+
+fn certain(said: Fill, is: Fill) -> bool {
+    said == Fill::Partial || said == is
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn a_certain_tile_is_as_it_says(formula in formula(), queries in vec(mark(), 1..6), keys in vec(mark(), 1..6)) {
+        let said = formula.fill(&Span::of(&queries), &Span::of(&keys));
+        prop_assert!(certain(said, brute_force(&formula, &queries, &keys)), "{:?}", said);
+    }
+
+    #[test]
+    fn tiles_of_one_pair_are_exact(formula in formula(), query in mark(), key in mark()) {
+        let said = formula.fill(&Span::of(&[query]), &Span::of(&[key]));
+        prop_assert_eq!(said, brute_force(&formula, &[query], &[key]));
+    }
+}
+
+proptest! {
+    #[test]
+    fn tiles_of_layouts_are_certain(layout in layout(), pattern in pattern(), size in 1usize..7) {
+        let formula = pattern.visible();
+        for row in 0..layout.rows() {
+            let marks = layout.row(row);
+            let tiles = Tiles::new(&formula, marks, marks, size);
+            let mut fills = tiles.fills.iter();
+            for queries in marks.chunks(size) {
+                for keys in marks.chunks(size) {
+                    let said = *fills.next().expect("a fill for each tile");
+                    prop_assert!(certain(said, brute_force(&formula, queries, keys)));
+                }
+            }
+            prop_assert!(fills.next().is_none());
+            prop_assert_eq!(tiles.columns, marks.len().div_ceil(size));
+        }
+    }
+
+    #[test]
+    fn one_document_and_one_window_is_known_exactly(
+        n in 1usize..8, size in 1usize..5, before in 0u32..12, after in 0u32..12, direction in direction(),
+    ) {
+        let layout = Layout::packed(&[vec![Piece { length: n * size, start: 3, direction }]], n * size);
+        let formula = Pattern::window(before, after).visible();
+        let tiles = Tiles::new(&formula, layout.row(0), layout.row(0), size);
+        let each = layout.row(0).chunks(size).flat_map(|q| layout.row(0).chunks(size).map(move |k| (q, k)));
+        let exact: Vec<Fill> = each.map(|(q, k)| brute_force(&formula, q, k)).collect();
+        let count = |fills: &[Fill], fill| fills.iter().filter(|f| **f == fill).count();
+        // Both comparisons are monotone along a document, so that only a tile that both cut may be missed.
+        let missed = exact.iter().zip(&tiles.fills).filter(|(is, said)| is != said && **is != Fill::Empty).count();
+        prop_assert_eq!(missed, 0);
+        prop_assert!(count(&tiles.fills, Fill::Empty) <= count(&exact, Fill::Empty));
+    }
+}
+
+#[test]
+fn half_of_a_causal_plan_is_skipped() {
+    let layout = Layout::packed(&[vec![Piece { length: 64, start: 0, direction: Direction::Causal }]], 64);
+    let tiles = Tiles::new(&Pattern::default().visible(), layout.row(0), layout.row(0), 8);
+    let count = |fill| tiles.fills.iter().filter(|f| **f == fill).count();
+    assert_eq!((count(Fill::Empty), count(Fill::Full), count(Fill::Partial)), (28, 28, 8));
+    assert_eq!(tiles.empty(), 28.0 / 64.0);
+}
+
+#[test]
+fn documents_and_padding_are_skipped() {
+    let piece = |length| Piece { length, start: 0, direction: Direction::Bidirectional };
+    let layout = Layout::packed(&[vec![piece(8), piece(8)]], 24);
+    let tiles = Tiles::new(&Pattern::default().visible(), layout.row(0), layout.row(0), 8);
+    use Fill::{Empty, Full};
+    // Padding (the last row) has document 0, and is skipped as keys, not as queries.
+    assert_eq!(tiles.fills, [Full, Empty, Empty, Empty, Full, Empty, Full, Empty, Empty]);
+}

@@ -1,0 +1,208 @@
+//! Validation: the loss on held-out documents, and what only the built-in corpus can tell: the generator's own loss,
+//! and how often the model is right where the text decides the token.
+
+use crate::{
+    metrics::{Count, Validation},
+    objective::{Models, Objective, on_device},
+};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Side, Tokenizer, stories};
+use kiln_nn::Cx;
+use kiln_spec::Random;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// Held-out text, ready to be evaluated again and again.
+pub struct Held {
+    batches: Vec<Packed>,
+    bytes: u64,
+    seed: u64,
+    facts: BTreeMap<usize, Facts>,
+}
+
+/// What the generator knows of a story.
+struct Facts {
+    /// −log p, nats.
+    floor: f64,
+    /// Places (of tokens in the document) that the text before them decides.
+    decided: Vec<(stories::Kind, Range<usize>)>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss a token, nats.
+    pub loss: f64,
+    /// The generator's own, nats a token, over the same documents.
+    pub floor: Option<f64>,
+    /// Tokens that were predicted.
+    pub tokens: u64,
+    /// Bytes of text they stand for.
+    pub bytes: u64,
+    /// Share of tokens that the model thought likeliest.
+    pub accuracy: f64,
+    /// Where the text decides.
+    pub kinds: Option<BTreeMap<String, Count>>,
+}
+
+impl Held {
+    /// The held-out documents of a corpus: those with the smallest hashes, up to `tokens` tokens. `built_in` says that
+    /// they are stories of the built-in generator.
+    ///
+    /// # Errors
+    /// If the corpus can't be read.
+    pub fn new(
+        corpus: &Arc<Corpus>,
+        tokenizer: &Tokenizer,
+        size: (usize, usize),
+        tokens: Option<u64>,
+        built_in: bool,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let (length, rows) = size;
+        let packer = Packer::validation(corpus.clone(), length, tokens)?;
+        let batches = packer.pass(rows).collect::<Result<Vec<_>, _>>()?;
+        let mut held = Self { batches, bytes: 0, seed, facts: BTreeMap::new() };
+        let documents: std::collections::BTreeSet<usize> =
+            held.batches.iter().flat_map(|b| b.rows.iter().flatten().map(|s| s.document)).collect();
+        for document in documents {
+            let tokens = corpus.side(Side::Validation).document(document)?;
+            let text = tokenizer.decode(&tokens)?;
+            held.bytes += text.len() as u64;
+            if let Some(facts) = built_in.then(|| facts(&text, tokenizer)).flatten() {
+                held.facts.insert(document, facts);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Evaluates the model as it is (without dropout).
+    ///
+    /// # Errors
+    /// If a batch can't be made.
+    pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
+        let mut sum = Sum::default();
+        for (i, packed) in self.batches.iter().enumerate() {
+            let random = Random::new(self.seed, "validation", 0, i as u64);
+            let batch = objective.batch(packed, models, random).await?;
+            let places = Places::of(models, &batch).await;
+            sum.add(&batch, &places);
+            self.decided(packed, &batch, &places, &mut sum.kinds);
+        }
+        let floor: f64 = self.facts.values().map(|f| f.floor).sum();
+        let known = !self.facts.is_empty() && sum.weight > 0.0;
+        Ok(Evaluation {
+            loss: sum.nats / sum.weight.max(f64::MIN_POSITIVE),
+            floor: known.then(|| floor / sum.weight),
+            tokens: sum.weight as u64,
+            bytes: self.bytes,
+            accuracy: sum.right / sum.weight.max(f64::MIN_POSITIVE),
+            kinds: known.then_some(sum.kinds),
+        })
+    }
+
+    fn decided(&self, packed: &Packed, batch: &Batch, places: &Places, kinds: &mut BTreeMap<String, Count>) {
+        for (r, row) in packed.rows.iter().enumerate() {
+            let mut column = r * packed.width;
+            for sequence in row {
+                let facts = self.facts.get(&sequence.document);
+                for (kind, range) in facts.iter().flat_map(|f| &f.decided) {
+                    // The first token of a piece is predicted by nothing here.
+                    if range.start <= sequence.start || range.end > sequence.start + sequence.tokens.len() {
+                        continue;
+                    }
+                    let mut right = range.clone().map(|token| column + token - sequence.start - 1);
+                    let count = kinds.entry(kind.name().to_string()).or_default();
+                    count.total += 1;
+                    count.right += u64::from(right.all(|place| batch.targets[place] == places.best[place]));
+                }
+                column += sequence.tokens.len();
+            }
+        }
+    }
+}
+
+fn facts(text: &str, tokenizer: &Tokenizer) -> Option<Facts> {
+    let floor = -stories::log_prob(text).ok()?;
+    let offsets = tokenizer.encode_full(text).offsets;
+    let tokens = |range: &Range<usize>| {
+        let first = offsets.partition_point(|o| o.end <= range.start);
+        let last = offsets.partition_point(|o| o.start < range.end);
+        // A token that reaches beyond the span (but for the space before it) is not decided by it.
+        let within = offsets[first..last].iter().all(|o| o.start + 1 >= range.start && o.end <= range.end);
+        (within && first < last).then_some(first + 1..last + 1)
+    };
+    let decided = stories::decided(text).ok()?;
+    let decided = decided.iter().filter_map(|d| Some((d.kind, tokens(&d.range)?))).collect();
+    Some(Facts { floor, decided })
+}
+
+#[derive(Default)]
+struct Sum {
+    nats: f64,
+    weight: f64,
+    right: f64,
+    kinds: BTreeMap<String, Count>,
+}
+
+impl Sum {
+    fn add(&mut self, batch: &Batch, places: &Places) {
+        for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
+            self.nats += weight * f64::from(places.nats[i]);
+            self.weight += weight;
+            self.right += if places.best[i] == batch.targets[i] { weight } else { 0.0 };
+        }
+    }
+}
+
+/// What the model says of every place of a batch.
+struct Places {
+    nats: Vec<f32>,
+    best: Vec<i32>,
+}
+
+impl Places {
+    async fn of(models: &Models, batch: &Batch) -> Self {
+        let model = &models.policy;
+        let mut cx = Cx::new(&batch.layout, &model.device());
+        let hidden = model.forward(on_device(model, batch, &batch.inputs), &mut cx);
+        let [b, t, m] = hidden.dims();
+        let hidden = hidden.reshape([b * t, m]);
+        let targets = on_device(model, batch, &batch.targets).reshape([b * t]);
+        let nats = model.cross_entropy(hidden.clone(), targets);
+        let best = model.logits(hidden).argmax(1).squeeze_dim::<1>(1);
+        Self { nats: floats(nats).await, best: integers(best).await }
+    }
+}
+
+async fn floats(tensor: Tensor<1>) -> Vec<f32> {
+    let data = tensor.into_data_async().await.map(|data| data.convert::<f32>());
+    data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
+}
+
+async fn integers(tensor: Tensor<1, burn::tensor::Int>) -> Vec<i32> {
+    let data = tensor.into_data_async().await.map(|data| data.convert::<i32>());
+    data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
+}
+
+impl Evaluation {
+    /// Bits a byte of text.
+    pub fn bits_per_byte(&self) -> f64 {
+        self.loss * self.tokens as f64 / std::f64::consts::LN_2 / (self.bytes.max(1)) as f64
+    }
+
+    /// As a line of metrics.
+    pub fn row(&self, step: u64, tokens: u64, seconds: f64) -> Validation {
+        Validation {
+            step,
+            tokens,
+            loss: self.loss,
+            floor: self.floor,
+            bits_per_byte: self.bits_per_byte(),
+            accuracy: self.accuracy,
+            evaluated_tokens: self.tokens,
+            evaluated_bytes: self.bytes,
+            kinds: self.kinds.clone(),
+            seconds,
+        }
+    }
+}

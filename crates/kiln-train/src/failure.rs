@@ -1,0 +1,95 @@
+//! Why a run could not start, go on or end.
+
+use crate::RunError;
+use kiln_data::DataError;
+use kiln_models::Mismatch;
+use kiln_spec::config::ConfigError;
+use std::path::PathBuf;
+
+/// Why a run could not start, go on or end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A recipe that says what can't be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Text that can't be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Files of the run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A model that can't write.
+    #[error(transparent)]
+    Generate(#[from] kiln_infer::GenerateError),
+    /// Weights that don't fit the model.
+    #[error("{}: {mismatch}", file.display())]
+    Weights {
+        /// The file.
+        file: PathBuf,
+        /// What doesn't fit.
+        mismatch: Mismatch,
+    },
+    /// Tensors of a file that aren't what they should be.
+    #[error("{}: expected 32-bit floats that fit the model, found `{tensor}`", file.display())]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+    /// A loss or a gradient is not a number any more.
+    #[error("step {step}: the {what} is not finite; it began at {began}")]
+    NotFinite {
+        /// The step, from 1.
+        step: u64,
+        /// `loss` or `gradient`.
+        what: &'static str,
+        /// The first place whose values aren't finite.
+        began: String,
+        /// The last step that was saved, if any.
+        saved: Option<u64>,
+    },
+}
+
+impl Failure {
+    /// A short word for machines.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config(e) => e.kind(),
+            Self::Data(e) => e.kind(),
+            Self::Run(e) => e.kind(),
+            Self::Generate(_) => "generate",
+            Self::Weights { .. } => "weights",
+            Self::Tensor { .. } => "tensor",
+            Self::NotFinite { .. } => "not-finite",
+        }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Config(e) => e.place(),
+            Self::Data(e) => e.place(),
+            Self::Run(e) => Some(e.place().display().to_string()),
+            Self::Weights { file, .. } | Self::Tensor { file, .. } => Some(file.display().to_string()),
+            Self::Generate(_) => None,
+            Self::NotFinite { step, .. } => Some(format!("step {step}")),
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Config(e) => e.help(),
+            Self::Data(e) => Some(e.help()),
+            Self::Run(e) => e.help(),
+            Self::Generate(_) => None,
+            Self::Weights { .. } | Self::Tensor { .. } => Some("use the recipe that these weights were trained with".into()),
+            Self::NotFinite { saved, .. } => {
+                let saved = saved.map_or("nothing was saved yet".into(), |s| format!("step {s} is saved and good"));
+                Some(format!("{saved}; try a lower stages.0.schedule peak, more warm-up or a lower clip"))
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Objectives: what is trained for, as (corrupt, visibility, target, loss). The loop knows none by name; an objective
+//! written elsewhere is a value of [`Objective`] like those here.
+
+mod full;
+
+pub use full::Full;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use kiln_data::{Batch, DataError, Packed};
+use kiln_models::{Model, ModelConfig, Visibility};
+use kiln_nn::Cx;
+use kiln_spec::{Random, Refusal};
+use std::{future::Future, pin::Pin};
+
+/// The models that an objective may run.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// The one that is trained.
+    pub policy: Model,
+}
+
+/// A batch in the making.
+pub type Making<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
+
+/// What is trained for.
+pub trait Objective: Send + Sync {
+    /// Makes a batch of packed documents: what goes in, what should come out, who sees whom. It gets the models,
+    /// since some objectives sample from them.
+    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a>;
+
+    /// The loss of a batch, `[1]`: the sum over its places of weight × loss, in nats. The step divides it by the sum
+    /// of all weights, and may call this more than once for parts of a batch.
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1>;
+
+    /// Who sees whom when a model trained for this writes.
+    fn visibility(&self) -> Visibility;
+
+    /// Refuses a model that can't be trained for this.
+    ///
+    /// # Errors
+    /// The reason, with the path of the objective.
+    fn check(&self, _model: &ModelConfig, _path: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+kiln_spec::choice! {
+    /// What is trained for.
+    pub enum ObjectiveConfig {
+        /// The next token, from left to right.
+        "full" => Full(kiln_spec::config::Nothing),
+    }
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self::Full(kiln_spec::config::Nothing {})
+    }
+}
+
+impl ObjectiveConfig {
+    /// The objective.
+    pub fn build(&self) -> Box<dyn Objective> {
+        match self {
+            Self::Full(_) => Box::new(Full),
+        }
+    }
+}
+
+/// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of.
+pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+    let hidden = model.forward(on_device(model, batch, &batch.inputs), cx);
+    let [b, t, m] = hidden.dims();
+    let targets = on_device(model, batch, &batch.targets).reshape([b * t]);
+    let nats = model.cross_entropy(hidden.reshape([b * t, m]), targets);
+    let weights = TensorData::new(batch.weights.clone(), [b * t]);
+    let weights = Tensor::<1>::from_data(weights, (&nats.device().without_autodiff(), nats.dtype()));
+    (nats * weights).sum()
+}
+
+/// `[rows, width]` integers of a batch, where the model is.
+pub fn on_device(model: &Model, batch: &Batch, values: &[i32]) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [batch.rows, batch.width]), &model.device().without_autodiff())
+}

@@ -1,0 +1,73 @@
+//! AdamW: Adam with decoupled weight decay (1711.05101, algorithm 2).
+//!
+//! m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
+//! w ← w (1 − ηλ) − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε)
+
+use super::{Kept, Rule, Update, matches};
+use burn::tensor::Tensor;
+use kiln_spec::Refusal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of AdamW.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamW {
+    /// Decay β₁ of the mean of gradients.
+    pub beta1: f64,
+    /// Decay β₂ of the mean of squared gradients.
+    pub beta2: f64,
+    /// ε, added to the root.
+    pub eps: f64,
+    /// Weight decay λ, times the learning rate.
+    pub decay: f64,
+    /// Names of parameters that do not decay; `*` stands for anything.
+    pub no_decay: Vec<String>,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        let no_decay = ["*norm*", "*.bias", "embedding*", "position*"];
+        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0.1, no_decay: no_decay.map(String::from).to_vec() }
+    }
+}
+
+impl AdamW {
+    /// Refuses what can't be.
+    ///
+    /// # Errors
+    /// The first thing that can't be.
+    pub fn check(&self, path: &str) -> Result<(), Refusal> {
+        let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
+        for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return refuse(key, format!("a decay from 0 up to but without 1, found {beta}"));
+            }
+        }
+        match self {
+            _ if !(self.eps > 0.0 && self.eps.is_finite()) => refuse("eps", format!("above 0, found {}", self.eps)),
+            _ if !(self.decay >= 0.0 && self.decay.is_finite()) => refuse("decay", format!("0 or more, found {}", self.decay)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Rule for AdamW {
+    fn slots(&self) -> &'static [&'static str] {
+        &["mean", "square"]
+    }
+
+    fn update(&self, update: &Update, weight: Tensor<1>, gradient: Tensor<1>, kept: &mut Kept) -> Tensor<1> {
+        let square = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
+        let mean = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
+        let mean = mean * self.beta1 + gradient.clone() * (1.0 - self.beta1);
+        let square = square * self.beta2 + gradient.square() * (1.0 - self.beta2);
+        let time = kept.time as f64;
+        let root = (square.clone() / (1.0 - self.beta2.powf(time))).sqrt() + self.eps;
+        let change = mean.clone() / root * (update.rate / (1.0 - self.beta1.powf(time)));
+        kept.slots = vec![mean, square];
+        let decays = self.decay > 0.0 && !self.no_decay.iter().any(|pattern| matches(pattern, update.name));
+        let weight = if decays { weight * (1.0 - update.rate * self.decay) } else { weight };
+        weight - change
+    }
+}

@@ -1,0 +1,36 @@
+//! Groups of parameters by name.
+
+/// Whether `name` fits `pattern`, in which `*` stands for any characters: `blocks.*.attention.*`.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    for piece in pieces {
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, name, fits) in [
+            ("embedding", "embedding", true),
+            ("embedding", "embedding.weight", false),
+            ("*.bias", "blocks.0.attention.q.bias", true),
+            ("*norm*", "blocks.0.attention_norm.norm.weight", true),
+            ("*norm*", "blocks.0.attention.q.weight", false),
+            ("blocks.*.attention.*", "blocks.3.attention.o.weight", true),
+            ("blocks.*.attention.*", "blocks.3.feed_forward.up.weight", false),
+            ("a*a", "a", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+}

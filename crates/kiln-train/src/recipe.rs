@@ -1,0 +1,135 @@
+//! A recipe is a value: everything that a run is made from, in TOML.
+
+use crate::stage::StageConfig;
+use kiln_data::{DataConfig, TokenizerConfig};
+use kiln_models::ModelConfig;
+use kiln_spec::{
+    Refusal,
+    config::{ConfigError, Layered, to_toml},
+};
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
+
+/// A recipe.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Version of the format.
+    pub version: u32,
+    /// What runs of it are called.
+    pub name: String,
+    /// Another recipe, by name or path; what stands here wins key by key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
+    /// A run whose weights and tokenizer this one starts with; absent: from scratch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Names all random numbers.
+    pub seed: u64,
+    /// The text.
+    pub data: DataConfig,
+    /// How text becomes tokens.
+    pub tokenizer: TokenizerConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The stages, one after the other.
+    pub stages: Vec<StageConfig>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            name: "run".into(),
+            extends: None,
+            from: None,
+            seed: 0,
+            data: DataConfig::default(),
+            tokenizer: TokenizerConfig::default(),
+            model: ModelConfig::default(),
+            stages: vec![StageConfig::default()],
+        }
+    }
+}
+
+/// From the name of a recipe, and the file that says it, to its text and what that is called.
+pub type Find<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
+
+/// How deep recipes may extend each other.
+const DEEP: usize = 16;
+
+impl Recipe {
+    /// What a recipe may say.
+    pub fn schema() -> Schema {
+        schema_for!(Recipe)
+    }
+
+    /// Reads a recipe: the text, what it extends, and assignments `key=value` over both. `find` goes from a name, and
+    /// the file that says it, to a text and what that is called.
+    ///
+    /// # Errors
+    /// What is wrong in the text, with file and line, or the refusal of what can't be.
+    pub fn load(
+        text: &str,
+        file: Option<&str>,
+        sets: &[String],
+        find: Find,
+    ) -> Result<Self, ConfigError> {
+        let schema = Self::schema();
+        let mut layered = extended(text, file, find, &schema, DEEP)?;
+        for assignment in sets {
+            layered.set(&schema, assignment)?;
+        }
+        let mut recipe: Self = layered.read()?;
+        recipe.resolve();
+        recipe.check().map_err(|refusal| layered.locate(refusal))?;
+        Ok(recipe)
+    }
+
+    /// Writes down what is left to defaults and surroundings.
+    pub fn resolve(&mut self) {
+        self.model.resolve();
+        self.stages.iter_mut().for_each(StageConfig::resolve);
+    }
+
+    /// Refuses what can't be.
+    ///
+    /// # Errors
+    /// The first thing that can't be, with its path.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.version != 1 {
+            return Err(Refusal::new("version", format!("this Kiln reads version 1, found {}", self.version)));
+        }
+        if self.stages.is_empty() {
+            return Err(Refusal::new("stages", "a recipe without stages").instead("[[stages]]"));
+        }
+        self.tokenizer.check().map_err(|error| Refusal::new("tokenizer", error.to_string()))?;
+        self.model.check("model")?;
+        let stages = self.stages.iter().enumerate();
+        stages.map(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]"))).collect()
+    }
+
+    /// The whole recipe as TOML.
+    pub fn to_toml(&self) -> String {
+        to_toml(self)
+    }
+}
+
+fn extended(
+    text: &str,
+    file: Option<&str>,
+    find: Find,
+    schema: &Schema,
+    deep: usize,
+) -> Result<Layered, ConfigError> {
+    let mut layered = Layered::new(text, file)?;
+    let Some(parent) = layered.take("extends") else { return Ok(layered) };
+    let refuse = |reason: String| layered.locate(Refusal::new("extends", reason));
+    let Some(parent) = parent.as_str() else { return Err(refuse("expected a recipe's name or path".into())) };
+    if deep == 0 {
+        return Err(refuse(format!("recipes extend each other more than {DEEP} deep: a circle?")));
+    }
+    let (text, name) = find(parent, file)?;
+    let above = extended(&text, Some(&name), find, schema, deep - 1)?;
+    Ok(layered.over(schema, above))
+}

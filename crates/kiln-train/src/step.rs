@@ -1,0 +1,169 @@
+//! One step of training: loss → gradients → norm → update.
+//!
+//! The loss comes as a function of the models and a batch, not as a number: a graph can be run once, and whoever
+//! differentiates decides in which pieces it is made.
+
+use crate::{
+    objective::{Models, Objective},
+    optimiser::{Optimiser, Update, matches},
+};
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::Tensor,
+};
+use kiln_data::Batch;
+use kiln_models::{Model, Walk, names};
+use kiln_nn::{Cx, cx::Draws};
+use std::collections::BTreeMap;
+
+/// Gradients of a step, with what is reported of it; all of it still on the device.
+pub struct Gradients {
+    by_parameter: GradientsParams,
+    /// Mean loss a token, `[1]`, nats.
+    pub loss: Tensor<1>,
+    /// Root of the sum of all squared gradients, `[1]`.
+    pub norm: Tensor<1>,
+    /// Losses that parts added, by name, `[1]` each, before their weights.
+    pub added: BTreeMap<String, Tensor<1>>,
+}
+
+/// Gradients of the mean loss over all batches together, each token counting alike whichever batch it is in.
+pub fn gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, draws: Draws) -> Gradients {
+    let all: f64 = batches.iter().map(Batch::weight).sum();
+    let device = models.policy.device().without_autodiff();
+    let (mut sum, mut loss, mut added) = (GradientsAccumulator::new(), None, BTreeMap::new());
+    let mut only = None;
+    for (part, batch) in batches.iter().enumerate() {
+        let mut cx = Cx::training(&batch.layout, Draws { part: part as u64, ..draws }, &device);
+        let here = objective.loss(models, batch, &mut cx) / all.max(f64::MIN_POSITIVE);
+        add(&mut loss, here.clone().inner());
+        let share = batch.weight() / all.max(f64::MIN_POSITIVE);
+        let total = cx.take_losses().into_iter().fold(here, |total, l| {
+            add(added.entry(l.name).or_insert(None), l.value.clone().inner() * share);
+            total + l.value * (l.weight * share)
+        });
+        let mut graph = total.backward();
+        let found = GradientsParams::from_module(&mut graph, &models.policy);
+        if batches.len() == 1 { only = Some(found) } else { sum.accumulate(&models.policy, found) }
+    }
+    let mut by_parameter = only.unwrap_or_else(|| sum.grads());
+    let norm = norm(&models.policy, &mut by_parameter);
+    let zero = || Tensor::zeros([1], &device);
+    let added = added.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    Gradients { by_parameter, loss: loss.unwrap_or_else(zero), norm: norm.unwrap_or_else(zero), added }
+}
+
+fn add(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
+    *sum = Some(match sum.take() {
+        Some(sum) => sum + value,
+        None => value,
+    });
+}
+
+/// Global norm. The order of summation is fixed (rows, then sums of rows, then parameters in the model's order): a sum
+/// over a large tensor at once has none, since threads take its pieces as they come.
+fn norm(model: &Model, gradients: &mut GradientsParams) -> Option<Tensor<1>> {
+    struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                add(&mut self.1, gradient.square().sum_dim(D - 1).sum());
+            }
+        }
+    }
+    let mut squares = Squares(gradients, None);
+    model.visit(&mut squares);
+    squares.1.map(Tensor::sqrt)
+}
+
+impl Gradients {
+    /// Names of the parameters whose gradient is not finite. Waits for the device.
+    pub fn not_finite(&self, model: &Model) -> Vec<String> {
+        struct Bad<'a>(&'a GradientsParams, Walk, Vec<String>);
+        impl ModuleVisitor for Bad<'_> {
+            fn enter_module(&mut self, name: &str, container: &str) {
+                self.1.enter(name, container);
+            }
+            fn exit_module(&mut self, _name: &str, container: &str) {
+                self.1.exit(container);
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let bad = |g: Tensor<D>| !g.sum().into_scalar::<f32>().is_finite();
+                if self.0.get::<D>(param.id).is_some_and(bad) {
+                    self.2.push(self.1.name());
+                }
+            }
+        }
+        let mut bad = Bad(&self.by_parameter, Walk::of(model), Vec::new());
+        model.visit(&mut bad);
+        bad.2
+    }
+
+    /// The model after one update at this learning rate, gradients scaled down to a global norm of at most `clip`.
+    pub fn apply(self, model: Model, optimiser: &mut Optimiser, rate: f64, clip: Option<f64>) -> Model {
+        let factor = clip.map(|most| (self.norm + 1e-6).recip().mul_scalar(most).clamp_max(1.0));
+        let walk = Walk::of(&model);
+        model.map(&mut Apply { gradients: self.by_parameter, factor, optimiser, rate, walk })
+    }
+}
+
+struct Apply<'a> {
+    gradients: GradientsParams,
+    factor: Option<Tensor<1>>,
+    optimiser: &'a mut Optimiser,
+    rate: f64,
+    walk: Walk,
+}
+
+impl ModuleMapper for Apply<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.walk.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.walk.exit(container);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let (id, weight, mapper) = param.consume();
+        let (shape, name) = (weight.dims(), self.walk.name());
+        let flat = [shape.iter().product::<usize>()];
+        let gradient = gradient.reshape(flat);
+        let gradient = match &self.factor {
+            Some(factor) => gradient * factor.clone(),
+            None => gradient,
+        };
+        let update = Update { name: &name, shape: &shape, rate: self.rate };
+        let weight = self.optimiser.update(&update, weight.inner().reshape(flat), gradient);
+        Param::from_mapped_value(id, weight.reshape(shape).autodiff().require_grad(), mapper)
+    }
+}
+
+/// Trains only the parameters whose names fit one of `patterns`.
+///
+/// # Errors
+/// The first pattern that fits nothing.
+pub fn train_only(model: Model, patterns: &[String]) -> Result<Model, String> {
+    let names: Vec<String> = names(&model).into_iter().map(|name| name.path).collect();
+    if let Some(nothing) = patterns.iter().find(|p| !names.iter().any(|name| matches(p, name))) {
+        return Err(nothing.clone());
+    }
+    struct Freeze<'a>(Walk, &'a [String]);
+    impl ModuleMapper for Freeze<'_> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            self.0.exit(container);
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let name = self.0.name();
+            let trains = self.1.iter().any(|pattern| matches(pattern, &name));
+            param.set_require_grad(trains)
+        }
+    }
+    let walk = Walk::of(&model);
+    Ok(model.map(&mut Freeze(walk, patterns)))
+}

@@ -1,0 +1,20 @@
+//! `completions`: what a shell needs to complete the command line.
+
+use super::output::Answer;
+use clap_complete::{Shell, generate};
+use serde_json::json;
+
+/// Arguments of `completions`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The shell.
+    shell: Shell,
+}
+
+/// Prints the script of a shell.
+pub fn run(args: &Args, command: &mut clap::Command) -> Answer {
+    let mut script = Vec::new();
+    generate(args.shell, command, "kiln", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    Answer::new(json!({ "shell": args.shell.to_string(), "script": script }), script)
+}

@@ -1,0 +1,127 @@
+//! The command line: a file a subcommand, each from its arguments to an [`Answer`].
+//!
+//! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
+
+mod compare;
+mod completions;
+mod compression;
+mod curve;
+mod devices;
+mod eval;
+mod example;
+mod generate;
+mod history;
+mod host;
+mod inspect;
+mod line;
+mod output;
+mod picture;
+mod progress;
+mod recipe;
+mod recipes;
+mod report;
+mod stop;
+mod summary;
+mod table;
+mod tokenizer;
+mod train;
+mod trouble;
+mod variants;
+
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use output::Answer;
+use serde_json::json;
+use std::process::ExitCode;
+use trouble::Trouble;
+
+/// Trains language models made of parts, and writes with them.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, about, long_about = None, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    /// Ends standard output with one JSON object.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trains a model: without a recipe, on the built-in stories.
+    Train(Box<train::Args>),
+    /// Writes on after a prompt.
+    Generate(generate::Args),
+    /// Measures a model on held-out text, or on any text.
+    Eval(eval::Args),
+    /// Shows what a model is made of and what it costs.
+    Inspect(inspect::Args),
+    /// Puts runs beside each other.
+    Compare(compare::Args),
+    /// Turns text into tokens and back.
+    #[command(subcommand)]
+    Tokenizer(tokenizer::Command),
+    /// Lists where models can be computed.
+    Devices,
+    /// Explains, lists and shows recipes.
+    #[command(subcommand)]
+    Recipe(recipe::Command),
+    /// Lists the parts that models are made of.
+    Variants,
+    /// Prints the completions of a shell.
+    Completions(completions::Args),
+}
+
+impl Command {
+    fn run(&self, json: bool) -> Result<Answer, Trouble> {
+        match self {
+            Self::Train(args) => train::run(args, json),
+            Self::Generate(args) => generate::run(args, json),
+            Self::Eval(args) => eval::run(args),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Compare(args) => compare::run(args),
+            Self::Tokenizer(command) => tokenizer::run(command),
+            Self::Devices => Ok(devices::run()),
+            Self::Recipe(command) => recipe::run(command),
+            Self::Variants => Ok(variants::run()),
+            Self::Completions(args) => Ok(completions::run(args, &mut Cli::command())),
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and returns 0, 1 (failed), 2 (asked wrongly) or 130 (stopped by Ctrl-C,
+/// state saved).
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return unread(&error),
+    };
+    let answered = cli.command.run(cli.json).and_then(|answer| {
+        output::result(&if cli.json { answer.json.to_string() } else { answer.text })?;
+        Ok(answer.code)
+    });
+    ExitCode::from(answered.unwrap_or_else(|trouble| told(&trouble, cli.json)))
+}
+
+/// What clap has to say: help and the version too come as errors.
+fn unread(error: &clap::Error) -> ExitCode {
+    // Whoever asked for JSON gets it, even though nothing else could be read.
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !asked {
+        return ExitCode::from(told(&Trouble::from(error), true));
+    }
+    // A reader that has gone away misses nothing.
+    let _ = error.print();
+    ExitCode::from(if asked { 0 } else { trouble::ASKED_WRONGLY })
+}
+
+fn told(trouble: &Trouble, json: bool) -> u8 {
+    trouble.tell();
+    if json {
+        let (kind, message) = (&trouble.kind, &trouble.message);
+        let error = json!({ "kind": kind, "message": message, "where": trouble.place, "help": trouble.help });
+        // There is nowhere left to say that even this could not be written.
+        let _ = output::result(&json!({ "error": error }).to_string());
+    }
+    trouble.code
+}

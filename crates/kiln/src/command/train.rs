@@ -1,0 +1,131 @@
+//! `train`: a run, new or gone on with.
+
+use super::{
+    compression,
+    history::History,
+    host::HostArgs,
+    output::{Answer, say},
+    progress::Progress,
+    recipes, report, stop, summary,
+    trouble::{INTERRUPTED, Trouble},
+};
+use kiln_data::{FilesConfig, SourceConfig};
+use kiln_train::{
+    Failure, Recipe,
+    folder::RunPaths,
+    run::{self, Host, Outcome},
+};
+use std::path::PathBuf;
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A recipe's file, or the name of a built-in one (`recipe list`); without it `stories`, or `text` with --data.
+    recipe: Option<String>,
+    /// Text to train on instead of the recipe's: a file, a folder, a .jsonl, each also as .gz or .zst. As often as
+    /// wanted.
+    #[arg(long, value_name = "PATH")]
+    data: Vec<String>,
+    /// The field of a .jsonl that holds the text.
+    #[arg(long, value_name = "NAME", requires = "data")]
+    field: Option<String>,
+    /// The new run's folder; without it the first free one of runs/NAME, runs/NAME-2, …
+    #[arg(long, value_name = "RUN")]
+    out: Option<PathBuf>,
+    /// Steps of each stage; schedule and validations shrink or stretch with it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Names all random numbers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+    /// Goes on with a run where it was saved last; the recipe is the run's own.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "out", "steps", "seed", "set"])]
+    resume: Option<PathBuf>,
+    /// Changes a key of the recipe, such as `stages.0.rows=8`. As often as wanted.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Trains.
+pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
+    let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
+    let device = args.host.device()?;
+    let stop = stop::listen()?;
+    let mut progress = Progress::new();
+    let host = Host { device: device.clone(), stop, watch: &mut progress };
+    let outcome = match (&args.resume, recipe) {
+        (Some(path), _) => run::resume(path, host),
+        (None, recipe) => run::start(&recipe.unwrap_or_default(), args.out.as_deref(), host),
+    };
+    progress.end();
+    let outcome = outcome.map_err(|failure| after(failure, &progress, &device))?;
+    if !outcome.interrupted {
+        compression::measure(&outcome.run, &device)?;
+    }
+    write_report(&outcome.run, &device);
+    answer(&outcome, progress.ended_before, json)
+}
+
+impl Args {
+    fn recipe(&self) -> Result<Recipe, Trouble> {
+        let default = if self.data.is_empty() { recipes::BUILT_IN[0].name } else { "text" };
+        let steps = self.steps.map(|steps| format!("stages.*.steps={steps}"));
+        let seed = self.seed.map(|seed| format!("seed={seed}"));
+        let sets: Vec<String> = steps.into_iter().chain(seed).chain(self.set.iter().cloned()).collect();
+        let mut recipe = recipes::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
+        if !self.data.is_empty() {
+            recipe.data.source = SourceConfig::Files(self.files(&recipe.data.source));
+        }
+        match &recipe.data.source {
+            SourceConfig::Files(files) if files.paths.is_empty() => {
+                Err(Trouble::asked("the recipe names no text").at("data.source.files.paths").help("give it with --data PATH"))
+            }
+            _ => Ok(recipe),
+        }
+    }
+
+    fn files(&self, recipe: &SourceConfig) -> FilesConfig {
+        let mut files = match recipe {
+            SourceConfig::Files(files) => files.clone(),
+            SourceConfig::Stories(_) => FilesConfig::new([] as [&str; 0]),
+        };
+        files.paths.clone_from(&self.data);
+        files.field = self.field.clone().unwrap_or(files.field);
+        files
+    }
+}
+
+/// A run that failed on the way still shows what it did.
+fn after(failure: Failure, progress: &Progress, device: &burn::tensor::Device) -> Trouble {
+    if let (Failure::NotFinite { .. }, Some(run)) = (&failure, &progress.run) {
+        write_report(run, device);
+    }
+    failure.into()
+}
+
+/// A run is no failure because its page is one.
+fn write_report(run: &std::path::Path, device: &burn::tensor::Device) {
+    if let Err(trouble) = report::write(run, device) {
+        say("the run is safe, its report could not be written:");
+        trouble.tell();
+    }
+}
+
+fn answer(outcome: &Outcome, ended_before: bool, json: bool) -> Result<Answer, Trouble> {
+    let rows = run::metrics(&RunPaths::open(&outcome.run)?)?;
+    let (history, run) = (History::of(&rows), outcome.run.display().to_string());
+    let text = if outcome.interrupted {
+        let (done, all) = outcome.steps;
+        format!("stopped after step {done} of {all}, all is saved; go on with: kiln train --resume {run}")
+    } else if ended_before {
+        format!("{}\nnothing to do: this run had ended before", summary::of(&outcome.run, &history, &rows))
+    } else {
+        summary::of(&outcome.run, &history, &rows)
+    };
+    if json {
+        say(&text);
+    }
+    Ok(Answer { json: history.json(&run), text, code: if outcome.interrupted { INTERRUPTED } else { 0 } })
+}
