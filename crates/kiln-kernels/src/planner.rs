@@ -7,6 +7,8 @@ pub enum Kernel {
     Reference,
     /// Burn's own attention.
     Builtin,
+    /// Kiln's for the CPU, with its own backward pass; never forms the scores.
+    Fused,
 }
 
 /// What the choice depends on.
@@ -14,6 +16,10 @@ pub enum Kernel {
 pub struct Facts {
     /// Gradients are wanted.
     pub gradients: bool,
+    /// The tensors are 32-bit floats on the CPU backend, which fused kernels take.
+    pub cpu: bool,
+    /// Queries of the call; 0 if not known yet.
+    pub queries: usize,
     /// Scores are bent.
     pub softcap: bool,
     /// Weights are dropped.
@@ -41,6 +47,7 @@ impl Kernel {
         match self {
             Self::Reference => "reference",
             Self::Builtin => "burn",
+            Self::Fused => "fused",
         }
     }
 }
@@ -50,10 +57,11 @@ pub fn plan(facts: &Facts) -> Plan {
     let (kernel, reason) = match facts {
         Facts { forced: Some(kernel), .. } => (*kernel, "asked for".into()),
         Facts { listened: Some(path), .. } => (Kernel::Reference, format!("'{path}' is listened to")),
-        Facts { gradients: true, .. } => (Kernel::Reference, "gradients: Burn's own would form the scores too".into()),
-        Facts { softcap: true, .. } => (Kernel::Reference, "softcap: Burn's fast kernels refuse it".into()),
+        Facts { softcap: true, .. } => (Kernel::Reference, "softcap: the fast kernels refuse it".into()),
         Facts { dropout: true, .. } => (Kernel::Reference, "dropout of weights".into()),
         Facts { log_sum: true, .. } => (Kernel::Reference, "the log-sum-exp is wanted".into()),
+        Facts { cpu: true, queries, .. } if *queries != 1 => (Kernel::Fused, "32-bit floats on the CPU".into()),
+        Facts { gradients: true, .. } => (Kernel::Reference, "gradients: Burn's own would form the scores too".into()),
         _ => (Kernel::Builtin, "no gradients, plain softmax".into()),
     };
     Plan { kernel, reason }

@@ -1,1 +1,20 @@
-//! laws
+//! What must hold, and the means to see whether it does: random legal models, fixtures of other programs' numbers,
+//! gradients by name and finite differences.
+//!
+//! The laws themselves are in `tests/`; the identities that a user can check too are in [`kiln_infer::identities`].
+#![forbid(unsafe_code)]
+
+pub mod configs;
+pub mod fixture;
+pub mod loss;
+pub mod parameters;
+
+#[path = "../../kiln-spec/tests/common/mod.rs"]
+pub mod layouts;
+
+use burn::tensor::Device;
+
+/// Where laws are checked.
+pub fn device() -> Device {
+    Device::flex()
+}

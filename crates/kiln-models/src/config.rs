@@ -2,7 +2,7 @@
 
 use kiln_nn::{
     depth::DepthConfig, head::HeadConfig, junction::JunctionConfig, norm::NormConfig, part::PartConfig,
-    position::PositionConfig, variant::{Around, Causality},
+    position::PositionConfig, variant::{Around, Causality, WIDEST},
 };
 use kiln_spec::{Direction, Refusal};
 use schemars::JsonSchema;
@@ -161,10 +161,9 @@ impl ModelConfig {
 
     fn check_sizes(&self, path: &str) -> Result<(), Refusal> {
         let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
-        const MOST: usize = 1 << 20;
         match self {
-            _ if self.hidden == 0 || self.hidden > MOST => {
-                refuse("hidden", format!("a width from 1 to {MOST}, found {}", self.hidden))
+            _ if self.hidden == 0 || self.hidden > WIDEST => {
+                refuse("hidden", format!("a width from 1 to {WIDEST}, found {}", self.hidden))
             }
             _ if self.vocab > 1 << 28 => refuse("vocab", format!("at most {} tokens, found {}", 1 << 28, self.vocab)),
             _ if !(0.0..1.0).contains(&self.dropout) => {

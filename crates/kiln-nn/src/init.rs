@@ -32,8 +32,8 @@ impl Init {
 
     /// Normal with standard deviation `std`.
     pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
-        let name = format!("init.{}.{name}", self.path.join("."));
-        let mut random = Random::new(self.seed, &name, 0, 0);
+        let path: Vec<&str> = ["init"].into_iter().chain(self.path.iter().map(String::as_str)).chain([name]).collect();
+        let mut random = Random::new(self.seed, &path.join("."), 0, 0);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * std) as f32).collect();
         Param::from_data(TensorData::new(values, shape), &self.device)
     }

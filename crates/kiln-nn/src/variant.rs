@@ -72,6 +72,9 @@ pub trait Variant: Module + Sized {
     fn init(config: &Self::Config, around: &Around, init: &mut Init) -> Self;
 }
 
+/// No matrix is wider, on either side: beyond it a size is a slip, and its products would not fit.
+pub const WIDEST: usize = 1 << 20;
+
 /// What a part costs, besides its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {

@@ -95,6 +95,17 @@ pub struct Layout {
     marks: Vec<Mark>,
 }
 
+fn restart(piece: &mut [Mark], limit: usize) {
+    let first = piece[0].position;
+    if !piece.iter().any(|mark| mark.live && mark.position as usize >= limit) {
+        return;
+    }
+    for mark in piece {
+        mark.order += if mark.order < 0 { first } else { -first };
+        mark.position -= first;
+    }
+}
+
 /// A document's place in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Piece {
@@ -157,8 +168,40 @@ impl Layout {
         Self { width: self.width, marks: self.marks[range.start * self.width..range.end * self.width].to_vec() }
     }
 
+    /// The same with positions below `limit`: a piece of a document that reaches beyond starts at 0, as if the document
+    /// began there.
+    pub fn restarted(&self, limit: usize) -> Self {
+        let mut marks = self.marks.clone();
+        for row in marks.chunks_mut(self.width.max(1)) {
+            for piece in row.chunk_by_mut(|a, b| (a.document, a.live) == (b.document, b.live)) {
+                restart(piece, limit);
+            }
+        }
+        Self { width: self.width, marks }
+    }
+
     /// Number of live tokens.
     pub fn live(&self) -> usize {
         self.marks.iter().filter(|m| m.live).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_beyond_the_limit_starts_again_and_sees_what_it_saw() {
+        for direction in [Direction::Causal, Direction::Reversed, Direction::Prefix(12)] {
+            let row = [(3, 0), (3, 10), (2, 5)].map(|(length, start)| Piece { length, start, direction });
+            let before = Layout::packed(&[row.to_vec()], 10);
+            let after = before.restarted(8);
+            let positions: Vec<i32> = after.row(0).iter().map(|mark| mark.position).collect();
+            assert_eq!(positions, [0, 1, 2, 0, 1, 2, 5, 6, 0, 0]);
+            let seen = |layout: &Layout| {
+                crate::plan::dense(&crate::Pattern::window(1, 1).visible(), layout.row(0), layout.row(0))
+            };
+            assert_eq!(seen(&after), seen(&before), "{direction:?}");
+        }
     }
 }

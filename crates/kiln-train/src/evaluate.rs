@@ -3,7 +3,7 @@
 
 use crate::{
     metrics::{Count, Validation},
-    objective::{Models, Objective, on_device},
+    objective::{Models, Objective, on_device, within_positions},
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Side, Tokenizer, stories};
@@ -83,7 +83,7 @@ impl Held {
         let mut sum = Sum::default();
         for (i, packed) in self.batches.iter().enumerate() {
             let random = Random::new(self.seed, "validation", 0, i as u64);
-            let batch = objective.batch(packed, models, random).await?;
+            let batch = within_positions(objective.batch(packed, models, random).await?, &models.policy);
             let places = Places::of(models, &batch).await;
             sum.add(&batch, &places);
             self.decided(packed, &batch, &places, &mut sum.kinds);

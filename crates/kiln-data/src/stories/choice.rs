@@ -3,9 +3,9 @@
 //! Writing, reading, enumerating and marking all go through these four functions, so they cannot disagree.
 
 use super::{
+    lexicon::{self, *},
     slot::{Filter, Part},
     state::{Amount, Item, Memory, NONE, State, Who, gender},
-    lexicon::{self, *},
 };
 
 /// The values that a slot may take, with weights.
@@ -63,47 +63,13 @@ pub(crate) fn options(part: &Part, state: &State) -> Choices {
         Part::NewAmount(_, least) => out.fill(usize::from(least)..7, |i| 1.0 / (i as f64 + 1.0)),
         Part::New(memory) => out.fill(0..size(memory), lexicon::weight),
         Part::Idea if !state.open => out.fill([Who::A, Who::B].map(|who| state.person(who)), |_| 1.0),
-        Part::Days => out.fill(4..8, |_| 1.0),
+        Part::Days => out.fill(3..7, |_| 1.0),
         Part::Day if state.open => out.fill(0..ORDINALS.len(), |_| 1.0),
         Part::Day => out.fill([usize::from(state.day)].into_iter().filter(|&day| day < ORDINALS.len()), |_| 1.0),
         Part::Meet(_) | Part::NewLook(..) => {}
         _ => out.push(0, 1.0),
     }
     out
-}
-
-/// How `value` reads: two pieces, with a space between them if neither is empty.
-pub(crate) fn surface(part: &Part, state: &State, value: u8) -> [&'static str; 2] {
-    let i = usize::from(value);
-    let one = match *part {
-        Part::Text(text) => text,
-        Part::Free(list) => list[i],
-        Part::Time => TIMES[i].0,
-        Part::Newcomer => NEWCOMERS[i].0,
-        Part::Meet(_) => NAMES[i],
-        Part::Pick(..) => NAMES[usize::from(state.cast[i].name)],
-        Part::PickRole(..) => bare(ROLES[usize::from(state.cast[i].role)]),
-        Part::Name(who) => NAMES[state.name(who)],
-        Part::Pronoun(who, pronoun) => pronoun.forms[state.gender(who)],
-        Part::They(plural) => they(state, plural),
-        Part::NewRole(_) => ROLES[i],
-        Part::NewLook(..) => LOOKS[i],
-        Part::NewNoun(_) => THINGS[i],
-        Part::PickThing(..) => return described(state, i),
-        Part::Thing(item) => return described(state, usize::from(state.item[item as usize])),
-        Part::Noun(item) => THINGS[usize::from(state.thing(item).noun)],
-        Part::NewAmount(..) => NUMBERS[i - 1],
-        Part::Rest => NUMBERS[usize::from(state.amount(Amount::Rest)) - 1],
-        Part::Plural(amount, forms) => forms[usize::from(state.amount(amount) != 1)],
-        Part::New(memory) => form(memory, i, state.n, false),
-        Part::Recall(memory, amount) => {
-            form(memory, usize::from(state.memory[memory as usize]), state.amount(amount), true)
-        }
-        Part::Days => NUMBERS[i - 1],
-        Part::Day => ORDINALS[i],
-        Part::Give(..) | Part::Party(_) | Part::Idea => "",
-    };
-    [one, ""]
 }
 
 /// What the story remembers once `value` stands in `part`.
@@ -201,19 +167,6 @@ fn pick_thing(state: &State, item: Item, owner: Option<Who>, out: &mut Choices) 
     out.fill((0..usize::from(state.owned)).filter(allowed), |_| 1.0);
 }
 
-fn described(state: &State, place: usize) -> [&'static str; 2] {
-    let thing = state.things[place];
-    [bare(LOOKS[usize::from(thing.look)]), THINGS[usize::from(thing.noun)]]
-}
-
-fn they(state: &State, plural: &'static str) -> &'static str {
-    match (state.party, plural) {
-        (1, "They") => ["She", "He"][state.gender(Who::A)],
-        (1, _) => ["she", "he"][state.gender(Who::A)],
-        _ => plural,
-    }
-}
-
 fn size(memory: Memory) -> usize {
     match memory {
         Memory::Home => HOMES.len(),
@@ -223,19 +176,5 @@ fn size(memory: Memory) -> usize {
         Memory::Pastime => PASTIMES.len(),
         Memory::Animal => ANIMALS.len(),
         Memory::Bake => BAKES.len(),
-    }
-}
-
-fn form(memory: Memory, i: usize, amount: u8, again: bool) -> &'static str {
-    let number = |(one, many): (&'static str, &'static str)| if amount == 1 { one } else { many };
-    match memory {
-        Memory::Home => HOMES[i],
-        Memory::Place => PLACES[i],
-        Memory::Food => FOODS[i],
-        Memory::Weather => WEATHERS[i],
-        Memory::Pastime if again => PASTIMES[i].1,
-        Memory::Pastime => PASTIMES[i].0,
-        Memory::Animal => number(ANIMALS[i]),
-        Memory::Bake => number(BAKES[i]),
     }
 }

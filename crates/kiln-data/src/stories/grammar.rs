@@ -2,11 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{
-    lines::LINES,
-    plot::Act,
-    slot::{Part, parts},
-};
+use super::{act::Act, lines, slot::Part, syntax::parts};
 
 /// A sentence of the grammar.
 pub(crate) struct Line {
@@ -17,9 +13,9 @@ pub(crate) struct Line {
 
 static GRAMMAR: LazyLock<Vec<Vec<Line>>> = LazyLock::new(|| {
     let mut grammar: Vec<Vec<Line>> = (0..=Act::End as usize).map(|_| Vec::new()).collect();
-    for (act, sentences) in LINES {
+    for (act, sentences) in lines::all() {
         let total: f64 = sentences.iter().map(|(weight, _)| f64::from(*weight)).sum();
-        grammar[*act as usize] = sentences.iter().map(|(weight, text)| line(f64::from(*weight) / total, text)).collect();
+        grammar[act as usize] = sentences.iter().map(|(weight, text)| line(f64::from(*weight) / total, text)).collect();
     }
     grammar
 });
@@ -29,6 +25,6 @@ fn line(probability: f64, text: &'static str) -> Line {
 }
 
 /// The sentences of `act`; none for the start and the end.
-pub(crate) fn lines(act: Act) -> &'static [Line] {
+pub(crate) fn sentences_of(act: Act) -> &'static [Line] {
     &GRAMMAR[act as usize]
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::{
-    read::{Belief, Reader, normalise},
+    belief::{Belief, end, normalise},
+    plot::tell,
+    read::Reader,
     segment::sentences,
     state::{NONE, State},
 };
@@ -44,7 +46,7 @@ pub fn judge(text: &str, finished: bool) -> Judgement {
         out.well_formed += usize::from(well_formed);
         out.consistent += usize::from(consistent);
     }
-    out.complete = finished && out.consistent == out.sentences && super::read::end(&judge.belief).0 > 0.0;
+    out.complete = finished && out.consistent == out.sentences && end(&judge.belief).0 > 0.0;
     out
 }
 
@@ -69,9 +71,9 @@ impl Judge<'_> {
             return (true, true);
         }
         self.reader.broken = true;
-        let alone = self.reader.anything(&vec![(State::open(), 1.0)], range);
-        self.lost = alone.is_empty();
-        if let [(said, _), ..] = alone[..] {
+        let alone = self.reader.alone(&self.belief, range);
+        self.lost = alone.is_none();
+        if let Some(said) = alone {
             let mut state = likeliest(&self.belief);
             take_over(&mut state, &said);
             self.belief = vec![(state, 1.0)];
@@ -102,7 +104,7 @@ fn take_over(state: &mut State, said: &State) {
     }
     state.days = state.days.max(said.days);
     state.day = if said.day > 0 { said.day } else { state.day };
-    super::plot::tell(state, said.told);
+    tell(state, said.told);
 }
 
 /// The place in the cast of whoever plays `part` in the sentence, new if need be.

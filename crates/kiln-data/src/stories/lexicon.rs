@@ -77,10 +77,10 @@ pub(crate) const PASTIMES: &[(&str, &str)] = &[
 ];
 
 /// Numbers from one on.
-pub(crate) const NUMBERS: &[&str] = &["one", "two", "three", "four", "five", "six", "seven"];
+pub(crate) const NUMBERS: &[&str] = &["one", "two", "three", "four", "five", "six"];
 
 /// Ordinals from the first on.
-pub(crate) const ORDINALS: &[&str] = &["first", "second", "third", "fourth", "fifth", "sixth", "seventh"];
+pub(crate) const ORDINALS: &[&str] = &["first", "second", "third", "fourth", "fifth", "sixth"];
 
 /// Words for a newcomer, with the gender they give away (0 female, 1 male).
 pub(crate) const NEWCOMERS: &[(&str, u8)] = &[("girl", 0), ("boy", 1), ("woman", 0), ("man", 1)];
@@ -96,47 +96,78 @@ pub(crate) const TIMES: &[(&str, u8)] = &[
 #[rustfmt::skip]
 pub(crate) const FREE: &[(&str, &[&str])] = &[
     ("trait", &[
-        "a kind", "a brave", "a young", "a clever", "a shy", "a cheerful", "a poor", "an honest", "a quiet", "a curious",
-        "a gentle", "a proud",
+        "a kind", "a brave", "a young", "a clever", "a shy", "a cheerful", "a poor", "an honest", "a quiet",
+        "a curious", "a gentle", "a proud", "a lonely", "an eager",
     ]),
     ("hobby", &[
         "music", "old songs", "flowers", "the sea", "good stories", "the stars", "warm bread", "long walks", "birds",
         "quiet evenings",
     ]),
-    ("went", &["walked", "went", "ran", "hurried", "wandered", "rode", "strolled"]),
-    ("saw", &["saw", "found", "noticed", "watched", "met"]),
-    ("old", &["old", "quiet", "little", "dark", "busy", "sunny", "empty", "green"]),
-    ("little", &["little", "young", "brown", "white", "wild", "grey"]),
-    ("fresh", &["fresh", "good", "warm", "sweet", "dry"]),
-    ("where", &[
-        "by the road", "in the grass", "near the water", "under a tree", "behind a fence", "in the mud", "beside a cart",
-        "on the path",
+    ("went", &[
+        "walked", "went", "ran", "hurried", "wandered", "rode", "strolled", "rushed", "marched",
     ]),
-    ("needy", &["hungry", "thirsty", "cold", "tired", "lost", "frightened", "wet"]),
+    ("saw", &["saw", "found", "noticed", "watched", "met"]),
+    ("old", &[
+        "old", "quiet", "little", "dark", "busy", "sunny", "small", "green", "cold", "warm", "white", "strange",
+        "lovely", "bright", "grey", "wild",
+    ]),
+    ("fair", &[
+        "quiet", "little", "busy", "sunny", "small", "green", "cold", "warm", "white", "lovely", "bright",
+        "grey", "wild", "poor",
+    ]),
+    ("little", &[
+        "little", "young", "brown", "white", "wild", "grey", "old", "black", "quiet", "curious", "lonely", "gentle",
+    ]),
+    ("fresh", &[
+        "fresh", "good", "warm", "sweet", "dry", "soft", "fine", "cold", "white", "brown",
+    ]),
+    ("where", &[
+        "by the road", "in the grass", "near the water", "under a tree", "behind a fence", "in the mud",
+        "beside a cart", "on the path", "between two rocks", "on a wall", "behind a wall", "under a cart",
+    ]),
+    ("needy", &["hungry", "thirsty", "cold", "tired", "poor", "weak"]),
+    ("scared", &["lost", "frightened", "wet", "alone", "angry", "sad"]),
+    ("stood", &["slept", "rested", "waited", "stood", "sat"]),
+    ("ly", &["slowly", "quickly", "quietly", "happily", "gently", "bravely", "kindly", "proudly"]),
+    ("easy", &["easy", "hard", "short", "dark", "cold", "steep"]),
     ("left", &["ran", "hopped", "went", "hurried", "jumped"]),
     ("hidden", &[
-        "under a stone", "behind a door", "in a barrel", "under a bench", "beside the path", "in the tall grass",
-        "on a shelf", "between two rocks",
+        "under a stone", "behind a door", "in a barrel", "under a bench", "on the path", "in the grass",
+        "on a shelf", "between two rocks", "under a tree", "behind a wall", "beside a cart", "in the mud",
     ]),
-    ("felt", &["happy", "glad", "proud", "tired", "surprised", "thankful", "calm", "cheerful"]),
+    ("felt", &["happy", "glad", "proud", "surprised", "thankful", "cheerful", "merry", "hopeful", "pleased"]),
+    ("worn", &["tired", "hungry", "quiet", "calm", "sleepy", "warm", "thirsty"]),
     ("pleased", &["happy", "glad", "pleased", "proud"]),
-    ("how", &["slowly", "quickly", "quietly", "happily", "with great joy", "in silence", "carefully", "gently"]),
-    ("voice", &["softly", "loudly", "kindly", "quietly", "with a smile", "at once"]),
-    ("rested", &["rested", "talked", "sang", "slept", "waited", "laughed", "worked"]),
-    ("praised", &["beautiful", "wonderful", "lovely", "very fine", "strange", "useful", "too big"]),
+    ("how", &[
+        "slowly", "quickly", "quietly", "happily", "with great joy", "in silence", "carefully", "gently", "at once",
+        "bravely", "eagerly", "with a smile", "with care", "with pride",
+    ]),
+    ("voice", &[
+        "softly", "kindly", "quietly", "with a smile", "at once", "slowly", "happily", "gently", "bravely",
+        "proudly", "with a sigh",
+    ]),
+    ("rested", &[
+        "rested", "talked", "sang", "slept", "waited", "laughed", "worked", "danced", "played",
+    ]),
+    ("praised", &[
+        "beautiful", "wonderful", "lovely", "very fine", "strange", "useful", "too big", "very old", "too heavy",
+        "bright",
+    ]),
     ("made", &["baked", "made", "bought", "brought"]),
     ("repaired", &["mended", "fixed", "cleaned", "painted", "opened", "moved"]),
     ("part", &["roof", "door", "wall", "window", "wagon", "fence", "wheel", "chimney"]),
     ("clever", &["a good", "a clever", "an odd", "a new", "a merry"]),
     ("kept", &["on a shelf", "by the door", "on the table", "beside the bed"]),
     ("dark", &["dark", "grey", "black"]),
-    ("calm", &["quiet", "busy", "sunny", "empty", "dark"]),
     ("coin", &["silver", "golden", "old", "new"]),
+    ("waved", &["waved", "smiled", "waited", "sang", "stopped"]),
     ("spot", &["fire", "window", "table", "old oak", "stream", "wall"]),
-    ("said", &["said", "called", "whispered", "cried"]),
+    ("said", &["said", "called", "cried"]),
     ("replied", &["said", "answered", "replied"]),
-    ("asked", &["asked", "cried", "shouted"]),
-    ("good", &["good", "long", "fine", "strange", "quiet", "merry", "busy"]),
+    ("asked", &["asked", "cried", "called"]),
+    ("good", &[
+        "good", "long", "fine", "strange", "quiet", "merry", "busy", "lovely", "warm", "bright",
+    ]),
     ("sky", &["sun", "wind", "air", "sky"]),
     ("warm", &["warm", "cold", "soft", "clear", "grey", "bright"]),
     ("dear", &["best", "oldest", "closest", "dearest"]),

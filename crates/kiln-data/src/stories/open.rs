@@ -2,9 +2,9 @@
 
 use super::{
     choice::options,
+    lexicon::*,
     slot::Part,
     state::{Amount, Item, Memory, NONE, State, Who},
-    lexicon::*,
 };
 
 #[derive(Clone, Copy)]
@@ -119,8 +119,6 @@ fn domain(need: Need, state: &State) -> Vec<u8> {
         Need::N => vec![1, 2, 3, 4, 5, 6],
         Need::M => (1..state.n).collect(),
         Need::Party => vec![1, 2],
-        Need::Memory(memory) => {
-            options(&Part::New(memory), state).as_slice().iter().map(|(value, _)| *value).collect()
-        }
+        Need::Memory(memory) => options(&Part::New(memory), state).as_slice().iter().map(|(value, _)| *value).collect(),
     }
 }

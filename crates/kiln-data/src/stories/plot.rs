@@ -1,78 +1,7 @@
 //! The plot: which kind of sentence may follow which, and how often.
 
-use super::state::{Memory, NONE, State};
-
-/// What a sentence does in the story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Act {
-    Start,
-    Open,
-    Home,
-    Role,
-    Own,
-    Friend,
-    FriendOwn,
-    Neighbour,
-    NeighbourOwn,
-    Goal,
-    Journey,
-    Day,
-    Remind,
-    Walk,
-    See,
-    Creatures,
-    Feed,
-    Eat,
-    Rest,
-    Lose,
-    Seek,
-    Tell,
-    Search,
-    Find,
-    Relief,
-    Give,
-    Swap,
-    Belong,
-    Who,
-    Answer,
-    Witness,
-    Borrow,
-    Return,
-    Bake,
-    Share,
-    Left,
-    Storm,
-    Shelter,
-    Wait,
-    Meet,
-    Show,
-    Praise,
-    Need,
-    Help,
-    Sit,
-    Idea,
-    Suggest,
-    Play,
-    Mood,
-    Success,
-    HomeAgain,
-    Close,
-    Keep,
-    Moral,
-    End,
-}
-
-impl Act {
-    /// Every act that has sentences.
-    pub fn all() -> impl Iterator<Item = Act> {
-        super::lines::LINES.iter().map(|(act, _)| *act)
-    }
-
-    fn begins_episode(self) -> bool {
-        use Act::*;
-        matches!(self, Walk | Lose | Give | Swap | Who | Bake | Storm | Meet | Need | Sit)
-    }
-}
+use super::act::Act;
+use super::state::{Memory, NONE, State, Who as Role};
 
 /// What may be told next, with weights that need not sum to 1. `[(End, _)]` stands for the end of the story.
 pub(crate) type Next = Vec<(Act, f64)>;
@@ -85,11 +14,11 @@ pub(crate) fn next(state: &State, out: &mut Next) {
         Start => out.push((Open, 1.0)),
         Open if state.memory[Memory::Home as usize] == NONE => out.push((Home, 1.0)),
         Open | Home => out.push((Role, 1.0)),
-        Role => out.extend([(Own, 6.0), (Friend, 4.0)]),
+        Role => out.extend([(Own, 1.0), (Friend, 1.0)]),
         Own => out.push((Friend, 1.0)),
         Friend => {
-            out.extend([(FriendOwn, 6.0), (Neighbour, 2.0)]);
-            before_action(state, out, 3.0);
+            out.extend([(FriendOwn, 5.0), (Neighbour, 1.5)]);
+            before_action(state, out, 3.5);
         }
         FriendOwn => {
             out.push((Neighbour, 3.0));
@@ -116,7 +45,8 @@ pub(crate) fn next(state: &State, out: &mut Next) {
 fn within_episode(told: Act, state: &State, out: &mut Next) {
     use Act::*;
     match told {
-        Walk => out.extend([(See, 7.0), (Rest, 3.0)]),
+        Walk => out.extend([(Scene, 5.0), (See, 4.0), (Rest, 2.0)]),
+        Scene => out.extend([(See, 6.0), (Rest, 4.0)]),
         See => out.extend([(Creatures, 6.0), (Feed, 4.0)]),
         Creatures => out.push((Feed, 1.0)),
         Feed => out.push((Eat, 1.0)),
@@ -187,9 +117,8 @@ fn after(state: &State, out: &mut Next, (coda, share): (Act, f64)) {
     let rest = 1.0 - share;
     let long = state.days > 0;
     let done = match state.episodes {
-        0 | 1 => 0.35,
-        2 => 0.6,
-        3 => 0.8,
+        0 | 1 => 0.6,
+        2 => 0.9,
         _ => 1.0,
     };
     let close = if long && state.day < state.days {
@@ -212,6 +141,9 @@ pub(crate) fn tell(state: &mut State, act: Act) {
     if act == Act::Day {
         state.episodes = 0;
         state.hour = 0;
+    }
+    if act == Act::Play {
+        state.who[Role::R as usize] = NONE;
     }
     if act.begins_episode() {
         state.episode = act;

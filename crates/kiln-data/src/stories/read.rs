@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use super::{
     Kind,
-    choice::{bind, options, surface},
-    grammar::{Line, lines},
+    act::Act,
+    belief::{Belief, merge},
+    choice::{bind, options},
+    grammar::{Line, sentences_of},
     open,
-    plot::{Act, Next, next, tell},
+    plot::{Next, next, tell},
     slot::Part,
-    state::{State, Who},
+    state::State,
+    surface::surface,
 };
-
-/// What the story so far may be, with probabilities that sum to 1.
-pub(crate) type Belief = Vec<(State, f64)>;
 
 /// What reading saw besides the result.
 #[derive(Default)]
@@ -71,6 +71,22 @@ impl<'t> Reader<'t> {
         merge(std::mem::take(&mut self.found))
     }
 
+    /// A state after the sentence on its own, read as one of the acts that `belief` expects if it can be.
+    pub fn alone(&mut self, belief: &Belief, range: Range<usize>) -> Option<State> {
+        self.begin(range.end);
+        let mut expected = Next::new();
+        if let Some((state, _)) = belief.first() {
+            next(state, &mut expected);
+        }
+        for act in expected.into_iter().map(|(act, _)| act).chain(Act::all()) {
+            self.act(act, &State::open(), range.start, 1.0);
+            if let Some((state, _)) = self.found.first() {
+                return Some(*state);
+            }
+        }
+        None
+    }
+
     fn begin(&mut self, end: usize) {
         self.end = end;
         self.best = 0.0;
@@ -80,7 +96,7 @@ impl<'t> Reader<'t> {
     }
 
     fn act(&mut self, act: Act, state: &State, at: usize, p: f64) {
-        for line in lines(act) {
+        for line in sentences_of(act) {
             self.walk(act, line, 0, state, at, p * line.probability);
         }
     }
@@ -92,7 +108,7 @@ impl<'t> Reader<'t> {
         if state.open {
             let mut completed = Vec::new();
             open::complete(part, state, &mut completed);
-            for state in completed.iter().take_while(|_| true) {
+            for state in &completed {
                 if self.found.is_empty() {
                     self.slot(act, line, i, state, at, p);
                 }
@@ -123,7 +139,7 @@ impl<'t> Reader<'t> {
     fn step(&mut self, act: Act, line: &Line, i: usize, state: &State, piece: Range<usize>, p: f64) {
         let after = piece.end;
         if self.trace.on {
-            self.path.push((piece, kind(&line.parts[i])));
+            self.path.push((piece, line.parts[i].kind()));
         }
         self.walk(act, line, i + 1, state, after, p);
         self.path.pop();
@@ -168,53 +184,5 @@ impl<'t> Reader<'t> {
         if self.trace.on {
             self.trace.forks.push((at, other));
         }
-    }
-}
-
-/// Sums what leads to the same state.
-fn merge(found: Belief) -> Belief {
-    let mut merged: Belief = Vec::with_capacity(found.len());
-    for (state, p) in found {
-        match merged.iter_mut().find(|(known, _)| *known == state) {
-            Some((_, sum)) => *sum += p,
-            None => merged.push((state, p)),
-        }
-    }
-    merged
-}
-
-/// Scales a belief to sum to 1 and returns the sum that it had.
-pub(crate) fn normalise(belief: &mut Belief) -> f64 {
-    let total: f64 = belief.iter().map(|(_, p)| p).sum();
-    belief.iter_mut().for_each(|(_, p)| *p /= total);
-    total
-}
-
-/// The probability that the story ends here, and whether anything else may follow.
-pub(crate) fn end(belief: &Belief) -> (f64, bool) {
-    let (mut acts, mut ends, mut goes_on) = (Next::new(), 0.0, false);
-    for (state, p) in belief {
-        next(state, &mut acts);
-        let total: f64 = acts.iter().map(|(_, weight)| weight).sum();
-        for (act, weight) in &acts {
-            if *act == Act::End {
-                ends += p * weight / total;
-            } else {
-                goes_on = true;
-            }
-        }
-    }
-    (ends, goes_on)
-}
-
-fn kind(part: &Part) -> Kind {
-    match part {
-        Part::Name(Who::Owner) | Part::PickThing(_, Some(_)) => Kind::Ownership,
-        Part::Name(_) | Part::Pick(..) | Part::PickRole(..) | Part::PickThing(..) | Part::Thing(_) | Part::Noun(_) => {
-            Kind::Recall
-        }
-        Part::Recall(..) | Part::Rest | Part::Day => Kind::Recall,
-        Part::Pronoun(..) | Part::They(_) | Part::Plural(..) | Part::Newcomer => Kind::Agreement,
-        _ => Kind::Local,
     }
 }

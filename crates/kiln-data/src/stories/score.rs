@@ -5,11 +5,14 @@ use std::{collections::BTreeSet, ops::Range};
 use kiln_spec::Random;
 
 use super::{
-    lines::LINES,
-    read::{Reader, end, normalise},
-    segment::{forked, sentences, units},
-    state::State,
+    act::Act,
+    belief::{Belief, end, normalise},
+    grammar::sentences_of,
     lexicon,
+    read::Reader,
+    segment::{forked, sentences, units},
+    slot::Part,
+    state::State,
     write::write,
 };
 
@@ -145,7 +148,7 @@ fn read_all(text: &str, trace: bool, mut seen: impl FnMut(&Reader, f64)) -> Resu
 }
 
 /// Reads the sentence again to say where it stops fitting.
-fn rejected(text: &str, belief: &super::read::Belief, sentence: usize, range: &Range<usize>) -> Rejected {
+fn rejected(text: &str, belief: &Belief, sentence: usize, range: &Range<usize>) -> Rejected {
     let mut reader = Reader::new(text, true);
     reader.sentence(belief, range.clone());
     let at = reader.trace.forks.iter().map(|(at, _)| *at).max().unwrap_or(range.start);
@@ -159,9 +162,11 @@ fn rejected(text: &str, belief: &super::read::Belief, sentence: usize, range: &R
 
 /// The distinct words of the grammar, in order.
 pub fn words() -> Vec<&'static str> {
-    let sentences = LINES.iter().flat_map(|(_, sentences)| sentences.iter().map(|(_, text)| *text));
-    let literal = sentences.flat_map(|text| text.split(['{', '}']).step_by(2));
-    let all: BTreeSet<&str> = literal.chain(lexicon::all()).flat_map(|text| text.split_ascii_whitespace()).collect();
-    let bare: BTreeSet<&str> = all.iter().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())).collect();
-    bare.into_iter().filter(|word| !word.is_empty()).collect()
+    let parts = Act::all().flat_map(sentences_of).flat_map(|line| &line.parts);
+    let all: BTreeSet<&str> = parts
+        .flat_map(Part::literals)
+        .chain(lexicon::all())
+        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+        .collect();
+    all.into_iter().filter(|word| !word.is_empty()).collect()
 }

@@ -1,6 +1,6 @@
 //! What a story has told so far: all that a later choice may depend on, and nothing that the text does not show.
 
-use super::{plot::Act, lexicon::NAMES};
+use super::{act::Act, lexicon::NAMES};
 
 /// Marks a field that the story has not set.
 pub(crate) const NONE: u8 = u8::MAX;

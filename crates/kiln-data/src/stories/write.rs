@@ -3,11 +3,13 @@
 use kiln_spec::Random;
 
 use super::{
-    choice::{bind, options, surface},
-    grammar::lines,
-    plot::{Act, Next, next, tell},
+    act::Act,
+    choice::{bind, options},
+    grammar::sentences_of,
+    plot::{Next, next, tell},
     slot::Part,
     state::State,
+    surface::surface,
 };
 
 /// A story's text, and the logarithm (nats) of the probability of the choices that made it.
@@ -31,8 +33,8 @@ pub(crate) fn write(random: &mut Random) -> (String, f64) {
 
 /// Appends a sentence and returns the probability of its choices.
 fn sentence(random: &mut Random, act: Act, state: &mut State, text: &mut String) -> f64 {
-    let (i, mut probability) = draw(random, lines(act).iter().map(|line| line.probability));
-    for part in &lines(act)[i].parts {
+    let (i, mut probability) = draw(random, sentences_of(act).iter().map(|line| line.probability));
+    for part in &sentences_of(act)[i].parts {
         if let Part::Text(literal) = part {
             text.push_str(literal);
             continue;
@@ -67,4 +69,24 @@ fn draw(random: &mut Random, weights: impl Iterator<Item = f64> + Clone) -> (usi
         }
     }
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_as_frequent_as_they_are_said_to_be() {
+        let (mut random, weights) = (Random::new(0, "draw", 0, 0), [3.0, 0.5, 1.5]);
+        let mut counts = [0.0; 3];
+        for _ in 0..100_000 {
+            let (i, p) = draw(&mut random, weights.iter().copied());
+            assert_eq!(p, weights[i] / 5.0);
+            counts[i] += 1.0;
+        }
+        for (count, weight) in counts.iter().zip(weights) {
+            let expected: f64 = 100_000.0 * weight / 5.0;
+            assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{counts:?}");
+        }
+    }
 }

@@ -7,13 +7,13 @@ use burn::tensor::{module::attention, ops::AttentionModuleOptions};
 /// Burn's `attention`. The scale is folded into the query: passed as an option it would cost the fast kernel on GPUs.
 pub fn attend(call: Call) -> Output {
     // `scale: None` means 1/√D inside: the query carries what is left of ours.
-    let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: call.hidden.causal };
+    let options = AttentionModuleOptions { scale: None, softcap: call.score.softcap(), is_causal: call.hidden.causal };
     let width = call.query.dims()[3] as f64;
     let query = call.query * (call.scale * width.sqrt());
     let mask = (!call.hidden.causal).then_some(call.hidden.mask);
     let out = attention(query, call.key, call.value, mask, None, options);
     let out = match call.hidden.sighted {
-        Some(sighted) => out * sighted,
+        Some(sighted) => out.clone() * sighted.cast(out.dtype()),
         None => out,
     };
     Output { out, log_sum: None }

@@ -4,6 +4,7 @@
 //! E width of a value.
 
 pub mod builtin;
+pub mod fused;
 pub mod reference;
 
 use crate::planner::Kernel;
@@ -95,5 +96,6 @@ pub fn attend(kernel: Kernel, call: Call, listener: Option<Listener>) -> Output 
     match kernel {
         Kernel::Reference => reference::attend(call, listener),
         Kernel::Builtin => builtin::attend(call),
+        Kernel::Fused => fused::attend(call),
     }
 }

@@ -16,11 +16,11 @@ pub fn attend(call: Call, listener: Option<Listener>) -> Output {
         weights = listener(weights);
     }
     if let Some(factors) = call.dropout {
-        weights = weights * factors;
+        weights = weights.clone() * factors.cast(weights.dtype());
     }
     let mut out = grouped(weights, call.value);
     if let Some(sighted) = call.hidden.sighted {
-        out = out * sighted;
+        out = out.clone() * sighted.cast(out.dtype());
     }
     Output { out, log_sum }
 }

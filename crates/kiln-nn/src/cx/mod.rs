@@ -183,7 +183,7 @@ impl Cx {
     /// `x` with dropout, if this call trains.
     pub fn dropout<const D: usize>(&self, leaf: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
         match self.dropout_factors(leaf, rate, x.dims()) {
-            Some(factors) => x * factors,
+            Some(factors) => x.clone() * factors.cast(x.dtype()),
             None => x,
         }
     }

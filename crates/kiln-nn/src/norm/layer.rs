@@ -9,6 +9,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Tensor, module::layer_norm},
 };
+use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,10 @@ impl Variant for LayerNorm {
         time: "T",
         refuses: "",
     };
+
+    fn check(config: &LayerNormConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
+        super::check_eps(config.eps, path)
+    }
 
     fn init(config: &LayerNormConfig, around: &Around, init: &mut Init) -> Self {
         let bias = config.bias.then(|| init.constant([around.hidden], 0.0));

@@ -7,6 +7,7 @@ pub use layer::{LayerNorm, LayerNormConfig};
 pub use rms::{RmsNorm, RmsNormConfig};
 
 use burn::tensor::Tensor;
+use kiln_spec::Refusal;
 
 /// What norms do.
 pub trait Normalize {
@@ -22,6 +23,15 @@ crate::variants! {
         /// To mean 0 and variance 1 (1607.06450).
         "layer" => Layer(LayerNorm),
     }
+}
+
+/// ε keeps a norm from dividing by 0.
+fn check_eps(eps: f64, path: &str) -> Result<(), Refusal> {
+    if eps > 0.0 && eps.is_finite() {
+        return Ok(());
+    }
+    let reason = format!("ε keeps a norm from dividing by 0: it must be above 0, found {eps}");
+    Err(Refusal::new(format!("{path}.eps"), reason).instead("eps = 1e-6"))
 }
 
 impl Default for NormConfig {

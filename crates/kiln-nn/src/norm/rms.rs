@@ -9,6 +9,8 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use kiln_kernels::rms_norm::rms_norm;
+use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,10 @@ impl Variant for RmsNorm {
         refuses: "",
     };
 
+    fn check(config: &RmsNormConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
+        super::check_eps(config.eps, path)
+    }
+
     fn init(config: &RmsNormConfig, around: &Around, init: &mut Init) -> Self {
         Self { weight: init.constant([around.hidden], 1.0), eps: config.eps }
     }
@@ -53,7 +59,6 @@ impl Variant for RmsNorm {
 
 impl Normalize for RmsNorm {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let root = (x.clone().square().mean_dim(2) + self.eps).sqrt();
-        x / root * self.weight.val().unsqueeze()
+        rms_norm(x, self.weight.val(), self.eps)
     }
 }

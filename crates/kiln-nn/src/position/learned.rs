@@ -48,6 +48,9 @@ impl Variant for Learned {
 
     fn check(config: &LearnedConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         match config.length {
+            length if length > 1 << 28 => {
+                Err(Refusal::new(format!("{path}.length"), format!("at most {} positions, found {length}", 1 << 28)))
+            }
             0 => Err(Refusal::new(format!("{path}.length"), "a table of no positions").instead("length = 1024")),
             _ => Ok(()),
         }

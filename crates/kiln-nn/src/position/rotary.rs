@@ -8,6 +8,7 @@ use crate::{
     variant::{Around, Card, Causality, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::rotary::rotate_half;
 use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,9 +63,7 @@ impl Positional for Rotary {
     fn rotate(&self, x: Tensor<4>, cx: &mut Cx) -> Tensor<4> {
         let half = x.dims()[3] / 2;
         let (cos, sin) = cx.stream.turns(&frequencies(self.theta, half), 1.0);
-        let (cos, sin) = (cos.cast(x.dtype()), sin.cast(x.dtype()));
-        let (a, b) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-        Tensor::cat(vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos + a * sin], 3)
+        rotate_half(x, cos, sin)
     }
 }
 

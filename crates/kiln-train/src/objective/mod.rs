@@ -78,6 +78,14 @@ pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
     (nats * weights).sum()
 }
 
+/// The batch with positions that the model has: what goes on in the middle of a long document may lie beyond its table.
+pub fn within_positions(batch: Batch, model: &Model) -> Batch {
+    match model.config().position.limit() {
+        Some(limit) => Batch { layout: batch.layout.restarted(limit), ..batch },
+        None => batch,
+    }
+}
+
 /// `[rows, width]` integers of a batch, where the model is.
 pub fn on_device(model: &Model, batch: &Batch, values: &[i32]) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), [batch.rows, batch.width]), &model.device().without_autodiff())

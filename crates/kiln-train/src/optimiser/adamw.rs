@@ -1,10 +1,8 @@
-//! AdamW: Adam with decoupled weight decay (1711.05101, algorithm 2).
-//!
-//! m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
-//! w ← w (1 − ηλ) − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε)
+//! AdamW: Adam with decoupled weight decay (1711.05101, algorithm 2); the update itself is a kernel.
 
 use super::{Kept, Rule, Update, matches};
 use burn::tensor::Tensor;
+use kiln_kernels::adamw::adamw;
 use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,14 +58,17 @@ impl Rule for AdamW {
     fn update(&self, update: &Update, weight: Tensor<1>, gradient: Tensor<1>, kept: &mut Kept) -> Tensor<1> {
         let square = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
         let mean = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
-        let mean = mean * self.beta1 + gradient.clone() * (1.0 - self.beta1);
-        let square = square * self.beta2 + gradient.square() * (1.0 - self.beta2);
-        let time = kept.time as f64;
-        let root = (square.clone() / (1.0 - self.beta2.powf(time))).sqrt() + self.eps;
-        let change = mean.clone() / root * (update.rate / (1.0 - self.beta1.powf(time)));
+        let decays = !self.no_decay.iter().any(|pattern| matches(pattern, update.name));
+        let by = kiln_kernels::adamw::AdamW {
+            rate: update.rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            decay: if decays { self.decay } else { 0.0 },
+            time: kept.time,
+        };
+        let (weight, mean, square) = adamw(&by, weight, gradient, mean, square);
         kept.slots = vec![mean, square];
-        let decays = self.decay > 0.0 && !self.no_decay.iter().any(|pattern| matches(pattern, update.name));
-        let weight = if decays { weight * (1.0 - update.rate * self.decay) } else { weight };
-        weight - change
+        weight
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     evaluate::Held,
     folder::{Found, Log, Stage},
     metrics::{Event, Happening, Row, Step},
+    objective::within_positions,
     optimiser::Optimiser,
     samples,
     step::{Gradients, gradients, train_only},
@@ -129,6 +130,7 @@ impl<'a> StageRun<'a> {
         for packed in Prefetch::new(4, self.step..config.steps, move |step| packer.step(step, rows)) {
             let random = Random::new(self.recipe.seed, "objective", self.step, 0);
             let batch = block_on(self.objective.batch(&packed?, &models, random))?;
+            let batch = within_positions(batch, &models.policy);
             let found = gradients(&models, &parts(&batch, config.accumulate), &*self.objective, self.draws());
             let row = self.figures(&found, &batch);
             self.finite(&row, &found, &models, &batch, log)?;

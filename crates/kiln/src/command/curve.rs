@@ -24,7 +24,8 @@ pub fn losses(rows: &[Row], width: usize, height: usize) -> Option<String> {
             _ => {}
         }
     }
-    let legend = if curves[1].points.is_empty() { "· training  ● held out" } else { "· training  ● held out  – floor" };
+    let legend =
+        if curves[1].points.is_empty() { "· training  ● held out" } else { "· training  ● held out  – floor" };
     Some(format!("{}\n{:>9}{legend}, nats a token over steps", draw(&curves, width, height)?, ""))
 }
 

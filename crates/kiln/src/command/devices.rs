@@ -13,7 +13,8 @@ pub fn run() -> Answer {
     let rows: Vec<Vec<String>> =
         names.iter().map(|name| vec![name.clone(), threads.to_string(), simd.join(", ")]).collect();
     let text = table(&["device", "threads", "vector instructions"], &rows, &[1]);
-    let devices: Vec<_> = names.iter().map(|name| json!({ "device": name, "threads": threads, "simd": simd })).collect();
+    let devices: Vec<_> =
+        names.iter().map(|name| json!({ "device": name, "threads": threads, "simd": simd })).collect();
     Answer::new(json!({ "devices": devices }), text)
 }
 

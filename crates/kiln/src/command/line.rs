@@ -35,16 +35,18 @@ pub fn above(loss: f64, floor: f64) -> String {
 /// `agreement 98 %, recall 61 %`.
 pub fn kinds(kinds: &BTreeMap<String, Count>) -> String {
     let asked = kinds.iter().filter(|(_, count)| count.total > 0);
-    let share = |(name, count): (&String, &Count)| format!("{name} {}", percent(count.right as f64 / count.total as f64));
+    let share =
+        |(name, count): (&String, &Count)| format!("{name} {}", percent(count.right as f64 / count.total as f64));
     asked.map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// The first texts of a row, wrapped.
-pub fn samples(row: &Samples, texts: usize) -> String {
+/// The beginnings of texts, wrapped: of one, and at the end of the run more of two.
+pub fn samples(row: &Samples, end: bool) -> String {
+    let (texts, lines) = if end { (2, 6) } else { (1, 2) };
     let heading = row.accepted.map(|share| format!("{} of the sampled sentences are accepted", percent(share)));
     let body = row.samples.iter().take(texts).flat_map(|sample| {
-        let lines = wrapped(&format!("{}{}", sample.prompt, sample.text), WIDTH - 4);
-        lines.into_iter().take(8).enumerate().map(|(i, line)| format!("  {} {line}", if i == 0 { "›" } else { " " }))
+        let text = wrapped(&format!("{}{}", sample.prompt, sample.text), WIDTH - 4);
+        text.into_iter().take(lines).enumerate().map(|(i, line)| format!("  {} {line}", if i == 0 { "›" } else { " " }))
     });
     heading.into_iter().chain(body).collect::<Vec<_>>().join("\n")
 }

@@ -15,8 +15,6 @@ use std::{
 
 /// Plain lines about steps in a run.
 const LINES: u64 = 20;
-/// Sampled texts that are shown.
-const TEXTS: usize = 2;
 
 /// Tells people how a run goes.
 pub struct Progress {
@@ -67,7 +65,9 @@ impl Progress {
     fn doing(&mut self, what: String) {
         match &self.bar {
             Some(bar) => {
-                bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or(ProgressStyle::default_spinner()));
+                bar.set_style(
+                    ProgressStyle::with_template("{spinner} {msg}").unwrap_or(ProgressStyle::default_spinner()),
+                );
                 bar.enable_steady_tick(Duration::from_millis(120));
                 bar.set_message(what);
             }
@@ -85,7 +85,11 @@ impl Progress {
     }
 
     fn stage(&mut self, name: &str, parameters: (usize, usize), done: u64, steps: u64) {
-        let of = if parameters.0 == parameters.1 { String::new() } else { format!(", {} of them train", count(parameters.1 as f64)) };
+        let of = if parameters.0 == parameters.1 {
+            String::new()
+        } else {
+            format!(", {} of them train", count(parameters.1 as f64))
+        };
         let on = if done > 0 { format!(", goes on after step {done}") } else { String::new() };
         self.say(&format!("{name}: {steps} steps{on}; a model of {} parameters{of}", count(parameters.0 as f64)));
         self.pace = Pace { started: Instant::now(), steps: 0, before: done, all: steps };
@@ -107,13 +111,19 @@ impl Progress {
                 bar.set_position(done);
                 bar.set_message(shown());
             }
-            None if self.pace.steps == 1 || done == all || done.is_multiple_of(all.div_ceil(LINES).max(1)) => say(&shown()),
+            None if self.pace.steps == 1 || done == all || done.is_multiple_of(all.div_ceil(LINES).max(1)) => {
+                say(&shown())
+            }
             None => {}
         }
     }
 }
 
 impl Pace {
+    fn done(&self) -> bool {
+        self.before + self.steps >= self.all
+    }
+
     fn after(&mut self, row: &Step) -> String {
         self.steps += 1;
         let a_step = self.started.elapsed().as_secs_f64() / self.steps as f64;
@@ -133,12 +143,14 @@ impl Watch for Progress {
                 let (tokens, held_out) = (count(tokens as f64), count(held_out as f64));
                 let left = if skipped > 0 { format!("; left out {skipped} files without text") } else { String::new() };
                 let documents = count(documents as f64);
-                self.say(&format!("{documents} documents, {tokens} tokens of {vocab} kinds, {held_out} held out{left}"));
+                self.say(&format!(
+                    "{documents} documents, {tokens} tokens of {vocab} kinds, {held_out} held out{left}"
+                ));
             }
             News::Stage { name, parameters, done, steps } => self.stage(name, parameters, done, steps),
             News::Row(Row::Step(row)) => self.step(row),
             News::Row(Row::Validation(row)) => self.say(&line::validation(row)),
-            News::Row(Row::Samples(row)) => self.say(&line::samples(row, TEXTS)),
+            News::Row(Row::Samples(row)) => self.say(&line::samples(row, self.pace.done())),
             News::Row(Row::Compression(_) | Row::Event(_)) => {}
             News::Saved(step) => self.say(&format!("saved after step {step}")),
             News::Finished(step) => {

@@ -61,16 +61,17 @@ fn explained(key: Option<&str>) -> Result<Answer, Trouble> {
         return Err(unknown(&wanted, &keys));
     }
     let text = found.iter().map(|key| paragraph(key)).collect::<Vec<_>>().join("\n\n");
-    let json = found.iter().map(|key| {
-        json!({ "key": key.path, "about": key.doc, "default": key.default, "legal": key.legal })
-    });
+    let json = found
+        .iter()
+        .map(|key| json!({ "key": key.path, "about": key.doc, "default": key.default, "legal": key.legal }));
     Ok(Answer::new(json!({ "keys": json.collect::<Vec<_>>() }), text))
 }
 
 /// A path without the marks of lists and without indexes: `stages[].steps`, `stages.0.steps` and `stages.steps` alike.
 fn plain(path: &str) -> String {
     let path = path.replace("[]", "");
-    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty() && *step != "*" && step.parse::<u32>().is_err());
+    let steps =
+        path.split(['.', '[', ']']).filter(|step| !step.is_empty() && *step != "*" && step.parse::<u32>().is_err());
     steps.collect::<Vec<_>>().join(".")
 }
 

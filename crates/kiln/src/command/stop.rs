@@ -1,6 +1,9 @@
 //! Ctrl-C: the first one asks the run to stop, the second one ends the process.
 
-use super::{output::say, trouble::{INTERRUPTED, Trouble}};
+use super::{
+    output::say,
+    trouble::{INTERRUPTED, Trouble},
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);

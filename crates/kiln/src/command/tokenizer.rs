@@ -58,7 +58,9 @@ pub fn open(run: &Path) -> Result<Tokenizer, Trouble> {
 fn encode(tokenizer: &Tokenizer, text: &str) -> Answer {
     let found = tokenizer.encode_full(text);
     let offsets: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
-    let row = |i: usize| vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quoted(&found.tokens[i])];
+    let row = |i: usize| {
+        vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quoted(&found.tokens[i])]
+    };
     let rows: Vec<Vec<String>> = (0..found.ids.len()).map(row).collect();
     let text = table(&["id", "bytes", "token"], &rows, &[0, 1]);
     Answer::new(json!({ "ids": found.ids, "offsets": offsets, "tokens": found.tokens }), text)
@@ -76,10 +78,14 @@ fn inspect(tokenizer: &Tokenizer) -> Answer {
     let longest: Vec<String> = longest.into_iter().take(8).map(|id| tokenizer.token(id)).collect();
     let text = pairs(&[
         ("tokens", vocab.to_string()),
-        ("special", format!("{special}: {}", Specials::names().into_iter().take(5).collect::<Vec<_>>().join(", ") + ", …")),
+        (
+            "special",
+            format!("{special}: {}", Specials::names().into_iter().take(5).collect::<Vec<_>>().join(", ") + ", …"),
+        ),
         ("longest", longest.iter().map(|token| quoted(token)).collect::<Vec<_>>().join(" ")),
         ("sha-256", tokenizer.fingerprint()),
     ]);
-    let json = json!({ "vocab": vocab, "special": Specials::names(), "longest": longest, "sha256": tokenizer.fingerprint() });
+    let json =
+        json!({ "vocab": vocab, "special": Specials::names(), "longest": longest, "sha256": tokenizer.fingerprint() });
     Answer::new(json, text)
 }

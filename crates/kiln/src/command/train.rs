@@ -79,9 +79,9 @@ impl Args {
             recipe.data.source = SourceConfig::Files(self.files(&recipe.data.source));
         }
         match &recipe.data.source {
-            SourceConfig::Files(files) if files.paths.is_empty() => {
-                Err(Trouble::asked("the recipe names no text").at("data.source.files.paths").help("give it with --data PATH"))
-            }
+            SourceConfig::Files(files) if files.paths.is_empty() => Err(Trouble::asked("the recipe names no text")
+                .at("data.source.files.paths")
+                .help("give it with --data PATH")),
             _ => Ok(recipe),
         }
     }

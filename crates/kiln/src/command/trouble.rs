@@ -64,7 +64,8 @@ impl Trouble {
     /// Tells people: with the line in question where there is a terminal, else in plain lines that are never wrapped.
     pub fn tell(&self) {
         let mut picture = String::new();
-        let drawn = io::stderr().is_terminal() && GraphicalReportHandler::new().render_report(&mut picture, self).is_ok();
+        let drawn =
+            io::stderr().is_terminal() && GraphicalReportHandler::new().render_report(&mut picture, self).is_ok();
         if drawn {
             return say(picture.trim_end());
         }
@@ -127,11 +128,7 @@ impl From<Failure> for Trouble {
             Failure::Data(error) => error.into(),
             Failure::Run(error) => error.into(),
             Failure::Generate(error) => error.into(),
-            other => Self {
-                place: other.place(),
-                help: other.help(),
-                ..Self::failed(other.kind(), other.to_string())
-            },
+            other => Self { place: other.place(), help: other.help(), ..Self::failed(other.kind(), other.to_string()) },
         }
     }
 }

@@ -72,7 +72,10 @@ fn alike(a: &Block, b: &Block) -> bool {
         let renamed = LayerPicture { path: b.path.clone(), ..a.clone() };
         role(&a.path) == role(&b.path) && renamed == *b
     };
-    a.place.is_some() && stem(a) == stem(b) && a.layers.len() == b.layers.len() && a.layers.iter().zip(b.layers).all(same)
+    a.place.is_some()
+        && stem(a) == stem(b)
+        && a.layers.len() == b.layers.len()
+        && a.layers.iter().zip(b.layers).all(same)
 }
 
 #[cfg(test)]

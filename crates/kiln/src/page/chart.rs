@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use super::hover;
 use super::labels::{self, Dot, DotView, End};
 use super::number::Unit;
 use super::scale::Scale;
@@ -14,6 +15,9 @@ use super::thin;
 
 /// Width of the drawing, in its own units.
 const WIDTH: f64 = 1000.0;
+
+/// Lines that leave the frame go on so many times its height.
+const FAR: f64 = 100.0;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,7 +28,7 @@ pub enum Look {
     Line,
     /// A pale line behind another, without a name; its outliers may leave the frame.
     Faint,
-    /// A reference: dashed, grey, named, unknown to the pointer.
+    /// A level: dashed, grey, across the whole frame, named, unknown to the pointer.
     Dashed,
 }
 
@@ -83,6 +87,8 @@ pub struct Drawn {
     title: String,
     note: String,
     height: f64,
+    /// Room to the right of the frame, in pixels.
+    gutter: f64,
     x_label: String,
     y_label: String,
     x_ticks: Vec<Tick>,
@@ -107,24 +113,8 @@ struct LineView {
     look: Look,
     colour: usize,
     d: String,
-}
-
-/// What the script knows of a chart.
-#[derive(Serialize)]
-struct Hover<'a> {
-    x: [f64; 2],
-    y: [f64; 2],
-    log: [bool; 2],
-    units: [&'static str; 2],
-    steps: bool,
-    series: Vec<HoverSeries<'a>>,
-}
-
-#[derive(Serialize)]
-struct HoverSeries<'a> {
-    name: &'a str,
-    colour: usize,
-    points: Vec<(f64, f64)>,
+    /// Points without a neighbour.
+    alone: String,
 }
 
 impl Chart {
@@ -133,21 +123,22 @@ impl Chart {
         let (x, y) = self.scales()?;
         let thinned: Vec<_> = self.series.iter().map(|s| thin::to_width(&s.points, &x, WIDTH as usize / 3)).collect();
         let lines = self.series.iter().zip(&thinned);
-        let ends = lines.clone().filter_map(|(s, points)| self.end(s, points, &y)).collect();
+        let ends: Vec<End> = lines.clone().filter_map(|(s, points)| self.end(s, points, &y)).collect();
         Some(Drawn {
             title: self.title.clone(),
             note: self.note.clone(),
             height: self.height,
+            gutter: labels::gutter(&ends),
             x_label: self.x.label.clone(),
             y_label: self.y.label.clone(),
             x_ticks: ticks(&self.x, &x, 5, |v| rounded(100.0 * x.at(v))),
-            y_ticks: ticks(&self.y, &y, (self.height / 55.0) as usize, |v| self.down(&y, v)),
-            moments: self.moments.iter().map(|(v, text)| Tick { at: rounded(100.0 * x.at(*v)), text: text.clone() }).collect(),
+            y_ticks: ticks(&self.y, &y, (self.height / 45.0) as usize, |v| self.down(&y, v)),
+            moments: self.moments(&x),
             lines: lines.clone().map(|(s, points)| self.line(s, points, &x, &y)).collect(),
             ends: labels::apart(ends, self.height),
             dots: labels::place(&self.dots, &x, &y, self.height),
             summary: self.summary(),
-            hover: self.hover(lines, &x, &y),
+            hover: hover::data(self, lines, (&x, &y)),
         })
     }
 
@@ -155,26 +146,42 @@ impl Chart {
         let points = || self.series.iter().flat_map(|s| s.points.iter().copied()).filter(|p| p.1.is_finite());
         let dots = || self.dots.iter().map(|d| (d.x, d.y));
         let x = self.x.scale(points().chain(dots()).map(|p| p.0))?;
-        let calm = self.series.iter().flat_map(|s| if s.look == Look::Faint { thin::calm(&s.points) } else { s.points.clone() });
+        let calm = self
+            .series
+            .iter()
+            .flat_map(|s| if s.look == Look::Faint { thin::calm(&s.points) } else { s.points.clone() });
         let y = self.y.scale(calm.chain(dots()).map(|p| p.1))?;
         let x = if self.dots.is_empty() { x } else { x.rounded(self.x.unit, 5) };
         Some((x, if self.y.ends.is_some() { y } else { y.rounded(self.y.unit, 5) }))
     }
 
+    /// What happened, as one name where several things happened at once.
+    fn moments(&self, x: &Scale) -> Vec<Tick> {
+        let at = |moment: &(f64, String)| rounded(100.0 * x.at(moment.0));
+        let within = self.moments.iter().filter(|m| (0.0..=100.0).contains(&at(m))).collect::<Vec<_>>();
+        let joined = |together: &[&(f64, String)]| {
+            let names: Vec<&str> = together.iter().map(|m| m.1.as_str()).collect();
+            Tick { at: at(together[0]), text: names.join(", ") }
+        };
+        within.chunk_by(|a, b| at(a) == at(b)).map(joined).collect()
+    }
+
     fn down(&self, y: &Scale, value: f64) -> f64 {
-        rounded(self.height * (1.0 - y.at(value)))
+        rounded(self.height * (1.0 - y.at(value)).clamp(-FAR, FAR))
     }
 
     fn line(&self, series: &Series, points: &[(f64, f64)], x: &Scale, y: &Scale) -> LineView {
         let place = |(a, b): &(f64, f64)| (rounded(WIDTH * x.at(*a)), self.down(y, *b));
-        let mut d = String::new();
+        let mut view = LineView { look: series.look, colour: series.colour, d: String::new(), alone: String::new() };
         for run in points.split(|(a, b)| !x.at(*a).is_finite() || !y.at(*b).is_finite()) {
-            for (nth, (across, down)) in run.iter().map(place).enumerate() {
-                d += &format!("{}{across} {down}", if nth == 0 { 'M' } else { 'L' });
+            let places: Vec<_> = run.iter().map(place).collect();
+            match places[..] {
+                [(_, down), ..] if series.look == Look::Dashed => view.d = format!("M0 {down}H{WIDTH}"),
+                [(across, down)] => view.alone += &format!("M{across} {down}h.01"),
+                _ => view.d += &path(&places),
             }
-            d += if run.len() == 1 { "h.01" } else { "" };
         }
-        LineView { look: series.look, colour: series.colour, d }
+        view
     }
 
     fn end(&self, series: &Series, points: &[(f64, f64)], y: &Scale) -> Option<End> {
@@ -198,23 +205,6 @@ impl Chart {
         });
         format!("{}: {}", self.title, lines.collect::<Vec<_>>().join(", "))
     }
-
-    fn hover<'a>(&self, lines: impl Iterator<Item = (&'a Series, &'a Vec<(f64, f64)>)>, x: &Scale, y: &Scale) -> String {
-        let series = lines.filter(|(s, _)| s.look == Look::Line).map(|(s, points)| HoverSeries {
-            name: &s.name,
-            colour: s.colour,
-            points: points.iter().filter(|p| y.at(p.1).is_finite()).map(|p| (short(p.0), short(p.1))).collect(),
-        });
-        let hover = Hover {
-            x: [x.low, x.high],
-            y: [y.low, y.high],
-            log: [x.log, y.log],
-            units: [self.x.unit.key(), self.y.unit.key()],
-            steps: self.x.label == "step",
-            series: series.collect(),
-        };
-        serde_json::to_string(&hover).unwrap_or_default()
-    }
 }
 
 impl Axis {
@@ -226,15 +216,15 @@ impl Axis {
 }
 
 fn ticks(axis: &Axis, scale: &Scale, wanted: usize, at: impl Fn(f64) -> f64) -> Vec<Tick> {
-    let unit = if axis.unit == Unit::Loss { Unit::Plain } else { axis.unit };
-    scale.ticks(unit, wanted.max(2)).into_iter().map(|v| Tick { at: at(v), text: unit.text(v) }).collect()
+    scale.ticks(axis.unit, wanted.max(3)).into_iter().map(|(v, text)| Tick { at: at(v), text }).collect()
+}
+
+fn path(places: &[(f64, f64)]) -> String {
+    let to =
+        |(nth, (across, down)): (usize, &(f64, f64))| format!("{}{across} {down}", if nth == 0 { 'M' } else { 'L' });
+    places.iter().enumerate().map(to).collect()
 }
 
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
-}
-
-/// Five significant digits, to keep the page small.
-fn short(value: f64) -> f64 {
-    format!("{value:.4e}").parse().unwrap_or(value)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::chart::{Axis, Chart, Drawn, Look, Series};
-use super::curves::{self, level};
+use super::curves::{self, close_up, level};
 use super::data::{Compare, ComparedRun};
 use super::labels::Dot;
 use super::number::{Unit, count, duration};
@@ -69,11 +69,21 @@ fn sentence(runs: &[ComparedRun]) -> String {
     let Some((_, best, lowest)) = ranked.first() else {
         return format!("None of the {} runs has been validated yet.", runs.len());
     };
-    let lead = format!("{} has the lowest validation loss, {lowest:.3} nats a token, after {}", best.name, duration(best.seconds));
-    let fastest = ranked.iter().min_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds)).filter(|other| other.1.seconds < best.seconds);
+    let lead = format!(
+        "{} has the lowest validation loss, {lowest:.3} nats a token, after {}",
+        best.name,
+        duration(best.seconds)
+    );
+    let fastest =
+        ranked.iter().min_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds)).filter(|other| other.1.seconds < best.seconds);
     match fastest {
         Some((_, run, loss)) => {
-            format!("{lead}; {} took least time, {}, and ends {:.3} above.", run.name, duration(run.seconds), loss - lowest)
+            format!(
+                "{lead}; {} took least time, {}, and ends {:.3} above.",
+                run.name,
+                duration(run.seconds),
+                loss - lowest
+            )
         }
         None => format!("{lead}."),
     }
@@ -116,16 +126,18 @@ impl Across {
 fn overlay(runs: &[ComparedRun], across: Across) -> Option<Drawn> {
     let value = |loss: Option<f64>| loss.unwrap_or(f64::NAN);
     let training = runs.iter().enumerate().map(|(colour, run)| {
-        let raw: Vec<_> = curves::steps(&run.rows).filter_map(|row| Some((across.step(row)?, value(row.loss)))).collect();
+        let raw: Vec<_> =
+            curves::steps(&run.rows).filter_map(|row| Some((across.step(row)?, value(row.loss)))).collect();
         Series { colour, look: Look::Faint, points: smooth(&raw), ..Series::default() }
     });
     let validation = runs.iter().enumerate().map(|(colour, run)| {
-        let points = curves::validations(&run.rows).filter_map(|row| Some((across.round(row)?, value(row.loss)))).collect();
+        let points =
+            curves::validations(&run.rows).filter_map(|row| Some((across.round(row)?, value(row.loss)))).collect();
         Series { name: run.name.clone(), colour, points, ..Series::default() }
     });
     let mut series: Vec<Series> = training.chain(validation).collect();
     series.extend(floor(runs).and_then(|floor| level("floor", floor, &series)));
-    let y = Axis { label: "nats a token".into(), unit: Unit::Loss, ..Axis::default() };
+    let y = Axis { label: "nats a token".into(), unit: Unit::Loss, ends: close_up(&series), ..Axis::default() };
     Chart { title: "Loss".into(), height: 380.0, x: across.axis(), y, series, ..Chart::default() }.draw()
 }
 
@@ -143,13 +155,19 @@ fn cost(runs: &[ComparedRun]) -> Option<Drawn> {
         y: loss,
         width: (26.0 * (run.parameters as f64 / most).sqrt()).round().max(8.0),
         name: run.name.clone(),
-        title: format!("{}: {loss:.3} nats a token, {}, {} parameters", run.name, duration(run.seconds), count(run.parameters as f64)),
+        title: format!(
+            "{}: {loss:.3} nats a token, {}, {} parameters",
+            run.name,
+            duration(run.seconds),
+            count(run.parameters as f64)
+        ),
         colour,
     });
     let y = Axis { label: "validation loss".into(), unit: Unit::Plain, ..Axis::default() };
     let x = Axis { label: "time".into(), unit: Unit::Seconds, ..Axis::default() };
     let note = "lower and further left is better; a point is as large as the model".into();
-    Chart { title: "Cost and quality".into(), note, height: 320.0, x, y, dots: dots.collect(), ..Chart::default() }.draw()
+    Chart { title: "Cost and quality".into(), note, height: 320.0, x, y, dots: dots.collect(), ..Chart::default() }
+        .draw()
 }
 
 fn finals(runs: &[ComparedRun]) -> Vec<Final> {
@@ -190,7 +208,8 @@ mod tests {
     fn runs_without_a_loss_come_last() {
         let runs = [run("c", None, 5.0), run("a", Some(1.70), 60.0), run("b", Some(1.65), 90.0)];
         let rows: Vec<_> = finals(&runs).into_iter().map(|f| (f.name, f.loss, f.behind, f.best)).collect();
-        let row = |name: &str, loss: &str, behind: &str, best| (name.to_string(), loss.to_string(), behind.to_string(), best);
+        let row =
+            |name: &str, loss: &str, behind: &str, best| (name.to_string(), loss.to_string(), behind.to_string(), best);
         assert_eq!(rows, [row("b", "1.650", "", true), row("a", "1.700", "+0.050", false), row("c", "–", "", false)]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::chart::{Axis, Chart, Drawn, Look, Series};
 use super::number::Unit;
 use super::rows::{EventRow, Row, SamplesRow, StepRow, ValidationRow};
+use super::scale::Scale;
 use super::thin::smooth;
 
 /// The steps of training among `rows`.
@@ -52,26 +53,58 @@ pub fn level(name: &str, value: f64, series: &[Series]) -> Option<Series> {
     ends.map(|(first, last)| Series { look: Look::Dashed, ..line(name, 0, vec![(first, value), (last, value)]) })
 }
 
-/// Loss of training and validation above the floor; logarithmic both ways if `log`.
-pub fn loss(rows: &[Row], floor: Option<f64>, log: bool) -> Option<Drawn> {
-    let raw = of_steps(rows, |step| step.loss);
+/// Loss of training at every step, smoothed.
+pub fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
+    smooth(&of_steps(rows, |step| step.loss))
+}
+
+/// Loss of validation at every round.
+pub fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
+    of_validations(rows, |round| round.loss)
+}
+
+/// How the loss is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// From the first step to the last.
+    Whole,
+    /// Only as high as the loss is after the first tenth of the steps.
+    Close,
+    /// Logarithmic both ways.
+    Log,
+}
+
+/// Loss of training and validation above the floor.
+pub fn loss(rows: &[Row], floor: Option<f64>, view: View) -> Option<Drawn> {
+    let log = view == View::Log;
     let mut series = vec![
-        Series { look: Look::Faint, ..line("", 0, raw.clone()) },
-        line("training", 0, smooth(&raw)),
-        line("validation", 1, of_validations(rows, |round| round.loss)),
+        Series { look: Look::Faint, ..line("", 0, of_steps(rows, |step| step.loss)) },
+        line("training", 0, training_loss(rows)),
+        line("validation", 1, validation_loss(rows)),
     ];
     series.extend(floor.and_then(|value| level("floor", value, &series)));
+    let ends = if view == View::Close { close_up(&series) } else { None };
     let moments = events(rows).filter(|e| e.event != "finished").map(|e| (e.step as f64, e.event.replace('_', " ")));
     Chart {
         title: "Loss".into(),
         height: 340.0,
         x: Axis { log, ..step_axis() },
-        y: Axis { label: "nats a token".into(), unit: Unit::Loss, log, ..Axis::default() },
+        y: Axis { label: "nats a token".into(), unit: Unit::Loss, log, ends, ..Axis::default() },
         series,
         moments: moments.collect(),
         ..Chart::default()
     }
     .draw()
+}
+
+/// Ends of an axis: lowest of all values, and highest after the first tenth of the way.
+pub fn close_up(series: &[Series]) -> Option<(f64, f64)> {
+    let named =
+        || series.iter().filter(|s| s.look != Look::Faint).flat_map(|s| s.points.iter()).filter(|p| p.1.is_finite());
+    let last = named().map(|p| p.0).max_by(f64::total_cmp)?;
+    let later = named().filter(|p| p.0 > 0.1 * last).map(|p| p.1);
+    let around = Scale::around(later, false)?.rounded(Unit::Loss, 5);
+    Some((around.low, around.high))
 }
 
 fn shares(title: &str, series: Vec<Series>) -> Option<Drawn> {
@@ -81,7 +114,8 @@ fn shares(title: &str, series: Vec<Series>) -> Option<Drawn> {
 
 /// What the model gets right, by kind of question where the corpus asks them, else of all tokens.
 pub fn accuracy(rows: &[Row]) -> Option<Drawn> {
-    let kinds: BTreeSet<&String> = validations(rows).filter_map(|round| round.kinds.as_ref()).flat_map(|k| k.keys()).collect();
+    let kinds: BTreeSet<&String> =
+        validations(rows).filter_map(|round| round.kinds.as_ref()).flat_map(|k| k.keys()).collect();
     if kinds.is_empty() {
         return shares("Tokens predicted right", vec![line("", 0, of_validations(rows, |round| round.accuracy))]);
     }
@@ -95,7 +129,8 @@ pub fn accepted(rows: &[Row]) -> Option<Drawn> {
     let points = |value: fn(&SamplesRow) -> Option<f64>| -> Vec<(f64, f64)> {
         samples(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
     };
-    let series = vec![line("well formed", 0, points(|row| row.accepted)), line("and consistent", 1, points(consistent))];
+    let series =
+        vec![line("well formed", 0, points(|row| row.accepted)), line("and consistent", 1, points(consistent))];
     shares("Sampled sentences that are accepted", series)
 }
 
@@ -116,7 +151,11 @@ pub fn training(rows: &[Row]) -> Vec<Drawn> {
     ];
     let names: BTreeSet<&String> = steps(rows).flat_map(|step| step.losses.keys()).collect();
     charts.extend(names.into_iter().map(|name| {
-        small(&format!("Added loss: {name}"), of_steps(rows, |step| step.losses.get(name).copied().flatten()), Axis::default())
+        small(
+            &format!("Added loss: {name}"),
+            of_steps(rows, |step| step.losses.get(name).copied().flatten()),
+            Axis::default(),
+        )
     }));
     charts.into_iter().flatten().collect()
 }
@@ -136,7 +175,7 @@ fn ratio(points: &[(f64, f64)]) -> f64 {
 /// Tokens a second between steps that are far enough apart to be timed well.
 fn speed(rows: &[Row]) -> Vec<(f64, f64)> {
     let timed: Vec<_> = steps(rows).filter_map(|step| Some((step.step, step.tokens, step.seconds?))).collect();
-    let apart = (timed.len() / 120).max(1);
+    let apart = (timed.len() / 60).max(1);
     let marks: Vec<_> = timed.into_iter().step_by(apart).collect();
     let between = |pair: &[(u64, u64, f64)]| {
         let rate = pair[1].1.saturating_sub(pair[0].1) as f64 / (pair[1].2 - pair[0].2);

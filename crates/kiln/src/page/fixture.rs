@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::data::{Checkpoint, Compression, Example, ExampleToken, LayerPicture, ModelPicture, PatternPicture, Report};
+use super::data::{Checkpoint, Compression, Report};
+use super::fixture_model::{example, model};
 use super::rows::{Answers, EventRow, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict};
 
 const FLOOR: f64 = 1.634;
@@ -28,7 +29,12 @@ pub fn rows(steps: u64, scale: f64) -> Vec<Row> {
             rows.push(Row::Samples(write(step, steps)));
         }
     }
-    let event = |step, event: &str, detail: &str| EventRow { step, event: event.into(), detail: Some(detail.into()), seconds: Some(step as f64 * 0.247) };
+    let event = |step, event: &str, detail: &str| EventRow {
+        step,
+        event: event.into(),
+        detail: Some(detail.into()),
+        seconds: Some(step as f64 * 0.247),
+    };
     rows.push(Row::Event(event(steps * 5 / 9, "interrupted", "Ctrl-C; state saved")));
     rows.push(Row::Event(event(steps * 5 / 9, "resumed", "from step-000400, 2 threads")));
     rows.push(Row::Event(event(steps, "finished", "")));
@@ -36,7 +42,7 @@ pub fn rows(steps: u64, scale: f64) -> Vec<Row> {
 }
 
 fn train(step: u64, steps: u64, scale: f64) -> StepRow {
-    let rate = 3e-3 * (step as f64 / 40.0).min(1.0) * (0.55 + 0.45 * (3.14 * step as f64 / steps as f64).cos());
+    let rate = 3e-3 * (step as f64 / 40.0).min(1.0) * (0.55 + 0.45 * (3.1 * step as f64 / steps as f64).cos());
     let spike = if step == steps / 3 { 1.4 } else { 0.0 };
     StepRow {
         step,
@@ -45,12 +51,16 @@ fn train(step: u64, steps: u64, scale: f64) -> StepRow {
         learning_rate: Some(rate),
         gradient_norm: Some(0.6 + 3.0 * (-(step as f64) / 30.0).exp() + 0.12 * noise(step + 9) + 4.0 * spike),
         seconds: Some(step as f64 * 0.247 + 0.4 * noise(step / 9)),
-        losses: BTreeMap::from([("balance".into(), Some(0.012 + 0.05 * (-(step as f64) / 60.0).exp() + 0.001 * noise(step)))]),
+        losses: BTreeMap::from([(
+            "balance".into(),
+            Some(0.012 + 0.05 * (-(step as f64) / 60.0).exp() + 0.001 * noise(step)),
+        )]),
     }
 }
 
 fn validate(step: u64, scale: f64) -> ValidationRow {
-    let kinds = [("local", 30.0, 0.99), ("agreement", 130.0, 0.95), ("recall", 300.0, 0.86), ("ownership", 420.0, 0.74)];
+    let kinds =
+        [("local", 30.0, 0.99), ("agreement", 130.0, 0.95), ("recall", 300.0, 0.86), ("ownership", 420.0, 0.74)];
     let answers = |(kind, pace, best): (&str, f64, f64)| {
         let share = best * (1.0 - (-(step as f64) / (pace * scale)).exp()) + 0.02 * noise(step + pace as u64);
         (kind.to_string(), Answers { right: (400.0 * share.clamp(0.0, 1.0)) as u64, total: 400 })
@@ -68,10 +78,25 @@ fn validate(step: u64, scale: f64) -> ValidationRow {
 }
 
 fn write(step: u64, steps: u64) -> SamplesRow {
-    let bad = match 4 * step / steps { 0 => 3, 1 => 2, 2 => 1, _ => 0 };
+    let bad = match 4 * step / steps {
+        0 => 3,
+        1 => 2,
+        2 => 1,
+        _ => 0,
+    };
     let texts = [
-        ["The old ferryman keeps a lantern. ", "Mara the map in gave the cellar. ", "She reads it by the window. ", "The lantern belongs to the ferryman."],
-        ["Two bakers walk to the mill. ", "They carries the flour home. ", "Bread the is of warm. ", "The mill belongs to nobody, says the elder baker."],
+        [
+            "The old ferryman keeps a lantern. ",
+            "Mara the map in gave the cellar. ",
+            "She reads it by the window. ",
+            "The lantern belongs to the ferryman.",
+        ],
+        [
+            "Two bakers walk to the mill. ",
+            "They carries the flour home. ",
+            "Bread the is of warm. ",
+            "The mill belongs to nobody, says the elder baker.",
+        ],
     ];
     let sample = |sentences: &[&str; 4]| {
         let mut at = 0;
@@ -85,54 +110,18 @@ fn write(step: u64, steps: u64) -> SamplesRow {
             text: sentences.concat(),
             sentences: Some(4),
             well_formed: Some(4 - bad as u64),
-            consistent: Some((4 - bad as u64).saturating_sub(u64::from(step < steps))),
+            consistent: Some((4 - bad as u64).saturating_sub(1)),
         }
     };
     let share = 1.0 - 1.02 * (-(step as f64) / 130.0).exp();
-    SamplesRow { step, samples: texts.iter().map(sample).collect(), accepted: Some(share.clamp(0.0, 0.97)) }
-}
-
-fn pattern(title: &str, sees: impl Fn(usize, usize) -> bool) -> PatternPicture {
-    let cells = (0..48 * 48).map(|at| u8::from(sees(at / 48, at % 48))).collect();
-    PatternPicture { size: 48, cells, title: title.into() }
-}
-
-fn layer(path: &str, title: &str, parameters: u64, state: f64) -> LayerPicture {
-    let flops_per_token = if path == "embedding" { 0.0 } else { 2.0 * parameters as f64 };
-    LayerPicture { path: path.into(), title: title.into(), parameters, flops_per_token, state_bytes_per_token: state, ..LayerPicture::default() }
-}
-
-/// A decoder of six blocks, every third of which sees all.
-pub fn model() -> ModelPicture {
-    let mut layers = vec![layer("embedding", "tokens, 1024 × 192", 196_608, 0.0)];
-    for block in 0..6 {
-        let (title, pattern, kernel, reason) = if block % 3 == 2 {
-            ("4 heads, 2 kv, no position, global", pattern("causal", |q, k| k <= q), "fused", "causal, head 48, 2 threads: all tiles that are not empty")
-        } else {
-            let window = |q: usize, k: usize| k <= q && (q - k <= 12 || k < 2);
-            ("4 heads, 2 kv, rotary, window 64, 2 global tokens", pattern("causal, window 64, 2 global tokens", window), "fused tiles", "window of 64 leaves 38 % of the tiles")
-        };
-        let attention = layer(&format!("blocks.{block}.attention"), title, 110_784, 768.0);
-        layers.push(LayerPicture { pattern: Some(pattern), kernel: Some(kernel.into()), kernel_reason: Some(reason.into()), ..attention });
-        layers.push(layer(&format!("blocks.{block}.gated"), "SwiGLU, 512 wide", 295_104, 0.0));
-    }
-    layers.push(layer("norm", "RMSNorm", 192, 0.0));
-    layers.push(layer("head", "tied to the embedding", 0, 0.0));
-    let total_parameters = layers.iter().map(|layer| layer.parameters).sum();
-    ModelPicture { stack: "decoder".into(), hidden: 192, vocab: 1024, total_parameters, layers }
-}
-
-fn example() -> Example {
-    let given = ["<bos>", "The", " old", " <mask>", " keeps", " a", " <mask>", "."];
-    let asked = [None, None, None, Some(" ferryman"), None, None, Some(" lantern"), None];
-    let token = |(input, target): (&str, Option<&str>)| ExampleToken { input: input.into(), target: target.map(Into::into), hidden: target.is_some() };
-    Example { title: "A fifth of the tokens is hidden; the loss is taken there.".into(), tokens: given.into_iter().zip(asked).map(token).collect() }
+    SamplesRow { step, samples: texts.iter().map(sample).collect(), accepted: Some(share.clamp(0.0, 0.98)) }
 }
 
 /// A finished run of so many steps.
 pub fn report(steps: u64) -> Report {
     let fact = |name: &str, value: &str| (name.to_string(), value.to_string());
-    let checkpoint = |(step, best)| Checkpoint { step, validation_loss: Some(loss(step, 1.0) + 0.01), bytes: 31_457_280, best };
+    let checkpoint =
+        |(step, best)| Checkpoint { step, validation_loss: Some(loss(step, 1.0) + 0.01), bytes: 31_457_280, best };
     Report {
         name: "window-64".into(),
         objective: "full".into(),
@@ -167,6 +156,7 @@ pub fn report_of_text(steps: u64) -> Report {
             _ => {}
         }
     }
-    let compression = Compression { bytes: 1_234_567, model: Some(1.42), gzip: Some(2.31), xz: Some(1.83), zstd: Some(1.91) };
+    let compression =
+        Compression { bytes: 1_234_567, model: Some(1.42), gzip: Some(2.31), xz: Some(1.83), zstd: Some(1.91) };
     Report { floor: None, accepted: None, bits_per_byte: Some(1.42), compression: Some(compression), ..report }
 }

@@ -11,6 +11,8 @@ const LINE: f64 = 17.0;
 const FRAME: f64 = 640.0;
 /// Width of a letter, in pixels.
 const LETTER: f64 = 7.0;
+/// Width of a letter in the widest of the fonts that a page may be shown in, in pixels.
+const WIDE_LETTER: f64 = 7.8;
 
 /// The name at the end of a line.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +43,12 @@ pub fn apart(mut ends: Vec<End>, height: f64) -> Vec<End> {
         most = end.top - LINE;
     }
     ends
+}
+
+/// Room that the names need beside the frame, in pixels.
+pub fn gutter(ends: &[End]) -> f64 {
+    let letters = |end: &End| end.name.chars().count() + end.value.chars().count();
+    ends.iter().map(letters).max().map_or(14.0, |most| (24.0 + most as f64 * WIDE_LETTER).round().min(210.0))
 }
 
 /// A single point with a name.
@@ -131,8 +139,11 @@ mod tests {
 
     #[test]
     fn names_keep_a_line_apart_within_the_frame() {
-        let tops: Vec<f64> = apart(vec![end(190.0), end(10.0), end(195.0), end(200.0)], 200.0).iter().map(|e| e.top).collect();
+        let tops: Vec<f64> =
+            apart(vec![end(190.0), end(10.0), end(195.0), end(200.0)], 200.0).iter().map(|e| e.top).collect();
         assert_eq!(tops, [10.0, 166.0, 183.0, 200.0]);
+        let tops: Vec<f64> = apart(vec![end(4.0), end(0.0), end(2.0)], 200.0).iter().map(|e| e.top).collect();
+        assert_eq!(tops, [0.0, 17.0, 34.0]);
         assert!(apart(Vec::new(), 200.0).is_empty());
     }
 
@@ -140,7 +151,8 @@ mod tests {
     fn names_of_points_avoid_each_other() {
         let scale = Scale { low: 0.0, high: 1.0, log: false };
         let dot = |x: f64| Dot { x, y: 0.5, width: 10.0, name: "a name".into(), ..Dot::default() };
-        let sides: Vec<_> = place(&[dot(0.5), dot(0.53), dot(0.99)], &scale, &scale, 200.0).iter().map(|d| d.side).collect();
+        let sides: Vec<_> =
+            place(&[dot(0.5), dot(0.53), dot(0.99)], &scale, &scale, 200.0).iter().map(|d| d.side).collect();
         assert_eq!(sides, ["left", "right", "left"]);
     }
 }

@@ -3,11 +3,14 @@
 //! A page is plain data ([`Report`], [`Compare`]) → what its sections show (`curves`, `picture`, `texts`) → templates,
 //! which escape all that they are given. A page reads without its script, which only answers the pointer.
 
+pub mod ascii;
 mod blocks;
+mod canvas;
 mod chart;
 mod compare;
 mod curves;
 mod data;
+mod hover;
 mod labels;
 pub(crate) mod number;
 mod picture;
@@ -17,16 +20,21 @@ mod scale;
 mod texts;
 mod thin;
 
-use minijinja::{Environment, value::Serde};
+use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
+pub use curves::{training_loss, validation_loss};
 pub use data::*;
-pub use report::sentence;
 pub use rows::*;
 
 /// The page of one run, as a whole HTML document.
 pub fn report(report: &Report) -> String {
     render("report.html", &report::view(report))
+}
+
+/// One sentence that says how a run ended, as the page has it below its name.
+pub fn sentence(report: &Report) -> String {
+    report::sentence(report).replace('\u{a0}', " ")
 }
 
 /// The page that puts runs beside each other, as a whole HTML document.
@@ -36,6 +44,7 @@ pub fn compare(compare: &Compare) -> String {
 
 fn render(name: &str, view: &impl Serialize) -> String {
     let mut pages = Environment::new();
+    pages.set_undefined_behavior(UndefinedBehavior::Strict);
     let templates = [
         ("page.html", include_str!("templates/page.html")),
         ("chart.html", include_str!("templates/chart.html")),
@@ -56,5 +65,7 @@ fn render(name: &str, view: &impl Serialize) -> String {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod fixture_model;
 #[cfg(test)]
 mod tests;

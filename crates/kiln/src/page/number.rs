@@ -1,5 +1,8 @@
 //! Numbers as people read them.
 
+/// Names of the powers of a thousand.
+const SIZES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
+
 /// How the numbers of an axis or a column are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
@@ -26,6 +29,31 @@ impl Unit {
             Self::Seconds => duration(value),
             Self::Loss if value.abs() < 100.0 => format!("{value:.2}"),
             Self::Loss => plain(value),
+        }
+    }
+
+    /// `value` on an axis whose names are `step` apart: with enough digits to tell them apart.
+    pub fn tick(self, value: f64, step: f64) -> String {
+        let places = |step: f64| (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
+        match self {
+            _ if value.abs() < step * 1e-6 => {
+                if self == Self::Percent {
+                    "0 %".into()
+                } else {
+                    "0".into()
+                }
+            }
+            Self::Plain | Self::Loss if (1e-4..1e4).contains(&step) => format!("{value:.0$}", places(step)),
+            Self::Plain | Self::Loss => plain(value),
+            Self::Count if value.abs() < 9_999.5 => count(value),
+            Self::Count => scaled(value, &SIZES, 3.max(1 + (value.abs() / step * 1.000_001).log10().ceil() as i32)),
+            Self::Percent => format!("{:.1$} %", value * 100.0, places(step * 100.0)),
+            Self::Seconds => {
+                match [(3_600.0, "h"), (60.0, "min")].into_iter().find(|(whole, _)| step % (whole / 2.0) == 0.0) {
+                    Some((whole, name)) => format!("{} {name}", trimmed(format!("{:.1}", value / whole))),
+                    None => format!("{} s", plain(value)),
+                }
+            }
         }
     }
 
@@ -76,15 +104,15 @@ pub fn count(value: f64) -> String {
     if value.abs() < 9_999.5 {
         return trimmed(format!("{value:.1}"));
     }
-    scaled(value, &["", "k", "M", "G", "T", "P"])
+    scaled(value, &SIZES, 3)
 }
 
 /// Sizes: `950 B`, `1.3 kB`, `2.21 MB`.
 pub fn bytes(value: f64) -> String {
-    if value.is_finite() { scaled(value, &["B", "kB", "MB", "GB", "TB", "PB"]) } else { "–".into() }
+    if value.is_finite() { scaled(value, &["B", "kB", "MB", "GB", "TB", "PB"], 3) } else { "–".into() }
 }
 
-fn scaled(value: f64, names: &[&str]) -> String {
+fn scaled(value: f64, names: &[&str], digits: i32) -> String {
     let mut value = value;
     let mut names = names.iter().peekable();
     let mut name = names.next().copied().unwrap_or_default();
@@ -97,7 +125,7 @@ fn scaled(value: f64, names: &[&str]) -> String {
     } else if value == 0.0 {
         "0".into()
     } else {
-        significant(value, 3)
+        significant(value, digits)
     };
     format!("{number} {name}")
 }
@@ -108,6 +136,7 @@ pub fn percent(share: f64) -> String {
     let close_to_an_end = hundred.abs() < 10.0 || (99.0..100.0).contains(&hundred);
     match hundred.is_finite() {
         false => "–".into(),
+        true if hundred > 0.0 && hundred < 0.05 => "< 0.1 %".into(),
         true if close_to_an_end => format!("{} %", trimmed(format!("{hundred:.1}"))),
         true => format!("{hundred:.0} %"),
     }
@@ -124,7 +153,11 @@ pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let of = |big: u64, small: u64, names: [&str; 2]| {
         let rest = whole % big / small;
-        if rest == 0 { format!("{} {}", whole / big, names[0]) } else { format!("{} {} {rest} {}", whole / big, names[0], names[1]) }
+        if rest == 0 {
+            format!("{} {}", whole / big, names[0])
+        } else {
+            format!("{} {} {rest} {}", whole / big, names[0], names[1])
+        }
     };
     match whole {
         0..60 => format!("{whole} s"),
@@ -142,8 +175,14 @@ mod tests {
     fn numbers_read_well() {
         let counts = [0.0, 950.0, 3072.0, 9999.6, 12_400.0, 124_000.0, 999_600.0, 2_211_840.0, 1.5e9];
         assert_eq!(counts.map(count), ["0", "950", "3072", "10 k", "12.4 k", "124 k", "1 M", "2.21 M", "1.5 G"]);
-        assert_eq!([0.0, 1.934, 0.0432, 3e-4, 2.5e-5, 123.0].map(plain), ["0", "1.93", "0.0432", "3e-4", "2.5e-5", "123"]);
-        assert_eq!([0.0, 0.042, 0.1834, 0.997, 1.0].map(percent), ["0 %", "4.2 %", "18 %", "99.7 %", "100 %"]);
+        assert_eq!(
+            [0.0, 1.934, 0.0432, 3e-4, 2.5e-5, 123.0].map(plain),
+            ["0", "1.93", "0.0432", "3e-4", "2.5e-5", "123"]
+        );
+        assert_eq!(
+            [0.0, 1e-5, 0.042, 0.1834, 0.997, 1.0].map(percent),
+            ["0 %", "< 0.1 %", "4.2 %", "18 %", "99.7 %", "100 %"]
+        );
         assert_eq!([0.0, 950.0, 1300.0].map(bytes), ["0 B", "950 B", "1.3 kB"]);
     }
 

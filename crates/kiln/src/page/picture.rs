@@ -13,6 +13,8 @@ use super::number::{bytes, count, percent};
 pub struct ModelView {
     title: String,
     parameters: String,
+    /// Parameters of the layer that, with its copies, holds most.
+    most: u64,
     parts: Vec<Part>,
     patterns: Vec<PatternView>,
     totals: Costs,
@@ -34,8 +36,8 @@ struct LayerView {
     name: String,
     title: String,
     costs: Costs,
-    /// Share of the model's parameters that all copies of this layer hold, out of a hundred.
-    share: f64,
+    /// Parameters of all copies of this layer.
+    held: u64,
     kernel: String,
     /// Number of its pattern, from 1.
     pattern: Option<usize>,
@@ -60,12 +62,15 @@ struct PatternView {
 /// Finds what repeats, adds up, and draws each pattern once.
 pub fn view(model: &ModelPicture) -> ModelView {
     let patterns = distinct(&model.layers);
+    let total = model.total_parameters;
+    let parts: Vec<Part> = repeats(&model.layers).iter().map(|repeat| part(repeat, total, &patterns)).collect();
     ModelView {
         title: title(model),
-        parameters: count(model.total_parameters as f64),
-        parts: repeats(&model.layers).iter().map(|repeat| part(repeat, model, &patterns)).collect(),
+        parameters: count(total as f64),
+        most: parts.iter().flat_map(|p| p.blocks.iter().flatten()).map(|layer| layer.held).max().unwrap_or(0).max(1),
+        parts,
         patterns: patterns.iter().copied().map(draw).collect(),
-        totals: costs(model.layers.iter(), model.total_parameters),
+        totals: costs(model.layers.iter(), total),
         kernels: kernels(&model.layers),
     }
 }
@@ -77,14 +82,14 @@ fn title(model: &ModelPicture) -> String {
     facts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
-fn part(repeat: &Repeat, model: &ModelPicture, patterns: &[&PatternPicture]) -> Part {
+fn part(repeat: &Repeat, total: u64, patterns: &[&PatternPicture]) -> Part {
     let copies = |nth: usize, layer: usize| {
         let same = repeat.blocks.iter().skip(nth).step_by(repeat.period);
         same.filter_map(move |block| block.layers.get(layer))
     };
     let block = |nth: usize| -> Vec<LayerView> {
         let layers = repeat.blocks[nth].layers.iter().enumerate();
-        layers.map(|(at, layer)| layer_view(layer, costs_of(copies(nth, at), model), patterns)).collect()
+        layers.map(|(at, layer)| layer_view(layer, copies(nth, at), total, patterns)).collect()
     };
     let blocks: Vec<_> = (0..repeat.period).map(block).collect();
     Part { name: name(&repeat.blocks), times: repeat.times, rows: blocks.iter().map(Vec::len).sum(), blocks }
@@ -99,22 +104,21 @@ fn name(blocks: &[Block]) -> String {
     }
 }
 
-fn layer_view(layer: &LayerPicture, (costs, share): (Costs, f64), patterns: &[&PatternPicture]) -> LayerView {
+fn layer_view<'a>(
+    layer: &LayerPicture,
+    copies: impl Iterator<Item = &'a LayerPicture> + Clone,
+    total: u64,
+    patterns: &[&PatternPicture],
+) -> LayerView {
     let same = |pattern: &PatternPicture| patterns.iter().position(|other| *other == pattern);
     LayerView {
         name: role(&layer.path).into(),
         title: layer.title.clone(),
-        costs,
-        share,
+        held: copies.clone().map(|layer| layer.parameters).sum(),
+        costs: costs(copies, total),
         kernel: layer.kernel.clone().unwrap_or_default(),
         pattern: layer.pattern.as_ref().and_then(same).map(|at| at + 1),
     }
-}
-
-fn costs_of<'a>(layers: impl Iterator<Item = &'a LayerPicture> + Clone, model: &ModelPicture) -> (Costs, f64) {
-    let held: u64 = layers.clone().map(|layer| layer.parameters).sum();
-    let share = 100.0 * held as f64 / model.total_parameters.max(1) as f64;
-    (costs(layers, model.total_parameters), share.min(100.0))
 }
 
 fn costs<'a>(layers: impl Iterator<Item = &'a LayerPicture> + Clone, total: u64) -> Costs {
@@ -182,12 +186,24 @@ mod tests {
 
     #[test]
     fn copies_of_a_layer_are_added_up() {
-        let layer = |path: String| LayerPicture { path, parameters: 100, pattern: Some(pattern("all", 2, |_, _| true)), ..LayerPicture::default() };
-        let layers: Vec<_> = (0..4).map(|n| layer(format!("blocks.{n}.attention"))).chain([layer("head".into())]).collect();
+        let layer = |path: String| LayerPicture {
+            path,
+            parameters: 100,
+            pattern: Some(pattern("all", 2, |_, _| true)),
+            ..LayerPicture::default()
+        };
+        let layers: Vec<_> =
+            (0..4).map(|n| layer(format!("blocks.{n}.attention"))).chain([layer("head".into())]).collect();
         let view = view(&ModelPicture { total_parameters: 500, layers, ..ModelPicture::default() });
         let block = &view.parts[0];
-        assert_eq!((block.name.as_str(), block.times, block.blocks[0][0].costs.parameters.as_str()), ("blocks 0–3", 4, "400"));
-        assert_eq!((block.blocks[0][0].share, view.patterns.len(), view.totals.parameters.as_str()), (80.0, 1, "500"));
+        assert_eq!(
+            (block.name.as_str(), block.times, block.blocks[0][0].costs.parameters.as_str()),
+            ("blocks 0–3", 4, "400")
+        );
+        assert_eq!(
+            (block.blocks[0][0].costs.share.as_str(), view.patterns.len(), view.totals.parameters.as_str()),
+            ("80 %", 1, "500")
+        );
     }
 
     #[test]

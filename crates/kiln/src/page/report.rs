@@ -20,11 +20,15 @@ pub struct View<'a> {
     facts: &'a [(String, String)],
     sentence: String,
     figures: Vec<Figure>,
+    /// In how many columns the figures stand on a wide screen.
+    columns: usize,
     loss: Vec<(&'static str, Drawn)>,
     learned: Vec<Drawn>,
     training: Vec<Drawn>,
     compression: Option<Bars>,
     moments: Vec<Moment>,
+    /// Whether a stretch of the texts is marked as not accepted.
+    marked: bool,
     model: ModelView,
     example: Option<&'a Example>,
     checkpoints: Vec<(String, String, String, bool)>,
@@ -50,18 +54,25 @@ struct Bars {
 
 /// Gathers what the page of a run shows.
 pub fn view(report: &Report) -> View<'_> {
-    let loss = [("linear", false), ("log–log", true)];
+    let loss = [("close-up", curves::View::Close), ("whole", curves::View::Whole), ("log–log", curves::View::Log)];
+    let figures = figures(report);
+    let moments = texts::moments(&report.rows);
     View {
         name: &report.name,
         objective: &report.objective,
         facts: &report.facts,
         sentence: sentence(report),
-        figures: figures(report),
-        loss: loss.into_iter().filter_map(|(name, log)| Some((name, curves::loss(&report.rows, report.floor, log)?))).collect(),
+        columns: if figures.len().is_multiple_of(3) { 3 } else { 4 },
+        figures,
+        loss: loss
+            .into_iter()
+            .filter_map(|(name, view)| Some((name, curves::loss(&report.rows, report.floor, view)?)))
+            .collect(),
         learned: [curves::accuracy(&report.rows), curves::accepted(&report.rows)].into_iter().flatten().collect(),
         training: curves::training(&report.rows),
         compression: report.compression.as_ref().and_then(bars),
-        moments: texts::moments(&report.rows),
+        marked: moments.iter().any(Moment::marked),
+        moments,
         model: picture::view(&report.model),
         example: report.example.as_ref(),
         checkpoints: report.checkpoints.iter().map(checkpoint).collect(),
@@ -75,6 +86,15 @@ fn finite(value: Option<f64>) -> Option<f64> {
     value.filter(|v| v.is_finite())
 }
 
+/// The number and its unit on one line.
+fn tied(text: String) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
+fn steps(report: &Report) -> String {
+    if report.steps == 1 { "1 step".into() } else { format!("{} steps", tied(count(report.steps as f64))) }
+}
+
 /// One sentence that says how the run ended: `After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats a token, 18 % above the generator's own 1.63.`
 pub fn sentence(report: &Report) -> String {
     let last = curves::events(&report.rows).last().map_or("", |event| event.event.as_str());
@@ -83,9 +103,8 @@ pub fn sentence(report: &Report) -> String {
         "not_finite" => "Stopped, because the loss was no longer finite, after",
         _ => "After",
     };
-    let steps = if report.steps == 1 { "1 step".into() } else { format!("{} steps", count(report.steps as f64)) };
-    let spent = format!("{} tokens, {}", count(report.tokens as f64), duration(report.seconds));
-    format!("{start} {steps} ({spent}) {}.", result(report))
+    let spent = format!("{} tokens, {}", tied(count(report.tokens as f64)), tied(duration(report.seconds)));
+    format!("{start} {} ({spent}) {}.", steps(report), result(report))
 }
 
 fn result(report: &Report) -> String {
@@ -102,13 +121,15 @@ fn result(report: &Report) -> String {
 
 /// Share by which the loss of validation is above the floor; negative below it.
 fn above(report: &Report) -> Option<f64> {
-    finite(report.validation_loss).zip(finite(report.floor).filter(|f| *f > 0.0)).map(|(loss, floor)| loss / floor - 1.0)
+    finite(report.validation_loss)
+        .zip(finite(report.floor).filter(|f| *f > 0.0))
+        .map(|(loss, floor)| loss / floor - 1.0)
 }
 
 fn beside_floor(report: &Report) -> Option<String> {
     let (above, floor) = above(report).zip(report.floor)?;
     let side = if above < 0.0 { "below" } else { "above" };
-    Some(format!(", {} {side} the generator's own {floor:.2}", percent(above.abs())))
+    Some(format!(", {} {side} the generator's own {floor:.2}", tied(percent(above.abs()))))
 }
 
 fn beside_compressor(report: &Report) -> Option<String> {
@@ -130,14 +151,15 @@ fn bars(of: &Compression) -> Option<Bars> {
     all.push(("this model", model));
     all.sort_by(|a, b| a.1.total_cmp(&b.1));
     let longest = all.last()?.1.max(f64::MIN_POSITIVE);
-    let bars = all.into_iter().map(|(name, bits)| (name, format!("{bits:.2}"), (1000.0 * bits / longest).round() / 10.0));
+    let bars =
+        all.into_iter().map(|(name, bits)| (name, format!("{bits:.2}"), (1000.0 * bits / longest).round() / 10.0));
     Some(Bars { size: bytes(of.bytes as f64), bars: bars.collect() })
 }
 
 fn figures(report: &Report) -> Vec<Figure> {
     let figure = |name, value: Option<String>, note: String| value.map(|value| Figure { name, value, note });
     let loss = |value| finite(value).map(|v| format!("{v:.3}"));
-    let floor = finite(report.floor).map(|floor| format!("whose entropy is {floor:.3}")).unwrap_or_default();
+    let floor = finite(report.floor).map(|floor| format!("of {floor:.3} nats a token")).unwrap_or_default();
     let speed = finite(report.tokens_per_second).map(|speed| format!("{} tokens a second", count(speed)));
     let share = above(report).map(percent);
     let all = [
@@ -147,7 +169,7 @@ fn figures(report: &Report) -> Vec<Figure> {
         figure("Bits a byte", loss(report.bits_per_byte), "of validation text".into()),
         figure("Accepted", finite(report.accepted).map(percent), "of sampled sentences".into()),
         figure("Parameters", (report.parameters > 0).then(|| count(report.parameters as f64)), String::new()),
-        figure("Tokens", Some(count(report.tokens as f64)), format!("in {} steps", count(report.steps as f64))),
+        figure("Tokens", Some(count(report.tokens as f64)), format!("in {}", steps(report))),
         figure("Time", Some(duration(report.seconds)), speed.unwrap_or_default()),
     ];
     all.into_iter().flatten().collect()

@@ -1,1 +1,192 @@
-//! The pages as wholes.
+//! The pages as wholes: what hostile, missing and endless data makes of them.
+
+use std::collections::BTreeMap;
+
+use super::fixture;
+use super::*;
+
+const HOSTILE: &str = "</script><script>alert(1)</script><b onclick='x()'>\"{{ 7 * 7 }}";
+
+/// The hostile text stands there escaped and not evaluated, and is nowhere a tag.
+fn assert_harmless(page: &str) {
+    let scripts = page.matches("<script").count();
+    assert_eq!((scripts, page.matches("</script").count()), (1, 1), "only the page's own script");
+    assert!(!page.contains("<b onclick") && !page.contains("onclick='x()'"));
+    assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("{{ 7 * 7 }}"));
+}
+
+fn hostile_rows() -> Vec<Row> {
+    let text = HOSTILE.to_string();
+    let sample = Sample {
+        prompt: text.clone(),
+        text: text.clone(),
+        marks: vec![Verdict { start: 3, end: 20, ok: false }],
+        ..Sample::default()
+    };
+    let answers = BTreeMap::from([(text.clone(), Answers { right: 1, total: 2 })]);
+    vec![
+        Row::Step(StepRow {
+            step: 1,
+            loss: Some(2.0),
+            losses: BTreeMap::from([(text.clone(), Some(1.0))]),
+            ..StepRow::default()
+        }),
+        Row::Validation(ValidationRow { step: 1, loss: Some(2.0), kinds: Some(answers), ..ValidationRow::default() }),
+        Row::Samples(SamplesRow { step: 1, samples: vec![sample], accepted: None }),
+        Row::Event(EventRow { step: 1, event: text.clone(), detail: Some(text), seconds: None }),
+    ]
+}
+
+#[test]
+fn a_report_shows_hostile_text_as_text() {
+    let text = HOSTILE.to_string();
+    let pattern = PatternPicture { size: 1, cells: vec![1], title: text.clone() };
+    let layer = LayerPicture {
+        path: format!("blocks.0.{text}"),
+        title: text.clone(),
+        kernel: Some(text.clone()),
+        kernel_reason: Some(text.clone()),
+        pattern: Some(pattern),
+        ..LayerPicture::default()
+    };
+    let token = ExampleToken { input: text.clone(), target: Some(text.clone()), hidden: true };
+    let page = report(&Report {
+        name: text.clone(),
+        objective: text.clone(),
+        facts: vec![(text.clone(), text.clone())],
+        recipe_toml: text.clone(),
+        rows: hostile_rows(),
+        model: ModelPicture { stack: text.clone(), layers: vec![layer], ..ModelPicture::default() },
+        example: Some(Example { title: text, tokens: vec![token] }),
+        ..Report::default()
+    });
+    assert_harmless(&page);
+}
+
+#[test]
+fn a_comparison_shows_hostile_text_as_text() {
+    let text = HOSTILE.to_string();
+    let differs = BTreeMap::from([(text.clone(), text.clone())]);
+    let run =
+        ComparedRun { name: text, differs, validation_loss: Some(2.0), rows: hostile_rows(), ..ComparedRun::default() };
+    assert_harmless(&compare(&Compare { runs: vec![run.clone(), run] }));
+}
+
+#[test]
+fn an_empty_run_has_a_page() {
+    let page = report(&Report { name: "new".into(), ..Report::default() });
+    assert!(page.contains("no loss has been measured") && !page.contains("<svg"));
+    assert!(compare(&Compare::default()).contains("0 runs"));
+}
+
+#[test]
+fn one_step_is_a_point() {
+    let row = Row::Step(StepRow { step: 1, loss: Some(6.9), ..StepRow::default() });
+    let page = report(&Report { steps: 1, train_loss: Some(6.9), rows: vec![row], ..Report::default() });
+    assert!(page.contains("After 1 step ") && page.contains("h.01\""));
+}
+
+#[test]
+fn values_that_are_no_numbers_leave_gaps() {
+    let losses = [5.0, f64::NAN, f64::INFINITY, 4.0, f64::NEG_INFINITY, -1e308, 1e308];
+    let step = |(nth, loss): (usize, &f64)| {
+        let (step, bad) = (nth as u64 + 1, Some(*loss));
+        let losses = BTreeMap::from([("balance".to_string(), bad)]);
+        Row::Step(StepRow {
+            step,
+            loss: bad,
+            learning_rate: bad,
+            gradient_norm: bad,
+            seconds: bad,
+            losses,
+            ..StepRow::default()
+        })
+    };
+    let round = |(nth, loss): (usize, &f64)| {
+        Row::Validation(ValidationRow {
+            step: nth as u64 + 1,
+            loss: Some(*loss),
+            accuracy: Some(*loss),
+            ..ValidationRow::default()
+        })
+    };
+    let rows: Vec<Row> = losses.iter().enumerate().map(step).chain(losses.iter().enumerate().map(round)).collect();
+    let bad = Some(f64::NAN);
+    let page = report(&Report {
+        seconds: f64::NAN,
+        validation_loss: bad,
+        floor: bad,
+        rows: rows.clone(),
+        ..Report::default()
+    });
+    assert!(!page.contains("NaN") && !page.contains("inf\"") && !page.contains("nan%") && page.contains("<svg"));
+    let run = ComparedRun { rows, validation_loss: Some(2.0), seconds: f64::INFINITY, ..ComparedRun::default() };
+    assert!(!compare(&Compare { runs: vec![run.clone(), run] }).contains("NaN"));
+}
+
+#[test]
+fn a_long_run_has_a_small_page() {
+    let long = fixture::report(100_000);
+    let page = report(&long);
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
+    let run = ComparedRun { rows: long.rows, ..ComparedRun::default() };
+    let page = compare(&Compare { runs: vec![run; 4] });
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
+}
+
+#[test]
+fn a_page_loads_nothing() {
+    for page in [report(&fixture::report(50)), report(&fixture::report_of_text(50))] {
+        for loader in ["http:", "https:", "src=", "<link", "@import", "url("] {
+            assert!(!page.contains(loader), "{loader}");
+        }
+    }
+}
+
+#[test]
+fn the_sentence_says_how_the_run_ended() {
+    let mut run = fixture::report(720);
+    let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats a token, 18 % above the generator's own 1.63.";
+    assert_eq!(sentence(&run), finished);
+    run.rows.push(Row::Event(EventRow { event: "interrupted".into(), ..EventRow::default() }));
+    assert!(sentence(&run).starts_with("Interrupted after 720 steps"));
+    let text = "validation loss is 1.93 nats a token, 1.42 bits a byte where xz needs 1.83.";
+    assert!(sentence(&fixture::report_of_text(720)).ends_with(text));
+    let masked = Report { pseudo: true, validation_loss: Some(1.0), ..Report::default() };
+    assert!(sentence(&masked).ends_with("validation loss of masked tokens is 1.00 nats a token."));
+}
+
+#[test]
+fn what_is_missing_stays_away() {
+    let whole = report(&fixture::report(50));
+    let bare = report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
+    for heading in ["What is asked", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
+        assert!(whole.contains(heading) && !bare.contains(heading), "{heading}");
+    }
+    assert!(whole.contains("ownership") && !whole.contains("Beside general compressors"));
+    assert!(report(&fixture::report_of_text(50)).contains("Beside general compressors"));
+}
+
+#[test]
+fn metrics_are_read_line_by_line() {
+    let text = concat!(
+        r#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.0003,"gradient_norm":null,"seconds":0.21}"#,
+        "\n",
+        r#"{"kind":"samples","step":50,"samples":[{"prompt":"","text":"a","complete":true}],"accepted":0.88,"seconds":13}"#,
+        "\n",
+        r#"{"kind":"compression","step":720,"bytes":1000,"model_bits_per_byte":1.3,"gzip":2.1,"xz":1.8,"zstd":1.85}"#,
+        "\n",
+        r#"{"kind":"later","step":2}"#,
+        "\n",
+        r#"{"kind":"step","st"#,
+    );
+    let rows = read_rows(text).expect("rows");
+    assert!(matches!(&rows[0], Row::Step(StepRow { loss: Some(6.9), gradient_norm: None, .. })));
+    assert!(matches!(
+        &rows[2],
+        Row::Compression { step: 720, figures: Compression { bytes: 1000, model: Some(1.3), .. } }
+    ));
+    assert_eq!((rows.len(), matches!(rows[3], Row::Other)), (4, true));
+    let error = read_rows("{\"kind\":\"step\"}\nnothing\n").expect_err("no row");
+    assert!(error.to_string().starts_with("line 2 of metrics.jsonl"), "{error}");
+}

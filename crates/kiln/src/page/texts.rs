@@ -35,6 +35,13 @@ struct Piece {
     verdict: &'static str,
 }
 
+impl Moment {
+    /// Whether a stretch of its texts is not accepted.
+    pub fn marked(&self) -> bool {
+        self.texts.iter().flat_map(|text| &text.pieces).any(|piece| piece.verdict == "bad")
+    }
+}
+
 /// The first moment, the last one and two between.
 pub fn moments(rows: &[Row]) -> Vec<Moment> {
     let all: Vec<&SamplesRow> = samples(rows).filter(|row| !row.samples.is_empty()).collect();
@@ -79,8 +86,8 @@ fn pieces(sample: &Sample) -> Vec<Piece> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::rows::Verdict;
+    use super::*;
 
     fn cut(text: &str, marks: &[(usize, usize, bool)]) -> Vec<(String, &'static str)> {
         let marks = marks.iter().map(|(start, end, ok)| Verdict { start: *start, end: *end, ok: *ok }).collect();
@@ -107,7 +114,8 @@ mod tests {
     #[test]
     fn four_moments_are_shown_from_first_to_last() {
         let row = |step| Row::Samples(SamplesRow { step, samples: vec![Sample::default()], accepted: None });
-        let steps = |n: u64| moments(&(1..=n).map(row).collect::<Vec<_>>()).into_iter().map(|m| m.step).collect::<Vec<_>>();
+        let steps =
+            |n: u64| moments(&(1..=n).map(row).collect::<Vec<_>>()).into_iter().map(|m| m.step).collect::<Vec<_>>();
         assert_eq!(steps(10), ["1", "4", "7", "10"]);
         assert_eq!((steps(1), steps(0).len(), steps(3).len()), (vec!["1".to_string()], 0, 3));
     }

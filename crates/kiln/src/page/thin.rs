@@ -17,7 +17,8 @@ fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let lowest = finite().min_by(|a, b| points[*a].1.total_cmp(&points[*b].1));
     let highest = finite().max_by(|a, b| points[*a].1.total_cmp(&points[*b].1));
     let gap = (0..points.len()).find(|at| !points[*at].1.is_finite());
-    let mut kept: Vec<usize> = [finite().next(), lowest, highest, finite().next_back(), gap].into_iter().flatten().collect();
+    let mut kept: Vec<usize> =
+        [finite().next(), lowest, highest, finite().next_back(), gap].into_iter().flatten().collect();
     kept.sort_unstable();
     kept.dedup();
     kept.into_iter().map(|at| points[at]).collect()
@@ -31,10 +32,14 @@ pub fn calm(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.iter().copied().filter(|p| p.1 <= limit * 1.1).collect()
 }
 
-/// Mean over a window around each point, a fortieth of all points wide. It shrinks at the beginning, where curves
-/// fall fast, and loses its later half at the end. Values that are not finite are left out of the means.
+/// Mean over a window around each point, twice, a fortieth of all points wide together. It shrinks at the beginning,
+/// where curves fall fast, and loses its later half at the end. Values that are not finite are left out of the means.
 pub fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let radius = points.len() / 80;
+    let radius = points.len() / 160;
+    means(&means(points, radius), radius)
+}
+
+fn means(points: &[(f64, f64)], radius: usize) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0)];
     for (_, value) in points {
         let (sum, number) = sums[sums.len() - 1];

@@ -114,7 +114,7 @@ impl Forward for Attention {
         let entry = self.projection.write(x.clone(), cx, &mut rotate);
         let entry = cache::extend(entry, self.keep(), cx);
         let read = self.projection.read(x, entry, cx, &mut rotate);
-        let plan = plan(&self.facts(read.query.is_autodiff(), cx));
+        let plan = plan(&self.facts(&read, cx));
         let dims = [read.query.dims(), read.key.dims()];
         let call = Call {
             hidden: cx.hidden(&self.pattern, Keys::Own(self.keep())),
@@ -143,7 +143,8 @@ impl Forward for Attention {
 
     fn plan(&self, gradients: bool) -> Option<Plan> {
         let dropout = gradients && self.dropout > 0.0;
-        Some(plan(&Facts { gradients, softcap: self.score.softcap().is_some(), dropout, ..Facts::default() }))
+        let cpu = self.projection.on_cpu();
+        Some(plan(&Facts { gradients, cpu, softcap: self.score.softcap().is_some(), dropout, ..Facts::default() }))
     }
 
     fn describe(&self) -> String {
@@ -163,9 +164,11 @@ impl Attention {
         Keep::of(&self.pattern)
     }
 
-    fn facts(&self, gradients: bool, cx: &Cx) -> Facts {
+    fn facts(&self, read: &Read, cx: &Cx) -> Facts {
         Facts {
-            gradients,
+            gradients: read.query.is_autodiff(),
+            cpu: kiln_kernels::cpu::takes(&read.query),
+            queries: read.query.dims()[2],
             softcap: self.score.softcap().is_some(),
             dropout: cx.draws.is_some() && self.dropout > 0.0,
             log_sum: false,
@@ -204,6 +207,9 @@ pub trait Project {
 
     /// Numbers kept of a token.
     fn entry_width(&self) -> usize;
+
+    /// Whether its weights are where fused CPU kernels work.
+    fn on_cpu(&self) -> bool;
 
     /// Multiplications and additions: a token, and a token and key.
     fn flops(&self) -> (f64, f64);

@@ -6,9 +6,10 @@ use crate::{
     init::Init,
     linear::Linear,
     part::Forward,
-    variant::{Around, Card, Causality, Cost, Variant},
+    variant::{Around, Card, Causality, Cost, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::gated::silu_gate;
 use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ fn inner(hidden: usize) -> usize {
 pub(super) fn check_inner(inner: Option<usize>, path: &str) -> Result<(), Refusal> {
     match inner {
         Some(0) => Err(Refusal::new(format!("{path}.inner"), "a feed-forward of width 0")),
+        Some(inner) if inner > WIDEST => {
+            Err(Refusal::new(format!("{path}.inner"), format!("at most {WIDEST} wide, found {inner}")))
+        }
         _ => Ok(()),
     }
 }
@@ -89,8 +93,12 @@ impl Variant for Gated {
 
 impl Forward for Gated {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let gate = self.activation.of(self.gate.forward(x.clone()));
-        let out = self.down.forward(gate * self.up.forward(x));
+        let (gate, up) = (self.gate.forward(x.clone()), self.up.forward(x));
+        let gated = match self.activation {
+            Activation::Silu => silu_gate(gate, up),
+            other => other.of(gate) * up,
+        };
+        let out = self.down.forward(gated);
         cx.dropout("out", self.dropout, out)
     }
 

@@ -2,8 +2,11 @@
 // Answers the pointer: a cross-hair at the nearest step, with the values of all lines there.
 (() => {
   const clock = JSON.parse(document.body.dataset.clock || "[]");
-  const compact = v => Math.abs(v) < 10000 ? String(+v.toFixed(1)) : v.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
-  const time = s => s < 60 ? `${+s.toPrecision(2)} s` : s < 3600 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${Math.floor(s / 3600)} h ${Math.round(s % 3600 / 60)} min`;
+  const compact = v => {
+    const size = Math.min(4, Math.floor(Math.log10(Math.abs(v) * 1.0005) / 3));
+    return Math.abs(v) < 10000 ? String(+v.toFixed(1)) : `${+(v / 1000 ** size).toPrecision(3)} ${" kMGT"[size]}`;
+  };
+  const time = s => s < 59.5 ? `${+s.toPrecision(2)} s` : s < 3599.5 ? `${Math.floor(Math.round(s) / 60)} min ${Math.round(s) % 60} s` : `${Math.floor(Math.round(s / 60) / 60)} h ${Math.round(s / 60) % 60} min`;
   const write = {
     plain: v => v !== 0 && Math.abs(v) < 1e-3 ? v.toExponential(2) : Math.abs(v) < 10000 ? String(+v.toPrecision(4)) : compact(v),
     count: compact, percent: v => `${+(100 * v).toFixed(1)} %`, seconds: time, loss: v => v.toFixed(3),

@@ -8,7 +8,7 @@ use crate::{
     linear::Linear,
     part::attention::{Read, Rotate},
     position::PositionConfig,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Causality, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::Refusal;
@@ -81,6 +81,9 @@ impl Variant for Heads {
         }
         let width = config.head_dim.unwrap_or(around.hidden / heads);
         match around.position {
+            _ if width.saturating_mul(heads) > WIDEST => {
+                refuse("head_dim", format!("{heads} heads of {width}: at most {WIDEST} together"))
+            }
             _ if width == 0 => refuse("head_dim", "heads of width 0".into()),
             PositionConfig::Rotary(_) if width % 2 == 1 => {
                 refuse("head_dim", format!("rotary positions turn pairs: a head's width must be even, found {width}"))
@@ -123,6 +126,10 @@ impl Project for Heads {
 
     fn entry_width(&self) -> usize {
         2 * self.kv_heads * self.head_dim()
+    }
+
+    fn on_cpu(&self) -> bool {
+        kiln_kernels::cpu::takes(&self.q.weight.val())
     }
 
     fn flops(&self) -> (f64, f64) {

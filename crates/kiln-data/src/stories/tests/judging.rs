@@ -1,0 +1,62 @@
+use super::*;
+use crate::stories::{judge, text};
+
+const OPENING: &str = "Once there was a kind girl named Mia. She lived in a town near the old mill. She was a baker. She \
+                       had a red kite. Her best friend was Tom, a farmer. ";
+
+fn counts(rest: &str) -> (usize, usize) {
+    let judgement = judge(&format!("{OPENING}{rest}"), true);
+    (judgement.sentences - judgement.well_formed, judgement.sentences - judgement.consistent)
+}
+
+#[test]
+fn stories_are_complete_and_cut_ones_are_not() {
+    for index in 0..50 {
+        let text = text(7, index);
+        let whole = judge(&text, true);
+        assert_eq!(whole.sentences, sentences(&text).len());
+        assert!(whole.complete && whole.consistent == whole.sentences && whole.well_formed == whole.sentences);
+        let cut = judge(&text[..text.len() - 3], false);
+        assert_eq!((cut.sentences, cut.consistent, cut.complete), (whole.sentences - 1, whole.sentences - 1, false));
+    }
+}
+
+#[test]
+fn what_no_story_could_hold_is_not_well_formed() {
+    for (wrong, right) in [
+        ("The ducks was hungry.", "The ducks were hungry."),
+        ("It were cold and wet.", "It was cold and wet."),
+        ("She put his red kite on a shelf and slept.", "She put her red kite on a shelf and slept."),
+        ("Tom thanked Tom softly for the kite.", "Mia thanked Tom softly for the kite."),
+        ("Tom had a orange kite.", "Tom had an orange kite."),
+        ("Now only one cakes was left.", "Now only one cake was left."),
+        ("Then Ben went home slowly to the river.", "Then Ben went home slowly to the castle."),
+    ] {
+        assert_eq!(counts(wrong), (1, 1), "{wrong}");
+        assert_eq!(counts(right).0, 0, "{right}");
+    }
+}
+
+#[test]
+fn what_this_story_does_not_allow_is_inconsistent() {
+    assert_eq!(counts("Tom had a blue drum."), (0, 0));
+    assert_eq!(counts("Ben had a blue drum."), (0, 1), "Ben is nobody");
+    assert_eq!(counts("At noon, Mia slowly gave her red kite to Tom."), (0, 0));
+    assert_eq!(counts("At noon, Mia slowly gave her blue kite to Tom."), (0, 1), "the kite is red");
+    assert_eq!(counts("At noon, Tom slowly gave his red kite to Mia."), (0, 1), "it is hers");
+}
+
+#[test]
+fn one_slip_costs_one_sentence() {
+    let gift = "At noon, Mia slowly gave her red kite to Tom. ";
+    assert_eq!(
+        counts(&format!("{gift}Now the kite belonged to Mia, who was happy. Soon, Tom ran slowly to the lake.")),
+        (0, 1)
+    );
+    assert_eq!(counts(&format!("{gift}Now kite the. Soon, Tom ran slowly to the lake.")), (1, 1));
+    assert_eq!(counts("Ben had a blue drum. Soon, Ben lost his blue drum near the old mill."), (0, 1));
+    assert_eq!(
+        counts("Soon, Mia ran slowly to the lake. The ducks were hungry. Mia gave the ducks some good bread."),
+        (0, 1)
+    );
+}

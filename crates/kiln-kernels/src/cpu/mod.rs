@@ -1,0 +1,11 @@
+//! What the kernels for the CPU share: Burn's flex tensors as slices, loops over vector registers, and threads.
+
+pub mod tensor;
+pub mod vector;
+
+use burn::tensor::{DType, Device, Tensor};
+
+/// Whether fused CPU kernels take this tensor: 32-bit floats on flex.
+pub fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
+}

@@ -1,0 +1,127 @@
+//! Cross-entropy in one pass over the logits forward and one backward: probabilities are never kept.
+
+use crate::cpu::{
+    tensor::{by_rows, floats, tensor},
+    vector::{exp, most, sum, vectorised},
+};
+use burn::backend::{
+    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    backend_extension,
+    flex::FlexTensor,
+    tensor::{FloatTensor, IntTensor},
+};
+use burn::tensor::{Int, Shape, Tensor};
+
+/// The operation, as every backend that can be differentiated through has it.
+#[backend_extension(Flex, Autodiff)]
+pub trait CrossEntropy: Backend {
+    /// −log p of each target `[N]`.
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Its gradient, on the backends that compute.
+pub trait CrossEntropyGradient: CrossEntropy {
+    /// −log p of each target `[N]`, and log Σ exp of each row `[N]`.
+    fn with_log_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the logits, `[N, V]`.
+    fn cross_entropy_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        log_sum: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// −log p of each target, in nats: `logits [N, V]`, `targets [N] → [N]`. 32-bit floats on flex only.
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch()))
+}
+
+vectorised! {
+    fn log_sum_exp(row: &[f32]) -> f32 {
+        let top = most(row);
+        top + sum(row.len(), |i| exp(row[i] - top)).ln()
+    }
+
+    fn gradient_row(row: &[f32], log_sum: f32, gradient: f32, out: &mut [f32]) {
+        for (o, x) in out.iter_mut().zip(row) {
+            *o = gradient * exp(*x - log_sum);
+        }
+    }
+}
+
+fn indices(targets: &FlexTensor) -> &[i32] {
+    targets.as_slice::<i32>().expect("contiguous 32-bit integers")
+}
+
+impl CrossEntropy for Flex {
+    fn cross_entropy(logits: FlexTensor, targets: FlexTensor) -> FlexTensor {
+        Self::with_log_sum(logits, targets).0
+    }
+}
+
+impl CrossEntropyGradient for Flex {
+    fn with_log_sum(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
+        let shape = logits.shape();
+        let (n, v) = (shape[0], shape[1]);
+        let (x, target) = (floats(&logits), indices(&targets));
+        let mut sums = vec![0.0; n];
+        by_rows(&mut sums, 1, |row, out| out[0] = log_sum_exp(&x[row * v..(row + 1) * v]));
+        let nats = (0..n).map(|row| sums[row] - x[row * v + target[row] as usize]).collect();
+        (tensor(nats, Shape::from([n])), tensor(sums, Shape::from([n])))
+    }
+
+    fn cross_entropy_gradient(
+        logits: FlexTensor,
+        targets: FlexTensor,
+        log_sum: FlexTensor,
+        gradient: FlexTensor,
+    ) -> FlexTensor {
+        let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
+        let gradient = gradient.to_contiguous();
+        let (x, target, sums, g) = (floats(&logits), indices(&targets), floats(&log_sum), floats(&gradient));
+        let v = logits.shape()[1];
+        let mut out = vec![0.0; x.len()];
+        by_rows(&mut out, v, |row, out| {
+            if g[row] != 0.0 {
+                gradient_row(&x[row * v..(row + 1) * v], sums[row], g[row], out);
+                out[target[row] as usize] -= g[row];
+            }
+        });
+        tensor(out, logits.shape())
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: CrossEntropyGradient> Backward<B, 1> for Step {
+    type State = (FloatTensor<B>, IntTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let (logits, targets, log_sum) = ops.state;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            grads.register::<B>(node.id, B::cross_entropy_gradient(logits, targets, log_sum, gradient));
+        }
+    }
+}
+
+impl<B: CrossEntropyGradient, C: CheckpointStrategy> CrossEntropy for Autodiff<B, C> {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        let (logits, node) = logits.into_parts();
+        let (nats, log_sum) = B::with_log_sum(logits.clone(), targets.clone());
+        match Step.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((logits, targets, log_sum), nats),
+            OpsKind::UnTracked(prep) => prep.finish(nats),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The gate in one pass forward and one backward.
+
+use crate::cpu::{
+    tensor::{by_rows, floats, tensor},
+    vector::{sigmoid, vectorised},
+};
+use burn::backend::{
+    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    backend_extension,
+    flex::FlexTensor,
+    tensor::FloatTensor,
+};
+use burn::tensor::Tensor;
+
+/// The operation, as every backend that can be differentiated through has it.
+#[backend_extension(Flex, Autodiff)]
+pub trait SiluGate: Backend {
+    /// silu(gate) ⊙ up.
+    fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Its gradient, on the backends that compute.
+pub trait SiluGateGradient: SiluGate {
+    /// Gradients of gate and up.
+    fn silu_gate_gradient(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// silu(gate) ⊙ up. 32-bit floats on flex only.
+pub fn silu_gate(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::silu_gate(gate.into_dispatch(), up.into_dispatch()))
+}
+
+/// Numbers that one task works on.
+const PIECE: usize = 1024;
+
+vectorised! {
+    fn forward(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((o, a), b) in out.iter_mut().zip(gate).zip(up) {
+            *o = a * sigmoid(*a) * b;
+        }
+    }
+
+    fn of_gate(gate: &[f32], up: &[f32], g: &[f32], out: &mut [f32]) {
+        for (((o, a), b), g) in out.iter_mut().zip(gate).zip(up).zip(g) {
+            let s = sigmoid(*a);
+            *o = g * b * s * (1.0 + a * (1.0 - s));
+        }
+    }
+}
+
+fn piece(values: &[f32], index: usize) -> &[f32] {
+    &values[index * PIECE..values.len().min((index + 1) * PIECE)]
+}
+
+impl SiluGate for Flex {
+    fn silu_gate(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
+        let (a, b) = (floats(&gate), floats(&up));
+        let mut out = vec![0.0; a.len()];
+        by_rows(&mut out, PIECE, |i, out| forward(piece(a, i), piece(b, i), out));
+        tensor(out, gate.shape())
+    }
+}
+
+impl SiluGateGradient for Flex {
+    fn silu_gate_gradient(gate: FlexTensor, up: FlexTensor, gradient: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let (gate, up, gradient) = (gate.to_contiguous(), up.to_contiguous(), gradient.to_contiguous());
+        let (a, b, g) = (floats(&gate), floats(&up), floats(&gradient));
+        let (mut da, mut db) = (vec![0.0; a.len()], vec![0.0; a.len()]);
+        by_rows(&mut da, PIECE, |i, out| of_gate(piece(a, i), piece(b, i), piece(g, i), out));
+        by_rows(&mut db, PIECE, |i, out| forward(piece(a, i), piece(g, i), out));
+        (tensor(da, gate.shape()), tensor(db, gate.shape()))
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: SiluGateGradient> Backward<B, 2> for Step {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [of_gate, of_up] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        let (gate, up) = B::silu_gate_gradient(ops.state.0, ops.state.1, gradient);
+        if let Some(node) = of_gate {
+            grads.register::<B>(node.id, gate);
+        }
+        if let Some(node) = of_up {
+            grads.register::<B>(node.id, up);
+        }
+    }
+}
+
+impl<B: SiluGateGradient, C: CheckpointStrategy> SiluGate for Autodiff<B, C> {
+    fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((gate, of_gate), (up, of_up)) = (gate.into_parts(), up.into_parts());
+        let y = B::silu_gate(gate.clone(), up.clone());
+        match Step.prepare::<C>([of_gate, of_up]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((gate, up), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}

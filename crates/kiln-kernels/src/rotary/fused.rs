@@ -1,0 +1,97 @@
+//! Rotation in one pass; backward is the rotation by the opposite angle.
+
+use crate::cpu::{
+    tensor::{by_rows, floats},
+    vector::vectorised,
+};
+use burn::backend::{
+    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    backend_extension,
+    flex::{FlexTensor, Layout},
+    tensor::FloatTensor,
+};
+use burn::tensor::{Bytes, DType, Tensor};
+
+/// The operation, as every backend that can be differentiated through has it.
+#[backend_extension(Flex, Autodiff)]
+pub trait RotateHalf: Backend {
+    /// Turns the pairs of `x` by the angles, or with `back` by their opposites.
+    fn rotate_half(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, back: bool)
+    -> FloatTensor<Self>;
+}
+
+/// `x [B, H, T, D]`, `cos` and `sin` `[B, 1, T, D/2]`, no gradient to them. 32-bit floats on flex only.
+pub fn rotate_half(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
+    let turned = Dispatch::rotate_half(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch(), false);
+    Tensor::from_dispatch(turned)
+}
+
+vectorised! {
+    fn turn(x: &[f32], cos: &[f32], sin: &[f32], sign: f32, y: &mut [f32]) {
+        let half = cos.len();
+        let ((a, b), (p, q)) = (x.split_at(half), y.split_at_mut(half));
+        for i in 0..half {
+            p[i] = a[i] * cos[i] - b[i] * (sin[i] * sign);
+            q[i] = b[i] * cos[i] + a[i] * (sin[i] * sign);
+        }
+    }
+}
+
+impl RotateHalf for Flex {
+    fn rotate_half(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, back: bool) -> FlexTensor {
+        // Projections leave `[B, T, H, D]` in memory; so does the result, whatever view of it was given.
+        let (x, cos, sin) = (x.transpose(1, 2).to_contiguous(), cos.to_contiguous(), sin.to_contiguous());
+        let shape = x.shape();
+        let (t, h, d) = (shape[1], shape[2], shape[3]);
+        let (xs, cs, ss, half) = (floats(&x), floats(&cos), floats(&sin), d / 2);
+        let sign = if back { -1.0 } else { 1.0 };
+        let rows_of_angles = cs.len() / half / t;
+        let mut y = vec![0.0; xs.len()];
+        by_rows(&mut y, h * d, |row, y| {
+            let at = if rows_of_angles == 1 { row % t } else { row } * half;
+            let from = &xs[row * h * d..(row + 1) * h * d];
+            for (from, to) in from.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
+                turn(from, &cs[at..at + half], &ss[at..at + half], sign, to);
+            }
+        });
+        FlexTensor::new(Bytes::from_elems(y), Layout::contiguous(shape), DType::F32).transpose(1, 2)
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: RotateHalf> Backward<B, 1> for Step {
+    type State = (FloatTensor<B>, FloatTensor<B>, bool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let (cos, sin, back) = ops.state;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = parent {
+            grads.register::<B>(node.id, B::rotate_half(gradient, cos, sin, !back));
+        }
+    }
+}
+
+impl<B: RotateHalf, C: CheckpointStrategy> RotateHalf for Autodiff<B, C> {
+    fn rotate_half(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
+        let y = B::rotate_half(x, cos.clone(), sin.clone(), back);
+        match Step.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((cos, sin, back), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}

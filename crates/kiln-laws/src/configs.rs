@@ -1,0 +1,138 @@
+//! Random legal models, tiny ones.
+
+use crate::layouts;
+use kiln_kernels::attention::{Score, Softmax};
+use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
+use kiln_nn::{
+    head::{HeadConfig, LanguageConfig},
+    junction::{JunctionConfig, PostConfig, PreConfig},
+    norm::{LayerNormConfig, NormConfig, RmsNormConfig},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
+    },
+    position::{LearnedConfig, PositionConfig, RotaryConfig},
+};
+use kiln_spec::{Direction, config::Nothing};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+/// Tokens of every model here.
+pub const VOCAB: usize = 11;
+
+/// Positions of every model here that has a table of them.
+pub const LONGEST: usize = 24;
+
+/// Any legal model, with whatever its configuration leaves open written down.
+pub fn model() -> impl Strategy<Value = ModelConfig> {
+    let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
+    let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
+    let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
+    (stack, vec(block(), 1..3), option::weighted(0.8, norm()), head).prop_map(
+        |((half, position, visibility, dropout), blocks, norm, head)| {
+            let hidden = 2 * half;
+            let mut config = ModelConfig {
+                vocab: VOCAB,
+                hidden,
+                position,
+                visibility,
+                dropout,
+                blocks,
+                norm,
+                head,
+                ..ModelConfig::default()
+            };
+            config.resolve();
+            config
+        },
+    )
+}
+
+/// A model whose blocks all have attention first: what needs a mixer to show anything.
+pub fn mixing_model() -> impl Strategy<Value = ModelConfig> {
+    (model(), attention()).prop_map(|(mut config, attention)| {
+        let part = PartConfig::Attention(attention);
+        let sublayer = SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] };
+        config.blocks[0].sublayers.insert(0, sublayer);
+        config.resolve();
+        config
+    })
+}
+
+/// Positions of a stack.
+pub fn position() -> impl Strategy<Value = PositionConfig> {
+    prop_oneof![
+        Just(PositionConfig::None(Nothing {})),
+        Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
+        (2.0f64..20_000.0).prop_map(|theta| PositionConfig::Rotary(RotaryConfig { theta })),
+    ]
+}
+
+/// A norm; ε is large enough for derivatives that finite differences can see.
+pub fn norm() -> impl Strategy<Value = NormConfig> {
+    prop_oneof![
+        select(vec![1e-6, 1e-3]).prop_map(|eps| NormConfig::Rms(RmsNormConfig { eps })),
+        (select(vec![1e-5, 1e-3]), any::<bool>()).prop_map(|(eps, bias)| NormConfig::Layer(LayerNormConfig { eps, bias })),
+    ]
+}
+
+/// A junction.
+pub fn junction() -> impl Strategy<Value = JunctionConfig> {
+    prop_oneof![
+        norm().prop_map(|norm| JunctionConfig::Pre(PreConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Post(PostConfig { norm })),
+    ]
+}
+
+/// Attention: any grouping of heads, own positions, any geometry, softcap.
+pub fn attention() -> impl Strategy<Value = AttentionConfig> {
+    let heads = (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
+        let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
+        ProjectionConfig::Heads(config)
+    });
+    let own = position().prop_filter("learned positions belong to the stack", |p| p.limit().is_none());
+    let softcap = option::weighted(0.3, 0.5f64..5.0).prop_map(|softcap| Score::Softmax(Softmax { softcap }));
+    (heads, option::weighted(0.2, own), layouts::pattern(), softcap).prop_map(|(projection, position, pattern, score)| {
+        AttentionConfig { projection, position, pattern, score, ..AttentionConfig::default() }
+    })
+}
+
+/// Any part.
+pub fn part() -> impl Strategy<Value = PartConfig> {
+    let activation = || select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu]);
+    let inner = || option::weighted(0.8, 1usize..9);
+    prop_oneof![
+        2 => attention().prop_map(PartConfig::Attention),
+        1 => (inner(), activation(), any::<bool>())
+            .prop_map(|(inner, activation, bias)| PartConfig::Plain(PlainConfig { inner, activation, bias })),
+        1 => (inner(), activation(), any::<bool>())
+            .prop_map(|(inner, activation, bias)| PartConfig::Gated(GatedConfig { inner, activation, bias })),
+    ]
+}
+
+/// A block of one to three sublayers of one or two parts.
+pub fn block() -> impl Strategy<Value = BlockConfig> {
+    let sublayer = (junction(), vec(part(), 1..3)).prop_map(|(junction, parts)| SublayerConfig { junction, parts });
+    (1usize..3, vec(sublayer, 1..4))
+        .prop_map(|(repeat, sublayers)| BlockConfig { repeat, sublayers, ..BlockConfig::default() })
+}
+
+/// Documents of at least a token, no longer than [`LONGEST`].
+pub fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
+    vec(vec(0..VOCAB as u32, 1..9), 1..4)
+}
+
+/// The direction of a document under a model's default, with a prompt of three tokens.
+pub fn direction(config: &ModelConfig) -> Direction {
+    config.visibility.direction(3)
+}
+
+/// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
+pub fn is_smooth(config: &ModelConfig) -> bool {
+    let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    parts.into_iter().all(|part| match part {
+        PartConfig::Plain(plain) => plain.activation != Activation::Relu,
+        PartConfig::Gated(gated) => gated.activation != Activation::Relu,
+        PartConfig::Attention(_) => true,
+    })
+}

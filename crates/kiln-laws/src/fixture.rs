@@ -1,0 +1,63 @@
+//! Numbers of other programs, from `fixtures/`; its README says what they are.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors};
+use std::path::Path;
+
+/// A file of named tensors.
+pub struct Fixture {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Fixture {
+    /// Reads `fixtures/<name>.safetensors`.
+    ///
+    /// # Panics
+    /// If it isn't there.
+    pub fn open(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{name}.safetensors"));
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { name: name.into(), bytes }
+    }
+
+    /// Shape and values of a tensor.
+    ///
+    /// # Panics
+    /// If it isn't there.
+    pub fn values(&self, tensor: &str) -> (Vec<usize>, Vec<f64>) {
+        let file = SafeTensors::deserialize(&self.bytes).expect("a safetensors file");
+        let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{}: {tensor}: {error}", self.name));
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(array(b)))).collect(),
+            Dtype::F64 => data.chunks_exact(8).map(|b| f64::from_le_bytes(array(b))).collect(),
+            Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(array(b)) as f64).collect(),
+            other => panic!("{}: {tensor} is {other:?}", self.name),
+        };
+        (view.shape().to_vec(), values)
+    }
+
+    /// A tensor in f64.
+    ///
+    /// # Panics
+    /// If it isn't there, or has another rank.
+    pub fn tensor<const D: usize>(&self, tensor: &str, device: &Device) -> Tensor<D> {
+        let (shape, values) = self.values(tensor);
+        Tensor::from_data(TensorData::new(values, shape), (device, DType::F64))
+    }
+
+    /// A tensor of whole numbers.
+    ///
+    /// # Panics
+    /// If it isn't there, or has another rank.
+    pub fn integers<const D: usize>(&self, tensor: &str, device: &Device) -> Tensor<D, Int> {
+        let (shape, values) = self.values(tensor);
+        let values: Vec<i32> = values.into_iter().map(|v| v as i32).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().expect("a chunk of N bytes")
+}

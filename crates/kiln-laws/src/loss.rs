@@ -1,0 +1,89 @@
+//! A loss of a whole model over documents: what gradients are taken of.
+
+use crate::parameters::{ByPath, gradients};
+use burn::tensor::{Int, Tensor, TensorData};
+use kiln_models::Model;
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Layout, Piece};
+
+/// Documents in rows, with who sees whom in them.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// Token ids, by row and document.
+    pub documents: Vec<Vec<Vec<u32>>>,
+    /// Who sees whom.
+    pub direction: Direction,
+    /// Tokens a row.
+    pub width: usize,
+}
+
+impl Rows {
+    /// Each document alone in a row of its own.
+    pub fn apart(documents: &[Vec<u32>], direction: Direction) -> Vec<Self> {
+        let alone = |d: &Vec<u32>| Self { documents: vec![vec![d.clone()]], direction, width: d.len() };
+        documents.iter().filter(|d| !d.is_empty()).map(alone).collect()
+    }
+
+    /// All documents in one row.
+    pub fn packed(documents: &[Vec<u32>], direction: Direction, padding: usize) -> Self {
+        let width = documents.iter().map(Vec::len).sum::<usize>() + padding;
+        Self { documents: vec![documents.to_vec()], direction, width }
+    }
+
+    /// A row a document.
+    pub fn beside(documents: &[Vec<u32>], direction: Direction, padding: usize) -> Self {
+        let width = documents.iter().map(Vec::len).max().unwrap_or_default() + padding;
+        Self { documents: documents.iter().map(|d| vec![d.clone()]).collect(), direction, width }
+    }
+
+    /// Their geometry.
+    pub fn layout(&self) -> Layout {
+        let piece = |d: &Vec<u32>| Piece { length: d.len(), start: 0, direction: self.direction };
+        let rows: Vec<Vec<Piece>> = self.documents.iter().map(|row| row.iter().map(piece).collect()).collect();
+        Layout::packed(&rows, self.width)
+    }
+
+    /// Token ids `[rows × width]`, and those to be predicted with their weights. Each token predicts the first one of
+    /// its document and its place, so that padding has nothing to do with it.
+    fn cells(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
+        let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, row) in self.documents.iter().enumerate() {
+            for document in row {
+                let places = document.iter().enumerate();
+                inputs.extend(document.iter().map(|id| *id as i32));
+                targets.extend(document.iter().cycle().skip(1).take(document.len()).map(|id| *id as i32));
+                weights.extend(places.map(|(place, _)| 1.0 + 0.1 * place as f64));
+            }
+            inputs.resize((number + 1) * self.width, 0);
+            targets.resize((number + 1) * self.width, 0);
+            weights.resize((number + 1) * self.width, 0.0);
+        }
+        (inputs, targets, weights)
+    }
+}
+
+/// Sum of weighted −log p of each document's tokens, `[1]`. It is the same however the documents are laid out.
+pub fn loss(model: &Model, rows: &Rows, cx: &mut Cx) -> Tensor<1> {
+    let (device, shape) = (model.device(), [rows.documents.len(), rows.width]);
+    let (inputs, targets, weights) = rows.cells();
+    let cells = shape[0] * shape[1];
+    let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs, shape), &device);
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [cells]), &device);
+    let hidden = model.forward(inputs, cx);
+    let width = hidden.dims()[2];
+    let losses = model.cross_entropy(hidden.reshape([cells, width]), targets);
+    let weights = Tensor::<1>::from_data(TensorData::new(weights, [cells]), (&device, losses.dtype()));
+    (losses * weights).sum()
+}
+
+/// The loss of a call without randomness, as a number.
+pub fn loss_value(model: &Model, rows: &Rows) -> f64 {
+    let mut cx = Cx::new(&rows.layout(), &model.device());
+    loss(model, rows, &mut cx).into_data().iter::<f64>().sum()
+}
+
+/// Gradients of the loss by every parameter.
+pub fn loss_gradients(model: &Model, rows: &Rows) -> ByPath<Vec<f64>> {
+    let mut cx = Cx::new(&rows.layout(), &model.device());
+    gradients(model, &loss(model, rows, &mut cx).backward())
+}

@@ -1,0 +1,119 @@
+//! Models are values: they survive their files, and what can't be is refused with its place.
+
+use kiln_laws::{configs, device, parameters};
+use kiln_models::{Model, ModelConfig, names};
+use kiln_nn::{part::PartConfig, part::attention::ProjectionConfig};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_models_are_legal_and_survive_their_files(config in configs::model()) {
+        prop_assert_eq!(config.check("model"), Ok(()));
+        let toml = kiln_spec::config::to_toml(&config);
+        let read: ModelConfig = kiln_spec::config::parse(&toml, None).expect("its own text");
+        prop_assert_eq!(&read, &config);
+        let json = serde_json::to_string(&config).expect("plain data");
+        prop_assert_eq!(&serde_json::from_str::<ModelConfig>(&json).expect("its own text"), &config);
+        let mut again = config.clone();
+        again.resolve();
+        prop_assert_eq!(&again, &config);
+        let all = [&config, &read].map(|c| names(&Model::init(c, 0, &device())));
+        prop_assert!(all[0].iter().zip(&all[1]).all(|(a, b)| a.path == b.path && a.shape == b.shape));
+    }
+
+    /// What is left to the surroundings is what stands there when it is written down.
+    #[test]
+    fn resolving_changes_no_weight(config in configs::model()) {
+        let mut open = config.clone();
+        for part in open.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts) {
+            match part {
+                PartConfig::Plain(plain) => plain.inner = None,
+                PartConfig::Gated(gated) => gated.inner = None,
+                PartConfig::Attention(attention) => {
+                    let ProjectionConfig::Heads(heads) = &mut attention.projection;
+                    heads.kv_heads = None;
+                }
+            }
+        }
+        let mut closed = open.clone();
+        closed.resolve();
+        let [a, b] = [&open, &closed].map(|c| parameters::values(&Model::init(c, 0, &device())));
+        prop_assert!(a.iter().all(|(path, data)| data.as_bytes() == b[path].as_bytes()));
+    }
+}
+
+/// A configuration, the key that it is refused at, and a word of the reason.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("hidden = 0", "hidden", "from 1"),
+    ("hidden = 2000000", "hidden", "from 1"),
+    ("vocab = 300000000", "vocab", "at most"),
+    ("dropout = 1.0", "dropout", "without 1"),
+    ("dropout = -0.1", "dropout", "from 0"),
+    ("dropout = nan", "dropout", "NaN"),
+    ("blocks = []", "blocks", "without blocks"),
+    ("blocks = [{ repeat = 5000, sublayers = [{ parts = ['gated'] }] }]", "blocks", "4096"),
+    ("blocks = [{ repeat = 0, sublayers = [{ parts = ['gated'] }] }]", "blocks[0].repeat", "0 times"),
+    ("blocks = [{ sublayers = [] }]", "blocks[0].sublayers", "without sublayers"),
+    ("blocks = [{ sublayers = [{ parts = [] }] }]", "blocks[0].sublayers[0].parts", "without parts"),
+    ("position = { learned = { length = 0 } }", "position.learned.length", "no positions"),
+    ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
+    ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
+    ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
+    ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
+    ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
+];
+
+/// The same for one part.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("{ plain = { inner = 0 } }", "plain.inner", "width 0"),
+    ("{ gated = { inner = 0 } }", "gated.inner", "width 0"),
+    ("{ gated = { inner = 9000000000000 } }", "gated.inner", "at most"),
+    ("{ attention = { projection = { heads = { heads = 0 } } } }", "attention.projection.heads.heads", "without heads"),
+    ("{ attention = { projection = { heads = { kv_heads = 0 } } } }", "attention.projection.heads.kv_heads", "without"),
+    ("{ attention = { projection = { heads = { kv_heads = 3 } } } }", "attention.projection.heads.kv_heads", "don't divide"),
+    ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
+    ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
+    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "even"),
+    (
+        "{ attention = { projection = { heads = { head_dim = 4611686018427387904 } } } }",
+        "attention.projection.heads.head_dim",
+        "at most",
+    ),
+    ("{ attention = { position = { learned = { length = 9 } } } }", "attention.position", "added to the embeddings"),
+    ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
+    ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
+    ("{ attention = { score = { softmax = { softcap = nan } } } }", "attention.score.softmax.softcap", "above 0"),
+];
+
+fn refused(text: &str, path: &str, reason: &str) {
+    let config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
+    let refusal = config.check("model").expect_err(text);
+    assert_eq!(refusal.path, format!("model.{path}"), "{text}: {refusal}");
+    assert!(refusal.reason.contains(reason), "{text}: {refusal}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_where_it_stands() {
+    for (text, path, reason) in REFUSED {
+        refused(text, path, reason);
+    }
+    for (part, path, reason) in PARTS {
+        let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
+        refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
+    }
+}
+
+#[test]
+fn a_typo_names_the_key_that_was_meant() {
+    let error = kiln_spec::config::parse::<ModelConfig>("hiden = 64", Some("tiny.toml")).expect_err("unknown key");
+    assert_eq!(error.to_string(), "tiny.toml:1: hiden: unknown key `hiden`");
+    assert!(error.help().expect("help").contains("`hidden`"));
+    let error = kiln_spec::config::parse::<ModelConfig>("position = 'rotery'", None).expect_err("unknown choice");
+    assert!(error.help().expect("help").contains("`rotary`"));
+}
+
+#[test]
+fn the_default_is_legal() {
+    assert_eq!(ModelConfig { vocab: 11, ..ModelConfig::default() }.check("model"), Ok(()));
+}

@@ -1,0 +1,87 @@
+//! Gradients of whole models are the slopes that finite differences find.
+
+use burn::tensor::TensorData;
+use kiln_laws::{
+    configs, device,
+    loss::{Rows, loss_gradients, loss_value},
+    parameters::{ByPath, filled, in_f64, values},
+};
+use kiln_models::{Model, ModelConfig};
+use kiln_spec::Random;
+use proptest::prelude::*;
+
+/// Half the distance of the two points: its square times the third derivative, and the rounding of the loss (1e-14)
+/// over it, both stay below [`TOLERANCE`].
+const STEP: f64 = 1e-5;
+const TOLERANCE: f64 = 1e-6;
+
+/// Values of each parameter far enough from their start for every gradient to count.
+fn stirred(config: &ModelConfig) -> Model {
+    let model = in_f64(Model::init(config, 9, &device().autodiff()));
+    let stir = |(path, data): (String, TensorData)| {
+        let mut random = Random::new(1, &path, 0, 0);
+        let moved: Vec<f64> = data.iter::<f64>().map(|x| x + 0.3 * random.normal()).collect();
+        let shape = data.shape().to_vec();
+        (path, TensorData::new(moved, shape))
+    };
+    let stirred = values(&model).into_iter().map(stir).collect();
+    filled(model, &stirred)
+}
+
+/// Greatest difference between a parameter's gradient along a random direction and the slope of the loss along it, as
+/// a share of what a slope there can be.
+fn difference(model: &Model, rows: &Rows, gradients: &ByPath<Vec<f64>>) -> (f64, String) {
+    let start = values(model);
+    let mut worst = (0.0, String::new());
+    for (path, gradient) in gradients {
+        let mut random = Random::new(2, path, 0, 0);
+        let direction: Vec<f64> = gradient.iter().map(|_| random.normal()).collect();
+        let moved = |by: f64| {
+            let mut values = start.clone();
+            let shape = values[path].shape().to_vec();
+            let numbers: Vec<f64> = values[path].iter::<f64>().zip(&direction).map(|(x, d)| x + by * d).collect();
+            values.insert(path.clone(), TensorData::new(numbers, shape));
+            loss_value(&filled(model.clone(), &values), rows)
+        };
+        let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+        let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        let apart = (slope - along).abs() / (1.0 + gradient.iter().map(|g| g * g).sum::<f64>().sqrt());
+        if apart.is_nan() || apart > worst.0 {
+            worst = (apart, path.clone());
+        }
+    }
+    worst
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn gradients_are_slopes(config in configs::model(), documents in configs::documents(), padding in 0usize..3) {
+        prop_assume!(configs::is_smooth(&config));
+        let (model, rows) = (stirred(&config), Rows::packed(&documents, configs::direction(&config), padding));
+        let gradients = loss_gradients(&model, &rows);
+        let (apart, path) = difference(&model, &rows, &gradients);
+        prop_assert!(apart <= TOLERANCE, "{}: {:e}", path, apart);
+    }
+
+    #[test]
+    fn gradients_are_finite(config in configs::model(), documents in configs::documents()) {
+        let model = in_f64(Model::init(&config, 9, &device().autodiff()));
+        let gradients = loss_gradients(&model, &Rows::beside(&documents, configs::direction(&config), 2));
+        prop_assert!(gradients.values().flatten().all(|g| g.is_finite()));
+        prop_assert_eq!(gradients.len(), kiln_models::names(&model).len(), "a parameter without a gradient");
+    }
+}
+
+#[test]
+fn a_gradient_a_thousandth_off_is_noticed() {
+    let mut config = ModelConfig { vocab: 11, hidden: 8, ..ModelConfig::default() };
+    config.blocks[0].repeat = 1;
+    let (model, rows) = (stirred(&config), Rows::packed(&[vec![1, 2, 3, 4]], Default::default(), 0));
+    let mut gradients = loss_gradients(&model, &rows);
+    assert!(difference(&model, &rows, &gradients).0 <= TOLERANCE);
+    let name = "blocks.0.sublayers.0.parts.0.projection.k.weight";
+    gradients.get_mut(name).expect("a key matrix").iter_mut().for_each(|g| *g *= 1.001);
+    let (apart, path) = difference(&model, &rows, &gradients);
+    assert!(apart > TOLERANCE && path == name, "{apart:e} {path}");
+}

@@ -1,0 +1,76 @@
+//! One projection by two numbers: with as many heads for keys it is multi-head, with fewer each is shared.
+
+use burn::tensor::TensorData;
+use kiln_laws::{
+    configs, device,
+    loss::{Rows, loss_value},
+    parameters::in_f64,
+};
+use kiln_models::{Model, ModelConfig, Values, filled, values};
+use kiln_nn::part::{
+    PartConfig,
+    attention::{HeadsConfig, ProjectionConfig},
+};
+use proptest::prelude::*;
+
+const EXACT: f64 = 1e-10;
+
+/// Every attention of the model, by the block that it is made in.
+fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut HeadsConfig> {
+    let parts = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts);
+    parts.filter_map(|part| match part {
+        PartConfig::Attention(attention) => {
+            let ProjectionConfig::Heads(heads) = &mut attention.projection;
+            Some(heads)
+        }
+        _ => None,
+    })
+}
+
+/// Columns of a key or value matrix (or bias), each head's written down once for every query head that shares it.
+fn repeated(data: &TensorData, wanted: &[usize], head_dim: usize) -> TensorData {
+    let (shape, to) = (data.shape().to_vec(), wanted[wanted.len() - 1]);
+    let from = shape[shape.len() - 1];
+    let share = to / from;
+    let column = |c: usize| c / head_dim / share * head_dim + c % head_dim;
+    let values: Vec<f64> = data.iter::<f64>().collect();
+    let rows = values.chunks(from).flat_map(|row| (0..to).map(|c| row[column(c)]));
+    TensorData::new(rows.collect::<Vec<f64>>(), wanted.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn shared_keys_are_repeated_keys(
+        mut config in configs::mixing_model(), documents in configs::documents(), kv in 1usize..3, group in 1usize..4,
+    ) {
+        for heads in heads(&mut config) {
+            *heads = HeadsConfig { heads: kv * group, kv_heads: Some(kv), head_dim: Some(4), bias: heads.bias };
+        }
+        let mut multi = config.clone();
+        heads(&mut multi).for_each(|heads| heads.kv_heads = None);
+        multi.resolve();
+        let [grouped, multi] = [&config, &multi].map(|c| in_f64(Model::init(c, 6, &device())));
+        let given = values(&grouped);
+        let repeat = |(name, old): (String, TensorData)| {
+            let key = [".k.weight", ".k.bias", ".v.weight", ".v.bias"].iter().any(|end| name.ends_with(end));
+            let data = if key { repeated(&given[&name], old.shape(), 4) } else { given[&name].clone() };
+            (name, data)
+        };
+        let weights: Values = values(&multi).into_iter().map(repeat).collect();
+        let multi = filled(multi, weights).expect("the same names");
+        let rows = Rows::packed(&documents, configs::direction(&config), 1);
+        let [a, b] = [&grouped, &multi].map(|model| loss_value(model, &rows));
+        prop_assert!((a - b).abs() <= EXACT * (1.0 + a.abs()), "{} {}", a, b);
+    }
+
+    #[test]
+    fn as_many_heads_for_keys_is_multi_head(mut config in configs::mixing_model(), documents in configs::documents()) {
+        heads(&mut config).for_each(|heads| heads.kv_heads = Some(heads.heads));
+        let mut unsaid = config.clone();
+        heads(&mut unsaid).for_each(|heads| heads.kv_heads = None);
+        let rows = Rows::packed(&documents, configs::direction(&config), 0);
+        let [a, b] = [&config, &unsaid].map(|c| loss_value(&Model::init(c, 6, &device()), &rows));
+        prop_assert_eq!(a, b);
+    }
+}

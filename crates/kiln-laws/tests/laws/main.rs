@@ -1,0 +1,15 @@
+//! The laws.
+
+mod attention;
+mod batches;
+mod configs;
+mod cross_entropy;
+mod dropout;
+mod fixtures;
+mod gradients;
+mod heads;
+mod identities;
+mod names;
+mod reading;
+mod rotary;
+mod rounding;

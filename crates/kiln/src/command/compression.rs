@@ -1,0 +1,149 @@
+//! The model beside general compressors: bits a byte of the same held-out text.
+
+use super::{output::say, trouble::Trouble};
+use burn::tensor::Device;
+use kiln_data::{Corpus, Room, Side, Split};
+use kiln_infer::block_on;
+use kiln_train::{
+    Models, Recipe,
+    checkpoint::sha256,
+    evaluate::Held,
+    folder::{Log, RunFolder},
+    metrics::{Compression, Row},
+    run,
+};
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
+
+/// The most text that is compared, in bytes.
+const MOST: u64 = 1 << 20;
+/// Even after a short run so much is, in bytes.
+const LEAST: u64 = 1 << 16;
+
+/// Compares the finished run at `path`, unless that was done, or its text is made up by Kiln.
+pub fn measure(path: &Path, device: &Device) -> Result<(), Trouble> {
+    let folder = RunFolder::open(path)?;
+    let rows = run::metrics(&folder)?;
+    let done = rows.iter().any(|row| matches!(row, Row::Compression(_)));
+    let recipe = run::recipe(&folder)?;
+    let trained =
+        rows.iter().rev().find_map(|row| if let Row::Step(row) = row { Some((row.step, row.tokens)) } else { None });
+    let (Some((step, tokens)), false, false) = (trained, done, run::built_in(data(&recipe))) else { return Ok(()) };
+    say("comparing with gzip, xz and zstd");
+    // A token stands for a few bytes: this keeps the comparison to a part of the run's own time.
+    let texts = chosen(&recipe, tokens.clamp(LEAST, MOST))?;
+    let compression = Compression { step, ..compared(path, texts, device)? };
+    let mut log = Log::truncate_after(&folder.metrics(), step)?;
+    log.append(&Row::Compression(compression))?;
+    log.sync()?;
+    Ok(())
+}
+
+fn data(recipe: &Recipe) -> &kiln_data::DataConfig {
+    recipe.stages.last().and_then(|stage| stage.data.as_ref()).unwrap_or(&recipe.data)
+}
+
+/// Held-out texts in the order of their hashes, up to `most` bytes.
+fn chosen(recipe: &Recipe, most: u64) -> Result<Vec<String>, Trouble> {
+    let (source, split) = run::open(data(recipe))?;
+    let mut hashed = Vec::new();
+    for text in split.texts(&*source, Side::Validation)? {
+        let text = text?;
+        hashed.push((sha256(text.as_bytes()), text));
+        keep_smallest(&mut hashed, most);
+    }
+    hashed.sort();
+    let mut left = most as usize;
+    let cut = |(_, mut text): (String, String)| {
+        text.truncate(text.floor_char_boundary(left));
+        left -= text.len();
+        text
+    };
+    Ok(hashed.into_iter().map(cut).filter(|text| !text.is_empty()).collect())
+}
+
+/// Lets go of what can't be among the first `most` bytes, once there is much of it.
+fn keep_smallest(hashed: &mut Vec<(String, String)>, most: u64) {
+    if hashed.iter().map(|(_, text)| text.len() as u64).sum::<u64>() < 4 * most {
+        return;
+    }
+    hashed.sort();
+    let mut before = 0;
+    hashed.retain(|(_, text)| {
+        let keep = before < most;
+        before += text.len() as u64;
+        keep
+    });
+}
+
+fn compared(path: &Path, texts: Vec<String>, device: &Device) -> Result<Compression, Trouble> {
+    let whole = texts.concat();
+    let bytes = whole.len() as u64;
+    let loaded = run::load(path, device)?;
+    let stage = loaded.recipe.stages.last().cloned().unwrap_or_default();
+    let split = Split::whole(Side::Validation);
+    let corpus = Arc::new(Corpus::build(&texts, &split, &loaded.tokenizer, &Room::memory(), |_, _| ())?);
+    let size = (stage.length, stage.rows);
+    let held = Held::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
+    let found = block_on(held.evaluate(&Models { policy: loaded.model }, &*stage.objective.build()))?;
+    let bits = |size: io::Result<usize>| {
+        size.map(|size| size as f64 * 8.0 / bytes.max(1) as f64)
+            .map_err(|error| Trouble::failed("compression", format!("a compressor failed: {error}")))
+    };
+    Ok(Compression {
+        step: loaded.step,
+        bytes,
+        model_bits_per_byte: found.loss * found.tokens as f64 / std::f64::consts::LN_2 / bytes.max(1) as f64,
+        gzip: bits(gzip(whole.as_bytes()))?,
+        xz: bits(xz(whole.as_bytes()))?,
+        zstd: bits(zstd(whole.as_bytes()))?,
+    })
+}
+
+fn gzip(text: &[u8]) -> io::Result<usize> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text)?;
+    Ok(encoder.finish()?.len())
+}
+
+fn xz(text: &[u8]) -> io::Result<usize> {
+    /// `LZMA_PRESET_EXTREME`.
+    const EXTREME: u32 = 1 << 31;
+    let stream = liblzma::stream::Stream::new_easy_encoder(9 | EXTREME, liblzma::stream::Check::Crc32)?;
+    let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    encoder.write_all(text)?;
+    Ok(encoder.finish()?.len())
+}
+
+fn zstd(text: &[u8]) -> io::Result<usize> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 22)?;
+    encoder.long_distance_matching(true)?;
+    encoder.window_log(27)?;
+    encoder.write_all(text)?;
+    Ok(encoder.finish()?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_compressor_does_its_best_and_gives_back_what_went_in() {
+        let text: String = (0..2000).map(|i| format!("line {} of {}\n", i * i % 97, i)).collect();
+        let sizes = [gzip(text.as_bytes()), xz(text.as_bytes()), zstd(text.as_bytes())].map(Result::unwrap);
+        assert!(sizes.iter().all(|size| (500..text.len() / 3).contains(size)), "{sizes:?}");
+        assert!(sizes[1] < sizes[0], "{sizes:?}");
+    }
+
+    #[test]
+    fn what_may_be_among_the_smallest_stays() {
+        let mut hashed: Vec<_> = (0..10).rev().map(|i| (format!("{i}"), "x".repeat(10))).collect();
+        keep_smallest(&mut hashed, 26);
+        assert_eq!(hashed.len(), 10, "not much yet");
+        keep_smallest(&mut hashed, 25);
+        assert_eq!(hashed.iter().map(|(hash, _)| hash.as_str()).collect::<Vec<_>>(), ["0", "1", "2"]);
+    }
+}

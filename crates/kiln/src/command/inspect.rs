@@ -1,0 +1,143 @@
+//! `inspect`: what a model is made of and what it costs.
+
+use super::{
+    output::Answer,
+    picture, report,
+    table::{pairs, table},
+    trouble::Trouble,
+};
+use crate::page::{
+    LayerPicture, ModelPicture,
+    number::{bytes, count},
+};
+use burn::tensor::Device;
+use kiln_models::Model;
+use kiln_train::{folder::RunPaths, run};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Tokens that a pattern is drawn over in a terminal.
+const PATTERN: usize = 32;
+
+/// Arguments of `inspect`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder of a run.
+    run: PathBuf,
+}
+
+/// Shows it.
+pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    let paths = RunPaths::open(&args.run)?;
+    let recipe = run::recipe(&paths)?;
+    let length = recipe.stages.last().map_or(0, |stage| stage.length);
+    let none =
+        || Trouble::failed("not-ready", "the run has no tokenizer yet, so that the size of its model is unknown");
+    let model = report::untrained(&paths, &recipe, &Device::flex())?.ok_or_else(none)?;
+    let picture = picture::of(&model, length, PATTERN);
+    let text = [overview(&picture, length), layers(&picture, &model), patterns(&picture)].join("\n\n");
+    Ok(Answer::new(json(&picture, length), text))
+}
+
+fn sum(picture: &ModelPicture, of: impl Fn(&LayerPicture) -> f64) -> f64 {
+    picture.layers.iter().map(of).sum()
+}
+
+fn overview(picture: &ModelPicture, length: usize) -> String {
+    let flops = sum(picture, |layer| layer.flops_per_token);
+    let state = sum(picture, |layer| layer.state_bytes_per_token);
+    pairs(&[
+        ("model", format!("{} of width {}, {} tokens in its vocabulary", picture.stack, picture.hidden, picture.vocab)),
+        (
+            "parameters",
+            format!(
+                "{}, {} as 32-bit floats",
+                count(picture.total_parameters as f64),
+                bytes(4.0 * picture.total_parameters as f64)
+            ),
+        ),
+        (
+            "a token",
+            format!("{} operations forward, {} of state, in sequences of {length} tokens", count(flops), bytes(state)),
+        ),
+    ])
+}
+
+fn layers(picture: &ModelPicture, model: &Model) -> String {
+    let plans = plans(model);
+    let row = |layer: &LayerPicture| {
+        let kernel =
+            |at: usize| plans.iter().find(|plan| plan.0 == layer.path).map_or(String::new(), |plan| plan.1[at].clone());
+        let parameters = layer.parameters as f64;
+        let cells = [
+            count(parameters),
+            bytes(4.0 * parameters),
+            count(layer.flops_per_token),
+            bytes(layer.state_bytes_per_token),
+        ];
+        let numbers = cells.map(|cell| if cell.starts_with("0 ") || cell == "0" { "–".into() } else { cell });
+        [vec![layer.path.clone(), layer.title.clone()], numbers.to_vec(), vec![kernel(0), kernel(1)]].concat()
+    };
+    let rows: Vec<Vec<String>> = picture.layers.iter().map(row).collect();
+    let head =
+        ["layer", "what", "parameters", "memory", "FLOPs/token", "state/token", "kernel training", "kernel writing"];
+    let mut text = table(&head, &rows, &[2, 3, 4, 5]);
+    let mut reasons: Vec<String> = plans.into_iter().flat_map(|plan| plan.2).collect();
+    reasons.sort();
+    reasons.dedup();
+    reasons.iter().for_each(|reason| text += &format!("\n  {reason}"));
+    text
+}
+
+/// Path, kernels while training and writing, and why each.
+fn plans(model: &Model) -> Vec<(String, [String; 2], Vec<String>)> {
+    let mut plans = Vec::new();
+    for (b, block) in model.blocks().iter().enumerate() {
+        for (role, part) in block.parts() {
+            let (Some(training), Some(writing)) = (part.plan(true), part.plan(false)) else { continue };
+            let kernels = [&training, &writing].map(|plan| plan.kernel.name().to_string());
+            let why = [("training", training), ("writing", writing)];
+            let reasons = why.map(|(when, plan)| format!("{when}: {}, since {}", plan.kernel.name(), plan.reason));
+            plans.push((format!("blocks.{b}.{role}"), kernels, reasons.to_vec()));
+        }
+    }
+    plans
+}
+
+/// Each distinct pattern once, with the layers that have it.
+fn patterns(picture: &ModelPicture) -> String {
+    let mut shown: Vec<(&crate::page::PatternPicture, Vec<&str>)> = Vec::new();
+    for layer in &picture.layers {
+        let Some(pattern) = &layer.pattern else { continue };
+        match shown.iter_mut().find(|(known, _)| *known == pattern) {
+            Some((_, paths)) => paths.push(&layer.path),
+            None => shown.push((pattern, vec![&layer.path])),
+        }
+    }
+    let drawn = shown.iter().map(|(pattern, paths)| {
+        let lines = picture::drawn(pattern).into_iter().map(|line| format!("  {line}"));
+        let heading =
+            format!("{} ({}), {} tokens: rows look, columns are seen", paths.join(", "), pattern.title, pattern.size);
+        std::iter::once(heading).chain(lines).collect::<Vec<_>>().join("\n")
+    });
+    drawn.collect::<Vec<_>>().join("\n\n")
+}
+
+fn json(picture: &ModelPicture, length: usize) -> Value {
+    let layer = |layer: &LayerPicture| {
+        json!({
+            "path": layer.path, "what": layer.title, "parameters": layer.parameters, "bytes": 4 * layer.parameters,
+            "flops_per_token": layer.flops_per_token, "state_bytes_per_token": layer.state_bytes_per_token,
+            "kernel": layer.kernel, "reason": layer.kernel_reason,
+            "pattern": layer.pattern.as_ref().map(|pattern| &pattern.title),
+        })
+    };
+    json!({
+        "parameters": picture.total_parameters,
+        "bytes": 4 * picture.total_parameters,
+        "flops_per_token": sum(picture, |layer| layer.flops_per_token),
+        "state_bytes_per_token": sum(picture, |layer| layer.state_bytes_per_token),
+        "length": length,
+        "modules": picture.layers.iter().map(layer).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,132 @@
+//! A model as something to look at: layers with their costs, and who sees whom in each.
+
+use crate::page::{LayerPicture, ModelPicture, PatternPicture};
+use burn::module::Module;
+use kiln_models::{Model, ModelConfig, Stack, Visibility, names};
+use kiln_nn::part::Part;
+use kiln_spec::{Layout, Pattern, Piece, plan::dense};
+
+/// The picture of a model that works on sequences of `length` tokens; patterns are drawn over `size` tokens.
+pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
+    let config = model.config();
+    let counted = Counted::of(model);
+    let mut layers = vec![place("embedding", format!("{} tokens × {}", config.vocab, config.hidden), &counted)];
+    layers
+        .extend(Some(place("position", config.position.name().into(), &counted)).filter(|layer| layer.parameters > 0));
+    for (b, block) in model.blocks().iter().enumerate() {
+        let parts = block.parts().map(|(role, part)| layer(&format!("blocks.{b}.{role}"), part, config, length, size));
+        layers.extend(parts.map(|layer| LayerPicture { parameters: counted.below(&layer.path), ..layer }));
+    }
+    layers.extend(config.norm.as_ref().map(|norm| place("norm", norm.name().into(), &counted)));
+    layers.push(head(config, &counted));
+    let total_parameters = model.num_params() as u64;
+    ModelPicture {
+        stack: stack(config.stack),
+        hidden: config.hidden as u64,
+        vocab: config.vocab as u64,
+        total_parameters,
+        layers,
+    }
+}
+
+fn stack(stack: Stack) -> String {
+    match stack {
+        Stack::Decoder => "decoder".into(),
+    }
+}
+
+/// Numbers of each parameter by name.
+struct Counted(Vec<(String, u64)>);
+
+impl Counted {
+    fn of(model: &Model) -> Self {
+        let count = |name: kiln_models::Name| (name.path, name.shape.iter().product::<usize>() as u64);
+        Self(names(model).into_iter().map(count).collect())
+    }
+
+    /// Numbers at `path` and below it, those of the norm before it included.
+    fn below(&self, path: &str) -> u64 {
+        let (inner, norm) = (format!("{path}."), format!("{path}_norm."));
+        let fits = |name: &str| name == path || name.starts_with(&inner) || name.starts_with(&norm);
+        self.0.iter().filter(|(name, _)| fits(name)).map(|(_, count)| count).sum()
+    }
+}
+
+fn place(path: &str, title: String, counted: &Counted) -> LayerPicture {
+    LayerPicture { path: path.into(), title, parameters: counted.below(path), ..LayerPicture::default() }
+}
+
+fn head(config: &ModelConfig, counted: &Counted) -> LayerPicture {
+    let layer = place("head", config.head.name().into(), counted);
+    let title = if layer.parameters == 0 { format!("{}, tied to the embedding", layer.title) } else { layer.title };
+    // A multiplication and an addition for each weight.
+    LayerPicture { title, flops_per_token: 2.0 * (config.vocab * config.hidden) as f64, ..layer }
+}
+
+fn layer(path: &str, part: &Part, config: &ModelConfig, length: usize, size: usize) -> LayerPicture {
+    let (cost, plan) = (part.cost(length), part.plan(true));
+    LayerPicture {
+        path: path.into(),
+        title: part.describe(),
+        flops_per_token: cost.flops,
+        state_bytes_per_token: cost.state_bytes,
+        kernel: plan.as_ref().map(|plan| plan.kernel.name().into()),
+        kernel_reason: plan.map(|plan| plan.reason),
+        pattern: part.pattern().map(|pattern| seen(pattern, config.visibility, size)),
+        ..LayerPicture::default()
+    }
+}
+
+/// Who sees whom among `size` tokens of one document; of a prefix model, the first third is the prompt.
+fn seen(pattern: &Pattern, visibility: Visibility, size: usize) -> PatternPicture {
+    let piece = Piece { length: size, start: 0, direction: visibility.direction(size / 3) };
+    let layout = Layout::packed(&[vec![piece]], size);
+    let cells = dense(&pattern.visible(), layout.row(0), layout.row(0)).into_iter().map(u8::from).collect();
+    let direction = format!("{visibility:?}").to_lowercase();
+    let title =
+        [direction, geometry(pattern)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    PatternPicture { size, cells, title }
+}
+
+fn geometry(pattern: &Pattern) -> String {
+    let all = |patterns: &[Pattern], word| patterns.iter().map(geometry).collect::<Vec<_>>().join(word);
+    match pattern {
+        Pattern::Global(_) => String::new(),
+        Pattern::Window(window) => format!("window of {} before, {} after", window.before, window.after),
+        Pattern::And(patterns) => all(patterns, " and "),
+        Pattern::Or(patterns) => all(patterns, " or "),
+    }
+}
+
+/// A pattern in characters, two queries a line.
+pub fn drawn(pattern: &PatternPicture) -> Vec<String> {
+    let cell = |query, key| match (pattern.sees(query, key), pattern.sees(query + 1, key)) {
+        (true, true) => '█',
+        (true, false) => '▀',
+        (false, true) => '▄',
+        (false, false) => '·',
+    };
+    (0..pattern.size).step_by(2).map(|query| (0..pattern.size).map(|key| cell(query, key)).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn every_parameter_is_in_one_layer() {
+        let config = ModelConfig { vocab: 50, hidden: 16, ..ModelConfig::default() };
+        let picture = of(&Model::init(&config, 0, &Device::flex()), 32, 8);
+        assert_eq!(picture.layers.iter().map(|layer| layer.parameters).sum::<u64>(), picture.total_parameters);
+        let attention = picture.layers.iter().find(|layer| layer.path == "blocks.1.attention").unwrap();
+        assert!(attention.flops_per_token > 0.0 && attention.state_bytes_per_token > 0.0 && attention.kernel.is_some());
+    }
+
+    #[test]
+    fn a_window_is_drawn_as_one() {
+        let picture = seen(&Pattern::window(1, 0), Visibility::Causal, 4);
+        assert_eq!(drawn(&picture), ["█▄··", "·▀█▄"].map(|line| line.replace('x', "")));
+        assert_eq!(picture.title, "causal, window of 1 before, 0 after");
+    }
+}

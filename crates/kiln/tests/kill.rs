@@ -1,0 +1,88 @@
+//! A run that is stopped at any moment goes on as if nothing had been.
+#![cfg(unix)]
+
+mod common;
+
+use common::{Done, command, computed, home, kiln};
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+/// A run long enough to be met on its way.
+const TRAIN: [&str; 8] =
+    ["train", "tiny.toml", "--steps", "400", "--set", "stages.0.checkpoints=200", "--set", "stages.0.validations=4"];
+
+fn spawn(home: &Path, args: &[&str]) -> Child {
+    command(home, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Waits for a line that holds `words`.
+fn reads(err: &mut impl BufRead, words: &str) {
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert!(err.read_line(&mut line).unwrap() > 0, "no `{words}`");
+    }
+}
+
+fn undisturbed(home: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
+    kiln(home, &[&TRAIN[..], &["--out", "undisturbed"]].concat()).well();
+    computed(&home.join("undisturbed"))
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let home = home();
+    let wanted = undisturbed(home.path());
+    let mut child = spawn(home.path(), &[&TRAIN[..], &["--out", "run", "--json"]].concat());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    reads(&mut err, "step   1 of 400");
+    let locked = kiln(home.path(), &["train", "--resume", "run", "--json"]);
+    assert_eq!((locked.code, &locked.json()["error"]["kind"]), (Some(1), &"locked".into()), "{locked:?}");
+    signal(&child, "INT");
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    let done = Done::of(child.wait_with_output().unwrap());
+    assert_eq!(done.code, Some(130), "{rest}");
+    assert!(rest.contains("kiln train --resume run"), "{rest}");
+    let steps = done.json()["steps"].as_u64().unwrap();
+    assert!(steps < 400, "{steps}");
+    assert!(home.path().join("run/report.html").is_file());
+    let rest = kiln(home.path(), &["train", "--resume", "run", "--threads", "1"]).well();
+    assert!(rest.err.contains(&format!("goes on after step {steps}")), "{}", rest.err);
+    assert_eq!(computed(&home.path().join("run")), wanted);
+}
+
+#[test]
+fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
+    let home = home();
+    let wanted = undisturbed(home.path());
+    let mut random = kiln::spec::Random::new(7, "kill", 0, 0);
+    let mut kills = 0;
+    for attempt in 0..60 {
+        let resume = home.path().join("run/recipe.toml").exists();
+        let args = if resume { vec!["train", "--resume", "run"] } else { [&TRAIN[..], &["--out", "run"]].concat() };
+        let mut child = spawn(home.path(), &args);
+        sleep(Duration::from_millis(20 + u64::from(random.next_u32() % 400)));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{:?}", Done::of(child.wait_with_output().unwrap()));
+            break;
+        }
+        assert!(attempt < 59, "the run never ends");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills > 3, "{kills} kills are no test");
+    kiln(home.path(), &["train", "--resume", "run"]).well();
+    assert_eq!(computed(&home.path().join("run")), wanted);
+}
