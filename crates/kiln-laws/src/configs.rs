@@ -68,7 +68,7 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
     ]
 }
 
-/// A norm; ε is large enough for derivatives that finite differences can see.
+/// A norm.
 pub fn norm() -> impl Strategy<Value = NormConfig> {
     prop_oneof![
         select(vec![1e-6, 1e-3]).prop_map(|eps| NormConfig::Rms(RmsNormConfig { eps })),
@@ -125,6 +125,22 @@ pub fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
 /// The direction of a document under a model's default, with a prompt of three tokens.
 pub fn direction(config: &ModelConfig) -> Direction {
     config.visibility.direction(3)
+}
+
+/// The same with an ε so large that norms bend gently: finite differences see no more than four derivatives.
+pub fn gentle(config: &ModelConfig) -> ModelConfig {
+    let mut config = config.clone();
+    let junctions = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
+        JunctionConfig::Pre(pre) => &mut pre.norm,
+        JunctionConfig::Post(post) => &mut post.norm,
+    });
+    for norm in junctions.chain(&mut config.norm) {
+        match norm {
+            NormConfig::Rms(rms) => rms.eps = 0.3,
+            NormConfig::Layer(layer) => layer.eps = 0.3,
+        }
+    }
+    config
 }
 
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.

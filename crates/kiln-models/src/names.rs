@@ -176,7 +176,7 @@ impl ModuleMapper for Fill<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(data) = self.1.remove(&self.0.name()) else { return param };
         param.map(|old| {
-            let new = Tensor::from_data(data, &old.device().without_autodiff());
+            let new = Tensor::from_data(data, (&old.device().without_autodiff(), old.dtype()));
             if old.is_autodiff() { new.autodiff().require_grad() } else { new }
         })
     }

@@ -81,6 +81,8 @@ impl Recipe {
             layered.set(&schema, assignment)?;
         }
         let mut recipe: Self = layered.read()?;
+        // Checked as it was written, and once more in full: what is filled in may hide what it was made from.
+        recipe.model.check("model").map_err(|refusal| layered.locate(refusal))?;
         recipe.resolve();
         recipe.check().map_err(|refusal| layered.locate(refusal))?;
         Ok(recipe)

@@ -73,7 +73,7 @@ fn data_that_is_no_text() {
             case(&train("broken.txt.gz"), 1, "broken-archive", &["broken.txt.gz"]),
             case(&train("broken.txt.zst"), 1, "broken-archive", &["broken.txt.zst"]),
             case(&train("odd.jsonl"), 1, "json-line", &["odd.jsonl:2"]),
-            case(&train("field.jsonl"), 1, "json-field", &["no field `text`, but body, id"]),
+            case(&train("field.jsonl"), 1, "json-field", &["no field `text`", "`body`, `id`"]),
             case(&with("field.jsonl", &["--field", "id"]), 1, "json-type", &["field.jsonl:1", "expected a string"]),
             case(&train("huge.jsonl.gz"), 1, "json-long-line", &["huge.jsonl.gz:1", "67108864"]),
             case(&["train", "text"], 2, "usage", &["names no text", "--data PATH"]),
@@ -101,10 +101,15 @@ fn recipes_that_say_what_cannot_be() {
         home.path(),
         &[
             case(&train("syntax.toml"), 2, "syntax", &["syntax.toml:12"]),
-            case(&train("typo.toml"), 2, "unknown-key", &["typo.toml:13", "unknown key `lenght`", "did you mean `length`?"]),
-            case(&train("part.toml"), 2, "unknown-choice", &["part.toml:8", "did you mean `plain`?"]),
+            case(
+                &train("typo.toml"),
+                2,
+                "unknown-key",
+                &["typo.toml:13", "unknown key `lenght`", "did you mean `length`?"],
+            ),
+            case(&train("part.toml"), 2, "unknown-choice", &["part.toml:9", "did you mean `plain`?"]),
             case(&train("type.toml"), 2, "value", &["type.toml:14", "expected a whole number"]),
-            case(&train("heads.toml"), 2, "refused", &["heads.toml:8", "3 heads don't divide hidden = 16"]),
+            case(&train("heads.toml"), 2, "refused", &["heads.toml:9", "3 heads don't divide hidden = 16"]),
             case(&train("circle.toml"), 2, "refused", &["a circle?"]),
             case(&train("orphan.toml"), 2, "refused", &["no recipe `storeis`", "did you mean `stories`?"]),
             case(&train("nothing"), 2, "refused", &["no recipe `nothing`", "stories, stories-long, text"]),
@@ -197,7 +202,11 @@ fn runs_that_somebody_broke() {
     let flip: &dyn Fn(&mut Vec<u8>) = &|bytes| *bytes.last_mut().unwrap() ^= 1;
     let model = checkpoint.join("model.safetensors");
     let damaged = |args, file| case(args, 1, "damaged", file);
-    spoil(&model, cut, &[damaged(&resume, &["model.safetensors", "rename"]), damaged(&generate, &["model.safetensors"])]);
+    spoil(
+        &model,
+        cut,
+        &[damaged(&resume, &["model.safetensors", "rename"]), damaged(&generate, &["model.safetensors"])],
+    );
     spoil(&model, flip, &[damaged(&resume, &["model.safetensors", "from step 4"])]);
     spoil(&checkpoint.join("train.safetensors"), flip, &[damaged(&resume, &["train.safetensors"])]);
     spoil(&checkpoint.join("state.json"), cut, &[damaged(&resume, &["state.json"])]);
@@ -207,10 +216,14 @@ fn runs_that_somebody_broke() {
     let other: &dyn Fn(&mut Vec<u8>) = &|bytes| {
         *bytes = String::from_utf8(bytes.clone()).unwrap().replace("hidden = 16", "hidden = 8").into();
     };
-    spoil(&run.join("recipe.toml"), other, &[
-        case(&generate, 1, "weights", &["model.safetensors", "embedding", "expected [297, 8], found [297, 16]"]),
-        case(&resume, 1, "mismatch", &["recipe", "start a new run"]),
-    ]);
+    spoil(
+        &run.join("recipe.toml"),
+        other,
+        &[
+            case(&generate, 1, "weights", &["model.safetensors", "embedding", "expected [297, 8], found [297, 16]"]),
+            case(&resume, 1, "mismatch", &["recipe", "start a new run"]),
+        ],
+    );
     kiln(home.path(), &resume).well();
 }
 
@@ -236,6 +249,16 @@ fn a_full_disk_loses_nothing() {
         assert_eq!(done.code, Some(1), "{done:?}");
         assert!(done.err.contains("standard output"), "{done:?}");
     }
+}
+
+#[test]
+fn numbers_that_run_away_stop_the_run() {
+    let home = home();
+    let peak = "stages.0.schedule={ constant = { peak = 1e30, warmup = 0 } }";
+    let args =
+        ["train", "tiny.toml", "--out", "run", "--steps", "20", "--set", peak, "--set", "stages.0.checkpoints=20"];
+    check(home.path(), &[case(&args, 1, "not-finite", &["is not finite; it began at", "step 1 is saved", "lower"])]);
+    assert!(home.path().join("run/report.html").is_file());
 }
 
 #[test]

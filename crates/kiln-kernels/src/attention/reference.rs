@@ -29,7 +29,8 @@ pub fn attend(call: Call, listener: Option<Listener>) -> Output {
 fn scores(call: &Call) -> Tensor<4> {
     let scores = grouped(call.query.clone() * call.scale, call.key.clone().swap_dims(2, 3));
     let bent = match call.score.softcap() {
-        Some(cap) => (scores / cap).tanh() * cap,
+        // Not `/ cap`: Burn's gradient of a division by a number is no better than f32.
+        Some(cap) => (scores * (1.0 / cap)).tanh() * cap,
         None => scores,
     };
     let mask = call.hidden.mask.clone().expand(bent.dims());

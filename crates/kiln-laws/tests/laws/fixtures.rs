@@ -19,7 +19,7 @@ use kiln_nn::{
     },
     position::PositionConfig,
 };
-use kiln_spec::{Direction, Layout};
+use kiln_spec::{Direction, Layout, config::Nothing};
 
 /// Computed in f64, stored in f32 with values up to some hundreds.
 const STORED: f64 = 3e-5;
@@ -74,7 +74,7 @@ fn another_epsilon_is_noticed() {
 
 #[test]
 fn activations() {
-    let none = || norm(&NormConfig::default());
+    let none = || PositionConfig::None(Nothing {}).init(&around(&PositionConfig::default()), &mut Init::new(0, &device()));
     check("gelu_erf", none(), &[], |_, x| Activation::Gelu.of(x));
     check("gelu_tanh", none(), &[], |_, x| Activation::GeluTanh.of(x));
     let file = Fixture::open("norms");
