@@ -6,10 +6,8 @@ use kiln_infer::{GenerateError, Generator, Options, Sampling, Stop, block_on};
 use kiln_models::{Model, ModelConfig};
 
 fn tokenizer() -> Tokenizer {
-    let byte: TokenizerConfig = kiln_spec::config::from_table(
-        [("kind".to_string(), "byte".into())].into_iter().collect(),
-    )
-    .unwrap_or_default();
+    let byte: TokenizerConfig =
+        kiln_spec::config::from_table([("kind".to_string(), "byte".into())].into_iter().collect()).unwrap_or_default();
     Tokenizer::train(&byte, ["Anna sah öfter Bäume. 🌳"].map(Ok)).expect("a tokenizer")
 }
 

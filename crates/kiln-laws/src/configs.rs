@@ -5,7 +5,7 @@ use kiln_kernels::attention::{Score, Softmax};
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
-    junction::{JunctionConfig, PostConfig, PreConfig},
+    junction::{JunctionConfig, NormedConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
@@ -28,24 +28,22 @@ pub fn model() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
     let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
-    (stack, vec(block(), 1..3), option::weighted(0.8, norm()), head).prop_map(
-        |((half, position, visibility, dropout), blocks, norm, head)| {
-            let hidden = 2 * half;
-            let mut config = ModelConfig {
-                vocab: VOCAB,
-                hidden,
-                position,
-                visibility,
-                dropout,
-                blocks,
-                norm,
-                head,
-                ..ModelConfig::default()
-            };
-            config.resolve();
-            config
-        },
-    )
+    (stack, vec(block(), 1..3), norm(), head).prop_map(|((half, position, visibility, dropout), blocks, norm, head)| {
+        let hidden = 2 * half;
+        let mut config = ModelConfig {
+            vocab: VOCAB,
+            hidden,
+            position,
+            visibility,
+            dropout,
+            blocks,
+            norm,
+            head,
+            ..ModelConfig::default()
+        };
+        config.resolve();
+        config
+    })
 }
 
 /// A model whose blocks all have attention first: what needs a mixer to show anything.
@@ -71,16 +69,17 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
 /// A norm.
 pub fn norm() -> impl Strategy<Value = NormConfig> {
     prop_oneof![
-        select(vec![1e-6, 1e-3]).prop_map(|eps| NormConfig::Rms(RmsNormConfig { eps })),
-        (select(vec![1e-5, 1e-3]), any::<bool>()).prop_map(|(eps, bias)| NormConfig::Layer(LayerNormConfig { eps, bias })),
+        1 => Just(NormConfig::None(Nothing {})),
+        3 => select(vec![1e-6, 1e-3]).prop_map(|eps| NormConfig::Rms(RmsNormConfig { eps })),
+        3 => (select(vec![1e-5, 1e-3]), any::<bool>()).prop_map(|(eps, bias)| NormConfig::Layer(LayerNormConfig { eps, bias })),
     ]
 }
 
 /// A junction.
 pub fn junction() -> impl Strategy<Value = JunctionConfig> {
     prop_oneof![
-        norm().prop_map(|norm| JunctionConfig::Pre(PreConfig { norm })),
-        norm().prop_map(|norm| JunctionConfig::Post(PostConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Pre(NormedConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Post(NormedConfig { norm })),
     ]
 }
 
@@ -92,9 +91,15 @@ pub fn attention() -> impl Strategy<Value = AttentionConfig> {
     });
     let own = position().prop_filter("learned positions belong to the stack", |p| p.limit().is_none());
     let softcap = option::weighted(0.3, 0.5f64..5.0).prop_map(|softcap| Score::Softmax(Softmax { softcap }));
-    (heads, option::weighted(0.2, own), layouts::pattern(), softcap).prop_map(|(projection, position, pattern, score)| {
-        AttentionConfig { projection, position, pattern, score, ..AttentionConfig::default() }
-    })
+    (heads, option::weighted(0.2, own), layouts::pattern(), softcap).prop_map(
+        |(projection, position, pattern, score)| AttentionConfig {
+            projection,
+            position,
+            pattern,
+            score,
+            ..AttentionConfig::default()
+        },
+    )
 }
 
 /// Any part.
@@ -113,8 +118,11 @@ pub fn part() -> impl Strategy<Value = PartConfig> {
 /// A block of one to three sublayers of one or two parts.
 pub fn block() -> impl Strategy<Value = BlockConfig> {
     let sublayer = (junction(), vec(part(), 1..3)).prop_map(|(junction, parts)| SublayerConfig { junction, parts });
-    (1usize..3, vec(sublayer, 1..4))
-        .prop_map(|(repeat, sublayers)| BlockConfig { repeat, sublayers, ..BlockConfig::default() })
+    (1usize..3, vec(sublayer, 1..4)).prop_map(|(repeat, sublayers)| BlockConfig {
+        repeat,
+        sublayers,
+        ..BlockConfig::default()
+    })
 }
 
 /// Documents of at least a token, no longer than [`LONGEST`].
@@ -134,10 +142,11 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
         JunctionConfig::Pre(pre) => &mut pre.norm,
         JunctionConfig::Post(post) => &mut post.norm,
     });
-    for norm in junctions.chain(&mut config.norm) {
+    for norm in junctions.chain([&mut config.norm]) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,
+            NormConfig::None(_) => {}
         }
     }
     config

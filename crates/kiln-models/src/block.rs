@@ -2,12 +2,7 @@
 
 use crate::config::{BlockConfig, SublayerConfig};
 use burn::{module::Module, tensor::Tensor};
-use kiln_nn::{
-    Around, Cx, Init,
-    depth::Depth,
-    junction::Junction,
-    part::Part,
-};
+use kiln_nn::{Around, Cx, Init, depth::Depth, junction::Junction, part::Part};
 
 /// Parts under one junction.
 #[derive(Module, Debug)]
@@ -53,7 +48,8 @@ impl Block {
 impl Sublayer {
     fn init(config: &SublayerConfig, roles: Vec<String>, around: &Around, init: &mut Init) -> Self {
         let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(around, init));
-        let part = |(part, role): (&kiln_nn::part::PartConfig, &String)| init.scope(role, |init| part.init(around, init));
+        let part =
+            |(part, role): (&kiln_nn::part::PartConfig, &String)| init.scope(role, |init| part.init(around, init));
         let parts = config.parts.iter().zip(&roles).map(part).collect();
         Self { junction, parts, roles }
     }

@@ -1,8 +1,13 @@
 //! A model is a value: `ModelConfig` says all of it.
 
 use kiln_nn::{
-    depth::DepthConfig, head::HeadConfig, junction::JunctionConfig, norm::NormConfig, part::PartConfig,
-    position::PositionConfig, variant::{Around, Causality, WIDEST},
+    depth::DepthConfig,
+    head::HeadConfig,
+    junction::JunctionConfig,
+    norm::NormConfig,
+    part::PartConfig,
+    position::PositionConfig,
+    variant::{Around, Causality, WIDEST},
 };
 use kiln_spec::{Direction, Refusal};
 use schemars::JsonSchema;
@@ -77,9 +82,8 @@ pub struct ModelConfig {
     pub dropout: f64,
     /// The blocks.
     pub blocks: Vec<BlockConfig>,
-    /// The norm after the last block; absent: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<NormConfig>,
+    /// The norm after the last block.
+    pub norm: NormConfig,
     /// What hidden states are turned into.
     pub head: HeadConfig,
 }
@@ -101,7 +105,7 @@ impl Default for ModelConfig {
                 depth: DepthConfig::default(),
                 sublayers: vec![sublayer(attention), sublayer(gated)],
             }],
-            norm: Some(NormConfig::default()),
+            norm: NormConfig::default(),
             head: HeadConfig::default(),
         }
     }
@@ -153,9 +157,7 @@ impl ModelConfig {
         for (b, block) in self.blocks.iter().enumerate() {
             block.check(&around, self.visibility, &format!("{path}.blocks[{b}]"))?;
         }
-        if let Some(norm) = &self.norm {
-            norm.check(&around, &format!("{path}.norm"))?;
-        }
+        self.norm.check(&around, &format!("{path}.norm"))?;
         self.head.check(&around, &format!("{path}.head"))
     }
 
@@ -184,7 +186,9 @@ impl ModelConfig {
 impl BlockConfig {
     fn check(&self, around: &Around, visibility: Visibility, path: &str) -> Result<(), Refusal> {
         if self.repeat == 0 {
-            return Err(Refusal::new(format!("{path}.repeat"), "a block repeated 0 times").instead("take the block out"));
+            return Err(
+                Refusal::new(format!("{path}.repeat"), "a block repeated 0 times").instead("take the block out")
+            );
         }
         if self.sublayers.is_empty() {
             return Err(Refusal::new(format!("{path}.sublayers"), "a block without sublayers"));
@@ -209,14 +213,16 @@ impl BlockConfig {
 fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), Refusal> {
     let name = part.name();
     match (part.card().causality, visibility) {
-        (Causality::CausalOnly, Visibility::Bidirectional | Visibility::Prefix) => {
-            Err(Refusal::new(path, format!("`{name}` only works from left to right; the model's visibility is not causal"))
-                .instead("visibility = \"causal\""))
-        }
-        (Causality::BidirectionalOnly, Visibility::Causal | Visibility::Prefix) => {
-            Err(Refusal::new(path, format!("`{name}` always sees everything; the model's visibility is not bidirectional"))
-                .instead("visibility = \"bidirectional\""))
-        }
+        (Causality::CausalOnly, Visibility::Bidirectional | Visibility::Prefix) => Err(Refusal::new(
+            path,
+            format!("`{name}` only works from left to right; the model's visibility is not causal"),
+        )
+        .instead("visibility = \"causal\"")),
+        (Causality::BidirectionalOnly, Visibility::Causal | Visibility::Prefix) => Err(Refusal::new(
+            path,
+            format!("`{name}` always sees everything; the model's visibility is not bidirectional"),
+        )
+        .instead("visibility = \"bidirectional\"")),
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ pub struct Model {
     embedding: Param<Tensor<2>>,
     position: Position,
     blocks: Vec<Block>,
-    norm: Option<Norm>,
+    norm: Norm,
     head: Head,
     #[module(skip)]
     config: ModelConfig,
@@ -33,7 +33,7 @@ impl Model {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 0.02),
             position: init.scope("position", |init| config.position.init(&around, init)),
             blocks,
-            norm: config.norm.as_ref().map(|norm| init.scope("norm", |init| norm.init(&around, init))),
+            norm: init.scope("norm", |init| config.norm.init(&around, init)),
             head: init.scope("head", |init| config.head.init(&around, init)),
             config: config.clone(),
         }
@@ -66,10 +66,7 @@ impl Model {
                 cx.show("residual", x)
             });
         }
-        match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        }
+        self.norm.forward(x)
     }
 
     /// Logits of hidden states: `[N, M] → [N, V]`.

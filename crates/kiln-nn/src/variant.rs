@@ -34,6 +34,13 @@ pub struct Card {
     pub refuses: &'static str,
 }
 
+impl Card {
+    /// A card of something that keeps no state, takes time in proportion to the tokens and refuses nothing.
+    pub const fn new(name: &'static str, paper: &'static str) -> Self {
+        Self { name, role: "", paper, causality: Causality::Any, state: "none", time: "T", refuses: "" }
+    }
+}
+
 /// What surrounds a part: read when it is checked, filled in and made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Around<'a> {

@@ -125,7 +125,8 @@ impl Layout {
         let mut marks = Vec::with_capacity(rows.len() * width);
         for (r, row) in rows.iter().enumerate() {
             let pieces = row.iter().enumerate();
-            let live = pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| Mark::new(i, d, p.direction)));
+            let live =
+                pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| Mark::new(i, d, p.direction)));
             marks.extend(live.take(width));
             marks.resize((r + 1) * width, Mark::default());
         }

@@ -43,14 +43,17 @@ pub fn dense(formula: &Formula, queries: &[Mark], keys: &[Mark]) -> Vec<bool> {
 pub fn is_plain_causal(layout: &Layout) -> bool {
     (0..layout.rows()).all(|r| {
         layout.row(r).iter().enumerate().all(|(i, m)| {
-            m.live && !m.prefix && m.document == 0 && m.order == m.position && m.position == layout.row(r)[0].position + i as i32
+            m.live
+                && !m.prefix
+                && m.document == 0
+                && m.order == m.position
+                && m.position == layout.row(r)[0].position + i as i32
         })
     })
 }
 
 /// Which keys a layer must keep while it generates left to right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Keep {
     /// Every key.
     All,

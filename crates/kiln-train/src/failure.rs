@@ -85,7 +85,9 @@ impl Failure {
             Self::Data(e) => Some(e.help()),
             Self::Run(e) => e.help(),
             Self::Generate(_) => None,
-            Self::Weights { .. } | Self::Tensor { .. } => Some("use the recipe that these weights were trained with".into()),
+            Self::Weights { .. } | Self::Tensor { .. } => {
+                Some("use the recipe that these weights were trained with".into())
+            }
             Self::NotFinite { saved, .. } => {
                 let saved = saved.map_or("nothing was saved yet".into(), |s| format!("step {s} is saved and good"));
                 Some(format!("{saved}; try a lower stages.0.schedule peak, more warm-up or a lower clip"))

@@ -6,9 +6,9 @@
 
 pub mod checkpoint;
 mod error;
+pub mod evaluate;
 #[cfg(feature = "files")]
 mod failure;
-pub mod evaluate;
 #[cfg(feature = "files")]
 pub mod folder;
 pub mod metrics;

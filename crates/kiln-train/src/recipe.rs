@@ -69,12 +69,7 @@ impl Recipe {
     ///
     /// # Errors
     /// What is wrong in the text, with file and line, or the refusal of what can't be.
-    pub fn load(
-        text: &str,
-        file: Option<&str>,
-        sets: &[String],
-        find: Find,
-    ) -> Result<Self, ConfigError> {
+    pub fn load(text: &str, file: Option<&str>, sets: &[String], find: Find) -> Result<Self, ConfigError> {
         let schema = Self::schema();
         let mut layered = extended(text, file, find, &schema, DEEP)?;
         for assignment in sets {
@@ -107,8 +102,8 @@ impl Recipe {
         }
         self.tokenizer.check().map_err(|error| Refusal::new("tokenizer", error.to_string()))?;
         self.model.check("model")?;
-        let stages = self.stages.iter().enumerate();
-        stages.map(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]"))).collect()
+        let mut stages = self.stages.iter().enumerate();
+        stages.try_for_each(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]")))
     }
 
     /// The whole recipe as TOML.
@@ -117,13 +112,7 @@ impl Recipe {
     }
 }
 
-fn extended(
-    text: &str,
-    file: Option<&str>,
-    find: Find,
-    schema: &Schema,
-    deep: usize,
-) -> Result<Layered, ConfigError> {
+fn extended(text: &str, file: Option<&str>, find: Find, schema: &Schema, deep: usize) -> Result<Layered, ConfigError> {
     let mut layered = Layered::new(text, file)?;
     let Some(parent) = layered.take("extends") else { return Ok(layered) };
     let refuse = |reason: String| layered.locate(Refusal::new("extends", reason));

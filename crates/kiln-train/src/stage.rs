@@ -1,10 +1,6 @@
 //! A stage: data + objective + what trains + optimiser + schedule + length.
 
-use crate::{
-    objective::ObjectiveConfig,
-    optimiser::OptimiserConfig,
-    schedule::ScheduleConfig,
-};
+use crate::{objective::ObjectiveConfig, optimiser::OptimiserConfig, schedule::ScheduleConfig};
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
 use kiln_spec::Refusal;
@@ -117,7 +113,8 @@ impl StageConfig {
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         let objective = self.objective.build();
         if objective.visibility() != model.visibility {
-            let reason = format!("the objective `{}` trains another visibility than the model's", self.objective.name());
+            let reason =
+                format!("the objective `{}` trains another visibility than the model's", self.objective.name());
             let instead = format!("model.visibility = {:?}", objective.visibility());
             return Err(Refusal::new(format!("{path}.objective"), reason).instead(instead.to_lowercase()));
         }

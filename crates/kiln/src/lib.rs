@@ -45,7 +45,9 @@ pub mod page;
 /// What most programs need.
 pub mod prelude {
     pub use burn::tensor::Device;
-    pub use kiln_data::{Batch, Corpus, DataConfig, DataError, Packed, Packer, Source, Split, Tokenizer, TokenizerConfig};
+    pub use kiln_data::{
+        Batch, Corpus, DataConfig, DataError, Packed, Packer, Source, Split, Tokenizer, TokenizerConfig,
+    };
     pub use kiln_infer::{Generator, Options, Sampling, block_on};
     pub use kiln_models::{Model, ModelConfig, Visibility};
     pub use kiln_nn::Cx;

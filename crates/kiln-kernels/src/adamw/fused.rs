@@ -54,7 +54,9 @@ pub fn adamw(by: &AdamW, weight: Tensor<1>, gradient: Tensor<1>, mean: Tensor<1>
     let (weight, gradient, mean, square) = (flat(weight), flat(gradient), flat(mean), flat(square));
     let (mut w, mut m, mut v) = (floats(&weight).to_vec(), floats(&mean).to_vec(), floats(&square).to_vec());
     let pieces = w.par_chunks_mut(PIECE).zip(floats(&gradient).par_chunks(PIECE));
-    pieces.zip(m.par_chunks_mut(PIECE).zip(v.par_chunks_mut(PIECE))).for_each(|((w, g), (m, v))| piece(factors, w, g, m, v));
+    pieces
+        .zip(m.par_chunks_mut(PIECE).zip(v.par_chunks_mut(PIECE)))
+        .for_each(|((w, g), (m, v))| piece(factors, w, g, m, v));
     let back = |values| Tensor::from_primitive::<Flex>(tensor(values, weight.layout().shape().clone()));
     (back(w), back(m), back(v))
 }

@@ -43,8 +43,7 @@ pub fn exp(x: f32) -> f32 {
     let series = 0.5
         + rest
             * (0.166_666_65
-                + rest
-                    * (0.041_665_796 + rest * (0.008_333_452 + rest * (0.001_398_199_9 + rest * 1.987_569_2e-4))));
+                + rest * (0.041_665_796 + rest * (0.008_333_452 + rest * (0.001_398_199_9 + rest * 1.987_569_2e-4))));
     let series = 1.0 + (rest + rest * rest * series);
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     if x < -87.3 { 0.0 } else { series * power }

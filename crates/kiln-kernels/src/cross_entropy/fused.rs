@@ -1,19 +1,12 @@
 //! Cross-entropy in one pass over the logits forward and one backward: probabilities are never kept.
 
+use crate::cpu::op::{
+    Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
+    IntTensor, Ops, OpsKind, TensorMetadata, backend_extension,
+};
 use crate::cpu::{
     tensor::{by_rows, floats, tensor},
     vector::{exp, most, sum, vectorised},
-};
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
-    },
-    backend_extension,
-    flex::FlexTensor,
-    tensor::{FloatTensor, IntTensor},
 };
 use burn::tensor::{Int, Shape, Tensor};
 

@@ -9,5 +9,9 @@ use burn::tensor::{Int, Tensor};
 
 /// −log p of each target, in nats: `logits [N, V]`, `targets [N] → [N]`.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    if crate::cpu::takes(&logits) { fused::cross_entropy(logits, targets) } else { reference::cross_entropy(logits, targets) }
+    if crate::cpu::takes(&logits) {
+        fused::cross_entropy(logits, targets)
+    } else {
+        reference::cross_entropy(logits, targets)
+    }
 }

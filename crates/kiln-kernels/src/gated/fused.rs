@@ -1,19 +1,12 @@
 //! The gate in one pass forward and one backward.
 
+use crate::cpu::op::{
+    Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
+    Ops, OpsKind, TensorMetadata, backend_extension,
+};
 use crate::cpu::{
     tensor::{by_rows, floats, tensor},
     vector::{sigmoid, vectorised},
-};
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
-    },
-    backend_extension,
-    flex::FlexTensor,
-    tensor::FloatTensor,
 };
 use burn::tensor::Tensor;
 

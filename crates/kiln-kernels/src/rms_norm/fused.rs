@@ -1,19 +1,12 @@
 //! RMSNorm in one pass forward and one backward.
 
+use crate::cpu::op::{
+    Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
+    Ops, OpsKind, TensorMetadata, backend_extension,
+};
 use crate::cpu::{
     tensor::{by_rows, floats, sum_over_rows, tensor},
     vector::{sum, vectorised},
-};
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
-    },
-    backend_extension,
-    flex::FlexTensor,
-    tensor::FloatTensor,
 };
 use burn::tensor::{Shape, Tensor};
 
@@ -81,7 +74,12 @@ impl RmsNorm for Flex {
 }
 
 impl RmsNormGradient for Flex {
-    fn rms_norm_gradient(x: FlexTensor, weight: FlexTensor, gradient: FlexTensor, eps: f64) -> (FlexTensor, FlexTensor) {
+    fn rms_norm_gradient(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        eps: f64,
+    ) -> (FlexTensor, FlexTensor) {
         let (x, weight, gradient) = (x.to_contiguous(), weight.to_contiguous(), gradient.to_contiguous());
         let (xs, w, g) = (floats(&x), floats(&weight), floats(&gradient));
         let (n, eps) = (w.len(), eps as f32);

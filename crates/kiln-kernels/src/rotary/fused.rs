@@ -1,19 +1,12 @@
 //! Rotation in one pass; backward is the rotation by the opposite angle.
 
+use crate::cpu::op::{
+    Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
+    Layout, Ops, OpsKind, TensorMetadata, backend_extension,
+};
 use crate::cpu::{
     tensor::{by_rows, floats},
     vector::vectorised,
-};
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
-    },
-    backend_extension,
-    flex::{FlexTensor, Layout},
-    tensor::FloatTensor,
 };
 use burn::tensor::{Bytes, DType, Tensor};
 
@@ -21,8 +14,12 @@ use burn::tensor::{Bytes, DType, Tensor};
 #[backend_extension(Flex, Autodiff)]
 pub trait RotateHalf: Backend {
     /// Turns the pairs of `x` by the angles, or with `back` by their opposites.
-    fn rotate_half(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>, back: bool)
-    -> FloatTensor<Self>;
+    fn rotate_half(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self>;
 }
 
 /// `x [B, H, T, D]`, `cos` and `sin` `[B, 1, T, D/2]`, no gradient to them. 32-bit floats on flex only.

@@ -108,7 +108,8 @@ fn the_fixture_sees_another_window_softcap_and_scale() {
     let input = |name: &str| file.tensor::<4>(name, &device());
     let [query, key, value] = [input("q"), input("g2.k"), input("g2.v")];
     let wrong = |query: Tensor<4>, before: u32, softcap| {
-        let hidden = hidden(&Pattern::window(before, 0), &Layout::continued(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
+        let hidden =
+            hidden(&Pattern::window(before, 0), &Layout::continued(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
         let score = Score::Softmax(Softmax { softcap });
         let case = Case { query, key: key.clone(), value: value.clone(), hidden, score };
         distance(&case.attend(Kernel::Reference, false).out, &input("g2.window.plain.output"))
@@ -133,8 +134,12 @@ fn case() -> impl Strategy<Value = Case> {
         let query = numbers([rows, groups * group, seq, width], dtype);
         let key = numbers([rows, groups, seq, width], dtype);
         let value = numbers([rows, groups, seq, width], dtype);
-        (query, key, value, softcap).prop_map(move |(query, key, value, score)| {
-            Case { query, key, value, hidden: hidden(&pattern, &layout), score }
+        (query, key, value, softcap).prop_map(move |(query, key, value, score)| Case {
+            query,
+            key,
+            value,
+            hidden: hidden(&pattern, &layout),
+            score,
         })
     })
 }
@@ -218,7 +223,8 @@ fn tiled_attention_is_the_reference() {
     let [query, key, value] = [numbers(2), numbers(1), numbers(1)];
     for pattern in [Pattern::default(), Pattern::window(40, 0)] {
         let hidden = hidden(&pattern, &Layout::continued(&[0], &[seq], seq, Direction::Causal));
-        let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), hidden, score: Score::default() };
+        let case =
+            Case { query: query.clone(), key: key.clone(), value: value.clone(), hidden, score: Score::default() };
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
         assert_close(&reference, &builtin, 1e-5);
     }

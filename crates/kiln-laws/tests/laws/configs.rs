@@ -71,7 +71,11 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ gated = { inner = 9000000000000 } }", "gated.inner", "at most"),
     ("{ attention = { projection = { heads = { heads = 0 } } } }", "attention.projection.heads.heads", "without heads"),
     ("{ attention = { projection = { heads = { kv_heads = 0 } } } }", "attention.projection.heads.kv_heads", "without"),
-    ("{ attention = { projection = { heads = { kv_heads = 3 } } } }", "attention.projection.heads.kv_heads", "don't divide"),
+    (
+        "{ attention = { projection = { heads = { kv_heads = 3 } } } }",
+        "attention.projection.heads.kv_heads",
+        "don't divide",
+    ),
     ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
     ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
     ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "even"),

@@ -74,7 +74,8 @@ fn another_epsilon_is_noticed() {
 
 #[test]
 fn activations() {
-    let none = || PositionConfig::None(Nothing {}).init(&around(&PositionConfig::default()), &mut Init::new(0, &device()));
+    let none =
+        || PositionConfig::None(Nothing {}).init(&around(&PositionConfig::default()), &mut Init::new(0, &device()));
     check("gelu_erf", none(), &[], |_, x| Activation::Gelu.of(x));
     check("gelu_tanh", none(), &[], |_, x| Activation::GeluTanh.of(x));
     let file = Fixture::open("norms");

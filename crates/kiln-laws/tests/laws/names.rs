@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 use kiln_laws::{configs, device};
 use kiln_models::{BlockConfig, Model, ModelConfig, Values, names, values};
 use kiln_nn::{
-    junction::{JunctionConfig, PostConfig},
+    junction::{JunctionConfig, NormedConfig},
     norm::{LayerNormConfig, NormConfig},
     part::PartConfig,
 };
@@ -63,9 +63,9 @@ fn another_variant_has_the_same_names() {
     let mut other = plain.clone();
     let norm = NormConfig::Layer(LayerNormConfig { bias: false, ..LayerNormConfig::default() });
     for sublayer in &mut other.blocks[0].sublayers {
-        sublayer.junction = JunctionConfig::Post(PostConfig { norm: norm.clone() });
+        sublayer.junction = JunctionConfig::Post(NormedConfig { norm: norm.clone() });
     }
-    other.norm = Some(norm);
+    other.norm = norm;
     assert_eq!(paths(&plain), paths(&other));
 }
 
@@ -172,7 +172,9 @@ fn what_does_not_fit_is_listed() {
     wrong.insert("blocks.9.attention.q.weight".into(), TensorData::new(vec![0f32], [1]));
     wrong.insert("norm.weight".into(), TensorData::new(vec![0f32; 3], [3]));
     let mismatch = kiln_models::filled(model(), wrong).expect_err("refused").to_string();
-    for line in ["- blocks.1.attention.q.weight", "+ blocks.9.attention.q.weight", "~ norm.weight: expected [8], found [3]"] {
+    for line in
+        ["- blocks.1.attention.q.weight", "+ blocks.9.attention.q.weight", "~ norm.weight: expected [8], found [3]"]
+    {
         assert!(mismatch.contains(line), "{mismatch}");
     }
 }

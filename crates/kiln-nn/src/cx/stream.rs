@@ -68,7 +68,8 @@ impl Stream {
         let positions = self.now.field(Field::Position);
         let make = || {
             let [b, t] = positions.dims();
-            let rates = Tensor::<1>::from_floats(frequencies, &positions.device()).reshape([1, 1, 1, frequencies.len()]);
+            let rates =
+                Tensor::<1>::from_floats(frequencies, &positions.device()).reshape([1, 1, 1, frequencies.len()]);
             let angles = positions.clone().float().reshape([b, 1, t, 1]) * rates;
             (angles.clone().cos() * factor, angles.sin() * factor)
         };

@@ -5,7 +5,7 @@ use crate::{
     cx::Cx,
     init::Init,
     junction::Inner,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::config::Nothing;
@@ -16,15 +16,7 @@ pub struct Always {}
 
 impl Variant for Always {
     type Config = Nothing;
-    const CARD: Card = Card {
-        name: "always",
-        role: "",
-        paper: "1706.03762",
-        causality: Causality::Any,
-        state: "none",
-        time: "1",
-        refuses: "",
-    };
+    const CARD: Card = Card { time: "1", ..Card::new("always", "1706.03762") };
 
     fn init(_config: &Nothing, _around: &Around, _init: &mut Init) -> Self {
         Self {}

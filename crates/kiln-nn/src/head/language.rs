@@ -3,7 +3,7 @@
 use super::Output;
 use crate::{
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -34,15 +34,7 @@ pub struct Language {
 
 impl Variant for Language {
     type Config = LanguageConfig;
-    const CARD: Card = Card {
-        name: "language",
-        role: "",
-        paper: "1608.05859",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    const CARD: Card = Card::new("language", "1608.05859");
 
     fn init(config: &LanguageConfig, around: &Around, init: &mut Init) -> Self {
         let (vocab, m) = (around.vocab, around.hidden);

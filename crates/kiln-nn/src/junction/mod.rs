@@ -3,11 +3,13 @@
 mod post;
 mod pre;
 
-pub use post::{Post, PostConfig};
-pub use pre::{Pre, PreConfig};
+pub use post::Post;
+pub use pre::Pre;
 
-use crate::cx::Cx;
+use crate::{cx::Cx, norm::NormConfig};
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A sublayer's work, `[B, T, M] → [B, T, M]`, without the residual.
 pub type Inner<'a> = &'a mut dyn FnMut(Tensor<3>, &mut Cx) -> Tensor<3>;
@@ -16,6 +18,14 @@ pub type Inner<'a> = &'a mut dyn FnMut(Tensor<3>, &mut Cx) -> Tensor<3>;
 pub trait Join {
     /// Runs `inner` within the residual stream, `[B, T, M] → [B, T, M]`.
     fn around(&self, x: Tensor<3>, cx: &mut Cx, inner: Inner) -> Tensor<3>;
+}
+
+/// Options of a junction with one norm.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct NormedConfig {
+    /// The norm.
+    pub norm: NormConfig,
 }
 
 crate::variants! {
@@ -30,6 +40,6 @@ crate::variants! {
 
 impl Default for JunctionConfig {
     fn default() -> Self {
-        Self::Pre(PreConfig::default())
+        Self::Pre(NormedConfig::default())
     }
 }

@@ -1,24 +1,14 @@
 //! The post-norm junction: norm(x + f(x)) (1706.03762).
 
-use super::{Inner, Join};
+use super::{Inner, Join, NormedConfig};
 use crate::{
     cx::Cx,
     init::Init,
-    norm::{Norm, NormConfig},
-    variant::{Around, Card, Causality, Variant},
+    norm::Norm,
+    variant::{Around, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::Refusal;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Options of [`Post`].
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[serde(default, deny_unknown_fields)]
-pub struct PostConfig {
-    /// The norm.
-    pub norm: NormConfig,
-}
 
 /// norm(x + f(x)) (1706.03762).
 #[derive(Module, Debug)]
@@ -27,22 +17,14 @@ pub struct Post {
 }
 
 impl Variant for Post {
-    type Config = PostConfig;
-    const CARD: Card = Card {
-        name: "post",
-        role: "",
-        paper: "1706.03762",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    type Config = NormedConfig;
+    const CARD: Card = Card::new("post", "1706.03762");
 
-    fn check(config: &PostConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+    fn check(config: &NormedConfig, around: &Around, path: &str) -> Result<(), Refusal> {
         config.norm.check(around, &format!("{path}.norm"))
     }
 
-    fn init(config: &PostConfig, around: &Around, init: &mut Init) -> Self {
+    fn init(config: &NormedConfig, around: &Around, init: &mut Init) -> Self {
         Self { norm: config.norm.init(around, init) }
     }
 }

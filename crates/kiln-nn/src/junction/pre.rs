@@ -1,24 +1,14 @@
 //! The pre-norm junction: x + f(norm(x)) (2002.04745).
 
-use super::{Inner, Join};
+use super::{Inner, Join, NormedConfig};
 use crate::{
     cx::Cx,
     init::Init,
-    norm::{Norm, NormConfig},
-    variant::{Around, Card, Causality, Variant},
+    norm::Norm,
+    variant::{Around, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::Refusal;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Options of [`Pre`].
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[serde(default, deny_unknown_fields)]
-pub struct PreConfig {
-    /// The norm.
-    pub norm: NormConfig,
-}
 
 /// x + f(norm(x)) (2002.04745).
 #[derive(Module, Debug)]
@@ -27,22 +17,14 @@ pub struct Pre {
 }
 
 impl Variant for Pre {
-    type Config = PreConfig;
-    const CARD: Card = Card {
-        name: "pre",
-        role: "",
-        paper: "2002.04745",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    type Config = NormedConfig;
+    const CARD: Card = Card::new("pre", "2002.04745");
 
-    fn check(config: &PreConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+    fn check(config: &NormedConfig, around: &Around, path: &str) -> Result<(), Refusal> {
         config.norm.check(around, &format!("{path}.norm"))
     }
 
-    fn init(config: &PreConfig, around: &Around, init: &mut Init) -> Self {
+    fn init(config: &NormedConfig, around: &Around, init: &mut Init) -> Self {
         Self { norm: config.norm.init(around, init) }
     }
 }

@@ -3,7 +3,7 @@
 use super::Normalize;
 use crate::{
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -40,15 +40,7 @@ pub struct LayerNorm {
 
 impl Variant for LayerNorm {
     type Config = LayerNormConfig;
-    const CARD: Card = Card {
-        name: "layer",
-        role: "",
-        paper: "1607.06450",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    const CARD: Card = Card::new("layer", "1607.06450");
 
     fn check(config: &LayerNormConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         super::check_eps(config.eps, path)

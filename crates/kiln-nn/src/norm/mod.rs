@@ -1,9 +1,11 @@
 //! Normalisation of the residual stream, `[B, T, M] → [B, T, M]`.
 
 mod layer;
+mod none;
 mod rms;
 
 pub use layer::{LayerNorm, LayerNormConfig};
+pub use none::NoNorm;
 pub use rms::{RmsNorm, RmsNormConfig};
 
 use burn::tensor::Tensor;
@@ -22,6 +24,8 @@ crate::variants! {
         "rms" => Rms(RmsNorm),
         /// To mean 0 and variance 1 (1607.06450).
         "layer" => Layer(LayerNorm),
+        /// Not at all.
+        "none" => None(NoNorm),
     }
 }
 

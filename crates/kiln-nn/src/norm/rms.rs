@@ -3,7 +3,7 @@
 use super::Normalize;
 use crate::{
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -38,15 +38,7 @@ pub struct RmsNorm {
 
 impl Variant for RmsNorm {
     type Config = RmsNormConfig;
-    const CARD: Card = Card {
-        name: "rms",
-        role: "",
-        paper: "1910.07467",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    const CARD: Card = Card::new("rms", "1910.07467");
 
     fn check(config: &RmsNormConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         super::check_eps(config.eps, path)

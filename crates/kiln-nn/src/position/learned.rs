@@ -4,7 +4,7 @@ use super::Positional;
 use crate::{
     cx::Cx,
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -36,15 +36,7 @@ pub struct Learned {
 
 impl Variant for Learned {
     type Config = LearnedConfig;
-    const CARD: Card = Card {
-        name: "learned",
-        role: "",
-        paper: "1706.03762",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "positions beyond its table",
-    };
+    const CARD: Card = Card { refuses: "positions beyond its table", ..Card::new("learned", "1706.03762") };
 
     fn check(config: &LearnedConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         match config.length {

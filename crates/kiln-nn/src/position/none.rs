@@ -3,7 +3,7 @@
 use super::Positional;
 use crate::{
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::module::Module;
 use kiln_spec::config::Nothing;
@@ -14,15 +14,7 @@ pub struct NoPosition {}
 
 impl Variant for NoPosition {
     type Config = Nothing;
-    const CARD: Card = Card {
-        name: "none",
-        role: "",
-        paper: "2305.19466",
-        causality: Causality::Any,
-        state: "none",
-        time: "0",
-        refuses: "",
-    };
+    const CARD: Card = Card { time: "0", ..Card::new("none", "2305.19466") };
 
     fn init(_config: &Nothing, _around: &Around, _init: &mut Init) -> Self {
         Self {}

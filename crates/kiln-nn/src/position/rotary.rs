@@ -5,7 +5,7 @@ use super::Positional;
 use crate::{
     cx::Cx,
     init::Init,
-    variant::{Around, Card, Causality, Variant},
+    variant::{Around, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_kernels::rotary::rotate_half;
@@ -36,15 +36,7 @@ pub struct Rotary {
 
 impl Variant for Rotary {
     type Config = RotaryConfig;
-    const CARD: Card = Card {
-        name: "rotary",
-        role: "",
-        paper: "2104.09864",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "heads of odd width",
-    };
+    const CARD: Card = Card { refuses: "heads of odd width", ..Card::new("rotary", "2104.09864") };
 
     fn check(config: &RotaryConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         if config.theta > 1.0 && config.theta.is_finite() {

@@ -39,9 +39,8 @@ pub fn layout() -> impl Strategy<Value = Layout> {
 
 /// Marks that no layout would make.
 pub fn mark() -> impl Strategy<Value = Mark> {
-    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>()).prop_map(
-        |(position, order, document, prefix, live)| Mark { position, order, document, prefix, live },
-    )
+    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>())
+        .prop_map(|(position, order, document, prefix, live)| Mark { position, order, document, prefix, live })
 }
 
 /// Formulas beyond those that patterns make.

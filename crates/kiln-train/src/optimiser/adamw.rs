@@ -44,7 +44,9 @@ impl AdamW {
         }
         match self {
             _ if !(self.eps > 0.0 && self.eps.is_finite()) => refuse("eps", format!("above 0, found {}", self.eps)),
-            _ if !(self.decay >= 0.0 && self.decay.is_finite()) => refuse("decay", format!("0 or more, found {}", self.decay)),
+            _ if !(self.decay >= 0.0 && self.decay.is_finite()) => {
+                refuse("decay", format!("0 or more, found {}", self.decay))
+            }
             _ => Ok(()),
         }
     }

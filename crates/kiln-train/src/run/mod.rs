@@ -23,11 +23,7 @@ use kiln_data::Tokenizer;
 use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::{Refusal, config::ConfigError};
 use stage::{Ended, StageRun};
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::AtomicBool,
-};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 /// What a run needs besides its recipe.
 pub struct Host<'a> {

@@ -17,7 +17,7 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
         let parts = block.parts().map(|(role, part)| layer(&format!("blocks.{b}.{role}"), part, config, length, size));
         layers.extend(parts.map(|layer| LayerPicture { parameters: counted.below(&layer.path), ..layer }));
     }
-    layers.extend(config.norm.as_ref().map(|norm| place("norm", norm.name().into(), &counted)));
+    layers.extend(Some(place("norm", config.norm.name().into(), &counted)).filter(|layer| layer.parameters > 0));
     layers.push(head(config, &counted));
     let total_parameters = model.num_params() as u64;
     ModelPicture {

@@ -22,7 +22,7 @@ pub const INTERRUPTED: u8 = 130;
 #[derive(Debug)]
 pub struct Trouble {
     /// A short word for machines.
-    pub kind: String,
+    pub kind: &'static str,
     /// What was expected and what was found.
     pub message: String,
     /// File, line and key, as far as they are known.
@@ -31,16 +31,16 @@ pub struct Trouble {
     pub help: Option<String>,
     /// The exit code.
     pub code: u8,
-    source: Option<(NamedSource<String>, SourceSpan)>,
+    source: Option<Box<(NamedSource<String>, SourceSpan)>>,
 }
 
 impl Trouble {
-    fn new(kind: &str, message: String, code: u8) -> Self {
-        Self { kind: kind.into(), message, place: None, help: None, code, source: None }
+    fn new(kind: &'static str, message: String, code: u8) -> Self {
+        Self { kind, message, place: None, help: None, code, source: None }
     }
 
     /// What could not be done.
-    pub fn failed(kind: &str, message: impl Into<String>) -> Self {
+    pub fn failed(kind: &'static str, message: impl Into<String>) -> Self {
         Self::new(kind, message.into(), FAILED)
     }
 
@@ -85,7 +85,7 @@ impl Trouble {
         if let (Some(file), Some(text), Some(line)) = (&error.file, text, error.line) {
             let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
             let length = text[start..].lines().next().map_or(0, str::len);
-            self.source = Some((NamedSource::new(file, text), (start, length).into()));
+            self.source = Some(Box::new((NamedSource::new(file, text), (start, length).into())));
         }
         self
     }
@@ -104,7 +104,7 @@ impl std::error::Error for Trouble {}
 
 impl miette::Diagnostic for Trouble {
     fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
-        Some(Box::new(&self.kind))
+        Some(Box::new(self.kind))
     }
 
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
@@ -112,12 +112,12 @@ impl miette::Diagnostic for Trouble {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|(source, _)| source as &dyn miette::SourceCode)
+        self.source.as_ref().map(|source| &source.0 as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let (_, span) = self.source.as_ref()?;
-        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".into()), *span))))
+        let span = self.source.as_ref()?.1;
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".into()), span))))
     }
 }
 

@@ -88,8 +88,25 @@ impl<'a> MatrixMut<'a> {
         #[allow(unsafe_code)]
         unsafe {
             gemm(
-                m, n, k, self.at, self.strides[1], self.strides[0], add, left.at, left.strides[1], left.strides[0],
-                right.at, right.strides[1], right.strides[0], 1.0f32, factor, false, false, false, Parallelism::None,
+                m,
+                n,
+                k,
+                self.at,
+                self.strides[1],
+                self.strides[0],
+                add,
+                left.at,
+                left.strides[1],
+                left.strides[0],
+                right.at,
+                right.strides[1],
+                right.strides[0],
+                1.0f32,
+                factor,
+                false,
+                false,
+                false,
+                Parallelism::None,
             );
         }
     }
@@ -142,9 +159,12 @@ impl<'a> Block<'a> {
     pub fn new(hidden: &'a [u8], [queries, keys]: [usize; 2], batch: usize, first: usize, count: usize) -> Self {
         let start = (batch * queries + first) * keys;
         let hidden = &hidden[start..start + count * keys];
-        let seen = |key: usize| (0..count).any(|row| hidden[row * keys + key] == 0);
-        let begin = (0..keys).find(|key| seen(*key)).unwrap_or(0);
-        let end = (begin..keys).rev().find(|key| seen(*key)).map_or(begin, |key| key + 1);
+        let (mut begin, mut end) = (keys, 0);
+        for row in hidden.chunks_exact(keys.max(1)) {
+            begin = begin.min(row.iter().position(|hidden| *hidden == 0).unwrap_or(keys));
+            end = end.max(row.iter().rposition(|hidden| *hidden == 0).map_or(0, |key| key + 1));
+        }
+        let begin = begin.min(end);
         Self { hidden, keys, span: (begin, end), count }
     }
 

@@ -32,7 +32,13 @@ vectorised! {
 }
 
 /// The output, a view `[B, H, T, E]` of memory `[B, T, H, E]`, and the log-sum-exp `[B, H, T]`.
-pub fn forward(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, hidden: &FlexTensor, scale: f64) -> (FlexTensor, FlexTensor) {
+pub fn forward(
+    q: &FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    hidden: &FlexTensor,
+    scale: f64,
+) -> (FlexTensor, FlexTensor) {
     let ([b, h, t, _], [_, g, s, _]) = (dims(q), dims(k));
     let e = dims(v)[3];
     let hidden = hidden.to_contiguous();

@@ -7,16 +7,9 @@ mod block;
 mod forward;
 
 use super::{Call, Output};
-use burn::backend::{
-    Autodiff, Backend, Dispatch, Flex,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
-    },
-    backend_extension,
-    flex::FlexTensor,
-    tensor::{BoolTensor, FloatTensor},
+use crate::cpu::op::{
+    Autodiff, Backend, Backward, BoolTensor, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor,
+    Gradients, Ops, OpsKind, backend_extension,
 };
 use burn::tensor::Tensor;
 

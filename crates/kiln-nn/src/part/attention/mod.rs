@@ -14,7 +14,7 @@ use crate::{
     init::Init,
     part::Forward,
     position::{Position, PositionConfig},
-    variant::{Around, Card, Causality, Cost, Variant},
+    variant::{Around, Card, Cost, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_kernels::{
@@ -61,13 +61,10 @@ pub struct Attention {
 impl Variant for Attention {
     type Config = AttentionConfig;
     const CARD: Card = Card {
-        name: "attention",
         role: "attention",
-        paper: "1706.03762",
-        causality: Causality::Any,
         state: "T, or the window",
         time: "T², or T × window",
-        refuses: "",
+        ..Card::new("attention", "1706.03762")
     };
 
     fn resolve(config: &mut AttentionConfig, around: &Around) {
@@ -134,7 +131,10 @@ impl Forward for Attention {
     fn cost(&self, length: usize) -> Cost {
         let keys = self.keep().count(length) as f64;
         let (projection, per_key) = self.projection.flops();
-        Cost { flops: projection + per_key * keys, state_bytes: self.projection.entry_width() as f64 * 4.0 * keys / length.max(1) as f64 }
+        Cost {
+            flops: projection + per_key * keys,
+            state_bytes: self.projection.entry_width() as f64 * 4.0 * keys / length.max(1) as f64,
+        }
     }
 
     fn pattern(&self) -> Option<&Pattern> {

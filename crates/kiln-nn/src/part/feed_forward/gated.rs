@@ -6,7 +6,7 @@ use crate::{
     init::Init,
     linear::Linear,
     part::Forward,
-    variant::{Around, Card, Causality, Cost, Variant, WIDEST},
+    variant::{Around, Card, Cost, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_kernels::gated::silu_gate;
@@ -61,15 +61,7 @@ pub(super) fn check_inner(inner: Option<usize>, path: &str) -> Result<(), Refusa
 
 impl Variant for Gated {
     type Config = GatedConfig;
-    const CARD: Card = Card {
-        name: "gated",
-        role: "feed_forward",
-        paper: "2002.05202",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    const CARD: Card = Card { role: "feed_forward", ..Card::new("gated", "2002.05202") };
 
     fn resolve(config: &mut GatedConfig, around: &Around) {
         config.inner.get_or_insert(inner(around.hidden));

@@ -6,7 +6,7 @@ use crate::{
     init::Init,
     linear::Linear,
     part::Forward,
-    variant::{Around, Card, Causality, Cost, Variant},
+    variant::{Around, Card, Cost, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::Refusal;
@@ -45,15 +45,7 @@ pub struct Plain {
 
 impl Variant for Plain {
     type Config = PlainConfig;
-    const CARD: Card = Card {
-        name: "plain",
-        role: "feed_forward",
-        paper: "1706.03762",
-        causality: Causality::Any,
-        state: "none",
-        time: "T",
-        refuses: "",
-    };
+    const CARD: Card = Card { role: "feed_forward", ..Card::new("plain", "1706.03762") };
 
     fn resolve(config: &mut PlainConfig, around: &Around) {
         config.inner.get_or_insert(4 * around.hidden);

@@ -8,7 +8,7 @@ use crate::{
     linear::Linear,
     part::attention::{Read, Rotate},
     position::PositionConfig,
-    variant::{Around, Card, Causality, Variant, WIDEST},
+    variant::{Around, Card, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::Refusal;
@@ -53,13 +53,10 @@ pub struct Heads {
 impl Variant for Heads {
     type Config = HeadsConfig;
     const CARD: Card = Card {
-        name: "heads",
-        role: "",
-        paper: "1706.03762, 2305.13245, 1911.02150",
-        causality: Causality::Any,
         state: "2 × kv heads × head width a token",
         time: "T²",
         refuses: "kv heads that don't divide heads",
+        ..Card::new("heads", "1706.03762, 2305.13245, 1911.02150")
     };
 
     fn resolve(config: &mut HeadsConfig, around: &Around) {
