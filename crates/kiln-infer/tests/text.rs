@@ -43,7 +43,7 @@ fn the_pieces_of_a_stream_are_the_text() {
 #[test]
 fn a_tokenizer_of_another_model_is_refused() {
     let tokenizer = tokenizer();
-    let error = Generator::new(&model(7), &tokenizer).err().expect("refused");
+    let error = Generator::new(&model(7), &tokenizer).expect_err("refused");
     assert!(matches!(error, GenerateError::Vocabulary { model: 7, .. }));
 }
 

@@ -23,7 +23,16 @@ pub struct Model {
 impl Model {
     /// A model with new weights, drawn from `seed` by parameter name.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let (around, mut init) = (config.around(), Init::new(seed, device));
+        Self::made(config, Init::new(seed, device))
+    }
+
+    /// How many numbers a model has, without making any of them.
+    pub fn parameters(config: &ModelConfig) -> usize {
+        Self::made(config, Init::counting()).num_params()
+    }
+
+    fn made(config: &ModelConfig, mut init: Init) -> Self {
+        let around = config.around();
         let expanded = config.blocks.iter().flat_map(|b| std::iter::repeat_n(b, b.repeat));
         let branches: usize = expanded.clone().map(|b| b.sublayers.len()).sum();
         init.residual = 1.0 / (branches as f64).sqrt();

@@ -2,7 +2,7 @@
 //! they were, and every backend starts from the same numbers.
 
 use burn::{
-    module::Param,
+    module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
 use kiln_spec::Random;
@@ -12,6 +12,7 @@ pub struct Init {
     seed: u64,
     device: Device,
     path: Vec<String>,
+    counting: bool,
     /// By how much the last matrix of each residual branch is scaled: 1/√(branches) (GPT-2).
     pub residual: f64,
 }
@@ -19,7 +20,12 @@ pub struct Init {
 impl Init {
     /// For a run's seed, on a device (with autodiff, for training).
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), path: Vec::new(), residual: 1.0 }
+        Self { seed, device: device.clone(), path: Vec::new(), counting: false, residual: 1.0 }
+    }
+
+    /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
+    pub fn counting() -> Self {
+        Self { counting: true, ..Self::new(0, &Device::default()) }
     }
 
     /// Makes a part under its name.
@@ -32,6 +38,9 @@ impl Init {
 
     /// Normal with standard deviation `std`.
     pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        if self.counting {
+            return self.shaped(shape);
+        }
         let path: Vec<&str> = ["init"].into_iter().chain(self.path.iter().map(String::as_str)).chain([name]).collect();
         let mut random = Random::new(self.seed, &path.join("."), 0, 0);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * std) as f32).collect();
@@ -40,6 +49,14 @@ impl Init {
 
     /// The same value everywhere.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        if self.counting {
+            return self.shaped(shape);
+        }
         Param::from_data(TensorData::new(vec![value; shape.iter().product()], shape), &self.device)
+    }
+
+    fn shaped<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let zeros = move |device: &Device, _| Tensor::zeros(shape, device);
+        Param::uninitialized(ParamId::new(), zeros, self.device.clone(), false, shape.into())
     }
 }

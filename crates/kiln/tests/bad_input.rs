@@ -117,6 +117,7 @@ fn recipes_that_say_what_cannot_be() {
             case(&set("stages.4.steps=1"), 2, "set", &["item 4 is out of range"]),
             case(&set("model.hiden=8"), 2, "unknown-key", &["did you mean `hidden`?"]),
             case(&set("model.hidden=0"), 2, "refused", &["model.hidden", "found 0"]),
+            case(&set("model.hidden=262144"), 2, "refused", &["parameters takes at least", "smaller model.hidden"]),
             case(&set("stages.0.length=1"), 2, "refused", &["at least 2 tokens"]),
             case(&set("tokenizer.bpe.vocab=10"), 2, "refused", &["297"]),
             case(&set("model.vocab=50"), 2, "refused", &["the model has 50 tokens, the tokenizer 297"]),

@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A run long enough to be met on its way.
@@ -34,15 +34,17 @@ fn reads(err: &mut impl BufRead, words: &str) {
     }
 }
 
-fn undisturbed(home: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
+/// What a run computes that nobody stops, and how long it takes.
+fn undisturbed(home: &Path) -> ((Vec<Vec<u8>>, Vec<String>), Duration) {
+    let started = Instant::now();
     kiln(home, &[&TRAIN[..], &["--out", "undisturbed"]].concat()).well();
-    computed(&home.join("undisturbed"))
+    (computed(&home.join("undisturbed")), started.elapsed())
 }
 
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let home = home();
-    let wanted = undisturbed(home.path());
+    let (wanted, _) = undisturbed(home.path());
     let mut child = spawn(home.path(), &[&TRAIN[..], &["--out", "run", "--json"]].concat());
     let mut err = BufReader::new(child.stderr.take().unwrap());
     reads(&mut err, "step   1 of 400");
@@ -65,14 +67,14 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 #[test]
 fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
     let home = home();
-    let wanted = undisturbed(home.path());
+    let (wanted, time) = undisturbed(home.path());
     let mut random = kiln::spec::Random::new(7, "kill", 0, 0);
     let mut kills = 0;
     for attempt in 0..60 {
         let resume = home.path().join("run/recipe.toml").exists();
         let args = if resume { vec!["train", "--resume", "run"] } else { [&TRAIN[..], &["--out", "run"]].concat() };
         let mut child = spawn(home.path(), &args);
-        sleep(Duration::from_millis(20 + u64::from(random.next_u32() % 400)));
+        sleep(time.mul_f64(0.02 + 0.3 * random.uniform()));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "{:?}", Done::of(child.wait_with_output().unwrap()));
             break;

@@ -20,6 +20,7 @@ mod progress;
 mod recipe;
 mod recipes;
 mod report;
+mod size;
 mod stop;
 mod summary;
 mod table;

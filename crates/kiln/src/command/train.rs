@@ -6,7 +6,7 @@ use super::{
     host::HostArgs,
     output::{Answer, say},
     progress::Progress,
-    recipes, report, stop, summary,
+    recipes, report, size, stop, summary,
     trouble::{INTERRUPTED, Trouble},
 };
 use kiln_data::{FilesConfig, SourceConfig};
@@ -82,7 +82,7 @@ impl Args {
             SourceConfig::Files(files) if files.paths.is_empty() => Err(Trouble::asked("the recipe names no text")
                 .at("data.source.files.paths")
                 .help("give it with --data PATH")),
-            _ => Ok(recipe),
+            _ => size::check(&recipe).map(|()| recipe),
         }
     }
 

@@ -1,0 +1,29 @@
+# Everyday commands. `just` lists them.
+default:
+    @just --list
+
+# Everything that must hold, as CI runs it.
+check:
+    bash .ci/run
+
+# All tests.
+test:
+    cargo test --release --workspace
+
+# Format, lints, docs.
+tidy:
+    cargo fmt --all
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+# The main job; more arguments go to `kiln train`.
+train *ARGS:
+    cargo run --release -- train {{ARGS}}
+
+# The portable crates for wasm32.
+wasm:
+    bash tools/check-wasm.sh
+
+# New golden losses, after a change of what is computed.
+bless:
+    KILN_BLESS=1 cargo test --release --workspace --test training golden
