@@ -3,70 +3,17 @@
 //! The prompts go through the model first, in one chunk or in several; then each step feeds every row's last token.
 //! Rows may be of unequal length; a row that has ended feeds nothing more. B rows, T tokens, M hidden, V vocabulary.
 
-use crate::{error::GenerateError, sample::Sampling};
+use crate::{
+    error::GenerateError,
+    request::{Output, Request, Stop, Token},
+};
 use burn::{
     module::Module,
     tensor::{Int, Tensor, TensorData},
 };
 use kiln_models::{Model, Visibility};
 use kiln_nn::State;
-use kiln_spec::{Direction, Refusal};
-
-/// What is to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// Token ids of each prompt.
-    pub prompts: Vec<Vec<u32>>,
-    /// How a token is chosen.
-    pub sampling: Sampling,
-    /// At most so many new tokens a prompt.
-    pub tokens: usize,
-    /// Tokens that end a text; they are not part of what is written.
-    pub stop: Vec<u32>,
-    /// At most so many tokens of the prompts go through the model at once; absent: all. Prompts that are seen whole
-    /// (visibility `prefix`) go at once in any case.
-    pub chunk: Option<usize>,
-}
-
-/// A token that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// Whose continuation it is.
-    pub row: usize,
-    /// Its id.
-    pub id: u32,
-}
-
-/// Why a text ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// A token that ends a text came.
-    Eos,
-    /// There are as many tokens as were asked for.
-    Tokens,
-    /// The model has no more positions.
-    Length,
-}
-
-impl Stop {
-    /// The word for it: `eos`, `tokens`, `length`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eos => "eos",
-            Self::Tokens => "tokens",
-            Self::Length => "length",
-        }
-    }
-}
-
-/// What was written after one prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// The new tokens.
-    pub ids: Vec<u32>,
-    /// Why there are no more.
-    pub stopped_by: Stop,
-}
+use kiln_spec::Direction;
 
 /// Writing under way: [`next`](Self::next) moves every row on by a token.
 pub struct Generation {
@@ -106,7 +53,7 @@ impl Generation {
     /// # Errors
     /// If the request can't be met.
     pub fn new(model: &Model, request: Request) -> Result<Self, GenerateError> {
-        check(model, &request)?;
+        request.check(model)?;
         let stopped = (request.tokens == 0).then_some(Stop::Tokens);
         let row = |prompt: &Vec<u32>| Row { length: prompt.len(), last: 0, stopped };
         let rows: Vec<Row> = request.prompts.iter().map(row).collect();
@@ -213,28 +160,4 @@ impl Generation {
         self.state = state;
         hidden
     }
-}
-
-fn check(model: &Model, request: &Request) -> Result<(), GenerateError> {
-    let config = model.config();
-    request.sampling.check("")?;
-    if request.chunk == Some(0) {
-        return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
-    }
-    if config.visibility == Visibility::Bidirectional {
-        return Err(GenerateError::Bidirectional);
-    }
-    let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
-    for (row, prompt) in request.prompts.iter().enumerate() {
-        if prompt.is_empty() {
-            return Err(GenerateError::Empty { row });
-        }
-        if prompt.len() > limit {
-            return Err(GenerateError::Long { row, tokens: prompt.len(), limit });
-        }
-        if let Some(id) = prompt.iter().copied().find(|id| *id as usize >= vocab) {
-            return Err(GenerateError::Token { row, id, vocab });
-        }
-    }
-    Ok(())
 }

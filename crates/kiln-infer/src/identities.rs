@@ -1,4 +1,5 @@
-//! What must be equal, as functions: each computes hidden states in two ways and returns the largest difference.
+//! What must be equal, as functions: each computes hidden states in two ways and returns the largest difference, relative
+//! to the largest of them where that is above 1.
 //!
 //! Tokens must be of the model's vocabulary and no document longer than its positions. B rows, T tokens, M hidden.
 
@@ -124,10 +125,11 @@ fn tensor(values: Vec<i32>, shape: [usize; 2], device: &Device) -> Tensor<2, Int
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// Largest |a − b|; not a number if any is none.
+/// Largest |a − b|, in units of the largest |a| where that is above 1; not a number if any is none.
 async fn difference(a: Tensor<3>, b: Tensor<3>) -> Result<f64, ExecutionError> {
+    let size = a.clone().abs().into_data_async().await?.iter::<f64>().fold(1.0, greater);
     let apart = (a - b).abs().into_data_async().await?;
-    Ok(apart.iter::<f64>().fold(0.0, greater))
+    Ok(apart.iter::<f64>().fold(0.0, greater) / size)
 }
 
 fn greater(a: f64, b: f64) -> f64 {

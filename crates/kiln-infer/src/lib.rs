@@ -1,7 +1,7 @@
 //! Text from a language model: prompt → generation → sample, from cached state.
 //!
 //! * [`sample`]: from logits to a token, on the host;
-//! * [`generate`]: several prompts at once, token by token;
+//! * [`request`] and [`generate`]: several prompts at once, token by token;
 //! * [`text`]: the same from text to text;
 //! * [`identities`]: what must be equal, as functions.
 //!
@@ -11,12 +11,14 @@
 pub mod error;
 pub mod generate;
 pub mod identities;
+pub mod request;
 pub mod sample;
 pub mod text;
 mod wait;
 
 pub use error::GenerateError;
-pub use generate::{Generation, Output, Request, Stop, Token, generate};
+pub use generate::{Generation, generate};
+pub use request::{Output, Request, Stop, Token};
 pub use sample::Sampling;
 pub use text::{Generator, Options, TextStream, Written};
 pub use wait::block_on;

@@ -2,7 +2,8 @@
 
 use crate::{
     error::GenerateError,
-    generate::{Generation, Request, Stop, generate},
+    generate::{Generation, generate},
+    request::{Request, Stop},
     sample::Sampling,
 };
 use kiln_data::{StreamDecoder, Tokenizer};

@@ -1,0 +1,91 @@
+//! What is to be written, and what comes of it.
+
+use crate::{error::GenerateError, sample::Sampling};
+use kiln_models::{Model, Visibility};
+use kiln_spec::Refusal;
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Token ids of each prompt.
+    pub prompts: Vec<Vec<u32>>,
+    /// How a token is chosen.
+    pub sampling: Sampling,
+    /// At most so many new tokens a prompt.
+    pub tokens: usize,
+    /// Tokens that end a text; they are not part of what is written.
+    pub stop: Vec<u32>,
+    /// At most so many tokens of the prompts go through the model at once; absent: all. Prompts that are seen whole
+    /// (visibility `prefix`) go at once in any case.
+    pub chunk: Option<usize>,
+}
+
+impl Request {
+    /// Whether this model can meet it.
+    ///
+    /// # Errors
+    /// The first thing that it can't.
+    pub fn check(&self, model: &Model) -> Result<(), GenerateError> {
+        let config = model.config();
+        self.sampling.check("")?;
+        if self.chunk == Some(0) {
+            return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
+        }
+        if config.visibility == Visibility::Bidirectional {
+            return Err(GenerateError::Bidirectional);
+        }
+        let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
+        for (row, prompt) in self.prompts.iter().enumerate() {
+            if prompt.is_empty() {
+                return Err(GenerateError::Empty { row });
+            }
+            if prompt.len() > limit {
+                return Err(GenerateError::Long { row, tokens: prompt.len(), limit });
+            }
+            if let Some(id) = prompt.iter().copied().find(|id| *id as usize >= vocab) {
+                return Err(GenerateError::Token { row, id, vocab });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A token that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose continuation it is.
+    pub row: usize,
+    /// Its id.
+    pub id: u32,
+}
+
+/// Why a text ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A token that ends a text came.
+    Eos,
+    /// There are as many tokens as were asked for.
+    Tokens,
+    /// The model has no more positions.
+    Length,
+}
+
+impl Stop {
+    /// The word for it: `eos`, `tokens`, `length`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::Tokens => "tokens",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// What was written after one prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The new tokens.
+    pub ids: Vec<u32>,
+    /// Why there are no more.
+    pub stopped_by: Stop,
+}

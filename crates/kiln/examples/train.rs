@@ -1,0 +1,38 @@
+//! Trains a small model on the built-in stories and lets it tell one.
+//!
+//! `cargo run --release --example train [-- FOLDER]`
+
+use kiln::prelude::*;
+use kiln::train::{metrics::Row, run};
+use std::{error::Error, path::PathBuf, sync::atomic::AtomicBool};
+
+struct Losses;
+
+impl Watch for Losses {
+    fn tell(&mut self, news: News) {
+        if let News::Row(Row::Step(step)) = news
+            && step.step.is_multiple_of(10)
+        {
+            println!("step {:3}: {:.3} nats a token", step.step, step.loss);
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut recipe = Recipe { name: "example".into(), ..Recipe::default() };
+    recipe.model.hidden = 64;
+    recipe.stages[0].steps = 60;
+    recipe.resolve();
+    recipe.check()?;
+
+    let (device, stop) = (Device::flex(), AtomicBool::new(false));
+    let folder = std::env::args_os().nth(1).map(PathBuf::from);
+    let host = Host { device: device.clone(), stop: &stop, watch: &mut Losses };
+    let ended = run::start(&recipe, folder.as_deref(), host)?;
+
+    let trained = run::load(&ended.run, &device)?;
+    let options = Options { tokens: 60, ..Options::default() };
+    let written = Generator::new(&trained.model, &trained.tokenizer)?.write(&["Once upon a time"], &options);
+    println!("Once upon a time{}", block_on(written)?[0].text);
+    Ok(())
+}
