@@ -20,6 +20,11 @@ tidy:
 train *ARGS:
     cargo run --release -- train {{ARGS}}
 
+# The examples from Rust.
+examples:
+    cargo run --release --example train
+    cargo run --release --example objective
+
 # The portable crates for wasm32.
 wasm:
     bash tools/check-wasm.sh

@@ -77,7 +77,8 @@ pub async fn padded(
     apart(model, documents, direction, rows).await
 }
 
-/// Kernel = kernel: the same document with every layer's attention by one kernel and by the other.
+/// Kernel = kernel: the same document with every layer's attention by one kernel and by the other, where they can do
+/// what the layer asks.
 ///
 /// # Errors
 /// If the device fails.

@@ -28,7 +28,7 @@ pub struct Facts {
     pub log_sum: bool,
     /// The path that somebody listens to, among what only some kernels form.
     pub listened: Option<String>,
-    /// Tests say which kernel they want.
+    /// Tests say which kernel they want; it is taken if it can do what is wanted.
     pub forced: Option<Kernel>,
 }
 
@@ -52,10 +52,22 @@ impl Kernel {
     }
 }
 
+impl Facts {
+    /// Whether a kernel can do what is wanted.
+    fn allow(&self, kernel: Kernel) -> bool {
+        let plain = !self.softcap && !self.dropout && !self.log_sum && self.listened.is_none();
+        match kernel {
+            Kernel::Reference => true,
+            Kernel::Builtin => plain && !self.gradients,
+            Kernel::Fused => plain && self.cpu,
+        }
+    }
+}
+
 /// Chooses a kernel for attention.
 pub fn plan(facts: &Facts) -> Plan {
     let (kernel, reason) = match facts {
-        Facts { forced: Some(kernel), .. } => (*kernel, "asked for".into()),
+        Facts { forced: Some(kernel), .. } if facts.allow(*kernel) => (*kernel, "asked for".into()),
         Facts { listened: Some(path), .. } => (Kernel::Reference, format!("'{path}' is listened to")),
         Facts { softcap: true, .. } => (Kernel::Reference, "softcap: the fast kernels refuse it".into()),
         Facts { dropout: true, .. } => (Kernel::Reference, "dropout of weights".into()),

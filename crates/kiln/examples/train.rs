@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let trained = run::load(&ended.run, &device)?;
     let options = Options { tokens: 60, ..Options::default() };
-    let written = Generator::new(&trained.model, &trained.tokenizer)?.write(&["Once upon a time"], &options);
-    println!("Once upon a time{}", block_on(written)?[0].text);
+    let generator = Generator::new(&trained.model, &trained.tokenizer)?;
+    let written = block_on(generator.write(&["Once upon a time"], &options))?;
+    println!("Once upon a time{}", written[0].text);
     Ok(())
 }
