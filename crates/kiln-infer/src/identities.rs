@@ -12,26 +12,28 @@ use kiln_models::Model;
 use kiln_nn::{Cx, State};
 use kiln_spec::{Direction, Layout, Piece};
 
-/// Any chunking = whole: the documents go on side by side, in chunks of `chunks` tokens (in turn, again and again),
-/// against each one whole and alone. Causal.
+/// Any chunking = whole: the documents go on side by side, each in chunks of its own, against each one whole and alone.
+/// `chunks` are taken in turn, again and again; the second document begins with the second. Causal.
 ///
 /// # Errors
 /// If the device fails.
 pub async fn chunked(model: &Model, documents: &[Vec<u32>], chunks: &[usize]) -> Result<f64, ExecutionError> {
+    let sizes: Vec<usize> = chunks.iter().copied().filter(|size| *size > 0).collect();
+    let size = |turn: usize| sizes.get(turn % sizes.len().max(1)).copied().unwrap_or(usize::MAX);
     let mut parts = vec![Vec::new(); documents.len()];
-    let longest = documents.iter().map(Vec::len).max().unwrap_or_default();
-    let mut sizes = chunks.iter().copied().filter(|size| *size > 0).cycle();
-    let (mut state, mut begin) = (State::new(documents.len()), 0);
-    while begin < longest {
-        let end = longest.min(begin + sizes.next().unwrap_or(longest));
-        let rows: Vec<&[u32]> = documents.iter().map(|d| &d[begin.min(d.len())..end.min(d.len())]).collect();
-        let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
-        let (hidden, next) = model.step(&padded_rows(&rows, end - begin), &lengths, Direction::Causal, state);
+    let mut rest: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
+    let mut state = State::new(documents.len());
+    for turn in 0.. {
+        let cut = |(row, rest): (usize, &&[u32])| rest.len().min(size(turn + row));
+        let lengths: Vec<usize> = rest.iter().enumerate().map(cut).collect();
+        let Some(width) = lengths.iter().copied().max().filter(|width| *width > 0) else { break };
+        let rows: Vec<&[u32]> = rest.iter().zip(&lengths).map(|(rest, length)| &rest[..*length]).collect();
+        let (hidden, next) = model.step(&padded_rows(&rows, width), &lengths, Direction::Causal, state);
         state = next;
         for (row, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
             parts[row].push(hidden.clone().narrow(0, row, 1).narrow(1, 0, length));
+            rest[row] = &rest[row][length..];
         }
-        begin = end;
     }
     let rows = parts.into_iter().filter(|parts| !parts.is_empty()).map(|parts| Tensor::cat(parts, 1));
     apart(model, documents, Direction::Causal, rows.collect()).await

@@ -1,7 +1,7 @@
 //! Text from a language model: prompt → generation → sample, from cached state.
 //!
 //! * [`sample`]: from logits to a token, on the host;
-//! * [`request`] and [`generate`]: several prompts at once, token by token;
+//! * [`request`] and [`mod@generate`]: several prompts at once, token by token;
 //! * [`text`]: the same from text to text;
 //! * [`identities`]: what must be equal, as functions.
 //!

@@ -78,3 +78,30 @@ pub fn plan(facts: &Facts) -> Plan {
     };
     Plan { kernel, reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_can_do_what_is_wanted() {
+        for bits in 0..64u32 {
+            let fact = |n: u32| bits >> n & 1 == 1;
+            for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
+                let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
+                let listened = fact(5).then(|| "blocks.0.attention.weights".to_string());
+                let facts = Facts { gradients, cpu, queries, softcap, dropout, log_sum, listened, forced };
+                let plan = plan(&facts);
+                assert!(facts.allow(plan.kernel), "{facts:?} {plan:?}");
+                assert_eq!(plan.reason == "asked for", forced.is_some_and(|kernel| facts.allow(kernel)), "{facts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_listener_is_named() {
+        let facts = Facts { listened: Some("blocks.3.attention.weights".into()), cpu: true, ..Facts::default() };
+        assert_eq!(plan(&facts).reason, "'blocks.3.attention.weights' is listened to");
+        assert_eq!(plan(&facts).kernel, Kernel::Reference);
+    }
+}

@@ -39,7 +39,7 @@ impl Model {
         let block = |(i, b)| init.scope(format!("blocks.{i}"), |init| Block::init(b, &around, init));
         let blocks = expanded.enumerate().map(block).collect();
         Self {
-            embedding: init.normal("embedding", [config.vocab, config.hidden], 0.02),
+            embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
             position: init.scope("position", |init| config.position.init(&around, init)),
             blocks,
             norm: init.scope("norm", |init| config.norm.init(&around, init)),

@@ -1,6 +1,6 @@
 //! A stage: data + objective + what trains + optimiser + schedule + length.
 
-use crate::{objective::ObjectiveConfig, optimiser::OptimiserConfig, schedule::ScheduleConfig};
+use crate::{Recipe, objective::ObjectiveConfig, optimiser::OptimiserConfig, schedule::ScheduleConfig};
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
 use kiln_spec::Refusal;
@@ -77,6 +77,11 @@ impl Default for StageConfig {
 }
 
 impl StageConfig {
+    /// The text that it trains on.
+    pub fn data<'a>(&'a self, recipe: &'a Recipe) -> &'a DataConfig {
+        self.data.as_ref().unwrap_or(&recipe.data)
+    }
+
     /// Writes down how many steps there are.
     pub fn resolve(&mut self) {
         if self.steps == 0 {

@@ -89,7 +89,7 @@ impl Gradients {
                 self.1.exit(container);
             }
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let bad = |g: Tensor<D>| !g.sum().into_scalar::<f32>().is_finite();
+                let bad = |g: Tensor<D>| !g.into_data().iter::<f32>().all(f32::is_finite);
                 if self.0.get::<D>(param.id).is_some_and(bad) {
                     self.2.push(self.1.name());
                 }

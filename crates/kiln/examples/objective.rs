@@ -63,16 +63,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut models = Models { policy: Model::init(&config, 0, &Device::flex().autodiff()) };
     let (objective, mut optimiser) = (Goldfish { one_in: 4, context: 8 }, Optimiser::new(&OptimiserConfig::default()));
 
-    for step in 0..40 {
+    for step in 0..100 {
         let random = Random::new(0, "objective", step, 0);
         let batch = block_on(objective.batch(&packer.step(step, 4)?, &models, random))?;
         let draws = Draws { seed: 0, step, part: 0 };
         let found = gradients(&models, &[batch], &objective, draws);
-        if step % 10 == 9 {
+        if step % 20 == 19 {
             let loss: f32 = block_on(found.loss.clone().into_scalar_async())?;
             println!("step {:3}: {loss:.3} nats a token", step + 1);
         }
-        models.policy = found.apply(models.policy, &mut optimiser, 2e-3, Some(1.0));
+        models.policy = found.apply(models.policy, &mut optimiser, 4e-3, Some(1.0));
     }
     Ok(())
 }

@@ -3,7 +3,11 @@
 //! `cargo run --release --example train [-- FOLDER]`
 
 use kiln::prelude::*;
-use kiln::train::{metrics::Row, run};
+use kiln::train::{
+    metrics::Row,
+    run,
+    schedule::{Cosine, ScheduleConfig},
+};
 use std::{error::Error, path::PathBuf, sync::atomic::AtomicBool};
 
 struct Losses;
@@ -11,7 +15,7 @@ struct Losses;
 impl Watch for Losses {
     fn tell(&mut self, news: News) {
         if let News::Row(Row::Step(step)) = news
-            && step.step.is_multiple_of(10)
+            && step.step.is_multiple_of(20)
         {
             println!("step {:3}: {:.3} nats a token", step.step, step.loss);
         }
@@ -21,7 +25,8 @@ impl Watch for Losses {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut recipe = Recipe { name: "example".into(), ..Recipe::default() };
     recipe.model.hidden = 64;
-    recipe.stages[0].steps = 60;
+    recipe.stages[0].steps = 200;
+    recipe.stages[0].schedule = ScheduleConfig::Cosine(Cosine { peak: 4e-3, ..Cosine::default() });
     recipe.resolve();
     recipe.check()?;
 

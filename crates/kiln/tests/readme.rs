@@ -84,6 +84,15 @@ fn every_command_runs() {
 }
 
 #[test]
+fn every_just_command_is_in_the_justfile() {
+    let (page, justfile) = (read("CONTRIBUTING.md"), read("justfile"));
+    let known = |name: &str| justfile.lines().any(|line| line.split([' ', ':']).next() == Some(name));
+    let named: Vec<&str> = page.split("`just ").skip(1).filter_map(|rest| rest.split([' ', '`']).next()).collect();
+    assert!(named.len() > 3, "{named:?}");
+    assert!(named.iter().all(|name| known(name)), "{named:?}");
+}
+
+#[test]
 fn every_recipe_of_the_guides_loads() {
     let home = tempfile::tempdir().unwrap();
     let pages = GUIDES.iter().map(|page| (page, blocks(&read(page), "toml")));

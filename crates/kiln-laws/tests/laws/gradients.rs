@@ -10,10 +10,9 @@ use kiln_models::{Model, ModelConfig};
 use kiln_spec::Random;
 use proptest::prelude::*;
 
-/// Half the distance of the two points. Slopes over it and over half of it give one whose error is its fourth power
-/// times a fifth derivative (1e-16 × 1e6), and the rounding of the loss over it (1e-14 / 1e-4).
-const STEP: f64 = 1e-4;
-const TOLERANCE: f64 = 1e-7;
+/// Half the distance of the two points. The rounding of the loss over it is about 1e-14 / 1e-3.
+const STEP: f64 = 1e-3;
+const TOLERANCE: f64 = 1e-8;
 
 /// Values of each parameter far enough from their start for every gradient to count.
 fn stirred(config: &ModelConfig) -> Model {
@@ -43,15 +42,23 @@ fn difference(model: &Model, rows: &Rows, gradients: &ByPath<Vec<f64>>) -> (f64,
             values.insert(path.clone(), TensorData::new(numbers, shape));
             loss_value(&filled(model.clone(), &values), rows)
         };
-        let slope = |step: f64| (moved(step) - moved(-step)) / (2.0 * step);
-        let slope = (4.0 * slope(STEP / 2.0) - slope(STEP)) / 3.0;
+        let slopes = [STEP, STEP / 2.0, STEP / 4.0].map(|step| (moved(step) - moved(-step)) / (2.0 * step));
+        let (slope, unsure) = limit(slopes);
         let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
-        let apart = (slope - along).abs() / (1.0 + gradient.iter().map(|g| g * g).sum::<f64>().sqrt());
+        let apart = ((slope - along).abs() - unsure).max(0.0) / (1.0 + gradient.iter().map(|g| g * g).sum::<f64>().sqrt());
         if apart.is_nan() || apart > worst.0 {
             worst = (apart, path.clone());
         }
     }
     worst
+}
+
+/// Where slopes over a distance, half and a quarter of it lead, and how sure that is: errors of second and fourth order
+/// are taken out (Richardson), and the last of the two steps is larger than what is left.
+fn limit([whole, half, quarter]: [f64; 3]) -> (f64, f64) {
+    let [a, b] = [(4.0 * half - whole) / 3.0, (4.0 * quarter - half) / 3.0];
+    let limit = (16.0 * b - a) / 15.0;
+    (limit, (limit - b).abs())
 }
 
 proptest! {

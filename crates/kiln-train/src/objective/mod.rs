@@ -67,7 +67,8 @@ impl ObjectiveConfig {
     }
 }
 
-/// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of.
+/// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of. Summed row by
+/// row: a sum over millions of numbers at once has no fixed order.
 pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
     let hidden = model.forward(on_device(model, batch, &batch.inputs), cx);
     let [b, t, m] = hidden.dims();
@@ -75,7 +76,7 @@ pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
     let nats = model.cross_entropy(hidden.reshape([b * t, m]), targets);
     let weights = TensorData::new(batch.weights.clone(), [b * t]);
     let weights = Tensor::<1>::from_data(weights, (&nats.device().without_autodiff(), nats.dtype()));
-    (nats * weights).sum()
+    (nats * weights).reshape([b, t]).sum_dim(1).sum()
 }
 
 /// The batch with positions that the model has: what goes on in the middle of a long document may lie beyond its table.

@@ -3,6 +3,7 @@
 use crate::{Models, Objective, step::Gradients};
 use burn::tensor::Tensor;
 use kiln_data::Batch;
+use kiln_models::values;
 use kiln_nn::{Cx, Probe, cx::Draws};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +17,15 @@ impl Probe for Listener {
 
     fn at(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() && !value.clone().sum().into_scalar::<f32>().is_finite() {
+        if first.is_none() && !value.to_data().iter::<f32>().all(f32::is_finite) {
             *first = Some(path.to_string());
         }
         value
     }
 }
 
-/// The first place on the way forward, else the parameters whose gradients aren't finite.
+/// The first weight that isn't finite, else the first place on the way forward, else the parameters whose gradients
+/// aren't finite. Waits for the device.
 pub fn where_it_began(
     models: &Models,
     batch: &Batch,
@@ -31,20 +33,28 @@ pub fn where_it_began(
     draws: Draws,
     found: &Gradients,
 ) -> String {
+    let weights = values(&models.policy);
+    if let Some((name, _)) = weights.into_iter().find(|(_, data)| !data.iter::<f32>().all(f32::is_finite)) {
+        return format!("the weight {name}");
+    }
     let first = Arc::new(Mutex::new(None));
     let mut cx = Cx::training(&batch.layout, draws, &models.policy.device().without_autodiff());
     cx.probe = Some(Box::new(Listener(first.clone())));
     let loss = objective.loss(models, batch, &mut cx).into_scalar::<f32>();
     let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let gradients = || {
-        let names = found.not_finite(&models.policy);
-        let more = names.len().saturating_sub(3);
-        let named = names.into_iter().take(3).collect::<Vec<_>>().join(", ");
-        format!("the gradient of {named}{}", if more > 0 { format!(" and {more} more") } else { String::new() })
-    };
     match first {
         Some(path) => path,
-        None if loss.is_finite() => gradients(),
-        None => "the head".into(),
+        None if loss.is_finite() => of_gradients(found, models),
+        None => "the loss, from finite hidden states".into(),
+    }
+}
+
+fn of_gradients(found: &Gradients, models: &Models) -> String {
+    let names = found.not_finite(&models.policy);
+    let more = names.len().saturating_sub(3);
+    match names.len() {
+        0 => "the norm of all gradients, too large for a float".into(),
+        1..=3 => format!("the gradient of {}", names.join(", ")),
+        _ => format!("the gradient of {} and {more} more", names[..3].join(", ")),
     }
 }

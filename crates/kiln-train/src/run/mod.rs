@@ -4,24 +4,27 @@
 //! the data; a run here goes on from any step, bit for bit. Gradients and their accumulation are Burn's.
 
 mod diagnose;
+mod load;
+mod report;
 mod stage;
 mod text;
 mod watch;
 
+pub use diagnose::where_it_began;
+pub use load::{Loaded, load};
 pub use text::{built_in, open};
 pub use watch::{News, Watch};
 
 use crate::{
-    Failure, Models, Recipe, RunError,
-    checkpoint::{Fingerprints, sha256},
+    Failure, Models, Objective, Recipe, RunError, StageConfig,
     folder::{Found, Log, RunFolder, RunPaths},
     metrics::Row,
-    weights::to_values,
 };
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
 use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::{Refusal, config::ConfigError};
+use load::fill;
 use stage::{Ended, StageRun};
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
@@ -46,14 +49,30 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
+/// From a stage to the objective that it trains for.
+pub type Objectives<'a> = &'a dyn Fn(&StageConfig) -> Box<dyn Objective>;
+
+/// The objectives that the stages name.
+fn named(stage: &StageConfig) -> Box<dyn Objective> {
+    stage.objective.build()
+}
+
 /// Starts a run: its folder and recipe are there before any long work.
 ///
 /// # Errors
 /// See [`Failure`].
 pub fn start(recipe: &Recipe, out: Option<&Path>, host: Host) -> Result<Outcome, Failure> {
+    start_with(recipe, out, host, &named)
+}
+
+/// The same with objectives written elsewhere, which the recipe can't name.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: Objectives) -> Result<Outcome, Failure> {
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
-    go(recipe, &folder, host, None)
+    go(recipe, &folder, host, objectives, None)
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
@@ -61,11 +80,19 @@ pub fn start(recipe: &Recipe, out: Option<&Path>, host: Host) -> Result<Outcome,
 /// # Errors
 /// See [`Failure`]; a damaged checkpoint is an error, never passed over.
 pub fn resume(path: &Path, host: Host) -> Result<Outcome, Failure> {
+    resume_with(path, host, &named)
+}
+
+/// The same with the objectives that the run was started with.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn resume_with(path: &Path, host: Host, objectives: Objectives) -> Result<Outcome, Failure> {
     let folder = RunFolder::open(path)?;
     let recipe = recipe(&folder)?;
     host.watch.tell(News::Opened(folder.root()));
     let found = folder.resume()?;
-    go(&recipe, &folder, host, found)
+    go(&recipe, &folder, host, objectives, found)
 }
 
 /// The recipe of a run.
@@ -97,78 +124,45 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
     Ok(config)
 }
 
-/// A finished or unfinished run's model, best or last checkpoint, ready to be used.
-pub struct Loaded {
-    /// The model, on the plain device.
-    pub model: Model,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// The recipe of the run.
-    pub recipe: Recipe,
-    /// Steps that it was trained for.
-    pub step: u64,
-}
-
-/// Loads the best checkpoint of a run's last stage, or its newest if none was measured.
-///
-/// # Errors
-/// If there is none, or it is damaged.
-pub fn load(path: &Path, device: &Device) -> Result<Loaded, Failure> {
-    let paths = RunPaths::open(path)?;
-    let recipe = recipe(&paths)?;
-    let none = || RunError::NotARun { path: path.to_owned(), found: "no checkpoint yet".into() };
-    let (stage, newest) = paths.newest()?.ok_or_else(none)?;
-    let step = stage.checkpoints().best()?.unwrap_or(newest);
-    let tokenizer = fs::read_to_string(paths.tokenizer()).map_err(|e| RunError::io("read", &paths.tokenizer(), e))?;
-    let tokenizer = Tokenizer::from_json(&tokenizer)?;
-    let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
-    let file = stage.checkpoints().folder(step).join(crate::checkpoint::MODEL);
-    let (_, tensors) = stage.checkpoints().load_model(step)?;
-    Ok(Loaded { model: fill(model, tensors, &file)?, tokenizer, recipe, step })
-}
-
-fn fill(model: Model, tensors: crate::checkpoint::Tensors, file: &Path) -> Result<Model, Failure> {
-    let odd = || Failure::Tensor { file: file.to_owned(), tensor: "a tensor of another type".into() };
-    let values = to_values(tensors).ok_or_else(odd)?;
-    filled(model, values).map_err(|mismatch| Failure::Weights { file: file.to_owned(), mismatch })
-}
-
-fn go(recipe: &Recipe, folder: &RunFolder, host: Host, found: Option<Found>) -> Result<Outcome, Failure> {
+fn go(
+    recipe: &Recipe,
+    folder: &RunFolder,
+    host: Host,
+    objectives: Objectives,
+    mut found: Option<Found>,
+) -> Result<Outcome, Failure> {
     let tokenizer = first_tokenizer(recipe, folder, host.watch)?;
-    let device = host.device.clone().autodiff();
-    let mut model = Model::init(&model_config(recipe, &tokenizer)?, recipe.seed, &device);
-    if let Some(from) = recipe.from.as_ref().filter(|_| found.is_none()) {
-        let weights = kiln_models::values(&load(Path::new(from), &host.device)?.model);
-        model = filled(model, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
-    }
-    let mut models = Models { policy: model };
+    let mut models = first_models(recipe, &tokenizer, &host.device, found.is_none())?;
     let first = found.as_ref().map_or(0, |found| found.stage.index);
     let step = found.as_ref().map_or(0, |found| found.checkpoint.state.step);
     let earlier: u64 = recipe.stages.iter().take(first).map(|stage| stage.steps).sum();
     let mut log = Log::truncate_after(&folder.metrics(), earlier + step)?;
-    let mut found = found;
-    let mut steps = (0, 0);
+    let (mut steps, mut tokens) = ((0, 0), 0);
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
-        let data = config.data.as_ref().unwrap_or(&recipe.data);
-        let corpus = text::corpus(data, &tokenizer, folder, host.watch)?;
-        let fingerprints = Fingerprints {
-            recipe: sha256(recipe.to_toml().as_bytes()),
-            tokenizer: tokenizer.fingerprint(),
-            corpus: corpus.training.fingerprint().to_string(),
-        };
+        let corpus = text::corpus(config.data(recipe), &tokenizer, folder, host.watch)?;
         let place = folder.stage(index, &config.name);
-        let mut stage = StageRun::new(recipe, config, data, place, corpus, &tokenizer, fingerprints);
+        let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
         if let Some(found) = found.take() {
             models = stage.restore(models, found, &host.device)?;
         }
         let ended;
         (models, ended) = stage.train(models, &mut log, host.stop, host.watch)?;
-        steps = (stage.done(), config.steps);
+        (steps, tokens) = ((stage.done(), config.steps), stage.tokens());
         if ended == Ended::Interrupted {
             return Ok(Outcome { run: folder.root().to_owned(), steps, interrupted: true });
         }
     }
     Ok(Outcome { run: folder.root().to_owned(), steps, interrupted: false })
+}
+
+/// The models before the first step; `fresh` ones begin where the recipe says.
+fn first_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
+    let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
+    if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
+        let weights = kiln_models::values(&load(Path::new(from), device)?.model);
+        policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
+    }
+    Ok(Models { policy })
 }
 
 /// A run that starts from another one keeps its tokenizer.

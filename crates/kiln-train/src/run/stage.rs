@@ -1,26 +1,24 @@
 //! One stage of a run: the loop over its steps.
 
 use super::{
-    diagnose::where_it_began,
-    fill, text,
+    fill,
+    report::tell,
+    text,
     watch::{News, Watch},
 };
 use crate::{
     Failure, Models, Objective, Recipe, StageConfig,
-    checkpoint::{Checkpoint, Fingerprints, MODEL, Retention, State, TRAIN},
-    evaluate::Held,
+    checkpoint::{Checkpoint, Fingerprints, MODEL, TRAIN, sha256},
     folder::{Found, Log, Stage},
-    metrics::{Event, Happening, Row, Step},
+    metrics::{Happening, Row},
     objective::within_positions,
     optimiser::Optimiser,
-    samples,
-    step::{Gradients, gradients, train_only},
-    weights::{fill_optimiser, optimiser_tensors, to_tensors},
+    step::{gradients, train_only},
+    weights::fill_optimiser,
 };
 use burn::{module::Module, tensor::Device};
-use kiln_data::{Batch, Corpus, DataConfig, Packer, Prefetch, Tokenizer};
+use kiln_data::{Batch, Corpus, Packer, Prefetch, Tokenizer};
 use kiln_infer::block_on;
-use kiln_nn::cx::Draws;
 use kiln_spec::{Random, Refusal, config::ConfigError};
 use std::{
     sync::{
@@ -41,54 +39,64 @@ pub enum Ended {
 
 /// A stage that runs.
 pub struct StageRun<'a> {
-    recipe: &'a Recipe,
-    config: &'a StageConfig,
-    tokenizer: &'a Tokenizer,
-    built_in: bool,
-    place: Stage,
-    corpus: Arc<Corpus>,
-    objective: Box<dyn Objective>,
-    optimiser: Optimiser,
-    fingerprints: Fingerprints,
-    step: u64,
+    pub(super) recipe: &'a Recipe,
+    pub(super) config: &'a StageConfig,
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) built_in: bool,
+    pub(super) place: Stage,
+    pub(super) corpus: Arc<Corpus>,
+    pub(super) objective: Box<dyn Objective>,
+    pub(super) optimiser: Optimiser,
+    pub(super) fingerprints: Fingerprints,
+    pub(super) step: u64,
     /// Steps of the stages before this one: lines of metrics count over the whole run.
-    earlier: u64,
-    tokens: u64,
+    pub(super) earlier: u64,
+    /// Tokens of the whole run.
+    pub(super) tokens: u64,
     /// Seconds of earlier processes.
-    before: f64,
-    started: Instant,
-    saved: Option<u64>,
+    pub(super) before: f64,
+    pub(super) started: Instant,
+    pub(super) saved: Option<u64>,
 }
 
 impl<'a> StageRun<'a> {
-    /// Before its first step.
+    /// The stage of `recipe` at `place` before its first step; the stages before it saw so many `tokens`.
     pub fn new(
         recipe: &'a Recipe,
-        config: &'a StageConfig,
-        data: &DataConfig,
         place: Stage,
         corpus: Arc<Corpus>,
         tokenizer: &'a Tokenizer,
-        fingerprints: Fingerprints,
+        objective: Box<dyn Objective>,
+        tokens: u64,
     ) -> Self {
-        let before = &recipe.stages[..place.index.min(recipe.stages.len())];
+        let (before, config) = (&recipe.stages[..place.index], &recipe.stages[place.index]);
+        let fingerprints = Fingerprints {
+            recipe: sha256(recipe.to_toml().as_bytes()),
+            tokenizer: tokenizer.fingerprint(),
+            corpus: corpus.training.fingerprint().to_string(),
+        };
         Self {
             recipe,
             config,
             tokenizer,
-            built_in: text::built_in(data),
+            built_in: text::built_in(config.data(recipe)),
             place,
             corpus,
-            objective: config.objective.build(),
+            objective,
             optimiser: Optimiser::new(&config.optimiser),
             fingerprints,
             step: 0,
             earlier: before.iter().map(|stage| stage.steps).sum(),
-            tokens: 0,
+            tokens,
             before: 0.0,
             started: Instant::now(),
             saved: None,
         }
+    }
+
+    /// Tokens that the run was trained on.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
     }
 
     /// Steps done.
@@ -175,98 +183,6 @@ impl<'a> StageRun<'a> {
         }
         Ok(())
     }
-
-    fn draws(&self) -> Draws {
-        Draws { seed: self.recipe.seed, step: self.step, part: 0 }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-
-    fn event(&self, event: Happening, detail: &str) -> Row {
-        Row::Event(Event { step: self.earlier + self.step, event, detail: detail.into(), seconds: self.seconds() })
-    }
-
-    /// Reads this step's figures from the device: the one place where a step waits for numbers.
-    fn figures(&self, found: &Gradients, batch: &Batch) -> Step {
-        let read = |tensor: &burn::tensor::Tensor<1>| {
-            block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from)
-        };
-        Step {
-            step: self.earlier + self.step + 1,
-            tokens: self.tokens + batch.layout.live() as u64,
-            loss: read(&found.loss),
-            learning_rate: self.config.schedule.at(self.step, self.config.steps),
-            gradient_norm: read(&found.norm),
-            seconds: self.seconds(),
-            losses: found.added.iter().map(|(name, value)| (name.clone(), Some(read(value)))).collect(),
-        }
-    }
-
-    /// Stops before weights are touched by numbers that are none.
-    fn finite(
-        &self,
-        row: &Step,
-        found: &Gradients,
-        models: &Models,
-        batch: &Batch,
-        log: &mut Log,
-    ) -> Result<(), Failure> {
-        let what = match (row.loss.is_finite(), row.gradient_norm.is_finite()) {
-            (true, true) => return Ok(()),
-            (false, _) => "loss",
-            (true, false) => "gradient",
-        };
-        let began = where_it_began(models, batch, &*self.objective, self.draws(), found);
-        log.append(&self.event(Happening::NotFinite, &format!("{what} at step {}: {began}", row.step)))?;
-        log.sync()?;
-        Err(Failure::NotFinite { step: row.step, what, began, saved: self.saved })
-    }
-
-    fn validate(&self, models: &Models, log: &mut Log, watch: &mut dyn Watch) -> Result<Option<f64>, Failure> {
-        let config = self.config;
-        if !config.due(config.validations, self.step) {
-            return Ok(None);
-        }
-        let plain = Models { policy: models.policy.valid() };
-        let budget = Some(config.validation_budget(self.step));
-        let size = (config.length, config.rows);
-        let held = Held::new(&self.corpus, self.tokenizer, size, budget, self.built_in, self.recipe.seed)?;
-        let found = block_on(held.evaluate(&plain, &*self.objective))?;
-        let row = Row::Validation(found.row(self.earlier + self.step, self.tokens, self.seconds()));
-        tell(log, watch, row)?;
-        if config.samples > 0 {
-            let written = samples::write(&plain.policy, self.tokenizer, config, self.recipe.seed, self.built_in);
-            let mut row = block_on(written)?;
-            (row.step, row.seconds) = (self.earlier + self.step, self.seconds());
-            tell(log, watch, Row::Samples(row))?;
-        }
-        Ok(Some(found.loss))
-    }
-
-    fn save(&mut self, models: &Models, value: Option<f64>) -> Result<(), Failure> {
-        let state = State {
-            step: self.step,
-            steps: self.config.steps,
-            tokens: self.tokens,
-            data: self.step * self.config.rows as u64,
-            value,
-            fingerprints: self.fingerprints.clone(),
-            extra: [("seconds".to_string(), self.seconds().into())].into_iter().collect(),
-        };
-        let (model, train) = (to_tensors(&models.policy), optimiser_tensors(&self.optimiser));
-        let retention = Retention { last: self.config.keep };
-        self.place.checkpoints().save(&Checkpoint { state, model, train }, retention)?;
-        self.saved = Some(self.step);
-        Ok(())
-    }
-}
-
-fn tell(log: &mut Log, watch: &mut dyn Watch, row: Row) -> Result<(), Failure> {
-    log.append(&row)?;
-    watch.tell(News::Row(&row));
-    Ok(())
 }
 
 fn parts(batch: &Batch, parts: usize) -> Vec<Batch> {

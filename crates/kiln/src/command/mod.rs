@@ -1,4 +1,4 @@
-//! The command line: a file a subcommand, each from its arguments to an [`Answer`].
+//! The command line: a file a subcommand, each from its arguments to an `Answer`.
 //!
 //! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
 

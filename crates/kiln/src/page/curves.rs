@@ -54,12 +54,12 @@ pub fn level(name: &str, value: f64, series: &[Series]) -> Option<Series> {
 }
 
 /// Loss of training at every step, smoothed.
-pub fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
+pub(super) fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     smooth(&of_steps(rows, |step| step.loss))
 }
 
 /// Loss of validation at every round.
-pub fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
+pub(super) fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     of_validations(rows, |round| round.loss)
 }
 

@@ -1,11 +1,9 @@
-//! Pages that people look at: one file of HTML that needs nothing else, and pictures for the terminal.
+//! Pages that people look at: one file of HTML that needs nothing else.
 //!
 //! A page is plain data ([`Report`], [`Compare`]) → what its sections show (`curves`, `picture`, `texts`) → templates,
 //! which escape all that they are given. A page reads without its script, which only answers the pointer.
 
-pub mod ascii;
 mod blocks;
-mod canvas;
 mod chart;
 mod compare;
 mod curves;
@@ -23,7 +21,6 @@ mod thin;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
-pub use curves::{training_loss, validation_loss};
 pub use data::*;
 pub use rows::*;
 

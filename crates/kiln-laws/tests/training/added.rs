@@ -1,0 +1,86 @@
+//! Losses that parts add on the way are weighted into the gradient, and reported before their weights.
+
+use crate::{
+    runs::{Run, recipe, steps},
+    toy::{DRAWS, apart, batch, descent, models, weights},
+};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, Packed};
+use kiln_models::Visibility;
+use kiln_nn::Cx;
+use kiln_spec::Random;
+use kiln_train::{
+    Models, Objective,
+    objective::{Full, Making, on_device},
+    step::gradients,
+};
+
+const WEIGHT: f64 = 0.25;
+
+/// The mean square of the hidden states of the places that count.
+fn square(models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+    let hidden = models.policy.forward(on_device(&models.policy, batch, &batch.inputs), cx);
+    let [rows, width, size] = hidden.dims();
+    let weights = burn::tensor::TensorData::new(batch.weights.clone(), [rows, width, 1]);
+    let weights = Tensor::<3>::from_data(weights, &hidden.device().without_autodiff());
+    (hidden.square() * weights).sum() / (batch.weight() * size as f64)
+}
+
+/// The full objective, to which something is added: on the way, or by the objective itself.
+struct Adds(bool);
+
+impl Objective for Adds {
+    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a> {
+        Full.batch(packed, models, random)
+    }
+
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+        let (loss, square) = (Full.loss(models, batch, cx), square(models, batch, cx));
+        if self.0 {
+            cx.scope("hidden", |cx| cx.add_loss("square", square, WEIGHT));
+            return loss;
+        }
+        loss + square * (WEIGHT * batch.weight())
+    }
+
+    fn visibility(&self) -> Visibility {
+        Visibility::Causal
+    }
+}
+
+#[test]
+fn they_count_as_if_the_objective_had_added_them() {
+    let batch = batch(6, 32);
+    for parts in [1, 3] {
+        let batches: Vec<Batch> =
+            (0..parts).map(|part| batch.select(part * 6 / parts..(part + 1) * 6 / parts)).collect();
+        let moved = |objective: &dyn Objective| {
+            let models = models();
+            let found = gradients(&models, &batches, objective, DRAWS);
+            let read = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
+            let (loss, added) = (read(&found.loss), found.added.get("hidden.square").map(read));
+            let policy = found.apply(models.policy, &mut descent(), 0.1, None);
+            (loss, added, weights(&Models { policy }))
+        };
+        let (on_the_way, itself, without) = (moved(&Adds(true)), moved(&Adds(false)), moved(&Full));
+        assert!(apart(&on_the_way.2, &itself.2) < 1e-7 && apart(&on_the_way.2, &without.2) > 1e-5);
+        let added = on_the_way.1.expect("what was added");
+        assert_eq!((on_the_way.0, itself.1, without.1), (without.0, None, None));
+        assert!((on_the_way.0 + WEIGHT * added - itself.0).abs() < 1e-5, "{} {added} {}", on_the_way.0, itself.0);
+    }
+}
+
+#[test]
+fn the_rows_of_a_run_name_them() {
+    let home = tempfile::tempdir().unwrap();
+    let losses = |parts: usize| {
+        let path = home.path().join(parts.to_string());
+        let run = Run { objective: &|_| Box::new(Adds(true)), ..Run::default() };
+        run.start(&recipe(&["stages.0.steps=3", &format!("stages.0.accumulate={parts}")]), &path).unwrap();
+        let added = |losses: &std::collections::BTreeMap<String, Option<f64>>| losses["hidden.square"].unwrap();
+        steps(&path).iter().map(|row| added(&row.losses)).collect::<Vec<f64>>()
+    };
+    let (whole, parts) = (losses(1), losses(2));
+    assert!(whole.len() == 3 && whole.iter().all(|loss| *loss > 0.0));
+    assert!(whole.iter().zip(&parts).all(|(a, b)| (a / b - 1.0).abs() < 1e-5), "{whole:?} {parts:?}");
+}

@@ -1,0 +1,20 @@
+//! Training is exact: the optimiser's numbers, one batch in parts, runs that are stopped, killed and resumed, and a
+//! loss that comes near the floor and not below it.
+
+mod accumulation;
+mod adamw;
+mod added;
+mod child;
+mod clip;
+mod floor;
+mod from;
+mod golden;
+mod kill;
+mod not_finite;
+mod order;
+mod resume;
+mod runs;
+mod stages;
+mod threads;
+mod toy;
+mod trains;

@@ -1,0 +1,121 @@
+//! A run stops on numbers that are none, says where they began and keeps what was good.
+
+use crate::{
+    runs::{Run, computed, recipe, same, steps, train, weights},
+    toy::{DRAWS, batch, models},
+};
+use burn::tensor::{Tensor, TensorData};
+use kiln_data::{Batch, Packed};
+use kiln_models::{Visibility, filled, values};
+use kiln_nn::Cx;
+use kiln_spec::Random;
+use kiln_train::{
+    Failure, Models, Objective,
+    folder::RunPaths,
+    metrics::{Happening, Row},
+    objective::{Full, Making},
+    run::{load, metrics, where_it_began},
+    step::gradients,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The full objective, times what a call's number gives.
+struct Times(Arc<AtomicU64>, fn(u64) -> f64);
+
+impl Times {
+    fn of(factor: fn(u64) -> f64) -> Self {
+        Self(Arc::default(), factor)
+    }
+}
+
+impl Objective for Times {
+    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a> {
+        Full.batch(packed, models, random)
+    }
+
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+        let call = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        Full.loss(models, batch, cx) * (self.1)(call)
+    }
+
+    fn visibility(&self) -> Visibility {
+        Visibility::Causal
+    }
+}
+
+#[test]
+fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let recipe = recipe(&["stages.0.steps=8", "stages.0.checkpoints=8", "stages.0.validations=1", "stages.0.keep=9"]);
+    train(&recipe, &path("good"));
+    let calls = Arc::new(AtomicU64::new(0));
+    let broken = Run {
+        objective: &|_| Box::new(Times(calls.clone(), |call| if call < 5 { 1.0 } else { f64::NAN })),
+        ..Run::default()
+    };
+    let failure = broken.start(&recipe, &path("run")).unwrap_err();
+    let Failure::NotFinite { step, what, began, saved } = &failure else { panic!("{failure}") };
+    assert_eq!((*step, *what, *saved), (5, "loss", Some(4)));
+    assert_eq!(began, "the loss, from finite hidden states");
+    assert!(failure.to_string().contains("step 5"), "{failure}");
+    assert!(failure.help().unwrap().contains("step 4 is saved and good"), "{failure:?}");
+    assert_eq!(steps(&path("run")).len(), 4);
+    let rows = metrics(&RunPaths::open(&path("run")).unwrap()).unwrap();
+    let Some(Row::Event(event)) = rows.last() else { panic!("{rows:?}") };
+    assert!(event.event == Happening::NotFinite && event.detail.contains("step 5"), "{event:?}");
+    assert!(weights(&path("run"), 0, 4) == weights(&path("good"), 0, 4));
+    assert_eq!(load(&path("run"), &kiln_laws::device()).unwrap().step, 4);
+    // With a loss that is one, the run goes on as if nothing had been.
+    assert!(!Run::default().resume(&path("run")).unwrap().interrupted);
+    same(&computed(&path("run")), &computed(&path("good")), "after a loss that was none");
+}
+
+/// What a step says of a model with some numbers of some parameter replaced.
+fn began(parameter: &str, value: f32, objective: &dyn Objective) -> String {
+    let mut models = models();
+    let mut all = values(&models.policy);
+    let data = all.get_mut(parameter).unwrap_or_else(|| panic!("no {parameter}"));
+    let (mut numbers, shape): (Vec<f32>, _) = (data.iter::<f32>().collect(), data.shape().to_vec());
+    numbers.iter_mut().step_by(3).for_each(|number| *number = value);
+    *data = TensorData::new(numbers, shape);
+    models.policy = filled(models.policy, all).unwrap();
+    let batch = batch(2, 16);
+    let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
+    where_it_began(&models, &batch, objective, DRAWS, &found)
+}
+
+#[test]
+fn the_place_is_named_where_it_began() {
+    let weight = "blocks.1.feed_forward.up.weight";
+    for wrong in [f32::INFINITY, f32::NAN] {
+        assert_eq!(began(weight, wrong, &Full), format!("the weight {weight}"));
+    }
+    // Finite, but too much for what follows.
+    for (parameter, place) in [
+        ("blocks.0.attention.q.weight", "blocks.0.attention.weights"),
+        ("blocks.0.attention.v.weight", "blocks.0.residual"),
+        ("blocks.1.feed_forward.down.weight", "blocks.1.residual"),
+        ("norm.weight", "the loss, from finite hidden states"),
+    ] {
+        assert_eq!(began(parameter, 3e38, &Full), place, "{parameter}");
+    }
+}
+
+#[test]
+fn gradients_that_are_none_are_named() {
+    let models = models();
+    let batch = batch(2, 16);
+    let of = |objective: &Times| {
+        let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
+        assert!(!found.norm.clone().into_scalar::<f32>().is_finite());
+        where_it_began(&models, &batch, objective, DRAWS, &found)
+    };
+    // Squares of gradients are too large before they are themselves.
+    assert_eq!(of(&Times::of(|_| 1e25)), "the norm of all gradients, too large for a float");
+    let first = |call| if call == 1 { f64::NAN } else { 1.0 };
+    assert!(of(&Times::of(first)).starts_with("the gradient of embedding, "));
+}

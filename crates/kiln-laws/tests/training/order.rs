@@ -1,0 +1,69 @@
+//! What a step is trained on is a function of seed and step alone.
+
+use crate::{
+    runs::{Run, recipe},
+    toy::{corpus, tokenizer},
+};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, Packed, Packer, Prefetch};
+use kiln_models::Visibility;
+use kiln_nn::Cx;
+use kiln_spec::Random;
+use kiln_train::{
+    Models, Objective,
+    objective::{Full, Making},
+};
+use std::sync::{Arc, Mutex};
+
+#[test]
+fn prefetching_changes_nothing() {
+    let (tokenizer, steps) = (tokenizer(), 40);
+    let packer = Arc::new(Packer::training(corpus(9, &tokenizer), 64, 4).unwrap());
+    assert!(packer.rows() < 3 * steps, "it never comes to a second epoch");
+    let alone: Vec<Packed> = (0..steps as u64).map(|step| packer.step(step, 3).unwrap()).collect();
+    for (depth, from) in [(1, 0), (4, 0), (16, 0), (4, 17), (1, 39)] {
+        let packer = packer.clone();
+        let ahead = Prefetch::new(depth, from..steps as u64, move |step| packer.step(step, 3).unwrap());
+        assert!(ahead.collect::<Vec<_>>() == alone[from as usize..], "{depth} ahead from {from}");
+    }
+    let other = Packer::training(packer.corpus().clone(), 64, 5).unwrap();
+    assert_ne!(other.step(0, 3).unwrap(), alone[0]);
+}
+
+/// The full objective, noting what it is given.
+struct Notes(Arc<Mutex<Vec<Packed>>>);
+
+impl Objective for Notes {
+    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a> {
+        self.0.lock().unwrap().push(packed.clone());
+        Full.batch(packed, models, random)
+    }
+
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+        Full.loss(models, batch, cx)
+    }
+
+    fn visibility(&self) -> Visibility {
+        Visibility::Causal
+    }
+}
+
+#[test]
+fn a_resumed_run_sees_what_it_would_have_seen() {
+    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=9", "stages.0.validations=0"]));
+    let seen = |stops: &[u64], name: &str| {
+        let (notes, path) = (Arc::new(Mutex::new(Vec::new())), home.path().join(name));
+        let run = |stop: Option<u64>| Run { stop, objective: &|_| Box::new(Notes(notes.clone())) }.resume(&path);
+        let first = Run { stop: stops.first().copied(), objective: &|_| Box::new(Notes(notes.clone())) };
+        first.start(&recipe, &path).unwrap();
+        for stop in stops.iter().skip(1).copied().map(Some).chain([None]).take(stops.len()) {
+            run(stop).unwrap();
+        }
+        notes.lock().unwrap().clone()
+    };
+    let whole = seen(&[], "whole");
+    let resumed = seen(&[3, 4, 7], "resumed");
+    // Validation at the end asks the objective too, after the last step.
+    assert!(whole.len() >= 9 && resumed[..9] == whole[..9]);
+    assert!((1..9).all(|step| whole[step] != whole[step - 1]));
+}

@@ -1,0 +1,74 @@
+//! A run that was stopped is the run that wasn't, to the bit.
+
+use crate::runs::{Run, computed, recipe, same, train};
+use kiln_spec::Random;
+use kiln_train::Recipe;
+use std::path::Path;
+
+const STEPS: u64 = 24;
+
+/// Everything that has to be found again: dropout, parts of a batch, a schedule, samples, validations.
+fn eventful() -> Recipe {
+    recipe(&[
+        "model.dropout=0.1",
+        "stages.0.accumulate=2",
+        "stages.0.schedule={ wsd = { peak = 3e-3 } }",
+        "stages.0.samples=1",
+        "stages.0.sample_tokens=12",
+        "stages.0.checkpoints=4",
+        "stages.0.validations=3",
+    ])
+}
+
+/// Runs with stops after the steps that `next` says, given the steps done. Returns how often it stopped.
+fn stopped(recipe: &Recipe, path: &Path, mut next: impl FnMut(u64) -> u64) -> usize {
+    let mut ended = Run { stop: Some(next(0)), ..Run::default() }.start(recipe, path).unwrap();
+    let mut stops = 0;
+    while ended.interrupted {
+        stops += 1;
+        let run = Run { stop: Some(next(ended.steps.0)), ..Run::default() };
+        ended = run.resume(path).unwrap();
+    }
+    stops
+}
+
+#[test]
+fn stops_at_any_steps_change_no_bit() {
+    let (home, recipe) = (tempfile::tempdir().unwrap(), eventful());
+    let path = |name: &str| home.path().join(name);
+    train(&recipe, &path("undisturbed"));
+    let wanted = computed(&path("undisturbed"));
+    for round in 0..4 {
+        let mut random = Random::new(round, "stops", 0, 0);
+        let run = path(&round.to_string());
+        let stops = stopped(&recipe, &run, |done| done + 1 + random.below(9) as u64);
+        assert!(stops >= 2, "{stops} stops are no test");
+        same(&computed(&run), &wanted, &format!("round {round}"));
+    }
+    let stops = stopped(&recipe, &path("each"), |done| done + 1);
+    assert_eq!(stops as u64, STEPS - 1);
+    same(&computed(&path("each")), &wanted, "after each step");
+}
+
+#[test]
+fn a_run_that_ended_stays_as_it_is() {
+    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=3"]));
+    let path = home.path().join("run");
+    train(&recipe, &path);
+    let wanted = computed(&path);
+    let again = Run::default().resume(&path).unwrap();
+    assert_eq!((again.steps, again.interrupted), ((3, 3), false));
+    same(&computed(&path), &wanted, "resumed after its end");
+}
+
+/// A control: what is compared does notice another run.
+#[test]
+fn another_seed_is_another_run() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |seed: u64| {
+        let path = home.path().join(seed.to_string());
+        train(&recipe(&["stages.0.steps=2", &format!("seed={seed}")]), &path);
+        computed(&path)
+    };
+    assert!(run(1) != run(2));
+}

@@ -1,0 +1,80 @@
+//! Single steps without a run: a model, batches, and the plainest of optimisers.
+
+use crate::runs::{autodiff, recipe};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, Corpus, Packer, Room, Split, Tokenizer, TokenizerConfig, next_token, stories};
+use kiln_models::{Model, ModelConfig, Values, values};
+use kiln_nn::cx::Draws;
+use kiln_spec::Direction;
+use kiln_train::{
+    Models,
+    optimiser::{Kept, Optimiser, OptimiserConfig, Rule, Update},
+};
+use std::sync::Arc;
+
+/// Where nothing is random.
+pub const DRAWS: Draws = Draws { seed: 0, step: 0, part: 0 };
+
+/// w ← w − rate · gradient.
+pub struct Descent;
+
+impl Rule for Descent {
+    fn slots(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn update(&self, update: &Update, weight: Tensor<1>, gradient: Tensor<1>, _: &mut Kept) -> Tensor<1> {
+        weight - gradient * update.rate
+    }
+}
+
+/// Plain descent.
+pub fn descent() -> Optimiser {
+    Optimiser { rule: Box::new(Descent), ..Optimiser::new(&OptimiserConfig::default()) }
+}
+
+/// The small recipe's model.
+pub fn config() -> ModelConfig {
+    ModelConfig { vocab: tokenizer().vocab(), ..recipe(&[]).model }
+}
+
+/// The small recipe's model with new weights.
+pub fn models() -> Models {
+    Models { policy: Model::init(&config(), 5, &autodiff()) }
+}
+
+/// A token a byte.
+pub fn tokenizer() -> Tokenizer {
+    Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok::<_, kiln_data::DataError>("")]).unwrap()
+}
+
+/// A corpus of `count` stories, in tokens.
+pub fn corpus(count: u64, tokenizer: &Tokenizer) -> Arc<Corpus> {
+    let texts: Vec<String> = (0..count).map(|number| stories::text(1, number)).collect();
+    let split = Split::new(&texts, 0.1).unwrap();
+    Arc::new(Corpus::build(&texts, &split, tokenizer, &Room::memory(), |_, _| ()).unwrap())
+}
+
+/// Rows of stories, each row with another number of tokens that count.
+pub fn batch(rows: usize, width: usize) -> Batch {
+    let packer = Packer::training(corpus(40, &tokenizer()), width, 2).unwrap();
+    let mut batch = next_token(&packer.step(0, rows).unwrap(), Direction::Causal).unwrap();
+    for row in 0..rows {
+        let cut = row * width + width * (rows - row) / rows;
+        batch.weights[cut..(row + 1) * width].fill(0.0);
+    }
+    batch
+}
+
+/// Values of all parameters.
+pub fn weights(models: &Models) -> Values {
+    values(&models.policy)
+}
+
+/// The distance of two models' weights as a share of the size of the first.
+pub fn apart(a: &Values, b: &Values) -> f64 {
+    assert!(a.keys().eq(b.keys()));
+    let pairs = a.iter().flat_map(|(name, data)| data.iter::<f64>().zip(b[name].iter::<f64>()).collect::<Vec<_>>());
+    let (far, size) = pairs.fold((0.0, 0.0), |(far, size), (a, b)| (far + (a - b).powi(2), size + a * a));
+    f64::sqrt(far / size)
+}

@@ -1,0 +1,119 @@
+//! What a stage says of its steps, and what it leaves of them.
+
+use super::{
+    diagnose::where_it_began,
+    stage::StageRun,
+    watch::{News, Watch},
+};
+use crate::{
+    Failure, Models,
+    checkpoint::{Checkpoint, Retention, State},
+    evaluate::Held,
+    folder::Log,
+    metrics::{Event, Happening, Row, Step},
+    samples,
+    step::Gradients,
+    weights::{optimiser_tensors, to_tensors},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_data::Batch;
+use kiln_infer::block_on;
+use kiln_nn::cx::Draws;
+
+impl StageRun<'_> {
+    pub(super) fn draws(&self) -> Draws {
+        Draws { seed: self.recipe.seed, step: self.step, part: 0 }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn event(&self, event: Happening, detail: &str) -> Row {
+        Row::Event(Event { step: self.earlier + self.step, event, detail: detail.into(), seconds: self.seconds() })
+    }
+
+    /// Reads this step's figures from the device: the one place where a step waits for numbers.
+    pub(super) fn figures(&self, found: &Gradients, batch: &Batch) -> Step {
+        let read = |tensor: &Tensor<1>| block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from);
+        Step {
+            step: self.earlier + self.step + 1,
+            tokens: self.tokens + batch.layout.live() as u64,
+            loss: read(&found.loss),
+            learning_rate: self.config.schedule.at(self.step, self.config.steps),
+            gradient_norm: read(&found.norm),
+            seconds: self.seconds(),
+            losses: found.added.iter().map(|(name, value)| (name.clone(), Some(read(value)))).collect(),
+        }
+    }
+
+    /// Stops before weights are touched by numbers that are none.
+    pub(super) fn finite(
+        &self,
+        row: &Step,
+        found: &Gradients,
+        models: &Models,
+        batch: &Batch,
+        log: &mut Log,
+    ) -> Result<(), Failure> {
+        let what = match (row.loss.is_finite(), row.gradient_norm.is_finite()) {
+            (true, true) => return Ok(()),
+            (false, _) => "loss",
+            (true, false) => "gradient",
+        };
+        let began = where_it_began(models, batch, &*self.objective, self.draws(), found);
+        log.append(&self.event(Happening::NotFinite, &format!("{what} at step {}: {began}", row.step)))?;
+        log.sync()?;
+        Err(Failure::NotFinite { step: row.step, what, began, saved: self.saved })
+    }
+
+    pub(super) fn validate(
+        &self,
+        models: &Models,
+        log: &mut Log,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<f64>, Failure> {
+        let config = self.config;
+        if !config.due(config.validations, self.step) {
+            return Ok(None);
+        }
+        let plain = Models { policy: models.policy.valid() };
+        let budget = Some(config.validation_budget(self.step));
+        let size = (config.length, config.rows);
+        let held = Held::new(&self.corpus, self.tokenizer, size, budget, self.built_in, self.recipe.seed)?;
+        let found = block_on(held.evaluate(&plain, &*self.objective))?;
+        let row = Row::Validation(found.row(self.earlier + self.step, self.tokens, self.seconds()));
+        tell(log, watch, row)?;
+        if config.samples > 0 {
+            let written = samples::write(&plain.policy, self.tokenizer, config, self.recipe.seed, self.built_in);
+            let mut row = block_on(written)?;
+            (row.step, row.seconds) = (self.earlier + self.step, self.seconds());
+            tell(log, watch, Row::Samples(row))?;
+        }
+        Ok(Some(found.loss))
+    }
+
+    pub(super) fn save(&mut self, models: &Models, value: Option<f64>) -> Result<(), Failure> {
+        let state = State {
+            step: self.step,
+            steps: self.config.steps,
+            tokens: self.tokens,
+            data: self.step * self.config.rows as u64,
+            value,
+            fingerprints: self.fingerprints.clone(),
+            extra: [("seconds".to_string(), self.seconds().into())].into_iter().collect(),
+        };
+        let (model, train) = (to_tensors(&models.policy), optimiser_tensors(&self.optimiser));
+        let retention = Retention { last: self.config.keep };
+        self.place.checkpoints().save(&Checkpoint { state, model, train }, retention)?;
+        self.saved = Some(self.step);
+        Ok(())
+    }
+}
+
+/// Writes a row and tells it.
+pub fn tell(log: &mut Log, watch: &mut dyn Watch, row: Row) -> Result<(), Failure> {
+    log.append(&row)?;
+    watch.tell(News::Row(&row));
+    Ok(())
+}
