@@ -10,7 +10,7 @@ use kiln_models::Visibility;
 use kiln_nn::Cx;
 use kiln_spec::Random;
 use kiln_train::{
-    Models, Objective,
+    Models, Objective, Recipe, StageConfig,
     objective::{Full, Making},
 };
 use std::sync::{Arc, Mutex};
@@ -66,4 +66,23 @@ fn a_resumed_run_sees_what_it_would_have_seen() {
     // Validation at the end asks the objective too, after the last step.
     assert!(whole.len() >= 9 && resumed[..9] == whole[..9]);
     assert!((1..9).all(|step| whole[step] != whole[step - 1]));
+}
+
+/// A stage on the same text goes on with it.
+#[test]
+fn stages_share_one_order() {
+    let home = tempfile::tempdir().unwrap();
+    let seen = |recipe: &Recipe, name: &str| {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let run = Run { objective: &|_| Box::new(Notes(notes.clone())), ..Run::default() };
+        run.start(recipe, &home.path().join(name)).unwrap();
+        notes.lock().unwrap().clone()
+    };
+    let one = recipe(&["stages.0.steps=6", "stages.0.validations=1"]);
+    let mut two = recipe(&["stages.0.steps=3", "stages.0.validations=1"]);
+    two.stages.push(StageConfig { name: "more".into(), ..two.stages[0].clone() });
+    let (one, two) = (seen(&one, "one"), seen(&two, "two"));
+    // The first stage ends with a validation, in as many batches as the end of the other run needs.
+    let validation = one.len() - 6;
+    assert_eq!([&two[..3], &two[3 + validation..6 + validation]].concat(), one[..6]);
 }

@@ -77,9 +77,14 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), RunError> {
     remove(temporary.path()).map_err(|source| RunError::io("remove", temporary.path(), source))
 }
 
+/// Whether a name is one that nothing keeps.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// Removes what killed processes left under temporary names in `folder`.
 pub(crate) fn sweep(folder: &Path) -> Result<(), RunError> {
-    for name in names(folder)?.iter().filter(|name| name.starts_with(PREFIX)) {
+    for name in names(folder)?.iter().filter(|name| is_temporary(name)) {
         let path = folder.join(name);
         remove(&path).map_err(|source| RunError::io("remove", &path, source))?;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::paths::{listing, slug};
 use super::{Lock, RunFolder, RunPaths, write_atomic};
-use crate::checkpoint::write::{names, parent};
+use crate::checkpoint::write::{is_temporary, names, parent, sweep};
 use crate::error::RunError;
 
 /// In `path`, which must be new or empty.
@@ -17,8 +17,10 @@ pub(super) fn at(path: &Path, recipe: &str) -> Result<RunFolder, RunError> {
     if !path.is_dir() {
         return exists("a file".to_owned());
     }
+    // A process that was killed before it had written the recipe leaves no run.
     let there = names(path)?;
-    if there.iter().any(|name| name != "lock") { exists(listing(&there)) } else { fill(path, recipe) }
+    let used = there.iter().any(|name| name != "lock" && !is_temporary(name));
+    if used { exists(listing(&there)) } else { fill(path, recipe) }
 }
 
 /// In the first free one of `base/<name>`, `base/<name>-2`, ….
@@ -59,6 +61,7 @@ fn fill(path: &Path, recipe: &str) -> Result<RunFolder, RunError> {
     if paths.recipe().exists() {
         return Err(RunError::Exists { path: path.to_owned(), found: listing(&names(path)?) });
     }
+    sweep(path)?;
     write_atomic(&paths.recipe(), recipe.as_bytes())?;
     Ok(RunFolder { paths, _lock: lock })
 }

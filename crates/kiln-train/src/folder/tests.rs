@@ -193,6 +193,17 @@ fn opening_a_run_removes_what_a_killed_process_left_in_it() {
 }
 
 #[test]
+fn a_folder_where_a_start_was_killed_takes_a_new_run() {
+    let home = home();
+    let path = home.path().join("run");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("lock"), "7\n").unwrap();
+    fs::write(path.join(".tmp-recipe.toml-7"), "version").unwrap();
+    let run = RunFolder::create(Some(&path), "x", RECIPE).unwrap();
+    assert_eq!(names(run.root()).unwrap(), ["lock", "recipe.toml"]);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_new_run_that_cannot_write_its_recipe_leaves_nothing() {
     if let Some(base) = child::folder() {

@@ -22,7 +22,7 @@ use kiln_nn::cx::Draws;
 
 impl StageRun<'_> {
     pub(super) fn draws(&self) -> Draws {
-        Draws { seed: self.recipe.seed, step: self.step, part: 0 }
+        Draws { seed: self.recipe.seed, step: self.earlier + self.step, part: 0 }
     }
 
     pub(super) fn seconds(&self) -> f64 {

@@ -135,8 +135,10 @@ impl<'a> StageRun<'a> {
         self.started = Instant::now();
         let packer = Packer::training(self.corpus.clone(), config.length, self.recipe.seed)?;
         let rows = config.rows;
-        for packed in Prefetch::new(4, self.step..config.steps, move |step| packer.step(step, rows)) {
-            let random = Random::new(self.recipe.seed, "objective", self.step, 0);
+        // Counted over the whole run: a stage on the same text goes on where the one before it ended.
+        let all = self.earlier + self.step..self.earlier + config.steps;
+        for packed in Prefetch::new(4, all, move |step| packer.step(step, rows)) {
+            let random = Random::new(self.recipe.seed, "objective", self.earlier + self.step, 0);
             let batch = block_on(self.objective.batch(&packed?, &models, random))?;
             let batch = within_positions(batch, &models.policy);
             let found = gradients(&models, &parts(&batch, config.accumulate), &*self.objective, self.draws());
