@@ -63,7 +63,7 @@ fn limit([whole, half, quarter]: [f64; 3]) -> (f64, f64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn gradients_are_slopes(config in configs::model(), documents in configs::documents(), padding in 0usize..3) {
         prop_assume!(configs::is_smooth(&config));
