@@ -45,8 +45,7 @@ fn difference(model: &Model, rows: &Rows, gradients: &ByPath<Vec<f64>>) -> (f64,
         let slopes = [STEP, STEP / 2.0, STEP / 4.0].map(|step| (moved(step) - moved(-step)) / (2.0 * step));
         let (slope, unsure) = limit(slopes);
         let along: f64 = gradient.iter().zip(&direction).map(|(g, d)| g * d).sum();
-        let apart =
-            ((slope - along).abs() - unsure).max(0.0) / (1.0 + gradient.iter().map(|g| g * g).sum::<f64>().sqrt());
+        let apart = ((slope - along).abs() - unsure) / (1.0 + gradient.iter().map(|g| g * g).sum::<f64>().sqrt());
         if apart.is_nan() || apart > worst.0 {
             worst = (apart, path.clone());
         }
