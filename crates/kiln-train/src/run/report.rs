@@ -68,7 +68,7 @@ impl StageRun<'_> {
     }
 
     pub(super) fn validate(
-        &self,
+        &mut self,
         models: &Models,
         log: &mut Log,
         watch: &mut dyn Watch,
@@ -78,10 +78,10 @@ impl StageRun<'_> {
             return Ok(None);
         }
         let plain = Models { policy: models.policy.valid() };
-        let budget = Some(config.validation_budget(self.step));
-        let size = (config.length, config.rows);
-        let held = Held::new(&self.corpus, self.tokenizer, size, budget, self.built_in, self.recipe.seed)?;
+        let budget = config.validation_budget(self.step);
+        let held = self.held_out(budget)?;
         let found = block_on(held.evaluate(&plain, &*self.objective))?;
+        self.held = Some((budget, held));
         let row = Row::Validation(found.row(self.earlier + self.step, self.tokens, self.seconds()));
         tell(log, watch, row)?;
         if config.samples > 0 {
@@ -91,6 +91,15 @@ impl StageRun<'_> {
             tell(log, watch, Row::Samples(row))?;
         }
         Ok(Some(found.loss))
+    }
+
+    /// Held-out text of a validation: read and judged again only if the budget has changed.
+    fn held_out(&mut self, budget: u64) -> Result<Held, Failure> {
+        if let Some((_, held)) = self.held.take().filter(|(last, _)| *last == budget) {
+            return Ok(held);
+        }
+        let size = (self.config.length, self.config.rows);
+        Ok(Held::new(&self.corpus, self.tokenizer, size, Some(budget), self.built_in, self.recipe.seed)?)
     }
 
     pub(super) fn save(&mut self, models: &Models, value: Option<f64>) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Failure, Models, Objective, Recipe, StageConfig,
     checkpoint::{Checkpoint, Fingerprints, MODEL, TRAIN, sha256},
+    evaluate::Held,
     folder::{Found, Log, Stage},
     metrics::{Happening, Row},
     objective::within_positions,
@@ -57,6 +58,8 @@ pub struct StageRun<'a> {
     pub(super) before: f64,
     pub(super) started: Instant,
     pub(super) saved: Option<u64>,
+    /// Held-out text of the last validation, with the budget that it was taken for.
+    pub(super) held: Option<(u64, Held)>,
 }
 
 impl<'a> StageRun<'a> {
@@ -91,6 +94,7 @@ impl<'a> StageRun<'a> {
             before: 0.0,
             started: Instant::now(),
             saved: None,
+            held: None,
         }
     }
 

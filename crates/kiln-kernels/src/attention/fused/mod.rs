@@ -13,11 +13,6 @@ use crate::cpu::op::{
 };
 use burn::tensor::Tensor;
 
-/// Whether the kernel takes these tensors: 32-bit floats on flex.
-pub fn takes(call: &Call) -> bool {
-    [&call.query, &call.key, &call.value].iter().all(|tensor| crate::cpu::takes(tensor))
-}
-
 /// Runs the kernel. Neither softcap nor dropout; the log-sum-exp is not handed out.
 pub fn attend(call: Call) -> Output {
     let (query, key, value) = (call.query.into_dispatch(), call.key.into_dispatch(), call.value.into_dispatch());
