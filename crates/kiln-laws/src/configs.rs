@@ -1,7 +1,10 @@
 //! Random legal models, tiny ones.
 
 use crate::layouts;
-use kiln_kernels::attention::{Score, Softmax};
+use kiln_kernels::{
+    attention::{Score, Sigmoid, Softmax},
+    rotary::Pairs,
+};
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
@@ -9,10 +12,13 @@ use kiln_nn::{
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
-        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        attention::{AttentionConfig, HeadsConfig, LatentConfig, ProjectionConfig, Segments, Source},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
     },
-    position::{LearnedConfig, PositionConfig, RotaryConfig},
+    position::{
+        AlibiConfig, LearnedConfig, PositionConfig, RotaryConfig, Scaling, SinusoidalConfig, T5Config,
+        scaling::{Linear, Yarn},
+    },
 };
 use kiln_spec::{Direction, config::Nothing};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -59,11 +65,22 @@ pub fn mixing_model() -> impl Strategy<Value = ModelConfig> {
 
 /// Positions of a stack.
 pub fn position() -> impl Strategy<Value = PositionConfig> {
+    let pairs = || select(vec![Pairs::Half, Pairs::Interleaved]);
     prop_oneof![
-        Just(PositionConfig::None(Nothing {})),
-        Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
-        (2.0f64..20_000.0).prop_map(|theta| PositionConfig::Rotary(RotaryConfig { theta })),
+        1 => Just(PositionConfig::None(Nothing {})),
+        1 => Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
+        1 => pairs().prop_map(|pairs| PositionConfig::Sinusoidal(SinusoidalConfig { theta: 100.0, pairs })),
+        3 => rotary().prop_map(PositionConfig::Rotary),
+        1 => (0.0f64..8.0).prop_map(|most| PositionConfig::Alibi(AlibiConfig { most })),
     ]
+}
+
+/// Rotary positions, whole heads turned.
+fn rotary() -> impl Strategy<Value = RotaryConfig> {
+    let yarn = Yarn { factor: 4.0, original: 8, beta_fast: 2.0, beta_slow: 0.5, attention: None };
+    let scaling = vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn)];
+    (2.0f64..20_000.0, select(vec![Pairs::Half, Pairs::Interleaved]), select(scaling))
+        .prop_map(|(theta, pairs, scaling)| RotaryConfig { theta, pairs, fraction: 1.0, scaling })
 }
 
 /// A norm.
@@ -83,21 +100,58 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
     ]
 }
 
-/// Attention: any grouping of heads, own positions, any geometry, softcap.
-pub fn attention() -> impl Strategy<Value = AttentionConfig> {
-    let heads = (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
+/// Heads: any grouping.
+fn heads() -> impl Strategy<Value = ProjectionConfig> {
+    (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
         let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
         ProjectionConfig::Heads(config)
+    })
+}
+
+/// Latents, with widths that all differ.
+fn latent() -> impl Strategy<Value = ProjectionConfig> {
+    (1usize..=3, option::of(1usize..4), norm()).prop_map(|(heads, query_rank, norm)| {
+        ProjectionConfig::Latent(LatentConfig {
+            heads,
+            query_rank,
+            norm,
+            rank: Some(3),
+            head_dim: Some(5),
+            rope_dim: Some(2),
+            value_dim: Some(4),
+        })
+    })
+}
+
+/// How looks become weights.
+pub fn score() -> impl Strategy<Value = Score> {
+    let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
+    prop_oneof![
+        3 => softmax.prop_map(|(softcap, temperature, sink)| Score::Softmax(Softmax { softcap, temperature, sink })),
+        1 => option::of(-3.0f64..1.0).prop_map(|bias| Score::Sigmoid(Sigmoid { bias })),
+    ]
+}
+
+/// Attention: any projection, own positions (T5's too, whose table fits its heads), any geometry, score and source.
+pub fn attention() -> impl Strategy<Value = AttentionConfig> {
+    let t5 = (any::<bool>(), 2usize..5).prop_map(|(both, side)| {
+        let buckets = if both { 2 * side } else { side };
+        PositionConfig::T5(T5Config { buckets, max_distance: 6, both_sides: Some(both), heads: None })
     });
-    let own = position().prop_filter("learned positions belong to the stack", |p| p.limit().is_none());
-    let softcap = option::weighted(0.3, 0.5f64..5.0).prop_map(|softcap| Score::Softmax(Softmax { softcap }));
-    (heads, option::weighted(0.2, own), layouts::pattern(), softcap).prop_map(
-        |(projection, position, pattern, score)| AttentionConfig {
+    let own =
+        prop_oneof![position().prop_filter("what is added to embeddings belongs to the stack", |p| !p.embeds()), t5];
+    let source = prop_oneof![
+        2 => Just(Source::default()),
+        1 => (1usize..4).prop_map(|prefix| Source::Segments(Segments { prefix })),
+    ];
+    let projection = prop_oneof![2 => heads(), 1 => latent()];
+    (projection, option::weighted(0.4, own), layouts::pattern(), score(), source).prop_map(
+        |(projection, position, pattern, score, source)| AttentionConfig {
+            source,
             projection,
             position,
             pattern,
             score,
-            ..AttentionConfig::default()
         },
     )
 }

@@ -128,6 +128,7 @@ impl ModelConfig {
         Around {
             hidden: self.hidden,
             vocab: self.vocab,
+            heads: self.heads(),
             dropout: self.dropout,
             position: &self.position,
             direction: self.visibility.direction(0),
@@ -136,10 +137,13 @@ impl ModelConfig {
 
     /// Writes down what parts leave to their surroundings, so that what is saved says everything.
     pub fn resolve(&mut self) {
-        let position = self.position.clone();
-        let around = Around { position: &position, ..self.around() };
-        let (hidden, vocab, dropout, direction) = (around.hidden, around.vocab, around.dropout, around.direction);
-        let around = Around { hidden, vocab, dropout, direction, position: &position };
+        let mut position = self.position.clone();
+        let heads = self.heads();
+        let (hidden, vocab, dropout, direction) = (self.hidden, self.vocab, self.dropout, self.around().direction);
+        let none = PositionConfig::None(Default::default());
+        position.resolve(&Around { hidden, vocab, heads, dropout, direction, position: &none });
+        self.position = position.clone();
+        let around = Around { hidden, vocab, heads, dropout, direction, position: &position };
         for sublayer in self.blocks.iter_mut().flat_map(|b| &mut b.sublayers) {
             sublayer.junction.resolve(&around);
             sublayer.parts.iter_mut().for_each(|part| part.resolve(&around));
@@ -175,6 +179,16 @@ impl ModelConfig {
             _ if self.layers() > 4096 => refuse("blocks", format!("at most 4096 blocks, found {}", self.layers())),
             _ => Ok(()),
         }
+    }
+
+    /// Query heads of the first attention; 0 if there is none.
+    fn heads(&self) -> usize {
+        let parts = self.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts);
+        let heads = |part: &PartConfig| match part {
+            PartConfig::Attention(attention) => Some(attention.projection.heads()),
+            _ => None,
+        };
+        parts.filter_map(heads).next().unwrap_or(0)
     }
 
     /// Number of blocks, repetitions counted.

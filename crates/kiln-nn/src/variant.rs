@@ -48,6 +48,8 @@ pub struct Around<'a> {
     pub hidden: usize,
     /// Number of tokens, V.
     pub vocab: usize,
+    /// Query heads of the stack's first attention; 0 if it has none.
+    pub heads: usize,
     /// Dropout's rate in the stack.
     pub dropout: f64,
     /// Positions of the stack.

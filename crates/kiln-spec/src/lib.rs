@@ -13,6 +13,7 @@ pub mod layout;
 pub mod pattern;
 pub mod plan;
 pub mod random;
+mod tiles;
 
 pub use config::Refusal;
 pub use formula::{Fill, Formula};

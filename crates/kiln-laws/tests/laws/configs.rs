@@ -31,8 +31,9 @@ proptest! {
                 PartConfig::Plain(plain) => plain.inner = None,
                 PartConfig::Gated(gated) => gated.inner = None,
                 PartConfig::Attention(attention) => {
-                    let ProjectionConfig::Heads(heads) = &mut attention.projection;
-                    heads.kv_heads = None;
+                    if let ProjectionConfig::Heads(heads) = &mut attention.projection {
+                        heads.kv_heads = None;
+                    }
                 }
             }
         }
@@ -59,6 +60,19 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("position = { learned = { length = 0 } }", "position.learned.length", "no positions"),
     ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
     ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
+    ("position = { rotary = { fraction = 0.0 } }", "position.rotary.fraction", "above 0"),
+    (
+        "position = { rotary = { scaling = { linear = { factor = 0.5 } } } }",
+        "position.rotary.scaling.linear.factor",
+        "1 or",
+    ),
+    (
+        "position = { rotary = { scaling = { yarn = { factor = 2.0, original = 0 } } } }",
+        "position.rotary.scaling.yarn.original",
+        "no tokens",
+    ),
+    ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
+    ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
@@ -78,7 +92,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ),
     ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
     ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
-    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "even"),
+    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "pairs"),
     (
         "{ attention = { projection = { heads = { head_dim = 4611686018427387904 } } } }",
         "attention.projection.heads.head_dim",
@@ -88,6 +102,20 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
     ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
     ("{ attention = { score = { softmax = { softcap = nan } } } }", "attention.score.softmax.softcap", "above 0"),
+    (
+        "{ attention = { score = { softmax = { temperature = 0.0 } } } }",
+        "attention.score.softmax.temperature",
+        "above 0",
+    ),
+    ("{ attention = { score = { sigmoid = { bias = inf } } } }", "attention.score.sigmoid.bias", "number"),
+    ("{ attention = { source = { segments = { prefix = 0 } } } }", "attention.source.segments.prefix", "prefix of 1"),
+    ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
+    ("{ attention = { position = { alibi = { most = -1.0 } } } }", "attention.position.alibi.most", "0 or more"),
+    ("{ attention = { position = { t5 = { buckets = 1 } } } }", "attention.position.t5.buckets", "even number"),
+    ("{ attention = { position = { t5 = { max_distance = 3 } } } }", "attention.position.t5.max_distance", "above"),
+    ("{ attention = { position = { t5 = { heads = 3 } } } }", "attention.projection.heads.head_dim", "3 heads"),
+    ("{ attention = { projection = { latent = { rank = 0 } } } }", "attention.projection.latent.rank", "from 1"),
+    ("{ attention = { projection = { latent = { rope_dim = 3 } } } }", "attention.projection.latent.rope_dim", "pairs"),
 ];
 
 fn refused(text: &str, path: &str, reason: &str) {

@@ -10,6 +10,8 @@ mod gradients;
 mod heads;
 mod identities;
 mod names;
+mod positions;
 mod reading;
 mod rotary;
 mod rounding;
+mod scores;

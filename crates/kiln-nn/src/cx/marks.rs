@@ -37,6 +37,11 @@ impl Marks {
         self.host.as_deref()
     }
 
+    /// The layout to keep, if the host knows it.
+    pub fn shared(&self) -> Option<Arc<Layout>> {
+        self.host.clone()
+    }
+
     /// Rows and tokens a row.
     pub fn dims(&self) -> [usize; 2] {
         self.fields[0].dims()

@@ -13,7 +13,7 @@ pub use stream::{Keys, Stream, room};
 
 use crate::position::Position;
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_kernels::{attention::Hidden, planner::Kernel};
+use kiln_kernels::{attention::Sight, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, Random};
 use std::collections::HashMap;
 
@@ -121,8 +121,8 @@ impl Cx {
     }
 
     /// Who of this call sees which keys.
-    pub fn hidden(&mut self, pattern: &Pattern, keys: Keys) -> Hidden {
-        self.stream.hidden(pattern, keys, self.memory.as_ref().map(|m| &m.marks))
+    pub fn sight(&mut self, pattern: &Pattern, keys: Keys) -> Sight {
+        self.stream.sight(pattern, keys, self.memory.as_ref().map(|m| &m.marks))
     }
 
     /// Takes what `leaf` kept. `None`: nothing is kept in this call. `Some(default)`: nothing was kept yet.
