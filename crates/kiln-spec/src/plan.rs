@@ -3,8 +3,9 @@
 use crate::{
     formula::{Fill, Formula},
     layout::{Layout, Mark, Span},
-    pattern::Pattern,
 };
+
+pub use crate::keep::Keep;
 
 /// Fill of every tile of queries × keys of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,28 +51,4 @@ pub fn is_plain_causal(layout: &Layout) -> bool {
                 && m.position == layout.row(r)[0].position + i as i32
         })
     })
-}
-
-/// Which keys a layer must keep while it generates left to right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// Every key.
-    All,
-    /// The last so many, the newest token included.
-    Last(usize),
-}
-
-impl Keep {
-    /// The policy of a pattern: what it drops, no later token can see.
-    pub fn of(pattern: &Pattern) -> Self {
-        pattern.reach().map_or(Self::All, |before| Self::Last(before + 1))
-    }
-
-    /// Keys kept of `length` tokens.
-    pub fn count(&self, length: usize) -> usize {
-        match self {
-            Self::All => length,
-            Self::Last(n) => length.min(*n),
-        }
-    }
 }
