@@ -9,6 +9,7 @@ pub mod reference;
 
 use crate::planner::Kernel;
 use burn::tensor::{Bool, Tensor};
+use kiln_spec::Card;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ kiln_spec::choice! {
     /// How looks become weights.
     pub enum Score {
         /// exp(s) / Σ exp(s) (1706.03762).
-        "softmax" => Softmax(Softmax),
+        "softmax" => Softmax(Softmax) with Card::data("1706.03762"),
     }
 }
 

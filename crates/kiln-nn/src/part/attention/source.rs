@@ -4,7 +4,7 @@ kiln_spec::choice! {
     /// Where keys and values come from.
     pub enum Source {
         /// From the tokens themselves.
-        "self" => Own(kiln_spec::config::Nothing),
+        "self" => Own(kiln_spec::config::Nothing) with kiln_spec::Card::data("1706.03762"),
     }
 }
 
