@@ -1,11 +1,13 @@
 //! What follows from a pattern and a layout before anything is computed: tiles to skip, keys to keep.
 
-pub use crate::tiles::{Tile, Tiles};
+pub use crate::{
+    keep::Keep,
+    tiles::{Tile, Tiles},
+};
 
 use crate::{
     formula::Formula,
     layout::{Layout, Mark},
-    pattern::Pattern,
 };
 
 /// The dense table of a row: `true` where query `i` sees key `j`, row-major. The oracle of every other reading.
@@ -24,28 +26,4 @@ pub fn is_plain_causal(layout: &Layout) -> bool {
                 && m.position == layout.row(r)[0].position + i as i32
         })
     })
-}
-
-/// Which keys a layer must keep while it generates left to right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// Every key.
-    All,
-    /// The last so many, the newest token included.
-    Last(usize),
-}
-
-impl Keep {
-    /// The policy of a pattern: what it drops, no later token can see.
-    pub fn of(pattern: &Pattern) -> Self {
-        pattern.reach().map_or(Self::All, |before| Self::Last(before + 1))
-    }
-
-    /// Keys kept of `length` tokens.
-    pub fn count(&self, length: usize) -> usize {
-        match self {
-            Self::All => length,
-            Self::Last(n) => length.min(*n),
-        }
-    }
 }

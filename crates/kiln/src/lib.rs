@@ -11,6 +11,7 @@
 //! | [`data`] | text to batches |
 //! | [`infer`] | text from a model |
 //! | [`train`] | objective, step, stage, recipe, run |
+//! | [`variants`] | every family of variants with its cards |
 //! | [`page`] | reports that people look at |
 //!
 //! A model is a value, and so is what it is trained for:
@@ -41,6 +42,7 @@ pub use kiln_train as train;
 
 pub mod command;
 pub mod page;
+pub mod variants;
 
 /// What most programs need.
 pub mod prelude {

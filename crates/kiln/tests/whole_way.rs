@@ -154,6 +154,10 @@ fn what_needs_no_run_answers_too() {
     let variants = json(&["variants"]);
     let attention = variants["variants"].as_array().unwrap().iter().find(|card| card["name"] == "attention").unwrap();
     assert_eq!(keys(attention), ["causal", "family", "name", "paper", "refuses", "state", "time"]);
+    let patterns = json(&["variants", "--family", "pattern"])["variants"].as_array().unwrap().clone();
+    assert!(patterns.iter().all(|card| card["family"] == "pattern") && patterns.len() > 4, "{patterns:?}");
+    let unknown = kiln(home.path(), &["variants", "--family", "patern"]);
+    assert!(unknown.code == Some(2) && unknown.err.contains("did you mean `pattern`?"), "{}", unknown.err);
     assert_eq!(json(&["recipe", "list"])["recipes"][0]["name"], "stories");
     let keys = json(&["recipe", "explain", "stages.0.schedule"]);
     assert_eq!(keys["keys"][0]["key"], "stages[].schedule");

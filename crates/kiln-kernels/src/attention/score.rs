@@ -1,6 +1,6 @@
 //! How looks become weights: plain data.
 
-use kiln_spec::Refusal;
+use kiln_spec::{Card, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ kiln_spec::choice! {
     /// How looks become weights.
     pub enum Score {
         /// exp(s) / Σ exp(s) (1706.03762).
-        "softmax" => Softmax(Softmax),
+        "softmax" => Softmax(Softmax) with Card::data("1706.03762"),
         /// σ(s + bias), each key for itself (2409.04431).
-        "sigmoid" => Sigmoid(Sigmoid),
+        "sigmoid" => Sigmoid(Sigmoid) with Card::data("2409.04431"),
     }
 }
 

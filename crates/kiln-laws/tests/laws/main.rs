@@ -2,6 +2,7 @@
 
 mod attention;
 mod batches;
+mod cache;
 mod configs;
 mod cross_entropy;
 mod dropout;

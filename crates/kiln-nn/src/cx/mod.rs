@@ -6,10 +6,10 @@ pub mod probe;
 pub mod state;
 pub mod stream;
 
-pub use marks::{Marks, evaluate};
+pub use marks::{Marks, evaluate, within};
 pub use probe::Probe;
 pub use state::{State, Stateful};
-pub use stream::{Keys, Stream, room};
+pub use stream::{Keys, Stream, ends};
 
 use crate::position::Position;
 use burn::tensor::{Device, Tensor, TensorData};

@@ -87,16 +87,16 @@ impl Stream {
     /// What each policy keeps for the next call. Rows of unequal length keep everything: counted from the end, a
     /// short row's padding would push its tokens out.
     pub(super) fn kept(&self) -> HashMap<Keep, Marks> {
-        let kept = |(keep, marks): (&Keep, &Marks)| (*keep, marks.last(room(*keep, marks)));
+        let kept = |(keep, marks): (&Keep, &Marks)| (*keep, marks.within(ends(*keep, marks)));
         self.keys.iter().map(kept).collect()
     }
 }
 
-/// How many of these keys a policy keeps.
-pub fn room(keep: Keep, keys: &Marks) -> usize {
+/// How many of these keys a policy keeps, from the beginning and from the end.
+pub fn ends(keep: Keep, keys: &Marks) -> [usize; 2] {
     let [_, length] = keys.dims();
     let full = keys.host().is_some_and(|h| h.marks().iter().all(|m| m.live));
-    if full { keep.count(length) } else { length }
+    if full { keep.split(length) } else { [0, length] }
 }
 
 /// `own` says that the last keys are the queries themselves.

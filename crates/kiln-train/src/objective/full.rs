@@ -6,7 +6,9 @@ use burn::tensor::Tensor;
 use kiln_data::{Batch, Packed, next_token};
 use kiln_models::Visibility;
 use kiln_nn::Cx;
-use kiln_spec::{Direction, Random};
+use kiln_spec::{Card, Causality, Direction, Random};
+
+pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::data("Shannon 1951; GPT, 2018") };
 
 /// The next token, from left to right.
 #[derive(Clone, Copy, Debug, Default)]

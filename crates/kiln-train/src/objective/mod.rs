@@ -48,7 +48,7 @@ kiln_spec::choice! {
     /// What is trained for.
     pub enum ObjectiveConfig {
         /// The next token, from left to right.
-        "full" => Full(kiln_spec::config::Nothing),
+        "full" => Full(kiln_spec::config::Nothing) with full::CARD,
     }
 }
 

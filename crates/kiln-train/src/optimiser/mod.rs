@@ -14,7 +14,7 @@ kiln_spec::choice! {
     /// How gradients move weights.
     pub enum OptimiserConfig {
         /// Adam with decoupled weight decay (1711.05101).
-        "adamw" => AdamW(AdamW),
+        "adamw" => AdamW(AdamW) with adamw::CARD,
     }
 }
 

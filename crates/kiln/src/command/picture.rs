@@ -83,19 +83,8 @@ fn seen(pattern: &Pattern, visibility: Visibility, size: usize) -> PatternPictur
     let layout = Layout::packed(&[vec![piece]], size);
     let cells = dense(&pattern.visible(), layout.row(0), layout.row(0)).into_iter().map(u8::from).collect();
     let direction = format!("{visibility:?}").to_lowercase();
-    let title =
-        [direction, geometry(pattern)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let title = if matches!(pattern, Pattern::Global(_)) { direction } else { format!("{direction}, {pattern}") };
     PatternPicture { size, cells, title }
-}
-
-fn geometry(pattern: &Pattern) -> String {
-    let all = |patterns: &[Pattern], word| patterns.iter().map(geometry).collect::<Vec<_>>().join(word);
-    match pattern {
-        Pattern::Global(_) => String::new(),
-        Pattern::Window(window) => format!("window of {} before, {} after", window.before, window.after),
-        Pattern::And(patterns) => all(patterns, " and "),
-        Pattern::Or(patterns) => all(patterns, " or "),
-    }
 }
 
 /// A pattern in characters, two queries a line.

@@ -163,8 +163,8 @@ impl Forward for Attention {
 
     fn describe(&self) -> String {
         let mut line = self.projection.describe();
-        if let Pattern::Window(w) = &self.pattern {
-            line += &format!(", window {} before, {} after", w.before, w.after);
+        if !matches!(self.pattern, Pattern::Global(_)) {
+            line += &format!(", {}", self.pattern);
         }
         if let Some(prefix) = &self.prefix {
             line += &format!(", a prefix of {}", prefix.length());

@@ -13,9 +13,9 @@ kiln_spec::choice! {
     /// Where keys and values come from.
     pub enum Source {
         /// From the tokens themselves.
-        "self" => Own(kiln_spec::config::Nothing),
+        "self" => Own(kiln_spec::config::Nothing) with kiln_spec::Card::data("1706.03762"),
         /// From the tokens themselves, and from segments beside them that every token sees (2101.00190).
-        "segments" => Segments(Segments),
+        "segments" => Segments(Segments) with kiln_spec::Card::data("2101.00190"),
     }
 }
 
