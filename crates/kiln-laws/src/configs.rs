@@ -2,14 +2,14 @@
 
 use crate::layouts;
 use kiln_kernels::attention::{Score, Softmax};
-use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
+use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
-    head::{HeadConfig, LanguageConfig},
+    head::{ClassConfig, EmbeddingConfig, HeadConfig, LanguageConfig, Pooling},
     junction::{JunctionConfig, NormedConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
-        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        attention::{AttentionConfig, HeadsConfig, ProjectionConfig, Source},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
     },
     position::{LearnedConfig, PositionConfig, RotaryConfig},
@@ -23,8 +23,55 @@ pub const VOCAB: usize = 11;
 /// Positions of every model here that has a table of them.
 pub const LONGEST: usize = 24;
 
-/// Any legal model, with whatever its configuration leaves open written down.
+/// Any legal model, with whatever its configuration leaves open written down: decoders mostly, encoders and both.
 pub fn model() -> impl Strategy<Value = ModelConfig> {
+    prop_oneof![3 => decoder(), 1 => encoder(), 2 => encoder_decoder()]
+}
+
+/// Any legal encoder.
+pub fn encoder() -> impl Strategy<Value = ModelConfig> {
+    (decoder(), head()).prop_map(|(mut config, head)| {
+        (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
+        config.resolve();
+        config
+    })
+}
+
+/// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
+pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
+    let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
+    let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });
+    (decoder(), option::of(own), attention(), junction(), 0usize..4).prop_map(
+        |(mut config, own, cross, junction, at)| {
+            let source = Source::Cross(Nothing {});
+            let cross = PartConfig::Attention(AttentionConfig { source, position: None, ..cross });
+            let sublayers = &mut config.blocks[0].sublayers;
+            sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
+            (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
+            config.resolve();
+            config
+        },
+    )
+}
+
+/// Any head.
+pub fn head() -> impl Strategy<Value = HeadConfig> {
+    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Last]);
+    prop_oneof![
+        any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied })),
+        (2usize..5, pool(), any::<bool>()).prop_map(|(classes, pool, pooler)| HeadConfig::Class(ClassConfig {
+            classes,
+            pool,
+            pooler
+        })),
+        (pool(), option::of(2usize..5), any::<bool>()).prop_map(|(pool, projection, normalise)| {
+            HeadConfig::Embedding(EmbeddingConfig { pool, projection, normalise })
+        }),
+    ]
+}
+
+/// Any legal decoder.
+pub fn decoder() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
     let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
@@ -132,18 +179,21 @@ pub fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
 
 /// The direction of a document under a model's default, with a prompt of three tokens.
 pub fn direction(config: &ModelConfig) -> Direction {
-    config.visibility.direction(3)
+    config.own_visibility().direction(3)
 }
 
 /// The same with norms everywhere, their ε so large that they bend gently: finite differences see no more than four
 /// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
 pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
-    let junctions = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
+    let ModelConfig { blocks, norm, encoder, .. } = &mut config;
+    let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
+    let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
+    let junctions = blocks.flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
         JunctionConfig::Pre(pre) => &mut pre.norm,
         JunctionConfig::Post(post) => &mut post.norm,
     });
-    for norm in junctions.chain([&mut config.norm]) {
+    for norm in junctions.chain([norm]).chain(last) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,
@@ -155,8 +205,10 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
 
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
 pub fn is_smooth(config: &ModelConfig) -> bool {
-    let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
-    parts.into_iter().all(|part| match part {
+    let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
+    let blocks = config.blocks.iter().chain(&encoder);
+    let mut parts = blocks.flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    parts.all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
         PartConfig::Attention(_) => true,

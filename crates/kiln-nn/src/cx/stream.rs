@@ -49,8 +49,7 @@ impl Stream {
             return hidden.clone();
         }
         let hidden = match (keys, memory) {
-            (Keys::Memory, Some(memory)) => joined(&pattern.visible_across(), &self.now, memory),
-            (Keys::Memory, None) => joined(&pattern.visible_across(), &self.now, &self.now),
+            (Keys::Memory, memory) => across(&pattern.visible_across(), &self.now, memory.unwrap_or(&self.now)),
             (Keys::Own(keep), _) => {
                 let all = self.keys(keep).clone();
                 let causal = is_causal(pattern, &self.now, &all);
@@ -98,6 +97,14 @@ fn joined(formula: &kiln_spec::Formula, now: &Marks, keys: &Marks) -> Hidden {
     let every = now.host().is_some_and(sees_itself) && now.dims()[0] == keys.dims()[0] && keys.dims()[1] >= t;
     let sighted = (!every).then(|| visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1]));
     Hidden { mask: visible.bool_not().unsqueeze_dim(1), sighted, causal: false }
+}
+
+/// The same across two streams, where no token is its own key: one whose document isn't there sees nothing.
+fn across(formula: &kiln_spec::Formula, now: &Marks, keys: &Marks) -> Hidden {
+    let visible = evaluate(formula, now, keys);
+    let [b, t, _] = visible.dims();
+    let sighted = visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1]);
+    Hidden { mask: visible.bool_not().unsqueeze_dim(1), sighted: Some(sighted), causal: false }
 }
 
 /// Whether "causal, aligned at the end" says all there is to say: one document a row, no padding, nothing dropped.

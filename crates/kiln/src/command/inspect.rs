@@ -92,13 +92,14 @@ fn layers(picture: &ModelPicture, model: &Model) -> String {
 /// Path, kernels while training and writing, and why each.
 fn plans(model: &Model) -> Vec<(String, [String; 2], Vec<String>)> {
     let mut plans = Vec::new();
-    for (b, block) in model.blocks().iter().enumerate() {
+    let stacks = [("encoder.", model.encoder().map_or(&[][..], |e| e.blocks())), ("", model.blocks())];
+    for (stack, b, block) in stacks.iter().flat_map(|(s, blocks)| blocks.iter().enumerate().map(|(b, k)| (*s, b, k))) {
         for (role, part) in block.parts() {
             let (Some(training), Some(writing)) = (part.plan(true), part.plan(false)) else { continue };
             let kernels = [&training, &writing].map(|plan| plan.kernel.name().to_string());
             let why = [("training", training), ("writing", writing)];
             let reasons = why.map(|(when, plan)| format!("{when}: {}, since {}", plan.kernel.name(), plan.reason));
-            plans.push((format!("blocks.{b}.{role}"), kernels, reasons.to_vec()));
+            plans.push((format!("{stack}blocks.{b}.{role}"), kernels, reasons.to_vec()));
         }
     }
     plans

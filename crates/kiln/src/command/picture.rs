@@ -2,7 +2,7 @@
 
 use crate::page::{LayerPicture, ModelPicture, PatternPicture};
 use burn::module::Module;
-use kiln_models::{Model, ModelConfig, Stack, Visibility, names};
+use kiln_models::{Block, Model, ModelConfig, Visibility, names};
 use kiln_nn::part::Part;
 use kiln_spec::{Layout, Pattern, Piece, plan::dense};
 
@@ -13,15 +13,18 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
     let mut layers = vec![place("embedding", format!("{} tokens × {}", config.vocab, config.hidden), &counted)];
     layers
         .extend(Some(place("position", config.position.name().into(), &counted)).filter(|layer| layer.parameters > 0));
-    for (b, block) in model.blocks().iter().enumerate() {
-        let parts = block.parts().map(|(role, part)| layer(&format!("blocks.{b}.{role}"), part, config, length, size));
-        layers.extend(parts.map(|layer| LayerPicture { parameters: counted.below(&layer.path), ..layer }));
+    if let Some((encoder, as_encoder)) = model.encoder().zip(config.as_encoder()) {
+        layers.extend(blocks("encoder.", encoder.blocks(), &as_encoder, length, size));
+    }
+    layers.extend(blocks("", model.blocks(), config, length, size));
+    for layer in layers.iter_mut().filter(|layer| layer.path.contains("blocks.")) {
+        layer.parameters = counted.below(&layer.path);
     }
     layers.extend(Some(place("norm", config.norm.name().into(), &counted)).filter(|layer| layer.parameters > 0));
     layers.push(head(config, &counted));
     let total_parameters = model.num_params() as u64;
     ModelPicture {
-        stack: stack(config.stack),
+        stack: config.stack.name().into(),
         hidden: config.hidden as u64,
         vocab: config.vocab as u64,
         total_parameters,
@@ -29,10 +32,9 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
     }
 }
 
-fn stack(stack: Stack) -> String {
-    match stack {
-        Stack::Decoder => "decoder".into(),
-    }
+fn blocks(stack: &str, blocks: &[Block], config: &ModelConfig, length: usize, size: usize) -> Vec<LayerPicture> {
+    let parts = blocks.iter().enumerate().flat_map(|(b, block)| block.parts().map(move |part| (b, part)));
+    parts.map(|(b, (role, part))| layer(&format!("{stack}blocks.{b}.{role}"), part, config, length, size)).collect()
 }
 
 /// Numbers of each parameter by name.
@@ -72,7 +74,7 @@ fn layer(path: &str, part: &Part, config: &ModelConfig, length: usize, size: usi
         state_bytes_per_token: cost.state_bytes,
         kernel: plan.as_ref().map(|plan| plan.kernel.name().into()),
         kernel_reason: plan.map(|plan| plan.reason),
-        pattern: part.pattern().map(|pattern| seen(pattern, config.visibility, size)),
+        pattern: part.pattern().map(|pattern| seen(pattern, config.own_visibility(), size)),
         ..LayerPicture::default()
     }
 }

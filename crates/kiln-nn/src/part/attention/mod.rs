@@ -77,6 +77,7 @@ impl Variant for Attention {
             let reason = format!("`{}` positions are added to the embeddings, not in a layer", own.name());
             return Err(Refusal::new(format!("{path}.position"), reason).instead("position = \"learned\" of the model"));
         }
+        config.source.check(config.position.is_some(), path)?;
         position.check(around, &format!("{path}.position"))?;
         let around = Around { position, ..*around };
         config.projection.check(&around, &format!("{path}.projection"))?;
@@ -103,18 +104,25 @@ impl Variant for Attention {
 
 impl Forward for Attention {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let position = self.position.clone().or_else(|| cx.position.clone());
+        let keys = self.source.keys(self.keep());
+        let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != Keys::Memory);
         let mut rotate = |x: Tensor<4>, cx: &mut Cx| match &position {
             Some(position) => position.rotate(x, cx),
             None => x,
         };
-        let entry = self.projection.write(x.clone(), cx, &mut rotate);
-        let entry = cache::extend(entry, self.keep(), cx);
-        let read = self.projection.read(x, entry, cx, &mut rotate);
+        let written = match keys {
+            Keys::Own(keep) => Some(cache::extend(self.projection.write(x.clone(), cx, &mut rotate), keep, cx)),
+            Keys::Memory => source::remembered(cx, |hidden, cx| self.projection.write(hidden, cx, &mut rotate)),
+        };
+        let Some(entry) = written else { return x.zeros_like() };
+        let mut read = self.projection.read(x, entry, cx, &mut rotate);
+        read.query = cx.show("queries", read.query);
+        read.key = cx.show("keys", read.key);
+        read.value = cx.show("values", read.value);
         let plan = plan(&self.facts(&read, cx));
         let dims = [read.query.dims(), read.key.dims()];
         let call = Call {
-            hidden: cx.hidden(&self.pattern, Keys::Own(self.keep())),
+            hidden: cx.hidden(&self.pattern, keys),
             dropout: cx.dropout_factors("weights", self.dropout, [dims[0][0], dims[0][1], dims[0][2], dims[1][2]]),
             query: read.query,
             key: read.key,
@@ -138,7 +146,7 @@ impl Forward for Attention {
     }
 
     fn pattern(&self) -> Option<&Pattern> {
-        Some(&self.pattern)
+        (!self.source.is_cross()).then_some(&self.pattern)
     }
 
     fn plan(&self, gradients: bool) -> Option<Plan> {
@@ -149,6 +157,9 @@ impl Forward for Attention {
 
     fn describe(&self) -> String {
         let mut line = self.projection.describe();
+        if self.source.is_cross() {
+            line += ", over the memory";
+        }
         if let Pattern::Window(w) = &self.pattern {
             line += &format!(", window {} before, {} after", w.before, w.after);
         }
