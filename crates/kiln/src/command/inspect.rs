@@ -1,6 +1,8 @@
 //! `inspect`: what a model is made of and what it costs.
 
 use super::{
+    host::HostArgs,
+    inside,
     output::Answer,
     picture, report,
     table::{pairs, table},
@@ -24,10 +26,22 @@ const PATTERN: usize = 32;
 pub struct Args {
     /// The folder of a run.
     run: PathBuf,
+    /// A text to look at: where each head looks, and what the model would say after each layer.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Where the page about the text goes; the run's inspect.html if not said.
+    #[arg(long, value_name = "FILE", requires = "text")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 /// Shows it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    if let Some(text) = &args.text {
+        let out = args.out.clone().unwrap_or_else(|| args.run.join("inspect.html"));
+        return inside::run(&args.run, text, &out, &args.host);
+    }
     let paths = RunPaths::open(&args.run)?;
     let recipe = run::recipe(&paths)?;
     let length = recipe.stages.last().map_or(0, |stage| stage.length);

@@ -11,16 +11,17 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
     let config = model.config();
     let counted = Counted::of(model);
     let mut layers = vec![place("embedding", format!("{} tokens × {}", config.vocab, config.hidden), &counted)];
-    layers
-        .extend(Some(place("position", config.position.name().into(), &counted)).filter(|layer| layer.parameters > 0));
+    layers.extend(outside("position", config.position.name(), &counted));
     if let Some((encoder, as_encoder)) = model.encoder().zip(config.as_encoder()) {
+        layers.extend(outside("encoder.position", as_encoder.position.name(), &counted));
         layers.extend(blocks("encoder.", encoder.blocks(), &as_encoder, length, size));
+        layers.extend(outside("encoder.norm", as_encoder.norm.name(), &counted));
     }
     layers.extend(blocks("", model.blocks(), config, length, size));
     for layer in layers.iter_mut().filter(|layer| layer.path.contains("blocks.")) {
         layer.parameters = counted.below(&layer.path);
     }
-    layers.extend(Some(place("norm", config.norm.name().into(), &counted)).filter(|layer| layer.parameters > 0));
+    layers.extend(outside("norm", config.norm.name(), &counted));
     layers.push(head(config, &counted));
     let total_parameters = model.num_params() as u64;
     ModelPicture {
@@ -58,8 +59,17 @@ fn place(path: &str, title: String, counted: &Counted) -> LayerPicture {
     LayerPicture { path: path.into(), title, parameters: counted.below(path), ..LayerPicture::default() }
 }
 
+/// A place outside of the blocks, if it has parameters.
+fn outside(path: &str, title: &str, counted: &Counted) -> Option<LayerPicture> {
+    Some(place(path, title.into(), counted)).filter(|layer| layer.parameters > 0)
+}
+
 fn head(config: &ModelConfig, counted: &Counted) -> LayerPicture {
     let layer = place("head", config.head.name().into(), counted);
+    if config.head.pooling().is_some() {
+        // Once a document.
+        return layer;
+    }
     let title = if layer.parameters == 0 { format!("{}, tied to the embedding", layer.title) } else { layer.title };
     // A multiplication and an addition for each weight.
     LayerPicture { title, flops_per_token: 2.0 * (config.vocab * config.hidden) as f64, ..layer }
