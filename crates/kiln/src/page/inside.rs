@@ -59,10 +59,16 @@ pub struct View<'a> {
     text: &'a str,
     left_out: usize,
     sentence: String,
-    tokens: &'a [String],
-    lens: Vec<Row<'a>>,
+    lens: Vec<Lens<'a>>,
     layers: Vec<Maps<'a>>,
     legend: Vec<(f64, String)>,
+}
+
+/// A stretch of the tokens with what is said at each.
+#[derive(Serialize)]
+struct Lens<'a> {
+    reads: Vec<String>,
+    rows: Vec<Row<'a>>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +99,9 @@ struct MapView {
 /// Shades of a map.
 const LEVELS: usize = 12;
 
+/// Tokens beside each other in a table.
+const ACROSS: usize = 12;
+
 /// Characters of a token's name beside a map.
 const NAME: usize = 9;
 
@@ -103,8 +112,7 @@ pub fn view(inside: &Inside) -> View<'_> {
         text: &inside.text,
         left_out: inside.left_out,
         sentence: sentence(inside),
-        tokens: &inside.tokens,
-        lens: inside.lens.iter().map(lens_row).collect(),
+        lens: lens(inside),
         layers: inside.layers.iter().map(|layer| maps(layer, &inside.tokens)).collect(),
         legend: [0.02, 0.1, 0.25, 0.5, 1.0].map(|weight| (shade(level(weight)), percent(f64::from(weight)))).into(),
     }
@@ -124,9 +132,21 @@ fn sentence(inside: &Inside) -> String {
     format!("{} through {maps}.{said}", count(inside.tokens.len(), "token"))
 }
 
-fn lens_row(row: &LensRow) -> Row<'_> {
+/// Stretches as long as a page is wide.
+fn lens(inside: &Inside) -> Vec<Lens<'_>> {
+    let tokens = if inside.lens.is_empty() { &[][..] } else { &inside.tokens };
+    let stretch = |(nth, tokens): (usize, &[String])| {
+        let places = nth * ACROSS..nth * ACROSS + tokens.len();
+        let rows =
+            inside.lens.iter().map(|row| lens_row(&row.name, row.guesses.get(places.clone()).unwrap_or_default()));
+        Lens { reads: tokens.iter().map(|token| short(token)).collect(), rows: rows.collect() }
+    };
+    tokens.chunks(ACROSS).enumerate().map(stretch).collect()
+}
+
+fn lens_row<'a>(name: &'a str, guesses: &[(String, f64)]) -> Row<'a> {
     let cell = |guess: &'_ (String, f64)| (short(&guess.0), percent(guess.1), (70.0 * guess.1).round());
-    Row { name: &row.name, cells: row.guesses.iter().map(cell).collect() }
+    Row { name, cells: guesses.iter().map(cell).collect() }
 }
 
 fn maps<'a>(layer: &'a LayerMaps, tokens: &[String]) -> Maps<'a> {
