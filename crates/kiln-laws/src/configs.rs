@@ -1,15 +1,19 @@
 //! Random legal models, tiny ones.
 
+mod stacks;
+
+pub use stacks::{encoder, encoder_decoder, head};
+
 use crate::layouts;
 use kiln_kernels::attention::{Score, Softmax};
-use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
+use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
-    head::{ClassConfig, EmbeddingConfig, HeadConfig, LanguageConfig, Pooling},
+    head::{HeadConfig, LanguageConfig},
     junction::{JunctionConfig, NormedConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
-        attention::{AttentionConfig, HeadsConfig, ProjectionConfig, Source},
+        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
     },
     position::{LearnedConfig, PositionConfig, RotaryConfig},
@@ -26,48 +30,6 @@ pub const LONGEST: usize = 24;
 /// Any legal model, with whatever its configuration leaves open written down: decoders mostly, encoders and both.
 pub fn model() -> impl Strategy<Value = ModelConfig> {
     prop_oneof![3 => decoder(), 1 => encoder(), 2 => encoder_decoder()]
-}
-
-/// Any legal encoder.
-pub fn encoder() -> impl Strategy<Value = ModelConfig> {
-    (decoder(), head()).prop_map(|(mut config, head)| {
-        (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
-        config.resolve();
-        config
-    })
-}
-
-/// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
-pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
-    let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
-    let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });
-    (decoder(), option::of(own), attention(), junction(), 0usize..4).prop_map(
-        |(mut config, own, cross, junction, at)| {
-            let source = Source::Cross(Nothing {});
-            let cross = PartConfig::Attention(AttentionConfig { source, position: None, ..cross });
-            let sublayers = &mut config.blocks[0].sublayers;
-            sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
-            (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
-            config.resolve();
-            config
-        },
-    )
-}
-
-/// Any head.
-pub fn head() -> impl Strategy<Value = HeadConfig> {
-    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Last]);
-    prop_oneof![
-        any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied })),
-        (2usize..5, pool(), any::<bool>()).prop_map(|(classes, pool, pooler)| HeadConfig::Class(ClassConfig {
-            classes,
-            pool,
-            pooler
-        })),
-        (pool(), option::of(2usize..5), any::<bool>()).prop_map(|(pool, projection, normalise)| {
-            HeadConfig::Embedding(EmbeddingConfig { pool, projection, normalise })
-        }),
-    ]
 }
 
 /// Any legal decoder.

@@ -115,38 +115,44 @@ impl ModelConfig {
 
     /// Refuses what doesn't make a stack.
     pub(crate) fn check_stack(&self, path: &str) -> Result<(), Refusal> {
-        let refuse = |key: &str, reason: String, instead: &str| {
-            Err(Refusal::new(format!("{path}.{key}"), reason).instead(instead.to_string()))
-        };
+        self.check_visibility(path)?;
         let (name, both) = (self.stack.name(), self.stack == Stack::EncoderDecoder);
-        let own = self.stack.visibility(Visibility::Causal);
-        if self.stack != Stack::Decoder && self.stack.visibility(self.visibility) != own {
-            let (own, reason) = match both {
-                true => {
-                    ("prefix", "its prompt is seen whole in the encoder, and the decoder writes from left to right")
-                }
-                false => ("bidirectional", "in an encoder every token sees its whole document"),
-            };
-            return refuse("visibility", reason.into(), &format!("visibility = \"{own}\""));
-        }
         if self.encoder.is_some() && !both {
-            return refuse("encoder", format!("the stack is `{name}`: it has no encoder besides"), ENCODER_DECODER);
+            let reason = format!("the stack is `{name}`: it has no encoder besides");
+            return Err(Refusal::new(format!("{path}.encoder"), reason).instead(ENCODER_DECODER));
         }
-        let cross = parts(&self.blocks).find(|(_, part)| is_cross(part));
-        match cross {
-            None if both => refuse(
-                "blocks",
-                "no block of the decoder looks at the encoder".into(),
-                "a sublayer { parts = [{ attention = { source = \"cross\" } }] } after the self-attention",
-            ),
-            Some(([b, s, p], _)) if !both => refuse(
-                &format!("blocks[{b}].sublayers[{s}].parts[{p}].attention.source"),
-                format!("a cross attention looks at an encoder, which the stack `{name}` lacks"),
-                ENCODER_DECODER,
-            ),
+        match parts(&self.blocks).find(|(_, part)| is_cross(part)) {
+            None if both => {
+                let reason = "no block of the decoder looks at the encoder";
+                Err(Refusal::new(format!("{path}.blocks"), reason).instead(CROSS))
+            }
+            Some(([b, s, p], _)) if !both => {
+                let reason = format!("a cross attention looks at an encoder, which the stack `{name}` lacks");
+                let place = format!("{path}.blocks[{b}].sublayers[{s}].parts[{p}].attention.source");
+                Err(Refusal::new(place, reason).instead(ENCODER_DECODER))
+            }
             _ => Ok(()),
         }
     }
+
+    fn check_visibility(&self, path: &str) -> Result<(), Refusal> {
+        let (own, reason) = match self.stack {
+            Stack::Decoder => return Ok(()),
+            Stack::Encoder => (Visibility::Bidirectional, "in an encoder every token sees its whole document"),
+            Stack::EncoderDecoder => (
+                Visibility::Prefix,
+                "the prompt is seen whole in the encoder, and the decoder writes from left to right",
+            ),
+        };
+        if self.stack.visibility(self.visibility) == own {
+            return Ok(());
+        }
+        let instead = format!("visibility = \"{own:?}\"").to_lowercase();
+        Err(Refusal::new(format!("{path}.visibility"), reason).instead(instead))
+    }
 }
+
+/// What a decoder that looks at an encoder has.
+const CROSS: &str = "a sublayer { parts = [{ attention = { source = \"cross\" } }] } after the self-attention";
 
 const ENCODER_DECODER: &str = "stack = \"encoder-decoder\"";

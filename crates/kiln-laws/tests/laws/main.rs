@@ -16,3 +16,4 @@ mod reading;
 mod rotary;
 mod rounding;
 mod stacks;
+mod transformer;

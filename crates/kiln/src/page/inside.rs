@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn equal_shades_are_drawn_in_one_path() {
         let drawn = draw(&[1.0, 0.0, 0.5, 0.5], 2);
-        assert_eq!(drawn, [(0.75, "M0 1h2v1h-2z".to_string()), (1.0, "M0 0h1v1h-1z".to_string())]);
+        assert_eq!(drawn, [(0.67, "M0 1h2v1h-2z".to_string()), (1.0, "M0 0h1v1h-1z".to_string())]);
         assert_eq!((level(0.0), level(1.0), level(f32::NAN)), (0, LEVELS, 0));
     }
 
