@@ -1,5 +1,9 @@
 //! Random legal models, tiny ones.
 
+mod stacks;
+
+pub use stacks::{encoder, encoder_decoder, head};
+
 use crate::layouts;
 use kiln_kernels::{
     attention::{Score, Sigmoid, Softmax},
@@ -29,8 +33,13 @@ pub const VOCAB: usize = 11;
 /// Positions of every model here that has a table of them.
 pub const LONGEST: usize = 24;
 
-/// Any legal model, with whatever its configuration leaves open written down.
+/// Any legal model, with whatever its configuration leaves open written down: decoders mostly, encoders and both.
 pub fn model() -> impl Strategy<Value = ModelConfig> {
+    prop_oneof![3 => decoder(), 1 => encoder(), 2 => encoder_decoder()]
+}
+
+/// Any legal decoder.
+pub fn decoder() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
     let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
@@ -186,18 +195,21 @@ pub fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
 
 /// The direction of a document under a model's default, with a prompt of three tokens.
 pub fn direction(config: &ModelConfig) -> Direction {
-    config.visibility.direction(3)
+    config.own_visibility().direction(3)
 }
 
 /// The same with norms everywhere, their ε so large that they bend gently: finite differences see no more than four
 /// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
 pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
-    let junctions = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
+    let ModelConfig { blocks, norm, encoder, .. } = &mut config;
+    let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
+    let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
+    let junctions = blocks.flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
         JunctionConfig::Pre(pre) => &mut pre.norm,
         JunctionConfig::Post(post) => &mut post.norm,
     });
-    for norm in junctions.chain([&mut config.norm]) {
+    for norm in junctions.chain([norm]).chain(last) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,
@@ -209,8 +221,10 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
 
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
 pub fn is_smooth(config: &ModelConfig) -> bool {
-    let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
-    parts.into_iter().all(|part| match part {
+    let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
+    let blocks = config.blocks.iter().chain(&encoder);
+    let mut parts = blocks.flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    parts.all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
         PartConfig::Attention(_) => true,

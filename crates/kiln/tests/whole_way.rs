@@ -100,6 +100,22 @@ fn inspect_and_tokenizer_show_what_is_inside() {
 }
 
 #[test]
+fn inspect_looks_at_a_text() {
+    let home = trained();
+    let done = kiln(home.path(), &["inspect", "run", "--text", "A <b>cat</b>", "--json"]).well();
+    let json = done.json();
+    let tokens = json["tokens"].as_array().unwrap().len();
+    assert_eq!((tokens, json["lens"].as_array().unwrap().len()), (13, 2));
+    let maps = json["maps"].as_array().unwrap();
+    assert_eq!((maps.len(), &maps[1]["layer"], &maps[1]["head"]), (2, &"blocks.0.attention".into(), &1.into()));
+    assert!(maps.iter().all(|map| map["weights"].as_array().unwrap().len() == tokens * tokens));
+    let page = fs::read_to_string(home.path().join("run/inspect.html")).unwrap();
+    assert!(page.contains("&lt;b&gt;cat") && page.contains("blocks.0.attention") && done.err.contains("inspect.html"));
+    let text = kiln(home.path(), &["inspect", "run", "--text", "A cat", "--out", "cat.html"]).well().out;
+    assert!(text.contains("says") && text.contains("previous") && home.path().join("cat.html").exists(), "{text}");
+}
+
+#[test]
 fn compare_says_what_differs() {
     let home = trained();
     kiln(home.path(), &["train", "tiny.toml", "--out", "wide", "--set", "model.hidden=32"]).well();

@@ -73,6 +73,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
     ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
+    ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "whole document"),
+    ("stack = 'encoder'\nencoder = {}", "encoder", "no encoder besides"),
+    ("encoder = {}", "encoder", "no encoder besides"),
+    ("stack = 'encoder-decoder'", "blocks", "looks at the encoder"),
+    ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "from left to right"),
+    ("head = { class = { classes = 1 } }", "head.class.classes", "from 2"),
+    ("head = { embedding = { projection = 0 } }", "head.embedding.projection", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
@@ -98,6 +105,7 @@ const PARTS: &[(&str, &str, &str)] = &[
         "attention.projection.heads.head_dim",
         "at most",
     ),
+    ("{ attention = { source = 'cross' } }", "attention.source", "which the stack `decoder` lacks"),
     ("{ attention = { position = { learned = { length = 9 } } } }", "attention.position", "added to the embeddings"),
     ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
     ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
@@ -134,6 +142,44 @@ fn what_cannot_be_is_refused_where_it_stands() {
         let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
         refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
     }
+}
+
+/// The same for an encoder–decoder that is legal without these.
+const BOTH: &[(&str, &str, &str)] = &[
+    ("encoder = { blocks = [] }", "encoder.blocks", "without blocks"),
+    ("encoder = { position = { rotary = { theta = 1.0 } } }", "encoder.position.rotary.theta", "above 1"),
+    ("encoder = { norm = { rms = { eps = 0.0 } } }", "encoder.norm.rms.eps", "above 0"),
+    (
+        "encoder = { blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross' } }] }] }] }",
+        "encoder.blocks[0].sublayers[0].parts[0].attention.source",
+        "which the stack `encoder` lacks",
+    ),
+    ("blocks = [{ sublayers = [{ parts = ['attention'] }] }]", "blocks", "looks at the encoder"),
+    (
+        "blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross', position = 'rotary' } }] }] }]",
+        "blocks[0].sublayers[0].parts[0].attention.position",
+        "another stream",
+    ),
+];
+
+#[test]
+fn two_stacks_must_fit_together() {
+    let cross = "{ parts = [{ attention = { source = 'cross' } }] }";
+    let blocks =
+        format!("blocks = [{{ sublayers = [{{ parts = ['attention'] }}, {cross}, {{ parts = ['gated'] }}] }}]");
+    let stack = "stack = 'encoder-decoder'";
+    let read = |text: &str| kiln_spec::config::parse::<ModelConfig>(text, None).expect("well formed");
+    let legal = read(&format!("{stack}\n{blocks}"));
+    assert_eq!(legal.check("model"), Ok(()));
+    for (text, path, reason) in BOTH {
+        let rest = if text.starts_with("blocks") { "" } else { &blocks };
+        refused(&format!("{stack}\n{text}\n{rest}"), path, reason);
+    }
+    let mut resolved = legal;
+    resolved.resolve();
+    let encoder = resolved.as_encoder().expect("an encoder");
+    assert_eq!(encoder.blocks[0].sublayers.len(), 2, "the cross attention is the decoder's");
+    assert_eq!(resolved.encoder.as_ref().and_then(|e| e.blocks.clone()), Some(encoder.blocks));
 }
 
 #[test]

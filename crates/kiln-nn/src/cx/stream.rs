@@ -99,7 +99,8 @@ pub fn ends(keep: Keep, keys: &Marks) -> [usize; 2] {
     if full { keep.split(length) } else { [0, length] }
 }
 
-/// `own` says that the last keys are the queries themselves.
+/// `own` says that the last keys are the queries themselves; across two streams no token is its own key, and one whose
+/// document isn't there sees nothing.
 fn joined(formula: Formula, now: &Marks, keys: &Marks, own: bool) -> Sight {
     let positions = [now, keys].map(|marks| marks.field(Field::Position).clone());
     let (dense, queries, others) = (formula.clone(), now.clone(), keys.clone());

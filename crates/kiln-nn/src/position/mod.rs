@@ -77,6 +77,11 @@ impl PositionConfig {
         matches!(self, Self::Learned(_) | Self::Sinusoidal(_))
     }
 
+    /// Whether it adds to the scores.
+    pub fn biases(&self) -> bool {
+        matches!(self, Self::Alibi(_) | Self::T5(_))
+    }
+
     /// Refuses heads of this number and width.
     ///
     /// # Errors

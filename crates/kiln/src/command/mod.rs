@@ -12,6 +12,7 @@ mod example;
 mod generate;
 mod history;
 mod host;
+mod inside;
 mod inspect;
 mod line;
 mod output;

@@ -8,7 +8,7 @@ use std::any::Any;
 
 /// Entries of the tokens so far, as many as the pattern can still see.
 #[derive(Default)]
-struct Cache(Option<Entry>);
+pub(super) struct Cache(pub(super) Option<Entry>);
 
 impl Stateful for Cache {
     fn bytes(&self) -> usize {

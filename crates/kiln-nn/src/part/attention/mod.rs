@@ -4,6 +4,7 @@
 
 mod cache;
 pub mod epilogue;
+mod prefix;
 pub mod projection;
 mod source;
 
@@ -26,10 +27,10 @@ use kiln_kernels::{
     planner::{Facts, Plan, plan},
 };
 use kiln_spec::{Pattern, Refusal, plan::Keep};
+use prefix::Prefix;
 use projection::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use source::Prefix;
 
 /// The five choices.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
@@ -53,6 +54,8 @@ pub struct AttentionConfig {
 pub struct Attention {
     projection: Projection,
     position: Option<Position>,
+    #[module(skip)]
+    source: Source,
     prefix: Option<Prefix>,
     /// A logit a head that no key stands for, `[H]`.
     sink: Option<Param<Tensor<1>>>,
@@ -60,6 +63,9 @@ pub struct Attention {
     pattern: Pattern,
     #[module(skip)]
     score: Score,
+    /// Whether its positions add to the scores.
+    #[module(skip)]
+    biased: bool,
     #[module(skip)]
     dropout: f64,
 }
@@ -91,7 +97,7 @@ impl Variant for Attention {
         position.check(around, &format!("{path}.position"))?;
         let around = Around { position, ..*around };
         config.projection.check(&around, &format!("{path}.projection"))?;
-        config.source.check(&format!("{path}.source"))?;
+        config.source.check(config.position.is_some(), path)?;
         config.score.check(&format!("{path}.score"))
     }
 
@@ -108,9 +114,11 @@ impl Variant for Attention {
             prefix,
             sink: config.score.sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
+            source: config.source.clone(),
             position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(around, init))),
             pattern: config.pattern.clone(),
             score: config.score.clone(),
+            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).biases(),
             dropout: around.dropout,
         }
     }
@@ -118,21 +126,27 @@ impl Variant for Attention {
 
 impl Forward for Attention {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let position = self.position.clone().or_else(|| cx.position.clone());
+        let keys = self.source.keys(self.keep());
+        let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != Keys::Memory);
         let mut rotate = |x: Tensor<4>, cx: &mut Cx| match &position {
             Some(position) => position.rotate(x, cx),
             None => x,
         };
-        let entry = self.projection.write(x.clone(), cx, &mut rotate);
-        let entry = cache::extend(entry, self.keep(), cx);
+        let written = match keys {
+            Keys::Own(keep) => Some(cache::extend(self.projection.write(x.clone(), cx, &mut rotate), keep, cx)),
+            Keys::Memory => source::remembered(cx, |hidden, cx| self.projection.write(hidden, cx, &mut rotate)),
+        };
+        let Some(entry) = written else { return x.zeros_like() };
         let entry = match &self.prefix {
             Some(prefix) => prefix.before(entry),
             None => entry,
         };
-        let read = self.projection.read(x, entry, cx, &mut rotate);
+        let mut read = self.projection.read(x, entry, cx, &mut rotate);
+        read.query = cx.show("queries", read.query);
+        read.key = cx.show("keys", read.key);
+        read.value = cx.show("values", read.value);
         let bias = position.as_ref().and_then(|position| position.bias(read.query.dims()[1], cx));
-        let sight = cx.sight(&self.pattern, Keys::Own(self.keep()));
-        let form = read.form;
+        let (sight, form) = (cx.sight(&self.pattern, keys), read.form);
         let out = self.looked(read, sight, bias, cx);
         let out = self.projection.merge(out, form);
         cx.dropout("out", self.dropout, out)
@@ -142,18 +156,12 @@ impl Forward for Attention {
         let prefix = self.prefix.as_ref().map_or(0, Prefix::length);
         let keys = (self.keep().count(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        Cost {
-            flops: projection + per_key * keys,
-            state_bytes: self.projection.entry_shapes().iter().map(|[heads, width]| heads * width).sum::<usize>()
-                as f64
-                * 4.0
-                * keys
-                / length.max(1) as f64,
-        }
+        let kept: usize = self.projection.entry_shapes().iter().map(|[heads, width]| heads * width).sum();
+        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * kept as f64 * keys / length.max(1) as f64 }
     }
 
     fn pattern(&self) -> Option<&Pattern> {
-        Some(&self.pattern)
+        (!self.source.is_cross()).then_some(&self.pattern)
     }
 
     fn plan(&self, gradients: bool) -> Option<Plan> {
@@ -163,7 +171,9 @@ impl Forward for Attention {
 
     fn describe(&self) -> String {
         let mut line = self.projection.describe();
-        if !matches!(self.pattern, Pattern::Global(_)) {
+        if self.source.is_cross() {
+            line += ", over the memory";
+        } else if !matches!(self.pattern, Pattern::Global(_)) {
             line += &format!(", {}", self.pattern);
         }
         if let Some(prefix) = &self.prefix {
@@ -238,6 +248,7 @@ impl Attention {
         let several = self.prefix.is_some() && self.score.normalises();
         Facts {
             softcap: self.score.softcap().is_some(),
+            bias: self.biased,
             sigmoid: !self.score.normalises(),
             log_sum: several || self.sink.is_some(),
             ..Facts::default()

@@ -1,11 +1,9 @@
 //! Where keys and values come from.
 
-use crate::{init::Init, part::attention::projection::Entry};
-use burn::{
-    module::{Module, Param},
-    tensor::Tensor,
-};
-use kiln_spec::Refusal;
+use super::{cache::Cache, projection::Entry};
+use crate::cx::{Cx, Keys};
+use burn::tensor::Tensor;
+use kiln_spec::{Card, Refusal, config::Nothing, plan::Keep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +11,17 @@ kiln_spec::choice! {
     /// Where keys and values come from.
     pub enum Source {
         /// From the tokens themselves.
-        "self" => Own(kiln_spec::config::Nothing) with kiln_spec::Card::data("1706.03762"),
+        "self" => Own(Nothing) with Card::data("1706.03762"),
+        /// From the memory, an encoder's output: every token sees the whole of its document there (1706.03762, 3.2.3).
+        "cross" => Cross(Nothing) with Card::data("1706.03762"),
         /// From the tokens themselves, and from segments beside them that every token sees (2101.00190).
-        "segments" => Segments(Segments) with kiln_spec::Card::data("2101.00190"),
+        "segments" => Segments(Segments) with Card::data("2101.00190"),
     }
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self::Own(kiln_spec::config::Nothing {})
+        Self::Own(Nothing {})
     }
 }
 
@@ -40,51 +40,42 @@ impl Default for Segments {
 }
 
 impl Source {
-    /// Refuses what can't be.
-    ///
-    /// # Errors
-    /// The first thing that can't be.
-    pub fn check(&self, path: &str) -> Result<(), Refusal> {
+    /// Whether keys and values come from another stream.
+    pub fn is_cross(&self) -> bool {
+        matches!(self, Self::Cross(_))
+    }
+
+    /// The keys that a layer with this policy looks at.
+    pub(super) fn keys(&self, keep: Keep) -> Keys {
+        if self.is_cross() { Keys::Memory } else { Keys::Own(keep) }
+    }
+
+    /// Refuses what can't be; `path` is that of the attention. There is no distance between tokens of two streams, so
+    /// that nothing can be said by position.
+    pub(super) fn check(&self, positioned: bool, path: &str) -> Result<(), Refusal> {
         match self {
+            Self::Cross(_) if positioned => {
+                let reason = "a cross attention has no position: its keys are tokens of another stream";
+                Err(Refusal::new(format!("{path}.position"), reason).instead("leave it away"))
+            }
             Self::Segments(Segments { prefix }) if *prefix == 0 || *prefix > 1 << 16 => {
                 let reason = format!("a trained prefix of 1 to {} keys, found {prefix}", 1 << 16);
-                Err(Refusal::new(format!("{path}.segments.prefix"), reason).instead("source = \"self\""))
+                Err(Refusal::new(format!("{path}.source.segments.prefix"), reason).instead("source = \"self\""))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// A trained prefix: entries that stand in no document and at no position.
-#[derive(Module, Debug)]
-pub struct Prefix {
-    /// `[G · P, width]` for each tensor of an entry.
-    entries: Vec<Param<Tensor<2>>>,
-    #[module(skip)]
-    length: usize,
-}
-
-impl Prefix {
-    /// A new prefix; `shapes` are heads and width of each tensor of an entry.
-    pub fn new(length: usize, shapes: &[[usize; 2]], init: &mut Init) -> Self {
-        let entry = |(i, [heads, width]): (usize, &[usize; 2])| {
-            init.normal(&format!("entries.{i}"), [heads * length, *width], 1.0 / (*width as f64).sqrt())
-        };
-        Self { entries: shapes.iter().enumerate().map(entry).collect(), length }
-    }
-
-    /// Keys in it.
-    pub fn length(&self) -> usize {
-        self.length
-    }
-
-    /// The prefix and then `entry`.
-    pub fn before(&self, entry: Entry) -> Entry {
-        let join = |(prefix, own): (&Param<Tensor<2>>, Tensor<4>)| {
-            let [b, g, _, width] = own.dims();
-            let prefix = prefix.val().cast(own.dtype()).reshape([1, g, self.length, width]);
-            Tensor::cat(vec![prefix.expand([b, g, self.length, width]), own], 2)
-        };
-        self.entries.iter().zip(entry).map(join).collect()
-    }
+/// Entries of the memory: written at the first call and kept, so that decoding computes them once. `None` without a
+/// memory.
+pub(super) fn remembered(cx: &mut Cx, write: impl FnOnce(Tensor<3>, &mut Cx) -> Entry) -> Option<Entry> {
+    let hidden = cx.memory.as_ref()?.hidden.clone();
+    let kept: Option<Cache> = cx.take("memory");
+    let entry = match kept {
+        Some(Cache(Some(entry))) => entry,
+        _ => write(hidden, cx),
+    };
+    cx.put("memory", Cache(Some(entry.clone())));
+    Some(entry)
 }
