@@ -9,6 +9,7 @@ mod fixtures;
 mod gradients;
 mod heads;
 mod identities;
+mod junctions;
 mod names;
 mod reading;
 mod rotary;
