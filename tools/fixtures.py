@@ -6,8 +6,8 @@
 
     python tools/fixtures.py --out crates/kiln-laws/fixtures
 
-Random values come from NumPy generators with fixed seeds and are exact in f32. Except in `adamw`, `clip` and
-`rotary`, which compute in f32 as training does, results are computed in f64. Every fixture is refused unless turning
+Random values come from NumPy generators with fixed seeds and are exact in f32. Except in `adamw`, `muon`, `clip`
+and `rotary`, which compute in f32 as training does, results are computed in f64. Every fixture is refused unless turning
 off what it tests changes the numbers (`differs`), and, where a second reference exists, unless both agree (`agrees`).
 The README beside the fixtures lists every tensor.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torch.optim._muon as torch_muon
 from safetensors.torch import save as to_bytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import LlamaConfig
@@ -119,6 +120,58 @@ def adamw(out):
                 differs(last, adamw_run(start, gradients, rates, betas, 0.0)["after.50"])
                 differs(last, adamw_run(start, gradients, rates, betas, decay, optimizer=torch.optim.Adam)["after.50"])
     save(out / "adamw.safetensors", tensors)
+
+
+# --- muon ---
+
+MUON_STEPS = (1, 5, 20)
+
+
+def newton_schulz(matrix, coefficients, steps, eps):
+    """The quintic iteration in the matrix's own precision; PyTorch's is in bf16."""
+    a, b, c = coefficients
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide / wide.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if wide is matrix else x.T
+
+
+def muon_run(start, gradients, rates, orthogonalise, nesterov=True, decay=0.1, adjust="match_rms_adamw"):
+    """The parameter after each of MUON_STEPS; momentum, decay and scale are PyTorch's."""
+    parameter = torch.nn.Parameter(start.clone())
+    muon = torch.optim.Muon([parameter], weight_decay=decay, nesterov=nesterov, adjust_lr_fn=adjust)
+    saved, theirs = {}, torch_muon._zeropower_via_newtonschulz
+    torch_muon._zeropower_via_newtonschulz = orthogonalise or theirs
+    for step, (gradient, rate) in enumerate(zip(gradients, rates.tolist()), start=1):
+        muon.param_groups[0]["lr"] = rate
+        parameter.grad = gradient.clone()
+        muon.step()
+        if step in MUON_STEPS:
+            saved[f"after.{step}"] = parameter.detach().clone()
+    torch_muon._zeropower_via_newtonschulz = theirs
+    return saved
+
+
+def muon(out):
+    """Twenty steps of Muon in f32 for a tall and a wide matrix, with and without Nesterov's momentum."""
+    rng = np.random.default_rng(7)
+    rates = torch.from_numpy(rng.uniform(0.002, 0.02, 20).astype(np.float32))
+    tensors = {"lr": rates}
+    for name, shape in (("tall", (7, 5)), ("wide", (4, 9))):
+        start, gradients = normal(rng, *shape).float(), normal(rng, 20, *shape).float()
+        tensors |= {f"{name}.initial": start, f"{name}.gradients": gradients}
+        for label, nesterov in (("nesterov", True), ("heavy", False)):
+            saved = muon_run(start, gradients, rates, newton_schulz, nesterov)
+            tensors |= prefixed(f"{label}.{name}", saved)
+            exact = muon_run(start.double(), gradients.double(), rates.double(), newton_schulz, nesterov)
+            agrees(saved["after.20"], exact["after.20"], 1e-5)
+            agrees(saved["after.20"], muon_run(start, gradients, rates, None, nesterov)["after.20"], 2e-2)
+            for control in ({"nesterov": not nesterov}, {"decay": 0.0}, {"adjust": "original"}):
+                other = muon_run(start, gradients, rates, newton_schulz, **({"nesterov": nesterov} | control))
+                differs(saved["after.20"], other["after.20"])
+    save(out / "muon.safetensors", tensors)
 
 
 # --- schedules ---
@@ -476,7 +529,7 @@ def main():
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    for fixture in (adamw, schedules, clip, attention, rotary, positions, score_kinds, norms, cross_entropy):
+    for fixture in (adamw, muon, schedules, clip, attention, rotary, positions, score_kinds, norms, cross_entropy):
         fixture(out)
 
 

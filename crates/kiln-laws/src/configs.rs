@@ -12,7 +12,7 @@ use kiln_kernels::{
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
-    junction::{JunctionConfig, NormedConfig},
+    junction::{JunctionConfig, NormedConfig, ReZeroConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
@@ -106,6 +106,8 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
     prop_oneof![
         norm().prop_map(|norm| JunctionConfig::Pre(NormedConfig { norm })),
         norm().prop_map(|norm| JunctionConfig::Post(NormedConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Sandwich(NormedConfig { norm })),
+        select(vec![0.0, 1.0]).prop_map(|start| JunctionConfig::ReZero(ReZeroConfig { start })),
     ]
 }
 
@@ -205,9 +207,14 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let ModelConfig { blocks, norm, encoder, .. } = &mut config;
     let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
     let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
-    let junctions = blocks.flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
-        JunctionConfig::Pre(pre) => &mut pre.norm,
-        JunctionConfig::Post(post) => &mut post.norm,
+    let mut junctions: Vec<&mut JunctionConfig> =
+        blocks.flat_map(|b| &mut b.sublayers).map(|s| &mut s.junction).collect();
+    for junction in junctions.iter_mut().filter(|j| matches!(j, JunctionConfig::ReZero(_))) {
+        **junction = JunctionConfig::ReZero(ReZeroConfig { start: 0.0 });
+    }
+    let junctions = junctions.into_iter().filter_map(|junction| match junction {
+        JunctionConfig::Pre(one) | JunctionConfig::Post(one) | JunctionConfig::Sandwich(one) => Some(&mut one.norm),
+        JunctionConfig::ReZero(_) => None,
     });
     for norm in junctions.chain([norm]).chain(last) {
         match norm {

@@ -60,7 +60,9 @@ impl Walk {
         };
         let before = fields[..=block].join(".");
         match rest {
-            ["sublayers", s, "junction", rest @ ..] => format!("{before}.{}_{}", role(s, "0"), rest.join(".")),
+            ["sublayers", s, "junction", "norm", rest @ ..] | ["sublayers", s, "junction", rest @ ..] => {
+                format!("{before}.{}_norm.{}", role(s, "0"), rest.join("."))
+            }
             ["sublayers", s, "parts", p, rest @ ..] => {
                 let rest: Vec<&str> = rest.iter().copied().filter(|field| *field != "projection").collect();
                 format!("{before}.{}.{}", role(s, p), rest.join("."))

@@ -83,6 +83,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
+    (
+        "blocks = [{ sublayers = [{ junction = { rezero = { start = inf } }, parts = ['gated'] }] }]",
+        "blocks[0].sublayers[0].junction.rezero.start",
+        "finite",
+    ),
+    (
+        "blocks = [{ sublayers = [{ junction = { sandwich = { norm = { rms = { eps = 0.0 } } } }, parts = ['gated'] }] }]",
+        "blocks[0].sublayers[0].junction.sandwich.norm.rms.eps",
+        "above 0",
+    ),
 ];
 
 /// The same for one part.

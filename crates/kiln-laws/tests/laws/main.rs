@@ -10,6 +10,7 @@ mod fixtures;
 mod gradients;
 mod heads;
 mod identities;
+mod junctions;
 mod names;
 mod pooling;
 mod positions;

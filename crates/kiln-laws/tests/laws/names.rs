@@ -37,6 +37,9 @@ fn names_say_place_and_role() {
                 { junction = { post = { norm = "layer" } }, parts = [{ plain = { inner = 4 } }] },
             ] },
             { sublayers = [{ parts = ["attention", "gated"] }, { parts = ["attention"] }] },
+            { sublayers = [
+                { junction = "sandwich", parts = ["attention", "gated"] }, { junction = "rezero", parts = ["gated"] },
+            ] },
         ]
         "#,
     );
@@ -53,6 +56,11 @@ fn names_say_place_and_role() {
     let gated = ["gate.weight", "up.weight", "down.weight"].map(|m| format!("blocks.2.feed_forward.{m}"));
     want.extend(gated);
     want.extend(["attention_norm.weight", "attention_2_norm.weight"].map(|name| format!("blocks.2.{name}")));
+    want.extend(attention("blocks.3.attention"));
+    want.extend(["before", "after"].map(|side| format!("blocks.3.attention_norm.{side}.weight")));
+    let matrices = |part: &str| ["gate", "up", "down"].map(|m| format!("blocks.3.{part}.{m}.weight"));
+    want.extend(matrices("feed_forward").into_iter().chain(matrices("feed_forward_2")));
+    want.push("blocks.3.feed_forward_2_norm.scale".into());
     let have: BTreeSet<String> = paths(&config).into_iter().collect();
     assert_eq!(have, want.into_iter().collect());
 }

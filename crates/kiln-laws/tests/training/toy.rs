@@ -19,7 +19,7 @@ pub const DRAWS: Draws = Draws { seed: 0, step: 0, part: 0 };
 pub struct Descent;
 
 impl Rule for Descent {
-    fn slots(&self) -> &'static [&'static str] {
+    fn slots(&self, _name: &str, _shape: &[usize]) -> &'static [&'static str] {
         &[]
     }
 

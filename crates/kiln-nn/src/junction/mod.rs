@@ -1,10 +1,17 @@
 //! What joins a sublayer to the residual stream.
+//!
+//! A junction's parameters are named after the first part it joins, under `<role>_norm`, norm or not: with one norm
+//! `attention_norm.weight`, with two `attention_norm.before.weight` and `.after.weight`, α `attention_norm.scale`.
 
 mod post;
 mod pre;
+mod rezero;
+mod sandwich;
 
 pub use post::Post;
 pub use pre::Pre;
+pub use rezero::{ReZero, ReZeroConfig};
+pub use sandwich::Sandwich;
 
 use crate::{cx::Cx, norm::NormConfig};
 use burn::tensor::Tensor;
@@ -20,7 +27,7 @@ pub trait Join {
     fn around(&self, x: Tensor<3>, cx: &mut Cx, inner: Inner) -> Tensor<3>;
 }
 
-/// Options of a junction with one norm.
+/// Options of a junction whose norms are of one kind.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormedConfig {
@@ -35,6 +42,10 @@ crate::variants! {
         "pre" => Pre(Pre),
         /// norm(x + f(x)) (1706.03762).
         "post" => Post(Post),
+        /// x + norm(f(norm(x))) (2105.13290, 2408.00118).
+        "sandwich" => Sandwich(Sandwich),
+        /// x + α f(x), α = 0 at the start (2003.04887).
+        "rezero" => ReZero(ReZero),
     }
 }
 

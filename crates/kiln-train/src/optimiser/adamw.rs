@@ -55,7 +55,7 @@ impl AdamW {
 }
 
 impl Rule for AdamW {
-    fn slots(&self) -> &'static [&'static str] {
+    fn slots(&self, _name: &str, _shape: &[usize]) -> &'static [&'static str] {
         &["mean", "square"]
     }
 

@@ -2,9 +2,11 @@
 
 mod adamw;
 mod groups;
+mod muon;
 
 pub use adamw::AdamW;
 pub use groups::matches;
+pub use muon::{Muon, orthogonal};
 
 use burn::tensor::Tensor;
 use kiln_spec::Refusal;
@@ -15,6 +17,8 @@ kiln_spec::choice! {
     pub enum OptimiserConfig {
         /// Adam with decoupled weight decay (1711.05101).
         "adamw" => AdamW(AdamW) with adamw::CARD,
+        /// Orthogonal momentum for the blocks' matrices, AdamW for the rest (Jordan 2024; 2502.16982).
+        "muon" => Muon(Muon) with muon::CARD,
     }
 }
 
@@ -40,14 +44,16 @@ pub struct Update<'a> {
 pub struct Kept {
     /// Updates so far.
     pub time: u64,
-    /// As many as the rule has slots, each as long as the parameter.
+    /// What each of `slots` is called.
+    pub names: &'static [&'static str],
+    /// As many as there are names, each as long as the parameter.
     pub slots: Vec<Tensor<1>>,
 }
 
 /// An update rule.
 pub trait Rule: Send + Sync {
-    /// Names of what it keeps of each parameter.
-    fn slots(&self) -> &'static [&'static str];
+    /// Names of what it keeps of a parameter.
+    fn slots(&self, name: &str, shape: &[usize]) -> &'static [&'static str];
 
     /// The new weight, `[n]`; `kept.time` already counts this update, and `kept.slots` are moved on.
     fn update(&self, update: &Update, weight: Tensor<1>, gradient: Tensor<1>, kept: &mut Kept) -> Tensor<1>;
@@ -58,6 +64,7 @@ impl OptimiserConfig {
     pub fn rule(&self) -> Box<dyn Rule> {
         match self {
             Self::AdamW(rule) => Box::new(rule.clone()),
+            Self::Muon(rule) => Box::new(rule.clone()),
         }
     }
 
@@ -68,6 +75,7 @@ impl OptimiserConfig {
     pub fn check(&self, path: &str) -> Result<(), Refusal> {
         match self {
             Self::AdamW(rule) => rule.check(&format!("{path}.adamw")),
+            Self::Muon(rule) => rule.check(&format!("{path}.muon")),
         }
     }
 }
@@ -88,8 +96,11 @@ impl Optimiser {
 
     /// The new weight, `[n]`, of a parameter.
     pub fn update(&mut self, update: &Update, weight: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {
-        let zeros = || self.rule.slots().iter().map(|_| gradient.zeros_like()).collect();
-        let mut kept = self.kept.remove(update.name).unwrap_or_else(|| Kept { time: 0, slots: zeros() });
+        let new = || {
+            let names = self.rule.slots(update.name, update.shape);
+            Kept { time: 0, names, slots: names.iter().map(|_| gradient.zeros_like()).collect() }
+        };
+        let mut kept = self.kept.remove(update.name).unwrap_or_else(new);
         kept.time += 1;
         let weight = self.rule.update(update, weight, gradient, &mut kept);
         self.kept.insert(update.name.to_string(), kept);
