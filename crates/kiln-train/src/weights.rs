@@ -23,7 +23,7 @@ pub fn to_values(tensors: Tensors) -> Option<Values> {
 pub fn optimiser_tensors(optimiser: &Optimiser) -> Tensors {
     let mut tensors = Tensors::new();
     for (name, kept) in &optimiser.kept {
-        for (slot, tensor) in optimiser.rule.slots().iter().zip(&kept.slots) {
+        for (slot, tensor) in kept.names.iter().zip(&kept.slots) {
             tensors.insert(format!("optimizer.{name}.{slot}"), raw(&tensor.clone().into_data()));
         }
         let time = Raw { dtype: Dtype::I64, shape: vec![1], bytes: kept.time.to_le_bytes().to_vec() };
@@ -49,8 +49,9 @@ pub fn fill_optimiser(
             let long = found.filter(|data| data.num_elements() == name.shape.iter().product::<usize>());
             long.map(|data| Tensor::from_data(data, device)).ok_or(key)
         };
-        let slots = optimiser.rule.slots().iter().map(slot).collect::<Result<_, _>>()?;
-        optimiser.kept.insert(name.path, Kept { time: u64::from_le_bytes(time), slots });
+        let names = optimiser.rule.slots(&name.path, &name.shape);
+        let slots = names.iter().map(slot).collect::<Result<_, _>>()?;
+        optimiser.kept.insert(name.path, Kept { time: u64::from_le_bytes(time), names, slots });
     }
     match tensors.into_keys().find(|key| key.starts_with("optimizer.")) {
         Some(unexpected) => Err(unexpected),
