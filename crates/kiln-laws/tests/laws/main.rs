@@ -11,6 +11,7 @@ mod gradients;
 mod heads;
 mod identities;
 mod junctions;
+mod latent;
 mod names;
 mod pooling;
 mod positions;
