@@ -41,13 +41,13 @@ pub enum Failure {
     /// A loss or a gradient is not a number any more.
     #[error("step {step}: the {what} is not finite; it began at {began}")]
     NotFinite {
-        /// The step, from 1.
+        /// The step, from 1, counted over the whole run.
         step: u64,
         /// `loss` or `gradient`.
         what: &'static str,
         /// The first place whose values aren't finite.
         began: String,
-        /// The last step that was saved, if any.
+        /// The last step that was saved, if any, counted likewise.
         saved: Option<u64>,
     },
 }

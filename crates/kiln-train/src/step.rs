@@ -141,6 +141,19 @@ impl ModuleMapper for Apply<'_> {
     }
 }
 
+/// How many of the model's numbers train.
+pub fn trainable(model: &Model) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 += if param.is_require_grad() { param.shape().num_elements() } else { 0 };
+        }
+    }
+    let mut count = Count(0);
+    model.visit(&mut count);
+    count.0
+}
+
 /// Trains only the parameters whose names fit one of `patterns`.
 ///
 /// # Errors

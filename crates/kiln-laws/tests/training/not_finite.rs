@@ -10,7 +10,7 @@ use kiln_models::{Visibility, filled, values};
 use kiln_nn::Cx;
 use kiln_spec::Random;
 use kiln_train::{
-    Failure, Models, Objective,
+    Failure, Models, Objective, StageConfig,
     folder::RunPaths,
     metrics::{Happening, Row},
     objective::{Full, Making},
@@ -72,6 +72,22 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
     // With a loss that is one, the run goes on as if nothing had been.
     assert!(!Run::default().resume(&path("run")).unwrap().interrupted);
     same(&computed(&path("run")), &computed(&path("good")), "after a loss that was none");
+}
+
+#[test]
+fn steps_are_counted_over_all_stages() {
+    let home = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoints=2", "stages.0.validations=1"]);
+    recipe.stages.push(StageConfig { name: "second".into(), ..recipe.stages[0].clone() });
+    let cases: [(u64, u64, fn(u64) -> f64); 2] =
+        [(6, 4, |call| if call < 6 { 1.0 } else { f64::NAN }), (8, 6, |call| if call < 8 { 1.0 } else { f64::NAN })];
+    for (wrong, last, factor) in cases {
+        let calls = Arc::new(AtomicU64::new(0));
+        let broken = Run { objective: &|_| Box::new(Times(calls.clone(), factor)), ..Run::default() };
+        let failure = broken.start(&recipe, &home.path().join(wrong.to_string())).unwrap_err();
+        let Failure::NotFinite { step, saved, .. } = &failure else { panic!("{failure}") };
+        assert_eq!((*step, *saved), (wrong, Some(last)));
+    }
 }
 
 /// What a step says of a model with some numbers of some parameter replaced.

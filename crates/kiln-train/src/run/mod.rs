@@ -12,7 +12,7 @@ mod watch;
 
 pub use diagnose::where_it_began;
 pub use load::{Loaded, load};
-pub use text::{built_in, open};
+pub use text::{built_in, open, room};
 pub use watch::{News, Watch};
 
 use crate::{
@@ -21,18 +21,22 @@ use crate::{
     metrics::Row,
 };
 use burn::tensor::Device;
-use kiln_data::Tokenizer;
+use kiln_data::{DataError, Stop, Tokenizer};
 use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::{Refusal, config::ConfigError};
 use load::fill;
 use stage::{Ended, StageRun};
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// What a run needs besides its recipe.
 pub struct Host<'a> {
     /// Where it computes, without autodiff.
     pub device: Device,
-    /// Set it, and the run ends its step, saves and returns.
+    /// Set it, and the run ends its step, saves and returns; while it still reads text, it returns at once.
     pub stop: &'a AtomicBool,
     /// Is told what happens.
     pub watch: &'a mut dyn Watch,
@@ -75,7 +79,7 @@ pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: O
     std::env::current_dir().iter().for_each(|here| recipe.anchor(here));
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
-    go(&recipe, &folder, host, objectives, None)
+    go_or_stop(&recipe, &folder, host, objectives, None)
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
@@ -94,8 +98,8 @@ pub fn resume_with(path: &Path, host: Host, objectives: Objectives) -> Result<Ou
     let folder = RunFolder::open(path)?;
     let recipe = recipe(&folder)?;
     host.watch.tell(News::Opened(folder.root()));
-    let found = folder.resume()?;
-    go(&recipe, &folder, host, objectives, found)
+    let found = folder.resume(&recipe)?;
+    go_or_stop(&recipe, &folder, host, objectives, found)
 }
 
 /// The recipe of a run.
@@ -127,6 +131,23 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
     Ok(config)
 }
 
+/// A run that is stopped while it reads text stands where it was saved last.
+fn go_or_stop(
+    recipe: &Recipe,
+    folder: &RunFolder,
+    host: Host,
+    objectives: Objectives,
+    found: Option<Found>,
+) -> Result<Outcome, Failure> {
+    match go(recipe, folder, host, objectives, found) {
+        Err(Failure::Data(DataError::Stopped { .. })) => {}
+        ended => return ended,
+    }
+    let (index, step) = folder.newest(recipe)?.map_or((0, 0), |(stage, step)| (stage.index, step));
+    let all = recipe.stages.get(index).map_or(0, |stage| stage.steps);
+    Ok(Outcome { run: folder.root().to_owned(), steps: (step, all), interrupted: true })
+}
+
 fn go(
     recipe: &Recipe,
     folder: &RunFolder,
@@ -134,7 +155,8 @@ fn go(
     objectives: Objectives,
     mut found: Option<Found>,
 ) -> Result<Outcome, Failure> {
-    let tokenizer = first_tokenizer(recipe, folder, host.watch)?;
+    let stop = || host.stop.load(Ordering::Relaxed);
+    let tokenizer = first_tokenizer(recipe, folder, &stop, host.watch)?;
     let mut models = first_models(recipe, &tokenizer, &host.device, found.is_none())?;
     let first = found.as_ref().map_or(0, |found| found.stage.index);
     let step = found.as_ref().map_or(0, |found| found.checkpoint.state.step);
@@ -142,7 +164,7 @@ fn go(
     let mut log = Log::truncate_after(&folder.metrics(), earlier + step)?;
     let (mut steps, mut tokens) = ((0, 0), 0);
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
-        let corpus = text::corpus(config.data(recipe), &tokenizer, folder, host.watch)?;
+        let corpus = text::corpus(config.data(recipe), &tokenizer, folder, &stop, host.watch)?;
         let place = folder.stage(index, &config.name);
         let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
         if let Some(found) = found.take() {
@@ -169,13 +191,18 @@ fn first_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: 
 }
 
 /// A run that starts from another one keeps its tokenizer.
-fn first_tokenizer(recipe: &Recipe, folder: &RunFolder, watch: &mut dyn Watch) -> Result<Tokenizer, Failure> {
+fn first_tokenizer(
+    recipe: &Recipe,
+    folder: &RunFolder,
+    stop: Stop,
+    watch: &mut dyn Watch,
+) -> Result<Tokenizer, Failure> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
         let path = RunPaths::open(Path::new(from))?.tokenizer();
         let text = fs::read(&path).map_err(|error| RunError::io("read", &path, error))?;
         crate::folder::write_atomic(&folder.tokenizer(), &text)?;
     }
-    text::tokenizer(recipe, folder, watch)
+    text::tokenizer(recipe, folder, stop, watch)
 }
 
 /// The metrics of a run so far.

@@ -64,7 +64,9 @@ impl StageRun<'_> {
         let began = where_it_began(models, batch, &*self.objective, self.draws(), found);
         log.append(&self.event(Happening::NotFinite, &format!("{what} at step {}: {began}", row.step)))?;
         log.sync()?;
-        Err(Failure::NotFinite { step: row.step, what, began, saved: self.saved })
+        let before = (self.earlier > 0).then_some(0);
+        let saved = self.saved.or(before).map(|step| self.earlier + step);
+        Err(Failure::NotFinite { step: row.step, what, began, saved })
     }
 
     pub(super) fn validate(
