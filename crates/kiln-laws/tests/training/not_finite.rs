@@ -6,7 +6,9 @@ use crate::{
 };
 use burn::tensor::{Tensor, TensorData};
 use kiln_data::{Batch, Packed};
-use kiln_models::{Visibility, filled, values};
+use kiln_infer::block_on;
+use kiln_laws::values;
+use kiln_models::{Visibility, filled};
 use kiln_nn::Cx;
 use kiln_spec::Random;
 use kiln_train::{
@@ -101,7 +103,7 @@ fn began(parameter: &str, value: f32, objective: &dyn Objective) -> String {
     models.policy = filled(models.policy, all).unwrap();
     let batch = batch(2, 16);
     let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
-    where_it_began(&models, &batch, objective, DRAWS, &found)
+    block_on(where_it_began(&models, &batch, objective, DRAWS, &found)).unwrap()
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn gradients_that_are_none_are_named() {
     let of = |objective: &Times| {
         let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
         assert!(!found.norm.clone().into_scalar::<f32>().is_finite());
-        where_it_began(&models, &batch, objective, DRAWS, &found)
+        block_on(where_it_began(&models, &batch, objective, DRAWS, &found)).unwrap()
     };
     // Squares of gradients are too large before they are themselves.
     assert_eq!(of(&Times::of(|_| 1e25)), "the norm of all gradients, too large for a float");

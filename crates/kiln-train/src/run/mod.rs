@@ -22,6 +22,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_data::{DataError, Stop, Tokenizer};
+use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::{Refusal, config::ConfigError};
 use load::fill;
@@ -184,7 +185,7 @@ fn go(
 fn first_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
     let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
     if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let weights = kiln_models::values(&load(Path::new(from), device)?.model);
+        let weights = block_on(kiln_models::values(&load(Path::new(from), device)?.model))?;
         policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
     }
     Ok(Models { policy })
