@@ -56,7 +56,9 @@ impl DataError {
             Self::Archive { .. } => "fetch or compress the file again".into(),
             Self::JsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
             Self::LongLine { .. } => "split the document over several lines, or save it as a text file".into(),
-            Self::JsonField { .. } => "name the field that holds the text: `data.source.files.field`".into(),
+            Self::JsonField { .. } => {
+                "name the field that holds the text: `data.source.files.field`, or --field".into()
+            }
             Self::JsonType { .. } => "name another field, or turn its values into strings".into(),
             Self::Io { .. } => "check the permissions and the space left on the disk".into(),
             Self::Stopped { .. } => "start again to read on".into(),

@@ -81,7 +81,8 @@ fn steps_are_counted_over_all_stages() {
     let home = tempfile::tempdir().unwrap();
     let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoints=2", "stages.0.validations=1"]);
     recipe.stages.push(StageConfig { name: "second".into(), ..recipe.stages[0].clone() });
-    let cases: [(u64, u64, fn(u64) -> f64); 2] =
+    type Case = (u64, u64, fn(u64) -> f64);
+    let cases: [Case; 2] =
         [(6, 4, |call| if call < 6 { 1.0 } else { f64::NAN }), (8, 6, |call| if call < 8 { 1.0 } else { f64::NAN })];
     for (wrong, last, factor) in cases {
         let calls = Arc::new(AtomicU64::new(0));

@@ -78,6 +78,11 @@ pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: O
     let mut recipe = recipe.clone();
     // Resumed from another folder, the run still finds its text.
     std::env::current_dir().iter().for_each(|here| recipe.anchor(here));
+    // What can't be found leaves no folder behind, so that the same command may be tried again.
+    recipe.stages.iter().try_for_each(|stage| stage.data(&recipe).source.open().map(drop))?;
+    if let Some(from) = &recipe.from {
+        RunPaths::open(Path::new(from))?;
+    }
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
     go_or_stop(&recipe, &folder, host, objectives, None)
