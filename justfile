@@ -10,6 +10,10 @@ check:
 test:
     cargo test --release --workspace
 
+# Tests that take minutes, with what they measure.
+long:
+    cargo test --release --workspace --test kill --test memory -- --ignored --nocapture
+
 # Format, lints, docs.
 tidy:
     cargo fmt --all

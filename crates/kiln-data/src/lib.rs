@@ -41,7 +41,7 @@ pub use error::DataError;
 pub use pack::{Packed, Packer, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetch;
-pub use source::{Document, Source};
+pub use source::{Document, Source, Stop, Until};
 pub use tokenizer::{Encoding, Specials, StreamDecoder, Tokenizer, TokenizerConfig};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

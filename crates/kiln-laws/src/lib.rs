@@ -13,8 +13,17 @@ pub mod parameters;
 pub mod layouts;
 
 use burn::tensor::Device;
+use kiln_models::{Model, Values};
 
 /// Where laws are checked.
 pub fn device() -> Device {
     Device::flex()
+}
+
+/// Every parameter's values, as soon as the device has them.
+///
+/// # Panics
+/// If the device fails.
+pub fn values(model: &Model) -> Values {
+    kiln_infer::block_on(kiln_models::values(model)).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -3,9 +3,9 @@
 use crate::model::Model;
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Tensor, TensorData},
+    tensor::{ExecutionError, Tensor, TensorData},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::Pin};
 
 /// A parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,9 +99,15 @@ pub fn names(model: &Model) -> Vec<Name> {
 /// Values by name.
 pub type Values = BTreeMap<String, TensorData>;
 
-/// Every parameter's values. Waits for the device: for checkpoints, not for steps.
-pub fn values(model: &Model) -> Values {
-    struct Collect(Walk, Values);
+/// Numbers that are on their way from the device.
+type Reading = Pin<Box<dyn Future<Output = Result<TensorData, ExecutionError>> + Send>>;
+
+/// Every parameter's values: for checkpoints, not for steps.
+///
+/// # Errors
+/// If the device fails.
+pub async fn values(model: &Model) -> Result<Values, ExecutionError> {
+    struct Collect(Walk, Vec<(String, Reading)>);
     impl ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.0.enter(name, container);
@@ -110,12 +116,16 @@ pub fn values(model: &Model) -> Values {
             self.0.exit(container);
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.insert(self.0.name(), param.val().into_data());
+            self.1.push((self.0.name(), Box::pin(param.val().into_data_async())));
         }
     }
-    let mut collect = Collect(Walk::of(model), Values::new());
+    let mut collect = Collect(Walk::of(model), Vec::new());
     model.visit(&mut collect);
-    collect.1
+    let mut values = Values::new();
+    for (name, reading) in collect.1 {
+        values.insert(name, reading.await?);
+    }
+    Ok(values)
 }
 
 /// What a file's tensors and a model's parameters don't agree on.

@@ -154,7 +154,7 @@ impl RunError {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::DiskFull { .. } => "free some space, then resume: what was saved before is untouched".into(),
-            Self::NotWritable { .. } => "name a folder that you may write, with --out for a new run".into(),
+            Self::NotWritable { .. } => "name another place with --out, or have somebody let you write there".into(),
             Self::Io { .. } => return None,
             Self::Exists { path, .. } => {
                 format!("name another folder with --out, or go on with that run: --resume {}", path.display())

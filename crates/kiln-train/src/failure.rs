@@ -22,6 +22,9 @@ pub enum Failure {
     /// A model that can't write.
     #[error(transparent)]
     Generate(#[from] kiln_infer::GenerateError),
+    /// The device failed.
+    #[error("reading from the device: {0}")]
+    Device(#[from] burn::tensor::ExecutionError),
     /// Weights that don't fit the model.
     #[error("{}: {mismatch}", file.display())]
     Weights {
@@ -41,13 +44,13 @@ pub enum Failure {
     /// A loss or a gradient is not a number any more.
     #[error("step {step}: the {what} is not finite; it began at {began}")]
     NotFinite {
-        /// The step, from 1.
+        /// The step, from 1, counted over the whole run.
         step: u64,
         /// `loss` or `gradient`.
         what: &'static str,
         /// The first place whose values aren't finite.
         began: String,
-        /// The last step that was saved, if any.
+        /// The last step that was saved, if any, counted likewise.
         saved: Option<u64>,
     },
 }
@@ -60,6 +63,7 @@ impl Failure {
             Self::Data(e) => e.kind(),
             Self::Run(e) => e.kind(),
             Self::Generate(_) => "generate",
+            Self::Device(_) => "device",
             Self::Weights { .. } => "weights",
             Self::Tensor { .. } => "tensor",
             Self::NotFinite { .. } => "not-finite",
@@ -73,7 +77,7 @@ impl Failure {
             Self::Data(e) => e.place(),
             Self::Run(e) => Some(e.place().display().to_string()),
             Self::Weights { file, .. } | Self::Tensor { file, .. } => Some(file.display().to_string()),
-            Self::Generate(_) => None,
+            Self::Generate(_) | Self::Device(_) => None,
             Self::NotFinite { step, .. } => Some(format!("step {step}")),
         }
     }
@@ -84,7 +88,7 @@ impl Failure {
             Self::Config(e) => e.help(),
             Self::Data(e) => Some(e.help()),
             Self::Run(e) => e.help(),
-            Self::Generate(_) => None,
+            Self::Generate(_) | Self::Device(_) => None,
             Self::Weights { .. } | Self::Tensor { .. } => {
                 Some("use the recipe that these weights were trained with".into())
             }

@@ -10,7 +10,7 @@ use crate::{
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::Tensor,
+    tensor::{ExecutionError, Tensor},
 };
 use kiln_data::Batch;
 use kiln_models::{Model, Walk, names};
@@ -78,10 +78,13 @@ fn norm(model: &Model, gradients: &mut GradientsParams) -> Option<Tensor<1>> {
 }
 
 impl Gradients {
-    /// Names of the parameters whose gradient is not finite. Waits for the device.
-    pub fn not_finite(&self, model: &Model) -> Vec<String> {
-        struct Bad<'a>(&'a GradientsParams, Walk, Vec<String>);
-        impl ModuleVisitor for Bad<'_> {
+    /// Names of the parameters whose gradient is not finite.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn not_finite(&self, model: &Model) -> Result<Vec<String>, ExecutionError> {
+        struct Sums<'a>(&'a GradientsParams, Walk, Vec<(String, Tensor<1>)>);
+        impl ModuleVisitor for Sums<'_> {
             fn enter_module(&mut self, name: &str, container: &str) {
                 self.1.enter(name, container);
             }
@@ -89,15 +92,21 @@ impl Gradients {
                 self.1.exit(container);
             }
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let bad = |g: Tensor<D>| !g.into_data().iter::<f32>().all(f32::is_finite);
-                if self.0.get::<D>(param.id).is_some_and(bad) {
-                    self.2.push(self.1.name());
+                if let Some(gradient) = self.0.get::<D>(param.id) {
+                    // Zero times a number that is none is none again, and a sum with one is none.
+                    self.2.push((self.1.name(), gradient.mul_scalar(0.0).sum()));
                 }
             }
         }
-        let mut bad = Bad(&self.by_parameter, Walk::of(model), Vec::new());
-        model.visit(&mut bad);
-        bad.2
+        let mut sums = Sums(&self.by_parameter, Walk::of(model), Vec::new());
+        model.visit(&mut sums);
+        let mut bad = Vec::new();
+        for (name, sum) in sums.2 {
+            if !sum.into_scalar_async::<f32>().await?.is_finite() {
+                bad.push(name);
+            }
+        }
+        Ok(bad)
     }
 
     /// The model after one update at this learning rate, gradients scaled down to a global norm of at most `clip`.
@@ -139,6 +148,19 @@ impl ModuleMapper for Apply<'_> {
         let weight = self.optimiser.update(&update, weight.inner().reshape(flat), gradient);
         Param::from_mapped_value(id, weight.reshape(shape).autodiff().require_grad(), mapper)
     }
+}
+
+/// How many of the model's numbers train.
+pub fn trainable(model: &Model) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 += if param.is_require_grad() { param.shape().num_elements() } else { 0 };
+        }
+    }
+    let mut count = Count(0);
+    model.visit(&mut count);
+    count.0
 }
 
 /// Trains only the parameters whose names fit one of `patterns`.

@@ -4,13 +4,16 @@ use crate::{
     checkpoint::{Raw, Tensors},
     optimiser::{Kept, Optimiser},
 };
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, ExecutionError, Tensor, TensorData};
 use kiln_models::{Model, Values, values};
 use safetensors::Dtype;
 
 /// A model's weights, by name.
-pub fn to_tensors(model: &Model) -> Tensors {
-    values(model).into_iter().map(|(name, data)| (name, raw(&data))).collect()
+///
+/// # Errors
+/// If the device fails.
+pub async fn to_tensors(model: &Model) -> Result<Tensors, ExecutionError> {
+    Ok(values(model).await?.into_iter().map(|(name, data)| (name, raw(&data))).collect())
 }
 
 /// The same as values; `None` for a tensor of a type that isn't a float of 32 bits.
@@ -20,16 +23,19 @@ pub fn to_values(tensors: Tensors) -> Option<Values> {
 }
 
 /// An optimiser's state: `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`.
-pub fn optimiser_tensors(optimiser: &Optimiser) -> Tensors {
+///
+/// # Errors
+/// If the device fails.
+pub async fn optimiser_tensors(optimiser: &Optimiser) -> Result<Tensors, ExecutionError> {
     let mut tensors = Tensors::new();
     for (name, kept) in &optimiser.kept {
         for (slot, tensor) in kept.names.iter().zip(&kept.slots) {
-            tensors.insert(format!("optimizer.{name}.{slot}"), raw(&tensor.clone().into_data()));
+            tensors.insert(format!("optimizer.{name}.{slot}"), raw(&tensor.clone().into_data_async().await?));
         }
         let time = Raw { dtype: Dtype::I64, shape: vec![1], bytes: kept.time.to_le_bytes().to_vec() };
         tensors.insert(format!("optimizer.{name}.time"), time);
     }
-    tensors
+    Ok(tensors)
 }
 
 /// Fills an optimiser's state for the parameters of `model`; gives back the name of what is missing or of the wrong

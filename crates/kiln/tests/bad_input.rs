@@ -79,6 +79,9 @@ fn data_that_is_no_text() {
             case(&["train", "text"], 2, "usage", &["names no text", "--data PATH"]),
         ],
     );
+    let train = ["train", "tiny.toml", "--out", "run"];
+    check(home.path(), &[case(&[&train[..], &["--data", "nothing"]].concat(), 1, "missing", &["nothing"])]);
+    kiln(home.path(), &train).well();
 }
 
 #[test]
@@ -174,6 +177,8 @@ fn folders_that_are_no_runs_or_not_to_be_had() {
             case(&["eval", "file"], 1, "not-a-run", &["found a file"]),
             case(&["inspect", "other"], 1, "not-a-run", &["an empty folder"]),
             case(&["compare", "run", "other"], 1, "not-a-run", &["other"]),
+            #[cfg(target_os = "linux")]
+            case(&["compare", "run", "--out", "/sys/page.html"], 1, "not-writable", &["cannot write /sys/page.html"]),
             case(&["train", "--resume", "other"], 1, "not-a-run", &["recipe.toml"]),
             case(&["train", "tiny.toml", "--out", "run"], 1, "exists", &["run", "--resume run"]),
             case(&["train", "tiny.toml", "--out", "file/below"], 1, "io", &["file"]),

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Done, command, computed, home, kiln};
+use common::{Done, big_text, command, computed, home, kiln};
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -65,6 +65,28 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 }
 
 #[test]
+fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
+    let home = home();
+    big_text(home.path(), 100);
+    let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.length=256", "--out"];
+    kiln(home.path(), &[&train[..], &["undisturbed"]].concat()).well();
+    for args in [[&train[..], &["run"]].concat(), vec!["train", "--resume", "run"]] {
+        let mut child = spawn(home.path(), &args);
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        reads(&mut err, "run in run");
+        signal(&child, "INT");
+        let mut rest = String::new();
+        err.read_to_string(&mut rest).unwrap();
+        let done = Done::of(child.wait_with_output().unwrap());
+        assert_eq!(done.code, Some(130), "{rest}");
+        let told = "stopped while reading text, after step 0 of 6, all is saved; go on with: kiln train --resume run";
+        assert!(done.out.contains(told) && !rest.contains("saved after"), "{rest}{}", done.out);
+    }
+    kiln(home.path(), &["train", "--resume", "run"]).well();
+    assert_eq!(computed(&home.path().join("run")), computed(&home.path().join("undisturbed")));
+}
+
+#[test]
 fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
     let home = home();
     let (wanted, time) = undisturbed(home.path());
@@ -87,4 +109,45 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
     assert!(kills > 3, "{kills} kills are no test");
     kiln(home.path(), &["train", "--resume", "run"]).well();
     assert_eq!(computed(&home.path().join("run")), wanted);
+}
+
+/// The main job, shortened, under ten kills at random moments: ten minutes.
+///
+/// `cargo test --release --workspace --test kill -- --ignored --nocapture main_job`
+#[test]
+#[ignore = "takes ten minutes"]
+fn the_main_job_survives_ten_kills_at_random_moments() {
+    let home = home();
+    const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoints=12", "--out"];
+    let started = Instant::now();
+    kiln(home.path(), &[&MAIN[..], &["undisturbed"]].concat()).well();
+    let (time, wanted) = (started.elapsed(), computed(&home.path().join("undisturbed")));
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+    let mut random = kiln::spec::Random::new(u64::from(seed), "kill", 0, 0);
+    println!("undisturbed in {time:.1?}; seed {seed}");
+    let (mut runs, mut kills) = (1, 0);
+    while kills < 10 {
+        let run = format!("run-{runs}");
+        let resume = home.path().join(&run).join("recipe.toml").exists();
+        let start = if resume { &["train", "--resume"] } else { &MAIN[..] };
+        let mut child = spawn(home.path(), &[start, &[&run[..]]].concat());
+        let wait = time.mul_f64(0.6 * random.uniform());
+        sleep(wait);
+        let ended = child.try_wait().unwrap();
+        child.kill().unwrap();
+        let done = Done::of(child.wait_with_output().unwrap());
+        if let Some(status) = ended {
+            assert!(status.success(), "{done:?}");
+            assert!(computed(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
+            runs += 1;
+            continue;
+        }
+        kills += 1;
+        println!("{run}, kill {kills} after {wait:.1?}: {}", done.err.lines().last().unwrap_or("nothing said yet"));
+    }
+    let run = format!("run-{runs}");
+    if home.path().join(&run).join("recipe.toml").exists() {
+        kiln(home.path(), &["train", "--resume", &run]).well();
+        assert!(computed(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
+    }
 }

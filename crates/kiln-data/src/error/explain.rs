@@ -16,6 +16,7 @@ impl DataError {
             Self::JsonField { .. } => "json-field",
             Self::JsonType { .. } => "json-type",
             Self::Io { .. } => "io",
+            Self::Stopped { .. } => "stopped",
             Self::Short { .. } => "too-short",
             Self::Config { .. } => "config",
             Self::Tokenizer { .. } => "tokenizer",
@@ -37,7 +38,7 @@ impl DataError {
             | Self::LongLine { path, line, .. }
             | Self::JsonField { path, line, .. }
             | Self::JsonType { path, line, .. } => Some(format!("{path}:{line}")),
-            Self::Empty { origin } | Self::Short { origin, .. } => Some(origin.clone()),
+            Self::Empty { origin } | Self::Short { origin, .. } | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
             Self::Tokenizer { .. } | Self::Specials { .. } | Self::Id { .. } | Self::Batch { .. } => None,
         }
@@ -55,9 +56,12 @@ impl DataError {
             Self::Archive { .. } => "fetch or compress the file again".into(),
             Self::JsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
             Self::LongLine { .. } => "split the document over several lines, or save it as a text file".into(),
-            Self::JsonField { .. } => "name the field that holds the text: `data.source.files.field`".into(),
+            Self::JsonField { .. } => {
+                "name the field that holds the text: `data.source.files.field`, or --field".into()
+            }
             Self::JsonType { .. } => "name another field, or turn its values into strings".into(),
             Self::Io { .. } => "check the permissions and the space left on the disk".into(),
+            Self::Stopped { .. } => "start again to read on".into(),
             Self::Short { .. } => "give more text: at least two different passages of 2 KiB".into(),
             Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
             Self::Tokenizer { .. } => "use the tokenizer.json that was saved with the run".into(),

@@ -97,6 +97,12 @@ pub enum DataError {
         /// What the system says.
         what: String,
     },
+    /// Reading ended because it was asked to.
+    #[error("{origin}: asked to stop while it was read")]
+    Stopped {
+        /// What was read.
+        origin: String,
+    },
     /// Too little text for training and validation.
     #[error("{origin}: {bytes} bytes are too short to be split into training and validation text")]
     Short {

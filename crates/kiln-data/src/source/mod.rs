@@ -4,9 +4,11 @@
 pub mod files;
 pub(crate) mod parts;
 pub mod stories;
+mod until;
 
 use crate::DataError;
 pub use parts::PART;
+pub use until::{Stop, Until};
 
 /// A piece of text that belongs together, or the next part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use kiln_laws::{
     configs, device,
     loss::{Rows, loss_value},
     parameters::in_f64,
+    values,
 };
-use kiln_models::{Model, ModelConfig, Values, filled, values};
+use kiln_models::{Model, ModelConfig, Values, filled};
 use kiln_nn::{
     part::{
         PartConfig,

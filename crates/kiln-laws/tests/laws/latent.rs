@@ -7,8 +7,9 @@ use kiln_laws::{
     device,
     loss::{Rows, loss_value},
     parameters::in_f64,
+    values,
 };
-use kiln_models::{Model, ModelConfig, filled, values};
+use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::Direction;
 
 const HIDDEN: usize = 8;

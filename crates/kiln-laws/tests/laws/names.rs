@@ -1,8 +1,8 @@
 //! Parameters by name: what names look like, and that weights depend on nothing but seed and name.
 
 use burn::tensor::TensorData;
-use kiln_laws::{configs, device};
-use kiln_models::{BlockConfig, Model, ModelConfig, Values, names, values};
+use kiln_laws::{configs, device, values};
+use kiln_models::{BlockConfig, Model, ModelConfig, Values, names};
 use kiln_nn::{
     junction::{JunctionConfig, NormedConfig},
     norm::{LayerNormConfig, NormConfig},

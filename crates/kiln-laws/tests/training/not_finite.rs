@@ -6,11 +6,13 @@ use crate::{
 };
 use burn::tensor::{Tensor, TensorData};
 use kiln_data::{Batch, Packed};
-use kiln_models::{Visibility, filled, values};
+use kiln_infer::block_on;
+use kiln_laws::values;
+use kiln_models::{Visibility, filled};
 use kiln_nn::Cx;
 use kiln_spec::Random;
 use kiln_train::{
-    Failure, Models, Objective,
+    Failure, Models, Objective, StageConfig,
     folder::RunPaths,
     metrics::{Happening, Row},
     objective::{Full, Making},
@@ -74,6 +76,23 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
     same(&computed(&path("run")), &computed(&path("good")), "after a loss that was none");
 }
 
+#[test]
+fn steps_are_counted_over_all_stages() {
+    let home = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoints=2", "stages.0.validations=1"]);
+    recipe.stages.push(StageConfig { name: "second".into(), ..recipe.stages[0].clone() });
+    type Case = (u64, u64, fn(u64) -> f64);
+    let cases: [Case; 2] =
+        [(6, 4, |call| if call < 6 { 1.0 } else { f64::NAN }), (8, 6, |call| if call < 8 { 1.0 } else { f64::NAN })];
+    for (wrong, last, factor) in cases {
+        let calls = Arc::new(AtomicU64::new(0));
+        let broken = Run { objective: &|_| Box::new(Times(calls.clone(), factor)), ..Run::default() };
+        let failure = broken.start(&recipe, &home.path().join(wrong.to_string())).unwrap_err();
+        let Failure::NotFinite { step, saved, .. } = &failure else { panic!("{failure}") };
+        assert_eq!((*step, *saved), (wrong, Some(last)));
+    }
+}
+
 /// What a step says of a model with some numbers of some parameter replaced.
 fn began(parameter: &str, value: f32, objective: &dyn Objective) -> String {
     let mut models = models();
@@ -85,7 +104,7 @@ fn began(parameter: &str, value: f32, objective: &dyn Objective) -> String {
     models.policy = filled(models.policy, all).unwrap();
     let batch = batch(2, 16);
     let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
-    where_it_began(&models, &batch, objective, DRAWS, &found)
+    block_on(where_it_began(&models, &batch, objective, DRAWS, &found)).unwrap()
 }
 
 #[test]
@@ -112,7 +131,7 @@ fn gradients_that_are_none_are_named() {
     let of = |objective: &Times| {
         let found = gradients(&models, std::slice::from_ref(&batch), objective, DRAWS);
         assert!(!found.norm.clone().into_scalar::<f32>().is_finite());
-        where_it_began(&models, &batch, objective, DRAWS, &found)
+        block_on(where_it_began(&models, &batch, objective, DRAWS, &found)).unwrap()
     };
     // Squares of gradients are too large before they are themselves.
     assert_eq!(of(&Times::of(|_| 1e25)), "the norm of all gradients, too large for a float");

@@ -8,7 +8,7 @@ use kiln_train::{
     checkpoint::{MODEL, TRAIN, Tensors},
     folder::{RunPaths, Stage},
     metrics::{Row, Step},
-    run::{Host, News, Outcome, Watch, metrics, resume_with, start_with},
+    run::{self, Host, News, Outcome, Watch, metrics, resume_with, start_with},
 };
 use std::{
     fs,
@@ -103,7 +103,8 @@ pub fn train(recipe: &Recipe, path: &Path) {
 
 /// The stages of a run.
 pub fn stages(path: &Path) -> Vec<Stage> {
-    RunPaths::open(path).unwrap().stages().unwrap()
+    let paths = RunPaths::open(path).unwrap();
+    paths.stages(&run::recipe(&paths).unwrap())
 }
 
 /// The weights of a stage after a step, by name.

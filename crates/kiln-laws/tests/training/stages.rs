@@ -28,8 +28,8 @@ fn a_run_stopped_in_its_second_stage_keeps_the_first() {
     for stop in [4, 10, 11, 14] {
         let run = path(&stop.to_string());
         let stopped = Run { stop: Some(stop), ..Run::default() }.start(&recipe, &run).unwrap();
-        // A stop that is asked for with the last step of a stage takes effect in the next one.
-        let (stage, step) = if stop < 10 { (0, stop) } else { (1, (stop - 10).max(1)) };
+        // A stop that is asked for with the last step of a stage takes effect before the next one reads its text.
+        let (stage, step) = if stop <= 10 { (0, stop) } else { (1, stop - 10) };
         assert!(stopped.interrupted && stopped.steps == (step, [10, 8][stage]), "{stop}: {stopped:?}");
         let before = rows(&run);
         assert!(!Run::default().resume(&run).unwrap().interrupted);

@@ -3,7 +3,8 @@
 use crate::runs::{autodiff, recipe};
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, Packer, Room, Split, Tokenizer, TokenizerConfig, next_token, stories};
-use kiln_models::{Model, ModelConfig, Values, values};
+use kiln_laws::values;
+use kiln_models::{Model, ModelConfig, Values};
 use kiln_nn::cx::Draws;
 use kiln_spec::Direction;
 use kiln_train::{

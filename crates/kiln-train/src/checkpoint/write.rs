@@ -14,18 +14,19 @@ const PREFIX: &str = ".tmp-";
 /// Writes `bytes` to `path`. If anything fails, what was there before is untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let temporary = Temporary::beside(path);
-    write_file(temporary.path(), bytes)?;
+    put(temporary.path(), bytes).map_err(|source| RunError::io("write", path, source))?;
     temporary.rename(path)
 }
 
 /// Writes a new file and forces it to the disk.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let write = || -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|source| RunError::io("write", path, source))
+    put(path, bytes).map_err(|source| RunError::io("write", path, source))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Forces the names in a folder to the disk. Only Unix can, and only there is it needed.

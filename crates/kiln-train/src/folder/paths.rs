@@ -1,6 +1,7 @@
 //! Where things are in a run's folder.
 use std::path::{Path, PathBuf};
 
+use crate::Recipe;
 use crate::checkpoint::Checkpoints;
 use crate::checkpoint::write::names;
 use crate::error::RunError;
@@ -83,20 +84,15 @@ impl RunPaths {
         Stage { index, name, path }
     }
 
-    /// The stages that have a folder, in order.
-    pub fn stages(&self) -> Result<Vec<Stage>, RunError> {
-        let split = |name: String| {
-            let (index, name) = name.split_once('-')?;
-            Some(self.stage(index.parse().ok()?, name))
-        };
-        let mut stages: Vec<_> = names(&self.root.join("stages"))?.into_iter().filter_map(split).collect();
-        stages.sort_by_key(|stage| stage.index);
-        Ok(stages)
+    /// The stages of `recipe` that have a folder, in order. Whatever else lies there is none of the run's.
+    pub fn stages(&self, recipe: &Recipe) -> Vec<Stage> {
+        let all = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
+        all.filter(|stage| stage.path.is_dir()).collect()
     }
 
     /// The newest checkpoint of the last stage that has one.
-    pub fn newest(&self) -> Result<Option<(Stage, u64)>, RunError> {
-        for stage in self.stages()?.into_iter().rev() {
+    pub fn newest(&self, recipe: &Recipe) -> Result<Option<(Stage, u64)>, RunError> {
+        for stage in self.stages(recipe).into_iter().rev() {
             if let Some(step) = stage.checkpoints().newest()? {
                 return Ok(Some((stage, step)));
             }

@@ -1,5 +1,6 @@
 //! Where a run goes on.
 use super::{RunFolder, Stage};
+use crate::Recipe;
 use crate::checkpoint::{Checkpoint, Fingerprints};
 use crate::error::RunError;
 
@@ -13,15 +14,15 @@ pub struct Found {
 }
 
 impl RunFolder {
-    /// The newest checkpoint of the last stage that has one, each of its files verified; none if the run saved nothing
+    /// The newest checkpoint of the last stage of `recipe` that has one, each of its files verified; none if the run saved nothing
     /// yet and starts at step 0. A damaged checkpoint is an error, never passed over for an older one.
     ///
     /// What killed processes left half done is undone first.
-    pub fn resume(&self) -> Result<Option<Found>, RunError> {
-        for stage in self.stages()? {
+    pub fn resume(&self, recipe: &Recipe) -> Result<Option<Found>, RunError> {
+        for stage in self.stages(recipe) {
             stage.checkpoints().start()?;
         }
-        let Some((stage, step)) = self.newest()? else { return Ok(None) };
+        let Some((stage, step)) = self.newest(recipe)? else { return Ok(None) };
         let checkpoint = stage.checkpoints().load(step)?;
         Ok(Some(Found { stage, checkpoint }))
     }

@@ -9,6 +9,7 @@ use super::*;
 use crate::checkpoint::tests::sample;
 use crate::checkpoint::write::names;
 use crate::checkpoint::{Fingerprints, Retention, child};
+use crate::{Recipe, StageConfig};
 
 const RECIPE: &str = "version = 1\n";
 
@@ -141,15 +142,31 @@ fn run_with(stages: &[(&str, &[u64])]) -> (TempDir, RunFolder) {
     (home, run)
 }
 
+/// A recipe with stages of these names.
+fn stages(names: &[&str]) -> Recipe {
+    let stage = |name: &&str| StageConfig { name: (*name).into(), ..StageConfig::default() };
+    Recipe { stages: names.iter().map(stage).collect(), ..Recipe::default() }
+}
+
 #[test]
 fn a_run_goes_on_from_the_newest_checkpoint_of_the_last_stage_that_has_one() {
-    assert!(run_with(&[]).1.resume().unwrap().is_none());
-    assert!(run_with(&[("pretrain", &[])]).1.resume().unwrap().is_none());
+    let recipe = stages(&["pretrain", "tune it", "align"]);
+    assert!(run_with(&[]).1.resume(&recipe).unwrap().is_none());
+    assert!(run_with(&[("pretrain", &[])]).1.resume(&recipe).unwrap().is_none());
     let (_home, run) = run_with(&[("pretrain", &[100, 900, 1000]), ("tune it", &[50]), ("align", &[])]);
-    let found = run.resume().unwrap().unwrap();
+    let found = run.resume(&recipe).unwrap().unwrap();
     assert_eq!((found.stage.index, found.stage.name.as_str(), found.checkpoint.state.step), (1, "tune-it", 50));
     assert_eq!(found.stage.path, run.root().join("stages/1-tune-it"));
     assert_eq!(found.checkpoint, sample(50, None, 8));
+}
+
+#[test]
+fn folders_that_are_no_stage_of_the_recipe_are_left_alone() {
+    let (_home, run) = run_with(&[("pretrain", &[100]), ("old", &[900])]);
+    fs::create_dir(run.root().join("stages/7-x")).unwrap();
+    let found = run.resume(&stages(&["pretrain", "tune"])).unwrap().unwrap();
+    assert_eq!((found.stage.index, found.checkpoint.state.step), (0, 100));
+    assert_eq!(names(&run.root().join("stages/7-x")).unwrap(), [""; 0]);
 }
 
 #[test]
@@ -157,17 +174,17 @@ fn a_damaged_newest_checkpoint_stops_the_run_until_it_is_put_aside() {
     let (_home, run) = run_with(&[("pretrain", &[100, 200])]);
     let folder = run.stage(0, "pretrain").checkpoints().folder(200);
     fs::write(folder.join("train.safetensors"), "short").unwrap();
-    let error = run.resume().unwrap_err();
+    let error = run.resume(&stages(&["pretrain"])).unwrap_err();
     assert_eq!((error.kind(), error.place()), ("damaged", folder.join("train.safetensors").as_path()));
     assert!(error.help().unwrap().contains("from step 100"));
     fs::rename(&folder, folder.with_extension("damaged")).unwrap();
-    assert_eq!(run.resume().unwrap().unwrap().checkpoint.state.step, 100);
+    assert_eq!(run.resume(&stages(&["pretrain"])).unwrap().unwrap().checkpoint.state.step, 100);
 }
 
 #[test]
 fn a_run_goes_on_only_with_what_it_began_with() {
     let (_home, run) = run_with(&[("pretrain", &[100])]);
-    let found = run.resume().unwrap().unwrap();
+    let found = run.resume(&stages(&["pretrain"])).unwrap().unwrap();
     let same = found.checkpoint.state.fingerprints.clone();
     found.check(&same).unwrap();
     let other = "other".to_owned();

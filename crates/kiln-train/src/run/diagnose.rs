@@ -1,7 +1,7 @@
 //! Where numbers stopped being numbers.
 
 use crate::{Models, Objective, step::Gradients};
-use burn::tensor::Tensor;
+use burn::tensor::{ExecutionError, Tensor};
 use kiln_data::Batch;
 use kiln_models::values;
 use kiln_nn::{Cx, Probe, cx::Draws};
@@ -25,36 +25,39 @@ impl Probe for Listener {
 }
 
 /// The first weight that isn't finite, else the first place on the way forward, else the parameters whose gradients
-/// aren't finite. Waits for the device.
-pub fn where_it_began(
+/// aren't finite.
+///
+/// # Errors
+/// If the device fails.
+pub async fn where_it_began(
     models: &Models,
     batch: &Batch,
     objective: &dyn Objective,
     draws: Draws,
     found: &Gradients,
-) -> String {
-    let weights = values(&models.policy);
+) -> Result<String, ExecutionError> {
+    let weights = values(&models.policy).await?;
     if let Some((name, _)) = weights.into_iter().find(|(_, data)| !data.iter::<f32>().all(f32::is_finite)) {
-        return format!("the weight {name}");
+        return Ok(format!("the weight {name}"));
     }
     let first = Arc::new(Mutex::new(None));
     let mut cx = Cx::training(&batch.layout, draws, &models.policy.device().without_autodiff());
     cx.probe = Some(Box::new(Listener(first.clone())));
-    let loss = objective.loss(models, batch, &mut cx).into_scalar::<f32>();
+    let loss = objective.loss(models, batch, &mut cx).into_scalar_async::<f32>().await?;
     let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
     match first {
-        Some(path) => path,
-        None if loss.is_finite() => of_gradients(found, models),
-        None => "the loss, from finite hidden states".into(),
+        Some(path) => Ok(path),
+        None if loss.is_finite() => of_gradients(found, models).await,
+        None => Ok("the loss, from finite hidden states".into()),
     }
 }
 
-fn of_gradients(found: &Gradients, models: &Models) -> String {
-    let names = found.not_finite(&models.policy);
+async fn of_gradients(found: &Gradients, models: &Models) -> Result<String, ExecutionError> {
+    let names = found.not_finite(&models.policy).await?;
     let more = names.len().saturating_sub(3);
-    match names.len() {
+    Ok(match names.len() {
         0 => "the norm of all gradients, too large for a float".into(),
         1..=3 => format!("the gradient of {}", names.join(", ")),
         _ => format!("the gradient of {} and {more} more", names[..3].join(", ")),
-    }
+    })
 }

@@ -32,7 +32,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, Failure> {
     let paths = RunPaths::open(path)?;
     let recipe = recipe(&paths)?;
     let none = || RunError::NotARun { path: path.to_owned(), found: "no checkpoint yet".into() };
-    let (stage, newest) = paths.newest()?.ok_or_else(none)?;
+    let (stage, newest) = paths.newest(&recipe)?.ok_or_else(none)?;
     let step = stage.checkpoints().best()?.unwrap_or(newest);
     let tokenizer = fs::read_to_string(paths.tokenizer()).map_err(|e| RunError::io("read", &paths.tokenizer(), e))?;
     let tokenizer = Tokenizer::from_json(&tokenizer)?;

@@ -3,6 +3,7 @@
 //! The loop is Kiln's own. Burn's learner counts in epochs, saves between them and not within, and keeps no place in
 //! the data; a run here goes on from any step, bit for bit. Gradients and their accumulation are Burn's.
 
+mod before;
 mod diagnose;
 mod load;
 mod report;
@@ -10,29 +11,34 @@ mod stage;
 mod text;
 mod watch;
 
+pub use before::model_config;
 pub use diagnose::where_it_began;
 pub use load::{Loaded, load};
-pub use text::{built_in, open};
+pub use text::{built_in, open, room};
 pub use watch::{News, Watch};
 
 use crate::{
-    Failure, Models, Objective, Recipe, RunError, StageConfig,
+    Failure, Objective, Recipe, RunError, StageConfig,
     folder::{Found, Log, RunFolder, RunPaths},
     metrics::Row,
 };
+use before::{models, there, tokenizer};
 use burn::tensor::Device;
-use kiln_data::Tokenizer;
-use kiln_models::{Model, ModelConfig, filled};
+use kiln_data::DataError;
 use kiln_spec::{Refusal, config::ConfigError};
 use load::fill;
 use stage::{Ended, StageRun};
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// What a run needs besides its recipe.
 pub struct Host<'a> {
     /// Where it computes, without autodiff.
     pub device: Device,
-    /// Set it, and the run ends its step, saves and returns.
+    /// Set it, and the run ends its step, saves and returns; while it still reads text, it returns at once.
     pub stop: &'a AtomicBool,
     /// Is told what happens.
     pub watch: &'a mut dyn Watch,
@@ -73,9 +79,11 @@ pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: O
     let mut recipe = recipe.clone();
     // Resumed from another folder, the run still finds its text.
     std::env::current_dir().iter().for_each(|here| recipe.anchor(here));
+    // What can't be found leaves no folder behind, so that the same command may be tried again.
+    there(&recipe)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
-    go(&recipe, &folder, host, objectives, None)
+    go_or_stop(&recipe, &folder, host, objectives, None)
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
@@ -94,8 +102,8 @@ pub fn resume_with(path: &Path, host: Host, objectives: Objectives) -> Result<Ou
     let folder = RunFolder::open(path)?;
     let recipe = recipe(&folder)?;
     host.watch.tell(News::Opened(folder.root()));
-    let found = folder.resume()?;
-    go(&recipe, &folder, host, objectives, found)
+    let found = folder.resume(&recipe)?;
+    go_or_stop(&recipe, &folder, host, objectives, found)
 }
 
 /// The recipe of a run.
@@ -112,19 +120,21 @@ pub fn recipe(paths: &RunPaths) -> Result<Recipe, Failure> {
     Ok(Recipe::load(&text, Some(&name), &[], &nothing)?)
 }
 
-/// The model that a recipe describes, with as many tokens as the tokenizer has.
-///
-/// # Errors
-/// If the recipe asks for another number of tokens.
-pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfig, Failure> {
-    let (asked, found) = (recipe.model.vocab, tokenizer.vocab());
-    if asked != 0 && asked != found {
-        let reason = format!("the model has {asked} tokens, the tokenizer {found}");
-        return Err(ConfigError::from(Refusal::new("model.vocab", reason).instead("vocab = 0")).into());
+/// A run that is stopped while it reads text stands where it was saved last.
+fn go_or_stop(
+    recipe: &Recipe,
+    folder: &RunFolder,
+    host: Host,
+    objectives: Objectives,
+    found: Option<Found>,
+) -> Result<Outcome, Failure> {
+    match go(recipe, folder, host, objectives, found) {
+        Err(Failure::Data(DataError::Stopped { .. })) => {}
+        ended => return ended,
     }
-    let mut config = ModelConfig { vocab: found, ..recipe.model.clone() };
-    config.resolve();
-    Ok(config)
+    let (index, step) = folder.newest(recipe)?.map_or((0, 0), |(stage, step)| (stage.index, step));
+    let all = recipe.stages.get(index).map_or(0, |stage| stage.steps);
+    Ok(Outcome { run: folder.root().to_owned(), steps: (step, all), interrupted: true })
 }
 
 fn go(
@@ -134,15 +144,16 @@ fn go(
     objectives: Objectives,
     mut found: Option<Found>,
 ) -> Result<Outcome, Failure> {
-    let tokenizer = first_tokenizer(recipe, folder, host.watch)?;
-    let mut models = first_models(recipe, &tokenizer, &host.device, found.is_none())?;
+    let stop = || host.stop.load(Ordering::Relaxed);
+    let tokenizer = tokenizer(recipe, folder, &stop, host.watch)?;
+    let mut models = models(recipe, &tokenizer, &host.device, found.is_none())?;
     let first = found.as_ref().map_or(0, |found| found.stage.index);
     let step = found.as_ref().map_or(0, |found| found.checkpoint.state.step);
     let earlier: u64 = recipe.stages.iter().take(first).map(|stage| stage.steps).sum();
     let mut log = Log::truncate_after(&folder.metrics(), earlier + step)?;
     let (mut steps, mut tokens) = ((0, 0), 0);
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
-        let corpus = text::corpus(config.data(recipe), &tokenizer, folder, host.watch)?;
+        let corpus = text::corpus(config.data(recipe), &tokenizer, folder, &stop, host.watch)?;
         let place = folder.stage(index, &config.name);
         let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
         if let Some(found) = found.take() {
@@ -156,26 +167,6 @@ fn go(
         }
     }
     Ok(Outcome { run: folder.root().to_owned(), steps, interrupted: false })
-}
-
-/// The models before the first step; `fresh` ones begin where the recipe says.
-fn first_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
-    let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
-    if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let weights = kiln_models::values(&load(Path::new(from), device)?.model);
-        policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
-    }
-    Ok(Models { policy })
-}
-
-/// A run that starts from another one keeps its tokenizer.
-fn first_tokenizer(recipe: &Recipe, folder: &RunFolder, watch: &mut dyn Watch) -> Result<Tokenizer, Failure> {
-    if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
-        let path = RunPaths::open(Path::new(from))?.tokenizer();
-        let text = fs::read(&path).map_err(|error| RunError::io("read", &path, error))?;
-        crate::folder::write_atomic(&folder.tokenizer(), &text)?;
-    }
-    text::tokenizer(recipe, folder, watch)
 }
 
 /// The metrics of a run so far.

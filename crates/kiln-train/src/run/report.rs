@@ -61,10 +61,12 @@ impl StageRun<'_> {
             (false, _) => "loss",
             (true, false) => "gradient",
         };
-        let began = where_it_began(models, batch, &*self.objective, self.draws(), found);
+        let began = block_on(where_it_began(models, batch, &*self.objective, self.draws(), found))?;
         log.append(&self.event(Happening::NotFinite, &format!("{what} at step {}: {began}", row.step)))?;
         log.sync()?;
-        Err(Failure::NotFinite { step: row.step, what, began, saved: self.saved })
+        let before = (self.earlier > 0).then_some(0);
+        let saved = self.saved.or(before).map(|step| self.earlier + step);
+        Err(Failure::NotFinite { step: row.step, what, began, saved })
     }
 
     pub(super) fn validate(
@@ -112,7 +114,7 @@ impl StageRun<'_> {
             fingerprints: self.fingerprints.clone(),
             extra: [("seconds".to_string(), self.seconds().into())].into_iter().collect(),
         };
-        let (model, train) = (to_tensors(&models.policy), optimiser_tensors(&self.optimiser));
+        let (model, train) = (block_on(to_tensors(&models.policy))?, block_on(optimiser_tensors(&self.optimiser))?);
         let retention = Retention { last: self.config.keep };
         self.place.checkpoints().save(&Checkpoint { state, model, train }, retention)?;
         self.saved = Some(self.step);

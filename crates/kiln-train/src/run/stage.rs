@@ -14,7 +14,7 @@ use crate::{
     metrics::{Happening, Row},
     objective::within_positions,
     optimiser::Optimiser,
-    step::{gradients, train_only},
+    step::{gradients, train_only, trainable},
     weights::fill_optimiser,
 };
 use burn::{module::Module, tensor::Device};
@@ -178,10 +178,7 @@ impl<'a> StageRun<'a> {
     }
 
     fn announce(&self, models: &Models, log: &mut Log, watch: &mut dyn Watch) -> Result<(), Failure> {
-        let names = kiln_models::names(&models.policy);
-        let fits = |n: &kiln_models::Name| self.config.trains.iter().any(|p| crate::optimiser::matches(p, &n.path));
-        let train = names.iter().filter(|n| fits(n)).map(|n| n.shape.iter().product::<usize>()).sum();
-        let parameters = (models.policy.num_params(), train);
+        let parameters = (models.policy.num_params(), trainable(&models.policy));
         let (done, steps) = (self.step, self.config.steps);
         watch.tell(News::Stage { name: &self.config.name, parameters, done, steps });
         if done > 0 {

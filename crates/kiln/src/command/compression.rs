@@ -2,7 +2,7 @@
 
 use super::{output::say, trouble::Trouble};
 use burn::tensor::Device;
-use kiln_data::{Corpus, Room, Side, Split};
+use kiln_data::{Corpus, Room, Side, Split, Stop};
 use kiln_infer::block_on;
 use kiln_train::{
     Models, Recipe,
@@ -23,8 +23,9 @@ const MOST: u64 = 1 << 20;
 /// Even after a short run so much is, in bytes.
 const LEAST: u64 = 1 << 16;
 
-/// Compares the finished run at `path`, unless that was done, or its text is made up by Kiln.
-pub fn measure(path: &Path, device: &Device) -> Result<(), Trouble> {
+/// Compares the finished run at `path`, unless that was done, or its text is made up by Kiln. Until it has read the text,
+/// `stop` ends it.
+pub fn measure(path: &Path, device: &Device, stop: Stop) -> Result<(), Trouble> {
     let folder = RunFolder::open(path)?;
     let rows = run::metrics(&folder)?;
     let done = rows.iter().any(|row| matches!(row, Row::Compression(_)));
@@ -34,7 +35,7 @@ pub fn measure(path: &Path, device: &Device) -> Result<(), Trouble> {
     let (Some((step, tokens)), false, false) = (trained, done, run::built_in(data(&recipe))) else { return Ok(()) };
     say("comparing with gzip, xz and zstd");
     // A token stands for a few bytes: this keeps the comparison to a part of the run's own time.
-    let texts = chosen(&recipe, tokens.clamp(LEAST, MOST))?;
+    let texts = chosen(&recipe, tokens.clamp(LEAST, MOST), stop)?;
     let compression = Compression { step, ..compared(path, texts, device)? };
     let mut log = Log::truncate_after(&folder.metrics(), step)?;
     log.append(&Row::Compression(compression))?;
@@ -47,10 +48,10 @@ fn data(recipe: &Recipe) -> &kiln_data::DataConfig {
 }
 
 /// Held-out texts in the order of their hashes, up to `most` bytes.
-fn chosen(recipe: &Recipe, most: u64) -> Result<Vec<String>, Trouble> {
-    let (source, split) = run::open(data(recipe))?;
+fn chosen(recipe: &Recipe, most: u64, stop: Stop) -> Result<Vec<String>, Trouble> {
+    let (source, split) = run::open(data(recipe), stop)?;
     let mut hashed = Vec::new();
-    for text in split.texts(&*source, Side::Validation)? {
+    for text in split.texts(&source, Side::Validation)? {
         let text = text?;
         hashed.push((sha256(text.as_bytes()), text));
         keep_smallest(&mut hashed, most);

@@ -8,7 +8,7 @@ use super::{
     trouble::Trouble,
 };
 use crate::page::number::{bytes, count, percent};
-use kiln_data::{Corpus, FilesConfig, Room, Side, SourceConfig, Split};
+use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split};
 use kiln_infer::block_on;
 use kiln_models::Visibility;
 use kiln_train::{
@@ -18,9 +18,6 @@ use kiln_train::{
 };
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
-
-/// Tokens of a text that stay in memory, in bytes.
-const IN_MEMORY: usize = 256 << 20;
 
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -43,10 +40,11 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let mut loaded = run::load(&args.run, &device)?;
     let stage = loaded.recipe.stages.pop().unwrap_or_default();
     let data = stage.data.clone().unwrap_or(loaded.recipe.data.clone());
-    let room = Room::spilling(IN_MEMORY, std::env::temp_dir());
+    let room = run::room(&std::env::temp_dir());
     let built_in = args.data.is_empty() && run::built_in(&data);
-    let (source, split) = if args.data.is_empty() {
-        run::open(&data)?
+    let (source, split): (Box<dyn Source>, Split) = if args.data.is_empty() {
+        let (source, split) = run::open(&data, &|| false)?;
+        (Box::new(source), split)
     } else {
         (SourceConfig::Files(args.files()).open()?, Split::whole(Side::Validation))
     };

@@ -30,8 +30,8 @@ pub fn of(data: &DataConfig, stage: &StageConfig, models: &Models, tokenizer: &T
 }
 
 fn held_out(data: &DataConfig) -> Result<Option<String>, Failure> {
-    let (source, split) = run::open(data)?;
-    let mut texts = split.texts(&*source, Side::Validation)?;
+    let (source, split) = run::open(data, &|| false)?;
+    let mut texts = split.texts(&source, Side::Validation)?;
     Ok(texts.next().transpose()?)
 }
 

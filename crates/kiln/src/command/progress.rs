@@ -22,6 +22,8 @@ pub struct Progress {
     pub run: Option<PathBuf>,
     /// Whether the run had ended before.
     pub ended_before: bool,
+    /// Whether a stage has begun.
+    pub trains: bool,
     bar: Option<ProgressBar>,
     pace: Pace,
     read: Instant,
@@ -41,7 +43,7 @@ impl Progress {
     pub fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
         let pace = Pace { started: Instant::now(), steps: 0, before: 0, all: 0 };
-        Self { run: None, ended_before: false, bar, pace, read: Instant::now() }
+        Self { run: None, ended_before: false, trains: false, bar, pace, read: Instant::now() }
     }
 
     /// Takes the bar away.
@@ -92,6 +94,7 @@ impl Progress {
         };
         let on = if done > 0 { format!(", goes on after step {done}") } else { String::new() };
         self.say(&format!("{name}: {steps} steps{on}; a model of {} parameters{of}", count(parameters.0 as f64)));
+        self.trains = true;
         self.pace = Pace { started: Instant::now(), steps: 0, before: done, all: steps };
         if let Some(bar) = &self.bar {
             let style = ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or(ProgressStyle::default_bar());

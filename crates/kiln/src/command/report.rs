@@ -81,7 +81,7 @@ fn gather(paths: &RunPaths, device: &Device) -> Result<Report, Trouble> {
             let data = stage.data.as_ref().unwrap_or(&recipe.data);
             example::of(data, &stage, &Models { policy: model }, &super::tokenizer::open(paths.root()).ok()?)
         }),
-        checkpoints: checkpoints(paths)?,
+        checkpoints: checkpoints(paths, &recipe)?,
     })
 }
 
@@ -105,9 +105,8 @@ fn facts(recipe: &Recipe, stage: &StageConfig, model: Option<&ModelPicture>) -> 
     facts.map(|(name, value)| (name.to_string(), value)).to_vec()
 }
 
-fn checkpoints(paths: &RunPaths) -> Result<Vec<Checkpoint>, Trouble> {
-    let stages = paths.stages()?;
-    let kept = stages.iter().map(of_stage).collect::<Result<Vec<_>, _>>()?;
+fn checkpoints(paths: &RunPaths, recipe: &Recipe) -> Result<Vec<Checkpoint>, Trouble> {
+    let kept = paths.stages(recipe).iter().map(of_stage).collect::<Result<Vec<_>, _>>()?;
     Ok(kept.concat())
 }
 

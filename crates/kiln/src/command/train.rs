@@ -15,7 +15,7 @@ use kiln_train::{
     folder::RunPaths,
     run::{self, Host, Outcome},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::atomic::Ordering};
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
@@ -61,11 +61,16 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     };
     progress.end();
     let outcome = outcome.map_err(|failure| after(failure, &progress, &device))?;
+    let mut outcome = outcome;
     if !outcome.interrupted {
-        compression::measure(&outcome.run, &device)?;
+        let asked = || stop.load(Ordering::Relaxed);
+        outcome.interrupted = compared(compression::measure(&outcome.run, &device, &asked))?;
     }
-    write_report(&outcome.run, &device);
-    answer(&outcome, progress.ended_before, json)
+    // Whoever stops the reading of text waits for no page, and there is nothing new to show.
+    if progress.trains || !outcome.interrupted {
+        write_report(&outcome.run, &device);
+    }
+    answer(&outcome, &progress, json)
 }
 
 impl Args {
@@ -97,6 +102,14 @@ impl Args {
     }
 }
 
+/// Whether the comparison was stopped.
+fn compared(result: Result<(), Trouble>) -> Result<bool, Trouble> {
+    match result {
+        Err(trouble) if trouble.kind == "stopped" => Ok(true),
+        result => result.map(|()| false),
+    }
+}
+
 /// A run that failed on the way still shows what it did.
 fn after(failure: Failure, progress: &Progress, device: &burn::tensor::Device) -> Trouble {
     if let (Failure::NotFinite { .. }, Some(run)) = (&failure, &progress.run) {
@@ -113,13 +126,14 @@ fn write_report(run: &std::path::Path, device: &burn::tensor::Device) {
     }
 }
 
-fn answer(outcome: &Outcome, ended_before: bool, json: bool) -> Result<Answer, Trouble> {
+fn answer(outcome: &Outcome, progress: &Progress, json: bool) -> Result<Answer, Trouble> {
     let rows = run::metrics(&RunPaths::open(&outcome.run)?)?;
     let (history, run) = (History::of(&rows), outcome.run.display().to_string());
     let text = if outcome.interrupted {
         let (done, all) = outcome.steps;
-        format!("stopped after step {done} of {all}, all is saved; go on with: kiln train --resume {run}")
-    } else if ended_before {
+        let when = if progress.trains { "" } else { "while reading text, " };
+        format!("stopped {when}after step {done} of {all}, all is saved; go on with: kiln train --resume {run}")
+    } else if progress.ended_before {
         format!("{}\nnothing to do: this run had ended before", summary::of(&outcome.run, &history, &rows))
     } else {
         summary::of(&outcome.run, &history, &rows)

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use std::{
     fs,
+    io::Write,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -75,6 +76,20 @@ pub fn command(home: &Path, args: &[&str]) -> Command {
 /// Runs it to its end.
 pub fn kiln(home: &Path, args: &[&str]) -> Done {
     Done::of(command(home, args).output().unwrap())
+}
+
+/// A text of so many megabytes, compressed to almost nothing: `big.txt.zst` in `home`.
+pub fn big_text(home: &Path, megabytes: usize) {
+    let mut file = zstd::Encoder::new(fs::File::create(home.join("big.txt.zst")).unwrap(), 1).unwrap();
+    let mut day = String::new();
+    for n in (0..).take_while(|n| n * 70 < 1_000_000) {
+        day += &format!("Then {n} ducks swam to the mill, and Ann counted all {:08} of them there.\n", n * 7);
+    }
+    for number in 0..megabytes {
+        file.write_all(format!("Day {number}.\n").as_bytes()).unwrap();
+        file.write_all(day.as_bytes()).unwrap();
+    }
+    file.finish().unwrap();
 }
 
 /// A folder with the tiny recipe in it.
