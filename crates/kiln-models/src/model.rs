@@ -71,7 +71,7 @@ impl Model {
         x = cx.show("embedding", x);
         for (i, block) in self.blocks.iter().enumerate() {
             x = cx.scope(format!("blocks.{i}"), |cx| {
-                let x = block.forward(x, cx);
+                let x = cx.recomputed(block, x, Block::forward);
                 cx.show("residual", x)
             });
         }

@@ -19,11 +19,25 @@ pub fn to_values(tensors: Tensors) -> Option<Values> {
     tensors.into_iter().map(value).collect()
 }
 
+/// Weights that train while the checkpoint's model is their running mean: `weights.<parameter>`.
+pub fn trained_tensors(model: &Model) -> Tensors {
+    to_tensors(model).into_iter().map(|(name, raw)| (TRAINED.to_owned() + &name, raw)).collect()
+}
+
+/// Takes those out of a checkpoint's tensors.
+pub fn take_trained(tensors: &mut Tensors) -> Tensors {
+    let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(TRAINED)).cloned().collect();
+    let take = |name: String| Some((name[TRAINED.len()..].to_owned(), tensors.remove(&name)?));
+    names.into_iter().filter_map(take).collect()
+}
+
+const TRAINED: &str = "weights.";
+
 /// An optimiser's state: `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`.
 pub fn optimiser_tensors(optimiser: &Optimiser) -> Tensors {
     let mut tensors = Tensors::new();
     for (name, kept) in &optimiser.kept {
-        for (slot, tensor) in optimiser.rule.slots().iter().zip(&kept.slots) {
+        for (slot, tensor) in kept.names.iter().zip(&kept.slots) {
             tensors.insert(format!("optimizer.{name}.{slot}"), raw(&tensor.clone().into_data()));
         }
         let time = Raw { dtype: Dtype::I64, shape: vec![1], bytes: kept.time.to_le_bytes().to_vec() };
@@ -49,8 +63,9 @@ pub fn fill_optimiser(
             let long = found.filter(|data| data.num_elements() == name.shape.iter().product::<usize>());
             long.map(|data| Tensor::from_data(data, device)).ok_or(key)
         };
-        let slots = optimiser.rule.slots().iter().map(slot).collect::<Result<_, _>>()?;
-        optimiser.kept.insert(name.path, Kept { time: u64::from_le_bytes(time), slots });
+        let names = optimiser.rule.slots(&name.path, &name.shape);
+        let slots = names.iter().map(slot).collect::<Result<_, _>>()?;
+        optimiser.kept.insert(name.path, Kept { time: u64::from_le_bytes(time), names, slots });
     }
     match tensors.into_keys().find(|key| key.starts_with("optimizer.")) {
         Some(unexpected) => Err(unexpected),

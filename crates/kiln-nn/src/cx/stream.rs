@@ -87,8 +87,7 @@ impl Stream {
 /// How many of these keys a policy keeps.
 pub fn room(keep: Keep, keys: &Marks) -> usize {
     let [_, length] = keys.dims();
-    let full = keys.host().is_some_and(|h| h.marks().iter().all(|m| m.live));
-    if full { keep.count(length) } else { length }
+    if keys.is_full() { keep.count(length) } else { length }
 }
 
 fn joined(formula: &kiln_spec::Formula, now: &Marks, keys: &Marks) -> Hidden {
