@@ -25,8 +25,13 @@ from safetensors.torch import save as to_bytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import LlamaConfig
 from transformers import optimization
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward as gemma2_attention
+from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward as gpt_oss_attention
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm, LlamaRotaryEmbedding, apply_rotary_pos_emb
+from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
+from transformers.models.t5.modeling_t5 import T5Attention
 
 
 def normal(rng, *shape, scale=1.0):
@@ -353,6 +358,79 @@ def rotary(out):
     save(out / "rotary.safetensors", tensors)
 
 
+# --- positions ---
+
+
+def rope_tables(kind, **options):
+    """Frequencies of 16 pairs and the factor of cosines and sines, as Hugging Face's models take them."""
+    parameters = {"rope_type": kind, "rope_theta": 10_000.0, **options}
+    config = LlamaConfig(head_dim=32, max_position_embeddings=4096, rope_parameters=parameters)
+    if kind == "default":
+        return LlamaRotaryEmbedding(config).inv_freq, 1.0
+    return ROPE_INIT_FUNCTIONS[kind](config, "cpu")
+
+
+def positions(out):
+    """Tables of sinusoids, ALiBi, T5's buckets and rotary scaling, and rotation of neighbours."""
+    tensors = {"sinusoidal.half": MarianSinusoidalPositionalEmbedding(50, 12).create_weight()}
+    for heads in (4, 6, 8):
+        bias = build_alibi_tensor(torch.ones(1, 9), heads, torch.float32).reshape(heads, 9)
+        tensors[f"alibi.{heads}"] = bias
+    distances = torch.arange(-512, 513)
+    for both in (False, True):
+        for buckets, most in ((32, 128), (12, 20)):
+            name = f"t5.{'both' if both else 'behind'}.{buckets}.{most}"
+            bucket = T5Attention._relative_position_bucket
+            tensors[name] = bucket(distances, bidirectional=both, num_buckets=buckets, max_distance=most)
+    plain, _ = rope_tables("default")
+    linear, _ = rope_tables("linear", factor=4.0)
+    yarn, factor = rope_tables("yarn", factor=8.0, original_max_position_embeddings=512)
+    narrow, _ = rope_tables("yarn", factor=8.0, original_max_position_embeddings=512, beta_fast=16.0, beta_slow=2.0)
+    # The slowest frequencies are below any absolute gap: controls compare logarithms.
+    for other in (linear, yarn):
+        differs(plain.log(), other.log(), 1.0)
+    differs(yarn.log(), narrow.log(), 0.1)
+    tensors |= {"rope.default": plain, "rope.linear": linear, "rope.yarn": yarn, "rope.yarn_narrow": narrow}
+    tensors["rope.yarn_factor"] = torch.tensor([factor])
+    rng = np.random.default_rng(14)
+    x, where = normal(rng, 1, 2, 5, 8), torch.tensor([[0, 1, 2, 30, 31]])
+    tensors |= {"neighbours.x": x, "neighbours.positions": where}
+    tensors["neighbours.output"] = rotate(x, where, 10_000.0, interleaved=True)
+    differs(tensors["neighbours.output"], rotate(x, where, 10_000.0))
+    save(out / "positions.safetensors", tensors)
+
+
+# --- scores ---
+
+
+def score_kinds(out):
+    """Attention with a sink a head as in gpt-oss, and with a sigmoid for a softmax, causal; in f64."""
+    rng = np.random.default_rng(15)
+    q, k, v, cotangent = (normal(rng, 2, 4, 6, 8, scale=scale) for scale in (2.0, 1.0, 1.0, 1.0))
+    sinks, scale = normal(rng, 4), 8**-0.5
+    hidden = torch.full((6, 6), float("-inf")).triu(1).double()
+
+    def with_sinks(q, k, v, sinks):
+        module = torch.nn.Module()
+        module.sinks, module.num_key_value_groups, module.training = sinks, 1, False
+        return gpt_oss_attention(module, q, k, v, hidden[None, None], scale)[0].transpose(1, 2)
+
+    def by_sigmoid(q, k, v, bias):
+        weights = torch.sigmoid(q @ k.transpose(2, 3) * scale + hidden + bias)
+        return weights @ v
+
+    tensors = {"q": q, "k": k, "v": v, "sinks": sinks, "cotangent": cotangent}
+    inputs = {"q": q, "k": k, "v": v}
+    tensors |= prefixed("sink", differentiate(with_sinks, inputs | {"sinks": sinks}, cotangent))
+    differs(tensors["sink.output"], F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale))
+    shift = -torch.arange(1, 7).double().log()[:, None]
+    for name, bias in (("sigmoid", torch.tensor(-1.5).double()), ("sigmoid_by_keys", shift)):
+        run = lambda q, k, v: by_sigmoid(q, k, v, bias)
+        tensors |= prefixed(name, differentiate(run, inputs, cotangent))
+    differs(tensors["sigmoid.output"], tensors["sigmoid_by_keys.output"])
+    save(out / "scores.safetensors", tensors)
+
+
 # --- norms ---
 
 
@@ -451,7 +529,7 @@ def main():
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    for fixture in (adamw, muon, schedules, clip, attention, rotary, norms, cross_entropy):
+    for fixture in (adamw, muon, schedules, clip, attention, rotary, positions, score_kinds, norms, cross_entropy):
         fixture(out)
 
 

@@ -2,6 +2,7 @@
 
 use crate::{
     DataError,
+    across::Memory,
     pack::{Packed, Sequence},
 };
 use kiln_spec::{Direction, Layout, Piece};
@@ -37,6 +38,8 @@ pub struct Batch {
     pub rows: usize,
     /// Tokens a row.
     pub width: usize,
+    /// What the encoder of an encoder–decoder reads.
+    pub memory: Option<Memory>,
 }
 
 impl Batch {
@@ -50,6 +53,7 @@ impl Batch {
             layout: Layout::packed(&rows.iter().map(|row| row.iter().map(piece).collect()).collect::<Vec<_>>(), width),
             rows: rows.len(),
             width,
+            memory: None,
         };
         for (number, row) in rows.iter().enumerate() {
             row.iter().try_for_each(|segment| batch.push(number, segment))?;
@@ -95,12 +99,13 @@ impl Batch {
             weights: self.weights[cells].to_vec(),
             rows: range.len(),
             width: self.width,
+            memory: self.memory.as_ref().map(|memory| memory.select(range.clone())),
             layout: self.layout.select(range),
         }
     }
 }
 
-fn id(token: u32, row: usize) -> Result<i32, DataError> {
+pub(crate) fn id(token: u32, row: usize) -> Result<i32, DataError> {
     i32::try_from(token).map_err(|_| DataError::Batch { row, what: format!("a token id of {token}") })
 }
 

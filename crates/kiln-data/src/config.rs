@@ -6,6 +6,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 kiln_spec::choice! {
     /// Where text comes from.
@@ -24,6 +25,9 @@ pub struct FilesConfig {
     /// Files and folders. Folders are read with all that is below them, sorted by name; hidden files and those
     /// without text are left out.
     pub paths: Vec<String>,
+    /// The folder that relative paths count from; absent: the one where Kiln runs, which a run writes down here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// The field of a .jsonl that holds the text.
     #[serde(default = "text")]
     pub field: String,
@@ -55,11 +59,22 @@ impl Default for DataConfig {
 impl FilesConfig {
     /// All text of `paths`, with the default field.
     pub fn new(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { paths: paths.into_iter().map(Into::into).collect(), field: text(), extensions: Vec::new() }
+        Self { paths: paths.into_iter().map(Into::into).collect(), base: None, field: text(), extensions: Vec::new() }
     }
 }
 
 impl SourceConfig {
+    /// Makes relative paths count from `folder`, wherever they are read from later.
+    pub fn anchor(&mut self, folder: &Path) {
+        let Self::Files(files) = self else { return };
+        if files.paths.iter().all(|path| Path::new(path).is_absolute()) {
+            return;
+        }
+        let base = files.base.as_ref().map_or_else(|| folder.to_owned(), |base| folder.join(base));
+        // A folder whose name is no text can't be written down: then paths go on to count from where Kiln runs.
+        files.base = base.to_str().map(str::to_owned).or(files.base.take());
+    }
+
     /// The source, ready to be read; paths are looked up here.
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
         match self {

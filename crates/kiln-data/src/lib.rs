@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod across;
 pub mod batch;
 pub mod config;
 pub mod corpus;
@@ -32,6 +33,7 @@ pub mod source;
 pub mod stories;
 pub mod tokenizer;
 
+pub use across::{Memory, split};
 pub use batch::{Batch, Segment, next_token};
 pub use config::{DataConfig, FilesConfig, SourceConfig};
 pub use corpus::{Corpus, Room, Side, Split, Texts};

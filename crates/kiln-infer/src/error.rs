@@ -39,6 +39,18 @@ pub enum GenerateError {
     /// A model that doesn't write from left to right.
     #[error("the model's visibility is bidirectional: a token sees what comes after it, so that none is written next")]
     Bidirectional,
+    /// An encoder alone.
+    #[error(
+        "an encoder reads: it gives a vector for each token or document, and writes nothing; \
+         a model with `stack = \"decoder\"` or \"encoder-decoder\" writes"
+    )]
+    Encoder,
+    /// A head without logits over tokens.
+    #[error("the head `{head}` gives one vector a document; a model with `head = \"language\"` writes")]
+    Head {
+        /// The head.
+        head: &'static str,
+    },
     /// A tokenizer that knows more tokens than the model.
     #[error("the tokenizer has {tokenizer} tokens, the model {model}: they don't belong together")]
     Vocabulary {

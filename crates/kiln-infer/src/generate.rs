@@ -55,7 +55,9 @@ impl Generation {
     pub fn new(model: &Model, request: Request) -> Result<Self, GenerateError> {
         request.check(model)?;
         let stopped = (request.tokens == 0).then_some(Stop::Tokens);
-        let row = |prompt: &Vec<u32>| Row { length: prompt.len(), last: 0, stopped };
+        // The prompts of an encoder–decoder take no place in its decoder.
+        let own = |prompt: &Vec<u32>| if model.encoder().is_some() { 1 } else { prompt.len() };
+        let row = |prompt: &Vec<u32>| Row { length: own(prompt), last: 0, stopped };
         let rows: Vec<Row> = request.prompts.iter().map(row).collect();
         // Without gradients: a graph would keep every step's tensors.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
@@ -114,12 +116,18 @@ impl Generation {
         Some(Token { row, id })
     }
 
-    /// Every prompt through the model: hidden states of their last tokens, `[B, M]`.
+    /// Every prompt through the model: hidden states of their last tokens, `[B, M]`. Those of an encoder–decoder go
+    /// through its encoder, and the first token of each row through its decoder.
     fn prompts(&mut self) -> Tensor<2> {
-        let prompts = std::mem::take(&mut self.request.prompts);
+        let mut prompts = std::mem::take(&mut self.request.prompts);
+        if self.model.encoder().is_some() {
+            let (tokens, lengths) = padded(&prompts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            self.state = self.model.begin(&tokens, &lengths);
+            prompts = vec![vec![self.request.start]; prompts.len()];
+        }
         let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
         // A token of a prefix sees what comes after it, so that it can't go before.
-        let (direction, chunk) = match self.model.config().visibility {
+        let (direction, chunk) = match self.model.config().own_visibility() {
             Visibility::Prefix => (Direction::Prefix(longest), longest),
             _ => (Direction::Causal, self.request.chunk.unwrap_or(longest)),
         };
@@ -151,13 +159,18 @@ impl Generation {
 
     /// Moves every row on by its part: hidden states `[B, T, M]`.
     fn feed(&mut self, parts: &[&[u32]], direction: Direction) -> Tensor<3> {
-        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-        let width = lengths.iter().copied().max().unwrap_or_default();
-        let padded = |part: &&[u32]| (0..width).map(|i| part.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
-        let tokens: Vec<i32> = parts.iter().flat_map(padded).collect();
+        let (tokens, lengths) = padded(parts);
         let state = std::mem::take(&mut self.state);
         let (hidden, state) = self.model.step(&tokens, &lengths, direction, state);
         self.state = state;
         hidden
     }
+}
+
+/// Rows as wide as the longest, and how long each is.
+fn padded(rows: &[&[u32]]) -> (Vec<i32>, Vec<usize>) {
+    let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+    let width = lengths.iter().copied().max().unwrap_or_default();
+    let padded = |row: &&[u32]| (0..width).map(|i| row.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
+    (rows.iter().flat_map(padded).collect(), lengths)
 }

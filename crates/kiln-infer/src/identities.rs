@@ -1,15 +1,20 @@
 //! What must be equal, as functions: each computes hidden states in two ways and returns the largest difference, relative
 //! to the largest of them where that is above 1.
 //!
-//! Tokens must be of the model's vocabulary and no document longer than its positions. B rows, T tokens, M hidden.
+//! Tokens must be of the model's vocabulary and no document longer than its positions. The encoder of an
+//! encoder–decoder reads the first half of each document. B rows, T tokens, M hidden.
 
 use burn::{
     prelude::Device,
     tensor::{ExecutionError, Int, Tensor, TensorData},
 };
+use kiln_data::Memory;
 use kiln_kernels::planner::Kernel;
 use kiln_models::Model;
-use kiln_nn::{Cx, State};
+use kiln_nn::{
+    Cx, State,
+    head::pool::{self, Document},
+};
 use kiln_spec::{Direction, Layout, Piece};
 
 /// Any chunking = whole: the documents go on side by side, each in chunks of its own, against each one whole and alone.
@@ -22,7 +27,7 @@ pub async fn chunked(model: &Model, documents: &[Vec<u32>], chunks: &[usize]) ->
     let size = |turn: usize| sizes.get(turn % sizes.len().max(1)).copied().unwrap_or(usize::MAX);
     let mut parts = vec![Vec::new(); documents.len()];
     let mut rest: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
-    let mut state = State::new(documents.len());
+    let mut state = begun(model, documents);
     for turn in 0.. {
         let cut = |(row, rest): (usize, &&[u32])| rest.len().min(size(turn + row));
         let lengths: Vec<usize> = rest.iter().enumerate().map(cut).collect();
@@ -111,11 +116,36 @@ async fn apart(
     Ok(largest)
 }
 
+/// Has an encoder–decoder read the first half of each document of the call's layout; any other model does nothing.
+pub fn read(model: &Model, tokens: &[i32], cx: &mut Cx) {
+    let Some(layout) = cx.stream.now.host().filter(|_| model.encoder().is_some()) else { return };
+    let mut rows = vec![Vec::new(); layout.rows()];
+    for Document { row, document, tokens: places, .. } in pool::documents(layout) {
+        let all = places.iter().map(|place| tokens[row * layout.width() + place] as u32).collect::<Vec<_>>();
+        rows[row].resize(document, Vec::new());
+        rows[row].push(half(&all).to_vec());
+    }
+    let Ok(memory) = Memory::from_rows(&rows, 0) else { return };
+    let tokens = tensor(memory.inputs, [layout.rows(), memory.width], &model.device());
+    model.encode(tokens, &memory.layout, cx);
+}
+
+fn half(document: &[u32]) -> &[u32] {
+    &document[..document.len().div_ceil(2)]
+}
+
+fn begun(model: &Model, documents: &[Vec<u32>]) -> State {
+    let halves: Vec<&[u32]> = documents.iter().map(|document| half(document)).collect();
+    let lengths: Vec<usize> = halves.iter().map(|half| half.len()).collect();
+    model.begin(&padded_rows(&halves, lengths.iter().copied().max().unwrap_or_default()), &lengths)
+}
+
 fn hidden(model: &Model, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
     let device = model.device();
     let mut cx = Cx::new(layout, &device);
     cx.kernel = kernel;
     let tokens = padded_rows(rows, layout.width());
+    read(model, &tokens, &mut cx);
     model.forward(tensor(tokens, [layout.rows(), layout.width()], &device), &mut cx)
 }
 

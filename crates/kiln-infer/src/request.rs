@@ -1,7 +1,7 @@
 //! What is to be written, and what comes of it.
 
 use crate::{error::GenerateError, sample::Sampling};
-use kiln_models::{Model, Visibility};
+use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::Refusal;
 
 /// What is to be written.
@@ -18,6 +18,8 @@ pub struct Request {
     /// At most so many tokens of the prompts go through the model at once; absent: all. Prompts that are seen whole
     /// (visibility `prefix`) go at once in any case.
     pub chunk: Option<usize>,
+    /// The token that the decoder of an encoder–decoder begins with, its encoder having read the prompt.
+    pub start: u32,
 }
 
 impl Request {
@@ -31,10 +33,13 @@ impl Request {
         if self.chunk == Some(0) {
             return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
         }
-        if config.visibility == Visibility::Bidirectional {
-            return Err(GenerateError::Bidirectional);
+        writes(config)?;
+        let reader = config.as_encoder();
+        let position = reader.as_ref().map_or(&config.position, |encoder| &encoder.position);
+        let (vocab, limit) = (config.vocab, position.limit().unwrap_or(i32::MAX as usize));
+        if reader.is_some() && self.start as usize >= vocab {
+            return Err(Refusal::new("start", format!("the token {}; the model has {vocab}", self.start)).into());
         }
-        let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
         for (row, prompt) in self.prompts.iter().enumerate() {
             if prompt.is_empty() {
                 return Err(GenerateError::Empty { row });
@@ -47,6 +52,16 @@ impl Request {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a model writes at all.
+fn writes(config: &ModelConfig) -> Result<(), GenerateError> {
+    match config {
+        _ if config.head.pooling().is_some() => Err(GenerateError::Head { head: config.head.name() }),
+        _ if config.stack == Stack::Encoder => Err(GenerateError::Encoder),
+        _ if config.visibility == Visibility::Bidirectional => Err(GenerateError::Bidirectional),
+        _ => Ok(()),
     }
 }
 

@@ -89,6 +89,7 @@ impl<'a> Generator<'a> {
             tokens: options.tokens,
             stop: vec![specials.eos],
             chunk: options.chunk,
+            start: specials.bos,
         }
     }
 }

@@ -33,6 +33,7 @@ fn request(prompts: &[Vec<u32>], tokens: usize) -> Request {
         tokens,
         stop: Vec::new(),
         chunk: None,
+        start: 0,
     }
 }
 

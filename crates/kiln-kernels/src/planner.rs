@@ -22,6 +22,12 @@ pub struct Facts {
     pub queries: usize,
     /// Scores are bent.
     pub softcap: bool,
+    /// Something is added to scores by distance.
+    pub bias: bool,
+    /// The host knows who sees whom, and where they stand.
+    pub known: bool,
+    /// Each key is weighed for itself, not against the others.
+    pub sigmoid: bool,
     /// Weights are dropped.
     pub dropout: bool,
     /// The log-sum-exp is wanted.
@@ -53,13 +59,18 @@ impl Kernel {
 }
 
 impl Facts {
+    /// Nothing but softmax of the scaled products, summed up.
+    fn plain(&self) -> bool {
+        !self.softcap && !self.bias && !self.log_sum
+    }
+
     /// Whether a kernel can do what is wanted.
     fn allow(&self, kernel: Kernel) -> bool {
-        let plain = !self.softcap && !self.dropout && !self.log_sum && self.listened.is_none();
+        let softmax = !self.sigmoid && !self.dropout && self.listened.is_none();
         match kernel {
             Kernel::Reference => true,
-            Kernel::Builtin => plain && !self.gradients,
-            Kernel::Fused => plain && self.cpu,
+            Kernel::Builtin => softmax && self.plain() && !self.gradients,
+            Kernel::Fused => softmax && self.cpu && (self.known || !self.bias),
         }
     }
 }
@@ -69,10 +80,14 @@ pub fn plan(facts: &Facts) -> Plan {
     let (kernel, reason) = match facts {
         Facts { forced: Some(kernel), .. } if facts.allow(*kernel) => (*kernel, "asked for".into()),
         Facts { listened: Some(path), .. } => (Kernel::Reference, format!("'{path}' is listened to")),
-        Facts { softcap: true, .. } => (Kernel::Reference, "softcap: the fast kernels refuse it".into()),
+        Facts { sigmoid: true, .. } => (Kernel::Reference, "sigmoid: the fast kernels are softmax".into()),
         Facts { dropout: true, .. } => (Kernel::Reference, "dropout of weights".into()),
+        Facts { cpu: true, queries, .. } if facts.allow(Kernel::Fused) && (*queries != 1 || !facts.plain()) => {
+            (Kernel::Fused, "32-bit floats on the CPU".into())
+        }
+        Facts { softcap: true, .. } => (Kernel::Reference, "softcap: the fast kernels here refuse it".into()),
+        Facts { bias: true, .. } => (Kernel::Reference, "a bias by distance: the fast kernels here refuse it".into()),
         Facts { log_sum: true, .. } => (Kernel::Reference, "the log-sum-exp is wanted".into()),
-        Facts { cpu: true, queries, .. } if *queries != 1 => (Kernel::Fused, "32-bit floats on the CPU".into()),
         Facts { gradients: true, .. } => (Kernel::Reference, "gradients: Burn's own would form the scores too".into()),
         _ => (Kernel::Builtin, "no gradients, plain softmax".into()),
     };
@@ -85,12 +100,25 @@ mod tests {
 
     #[test]
     fn the_plan_can_do_what_is_wanted() {
-        for bits in 0..64u32 {
+        for bits in 0..512u32 {
             let fact = |n: u32| bits >> n & 1 == 1;
             for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
+                let [bias, known, sigmoid] = [6, 7, 8].map(fact);
                 let listened = fact(5).then(|| "blocks.0.attention.weights".to_string());
-                let facts = Facts { gradients, cpu, queries, softcap, dropout, log_sum, listened, forced };
+                let facts = Facts {
+                    gradients,
+                    cpu,
+                    queries,
+                    softcap,
+                    bias,
+                    known,
+                    sigmoid,
+                    dropout,
+                    log_sum,
+                    listened,
+                    forced,
+                };
                 let plan = plan(&facts);
                 assert!(facts.allow(plan.kernel), "{facts:?} {plan:?}");
                 assert_eq!(plan.reason == "asked for", forced.is_some_and(|kernel| facts.allow(kernel)), "{facts:?}");

@@ -3,11 +3,15 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     adamw, attention,
-    attention::{Call, Hidden, Score},
-    cross_entropy, gated, rms_norm, rotary,
+    attention::{Bias, Call, Dense, Distance, Output, Score, Sight, Softmax, sight::TILE},
+    cross_entropy, gated, rms_norm,
+    rotary::{self, Pairs},
     testing::distance,
 };
-use kiln_spec::Random;
+use kiln_spec::{
+    Direction, Mark, Pattern, Random,
+    plan::{Tiles, dense},
+};
 use proptest::prelude::*;
 
 fn leaf<const D: usize>(random: &mut Random, shape: [usize; D], scale: f64) -> Tensor<D> {
@@ -36,44 +40,123 @@ fn apart<const D: usize, const E: usize>(
     g.iter().zip(&h).map(|(g, h)| distance(g, h)).fold(distance(&y, &z), f64::max)
 }
 
-/// Some hide much, some nothing; a query may see nothing at all.
-fn mask(random: &mut Random, [b, t, s]: [usize; 3], share: f64) -> Hidden {
-    let bits: Vec<bool> = (0..b * t * s).map(|_| random.uniform() < share).collect();
-    let mask = Tensor::<4, Bool>::from_data(TensorData::new(bits, [b, 1, t, s]), &Device::flex());
-    let sighted = mask.clone().bool_not().int().max_dim(3).float();
-    Hidden { mask, sighted: Some(sighted), causal: false }
+/// Queries and keys of rows with documents, prefixes and padding; the queries are the last of the keys.
+fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<(Vec<Mark>, Vec<Mark>)> {
+    let mut row = || {
+        let mut keys: Vec<Mark> = Vec::new();
+        while keys.len() < s {
+            let direction = [Direction::Causal, Direction::Bidirectional, Direction::Prefix(3)][random.below(3)];
+            let (length, document) =
+                (1 + random.below(2 * s), keys.last().map_or(0, |mark| mark.document as usize + 1));
+            let live = random.below(6) > 0;
+            keys.extend((0..length).map(|i| Mark { live, ..Mark::new(i, document, direction) }));
+        }
+        keys.truncate(s);
+        (keys[s.saturating_sub(t)..].to_vec(), keys)
+    };
+    (0..b).map(|_| row()).collect()
 }
 
-fn call(qkv: &[Tensor<4>], hidden: &Hidden, strided: bool) -> Call {
+/// Both readings of a pattern over these marks, or the dense one alone.
+fn sight(pattern: &Pattern, rows: &[(Vec<Mark>, Vec<Mark>)], known: bool) -> Sight {
+    let (formula, device) = (pattern.visible(), Device::flex());
+    let (b, t, s) = (rows.len(), rows[0].0.len(), rows[0].1.len());
+    let hidden: Vec<bool> = rows.iter().flat_map(|(q, k)| dense(&formula, q, k)).map(|sees| !sees).collect();
+    let mask = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [b, 1, t, s]), &device);
+    let sighted = mask.clone().bool_not().int().max_dim(3).float();
+    let positions = |side: fn(&(Vec<Mark>, Vec<Mark>)) -> &Vec<Mark>, width| {
+        let values: Vec<i32> = rows.iter().flat_map(|row| side(row).iter().map(|mark| mark.position)).collect();
+        Tensor::<2, Int>::from_data(TensorData::new(values, [b, width]), &device)
+    };
+    let mut sight = Sight::of(Dense { mask, sighted: Some(sighted) });
+    sight.positions = Some([positions(|row| &row.0, t), positions(|row| &row.1, s)]);
+    if !known {
+        return sight;
+    }
+    let rows = rows.to_vec();
+    sight.with_tiles(move || rows.iter().map(|(q, k)| Tiles::new(&formula, q, k, TILE)).collect())
+}
+
+/// Everything a call may be, besides its tensors.
+#[derive(Clone, Debug)]
+struct Kind {
+    by: Option<Distance>,
+    softcap: Option<f64>,
+    log_sum: bool,
+    strided: bool,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let buckets = Distance::Buckets(std::sync::Arc::new((0..41).map(|d: u32| d % 7).collect()));
+    let by = prop_oneof![Just(None), Just(Some(Distance::Slope)), Just(Some(buckets))];
+    (by, proptest::option::of(1.0..4.0f64), any::<bool>(), any::<bool>())
+        .prop_map(|(by, softcap, log_sum, strided)| Kind { by, softcap, log_sum, strided })
+}
+
+/// `sides`: query, key, value, and the bias's table `[1, 1, 7, H]`.
+fn call(sides: &[Tensor<4>], sight: &Sight, kind: &Kind) -> Call {
     // As projections leave them: `[B, T, H, D]` in memory.
-    let view = |x: &Tensor<4>| if strided { x.clone().swap_dims(1, 2) } else { x.clone() };
-    let scale = 0.37;
-    let (query, key, value) = (view(&qkv[0]), view(&qkv[1]), view(&qkv[2]));
-    Call { query, key, value, hidden: hidden.clone(), scale, score: Score::default(), dropout: None, log_sum: false }
+    let view = |x: &Tensor<4>| if kind.strided { x.clone().swap_dims(1, 2) } else { x.clone() };
+    let table = |by| Bias { table: sides[3].clone().squeeze_dims(&[0, 1]), by };
+    Call {
+        query: view(&sides[0]),
+        key: view(&sides[1]),
+        value: view(&sides[2]),
+        sight: sight.clone(),
+        bias: kind.by.clone().map(table),
+        scale: 0.37,
+        score: Score::Softmax(Softmax { softcap: kind.softcap, ..Softmax::default() }),
+        dropout: None,
+        log_sum: kind.log_sum,
+    }
+}
+
+/// The output, with the log-sum-exp behind it; of a query that sees nothing it is −∞ in both, here 0.
+fn joined(output: Output, sight: &Sight, kind: &Kind) -> Tensor<4> {
+    let Some(log_sum) = output.log_sum else { return output.out };
+    assert!(kind.log_sum);
+    let blind = sight
+        .dense()
+        .sighted
+        .clone()
+        .expect("given")
+        .equal_elem(0)
+        .expand(log_sum.clone().unsqueeze_dim::<4>(3).dims());
+    Tensor::cat(vec![output.out, log_sum.unsqueeze_dim::<4>(3).mask_fill(blind, 0.0)], 3)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn attention_is_its_reference(
-        seed in 0u64..1000, b in 1usize..3, g in 1usize..3, r in 1usize..4, t in 1usize..150, s in 1usize..150,
-        d in 1usize..20, e in 1usize..20, share in 0.0..1.0f64, strided in any::<bool>(),
+        seed in 0u64..1000, (b, g, r) in (1usize..3, 1usize..3, 1usize..4), t in 1usize..150, past in 0usize..100,
+        (d, e) in (1usize..20, 1usize..20), window in proptest::option::of((0u32..90, 0u32..90)), known in any::<bool>(),
+        kind in kind(),
     ) {
         let mut random = Random::new(seed, "attention", 0, 0);
-        let hidden = mask(&mut random, [b, t, s], share);
-        let h = g * r;
-        let shape = |n: usize, t: usize, d: usize| if strided { [b, t, n, d] } else { [b, n, t, d] };
-        let qkv = [
+        let (h, s) = (g * r, t + past);
+        let pattern = window.map_or(Pattern::default(), |(before, after)| Pattern::window(before, after));
+        // Without the host's reading nobody knows where the tokens stand.
+        let kind = if known { kind } else { Kind { by: None, ..kind } };
+        let sight = sight(&pattern, &marks(&mut random, [b, t, s]), known);
+        let shape = |n: usize, t: usize, d: usize| if kind.strided { [b, t, n, d] } else { [b, n, t, d] };
+        let slopes = kind.by == Some(Distance::Slope);
+        let mut leaves = vec![
             leaf(&mut random, shape(h, t, d), 1.0), leaf(&mut random, shape(g, s, d), 1.0), leaf(&mut random, shape(g, s, e), 1.0),
         ];
-        let cotangent = plain(&mut random, [b, h, t, e]);
+        if kind.by.is_some() {
+            leaves.push(leaf(&mut random, [1, 1, if slopes { 1 } else { 7 }, h], if slopes { 0.1 } else { 1.0 }));
+        }
+        let cotangent = plain(&mut random, [b, h, t, e + usize::from(kind.log_sum)]);
         let apart = apart(
-            &qkv, cotangent,
-            |qkv| attention::fused::attend(call(qkv, &hidden, strided)).out,
-            |qkv| attention::reference::attend(call(qkv, &hidden, strided), None).out,
+            &leaves, cotangent,
+            |sides| joined(attention::fused::attend(call(sides, &sight, &kind)), &sight, &kind),
+            |sides| joined(attention::reference::attend(call(sides, &sight, &kind), None), &sight, &kind),
         );
-        prop_assert!(apart < 2e-4, "{apart}");
+        // A slope's gradient sums distances up to 250 over all pairs.
+        let most = if slopes { 2e-1 } else { 1e-3 };
+        prop_assert!(apart < most, "{apart}");
     }
 
     #[test]
@@ -119,16 +202,20 @@ proptest! {
     }
 
     #[test]
-    fn rotation_is_its_reference(seed in 0u64..1000, h in 1usize..4, t in 1usize..40, half in 1usize..20, one in any::<bool>()) {
+    fn rotation_is_its_reference(
+        seed in 0u64..1000, h in 1usize..4, t in 1usize..40, half in 1usize..20, rest in 0usize..9, one in any::<bool>(),
+        interleaved in any::<bool>(),
+    ) {
         let mut random = Random::new(seed, "rotary", 0, 0);
-        let x = [leaf(&mut random, [2, h, t, 2 * half], 1.0)];
+        let x = [leaf(&mut random, [2, h, t, 2 * half + rest], 1.0)];
         let angles = plain(&mut random, [if one { 1 } else { 2 }, 1, t, half]);
         let (cos, sin) = (angles.clone().cos(), angles.sin());
-        let cotangent = plain(&mut random, [2, h, t, 2 * half]);
+        let cotangent = plain(&mut random, [2, h, t, 2 * half + rest]);
+        let pairs = if interleaved { Pairs::Interleaved } else { Pairs::Half };
         let apart = apart(
             &x, cotangent,
-            |x| rotary::fused::rotate_half(x[0].clone(), cos.clone(), sin.clone()),
-            |x| rotary::reference::rotate_half(x[0].clone(), cos.clone(), sin.clone()),
+            |x| rotary::fused::rotate(x[0].clone(), cos.clone(), sin.clone(), pairs),
+            |x| rotary::reference::rotate(x[0].clone(), cos.clone(), sin.clone(), pairs),
         );
         prop_assert!(apart < 1e-5, "{apart}");
     }

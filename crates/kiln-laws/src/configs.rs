@@ -1,7 +1,14 @@
 //! Random legal models, tiny ones.
 
+mod stacks;
+
+pub use stacks::{encoder, encoder_decoder, head};
+
 use crate::layouts;
-use kiln_kernels::attention::{Score, Softmax};
+use kiln_kernels::{
+    attention::{Score, Sigmoid, Softmax},
+    rotary::Pairs,
+};
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     depth::{DepthConfig, Gate, LayerDropConfig, MixtureOfDepthsConfig},
@@ -10,10 +17,13 @@ use kiln_nn::{
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
         PartConfig,
-        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        attention::{AttentionConfig, HeadsConfig, LatentConfig, ProjectionConfig, Segments, Source},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
     },
-    position::{LearnedConfig, PositionConfig, RotaryConfig},
+    position::{
+        AlibiConfig, LearnedConfig, PositionConfig, RotaryConfig, Scaling, SinusoidalConfig, T5Config,
+        scaling::{Linear, Yarn},
+    },
 };
 use kiln_spec::{Direction, config::Nothing};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -24,8 +34,13 @@ pub const VOCAB: usize = 11;
 /// Positions of every model here that has a table of them.
 pub const LONGEST: usize = 24;
 
-/// Any legal model, with whatever its configuration leaves open written down.
+/// Any legal model, with whatever its configuration leaves open written down: decoders mostly, encoders and both.
 pub fn model() -> impl Strategy<Value = ModelConfig> {
+    prop_oneof![3 => decoder(), 1 => encoder(), 2 => encoder_decoder()]
+}
+
+/// Any legal decoder.
+pub fn decoder() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
     let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
@@ -61,11 +76,22 @@ pub fn mixing_model() -> impl Strategy<Value = ModelConfig> {
 
 /// Positions of a stack.
 pub fn position() -> impl Strategy<Value = PositionConfig> {
+    let pairs = || select(vec![Pairs::Half, Pairs::Interleaved]);
     prop_oneof![
-        Just(PositionConfig::None(Nothing {})),
-        Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
-        (2.0f64..20_000.0).prop_map(|theta| PositionConfig::Rotary(RotaryConfig { theta })),
+        1 => Just(PositionConfig::None(Nothing {})),
+        1 => Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
+        1 => pairs().prop_map(|pairs| PositionConfig::Sinusoidal(SinusoidalConfig { theta: 100.0, pairs })),
+        3 => rotary().prop_map(PositionConfig::Rotary),
+        1 => (0.0f64..8.0).prop_map(|most| PositionConfig::Alibi(AlibiConfig { most })),
     ]
+}
+
+/// Rotary positions, whole heads turned.
+fn rotary() -> impl Strategy<Value = RotaryConfig> {
+    let yarn = Yarn { factor: 4.0, original: 8, beta_fast: 2.0, beta_slow: 0.5, attention: None };
+    let scaling = vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn)];
+    (2.0f64..20_000.0, select(vec![Pairs::Half, Pairs::Interleaved]), select(scaling))
+        .prop_map(|(theta, pairs, scaling)| RotaryConfig { theta, pairs, fraction: 1.0, scaling })
 }
 
 /// A norm.
@@ -87,21 +113,58 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
     ]
 }
 
-/// Attention: any grouping of heads, own positions, any geometry, softcap.
-pub fn attention() -> impl Strategy<Value = AttentionConfig> {
-    let heads = (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
+/// Heads: any grouping.
+fn heads() -> impl Strategy<Value = ProjectionConfig> {
+    (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
         let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
         ProjectionConfig::Heads(config)
+    })
+}
+
+/// Latents, with widths that all differ.
+fn latent() -> impl Strategy<Value = ProjectionConfig> {
+    (1usize..=3, option::of(1usize..4), norm()).prop_map(|(heads, query_rank, norm)| {
+        ProjectionConfig::Latent(LatentConfig {
+            heads,
+            query_rank,
+            norm,
+            rank: Some(3),
+            head_dim: Some(5),
+            rope_dim: Some(2),
+            value_dim: Some(4),
+        })
+    })
+}
+
+/// How looks become weights.
+pub fn score() -> impl Strategy<Value = Score> {
+    let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
+    prop_oneof![
+        3 => softmax.prop_map(|(softcap, temperature, sink)| Score::Softmax(Softmax { softcap, temperature, sink })),
+        1 => option::of(-3.0f64..1.0).prop_map(|bias| Score::Sigmoid(Sigmoid { bias })),
+    ]
+}
+
+/// Attention: any projection, own positions (T5's too, whose table fits its heads), any geometry, score and source.
+pub fn attention() -> impl Strategy<Value = AttentionConfig> {
+    let t5 = (any::<bool>(), 2usize..5).prop_map(|(both, side)| {
+        let buckets = if both { 2 * side } else { side };
+        PositionConfig::T5(T5Config { buckets, max_distance: 6, both_sides: Some(both), heads: None })
     });
-    let own = position().prop_filter("learned positions belong to the stack", |p| p.limit().is_none());
-    let softcap = option::weighted(0.3, 0.5f64..5.0).prop_map(|softcap| Score::Softmax(Softmax { softcap }));
-    (heads, option::weighted(0.2, own), layouts::pattern(), softcap).prop_map(
-        |(projection, position, pattern, score)| AttentionConfig {
+    let own =
+        prop_oneof![position().prop_filter("what is added to embeddings belongs to the stack", |p| !p.embeds()), t5];
+    let source = prop_oneof![
+        2 => Just(Source::default()),
+        1 => (1usize..4).prop_map(|prefix| Source::Segments(Segments { prefix })),
+    ];
+    let projection = prop_oneof![2 => heads(), 1 => latent()];
+    (projection, option::weighted(0.4, own), layouts::pattern(), score(), source).prop_map(
+        |(projection, position, pattern, score, source)| AttentionConfig {
+            source,
             projection,
             position,
             pattern,
             score,
-            ..AttentionConfig::default()
         },
     )
 }
@@ -156,15 +219,18 @@ pub fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
 
 /// The direction of a document under a model's default, with a prompt of three tokens.
 pub fn direction(config: &ModelConfig) -> Direction {
-    config.visibility.direction(3)
+    config.own_visibility().direction(3)
 }
 
 /// The same with norms everywhere, their ε so large that they bend gently: finite differences see no more than four
 /// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
 pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
+    let ModelConfig { blocks, norm, encoder, .. } = &mut config;
+    let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
+    let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
     let mut junctions: Vec<&mut JunctionConfig> =
-        config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).map(|s| &mut s.junction).collect();
+        blocks.flat_map(|b| &mut b.sublayers).map(|s| &mut s.junction).collect();
     for junction in junctions.iter_mut().filter(|j| matches!(j, JunctionConfig::ReZero(_))) {
         **junction = JunctionConfig::ReZero(ReZeroConfig { start: 0.0 });
     }
@@ -172,7 +238,7 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
         JunctionConfig::Pre(one) | JunctionConfig::Post(one) | JunctionConfig::Sandwich(one) => Some(&mut one.norm),
         JunctionConfig::ReZero(_) => None,
     });
-    for norm in junctions.chain([&mut config.norm]) {
+    for norm in junctions.chain([norm]).chain(last) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,
@@ -184,11 +250,13 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
 
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
 pub fn is_smooth(config: &ModelConfig) -> bool {
-    if config.blocks.iter().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
+    let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
+    let blocks = || config.blocks.iter().chain(&encoder);
+    if blocks().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
         return false;
     }
-    let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
-    parts.into_iter().all(|part| match part {
+    let mut parts = blocks().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    parts.all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
         PartConfig::Attention(_) => true,

@@ -1,6 +1,9 @@
 //! A block: sublayers, each some parts under a junction, under a depth rule.
 
-use crate::config::{BlockConfig, SublayerConfig};
+use crate::{
+    config::{BlockConfig, SublayerConfig},
+    stack::is_cross,
+};
 use burn::{module::Module, tensor::Tensor};
 use kiln_nn::{Around, Cx, Init, depth::Depth, junction::Junction, part::Part};
 
@@ -57,13 +60,19 @@ impl Sublayer {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
         self.junction.around(x, cx, &mut |x, cx| {
             let parts = self.parts.iter().zip(&self.roles);
-            let outs = parts.map(|(part, role)| cx.scope(role, |cx| part.forward(x.clone(), cx)));
+            let outs = parts.map(|(part, role)| {
+                cx.scope(role, |cx| {
+                    let out = part.forward(x.clone(), cx);
+                    cx.show("out", out)
+                })
+            });
             outs.reduce(|a, b| a + b).unwrap_or(x.clone())
         })
     }
 }
 
-/// A name for each part, by its place: `attention`, `feed_forward`, and `attention_2` for the second of a kind.
+/// A name for each part, by its place: `attention`, `cross_attention`, `feed_forward`, and `attention_2` for the second
+/// of a kind.
 fn roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
     let mut seen = std::collections::HashMap::<&str, usize>::new();
     let mut name = |role: &'static str| {
@@ -71,5 +80,8 @@ fn roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
         *count += 1;
         if *count == 1 { role.to_string() } else { format!("{role}_{count}") }
     };
-    sublayers.iter().map(|s| s.parts.iter().map(|p| name(p.card().role)).collect()).collect()
+    sublayers
+        .iter()
+        .map(|s| s.parts.iter().map(|p| name(if is_cross(p) { "cross_attention" } else { p.card().role })).collect())
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! A model is a value: `ModelConfig` says all of it.
 
+use crate::stack::{EncoderConfig, Stack};
 use kiln_nn::{
     depth::DepthConfig,
     head::HeadConfig,
@@ -12,15 +13,6 @@ use kiln_nn::{
 use kiln_spec::{Direction, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How the blocks are stacked.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stack {
-    /// One stack that writes what comes next.
-    #[default]
-    Decoder,
-}
 
 /// Who sees whom by default: what generation uses. While it trains, the objective says it of each document.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -76,12 +68,15 @@ pub struct ModelConfig {
     pub hidden: usize,
     /// How order enters; a layer may have its own.
     pub position: PositionConfig,
-    /// Who sees whom by default.
+    /// Who sees whom by default. An encoder's is `bidirectional`, an encoder–decoder's `prefix`.
     pub visibility: Visibility,
     /// Share of numbers that dropout sets to 0 while training.
     pub dropout: f64,
     /// The blocks.
     pub blocks: Vec<BlockConfig>,
+    /// The encoder of an encoder–decoder; what stands outside is the decoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderConfig>,
     /// The norm after the last block.
     pub norm: NormConfig,
     /// What hidden states are turned into.
@@ -105,6 +100,7 @@ impl Default for ModelConfig {
                 depth: DepthConfig::default(),
                 sublayers: vec![sublayer(attention), sublayer(gated)],
             }],
+            encoder: None,
             norm: NormConfig::default(),
             head: HeadConfig::default(),
         }
@@ -128,18 +124,20 @@ impl ModelConfig {
         Around {
             hidden: self.hidden,
             vocab: self.vocab,
+            heads: self.heads(),
             dropout: self.dropout,
             position: &self.position,
-            direction: self.visibility.direction(0),
+            direction: self.own_visibility().direction(0),
         }
     }
 
     /// Writes down what parts leave to their surroundings, so that what is saved says everything.
     pub fn resolve(&mut self) {
-        let position = self.position.clone();
-        let around = Around { position: &position, ..self.around() };
-        let (hidden, vocab, dropout, direction) = (around.hidden, around.vocab, around.dropout, around.direction);
-        let around = Around { hidden, vocab, dropout, direction, position: &position };
+        self.resolve_stack();
+        let before = self.clone();
+        self.position.resolve(&before.around());
+        let before = self.clone();
+        let around = before.around();
         for sublayer in self.blocks.iter_mut().flat_map(|b| &mut b.sublayers) {
             sublayer.junction.resolve(&around);
             sublayer.parts.iter_mut().for_each(|part| part.resolve(&around));
@@ -152,13 +150,15 @@ impl ModelConfig {
     /// The first thing that can't be.
     pub fn check(&self, path: &str) -> Result<(), Refusal> {
         self.check_sizes(path)?;
+        self.check_stack(path)?;
         let around = self.around();
         self.position.check(&around, &format!("{path}.position"))?;
         for (b, block) in self.blocks.iter().enumerate() {
-            block.check(&around, self.visibility, &format!("{path}.blocks[{b}]"))?;
+            block.check(&around, self.own_visibility(), &format!("{path}.blocks[{b}]"))?;
         }
         self.norm.check(&around, &format!("{path}.norm"))?;
-        self.head.check(&around, &format!("{path}.head"))
+        self.head.check(&around, &format!("{path}.head"))?;
+        self.as_encoder().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
     }
 
     fn check_sizes(&self, path: &str) -> Result<(), Refusal> {
@@ -175,6 +175,16 @@ impl ModelConfig {
             _ if self.layers() > 4096 => refuse("blocks", format!("at most 4096 blocks, found {}", self.layers())),
             _ => Ok(()),
         }
+    }
+
+    /// Query heads of the first attention; 0 if there is none.
+    fn heads(&self) -> usize {
+        let parts = self.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts);
+        let heads = |part: &PartConfig| match part {
+            PartConfig::Attention(attention) => Some(attention.projection.heads()),
+            _ => None,
+        };
+        parts.filter_map(heads).next().unwrap_or(0)
     }
 
     /// Number of blocks, repetitions counted.

@@ -3,10 +3,14 @@
 
 pub mod block;
 pub mod config;
+pub mod encoder;
 pub mod model;
 pub mod names;
+pub mod stack;
 
 pub use block::Block;
-pub use config::{BlockConfig, ModelConfig, Stack, SublayerConfig, Visibility};
+pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
+pub use encoder::Encoder;
 pub use model::Model;
 pub use names::{Mismatch, Name, Values, Walk, filled, names, values};
+pub use stack::{EncoderConfig, Stack};

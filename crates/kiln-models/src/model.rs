@@ -1,12 +1,16 @@
 //! The model: embedding, blocks, norm, head; one `forward` for training, prefill and decoding.
 
-use crate::{block::Block, config::ModelConfig};
+use crate::{
+    block::Block,
+    config::ModelConfig,
+    encoder::{Encoder, blocks, through},
+};
 use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_nn::{Cx, Init, State, head::Head, norm::Norm, position::Position};
-use kiln_spec::Direction;
+use kiln_nn::{Cx, Init, Memory, State, cx::Marks, head::Head, norm::Norm, position::Position};
+use kiln_spec::{Direction, Layout, formula::Field};
 
 /// A language model.
 #[derive(Module, Debug)]
@@ -16,6 +20,7 @@ pub struct Model {
     blocks: Vec<Block>,
     norm: Norm,
     head: Head,
+    encoder: Option<Encoder>,
     #[module(skip)]
     config: ModelConfig,
 }
@@ -33,17 +38,13 @@ impl Model {
 
     fn made(config: &ModelConfig, mut init: Init) -> Self {
         let around = config.around();
-        let expanded = config.blocks.iter().flat_map(|b| std::iter::repeat_n(b, b.repeat));
-        let branches: usize = expanded.clone().map(|b| b.sublayers.len()).sum();
-        init.residual = 1.0 / (branches as f64).sqrt();
-        let block = |(i, b)| init.scope(format!("blocks.{i}"), |init| Block::init(b, &around, init));
-        let blocks = expanded.enumerate().map(block).collect();
         Self {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
             position: init.scope("position", |init| config.position.init(&around, init)),
-            blocks,
+            blocks: blocks(config, &mut init),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
             head: init.scope("head", |init| config.head.init(&around, init)),
+            encoder: Encoder::init(config, &mut init),
             config: config.clone(),
         }
     }
@@ -58,24 +59,33 @@ impl Model {
         &self.blocks
     }
 
+    /// The encoder of an encoder–decoder.
+    pub fn encoder(&self) -> Option<&Encoder> {
+        self.encoder.as_ref()
+    }
+
     /// The device of the weights.
     pub fn device(&self) -> Device {
         self.embedding.val().device()
     }
 
-    /// Hidden states after the last norm: `tokens [B, T] → [B, T, M]`.
+    /// Runs the encoder of an encoder–decoder over `tokens [B, S]` and puts its output in the context: what the next
+    /// `forward` looks at. Row and document of both streams belong together. Any other model does nothing.
+    pub fn encode(&self, tokens: Tensor<2, Int>, layout: &Layout, cx: &mut Cx) {
+        let Some(encoder) = &self.encoder else { return };
+        let marks = Marks::new(layout, &cx.stream.now.field(Field::Position).device());
+        let x = embedding(self.embedding.val(), tokens);
+        let hidden = cx.beside(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
+        cx.memory = Some(Memory { hidden, marks });
+    }
+
+    /// Hidden states after the last norm: `tokens [B, T] → [B, T, M]`. An encoder–decoder sees what
+    /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
-        cx.position = Some(self.position.clone());
-        let x = self.position.embed(embedding(self.embedding.val(), tokens), cx);
-        let mut x = cx.dropout("embedding", self.config.dropout, x);
-        x = cx.show("embedding", x);
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = cx.scope(format!("blocks.{i}"), |cx| {
-                let x = cx.recomputed(block, x, Block::forward);
-                cx.show("residual", x)
-            });
-        }
-        self.norm.forward(x)
+        let x = embedding(self.embedding.val(), tokens);
+        let x = through(&self.position, &self.blocks, self.config.dropout, x, cx);
+        let x = self.norm.forward(x);
+        cx.show("hidden", x)
     }
 
     /// Logits of hidden states: `[N, M] → [N, V]`.
@@ -83,9 +93,40 @@ impl Model {
         self.head.forward(hidden, self.embedding.val())
     }
 
+    /// What the head gives: `hidden [B, T, M]` of the call `cx` → `[B·T, V]` logits, or `[D, outputs]` of a head that
+    /// pools, a row a document (see [`documents`](kiln_nn::head::pool::documents)).
+    pub fn outputs(&self, hidden: Tensor<3>, cx: &Cx) -> Tensor<2> {
+        let [b, t, m] = hidden.dims();
+        self.logits(match self.head.pooling() {
+            Some(pooling) => pooling.pool(hidden, &cx.stream.now),
+            None => hidden.reshape([b * t, m]),
+        })
+    }
+
+    /// Logits by what stands in the residual stream after a block, as if no block came after it (the logit lens):
+    /// `residual [B, T, M] → [B·T, V]`.
+    pub fn lens(&self, residual: Tensor<3>) -> Tensor<2> {
+        let [b, t, m] = residual.dims();
+        self.logits(self.norm.forward(residual).reshape([b * t, m]))
+    }
+
     /// −log p of target tokens, in nats: `hidden [N, M]`, `targets [N] → [N]`.
     pub fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         kiln_kernels::cross_entropy::cross_entropy(self.logits(hidden), targets)
+    }
+
+    /// The state before the first token of the rows, their prompts read: `tokens` holds `width` a row, of which
+    /// `lengths[row]` are there. Only an encoder–decoder reads them.
+    pub fn begin(&self, tokens: &[i32], lengths: &[usize]) -> State {
+        let (device, rows) = (self.device(), lengths.len());
+        let width = tokens.len() / rows.max(1);
+        let layout = Layout::continued(&vec![0; rows], lengths, width, Direction::Bidirectional);
+        let mut cx = Cx::new(&layout, &device);
+        if width > 0 {
+            let tokens = Tensor::from_data(TensorData::new(tokens.to_vec(), [rows, width]), &device);
+            self.encode(tokens, &layout, &mut cx);
+        }
+        State::new(rows).remembering(cx.memory)
     }
 
     /// One chunk of sequences that go on: `tokens` holds `width` a row, of which `lengths[row]` are there.

@@ -22,14 +22,16 @@ pub struct Name {
 #[derive(Clone, Debug, Default)]
 pub struct Walk {
     path: Vec<String>,
-    roles: Vec<Vec<Vec<String>>>,
+    /// Of each block, by sublayer: those of the model, and those of its encoder.
+    roles: [Vec<Vec<Vec<String>>>; 2],
 }
 
 impl Walk {
     /// A walk through this model.
     pub fn of(model: &Model) -> Self {
         let owned = |block: &crate::block::Block| block.roles().into_iter().map(<[String]>::to_vec).collect();
-        Self { path: Vec::new(), roles: model.blocks().iter().map(owned).collect() }
+        let encoder = model.encoder().map_or_else(Vec::new, |encoder| encoder.blocks().iter().map(owned).collect());
+        Self { path: Vec::new(), roles: [model.blocks().iter().map(owned).collect(), encoder] }
     }
 
     /// Into a field; enum variants are no place.
@@ -51,9 +53,10 @@ impl Walk {
         let fields: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let Some((block, rest)) = split(&fields) else { return fields.join(".") };
         let index: usize = fields[block].parse().unwrap_or_default();
+        let roles = &self.roles[usize::from(fields[0] == "encoder")];
         let role = |s: &str, p: &str| {
             let at = s.parse::<usize>().ok().zip(p.parse::<usize>().ok());
-            at.and_then(|(s, p)| self.roles.get(index)?.get(s)?.get(p)).map_or("part", String::as_str)
+            at.and_then(|(s, p)| roles.get(index)?.get(s)?.get(p)).map_or("part", String::as_str)
         };
         let before = fields[..=block].join(".");
         match rest {

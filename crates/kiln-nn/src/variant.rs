@@ -4,42 +4,7 @@ use crate::init::Init;
 use burn::module::Module;
 use kiln_spec::{Direction, Refusal};
 
-/// In which directions a part can mix tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Causality {
-    /// It sees what the batch's marks let it see.
-    Any,
-    /// It only works from left to right.
-    CausalOnly,
-    /// It always sees everything.
-    BidirectionalOnly,
-}
-
-/// What is known of a variant: listings, the docs' tables, legality and the laws are made from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// Its name in a configuration.
-    pub name: &'static str,
-    /// Its role in parameter names: `attention`, `feed_forward`; empty where the place says it.
-    pub role: &'static str,
-    /// Where it comes from: an arXiv id, or a title.
-    pub paper: &'static str,
-    /// Directions it can mix in.
-    pub causality: Causality,
-    /// State kept per sequence while generating, with T tokens so far.
-    pub state: &'static str,
-    /// Time for T tokens.
-    pub time: &'static str,
-    /// What it can't be combined with; empty if nothing.
-    pub refuses: &'static str,
-}
-
-impl Card {
-    /// A card of something that keeps no state, takes time in proportion to the tokens and refuses nothing.
-    pub const fn new(name: &'static str, paper: &'static str) -> Self {
-        Self { name, role: "", paper, causality: Causality::Any, state: "none", time: "T", refuses: "" }
-    }
-}
+pub use kiln_spec::card::{Card, Causality};
 
 /// What surrounds a part: read when it is checked, filled in and made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +13,8 @@ pub struct Around<'a> {
     pub hidden: usize,
     /// Number of tokens, V.
     pub vocab: usize,
+    /// Query heads of the stack's first attention; 0 if it has none.
+    pub heads: usize,
     /// Dropout's rate in the stack.
     pub dropout: f64,
     /// Positions of the stack.

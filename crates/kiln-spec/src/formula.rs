@@ -5,6 +5,8 @@
 //! `kiln-nn`, over tensors of marks). Each reading walks the same few operations, so a new pattern is a new
 //! formula and nothing else.
 
+mod row;
+
 use crate::layout::{Mark, Span};
 
 /// Which of the two marks a term reads.

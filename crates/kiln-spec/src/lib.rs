@@ -1,19 +1,24 @@
 //! What a language model is made of, without the tensors: who sees whom, random numbers, configuration.
 //!
 //! * [`layout`]: marks, the only truth about the geometry of a batch;
+//! * [`card`]: what is known of a variant;
 //! * [`formula`] and [`pattern`]: the only truth about visibility, with three readings;
 //! * [`plan`]: what follows from both before anything is computed;
 //! * [`config`]: configuration that is plain data, checked when it is read;
 //! * [`random`]: the one generator of random numbers.
 #![forbid(unsafe_code)]
 
+pub mod card;
 pub mod config;
 pub mod formula;
+mod keep;
 pub mod layout;
 pub mod pattern;
 pub mod plan;
 pub mod random;
+mod tiles;
 
+pub use card::{Card, Causality, Family};
 pub use config::Refusal;
 pub use formula::{Fill, Formula};
 pub use layout::{Direction, Layout, Mark, Piece};

@@ -1,38 +1,14 @@
 //! What follows from a pattern and a layout before anything is computed: tiles to skip, keys to keep.
 
-use crate::{
-    formula::{Fill, Formula},
-    layout::{Layout, Mark, Span},
-    pattern::Pattern,
+pub use crate::{
+    keep::Keep,
+    tiles::{Tile, Tiles},
 };
 
-/// Fill of every tile of queries × keys of one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tiles {
-    /// Tokens along a tile's side.
-    pub size: usize,
-    /// Tiles along the keys.
-    pub columns: usize,
-    /// Row after row of tiles.
-    pub fills: Vec<Fill>,
-}
-
-impl Tiles {
-    /// Tiles of `size` × `size` for the queries and keys of one row.
-    pub fn new(formula: &Formula, queries: &[Mark], keys: &[Mark], size: usize) -> Self {
-        let size = size.max(1);
-        let keys: Vec<Span> = keys.chunks(size).map(Span::of).collect();
-        let queries = queries.chunks(size).map(Span::of);
-        let fills = queries.flat_map(|q| keys.iter().map(move |k| formula.fill(&q, k))).collect();
-        Self { size, columns: keys.len(), fills }
-    }
-
-    /// Share of tiles that hold nothing to compute.
-    pub fn empty(&self) -> f64 {
-        let empty = self.fills.iter().filter(|f| **f == Fill::Empty).count();
-        empty as f64 / self.fills.len().max(1) as f64
-    }
-}
+use crate::{
+    formula::Formula,
+    layout::{Layout, Mark},
+};
 
 /// The dense table of a row: `true` where query `i` sees key `j`, row-major. The oracle of every other reading.
 pub fn dense(formula: &Formula, queries: &[Mark], keys: &[Mark]) -> Vec<bool> {
@@ -50,28 +26,4 @@ pub fn is_plain_causal(layout: &Layout) -> bool {
                 && m.position == layout.row(r)[0].position + i as i32
         })
     })
-}
-
-/// Which keys a layer must keep while it generates left to right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// Every key.
-    All,
-    /// The last so many, the newest token included.
-    Last(usize),
-}
-
-impl Keep {
-    /// The policy of a pattern: what it drops, no later token can see.
-    pub fn of(pattern: &Pattern) -> Self {
-        pattern.reach().map_or(Self::All, |before| Self::Last(before + 1))
-    }
-
-    /// Keys kept of `length` tokens.
-    pub fn count(&self, length: usize) -> usize {
-        match self {
-            Self::All => length,
-            Self::Last(n) => length.min(*n),
-        }
-    }
 }

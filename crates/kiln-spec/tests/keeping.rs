@@ -2,48 +2,93 @@
 
 mod common;
 
-use common::{layout, mark, pattern, pieces};
+use common::{geometry, layout, leaf, mark, pattern, pieces};
 use kiln_spec::{
     Direction, Layout, Mark, Pattern, Piece,
+    pattern::GlobalTokens,
     plan::{Keep, dense, is_plain_causal},
 };
 use proptest::{collection::vec, prelude::*};
+use std::num::NonZeroU32;
 
 fn causal(position: usize) -> Mark {
     Mark::new(position, 0, Direction::Causal)
 }
 
-/// Whether no token from `next` on sees one of the first `dropped`.
-fn nobody_sees(pattern: &Pattern, dropped: usize, next: usize) -> bool {
-    (next..next + 12).all(|query| (0..dropped).all(|key| !pattern.sees(&causal(query), &causal(key))))
+/// Positions that a policy drops of `length` tokens.
+fn dropped(keep: Keep, length: usize) -> std::ops::Range<usize> {
+    let [first, last] = keep.split(length);
+    first..length - last
+}
+
+/// Whether no token from `next` on sees the key, by the words of the pattern.
+fn nobody_sees(pattern: &Pattern, key: usize, next: usize) -> bool {
+    (next..next + 24).all(|query| !geometry(pattern, &causal(query), &causal(key)))
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn what_is_dropped_no_later_token_sees(pattern in pattern(), length in 1usize..20) {
+    fn what_is_dropped_no_later_token_sees(pattern in pattern(), length in 1usize..30) {
         let keep = Keep::of(&pattern);
-        let kept = keep.count(length);
-        prop_assert!(kept <= length);
-        prop_assert!(nobody_sees(&pattern, length - kept, length));
-    }
-
-    #[test]
-    fn what_is_kept_the_newest_token_sees(pattern in pattern(), length in 1usize..20) {
-        let oldest = length - Keep::of(&pattern).count(length);
-        prop_assert!(pattern.sees(&causal(length - 1), &causal(oldest)));
-        let two_fewer = Keep::of(&pattern).count(length).saturating_sub(2);
-        prop_assert!(length - two_fewer <= oldest + 1 || !nobody_sees(&pattern, length - two_fewer, length));
-    }
-
-    #[test]
-    fn reach_is_how_far_back_a_token_sees(pattern in pattern()) {
-        let sees = |back| pattern.formula().holds(&causal(40), &causal(40 - back));
-        match pattern.reach() {
-            None => prop_assert!((0..=40).all(sees)),
-            Some(reach) => prop_assert!((0..=40).all(|back| sees(back) == (back <= reach))),
+        prop_assert!((1..=length).contains(&keep.count(length)));
+        for key in dropped(keep, length) {
+            prop_assert!(nobody_sees(&pattern, key, length), "{:?} drops {} of {}", keep, key, length);
         }
     }
 
+    /// Step by step a key is dropped once and for all, from wherever the kept ones then stand.
+    #[test]
+    fn what_is_kept_of_what_was_kept_is_what_is_kept(pattern in pattern(), chunks in vec(1usize..6, 1..8)) {
+        let keep = Keep::of(&pattern);
+        let (mut kept, mut length) = (Vec::new(), 0);
+        for chunk in chunks {
+            kept.extend(length..length + chunk);
+            length += chunk;
+            let [first, last] = keep.split(kept.len());
+            kept.drain(first..kept.len() - last);
+            let gone = dropped(keep, length);
+            prop_assert!(kept.iter().copied().eq((0..length).filter(|key| !gone.contains(key))));
+        }
+    }
+
+    /// A pattern alone keeps no more than it needs: one key less would miss one, at the worst place of the sequence.
+    #[test]
+    fn what_is_kept_is_needed(pattern in leaf()) {
+        let missed = |fewer: Keep| (1usize..40).any(|length| {
+            dropped(fewer, length).any(|key| !nobody_sees(&pattern, key, length))
+        });
+        let none_of_every_stretch = matches!(&pattern, Pattern::Fixed(f) if f.summaries == 0);
+        match Keep::of(&pattern) {
+            Keep::All => prop_assert!(none_of_every_stretch || missed(Keep::ends(5, 15))),
+            // The newest token is kept too, though the next one needs not look as far back.
+            Keep::Last(n) => prop_assert!(n < 3 || missed(Keep::Last(n - 2))),
+            Keep::Ends { first, last } => prop_assert!(missed(Keep::ends(first - 1, last))),
+        }
+    }
+
+    #[test]
+    fn one_bound_is_enough_and_all_are_needed(a in pattern(), b in pattern()) {
+        let [x, y] = [Keep::of(&a), Keep::of(&b)].map(|keep| keep != Keep::All);
+        let both = Keep::of(&Pattern::And(vec![a.clone(), b.clone()]));
+        let any = Keep::of(&Pattern::Or(vec![a.clone(), b.clone()]));
+        prop_assert_eq!([both, any].map(|keep| keep != Keep::All), [x || y, x && y]);
+        for length in 0..30 {
+            let [x, y] = [&a, &b].map(|p| Keep::of(p).count(length));
+            prop_assert!(both.count(length) <= x.min(y) && any.count(length) <= x + y);
+        }
+    }
+}
+
+#[test]
+fn the_first_and_the_newest_are_kept_of_a_window_with_sinks() {
+    let sinks = Pattern::GlobalTokens(GlobalTokens { first: NonZeroU32::MIN.saturating_add(1) });
+    let keep = Keep::of(&Pattern::Or(vec![sinks, Pattern::window(3, 0)]));
+    assert_eq!(keep, Keep::Ends { first: 2, last: 4 });
+    assert_eq!([5, 6, 7, 100].map(|length| keep.split(length)), [[0, 5], [0, 6], [2, 4], [2, 4]]);
+}
+
+proptest! {
     #[test]
     fn plain_causal_is_the_causal_table(layout in layout()) {
         let formula = Pattern::default().visible();

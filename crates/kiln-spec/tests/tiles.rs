@@ -39,7 +39,33 @@ proptest! {
     }
 }
 
+/// The dense table that the tiles stand for.
+fn walked(tiles: &Tiles, keys: usize) -> Vec<bool> {
+    let mut table = Vec::new();
+    for number in 0..keys.div_ceil(tiles.size) {
+        for row in 0..tiles.size.min(keys - number * tiles.size) {
+            let start = table.len();
+            table.resize(start + keys, false);
+            for tile in tiles.block(number) {
+                let cells = &mut table[start + tile.first..start + tile.first + tile.keys];
+                match tiles.seen(tile, row) {
+                    Some(seen) => cells.copy_from_slice(seen),
+                    None => cells.fill(true),
+                }
+            }
+        }
+    }
+    table
+}
+
 proptest! {
+    #[test]
+    fn many_keys_at_once_are_one_by_one(formula in formula(), query in mark(), keys in vec(mark(), 0..9)) {
+        let mut row = vec![true];
+        formula.row(&query, &keys, &mut row);
+        prop_assert_eq!(&row[1..], dense(&formula, &[query], &keys));
+    }
+
     #[test]
     fn tiles_of_layouts_are_certain(layout in layout(), pattern in pattern(), size in 1usize..7) {
         let formula = pattern.visible();
@@ -54,6 +80,10 @@ proptest! {
                 }
             }
             prop_assert!(fills.next().is_none());
+            prop_assert_eq!(walked(&tiles, marks.len()), dense(&formula, marks, marks));
+            let table = dense(&formula, marks, marks);
+            let again = Tiles::of_table(|pair| table[pair], [marks.len(); 2], size);
+            prop_assert_eq!(walked(&again, marks.len()), table);
             prop_assert_eq!(tiles.columns, marks.len().div_ceil(size));
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     metrics::{Count, Validation},
-    objective::{Models, Objective, on_device, within_positions},
+    objective::{Models, Objective, hidden, on_device, within_positions},
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Side, Tokenizer, stories};
@@ -101,7 +101,9 @@ impl Held {
     }
 
     fn decided(&self, packed: &Packed, batch: &Batch, places: &Places, kinds: &mut BTreeMap<String, Count>) {
-        for (r, row) in packed.rows.iter().enumerate() {
+        // A batch in two streams isn't laid out as the documents were.
+        let rows = if batch.memory.is_some() { &[][..] } else { &packed.rows };
+        for (r, row) in rows.iter().enumerate() {
             let mut column = r * packed.width;
             for sequence in row {
                 let facts = self.facts.get(&sequence.document);
@@ -164,7 +166,7 @@ impl Places {
     async fn of(models: &Models, batch: &Batch) -> Self {
         let model = &models.policy;
         let mut cx = Cx::new(&batch.layout, &model.device());
-        let hidden = model.forward(on_device(model, batch, &batch.inputs), &mut cx);
+        let hidden = hidden(model, batch, &mut cx);
         let [b, t, m] = hidden.dims();
         let hidden = hidden.reshape([b * t, m]);
         let targets = on_device(model, batch, &batch.targets).reshape([b * t]);

@@ -3,8 +3,10 @@
 //! Losses are nats per token; seconds count from the start of the stage. A number that is not finite is written as
 //! `null` and read back as NaN.
 mod read;
+mod samples;
 
 pub use read::{BadLine, lines, parse};
+pub use samples::{Judgement, Mark, Sample, Samples};
 
 use std::collections::BTreeMap;
 
@@ -85,45 +87,6 @@ pub struct Count {
     pub right: u64,
     /// Asked for.
     pub total: u64,
-}
-
-/// What the model writes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Samples {
-    /// Steps done.
-    pub step: u64,
-    /// The texts.
-    pub samples: Vec<Sample>,
-    /// Share of all their sentences that the grammar accepts; built-in corpus only.
-    #[serde(default)]
-    pub accepted: Option<f64>,
-    /// Since the stage began.
-    pub seconds: f64,
-}
-
-/// One text that the model wrote.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// What it was given.
-    pub prompt: String,
-    /// What it wrote after that.
-    pub text: String,
-    /// How the grammar judges it; built-in corpus only.
-    #[serde(flatten)]
-    pub judgement: Option<Judgement>,
-}
-
-/// How the grammar judges a sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judgement {
-    /// Sentences in it.
-    pub sentences: u64,
-    /// Sentences that the grammar accepts.
-    pub well_formed: u64,
-    /// Sentences that also agree with what the story said before.
-    pub consistent: u64,
-    /// Whether the story comes to its end.
-    pub complete: bool,
 }
 
 /// Bits per byte beside general-purpose compressors, on the same bytes.

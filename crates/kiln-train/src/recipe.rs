@@ -9,6 +9,7 @@ use kiln_spec::{
 };
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// A recipe.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -87,6 +88,14 @@ impl Recipe {
     pub fn resolve(&mut self) {
         self.model.resolve();
         self.stages.iter_mut().for_each(StageConfig::resolve);
+    }
+
+    /// Makes relative paths to text and to another run count from `folder`, wherever the recipe is read later.
+    pub fn anchor(&mut self, folder: &Path) {
+        let own = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
+        own.chain([&mut self.data]).for_each(|data| data.source.anchor(folder));
+        let from = self.from.as_ref().map(|from| folder.join(from));
+        self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());
     }
 
     /// Refuses what can't be.

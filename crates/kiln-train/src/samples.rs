@@ -2,7 +2,7 @@
 
 use crate::{
     StageConfig,
-    metrics::{Judgement, Sample, Samples},
+    metrics::{Judgement, Mark, Sample, Samples},
 };
 use kiln_data::{Tokenizer, stories};
 use kiln_infer::{GenerateError, Generator, Options, Sampling, Stop};
@@ -22,24 +22,41 @@ pub async fn write(
     let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
     let options = Options { sampling, tokens: config.sample_tokens, ..Options::default() };
     let written = Generator::new(model, tokenizer)?.write(&vec![""; config.samples], &options).await?;
-    let sample = |written: kiln_infer::Written| {
-        let judgement = built_in.then(|| judge(&written.text, written.stopped_by == Stop::Eos));
-        Sample { prompt: String::new(), text: written.text, judgement }
+    let sample = |written: kiln_infer::Written| match built_in {
+        true => judged(written.text, written.stopped_by == Stop::Eos),
+        false => Sample { text: written.text, ..Sample::default() },
     };
     let samples: Vec<Sample> = written.into_iter().map(sample).collect();
-    let judged = || samples.iter().filter_map(|s| s.judgement.as_ref());
-    let sentences: u64 = judged().map(|j| j.sentences).sum();
-    let well_formed: u64 = judged().map(|j| j.well_formed).sum();
+    let verdicts = || samples.iter().filter_map(|s| s.judgement.as_ref());
+    let sentences: u64 = verdicts().map(|j| j.sentences).sum();
+    let well_formed: u64 = verdicts().map(|j| j.well_formed).sum();
     let accepted = (sentences > 0).then(|| well_formed as f64 / sentences as f64);
     Ok(Samples { samples, accepted, ..Samples::default() })
 }
 
-fn judge(text: &str, finished: bool) -> Judgement {
-    let found = stories::judge(text, finished);
-    Judgement {
-        sentences: found.sentences as u64,
-        well_formed: found.well_formed as u64,
-        consistent: found.consistent as u64,
+fn judged(text: String, finished: bool) -> Sample {
+    let found = stories::judge(&text, finished);
+    let judgement = Judgement {
+        sentences: found.sentences.len() as u64,
+        well_formed: found.well_formed() as u64,
+        consistent: found.consistent() as u64,
         complete: found.complete,
+    };
+    let mark = |s: &stories::Sentence| Mark { start: s.range.start, end: s.range.end, ok: s.well_formed };
+    let marks = found.sentences.iter().map(mark).collect();
+    Sample { prompt: String::new(), text, judgement: Some(judgement), marks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_carries_the_places_of_its_verdicts() {
+        let text = "Once there was a kind girl named Mia. The ducks was hungry. Soon";
+        let sample = judged(text.into(), false);
+        let marks: Vec<_> = sample.marks.iter().map(|mark| (&text[mark.start..mark.end], mark.ok)).collect();
+        assert_eq!(marks, [("Once there was a kind girl named Mia.", true), ("The ducks was hungry.", false)]);
+        assert_eq!(sample.judgement.map(|judgement| judgement.well_formed), Some(1));
     }
 }

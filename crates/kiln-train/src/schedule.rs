@@ -9,7 +9,7 @@ pub use length::Length;
 
 use std::f64::consts::PI;
 
-use kiln_spec::Refusal;
+use kiln_spec::{Card, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,13 @@ kiln_spec::choice! {
     /// How the learning rate goes over the steps of a stage.
     pub enum ScheduleConfig {
         /// Half a cosine from the peak to the floor (1608.03983, without restarts).
-        "cosine" => Cosine(Cosine),
+        "cosine" => Cosine(Cosine) with Card::data("1608.03983"),
         /// A straight line from the peak to the floor.
-        "linear" => Linear(Linear),
+        "linear" => Linear(Linear) with Card::data("1810.04805"),
         /// Warm-up, stable, decay (2404.06395): the peak until the last part of the run, then a straight line to the floor.
-        "wsd" => Wsd(Wsd),
+        "wsd" => Wsd(Wsd) with Card::data("2404.06395"),
         /// The peak until the end.
-        "constant" => Constant(Constant),
+        "constant" => Constant(Constant) with Card::data("after a warm-up: 1706.02677"),
     }
 }
 

@@ -106,7 +106,8 @@ impl StageConfig {
     /// The first thing that can't be, with its path.
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
         let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
-        let limit = model.position.limit();
+        let encoder = model.as_encoder().and_then(|encoder| encoder.position.limit());
+        let limit = [model.position.limit(), encoder].into_iter().flatten().min();
         match self {
             _ if self.steps == 0 => refuse("steps", "a stage without steps: `steps` and `tokens` are 0".into()),
             _ if self.length < 2 => refuse("length", format!("rows of at least 2 tokens, found {}", self.length)),
@@ -131,13 +132,14 @@ impl StageConfig {
         self.optimiser.check(&format!("{path}.optimiser"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         let objective = self.objective.build();
+        objective.check(model, &format!("{path}.objective"))?;
         if objective.visibility() != model.visibility {
             let reason =
                 format!("the objective `{}` trains another visibility than the model's", self.objective.name());
             let instead = format!("model.visibility = {:?}", objective.visibility());
             return Err(Refusal::new(format!("{path}.objective"), reason).instead(instead.to_lowercase()));
         }
-        objective.check(model, &format!("{path}.objective"))
+        Ok(())
     }
 
     /// Whether something that happens `times` times in the stage happens after `done` steps. It always does at the end.

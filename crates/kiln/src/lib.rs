@@ -11,6 +11,8 @@
 //! | [`data`] | text to batches |
 //! | [`infer`] | text from a model |
 //! | [`train`] | objective, step, stage, recipe, run |
+//! | [`interpret`] | what passes in a model: maps, lenses, patches |
+//! | [`variants`] | every family of variants with its cards |
 //! | [`page`] | reports that people look at |
 //!
 //! A model is a value, and so is what it is trained for:
@@ -33,6 +35,7 @@
 
 pub use kiln_data as data;
 pub use kiln_infer as infer;
+pub use kiln_interpret as interpret;
 pub use kiln_kernels as kernels;
 pub use kiln_models as models;
 pub use kiln_nn as nn;
@@ -41,6 +44,7 @@ pub use kiln_train as train;
 
 pub mod command;
 pub mod page;
+pub mod variants;
 
 /// What most programs need.
 pub mod prelude {

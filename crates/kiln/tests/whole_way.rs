@@ -100,6 +100,22 @@ fn inspect_and_tokenizer_show_what_is_inside() {
 }
 
 #[test]
+fn inspect_looks_at_a_text() {
+    let home = trained();
+    let done = kiln(home.path(), &["inspect", "run", "--text", "A <b>cat</b>", "--json"]).well();
+    let json = done.json();
+    let tokens = json["tokens"].as_array().unwrap().len();
+    assert_eq!((tokens, json["lens"].as_array().unwrap().len()), (13, 2));
+    let maps = json["maps"].as_array().unwrap();
+    assert_eq!((maps.len(), &maps[1]["layer"], &maps[1]["head"]), (2, &"blocks.0.attention".into(), &1.into()));
+    assert!(maps.iter().all(|map| map["weights"].as_array().unwrap().len() == tokens * tokens));
+    let page = fs::read_to_string(home.path().join("run/inspect.html")).unwrap();
+    assert!(page.contains("&lt;b&gt;cat") && page.contains("blocks.0.attention") && done.err.contains("inspect.html"));
+    let text = kiln(home.path(), &["inspect", "run", "--text", "A cat", "--out", "cat.html"]).well().out;
+    assert!(text.contains("says") && text.contains("previous") && home.path().join("cat.html").exists(), "{text}");
+}
+
+#[test]
 fn compare_says_what_differs() {
     let home = trained();
     kiln(home.path(), &["train", "tiny.toml", "--out", "wide", "--set", "model.hidden=32"]).well();
@@ -154,6 +170,10 @@ fn what_needs_no_run_answers_too() {
     let variants = json(&["variants"]);
     let attention = variants["variants"].as_array().unwrap().iter().find(|card| card["name"] == "attention").unwrap();
     assert_eq!(keys(attention), ["causal", "family", "name", "paper", "refuses", "state", "time"]);
+    let patterns = json(&["variants", "--family", "pattern"])["variants"].as_array().unwrap().clone();
+    assert!(patterns.iter().all(|card| card["family"] == "pattern") && patterns.len() > 4, "{patterns:?}");
+    let unknown = kiln(home.path(), &["variants", "--family", "patern"]);
+    assert!(unknown.code == Some(2) && unknown.err.contains("did you mean `pattern`?"), "{}", unknown.err);
     assert_eq!(json(&["recipe", "list"])["recipes"][0]["name"], "stories");
     let keys = json(&["recipe", "explain", "stages.0.schedule"]);
     assert_eq!(keys["keys"][0]["key"], "stages[].schedule");

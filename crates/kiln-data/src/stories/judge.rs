@@ -11,16 +11,35 @@ use super::{
 };
 
 /// How a text stands with the grammar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Sentences judged.
-    pub sentences: usize,
-    /// Sentences that some story could hold.
-    pub well_formed: usize,
-    /// Sentences that the story so far allows where they stand.
-    pub consistent: usize,
+    /// Every sentence that was judged, in order.
+    pub sentences: Vec<Sentence>,
     /// Whether every sentence is consistent and the story ends where one may end.
     pub complete: bool,
+}
+
+/// How a sentence stands with the grammar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// Its bytes in the text.
+    pub range: Range<usize>,
+    /// Whether some story could hold it.
+    pub well_formed: bool,
+    /// Whether the story so far allows it where it stands; only well-formed ones are.
+    pub consistent: bool,
+}
+
+impl Judgement {
+    /// Number of well-formed sentences.
+    pub fn well_formed(&self) -> usize {
+        self.sentences.iter().filter(|sentence| sentence.well_formed).count()
+    }
+
+    /// Number of consistent sentences.
+    pub fn consistent(&self) -> usize {
+        self.sentences.iter().filter(|sentence| sentence.consistent).count()
+    }
 }
 
 /// Judges a text sampled from a model; with `finished` false its last sentence is taken to be cut off and left out.
@@ -31,8 +50,9 @@ pub struct Judgement {
 /// ```
 /// use kiln_data::stories::{judge, story};
 /// let judgement = judge(&story(0, 1).text, true);
-/// assert!(judgement.complete && judgement.sentences == judgement.consistent);
-/// assert_eq!(judge("Tom were a duck. Soon it", false).well_formed, 0);
+/// assert!(judgement.complete && judgement.sentences.len() == judgement.consistent());
+/// let slip = &judge("Tom were a duck. Soon it", false).sentences[0];
+/// assert!(slip.range == (0..16) && !slip.well_formed);
 /// ```
 pub fn judge(text: &str, finished: bool) -> Judgement {
     let mut ranges = sentences(text);
@@ -40,14 +60,9 @@ pub fn judge(text: &str, finished: bool) -> Judgement {
         ranges.pop();
     }
     let mut judge = Judge { reader: Reader::new(text, false), belief: vec![(State::start(), 1.0)], lost: false };
-    let mut out = Judgement { sentences: ranges.len(), ..Judgement::default() };
-    for range in ranges {
-        let (well_formed, consistent) = judge.sentence(range);
-        out.well_formed += usize::from(well_formed);
-        out.consistent += usize::from(consistent);
-    }
-    out.complete = finished && out.consistent == out.sentences && end(&judge.belief).0 > 0.0;
-    out
+    let sentences: Vec<Sentence> = ranges.into_iter().map(|range| judge.sentence(range)).collect();
+    let consistent = sentences.iter().all(|sentence| sentence.consistent);
+    Judgement { sentences, complete: finished && consistent && end(&judge.belief).0 > 0.0 }
 }
 
 struct Judge<'t> {
@@ -58,8 +73,7 @@ struct Judge<'t> {
 }
 
 impl Judge<'_> {
-    /// Whether the sentence is well formed and whether it is consistent.
-    fn sentence(&mut self, range: Range<usize>) -> (bool, bool) {
+    fn sentence(&mut self, range: Range<usize>) -> Sentence {
         let mut read = if self.lost {
             self.reader.anything(&self.belief, range.clone())
         } else {
@@ -68,17 +82,17 @@ impl Judge<'_> {
         if !read.is_empty() {
             normalise(&mut read);
             (self.belief, self.lost) = (read, false);
-            return (true, true);
+            return Sentence { range, well_formed: true, consistent: true };
         }
         self.reader.broken = true;
-        let alone = self.reader.alone(&self.belief, range);
+        let alone = self.reader.alone(&self.belief, range.clone());
         self.lost = alone.is_none();
         if let Some(said) = alone {
             let mut state = likeliest(&self.belief);
             take_over(&mut state, &said);
             self.belief = vec![(state, 1.0)];
         }
-        (!self.lost, false)
+        Sentence { range, well_formed: !self.lost, consistent: false }
     }
 }
 

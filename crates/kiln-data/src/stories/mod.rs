@@ -61,5 +61,5 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Judgement, judge};
+pub use judge::{Judgement, Sentence, judge};
 pub use score::{Decided, Kind, Rejected, Story, decided, log_prob, story, text, words};

@@ -7,12 +7,13 @@ use burn::tensor::{module::attention, ops::AttentionModuleOptions};
 /// Burn's `attention`. The scale is folded into the query: passed as an option it would cost the fast kernel on GPUs.
 pub fn attend(call: Call) -> Output {
     // `scale: None` means 1/√D inside: the query carries what is left of ours.
-    let options = AttentionModuleOptions { scale: None, softcap: call.score.softcap(), is_causal: call.hidden.causal };
+    let options = AttentionModuleOptions { scale: None, softcap: call.score.softcap(), is_causal: call.sight.causal };
     let width = call.query.dims()[3] as f64;
     let query = call.query * (call.scale * width.sqrt());
-    let mask = (!call.hidden.causal).then_some(call.hidden.mask);
+    let mask = (!call.sight.causal).then(|| call.sight.dense().mask.clone());
     let out = attention(query, call.key, call.value, mask, None, options);
-    let out = match call.hidden.sighted {
+    let sighted = if call.sight.causal { None } else { call.sight.dense().sighted.clone() };
+    let out = match sighted {
         Some(sighted) => out.clone() * sighted.cast(out.dtype()),
         None => out,
     };

@@ -1,17 +1,25 @@
 //! Attention as the equation says, from Burn's own operations: the oracle of every other kernel, and differentiable
 //! on every backend. It forms the scores `[B, H, T, S]`.
 
-use super::{Call, Hidden, Listener, Output};
-use burn::tensor::{Tensor, activation::softmax};
+use super::{Call, Dense, Listener, Output, Score};
+use burn::tensor::{
+    DType, Tensor,
+    activation::{sigmoid, softmax},
+};
 
 /// Finite, so that a query that sees nothing gives no NaN; far below any score.
 const NEVER: f64 = -1e30;
 
-/// softmax(scale · q kᵀ, bent, masked) v, and the log-sum-exp (1706.03762, eq. 1).
+/// softmax(scale · q kᵀ + bias, bent, masked) v, and the log-sum-exp (1706.03762, eq. 1); or a sigmoid instead of the
+/// softmax (2409.04431, eq. 3).
 pub fn attend(call: Call, listener: Option<Listener>) -> Output {
     let scores = scores(&call);
-    let log_sum = call.log_sum.then(|| log_sum_exp(scores.clone(), &call.hidden));
-    let mut weights = softmax(scores, 3);
+    let dense = call.sight.dense();
+    let log_sum = call.log_sum.then(|| log_sum_exp(scores.clone(), dense));
+    let mut weights = match &call.score {
+        Score::Softmax(_) => softmax(scores, 3),
+        Score::Sigmoid(score) => sigmoid(scores + shift(score.bias, dense, call.query.dtype())),
+    };
     if let Some(listener) = listener {
         weights = listener(weights);
     }
@@ -19,21 +27,36 @@ pub fn attend(call: Call, listener: Option<Listener>) -> Output {
         weights = weights.clone() * factors.cast(weights.dtype());
     }
     let mut out = grouped(weights, call.value);
-    if let Some(sighted) = call.hidden.sighted {
-        out = out.clone() * sighted.cast(out.dtype());
+    if let Some(sighted) = &dense.sighted {
+        out = out.clone() * sighted.clone().cast(out.dtype());
     }
     Output { out, log_sum }
+}
+
+/// What a sigmoid's scores are shifted by, `[B, 1, T, 1]` or `[1, 1, 1, 1]`.
+fn shift(bias: Option<f64>, dense: &Dense, dtype: DType) -> Tensor<4> {
+    match bias {
+        Some(bias) => Tensor::full([1, 1, 1, 1], bias, (&dense.mask.device(), dtype)),
+        None => {
+            let seen = dense.mask.clone().int().sum_dim(3).neg().add_scalar(dense.mask.dims()[3] as i32);
+            -seen.clamp_min(1).float().cast(dtype).log()
+        }
+    }
 }
 
 /// Masked scores `[B, H, T, S]`.
 fn scores(call: &Call) -> Tensor<4> {
     let scores = grouped(call.query.clone() * call.scale, call.key.clone().swap_dims(2, 3));
+    let scores = match &call.bias {
+        Some(bias) => scores.clone() + bias.dense(&call.sight).cast(scores.dtype()),
+        None => scores,
+    };
     let bent = match call.score.softcap() {
         // Not `/ cap`: Burn's gradient of a division by a number is no better than f32.
         Some(cap) => (scores * (1.0 / cap)).tanh() * cap,
         None => scores,
     };
-    let mask = call.hidden.mask.clone().expand(bent.dims());
+    let mask = call.sight.dense().mask.clone().expand(bent.dims());
     bent.mask_fill(mask, NEVER)
 }
 
@@ -48,10 +71,10 @@ fn grouped(rows: Tensor<4>, columns: Tensor<4>) -> Tensor<4> {
     rows.reshape([b, g, h / g * t, x]).matmul(columns).reshape([b, h, t, y])
 }
 
-fn log_sum_exp(scores: Tensor<4>, hidden: &Hidden) -> Tensor<3> {
+fn log_sum_exp(scores: Tensor<4>, dense: &Dense) -> Tensor<3> {
     let most = scores.clone().max_dim(3);
     let sum = (scores - most.clone()).exp().sum_dim(3).log() + most;
-    let sum = match &hidden.sighted {
+    let sum = match &dense.sighted {
         Some(sighted) => sum.clone().mask_fill(sighted.clone().equal_elem(0).expand(sum.dims()), f64::NEG_INFINITY),
         None => sum,
     };

@@ -1,5 +1,6 @@
 //! Rotation in one pass; backward is the rotation by the opposite angle.
 
+use super::Pairs;
 use crate::cpu::op::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
     Layout, Ops, OpsKind, TensorMetadata, backend_extension,
@@ -12,24 +13,25 @@ use burn::tensor::{Bytes, DType, Tensor};
 
 /// The operation, as every backend that can be differentiated through has it.
 #[backend_extension(Flex, Autodiff)]
-pub trait RotateHalf: Backend {
+pub trait Rotate: Backend {
     /// Turns the pairs of `x` by the angles, or with `back` by their opposites.
-    fn rotate_half(
+    fn rotate(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
         sin: FloatTensor<Self>,
+        pairs: Pairs,
         back: bool,
     ) -> FloatTensor<Self>;
 }
 
-/// `x [B, H, T, D]`, `cos` and `sin` `[B, 1, T, D/2]`, no gradient to them. 32-bit floats on flex only.
-pub fn rotate_half(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
-    let turned = Dispatch::rotate_half(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch(), false);
+/// `x [B, H, T, D]`, `cos` and `sin` `[B, 1, T, P]`, no gradient to them. 32-bit floats on flex only.
+pub fn rotate(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>, pairs: Pairs) -> Tensor<4> {
+    let turned = Dispatch::rotate(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch(), pairs, false);
     Tensor::from_dispatch(turned)
 }
 
 vectorised! {
-    fn turn(x: &[f32], cos: &[f32], sin: &[f32], sign: f32, y: &mut [f32]) {
+    fn turn_halves(x: &[f32], cos: &[f32], sin: &[f32], sign: f32, y: &mut [f32]) {
         let half = cos.len();
         let ((a, b), (p, q)) = (x.split_at(half), y.split_at_mut(half));
         for i in 0..half {
@@ -37,15 +39,27 @@ vectorised! {
             q[i] = b[i] * cos[i] + a[i] * (sin[i] * sign);
         }
     }
+
+    fn turn_neighbours(x: &[f32], cos: &[f32], sin: &[f32], sign: f32, y: &mut [f32]) {
+        for ((x, y), (cos, sin)) in x.chunks_exact(2).zip(y.chunks_exact_mut(2)).zip(cos.iter().zip(sin)) {
+            y[0] = x[0] * cos - x[1] * (sin * sign);
+            y[1] = x[1] * cos + x[0] * (sin * sign);
+        }
+    }
 }
 
-impl RotateHalf for Flex {
-    fn rotate_half(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, back: bool) -> FlexTensor {
+impl Rotate for Flex {
+    fn rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, pairs: Pairs, back: bool) -> FlexTensor {
+        let half = cos.shape()[3];
+        let turn = match pairs {
+            Pairs::Half => turn_halves,
+            Pairs::Interleaved => turn_neighbours,
+        };
         // Projections leave `[B, T, H, D]` in memory; so does the result, whatever view of it was given.
         let (x, cos, sin) = (x.transpose(1, 2).to_contiguous(), cos.to_contiguous(), sin.to_contiguous());
         let shape = x.shape();
         let (t, h, d) = (shape[1], shape[2], shape[3]);
-        let (xs, cs, ss, half) = (floats(&x), floats(&cos), floats(&sin), d / 2);
+        let (xs, cs, ss) = (floats(&x), floats(&cos), floats(&sin));
         let sign = if back { -1.0 } else { 1.0 };
         let rows_of_angles = cs.len() / half / t;
         let mut y = vec![0.0; xs.len()];
@@ -53,7 +67,8 @@ impl RotateHalf for Flex {
             let at = if rows_of_angles == 1 { row % t } else { row } * half;
             let from = &xs[row * h * d..(row + 1) * h * d];
             for (from, to) in from.chunks_exact(d).zip(y.chunks_exact_mut(d)) {
-                turn(from, &cs[at..at + half], &ss[at..at + half], sign, to);
+                turn(&from[..2 * half], &cs[at..at + half], &ss[at..at + half], sign, &mut to[..2 * half]);
+                to[2 * half..].copy_from_slice(&from[2 * half..]);
             }
         });
         FlexTensor::new(Bytes::from_elems(y), Layout::contiguous(shape), DType::F32).transpose(1, 2)
@@ -63,31 +78,32 @@ impl RotateHalf for Flex {
 #[derive(Debug)]
 struct Step;
 
-impl<B: RotateHalf> Backward<B, 1> for Step {
-    type State = (FloatTensor<B>, FloatTensor<B>, bool);
+impl<B: Rotate> Backward<B, 1> for Step {
+    type State = (FloatTensor<B>, FloatTensor<B>, Pairs, bool);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [parent] = ops.parents;
-        let (cos, sin, back) = ops.state;
+        let (cos, sin, pairs, back) = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
         if let Some(node) = parent {
-            grads.register::<B>(node.id, B::rotate_half(gradient, cos, sin, !back));
+            grads.register::<B>(node.id, B::rotate(gradient, cos, sin, pairs, !back));
         }
     }
 }
 
-impl<B: RotateHalf, C: CheckpointStrategy> RotateHalf for Autodiff<B, C> {
-    fn rotate_half(
+impl<B: Rotate, C: CheckpointStrategy> Rotate for Autodiff<B, C> {
+    fn rotate(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
         sin: FloatTensor<Self>,
+        pairs: Pairs,
         back: bool,
     ) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
-        let y = B::rotate_half(x, cos.clone(), sin.clone(), back);
+        let y = B::rotate(x, cos.clone(), sin.clone(), pairs, back);
         match Step.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((cos, sin, back), y),
+            OpsKind::Tracked(prep) => prep.finish((cos, sin, pairs, back), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::{
-    attention::{Call, Hidden, Output, Score, Softmax, attend},
+    attention::{Call, Dense, Output, Score, Sight, Softmax, attend},
     planner::Kernel,
     testing::{assert_close, distance},
 };
@@ -16,12 +16,12 @@ const EXACT: f64 = 1e-12;
 
 const SEQ: usize = 7;
 
-fn hidden(pattern: &Pattern, layout: &Layout) -> Hidden {
-    Cx::new(layout, &device()).hidden(pattern, Keys::Own(Keep::of(pattern)))
+fn sight(pattern: &Pattern, layout: &Layout) -> Sight {
+    Cx::new(layout, &device()).sight(pattern, Keys::Own(Keep::of(pattern)))
 }
 
 /// Who sees whom under the fixture's masks, from Kiln's patterns and marks.
-fn masks(file: &Fixture) -> Vec<(&'static str, Hidden)> {
+fn masks(file: &Fixture) -> Vec<(&'static str, Sight)> {
     let (documents, live) = (file.values("documents").1, file.values("live").1);
     let whole = |direction| Layout::continued(&[0, 0], &[SEQ, SEQ], SEQ, direction);
     let mut packed = Vec::new();
@@ -38,10 +38,10 @@ fn masks(file: &Fixture) -> Vec<(&'static str, Hidden)> {
     let of = |marks: Vec<Mark>| Layout::from_marks(marks, SEQ).expect("whole rows");
     let global = Pattern::default();
     vec![
-        ("causal", hidden(&global, &whole(Direction::Causal))),
-        ("window", hidden(&Pattern::window(2, 0), &whole(Direction::Causal))),
-        ("documents", hidden(&global, &of(packed))),
-        ("padding", hidden(&global, &of(padded.collect()))),
+        ("causal", sight(&global, &whole(Direction::Causal))),
+        ("window", sight(&Pattern::window(2, 0), &whole(Direction::Causal))),
+        ("documents", sight(&global, &of(packed))),
+        ("padding", sight(&global, &of(padded.collect()))),
     ]
 }
 
@@ -49,7 +49,7 @@ struct Case {
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    hidden: Hidden,
+    sight: Sight,
     score: Score,
 }
 
@@ -59,7 +59,8 @@ impl Case {
             query: self.query.clone(),
             key: self.key.clone(),
             value: self.value.clone(),
-            hidden: self.hidden.clone(),
+            sight: self.sight.clone(),
+            bias: None,
             scale: 1.0 / (self.query.dims()[3] as f64).sqrt(),
             score: self.score.clone(),
             dropout: None,
@@ -69,12 +70,12 @@ impl Case {
     }
 }
 
-fn check(file: &Fixture, groups: &str, mask: &str, hidden: &Hidden, softcap: Option<f64>) {
+fn check(file: &Fixture, groups: &str, mask: &str, sight: &Sight, softcap: Option<f64>) {
     let device = device().autodiff();
     let input = |name: &str| file.tensor::<4>(name, &device).require_grad();
-    let score = Score::Softmax(Softmax { softcap });
+    let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
     let [query, key, value] = [input("q"), input(&format!("{groups}.k")), input(&format!("{groups}.v"))];
-    let case = Case { query, key, value, hidden: hidden.clone(), score };
+    let case = Case { query, key, value, sight: sight.clone(), score };
     let name = |what: &str| format!("{groups}.{mask}.{}.{what}", if softcap.is_some() { "softcap" } else { "plain" });
     let want = |what: &str| file.tensor::<4>(&name(what), &device.clone().without_autodiff());
     let Output { out, log_sum } = case.attend(Kernel::Reference, true);
@@ -90,13 +91,13 @@ fn check(file: &Fixture, groups: &str, mask: &str, hidden: &Hidden, softcap: Opt
 #[test]
 fn the_reference_is_pytorch() {
     let file = Fixture::open("attention");
-    for (mask, hidden) in masks(&file) {
+    for (mask, sight) in masks(&file) {
         let expected: Vec<bool> = file.values(&format!("mask.{mask}")).1.iter().map(|x| *x != 0.0).collect();
-        assert_eq!(hidden.mask.to_data().iter::<bool>().collect::<Vec<_>>(), expected, "{mask}");
+        assert_eq!(sight.dense().mask.to_data().iter::<bool>().collect::<Vec<_>>(), expected, "{mask}");
         for groups in ["g1", "g2", "g4"] {
-            check(&file, groups, mask, &hidden, None);
+            check(&file, groups, mask, &sight, None);
             if mask != "padding" {
-                check(&file, groups, mask, &hidden, Some(5.0));
+                check(&file, groups, mask, &sight, Some(5.0));
             }
         }
     }
@@ -108,10 +109,9 @@ fn the_fixture_sees_another_window_softcap_and_scale() {
     let input = |name: &str| file.tensor::<4>(name, &device());
     let [query, key, value] = [input("q"), input("g2.k"), input("g2.v")];
     let wrong = |query: Tensor<4>, before: u32, softcap| {
-        let hidden =
-            hidden(&Pattern::window(before, 0), &Layout::continued(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
-        let score = Score::Softmax(Softmax { softcap });
-        let case = Case { query, key: key.clone(), value: value.clone(), hidden, score };
+        let sight = sight(&Pattern::window(before, 0), &Layout::continued(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
+        let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
+        let case = Case { query, key: key.clone(), value: value.clone(), sight, score };
         distance(&case.attend(Kernel::Reference, false).out, &input("g2.window.plain.output"))
     };
     assert!(wrong(query.clone(), 2, None) <= EXACT);
@@ -130,7 +130,8 @@ fn case() -> impl Strategy<Value = Case> {
     let sizes = (1usize..3, 1usize..4, 1usize..4, select(vec![DType::F32, DType::F64]));
     (layouts::layout(), layouts::pattern(), sizes).prop_flat_map(|(layout, pattern, (groups, group, width, dtype))| {
         let (rows, seq) = (layout.rows(), layout.width());
-        let softcap = proptest::option::of(0.5f64..4.0).prop_map(|softcap| Score::Softmax(Softmax { softcap }));
+        let softcap = proptest::option::of(0.5f64..4.0)
+            .prop_map(|softcap| Score::Softmax(Softmax { softcap, ..Softmax::default() }));
         let query = numbers([rows, groups * group, seq, width], dtype);
         let key = numbers([rows, groups, seq, width], dtype);
         let value = numbers([rows, groups, seq, width], dtype);
@@ -138,7 +139,7 @@ fn case() -> impl Strategy<Value = Case> {
             query,
             key,
             value,
-            hidden: hidden(&pattern, &layout),
+            sight: sight(&pattern, &layout),
             score,
         })
     })
@@ -147,7 +148,7 @@ fn case() -> impl Strategy<Value = Case> {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shapes = [&self.query, &self.key, &self.value].map(Tensor::dims);
-        write!(f, "{shapes:?} causal {} {:?} {}", self.hidden.causal, self.score, self.hidden.mask)
+        write!(f, "{shapes:?} causal {} {:?} {}", self.sight.causal, self.score, self.sight.dense().mask)
     }
 }
 
@@ -178,9 +179,10 @@ proptest! {
         let mask: Vec<bool> = (0..queries).flat_map(|i| (0..keys).map(move |j| j > past + i)).collect();
         let mask = Tensor::from_data(TensorData::new(mask, [1, 1, queries, keys]), &device());
         let attend = |causal, kernel| {
-            let hidden = Hidden { mask: mask.clone(), sighted: None, causal };
+            let mut sight = Sight::of(Dense { mask: mask.clone(), sighted: None });
+            sight.causal = causal;
             let score = Score::default();
-            let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), hidden, score };
+            let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), sight, score };
             case.attend(kernel, false).out
         };
         assert_close(&attend(true, Kernel::Builtin), &attend(false, Kernel::Reference), 1e-12);
@@ -193,11 +195,11 @@ proptest! {
         let cut = 1 + (share * (seq - 1) as f64) as usize;
         prop_assume!(cut < seq);
         let part = |from: usize, length: usize| {
-            let mask = case.hidden.mask.clone().narrow(3, from, length);
+            let mask = case.sight.dense().mask.clone().narrow(3, from, length);
             let sighted = mask.clone().bool_not().int().max_dim(3).float().cast(case.query.dtype());
             let [key, value] = [&case.key, &case.value].map(|t| t.clone().narrow(2, from, length));
-            let hidden = Hidden { mask, sighted: Some(sighted), causal: false };
-            Case { query: case.query.clone(), key, value, hidden, score: case.score.clone() }.attend(Kernel::Reference, true)
+            let sight = Sight::of(Dense { mask, sighted: Some(sighted) });
+            Case { query: case.query.clone(), key, value, sight, score: case.score.clone() }.attend(Kernel::Reference, true)
         };
         let [a, b] = [part(0, cut), part(cut, seq - cut)];
         let [x, y] = [a.log_sum, b.log_sum].map(|l| l.expect("asked for").unsqueeze_dim::<4>(3));
@@ -222,9 +224,9 @@ fn tiled_attention_is_the_reference() {
     };
     let [query, key, value] = [numbers(2), numbers(1), numbers(1)];
     for pattern in [Pattern::default(), Pattern::window(40, 0)] {
-        let hidden = hidden(&pattern, &Layout::continued(&[0], &[seq], seq, Direction::Causal));
+        let sight = sight(&pattern, &Layout::continued(&[0], &[seq], seq, Direction::Causal));
         let case =
-            Case { query: query.clone(), key: key.clone(), value: value.clone(), hidden, score: Score::default() };
+            Case { query: query.clone(), key: key.clone(), value: value.clone(), sight, score: Score::default() };
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
         assert_close(&reference, &builtin, 1e-5);
     }

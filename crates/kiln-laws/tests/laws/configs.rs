@@ -31,8 +31,9 @@ proptest! {
                 PartConfig::Plain(plain) => plain.inner = None,
                 PartConfig::Gated(gated) => gated.inner = None,
                 PartConfig::Attention(attention) => {
-                    let ProjectionConfig::Heads(heads) = &mut attention.projection;
-                    heads.kv_heads = None;
+                    if let ProjectionConfig::Heads(heads) = &mut attention.projection {
+                        heads.kv_heads = None;
+                    }
                 }
             }
         }
@@ -59,6 +60,26 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("position = { learned = { length = 0 } }", "position.learned.length", "no positions"),
     ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
     ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
+    ("position = { rotary = { fraction = 0.0 } }", "position.rotary.fraction", "above 0"),
+    (
+        "position = { rotary = { scaling = { linear = { factor = 0.5 } } } }",
+        "position.rotary.scaling.linear.factor",
+        "1 or",
+    ),
+    (
+        "position = { rotary = { scaling = { yarn = { factor = 2.0, original = 0 } } } }",
+        "position.rotary.scaling.yarn.original",
+        "no tokens",
+    ),
+    ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
+    ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
+    ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "whole document"),
+    ("stack = 'encoder'\nencoder = {}", "encoder", "no encoder besides"),
+    ("encoder = {}", "encoder", "no encoder besides"),
+    ("stack = 'encoder-decoder'", "blocks", "looks at the encoder"),
+    ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "from left to right"),
+    ("head = { class = { classes = 1 } }", "head.class.classes", "from 2"),
+    ("head = { embedding = { projection = 0 } }", "head.embedding.projection", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
@@ -103,16 +124,31 @@ const PARTS: &[(&str, &str, &str)] = &[
     ),
     ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
     ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
-    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "even"),
+    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "pairs"),
     (
         "{ attention = { projection = { heads = { head_dim = 4611686018427387904 } } } }",
         "attention.projection.heads.head_dim",
         "at most",
     ),
+    ("{ attention = { source = 'cross' } }", "attention.source", "which the stack `decoder` lacks"),
     ("{ attention = { position = { learned = { length = 9 } } } }", "attention.position", "added to the embeddings"),
     ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
     ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
     ("{ attention = { score = { softmax = { softcap = nan } } } }", "attention.score.softmax.softcap", "above 0"),
+    (
+        "{ attention = { score = { softmax = { temperature = 0.0 } } } }",
+        "attention.score.softmax.temperature",
+        "above 0",
+    ),
+    ("{ attention = { score = { sigmoid = { bias = inf } } } }", "attention.score.sigmoid.bias", "number"),
+    ("{ attention = { source = { segments = { prefix = 0 } } } }", "attention.source.segments.prefix", "prefix of 1"),
+    ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
+    ("{ attention = { position = { alibi = { most = -1.0 } } } }", "attention.position.alibi.most", "0 or more"),
+    ("{ attention = { position = { t5 = { buckets = 1 } } } }", "attention.position.t5.buckets", "even number"),
+    ("{ attention = { position = { t5 = { max_distance = 3 } } } }", "attention.position.t5.max_distance", "above"),
+    ("{ attention = { position = { t5 = { heads = 3 } } } }", "attention.projection.heads.head_dim", "3 heads"),
+    ("{ attention = { projection = { latent = { rank = 0 } } } }", "attention.projection.latent.rank", "from 1"),
+    ("{ attention = { projection = { latent = { rope_dim = 3 } } } }", "attention.projection.latent.rope_dim", "pairs"),
 ];
 
 fn refused(text: &str, path: &str, reason: &str) {
@@ -131,6 +167,44 @@ fn what_cannot_be_is_refused_where_it_stands() {
         let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
         refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
     }
+}
+
+/// The same for an encoder–decoder that is legal without these.
+const BOTH: &[(&str, &str, &str)] = &[
+    ("encoder = { blocks = [] }", "encoder.blocks", "without blocks"),
+    ("encoder = { position = { rotary = { theta = 1.0 } } }", "encoder.position.rotary.theta", "above 1"),
+    ("encoder = { norm = { rms = { eps = 0.0 } } }", "encoder.norm.rms.eps", "above 0"),
+    (
+        "encoder = { blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross' } }] }] }] }",
+        "encoder.blocks[0].sublayers[0].parts[0].attention.source",
+        "which the stack `encoder` lacks",
+    ),
+    ("blocks = [{ sublayers = [{ parts = ['attention'] }] }]", "blocks", "looks at the encoder"),
+    (
+        "blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross', position = 'rotary' } }] }] }]",
+        "blocks[0].sublayers[0].parts[0].attention.position",
+        "another stream",
+    ),
+];
+
+#[test]
+fn two_stacks_must_fit_together() {
+    let cross = "{ parts = [{ attention = { source = 'cross' } }] }";
+    let blocks =
+        format!("blocks = [{{ sublayers = [{{ parts = ['attention'] }}, {cross}, {{ parts = ['gated'] }}] }}]");
+    let stack = "stack = 'encoder-decoder'";
+    let read = |text: &str| kiln_spec::config::parse::<ModelConfig>(text, None).expect("well formed");
+    let legal = read(&format!("{stack}\n{blocks}"));
+    assert_eq!(legal.check("model"), Ok(()));
+    for (text, path, reason) in BOTH {
+        let rest = if text.starts_with("blocks") { "" } else { &blocks };
+        refused(&format!("{stack}\n{text}\n{rest}"), path, reason);
+    }
+    let mut resolved = legal;
+    resolved.resolve();
+    let encoder = resolved.as_encoder().expect("an encoder");
+    assert_eq!(encoder.blocks[0].sublayers.len(), 2, "the cross attention is the decoder's");
+    assert_eq!(resolved.encoder.as_ref().and_then(|e| e.blocks.clone()), Some(encoder.blocks));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use kiln_spec::{Direction, Layout, config::Nothing};
 const STORED: f64 = 3e-5;
 
 fn around(position: &PositionConfig) -> Around<'_> {
-    Around { hidden: 8, vocab: 1, dropout: 0.0, position, direction: Direction::Causal }
+    Around { hidden: 8, vocab: 1, heads: 1, dropout: 0.0, position, direction: Direction::Causal }
 }
 
 /// Output and gradients of a module with the fixture's weights, against the fixture.

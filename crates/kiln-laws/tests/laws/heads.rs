@@ -7,21 +7,33 @@ use kiln_laws::{
     parameters::in_f64,
 };
 use kiln_models::{Model, ModelConfig, Values, filled, values};
-use kiln_nn::part::{
-    PartConfig,
-    attention::{HeadsConfig, ProjectionConfig},
+use kiln_nn::{
+    part::{
+        PartConfig,
+        attention::{HeadsConfig, ProjectionConfig, Source},
+    },
+    position::PositionConfig,
 };
 use proptest::prelude::*;
 
 const EXACT: f64 = 1e-10;
 
-/// Every attention of the model, by the block that it is made in.
+/// Every attention of the model, by the block that it is made in, each made of plain heads and
+/// without a table for so many.
 fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut HeadsConfig> {
     let parts = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts);
     parts.filter_map(|part| match part {
         PartConfig::Attention(attention) => {
-            let ProjectionConfig::Heads(heads) = &mut attention.projection;
-            Some(heads)
+            attention.source = Source::default();
+            attention.position.take_if(|position| matches!(position, PositionConfig::T5(_)));
+            if !matches!(attention.projection, ProjectionConfig::Heads(_)) {
+                attention.projection =
+                    ProjectionConfig::Heads(HeadsConfig { head_dim: Some(4), ..HeadsConfig::default() });
+            }
+            match &mut attention.projection {
+                ProjectionConfig::Heads(heads) => Some(heads),
+                ProjectionConfig::Latent(_) => None,
+            }
         }
         _ => None,
     })

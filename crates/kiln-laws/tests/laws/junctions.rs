@@ -76,7 +76,8 @@ fn rms(x: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
 
 fn made(config: JunctionConfig, weights: &[(&str, Vec<f64>)]) -> Junction {
     let position = PositionConfig::default();
-    let around = Around { hidden: 4, vocab: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
+    let around =
+        Around { hidden: 4, vocab: 1, heads: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
     let value = |(path, values): &(&str, Vec<f64>)| (path.to_string(), TensorData::new(values.clone(), [values.len()]));
     filled(config.init(&around, &mut Init::new(0, &device())), &weights.iter().map(value).collect())
 }

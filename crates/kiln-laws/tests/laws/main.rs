@@ -2,6 +2,7 @@
 
 mod attention;
 mod batches;
+mod cache;
 mod configs;
 mod cross_entropy;
 mod depth;
@@ -12,7 +13,13 @@ mod heads;
 mod identities;
 mod junctions;
 mod names;
+mod pooling;
+mod positions;
+mod probes;
 mod reading;
 mod recompute;
 mod rotary;
 mod rounding;
+mod scores;
+mod stacks;
+mod transformer;

@@ -39,7 +39,8 @@ proptest! {
     #[test]
     fn a_stream_hides_what_is_not_seen(pattern in layouts::pattern(), layout in layouts::layout()) {
         let mut cx = Cx::new(&layout, &device());
-        let hidden = cx.hidden(&pattern, Keys::Own(Keep::of(&pattern)));
+        let sight = cx.sight(&pattern, Keys::Own(Keep::of(&pattern)));
+        let hidden = sight.dense().clone();
         let seen = on_host(&pattern.visible(), &layout, &layout);
         let mask: Vec<bool> = hidden.mask.into_data().iter::<bool>().collect();
         prop_assert_eq!(mask, seen.iter().map(|sees| !sees).collect::<Vec<_>>());
@@ -48,7 +49,7 @@ proptest! {
             Some(given) => prop_assert!(given.into_data().iter::<f32>().eq(sighted.iter().map(|s| f32::from(u8::from(*s))))),
             None => prop_assert!(sighted.iter().all(|s| *s)),
         }
-        if hidden.causal {
+        if sight.causal {
             let width = layout.width();
             prop_assert!(seen.iter().enumerate().all(|(at, sees)| *sees == (at % width <= at / width % width)));
         }

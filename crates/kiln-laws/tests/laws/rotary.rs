@@ -11,8 +11,9 @@ use kiln_spec::{Direction, Layout, Mark};
 use proptest::{array::uniform6, prelude::*};
 
 fn rotary(theta: f64) -> Position {
-    let config = PositionConfig::Rotary(RotaryConfig { theta });
-    let around = Around { hidden: 8, vocab: 1, dropout: 0.0, position: &config, direction: Direction::Causal };
+    let config = PositionConfig::Rotary(RotaryConfig { theta, ..RotaryConfig::default() });
+    let around =
+        Around { hidden: 8, vocab: 1, heads: 1, dropout: 0.0, position: &config, direction: Direction::Causal };
     config.init(&around, &mut Init::new(0, &device()))
 }
 

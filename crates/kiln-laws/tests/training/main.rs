@@ -21,3 +21,4 @@ mod stages;
 mod threads;
 mod toy;
 mod trains;
+mod two_streams;

@@ -1,6 +1,6 @@
 //! Marks on the device, and the device's reading of a formula.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, kind::Basic};
 use kiln_spec::{
     Formula, Layout, Mark,
     formula::{Field, Side, Term},
@@ -45,6 +45,11 @@ impl Marks {
         self.full
     }
 
+    /// The layout to keep, if the host knows it.
+    pub fn shared(&self) -> Option<Arc<Layout>> {
+        self.host.clone()
+    }
+
     /// Rows and tokens a row.
     pub fn dims(&self) -> [usize; 2] {
         self.fields[0].dims()
@@ -57,16 +62,14 @@ impl Marks {
         Self { fields: FIELDS.map(join), host: host.map(Arc::new), full: self.full && now.full }
     }
 
-    /// The last `n` marks of each row (all, if there are fewer).
-    pub fn last(&self, n: usize) -> Self {
-        let [_, width] = self.dims();
-        let n = n.min(width);
-        let narrow = |f| self.field(f).clone().narrow(1, width - n, n);
+    /// The first and last so many marks of each row.
+    pub fn within(&self, [first, last]: [usize; 2]) -> Self {
         let host = self.host.as_ref().and_then(|h| {
-            let marks = (0..h.rows()).flat_map(|r| h.row(r)[width - n..].iter().copied()).collect();
-            Layout::from_marks(marks, n)
+            let row = |r: usize| [&h.row(r)[..first], &h.row(r)[h.width() - last..]].concat();
+            Layout::from_marks((0..h.rows()).flat_map(row).collect(), first + last)
         });
-        Self { fields: FIELDS.map(narrow), host: host.map(Arc::new), full: self.full }
+        let fields = FIELDS.map(|f| within(self.field(f).clone(), 1, [first, last]));
+        Self { fields, host: host.map(Arc::new), full: self.full }
     }
 
     /// The marks at `places [B, k]` of each row, which the device alone knows.
@@ -85,6 +88,18 @@ impl Marks {
     /// Bytes on the device.
     pub fn bytes(&self) -> usize {
         self.fields.iter().map(|field| field.shape().num_elements() * field.dtype().size()).sum()
+    }
+}
+
+/// The first and last so many places of `x` along a dimension.
+pub fn within<const D: usize, K: Basic>(x: Tensor<D, K>, along: usize, [first, last]: [usize; 2]) -> Tensor<D, K> {
+    let length = x.dims()[along];
+    let part = |from, length| x.clone().narrow(along, from, length);
+    match [first, last] {
+        _ if first + last == length => x,
+        [0, last] => part(length - last, last),
+        [first, 0] => part(0, first),
+        [first, last] => Tensor::cat(vec![part(0, first), part(length - last, last)], along),
     }
 }
 

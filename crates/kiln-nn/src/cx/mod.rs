@@ -8,15 +8,15 @@ pub mod state;
 pub mod stream;
 mod within;
 
-pub use marks::{Marks, evaluate};
+pub use marks::{Marks, evaluate, within};
 pub use probe::Probe;
 pub use recompute::Sink;
 pub use state::{State, Stateful};
-pub use stream::{Keys, Stream, room};
+pub use stream::{Keys, Stream, ends};
 
 use crate::position::Position;
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_kernels::{attention::Hidden, planner::Kernel};
+use kiln_kernels::{attention::Sight, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, Random};
 use std::collections::HashMap;
 
@@ -96,17 +96,17 @@ impl Cx {
     }
 
     /// A call that goes on where `state` ends, row `i` with `lengths[i]` of `width` tokens.
-    pub fn resume(state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
+    pub fn resume(mut state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
         let layout = Layout::continued(state.next(), lengths, width, direction);
         let stream = Stream::new(Marks::new(&layout, device), state.kept.clone());
-        Self { stream, state: Some(state), ..Self::new(&layout, device) }
+        Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }
     }
 
     /// Gives the state back, moved on by `lengths` tokens a row.
     pub fn commit(self, lengths: &[usize]) -> Option<State> {
         let mut state = self.state?;
         state.advance(self.stream.kept(), lengths);
-        Some(state)
+        Some(state.remembering(self.memory))
     }
 
     /// Runs a part under its name.
@@ -114,6 +114,15 @@ impl Cx {
         self.path.push(name.into());
         let result = part(self);
         self.path.pop();
+        result
+    }
+
+    /// Runs `part` within another stream of tokens, which keeps no state and has positions of its own.
+    pub fn beside<R>(&mut self, tokens: Marks, part: impl FnOnce(&mut Self) -> R) -> R {
+        let stream = std::mem::replace(&mut self.stream, Stream::new(tokens, HashMap::new()));
+        let (state, position) = (self.state.take(), self.position.take());
+        let result = part(self);
+        (self.stream, self.state, self.position) = (stream, state, position);
         result
     }
 
@@ -127,8 +136,8 @@ impl Cx {
     }
 
     /// Who of this call sees which keys.
-    pub fn hidden(&mut self, pattern: &Pattern, keys: Keys) -> Hidden {
-        self.stream.hidden(pattern, keys, self.memory.as_ref().map(|m| &m.marks))
+    pub fn sight(&mut self, pattern: &Pattern, keys: Keys) -> Sight {
+        self.stream.sight(pattern, keys, self.memory.as_ref().map(|m| &m.marks))
     }
 
     /// Takes what `leaf` kept. `None`: nothing is kept in this call. `Some(default)`: nothing was kept yet.

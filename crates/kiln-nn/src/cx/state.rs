@@ -1,6 +1,6 @@
 //! What stateful parts keep between calls, in slots by path.
 
-use super::marks::Marks;
+use super::{Memory, marks::Marks};
 use kiln_spec::plan::Keep;
 use std::{any::Any, collections::HashMap};
 
@@ -17,6 +17,7 @@ pub trait Stateful: Any + Send {
 pub struct State {
     pub(super) slots: HashMap<String, Box<dyn Stateful>>,
     pub(super) kept: HashMap<Keep, Marks>,
+    pub(super) memory: Option<Memory>,
     /// Position of the next token, a row.
     next: Vec<usize>,
 }
@@ -27,14 +28,20 @@ impl State {
         Self { next: vec![0; rows], ..Self::default() }
     }
 
+    /// The same before a memory of as many rows.
+    pub fn remembering(self, memory: Option<Memory>) -> Self {
+        Self { memory, ..self }
+    }
+
     /// Position of the next token in each row.
     pub fn next(&self) -> &[usize] {
         &self.next
     }
 
-    /// Bytes held by all slots.
+    /// Bytes held by all slots and the memory.
     pub fn bytes(&self) -> usize {
-        self.slots.values().map(|slot| slot.bytes()).sum()
+        let memory = self.memory.iter().map(|m| m.hidden.shape().num_elements() * m.hidden.dtype().size());
+        self.slots.values().map(|slot| slot.bytes()).chain(memory).sum()
     }
 
     /// Paths of the slots in use.

@@ -2,8 +2,15 @@
 
 use super::marks::{Marks, evaluate};
 use burn::tensor::Tensor;
-use kiln_kernels::attention::Hidden;
-use kiln_spec::{Pattern, formula::Field, plan::Keep};
+use kiln_kernels::attention::{
+    Sight,
+    sight::{Dense, TILE},
+};
+use kiln_spec::{
+    Formula, Pattern,
+    formula::Field,
+    plan::{Keep, Tiles},
+};
 use std::collections::HashMap;
 
 /// Which keys a layer looks at.
@@ -26,14 +33,14 @@ pub struct Stream {
     /// Marks of the kept keys, by policy. A policy that isn't there has kept nothing.
     past: HashMap<Keep, Marks>,
     keys: HashMap<Keep, Marks>,
-    hidden: HashMap<(Pattern, Keys), Hidden>,
+    sights: HashMap<(Pattern, Keys), Sight>,
     turns: HashMap<Vec<u32>, Turns>,
 }
 
 impl Stream {
     /// A stream that goes on after `past`.
     pub fn new(now: Marks, past: HashMap<Keep, Marks>) -> Self {
-        Self { now, past, keys: HashMap::new(), hidden: HashMap::new(), turns: HashMap::new() }
+        Self { now, past, keys: HashMap::new(), sights: HashMap::new(), turns: HashMap::new() }
     }
 
     /// Marks of the keys that a layer with this policy looks at in this call.
@@ -42,23 +49,24 @@ impl Stream {
         self.keys.entry(keep).or_insert_with(|| past.get(&keep).map_or_else(|| now.clone(), |past| past.then(now)))
     }
 
-    /// Who of this call sees which keys: joined once for each pattern.
-    pub fn hidden(&mut self, pattern: &Pattern, keys: Keys, memory: Option<&Marks>) -> Hidden {
+    /// Who of this call sees which keys: one for each pattern, read as far as kernels ask.
+    pub fn sight(&mut self, pattern: &Pattern, keys: Keys, memory: Option<&Marks>) -> Sight {
         let name = (pattern.clone(), keys);
-        if let Some(hidden) = self.hidden.get(&name) {
-            return hidden.clone();
+        if let Some(sight) = self.sights.get(&name) {
+            return sight.clone();
         }
-        let hidden = match (keys, memory) {
-            (Keys::Memory, Some(memory)) => joined(&pattern.visible_across(), &self.now, memory),
-            (Keys::Memory, None) => joined(&pattern.visible_across(), &self.now, &self.now),
+        let sight = match (keys, memory) {
+            (Keys::Memory, memory) => joined(pattern.visible_across(), &self.now, memory.unwrap_or(&self.now), false),
             (Keys::Own(keep), _) => {
                 let all = self.keys(keep).clone();
                 let causal = is_causal(pattern, &self.now, &all);
-                Hidden { causal, ..joined(&pattern.visible(), &self.now, &all) }
+                let mut sight = joined(pattern.visible(), &self.now, &all, true);
+                sight.causal = causal;
+                sight
             }
         };
-        self.hidden.insert(name, hidden.clone());
-        hidden
+        self.sights.insert(name, sight.clone());
+        sight
     }
 
     /// cos and sin of `position · frequency` for this call's tokens.
@@ -79,24 +87,40 @@ impl Stream {
     /// What each policy keeps for the next call. Rows of unequal length keep everything: counted from the end, a
     /// short row's padding would push its tokens out.
     pub(super) fn kept(&self) -> HashMap<Keep, Marks> {
-        let kept = |(keep, marks): (&Keep, &Marks)| (*keep, marks.last(room(*keep, marks)));
+        let kept = |(keep, marks): (&Keep, &Marks)| (*keep, marks.within(ends(*keep, marks)));
         self.keys.iter().map(kept).collect()
     }
 }
 
-/// How many of these keys a policy keeps.
-pub fn room(keep: Keep, keys: &Marks) -> usize {
+/// How many of these keys a policy keeps, from the beginning and from the end.
+pub fn ends(keep: Keep, keys: &Marks) -> [usize; 2] {
     let [_, length] = keys.dims();
-    if keys.is_full() { keep.count(length) } else { length }
+    if keys.is_full() { keep.split(length) } else { [0, length] }
 }
 
-fn joined(formula: &kiln_spec::Formula, now: &Marks, keys: &Marks) -> Hidden {
+/// `own` says that the last keys are the queries themselves; across two streams no token is its own key, and one whose
+/// document isn't there sees nothing.
+fn joined(formula: Formula, now: &Marks, keys: &Marks, own: bool) -> Sight {
+    let positions = [now, keys].map(|marks| marks.field(Field::Position).clone());
+    let (dense, queries, others) = (formula.clone(), now.clone(), keys.clone());
+    let sight = Sight::new(move || read(&dense, &queries, &others, own));
+    let mut sight = match now.shared().zip(keys.shared()) {
+        Some((now, keys)) => sight
+            .with_tiles(move || (0..now.rows()).map(|r| Tiles::new(&formula, now.row(r), keys.row(r), TILE)).collect()),
+        None => sight,
+    };
+    sight.positions = Some(positions);
+    sight
+}
+
+/// The dense reading.
+fn read(formula: &Formula, now: &Marks, keys: &Marks, own: bool) -> Dense {
     let visible = evaluate(formula, now, keys);
     let [b, t, _] = visible.dims();
     let sees_itself = |layout: &kiln_spec::Layout| layout.marks().iter().all(|m| formula.holds(m, m));
-    let every = now.host().is_some_and(sees_itself) && now.dims()[0] == keys.dims()[0] && keys.dims()[1] >= t;
+    let every = own && now.host().is_some_and(sees_itself);
     let sighted = (!every).then(|| visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1]));
-    Hidden { mask: visible.bool_not().unsqueeze_dim(1), sighted, causal: false }
+    Dense { mask: visible.bool_not().unsqueeze_dim(1), sighted }
 }
 
 /// Whether "causal, aligned at the end" says all there is to say: one document a row, no padding, nothing dropped.

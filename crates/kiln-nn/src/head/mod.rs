@@ -1,18 +1,33 @@
-//! What hidden states are turned into.
+//! What hidden states are turned into: logits of each token, or one vector a document.
 
+mod class;
+mod embedding;
 mod language;
+pub mod pool;
 
+pub use class::{Class, ClassConfig};
+pub use embedding::{Embedding, EmbeddingConfig};
 pub use language::{Language, LanguageConfig};
+pub use pool::Pooling;
 
 use burn::tensor::Tensor;
 
 /// What heads do.
 pub trait Output {
-    /// `hidden [N, M] → [N, outputs]`; `embedding [V, M]` is the stack's, for a head tied to it.
+    /// `hidden [N, M] → [N, outputs]`, N tokens or, for a head that pools, documents; `embedding [V, M]` is the stack's,
+    /// for a head tied to it.
     fn forward(&self, hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2>;
 
+    /// How a document's tokens become one vector before the head. `None`: the head works on each token, and its outputs
+    /// are logits over the vocabulary.
+    fn pooling(&self) -> Option<Pooling> {
+        None
+    }
+
     /// Whether it uses the embedding's weights.
-    fn tied(&self) -> bool;
+    fn tied(&self) -> bool {
+        false
+    }
 }
 
 crate::variants! {
@@ -20,11 +35,27 @@ crate::variants! {
     Head, HeadConfig: dyn Output {
         /// Logits over the vocabulary.
         "language" => Language(Language),
+        /// A logit a class, for each document (1810.04805).
+        "class" => Class(Class),
+        /// A vector of length 1 for each document (1908.10084).
+        "embedding" => Embedding(Embedding),
     }
 }
 
 impl Default for HeadConfig {
     fn default() -> Self {
         Self::Language(LanguageConfig::default())
+    }
+}
+
+impl HeadConfig {
+    /// How a document's tokens become one vector; `None` where each token has outputs of its own, logits over the
+    /// vocabulary.
+    pub fn pooling(&self) -> Option<Pooling> {
+        match self {
+            Self::Language(_) => None,
+            Self::Class(class) => Some(class.pool),
+            Self::Embedding(embedding) => Some(embedding.pool),
+        }
     }
 }

@@ -27,7 +27,9 @@ pub trait Choice: Sized {
 ///
 /// The enum gets `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema`,
 /// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have
-/// further attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments.
+/// further attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments. Where alternatives have a
+/// [`Card`](crate::Card), as in `"pre" => Pre(Nothing) with Card::data("2002.04745")`, all must have one, and the enum
+/// gets `CARDS` and `card()`.
 ///
 /// ```
 /// # use kiln_spec::config::Nothing;
@@ -46,9 +48,23 @@ pub trait Choice: Sized {
 macro_rules! choice {
     (@doc doc = $doc:expr) => { $doc };
     (@doc $($other:tt)*) => { "" };
+    (@cards $Choice:ident $($name:literal $Variant:ident [])+) => {};
+    (@cards $Choice:ident $($name:literal $Variant:ident [$card:expr])+) => {
+        impl $Choice {
+            /// The cards of all alternatives, in the order of declaration.
+            pub const CARDS: &'static [$crate::Card] = &[$($crate::Card { name: $name, ..$card }),+];
+
+            /// The alternative's card.
+            pub fn card(&self) -> &'static $crate::Card {
+                match self { $(Self::$Variant(_) => const { &$crate::Card { name: $name, ..$card } }),+ }
+            }
+        }
+    };
     ($(#[$($about:tt)*])* $vis:vis enum $Choice:ident {
-        $($(#[doc = $doc:expr])* $name:literal => $Variant:ident($Inner:ty)),+ $(,)?
+        $($(#[doc = $doc:expr])* $name:literal => $Variant:ident($Inner:ty) $(with $card:expr)?),+ $(,)?
     }) => {
+        $crate::choice!(@cards $Choice $($name $Variant [$($card)?])+);
+
         $(#[$($about)*])*
         #[derive(Clone, Debug, PartialEq)]
         $vis enum $Choice {

@@ -5,14 +5,28 @@ use kiln_spec::{
     Direction, Formula, Layout, Mark, Pattern, Piece,
     config::Nothing,
     formula::{Field, Side, Term},
+    pattern::{Blocks, Fixed, GlobalTokens, Strided},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::num::NonZeroU32;
 
-/// Patterns of windows and everything, joined and nested.
+/// Any pattern alone.
+pub fn leaf() -> impl Strategy<Value = Pattern> {
+    let some = || (1u32..6).prop_map(|n| NonZeroU32::new(n).expect("above 0"));
+    prop_oneof![
+        1 => Just(Pattern::Global(Nothing {})),
+        4 => (0u32..6, 0u32..4).prop_map(|(before, after)| Pattern::window(before, after)),
+        1 => some().prop_map(|stride| Pattern::Strided(Strided { stride })),
+        1 => (some(), 0u32..7).prop_map(|(stride, summaries)| Pattern::Fixed(Fixed { stride, summaries })),
+        2 => (some(), 0u32..3, 0u32..2)
+            .prop_map(|(size, before, after)| Pattern::Blocks(Blocks { size, before, after })),
+        2 => some().prop_map(|first| Pattern::GlobalTokens(GlobalTokens { first })),
+    ]
+}
+
+/// Patterns joined and nested.
 pub fn pattern() -> impl Strategy<Value = Pattern> {
-    let window = (0u32..6, 0u32..4).prop_map(|(before, after)| Pattern::window(before, after));
-    let leaf = prop_oneof![1 => Just(Pattern::Global(Nothing {})), 4 => window];
-    leaf.prop_recursive(3, 12, 3, |inner| {
+    leaf().prop_recursive(3, 12, 3, |inner| {
         let some = vec(inner, 1..4);
         prop_oneof![some.clone().prop_map(Pattern::And), some.prop_map(Pattern::Or)]
     })
@@ -66,13 +80,38 @@ pub fn term() -> impl Strategy<Value = Term> {
     })
 }
 
-/// What a pattern's geometry says, from its definition.
+/// What a pattern's geometry says, from its definition: by stepping and counting, not by dividing.
 pub fn geometry(pattern: &Pattern, query: &Mark, key: &Mark) -> bool {
-    let back = i64::from(query.position) - i64::from(key.position);
+    let (i, j) = (i64::from(query.position), i64::from(key.position));
+    let back = i - j;
     match pattern {
         Pattern::Global(_) => true,
         Pattern::Window(w) => back <= i64::from(w.before) && -back <= i64::from(w.after),
+        Pattern::Strided(s) => {
+            steps(i.min(j), i64::from(s.stride.get())).take_while(|at| *at <= i.max(j)).any(|at| at == i.max(j))
+        }
+        Pattern::Fixed(f) => {
+            let stride = i64::from(f.stride.get());
+            let end = steps(stretch(j, stride), 1).nth(f.stride.get() as usize).expect("endless");
+            j + i64::from(f.summaries) >= end
+        }
+        Pattern::Blocks(b) => {
+            let size = i64::from(b.size.get());
+            let (own, own_of_key) = (stretch(i, size), stretch(j, size));
+            let blocks = -i64::from(b.before)..=i64::from(b.after);
+            blocks.into_iter().any(|beside| own_of_key == own + beside * size)
+        }
+        Pattern::GlobalTokens(g) => i.min(j) < i64::from(g.first.get()),
         Pattern::And(all) => all.iter().all(|p| geometry(p, query, key)),
         Pattern::Or(any) => any.iter().any(|p| geometry(p, query, key)),
     }
+}
+
+fn steps(from: i64, by: i64) -> impl Iterator<Item = i64> {
+    std::iter::successors(Some(from), move |at| Some(at + by))
+}
+
+/// Where the stretch of `size` tokens that holds `position` begins.
+fn stretch(position: i64, size: i64) -> i64 {
+    steps(-10 * size, size).take_while(|begin| *begin <= position).last().expect("positions from −10 on")
 }

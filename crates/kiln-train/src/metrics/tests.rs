@@ -7,7 +7,7 @@ const LINES: &str = r#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learnin
 {"kind":"step","step":2,"tokens":6144,"loss":6.8,"learning_rate":0.0006,"gradient_norm":1.1,"seconds":0.42}
 {"kind":"validation","step":50,"tokens":153600,"loss":3.1,"floor":1.62,"bits_per_byte":1.1,"accuracy":0.41,"evaluated_tokens":20480,"evaluated_bytes":90000,"kinds":{"agreement":{"right":9,"total":10},"local":{"right":10,"total":12}},"seconds":12.0}
 {"kind":"validation","step":50,"tokens":153600,"loss":3.1,"floor":null,"bits_per_byte":1.1,"accuracy":0.41,"evaluated_tokens":20480,"evaluated_bytes":90000,"kinds":null,"seconds":12.0}
-{"kind":"samples","step":50,"samples":[{"prompt":"","text":"A “fox”.\n","sentences":9,"well_formed":8,"consistent":6,"complete":true},{"prompt":"One","text":" two"}],"accepted":0.88,"seconds":13.0}
+{"kind":"samples","step":50,"samples":[{"prompt":"","text":"A “fox”.\n","sentences":9,"well_formed":8,"consistent":6,"complete":true,"marks":[{"start":0,"end":10,"ok":false}]},{"prompt":"One","text":" two"}],"accepted":0.88,"seconds":13.0}
 {"kind":"compression","step":720,"bytes":123456,"model_bits_per_byte":1.3,"gzip":2.1,"xz":1.8,"zstd":1.85}
 {"kind":"event","step":400,"event":"not_finite","detail":"loss","seconds":80.5}
 "#;
@@ -23,7 +23,7 @@ fn every_kind_is_read_and_written_as_it_was() {
     assert_eq!(rows.iter().map(Row::step).collect::<Vec<_>>(), [1, 2, 50, 50, 50, 720, 400]);
     let Row::Samples(samples) = &rows[4] else { panic!("{:?}", rows[4]) };
     assert_eq!(samples.samples[0].judgement.unwrap().well_formed, 8);
-    assert_eq!(samples.samples[1].judgement, None);
+    assert_eq!((samples.samples[1].judgement, samples.samples[1].marks.len()), (None, 0));
 }
 
 #[test]

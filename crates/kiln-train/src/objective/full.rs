@@ -1,12 +1,14 @@
 //! The full language model: every token is predicted from those before it,
 //! p(x) = Π p(x_t | x_<t).
 
-use super::{Making, Models, Objective, target_loss};
+use super::{Making, Models, Objective, target_loss, writes_tokens};
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Packed, next_token};
-use kiln_models::Visibility;
+use kiln_models::{ModelConfig, Stack, Visibility};
 use kiln_nn::Cx;
-use kiln_spec::{Direction, Random};
+use kiln_spec::{Card, Causality, Direction, Random, Refusal};
+
+pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::data("Shannon 1951; GPT, 2018") };
 
 /// The next token, from left to right.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,5 +25,13 @@ impl Objective for Full {
 
     fn visibility(&self) -> Visibility {
         Visibility::Causal
+    }
+
+    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+        if model.stack == Stack::EncoderDecoder {
+            let reason = "every token is predicted from those before it alone, so that the encoder has nothing to read";
+            return Err(Refusal::new(path, reason).instead("model.stack = \"decoder\", or an objective with a prefix"));
+        }
+        writes_tokens(model, path)
     }
 }

@@ -6,10 +6,10 @@ mod full;
 pub use full::Full;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln_data::{Batch, DataError, Packed};
-use kiln_models::{Model, ModelConfig, Visibility};
+use kiln_data::{Batch, DataError, Memory, Packed};
+use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_nn::Cx;
-use kiln_spec::{Random, Refusal};
+use kiln_spec::{Layout, Random, Refusal};
 use std::{future::Future, pin::Pin};
 
 /// The models that an objective may run.
@@ -48,7 +48,7 @@ kiln_spec::choice! {
     /// What is trained for.
     pub enum ObjectiveConfig {
         /// The next token, from left to right.
-        "full" => Full(kiln_spec::config::Nothing),
+        "full" => Full(kiln_spec::config::Nothing) with full::CARD,
     }
 }
 
@@ -70,7 +70,7 @@ impl ObjectiveConfig {
 /// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of. Summed row by
 /// row: a sum over millions of numbers at once has no fixed order.
 pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
-    let hidden = model.forward(on_device(model, batch, &batch.inputs), cx);
+    let hidden = hidden(model, batch, cx);
     let [b, t, m] = hidden.dims();
     let targets = on_device(model, batch, &batch.targets).reshape([b * t]);
     let nats = model.cross_entropy(hidden.reshape([b * t, m]), targets);
@@ -79,12 +79,50 @@ pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
     (nats * weights).reshape([b, t]).sum_dim(1).sum()
 }
 
+/// Hidden states of a batch, `[rows, width, M]`. An encoder–decoder reads the batch's memory first.
+pub fn hidden(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<3> {
+    if let Some(memory) = &batch.memory {
+        let (shape, device) = ([batch.rows, memory.width], model.device().without_autodiff());
+        let tokens = Tensor::from_data(TensorData::new(memory.inputs.clone(), shape), &device);
+        model.encode(tokens, &memory.layout, cx);
+    }
+    model.forward(on_device(model, batch, &batch.inputs), cx)
+}
+
+/// Refuses a model whose head gives no logits over tokens, or whose stack writes nothing from left to right.
+///
+/// # Errors
+/// The reason, at `path` (the objective's).
+pub fn writes_tokens(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    gives_logits(model, path)?;
+    if model.stack != Stack::Encoder {
+        return Ok(());
+    }
+    let reason = "a token of an encoder sees those after it: there is nothing to predict from left to right";
+    Err(Refusal::new(path, reason).instead("model.stack = \"decoder\""))
+}
+
+/// Refuses a model whose head gives no logits over tokens.
+///
+/// # Errors
+/// The reason, at `path` (the objective's).
+pub fn gives_logits(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    if model.head.pooling().is_none() {
+        return Ok(());
+    }
+    let reason = format!("tokens are predicted, and the head `{}` gives one vector a document", model.head.name());
+    Err(Refusal::new(path, reason).instead("model.head = \"language\""))
+}
+
 /// The batch with positions that the model has: what goes on in the middle of a long document may lie beyond its table.
 pub fn within_positions(batch: Batch, model: &Model) -> Batch {
-    match model.config().position.limit() {
-        Some(limit) => Batch { layout: batch.layout.restarted(limit), ..batch },
-        None => batch,
-    }
+    let within = |layout: Layout, config: &ModelConfig| match config.position.limit() {
+        Some(limit) => layout.restarted(limit),
+        None => layout,
+    };
+    let memory = batch.memory.zip(model.config().as_encoder());
+    let memory = memory.map(|(memory, encoder)| Memory { layout: within(memory.layout, &encoder), ..memory });
+    Batch { layout: within(batch.layout, model.config()), memory, ..batch }
 }
 
 /// `[rows, width]` integers of a batch, where the model is.

@@ -3,9 +3,11 @@
 use super::{Kept, Rule, Update, matches};
 use burn::tensor::Tensor;
 use kiln_kernels::adamw::adamw;
-use kiln_spec::Refusal;
+use kiln_spec::{Card, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(super) const CARD: Card = Card { state: "2 numbers a parameter", ..Card::data("1711.05101") };
 
 /// Options of AdamW.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

@@ -16,9 +16,9 @@ kiln_spec::choice! {
     /// How gradients move weights.
     pub enum OptimiserConfig {
         /// Adam with decoupled weight decay (1711.05101).
-        "adamw" => AdamW(AdamW),
+        "adamw" => AdamW(AdamW) with adamw::CARD,
         /// Orthogonal momentum for the blocks' matrices, AdamW for the rest (Jordan 2024; 2502.16982).
-        "muon" => Muon(Muon),
+        "muon" => Muon(Muon) with muon::CARD,
     }
 }
 

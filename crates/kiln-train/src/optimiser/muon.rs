@@ -3,9 +3,11 @@
 
 use super::{AdamW, Kept, Rule, Update, matches};
 use burn::tensor::Tensor;
-use kiln_spec::Refusal;
+use kiln_spec::{Card, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(super) const CARD: Card = Card { state: "1 number a parameter of a matrix", ..Card::data("2502.16982") };
 
 /// Options of Muon.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

@@ -70,9 +70,12 @@ pub fn start(recipe: &Recipe, out: Option<&Path>, host: Host) -> Result<Outcome,
 /// # Errors
 /// See [`Failure`].
 pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: Objectives) -> Result<Outcome, Failure> {
+    let mut recipe = recipe.clone();
+    // Resumed from another folder, the run still finds its text.
+    std::env::current_dir().iter().for_each(|here| recipe.anchor(here));
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
-    go(recipe, &folder, host, objectives, None)
+    go(&recipe, &folder, host, objectives, None)
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.

@@ -25,7 +25,7 @@ pub fn of(data: &DataConfig, stage: &StageConfig, models: &Models, tokenizer: &T
         target: (*weight > 0.0).then(|| tokenizer.token(*target as u32)),
         hidden: hides(tokenizer, *input as u32),
     };
-    let title = format!("What the objective `{}` gives, and what it asks for", stage.objective.name());
+    let title = format!("What the objective `{}` gives, and what it asks for.", stage.objective.name());
     Some(Example { title, tokens: places.map(token).collect() })
 }
 

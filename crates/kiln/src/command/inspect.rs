@@ -1,6 +1,8 @@
 //! `inspect`: what a model is made of and what it costs.
 
 use super::{
+    host::HostArgs,
+    inside,
     output::Answer,
     picture, report,
     table::{pairs, table},
@@ -24,10 +26,22 @@ const PATTERN: usize = 32;
 pub struct Args {
     /// The folder of a run.
     run: PathBuf,
+    /// A text to look at: where each head looks, and what the model would say after each layer.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Where the page about the text goes; the run's inspect.html if not said.
+    #[arg(long, value_name = "FILE", requires = "text")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 /// Shows it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    if let Some(text) = &args.text {
+        let out = args.out.clone().unwrap_or_else(|| args.run.join("inspect.html"));
+        return inside::run(&args.run, text, &out, &args.host);
+    }
     let paths = RunPaths::open(&args.run)?;
     let recipe = run::recipe(&paths)?;
     let length = recipe.stages.last().map_or(0, |stage| stage.length);
@@ -92,13 +106,14 @@ fn layers(picture: &ModelPicture, model: &Model) -> String {
 /// Path, kernels while training and writing, and why each.
 fn plans(model: &Model) -> Vec<(String, [String; 2], Vec<String>)> {
     let mut plans = Vec::new();
-    for (b, block) in model.blocks().iter().enumerate() {
+    let stacks = [("encoder.", model.encoder().map_or(&[][..], |e| e.blocks())), ("", model.blocks())];
+    for (stack, b, block) in stacks.iter().flat_map(|(s, blocks)| blocks.iter().enumerate().map(|(b, k)| (*s, b, k))) {
         for (role, part) in block.parts() {
             let (Some(training), Some(writing)) = (part.plan(true), part.plan(false)) else { continue };
             let kernels = [&training, &writing].map(|plan| plan.kernel.name().to_string());
             let why = [("training", training), ("writing", writing)];
             let reasons = why.map(|(when, plan)| format!("{when}: {}, since {}", plan.kernel.name(), plan.reason));
-            plans.push((format!("blocks.{b}.{role}"), kernels, reasons.to_vec()));
+            plans.push((format!("{stack}blocks.{b}.{role}"), kernels, reasons.to_vec()));
         }
     }
     plans

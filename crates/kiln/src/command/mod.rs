@@ -12,6 +12,7 @@ mod example;
 mod generate;
 mod history;
 mod host;
+mod inside;
 mod inspect;
 mod line;
 mod output;
@@ -66,8 +67,8 @@ enum Command {
     /// Explains, lists and shows recipes.
     #[command(subcommand)]
     Recipe(recipe::Command),
-    /// Lists the parts that models are made of.
-    Variants,
+    /// Lists the parts that models are made of and what they are trained with.
+    Variants(variants::Args),
     /// Prints the completions of a shell.
     Completions(completions::Args),
 }
@@ -83,7 +84,7 @@ impl Command {
             Self::Tokenizer(command) => tokenizer::run(command),
             Self::Devices => Ok(devices::run()),
             Self::Recipe(command) => recipe::run(command),
-            Self::Variants => Ok(variants::run()),
+            Self::Variants(args) => variants::run(args),
             Self::Completions(args) => Ok(completions::run(args, &mut Cli::command())),
         }
     }

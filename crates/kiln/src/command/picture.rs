@@ -2,7 +2,7 @@
 
 use crate::page::{LayerPicture, ModelPicture, PatternPicture};
 use burn::module::Module;
-use kiln_models::{Model, ModelConfig, Stack, Visibility, names};
+use kiln_models::{Block, Model, ModelConfig, Visibility, names};
 use kiln_nn::part::Part;
 use kiln_spec::{Layout, Pattern, Piece, plan::dense};
 
@@ -11,17 +11,21 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
     let config = model.config();
     let counted = Counted::of(model);
     let mut layers = vec![place("embedding", format!("{} tokens × {}", config.vocab, config.hidden), &counted)];
-    layers
-        .extend(Some(place("position", config.position.name().into(), &counted)).filter(|layer| layer.parameters > 0));
-    for (b, block) in model.blocks().iter().enumerate() {
-        let parts = block.parts().map(|(role, part)| layer(&format!("blocks.{b}.{role}"), part, config, length, size));
-        layers.extend(parts.map(|layer| LayerPicture { parameters: counted.below(&layer.path), ..layer }));
+    layers.extend(outside("position", config.position.name(), &counted));
+    if let Some((encoder, as_encoder)) = model.encoder().zip(config.as_encoder()) {
+        layers.extend(outside("encoder.position", as_encoder.position.name(), &counted));
+        layers.extend(blocks("encoder.", encoder.blocks(), &as_encoder, length, size));
+        layers.extend(outside("encoder.norm", as_encoder.norm.name(), &counted));
     }
-    layers.extend(Some(place("norm", config.norm.name().into(), &counted)).filter(|layer| layer.parameters > 0));
+    layers.extend(blocks("", model.blocks(), config, length, size));
+    for layer in layers.iter_mut().filter(|layer| layer.path.contains("blocks.")) {
+        layer.parameters = counted.below(&layer.path);
+    }
+    layers.extend(outside("norm", config.norm.name(), &counted));
     layers.push(head(config, &counted));
     let total_parameters = model.num_params() as u64;
     ModelPicture {
-        stack: stack(config.stack),
+        stack: config.stack.name().into(),
         hidden: config.hidden as u64,
         vocab: config.vocab as u64,
         total_parameters,
@@ -29,10 +33,9 @@ pub fn of(model: &Model, length: usize, size: usize) -> ModelPicture {
     }
 }
 
-fn stack(stack: Stack) -> String {
-    match stack {
-        Stack::Decoder => "decoder".into(),
-    }
+fn blocks(stack: &str, blocks: &[Block], config: &ModelConfig, length: usize, size: usize) -> Vec<LayerPicture> {
+    let parts = blocks.iter().enumerate().flat_map(|(b, block)| block.parts().map(move |part| (b, part)));
+    parts.map(|(b, (role, part))| layer(&format!("{stack}blocks.{b}.{role}"), part, config, length, size)).collect()
 }
 
 /// Numbers of each parameter by name.
@@ -56,8 +59,17 @@ fn place(path: &str, title: String, counted: &Counted) -> LayerPicture {
     LayerPicture { path: path.into(), title, parameters: counted.below(path), ..LayerPicture::default() }
 }
 
+/// A place outside of the blocks, if it has parameters.
+fn outside(path: &str, title: &str, counted: &Counted) -> Option<LayerPicture> {
+    Some(place(path, title.into(), counted)).filter(|layer| layer.parameters > 0)
+}
+
 fn head(config: &ModelConfig, counted: &Counted) -> LayerPicture {
     let layer = place("head", config.head.name().into(), counted);
+    if config.head.pooling().is_some() {
+        // Once a document.
+        return layer;
+    }
     let title = if layer.parameters == 0 { format!("{}, tied to the embedding", layer.title) } else { layer.title };
     // A multiplication and an addition for each weight.
     LayerPicture { title, flops_per_token: 2.0 * (config.vocab * config.hidden) as f64, ..layer }
@@ -72,7 +84,7 @@ fn layer(path: &str, part: &Part, config: &ModelConfig, length: usize, size: usi
         state_bytes_per_token: cost.state_bytes,
         kernel: plan.as_ref().map(|plan| plan.kernel.name().into()),
         kernel_reason: plan.map(|plan| plan.reason),
-        pattern: part.pattern().map(|pattern| seen(pattern, config.visibility, size)),
+        pattern: part.pattern().map(|pattern| seen(pattern, config.own_visibility(), size)),
         ..LayerPicture::default()
     }
 }
@@ -83,19 +95,8 @@ fn seen(pattern: &Pattern, visibility: Visibility, size: usize) -> PatternPictur
     let layout = Layout::packed(&[vec![piece]], size);
     let cells = dense(&pattern.visible(), layout.row(0), layout.row(0)).into_iter().map(u8::from).collect();
     let direction = format!("{visibility:?}").to_lowercase();
-    let title =
-        [direction, geometry(pattern)].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let title = if matches!(pattern, Pattern::Global(_)) { direction } else { format!("{direction}, {pattern}") };
     PatternPicture { size, cells, title }
-}
-
-fn geometry(pattern: &Pattern) -> String {
-    let all = |patterns: &[Pattern], word| patterns.iter().map(geometry).collect::<Vec<_>>().join(word);
-    match pattern {
-        Pattern::Global(_) => String::new(),
-        Pattern::Window(window) => format!("window of {} before, {} after", window.before, window.after),
-        Pattern::And(patterns) => all(patterns, " and "),
-        Pattern::Or(patterns) => all(patterns, " or "),
-    }
 }
 
 /// A pattern in characters, two queries a line.

@@ -9,6 +9,7 @@ mod compare;
 mod curves;
 mod data;
 mod hover;
+pub mod inside;
 mod labels;
 pub(crate) mod number;
 mod picture;
@@ -39,6 +40,11 @@ pub fn compare(compare: &Compare) -> String {
     render("compare.html", &compare::view(compare))
 }
 
+/// The page of what a model does with one text, as a whole HTML document.
+pub fn inside(inside: &inside::Inside) -> String {
+    render("inside.html", &inside::view(inside))
+}
+
 fn render(name: &str, view: &impl Serialize) -> String {
     let mut pages = Environment::new();
     pages.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -48,6 +54,8 @@ fn render(name: &str, view: &impl Serialize) -> String {
         ("model.html", include_str!("templates/model.html")),
         ("report.html", include_str!("templates/report.html")),
         ("compare.html", include_str!("templates/compare.html")),
+        ("inside.html", include_str!("templates/inside.html")),
+        ("inside.css", include_str!("templates/inside.css")),
         ("page.css", include_str!("templates/page.css")),
         ("chart.css", include_str!("templates/chart.css")),
         ("hover.js", include_str!("templates/hover.js")),

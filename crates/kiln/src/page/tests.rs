@@ -15,6 +15,22 @@ fn assert_harmless(page: &str) {
     assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("{{ 7 * 7 }}"));
 }
 
+#[test]
+fn the_inside_of_a_model_is_harmless_whatever_it_says() {
+    let text = HOSTILE.to_string();
+    let inside = inside::Inside {
+        name: text.clone(),
+        text: text.clone(),
+        left_out: 3,
+        tokens: vec![text.clone(), "b".into()],
+        layers: vec![inside::LayerMaps { path: text.clone(), heads: vec![vec![1.0, 0.0, 0.5, 0.5], vec![]] }],
+        lens: vec![inside::LensRow { name: text.clone(), guesses: vec![(text, f64::NAN)] }],
+    };
+    assert_harmless(&super::inside(&inside));
+    let nothing = super::inside(&inside::Inside::default());
+    assert!(nothing.contains("0 tokens") && !nothing.contains("Where it looks"));
+}
+
 fn hostile_rows() -> Vec<Row> {
     let text = HOSTILE.to_string();
     let sample = Sample {

@@ -20,8 +20,9 @@ pub(crate) struct Entry {
 /// All files of `config`, folders sorted by name.
 pub(crate) fn entries(config: &FilesConfig) -> Result<Vec<Entry>, DataError> {
     let mut walk = Walk { config, above: BTreeSet::new(), found: Vec::new() };
+    let base = base(config);
     for path in &config.paths {
-        let path = Path::new(path);
+        let path = &base.join(path);
         let kind = fs::metadata(path).map_err(|error| missing(path, &error))?;
         if kind.is_dir() {
             walk.folder(path)?;
@@ -32,6 +33,14 @@ pub(crate) fn entries(config: &FilesConfig) -> Result<Vec<Entry>, DataError> {
         }
     }
     Ok(walk.found)
+}
+
+/// What relative paths are put behind: nothing if they count from here anyway, so that messages have them as they were
+/// given.
+fn base(config: &FilesConfig) -> PathBuf {
+    let base = config.base.as_ref().map(PathBuf::from).unwrap_or_default();
+    let here = std::env::current_dir().is_ok_and(|here| here == base);
+    if here { PathBuf::new() } else { base }
 }
 
 struct Walk<'a> {

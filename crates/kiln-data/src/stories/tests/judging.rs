@@ -6,7 +6,8 @@ const OPENING: &str = "Once there was a kind girl named Mia. She lived in a town
 
 fn counts(rest: &str) -> (usize, usize) {
     let judgement = judge(&format!("{OPENING}{rest}"), true);
-    (judgement.sentences - judgement.well_formed, judgement.sentences - judgement.consistent)
+    let all = judgement.sentences.len();
+    (all - judgement.well_formed(), all - judgement.consistent())
 }
 
 #[test]
@@ -14,10 +15,12 @@ fn stories_are_complete_and_cut_ones_are_not() {
     for index in 0..50 {
         let text = text(7, index);
         let whole = judge(&text, true);
-        assert_eq!(whole.sentences, sentences(&text).len());
-        assert!(whole.complete && whole.consistent == whole.sentences && whole.well_formed == whole.sentences);
+        let ranges: Vec<_> = whole.sentences.iter().map(|sentence| sentence.range.clone()).collect();
+        assert_eq!(ranges, sentences(&text));
+        assert!(whole.complete && whole.sentences.iter().all(|sentence| sentence.consistent && sentence.well_formed));
         let cut = judge(&text[..text.len() - 3], false);
-        assert_eq!((cut.sentences, cut.consistent, cut.complete), (whole.sentences - 1, whole.sentences - 1, false));
+        let all = ranges.len() - 1;
+        assert_eq!((cut.sentences.len(), cut.consistent(), cut.complete), (all, all, false));
     }
 }
 
@@ -59,4 +62,13 @@ fn one_slip_costs_one_sentence() {
         counts("Soon, Mia ran slowly to the lake. The ducks were hungry. Mia gave the ducks some good bread."),
         (0, 1)
     );
+}
+
+#[test]
+fn verdicts_know_their_places() {
+    let text = format!("{OPENING}The ducks was hungry. Ben had a blue drum. Soon it");
+    let told = judge(&text, false);
+    let last: Vec<_> =
+        told.sentences[5..].iter().map(|s| (&text[s.range.clone()], s.well_formed, s.consistent)).collect();
+    assert_eq!(last, [("The ducks was hungry.", false, false), ("Ben had a blue drum.", true, false)]);
 }

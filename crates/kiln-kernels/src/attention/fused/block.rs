@@ -1,180 +1,93 @@
-//! Blocks of one head, as pointers with strides: products without copies, results written by many threads at once.
+//! A block of queries against the tiles of keys that hold something for it: scores stand side by side, without the
+//! tiles that are skipped.
 
-use burn::backend::flex::FlexTensor;
-use gemm::{Parallelism, gemm};
-use std::marker::PhantomData;
+use super::{
+    matrix::{Matrix, MatrixMut},
+    terms::Terms,
+};
+use crate::cpu::vector::vectorised;
+use kiln_spec::plan::{Tile, Tiles};
 
-/// Queries worked on at once.
-pub const ROWS: usize = 64;
-
-/// A matrix in somebody's memory.
-#[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    at: *const f32,
-    /// Rows and columns.
-    pub size: [usize; 2],
-    strides: [isize; 2],
-    of: PhantomData<&'a f32>,
-}
-
-/// A matrix to write into.
-pub struct MatrixMut<'a> {
-    at: *mut f32,
-    /// Rows and columns.
-    pub size: [usize; 2],
-    strides: [isize; 2],
-    of: PhantomData<&'a mut f32>,
-}
-
-impl<'a> Matrix<'a> {
-    /// Head `head` of row `batch` of a tensor `[B, H, T, D]`, `[T, D]`, whatever its strides.
-    pub fn head(tensor: &'a FlexTensor, batch: usize, head: usize) -> Self {
-        let (layout, storage) = (tensor.layout(), tensor.storage::<f32>());
-        let (shape, strides) = (layout.shape(), layout.strides());
-        assert!(batch < shape[0] && head < shape[1], "a head of the tensor");
-        let offset = layout.start_offset() as isize + batch as isize * strides[0] + head as isize * strides[1];
-        // SAFETY: the layout's indices lie within its storage, so the first element of a head does too.
-        #[allow(unsafe_code)]
-        let at = unsafe { storage.as_ptr().offset(offset) };
-        Self { at, size: [shape[2], shape[3]], strides: [strides[2], strides[3]], of: PhantomData }
-    }
-
-    /// A row-major matrix.
-    pub fn dense(values: &'a [f32], size: [usize; 2]) -> Self {
-        assert!(values.len() >= size[0] * size[1], "enough numbers");
-        Self { at: values.as_ptr(), size, strides: [size[1] as isize, 1], of: PhantomData }
-    }
-
-    /// Some of its rows.
-    pub fn rows(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.size[0], "rows of the matrix");
-        // SAFETY: within the matrix, as checked.
-        #[allow(unsafe_code)]
-        let at = unsafe { self.at.offset(first as isize * self.strides[0]) };
-        Self { at, size: [count, self.size[1]], ..self }
-    }
-
-    /// Rows as columns.
-    pub fn transposed(self) -> Self {
-        Self { size: [self.size[1], self.size[0]], strides: [self.strides[1], self.strides[0]], ..self }
-    }
-
-    /// Σ a·b over a row of this and of another.
-    pub fn row_dot(&self, other: &Self, row: usize) -> f32 {
-        assert!(self.size == other.size && row < self.size[0], "rows of equal matrices");
-        let get = |m: &Self, column: usize| {
-            // SAFETY: row and column lie within both matrices.
-            #[allow(unsafe_code)]
-            unsafe {
-                *m.at.offset(row as isize * m.strides[0] + column as isize * m.strides[1])
-            }
-        };
-        crate::cpu::vector::sum(self.size[1], |column| get(self, column) * get(other, column))
-    }
-}
-
-impl<'a> MatrixMut<'a> {
-    /// A row-major matrix.
-    pub fn dense(values: &'a mut [f32], size: [usize; 2]) -> Self {
-        assert!(values.len() >= size[0] * size[1], "enough numbers");
-        Self { at: values.as_mut_ptr(), size, strides: [size[1] as isize, 1], of: PhantomData }
-    }
-
-    /// self ← factor · left · right (+ self, with `add`).
-    pub fn product(&mut self, left: Matrix, right: Matrix, factor: f32, add: bool) {
-        let ([m, k], n) = (left.size, right.size[1]);
-        assert!(right.size[0] == k && self.size == [m, n], "matrices that fit");
-        // SAFETY: each matrix covers its size with its strides; what is written is borrowed by nobody else.
-        #[allow(unsafe_code)]
-        unsafe {
-            gemm(
-                m,
-                n,
-                k,
-                self.at,
-                self.strides[1],
-                self.strides[0],
-                add,
-                left.at,
-                left.strides[1],
-                left.strides[0],
-                right.at,
-                right.strides[1],
-                right.strides[0],
-                1.0f32,
-                factor,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
+vectorised! {
+    /// Hides keys: their scores become −∞.
+    fn hide(scores: &mut [f32], seen: &[bool]) {
+        for (score, seen) in scores.iter_mut().zip(seen) {
+            *score = if *seen { *score } else { f32::NEG_INFINITY };
         }
     }
 }
 
-/// Memory `[B, T, H, D]` that threads write heads of: each (batch, head) belongs to one thread.
-pub struct Heads<'a> {
-    at: *mut f32,
-    shape: [usize; 4],
-    of: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the pointer is only used through `head`, whose callers keep heads apart.
-#[allow(unsafe_code)]
-unsafe impl Sync for Heads<'_> {}
-
-impl<'a> Heads<'a> {
-    /// `shape` is `[B, T, H, D]`.
-    pub fn new(values: &'a mut [f32], shape: [usize; 4]) -> Self {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "as many numbers as the shape says");
-        Self { at: values.as_mut_ptr(), shape, of: PhantomData }
-    }
-
-    /// Rows of one head.
-    ///
-    /// # Safety
-    /// No other thread may hold rows of the same head of the same batch row.
-    #[allow(unsafe_code)]
-    pub unsafe fn rows(&self, batch: usize, head: usize, first: usize, count: usize) -> MatrixMut<'_> {
-        let [b, t, h, d] = self.shape;
-        assert!(batch < b && head < h && first + count <= t, "rows of a head");
-        // SAFETY: within the memory, as checked.
-        let at = unsafe { self.at.add(((batch * t + first) * h + head) * d) };
-        MatrixMut { at, size: [count, d], strides: [(h * d) as isize, 1], of: PhantomData }
-    }
-}
-
-/// Who a block of queries can't see, and the keys between which it sees anything.
+/// Queries `first..first + count` of a row.
 pub struct Block<'a> {
-    hidden: &'a [u8],
-    keys: usize,
-    /// First key that any query of the block sees, and the one after the last.
-    pub span: (usize, usize),
+    tiles: &'a Tiles,
+    held: &'a [Tile],
+    /// The first query.
+    pub first: usize,
     /// Queries in the block.
     pub count: usize,
+    /// Keys in all tiles that hold something.
+    pub width: usize,
+}
+
+/// Keys that stand side by side, in the row and among the scores.
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// Where its scores begin.
+    pub column: usize,
+    /// Its first key.
+    pub first: usize,
+    /// Keys in it.
+    pub keys: usize,
 }
 
 impl<'a> Block<'a> {
-    /// Queries `first..first + count` of row `batch`; `hidden` is `[B, T, S]`.
-    pub fn new(hidden: &'a [u8], [queries, keys]: [usize; 2], batch: usize, first: usize, count: usize) -> Self {
-        let start = (batch * queries + first) * keys;
-        let hidden = &hidden[start..start + count * keys];
-        let (mut begin, mut end) = (keys, 0);
-        for row in hidden.chunks_exact(keys.max(1)) {
-            begin = begin.min(row.iter().position(|hidden| *hidden == 0).unwrap_or(keys));
-            end = end.max(row.iter().rposition(|hidden| *hidden == 0).map_or(0, |key| key + 1));
+    /// Block `number` of `queries` queries.
+    pub fn new(tiles: &'a Tiles, number: usize, queries: usize) -> Self {
+        let (first, held) = (number * tiles.size, tiles.block(number));
+        let count = tiles.size.min(queries - first);
+        Self { tiles, held, first, count, width: held.iter().map(|tile| tile.keys).sum() }
+    }
+
+    /// Tiles that touch, as one.
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
+        let mut column = 0;
+        self.held.chunk_by(|a, b| a.first + a.keys == b.first).map(move |run| {
+            let keys = run.iter().map(|tile| tile.keys).sum();
+            column += keys;
+            Run { column: column - keys, first: run[0].first, keys }
+        })
+    }
+
+    /// Scores of these queries and keys: scaled, biased, bent, and −∞ for keys that are not seen.
+    pub fn scores(&self, scores: &mut [f32], query: Matrix, key: Matrix, terms: &Terms) {
+        for run in self.runs() {
+            let keys = key.rows(run.first, run.keys).transposed();
+            MatrixMut::columns(scores, [self.count, run.keys], run.column, self.width).product(
+                query,
+                keys,
+                terms.scale,
+                false,
+            );
         }
-        let begin = begin.min(end);
-        Self { hidden, keys, span: (begin, end), count }
+        for row in 0..self.count {
+            let mut rest = &mut scores[row * self.width..(row + 1) * self.width];
+            for tile in self.held {
+                let cells;
+                (cells, rest) = rest.split_at_mut(tile.keys);
+                terms.apply(cells, self.first + row, tile.first);
+                if let Some(seen) = self.tiles.seen(tile, row) {
+                    hide(cells, seen);
+                }
+            }
+        }
     }
 
-    /// Within the span, which keys a query does not see: 0 for those that it sees.
-    pub fn row(&self, row: usize) -> &'a [u8] {
-        &self.hidden[row * self.keys + self.span.0..row * self.keys + self.span.1]
-    }
-
-    /// Keys in the span.
-    pub fn width(&self) -> usize {
-        self.span.1 - self.span.0
+    /// What the gradient of a row's scores, before the bend, adds to the gradient of the bias's table.
+    pub fn table_gradient(&self, gradients: &[f32], row: usize, terms: &Terms, sum: &mut [f32]) {
+        let mut column = 0;
+        for tile in self.held {
+            terms.table_gradient(&gradients[column..column + tile.keys], self.first + row, tile.first, sum);
+            column += tile.keys;
+        }
     }
 }

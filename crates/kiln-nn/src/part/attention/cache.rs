@@ -1,14 +1,14 @@
 //! Entries kept between calls.
 
 use super::projection::Entry;
-use crate::cx::{Cx, Stateful, room};
+use crate::cx::{Cx, Stateful, ends, within};
 use burn::tensor::Tensor;
 use kiln_spec::plan::Keep;
 use std::any::Any;
 
 /// Entries of the tokens so far, as many as the pattern can still see.
 #[derive(Default)]
-struct Cache(Option<Entry>);
+pub(super) struct Cache(pub(super) Option<Entry>);
 
 impl Stateful for Cache {
     fn bytes(&self) -> usize {
@@ -28,9 +28,8 @@ pub fn extend(now: Entry, keep: Keep, cx: &mut Cx) -> Entry {
         Some(past) => past.into_iter().zip(now).map(|(a, b)| Tensor::cat(vec![a, b], 2)).collect(),
         None => now,
     };
-    let room = room(keep, cx.stream.keys(keep));
-    let last = |t: &Tensor<4>| t.clone().narrow(2, t.dims()[2] - room, room);
-    let kept = if all.iter().any(|t| t.dims()[2] > room) { all.iter().map(last).collect() } else { all.clone() };
+    let kept = ends(keep, cx.stream.keys(keep));
+    let kept = all.iter().map(|t| within(t.clone(), 2, kept)).collect();
     cx.put("entries", Cache(Some(kept)));
     all
 }

@@ -3,11 +3,13 @@
 //! B batch, H heads, G kv heads, T queries, S keys, D width of a head, M hidden.
 
 mod cache;
+pub mod epilogue;
+mod prefix;
 pub mod projection;
 mod source;
 
-pub use projection::{Heads, HeadsConfig, Projection, ProjectionConfig};
-pub use source::Source;
+pub use projection::{Heads, HeadsConfig, Latent, LatentConfig, Projection, ProjectionConfig};
+pub use source::{Segments, Source};
 
 use crate::{
     cx::{Cx, Keys},
@@ -16,12 +18,16 @@ use crate::{
     position::{Position, PositionConfig},
     variant::{Around, Card, Cost, Variant},
 };
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
 use kiln_kernels::{
-    attention::{Call, Score, attend},
+    attention::{Bias, Call, Output, Score, Sight, attend},
     planner::{Facts, Plan, plan},
 };
 use kiln_spec::{Pattern, Refusal, plan::Keep};
+use prefix::Prefix;
 use projection::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,10 +56,16 @@ pub struct Attention {
     position: Option<Position>,
     #[module(skip)]
     source: Source,
+    prefix: Option<Prefix>,
+    /// A logit a head that no key stands for, `[H]`.
+    sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pattern: Pattern,
     #[module(skip)]
     score: Score,
+    /// Whether its positions add to the scores.
+    #[module(skip)]
+    biased: bool,
     #[module(skip)]
     dropout: f64,
 }
@@ -69,33 +81,44 @@ impl Variant for Attention {
 
     fn resolve(config: &mut AttentionConfig, around: &Around) {
         config.projection.resolve(around);
+        let heads = config.projection.heads();
+        if let Some(position) = &mut config.position {
+            position.resolve(&Around { heads, ..*around });
+        }
     }
 
     fn check(config: &AttentionConfig, around: &Around, path: &str) -> Result<(), Refusal> {
         let position = config.position.as_ref().unwrap_or(around.position);
-        if let Some(own @ PositionConfig::Learned(_)) = &config.position {
-            let reason = format!("`{}` positions are added to the embeddings, not in a layer", own.name());
-            return Err(Refusal::new(format!("{path}.position"), reason).instead("position = \"learned\" of the model"));
+        if let Some(own) = config.position.as_ref().filter(|own| own.embeds()) {
+            let reason = format!("`{0}` positions are added to the embeddings, not in a layer", own.name());
+            let instead = format!("position = \"{}\" of the model", own.name());
+            return Err(Refusal::new(format!("{path}.position"), reason).instead(instead));
         }
         position.check(around, &format!("{path}.position"))?;
         let around = Around { position, ..*around };
         config.projection.check(&around, &format!("{path}.projection"))?;
-        match config.score.softcap() {
-            Some(cap) if cap.is_nan() || cap <= 0.0 => {
-                let reason = format!("a softcap bends scores to ±softcap: it must be above 0, found {cap}");
-                Err(Refusal::new(format!("{path}.score.softmax.softcap"), reason).instead("leave it away"))
-            }
-            _ => Ok(()),
-        }
+        config.source.check(config.position.is_some(), path)?;
+        config.score.check(&format!("{path}.score"))
     }
 
     fn init(config: &AttentionConfig, around: &Around, init: &mut Init) -> Self {
+        let around = &Around { heads: config.projection.heads(), ..*around };
+        let projection = config.projection.init(around, init);
+        let prefix = match &config.source {
+            Source::Segments(Segments { prefix }) => {
+                Some(init.scope("prefix", |init| Prefix::new(*prefix, &projection.entry_shapes(), init)))
+            }
+            _ => None,
+        };
         Self {
-            projection: config.projection.init(around, init),
-            position: config.position.as_ref().map(|p| p.init(around, init)),
+            prefix,
+            sink: config.score.sink().then(|| init.constant([config.projection.heads()], 0.0)),
+            projection,
             source: config.source.clone(),
+            position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(around, init))),
             pattern: config.pattern.clone(),
             score: config.score.clone(),
+            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).biases(),
             dropout: around.dropout,
         }
     }
@@ -103,57 +126,65 @@ impl Variant for Attention {
 
 impl Forward for Attention {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let position = self.position.clone().or_else(|| cx.position.clone());
+        let keys = self.source.keys(self.keep());
+        let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != Keys::Memory);
         let mut rotate = |x: Tensor<4>, cx: &mut Cx| match &position {
             Some(position) => position.rotate(x, cx),
             None => x,
         };
-        let entry = self.projection.write(x.clone(), cx, &mut rotate);
-        let entry = cache::extend(entry, self.keep(), cx);
-        let read = self.projection.read(x, entry, cx, &mut rotate);
-        let plan = plan(&self.facts(&read, cx));
-        let dims = [read.query.dims(), read.key.dims()];
-        let call = Call {
-            hidden: cx.hidden(&self.pattern, Keys::Own(self.keep())),
-            dropout: cx.dropout_factors("weights", self.dropout, [dims[0][0], dims[0][1], dims[0][2], dims[1][2]]),
-            query: read.query,
-            key: read.key,
-            value: read.value,
-            scale: read.scale,
-            score: self.score.clone(),
-            log_sum: false,
+        let written = match keys {
+            Keys::Own(keep) => Some(cache::extend(self.projection.write(x.clone(), cx, &mut rotate), keep, cx)),
+            Keys::Memory => source::remembered(cx, |hidden, cx| self.projection.write(hidden, cx, &mut rotate)),
         };
-        let out = attend(plan.kernel, call, Some(&mut |weights| cx.show("weights", weights))).out;
-        let out = self.projection.merge(out);
+        let Some(entry) = written else { return x.zeros_like() };
+        let entry = match &self.prefix {
+            Some(prefix) => prefix.before(entry),
+            None => entry,
+        };
+        let mut read = self.projection.read(x, entry, cx, &mut rotate);
+        read.query = cx.show("queries", read.query);
+        read.key = cx.show("keys", read.key);
+        read.value = cx.show("values", read.value);
+        let bias = position.as_ref().and_then(|position| position.bias(read.query.dims()[1], cx));
+        let (sight, form) = (cx.sight(&self.pattern, keys), read.form);
+        let out = self.looked(read, sight, bias, cx);
+        let out = self.projection.merge(out, form);
         cx.dropout("out", self.dropout, out)
     }
 
     fn cost(&self, length: usize) -> Cost {
-        let keys = self.keep().count(length) as f64;
+        let prefix = self.prefix.as_ref().map_or(0, Prefix::length);
+        let keys = (self.keep().count(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        Cost {
-            flops: projection + per_key * keys,
-            state_bytes: self.projection.entry_width() as f64 * 4.0 * keys / length.max(1) as f64,
-        }
+        let kept: usize = self.projection.entry_shapes().iter().map(|[heads, width]| heads * width).sum();
+        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * kept as f64 * keys / length.max(1) as f64 }
     }
 
     fn pattern(&self) -> Option<&Pattern> {
-        Some(&self.pattern)
+        (!self.source.is_cross()).then_some(&self.pattern)
     }
 
     fn plan(&self, gradients: bool) -> Option<Plan> {
-        let dropout = gradients && self.dropout > 0.0;
         let cpu = self.projection.on_cpu();
-        Some(plan(&Facts { gradients, cpu, softcap: self.score.softcap().is_some(), dropout, ..Facts::default() }))
+        Some(plan(&Facts { gradients, cpu, dropout: gradients && self.dropout > 0.0, known: true, ..self.asks() }))
     }
 
     fn describe(&self) -> String {
         let mut line = self.projection.describe();
-        if let Pattern::Window(w) = &self.pattern {
-            line += &format!(", window {} before, {} after", w.before, w.after);
+        if self.source.is_cross() {
+            line += ", over the memory";
+        } else if !matches!(self.pattern, Pattern::Global(_)) {
+            line += &format!(", {}", self.pattern);
         }
-        if let Some(cap) = self.score.softcap() {
-            line += &format!(", softcap {cap}");
+        if let Some(prefix) = &self.prefix {
+            line += &format!(", a prefix of {}", prefix.length());
+        }
+        match &self.score {
+            Score::Softmax(softmax) => {
+                line += &softmax.softcap.map(|cap| format!(", softcap {cap}")).unwrap_or_default();
+                line += if softmax.sink { ", sink" } else { "" };
+            }
+            Score::Sigmoid(_) => line += ", sigmoid",
         }
         line
     }
@@ -164,16 +195,63 @@ impl Attention {
         Keep::of(&self.pattern)
     }
 
-    fn facts(&self, read: &Read, cx: &Cx) -> Facts {
-        Facts {
+    /// What the queries see of all keys: of the prefix and of the others, put together.
+    fn looked(&self, mut read: Read, sight: Sight, bias: Option<Bias>, cx: &mut Cx) -> Tensor<4> {
+        let before = self.prefix.as_ref().map(|prefix| {
+            let (length, [b, _, t, _]) = (prefix.length(), read.query.dims());
+            let before = read.split(length);
+            let open = Sight::open([b, t, length], &read.key.device().without_autodiff());
+            self.attend("prefix_weights", before, open, None, cx)
+        });
+        let own = self.attend("weights", read, sight, bias, cx);
+        let all = match before {
+            Some(before) => epilogue::merge(before, own),
+            None => own,
+        };
+        match &self.sink {
+            Some(sink) => epilogue::sink(all, sink.val()),
+            None => all.out,
+        }
+    }
+
+    /// One call of a kernel.
+    fn attend(&self, leaf: &str, read: Read, sight: Sight, bias: Option<Bias>, cx: &mut Cx) -> Output {
+        let ([b, h, t, _], s) = (read.query.dims(), read.key.dims()[2]);
+        let dropout = cx.dropout_factors(leaf, self.dropout, [b, h, t, s]);
+        let facts = Facts {
             gradients: read.query.is_autodiff(),
             cpu: kiln_kernels::cpu::takes(&read.query),
-            queries: read.query.dims()[2],
-            softcap: self.score.softcap().is_some(),
-            dropout: cx.draws.is_some() && self.dropout > 0.0,
-            log_sum: false,
-            listened: cx.listened("weights"),
+            queries: t,
+            bias: bias.is_some(),
+            known: sight.tiles_known(),
+            dropout: dropout.is_some(),
+            listened: cx.listened(leaf),
             forced: cx.kernel,
+            ..self.asks()
+        };
+        let call = Call {
+            sight,
+            bias,
+            dropout,
+            query: read.query,
+            key: read.key,
+            value: read.value,
+            scale: read.scale,
+            score: self.score.clone(),
+            log_sum: facts.log_sum,
+        };
+        attend(plan(&facts).kernel, call, Some(&mut |weights| cx.show(leaf, weights)))
+    }
+
+    /// What this layer asks of every kernel.
+    fn asks(&self) -> Facts {
+        let several = self.prefix.is_some() && self.score.normalises();
+        Facts {
+            softcap: self.score.softcap().is_some(),
+            bias: self.biased,
+            sigmoid: !self.score.normalises(),
+            log_sum: several || self.sink.is_some(),
+            ..Facts::default()
         }
     }
 }
@@ -192,6 +270,29 @@ pub struct Read {
     pub value: Tensor<4>,
     /// What the query is multiplied by.
     pub scale: f64,
+    /// What is merged afterwards.
+    pub form: Form,
+}
+
+impl Read {
+    /// Takes the first `length` keys out.
+    fn split(&mut self, length: usize) -> Self {
+        let part = |x: &Tensor<4>, from: usize, length: usize| x.clone().narrow(2, from, length);
+        let rest = self.key.dims()[2] - length;
+        let first = Self { key: part(&self.key, 0, length), value: part(&self.value, 0, length), ..self.clone() };
+        (self.key, self.value) = (part(&self.key, length, rest), part(&self.value, length, rest));
+        first
+    }
+}
+
+/// What the values of a call are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Form {
+    /// Values of heads.
+    #[default]
+    Expanded,
+    /// Latents that heads share: values are made of the output.
+    Absorbed,
 }
 
 /// How queries, keys and values are made and merged.
@@ -202,11 +303,11 @@ pub trait Project {
     /// Queries of this call against all entries.
     fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read;
 
-    /// `[B, H, T, E] → [B, T, M]`.
-    fn merge(&self, out: Tensor<4>) -> Tensor<3>;
+    /// `[B, H, T, E] → [B, T, M]`, of values in the form that was read.
+    fn merge(&self, out: Tensor<4>, form: Form) -> Tensor<3>;
 
-    /// Numbers kept of a token.
-    fn entry_width(&self) -> usize;
+    /// Heads and width of each tensor that is kept of a token.
+    fn entry_shapes(&self) -> Vec<[usize; 2]>;
 
     /// Whether its weights are where fused CPU kernels work.
     fn on_cpu(&self) -> bool;

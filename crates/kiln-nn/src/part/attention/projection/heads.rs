@@ -6,8 +6,7 @@ use crate::{
     cx::Cx,
     init::Init,
     linear::Linear,
-    part::attention::{Read, Rotate},
-    position::PositionConfig,
+    part::attention::{Form, Read, Rotate},
     variant::{Around, Card, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
@@ -77,15 +76,13 @@ impl Variant for Heads {
             return refuse("heads", format!("{heads} heads don't divide hidden = {}", around.hidden));
         }
         let width = config.head_dim.unwrap_or(around.hidden / heads);
-        match around.position {
+        match around.position.check_heads(heads, width) {
             _ if width.saturating_mul(heads) > WIDEST => {
                 refuse("head_dim", format!("{heads} heads of {width}: at most {WIDEST} together"))
             }
             _ if width == 0 => refuse("head_dim", "heads of width 0".into()),
-            PositionConfig::Rotary(_) if width % 2 == 1 => {
-                refuse("head_dim", format!("rotary positions turn pairs: a head's width must be even, found {width}"))
-            }
-            _ => Ok(()),
+            Err(reason) => refuse("head_dim", reason),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -113,16 +110,16 @@ impl Project for Heads {
         let query = rotate(split(self.q.forward(x), self.heads), cx);
         let scale = 1.0 / (self.head_dim() as f64).sqrt();
         let [key, value]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a key and a value");
-        Read { query, key, value, scale }
+        Read { query, key, value, scale, form: Form::Expanded }
     }
 
-    fn merge(&self, out: Tensor<4>) -> Tensor<3> {
+    fn merge(&self, out: Tensor<4>, _form: Form) -> Tensor<3> {
         let [b, h, t, d] = out.dims();
         self.o.forward(out.swap_dims(1, 2).reshape([b, t, h * d]))
     }
 
-    fn entry_width(&self) -> usize {
-        2 * self.kv_heads * self.head_dim()
+    fn entry_shapes(&self) -> Vec<[usize; 2]> {
+        vec![[self.kv_heads, self.head_dim()]; 2]
     }
 
     fn on_cpu(&self) -> bool {
@@ -146,7 +143,7 @@ impl Heads {
 }
 
 /// `[B, T, H·D] → [B, H, T, D]`.
-fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
+pub(super) fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [b, t, m] = x.dims();
     x.reshape([b, t, heads, m / heads]).swap_dims(1, 2)
 }

@@ -1,0 +1,107 @@
+//! An encoder–decoder writes: its encoder reads the prompt, its decoder begins with a token of its own.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_infer::{GenerateError, Generation, Request, Sampling, Stop, block_on, generate};
+use kiln_models::{Model, ModelConfig};
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Layout, Piece};
+use proptest::prelude::*;
+
+const VOCAB: u32 = 13;
+const START: u32 = 1;
+
+fn model(position: &str) -> Model {
+    let attention = |source: &str| {
+        format!(
+            "{{ parts = [{{ attention = {{ source = \"{source}\", projection = {{ heads = {{ heads = 2 }} }} }} }}] }}"
+        )
+    };
+    let text = format!(
+        "stack = \"encoder-decoder\"\nvocab = {VOCAB}\nhidden = 16\nposition = {position}\n[[blocks]]\nrepeat = 2\n\
+         sublayers = [{}, {}, {{ parts = [\"gated\"] }}]",
+        attention("self"),
+        attention("cross"),
+    );
+    let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("a legal model");
+    config.resolve();
+    config.check("model").expect("a legal model");
+    Model::init(&config, 7, &Device::flex())
+}
+
+fn request(prompts: &[Vec<u32>], tokens: usize) -> Request {
+    Request {
+        prompts: prompts.to_vec(),
+        sampling: Sampling { temperature: 0.7, top_k: Some(9), seed: 3, ..Sampling::default() },
+        tokens,
+        stop: Vec::new(),
+        chunk: None,
+        start: START,
+    }
+}
+
+fn row(length: usize, direction: Direction) -> Layout {
+    Layout::packed(&[vec![Piece { length, start: 0, direction }]], length)
+}
+
+fn ids(tokens: &[u32]) -> Tensor<2, burn::tensor::Int> {
+    let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
+    Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), &Device::flex())
+}
+
+/// The same without state: both streams whole for each token.
+fn anew(model: &Model, prompt: &[u32], row_number: u64, sampling: &Sampling, tokens: usize) -> Vec<u32> {
+    let mut text = vec![START];
+    for step in 0..tokens as u64 {
+        let mut cx = Cx::new(&row(text.len(), Direction::Causal), &model.device());
+        model.encode(ids(prompt), &row(prompt.len(), Direction::Bidirectional), &mut cx);
+        let hidden = model.forward(ids(&text), &mut cx);
+        let logits = model.logits(hidden.narrow(1, text.len() - 1, 1).squeeze_dim::<2>(1)).into_data();
+        text.push(sampling.draw(logits.as_slice::<f32>().expect("floats"), step, row_number).expect("finite"));
+    }
+    text.split_off(1)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn cached_is_anew(
+        prompts in proptest::collection::vec(proptest::collection::vec(0..VOCAB, 1..9), 1..4), tokens in 1usize..9,
+        position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { length = 12 } }"]),
+    ) {
+        let model = model(position);
+        let request = request(&prompts, tokens);
+        let written = block_on(generate(&model, request.clone())).expect("written");
+        for (number, (prompt, output)) in prompts.iter().zip(written).enumerate() {
+            prop_assert_eq!(output.stopped_by, Stop::Tokens);
+            prop_assert_eq!(output.ids, anew(&model, prompt, number as u64, &request.sampling, tokens));
+        }
+    }
+}
+
+#[test]
+fn the_prompt_matters_and_takes_no_place_in_the_decoder() {
+    let model = model("{ learned = { length = 6 } }");
+    let written = block_on(generate(&model, request(&[vec![2; 6], vec![3; 5]], 20))).expect("written");
+    assert_ne!(written[0].ids, written[1].ids);
+    let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.stopped_by)).collect();
+    assert_eq!(ends, [(6, Stop::Length); 2]);
+    let error = Generation::new(&model, request(&[vec![1; 7]], 1)).map(|_| ()).expect_err("longer than the encoder");
+    assert!(matches!(error, GenerateError::Long { limit: 6, .. }));
+    let wrong = Request { start: VOCAB, ..request(&[vec![1]], 1) };
+    let error = Generation::new(&model, wrong).map(|_| ()).expect_err("no such token").to_string();
+    assert!(error.starts_with("start: "), "{error}");
+}
+
+#[test]
+fn what_reads_only_says_what_writes() {
+    let refused = |text: &str| {
+        let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
+        config.resolve();
+        let model = Model::init(&config, 0, &Device::flex());
+        Generation::new(&model, request(&[vec![1]], 1)).map(|_| ()).expect_err("refused").to_string()
+    };
+    let encoder = refused("stack = \"encoder\"\nvocab = 13\nhidden = 8");
+    assert!(encoder.contains("writes nothing") && encoder.contains("encoder-decoder"), "{encoder}");
+    let head = refused("head = \"class\"\nvocab = 13\nhidden = 8");
+    assert!(head.contains("`class`") && head.contains("language"), "{head}");
+}

@@ -1,0 +1,54 @@
+//! Changing what passes: patching (2202.05262), ablation, steering (2308.10248).
+
+use burn::tensor::Tensor;
+use kiln_nn::Probe;
+use kiln_train::optimiser::matches;
+
+/// A change of what passes at some paths.
+pub struct Edit {
+    pattern: String,
+    change: Box<dyn FnMut(&str, Tensor<4>) -> Tensor<4> + Send>,
+}
+
+impl Edit {
+    /// What passes at a path that fits `pattern` (`*` stands for anything) becomes what `change` makes of it, in the
+    /// same shape.
+    pub fn at(pattern: impl Into<String>, change: impl FnMut(&str, Tensor<4>) -> Tensor<4> + Send + 'static) -> Self {
+        Self { pattern: pattern.into(), change: Box::new(change) }
+    }
+}
+
+impl Probe for Edit {
+    fn wants(&self, path: &str) -> bool {
+        matches(&self.pattern, path)
+    }
+
+    fn at(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
+        (self.change)(path, value)
+    }
+}
+
+/// What passes there becomes 0: of a part's `out`, the model without this part.
+pub fn ablate(pattern: impl Into<String>) -> Edit {
+    Edit::at(pattern, |_, value| value.zeros_like())
+}
+
+/// What passes there becomes `value`, from another run.
+pub fn patch(pattern: impl Into<String>, value: Tensor<4>) -> Edit {
+    Edit::at(pattern, move |_, _| value.clone())
+}
+
+/// Several listeners, each given what the one before it leaves.
+#[derive(Default)]
+pub struct Together(pub Vec<Box<dyn Probe>>);
+
+impl Probe for Together {
+    fn wants(&self, path: &str) -> bool {
+        self.0.iter().any(|probe| probe.wants(path))
+    }
+
+    fn at(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
+        let listening = self.0.iter_mut().filter(|probe| probe.wants(path));
+        listening.fold(value, |value, probe| probe.at(path, value))
+    }
+}

@@ -1,0 +1,106 @@
+//! One text through a model: where each head looks, and what each layer would say next.
+
+use crate::record::Record;
+use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData, activation::softmax};
+use kiln_models::{Model, Visibility};
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Layout, Piece};
+
+/// Where one head of one layer looks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map {
+    /// The layer: `blocks.3.attention`.
+    pub layer: String,
+    /// The head, from 0.
+    pub head: usize,
+    /// Tokens that look.
+    pub queries: usize,
+    /// Tokens that are looked at.
+    pub keys: usize,
+    /// Weight of each look, a row a query.
+    pub weights: Vec<f32>,
+}
+
+/// What the head says likeliest of a token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guess {
+    /// The token.
+    pub id: u32,
+    /// Its probability.
+    pub probability: f32,
+}
+
+/// What the model would say after a layer, if it were the last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Where it was read: `embedding`, `blocks.3.residual`. The last block's is the model's own.
+    pub path: String,
+    /// A guess a token.
+    pub guesses: Vec<Guess>,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inside {
+    /// Maps of every layer and head.
+    pub maps: Vec<Map>,
+    /// The logit lens, layer by layer; empty where the head gives no logits.
+    pub lens: Vec<Layer>,
+}
+
+/// Looks at `tokens`, as one document under the model's own visibility. An encoder–decoder reads them in both stacks.
+///
+/// # Errors
+/// If the device fails.
+pub async fn look(model: &Model, tokens: &[u32]) -> Result<Inside, ExecutionError> {
+    let record = Record::of(&["*.weights", "embedding", "blocks.*.residual"]);
+    pass(model, tokens, record.clone());
+    let mut inside = Inside::default();
+    for (path, value) in record.all() {
+        match path.strip_suffix(".weights") {
+            Some(layer) => inside.maps.extend(maps(layer, value).await?),
+            None if model.config().head.pooling().is_none() => inside.lens.push(lens(model, path, value).await?),
+            None => {}
+        }
+    }
+    Ok(inside)
+}
+
+fn pass(model: &Model, tokens: &[u32], record: Record) {
+    let (device, length) = (model.device().without_autodiff(), tokens.len());
+    let row = |direction: Direction| Layout::packed(&[vec![Piece { length, start: 0, direction }]], length.max(1));
+    let direction = match model.config().own_visibility() {
+        Visibility::Bidirectional => Direction::Bidirectional,
+        // What is looked at is a text, not a prompt.
+        Visibility::Causal | Visibility::Prefix => Direction::Causal,
+    };
+    let mut cx = Cx::new(&row(direction), &device);
+    cx.probe = Some(Box::new(record));
+    model.encode(on(tokens, &device), &row(Direction::Bidirectional), &mut cx);
+    model.forward(on(tokens, &device), &mut cx);
+}
+
+fn on(tokens: &[u32], device: &Device) -> Tensor<2, Int> {
+    let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
+    Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), device)
+}
+
+async fn maps(layer: &str, weights: Tensor<4>) -> Result<Vec<Map>, ExecutionError> {
+    let [_, _, queries, keys] = weights.dims();
+    let all: Vec<f32> = weights.into_data_async().await?.iter::<f32>().collect();
+    let heads = all.chunks(queries * keys).enumerate();
+    let map =
+        |(head, weights): (usize, &[f32])| Map { layer: layer.into(), head, queries, keys, weights: weights.into() };
+    Ok(heads.map(map).collect())
+}
+
+/// What was read, `[1, 1, T, M]`, as guesses.
+async fn lens(model: &Model, path: String, value: Tensor<4>) -> Result<Layer, ExecutionError> {
+    let [_, b, t, m] = value.dims();
+    let logits = model.lens(value.reshape([b, t, m]));
+    let (probabilities, ids) = softmax(logits, 1).max_dim_with_indices(1);
+    let probabilities = probabilities.into_data_async().await?;
+    let ids = ids.into_data_async().await?;
+    let guesses = ids.iter::<u32>().zip(probabilities.iter::<f32>());
+    Ok(Layer { path, guesses: guesses.map(|(id, probability)| Guess { id, probability }).collect() })
+}

@@ -1,0 +1,55 @@
+//! Stacks other than decoders, and their heads.
+
+use super::{attention, block, decoder, junction, norm, position};
+use kiln_models::{EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
+use kiln_nn::{
+    head::{ClassConfig, EmbeddingConfig, HeadConfig, LanguageConfig, Pooling},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, Source},
+    },
+};
+use kiln_spec::config::Nothing;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+/// Any legal encoder.
+pub fn encoder() -> impl Strategy<Value = ModelConfig> {
+    (decoder(), head()).prop_map(|(mut config, head)| {
+        (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
+        config.resolve();
+        config
+    })
+}
+
+/// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
+pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
+    let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
+    let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });
+    (decoder(), option::of(own), attention(), junction(), 0usize..4).prop_map(
+        |(mut config, own, cross, junction, at)| {
+            let source = Source::Cross(Nothing {});
+            let cross = PartConfig::Attention(AttentionConfig { source, position: None, ..cross });
+            let sublayers = &mut config.blocks[0].sublayers;
+            sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
+            (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
+            config.resolve();
+            config
+        },
+    )
+}
+
+/// Any head.
+pub fn head() -> impl Strategy<Value = HeadConfig> {
+    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Last]);
+    prop_oneof![
+        any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied })),
+        (2usize..5, pool(), any::<bool>()).prop_map(|(classes, pool, pooler)| HeadConfig::Class(ClassConfig {
+            classes,
+            pool,
+            pooler
+        })),
+        (pool(), option::of(2usize..5), any::<bool>()).prop_map(|(pool, projection, normalise)| {
+            HeadConfig::Embedding(EmbeddingConfig { pool, projection, normalise })
+        }),
+    ]
+}

@@ -1,0 +1,74 @@
+//! Heads that give one vector a document.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use kiln_laws::{configs, device, loss::Rows, parameters::in_f64};
+use kiln_models::Model;
+use kiln_nn::{Cx, head::HeadConfig};
+use kiln_spec::Direction;
+use proptest::prelude::*;
+
+/// A few hundred additions in f64.
+const EXACT: f64 = 1e-9;
+
+/// What the head gives of every document, in their order.
+fn outputs(model: &Model, rows: &Rows) -> Vec<Vec<f64>> {
+    let layout = rows.layout();
+    let mut cx = Cx::new(&layout, &device());
+    let row = |row: &Vec<Vec<u32>>| {
+        let mut ids: Vec<i32> = row.iter().flatten().map(|id| *id as i32).collect();
+        ids.resize(rows.width, 3);
+        ids
+    };
+    let ids: Vec<i32> = rows.documents.iter().flat_map(row).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows.documents.len(), rows.width]), &device());
+    let outputs = {
+        let hidden = model.forward(ids, &mut cx);
+        model.outputs(hidden, &cx)
+    };
+    let width = outputs.dims()[1];
+    outputs.into_data().iter::<f64>().collect::<Vec<_>>().chunks(width).map(<[f64]>::to_vec).collect()
+}
+
+fn far(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    pairs.fold(0.0, |far, (a, b)| f64::max(far, (a - b).abs() / (1.0 + a.abs())))
+}
+
+fn pooled() -> impl Strategy<Value = kiln_models::ModelConfig> {
+    configs::encoder().prop_filter("a head that pools", |config| config.head.pooling().is_some())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_row_a_document_however_they_are_laid_out(
+        config in pooled(), documents in configs::documents(), padding in 0usize..4,
+    ) {
+        let model = in_f64(Model::init(&config, 3, &device()));
+        let whole = Direction::Bidirectional;
+        let alone: Vec<Vec<f64>> = Rows::apart(&documents, whole).iter().flat_map(|rows| outputs(&model, rows)).collect();
+        prop_assert_eq!(alone.len(), documents.len());
+        let width = match &config.head {
+            HeadConfig::Class(class) => class.classes,
+            HeadConfig::Embedding(embedding) => embedding.projection.unwrap_or(config.hidden),
+            HeadConfig::Language(_) => unreachable!("it doesn't pool"),
+        };
+        prop_assert!(alone.iter().all(|row| row.len() == width));
+        for rows in [Rows::packed(&documents, whole, padding), Rows::beside(&documents, whole, padding)] {
+            let together = outputs(&model, &rows);
+            prop_assert_eq!(together.len(), documents.len());
+            prop_assert!(far(&alone, &together) <= EXACT, "{}", far(&alone, &together));
+        }
+    }
+
+    #[test]
+    fn embeddings_lie_on_the_unit_sphere(config in pooled(), documents in configs::documents()) {
+        let sphere = matches!(&config.head, HeadConfig::Embedding(embedding) if embedding.normalise);
+        prop_assume!(sphere);
+        let model = in_f64(Model::init(&config, 3, &device()));
+        for row in outputs(&model, &Rows::beside(&documents, Direction::Bidirectional, 1)) {
+            let length: f64 = row.iter().map(|x| x * x).sum();
+            prop_assert!((length - 1.0).abs() < 1e-6 || row.iter().all(|x| x.abs() < 1e-5), "{}", length);
+        }
+    }
+}

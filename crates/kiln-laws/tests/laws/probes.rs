@@ -1,0 +1,159 @@
+//! Who listens hears what passes and changes nothing; what is changed is what goes on.
+
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor, TensorData},
+};
+use kiln_infer::{block_on, identities};
+use kiln_interpret::{Record, Together, ablate, look, patch};
+use kiln_laws::{configs, device};
+use kiln_models::{Model, ModelConfig};
+use kiln_nn::{Cx, Probe, head::HeadConfig};
+use kiln_spec::{Layout, Piece};
+use proptest::{collection::vec, prelude::*};
+
+/// Additions in f32 in another order: listening to weights takes another kernel.
+const ROUNDING: f64 = 5e-4;
+
+fn hidden(model: &Model, ids: &[u32], probe: Option<Box<dyn Probe>>) -> Vec<f32> {
+    let direction = configs::direction(model.config());
+    let layout = Layout::packed(&[vec![Piece { length: ids.len(), start: 0, direction }]], ids.len());
+    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+    let mut cx = Cx::new(&layout, &device());
+    cx.probe = probe;
+    identities::read(model, &ids, &mut cx);
+    let shape = [1, ids.len()];
+    model
+        .forward(Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &device()), &mut cx)
+        .into_data()
+        .iter()
+        .collect()
+}
+
+fn listening(probe: impl Probe + 'static) -> Option<Box<dyn Probe>> {
+    Some(Box::new(probe))
+}
+
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let size = a.iter().fold(1.0f64, |most, x| most.max(f64::from(x.abs())));
+    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max) / size
+}
+
+fn document() -> impl Strategy<Value = Vec<u32>> {
+    vec(0..configs::VOCAB as u32, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn listening_to_what_every_kernel_forms_changes_no_bit(config in configs::model(), ids in document()) {
+        let model = Model::init(&config, 3, &device());
+        let alone = hidden(&model, &ids, None);
+        let record = Record::of(&["*residual", "*out", "*keys", "*queries", "*values", "*embedding", "hidden"]);
+        prop_assert_eq!(&hidden(&model, &ids, listening(record.clone())), &alone);
+        let last: Vec<f32> = record.get("hidden").expect("shown").into_data().iter().collect();
+        prop_assert_eq!(&last, &alone);
+        let residuals = record.all().iter().filter(|(path, _)| path.starts_with("blocks.") && path.ends_with("residual")).count();
+        prop_assert_eq!(residuals, config.layers());
+        prop_assert_eq!(&hidden(&model, &ids, listening(Record::of(&["nothing"]))), &alone);
+    }
+
+    #[test]
+    fn weights_add_up_and_cost_only_rounding(config in configs::model(), ids in document()) {
+        let model = Model::init(&config, 3, &device());
+        let record = Record::of(&["*.weights"]);
+        let heard = hidden(&model, &ids, listening(record.clone()));
+        prop_assert!(apart(&hidden(&model, &ids, None), &heard) <= ROUNDING);
+        for (path, weights) in record.all() {
+            let sums: Vec<f32> = weights.sum_dim(3).into_data().iter().collect();
+            prop_assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-4), "{}: {:?}", path, sums);
+        }
+    }
+
+    /// The stream after a block, taken from another text, is what the rest of the model then works on.
+    #[test]
+    fn a_patched_stream_is_the_other_text(config in configs::model(), ids in document(), shift in 1u32..11) {
+        let model = Model::init(&config, 3, &device());
+        let other: Vec<u32> = ids.iter().map(|id| (id + shift) % configs::VOCAB as u32).collect();
+        let path = format!("blocks.{}.residual", config.layers() - 1);
+        let record = Record::of(&[&path]);
+        let want = hidden(&model, &other, listening(record.clone()));
+        let found = hidden(&model, &ids, listening(patch(&path, record.get(&path).expect("shown"))));
+        prop_assert_eq!(found, want);
+    }
+
+    /// Ablating all that a pre-norm decoder's blocks add leaves the embedding.
+    #[test]
+    fn what_is_ablated_is_gone(ids in document()) {
+        let model = Model::init(&plain(), 3, &device());
+        let record = Record::of(&["embedding", "blocks.1.residual"]);
+        let probes: Vec<Box<dyn Probe>> = vec![Box::new(ablate("*.out")), Box::new(record.clone())];
+        hidden(&model, &ids, listening(Together(probes)));
+        let [first, last] = ["embedding", "blocks.1.residual"].map(|path| record.get(path).expect("shown").into_data());
+        prop_assert_eq!(first.as_bytes(), last.as_bytes());
+    }
+
+    #[test]
+    fn maps_and_lens_of_any_model(config in configs::model(), ids in document()) {
+        let model = Model::init(&config, 3, &device());
+        let inside = block_on(look(&model, &ids)).expect("numbers");
+        let heads: usize = layers(&config);
+        prop_assert_eq!(inside.maps.len(), heads);
+        prop_assert!(inside.maps.iter().all(|map| map.weights.len() == map.queries * map.keys && map.keys == ids.len()));
+        match config.head {
+            HeadConfig::Language(_) => {
+                prop_assert_eq!(inside.lens.len(), config.layers() + 1);
+                prop_assert!(inside.lens.iter().all(|layer| layer.guesses.len() == ids.len()));
+            }
+            _ => prop_assert!(inside.lens.is_empty()),
+        }
+    }
+}
+
+/// The lens after the last layer is the model itself.
+#[test]
+fn the_last_lens_is_the_model() {
+    let (model, ids) = (Model::init(&plain(), 3, &device()), [1, 2, 3, 4]);
+    let inside = block_on(look(&model, &ids)).expect("numbers");
+    let hidden = TensorData::new(hidden(&model, &ids, None), [4, 8]);
+    let logits: Vec<f64> = model.logits(Tensor::from_data(hidden, &device())).into_data().iter().collect();
+    for (row, guess) in logits.chunks(configs::VOCAB).zip(&inside.lens.last().expect("a layer").guesses) {
+        let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let share = 1.0 / row.iter().map(|logit| (logit - most).exp()).sum::<f64>();
+        assert!(
+            (share - f64::from(guess.probability)).abs() < 1e-5 && row[guess.id as usize] == most,
+            "{guess:?} {row:?}"
+        );
+    }
+    assert!(inside.lens[0] != inside.lens[2]);
+}
+
+/// Heads of all attention layers of both stacks.
+fn layers(config: &ModelConfig) -> usize {
+    use kiln_nn::part::PartConfig;
+    let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
+    let blocks = config.blocks.iter().chain(&encoder);
+    let parts = blocks.flat_map(|b| b.sublayers.iter().flat_map(|s| &s.parts).map(move |part| (b.repeat, part)));
+    let heads = parts.map(|(repeat, part)| match part {
+        PartConfig::Attention(attention) => repeat * attention.projection.heads(),
+        _ => 0,
+    });
+    heads.sum()
+}
+
+fn plain() -> ModelConfig {
+    let mut config = ModelConfig { vocab: configs::VOCAB, hidden: 8, ..ModelConfig::default() };
+    config.blocks[0].repeat = 2;
+    config.resolve();
+    config
+}
+
+#[test]
+fn an_ablated_head_changes_what_is_said() {
+    let model = Model::init(&plain(), 3, &device());
+    assert!(model.num_params() > 0);
+    let whole = hidden(&model, &[1, 2, 3], None);
+    let without = hidden(&model, &[1, 2, 3], listening(ablate("blocks.1.attention.weights")));
+    assert!(apart(&whole, &without) > 1e-3);
+    assert!(apart(&whole[..8], &hidden(&model, &[1], None)) < 1e-6, "the first token sees itself alone");
+}

@@ -1,0 +1,249 @@
+//! Multi-head latent attention (MLA, 2405.04434, section 2.1): a token is kept as one latent c, of which the keys and
+//! values of all heads are made, and one key that carries its position, shared by the heads. Read in two forms that
+//! compute the same: expanded (keys and values are made, for long reads) and absorbed (the query goes to the latents:
+//! one key a token for all heads, for decoding).
+//!
+//! B batch, H heads, T queries, S keys, M hidden, R rank of the latent, N width of a head without position, P with,
+//! E width of a value.
+
+use super::{Entry, Project, heads::split};
+use crate::{
+    cx::Cx,
+    init::Init,
+    linear::Linear,
+    norm::{Norm, NormConfig},
+    part::attention::{Form, Read, Rotate},
+    variant::{Around, Card, Variant, WIDEST},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+use kiln_spec::Refusal;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`Latent`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatentConfig {
+    /// Query heads.
+    pub heads: usize,
+    /// Rank of the latent that keys and values are made of; absent: hidden / 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// Rank of the latent that queries are made of; absent: queries are made of the hidden state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_rank: Option<usize>,
+    /// Width of a head's part without position; absent: hidden / heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Width of a head's part that is turned by its position; absent: half of the other, made even.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rope_dim: Option<usize>,
+    /// Width of a head's value; absent: as `head_dim`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_dim: Option<usize>,
+    /// The norm of the latents.
+    pub norm: NormConfig,
+}
+
+impl Default for LatentConfig {
+    fn default() -> Self {
+        Self {
+            heads: 4,
+            rank: None,
+            query_rank: None,
+            head_dim: None,
+            rope_dim: None,
+            value_dim: None,
+            norm: NormConfig::default(),
+        }
+    }
+}
+
+/// The widths, filled in.
+#[derive(Clone, Copy, Debug)]
+struct Widths {
+    heads: usize,
+    rank: usize,
+    plain: usize,
+    turned: usize,
+    value: usize,
+}
+
+impl LatentConfig {
+    fn widths(&self, hidden: usize) -> Widths {
+        let plain = self.head_dim.unwrap_or(hidden / self.heads.max(1));
+        Widths {
+            heads: self.heads,
+            rank: self.rank.unwrap_or(hidden / 4),
+            plain,
+            turned: self.rope_dim.unwrap_or((plain / 2).next_multiple_of(2)),
+            value: self.value_dim.unwrap_or(plain),
+        }
+    }
+}
+
+/// Matrices down to the latents and up to heads.
+#[derive(Module, Debug)]
+pub struct Latent {
+    q_down: Option<Linear>,
+    q_norm: Option<Norm>,
+    /// `[M or query rank, H (N + P)]`.
+    q: Linear,
+    /// `[M, R]`.
+    kv_down: Linear,
+    kv_norm: Norm,
+    /// `[M, P]`.
+    k_rope: Linear,
+    /// `[R, H N]`.
+    k: Param<Tensor<2>>,
+    /// `[R, H E]`.
+    v: Param<Tensor<2>>,
+    /// `[H E, M]`.
+    o: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl Variant for Latent {
+    type Config = LatentConfig;
+    const CARD: Card = Card {
+        state: "rank + rope width a token",
+        time: "T²",
+        refuses: "widths of 0, positions that turn an odd number of dimensions",
+        ..Card::new("latent", "2405.04434")
+    };
+
+    fn resolve(config: &mut LatentConfig, around: &Around) {
+        let widths = config.widths(around.hidden);
+        config.rank = Some(widths.rank);
+        config.head_dim = Some(widths.plain);
+        config.rope_dim = Some(widths.turned);
+        config.value_dim = Some(widths.value);
+    }
+
+    fn check(config: &LatentConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+        let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
+        let widths = config.widths(around.hidden);
+        let all = [
+            ("heads", widths.heads),
+            ("rank", widths.rank),
+            ("head_dim", widths.plain),
+            ("rope_dim", widths.turned),
+            ("value_dim", widths.value),
+            ("query_rank", config.query_rank.unwrap_or(1)),
+        ];
+        for (key, width) in all {
+            let together =
+                if key == "heads" || key.ends_with("rank") { width } else { width.saturating_mul(widths.heads) };
+            if width == 0 || together > WIDEST {
+                return refuse(key, format!("from 1 to {WIDEST} (of all heads together), found {width}"));
+            }
+        }
+        match around.position.check_heads(widths.heads, widths.turned) {
+            Err(reason) => refuse("rope_dim", reason),
+            Ok(()) => config.norm.check(&Around { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
+        }
+    }
+
+    fn init(config: &LatentConfig, around: &Around, init: &mut Init) -> Self {
+        let (m, w) = (around.hidden, config.widths(around.hidden));
+        let norm = |name: &str, width, init: &mut Init| {
+            init.scope(name, |init| config.norm.init(&Around { hidden: width, ..*around }, init))
+        };
+        let std = 1.0 / (w.rank as f64).sqrt();
+        Self {
+            q_down: config.query_rank.map(|rank| Linear::new("q_down", [m, rank], false, init)),
+            q_norm: config.query_rank.map(|rank| norm("q_norm", rank, init)),
+            q: Linear::new("q", [config.query_rank.unwrap_or(m), w.heads * (w.plain + w.turned)], false, init),
+            kv_down: Linear::new("kv_down", [m, w.rank], false, init),
+            kv_norm: norm("kv_norm", w.rank, init),
+            k_rope: Linear::new("k_rope", [m, w.turned], false, init),
+            k: init.normal("k", [w.rank, w.heads * w.plain], std),
+            v: init.normal("v", [w.rank, w.heads * w.value], std),
+            o: Linear::residual("o", [w.heads * w.value, m], false, init),
+            heads: w.heads,
+        }
+    }
+}
+
+impl Project for Latent {
+    fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry {
+        let latent = self.kv_norm.forward(self.kv_down.forward(x.clone()));
+        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward(x).unsqueeze_dim(1), cx)]
+    }
+
+    fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read {
+        let [latent, turned]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a latent and a turned key");
+        let ([b, _, s, _], [plain, turn, _]) = (latent.dims(), self.widths());
+        let query = split(self.query(x), self.heads);
+        let t = query.dims()[2];
+        let q_plain = query.clone().narrow(3, 0, plain);
+        let q_turned = rotate(query.narrow(3, plain, turn), cx);
+        let scale = 1.0 / ((plain + turn) as f64).sqrt();
+        // Made keys and values cost S products of rank R; absorbed queries make each look R wide. A few queries look.
+        if cx.state.is_some() && t < plain {
+            let q = q_plain.matmul(self.by_head(&self.k).swap_dims(2, 3));
+            let query = Tensor::cat(vec![q, q_turned], 3);
+            let key = Tensor::cat(vec![latent.clone(), turned], 3);
+            return Read { query, key, value: latent, scale, form: Form::Absorbed };
+        }
+        let key = latent.clone().matmul(self.by_head(&self.k));
+        let turned = turned.expand([b, self.heads, s, turn]);
+        let (query, key) = (Tensor::cat(vec![q_plain, q_turned], 3), Tensor::cat(vec![key, turned], 3));
+        Read { query, key, value: latent.matmul(self.by_head(&self.v)), scale, form: Form::Expanded }
+    }
+
+    fn merge(&self, out: Tensor<4>, form: Form) -> Tensor<3> {
+        let out = match form {
+            Form::Expanded => out,
+            Form::Absorbed => out.matmul(self.by_head(&self.v)),
+        };
+        let [b, h, t, e] = out.dims();
+        self.o.forward(out.swap_dims(1, 2).reshape([b, t, h * e]))
+    }
+
+    fn entry_shapes(&self) -> Vec<[usize; 2]> {
+        vec![[1, self.kv_down.weight.dims()[1]], [1, self.widths()[1]]]
+    }
+
+    fn on_cpu(&self) -> bool {
+        kiln_kernels::cpu::takes(&self.q.weight.val())
+    }
+
+    fn flops(&self) -> (f64, f64) {
+        let matrices = [&self.q, &self.kv_down, &self.k_rope, &self.o].into_iter().chain(&self.q_down);
+        let up = 2.0 * (self.k.shape().num_elements() + self.v.shape().num_elements()) as f64;
+        let [plain, turned, value] = self.widths();
+        (matrices.map(Linear::flops).sum::<f64>() + up, 2.0 * (self.heads * (plain + turned + value)) as f64)
+    }
+
+    fn describe(&self) -> String {
+        let [plain, turned, value] = self.widths();
+        let rank = self.kv_down.weight.dims()[1];
+        format!("{} heads of {plain} + {turned}, values {value}, latent {rank}", self.heads)
+    }
+}
+
+impl Latent {
+    fn query(&self, x: Tensor<3>) -> Tensor<3> {
+        match (&self.q_down, &self.q_norm) {
+            (Some(down), Some(norm)) => self.q.forward(norm.forward(down.forward(x))),
+            _ => self.q.forward(x),
+        }
+    }
+
+    /// Widths of a head: without position, with, and of its value.
+    fn widths(&self) -> [usize; 3] {
+        let plain = self.k.dims()[1] / self.heads;
+        [plain, self.q.weight.dims()[1] / self.heads - plain, self.v.dims()[1] / self.heads]
+    }
+
+    /// `[R, H X] → [1, H, R, X]`.
+    fn by_head(&self, weight: &Param<Tensor<2>>) -> Tensor<4> {
+        let [rank, all] = weight.dims();
+        weight.val().reshape([rank, self.heads, all / self.heads]).swap_dims(0, 1).unsqueeze_dim(0)
+    }
+}

@@ -1,0 +1,42 @@
+//! The stride: (i − j) mod stride = 0 for query i and key j (Sparse Transformer, 1904.10509, section 4.3, A⁽²⁾ of
+//! strided attention; its A⁽¹⁾ is a window).
+
+use super::{Geometry, behind, clamp};
+use crate::{
+    card::Card,
+    formula::{Formula, Term},
+    keep::Keep,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
+
+pub(super) const CARD: Card = Card {
+    state: "T: each place is seen again",
+    time: "T² / stride",
+    example: "{ strided = { stride = 3 } }",
+    ..Card::data("1904.10509")
+};
+
+/// Tokens at a multiple of a distance, the token itself included.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct Strided {
+    /// The distance, in tokens.
+    pub stride: NonZeroU32,
+}
+
+impl Geometry for Strided {
+    fn formula(&self) -> Formula {
+        Formula::Equal(Term::Modulo(Box::new(behind()), clamp(self.stride.get())), Term::Constant(0))
+    }
+
+    /// Whatever its distance, each key is seen again a stride later.
+    fn keep(&self) -> Keep {
+        Keep::All
+    }
+
+    fn describe(&self) -> String {
+        format!("every {} tokens", self.stride)
+    }
+}

@@ -1,0 +1,55 @@
+//! A run can be gone on with from any folder.
+
+mod common;
+
+use common::{command, computed, home, kiln};
+use std::fs;
+
+/// Trains on text in `texts`, named by a relative path.
+const TRAIN: [&str; 9] =
+    ["train", "tiny.toml", "--data", "texts", "--steps", "8", "--set", "stages.0.checkpoints=4", "--out"];
+
+#[test]
+fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    fs::create_dir_all(at("texts")).unwrap();
+    fs::create_dir_all(at("other")).unwrap();
+    for number in 0..40 {
+        fs::write(at("texts").join(format!("{number}.txt")), format!("Text number {number} is short. ").repeat(9))
+            .unwrap();
+    }
+    let whole = kiln(home.path(), &[&TRAIN[..], &["whole"]].concat()).well();
+    let recipe = fs::read_to_string(at("whole/recipe.toml")).unwrap();
+    assert!(recipe.contains("paths = [\"texts\"]"), "as typed: {recipe}");
+    // As if it had been killed before its last checkpoint.
+    kiln(home.path(), &[&TRAIN[..], &["half"]].concat()).well();
+    fs::remove_dir_all(at("half/stages/0-pretrain/checkpoints/step-000008")).unwrap();
+    let resumed = kiln(&at("other"), &["train", "--resume", "../half"]).well();
+    assert!(resumed.err.contains("goes on after step 6") && !whole.err.contains("goes on"), "{}", resumed.err);
+    assert_eq!(computed(&at("half")), computed(&at("whole")));
+    // A run that starts from another one and saved nothing yet.
+    kiln(home.path(), &[&TRAIN[..], &["next", "--set", "from=whole"]].concat()).well();
+    let wanted = computed(&at("next"));
+    fs::remove_dir_all(at("next/stages")).unwrap();
+    fs::remove_file(at("next/tokenizer.json")).unwrap();
+    kiln(&at("other"), &["train", "--resume", "../next"]).well();
+    assert_eq!(computed(&at("next")), wanted);
+}
+
+#[test]
+fn text_that_is_gone_is_named_so_that_it_can_be_found() {
+    let home = home();
+    fs::write(home.path().join("text.txt"), "Ann and Ben went home. ".repeat(999)).unwrap();
+    kiln(home.path(), &["train", "tiny.toml", "--data", "text.txt", "--out", "run"]).well();
+    fs::remove_file(home.path().join("text.txt")).unwrap();
+    fs::remove_dir_all(home.path().join("run/stages")).unwrap();
+    fs::create_dir(home.path().join("other")).unwrap();
+    let error = |folder: &str, run: &str| {
+        let done = command(&home.path().join(folder), &["train", "--resume", run, "--json"]).output().unwrap();
+        common::Done::of(done).json()["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(error("", "run"), "text.txt: no such file or folder");
+    let whole = home.path().canonicalize().unwrap().join("text.txt");
+    assert_eq!(error("other", "../run"), format!("{}: no such file or folder", whole.display()));
+}
