@@ -11,6 +11,7 @@ pub mod cpu;
 pub mod cross_entropy;
 pub mod gated;
 pub mod planner;
+pub mod recompute;
 pub mod rms_norm;
 pub mod rotary;
 pub mod testing;

@@ -11,6 +11,7 @@ use kiln_kernels::{
 };
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
+    depth::{DepthConfig, Gate, LayerDropConfig, MixtureOfDepthsConfig},
     head::{HeadConfig, LanguageConfig},
     junction::{JunctionConfig, NormedConfig, ReZeroConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
@@ -67,6 +68,7 @@ pub fn mixing_model() -> impl Strategy<Value = ModelConfig> {
         let part = PartConfig::Attention(attention);
         let sublayer = SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] };
         config.blocks[0].sublayers.insert(0, sublayer);
+        config.blocks[0].depth = DepthConfig::default();
         config.resolve();
         config
     })
@@ -183,11 +185,31 @@ pub fn part() -> impl Strategy<Value = PartConfig> {
 /// A block of one to three sublayers of one or two parts.
 pub fn block() -> impl Strategy<Value = BlockConfig> {
     let sublayer = (junction(), vec(part(), 1..3)).prop_map(|(junction, parts)| SublayerConfig { junction, parts });
-    (1usize..3, vec(sublayer, 1..4)).prop_map(|(repeat, sublayers)| BlockConfig {
+    (1usize..3, depth(), vec(sublayer, 1..4)).prop_map(|(repeat, depth, sublayers)| BlockConfig {
         repeat,
+        depth,
         sublayers,
-        ..BlockConfig::default()
     })
+}
+
+/// A depth rule.
+pub fn depth() -> impl Strategy<Value = DepthConfig> {
+    let gate = select(vec![Gate::Raw, Gate::Sigmoid]);
+    let mixture = (select(vec![0.2, 0.5, 1.0]), gate, select(vec![0.0, 0.5]));
+    prop_oneof![
+        4 => Just(DepthConfig::default()),
+        1 => (0.0f64..0.9).prop_map(|rate| DepthConfig::LayerDrop(LayerDropConfig { rate })),
+        2 => mixture.prop_map(|(capacity, gate, predictor_loss)| {
+            DepthConfig::MixtureOfDepths(MixtureOfDepthsConfig { capacity, gate, predictor_loss })
+        }),
+    ]
+}
+
+/// The same with every block running for every token.
+pub fn dense(config: &ModelConfig) -> ModelConfig {
+    let mut config = config.clone();
+    config.blocks.iter_mut().for_each(|block| block.depth = DepthConfig::default());
+    config
 }
 
 /// Documents of at least a token, no longer than [`LONGEST`].
@@ -229,8 +251,11 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
 pub fn is_smooth(config: &ModelConfig) -> bool {
     let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
-    let blocks = config.blocks.iter().chain(&encoder);
-    let mut parts = blocks.flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    let blocks = || config.blocks.iter().chain(&encoder);
+    if blocks().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
+        return false;
+    }
+    let mut parts = blocks().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
     parts.all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,

@@ -57,7 +57,7 @@ pub(crate) fn through(position: &Position, blocks: &[Block], dropout: f64, x: Te
     x = cx.show("embedding", x);
     for (i, block) in blocks.iter().enumerate() {
         x = cx.scope(format!("blocks.{i}"), |cx| {
-            let x = block.forward(x, cx);
+            let x = cx.recomputed(block, x, Block::forward);
             cx.show("residual", x)
         });
     }

@@ -4,6 +4,7 @@
 //! `files` adds the loop that writes run folders.
 #![forbid(unsafe_code)]
 
+pub mod average;
 pub mod checkpoint;
 mod error;
 pub mod evaluate;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod objective;
 pub mod optimiser;
 pub mod recipe;
+pub mod recompute;
 #[cfg(feature = "files")]
 pub mod run;
 pub mod samples;

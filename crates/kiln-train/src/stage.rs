@@ -1,6 +1,8 @@
 //! A stage: data + objective + what trains + optimiser + schedule + length.
 
-use crate::{Recipe, objective::ObjectiveConfig, optimiser::OptimiserConfig, schedule::ScheduleConfig};
+use crate::{
+    Recipe, objective::ObjectiveConfig, optimiser::OptimiserConfig, recompute::Recompute, schedule::ScheduleConfig,
+};
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
 use kiln_spec::Refusal;
@@ -27,6 +29,10 @@ pub struct StageConfig {
     /// Greatest global norm of the gradients; larger ones are scaled down. Absent: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// Decay of a running mean of the weights, which then is validated, samples and is what the stage leaves. Absent:
+    /// the last weights are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Steps of the optimiser. 0: as many as `tokens` needs.
     pub steps: u64,
     /// Places in rows to train on, padding included, if `steps` is 0.
@@ -37,6 +43,8 @@ pub struct StageConfig {
     pub rows: usize,
     /// Parts that a step's rows are worked in, one after the other, to need less memory.
     pub accumulate: usize,
+    /// What the backward pass computes again instead of keeping it: less memory for more time, and the same bits.
+    pub recompute: Recompute,
     /// How often the run is validated, the end included.
     pub validations: u64,
     /// Most tokens of held-out text at each validation; the last one takes four times as many.
@@ -61,11 +69,13 @@ impl Default for StageConfig {
             optimiser: OptimiserConfig::default(),
             schedule: ScheduleConfig::default(),
             clip: Some(1.0),
+            ema: None,
             steps: 0,
             tokens: 2_000_000,
             length: 256,
             rows: 12,
             accumulate: 1,
+            recompute: Recompute::None,
             validations: 10,
             validation_tokens: 16_384,
             samples: 4,
@@ -112,6 +122,10 @@ impl StageConfig {
                 refuse("accumulate", format!("{} parts don't divide {} rows", self.accumulate, self.rows))
             }
             _ if self.clip.is_some_and(|c| c.is_nan() || c <= 0.0) => refuse("clip", "a norm above 0".into()),
+            _ if self.ema.is_some_and(|decay| !(0.0..1.0).contains(&decay)) => {
+                let found = self.ema.unwrap_or_default();
+                refuse("ema", format!("a decay from 0 up to but without 1, found {found}"))
+            }
             _ if self.trains.is_empty() => refuse("trains", "nothing would train".into()),
             _ => Ok(()),
         }?;

@@ -6,6 +6,7 @@
 use crate::{
     objective::{Models, Objective},
     optimiser::{Optimiser, Update, matches},
+    recompute::{Recompute, collected},
 };
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -30,12 +31,25 @@ pub struct Gradients {
 
 /// Gradients of the mean loss over all batches together, each token counting alike whichever batch it is in.
 pub fn gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, draws: Draws) -> Gradients {
+    gradients_by(models, batches, objective, draws, Recompute::None)
+}
+
+/// The same, with less memory for more time if `recompute` says so: the bits are the same.
+pub fn gradients_by(
+    models: &Models,
+    batches: &[Batch],
+    objective: &dyn Objective,
+    draws: Draws,
+    recompute: Recompute,
+) -> Gradients {
     let all: f64 = batches.iter().map(Batch::weight).sum();
     let device = models.policy.device().without_autodiff();
     let (mut sum, mut loss, mut added) = (GradientsAccumulator::new(), None, BTreeMap::new());
     let mut only = None;
     for (part, batch) in batches.iter().enumerate() {
         let mut cx = Cx::training(&batch.layout, Draws { part: part as u64, ..draws }, &device);
+        let sink = recompute.sink();
+        cx.recompute = sink.clone();
         let here = objective.loss(models, batch, &mut cx) / all.max(f64::MIN_POSITIVE);
         add(&mut loss, here.clone().inner());
         let share = batch.weight() / all.max(f64::MIN_POSITIVE);
@@ -45,6 +59,7 @@ pub fn gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, 
         });
         let mut graph = total.backward();
         let found = GradientsParams::from_module(&mut graph, &models.policy);
+        let found = collected(&models.policy, found, sink);
         if batches.len() == 1 { only = Some(found) } else { sum.accumulate(&models.policy, found) }
     }
     let mut by_parameter = only.unwrap_or_else(|| sum.grads());

@@ -22,6 +22,23 @@ pub fn to_values(tensors: Tensors) -> Option<Values> {
     tensors.into_iter().map(value).collect()
 }
 
+/// Weights that train while the checkpoint's model is their running mean: `weights.<parameter>`.
+///
+/// # Errors
+/// If the device fails.
+pub async fn trained_tensors(model: &Model) -> Result<Tensors, ExecutionError> {
+    Ok(to_tensors(model).await?.into_iter().map(|(name, raw)| (TRAINED.to_owned() + &name, raw)).collect())
+}
+
+/// Takes those out of a checkpoint's tensors.
+pub fn take_trained(tensors: &mut Tensors) -> Tensors {
+    let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(TRAINED)).cloned().collect();
+    let take = |name: String| Some((name[TRAINED.len()..].to_owned(), tensors.remove(&name)?));
+    names.into_iter().filter_map(take).collect()
+}
+
+const TRAINED: &str = "weights.";
+
 /// An optimiser's state: `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`.
 ///
 /// # Errors

@@ -84,6 +84,21 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
     (
+        "blocks = [{ depth = { layer_drop = { rate = 1.0 } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks[0].depth.layer_drop.rate",
+        "without 1",
+    ),
+    (
+        "blocks = [{ depth = { mixture_of_depths = { capacity = 0.0 } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks[0].depth.mixture_of_depths.capacity",
+        "above 0",
+    ),
+    (
+        "blocks = [{ depth = { mixture_of_depths = { predictor_loss = nan } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks[0].depth.mixture_of_depths.predictor_loss",
+        "0 or more",
+    ),
+    (
         "blocks = [{ sublayers = [{ junction = { rezero = { start = inf } }, parts = ['gated'] }] }]",
         "blocks[0].sublayers[0].junction.rezero.start",
         "finite",

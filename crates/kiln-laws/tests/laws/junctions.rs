@@ -58,7 +58,7 @@ proptest! {
         let passed = stream(&with_rezero(&config, 0.0), &documents);
         prop_assert_eq!(passed.len(), config.layers() + 1);
         prop_assert!(passed.windows(2).all(|pair| pair[0] == pair[1]));
-        let moved = stream(&with_rezero(&config, 1.0), &documents);
+        let moved = stream(&configs::dense(&with_rezero(&config, 1.0)), &documents);
         prop_assert!(moved.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub struct Marks {
     fields: [Tensor<2, Int>; 5],
     host: Option<Arc<Layout>>,
+    full: bool,
 }
 
 const FIELDS: [Field; 5] = [Field::Position, Field::Order, Field::Document, Field::Prefix, Field::Live];
@@ -24,7 +25,8 @@ impl Marks {
             let values: Vec<i32> = layout.marks().iter().map(|m| value(m, field)).collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         };
-        Self { fields: FIELDS.map(upload), host: Some(Arc::new(layout.clone())) }
+        let full = layout.marks().iter().all(|mark| mark.live);
+        Self { fields: FIELDS.map(upload), host: Some(Arc::new(layout.clone())), full }
     }
 
     /// A field of every mark, `[B, T]`.
@@ -35,6 +37,12 @@ impl Marks {
     /// The layout, if the host knows it.
     pub fn host(&self) -> Option<&Layout> {
         self.host.as_deref()
+    }
+
+    /// Whether every place holds a token of its sequence, one after the other, so that keys can be counted from the
+    /// end.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The layout to keep, if the host knows it.
@@ -51,7 +59,7 @@ impl Marks {
     pub fn then(&self, now: &Self) -> Self {
         let join = |f| Tensor::cat(vec![self.field(f).clone(), now.field(f).clone()], 1);
         let host = self.host.as_ref().zip(now.host.as_ref()).and_then(|(a, b)| beside(a, b));
-        Self { fields: FIELDS.map(join), host: host.map(Arc::new) }
+        Self { fields: FIELDS.map(join), host: host.map(Arc::new), full: self.full && now.full }
     }
 
     /// The first and last so many marks of each row.
@@ -61,7 +69,25 @@ impl Marks {
             Layout::from_marks((0..h.rows()).flat_map(row).collect(), first + last)
         });
         let fields = FIELDS.map(|f| within(self.field(f).clone(), 1, [first, last]));
-        Self { fields, host: host.map(Arc::new) }
+        Self { fields, host: host.map(Arc::new), full: self.full }
+    }
+
+    /// The marks at `places [B, k]` of each row, which the device alone knows.
+    pub fn gather(&self, places: &Tensor<2, Int>) -> Self {
+        let gather = |f| self.field(f).clone().gather(1, places.clone());
+        Self { fields: FIELDS.map(gather), host: None, full: false }
+    }
+
+    /// The same tokens, of which only those live whose `members [B, T]` is 1; the device alone knows which.
+    pub fn only(&self, members: Tensor<2, Int>) -> Self {
+        let mut fields = self.fields.clone();
+        fields[Field::Live as usize] = members * self.field(Field::Live).clone();
+        Self { fields, host: None, full: self.full }
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> usize {
+        self.fields.iter().map(|field| field.shape().num_elements() * field.dtype().size()).sum()
     }
 }
 

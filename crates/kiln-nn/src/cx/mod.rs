@@ -3,11 +3,14 @@
 
 pub mod marks;
 pub mod probe;
+pub mod recompute;
 pub mod state;
 pub mod stream;
+mod within;
 
 pub use marks::{Marks, evaluate, within};
 pub use probe::Probe;
+pub use recompute::Sink;
 pub use state::{State, Stateful};
 pub use stream::{Keys, Stream, ends};
 
@@ -64,6 +67,8 @@ pub struct Cx {
     pub position: Option<Position>,
     /// Tests force a kernel.
     pub kernel: Option<Kernel>,
+    /// Present if blocks keep nothing for the backward pass and are run again in it.
+    pub recompute: Option<Sink>,
     losses: Vec<Added>,
     path: Vec<String>,
 }
@@ -79,6 +84,7 @@ impl Cx {
             draws: None,
             position: None,
             kernel: None,
+            recompute: None,
             losses: Vec::new(),
             path: Vec::new(),
         }
@@ -177,10 +183,15 @@ impl Cx {
         std::mem::take(&mut self.losses)
     }
 
+    /// Random numbers for a use at `leaf`. `None` unless training.
+    pub fn random(&self, name: &str, leaf: &str) -> Option<Random> {
+        let draws = self.draws?;
+        Some(Random::new(draws.seed, &format!("{name}.{}", self.path(leaf)), draws.step, draws.part))
+    }
+
     /// Dropout's factors (1207.0580): 0 with probability `rate`, else 1/(1−rate). `None` unless training.
     pub fn dropout_factors<const D: usize>(&self, leaf: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
-        let draws = self.draws.filter(|_| rate > 0.0)?;
-        let mut random = Random::new(draws.seed, &format!("dropout.{}", self.path(leaf)), draws.step, draws.part);
+        let mut random = self.random("dropout", leaf).filter(|_| rate > 0.0)?;
         let threshold = (rate * f64::from(u32::MAX)) as u32;
         let keep = (1.0 / (1.0 - rate)) as f32;
         let draw = |_| if random.next_u32() < threshold { 0.0 } else { keep };

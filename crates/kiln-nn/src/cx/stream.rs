@@ -95,8 +95,7 @@ impl Stream {
 /// How many of these keys a policy keeps, from the beginning and from the end.
 pub fn ends(keep: Keep, keys: &Marks) -> [usize; 2] {
     let [_, length] = keys.dims();
-    let full = keys.host().is_some_and(|h| h.marks().iter().all(|m| m.live));
-    if full { keep.split(length) } else { [0, length] }
+    if keys.is_full() { keep.split(length) } else { [0, length] }
 }
 
 /// `own` says that the last keys are the queries themselves; across two streams no token is its own key, and one whose

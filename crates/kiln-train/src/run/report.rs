@@ -12,8 +12,8 @@ use crate::{
     folder::Log,
     metrics::{Event, Happening, Row, Step},
     samples,
-    step::Gradients,
-    weights::{optimiser_tensors, to_tensors},
+    step::{Gradients, trainable},
+    weights::{optimiser_tensors, to_tensors, trained_tensors},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_data::Batch;
@@ -21,6 +21,16 @@ use kiln_infer::block_on;
 use kiln_nn::cx::Draws;
 
 impl StageRun<'_> {
+    pub(super) fn announce(&self, models: &Models, log: &mut Log, watch: &mut dyn Watch) -> Result<(), Failure> {
+        let parameters = (models.policy.num_params(), trainable(&models.policy));
+        let (done, steps) = (self.step, self.config.steps);
+        watch.tell(News::Stage { name: &self.config.name, parameters, done, steps });
+        if done > 0 {
+            tell(log, watch, self.event(Happening::Resumed, &format!("goes on after step {done}")))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn draws(&self) -> Draws {
         Draws { seed: self.recipe.seed, step: self.earlier + self.step, part: 0 }
     }
@@ -69,6 +79,19 @@ impl StageRun<'_> {
         Err(Failure::NotFinite { step: row.step, what, began, saved })
     }
 
+    /// The model that is validated, samples and is saved to be used: the mean of the weights, if there is one.
+    fn kept<'m>(&'m self, models: &'m Models) -> &'m kiln_models::Model {
+        self.average.as_ref().map_or(&models.policy, |average| &average.model)
+    }
+
+    /// What the stage leaves to the next one: the mean of its weights, if it kept one.
+    pub(super) fn left(&self, models: Models) -> Models {
+        match &self.average {
+            Some(average) => Models { policy: average.model.clone().train() },
+            None => models,
+        }
+    }
+
     pub(super) fn validate(
         &mut self,
         models: &Models,
@@ -79,7 +102,7 @@ impl StageRun<'_> {
         if !config.due(config.validations, self.step) {
             return Ok(None);
         }
-        let plain = Models { policy: models.policy.valid() };
+        let plain = Models { policy: self.kept(models).valid() };
         let budget = config.validation_budget(self.step);
         let held = self.held_out(budget)?;
         let found = block_on(held.evaluate(&plain, &*self.objective))?;
@@ -114,7 +137,11 @@ impl StageRun<'_> {
             fingerprints: self.fingerprints.clone(),
             extra: [("seconds".to_string(), self.seconds().into())].into_iter().collect(),
         };
-        let (model, train) = (block_on(to_tensors(&models.policy))?, block_on(optimiser_tensors(&self.optimiser))?);
+        let model = block_on(to_tensors(self.kept(models)))?;
+        let mut train = block_on(optimiser_tensors(&self.optimiser))?;
+        if self.average.is_some() {
+            train.extend(block_on(trained_tensors(&models.policy))?);
+        }
         let retention = Retention { last: self.config.keep };
         self.place.checkpoints().save(&Checkpoint { state, model, train }, retention)?;
         self.saved = Some(self.step);

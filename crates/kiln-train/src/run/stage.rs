@@ -8,16 +8,17 @@ use super::{
 };
 use crate::{
     Failure, Models, Objective, Recipe, StageConfig,
+    average::Average,
     checkpoint::{Checkpoint, Fingerprints, MODEL, TRAIN, sha256},
     evaluate::Held,
     folder::{Found, Log, Stage},
     metrics::{Happening, Row},
     objective::within_positions,
     optimiser::Optimiser,
-    step::{gradients, train_only, trainable},
-    weights::fill_optimiser,
+    step::{gradients_by, train_only},
+    weights::{fill_optimiser, take_trained},
 };
-use burn::{module::Module, tensor::Device};
+use burn::tensor::Device;
 use kiln_data::{Batch, Corpus, Packer, Prefetch, Tokenizer};
 use kiln_infer::block_on;
 use kiln_spec::{Random, Refusal, config::ConfigError};
@@ -48,6 +49,8 @@ pub struct StageRun<'a> {
     pub(super) corpus: Arc<Corpus>,
     pub(super) objective: Box<dyn Objective>,
     pub(super) optimiser: Optimiser,
+    /// The running mean of the weights, from the first step on, if the stage wants one.
+    pub(super) average: Option<Average>,
     pub(super) fingerprints: Fingerprints,
     pub(super) step: u64,
     /// Steps of the stages before this one: lines of metrics count over the whole run.
@@ -87,6 +90,7 @@ impl<'a> StageRun<'a> {
             corpus,
             objective,
             optimiser: Optimiser::new(&config.optimiser),
+            average: None,
             fingerprints,
             step: 0,
             earlier: before.iter().map(|stage| stage.steps).sum(),
@@ -111,9 +115,13 @@ impl<'a> StageRun<'a> {
     /// As it was at a checkpoint.
     pub fn restore(&mut self, models: Models, found: Found, device: &Device) -> Result<Models, Failure> {
         found.check(&self.fingerprints)?;
-        let Checkpoint { state, model, train } = found.checkpoint;
+        let Checkpoint { state, model, mut train } = found.checkpoint;
         let folder = self.place.checkpoints().folder(state.step);
-        let models = Models { policy: fill(models.policy, model, &folder.join(MODEL))? };
+        let mut models = Models { policy: fill(models.policy, model, &folder.join(MODEL))? };
+        if let Some(decay) = self.config.ema {
+            self.average = Some(Average::new(&models.policy, decay));
+            models.policy = fill(models.policy, take_trained(&mut train), &folder.join(TRAIN))?;
+        }
         fill_optimiser(&mut self.optimiser, &models.policy, train, device)
             .map_err(|tensor| Failure::Tensor { file: folder.join(TRAIN), tensor })?;
         (self.step, self.tokens, self.saved) = (state.step, state.tokens, Some(state.step));
@@ -132,9 +140,12 @@ impl<'a> StageRun<'a> {
         let config = self.config;
         if self.step >= config.steps {
             watch.tell(News::Finished(self.step));
-            return Ok((models, Ended::Done));
+            return Ok((self.left(models), Ended::Done));
         }
         let mut models = Models { policy: self.only(models.policy)? };
+        if let Some(decay) = config.ema {
+            self.average.get_or_insert_with(|| Average::new(&models.policy, decay));
+        }
         self.announce(&models, log, watch)?;
         self.started = Instant::now();
         let packer = Packer::training(self.corpus.clone(), config.length, self.recipe.seed)?;
@@ -145,11 +156,15 @@ impl<'a> StageRun<'a> {
             let random = Random::new(self.recipe.seed, "objective", self.earlier + self.step, 0);
             let batch = block_on(self.objective.batch(&packed?, &models, random))?;
             let batch = within_positions(batch, &models.policy);
-            let found = gradients(&models, &parts(&batch, config.accumulate), &*self.objective, self.draws());
+            let (parts, draws) = (parts(&batch, config.accumulate), self.draws());
+            let found = gradients_by(&models, &parts, &*self.objective, draws, config.recompute);
             let row = self.figures(&found, &batch);
             self.finite(&row, &found, &models, &batch, log)?;
             models.policy = found.apply(models.policy, &mut self.optimiser, row.learning_rate, config.clip);
             (self.step, self.tokens) = (self.step + 1, row.tokens);
+            if let Some(average) = &mut self.average {
+                average.follow(&models.policy, self.step);
+            }
             tell(log, watch, Row::Step(row))?;
             let value = self.validate(&models, log, watch)?;
             let asked = stop.load(Ordering::Relaxed) && self.step < config.steps;
@@ -165,7 +180,7 @@ impl<'a> StageRun<'a> {
         }
         tell(log, watch, self.event(Happening::Finished, "all steps done"))?;
         log.sync()?;
-        Ok((models, Ended::Done))
+        Ok((self.left(models), Ended::Done))
     }
 
     fn only(&self, model: kiln_models::Model) -> Result<kiln_models::Model, Failure> {
@@ -175,16 +190,6 @@ impl<'a> StageRun<'a> {
             let refusal = Refusal::new(format!("stages[{index}].trains"), reason).instead("trains = [\"*\"]");
             ConfigError::from(refusal).into()
         })
-    }
-
-    fn announce(&self, models: &Models, log: &mut Log, watch: &mut dyn Watch) -> Result<(), Failure> {
-        let parameters = (models.policy.num_params(), trainable(&models.policy));
-        let (done, steps) = (self.step, self.config.steps);
-        watch.tell(News::Stage { name: &self.config.name, parameters, done, steps });
-        if done > 0 {
-            tell(log, watch, self.event(Happening::Resumed, &format!("goes on after step {done}")))?;
-        }
-        Ok(())
     }
 }
 
