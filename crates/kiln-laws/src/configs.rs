@@ -139,15 +139,17 @@ pub fn direction(config: &ModelConfig) -> Direction {
 /// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
 pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
-    let junctions = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).map(|s| match &mut s.junction {
-        JunctionConfig::Pre(pre) => &mut pre.norm,
-        JunctionConfig::Post(post) => &mut post.norm,
+    let junctions = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).filter_map(|s| match &mut s.junction {
+        JunctionConfig::Pre(pre) => Some(&mut pre.norm),
+        JunctionConfig::Post(post) => Some(&mut post.norm),
+        #[allow(unreachable_patterns, reason = "a junction that isn't drawn here")]
+        _ => None,
     });
     for norm in junctions.chain([&mut config.norm]) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,
-            none @ NormConfig::None(_) => *none = NormConfig::Rms(RmsNormConfig { eps: 0.3 }),
+            other => *other = NormConfig::Rms(RmsNormConfig { eps: 0.3 }),
         }
     }
     config
@@ -159,6 +161,6 @@ pub fn is_smooth(config: &ModelConfig) -> bool {
     parts.into_iter().all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
-        PartConfig::Attention(_) => true,
+        _ => true,
     })
 }
