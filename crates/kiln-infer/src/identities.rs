@@ -17,24 +17,42 @@ use kiln_nn::{
 };
 use kiln_spec::{Direction, Layout, Piece};
 
+/// Who runs a model: the model itself, or whatever stands around one.
+pub trait Run {
+    /// The model.
+    fn model(&self) -> &Model;
+
+    /// Hidden states: `tokens [B, T] → [B, T, M]`.
+    fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
+        self.model().forward(tokens, cx)
+    }
+}
+
+impl Run for Model {
+    fn model(&self) -> &Model {
+        self
+    }
+}
+
 /// Any chunking = whole: the documents go on side by side, each in chunks of its own, against each one whole and alone.
 /// `chunks` are taken in turn, again and again; the second document begins with the second. Causal.
 ///
 /// # Errors
 /// If the device fails.
-pub async fn chunked(model: &Model, documents: &[Vec<u32>], chunks: &[usize]) -> Result<f64, ExecutionError> {
+pub async fn chunked(model: &impl Run, documents: &[Vec<u32>], chunks: &[usize]) -> Result<f64, ExecutionError> {
     let sizes: Vec<usize> = chunks.iter().copied().filter(|size| *size > 0).collect();
     let size = |turn: usize| sizes.get(turn % sizes.len().max(1)).copied().unwrap_or(usize::MAX);
     let mut parts = vec![Vec::new(); documents.len()];
     let mut rest: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
-    let mut state = begun(model, documents);
+    let (mut state, device) = (begun(model.model(), documents), model.model().device());
     for turn in 0.. {
         let cut = |(row, rest): (usize, &&[u32])| rest.len().min(size(turn + row));
         let lengths: Vec<usize> = rest.iter().enumerate().map(cut).collect();
         let Some(width) = lengths.iter().copied().max().filter(|width| *width > 0) else { break };
         let rows: Vec<&[u32]> = rest.iter().zip(&lengths).map(|(rest, length)| &rest[..*length]).collect();
-        let (hidden, next) = model.step(&padded_rows(&rows, width), &lengths, Direction::Causal, state);
-        state = next;
+        let mut cx = Cx::resume(state, &lengths, width, Direction::Causal, &device);
+        let hidden = model.forward(tensor(padded_rows(&rows, width), [lengths.len(), width], &device), &mut cx);
+        state = cx.commit(&lengths).unwrap_or_default();
         for (row, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
             parts[row].push(hidden.clone().narrow(0, row, 1).narrow(1, 0, length));
             rest[row] = &rest[row][length..];
@@ -48,7 +66,7 @@ pub async fn chunked(model: &Model, documents: &[Vec<u32>], chunks: &[usize]) ->
 ///
 /// # Errors
 /// If the device fails.
-pub async fn packed(model: &Model, documents: &[Vec<u32>], direction: Direction) -> Result<f64, ExecutionError> {
+pub async fn packed(model: &impl Run, documents: &[Vec<u32>], direction: Direction) -> Result<f64, ExecutionError> {
     let row: Vec<Piece> = documents.iter().map(|d| Piece { length: d.len(), start: 0, direction }).collect();
     let tokens: Vec<u32> = documents.concat();
     let layout = Layout::packed(&[row], tokens.len());
@@ -69,7 +87,7 @@ pub async fn packed(model: &Model, documents: &[Vec<u32>], direction: Direction)
 /// # Errors
 /// If the device fails.
 pub async fn padded(
-    model: &Model,
+    model: &impl Run,
     documents: &[Vec<u32>],
     direction: Direction,
     padding: usize,
@@ -90,7 +108,7 @@ pub async fn padded(
 /// # Errors
 /// If the device fails.
 pub async fn kernels(
-    model: &Model,
+    model: &impl Run,
     document: &[u32],
     direction: Direction,
     [one, other]: [Kernel; 2],
@@ -102,7 +120,7 @@ pub async fn kernels(
 
 /// Largest difference of `parts` (`[1, T, M]` each) from each non-empty document whole and alone.
 async fn apart(
-    model: &Model,
+    model: &impl Run,
     documents: &[Vec<u32>],
     direction: Direction,
     parts: Vec<Tensor<3>>,
@@ -140,12 +158,12 @@ fn begun(model: &Model, documents: &[Vec<u32>]) -> State {
     model.begin(&padded_rows(&halves, lengths.iter().copied().max().unwrap_or_default()), &lengths)
 }
 
-fn hidden(model: &Model, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
-    let device = model.device();
+fn hidden(model: &impl Run, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
+    let device = model.model().device();
     let mut cx = Cx::new(layout, &device);
     cx.kernel = kernel;
     let tokens = padded_rows(rows, layout.width());
-    read(model, &tokens, &mut cx);
+    read(model.model(), &tokens, &mut cx);
     model.forward(tensor(tokens, [layout.rows(), layout.width()], &device), &mut cx)
 }
 

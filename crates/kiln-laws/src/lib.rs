@@ -5,9 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod configs;
+pub mod draw;
 pub mod fixture;
 pub mod loss;
 pub mod parameters;
+pub mod places;
+pub mod subject;
 
 #[path = "../../kiln-spec/tests/common/mod.rs"]
 pub mod layouts;

@@ -2,7 +2,7 @@
 
 use crate::parameters::{ByPath, gradients};
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln_infer::identities;
+use kiln_infer::identities::{self, Run};
 use kiln_models::Model;
 use kiln_nn::Cx;
 use kiln_spec::{Direction, Layout, Piece};
@@ -46,7 +46,7 @@ impl Rows {
 
     /// Token ids `[rows × width]`, and those to be predicted with their weights. Each token predicts the first one of
     /// its document and its place, so that padding has nothing to do with it.
-    fn cells(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
+    pub fn cells(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
         let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (number, row) in self.documents.iter().enumerate() {
             for document in row {
@@ -65,19 +65,19 @@ impl Rows {
 
 /// Sum of weighted −log p of each document's tokens, `[1]`, or of what a head that pools gives, weighted by the document
 /// and its tokens. It is the same however the documents are laid out.
-pub fn loss(model: &Model, rows: &Rows, cx: &mut Cx) -> Tensor<1> {
-    let (device, shape) = (model.device(), [rows.documents.len(), rows.width]);
+pub fn loss(run: &impl Run, rows: &Rows, cx: &mut Cx) -> Tensor<1> {
+    let (device, shape) = (run.model().device(), [rows.documents.len(), rows.width]);
     let (inputs, targets, weights) = rows.cells();
     let cells = shape[0] * shape[1];
-    identities::read(model, &inputs, cx);
+    identities::read(run.model(), &inputs, cx);
     let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs, shape), &device);
     let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [cells]), &device);
-    let hidden = model.forward(inputs, cx);
-    if model.config().head.pooling().is_some() {
-        return pooled(model, rows, hidden, cx);
+    let hidden = run.forward(inputs, cx);
+    if run.model().config().head.pooling().is_some() {
+        return pooled(run.model(), rows, hidden, cx);
     }
     let width = hidden.dims()[2];
-    let losses = model.cross_entropy(hidden.reshape([cells, width]), targets);
+    let losses = run.model().cross_entropy(hidden.reshape([cells, width]), targets);
     let weights = Tensor::<1>::from_data(TensorData::new(weights, [cells]), (&device, losses.dtype()));
     (losses * weights).sum()
 }
@@ -93,13 +93,13 @@ fn pooled(model: &Model, rows: &Rows, hidden: Tensor<3>, cx: &Cx) -> Tensor<1> {
 }
 
 /// The loss of a call without randomness, as a number.
-pub fn loss_value(model: &Model, rows: &Rows) -> f64 {
-    let mut cx = Cx::new(&rows.layout(), &model.device());
-    loss(model, rows, &mut cx).into_data().iter::<f64>().sum()
+pub fn loss_value(run: &impl Run, rows: &Rows) -> f64 {
+    let mut cx = Cx::new(&rows.layout(), &run.model().device());
+    loss(run, rows, &mut cx).into_data().iter::<f64>().sum()
 }
 
 /// Gradients of the loss by every parameter.
-pub fn loss_gradients(model: &Model, rows: &Rows) -> ByPath<Vec<f64>> {
-    let mut cx = Cx::new(&rows.layout(), &model.device());
-    gradients(model, &loss(model, rows, &mut cx).backward())
+pub fn loss_gradients(run: &impl Run, rows: &Rows) -> ByPath<Vec<f64>> {
+    let mut cx = Cx::new(&rows.layout(), &run.model().device());
+    gradients(run.model(), &loss(run, rows, &mut cx).backward())
 }

@@ -4,6 +4,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Bool, DType, Gradients, Int, Tensor, TensorData},
 };
+use kiln_spec::Random;
 use std::collections::BTreeMap;
 
 /// Something of each parameter, by path: fields joined by dots, names of enum variants left out.
@@ -35,6 +36,30 @@ pub fn filled<M: Module>(module: M, values: &ByPath<TensorData>) -> M {
 /// The module in f64.
 pub fn in_f64<M: Module>(module: M) -> M {
     module.map(&mut Fill(Vec::new(), &|_, old| old.convert::<f64>()))
+}
+
+/// The module in `f64`, its values so far from their start that every gradient counts.
+pub fn stirred<M: Module>(module: M) -> M {
+    let stir = |path: &str, data: TensorData| {
+        let mut random = Random::new(1, path, 0, 0);
+        let moved: Vec<f64> = data.iter::<f64>().map(|x| x + 0.3 * random.normal()).collect();
+        TensorData::new(moved, data.shape().to_vec())
+    };
+    module.map(&mut Fill(Vec::new(), &stir))
+}
+
+/// The sum of numbers of the same parameters.
+///
+/// # Panics
+/// If they don't have the same parameters, or there are none to sum.
+pub fn sum(all: Vec<ByPath<Vec<f64>>>) -> ByPath<Vec<f64>> {
+    let add = |mut a: ByPath<Vec<f64>>, b: ByPath<Vec<f64>>| {
+        for (path, values) in b {
+            a.get_mut(&path).expect("the same parameters").iter_mut().zip(values).for_each(|(a, b)| *a += b);
+        }
+        a
+    };
+    all.into_iter().reduce(add).expect("something to sum")
 }
 
 /// Greatest |a − b| over all parameters, as a share of the greatest |a| or of 1.

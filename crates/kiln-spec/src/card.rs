@@ -22,6 +22,9 @@ impl Causality {
     }
 }
 
+/// The name that stands for all laws in an exemption.
+pub const EVERY_LAW: &str = "every law";
+
 /// A variant's card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Card {
@@ -41,7 +44,8 @@ pub struct Card {
     pub refuses: &'static str,
     /// It in a small model, as TOML: what the laws try and pictures show. Empty: its bare name.
     pub example: &'static str,
-    /// Laws that it can't keep, and why: `("chunked", "it reads the whole sequence at once")`.
+    /// Laws that it can't keep, and why: `("chunked", "it reads the whole sequence at once")`; [`EVERY_LAW`] for one
+    /// that no small decoder can hold.
     pub exempt: &'static [(&'static str, &'static str)],
 }
 
@@ -64,7 +68,7 @@ impl Card {
 
     /// Why it need not keep a law, if it needn't.
     pub fn exemption(&self, law: &str) -> Option<&'static str> {
-        self.exempt.iter().find(|(name, _)| *name == law).map(|(_, reason)| *reason)
+        self.exempt.iter().find(|(name, _)| [law, EVERY_LAW].contains(name)).map(|(_, reason)| *reason)
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use kiln_laws::{
     configs, device,
     loss::{Rows, loss_gradients, loss_value},
-    parameters::{ByPath, apart, in_f64},
+    parameters::{apart, in_f64, sum},
 };
 use kiln_models::Model;
 use proptest::prelude::*;
@@ -14,16 +14,6 @@ const EXACT: f64 = 1e-9;
 
 fn model(config: &kiln_models::ModelConfig, device: &Device) -> Model {
     in_f64(Model::init(config, 5, device))
-}
-
-fn sum(all: Vec<ByPath<Vec<f64>>>) -> ByPath<Vec<f64>> {
-    let add = |mut a: ByPath<Vec<f64>>, b: ByPath<Vec<f64>>| {
-        for (path, values) in b {
-            a.get_mut(&path).expect("the same parameters").iter_mut().zip(values).for_each(|(a, b)| *a += b);
-        }
-        a
-    };
-    all.into_iter().reduce(add).expect("a document")
 }
 
 proptest! {

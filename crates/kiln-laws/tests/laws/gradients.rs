@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 use kiln_laws::{
     configs, device,
     loss::{Rows, loss, loss_gradients, loss_value},
-    parameters::{ByPath, filled, gradients, in_f64, values},
+    parameters::{self, ByPath, filled, gradients, in_f64, values},
 };
 use kiln_models::{BlockConfig, Model, ModelConfig};
 use kiln_nn::{Cx, cx::Draws, depth::DepthConfig};
@@ -15,17 +15,8 @@ use proptest::prelude::*;
 const STEP: f64 = 1e-3;
 const TOLERANCE: f64 = 1e-8;
 
-/// Values of each parameter far enough from their start for every gradient to count.
 fn stirred(config: &ModelConfig) -> Model {
-    let model = in_f64(Model::init(config, 9, &device().autodiff()));
-    let stir = |(path, data): (String, TensorData)| {
-        let mut random = Random::new(1, &path, 0, 0);
-        let moved: Vec<f64> = data.iter::<f64>().map(|x| x + 0.3 * random.normal()).collect();
-        let shape = data.shape().to_vec();
-        (path, TensorData::new(moved, shape))
-    };
-    let stirred = values(&model).into_iter().map(stir).collect();
-    filled(model, &stirred)
+    parameters::stirred(Model::init(config, 9, &device().autodiff()))
 }
 
 /// Greatest difference between a parameter's gradient along a random direction and the slope of the loss along it, as

@@ -123,7 +123,7 @@ proptest! {
         let flat = with(&config, PositionConfig::Alibi(AlibiConfig { most: 4000.0 }));
         let none = with(&config, PositionConfig::None(Nothing {}));
         let steep = with(&config, PositionConfig::Alibi(AlibiConfig { most: 0.0 }));
-        let weights = kiln_models::values(&none);
+        let weights = kiln_laws::values(&none);
         let [flat, steep] = [flat, steep].map(|model| filled(model, weights.clone()).expect("the same names"));
         let rows = Rows::packed(&documents, configs::direction(&config), 0);
         let [a, b, c] = [&none, &flat, &steep].map(|model| kiln_laws::loss::loss_value(model, &rows));

@@ -4,7 +4,8 @@ use crate::{
     runs::{Run, computed, recipe, rows, same, stages, train, weights},
     toy::{DRAWS, batch, descent, models},
 };
-use kiln_models::{Values, values};
+use kiln_laws::values;
+use kiln_models::Values;
 use kiln_train::{
     Objective, Recipe, StageConfig, average::Average, checkpoint::Tensors, objective::Full, step::gradients,
 };

@@ -1,0 +1,82 @@
+//! Where a variant stands in a small model: a place for each family, so that a variant on a list is tried unasked.
+
+use crate::{configs::VOCAB, subject::Subject};
+use kiln::variants::FAMILIES;
+use kiln_models::{ModelConfig, Visibility};
+use kiln_spec::{Card, Causality, Family};
+
+/// Width of the models.
+const HIDDEN: usize = 16;
+
+/// A model for each family of parts: `$` is the variant.
+const PLACES: &[(&str, &str)] = &[
+    ("part", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [$] }] }]"),
+    ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated'] }] }]"),
+    ("projection", "blocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = $ } }] }] }]"),
+    ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
+    ("pattern", "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated'] }] }]"),
+    ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated'] }] }]"),
+    (
+        "norm",
+        "norm = $\nblocks = [{ sublayers = [{ junction = { pre = { norm = $ } }, parts = ['attention'] }, \
+         { junction = { pre = { norm = $ } }, parts = ['gated'] }] }]",
+    ),
+    (
+        "junction",
+        "blocks = [{ sublayers = [{ junction = $, parts = ['attention'] }, { junction = $, parts = ['gated'] }] }]",
+    ),
+    (
+        "depth",
+        "blocks = [{ sublayers = [{ parts = ['attention'] }] }, { depth = $, sublayers = [{ parts = ['attention'] }, \
+         { parts = ['gated'] }] }]",
+    ),
+    ("head", "head = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
+];
+
+/// Families that are no part of a model, and why.
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("objective", "what is trained for: judged where training is"),
+    ("optimiser", "how weights move: judged where training is"),
+    ("schedule", "a formula: judged against its reference"),
+];
+
+/// Every variant of every family that has a place, with its card.
+///
+/// # Panics
+/// If a card's example is not what the family's key may hold.
+pub fn subjects() -> Vec<(&'static Card, Subject)> {
+    let placed = |(family, place): &(&str, &str)| {
+        let cards = FAMILIES.iter().find(|known| known.name == *family).map_or(&[][..], |family| family.cards);
+        let place = (*place).to_string();
+        let family = (*family).to_string();
+        cards.iter().map(move |card| (card, subject(&family, card, &place)))
+    };
+    PLACES.iter().flat_map(placed).collect()
+}
+
+fn subject(family: &str, card: &Card, place: &str) -> Subject {
+    let name = format!("{family}.{}", card.name);
+    let text = format!("vocab = {VOCAB}\nhidden = {HIDDEN}\n{}", place.replace('$', &card.toml()));
+    let read = kiln_spec::config::parse(&text, None);
+    let mut config: ModelConfig = read.unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+    if card.causality == Causality::BidirectionalOnly {
+        config.visibility = Visibility::Bidirectional;
+    }
+    config.resolve();
+    Subject::new(name, config)
+}
+
+/// Families that have neither a place nor a reason to have none, and places of no family.
+pub fn misplaced() -> Vec<&'static str> {
+    let known: Vec<&str> = PLACES.iter().chain(ELSEWHERE).map(|(family, _)| *family).collect();
+    let listed: Vec<&str> = FAMILIES.iter().map(|family: &Family| family.name).collect();
+    let missing = listed.iter().filter(|family| !known.contains(family));
+    missing.chain(known.iter().filter(|family| !listed.contains(family))).copied().collect()
+}
+
+/// Laws that something in a configuration need not keep: exemptions of the cards whose names stand in it.
+pub fn exempt(config: &ModelConfig, law: &str) -> Option<&'static str> {
+    let text = serde_json::to_string(config).unwrap_or_default();
+    let cards = FAMILIES.iter().flat_map(|family| family.cards);
+    cards.filter(|card| text.contains(&format!("\"{}\"", card.name))).find_map(|card| card.exemption(law))
+}

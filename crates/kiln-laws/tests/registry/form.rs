@@ -1,0 +1,103 @@
+//! Shapes, files, and the same twice.
+
+use crate::Verdict;
+use burn::tensor::{Int, Tensor, TensorData};
+use kiln_infer::identities::Run;
+use kiln_laws::{
+    configs::VOCAB,
+    device,
+    loss::{Rows, loss},
+    parameters::gradients,
+    subject::{Judged, Subject},
+};
+use kiln_models::{Model, ModelConfig, filled, names};
+use kiln_nn::{Cx, cx::Draws};
+use kiln_train::{checkpoint::Raw, weights};
+use safetensors::SafeTensors;
+
+/// Three rows of unequal documents.
+pub fn rows(subject: &Subject) -> Rows {
+    let document = |length: usize, from: u32| (0..length as u32).map(|i| (from + 3 * i) % VOCAB as u32).collect();
+    Rows::beside(&[document(7, 0), document(4, 2), document(1, 5)], subject.direction(), 1)
+}
+
+/// Hidden states of rows, and their numbers.
+fn hidden(run: &Judged, rows: &Rows) -> ([usize; 3], Vec<f32>) {
+    let (device, shape) = (run.model().device(), [rows.documents.len(), rows.width]);
+    let tokens = Tensor::<2, Int>::from_data(TensorData::new(rows.cells().0, shape), &device);
+    let hidden = run.forward(tokens, &mut Cx::new(&rows.layout(), &device));
+    (hidden.dims(), hidden.into_data().iter::<f32>().collect())
+}
+
+fn ensure(holds: bool, why: impl Into<String>) -> Verdict {
+    if holds { Ok(()) } else { Err(why.into()) }
+}
+
+/// `[B, T] → [B, T, M]`, all of it numbers; costs are numbers; the head gives a row for each place.
+pub fn shape(subject: &Subject) -> Verdict {
+    let (run, rows) = (subject.model(5, &device()), rows(subject));
+    let wanted = [rows.documents.len(), rows.width, subject.config.hidden];
+    let (dims, numbers) = hidden(&run, &rows);
+    ensure(dims == wanted, format!("hidden states are {dims:?}, not {wanted:?}"))?;
+    ensure(numbers.iter().all(|x| x.is_finite()), "a hidden state is no number")?;
+    let logits = run.model().logits(Tensor::zeros([5, wanted[2]], &device())).dims();
+    ensure(logits[0] == 5 && logits[1] > 0, format!("5 places have outputs {logits:?}"))?;
+    let costs = run.model().blocks().iter().flat_map(|block| block.parts()).map(|(_, part)| part.cost(16));
+    let counts = |cost: kiln_nn::Cost| [cost.flops, cost.state_bytes].iter().all(|x| x.is_finite() && *x >= 0.0);
+    ensure(costs.into_iter().all(counts), "a cost that is no number from 0")
+}
+
+/// The configuration comes back from its text and its JSON as it was; its weights come back from a file by name, into a
+/// model that began otherwise, and it then computes the same.
+pub fn round_trip(subject: &Subject) -> Verdict {
+    let config = &subject.config;
+    config.check("model").map_err(|refusal| format!("refused: {refusal}"))?;
+    let text = kiln_spec::config::to_toml(config);
+    let read = (subject.read)(&text).map_err(|error| format!("its own text is refused: {error}"))?;
+    ensure(read == *config, "its text says something else")?;
+    let json = serde_json::to_string(config).map_err(|error| error.to_string())?;
+    let again: Result<ModelConfig, _> = serde_json::from_str(&json);
+    ensure(again.is_ok_and(|again| again == *config), "its JSON says something else")?;
+    let mut resolved = config.clone();
+    resolved.resolve();
+    ensure(resolved == *config, "what is written down is not all there is to write down")?;
+    let [one, other] = [1, 2].map(|seed| Model::init(&read, seed, &device()));
+    let named = |model: &Model| names(model).into_iter().map(|name| (name.path, name.shape)).collect::<Vec<_>>();
+    ensure(named(&one) == named(&Model::init(config, 1, &device())), "names have changed")?;
+    let other = filled(other, values_of(&saved(&one)?)?).map_err(|mismatch| mismatch.to_string())?;
+    let rows = rows(subject);
+    let [(_, a), (_, b)] = [one, other].map(|model| hidden(&subject.run(model), &rows));
+    ensure(a == b, "saved and loaded, it computes something else")
+}
+
+/// The bytes of a file of weights.
+pub fn saved(model: &Model) -> Result<Vec<u8>, String> {
+    safetensors::serialize(&weights::to_tensors(model), None).map_err(|error| error.to_string())
+}
+
+/// What such a file holds.
+pub fn values_of(bytes: &[u8]) -> Result<kiln_models::Values, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let raw = |(name, view): (&str, safetensors::tensor::TensorView)| {
+        (name.to_string(), Raw { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() })
+    };
+    let tensors = file.iter().map(raw).collect();
+    weights::to_values(tensors).ok_or_else(|| "a weight that is no f32".into())
+}
+
+/// Made twice and trained on twice, losses and gradients are the same to the bit.
+pub fn deterministic(subject: &Subject) -> Verdict {
+    let once = || {
+        let (run, rows) = (subject.model(5, &device().autodiff()), rows(subject));
+        let draws = Draws { seed: 1, step: 2, part: 0 };
+        let mut cx = Cx::training(&rows.layout(), draws, &device());
+        let loss = loss(&run, &rows, &mut cx);
+        let value: Vec<f32> = loss.clone().inner().into_data().iter::<f32>().collect();
+        (value, gradients(run.model(), &loss.backward()))
+    };
+    let [(loss, found), (other, again)] = [once(), once()];
+    ensure(loss.iter().map(|x| x.to_bits()).eq(other.iter().map(|x| x.to_bits())), "another loss")?;
+    let bits =
+        |all: &kiln_laws::parameters::ByPath<Vec<f64>>| all.values().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
+    ensure(bits(&found) == bits(&again), "other gradients")
+}
