@@ -10,6 +10,7 @@ pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod gated;
+pub mod grouped;
 pub mod planner;
 pub mod rms_norm;
 pub mod rotary;

@@ -10,6 +10,7 @@ use kiln_nn::{
     part::{
         PartConfig,
         attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        experts::{ExpertConfig, ExpertsConfig},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
     },
     position::{LearnedConfig, PositionConfig, RotaryConfig},
@@ -102,16 +103,45 @@ pub fn attention() -> impl Strategy<Value = AttentionConfig> {
     )
 }
 
+/// A gated feed-forward.
+fn gated() -> impl Strategy<Value = GatedConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>()).prop_map(|(inner, activation, bias)| GatedConfig {
+        inner,
+        activation,
+        bias,
+    })
+}
+
+/// A feed-forward of two matrices.
+fn plain() -> impl Strategy<Value = PlainConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>()).prop_map(|(inner, activation, bias)| PlainConfig {
+        inner,
+        activation,
+        bias,
+    })
+}
+
+fn activation() -> impl Strategy<Value = Activation> {
+    select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu])
+}
+
+/// A mixture of experts: any number of them, alone, some or all of them, with and without a shared one.
+pub fn experts() -> impl Strategy<Value = ExpertsConfig> {
+    let expert = || prop_oneof![gated().prop_map(ExpertConfig::Gated), plain().prop_map(ExpertConfig::Plain)];
+    let numbers = (1usize..5).prop_flat_map(|experts| (Just(experts), 1..=experts, any::<bool>()));
+    (numbers, expert(), option::weighted(0.3, expert())).prop_map(|((experts, top_k, normalize), expert, shared)| {
+        let normalize = Some(normalize && top_k > 1);
+        ExpertsConfig { experts, top_k, normalize, expert, shared, ..ExpertsConfig::default() }
+    })
+}
+
 /// Any part.
 pub fn part() -> impl Strategy<Value = PartConfig> {
-    let activation = || select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu]);
-    let inner = || option::weighted(0.8, 1usize..9);
     prop_oneof![
-        2 => attention().prop_map(PartConfig::Attention),
-        1 => (inner(), activation(), any::<bool>())
-            .prop_map(|(inner, activation, bias)| PartConfig::Plain(PlainConfig { inner, activation, bias })),
-        1 => (inner(), activation(), any::<bool>())
-            .prop_map(|(inner, activation, bias)| PartConfig::Gated(GatedConfig { inner, activation, bias })),
+        3 => attention().prop_map(PartConfig::Attention),
+        1 => plain().prop_map(PartConfig::Plain),
+        1 => gated().prop_map(PartConfig::Gated),
+        1 => experts().prop_map(PartConfig::Experts),
     ]
 }
 
@@ -155,10 +185,16 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
 
 /// Whether every function in it has a derivative everywhere, so that finite differences tell the slope.
 pub fn is_smooth(config: &ModelConfig) -> bool {
+    let expert = |expert: &ExpertConfig| match expert {
+        ExpertConfig::Plain(plain) => plain.activation != Activation::Relu,
+        ExpertConfig::Gated(gated) => gated.activation != Activation::Relu,
+    };
     let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
     parts.into_iter().all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
+        // A choice jumps.
+        PartConfig::Experts(e) => e.top_k == e.experts && expert(&e.expert) && e.shared.iter().all(expert),
         PartConfig::Attention(_) => true,
     })
 }

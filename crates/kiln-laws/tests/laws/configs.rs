@@ -30,6 +30,8 @@ proptest! {
             match part {
                 PartConfig::Plain(plain) => plain.inner = None,
                 PartConfig::Gated(gated) => gated.inner = None,
+                PartConfig::Experts(experts) if experts.top_k > 1 => experts.normalize = None,
+                PartConfig::Experts(_) => {}
                 PartConfig::Attention(attention) => {
                     let ProjectionConfig::Heads(heads) = &mut attention.projection;
                     heads.kv_heads = None;
@@ -66,6 +68,15 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 /// The same for one part.
 const PARTS: &[(&str, &str, &str)] = &[
+    ("{ experts = { experts = 0 } }", "experts.experts", "from 1"),
+    ("{ experts = { experts = 100000 } }", "experts.experts", "from 1"),
+    ("{ experts = { experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
+    ("{ experts = { top_k = 0 } }", "experts.top_k", "found 0"),
+    ("{ experts = { top_k = 1, normalize = true } }", "experts.normalize", "learn nothing"),
+    ("{ experts = { balance = -1.0 } }", "experts.balance", "0 or above"),
+    ("{ experts = { z = nan } }", "experts.z", "0 or above"),
+    ("{ experts = { expert = { gated = { inner = 0 } } } }", "experts.expert.gated.inner", "width 0"),
+    ("{ experts = { shared = { plain = { inner = 0 } } } }", "experts.shared.plain.inner", "width 0"),
     ("{ plain = { inner = 0 } }", "plain.inner", "width 0"),
     ("{ gated = { inner = 0 } }", "gated.inner", "width 0"),
     ("{ gated = { inner = 9000000000000 } }", "gated.inner", "at most"),

@@ -5,6 +5,7 @@ mod batches;
 mod configs;
 mod cross_entropy;
 mod dropout;
+mod experts;
 mod fixtures;
 mod gradients;
 mod heads;

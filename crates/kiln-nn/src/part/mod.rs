@@ -3,6 +3,7 @@
 //! To add one: a file here, its `mod` line and its list line below.
 
 pub mod attention;
+pub mod experts;
 pub mod feed_forward {
     //! Parts that work on each token alone.
     pub mod activation;
@@ -46,5 +47,7 @@ crate::variants! {
         "plain" => Plain(feed_forward::plain::Plain),
         /// Feed-forward with a gate (2002.05202).
         "gated" => Gated(feed_forward::gated::Gated),
+        /// Feed-forwards of which a router chooses some for each token (1701.06538, 2101.03961).
+        "experts" => Experts(experts::Experts),
     }
 }

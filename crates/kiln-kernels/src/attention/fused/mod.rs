@@ -3,7 +3,7 @@
 //! (2205.14135, sections 3.1 and B.2; 2307.08691).
 
 mod backward;
-mod block;
+pub(crate) mod block;
 mod forward;
 
 use super::{Call, Output};
