@@ -14,4 +14,5 @@ pub mod grouped;
 pub mod planner;
 pub mod rms_norm;
 pub mod rotary;
+pub mod scan;
 pub mod testing;

@@ -12,8 +12,10 @@ use kiln_nn::{
         attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
         experts::{ExpertConfig, ExpertsConfig},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
+        linear::GlaConfig,
     },
     position::{LearnedConfig, PositionConfig, RotaryConfig},
+    variant::Causality,
 };
 use kiln_spec::{Direction, config::Nothing};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -42,9 +44,17 @@ pub fn model() -> impl Strategy<Value = ModelConfig> {
             head,
             ..ModelConfig::default()
         };
+        if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
+            config.visibility = Visibility::Causal;
+        }
         config.resolve();
         config
     })
+}
+
+/// All parts of a model.
+fn parts(config: &ModelConfig) -> impl Iterator<Item = &PartConfig> {
+    config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts)
 }
 
 /// A model whose blocks all have attention first: what needs a mixer to show anything.
@@ -135,10 +145,19 @@ pub fn experts() -> impl Strategy<Value = ExpertsConfig> {
     })
 }
 
+/// Gated linear attention: any heads and widths, gates that forget little or much.
+pub fn gla() -> impl Strategy<Value = GlaConfig> {
+    let numbers = (1usize..=3, 1usize..=4, 1usize..=4, 1usize..=3);
+    (numbers, select(vec![1.0, 4.0, 16.0]), norm()).prop_map(|((heads, key, value, rank), temperature, norm)| {
+        GlaConfig { heads, head_dim: Some(key), value_dim: Some(value), rank, temperature, norm }
+    })
+}
+
 /// Any part.
 pub fn part() -> impl Strategy<Value = PartConfig> {
     prop_oneof![
         3 => attention().prop_map(PartConfig::Attention),
+        1 => gla().prop_map(PartConfig::Gla),
         1 => plain().prop_map(PartConfig::Plain),
         1 => gated().prop_map(PartConfig::Gated),
         1 => experts().prop_map(PartConfig::Experts),
@@ -189,12 +208,11 @@ pub fn is_smooth(config: &ModelConfig) -> bool {
         ExpertConfig::Plain(plain) => plain.activation != Activation::Relu,
         ExpertConfig::Gated(gated) => gated.activation != Activation::Relu,
     };
-    let parts = config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
-    parts.into_iter().all(|part| match part {
+    parts(config).all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
         // A choice jumps.
         PartConfig::Experts(e) => e.top_k == e.experts && expert(&e.expert) && e.shared.iter().all(expert),
-        PartConfig::Attention(_) => true,
+        PartConfig::Attention(_) | PartConfig::Gla(_) => true,
     })
 }

@@ -31,7 +31,7 @@ proptest! {
                 PartConfig::Plain(plain) => plain.inner = None,
                 PartConfig::Gated(gated) => gated.inner = None,
                 PartConfig::Experts(experts) if experts.top_k > 1 => experts.normalize = None,
-                PartConfig::Experts(_) => {}
+                PartConfig::Experts(_) | PartConfig::Gla(_) => {}
                 PartConfig::Attention(attention) => {
                     let ProjectionConfig::Heads(heads) = &mut attention.projection;
                     heads.kv_heads = None;
@@ -68,6 +68,14 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 /// The same for one part.
 const PARTS: &[(&str, &str, &str)] = &[
+    ("{ gla = { heads = 0 } }", "gla.heads", "without heads"),
+    ("{ gla = { heads = 3 } }", "gla.heads", "divide"),
+    ("{ gla = { heads = 128 } }", "gla.heads", "hidden / 2"),
+    ("{ gla = { head_dim = 0 } }", "gla.head_dim", "width 0"),
+    ("{ gla = { value_dim = 9000000000000 } }", "gla.value_dim", "at most"),
+    ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
+    ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
+    ("{ gla = { norm = { rms = { eps = 0.0 } } } }", "gla.norm.rms.eps", "above 0"),
     ("{ experts = { experts = 0 } }", "experts.experts", "from 1"),
     ("{ experts = { experts = 100000 } }", "experts.experts", "from 1"),
     ("{ experts = { experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
@@ -116,6 +124,16 @@ fn what_cannot_be_is_refused_where_it_stands() {
     for (part, path, reason) in PARTS {
         let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
         refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
+    }
+}
+
+/// What only works from left to right is refused elsewhere.
+#[test]
+fn a_visibility_that_a_part_cannot_have_is_refused() {
+    for visibility in ["bidirectional", "prefix"] {
+        let text =
+            format!("visibility = '{visibility}'\nblocks = [{{ sublayers = [{{ parts = ['attention', 'gla'] }}] }}]");
+        refused(&text, "blocks[0].sublayers[0].parts[1]", "left to right");
     }
 }
 

@@ -7,6 +7,7 @@ mod cross_entropy;
 mod dropout;
 mod experts;
 mod fixtures;
+mod gla;
 mod gradients;
 mod heads;
 mod identities;

@@ -10,6 +10,7 @@ pub mod feed_forward {
     pub mod gated;
     pub mod plain;
 }
+pub mod linear;
 
 use crate::{cx::Cx, variant::Cost};
 use burn::tensor::Tensor;
@@ -43,6 +44,8 @@ crate::variants! {
     Part, PartConfig: dyn Forward {
         /// Attention: five choices (1706.03762).
         "attention" => Attention(attention::Attention),
+        /// Gated linear attention: a state that decays, instead of a look at all keys (2312.06635).
+        "gla" => Gla(linear::Gla),
         /// Feed-forward of two matrices (1706.03762).
         "plain" => Plain(feed_forward::plain::Plain),
         /// Feed-forward with a gate (2002.05202).

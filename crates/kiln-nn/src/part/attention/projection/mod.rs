@@ -3,6 +3,7 @@
 mod heads;
 
 pub use super::Project;
+pub(crate) use heads::split;
 pub use heads::{Heads, HeadsConfig};
 
 use burn::tensor::Tensor;
