@@ -77,7 +77,7 @@ fn by_hand(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
     let mut token = |x: &&[f64]| {
         let [q, k, v, gate] = ["q", "k", "v", "gate"].map(|name| linear(weights, name, x));
         let decay = linear(weights, "decay_out", &linear(weights, "decay_in", x));
-        let mut out = vec![0.0; HEADS * VALUE];
+        let mut out = [0.0; HEADS * VALUE];
         for (h, state) in state.iter_mut().enumerate() {
             for (d, row) in state.iter_mut().enumerate() {
                 for (e, s) in row.iter_mut().enumerate() {
