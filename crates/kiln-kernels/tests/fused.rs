@@ -4,7 +4,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     adamw, attention,
     attention::{Bias, Call, Dense, Distance, Output, Score, Sight, Softmax, sight::TILE},
-    cross_entropy, gated, rms_norm,
+    cross_entropy, gated, grouped, rms_norm,
     rotary::{self, Pairs},
     testing::distance,
 };
@@ -201,6 +201,24 @@ proptest! {
         prop_assert!(apart < 1e-5 * scale.max(1.0), "{apart}");
     }
 
+    /// Groups without rows, of one row and of more than a block.
+    #[test]
+    fn grouped_products_are_their_reference(
+        seed in 0u64..1000, r in 1usize..400, groups in 1usize..6, used in 1usize..6, from in 1usize..150, to in 1usize..40,
+    ) {
+        let mut random = Random::new(seed, "grouped", 0, 0);
+        let leaves = [leaf(&mut random, [1, r, from], 1.0), leaf(&mut random, [groups, from, to], 1.0)];
+        let group: Vec<i32> = (0..r).map(|_| random.below(used.min(groups)) as i32).collect();
+        let group = Tensor::<1, Int>::from_data(TensorData::new(group, [r]), &Device::flex());
+        let cotangent = plain(&mut random, [r, to]);
+        let apart = apart(
+            &leaves, cotangent,
+            |x| grouped::fused::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
+            |x| grouped::reference::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
+        );
+        prop_assert!(apart < 1e-4, "{apart}");
+    }
+
     #[test]
     fn rotation_is_its_reference(
         seed in 0u64..1000, h in 1usize..4, t in 1usize..40, half in 1usize..20, rest in 0usize..9, one in any::<bool>(),
@@ -242,8 +260,15 @@ fn threads_change_no_bit() {
             let mut random = Random::new(7, "threads", 0, 0);
             let (x, w) = (leaf(&mut random, [8, 300, 64], 1.0), leaf(&mut random, [64], 1.0));
             let y = rms_norm::fused::rms_norm(x.clone(), w.clone(), 1e-6);
+            let experts = leaf(&mut random, [3, 64, 64], 1.0);
+            let group = Tensor::<1, Int>::arange(0..2400, &Device::flex()) % 3;
+            let y = grouped::fused::grouped_linear(y.reshape([2400, 64]), experts.clone(), group).reshape([8, 300, 64]);
             let gradients = (y.clone() * y).sum_dim(2).sum_dim(1).sum().backward();
-            (x.grad(&gradients).expect("a gradient").into_data(), w.grad(&gradients).expect("a gradient").into_data())
+            (
+                x.grad(&gradients).expect("a gradient").into_data(),
+                w.grad(&gradients).expect("a gradient").into_data(),
+                experts.grad(&gradients).expect("a gradient").into_data(),
+            )
         })
     };
     let first = run(1);

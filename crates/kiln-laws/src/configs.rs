@@ -18,12 +18,15 @@ use kiln_nn::{
     part::{
         PartConfig,
         attention::{AttentionConfig, HeadsConfig, LatentConfig, ProjectionConfig, Segments, Source},
+        experts::{ExpertConfig, ExpertsConfig},
         feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
+        linear::GlaConfig,
     },
     position::{
         AlibiConfig, LearnedConfig, PositionConfig, RotaryConfig, Scaling, SinusoidalConfig, T5Config,
         scaling::{Linear, Yarn},
     },
+    variant::Causality,
 };
 use kiln_spec::{Direction, config::Nothing};
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -57,9 +60,17 @@ pub fn decoder() -> impl Strategy<Value = ModelConfig> {
             head,
             ..ModelConfig::default()
         };
+        if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
+            config.visibility = Visibility::Causal;
+        }
         config.resolve();
         config
     })
+}
+
+/// All parts of a model.
+fn parts(config: &ModelConfig) -> impl Iterator<Item = &PartConfig> {
+    config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts)
 }
 
 /// A model whose blocks all have attention first: what needs a mixer to show anything.
@@ -169,16 +180,54 @@ pub fn attention() -> impl Strategy<Value = AttentionConfig> {
     )
 }
 
+/// A gated feed-forward.
+fn gated() -> impl Strategy<Value = GatedConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>()).prop_map(|(inner, activation, bias)| GatedConfig {
+        inner,
+        activation,
+        bias,
+    })
+}
+
+/// A feed-forward of two matrices.
+fn plain() -> impl Strategy<Value = PlainConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>()).prop_map(|(inner, activation, bias)| PlainConfig {
+        inner,
+        activation,
+        bias,
+    })
+}
+
+fn activation() -> impl Strategy<Value = Activation> {
+    select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu])
+}
+
+/// A mixture of experts: any number of them, alone, some or all of them, with and without a shared one.
+pub fn experts() -> impl Strategy<Value = ExpertsConfig> {
+    let expert = || prop_oneof![gated().prop_map(ExpertConfig::Gated), plain().prop_map(ExpertConfig::Plain)];
+    let numbers = (1usize..5).prop_flat_map(|experts| (Just(experts), 1..=experts, any::<bool>()));
+    (numbers, expert(), option::weighted(0.3, expert())).prop_map(|((experts, top_k, normalize), expert, shared)| {
+        let normalize = Some(normalize && top_k > 1);
+        ExpertsConfig { experts, top_k, normalize, expert, shared, ..ExpertsConfig::default() }
+    })
+}
+
+/// Gated linear attention: any heads and widths, gates that forget little or much.
+pub fn gla() -> impl Strategy<Value = GlaConfig> {
+    let numbers = (1usize..=3, 1usize..=4, 1usize..=4, 1usize..=3);
+    (numbers, select(vec![1.0, 4.0, 16.0]), norm()).prop_map(|((heads, key, value, rank), temperature, norm)| {
+        GlaConfig { heads, head_dim: Some(key), value_dim: Some(value), rank, temperature, norm }
+    })
+}
+
 /// Any part.
 pub fn part() -> impl Strategy<Value = PartConfig> {
-    let activation = || select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu]);
-    let inner = || option::weighted(0.8, 1usize..9);
     prop_oneof![
-        2 => attention().prop_map(PartConfig::Attention),
-        1 => (inner(), activation(), any::<bool>())
-            .prop_map(|(inner, activation, bias)| PartConfig::Plain(PlainConfig { inner, activation, bias })),
-        1 => (inner(), activation(), any::<bool>())
-            .prop_map(|(inner, activation, bias)| PartConfig::Gated(GatedConfig { inner, activation, bias })),
+        3 => attention().prop_map(PartConfig::Attention),
+        1 => gla().prop_map(PartConfig::Gla),
+        1 => plain().prop_map(PartConfig::Plain),
+        1 => gated().prop_map(PartConfig::Gated),
+        1 => experts().prop_map(PartConfig::Experts),
     ]
 }
 
@@ -257,10 +306,16 @@ pub fn is_smooth(config: &ModelConfig) -> bool {
     if blocks().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
         return false;
     }
+    let expert = |expert: &ExpertConfig| match expert {
+        ExpertConfig::Plain(plain) => plain.activation != Activation::Relu,
+        ExpertConfig::Gated(gated) => gated.activation != Activation::Relu,
+    };
     let mut parts = blocks().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
     parts.all(|part| match part {
         PartConfig::Plain(plain) => plain.activation != Activation::Relu,
         PartConfig::Gated(gated) => gated.activation != Activation::Relu,
+        // A choice jumps.
+        PartConfig::Experts(e) => e.top_k == e.experts && expert(&e.expert) && e.shared.iter().all(expert),
         _ => true,
     })
 }

@@ -1,5 +1,6 @@
 //! What the kernels for the CPU share: Burn's flex tensors as slices, loops over vector registers, and threads.
 
+pub mod matrix;
 pub mod op;
 pub mod tensor;
 pub mod vector;

@@ -30,6 +30,8 @@ proptest! {
             match part {
                 PartConfig::Plain(plain) => plain.inner = None,
                 PartConfig::Gated(gated) => gated.inner = None,
+                PartConfig::Experts(experts) if experts.top_k > 1 => experts.normalize = None,
+                PartConfig::Experts(_) | PartConfig::Gla(_) => {}
                 PartConfig::Attention(attention) => {
                     if let ProjectionConfig::Heads(heads) = &mut attention.projection {
                         heads.kv_heads = None;
@@ -112,6 +114,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 /// The same for one part.
 const PARTS: &[(&str, &str, &str)] = &[
+    ("{ gla = { heads = 0 } }", "gla.heads", "without heads"),
+    ("{ gla = { heads = 3 } }", "gla.heads", "divide"),
+    ("{ gla = { heads = 128 } }", "gla.heads", "hidden / 2"),
+    ("{ gla = { head_dim = 0 } }", "gla.head_dim", "width 0"),
+    ("{ gla = { value_dim = 9000000000000 } }", "gla.value_dim", "at most"),
+    ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
+    ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
+    ("{ gla = { norm = { rms = { eps = 0.0 } } } }", "gla.norm.rms.eps", "above 0"),
+    ("{ experts = { experts = 0 } }", "experts.experts", "from 1"),
+    ("{ experts = { experts = 100000 } }", "experts.experts", "from 1"),
+    ("{ experts = { experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
+    ("{ experts = { top_k = 0 } }", "experts.top_k", "found 0"),
+    ("{ experts = { top_k = 1, normalize = true } }", "experts.normalize", "learn nothing"),
+    ("{ experts = { balance = -1.0 } }", "experts.balance", "0 or above"),
+    ("{ experts = { z = nan } }", "experts.z", "0 or above"),
+    ("{ experts = { expert = { gated = { inner = 0 } } } }", "experts.expert.gated.inner", "width 0"),
+    ("{ experts = { shared = { plain = { inner = 0 } } } }", "experts.shared.plain.inner", "width 0"),
     ("{ plain = { inner = 0 } }", "plain.inner", "width 0"),
     ("{ gated = { inner = 0 } }", "gated.inner", "width 0"),
     ("{ gated = { inner = 9000000000000 } }", "gated.inner", "at most"),
@@ -205,6 +224,16 @@ fn two_stacks_must_fit_together() {
     let encoder = resolved.as_encoder().expect("an encoder");
     assert_eq!(encoder.blocks[0].sublayers.len(), 2, "the cross attention is the decoder's");
     assert_eq!(resolved.encoder.as_ref().and_then(|e| e.blocks.clone()), Some(encoder.blocks));
+}
+
+/// What only works from left to right is refused elsewhere.
+#[test]
+fn a_visibility_that_a_part_cannot_have_is_refused() {
+    for visibility in ["bidirectional", "prefix"] {
+        let text =
+            format!("visibility = '{visibility}'\nblocks = [{{ sublayers = [{{ parts = ['attention', 'gla'] }}] }}]");
+        refused(&text, "blocks[0].sublayers[0].parts[1]", "left to right");
+    }
 }
 
 #[test]

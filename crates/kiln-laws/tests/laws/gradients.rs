@@ -13,15 +13,16 @@ use proptest::prelude::*;
 
 /// Half the distance of the two points. The rounding of the loss over it is about 1e-14 / 1e-3.
 const STEP: f64 = 1e-3;
-const TOLERANCE: f64 = 1e-8;
+pub const TOLERANCE: f64 = 1e-8;
 
-fn stirred(config: &ModelConfig) -> Model {
+/// Values of each parameter far enough from their start for every gradient to count.
+pub fn stirred(config: &ModelConfig) -> Model {
     parameters::stirred(Model::init(config, 9, &device().autodiff()))
 }
 
 /// Greatest difference between a parameter's gradient along a random direction and the slope of the loss along it, as
 /// a share of what a slope there can be.
-fn difference(model: &Model, rows: &Rows, gradients: &ByPath<Vec<f64>>) -> (f64, String) {
+pub fn difference(model: &Model, rows: &Rows, gradients: &ByPath<Vec<f64>>) -> (f64, String) {
     let start = values(model);
     let mut worst = (0.0, String::new());
     for (path, gradient) in gradients {

@@ -84,6 +84,7 @@ fn writes(config: &ModelConfig) -> Verdict {
         tokens: 6,
         stop: Vec::new(),
         chunk: Some(2),
+        start: 1,
     };
     let ids = block_on(generate(&model, request)).map_err(|error| error.to_string())?.remove(0).ids;
     let whole = [prompt.clone(), ids.clone()].concat();

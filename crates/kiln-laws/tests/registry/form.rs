@@ -72,7 +72,8 @@ pub fn round_trip(subject: &Subject) -> Verdict {
 
 /// The bytes of a file of weights.
 pub fn saved(model: &Model) -> Result<Vec<u8>, String> {
-    safetensors::serialize(&weights::to_tensors(model), None).map_err(|error| error.to_string())
+    let tensors = kiln_infer::block_on(weights::to_tensors(model)).map_err(|error| error.to_string())?;
+    safetensors::serialize(&tensors, None).map_err(|error| error.to_string())
 }
 
 /// What such a file holds.

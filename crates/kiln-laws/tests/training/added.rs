@@ -84,3 +84,18 @@ fn the_rows_of_a_run_name_them() {
     assert!(whole.len() == 3 && whole.iter().all(|loss| *loss > 0.0));
     assert!(whole.iter().zip(&parts).all(|(a, b)| (a / b - 1.0).abs() < 1e-5), "{whole:?} {parts:?}");
 }
+
+/// The losses of experts are in the rows of a run, the balance at first near its best.
+#[test]
+fn the_rows_of_a_run_name_those_of_experts() {
+    let home = tempfile::tempdir().unwrap();
+    let sets = ["stages.0.steps=3", "model.blocks.0.sublayers.1.parts=[{ experts = { experts = 4, z = 0.01 } }]"];
+    Run::default().start(&recipe(&sets), &home.path().join("run")).unwrap();
+    for row in steps(&home.path().join("run")) {
+        for block in 0..2 {
+            let [balance, z] =
+                ["balance", "z"].map(|name| row.losses[&format!("blocks.{block}.feed_forward.{name}")].unwrap());
+            assert!((0.9..1.5).contains(&balance) && (1.0..10.0).contains(&z), "{balance} {z}");
+        }
+    }
+}

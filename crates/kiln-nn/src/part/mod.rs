@@ -3,12 +3,14 @@
 //! To add one: a file here, its `mod` line and its list line below.
 
 pub mod attention;
+pub mod experts;
 pub mod feed_forward {
     //! Parts that work on each token alone.
     pub mod activation;
     pub mod gated;
     pub mod plain;
 }
+pub mod linear;
 
 use crate::{cx::Cx, variant::Cost};
 use burn::tensor::Tensor;
@@ -42,9 +44,13 @@ crate::variants! {
     Part, PartConfig: dyn Forward {
         /// Attention: five choices (1706.03762).
         "attention" => Attention(attention::Attention),
+        /// Gated linear attention: a state that decays, instead of a look at all keys (2312.06635).
+        "gla" => Gla(linear::Gla),
         /// Feed-forward of two matrices (1706.03762).
         "plain" => Plain(feed_forward::plain::Plain),
         /// Feed-forward with a gate (2002.05202).
         "gated" => Gated(feed_forward::gated::Gated),
+        /// Feed-forwards of which a router chooses some for each token (1701.06538, 2101.03961).
+        "experts" => Experts(experts::Experts),
     }
 }

@@ -1,14 +1,9 @@
 //! Backward: the weights P are made again from scores and log-sum-exp;
 //! dV = Pᵀ dO, dP = dO Vᵀ, dS = P ⊙ (dP − D) with D = Σ dO ⊙ O − dL, dQ = dS K, dK = dSᵀ Q; L is the log-sum-exp.
 
-use super::{
-    Kept,
-    block::Block,
-    forward::Sides,
-    matrix::{Heads, Matrix, MatrixMut},
-    terms::Terms,
-};
+use super::{Kept, block::Block, forward::Sides, terms::Terms};
 use crate::cpu::{
+    matrix::{Heads, Matrix, MatrixMut},
     tensor::{floats, tensor},
     vector::{exp, vectorised},
 };

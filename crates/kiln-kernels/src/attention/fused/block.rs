@@ -1,11 +1,11 @@
 //! A block of queries against the tiles of keys that hold something for it: scores stand side by side, without the
 //! tiles that are skipped.
 
-use super::{
+use super::terms::Terms;
+use crate::cpu::{
     matrix::{Matrix, MatrixMut},
-    terms::Terms,
+    vector::vectorised,
 };
-use crate::cpu::vector::vectorised;
 use kiln_spec::plan::{Tile, Tiles};
 
 vectorised! {

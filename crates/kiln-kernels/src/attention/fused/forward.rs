@@ -3,10 +3,10 @@
 use super::{
     How,
     block::Block,
-    matrix::{Heads, Matrix},
     terms::{Reach, Terms},
 };
 use crate::cpu::{
+    matrix::{Heads, Matrix},
     tensor::{floats, tensor},
     vector::{exp, most, sum, vectorised},
 };

@@ -3,9 +3,8 @@
 //! the log-sum-exp (2205.14135, sections 3.1 and B.2; 2307.08691).
 
 mod backward;
-mod block;
+pub(crate) mod block;
 mod forward;
-mod matrix;
 mod terms;
 
 use super::{

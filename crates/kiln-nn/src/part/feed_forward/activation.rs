@@ -4,6 +4,7 @@ use burn::tensor::{
     Tensor,
     activation::{gelu, gelu_approximate, relu, silu},
 };
+use kiln_kernels::gated::silu_gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,14 @@ impl Activation {
             Self::Gelu => gelu(x),
             Self::GeluTanh => gelu_approximate(x),
             Self::Silu => silu(x),
+        }
+    }
+
+    /// f(gate) ⊙ up (2002.05202).
+    pub fn gate(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Silu => silu_gate(gate, up),
+            other => other.of(gate) * up,
         }
     }
 

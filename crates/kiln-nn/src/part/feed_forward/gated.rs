@@ -9,7 +9,6 @@ use crate::{
     variant::{Around, Card, Cost, Variant, WIDEST},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_kernels::gated::silu_gate;
 use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +44,8 @@ pub struct Gated {
     dropout: f64,
 }
 
-fn inner(hidden: usize) -> usize {
+/// The width that is taken if none is given.
+pub fn inner(hidden: usize) -> usize {
     (hidden * 8).div_ceil(3).next_multiple_of(16)
 }
 
@@ -85,11 +85,7 @@ impl Variant for Gated {
 
 impl Forward for Gated {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let (gate, up) = (self.gate.forward(x.clone()), self.up.forward(x));
-        let gated = match self.activation {
-            Activation::Silu => silu_gate(gate, up),
-            other => other.of(gate) * up,
-        };
+        let gated = self.activation.gate(self.gate.forward(x.clone()), self.up.forward(x));
         let out = self.down.forward(gated);
         cx.dropout("out", self.dropout, out)
     }

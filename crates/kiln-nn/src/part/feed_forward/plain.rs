@@ -43,12 +43,17 @@ pub struct Plain {
     dropout: f64,
 }
 
+/// The width that is taken if none is given.
+pub fn inner(hidden: usize) -> usize {
+    4 * hidden
+}
+
 impl Variant for Plain {
     type Config = PlainConfig;
     const CARD: Card = Card { role: "feed_forward", ..Card::new("plain", "1706.03762") };
 
     fn resolve(config: &mut PlainConfig, around: &Around) {
-        config.inner.get_or_insert(4 * around.hidden);
+        config.inner.get_or_insert(inner(around.hidden));
     }
 
     fn check(config: &PlainConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
@@ -56,7 +61,7 @@ impl Variant for Plain {
     }
 
     fn init(config: &PlainConfig, around: &Around, init: &mut Init) -> Self {
-        let (outer, inner) = (around.hidden, config.inner.unwrap_or(4 * around.hidden));
+        let (outer, inner) = (around.hidden, config.inner.unwrap_or(inner(around.hidden)));
         Self {
             up: Linear::new("up", [outer, inner], config.bias, init),
             down: Linear::residual("down", [inner, outer], config.bias, init),

@@ -143,7 +143,7 @@ impl Heads {
 }
 
 /// `[B, T, H·D] → [B, H, T, D]`.
-pub(super) fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
+pub fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [b, t, m] = x.dims();
     x.reshape([b, t, heads, m / heads]).swap_dims(1, 2)
 }

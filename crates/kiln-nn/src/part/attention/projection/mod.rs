@@ -4,6 +4,7 @@ mod heads;
 mod latent;
 
 pub use super::Project;
+pub(crate) use heads::split;
 pub use heads::{Heads, HeadsConfig};
 pub use latent::{Latent, LatentConfig};
 

@@ -36,6 +36,11 @@ impl<'a> Matrix<'a> {
         Self { at, size: [shape[2], shape[3]], strides: [strides[2], strides[3]], of: PhantomData }
     }
 
+    /// A row-major matrix.
+    pub fn dense(values: &'a [f32], size: [usize; 2]) -> Self {
+        Self::columns(values, size, 0, size[1])
+    }
+
     /// Some columns of a row-major matrix of `width` columns.
     pub fn columns(values: &'a [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
         assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");
@@ -77,6 +82,11 @@ impl<'a> Matrix<'a> {
 }
 
 impl<'a> MatrixMut<'a> {
+    /// A row-major matrix.
+    pub fn dense(values: &'a mut [f32], size: [usize; 2]) -> Self {
+        Self::columns(values, size, 0, size[1])
+    }
+
     /// Some columns of a row-major matrix of `width` columns.
     pub fn columns(values: &'a mut [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
         assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");

@@ -1,0 +1,155 @@
+//! Gated linear attention: the layer against its equations on the host, whatever the marks say, and its state over calls.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use kiln_kernels::testing::{assert_close, distance, values as numbers};
+use kiln_laws::{
+    device,
+    parameters::{ByPath, in_f64, values},
+};
+use kiln_models::ModelConfig;
+use kiln_nn::{
+    Around, Cx, Init,
+    cx::{Marks, State, Stream},
+    part::Part,
+    part::PartConfig,
+};
+use kiln_spec::{Direction, Layout, Mark, Random};
+use proptest::{collection::vec, prelude::*};
+
+const HIDDEN: usize = 6;
+const HEADS: usize = 2;
+const KEY: usize = 3;
+const VALUE: usize = 2;
+const EXACT: f64 = 1e-11;
+
+fn part() -> Part {
+    let text = r#"{"gla":{"heads":2,"head_dim":3,"value_dim":2,"rank":2,"temperature":4.0,"norm":"none"}}"#;
+    let config: PartConfig = serde_json::from_str(text).expect("legal");
+    let model = ModelConfig { hidden: HIDDEN, ..ModelConfig::default() };
+    config.check(&model.around(), "part").expect("legal");
+    in_f64(config.init(&Around { dropout: 0.0, ..model.around() }, &mut Init::new(3, &device())))
+}
+
+/// Rows of documents that follow each other, with dead tokens anywhere.
+fn layout() -> impl Strategy<Value = Layout> {
+    (1usize..3, 2usize..40)
+        .prop_flat_map(|(rows, width)| (Just(width), vec((any::<bool>(), 0usize..12), rows * width)))
+        .prop_map(|(width, tokens)| {
+            let mut marks = Vec::new();
+            for row in tokens.chunks(width) {
+                let mut document = 0;
+                for (live, change) in row {
+                    document += usize::from(*change == 0);
+                    let mark = Mark::new(0, document, Direction::Causal);
+                    marks.push(if *live || *change > 6 { mark } else { Mark::default() });
+                }
+            }
+            Layout::from_marks(marks, width).expect("whole rows")
+        })
+}
+
+fn input(layout: &Layout) -> Tensor<3> {
+    let shape = [layout.rows(), layout.width(), HIDDEN];
+    let mut random = Random::new(5, "input", 0, 0);
+    let all: Vec<f64> = (0..shape.iter().product()).map(|_| 2.0 * random.normal()).collect();
+    Tensor::from_data(TensorData::new(all, shape), (&device(), DType::F64))
+}
+
+/// x W + b.
+fn linear(weights: &ByPath<TensorData>, name: &str, x: &[f64]) -> Vec<f64> {
+    let weight: Vec<f64> = weights[&format!("{name}.weight")].iter::<f64>().collect();
+    let width = weight.len() / x.len();
+    let bias = weights.get(&format!("{name}.bias")).map(|b| b.iter::<f64>().collect());
+    let mut out: Vec<f64> = bias.unwrap_or(vec![0.0; width]);
+    for (i, x) in x.iter().enumerate() {
+        (0..width).for_each(|o| out[o] += x * weight[i * width + o]);
+    }
+    out
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The equations, for the live tokens of one document, one after the other; `[T][M]`.
+fn by_hand(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
+    let mut state = [[[0.0; VALUE]; KEY]; HEADS];
+    let mut token = |x: &&[f64]| {
+        let [q, k, v, gate] = ["q", "k", "v", "gate"].map(|name| linear(weights, name, x));
+        let decay = linear(weights, "decay_out", &linear(weights, "decay_in", x));
+        let mut out = [0.0; HEADS * VALUE];
+        for (h, state) in state.iter_mut().enumerate() {
+            for (d, row) in state.iter_mut().enumerate() {
+                for (e, s) in row.iter_mut().enumerate() {
+                    let (key, value) = (h * KEY + d, h * VALUE + e);
+                    *s = *s * sigmoid(decay[key]).powf(0.25) + k[key] * v[value];
+                    out[value] += q[key] * *s / (KEY as f64).sqrt();
+                }
+            }
+        }
+        let gated: Vec<f64> = out.iter().zip(&gate).map(|(o, r)| o * r * sigmoid(*r)).collect();
+        linear(weights, "o", &gated)
+    };
+    tokens.iter().map(&mut token).collect()
+}
+
+/// The part over columns `from..to` of a layout, after `state`.
+fn run(part: &Part, layout: &Layout, [from, to]: [usize; 2], state: Option<State>) -> (Tensor<3>, State) {
+    let marks = (0..layout.rows()).flat_map(|row| layout.row(row)[from..to].to_vec()).collect();
+    let here = Layout::from_marks(marks, to - from).expect("whole rows");
+    let mut cx = Cx::new(&here, &device());
+    cx.stream = Stream::new(Marks::new(&here, &device()), Default::default());
+    cx.state = Some(state.unwrap_or(State::new(layout.rows())));
+    let out = part.forward(input(layout).narrow(1, from, to - from), &mut cx);
+    (out, cx.commit(&vec![to - from; layout.rows()]).expect("a state"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_layer_is_its_equations(layout in layout()) {
+        let part = part();
+        let weights = values(&part);
+        let (x, width) = (numbers(&input(&layout)), layout.width());
+        let out = numbers(&part.forward(input(&layout), &mut Cx::new(&layout, &device())));
+        for row in 0..layout.rows() {
+            let live: Vec<usize> = (0..width).filter(|t| layout.row(row)[*t].live).collect();
+            for document in live.chunk_by(|a, b| layout.row(row)[*a].document == layout.row(row)[*b].document) {
+                let at = |t: &usize| (row * width + t) * HIDDEN;
+                let tokens: Vec<&[f64]> = document.iter().map(|t| &x[at(t)..][..HIDDEN]).collect();
+                for (t, want) in document.iter().zip(by_hand(&weights, &tokens)) {
+                    let have = &out[at(t)..][..HIDDEN];
+                    prop_assert!(have.iter().zip(&want).all(|(a, b)| (a - b).abs() < EXACT), "{have:?} {want:?}");
+                }
+            }
+        }
+    }
+
+    /// A document goes on in the next call, and another one begins there, wherever the cut is.
+    #[test]
+    fn a_cut_changes_nothing(layout in layout(), at in 1usize..40) {
+        let (part, width) = (part(), layout.width());
+        let at = at.min(width - 1);
+        let (whole, end) = run(&part, &layout, [0, width], None);
+        let (first, state) = run(&part, &layout, [0, at], None);
+        let bytes = state.bytes();
+        let (second, state) = run(&part, &layout, [at, width], Some(state));
+        assert_close(&whole, &Tensor::cat(vec![first, second], 1), EXACT);
+        prop_assert_eq!((bytes, end.bytes()), (state.bytes(), state.bytes()));
+    }
+}
+
+/// Without the last document's number, a second document would go on with the state of the first.
+#[test]
+fn two_documents_are_not_one() {
+    let marks = |second: usize| {
+        let mark = |t: usize| Mark::new(t % 3, if t < 3 { 0 } else { second }, Direction::Causal);
+        Layout::from_marks((0..6).map(mark).collect(), 6).expect("a row")
+    };
+    let after = |second| {
+        let (part, layout) = (part(), marks(second));
+        let (_, state) = run(&part, &layout, [0, 3], None);
+        run(&part, &layout, [3, 6], Some(state)).0
+    };
+    assert!(distance(&after(0), &after(1)) > 1e-2);
+}

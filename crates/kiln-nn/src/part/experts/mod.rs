@@ -1,0 +1,140 @@
+//! A mixture of experts: y = Σ w_e(x) FF_e(x) over the k experts that a router finds most probable (1701.06538,
+//! 2101.03961), with an expert that works on every token, if wanted (2401.06066, eq. 9).
+//!
+//! No expert has a capacity, so no token is dropped, and what a token becomes depends on no other token.
+//!
+//! B rows, T tokens, M hidden, N = B·T, E experts, k of them a token.
+
+mod config;
+mod router;
+mod stacked;
+
+pub use config::{Expert, ExpertConfig, ExpertsConfig};
+
+use super::feed_forward::{gated, plain};
+use crate::{
+    cx::Cx,
+    init::Init,
+    linear::Linear,
+    part::Forward,
+    variant::{Around, Card, Cost, Variant},
+};
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor},
+};
+use kiln_spec::{Refusal, formula::Field};
+use stacked::Stacked;
+
+/// Experts and their router.
+#[derive(Module, Debug)]
+pub struct Experts {
+    router: Linear,
+    experts: Stacked,
+    shared: Option<Expert>,
+    #[module(skip)]
+    top_k: usize,
+    #[module(skip)]
+    normalize: bool,
+    #[module(skip)]
+    balance: f64,
+    #[module(skip)]
+    z: f64,
+    #[module(skip)]
+    dropout: f64,
+}
+
+fn stack_inner(config: &ExpertConfig, around: &Around) -> usize {
+    match config {
+        ExpertConfig::Gated(c) => c.inner.unwrap_or(gated::inner(around.hidden)),
+        ExpertConfig::Plain(c) => c.inner.unwrap_or(plain::inner(around.hidden)),
+    }
+}
+
+impl Variant for Experts {
+    type Config = ExpertsConfig;
+    const CARD: Card = Card {
+        role: "feed_forward",
+        time: "T × k experts; T × all experts where no grouped product is",
+        refuses: "more experts a token than there are; one normalised expert a token",
+        ..Card::new("experts", "1701.06538, 2101.03961, 2202.08906, 2401.06066")
+    };
+
+    fn resolve(config: &mut ExpertsConfig, around: &Around) {
+        config.normalize.get_or_insert(config.top_k > 1);
+        config.expert.resolve(around);
+        config.shared.iter_mut().for_each(|shared| shared.resolve(around));
+    }
+
+    fn check(config: &ExpertsConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+        config.check(around, path)
+    }
+
+    fn init(config: &ExpertsConfig, around: &Around, init: &mut Init) -> Self {
+        let inside = Around { dropout: 0.0, ..*around };
+        let shared = |shared: &ExpertConfig| init.scope("shared", |init| shared.init(&inside, init));
+        Self {
+            shared: config.shared.as_ref().map(shared),
+            router: Linear::new("router", [around.hidden, config.experts], false, init),
+            experts: init.scope("experts", |init| Stacked::init(&config.expert, config.experts, around, init)),
+            top_k: config.top_k,
+            normalize: config.normalize.unwrap_or(config.top_k > 1),
+            balance: config.balance,
+            z: config.z,
+            dropout: around.dropout,
+        }
+    }
+}
+
+impl Forward for Experts {
+    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
+        let ([b, t, m], k) = (x.dims(), self.top_k);
+        let (expert, weight) = self.route(x.clone(), cx);
+        let rows = x.clone().reshape([b * t, 1, m]).expand([b * t, k, m]).reshape([1, b * t * k, m]);
+        let out = self.experts.forward(rows, &expert).reshape([b * t, k, m]);
+        let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);
+        let out = match &self.shared {
+            Some(shared) => out + cx.scope("shared", |cx| shared.forward(x, cx)),
+            None => out,
+        };
+        cx.dropout("out", self.dropout, out)
+    }
+
+    fn cost(&self, length: usize) -> Cost {
+        let shared = self.shared.as_ref().map_or(0.0, |shared| shared.cost(length).flops);
+        Cost { flops: self.router.flops() + self.top_k as f64 * self.experts.flops() + shared, state_bytes: 0.0 }
+    }
+
+    fn describe(&self) -> String {
+        let [hidden, experts] = self.router.weight.dims();
+        let shared = self.shared.as_ref().map_or(String::new(), |shared| format!(", shared {}", shared.describe()));
+        format!("{} of {experts} experts, {hidden} → {}{shared}", self.top_k, self.experts.inner())
+    }
+}
+
+impl Experts {
+    /// Experts of each token one after the other, `[N·k]`, and what their outputs count, `[N, k]`.
+    fn route(&self, x: Tensor<3>, cx: &mut Cx) -> (Tensor<1, Int>, Tensor<2>) {
+        let ([b, t, m], e) = (x.dims(), self.router.weight.dims()[1]);
+        let logits = self.router.forward(x.reshape([b * t, m]));
+        let p = router::probabilities(logits.clone());
+        let p = cx.show("router", p.reshape([b, t, e])).reshape([b * t, e]);
+        let chosen = router::choose(p.clone(), self.top_k);
+        let marked = router::marked(&chosen, &p);
+        self.add_losses(logits, p.clone(), marked.clone(), cx);
+        let weights = router::weights(p, marked, self.normalize);
+        let weights = cx.show("weights", weights.reshape([b, t, e])).reshape([b * t, e]);
+        (chosen.clone().reshape([b * t * self.top_k]), weights.gather(1, chosen))
+    }
+
+    fn add_losses(&self, logits: Tensor<2>, p: Tensor<2>, marked: Tensor<2>, cx: &mut Cx) {
+        let live = cx.stream.now.field(Field::Live).clone().float().cast(p.dtype());
+        let live = live.reshape([1, p.dims()[0]]);
+        if self.balance > 0.0 {
+            cx.add_loss("balance", router::balance(p, marked, &live, self.top_k), self.balance);
+        }
+        if self.z > 0.0 {
+            cx.add_loss("z", router::z(logits, &live), self.z);
+        }
+    }
+}
