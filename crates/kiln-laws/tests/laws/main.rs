@@ -11,6 +11,7 @@ mod gradients;
 mod heads;
 mod identities;
 mod names;
+mod norms;
 mod reading;
 mod rotary;
 mod rounding;
