@@ -16,10 +16,11 @@ const PLACES: &[(&str, &str)] = &[
     ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
     ("pattern", "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated'] }] }]"),
     ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated'] }] }]"),
+    // The head has weights of its own: a norm's bias would pull tied embeddings together.
     (
         "norm",
-        "norm = $\nblocks = [{ sublayers = [{ junction = { pre = { norm = $ } }, parts = ['attention'] }, \
-         { junction = { pre = { norm = $ } }, parts = ['gated'] }] }]",
+        "norm = $\nhead = { language = { tied = false } }\nblocks = [{ sublayers = [{ junction = { pre = { norm = $ } }, \
+         parts = ['attention'] }, { junction = { pre = { norm = $ } }, parts = ['gated'] }] }]",
     ),
     (
         "junction",

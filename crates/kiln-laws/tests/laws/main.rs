@@ -16,6 +16,7 @@ mod identities;
 mod junctions;
 mod latent;
 mod names;
+mod norms;
 mod pooling;
 mod positions;
 mod probes;

@@ -1,9 +1,11 @@
 //! Normalisation of the residual stream, `[B, T, M] → [B, T, M]`.
 
+mod dyt;
 mod layer;
 mod none;
 mod rms;
 
+pub use dyt::{DynamicTanh, DynamicTanhConfig};
 pub use layer::{LayerNorm, LayerNormConfig};
 pub use none::NoNorm;
 pub use rms::{RmsNorm, RmsNormConfig};
@@ -24,6 +26,8 @@ crate::variants! {
         "rms" => Rms(RmsNorm),
         /// To mean 0 and variance 1 (1607.06450).
         "layer" => Layer(LayerNorm),
+        /// By a tanh of learned slope, without statistics (2503.10622).
+        "dyt" => DynamicTanh(DynamicTanh),
         /// Not at all.
         "none" => None(NoNorm),
     }
