@@ -4,10 +4,13 @@ use burn::tensor::Tensor;
 use kiln_nn::Probe;
 use kiln_train::optimiser::matches;
 
+/// From a path and what passes there to what goes on.
+pub type Change = Box<dyn FnMut(&str, Tensor<4>) -> Tensor<4> + Send>;
+
 /// A change of what passes at some paths.
 pub struct Edit {
     pattern: String,
-    change: Box<dyn FnMut(&str, Tensor<4>) -> Tensor<4> + Send>,
+    change: Change,
 }
 
 impl Edit {

@@ -18,6 +18,12 @@ pub mod layouts;
 use burn::tensor::Device;
 use kiln_models::{Model, Values};
 
+/// Greatest |a − b|; no number if any is none.
+pub fn farthest(a: &[f64], b: &[f64]) -> f64 {
+    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    apart.fold(0.0, |most, x| if most.is_nan() || x.is_nan() { f64::NAN } else { most.max(x) })
+}
+
 /// Where laws are checked.
 pub fn device() -> Device {
     Device::flex()

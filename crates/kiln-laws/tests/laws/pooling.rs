@@ -1,7 +1,7 @@
 //! Heads that give one vector a document.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln_laws::{configs, device, loss::Rows, parameters::in_f64};
+use kiln_laws::{configs, device, farthest, loss::Rows, parameters::in_f64};
 use kiln_models::Model;
 use kiln_nn::{Cx, head::HeadConfig};
 use kiln_spec::Direction;
@@ -29,9 +29,9 @@ fn outputs(model: &Model, rows: &Rows) -> Vec<Vec<f64>> {
     outputs.into_data().iter::<f64>().collect::<Vec<_>>().chunks(width).map(<[f64]>::to_vec).collect()
 }
 
+/// Greatest difference, in units of the greatest number where that is above 1.
 fn far(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
-    let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.fold(0.0, |far, (a, b)| f64::max(far, (a - b).abs() / (1.0 + a.abs())))
+    farthest(&a.concat(), &b.concat()) / a.iter().flatten().fold(1.0, |most: f64, x| most.max(x.abs()))
 }
 
 fn pooled() -> impl Strategy<Value = kiln_models::ModelConfig> {

@@ -6,7 +6,7 @@ use burn::{
 };
 use kiln_infer::{block_on, identities};
 use kiln_interpret::{Record, Together, ablate, look, patch};
-use kiln_laws::{configs, device};
+use kiln_laws::{configs, device, farthest};
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{Cx, Probe, head::HeadConfig};
 use kiln_spec::{Layout, Piece};
@@ -35,8 +35,8 @@ fn listening(probe: impl Probe + 'static) -> Option<Box<dyn Probe>> {
 }
 
 fn apart(a: &[f32], b: &[f32]) -> f64 {
-    let size = a.iter().fold(1.0f64, |most, x| most.max(f64::from(x.abs())));
-    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max) / size
+    let [a, b] = [a, b].map(|x| x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+    farthest(&a, &b) / a.iter().fold(1.0, |most: f64, x| most.max(x.abs()))
 }
 
 fn document() -> impl Strategy<Value = Vec<u32>> {

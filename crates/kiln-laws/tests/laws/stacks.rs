@@ -4,7 +4,7 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::{Int, Tensor, TensorData},
 };
-use kiln_laws::{configs, device, parameters::in_f64};
+use kiln_laws::{configs, device, farthest as apart, parameters::in_f64};
 use kiln_models::{Model, ModelConfig, names};
 use kiln_nn::{
     Around, Cx, Init, Memory, Variant,
@@ -38,10 +38,6 @@ fn hidden(model: &Model, given: &[u32], written: &[u32]) -> Vec<Vec<f64>> {
     let hidden = model.forward(tokens(written), &mut cx);
     let width = hidden.dims()[2];
     hidden.into_data().iter::<f64>().collect::<Vec<_>>().chunks(width).map(<[f64]>::to_vec).collect()
-}
-
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
 /// A small T5-like model, in f64 and with larger weights, so that a wrong look shows.

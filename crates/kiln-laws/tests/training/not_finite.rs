@@ -115,10 +115,10 @@ fn the_place_is_named_where_it_began() {
     }
     // Finite, but too much for what follows.
     for (parameter, place) in [
-        ("blocks.0.attention.q.weight", "blocks.0.attention.weights"),
-        ("blocks.0.attention.v.weight", "blocks.0.residual"),
-        ("blocks.1.feed_forward.down.weight", "blocks.1.residual"),
-        ("norm.weight", "the loss, from finite hidden states"),
+        ("blocks.0.attention.q.weight", "blocks.0.attention.queries"),
+        ("blocks.0.attention.v.weight", "blocks.0.attention.values"),
+        ("blocks.1.feed_forward.down.weight", "blocks.1.feed_forward.out"),
+        ("norm.weight", "hidden"),
     ] {
         assert_eq!(began(parameter, 3e38, &Full), place, "{parameter}");
     }

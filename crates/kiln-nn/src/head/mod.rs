@@ -10,7 +10,9 @@ pub use embedding::{Embedding, EmbeddingConfig};
 pub use language::{Language, LanguageConfig};
 pub use pool::Pooling;
 
+use crate::{init::Init, position::PositionConfig, variant::Around};
 use burn::tensor::Tensor;
+use kiln_spec::Direction;
 
 /// What heads do.
 pub trait Output {
@@ -52,10 +54,9 @@ impl HeadConfig {
     /// How a document's tokens become one vector; `None` where each token has outputs of its own, logits over the
     /// vocabulary.
     pub fn pooling(&self) -> Option<Pooling> {
-        match self {
-            Self::Language(_) => None,
-            Self::Class(class) => Some(class.pool),
-            Self::Embedding(embedding) => Some(embedding.pool),
-        }
+        // The head knows: one of no size says it.
+        let position = PositionConfig::default();
+        let around = Around { hidden: 1, vocab: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
+        self.init(&around, &mut Init::counting()).pooling()
     }
 }
