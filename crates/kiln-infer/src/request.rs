@@ -26,28 +26,33 @@ impl Request {
     /// # Errors
     /// The first thing that it can't.
     pub fn check(&self, model: &Model) -> Result<(), GenerateError> {
-        let config = model.config();
         self.sampling.check("")?;
         if self.chunk == Some(0) {
             return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
         }
-        if config.visibility == Visibility::Bidirectional {
+        if model.config().visibility == Visibility::Bidirectional {
             return Err(GenerateError::Bidirectional);
         }
-        let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
-        for (row, prompt) in self.prompts.iter().enumerate() {
-            if prompt.is_empty() {
-                return Err(GenerateError::Empty { row });
-            }
-            if prompt.len() > limit {
-                return Err(GenerateError::Long { row, tokens: prompt.len(), limit });
-            }
-            if let Some(id) = prompt.iter().copied().find(|id| *id as usize >= vocab) {
-                return Err(GenerateError::Token { row, id, vocab });
-            }
-        }
-        Ok(())
+        check_texts(&self.prompts, model)
     }
+}
+
+/// Whether the model can read these texts.
+pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), GenerateError> {
+    let config = model.config();
+    let (vocab, limit) = (config.vocab, config.position.limit().unwrap_or(i32::MAX as usize));
+    for (row, text) in texts.iter().enumerate() {
+        if text.is_empty() {
+            return Err(GenerateError::Empty { row });
+        }
+        if text.len() > limit {
+            return Err(GenerateError::Long { row, tokens: text.len(), limit });
+        }
+        if let Some(id) = text.iter().copied().find(|id| *id as usize >= vocab) {
+            return Err(GenerateError::Token { row, id, vocab });
+        }
+    }
+    Ok(())
 }
 
 /// A token that was written.

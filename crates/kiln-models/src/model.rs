@@ -1,6 +1,9 @@
 //! The model: embedding, blocks, norm, head; one `forward` for training, prefill and decoding.
 
-use crate::{block::Block, config::ModelConfig};
+use crate::{
+    block::Block,
+    config::{ModelConfig, Visibility},
+};
 use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
@@ -51,6 +54,12 @@ impl Model {
     /// What the model is.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The same model, its weights shared, with another default of who sees whom.
+    pub fn with_visibility(mut self, visibility: Visibility) -> Self {
+        self.config.visibility = visibility;
+        self
     }
 
     /// The blocks.

@@ -10,6 +10,7 @@ mod gradients;
 mod heads;
 mod identities;
 mod names;
+mod objectives;
 mod reading;
 mod rotary;
 mod rounding;

@@ -11,6 +11,7 @@ mod from;
 mod golden;
 mod kill;
 mod not_finite;
+mod objectives;
 mod order;
 mod resume;
 mod runs;

@@ -1,9 +1,9 @@
 //! The full language model: every token is predicted from those before it,
 //! p(x) = Π p(x_t | x_<t).
 
-use super::{Making, Models, Objective, target_loss};
+use super::{Corrupt, Making, Measure, Models, Objective, target_loss};
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, next_token};
+use kiln_data::{Batch, Packed, Segment, Sequence, Vocabulary, next_token, next_token_of};
 use kiln_models::Visibility;
 use kiln_nn::Cx;
 use kiln_spec::{Direction, Random};
@@ -11,6 +11,12 @@ use kiln_spec::{Direction, Random};
 /// The next token, from left to right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Full;
+
+impl Corrupt for Full {
+    fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
+        next_token_of(sequence, Direction::Causal, vocabulary.specials().pad)
+    }
+}
 
 impl Objective for Full {
     fn batch<'a>(&'a self, packed: &'a Packed, _models: &'a Models, _random: Random) -> Making<'a> {
@@ -23,5 +29,9 @@ impl Objective for Full {
 
     fn visibility(&self) -> Visibility {
         Visibility::Causal
+    }
+
+    fn measure(&self) -> Measure {
+        Measure::Documents
     }
 }
