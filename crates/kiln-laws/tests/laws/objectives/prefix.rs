@@ -61,7 +61,7 @@ fn alike(count: usize, length: usize) -> Packed {
 #[test]
 fn splits_are_drawn_evenly() {
     for (least, most, first, last) in [(0.0, 1.0, 0, 19), (0.25, 0.5, 5, 9)] {
-        let mut counts = vec![0; 20];
+        let mut counts = [0; 20];
         let prefixes = prefixes(&batch(&between(least, most), &alike(4000, 20), 1));
         prefixes.iter().for_each(|prefix| counts[*prefix] += 1);
         let expected = 4000.0 / (last - first + 1) as f64;
