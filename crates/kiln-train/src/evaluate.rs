@@ -2,16 +2,16 @@
 //! and how often the model is right where the text decides the token.
 
 use crate::{
+    facts::Facts,
     metrics::{Count, Validation},
     objective::{Measure, Models, Objective, on_device, within_positions},
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Sequence, Side, Tokenizer, Vocabulary, stories};
+use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Sequence, Side, Tokenizer, Vocabulary};
 use kiln_nn::Cx;
 use kiln_spec::Random;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Range,
     sync::Arc,
 };
 
@@ -20,14 +20,6 @@ pub struct Held {
     batches: Vec<Packed>,
     seed: u64,
     facts: BTreeMap<usize, Facts>,
-}
-
-/// What the generator knows of a story.
-struct Facts {
-    /// −log p, nats.
-    floor: f64,
-    /// Places (of tokens in the document) that the text before them decides.
-    decided: Vec<(stories::Kind, Range<usize>)>,
 }
 
 /// What was found.
@@ -68,7 +60,7 @@ impl Held {
         let documents: BTreeSet<usize> = held.pieces().map(|s| s.document).filter(|_| built_in).collect();
         for document in documents {
             let text = tokenizer.decode(&corpus.side(Side::Validation).document(document)?)?;
-            held.facts.extend(facts(&text, tokenizer).map(|facts| (document, facts)));
+            held.facts.extend(Facts::of(&text, tokenizer).map(|facts| (document, facts)));
         }
         Ok(held)
     }
@@ -134,21 +126,6 @@ impl Held {
             }
         }
     }
-}
-
-fn facts(text: &str, tokenizer: &Tokenizer) -> Option<Facts> {
-    let floor = -stories::log_prob(text).ok()?;
-    let offsets = tokenizer.encode_full(text).offsets;
-    let tokens = |range: &Range<usize>| {
-        let first = offsets.partition_point(|o| o.end <= range.start);
-        let last = offsets.partition_point(|o| o.start < range.end);
-        // A token that reaches beyond the span (but for the space before it) is not decided by it.
-        let within = offsets[first..last].iter().all(|o| o.start + 1 >= range.start && o.end <= range.end);
-        (within && first < last).then_some(first + 1..last + 1)
-    };
-    let decided = stories::decided(text).ok()?;
-    let decided = decided.iter().filter_map(|d| Some((d.kind, tokens(&d.range)?))).collect();
-    Some(Facts { floor, decided })
 }
 
 #[derive(Default)]

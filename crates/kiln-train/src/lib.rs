@@ -7,6 +7,7 @@
 pub mod checkpoint;
 mod error;
 pub mod evaluate;
+mod facts;
 #[cfg(feature = "files")]
 mod failure;
 #[cfg(feature = "files")]

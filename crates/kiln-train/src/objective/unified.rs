@@ -6,7 +6,9 @@
 //! cached state, where UniLM's has to read a new mask for each token.
 
 use super::{
-    Corrupt, Full, Making, Masked, Measure, Models, Objective, Prefix, by_document, spans::weighted, target_loss,
+    Corrupt, Full, Making, Masked, Measure, Models, Objective, Prefix, by_document,
+    mode::{Mode, Shares},
+    target_loss,
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Packed, Segment, Sequence, Specials, Vocabulary, next_token_of};
@@ -31,101 +33,13 @@ pub struct Unified {
     pub mode_tokens: bool,
 }
 
-/// Shares of documents, in proportion to each other.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Shares {
-    /// Tokens left out, seen from both sides.
-    pub bidirectional: f64,
-    /// The next token.
-    pub left_to_right: f64,
-    /// The token before.
-    pub right_to_left: f64,
-    /// The next token after a prefix.
-    pub sequence_to_sequence: f64,
-}
-
 impl Default for Unified {
     fn default() -> Self {
         Self { shares: Shares::default(), masked: Masked::default(), prefix: Prefix::default(), mode_tokens: true }
     }
 }
 
-impl Default for Shares {
-    fn default() -> Self {
-        Self { bidirectional: 2.0, left_to_right: 1.0, right_to_left: 1.0, sequence_to_sequence: 2.0 }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Bidirectional,
-    LeftToRight,
-    RightToLeft,
-    SequenceToSequence,
-}
-
-impl Mode {
-    const ALL: [Self; 4] = [Self::Bidirectional, Self::LeftToRight, Self::RightToLeft, Self::SequenceToSequence];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Bidirectional => "bidirectional",
-            Self::LeftToRight => "left_to_right",
-            Self::RightToLeft => "right_to_left",
-            Self::SequenceToSequence => "sequence_to_sequence",
-        }
-    }
-
-    fn token(self, specials: &Specials) -> u32 {
-        match self {
-            Self::Bidirectional => specials.bidirectional,
-            Self::LeftToRight => specials.left_to_right,
-            Self::RightToLeft => specials.right_to_left,
-            Self::SequenceToSequence => specials.sequence_to_sequence,
-        }
-    }
-
-    fn direction(self) -> Direction {
-        match self {
-            Self::Bidirectional => Direction::Bidirectional,
-            Self::LeftToRight => Direction::Causal,
-            Self::RightToLeft => Direction::Reversed,
-            Self::SequenceToSequence => Direction::Prefix(1),
-        }
-    }
-}
-
-impl Shares {
-    fn values(&self) -> [f64; 4] {
-        [self.bidirectional, self.left_to_right, self.right_to_left, self.sequence_to_sequence]
-    }
-
-    fn modes(&self) -> impl Iterator<Item = Mode> {
-        Mode::ALL.into_iter().zip(self.values()).filter(|(_, share)| *share > 0.0).map(|(mode, _)| mode)
-    }
-
-    fn has(&self, mode: Mode) -> bool {
-        self.modes().any(|other| other == mode)
-    }
-
-    fn only(mode: Mode) -> Self {
-        let share = |other| if mode == other { 1.0 } else { 0.0 };
-        let [bidirectional, left_to_right, right_to_left, sequence_to_sequence] = Mode::ALL.map(share);
-        Self { bidirectional, left_to_right, right_to_left, sequence_to_sequence }
-    }
-}
-
 impl Unified {
-    fn mode(&self, random: &mut Random) -> Mode {
-        // Of one mode alone nothing is drawn: its batches are those of the objective that it is.
-        let mut modes = self.shares.modes();
-        match (modes.next(), modes.next()) {
-            (Some(only), None) => only,
-            _ => Mode::ALL[weighted(&self.shares.values(), random)],
-        }
-    }
-
     fn opening(&self, mode: Mode, specials: &Specials) -> Option<Opening> {
         let visibility = match mode {
             Mode::Bidirectional => Visibility::Bidirectional,
@@ -140,7 +54,7 @@ impl Unified {
 
 impl Corrupt for Unified {
     fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
-        let (mode, pad) = (self.mode(random), vocabulary.specials().pad);
+        let (mode, pad) = (self.shares.draw(random), vocabulary.specials().pad);
         let mut segment = match mode {
             Mode::Bidirectional => self.masked.segment(sequence, vocabulary, random),
             Mode::LeftToRight => Full.segment(sequence, vocabulary, random),
