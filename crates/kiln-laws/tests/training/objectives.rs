@@ -120,7 +120,7 @@ fn a_unified_model_writes_and_fills() {
 fn what_cannot_be_is_refused_at_its_path() {
     let refused = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        Recipe::load("tokenizer = \"byte\"\n[[stages]]", None, &sets, &|_, _| unreachable!()).unwrap_err().to_string()
+        Recipe::load("tokenizer = \"byte\"\n[[stages]]", None, &sets, &|_, _| unreachable!()).unwrap_err()
     };
     let cases: [(&[&str], &str, &str); 9] = [
         (&["stages.0.objective=masked", "model.visibility=causal"], "stages[0].objective", "bidirectional"),
@@ -128,7 +128,7 @@ fn what_cannot_be_is_refused_at_its_path() {
         (&["stages.0.objective={ masked = { rate = 0.0 } }"], "masked.rate", "above 0"),
         (&["stages.0.objective={ masked = { random = 0.3 } }"], "masked.random", "at most 1"),
         (&["stages.0.objective={ masked = { unit = { span = { longest = 0 } } } }"], "unit.span.longest", "1024"),
-        (&["stages.0.objective={ prefix = { split = { share = { share = 1.5 } } } }"], "split.share", "from 0 to 1"),
+        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "without 1"),
         (&["stages.0.objective={ prefix = { split = { after = { text = \"\" } } } }"], "split.after.text", "text"),
         (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "up to 1"),
         (
@@ -140,7 +140,8 @@ fn what_cannot_be_is_refused_at_its_path() {
         ),
     ];
     for (sets, path, reason) in cases {
-        let said = refused(sets);
+        let error = refused(sets);
+        let said = format!("{error}; {}", error.help().unwrap_or_default());
         assert!(said.contains(path) && said.contains(reason), "{sets:?}: {said}");
     }
     // One line switches the objective; the model's visibility follows it, unless it is said.

@@ -44,7 +44,7 @@ pub struct Between {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Share {
-    /// 0: nothing is prefix, as in `full`; 1: everything is, and nothing is predicted.
+    /// 0: nothing is prefix, as in `full`; below 1, so that something is predicted.
     pub share: f64,
 }
 
@@ -103,8 +103,9 @@ impl Split {
                 let reason = format!("shares from 0 to 1, `least` below `most`, found {least} and {most}");
                 Err(Refusal::new(path, reason).instead("least = 0.0, most = 1.0"))
             }
-            Self::Share(Share { share: found }) if !share(found) => {
-                Err(Refusal::new(format!("{path}.share"), format!("a share from 0 to 1, found {found}")))
+            Self::Share(Share { share: found }) if !(0.0..1.0).contains(found) => {
+                let reason = format!("a share from 0 up to but without 1, found {found}: something must be predicted");
+                Err(Refusal::new(format!("{path}.share"), reason))
             }
             Self::After(After { text }) if text.is_empty() => {
                 Err(Refusal::new(format!("{path}.text"), "a text that ends the prefix, found none"))

@@ -31,6 +31,16 @@ pub fn packed(first: u64, count: u64) -> Packed {
     of((first..first + count).map(document).collect())
 }
 
+/// The beginnings of stories, so short that every path of looks can be followed.
+pub fn beginnings(first: u64, count: u64) -> Packed {
+    let mut packed = packed(first, count);
+    for (row, sequence) in packed.rows.iter_mut().flatten().enumerate() {
+        sequence.tokens.truncate(12 + row % 20);
+        sequence.ends = false;
+    }
+    of(packed.rows)
+}
+
 /// Rows of documents, as wide as they must be.
 pub fn of(rows: Vec<Vec<Sequence>>) -> Packed {
     let width = rows.iter().map(|row| row.iter().map(|s| s.tokens.len()).sum()).max().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! The prefix objective splits where it says and counts what comes after.
 
-use super::{batch, fits, nothing_is_given_away, of, packed, tokenizer};
+use super::{batch, beginnings, fits, nothing_is_given_away, of, packed, tokenizer};
 use kiln_data::{Batch, Packed, Sequence, next_token};
 use kiln_spec::{Direction, Layout, Piece};
 use kiln_train::objective::{After, Between, Prefix, Share, Split};
@@ -37,7 +37,7 @@ fn a_prefix_of_everything_is_seen_as_from_both_sides_and_counts_nothing() {
 
 #[test]
 fn what_comes_after_the_prefix_counts_once() {
-    let packed = packed(0, 60);
+    let packed = beginnings(0, 60);
     for step in 0..4 {
         let batch = batch(&Prefix::default(), &packed, step);
         let prefixes = prefixes(&batch);

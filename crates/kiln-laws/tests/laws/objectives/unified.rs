@@ -1,6 +1,6 @@
 //! The unified objective mixes the others, and is each of them alone.
 
-use super::{batch, fits, nothing_is_given_away, packed, tokenizer};
+use super::{batch, beginnings, fits, nothing_is_given_away, packed, tokenizer};
 use burn::tensor::Device;
 use kiln_data::{Batch, Packed, next_token};
 use kiln_infer::{Opening, block_on};
@@ -60,7 +60,7 @@ fn modes_come_in_their_shares() {
 
 #[test]
 fn the_token_of_the_mode_changes_the_first_input_and_gives_nothing_away() {
-    let packed = packed(0, 80);
+    let packed = beginnings(0, 80);
     let plain = Unified { mode_tokens: false, ..Unified::default() };
     let (with, without) = (made(&Unified::default(), &packed, 1), made(&plain, &packed, 1));
     let first = |at: usize| at.is_multiple_of(packed.width);
