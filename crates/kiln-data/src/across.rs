@@ -61,8 +61,8 @@ pub fn split(packed: &Packed, bos: u32, mut cut: impl FnMut(&Sequence) -> usize)
     let (segments, given): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let length = |row: &Vec<Segment>| row.iter().map(|segment| segment.inputs.len()).sum();
     let width: usize = segments.iter().map(length).max().unwrap_or(0).max(1);
-    let memory = Memory::from_rows(&given, packed.pad)?;
-    Ok(Batch { memory: Some(memory), ..Batch::from_rows(&segments, width, packed.pad)? })
+    let memory = Memory::from_rows(&given, packed.vocabulary.specials().pad)?;
+    Ok(Batch { memory: Some(memory), ..Batch::from_rows(&segments, width, packed.vocabulary.specials().pad)? })
 }
 
 /// Every one of `targets` from those before it and a first token.
@@ -91,7 +91,9 @@ mod tests {
 
     fn packed(rows: &[Vec<Vec<u32>>]) -> Packed {
         let rows = rows.iter().map(|row| row.iter().map(|tokens| sequence(tokens)).collect());
-        Packed { rows: rows.collect(), width: 40, pad: 0 }
+        let none = std::iter::empty::<Result<String, DataError>>();
+        let tokenizer = crate::Tokenizer::train(&crate::TokenizerConfig::Byte(Default::default()), none).unwrap();
+        Packed { rows: rows.collect(), width: 40, vocabulary: tokenizer.vocabulary().clone() }
     }
 
     #[test]

@@ -116,12 +116,13 @@ fn piece(segment: &Segment) -> Piece {
 /// The plain objective: every token predicts the next one, or under [`Direction::Reversed`] the one before it.
 /// Where a sequence has no such token, the weight is 0.
 pub fn next_token(packed: &Packed, direction: Direction) -> Result<Batch, DataError> {
-    let row = |row: &Vec<Sequence>| row.iter().map(|sequence| shifted(sequence, direction, packed.pad)).collect();
+    let row = |row: &Vec<Sequence>| row.iter().map(|s| next_token_of(s, direction, packed.pad())).collect();
     let rows: Vec<Vec<Segment>> = packed.rows.iter().map(row).collect();
-    Batch::from_rows(&rows, packed.width, packed.pad)
+    Batch::from_rows(&rows, packed.width, packed.pad())
 }
 
-fn shifted(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
+/// The same of one sequence.
+pub fn next_token_of(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
     let inputs = sequence.tokens.clone();
     let (mut targets, mut weights) = (inputs.clone(), vec![1.0; inputs.len()]);
     let blank = if direction == Direction::Reversed {
@@ -140,15 +141,22 @@ fn shifted(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Tokenizer, TokenizerConfig};
     use proptest::prelude::*;
 
     fn sequence(tokens: &[u32], start: usize) -> Sequence {
         Sequence { tokens: tokens.to_vec(), document: 0, start, ends: true }
     }
 
+    fn packed_in(width: usize, rows: Vec<Vec<Sequence>>) -> Packed {
+        let byte = TokenizerConfig::Byte(Default::default());
+        let tokenizer = Tokenizer::train(&byte, [Ok::<_, DataError>("")]).unwrap();
+        Packed { rows, width, vocabulary: tokenizer.vocabulary().clone() }
+    }
+
     fn packed() -> Packed {
         let rows = vec![vec![sequence(&[1, 5, 6, 2], 0), sequence(&[7, 8], 3)], vec![sequence(&[1, 9, 2], 0)]];
-        Packed { rows, width: 7, pad: 0 }
+        packed_in(7, rows)
     }
 
     #[test]
@@ -197,7 +205,7 @@ mod tests {
         #[test]
         fn micro_batches_put_together_are_the_batch(lengths in prop::collection::vec(1usize..12, 1..12), size in 1usize..5) {
             let row = |n: &usize| vec![sequence(&(0..*n as u32).collect::<Vec<_>>(), 0)];
-            let packed = Packed { rows: lengths.iter().map(row).collect(), width: 12, pad: 0 };
+            let packed = packed_in(12, lengths.iter().map(row).collect());
             let whole = next_token(&packed, Direction::Causal).unwrap();
             let starts = (0..whole.rows).step_by(size);
             let parts: Vec<Batch> = starts.map(|start| whole.select(start..(start + size).min(whole.rows))).collect();

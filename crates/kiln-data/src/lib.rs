@@ -34,7 +34,7 @@ pub mod stories;
 pub mod tokenizer;
 
 pub use across::{Memory, split};
-pub use batch::{Batch, Segment, next_token};
+pub use batch::{Batch, Segment, next_token, next_token_of};
 pub use config::{DataConfig, FilesConfig, SourceConfig};
 pub use corpus::{Corpus, Room, Side, Split, Texts};
 pub use error::DataError;
@@ -42,7 +42,7 @@ pub use pack::{Packed, Packer, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetch;
 pub use source::{Document, Source, Stop, Until};
-pub use tokenizer::{Encoding, Specials, StreamDecoder, Tokenizer, TokenizerConfig};
+pub use tokenizer::{Encoding, Specials, StreamDecoder, Tokenizer, TokenizerConfig, Vocabulary};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -37,7 +37,7 @@ pub enum GenerateError {
         limit: usize,
     },
     /// A model that doesn't write from left to right.
-    #[error("the model's visibility is bidirectional: a token sees what comes after it, so that none is written next")]
+    #[error("the model doesn't write on: its tokens see what comes after them. It fills blanks: write ___ for each")]
     Bidirectional,
     /// An encoder alone.
     #[error(
@@ -51,6 +51,15 @@ pub enum GenerateError {
         /// The head.
         head: &'static str,
     },
+    /// A text without a blank, for a model that fills them.
+    #[error("prompt {row} holds no blank to fill: write ___ where tokens are missing")]
+    NoBlank {
+        /// Which prompt, from 0.
+        row: usize,
+    },
+    /// A model that fills no blanks.
+    #[error("the model fills no blanks: it was trained to write on, not to see what comes after a blank")]
+    NoFilling,
     /// A tokenizer that knows more tokens than the model.
     #[error("the tokenizer has {tokenizer} tokens, the model {model}: they don't belong together")]
     Vocabulary {

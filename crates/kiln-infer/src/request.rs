@@ -28,30 +28,17 @@ impl Request {
     /// # Errors
     /// The first thing that it can't.
     pub fn check(&self, model: &Model) -> Result<(), GenerateError> {
-        let config = model.config();
         self.sampling.check("")?;
         if self.chunk == Some(0) {
             return Err(Refusal::new("chunk", "a prompt in chunks of 0 tokens").instead("1 or more").into());
         }
+        let config = model.config();
         writes(config)?;
-        let reader = config.as_encoder();
-        let position = reader.as_ref().map_or(&config.position, |encoder| &encoder.position);
-        let (vocab, limit) = (config.vocab, position.limit().unwrap_or(i32::MAX as usize));
-        if reader.is_some() && self.start as usize >= vocab {
+        let vocab = config.vocab;
+        if config.as_encoder().is_some() && self.start as usize >= vocab {
             return Err(Refusal::new("start", format!("the token {}; the model has {vocab}", self.start)).into());
         }
-        for (row, prompt) in self.prompts.iter().enumerate() {
-            if prompt.is_empty() {
-                return Err(GenerateError::Empty { row });
-            }
-            if prompt.len() > limit {
-                return Err(GenerateError::Long { row, tokens: prompt.len(), limit });
-            }
-            if let Some(id) = prompt.iter().copied().find(|id| *id as usize >= vocab) {
-                return Err(GenerateError::Token { row, id, vocab });
-            }
-        }
-        Ok(())
+        check_texts(&self.prompts, model)
     }
 }
 
@@ -63,6 +50,26 @@ fn writes(config: &ModelConfig) -> Result<(), GenerateError> {
         _ if config.visibility == Visibility::Bidirectional => Err(GenerateError::Bidirectional),
         _ => Ok(()),
     }
+}
+
+/// Whether the model can read these texts.
+pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), GenerateError> {
+    let config = model.config();
+    let reader = config.as_encoder();
+    let position = reader.as_ref().map_or(&config.position, |encoder| &encoder.position);
+    let (vocab, limit) = (config.vocab, position.limit().unwrap_or(i32::MAX as usize));
+    for (row, text) in texts.iter().enumerate() {
+        if text.is_empty() {
+            return Err(GenerateError::Empty { row });
+        }
+        if text.len() > limit {
+            return Err(GenerateError::Long { row, tokens: text.len(), limit });
+        }
+        if let Some(id) = text.iter().copied().find(|id| *id as usize >= vocab) {
+            return Err(GenerateError::Token { row, id, vocab });
+        }
+    }
+    Ok(())
 }
 
 /// A token that was written.

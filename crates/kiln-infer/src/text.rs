@@ -5,15 +5,17 @@ use crate::{
     generate::{Generation, generate},
     request::{Request, Stop},
     sample::Sampling,
+    usage::Usage,
 };
 use kiln_data::{StreamDecoder, Tokenizer};
 use kiln_models::Model;
 
-/// A model with its tokenizer, ready to write.
+/// A model with its tokenizer, ready to write and to fill blanks.
 #[derive(Clone, Copy, Debug)]
 pub struct Generator<'a> {
-    model: &'a Model,
-    tokenizer: &'a Tokenizer,
+    pub(crate) model: &'a Model,
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) usage: Usage,
 }
 
 /// How a text goes on.
@@ -54,7 +56,23 @@ impl<'a> Generator<'a> {
         if tokens > known {
             return Err(GenerateError::Vocabulary { tokenizer: tokens, model: known });
         }
-        Ok(Self { model, tokenizer })
+        let usage = Usage::of(model.config().visibility, tokenizer.specials());
+        Ok(Self { model, tokenizer, usage })
+    }
+
+    /// The same for a model that was trained to do this with a text.
+    pub fn with(self, usage: Usage) -> Self {
+        Self { usage, ..self }
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &'a Tokenizer {
+        self.tokenizer
+    }
+
+    /// What it can do with a text.
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// Goes on after `prompt`, piece by piece.
@@ -62,7 +80,8 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// If an option can't be, or the prompt is too long.
     pub fn stream(&self, prompt: &str, options: &Options) -> Result<TextStream<'a>, GenerateError> {
-        let generation = Generation::new(self.model, self.request(&[prompt], options))?;
+        let (model, request) = self.request(&[prompt], options)?;
+        let generation = Generation::new(&model, request)?;
         let decoder = Some(StreamDecoder::new(self.tokenizer));
         Ok(TextStream { generation, decoder, ids: Vec::new() })
     }
@@ -72,7 +91,8 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// If an option can't be, a prompt is too long, the weights are broken or the device fails.
     pub async fn write(&self, prompts: &[&str], options: &Options) -> Result<Vec<Written>, GenerateError> {
-        let outputs = generate(self.model, self.request(prompts, options)).await?;
+        let (model, request) = self.request(prompts, options)?;
+        let outputs = generate(&model, request).await?;
         let written = |output: crate::Output| {
             let text = self.tokenizer.decode(&output.ids)?;
             Ok(Written { text, ids: output.ids, stopped_by: output.stopped_by })
@@ -80,17 +100,18 @@ impl<'a> Generator<'a> {
         outputs.into_iter().map(written).collect()
     }
 
-    fn request(&self, prompts: &[&str], options: &Options) -> Request {
-        let specials = self.tokenizer.specials();
-        let prompt = |text: &&str| [vec![specials.bos], self.tokenizer.encode(text)].concat();
-        Request {
+    fn request(&self, prompts: &[&str], options: &Options) -> Result<(Model, Request), GenerateError> {
+        let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
+        let prompt = |text: &&str| [vec![opening.first], self.tokenizer.encode(text)].concat();
+        let request = Request {
             prompts: prompts.iter().map(prompt).collect(),
             sampling: options.sampling.clone(),
             tokens: options.tokens,
-            stop: vec![specials.eos],
+            stop: vec![self.tokenizer.specials().eos],
             chunk: options.chunk,
-            start: specials.bos,
-        }
+            start: opening.first,
+        };
+        Ok((self.model.clone().with_visibility(opening.visibility), request))
     }
 }
 

@@ -1,9 +1,11 @@
 //! From text to text.
 
-use burn::tensor::Device;
-use kiln_data::{Tokenizer, TokenizerConfig};
-use kiln_infer::{GenerateError, Generator, Options, Sampling, Stop, block_on};
-use kiln_models::{Model, ModelConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_data::{Specials, Tokenizer, TokenizerConfig};
+use kiln_infer::{BLANK, Blanks, Filling, GenerateError, Generator, Options, Sampling, Stop, block_on, fill};
+use kiln_models::{Model, ModelConfig, Visibility};
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Layout, Piece};
 
 fn tokenizer() -> Tokenizer {
     let byte: TokenizerConfig =
@@ -55,4 +57,102 @@ fn an_empty_prompt_begins_a_text() {
     let written = block_on(generator.write(&["", "Anna"], &options(1))).expect("written");
     assert_eq!(written.len(), 2);
     assert!(written.iter().all(|w| !w.ids.is_empty() || w.stopped_by == Stop::Eos));
+}
+
+fn reader(tokenizer: &Tokenizer) -> Model {
+    model(tokenizer.vocab()).with_visibility(Visibility::Bidirectional)
+}
+
+#[test]
+fn blanks_are_filled_and_the_rest_stays() {
+    let tokenizer = tokenizer();
+    let model = reader(&tokenizer);
+    let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+    for (text, tokens, at_once) in [("___", 1, true), ("Anna ___ Bäume.___", 2, false), ("______ sah", 1, false)] {
+        let filling = Filling { tokens, at_once, ..Filling::default() };
+        let filled = block_on(generator.fill(&[text, text], &filling)).expect("filled");
+        for filled in filled {
+            let wanted = filled.blanks.iter().fold(text.to_string(), |text, blank| text.replacen(BLANK, blank, 1));
+            // A byte alone may be no character; then the text holds a replacement character for it.
+            assert_eq!(filled.ids.len(), filled.blanks.len() * tokens);
+            assert!(wanted == filled.text || filled.text.contains('\u{FFFD}'), "{wanted} {}", filled.text);
+            assert!(filled.ids.iter().all(|id| !tokenizer.is_special(*id)));
+        }
+    }
+}
+
+/// The definition: of all blanks left, the surest is filled and the whole text read anew.
+fn by_definition(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32]) -> Vec<u32> {
+    while text.contains(&mask) {
+        let piece = Piece { length: text.len(), start: 0, direction: Direction::Bidirectional };
+        let layout = Layout::packed(&[vec![piece]], text.len());
+        let ids: Vec<i32> = text.iter().map(|id| *id as i32).collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [1, text.len()]), &model.device());
+        let hidden = model.forward(ids, &mut Cx::new(&layout, &model.device())).squeeze_dim::<2>(0);
+        let logits: Vec<f32> = model.logits(hidden).into_data().iter::<f32>().collect();
+        let mut best = (0.0, 0, 0);
+        for (place, logits) in logits.chunks(model.config().vocab).enumerate().filter(|(place, _)| text[*place] == mask)
+        {
+            let allowed = |id: &usize| !never.contains(&(*id as u32));
+            let sum: f64 = (0..logits.len()).filter(allowed).map(|id| f64::from(logits[id]).exp()).sum();
+            for id in (0..logits.len()).filter(allowed) {
+                let probability = f64::from(logits[id]).exp() / sum;
+                best = if probability > best.0 { (probability, place, id as u32) } else { best };
+            }
+        }
+        text[best.1] = best.2;
+    }
+    text
+}
+
+#[test]
+fn the_surest_blank_is_filled_first() {
+    let tokenizer = tokenizer();
+    let (model, mask) = (reader(&tokenizer), tokenizer.specials().mask);
+    let never: Vec<u32> = (0..Specials::count() as u32).collect();
+    let texts = [vec![60, mask, 70, mask, mask, 80], vec![mask, 99, mask], vec![mask; 7]];
+    let blanks =
+        |at_once| Blanks { texts: texts.to_vec(), mask, never: never.clone(), sampling: Sampling::greedy(), at_once };
+    let filled = block_on(fill(&model, blanks(false))).expect("filled");
+    for (text, filled) in texts.iter().zip(&filled) {
+        assert_eq!(*filled, by_definition(&model, text.clone(), mask, &never));
+    }
+    // Otherwise the order of filling would not be seen.
+    assert_ne!(filled, block_on(fill(&model, blanks(true))).expect("filled"));
+}
+
+#[test]
+fn blanks_are_shown_as_they_are_written() {
+    let bpe =
+        Tokenizer::train(&TokenizerConfig::default(), ["the cat and the cat and the hat"; 9].map(Ok)).expect("bpe");
+    for tokenizer in [tokenizer(), bpe] {
+        let model = reader(&tokenizer);
+        let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+        let mask = tokenizer.specials().mask;
+        let lead = tokenizer.vocabulary().spaces_lead();
+        let space = if lead { vec![] } else { tokenizer.encode(" ") };
+        let tokens = [tokenizer.encode("the"), space, vec![mask], tokenizer.encode(" cat")].concat();
+        assert_eq!(generator.show_blanks(&tokens).expect("tokens"), "the ___ cat");
+        let whole = block_on(generator.fill(&["the ___ cat"], &Filling::default())).expect("filled").remove(0);
+        assert_eq!(whole.ids.len(), 1);
+        let spaces = if lead { "the" } else { "the " };
+        assert_eq!(whole.text, format!("{spaces}{} cat", whole.blanks[0]));
+    }
+}
+
+#[test]
+fn what_cannot_be_filled_is_refused() {
+    let tokenizer = tokenizer();
+    let (reads, writes) = (reader(&tokenizer), model(tokenizer.vocab()));
+    let error = |model: &Model, text: &str, filling: &Filling| {
+        let generator = Generator::new(model, &tokenizer).expect("they belong together");
+        block_on(generator.fill(&[text], filling)).expect_err("refused")
+    };
+    let filling = Filling::default();
+    assert!(matches!(error(&reads, "no blank", &filling), GenerateError::NoBlank { row: 0 }));
+    assert!(matches!(error(&writes, "a ___", &filling), GenerateError::NoFilling));
+    let none = Filling { tokens: 0, ..Filling::default() };
+    assert!(matches!(error(&reads, "a ___", &none), GenerateError::Option(_)));
+    let generator = Generator::new(&reads, &tokenizer).expect("they belong together");
+    assert!(matches!(generator.stream("a", &options(0)), Err(GenerateError::Bidirectional)));
 }

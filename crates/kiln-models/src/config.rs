@@ -1,5 +1,6 @@
 //! A model is a value: `ModelConfig` says all of it.
 
+use crate::direction::unfit;
 use crate::stack::{EncoderConfig, Stack};
 use kiln_nn::{
     depth::DepthConfig,
@@ -68,7 +69,8 @@ pub struct ModelConfig {
     pub hidden: usize,
     /// How order enters; a layer may have its own.
     pub position: PositionConfig,
-    /// Who sees whom by default. An encoder's is `bidirectional`, an encoder–decoder's `prefix`.
+    /// Who sees whom by default. Left away in a recipe: as the last stage's objective trains it. An encoder's is
+    /// `bidirectional`, an encoder–decoder's `prefix`.
     pub visibility: Visibility,
     /// Share of numbers that dropout sets to 0 while training.
     pub dropout: f64,
@@ -114,6 +116,15 @@ impl Visibility {
             Self::Causal => Direction::Causal,
             Self::Bidirectional => Direction::Bidirectional,
             Self::Prefix => Direction::Prefix(prompt),
+        }
+    }
+
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Causal => "causal",
+            Self::Bidirectional => "bidirectional",
+            Self::Prefix => "prefix",
         }
     }
 }
@@ -221,18 +232,11 @@ impl BlockConfig {
 }
 
 fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), Refusal> {
-    let name = part.name();
-    match (part.card().causality, visibility) {
-        (Causality::CausalOnly, Visibility::Bidirectional | Visibility::Prefix) => Err(Refusal::new(
-            path,
-            format!("`{name}` only works from left to right; the model's visibility is not causal"),
-        )
-        .instead("visibility = \"causal\"")),
-        (Causality::BidirectionalOnly, Visibility::Causal | Visibility::Prefix) => Err(Refusal::new(
-            path,
-            format!("`{name}` always sees everything; the model's visibility is not bidirectional"),
-        )
-        .instead("visibility = \"bidirectional\"")),
-        _ => Ok(()),
-    }
+    let Some(reason) = unfit(part.card(), visibility.direction(0)) else { return Ok(()) };
+    let instead = match part.card().causality {
+        Causality::BidirectionalOnly => Visibility::Bidirectional,
+        _ => Visibility::Causal,
+    };
+    let reason = format!("`{}` {reason}; the model's visibility is not {}", part.name(), instead.name());
+    Err(Refusal::new(path, reason).instead(format!("visibility = \"{}\"", instead.name())))
 }

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod config;
+pub mod direction;
 pub mod encoder;
 pub mod model;
 pub mod names;
@@ -10,6 +11,7 @@ pub mod stack;
 
 pub use block::Block;
 pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
+pub use direction::Unfit;
 pub use encoder::Encoder;
 pub use model::Model;
 pub use names::{Mismatch, Name, Values, Walk, filled, names, values};

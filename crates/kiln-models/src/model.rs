@@ -2,7 +2,7 @@
 
 use crate::{
     block::Block,
-    config::ModelConfig,
+    config::{ModelConfig, Visibility},
     encoder::{Encoder, blocks, through},
 };
 use burn::{
@@ -52,6 +52,12 @@ impl Model {
     /// What the model is.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The same model, its weights shared, with another default of who sees whom.
+    pub fn with_visibility(mut self, visibility: Visibility) -> Self {
+        self.config.visibility = visibility;
+        self
     }
 
     /// The blocks.

@@ -181,6 +181,22 @@ impl Layout {
         Self { width: self.width, marks }
     }
 
+    /// The same with the first token of each piece that is read from right to left first in the order of seeing: all
+    /// of its document see it, and it sees nothing but itself.
+    pub fn led(&self) -> Self {
+        let mut marks = self.marks.clone();
+        for row in marks.chunks_mut(self.width.max(1)) {
+            for piece in row.chunk_by_mut(|a, b| (a.document, a.live) == (b.document, b.live)) {
+                if let [first, .., last] = piece
+                    && last.order < first.order
+                {
+                    first.order = last.order - 1;
+                }
+            }
+        }
+        Self { width: self.width, marks }
+    }
+
     /// Number of live tokens.
     pub fn live(&self) -> usize {
         self.marks.iter().filter(|m| m.live).count()
@@ -190,6 +206,26 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_leading_token_is_seen_by_its_document_and_sees_itself() {
+        let row = [(3, 0, Direction::Causal), (4, 7, Direction::Reversed), (2, 0, Direction::Bidirectional)]
+            .map(|(length, start, direction)| Piece { length, start, direction });
+        let before = Layout::packed(&[row.to_vec()], 10);
+        for layout in [before.led(), before.led().restarted(8)] {
+            let sees = |layout: &Layout, i: usize, j: usize| {
+                crate::Pattern::default().sees(&layout.row(0)[i], &layout.row(0)[j])
+            };
+            for (i, j) in (0..10).flat_map(|i| (0..10).map(move |j| (i, j))) {
+                let wanted = match (i, j) {
+                    (3, _) => j == 3,
+                    (4..7, 3) => true,
+                    _ => sees(&before, i, j),
+                };
+                assert_eq!(sees(&layout, i, j), wanted, "{i} {j}");
+            }
+        }
+    }
 
     #[test]
     fn a_piece_beyond_the_limit_starts_again_and_sees_what_it_saw() {

@@ -2,29 +2,24 @@
 //! and how often the model is right where the text decides the token.
 
 use crate::{
+    facts::Facts,
     metrics::{Count, Validation},
-    objective::{Models, Objective, hidden, on_device, within_positions},
+    objective::{Measure, Models, Objective, hidden, on_device, within_positions},
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Side, Tokenizer, stories};
+use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Sequence, Side, Tokenizer, Vocabulary};
 use kiln_nn::Cx;
 use kiln_spec::Random;
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Held-out text, ready to be evaluated again and again.
 pub struct Held {
     batches: Vec<Packed>,
-    bytes: u64,
     seed: u64,
     facts: BTreeMap<usize, Facts>,
-}
-
-/// What the generator knows of a story.
-struct Facts {
-    /// −log p, nats.
-    floor: f64,
-    /// Places (of tokens in the document) that the text before them decides.
-    decided: Vec<(stories::Kind, Range<usize>)>,
 }
 
 /// What was found.
@@ -38,7 +33,7 @@ pub struct Evaluation {
     pub tokens: u64,
     /// Bytes of text they stand for.
     pub bytes: u64,
-    /// Share of tokens that the model thought likeliest.
+    /// Share of them that the model thought likeliest.
     pub accuracy: f64,
     /// Where the text decides.
     pub kinds: Option<BTreeMap<String, Count>>,
@@ -61,18 +56,27 @@ impl Held {
         let (length, rows) = size;
         let packer = Packer::validation(corpus.clone(), length, tokens)?;
         let batches = packer.pass(rows).collect::<Result<Vec<_>, _>>()?;
-        let mut held = Self { batches, bytes: 0, seed, facts: BTreeMap::new() };
-        let documents: std::collections::BTreeSet<usize> =
-            held.batches.iter().flat_map(|b| b.rows.iter().flatten().map(|s| s.document)).collect();
+        let mut held = Self { batches, seed, facts: BTreeMap::new() };
+        let documents: BTreeSet<usize> = held.pieces().map(|s| s.document).filter(|_| built_in).collect();
         for document in documents {
-            let tokens = corpus.side(Side::Validation).document(document)?;
-            let text = tokenizer.decode(&tokens)?;
-            held.bytes += text.len() as u64;
-            if let Some(facts) = built_in.then(|| facts(&text, tokenizer)).flatten() {
-                held.facts.insert(document, facts);
-            }
+            let text = tokenizer.decode(&corpus.side(Side::Validation).document(document)?)?;
+            held.facts.extend(Facts::of(&text, tokenizer).map(|facts| (document, facts)));
         }
         Ok(held)
+    }
+
+    /// The documents, or the pieces of them that rows hold.
+    pub fn pieces(&self) -> impl Iterator<Item = &Sequence> {
+        self.batches.iter().flat_map(|batch| batch.rows.iter().flatten())
+    }
+
+    /// What an objective makes of them: the same at every validation, whatever else is validated on.
+    ///
+    /// # Errors
+    /// If a batch can't be made.
+    async fn batch(&self, packed: &Packed, models: &Models, objective: &dyn Objective) -> Result<Batch, DataError> {
+        let random = Random::new(self.seed, "validation", 0, 0);
+        Ok(within_positions(objective.batch(packed, models, random).await?, &models.policy))
     }
 
     /// Evaluates the model as it is (without dropout).
@@ -81,20 +85,23 @@ impl Held {
     /// If a batch can't be made.
     pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
         let mut sum = Sum::default();
-        for (i, packed) in self.batches.iter().enumerate() {
-            let random = Random::new(self.seed, "validation", 0, i as u64);
-            let batch = within_positions(objective.batch(packed, models, random).await?, &models.policy);
+        // What the generator knows is of the next token.
+        let known = !self.facts.is_empty() && objective.measure() == Measure::Documents;
+        for packed in &self.batches {
+            let batch = self.batch(packed, models, objective).await?;
             let places = Places::of(models, &batch).await;
-            sum.add(&batch, &places);
-            self.decided(packed, &batch, &places, &mut sum.kinds);
+            sum.add(&batch, &places, &packed.vocabulary);
+            if known {
+                self.decided(packed, &batch, &places, &mut sum.kinds);
+            }
         }
         let floor: f64 = self.facts.values().map(|f| f.floor).sum();
-        let known = !self.facts.is_empty() && sum.weight > 0.0;
+        let known = known && sum.weight > 0.0;
         Ok(Evaluation {
             loss: sum.nats / sum.weight.max(f64::MIN_POSITIVE),
             floor: known.then(|| floor / sum.weight),
             tokens: sum.weight as u64,
-            bytes: self.bytes,
+            bytes: sum.bytes,
             accuracy: sum.right / sum.weight.max(f64::MIN_POSITIVE),
             kinds: known.then_some(sum.kinds),
         })
@@ -123,34 +130,21 @@ impl Held {
     }
 }
 
-fn facts(text: &str, tokenizer: &Tokenizer) -> Option<Facts> {
-    let floor = -stories::log_prob(text).ok()?;
-    let offsets = tokenizer.encode_full(text).offsets;
-    let tokens = |range: &Range<usize>| {
-        let first = offsets.partition_point(|o| o.end <= range.start);
-        let last = offsets.partition_point(|o| o.start < range.end);
-        // A token that reaches beyond the span (but for the space before it) is not decided by it.
-        let within = offsets[first..last].iter().all(|o| o.start + 1 >= range.start && o.end <= range.end);
-        (within && first < last).then_some(first + 1..last + 1)
-    };
-    let decided = stories::decided(text).ok()?;
-    let decided = decided.iter().filter_map(|d| Some((d.kind, tokens(&d.range)?))).collect();
-    Some(Facts { floor, decided })
-}
-
 #[derive(Default)]
 struct Sum {
     nats: f64,
     weight: f64,
     right: f64,
+    bytes: u64,
     kinds: BTreeMap<String, Count>,
 }
 
 impl Sum {
-    fn add(&mut self, batch: &Batch, places: &Places) {
+    fn add(&mut self, batch: &Batch, places: &Places, vocabulary: &Vocabulary) {
         for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
             self.nats += weight * f64::from(places.nats[i]);
             self.weight += weight;
+            self.bytes += vocabulary.bytes(batch.targets[i] as u32).len() as u64;
             self.right += if places.best[i] == batch.targets[i] { weight } else { 0.0 };
         }
     }

@@ -8,6 +8,7 @@ pub mod average;
 pub mod checkpoint;
 mod error;
 pub mod evaluate;
+mod facts;
 #[cfg(feature = "files")]
 mod failure;
 #[cfg(feature = "files")]

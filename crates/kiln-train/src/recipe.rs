@@ -1,15 +1,15 @@
 //! A recipe is a value: everything that a run is made from, in TOML.
 
-use crate::stage::StageConfig;
+use crate::{objective::check_directions, stage::StageConfig};
 use kiln_data::{DataConfig, TokenizerConfig};
-use kiln_models::ModelConfig;
+use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
     Refusal,
     config::{ConfigError, Layered, to_toml},
 };
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{mem::discriminant, path::Path};
 
 /// A recipe.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -77,6 +77,11 @@ impl Recipe {
             layered.set(&schema, assignment)?;
         }
         let mut recipe: Self = layered.read()?;
+        if layered.table().get("model").and_then(|model| model.get("visibility")).is_none() {
+            recipe.model.visibility = recipe.trained_visibility();
+        }
+        // The objective is named as the reason, not a visibility that nobody wrote.
+        recipe.check_directions().map_err(|refusal| layered.locate(refusal))?;
         // Checked as it was written, and once more in full: what is filled in may hide what it was made from.
         recipe.model.check("model").map_err(|refusal| layered.locate(refusal))?;
         recipe.resolve();
@@ -98,6 +103,33 @@ impl Recipe {
         self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());
     }
 
+    /// Who sees whom when a model is used that the last stage has trained.
+    pub fn trained_visibility(&self) -> Visibility {
+        self.stages.last().map_or_else(Visibility::default, |stage| stage.objective.build().visibility())
+    }
+
+    /// Refuses a model whose parts can't see what an objective shows them, or one that would be used in a way for which
+    /// it isn't trained.
+    fn check_directions(&self) -> Result<(), Refusal> {
+        let path = |i: usize| format!("stages[{i}].objective");
+        for (i, stage) in self.stages.iter().enumerate() {
+            check_directions(&*stage.objective.build(), stage.objective.name(), &self.model, &path(i))?;
+        }
+        let Some(last) = self.stages.last() else { return Ok(()) };
+        let (trained, used) = (last.objective.build().directions(), self.model.visibility);
+        if trained.iter().any(|direction| discriminant(direction) == discriminant(&used.direction(1))) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the objective `{}` doesn't train what model.visibility says, \"{}\"",
+            last.objective.name(),
+            used.name()
+        );
+        let instead =
+            format!("model.visibility = \"{}\", or leave model.visibility away", self.trained_visibility().name());
+        Err(Refusal::new(path(self.stages.len() - 1), reason).instead(instead))
+    }
+
     /// Refuses what can't be.
     ///
     /// # Errors
@@ -110,6 +142,7 @@ impl Recipe {
             return Err(Refusal::new("stages", "a recipe without stages").instead("[[stages]]"));
         }
         self.tokenizer.check().map_err(|error| Refusal::new("tokenizer", error.to_string()))?;
+        self.check_directions()?;
         self.model.check("model")?;
         let mut stages = self.stages.iter().enumerate();
         stages.try_for_each(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]")))

@@ -131,15 +131,7 @@ impl StageConfig {
         }?;
         self.optimiser.check(&format!("{path}.optimiser"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
-        let objective = self.objective.build();
-        objective.check(model, &format!("{path}.objective"))?;
-        if objective.visibility() != model.visibility {
-            let reason =
-                format!("the objective `{}` trains another visibility than the model's", self.objective.name());
-            let instead = format!("model.visibility = {:?}", objective.visibility());
-            return Err(Refusal::new(format!("{path}.objective"), reason).instead(instead.to_lowercase()));
-        }
-        Ok(())
+        self.objective.check(model, &format!("{path}.objective"))
     }
 
     /// Whether something that happens `times` times in the stage happens after `done` steps. It always does at the end.

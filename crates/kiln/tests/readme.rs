@@ -5,7 +5,7 @@ mod common;
 use common::kiln;
 use std::{fs, path::Path};
 
-const GUIDES: [&str; 4] = ["README.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/corpus.md"];
+const GUIDES: [&str; 5] = ["README.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/corpus.md", "docs/objectives.md"];
 
 /// How each of them calls the command.
 const CALL: &str = "cargo run --release -- ";
@@ -81,6 +81,14 @@ fn every_command_runs() {
         }
     }
     assert!(run >= 10, "{run} commands were found");
+}
+
+#[test]
+fn the_objective_of_the_guide_is_that_of_the_example() {
+    let (guide, example) = (read("docs/objectives.md"), read("crates/kiln/examples/objective.rs"));
+    let code = blocks(&guide, "rust");
+    assert_eq!(code.len(), 1);
+    assert!(code[0].contains("impl Objective for") && example.contains(code[0].trim_end()), "{}", code[0]);
 }
 
 #[test]

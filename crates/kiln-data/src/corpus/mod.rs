@@ -8,9 +8,10 @@ mod split;
 mod tests;
 mod texts;
 
-use crate::{DataError, Source, Tokenizer, tokenizer::Encoder};
+use crate::{DataError, Source, Tokenizer, Vocabulary, tokenizer::Encoder};
 pub use room::Room;
 pub use split::{Side, Split};
+use std::sync::Arc;
 pub use texts::Texts;
 use texts::Writer;
 
@@ -21,8 +22,8 @@ pub struct Corpus {
     pub training: Texts,
     /// Documents that are held out.
     pub validation: Texts,
-    /// Id that fills up rows.
-    pub pad: u32,
+    /// What their tokens are.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Corpus {
@@ -56,8 +57,8 @@ impl Corpus {
             return Err(DataError::Empty { origin: source.describe() });
         }
         progress(done, source.bytes());
-        let pad = tokenizer.specials().pad;
-        Ok(Self { training: training.finish()?, validation: validation.finish()?, pad })
+        let vocabulary = tokenizer.vocabulary().clone();
+        Ok(Self { training: training.finish()?, validation: validation.finish()?, vocabulary })
     }
 
     /// The documents of one side.

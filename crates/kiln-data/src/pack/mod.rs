@@ -4,7 +4,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use crate::{Corpus, DataError, corpus::Side};
+use crate::{Corpus, DataError, Vocabulary, corpus::Side};
 use kiln_spec::Random;
 use plan::{Place, Plan};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,11 +29,16 @@ pub struct Packed {
     pub rows: Vec<Vec<Sequence>>,
     /// Tokens a row.
     pub width: usize,
-    /// Id that fills up rows.
-    pub pad: u32,
+    /// What the tokens are.
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Packed {
+    /// Id that fills up rows.
+    pub fn pad(&self) -> u32 {
+        self.vocabulary.specials().pad
+    }
+
     /// Number of tokens, without what fills up rows.
     pub fn tokens(&self) -> usize {
         self.rows.iter().flatten().map(|sequence| sequence.tokens.len()).sum()
@@ -131,7 +136,7 @@ impl Packer {
 
     fn packed(&self, rows: std::ops::Range<u64>) -> Result<Packed, DataError> {
         let rows = rows.map(|row| self.row(row)).collect::<Result<_, _>>()?;
-        Ok(Packed { rows, width: self.width, pad: self.corpus.pad })
+        Ok(Packed { rows, width: self.width, vocabulary: self.corpus.vocabulary.clone() })
     }
 
     fn row(&self, row: u64) -> Result<Vec<Sequence>, DataError> {

@@ -10,6 +10,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod train;
+mod vocabulary;
 mod words;
 
 use crate::DataError;
@@ -18,18 +19,18 @@ pub use encoder::Encoder;
 use saved::{Kind, Saved};
 use sha2::{Digest, Sha256};
 pub use specials::{SENTINELS, Specials};
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 pub use stream::StreamDecoder;
 use tokenizers::ModelWrapper;
 pub use train::TRAINING_TEXT;
+pub use vocabulary::Vocabulary;
 
 /// A trained tokenizer. All of it is in its `tokenizer.json`, which the `tokenizers` library reads too.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     json: String,
     scheme: Scheme,
-    pieces: Vec<Option<Vec<u8>>>,
-    specials: Specials,
+    vocabulary: Arc<Vocabulary>,
 }
 
 /// How text becomes ids.
@@ -70,7 +71,7 @@ impl Tokenizer {
         let (specials, kind) = (saved.specials()?, saved.kind()?);
         let pieces = saved.pieces(kind)?;
         let scheme = Scheme::new(kind, json, &saved)?;
-        Ok(Self { json: json.into(), scheme, pieces, specials })
+        Ok(Self { json: json.into(), scheme, vocabulary: Arc::new(Vocabulary::new(pieces, specials)) })
     }
 
     /// The text of its `tokenizer.json`.
@@ -85,12 +86,17 @@ impl Tokenizer {
 
     /// Number of tokens, special ones included: ids are below it.
     pub fn vocab(&self) -> usize {
-        self.pieces.len()
+        self.vocabulary.size()
+    }
+
+    /// Its tokens, for those who need no more of it.
+    pub fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
     }
 
     /// Ids of the special tokens.
     pub fn specials(&self) -> &Specials {
-        &self.specials
+        self.vocabulary.specials()
     }
 
     /// Ids of a text, without special tokens: their names in the text are plain text.
@@ -102,7 +108,7 @@ impl Tokenizer {
     pub fn encode_full(&self, text: &str) -> Encoding {
         let ids = self.encode(text);
         let mut end = 0;
-        let length = |id: &u32| self.pieces[*id as usize].as_ref().map_or(0, Vec::len);
+        let length = |id: &u32| self.vocabulary.bytes(*id).len();
         let offset = |id: &u32| {
             let start = end;
             end += length(id);
@@ -121,14 +127,14 @@ impl Tokenizer {
 
     /// The bytes that a token stands for, none for a special one.
     pub fn bytes(&self, id: u32) -> Result<&[u8], DataError> {
-        let piece = self.pieces.get(id as usize).ok_or(DataError::Id { id, vocab: self.vocab() })?;
+        let piece = self.vocabulary.pieces.get(id as usize).ok_or(DataError::Id { id, vocab: self.vocab() })?;
         Ok(piece.as_deref().unwrap_or_default())
     }
 
     /// A token for people's eyes: its text, the name of a special token, `<0xC3>` for bytes that cut a character.
     pub fn token(&self, id: u32) -> String {
-        match self.pieces.get(id as usize) {
-            None | Some(None) => self.specials.name(id).unwrap_or_else(|| format!("<{id}>")),
+        match self.vocabulary.pieces.get(id as usize) {
+            None | Some(None) => self.specials().name(id).unwrap_or_else(|| format!("<{id}>")),
             Some(Some(piece)) => match std::str::from_utf8(piece) {
                 Ok(text) => text.chars().map(visible).collect(),
                 Err(_) => piece.iter().map(|byte| bytes::fallback(*byte)).collect(),
@@ -138,7 +144,7 @@ impl Tokenizer {
 
     /// Whether an id stands for no text.
     pub fn is_special(&self, id: u32) -> bool {
-        self.pieces.get(id as usize).is_some_and(Option::is_none)
+        self.vocabulary.is_special(id)
     }
 }
 

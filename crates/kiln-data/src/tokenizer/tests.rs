@@ -115,6 +115,38 @@ fn training_again_gives_the_same_file_and_reading_it_the_same_tokenizer() {
 }
 
 #[test]
+fn words_begin_where_the_tokenizer_cuts_them() {
+    for tokenizer in all() {
+        let bos = tokenizer.specials().bos;
+        for text in ["The cat's 42 hats—\n\n  naïve 猫が!", "x", "  y", "é"] {
+            let ids = [vec![bos], tokenizer.encode(text), vec![bos]].concat();
+            let starts = tokenizer.vocabulary().word_starts(&ids);
+            let mut found: Vec<Vec<u8>> = Vec::new();
+            for (id, start) in ids.iter().zip(&starts).filter(|(id, _)| !tokenizer.is_special(**id)) {
+                if *start {
+                    found.push(Vec::new());
+                }
+                found.last_mut().unwrap().extend_from_slice(tokenizer.bytes(*id).unwrap());
+            }
+            assert_eq!(found, words::words(text).map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
+            assert!(starts[0] && starts[starts.len() - 1]);
+        }
+    }
+}
+
+#[test]
+fn a_piece_that_begins_and_ends_within_a_character_has_words() {
+    let byte = &all()[0];
+    let ids = byte.encode("né 猫 ok");
+    for (from, to) in [(2, ids.len()), (0, 5), (1, 6)] {
+        let starts = byte.vocabulary().word_starts(&ids[from..to]);
+        assert_eq!(starts.len(), to - from);
+        assert!(starts[0]);
+    }
+    assert_eq!(all().each_ref().map(|tokenizer| tokenizer.vocabulary().spaces_lead()), [false, false, true]);
+}
+
+#[test]
 fn all_reserve_the_same_first_ids() {
     for tokenizer in all() {
         assert_eq!(tokenizer.specials(), all()[0].specials());

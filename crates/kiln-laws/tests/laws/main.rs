@@ -17,6 +17,7 @@ mod junctions;
 mod latent;
 mod names;
 mod norms;
+mod objectives;
 mod pooling;
 mod positions;
 mod probes;

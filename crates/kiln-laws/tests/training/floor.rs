@@ -41,7 +41,7 @@ fn rows(stories: &[Story], tokenizer: &Tokenizer) -> Batch {
         |(document, story): (usize, &Story)| vec![Sequence { tokens: tokens(story), document, start: 0, ends: true }];
     let rows: Vec<Vec<Sequence>> = stories.iter().enumerate().map(sequence).collect();
     let width = rows.iter().map(|row| row[0].tokens.len()).max().unwrap();
-    next_token(&Packed { rows, width, pad: specials.pad }, Direction::Causal).unwrap()
+    next_token(&Packed { rows, width, vocabulary: tokenizer.vocabulary().clone() }, Direction::Causal).unwrap()
 }
 
 /// By how many nats a model is above −log p of each story; its end counts.

@@ -13,6 +13,7 @@ mod golden;
 mod kill;
 mod muon;
 mod not_finite;
+mod objectives;
 mod order;
 mod recompute;
 mod resume;

@@ -4,37 +4,31 @@ use crate::{
     runs::autodiff,
     toy::{DRAWS, batch},
 };
-use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, Sequence, split};
+use kiln_data::{Packed, Sequence, Tokenizer, TokenizerConfig, Vocabulary};
 use kiln_infer::block_on;
-use kiln_models::{Model, ModelConfig, Visibility};
+use kiln_models::{Model, ModelConfig};
 use kiln_nn::{Cx, cx::Draws};
-use kiln_spec::Random;
+use kiln_spec::{Random, config::Nothing};
 use kiln_train::{
     Models, Objective, StageConfig,
-    objective::{Making, target_loss},
+    objective::{Prefix, Share, Split},
     optimiser::{Optimiser, OptimiserConfig},
     step::gradients,
 };
+use std::sync::Arc;
 
 const BOS: u32 = 1;
 const EOS: u32 = 2;
 
 /// The second half of a document after the first.
-struct Halves;
+fn halves() -> Prefix {
+    Prefix { split: Split::Share(Share { share: 0.5 }) }
+}
 
-impl Objective for Halves {
-    fn batch<'a>(&'a self, packed: &'a Packed, _models: &'a Models, _random: Random) -> Making<'a> {
-        Box::pin(std::future::ready(split(packed, BOS, |sequence| sequence.tokens.len() / 2)))
-    }
-
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
-    }
-
-    fn visibility(&self) -> Visibility {
-        Visibility::Prefix
-    }
+/// Of bytes: what matters here is where its special tokens are.
+fn vocabulary() -> Arc<Vocabulary> {
+    let none = std::iter::empty::<Result<String, kiln_data::DataError>>();
+    Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), none).expect("a tokenizer").vocabulary().clone()
 }
 
 fn config(hidden: usize) -> ModelConfig {
@@ -55,7 +49,7 @@ fn echoes(step: u64) -> Packed {
         let said: Vec<u32> = (0..4).map(|_| 3 + random.next_u32() % 8).collect();
         Sequence { tokens: [&[BOS], said.as_slice(), &said, &[EOS]].concat(), document: 0, start: 0, ends: true }
     };
-    Packed { rows: (0..8).map(|_| vec![document(), document()]).collect(), width: 20, pad: 0 }
+    Packed { rows: (0..8).map(|_| vec![document(), document()]).collect(), width: 20, vocabulary: vocabulary() }
 }
 
 fn loss(objective: &dyn Objective, models: &Models, packed: &Packed) -> f64 {
@@ -69,15 +63,15 @@ fn loss(objective: &dyn Objective, models: &Models, packed: &Packed) -> f64 {
 fn it_learns_to_say_what_it_has_read() {
     let mut models = Models { policy: Model::init(&config(32), 1, &autodiff()) };
     let mut optimiser = Optimiser::new(&OptimiserConfig::default());
-    assert!(loss(&Halves, &models, &echoes(1 << 20)) > 2.0);
+    assert!(loss(&halves(), &models, &echoes(1 << 20)) > 2.0);
     for step in 0..250 {
         let batch =
-            block_on(Halves.batch(&echoes(step), &models, Random::new(0, "objective", step, 0))).expect("a batch");
-        let found = gradients(&models, &[batch], &Halves, Draws { step, ..DRAWS });
+            block_on(halves().batch(&echoes(step), &models, Random::new(0, "objective", step, 0))).expect("a batch");
+        let found = gradients(&models, &[batch], &halves(), Draws { step, ..DRAWS });
         models.policy = found.apply(models.policy, &mut optimiser, 1e-2, Some(1.0));
     }
     // Without the encoder, four of five tokens are one of eight: 1.66 nats a token at best.
-    let learned = loss(&Halves, &models, &echoes(1 << 20));
+    let learned = loss(&halves(), &models, &echoes(1 << 20));
     assert!(learned < 0.3, "{learned}");
 }
 
@@ -86,7 +80,7 @@ fn packed_documents_are_trained_as_if_they_were_alone() {
     let models = Models { policy: kiln_laws::parameters::in_f64(Model::init(&config(16), 1, &autodiff())) };
     let packed = echoes(0);
     let alone = Packed { rows: packed.rows.iter().flatten().map(|s| vec![s.clone()]).collect(), ..packed.clone() };
-    let [together, apart] = [&packed, &alone].map(|packed| loss(&Halves, &models, packed));
+    let [together, apart] = [&packed, &alone].map(|packed| loss(&halves(), &models, packed));
     assert!((together - apart).abs() < 1e-9, "{together} {apart}");
 }
 

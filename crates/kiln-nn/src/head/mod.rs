@@ -56,7 +56,8 @@ impl HeadConfig {
     pub fn pooling(&self) -> Option<Pooling> {
         // The head knows: one of no size says it.
         let position = PositionConfig::default();
-        let around = Around { hidden: 1, vocab: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
+        let around =
+            Around { hidden: 1, vocab: 1, heads: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
         self.init(&around, &mut Init::counting()).pooling()
     }
 }

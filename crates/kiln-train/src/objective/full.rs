@@ -1,9 +1,9 @@
 //! The full language model: every token is predicted from those before it,
 //! p(x) = Π p(x_t | x_<t).
 
-use super::{Making, Models, Objective, target_loss, writes_tokens};
+use super::{Corrupt, Making, Measure, Models, Objective, target_loss, writes_tokens};
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, next_token};
+use kiln_data::{Batch, Packed, Segment, Sequence, Vocabulary, next_token, next_token_of};
 use kiln_models::{ModelConfig, Stack, Visibility};
 use kiln_nn::Cx;
 use kiln_spec::{Card, Causality, Direction, Random, Refusal};
@@ -13,6 +13,12 @@ pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::d
 /// The next token, from left to right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Full;
+
+impl Corrupt for Full {
+    fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
+        next_token_of(sequence, Direction::Causal, vocabulary.specials().pad)
+    }
+}
 
 impl Objective for Full {
     fn batch<'a>(&'a self, packed: &'a Packed, _models: &'a Models, _random: Random) -> Making<'a> {
@@ -33,5 +39,9 @@ impl Objective for Full {
             return Err(Refusal::new(path, reason).instead("model.stack = \"decoder\", or an objective with a prefix"));
         }
         writes_tokens(model, path)
+    }
+
+    fn measure(&self) -> Measure {
+        Measure::Documents
     }
 }

@@ -1,15 +1,32 @@
 //! Objectives: what is trained for, as (corrupt, visibility, target, loss). The loop knows none by name; an objective
 //! written elsewhere is a value of [`Objective`] like those here.
 
+mod by_document;
+mod config;
 mod full;
+mod loss;
+mod masked;
+mod mode;
+mod prefix;
+mod spans;
+mod unified;
 
+pub use by_document::{Corrupt, by_document};
+pub use config::ObjectiveConfig;
 pub use full::Full;
+pub use loss::{hidden, on_device, target_loss, within_positions};
+pub use masked::{Masked, Unit};
+pub use mode::Shares;
+pub use prefix::{After, Between, Prefix, Share, Split};
+pub use spans::Spans;
+pub use unified::Unified;
 
-use burn::tensor::{Int, Tensor, TensorData};
-use kiln_data::{Batch, DataError, Memory, Packed};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, DataError, Packed, Specials};
+use kiln_infer::Usage;
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_nn::Cx;
-use kiln_spec::{Layout, Random, Refusal};
+use kiln_spec::{Direction, Random, Refusal};
 use std::{future::Future, pin::Pin};
 
 /// The models that an objective may run.
@@ -22,91 +39,69 @@ pub struct Models {
 /// A batch in the making.
 pub type Making<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
 
+/// What a loss is a measure of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// −log p of whole documents, token after token: the entropy of the text is its floor.
+    Documents,
+    /// −log p of some tokens, each given what the model sees before it.
+    Conditional,
+    /// −log p of tokens that are seen from both sides. These are no factors of a probability of the text, so that the
+    /// exponential is only a pseudo-perplexity.
+    Pseudo,
+}
+
 /// What is trained for.
 pub trait Objective: Send + Sync {
     /// Makes a batch of packed documents: what goes in, what should come out, who sees whom. It gets the models,
-    /// since some objectives sample from them.
+    /// since some objectives sample from them. Nothing but `packed`, the models and `random` may decide about it.
     fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a>;
 
     /// The loss of a batch, `[1]`: the sum over its places of weight × loss, in nats. The step divides it by the sum
     /// of all weights, and may call this more than once for parts of a batch.
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1>;
 
-    /// Who sees whom when a model trained for this writes.
+    /// Who sees whom when a model trained for this is used.
     fn visibility(&self) -> Visibility;
 
-    /// Refuses a model that can't be trained for this.
+    /// All directions that its batches may hold; the model's parts must be able to mix tokens in each, and its default
+    /// visibility must be one of them.
+    fn directions(&self) -> Vec<Direction> {
+        vec![self.visibility().direction(1)]
+    }
+
+    /// What its loss measures.
+    fn measure(&self) -> Measure {
+        match self.visibility() {
+            Visibility::Bidirectional => Measure::Pseudo,
+            Visibility::Causal | Visibility::Prefix => Measure::Conditional,
+        }
+    }
+
+    /// What such a model does with a text once it is trained.
+    fn usage(&self, model: &ModelConfig, specials: &Specials) -> Usage {
+        Usage::of(model.visibility, specials)
+    }
+
+    /// What it is mixed of, by name: looked at and measured one by one. None of most.
+    fn parts(&self) -> Vec<(&'static str, Box<dyn Objective>)> {
+        Vec::new()
+    }
+
+    /// Refuses a model that can't be trained for this, beside its parts' directions.
     ///
     /// # Errors
     /// The reason, with the path of the objective.
-    fn check(&self, _model: &ModelConfig, _path: &str) -> Result<(), Refusal> {
-        Ok(())
+    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+        check_head(model, path)
     }
 }
 
-kiln_spec::choice! {
-    /// What is trained for.
-    pub enum ObjectiveConfig {
-        /// The next token, from left to right.
-        "full" => Full(kiln_spec::config::Nothing) with full::CARD,
-    }
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self::Full(kiln_spec::config::Nothing {})
-    }
-}
-
-impl ObjectiveConfig {
-    /// The objective.
-    pub fn build(&self) -> Box<dyn Objective> {
-        match self {
-            Self::Full(_) => Box::new(Full),
-        }
-    }
-}
-
-/// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of. Summed row by
-/// row: a sum over millions of numbers at once has no fixed order.
-pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
-    let hidden = hidden(model, batch, cx);
-    let [b, t, m] = hidden.dims();
-    let targets = on_device(model, batch, &batch.targets).reshape([b * t]);
-    let nats = model.cross_entropy(hidden.reshape([b * t, m]), targets);
-    let weights = TensorData::new(batch.weights.clone(), [b * t]);
-    let weights = Tensor::<1>::from_data(weights, (&nats.device().without_autodiff(), nats.dtype()));
-    (nats * weights).reshape([b, t]).sum_dim(1).sum()
-}
-
-/// Hidden states of a batch, `[rows, width, M]`. An encoder–decoder reads the batch's memory first.
-pub fn hidden(model: &Model, batch: &Batch, cx: &mut Cx) -> Tensor<3> {
-    if let Some(memory) = &batch.memory {
-        let (shape, device) = ([batch.rows, memory.width], model.device().without_autodiff());
-        let tokens = Tensor::from_data(TensorData::new(memory.inputs.clone(), shape), &device);
-        model.encode(tokens, &memory.layout, cx);
-    }
-    model.forward(on_device(model, batch, &batch.inputs), cx)
-}
-
-/// Refuses a model whose head gives no logits over tokens, or whose stack writes nothing from left to right.
+/// Refuses a model that predicts no tokens.
 ///
 /// # Errors
-/// The reason, at `path` (the objective's).
-pub fn writes_tokens(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
-    gives_logits(model, path)?;
-    if model.stack != Stack::Encoder {
-        return Ok(());
-    }
-    let reason = "a token of an encoder sees those after it: there is nothing to predict from left to right";
-    Err(Refusal::new(path, reason).instead("model.stack = \"decoder\""))
-}
-
-/// Refuses a model whose head gives no logits over tokens.
-///
-/// # Errors
-/// The reason, at `path` (the objective's).
-pub fn gives_logits(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+/// The reason, with the path of the objective.
+pub fn check_head(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
     if model.head.pooling().is_none() {
         return Ok(());
     }
@@ -114,18 +109,36 @@ pub fn gives_logits(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
     Err(Refusal::new(path, reason).instead("model.head = \"language\""))
 }
 
-/// The batch with positions that the model has: what goes on in the middle of a long document may lie beyond its table.
-pub fn within_positions(batch: Batch, model: &Model) -> Batch {
-    let within = |layout: Layout, config: &ModelConfig| match config.position.limit() {
-        Some(limit) => layout.restarted(limit),
-        None => layout,
-    };
-    let memory = batch.memory.zip(model.config().as_encoder());
-    let memory = memory.map(|(memory, encoder)| Memory { layout: within(memory.layout, &encoder), ..memory });
-    Batch { layout: within(batch.layout, model.config()), memory, ..batch }
+/// Refuses a model that predicts no tokens, or whose stack writes nothing from left to right.
+///
+/// # Errors
+/// The reason, with the path of the objective.
+pub fn writes_tokens(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    check_head(model, path)?;
+    if model.stack != Stack::Encoder {
+        return Ok(());
+    }
+    let reason = "a token of an encoder sees those after it: there is nothing to predict from left to right";
+    Err(Refusal::new(path, reason).instead("model.stack = \"decoder\""))
 }
 
-/// `[rows, width]` integers of a batch, where the model is.
-pub fn on_device(model: &Model, batch: &Batch, values: &[i32]) -> Tensor<2, Int> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [batch.rows, batch.width]), &model.device().without_autodiff())
+/// Refuses a model with a part that can't mix tokens in a direction that the objective, called `name`, trains.
+///
+/// # Errors
+/// The first such part, with the path of the objective.
+pub fn check_directions(objective: &dyn Objective, name: &str, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    for direction in objective.directions() {
+        let Some(unfit) = model.unfit(direction) else { continue };
+        let (part, place, reason) = (unfit.part, unfit.path, unfit.reason);
+        let shown = match direction {
+            Direction::Causal => "shows a token what is before it",
+            Direction::Bidirectional => "shows a token the whole document",
+            Direction::Prefix(_) => "shows a token the whole prefix",
+            Direction::Reversed => "shows a token what is after it",
+        };
+        let reason = format!("`{name}` {shown}, but model.{place}, `{part}`, {reason}");
+        let instead = if direction == Direction::Causal { "masked" } else { "full" };
+        return Err(Refusal::new(path, reason).instead(format!("objective = \"{instead}\", or another part")));
+    }
+    Ok(())
 }

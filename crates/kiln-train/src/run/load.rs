@@ -9,6 +9,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
+use kiln_infer::Usage;
 use kiln_models::{Model, filled};
 use std::{fs, path::Path};
 
@@ -22,6 +23,14 @@ pub struct Loaded {
     pub recipe: Recipe,
     /// Steps that it was trained for.
     pub step: u64,
+}
+
+impl Loaded {
+    /// What the model does with a text, as its last stage has trained it.
+    pub fn usage(&self) -> Usage {
+        let objective = self.recipe.stages.last().map(|stage| stage.objective.clone()).unwrap_or_default().build();
+        objective.usage(self.model.config(), self.tokenizer.specials())
+    }
 }
 
 /// Loads the best checkpoint of a run's last stage, or its newest if none was measured.

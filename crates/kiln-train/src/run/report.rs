@@ -17,7 +17,7 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_data::Batch;
-use kiln_infer::block_on;
+use kiln_infer::{Generator, block_on};
 use kiln_nn::cx::Draws;
 
 impl StageRun<'_> {
@@ -106,15 +106,16 @@ impl StageRun<'_> {
         let budget = config.validation_budget(self.step);
         let held = self.held_out(budget)?;
         let found = block_on(held.evaluate(&plain, &*self.objective))?;
-        self.held = Some((budget, held));
         let row = Row::Validation(found.row(self.earlier + self.step, self.tokens, self.seconds()));
         tell(log, watch, row)?;
         if config.samples > 0 {
-            let written = samples::write(&plain.policy, self.tokenizer, config, self.recipe.seed, self.built_in);
-            let mut row = block_on(written)?;
+            let usage = self.objective.usage(plain.policy.config(), self.tokenizer.specials());
+            let generator = Generator::new(&plain.policy, self.tokenizer)?.with(usage);
+            let mut row = block_on(samples::write(&generator, &held, config, self.recipe.seed, self.built_in))?;
             (row.step, row.seconds) = (self.earlier + self.step, self.seconds());
             tell(log, watch, Row::Samples(row))?;
         }
+        self.held = Some((budget, held));
         Ok(Some(found.loss))
     }
 

@@ -10,6 +10,7 @@ use kiln_train::{
     evaluate::Held,
     folder::{Log, RunFolder},
     metrics::{Compression, Row},
+    objective::Measure,
     run,
 };
 use std::{
@@ -23,13 +24,17 @@ const MOST: u64 = 1 << 20;
 /// Even after a short run so much is, in bytes.
 const LEAST: u64 = 1 << 16;
 
-/// Compares the finished run at `path`, unless that was done, or its text is made up by Kiln. Until it has read the text,
-/// `stop` ends it.
+/// Compares the finished run at `path`, unless that was done, its text is made up by Kiln, or its objective gives no
+/// probability of whole texts. Until it has read the text, `stop` ends it.
 pub fn measure(path: &Path, device: &Device, stop: Stop) -> Result<(), Trouble> {
     let folder = RunFolder::open(path)?;
     let rows = run::metrics(&folder)?;
     let done = rows.iter().any(|row| matches!(row, Row::Compression(_)));
     let recipe = run::recipe(&folder)?;
+    let whole = recipe.stages.last().is_none_or(|stage| stage.objective.build().measure() == Measure::Documents);
+    if !whole {
+        return Ok(());
+    }
     let trained =
         rows.iter().rev().find_map(|row| if let Row::Step(row) = row { Some((row.step, row.tokens)) } else { None });
     let (Some((step, tokens)), false, false) = (trained, done, run::built_in(data(&recipe))) else { return Ok(()) };

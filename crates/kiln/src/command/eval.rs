@@ -10,13 +10,13 @@ use super::{
 use crate::page::number::{bytes, count, percent};
 use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split};
 use kiln_infer::block_on;
-use kiln_models::Visibility;
 use kiln_train::{
-    Models,
+    Models, Objective,
     evaluate::{Evaluation, Held},
+    objective::Measure,
     run::{self, Loaded},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::{path::PathBuf, sync::Arc};
 
 /// Arguments of `eval`.
@@ -53,9 +53,50 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let size = (stage.length, stage.rows);
     let held = Held::new(&corpus, &loaded.tokenizer, size, None, built_in, loaded.recipe.seed)?;
     let Loaded { model, .. } = loaded;
-    let causal = model.config().visibility == Visibility::Causal;
-    let found = block_on(held.evaluate(&Models { policy: model }, &*stage.objective.build()))?;
-    Ok(answer(&found, causal))
+    let (models, objective) = (Models { policy: model }, stage.objective.build());
+    let measured = |objective: &dyn Objective| -> Result<Measured, Trouble> {
+        Ok(Measured {
+            found: block_on(held.evaluate(&models, objective))?,
+            pseudo: objective.measure() == Measure::Pseudo,
+        })
+    };
+    let parts = objective.parts().into_iter().map(|(name, part)| Ok((name, measured(&*part)?)));
+    Ok(answer(&measured(&*objective)?, &parts.collect::<Result<Vec<_>, Trouble>>()?))
+}
+
+/// What was found, and whether tokens were seen from both sides.
+struct Measured {
+    found: Evaluation,
+    pseudo: bool,
+}
+
+impl Measured {
+    fn json(&self) -> Value {
+        json!({
+            "loss": self.found.loss,
+            "perplexity": self.found.loss.exp(),
+            "bits_per_byte": self.found.bits_per_byte(),
+            "accuracy": self.found.accuracy,
+            "tokens": self.found.tokens,
+            "bytes": self.found.bytes,
+            "kind": if self.pseudo { "pseudo" } else { "causal" },
+        })
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let found = &self.found;
+        let name = if self.pseudo { "pseudo-perplexity" } else { "perplexity" };
+        let mut lines = vec![
+            ("loss", format!("{:.4} nats a token", found.loss)),
+            (name, format!("{:.3}", found.loss.exp())),
+            ("bits a byte", format!("{:.4}", found.bits_per_byte())),
+            ("accuracy", percent(found.accuracy)),
+            ("text", format!("{} tokens, {}", count(found.tokens as f64), bytes(found.bytes as f64))),
+        ];
+        lines.extend(found.floor.map(|floor| ("floor", line::above(found.loss, floor))));
+        lines.extend(found.kinds.as_ref().map(|kinds| ("right", line::kinds(kinds))));
+        lines
+    }
 }
 
 impl Args {
@@ -66,26 +107,14 @@ impl Args {
     }
 }
 
-fn answer(found: &Evaluation, causal: bool) -> Answer {
-    let perplexity = found.loss.exp();
-    let json = json!({
-        "loss": found.loss,
-        "perplexity": perplexity,
-        "bits_per_byte": found.bits_per_byte(),
-        "accuracy": found.accuracy,
-        "tokens": found.tokens,
-        "bytes": found.bytes,
-        "kind": if causal { "causal" } else { "pseudo" },
-    });
-    let name = if causal { "perplexity" } else { "pseudo-perplexity" };
-    let mut lines = vec![
-        ("loss", format!("{:.4} nats a token", found.loss)),
-        (name, format!("{perplexity:.3}")),
-        ("bits a byte", format!("{:.4}", found.bits_per_byte())),
-        ("accuracy", percent(found.accuracy)),
-        ("text", format!("{} tokens, {}", count(found.tokens as f64), bytes(found.bytes as f64))),
-    ];
-    lines.extend(found.floor.map(|floor| ("floor", line::above(found.loss, floor))));
-    lines.extend(found.kinds.as_ref().map(|kinds| ("right", line::kinds(kinds))));
-    Answer::new(json, pairs(&lines))
+/// The whole, and each part of a mixture.
+fn answer(whole: &Measured, parts: &[(&'static str, Measured)]) -> Answer {
+    let mut json = whole.json();
+    if !parts.is_empty() {
+        json["modes"] =
+            parts.iter().map(|(name, part)| ((*name).to_string(), part.json())).collect::<Map<_, _>>().into();
+    }
+    let part = |(name, part): &(&str, Measured)| format!("\n{}\n{}", name.replace('_', " "), pairs(&part.lines()));
+    let text = std::iter::once(pairs(&whole.lines())).chain(parts.iter().map(part)).collect::<Vec<_>>().join("\n");
+    Answer::new(json, text)
 }

@@ -1,11 +1,11 @@
-//! `generate`: writes on after a prompt.
+//! `generate`: writes on after a prompt, or fills the blanks in it.
 
 use super::{
     host::HostArgs,
     output::{Answer, piece},
     trouble::Trouble,
 };
-use kiln_infer::{Generator, Options, Sampling, block_on};
+use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
 use serde_json::json;
 use std::{path::PathBuf, time::Instant};
 
@@ -14,9 +14,16 @@ use std::{path::PathBuf, time::Instant};
 pub struct Args {
     /// The folder of a run.
     run: PathBuf,
-    /// The text to go on from; empty: from nothing.
+    /// The text to go on from; empty: from nothing. Where a model was trained to fill blanks (objectives `masked` and
+    /// `unified`), each `___` in it is one, and the answer is the whole text; `masked` does nothing else.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prompt: String,
+    /// Tokens of each blank.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    blank: u16,
+    /// Fills all blanks at once; else the surest first, the text being read anew after each token.
+    #[arg(long)]
+    at_once: bool,
     /// At most so many new tokens.
     #[arg(long, value_name = "N", default_value_t = 256)]
     tokens: usize,
@@ -45,8 +52,32 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
     let device = args.host.device()?;
     let loaded = kiln_train::run::load(&args.run, &device)?;
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage());
+    let Usage { writes, fills } = generator.usage();
+    if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
+        return filled(args, &generator, sampling);
+    }
+    written(args, &generator, sampling, json)
+}
+
+fn filled(args: &Args, generator: &Generator, sampling: Sampling) -> Result<Answer, Trouble> {
+    let (filling, started) =
+        (Filling { sampling, tokens: usize::from(args.blank), at_once: args.at_once }, Instant::now());
+    let filled = block_on(generator.fill(&[&args.prompt], &filling))?.remove(0);
+    let answer = json!({
+        "prompt": args.prompt,
+        "text": filled.text,
+        "blanks": filled.blanks,
+        "ids": filled.ids,
+        "tokens_per_second": filled.ids.len() as f64 / started.elapsed().as_secs_f64(),
+        "stopped_by": "blanks",
+    });
+    Ok(Answer::new(answer, filled.text))
+}
+
+fn written(args: &Args, generator: &Generator, sampling: Sampling, json: bool) -> Result<Answer, Trouble> {
     let options = Options { sampling, tokens: args.tokens, ..Options::default() };
-    let mut stream = Generator::new(&loaded.model, &loaded.tokenizer)?.stream(&args.prompt, &options)?;
+    let mut stream = generator.stream(&args.prompt, &options)?;
     let show = |text: &str| if json { Ok(()) } else { piece(text) };
     show(&args.prompt)?;
     let (mut text, started) = (String::new(), Instant::now());

@@ -2,6 +2,7 @@
 //!
 //! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
 
+mod colour;
 mod compare;
 mod completions;
 mod compression;
@@ -15,6 +16,7 @@ mod host;
 mod inside;
 mod inspect;
 mod line;
+mod objective;
 mod output;
 mod picture;
 mod progress;
@@ -67,6 +69,9 @@ enum Command {
     /// Explains, lists and shows recipes.
     #[command(subcommand)]
     Recipe(recipe::Command),
+    /// Lists and shows what models are trained for.
+    #[command(subcommand)]
+    Objective(objective::Command),
     /// Lists the parts that models are made of and what they are trained with.
     Variants(variants::Args),
     /// Prints the completions of a shell.
@@ -84,6 +89,7 @@ impl Command {
             Self::Tokenizer(command) => tokenizer::run(command),
             Self::Devices => Ok(devices::run()),
             Self::Recipe(command) => recipe::run(command),
+            Self::Objective(command) => objective::run(command),
             Self::Variants(args) => variants::run(args),
             Self::Completions(args) => Ok(completions::run(args, &mut Cli::command())),
         }

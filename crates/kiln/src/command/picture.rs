@@ -99,6 +99,13 @@ fn seen(pattern: &Pattern, visibility: Visibility, size: usize) -> PatternPictur
     PatternPicture { size, cells, title }
 }
 
+/// Who sees whom in the first row of a batch, before any layer's geometry.
+pub fn seen_by(layout: &Layout) -> PatternPicture {
+    let (row, size) = (layout.row(0), layout.width());
+    let cells = dense(&Pattern::default().visible(), row, row).into_iter().map(u8::from).collect();
+    PatternPicture { size, cells, title: "who sees whom: rows look, columns are seen".into() }
+}
+
 /// A pattern in characters, two queries a line.
 pub fn drawn(pattern: &PatternPicture) -> Vec<String> {
     let cell = |query, key| match (pattern.sees(query, key), pattern.sees(query + 1, key)) {

@@ -8,6 +8,7 @@ use kiln_models::Model;
 use kiln_train::{
     Models, Recipe, RunError, StageConfig,
     folder::{RunPaths, Stage, write_atomic},
+    objective::Measure,
     run,
 };
 use std::path::Path;
@@ -55,7 +56,7 @@ fn gather(paths: &RunPaths, device: &Device) -> Result<Report, Trouble> {
     Ok(Report {
         name: name(paths.root()),
         objective: stage.objective.name().into(),
-        pseudo: recipe.model.visibility != kiln_models::Visibility::Causal,
+        pseudo: stage.objective.build().measure() == Measure::Pseudo,
         facts: facts(&recipe, &stage, picture.as_ref()),
         parameters: picture.as_ref().map_or(0, |picture| picture.total_parameters),
         steps: history.steps(),
@@ -77,10 +78,11 @@ fn gather(paths: &RunPaths, device: &Device) -> Result<Report, Trouble> {
         recipe_toml: recipe.to_toml(),
         rows: rows(paths)?,
         model: picture.unwrap_or_default(),
-        example: model.and_then(|model| {
+        examples: model.map_or(Ok(Vec::new()), |model| {
             let data = stage.data.as_ref().unwrap_or(&recipe.data);
-            example::of(data, &stage, &Models { policy: model }, &super::tokenizer::open(paths.root()).ok()?)
-        }),
+            let tokenizer = super::tokenizer::open(paths.root())?;
+            Ok::<_, Trouble>(example::of(data, &stage, &Models { policy: model }, &tokenizer))
+        })?,
         checkpoints: checkpoints(paths, &recipe)?,
     })
 }

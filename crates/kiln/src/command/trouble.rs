@@ -156,7 +156,8 @@ impl From<RunError> for Trouble {
 
 impl From<GenerateError> for Trouble {
     fn from(error: GenerateError) -> Self {
-        let asked = matches!(error, GenerateError::Option(_) | GenerateError::Long { .. });
+        let asked =
+            matches!(error, GenerateError::Option(_) | GenerateError::Long { .. } | GenerateError::NoBlank { .. });
         let trouble = Self::failed("generate", error.to_string());
         match error {
             GenerateError::Text(error) => error.into(),

@@ -49,8 +49,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The model in pictures.
     pub model: ModelPicture,
-    /// What the objective gives and asks, on one piece of text.
-    pub example: Option<Example>,
+    /// What the objective gives and asks, on one piece of text; of an objective with parts, each part.
+    pub examples: Vec<Example>,
     /// The checkpoints that are kept, in order.
     pub checkpoints: Vec<Checkpoint>,
 }
@@ -134,6 +134,9 @@ pub struct Example {
     pub title: String,
     /// Its tokens, in the order of the input.
     pub tokens: Vec<ExampleToken>,
+    /// Who sees whom.
+    #[serde(default)]
+    pub pattern: Option<PatternPicture>,
 }
 
 /// A token that the model is given and what it is asked there.

@@ -139,7 +139,7 @@ pub fn report(steps: u64) -> Report {
         recipe_toml: "version = 1\nseed = 7\n\n[data]\nbuiltin = \"village\"\n\n[model]\nhidden = 192\nvisibility = \"causal\"\n\n[[stages]]\nname = \"pretrain\"\nobjective = \"full\"\nsteps = 720\n".into(),
         rows: rows(steps, 1.0),
         model: model(),
-        example: Some(example()),
+        examples: vec![example()],
         checkpoints: [(200, false), (400, false), (600, false), (720, true)].map(checkpoint).to_vec(),
         compression: None,
         pseudo: false,

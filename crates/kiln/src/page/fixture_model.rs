@@ -66,5 +66,6 @@ pub fn example() -> Example {
     Example {
         title: "A fifth of the tokens is hidden; the loss is taken there.".into(),
         tokens: given.into_iter().zip(asked).map(token).collect(),
+        pattern: Some(PatternPicture { size: 8, cells: vec![1; 64], title: "who sees whom".into() }),
     }
 }

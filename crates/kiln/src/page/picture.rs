@@ -51,8 +51,9 @@ struct Costs {
     state: String,
 }
 
+/// A pattern, ready to be drawn.
 #[derive(Debug, Serialize)]
-struct PatternView {
+pub struct PatternView {
     title: String,
     size: usize,
     d: String,
@@ -153,7 +154,7 @@ fn distinct(layers: &[LayerPicture]) -> Vec<&PatternPicture> {
 }
 
 /// One path of all visible cells, those beside each other in one piece.
-fn draw(pattern: &PatternPicture) -> PatternView {
+pub fn draw(pattern: &PatternPicture) -> PatternView {
     let mut d = String::new();
     let mut seen = 0;
     for query in 0..pattern.size {

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::chart::Drawn;
 use super::curves;
-use super::data::{Checkpoint, Compression, Example, Report};
+use super::data::{Checkpoint, Compression, Example, ExampleToken, Report};
 use super::number::{bytes, count, duration, percent};
-use super::picture::{self, ModelView};
+use super::picture::{self, ModelView, PatternView};
 use super::texts::{self, Moment};
 
 /// How many events are listed.
@@ -30,11 +30,23 @@ pub struct View<'a> {
     /// Whether a stretch of the texts is marked as not accepted.
     marked: bool,
     model: ModelView,
-    example: Option<&'a Example>,
+    examples: Vec<ExampleView<'a>>,
     checkpoints: Vec<(String, String, String, bool)>,
     events: Vec<(String, String, String, String)>,
     recipe: &'a str,
     clock: String,
+}
+
+/// What is asked, and who sees whom.
+#[derive(Serialize)]
+struct ExampleView<'a> {
+    title: &'a str,
+    tokens: &'a [ExampleToken],
+    pattern: Option<PatternView>,
+}
+
+fn example(of: &Example) -> ExampleView<'_> {
+    ExampleView { title: &of.title, tokens: &of.tokens, pattern: of.pattern.as_ref().map(picture::draw) }
 }
 
 /// A number with its name above and its meaning below.
@@ -74,7 +86,7 @@ pub fn view(report: &Report) -> View<'_> {
         marked: moments.iter().any(Moment::marked),
         moments,
         model: picture::view(&report.model),
-        example: report.example.as_ref(),
+        examples: report.examples.iter().filter(|example| !example.tokens.is_empty()).map(example).collect(),
         checkpoints: report.checkpoints.iter().map(checkpoint).collect(),
         events: events(report),
         recipe: &report.recipe_toml,

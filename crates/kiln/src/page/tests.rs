@@ -62,7 +62,7 @@ fn a_report_shows_hostile_text_as_text() {
         title: text.clone(),
         kernel: Some(text.clone()),
         kernel_reason: Some(text.clone()),
-        pattern: Some(pattern),
+        pattern: Some(pattern.clone()),
         ..LayerPicture::default()
     };
     let token = ExampleToken { input: text.clone(), target: Some(text.clone()), hidden: true };
@@ -73,7 +73,7 @@ fn a_report_shows_hostile_text_as_text() {
         recipe_toml: text.clone(),
         rows: hostile_rows(),
         model: ModelPicture { stack: text.clone(), layers: vec![layer], ..ModelPicture::default() },
-        example: Some(Example { title: text, tokens: vec![token] }),
+        examples: vec![Example { title: text, tokens: vec![token], pattern: Some(pattern) }],
         ..Report::default()
     });
     assert_harmless(&page);

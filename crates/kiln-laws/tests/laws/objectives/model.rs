@@ -1,0 +1,74 @@
+//! What a model makes of the batches.
+
+use super::{batch, packed, tokenizer};
+use burn::tensor::Tensor;
+use kiln_data::{Batch, Packed, next_token};
+use kiln_infer::block_on;
+use kiln_laws::device;
+use kiln_models::{Model, ModelConfig};
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Random};
+use kiln_train::{
+    Models, Objective,
+    objective::{Full, Masked, Prefix, Share, Split, Unified, on_device},
+};
+
+fn models() -> Models {
+    let mut config = ModelConfig { vocab: tokenizer().vocab(), hidden: 16, ..ModelConfig::default() };
+    config.resolve();
+    Models { policy: Model::init(&config, 3, &device()) }
+}
+
+fn loss(objective: &dyn Objective, models: &Models, batch: &Batch) -> f32 {
+    objective.loss(models, batch, &mut Cx::new(&batch.layout, &device())).into_scalar()
+}
+
+fn hidden(models: &Models, batch: &Batch) -> Tensor<3> {
+    let tokens = on_device(&models.policy, batch, &batch.inputs);
+    models.policy.forward(tokens, &mut Cx::new(&batch.layout, &device()))
+}
+
+fn split(share: f64) -> Prefix {
+    Prefix { split: Split::Share(Share { share }) }
+}
+
+fn made(objective: &dyn Objective, models: &Models, packed: &Packed) -> Batch {
+    block_on(objective.batch(packed, models, Random::new(1, "objective", 0, 0))).unwrap()
+}
+
+#[test]
+fn prefix_nothing_is_causal_and_prefix_everything_full() {
+    let (models, packed) = (models(), packed(0, 3));
+    let causal = next_token(&packed, Direction::Causal).unwrap();
+    let whole = next_token(&packed, Direction::Bidirectional).unwrap();
+    let (none, all) = (batch(&split(0.0), &packed, 0), batch(&split(1.0), &packed, 0));
+    assert_eq!(loss(&split(0.0), &models, &none), loss(&Full, &models, &causal));
+    assert_eq!(loss(&split(1.0), &models, &all), 0.0);
+    assert_eq!(hidden(&models, &all).into_data(), hidden(&models, &whole).into_data());
+    // The two differ: what is compared can tell.
+    let apart = (hidden(&models, &all) - hidden(&models, &none)).abs().max().into_scalar::<f32>();
+    assert!(apart > 1e-2, "{apart}");
+}
+
+#[test]
+fn the_loss_is_that_of_the_places_that_count() {
+    let (models, packed) = (models(), packed(0, 3));
+    for objective in [&Masked::default() as &dyn Objective, &Prefix::default(), &Unified::default()] {
+        let batch = made(objective, &models, &packed);
+        let model = &models.policy;
+        let [b, t, m] = hidden(&models, &batch).dims();
+        let logits = model.logits(hidden(&models, &batch).reshape([b * t, m]));
+        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let vocab = model.config().vocab;
+        let nats = |at: usize| {
+            let logits = &logits[at * vocab..(at + 1) * vocab];
+            let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+            sum.ln() - f64::from(logits[batch.targets[at] as usize])
+        };
+        let wanted: f64 = (0..b * t).filter(|at| batch.weights[*at] == 1.0).map(nats).sum();
+        let found = f64::from(loss(objective, &models, &batch));
+        assert!(batch.weights.iter().all(|weight| [0.0, 1.0].contains(weight)) && batch.weight() > 0.0);
+        // Sums of some hundred numbers near 6 in f32.
+        assert!((found / wanted - 1.0).abs() < 1e-5, "{found} {wanted}");
+    }
+}
