@@ -8,7 +8,8 @@ use serde_json::json;
 pub fn run() -> Answer {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let simd = simd();
-    let backends = Backend::value_variants().iter().filter_map(|backend| backend.to_possible_value());
+    let built = Backend::value_variants().iter().filter(|backend| backend.built());
+    let backends = built.filter_map(|backend| backend.to_possible_value());
     let names: Vec<String> = backends.map(|value| value.get_name().to_string()).collect();
     let rows: Vec<Vec<String>> =
         names.iter().map(|name| vec![name.clone(), threads.to_string(), simd.join(", ")]).collect();
