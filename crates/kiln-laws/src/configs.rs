@@ -257,8 +257,14 @@ pub fn depth() -> impl Strategy<Value = DepthConfig> {
 /// The same with every block running for every token.
 pub fn dense(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
-    config.blocks.iter_mut().for_each(|block| block.depth = DepthConfig::default());
+    all_blocks(&mut config).for_each(|block| block.depth = DepthConfig::default());
     config
+}
+
+/// The blocks of all stacks.
+pub fn all_blocks(config: &mut ModelConfig) -> impl Iterator<Item = &mut BlockConfig> {
+    let encoder = config.encoder.iter_mut().flat_map(|encoder| &mut encoder.blocks).flatten();
+    config.blocks.iter_mut().chain(encoder)
 }
 
 /// Documents of at least a token, no longer than [`LONGEST`].

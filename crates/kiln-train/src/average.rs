@@ -1,4 +1,4 @@
-//! A running mean of the weights, which is often better than the last weights themselves (Polyak 1992; 2407.20585).
+//! A running mean of the weights, which is often better than the last weights themselves (Polyak and Juditsky 1992; 2411.18704).
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},

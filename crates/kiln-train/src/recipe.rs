@@ -1,6 +1,6 @@
 //! A recipe is a value: everything that a run is made from, in TOML.
 
-use crate::{objective::check_directions, stage::StageConfig};
+use crate::stage::StageConfig;
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
@@ -81,7 +81,7 @@ impl Recipe {
             recipe.model.visibility = recipe.trained_visibility();
         }
         // The objective is named as the reason, not a visibility that nobody wrote.
-        recipe.check_directions().map_err(|refusal| layered.locate(refusal))?;
+        recipe.check_objectives().map_err(|refusal| layered.locate(refusal))?;
         // Checked as it was written, and once more in full: what is filled in may hide what it was made from.
         recipe.model.check("model").map_err(|refusal| layered.locate(refusal))?;
         recipe.resolve();
@@ -108,12 +108,12 @@ impl Recipe {
         self.stages.last().map_or_else(Visibility::default, |stage| stage.objective.build().visibility())
     }
 
-    /// Refuses a model whose parts can't see what an objective shows them, or one that would be used in a way for which
-    /// it isn't trained.
-    fn check_directions(&self) -> Result<(), Refusal> {
+    /// Refuses a model that can't be trained for an objective, or one that would be used in a way for which it isn't
+    /// trained.
+    fn check_objectives(&self) -> Result<(), Refusal> {
         let path = |i: usize| format!("stages[{i}].objective");
         for (i, stage) in self.stages.iter().enumerate() {
-            check_directions(&*stage.objective.build(), stage.objective.name(), &self.model, &path(i))?;
+            stage.objective.check(&self.model, &path(i))?;
         }
         let Some(last) = self.stages.last() else { return Ok(()) };
         let (trained, used) = (last.objective.build().directions(), self.model.visibility);
@@ -142,7 +142,7 @@ impl Recipe {
             return Err(Refusal::new("stages", "a recipe without stages").instead("[[stages]]"));
         }
         self.tokenizer.check().map_err(|error| Refusal::new("tokenizer", error.to_string()))?;
-        self.check_directions()?;
+        self.check_objectives()?;
         self.model.check("model")?;
         let mut stages = self.stages.iter().enumerate();
         stages.try_for_each(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]")))

@@ -42,6 +42,20 @@ impl Probe for Listener {
     }
 }
 
+/// Makes members of those who were members before.
+struct Elect(BTreeMap<String, Vec<f64>>);
+
+impl Probe for Elect {
+    fn wants(&self, path: &str) -> bool {
+        path.ends_with("depth.members")
+    }
+
+    fn at(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
+        let members: Vec<f32> = self.0[path].iter().map(|member| *member as f32).collect();
+        Tensor::from_data(TensorData::new(members, value.dims()), &value.device())
+    }
+}
+
 /// What passed on the way, and the loss; `draws` if it trains.
 fn passed(model: &Model, rows: &Rows, draws: Option<Draws>) -> (BTreeMap<String, Vec<f64>>, f64) {
     let (listener, mut cx) = (Listener::default(), Cx::new(&rows.layout(), &device()));
@@ -58,7 +72,7 @@ fn mixture(capacity: f64, gate: Gate) -> DepthConfig {
 
 fn deep(config: &ModelConfig, depth: &DepthConfig) -> ModelConfig {
     let mut config = ModelConfig { dropout: 0.0, ..config.clone() };
-    config.blocks.iter_mut().for_each(|block| block.depth = depth.clone());
+    configs::all_blocks(&mut config).for_each(|block| block.depth = depth.clone());
     config
 }
 
@@ -128,6 +142,18 @@ proptest! {
                 before = after;
             }
         }
+    }
+
+    /// The block in a stream of its members is the block in a stream of all of which they alone live.
+    #[test]
+    fn members_among_others_are_members_alone(config in configs::model(), documents in configs::documents()) {
+        let config = deep(&config, &mixture(0.4, Gate::Raw));
+        let (model, rows) = (model(&config), Rows::packed(&documents, configs::direction(&config), 0));
+        let (members, alone) = passed(&model, &rows, Some(KEY));
+        let mut cx = Cx::new(&rows.layout(), &device());
+        cx.probe = Some(Box::new(Elect(members)));
+        let among = loss(&model, &rows, &mut cx).into_data().iter::<f64>().sum::<f64>();
+        prop_assert!((alone - among).abs() <= EXACT * (1.0 + alone.abs()), "{} {}", alone, among);
     }
 
     /// At inference no token knows what comes after it: not even whether a block runs for it.

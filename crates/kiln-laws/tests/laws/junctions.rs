@@ -24,7 +24,7 @@ struct Stream(Arc<Mutex<Vec<TensorData>>>);
 
 impl Probe for Stream {
     fn wants(&self, path: &str) -> bool {
-        path == "embedding" || path.ends_with("residual")
+        path == "embedding" || path.starts_with("blocks.") && path.ends_with("residual")
     }
 
     fn at(&mut self, _path: &str, value: Tensor<4>) -> Tensor<4> {

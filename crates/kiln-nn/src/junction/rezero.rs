@@ -1,5 +1,5 @@
 //! The ReZero junction: x + α f(x), without a norm; α is learned and starts at 0, so that a new model is the identity
-//! whatever its depth (2003.04887, eq. 2).
+//! whatever its depth (2003.04887).
 
 use super::{Inner, Join};
 use crate::{

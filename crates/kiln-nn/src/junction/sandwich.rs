@@ -1,4 +1,4 @@
-//! The sandwich junction: x + norm(f(norm(x))) (CogView, 2105.13290, section 2.4; Gemma 2, 2408.00118). The second norm
+//! The sandwich junction: x + norm(f(norm(x))) (CogView, 2105.13290; Gemma 2, 2408.00118). The second norm
 //! bounds what a branch may add to the stream.
 
 use super::{Inner, Join, NormedConfig};

@@ -144,7 +144,11 @@ fn spans_are_as_long_as_the_truncated_geometric_says() {
             runs.len() as u64 - all,
             all
         );
-        fits(&counts, &spans.lengths().iter().map(|share| share * all as f64).collect::<Vec<_>>());
+        let expected = |shares: Vec<f64>| shares.iter().map(|share| share * all as f64).collect::<Vec<_>>();
+        fits(&counts, &expected(spans.lengths()));
+        // A steeper distribution is told from it.
+        let steeper = Spans { p: spans.p + 0.1, ..spans.clone() }.lengths();
+        assert!(std::panic::catch_unwind(|| fits(&counts, &expected(steeper))).is_err());
     }
     let mean: f64 = Spans::default().lengths().iter().zip(1..).map(|(share, length)| share * f64::from(length)).sum();
     assert!((mean - 3.8).abs() < 0.05, "the paper's mean is 3.8, found {mean}");
