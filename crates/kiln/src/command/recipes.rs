@@ -19,7 +19,7 @@ pub struct BuiltIn {
 }
 
 /// The recipes that come with Kiln, the default first.
-pub const BUILT_IN: [BuiltIn; 3] = [
+pub const BUILT_IN: [BuiltIn; 5] = [
     BuiltIn {
         name: "stories",
         about: "the built-in stories, in three minutes on two cores",
@@ -34,6 +34,16 @@ pub const BUILT_IN: [BuiltIn; 3] = [
         name: "text",
         about: "your own text, given with --data",
         text: include_str!("../../../../recipes/text.toml"),
+    },
+    BuiltIn {
+        name: "hybrid",
+        about: "the built-in stories by linear attention, attention, experts and a mixture of depths",
+        text: include_str!("../../../../recipes/hybrid.toml"),
+    },
+    BuiltIn {
+        name: "encoder-decoder",
+        about: "the built-in stories continued from a beginning, by two stacks",
+        text: include_str!("../../../../recipes/encoder-decoder.toml"),
     },
 ];
 
