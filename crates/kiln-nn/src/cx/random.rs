@@ -1,0 +1,32 @@
+//! What is drawn at random while training: named numbers, and dropout made of them.
+
+use super::Cx;
+use burn::tensor::{Tensor, TensorData};
+use kiln_spec::{Random, formula::Field};
+
+impl Cx {
+    /// Random numbers for a use at `leaf`. `None` unless training.
+    pub fn random(&self, name: &str, leaf: &str) -> Option<Random> {
+        let draws = self.draws?;
+        Some(Random::new(draws.seed, &format!("{name}.{}", self.path(leaf)), draws.step, draws.part))
+    }
+
+    /// Dropout's factors (1207.0580): 0 with probability `rate`, else 1/(1−rate). `None` unless training.
+    pub fn dropout_factors<const D: usize>(&self, leaf: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
+        let mut random = self.random("dropout", leaf).filter(|_| rate > 0.0)?;
+        let threshold = (rate * f64::from(u32::MAX)) as u32;
+        let keep = (1.0 / (1.0 - rate)) as f32;
+        let draw = |_| if random.next_u32() < threshold { 0.0 } else { keep };
+        let factors: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
+        let device = self.stream.now.field(Field::Position).device();
+        Some(Tensor::from_data(TensorData::new(factors, shape), &device))
+    }
+
+    /// `x` with dropout, if this call trains.
+    pub fn dropout<const D: usize>(&self, leaf: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
+        match self.dropout_factors(leaf, rate, x.dims()) {
+            Some(factors) => x.clone() * factors.cast(x.dtype()),
+            None => x,
+        }
+    }
+}
