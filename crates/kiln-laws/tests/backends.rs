@@ -79,7 +79,10 @@ fn computed(config: &ModelConfig, device: &Device) -> (Vec<f64>, parameters::ByP
 /// Largest difference, as a share of the largest value.
 fn apart(a: &[f64], b: &[f64]) -> f64 {
     let most = a.iter().fold(1e-3, |most: f64, x| most.max(x.abs()));
-    a.iter().zip(b).map(|(x, y)| (x - y).abs() / most).fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most })
+    a.iter()
+        .zip(b)
+        .map(|(x, y)| (x - y).abs() / most)
+        .fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most })
 }
 
 #[test]
@@ -102,7 +105,8 @@ fn any_chunking_is_the_whole_there_too() {
     let documents = [(0..14).collect::<Vec<u32>>(), vec![5, 4, 3, 2, 1]];
     for device in devices() {
         for config in models() {
-            let apart = block_on(identities::chunked(&Model::init(&config, 3, &device), &documents, &[1, 4])).expect("numbers");
+            let apart =
+                block_on(identities::chunked(&Model::init(&config, 3, &device), &documents, &[1, 4])).expect("numbers");
             assert!(apart < 1e-3, "{device:?} {config:?}: {apart}");
         }
     }
@@ -110,8 +114,8 @@ fn any_chunking_is_the_whole_there_too() {
 
 /// Losses of a short job.
 fn losses(device: &Device, steps: u64) -> Vec<f64> {
-    let tokenizer =
-        Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok::<_, kiln_data::DataError>("")]).expect("bytes");
+    let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok::<_, kiln_data::DataError>("")])
+        .expect("bytes");
     let texts: Vec<String> = (0..60).map(|number| stories::text(1, number)).collect();
     let split = Split::new(&texts, 0.1).expect("enough");
     let corpus = Arc::new(Corpus::build(&texts, &split, &tokenizer, &Room::memory(), |_, _| ()).expect("tokens"));

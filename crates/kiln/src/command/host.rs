@@ -53,8 +53,11 @@ macro_rules! built {
         #[cfg(feature = $feature)]
         let device = Ok($device);
         #[cfg(not(feature = $feature))]
-        let device = Err(Trouble::asked(concat!("this build cannot compute on `", $feature, "`"))
-            .help(concat!("build it in: cargo run --release --features ", $feature, " -- …")));
+        let device = Err(Trouble::asked(concat!("this build cannot compute on `", $feature, "`")).help(concat!(
+            "build it in: cargo run --release --features ",
+            $feature,
+            " -- …"
+        )));
         device
     }};
 }

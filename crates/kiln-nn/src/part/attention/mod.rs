@@ -4,11 +4,14 @@
 
 mod cache;
 pub mod epilogue;
+mod look;
 mod prefix;
 pub mod projection;
 mod source;
 
-pub use projection::{Heads, HeadsConfig, Latent, LatentConfig, Projection, ProjectionConfig};
+pub use projection::{
+    Form, Heads, HeadsConfig, Latent, LatentConfig, Project, Projection, ProjectionConfig, Read, Rotate,
+};
 pub use source::{Segments, Source};
 
 use crate::{
@@ -23,12 +26,11 @@ use burn::{
     tensor::Tensor,
 };
 use kiln_kernels::{
-    attention::{Bias, Call, Output, Score, Sight, attend},
+    attention::Score,
     planner::{Facts, Plan, plan},
 };
-use kiln_spec::{Pattern, Refusal, plan::Keep};
+use kiln_spec::{Pattern, Refusal};
 use prefix::Prefix;
-use projection::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -188,133 +190,4 @@ impl Forward for Attention {
         }
         line
     }
-}
-
-impl Attention {
-    fn keep(&self) -> Keep {
-        Keep::of(&self.pattern)
-    }
-
-    /// What the queries see of all keys: of the prefix and of the others, put together.
-    fn looked(&self, mut read: Read, sight: Sight, bias: Option<Bias>, cx: &mut Cx) -> Tensor<4> {
-        let before = self.prefix.as_ref().map(|prefix| {
-            let (length, [b, _, t, _]) = (prefix.length(), read.query.dims());
-            let before = read.split(length);
-            let open = Sight::open([b, t, length], &read.key.device().without_autodiff());
-            self.attend("prefix_weights", before, open, None, cx)
-        });
-        let own = self.attend("weights", read, sight, bias, cx);
-        let all = match before {
-            Some(before) => epilogue::merge(before, own),
-            None => own,
-        };
-        match &self.sink {
-            Some(sink) => epilogue::sink(all, sink.val()),
-            None => all.out,
-        }
-    }
-
-    /// One call of a kernel.
-    fn attend(&self, leaf: &str, read: Read, sight: Sight, bias: Option<Bias>, cx: &mut Cx) -> Output {
-        let ([b, h, t, _], s) = (read.query.dims(), read.key.dims()[2]);
-        let dropout = cx.dropout_factors(leaf, self.dropout, [b, h, t, s]);
-        let facts = Facts {
-            gradients: read.query.is_autodiff(),
-            cpu: kiln_kernels::cpu::takes(&read.query),
-            queries: t,
-            bias: bias.is_some(),
-            known: sight.tiles_known(),
-            dropout: dropout.is_some(),
-            listened: cx.listened(leaf),
-            forced: cx.kernel,
-            ..self.asks()
-        };
-        let call = Call {
-            sight,
-            bias,
-            dropout,
-            query: read.query,
-            key: read.key,
-            value: read.value,
-            scale: read.scale,
-            score: self.score.clone(),
-            log_sum: facts.log_sum,
-        };
-        attend(plan(&facts).kernel, call, Some(&mut |weights| cx.show(leaf, weights)))
-    }
-
-    /// What this layer asks of every kernel.
-    fn asks(&self) -> Facts {
-        let several = self.prefix.is_some() && self.score.normalises();
-        Facts {
-            softcap: self.score.softcap().is_some(),
-            bias: self.biased,
-            sigmoid: !self.score.normalises(),
-            log_sum: several || self.sink.is_some(),
-            ..Facts::default()
-        }
-    }
-}
-
-/// Turns queries and keys by their positions.
-pub type Rotate<'a> = &'a mut dyn FnMut(Tensor<4>, &mut Cx) -> Tensor<4>;
-
-/// What a kernel is given.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// `[B, H, T, D]`.
-    pub query: Tensor<4>,
-    /// `[B, G, S, D]`.
-    pub key: Tensor<4>,
-    /// `[B, G, S, E]`.
-    pub value: Tensor<4>,
-    /// What the query is multiplied by.
-    pub scale: f64,
-    /// What is merged afterwards.
-    pub form: Form,
-}
-
-impl Read {
-    /// Takes the first `length` keys out.
-    fn split(&mut self, length: usize) -> Self {
-        let part = |x: &Tensor<4>, from: usize, length: usize| x.clone().narrow(2, from, length);
-        let rest = self.key.dims()[2] - length;
-        let first = Self { key: part(&self.key, 0, length), value: part(&self.value, 0, length), ..self.clone() };
-        (self.key, self.value) = (part(&self.key, length, rest), part(&self.value, length, rest));
-        first
-    }
-}
-
-/// What the values of a call are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Form {
-    /// Values of heads.
-    #[default]
-    Expanded,
-    /// Latents that heads share: values are made of the output.
-    Absorbed,
-}
-
-/// How queries, keys and values are made and merged.
-pub trait Project {
-    /// What is kept of each token, with positions in it.
-    fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry;
-
-    /// Queries of this call against all entries.
-    fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read;
-
-    /// `[B, H, T, E] → [B, T, M]`, of values in the form that was read.
-    fn merge(&self, out: Tensor<4>, form: Form) -> Tensor<3>;
-
-    /// Heads and width of each tensor that is kept of a token.
-    fn entry_shapes(&self) -> Vec<[usize; 2]>;
-
-    /// Whether its weights are where fused CPU kernels work.
-    fn on_cpu(&self) -> bool;
-
-    /// Multiplications and additions: a token, and a token and key.
-    fn flops(&self) -> (f64, f64);
-
-    /// A few words for people.
-    fn describe(&self) -> String;
 }
