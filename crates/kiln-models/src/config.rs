@@ -1,6 +1,9 @@
 //! A model is a value: `ModelConfig` says all of it.
 
-use crate::direction::unfit;
+mod block;
+
+pub use block::{BlockConfig, SublayerConfig};
+
 use crate::stack::{EncoderConfig, Stack};
 use kiln_nn::{
     depth::DepthConfig,
@@ -9,7 +12,7 @@ use kiln_nn::{
     norm::NormConfig,
     part::PartConfig,
     position::PositionConfig,
-    variant::{Around, Causality, WIDEST},
+    variant::{Around, WIDEST},
 };
 use kiln_spec::{Direction, Refusal};
 use schemars::JsonSchema;
@@ -26,35 +29,6 @@ pub enum Visibility {
     Bidirectional,
     /// The prompt is seen whole, the rest causally.
     Prefix,
-}
-
-/// Parts under one junction.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[serde(deny_unknown_fields)]
-pub struct SublayerConfig {
-    /// What joins it to the residual stream.
-    #[serde(default)]
-    pub junction: JunctionConfig,
-    /// What works on the same input and is added up: one part, or several in a parallel block.
-    pub parts: Vec<PartConfig>,
-}
-
-/// A block: sublayers one after the other, under a depth rule.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
-#[serde(deny_unknown_fields)]
-pub struct BlockConfig {
-    /// How often the block is repeated, each time with its own weights.
-    #[serde(default = "once")]
-    pub repeat: usize,
-    /// For which tokens it runs.
-    #[serde(default)]
-    pub depth: DepthConfig,
-    /// The sublayers.
-    pub sublayers: Vec<SublayerConfig>,
-}
-
-fn once() -> usize {
-    1
 }
 
 /// A language model.
@@ -202,41 +176,4 @@ impl ModelConfig {
     pub fn layers(&self) -> usize {
         self.blocks.iter().fold(0, |sum, block| sum.saturating_add(block.repeat))
     }
-}
-
-impl BlockConfig {
-    fn check(&self, around: &Around, visibility: Visibility, path: &str) -> Result<(), Refusal> {
-        if self.repeat == 0 {
-            return Err(
-                Refusal::new(format!("{path}.repeat"), "a block repeated 0 times").instead("take the block out")
-            );
-        }
-        if self.sublayers.is_empty() {
-            return Err(Refusal::new(format!("{path}.sublayers"), "a block without sublayers"));
-        }
-        self.depth.check(around, &format!("{path}.depth"))?;
-        for (s, sublayer) in self.sublayers.iter().enumerate() {
-            let path = format!("{path}.sublayers[{s}]");
-            sublayer.junction.check(around, &format!("{path}.junction"))?;
-            if sublayer.parts.is_empty() {
-                return Err(Refusal::new(format!("{path}.parts"), "a sublayer without parts"));
-            }
-            for (p, part) in sublayer.parts.iter().enumerate() {
-                let path = format!("{path}.parts[{p}]");
-                part.check(around, &path)?;
-                check_direction(part, visibility, &path)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), Refusal> {
-    let Some(reason) = unfit(part.card(), visibility.direction(0)) else { return Ok(()) };
-    let instead = match part.card().causality {
-        Causality::BidirectionalOnly => Visibility::Bidirectional,
-        _ => Visibility::Causal,
-    };
-    let reason = format!("`{}` {reason}; the model's visibility is not {}", part.name(), instead.name());
-    Err(Refusal::new(path, reason).instead(format!("visibility = \"{}\"", instead.name())))
 }
