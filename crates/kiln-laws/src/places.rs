@@ -13,6 +13,7 @@ const PLACES: &[(&str, &str)] = &[
     ("part", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [$] }] }]"),
     ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated'] }] }]"),
     ("projection", "blocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = $ } }] }] }]"),
+    ("expert", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { expert = $ } }] }] }]"),
     ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
     ("pattern", "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated'] }] }]"),
     ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated'] }] }]"),

@@ -8,6 +8,7 @@ use kiln_nn::{
     part::{
         Part,
         attention::{Projection, Source},
+        experts::Expert,
     },
     position::Position,
 };
@@ -23,6 +24,7 @@ pub const FAMILIES: &[Family] = &[
         about: "how an attention makes and merges queries, keys and values",
         cards: Projection::CARDS,
     },
+    Family { name: "expert", about: "what each expert of a mixture is", cards: Expert::CARDS },
     Family { name: "position", about: "how order enters", cards: Position::CARDS },
     Family { name: "pattern", about: "who may look at whom, by geometry", cards: Pattern::CARDS },
     Family { name: "score", about: "how looks become weights", cards: kiln_kernels::attention::Score::CARDS },

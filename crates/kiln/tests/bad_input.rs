@@ -138,7 +138,8 @@ fn command_lines_that_nobody_can_read() {
         &[
             case(&["train", "--stpes", "3"], 2, "usage", &["unexpected argument '--stpes'", "'--steps'"]),
             case(&["trian"], 2, "usage", &["unrecognized subcommand 'trian'", "'train'"]),
-            case(&["train", "--device", "cuda"], 2, "usage", &["'cuda'", "flex"]),
+            case(&["train", "--device", "cuda"], 2, "usage", &["cannot compute on `cuda`", "--features cuda"]),
+            case(&["train", "--device", "abacus"], 2, "usage", &["'abacus'", "flex"]),
             case(&["train", "--steps", "0"], 2, "usage", &["--steps"]),
             case(&["train", "--threads", "none"], 2, "usage", &["--threads"]),
             case(&["train", "--resume", "run", "--set", "seed=1"], 2, "usage", &["cannot be used with"]),

@@ -1,13 +1,15 @@
 //! Stacks other than decoders, and their heads.
 
 use super::{attention, block, decoder, junction, norm, position};
-use kiln_models::{EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
+use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{ClassConfig, EmbeddingConfig, HeadConfig, LanguageConfig, Pooling},
     part::{
         PartConfig,
         attention::{AttentionConfig, Source},
+        feed_forward::plain::PlainConfig,
     },
+    variant::Causality,
 };
 use kiln_spec::config::Nothing;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -15,10 +17,20 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 /// Any legal encoder.
 pub fn encoder() -> impl Strategy<Value = ModelConfig> {
     (decoder(), head()).prop_map(|(mut config, head)| {
+        config.blocks.iter_mut().for_each(without_causal_only);
         (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
         config.resolve();
         config
     })
+}
+
+/// What only works from left to right has no place in an encoder, nor in a decoder that an encoder is made like.
+fn without_causal_only(block: &mut BlockConfig) {
+    for part in block.sublayers.iter_mut().flat_map(|sublayer| &mut sublayer.parts) {
+        if part.card().causality == Causality::CausalOnly {
+            *part = PartConfig::Plain(PlainConfig { inner: Some(3), ..PlainConfig::default() });
+        }
+    }
 }
 
 /// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
@@ -29,6 +41,9 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
         |(mut config, own, cross, junction, at)| {
             let source = Source::Cross(Nothing {});
             let cross = PartConfig::Attention(AttentionConfig { source, position: None, ..cross });
+            let mut own = own;
+            let blocks = own.iter_mut().flat_map(|own| &mut own.blocks).flatten();
+            blocks.chain(&mut config.blocks).for_each(without_causal_only);
             let sublayers = &mut config.blocks[0].sublayers;
             sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
             (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);

@@ -182,7 +182,7 @@ proptest! {
             for e in 0..n {
                 let weight = if chosen.contains(&e) { p[e] / sum } else { 0.0 };
                 prop_assert!((heard["router"][token * n + e] - p[e]).abs() < EXACT);
-                prop_assert!((heard["weights"][token * n + e] - weight).abs() < EXACT);
+                prop_assert!((heard["chosen"][token * n + e] - weight).abs() < EXACT);
             }
             if mark.live {
                 let live = layout.live() as f64;

@@ -40,7 +40,11 @@ pub struct Class {
 
 impl Variant for Class {
     type Config = ClassConfig;
-    const CARD: Card = Card { refuses: "objectives that predict tokens", ..Card::new("class", "1810.04805") };
+    const CARD: Card = Card {
+        refuses: "objectives that predict tokens",
+        exempt: &[("learns", "it predicts no tokens")],
+        ..Card::new("class", "1810.04805")
+    };
 
     fn check(config: &ClassConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         if (2..=WIDEST).contains(&config.classes) {

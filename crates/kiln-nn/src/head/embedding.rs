@@ -42,7 +42,11 @@ pub struct Embedding {
 
 impl Variant for Embedding {
     type Config = EmbeddingConfig;
-    const CARD: Card = Card { refuses: "objectives that predict tokens", ..Card::new("embedding", "1908.10084") };
+    const CARD: Card = Card {
+        refuses: "objectives that predict tokens",
+        exempt: &[("learns", "it predicts no tokens")],
+        ..Card::new("embedding", "1908.10084")
+    };
 
     fn check(config: &EmbeddingConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
         match config.projection {

@@ -70,7 +70,9 @@ impl Variant for T5 {
                 "max_distance",
                 format!("a distance above {} and up to {}, found {max_distance}", side / 2, 1 << 24),
             ),
-            T5Config { heads: Some(0), .. } => refuse("heads", "a bias for no heads".into()),
+            _ if config.heads.unwrap_or(around.heads) == 0 => {
+                refuse("heads", "a bias for no heads: the stack has no attention that says how many".into())
+            }
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use super::{cache::Cache, projection::Entry};
 use crate::cx::{Cx, Keys};
 use burn::tensor::Tensor;
-use kiln_spec::{Card, Refusal, config::Nothing, plan::Keep};
+use kiln_spec::{Card, Refusal, card::EVERY_LAW, config::Nothing, plan::Keep};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,17 @@ kiln_spec::choice! {
         /// From the tokens themselves.
         "self" => Own(Nothing) with Card::data("1706.03762"),
         /// From the memory, an encoder's output: every token sees the whole of its document there (1706.03762, 3.2.3).
-        "cross" => Cross(Nothing) with Card::data("1706.03762"),
+        "cross" => Cross(Nothing) with CROSS,
         /// From the tokens themselves, and from segments beside them that every token sees (2101.00190).
         "segments" => Segments(Segments) with Card::data("2101.00190"),
     }
 }
+
+const CROSS: Card = Card {
+    refuses: "a stack without an encoder, positions of its own",
+    exempt: &[(EVERY_LAW, "it needs an encoder; models of two stacks are judged beside")],
+    ..Card::data("1706.03762")
+};
 
 impl Default for Source {
     fn default() -> Self {

@@ -123,7 +123,7 @@ impl Experts {
         let marked = router::marked(&chosen, &p);
         self.add_losses(logits, p.clone(), marked.clone(), cx);
         let weights = router::weights(p, marked, self.normalize);
-        let weights = cx.show("weights", weights.reshape([b, t, e])).reshape([b * t, e]);
+        let weights = cx.show("chosen", weights.reshape([b, t, e])).reshape([b * t, e]);
         (chosen.clone().reshape([b * t * self.top_k]), weights.gather(1, chosen))
     }
 
