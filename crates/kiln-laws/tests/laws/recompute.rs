@@ -15,6 +15,7 @@ use kiln_models::{Model, ModelConfig, Stack, Walk};
 use kiln_nn::{
     Cx,
     cx::{Draws, Sink},
+    part::PartConfig,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
