@@ -138,12 +138,24 @@ impl ModelConfig {
         self.check_stack(path)?;
         let around = self.around();
         self.position.check(&around, &format!("{path}.position"))?;
+        self.check_position(path)?;
         for (b, block) in self.blocks.iter().enumerate() {
             block.check(&around, self.own_visibility(), &format!("{path}.blocks[{b}]"))?;
         }
         self.norm.check(&around, &format!("{path}.norm"))?;
         self.head.check(&around, &format!("{path}.head"))?;
         self.as_encoder().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
+    }
+
+    /// A table of biases that no attention looks into would never be trained.
+    fn check_position(&self, path: &str) -> Result<(), Refusal> {
+        let parts = self.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts);
+        let inherits = |part: &PartConfig| matches!(part, PartConfig::Attention(a) if a.position.is_none() && !a.source.is_cross());
+        if !matches!(self.position, PositionConfig::T5(_)) || parts.into_iter().any(inherits) {
+            return Ok(());
+        }
+        let reason = "no attention uses the stack's t5 positions: each has its own, or looks elsewhere";
+        Err(Refusal::new(format!("{path}.position.t5"), reason).instead("position = \"none\""))
     }
 
     fn check_sizes(&self, path: &str) -> Result<(), Refusal> {

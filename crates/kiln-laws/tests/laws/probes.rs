@@ -133,7 +133,7 @@ fn the_last_lens_is_the_model() {
 
 /// Whether an attention's weights need not add up to anything.
 fn weighs_each_key_for_itself(config: &ModelConfig) -> bool {
-    serde_json::to_string(config).expect("plain data").contains("sigmoid\":")
+    serde_json::to_string(config).expect("plain data").contains("\"sigmoid\"")
 }
 
 /// Heads of all attention layers of both stacks.
