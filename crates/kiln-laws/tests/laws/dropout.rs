@@ -21,8 +21,9 @@ fn keys() -> [Draws; 3] {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
+    /// Of decoders: what pools may look at one token alone, of which few numbers are dropped by chance.
     #[test]
-    fn it_depends_on_its_key_alone(config in configs::model(), document in proptest::collection::vec(0u32..11, 6..12)) {
+    fn it_depends_on_its_key_alone(config in configs::decoder(), document in proptest::collection::vec(0u32..11, 6..12)) {
         let model = Model::init(&ModelConfig { dropout: 0.3, ..config.clone() }, 4, &device());
         let rows = Rows::packed(&[document], configs::direction(&config), 0);
         let one = training(&model, &rows, KEY);
