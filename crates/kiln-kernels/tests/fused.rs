@@ -40,8 +40,11 @@ fn apart<const D: usize, const E: usize>(
     g.iter().zip(&h).map(|(g, h)| distance(g, h)).fold(distance(&y, &z), f64::max)
 }
 
+/// Marks of a row's queries and of its keys.
+type Sides = (Vec<Mark>, Vec<Mark>);
+
 /// Queries and keys of rows with documents, prefixes and padding; the queries are the last of the keys.
-fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<(Vec<Mark>, Vec<Mark>)> {
+fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<Sides> {
     let mut row = || {
         let mut keys: Vec<Mark> = Vec::new();
         while keys.len() < s {
@@ -58,13 +61,13 @@ fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<(Vec<Mark>, Vec<Mark
 }
 
 /// Both readings of a pattern over these marks, or the dense one alone.
-fn sight(pattern: &Pattern, rows: &[(Vec<Mark>, Vec<Mark>)], known: bool) -> Sight {
+fn sight(pattern: &Pattern, rows: &[Sides], known: bool) -> Sight {
     let (formula, device) = (pattern.visible(), Device::flex());
     let (b, t, s) = (rows.len(), rows[0].0.len(), rows[0].1.len());
     let hidden: Vec<bool> = rows.iter().flat_map(|(q, k)| dense(&formula, q, k)).map(|sees| !sees).collect();
     let mask = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [b, 1, t, s]), &device);
     let sighted = mask.clone().bool_not().int().max_dim(3).float();
-    let positions = |side: fn(&(Vec<Mark>, Vec<Mark>)) -> &Vec<Mark>, width| {
+    let positions = |side: fn(&Sides) -> &[Mark], width| {
         let values: Vec<i32> = rows.iter().flat_map(|row| side(row).iter().map(|mark| mark.position)).collect();
         Tensor::<2, Int>::from_data(TensorData::new(values, [b, width]), &device)
     };
