@@ -168,7 +168,10 @@ impl Forward for Attention {
 
     fn plan(&self, gradients: bool) -> Option<Plan> {
         let cpu = self.projection.on_cpu();
-        Some(plan(&Facts { gradients, cpu, dropout: gradients && self.dropout > 0.0, known: true, ..self.asks() }))
+        // What writes has one query a call.
+        let queries = usize::from(!gradients);
+        let dropout = gradients && self.dropout > 0.0;
+        Some(plan(&Facts { gradients, cpu, queries, dropout, known: true, ..self.asks() }))
     }
 
     fn describe(&self) -> String {
