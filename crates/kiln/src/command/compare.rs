@@ -2,6 +2,7 @@
 
 use super::{
     curve::{Curve, draw},
+    differences::differences,
     history::History,
     output::{Answer, say},
     report,
@@ -20,7 +21,7 @@ use kiln_train::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -42,7 +43,7 @@ struct Read {
     path: PathBuf,
     history: History,
     losses: Vec<(f64, f64)>,
-    recipe: BTreeMap<String, String>,
+    recipe: toml::Table,
     rows: Vec<page::Row>,
     parameters: u64,
 }
@@ -50,8 +51,10 @@ struct Read {
 /// Compares.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let read = args.runs.iter().map(|path| Read::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let differing = differing(&read);
-    let runs: Vec<ComparedRun> = read.iter().map(|run| run.compared(&differing)).collect();
+    let mut differing = differences(&read.iter().map(|run| &run.recipe).collect::<Vec<_>>());
+    // Every run has a name of its own.
+    differing.remove("name");
+    let runs: Vec<ComparedRun> = read.iter().enumerate().map(|(at, run)| run.compared(at, &differing)).collect();
     let json: Vec<Value> = read.iter().zip(&runs).map(|(read, run)| read.json(run)).collect();
     let text = text(&read, &runs, &differing);
     write_atomic(&args.out, page::compare(&Compare { runs }).as_bytes())?;
@@ -67,23 +70,20 @@ impl Read {
         let model = report::untrained(&paths, &recipe, &Device::flex())?;
         let loss = |row: &Row| if let Row::Validation(row) = row { Some((row.tokens as f64, row.loss)) } else { None };
         let table = toml::from_str(&recipe.to_toml()).map_err(|error| Trouble::failed("recipe", error.to_string()))?;
-        let mut keys = BTreeMap::new();
-        flatten("", &toml::Value::Table(table), &mut keys);
         Ok(Self {
             path: path.to_owned(),
             history: History::of(&rows),
             losses: rows.iter().filter_map(loss).collect(),
-            recipe: keys,
+            recipe: table,
             rows: report::rows(&paths)?,
             parameters: model.map_or(0, |model| model.num_params() as u64),
         })
     }
 
-    fn compared(&self, differing: &[String]) -> ComparedRun {
-        let value = |key: &String| self.recipe.get(key).cloned().unwrap_or_else(|| "absent".into());
+    fn compared(&self, at: usize, differing: &BTreeMap<String, Vec<String>>) -> ComparedRun {
         ComparedRun {
             name: report::name(&self.path),
-            differs: differing.iter().map(|key| (key.clone(), value(key))).collect(),
+            differs: differing.iter().map(|(key, values)| (key.clone(), values[at].clone())).collect(),
             validation_loss: self.history.validation_loss(),
             floor: self.history.floor(),
             seconds: self.history.seconds(),
@@ -104,28 +104,7 @@ impl Read {
     }
 }
 
-/// Every key of a table with its value, items of lists by their number.
-fn flatten(path: &str, value: &toml::Value, keys: &mut BTreeMap<String, String>) {
-    let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-    match value {
-        toml::Value::Table(table) => table.iter().for_each(|(key, value)| flatten(&below(key), value, keys)),
-        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
-            list.iter().enumerate().for_each(|(i, value)| flatten(&below(&i.to_string()), value, keys));
-        }
-        value => {
-            keys.insert(path.to_string(), value.to_string());
-        }
-    }
-}
-
-/// Keys that are not the same in all runs; names don't count.
-fn differing(runs: &[Read]) -> Vec<String> {
-    let all: BTreeSet<&String> = runs.iter().flat_map(|run| run.recipe.keys()).collect();
-    let differs = |key: &&String| runs.iter().any(|run| run.recipe.get(*key) != runs[0].recipe.get(*key));
-    all.into_iter().filter(differs).filter(|key| *key != "name").cloned().collect()
-}
-
-fn text(read: &[Read], runs: &[ComparedRun], differing: &[String]) -> String {
+fn text(read: &[Read], runs: &[ComparedRun], differing: &BTreeMap<String, Vec<String>>) -> String {
     let head: Vec<&str> = ["", "run", "held-out loss", "floor", "time", "parameters", "tokens"].to_vec();
     let number = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
     let row = |(at, run): (usize, &ComparedRun)| {
@@ -137,10 +116,7 @@ fn text(read: &[Read], runs: &[ComparedRun], differing: &[String]) -> String {
     let mut parts = vec![table(&head, &rows, &[2, 3, 4, 5, 6])];
     if !differing.is_empty() {
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        let line = |key: &String| {
-            let values = runs.iter().map(|run| run.differs.get(key).cloned().unwrap_or_default());
-            std::iter::once(key.clone()).chain(values).collect()
-        };
+        let line = |(key, values): (&String, &Vec<String>)| [vec![key.clone()], values.clone()].concat();
         let lines: Vec<Vec<String>> = differing.iter().map(line).collect();
         parts.push(table(&[&["what differs"], &names[..]].concat(), &lines, &[]));
     }
@@ -154,18 +130,4 @@ fn text(read: &[Read], runs: &[ComparedRun], differing: &[String]) -> String {
 
 fn mark(run: usize) -> char {
     MARKS[run % MARKS.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_recipe_is_keys_and_values() {
-        let mut keys = BTreeMap::new();
-        let table: toml::Table = toml::from_str("a = 1\nb = [1, 2]\n[c]\nd = 'x'\n[[e]]\nf = true\n").unwrap();
-        flatten("", &toml::Value::Table(table), &mut keys);
-        let keys: Vec<(&str, &str)> = keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(keys, [("a", "1"), ("b", "[1, 2]"), ("c.d", "\"x\""), ("e.0.f", "true")]);
-    }
 }

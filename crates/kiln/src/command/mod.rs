@@ -8,6 +8,7 @@ mod completions;
 mod compression;
 mod curve;
 mod devices;
+mod differences;
 mod eval;
 mod example;
 mod generate;

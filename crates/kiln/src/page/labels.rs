@@ -29,8 +29,10 @@ pub struct End {
     pub look: Look,
 }
 
-/// Moves names up and down until each has a line of its own, in the order of their lines' ends.
+/// Moves names up and down until each has a line of its own, in the order of their lines' ends. That of a line which ends
+/// beyond the frame stands at its edge.
 pub fn apart(mut ends: Vec<End>, height: f64) -> Vec<End> {
+    ends.iter_mut().for_each(|end| end.top = end.top.clamp(0.0, height));
     ends.sort_by(|a, b| a.top.total_cmp(&b.top));
     let mut least = f64::NEG_INFINITY;
     for end in &mut ends {
@@ -145,6 +147,7 @@ mod tests {
         let tops: Vec<f64> = apart(vec![end(4.0), end(0.0), end(2.0)], 200.0).iter().map(|e| e.top).collect();
         assert_eq!(tops, [0.0, 17.0, 34.0]);
         assert!(apart(Vec::new(), 200.0).is_empty());
+        assert_eq!(apart(vec![end(-900.0)], 200.0)[0].top, 0.0);
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! What differs between recipes, in as few lines as say it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
+
+/// Keys whose values are not the same in all recipes, with the value in each. Where a whole table is there in some and
+/// not in others, or another alternative stands in its place, it is one line.
+pub fn differences(recipes: &[&Table]) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    let tables: Vec<Value> = recipes.iter().map(|recipe| Value::Table((*recipe).clone())).collect();
+    walk("", &tables.iter().map(Some).collect::<Vec<_>>(), &mut found);
+    found
+}
+
+fn walk(path: &str, values: &[Option<&Value>], found: &mut BTreeMap<String, Vec<String>>) {
+    if values.windows(2).all(|pair| pair[0] == pair[1]) {
+        return;
+    }
+    let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+    match within(values) {
+        Some(inner) => inner.iter().for_each(|(key, values)| walk(&below(key), values, found)),
+        None => {
+            found.insert(path.to_string(), values.iter().map(|value| shown(*value)).collect());
+        }
+    }
+}
+
+/// What stands below, by key or number, if all are tables of one kind or lists of tables.
+fn within<'a>(values: &[Option<&'a Value>]) -> Option<Vec<(String, Vec<Option<&'a Value>>)>> {
+    let tables: Option<Vec<&Table>> = values.iter().map(|value| value.and_then(Value::as_table)).collect();
+    if let Some(tables) = tables {
+        let choices: BTreeSet<&String> = tables.iter().filter(|t| t.len() == 1).flat_map(|t| t.keys()).collect();
+        if tables.iter().all(|table| table.len() == 1) && choices.len() > 1 {
+            return None;
+        }
+        let keys: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();
+        return Some(keys.into_iter().map(|key| (key.clone(), tables.iter().map(|t| t.get(key)).collect())).collect());
+    }
+    let lists: Vec<&Vec<Value>> = values.iter().map(|value| value.and_then(Value::as_array)).collect::<Option<_>>()?;
+    if !lists.iter().all(|list| list.iter().any(Value::is_table)) {
+        return None;
+    }
+    let longest = lists.iter().map(|list| list.len()).max().unwrap_or(0);
+    Some((0..longest).map(|i| (i.to_string(), lists.iter().map(|list| list.get(i)).collect())).collect())
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None => "absent".into(),
+        Some(Value::Table(table)) if table.len() == 1 => table.keys().next().cloned().unwrap_or_default(),
+        Some(Value::Table(_)) => "{ … }".into(),
+        Some(Value::Array(list)) if list.iter().any(Value::is_table) => format!("[ {} … ]", list.len()),
+        Some(value) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(recipes: &[&str]) -> Vec<(String, Vec<String>)> {
+        let tables: Vec<Table> = recipes.iter().map(|text| toml::from_str(text).unwrap()).collect();
+        differences(&tables.iter().collect::<Vec<_>>()).into_iter().collect()
+    }
+
+    #[test]
+    fn values_are_shown_by_key_and_number() {
+        let found = lines(&["a = 1\nb = [1]\n[[e]]\nf = true\n", "a = 2\nb = [1]\n[[e]]\nf = false\n"]);
+        let line = |key: &str, a: &str, b: &str| (key.to_string(), vec![a.to_string(), b.to_string()]);
+        assert_eq!(found, [line("a", "1", "2"), line("e.0.f", "true", "false")]);
+    }
+
+    #[test]
+    fn another_alternative_is_one_line() {
+        let found =
+            lines(&["p = { rotary = { theta = 1.0, pairs = 2 } }", "p = { learned = { length = 9 } }", "p = 'none'"]);
+        assert_eq!(found, [("p".into(), vec!["rotary".into(), "learned".into(), "\"none\"".into()])]);
+        let found = lines(&["b = [{ x = 1, y = 2 }]", "b = [{ x = 1, y = 2 }, { x = 3, y = 4 }]"]);
+        assert_eq!(found, [("b.1".into(), vec!["absent".into(), "{ … }".into()])]);
+    }
+}
