@@ -8,13 +8,15 @@ use kiln_laws::{
 use kiln_models::Model;
 use proptest::prelude::*;
 
-/// f32 has 6e-8; small differences of large numbers, as in norms of nearly equal numbers, lose three digits of it.
+/// f32 has 6e-8; small differences of large numbers lose three digits of it. Norms bend gently here: where one of nearly
+/// equal numbers divides by almost nothing, no digit is left.
 const ROUNDING: f64 = 2e-4;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn f32_is_f64(config in configs::model(), documents in configs::documents(), padding in 0usize..3) {
+        let config = configs::gentle(&config);
         let rows = Rows::packed(&documents, configs::direction(&config), padding);
         let single = Model::init(&config, 8, &device().autodiff());
         let double = in_f64(single.clone());
