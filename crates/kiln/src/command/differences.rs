@@ -25,8 +25,11 @@ fn walk(path: &str, values: &[Option<&Value>], found: &mut BTreeMap<String, Vec<
     }
 }
 
+/// A key or number, and what stands there in each recipe.
+type Below<'a> = (String, Vec<Option<&'a Value>>);
+
 /// What stands below, by key or number, if all are tables of one kind or lists of tables.
-fn within<'a>(values: &[Option<&'a Value>]) -> Option<Vec<(String, Vec<Option<&'a Value>>)>> {
+fn within<'a>(values: &[Option<&'a Value>]) -> Option<Vec<Below<'a>>> {
     let tables: Option<Vec<&Table>> = values.iter().map(|value| value.and_then(Value::as_table)).collect();
     if let Some(tables) = tables {
         let choices: BTreeSet<&String> = tables.iter().filter(|t| t.len() == 1).flat_map(|t| t.keys()).collect();
