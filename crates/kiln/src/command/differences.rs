@@ -4,25 +4,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 /// Keys whose values are not the same in all recipes, with the value in each. Where a whole table is there in some and
-/// not in others, or another alternative stands in its place, it is one line.
+/// not in others, or another alternative stands in its place, it is one line; recipes that share an alternative are then
+/// compared among themselves, the others having a dash.
 pub fn differences(recipes: &[&Table]) -> BTreeMap<String, Vec<String>> {
-    let mut found = BTreeMap::new();
+    let mut found = Found { recipes: recipes.len(), lines: BTreeMap::new() };
     let tables: Vec<Value> = recipes.iter().map(|recipe| Value::Table((*recipe).clone())).collect();
-    walk("", &tables.iter().map(Some).collect::<Vec<_>>(), &mut found);
-    found
+    let all: Vec<usize> = (0..recipes.len()).collect();
+    found.walk("", &all, &tables.iter().map(Some).collect::<Vec<_>>());
+    found.lines
 }
 
-fn walk(path: &str, values: &[Option<&Value>], found: &mut BTreeMap<String, Vec<String>>) {
-    if values.windows(2).all(|pair| pair[0] == pair[1]) {
-        return;
-    }
-    let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-    match within(values) {
-        Some(inner) => inner.iter().for_each(|(key, values)| walk(&below(key), values, found)),
-        None => {
-            found.insert(path.to_string(), values.iter().map(|value| shown(*value)).collect());
+/// The lines so far.
+struct Found {
+    recipes: usize,
+    lines: BTreeMap<String, Vec<String>>,
+}
+
+impl Found {
+    /// Compares what the recipes numbered `of` have at `path`.
+    fn walk(&mut self, path: &str, of: &[usize], values: &[Option<&Value>]) {
+        if values.windows(2).all(|pair| pair[0] == pair[1]) {
+            return;
+        }
+        let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        if let Some(inner) = within(values) {
+            return inner.iter().for_each(|(key, values)| self.walk(&below(key), of, values));
+        }
+        let mut line = vec!["–".to_string(); self.recipes];
+        of.iter().zip(values).for_each(|(recipe, value)| line[*recipe] = shown(*value));
+        self.lines.insert(path.to_string(), line);
+        for choice in values.iter().flatten().filter_map(|value| choice(value)).collect::<BTreeSet<_>>() {
+            let has = |value: &Option<&Value>| value.and_then(self::choice) == Some(choice);
+            let (of, values): (Vec<usize>, Vec<Option<&Value>>) =
+                of.iter().copied().zip(values.iter().copied()).filter(|(_, value)| has(value)).unzip();
+            self.walk(path, &of, &values);
         }
     }
+}
+
+/// The alternative that a table with one key names.
+fn choice(value: &Value) -> Option<&String> {
+    value.as_table().filter(|table| table.len() == 1).and_then(|table| table.keys().next())
 }
 
 /// A key or number, and what stands there in each recipe.
@@ -32,7 +54,7 @@ type Below<'a> = (String, Vec<Option<&'a Value>>);
 fn within<'a>(values: &[Option<&'a Value>]) -> Option<Vec<Below<'a>>> {
     let tables: Option<Vec<&Table>> = values.iter().map(|value| value.and_then(Value::as_table)).collect();
     if let Some(tables) = tables {
-        let choices: BTreeSet<&String> = tables.iter().filter(|t| t.len() == 1).flat_map(|t| t.keys()).collect();
+        let choices: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();
         if tables.iter().all(|table| table.len() == 1) && choices.len() > 1 {
             return None;
         }
@@ -78,6 +100,9 @@ mod tests {
         let found =
             lines(&["p = { rotary = { theta = 1.0, pairs = 2 } }", "p = { learned = { length = 9 } }", "p = 'none'"]);
         assert_eq!(found, [("p".into(), vec!["rotary".into(), "learned".into(), "\"none\"".into()])]);
+        let found = lines(&["p = { a = { n = 1 } }", "p = { a = { n = 2 } }", "p = { b = { n = 1 } }"]);
+        let line = |key: &str, values: [&str; 3]| (key.to_string(), values.map(String::from).to_vec());
+        assert_eq!(found, [line("p", ["a", "a", "b"]), line("p.a.n", ["1", "2", "–"])]);
         let found = lines(&["b = [{ x = 1, y = 2 }]", "b = [{ x = 1, y = 2 }, { x = 3, y = 4 }]"]);
         assert_eq!(found, [("b.1".into(), vec!["absent".into(), "{ … }".into()])]);
     }
