@@ -79,8 +79,13 @@ proptest! {
             for (name, gradient) in &off.1 {
                 // What many blocks say of an encoder's output, and what a loss on the way says of a block's inside, is
                 // added up in another order.
-                let shared = config.stack == Stack::EncoderDecoder || adds_losses(&config);
-                prop_assert!(if shared { near(gradient, &on.1[name]) } else { *gradient == on.1[name] }, "{}: {}", name, most(gradient, &on.1[name]));
+                let most = match config.stack {
+                    _ if adds_losses(&config) => 2e-5,
+                    Stack::EncoderDecoder => 2e-6,
+                    _ => 0.0,
+                };
+                let same = *gradient == on.1[name] || near(gradient, &on.1[name], most);
+                prop_assert!(same, "{}: {}", name, self::most(gradient, &on.1[name]));
             }
         }
     }
@@ -98,11 +103,11 @@ fn most(a: &[u64], b: &[u64]) -> f64 {
 }
 
 /// Equal to the rounding of additions in f32, as gradients carry it on.
-fn near(a: &[u64], b: &[u64]) -> bool {
+fn near(a: &[u64], b: &[u64], most: f64) -> bool {
     let numbers = |bits: &[u64]| bits.iter().map(|bits| f64::from_bits(*bits)).collect::<Vec<f64>>();
     let (a, b) = (numbers(a), numbers(b));
     let size = a.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
-    a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 2e-5 * size)
+    a.iter().zip(&b).all(|(a, b)| (a - b).abs() < most * size)
 }
 
 /// The model with an embedding that doesn't train: the first block's input then has no gradient.
