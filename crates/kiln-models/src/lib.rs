@@ -8,6 +8,7 @@ pub mod encoder;
 pub mod model;
 pub mod names;
 pub mod stack;
+pub mod tensors;
 
 pub use block::Block;
 pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};

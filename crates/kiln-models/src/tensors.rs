@@ -1,0 +1,42 @@
+//! Where weights come from: tensors of a file, read one by one.
+
+use burn::tensor::TensorData;
+use std::collections::BTreeMap;
+
+/// What a file says of one of its tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its shape, slowest dimension first.
+    pub shape: Vec<usize>,
+    /// How its numbers are stored, in the format's own word: `F32`, `BF16`, `Q4_K`.
+    pub stored: String,
+}
+
+/// Why a tensor can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TensorError {
+    /// No tensor has this name.
+    #[error("no tensor `{0}` in the file")]
+    Unknown(String),
+    /// The file contradicts itself, or holds what Kiln doesn't read.
+    #[error("tensor `{name}`: {reason}")]
+    Broken {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Tensors of a file or of several. Names and shapes are known and checked against the file's size when it is opened;
+/// numbers are read when they are asked for, so that loading takes little more memory than the model.
+pub trait Tensors {
+    /// All of them, by name.
+    fn entries(&self) -> &BTreeMap<String, Entry>;
+
+    /// The numbers of one as f32, whatever they are stored as (quantised ones dequantised).
+    ///
+    /// # Errors
+    /// If there is none of this name, or the file is broken there.
+    fn read(&self, name: &str) -> Result<TensorData, TensorError>;
+}
