@@ -5,7 +5,7 @@ use crate::{
     stack::is_cross,
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_nn::{Around, Cx, Init, depth::Depth, junction::Junction, part::Part};
+use kiln_nn::{Around, Cx, Init, cx::own_place, depth::Depth, junction::Junction, part::Part};
 
 /// Parts under one junction.
 #[derive(Module, Debug)]
@@ -59,14 +59,16 @@ impl Sublayer {
 
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
         self.junction.around(x, cx, &mut |x, cx| {
-            let parts = self.parts.iter().zip(&self.roles);
-            let outs = parts.map(|(part, role)| {
+            let mut rest = own_place(x.clone());
+            let outs = self.parts.iter().zip(&self.roles).map(|(part, role)| {
+                let mine = own_place(rest.clone());
+                rest = own_place(rest.clone());
                 cx.scope(role, |cx| {
-                    let out = part.forward(x.clone(), cx);
+                    let out = part.forward(mine, cx);
                     cx.show("out", out)
                 })
             });
-            outs.reduce(|a, b| a + b).unwrap_or(x.clone())
+            outs.reduce(|a, b| a + b).unwrap_or(x)
         })
     }
 }

@@ -9,7 +9,13 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_nn::{Cx, Init, Memory, State, cx::Marks, head::Head, norm::Norm, position::Position};
+use kiln_nn::{
+    Cx, Init, Memory, State,
+    cx::{Marks, own_place},
+    head::Head,
+    norm::Norm,
+    position::Position,
+};
 use kiln_spec::{Direction, Layout, formula::Field};
 
 /// A language model.
@@ -80,7 +86,8 @@ impl Model {
     pub fn encode(&self, tokens: Tensor<2, Int>, layout: &Layout, cx: &mut Cx) {
         let Some(encoder) = &self.encoder else { return };
         let marks = Marks::new(layout, &cx.stream.now.field(Field::Position).device());
-        let x = embedding(self.embedding.val(), tokens);
+        let table = cx.table.insert(own_place(self.embedding.val())).clone();
+        let x = embedding(table, tokens);
         let hidden = cx.beside(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, marks });
     }
@@ -88,7 +95,7 @@ impl Model {
     /// Hidden states after the last norm: `tokens [B, T] → [B, T, M]`. An encoder–decoder sees what
     /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
-        let x = embedding(self.embedding.val(), tokens);
+        let x = embedding(cx.table.take().unwrap_or_else(|| self.embedding.val()), tokens);
         let x = through(&self.position, &self.blocks, self.config.dropout, x, cx);
         let x = self.norm.forward(x);
         cx.show("hidden", x)

@@ -78,6 +78,9 @@ fn eval_measures_on_held_out_text_and_on_any() {
     assert!((bits - loss * 18.0 / 17.0 / 2f64.ln()).abs() < 1e-9);
     let table = kiln(home.path(), &["eval", "run"]).well().out;
     assert!(table.contains("perplexity") && table.contains("floor"), "{table}");
+    let short = kiln(home.path(), &["eval", "run", "--length", "8", "--json"]).well().json();
+    // Rows that end sooner predict fewer tokens, each from less before it.
+    assert!(short["tokens"].as_u64() < held_out["tokens"].as_u64() && short["loss"] != held_out["loss"], "{short}");
 }
 
 #[test]
@@ -126,7 +129,13 @@ fn compare_says_what_differs() {
     assert_eq!(runs.iter().map(|run| &run["differs"]["model.hidden"]).collect::<Vec<_>>(), ["16", "32"]);
     assert!(runs[1]["parameters"].as_u64() > runs[0]["parameters"].as_u64());
     let page = fs::read_to_string(home.path().join("both.html")).unwrap();
-    assert!(page.contains("wide") && done.err.contains("both.html"));
+    assert!(page.contains("wide") && done.err.contains("both.html") && !page.contains("Longer than trained"));
+    let longer = ["compare", "run", "wide", "--length", "96", "--length", "24", "--json"];
+    let json = kiln(home.path(), &longer).well().json();
+    let lengths = json["runs"][1]["lengths"].as_array().unwrap();
+    assert_eq!(lengths.iter().map(|at| at["length"].as_u64().unwrap()).collect::<Vec<_>>(), [24, 96]);
+    assert!(lengths[0]["loss"] != lengths[1]["loss"], "{json}");
+    assert!(fs::read_to_string(home.path().join("compare.html")).unwrap().contains("Longer than trained"));
 }
 
 #[test]

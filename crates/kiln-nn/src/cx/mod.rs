@@ -11,7 +11,7 @@ mod within;
 
 pub use marks::{Marks, evaluate, within};
 pub use probe::Probe;
-pub use recompute::Sink;
+pub use recompute::{Sink, own_place};
 pub use state::{State, Stateful};
 pub use stream::{Keys, Stream, ends};
 
@@ -58,6 +58,9 @@ pub struct Cx {
     pub stream: Stream,
     /// What cross attention looks at.
     pub memory: Option<Memory>,
+    /// The table of embeddings where an encoder has read it, for the decoder to read it there too: one place, so that
+    /// with a tied head the table has two readers.
+    pub table: Option<Tensor<2>>,
     /// What is kept between calls; none in training.
     pub state: Option<State>,
     /// Somebody who listens.
@@ -80,6 +83,7 @@ impl Cx {
         Self {
             stream: Stream::new(Marks::new(layout, device), HashMap::new()),
             memory: None,
+            table: None,
             state: None,
             probe: None,
             draws: None,

@@ -39,7 +39,7 @@ impl Cx {
     /// Runs `part`, `[B, T, M] → [B, T, M]`: recomputed if this call asks for it, else as it is.
     pub fn recomputed<P: Module + Sync + 'static>(&mut self, part: &P, x: Tensor<3>, run: Run<P>) -> Tensor<3> {
         let Some(sink) = self.recompute.clone().filter(|_| x.is_autodiff() && self.state.is_none()) else {
-            return run(part, x, self);
+            return self.kept(part, x, run);
         };
         let whole: Whole<P> = (part.clone(), self.position.clone());
         let plain = whole.valid();
@@ -67,6 +67,16 @@ impl Cx {
         let y = if added.is_empty() { out } else { out.narrow(0, 0, length) };
         self.losses.append(&mut added);
         y.reshape(shape)
+    }
+
+    /// Runs the part as it is. It looks at the memory through a place of its own, where what it says of it adds up before
+    /// it meets what other parts say: as it does when it is recomputed.
+    fn kept<P>(&mut self, part: &P, x: Tensor<3>, run: Run<P>) -> Tensor<3> {
+        let outer = self.memory.clone();
+        self.memory = outer.clone().map(|memory| Memory { hidden: own_place(memory.hidden), ..memory });
+        let y = run(part, x, self);
+        self.memory = outer;
+        y
     }
 
     /// Runs the part without a graph: the output's shape, output and added losses in one row, and the losses.
@@ -122,6 +132,7 @@ impl Again {
         Cx {
             stream: self.stream.clone(),
             memory: None,
+            table: None,
             state: None,
             probe: None,
             draws: self.draws,
@@ -139,9 +150,16 @@ const DEEP: usize = 16;
 
 /// A leaf as deep in the graph as if it were made by so many operations: operations of one depth run in another order
 /// than those of two, and sums of gradients with them.
-fn deepened(leaf: Tensor<3>, depth: usize) -> Tensor<3> {
+fn deepened<const D: usize>(leaf: Tensor<D>, depth: usize) -> Tensor<D> {
     let odd = if depth % 2 == 1 { leaf * 1.0 } else { leaf };
     (0..depth / 2).fold(odd, |x, _| x.swap_dims(0, 1).swap_dims(0, 1))
+}
+
+/// The same numbers at a place of their own in the graph, whose readers' gradients add up there. Of two places the sum is
+/// the same to the bit in either order; of three readers of one place it is not, and whether a part is recomputed decides
+/// their order.
+pub fn own_place<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.is_autodiff() { deepened(x, 2) } else { x }
 }
 
 /// An input without a gradient would cut the part's weights off: it becomes a leaf.

@@ -21,6 +21,7 @@ use crate::{
     Failure, Objective, Recipe, RunError, StageConfig,
     folder::{Found, Log, RunFolder, RunPaths},
     metrics::Row,
+    recompute::Recompute,
 };
 use before::{models, there, tokenizer};
 use burn::tensor::Device;
@@ -81,9 +82,18 @@ pub fn start_with(recipe: &Recipe, out: Option<&Path>, host: Host, objectives: O
     std::env::current_dir().iter().for_each(|here| recipe.anchor(here));
     // What can't be found leaves no folder behind, so that the same command may be tried again.
     there(&recipe)?;
+    recomputes(&recipe, &host.device)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     host.watch.tell(News::Opened(folder.root()));
     go_or_stop(&recipe, &folder, host, objectives, None)
+}
+
+/// Recomputing is an operation that only flex has.
+fn recomputes(recipe: &Recipe, device: &Device) -> Result<(), Failure> {
+    let asks = recipe.stages.iter().position(|stage| stage.recompute != Recompute::None);
+    let Some(stage) = asks.filter(|_| *device != Device::flex()) else { return Ok(()) };
+    let refusal = Refusal::new(format!("stages[{stage}].recompute"), "blocks are computed again on `flex` only so far");
+    Err(ConfigError::from(refusal.instead("recompute = \"none\", or --device flex")).into())
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
@@ -101,6 +111,7 @@ pub fn resume(path: &Path, host: Host) -> Result<Outcome, Failure> {
 pub fn resume_with(path: &Path, host: Host, objectives: Objectives) -> Result<Outcome, Failure> {
     let folder = RunFolder::open(path)?;
     let recipe = recipe(&folder)?;
+    recomputes(&recipe, &host.device)?;
     host.watch.tell(News::Opened(folder.root()));
     let found = folder.resume(&recipe)?;
     go_or_stop(&recipe, &folder, host, objectives, found)

@@ -4,6 +4,8 @@ use super::{
     curve::{Curve, draw},
     differences::differences,
     history::History,
+    host::HostArgs,
+    measure::Bench,
     output::{Answer, say},
     report,
     table::table,
@@ -36,6 +38,12 @@ pub struct Args {
     /// Where the page goes.
     #[arg(long, value_name = "FILE", default_value = "compare.html")]
     out: PathBuf,
+    /// Measures each run anew, on its held-out text in rows of so many tokens: what it makes of more text before a token
+    /// than it was trained on. As often as wanted.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
+    length: Vec<usize>,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 /// One run as it is read.
@@ -46,11 +54,17 @@ struct Read {
     recipe: toml::Table,
     rows: Vec<page::Row>,
     parameters: u64,
+    /// Rows of so many tokens, and the loss there.
+    lengths: Vec<(usize, f64)>,
 }
 
 /// Compares.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let read = args.runs.iter().map(|path| Read::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut read = args.runs.iter().map(|path| Read::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let device = args.host.device()?;
+    for run in read.iter_mut().filter(|_| !args.length.is_empty()) {
+        run.lengths = lengths(&run.path, &args.length, &device)?;
+    }
     let mut differing = differences(&read.iter().map(|run| &run.recipe).collect::<Vec<_>>());
     // Every run has a name of its own.
     differing.remove("name");
@@ -77,6 +91,7 @@ impl Read {
             recipe: table,
             rows: report::rows(&paths)?,
             parameters: model.map_or(0, |model| model.num_params() as u64),
+            lengths: Vec::new(),
         })
     }
 
@@ -90,18 +105,49 @@ impl Read {
             parameters: self.parameters,
             tokens: self.history.tokens(),
             rows: self.rows.clone(),
+            lengths: self.lengths.clone(),
         }
     }
 
     fn json(&self, run: &ComparedRun) -> Value {
-        json!({
+        let mut json = json!({
             "run": self.path.display().to_string(),
             "differs": run.differs,
             "validation_loss": run.validation_loss,
             "seconds": run.seconds,
             "parameters": run.parameters,
-        })
+        });
+        if !self.lengths.is_empty() {
+            let pair = |(length, loss): &(usize, f64)| json!({ "length": length, "loss": loss });
+            json["lengths"] = self.lengths.iter().map(pair).collect();
+        }
+        json
     }
+}
+
+/// The loss of a run's held-out text in rows of each length.
+fn lengths(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, Trouble> {
+    let bench = Bench::of_run(path, device)?;
+    let mut lengths = lengths.to_vec();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let loss = |length| {
+        say(&format!("rows of {length} tokens; trained on {}", bench.trained_length()));
+        Ok((length, bench.measure(&bench.held(length)?, &*bench.objective())?.found.loss))
+    };
+    lengths.into_iter().map(loss).collect()
+}
+
+/// A line a run: its loss at each length.
+fn by_length(runs: &[ComparedRun]) -> Option<String> {
+    let lengths = &runs.first()?.lengths;
+    let head: Vec<String> = lengths.iter().map(|(length, _)| format!("at {length}")).collect();
+    let head: Vec<&str> = ["tokens a row"].into_iter().chain(head.iter().map(String::as_str)).collect();
+    let line = |run: &ComparedRun| {
+        std::iter::once(run.name.clone()).chain(run.lengths.iter().map(|(_, loss)| format!("{loss:.3}"))).collect()
+    };
+    let lines: Vec<Vec<String>> = runs.iter().map(line).collect();
+    (!lengths.is_empty()).then(|| table(&head, &lines, &(1..head.len()).collect::<Vec<_>>()))
 }
 
 fn text(read: &[Read], runs: &[ComparedRun], differing: &BTreeMap<String, Vec<String>>) -> String {
@@ -120,6 +166,7 @@ fn text(read: &[Read], runs: &[ComparedRun], differing: &BTreeMap<String, Vec<St
         let lines: Vec<Vec<String>> = differing.iter().map(line).collect();
         parts.push(table(&[&["what differs"], &names[..]].concat(), &lines, &[]));
     }
+    parts.extend(by_length(runs));
     let curves: Vec<Curve> =
         read.iter().enumerate().map(|(at, run)| Curve { mark: mark(at), points: run.losses.clone() }).collect();
     parts.extend(

@@ -3,21 +3,16 @@
 use super::{
     host::HostArgs,
     line,
-    output::{Answer, say},
+    measure::{Bench, Measured},
+    output::Answer,
     table::pairs,
     trouble::Trouble,
 };
 use crate::page::number::{bytes, count, percent};
-use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split};
-use kiln_infer::block_on;
-use kiln_train::{
-    Models, Objective,
-    evaluate::{Evaluation, Held},
-    objective::Measure,
-    run::{self, Loaded},
-};
+use kiln_data::FilesConfig;
+use kiln_train::run;
 use serde_json::{Map, Value, json};
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +25,9 @@ pub struct Args {
     /// The field of a .jsonl that holds the text.
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
+    /// Tokens a row: how far back the model sees at most; without it as in training.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
+    length: Option<usize>,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -37,37 +35,11 @@ pub struct Args {
 /// Measures.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let mut loaded = run::load(&args.run, &device)?;
-    let stage = loaded.recipe.stages.pop().unwrap_or_default();
-    let data = stage.data.clone().unwrap_or(loaded.recipe.data.clone());
-    let room = run::room(&std::env::temp_dir());
-    let built_in = args.data.is_empty() && run::built_in(&data);
-    let (source, split): (Box<dyn Source>, Split) = if args.data.is_empty() {
-        let (source, split) = run::open(&data, &|| false)?;
-        (Box::new(source), split)
-    } else {
-        (SourceConfig::Files(args.files()).open()?, Split::whole(Side::Validation))
-    };
-    say(&format!("measuring on {}", source.describe()));
-    let corpus = Arc::new(Corpus::build(&*source, &split, &loaded.tokenizer, &room, |_, _| ())?);
-    let size = (stage.length, stage.rows);
-    let held = Held::new(&corpus, &loaded.tokenizer, size, None, built_in, loaded.recipe.seed)?;
-    let Loaded { model, .. } = loaded;
-    let (models, objective) = (Models { policy: model }, stage.objective.build());
-    let measured = |objective: &dyn Objective| -> Result<Measured, Trouble> {
-        Ok(Measured {
-            found: block_on(held.evaluate(&models, objective))?,
-            pseudo: objective.measure() == Measure::Pseudo,
-        })
-    };
-    let parts = objective.parts().into_iter().map(|(name, part)| Ok((name, measured(&*part)?)));
-    Ok(answer(&measured(&*objective)?, &parts.collect::<Result<Vec<_>, Trouble>>()?))
-}
-
-/// What was found, and whether tokens were seen from both sides.
-struct Measured {
-    found: Evaluation,
-    pseudo: bool,
+    let bench = Bench::open(run::load(&args.run, &device)?, (!args.data.is_empty()).then(|| args.files()))?;
+    let held = bench.held(args.length.unwrap_or(bench.trained_length()))?;
+    let objective = bench.objective();
+    let parts = objective.parts().into_iter().map(|(name, part)| Ok((name, bench.measure(&held, &*part)?)));
+    Ok(answer(&bench.measure(&held, &*objective)?, &parts.collect::<Result<Vec<_>, Trouble>>()?))
 }
 
 impl Measured {

@@ -17,6 +17,7 @@ mod host;
 mod inside;
 mod inspect;
 mod line;
+mod measure;
 mod objective;
 mod output;
 mod picture;

@@ -21,6 +21,7 @@ pub struct View {
     differs: Vec<(String, Vec<Option<String>>)>,
     curves: Vec<(&'static str, Drawn)>,
     cost: Option<Drawn>,
+    lengths: Option<Drawn>,
     finals: Vec<Final>,
 }
 
@@ -49,6 +50,7 @@ pub fn view(compare: &Compare) -> View {
         differs: keys.into_iter().map(|key| (key.clone(), values(key))).collect(),
         curves: axes.into_iter().filter_map(|(name, across)| Some((name, overlay(&compare.runs, across)?))).collect(),
         cost: cost(&compare.runs),
+        lengths: lengths(&compare.runs),
         finals: finals(&compare.runs),
     }
 }
@@ -168,6 +170,22 @@ fn cost(runs: &[ComparedRun]) -> Option<Drawn> {
     let note = "lower and further left is better; a point is as large as the model".into();
     Chart { title: "Cost and quality".into(), note, height: 320.0, x, y, dots: dots.collect(), ..Chart::default() }
         .draw()
+}
+
+/// Loss by the length of the rows that a model is measured on.
+fn lengths(runs: &[ComparedRun]) -> Option<Drawn> {
+    let series = runs.iter().enumerate().map(|(colour, run)| {
+        let points = run.lengths.iter().map(|(length, loss)| (*length as f64, *loss)).collect();
+        Series { name: run.name.clone(), colour, points, ..Series::default() }
+    });
+    let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
+    if series.is_empty() {
+        return None;
+    }
+    let x = Axis { label: "tokens a row".into(), unit: Unit::Count, ..Axis::default() };
+    let y = Axis { label: "nats a token".into(), unit: Unit::Loss, ..Axis::default() };
+    let note = "held-out text in rows of more tokens than a model was trained on: what its positions make of it".into();
+    Chart { title: "Longer than trained".into(), note, height: 340.0, x, y, series, ..Chart::default() }.draw()
 }
 
 fn finals(runs: &[ComparedRun]) -> Vec<Final> {

@@ -191,4 +191,6 @@ pub struct ComparedRun {
     pub tokens: u64,
     /// The lines of `metrics.jsonl`, in order.
     pub rows: Vec<Row>,
+    /// Loss on held-out text in rows of so many tokens, the shortest first.
+    pub lengths: Vec<(usize, f64)>,
 }

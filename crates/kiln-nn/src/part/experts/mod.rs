@@ -90,11 +90,14 @@ impl Forward for Experts {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
         let ([b, t, m], k) = (x.dims(), self.top_k);
         let (expert, weight) = self.route(x.clone(), cx);
-        let rows = x.clone().reshape([b * t, 1, m]).expand([b * t, k, m]).reshape([1, b * t * k, m]);
+        // The router is one reader of the input and all who work on it another: two gradients add up to the same bits in
+        // either order, and a recomputed block meets them in another.
+        let work = x.reshape([b * t, 1, m]);
+        let rows = work.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
         let out = self.experts.forward(rows, &expert).reshape([b * t, k, m]);
         let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);
         let out = match &self.shared {
-            Some(shared) => out + cx.scope("shared", |cx| shared.forward(x, cx)),
+            Some(shared) => out + cx.scope("shared", |cx| shared.forward(work.reshape([b, t, m]), cx)),
             None => out,
         };
         cx.dropout("out", self.dropout, out)
