@@ -9,13 +9,14 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_nn::{Cx, Init, Memory, State, cx::Marks, head::Head, norm::Norm, position::Position};
+use kiln_nn::{Cx, Init, Memory, State, cx::Marks, embed::Embed, head::Head, norm::Norm, position::Position};
 use kiln_spec::{Direction, Layout, formula::Field};
 
 /// A language model.
 #[derive(Module, Debug)]
 pub struct Model {
     embedding: Param<Tensor<2>>,
+    embedded: Embed,
     position: Position,
     blocks: Vec<Block>,
     norm: Norm,
@@ -40,6 +41,7 @@ impl Model {
         let around = config.around();
         Self {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
+            embedded: init.scope("embedded", |init| Embed::init(&config.embedding, &around, init)),
             position: init.scope("position", |init| config.position.init(&around, init)),
             blocks: blocks(config, &mut init),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
@@ -89,7 +91,7 @@ impl Model {
     /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
         let x = embedding(self.embedding.val(), tokens);
-        let x = through(&self.position, &self.blocks, self.config.dropout, x, cx);
+        let x = through((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
         let x = self.norm.forward(x);
         cx.show("hidden", x)
     }

@@ -121,6 +121,7 @@ impl Again {
     fn cx(&self, position: Option<Position>) -> Cx {
         Cx {
             stream: self.stream.clone(),
+            types: None,
             memory: None,
             state: None,
             probe: None,
