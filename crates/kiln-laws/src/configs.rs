@@ -1,7 +1,9 @@
 //! Random legal models, tiny ones.
 
+mod ends;
 mod stacks;
 
+pub use ends::{embedding, language};
 pub use stacks::{encoder, encoder_decoder, head};
 
 use crate::layouts;
@@ -12,7 +14,7 @@ use kiln_kernels::{
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     depth::{DepthConfig, Gate, LayerDropConfig, MixtureOfDepthsConfig},
-    head::{HeadConfig, LanguageConfig},
+    head::HeadConfig,
     junction::{JunctionConfig, NormedConfig, ReZeroConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
@@ -24,7 +26,7 @@ use kiln_nn::{
     },
     position::{
         AlibiConfig, LearnedConfig, PositionConfig, RotaryConfig, Scaling, SinusoidalConfig, T5Config,
-        scaling::{Linear, Yarn},
+        scaling::{Linear, Llama3, Yarn},
     },
     variant::Causality,
 };
@@ -45,27 +47,30 @@ pub fn model() -> impl Strategy<Value = ModelConfig> {
 /// Any legal decoder.
 pub fn decoder() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
-    let head = any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied }));
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
-    (stack, vec(block(), 1..3), norm(), head).prop_map(|((half, position, visibility, dropout), blocks, norm, head)| {
-        let hidden = 2 * half;
-        let mut config = ModelConfig {
-            vocab: VOCAB,
-            hidden,
-            position,
-            visibility,
-            dropout,
-            blocks,
-            norm,
-            head,
-            ..ModelConfig::default()
-        };
-        if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
-            config.visibility = Visibility::Causal;
-        }
-        config.resolve();
-        config
-    })
+    let ends = (embedding(), norm(), language());
+    (stack, vec(block(), 1..3), ends).prop_map(
+        |((half, position, visibility, dropout), blocks, (embedding, norm, head))| {
+            let hidden = 2 * half;
+            let mut config = ModelConfig {
+                vocab: VOCAB,
+                hidden,
+                embedding,
+                position,
+                visibility,
+                dropout,
+                blocks,
+                norm,
+                head,
+                ..ModelConfig::default()
+            };
+            if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
+                config.visibility = Visibility::Causal;
+            }
+            config.resolve();
+            config
+        },
+    )
 }
 
 /// All parts of a model.
@@ -90,7 +95,7 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
     let pairs = || select(vec![Pairs::Half, Pairs::Interleaved]);
     prop_oneof![
         1 => Just(PositionConfig::None(Nothing {})),
-        1 => Just(PositionConfig::Learned(LearnedConfig { length: LONGEST })),
+        1 => (0usize..3).prop_map(|offset| PositionConfig::Learned(LearnedConfig { length: LONGEST, offset })),
         1 => pairs().prop_map(|pairs| PositionConfig::Sinusoidal(SinusoidalConfig { theta: 100.0, pairs })),
         3 => rotary().prop_map(PositionConfig::Rotary),
         1 => (0.0f64..8.0).prop_map(|most| PositionConfig::Alibi(AlibiConfig { most })),
@@ -100,7 +105,9 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
 /// Rotary positions, whole heads turned.
 fn rotary() -> impl Strategy<Value = RotaryConfig> {
     let yarn = Yarn { factor: 4.0, original: 8, beta_fast: 2.0, beta_slow: 0.5, attention: None };
-    let scaling = vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn)];
+    let llama3 = Llama3 { factor: 3.0, original: 16, low: 0.5, high: 2.0 };
+    let scaling =
+        vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn), Scaling::Llama3(llama3)];
     (2.0f64..20_000.0, select(vec![Pairs::Half, Pairs::Interleaved]), select(scaling))
         .prop_map(|(theta, pairs, scaling)| RotaryConfig { theta, pairs, fraction: 1.0, scaling })
 }
@@ -126,8 +133,17 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
 
 /// Heads: any grouping.
 fn heads() -> impl Strategy<Value = ProjectionConfig> {
-    (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
-        let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
+    let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
+    let scale = option::of(Just(0.6));
+    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
+        let config = HeadsConfig {
+            heads: kv_heads * group,
+            kv_heads: Some(kv_heads),
+            head_dim: Some(2 * half),
+            bias,
+            out_bias: other.then_some(!bias),
+            scale,
+        };
         ProjectionConfig::Heads(config)
     })
 }
@@ -281,7 +297,7 @@ pub fn direction(config: &ModelConfig) -> Direction {
 /// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
 pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
-    let ModelConfig { blocks, norm, encoder, .. } = &mut config;
+    let ModelConfig { blocks, norm, encoder, embedding, head, .. } = &mut config;
     let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
     let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
     let mut junctions: Vec<&mut JunctionConfig> =
@@ -295,7 +311,11 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
         #[allow(unreachable_patterns, reason = "a junction that isn't drawn here")]
         _ => None,
     });
-    for norm in junctions.chain([norm]).chain(last) {
+    let transform = match head {
+        HeadConfig::Language(language) => language.transform.as_mut().map(|transform| &mut transform.norm),
+        _ => None,
+    };
+    for norm in junctions.chain([norm, &mut embedding.norm]).chain(last).chain(transform) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,

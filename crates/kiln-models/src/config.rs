@@ -7,6 +7,7 @@ pub use block::{BlockConfig, SublayerConfig};
 use crate::stack::{EncoderConfig, Stack};
 use kiln_nn::{
     depth::DepthConfig,
+    embed::EmbedConfig,
     head::HeadConfig,
     junction::JunctionConfig,
     norm::NormConfig,
@@ -41,6 +42,8 @@ pub struct ModelConfig {
     pub vocab: usize,
     /// Width of the residual stream.
     pub hidden: usize,
+    /// What embeddings of tokens become before the first block.
+    pub embedding: EmbedConfig,
     /// How order enters; a layer may have its own.
     pub position: PositionConfig,
     /// Who sees whom by default. Left away in a recipe: as the last stage's objective trains it. An encoder's is
@@ -68,6 +71,7 @@ impl Default for ModelConfig {
             stack: Stack::Decoder,
             vocab: 0,
             hidden: 128,
+            embedding: EmbedConfig::default(),
             position: PositionConfig::default(),
             visibility: Visibility::Causal,
             dropout: 0.0,
@@ -137,6 +141,7 @@ impl ModelConfig {
         self.check_sizes(path)?;
         self.check_stack(path)?;
         let around = self.around();
+        self.embedding.check(&around, &format!("{path}.embedding"))?;
         self.position.check(&around, &format!("{path}.position"))?;
         self.check_position(path)?;
         for (b, block) in self.blocks.iter().enumerate() {

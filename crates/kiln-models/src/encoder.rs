@@ -2,11 +2,12 @@
 
 use crate::{block::Block, config::ModelConfig};
 use burn::{module::Module, tensor::Tensor};
-use kiln_nn::{Cx, Init, norm::Norm, position::Position};
+use kiln_nn::{Cx, Init, embed::Embed, norm::Norm, position::Position};
 
 /// The encoder of an encoder–decoder. It shares the embedding.
 #[derive(Module, Debug)]
 pub struct Encoder {
+    embedded: Embed,
     position: Position,
     blocks: Vec<Block>,
     norm: Norm,
@@ -20,6 +21,7 @@ impl Encoder {
         let config = config.as_encoder()?;
         let around = config.around();
         Some(init.scope("encoder", |init| Self {
+            embedded: init.scope("embedded", |init| Embed::init(&config.embedding, &around, init)),
             blocks: blocks(&config, init),
             position: init.scope("position", |init| config.position.init(&around, init)),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
@@ -34,7 +36,7 @@ impl Encoder {
 
     /// From embeddings to what a decoder looks at, `[B, S, M] → [B, S, M]`.
     pub(crate) fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let x = through(&self.position, &self.blocks, self.dropout, x, cx);
+        let x = through((&self.embedded, &self.position), &self.blocks, self.dropout, x, cx);
         self.norm.forward(x)
     }
 }
@@ -50,9 +52,15 @@ pub(crate) fn blocks(config: &ModelConfig, init: &mut Init) -> Vec<Block> {
 }
 
 /// From embeddings through the blocks, before the norm, `[B, T, M] → [B, T, M]`.
-pub(crate) fn through(position: &Position, blocks: &[Block], dropout: f64, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
+pub(crate) fn through(
+    (embedded, position): (&Embed, &Position),
+    blocks: &[Block],
+    dropout: f64,
+    x: Tensor<3>,
+    cx: &mut Cx,
+) -> Tensor<3> {
     cx.position = Some(position.clone());
-    let x = position.embed(x, cx);
+    let x = embedded.forward(x, position, cx);
     let mut x = cx.dropout("embedding", dropout, x);
     x = cx.show("embedding", x);
     for (i, block) in blocks.iter().enumerate() {

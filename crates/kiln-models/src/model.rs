@@ -12,6 +12,7 @@ use burn::{
 use kiln_nn::{
     Cx, Init, Memory, State,
     cx::{Marks, own_place},
+    embed::Embed,
     head::Head,
     norm::Norm,
     position::Position,
@@ -22,6 +23,7 @@ use kiln_spec::{Direction, Layout, formula::Field};
 #[derive(Module, Debug)]
 pub struct Model {
     embedding: Param<Tensor<2>>,
+    embedded: Embed,
     position: Position,
     blocks: Vec<Block>,
     norm: Norm,
@@ -42,10 +44,16 @@ impl Model {
         Self::made(config, Init::counting()).num_params()
     }
 
+    /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
+    pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
+        Self::made(config, Init::unfilled(device))
+    }
+
     fn made(config: &ModelConfig, mut init: Init) -> Self {
         let around = config.around();
         Self {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
+            embedded: init.scope("embedded", |init| Embed::init(&config.embedding, &around, init)),
             position: init.scope("position", |init| config.position.init(&around, init)),
             blocks: blocks(config, &mut init),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
@@ -96,7 +104,7 @@ impl Model {
     /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
         let x = embedding(cx.table.take().unwrap_or_else(|| self.embedding.val()), tokens);
-        let x = through(&self.position, &self.blocks, self.config.dropout, x, cx);
+        let x = through((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
         let x = self.norm.forward(x);
         cx.show("hidden", x)
     }

@@ -1,12 +1,13 @@
 //! The parts of language models as composable Burn modules.
 //!
 //! * [`cx`]: what varies between calls; one `forward` serves training, prefill and decoding;
-//! * [`part`]: attention and feed-forwards; [`position`], [`norm`], [`junction`], [`depth`], [`head`];
+//! * [`part`]: attention and feed-forwards; [`embed`], [`position`], [`norm`], [`junction`], [`depth`], [`head`];
 //! * [`variant`]: what every part has, and the registry that a list line enters it in.
 #![forbid(unsafe_code)]
 
 pub mod cx;
 pub mod depth;
+pub mod embed;
 pub mod head;
 pub mod init;
 pub mod junction;

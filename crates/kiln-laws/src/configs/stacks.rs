@@ -1,9 +1,9 @@
 //! Stacks other than decoders, and their heads.
 
-use super::{attention, block, decoder, junction, norm, position};
+use super::{attention, block, decoder, junction, language, norm, position};
 use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
-    head::{ClassConfig, EmbeddingConfig, HeadConfig, LanguageConfig, Pooling},
+    head::{ClassConfig, EmbeddingConfig, HeadConfig, Pooling},
     part::{
         PartConfig,
         attention::{AttentionConfig, Source},
@@ -57,7 +57,7 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
 pub fn head() -> impl Strategy<Value = HeadConfig> {
     let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Last]);
     prop_oneof![
-        any::<bool>().prop_map(|tied| HeadConfig::Language(LanguageConfig { tied })),
+        language(),
         (2usize..5, pool(), any::<bool>()).prop_map(|(classes, pool, pooler)| HeadConfig::Class(ClassConfig {
             classes,
             pool,

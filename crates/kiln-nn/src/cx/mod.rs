@@ -16,7 +16,7 @@ pub use state::{State, Stateful};
 pub use stream::{Keys, Stream, ends};
 
 use crate::position::Position;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::Sight, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern};
 use std::collections::HashMap;
@@ -56,6 +56,8 @@ pub struct Added {
 pub struct Cx {
     /// Tokens of this call and their keys.
     pub stream: Stream,
+    /// Types of the tokens that are embedded next, `[B, T]`: the embedding takes them. Absent: all are of type 0.
+    pub types: Option<Tensor<2, Int>>,
     /// What cross attention looks at.
     pub memory: Option<Memory>,
     /// The table of embeddings where an encoder has read it, for the decoder to read it there too: one place, so that
@@ -82,6 +84,7 @@ impl Cx {
     pub fn new(layout: &Layout, device: &Device) -> Self {
         Self {
             stream: Stream::new(Marks::new(layout, device), HashMap::new()),
+            types: None,
             memory: None,
             table: None,
             state: None,

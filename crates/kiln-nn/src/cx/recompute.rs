@@ -131,6 +131,7 @@ impl Again {
     fn cx(&self, position: Option<Position>) -> Cx {
         Cx {
             stream: self.stream.clone(),
+            types: None,
             memory: None,
             table: None,
             state: None,

@@ -7,7 +7,7 @@ pub mod pool;
 
 pub use class::{Class, ClassConfig};
 pub use embedding::{Embedding, EmbeddingConfig};
-pub use language::{Language, LanguageConfig};
+pub use language::{Language, LanguageConfig, TransformConfig};
 pub use pool::Pooling;
 
 use crate::{init::Init, position::PositionConfig, variant::Around};
