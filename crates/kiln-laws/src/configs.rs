@@ -126,8 +126,17 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
 
 /// Heads: any grouping.
 fn heads() -> impl Strategy<Value = ProjectionConfig> {
-    (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
-        let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
+    let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
+    let scale = option::of(Just(0.6));
+    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
+        let config = HeadsConfig {
+            heads: kv_heads * group,
+            kv_heads: Some(kv_heads),
+            head_dim: Some(2 * half),
+            bias,
+            out_bias: other.then_some(!bias),
+            scale,
+        };
         ProjectionConfig::Heads(config)
     })
 }
