@@ -5,6 +5,7 @@ pub mod block;
 pub mod config;
 pub mod direction;
 pub mod encoder;
+pub mod gguf;
 pub mod hf;
 pub mod model;
 pub mod names;

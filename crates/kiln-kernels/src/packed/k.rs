@@ -47,9 +47,8 @@ pub(super) fn q3(bytes: &[u8], out: &mut [f32]) {
             let high = (b[104 + g % 4] >> (2 * (g / 4))) & 3;
             d * (f32::from(low | high << 4) - 32.0)
         });
-        *out = std::array::from_fn(|i| {
-            scale[i / 16] * (f32::from(twos(b, 32, i)) - 4.0 * f32::from(1 - ones(b, 0, i)))
-        });
+        *out =
+            std::array::from_fn(|i| scale[i / 16] * (f32::from(twos(b, 32, i)) - 4.0 * f32::from(1 - ones(b, 0, i))));
     });
 }
 

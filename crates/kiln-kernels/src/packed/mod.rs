@@ -6,6 +6,7 @@
 mod float;
 mod k;
 mod legacy;
+pub mod pack;
 
 /// A way to pack numbers.
 #[derive(Debug)]
