@@ -13,6 +13,7 @@
 //! | [`train`] | objective, step, stage, recipe, run |
 //! | [`interpret`] | what passes in a model: maps, lenses, patches |
 //! | [`variants`] | every family of variants with its cards |
+//! | [`pretrained`] | models by name: runs, Hugging Face folders, GGUF files |
 //! | [`page`] | reports that people look at |
 //!
 //! A model is a value, and so is what it is trained for:
@@ -44,6 +45,7 @@ pub use kiln_train as train;
 
 pub mod command;
 pub mod page;
+pub mod pretrained;
 pub mod variants;
 
 /// What most programs need.

@@ -5,6 +5,7 @@ use super::{
     output::{Answer, piece},
     trouble::Trouble,
 };
+use crate::pretrained;
 use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
 use serde_json::json;
 use std::{path::PathBuf, time::Instant};
@@ -12,8 +13,8 @@ use std::{path::PathBuf, time::Instant};
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of a run.
-    run: PathBuf,
+    /// A run, a folder with a config.json, or a .gguf file.
+    model: PathBuf,
     /// The text to go on from; empty: from nothing. Where a model was trained to fill blanks (objectives `masked` and
     /// `unified`), each `___` in it is one, and the answer is the whole text; `masked` does nothing else.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -51,8 +52,8 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     let sampling = args.sampling();
     sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
     let device = args.host.device()?;
-    let loaded = kiln_train::run::load(&args.run, &device)?;
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage());
+    let loaded = pretrained::load(&args.model, &device)?;
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
     let Usage { writes, fills } = generator.usage();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
         return filled(args, &generator, sampling);

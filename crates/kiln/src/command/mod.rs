@@ -11,12 +11,14 @@ mod devices;
 mod differences;
 mod eval;
 mod example;
+mod export;
 mod generate;
 mod history;
 mod host;
 mod inside;
 mod inspect;
 mod line;
+mod logits;
 mod measure;
 mod objective;
 mod output;
@@ -33,6 +35,7 @@ mod tokenizer;
 mod train;
 mod trouble;
 mod variants;
+mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use output::Answer;
@@ -57,8 +60,14 @@ enum Command {
     Train(Box<train::Args>),
     /// Writes on after a prompt.
     Generate(generate::Args),
+    /// What a model says after each of some tokens.
+    Logits(logits::Args),
     /// Measures a model on held-out text, or on any text.
     Eval(eval::Args),
+    /// Whether a model computes the same however it is asked.
+    Verify(verify::Args),
+    /// Writes a model in other programs' files.
+    Export(export::Args),
     /// Shows what a model is made of and what it costs.
     Inspect(inspect::Args),
     /// Puts runs beside each other.
@@ -85,7 +94,10 @@ impl Command {
         match self {
             Self::Train(args) => train::run(args, json),
             Self::Generate(args) => generate::run(args, json),
+            Self::Logits(args) => logits::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Verify(args) => verify::run(args),
+            Self::Export(args) => export::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Tokenizer(command) => tokenizer::run(command),

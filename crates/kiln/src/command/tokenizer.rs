@@ -5,8 +5,8 @@ use super::{
     table::{pairs, table},
     trouble::Trouble,
 };
-use kiln_data::{Specials, Tokenizer};
-use kiln_train::folder::RunPaths;
+use crate::pretrained::Place;
+use kiln_data::{Specials, Tokenizer, tokenizer::folder};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// The tokens of a text.
     Encode {
-        /// The folder of a run.
+        /// A run, a folder with a config.json, a .gguf file, or a tokenizer.json.
         run: PathBuf,
         /// The text.
         #[arg(long, value_name = "TEXT")]
@@ -23,7 +23,7 @@ pub enum Command {
     },
     /// The text of tokens.
     Decode {
-        /// The folder of a run.
+        /// A run, a folder with a config.json, a .gguf file, or a tokenizer.json.
         run: PathBuf,
         /// Token ids with commas between them.
         #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
@@ -31,7 +31,7 @@ pub enum Command {
     },
     /// What the tokenizer is.
     Inspect {
-        /// The folder of a run.
+        /// A run, a folder with a config.json, a .gguf file, or a tokenizer.json.
         run: PathBuf,
     },
 }
@@ -48,11 +48,10 @@ pub fn run(command: &Command) -> Result<Answer, Trouble> {
     }
 }
 
-/// The tokenizer of a run.
-pub fn open(run: &Path) -> Result<Tokenizer, Trouble> {
-    let path = RunPaths::open(run)?.tokenizer();
-    let text = std::fs::read_to_string(&path).map_err(|error| kiln_train::RunError::io("read", &path, error))?;
-    Ok(Tokenizer::from_json(&text)?)
+/// The tokenizer of a model, or of a file of its own.
+pub fn open(path: &Path) -> Result<Tokenizer, Trouble> {
+    let alone = path.is_file() && path.extension().is_some_and(|ending| ending != "gguf");
+    Ok(if alone { folder::open_file(path)? } else { Place::of(path)?.tokenizer()? })
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Answer {

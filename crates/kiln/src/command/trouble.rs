@@ -1,6 +1,7 @@
 //! What went wrong, for people and for machines.
 
 use super::output::say;
+use crate::pretrained;
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_spec::config::ConfigError;
@@ -9,6 +10,7 @@ use miette::{GraphicalReportHandler, LabeledSpan, NamedSource, SourceSpan};
 use std::{
     fmt,
     io::{self, IsTerminal},
+    path::PathBuf,
 };
 
 /// Exit code of what failed.
@@ -129,6 +131,30 @@ impl From<Failure> for Trouble {
             Failure::Run(error) => error.into(),
             Failure::Generate(error) => error.into(),
             other => Self { place: other.place(), help: other.help(), ..Self::failed(other.kind(), other.to_string()) },
+        }
+    }
+}
+
+impl From<pretrained::Error> for Trouble {
+    fn from(error: pretrained::Error) -> Self {
+        use pretrained::Error as E;
+        let message = error.to_string();
+        let failed = |kind, file: PathBuf| Self::failed(kind, message.clone()).at(file.display().to_string());
+        match error {
+            E::Run(failure) => failure.into(),
+            E::Tokenizer(error) => error.into(),
+            E::Nothing { path, .. } => failed("not-a-run", path).help(
+                "name the folder of a run (the newest lie in `runs`), a folder with a config.json, or a .gguf file",
+            ),
+            E::Io { file, .. } => failed("not-readable", file),
+            E::Gguf { file, .. } => failed("broken", file).help("download it again: it is cut short or no GGUF"),
+            E::Refused { file, refusal } => match refusal.instead {
+                Some(instead) => failed("unknown", file).help(instead),
+                None => failed("unknown", file),
+            },
+            E::Assemble { file, .. } => failed("weights", file),
+            E::NoTokenizer(file) => failed("tokenizer", file),
+            E::Folder(_) => Self::failed("model", message),
         }
     }
 }

@@ -1,0 +1,177 @@
+//! `export`: a model in other programs' files.
+
+use super::{host::HostArgs, output::Answer, trouble::Trouble};
+use crate::pretrained::{Place, Weights};
+use clap::ValueEnum;
+use kiln_data::Tokenizer;
+use kiln_infer::block_on;
+use kiln_models::{
+    files::{Layout, save},
+    gguf::{Carried, Export, Matrices},
+    hf, values,
+};
+use kiln_train::folder::write_atomic;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The files of which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A folder with config.json, model.safetensors and tokenizer.json.
+    Hf,
+    /// One file, as llama.cpp reads it.
+    Gguf,
+}
+
+/// How numbers of matrices are written in a .gguf.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Numbers {
+    /// 16-bit floats.
+    #[default]
+    F16,
+    /// 8 bits, 32 of them under a scale.
+    #[value(name = "q8_0")]
+    Q8,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run, a folder with a config.json, or a .gguf file.
+    model: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// The folder, or the .gguf file, that is written.
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    /// How matrices are written in a .gguf.
+    #[arg(long, value_enum, default_value_t)]
+    numbers: Numbers,
+    /// Weights of more megabytes than this go into several files of a folder.
+    #[arg(long, value_name = "MB", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
+    shard: u64,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+/// Writes it.
+pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    let place = Place::of(&args.model)?;
+    let weights = place.weights(&args.host.device()?)?;
+    let tokenizer = place.tokenizer()?;
+    let family = match args.format {
+        Format::Hf => folder(args, weights, &tokenizer)?,
+        Format::Gguf => file(args, weights, &tokenizer, place.carried()?)?,
+    };
+    let text = format!("{} as {family}", args.out.display());
+    Ok(Answer::new(json!({ "out": args.out, "family": family }), text))
+}
+
+fn folder(args: &Args, weights: Weights, tokenizer: &Tokenizer) -> Result<&'static str, Trouble> {
+    let config = weights.model.config().clone();
+    let numbers = read(&weights)?;
+    let layout = Layout {
+        config_json: weights.config_json.as_ref(),
+        shard: usize::try_from(args.shard * 1_000_000).unwrap_or(usize::MAX),
+        ..Layout::default()
+    };
+    let family = save(&args.out, &config, numbers, layout).map_err(|e| Trouble::failed("export", e.to_string()))?;
+    write_atomic(&args.out.join("tokenizer.json"), tokenizer.to_json().as_bytes())?;
+    Ok(family.name)
+}
+
+fn file(args: &Args, weights: Weights, tokenizer: &Tokenizer, known: Option<Carried>) -> Result<&'static str, Trouble> {
+    let config = weights.model.config().clone();
+    let failed = |error: String| Trouble::failed("export", error);
+    let (family, config_json) = match (weights.family, weights.config_json.clone()) {
+        (Some(family), Some(json)) => (family, json),
+        _ => hf::matching(&config).map_err(|e| failed(format!("no family can hold this model: {e}")))?,
+    };
+    let tensors = hf::disassemble(&config, family, read(&weights)?).map_err(|e| failed(e.to_string()))?;
+    let carried = known.map_or_else(|| carried(tokenizer), Ok)?;
+    let name = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let matrices = if args.numbers == Numbers::Q8 { Matrices::Q8_0 } else { Matrices::F16 };
+    let context = config.position.limit().unwrap_or(2048);
+    let export = Export {
+        name: &name,
+        config_json: &config_json,
+        tensors: &tensors,
+        matrices,
+        context,
+        tokenizer: Some(&carried),
+    };
+    let part = beside(&args.out);
+    let mut out = fs::File::create(&part).map_err(|e| failed(format!("cannot write {}: {e}", part.display())))?;
+    let written = export.write(&mut out).map_err(|e| failed(e.to_string()));
+    let kept = written.and_then(|()| {
+        let done = out.sync_all().and_then(|()| fs::rename(&part, &args.out));
+        done.map_err(|e| failed(format!("cannot write {}: {e}", args.out.display())))
+    });
+    if kept.is_err() {
+        // What is half-written helps nobody; that it can't be removed changes nothing.
+        let _ = fs::remove_file(&part);
+    }
+    kept.map(|()| family.name)
+}
+
+/// Where a file is written before it takes its name.
+fn beside(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    out.with_file_name(name)
+}
+
+fn read(weights: &Weights) -> Result<kiln_models::Values, Trouble> {
+    block_on(values(&weights.model)).map_err(|error| Trouble::failed("device", error.to_string()))
+}
+
+/// A byte-level BPE as a .gguf carries it.
+fn carried(tokenizer: &Tokenizer) -> Result<Carried, Trouble> {
+    let json: Value = serde_json::from_str(tokenizer.to_json()).unwrap_or_default();
+    let (model, pre) = (&json["model"], &json["pre_tokenizer"]);
+    let gpt2 = model["type"] == "BPE" && pre["type"] == "ByteLevel" && pre["use_regex"] != false;
+    let vocab = model["vocab"].as_object().filter(|_| gpt2).ok_or_else(|| {
+        let reason = "a .gguf can carry a byte-level BPE that cuts words as GPT-2's; this tokenizer is another";
+        Trouble::failed("export", reason).help("--format hf keeps any tokenizer")
+    })?;
+    let mut tokens = vec![String::new(); tokenizer.vocab()];
+    let mut types = vec![UNUSED; tokens.len()];
+    for (token, id) in vocab {
+        if let Some(id) = id.as_u64().map(|id| id as usize).filter(|id| *id < tokens.len()) {
+            (tokens[id], types[id]) = (token.clone(), NORMAL);
+        }
+    }
+    for added in json["added_tokens"].as_array().into_iter().flatten() {
+        if let Some(id) = added["id"].as_u64().map(|id| id as usize).filter(|id| *id < tokens.len()) {
+            tokens[id] = added["content"].as_str().unwrap_or_default().into();
+            types[id] = if added["special"] == true { CONTROL } else { USER };
+        }
+    }
+    let merge = |merge: &Value| match merge {
+        Value::Array(pair) => pair.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        merge => merge.as_str().unwrap_or_default().to_string(),
+    };
+    let roles = tokenizer.roles();
+    let role = |name: &str, id: Option<u32>| id.map(|id| (name.to_string(), id));
+    let special = [role("bos", roles.bos), role("eos", roles.eos), role("padding", roles.pad)];
+    Ok(Carried {
+        model: "gpt2".into(),
+        pre: Some("gpt-2".into()),
+        tokens,
+        types,
+        merges: model["merges"].as_array().into_iter().flatten().map(merge).collect(),
+        special: special.into_iter().flatten().collect(),
+        // A document of Kiln's begins with bos.
+        added: [("bos".to_string(), tokenizer.is_own())].into(),
+        ..Carried::default()
+    })
+}
+
+const NORMAL: i32 = 1;
+const CONTROL: i32 = 3;
+const USER: i32 = 4;
+const UNUSED: i32 = 5;

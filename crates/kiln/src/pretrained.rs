@@ -1,0 +1,257 @@
+//! Models by name, wherever they come from: a run of Kiln's, a folder as Hugging Face lays it out, a GGUF file.
+//!
+//! ```no_run
+//! use kiln::{pretrained, prelude::*};
+//!
+//! let loaded = pretrained::load("models/SmolLM2-135M-Instruct".as_ref(), &Device::flex())?;
+//! let ids: Vec<i32> = loaded.tokenizer.encode("Water boils at").into_iter().map(|id| id as i32).collect();
+//! let (hidden, _) = loaded.model.step(&ids, &[ids.len()], Direction::Causal, Default::default());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use burn::tensor::Device;
+use kiln_data::{
+    DataError, Tokenizer,
+    tokenizer::{Carried, Roles, folder},
+};
+use kiln_infer::Usage;
+use kiln_models::{
+    Model,
+    files::{self, Folder, LoadError, Map},
+    gguf::{self, GgufError},
+    hf::{self, AssembleError, Family},
+};
+use kiln_spec::Refusal;
+use kiln_train::{Failure, folder::RunPaths, run};
+use serde_json::Value;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Where a model is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The folder of a run.
+    Run(PathBuf),
+    /// A folder with a `config.json`.
+    Folder(PathBuf),
+    /// A `.gguf` file.
+    Gguf(PathBuf),
+}
+
+/// A model that is ready to be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The model, on the device that was asked for.
+    pub model: Model,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What it does with a text.
+    pub usage: Usage,
+}
+
+/// A model as its files describe it, apart from its tokenizer.
+#[derive(Debug)]
+pub struct Weights {
+    /// The model.
+    pub model: Model,
+    /// Its family; none of a run.
+    pub family: Option<&'static Family>,
+    /// Its `config.json`, or what a GGUF says in that form; none of a run.
+    pub config_json: Option<Value>,
+}
+
+/// Why a model can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No model is there.
+    #[error("expected a model, found {found}: {}", path.display())]
+    Nothing {
+        /// What was asked for.
+        path: PathBuf,
+        /// What stands there instead.
+        found: &'static str,
+    },
+    /// A run can't be loaded.
+    #[error(transparent)]
+    Run(#[from] Failure),
+    /// A folder can't be loaded.
+    #[error(transparent)]
+    Folder(#[from] LoadError),
+    /// A tokenizer can't be read.
+    #[error(transparent)]
+    Tokenizer(#[from] DataError),
+    /// A file can't be read.
+    #[error("cannot read {}: {error}", file.display())]
+    Io {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A GGUF file is damaged.
+    #[error("{}: {error}", file.display())]
+    Gguf {
+        /// Which.
+        file: PathBuf,
+        /// How.
+        error: GgufError,
+    },
+    /// A GGUF holds what Kiln doesn't know.
+    #[error("{}: {refusal}", file.display())]
+    Refused {
+        /// Which.
+        file: PathBuf,
+        /// What.
+        refusal: Refusal,
+    },
+    /// The tensors of a GGUF aren't those of its model.
+    #[error("{}: {error}", file.display())]
+    Assemble {
+        /// Which.
+        file: PathBuf,
+        /// How they differ.
+        error: AssembleError,
+    },
+    /// A GGUF without a tokenizer.
+    #[error("{} carries no tokenizer", .0.display())]
+    NoTokenizer(PathBuf),
+}
+
+/// Loads a model with its tokenizer.
+///
+/// # Errors
+/// If there is none, Kiln doesn't know its family or an option of it, or a file is damaged.
+pub fn load(path: &Path, device: &Device) -> Result<Loaded, Error> {
+    let place = Place::of(path)?;
+    if let Place::Run(path) = &place {
+        let loaded = run::load(path, device)?;
+        let usage = loaded.usage();
+        return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage });
+    }
+    let tokenizer = place.tokenizer()?;
+    let model = place.weights(device)?.model;
+    let usage = Usage::of(model.config().visibility, tokenizer.specials());
+    Ok(Loaded { model, tokenizer, usage })
+}
+
+impl Place {
+    /// What stands at a path.
+    ///
+    /// # Errors
+    /// If it is no model.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let nothing = |found| Err(Error::Nothing { path: path.to_owned(), found });
+        match () {
+            () if path.join("recipe.toml").is_file() => Ok(Self::Run(path.to_owned())),
+            () if path.join(files::CONFIG).is_file() => Ok(Self::Folder(path.to_owned())),
+            () if path.extension().is_some_and(|ending| ending == "gguf") && path.is_file() => {
+                Ok(Self::Gguf(path.to_owned()))
+            }
+            () if path.is_dir() => nothing("a folder with neither a recipe.toml nor a config.json"),
+            () if path.exists() => nothing("a file that is no .gguf"),
+            () => nothing("nothing"),
+        }
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Run(path) | Self::Folder(path) | Self::Gguf(path) => path,
+        }
+    }
+
+    /// The model without its tokenizer.
+    ///
+    /// # Errors
+    /// If Kiln doesn't know its family or an option of it, or a file is damaged.
+    pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
+        match self {
+            Self::Run(path) => Ok(Weights { model: run::load(path, device)?.model, family: None, config_json: None }),
+            Self::Folder(path) => {
+                let files::Loaded { model, family, config_json, .. } = Folder::open(path)?.load(device)?;
+                Ok(Weights { model, family: Some(family), config_json: Some(config_json) })
+            }
+            Self::Gguf(path) => {
+                let file = opened(path)?;
+                let refused = |refusal| Error::Refused { file: path.clone(), refusal };
+                let (config_json, tensors) = gguf::read(file.metadata(), &file).map_err(refused)?;
+                let (family, config) = hf::read(&config_json).map_err(refused)?;
+                let model = hf::assemble(&config, family, &tensors, device)
+                    .map_err(|error| Error::Assemble { file: path.clone(), error })?;
+                Ok(Weights { model, family: Some(family), config_json: Some(config_json) })
+            }
+        }
+    }
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
+        match self {
+            Self::Run(path) => {
+                let path = RunPaths::open(path).map_err(Failure::from)?.tokenizer();
+                let text = std::fs::read_to_string(&path).map_err(|error| Error::Io { file: path, error })?;
+                Ok(Tokenizer::from_json(&text)?)
+            }
+            Self::Folder(path) => Ok(folder::open(path)?),
+            Self::Gguf(path) => {
+                let carried = self.carried()?.ok_or_else(|| Error::NoTokenizer(path.clone()))?;
+                Ok(turned(carried).tokenizer()?)
+            }
+        }
+    }
+
+    /// The tokenizer that a GGUF carries, as it stands there.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn carried(&self) -> Result<Option<gguf::Carried>, Error> {
+        let Self::Gguf(path) = self else { return Ok(None) };
+        let refused = |refusal| Error::Refused { file: path.clone(), refusal };
+        gguf::Carried::read(opened(path)?.metadata()).map_err(refused)
+    }
+}
+
+/// A mapped GGUF file.
+struct Bytes(Map);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+fn opened(path: &Path) -> Result<gguf::File<Bytes>, Error> {
+    let map = Map::open(path).map_err(|error| Error::Io { file: path.to_owned(), error })?;
+    gguf::File::open(Bytes(map)).map_err(|error| Error::Gguf { file: path.to_owned(), error })
+}
+
+/// What a GGUF says of its tokenizer, as tokenizers are made from.
+fn turned(carried: gguf::Carried) -> Carried {
+    let id = |role: &str| carried.special.get(role).copied();
+    let added = |role: &str| carried.added.get(role).copied();
+    Carried {
+        roles: Roles {
+            bos: id("bos"),
+            eos: id("eos"),
+            pad: id("padding"),
+            mask: id("mask"),
+            unk: id("unknown"),
+            sep: id("seperator"),
+            cls: id("cls"),
+        },
+        add_bos: added("bos"),
+        add_eos: added("eos"),
+        add_space_prefix: carried.space_before,
+        model: carried.model,
+        pre: carried.pre,
+        tokens: carried.tokens,
+        scores: carried.scores,
+        types: carried.types,
+        merges: carried.merges,
+        ..Carried::default()
+    }
+}
