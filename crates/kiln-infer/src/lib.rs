@@ -2,6 +2,7 @@
 //!
 //! * [`sample`]: from logits to a token, on the host;
 //! * [`request`] and [`mod@generate`]: several prompts at once, token by token;
+//! * [`embed`](mod@embed): a vector a text;
 //! * [`fill`](mod@fill): blanks in a text;
 //! * [`text`] and [`blank`]: the same from text to text;
 //! * [`identities`]: what must be equal, as functions.
@@ -10,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blank;
+pub mod embed;
 pub mod error;
 pub mod fill;
 pub mod generate;
@@ -21,6 +23,7 @@ pub mod usage;
 mod wait;
 
 pub use blank::{BLANK, Filled, Filling};
+pub use embed::embed;
 pub use error::GenerateError;
 pub use fill::{Blanks, fill};
 pub use generate::{Generation, generate};

@@ -55,7 +55,7 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
 
 /// Any head.
 pub fn head() -> impl Strategy<Value = HeadConfig> {
-    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Last]);
+    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last]);
     prop_oneof![
         language(),
         (2usize..5, pool(), any::<bool>()).prop_map(|(classes, pool, pooler)| HeadConfig::Class(ClassConfig {

@@ -19,7 +19,11 @@ const NAMES: &[(&str, Activation)] = &[
 
 /// The activation under a key.
 pub(super) fn read(fields: &Fields, key: &str, default: &str) -> Result<Activation, Refusal> {
-    let word = fields.word(key, default)?;
+    of(key, fields.word(key, default)?)
+}
+
+/// The activation of this name, which stands under a key.
+pub(super) fn of(key: &str, word: &str) -> Result<Activation, Refusal> {
     let found = NAMES.iter().find(|(name, _)| *name == word);
     found.map(|(_, activation)| *activation).ok_or_else(|| {
         let known = NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");

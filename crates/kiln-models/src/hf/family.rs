@@ -12,7 +12,7 @@ pub struct Family {
     pub name: &'static str,
     /// Other values of `model_type` that mean the same.
     pub also: &'static [&'static str],
-    /// Classes of the reference code that read the same weights, the one that Kiln writes first.
+    /// Classes of the reference code that read the same weights; the first is written unless `write` says another.
     pub architectures: &'static [&'static str],
     /// What stands before all names but the head's, and is left away where the head is: `model.`, say.
     pub prefix: &'static str,
@@ -48,7 +48,7 @@ impl Family {
         let mut json = (self.write)(config).map_err(|refusal| (usize::MAX, refusal))?;
         if let Some(fields) = json.as_object_mut() {
             fields.insert("model_type".into(), self.name.into());
-            fields.insert("architectures".into(), vec![self.architectures[0]].into());
+            fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());
             fields.insert("dtype".into(), "float32".into());
         }
         let read = self.config(&json).map_err(|refusal| (usize::MAX - 1, refusal))?;

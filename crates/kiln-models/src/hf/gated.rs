@@ -66,7 +66,10 @@ pub(super) fn read(fields: &Fields, defaults: &Defaults, own: &Own) -> Result<Mo
         vocab: fields.size("vocab_size", defaults.vocab)?,
         hidden: fields.size("hidden_size", 4096)?,
         position: rope::read(fields, defaults.family, 10_000.0)?,
-        head: HeadConfig::Language(LanguageConfig { tied: fields.flag("tie_word_embeddings", false)? }),
+        head: HeadConfig::Language(LanguageConfig {
+            tied: fields.flag("tie_word_embeddings", false)?,
+            ..LanguageConfig::default()
+        }),
         blocks: blocks(&own.windows, &projection, &feed_forward, &norm),
         norm,
         ..ModelConfig::default()

@@ -49,10 +49,13 @@ fn read(json: &Value) -> Result<ModelConfig, Refusal> {
     let config = ModelConfig {
         vocab: fields.size("vocab_size", 50_257)?,
         hidden,
-        position: PositionConfig::Learned(LearnedConfig { length: fields.size("n_positions", 1024)? }),
+        position: PositionConfig::Learned(LearnedConfig { length: fields.size("n_positions", 1024)?, offset: 0 }),
         dropout: fields.dropout(&["resid_pdrop", "embd_pdrop", "attn_pdrop"], 0.1)?,
         blocks: blocks(&attentions(&fields, hidden)?, &feed_forward, &norm),
-        head: HeadConfig::Language(LanguageConfig { tied: fields.flag("tie_word_embeddings", true)? }),
+        head: HeadConfig::Language(LanguageConfig {
+            tied: fields.flag("tie_word_embeddings", true)?,
+            ..LanguageConfig::default()
+        }),
         norm,
         ..ModelConfig::default()
     };
@@ -102,7 +105,7 @@ fn write(config: &ModelConfig) -> Result<Value, Refusal> {
     let (Some(plain), Some(first)) = (plain, heads.first()) else {
         return refuse("model.blocks", "attention and a plain feed-forward in each");
     };
-    let PositionConfig::Learned(LearnedConfig { length }) = config.position else {
+    let PositionConfig::Learned(LearnedConfig { length, .. }) = config.position else {
         return refuse("model.position", "learned positions");
     };
     let (NormConfig::Layer(norm), HeadConfig::Language(head)) = (&config.norm, &config.head) else {

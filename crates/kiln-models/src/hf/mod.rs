@@ -6,16 +6,22 @@
 mod activation;
 mod assemble;
 mod disassemble;
+mod encoder;
 pub mod family;
 pub mod fields;
 mod gated;
 mod rope;
+pub mod sentence;
 pub mod tie;
 
+mod bert;
 mod gpt2;
 mod llama;
 mod mistral;
+mod mt5;
 mod qwen2;
+mod roberta;
+mod t5;
 
 pub use assemble::{AssembleError, assemble};
 pub use disassemble::disassemble;
@@ -28,7 +34,16 @@ use kiln_spec::{Refusal, config::nearest};
 use serde_json::Value;
 
 /// All families that Kiln reads and writes.
-pub const FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY, mistral::FAMILY, qwen2::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    gpt2::FAMILY,
+    llama::FAMILY,
+    mistral::FAMILY,
+    qwen2::FAMILY,
+    bert::FAMILY,
+    roberta::FAMILY,
+    t5::FAMILY,
+    mt5::FAMILY,
+];
 
 /// The family of this `model_type`.
 ///

@@ -78,8 +78,8 @@ impl Output for Embedding {
     }
 }
 
-/// x / ‖x‖, with a slope at 0 too.
-fn normalised(x: Tensor<2>) -> Tensor<2> {
+/// x / ‖x‖ of each row, `[N, M] → [N, M]`, with a slope at 0 too.
+pub fn normalised(x: Tensor<2>) -> Tensor<2> {
     let length = (x.clone().square().sum_dim(1) + 1e-12).sqrt();
     x * length.recip()
 }

@@ -6,7 +6,7 @@ mod language;
 pub mod pool;
 
 pub use class::{Class, ClassConfig};
-pub use embedding::{Embedding, EmbeddingConfig};
+pub use embedding::{Embedding, EmbeddingConfig, normalised};
 pub use language::{Language, LanguageConfig, TransformConfig};
 pub use pool::Pooling;
 

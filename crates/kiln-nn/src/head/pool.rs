@@ -15,6 +15,8 @@ pub enum Pooling {
     /// The mean of all (1908.10084).
     #[default]
     Mean,
+    /// The largest of each number over all of them.
+    Max,
     /// The last one, which alone has seen the whole document in a causal model.
     Last,
 }
@@ -23,6 +25,9 @@ impl Pooling {
     /// `hidden [B, T, M] → [D, M]`, a row a document that has live tokens, in the order of rows and documents; 0 rows if
     /// the host doesn't know the marks.
     pub fn pool(self, hidden: Tensor<3>, marks: &Marks) -> Tensor<2> {
+        if self == Self::Max {
+            return largest(hidden, marks);
+        }
         let [b, t, m] = hidden.dims();
         let documents = marks.host().map_or_else(Vec::new, documents);
         let most = documents.iter().map(|d| d.place + 1).max().unwrap_or(1);
@@ -42,11 +47,26 @@ impl Pooling {
     fn shares(self, tokens: &[usize]) -> impl Iterator<Item = (usize, f64)> {
         let all = match self {
             Self::First => &tokens[..1],
-            Self::Mean => tokens,
+            Self::Mean | Self::Max => tokens,
             Self::Last => &tokens[tokens.len() - 1..],
         };
         all.iter().map(|token| (*token, 1.0 / all.len() as f64))
     }
+}
+
+/// The largest of each number: a document's tokens beside each other, a shorter one's first token said again.
+fn largest(hidden: Tensor<3>, marks: &Marks) -> Tensor<2> {
+    let [b, t, m] = hidden.dims();
+    let documents = marks.host().map_or_else(Vec::new, documents);
+    let longest = documents.iter().map(|d| d.tokens.len()).max().unwrap_or(1);
+    let places = |d: &Document| {
+        let again = std::iter::repeat_n(d.tokens[0], longest - d.tokens.len());
+        let row = d.row * t;
+        d.tokens.iter().copied().chain(again).map(|token| (row + token) as i32).collect::<Vec<_>>()
+    };
+    let (count, rows): (usize, Vec<i32>) = (documents.len(), documents.iter().flat_map(places).collect());
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count * longest]), &marks_device(marks));
+    hidden.reshape([b * t, m]).select(0, rows).reshape([count, longest, m]).max_dim(1).squeeze_dim(1)
 }
 
 fn marks_device(marks: &Marks) -> burn::tensor::Device {
@@ -98,6 +118,7 @@ mod tests {
         };
         assert_eq!(pooled(Pooling::First), (vec![3, 2], vec![0.0, 1.0, 4.0, 5.0, 12.0, 13.0]));
         assert_eq!(pooled(Pooling::Last), (vec![3, 2], vec![2.0, 3.0, 8.0, 9.0, 12.0, 13.0]));
+        assert_eq!(pooled(Pooling::Max), pooled(Pooling::Last), "numbers rise here");
         let (_, mean) = pooled(Pooling::Mean);
         let apart = mean.iter().zip([1.0, 2.0, 6.0, 7.0, 12.0, 13.0]).map(|(a, b)| (a - b).abs());
         assert!(apart.fold(0.0, f64::max) < 1e-6, "{mean:?}");

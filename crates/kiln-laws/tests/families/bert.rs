@@ -1,0 +1,186 @@
+//! BERT and RoBERTa: outputs, hidden states, gradients, files old and new, and sentences as vectors.
+
+use crate::encoders::{CLOSE, Case, Padding, call, check_gradients, check_saving, read as numbers};
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_infer::embed;
+use kiln_interpret::Record;
+use kiln_laws::{device, farthest, values};
+use kiln_models::{
+    Model,
+    files::Folder,
+    hf::{self, read},
+    tensors::{Entry, TensorError, Tensors},
+};
+use kiln_nn::{
+    Probe,
+    head::{HeadConfig, Pooling},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const CASES: [&str; 6] =
+    ["bert-masked", "bert-untied", "bert-bare", "bert-classes", "roberta-masked", "roberta-classes"];
+
+/// A row a token, or a text for classes; of the bare class hidden states.
+fn run(case: &Case, model: &Model, padding: Padding, probe: Option<Box<dyn Probe>>, device: &Device) -> Tensor<2> {
+    let side = if padding == Padding::Left { "left." } else { "" };
+    let mut cx = call(&case.layout(padding), probe, device);
+    cx.types = Some(case.tokens(&format!("{side}types"), device));
+    let hidden = model.forward(case.tokens(&format!("{side}ids"), device), &mut cx);
+    match &model.config().head {
+        HeadConfig::Embedding(_) => hidden.flatten(0, 1),
+        _ => model.outputs(hidden, &cx),
+    }
+}
+
+/// Of texts alone, found or expected.
+fn live(case: &Case, (shape, values): (Vec<usize>, Vec<f64>), padding: Padding) -> Vec<f64> {
+    let width = case.expected.values("ids").0[1];
+    match shape[..] {
+        [rows, each] if rows > 3 => case.live((vec![3, width, each], values), padding),
+        [_, _, _] => case.live((shape, values), padding),
+        _ => values,
+    }
+}
+
+#[test]
+fn outputs_are_the_reference_codes_padded_on_either_side() {
+    for case in CASES.map(Case::open) {
+        let model = case.load(&device()).model;
+        let gaps = [(Padding::Right, "outputs"), (Padding::Left, "left.outputs")].map(|(padding, name)| {
+            let found = live(&case, numbers(run(&case, &model, padding, None, &device())), padding);
+            // A text a row stays where it is.
+            case.gap(&found, &live(&case, case.expected.values(name), padding))
+        });
+        assert!(gaps.iter().all(|gap| *gap <= CLOSE), "{}: {gaps:?}", case.name);
+        println!("| {} | {:.1e} | {:.1e} |", case.name, gaps[0], gaps[1]);
+    }
+}
+
+#[test]
+fn an_option_that_is_changed_changes_the_same_numbers() {
+    for case in CASES.map(Case::open) {
+        let found = live(&case, numbers(run(&case, &case.control(), Padding::Right, None, &device())), Padding::Right);
+        let of = |name| case.gap(&found, &live(&case, case.expected.values(name), Padding::Right));
+        assert!(of("control") <= CLOSE, "{}", case.name);
+        assert!(of("outputs") > 50.0 * CLOSE, "{}: the option isn't seen", case.name);
+    }
+}
+
+#[test]
+fn hidden_states_are_equal_layer_by_layer() {
+    for case in CASES.map(Case::open) {
+        let model = case.load(&device()).model;
+        let record = Record::of(&["embedding", "blocks.*.residual"]);
+        run(&case, &model, Padding::Right, Some(Box::new(record.clone())), &device());
+        let blocks = (0..model.config().layers()).map(|block| format!("blocks.{block}.residual"));
+        for (i, path) in ["embedding".to_string()].into_iter().chain(blocks).enumerate() {
+            let state = record.get(&path).unwrap_or_else(|| panic!("{path}"));
+            let [.., width, hidden] = state.dims();
+            let state = numbers(state.reshape([3, width, hidden]));
+            let want = case.expected.values(&format!("hidden.{i}"));
+            let gap = case.gap(&case.live(state, Padding::Right), &case.live(want, Padding::Right));
+            assert!(gap <= CLOSE, "{}: {path}: {gap:.1e}", case.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_the_reference_codes() {
+    for case in CASES.map(Case::open) {
+        check_gradients(&case, |model, device| run(&case, model, Padding::Right, None, device));
+    }
+}
+
+#[test]
+fn saved_models_are_loaded_as_they_were() {
+    CASES.map(Case::open).iter().for_each(check_saving);
+}
+
+/// Tensors of a folder under other names.
+struct Renamed<'a>(&'a dyn Tensors, BTreeMap<String, String>, BTreeMap<String, Entry>);
+
+impl<'a> Renamed<'a> {
+    fn new(tensors: &'a dyn Tensors, rename: impl Fn(&str) -> String) -> Self {
+        let named = |(name, entry): (&String, &Entry)| (rename(name), (name.clone(), entry.clone()));
+        let all: BTreeMap<_, _> = tensors.entries().iter().map(named).collect();
+        let names = all.iter().map(|(new, (old, _))| (new.clone(), old.clone())).collect();
+        Self(tensors, names, all.into_iter().map(|(new, (_, entry))| (new, entry)).collect())
+    }
+}
+
+impl Tensors for Renamed<'_> {
+    fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.2
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        self.0.read(self.1.get(name).ok_or_else(|| TensorError::Unknown(name.into()))?)
+    }
+}
+
+#[test]
+fn old_names_and_names_behind_a_prefix_are_the_same_weights() {
+    let assembled = |case: &Case, rename: &dyn Fn(&str) -> String| {
+        let folder = Folder::open(&case.folder).unwrap();
+        let (family, config) = folder.config().unwrap();
+        hf::assemble(&config, family, &Renamed::new(folder.tensors(), rename), &device()).unwrap()
+    };
+    let masked = Case::open("bert-masked");
+    let tensorflow =
+        |name: &str| name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+    let old = assembled(&masked, &tensorflow);
+    assert_eq!(values(&old), values(&masked.load(&device()).model));
+    let bare = Case::open("bert-bare");
+    let names = Folder::open(&bare.folder).unwrap().tensors().entries().keys().cloned().collect::<Vec<_>>();
+    assert!(names.iter().all(|name| !name.starts_with("bert.")) && names.contains(&"pooler.dense.weight".into()));
+    let behind = assembled(&bare, &|name: &str| format!("bert.{name}"));
+    assert_eq!(values(&behind), values(&bare.load(&device()).model));
+}
+
+#[test]
+fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
+    let config = |family: &str, key: &str, value: Value| {
+        let mut json =
+            json!({ "model_type": family, "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1 });
+        json[key] = value;
+        read(&json)
+    };
+    let cases = [
+        ("position_embedding_type", json!("relative_key")),
+        ("is_decoder", json!(true)),
+        ("add_cross_attention", json!(true)),
+        ("hidden_act", json!("quick_gelu")),
+        ("hidden_dropout_prob", json!(0.3)),
+        ("architectures", json!(["BertForQuestionAnswering"])),
+        ("type_vocab_size", json!(0)),
+        ("embedding_size", json!(4)),
+    ];
+    for (key, value) in cases {
+        let refusal = config("bert", key, value).unwrap_err();
+        // Rates that differ are named by the one or by the other.
+        assert!(refusal.path == key || refusal.path.ends_with("_dropout_prob") || key.ends_with("prob"), "{refusal}");
+    }
+    assert_eq!(config("roberta", "pad_token_id", json!(511)).unwrap_err().path, "max_position_embeddings");
+    assert!(config("xlm-roberta", "architectures", json!(["XLMRobertaModel"])).is_ok());
+}
+
+#[test]
+fn a_text_has_the_same_vector_in_any_company() {
+    let case = Case::open("bert-bare");
+    let model = case.load(&device()).model;
+    let (ids, lengths) = (case.ids("ids"), case.lengths());
+    let width = ids.len() / lengths.len();
+    let texts: Vec<Vec<u32>> = lengths.iter().enumerate().map(|(i, n)| ids[i * width..][..*n].to_vec()).collect();
+    for pool in [Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last] {
+        let together = numbers(embed(&model, &texts, pool, true).unwrap()).1;
+        let alone = texts.iter().flat_map(|text| numbers(embed(&model, &[text.clone()], pool, true).unwrap()).1);
+        assert!(farthest(&together, &alone.collect::<Vec<_>>()) < 1e-5, "{pool:?}");
+        let lengths = together.chunks(10).map(|vector| vector.iter().map(|x| x * x).sum::<f64>());
+        assert!(lengths.into_iter().all(|length| (length - 1.0).abs() < 1e-5));
+    }
+    assert!(embed(&model, &[vec![]], Pooling::Mean, true).is_err());
+    assert!(embed(&model, &[vec![29]], Pooling::Mean, true).is_err());
+    assert!(embed(&model, &[vec![1; 14]], Pooling::Mean, true).is_err());
+    assert_eq!(embed(&model, &[], Pooling::Mean, true).unwrap().dims(), [0, 10]);
+}

@@ -1,0 +1,167 @@
+//! Encoders and encoder–decoders of the reference code: a folder each, with what they compute.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use kiln_laws::{device, farthest, fixture::Fixture, values};
+use kiln_models::{
+    Model, Values, Walk,
+    files::{Folder, Layout as Laid, Loaded, load, save},
+    hf,
+};
+use kiln_nn::{Cx, Probe};
+use kiln_spec::{Direction, Layout, Mark};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Of the largest output, in f32 on both sides; found are a few 1e-6.
+pub const CLOSE: f64 = 1e-4;
+
+pub struct Case {
+    pub name: &'static str,
+    pub folder: PathBuf,
+    pub expected: Fixture,
+}
+
+/// On which side rows are padded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    Left,
+    Right,
+}
+
+impl Case {
+    pub fn open(name: &'static str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hf-encoders").join(name);
+        Self { name, folder, expected: Fixture::open(&format!("hf-encoders/{name}/expected")) }
+    }
+
+    pub fn load(&self, device: &Device) -> Loaded {
+        load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The same weights under the configuration with options changed.
+    pub fn control(&self) -> Model {
+        let text = std::fs::read(self.folder.join("control.json")).unwrap();
+        let (family, config) = hf::read(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
+        hf::assemble(&config, family, Folder::open(&self.folder).unwrap().tensors(), &device()).unwrap()
+    }
+
+    pub fn ids(&self, name: &str) -> Vec<u32> {
+        self.expected.values(name).1.into_iter().map(|id| id as u32).collect()
+    }
+
+    pub fn lengths(&self) -> Vec<usize> {
+        self.ids("lengths").into_iter().map(|length| length as usize).collect()
+    }
+
+    /// `[rows, width]` of whole numbers.
+    pub fn tokens(&self, name: &str, device: &Device) -> Tensor<2, Int> {
+        let (shape, ids) = self.expected.values(name);
+        Tensor::from_data(TensorData::new(ids.into_iter().map(|id| id as i32).collect::<Vec<_>>(), shape), device)
+    }
+
+    /// The texts' layout.
+    pub fn layout(&self, padding: Padding) -> Layout {
+        let (lengths, width) = (self.lengths(), self.expected.values("ids").0[1]);
+        let row = |length: &usize| {
+            let live = (0..*length).map(|i| Mark::new(i, 0, Direction::Bidirectional));
+            let dead = std::iter::repeat_n(Mark::default(), width - length);
+            match padding {
+                Padding::Left => dead.chain(live).collect::<Vec<_>>(),
+                Padding::Right => live.chain(dead).collect(),
+            }
+        };
+        Layout::from_marks(lengths.iter().flat_map(row).collect(), width).unwrap()
+    }
+
+    /// What stands at tokens of texts, of `[rows, width, each]`.
+    pub fn live(&self, (shape, values): (Vec<usize>, Vec<f64>), padding: Padding) -> Vec<f64> {
+        let (width, each) = (shape[1], shape[2]);
+        let row = |(row, length): (usize, &usize)| {
+            let from = row * width + if padding == Padding::Left { width - length } else { 0 };
+            values[from * each..][..length * each].to_vec()
+        };
+        self.lengths().iter().enumerate().flat_map(row).collect()
+    }
+
+    /// The greatest difference from what is expected, as a share of the greatest that is.
+    pub fn gap(&self, found: &[f64], expected: &[f64]) -> f64 {
+        assert_eq!(found.len(), expected.len(), "{}", self.name);
+        farthest(found, expected) / expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
+    }
+}
+
+/// A call over this layout, somebody listening.
+pub fn call(layout: &Layout, probe: Option<Box<dyn Probe>>, device: &Device) -> Cx {
+    let mut cx = Cx::new(layout, device);
+    cx.probe = probe;
+    cx
+}
+
+pub fn read<const D: usize>(tensor: Tensor<D>) -> (Vec<usize>, Vec<f64>) {
+    (tensor.dims().to_vec(), tensor.into_data().iter::<f64>().collect())
+}
+
+/// Gradients of the sum of outputs times the case's cotangent are the reference code's, weight by weight.
+pub fn check_gradients(case: &Case, outputs: impl Fn(&Model, &Device) -> Tensor<2>) {
+    let device = device().autodiff();
+    let loaded = case.load(&device);
+    let out = outputs(&loaded.model, &device);
+    let cotangent: Vec<f32> = case.expected.values("cotangent").1.into_iter().map(|x| x as f32).collect();
+    let cotangent = Tensor::<2>::from_data(TensorData::new(cotangent, out.dims()), &device);
+    let gradients = by_name(&loaded.model, &(out * cotangent).sum().backward());
+    let gradients = hf::disassemble(loaded.model.config(), loaded.family, gradients).unwrap();
+    // The bare class names nothing before the weights.
+    let bare = loaded.config_json["architectures"][0] == "BertModel";
+    for (name, found) in gradients {
+        let name = if bare { name.trim_start_matches("bert.").to_string() } else { name };
+        let (shape, want) = case.expected.values(&format!("gradient.{name}"));
+        assert_eq!(found.shape().to_vec(), shape, "{}: {name}", case.name);
+        // A bias of keys alone moves all scores of a query alike: its gradient is rounding.
+        if want.iter().any(|x| x.abs() >= 1e-3) {
+            let gap = case.gap(&found.iter::<f64>().collect::<Vec<_>>(), &want);
+            assert!(gap <= 1e-3, "{}: {name}: {gap:.1e}", case.name);
+        }
+    }
+}
+
+struct Collect<'a>(Walk, &'a burn::tensor::Gradients, Values);
+
+impl burn::module::ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.0.enter(name, container);
+    }
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.0.exit(container);
+    }
+    fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+        let gradient = param.val().grad(self.1).unwrap_or_else(|| panic!("{} has no gradient", self.0.name()));
+        self.2.insert(self.0.name(), gradient.into_data());
+    }
+}
+
+fn by_name(model: &Model, gradients: &burn::tensor::Gradients) -> Values {
+    let mut collect = Collect(Walk::of(model), gradients, Values::new());
+    model.visit(&mut collect);
+    collect.2
+}
+
+/// What is loaded is saved as it was, and `config.json` means the same. With `KILN_KEEP` set to a folder, what is saved
+/// stays there, for `tools/fixtures_hf_encoders.py --check`.
+pub fn check_saving(case: &Case) {
+    let temporary = tempfile::tempdir().unwrap();
+    let home = std::env::var_os("KILN_KEEP").map_or(temporary.path().to_owned(), PathBuf::from);
+    let loaded = case.load(&device());
+    let folder = home.join(case.name);
+    let laid = Laid { config_json: Some(&loaded.config_json), ..Laid::default() };
+    let family = save(&folder, loaded.model.config(), values(&loaded.model), laid).unwrap();
+    assert_eq!(family.name, loaded.family.name);
+    let again = load(&folder, &device()).unwrap();
+    assert_eq!(again.model.config(), loaded.model.config(), "{}", case.name);
+    assert_eq!(values(&again.model), values(&loaded.model), "{}", case.name);
+    assert_eq!(again.config_json["architectures"], loaded.config_json["architectures"]);
+    let (matching, _) = hf::matching(loaded.model.config()).unwrap();
+    assert_eq!(matching.name, loaded.family.name);
+}

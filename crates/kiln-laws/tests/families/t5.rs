@@ -1,0 +1,135 @@
+//! T5 and mT5: logits, hidden states of both stacks, gradients, greedy tokens.
+
+use crate::encoders::{CLOSE, Case, Padding, call, check_gradients, check_saving, read as numbers};
+use burn::tensor::{Device, Tensor};
+use kiln_infer::{Request, Sampling, block_on, generate};
+use kiln_interpret::Record;
+use kiln_laws::device;
+use kiln_models::{Model, hf::read};
+use kiln_nn::Probe;
+use kiln_spec::{Direction, Layout};
+use serde_json::{Value, json};
+
+const CASES: [&str; 4] = ["t5-tied", "t5-gated", "mt5-untied", "mt5-tied"];
+
+/// Logits, a row a token written, and the encoder's output.
+fn run(
+    case: &Case,
+    model: &Model,
+    padding: Padding,
+    probe: Option<Box<dyn Probe>>,
+    device: &Device,
+) -> (Tensor<2>, Tensor<3>) {
+    let (given, written) = (if padding == Padding::Left { "left.ids" } else { "ids" }, case.tokens("written", device));
+    let [rows, width] = written.dims();
+    let layout = Layout::continued(&vec![0; rows], &vec![width; rows], width, Direction::Causal);
+    let mut cx = call(&layout, probe, device);
+    model.encode(case.tokens(given, device), &case.layout(padding), &mut cx);
+    let hidden = model.forward(written, &mut cx);
+    (model.outputs(hidden, &cx), cx.memory.unwrap().hidden)
+}
+
+#[test]
+fn logits_are_the_reference_codes_padded_on_either_side() {
+    for case in CASES.map(Case::open) {
+        let model = case.load(&device()).model;
+        let gaps = [(Padding::Right, "outputs"), (Padding::Left, "left.outputs")].map(|(padding, name)| {
+            let found = numbers(run(&case, &model, padding, None, &device()).0).1;
+            case.gap(&found, &case.expected.values(name).1)
+        });
+        assert!(gaps.iter().all(|gap| *gap <= CLOSE), "{}: {gaps:?}", case.name);
+        println!("| {} | {:.1e} | {:.1e} |", case.name, gaps[0], gaps[1]);
+    }
+}
+
+#[test]
+fn an_option_that_is_changed_changes_the_same_numbers() {
+    for case in CASES.map(Case::open) {
+        let found = numbers(run(&case, &case.control(), Padding::Right, None, &device()).0).1;
+        assert!(case.gap(&found, &case.expected.values("control").1) <= CLOSE, "{}", case.name);
+        let seen = case.gap(&found, &case.expected.values("outputs").1);
+        assert!(seen > 50.0 * CLOSE, "{}: the option isn't seen", case.name);
+    }
+}
+
+#[test]
+fn hidden_states_of_both_stacks_are_equal_layer_by_layer() {
+    for case in CASES.map(Case::open) {
+        let model = case.load(&device()).model;
+        let record = Record::of(&["*embedding", "*blocks.*.residual", "hidden"]);
+        let (_, memory) = run(&case, &model, Padding::Right, Some(Box::new(record.clone())), &device());
+        let encoder = model.config().as_encoder().unwrap().layers();
+        let last = case.expected.values(&format!("hidden.{encoder}"));
+        let gap = case.gap(&case.live(numbers(memory), Padding::Right), &case.live(last, Padding::Right));
+        assert!(gap <= CLOSE, "{}: memory: {gap:.1e}", case.name);
+        for (stack, file, layers) in [("encoder.", "", encoder), ("", "decoder.", model.config().layers())] {
+            // The last of the reference's is behind the norm.
+            let blocks = (0..layers - 1).map(|block| format!("{stack}blocks.{block}.residual"));
+            for (i, path) in [format!("{stack}embedding")].into_iter().chain(blocks).enumerate() {
+                let state = record.get(&path).unwrap_or_else(|| panic!("{path}"));
+                let [.., width, hidden] = state.dims();
+                let state = numbers(state.reshape([3, width, hidden]));
+                let want = case.expected.values(&format!("{file}hidden.{i}"));
+                let gap = match stack {
+                    "" => case.gap(&state.1, &want.1),
+                    _ => case.gap(&case.live(state, Padding::Right), &case.live(want, Padding::Right)),
+                };
+                assert!(gap <= CLOSE, "{}: {path}: {gap:.1e}", case.name);
+            }
+        }
+        let hidden = numbers(record.get("hidden").unwrap()).1;
+        let want = case.expected.values(&format!("decoder.hidden.{}", model.config().layers())).1;
+        assert!(case.gap(&hidden, &want) <= CLOSE, "{}: hidden", case.name);
+    }
+}
+
+#[test]
+fn gradients_are_the_reference_codes() {
+    for case in CASES.map(Case::open) {
+        check_gradients(&case, |model, device| run(&case, model, Padding::Right, None, device).0);
+    }
+}
+
+#[test]
+fn greedy_tokens_are_equal_for_64_steps_from_cached_state() {
+    for case in CASES.map(Case::open) {
+        let model = case.load(&device()).model;
+        let request = Request {
+            prompts: vec![case.ids("prompt")],
+            sampling: Sampling::greedy(),
+            tokens: 64,
+            stop: Vec::new(),
+            chunk: None,
+            start: 0,
+        };
+        let written = block_on(generate(&model, request)).unwrap().remove(0).ids;
+        assert_eq!(written, case.ids("greedy"), "{}", case.name);
+    }
+}
+
+#[test]
+fn saved_models_are_loaded_as_they_were() {
+    CASES.map(Case::open).iter().for_each(check_saving);
+}
+
+#[test]
+fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
+    let config = |key: &str, value: Value| {
+        let mut json = json!({ "model_type": "t5", "d_model": 8, "num_heads": 2, "d_kv": 4, "num_layers": 1 });
+        json[key] = value;
+        read(&json)
+    };
+    for (key, value) in [
+        ("feed_forward_proj", json!("gated-mish")),
+        ("dense_act_fn", json!("mish")),
+        ("is_gated_act", json!(true)),
+        ("is_decoder", json!(true)),
+        ("is_encoder_decoder", json!(false)),
+        ("architectures", json!(["T5EncoderModel"])),
+        ("tie_encoder_decoder", json!(true)),
+        ("num_layers", json!(0)),
+    ] {
+        assert_eq!(config(key, value).unwrap_err().path, key);
+    }
+    assert!(config("relative_attention_num_buckets", json!(3)).is_err());
+}

@@ -1,0 +1,174 @@
+//! T5 (1910.10683): an encoder–decoder whose scores have no scale but a bias by distance, with RMS norms and matrices
+//! without biases; version 1.1 has gated feed-forwards and a head of its own.
+
+mod names;
+
+use super::{Family, activation, fields::Fields};
+use crate::{
+    config::{BlockConfig, ModelConfig, SublayerConfig, Visibility},
+    stack::{EncoderConfig, Stack},
+};
+use kiln_nn::{
+    head::{HeadConfig, LanguageConfig},
+    junction::{JunctionConfig, NormedConfig},
+    norm::{NormConfig, RmsNormConfig},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, HeadsConfig, ProjectionConfig, Source},
+        feed_forward::{activation::Activation, gated::GatedConfig, plain::PlainConfig},
+    },
+    position::{PositionConfig, T5Config},
+};
+use kiln_spec::{Refusal, config::Nothing};
+use serde_json::{Value, json};
+
+pub(super) const FAMILY: Family = Family {
+    name: "t5",
+    also: &[],
+    architectures: &["T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"],
+    prefix: "",
+    // Left over in older files: a cross attention has no distances.
+    harmless: &["EncDecAttention.relative_attention_bias.weight"],
+    read,
+    write,
+    names: names::names,
+};
+
+/// What a class has where the file is silent.
+pub(super) struct Defaults {
+    pub family: &'static Family,
+    pub vocab: usize,
+    pub inner: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub feed_forward: &'static str,
+}
+
+fn read(json: &Value) -> Result<ModelConfig, Refusal> {
+    let fields = Fields::of(FAMILY.name, json)?;
+    // The head that shares the embedding scales what goes into it; the other doesn't.
+    let tied = fields.flag("tie_word_embeddings", true)?;
+    let tied = fields.flag("scale_decoder_outputs", tied)?;
+    let scale = tied.then(|| fields.size("d_model", 512)).transpose()?.map(|width| 1.0 / (width as f64).sqrt());
+    let head = LanguageConfig { tied, scale, ..LanguageConfig::default() };
+    let defaults = Defaults { family: &FAMILY, vocab: 32_128, inner: 2048, layers: 6, heads: 8, feed_forward: "relu" };
+    model(&fields, &defaults, head)
+}
+
+/// The model, its head given.
+pub(super) fn model(fields: &Fields, defaults: &Defaults, head: LanguageConfig) -> Result<ModelConfig, Refusal> {
+    fields.only("is_encoder_decoder", true)?;
+    fields.only("is_decoder", false)?;
+    fields.harmless(&["n_positions", "classifier_dropout", "max_position_embeddings"]);
+    if let Some(class) = fields.get("architectures").and_then(|list| list[0].as_str())
+        && !defaults.family.architectures.contains(&class)
+    {
+        let instead = format!("one of {}", defaults.family.architectures.join(", "));
+        return Err(Refusal::new("architectures", format!("Kiln doesn't implement `{class}`")).instead(instead));
+    }
+    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.number("layer_norm_epsilon")?.unwrap_or(1e-6) });
+    let heads = fields.size("num_heads", defaults.heads)?;
+    let parts = (heads_config(fields, heads)?, feed_forward(fields, defaults)?);
+    let layers = fields.size("num_layers", defaults.layers)?;
+    let bias = T5Config {
+        buckets: fields.size("relative_attention_num_buckets", 32)?,
+        max_distance: fields.size("relative_attention_max_distance", 128)?,
+        both_sides: Some(false),
+        heads: Some(heads),
+    };
+    let encoder = EncoderConfig {
+        position: Some(PositionConfig::T5(T5Config { both_sides: Some(true), ..bias.clone() })),
+        blocks: Some(blocks(layers, &[Source::default()], &parts, &norm)),
+        norm: Some(norm.clone()),
+    };
+    let config = ModelConfig {
+        stack: Stack::EncoderDecoder,
+        visibility: Visibility::Prefix,
+        vocab: fields.size("vocab_size", defaults.vocab)?,
+        hidden: fields.size("d_model", 512)?,
+        position: PositionConfig::T5(bias),
+        dropout: fields.dropout(&["dropout_rate"], 0.1)?,
+        blocks: blocks(
+            fields.size("num_decoder_layers", layers)?,
+            &[Source::default(), Source::Cross(Nothing {})],
+            &parts,
+            &norm,
+        ),
+        encoder: Some(encoder),
+        norm: norm.clone(),
+        head: HeadConfig::Language(head),
+        ..ModelConfig::default()
+    };
+    fields.done()?;
+    Ok(config)
+}
+
+/// Heads whose scores have no scale.
+fn heads_config(fields: &Fields, heads: usize) -> Result<HeadsConfig, Refusal> {
+    let head_dim = Some(fields.size("d_kv", 64)?);
+    Ok(HeadsConfig { heads, head_dim, scale: Some(1.0), ..HeadsConfig::default() })
+}
+
+/// Equal blocks: an attention to each source, then the feed-forward.
+fn blocks(
+    repeat: usize,
+    sources: &[Source],
+    (heads, feed_forward): &(HeadsConfig, PartConfig),
+    norm: &NormConfig,
+) -> Vec<BlockConfig> {
+    let attention = |source: &Source| {
+        let projection = ProjectionConfig::Heads(heads.clone());
+        PartConfig::Attention(AttentionConfig { source: source.clone(), projection, ..AttentionConfig::default() })
+    };
+    let parts = sources.iter().map(attention).chain([feed_forward.clone()]);
+    let junction = JunctionConfig::Pre(NormedConfig { norm: norm.clone() });
+    let sublayers = parts.map(|part| SublayerConfig { junction: junction.clone(), parts: vec![part] }).collect();
+    vec![BlockConfig { repeat, sublayers, ..BlockConfig::default() }]
+}
+
+/// `relu`, `gated-gelu` (whose GELU is the one by tanh), `gated-silu`…
+fn feed_forward(fields: &Fields, defaults: &Defaults) -> Result<PartConfig, Refusal> {
+    const KEY: &str = "feed_forward_proj";
+    let word = fields.word(KEY, defaults.feed_forward)?;
+    let (gated, function) = word.strip_prefix("gated-").map_or((false, word), |function| (true, function));
+    let function = if word == "gated-gelu" { "gelu_new" } else { function };
+    fields.only("is_gated_act", gated)?;
+    let found = fields.word("dense_act_fn", function)?;
+    let activation = activation::of(if found == function { KEY } else { "dense_act_fn" }, found)?;
+    let inner = Some(fields.size("d_ff", defaults.inner)?);
+    Ok(match gated {
+        true => PartConfig::Gated(GatedConfig { inner, activation, bias: false }),
+        false => PartConfig::Plain(PlainConfig { inner, activation, bias: false }),
+    })
+}
+
+pub(super) fn write(config: &ModelConfig) -> Result<Value, Refusal> {
+    let refuse = |path: &str, has: &str| Err(Refusal::new(path, format!("the family has {has}")));
+    let parts: Vec<_> = config.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts).take(3).collect();
+    let [PartConfig::Attention(attention), _, feed_forward] = parts[..] else {
+        return refuse("model.blocks", "attention, cross attention and a feed-forward in each of the decoder's");
+    };
+    let (gate, activation, inner) = match feed_forward {
+        PartConfig::Plain(plain) => ("", plain.activation, plain.inner),
+        PartConfig::Gated(gated) => ("gated-", gated.activation, gated.inner),
+        _ => return refuse("model.blocks", "plain or gated feed-forwards"),
+    };
+    let ProjectionConfig::Heads(heads) = &attention.projection else {
+        return refuse("model.blocks", "attention with heads");
+    };
+    let (PositionConfig::T5(bias), NormConfig::Rms(norm)) = (&config.position, &config.norm) else {
+        return refuse("model", "t5 positions and RMS norms");
+    };
+    let HeadConfig::Language(head) = &config.head else { return refuse("model.head", "logits") };
+    let function =
+        if gate.is_empty() || activation != Activation::GeluTanh { activation::name(activation) } else { "gelu" };
+    Ok(json!({
+        "vocab_size": config.vocab, "d_model": config.hidden, "d_kv": heads.head_dim, "d_ff": inner,
+        "num_layers": config.as_encoder().map_or(0, |encoder| encoder.layers()),
+        "num_decoder_layers": config.layers(), "num_heads": heads.heads,
+        "relative_attention_num_buckets": bias.buckets, "relative_attention_max_distance": bias.max_distance,
+        "dropout_rate": config.dropout, "layer_norm_epsilon": norm.eps, "is_encoder_decoder": true,
+        "feed_forward_proj": format!("{gate}{function}"), "tie_word_embeddings": head.tied,
+        "decoder_start_token_id": 0,
+    }))
+}
