@@ -27,11 +27,13 @@ pub struct Options {
     pub tokens: usize,
     /// At most so many tokens of a prompt go through the model at once; absent: all.
     pub chunk: Option<usize>,
+    /// Tokens that end the text, besides the tokenizer's own.
+    pub stop: Vec<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { sampling: Sampling::default(), tokens: 256, chunk: None }
+        Self { sampling: Sampling::default(), tokens: 256, chunk: None, stop: Vec::new() }
     }
 }
 
@@ -80,7 +82,15 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// If an option can't be, or the prompt is too long.
     pub fn stream(&self, prompt: &str, options: &Options) -> Result<TextStream<'a>, GenerateError> {
-        let (model, request) = self.request(&[prompt], options)?;
+        self.stream_ids(self.opened(&[prompt])?.remove(0), options)
+    }
+
+    /// Goes on after tokens as they are, piece by piece.
+    ///
+    /// # Errors
+    /// If an option can't be, or there are too many tokens.
+    pub fn stream_ids(&self, ids: Vec<u32>, options: &Options) -> Result<TextStream<'a>, GenerateError> {
+        let (model, request) = self.request(vec![ids], options)?;
         let generation = Generation::new(&model, request)?;
         let decoder = Some(StreamDecoder::new(self.tokenizer));
         Ok(TextStream { generation, decoder, ids: Vec::new() })
@@ -91,7 +101,7 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// If an option can't be, a prompt is too long, the weights are broken or the device fails.
     pub async fn write(&self, prompts: &[&str], options: &Options) -> Result<Vec<Written>, GenerateError> {
-        let (model, request) = self.request(prompts, options)?;
+        let (model, request) = self.request(self.opened(prompts)?, options)?;
         let outputs = generate(&model, request).await?;
         let written = |output: crate::Output| {
             let text = self.tokenizer.decode(&output.ids)?;
@@ -100,14 +110,19 @@ impl<'a> Generator<'a> {
         outputs.into_iter().map(written).collect()
     }
 
-    fn request(&self, prompts: &[&str], options: &Options) -> Result<(Model, Request), GenerateError> {
+    /// Tokens of prompts, as the model was trained to see them.
+    fn opened(&self, prompts: &[&str]) -> Result<Vec<Vec<u32>>, GenerateError> {
         let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
-        let prompt = |text: &&str| self.tokenizer.opening(opening.first, text);
+        Ok(prompts.iter().map(|text| self.tokenizer.opening(opening.first, text)).collect())
+    }
+
+    fn request(&self, prompts: Vec<Vec<u32>>, options: &Options) -> Result<(Model, Request), GenerateError> {
+        let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
         let request = Request {
-            prompts: prompts.iter().map(prompt).collect(),
+            prompts,
             sampling: options.sampling.clone(),
             tokens: options.tokens,
-            stop: vec![self.tokenizer.specials().eos],
+            stop: [&[self.tokenizer.specials().eos], &options.stop[..]].concat(),
             chunk: options.chunk,
             start: opening.first,
         };

@@ -12,6 +12,7 @@
 use burn::tensor::Device;
 use kiln_data::{
     DataError, Tokenizer,
+    chat::Chat,
     tokenizer::{Carried, Roles, folder},
 };
 use kiln_infer::Usage;
@@ -19,8 +20,9 @@ use kiln_models::{
     Model,
     files::{self, Folder, LoadError, Map},
     gguf::{self, GgufError},
-    hf::{self, AssembleError, Family},
+    hf::{self, AssembleError, Family, sentence},
 };
+use kiln_nn::head::EmbeddingConfig;
 use kiln_spec::Refusal;
 use kiln_train::{Failure, folder::RunPaths, run};
 use serde_json::Value;
@@ -49,6 +51,8 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// What it does with a text.
     pub usage: Usage,
+    /// Tokens that end what it writes, besides the tokenizer's own.
+    pub stop: Vec<u32>,
 }
 
 /// A model as its files describe it, apart from its tokenizer.
@@ -124,16 +128,7 @@ pub enum Error {
 /// # Errors
 /// If there is none, Kiln doesn't know its family or an option of it, or a file is damaged.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded, Error> {
-    let place = Place::of(path)?;
-    if let Place::Run(path) = &place {
-        let loaded = run::load(path, device)?;
-        let usage = loaded.usage();
-        return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage });
-    }
-    let tokenizer = place.tokenizer()?;
-    let model = place.weights(device)?.model;
-    let usage = Usage::of(model.config().visibility, tokenizer.specials());
-    Ok(Loaded { model, tokenizer, usage })
+    Place::of(path)?.load(device)
 }
 
 impl Place {
@@ -160,6 +155,22 @@ impl Place {
         match self {
             Self::Run(path) | Self::Folder(path) | Self::Gguf(path) => path,
         }
+    }
+
+    /// The model with its tokenizer.
+    ///
+    /// # Errors
+    /// If Kiln doesn't know its family or an option of it, or a file is damaged.
+    pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
+        if let Self::Run(path) = self {
+            let loaded = run::load(path, device)?;
+            let usage = loaded.usage();
+            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop: Vec::new() });
+        }
+        let tokenizer = self.tokenizer()?;
+        let model = self.weights(device)?.model;
+        let usage = Usage::of(model.config().visibility, tokenizer.specials());
+        Ok(Loaded { model, tokenizer, usage, stop: self.stop()? })
     }
 
     /// The model without its tokenizer.
@@ -204,6 +215,57 @@ impl Place {
         }
     }
 
+    /// How a conversation becomes text, if the model was trained on any.
+    ///
+    /// # Errors
+    /// If a file can't be read, or the template is none.
+    pub fn chat(&self) -> Result<Option<Chat>, Error> {
+        match self {
+            Self::Run(_) => Ok(None),
+            Self::Folder(path) => Ok(Chat::open(path)?),
+            Self::Gguf(_) => {
+                let Some(carried) = self.carried()? else { return Ok(None) };
+                let Some(template) = &carried.chat_template else { return Ok(None) };
+                let token = |(role, id): (&String, &u32)| {
+                    Some((format!("{role}_token"), Value::from(carried.tokens.get(*id as usize)?.as_str())))
+                };
+                let tokens = carried.special.iter().filter_map(token).collect();
+                Ok(Some(Chat::new(template, tokens)?))
+            }
+        }
+    }
+
+    /// How texts become vectors: as the folder's `modules.json` says, else by the mean of their tokens.
+    ///
+    /// # Errors
+    /// If a file can't be read, or asks for what Kiln doesn't implement.
+    pub fn sentence(&self) -> Result<EmbeddingConfig, Error> {
+        let refused = |refusal| Error::Refused { file: self.path().join(sentence::MODULES), refusal };
+        let Self::Folder(path) = self else { return sentence::head(None, None).map_err(refused) };
+        let modules = json(&path.join(sentence::MODULES))?;
+        let file = sentence::pooling_file(modules.as_ref()).map_err(refused)?;
+        let pooling = file.map(|file| json(&path.join(file))).transpose()?.flatten();
+        sentence::head(modules.as_ref(), pooling.as_ref()).map_err(refused)
+    }
+
+    /// Tokens that end what the model writes, as its files say.
+    fn stop(&self) -> Result<Vec<u32>, Error> {
+        match self {
+            Self::Run(_) => Ok(Vec::new()),
+            Self::Folder(path) => {
+                let generation = json(&path.join(files::GENERATION))?.unwrap_or_default();
+                let ids = &generation["eos_token_id"];
+                let one = ids.as_u64().into_iter();
+                let ids = one.chain(ids.as_array().into_iter().flatten().filter_map(Value::as_u64));
+                Ok(ids.filter_map(|id| u32::try_from(id).ok()).collect())
+            }
+            Self::Gguf(_) => {
+                let special = self.carried()?.unwrap_or_default().special;
+                Ok(["eos", "eot", "eom"].iter().filter_map(|role| special.get(*role).copied()).collect())
+            }
+        }
+    }
+
     /// The tokenizer that a GGUF carries, as it stands there.
     ///
     /// # Errors
@@ -213,6 +275,17 @@ impl Place {
         let refused = |refusal| Error::Refused { file: path.clone(), refusal };
         gguf::Carried::read(opened(path)?.metadata()).map_err(refused)
     }
+}
+
+/// A JSON file, if it is there.
+fn json(path: &Path) -> Result<Option<Value>, Error> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::Io { file: path.to_owned(), error }),
+    };
+    let broken = |error: serde_json::Error| Error::Io { file: path.to_owned(), error: error.into() };
+    serde_json::from_slice(&text).map(Some).map_err(broken)
 }
 
 /// A mapped GGUF file.

@@ -58,7 +58,7 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
         return filled(args, &generator, sampling);
     }
-    written(args, &generator, sampling, json)
+    written(args, &generator, sampling, loaded.stop.clone(), json)
 }
 
 fn filled(args: &Args, generator: &Generator, sampling: Sampling) -> Result<Answer, Trouble> {
@@ -76,8 +76,14 @@ fn filled(args: &Args, generator: &Generator, sampling: Sampling) -> Result<Answ
     Ok(Answer::new(answer, filled.text))
 }
 
-fn written(args: &Args, generator: &Generator, sampling: Sampling, json: bool) -> Result<Answer, Trouble> {
-    let options = Options { sampling, tokens: args.tokens, ..Options::default() };
+fn written(
+    args: &Args,
+    generator: &Generator,
+    sampling: Sampling,
+    stop: Vec<u32>,
+    json: bool,
+) -> Result<Answer, Trouble> {
+    let options = Options { sampling, tokens: args.tokens, stop, ..Options::default() };
     let mut stream = generator.stream(&args.prompt, &options)?;
     let show = |text: &str| if json { Ok(()) } else { piece(text) };
     show(&args.prompt)?;

@@ -2,6 +2,7 @@
 //!
 //! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
 
+mod chat;
 mod colour;
 mod compare;
 mod completions;
@@ -9,6 +10,7 @@ mod compression;
 mod curve;
 mod devices;
 mod differences;
+mod embed;
 mod eval;
 mod example;
 mod export;
@@ -60,6 +62,10 @@ enum Command {
     Train(Box<train::Args>),
     /// Writes on after a prompt.
     Generate(generate::Args),
+    /// Holds a conversation by the model's own template.
+    Chat(chat::Args),
+    /// Texts as vectors.
+    Embed(embed::Args),
     /// What a model says after each of some tokens.
     Logits(logits::Args),
     /// Measures a model on held-out text, or on any text.
@@ -94,6 +100,8 @@ impl Command {
         match self {
             Self::Train(args) => train::run(args, json),
             Self::Generate(args) => generate::run(args, json),
+            Self::Chat(args) => chat::run(args, json),
+            Self::Embed(args) => embed::run(args),
             Self::Logits(args) => logits::run(args),
             Self::Eval(args) => eval::run(args),
             Self::Verify(args) => verify::run(args),
