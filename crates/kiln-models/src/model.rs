@@ -44,6 +44,11 @@ impl Model {
         Self::made(config, Init::counting()).num_params()
     }
 
+    /// The model with shapes alone: its parameters take no memory, and one that is read after all is zero.
+    pub fn counted(config: &ModelConfig) -> Self {
+        Self::made(config, Init::counting())
+    }
+
     /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
     pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
         Self::made(config, Init::unfilled(device))

@@ -22,6 +22,9 @@ pub enum Failure {
     /// A model that can't write.
     #[error(transparent)]
     Generate(#[from] kiln_infer::GenerateError),
+    /// A model to start from that can't be loaded.
+    #[error(transparent)]
+    Pretrained(#[from] crate::pretrained::Error),
     /// The device failed.
     #[error("reading from the device: {0}")]
     Device(#[from] burn::tensor::ExecutionError),
@@ -63,6 +66,7 @@ impl Failure {
             Self::Data(e) => e.kind(),
             Self::Run(e) => e.kind(),
             Self::Generate(_) => "generate",
+            Self::Pretrained(_) => "model",
             Self::Device(_) => "device",
             Self::Weights { .. } => "weights",
             Self::Tensor { .. } => "tensor",
@@ -77,7 +81,7 @@ impl Failure {
             Self::Data(e) => e.place(),
             Self::Run(e) => Some(e.place().display().to_string()),
             Self::Weights { file, .. } | Self::Tensor { file, .. } => Some(file.display().to_string()),
-            Self::Generate(_) | Self::Device(_) => None,
+            Self::Generate(_) | Self::Pretrained(_) | Self::Device(_) => None,
             Self::NotFinite { step, .. } => Some(format!("step {step}")),
         }
     }
@@ -88,7 +92,7 @@ impl Failure {
             Self::Config(e) => e.help(),
             Self::Data(e) => Some(e.help()),
             Self::Run(e) => e.help(),
-            Self::Generate(_) | Self::Device(_) => None,
+            Self::Generate(_) | Self::Pretrained(_) | Self::Device(_) => None,
             Self::Weights { .. } | Self::Tensor { .. } => {
                 Some("use the recipe that these weights were trained with".into())
             }

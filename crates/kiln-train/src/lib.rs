@@ -16,6 +16,8 @@ pub mod folder;
 pub mod metrics;
 pub mod objective;
 pub mod optimiser;
+#[cfg(feature = "files")]
+pub mod pretrained;
 pub mod recipe;
 pub mod recompute;
 #[cfg(feature = "files")]

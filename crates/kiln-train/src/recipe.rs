@@ -22,7 +22,8 @@ pub struct Recipe {
     /// Another recipe, by name or path; what stands here wins key by key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
-    /// A run whose weights and tokenizer this one starts with; absent: from scratch.
+    /// A run, a folder with a config.json or a .gguf file, whose weights and tokenizer this run starts with; absent: from
+    /// scratch. `kiln train --from` also takes the model over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Names all random numbers.

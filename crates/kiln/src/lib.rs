@@ -42,10 +42,10 @@ pub use kiln_models as models;
 pub use kiln_nn as nn;
 pub use kiln_spec as spec;
 pub use kiln_train as train;
+pub use kiln_train::pretrained;
 
 pub mod command;
 pub mod page;
-pub mod pretrained;
 pub mod variants;
 
 /// What most programs need.

@@ -1,21 +1,22 @@
 //! What a run needs before its first step.
 
-use super::{load, text, watch::Watch};
+use super::{text, watch::Watch};
 use crate::{
-    Failure, Models, Recipe, RunError,
-    folder::{RunFolder, RunPaths, write_atomic},
+    Failure, Models, Recipe,
+    folder::{RunFolder, write_atomic},
+    pretrained::Place,
 };
 use burn::tensor::Device;
 use kiln_data::{Stop, Tokenizer};
 use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, filled};
 use kiln_spec::{Refusal, config::ConfigError};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Whether text and origin are where the recipe says; reads none of it.
 pub fn there(recipe: &Recipe) -> Result<(), Failure> {
     recipe.stages.iter().try_for_each(|stage| stage.data(recipe).source.open().map(drop))?;
-    recipe.from.iter().try_for_each(|from| RunPaths::open(Path::new(from)).map(drop))?;
+    recipe.from.iter().try_for_each(|from| Place::of(Path::new(from)).map(drop))?;
     Ok(())
 }
 
@@ -25,11 +26,12 @@ pub fn there(recipe: &Recipe) -> Result<(), Failure> {
 /// If the recipe asks for another number of tokens.
 pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfig, Failure> {
     let (asked, found) = (recipe.model.vocab, tokenizer.vocab());
-    if asked != 0 && asked != found {
+    // Others' models may have room for more tokens than their tokenizers make.
+    if asked != 0 && (asked < found || asked > found && tokenizer.is_own()) {
         let reason = format!("the model has {asked} tokens, the tokenizer {found}");
         return Err(ConfigError::from(Refusal::new("model.vocab", reason).instead("vocab = 0")).into());
     }
-    let mut config = ModelConfig { vocab: found, ..recipe.model.clone() };
+    let mut config = ModelConfig { vocab: asked.max(found), ..recipe.model.clone() };
     config.resolve();
     Ok(config)
 }
@@ -38,18 +40,17 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
 pub fn models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
     let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
     if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let weights = block_on(kiln_models::values(&load(Path::new(from), device)?.model))?;
+        let weights = block_on(kiln_models::values(&Place::of(Path::new(from))?.weights(device)?.model))?;
         policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
     }
     Ok(Models { policy })
 }
 
-/// A run that starts from another one keeps its tokenizer.
+/// A run that starts from a model keeps its tokenizer.
 pub fn tokenizer(recipe: &Recipe, folder: &RunFolder, stop: Stop, watch: &mut dyn Watch) -> Result<Tokenizer, Failure> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
-        let path = RunPaths::open(Path::new(from))?.tokenizer();
-        let text = fs::read(&path).map_err(|error| RunError::io("read", &path, error))?;
-        write_atomic(&folder.tokenizer(), &text)?;
+        let tokenizer = Place::of(Path::new(from))?.tokenizer()?;
+        write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     text::tokenizer(recipe, folder, stop, watch)
 }

@@ -5,7 +5,7 @@ use super::{
     output::{Answer, piece, say},
     trouble::Trouble,
 };
-use crate::pretrained::{Loaded, Place};
+use kiln_train::pretrained::{Loaded, Place};
 use kiln_data::chat::{Chat, ChatOptions, Moment, message};
 use kiln_infer::{Generator, Options, Sampling, block_on};
 use serde_json::{Value, json};

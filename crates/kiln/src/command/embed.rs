@@ -1,7 +1,7 @@
 //! `embed`: texts as vectors.
 
 use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use crate::pretrained::Place;
+use kiln_train::pretrained::Place;
 use kiln_data::tokenizer::{End, Preparation};
 use serde_json::json;
 use std::path::PathBuf;

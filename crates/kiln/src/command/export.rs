@@ -1,7 +1,7 @@
 //! `export`: a model in other programs' files.
 
 use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use crate::pretrained::{Place, Weights};
+use kiln_train::pretrained::{Place, Weights};
 use clap::ValueEnum;
 use kiln_data::Tokenizer;
 use kiln_infer::block_on;

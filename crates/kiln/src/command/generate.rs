@@ -5,7 +5,7 @@ use super::{
     output::{Answer, piece},
     trouble::Trouble,
 };
-use crate::pretrained;
+use kiln_train::pretrained;
 use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
 use serde_json::json;
 use std::{path::PathBuf, time::Instant};

@@ -14,7 +14,7 @@ use crate::page::{
 };
 use kiln_infer::block_on;
 use kiln_interpret::{Inside, Layer, Map, look};
-use kiln_train::{folder::write_atomic, run};
+use kiln_train::{folder::write_atomic, pretrained};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -23,9 +23,9 @@ const LENGTH: usize = 48;
 
 /// Looks, and writes the page.
 pub fn run(folder: &Path, text: &str, out: &Path, host: &HostArgs) -> Result<Answer, Trouble> {
-    let loaded = run::load(folder, &host.device()?)?;
+    let loaded = pretrained::load(folder, &host.device()?)?;
     let (tokenizer, config) = (&loaded.tokenizer, loaded.model.config());
-    let ids = [vec![tokenizer.specials().bos], tokenizer.encode(text)].concat();
+    let ids = tokenizer.opening(tokenizer.specials().bos, text);
     let encoder = config.as_encoder().and_then(|encoder| encoder.position.limit());
     let most = [Some(LENGTH), config.position.limit(), encoder].into_iter().flatten().min().unwrap_or(LENGTH);
     let shown = &ids[..ids.len().min(most)];

@@ -14,22 +14,25 @@ use crate::page::{
 };
 use burn::tensor::Device;
 use kiln_models::Model;
-use kiln_train::{folder::RunPaths, run};
+use kiln_train::{folder::RunPaths, pretrained::Place, run};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Tokens that a pattern is drawn over in a terminal.
 const PATTERN: usize = 32;
 
+/// Tokens of a sequence that costs are counted for where nothing says how many a model was trained on.
+const LENGTH: usize = 1024;
+
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of a run.
-    run: PathBuf,
+    /// A run, a folder with a config.json, or a .gguf file.
+    model: PathBuf,
     /// A text to look at: where each head looks, and what the model would say after each layer.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Where the page about the text goes; the run's inspect.html if not said.
+    /// Where the page about the text goes; inspect.html if not said, in the folder of a run.
     #[arg(long, value_name = "FILE", requires = "text")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -38,19 +41,31 @@ pub struct Args {
 
 /// Shows it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    let place = Place::of(&args.model)?;
     if let Some(text) = &args.text {
-        let out = args.out.clone().unwrap_or_else(|| args.run.join("inspect.html"));
-        return inside::run(&args.run, text, &out, &args.host);
+        let folder = if let Place::Run(run) = &place { run.as_path() } else { Path::new("") };
+        let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));
+        return inside::run(&args.model, text, &out, &args.host);
     }
-    let paths = RunPaths::open(&args.run)?;
-    let recipe = run::recipe(&paths)?;
-    let length = recipe.stages.last().map_or(0, |stage| stage.length);
-    let none =
-        || Trouble::failed("not-ready", "the run has no tokenizer yet, so that the size of its model is unknown");
-    let model = report::untrained(&paths, &recipe, &Device::flex())?.ok_or_else(none)?;
+    let (model, length) = shape(&place)?;
     let picture = picture::of(&model, length, PATTERN);
     let text = [overview(&picture, length), layers(&picture, &model), patterns(&picture)].join("\n\n");
     Ok(Answer::new(json(&picture, length), text))
+}
+
+/// A model without its weights, and the length of the sequences that its costs are counted for.
+fn shape(place: &Place) -> Result<(Model, usize), Trouble> {
+    let Place::Run(path) = place else {
+        let model = Model::counted(&place.config()?);
+        let length = model.config().position.limit().unwrap_or(LENGTH).min(LENGTH);
+        return Ok((model, length));
+    };
+    let paths = RunPaths::open(path)?;
+    let recipe = run::recipe(&paths)?;
+    let none =
+        || Trouble::failed("not-ready", "the run has no tokenizer yet, so that the size of its model is unknown");
+    let model = report::untrained(&paths, &recipe, &Device::flex())?.ok_or_else(none)?;
+    Ok((model, recipe.stages.last().map_or(0, |stage| stage.length)))
 }
 
 fn sum(picture: &ModelPicture, of: impl Fn(&LayerPicture) -> f64) -> f64 {

@@ -1,7 +1,7 @@
 //! `logits`: what a model says after each of some tokens.
 
 use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use crate::pretrained::Place;
+use kiln_train::pretrained::Place;
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_models::{Model, Stack};
 use kiln_nn::Cx;

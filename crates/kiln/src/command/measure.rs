@@ -1,23 +1,32 @@
 //! A run's model and text to measure it on, in rows of any length.
 
 use super::{output::say, trouble::Trouble};
-use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split};
+use burn::tensor::Device;
+use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split, Tokenizer};
 use kiln_infer::block_on;
+use kiln_models::{Model, Visibility};
 use kiln_train::{
-    Models, Objective, StageConfig,
+    Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{Evaluation, Held},
+    folder::RunPaths,
     objective::Measure,
-    run::{self, Loaded},
+    pretrained::{Loaded, Place},
+    run,
 };
 use std::{path::Path, sync::Arc};
 
 /// A model beside its text.
 pub struct Bench {
-    loaded: Loaded,
+    model: Model,
+    tokenizer: Tokenizer,
     stage: StageConfig,
+    seed: u64,
     corpus: Arc<Corpus>,
     built_in: bool,
 }
+
+/// Tokens a row where nothing says how many a model was trained on.
+const LENGTH: usize = 512;
 
 /// What was found, and whether tokens were seen from both sides.
 pub struct Measured {
@@ -28,27 +37,34 @@ pub struct Measured {
 }
 
 impl Bench {
-    /// The run's held-out text, or all of other files'.
-    pub fn open(loaded: Loaded, files: Option<FilesConfig>) -> Result<Self, Trouble> {
-        let stage = loaded.recipe.stages.last().cloned().unwrap_or_default();
-        let data = stage.data.clone().unwrap_or(loaded.recipe.data.clone());
-        let room = run::room(&std::env::temp_dir());
-        let built_in = files.is_none() && run::built_in(&data);
-        let (source, split): (Box<dyn Source>, Split) = match files {
-            None => {
+    /// The text that a run held out, or all of other files; a model of others has no text of its own.
+    pub fn open(path: &Path, files: Option<FilesConfig>, device: &Device) -> Result<Self, Trouble> {
+        let place = Place::of(path)?;
+        let recipe = match &place {
+            Place::Run(path) => Some(run::recipe(&RunPaths::open(path)?)?),
+            Place::Folder(_) | Place::Gguf(_) => None,
+        };
+        let Loaded { model, tokenizer, .. } = place.load(device)?;
+        let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
+        let stage = recipe.as_ref().and_then(|recipe| recipe.stages.last().cloned());
+        let stage = stage.unwrap_or_else(|| of_others(&model));
+        let data = recipe.map(|recipe| stage.data(&recipe).clone());
+        let built_in = files.is_none() && data.as_ref().is_some_and(run::built_in);
+        let (source, split): (Box<dyn Source>, Split) = match (files, data) {
+            (Some(files), _) => (SourceConfig::Files(files).open()?, Split::whole(Side::Validation)),
+            (None, Some(data)) => {
                 let (source, split) = run::open(&data, &|| false)?;
                 (Box::new(source), split)
             }
-            Some(files) => (SourceConfig::Files(files).open()?, Split::whole(Side::Validation)),
+            (None, None) => {
+                let help = "name a text with --data PATH";
+                return Err(Trouble::asked("the model comes without text to measure it on").at("--data").help(help));
+            }
         };
         say(&format!("measuring on {}", source.describe()));
-        let corpus = Arc::new(Corpus::build(&*source, &split, &loaded.tokenizer, &room, |_, _| ())?);
-        Ok(Self { loaded, stage, corpus, built_in })
-    }
-
-    /// A run's own.
-    pub fn of_run(path: &Path, device: &burn::tensor::Device) -> Result<Self, Trouble> {
-        Self::open(run::load(path, device)?, None)
+        let room = run::room(&std::env::temp_dir());
+        let corpus = Arc::new(Corpus::build(&*source, &split, &tokenizer, &room, |_, _| ())?);
+        Ok(Self { model, tokenizer, stage, seed, corpus, built_in })
     }
 
     /// Tokens a row that it was trained on.
@@ -64,14 +80,23 @@ impl Bench {
     /// The text in rows of `length` tokens, as many tokens a batch as in training.
     pub fn held(&self, length: usize) -> Result<Held, Trouble> {
         let rows = (self.stage.length * self.stage.rows / length.max(1)).max(1);
-        let Loaded { tokenizer, recipe, .. } = &self.loaded;
-        Ok(Held::new(&self.corpus, tokenizer, (length, rows), None, self.built_in, recipe.seed)?)
+        Ok(Held::new(&self.corpus, &self.tokenizer, (length, rows), None, self.built_in, self.seed)?)
     }
 
     /// Measures.
     pub fn measure(&self, held: &Held, objective: &dyn Objective) -> Result<Measured, Trouble> {
-        let models = Models { policy: self.loaded.model.clone() };
+        let models = Models { policy: self.model.clone() };
         let pseudo = objective.measure() == Measure::Pseudo;
         Ok(Measured { found: block_on(held.evaluate(&models, objective))?, pseudo })
     }
+}
+
+/// What others' models were trained for, as far as they say: what sees both sides fills masks, all else goes on.
+fn of_others(model: &Model) -> StageConfig {
+    let objective = match model.config().own_visibility() {
+        Visibility::Bidirectional => ObjectiveConfig::Masked(Default::default()),
+        _ => ObjectiveConfig::Full(Default::default()),
+    };
+    let length = model.config().position.limit().unwrap_or(LENGTH).min(LENGTH);
+    StageConfig { objective, length, rows: 4, ..StageConfig::default() }
 }

@@ -19,7 +19,7 @@ pub struct BuiltIn {
 }
 
 /// The recipes that come with Kiln, the default first.
-pub const BUILT_IN: [BuiltIn; 5] = [
+pub const BUILT_IN: [BuiltIn; 6] = [
     BuiltIn {
         name: "stories",
         about: "the built-in stories, in three minutes on two cores",
@@ -34,6 +34,11 @@ pub const BUILT_IN: [BuiltIn; 5] = [
         name: "text",
         about: "your own text, given with --data",
         text: include_str!("../../../../recipes/text.toml"),
+    },
+    BuiltIn {
+        name: "finetune",
+        about: "a model of others, given with --from, goes on with your text, by adapters",
+        text: include_str!("../../../../recipes/finetune.toml"),
     },
     BuiltIn {
         name: "hybrid",

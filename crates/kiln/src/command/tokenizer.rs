@@ -5,7 +5,7 @@ use super::{
     table::{pairs, table},
     trouble::Trouble,
 };
-use crate::pretrained::Place;
+use kiln_train::pretrained::Place;
 use kiln_data::{Specials, Tokenizer, tokenizer::folder};
 use serde_json::json;
 use std::path::{Path, PathBuf};

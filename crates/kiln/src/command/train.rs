@@ -13,9 +13,13 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_train::{
     Failure, Recipe,
     folder::RunPaths,
+    pretrained::Place,
     run::{self, Host, Outcome},
 };
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +36,10 @@ pub struct Args {
     /// The new run's folder; without it the first free one of runs/NAME, runs/NAME-2, …
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
+    /// Starts with the weights and the tokenizer of a run, of a folder with a config.json or of a .gguf file, and takes the
+    /// model from there.
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     /// Steps of each stage; schedule and validations shrink or stretch with it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -39,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Goes on with a run where it was saved last; the recipe is the run's own.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "out", "steps", "seed", "set"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
     resume: Option<PathBuf>,
     /// Changes a key of the recipe, such as `stages.0.rows=8`. As often as wanted.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -75,10 +83,15 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
 
 impl Args {
     fn recipe(&self) -> Result<Recipe, Trouble> {
-        let default = if self.data.is_empty() { recipes::BUILT_IN[0].name } else { "text" };
+        let default = match (&self.from, self.data.is_empty()) {
+            (Some(_), _) => "finetune",
+            (None, true) => recipes::BUILT_IN[0].name,
+            (None, false) => "text",
+        };
         let steps = self.steps.map(|steps| format!("stages.*.steps={steps}"));
         let seed = self.seed.map(|seed| format!("seed={seed}"));
-        let sets: Vec<String> = steps.into_iter().chain(seed).chain(self.set.iter().cloned()).collect();
+        let from = self.from.as_deref().map(starting).transpose()?.unwrap_or_default();
+        let sets: Vec<String> = from.into_iter().chain(steps).chain(seed).chain(self.set.iter().cloned()).collect();
         let mut recipe = recipes::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files(&recipe.data.source));
@@ -100,6 +113,14 @@ impl Args {
         files.field = self.field.clone().unwrap_or(files.field);
         files
     }
+}
+
+/// What a recipe says of a model that it starts with.
+fn starting(from: &Path) -> Result<[String; 2], Trouble> {
+    let config = Place::of(from)?.config()?;
+    let unwritten = |error: toml::ser::Error| Trouble::failed("model", error.to_string());
+    let model = toml::Value::try_from(&config).map_err(unwritten)?;
+    Ok([format!("from={}", toml::Value::from(from.display().to_string())), format!("model={model}")])
 }
 
 /// Whether the comparison was stopped.

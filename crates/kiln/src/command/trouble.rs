@@ -1,7 +1,7 @@
 //! What went wrong, for people and for machines.
 
 use super::output::say;
-use crate::pretrained;
+use kiln_train::pretrained;
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_spec::config::ConfigError;
@@ -130,6 +130,7 @@ impl From<Failure> for Trouble {
             Failure::Data(error) => error.into(),
             Failure::Run(error) => error.into(),
             Failure::Generate(error) => error.into(),
+            Failure::Pretrained(error) => error.into(),
             other => Self { place: other.place(), help: other.help(), ..Self::failed(other.kind(), other.to_string()) },
         }
     }
@@ -141,7 +142,7 @@ impl From<pretrained::Error> for Trouble {
         let message = error.to_string();
         let failed = |kind, file: PathBuf| Self::failed(kind, message.clone()).at(file.display().to_string());
         match error {
-            E::Run(failure) => failure.into(),
+            E::Run(failure) => (*failure).into(),
             E::Tokenizer(error) => error.into(),
             E::Nothing { path, .. } => failed("not-a-run", path).help(
                 "name the folder of a run (the newest lie in `runs`), a folder with a config.json, or a .gguf file",

@@ -1,7 +1,7 @@
 //! `verify`: whether a model computes the same however it is asked.
 
 use super::{host::HostArgs, output::Answer, table::table, trouble::Trouble};
-use crate::pretrained::{self, Loaded};
+use kiln_train::pretrained::{self, Loaded};
 use burn::tensor::Device;
 use kiln_infer::{block_on, identities};
 use kiln_kernels::planner::Kernel;

@@ -1,7 +1,9 @@
 //! Models by name, wherever they come from: a run of Kiln's, a folder as Hugging Face lays it out, a GGUF file.
 //!
 //! ```no_run
-//! use kiln::{pretrained, prelude::*};
+//! use burn::tensor::Device;
+//! use kiln_spec::Direction;
+//! use kiln_train::pretrained;
 //!
 //! let loaded = pretrained::load("models/SmolLM2-135M-Instruct".as_ref(), &Device::flex())?;
 //! let ids: Vec<i32> = loaded.tokenizer.encode("Water boils at").into_iter().map(|id| id as i32).collect();
@@ -9,6 +11,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use crate::{Failure, folder::RunPaths, run};
 use burn::tensor::Device;
 use kiln_data::{
     DataError, Tokenizer,
@@ -17,14 +20,14 @@ use kiln_data::{
 };
 use kiln_infer::Usage;
 use kiln_models::{
-    Model,
+    Model, ModelConfig,
     files::{self, Folder, LoadError, Map},
     gguf::{self, GgufError},
     hf::{self, AssembleError, Family, sentence},
 };
 use kiln_nn::head::EmbeddingConfig;
 use kiln_spec::Refusal;
-use kiln_train::{Failure, folder::RunPaths, run};
+
 use serde_json::Value;
 use std::{
     io,
@@ -79,7 +82,7 @@ pub enum Error {
     },
     /// A run can't be loaded.
     #[error(transparent)]
-    Run(#[from] Failure),
+    Run(#[from] Box<Failure>),
     /// A folder can't be loaded.
     #[error(transparent)]
     Folder(#[from] LoadError),
@@ -163,7 +166,7 @@ impl Place {
     /// If Kiln doesn't know its family or an option of it, or a file is damaged.
     pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
         if let Self::Run(path) = self {
-            let loaded = run::load(path, device)?;
+            let loaded = run::load(path, device).map_err(Box::new)?;
             let usage = loaded.usage();
             return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop: Vec::new() });
         }
@@ -173,13 +176,34 @@ impl Place {
         Ok(Loaded { model, tokenizer, usage, stop: self.stop()? })
     }
 
+    /// What the model is; its weights are not read.
+    ///
+    /// # Errors
+    /// If Kiln doesn't know its family or an option of it, or a file is damaged.
+    pub fn config(&self) -> Result<ModelConfig, Error> {
+        match self {
+            Self::Run(path) => {
+                let paths = RunPaths::open(path).map_err(|error| Box::new(error.into()))?;
+                let recipe = run::recipe(&paths).map_err(Box::new)?;
+                Ok(run::model_config(&recipe, &self.tokenizer()?).map_err(Box::new)?)
+            }
+            Self::Folder(path) => Ok(Folder::open(path)?.config()?.1),
+            Self::Gguf(path) => {
+                let file = opened(path)?;
+                let refused = |refusal| Error::Refused { file: path.clone(), refusal };
+                let (config_json, _) = gguf::read(file.metadata(), &file).map_err(refused)?;
+                Ok(hf::read(&config_json).map_err(refused)?.1)
+            }
+        }
+    }
+
     /// The model without its tokenizer.
     ///
     /// # Errors
     /// If Kiln doesn't know its family or an option of it, or a file is damaged.
     pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
         match self {
-            Self::Run(path) => Ok(Weights { model: run::load(path, device)?.model, family: None, config_json: None }),
+            Self::Run(path) => Ok(Weights { model: run::load(path, device).map_err(Box::new)?.model, family: None, config_json: None }),
             Self::Folder(path) => {
                 let files::Loaded { model, family, config_json, .. } = Folder::open(path)?.load(device)?;
                 Ok(Weights { model, family: Some(family), config_json: Some(config_json) })
@@ -203,7 +227,7 @@ impl Place {
     pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
         match self {
             Self::Run(path) => {
-                let path = RunPaths::open(path).map_err(Failure::from)?.tokenizer();
+                let path = RunPaths::open(path).map_err(|error| Box::new(error.into()))?.tokenizer();
                 let text = std::fs::read_to_string(&path).map_err(|error| Error::Io { file: path, error })?;
                 Ok(Tokenizer::from_json(&text)?)
             }
