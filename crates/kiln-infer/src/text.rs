@@ -102,7 +102,7 @@ impl<'a> Generator<'a> {
 
     fn request(&self, prompts: &[&str], options: &Options) -> Result<(Model, Request), GenerateError> {
         let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
-        let prompt = |text: &&str| [vec![opening.first], self.tokenizer.encode(text)].concat();
+        let prompt = |text: &&str| self.tokenizer.opening(opening.first, text);
         let request = Request {
             prompts: prompts.iter().map(prompt).collect(),
             sampling: options.sampling.clone(),

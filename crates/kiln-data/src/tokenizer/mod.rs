@@ -13,6 +13,7 @@ mod encoding;
 #[cfg(feature = "files")]
 pub mod folder;
 mod foreign;
+mod learn;
 mod merges;
 mod roles;
 mod saved;
@@ -30,6 +31,7 @@ pub use convert::Carried;
 pub use encoder::Encoder;
 pub use encoding::{Encoding, End, Padding, Preparation};
 use foreign::{Foreign, Found};
+pub use learn::{Learned, learn};
 pub use roles::Roles;
 use saved::{Kind, Saved};
 use sha2::{Digest, Sha256};
