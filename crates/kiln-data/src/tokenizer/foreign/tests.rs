@@ -176,9 +176,8 @@ fn damaged_files_are_refused_and_never_panic() {
     }
 }
 
-#[test]
-fn what_a_gguf_carries_is_the_same_tokenizer() {
-    let file = read("llama3.cases.json")["tokenizer"].take();
+/// What a GGUF would carry of a byte-level `tokenizer.json`.
+fn carried(file: &Value, pre: &str) -> Carried {
     let mut tokens = vec![String::new(); file["model"]["vocab"].as_object().unwrap().len()];
     for (token, id) in file["model"]["vocab"].as_object().unwrap() {
         tokens[id.as_u64().unwrap() as usize] = token.clone();
@@ -186,25 +185,74 @@ fn what_a_gguf_carries_is_the_same_tokenizer() {
     let joined = |pair: &Value| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
     let mut types = vec![1; tokens.len()];
     types[0] = 3;
-    let mut carried = Carried {
+    Carried {
         model: "gpt2".into(),
-        pre: Some("llama-bpe".into()),
+        pre: Some(pre.into()),
         merges: file["model"]["merges"].as_array().unwrap().iter().map(joined).collect(),
         tokens,
         types,
         roles: Roles { bos: Some(0), eos: Some(0), ..Roles::default() },
-        add_bos: Some(true),
         ..Carried::default()
-    };
-    let (ours, theirs) = (carried.tokenizer().unwrap(), Tokenizer::from_json(&file.to_string()).unwrap());
-    for text in read("texts.json").as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
-        let all = |tokenizer: &Tokenizer| tokenizer.prepare(text, None, &Preparation::default()).unwrap().ids;
-        assert_eq!(all(&ours), all(&theirs), "{text:?}");
     }
-    carried.pre = Some("brand-new".into());
-    assert!(carried.tokenizer().unwrap_err().to_string().contains("brand-new"));
-    carried.model = "rwkv".into();
-    assert!(carried.tokenizer().unwrap_err().to_string().contains("rwkv"));
-    carried.types.pop();
-    assert!(carried.tokenizer().is_err());
+}
+
+#[test]
+fn what_a_gguf_carries_is_the_same_tokenizer() {
+    let bytes =
+        serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let digits = serde_json::json!({ "type": "Digits", "individual_digits": true });
+    let smol = serde_json::json!({ "type": "Sequence", "pretokenizers": [digits, bytes] });
+    for (name, pre, pre_tokenizer) in
+        [("llama3", "llama-bpe", None), ("byte_level", "smollm", Some(smol)), ("byte_level", "gpt-2", None)]
+    {
+        let mut file = read(&format!("{name}.cases.json"))["tokenizer"].take();
+        if let Some(pre_tokenizer) = pre_tokenizer {
+            file["pre_tokenizer"] = pre_tokenizer;
+        }
+        let ours = Carried { add_bos: Some(name == "llama3"), ..carried(&file, pre) }.tokenizer().unwrap();
+        let theirs = Tokenizer::from_json(&file.to_string()).unwrap();
+        for text in read("texts.json").as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
+            let all = |tokenizer: &Tokenizer| tokenizer.prepare(text, None, &Preparation::default()).unwrap().ids;
+            assert_eq!(all(&ours), all(&theirs), "{pre}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_kiln_does_not_know_of_a_gguf_is_refused_by_name() {
+    let file = read("byte_level.cases.json")["tokenizer"].take();
+    let whole = carried(&file, "brand-new");
+    let error = |found: &Carried| found.tokenizer().unwrap_err().to_string();
+    assert!(error(&whole).contains("brand-new"));
+    assert!(error(&Carried { model: "rwkv".into(), ..whole.clone() }).contains("rwkv"));
+    assert!(error(&Carried { types: vec![1], ..whole.clone() }).contains("1 types"));
+    let roles = Roles { eos: Some(9_999), ..Roles::default() };
+    assert!(error(&Carried { roles, ..whole }).contains("9999"));
+}
+
+#[cfg(feature = "files")]
+#[test]
+fn folders_are_read_in_every_layout() {
+    let (home, file) = (tempfile::tempdir().unwrap(), read("wordpiece_uncased.cases.json")["tokenizer"].take());
+    let put = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    let open = || folder::open(home.path()).unwrap();
+    assert!(folder::open(home.path()).unwrap_err().to_string().contains("vocab.txt"));
+    let mut vocab: Vec<(&String, u64)> =
+        file["model"]["vocab"].as_object().unwrap().iter().map(|(token, id)| (token, id.as_u64().unwrap())).collect();
+    vocab.sort_by_key(|(_, id)| *id);
+    put("vocab.txt", &vocab.iter().map(|(token, _)| format!("{token}\n")).collect::<String>());
+    let (converted, whole) = (open(), Tokenizer::from_json(&file.to_string()).unwrap());
+    for text in read("texts.json").as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
+        let all = |tokenizer: &Tokenizer| tokenizer.prepare(text, None, &Preparation::default()).unwrap();
+        assert_eq!(all(&converted), all(&whole), "{text:?}");
+    }
+    put(
+        "tokenizer_config.json",
+        r#"{"do_lower_case": false, "pad_token": {"content": "[MASK]"}, "eos_token": "<end>"}"#,
+    );
+    assert_eq!(open().roles().pad, converted.roles().mask);
+    assert_eq!(open().roles().eos, Some(vocab.len() as u32));
+    assert_ne!(open().encode("THE"), converted.encode("THE"));
+    let again = Tokenizer::from_json(open().to_json()).unwrap();
+    assert_eq!((again.roles(), again.vocab()), (open().roles(), vocab.len() + 1));
 }
