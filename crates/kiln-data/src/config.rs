@@ -13,7 +13,7 @@ kiln_spec::choice! {
     pub enum SourceConfig {
         /// Stories that Kiln makes up, with known probabilities.
         "stories" => Stories(StoriesConfig),
-        /// Text files, folders of them, and .jsonl files, each also as .gz or .zst.
+        /// Text files, folders of them, .jsonl files, each also as .gz or .zst, and .parquet files.
         "files" => Files(FilesConfig),
     }
 }
@@ -28,7 +28,8 @@ pub struct FilesConfig {
     /// The folder that relative paths count from; absent: the one where Kiln runs, which a run writes down here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The field of a .jsonl that holds the text.
+    /// The field of a .jsonl, or column of a .parquet, that holds the text. A .parquet without it may have one column
+    /// of strings instead.
     #[serde(default = "text")]
     pub field: String,
     /// Endings of names to read in folders, such as ["rs", "md"]; none means every file.

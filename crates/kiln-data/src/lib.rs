@@ -23,6 +23,7 @@
 
 pub mod across;
 pub mod batch;
+pub mod chat;
 pub mod config;
 pub mod corpus;
 mod error;
@@ -35,6 +36,7 @@ pub mod tokenizer;
 
 pub use across::{Memory, split};
 pub use batch::{Batch, Segment, next_token, next_token_of};
+pub use chat::{Chat, ChatOptions};
 pub use config::{DataConfig, FilesConfig, SourceConfig};
 pub use corpus::{Corpus, Room, Side, Split, Texts};
 pub use error::DataError;

@@ -6,7 +6,7 @@ use crate::{
     sample::Sampling,
     text::Generator,
 };
-use kiln_data::DataError;
+use kiln_data::{DataError, Role};
 use kiln_spec::Refusal;
 
 /// What stands for a blank in a text.
@@ -62,6 +62,7 @@ impl Generator<'_> {
     pub async fn fill_tokens(&self, texts: Vec<Vec<u32>>, filling: &Filling) -> Result<Vec<Vec<u32>>, GenerateError> {
         let opening = self.usage.fills.ok_or(GenerateError::NoFilling)?;
         let specials = self.tokenizer.specials();
+        specials.require(&[Role::Mask])?;
         let open = |text: Vec<u32>| [vec![opening.first], text, vec![specials.eos]].concat();
         let blanks = Blanks {
             texts: texts.into_iter().map(open).collect(),

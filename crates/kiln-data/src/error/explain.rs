@@ -21,6 +21,7 @@ impl DataError {
             Self::Config { .. } => "config",
             Self::Tokenizer { .. } => "tokenizer",
             Self::Specials { .. } => "special-tokens",
+            Self::Chat { .. } => "chat-template",
             Self::Id { .. } => "token-id",
             Self::Batch { .. } => "batch",
         }
@@ -40,7 +41,11 @@ impl DataError {
             | Self::JsonType { path, line, .. } => Some(format!("{path}:{line}")),
             Self::Empty { origin } | Self::Short { origin, .. } | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
-            Self::Tokenizer { .. } | Self::Specials { .. } | Self::Id { .. } | Self::Batch { .. } => None,
+            Self::Tokenizer { .. }
+            | Self::Specials { .. }
+            | Self::Chat { .. }
+            | Self::Id { .. }
+            | Self::Batch { .. } => None,
         }
     }
 
@@ -70,6 +75,7 @@ impl DataError {
             Self::Specials { .. } => {
                 "choose something that does without, or a tokenizer that has it, such as one that Kiln trained".into()
             }
+            Self::Chat { .. } => "give another conversation, or mend the template".into(),
             Self::Id { .. } => "model and tokenizer must come from the same run".into(),
             Self::Batch { .. } => "check the objective that made the batch".into(),
         }

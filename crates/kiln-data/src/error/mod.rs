@@ -133,6 +133,12 @@ pub enum DataError {
         /// The names that were looked for.
         missing: Vec<String>,
     },
+    /// A chat template that can't be read, or objects to a conversation.
+    #[error("chat template: {what}")]
+    Chat {
+        /// What is wrong.
+        what: String,
+    },
     /// A token id beyond the vocabulary.
     #[error("token id {id} is beyond the vocabulary of {vocab}")]
     Id {

@@ -48,7 +48,7 @@ pub fn open_file(path: &Path) -> Result<Tokenizer, DataError> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("model") => convert::sentencepiece(&bytes)?.tokenizer(),
         Some("txt") => {
-            bert(&utf8(folder, &name, bytes)?, &Value::Null).and_then(|json| Tokenizer::from_json(&json.to_string()))
+            Tokenizer::from_json(&convert::vocab_txt(&utf8(folder, &name, bytes)?, &Value::Null).to_string())
         }
         _ if name == "tokenizer.json" => open(folder),
         _ => Tokenizer::from_json(&utf8(folder, &name, bytes)?),
@@ -62,13 +62,13 @@ fn converted(folder: &Path, config: &Value) -> Result<Value, DataError> {
         }
     }
     if let Some(vocab) = text(folder, "vocab.txt")? {
-        return bert(&vocab, config);
+        return Ok(convert::vocab_txt(&vocab, config));
     }
     match (text(folder, "vocab.json")?, text(folder, "merges.txt")?) {
         (Some(vocab), Some(merges)) => {
             let mut file = convert::vocab_and_merges(&vocab, &merges, config["add_prefix_space"] == true)?;
             if class(config) == "Roberta" {
-                around(&mut file, ["<s>", "</s>"]);
+                convert::around(&mut file, ["<s>", "</s>"]);
             }
             Ok(file)
         }
@@ -89,21 +89,6 @@ fn pieces(bytes: &[u8], config: &Value) -> Result<Value, DataError> {
     found.add_bos = Some(config["add_bos_token"].as_bool().unwrap_or(bos));
     found.add_eos = Some(config["add_eos_token"].as_bool().unwrap_or(eos));
     serde_json::from_str(found.tokenizer()?.to_json()).map_err(broken)
-}
-
-fn bert(vocab: &str, config: &Value) -> Result<Value, DataError> {
-    let mut file = convert::vocab_txt(vocab, config);
-    around(&mut file, ["[CLS]", "[SEP]"]);
-    let usual = [("unk", "[UNK]"), ("sep", "[SEP]"), ("pad", "[PAD]"), ("cls", "[CLS]"), ("mask", "[MASK]")];
-    let there = usual.iter().filter(|(_, name)| roles::known(&file, name).is_some());
-    let names: Vec<(&str, String)> = there.map(|(role, name)| (*role, (*name).to_string())).collect();
-    roles::mark(&mut file, &names);
-    Ok(file)
-}
-
-fn around(file: &mut Value, names: [&str; 2]) {
-    let [first, last] = names.map(|name| Some((name.to_string(), u32::try_from(roles::known(file, name)?).ok()?)));
-    convert::surround(file, first, last);
 }
 
 /// The family in the class's name, such as `Llama` of `LlamaTokenizerFast`.

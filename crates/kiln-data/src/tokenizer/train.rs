@@ -22,7 +22,7 @@ use tokenizers::{
 pub const TRAINING_TEXT: u64 = 16 << 20;
 
 /// Longer words (a line without spaces) are learned from in pieces of this many bytes.
-const LONGEST_WORD: usize = 256;
+pub(super) const LONGEST_WORD: usize = 256;
 
 /// The text of a `tokenizer.json`, the same for the same texts.
 pub(crate) fn train<S: AsRef<str>>(
@@ -41,7 +41,7 @@ pub(crate) fn train<S: AsRef<str>>(
 }
 
 /// Calls `see` with texts until there was enough of them.
-fn sample<S: AsRef<str>>(
+pub(super) fn sample<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
     mut see: impl FnMut(&str),
 ) -> Result<(), DataError> {

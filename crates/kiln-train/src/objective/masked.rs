@@ -2,7 +2,7 @@
 
 use super::{Corrupt, Making, Models, Objective, Spans, by_document, target_loss};
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, Segment, Sequence, Vocabulary};
+use kiln_data::{Batch, Packed, Role, Segment, Sequence, Vocabulary};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_nn::Cx;
 use kiln_spec::{Direction, Random, Refusal, config::Nothing};
@@ -114,6 +114,10 @@ fn words(tokens: &[u32], vocabulary: &Vocabulary) -> Vec<Range<usize>> {
 }
 
 impl Corrupt for Masked {
+    fn needs(&self) -> Vec<Role> {
+        if self.mask > 0.0 { vec![Role::Mask] } else { Vec::new() }
+    }
+
     fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let targets = sequence.tokens.clone();
         let (mut inputs, mut weights) = (targets.clone(), vec![0.0; targets.len()]);

@@ -11,7 +11,7 @@ use super::{
     target_loss,
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, Segment, Sequence, Specials, Vocabulary, next_token_of};
+use kiln_data::{Batch, Packed, Role, Segment, Sequence, Specials, Vocabulary, next_token_of};
 use kiln_infer::{Opening, Usage};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_nn::Cx;
@@ -53,6 +53,11 @@ impl Unified {
 }
 
 impl Corrupt for Unified {
+    fn needs(&self) -> Vec<Role> {
+        let masks = if self.shares.has(Mode::Bidirectional) { self.masked.needs() } else { Vec::new() };
+        masks.into_iter().chain(self.mode_tokens.then_some(Role::Modes)).collect()
+    }
+
     fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let (mode, pad) = (self.shares.draw(random), vocabulary.specials().pad);
         let mut segment = match mode {

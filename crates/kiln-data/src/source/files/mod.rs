@@ -1,7 +1,8 @@
-//! Text files, folders of them, and `.jsonl` files, each also as `.gz` or `.zst`, read as a stream.
+//! Text files, folders of them, `.jsonl` files, each also as `.gz` or `.zst`, and `.parquet` files, read as a stream.
 
 mod jsonl;
 mod open;
+mod parquet;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -38,6 +39,12 @@ impl Files {
     }
 
     fn read<'a>(&'a self, entry: &'a Entry) -> Documents<'a> {
+        if Bytes::plain(&entry.path).ends_with(".parquet") {
+            return match parquet::ParquetFile::open(&entry.path, &self.config.field) {
+                Ok(file) => Box::new(file),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            };
+        }
         match Bytes::open(&entry.path) {
             Err(error) => Box::new(std::iter::once(Err(error))),
             Ok(bytes) if Bytes::plain(&entry.path).ends_with(".jsonl") => {
@@ -67,7 +74,8 @@ impl Source for Files {
     }
 
     fn bytes(&self) -> Option<u64> {
-        let plain = |entry: &&Entry| !entry.path.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
+        let packed = ["gz", "zst", "parquet"];
+        let plain = |entry: &&Entry| !entry.path.extension().is_some_and(|ending| packed.iter().any(|p| ending == *p));
         let all_plain = self.entries.iter().all(|entry| plain(&entry));
         all_plain.then(|| self.entries.iter().map(|entry| entry.size).sum())
     }

@@ -197,3 +197,40 @@ proptest! {
         }
     }
 }
+
+const TABLE: &[u8] = include_bytes!("../../../fixtures/texts.parquet");
+
+#[test]
+fn a_parquet_is_read_by_name_or_by_its_only_strings() {
+    let folder = folder(&[("t.parquet", TABLE)]);
+    let path = folder.path().join("t.parquet");
+    let named = |field: &str| FilesConfig { field: field.into(), ..config(std::slice::from_ref(&path)) };
+    let all: Vec<String> =
+        (0..200).filter(|i| i % 7 != 3).map(|i| format!("row {i} é猫 {}", "w".repeat(i % 5))).collect();
+    assert_eq!(texts(&named("body")), all);
+    let documents = read(&named("body")).unwrap();
+    assert!(documents[3].origin.ends_with("t.parquet:5"), "{}", documents[3].origin);
+    assert_eq!(texts(&named("title")).len(), 200);
+    assert_eq!(Files::open(&named("body")).unwrap().bytes(), None);
+    let error = read(&named("text")).unwrap_err();
+    assert!(error.kind() == "json-field" && error.to_string().contains("`body`"), "{error}");
+    assert_eq!(read(&named("number")).unwrap_err().kind(), "json-type");
+    let only = include_bytes!("../../../fixtures/only.parquet");
+    assert_eq!(one(only, "o.parquet").unwrap().iter().map(|d| d.text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+}
+
+#[test]
+fn a_damaged_parquet_is_refused() {
+    let damaged = |bytes: &[u8]| {
+        let folder = folder(&[("t.parquet", bytes)]);
+        read(&FilesConfig { field: "body".into(), ..config(&[folder.path().join("t.parquet")]) })
+    };
+    for end in (0..TABLE.len()).step_by(97) {
+        assert!(damaged(&TABLE[..end]).is_err(), "{end}");
+    }
+    for at in (4..TABLE.len()).step_by(5) {
+        let mut bytes = TABLE.to_vec();
+        bytes[at] ^= 0x55;
+        let _ = damaged(&bytes);
+    }
+}

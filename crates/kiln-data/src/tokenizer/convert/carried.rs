@@ -85,8 +85,15 @@ impl Carried {
 
     fn added(&self) -> Vec<serde_json::Value> {
         let kinds = self.types.iter().zip(&self.tokens).zip(0..);
+        // Where a text begins with no space of its own, they are found in the text as it was normalised.
+        let whole = self.add_space_prefix == Some(false);
         let of = kinds.filter(|((kind, _), _)| [CONTROL, USER].contains(kind));
-        of.map(|((kind, token), id)| parts::added(id, token, *kind == CONTROL)).collect()
+        let token = |((kind, token), id): ((&i32, &String), u32)| {
+            let mut token = parts::added(id, token, *kind == CONTROL);
+            token["normalized"] = (*kind == USER && whole).into();
+            token
+        };
+        of.map(token).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::DataError;
 pub use byte_level::{merges_txt, vocab_and_merges};
 pub use carried::Carried;
 #[cfg(feature = "files")]
-pub(crate) use parts::surround;
+pub(crate) use parts::around;
 pub use sentencepiece::sentencepiece;
 use serde_json::Value;
 pub use wordpiece::vocab_txt;

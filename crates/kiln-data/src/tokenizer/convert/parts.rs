@@ -1,5 +1,6 @@
 //! Pieces that the converted files share.
 
+use crate::tokenizer::roles;
 use serde_json::{Value, json};
 
 /// A whole `tokenizer.json`.
@@ -33,7 +34,7 @@ pub(super) fn split(pattern: &str, behavior: &str) -> Value {
 }
 
 /// Tokens that are added before and behind each text.
-pub(crate) fn surround(json: &mut Value, before: Option<(String, u32)>, behind: Option<(String, u32)>) {
+pub(super) fn surround(json: &mut Value, before: Option<(String, u32)>, behind: Option<(String, u32)>) {
     let special = |token: &(String, u32), kind: u32| json!({ "SpecialToken": { "id": token.0, "type_id": kind } });
     let text = |name: &str, kind: u32| json!({ "Sequence": { "id": name, "type_id": kind } });
     let around = |name: &str, kind: u32, first: bool| {
@@ -53,4 +54,10 @@ pub(crate) fn surround(json: &mut Value, before: Option<(String, u32)>, behind: 
         "type": "TemplateProcessing", "single": around("A", 0, true),
         "pair": pair, "special_tokens": known,
     });
+}
+
+/// The same of tokens by name, as far as the vocabulary has them.
+pub(crate) fn around(file: &mut Value, names: [&str; 2]) {
+    let [first, last] = names.map(|name| Some((name.to_string(), u32::try_from(roles::known(file, name)?).ok()?)));
+    surround(file, first, last);
 }

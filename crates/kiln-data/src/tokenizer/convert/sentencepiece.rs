@@ -162,7 +162,7 @@ fn whole(model: Value, found: &Carried, tidy: bool) -> Value {
         normalizer.push(json!({ "type": "Precompiled", "precompiled_charsmap": table }));
     }
     if found.remove_extra_whitespaces.unwrap_or(tidy) {
-        normalizer.push(json!({ "type": "Strip", "strip_left": true, "strip_right": true }));
+        normalizer.push(replace(json!({ "Regex": "^ +| +$" }), ""));
         normalizer.push(replace(json!({ "Regex": " {2,}" }), " "));
     }
     if prefix {

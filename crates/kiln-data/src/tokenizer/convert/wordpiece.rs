@@ -1,7 +1,7 @@
 //! WordPiece: a `vocab.txt`, or the list that a GGUF makes of one.
 
-use super::parts::file;
-use crate::tokenizer::Roles;
+use super::parts::{around, file};
+use crate::tokenizer::{Roles, roles};
 use serde_json::{Map, Value, json};
 
 /// What a `tokenizer_config.json` says about a `vocab.txt`; each setting's default is BERT's.
@@ -20,8 +20,17 @@ pub fn vocab_txt(text: &str, config: &Value) -> Value {
     };
     let tokens: Vec<&str> = text.lines().map(|line| line.trim_end_matches('\r')).collect();
     let unknown = config["unk_token"].as_str().unwrap_or("[UNK]");
-    of_tokens(tokens.into_iter().map(str::to_string), unknown, &cleaning)
+    let mut file = of_tokens(tokens.into_iter().map(str::to_string), unknown, &cleaning);
+    around(&mut file, ["[CLS]", "[SEP]"]);
+    let there = USUAL.iter().filter(|(_, name)| roles::known(&file, name).is_some());
+    let names: Vec<(&str, String)> = there.map(|(role, name)| (*role, (*name).to_string())).collect();
+    roles::mark(&mut file, &names);
+    file
 }
+
+/// The special tokens of BERT's vocabularies.
+const USUAL: [(&str, &str); 5] =
+    [("unk", "[UNK]"), ("sep", "[SEP]"), ("pad", "[PAD]"), ("cls", "[CLS]"), ("mask", "[MASK]")];
 
 /// The same of a GGUF, where a token that begins a word carries `▁` and one that goes on has lost its `##`.
 pub(super) fn from_phantom(tokens: &[String], roles: &Roles) -> Value {

@@ -3,6 +3,8 @@
 mod check;
 mod pieces;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use super::{
     encoding::{Encoding, End, Preparation},
@@ -87,18 +89,26 @@ impl Foreign {
 
     pub fn prepare(&self, text: &str, pair: Option<&str>, how: &Preparation) -> Result<Encoding, DataError> {
         let found = self.whole(text, pair, how)?;
+        let bytes = [text, pair.unwrap_or_default()].map(places);
+        let texts = found.get_sequence_ids();
+        let place = |(i, (start, end)): (usize, &(usize, usize))| {
+            let bytes = &bytes[texts[i].unwrap_or(0).min(1)];
+            let at = |place: usize| bytes[place.min(bytes.len() - 1)];
+            at(*start)..at(*end)
+        };
         Ok(Encoding {
             ids: found.get_ids().to_vec(),
-            offsets: found.get_offsets().iter().map(|(start, end)| *start..*end).collect(),
+            offsets: found.get_offsets().iter().enumerate().map(place).collect(),
             tokens: found.get_tokens().to_vec(),
             types: found.get_type_ids().to_vec(),
             live: vec![true; found.get_ids().len()],
         })
     }
 
+    /// Places are counted in characters: what trims spaces off them would cut characters otherwise.
     fn whole(&self, text: &str, pair: Option<&str>, how: &Preparation) -> Result<tokenizers::Encoding, DataError> {
-        let mut first = self.inner.encode(text, false).map_err(broken)?;
-        let mut second = pair.map(|pair| self.inner.encode(pair, false)).transpose().map_err(broken)?;
+        let mut first = self.inner.encode_char_offsets(text, false).map_err(broken)?;
+        let mut second = pair.map(|pair| self.inner.encode_char_offsets(pair, false)).transpose().map_err(broken)?;
         if let Some((length, end)) = how.truncation {
             let added = self.processor.as_ref().filter(|_| how.special);
             let added = added.map_or(0, |processor| processor.added_tokens(pair.is_some()));
@@ -144,6 +154,11 @@ impl Foreign {
     pub fn show(&self, id: u32) -> String {
         self.name(id).cloned().unwrap_or_else(|| format!("<{id}>"))
     }
+}
+
+/// Where each character begins, in bytes, and where the last one ends.
+fn places(text: &str) -> Vec<usize> {
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).collect()
 }
 
 fn names(inner: &Inner) -> Vec<Option<String>> {

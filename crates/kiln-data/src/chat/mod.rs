@@ -1,0 +1,195 @@
+//! Conversations as the text that a model was trained to read: chat templates.
+//!
+//! A template is a Jinja program that comes with the model. It runs with what the `transformers` library gives it, and
+//! with a budget: none runs away with time or memory.
+
+mod guard;
+mod json;
+mod methods;
+mod moment;
+#[cfg(test)]
+mod tests;
+
+use crate::DataError;
+use minijinja::{Environment, Error, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
+pub use moment::Moment;
+use serde_json::{Map, Value, json};
+
+/// The longest template, in bytes.
+const LONGEST: usize = 1 << 20;
+/// What a template may cost beside what it is given: an instruction is 1, and so are 64 bytes that it makes.
+const FUEL: u64 = 4 << 20;
+const NAME: &str = "chat";
+
+/// A chat template with the tokens it names.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    environment: Environment<'static>,
+    source: String,
+    tokens: Map<String, Value>,
+}
+
+/// What a conversation is rendered with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatOptions {
+    /// Whether the text ends where the assistant's next message begins.
+    pub add_generation_prompt: bool,
+    /// Tools that the model may call, as JSON schemas.
+    pub tools: Option<Vec<Value>>,
+    /// Documents that the model may use.
+    pub documents: Option<Vec<Value>>,
+    /// What else the template is given, such as `enable_thinking`.
+    pub extra: Map<String, Value>,
+    /// The time that a template may ask for.
+    pub now: Option<Moment>,
+}
+
+/// A message of a conversation.
+pub fn message(role: &str, content: &str) -> Value {
+    json!({ "role": role, "content": content })
+}
+
+impl Chat {
+    /// Reads a template. `tokens` are its constants: `bos_token`, `eos_token` and so on, as text.
+    ///
+    /// # Errors
+    /// If it is no Jinja template, or longer than a mebibyte.
+    pub fn new(template: &str, tokens: Map<String, Value>) -> Result<Self, DataError> {
+        if template.len() > LONGEST {
+            let what = format!("a template of {} bytes, of at most {LONGEST}", template.len());
+            return Err(DataError::Chat { what });
+        }
+        guard::check(template)?;
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| wrong(&error))?);
+        environment.set_recursion_limit(200);
+        environment.set_unknown_method_callback(methods::call);
+        environment.add_filter("tojson", json::tojson);
+        environment.add_function("raise_exception", |what: String| -> Result<Jinja, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, what))
+        });
+        let source = without_tracking(template);
+        environment.add_template_owned(NAME, source.clone()).map_err(|error| wrong(&error))?;
+        Ok(Self { environment, source, tokens })
+    }
+
+    /// The template of a `tokenizer_config.json`, or none if it has none. Of several, the one for tools is taken where
+    /// `tools` says so, else the one called `default`.
+    ///
+    /// # Errors
+    /// If the template is none.
+    pub fn from_config(config: &Value, tools: bool) -> Result<Option<Self>, DataError> {
+        let named = |wanted: &str| {
+            let all = config["chat_template"].as_array().into_iter().flatten();
+            all.into_iter().find(|entry| entry["name"] == wanted).and_then(|entry| entry["template"].as_str())
+        };
+        let found = config["chat_template"].as_str();
+        let found = found.or_else(|| named("tool_use").filter(|_| tools)).or_else(|| named("default"));
+        found.map(|template| Self::new(template, tokens(config))).transpose()
+    }
+
+    /// The template of a folder as Hugging Face lays it out: `chat_template.jinja`, else what `tokenizer_config.json`
+    /// says.
+    ///
+    /// # Errors
+    /// If a file can't be read, or the template is none.
+    #[cfg(feature = "files")]
+    pub fn open(folder: &std::path::Path) -> Result<Option<Self>, DataError> {
+        use crate::tokenizer::folder::{json, text};
+        let mut config = json(folder, "tokenizer_config.json")?.unwrap_or_default();
+        if let (Some(map), Some(config)) = (json(folder, "special_tokens_map.json")?, config.as_object_mut()) {
+            map.as_object().into_iter().flatten().for_each(|(name, token)| {
+                config.entry(name).or_insert_with(|| token.clone());
+            });
+        }
+        match text(folder, "chat_template.jinja")? {
+            Some(template) => Self::new(&template, tokens(&config)).map(Some),
+            None => Self::from_config(&config, false),
+        }
+    }
+
+    /// The template's text.
+    pub fn template(&self) -> &str {
+        &self.source
+    }
+
+    /// The conversation as text. A message is an object with `role` and `content`, and whatever else the template reads.
+    ///
+    /// # Errors
+    /// What the template objects to (`raise_exception`), what it asks for and isn't there, or that it runs away.
+    pub fn render(&self, messages: &[Value], options: &ChatOptions) -> Result<String, DataError> {
+        let mut environment = self.environment.clone();
+        let now = options.now;
+        environment.add_function("strftime_now", move |format: String| match now {
+            Some(now) => Ok(now.format(&format)),
+            None => Err(Error::new(ErrorKind::InvalidOperation, "the template asks for the time, and none was given")),
+        });
+        let messages: Vec<Value> = messages.iter().map(reasoned).collect();
+        let given = self.given(&messages, options);
+        let size = serde_json::to_vec(&given).map_or(0, |bytes| bytes.len() as u64);
+        environment.set_fuel(Some(FUEL + size));
+        let template = environment.get_template(NAME).map_err(|error| wrong(&error))?;
+        template.render(Jinja::from(Serde(&given))).map_err(|error| wrong(&error))
+    }
+
+    fn given(&self, messages: &[Value], options: &ChatOptions) -> Map<String, Value> {
+        let mut given = self.tokens.clone();
+        given.extend(options.extra.clone());
+        let list = |list: &Option<Vec<Value>>| list.clone().map_or(Value::Null, Value::from);
+        given.insert("messages".into(), messages.into());
+        given.insert("tools".into(), list(&options.tools));
+        given.insert("documents".into(), list(&options.documents));
+        given.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
+        given
+    }
+}
+
+/// The names that templates have for the assistant's reasoning.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// The first two are there wherever there is one.
+fn reasoned(message: &Value) -> Value {
+    let text = REASONING.iter().map(|name| &message[*name]).find(|text| !text.is_null());
+    let (Some(fields), Some(text)) = (message.as_object(), text) else { return message.clone() };
+    let mut all = Map::from_iter([(REASONING[1].to_string(), text.clone())]);
+    all.extend(fields.clone());
+    all.insert(REASONING[0].into(), text.clone());
+    all.into()
+}
+
+/// The special tokens of a `tokenizer_config.json` as text.
+pub(crate) fn tokens(config: &Value) -> Map<String, Value> {
+    let text = |token: &Value| token.as_str().or_else(|| token["content"].as_str()).map(Value::from);
+    let all = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
+    all.filter_map(|(name, token)| Some((name.clone(), text(token)?))).collect()
+}
+
+/// `{% generation %}` marks what the assistant wrote, for training; to the text it means nothing.
+fn without_tracking(template: &str) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find("{%") {
+        let (before, tag) = rest.split_at(at);
+        let Some(end) = tag.find("%}").map(|end| end + 2) else { break };
+        let inner = &tag[2..end - 2];
+        let plain = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        text += before;
+        match plain {
+            "generation" => text += &tag[..end].replace(plain, "if true"),
+            "endgeneration" => text += &tag[..end].replace(plain, "endif"),
+            _ => text += &tag[..end],
+        }
+        rest = &tag[end..];
+    }
+    text + rest
+}
+
+/// What went wrong, in one line.
+fn wrong(error: &Error) -> DataError {
+    let what = match error.kind() {
+        ErrorKind::OutOfFuel => "it runs away: stopped after more work than any conversation needs".into(),
+        _ => error.to_string(),
+    };
+    DataError::Chat { what }
+}

@@ -1,0 +1,94 @@
+//! Templates of the field's styles, byte for byte as the reference renders them, and templates that mean harm.
+
+use super::*;
+
+fn fixtures() -> Value {
+    let path = std::env::var("KILN_CHATS").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat.json").into());
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn options(file: &Value, rich: bool) -> ChatOptions {
+    let now = Some(Moment::from_unix(file["now"].as_u64().unwrap()));
+    let given = &file["rich"];
+    let list = |name: &str| given[name].as_array().cloned();
+    if !rich {
+        return ChatOptions { now, ..ChatOptions::default() };
+    }
+    let extra = Map::from_iter([("enable_thinking".to_string(), given["enable_thinking"].clone())]);
+    ChatOptions { add_generation_prompt: true, tools: list("tools"), documents: list("documents"), extra, now }
+}
+
+#[test]
+fn templates_render_as_the_reference_renders_them() {
+    let file = fixtures();
+    let cases = file["cases"].as_array().unwrap();
+    assert!(cases.len() >= 64);
+    for case in cases {
+        let (template, chat) = (case["template"].as_str().unwrap(), case["chat"].as_str().unwrap());
+        let made = Chat::new(file["templates"][template].as_str().unwrap(), tokens(&file["config"])).unwrap();
+        let messages = file["chats"][chat].as_array().unwrap();
+        let found = made.render(messages, &options(&file, case["rich"] == true));
+        match case["text"].as_str() {
+            Some(text) => assert_eq!(found.unwrap(), text, "{template}, {chat}"),
+            None => {
+                let error = found.unwrap_err().to_string();
+                assert!(error.contains(case["error"].as_str().unwrap()), "{template}, {chat}: {error}");
+            }
+        }
+    }
+}
+
+fn runs(template: &str) -> Result<String, DataError> {
+    Chat::new(template, Map::new())?.render(&[message("user", "hi")], &ChatOptions::default())
+}
+
+#[test]
+fn a_template_that_runs_away_is_stopped() {
+    let doubling = "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
+    let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    let replaced = "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) | length }}";
+    let joined = "{% set x = 'a' * 1000000 %}{{ x.join(range(99999)) | length }}";
+    let output = "{% set x = 'a' * 1000000 %}{% for a in range(9999) %}{{ x }}{% endfor %}";
+    let macros = "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}";
+    for template in [doubling, loops, replaced, joined, output, macros] {
+        assert_eq!(runs(template).unwrap_err().kind(), "chat-template", "{template}");
+    }
+    assert!(runs(doubling).unwrap_err().to_string().contains("runs away"));
+}
+
+#[test]
+fn what_is_no_template_is_refused() {
+    for template in [
+        "{{",
+        "{% if %}",
+        "{% for x in %}{% endfor %}",
+        "{% nothing %}",
+        "{{ x | nothing }}",
+        "{{ messages.nothing() }}",
+    ] {
+        assert_eq!(runs(template).unwrap_err().kind(), "chat-template", "{template}");
+    }
+    assert!(runs(&"x".repeat(LONGEST + 1)).is_err());
+    let long = ["(", "[", "{% if 1 %}", "not ", "-", "a+", "a.", "a|b", "{% for x in y %}", "a if b else "];
+    for part in long {
+        let template = format!("{{{{ {} }}}}{}", part.repeat(50_000), part.repeat(50_000));
+        assert_eq!(runs(&template).unwrap_err().kind(), "chat-template", "{part}");
+    }
+    let alternatives = format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(50_000));
+    assert!(runs(&alternatives).is_err());
+    assert!(runs("{{ strftime_now('%Y') }}").unwrap_err().to_string().contains("time"));
+}
+
+#[test]
+fn the_template_of_a_config_is_found_by_its_name() {
+    let several =
+        json!({ "chat_template": [{ "name": "default", "template": "d" }, { "name": "tool_use", "template": "t" }] });
+    let rendered = |config: &Value, tools: bool| {
+        let chat = Chat::from_config(config, tools).unwrap()?;
+        Some(chat.render(&[], &ChatOptions::default()).unwrap())
+    };
+    assert_eq!((rendered(&several, false), rendered(&several, true)), (Some("d".into()), Some("t".into())));
+    assert_eq!(rendered(&json!({}), false), None);
+    let tokens = json!({ "chat_template": "{{ bos_token }}{{ eos_token }}", "bos_token": { "content": "<s>" }, "eos_token": "</s>" });
+    assert_eq!(rendered(&tokens, false), Some("<s></s>".into()));
+}

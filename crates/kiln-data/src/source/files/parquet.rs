@@ -1,0 +1,150 @@
+//! A `.parquet`: a column of texts, read row group by row group.
+
+use crate::{
+    DataError,
+    source::{Document, in_parts},
+};
+use parquet::{
+    basic::{ConvertedType, LogicalType, Type as Physical},
+    column::reader::{ColumnReader, ColumnReaderImpl},
+    data_type::ByteArrayType,
+    errors::ParquetError,
+    file::{reader::FileReader, serialized_reader::SerializedFileReader},
+    schema::types::{ColumnDescriptor, SchemaDescriptor},
+};
+use std::{fs::File, path::Path};
+
+/// So many rows are read at once.
+const ROWS: usize = 64;
+
+/// The documents of a `.parquet`: each row's text.
+pub(crate) struct ParquetFile {
+    path: String,
+    reader: SerializedFileReader<File>,
+    /// Which column holds the text, and the level at which a value is there.
+    column: usize,
+    present: i16,
+    name: String,
+    groups: std::ops::Range<usize>,
+    rows: Option<ColumnReaderImpl<ByteArrayType>>,
+    row: u64,
+    ready: std::vec::IntoIter<Document>,
+}
+
+impl ParquetFile {
+    /// Opens a file. Its text is the column `field`, or the only column of strings.
+    pub fn open(path: &Path, field: &str) -> Result<Self, DataError> {
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(super::walk::failed(path, "open the file"))?;
+        let reader = SerializedFileReader::new(file).map_err(|error| damaged(&name, &error))?;
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let column = text_column(schema, &name, field)?;
+        let descriptor = schema.column(column);
+        Ok(Self {
+            column,
+            present: descriptor.max_def_level(),
+            name: descriptor.name().into(),
+            groups: 0..reader.num_row_groups(),
+            path: name,
+            reader,
+            rows: None,
+            row: 0,
+            ready: Vec::new().into_iter(),
+        })
+    }
+
+    fn read(&mut self) -> Result<Option<Document>, DataError> {
+        loop {
+            if let Some(document) = self.ready.next() {
+                return Ok(Some(document));
+            }
+            if self.rows.is_none() && !self.open_group()? {
+                return Ok(None);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn open_group(&mut self) -> Result<bool, DataError> {
+        let Some(group) = self.groups.next() else { return Ok(false) };
+        let facts = self.reader.metadata().row_group(group).column(self.column);
+        let places = [facts.data_page_offset(), facts.dictionary_page_offset().unwrap_or(0), facts.compressed_size()];
+        // The library counts on it.
+        if places.iter().any(|place| *place < 0) {
+            return Err(damaged(
+                &self.path,
+                &ParquetError::General("a column before the beginning of the file".into()),
+            ));
+        }
+        let opened = self.reader.get_row_group(group).and_then(|group| group.get_column_reader(self.column));
+        match opened.map_err(|error| damaged(&self.path, &error))? {
+            ColumnReader::ByteArrayColumnReader(rows) => self.rows = Some(rows),
+            _ => return Err(odd(&self.path, self.row, &self.name, "no column of strings")),
+        }
+        Ok(true)
+    }
+
+    /// The next rows of this group; none at its end.
+    fn fill(&mut self) -> Result<(), DataError> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        let (mut values, mut levels) = (Vec::new(), Vec::new());
+        let levels_of = (self.present > 0).then_some(&mut levels);
+        let read = rows.read_records(ROWS, levels_of, None, &mut values);
+        let (records, ..) = read.map_err(|error| damaged(&self.path, &error))?;
+        if records == 0 {
+            self.rows = None;
+            return Ok(());
+        }
+        let mut values = values.into_iter();
+        let mut found = Vec::new();
+        for i in 0..records {
+            self.row += 1;
+            // A row without a value has no text.
+            let there = self.present == 0 || levels.get(i) == Some(&self.present);
+            let value = if there { values.next() } else { None };
+            let Some(value) = value else { continue };
+            let text = std::str::from_utf8(value.data());
+            let text = text.map_err(|_| odd(&self.path, self.row, &self.name, "no UTF-8 text"))?;
+            found.extend(in_parts(text, format!("{}:{}", self.path, self.row)));
+        }
+        self.ready = found.into_iter();
+        Ok(())
+    }
+}
+
+fn damaged(path: &str, error: &ParquetError) -> DataError {
+    DataError::Archive { path: path.into(), what: error.to_string() }
+}
+
+fn odd(path: &str, line: u64, field: &str, found: &'static str) -> DataError {
+    DataError::JsonType { path: path.into(), line, field: field.into(), found }
+}
+
+/// The column called `field`, else the only one of strings.
+fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usize, DataError> {
+    let columns = schema.columns();
+    let texts: Vec<usize> = (0..columns.len()).filter(|column| is_text(&columns[*column])).collect();
+    match (columns.iter().position(|column| column.path().string() == field), texts.as_slice()) {
+        (Some(column), texts) if texts.contains(&column) => Ok(column),
+        (Some(_), _) => Err(odd(path, 0, field, "no column of strings")),
+        (None, [only]) => Ok(*only),
+        (None, _) => {
+            let found = columns.iter().map(|column| format!("`{}`", column.path().string())).collect();
+            Err(DataError::JsonField { path: path.into(), line: 0, field: field.into(), found })
+        }
+    }
+}
+
+fn is_text(column: &ColumnDescriptor) -> bool {
+    column.max_rep_level() == 0
+        && column.physical_type() == Physical::BYTE_ARRAY
+        && (column.logical_type_ref() == Some(&LogicalType::String) || column.converted_type() == ConvertedType::UTF8)
+}
+
+impl Iterator for ParquetFile {
+    type Item = Result<Document, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}

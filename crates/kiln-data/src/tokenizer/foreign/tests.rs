@@ -1,0 +1,258 @@
+//! Other people's tokenizers, against what the reference libraries make of a hard set of texts.
+
+use super::super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::{path::PathBuf, sync::LazyLock};
+
+fn folder() -> PathBuf {
+    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tokenizers");
+    std::env::var("KILN_TOKENIZERS").unwrap_or(usual.into()).into()
+}
+
+fn read(name: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
+}
+
+const USUAL: [&str; 8] =
+    ["byte_level", "llama3", "roberta", "wordpiece_cased", "wordpiece_uncased", "unigram", "clip", "characters"];
+const PIECES: [&str; 3] = ["spm_bpe", "spm_unigram", "spm_bpe_plain"];
+
+static ALL: LazyLock<Vec<(&str, Tokenizer)>> = LazyLock::new(|| {
+    let mut all: Vec<(&str, Tokenizer)> = USUAL
+        .into_iter()
+        .map(|name| {
+            (name, Tokenizer::from_json(&read(&format!("{name}.cases.json"))["tokenizer"].to_string()).unwrap())
+        })
+        .collect();
+    all.extend(PIECES.into_iter().map(|name| (name, model(name))));
+    all
+});
+
+fn model(name: &str) -> Tokenizer {
+    let bytes = std::fs::read(folder().join(format!("{name}.model"))).unwrap();
+    convert::sentencepiece(&bytes).unwrap().tokenizer().unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+#[test]
+fn ids_places_and_texts_are_the_reference_libraries() {
+    let texts = read("texts.json");
+    let names: Vec<String> = match std::env::var("KILN_TOKENIZER_NAMES") {
+        Ok(names) => names.split(',').map(str::to_string).collect(),
+        Err(_) => USUAL.map(str::to_string).to_vec(),
+    };
+    for name in names {
+        let file = read(&format!("{name}.cases.json"));
+        let tokenizer = Tokenizer::from_json(&file["tokenizer"].to_string()).unwrap();
+        for (text, case) in texts.as_array().unwrap().iter().zip(file["cases"].as_array().unwrap()) {
+            let text = text.as_str().unwrap();
+            let found = tokenizer.prepare(text, None, &Preparation::default()).unwrap();
+            assert_eq!(found.ids, ids(&case["ids"]), "{name}: {text:?}");
+            let places: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
+            assert_eq!(serde_json::json!(places), case["offsets"], "{name}: {text:?}");
+            assert_eq!(found.types, ids(&case["types"]), "{name}: {text:?}");
+            assert_eq!(tokenizer.encode(text), ids(&case["plain"]), "{name}: {text:?}");
+            assert_eq!(tokenizer.decode(&found.ids).unwrap(), case["text"].as_str().unwrap(), "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn converted_sentencepiece_models_encode_as_sentencepiece_does() {
+    for name in PIECES {
+        let (tokenizer, cases) = (model(name), read(&format!("{name}.cases.json")));
+        for case in cases.as_array().unwrap() {
+            let text = case["text"].as_str().unwrap();
+            assert_eq!(tokenizer.encode(text), ids(&case["ids"]), "{name}: {text:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn pieces_of_a_stream_are_the_whole_text(draws in prop::collection::vec(any::<u32>(), 0..60)) {
+        for (name, tokenizer) in ALL.iter() {
+            let ids: Vec<u32> = draws.iter().map(|draw| draw % tokenizer.vocab() as u32).collect();
+            let mut stream = StreamDecoder::new(tokenizer);
+            let pushed: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+            prop_assert_eq!(pushed + &stream.finish(), tokenizer.decode(&ids).unwrap(), "{}", name);
+        }
+    }
+
+    #[test]
+    fn places_lie_on_characters_and_texts_come_back(text in "[a-zA-Z0-9 é猫🙂\n]{0,30}") {
+        for (name, tokenizer) in ALL.iter() {
+            let found = tokenizer.encode_full(&text);
+            prop_assert!(found.offsets.iter().all(|range| text.get(range.clone()).is_some()), "{}", name);
+            if ["byte_level", "llama3", "spm_bpe"].contains(name) {
+                prop_assert_eq!(tokenizer.decode(&found.ids).unwrap(), text.as_str(), "{}", name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_shows_text_as_it_comes() {
+    for (name, tokenizer) in ALL.iter().filter(|(name, _)| *name != "characters") {
+        let ids = tokenizer.encode("the quick brown fox jumps over the lazy dog");
+        let mut stream = StreamDecoder::new(tokenizer);
+        let shown: Vec<String> = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+        assert!(shown.iter().filter(|piece| !piece.is_empty()).count() * 2 > ids.len(), "{name}: {shown:?}");
+    }
+}
+
+#[test]
+fn texts_are_cut_and_filled_up_at_either_end() {
+    let tokenizer = &ALL.iter().find(|(name, _)| *name == "wordpiece_cased").unwrap().1;
+    let whole = tokenizer.prepare("the quick brown fox", None, &Preparation::default()).unwrap();
+    let (cls, sep) = (tokenizer.roles().cls.unwrap(), tokenizer.roles().sep.unwrap());
+    let inner = &whole.ids[1..whole.ids.len() - 1];
+    for (end, kept) in [(End::Right, &inner[..3]), (End::Left, &inner[inner.len() - 3..])] {
+        let how = Preparation { special: true, truncation: Some((5, end)) };
+        let cut = tokenizer.prepare("the quick brown fox", None, &how).unwrap();
+        assert_eq!(cut.ids, [&[cls], kept, &[sep]].concat());
+        let padding = Padding { side: end, length: None, multiple: 4, id: 0, token: "[PAD]".into() };
+        let mut both = [cut.clone(), whole.clone()];
+        padding.apply(&mut both);
+        let length = whole.ids.len().next_multiple_of(4);
+        assert!(both.iter().all(|e| e.ids.len() == length && e.live.len() == length && e.offsets.len() == length));
+        let live: Vec<u32> =
+            both[0].ids.iter().zip(&both[0].live).filter(|(_, live)| **live).map(|(id, _)| *id).collect();
+        assert_eq!(live, cut.ids);
+        assert_eq!(both[0].live[0], end == End::Right);
+    }
+    let pair = tokenizer.prepare("the fox", Some("the dog"), &Preparation::default()).unwrap();
+    assert_eq!(pair.ids.iter().filter(|id| **id == sep).count(), 2);
+    assert_eq!((pair.types[0], *pair.types.last().unwrap()), (0, 1));
+    let how = Preparation { special: true, truncation: Some((7, End::Right)) };
+    assert_eq!(tokenizer.prepare("the the the the the the", Some("fox fox fox fox"), &how).unwrap().ids.len(), 7);
+}
+
+#[test]
+fn roles_are_known_or_missed_by_name() {
+    let find = |wanted: &str| &ALL.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    let (bert, gpt) = (find("wordpiece_cased"), find("byte_level"));
+    assert_eq!((bert.roles().pad, bert.roles().unk, bert.roles().mask), (Some(0), Some(1), Some(4)));
+    assert!(bert.specials().require(&[Role::Bos, Role::Eos, Role::Mask, Role::Pad]).is_ok());
+    assert_eq!((gpt.specials().bos, gpt.specials().eos), (0, 0));
+    let error = gpt.specials().require(&[Role::Eos, Role::Mask, Role::Sentinels]).unwrap_err();
+    assert_eq!(error.kind(), "special-tokens");
+    assert!(error.to_string().contains("<mask>") && error.to_string().contains("sentinel"));
+    assert!(!find("unigram").specials().sentinels.is_empty());
+    assert_eq!(bert.roles().cls, bert.encode("[CLS]").first().copied());
+}
+
+#[test]
+fn damaged_files_are_refused_and_never_panic() {
+    let refused = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut file = read(&format!("{name}.cases.json"))["tokenizer"].take();
+        change(&mut file);
+        let error = Tokenizer::from_json(&file.to_string()).unwrap_err();
+        assert_eq!(error.kind(), "tokenizer");
+        error.to_string()
+    };
+    assert!(refused("byte_level", &|f| f["model"]["dropout"] = 0.1.into()).contains("dropout"));
+    assert!(refused("byte_level", &|f| f["model"]["merges"][0] = serde_json::json!(["é", "zz"])).contains("merge"));
+    assert!(refused("byte_level", &|f| f["added_tokens"][0]["id"] = 4_000_000_000u32.into()).contains("4000000000"));
+    assert!(refused("byte_level", &|f| f["added_tokens"][0]["id"] = 77.into()).contains("77"));
+    assert!(refused("wordpiece_cased", &|f| f["model"]["unk_token"] = "none".into()).contains("none"));
+    assert!(refused("unigram", &|f| f["model"]["unk_id"] = Value::Null).contains("unknown"));
+    assert!(refused("unigram", &|f| f["model"] = Value::Null).contains("model"));
+    refused("llama3", &|f| f["post_processor"]["special_tokens"]["<|endoftext|>"]["ids"] = vec![9_999_999].into());
+    let map = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "/////w==" });
+    refused("unigram", &|f| f["normalizer"] = map.clone());
+    let whole = read("wordpiece_cased.cases.json")["tokenizer"].to_string();
+    for end in (0..whole.len()).step_by(997) {
+        assert!(Tokenizer::from_json(&whole[..whole.floor_char_boundary(end)]).is_err());
+    }
+    let model = std::fs::read(folder().join("spm_bpe.model")).unwrap();
+    for end in (1..model.len()).step_by(211) {
+        let _ = convert::sentencepiece(&model[..end]).and_then(|found| found.tokenizer());
+    }
+}
+
+/// What a GGUF would carry of a byte-level `tokenizer.json`.
+fn carried(file: &Value, pre: &str) -> Carried {
+    let mut tokens = vec![String::new(); file["model"]["vocab"].as_object().unwrap().len()];
+    for (token, id) in file["model"]["vocab"].as_object().unwrap() {
+        tokens[id.as_u64().unwrap() as usize] = token.clone();
+    }
+    let joined = |pair: &Value| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+    let mut types = vec![1; tokens.len()];
+    types[0] = 3;
+    Carried {
+        model: "gpt2".into(),
+        pre: Some(pre.into()),
+        merges: file["model"]["merges"].as_array().unwrap().iter().map(joined).collect(),
+        tokens,
+        types,
+        roles: Roles { bos: Some(0), eos: Some(0), ..Roles::default() },
+        ..Carried::default()
+    }
+}
+
+#[test]
+fn what_a_gguf_carries_is_the_same_tokenizer() {
+    let bytes =
+        serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let digits = serde_json::json!({ "type": "Digits", "individual_digits": true });
+    let smol = serde_json::json!({ "type": "Sequence", "pretokenizers": [digits, bytes] });
+    for (name, pre, pre_tokenizer) in
+        [("llama3", "llama-bpe", None), ("byte_level", "smollm", Some(smol)), ("byte_level", "gpt-2", None)]
+    {
+        let mut file = read(&format!("{name}.cases.json"))["tokenizer"].take();
+        if let Some(pre_tokenizer) = pre_tokenizer {
+            file["pre_tokenizer"] = pre_tokenizer;
+        }
+        let ours = Carried { add_bos: Some(name == "llama3"), ..carried(&file, pre) }.tokenizer().unwrap();
+        let theirs = Tokenizer::from_json(&file.to_string()).unwrap();
+        for text in read("texts.json").as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
+            let all = |tokenizer: &Tokenizer| tokenizer.prepare(text, None, &Preparation::default()).unwrap().ids;
+            assert_eq!(all(&ours), all(&theirs), "{pre}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_kiln_does_not_know_of_a_gguf_is_refused_by_name() {
+    let file = read("byte_level.cases.json")["tokenizer"].take();
+    let whole = carried(&file, "brand-new");
+    let error = |found: &Carried| found.tokenizer().unwrap_err().to_string();
+    assert!(error(&whole).contains("brand-new"));
+    assert!(error(&Carried { model: "rwkv".into(), ..whole.clone() }).contains("rwkv"));
+    assert!(error(&Carried { types: vec![1], ..whole.clone() }).contains("1 types"));
+    let roles = Roles { eos: Some(9_999), ..Roles::default() };
+    assert!(error(&Carried { roles, ..whole }).contains("9999"));
+}
+
+#[cfg(feature = "files")]
+#[test]
+fn folders_are_read_in_every_layout() {
+    let (home, file) = (tempfile::tempdir().unwrap(), read("wordpiece_uncased.cases.json")["tokenizer"].take());
+    let put = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    let open = || folder::open(home.path()).unwrap();
+    assert!(folder::open(home.path()).unwrap_err().to_string().contains("vocab.txt"));
+    let mut vocab: Vec<(&String, u64)> =
+        file["model"]["vocab"].as_object().unwrap().iter().map(|(token, id)| (token, id.as_u64().unwrap())).collect();
+    vocab.sort_by_key(|(_, id)| *id);
+    put("vocab.txt", &vocab.iter().map(|(token, _)| format!("{token}\n")).collect::<String>());
+    let (converted, whole) = (open(), Tokenizer::from_json(&file.to_string()).unwrap());
+    for text in read("texts.json").as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
+        let all = |tokenizer: &Tokenizer| tokenizer.prepare(text, None, &Preparation::default()).unwrap();
+        assert_eq!(all(&converted), all(&whole), "{text:?}");
+    }
+    put(
+        "tokenizer_config.json",
+        r#"{"do_lower_case": false, "pad_token": {"content": "[MASK]"}, "eos_token": "<end>"}"#,
+    );
+    assert_eq!(open().roles().pad, converted.roles().mask);
+    assert_eq!(open().roles().eos, Some(vocab.len() as u32));
+    assert_ne!(open().encode("THE"), converted.encode("THE"));
+    let again = Tokenizer::from_json(open().to_json()).unwrap();
+    assert_eq!((again.roles(), again.vocab()), (open().roles(), vocab.len() + 1));
+}
