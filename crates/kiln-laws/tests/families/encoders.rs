@@ -161,7 +161,10 @@ pub fn check_saving(case: &Case) {
     let again = load(&folder, &device()).unwrap();
     assert_eq!(again.model.config(), loaded.model.config(), "{}", case.name);
     assert_eq!(values(&again.model), values(&loaded.model), "{}", case.name);
-    assert_eq!(again.config_json["architectures"], loaded.config_json["architectures"]);
+    // The head of the next sentence isn't kept.
+    let class = |json: &Value| json["architectures"][0].as_str().unwrap().replace("ForPreTraining", "ForMaskedLM");
+    assert_eq!(class(&again.config_json), class(&loaded.config_json));
+    // With a head of its own mT5 is T5.
     let (matching, _) = hf::matching(loaded.model.config()).unwrap();
-    assert_eq!(matching.name, loaded.family.name);
+    assert!(matching.name == loaded.family.name || (matching.name, loaded.family.name) == ("t5", "mt5"));
 }

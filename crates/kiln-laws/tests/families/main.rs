@@ -2,4 +2,5 @@
 
 mod bert;
 mod encoders;
+mod minilm;
 mod t5;
