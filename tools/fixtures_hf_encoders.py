@@ -101,9 +101,9 @@ def draw(model, seed):
 
 
 def texts(model):
-    """No token is padding's, which RoBERTa would take for it."""
+    """No token is padding's, which RoBERTa would take for it, nor that of a control."""
     rng = np.random.default_rng(5)
-    padding = model.config.pad_token_id or 0
+    padding = 4 if model.config.model_type == "roberta" else model.config.pad_token_id or 0
     return [torch.from_numpy(padding + 1 + rng.integers(0, model.config.vocab_size - padding - 1, n)) for n in LENGTHS]
 
 
