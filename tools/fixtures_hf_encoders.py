@@ -268,7 +268,9 @@ def check(folder, fixtures):
             outputs, _, _, mask = run(model.eval())
         agrees(only(outputs, mask), only(expected["outputs"], mask), 1e-6)
         apart = (only(outputs, mask) - only(expected["outputs"], mask)).abs().max()
-        lines.append(f"{saved.name}: {kind.__name__}, no key missing, unexpected or mismatched; outputs apart by {apart:.1e}")
+        left = ", ".join(sorted(info["missing_keys"]))
+        but = f" but for what no output reads ({left})" if left else ""
+        lines.append(f"{saved.name}: {kind.__name__}, no key missing{but}, unexpected or mismatched; outputs apart by {apart:.1e}")
     return lines
 
 
