@@ -6,6 +6,7 @@
 Kiln has saved.
 
     python tools/fixtures_hf_encoders.py --out crates/kiln-laws/fixtures/hf-encoders
+    python tools/fixtures_hf_encoders.py --sentences models/all-minilm-l6-v2 --out crates/kiln-laws/fixtures
     python tools/fixtures_hf_encoders.py --check FOLDER --fixtures crates/kiln-laws/fixtures/hf-encoders --record FILE
 
 A case is a folder as Hugging Face lays it out, with `expected.safetensors` beside it: the outputs for three texts of
@@ -100,9 +101,9 @@ def draw(model, seed):
 
 
 def texts(model):
-    """No token is padding's, which RoBERTa would take for it."""
+    """No token is padding's, which RoBERTa would take for it, nor that of a control."""
     rng = np.random.default_rng(5)
-    padding = model.config.pad_token_id or 0
+    padding = 4 if model.config.model_type == "roberta" else model.config.pad_token_id or 0
     return [torch.from_numpy(padding + 1 + rng.integers(0, model.config.vocab_size - padding - 1, n)) for n in LENGTHS]
 
 
@@ -220,7 +221,7 @@ def case(name, out):
 
 def described(model, name):
     """The configuration as files of the class have it: an untied head of T5's is called so in older ones alone."""
-    config = json.loads(model.config.to_json_string(use_diff=False))
+    config = json.loads(model.config.to_json_string(use_diff=False)) | {"architectures": [CASES[name][0]]}
     if writes(model) and CASES[name][2].get("tie_word_embeddings") is False:
         config["tie_word_embeddings"] = False
     return json.dumps(config, indent=2) + "\n"
@@ -232,13 +233,34 @@ def save(model, name, folder):
     (folder / "config.json").write_text(described(model, name))
 
 
+SENTENCES = ["A cat sits on the mat.", "Transformers, encoders and a very long sentence about nothing in particular, "
+             "which goes on and on until even the patient reader asks where it ends.", "Über naïve cafés: 3 × 7 = 21!",
+             "word"]
+
+
+def sentences(folder, out):
+    """Vectors that a sentence encoder gives texts, all in one batch, and the ids of their tokens."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
+    batch = tokenizer(SENTENCES, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = model(**batch).last_hidden_state
+    live = batch["attention_mask"][..., None].float()
+    vectors = torch.nn.functional.normalize((hidden * live).sum(1) / live.sum(1), dim=1)
+    tensors = {"ids": batch["input_ids"], "lengths": batch["attention_mask"].sum(1), "vectors": vectors}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "minilm.safetensors")
+
+
 def check(folder, fixtures):
     """What Kiln saved is read without a name missing or left over, and computes the same. Returns a line a case."""
     lines = []
     for saved in sorted(path for path in folder.iterdir() if (path / "config.json").exists()):
         kind = getattr(transformers, json.loads((saved / "config.json").read_text())["architectures"][0])
         model, info = kind.from_pretrained(saved, output_loading_info=True, attn_implementation="eager")
+        # A bare pooler, and beside untied logits, whose bias is the decoder's, a second bias that nothing reads.
         unused = ("pooler.dense.weight", "pooler.dense.bias")
+        if not model.config.tie_word_embeddings:
+            unused += ("cls.predictions.bias", "lm_head.bias")
         missing = [key for key in info["missing_keys"] if not key.endswith(unused)]
         assert not (missing or info["unexpected_keys"] or info["mismatched_keys"]), f"{saved.name}: {info}"
         expected = load_file(fixtures / saved.name / "expected.safetensors")
@@ -246,20 +268,25 @@ def check(folder, fixtures):
             outputs, _, _, mask = run(model.eval())
         agrees(only(outputs, mask), only(expected["outputs"], mask), 1e-6)
         apart = (only(outputs, mask) - only(expected["outputs"], mask)).abs().max()
-        lines.append(f"{saved.name}: {kind.__name__}, no key missing, unexpected or mismatched; outputs apart by {apart:.1e}")
+        left = ", ".join(sorted(info["missing_keys"]))
+        but = f" but for what no output reads ({left})" if left else ""
+        lines.append(f"{saved.name}: {kind.__name__}, no key missing{but}, unexpected or mismatched; outputs apart by {apart:.1e}")
     return lines
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser.add_argument("--sentences", type=Path, help="a sentence encoder, whose vectors are written instead")
     parser.add_argument("--check", type=Path, help="a folder of models that Kiln has saved")
     parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
     parser.add_argument("--record", type=Path, help="where to write what the check found")
     asked = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    if asked.out:
+    if asked.sentences:
+        sentences(asked.sentences, asked.out)
+    elif asked.out:
         for name in CASES:
             case(name, asked.out)
     if asked.check:

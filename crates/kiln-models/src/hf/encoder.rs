@@ -37,10 +37,9 @@ pub(super) fn read(fields: &Fields, family: &Family, defaults: &Defaults) -> Res
     for key in ["is_decoder", "add_cross_attention", "is_encoder_decoder"] {
         fields.only(key, false)?;
     }
-    fields.harmless(&["classifier_dropout", "directionality", "gradient_checkpointing"]);
     // Shapes of a pooler that no reading class has.
-    let pooler = ["fc_size", "num_attention_heads", "num_fc_layers", "size_per_head", "type"];
-    fields.harmless(&pooler.map(|key| format!("pooler_{key}")).each_ref().map(String::as_str));
+    fields.harmless(&["pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"]);
+    fields.harmless(&["pooler_type", "classifier_dropout", "directionality"]);
     let hidden = fields.size("hidden_size", 768)?;
     let activation = activation::read(fields, "hidden_act", "gelu")?;
     let eps = fields.number("layer_norm_eps")?.unwrap_or(1e-12);

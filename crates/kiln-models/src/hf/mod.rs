@@ -19,6 +19,7 @@ mod gpt2;
 mod llama;
 mod mistral;
 mod mt5;
+mod phi3;
 mod qwen2;
 mod roberta;
 mod t5;
@@ -38,6 +39,7 @@ pub const FAMILIES: &[Family] = &[
     gpt2::FAMILY,
     llama::FAMILY,
     mistral::FAMILY,
+    phi3::FAMILY,
     qwen2::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
