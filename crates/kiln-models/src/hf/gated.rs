@@ -1,7 +1,11 @@
 //! What Llama and its kin share: blocks of attention and a gated feed-forward, each behind an RMS norm, with rotary
 //! positions. They differ in biases, windows and defaults.
 
-use super::{activation, fields::Fields, rope, tie::Tie};
+mod names;
+
+pub(super) use names::names;
+
+use super::{activation, fields::Fields, rope};
 use crate::config::{BlockConfig, ModelConfig, SublayerConfig};
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
@@ -110,7 +114,7 @@ fn before(window: usize) -> Pattern {
     Pattern::window(u32::try_from(window.saturating_sub(1)).unwrap_or(u32::MAX), 0)
 }
 
-/// What a model of this form has in its first block, its eps, and the window of each layer as the reference counts it.
+/// What a model of this form has in its first block, and the window of each layer, counted with the token itself.
 pub(super) struct Found<'a> {
     pub heads: &'a HeadsConfig,
     pub feed_forward: &'a GatedConfig,
@@ -170,42 +174,4 @@ pub(super) fn write(config: &ModelConfig, found: &Found) -> Result<Value, Refusa
         "attention_dropout": 0.0,
         "use_cache": true,
     }))
-}
-
-/// Names of all of it.
-pub(super) fn names(config: &ModelConfig) -> Vec<Tie> {
-    let mut ties = vec![Tie::same("embedding", "model.embed_tokens.weight")];
-    let blocks = config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
-    for (i, block) in blocks.enumerate() {
-        let (kiln, file) = (format!("blocks.{i}"), format!("model.layers.{i}"));
-        let norms = [("attention_norm", "input_layernorm"), ("feed_forward_norm", "post_attention_layernorm")];
-        for (ours, theirs) in norms {
-            ties.extend(Tie::norm(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}"), false));
-        }
-        let mut linear = |ours: &str, theirs: &str, bias| {
-            ties.extend(Tie::linear(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}"), bias));
-        };
-        for part in block.sublayers.iter().flat_map(|s| &s.parts) {
-            match part {
-                PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
-                    for name in ["q", "k", "v"] {
-                        linear(&format!("attention.{name}"), &format!("self_attn.{name}_proj"), heads.bias);
-                    }
-                    linear("attention.o", "self_attn.o_proj", heads.out_bias.unwrap_or(heads.bias));
-                }
-                PartConfig::Gated(gated) => {
-                    for name in ["gate", "up", "down"] {
-                        linear(&format!("feed_forward.{name}"), &format!("mlp.{name}_proj"), gated.bias);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    ties.extend(Tie::norm("norm", "model.norm", false));
-    ties.push(match &config.head {
-        HeadConfig::Language(head) if head.tied => Tie::same("embedding", "lm_head.weight"),
-        _ => Tie::transposed("head.weight", "lm_head.weight"),
-    });
-    ties
 }

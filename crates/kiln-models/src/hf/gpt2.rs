@@ -144,9 +144,6 @@ fn names(config: &ModelConfig) -> Vec<Tie> {
         }
     }
     ties.extend(Tie::norm("norm", "transformer.ln_f", true));
-    ties.push(match &config.head {
-        HeadConfig::Language(head) if head.tied => Tie::same("embedding", "lm_head.weight"),
-        _ => Tie::transposed("head.weight", "lm_head.weight"),
-    });
+    ties.push(Tie::head(&config.head, "lm_head.weight"));
     ties
 }

@@ -1,6 +1,7 @@
 //! Which tensor of a file is which parameter, and how it stands there.
 
 use burn::tensor::TensorData;
+use kiln_nn::head::HeadConfig;
 
 /// A parameter and a tensor of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,14 @@ impl Tie {
     pub fn norm(kiln: &str, file: &str, bias: bool) -> Vec<Self> {
         let ends = ["weight", "bias"].into_iter().take(1 + usize::from(bias));
         ends.map(|end| Self::same(format!("{kiln}.{end}"), format!("{file}.{end}"))).collect()
+    }
+
+    /// The matrix of a language-model head; of a tied one another name of the embedding.
+    pub fn head(head: &HeadConfig, file: &str) -> Self {
+        match head {
+            HeadConfig::Language(head) if head.tied => Self::same("embedding", file),
+            _ => Self::transposed("head.weight", file),
+        }
     }
 
     /// The same as a part of the tensor.
