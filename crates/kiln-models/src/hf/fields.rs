@@ -13,73 +13,21 @@ pub struct Fields<'a> {
 
 /// Keys that say nothing of what the model computes: where it comes from, how text is written with it, how it was
 /// first drawn, how other programs run it.
-pub const HARMLESS: &[&str] = &[
-    "add_bos_token",
-    "add_eos_token",
-    "architectures",
-    "auto_map",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "bos_token_id",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "decoder_start_token_id",
-    "diversity_penalty",
-    "do_sample",
-    "dtype",
-    "early_stopping",
-    "encoder_no_repeat_ngram_size",
-    "eos_token_id",
-    "exponential_decay_length_penalty",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "gradient_checkpointing",
-    "id2label",
-    "initializer_factor",
-    "initializer_range",
-    "is_llama_config",
-    "keys_to_ignore_at_inference",
-    "label2id",
-    "length_penalty",
-    "mask_token_id",
-    "max_length",
-    "min_length",
-    "model_type",
-    "name_or_path",
-    "no_repeat_ngram_size",
-    "num_beam_groups",
-    "num_beams",
-    "num_labels",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "output_past",
-    "output_scores",
-    "pad_token_id",
-    "prefix",
-    "problem_type",
-    "remove_invalid_values",
-    "repetition_penalty",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "suppress_tokens",
-    "task_specific_params",
-    "temperature",
-    "tf_legacy_loss",
-    "tokenizer_class",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers.js_config",
-    "transformers_version",
-    "typical_p",
-    "unk_token_id",
-    "use_bfloat16",
-    "use_cache",
-];
+const HARMLESS: &str = "add_bos_token add_eos_token architectures auto_map bad_words_ids begin_suppress_tokens bos_token_id \
+     cache_implementation chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample dtype \
+     early_stopping encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty finetuning_task \
+     forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label initializer_factor initializer_range \
+     is_llama_config keys_to_ignore_at_inference label2id length_penalty mask_token_id max_length min_length \
+     model_type name_or_path no_repeat_ngram_size num_beam_groups num_beams num_labels num_return_sequences \
+     output_attentions output_hidden_states output_past output_scores pad_token_id prefix problem_type \
+     remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens \
+     task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript \
+     transformers.js_config transformers_version typical_p unk_token_id use_bfloat16 use_cache";
+
+/// Whether a key of any family says nothing of what the model computes.
+pub fn is_harmless(key: &str) -> bool {
+    key.starts_with('_') || HARMLESS.split_whitespace().any(|known| known == key)
+}
 
 impl<'a> Fields<'a> {
     /// The fields of a `config.json` of this family.
@@ -194,8 +142,8 @@ impl<'a> Fields<'a> {
             Value::Object(map) => map.is_empty(),
             _ => false,
         };
-        let harmless = |key: &str| key.starts_with('_') || HARMLESS.contains(&key) || known.contains(key);
-        let Some((key, value)) = self.keys.iter().find(|(key, value)| !harmless(key) && !off(value)) else {
+        let read = |key: &str| is_harmless(key) || known.contains(key);
+        let Some((key, value)) = self.keys.iter().find(|(key, value)| !read(key) && !off(value)) else {
             return Ok(());
         };
         let meant = nearest(key, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
