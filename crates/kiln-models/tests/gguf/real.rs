@@ -4,8 +4,9 @@
 use burn::tensor::Device;
 use kiln_models::{
     Model,
-    gguf::{Carried, Export, File, Matrices, read},
-    hf,
+    files::{GgufFile, save_gguf},
+    gguf::{Export, Matrices, read},
+    tensors::Tensors,
 };
 use kiln_nn::State;
 use kiln_spec::Direction;
@@ -25,10 +26,7 @@ fn peak() -> Option<u64> {
 
 fn load(path: &str) -> Model {
     let begin = Instant::now();
-    let file = File::open(std::fs::read(path).unwrap()).unwrap();
-    let (json, tensors) = read(file.metadata(), &file).unwrap();
-    let (family, config) = hf::read(&json).unwrap();
-    let model = hf::assemble(&config, family, &tensors, &Device::flex()).unwrap();
+    let model = GgufFile::open(path.as_ref()).unwrap().load(&Device::flex()).unwrap().model;
     println!("loaded in {:.2} s, peak {:?} MiB", begin.elapsed().as_secs_f64(), peak());
     model
 }
@@ -77,19 +75,16 @@ fn the_reference_says_the_same() {
 #[test]
 #[ignore = "needs a model that isn't committed; writes KILN_SMOLLM2_OUT.f16.gguf and .q8_0.gguf"]
 fn it_is_written_again() {
-    let file = File::open(std::fs::read(variable("KILN_SMOLLM2")).unwrap()).unwrap();
+    let file = GgufFile::open(variable("KILN_SMOLLM2").as_ref()).unwrap();
     let (config_json, tensors) = read(file.metadata(), &file).unwrap();
-    let tokenizer = Carried::read(file.metadata()).unwrap();
-    let (_, config) = hf::read(&config_json).unwrap();
-    assert_eq!(tokenizer.as_ref().map(|t| t.tokens.len()), Some(config.vocab));
-    let names = kiln_models::tensors::Tensors::entries(&tensors).keys();
-    let values = names.map(|name| (name.clone(), kiln_models::tensors::Tensors::read(&tensors, name).unwrap()));
-    let values = values.collect();
+    let tokenizer = file.tokenizer().unwrap().expect("a tokenizer");
+    assert_eq!(Some(tokenizer.tokens.len() as u64), config_json["vocab_size"].as_u64());
+    let values = tensors.entries().keys().map(|name| (name.clone(), tensors.read(name).unwrap())).collect();
     for (matrices, end) in [(Matrices::F16, "f16"), (Matrices::Q8_0, "q8_0")] {
-        let (name, tokenizer) = ("SmolLM2", tokenizer.as_ref());
+        let (name, tokenizer) = ("SmolLM2", Some(&tokenizer));
         let export = Export { name, config_json: &config_json, tensors: &values, matrices, context: 2048, tokenizer };
         let path = format!("{}.{end}.gguf", variable("KILN_SMOLLM2_OUT"));
-        export.write(&mut std::io::BufWriter::new(std::fs::File::create(&path).unwrap())).unwrap();
+        save_gguf(path.as_ref(), &export).unwrap();
         load(&path);
     }
 }
