@@ -3,6 +3,7 @@
 
 mod error;
 mod folder;
+mod gguf;
 mod map;
 mod safetensors;
 mod save;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use error::LoadError;
 pub use folder::{Folder, Loaded, load};
+pub use gguf::{GgufFile, save_gguf};
 pub use map::Map;
 pub use safetensors::SafeTensorsFiles;
 pub use save::{Layout, SaveError, save};

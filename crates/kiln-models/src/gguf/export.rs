@@ -128,7 +128,7 @@ impl Export<'_> {
         let rules = (architecture.names)(true);
         let found = rules.iter().find_map(|rule| Some((rule.to_gguf(hub)?, rule.turn)));
         let (name, turn) = found.ok_or_else(|| refuse("GGUF files have no name for it"))?;
-        let shape = turn.shape(&tensor.shape());
+        let shape = turn.shape(tensor.shape());
         if !turn.fits(&shape, heads) {
             return Err(refuse("its rows don't belong to the heads that config.json says"));
         }

@@ -4,7 +4,7 @@ use super::{GgufError, Metadata, Value, cursor::Cursor};
 use crate::tensors::{Entry, TensorError, Tensors};
 use burn::tensor::TensorData;
 use kiln_kernels::packed::{PACKINGS, Packing};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// A GGUF file whose bytes are in `B`.
 #[derive(Debug)]
@@ -75,8 +75,18 @@ impl<B: AsRef<[u8]>> File<B> {
 
     /// A tensor as it is packed.
     pub fn packed(&self, name: &str) -> Option<(&'static Packing, &[u8])> {
-        let place = self.places.get(name)?;
-        Some((place.packing, self.bytes.as_ref().get(place.from..place.from + place.length)?))
+        let packing = self.places.get(name)?.packing;
+        Some((packing, self.bytes.as_ref().get(self.range(name)?)?))
+    }
+
+    /// Where in the file a tensor is.
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.places.get(name).map(|place| place.from..place.from + place.length)
+    }
+
+    /// What holds the bytes.
+    pub fn bytes(&self) -> &B {
+        &self.bytes
     }
 }
 

@@ -1,6 +1,6 @@
 //! Metadata by key, and how keys are read.
 
-use super::{GgufError, Value, cursor::Cursor};
+use super::{Array, GgufError, Value, cursor::Cursor};
 use kiln_spec::Refusal;
 use std::collections::BTreeMap;
 
@@ -65,5 +65,59 @@ impl Metadata {
     /// If it is something else.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, Refusal> {
         self.get(key, "yes or no", |value| if let Value::Bool(yes) = value { Some(*yes) } else { None })
+    }
+}
+
+impl Value {
+    /// A whole number from 0 on.
+    pub fn whole(&self) -> Option<u64> {
+        match *self {
+            Value::U8(n) => Some(n.into()),
+            Value::U16(n) => Some(n.into()),
+            Value::U32(n) => Some(n.into()),
+            Value::U64(n) => Some(n),
+            Value::I8(n) => n.try_into().ok(),
+            Value::I16(n) => n.try_into().ok(),
+            Value::I32(n) => n.try_into().ok(),
+            Value::I64(n) => n.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// A number. One of 32 bits is taken as the shortest decimal that means it: 1e-5, not 9.9999997e-6.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::F32(n) => n.to_string().parse().ok(),
+            Value::F64(n) => Some(*n),
+            other => other.whole().map(|n| n as f64),
+        }
+    }
+
+    /// Text.
+    pub fn text(&self) -> Option<&str> {
+        if let Value::String(text) = self { Some(text) } else { None }
+    }
+
+    /// Texts.
+    pub fn texts(&self) -> Option<&[String]> {
+        if let Value::Array(Array::String(texts)) = self { Some(texts) } else { None }
+    }
+
+    /// Whether it is 0, no, or empty: as good as not there.
+    pub(super) fn is_off(&self) -> bool {
+        match self {
+            Value::Bool(yes) => !yes,
+            Value::String(text) => text.is_empty(),
+            Value::Array(array) => array.is_empty(),
+            number => number.number() == Some(0.0),
+        }
+    }
+
+    /// What it is, for errors: arrays without their values.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Value::Array(array) => format!("an array of {}", array.len()),
+            other => format!("{other:?}"),
+        }
     }
 }

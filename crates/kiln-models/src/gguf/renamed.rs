@@ -71,7 +71,7 @@ impl Tensors for Renamed<'_> {
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let (origin, turn) = self.origin(name).ok_or_else(|| TensorError::Unknown(name.into()))?;
         let tensor = self.tensors.read(origin)?;
-        if !turn.fits(&tensor.shape(), self.heads) {
+        if !turn.fits(tensor.shape(), self.heads) {
             let heads = [self.heads.queries, self.heads.keys];
             let reason = format!("its shape {:?} has no rows for {heads:?} heads", tensor.shape().to_vec());
             return Err(TensorError::Broken { name: origin.into(), reason });

@@ -23,8 +23,12 @@ pub struct Carried {
     pub special: BTreeMap<String, u32>,
     /// What is added around text unasked, by role: `bos`, `eos`, `sep`.
     pub added: BTreeMap<String, bool>,
+    /// The normaliser of a `t5` vocabulary, as SentencePiece compiles it.
+    pub charsmap: Vec<u8>,
     /// Whether a space comes before the first word, if it says.
-    pub space_before: Option<bool>,
+    pub add_space_prefix: Option<bool>,
+    /// Whether runs of spaces are one, if it says.
+    pub remove_extra_whitespaces: Option<bool>,
     /// The chat template.
     pub chat_template: Option<String>,
 }
@@ -49,7 +53,9 @@ impl Carried {
             merges: texts("merges")?,
             scores: metadata.get(&key("scores"), "a list of numbers of 32 bits", floats)?.unwrap_or_default(),
             types: metadata.get(&key("token_type"), "a list of whole numbers", integers)?.unwrap_or_default(),
-            space_before: metadata.flag(&key("add_space_prefix"))?,
+            charsmap: metadata.get(&key("precompiled_charsmap"), "a list of bytes", octets)?.unwrap_or_default(),
+            add_space_prefix: metadata.flag(&key("add_space_prefix"))?,
+            remove_extra_whitespaces: metadata.flag(&key("remove_extra_whitespaces"))?,
             chat_template: metadata.text(TEMPLATE)?.map(str::to_owned),
             ..Self::default()
         };
@@ -100,7 +106,9 @@ impl Carried {
         set("scores", list(Array::F32(self.scores.clone())));
         set("token_type", list(Array::I32(self.types.clone())));
         set("merges", list(Array::String(self.merges.clone())));
-        set("add_space_prefix", self.space_before.map(Value::Bool));
+        set("precompiled_charsmap", list(Array::U8(self.charsmap.clone())));
+        set("add_space_prefix", self.add_space_prefix.map(Value::Bool));
+        set("remove_extra_whitespaces", self.remove_extra_whitespaces.map(Value::Bool));
         for (role, id) in &self.special {
             set(&format!("{role}_token_id"), Some(Value::U32(*id)));
         }
@@ -121,6 +129,14 @@ fn integers(value: &Value) -> Option<Vec<i32>> {
     match value {
         Value::Array(Array::I32(list)) => Some(list.clone()),
         Value::Array(Array::U32(list)) => list.iter().map(|n| i32::try_from(*n).ok()).collect(),
+        _ => None,
+    }
+}
+
+fn octets(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Array(Array::U8(list)) => Some(list.clone()),
+        Value::Array(Array::I8(list)) => Some(list.iter().map(|byte| byte.cast_unsigned()).collect()),
         _ => None,
     }
 }

@@ -19,7 +19,8 @@ pub fn carried() -> Carried {
         merges: vec!["t 1".into()],
         special: [("bos".into(), 1), ("eos".into(), 2)].into(),
         added: [("bos".into(), true)].into(),
-        space_before: Some(false),
+        add_space_prefix: Some(false),
+        charsmap: vec![0, 255],
         chat_template: Some("{{ messages }}".into()),
         ..Carried::default()
     }

@@ -4,6 +4,7 @@ mod exports;
 mod faults;
 mod models;
 mod packings;
+#[cfg(feature = "files")]
 mod real;
 
 use burn::tensor::TensorData;

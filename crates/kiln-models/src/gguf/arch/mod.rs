@@ -21,6 +21,9 @@ use serde_json::Value as Json;
 pub const ARCHITECTURES: &[Architecture] =
     &[llama::ARCHITECTURE, qwen2::ARCHITECTURE, gpt2::ARCHITECTURE, bert::ARCHITECTURE, t5::ARCHITECTURE];
 
+/// Metadata of a `config.json`.
+pub type ToMetadata = fn(&Json) -> Result<Metadata, Refusal>;
+
 /// An architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
@@ -29,7 +32,7 @@ pub struct Architecture {
     /// What a `config.json` of the same model says.
     pub config: fn(&Fields) -> Result<Json, Refusal>,
     /// The reverse, for models of this `model_type`, if Kiln writes it. Keys are without the architecture's name.
-    pub metadata: Option<fn(&Json) -> Result<Metadata, Refusal>>,
+    pub metadata: Option<ToMetadata>,
     /// Names of tensors, without `.weight` and `.bias`, of a model whose feed-forwards have a gate, or have none.
     pub names: fn(bool) -> Vec<Rule>,
     /// Tensors that say what the configuration says.
