@@ -7,6 +7,7 @@ pub mod direction;
 pub mod encoder;
 pub mod model;
 pub mod names;
+pub mod pickle;
 pub mod stack;
 pub mod tensors;
 
