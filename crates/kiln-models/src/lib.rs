@@ -1,10 +1,13 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod block;
 pub mod config;
 pub mod direction;
 pub mod encoder;
+#[cfg(feature = "files")]
+pub mod files;
+pub mod hf;
 pub mod model;
 pub mod names;
 pub mod pickle;

@@ -36,6 +36,11 @@ impl Model {
         Self::made(config, Init::counting()).num_params()
     }
 
+    /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
+    pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
+        Self::made(config, Init::unfilled(device))
+    }
+
     fn made(config: &ModelConfig, mut init: Init) -> Self {
         let around = config.around();
         Self {
