@@ -8,6 +8,8 @@ pub mod encoder;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod hf;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod model;
 pub mod names;
 pub mod pickle;
