@@ -11,6 +11,7 @@ pub mod cpu;
 pub mod cross_entropy;
 pub mod gated;
 pub mod grouped;
+pub mod packed;
 pub mod planner;
 pub mod recompute;
 pub mod rms_norm;

