@@ -42,7 +42,7 @@ pub use pack::{Packed, Packer, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetch;
 pub use source::{Document, Source, Stop, Until};
-pub use tokenizer::{Encoding, Specials, StreamDecoder, Tokenizer, TokenizerConfig, Vocabulary};
+pub use tokenizer::{Encoding, Role, Specials, StreamDecoder, Tokenizer, TokenizerConfig, Vocabulary};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

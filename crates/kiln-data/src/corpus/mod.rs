@@ -37,7 +37,7 @@ impl Corpus {
         room: &Room,
         mut progress: impl FnMut(u64, Option<u64>),
     ) -> Result<Self, DataError> {
-        let (mut training, mut validation) = (Writer::new(room, tokenizer), Writer::new(room, tokenizer));
+        let (mut training, mut validation) = (Writer::new(room, tokenizer)?, Writer::new(room, tokenizer)?);
         let (mut encoder, mut done, mut told) = (Encoder::new(tokenizer), 0, 0);
         for unit in split.units(source)? {
             let unit = unit?;

@@ -1,7 +1,7 @@
 //! One side of a corpus: its documents as tokens.
 
 use super::room::{Room, Tokens};
-use crate::{DataError, Tokenizer};
+use crate::{DataError, Role, Tokenizer};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
@@ -75,7 +75,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub fn new(room: &Room, tokenizer: &Tokenizer) -> Self {
+    pub fn new(room: &Room, tokenizer: &Tokenizer) -> Result<Self, DataError> {
+        tokenizer.specials().require(&[Role::Bos, Role::Eos])?;
         let texts = Texts {
             tokens: Tokens::new(room, tokenizer.vocab()),
             lengths: Vec::new(),
@@ -85,7 +86,7 @@ impl Writer {
             fingerprint: String::new(),
         };
         let (bos, eos) = (tokenizer.specials().bos, tokenizer.specials().eos);
-        Self { texts, open: None, hasher: Sha256::new(), bos, eos }
+        Ok(Self { texts, open: None, hasher: Sha256::new(), bos, eos })
     }
 
     /// Adds a document, or the next part of the one before it if it `continues`.

@@ -64,8 +64,12 @@ impl DataError {
             Self::Stopped { .. } => "start again to read on".into(),
             Self::Short { .. } => "give more text: at least two different passages of 2 KiB".into(),
             Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
-            Self::Tokenizer { .. } => "use the tokenizer.json that was saved with the run".into(),
-            Self::Specials { .. } => "use a tokenizer that Kiln trained".into(),
+            Self::Tokenizer { .. } => {
+                "use the tokenizer files that came with the model, or were saved with the run".into()
+            }
+            Self::Specials { .. } => {
+                "choose something that does without, or a tokenizer that has it, such as one that Kiln trained".into()
+            }
             Self::Id { .. } => "model and tokenizer must come from the same run".into(),
             Self::Batch { .. } => "check the objective that made the batch".into(),
         }

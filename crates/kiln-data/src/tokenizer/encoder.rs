@@ -25,6 +25,7 @@ impl<'a> Encoder<'a> {
     pub fn encode(&mut self, text: &str) -> Vec<u32> {
         match self.scheme {
             Scheme::Byte(bytes) => text.bytes().map(|byte| bytes[byte as usize]).collect(),
+            Scheme::Foreign(foreign) => foreign.ids(text),
             Scheme::Character(known, bytes) => characters(text, known, bytes),
             Scheme::Bpe(model) => {
                 let mut ids = Vec::with_capacity(text.len() / 3);

@@ -59,7 +59,15 @@ pub(crate) enum Kind {
     Bpe,
 }
 
+/// What only Kiln's own files have.
+const MARKS: [&str; 2] = ["\"<sequence-to-sequence>\"", "\"<sentinel_31>\""];
+
 impl Saved {
+    /// Whether Kiln wrote this file: then it is held to what Kiln's tokenizers promise.
+    pub(crate) fn is_ours(json: &str) -> bool {
+        MARKS.iter().all(|mark| json.contains(mark))
+    }
+
     pub(crate) fn read(json: &str) -> Result<Self, DataError> {
         let saved: Self = serde_json::from_str(json).map_err(broken)?;
         saved.check_ids()?;

@@ -1,6 +1,7 @@
 //! Special tokens: the same first ids in every tokenizer that Kiln trains, so that another objective needs no
 //! other vocabulary.
 
+use super::roles::Roles;
 use crate::DataError;
 
 /// How many sentinels there are.
@@ -18,9 +19,44 @@ const ROLES: [&str; 9] = [
     "<sequence-to-sequence>",
 ];
 
-/// Ids of the special tokens by role.
+/// What a special token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Fills up rows.
+    Pad,
+    /// Begins a document.
+    Bos,
+    /// Ends a document.
+    Eos,
+    /// Stands for a token that is to be predicted.
+    Mask,
+    /// Stands between two texts.
+    Sep,
+    /// Name the direction in which a text is read.
+    Modes,
+    /// Stand for spans that are left out.
+    Sentinels,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pad => ROLES[0],
+            Self::Bos => ROLES[1],
+            Self::Eos => ROLES[2],
+            Self::Mask => ROLES[3],
+            Self::Sep => ROLES[4],
+            Self::Modes => "for the direction of reading (<bidirectional>, …)",
+            Self::Sentinels => "for spans (<sentinel_0>, …)",
+        }
+    }
+}
+
+/// Ids of the special tokens by role. A tokenizer that Kiln trained has them all. Somebody else's may lack some: their
+/// ids here are stand-ins then, and who needs one asks for it first ([`require`](Self::require)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specials {
+    pub(crate) absent: Vec<Role>,
     /// Fills up rows; nobody sees it.
     pub pad: u32,
     /// Begins a document.
@@ -44,7 +80,7 @@ pub struct Specials {
 }
 
 impl Specials {
-    /// Names of all special tokens in the order of their ids.
+    /// Names of all special tokens of Kiln's own tokenizers in the order of their ids.
     pub fn names() -> Vec<String> {
         let sentinels = (0..SENTINELS).map(|i| format!("<sentinel_{i}>"));
         ROLES.iter().map(|name| (*name).to_string()).chain(sentinels).collect()
@@ -67,7 +103,54 @@ impl Specials {
         Self::names().into_iter().nth(place)
     }
 
-    /// How many there are.
+    /// Whether there is such a token, and not just another in its place.
+    pub fn has(&self, role: Role) -> bool {
+        !self.absent.contains(&role)
+    }
+
+    /// Refuses a tokenizer that lacks one of these.
+    ///
+    /// # Errors
+    /// The names of the missing ones.
+    pub fn require(&self, roles: &[Role]) -> Result<(), DataError> {
+        let missing: Vec<String> =
+            roles.iter().filter(|role| !self.has(**role)).map(|role| role.name().to_string()).collect();
+        missing.is_empty().then_some(()).ok_or(DataError::Specials { missing })
+    }
+
+    /// Those of somebody else's tokenizer. A document begins with its `bos`, or `[CLS]`, and ends with its `eos`, or
+    /// `[SEP]`; where it has only one of the two, that stands on both sides. Sentinels are T5's.
+    pub(crate) fn of_roles(roles: &Roles, id: impl Fn(&str) -> Option<u32>) -> Self {
+        let sentinels: Vec<u32> = (0..SENTINELS).map_while(|i| id(&format!("<extra_id_{i}>"))).collect();
+        let (bos, eos) = (roles.bos.or(roles.cls), roles.eos.or(roles.sep));
+        let found = [
+            (Role::Pad, roles.pad.is_some()),
+            (Role::Bos, bos.or(eos).is_some()),
+            (Role::Eos, eos.or(bos).is_some()),
+            (Role::Mask, roles.mask.is_some()),
+            (Role::Sep, roles.sep.is_some()),
+            (Role::Modes, false),
+            (Role::Sentinels, !sentinels.is_empty()),
+        ];
+        let absent = found.into_iter().filter(|(_, found)| !found).map(|(role, _)| role).collect();
+        // Nobody sees what fills up, and its weight is 0: any id does.
+        let pad = roles.pad.or(eos).or(bos).unwrap_or(0);
+        Self {
+            absent,
+            pad,
+            bos: bos.or(eos).unwrap_or(pad),
+            eos: eos.or(bos).unwrap_or(pad),
+            mask: roles.mask.unwrap_or(pad),
+            sep: roles.sep.unwrap_or(pad),
+            bidirectional: pad,
+            left_to_right: pad,
+            right_to_left: pad,
+            sequence_to_sequence: pad,
+            sentinels,
+        }
+    }
+
+    /// How many Kiln's own tokenizers have.
     pub fn count() -> usize {
         ROLES.len() + SENTINELS
     }
@@ -81,6 +164,7 @@ impl Specials {
         }
         let ids: Vec<u32> = names.iter().filter_map(|name| id(name)).collect();
         Ok(Self {
+            absent: Vec::new(),
             pad: ids[0],
             bos: ids[1],
             eos: ids[2],

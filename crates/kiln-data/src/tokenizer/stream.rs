@@ -1,6 +1,6 @@
 //! Decoding token by token without ever cutting a character.
 
-use super::Tokenizer;
+use super::{Tokenizer, foreign::Stream};
 use crate::DataError;
 
 /// Turns tokens into text as they come.
@@ -10,16 +10,21 @@ use crate::DataError;
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
     pending: Vec<u8>,
+    stream: Stream,
 }
 
 impl<'a> StreamDecoder<'a> {
     /// A decoder at the start of a text.
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, pending: Vec::new() }
+        Self { tokenizer, pending: Vec::new(), stream: Stream::default() }
     }
 
     /// The characters that this token completes; none for special tokens.
     pub fn push(&mut self, id: u32) -> Result<String, DataError> {
+        if let Some(foreign) = self.tokenizer.foreign() {
+            let name = self.tokenizer.spoken(foreign, id)?;
+            return name.map_or_else(|| Ok(String::new()), |name| self.stream.push(foreign, name));
+        }
         self.pending.extend_from_slice(self.tokenizer.bytes(id)?);
         let mut text = String::new();
         while let Some(more) = self.complete() {
@@ -30,6 +35,9 @@ impl<'a> StreamDecoder<'a> {
 
     /// What is left: a replacement character if the tokens end in the middle of one.
     pub fn finish(self) -> String {
+        if let Some(foreign) = self.tokenizer.foreign() {
+            return self.stream.finish(foreign).unwrap_or_default();
+        }
         String::from_utf8_lossy(&self.pending).into_owned()
     }
 

@@ -1,0 +1,52 @@
+//! WordPiece: a `vocab.txt`, or the list that a GGUF makes of one.
+
+use super::parts::file;
+use crate::tokenizer::Roles;
+use serde_json::{Map, Value, json};
+
+/// What a `tokenizer_config.json` says about a `vocab.txt`; each setting's default is BERT's.
+pub(super) struct Cleaning {
+    lowercase: bool,
+    strip_accents: Option<bool>,
+    chinese: bool,
+}
+
+/// The `tokenizer.json` of a `vocab.txt`, a token a line; `config` is the `tokenizer_config.json`, or null.
+pub fn vocab_txt(text: &str, config: &Value) -> Value {
+    let cleaning = Cleaning {
+        lowercase: config["do_lower_case"].as_bool().unwrap_or(true),
+        strip_accents: config["strip_accents"].as_bool(),
+        chinese: config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
+    };
+    let tokens: Vec<&str> = text.lines().map(|line| line.trim_end_matches('\r')).collect();
+    let unknown = config["unk_token"].as_str().unwrap_or("[UNK]");
+    of_tokens(tokens.into_iter().map(str::to_string), unknown, &cleaning)
+}
+
+/// The same of a GGUF, where a token that begins a word carries `▁` and one that goes on has lost its `##`.
+pub(super) fn from_phantom(tokens: &[String], roles: &Roles) -> Value {
+    let special = |token: &str| token.starts_with('[') && token.ends_with(']') && token.len() > 2;
+    let plain = |token: &String| match token.strip_prefix('\u{2581}') {
+        Some(word) => word.to_string(),
+        None if special(token) => token.clone(),
+        None => format!("##{token}"),
+    };
+    let unknown = roles.unk.and_then(|id| tokens.get(id as usize)).map_or("[UNK]", String::as_str);
+    // A vocabulary without capitals is one for text without capitals.
+    let lowercase = !tokens.iter().any(|token| !special(token) && token.chars().any(char::is_uppercase));
+    of_tokens(tokens.iter().map(plain), unknown, &Cleaning { lowercase, strip_accents: None, chinese: true })
+}
+
+fn of_tokens(tokens: impl Iterator<Item = String>, unknown: &str, cleaning: &Cleaning) -> Value {
+    let vocab: Map<String, Value> = tokens.zip(0u32..).map(|(token, id)| (token, id.into())).collect();
+    let model = json!({
+        "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100, "vocab": vocab,
+    });
+    let normalizer = json!({
+        "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,
+        "strip_accents": cleaning.strip_accents, "lowercase": cleaning.lowercase,
+    });
+    let decoder = json!({ "type": "WordPiece", "prefix": "##", "cleanup": true });
+    file(model, normalizer, json!({ "type": "BertPreTokenizer" }), decoder)
+}

@@ -1,0 +1,99 @@
+//! What the `tokenizers` library would panic over, fail at later, or do at random is refused when the file is read.
+
+use super::super::{charsmap, train::broken};
+use crate::DataError;
+use serde_json::Value;
+use tokenizers::Tokenizer as Inner;
+
+/// Ids beyond this are no vocabulary but a broken file.
+const MOST: u64 = 1 << 24;
+
+pub(super) fn check(file: &Value) -> Result<(), DataError> {
+    model(&file["model"])?;
+    let added = file["added_tokens"].as_array().into_iter().flatten();
+    added.filter_map(|token| token["id"].as_u64()).try_for_each(within)?;
+    let strips = |part: &&Value| part["type"] == "Strip" && part["stop"].as_u64().is_some_and(|stop| stop > 0);
+    if parts(&file["decoder"]).iter().any(strips) {
+        return Err(broken("its decoder strips the end of texts (`stop` of `Strip`), which Kiln does not"));
+    }
+    let maps = parts(&file["normalizer"]).into_iter().filter(|part| part["type"] == "Precompiled");
+    maps.filter_map(|part| part["precompiled_charsmap"].as_str()).try_for_each(charsmap::check_base64)
+}
+
+fn within(id: u64) -> Result<(), DataError> {
+    (id < MOST).then_some(()).ok_or_else(|| broken(format!("a token has the id {id}, of at most {MOST}")))
+}
+
+fn model(model: &Value) -> Result<(), DataError> {
+    let unknown = |why: &str| Err(broken(format!("{why}: a text with an unknown character could not be encoded")));
+    match &model["vocab"] {
+        Value::Object(vocab) => {
+            vocab.values().map(|id| id.as_u64().unwrap_or(u64::MAX)).try_for_each(within)?;
+            let wordy = model["merges"].is_null();
+            match model["unk_token"].as_str() {
+                Some(unk) if !vocab.contains_key(unk) => unknown(&format!("its unknown token {unk:?} is no token"))?,
+                None if wordy => unknown("it names no unknown token")?,
+                _ => {}
+            }
+        }
+        Value::Array(_) if model["unk_id"].is_null() && model["byte_fallback"] != true => {
+            unknown("it has no unknown token")?;
+        }
+        Value::Array(pieces) => {
+            let odd = pieces.iter().find(|piece| piece[0].as_str().is_none_or(str::is_empty));
+            odd.map_or(Ok(()), |piece| Err(broken(format!("a piece without text: {piece}"))))?;
+        }
+        _ => return Err(broken("its model has no vocabulary")),
+    }
+    if model["dropout"].as_f64().is_some_and(|dropout| dropout > 0.0) {
+        return Err(broken("it leaves out merges at random (`dropout`): the same text must give the same tokens"));
+    }
+    merges(model)
+}
+
+fn merges(model: &Value) -> Result<(), DataError> {
+    let Some(merges) = model["merges"].as_array() else { return Ok(()) };
+    let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default().len();
+    for merge in merges {
+        let pair = match merge {
+            Value::String(both) => both.split_once(' '),
+            both => both[0].as_str().zip(both[1].as_str()),
+        };
+        let Some((left, right)) = pair else { return Err(broken(format!("{merge} is no merge of two tokens"))) };
+        let known = |token: &str| !model["vocab"][token].is_null();
+        let joined = right.get(prefix..).map(|rest| format!("{left}{rest}"));
+        if !(known(left) && known(right) && joined.is_some_and(|token| known(&token))) {
+            return Err(broken(format!("the merge of {left:?} and {right:?} makes no known token")));
+        }
+    }
+    Ok(())
+}
+
+/// Added tokens must be where the file says: the library numbers them anew otherwise.
+pub(super) fn added(inner: &Inner, added: &[Value]) -> Result<(), DataError> {
+    for token in added {
+        let Some(name) = token["content"].as_str() else { continue };
+        let (found, told) = (inner.token_to_id(name).map(u64::from), token["id"].as_u64());
+        if found != told {
+            let show = |id: Option<u64>| id.map_or("none".into(), |id| id.to_string());
+            return Err(broken(format!(
+                "the added token {name:?} has the id {}, and would get {}",
+                show(told),
+                show(found)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A part and, of a sequence, all of its parts.
+fn parts(part: &Value) -> Vec<&Value> {
+    let inner = ["decoders", "normalizers", "pretokenizers"].iter().filter_map(|key| part[*key].as_array()).flatten();
+    std::iter::once(part).chain(inner.flat_map(parts)).collect()
+}
+
+/// The types of a part and, of a sequence, of all its parts in order.
+pub(super) fn kinds(part: &Value) -> Vec<String> {
+    let types = parts(part).into_iter().filter_map(|part| part["type"].as_str());
+    types.filter(|kind| *kind != "Sequence").map(str::to_string).collect()
+}
