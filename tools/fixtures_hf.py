@@ -63,6 +63,12 @@ CASES = {
                                      num_attention_heads=2, num_key_value_heads=1, head_dim=10, sliding_window=3,
                                      tie_word_embeddings=True),
                      dict(sliding_window=4)),
+    "phi3-window": ("phi3", dict(vocab_size=25, hidden_size=16, intermediate_size=14, num_hidden_layers=2,
+                                 num_attention_heads=4, num_key_value_heads=2, sliding_window=4),
+                    dict(sliding_window=None)),
+    "phi3-tied": ("phi3", dict(vocab_size=31, hidden_size=12, intermediate_size=18, num_hidden_layers=1,
+                               num_attention_heads=2, tie_word_embeddings=True, rope_parameters=PLAIN),
+                  dict(rope_parameters=PLAIN | {"rope_theta": 10000.0})),
     "qwen2-windows": ("qwen2", dict(vocab_size=35, hidden_size=12, intermediate_size=22, num_hidden_layers=3,
                                     num_attention_heads=2, num_key_value_heads=1, use_sliding_window=True,
                                     sliding_window=4, max_window_layers=1),
@@ -87,7 +93,7 @@ def draw(model, seed):
     for name, parameter in model.named_parameters():
         values = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
         scale = 0.3 if parameter.dim() == 1 else 1.0 / parameter.shape[-1] ** 0.5
-        if any(part in name for part in ("q_proj.weight", "k_proj.weight", "c_attn.weight")):
+        if any(part in name for part in ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight")):
             scale *= 2.0
         is_norm = "norm" in name or ".ln_" in name
         parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
@@ -189,6 +195,7 @@ def check(folder, fixtures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser.add_argument("--only", choices=CASES, help="write this case alone")
     parser.add_argument("--check", type=Path, help="a folder of models that Kiln has saved")
     parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
     parser.add_argument("--record", type=Path, help="where to write what the check found")
@@ -196,7 +203,7 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     if asked.out:
-        for name in CASES:
+        for name in [asked.only] if asked.only else CASES:
             case(name, asked.out)
     if asked.check:
         versions = f"transformers {transformers.__version__}, torch {torch.__version__}, safetensors {safetensors.__version__}"

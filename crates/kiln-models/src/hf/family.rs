@@ -34,9 +34,10 @@ impl Family {
     /// A broken configuration, or an option that Kiln doesn't implement, by its key.
     pub fn config(&self, config_json: &Value) -> Result<ModelConfig, Refusal> {
         let mut config = (self.read)(config_json)?;
+        // Before what is left open is filled in, and after.
+        config.check("model")?;
         config.resolve();
-        let path = format!("what {} says of the model", self.name);
-        config.check(&path)?;
+        config.check("model")?;
         Ok(config)
     }
 

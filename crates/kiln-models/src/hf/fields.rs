@@ -73,6 +73,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number of layers: a size up to 4096.
+    pub fn layers(&self, key: &str, default: usize) -> Result<usize, Refusal> {
+        match self.size(key, default)? {
+            layers if layers <= 4096 => Ok(layers),
+            other => Err(Refusal::new(key, format!("at most 4096 layers, found {other}"))),
+        }
+    }
+
     /// A number, if it is there.
     pub fn number(&self, key: &str) -> Result<Option<f64>, Refusal> {
         self.read(key, "a number", Value::as_f64)

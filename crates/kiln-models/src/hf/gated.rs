@@ -39,7 +39,7 @@ pub(super) struct Own {
 
 /// Number of layers.
 pub(super) fn layers(fields: &Fields) -> Result<usize, Refusal> {
-    fields.size("num_hidden_layers", 32)
+    fields.layers("num_hidden_layers", 32)
 }
 
 /// The model, except for what is the family's own.

@@ -62,7 +62,7 @@ fn read(json: &Value) -> Result<ModelConfig, Refusal> {
 
 /// The heads of each layer: only what scores are multiplied by can differ.
 fn attentions(fields: &Fields, hidden: usize) -> Result<Vec<HeadsConfig>, Refusal> {
-    let (layers, heads) = (fields.size("n_layer", 12)?, fields.size("n_head", 12)?);
+    let (layers, heads) = (fields.layers("n_layer", 12)?, fields.size("n_head", 12)?);
     let own = 1.0 / ((hidden / heads) as f64).sqrt();
     let whole = if fields.flag("scale_attn_weights", true)? { own } else { 1.0 };
     let by_layer = fields.flag("scale_attn_by_inverse_layer_idx", false)?;

@@ -15,6 +15,7 @@ pub mod tie;
 mod gpt2;
 mod llama;
 mod mistral;
+mod phi3;
 mod qwen2;
 
 pub use assemble::{AssembleError, assemble};
@@ -28,7 +29,7 @@ use kiln_spec::{Refusal, config::nearest};
 use serde_json::Value;
 
 /// All families that Kiln reads and writes.
-pub const FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY, mistral::FAMILY, qwen2::FAMILY];
+pub const FAMILIES: &[Family] = &[gpt2::FAMILY, llama::FAMILY, mistral::FAMILY, phi3::FAMILY, qwen2::FAMILY];
 
 /// The family of this `model_type`.
 ///

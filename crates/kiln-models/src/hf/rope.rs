@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// What rotary positions a file asks for; θ is `theta` if it doesn't say.
 pub(super) fn read(fields: &Fields, family: &'static str, theta: f64) -> Result<PositionConfig, Refusal> {
     let (outside, longest) = (fields.number("rope_theta")?, fields.whole("max_position_embeddings")?);
+    let trained = fields.whole("original_max_position_embeddings")?;
     fields.only("partial_rotary_factor", 1.0)?;
     let old = fields.get("rope_scaling").map(|value| ("rope_scaling", value));
     let Some((key, value)) = fields.get("rope_parameters").map(|value| ("rope_parameters", value)).or(old) else {
@@ -21,20 +22,22 @@ pub(super) fn read(fields: &Fields, family: &'static str, theta: f64) -> Result<
         let fields = Fields::of(family, value)?;
         fields.only("partial_rotary_factor", 1.0)?;
         let theta = fields.number("rope_theta")?.or(outside).unwrap_or(theta);
-        let scaling = scaling(&fields, longest)?;
+        let scaling = scaling(&fields, trained, longest)?;
         fields.done()?;
         Ok(PositionConfig::Rotary(RotaryConfig { theta, scaling, ..RotaryConfig::default() }))
     };
     read().map_err(|refusal: Refusal| refusal.within(key))
 }
 
-fn scaling(fields: &Fields, longest: Option<usize>) -> Result<Scaling, Refusal> {
+/// The scaling, for a model that was trained for `trained` tokens if it says so outside, and that reads `longest`.
+fn scaling(fields: &Fields, trained: Option<usize>, longest: Option<usize>) -> Result<Scaling, Refusal> {
     let old = fields.word("type", "default")?;
     let number = |key: &str, default: Option<f64>| match fields.number(key)?.or(default) {
         Some(number) => Ok(number),
         None => Err(Refusal::new(key, "a number was expected, found nothing")),
     };
-    let original = || match fields.whole("original_max_position_embeddings")?.or(longest) {
+    let inside = fields.whole("original_max_position_embeddings")?;
+    let original = || match trained.or(inside).or(longest) {
         Some(length) => Ok(length),
         None => Err(Refusal::new("original_max_position_embeddings", "a length was expected, found nothing")),
     };
