@@ -9,8 +9,11 @@ pub mod encoder;
 pub mod files;
 pub mod gguf;
 pub mod hf;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod model;
 pub mod names;
+pub mod pickle;
 pub mod stack;
 pub mod tensors;
 

@@ -1,6 +1,6 @@
 //! Why a folder can't be read.
 
-use crate::hf::AssembleError;
+use crate::{hf::AssembleError, pickle::PickleError};
 use kiln_spec::Refusal;
 use std::{io, path::PathBuf};
 
@@ -24,12 +24,18 @@ pub enum LoadError {
         reason: String,
     },
     /// No weights are in the folder.
-    #[error("{}: no weights: neither model.safetensors nor model.safetensors.index.json is there{hint}", folder.display())]
+    #[error("{}: no weights: neither model.safetensors nor pytorch_model.bin is there, nor an index of either", folder.display())]
     NoWeights {
         /// The folder.
         folder: PathBuf,
-        /// What is there instead.
-        hint: String,
+    },
+    /// A pickle holds more than tensors, or is broken.
+    #[error("{}: {source}", file.display())]
+    Pickle {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: PickleError,
     },
     /// A name leads out of the folder.
     #[error("{}: `{name}` is not a file of this folder; a model's files lie beside its config.json", folder.display())]

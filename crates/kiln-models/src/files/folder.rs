@@ -1,10 +1,11 @@
 //! A folder with a model.
 
-use super::{CONFIG, GENERATION, INDEX, LoadError, SafeTensorsFiles, WEIGHTS};
+use super::{CONFIG, GENERATION, INDEX, LoadError, Map, PICKLE, PICKLE_INDEX, SafeTensorsFiles, WEIGHTS};
 use crate::{
     config::ModelConfig,
     hf::{self, Family},
     model::Model,
+    pickle::{Pickle, Pickles},
     tensors::Tensors,
 };
 use burn::tensor::Device;
@@ -87,22 +88,39 @@ impl Folder {
     }
 }
 
+/// Safetensors before pickles, one file before several.
 fn weights(folder: &Path) -> Result<Box<dyn Tensors>, LoadError> {
-    let files = match () {
-        () if folder.join(WEIGHTS).exists() => vec![inside(folder, WEIGHTS)?],
-        () if folder.join(INDEX).exists() => return Ok(Box::new(sharded(folder)?)),
-        () => {
-            let pickle = folder.join("pytorch_model.bin").exists();
-            let hint = if pickle { "; pytorch_model.bin is, which is not read from here" } else { "" };
-            return Err(LoadError::NoWeights { folder: folder.into(), hint: hint.into() });
-        }
-    };
-    Ok(Box::new(SafeTensorsFiles::open(&files)?))
+    let there = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX].into_iter().find(|name| folder.join(name).exists());
+    Ok(match there {
+        Some(WEIGHTS) => Box::new(SafeTensorsFiles::open(&[inside(folder, WEIGHTS)?])?),
+        Some(INDEX) => sharded(folder, INDEX, SafeTensorsFiles::open)?,
+        Some(PICKLE) => Box::new(pickle(&inside(folder, PICKLE)?)?),
+        Some(index) => sharded(folder, index, pickles)?,
+        None => return Err(LoadError::NoWeights { folder: folder.into() }),
+    })
+}
+
+/// A file that `torch.save` wrote.
+///
+/// # Errors
+/// If it can't be read, or asks for more than tensors.
+pub fn pickle(file: &Path) -> Result<Pickle<Map>, LoadError> {
+    let pickle = Pickle::open(Map::open(file).map_err(LoadError::io(file))?);
+    pickle.map_err(|source| LoadError::Pickle { file: file.into(), source })
+}
+
+fn pickles(files: &[PathBuf]) -> Result<Pickles<Map>, LoadError> {
+    let opened = files.iter().map(|file| pickle(file)).collect::<Result<_, _>>()?;
+    Pickles::new(opened).map_err(|error| LoadError::Broken { file: files[0].clone(), reason: error.to_string() })
 }
 
 /// The files that an index names.
-fn sharded(folder: &Path) -> Result<SafeTensorsFiles, LoadError> {
-    let path = inside(folder, INDEX)?;
+fn sharded<T: Tensors + 'static>(
+    folder: &Path,
+    index: &str,
+    open: impl FnOnce(&[PathBuf]) -> Result<T, LoadError>,
+) -> Result<Box<dyn Tensors>, LoadError> {
+    let path = inside(folder, index)?;
     let index = json(&path)?;
     let broken = |reason: String| LoadError::Broken { file: path.clone(), reason };
     let map = index.get("weight_map").and_then(Value::as_object);
@@ -112,10 +130,10 @@ fn sharded(folder: &Path) -> Result<SafeTensorsFiles, LoadError> {
         names.insert(file.as_str().ok_or_else(|| broken(format!("`{tensor}` is in {file}, which is no name")))?);
     }
     let files = names.into_iter().map(|name| inside(folder, name)).collect::<Result<Vec<_>, _>>()?;
-    let tensors = SafeTensorsFiles::open(&files)?;
+    let tensors = open(&files)?;
     match map.keys().find(|name| !tensors.entries().contains_key(*name)) {
         Some(name) => Err(broken(format!("`{name}` is in none of the files that are named"))),
-        None => Ok(tensors),
+        None => Ok(Box::new(tensors)),
     }
 }
 

@@ -11,7 +11,7 @@ mod save;
 mod tests;
 
 pub use error::LoadError;
-pub use folder::{Folder, Loaded, load};
+pub use folder::{Folder, Loaded, load, pickle};
 pub use gguf::{GgufFile, save_gguf};
 pub use map::Map;
 pub use safetensors::SafeTensorsFiles;
@@ -25,3 +25,7 @@ pub const GENERATION: &str = "generation_config.json";
 pub const WEIGHTS: &str = "model.safetensors";
 /// Which of several files each of its weights is in.
 pub const INDEX: &str = "model.safetensors.index.json";
+/// Its weights as `torch.save` writes them.
+pub const PICKLE: &str = "pytorch_model.bin";
+/// Which of several such files each is in.
+pub const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";

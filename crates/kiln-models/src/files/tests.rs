@@ -162,3 +162,27 @@ fn all_floats_are_read_as_f32() {
 }
 
 use ::safetensors::{Dtype, tensor::TensorView};
+
+#[test]
+fn weights_may_be_a_pickle_or_several() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join(CONFIG), tiny().to_string()).unwrap();
+    let [module, types] =
+        ["module", "types"].map(|name| format!("{}/fixtures/pickle/{name}.pt", env!("CARGO_MANIFEST_DIR")));
+    fs::copy(&module, home.path().join(PICKLE)).unwrap();
+    let names = |folder: &Folder| folder.tensors().entries().len();
+    let single = Folder::open(home.path()).unwrap();
+    assert_eq!(single.tensors().read("0.weight").unwrap().shape()[..], [2, 3]);
+    fs::remove_file(home.path().join(PICKLE)).unwrap();
+    fs::copy(&module, home.path().join("a.bin")).unwrap();
+    fs::copy(&types, home.path().join("b.bin")).unwrap();
+    let index = home.path().join(PICKLE_INDEX);
+    fs::write(&index, r#"{"weight_map": {"0.weight": "a.bin", "t.bool": "b.bin"}}"#).unwrap();
+    assert_eq!(names(&Folder::open(home.path()).unwrap()), names(&single) + 10);
+    fs::write(&index, r#"{"weight_map": {"0.weight": "b.bin"}}"#).unwrap();
+    assert!(matches!(Folder::open(home.path()), Err(LoadError::Broken { .. })));
+    fs::write(&index, r#"{"weight_map": {"0.weight": "../a.bin"}}"#).unwrap();
+    assert!(matches!(Folder::open(home.path()), Err(LoadError::Outside { .. })));
+    fs::write(home.path().join(PICKLE), b"cos\nsystem\n").unwrap();
+    assert!(matches!(Folder::open(home.path()), Err(LoadError::Pickle { .. })));
+}

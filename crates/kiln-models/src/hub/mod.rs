@@ -1,0 +1,129 @@
+//! Models from the Hugging Face hub, kept in its cache, which Python's libraries share.
+//!
+//! The cache's layout is `hf-hub`'s. Files are fetched here: what arrives is held against the length and the hash that
+//! the hub announces before it has its name, a transfer that breaks off goes on where it stopped, and no name that the
+//! hub sends becomes a path unchecked.
+
+mod cache;
+mod error;
+mod fetch;
+mod http;
+mod id;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+pub use error::HubError;
+pub use id::Id;
+
+use cache::Snapshot;
+use serde_json::Value;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Where the hub is, where its cache is, and who asks.
+#[derive(Clone)]
+pub struct Hub {
+    /// Its address, without a slash at the end.
+    pub endpoint: String,
+    /// The folder of the cache, `…/hub`.
+    pub cache: PathBuf,
+    /// The user's token, sent to the hub alone.
+    pub token: Option<String>,
+    /// Whether only the cache may be asked.
+    pub offline: bool,
+}
+
+/// How far a file has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes that it has.
+    pub size: u64,
+}
+
+impl Hub {
+    /// As the environment says: `HF_ENDPOINT`, `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN` or `HF_TOKEN_PATH` or the file
+    /// `token` in `HF_HOME`, `HF_HUB_OFFLINE`.
+    pub fn from_env() -> Self {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let cache = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cache")));
+        let home = set("HF_HOME").map(PathBuf::from);
+        let home = home.unwrap_or_else(|| cache.unwrap_or_else(env::temp_dir).join("huggingface"));
+        let kept = set("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+        let token = set("HF_TOKEN").or_else(|| std::fs::read_to_string(kept).ok());
+        let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        Self {
+            endpoint: endpoint.trim_end_matches('/').into(),
+            cache: set("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
+            token: token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty()),
+            offline: set("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
+        }
+    }
+
+    /// The folder that holds a model's files, or the GGUF file that `id` names; fetches what isn't in the cache. If the
+    /// hub can't be reached, what the cache has of that revision serves.
+    ///
+    /// # Errors
+    /// If there is no such model, it isn't for this user, or it can't be fetched and isn't in the cache.
+    pub fn resolve(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+        id::revision(revision)?;
+        if self.offline {
+            let offline =
+                || HubError::Offline { id: id.model.clone(), revision: revision.into(), cache: self.cache.clone() };
+            return cache::known(&self.cache, id, revision).ok_or_else(offline);
+        }
+        match self.fetch(id, revision, progress) {
+            Err(error @ HubError::Unreachable { .. }) => cache::known(&self.cache, id, revision).ok_or(error),
+            other => other,
+        }
+    }
+
+    fn fetch(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+        let client = http::Client::new(self);
+        let list = client.list(id, revision)?;
+        let snapshot = Snapshot::new(&self.cache, &id.model, revision, &list.commit);
+        let mut get = |file: &str| fetch::file(&client, &snapshot, id, file, progress);
+        let missing =
+            |what: &str| HubError::Missing { id: id.model.clone(), revision: revision.into(), what: what.into() };
+        if let Some(file) = &id.file {
+            let listed = list.files.iter().find(|listed| *listed == file);
+            let path = get(listed.ok_or_else(|| missing(file))?)?;
+            snapshot.complete()?;
+            return Ok(path);
+        }
+        for file in wanted::small(&list.files) {
+            get(file)?;
+        }
+        let read = |file: &str| json(&snapshot.folder().join(file));
+        let index = wanted::weights_index(&list.files).map(read).transpose()?;
+        let weights = wanted::weights(&list.files, index.as_ref());
+        if weights.is_empty() {
+            return Err(missing("weights, neither safetensors nor pytorch_model.bin,"));
+        }
+        let modules = list.files.iter().any(|file| file == "modules.json").then(|| read("modules.json")).transpose()?;
+        let modules = modules.map_or_else(Vec::new, |modules| wanted::modules(&list.files, &modules));
+        for file in weights.into_iter().chain(modules) {
+            get(file)?;
+        }
+        snapshot.complete()?;
+        Ok(snapshot.folder().into())
+    }
+}
+
+/// What the hub's own library takes for yes.
+fn is_true(value: &str) -> bool {
+    ["1", "true", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+}
+
+fn json(path: &Path) -> Result<Value, HubError> {
+    let text = std::fs::read(path).map_err(HubError::io(path))?;
+    serde_json::from_slice(&text).map_err(|error| HubError::io(path)(error.into()))
+}

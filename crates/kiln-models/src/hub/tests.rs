@@ -1,0 +1,219 @@
+use super::{
+    Hub, HubError, Id,
+    server::{COMMIT, Model, Server, etag},
+};
+use std::{fs, path::PathBuf};
+use tempfile::TempDir;
+
+/// A large file's bytes.
+fn weights() -> Vec<u8> {
+    (0..300_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
+}
+
+fn model(names: &[&str]) -> Model {
+    let data = |name: &str| match name {
+        "config.json" => br#"{"model_type":"gpt2"}"#.to_vec(),
+        "modules.json" => br#"[{"path":""},{"path":"1_Pooling"},{"path":"2_Normalize"}]"#.to_vec(),
+        name if name.ends_with(".index.json") => {
+            br#"{"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors"}}"#.to_vec()
+        }
+        name => [name.as_bytes(), &weights()].concat(),
+    };
+    Model { files: names.iter().map(|&name| (name.into(), data(name))).collect(), ..Model::default() }
+}
+
+const PLAIN: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+
+struct Place {
+    server: Server,
+    hub: Hub,
+    folder: TempDir,
+}
+
+fn place(model: Model) -> Place {
+    let (server, folder) = (Server::start(model), tempfile::tempdir().unwrap());
+    let cache = folder.path().join("hub");
+    let hub = Hub { endpoint: server.address.clone(), cache, token: None, offline: false };
+    Place { server, hub, folder }
+}
+
+impl Place {
+    fn get(&self, id: &str) -> Result<PathBuf, HubError> {
+        self.hub.resolve(&Id::parse(id).unwrap(), "main", &mut |_| {})
+    }
+
+    /// The files of the snapshot, with those of folders.
+    fn here(&self) -> Vec<String> {
+        let top = self.hub.cache.join("models--owner--model/snapshots").join(COMMIT);
+        let (mut found, mut open) = (Vec::new(), vec![top.clone()]);
+        while let Some(folder) = open.pop() {
+            for path in fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    found.push(path.strip_prefix(&top).unwrap().to_str().unwrap().into());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+#[test]
+fn a_model_is_fetched_once_into_the_shared_cache() {
+    let place = place(model(&PLAIN));
+    let mut seen = Vec::new();
+    let id = Id::parse("owner/model").unwrap();
+    let folder = place.hub.resolve(&id, "main", &mut |p| seen.push((p.file.to_string(), p.done, p.size))).unwrap();
+    assert_eq!(folder, place.hub.cache.join("models--owner--model/snapshots").join(COMMIT));
+    assert_eq!(place.here(), PLAIN);
+    for (name, data) in &place.server.model.lock().unwrap().files {
+        assert_eq!(&fs::read(folder.join(name)).unwrap(), data);
+        assert!(place.hub.cache.join("models--owner--model/blobs").join(etag(name, data)).is_file());
+        assert_eq!(seen.iter().rfind(|seen| &seen.0 == name).unwrap().1, data.len() as u64);
+    }
+    assert_eq!(fs::read_to_string(place.hub.cache.join("models--owner--model/refs/main")).unwrap(), COMMIT);
+    let before = place.server.log().len();
+    assert_eq!(place.get("owner/model").unwrap(), folder);
+    assert_eq!(place.server.log().len(), before + 1, "only the list is asked for again");
+}
+
+#[test]
+fn only_what_is_needed_is_fetched() {
+    let all = [
+        "1_Pooling/config.json",
+        "config.json",
+        "flax_model.msgpack",
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "model-3.safetensors",
+        "model.safetensors.index.json",
+        "modules.json",
+        "onnx/model.safetensors",
+        "original/config.json",
+        "pytorch_model.bin",
+        "spiece.model",
+        "training_args.bin",
+    ];
+    let sharded = place(model(&all));
+    sharded.get("owner/model").unwrap();
+    let needed = [
+        "1_Pooling/config.json",
+        "config.json",
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "model.safetensors.index.json",
+        "modules.json",
+        "spiece.model",
+    ];
+    assert_eq!(sharded.here(), needed);
+    let pickled = place(model(&["config.json", "pytorch_model.bin", "training_args.bin"]));
+    pickled.get("owner/model").unwrap();
+    assert_eq!(pickled.here(), ["config.json", "pytorch_model.bin"]);
+    let packed = place(model(&["config.json", "a.Q4_K.gguf", "b.gguf"]));
+    let file = packed.get("owner/model:a.Q4_K.gguf").unwrap();
+    assert!(file.ends_with("a.Q4_K.gguf") && file.is_file());
+    assert_eq!(packed.here(), ["a.Q4_K.gguf"]);
+    assert!(matches!(packed.get("owner/model:c.gguf"), Err(HubError::Missing { what, .. }) if what == "c.gguf"));
+    assert!(matches!(packed.get("owner/model"), Err(HubError::Missing { .. })));
+}
+
+#[test]
+fn a_transfer_that_breaks_off_goes_on() {
+    for whole in [false, true] {
+        let place = place(Model { cuts: vec![100_000, 200_000], whole, ..model(&PLAIN) });
+        let folder = place.get("owner/model").unwrap();
+        assert_eq!(
+            fs::read(folder.join("model.safetensors")).unwrap(),
+            place.server.model.lock().unwrap().files["model.safetensors"]
+        );
+        assert_eq!(place.server.log().iter().filter(|request| request.1.starts_with("/storage/")).count(), 3);
+    }
+    let place = place(Model { cuts: vec![100_000; 4], ..model(&PLAIN) });
+    let Err(HubError::Cut { have, .. }) = place.get("owner/model") else { panic!("it never came further") };
+    assert_eq!(have, 100_000);
+    assert!(!place.here().contains(&"model.safetensors".into()));
+    place.get("owner/model").unwrap();
+    assert_eq!(place.here(), PLAIN);
+}
+
+#[test]
+fn what_arrives_wrong_is_refused() {
+    let place = place(Model { etag: Some("0".repeat(64)), ..model(&PLAIN) });
+    assert!(matches!(place.get("owner/model"), Err(HubError::Hash { .. })));
+    assert!(place.here().is_empty());
+    for etag in ["../../../../escaped", "", "a/b", ".."] {
+        place.server.model.lock().unwrap().etag = Some(etag.into());
+        assert!(matches!(place.get("owner/model"), Err(HubError::Answer { .. })), "{etag}");
+    }
+}
+
+#[test]
+fn names_in_a_list_stay_below_the_folder() {
+    for name in ["../x.json", "/etc/x.json", "a/../../x.json", "a\\..\\x.json", "C:x.json", "a//b", "", "a/./b"] {
+        let place = place(Model { listed: Some(vec!["config.json".into(), name.into()]), ..model(&PLAIN) });
+        assert!(matches!(place.get("owner/model"), Err(HubError::Path { .. })), "{name}");
+        assert!(!place.folder.path().join("hub").exists());
+    }
+}
+
+#[test]
+fn a_token_goes_to_the_hub_alone() {
+    let mut place = place(Model { token: Some("secret".into()), ..model(&PLAIN) });
+    let Err(error) = place.get("owner/model") else { panic!("without a token") };
+    assert!(matches!(error, HubError::Token { status: 401, .. }) && error.to_string().contains("HF_TOKEN"));
+    place.hub.token = Some("secret".into());
+    place.get("owner/model").unwrap();
+    let log = place.server.log();
+    assert!(log.iter().any(|request| request.1.starts_with("/storage/")));
+    for (_, path, token) in &log[1..] {
+        assert_eq!(*token, !path.starts_with("/storage/"), "{path}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let place = place(model(&PLAIN));
+    assert!(matches!(place.get("owner/other"), Err(HubError::Missing { .. })));
+    let id = Id::parse("owner/model").unwrap();
+    let Err(error) = place.hub.resolve(&id, "v2/beta", &mut |_| {}) else { panic!("no such revision") };
+    assert!(error.to_string().contains("`v2/beta`"), "{error}");
+    for revision in ["../main", "/main", "a..b", "", "a b"] {
+        assert!(matches!(place.hub.resolve(&id, revision, &mut |_| {}), Err(HubError::Revision(_))), "{revision}");
+    }
+}
+
+#[test]
+fn the_cache_serves_without_the_hub() {
+    let mut place = place(model(&PLAIN));
+    let offline = Hub { offline: true, ..place.hub.clone() };
+    let id = Id::parse("owner/model").unwrap();
+    let Err(error) = offline.resolve(&id, "main", &mut |_| {}) else { panic!("nothing is there") };
+    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("HF_HUB_OFFLINE"));
+    place.hub.endpoint = "http://127.0.0.1:9".into();
+    assert!(matches!(place.get("owner/model"), Err(HubError::Unreachable { .. })));
+    place.hub.endpoint = place.server.address.clone();
+    let folder = place.get("owner/model").unwrap();
+    let asked = place.server.log().len();
+    for revision in ["main", COMMIT] {
+        assert_eq!(offline.resolve(&id, revision, &mut |_| {}).unwrap(), folder);
+    }
+    assert_eq!(place.server.log().len(), asked);
+    place.hub.endpoint = "http://127.0.0.1:9".into();
+    assert_eq!(place.get("owner/model").unwrap(), folder);
+    fs::remove_file(folder.join("model.safetensors")).unwrap();
+    assert!(matches!(offline.resolve(&id, "main", &mut |_| {}), Err(HubError::Offline { .. })));
+}
+
+#[test]
+fn names_of_models() {
+    for right in ["gpt2", "owner/model", "owner/model-7B_v0.1", "owner/model:a/b.Q4_0.gguf"] {
+        assert!(Id::parse(right).is_ok(), "{right}");
+    }
+    for wrong in
+        ["", "a/b/c", "../b", "a/..", "a--b", "-a", "a.", "a b", "a/", "a:b", "a:../b.gguf", "a\\b", "http://a"]
+    {
+        assert!(Id::parse(wrong).is_err(), "{wrong}");
+    }
+}
