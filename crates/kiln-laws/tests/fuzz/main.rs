@@ -1,0 +1,80 @@
+//! Readers of other people's files, fed with files that were damaged at random: each is read or refused, in bounded
+//! time and without a panic.
+//!
+//! Two seconds a reader, or `KILN_FUZZ_SECONDS`; the same damage on every run, farther the longer it takes. Under
+//! `ulimit -v` an allocation that a header merely claims ends the run.
+
+mod mutate;
+mod seeds;
+mod targets;
+
+use mutate::Mutator;
+use std::{
+    env, fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+/// How long a reader may take for a file of a few kilobytes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Damages seeds, again and again what was read farther than before, and has them read.
+fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
+    assert!(seeds.iter().any(|seed| read(seed)), "{name}: no seed is read");
+    let seconds = env::var("KILN_FUZZ_SECONDS").map_or(2, |text| text.parse().expect("whole seconds"));
+    let (start, mut mutator) = (Instant::now(), Mutator::new(seeds));
+    let (mut rounds, mut whole) = (0u64, 0u64);
+    while start.elapsed() < Duration::from_secs(seconds) {
+        let file = mutator.next();
+        let begun = Instant::now();
+        let read = catch_unwind(AssertUnwindSafe(|| read(&file)));
+        if read.is_err() || begun.elapsed() > PATIENCE {
+            let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
+            fs::write(&kept, &file).unwrap();
+            panic!("{name}: round {rounds} after {:?}, the file is {}", begun.elapsed(), kept.display());
+        }
+        rounds += 1;
+        if read.unwrap() {
+            whole += 1;
+            mutator.keep(file);
+        }
+    }
+    println!("{name}: {rounds} files, {whole} of them read");
+    assert!(whole > 0 && whole < rounds, "{name}: the damage is too small or too large");
+}
+
+#[test]
+fn fuzz_pickle() {
+    fuzz("pickle", seeds::files("kiln-models/fixtures/pickle", "pt"), targets::pickle);
+}
+
+#[test]
+fn fuzz_gguf() {
+    fuzz("gguf", seeds::files("kiln-models/tests/fixtures", "gguf"), targets::gguf);
+}
+
+#[test]
+fn fuzz_safetensors() {
+    fuzz("safetensors", seeds::safetensors(), targets::Folder::new("model.safetensors").target());
+}
+
+#[test]
+fn fuzz_safetensors_index() {
+    let index = br#"{"metadata":{"total_size":8},"weight_map":{"a":"weights.safetensors","b":"weights.safetensors"}}"#;
+    fuzz("safetensors-index", vec![index.to_vec()], targets::Folder::new("model.safetensors.index.json").target());
+}
+
+#[test]
+fn fuzz_config() {
+    fuzz("config", seeds::configs(), targets::config);
+}
+
+#[test]
+fn fuzz_tokenizer() {
+    fuzz("tokenizer", seeds::tokenizers(), targets::tokenizer);
+}
+
+#[test]
+fn fuzz_sentencepiece() {
+    fuzz("sentencepiece", vec![seeds::sentencepiece()], targets::sentencepiece);
+}

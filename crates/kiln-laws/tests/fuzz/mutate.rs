@@ -1,0 +1,110 @@
+//! Damage to files: bits, bytes, numbers, parts taken out, doubled, moved or taken from another file.
+
+/// Files and how they are damaged.
+pub struct Mutator {
+    files: Vec<Vec<u8>>,
+    seeds: usize,
+    state: u64,
+}
+
+/// How many damaged files are kept to be damaged further.
+const KEPT: usize = 256;
+
+/// How long a file may become.
+const LENGTH: usize = 1 << 16;
+
+impl Mutator {
+    pub fn new(seeds: Vec<Vec<u8>>) -> Self {
+        Self { seeds: seeds.len(), files: seeds, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// A whole number below `below` (splitmix64).
+    fn draw(&mut self, below: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % below.max(1) as u64) as usize
+    }
+
+    /// Keeps a file to be damaged further.
+    pub fn keep(&mut self, file: Vec<u8>) {
+        if self.files.len() < self.seeds + KEPT {
+            self.files.push(file);
+        } else {
+            let place = self.seeds + self.draw(KEPT);
+            self.files[place] = file;
+        }
+    }
+
+    /// The next damaged file.
+    pub fn next(&mut self) -> Vec<u8> {
+        let from = self.draw(self.files.len());
+        let mut file = self.files[from].clone();
+        for _ in 0..=self.draw(4) {
+            self.damage(&mut file);
+        }
+        file.truncate(LENGTH);
+        file
+    }
+
+    fn damage(&mut self, file: &mut Vec<u8>) {
+        let (at, length) = (self.draw(file.len()), 1 + self.draw(16));
+        let end = (at + length).min(file.len());
+        match self.draw(8) {
+            0 => file.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (length % 8)),
+            1 => file.iter_mut().skip(at).take(1).for_each(|byte| *byte = byte.wrapping_add(length as u8)),
+            2 => self.number(file, at),
+            3 => drop(file.drain(at..end)),
+            4 => {
+                let part = file[at..end].to_vec();
+                let place = self.draw(file.len());
+                drop(file.splice(place..place, part));
+            }
+            5 => self.digits(file),
+            6 => {
+                let other = self.draw(self.files.len());
+                let from = self.draw(self.files[other].len());
+                let part: Vec<u8> = self.files[other].iter().skip(from).take(length * 8).copied().collect();
+                drop(file.splice(at..end, part));
+            }
+            _ => file.truncate(file.len() - self.draw(4.min(file.len()))),
+        }
+    }
+
+    /// A number of 1, 2, 4 or 8 bytes that is often forgotten.
+    fn number(&mut self, file: &mut [u8], at: usize) {
+        let numbers =
+            [0, 1, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 1 << 32, 1 << 62, u64::MAX >> 1, u64::MAX - 7, u64::MAX];
+        let (number, size) = (numbers[self.draw(numbers.len())], 1 << self.draw(4));
+        for (byte, new) in file.iter_mut().skip(at).zip(number.to_le_bytes()).take(size) {
+            *byte = new;
+        }
+    }
+
+    /// Another number in place of one that is written in digits.
+    fn digits(&mut self, file: &mut Vec<u8>) {
+        let starts: Vec<usize> = (0..file.len()).filter(|&i| file[i].is_ascii_digit()).collect();
+        if starts.is_empty() {
+            return;
+        }
+        let at = starts[self.draw(starts.len())];
+        let end = (at..file.len()).find(|&i| !file[i].is_ascii_digit()).unwrap_or(file.len());
+        let numbers = [
+            "0",
+            "1",
+            "-1",
+            "0.5",
+            "1e308",
+            "-1e400",
+            "2147483648",
+            "18446744073709551615",
+            "null",
+            "[]",
+            "{}",
+            "\"\"",
+        ];
+        let number = numbers[self.draw(numbers.len())];
+        drop(file.splice(at..end, number.bytes()));
+    }
+}
