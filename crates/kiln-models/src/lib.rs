@@ -1,6 +1,7 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
 #![forbid(unsafe_code)]
 
+pub mod adapters;
 pub mod block;
 pub mod config;
 pub mod direction;

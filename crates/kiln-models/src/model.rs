@@ -9,7 +9,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_nn::{Cx, Init, Memory, State, cx::Marks, head::Head, norm::Norm, position::Position};
+use kiln_nn::{Cx, Init, Memory, State, adapter::Adapters, cx::Marks, head::Head, norm::Norm, position::Position};
 use kiln_spec::{Direction, Layout, formula::Field};
 
 /// A language model.
@@ -23,29 +23,32 @@ pub struct Model {
     encoder: Option<Encoder>,
     #[module(skip)]
     config: ModelConfig,
+    #[module(skip)]
+    pub(crate) adapters: Adapters,
 }
 
 impl Model {
     /// A model with new weights, drawn from `seed` by parameter name.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        Self::made(config, Init::new(seed, device))
+        Self::made(config, &mut Init::new(seed, device))
     }
 
     /// How many numbers a model has, without making any of them.
     pub fn parameters(config: &ModelConfig) -> usize {
-        Self::made(config, Init::counting()).num_params()
+        Self::outline(config).num_params()
     }
 
-    fn made(config: &ModelConfig, mut init: Init) -> Self {
+    pub(crate) fn made(config: &ModelConfig, init: &mut Init) -> Self {
         let around = config.around();
         Self {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
             position: init.scope("position", |init| config.position.init(&around, init)),
-            blocks: blocks(config, &mut init),
+            blocks: blocks(config, init),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
             head: init.scope("head", |init| config.head.init(&around, init)),
-            encoder: Encoder::init(config, &mut init),
+            encoder: Encoder::init(config, init),
             config: config.clone(),
+            adapters: Adapters::new(),
         }
     }
 

@@ -18,6 +18,9 @@ pub struct Name {
     pub shape: Vec<usize>,
 }
 
+/// What holds an adapter: its method has a name of its own among the parameters.
+const ADAPTER: &str = "Enum:Adapter";
+
 /// Names along a walk through a model.
 #[derive(Clone, Debug, Default)]
 pub struct Walk {
@@ -34,23 +37,30 @@ impl Walk {
         Self { path: Vec::new(), roles: [model.blocks().iter().map(owned).collect(), encoder] }
     }
 
-    /// Into a field; enum variants are no place.
+    /// A walk through something else that stands at `path`.
+    pub fn at(path: &str) -> Self {
+        Self { path: vec![path.to_owned()], ..Self::default() }
+    }
+
+    /// Into a field; enum variants are no place, but for the methods of adapters.
     pub fn enter(&mut self, name: &str, container: &str) {
-        if !container.starts_with("Enum:") {
+        if container == ADAPTER {
+            self.path.push(name.to_lowercase());
+        } else if !container.starts_with("Enum:") {
             self.path.push(name.to_string());
         }
     }
 
     /// Out of a field.
     pub fn exit(&mut self, container: &str) {
-        if !container.starts_with("Enum:") {
+        if container == ADAPTER || !container.starts_with("Enum:") {
             self.path.pop();
         }
     }
 
     /// The name here.
     pub fn name(&self) -> String {
-        let fields: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let fields: Vec<&str> = self.path.iter().map(String::as_str).filter(|field| *field != "adapter").collect();
         let Some((block, rest)) = split(&fields) else { return fields.join(".") };
         let index: usize = fields[block].parse().unwrap_or_default();
         let roles = &self.roles[usize::from(fields[0] == "encoder")];

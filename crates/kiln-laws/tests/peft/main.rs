@@ -1,0 +1,5 @@
+//! Adapters: what they compute, where they may stand, and that the base stays as it is.
+
+mod formula;
+mod identities;
+mod targets;
