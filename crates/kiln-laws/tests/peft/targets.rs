@@ -39,6 +39,7 @@ fn parameters_are_named_by_their_map_and_method() {
         ("blocks.1.feed_forward.down.lora.a", vec![32, 3]),
         ("blocks.1.feed_forward.down.lora.b", vec![3, 8]),
     ];
+    assert_eq!(found, wanted.map(|(name, shape)| (name.to_string(), shape)));
     let own = names(&adapted).into_iter().filter(|name| !name.path.contains("lora"));
     assert_eq!(names(&detach(&adapted)), own.collect::<Vec<_>>(), "the base is the same parameters");
 }
