@@ -24,7 +24,7 @@ use kiln_nn::{
     },
     position::{
         AlibiConfig, LearnedConfig, PositionConfig, RotaryConfig, Scaling, SinusoidalConfig, T5Config,
-        scaling::{Linear, Yarn},
+        scaling::{Linear, Llama3, Yarn},
     },
     variant::Causality,
 };
@@ -100,7 +100,9 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
 /// Rotary positions, whole heads turned.
 fn rotary() -> impl Strategy<Value = RotaryConfig> {
     let yarn = Yarn { factor: 4.0, original: 8, beta_fast: 2.0, beta_slow: 0.5, attention: None };
-    let scaling = vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn)];
+    let llama3 = Llama3 { factor: 3.0, original: 16, low: 0.5, high: 2.0 };
+    let scaling =
+        vec![Scaling::default(), Scaling::Linear(Linear { factor: 2.5 }), Scaling::Yarn(yarn), Scaling::Llama3(llama3)];
     (2.0f64..20_000.0, select(vec![Pairs::Half, Pairs::Interleaved]), select(scaling))
         .prop_map(|(theta, pairs, scaling)| RotaryConfig { theta, pairs, fraction: 1.0, scaling })
 }
@@ -126,8 +128,17 @@ pub fn junction() -> impl Strategy<Value = JunctionConfig> {
 
 /// Heads: any grouping.
 fn heads() -> impl Strategy<Value = ProjectionConfig> {
-    (1usize..=2, 1usize..=3, 1usize..=2, any::<bool>()).prop_map(|(kv_heads, group, half, bias)| {
-        let config = HeadsConfig { heads: kv_heads * group, kv_heads: Some(kv_heads), head_dim: Some(2 * half), bias };
+    let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
+    let scale = option::of(Just(0.6));
+    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
+        let config = HeadsConfig {
+            heads: kv_heads * group,
+            kv_heads: Some(kv_heads),
+            head_dim: Some(2 * half),
+            bias,
+            out_bias: other.then_some(!bias),
+            scale,
+        };
         ProjectionConfig::Heads(config)
     })
 }

@@ -1,11 +1,15 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod adapters;
 pub mod block;
 pub mod config;
 pub mod direction;
 pub mod encoder;
+mod fill;
+#[cfg(feature = "files")]
+pub mod files;
+pub mod hf;
 pub mod model;
 pub mod names;
 pub mod stack;

@@ -38,6 +38,11 @@ impl Model {
         Self::outline(config).num_params()
     }
 
+    /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
+    pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
+        Self::made(config, &mut Init::unfilled(device))
+    }
+
     pub(crate) fn made(config: &ModelConfig, init: &mut Init) -> Self {
         let around = config.around();
         Self {

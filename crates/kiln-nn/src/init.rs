@@ -30,7 +30,12 @@ impl Init {
 
     /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
     pub fn counting() -> Self {
-        Self { counting: true, ..Self::new(0, &Device::default()) }
+        Self::unfilled(&Device::default())
+    }
+
+    /// For a model whose weights come from elsewhere: parameters have shapes and take no memory until they are filled.
+    pub fn unfilled(device: &Device) -> Self {
+        Self { counting: true, ..Self::new(0, device) }
     }
 
     /// The same with adapters beside the linear maps of these names, made by `init`.

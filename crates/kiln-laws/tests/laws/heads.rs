@@ -58,7 +58,7 @@ proptest! {
         mut config in configs::mixing_model(), documents in configs::documents(), kv in 1usize..3, group in 1usize..4,
     ) {
         for heads in heads(&mut config) {
-            *heads = HeadsConfig { heads: kv * group, kv_heads: Some(kv), head_dim: Some(4), bias: heads.bias };
+            *heads = HeadsConfig { heads: kv * group, kv_heads: Some(kv), head_dim: Some(4), ..heads.clone() };
         }
         let mut multi = config.clone();
         heads(&mut multi).for_each(|heads| heads.kv_heads = None);

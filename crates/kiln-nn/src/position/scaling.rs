@@ -12,6 +12,8 @@ kiln_spec::choice! {
         "linear" => Linear(Linear),
         /// High frequencies stay, low ones are squeezed, between them a ramp; scores sharpened (2309.00071).
         "yarn" => Yarn(Yarn),
+        /// The same ramp by turns instead of pairs, and scores as they were (Llama 3.1, 2407.21783).
+        "llama3" => Llama3(Llama3),
     }
 }
 
@@ -42,6 +44,26 @@ pub struct Yarn {
     pub attention: Option<f64>,
 }
 
+/// Llama 3.1's.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Llama3 {
+    /// How many times longer the context gets.
+    pub factor: f64,
+    /// The context that the model was trained for.
+    pub original: usize,
+    /// A pair that turns at most this often within that context is squeezed whole.
+    #[serde(default = "slow")]
+    pub low: f64,
+    /// A pair that turns at least this often keeps its frequency.
+    #[serde(default = "four")]
+    pub high: f64,
+}
+
+fn four() -> f64 {
+    4.0
+}
+
 fn fast() -> f64 {
     32.0
 }
@@ -64,6 +86,11 @@ impl Scaling {
         match self {
             Self::None(_) => (each(&plain), 1.0),
             Self::Linear(linear) => (each(&|i| plain(i) / linear.factor), 1.0),
+            Self::Llama3(c) => {
+                let turns = |i: usize| c.original as f64 * plain(i) / std::f64::consts::TAU;
+                let keeps = |i: usize| ((turns(i) - c.low) / (c.high - c.low)).clamp(0.0, 1.0);
+                (each(&|i| plain(i) * (keeps(i) + (1.0 - keeps(i)) / c.factor)), 1.0)
+            }
             Self::Yarn(yarn) => {
                 // The pair that turns `turns` times: original · θ^(−i/pairs) = 2π · turns (section 3.2).
                 let pair = |turns: f64| {
@@ -88,6 +115,13 @@ impl Scaling {
         match self {
             Self::None(_) => None,
             Self::Linear(linear) => factor(linear.factor),
+            Self::Llama3(c) => factor(c.factor).or_else(|| match c {
+                Llama3 { original: 0, .. } => Some(("original", "a context of no tokens".into())),
+                Llama3 { low, high, .. } if !(*low > 0.0 && high > low && high.is_finite()) => {
+                    Some(("high", format!("more turns than low = {low} above 0, found {high}")))
+                }
+                _ => None,
+            }),
             Self::Yarn(yarn) => factor(yarn.factor).or_else(|| match yarn {
                 Yarn { original: 0, .. } => Some(("original", "a context of no tokens".into())),
                 Yarn { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => {

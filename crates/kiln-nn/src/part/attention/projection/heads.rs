@@ -28,11 +28,17 @@ pub struct HeadsConfig {
     pub head_dim: Option<usize>,
     /// Whether the four matrices have biases.
     pub bias: bool,
+    /// Whether the output's has one; absent: as the other three.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_bias: Option<bool>,
+    /// What products of queries and keys are multiplied by; absent: 1/√head width. T5 has 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
 }
 
 impl Default for HeadsConfig {
     fn default() -> Self {
-        Self { heads: 4, kv_heads: None, head_dim: None, bias: false }
+        Self { heads: 4, kv_heads: None, head_dim: None, bias: false, out_bias: None, scale: None }
     }
 }
 
@@ -47,6 +53,8 @@ pub struct Heads {
     heads: usize,
     #[module(skip)]
     kv_heads: usize,
+    #[module(skip)]
+    scale: f64,
 }
 
 impl Variant for Heads {
@@ -61,6 +69,7 @@ impl Variant for Heads {
     fn resolve(config: &mut HeadsConfig, around: &Around) {
         config.kv_heads.get_or_insert(config.heads);
         config.head_dim.get_or_insert(around.hidden / config.heads.max(1));
+        config.out_bias = config.out_bias.filter(|own| *own != config.bias);
     }
 
     fn check(config: &HeadsConfig, around: &Around, path: &str) -> Result<(), Refusal> {
@@ -81,6 +90,9 @@ impl Variant for Heads {
                 refuse("head_dim", format!("{heads} heads of {width}: at most {WIDEST} together"))
             }
             _ if width == 0 => refuse("head_dim", "heads of width 0".into()),
+            _ if config.scale.is_some_and(|scale| !(scale > 0.0 && scale.is_finite())) => {
+                refuse("scale", format!("a number above 0, found {}", config.scale.unwrap_or_default()))
+            }
             Err(reason) => refuse("head_dim", reason),
             Ok(()) => Ok(()),
         }
@@ -93,9 +105,10 @@ impl Variant for Heads {
             q: Linear::new("q", [m, heads * d], config.bias, init),
             k: Linear::new("k", [m, kv_heads * d], config.bias, init),
             v: Linear::new("v", [m, kv_heads * d], config.bias, init),
-            o: Linear::residual("o", [heads * d, m], config.bias, init),
+            o: Linear::residual("o", [heads * d, m], config.out_bias.unwrap_or(config.bias), init),
             heads,
             kv_heads,
+            scale: config.scale.unwrap_or(1.0 / (d as f64).sqrt()),
         }
     }
 }
@@ -108,9 +121,8 @@ impl Project for Heads {
 
     fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read {
         let query = rotate(split(self.q.forward_in(x, cx), self.heads), cx);
-        let scale = 1.0 / (self.head_dim() as f64).sqrt();
         let [key, value]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a key and a value");
-        Read { query, key, value, scale, form: Form::Expanded }
+        Read { query, key, value, scale: self.scale, form: Form::Expanded }
     }
 
     fn merge(&self, out: Tensor<4>, _form: Form, cx: &Cx) -> Tensor<3> {

@@ -1,0 +1,140 @@
+//! A folder with a model.
+
+use super::{CONFIG, GENERATION, INDEX, LoadError, SafeTensorsFiles, WEIGHTS};
+use crate::{
+    config::ModelConfig,
+    hf::{self, Family},
+    model::Model,
+    tensors::Tensors,
+};
+use burn::tensor::Device;
+use serde_json::{Map as Object, Value};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// A model, and what its folder says of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The model.
+    pub model: Model,
+    /// Its family.
+    pub family: &'static Family,
+    /// `config.json` as it is.
+    pub config_json: Value,
+    /// `generation_config.json`, if there is one.
+    pub generation: Option<Value>,
+}
+
+/// Loads the model of a folder.
+///
+/// # Errors
+/// If a file is missing, broken or leads out of the folder, the family or an option of it is unknown, or the weights
+/// aren't the model's.
+pub fn load(path: &Path, device: &Device) -> Result<Loaded, LoadError> {
+    Folder::open(path)?.load(device)
+}
+
+/// An opened folder: its configuration is read, its weights are not.
+pub struct Folder {
+    path: PathBuf,
+    /// `config.json` as it is.
+    pub config_json: Value,
+    /// `generation_config.json`, if there is one.
+    pub generation: Option<Value>,
+    tensors: Box<dyn Tensors>,
+}
+
+impl Folder {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// If a file is missing, broken or leads out of the folder.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let config_json = json(&inside(path, CONFIG)?)?;
+        let generation = match path.join(GENERATION).exists() {
+            true => Some(json(&inside(path, GENERATION)?)?),
+            false => None,
+        };
+        Ok(Self { path: path.into(), config_json, generation, tensors: weights(path)? })
+    }
+
+    /// The tensors of the weights.
+    pub fn tensors(&self) -> &dyn Tensors {
+        &*self.tensors
+    }
+
+    /// The family and what the model is.
+    ///
+    /// # Errors
+    /// If the family or an option of it is unknown.
+    pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
+        let file = self.path.join(CONFIG);
+        hf::read(&self.config_json).map_err(|refusal| LoadError::Config { file, refusal })
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// If Kiln doesn't know it, or the weights aren't the model's.
+    pub fn load(self, device: &Device) -> Result<Loaded, LoadError> {
+        let (family, config) = self.config()?;
+        let model = hf::assemble(&config, family, self.tensors(), device)
+            .map_err(|source| LoadError::Weights { folder: self.path, source })?;
+        Ok(Loaded { model, family, config_json: self.config_json, generation: self.generation })
+    }
+}
+
+fn weights(folder: &Path) -> Result<Box<dyn Tensors>, LoadError> {
+    let files = match () {
+        () if folder.join(WEIGHTS).exists() => vec![inside(folder, WEIGHTS)?],
+        () if folder.join(INDEX).exists() => return Ok(Box::new(sharded(folder)?)),
+        () => {
+            let pickle = folder.join("pytorch_model.bin").exists();
+            let hint = if pickle { "; pytorch_model.bin is, which is not read from here" } else { "" };
+            return Err(LoadError::NoWeights { folder: folder.into(), hint: hint.into() });
+        }
+    };
+    Ok(Box::new(SafeTensorsFiles::open(&files)?))
+}
+
+/// The files that an index names.
+fn sharded(folder: &Path) -> Result<SafeTensorsFiles, LoadError> {
+    let path = inside(folder, INDEX)?;
+    let index = json(&path)?;
+    let broken = |reason: String| LoadError::Broken { file: path.clone(), reason };
+    let map = index.get("weight_map").and_then(Value::as_object);
+    let map: &Object<String, Value> = map.ok_or_else(|| broken("an object `weight_map` was expected".into()))?;
+    let mut names = BTreeSet::new();
+    for (tensor, file) in map {
+        names.insert(file.as_str().ok_or_else(|| broken(format!("`{tensor}` is in {file}, which is no name")))?);
+    }
+    let files = names.into_iter().map(|name| inside(folder, name)).collect::<Result<Vec<_>, _>>()?;
+    let tensors = SafeTensorsFiles::open(&files)?;
+    match map.keys().find(|name| !tensors.entries().contains_key(*name)) {
+        Some(name) => Err(broken(format!("`{name}` is in none of the files that are named"))),
+        None => Ok(tensors),
+    }
+}
+
+/// The path of a file of this folder. Links are followed within the folder alone, or from a snapshot of the hub's cache
+/// to its blobs.
+pub(super) fn inside(folder: &Path, name: &str) -> Result<PathBuf, LoadError> {
+    let outside = || LoadError::Outside { folder: folder.into(), name: name.into() };
+    let mut parts = Path::new(name).components();
+    let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else { return Err(outside()) };
+    let path = folder.join(name);
+    let real = path.canonicalize().map_err(LoadError::io(&path))?;
+    let home = folder.canonicalize().map_err(LoadError::io(folder))?;
+    let snapshots = home.parent().filter(|parent| parent.ends_with("snapshots"));
+    let blobs = snapshots.and_then(Path::parent).map(|cache| cache.join("blobs"));
+    let lies_in = real.parent();
+    if lies_in == Some(&home) || lies_in.is_some() && lies_in == blobs.as_deref() { Ok(path) } else { Err(outside()) }
+}
+
+fn json(file: &Path) -> Result<Value, LoadError> {
+    let text = fs::read(file).map_err(LoadError::io(file))?;
+    serde_json::from_slice(&text).map_err(LoadError::broken(file, "JSON"))
+}

@@ -1,0 +1,25 @@
+//! Models in folders as Hugging Face lays them out: `config.json` beside `model.safetensors`, or beside several such
+//! files and an index of them.
+
+mod error;
+mod folder;
+mod map;
+mod safetensors;
+mod save;
+#[cfg(test)]
+mod tests;
+
+pub use error::LoadError;
+pub use folder::{Folder, Loaded, load};
+pub use map::Map;
+pub use safetensors::SafeTensorsFiles;
+pub use save::{Layout, SaveError, save};
+
+/// What a model is.
+pub const CONFIG: &str = "config.json";
+/// How it writes by default.
+pub const GENERATION: &str = "generation_config.json";
+/// Its weights in one file.
+pub const WEIGHTS: &str = "model.safetensors";
+/// Which of several files each of its weights is in.
+pub const INDEX: &str = "model.safetensors.index.json";

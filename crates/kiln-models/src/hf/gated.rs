@@ -1,0 +1,208 @@
+//! What Llama and its kin share: blocks of attention and a gated feed-forward, each behind an RMS norm, with rotary
+//! positions. They differ in biases, windows and defaults.
+
+use super::{activation, fields::Fields, rope, tie::Tie};
+use crate::config::{BlockConfig, ModelConfig, SublayerConfig};
+use kiln_nn::{
+    head::{HeadConfig, LanguageConfig},
+    junction::{JunctionConfig, NormedConfig},
+    norm::{NormConfig, RmsNormConfig},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, HeadsConfig, ProjectionConfig},
+        feed_forward::gated::GatedConfig,
+    },
+};
+use kiln_spec::{Pattern, Refusal};
+use serde_json::{Value, json};
+
+/// What a class has where the file is silent.
+pub(super) struct Defaults {
+    pub family: &'static str,
+    pub vocab: usize,
+    pub inner: usize,
+    pub kv_heads: Option<usize>,
+}
+
+/// What a family settles by itself.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Whether q, k and v have biases.
+    pub bias: bool,
+    /// Whether the output has one.
+    pub out_bias: bool,
+    /// Whether the feed-forward has.
+    pub mlp_bias: bool,
+    /// The layers' windows, counted with the token itself; none: whole.
+    pub windows: Vec<Option<usize>>,
+}
+
+/// Number of layers.
+pub(super) fn layers(fields: &Fields) -> Result<usize, Refusal> {
+    fields.size("num_hidden_layers", 32)
+}
+
+/// The model, except for what is the family's own.
+pub(super) fn read(fields: &Fields, defaults: &Defaults, own: &Own) -> Result<ModelConfig, Refusal> {
+    fields.only("attention_dropout", 0.0)?;
+    fields.harmless(&["pretraining_tp", "max_position_embeddings"]);
+    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) });
+    let heads = fields.size("num_attention_heads", 32)?;
+    let kv_default = if fields.is_null("num_key_value_heads") { None } else { defaults.kv_heads };
+    let projection = HeadsConfig {
+        heads,
+        kv_heads: fields.whole("num_key_value_heads")?.or(kv_default),
+        head_dim: fields.whole("head_dim")?,
+        bias: own.bias,
+        out_bias: Some(own.out_bias),
+        scale: None,
+    };
+    let feed_forward = GatedConfig {
+        inner: Some(fields.size("intermediate_size", defaults.inner)?),
+        activation: activation::read(fields, "hidden_act", "silu")?,
+        bias: own.mlp_bias,
+    };
+    let config = ModelConfig {
+        vocab: fields.size("vocab_size", defaults.vocab)?,
+        hidden: fields.size("hidden_size", 4096)?,
+        position: rope::read(fields, defaults.family, 10_000.0)?,
+        head: HeadConfig::Language(LanguageConfig { tied: fields.flag("tie_word_embeddings", false)? }),
+        blocks: blocks(&own.windows, &projection, &feed_forward, &norm),
+        norm,
+        ..ModelConfig::default()
+    };
+    fields.done()?;
+    Ok(config)
+}
+
+/// Layers of the same window, one after the other, are one block that is repeated.
+fn blocks(
+    windows: &[Option<usize>],
+    projection: &HeadsConfig,
+    feed_forward: &GatedConfig,
+    norm: &NormConfig,
+) -> Vec<BlockConfig> {
+    let sublayer =
+        |part| SublayerConfig { junction: JunctionConfig::Pre(NormedConfig { norm: norm.clone() }), parts: vec![part] };
+    let block = |same: &[Option<usize>]| {
+        let attention = AttentionConfig {
+            projection: ProjectionConfig::Heads(projection.clone()),
+            pattern: same[0].map_or_else(Pattern::default, |window| before(window)),
+            ..AttentionConfig::default()
+        };
+        BlockConfig {
+            repeat: same.len(),
+            sublayers: vec![
+                sublayer(PartConfig::Attention(attention)),
+                sublayer(PartConfig::Gated(feed_forward.clone())),
+            ],
+            ..BlockConfig::default()
+        }
+    };
+    windows.chunk_by(|a, b| a == b).map(block).collect()
+}
+
+/// A window that counts the token itself.
+fn before(window: usize) -> Pattern {
+    Pattern::window(u32::try_from(window.saturating_sub(1)).unwrap_or(u32::MAX), 0)
+}
+
+/// What a model of this form has in its first block, its eps, and the window of each layer as the reference counts it.
+pub(super) struct Found<'a> {
+    pub heads: &'a HeadsConfig,
+    pub feed_forward: &'a GatedConfig,
+    pub windows: Vec<Option<u32>>,
+}
+
+/// Looks for the form in a model.
+///
+/// # Errors
+/// If some block doesn't have it.
+pub(super) fn find(config: &ModelConfig) -> Result<Found<'_>, Refusal> {
+    let mut found = Vec::new();
+    for (b, block) in config.blocks.iter().enumerate() {
+        let parts: Vec<&PartConfig> = block.sublayers.iter().flat_map(|s| &s.parts).collect();
+        let [PartConfig::Attention(attention), PartConfig::Gated(feed_forward)] = parts[..] else {
+            let reason = "the family's blocks are attention and a gated feed-forward";
+            return Err(Refusal::new(format!("model.blocks[{b}]"), reason));
+        };
+        let ProjectionConfig::Heads(heads) = &attention.projection else {
+            let reason = format!("the family has heads, not `{}`", attention.projection.name());
+            return Err(Refusal::new(format!("model.blocks[{b}].sublayers[0].parts[0].attention.projection"), reason));
+        };
+        let window = match &attention.pattern {
+            Pattern::Window(window) => Some(window.before.saturating_add(1)),
+            _ => None,
+        };
+        found.push((heads, feed_forward, std::iter::repeat_n(window, block.repeat)));
+    }
+    let Some((heads, feed_forward, _)) = found.first().cloned() else {
+        return Err(Refusal::new("model.blocks", "a model without blocks"));
+    };
+    Ok(Found { heads, feed_forward, windows: found.into_iter().flat_map(|(.., windows)| windows).collect() })
+}
+
+/// The `config.json`, except for what is the family's own.
+pub(super) fn write(config: &ModelConfig, found: &Found) -> Result<Value, Refusal> {
+    let eps = match &config.norm {
+        NormConfig::Rms(rms) => rms.eps,
+        other => return Err(Refusal::new("model.norm", format!("the family has RMS norms, not `{}`", other.name()))),
+    };
+    let HeadConfig::Language(head) = &config.head else {
+        return Err(Refusal::new("model.head", format!("the family has logits, not `{}`", config.head.name())));
+    };
+    let heads = found.heads;
+    Ok(json!({
+        "vocab_size": config.vocab,
+        "hidden_size": config.hidden,
+        "intermediate_size": found.feed_forward.inner,
+        "num_hidden_layers": config.layers(),
+        "num_attention_heads": heads.heads,
+        "num_key_value_heads": heads.kv_heads.unwrap_or(heads.heads),
+        "head_dim": heads.head_dim.unwrap_or(config.hidden / heads.heads.max(1)),
+        "hidden_act": activation::name(found.feed_forward.activation),
+        "rms_norm_eps": eps,
+        "tie_word_embeddings": head.tied,
+        "rope_parameters": rope::write(&config.position)?,
+        "attention_dropout": 0.0,
+        "use_cache": true,
+    }))
+}
+
+/// Names of all of it.
+pub(super) fn names(config: &ModelConfig) -> Vec<Tie> {
+    let mut ties = vec![Tie::same("embedding", "model.embed_tokens.weight")];
+    let blocks = config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
+    for (i, block) in blocks.enumerate() {
+        let (kiln, file) = (format!("blocks.{i}"), format!("model.layers.{i}"));
+        let norms = [("attention_norm", "input_layernorm"), ("feed_forward_norm", "post_attention_layernorm")];
+        for (ours, theirs) in norms {
+            ties.extend(Tie::norm(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}"), false));
+        }
+        let mut linear = |ours: &str, theirs: &str, bias| {
+            ties.extend(Tie::linear(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}"), bias));
+        };
+        for part in block.sublayers.iter().flat_map(|s| &s.parts) {
+            match part {
+                PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
+                    for name in ["q", "k", "v"] {
+                        linear(&format!("attention.{name}"), &format!("self_attn.{name}_proj"), heads.bias);
+                    }
+                    linear("attention.o", "self_attn.o_proj", heads.out_bias.unwrap_or(heads.bias));
+                }
+                PartConfig::Gated(gated) => {
+                    for name in ["gate", "up", "down"] {
+                        linear(&format!("feed_forward.{name}"), &format!("mlp.{name}_proj"), gated.bias);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    ties.extend(Tie::norm("norm", "model.norm", false));
+    ties.push(match &config.head {
+        HeadConfig::Language(head) if head.tied => Tie::same("embedding", "lm_head.weight"),
+        _ => Tie::transposed("head.weight", "lm_head.weight"),
+    });
+    ties
+}

@@ -1,0 +1,210 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
+# ///
+"""Writes tiny models of the reference code with what they compute, and checks that it reads what Kiln has saved.
+
+    python tools/fixtures_hf.py --out crates/kiln-laws/fixtures/hf
+    python tools/fixtures_hf.py --check FOLDER --fixtures crates/kiln-laws/fixtures/hf --record FILE
+
+A case is a folder as Hugging Face lays it out, with `expected.safetensors` beside it: the logits of three texts of
+unequal length, padded on the right and on the left; hidden states; the gradient of sum(logits * cotangent) by every
+weight; 64 greedy tokens. `control.json` is the same model with one option changed, and `control` its logits: a case is
+refused unless the two differ visibly. All is computed in f32.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from fixtures import agrees, differs
+
+LENGTHS, WIDTH, GREEDY = (11, 7, 4), 11, 64
+
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 400.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 40}
+YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
+PLAIN = {"rope_type": "default", "rope_theta": 400.0}
+
+# name: model_type, options, what the control changes.
+CASES = {
+    "gpt2-tied": ("gpt2", dict(vocab_size=37, n_positions=96, n_embd=12, n_layer=2, n_head=3, layer_norm_epsilon=1e-3),
+                  dict(activation_function="relu")),
+    "gpt2-scaled": ("gpt2", dict(vocab_size=41, n_positions=80, n_embd=20, n_layer=3, n_head=4, n_inner=28,
+                                 activation_function="silu", tie_word_embeddings=False, layer_norm_epsilon=1e-2,
+                                 scale_attn_by_inverse_layer_idx=True),
+                    dict(scale_attn_by_inverse_layer_idx=False)),
+    "gpt2-unscaled": ("gpt2", dict(vocab_size=29, n_positions=80, n_embd=8, n_layer=1, n_head=2,
+                                   scale_attn_weights=False, activation_function="gelu"),
+                      dict(scale_attn_weights=True)),
+    "llama-biases": ("llama", dict(vocab_size=43, hidden_size=16, intermediate_size=26, num_hidden_layers=2,
+                                   num_attention_heads=4, num_key_value_heads=2, head_dim=6, attention_bias=True,
+                                   mlp_bias=True, tie_word_embeddings=True, rms_norm_eps=1e-3,
+                                   rope_parameters=PLAIN | {"rope_theta": 50.0}),
+                     dict(rope_parameters=PLAIN | {"rope_theta": 10000.0})),
+    "llama-llama3": ("llama", dict(vocab_size=31, hidden_size=24, intermediate_size=20, num_hidden_layers=2,
+                                   num_attention_heads=3, num_key_value_heads=1, hidden_act="gelu", rms_norm_eps=1e-2,
+                                   rope_parameters=LLAMA3),
+                     dict(rope_parameters=PLAIN)),
+    "llama-yarn": ("llama", dict(vocab_size=23, hidden_size=8, intermediate_size=12, num_hidden_layers=1,
+                                 num_attention_heads=1, head_dim=16, rope_parameters=YARN),
+                   dict(rope_parameters=PLAIN | {"rope_theta": 300.0})),
+    "mistral-window": ("mistral", dict(vocab_size=33, hidden_size=16, intermediate_size=18, num_hidden_layers=2,
+                                       num_attention_heads=4, num_key_value_heads=2, sliding_window=4,
+                                       rms_norm_eps=1e-3),
+                       dict(sliding_window=None)),
+    "mistral-tied": ("mistral", dict(vocab_size=27, hidden_size=12, intermediate_size=14, num_hidden_layers=3,
+                                     num_attention_heads=2, num_key_value_heads=1, head_dim=10, sliding_window=3,
+                                     tie_word_embeddings=True),
+                     dict(sliding_window=4)),
+    "qwen2-windows": ("qwen2", dict(vocab_size=35, hidden_size=12, intermediate_size=22, num_hidden_layers=3,
+                                    num_attention_heads=2, num_key_value_heads=1, use_sliding_window=True,
+                                    sliding_window=4, max_window_layers=1),
+                      dict(use_sliding_window=False, layer_types=["full_attention"] * 3)),
+    "qwen2-tied": ("qwen2", dict(vocab_size=39, hidden_size=18, intermediate_size=16, num_hidden_layers=2,
+                                 num_attention_heads=3, num_key_value_heads=3, tie_word_embeddings=True,
+                                 rope_parameters=PLAIN),
+                   dict(rope_parameters=PLAIN | {"rope_theta": 10000.0})),
+}
+
+
+def made(model_type, options):
+    """A model with no weights drawn yet, in eval mode, without special tokens that would end a text."""
+    config = AutoConfig.for_model(model_type, **options, bos_token_id=None, eos_token_id=None, pad_token_id=None)
+    config._attn_implementation = "eager"
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+
+
+def draw(model, seed):
+    """Weights so large that every option counts."""
+    rng = np.random.default_rng(seed)
+    for name, parameter in model.named_parameters():
+        values = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
+        scale = 0.3 if parameter.dim() == 1 else 1.0 / parameter.shape[-1] ** 0.5
+        if any(part in name for part in ("q_proj.weight", "k_proj.weight", "c_attn.weight")):
+            scale *= 2.0
+        is_norm = "norm" in name or ".ln_" in name
+        parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
+
+
+def texts(vocab):
+    rng = np.random.default_rng(5)
+    return [torch.from_numpy(rng.integers(0, vocab, n)) for n in LENGTHS]
+
+
+def padded(rows, left):
+    ids, mask = torch.zeros(len(rows), WIDTH, dtype=torch.long), torch.zeros(len(rows), WIDTH, dtype=torch.long)
+    for row, text in enumerate(rows):
+        where = slice(WIDTH - len(text), WIDTH) if left else slice(0, len(text))
+        ids[row, where], mask[row, where] = text, 1
+    return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
+
+
+def run(model, rows, left=False, **more):
+    ids, mask, positions = padded(rows, left)
+    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **more), mask
+
+
+def greedy(model, prompt):
+    """Tokens and the least lead of a token over the next best, with the cache; the same without it."""
+    ids, leads = prompt.clone()[None], []
+    cached = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY, do_sample=False)
+    for _ in range(GREEDY):
+        best = model(input_ids=ids, use_cache=False).logits[0, -1].topk(2)
+        leads.append((best.values[0] - best.values[1]).item())
+        ids = torch.cat([ids, best.indices[:1][None]], 1)
+    assert torch.equal(ids, cached), "cached and uncached tokens differ"
+    return ids[0, len(prompt):], min(leads)
+
+
+def lively(name, model):
+    """Draws weights until greedy tokens vary and each has a clear lead."""
+    for seed in range(1000):
+        draw(model, seed)
+        model.tie_weights()
+        with torch.no_grad():
+            tokens, lead = greedy(model, texts(model.config.vocab_size)[0][:5])
+        if lead > 2e-3 and len(set(tokens.tolist())) >= 6:
+            return tokens
+    raise AssertionError(f"{name}: no seed gives lively tokens")
+
+
+def case(name, out):
+    model_type, options, change = CASES[name]
+    model = made(model_type, options)
+    tokens = lively(name, model)
+    rows = texts(model.config.vocab_size)
+    result, mask = run(model, rows, output_hidden_states=True)
+    logits, live = result.logits.detach(), mask.bool()
+    rng = np.random.default_rng(6)
+    cotangent = torch.from_numpy(rng.standard_normal(tuple(logits.shape)).astype(np.float32)) * live[..., None]
+    (result.logits * cotangent).sum().backward()
+    with torch.no_grad():
+        left, left_mask = run(model, rows, left=True)
+        agrees(left.logits[left_mask.bool()], logits[live], 1e-5)
+        other = made(model_type, options | change)
+        other.load_state_dict(model.state_dict())
+        control = run(other, rows)[0].logits
+    differs(control[live], logits[live], 1e-2)
+    tensors = {"ids": padded(rows, False)[0], "left.ids": padded(rows, True)[0], "lengths": torch.tensor(LENGTHS),
+               "logits": logits, "left.logits": left.logits, "control": control, "cotangent": cotangent,
+               "greedy": tokens, "prompt": rows[0][:5]}
+    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(result.hidden_states)}
+    tensors |= {f"gradient.{n}": p.grad for n, p in model.named_parameters()}
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.use_cache = True
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "control.json").write_text(other.config.to_json_string(use_diff=False))
+    save_file({n: t.detach().clone().contiguous() for n, t in tensors.items()}, folder / "expected.safetensors")
+    print(f"{name}: {len(set(tokens.tolist()))} different tokens, control {(control - logits)[live].abs().max():.2f}")
+
+
+def check(folder, fixtures):
+    """What Kiln saved is read without a name missing or left over, and computes the same. Returns a line a case."""
+    lines = []
+    for saved in sorted(path for path in folder.iterdir() if (path / "config.json").exists()):
+        model, info = AutoModelForCausalLM.from_pretrained(saved, output_loading_info=True, attn_implementation="eager")
+        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            assert not info[what], f"{saved.name}: {what}: {info[what]}"
+        expected = load_file(fixtures / saved.name / "expected.safetensors")
+        with torch.no_grad():
+            rows = [ids[:n] for ids, n in zip(expected["ids"], expected["lengths"].tolist())]
+            result, mask = run(model.eval(), rows)
+        live = mask.bool()
+        agrees(result.logits[live], expected["logits"][live], 1e-6)
+        files = len(list(saved.glob("*.safetensors")))
+        lines.append(f"{saved.name}: {files} file(s), no key missing, unexpected or mismatched; "
+                     f"logits apart by {(result.logits - expected['logits'])[live].abs().max():.1e}")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser.add_argument("--check", type=Path, help="a folder of models that Kiln has saved")
+    parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
+    parser.add_argument("--record", type=Path, help="where to write what the check found")
+    asked = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    if asked.out:
+        for name in CASES:
+            case(name, asked.out)
+    if asked.check:
+        versions = f"transformers {transformers.__version__}, torch {torch.__version__}, safetensors {safetensors.__version__}"
+        lines = [f"Models that Kiln loaded and saved again, read by {versions}.", "", *check(asked.check, asked.fixtures)]
+        print("\n".join(lines))
+        if asked.record:
+            asked.record.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
