@@ -6,9 +6,9 @@ pub mod block;
 pub mod config;
 pub mod direction;
 pub mod encoder;
-mod fill;
 #[cfg(feature = "files")]
 pub mod files;
+mod fill;
 pub mod hf;
 pub mod model;
 pub mod names;
