@@ -37,6 +37,7 @@ const PLACES: &[(&str, &str)] = &[
 
 /// Families that are no part of a model, and why.
 pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("adapter", "no part, but beside parts: judged with its own laws"),
     ("objective", "what is trained for: judged where training is"),
     ("optimiser", "how weights move: judged where training is"),
     ("schedule", "a formula: judged against its reference"),

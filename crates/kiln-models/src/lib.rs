@@ -1,12 +1,14 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
 #![deny(unsafe_code)]
 
+pub mod adapters;
 pub mod block;
 pub mod config;
 pub mod direction;
 pub mod encoder;
 #[cfg(feature = "files")]
 pub mod files;
+mod fill;
 pub mod gguf;
 pub mod hf;
 #[cfg(feature = "hub")]

@@ -11,6 +11,7 @@ use burn::{
 };
 use kiln_nn::{
     Cx, Init, Memory, State,
+    adapter::Adapters,
     cx::{Marks, own_place},
     embed::Embed,
     head::Head,
@@ -31,40 +32,38 @@ pub struct Model {
     encoder: Option<Encoder>,
     #[module(skip)]
     config: ModelConfig,
+    #[module(skip)]
+    pub(crate) adapters: Adapters,
 }
 
 impl Model {
     /// A model with new weights, drawn from `seed` by parameter name.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        Self::made(config, Init::new(seed, device))
+        Self::made(config, &mut Init::new(seed, device))
     }
 
     /// How many numbers a model has, without making any of them.
     pub fn parameters(config: &ModelConfig) -> usize {
-        Self::made(config, Init::counting()).num_params()
-    }
-
-    /// The model with shapes alone: its parameters take no memory, and one that is read after all is zero.
-    pub fn counted(config: &ModelConfig) -> Self {
-        Self::made(config, Init::counting())
+        Self::outline(config).num_params()
     }
 
     /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
     pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
-        Self::made(config, Init::unfilled(device))
+        Self::made(config, &mut Init::unfilled(device))
     }
 
-    fn made(config: &ModelConfig, mut init: Init) -> Self {
+    pub(crate) fn made(config: &ModelConfig, init: &mut Init) -> Self {
         let around = config.around();
         Self {
             embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
             embedded: init.scope("embedded", |init| Embed::init(&config.embedding, &around, init)),
             position: init.scope("position", |init| config.position.init(&around, init)),
-            blocks: blocks(config, &mut init),
+            blocks: blocks(config, init),
             norm: init.scope("norm", |init| config.norm.init(&around, init)),
             head: init.scope("head", |init| config.head.init(&around, init)),
-            encoder: Encoder::init(config, &mut init),
+            encoder: Encoder::init(config, init),
             config: config.clone(),
+            adapters: Adapters::new(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Parameters by name: place and role, without the names of variants. `blocks.7.attention.q.weight`.
 
+pub use crate::fill::{Mismatch, filled};
+
 use crate::model::Model;
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Module, ModuleVisitor, Param, ParamId},
     tensor::{ExecutionError, Tensor, TensorData},
 };
 use std::{collections::BTreeMap, pin::Pin};
@@ -17,6 +19,9 @@ pub struct Name {
     /// Its shape.
     pub shape: Vec<usize>,
 }
+
+/// What holds an adapter: its method has a name of its own among the parameters.
+const ADAPTER: &str = "Enum:Adapter";
 
 /// Names along a walk through a model.
 #[derive(Clone, Debug, Default)]
@@ -34,23 +39,30 @@ impl Walk {
         Self { path: Vec::new(), roles: [model.blocks().iter().map(owned).collect(), encoder] }
     }
 
-    /// Into a field; enum variants are no place.
+    /// A walk through something else that stands at `path`.
+    pub fn at(path: &str) -> Self {
+        Self { path: vec![path.to_owned()], ..Self::default() }
+    }
+
+    /// Into a field; enum variants are no place, but for the methods of adapters.
     pub fn enter(&mut self, name: &str, container: &str) {
-        if !container.starts_with("Enum:") {
+        if container == ADAPTER {
+            self.path.push(name.to_lowercase());
+        } else if !container.starts_with("Enum:") {
             self.path.push(name.to_string());
         }
     }
 
     /// Out of a field.
     pub fn exit(&mut self, container: &str) {
-        if !container.starts_with("Enum:") {
+        if container == ADAPTER || !container.starts_with("Enum:") {
             self.path.pop();
         }
     }
 
     /// The name here.
     pub fn name(&self) -> String {
-        let fields: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let fields: Vec<&str> = self.path.iter().map(String::as_str).filter(|field| *field != "adapter").collect();
         let Some((block, rest)) = split(&fields) else { return fields.join(".") };
         let index: usize = fields[block].parse().unwrap_or_default();
         let roles = &self.roles[usize::from(fields[0] == "encoder")];
@@ -126,73 +138,4 @@ pub async fn values(model: &Model) -> Result<Values, ExecutionError> {
         values.insert(name, reading.await?);
     }
     Ok(values)
-}
-
-/// What a file's tensors and a model's parameters don't agree on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.diff())]
-pub struct Mismatch {
-    /// Parameters that the file lacks.
-    pub missing: Vec<String>,
-    /// Tensors that the model lacks.
-    pub unexpected: Vec<String>,
-    /// Tensors of another shape: name, expected, found.
-    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
-}
-
-impl Mismatch {
-    fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
-    }
-
-    /// Like a diff: `-` missing, `+` unexpected, `~` of another shape.
-    pub fn diff(&self) -> String {
-        let missing = self.missing.iter().map(|n| format!("- {n}"));
-        let unexpected = self.unexpected.iter().map(|n| format!("+ {n}"));
-        let shapes = self.shapes.iter().map(|(n, want, have)| format!("~ {n}: expected {want:?}, found {have:?}"));
-        let lines: Vec<String> = missing.chain(unexpected).chain(shapes).collect();
-        format!("tensors don't fit the model:\n{}", lines.join("\n"))
-    }
-}
-
-/// The model with these values.
-///
-/// # Errors
-/// Unless every parameter has its tensor, in its shape, and no tensor is left over.
-pub fn filled(model: Model, mut values: Values) -> Result<Model, Mismatch> {
-    let mut mismatch = Mismatch::default();
-    for name in names(&model) {
-        match values.get(&name.path) {
-            None => mismatch.missing.push(name.path),
-            Some(data) if data.shape().to_vec() != name.shape => {
-                mismatch.shapes.push((name.path, name.shape, data.shape().to_vec()));
-            }
-            Some(_) => {}
-        }
-    }
-    let known: std::collections::HashSet<String> = names(&model).into_iter().map(|n| n.path).collect();
-    mismatch.unexpected = values.keys().filter(|n| !known.contains(*n)).cloned().collect();
-    if !mismatch.is_empty() {
-        return Err(mismatch);
-    }
-    let walk = Walk::of(&model);
-    Ok(model.map(&mut Fill(walk, &mut values)))
-}
-
-struct Fill<'a>(Walk, &'a mut Values);
-
-impl ModuleMapper for Fill<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(data) = self.1.remove(&self.0.name()) else { return param };
-        param.map(|old| {
-            let new = Tensor::from_data(data, (&old.device().without_autodiff(), old.dtype()));
-            if old.is_autodiff() { new.autodiff().require_grad() } else { new }
-        })
-    }
 }

@@ -1,6 +1,7 @@
 //! Initial weights: each drawn from a stream named after the parameter, so that adding a part leaves the others as
 //! they were, and every backend starts from the same numbers.
 
+use crate::adapter::{Adapter, Adapters};
 use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
@@ -13,6 +14,9 @@ pub struct Init {
     device: Device,
     path: Vec<String>,
     counting: bool,
+    linears: Vec<(String, [usize; 2])>,
+    /// Adapters to make, with what makes them.
+    beside: Option<(Adapters, Box<Init>)>,
     /// By how much the last matrix of each residual branch is scaled: 1/√(branches) (GPT-2).
     pub residual: f64,
 }
@@ -20,7 +24,8 @@ pub struct Init {
 impl Init {
     /// For a run's seed, on a device (with autodiff, for training).
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), path: Vec::new(), counting: false, residual: 1.0 }
+        let device = device.clone();
+        Self { seed, device, path: Vec::new(), counting: false, linears: Vec::new(), beside: None, residual: 1.0 }
     }
 
     /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
@@ -33,6 +38,32 @@ impl Init {
         Self { counting: true, ..Self::new(0, device) }
     }
 
+    /// The same with adapters beside the linear maps of these names, made by `init`.
+    pub fn beside(self, adapters: Adapters, init: Self) -> Self {
+        Self { beside: Some((adapters, Box::new(init))), ..self }
+    }
+
+    /// Names and shapes of the linear maps made so far.
+    pub fn linears(self) -> Vec<(String, [usize; 2])> {
+        self.linears
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> String {
+        self.path.join(".")
+    }
+
+    /// What stands beside the linear map `[in, out]` here, and whether it acts.
+    pub(crate) fn adapter(&mut self, map: [usize; 2]) -> (Option<Adapter>, bool) {
+        let path = self.path();
+        self.linears.push((path.clone(), map));
+        let Some((adapters, init)) = &mut self.beside else { return (None, false) };
+        match adapters.get(&path) {
+            Some(beside) => (Some(init.scope(path, |init| beside.method.init(map, init))), beside.on),
+            None => (None, false),
+        }
+    }
+
     /// Makes a part under its name.
     pub fn scope<R>(&mut self, name: impl Into<String>, part: impl FnOnce(&mut Self) -> R) -> R {
         self.path.push(name.into());
@@ -43,12 +74,26 @@ impl Init {
 
     /// Normal with standard deviation `std`.
     pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        self.drawn(name, shape, |random| random.normal() * std)
+    }
+
+    /// Uniform within ±`bound`.
+    pub fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
+        self.drawn(name, shape, |random| (2.0 * random.uniform() - 1.0) * bound)
+    }
+
+    fn drawn<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        draw: impl Fn(&mut Random) -> f64,
+    ) -> Param<Tensor<D>> {
         if self.counting {
             return self.shaped(shape);
         }
         let path: Vec<&str> = ["init"].into_iter().chain(self.path.iter().map(String::as_str)).chain([name]).collect();
         let mut random = Random::new(self.seed, &path.join("."), 0, 0);
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * std) as f32).collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw(&mut random) as f32).collect();
         Param::from_data(TensorData::new(values, shape), &self.device)
     }
 

@@ -2,9 +2,11 @@
 //!
 //! * [`cx`]: what varies between calls; one `forward` serves training, prefill and decoding;
 //! * [`part`]: attention and feed-forwards; [`embed`], [`position`], [`norm`], [`junction`], [`depth`], [`head`];
+//! * [`adapter`]: what stands beside linear maps and is trained instead of them;
 //! * [`variant`]: what every part has, and the registry that a list line enters it in.
 #![forbid(unsafe_code)]
 
+pub mod adapter;
 pub mod cx;
 pub mod depth;
 pub mod embed;

@@ -5,7 +5,8 @@
 //! * [`formula`] and [`pattern`]: the only truth about visibility, with three readings;
 //! * [`plan`]: what follows from both before anything is computed;
 //! * [`config`]: configuration that is plain data, checked when it is read;
-//! * [`random`]: the one generator of random numbers.
+//! * [`random`]: the one generator of random numbers;
+//! * [`wildcard`]: groups of things by their names.
 #![forbid(unsafe_code)]
 
 pub mod card;
@@ -17,6 +18,7 @@ pub mod pattern;
 pub mod plan;
 pub mod random;
 mod tiles;
+pub mod wildcard;
 
 pub use card::{Card, Causality, Family};
 pub use config::Refusal;

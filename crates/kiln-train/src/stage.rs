@@ -5,6 +5,7 @@ use crate::{
 };
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
+use kiln_peft::AdapterConfig;
 use kiln_spec::Refusal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,10 @@ pub struct StageConfig {
     /// Text of this stage alone; absent: the recipe's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
-    /// Names of the parameters that train; `*` stands for anything.
+    /// Adapters that the model gets in this stage. The next one begins with them merged. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterConfig>,
+    /// Names of the parameters that train; `*` stands for anything. Where there are adapters, `["*"]` means theirs.
     pub trains: Vec<String>,
     /// How gradients move weights.
     pub optimiser: OptimiserConfig,
@@ -65,6 +69,7 @@ impl Default for StageConfig {
             name: "pretrain".into(),
             objective: ObjectiveConfig::default(),
             data: None,
+            adapter: None,
             trains: vec!["*".into()],
             optimiser: OptimiserConfig::default(),
             schedule: ScheduleConfig::default(),
@@ -92,8 +97,11 @@ impl StageConfig {
         self.data.as_ref().unwrap_or(&recipe.data)
     }
 
-    /// Writes down how many steps there are.
+    /// Writes down how many steps there are, and what trains.
     pub fn resolve(&mut self) {
+        if let Some(adapter) = self.adapter.as_ref().filter(|_| self.trains == ["*"]) {
+            self.trains = adapter.trains();
+        }
         if self.steps == 0 {
             self.steps = self.tokens.div_ceil((self.length * self.rows).max(1) as u64).max(1);
         }
@@ -129,6 +137,7 @@ impl StageConfig {
             _ if self.trains.is_empty() => refuse("trains", "nothing would train".into()),
             _ => Ok(()),
         }?;
+        self.adapter.iter().try_for_each(|a| a.select(model, &format!("{path}.adapter")).map(drop))?;
         self.optimiser.check(&format!("{path}.optimiser"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         self.objective.check(model, &format!("{path}.objective"))

@@ -10,6 +10,7 @@
 //! | [`models`] | models as values |
 //! | [`data`] | text to batches |
 //! | [`infer`] | text from a model |
+//! | [`peft`] | fine-tuning with few parameters |
 //! | [`train`] | objective, step, stage, recipe, run |
 //! | [`interpret`] | what passes in a model: maps, lenses, patches |
 //! | [`variants`] | every family of variants with its cards |
@@ -40,6 +41,7 @@ pub use kiln_interpret as interpret;
 pub use kiln_kernels as kernels;
 pub use kiln_models as models;
 pub use kiln_nn as nn;
+pub use kiln_peft as peft;
 pub use kiln_spec as spec;
 pub use kiln_train as train;
 pub use kiln_train::pretrained;

@@ -12,6 +12,7 @@ use kiln_nn::{
     },
     position::Position,
 };
+use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Family, Pattern};
 use kiln_train::{ObjectiveConfig, optimiser::OptimiserConfig, schedule::ScheduleConfig};
 
@@ -32,6 +33,11 @@ pub const FAMILIES: &[Family] = &[
     Family { name: "junction", about: "what joins a sublayer to the residual stream", cards: Junction::CARDS },
     Family { name: "depth", about: "for which tokens a block runs", cards: Depth::CARDS },
     Family { name: "head", about: "what hidden states are turned into", cards: Head::CARDS },
+    Family {
+        name: "adapter",
+        about: "what stands beside linear maps and trains instead of them",
+        cards: AdapterConfig::CARDS,
+    },
     Family { name: "objective", about: "what is trained for", cards: ObjectiveConfig::CARDS },
     Family { name: "optimiser", about: "how gradients move weights", cards: OptimiserConfig::CARDS },
     Family { name: "schedule", about: "how the learning rate goes", cards: ScheduleConfig::CARDS },

@@ -3,6 +3,7 @@
 
 mod accumulation;
 mod adamw;
+mod adapters;
 mod added;
 mod child;
 mod clip;

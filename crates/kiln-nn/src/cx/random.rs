@@ -13,20 +13,29 @@ impl Cx {
 
     /// Dropout's factors (1207.0580): 0 with probability `rate`, else 1/(1−rate). `None` unless training.
     pub fn dropout_factors<const D: usize>(&self, leaf: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
-        let mut random = self.random("dropout", leaf).filter(|_| rate > 0.0)?;
+        let random = self.random("dropout", leaf).filter(|_| rate > 0.0)?;
+        Some(self.factors(random, rate, shape))
+    }
+
+    fn factors<const D: usize>(&self, mut random: Random, rate: f64, shape: [usize; D]) -> Tensor<D> {
         let threshold = (rate * f64::from(u32::MAX)) as u32;
         let keep = (1.0 / (1.0 - rate)) as f32;
         let draw = |_| if random.next_u32() < threshold { 0.0 } else { keep };
         let factors: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
         let device = self.stream.now.field(Field::Position).device();
-        Some(Tensor::from_data(TensorData::new(factors, shape), &device))
+        Tensor::from_data(TensorData::new(factors, shape), &device)
     }
 
     /// `x` with dropout, if this call trains.
     pub fn dropout<const D: usize>(&self, leaf: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
-        match self.dropout_factors(leaf, rate, x.dims()) {
-            Some(factors) => x.clone() * factors.cast(x.dtype()),
-            None => x,
-        }
+        self.dropout_named(&self.path(leaf), rate, x)
+    }
+
+    /// The same by its whole name, whatever the path here.
+    pub fn dropout_named<const D: usize>(&self, name: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
+        let Some(draws) = self.draws.filter(|_| rate > 0.0) else { return x };
+        let random = Random::new(draws.seed, &format!("dropout.{name}"), draws.step, draws.part);
+        let factors = self.factors(random, rate, x.dims());
+        x.clone() * factors.cast(x.dtype())
     }
 }

@@ -104,16 +104,16 @@ impl Variant for MixtureOfDepths {
 
 impl Predictor {
     /// Logits `[B, T]`, above 0 for a token that the router would pick. The stream doesn't learn from them.
-    fn forward(&self, x: Tensor<3>) -> Tensor<2> {
+    fn forward(&self, x: Tensor<3>, cx: &Cx) -> Tensor<2> {
         let x = if x.is_autodiff() { x.detach() } else { x };
-        self.out.forward(silu(self.inner.forward(x))).squeeze_dim::<2>(2)
+        self.out.forward_in(silu(self.inner.forward_in(x, cx)), cx).squeeze_dim::<2>(2)
     }
 }
 
 impl Deep for MixtureOfDepths {
     fn around(&self, x: Tensor<3>, cx: &mut Cx, block: Inner) -> Tensor<3> {
-        let router = self.router.forward(x.clone());
-        let predictor = self.predictor.forward(x.clone());
+        let router = self.router.forward_in(x.clone(), cx);
+        let predictor = self.predictor.forward(x.clone(), cx);
         if cx.draws.is_some() {
             self.picked(x, router, predictor, cx, block)
         } else {

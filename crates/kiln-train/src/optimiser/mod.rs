@@ -1,15 +1,14 @@
 //! Optimisers whose state and groups go by parameter name.
 
 mod adamw;
-mod groups;
 mod muon;
 
 pub use adamw::AdamW;
-pub use groups::matches;
 pub use muon::{Muon, orthogonal};
 
 use burn::tensor::Tensor;
 use kiln_spec::Refusal;
+pub use kiln_spec::wildcard::matches;
 use std::collections::BTreeMap;
 
 kiln_spec::choice! {

@@ -2,7 +2,7 @@
 
 use super::{text, watch::Watch};
 use crate::{
-    Failure, Models, Recipe,
+    Failure, Models, Recipe, StageConfig,
     folder::{RunFolder, write_atomic},
     pretrained::Place,
 };
@@ -10,7 +10,8 @@ use burn::tensor::Device;
 use kiln_data::{Stop, Tokenizer};
 use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, filled};
-use kiln_spec::{Refusal, config::ConfigError};
+use kiln_peft::{attach, merge};
+use kiln_spec::{Random, Refusal, config::ConfigError};
 use std::path::Path;
 
 /// Whether text and origin are where the recipe says; reads none of it.
@@ -40,10 +41,18 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
 pub fn models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
     let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
     if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let weights = block_on(kiln_models::values(&Place::of(Path::new(from))?.weights(device)?.model))?;
+        let weights = block_on(kiln_models::values(&merge(&Place::of(Path::new(from))?.weights(device)?.model)))?;
         policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
     }
     Ok(Models { policy })
+}
+
+/// The model as a stage has it: adapters of an earlier one merged, its own beside.
+pub fn adapted(model: Model, stage: &StageConfig, seed: u64) -> Result<Model, Failure> {
+    let model = if model.adapters().is_empty() { model } else { merge(&model) };
+    let Some(adapter) = &stage.adapter else { return Ok(model) };
+    let seed = Random::new(seed, &format!("adapter.{}", stage.name), 0, 0).next_u64();
+    attach(&model, adapter, seed).map_err(|refusal| ConfigError::from(refusal).into())
 }
 
 /// A run that starts from a model keeps its tokenizer.

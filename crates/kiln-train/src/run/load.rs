@@ -1,6 +1,6 @@
 //! The model that a run left.
 
-use super::{model_config, recipe};
+use super::{before::adapted, model_config, recipe};
 use crate::{
     Failure, Recipe, RunError,
     checkpoint::{MODEL, Tensors},
@@ -15,7 +15,7 @@ use std::{fs, path::Path};
 
 /// A finished or unfinished run's model, best or last checkpoint, ready to be used.
 pub struct Loaded {
-    /// The model, on the plain device.
+    /// The model, on the plain device, with the adapters of its last stage.
     pub model: Model,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
@@ -46,6 +46,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, Failure> {
     let tokenizer = fs::read_to_string(paths.tokenizer()).map_err(|e| RunError::io("read", &paths.tokenizer(), e))?;
     let tokenizer = Tokenizer::from_json(&tokenizer)?;
     let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
+    let model = adapted(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL);
     let (_, tensors) = stage.checkpoints().load_model(step)?;
     Ok(Loaded { model: fill(model, tensors, &file)?, tokenizer, recipe, step })

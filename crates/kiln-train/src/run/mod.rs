@@ -23,7 +23,7 @@ use crate::{
     metrics::Row,
     recompute::Recompute,
 };
-use before::{models, there, tokenizer};
+use before::{adapted, models, there, tokenizer};
 use burn::tensor::Device;
 use kiln_data::DataError;
 use kiln_spec::{Refusal, config::ConfigError};
@@ -166,6 +166,7 @@ fn go(
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
         let corpus = text::corpus(config.data(recipe), &tokenizer, folder, &stop, host.watch)?;
         let place = folder.stage(index, &config.name);
+        models.policy = adapted(models.policy, config, recipe.seed)?;
         let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
         if let Some(found) = found.take() {
             models = stage.restore(models, found, &host.device)?;

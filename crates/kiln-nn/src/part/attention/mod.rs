@@ -150,7 +150,7 @@ impl Forward for Attention {
         let bias = position.as_ref().and_then(|position| position.bias(read.query.dims()[1], cx));
         let (sight, form) = (cx.sight(&self.pattern, keys), read.form);
         let out = self.looked(read, sight, bias, cx);
-        let out = self.projection.merge(out, form);
+        let out = self.projection.merge(out, form, cx);
         cx.dropout("out", self.dropout, out)
     }
 

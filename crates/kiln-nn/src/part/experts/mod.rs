@@ -119,7 +119,7 @@ impl Experts {
     /// Experts of each token one after the other, `[N·k]`, and what their outputs count, `[N, k]`.
     fn route(&self, x: Tensor<3>, cx: &mut Cx) -> (Tensor<1, Int>, Tensor<2>) {
         let ([b, t, m], e) = (x.dims(), self.router.weight.dims()[1]);
-        let logits = self.router.forward(x.reshape([b * t, m]));
+        let logits = self.router.forward_in(x.reshape([b * t, m]), cx);
         let p = router::probabilities(logits.clone());
         let p = cx.show("router", p.reshape([b, t, e])).reshape([b * t, e]);
         let chosen = router::choose(p.clone(), self.top_k);

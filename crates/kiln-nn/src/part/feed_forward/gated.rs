@@ -85,8 +85,8 @@ impl Variant for Gated {
 
 impl Forward for Gated {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let gated = self.activation.gate(self.gate.forward(x.clone()), self.up.forward(x));
-        let out = self.down.forward(gated);
+        let gated = self.activation.gate(self.gate.forward_in(x.clone(), cx), self.up.forward_in(x, cx));
+        let out = self.down.forward_in(gated, cx);
         cx.dropout("out", self.dropout, out)
     }
 

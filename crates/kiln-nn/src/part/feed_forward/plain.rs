@@ -73,7 +73,7 @@ impl Variant for Plain {
 
 impl Forward for Plain {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let out = self.down.forward(self.activation.of(self.up.forward(x)));
+        let out = self.down.forward_in(self.activation.of(self.up.forward_in(x, cx)), cx);
         cx.dropout("out", self.dropout, out)
     }
 

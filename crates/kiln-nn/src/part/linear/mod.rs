@@ -113,7 +113,7 @@ impl Forward for Gla {
         let [b, t, _] = x.dims();
         let out = self.mix(x.clone(), cx).swap_dims(1, 2).reshape([b, t * self.heads, self.widths()[1]]);
         let out = self.norm.forward(out).reshape([b, t, self.heads * self.widths()[1]]);
-        let out = self.o.forward(Activation::Silu.gate(self.gate.forward(x), out));
+        let out = self.o.forward_in(Activation::Silu.gate(self.gate.forward_in(x, cx), out), cx);
         cx.dropout("out", self.dropout, out)
     }
 
@@ -150,9 +150,9 @@ impl Gla {
         };
         let (begins, last) = resets::begins(&cx.stream.now, last);
         let Scanned { out, state } = scan(Scan {
-            query: split(self.q.forward(x.clone()), self.heads) * (d as f64).powf(-0.5),
-            key: split(self.k.forward(x.clone()), self.heads) * live.clone(),
-            value: split(self.v.forward(x.clone()), self.heads),
+            query: split(self.q.forward_in(x.clone(), cx), self.heads) * (d as f64).powf(-0.5),
+            key: split(self.k.forward_in(x.clone(), cx), self.heads) * live.clone(),
+            value: split(self.v.forward_in(x.clone(), cx), self.heads),
             log_decay: self.log_decay(x, cx) * live,
             begins: begins.float().cast(dtype),
             state,
@@ -163,7 +163,7 @@ impl Gla {
 
     /// log α, `[B, H, T, D]`.
     fn log_decay(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<4> {
-        let root = self.decay_out.forward(self.decay_in.forward(x));
+        let root = self.decay_out.forward_in(self.decay_in.forward_in(x, cx), cx);
         let log = split(log_sigmoid(root) * (1.0 / self.temperature), self.heads);
         cx.show("log_decay", log)
     }

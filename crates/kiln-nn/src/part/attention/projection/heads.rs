@@ -115,19 +115,19 @@ impl Variant for Heads {
 
 impl Project for Heads {
     fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry {
-        let key = split(self.k.forward(x.clone()), self.kv_heads);
-        vec![rotate(key, cx), split(self.v.forward(x), self.kv_heads)]
+        let key = split(self.k.forward_in(x.clone(), cx), self.kv_heads);
+        vec![rotate(key, cx), split(self.v.forward_in(x, cx), self.kv_heads)]
     }
 
     fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read {
-        let query = rotate(split(self.q.forward(x), self.heads), cx);
+        let query = rotate(split(self.q.forward_in(x, cx), self.heads), cx);
         let [key, value]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a key and a value");
         Read { query, key, value, scale: self.scale, form: Form::Expanded }
     }
 
-    fn merge(&self, out: Tensor<4>, _form: Form) -> Tensor<3> {
+    fn merge(&self, out: Tensor<4>, _form: Form, cx: &Cx) -> Tensor<3> {
         let [b, h, t, d] = out.dims();
-        self.o.forward(out.swap_dims(1, 2).reshape([b, t, h * d]))
+        self.o.forward_in(out.swap_dims(1, 2).reshape([b, t, h * d]), cx)
     }
 
     fn entry_shapes(&self) -> Vec<[usize; 2]> {

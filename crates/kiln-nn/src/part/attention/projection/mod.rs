@@ -87,7 +87,7 @@ pub trait Project {
     fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read;
 
     /// `[B, H, T, E] → [B, T, M]`, of values in the form that was read.
-    fn merge(&self, out: Tensor<4>, form: Form) -> Tensor<3>;
+    fn merge(&self, out: Tensor<4>, form: Form, cx: &Cx) -> Tensor<3>;
 
     /// Heads and width of each tensor that is kept of a token.
     fn entry_shapes(&self) -> Vec<[usize; 2]>;

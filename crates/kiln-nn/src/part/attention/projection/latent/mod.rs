@@ -111,14 +111,14 @@ impl Variant for Latent {
 
 impl Project for Latent {
     fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry {
-        let latent = self.kv_norm.forward(self.kv_down.forward(x.clone()));
-        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward(x).unsqueeze_dim(1), cx)]
+        let latent = self.kv_norm.forward(self.kv_down.forward_in(x.clone(), cx));
+        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_in(x, cx).unsqueeze_dim(1), cx)]
     }
 
     fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read {
         let [latent, turned]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a latent and a turned key");
         let ([b, _, s, _], [plain, turn, _]) = (latent.dims(), self.widths());
-        let query = split(self.query(x), self.heads);
+        let query = split(self.query(x, cx), self.heads);
         let t = query.dims()[2];
         let q_plain = query.clone().narrow(3, 0, plain);
         let q_turned = rotate(query.narrow(3, plain, turn), cx);
@@ -136,13 +136,13 @@ impl Project for Latent {
         Read { query, key, value: latent.matmul(self.by_head(&self.v)), scale, form: Form::Expanded }
     }
 
-    fn merge(&self, out: Tensor<4>, form: Form) -> Tensor<3> {
+    fn merge(&self, out: Tensor<4>, form: Form, cx: &Cx) -> Tensor<3> {
         let out = match form {
             Form::Expanded => out,
             Form::Absorbed => out.matmul(self.by_head(&self.v)),
         };
         let [b, h, t, e] = out.dims();
-        self.o.forward(out.swap_dims(1, 2).reshape([b, t, h * e]))
+        self.o.forward_in(out.swap_dims(1, 2).reshape([b, t, h * e]), cx)
     }
 
     fn entry_shapes(&self) -> Vec<[usize; 2]> {
@@ -168,10 +168,10 @@ impl Project for Latent {
 }
 
 impl Latent {
-    fn query(&self, x: Tensor<3>) -> Tensor<3> {
+    fn query(&self, x: Tensor<3>, cx: &Cx) -> Tensor<3> {
         match (&self.q_down, &self.q_norm) {
-            (Some(down), Some(norm)) => self.q.forward(norm.forward(down.forward(x))),
-            _ => self.q.forward(x),
+            (Some(down), Some(norm)) => self.q.forward_in(norm.forward(down.forward_in(x, cx)), cx),
+            _ => self.q.forward_in(x, cx),
         }
     }
 

@@ -1,6 +1,6 @@
-//! Groups of parameters by name.
+//! Groups of things by their names, in which `*` stands for any characters.
 
-/// Whether `name` fits `pattern`, in which `*` stands for any characters: `blocks.*.attention.*`.
+/// Whether `name` fits `pattern`: `blocks.*.attention.*`.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
@@ -13,9 +13,14 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Whether the whole name or its end after a dot fits: `q`, `attention.q` and `*.q` all fit `blocks.0.attention.q`.
+pub fn fits(pattern: &str, name: &str) -> bool {
+    matches(pattern, name) || matches(&format!("*.{pattern}"), name)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{fits, matches};
 
     #[test]
     fn stars_stand_for_anything() {
@@ -31,6 +36,21 @@ mod tests {
             ("*", "", true),
         ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn an_end_after_a_dot_is_enough() {
+        for (pattern, name, fit) in [
+            ("q", "blocks.0.attention.q", true),
+            ("attention.q", "blocks.0.attention.q", true),
+            ("attention.q", "blocks.0.cross_attention.q", false),
+            ("q", "q", true),
+            ("q", "blocks.0.attention.iq", false),
+            ("blocks.0.*", "blocks.0.attention.q", true),
+            ("blocks.0", "blocks.0.attention.q", false),
+        ] {
+            assert_eq!(fits(pattern, name), fit, "{pattern} {name}");
         }
     }
 }

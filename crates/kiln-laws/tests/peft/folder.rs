@@ -1,0 +1,203 @@
+//! Adapter folders, against peft: what it computes with them, and what it reads of ours (the record beside the fixtures).
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{Device, Gradients, Tensor, TensorData},
+};
+use kiln_infer::block_on;
+use kiln_laws::{device, farthest, fixture::Fixture, loss::Rows};
+use kiln_models::{Model, Walk, files, tensors::Tensors};
+use kiln_nn::{Cx, adapter::Method};
+use kiln_peft::{detach, enable, folder, merge};
+use kiln_spec::Direction;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Adapters, and the model that they belong to.
+const CASES: [(&str, &str); 3] = [("llama", "llama-biases"), ("llama-rs", "llama-llama3"), ("gpt2", "gpt2-tied")];
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn base(model: &str, device: &Device) -> Model {
+    files::load(&fixtures().join("hf").join(model), device).expect("a model").model
+}
+
+fn adapted(case: &str, model: &str, device: &Device) -> Model {
+    folder::load(&base(model, device), &fixtures().join("peft").join(case)).unwrap_or_else(|e| panic!("{case}: {e}"))
+}
+
+/// Logits `[N, V]` of a case's texts, padding included, and which of them stand for a token.
+fn logits(model: &Model, fixture: &Fixture) -> (Tensor<2>, Vec<bool>) {
+    let ((shape, ids), (_, lengths)) = (fixture.values("ids"), fixture.values("lengths"));
+    let documents: Vec<Vec<u32>> = (0..shape[0])
+        .map(|row| ids[row * shape[1]..][..lengths[row] as usize].iter().map(|id| *id as u32).collect())
+        .collect();
+    let rows = Rows::beside(&documents, Direction::Causal, 0);
+    let mut cx = Cx::new(&rows.layout(), &model.device().without_autodiff());
+    let ids = rows.cells().0;
+    let tokens = Tensor::from_data(TensorData::new(ids, [shape[0], shape[1]]), &model.device());
+    let hidden = model.forward(tokens, &mut cx);
+    let live = rows.layout().marks().iter().map(|mark| mark.live).collect();
+    (model.outputs(hidden, &cx), live)
+}
+
+fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+    x.into_data().iter::<f64>().collect()
+}
+
+/// Greatest difference of the live rows, as a share of the greatest logit.
+fn apart(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> f64 {
+    let [_, width] = found.0.dims();
+    let found_all = numbers(found.0.clone());
+    let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let rows = found.1.iter().enumerate().filter(|(_, live)| **live).map(|(row, _)| row * width..(row + 1) * width);
+    rows.map(|row| farthest(&found_all[row.clone()], &wanted[row])).fold(0.0, f64::max) / size
+}
+
+#[test]
+fn logits_are_those_of_peft() {
+    for (case, model) in CASES {
+        let fixture = Fixture::open(&format!("peft/{case}/expected"));
+        let adapted = adapted(case, model, &device());
+        let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
+        assert!(apart(&logits(&adapted, &fixture), &wanted) <= 1e-5, "{case}");
+        assert!(apart(&logits(&merge(&adapted), &fixture), &wanted) <= 1e-5, "{case}: merged");
+        for off in [enable(&adapted, false), detach(&adapted), base(model, &device())] {
+            assert!(apart(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");
+        }
+        assert!(apart(&logits(&adapted, &fixture), &plain) > 1e-2, "{case}: a control");
+    }
+}
+
+/// Gradients by name.
+fn gradients(model: &Model, graph: &Gradients) -> BTreeMap<String, (Vec<usize>, Vec<f64>)> {
+    struct Collect<'a>(Walk, &'a Gradients, BTreeMap<String, (Vec<usize>, Vec<f64>)>);
+    impl ModuleVisitor for Collect<'_> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
+        }
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            self.0.exit(container);
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.1).map(|g| (g.dims().to_vec(), numbers(g)));
+            self.2.extend(gradient.map(|gradient| (self.0.name(), gradient)));
+        }
+    }
+    let mut collect = Collect(Walk::of(model), graph, BTreeMap::new());
+    model.visit(&mut collect);
+    collect.2
+}
+
+#[test]
+fn gradients_are_those_of_peft() {
+    for (case, model) in CASES {
+        let fixture = Fixture::open(&format!("peft/{case}/expected"));
+        let adapted = adapted(case, model, &device().autodiff());
+        let adapted = kiln_train::step::train_only(adapted, &["*.lora.*".into()]).expect("adapters");
+        let (found, _) = logits(&adapted, &fixture);
+        let (_, cotangent) = fixture.values("cotangent");
+        let cotangent = Tensor::<2>::from_data(TensorData::new(cotangent, found.dims()), &device());
+        let graph = (found * cotangent).sum().backward();
+        let found = gradients(&adapted, &graph);
+        assert!(found.keys().all(|name| name.contains(".lora.")), "{case}: the base has gradients");
+        let (config, values) = block_on(folder::write(&adapted, None)).expect("written");
+        assert_eq!((values.len(), found.len()), (2 * adapted.adapters().len(), values.len()));
+        assert_eq!(config["peft_type"], "LORA");
+        // Names as they are written say which gradient is which: each map's A and B, in the order of both.
+        for (name, data) in &values {
+            let [rows, columns] = [data.shape()[0], data.shape()[1]];
+            let (_, wanted) = fixture.values(&format!("gradient.{name}"));
+            let size = wanted.iter().fold(1e-3, |most: f64, x| most.max(x.abs()));
+            let turned = |values: &[f64]| -> Vec<f64> {
+                (0..rows * columns).map(|i| values[i % columns * rows + i / columns]).collect()
+            };
+            let near = |(shape, values): &&(Vec<usize>, Vec<f64>)| {
+                *shape == [columns, rows] && farthest(&turned(values), &wanted) <= 1e-5 * size
+            };
+            assert_eq!(found.values().filter(near).count(), 1, "{case}: {name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_saved_is_what_was_read() {
+    let temporary = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("KILN_SAVED").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    for (case, model) in CASES {
+        let adapted = adapted(case, model, &device());
+        block_on(folder::save(&adapted, &out.join(case), Some(model))).unwrap();
+        let again = folder::load(&base(model, &device()), &out.join(case)).unwrap();
+        let same = |a: &Method, b: &Method| {
+            let (Method::Lora(a), Method::Lora(b)) = (a, b);
+            (a.rank, a.dropout, a.scale()) == (b.rank, b.dropout, b.scale())
+        };
+        assert!(adapted.adapters().keys().eq(again.adapters().keys()));
+        assert!(adapted.adapters().values().zip(again.adapters().values()).all(|(a, b)| same(&a.method, &b.method)));
+        let [a, b] = [&adapted, &again].map(kiln_laws::values);
+        assert!(a.iter().all(|(name, data)| b[name].as_bytes() == data.as_bytes()), "{case}");
+        let [ours, theirs] = [out.clone(), fixtures().join("peft")].map(|root| {
+            let file = root.join(case).join("adapter_model.safetensors");
+            files::SafeTensorsFiles::open(&[file]).unwrap().entries().clone()
+        });
+        assert_eq!(ours, theirs, "{case}");
+    }
+}
+
+/// What is said of an adapter folder with one option changed.
+fn refusal(key: &str, value: Value) -> String {
+    let folder = fixtures().join("peft/llama");
+    let mut config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
+    config[key] = value;
+    let tensors = files::SafeTensorsFiles::open(&[folder.join("adapter_model.safetensors")]).unwrap();
+    folder::read(&base("llama-biases", &device()), &config, &tensors).expect_err(key).to_string()
+}
+
+#[test]
+fn options_that_kiln_lacks_are_refused_by_name() {
+    for (key, value) in [
+        ("use_dora", json!(true)),
+        ("modules_to_save", json!(["lm_head"])),
+        ("bias", json!("lora_only")),
+        ("init_lora_weights", json!("pissa")),
+        ("lora_bias", json!(true)),
+        ("target_parameters", json!(["mlp.experts"])),
+        ("alora_invocation_tokens", json!([1])),
+        ("peft_type", json!("IA3")),
+        ("lora_dropout", json!(1.5)),
+        ("rank_pattern", json!({ "k_proj|q_proj": 2 })),
+        ("rank_pattern", json!({ "k_proj": 2.5 })),
+        ("something_new", json!(3)),
+    ] {
+        let said = refusal(key, value);
+        assert!(said.contains(key), "{said}");
+    }
+    assert!(refusal("target_modules", json!(["q_proj", "lm_head"])).contains("`lm_head`"));
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_listed() {
+    let said = refusal("r", json!(4));
+    let line = "~ base_model.model.model.layers.0.mlp.up_proj.lora_A.weight: expected [4, 16], found [3, 16]";
+    assert!(said.contains(line), "{said}");
+    let folder = fixtures().join("peft/llama");
+    let other = folder::load(&base("llama-llama3", &device()), &folder).expect_err("another model").to_string();
+    assert!(other.contains("expected") || other.contains("no linear map"), "{other}");
+    let absent = folder::load(&base("llama-biases", &device()), &folder.join("absent")).expect_err("no folder");
+    assert!(absent.to_string().contains("adapter_config.json"), "{absent}");
+}
+
+#[test]
+fn a_fused_map_of_the_bases_is_refused() {
+    let model = base("gpt2-tied", &device());
+    let lora = kiln_peft::LoraConfig { targets: vec!["attention.q".into()], ..Default::default() };
+    let adapted = kiln_peft::attach(&model, &kiln_peft::AdapterConfig::Lora(lora), 0).unwrap();
+    let said = block_on(folder::write(&adapted, None)).expect_err("refused").to_string();
+    assert!(said.contains("transformer.h.0.attn.c_attn"), "{said}");
+}

@@ -1,0 +1,96 @@
+//! Low-rank adaptation (2106.09685, section 4.1): y = x W + b + s · dropout(x) A B. The product A B is never formed:
+//! x is taken through the narrow middle.
+
+use super::Adapt;
+use crate::{cx::Cx, init::Init, linear::Linear};
+use burn::{
+    module::{Module, Param},
+    tensor::{Tensor, module::linear},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What A is at first.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum LoraStart {
+    /// Uniform within ±1/√in.
+    #[default]
+    Uniform,
+    /// Normal with standard deviation 1/r.
+    Gaussian,
+}
+
+/// What a LoRA is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoraShape {
+    /// Width r of the middle.
+    pub rank: usize,
+    /// α of the scale s = α / r.
+    pub alpha: f64,
+    /// Whether s = α / √r instead, which doesn't fade as the rank grows (2312.03732).
+    pub rs: bool,
+    /// Share of the inputs of A that are left out while training.
+    pub dropout: f64,
+    /// What A is at first; B is 0.
+    pub start: LoraStart,
+}
+
+impl LoraShape {
+    /// s.
+    pub fn scale(&self) -> f64 {
+        let rank = self.rank as f64;
+        self.alpha / if self.rs { rank.sqrt() } else { rank }
+    }
+}
+
+/// A and B.
+#[derive(Module, Debug)]
+pub struct Lora {
+    /// `[in, r]`.
+    pub a: Param<Tensor<2>>,
+    /// `[r, out]`.
+    pub b: Param<Tensor<2>>,
+    #[module(skip)]
+    scale: f64,
+    #[module(skip)]
+    dropout: f64,
+    /// What names its random numbers.
+    #[module(skip)]
+    name: String,
+}
+
+impl Adapt for Lora {
+    type Shape = LoraShape;
+
+    fn init(shape: &LoraShape, [from, to]: [usize; 2], init: &mut Init) -> Self {
+        let narrow = [from, shape.rank];
+        Self {
+            a: match shape.start {
+                LoraStart::Uniform => init.uniform("a", narrow, 1.0 / (from as f64).sqrt()),
+                LoraStart::Gaussian => init.normal("a", narrow, 1.0 / shape.rank as f64),
+            },
+            b: init.constant([shape.rank, to], 0.0),
+            scale: shape.scale(),
+            dropout: shape.dropout,
+            name: init.path(),
+        }
+    }
+
+    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Cx>) -> Tensor<D> {
+        let out = base.alone(x.clone());
+        let x = match cx {
+            Some(cx) => cx.dropout_named(&self.name, self.dropout, x),
+            None => x,
+        };
+        out + linear(linear(x, self.a.val(), None), self.b.val(), None) * self.scale
+    }
+
+    fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
+        weight + self.a.val().matmul(self.b.val()) * self.scale
+    }
+
+    fn flops(&self) -> f64 {
+        2.0 * (self.a.shape().num_elements() + self.b.shape().num_elements()) as f64
+    }
+}

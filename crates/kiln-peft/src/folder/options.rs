@@ -1,0 +1,165 @@
+//! `adapter_config.json` of a LoRA, both ways. Options that Kiln doesn't implement are refused by name.
+
+use kiln_models::hf::Fields;
+use kiln_nn::adapter::{LoraShape, LoraStart};
+use kiln_spec::{Refusal, wildcard::fits};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Keys that say nothing of what the adapters compute: where they come from, how maps were chosen (the tensors say
+/// which), how A and B were first drawn.
+const HARMLESS: [&str; 18] = [
+    "task_type",
+    "auto_mapping",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "layers_to_transform",
+    "layers_pattern",
+    "megatron_core",
+    "qalora_group_size",
+    "loftq_config",
+    "eva_config",
+    "runtime_config",
+    "ensure_weight_tying",
+    "r",
+    "peft_type",
+];
+
+/// Ways to begin that leave the base's weights as they are. Others change them, so that what is saved fits no base.
+const STARTS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+
+/// What the file says of the adapters.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    shape: LoraShape,
+    ranks: Map<String, Value>,
+    alphas: Map<String, Value>,
+    targets: Vec<String>,
+}
+
+impl Options {
+    /// What `adapter_config.json` says.
+    pub fn read(config: &Value) -> Result<Self, Refusal> {
+        let fields = Fields::of("peft's LoRA", config)?;
+        match fields.word("peft_type", "LORA")? {
+            "LORA" => {}
+            other => {
+                let reason = format!("Kiln reads adapters of the type LORA, found {other}");
+                return Err(Refusal::new("peft_type", reason));
+            }
+        }
+        fields.harmless(&HARMLESS);
+        fields.only("bias", "none")?;
+        start(fields.get("init_lora_weights"))?;
+        let shape = LoraShape {
+            rank: fields.size("r", 8)?,
+            alpha: fields.number("lora_alpha")?.unwrap_or(8.0),
+            rs: fields.flag("use_rslora", false)?,
+            dropout: fields.number("lora_dropout")?.unwrap_or(0.0),
+            start: LoraStart::Uniform,
+        };
+        if !(0.0..1.0).contains(&shape.dropout) {
+            let reason = format!("a share from 0 up to but without 1 was expected, found {}", shape.dropout);
+            return Err(Refusal::new("lora_dropout", reason));
+        }
+        let [ranks, alphas] = ["rank_pattern", "alpha_pattern"].map(|key| patterns(key, fields.get(key)));
+        let targets = targets(fields.get("target_modules"));
+        fields.done()?;
+        Ok(Self { shape, ranks: ranks?, alphas: alphas?, targets })
+    }
+
+    /// What stands beside a map that the base calls `module`.
+    pub fn shape(&self, module: &str) -> LoraShape {
+        let of = |patterns: &Map<String, Value>| {
+            patterns.iter().find(|(key, _)| fits(key, module)).and_then(|(_, value)| value.as_f64())
+        };
+        let rank = of(&self.ranks).map_or(self.shape.rank, |rank| rank as usize);
+        LoraShape { rank, alpha: of(&self.alphas).unwrap_or(self.shape.alpha), ..self.shape }
+    }
+
+    /// Refuses a target that none of `modules` is, whose adapter the file would lack.
+    pub fn check_targets(&self, modules: &[&str]) -> Result<(), Refusal> {
+        match self.targets.iter().find(|target| !modules.iter().any(|module| fits(target, module))) {
+            Some(target) => {
+                let reason = format!("`{target}` is a target, but no tensor of its adapter is in the file");
+                Err(Refusal::new("target_modules", reason))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names alone: a pattern that is one word stands for a regular expression.
+fn targets(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn start(value: Option<&Value>) -> Result<(), Refusal> {
+    let known = |word: &str| STARTS.contains(&word);
+    match value {
+        None | Some(Value::Bool(_)) => Ok(()),
+        Some(value) if value.as_str().is_some_and(known) => Ok(()),
+        Some(value) => {
+            let reason = format!("{value} changes the base's weights too, which the folder doesn't hold");
+            let instead = "convert the adapter with peft: save_pretrained(path_initial_model_for_weight_conversion=…)";
+            Err(Refusal::new("init_lora_weights", reason).instead(instead))
+        }
+    }
+}
+
+/// Numbers by the ends of modules' names.
+fn patterns(key: &str, value: Option<&Value>) -> Result<Map<String, Value>, Refusal> {
+    let Some(value) = value else { return Ok(Map::new()) };
+    let refuse = |reason: String| Err(Refusal::new(key, reason));
+    let Some(patterns) = value.as_object() else { return refuse(format!("an object was expected, found {value}")) };
+    let plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
+    for (name, number) in patterns {
+        match number.as_f64() {
+            _ if !plain(name) => return refuse(format!("Kiln reads names of modules here, not `{name}`")),
+            Some(number) if number > 0.0 && (key != "rank_pattern" || number.fract() == 0.0) => {}
+            _ => return refuse(format!("a number above 0 was expected at `{name}`, found {number}")),
+        }
+    }
+    Ok(patterns.clone())
+}
+
+/// The file for adapters of these shapes by the base's names of their maps, named `targets` in short.
+pub(super) fn write(
+    shapes: &BTreeMap<String, LoraShape>,
+    targets: &[String],
+    base: Option<&str>,
+) -> Result<Value, Refusal> {
+    let Some(first) = shapes.values().next() else {
+        return Err(Refusal::new("adapter", "the model has no adapters").instead("attach them first"));
+    };
+    let odd = |shape: &&LoraShape| shape.rs != first.rs || shape.dropout != first.dropout;
+    if let Some(shape) = shapes.values().find(odd) {
+        let reason = format!("a folder says one dropout and one kind of scale for all adapters: {first:?}, {shape:?}");
+        return Err(Refusal::new("adapter", reason));
+    }
+    let other = |shape: &LoraShape| shape.rank != first.rank;
+    let ranks = shapes.iter().filter(|(_, s)| other(s)).map(|(name, s)| (name.clone(), s.rank.into())).collect();
+    let other = shapes.iter().filter(|(_, s)| s.alpha != first.alpha);
+    let alphas = other.map(|(name, s)| (name.clone(), s.alpha.into())).collect();
+    Ok(json!({
+        "peft_type": "LORA",
+        "base_model_name_or_path": base,
+        "task_type": "CAUSAL_LM",
+        "inference_mode": true,
+        "r": first.rank,
+        "lora_alpha": first.alpha,
+        "lora_dropout": first.dropout,
+        "use_rslora": first.rs,
+        "target_modules": targets,
+        "rank_pattern": Value::Object(ranks),
+        "alpha_pattern": Value::Object(alphas),
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "init_lora_weights": true,
+    }))
+}

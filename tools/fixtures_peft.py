@@ -1,0 +1,118 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["peft==0.21.2", "torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
+# ///
+"""Writes adapter folders of peft with what models compute with them, and checks that peft reads what Kiln has saved.
+
+    python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --out crates/kiln-laws/fixtures/peft
+    python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --check FOLDER \
+        --fixtures crates/kiln-laws/fixtures/peft --record FILE
+
+A case is a folder as peft saves it, over a model of `--models`, with `expected.safetensors` beside it: logits of three
+texts of unequal length, padded on the right, with the adapters and without; the gradient of sum(logits * cotangent) by
+every A and B. A case is refused unless the adapters change the logits visibly. All is computed in f32.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import peft
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from fixtures import agrees, differs
+from fixtures_hf import run, texts
+
+# name: the model, and options of the adapters.
+CASES = {
+    "llama": ("llama-biases", dict(r=3, lora_alpha=7, lora_dropout=0.25, target_modules="all-linear",
+                                   rank_pattern={"k_proj": 2}, alpha_pattern={"layers.1.mlp.down_proj": 5.0})),
+    "llama-rs": ("llama-llama3", dict(r=4, lora_alpha=3, use_rslora=True, target_modules=["q_proj", "v_proj"])),
+    "gpt2": ("gpt2-tied", dict(r=2, lora_alpha=3, target_modules=["c_proj", "mlp.c_fc"], fan_in_fan_out=True)),
+}
+
+
+def base(models, name):
+    return AutoModelForCausalLM.from_pretrained(models / name, attn_implementation="eager").float().eval()
+
+
+def case(name, models, out):
+    where, options = CASES[name]
+    model = base(models, where)
+    rows = texts(model.config.vocab_size)
+    with torch.no_grad():
+        plain, mask = run(model, rows)
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options)).eval()
+    rng = np.random.default_rng(11)
+    loras = {n: p for n, p in adapted.named_parameters() if "lora_" in n}
+    for parameter in loras.values():
+        values = rng.standard_normal(tuple(parameter.shape)).astype(np.float32)
+        parameter.data = torch.from_numpy(values) * 0.3
+    result, mask = run(adapted, rows)
+    live = mask.bool()
+    differs(result.logits[live], plain.logits[live], 1e-1)
+    cotangent = torch.from_numpy(rng.standard_normal(tuple(result.logits.shape)).astype(np.float32)) * live[..., None]
+    (result.logits * cotangent).sum().backward()
+    tensors = {"ids": torch.stack([torch.cat([r, r.new_zeros(mask.shape[1] - len(r))]) for r in rows]),
+               "lengths": mask.sum(1), "logits": result.logits, "base": plain.logits, "cotangent": cotangent}
+    tensors |= {f"gradient.{n.replace('.default', '')}": p.grad for n, p in loras.items()}
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    adapted.peft_config["default"].base_model_name_or_path = where
+    adapted.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["target_modules"].sort()
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file({n: t.detach().clone().contiguous() for n, t in tensors.items()}, folder / "expected.safetensors")
+    print(f"{name}: {len(loras)} matrices, apart from the base by {(result.logits - plain.logits)[live].abs().max():.2f}")
+
+
+def check(folder, models, fixtures):
+    """What Kiln saved is read by peft and computes the same. Returns a line a case."""
+    lines = []
+    for saved in sorted(path for path in folder.iterdir() if (path / "adapter_config.json").exists()):
+        model = PeftModel.from_pretrained(base(models, CASES[saved.name][0]), saved).eval()
+        names = {n.replace(".default", "") for n, _ in model.named_parameters() if "lora_" in n}
+        assert names == set(load_file(saved / "adapter_model.safetensors")), f"{saved.name}: names differ"
+        expected = load_file(fixtures / saved.name / "expected.safetensors")
+        rows = [ids[:n] for ids, n in zip(expected["ids"], expected["lengths"].tolist())]
+        with torch.no_grad():
+            result, mask = run(model, rows)
+        live = mask.bool()
+        agrees(result.logits[live], expected["logits"][live], 1e-6)
+        lines.append(f"{saved.name}: {len(names)} matrices, no name missing or left over; "
+                     f"logits apart by {(result.logits - expected['logits'])[live].abs().max():.1e}")
+    assert len(lines) == len(CASES), f"{len(lines)} of {len(CASES)} cases"
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, required=True, help="the models that the adapters belong to")
+    parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser.add_argument("--check", type=Path, help="a folder of adapters that Kiln has saved")
+    parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
+    parser.add_argument("--record", type=Path, help="where to write what the check found")
+    asked = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    if asked.out:
+        for name in CASES:
+            case(name, asked.models, asked.out)
+    if asked.check:
+        versions = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
+        lines = [f"Adapters that Kiln loaded and saved again, read by {versions}.", ""]
+        lines += check(asked.check, asked.models, asked.fixtures)
+        print("\n".join(lines))
+        if asked.record:
+            asked.record.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
