@@ -21,9 +21,9 @@ use kiln_data::{
 use kiln_infer::Usage;
 use kiln_models::{
     Model, ModelConfig,
-    files::{self, Folder, LoadError, Map},
-    gguf::{self, GgufError},
-    hf::{self, AssembleError, Family, sentence},
+    files::{self, Folder, GgufFile, LoadError},
+    gguf,
+    hf::{self, Family, sentence},
 };
 use kiln_nn::head::EmbeddingConfig;
 use kiln_spec::Refusal;
@@ -97,29 +97,13 @@ pub enum Error {
         /// Why.
         error: io::Error,
     },
-    /// A GGUF file is damaged.
-    #[error("{}: {error}", file.display())]
-    Gguf {
-        /// Which.
-        file: PathBuf,
-        /// How.
-        error: GgufError,
-    },
-    /// A GGUF holds what Kiln doesn't know.
+    /// A file says what Kiln doesn't know.
     #[error("{}: {refusal}", file.display())]
     Refused {
         /// Which.
         file: PathBuf,
         /// What.
         refusal: Refusal,
-    },
-    /// The tensors of a GGUF aren't those of its model.
-    #[error("{}: {error}", file.display())]
-    Assemble {
-        /// Which.
-        file: PathBuf,
-        /// How they differ.
-        error: AssembleError,
     },
     /// A GGUF without a tokenizer.
     #[error("{} carries no tokenizer", .0.display())]
@@ -189,8 +173,8 @@ impl Place {
             }
             Self::Folder(path) => Ok(Folder::open(path)?.config()?.1),
             Self::Gguf(path) => {
-                let file = opened(path)?;
-                let refused = |refusal| Error::Refused { file: path.clone(), refusal };
+                let file = GgufFile::open(path)?;
+                let refused = |refusal| LoadError::Config { file: path.clone(), refusal };
                 let (config_json, _) = gguf::read(file.metadata(), &file).map_err(refused)?;
                 Ok(hf::read(&config_json).map_err(refused)?.1)
             }
@@ -204,19 +188,8 @@ impl Place {
     pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
         match self {
             Self::Run(path) => Ok(Weights { model: run::load(path, device).map_err(Box::new)?.model, family: None, config_json: None }),
-            Self::Folder(path) => {
-                let files::Loaded { model, family, config_json, .. } = Folder::open(path)?.load(device)?;
-                Ok(Weights { model, family: Some(family), config_json: Some(config_json) })
-            }
-            Self::Gguf(path) => {
-                let file = opened(path)?;
-                let refused = |refusal| Error::Refused { file: path.clone(), refusal };
-                let (config_json, tensors) = gguf::read(file.metadata(), &file).map_err(refused)?;
-                let (family, config) = hf::read(&config_json).map_err(refused)?;
-                let model = hf::assemble(&config, family, &tensors, device)
-                    .map_err(|error| Error::Assemble { file: path.clone(), error })?;
-                Ok(Weights { model, family: Some(family), config_json: Some(config_json) })
-            }
+            Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
+            Self::Gguf(path) => Ok(GgufFile::open(path)?.load(device)?.into()),
         }
     }
 
@@ -295,9 +268,16 @@ impl Place {
     /// # Errors
     /// If the file is damaged.
     pub fn carried(&self) -> Result<Option<gguf::Carried>, Error> {
-        let Self::Gguf(path) = self else { return Ok(None) };
-        let refused = |refusal| Error::Refused { file: path.clone(), refusal };
-        gguf::Carried::read(opened(path)?.metadata()).map_err(refused)
+        match self {
+            Self::Gguf(path) => Ok(GgufFile::open(path)?.tokenizer()?),
+            Self::Run(_) | Self::Folder(_) => Ok(None),
+        }
+    }
+}
+
+impl From<files::Loaded> for Weights {
+    fn from(loaded: files::Loaded) -> Self {
+        Self { model: loaded.model, family: Some(loaded.family), config_json: Some(loaded.config_json) }
     }
 }
 
@@ -310,20 +290,6 @@ fn json(path: &Path) -> Result<Option<Value>, Error> {
     };
     let broken = |error: serde_json::Error| Error::Io { file: path.to_owned(), error: error.into() };
     serde_json::from_slice(&text).map(Some).map_err(broken)
-}
-
-/// A mapped GGUF file.
-struct Bytes(Map);
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        self.0.bytes()
-    }
-}
-
-fn opened(path: &Path) -> Result<gguf::File<Bytes>, Error> {
-    let map = Map::open(path).map_err(|error| Error::Io { file: path.to_owned(), error })?;
-    gguf::File::open(Bytes(map)).map_err(|error| Error::Gguf { file: path.to_owned(), error })
 }
 
 /// What a GGUF says of its tokenizer, as tokenizers are made from.

@@ -6,16 +6,13 @@ use clap::ValueEnum;
 use kiln_data::Tokenizer;
 use kiln_infer::block_on;
 use kiln_models::{
-    files::{Layout, save},
+    files::{Layout, save, save_gguf},
     gguf::{Carried, Export, Matrices},
     hf, values,
 };
 use kiln_train::folder::write_atomic;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 /// The files of which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,25 +101,8 @@ fn file(args: &Args, weights: Weights, tokenizer: &Tokenizer, known: Option<Carr
         context,
         tokenizer: Some(&carried),
     };
-    let part = beside(&args.out);
-    let mut out = fs::File::create(&part).map_err(|e| failed(format!("cannot write {}: {e}", part.display())))?;
-    let written = export.write(&mut out).map_err(|e| failed(e.to_string()));
-    let kept = written.and_then(|()| {
-        let done = out.sync_all().and_then(|()| fs::rename(&part, &args.out));
-        done.map_err(|e| failed(format!("cannot write {}: {e}", args.out.display())))
-    });
-    if kept.is_err() {
-        // What is half-written helps nobody; that it can't be removed changes nothing.
-        let _ = fs::remove_file(&part);
-    }
-    kept.map(|()| family.name)
-}
-
-/// Where a file is written before it takes its name.
-fn beside(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    out.with_file_name(name)
+    save_gguf(&args.out, &export).map_err(|e| failed(format!("cannot write {}: {e}", args.out.display())))?;
+    Ok(family.name)
 }
 
 fn read(weights: &Weights) -> Result<kiln_models::Values, Trouble> {

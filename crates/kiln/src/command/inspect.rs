@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
 /// A model without its weights, and the length of the sequences that its costs are counted for.
 fn shape(place: &Place) -> Result<(Model, usize), Trouble> {
     let Place::Run(path) = place else {
-        let model = Model::counted(&place.config()?);
+        let model = Model::outline(&place.config()?);
         let length = model.config().position.limit().unwrap_or(LENGTH).min(LENGTH);
         return Ok((model, length));
     };

@@ -148,14 +148,15 @@ impl From<pretrained::Error> for Trouble {
                 "name the folder of a run (the newest lie in `runs`), a folder with a config.json, or a .gguf file",
             ),
             E::Io { file, .. } => failed("not-readable", file),
-            E::Gguf { file, .. } => failed("broken", file).help("download it again: it is cut short or no GGUF"),
             E::Refused { file, refusal } => match refusal.instead {
                 Some(instead) => failed("unknown", file).help(instead),
                 None => failed("unknown", file),
             },
-            E::Assemble { file, .. } => failed("weights", file),
             E::NoTokenizer(file) => failed("tokenizer", file),
-            E::Folder(_) => Self::failed("model", message),
+            E::Folder(error) => match error.help() {
+                Some(help) => Self::failed("model", message).help(help),
+                None => Self::failed("model", message),
+            },
         }
     }
 }
