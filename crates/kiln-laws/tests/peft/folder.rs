@@ -66,7 +66,8 @@ fn logits_are_those_of_peft() {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
         let adapted = adapted(case, model, &device());
         let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
-        assert!(apart(&logits(&adapted, &fixture), &wanted) <= 1e-5, "{case}");
+        let far = apart(&logits(&adapted, &fixture), &wanted);
+        assert!(far <= 1e-5, "{case}: {far:e}, base {:e}", apart(&logits(&detach(&adapted), &fixture), &plain));
         assert!(apart(&logits(&merge(&adapted), &fixture), &wanted) <= 1e-5, "{case}: merged");
         for off in [enable(&adapted, false), detach(&adapted), base(model, &device())] {
             assert!(apart(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");
@@ -199,5 +200,5 @@ fn a_fused_map_of_the_bases_is_refused() {
     let lora = kiln_peft::LoraConfig { targets: vec!["attention.q".into()], ..Default::default() };
     let adapted = kiln_peft::attach(&model, &kiln_peft::AdapterConfig::Lora(lora), 0).unwrap();
     let said = block_on(folder::write(&adapted, None)).expect_err("refused").to_string();
-    assert!(said.contains("transformer.h.0.attn.c_attn"), "{said}");
+    assert!(said.contains("blocks.0.attention.q") && said.contains("no map that is this one alone"), "{said}");
 }

@@ -112,14 +112,16 @@ fn each_adapter_acts_and_draws() {
         let moved = stirred(adapted);
         let whole = found(&moved, true);
         for map in moved.adapters().keys() {
+            // One token a row is picked: it looks at itself alone, whatever its key.
+            let lone = name == "depth.mixture_of_depths" && [".q", ".k"].iter().any(|end| map.ends_with(end));
             let off = with(&moved, map, |beside| beside.on = false);
-            assert!(apart(&whole, &found(&off, true)) > 0.0, "{name}: {map} has no effect");
+            assert!(lone || apart(&whole, &found(&off, true)) > 0.0, "{name}: {map} has no effect");
             let dropping = with(&moved, map, |beside| {
                 let Method::Lora(shape) = &mut beside.method;
                 shape.dropout = 0.5;
             });
             let drawn = apart(&whole, &found(&dropping, true)) > 0.0;
-            assert_eq!(drawn, !map.starts_with("head."), "{name}: {map} draws: {drawn}");
+            assert!(lone || drawn != map.starts_with("head."), "{name}: {map} draws: {drawn}");
             assert_eq!(found(&dropping, false), found(&moved, false), "{name}: {map} draws where nothing trains");
         }
     }

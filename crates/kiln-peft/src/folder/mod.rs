@@ -120,7 +120,7 @@ pub async fn write(model: &Model, base: Option<&str>) -> Result<(Value, Values),
         values.insert(tensor(module, "B"), numbers(lora.b.val()).await?);
     }
     if let Some(map) = left.first() {
-        return Err(Refusal::new(map.as_str(), "the family has no name for this map").into());
+        return Err(Refusal::new(map.as_str(), "the family has no map that is this one alone").into());
     }
     let modules: Vec<&String> = shapes.keys().collect();
     Ok((options::write(&shapes, &targets(&places, &modules), base)?, values))
