@@ -3,11 +3,12 @@
 use super::{
     host::HostArgs,
     output::{Answer, piece, say},
+    place::place,
     trouble::Trouble,
 };
-use kiln_train::pretrained::{Loaded, Place};
 use kiln_data::chat::{Chat, ChatOptions, Moment, message};
 use kiln_infer::{Generator, Options, Sampling, block_on};
+use kiln_train::pretrained::Loaded;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -41,7 +42,7 @@ pub struct Args {
 
 /// Holds it: a line of standard input is a message; the end of input ends it.
 pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
-    let place = Place::of(&args.model)?;
+    let place = place(&args.model)?;
     let chat = place.chat()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
         Trouble::failed("chat", "the model has no chat template").at(args.model.display().to_string()).help(help)
@@ -74,15 +75,12 @@ impl Args {
     fn answer(&self, chat: &Chat, loaded: &Loaded, messages: &[Value], json: bool) -> Result<String, Trouble> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = Some(Moment::from_unix(seconds));
-        let text = chat.render(messages, &ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() })?;
+        let text =
+            chat.render(messages, &ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() })?;
         // The template says all of it: nothing is added to its tokens.
         let ids = loaded.tokenizer.encode(&text);
-        let sampling = Sampling {
-            temperature: self.temperature,
-            top_p: Some(self.top_p),
-            seed: self.seed,
-            ..Sampling::default()
-        };
+        let sampling =
+            Sampling { temperature: self.temperature, top_p: Some(self.top_p), seed: self.seed, ..Sampling::default() };
         let options = Options { sampling, tokens: self.tokens, stop: loaded.stop.clone(), ..Options::default() };
         let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
         let mut stream = generator.stream_ids(ids, &options)?;

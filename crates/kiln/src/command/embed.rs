@@ -1,7 +1,6 @@
 //! `embed`: texts as vectors.
 
-use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use kiln_train::pretrained::Place;
+use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
 use kiln_data::tokenizer::{End, Preparation};
 use serde_json::json;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ pub struct Args {
 
 /// Computes them: pooled and normalised as the folder's `modules.json` says; without one, the mean of all tokens.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = Place::of(&args.model)?;
+    let place = place(&args.model)?;
     let (tokenizer, head) = (place.tokenizer()?, place.sentence()?);
     let model = place.weights(&args.host.device()?)?.model;
     let longest = [tokenizer.longest(), model.config().position.limit()].into_iter().flatten().min();

@@ -1,7 +1,6 @@
 //! `export`: a model in other programs' files.
 
-use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use kiln_train::pretrained::{Place, Weights};
+use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
 use clap::ValueEnum;
 use kiln_data::Tokenizer;
 use kiln_infer::block_on;
@@ -11,6 +10,7 @@ use kiln_models::{
     hf, values,
 };
 use kiln_train::folder::write_atomic;
+use kiln_train::pretrained::Weights;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ pub struct Args {
 
 /// Writes it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = Place::of(&args.model)?;
+    let place = place(&args.model)?;
     let weights = place.weights(&args.host.device()?)?;
     let tokenizer = place.tokenizer()?;
     let family = match args.format {

@@ -3,9 +3,9 @@
 use super::{
     host::HostArgs,
     output::{Answer, piece},
+    place::place,
     trouble::Trouble,
 };
-use kiln_train::pretrained;
 use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
 use serde_json::json;
 use std::{path::PathBuf, time::Instant};
@@ -52,7 +52,7 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     let sampling = args.sampling();
     sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
     let device = args.host.device()?;
-    let loaded = pretrained::load(&args.model, &device)?;
+    let loaded = place(&args.model)?.load(&device)?;
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
     let Usage { writes, fills } = generator.usage();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {

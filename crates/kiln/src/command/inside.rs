@@ -3,6 +3,7 @@
 use super::{
     host::HostArgs,
     output::{Answer, say},
+    place::place,
     report,
     table::table,
     trouble::Trouble,
@@ -14,7 +15,7 @@ use crate::page::{
 };
 use kiln_infer::block_on;
 use kiln_interpret::{Inside, Layer, Map, look};
-use kiln_train::{folder::write_atomic, pretrained};
+use kiln_train::folder::write_atomic;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -23,7 +24,7 @@ const LENGTH: usize = 48;
 
 /// Looks, and writes the page.
 pub fn run(folder: &Path, text: &str, out: &Path, host: &HostArgs) -> Result<Answer, Trouble> {
-    let loaded = pretrained::load(folder, &host.device()?)?;
+    let loaded = place(folder)?.load(&host.device()?)?;
     let (tokenizer, config) = (&loaded.tokenizer, loaded.model.config());
     let ids = tokenizer.opening(tokenizer.specials().bos, text);
     let encoder = config.as_encoder().and_then(|encoder| encoder.position.limit());

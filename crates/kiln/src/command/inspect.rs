@@ -4,7 +4,9 @@ use super::{
     host::HostArgs,
     inside,
     output::Answer,
-    picture, report,
+    picture,
+    place::place,
+    report,
     table::{pairs, table},
     trouble::Trouble,
 };
@@ -41,7 +43,7 @@ pub struct Args {
 
 /// Shows it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = Place::of(&args.model)?;
+    let place = place(&args.model)?;
     if let Some(text) = &args.text {
         let folder = if let Place::Run(run) = &place { run.as_path() } else { Path::new("") };
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));

@@ -1,7 +1,6 @@
 //! `logits`: what a model says after each of some tokens.
 
-use super::{host::HostArgs, output::Answer, trouble::Trouble};
-use kiln_train::pretrained::Place;
+use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_models::{Model, Stack};
 use kiln_nn::Cx;
@@ -27,7 +26,7 @@ pub struct Args {
 /// Computes them.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let model = Place::of(&args.model)?.weights(&device)?.model;
+    let model = place(&args.model)?.weights(&device)?.model;
     args.check(&model)?;
     let (own, read) = match (model.config().stack, &args.decoder_ids) {
         (Stack::EncoderDecoder, decoder) => (decoder.clone().unwrap_or_else(|| vec![0]), Some(&args.ids)),
@@ -65,9 +64,12 @@ impl Args {
     fn check(&self, model: &Model) -> Result<(), Trouble> {
         let (vocab, limit) = (model.config().vocab, model.config().position.limit());
         for (flag, ids) in [("--ids", Some(&self.ids)), ("--decoder-ids", self.decoder_ids.as_ref())] {
-            let odd = ids.iter().flat_map(|ids| ids.iter()).find(|id| usize::try_from(**id).map_or(true, |id| id >= vocab));
+            let odd =
+                ids.iter().flat_map(|ids| ids.iter()).find(|id| usize::try_from(**id).map_or(true, |id| id >= vocab));
             if let Some(odd) = odd {
-                return Err(Trouble::asked(format!("{odd} is no token: ids of the model go from 0 to {}", vocab - 1)).at(flag));
+                return Err(
+                    Trouble::asked(format!("{odd} is no token: ids of the model go from 0 to {}", vocab - 1)).at(flag)
+                );
             }
             if let Some(limit) = limit.filter(|limit| ids.is_some_and(|ids| ids.len() > *limit)) {
                 return Err(Trouble::asked(format!("at most {limit} tokens, which its positions end with")).at(flag));

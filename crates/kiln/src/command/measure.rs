@@ -1,6 +1,6 @@
 //! A run's model and text to measure it on, in rows of any length.
 
-use super::{output::say, trouble::Trouble};
+use super::{output::say, place::place, trouble::Trouble};
 use burn::tensor::Device;
 use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split, Tokenizer};
 use kiln_infer::block_on;
@@ -39,7 +39,7 @@ pub struct Measured {
 impl Bench {
     /// The text that a run held out, or all of other files; a model of others has no text of its own.
     pub fn open(path: &Path, files: Option<FilesConfig>, device: &Device) -> Result<Self, Trouble> {
-        let place = Place::of(path)?;
+        let place = place(path)?;
         let recipe = match &place {
             Place::Run(path) => Some(run::recipe(&RunPaths::open(path)?)?),
             Place::Folder(_) | Place::Gguf(_) => None,

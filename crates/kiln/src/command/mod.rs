@@ -25,6 +25,7 @@ mod measure;
 mod objective;
 mod output;
 mod picture;
+mod place;
 mod progress;
 mod recipe;
 mod recipes;

@@ -2,6 +2,7 @@
 
 use super::{
     output::Answer,
+    place::place,
     table::{pairs, table},
     trouble::Trouble,
 };
@@ -11,7 +12,7 @@ use kiln_data::{
     tokenizer::{Learned, Preparation, Roles, VocabConfig, folder, learn},
 };
 use kiln_spec::config::Nothing;
-use kiln_train::{folder::write_atomic, pretrained::Place};
+use kiln_train::folder::write_atomic;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,7 @@ pub fn open(model: &Path) -> Result<Tokenizer, Trouble> {
     if model.is_file() && !gguf {
         return Ok(folder::open_file(model)?);
     }
-    match Place::of(model) {
+    match place(model) {
         Ok(place) => Ok(place.tokenizer()?),
         Err(_) if model.is_dir() => Ok(folder::open(model)?),
         Err(error) => Err(error.into()),

@@ -5,6 +5,7 @@ use super::{
     history::History,
     host::HostArgs,
     output::{Answer, say},
+    place::place,
     progress::Progress,
     recipes, report, size, stop, summary,
     trouble::{INTERRUPTED, Trouble},
@@ -13,7 +14,6 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_train::{
     Failure, Recipe,
     folder::RunPaths,
-    pretrained::Place,
     run::{self, Host, Outcome},
 };
 use std::{
@@ -117,7 +117,7 @@ impl Args {
 
 /// What a recipe says of a model that it starts with.
 fn starting(from: &Path) -> Result<[String; 2], Trouble> {
-    let config = Place::of(from)?.config()?;
+    let config = place(from)?.config()?;
     let unwritten = |error: toml::ser::Error| Trouble::failed("model", error.to_string());
     let model = toml::Value::try_from(&config).map_err(unwritten)?;
     Ok([format!("from={}", toml::Value::from(from.display().to_string())), format!("model={model}")])

@@ -1,10 +1,10 @@
 //! What went wrong, for people and for machines.
 
 use super::output::say;
-use kiln_train::pretrained;
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_spec::config::ConfigError;
+use kiln_train::pretrained;
 use kiln_train::{Failure, RunError};
 use miette::{GraphicalReportHandler, LabeledSpan, NamedSource, SourceSpan};
 use std::{

@@ -1,11 +1,11 @@
 //! `verify`: whether a model computes the same however it is asked.
 
-use super::{host::HostArgs, output::Answer, table::table, trouble::Trouble};
-use kiln_train::pretrained::{self, Loaded};
+use super::{host::HostArgs, output::Answer, place::place, table::table, trouble::Trouble};
 use burn::tensor::Device;
 use kiln_infer::{block_on, identities};
 use kiln_kernels::planner::Kernel;
 use kiln_spec::Direction;
+use kiln_train::pretrained::Loaded;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ const TEXTS: [&str; 3] = [
 /// Verifies.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let loaded = pretrained::load(&args.model, &device)?;
+    let loaded = place(&args.model)?.load(&device)?;
     let texts: Vec<&str> = match args.text.is_empty() {
         true => TEXTS.to_vec(),
         false => args.text.iter().map(String::as_str).collect(),
@@ -60,9 +60,7 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     };
     let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
     let text = table(&["identity", "apart by", "at most", ""], &rows, &[1, 2]);
-    let entry = |check: &Check| {
-        json!({ "name": check.name, "apart": check.found.ok(), "most": check.most, "passed": good(check) })
-    };
+    let entry = |check: &Check| json!({ "name": check.name, "apart": check.found.ok(), "most": check.most, "passed": good(check) });
     let passed = checks.iter().all(good);
     let json = json!({ "passed": passed, "checks": checks.iter().map(entry).collect::<Vec<Value>>() });
     let answer = Answer::new(json, text);
@@ -94,7 +92,9 @@ fn checks(loaded: &Loaded, texts: &[&str], device: &Device) -> Result<Vec<Check>
             "fused kernel = reference",
             block_on(identities::kernels(model, &documents[0], direction, [Kernel::Fused, Kernel::Reference])),
         )?,
-        false => Check { name: "fused kernel = reference", found: Err("this device has the reference alone"), most: MOST },
+        false => {
+            Check { name: "fused kernel = reference", found: Err("this device has the reference alone"), most: MOST }
+        }
     });
     let lost = texts.iter().filter(|text| !comes_back(loaded, text)).count();
     checks.push(Check { name: "text → tokens → text", found: Ok(lost as f64), most: 0.0 });

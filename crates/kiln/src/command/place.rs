@@ -1,0 +1,43 @@
+//! Which model an argument means: a path, else a name on the hub.
+
+use super::{output::say, trouble::Trouble};
+use indicatif::{ProgressBar, ProgressStyle};
+use kiln_models::hub::{Hub, HubError, Id, Progress};
+use kiln_train::pretrained::Place;
+use std::path::Path;
+
+/// The place of a model. What is no path and has the form `owner/name`, or `owner/name:file.gguf`, is fetched from the
+/// hub unless its cache has it.
+pub fn place(model: &Path) -> Result<Place, Trouble> {
+    let name = model.to_str().filter(|name| !model.exists() && owned(name));
+    match name.map(Id::parse) {
+        Some(Ok(id)) => Ok(Place::of(&fetched(&id)?)?),
+        _ => Ok(Place::of(model)?),
+    }
+}
+
+/// Whether a text reads as `owner/name`: of one word alone, a folder that isn't there is more likely meant.
+fn owned(name: &str) -> bool {
+    name.split(':').next().is_some_and(|model| model.split('/').count() == 2)
+}
+
+fn fetched(id: &Id) -> Result<std::path::PathBuf, Trouble> {
+    let bar = ProgressBar::no_length();
+    let form = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
+    bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut file = String::new();
+    let mut tell = |progress: Progress| {
+        if file != progress.file {
+            progress.file.clone_into(&mut file);
+            bar.set_message(file.clone());
+            if bar.is_hidden() {
+                say(&format!("fetching {} ({} bytes)", progress.file, progress.size));
+            }
+        }
+        bar.set_length(progress.size);
+        bar.set_position(progress.done);
+    };
+    let found = Hub::from_env().resolve(id, "main", &mut tell);
+    bar.finish_and_clear();
+    found.map_err(|error: HubError| Trouble::failed("hub", error.to_string()))
+}
