@@ -308,13 +308,14 @@ fn turned(carried: gguf::Carried) -> Carried {
         },
         add_bos: added("bos"),
         add_eos: added("eos"),
-        add_space_prefix: carried.space_before,
+        add_space_prefix: carried.add_space_prefix,
+        remove_extra_whitespaces: carried.remove_extra_whitespaces,
+        charsmap: carried.charsmap,
         model: carried.model,
         pre: carried.pre,
         tokens: carried.tokens,
         scores: carried.scores,
         types: carried.types,
         merges: carried.merges,
-        ..Carried::default()
     }
 }
