@@ -88,7 +88,7 @@ fn a_prefix_model_sees_its_prompt_whole() {
     let loaded = trained("prefix", &["stages.0.steps=60"], &home.path().join("run"));
     let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with(loaded.usage());
     let prompt = "Once there was";
-    let options = Options { sampling: Sampling::greedy(), tokens: 1, chunk: Some(2) };
+    let options = Options { sampling: Sampling::greedy(), tokens: 1, chunk: Some(2), ..Options::default() };
     let written = block_on(generator.write(&[prompt], &options)).unwrap().remove(0);
     let text = [vec![loaded.tokenizer.specials().bos], loaded.tokenizer.encode(prompt)].concat();
     let last = |direction| {

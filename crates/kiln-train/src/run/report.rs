@@ -98,12 +98,35 @@ impl StageRun<'_> {
         log: &mut Log,
         watch: &mut dyn Watch,
     ) -> Result<Option<f64>, Failure> {
-        let config = self.config;
-        if !config.due(config.validations, self.step) {
+        if !self.config.due(self.config.validations, self.step) {
             return Ok(None);
         }
+        let budget = self.config.validation_budget(self.step);
+        self.validate_on(budget, models, log, watch).map(Some)
+    }
+
+    /// The loss of a model that others trained, before it goes on.
+    pub(super) fn validate_start(
+        &mut self,
+        models: &Models,
+        log: &mut Log,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Failure> {
+        let starts = self.recipe.from.is_some() && self.step == 0 && self.config.validations > 0;
+        // On as much text as at the end, so that the two compare.
+        let budget = self.config.validation_budget(self.config.steps);
+        if starts { self.validate_on(budget, models, log, watch).map(drop) } else { Ok(()) }
+    }
+
+    fn validate_on(
+        &mut self,
+        budget: u64,
+        models: &Models,
+        log: &mut Log,
+        watch: &mut dyn Watch,
+    ) -> Result<f64, Failure> {
+        let config = self.config;
         let plain = Models { policy: self.kept(models).valid() };
-        let budget = config.validation_budget(self.step);
         let held = self.held_out(budget)?;
         let found = block_on(held.evaluate(&plain, &*self.objective))?;
         let row = Row::Validation(found.row(self.earlier + self.step, self.tokens, self.seconds()));
@@ -116,7 +139,7 @@ impl StageRun<'_> {
             tell(log, watch, Row::Samples(row))?;
         }
         self.held = Some((budget, held));
-        Ok(Some(found.loss))
+        Ok(found.loss)
     }
 
     /// Held-out text of a validation: read and judged again only if the budget has changed.

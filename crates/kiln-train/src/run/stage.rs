@@ -148,6 +148,7 @@ impl<'a> StageRun<'a> {
         }
         self.announce(&models, log, watch)?;
         self.started = Instant::now();
+        self.validate_start(&models, log, watch)?;
         let packer = Packer::training(self.corpus.clone(), config.length, self.recipe.seed)?;
         let rows = config.rows;
         // Counted over the whole run: a stage on the same text goes on where the one before it ended.
