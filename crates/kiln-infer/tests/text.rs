@@ -20,7 +20,7 @@ fn model(vocab: usize) -> Model {
 }
 
 fn options(seed: u64) -> Options {
-    Options { sampling: Sampling { seed, ..Sampling::default() }, tokens: 40, chunk: Some(3) }
+    Options { sampling: Sampling { seed, ..Sampling::default() }, tokens: 40, chunk: Some(3), ..Options::default() }
 }
 
 #[test]
