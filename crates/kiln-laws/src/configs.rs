@@ -300,8 +300,14 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
     let ModelConfig { blocks, norm, encoder, embedding, head, .. } = &mut config;
     let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
     let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
-    let mut junctions: Vec<&mut JunctionConfig> =
-        blocks.flat_map(|b| &mut b.sublayers).map(|s| &mut s.junction).collect();
+    let (mut junctions, mut inner) = (Vec::<&mut JunctionConfig>::new(), Vec::new());
+    for sublayer in blocks.flat_map(|b| &mut b.sublayers) {
+        junctions.push(&mut sublayer.junction);
+        inner.extend(sublayer.parts.iter_mut().filter_map(|part| match part {
+            PartConfig::Gla(gla) => Some(&mut gla.norm),
+            _ => None,
+        }));
+    }
     for junction in junctions.iter_mut().filter(|j| matches!(j, JunctionConfig::ReZero(_))) {
         **junction = JunctionConfig::ReZero(ReZeroConfig { start: 0.0 });
     }
@@ -315,7 +321,7 @@ pub fn gentle(config: &ModelConfig) -> ModelConfig {
         HeadConfig::Language(language) => language.transform.as_mut().map(|transform| &mut transform.norm),
         _ => None,
     };
-    for norm in junctions.chain([norm, &mut embedding.norm]).chain(last).chain(transform) {
+    for norm in junctions.chain(inner).chain([norm, &mut embedding.norm]).chain(last).chain(transform) {
         match norm {
             NormConfig::Rms(rms) => rms.eps = 0.3,
             NormConfig::Layer(layer) => layer.eps = 0.3,

@@ -131,6 +131,7 @@ impl Place {
             () if path.extension().is_some_and(|ending| ending == "gguf") && path.is_file() => {
                 Ok(Self::Gguf(path.to_owned()))
             }
+            () if path.read_dir().is_ok_and(|mut inside| inside.next().is_none()) => nothing("an empty folder"),
             () if path.is_dir() => nothing("a folder with neither a recipe.toml nor a config.json"),
             () if path.exists() => nothing("a file that is no .gguf"),
             () => nothing("nothing"),
@@ -187,7 +188,9 @@ impl Place {
     /// If Kiln doesn't know its family or an option of it, or a file is damaged.
     pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
         match self {
-            Self::Run(path) => Ok(Weights { model: run::load(path, device).map_err(Box::new)?.model, family: None, config_json: None }),
+            Self::Run(path) => {
+                Ok(Weights { model: run::load(path, device).map_err(Box::new)?.model, family: None, config_json: None })
+            }
             Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
             Self::Gguf(path) => Ok(GgufFile::open(path)?.load(device)?.into()),
         }

@@ -101,7 +101,17 @@ fn every_command_takes_models_of_others() {
     let verify = kiln(here, &["verify", "hf", "--json"]).well().json();
     assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 5), "{verify}");
     let tune = [
-        "train", "--from", "hf", "--data", "text.txt", "--steps", "3", "--out", "tuned", "--set", "stages.0.length=32",
+        "train",
+        "--from",
+        "hf",
+        "--data",
+        "text.txt",
+        "--steps",
+        "3",
+        "--out",
+        "tuned",
+        "--set",
+        "stages.0.length=32",
         "--json",
     ];
     let tuned = kiln(here, &tune).well().json();
@@ -136,6 +146,7 @@ fn what_is_no_model_is_said() {
     let here = home.path();
     fs::create_dir(here.join("odd")).unwrap();
     fs::write(here.join("odd/config.json"), r#"{"model_type": "lama"}"#).unwrap();
+    fs::write(here.join("odd/model.safetensors"), [&2u64.to_le_bytes()[..], b"{}"].concat()).unwrap();
     fs::write(here.join("odd.gguf"), "GGUF and then nothing").unwrap();
     for (model, told) in [("odd", "llama"), ("odd.gguf", "odd.gguf"), ("none.gguf", "nothing")] {
         let done = kiln(here, &["logits", model, "--ids", "1"]);

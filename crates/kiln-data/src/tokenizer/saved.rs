@@ -48,7 +48,24 @@ struct Model {
     #[serde(default)]
     ignore_merges: bool,
     vocab: HashMap<String, u32>,
-    merges: Vec<(String, String)>,
+    merges: Vec<Merge>,
+}
+
+/// Two tokens that become one: as a pair, or with a space between, as files were written before.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair(String, String),
+    Joined(String),
+}
+
+impl Merge {
+    fn pair(&self) -> (&str, &str) {
+        match self {
+            Self::Pair(left, right) => (left, right),
+            Self::Joined(text) => text.split_once(' ').unwrap_or((text, "")),
+        }
+    }
 }
 
 /// What a token is, as far as the file says.
@@ -150,7 +167,8 @@ impl Saved {
     /// The `tokenizers` crate panics over a merge whose result is no token.
     fn check_merges(&self) -> Result<(), DataError> {
         let known = |token: &str| self.model.vocab.contains_key(token);
-        let wrong = self.model.merges.iter().find(|(l, r)| !(known(l) && known(r) && known(&format!("{l}{r}"))));
+        let mut merges = self.model.merges.iter().map(Merge::pair);
+        let wrong = merges.find(|(l, r)| !(known(l) && known(r) && known(&format!("{l}{r}"))));
         wrong.map_or(Ok(()), |(left, right)| {
             Err(broken(format!("the merge of {left:?} and {right:?} makes no known token")))
         })

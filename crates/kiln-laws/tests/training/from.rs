@@ -1,7 +1,7 @@
 //! A run that starts from another one begins where that one ended.
 
 use crate::runs::{Run, recipe, steps, train, weights};
-use kiln_train::{Failure, RunError};
+use kiln_train::{Failure, pretrained::Error};
 use std::fs;
 
 #[test]
@@ -45,7 +45,7 @@ fn what_it_cannot_begin_from_is_said() {
     let from = |name: &str| format!("from={:?}", path(name).display().to_string());
     train(&recipe(&["stages.0.steps=1"]), &path("first"));
     let gone = Run::default().start(&recipe(&[&from("gone")]), &path("a")).unwrap_err();
-    assert!(matches!(&gone, Failure::Run(RunError::NotARun { path, .. }) if path.ends_with("gone")), "{gone}");
+    assert!(matches!(&gone, Failure::Pretrained(Error::Nothing { path, .. }) if path.ends_with("gone")), "{gone}");
     let wider = Run::default().start(&recipe(&[&from("first"), "model.hidden=48"]), &path("b")).unwrap_err();
     assert!(matches!(wider, Failure::Weights { .. }), "{wider}");
     assert!(wider.to_string().contains("~ embedding: expected [297, 48], found [297, 32]"), "{wider}");

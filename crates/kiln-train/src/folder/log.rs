@@ -27,10 +27,19 @@ impl Log {
     /// Goes on with a file, of which rows after `step` and a torn last line are dropped first; every other line stays
     /// as it is. A missing file is an empty one.
     pub fn truncate_after(path: &Path, step: u64) -> Result<Self, RunError> {
+        Self::keep(path, |row| row.step() <= step)
+    }
+
+    /// Goes on with a file of a run that saved nothing: events alone are kept.
+    pub fn truncate_before_first(path: &Path) -> Result<Self, RunError> {
+        Self::keep(path, |row| row.step() == 0 && matches!(row, Row::Event(_)))
+    }
+
+    fn keep(path: &Path, stays: impl Fn(&Row) -> bool) -> Result<Self, RunError> {
         let bytes = bytes(path)?;
         let mut kept = Vec::with_capacity(bytes.len());
         for (row, line) in metrics::lines(&bytes).map_err(|bad| located(path, bad))? {
-            if row.step() <= step {
+            if stays(&row) {
                 kept.extend_from_slice(line);
                 kept.push(b'\n');
             }

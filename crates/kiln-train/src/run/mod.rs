@@ -161,7 +161,11 @@ fn go(
     let first = found.as_ref().map_or(0, |found| found.stage.index);
     let step = found.as_ref().map_or(0, |found| found.checkpoint.state.step);
     let earlier: u64 = recipe.stages.iter().take(first).map(|stage| stage.steps).sum();
-    let mut log = Log::truncate_after(&folder.metrics(), earlier + step)?;
+    let mut log = match found {
+        Some(_) => Log::truncate_after(&folder.metrics(), earlier + step)?,
+        // What was measured before the first step is measured again.
+        None => Log::truncate_before_first(&folder.metrics())?,
+    };
     let (mut steps, mut tokens) = ((0, 0), 0);
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
         let corpus = text::corpus(config.data(recipe), &tokenizer, folder, &stop, host.watch)?;

@@ -1,6 +1,11 @@
 //! `export`: a model in other programs' files.
 
-use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
+use super::{
+    host::HostArgs,
+    output::{Answer, say},
+    place::place,
+    trouble::Trouble,
+};
 use clap::ValueEnum;
 use kiln_data::Tokenizer;
 use kiln_infer::block_on;
@@ -58,7 +63,11 @@ pub struct Args {
 /// Writes it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let place = place(&args.model)?;
-    let weights = place.weights(&args.host.device()?)?;
+    let mut weights = place.weights(&args.host.device()?)?;
+    if !weights.model.adapters().is_empty() {
+        say("the adapters are merged into the weights");
+        weights.model = kiln_peft::merge(&weights.model);
+    }
     let tokenizer = place.tokenizer()?;
     let family = match args.format {
         Format::Hf => folder(args, weights, &tokenizer)?,

@@ -91,7 +91,8 @@ impl Args {
         let steps = self.steps.map(|steps| format!("stages.*.steps={steps}"));
         let seed = self.seed.map(|seed| format!("seed={seed}"));
         let from = self.from.as_deref().map(starting).transpose()?;
-        let sets: Vec<String> = from.into_iter().flatten().chain(steps).chain(seed).chain(self.set.iter().cloned()).collect();
+        let sets: Vec<String> =
+            from.into_iter().flatten().chain(steps).chain(seed).chain(self.set.iter().cloned()).collect();
         let mut recipe = recipes::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files(&recipe.data.source));
