@@ -42,7 +42,12 @@ fn words(pattern: &str) -> Value {
 pub(super) fn by_name(name: &str) -> Result<Pre, DataError> {
     let digits = || json!({ "type": "Digits", "individual_digits": true });
     Ok(match name {
-        "gpt-2" | "phi-2" | "roberta-bpe" | "jina-v2-code" | "mpt" | "olmo" => cut(vec![words(GPT2)], false),
+        "gpt-2" | "phi-2" | "roberta-bpe" | "jina-v2-code" | "mpt" | "olmo" => {
+            // The step to bytes has the expression built in.
+            let mut pre_tokenizer = bytes();
+            pre_tokenizer["use_regex"] = true.into();
+            Pre { pre_tokenizer, ignore_merges: false }
+        }
         "llama-bpe" | "llama3" | "llama-v3" => cut(vec![words(LLAMA3)], true),
         "qwen2" | "stablelm2" | "deepseek-r1-qwen" => cut(vec![words(QWEN2)], false),
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => cut(vec![digits(), words(GPT2)], false),
