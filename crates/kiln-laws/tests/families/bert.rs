@@ -175,7 +175,8 @@ fn a_text_has_the_same_vector_in_any_company() {
     let texts: Vec<Vec<u32>> = lengths.iter().enumerate().map(|(i, n)| ids[i * width..][..*n].to_vec()).collect();
     for pool in [Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last] {
         let together = numbers(embed(&model, &texts, pool, true).unwrap()).1;
-        let alone = texts.iter().flat_map(|text| numbers(embed(&model, &[text.clone()], pool, true).unwrap()).1);
+        let alone =
+            texts.iter().flat_map(|text| numbers(embed(&model, std::slice::from_ref(text), pool, true).unwrap()).1);
         assert!(farthest(&together, &alone.collect::<Vec<_>>()) < 1e-5, "{pool:?}");
         let lengths = together.chunks(10).map(|vector| vector.iter().map(|x| x * x).sum::<f64>());
         assert!(lengths.into_iter().all(|length| (length - 1.0).abs() < 1e-5));

@@ -48,7 +48,7 @@ fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
 
 /// Numbers of the weight, the bias, A and B, in the order of the walk.
 fn parts(map: &Linear) -> Vec<Vec<f64>> {
-    kiln_laws::parameters::values(map).into_iter().map(|(_, data)| data.iter::<f64>().collect()).collect()
+    kiln_laws::parameters::values(map).into_values().map(|data| data.iter::<f64>().collect()).collect()
 }
 
 /// x W + b + s x' A B, number by number.

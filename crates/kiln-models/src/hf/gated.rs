@@ -94,7 +94,7 @@ fn blocks(
     let block = |same: &[Option<usize>]| {
         let attention = AttentionConfig {
             projection: ProjectionConfig::Heads(projection.clone()),
-            pattern: same[0].map_or_else(Pattern::default, |window| before(window)),
+            pattern: same[0].map_or_else(Pattern::default, before),
             ..AttentionConfig::default()
         };
         BlockConfig {

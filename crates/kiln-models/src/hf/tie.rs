@@ -111,7 +111,7 @@ impl Form {
     /// The reverse: puts the parameter's numbers where they belong in the file's tensor, which is made if need be; what
     /// no parameter covers is 0.
     pub(super) fn put(&self, parameter: TensorData, tensor: Option<TensorData>) -> TensorData {
-        let whole = self.in_file(&parameter.shape());
+        let whole = self.in_file(parameter.shape());
         let shape = parameter.shape().to_vec();
         let part = turned(numbers(parameter), shape, self.transposed);
         let Some(cut) = self.cut else { return part };

@@ -36,7 +36,7 @@ fn weights(ran: &Ran) -> Id {
             let value = pairs.iter().find(|(key, _)| named(key))?.1;
             matches!(ran.objects[value.0], Object::Dict(_)).then_some(value)
         };
-        let Some(below) = WEIGHTS.iter().find_map(|word| under(&word)) else { break };
+        let Some(below) = WEIGHTS.iter().find_map(under) else { break };
         at = below;
     }
     at

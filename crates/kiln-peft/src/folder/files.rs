@@ -35,7 +35,7 @@ pub fn load(model: &Model, folder: &Path) -> Result<Model, FolderError> {
 /// Saves the adapters of a model; `base` is what the folder calls the model that they belong to.
 ///
 /// # Errors
-/// If a file can't be written, or as for [`write`].
+/// If a file can't be written, or as for [`write()`].
 pub async fn save(model: &Model, folder: &Path, base: Option<&str>) -> Result<(), FolderError> {
     let (config, values) = write(model, base).await?;
     let views = values.iter().map(|(name, data)| {

@@ -100,7 +100,7 @@ pub fn open(model: &Path) -> Result<Tokenizer, Trouble> {
     match place(model) {
         Ok(place) => Ok(place.tokenizer()?),
         Err(_) if model.is_dir() => Ok(folder::open(model)?),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
