@@ -182,7 +182,7 @@ fn lengths(runs: &[ComparedRun]) -> Option<Drawn> {
     if series.is_empty() {
         return None;
     }
-    let x = Axis { label: "tokens a row".into(), unit: Unit::Count, ..Axis::default() };
+    let x = Axis { label: "tokens".into(), unit: Unit::Count, ..Axis::default() };
     let y = Axis { label: "nats a token".into(), unit: Unit::Loss, ..Axis::default() };
     let note = "held-out text in rows of more tokens than a model was trained on: what its positions make of it".into();
     Chart { title: "Longer than trained".into(), note, height: 340.0, x, y, series, ..Chart::default() }.draw()
