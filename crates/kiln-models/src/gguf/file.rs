@@ -155,7 +155,13 @@ impl<B: AsRef<[u8]>> Tensors for File<B> {
         let (Some(entry), Some((packing, bytes))) = (self.entries.get(name), self.packed(name)) else {
             return Err(TensorError::Unknown(name.into()));
         };
-        let mut values = vec![0.0; entry.shape.iter().product()];
+        // Of a shape with a 0 in it, the other sizes may be anything.
+        let count = entry.shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
+        let Some(count) = count else {
+            let reason = format!("a shape of {:?}, more numbers than can be counted", entry.shape);
+            return Err(TensorError::Broken { name: name.into(), reason });
+        };
+        let mut values = vec![0.0; count];
         packing.unpack(bytes, &mut values);
         Ok(TensorData::new(values, entry.shape.clone()))
     }
