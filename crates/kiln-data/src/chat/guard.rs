@@ -10,18 +10,55 @@ const OPERATORS: usize = 400;
 /// Refuses what is nested too deep.
 pub(super) fn check(template: &str) -> Result<(), DataError> {
     let mut open: Vec<usize> = Vec::new();
-    let mut rest = template;
-    while let Some(at) = rest.find("{%").into_iter().chain(rest.find("{{")).min() {
+    let (mut rest, mut raw) = (template, false);
+    while let Some(at) = begin_of(rest) {
         let tag = &rest[at..];
-        let end = tag.find(if tag.starts_with("{%") { "%}" } else { "}}" }).map_or(tag.len(), |end| end + 2);
+        let word = tag[2..].trim_start_matches(['-', '+']).trim_start();
+        if raw && !(tag.starts_with("{%") && word.starts_with("endraw")) {
+            rest = &tag[1..];
+            continue;
+        }
+        if tag.starts_with("{#") {
+            rest = tag.find("#}").map_or("", |end| &tag[end + 2..]);
+            continue;
+        }
+        let end = end_of(tag);
         let inner = tag[2..end].trim_end_matches(['%', '}']);
         expression(inner)?;
         if tag.starts_with("{%") {
-            block(inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+'), &mut open)?;
+            let inner = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+            raw = inner == "raw";
+            block(inner, &mut open)?;
         }
         rest = &tag[end..];
     }
     Ok(())
+}
+
+/// Where the next tag or comment begins.
+fn begin_of(text: &str) -> Option<usize> {
+    let follows = |at: &usize| matches!(text.as_bytes().get(at + 1), Some(b'{' | b'%' | b'#'));
+    text.match_indices('{').map(|(at, _)| at).find(follows)
+}
+
+/// Where a tag ends: not within a text, nor within brackets.
+fn end_of(tag: &str) -> usize {
+    let close = if tag.starts_with("{%") { "%}" } else { "}}" };
+    let (mut depth, mut quote, mut escaped) = (0i64, None, false);
+    for (at, c) in tag.char_indices().skip(2) {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(end), c) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, _) if depth == 0 && tag[at..].starts_with(close) => return at + 2,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth -= 1,
+            _ => {}
+        }
+    }
+    tag.len()
 }
 
 fn block(tag: &str, open: &mut Vec<usize>) -> Result<(), DataError> {
@@ -38,9 +75,11 @@ fn block(tag: &str, open: &mut Vec<usize>) -> Result<(), DataError> {
 }
 
 fn expression(tag: &str) -> Result<(), DataError> {
-    let (mut depth, mut deepest, mut operators, mut quote) = (0usize, 0, 0, None);
+    let (mut depth, mut deepest, mut operators, mut quote, mut escaped) = (0usize, 0, 0, None, false);
     for c in tag.chars() {
         match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
             (Some(end), c) if c == end => quote = None,
             (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(c),

@@ -74,6 +74,13 @@ fn what_is_no_template_is_refused() {
         let template = format!("{{{{ {} }}}}{}", part.repeat(50_000), part.repeat(50_000));
         assert_eq!(runs(&template).unwrap_err().kind(), "chat-template", "{part}");
     }
+    for hidden in ["\"}}\" ~ ", "'\\'' ~ ", "{'a': {}} ~ "] {
+        let template = format!("{{{{ {hidden}{}a }}}}", "a+".repeat(50_000));
+        assert_eq!(runs(&template).unwrap_err().kind(), "chat-template", "{hidden}");
+    }
+    let commented = format!("{{# {{{{ ' #}}{{{{ {}a }}}}", "a+".repeat(50_000));
+    assert_eq!(runs(&commented).unwrap_err().kind(), "chat-template");
+    assert_eq!(runs("{% raw %}{{ not a tag {% endraw %}{{ 1 }}").unwrap(), "{{ not a tag 1");
     let alternatives = format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(50_000));
     assert!(runs(&alternatives).is_err());
     assert!(runs("{{ strftime_now('%Y') }}").unwrap_err().to_string().contains("time"));

@@ -14,8 +14,8 @@ pub(crate) fn check(table: &[u8]) -> Result<(), DataError> {
     let units: Vec<u32> =
         trie.chunks_exact(4).map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]])).collect();
     let sound = units.iter().enumerate().all(|(at, unit)| {
-        // Bit 31 marks a value, which no text leads to.
-        if unit >> 31 == 1 {
+        // Bit 31 marks a value, which no text leads to; the root is always walked.
+        if at > 0 && unit >> 31 == 1 {
             return true;
         }
         let base = at ^ ((*unit as usize >> 10) << ((*unit as usize & (1 << 9)) >> 6));
@@ -27,7 +27,7 @@ pub(crate) fn check(table: &[u8]) -> Result<(), DataError> {
     (!units.is_empty() && sound).then_some(()).ok_or_else(wrong)
 }
 
-/// The same of a table as a `tokenizer.json` spells it; one of no bytes replaces nothing.
+/// The same of a table as a `tokenizer.json` spells it.
 pub(crate) fn check_base64(table: &str) -> Result<(), DataError> {
     check(&decode(table).ok_or_else(|| broken("`precompiled_charsmap` is no base 64"))?)
 }
@@ -80,6 +80,9 @@ mod tests {
         let mut out = [0; 256];
         out[7] = 300 << 10;
         assert!(check(&table(&out, "")).is_err());
+        let mut root = [0; 256];
+        root[0] = 1 << 31 | 300 << 10;
+        assert!(check(&table(&root, "")).is_err());
         let mut beyond = [0; 256];
         (beyond[0], beyond[1]) = (1 << 10 | 1 << 8, 1 << 31 | 9);
         assert!(check(&table(&beyond, "ab\0")).is_err());

@@ -131,6 +131,11 @@ fn unigram<S: AsRef<str>>(
     trainer.do_train(counts.into_iter().collect(), &mut model).map_err(broken)?;
     let mut pieces: Vec<(String, f64)> = model.iter().cloned().collect();
     settle(&mut pieces);
+    if pieces.len() > size as usize {
+        let letters = pieces.iter().filter(|(piece, _)| piece.chars().nth(1).is_none()).count();
+        let expected = format!("{} or more: so many characters are in the text", letters + UNIGRAM.len() + 256);
+        return Err(DataError::Config { key: "vocab", found: vocab.to_string(), expected });
+    }
     assembled(&pieces)
 }
 

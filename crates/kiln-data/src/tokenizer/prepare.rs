@@ -1,6 +1,6 @@
 //! A text as ids: bare, with places, or as a model reads it.
 
-use super::{Encoder, Encoding, End, Preparation, Tokenizer, train::broken};
+use super::{Encoder, Encoding, End, Preparation, Role, Tokenizer, train::broken};
 use crate::DataError;
 
 impl Tokenizer {
@@ -49,6 +49,11 @@ impl Tokenizer {
         Encoding { ids, offsets: offsets[kept].to_vec(), tokens, types, live }
     }
 
+    /// Whether a token ends documents.
+    fn ends(&self, id: u32) -> bool {
+        self.specials().has(Role::Eos) && id == self.specials().eos
+    }
+
     /// Ids of a text that a model is to go on from: as somebody else's tokenizer prepares it, or behind `first`, which
     /// also stands where there is no token at all.
     pub fn opening(&self, first: u32, text: &str) -> Vec<u32> {
@@ -56,7 +61,7 @@ impl Tokenizer {
         let ids = foreign.prepare(text, None, &Preparation::default()).unwrap_or_default().ids;
         // What stands behind the text would end it.
         let ids = match ids.split_last() {
-            Some((last, before)) if Some(*last) == foreign.roles.eos && !text.is_empty() => before.to_vec(),
+            Some((last, before)) if self.ends(*last) && !text.is_empty() => before.to_vec(),
             _ => ids,
         };
         if ids.is_empty() { vec![first] } else { ids }

@@ -62,21 +62,25 @@ impl Roles {
 /// Writes into a `tokenizer.json` which of its tokens have a role. A token that isn't added yet is, as a special one;
 /// one that the vocabulary lacks gets the next id.
 pub(crate) fn mark(json: &mut Value, names: &[(&str, String)]) {
-    let Some(added) = json["added_tokens"].as_array().cloned() else { return };
-    let mut added = added;
+    let mut added = json["added_tokens"].as_array().cloned().unwrap_or_default();
+    let of = |content: &str| -> Vec<&str> {
+        names.iter().filter(|(_, name)| name == content).map(|(role, _)| *role).collect()
+    };
     for token in &mut added {
-        let content = token["content"].as_str().unwrap_or_default().to_string();
-        let roles: Vec<&str> = names.iter().filter(|(_, name)| *name == content).map(|(role, _)| *role).collect();
-        token["roles"] = roles.into();
+        let roles = of(token["content"].as_str().unwrap_or_default());
+        // What is no token is refused when the file is read.
+        if let Some(fields) = token.as_object_mut() {
+            fields.insert("roles".into(), roles.into());
+        }
     }
-    for (role, name) in names {
+    for (_, name) in names {
         if added.iter().any(|token| token["content"] == **name) {
             continue;
         }
         let id = known(json, name).unwrap_or_else(|| next(json, &added));
         added.push(serde_json::json!({
             "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-            "special": true, "roles": [role],
+            "special": true, "roles": of(name),
         }));
     }
     json["added_tokens"] = added.into();

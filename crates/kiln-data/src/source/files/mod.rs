@@ -11,7 +11,10 @@ mod walk;
 use super::{Document, Documents, Source};
 use crate::{DataError, FilesConfig};
 use open::Bytes;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use walk::Entry;
 
 /// Files to read.
@@ -39,7 +42,7 @@ impl Files {
     }
 
     fn read<'a>(&'a self, entry: &'a Entry) -> Documents<'a> {
-        if Bytes::plain(&entry.path).ends_with(".parquet") {
+        if is_table(&entry.path) {
             return match parquet::ParquetFile::open(&entry.path, &self.config.field) {
                 Ok(file) => Box::new(file),
                 Err(error) => Box::new(std::iter::once(Err(error))),
@@ -54,13 +57,18 @@ impl Files {
         }
     }
 
-    /// Whether this shows that a file in a folder is not text.
-    fn is_binary(found: &Result<Document, DataError>) -> bool {
+    /// Whether this shows that a file in a folder is not text. A table says itself which of its columns is.
+    fn is_binary(entry: &Entry, found: &Result<Document, DataError>) -> bool {
         match found {
+            _ if is_table(&entry.path) => false,
             Ok(document) => document.text.contains('\0'),
             Err(error) => matches!(error, DataError::NotText { .. } | DataError::Archive { .. }),
         }
     }
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
 }
 
 impl Source for Files {
@@ -106,7 +114,7 @@ impl Iterator for Reading<'_> {
             };
             match documents.next() {
                 None => self.now = None,
-                Some(found) if !entry.named && Files::is_binary(&found) => {
+                Some(found) if !entry.named && Files::is_binary(entry, &found) => {
                     self.files.skipped.fetch_add(1, Ordering::Relaxed);
                     self.now = None;
                 }

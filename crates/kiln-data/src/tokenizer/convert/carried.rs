@@ -39,6 +39,8 @@ pub struct Carried {
 
 /// The kind of a token that is never text.
 const CONTROL: i32 = 3;
+/// The longest token, in bytes.
+const LONGEST: usize = 4096;
 /// The kind of a token that is recognised in text.
 const USER: i32 = 4;
 
@@ -77,6 +79,11 @@ impl Carried {
         if tokens == 0 || !fits(self.scores.len()) || !fits(self.types.len()) {
             let (scores, types) = (self.scores.len(), self.types.len());
             return Err(broken(format!("{tokens} tokens with {scores} scores and {types} types")));
+        }
+        // Every way to cut a token in two is looked up.
+        if let Some(long) = self.tokens.iter().find(|token| token.len() > LONGEST) {
+            let reason = format!("a token of {} bytes, of at most {LONGEST}", long.len());
+            return Err(broken(reason));
         }
         let mut roles = self.roles.clone();
         let beyond = roles.slots().into_iter().flatten().find(|id| **id as usize >= tokens).map(|id| *id);

@@ -1,6 +1,6 @@
 //! What the `tokenizers` library would panic over, fail at later, or do at random is refused when the file is read.
 
-use super::super::{charsmap, train::broken};
+use super::super::{bytes::fallback, charsmap, train::broken};
 use crate::DataError;
 use serde_json::Value;
 use tokenizers::Tokenizer as Inner;
@@ -12,12 +12,32 @@ pub(super) fn check(file: &Value) -> Result<(), DataError> {
     model(&file["model"])?;
     let added = file["added_tokens"].as_array().into_iter().flatten();
     added.filter_map(|token| token["id"].as_u64()).try_for_each(within)?;
-    let strips = |part: &&Value| part["type"] == "Strip" && part["stop"].as_u64().is_some_and(|stop| stop > 0);
+    // Parts without a type are read by what they hold.
+    let strips = |part: &&Value| part["stop"].as_u64().is_some_and(|stop| stop > 0);
     if parts(&file["decoder"]).iter().any(strips) {
         return Err(broken("its decoder strips the end of texts (`stop` of `Strip`), which Kiln does not"));
     }
-    let maps = parts(&file["normalizer"]).into_iter().filter(|part| part["type"] == "Precompiled");
+    parts(&file["post_processor"]).into_iter().try_for_each(template)?;
+    if parts(&file["pre_tokenizer"]).iter().any(|part| part["length"] == 0) {
+        return Err(broken("it cuts words of length 0 (`FixedLength`)"));
+    }
+    let maps = parts(&file["normalizer"]).into_iter();
     maps.filter_map(|part| part["precompiled_charsmap"].as_str()).try_for_each(charsmap::check_base64)
+}
+
+/// Every special token of a template is one that it lists, with a name for each id; a single text has no second one.
+fn template(part: &Value) -> Result<(), DataError> {
+    let lengths = |token: &Value| token["ids"].as_array().map(Vec::len).zip(token["tokens"].as_array().map(Vec::len));
+    for (list, pair) in [("single", false), ("pair", true)] {
+        for piece in part[list].as_array().into_iter().flatten() {
+            let second = !pair && piece["Sequence"]["id"] == "B";
+            let token = piece["SpecialToken"]["id"].as_str().map(|name| &part["special_tokens"][name]);
+            if second || token.is_some_and(|token| lengths(token).is_none_or(|(ids, names)| ids != names)) {
+                return Err(broken(format!("its post-processor's `{list}` asks for {piece}, which isn't there")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn within(id: u64) -> Result<(), DataError> {
@@ -36,7 +56,7 @@ fn model(model: &Value) -> Result<(), DataError> {
                 _ => {}
             }
         }
-        Value::Array(_) if model["unk_id"].is_null() && model["byte_fallback"] != true => {
+        Value::Array(pieces) if model["unk_id"].is_null() && !(model["byte_fallback"] == true && has_bytes(pieces)) => {
             unknown("it has no unknown token")?;
         }
         Value::Array(pieces) => {
@@ -49,6 +69,11 @@ fn model(model: &Value) -> Result<(), DataError> {
         return Err(broken("it leaves out merges at random (`dropout`): the same text must give the same tokens"));
     }
     merges(model)
+}
+
+/// Whether each byte is a piece.
+fn has_bytes(pieces: &[Value]) -> bool {
+    (0..=255u8).all(|byte| pieces.iter().any(|piece| piece[0] == fallback(byte).as_str()))
 }
 
 fn merges(model: &Value) -> Result<(), DataError> {
@@ -88,7 +113,10 @@ pub(super) fn added(inner: &Inner, added: &[Value]) -> Result<(), DataError> {
 
 /// A part and, of a sequence, all of its parts.
 fn parts(part: &Value) -> Vec<&Value> {
-    let inner = ["decoders", "normalizers", "pretokenizers"].iter().filter_map(|key| part[*key].as_array()).flatten();
+    let inner = ["decoders", "normalizers", "pretokenizers", "processors"]
+        .iter()
+        .filter_map(|key| part[*key].as_array())
+        .flatten();
     std::iter::once(part).chain(inner.flat_map(parts)).collect()
 }
 

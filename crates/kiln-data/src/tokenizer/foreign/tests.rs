@@ -164,6 +164,13 @@ fn damaged_files_are_refused_and_never_panic() {
     assert!(refused("unigram", &|f| f["model"]["unk_id"] = Value::Null).contains("unknown"));
     assert!(refused("unigram", &|f| f["model"] = Value::Null).contains("model"));
     refused("llama3", &|f| f["post_processor"]["special_tokens"]["<|endoftext|>"]["ids"] = vec![9_999_999].into());
+    refused("llama3", &|f| f["post_processor"]["special_tokens"] = serde_json::json!({}));
+    let second = serde_json::json!([{ "Sequence": { "id": "B", "type_id": 0 } }]);
+    refused("llama3", &|f| f["post_processor"]["single"] = second.clone());
+    let cut = serde_json::json!({ "type": "FixedLength", "length": 0 });
+    refused("byte_level", &|f| f["pre_tokenizer"] = cut.clone());
+    let strip = serde_json::json!({ "content": " ", "start": 0, "stop": 5 });
+    refused("byte_level", &|f| f["decoder"] = strip.clone());
     let map = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "/////w==" });
     refused("unigram", &|f| f["normalizer"] = map.clone());
     let whole = read("wordpiece_cased.cases.json")["tokenizer"].to_string();
@@ -174,6 +181,21 @@ fn damaged_files_are_refused_and_never_panic() {
     for end in (1..model.len()).step_by(211) {
         let _ = convert::sentencepiece(&model[..end]).and_then(|found| found.tokenizer());
     }
+}
+
+/// One token may have several roles, as GPT-2's has.
+#[test]
+fn a_token_has_all_of_its_roles() {
+    let mut file = read("byte_level.cases.json")["tokenizer"].take();
+    file["added_tokens"] = serde_json::json!([]);
+    let name = file["model"]["vocab"].as_object().unwrap().keys().max_by_key(|token| token.len()).unwrap().clone();
+    let names = [("bos", name.clone()), ("eos", name.clone()), ("unk", name)];
+    crate::tokenizer::roles::mark(&mut file, &names);
+    let roles = Tokenizer::from_json(&file.to_string()).unwrap().roles();
+    assert!(roles.bos.is_some() && roles.bos == roles.eos && roles.eos == roles.unk, "{roles:?}");
+    file["added_tokens"] = serde_json::json!(["x", 1]);
+    crate::tokenizer::roles::mark(&mut file, &names);
+    assert!(Tokenizer::from_json(&file.to_string()).is_err());
 }
 
 /// What a GGUF would carry of a byte-level `tokenizer.json`.
