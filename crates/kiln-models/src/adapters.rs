@@ -7,9 +7,12 @@ use burn::{
 };
 use kiln_nn::{
     Init,
-    adapter::{Adapter, Adapters},
+    adapter::{Adapter, Adapters, Beside},
 };
-use std::{any::Any, collections::HashMap};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashMap},
+};
 
 impl Model {
     /// Names and shapes `[in, out]` of the linear maps of such a model: what an adapter can stand beside.
@@ -30,7 +33,8 @@ impl Model {
     }
 
     /// The same model, its parameters shared, with these adapters and no others. Adapters that it had keep their
-    /// parameters; those of new ones are drawn from `seed` by name. A name that is no linear map's is passed over.
+    /// parameters; those of new ones are drawn from `seed` by name. A name that is no linear map's is passed over. One
+    /// that stays must keep its rank: its parameters have the shape of the one that made them.
     pub fn with_adapters(&self, adapters: Adapters, seed: u64) -> Self {
         let own = Init::new(seed, &self.device());
         let made = Self::made(self.config(), &mut Init::counting().beside(adapters.clone(), own));
@@ -40,11 +44,14 @@ impl Model {
         model
     }
 
-    /// The adapter beside the linear map of this name, its parameters shared.
-    pub fn adapter(&self, name: &str) -> Option<Adapter> {
-        let beside = self.adapters.get(name)?;
-        let adapter = beside.method.init([1, 1], &mut Init::counting());
-        Some(adapter.map(&mut Share(Walk::at(name), parameters(self))))
+    /// The adapters beside its linear maps by the maps' names, their parameters shared.
+    pub fn made_adapters(&self) -> BTreeMap<String, Adapter> {
+        let mut share = Share(Walk::default(), parameters(self));
+        let made = |(name, beside): (&String, &Beside)| {
+            share.0 = Walk::at(name);
+            (name.clone(), beside.method.init([1, 1], &mut Init::counting()).map(&mut share))
+        };
+        self.adapters.iter().map(made).collect()
     }
 }
 

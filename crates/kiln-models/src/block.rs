@@ -60,9 +60,12 @@ impl Sublayer {
     fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
         self.junction.around(x, cx, &mut |x, cx| {
             let mut rest = own_place(x.clone());
-            let outs = self.parts.iter().zip(&self.roles).map(|(part, role)| {
-                let mine = own_place(rest.clone());
-                rest = own_place(rest.clone());
+            let outs = self.parts.iter().zip(&self.roles).enumerate().map(|(at, (part, role))| {
+                let last = at + 1 == self.parts.len();
+                let mine = if last { rest.clone() } else { own_place(rest.clone()) };
+                if !last {
+                    rest = own_place(rest.clone());
+                }
                 cx.scope(role, |cx| {
                     let out = part.forward(mine, cx);
                     cx.show("out", out)

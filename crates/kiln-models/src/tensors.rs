@@ -28,6 +28,14 @@ pub enum TensorError {
     },
 }
 
+/// How many numbers a tensor of this shape has; `None` if its sizes other than 0 can't be multiplied, so that of a counted
+/// shape any part can be counted, in any order.
+pub(crate) fn count(shape: &[usize]) -> Option<usize> {
+    let mut sizes = shape.iter().filter(|size| **size != 0);
+    let most = sizes.try_fold(1usize, |count, size| count.checked_mul(*size))?;
+    Some(if shape.contains(&0) { 0 } else { most })
+}
+
 /// Tensors of a file or of several. Names and shapes are known and checked against the file's size when it is opened;
 /// numbers are read when they are asked for, so that loading takes little more memory than the model.
 pub trait Tensors {

@@ -19,16 +19,7 @@ use std::{
 #[derive(Debug)]
 pub struct GgufFile {
     path: PathBuf,
-    file: File<Mapped>,
-}
-
-#[derive(Debug)]
-struct Mapped(Map);
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        self.0.bytes()
-    }
+    file: File<Map>,
 }
 
 impl GgufFile {
@@ -38,7 +29,7 @@ impl GgufFile {
     /// If it can't be read, or is no GGUF file that Kiln reads.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
         let map = Map::open(path).map_err(LoadError::io(path))?;
-        let file = File::open(Mapped(map));
+        let file = File::open(map);
         let file = file.map_err(|error| LoadError::Broken { file: path.into(), reason: error.to_string() })?;
         Ok(Self { path: path.into(), file })
     }
@@ -82,7 +73,7 @@ impl Tensors for GgufFile {
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let read = self.file.read(name)?;
         if let Some(range) = self.file.range(name) {
-            self.file.bytes().0.forget(range);
+            self.file.bytes().forget(range);
         }
         Ok(read)
     }
@@ -93,15 +84,7 @@ impl Tensors for GgufFile {
 /// # Errors
 /// As [`Export::write`].
 pub fn save_gguf(path: &Path, export: &Export) -> Result<(), ExportError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = write(&beside, export).and_then(|()| Ok(fs::rename(&beside, path)?));
-    if written.is_err() {
-        // What is left of it is of no use; if it can't be removed, that is no second error.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    super::save::whole(path, |beside| write(beside, export))
 }
 
 fn write(path: &Path, export: &Export) -> Result<(), ExportError> {

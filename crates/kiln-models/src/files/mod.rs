@@ -15,7 +15,7 @@ pub use folder::{Folder, Loaded, load, pickle};
 pub use gguf::{GgufFile, save_gguf};
 pub use map::Map;
 pub use safetensors::SafeTensorsFiles;
-pub use save::{Layout, SaveError, save};
+pub use save::{Layout, SaveError, save, save_json, save_tensors};
 
 /// What a model is.
 pub const CONFIG: &str = "config.json";

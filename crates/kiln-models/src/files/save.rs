@@ -72,12 +72,12 @@ pub fn save(
         write_tensors(&folder.join(name), tensors)?;
     }
     if files.len() > 1 {
-        write_json(&folder.join(INDEX), &index(&files))?;
+        save_json(&folder.join(INDEX), &index(&files))?;
     }
     if let Some(generation) = layout.generation {
-        write_json(&folder.join(GENERATION), generation)?;
+        save_json(&folder.join(GENERATION), generation)?;
     }
-    write_json(&folder.join(CONFIG), &json)?;
+    save_json(&folder.join(CONFIG), &json)?;
     // The other layout, of a model that stood here before, would be taken for this one's.
     let stale = folder.join(if files.len() > 1 { WEIGHTS } else { INDEX });
     if stale.exists() {
@@ -157,32 +157,46 @@ impl View for &Raw<'_> {
 /// What the reference code looks for before it reads a file.
 const FORMAT: [(&str, &str); 1] = [("format", "pt")];
 
+/// Writes named tensors as one file, which appears whole or not at all.
+///
+/// # Errors
+/// If it can't be written.
+pub fn save_tensors(file: &Path, tensors: &Values) -> Result<(), SaveError> {
+    write_tensors(file, &tensors.iter().map(|(name, data)| (name.as_str(), Raw(data))).collect())
+}
+
 fn write_tensors(file: &Path, tensors: &Shard) -> Result<(), SaveError> {
     whole(file, |temporary| {
         let about = HashMap::from(FORMAT.map(|(key, value)| (key.to_owned(), value.to_owned())));
         safetensors::serialize_to_file(tensors, Some(about), temporary).map_err(io::Error::other)?;
         File::open(temporary)?.sync_all()
     })
+    .map_err(failed(file))
 }
 
-fn write_json(file: &Path, json: &Value) -> Result<(), SaveError> {
+/// Writes JSON as one file, which appears whole or not at all.
+///
+/// # Errors
+/// If it can't be written.
+pub fn save_json(file: &Path, json: &Value) -> Result<(), SaveError> {
     whole(file, |temporary| {
         let mut written = File::create(temporary)?;
         written.write_all(format!("{json:#}\n").as_bytes())?;
         written.sync_all()
     })
+    .map_err(failed(file))
 }
 
 /// Writes beside the place and renames.
-fn whole(file: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), SaveError> {
+pub(super) fn whole<E: From<io::Error>>(file: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = file.with_file_name(format!(".tmp-{name}-{}", std::process::id()));
-    let written = write(&temporary).and_then(|()| fs::rename(&temporary, file));
-    written.map_err(|source| {
+    let written = write(&temporary).and_then(|()| Ok(fs::rename(&temporary, file)?));
+    if written.is_err() {
         // Nothing is left to remove if it was never made.
         let _ = fs::remove_file(&temporary);
-        failed(file)(source)
-    })
+    }
+    written
 }
 
 fn failed(file: &Path) -> impl FnOnce(io::Error) -> SaveError {

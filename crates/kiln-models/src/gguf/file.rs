@@ -1,7 +1,7 @@
 //! A file in memory (or in a memory map): what it says of itself is checked against its size when it is opened.
 
 use super::{GgufError, Metadata, Value, cursor::Cursor};
-use crate::tensors::{Entry, TensorError, Tensors};
+use crate::tensors::{Entry, TensorError, Tensors, count};
 use burn::tensor::TensorData;
 use kiln_kernels::packed::{PACKINGS, Packing};
 use std::{collections::BTreeMap, ops::Range};
@@ -109,8 +109,7 @@ fn tensor(cursor: &mut Cursor) -> Result<(String, Entry, Place), GgufError> {
         let reason = format!("rows of {row} numbers in {} blocks of {}", packing.name, packing.block);
         return Err(cursor.broken(reason));
     }
-    let numbers = shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
-    let Some(length) = numbers.and_then(|numbers| packing.size(numbers)) else {
+    let Some(length) = count(&shape).and_then(|numbers| packing.size(numbers)) else {
         return Err(cursor.broken(format!("the shape {shape:?} is more than this machine can address")));
     };
     shape.reverse();
@@ -155,13 +154,7 @@ impl<B: AsRef<[u8]>> Tensors for File<B> {
         let (Some(entry), Some((packing, bytes))) = (self.entries.get(name), self.packed(name)) else {
             return Err(TensorError::Unknown(name.into()));
         };
-        // Of a shape with a 0 in it, the other sizes may be anything.
-        let count = entry.shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
-        let Some(count) = count else {
-            let reason = format!("a shape of {:?}, more numbers than can be counted", entry.shape);
-            return Err(TensorError::Broken { name: name.into(), reason });
-        };
-        let mut values = vec![0.0; count];
+        let mut values = vec![0.0; entry.shape.iter().product()];
         packing.unpack(bytes, &mut values);
         Ok(TensorData::new(values, entry.shape.clone()))
     }

@@ -37,11 +37,11 @@ pub fn read<'a>(metadata: &'a Metadata, tensors: &'a dyn Tensors) -> Result<(Jso
     }
     let queries = fields.size("attention.head_count")?;
     let keys = fields.whole("attention.head_count_kv")?.unwrap_or(queries);
-    Ok((config, Renamed::new(architecture, tensors, Heads { queries, keys })))
+    Ok((config, Renamed::new(architecture, tensors, Heads { queries, keys })?))
 }
 
 impl<'a> Renamed<'a> {
-    fn new(architecture: &Architecture, tensors: &'a dyn Tensors, heads: Heads) -> Self {
+    fn new(architecture: &Architecture, tensors: &'a dyn Tensors, heads: Heads) -> Result<Self, Refusal> {
         let (mut entries, mut from) = (BTreeMap::new(), BTreeMap::new());
         let gated = tensors.entries().keys().any(|name| name.ends_with(".ffn_gate.weight"));
         let rules = (architecture.names)(gated);
@@ -52,9 +52,11 @@ impl<'a> Renamed<'a> {
             let found = rules.iter().find_map(|rule| Some((rule.to_hub(name)?, rule.turn)));
             let (hub, turn) = found.unwrap_or_else(|| (name.clone(), Turn::Same));
             entries.insert(hub.clone(), Entry { shape: turn.shape(&entry.shape), stored: entry.stored.clone() });
-            from.insert(hub, (name.clone(), turn));
+            if let Some((other, _)) = from.insert(hub, (name.clone(), turn)) {
+                return Err(Refusal::new(name, format!("the tensor `{other}` stands for the same")));
+            }
         }
-        Self { tensors, entries, from, heads }
+        Ok(Self { tensors, entries, from, heads })
     }
 
     /// The name in the GGUF file, and how its numbers are turned.

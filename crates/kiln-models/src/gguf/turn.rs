@@ -35,7 +35,7 @@ impl Turn {
     pub(super) fn fits(self, shape: &[usize], heads: Heads) -> bool {
         match (self, self.heads(heads), shape) {
             (Turn::Sides, _, shape) => shape.len() <= 2,
-            (_, Some(heads), [rows, ..]) => heads > 0 && rows.is_multiple_of(2 * heads),
+            (_, Some(heads), [rows, ..]) => heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2),
             (_, Some(_), []) => false,
             _ => true,
         }

@@ -59,7 +59,7 @@ pub fn write<E: From<Error>>(
 }
 
 fn size(tensor: &Planned) -> Result<usize, Error> {
-    let whole = || tensor.packing.size(tensor.shape.iter().product());
+    let whole = || crate::tensors::count(&tensor.shape).and_then(|numbers| tensor.packing.size(numbers));
     let rows = tensor.shape.last().copied().unwrap_or(1).is_multiple_of(tensor.packing.block);
     let size = rows.then(whole).flatten();
     let told = || format!("tensor `{}`: {:?} can't be packed as {}", tensor.name, tensor.shape, tensor.packing.name);

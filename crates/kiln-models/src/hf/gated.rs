@@ -49,6 +49,7 @@ pub(super) fn layers(fields: &Fields) -> Result<usize, Refusal> {
 /// The model, except for what is the family's own.
 pub(super) fn read(fields: &Fields, defaults: &Defaults, own: &Own) -> Result<ModelConfig, Refusal> {
     fields.only("attention_dropout", 0.0)?;
+    fields.only("is_causal", true)?;
     fields.harmless(&["pretraining_tp", "max_position_embeddings"]);
     let norm = NormConfig::Rms(RmsNormConfig { eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) });
     let heads = fields.size("num_attention_heads", 32)?;

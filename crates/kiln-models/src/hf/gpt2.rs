@@ -35,6 +35,7 @@ pub(super) const FAMILY: Family = Family {
 fn read(json: &Value) -> Result<ModelConfig, Refusal> {
     let fields = Fields::of(FAMILY.name, json)?;
     fields.only("add_cross_attention", false)?;
+    fields.only("is_causal", true)?;
     // The order of the same products, and what belongs to heads that Kiln doesn't read.
     fields.harmless(&["reorder_and_upcast_attn", "n_ctx", "summary_type", "summary_use_proj", "summary_activation"]);
     fields.harmless(&["summary_proj_to_labels", "summary_first_dropout"]);

@@ -19,7 +19,7 @@ pub(super) const FAMILY: Family = Family {
 
 fn read(json: &Value) -> Result<ModelConfig, Refusal> {
     let fields = Fields::of(FAMILY.name, json)?;
-    let offset = 1 + fields.whole("pad_token_id")?.unwrap_or(1);
+    let offset = fields.whole("pad_token_id")?.unwrap_or(1).saturating_add(1);
     let defaults = encoder::Defaults { vocab: 50_265, offset, activation: Some(Activation::Gelu) };
     let config = encoder::read(&fields, &FAMILY, &defaults)?;
     fields.done()?;

@@ -11,10 +11,7 @@ pub(super) struct Strided {
 impl Strided {
     /// How many numbers it has.
     fn count(&self) -> Option<usize> {
-        if self.shape.contains(&0) {
-            return Some(0);
-        }
-        self.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))
+        crate::tensors::count(&self.shape)
     }
 
     /// The storage's number that lies farthest, of a view that has any.

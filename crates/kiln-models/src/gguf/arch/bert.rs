@@ -26,8 +26,7 @@ fn config(fields: &Fields) -> Result<Json, Refusal> {
     let heads = fields.size("attention.head_count")?;
     fields.only("attention.head_count_kv", heads)?;
     fields.whole("context_length")?;
-    // Bidirectional either way.
-    fields.key("attention.causal");
+    fields.switched("attention.causal", false)?;
     Ok(json!({
         "architectures": ["BertModel"],
         "vocab_size": fields.rows("token_embd.weight")?,

@@ -65,6 +65,21 @@ impl<'a> Fields<'a> {
         self.metadata.text(&self.key(key))
     }
 
+    /// Refuses a switch that stands otherwise than this, the only way that Kiln implements.
+    ///
+    /// # Errors
+    /// If it does, or is no switch.
+    pub fn switched(&self, key: &str, on: bool) -> Result<(), Refusal> {
+        let key = self.key(key);
+        match self.metadata.flag(&key)? {
+            Some(found) if found != on => {
+                let reason = format!("Kiln implements this of `{}` with {on} alone, found {found}", self.architecture);
+                Err(Refusal::new(key, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a key whose value is another than this one, the only one that Kiln implements.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ fn config(fields: &Fields) -> Result<Json, Refusal> {
     let heads = fields.size("attention.head_count")?;
     fields.only("attention.head_count_kv", heads)?;
     fields.whole("context_length")?;
+    fields.switched("attention.causal", true)?;
     Ok(json!({
         "vocab_size": fields.rows("token_embd.weight")?,
         "n_positions": fields.rows("position_embd.weight")?,

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "llama",
-    config: |fields| config(fields, "attention_bias", true),
+    config: biased,
     metadata: Some(metadata),
     names: |_| NAMES.to_vec(),
     told: &[rope::FREQUENCIES],
@@ -28,12 +28,21 @@ const NAMES: [Rule; 12] = [
     same("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"),
 ];
 
-/// `config.json` of Llama and its kin; `bias` is the key of the attention's biases where a family has one.
-pub(super) fn config(fields: &Fields, bias: &str, has_key: bool) -> Result<Json, Refusal> {
+/// With what Llama's own `config.json` says of biases.
+fn biased(fields: &Fields) -> Result<Json, Refusal> {
+    let mut config = config(fields)?;
+    config["attention_bias"] = fields.has("blk.0.attn_q.bias").into();
+    config["mlp_bias"] = fields.has("blk.0.ffn_up.bias").into();
+    Ok(config)
+}
+
+/// `config.json` of Llama and its kin.
+pub(super) fn config(fields: &Fields) -> Result<Json, Refusal> {
     let (hidden, heads) = (fields.size("embedding_length")?, fields.size("attention.head_count")?);
     let head_dim = fields.whole("attention.key_length")?.unwrap_or(hidden / heads);
     fields.only("attention.value_length", head_dim)?;
     fields.only("rope.dimension_count", head_dim)?;
+    fields.switched("attention.causal", true)?;
     let mut config = json!({
         "vocab_size": fields.rows("token_embd.weight")?,
         "hidden_size": hidden,
@@ -47,10 +56,6 @@ pub(super) fn config(fields: &Fields, bias: &str, has_key: bool) -> Result<Json,
         "hidden_act": "silu",
         "tie_word_embeddings": !fields.has("output.weight"),
     });
-    if has_key {
-        config[bias] = fields.has("blk.0.attn_q.bias").into();
-        config["mlp_bias"] = fields.has("blk.0.ffn_up.bias").into();
-    }
     rope::read(fields, &mut config)?;
     Ok(config)
 }
@@ -83,6 +88,10 @@ pub(super) fn metadata(config: &Json) -> Result<Metadata, Refusal> {
     match config["hidden_act"].as_str() {
         None | Some("silu") => {}
         Some(other) => return Err(Refusal::new("hidden_act", format!("GGUF files mean silu, found {other}"))),
+    }
+    if config["use_sliding_window"] == true && !config["sliding_window"].is_null() {
+        let reason = "a GGUF file of this architecture has no windows: every layer would see the whole text";
+        return Err(Refusal::new("use_sliding_window", reason).instead("the format `hf`, which keeps them"));
     }
     rope::write(config, &mut metadata)?;
     Ok(metadata)

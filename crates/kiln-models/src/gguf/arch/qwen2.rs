@@ -15,7 +15,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 const NAMES: [Rule; 12] = llama::unturned();
 
 fn config(fields: &Fields) -> Result<Json, Refusal> {
-    let mut config = llama::config(fields, "", false)?;
+    let mut config = llama::config(fields)?;
     config["use_sliding_window"] = false.into();
     Ok(config)
 }

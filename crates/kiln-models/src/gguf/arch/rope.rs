@@ -59,6 +59,10 @@ pub(super) fn read(fields: &Fields, config: &mut Json) -> Result<(), Refusal> {
             yarn["beta_slow"] = json!(fields.number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0));
             yarn
         }
+        (Some("linear" | "yarn"), Some(_)) => {
+            let reason = "divisors beside another rotary scaling: Kiln implements one of them at a time";
+            return Err(Refusal::new(FREQUENCIES, reason));
+        }
         (Some(other), _) => {
             let reason = format!("Kiln doesn't implement the rotary scaling `{other}` of GGUF files");
             return Err(Refusal::new(fields.key("rope.scaling.type"), reason).instead("none, linear or yarn"));
@@ -77,13 +81,23 @@ fn llama3(theta: f64, divisors: &[f32]) -> Result<Json, Refusal> {
     fits.then(|| scaling.json()).ok_or_else(|| Refusal::new(FREQUENCIES, reason))
 }
 
+/// What a `config.json` says of the scaling: an object, or null.
+fn scaling(config: &Json) -> &Json {
+    let mut found = ["rope_parameters", "rope_scaling"].into_iter().map(|key| &config[key]);
+    found.find(|value| value.is_object()).unwrap_or(&Json::Null)
+}
+
+fn kind(scaling: &Json) -> &str {
+    scaling["rope_type"].as_str().or(scaling["type"].as_str()).unwrap_or("default")
+}
+
 /// `rope.*` of a `config.json`, put into `metadata`, and the divisors of Llama 3's scaling.
 pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Refusal> {
-    let scaling = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| config[key].as_object());
-    let own = |key: &str| scaling.and_then(|scaling| scaling.get(key)).unwrap_or(&Json::Null);
+    let scaling = scaling(config);
+    let own = |key: &str| &scaling[key];
     let theta = own("rope_theta").as_f64().or(config["rope_theta"].as_f64()).unwrap_or(10_000.0);
     metadata.set("rope.freq_base", Value::F32(theta as f32));
-    let kind = own("rope_type").as_str().or(own("type").as_str()).unwrap_or("default");
+    let kind = kind(scaling);
     match kind {
         "default" => return Ok(()),
         // Divisors are a tensor.
@@ -94,11 +108,13 @@ pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Refusa
             return Err(Refusal::new("rope_scaling.rope_type", reason).instead("default, linear, llama3 or yarn"));
         }
     }
-    if !own("attention_factor").is_null() {
+    let sharp = ["attention_factor", "mscale", "mscale_all_dim"].into_iter().find(|key| !own(key).is_null());
+    if let Some(key) = sharp {
         let reason = "GGUF files of Kiln's have no factor of attention apart from what yarn's own factor says";
-        return Err(Refusal::new("rope_scaling.attention_factor", reason));
+        return Err(Refusal::new(format!("rope_scaling.{key}"), reason));
     }
-    metadata.set("rope.scaling.factor", Value::F32(own("factor").as_f64().unwrap_or(1.0) as f32));
+    let missing = || Refusal::new("rope_scaling.factor", "a number was expected, found nothing");
+    metadata.set("rope.scaling.factor", Value::F32(own("factor").as_f64().ok_or_else(missing)? as f32));
     if let Some(original) = own("original_max_position_embeddings").as_u64() {
         metadata.set("rope.scaling.original_context_length", Value::U32(original as u32));
     }
@@ -112,10 +128,10 @@ pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Refusa
 
 /// What Llama 3's scaling divides frequencies by, if a `config.json` has it.
 pub(in crate::gguf) fn divisors(config: &Json) -> Result<Option<Vec<f32>>, Refusal> {
-    let scaling = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| config[key].as_object());
-    let Some(scaling) = scaling.filter(|scaling| scaling.get("rope_type").is_some_and(|kind| kind == "llama3")) else {
+    let scaling = scaling(config);
+    if kind(scaling) != "llama3" {
         return Ok(None);
-    };
+    }
     let number = |key: &str| {
         let missing = || Refusal::new(format!("rope_scaling.{key}"), "a number was expected");
         scaling.get(key).and_then(Json::as_f64).ok_or_else(missing)
