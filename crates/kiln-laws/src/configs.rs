@@ -14,7 +14,7 @@ use kiln_kernels::{
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     depth::{DepthConfig, Gate, LayerDropConfig, MixtureOfDepthsConfig},
-    head::HeadConfig,
+    head::{HeadConfig, LanguageConfig},
     junction::{JunctionConfig, NormedConfig, ReZeroConfig},
     norm::{LayerNormConfig, NormConfig, RmsNormConfig},
     part::{
@@ -293,39 +293,42 @@ pub fn direction(config: &ModelConfig) -> Direction {
     config.own_visibility().direction(3)
 }
 
-/// The same with norms everywhere, their ε so large that they bend gently: finite differences see no more than four
-/// derivatives, and a stream that nothing norms grows until its loss has no digits left for a slope.
-pub fn gentle(config: &ModelConfig) -> ModelConfig {
-    let mut config = config.clone();
-    let ModelConfig { blocks, norm, encoder, embedding, head, .. } = &mut config;
-    let (more, last) = encoder.as_mut().map_or((None, None), |e| (e.blocks.as_mut(), e.norm.as_mut()));
-    let blocks = blocks.iter_mut().chain(more.into_iter().flatten());
-    let (mut junctions, mut inner) = (Vec::<&mut JunctionConfig>::new(), Vec::new());
-    for sublayer in blocks.flat_map(|b| &mut b.sublayers) {
-        junctions.push(&mut sublayer.junction);
-        inner.extend(sublayer.parts.iter_mut().filter_map(|part| match part {
-            PartConfig::Gla(gla) => Some(&mut gla.norm),
-            _ => None,
-        }));
-    }
-    for junction in junctions.iter_mut().filter(|j| matches!(j, JunctionConfig::ReZero(_))) {
-        **junction = JunctionConfig::ReZero(ReZeroConfig { start: 0.0 });
-    }
-    let junctions = junctions.into_iter().filter_map(|junction| match junction {
-        JunctionConfig::Pre(one) | JunctionConfig::Post(one) | JunctionConfig::Sandwich(one) => Some(&mut one.norm),
-        JunctionConfig::ReZero(_) => None,
-        #[allow(unreachable_patterns, reason = "a junction that isn't drawn here")]
-        _ => None,
-    });
-    let transform = match head {
-        HeadConfig::Language(language) => language.transform.as_mut().map(|transform| &mut transform.norm),
-        _ => None,
+/// The same with norms everywhere, their ε so large that they bend gently.
+pub fn soft(config: &ModelConfig) -> ModelConfig {
+    let soften = |norm: &mut NormConfig| match norm {
+        NormConfig::Rms(rms) => rms.eps = 0.3,
+        NormConfig::Layer(layer) => layer.eps = 0.3,
+        other => *other = NormConfig::Rms(RmsNormConfig { eps: 0.3 }),
     };
-    for norm in junctions.chain(inner).chain([norm, &mut embedding.norm]).chain(last).chain(transform) {
-        match norm {
-            NormConfig::Rms(rms) => rms.eps = 0.3,
-            NormConfig::Layer(layer) => layer.eps = 0.3,
-            other => *other = NormConfig::Rms(RmsNormConfig { eps: 0.3 }),
+    let mut config = config.clone();
+    for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
+        match &mut sublayer.junction {
+            JunctionConfig::Pre(one) | JunctionConfig::Post(one) | JunctionConfig::Sandwich(one) => {
+                soften(&mut one.norm);
+            }
+            _ => {}
+        }
+        for part in &mut sublayer.parts {
+            if let PartConfig::Gla(gla) = part {
+                soften(&mut gla.norm);
+            }
+        }
+    }
+    config.encoder.iter_mut().filter_map(|encoder| encoder.norm.as_mut()).for_each(soften);
+    if let HeadConfig::Language(LanguageConfig { transform: Some(transform), .. }) = &mut config.head {
+        soften(&mut transform.norm);
+    }
+    [&mut config.norm, &mut config.embedding.norm].into_iter().for_each(soften);
+    config
+}
+
+/// The same, and branches without norms begin at 0: finite differences see no more than four derivatives, and a stream
+/// that nothing norms grows until its loss has no digits left for a slope.
+pub fn gentle(config: &ModelConfig) -> ModelConfig {
+    let mut config = soft(config);
+    for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
+        if let JunctionConfig::ReZero(rezero) = &mut sublayer.junction {
+            rezero.start = 0.0;
         }
     }
     config

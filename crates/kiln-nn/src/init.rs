@@ -30,7 +30,7 @@ impl Init {
 
     /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
     pub fn counting() -> Self {
-        Self::unfilled(&Device::default())
+        Self::unfilled(&Device::flex())
     }
 
     /// For a model whose weights come from elsewhere: parameters have shapes and take no memory until they are filled.

@@ -7,6 +7,8 @@ use burn::{
     tensor::Tensor,
 };
 use kiln_models::{Model, Walk};
+use kiln_nn::adapter::Adapter;
+use std::collections::BTreeMap;
 
 /// A merged model, and what it was made of.
 #[derive(Clone, Debug)]
@@ -32,13 +34,16 @@ impl Merged {
 pub fn merge(model: &Model) -> Model {
     let (plain, train) = (model.valid(), model.device().is_autodiff());
     let base = detach(&plain);
-    let merged = base.clone().map(&mut Fold(Walk::of(&base), &plain));
+    let mut acting = plain.made_adapters();
+    acting.retain(|map, _| plain.adapters().get(map).is_some_and(|beside| beside.on));
+    let merged = base.clone().map(&mut Fold(Walk::of(&base), acting));
     if train { merged.train() } else { merged }
 }
 
-struct Fold<'a>(Walk, &'a Model);
+/// Adapters that are yet to be merged, by the maps that they stand beside.
+struct Fold(Walk, BTreeMap<String, Adapter>);
 
-impl ModuleMapper for Fold<'_> {
+impl ModuleMapper for Fold {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.0.enter(name, container);
     }
@@ -49,9 +54,8 @@ impl ModuleMapper for Fold<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.0.name();
-        let Some(map) = name.strip_suffix(".weight") else { return param };
-        let acts = self.1.adapters().get(map).is_some_and(|beside| beside.on);
-        let Some(adapter) = self.1.adapter(map).filter(|_| acts) else { return param };
+        let adapter = name.strip_suffix(".weight").and_then(|map| self.1.remove(map));
+        let Some(adapter) = adapter else { return param };
         param.map(|weight| {
             let shape = weight.dims();
             adapter.merged(weight.reshape([shape[0], shape[1]])).reshape(shape)

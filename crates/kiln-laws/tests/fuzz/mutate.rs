@@ -1,10 +1,12 @@
 //! Damage to files: bits, bytes, numbers, parts taken out, doubled, moved or taken from another file.
 
+use kiln_spec::Random;
+
 /// Files and how they are damaged.
 pub struct Mutator {
     files: Vec<Vec<u8>>,
     seeds: usize,
-    state: u64,
+    random: Random,
 }
 
 /// How many damaged files are kept to be damaged further.
@@ -15,16 +17,12 @@ const LENGTH: usize = 1 << 16;
 
 impl Mutator {
     pub fn new(seeds: Vec<Vec<u8>>) -> Self {
-        Self { seeds: seeds.len(), files: seeds, state: 0x9e37_79b9_7f4a_7c15 }
+        Self { seeds: seeds.len(), files: seeds, random: Random::new(0, "fuzz", 0, 0) }
     }
 
-    /// A whole number below `below` (splitmix64).
+    /// A whole number below `below`.
     fn draw(&mut self, below: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % below.max(1) as u64) as usize
+        self.random.below(below.max(1))
     }
 
     /// Keeps a file to be damaged further.

@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn f32_is_f64(config in configs::model(), documents in configs::documents(), padding in 0usize..3) {
-        let config = configs::gentle(&config);
+        let config = configs::soft(&config);
         let rows = Rows::packed(&documents, configs::direction(&config), padding);
         let single = Model::init(&config, 8, &device().autodiff());
         let double = in_f64(single.clone());

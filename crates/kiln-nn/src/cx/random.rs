@@ -7,8 +7,12 @@ use kiln_spec::{Random, formula::Field};
 impl Cx {
     /// Random numbers for a use at `leaf`. `None` unless training.
     pub fn random(&self, name: &str, leaf: &str) -> Option<Random> {
+        self.draws.and_then(|_| self.named(name, &self.path(leaf)))
+    }
+
+    fn named(&self, name: &str, path: &str) -> Option<Random> {
         let draws = self.draws?;
-        Some(Random::new(draws.seed, &format!("{name}.{}", self.path(leaf)), draws.step, draws.part))
+        Some(Random::new(draws.seed, &format!("{name}.{path}"), draws.step, draws.part))
     }
 
     /// Dropout's factors (1207.0580): 0 with probability `rate`, else 1/(1−rate). `None` unless training.
@@ -28,14 +32,16 @@ impl Cx {
 
     /// `x` with dropout, if this call trains.
     pub fn dropout<const D: usize>(&self, leaf: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
+        if self.draws.is_none() || rate <= 0.0 {
+            return x;
+        }
         self.dropout_named(&self.path(leaf), rate, x)
     }
 
     /// The same by its whole name, whatever the path here.
     pub fn dropout_named<const D: usize>(&self, name: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
-        let Some(draws) = self.draws.filter(|_| rate > 0.0) else { return x };
-        let random = Random::new(draws.seed, &format!("dropout.{name}"), draws.step, draws.part);
-        let factors = self.factors(random, rate, x.dims());
-        x.clone() * factors.cast(x.dtype())
+        let Some(random) = self.named("dropout", name).filter(|_| rate > 0.0) else { return x };
+        let (factors, dtype) = (self.factors(random, rate, x.dims()), x.dtype());
+        x * factors.cast(dtype)
     }
 }

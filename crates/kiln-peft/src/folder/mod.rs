@@ -10,10 +10,14 @@ pub use files::{load, save};
 
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use kiln_models::{
-    Mismatch, Model, Values,
+    Mismatch, Model, Stack, Values,
+    hf::Family,
     tensors::{TensorError, Tensors},
 };
-use kiln_nn::adapter::{Adapter, Adapters, Beside, LoraShape, Method};
+use kiln_nn::{
+    adapter::{Adapter, Adapters, Beside, LoraShape, Method},
+    head::HeadConfig,
+};
 use kiln_spec::Refusal;
 use names::{module, place, places, targets, tensor};
 use options::Options;
@@ -35,7 +39,11 @@ pub enum FolderError {
     /// The device failed.
     #[error("the device failed: {0:?}")]
     Device(ExecutionError),
-    /// A file can't be read or written, or isn't what its name says.
+    /// A file can't be written.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Save(#[from] kiln_models::files::SaveError),
+    /// A file can't be read, or isn't what its name says.
     #[error("{}: {reason}", file.display())]
     File {
         /// The file.
@@ -45,17 +53,18 @@ pub enum FolderError {
     },
 }
 
-/// The model with the adapters that `config`, an `adapter_config.json`, and the tensors describe.
+/// The model with the adapters that `config`, an `adapter_config.json`, and the tensors describe, named as the model's
+/// `family` names its maps; without one, as the first family does that can hold the model.
 ///
 /// # Errors
 /// An option that Kiln doesn't implement, by its name; tensors that are missing, unexpected or of another shape; or
 /// adapters that the model has already.
-pub fn read(model: &Model, config: &Value, file: &dyn Tensors) -> Result<Model, FolderError> {
+pub fn read(model: &Model, family: Option<&Family>, config: &Value, file: &dyn Tensors) -> Result<Model, FolderError> {
     if !model.adapters().is_empty() {
         let reason = format!("the model has {} adapters already", model.adapters().len());
         return Err(Refusal::new("adapter", reason).instead("merge or detach them first").into());
     }
-    let (options, places) = (Options::read(config)?, places(model.config())?);
+    let (options, places) = (Options::read(config)?, places(model.config(), family)?);
     let modules: BTreeSet<&str> = file.entries().keys().filter_map(|name| module(name)).collect();
     let modules: Vec<&str> = modules.into_iter().collect();
     options.check_targets(&modules)?;
@@ -101,16 +110,17 @@ fn turned(data: TensorData) -> TensorData {
 }
 
 /// `adapter_config.json` and tensors of a model's adapters, whether they are switched on or not; `base` is what the
-/// file calls the model that they belong to.
+/// file calls the model that they belong to, `family` as for [`read`].
 ///
 /// # Errors
 /// If the model has none or no family can hold it, or what the format has no place for.
-pub async fn write(model: &Model, base: Option<&str>) -> Result<(Value, Values), FolderError> {
-    let places = places(model.config())?;
+pub async fn write(model: &Model, family: Option<&Family>, base: Option<&str>) -> Result<(Value, Values), FolderError> {
+    let places = places(model.config(), family)?;
+    let mut made = model.made_adapters();
     let (mut shapes, mut values) = (BTreeMap::<String, LoraShape>::new(), Values::new());
     let mut left: BTreeSet<&String> = model.adapters().keys().collect();
     for (module, place) in &places {
-        let Some(Adapter::Lora(lora)) = model.adapter(&place.map) else { continue };
+        let Some(Adapter::Lora(lora)) = made.remove(&place.map) else { continue };
         names::place(&places, module)?;
         left.remove(&place.map);
         if let Some(Beside { method: Method::Lora(shape), .. }) = model.adapters().get(&place.map) {
@@ -123,7 +133,12 @@ pub async fn write(model: &Model, base: Option<&str>) -> Result<(Value, Values),
         return Err(Refusal::new(map.as_str(), "the family has no map that is this one alone").into());
     }
     let modules: Vec<&String> = shapes.keys().collect();
-    Ok((options::write(&shapes, &targets(&places, &modules), base)?, values))
+    let task = match (model.config().stack, &model.config().head) {
+        (Stack::Decoder, HeadConfig::Language(_)) => Some("CAUSAL_LM"),
+        (Stack::EncoderDecoder, HeadConfig::Language(_)) => Some("SEQ_2_SEQ_LM"),
+        _ => None,
+    };
+    Ok((options::write(&shapes, &targets(&places, &modules), (task, base))?, values))
 }
 
 async fn numbers(matrix: Tensor<2>) -> Result<TensorData, FolderError> {

@@ -1,6 +1,10 @@
 //! What `peft` calls the parameters of adapters: after the base's names of the maps that they stand beside.
 
-use kiln_models::{Model, ModelConfig, hf};
+use kiln_models::{
+    Model, ModelConfig,
+    hf::{self, Family},
+};
+use kiln_nn::head::HeadConfig;
 use kiln_spec::Refusal;
 use std::collections::BTreeMap;
 
@@ -18,15 +22,18 @@ pub(super) struct Place {
     pub fused: bool,
 }
 
-/// The linear maps of a model, by the base's names: `model.layers.0.self_attn.q_proj`.
-pub(super) fn places(config: &ModelConfig) -> Result<BTreeMap<String, Place>, Refusal> {
-    let (family, _) = hf::matching(config)?;
+/// The linear maps of a model, by the base's names: `model.layers.0.self_attn.q_proj`. Those of the bare class, whose
+/// outputs are hidden states, have nothing before them.
+pub(super) fn places(config: &ModelConfig, family: Option<&Family>) -> Result<BTreeMap<String, Place>, Refusal> {
+    let family = family.map_or_else(|| Ok(hf::matching(config)?.0), Ok::<_, Refusal>)?;
+    let bare = matches!(config.head, HeadConfig::Embedding(_));
     let shapes: BTreeMap<String, [usize; 2]> = Model::linears(config).into_iter().collect();
     let mut places = BTreeMap::new();
     for tie in (family.names)(config) {
         let map = tie.kiln.strip_suffix(".weight").and_then(|map| Some((map, shapes.get(map)?)));
         if let (Some((map, shape)), Some(module)) = (map, tie.file.strip_suffix(".weight")) {
             let place = Place { map: map.to_owned(), shape: *shape, fused: tie.form.cut.is_some() };
+            let module = if bare { module.strip_prefix(family.prefix).unwrap_or(module) } else { module };
             places.insert(module.to_owned(), place);
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Keys that say nothing of what the adapters compute: where they come from, how maps were chosen (the tensors say
 /// which), how A and B were first drawn.
-const HARMLESS: [&str; 18] = [
+const HARMLESS: [&str; 16] = [
     "task_type",
     "auto_mapping",
     "peft_version",
@@ -25,8 +25,6 @@ const HARMLESS: [&str; 18] = [
     "eva_config",
     "runtime_config",
     "ensure_weight_tying",
-    "r",
-    "peft_type",
 ];
 
 /// Ways to begin that leave the base's weights as they are. Others change them, so that what is saved fits no base.
@@ -128,11 +126,12 @@ fn patterns(key: &str, value: Option<&Value>) -> Result<Map<String, Value>, Refu
     Ok(patterns.clone())
 }
 
-/// The file for adapters of these shapes by the base's names of their maps, named `targets` in short.
+/// The file for adapters of these shapes by the base's names of their maps, named `targets` in short; what the base is
+/// for and what it is called, if they are known.
 pub(super) fn write(
     shapes: &BTreeMap<String, LoraShape>,
     targets: &[String],
-    base: Option<&str>,
+    (task, base): (Option<&str>, Option<&str>),
 ) -> Result<Value, Refusal> {
     let Some(first) = shapes.values().next() else {
         return Err(Refusal::new("adapter", "the model has no adapters").instead("attach them first"));
@@ -149,7 +148,7 @@ pub(super) fn write(
     Ok(json!({
         "peft_type": "LORA",
         "base_model_name_or_path": base,
-        "task_type": "CAUSAL_LM",
+        "task_type": task,
         "inference_mode": true,
         "r": first.rank,
         "lora_alpha": first.alpha,
