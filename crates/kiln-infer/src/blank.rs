@@ -62,7 +62,7 @@ impl Generator<'_> {
     pub async fn fill_tokens(&self, texts: Vec<Vec<u32>>, filling: &Filling) -> Result<Vec<Vec<u32>>, GenerateError> {
         let opening = self.usage.fills.ok_or(GenerateError::NoFilling)?;
         let specials = self.tokenizer.specials();
-        specials.require(&[Role::Mask])?;
+        specials.require(&[Role::Mask, Role::Bos, Role::Eos])?;
         let open = |text: Vec<u32>| [vec![opening.first], text, vec![specials.eos]].concat();
         let blanks = Blanks {
             texts: texts.into_iter().map(open).collect(),

@@ -7,7 +7,7 @@ use crate::{
     sample::Sampling,
     usage::Usage,
 };
-use kiln_data::{StreamDecoder, Tokenizer};
+use kiln_data::{Role, StreamDecoder, Tokenizer, tokenizer::Preparation};
 use kiln_models::Model;
 
 /// A model with its tokenizer, ready to write and to fill blanks.
@@ -113,16 +113,23 @@ impl<'a> Generator<'a> {
     /// Tokens of prompts, as the model was trained to see them.
     fn opened(&self, prompts: &[&str]) -> Result<Vec<Vec<u32>>, GenerateError> {
         let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
-        Ok(prompts.iter().map(|text| self.tokenizer.opening(opening.first, text)).collect())
+        // An encoder reads a text to its end, with all that its tokenizer puts around it.
+        let whole = self.model.encoder().is_some() && !self.tokenizer.is_own();
+        let ids = |text: &&str| match whole {
+            true => Ok(self.tokenizer.prepare(text, None, &Preparation::default())?.ids),
+            false => Ok(self.tokenizer.opening(opening.first, text)),
+        };
+        prompts.iter().map(ids).collect()
     }
 
     fn request(&self, prompts: Vec<Vec<u32>>, options: &Options) -> Result<(Model, Request), GenerateError> {
-        let opening = self.usage.writes.ok_or(GenerateError::Bidirectional)?;
+        let (opening, specials) = (self.usage.writes.ok_or(GenerateError::Bidirectional)?, self.tokenizer.specials());
+        let own = specials.has(Role::Eos).then_some(specials.eos);
         let request = Request {
             prompts,
             sampling: options.sampling.clone(),
             tokens: options.tokens,
-            stop: [&[self.tokenizer.specials().eos], &options.stop[..]].concat(),
+            stop: own.into_iter().chain(options.stop.iter().copied()).collect(),
             chunk: options.chunk,
             start: opening.first,
         };

@@ -11,38 +11,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::{Failure, folder::RunPaths, run};
+mod error;
+mod gguf;
+mod hugging_face;
+
+pub use error::Error;
+pub use gguf::Gguf;
+
+use crate::{folder::RunPaths, run};
 use burn::tensor::Device;
-use kiln_data::{
-    DataError, Tokenizer,
-    chat::Chat,
-    tokenizer::{Carried, Roles, folder},
-};
+use kiln_data::{Tokenizer, chat::Chat, tokenizer::folder};
 use kiln_infer::Usage;
 use kiln_models::{
     Model, ModelConfig,
-    files::{self, Folder, GgufFile, LoadError},
-    gguf,
-    hf::{self, Family, sentence},
+    files::{self, Folder},
+    hf::{Family, sentence},
 };
 use kiln_nn::head::EmbeddingConfig;
-use kiln_spec::Refusal;
-
 use serde_json::Value;
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Where a model is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Place {
     /// The folder of a run.
     Run(PathBuf),
     /// A folder with a `config.json`.
     Folder(PathBuf),
-    /// A `.gguf` file.
-    Gguf(PathBuf),
+    /// A `.gguf` file, opened.
+    Gguf(Box<Gguf>),
 }
 
 /// A model that is ready to be used.
@@ -67,47 +64,8 @@ pub struct Weights {
     pub family: Option<&'static Family>,
     /// Its `config.json`, or what a GGUF says in that form; none of a run.
     pub config_json: Option<Value>,
-}
-
-/// Why a model can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No model is there.
-    #[error("expected a model, found {found}: {}", path.display())]
-    Nothing {
-        /// What was asked for.
-        path: PathBuf,
-        /// What stands there instead.
-        found: &'static str,
-    },
-    /// A run can't be loaded.
-    #[error(transparent)]
-    Run(#[from] Box<Failure>),
-    /// A folder can't be loaded.
-    #[error(transparent)]
-    Folder(#[from] LoadError),
-    /// A tokenizer can't be read.
-    #[error(transparent)]
-    Tokenizer(#[from] DataError),
-    /// A file can't be read.
-    #[error("cannot read {}: {error}", file.display())]
-    Io {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// A file says what Kiln doesn't know.
-    #[error("{}: {refusal}", file.display())]
-    Refused {
-        /// Which.
-        file: PathBuf,
-        /// What.
-        refusal: Refusal,
-    },
-    /// A GGUF without a tokenizer.
-    #[error("{} carries no tokenizer", .0.display())]
-    NoTokenizer(PathBuf),
+    /// Its `generation_config.json`, if it has one.
+    pub generation: Option<Value>,
 }
 
 /// Loads a model with its tokenizer.
@@ -122,14 +80,14 @@ impl Place {
     /// What stands at a path.
     ///
     /// # Errors
-    /// If it is no model.
+    /// If it is no model, or a damaged `.gguf` file.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let nothing = |found| Err(Error::Nothing { path: path.to_owned(), found });
         match () {
             () if path.join("recipe.toml").is_file() => Ok(Self::Run(path.to_owned())),
             () if path.join(files::CONFIG).is_file() => Ok(Self::Folder(path.to_owned())),
             () if path.extension().is_some_and(|ending| ending == "gguf") && path.is_file() => {
-                Ok(Self::Gguf(path.to_owned()))
+                Ok(Self::Gguf(Box::new(Gguf::open(path)?)))
             }
             () if path.read_dir().is_ok_and(|mut inside| inside.next().is_none()) => nothing("an empty folder"),
             () if path.is_dir() => nothing("a folder with neither a recipe.toml nor a config.json"),
@@ -141,24 +99,31 @@ impl Place {
     /// The path.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Run(path) | Self::Folder(path) | Self::Gguf(path) => path,
+            Self::Run(path) | Self::Folder(path) => path,
+            Self::Gguf(gguf) => gguf.path(),
         }
     }
 
     /// The model with its tokenizer.
     ///
     /// # Errors
-    /// If Kiln doesn't know its family or an option of it, or a file is damaged.
+    /// If Kiln doesn't know its family or an option of it, a file is damaged, or the two don't belong together.
     pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
         if let Self::Run(path) = self {
             let loaded = run::load(path, device).map_err(Box::new)?;
             let usage = loaded.usage();
             return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop: Vec::new() });
         }
-        let tokenizer = self.tokenizer()?;
-        let model = self.weights(device)?.model;
-        let usage = Usage::of(model.config().visibility, tokenizer.specials());
-        Ok(Loaded { model, tokenizer, usage, stop: self.stop()? })
+        let (tokenizer, weights) = (self.tokenizer()?, self.weights(device)?);
+        let (tokens, known) = (tokenizer.vocab(), weights.model.config().vocab);
+        if tokens > known {
+            return Err(Error::Vocabulary { path: self.path().to_owned(), tokens, known });
+        }
+        let mut usage = Usage::of(weights.model.config().visibility, tokenizer.specials());
+        if let (Some(opening), Some(start)) = (usage.writes.as_mut(), weights.start()) {
+            opening.first = start;
+        }
+        Ok(Loaded { model: weights.model, tokenizer, usage, stop: self.stop()? })
     }
 
     /// What the model is; its weights are not read.
@@ -173,12 +138,7 @@ impl Place {
                 Ok(run::model_config(&recipe, &self.tokenizer()?).map_err(Box::new)?)
             }
             Self::Folder(path) => Ok(Folder::open(path)?.config()?.1),
-            Self::Gguf(path) => {
-                let file = GgufFile::open(path)?;
-                let refused = |refusal| LoadError::Config { file: path.clone(), refusal };
-                let (config_json, _) = gguf::read(file.metadata(), &file).map_err(refused)?;
-                Ok(hf::read(&config_json).map_err(refused)?.1)
-            }
+            Self::Gguf(gguf) => gguf.config(),
         }
     }
 
@@ -189,10 +149,11 @@ impl Place {
     pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
         match self {
             Self::Run(path) => {
-                Ok(Weights { model: run::load(path, device).map_err(Box::new)?.model, family: None, config_json: None })
+                let model = run::load(path, device).map_err(Box::new)?.model;
+                Ok(Weights { model, family: None, config_json: None, generation: None })
             }
             Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
-            Self::Gguf(path) => Ok(GgufFile::open(path)?.load(device)?.into()),
+            Self::Gguf(gguf) => gguf.weights(device),
         }
     }
 
@@ -208,10 +169,7 @@ impl Place {
                 Ok(Tokenizer::from_json(&text)?)
             }
             Self::Folder(path) => Ok(folder::open(path)?),
-            Self::Gguf(path) => {
-                let carried = self.carried()?.ok_or_else(|| Error::NoTokenizer(path.clone()))?;
-                Ok(turned(carried).tokenizer()?)
-            }
+            Self::Gguf(gguf) => gguf.tokenizer(),
         }
     }
 
@@ -223,102 +181,47 @@ impl Place {
         match self {
             Self::Run(_) => Ok(None),
             Self::Folder(path) => Ok(Chat::open(path)?),
-            Self::Gguf(_) => {
-                let Some(carried) = self.carried()? else { return Ok(None) };
-                let Some(template) = &carried.chat_template else { return Ok(None) };
-                let token = |(role, id): (&String, &u32)| {
-                    Some((format!("{role}_token"), Value::from(carried.tokens.get(*id as usize)?.as_str())))
-                };
-                let tokens = carried.special.iter().filter_map(token).collect();
-                Ok(Some(Chat::new(template, tokens)?))
-            }
+            Self::Gguf(gguf) => gguf.chat(),
         }
     }
 
-    /// How texts become vectors: as the folder's `modules.json` says, else by the mean of their tokens.
+    /// How texts become vectors: as the model's files say, else by the mean of their tokens.
     ///
     /// # Errors
     /// If a file can't be read, or asks for what Kiln doesn't implement.
     pub fn sentence(&self) -> Result<EmbeddingConfig, Error> {
-        let refused = |refusal| Error::Refused { file: self.path().join(sentence::MODULES), refusal };
-        let Self::Folder(path) = self else { return sentence::head(None, None).map_err(refused) };
-        let modules = json(&path.join(sentence::MODULES))?;
-        let file = sentence::pooling_file(modules.as_ref()).map_err(refused)?;
-        let pooling = file.map(|file| json(&path.join(file))).transpose()?.flatten();
-        sentence::head(modules.as_ref(), pooling.as_ref()).map_err(refused)
+        if let Self::Folder(path) = self {
+            return hugging_face::sentence(path);
+        }
+        let refused = |refusal| Error::Refused { file: self.path().to_owned(), refusal };
+        let head = sentence::head(None, None).map_err(refused)?;
+        let said = if let Self::Gguf(gguf) = self { gguf.pooling()? } else { None };
+        Ok(EmbeddingConfig { pool: said.unwrap_or(head.pool), ..head })
     }
 
     /// Tokens that end what the model writes, as its files say.
     fn stop(&self) -> Result<Vec<u32>, Error> {
         match self {
             Self::Run(_) => Ok(Vec::new()),
-            Self::Folder(path) => {
-                let generation = json(&path.join(files::GENERATION))?.unwrap_or_default();
-                let ids = &generation["eos_token_id"];
-                let one = ids.as_u64().into_iter();
-                let ids = one.chain(ids.as_array().into_iter().flatten().filter_map(Value::as_u64));
-                Ok(ids.filter_map(|id| u32::try_from(id).ok()).collect())
-            }
-            Self::Gguf(_) => {
-                let special = self.carried()?.unwrap_or_default().special;
-                Ok(["eos", "eot", "eom"].iter().filter_map(|role| special.get(*role).copied()).collect())
-            }
+            Self::Folder(path) => hugging_face::stop(path),
+            Self::Gguf(gguf) => Ok(gguf.stop()),
         }
     }
+}
 
-    /// The tokenizer that a GGUF carries, as it stands there.
-    ///
-    /// # Errors
-    /// If the file is damaged.
-    pub fn carried(&self) -> Result<Option<gguf::Carried>, Error> {
-        match self {
-            Self::Gguf(path) => Ok(GgufFile::open(path)?.tokenizer()?),
-            Self::Run(_) | Self::Folder(_) => Ok(None),
-        }
+impl Weights {
+    /// The token that the decoder of an encoder–decoder of others begins with: `decoder_start_token_id`, else
+    /// `pad_token_id`, else 0. None of any other model, nor of a run, which begins with its tokenizer's bos.
+    pub fn start(&self) -> Option<u32> {
+        let json = self.config_json.as_ref().filter(|_| self.model.encoder().is_some())?;
+        let id = ["decoder_start_token_id", "pad_token_id"].iter().find_map(|key| json[*key].as_u64());
+        Some(id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0))
     }
 }
 
 impl From<files::Loaded> for Weights {
     fn from(loaded: files::Loaded) -> Self {
-        Self { model: loaded.model, family: Some(loaded.family), config_json: Some(loaded.config_json) }
-    }
-}
-
-/// A JSON file, if it is there.
-fn json(path: &Path) -> Result<Option<Value>, Error> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::Io { file: path.to_owned(), error }),
-    };
-    let broken = |error: serde_json::Error| Error::Io { file: path.to_owned(), error: error.into() };
-    serde_json::from_slice(&text).map(Some).map_err(broken)
-}
-
-/// What a GGUF says of its tokenizer, as tokenizers are made from.
-fn turned(carried: gguf::Carried) -> Carried {
-    let id = |role: &str| carried.special.get(role).copied();
-    let added = |role: &str| carried.added.get(role).copied();
-    Carried {
-        roles: Roles {
-            bos: id("bos"),
-            eos: id("eos"),
-            pad: id("padding"),
-            mask: id("mask"),
-            unk: id("unknown"),
-            sep: id("seperator"),
-            cls: id("cls"),
-        },
-        add_bos: added("bos"),
-        add_eos: added("eos"),
-        add_space_prefix: carried.add_space_prefix,
-        remove_extra_whitespaces: carried.remove_extra_whitespaces,
-        charsmap: carried.charsmap,
-        model: carried.model,
-        pre: carried.pre,
-        tokens: carried.tokens,
-        scores: carried.scores,
-        types: carried.types,
-        merges: carried.merges,
+        let files::Loaded { model, family, config_json, generation } = loaded;
+        Self { model, family: Some(family), config_json: Some(config_json), generation }
     }
 }

@@ -112,7 +112,7 @@ impl StageRun<'_> {
         log: &mut Log,
         watch: &mut dyn Watch,
     ) -> Result<(), Failure> {
-        let starts = self.recipe.from.is_some() && self.step == 0 && self.config.validations > 0;
+        let starts = self.recipe.from.is_some() && self.earlier + self.step == 0 && self.config.validations > 0;
         // On as much text as at the end, so that the two compare.
         let budget = self.config.validation_budget(self.config.steps);
         if starts { self.validate_on(budget, models, log, watch).map(drop) } else { Ok(()) }

@@ -42,6 +42,8 @@ pub struct Args {
 
 /// Holds it: a line of standard input is a message; the end of input ends it.
 pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
+    let wrong = |refusal: kiln_spec::Refusal| Trouble::asked(refusal.reason).at(super::generate::flag(&refusal.path));
+    args.sampling().check("").map_err(wrong)?;
     let place = place(&args.model)?;
     let chat = place.chat()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
@@ -72,6 +74,11 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
 }
 
 impl Args {
+    fn sampling(&self) -> Sampling {
+        let Self { temperature, top_p, seed, .. } = *self;
+        Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }
+    }
+
     fn answer(&self, chat: &Chat, loaded: &Loaded, messages: &[Value], json: bool) -> Result<String, Trouble> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = Some(Moment::from_unix(seconds));
@@ -79,9 +86,8 @@ impl Args {
             chat.render(messages, &ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() })?;
         // The template says all of it: nothing is added to its tokens.
         let ids = loaded.tokenizer.encode(&text);
-        let sampling =
-            Sampling { temperature: self.temperature, top_p: Some(self.top_p), seed: self.seed, ..Sampling::default() };
-        let options = Options { sampling, tokens: self.tokens, stop: loaded.stop.clone(), ..Options::default() };
+        let options =
+            Options { sampling: self.sampling(), tokens: self.tokens, stop: loaded.stop.clone(), ..Options::default() };
         let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
         let mut stream = generator.stream_ids(ids, &options)?;
         let mut answer = String::new();

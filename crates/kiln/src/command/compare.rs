@@ -81,7 +81,7 @@ impl Read {
         let paths = RunPaths::open(path)?;
         let recipe = run::recipe(&paths)?;
         let rows = run::metrics(&paths)?;
-        let model = report::untrained(&paths, &recipe, &Device::flex())?;
+        let model = report::untrained(&paths, &recipe)?;
         let loss = |row: &Row| if let Row::Validation(row) = row { Some((row.tokens as f64, row.loss)) } else { None };
         let table = toml::from_str(&recipe.to_toml()).map_err(|error| Trouble::failed("recipe", error.to_string()))?;
         Ok(Self {

@@ -7,17 +7,17 @@ use super::{
     trouble::Trouble,
 };
 use clap::ValueEnum;
-use kiln_data::Tokenizer;
+use kiln_data::{Tokenizer, chat::Chat, tokenizer::Roles};
 use kiln_infer::block_on;
 use kiln_models::{
-    files::{Layout, save, save_gguf},
+    files::{CONFIG, Layout, save, save_gguf},
     gguf::{Carried, Export, Matrices},
     hf, values,
 };
 use kiln_train::folder::write_atomic;
-use kiln_train::pretrained::Weights;
+use kiln_train::pretrained::{Place, Weights};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The files of which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,17 +51,22 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// How matrices are written in a .gguf.
-    #[arg(long, value_enum, default_value_t)]
-    numbers: Numbers,
-    /// Weights of more megabytes than this go into several files of a folder.
-    #[arg(long, value_name = "MB", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
-    shard: u64,
+    #[arg(long, value_enum)]
+    numbers: Option<Numbers>,
+    /// Weights of more megabytes than this go into several files of a folder; 5000 if not said.
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    shard: Option<u64>,
     #[command(flatten)]
     host: HostArgs,
 }
 
 /// Writes it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
+    match args.format {
+        Format::Hf if args.numbers.is_some() => return Err(Trouble::asked("only a .gguf has them").at("--numbers")),
+        Format::Gguf if args.shard.is_some() => return Err(Trouble::asked("a .gguf is one file").at("--shard")),
+        _ => {}
+    }
     let place = place(&args.model)?;
     let mut weights = place.weights(&args.host.device()?)?;
     if !weights.model.adapters().is_empty() {
@@ -70,24 +75,57 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     }
     let tokenizer = place.tokenizer()?;
     let family = match args.format {
-        Format::Hf => folder(args, weights, &tokenizer)?,
-        Format::Gguf => file(args, weights, &tokenizer, place.carried()?)?,
+        Format::Hf => folder(args, weights, &tokenizer, place.chat()?)?,
+        Format::Gguf => file(args, weights, &tokenizer, carried_by(&place))?,
     };
     let text = format!("{} as {family}", args.out.display());
     Ok(Answer::new(json!({ "out": args.out, "family": family }), text))
 }
 
-fn folder(args: &Args, weights: Weights, tokenizer: &Tokenizer) -> Result<&'static str, Trouble> {
+/// The tokenizer that a .gguf carries, as it stands there.
+fn carried_by(place: &Place) -> Option<Carried> {
+    if let Place::Gguf(gguf) = place { gguf.carried().cloned() } else { None }
+}
+
+fn folder(args: &Args, weights: Weights, tokenizer: &Tokenizer, chat: Option<Chat>) -> Result<&'static str, Trouble> {
     let config = weights.model.config().clone();
     let numbers = read(&weights)?;
     let layout = Layout {
         config_json: weights.config_json.as_ref(),
-        shard: usize::try_from(args.shard * 1_000_000).unwrap_or(usize::MAX),
-        ..Layout::default()
+        generation: weights.generation.as_ref(),
+        shard: usize::try_from(args.shard.unwrap_or(5000).saturating_mul(1_000_000)).unwrap_or(usize::MAX),
     };
     let family = save(&args.out, &config, numbers, layout).map_err(|e| Trouble::failed("export", e.to_string()))?;
+    if weights.family.is_none() {
+        say_roles(&args.out.join(CONFIG), tokenizer, weights.model.encoder().is_some())?;
+    }
     write_atomic(&args.out.join("tokenizer.json"), tokenizer.to_json().as_bytes())?;
+    let Roles { bos, eos, pad, mask, unk, sep, cls } = tokenizer.roles();
+    let roles = [("bos", bos), ("eos", eos), ("pad", pad), ("mask", mask), ("unk", unk), ("sep", sep), ("cls", cls)];
+    let named = roles.into_iter().filter_map(|(role, id)| Some((format!("{role}_token"), tokenizer.token(id?).into())));
+    let config = Value::Object(named.collect());
+    write_atomic(&args.out.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())?;
+    if let Some(chat) = chat {
+        write_atomic(&args.out.join("chat_template.jinja"), chat.template().as_bytes())?;
+    }
     Ok(family.name)
+}
+
+/// Writes into a run's `config.json` which tokens begin, end and fill a text.
+fn say_roles(path: &Path, tokenizer: &Tokenizer, begins: bool) -> Result<(), Trouble> {
+    let unread =
+        |error: &dyn std::fmt::Display| Trouble::failed("export", format!("cannot read {}: {error}", path.display()));
+    let text = std::fs::read(path).map_err(|error| unread(&error))?;
+    let mut config: Value = serde_json::from_slice(&text).map_err(|error| unread(&error))?;
+    let Roles { bos, eos, pad, .. } = tokenizer.roles();
+    // The decoder of an encoder–decoder of Kiln's begins with bos.
+    let start = bos.filter(|_| begins);
+    for (role, id) in [("bos", bos), ("eos", eos), ("pad", pad), ("decoder_start", start)] {
+        if let Some(id) = id {
+            config[format!("{role}_token_id")] = id.into();
+        }
+    }
+    Ok(write_atomic(path, format!("{config:#}\n").as_bytes())?)
 }
 
 fn file(args: &Args, weights: Weights, tokenizer: &Tokenizer, known: Option<Carried>) -> Result<&'static str, Trouble> {
@@ -100,7 +138,7 @@ fn file(args: &Args, weights: Weights, tokenizer: &Tokenizer, known: Option<Carr
     let tensors = hf::disassemble(&config, family, read(&weights)?).map_err(|e| failed(e.to_string()))?;
     let carried = known.map_or_else(|| carried(tokenizer), Ok)?;
     let name = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let matrices = if args.numbers == Numbers::Q8 { Matrices::Q8_0 } else { Matrices::F16 };
+    let matrices = if args.numbers.unwrap_or_default() == Numbers::Q8 { Matrices::Q8_0 } else { Matrices::F16 };
     let context = config.position.limit().unwrap_or(2048);
     let export = Export {
         name: &name,

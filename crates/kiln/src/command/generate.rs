@@ -113,6 +113,7 @@ impl Args {
     }
 }
 
-fn flag(key: &str) -> String {
+/// The flag that a key of the sampling is set by.
+pub(super) fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }

@@ -14,7 +14,6 @@ use crate::page::{
     LayerPicture, ModelPicture,
     number::{bytes, count},
 };
-use burn::tensor::Device;
 use kiln_models::Model;
 use kiln_train::{folder::RunPaths, pretrained::Place, run};
 use serde_json::{Value, json};
@@ -66,7 +65,7 @@ fn shape(place: &Place) -> Result<(Model, usize), Trouble> {
     let recipe = run::recipe(&paths)?;
     let none =
         || Trouble::failed("not-ready", "the run has no tokenizer yet, so that the size of its model is unknown");
-    let model = report::untrained(&paths, &recipe, &Device::flex())?.ok_or_else(none)?;
+    let model = report::untrained(&paths, &recipe)?.ok_or_else(none)?;
     Ok((model, recipe.stages.last().map_or(0, |stage| stage.length)))
 }
 

@@ -16,7 +16,7 @@ pub struct Args {
     /// Token ids with commas between them; those that the encoder of an encoder–decoder reads.
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
     ids: Vec<i32>,
-    /// Token ids that the decoder of an encoder–decoder reads; 0, which T5 begins with, if not said.
+    /// Token ids that the decoder of an encoder–decoder reads; the token that it begins with, if not said.
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     decoder_ids: Option<Vec<i32>>,
     #[command(flatten)]
@@ -26,10 +26,16 @@ pub struct Args {
 /// Computes them.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let model = place(&args.model)?.weights(&device)?.model;
+    let place = place(&args.model)?;
+    let weights = place.weights(&device)?;
+    let (start, model) = (weights.start(), weights.model);
     args.check(&model)?;
+    let first = match (model.encoder(), &args.decoder_ids, start) {
+        (Some(_), None, None) => place.tokenizer()?.specials().bos as i32,
+        (.., start) => start.unwrap_or_default() as i32,
+    };
     let (own, read) = match (model.config().stack, &args.decoder_ids) {
-        (Stack::EncoderDecoder, decoder) => (decoder.clone().unwrap_or_else(|| vec![0]), Some(&args.ids)),
+        (Stack::EncoderDecoder, decoder) => (decoder.clone().unwrap_or_else(|| vec![first]), Some(&args.ids)),
         (_, Some(_)) => return Err(Trouble::asked("the model is no encoder–decoder").at("--decoder-ids")),
         (_, None) => (args.ids.clone(), None),
     };
@@ -62,8 +68,10 @@ pub fn computed(model: &Model, ids: &[i32], read: Option<&[i32]>) -> Tensor<2> {
 impl Args {
     /// Whether the model can read the ids.
     fn check(&self, model: &Model) -> Result<(), Trouble> {
-        let (vocab, limit) = (model.config().vocab, model.config().position.limit());
-        for (flag, ids) in [("--ids", Some(&self.ids)), ("--decoder-ids", self.decoder_ids.as_ref())] {
+        let (vocab, own) = (model.config().vocab, model.config().position.limit());
+        let reads = model.config().as_encoder().map_or(own, |encoder| encoder.position.limit());
+        let both = [("--ids", Some(&self.ids), reads), ("--decoder-ids", self.decoder_ids.as_ref(), own)];
+        for (flag, ids, limit) in both {
             let odd =
                 ids.iter().flat_map(|ids| ids.iter()).find(|id| usize::try_from(**id).map_or(true, |id| id >= vocab));
             if let Some(odd) = odd {

@@ -47,7 +47,7 @@ impl Bench {
         let Loaded { model, tokenizer, .. } = place.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = recipe.as_ref().and_then(|recipe| recipe.stages.last().cloned());
-        let stage = stage.unwrap_or_else(|| of_others(&model));
+        let stage = stage.map_or_else(|| of_others(&model), Ok)?;
         let data = recipe.map(|recipe| stage.data(&recipe).clone());
         let built_in = files.is_none() && data.as_ref().is_some_and(run::built_in);
         let (source, split): (Box<dyn Source>, Split) = match (files, data) {
@@ -92,11 +92,12 @@ impl Bench {
 }
 
 /// What others' models were trained for, as far as they say: what sees both sides fills masks, all else goes on.
-fn of_others(model: &Model) -> StageConfig {
+fn of_others(model: &Model) -> Result<StageConfig, Trouble> {
     let objective = match model.config().own_visibility() {
         Visibility::Bidirectional => ObjectiveConfig::Masked(Default::default()),
         _ => ObjectiveConfig::Full(Default::default()),
     };
+    objective.check(model.config(), "model").map_err(|refusal| Trouble::asked(refusal.reason))?;
     let length = model.config().position.limit().unwrap_or(LENGTH).min(LENGTH);
-    StageConfig { objective, length, rows: 4, ..StageConfig::default() }
+    Ok(StageConfig { objective, length, rows: 4, ..StageConfig::default() })
 }

@@ -9,9 +9,12 @@ use std::path::Path;
 /// The place of a model. What is no path and has the form `owner/name`, or `owner/name:file.gguf`, is fetched from the
 /// hub unless its cache has it.
 pub fn place(model: &Path) -> Result<Place, Trouble> {
-    let name = model.to_str().filter(|name| !model.exists() && owned(name));
+    // Where the folder around it is here, a path was meant.
+    let here = model.parent().is_some_and(Path::is_dir);
+    let name = model.to_str().filter(|name| !model.exists() && !here && owned(name));
     match name.map(Id::parse) {
         Some(Ok(id)) => Ok(Place::of(&fetched(&id)?)?),
+        Some(Err(error)) if model.to_string_lossy().contains(':') => Err(Trouble::failed("hub", error.to_string())),
         _ => Ok(Place::of(model)?),
     }
 }

@@ -39,25 +39,25 @@ pub fn rows(paths: &RunPaths) -> Result<Vec<page::Row>, Trouble> {
 }
 
 /// The run's model with fresh weights, for what does not depend on them; none before the tokenizer is there.
-pub fn untrained(paths: &RunPaths, recipe: &Recipe, device: &Device) -> Result<Option<Model>, Trouble> {
+pub fn untrained(paths: &RunPaths, recipe: &Recipe) -> Result<Option<Model>, Trouble> {
     if !paths.tokenizer().exists() {
         return Ok(None);
     }
     let tokenizer = super::tokenizer::open(paths.root())?;
-    Ok(Some(Model::init(&run::model_config(recipe, &tokenizer)?, recipe.seed, device)))
+    Ok(Some(Model::outline(&run::model_config(recipe, &tokenizer)?)))
 }
 
 fn gather(paths: &RunPaths, device: &Device) -> Result<Report, Trouble> {
     let recipe = run::recipe(paths)?;
     let stage = recipe.stages.last().cloned().unwrap_or_default();
     let history = History::of(&run::metrics(paths)?);
-    let model = untrained(paths, &recipe, device)?;
+    let model = untrained(paths, &recipe)?;
     let picture = model.as_ref().map(|model| picture::of(model, stage.length, PATTERN));
     Ok(Report {
         name: name(paths.root()),
         objective: stage.objective.name().into(),
         pseudo: stage.objective.build().measure() == Measure::Pseudo,
-        facts: facts(&recipe, &stage, picture.as_ref()),
+        facts: facts(&recipe, &stage, picture.as_ref(), device),
         parameters: picture.as_ref().map_or(0, |picture| picture.total_parameters),
         steps: history.steps(),
         tokens: history.tokens(),
@@ -87,7 +87,7 @@ fn gather(paths: &RunPaths, device: &Device) -> Result<Report, Trouble> {
     })
 }
 
-fn facts(recipe: &Recipe, stage: &StageConfig, model: Option<&ModelPicture>) -> Vec<(String, String)> {
+fn facts(recipe: &Recipe, stage: &StageConfig, model: Option<&ModelPicture>, device: &Device) -> Vec<(String, String)> {
     let data = match &stage.data.as_ref().unwrap_or(&recipe.data).source {
         SourceConfig::Stories(stories) => format!("built-in stories, seed {}, {} MB", stories.seed, stories.megabytes),
         SourceConfig::Files(files) => files.paths.join(", "),
@@ -97,12 +97,16 @@ fn facts(recipe: &Recipe, stage: &StageConfig, model: Option<&ModelPicture>) -> 
         None => recipe.tokenizer.name().into(),
     };
     let threads = rayon::current_num_threads();
+    let device = match *device == Device::flex() {
+        true => format!("flex, {threads} {}", if threads == 1 { "thread" } else { "threads" }),
+        false => format!("{device:?}"),
+    };
     let facts = [
         ("Text", data),
         ("Tokenizer", tokenizer),
         ("A step", format!("{} rows of {} tokens", stage.rows, stage.length)),
         ("Seed", recipe.seed.to_string()),
-        ("Device", format!("flex, {threads} {}", if threads == 1 { "thread" } else { "threads" })),
+        ("Device", device),
     ];
     facts.map(|(name, value)| (name.to_string(), value)).to_vec()
 }

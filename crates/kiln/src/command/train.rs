@@ -118,10 +118,13 @@ impl Args {
 
 /// What a recipe says of a model that it starts with.
 fn starting(from: &Path) -> Result<[String; 2], Trouble> {
-    let config = place(from)?.config()?;
+    let place = place(from)?;
+    let config = place.config()?;
     let unwritten = |error: toml::ser::Error| Trouble::failed("model", error.to_string());
     let model = toml::Value::try_from(&config).map_err(unwritten)?;
-    Ok([format!("from={}", toml::Value::from(from.display().to_string())), format!("model={model}")])
+    // Where it lies now: a name on the hub is no path that a run could read.
+    let path = place.path().display().to_string();
+    Ok([format!("from={}", toml::Value::from(path)), format!("model={model}")])
 }
 
 /// Whether the comparison was stopped.

@@ -152,6 +152,7 @@ impl From<pretrained::Error> for Trouble {
                 Some(instead) => failed("unknown", file).help(instead),
                 None => failed("unknown", file),
             },
+            E::Vocabulary { path, .. } => failed("model", path),
             E::NoTokenizer(file) => failed("tokenizer", file),
             E::Folder(error) => match error.help() {
                 Some(help) => Self::failed("model", message).help(help),
