@@ -13,9 +13,6 @@ weight; 64 greedy tokens. `control.json` is the same model with one option chang
 refused unless the two differ visibly. All is computed in f32.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import safetensors
 import torch
@@ -23,6 +20,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import checking
 from fixtures import agrees, differs
 
 LENGTHS, WIDTH, GREEDY = (11, 7, 4), 11, 64
@@ -87,15 +85,18 @@ def made(model_type, options):
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
 
 
-def draw(model, seed):
+QUERIES_KEYS = ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight")
+
+
+def draw(model, seed, doubled=QUERIES_KEYS):
     """Weights so large that every option counts."""
     rng = np.random.default_rng(seed)
     for name, parameter in model.named_parameters():
         values = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
         scale = 0.3 if parameter.dim() == 1 else 1.0 / parameter.shape[-1] ** 0.5
-        if any(part in name for part in ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight")):
+        if any(part in name for part in doubled):
             scale *= 2.0
-        is_norm = "norm" in name or ".ln_" in name
+        is_norm = "norm" in name.lower() or ".ln_" in name
         parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
 
 
@@ -193,24 +194,15 @@ def check(folder, fixtures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser = checking.options(__doc__)
     parser.add_argument("--only", choices=CASES, help="write this case alone")
-    parser.add_argument("--check", type=Path, help="a folder of models that Kiln has saved")
-    parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
-    parser.add_argument("--record", type=Path, help="where to write what the check found")
-    asked = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
+    asked = checking.parsed(parser)
     if asked.out:
         for name in [asked.only] if asked.only else CASES:
             case(name, asked.out)
     if asked.check:
-        versions = f"transformers {transformers.__version__}, torch {torch.__version__}, safetensors {safetensors.__version__}"
-        lines = [f"Models that Kiln loaded and saved again, read by {versions}.", "", *check(asked.check, asked.fixtures)]
-        print("\n".join(lines))
-        if asked.record:
-            asked.record.write_text("\n".join(lines) + "\n")
+        lines = check(asked.check, asked.fixtures)
+        checking.record("Models", [transformers, torch, safetensors], lines, asked.record)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ of those that write. `control.json` is the same model with options changed, and 
 unless the two differ visibly. All is computed in f32, with additive masks.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -26,7 +25,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
+import checking
 from fixtures import agrees, differs
+from fixtures_hf import draw
 
 LENGTHS, WIDTH, WRITTEN, GREEDY = (11, 7, 4), 11, 5, 64
 
@@ -88,16 +89,7 @@ def made(name, change=None):
     return model
 
 
-def draw(model, seed):
-    """Weights so large that every option counts."""
-    rng = np.random.default_rng(seed)
-    for name, parameter in model.named_parameters():
-        values = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
-        scale = 0.3 if parameter.dim() == 1 else 1.0 / parameter.shape[-1] ** 0.5
-        if any(part in name for part in ("query.weight", "key.weight", ".k.weight", "relative_attention_bias")):
-            scale *= 2.0
-        is_norm = "norm" in name.lower()
-        parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
+DOUBLED = ("query.weight", "key.weight", ".k.weight", "relative_attention_bias")
 
 
 def texts(model):
@@ -170,7 +162,7 @@ def greedy(model, prompt):
 def lively(name, model):
     """Draws weights; those of a model that writes, until greedy tokens vary and each has a clear lead."""
     for seed in range(3000):
-        draw(model, seed)
+        draw(model, seed, DOUBLED)
         if not writes(model):
             return None
         with torch.no_grad():
@@ -275,26 +267,17 @@ def check(folder, fixtures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="where to write the cases")
+    parser = checking.options(__doc__)
     parser.add_argument("--sentences", type=Path, help="a sentence encoder, whose vectors are written instead")
-    parser.add_argument("--check", type=Path, help="a folder of models that Kiln has saved")
-    parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
-    parser.add_argument("--record", type=Path, help="where to write what the check found")
-    asked = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
+    asked = checking.parsed(parser)
     if asked.sentences:
         sentences(asked.sentences, asked.out)
     elif asked.out:
         for name in CASES:
             case(name, asked.out)
     if asked.check:
-        versions = f"transformers {transformers.__version__}, torch {torch.__version__}, safetensors {safetensors.__version__}"
-        lines = [f"Models that Kiln loaded and saved again, read by {versions}.", "", *check(asked.check, asked.fixtures)]
-        print("\n".join(lines))
-        if asked.record:
-            asked.record.write_text("\n".join(lines) + "\n")
+        lines = check(asked.check, asked.fixtures)
+        checking.record("Models", [transformers, torch, safetensors], lines, asked.record)
 
 
 if __name__ == "__main__":

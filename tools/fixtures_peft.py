@@ -14,7 +14,6 @@ every A and B. A case is refused unless the adapters change the logits visibly. 
 numbers that are exact in f32, and stored as f32.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+import checking
 from fixtures import agrees, differs
 from fixtures_hf import run, texts
 
@@ -95,25 +95,15 @@ def check(folder, models, fixtures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = checking.options(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="the models that the adapters belong to")
-    parser.add_argument("--out", type=Path, help="where to write the cases")
-    parser.add_argument("--check", type=Path, help="a folder of adapters that Kiln has saved")
-    parser.add_argument("--fixtures", type=Path, help="the cases that they were loaded from")
-    parser.add_argument("--record", type=Path, help="where to write what the check found")
-    asked = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
+    asked = checking.parsed(parser)
     if asked.out:
         for name in CASES:
             case(name, asked.models, asked.out)
     if asked.check:
-        versions = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
-        lines = [f"Adapters that Kiln loaded and saved again, read by {versions}.", ""]
-        lines += check(asked.check, asked.models, asked.fixtures)
-        print("\n".join(lines))
-        if asked.record:
-            asked.record.write_text("\n".join(lines) + "\n")
+        lines = check(asked.check, asked.models, asked.fixtures)
+        checking.record("Adapters", [peft, transformers, torch], lines, asked.record)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
     python tools/fixtures_pickle.py --out crates/kiln-models/fixtures/pickle
 
 Numbers are multiples of 1/8, exact in every type. `expected.json` has of each file its tensors: type, shape, numbers in
-row order as PyTorch reads them back. It also writes one file that runs a command when PyTorch loads it unsafely; it is
-refused.
+row order as they were saved; PyTorch reads each file. It also writes one file that runs a command when PyTorch loads it
+unsafely; it is refused.
 """
 
 import argparse

@@ -12,11 +12,29 @@ use mutate::Mutator;
 use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
 /// How long a reader may take for a file of a few kilobytes.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Keeps the file and ends the run if a reader doesn't come back: a file is sent before it is read, nothing after.
+fn watch(name: String) -> mpsc::Sender<Vec<u8>> {
+    let (sender, files) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        while let Ok(file) = files.recv() {
+            if files.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
+                fs::write(&kept, &file).unwrap();
+                eprintln!("{name}: no end after {PATIENCE:?}, the file is {}", kept.display());
+                std::process::abort();
+            }
+        }
+    });
+    sender
+}
 
 /// Damages seeds, again and again what was read farther than before, and has them read.
 fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
@@ -24,11 +42,14 @@ fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     let seconds = env::var("KILN_FUZZ_SECONDS").map_or(2, |text| text.parse().expect("whole seconds"));
     let (start, mut mutator) = (Instant::now(), Mutator::new(seeds));
     let (mut rounds, mut whole) = (0u64, 0u64);
+    let watched = watch(name.into());
     while start.elapsed() < Duration::from_secs(seconds) {
         let file = mutator.next();
         let begun = Instant::now();
+        watched.send(file.clone()).unwrap();
         let read = catch_unwind(AssertUnwindSafe(|| read(&file)));
-        if read.is_err() || begun.elapsed() > PATIENCE {
+        watched.send(Vec::new()).unwrap();
+        if read.is_err() {
             let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
             fs::write(&kept, &file).unwrap();
             panic!("{name}: round {rounds} after {:?}, the file is {}", begun.elapsed(), kept.display());

@@ -13,7 +13,7 @@ pub struct Mutator {
 const KEPT: usize = 256;
 
 /// How long a file may become.
-const LENGTH: usize = 1 << 16;
+const LENGTH: usize = 1 << 17;
 
 impl Mutator {
     pub fn new(seeds: Vec<Vec<u8>>) -> Self {

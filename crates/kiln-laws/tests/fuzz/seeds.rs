@@ -20,9 +20,9 @@ pub fn safetensors() -> Vec<Vec<u8>> {
 
 /// Configurations of the families that fixtures have.
 pub fn configs() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hf");
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("config.json")).collect();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let cases = ["hf", "hf-encoders"].into_iter().flat_map(|folder| fs::read_dir(fixtures.join(folder)).unwrap());
+    let mut paths: Vec<_> = cases.map(|entry| entry.unwrap().path().join("config.json")).collect();
     paths.sort();
     paths.iter().filter_map(|path| fs::read(path).ok()).collect()
 }

@@ -1,6 +1,6 @@
 //! A folder with a model.
 
-use super::{CONFIG, GENERATION, INDEX, LoadError, Map, PICKLE, PICKLE_INDEX, SafeTensorsFiles, WEIGHTS};
+use super::{CONFIG, GENERATION, INDEX, LAYOUTS, LoadError, Map, PICKLE, SafeTensorsFiles, WEIGHTS};
 use crate::{
     config::ModelConfig,
     hf::{self, Family},
@@ -90,7 +90,7 @@ impl Folder {
 
 /// Safetensors before pickles, one file before several.
 fn weights(folder: &Path) -> Result<Box<dyn Tensors>, LoadError> {
-    let there = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX].into_iter().find(|name| folder.join(name).exists());
+    let there = LAYOUTS.into_iter().find(|name| folder.join(name).exists());
     Ok(match there {
         Some(WEIGHTS) => Box::new(SafeTensorsFiles::open(&[inside(folder, WEIGHTS)?])?),
         Some(INDEX) => sharded(folder, INDEX, SafeTensorsFiles::open)?,

@@ -29,3 +29,6 @@ pub const INDEX: &str = "model.safetensors.index.json";
 pub const PICKLE: &str = "pytorch_model.bin";
 /// Which of several such files each is in.
 pub const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
+
+/// How weights may be laid out, in the order in which they are looked for.
+pub(crate) const LAYOUTS: [&str; 4] = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX];

@@ -99,6 +99,6 @@ fn has_weights(folder: &Path) -> bool {
     let found = wanted::weights(&files, index.as_ref());
     let map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
     let shards = map.is_none_or(|map| map.values().all(|file| found.iter().any(|found| file == found)));
-    let config = ["config.json", "adapter_config.json"].iter().any(|config| folder.join(config).is_file());
+    let config = folder.join("config.json").is_file();
     config && shards && !found.is_empty() && found.iter().all(|file| folder.join(file).is_file())
 }

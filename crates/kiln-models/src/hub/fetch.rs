@@ -58,6 +58,7 @@ impl Transfer<'_> {
         }
         self.receive(&mut file, &part, progress)?;
         self.verify(&mut file, &part)?;
+        file.sync_all().map_err(HubError::io(&part))?;
         fs::rename(&part, &whole).map_err(HubError::io(&whole))
     }
 
@@ -77,6 +78,11 @@ impl Transfer<'_> {
             }
             attempts = if now > have { ATTEMPTS } else { attempts - 1 };
             have = now;
+        }
+        if let Some(size) = self.head.size.filter(|size| have > *size) {
+            file.set_len(0).map_err(HubError::io(part))?;
+            let url = self.client.url(self.id, self.commit, self.file);
+            return Err(HubError::Answer { url, reason: format!("with more than the {size} bytes that it announced") });
         }
         match self.head.size {
             Some(size) if have == size => Ok(()),
@@ -128,7 +134,8 @@ impl Transfer<'_> {
         if found.eq_ignore_ascii_case(expected) {
             return Ok(());
         }
-        fs::remove_file(part).map_err(HubError::io(part))?;
+        // Emptied, not removed: whoever waits for it has it open.
+        file.set_len(0).map_err(HubError::io(part))?;
         Err(HubError::Hash { file: self.file.into(), expected: expected.clone(), found })
     }
 }

@@ -8,7 +8,7 @@ use ureq::{Agent, Body, http::Response};
 /// How often an answer may say to ask elsewhere.
 const REDIRECTS: usize = 5;
 
-/// How long a server may take to be reached, and to begin to answer.
+/// How long a server may take to be reached, to begin to answer, and to send more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a list of files may be, in bytes.
@@ -36,7 +36,10 @@ pub(super) struct Head {
 impl<'h> Client<'h> {
     pub fn new(hub: &'h Hub) -> Self {
         let config = Agent::config_builder().max_redirects(0).http_status_as_error(false);
-        let config = config.timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
+        let config = config
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE));
         let agent = config.user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION"))).build().into();
         Self { hub, agent }
     }
@@ -45,7 +48,7 @@ impl<'h> Client<'h> {
     pub fn list(&self, id: &Id, revision: &str) -> Result<List, HubError> {
         let (endpoint, model) = (&self.hub.endpoint, &id.model);
         let url = format!("{endpoint}/api/models/{model}/revision/{}", revision.replace('/', "%2F"));
-        let mut answer = self.ask("GET", &url, 0)?;
+        let mut answer = self.follow("GET", &url, 0, |address| self.own(address))?;
         check(&answer, &url, id, revision, "model")?;
         let wrong = |reason: &str| HubError::Answer { url: url.clone(), reason: reason.into() };
         let text =
@@ -64,7 +67,9 @@ impl<'h> Client<'h> {
 
     /// The address of a file.
     pub fn url(&self, id: &Id, commit: &str, file: &str) -> String {
-        format!("{}/{}/resolve/{commit}/{}", self.hub.endpoint, id.model, file.replace(' ', "%20"))
+        let escapes = [("%", "%25"), (" ", "%20"), ("?", "%3F"), ("#", "%23")];
+        let file = escapes.iter().fold(file.to_string(), |file, (from, to)| file.replace(from, to));
+        format!("{}/{}/resolve/{commit}/{file}", self.hub.endpoint, id.model)
     }
 
     /// What the hub says of a file. The hub itself says it, not the server of large files that it refers to.
@@ -90,7 +95,7 @@ impl<'h> Client<'h> {
     pub fn get(&self, id: &Id, commit: &str, file: &str, start: u64) -> Result<Response<Body>, HubError> {
         let url = self.url(id, commit, file);
         let answer = self.follow("GET", &url, start, |_| true)?;
-        if answer.status().as_u16() != 416 {
+        if answer.status().as_u16() != 416 || start == 0 {
             check(&answer, &url, id, commit, file)?;
         }
         Ok(answer)
@@ -152,6 +157,7 @@ fn check(answer: &Response<Body>, url: &str, id: &Id, revision: &str, what: &str
         200..300 => Ok(()),
         status @ (401 | 403) => Err(HubError::Token { id, status }),
         404 => Err(HubError::Missing { id, revision: revision.into(), what: what.into() }),
+        status @ (429 | 500..) => Err(HubError::Unreachable { url: url.into(), reason: format!("status {status}") }),
         status => Err(HubError::Answer { url: url.into(), reason: format!("status {status}; try again later") }),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn inside(name: &str) -> bool {
     let part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
     name.len() <= 1024
         && name.split('/').all(part)
-        && !name.contains(['\\', ':', '?', '#', '%'])
+        && !name.contains(['\\', ':'])
         && !name.chars().any(char::is_control)
 }
 

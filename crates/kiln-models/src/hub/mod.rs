@@ -1,7 +1,7 @@
 //! Models from the Hugging Face hub, kept in its cache, which Python's libraries share.
 //!
-//! The cache's layout is `hf-hub`'s. Files are fetched here: what arrives is held against the length and the hash that
-//! the hub announces before it has its name, a transfer that breaks off goes on where it stopped, and no name that the
+//! The cache's layout is `hf-hub`'s. Files are fetched here: what arrives is held against the length that the hub
+//! announces, and a large file against its SHA-256, before it has its name, a transfer that breaks off goes on where it stopped, and no name that the
 //! hub sends becomes a path unchecked.
 
 mod cache;
@@ -110,7 +110,8 @@ impl Hub {
         }
         let modules = list.files.iter().any(|file| file == "modules.json").then(|| read("modules.json")).transpose()?;
         let modules = modules.map_or_else(Vec::new, |modules| wanted::modules(&list.files, &modules));
-        for file in weights.into_iter().chain(modules) {
+        // Weights last: where they are, the rest is.
+        for file in modules.into_iter().chain(weights) {
             get(file)?;
         }
         snapshot.complete()?;

@@ -114,6 +114,10 @@ fn answer(mut stream: TcpStream, model: &Mutex<Model>, storage: &str) -> std::io
         let (status, headers) = if start > 0 { ("206 Partial Content", range) } else { ("200 OK", length) };
         return end(&mut stream, status, &headers, &data[start..cut.max(start)]);
     }
+    if path.contains("old/name") {
+        let location = format!("location: {}\r\n", path.replacen("old/name", "owner/model", 1));
+        return end(&mut stream, "307 Temporary Redirect", &location, b"");
+    }
     if model.token.is_some() && model.token != request.token {
         return end(&mut stream, "401 Unauthorized", "", b"");
     }

@@ -217,3 +217,9 @@ fn names_of_models() {
         assert!(Id::parse(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_model_that_moved_is_found() {
+    let place = place(model(&PLAIN));
+    assert!(place.get("old/name").unwrap().join("model.safetensors").is_file());
+}

@@ -1,10 +1,11 @@
 //! Which of a model's files are needed.
 
+use crate::files::LAYOUTS;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Small files that say what a model is and how its text is written.
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 12] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -15,10 +16,8 @@ const SMALL: [&str; 14] = [
     "vocab.txt",
     "merges.txt",
     "chat_template.jinja",
-    "chat_template.json",
     "modules.json",
     "sentence_bert_config.json",
-    "adapter_config.json",
 ];
 
 /// How the index of weights in several files ends.
@@ -31,39 +30,24 @@ pub(super) fn small(files: &[String]) -> Vec<&str> {
     root.filter(|file| SMALL.contains(file) || file.ends_with(".model") || index(file)).collect()
 }
 
-/// The index of a model's weights, if they are in several files.
-pub(super) fn weights_index(files: &[String]) -> Option<&str> {
-    let has = |name: &str| files.iter().any(|file| file == name);
-    if has("model.safetensors") {
-        return None;
-    }
-    let safe = files.iter().any(|file| !file.contains('/') && file.ends_with(".safetensors"));
-    let stem = if safe { "model.safetensors" } else { "pytorch_model.bin" };
-    files.iter().find(|file| file.strip_suffix(INDEX) == Some(stem)).map(String::as_str)
+/// The first layout of weights that is there: one file, or an index of several.
+fn layout(files: &[String]) -> Option<&'static str> {
+    LAYOUTS.into_iter().find(|name| files.iter().any(|file| file == name))
 }
 
-/// The weights among the files of a model: those of the index, else one file, else all that look like weights;
-/// safetensors before pickles.
+/// The index of a model's weights, if they are in several files.
+pub(super) fn weights_index(files: &[String]) -> Option<&'static str> {
+    layout(files).filter(|name| name.ends_with(INDEX))
+}
+
+/// The weights among the files of a model: one file, or those of the index.
 pub(super) fn weights<'f>(files: &'f [String], index: Option<&Value>) -> Vec<&'f str> {
-    let root: Vec<&str> = files.iter().map(String::as_str).filter(|file| !file.contains('/')).collect();
-    if let Some(map) = index.and_then(|index| index.get("weight_map")).and_then(Value::as_object) {
-        let named: BTreeSet<&str> = map.values().filter_map(Value::as_str).collect();
-        return root.into_iter().filter(|file| named.contains(file)).collect();
-    }
-    for only in ["model.safetensors", "adapter_model.safetensors"] {
-        if root.contains(&only) {
-            return vec![only];
-        }
-    }
-    let ending = |ending: &str| root.iter().copied().filter(|file| file.ends_with(ending)).collect::<Vec<_>>();
-    let safe = ending(".safetensors");
-    if !safe.is_empty() {
-        return safe;
-    }
-    if root.contains(&"pytorch_model.bin") {
-        return vec!["pytorch_model.bin"];
-    }
-    ending(".bin").into_iter().filter(|file| file.starts_with("pytorch_model")).collect()
+    let one = layout(files).filter(|name| !name.ends_with(INDEX));
+    let map = index.and_then(|index| index.get("weight_map")).and_then(Value::as_object);
+    let several = map.into_iter().flat_map(|map| map.values()).filter_map(Value::as_str);
+    let named: BTreeSet<&str> = one.into_iter().chain(several).collect();
+    let root = files.iter().map(String::as_str).filter(|file| !file.contains('/'));
+    root.filter(|file| named.contains(file)).collect()
 }
 
 /// The files in the folders that `modules.json` lists (pooling, normalisation, dense layers of a sentence encoder).

@@ -16,6 +16,9 @@ const DEPTH: usize = 32;
 /// How long a name may be, in bytes.
 const NAME: usize = 512;
 
+/// How many letters of names cost as much as a value.
+const LETTERS: usize = 16;
+
 /// The tensors of the result by name; what isn't a tensor is left out.
 pub(super) fn tensors<'a>(ran: &Ran<'a>) -> Result<BTreeMap<String, Tensor<'a>>, PickleError> {
     let mut walk = Walk { ran, left: ran.length, found: BTreeMap::new() };
@@ -55,6 +58,7 @@ impl<'a> Walk<'_, 'a> {
         let ran = self.ran;
         match &ran.objects[id.0] {
             Object::Tensor(tensor) => {
+                self.spend(name.len() / LETTERS)?;
                 if self.found.insert(name.to_string(), (**tensor).clone()).is_some() {
                     return Err(PickleError::form(format!("it names `{name}` twice")));
                 }
@@ -74,11 +78,10 @@ impl<'a> Walk<'_, 'a> {
         name: &str,
         depth: usize,
     ) -> Result<(), PickleError> {
-        if depth > DEPTH || name.len() > NAME || self.left < pairs.len() {
-            let limits = format!("more than {DEPTH} dictionaries deep, {NAME} bytes long, or the same again and again");
-            return Err(PickleError::form(format!("its names are without end: {limits}")));
+        if depth > DEPTH || name.len() > NAME {
+            return Err(endless());
         }
-        self.left -= pairs.len();
+        self.spend(pairs.len())?;
         for (i, (key, value)) in pairs.enumerate() {
             if self.holds(value) {
                 let key = match key.map(|key| &self.ran.objects[key.0]) {
@@ -93,10 +96,20 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
+    fn spend(&mut self, cost: usize) -> Result<(), PickleError> {
+        self.left = self.left.checked_sub(cost).ok_or_else(endless)?;
+        Ok(())
+    }
+
     /// Whether something may be a tensor or hold one.
     fn holds(&self, id: Id) -> bool {
         matches!(self.ran.objects[id.0], Object::Tensor(_) | Object::Dict(_) | Object::List(_) | Object::Tuple(_))
     }
+}
+
+fn endless() -> PickleError {
+    let limits = format!("more than {DEPTH} dictionaries deep, {NAME} bytes long, or the same again and again");
+    PickleError::form(format!("its names are without end: {limits}"))
 }
 
 fn joined(name: &str, key: &str) -> String {
