@@ -48,3 +48,14 @@ pub trait Tensors {
     /// If there is none of this name, or the file is broken there.
     fn read(&self, name: &str) -> Result<TensorData, TensorError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn any_part_of_a_counted_shape_can_be_counted() {
+        assert_eq!([count(&[]), count(&[2, 3]), count(&[2, 0, 3])], [Some(1), Some(6), Some(0)]);
+        assert_eq!([count(&[1 << 40, 1 << 40]), count(&[0, 1 << 40, 1 << 40])], [None, None]);
+    }
+}

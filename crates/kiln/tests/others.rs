@@ -78,6 +78,11 @@ fn an_exported_run_answers_as_before() {
     };
     assert_eq!(tokens("run"), tokens("hf"));
     assert_eq!(tokens("run"), tokens("run.gguf"));
+    // Roles go with it, and flags that say nothing are refused.
+    let said: Value = serde_json::from_str(&fs::read_to_string(here.join("hf/config.json")).unwrap()).unwrap();
+    assert!(said["eos_token_id"].is_u64() && said["bos_token_id"].is_u64(), "{said}");
+    let odd = kiln(here, &["export", "run", "--format", "gguf", "--out", "x.gguf", "--shard", "1"]);
+    assert!(odd.code == Some(2) && odd.err.contains("--shard"), "{odd:?}");
     // What came from a file goes back into one.
     kiln(here, &["export", "run.gguf", "--format", "hf", "--out", "back"]).well();
     near(&logits(here, "run.gguf"), &logits(here, "back"), 1e-6);
@@ -138,6 +143,15 @@ fn a_conversation_follows_the_template() {
     let json = done.json();
     let roles: Vec<&str> = json["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
+    // What the template is given is the conversation.
+    fs::write(here.join("hf/chat_template.jinja"), "{{ raise_exception(messages[0].content) }}").unwrap();
+    let mut child = command(here, &["chat", "hf"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Hello Ann\n").unwrap();
+    let done = common::Done::of(child.wait_with_output().unwrap());
+    assert!(done.code == Some(1) && done.err.contains("Hello Ann"), "{done:?}");
+    let hot = kiln(here, &["chat", "hf", "--temperature", "-1"]);
+    assert!(hot.code == Some(2) && hot.err.contains("--temperature"), "{hot:?}");
 }
 
 #[test]

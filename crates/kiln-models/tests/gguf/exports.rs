@@ -95,6 +95,14 @@ fn what_has_no_counterpart_is_refused() {
     let mut other = json.clone();
     other["hidden_act"] = json!("gelu");
     assert!(refused(&other, &tensors).contains("hidden_act"));
+    let mut windows = config("tiny-qwen2");
+    (windows["use_sliding_window"], windows["sliding_window"]) = (true.into(), 4.into());
+    assert!(refused(&windows, &safetensors("tiny-qwen2")).contains("use_sliding_window"));
+    let mut factor = json.clone();
+    factor["rope_parameters"] = json!({ "rope_type": "yarn", "factor": 2.0, "mscale": 0.5 });
+    assert!(refused(&factor, &tensors).contains("rope_scaling.mscale"));
+    factor["rope_parameters"] = json!({ "rope_type": "linear" });
+    assert!(refused(&factor, &tensors).contains("rope_scaling.factor"));
     let mut more = tensors.clone();
     more.insert("adapter.weight".into(), tensors["model.norm.weight"].clone());
     assert!(refused(&json, &more).contains("adapter.weight"));

@@ -58,7 +58,7 @@ fn configurations_say_the_same() {
 
 #[test]
 fn families_read_the_same_model() {
-    for name in ["tiny-llama", "tiny-llama3", "tiny-qwen2", "tiny-gpt2"] {
+    for name in ["tiny-llama", "tiny-llama3", "tiny-qwen2", "tiny-gpt2", "tiny-bert", "tiny-t5-relu"] {
         let file = gguf(name);
         let (json, tensors) = read(file.metadata(), &file).unwrap();
         let (family, mut found) = hf::read(&json).unwrap();
@@ -85,6 +85,7 @@ fn what_is_not_implemented_is_refused_by_name() {
     assert!(refusal("llama.rope.scaling.type", Value::String("longrope".into())).contains("`longrope`"));
     assert!(refusal("llama.rope.dimension_count", Value::U32(4)).contains("rope.dimension_count"));
     assert!(refusal("llama.block_count", Value::Array(Array::U32(vec![1]))).contains("an array of 1"));
+    assert!(refusal("llama.attention.causal", Value::Bool(false)).contains("llama.attention.causal"));
     assert!(read(&Metadata::default(), &file).is_err());
 }
 
