@@ -37,7 +37,8 @@ impl Model {
     /// that stays must keep its rank: its parameters have the shape of the one that made them.
     pub fn with_adapters(&self, adapters: Adapters, seed: u64) -> Self {
         let own = Init::new(seed, &self.device());
-        let made = Self::made(self.config(), &mut Init::counting().beside(adapters.clone(), own));
+        let mut init = Init::counting().holding(self.packed.clone()).beside(adapters.clone(), own);
+        let made = Self::made(self.config(), &mut init);
         let walk = Walk::of(&made);
         let mut model = made.map(&mut Share(walk, parameters(self)));
         model.adapters = adapters;

@@ -15,10 +15,12 @@ use kiln_nn::{
     cx::{Marks, own_place},
     embed::Embed,
     head::Head,
+    held::{Held, Matrix},
     norm::Norm,
     position::Position,
 };
 use kiln_spec::{Direction, Layout, formula::Field};
+use std::collections::BTreeMap;
 
 /// A language model.
 #[derive(Module, Debug)]
@@ -30,8 +32,14 @@ pub struct Model {
     norm: Norm,
     head: Head,
     encoder: Option<Encoder>,
+    /// What the embedding is packed as, if it is.
+    #[module(skip)]
+    held: Option<Held>,
     #[module(skip)]
     config: ModelConfig,
+    /// Matrices that are held packed, by the names of their parameters.
+    #[module(skip)]
+    pub(crate) packed: BTreeMap<String, Held>,
     #[module(skip)]
     pub(crate) adapters: Adapters,
 }
@@ -47,15 +55,20 @@ impl Model {
         Self::outline(config).num_params()
     }
 
-    /// A model whose weights are yet to come, on this device: they have shapes and take no memory.
-    pub(crate) fn unfilled(config: &ModelConfig, device: &Device) -> Self {
-        Self::made(config, &mut Init::unfilled(device))
+    /// A model whose weights are yet to come, on this device: they have shapes and take no memory. Those of `packed`
+    /// are there, packed.
+    pub(crate) fn unfilled(config: &ModelConfig, packed: BTreeMap<String, Held>, device: &Device) -> Self {
+        Self::made(config, &mut Init::unfilled(device).holding(packed))
     }
 
     pub(crate) fn made(config: &ModelConfig, init: &mut Init) -> Self {
         let around = config.around();
-        Self {
-            embedding: init.normal("embedding", [config.vocab, config.hidden], 1.0 / (config.hidden as f64).sqrt()),
+        let (vocab, hidden) = (config.vocab, config.hidden);
+        let (embedding, held) = init.matrix("embedding", [vocab, hidden], 1.0 / (hidden as f64).sqrt(), false);
+        let mut model = Self {
+            embedding,
+            held,
+            packed: BTreeMap::new(),
             embedded: init.scope("embedded", |init| Embed::init(&config.embedding, &around, init)),
             position: init.scope("position", |init| config.position.init(&around, init)),
             blocks: blocks(config, init),
@@ -64,7 +77,9 @@ impl Model {
             encoder: Encoder::init(config, init),
             config: config.clone(),
             adapters: Adapters::new(),
-        }
+        };
+        model.packed.clone_from(init.held());
+        model
     }
 
     /// What the model is.
@@ -90,7 +105,16 @@ impl Model {
 
     /// The device of the weights.
     pub fn device(&self) -> Device {
-        self.embedding.val().device()
+        self.embedding.lazy_device()
+    }
+
+    fn table(&self) -> Matrix<'_> {
+        Matrix::new(&self.embedding, self.held.as_ref())
+    }
+
+    /// Matrices that are held packed, by the names of their parameters.
+    pub fn packed(&self) -> &BTreeMap<String, Held> {
+        &self.packed
     }
 
     /// Runs the encoder of an encoder–decoder over `tokens [B, S]` and puts its output in the context: what the next
@@ -98,8 +122,10 @@ impl Model {
     pub fn encode(&self, tokens: Tensor<2, Int>, layout: &Layout, cx: &mut Cx) {
         let Some(encoder) = &self.encoder else { return };
         let marks = Marks::new(layout, &cx.stream.now.field(Field::Position).device());
-        let table = cx.table.insert(own_place(self.embedding.val())).clone();
-        let x = embedding(table, tokens);
+        let x = match self.table().packed() {
+            Some(_) => self.table().rows(tokens),
+            None => embedding(cx.table.insert(own_place(self.embedding.val())).clone(), tokens),
+        };
         let hidden = cx.beside(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, marks });
     }
@@ -107,7 +133,10 @@ impl Model {
     /// Hidden states after the last norm: `tokens [B, T] → [B, T, M]`. An encoder–decoder sees what
     /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Cx) -> Tensor<3> {
-        let x = embedding(cx.table.take().unwrap_or_else(|| self.embedding.val()), tokens);
+        let x = match cx.table.take() {
+            Some(table) => embedding(table, tokens),
+            None => self.table().rows(tokens),
+        };
         let x = through((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
         let x = self.norm.forward(x);
         cx.show("hidden", x)
@@ -115,7 +144,7 @@ impl Model {
 
     /// Logits of hidden states: `[N, M] → [N, V]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.head.forward(hidden, self.embedding.val())
+        self.head.forward(hidden, self.table())
     }
 
     /// What the head gives: `hidden [B, T, M]` of the call `cx` → `[B·T, V]` logits, or `[D, outputs]` of a head that

@@ -100,7 +100,7 @@ pub fn names(model: &Model) -> Vec<Name> {
             self.0.exit(container);
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push(Name { path: self.0.name(), id: param.id, shape: param.shape().to_vec() });
+            self.1.push(Name { path: self.0.name(), id: param.id, shape: param.lazy_shape().to_vec() });
         }
     }
     let mut names = Names(Walk::of(model), Vec::new());

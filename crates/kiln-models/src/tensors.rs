@@ -1,6 +1,7 @@
 //! Where weights come from: tensors of a file, read one by one.
 
 use burn::tensor::TensorData;
+use kiln_kernels::packed::PackedMatrix;
 use std::collections::BTreeMap;
 
 /// What a file says of one of its tensors.
@@ -47,6 +48,11 @@ pub trait Tensors {
     /// # Errors
     /// If there is none of this name, or the file is broken there.
     fn read(&self, name: &str) -> Result<TensorData, TensorError>;
+
+    /// One as it is packed, if it is a matrix that can be multiplied so.
+    fn packed(&self, _name: &str) -> Option<PackedMatrix> {
+        None
+    }
 }
 
 #[cfg(test)]

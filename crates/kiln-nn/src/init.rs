@@ -1,12 +1,16 @@
 //! Initial weights: each drawn from a stream named after the parameter, so that adding a part leaves the others as
 //! they were, and every backend starts from the same numbers.
 
-use crate::adapter::{Adapter, Adapters};
+use crate::{
+    adapter::{Adapter, Adapters},
+    held::Held,
+};
 use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
 use kiln_spec::Random;
+use std::collections::BTreeMap;
 
 /// Makes parameters under their paths.
 pub struct Init {
@@ -15,6 +19,8 @@ pub struct Init {
     path: Vec<String>,
     counting: bool,
     linears: Vec<(String, [usize; 2])>,
+    held: BTreeMap<String, Held>,
+    taken: BTreeMap<String, Held>,
     /// Adapters to make, with what makes them.
     beside: Option<(Adapters, Box<Init>)>,
     /// By how much the last matrix of each residual branch is scaled: 1/√(branches) (GPT-2).
@@ -25,7 +31,17 @@ impl Init {
     /// For a run's seed, on a device (with autodiff, for training).
     pub fn new(seed: u64, device: &Device) -> Self {
         let device = device.clone();
-        Self { seed, device, path: Vec::new(), counting: false, linears: Vec::new(), beside: None, residual: 1.0 }
+        Self {
+            seed,
+            device,
+            path: Vec::new(),
+            counting: false,
+            linears: Vec::new(),
+            held: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            beside: None,
+            residual: 1.0,
+        }
     }
 
     /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
@@ -41,6 +57,16 @@ impl Init {
     /// The same with adapters beside the linear maps of these names, made by `init`.
     pub fn beside(self, adapters: Adapters, init: Self) -> Self {
         Self { beside: Some((adapters, Box::new(init))), ..self }
+    }
+
+    /// The same with the matrices of these names held packed.
+    pub fn holding(self, held: BTreeMap<String, Held>) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Those of them that were made.
+    pub fn held(&self) -> &BTreeMap<String, Held> {
+        &self.taken
     }
 
     /// Names and shapes of the linear maps made so far.
@@ -75,6 +101,24 @@ impl Init {
     /// Normal with standard deviation `std`.
     pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         self.drawn(name, shape, |random| random.normal() * std)
+    }
+
+    /// A matrix that may be held packed, by rows or (`turned`) by columns; else normal with standard deviation `std`.
+    pub fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        std: f64,
+        turned: bool,
+    ) -> (Param<Tensor<2>>, Option<Held>) {
+        let path = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        match self.held.get(&path).filter(|held| held.turned == turned && held.shape() == shape) {
+            Some(held) => {
+                self.taken.insert(path, held.clone());
+                (held.param(&self.device), Some(held.clone()))
+            }
+            None => (self.normal(name, shape, std), None),
+        }
     }
 
     /// Uniform within ±`bound`.

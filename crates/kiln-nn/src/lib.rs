@@ -3,6 +3,7 @@
 //! * [`cx`]: what varies between calls; one `forward` serves training, prefill and decoding;
 //! * [`part`]: attention and feed-forwards; [`embed`], [`position`], [`norm`], [`junction`], [`depth`], [`head`];
 //! * [`adapter`]: what stands beside linear maps and is trained instead of them;
+//! * [`held`]: matrices that stay packed;
 //! * [`variant`]: what every part has, and the registry that a list line enters it in.
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ pub mod cx;
 pub mod depth;
 pub mod embed;
 pub mod head;
+pub mod held;
 pub mod init;
 pub mod junction;
 pub mod linear;

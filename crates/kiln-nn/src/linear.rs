@@ -1,10 +1,16 @@
 //! x W + b.
 
-use crate::{adapter::Adapter, cx::Cx, init::Init};
+use crate::{
+    adapter::Adapter,
+    cx::Cx,
+    held::{Held, Matrix},
+    init::Init,
+};
 use burn::{
     module::{Module, Param},
     tensor::{Tensor, module::linear},
 };
+use kiln_kernels::packed::packed_linear;
 
 /// A linear map; the weight is `[in, out]`.
 #[derive(Module, Debug)]
@@ -13,6 +19,9 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
+    /// What the weight is packed as, if it is.
+    #[module(skip)]
+    held: Option<Held>,
     /// What stands beside it.
     adapter: Option<Adapter>,
     /// Whether the adapter acts.
@@ -35,12 +44,8 @@ impl Linear {
         let std = scale / (from as f64).sqrt();
         init.scope(name, |init| {
             let (adapter, adapted) = init.adapter([from, to]);
-            Self {
-                weight: init.normal("weight", [from, to], std),
-                bias: bias.then(|| init.constant([to], 0.0)),
-                adapter,
-                adapted,
-            }
+            let (weight, held) = init.matrix("weight", [from, to], std, true);
+            Self { weight, held, bias: bias.then(|| init.constant([to], 0.0)), adapter, adapted }
         })
     }
 
@@ -56,7 +61,14 @@ impl Linear {
 
     /// Without its adapter, `[…, in] → […, out]`.
     pub fn alone<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        match self.matrix().packed() {
+            Some(packed) => {
+                let y = packed_linear(x, packed);
+                bias.map_or(y.clone(), |bias| y + bias.unsqueeze())
+            }
+            None => linear(x, self.weight.val(), bias),
+        }
     }
 
     fn beside<const D: usize>(&self, x: Tensor<D>, cx: Option<&Cx>) -> Tensor<D> {
@@ -66,9 +78,23 @@ impl Linear {
         }
     }
 
+    /// `[in, out]`.
+    pub fn size(&self) -> [usize; 2] {
+        self.weight.lazy_shape().dims()
+    }
+
+    /// Whether fused CPU kernels take what it computes.
+    pub fn on_cpu(&self) -> bool {
+        self.matrix().packed().is_some() || kiln_kernels::cpu::takes(&self.weight.val())
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.weight, self.held.as_ref())
+    }
+
     /// Multiplications and additions a token.
     pub fn flops(&self) -> f64 {
         let beside = self.adapter.as_ref().filter(|_| self.adapted).map_or(0.0, Adapter::flops);
-        2.0 * self.weight.shape().num_elements() as f64 + beside
+        2.0 * self.weight.lazy_shape().num_elements() as f64 + beside
     }
 }

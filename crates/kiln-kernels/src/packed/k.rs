@@ -18,7 +18,7 @@ fn ones(block: &[u8], at: usize, i: usize) -> u8 {
 }
 
 /// Eight scales and eight offsets of 6 bits, in 12 bytes from `at`.
-fn sixes(block: &[u8], at: usize, group: usize) -> [f32; 2] {
+pub(super) fn sixes(block: &[u8], at: usize, group: usize) -> [f32; 2] {
     let byte = |i: usize| block[at + i];
     let (scale, offset) = match group {
         0..4 => (byte(group) & 63, byte(group + 4) & 63),
@@ -52,10 +52,6 @@ pub(super) fn q3(bytes: &[u8], out: &mut [f32]) {
     });
 }
 
-pub(super) fn q4(bytes: &[u8], out: &mut [f32]) {
-    each(bytes, out, |b: &[u8; 144], out: &mut [f32; 256]| scaled(b, out, |i| fours(b, 16, i)));
-}
-
 pub(super) fn q5(bytes: &[u8], out: &mut [f32]) {
     each(bytes, out, |b: &[u8; 176], out: &mut [f32; 256]| {
         scaled(b, out, |i| fours(b, 48, i) | ones(b, 16, i) << 4);
@@ -67,17 +63,6 @@ fn scaled(block: &[u8], out: &mut [f32; 256], number: impl Fn(usize) -> u8) {
     let (d, least) = (half(block, 0), half(block, 2));
     let groups: [[f32; 2]; 8] = std::array::from_fn(|g| sixes(block, 4, g)).map(|[s, o]| [d * s, least * o]);
     *out = std::array::from_fn(|i| groups[i / 32][0] * f32::from(number(i)) - groups[i / 32][1]);
-}
-
-pub(super) fn q6(bytes: &[u8], out: &mut [f32]) {
-    each(bytes, out, |b: &[u8; 210], out: &mut [f32; 256]| {
-        let d = half(b, 208);
-        let scale: [f32; 16] = std::array::from_fn(|g| d * f32::from(b[192 + g] as i8));
-        *out = std::array::from_fn(|i| {
-            let low = (b[64 * (i / 128) + i % 64] >> (4 * (i % 128 / 64))) & 15;
-            scale[i / 16] * (f32::from(low | twos(b, 128, i) << 4) - 32.0)
-        });
-    });
 }
 
 pub(super) fn q8(bytes: &[u8], out: &mut [f32]) {

@@ -14,20 +14,6 @@ fn fives(block: &[u8], at: usize) -> [u8; 32] {
     std::array::from_fn(|i| low[i] | ((block[at + i / 8] >> (i % 8)) & 1) << 4)
 }
 
-pub(super) fn q4_0(bytes: &[u8], out: &mut [f32]) {
-    each(bytes, out, |b: &[u8; 18], out: &mut [f32; 32]| {
-        let d = half(b, 0);
-        *out = fours(b, 2).map(|q| d * (f32::from(q) - 8.0));
-    });
-}
-
-pub(super) fn q4_1(bytes: &[u8], out: &mut [f32]) {
-    each(bytes, out, |b: &[u8; 20], out: &mut [f32; 32]| {
-        let (d, least) = (half(b, 0), half(b, 2));
-        *out = fours(b, 4).map(|q| d * f32::from(q) + least);
-    });
-}
-
 pub(super) fn q5_0(bytes: &[u8], out: &mut [f32]) {
     each(bytes, out, |b: &[u8; 22], out: &mut [f32; 32]| {
         let d = half(b, 0);
@@ -39,12 +25,5 @@ pub(super) fn q5_1(bytes: &[u8], out: &mut [f32]) {
     each(bytes, out, |b: &[u8; 24], out: &mut [f32; 32]| {
         let (d, least) = (half(b, 0), half(b, 2));
         *out = fives(b, 4).map(|q| d * f32::from(q) + least);
-    });
-}
-
-pub(super) fn q8_0(bytes: &[u8], out: &mut [f32]) {
-    each(bytes, out, |b: &[u8; 34], out: &mut [f32; 32]| {
-        let d = half(b, 0);
-        *out = std::array::from_fn(|i| d * f32::from(b[2 + i] as i8));
     });
 }

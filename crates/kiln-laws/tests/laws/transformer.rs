@@ -1,7 +1,7 @@
 //! An encoder–decoder and the heads that pool, against PyTorch's numbers.
 
 use burn::{
-    module::Module,
+    module::{Module, Param},
     tensor::{DType, Tensor, TensorData},
 };
 use kiln_kernels::testing::{assert_close, distance};
@@ -15,6 +15,7 @@ use kiln_nn::{
     Around, Cx, Init,
     cx::Marks,
     head::{ClassConfig, EmbeddingConfig, Head, HeadConfig, Pooling},
+    held::Matrix,
     position::PositionConfig,
 };
 use kiln_spec::{Direction, Layout, Piece};
@@ -104,7 +105,8 @@ fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str])
     );
     assert_eq!(head.pooling(), Some(pool));
     let pooled = pool.pool(file.tensor("memory", &device()), &Marks::new(&given([5, 3]), &device()));
-    head.forward(pooled, Tensor::zeros([1, 8], (&device(), DType::F64)))
+    let table = Param::from_tensor(Tensor::zeros([1, 8], (&device(), DType::F64)));
+    head.forward(pooled, Matrix::new(&table, None))
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     tensors::{Entry, TensorError, Tensors},
 };
 use burn::tensor::{Device, TensorData};
+use kiln_kernels::packed::PackedMatrix;
 use kiln_spec::Refusal;
 use std::{
     collections::BTreeMap,
@@ -60,6 +61,13 @@ impl GgufFile {
         Ok(Loaded { model, family, config_json, generation: None })
     }
 
+    /// The pages of this tensor aren't needed any more.
+    fn forget(&self, name: &str) {
+        if let Some(range) = self.file.range(name) {
+            self.file.bytes().forget(range);
+        }
+    }
+
     fn refused(&self, refusal: Refusal) -> LoadError {
         LoadError::Config { file: self.path.clone(), refusal }
     }
@@ -72,10 +80,14 @@ impl Tensors for GgufFile {
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let read = self.file.read(name)?;
-        if let Some(range) = self.file.range(name) {
-            self.file.bytes().forget(range);
-        }
+        self.forget(name);
         Ok(read)
+    }
+
+    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+        let packed = Tensors::packed(&self.file, name)?;
+        self.forget(name);
+        Some(packed)
     }
 }
 

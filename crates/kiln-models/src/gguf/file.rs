@@ -3,7 +3,7 @@
 use super::{GgufError, Metadata, Value, cursor::Cursor};
 use crate::tensors::{Entry, TensorError, Tensors, count};
 use burn::tensor::TensorData;
-use kiln_kernels::packed::{PACKINGS, Packing};
+use kiln_kernels::packed::{PACKINGS, PackedMatrix, Packing};
 use std::{collections::BTreeMap, ops::Range};
 
 /// A GGUF file whose bytes are in `B`.
@@ -157,5 +157,11 @@ impl<B: AsRef<[u8]>> Tensors for File<B> {
         let mut values = vec![0.0; entry.shape.iter().product()];
         packing.unpack(bytes, &mut values);
         Ok(TensorData::new(values, entry.shape.clone()))
+    }
+
+    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+        let [rows, columns] = self.entries.get(name)?.shape[..] else { return None };
+        let (packing, bytes) = File::packed(self, name).filter(|(packing, _)| packing.multiplies())?;
+        PackedMatrix::new(packing, [rows, columns], bytes.into())
     }
 }

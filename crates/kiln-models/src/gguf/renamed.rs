@@ -7,6 +7,7 @@ use super::{
 };
 use crate::tensors::{Entry, TensorError, Tensors};
 use burn::tensor::TensorData;
+use kiln_kernels::packed::PackedMatrix;
 use kiln_spec::Refusal;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -79,5 +80,10 @@ impl Tensors for Renamed<'_> {
             return Err(TensorError::Broken { name: origin.into(), reason });
         }
         Ok(turn.to_hub(tensor, self.heads))
+    }
+
+    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+        let (origin, turn) = self.origin(name)?;
+        turn.rows_to_hub(self.tensors.packed(origin)?, self.heads)
     }
 }

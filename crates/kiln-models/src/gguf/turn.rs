@@ -1,6 +1,7 @@
 //! How a tensor of llama.cpp's differs from Hugging Face's of the same name.
 
 use burn::tensor::TensorData;
+use kiln_kernels::packed::PackedMatrix;
 
 /// How numbers are ordered in the GGUF file, against Hugging Face's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +50,22 @@ impl Turn {
         }
     }
 
+    /// The same of packed rows; none where sides change places, for numbers are packed along one of them.
+    pub(super) fn rows_to_hub(self, packed: PackedMatrix, heads: Heads) -> Option<PackedMatrix> {
+        let [rows, columns] = packed.size();
+        match (self, self.heads(heads)) {
+            (Turn::Same, _) => Some(packed),
+            (_, Some(count)) if self.fits(&[rows, columns], heads) => {
+                let head = rows / count.max(1);
+                Some(packed.rows((0..rows).map(|row| row / head * head + to_hub(head / 2, row % head))))
+            }
+            _ => None,
+        }
+    }
+
     /// From the GGUF file to Hugging Face's order, of a tensor that [`fits`](Self::fits).
     pub(super) fn to_hub(self, tensor: TensorData, heads: Heads) -> TensorData {
-        self.turned(tensor, heads, |half, row| 2 * (row % half) + row / half)
+        self.turned(tensor, heads, to_hub)
     }
 
     /// The reverse.
@@ -79,6 +93,11 @@ impl Turn {
             _ => tensor,
         }
     }
+}
+
+/// Where a row of a head of 2 `half` rows comes from in the GGUF file.
+fn to_hub(half: usize, row: usize) -> usize {
+    2 * (row % half) + row / half
 }
 
 fn numbers(tensor: TensorData) -> Vec<f32> {

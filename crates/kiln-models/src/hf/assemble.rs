@@ -11,6 +11,7 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::{Device, Tensor},
 };
+use kiln_nn::held::Held;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why tensors don't make the model.
@@ -45,11 +46,22 @@ pub fn assemble(
     tensors: &dyn Tensors,
     device: &Device,
 ) -> Result<Model, AssembleError> {
-    let model = Model::unfilled(config, device);
-    let ties = matched(&model, family, tensors)?;
-    let mut fill = Fill { walk: Walk::of(&model), ties, tensors, device, error: None };
+    let ties = matched(&Model::outline(config), family, tensors)?;
+    let model = Model::unfilled(config, packed(&ties, tensors, device), device);
+    let mut fill = Fill { walk: Walk::of(&model), held: model.packed().clone(), ties, tensors, device, error: None };
     let model = model.map(&mut fill);
     fill.error.map_or(Ok(model), Err)
+}
+
+/// Matrices that stay packed: on the CPU, where no gradient is wanted of them, what is packed in the file by rows.
+fn packed(ties: &BTreeMap<String, Vec<Tie>>, tensors: &dyn Tensors, device: &Device) -> BTreeMap<String, Held> {
+    let held = |(name, ties): (&String, &Vec<Tie>)| {
+        let [tie] = &ties[..] else { return None };
+        let matrix = tie.form.rows(tensors.packed(&tie.file)?)?;
+        Some((name.clone(), Held { matrix, turned: tie.form.transposed }))
+    };
+    let apt = *device == Device::flex() && !device.is_autodiff();
+    ties.iter().filter(|_| apt).filter_map(held).collect()
 }
 
 /// The names in the file as they stand there: where none has the family's prefix, without it.
@@ -102,6 +114,7 @@ fn matched(model: &Model, family: &Family, tensors: &dyn Tensors) -> Result<BTre
 
 struct Fill<'a> {
     walk: Walk,
+    held: BTreeMap<String, Held>,
     ties: BTreeMap<String, Vec<Tie>>,
     tensors: &'a dyn Tensors,
     device: &'a Device,
@@ -132,7 +145,7 @@ impl ModuleMapper for Fill<'_> {
         self.walk.exit(container);
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
+        if self.error.is_some() || self.held.contains_key(&self.walk.name()) {
             return param;
         }
         match self.read::<D>() {

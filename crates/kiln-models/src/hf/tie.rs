@@ -1,6 +1,7 @@
 //! Which tensor of a file is which parameter, and how it stands there.
 
 use burn::tensor::TensorData;
+use kiln_kernels::packed::PackedMatrix;
 use kiln_nn::head::HeadConfig;
 
 /// A parameter and a tensor of the file.
@@ -90,6 +91,17 @@ impl Form {
             *length.0 = length.1.groups * length.1.total;
         }
         shape
+    }
+
+    /// The rows of a packed tensor that are the parameter's; none where it is cut across rows.
+    pub(super) fn rows(&self, tensor: PackedMatrix) -> Option<PackedMatrix> {
+        match self.cut {
+            None => Some(tensor),
+            Some(Cut { axis: 0, groups, from, width, total }) => {
+                Some(tensor.rows((0..groups).flat_map(|group| group * total + from..group * total + from + width)))
+            }
+            Some(_) => None,
+        }
     }
 
     /// The parameter's numbers, from the file's tensor (of the shape that [`in_file`](Self::in_file) says).

@@ -2,6 +2,7 @@
 
 use super::{Output, Pooling};
 use crate::{
+    held::Matrix,
     init::Init,
     linear::Linear,
     variant::{Around, Card, Variant, WIDEST},
@@ -65,7 +66,7 @@ impl Variant for Class {
 }
 
 impl Output for Class {
-    fn forward(&self, hidden: Tensor<2>, _embedding: Tensor<2>) -> Tensor<2> {
+    fn forward(&self, hidden: Tensor<2>, _embedding: Matrix) -> Tensor<2> {
         let hidden = match &self.pooler {
             Some(pooler) => pooler.forward(hidden).tanh(),
             None => hidden,

@@ -2,6 +2,7 @@
 
 use super::{Output, Pooling};
 use crate::{
+    held::Matrix,
     init::Init,
     linear::Linear,
     variant::{Around, Card, Variant, WIDEST},
@@ -65,7 +66,7 @@ impl Variant for Embedding {
 }
 
 impl Output for Embedding {
-    fn forward(&self, hidden: Tensor<2>, _embedding: Tensor<2>) -> Tensor<2> {
+    fn forward(&self, hidden: Tensor<2>, _embedding: Matrix) -> Tensor<2> {
         let vectors = match &self.dense {
             Some(dense) => dense.forward(hidden),
             None => hidden,

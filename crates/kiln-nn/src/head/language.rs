@@ -3,6 +3,7 @@
 
 use super::Output;
 use crate::{
+    held::{Held, Matrix},
     init::Init,
     linear::Linear,
     norm::{LayerNormConfig, Norm, NormConfig},
@@ -87,6 +88,8 @@ pub struct Language {
     transform: Option<Transform>,
     /// `[M, V]`.
     weight: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    held: Option<Held>,
     /// `[V]`.
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -108,24 +111,25 @@ impl Variant for Language {
 
     fn init(config: &LanguageConfig, around: &Around, init: &mut Init) -> Self {
         let (vocab, m) = (around.vocab, around.hidden);
-        let weight = (!config.tied).then(|| init.normal("weight", [m, vocab], 1.0 / (m as f64).sqrt()));
+        let weight = (!config.tied).then(|| init.matrix("weight", [m, vocab], 1.0 / (m as f64).sqrt(), true));
+        let (weight, held) = weight.map_or((None, None), |(weight, held)| (Some(weight), held));
         let transform = |config| init.scope("transform", |init| Transform::init(config, around, init));
         let transform = config.transform.as_ref().map(transform);
         let bias = config.bias.then(|| init.constant([vocab], 0.0));
-        Self { transform, weight, bias, scale: config.scale }
+        Self { transform, weight, held, bias, scale: config.scale }
     }
 }
 
 impl Output for Language {
-    fn forward(&self, hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2> {
+    fn forward(&self, hidden: Tensor<2>, embedding: Matrix) -> Tensor<2> {
         let hidden = match &self.transform {
             Some(transform) => transform.forward(hidden),
             None => hidden,
         };
         let hidden = self.scale.map_or(hidden.clone(), |scale| hidden * scale);
         let logits = match &self.weight {
-            Some(weight) => hidden.matmul(weight.val()),
-            None => hidden.matmul(embedding.transpose()),
+            Some(weight) => Matrix::new(weight, self.held.as_ref()).by_columns(hidden),
+            None => embedding.by_rows(hidden),
         };
         match &self.bias {
             Some(bias) => logits + bias.val().unsqueeze(),

@@ -10,7 +10,7 @@ pub use embedding::{Embedding, EmbeddingConfig, normalised};
 pub use language::{Language, LanguageConfig, TransformConfig};
 pub use pool::Pooling;
 
-use crate::{init::Init, position::PositionConfig, variant::Around};
+use crate::{held::Matrix, init::Init, position::PositionConfig, variant::Around};
 use burn::tensor::Tensor;
 use kiln_spec::Direction;
 
@@ -18,7 +18,7 @@ use kiln_spec::Direction;
 pub trait Output {
     /// `hidden [N, M] → [N, outputs]`, N tokens or, for a head that pools, documents; `embedding [V, M]` is the stack's,
     /// for a head tied to it.
-    fn forward(&self, hidden: Tensor<2>, embedding: Tensor<2>) -> Tensor<2>;
+    fn forward(&self, hidden: Tensor<2>, embedding: Matrix) -> Tensor<2>;
 
     /// How a document's tokens become one vector before the head. `None`: the head works on each token, and its outputs
     /// are logits over the vocabulary.

@@ -3,6 +3,7 @@
 use super::trouble::Trouble;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use std::num::NonZero;
 
 /// Where tensors are computed. All but `flex` are features of the build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -39,10 +40,16 @@ pub struct HostArgs {
 impl HostArgs {
     /// Sets the threads up and gives the device. Called once, before anything is computed.
     pub fn device(&self) -> Result<Device, Trouble> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
-            pool.map_err(|error| Trouble::failed("threads", format!("cannot start {threads} threads: {error}")))?;
+        let threads = self.threads.map(usize::from);
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+        let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        if threads > 1 {
+            // This thread works too, so that it need not be woken after each piece of work. Were it the only one, others
+            // could wait for it while it waits for them.
+            pool = pool.use_current_thread();
         }
+        let failed = |error| Trouble::failed("threads", format!("cannot start {threads} threads: {error}"));
+        pool.build_global().map_err(failed)?;
         self.device.open()
     }
 }

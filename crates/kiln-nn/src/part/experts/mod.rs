@@ -109,7 +109,7 @@ impl Forward for Experts {
     }
 
     fn describe(&self) -> String {
-        let [hidden, experts] = self.router.weight.dims();
+        let [hidden, experts] = self.router.size();
         let shared = self.shared.as_ref().map_or(String::new(), |shared| format!(", shared {}", shared.describe()));
         format!("{} of {experts} experts, {hidden} → {}{shared}", self.top_k, self.experts.inner())
     }
@@ -118,7 +118,7 @@ impl Forward for Experts {
 impl Experts {
     /// Experts of each token one after the other, `[N·k]`, and what their outputs count, `[N, k]`.
     fn route(&self, x: Tensor<3>, cx: &mut Cx) -> (Tensor<1, Int>, Tensor<2>) {
-        let ([b, t, m], e) = (x.dims(), self.router.weight.dims()[1]);
+        let ([b, t, m], e) = (x.dims(), self.router.size()[1]);
         let logits = self.router.forward_in(x.reshape([b * t, m]), cx);
         let p = router::probabilities(logits.clone());
         let p = cx.show("router", p.reshape([b, t, e])).reshape([b * t, e]);

@@ -95,6 +95,6 @@ impl Forward for Gated {
     }
 
     fn describe(&self) -> String {
-        format!("{} → {}, {} gate", self.up.weight.dims()[0], self.up.weight.dims()[1], self.activation.name())
+        format!("{} → {}, {} gate", self.up.size()[0], self.up.size()[1], self.activation.name())
     }
 }

@@ -82,6 +82,6 @@ impl Forward for Plain {
     }
 
     fn describe(&self) -> String {
-        format!("{} → {}, {}", self.up.weight.dims()[0], self.up.weight.dims()[1], self.activation.name())
+        format!("{} → {}, {}", self.up.size()[0], self.up.size()[1], self.activation.name())
     }
 }

@@ -127,7 +127,7 @@ impl Forward for Gla {
     }
 
     fn describe(&self) -> String {
-        let ([d, e], rank) = (self.widths(), self.decay_in.weight.dims()[1]);
+        let ([d, e], rank) = (self.widths(), self.decay_in.size()[1]);
         format!("{} heads, keys of {d}, values of {e}, decays of rank {rank}", self.heads)
     }
 }
@@ -135,7 +135,7 @@ impl Forward for Gla {
 impl Gla {
     /// Widths of a head's keys and values.
     fn widths(&self) -> [usize; 2] {
-        [&self.q, &self.v].map(|m| m.weight.dims()[1] / self.heads)
+        [&self.q, &self.v].map(|m| m.size()[1] / self.heads)
     }
 
     /// o, `[B, H, T, E]`; the state goes on.

@@ -135,7 +135,7 @@ impl Project for Heads {
     }
 
     fn on_cpu(&self) -> bool {
-        kiln_kernels::cpu::takes(&self.q.weight.val())
+        self.q.on_cpu()
     }
 
     fn flops(&self) -> (f64, f64) {
@@ -150,7 +150,7 @@ impl Project for Heads {
 
 impl Heads {
     fn head_dim(&self) -> usize {
-        self.q.weight.dims()[1] / self.heads
+        self.q.size()[1] / self.heads
     }
 }
 

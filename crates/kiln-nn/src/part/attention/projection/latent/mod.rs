@@ -146,11 +146,11 @@ impl Project for Latent {
     }
 
     fn entry_shapes(&self) -> Vec<[usize; 2]> {
-        vec![[1, self.kv_down.weight.dims()[1]], [1, self.widths()[1]]]
+        vec![[1, self.kv_down.size()[1]], [1, self.widths()[1]]]
     }
 
     fn on_cpu(&self) -> bool {
-        kiln_kernels::cpu::takes(&self.q.weight.val())
+        self.q.on_cpu()
     }
 
     fn flops(&self) -> (f64, f64) {
@@ -162,7 +162,7 @@ impl Project for Latent {
 
     fn describe(&self) -> String {
         let [plain, turned, value] = self.widths();
-        let rank = self.kv_down.weight.dims()[1];
+        let rank = self.kv_down.size()[1];
         format!("{} heads of {plain} + {turned}, values {value}, latent {rank}", self.heads)
     }
 }
@@ -178,7 +178,7 @@ impl Latent {
     /// Widths of a head: without position, with, and of its value.
     fn widths(&self) -> [usize; 3] {
         let plain = self.k.dims()[1] / self.heads;
-        [plain, self.q.weight.dims()[1] / self.heads - plain, self.v.dims()[1] / self.heads]
+        [plain, self.q.size()[1] / self.heads - plain, self.v.dims()[1] / self.heads]
     }
 
     /// `[R, H X] → [1, H, R, X]`.

@@ -1,0 +1,167 @@
+//! Models whose matrices stay packed compute what their numbers say.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_kernels::{
+    packed::{PackedMatrix, Packing},
+    testing::distance,
+};
+use kiln_models::{
+    Model, hf, names,
+    tensors::{Entry, TensorError, Tensors},
+    values,
+};
+use kiln_nn::Cx;
+use kiln_spec::{Direction, Layout, Random};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Random tensors, matrices packed; `shown` says whether that is told.
+struct Packed {
+    entries: BTreeMap<String, Entry>,
+    matrices: BTreeMap<String, PackedMatrix>,
+    shown: bool,
+}
+
+impl Packed {
+    fn new(packing: &str, shapes: Vec<(String, Vec<usize>)>) -> Self {
+        let packing = Packing::named(packing).unwrap();
+        let entry = |(name, shape): &(String, Vec<usize>)| {
+            (name.clone(), Entry { shape: shape.clone(), stored: packing.name.into() })
+        };
+        let matrix = |(name, shape): &(String, Vec<usize>)| {
+            let [rows, columns] = shape[..] else { return None };
+            let mut random = Random::new(1, name, 0, 0);
+            let mut bytes: Vec<u8> = (0..packing.size(rows * columns)?).map(|_| random.below(256) as u8).collect();
+            for block in bytes.chunks_exact_mut(packing.bytes) {
+                // Scales of about 1/500, so that logits are not of millions.
+                for at in [0, 2, packing.bytes - 2] {
+                    block[at + 1] = 0x18;
+                }
+            }
+            Some((name.clone(), PackedMatrix::new(packing, [rows, columns], bytes.into())?))
+        };
+        Self {
+            entries: shapes.iter().map(entry).collect(),
+            matrices: shapes.iter().filter_map(matrix).collect(),
+            shown: true,
+        }
+    }
+}
+
+impl Tensors for Packed {
+    fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        let shape = self.entries[name].shape.clone();
+        let mut random = Random::new(2, name, 0, 0);
+        let drawn = || (0..shape.iter().product()).map(|_| 1.0 + 0.1 * random.normal() as f32).collect();
+        Ok(TensorData::new(self.matrices.get(name).map_or_else(drawn, PackedMatrix::unpacked), shape.clone()))
+    }
+
+    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+        self.matrices.get(name).filter(|_| self.shown).cloned()
+    }
+}
+
+/// A model of a family with random tensors, and how many of its matrices may stay packed.
+fn families() -> Vec<(Value, usize)> {
+    let small = |name: &str, more: Value| {
+        let mut config = json!({
+            "model_type": name, "vocab_size": 40, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+            "hidden_act": "silu", "rope_theta": 10000.0, "tie_word_embeddings": true,
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    vec![
+        (small("llama", json!({})), 2 * 7 + 1),
+        (small("llama", json!({ "tie_word_embeddings": false })), 2 * 7 + 2),
+        (small("qwen2", json!({})), 2 * 7 + 1),
+        (small("phi3", json!({ "tie_word_embeddings": false, "pad_token_id": 0 })), 2 * 7 + 2),
+    ]
+}
+
+fn assembled(config: &Value, tensors: &Packed, device: &Device) -> Model {
+    let (family, config) = hf::read(config).unwrap();
+    hf::assemble(&config, family, tensors, device).unwrap()
+}
+
+/// The tensors that the family's files hold for this model.
+fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
+    let (family, config) = hf::read(config).unwrap();
+    let model = Model::init(&config, 0, &Device::flex());
+    let numbers = numbers(&model);
+    let tensors = hf::disassemble(&config, family, numbers).unwrap();
+    tensors.into_iter().map(|(name, data)| (name, data.shape().to_vec())).collect()
+}
+
+fn numbers(model: &Model) -> kiln_models::Values {
+    burn::tensor::read_sync(values(model)).unwrap()
+}
+
+fn logits(model: &Model, ids: &[i32]) -> Tensor<2> {
+    let layout = Layout::continued(&[0], &[ids.len()], ids.len(), Direction::Causal);
+    let mut cx = Cx::new(&layout, &model.device());
+    let tokens = Tensor::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &model.device());
+    let hidden = model.forward(tokens, &mut cx);
+    model.outputs(hidden, &cx)
+}
+
+fn largest(tensor: &Tensor<2>) -> f64 {
+    distance(tensor, &tensor.zeros_like())
+}
+
+#[test]
+fn packed_models_compute_what_their_numbers_say() {
+    for (config, count) in families() {
+        let shapes = shapes(&config);
+        for packing in ["Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"] {
+            let mut tensors = Packed::new(packing, shapes.clone());
+            let packed = assembled(&config, &tensors, &Device::flex());
+            let what = format!("{} in {packing}", config["model_type"]);
+            assert_eq!(packed.packed().len(), count, "{what}");
+            tensors.shown = false;
+            let plain = assembled(&config, &tensors, &Device::flex());
+            assert!(plain.packed().is_empty());
+            let apart = |ids: &[i32]| {
+                let (found, right) = (logits(&packed, ids), logits(&plain, ids));
+                distance(&found, &right) / largest(&right)
+            };
+            // One token is multiplied with packed rows; of several, the rows' numbers are formed.
+            let [single, several] = [apart(&[7]), apart(&[3, 39, 0, 12, 5])];
+            assert!(single > 0.0 && single <= 2e-5 && several <= 2e-5, "{what}: {single:e} {several:e}");
+            // Read, they are the same numbers, to the bit; what is computed is still what they say.
+            assert_eq!(numbers(&packed), numbers(&plain), "{what}");
+            let read = distance(&logits(&packed, &[7]), &logits(&plain, &[7])) / largest(&logits(&plain, &[7]));
+            assert!(read <= 2e-5, "{what}: {read:e}");
+        }
+    }
+}
+
+#[test]
+fn what_packs_no_rows_of_outputs_is_unpacked() {
+    let mut config = families().remove(0).0;
+    let tensors = Packed::new("Q8_0", shapes(&config));
+    // Gradients are wanted of numbers.
+    assert!(assembled(&config, &tensors, &Device::flex().autodiff()).packed().is_empty());
+    // GPT-2's matrices lie the other way round; its table of tokens doesn't.
+    config =
+        json!({ "model_type": "gpt2", "vocab_size": 40, "n_embd": 256, "n_head": 4, "n_layer": 1, "n_positions": 32 });
+    let gpt2 = assembled(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
+    assert_eq!(gpt2.packed().keys().collect::<Vec<_>>(), ["embedding"]);
+}
+
+#[test]
+fn names_are_read_without_numbers() {
+    let config = families().remove(0).0;
+    let model = assembled(&config, &Packed::new("Q4_1", shapes(&config)), &Device::flex());
+    let parameters: usize = names(&model).iter().map(|name| name.shape.iter().product::<usize>()).sum();
+    assert_eq!(parameters, Model::parameters(model.config()));
+    let plain = { logits(&model, &[1, 2, 3]) };
+    let shared = model.with_adapters(Default::default(), 0);
+    assert_eq!(shared.packed().len(), model.packed().len());
+    assert_eq!(distance(&logits(&shared, &[1, 2, 3]), &plain), 0.0);
+}
