@@ -136,22 +136,96 @@ fn a_conversation_follows_the_template() {
     assert!(without.code == Some(1) && without.err.contains("template"), "{without:?}");
     let template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
     fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
-    let mut child = command(here, &["chat", "hf", "--tokens", "5", "--json"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"Hello Ann\n\nAnd Ben?\n").unwrap();
-    let done = common::Done::of(child.wait_with_output().unwrap()).well();
+    let done = talk(here, &["hf", "--tokens", "5", "--json"], "Hello Ann\n\nAnd Ben?\n").well();
     let json = done.json();
     let roles: Vec<&str> = json["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
     // What the template is given is the conversation.
     fs::write(here.join("hf/chat_template.jinja"), "{{ raise_exception(messages[0].content) }}").unwrap();
-    let mut child = command(here, &["chat", "hf"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"Hello Ann\n").unwrap();
-    let done = common::Done::of(child.wait_with_output().unwrap());
+    let done = talk(here, &["hf"], "Hello Ann\n");
     assert!(done.code == Some(1) && done.err.contains("Hello Ann"), "{done:?}");
     let hot = kiln(here, &["chat", "hf", "--temperature", "-1"]);
     assert!(hot.code == Some(2) && hot.err.contains("--temperature"), "{hot:?}");
+}
+
+/// A conversation of these lines.
+fn talk(here: &Path, args: &[&str], lines: &str) -> common::Done {
+    let mut child = command(here, &[&["chat"], args].concat());
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // What ends before it has read them all says why.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    common::Done::of(child.wait_with_output().unwrap())
+}
+
+const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
+
+/// A model that was trained on, from one in others' files that has a template and tokens that end its answers.
+fn tuned(stop: &str) -> TempDir {
+    let home = trained();
+    let here = home.path();
+    kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).well();
+    fs::write(here.join("hf/chat_template.jinja"), TEMPLATE).unwrap();
+    fs::write(here.join("hf/generation_config.json"), format!(r#"{{"eos_token_id": {stop}, "top_k": 7}}"#)).unwrap();
+    fs::write(here.join("text.txt"), "Ann was a doctor. She had a red kite and a blue hat.\n".repeat(60)).unwrap();
+    let tune = ["train", "--from", "hf", "--data", "text.txt", "--steps", "2", "--out", "tuned"];
+    kiln(here, &[&tune[..], &["--set", "stages.0.length=32", "--set", "stages.0.samples=0"]].concat()).well();
+    home
+}
+
+#[test]
+fn a_run_keeps_the_template_of_its_model() {
+    let home = tuned("[2, 399]");
+    let here = home.path();
+    let json = talk(here, &["tuned", "--tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n").well().json();
+    assert_eq!(json["messages"].as_array().unwrap().len(), 4);
+    // From there it goes wherever the model goes.
+    kiln(here, &["export", "tuned", "--format", "hf", "--out", "back"]).well();
+    kiln(here, &["export", "tuned", "--format", "gguf", "--out", "tuned.gguf"]).well();
+    kiln(here, &["export", "tuned.gguf", "--format", "hf", "--out", "again"]).well();
+    let file = |name: &str| fs::read_to_string(here.join(name)).unwrap();
+    let json = |name: &str| serde_json::from_str::<Value>(&file(name)).unwrap();
+    for folder in ["back", "again"] {
+        assert_eq!(file(&format!("{folder}/chat_template.jinja")), TEMPLATE, "{folder}");
+        assert_eq!(json(&format!("{folder}/tokenizer_config.json"))["eos_token"], "<eos>", "{folder}");
+    }
+    assert_eq!(json("back/generation_config.json"), serde_json::json!({ "eos_token_id": [2, 399], "top_k": 7 }));
+    let bytes = fs::read(here.join("tuned.gguf")).unwrap();
+    assert!(bytes.windows(15).any(|window| window == b"ggml.eot_token_"), "the other token that ends a text");
+    // A run without them, such as one from before they were kept, is as it was.
+    for name in ["tokenizer_config.json", "generation_config.json"] {
+        fs::remove_file(here.join("tuned").join(name)).unwrap();
+    }
+    kiln(here, &["generate", "tuned", "--tokens", "1"]).well();
+    assert!(talk(here, &["tuned"], "Hello\n").err.contains("no chat template"));
+}
+
+#[test]
+fn a_run_keeps_the_tokens_that_end_an_answer() {
+    let all: Vec<usize> = (0..400).collect();
+    let home = tuned(&format!("{all:?}"));
+    let ends = |model: &str| {
+        let json = kiln(home.path(), &["generate", model, "--tokens", "3", "--json"]).well().json();
+        json["stopped_by"] == "eos" && json["ids"] == serde_json::json!([])
+    };
+    assert!(ends("hf") && ends("tuned"));
+    // Runs that start from runs keep them too.
+    let more = [
+        "train",
+        "--from",
+        "tuned",
+        "--data",
+        "text.txt",
+        "--steps",
+        "2",
+        "--out",
+        "more",
+        "--set",
+        "stages.0.length=32",
+    ];
+    kiln(home.path(), &more).well();
+    assert!(ends("more"));
+    fs::remove_file(home.path().join("more/generation_config.json")).unwrap();
+    assert!(!ends("more"), "a control");
 }
 
 #[test]

@@ -14,9 +14,11 @@
 mod error;
 mod gguf;
 mod hugging_face;
+mod kept;
 
 pub use error::Error;
 pub use gguf::Gguf;
+pub(crate) use kept::keep;
 
 use crate::{folder::RunPaths, run};
 use burn::tensor::Device;
@@ -111,8 +113,8 @@ impl Place {
     pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
         if let Self::Run(path) = self {
             let loaded = run::load(path, device).map_err(Box::new)?;
-            let usage = loaded.usage();
-            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop: Vec::new() });
+            let (usage, stop) = (loaded.usage(), self.stop()?);
+            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop });
         }
         let (tokenizer, weights) = (self.tokenizer()?, self.weights(device)?);
         let (tokens, known) = (tokenizer.vocab(), weights.model.config().vocab);
@@ -150,7 +152,7 @@ impl Place {
         match self {
             Self::Run(path) => {
                 let model = run::load(path, device).map_err(Box::new)?.model;
-                Ok(Weights { model, family: None, config_json: None, generation: None })
+                Ok(Weights { model, family: None, config_json: None, generation: self.generation()? })
             }
             Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
             Self::Gguf(gguf) => gguf.weights(device),
@@ -179,8 +181,7 @@ impl Place {
     /// If a file can't be read, or the template is none.
     pub fn chat(&self) -> Result<Option<Chat>, Error> {
         match self {
-            Self::Run(_) => Ok(None),
-            Self::Folder(path) => Ok(Chat::open(path)?),
+            Self::Run(path) | Self::Folder(path) => Ok(Chat::open(path)?),
             Self::Gguf(gguf) => gguf.chat(),
         }
     }
@@ -200,10 +201,12 @@ impl Place {
     }
 
     /// Tokens that end what the model writes, as its files say.
-    fn stop(&self) -> Result<Vec<u32>, Error> {
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn stop(&self) -> Result<Vec<u32>, Error> {
         match self {
-            Self::Run(_) => Ok(Vec::new()),
-            Self::Folder(path) => hugging_face::stop(path),
+            Self::Run(path) | Self::Folder(path) => hugging_face::stop(path),
             Self::Gguf(gguf) => Ok(gguf.stop()),
         }
     }

@@ -4,7 +4,7 @@ use super::{text, watch::Watch};
 use crate::{
     Failure, Models, Recipe, StageConfig,
     folder::{RunFolder, write_atomic},
-    pretrained::Place,
+    pretrained::{self, Place},
 };
 use burn::tensor::Device;
 use kiln_data::{Stop, Tokenizer};
@@ -55,10 +55,13 @@ pub fn adapted(model: Model, stage: &StageConfig, seed: u64) -> Result<Model, Fa
     attach(&model, adapter, seed).map_err(|refusal| ConfigError::from(refusal).into())
 }
 
-/// A run that starts from a model keeps its tokenizer.
+/// A run that starts from a model keeps its tokenizer, and what a conversation with it needs.
 pub fn tokenizer(recipe: &Recipe, folder: &RunFolder, stop: Stop, watch: &mut dyn Watch) -> Result<Tokenizer, Failure> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
-        let tokenizer = Place::of(Path::new(from))?.tokenizer()?;
+        let from = Place::of(Path::new(from))?;
+        let tokenizer = from.tokenizer()?;
+        // Before the tokenizer, which says that all of it is there.
+        pretrained::keep(&from, folder)?;
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     text::tokenizer(recipe, folder, stop, watch)
