@@ -7,31 +7,9 @@ use serde_json::Value;
 use std::{fs, io::Write, path::Path, process::Stdio};
 use tempfile::TempDir;
 
-const RECIPE: &str = r#"
-name = "tiny"
-tokenizer = { bpe = { vocab = 400 } }
-data = { source = { stories = { megabytes = 0.05 } } }
-
-[model]
-hidden = 32
-norm = "rms"
-head = { language = { tied = true } }
-[[model.blocks]]
-repeat = 2
-sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } } } }] }, { parts = ["gated"] }]
-
-[[stages]]
-steps = 6
-length = 32
-rows = 2
-validations = 1
-samples = 0
-checkpoints = 1
-"#;
-
 fn trained() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join("tiny.toml"), RECIPE).unwrap();
+    fs::write(home.path().join("tiny.toml"), common::LLAMA).unwrap();
     kiln(home.path(), &["train", "tiny.toml", "--out", "run"]).well();
     home
 }
@@ -158,6 +136,28 @@ fn talk(here: &Path, args: &[&str], lines: &str) -> common::Done {
 }
 
 const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
+
+#[test]
+fn a_conversation_goes_on_from_what_was_read_of_it() {
+    let home = common::home();
+    let here = home.path();
+    // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
+    kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.samples=0", "--out", "run"]).well();
+    let template = serde_json::json!({ "chat_template": TEMPLATE });
+    fs::write(here.join("run/tokenizer_config.json"), template.to_string()).unwrap();
+    let said = |more: &[&str]| {
+        let lines = "Hello Ann\nAnd Ben?\nThe end\n";
+        talk(here, &[&["run", "--tokens", "4", "--temperature", "0", "--json"], more].concat(), lines).well().json()
+    };
+    let (kept, anew) = (said(&[]), said(&["--anew"]));
+    assert_eq!(kept["messages"], anew["messages"]);
+    let read = |json: &Value| {
+        json["turns"].as_array().unwrap().iter().map(|t| t["read_before"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&anew), [0, 0, 0]);
+    let tokens = |turn: usize| kept["turns"][turn]["tokens"].as_u64().unwrap();
+    assert_eq!(read(&kept), [0, tokens(0) + 3, tokens(1) + 3], "{kept}");
+}
 
 /// A model that was trained on, from one in others' files that has a template and tokens that end its answers.
 fn tuned(stop: &str) -> TempDir {

@@ -29,6 +29,7 @@ impl Place {
         match self {
             Self::Run(path) | Self::Folder(path) => json(&path.join(GENERATION)),
             Self::Gguf(_) => Ok(None),
+            Self::Adapted { base, .. } => base.generation(),
         }
     }
 }

@@ -1,19 +1,18 @@
 //! `verify`: whether a model computes the same however it is asked.
 
-use super::{host::HostArgs, output::Answer, place::place, table::table, trouble::Trouble};
+use super::{host::HostArgs, output::Answer, place::ModelArgs, table::table, trouble::Trouble};
 use burn::tensor::Device;
 use kiln_infer::{block_on, identities};
 use kiln_kernels::planner::Kernel;
 use kiln_spec::Direction;
 use kiln_train::pretrained::Loaded;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// A text to verify on; as often as wanted.
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
@@ -42,7 +41,7 @@ const TEXTS: [&str; 3] = [
 /// Verifies.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let loaded = place(&args.model)?.load(&device)?;
+    let loaded = args.model.place()?.load(&device)?;
     let texts: Vec<&str> = match args.text.is_empty() {
         true => TEXTS.to_vec(),
         false => args.text.iter().map(String::as_str).collect(),

@@ -16,10 +16,7 @@ const UNUSED: i32 = 5;
 
 /// It, with the model's template and all tokens that end what it writes.
 pub(super) fn of(place: &Place, tokenizer: &Tokenizer) -> Result<Carried, Trouble> {
-    let mut carried = match place {
-        Place::Gguf(gguf) => gguf.carried().cloned().map_or_else(|| byte_level(tokenizer), Ok)?,
-        _ => byte_level(tokenizer)?,
-    };
+    let mut carried = known(place).cloned().map_or_else(|| byte_level(tokenizer), Ok)?;
     if let Some(chat) = place.chat()? {
         carried.chat_template = Some(chat.template().into());
     }
@@ -30,6 +27,15 @@ pub(super) fn of(place: &Place, tokenizer: &Tokenizer) -> Result<Carried, Troubl
     let named: Vec<(String, u32)> = free.zip(new).collect();
     special.extend(named);
     Ok(carried)
+}
+
+/// As a .gguf says it already.
+fn known(place: &Place) -> Option<&Carried> {
+    match place {
+        Place::Gguf(gguf) => gguf.carried(),
+        Place::Adapted { base, .. } => known(base),
+        Place::Run(_) | Place::Folder(_) => None,
+    }
 }
 
 /// A byte-level BPE.

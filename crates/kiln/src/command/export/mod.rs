@@ -1,5 +1,6 @@
 //! `export`: a model in other programs' files.
 
+mod adapters;
 mod carried;
 mod folder;
 mod gguf;
@@ -7,7 +8,7 @@ mod gguf;
 use super::{
     host::HostArgs,
     output::{Answer, say},
-    place::place,
+    place::ModelArgs,
     trouble::Trouble,
 };
 use clap::ValueEnum;
@@ -24,6 +25,8 @@ pub enum Format {
     Hf,
     /// One file, as llama.cpp reads it.
     Gguf,
+    /// A folder with the adapters alone, as peft reads it.
+    Peft,
 }
 
 /// How numbers of matrices are written in a .gguf.
@@ -40,8 +43,8 @@ pub enum Numbers {
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What is written.
     #[arg(long, value_enum)]
     format: Format,
@@ -61,19 +64,24 @@ pub struct Args {
 /// Writes it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     match args.format {
-        Format::Hf if args.numbers.is_some() => return Err(Trouble::asked("only a .gguf has them").at("--numbers")),
+        Format::Hf | Format::Peft if args.numbers.is_some() => {
+            return Err(Trouble::asked("only a .gguf has them").at("--numbers"));
+        }
         Format::Gguf if args.shard.is_some() => return Err(Trouble::asked("a .gguf is one file").at("--shard")),
+        Format::Peft if args.shard.is_some() => return Err(Trouble::asked("adapters are one file").at("--shard")),
         _ => {}
     }
-    let place = place(&args.model)?;
-    let mut weights = place.weights(&args.host.device()?)?;
-    if !weights.model.adapters().is_empty() {
+    let place = args.model.place()?;
+    let device = args.host.device()?;
+    let mut weights = place.weights(&device)?;
+    if args.format != Format::Peft && !weights.model.adapters().is_empty() {
         say("the adapters are merged into the weights");
         weights.model = kiln_peft::merge(&weights.model);
     }
     let family = match args.format {
         Format::Hf => folder::write(args, &place, &weights)?,
         Format::Gguf => gguf::write(args, &place, &weights)?,
+        Format::Peft => adapters::write(args, &place, &weights, &device)?,
     };
     let text = format!("{} as {family}", args.out.display());
     Ok(Answer::new(json!({ "out": args.out, "family": family }), text))
