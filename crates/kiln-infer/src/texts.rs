@@ -93,7 +93,9 @@ pub fn misplaced(spell: &impl Spell, texts: &[&str]) -> usize {
     let right = |text: &&&str| {
         let Encoding { ids, offsets, .. } = spell.placed(text);
         let inside = offsets.iter().all(|place| place.start <= place.end && place.end <= text.len());
-        let ordered = offsets.windows(2).all(|pair| pair[0].start <= pair[1].start);
+        // Of a token that is trimmed to nothing, the place may be anywhere around.
+        let full: Vec<_> = offsets.iter().filter(|place| !place.is_empty()).collect();
+        let ordered = full.windows(2).all(|pair| pair[0].start <= pair[1].start);
         inside && ordered && ids == spell.encode(text) && {
             let covered = covered(text, &offsets);
             covered == **text || spell.encode(&covered) == ids

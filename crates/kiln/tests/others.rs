@@ -82,7 +82,28 @@ fn every_command_takes_models_of_others() {
     let embed = kiln(here, &["embed", "hf", "--text", "Ann", "--text", "a kite", "--json"]).well().json();
     assert_eq!(embed["shape"], serde_json::json!([2, 32]));
     let verify = kiln(here, &["verify", "hf", "--json"]).well().json();
-    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 5), "{verify}");
+    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 11), "{verify}");
+    // Without a template nothing is asked of one; one whose marks the tokenizer doesn't know fails.
+    assert!(verify["checks"][10]["not_asked"].as_str().unwrap().contains("no chat template"), "{verify}");
+    let failed = |template: &str| {
+        fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
+        let done = kiln(here, &["verify", "hf", "--json"]);
+        let json = done.json();
+        let failed = json["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
+        let failed: Vec<String> = failed.map(|check| check["name"].as_str().unwrap().into()).collect();
+        assert_eq!(done.code == Some(1), !failed.is_empty(), "{done:?}");
+        (failed, json["checks"].as_array().unwrap().last().unwrap()["not_asked"].to_string())
+    };
+    let lines = "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}";
+    let asks = "{% if add_generation_prompt %}assistant:\n{% endif %}";
+    let (found, goes_on) = failed(&format!("{lines}{asks}"));
+    assert!(found.is_empty() && goes_on.contains("yes"), "{found:?} {goes_on}");
+    let (found, goes_on) = failed(&format!("{{{{ messages | length }}}}{lines}{asks}"));
+    assert!(found.is_empty() && goes_on.contains("no:"), "{found:?} {goes_on}");
+    assert_eq!(failed(&format!("<|begin|>{lines}")).0, ["its special tokens are single"]);
+    assert_eq!(failed("{{ messages[0].content }}").0, ["its texts come back"]);
+    assert_eq!(failed("{{ raise_exception('no') }}").0, ["template renders a conversation"]);
+    fs::remove_file(here.join("hf/chat_template.jinja")).unwrap();
     let tune = [
         "train",
         "--from",
