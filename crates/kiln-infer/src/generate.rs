@@ -5,7 +5,8 @@
 
 use crate::{
     error::GenerateError,
-    request::{Output, Request, Stop, Token},
+    reading::Reading,
+    request::{Output, Request, Stop, Token, padded},
 };
 use burn::{
     module::Module,
@@ -20,6 +21,8 @@ pub struct Generation {
     model: Model,
     request: Request,
     state: State,
+    /// What a single row has read.
+    read: Vec<u32>,
     rows: Vec<Row>,
     step: u64,
 }
@@ -53,7 +56,18 @@ impl Generation {
     /// # Errors
     /// If the request can't be met.
     pub fn new(model: &Model, request: Request) -> Result<Self, GenerateError> {
+        Self::after(model, request, None)
+    }
+
+    /// The same for a single prompt of which the same model has read the beginning; if it begins otherwise, the model
+    /// reads it anew.
+    ///
+    /// # Errors
+    /// If the request can't be met.
+    pub fn after(model: &Model, request: Request, reading: Option<Reading>) -> Result<Self, GenerateError> {
         request.check(model)?;
+        let fits = |reading: &Reading| matches!(&request.prompts[..], [prompt] if reading.goes_on(prompt));
+        let reading = reading.filter(|reading| Reading::is_of(model) && fits(reading));
         let stopped = (request.tokens == 0).then_some(Stop::Tokens);
         // The prompts of an encoder–decoder take no place in its decoder.
         let own = |prompt: &Vec<u32>| if model.encoder().is_some() { 1 } else { prompt.len() };
@@ -61,7 +75,9 @@ impl Generation {
         let rows: Vec<Row> = request.prompts.iter().map(row).collect();
         // Without gradients: a graph would keep every step's tensors.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-        Ok(Self { model, state: State::new(rows.len()), rows, request, step: 0 })
+        let fresh = || Reading { tokens: Vec::new(), state: State::new(rows.len()) };
+        let Reading { tokens: read, state } = reading.unwrap_or_else(fresh);
+        Ok(Self { model, state, read, rows, request, step: 0 })
     }
 
     /// The next token of each row that has one; `None` when all have ended.
@@ -89,6 +105,13 @@ impl Generation {
     /// Why a row has ended; `None` if it hasn't, or isn't there.
     pub fn stopped_by(&self, row: usize) -> Option<Stop> {
         self.rows.get(row)?.stopped
+    }
+
+    /// What a single prompt and its continuation have left, to go on from; none of a model that reads with an encoder
+    /// or sees prompts whole.
+    pub fn into_reading(self) -> Option<Reading> {
+        let fits = self.rows.len() == 1 && Reading::is_of(&self.model) && !self.read.is_empty();
+        fits.then_some(Reading { tokens: self.read, state: self.state })
     }
 
     /// Bytes that are kept of the tokens so far.
@@ -132,7 +155,7 @@ impl Generation {
             _ => (Direction::Causal, self.request.chunk.unwrap_or(longest)),
         };
         let mut last = vec![None; prompts.len()];
-        for begin in (0..longest).step_by(chunk.max(1)) {
+        for begin in (self.read.len()..longest).step_by(chunk.max(1)) {
             let end = longest.min(begin + chunk);
             let parts: Vec<&[u32]> = prompts.iter().map(|p| &p[begin.min(p.len())..end.min(p.len())]).collect();
             let hidden = self.feed(&parts, direction);
@@ -159,18 +182,13 @@ impl Generation {
 
     /// Moves every row on by its part: hidden states `[B, T, M]`.
     fn feed(&mut self, parts: &[&[u32]], direction: Direction) -> Tensor<3> {
+        if let [part] = parts {
+            self.read.extend_from_slice(part);
+        }
         let (tokens, lengths) = padded(parts);
         let state = std::mem::take(&mut self.state);
         let (hidden, state) = self.model.step(&tokens, &lengths, direction, state);
         self.state = state;
         hidden
     }
-}
-
-/// Rows as wide as the longest, and how long each is.
-fn padded(rows: &[&[u32]]) -> (Vec<i32>, Vec<usize>) {
-    let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
-    let width = lengths.iter().copied().max().unwrap_or_default();
-    let padded = |row: &&[u32]| (0..width).map(|i| row.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
-    (rows.iter().flat_map(padded).collect(), lengths)
 }

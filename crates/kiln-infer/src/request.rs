@@ -72,6 +72,14 @@ pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), Gener
     Ok(())
 }
 
+/// Rows as wide as the longest, and how long each is.
+pub(crate) fn padded(rows: &[&[u32]]) -> (Vec<i32>, Vec<usize>) {
+    let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+    let width = lengths.iter().copied().max().unwrap_or_default();
+    let padded = |row: &&[u32]| (0..width).map(|i| row.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
+    (rows.iter().flat_map(padded).collect(), lengths)
+}
+
 /// A token that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {

@@ -3,6 +3,7 @@
 use crate::{
     error::GenerateError,
     generate::{Generation, generate},
+    reading::Reading,
     request::{Request, Stop},
     sample::Sampling,
     usage::Usage,
@@ -90,8 +91,21 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// If an option can't be, or there are too many tokens.
     pub fn stream_ids(&self, ids: Vec<u32>, options: &Options) -> Result<TextStream<'a>, GenerateError> {
+        self.stream_after(None, ids, options)
+    }
+
+    /// The same where the model has read the beginning of the tokens; if they begin otherwise, it reads them anew.
+    ///
+    /// # Errors
+    /// If an option can't be, or there are too many tokens.
+    pub fn stream_after(
+        &self,
+        reading: Option<Reading>,
+        ids: Vec<u32>,
+        options: &Options,
+    ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.request(vec![ids], options)?;
-        let generation = Generation::new(&model, request)?;
+        let generation = Generation::after(&model, request, reading)?;
         let decoder = Some(StreamDecoder::new(self.tokenizer));
         Ok(TextStream { generation, decoder, ids: Vec::new() })
     }
@@ -169,6 +183,11 @@ impl TextStream<'_> {
     /// The new tokens so far.
     pub fn ids(&self) -> &[u32] {
         &self.ids
+    }
+
+    /// What the model has read by now, to go on from ([`Generator::stream_after`]).
+    pub fn into_reading(self) -> Option<Reading> {
+        self.generation.into_reading()
     }
 
     /// Why the text has ended; `None` if it hasn't.

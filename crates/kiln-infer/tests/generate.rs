@@ -1,7 +1,7 @@
 //! Writing from cached state is writing by reading everything anew for each token.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_infer::{GenerateError, Generation, Request, Sampling, Stop, block_on, generate};
+use kiln_infer::{GenerateError, Generation, Reading, Request, Sampling, Stop, block_on, generate};
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Cx;
 use kiln_spec::{Layout, Piece};
@@ -155,4 +155,73 @@ fn broken_weights_are_an_error() {
     let model = kiln_models::filled(model, values).expect("the same names");
     let error = block_on(generate(&model, request(&[vec![1]], 5))).expect_err("broken").to_string();
     assert!(error.contains("not finite"), "{error}");
+}
+
+/// Three turns of a text, each going on where the one before has ended: as if all of it were read anew.
+fn turns(model: &Model, sampling: &Sampling, chunk: Option<usize>) {
+    let (mut text, mut reading, mut reused) = (vec![1, 2, 3, 4], None, 0);
+    for turn in 0..3u32 {
+        let request = Request { sampling: sampling.clone(), chunk, ..request(std::slice::from_ref(&text), 4) };
+        let fresh = block_on(generate(model, request.clone())).expect("written").remove(0).ids;
+        reused += reading.as_ref().map_or(0, |reading: &Reading| reading.tokens().len());
+        let mut generation = Generation::after(model, request, reading).expect("legal");
+        let mut ids = Vec::new();
+        while let Some(tokens) = block_on(generation.next()).expect("written") {
+            ids.extend(tokens.into_iter().map(|token| token.id));
+        }
+        assert_eq!(ids, fresh, "turn {turn}");
+        reading = generation.into_reading();
+        let read = reading.as_ref().expect("a decoder's").tokens();
+        // The last token that was written was not read yet.
+        assert_eq!(read, [&text[..], &ids[..3]].concat());
+        text.extend(ids);
+        text.extend([5 + turn, 6, 7]);
+    }
+    assert_eq!(reused, 7 + 14);
+}
+
+#[test]
+fn a_text_goes_on_from_what_was_read_of_it() {
+    for position in ["\"none\"", "\"rotary\"", "{ learned = { length = 40 } }"] {
+        let model = model(position, Visibility::Causal);
+        for chunk in [None, Some(2)] {
+            turns(&model, &Sampling::greedy(), chunk);
+            turns(&model, &Sampling { seed: 5, ..Sampling::default() }, chunk);
+        }
+    }
+}
+
+#[test]
+fn a_text_that_begins_otherwise_is_read_anew() {
+    let causal = model("\"rotary\"", Visibility::Causal);
+    let read = |model: &Model, text: &[u32]| {
+        let mut generation = Generation::new(model, request(&[text.to_vec()], 3)).expect("legal");
+        while block_on(generation.next()).expect("written").is_some() {}
+        generation.into_reading()
+    };
+    let reading = || read(&causal, &[1, 2, 3]).expect("a decoder's");
+    let known = reading().tokens().to_vec();
+    assert_eq!(known.len(), 5);
+    let longer = [&known[..], &[9]].concat();
+    let changed = [&[7][..], &longer[1..]].concat();
+    assert!(reading().goes_on(&longer) && !reading().goes_on(&known) && !reading().goes_on(&changed));
+    for text in [vec![known.clone()], vec![changed], vec![known[..2].to_vec()], vec![longer.clone(), vec![4]]] {
+        let request = request(&text, 5);
+        let wanted = block_on(generate(&causal, request.clone())).expect("written");
+        let mut generation = Generation::after(&causal, request, Some(reading())).expect("legal");
+        let mut ids = vec![Vec::new(); text.len()];
+        while let Some(tokens) = block_on(generation.next()).expect("written") {
+            tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
+        }
+        assert!(wanted.iter().map(|output| &output.ids).eq(&ids), "{text:?}");
+        assert_eq!(generation.into_reading().is_some(), text.len() == 1);
+    }
+    // A prefix that grows is seen otherwise: what was read of it is nothing to go on from.
+    let prefix = model("\"rotary\"", Visibility::Prefix);
+    assert!(read(&prefix, &[1, 2, 3]).is_none());
+    let request = request(std::slice::from_ref(&longer), 5);
+    let wanted = block_on(generate(&prefix, request.clone())).expect("written").remove(0).ids;
+    let mut generation = Generation::after(&prefix, request, Some(reading())).expect("legal");
+    let first = block_on(generation.next()).expect("written").expect("a token");
+    assert_eq!(first[0].id, wanted[0]);
 }

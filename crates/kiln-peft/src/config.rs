@@ -22,6 +22,14 @@ impl Default for AdapterConfig {
 }
 
 impl AdapterConfig {
+    /// What makes these adapters, if it makes all of them alike.
+    pub fn of(adapters: &Adapters) -> Option<Self> {
+        let mut all = adapters.values().map(|beside| &beside.method);
+        let Method::Lora(shape) = all.next()?;
+        let targets = adapters.keys().cloned().collect();
+        all.all(|other| *other == Method::Lora(*shape)).then(|| Self::Lora(LoraConfig::of(*shape, targets)))
+    }
+
     /// Patterns of the names of the maps that get one.
     pub fn targets(&self) -> &[String] {
         match self {

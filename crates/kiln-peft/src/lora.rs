@@ -35,6 +35,12 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
+    /// What makes these beside maps of these names.
+    pub(crate) fn of(shape: LoraShape, targets: Vec<String>) -> Self {
+        let LoraShape { rank, alpha, rs, dropout, start } = shape;
+        Self { rank, alpha, rs, dropout, targets, start }
+    }
+
     /// What stands beside each map.
     pub fn shape(&self) -> LoraShape {
         let Self { rank, alpha, rs, dropout, start, .. } = *self;

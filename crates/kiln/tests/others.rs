@@ -7,31 +7,9 @@ use serde_json::Value;
 use std::{fs, io::Write, path::Path, process::Stdio};
 use tempfile::TempDir;
 
-const RECIPE: &str = r#"
-name = "tiny"
-tokenizer = { bpe = { vocab = 400 } }
-data = { source = { stories = { megabytes = 0.05 } } }
-
-[model]
-hidden = 32
-norm = "rms"
-head = { language = { tied = true } }
-[[model.blocks]]
-repeat = 2
-sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } } } }] }, { parts = ["gated"] }]
-
-[[stages]]
-steps = 6
-length = 32
-rows = 2
-validations = 1
-samples = 0
-checkpoints = 1
-"#;
-
 fn trained() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join("tiny.toml"), RECIPE).unwrap();
+    fs::write(home.path().join("tiny.toml"), common::LLAMA).unwrap();
     kiln(home.path(), &["train", "tiny.toml", "--out", "run"]).well();
     home
 }
@@ -104,7 +82,28 @@ fn every_command_takes_models_of_others() {
     let embed = kiln(here, &["embed", "hf", "--text", "Ann", "--text", "a kite", "--json"]).well().json();
     assert_eq!(embed["shape"], serde_json::json!([2, 32]));
     let verify = kiln(here, &["verify", "hf", "--json"]).well().json();
-    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 5), "{verify}");
+    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 11), "{verify}");
+    // Without a template nothing is asked of one; one whose marks the tokenizer doesn't know fails.
+    assert!(verify["checks"][10]["not_asked"].as_str().unwrap().contains("no chat template"), "{verify}");
+    let failed = |template: &str| {
+        fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
+        let done = kiln(here, &["verify", "hf", "--json"]);
+        let json = done.json();
+        let failed = json["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
+        let failed: Vec<String> = failed.map(|check| check["name"].as_str().unwrap().into()).collect();
+        assert_eq!(done.code == Some(1), !failed.is_empty(), "{done:?}");
+        (failed, json["checks"].as_array().unwrap().last().unwrap()["not_asked"].to_string())
+    };
+    let lines = "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}";
+    let asks = "{% if add_generation_prompt %}assistant:\n{% endif %}";
+    let (found, goes_on) = failed(&format!("{lines}{asks}"));
+    assert!(found.is_empty() && goes_on.contains("yes"), "{found:?} {goes_on}");
+    let (found, goes_on) = failed(&format!("{{{{ messages | length }}}}{lines}{asks}"));
+    assert!(found.is_empty() && goes_on.contains("no:"), "{found:?} {goes_on}");
+    assert_eq!(failed(&format!("<|begin|>{lines}")).0, ["its special tokens are single"]);
+    assert_eq!(failed("{{ messages[0].content }}").0, ["its texts come back"]);
+    assert_eq!(failed("{{ raise_exception('no') }}").0, ["template renders a conversation"]);
+    fs::remove_file(here.join("hf/chat_template.jinja")).unwrap();
     let tune = [
         "train",
         "--from",
@@ -136,22 +135,118 @@ fn a_conversation_follows_the_template() {
     assert!(without.code == Some(1) && without.err.contains("template"), "{without:?}");
     let template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
     fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
-    let mut child = command(here, &["chat", "hf", "--tokens", "5", "--json"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"Hello Ann\n\nAnd Ben?\n").unwrap();
-    let done = common::Done::of(child.wait_with_output().unwrap()).well();
+    let done = talk(here, &["hf", "--tokens", "5", "--json"], "Hello Ann\n\nAnd Ben?\n").well();
     let json = done.json();
     let roles: Vec<&str> = json["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
     // What the template is given is the conversation.
     fs::write(here.join("hf/chat_template.jinja"), "{{ raise_exception(messages[0].content) }}").unwrap();
-    let mut child = command(here, &["chat", "hf"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"Hello Ann\n").unwrap();
-    let done = common::Done::of(child.wait_with_output().unwrap());
+    let done = talk(here, &["hf"], "Hello Ann\n");
     assert!(done.code == Some(1) && done.err.contains("Hello Ann"), "{done:?}");
     let hot = kiln(here, &["chat", "hf", "--temperature", "-1"]);
     assert!(hot.code == Some(2) && hot.err.contains("--temperature"), "{hot:?}");
+}
+
+/// A conversation of these lines.
+fn talk(here: &Path, args: &[&str], lines: &str) -> common::Done {
+    let mut child = command(here, &[&["chat"], args].concat());
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // What ends before it has read them all says why.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    common::Done::of(child.wait_with_output().unwrap())
+}
+
+const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
+
+#[test]
+fn a_conversation_goes_on_from_what_was_read_of_it() {
+    let home = common::home();
+    let here = home.path();
+    // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
+    kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.samples=0", "--out", "run"]).well();
+    let template = serde_json::json!({ "chat_template": TEMPLATE });
+    fs::write(here.join("run/tokenizer_config.json"), template.to_string()).unwrap();
+    let said = |more: &[&str]| {
+        let lines = "Hello Ann\nAnd Ben?\nThe end\n";
+        talk(here, &[&["run", "--tokens", "4", "--temperature", "0", "--json"], more].concat(), lines).well().json()
+    };
+    let (kept, anew) = (said(&[]), said(&["--anew"]));
+    assert_eq!(kept["messages"], anew["messages"]);
+    let read = |json: &Value| {
+        json["turns"].as_array().unwrap().iter().map(|t| t["read_before"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&anew), [0, 0, 0]);
+    let tokens = |turn: usize| kept["turns"][turn]["tokens"].as_u64().unwrap();
+    assert_eq!(read(&kept), [0, tokens(0) + 3, tokens(1) + 3], "{kept}");
+}
+
+/// A model that was trained on, from one in others' files that has a template and tokens that end its answers.
+fn tuned(stop: &str) -> TempDir {
+    let home = trained();
+    let here = home.path();
+    kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).well();
+    fs::write(here.join("hf/chat_template.jinja"), TEMPLATE).unwrap();
+    fs::write(here.join("hf/generation_config.json"), format!(r#"{{"eos_token_id": {stop}, "top_k": 7}}"#)).unwrap();
+    fs::write(here.join("text.txt"), "Ann was a doctor. She had a red kite and a blue hat.\n".repeat(60)).unwrap();
+    let tune = ["train", "--from", "hf", "--data", "text.txt", "--steps", "2", "--out", "tuned"];
+    kiln(here, &[&tune[..], &["--set", "stages.0.length=32", "--set", "stages.0.samples=0"]].concat()).well();
+    home
+}
+
+#[test]
+fn a_run_keeps_the_template_of_its_model() {
+    let home = tuned("[2, 399]");
+    let here = home.path();
+    let json = talk(here, &["tuned", "--tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n").well().json();
+    assert_eq!(json["messages"].as_array().unwrap().len(), 4);
+    // From there it goes wherever the model goes.
+    kiln(here, &["export", "tuned", "--format", "hf", "--out", "back"]).well();
+    kiln(here, &["export", "tuned", "--format", "gguf", "--out", "tuned.gguf"]).well();
+    kiln(here, &["export", "tuned.gguf", "--format", "hf", "--out", "again"]).well();
+    let file = |name: &str| fs::read_to_string(here.join(name)).unwrap();
+    let json = |name: &str| serde_json::from_str::<Value>(&file(name)).unwrap();
+    for folder in ["back", "again"] {
+        assert_eq!(file(&format!("{folder}/chat_template.jinja")), TEMPLATE, "{folder}");
+        assert_eq!(json(&format!("{folder}/tokenizer_config.json"))["eos_token"], "<eos>", "{folder}");
+    }
+    assert_eq!(json("back/generation_config.json"), serde_json::json!({ "eos_token_id": [2, 399], "top_k": 7 }));
+    let bytes = fs::read(here.join("tuned.gguf")).unwrap();
+    assert!(bytes.windows(15).any(|window| window == b"ggml.eot_token_"), "the other token that ends a text");
+    // A run without them, such as one from before they were kept, is as it was.
+    for name in ["tokenizer_config.json", "generation_config.json"] {
+        fs::remove_file(here.join("tuned").join(name)).unwrap();
+    }
+    kiln(here, &["generate", "tuned", "--tokens", "1"]).well();
+    assert!(talk(here, &["tuned"], "Hello\n").err.contains("no chat template"));
+}
+
+#[test]
+fn a_run_keeps_the_tokens_that_end_an_answer() {
+    let all: Vec<usize> = (0..400).collect();
+    let home = tuned(&format!("{all:?}"));
+    let ends = |model: &str| {
+        let json = kiln(home.path(), &["generate", model, "--tokens", "3", "--json"]).well().json();
+        json["stopped_by"] == "eos" && json["ids"] == serde_json::json!([])
+    };
+    assert!(ends("hf") && ends("tuned"));
+    // Runs that start from runs keep them too.
+    let more = [
+        "train",
+        "--from",
+        "tuned",
+        "--data",
+        "text.txt",
+        "--steps",
+        "2",
+        "--out",
+        "more",
+        "--set",
+        "stages.0.length=32",
+    ];
+    kiln(home.path(), &more).well();
+    assert!(ends("more"));
+    fs::remove_file(home.path().join("more/generation_config.json")).unwrap();
+    assert!(!ends("more"), "a control");
 }
 
 #[test]

@@ -5,15 +5,18 @@
 
 mod guard;
 mod json;
+mod message;
 mod methods;
 mod moment;
 #[cfg(test)]
 mod tests;
 
 use crate::DataError;
+pub use message::message;
+use message::reasoned;
 use minijinja::{Environment, Error, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
 pub use moment::Moment;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The longest template, in bytes.
 const LONGEST: usize = 1 << 20;
@@ -42,11 +45,6 @@ pub struct ChatOptions {
     pub extra: Map<String, Value>,
     /// The time that a template may ask for.
     pub now: Option<Moment>,
-}
-
-/// A message of a conversation.
-pub fn message(role: &str, content: &str) -> Value {
-    json!({ "role": role, "content": content })
 }
 
 impl Chat {
@@ -114,6 +112,18 @@ impl Chat {
         &self.source
     }
 
+    /// Its constants: the special tokens by name, as text.
+    pub fn tokens(&self) -> &Map<String, Value> {
+        &self.tokens
+    }
+
+    /// What [`from_config`](Self::from_config) reads back: the template with its constants.
+    pub fn to_config(&self) -> Value {
+        let mut config = self.tokens.clone();
+        config.insert("chat_template".into(), self.source.clone().into());
+        config.into()
+    }
+
     /// The conversation as text. A message is an object with `role` and `content`, and whatever else the template reads.
     ///
     /// # Errors
@@ -143,19 +153,6 @@ impl Chat {
         given.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
         given
     }
-}
-
-/// The names that templates have for the assistant's reasoning.
-const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
-
-/// The first two are there wherever there is one.
-fn reasoned(message: &Value) -> Value {
-    let text = REASONING.iter().map(|name| &message[*name]).find(|text| !text.is_null());
-    let (Some(fields), Some(text)) = (message.as_object(), text) else { return message.clone() };
-    let mut all = Map::from_iter([(REASONING[1].to_string(), text.clone())]);
-    all.extend(fields.clone());
-    all.insert(REASONING[0].into(), text.clone());
-    all.into()
 }
 
 /// The special tokens of a `tokenizer_config.json` as text.

@@ -1,6 +1,7 @@
 //! Templates of the field's styles, byte for byte as the reference renders them, and templates that mean harm.
 
 use super::*;
+use serde_json::json;
 
 fn fixtures() -> Value {
     let path = std::env::var("KILN_CHATS").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chat.json").into());
@@ -98,4 +99,17 @@ fn the_template_of_a_config_is_found_by_its_name() {
     assert_eq!(rendered(&json!({}), false), None);
     let tokens = json!({ "chat_template": "{{ bos_token }}{{ eos_token }}", "bos_token": { "content": "<s>" }, "eos_token": "</s>" });
     assert_eq!(rendered(&tokens, false), Some("<s></s>".into()));
+}
+
+#[test]
+fn what_is_kept_of_a_template_is_the_template() {
+    let file = fixtures();
+    let messages = [message("user", "hi"), message("assistant", "ho")];
+    for (name, template) in file["templates"].as_object().unwrap() {
+        let chat = Chat::new(template.as_str().unwrap(), tokens(&file["config"])).unwrap();
+        let again = Chat::from_config(&chat.to_config(), false).unwrap().unwrap();
+        let text = |chat: &Chat| chat.render(&messages, &options(&file, false)).map_err(|error| error.to_string());
+        assert_eq!(text(&again), text(&chat), "{name}");
+        assert_eq!((again.tokens(), again.template()), (chat.tokens(), chat.template()));
+    }
 }

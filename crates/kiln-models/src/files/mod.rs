@@ -31,4 +31,4 @@ pub const PICKLE: &str = "pytorch_model.bin";
 pub const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// How weights may be laid out, in the order in which they are looked for.
-pub(crate) const LAYOUTS: [&str; 4] = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX];
+pub const LAYOUTS: [&str; 4] = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX];

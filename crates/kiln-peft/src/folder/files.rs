@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::{fs, path::Path};
 
 /// What the adapters are.
-const CONFIG: &str = "adapter_config.json";
+pub const CONFIG: &str = "adapter_config.json";
 /// Their numbers.
 const WEIGHTS: &str = "adapter_model.safetensors";
 

@@ -6,7 +6,7 @@ mod names;
 mod options;
 
 #[cfg(feature = "files")]
-pub use files::{load, save};
+pub use files::{CONFIG, load, save};
 
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use kiln_models::{

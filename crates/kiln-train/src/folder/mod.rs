@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! recipe.toml  tokenizer.json  metrics.jsonl  report.html  lock
+//! tokenizer_config.json  generation_config.json (of the model that it started from: template, tokens that end a text)
 //! stages/0-pretrain/checkpoints/step-000200/…  last.json  best.json
 //! ```
 //! [`RunPaths`] names the files for any reader; [`RunFolder`] is the one process that writes.

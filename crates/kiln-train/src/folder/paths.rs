@@ -62,6 +62,16 @@ impl RunPaths {
         self.root.join("tokenizer.json")
     }
 
+    /// How a conversation becomes text, if the model that the run started from says.
+    pub fn conversation(&self) -> PathBuf {
+        self.root.join("tokenizer_config.json")
+    }
+
+    /// Which tokens end what is written, if the model that the run started from says.
+    pub fn generation(&self) -> PathBuf {
+        self.root.join("generation_config.json")
+    }
+
     /// The metrics, one row a line.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")

@@ -1,8 +1,10 @@
 //! Why a model can't be had.
 
+use super::Base;
 use crate::Failure;
 use kiln_data::DataError;
 use kiln_models::files::LoadError;
+use kiln_peft::folder::FolderError;
 use kiln_spec::Refusal;
 use std::{io, path::PathBuf};
 
@@ -26,6 +28,20 @@ pub enum Error {
     /// A tokenizer can't be read.
     #[error(transparent)]
     Tokenizer(#[from] DataError),
+    /// Adapters whose model isn't there.
+    #[error(
+        "the adapters in {} belong to `{}`, which is neither {}",
+        .0.adapter.display(), .0.name, .0.looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" nor ")
+    )]
+    Base(Box<Base>),
+    /// Adapters that can't be read, or don't fit the model.
+    #[error("adapters in {}: {error}", folder.display())]
+    Adapter {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        error: Box<FolderError>,
+    },
     /// A file can't be read.
     #[error("cannot read {}: {error}", file.display())]
     Io {

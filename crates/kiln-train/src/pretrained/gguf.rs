@@ -10,7 +10,8 @@ use kiln_data::{
 use kiln_models::{
     ModelConfig,
     files::{GgufFile, LoadError},
-    gguf, hf,
+    gguf,
+    hf::{self, Family},
 };
 use kiln_nn::head::Pooling;
 use kiln_spec::Refusal;
@@ -54,10 +55,11 @@ impl Gguf {
         self.carried.as_ref()
     }
 
-    pub(super) fn config(&self) -> Result<ModelConfig, Error> {
+    /// Its family, and what the model is.
+    pub(super) fn read(&self) -> Result<(&'static Family, ModelConfig), Error> {
         let refused = |refusal| LoadError::Config { file: self.path.clone(), refusal };
         let (config_json, _) = gguf::read(self.file.metadata(), &self.file).map_err(refused)?;
-        Ok(hf::read(&config_json).map_err(refused)?.1)
+        Ok(hf::read(&config_json).map_err(refused)?)
     }
 
     pub(super) fn weights(&self, device: &Device) -> Result<Weights, Error> {

@@ -31,7 +31,7 @@ pub(super) fn stop(folder: &Path) -> Result<Vec<u32>, Error> {
 }
 
 /// A JSON file, if it is there.
-fn json(path: &Path) -> Result<Option<Value>, Error> {
+pub(super) fn json(path: &Path) -> Result<Option<Value>, Error> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,4 +1,5 @@
-//! Models by name, wherever they come from: a run of Kiln's, a folder as Hugging Face lays it out, a GGUF file.
+//! Models by name, wherever they come from: a run of Kiln's, a folder as Hugging Face lays it out, a GGUF file, adapters
+//! over one of them.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -11,24 +12,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adapted;
 mod error;
 mod gguf;
 mod hugging_face;
+mod kept;
+mod says;
+mod weights;
 
+pub use adapted::{Base, base};
 pub use error::Error;
 pub use gguf::Gguf;
+pub(crate) use kept::keep;
+pub use weights::Weights;
 
-use crate::{folder::RunPaths, run};
+use crate::{Failure, folder::RunPaths, run};
 use burn::tensor::Device;
-use kiln_data::{Tokenizer, chat::Chat, tokenizer::folder};
+use kiln_data::Tokenizer;
 use kiln_infer::Usage;
 use kiln_models::{
     Model, ModelConfig,
     files::{self, Folder},
-    hf::{Family, sentence},
 };
-use kiln_nn::head::EmbeddingConfig;
-use serde_json::Value;
+use kiln_peft::folder::CONFIG;
 use std::path::{Path, PathBuf};
 
 /// Where a model is.
@@ -40,6 +46,13 @@ pub enum Place {
     Folder(PathBuf),
     /// A `.gguf` file, opened.
     Gguf(Box<Gguf>),
+    /// Adapters over a model.
+    Adapted {
+        /// The model.
+        base: Box<Place>,
+        /// The adapters' folder, as `peft` lays it out.
+        adapter: PathBuf,
+    },
 }
 
 /// A model that is ready to be used.
@@ -55,17 +68,25 @@ pub struct Loaded {
     pub stop: Vec<u32>,
 }
 
-/// A model as its files describe it, apart from its tokenizer.
-#[derive(Debug)]
-pub struct Weights {
-    /// The model.
-    pub model: Model,
-    /// Its family; none of a run.
-    pub family: Option<&'static Family>,
-    /// Its `config.json`, or what a GGUF says in that form; none of a run.
-    pub config_json: Option<Value>,
-    /// Its `generation_config.json`, if it has one.
-    pub generation: Option<Value>,
+/// What a run's folder is known by.
+const RECIPE: &str = "recipe.toml";
+/// How many adapter folders may lie over each other.
+const DEEP: usize = 8;
+
+/// Whether a file has a name that says what the folder around it is.
+fn part(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    [RECIPE, files::CONFIG, CONFIG].contains(&name) || files::LAYOUTS.contains(&name)
+}
+
+/// What a run started from, as its recipe says.
+///
+/// # Errors
+/// If the recipe can't be read.
+pub fn origin(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    let recipe =
+        RunPaths::open(folder).map_err(Failure::from).and_then(|paths| run::recipe(&paths)).map_err(Box::new)?;
+    Ok(recipe.from.map(PathBuf::from))
 }
 
 /// Loads a model with its tokenizer.
@@ -82,9 +103,24 @@ impl Place {
     /// # Errors
     /// If it is no model, or a damaged `.gguf` file.
     pub fn of(path: &Path) -> Result<Self, Error> {
+        Self::at(path, DEEP)
+    }
+
+    fn at(path: &Path, deep: usize) -> Result<Self, Error> {
         let nothing = |found| Err(Error::Nothing { path: path.to_owned(), found });
+        if let Some(base) = base(path)? {
+            let found = base.found().ok_or_else(|| base.missing())?;
+            return match deep {
+                0 => nothing("adapters of adapters, and so on: a circle?"),
+                _ => Ok(Self::at(found, deep - 1)?.under(path)),
+            };
+        }
+        // A file of a folder means the folder.
+        if let Some(folder) = path.parent().filter(|_| path.is_file() && part(path)) {
+            return Self::at(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }, deep);
+        }
         match () {
-            () if path.join("recipe.toml").is_file() => Ok(Self::Run(path.to_owned())),
+            () if path.join(RECIPE).is_file() => Ok(Self::Run(path.to_owned())),
             () if path.join(files::CONFIG).is_file() => Ok(Self::Folder(path.to_owned())),
             () if path.extension().is_some_and(|ending| ending == "gguf") && path.is_file() => {
                 Ok(Self::Gguf(Box::new(Gguf::open(path)?)))
@@ -101,6 +137,7 @@ impl Place {
         match self {
             Self::Run(path) | Self::Folder(path) => path,
             Self::Gguf(gguf) => gguf.path(),
+            Self::Adapted { adapter, .. } => adapter,
         }
     }
 
@@ -109,10 +146,14 @@ impl Place {
     /// # Errors
     /// If Kiln doesn't know its family or an option of it, a file is damaged, or the two don't belong together.
     pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
+        if let Self::Adapted { base, adapter } = self {
+            let loaded = base.load(device)?;
+            return Ok(Loaded { model: adapted::over(&loaded.model, self.family()?, adapter)?, ..loaded });
+        }
         if let Self::Run(path) = self {
             let loaded = run::load(path, device).map_err(Box::new)?;
-            let usage = loaded.usage();
-            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop: Vec::new() });
+            let (usage, stop) = (loaded.usage(), self.stop()?);
+            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop });
         }
         let (tokenizer, weights) = (self.tokenizer()?, self.weights(device)?);
         let (tokens, known) = (tokenizer.vocab(), weights.model.config().vocab);
@@ -138,7 +179,8 @@ impl Place {
                 Ok(run::model_config(&recipe, &self.tokenizer()?).map_err(Box::new)?)
             }
             Self::Folder(path) => Ok(Folder::open(path)?.config()?.1),
-            Self::Gguf(gguf) => gguf.config(),
+            Self::Gguf(gguf) => Ok(gguf.read()?.1),
+            Self::Adapted { base, .. } => base.config(),
         }
     }
 
@@ -150,78 +192,14 @@ impl Place {
         match self {
             Self::Run(path) => {
                 let model = run::load(path, device).map_err(Box::new)?.model;
-                Ok(Weights { model, family: None, config_json: None, generation: None })
+                Ok(Weights { model, family: None, config_json: None, generation: self.generation()? })
             }
             Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
             Self::Gguf(gguf) => gguf.weights(device),
-        }
-    }
-
-    /// The tokenizer.
-    ///
-    /// # Errors
-    /// If there is none, or it can't be read.
-    pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
-        match self {
-            Self::Run(path) => {
-                let path = RunPaths::open(path).map_err(|error| Box::new(error.into()))?.tokenizer();
-                let text = std::fs::read_to_string(&path).map_err(|error| Error::Io { file: path, error })?;
-                Ok(Tokenizer::from_json(&text)?)
+            Self::Adapted { base, adapter } => {
+                let weights = base.weights(device)?;
+                Ok(Weights { model: adapted::over(&weights.model, self.family()?, adapter)?, ..weights })
             }
-            Self::Folder(path) => Ok(folder::open(path)?),
-            Self::Gguf(gguf) => gguf.tokenizer(),
         }
-    }
-
-    /// How a conversation becomes text, if the model was trained on any.
-    ///
-    /// # Errors
-    /// If a file can't be read, or the template is none.
-    pub fn chat(&self) -> Result<Option<Chat>, Error> {
-        match self {
-            Self::Run(_) => Ok(None),
-            Self::Folder(path) => Ok(Chat::open(path)?),
-            Self::Gguf(gguf) => gguf.chat(),
-        }
-    }
-
-    /// How texts become vectors: as the model's files say, else by the mean of their tokens.
-    ///
-    /// # Errors
-    /// If a file can't be read, or asks for what Kiln doesn't implement.
-    pub fn sentence(&self) -> Result<EmbeddingConfig, Error> {
-        if let Self::Folder(path) = self {
-            return hugging_face::sentence(path);
-        }
-        let refused = |refusal| Error::Refused { file: self.path().to_owned(), refusal };
-        let head = sentence::head(None, None).map_err(refused)?;
-        let said = if let Self::Gguf(gguf) = self { gguf.pooling()? } else { None };
-        Ok(EmbeddingConfig { pool: said.unwrap_or(head.pool), ..head })
-    }
-
-    /// Tokens that end what the model writes, as its files say.
-    fn stop(&self) -> Result<Vec<u32>, Error> {
-        match self {
-            Self::Run(_) => Ok(Vec::new()),
-            Self::Folder(path) => hugging_face::stop(path),
-            Self::Gguf(gguf) => Ok(gguf.stop()),
-        }
-    }
-}
-
-impl Weights {
-    /// The token that the decoder of an encoder–decoder of others begins with: `decoder_start_token_id`, else
-    /// `pad_token_id`, else 0. None of any other model, nor of a run, which begins with its tokenizer's bos.
-    pub fn start(&self) -> Option<u32> {
-        let json = self.config_json.as_ref().filter(|_| self.model.encoder().is_some())?;
-        let id = ["decoder_start_token_id", "pad_token_id"].iter().find_map(|key| json[*key].as_u64());
-        Some(id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0))
-    }
-}
-
-impl From<files::Loaded> for Weights {
-    fn from(loaded: files::Loaded) -> Self {
-        let files::Loaded { model, family, config_json, generation } = loaded;
-        Self { model, family: Some(family), config_json: Some(config_json), generation }
     }
 }

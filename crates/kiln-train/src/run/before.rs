@@ -4,7 +4,7 @@ use super::{text, watch::Watch};
 use crate::{
     Failure, Models, Recipe, StageConfig,
     folder::{RunFolder, write_atomic},
-    pretrained::Place,
+    pretrained::{self, Place},
 };
 use burn::tensor::Device;
 use kiln_data::{Stop, Tokenizer};
@@ -41,10 +41,21 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
 pub fn models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, Failure> {
     let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
     if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let weights = block_on(kiln_models::values(&merge(&Place::of(Path::new(from))?.weights(device)?.model)))?;
+        let place = Place::of(Path::new(from))?;
+        let model = place.weights(device)?.model;
+        let model = if goes_on(recipe, &place, &model) { model } else { merge(&model) };
+        policy = policy.with_adapters(model.adapters().clone(), recipe.seed);
+        let weights = block_on(kiln_models::values(&model))?;
         policy = filled(policy, weights).map_err(|mismatch| Failure::Weights { file: from.into(), mismatch })?;
     }
     Ok(Models { policy })
+}
+
+/// Whether the first stage trains the very adapters that a folder of adapters holds.
+fn goes_on(recipe: &Recipe, from: &Place, model: &Model) -> bool {
+    let adapter = recipe.stages.first().and_then(|stage| stage.adapter.as_ref());
+    let chosen = adapter.and_then(|adapter| adapter.select(model.config(), "adapter").ok());
+    matches!(from, Place::Adapted { .. }) && chosen.as_ref() == Some(model.adapters())
 }
 
 /// The model as a stage has it: adapters of an earlier one merged, its own beside.
@@ -55,10 +66,13 @@ pub fn adapted(model: Model, stage: &StageConfig, seed: u64) -> Result<Model, Fa
     attach(&model, adapter, seed).map_err(|refusal| ConfigError::from(refusal).into())
 }
 
-/// A run that starts from a model keeps its tokenizer.
+/// A run that starts from a model keeps its tokenizer, and what a conversation with it needs.
 pub fn tokenizer(recipe: &Recipe, folder: &RunFolder, stop: Stop, watch: &mut dyn Watch) -> Result<Tokenizer, Failure> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
-        let tokenizer = Place::of(Path::new(from))?.tokenizer()?;
+        let from = Place::of(Path::new(from))?;
+        let tokenizer = from.tokenizer()?;
+        // Before the tokenizer, which says that all of it is there.
+        pretrained::keep(&from, folder)?;
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     text::tokenizer(recipe, folder, stop, watch)

@@ -170,7 +170,10 @@ fn go(
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
         let corpus = text::corpus(config.data(recipe), &tokenizer, folder, &stop, host.watch)?;
         let place = folder.stage(index, &config.name);
-        models.policy = adapted(models.policy, config, recipe.seed)?;
+        // Before the first stage it has only those that are to go on.
+        if index > 0 || models.policy.adapters().is_empty() {
+            models.policy = adapted(models.policy, config, recipe.seed)?;
+        }
         let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
         if let Some(found) = found.take() {
             models = stage.restore(models, found, &host.device)?;

@@ -3,24 +3,23 @@
 use super::{
     host::HostArgs,
     output::{Answer, piece, say},
-    place::place,
+    place::ModelArgs,
     trouble::Trouble,
 };
 use kiln_data::chat::{Chat, ChatOptions, Moment, message};
-use kiln_infer::{Generator, Options, Sampling, block_on};
+use kiln_infer::{Generator, Options, Reading, Sampling, block_on};
 use kiln_train::pretrained::Loaded;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Arguments of `chat`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A folder with a config.json, or a .gguf file, that has a chat template.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// What stands before the conversation.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -36,6 +35,9 @@ pub struct Args {
     /// Only the likeliest tokens that hold this share of the probability.
     #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f64,
+    /// Reads the whole conversation anew for each answer, which then takes longer.
+    #[arg(long)]
+    anew: bool,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -44,13 +46,14 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     let wrong = |refusal: kiln_spec::Refusal| Trouble::asked(refusal.reason).at(super::generate::flag(&refusal.path));
     args.sampling().check("").map_err(wrong)?;
-    let place = place(&args.model)?;
+    let place = args.model.place()?;
     let chat = place.chat()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
-        Trouble::failed("chat", "the model has no chat template").at(args.model.display().to_string()).help(help)
+        Trouble::failed("chat", "the model has no chat template").at(args.model.model.display().to_string()).help(help)
     })?;
     let loaded = place.load(&args.host.device()?)?;
-    let mut messages: Vec<Value> = args.system.iter().map(|text| message("system", text)).collect();
+    let messages: Vec<Value> = args.system.iter().map(|text| message("system", text)).collect();
+    let mut talk = Talk { args, chat, loaded, messages, reading: None, turns: Vec::new(), silent: json };
     let terminal = io::stdin().is_terminal();
     if terminal {
         say("a line is a message; Ctrl-D ends");
@@ -63,43 +66,62 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
         }
         let Some(line) = lines.next() else { break };
         let line = line.map_err(|error| Trouble::failed("io", format!("cannot read standard input: {error}")))?;
-        if line.trim().is_empty() {
-            continue;
+        if !line.trim().is_empty() {
+            talk.answer(&line)?;
         }
-        messages.push(message("user", &line));
-        let answer = args.answer(&chat, &loaded, &messages, json)?;
-        messages.push(message("assistant", &answer));
     }
-    Ok(Answer::new(json!({ "messages": messages }), ""))
+    Ok(Answer::new(json!({ "messages": talk.messages, "turns": talk.turns }), ""))
+}
+
+/// A conversation so far.
+struct Talk<'a> {
+    args: &'a Args,
+    chat: Chat,
+    loaded: Loaded,
+    messages: Vec<Value>,
+    /// What the model has read of it.
+    reading: Option<Reading>,
+    /// Of each turn: tokens that the template made of the conversation, and how many of them the model had read before.
+    turns: Vec<Value>,
+    silent: bool,
+}
+
+impl Talk<'_> {
+    fn answer(&mut self, line: &str) -> Result<(), Trouble> {
+        self.messages.push(message("user", line));
+        let ids = self.ids()?;
+        let reading = self.reading.take().filter(|reading| reading.goes_on(&ids) && !self.args.anew);
+        let known = reading.as_ref().map_or(0, |reading| reading.tokens().len());
+        self.turns.push(json!({ "tokens": ids.len(), "read_before": known }));
+        let (args, loaded) = (self.args, &self.loaded);
+        let options =
+            Options { sampling: args.sampling(), tokens: args.tokens, stop: loaded.stop.clone(), ..Options::default() };
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
+        let mut stream = generator.stream_after(reading, ids, &options)?;
+        let show = |text: &str| if self.silent { Ok(()) } else { piece(text) };
+        let mut answer = String::new();
+        while let Some(more) = block_on(stream.next())? {
+            show(&more)?;
+            answer.push_str(&more);
+        }
+        show("\n")?;
+        self.reading = stream.into_reading();
+        self.messages.push(message("assistant", &answer));
+        Ok(())
+    }
+
+    /// The conversation as the model reads it. The template says all of it: nothing is added to its tokens.
+    fn ids(&self) -> Result<Vec<u32>, Trouble> {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = Some(Moment::from_unix(seconds));
+        let options = ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() };
+        Ok(self.loaded.tokenizer.encode(&self.chat.render(&self.messages, &options)?))
+    }
 }
 
 impl Args {
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_p, seed, .. } = *self;
         Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }
-    }
-
-    fn answer(&self, chat: &Chat, loaded: &Loaded, messages: &[Value], json: bool) -> Result<String, Trouble> {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = Some(Moment::from_unix(seconds));
-        let text =
-            chat.render(messages, &ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() })?;
-        // The template says all of it: nothing is added to its tokens.
-        let ids = loaded.tokenizer.encode(&text);
-        let options =
-            Options { sampling: self.sampling(), tokens: self.tokens, stop: loaded.stop.clone(), ..Options::default() };
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
-        let mut stream = generator.stream_ids(ids, &options)?;
-        let mut answer = String::new();
-        while let Some(more) = block_on(stream.next())? {
-            if !json {
-                piece(&more)?;
-            }
-            answer.push_str(&more);
-        }
-        if !json {
-            piece("\n")?;
-        }
-        Ok(answer)
     }
 }

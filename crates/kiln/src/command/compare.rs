@@ -127,7 +127,7 @@ impl Read {
 
 /// The loss of a run's held-out text in rows of each length.
 fn lengths(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, Trouble> {
-    let bench = Bench::open(path, None, device)?;
+    let bench = Bench::open(super::place::place(path)?, None, device)?;
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();
     lengths.dedup();

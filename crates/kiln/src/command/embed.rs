@@ -1,15 +1,14 @@
 //! `embed`: texts as vectors.
 
-use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
+use super::{host::HostArgs, output::Answer, place::ModelArgs, trouble::Trouble};
 use kiln_data::tokenizer::{End, Preparation};
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Arguments of `embed`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// A text; as often as wanted.
     #[arg(long, value_name = "TEXT", required = true)]
     text: Vec<String>,
@@ -19,7 +18,7 @@ pub struct Args {
 
 /// Computes them: pooled and normalised as the folder's `modules.json` says; without one, the mean of all tokens.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = place(&args.model)?;
+    let place = args.model.place()?;
     let (tokenizer, head) = (place.tokenizer()?, place.sentence()?);
     let model = place.weights(&args.host.device()?)?.model;
     let longest = [tokenizer.longest(), model.config().position.limit()].into_iter().flatten().min();

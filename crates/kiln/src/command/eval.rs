@@ -5,19 +5,19 @@ use super::{
     line,
     measure::{Bench, Measured},
     output::Answer,
+    place::ModelArgs,
     table::pairs,
     trouble::Trouble,
 };
 use crate::page::number::{bytes, count, percent};
 use kiln_data::FilesConfig;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
 
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Text to measure on, all of it; without it a run's held-out text. As often as wanted.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Args {
 /// Measures.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let bench = Bench::open(&args.model, (!args.data.is_empty()).then(|| args.files()), &device)?;
+    let bench = Bench::open(args.model.place()?, (!args.data.is_empty()).then(|| args.files()), &device)?;
     let held = bench.held(args.length.unwrap_or(bench.trained_length()))?;
     let objective = bench.objective();
     let parts = objective.parts().into_iter().map(|(name, part)| Ok((name, bench.measure(&held, &*part)?)));

@@ -3,18 +3,18 @@
 use super::{
     host::HostArgs,
     output::{Answer, piece},
-    place::place,
+    place::ModelArgs,
     trouble::Trouble,
 };
 use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
 use serde_json::json;
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// The text to go on from; empty: from nothing. Where a model was trained to fill blanks (objectives `masked` and
     /// `unified`), each `___` in it is one, and the answer is the whole text; `masked` does nothing else.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -52,7 +52,7 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     let sampling = args.sampling();
     sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
     let device = args.host.device()?;
-    let loaded = place(&args.model)?.load(&device)?;
+    let loaded = args.model.place()?.load(&device)?;
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
     let Usage { writes, fills } = generator.usage();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {

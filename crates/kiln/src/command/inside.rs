@@ -3,7 +3,7 @@
 use super::{
     host::HostArgs,
     output::{Answer, say},
-    place::place,
+    place::ModelArgs,
     report,
     table::table,
     trouble::Trouble,
@@ -23,8 +23,8 @@ use std::path::Path;
 const LENGTH: usize = 48;
 
 /// Looks, and writes the page.
-pub fn run(folder: &Path, text: &str, out: &Path, host: &HostArgs) -> Result<Answer, Trouble> {
-    let loaded = place(folder)?.load(&host.device()?)?;
+pub fn run(model: &ModelArgs, text: &str, out: &Path, host: &HostArgs) -> Result<Answer, Trouble> {
+    let loaded = model.place()?.load(&host.device()?)?;
     let (tokenizer, config) = (&loaded.tokenizer, loaded.model.config());
     let ids = tokenizer.opening(tokenizer.specials().bos, text);
     let encoder = config.as_encoder().and_then(|encoder| encoder.position.limit());
@@ -33,7 +33,7 @@ pub fn run(folder: &Path, text: &str, out: &Path, host: &HostArgs) -> Result<Ans
     let inside = block_on(look(&loaded.model, shown)).map_err(|error| Trouble::failed("device", error.to_string()))?;
     let name = |id: u32| tokenizer.token(id);
     let page = page::inside::Inside {
-        name: report::name(folder),
+        name: report::name(&model.model),
         text: text.into(),
         left_out: ids.len() - shown.len(),
         tokens: shown.iter().map(|id| name(*id)).collect(),

@@ -5,7 +5,7 @@ use super::{
     inside,
     output::Answer,
     picture,
-    place::place,
+    place::ModelArgs,
     report,
     table::{pairs, table},
     trouble::Trouble,
@@ -28,8 +28,8 @@ const LENGTH: usize = 1024;
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// A text to look at: where each head looks, and what the model would say after each layer.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
@@ -42,7 +42,7 @@ pub struct Args {
 
 /// Shows it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = place(&args.model)?;
+    let place = args.model.place()?;
     if let Some(text) = &args.text {
         let folder = if let Place::Run(run) = &place { run.as_path() } else { Path::new("") };
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));

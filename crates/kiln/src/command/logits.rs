@@ -1,18 +1,17 @@
 //! `logits`: what a model says after each of some tokens.
 
-use super::{host::HostArgs, output::Answer, place::place, trouble::Trouble};
+use super::{host::HostArgs, output::Answer, place::ModelArgs, trouble::Trouble};
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_models::{Model, Stack};
 use kiln_nn::Cx;
 use kiln_spec::{Layout, Piece};
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Arguments of `logits`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file. Its tokenizer isn't needed.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Token ids with commas between them; those that the encoder of an encoder–decoder reads.
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
     ids: Vec<i32>,
@@ -26,7 +25,7 @@ pub struct Args {
 /// Computes them.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let place = place(&args.model)?;
+    let place = args.model.place()?;
     let weights = place.weights(&device)?;
     let (start, model) = (weights.start(), weights.model);
     args.check(&model)?;

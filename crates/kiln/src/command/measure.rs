@@ -1,6 +1,6 @@
 //! A run's model and text to measure it on, in rows of any length.
 
-use super::{output::say, place::place, trouble::Trouble};
+use super::{output::say, trouble::Trouble};
 use burn::tensor::Device;
 use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split, Tokenizer};
 use kiln_infer::block_on;
@@ -13,7 +13,7 @@ use kiln_train::{
     pretrained::{Loaded, Place},
     run,
 };
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// A model beside its text.
 pub struct Bench {
@@ -38,12 +38,8 @@ pub struct Measured {
 
 impl Bench {
     /// The text that a run held out, or all of other files; a model of others has no text of its own.
-    pub fn open(path: &Path, files: Option<FilesConfig>, device: &Device) -> Result<Self, Trouble> {
-        let place = place(path)?;
-        let recipe = match &place {
-            Place::Run(path) => Some(run::recipe(&RunPaths::open(path)?)?),
-            Place::Folder(_) | Place::Gguf(_) => None,
-        };
+    pub fn open(place: Place, files: Option<FilesConfig>, device: &Device) -> Result<Self, Trouble> {
+        let recipe = place.run().map(|path| run::recipe(&RunPaths::open(path)?)).transpose()?;
         let Loaded { model, tokenizer, .. } = place.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = recipe.as_ref().and_then(|recipe| recipe.stages.last().cloned());

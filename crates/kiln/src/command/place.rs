@@ -3,19 +3,45 @@
 use super::{output::say, trouble::Trouble};
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_models::hub::{Hub, HubError, Id, Progress};
-use kiln_train::pretrained::Place;
-use std::path::Path;
+use kiln_train::pretrained::{self, Place};
+use std::path::{Path, PathBuf};
 
-/// The place of a model. What is no path and has the form `owner/name`, or `owner/name:file.gguf`, is fetched from the
+/// Which model, and what stands over it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ModelArgs {
+    /// A run, a folder with a config.json, a folder of adapters, a .gguf file, or a model's name on the hub.
+    pub model: PathBuf,
+    /// Puts the adapters of a folder of peft's over the model; as often as wanted.
+    #[arg(long, value_name = "FOLDER")]
+    pub adapter: Vec<PathBuf>,
+}
+
+impl ModelArgs {
+    /// Where it is.
+    pub fn place(&self) -> Result<Place, Trouble> {
+        self.adapter.iter().try_fold(place(&self.model)?, |model, adapter| Ok(model.under(adapter)))
+    }
+}
+
+/// The place of a model, the base of adapters too. What is no path and has the form `owner/name`, or `owner/name:file.gguf`, is fetched from the
 /// hub unless its cache has it.
 pub fn place(model: &Path) -> Result<Place, Trouble> {
     // Where the folder around it is here, a path was meant.
     let here = model.parent().is_some_and(Path::is_dir);
     let name = model.to_str().filter(|name| !model.exists() && !here && owned(name));
     match name.map(Id::parse) {
-        Some(Ok(id)) => Ok(Place::of(&fetched(&id)?)?),
+        Some(Ok(id)) => over(&fetched(&id)?),
         Some(Err(error)) if model.to_string_lossy().contains(':') => Err(Trouble::failed("hub", error.to_string())),
-        _ => Ok(Place::of(model)?),
+        _ => over(model),
+    }
+}
+
+/// What stands at a path; the base of adapters may have a name on the hub.
+fn over(path: &Path) -> Result<Place, Trouble> {
+    let base = pretrained::base(path)?.filter(|base| base.found().is_none() && owned(&base.name));
+    match base.map(|base| Id::parse(&base.name)) {
+        Some(Ok(id)) => Ok(Place::of(&fetched(&id)?)?.under(path)),
+        _ => Ok(Place::of(path)?),
     }
 }
 
@@ -24,7 +50,7 @@ fn owned(name: &str) -> bool {
     name.split(':').next().is_some_and(|model| model.split('/').count() == 2)
 }
 
-fn fetched(id: &Id) -> Result<std::path::PathBuf, Trouble> {
+fn fetched(id: &Id) -> Result<PathBuf, Trouble> {
     let bar = ProgressBar::no_length();
     let form = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));

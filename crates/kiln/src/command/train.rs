@@ -10,10 +10,13 @@ use super::{
     recipes, report, size, stop, summary,
     trouble::{INTERRUPTED, Trouble},
 };
+use burn::tensor::Device;
 use kiln_data::{FilesConfig, SourceConfig};
+use kiln_peft::AdapterConfig;
 use kiln_train::{
     Failure, Recipe,
     folder::RunPaths,
+    pretrained::Place,
     run::{self, Host, Outcome},
 };
 use std::{
@@ -37,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
     /// Starts with the weights and the tokenizer of a run, of a folder with a config.json or of a .gguf file, and takes the
-    /// model from there.
+    /// model from there. The adapters of a folder of adapters go on training.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Steps of each stage; schedule and validations shrink or stretch with it.
@@ -116,15 +119,28 @@ impl Args {
     }
 }
 
-/// What a recipe says of a model that it starts with.
-fn starting(from: &Path) -> Result<[String; 2], Trouble> {
+/// What a recipe says of a model that it starts with. Adapters in a folder of their own go on training.
+fn starting(from: &Path) -> Result<Vec<String>, Trouble> {
     let place = place(from)?;
     let config = place.config()?;
     let unwritten = |error: toml::ser::Error| Trouble::failed("model", error.to_string());
     let model = toml::Value::try_from(&config).map_err(unwritten)?;
     // Where it lies now: a name on the hub is no path that a run could read.
     let path = place.path().display().to_string();
-    Ok([format!("from={}", toml::Value::from(path)), format!("model={model}")])
+    let mut sets = vec![format!("from={}", toml::Value::from(path)), format!("model={model}")];
+    if let Place::Adapted { adapter, .. } = &place {
+        let model = place.weights(&Device::flex())?.model;
+        let config = AdapterConfig::of(model.adapters()).ok_or_else(|| {
+            Trouble::failed(
+                "adapter",
+                "adapters of several ranks or scales can't go on training: a stage has those of one",
+            )
+            .at(adapter.display().to_string())
+            .help("`kiln export` with --format hf merges them into a model to start from")
+        })?;
+        sets.push(format!("stages.0.adapter={}", toml::Value::try_from(&config).map_err(unwritten)?));
+    }
+    Ok(sets)
 }
 
 /// Whether the comparison was stopped.
@@ -136,7 +152,7 @@ fn compared(result: Result<(), Trouble>) -> Result<bool, Trouble> {
 }
 
 /// A run that failed on the way still shows what it did.
-fn after(failure: Failure, progress: &Progress, device: &burn::tensor::Device) -> Trouble {
+fn after(failure: Failure, progress: &Progress, device: &Device) -> Trouble {
     if let (Failure::NotFinite { .. }, Some(run)) = (&failure, &progress.run) {
         write_report(run, device);
     }
@@ -144,7 +160,7 @@ fn after(failure: Failure, progress: &Progress, device: &burn::tensor::Device) -
 }
 
 /// A run is no failure because its page is one.
-fn write_report(run: &std::path::Path, device: &burn::tensor::Device) {
+fn write_report(run: &Path, device: &Device) {
     if let Err(trouble) = report::write(run, device) {
         say("the run is safe, its report could not be written:");
         trouble.tell();

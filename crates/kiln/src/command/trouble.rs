@@ -145,8 +145,12 @@ impl From<pretrained::Error> for Trouble {
             E::Run(failure) => (*failure).into(),
             E::Tokenizer(error) => error.into(),
             E::Nothing { path, .. } => failed("not-a-run", path).help(
-                "name the folder of a run (the newest lie in `runs`), a folder with a config.json, or a .gguf file",
+                "name the folder of a run (the newest lie in `runs`), a folder with a config.json or an adapter_config.json, or a \
+                 .gguf file",
             ),
+            E::Base(base) => failed("no-base", base.adapter.clone())
+                .help(format!("name the model, and the adapters by `--adapter {}`", base.adapter.display())),
+            E::Adapter { folder, .. } => failed("adapter", folder),
             E::Io { file, .. } => failed("not-readable", file),
             E::Refused { file, refusal } => match refusal.instead {
                 Some(instead) => failed("unknown", file).help(instead),

@@ -1,19 +1,29 @@
 //! `verify`: whether a model computes the same however it is asked.
 
-use super::{host::HostArgs, output::Answer, place::place, table::table, trouble::Trouble};
+use super::{
+    host::HostArgs,
+    output::{Answer, say},
+    place::ModelArgs,
+    table::table,
+    trouble::Trouble,
+};
 use burn::tensor::Device;
-use kiln_infer::{block_on, identities};
+use kiln_data::{
+    Tokenizer,
+    chat::{Chat, ChatOptions, Moment},
+};
+use kiln_infer::{block_on, identities, texts};
 use kiln_kernels::planner::Kernel;
 use kiln_spec::Direction;
 use kiln_train::pretrained::Loaded;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a folder with a config.json, or a .gguf file.
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// A text to verify on; as often as wanted.
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
@@ -42,12 +52,14 @@ const TEXTS: [&str; 3] = [
 /// Verifies.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let device = args.host.device()?;
-    let loaded = place(&args.model)?.load(&device)?;
+    let place = args.model.place()?;
+    let loaded = place.load(&device)?;
     let texts: Vec<&str> = match args.text.is_empty() {
         true => TEXTS.to_vec(),
         false => args.text.iter().map(String::as_str).collect(),
     };
-    let checks = checks(&loaded, &texts, &device)?;
+    let mut checks = checks(&loaded, &texts, &device)?;
+    checks.extend(conversation(&loaded.tokenizer, place.chat()?.as_ref())?);
     let good = |check: &Check| check.found.map_or(true, |found| found <= check.most);
     let row = |check: &Check| {
         let found = check.found.map_or("–".to_string(), |found| format!("{found:.1e}"));
@@ -60,7 +72,7 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     };
     let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
     let text = table(&["identity", "apart by", "at most", ""], &rows, &[1, 2]);
-    let entry = |check: &Check| json!({ "name": check.name, "apart": check.found.ok(), "most": check.most, "passed": good(check) });
+    let entry = |check: &Check| json!({ "name": check.name, "apart": check.found.ok(), "most": check.most, "passed": good(check), "not_asked": check.found.err() });
     let passed = checks.iter().all(good);
     let json = json!({ "passed": passed, "checks": checks.iter().map(entry).collect::<Vec<Value>>() });
     let answer = Answer::new(json, text);
@@ -96,13 +108,55 @@ fn checks(loaded: &Loaded, texts: &[&str], device: &Device) -> Result<Vec<Check>
             Check { name: "fused kernel = reference", found: Err("this device has the reference alone"), most: MOST }
         }
     });
-    let lost = texts.iter().filter(|text| !comes_back(loaded, text)).count();
-    checks.push(Check { name: "text → tokens → text", found: Ok(lost as f64), most: 0.0 });
+    checks.extend(words(tokenizer, texts));
     Ok(checks)
 }
 
-/// Whether tokens stand for the text that they were made of: what is encoded again gives the same tokens.
-fn comes_back(loaded: &Loaded, text: &str) -> bool {
-    let ids = loaded.tokenizer.encode(text);
-    loaded.tokenizer.decode(&ids).is_ok_and(|back| back == text || loaded.tokenizer.encode(&back) == ids)
+/// What must come back of texts.
+fn words(tokenizer: &Tokenizer, texts: &[&str]) -> [Check; 4] {
+    let count = |name, found: usize| Check { name, found: Ok(found as f64), most: 0.0 };
+    [
+        count("text → tokens → text", texts::lost(tokenizer, texts)),
+        count("tokenizer saved = as it was", texts::changed(tokenizer, texts)),
+        count("token by token = at once", texts::torn(tokenizer, texts)),
+        count("places of tokens cover the text", texts::misplaced(tokenizer, texts)),
+    ]
+}
+
+/// A conversation of several turns.
+const TURNS: [(&str, &str); 4] = [
+    ("user", "What is the capital of France?"),
+    ("assistant", "Paris, on the Seine."),
+    ("user", "And how much is 2 + 3?"),
+    ("assistant", "It is 5."),
+];
+
+/// What must come back of a conversation.
+fn conversation(tokenizer: &Tokenizer, chat: Option<&Chat>) -> Result<Vec<Check>, Trouble> {
+    let names = ["template renders a conversation", "its special tokens are single", "its texts come back"];
+    let Some(chat) = chat else {
+        let check = |name| Check { name, found: Err("the model has no chat template"), most: 0.0 };
+        return Ok(names.map(check).into());
+    };
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let options = ChatOptions { now: Some(Moment::from_unix(seconds)), ..ChatOptions::default() };
+    let count = |name, found: usize| Check { name, found: Ok(found as f64), most: 0.0 };
+    let grows = match texts::grows(tokenizer, chat, &TURNS, &options) {
+        Ok(grows) => grows,
+        Err(error) => {
+            say(&format!("the template: {error}"));
+            return Ok(vec![count(names[0], 1)]);
+        }
+    };
+    let split = texts::split(tokenizer, chat, &TURNS, &options)?;
+    if !split.is_empty() {
+        say(&format!("the template writes what the tokenizer doesn't know as one token: {}", split.join(" ")));
+    }
+    let again = if grows { "yes: `chat` reads only what is new" } else { "no: `chat` reads all anew for each answer" };
+    Ok(vec![
+        count(names[0], 0),
+        count(names[1], split.len()),
+        count(names[2], texts::unheard(tokenizer, chat, &TURNS, &options)?),
+        Check { name: "a conversation goes on from its beginning", found: Err(again), most: 0.0 },
+    ])
 }

@@ -31,6 +31,29 @@ sample_tokens = 8
 checkpoints = 3
 "#;
 
+/// The same of a model that has a counterpart among others' families.
+pub const LLAMA: &str = r#"
+name = "tiny"
+tokenizer = { bpe = { vocab = 400 } }
+data = { source = { stories = { megabytes = 0.05 } } }
+
+[model]
+hidden = 32
+norm = "rms"
+head = { language = { tied = true } }
+[[model.blocks]]
+repeat = 2
+sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } } } }] }, { parts = ["gated"] }]
+
+[[stages]]
+steps = 6
+length = 32
+rows = 2
+validations = 1
+samples = 0
+checkpoints = 1
+"#;
+
 /// What a call left.
 #[derive(Debug)]
 pub struct Done {

@@ -1,0 +1,163 @@
+//! What comes back of texts and conversations, of tokenizers of every kind, and of some that are broken.
+
+use kiln_data::{Chat, ChatOptions, DataError, Encoding, Tokenizer, TokenizerConfig};
+use kiln_infer::texts::{Spell, changed, grows, lost, misplaced, split, torn, unheard};
+use serde_json::Value;
+use std::path::Path;
+
+fn fixture(name: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kiln-data/fixtures");
+    serde_json::from_slice(&std::fs::read(folder.join(name)).expect("a fixture")).expect("JSON")
+}
+
+/// Tokenizers of others, some of which change texts.
+const OTHERS: [&str; 8] =
+    ["byte_level", "llama3", "roberta", "wordpiece_cased", "wordpiece_uncased", "unigram", "clip", "characters"];
+
+fn other(name: &str) -> Tokenizer {
+    let json = fixture(&format!("tokenizers/{name}.cases.json"))["tokenizer"].to_string();
+    Tokenizer::from_json(&json).expect(name)
+}
+
+fn own() -> Tokenizer {
+    Tokenizer::train(&TokenizerConfig::default(), ["Anna sah öfter Bäume. 🌳 hello hello"].map(Ok))
+        .expect("a tokenizer")
+}
+
+#[test]
+fn every_tokenizer_keeps_what_it_promises() {
+    let file = fixture("tokenizers/texts.json");
+    let hard: Vec<&str> = file.as_array().expect("texts").iter().filter_map(Value::as_str).collect();
+    assert!(hard.len() >= 40);
+    let all = OTHERS.iter().map(|name| (*name, other(name))).chain([("own", own())]);
+    let mut wrong = Vec::new();
+    for (name, tokenizer) in all {
+        for text in &hard {
+            let text = std::slice::from_ref(text);
+            let found = [
+                lost(&tokenizer, text),
+                changed(&tokenizer, text),
+                torn(&tokenizer, text),
+                misplaced(&tokenizer, text),
+            ];
+            if found != [0; 4] {
+                wrong.push(format!("{name}: {text:?} {found:?} {:?}", tokenizer.encode_full(text[0]).tokens));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A tokenizer with a fault.
+struct Broken(Tokenizer, Fault);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Decodes,
+    Saves,
+    Streams,
+    Shifts,
+    Skips,
+    Reaches,
+}
+
+impl Spell for Broken {
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.0
+    }
+
+    fn placed(&self, text: &str) -> Encoding {
+        let mut found = self.0.encode_full(text);
+        let last = found.offsets.len() - 1;
+        match self.1 {
+            Fault::Shifts => found.offsets[last] = 0..1,
+            Fault::Skips => found.offsets[last] = text.len()..text.len(),
+            Fault::Reaches => found.offsets[last].end += 1,
+            _ => {}
+        }
+        found
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.0.decode(&ids[usize::from(self.1 == Fault::Decodes)..])
+    }
+
+    fn streamed(&self, ids: &[u32]) -> Result<String, DataError> {
+        // Every token by itself.
+        let one = |id: &u32| self.0.decode(std::slice::from_ref(id));
+        match self.1 {
+            Fault::Streams => ids.iter().map(one).collect(),
+            _ => self.0.streamed(ids),
+        }
+    }
+
+    fn saved(&self) -> String {
+        if self.1 == Fault::Saves { other("wordpiece_cased").to_json().into() } else { self.0.to_json().into() }
+    }
+}
+
+#[test]
+fn what_is_broken_is_counted() {
+    let texts = ["Hello there, Ann", "🌳 and Bäume öfter"];
+    for (fault, found) in [
+        (Fault::Decodes, [2, 0, 2, 0]),
+        (Fault::Saves, [0, 2, 0, 0]),
+        (Fault::Streams, [0, 0, 1, 0]),
+        (Fault::Shifts, [0, 0, 0, 2]),
+        (Fault::Skips, [0, 0, 0, 2]),
+        (Fault::Reaches, [0, 0, 0, 2]),
+    ] {
+        let broken = Broken(other("byte_level"), fault);
+        let counted =
+            [lost(&broken, &texts), changed(&broken, &texts), torn(&broken, &texts), misplaced(&broken, &texts)];
+        assert_eq!(counted, found, "{}", fault as u8);
+    }
+}
+
+const TURNS: [(&str, &str); 4] =
+    [("user", "Hello there"), ("assistant", "Good day, Ann"), ("user", "What is 2 + 3?"), ("assistant", "It is 5.")];
+
+fn chat(template: &str) -> Chat {
+    let config = serde_json::json!({ "chat_template": template, "eos_token": "</s>" });
+    Chat::from_config(&config, false).expect("a template").expect("one")
+}
+
+#[test]
+fn conversations_come_back_and_go_on() {
+    let options = ChatOptions::default();
+    let plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+    for name in OTHERS {
+        let (tokenizer, chat) = (other(name), chat(plain));
+        assert_eq!(split(&tokenizer, &chat, &TURNS, &options).expect("rendered"), [""; 0]);
+        assert_eq!(unheard(&tokenizer, &chat, &TURNS, &options).expect("rendered"), 0, "{name}");
+    }
+    let tokenizer = other("byte_level");
+    let lines = plain.replace("assistant: ", "assistant:");
+    assert!(grows(&tokenizer, &chat(&lines), &TURNS, &options).expect("rendered"));
+    // What counts the messages that are left changes with each.
+    let counted = lines.replace("{% for", "{{ messages | length }}{% for");
+    assert!(!grows(&tokenizer, &chat(&counted), &TURNS, &options).expect("rendered"));
+}
+
+#[test]
+fn what_a_template_loses_is_counted() {
+    let (tokenizer, options) = (other("byte_level"), ChatOptions::default());
+    let heard = |template: &str| unheard(&tokenizer, &chat(template), &TURNS, &options);
+    assert_eq!(heard("{{ messages[0].content }} {{ messages[1].content | upper }}").expect("rendered"), 3);
+    assert!(heard("{{ raise_exception('no') }}").expect_err("refused").to_string().contains("no"));
+    // Marks that the tokenizer doesn't know are text to the model.
+    let marks = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}";
+    let found = split(&tokenizer, &chat(marks), &TURNS, &options).expect("rendered");
+    assert_eq!(found, ["</s>", "<|assistant|>", "<|user|>"]);
+    let mut known = fixture("tokenizers/byte_level.cases.json")["tokenizer"].take();
+    for (mark, id) in ["</s>", "<|assistant|>", "<|user|>"].into_iter().zip(90_000..) {
+        let token = serde_json::json!({ "id": id, "content": mark, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false });
+        known["added_tokens"].as_array_mut().expect("a list").push(token);
+    }
+    let ids = known["model"]["vocab"].as_object().expect("tokens").len();
+    for (token, id) in known["added_tokens"].as_array_mut().expect("a list").iter_mut().rev().take(3).rev().zip(ids..) {
+        token["id"] = id.into();
+    }
+    let known = Tokenizer::from_json(&known.to_string()).expect("a tokenizer");
+    assert_eq!(split(&known, &chat(marks), &TURNS, &options).expect("rendered"), [""; 0]);
+}
