@@ -24,6 +24,16 @@ tidy:
 train *ARGS:
     cargo run --release -- train {{ARGS}}
 
+# Kiln beside its peers (benchmarks/README.md); arguments go to benchmarks/run.py.
+bench *ARGS:
+    cargo build --release
+    cd benchmarks/candle && cargo build --release --locked --target-dir "${CARGO_TARGET_DIR:-{{justfile_directory()}}/target}/candle"
+    python3 benchmarks/run.py {{ARGS}}
+
+# A reader under libFuzzer (fuzz/README.md).
+fuzz TARGET SECONDS="120":
+    cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10
+
 # The examples from Rust.
 examples:
     cargo run --release --example train

@@ -12,6 +12,7 @@ use mutate::Mutator;
 use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -36,9 +37,17 @@ fn watch(name: String) -> mpsc::Sender<Vec<u8>> {
     sender
 }
 
+/// Writes the seeds where `KILN_FUZZ_SEEDS` says, a folder a reader, for fuzzers that begin with files.
+fn write(name: &str, seeds: &[Vec<u8>]) {
+    let Some(folder) = env::var_os("KILN_FUZZ_SEEDS").map(|home| Path::new(&home).join(name)) else { return };
+    fs::create_dir_all(&folder).unwrap();
+    seeds.iter().enumerate().for_each(|(i, seed)| fs::write(folder.join(i.to_string()), seed).unwrap());
+}
+
 /// Damages seeds, again and again what was read farther than before, and has them read.
 fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     assert!(seeds.iter().any(|seed| read(seed)), "{name}: no seed is read");
+    write(name, &seeds);
     let seconds = env::var("KILN_FUZZ_SECONDS").map_or(2, |text| text.parse().expect("whole seconds"));
     let (start, mut mutator) = (Instant::now(), Mutator::new(seeds));
     let (mut rounds, mut whole) = (0u64, 0u64);
@@ -64,38 +73,29 @@ fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     assert!(whole > 0 && whole < rounds, "{name}: the damage is too small or too large");
 }
 
-#[test]
-fn fuzz_pickle() {
-    fuzz("pickle", seeds::files("kiln-models/fixtures/pickle", "pt"), targets::pickle);
+/// A test a reader, and which seeds it is given.
+macro_rules! readers {
+    ($($name:ident: $seeds:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                fuzz(stringify!($name), $seeds, targets::$name);
+            }
+        )*
+    };
 }
 
-#[test]
-fn fuzz_gguf() {
-    fuzz("gguf", seeds::files("kiln-models/tests/fixtures", "gguf"), targets::gguf);
-}
-
-#[test]
-fn fuzz_safetensors() {
-    fuzz("safetensors", seeds::safetensors(), targets::Folder::new("model.safetensors").target());
-}
-
-#[test]
-fn fuzz_safetensors_index() {
-    let index = br#"{"metadata":{"total_size":8},"weight_map":{"a":"weights.safetensors","b":"weights.safetensors"}}"#;
-    fuzz("safetensors-index", vec![index.to_vec()], targets::Folder::new("model.safetensors.index.json").target());
-}
-
-#[test]
-fn fuzz_config() {
-    fuzz("config", seeds::configs(), targets::config);
-}
-
-#[test]
-fn fuzz_tokenizer() {
-    fuzz("tokenizer", seeds::tokenizers(), targets::tokenizer);
-}
-
-#[test]
-fn fuzz_sentencepiece() {
-    fuzz("sentencepiece", vec![seeds::sentencepiece()], targets::sentencepiece);
+readers! {
+    pickle: seeds::files("kiln-models/fixtures/pickle", "pt");
+    gguf: seeds::files("kiln-models/tests/fixtures", "gguf");
+    safetensors: seeds::safetensors();
+    safetensors_index: seeds::indexes();
+    config: seeds::configs();
+    tokenizer: seeds::tokenizers();
+    tokenizer_config: seeds::tokenizer_configs();
+    sentencepiece: vec![seeds::sentencepiece()];
+    chat_template: seeds::templates();
+    adapter: seeds::adapters();
+    modules: seeds::modules();
+    parquet: seeds::files("kiln-data/fixtures", "parquet");
 }

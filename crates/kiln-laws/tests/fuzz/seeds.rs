@@ -1,27 +1,61 @@
 //! Files to begin with.
 
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Below the folder of the crates.
+fn crates(path: &str) -> PathBuf {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("crates"));
+    above.find(|crates| crates.is_dir()).unwrap().join(path)
+}
 
 /// All files of a folder of fixtures that end so.
 pub fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(crates(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
+/// A safetensors file of this header, with 12 bytes of tensors.
+fn tensors(header: &Value) -> Vec<u8> {
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 12]].concat()
+}
+
 /// A safetensors file of two small tensors.
 pub fn safetensors() -> Vec<Vec<u8>> {
-    let header = br#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[8,12]}}"#;
-    vec![[&(header.len() as u64).to_le_bytes()[..], header, &[0; 12]].concat()]
+    vec![tensors(&json!({
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]},
+        "b": {"dtype": "BF16", "shape": [2], "data_offsets": [8, 12]}
+    }))]
+}
+
+/// A tensor that no folder holds, and the file that does.
+pub const OUTSIDE: &str = "outside";
+
+pub fn outside() -> Vec<u8> {
+    tensors(&json!({ OUTSIDE: {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]} }))
+}
+
+/// Indexes of the first file, and of one outside.
+pub fn indexes() -> Vec<Vec<u8>> {
+    let index = |weights: Value| json!({"metadata": {"total_size": 8}, "weight_map": weights}).to_string().into_bytes();
+    vec![
+        index(json!({"a": "weights.safetensors", "b": "weights.safetensors"})),
+        index(json!({"a": "weights.safetensors", OUTSIDE: "../outside.safetensors"})),
+        index(json!({OUTSIDE: "./x/../../outside.safetensors"})),
+    ]
 }
 
 /// Configurations of the families that fixtures have.
 pub fn configs() -> Vec<Vec<u8>> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let cases = ["hf", "hf-encoders"].into_iter().flat_map(|folder| fs::read_dir(fixtures.join(folder)).unwrap());
+    let fixtures = ["kiln-laws/fixtures/hf", "kiln-laws/fixtures/hf-encoders"].map(crates);
+    let cases = fixtures.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let mut paths: Vec<_> = cases.map(|entry| entry.unwrap().path().join("config.json")).collect();
     paths.sort();
     paths.iter().filter_map(|path| fs::read(path).ok()).collect()
@@ -64,4 +98,66 @@ pub fn sentencepiece() -> Vec<u8> {
         [&[0x0a, fields.len() as u8], &fields[..]].concat()
     };
     [piece("<unk>", 2), piece("<s>", 3), piece("</s>", 3), piece("▁a", 1)].concat()
+}
+
+/// Chat templates, the conversation that they are given, and what a `tokenizer_config.json` may say.
+fn chats() -> Value {
+    serde_json::from_slice(&fs::read(crates("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
+}
+
+pub fn templates() -> Vec<Vec<u8>> {
+    let chats = chats();
+    let own = chats["templates"].as_object().unwrap().values().map(|text| text.as_str().unwrap().as_bytes().to_vec());
+    let hungry = [
+        "{% for i in range(9) %}{% for j in range(9) %}{{ messages|tojson }}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}x{% endif %}{% endmacro %}{{ f(9) }}",
+        "{% set ns = namespace(s='ab') %}{% for i in range(3) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
+        "{{ ('ab' * 9).replace('a', 'ccc') | upper | list | join(', ') | indent(4) | center(80) }}",
+    ];
+    own.chain(hungry.map(|text| text.as_bytes().to_vec())).collect()
+}
+
+/// Messages, tools and documents.
+pub fn conversation() -> Value {
+    let chats = chats();
+    json!({"messages": chats["chats"]["calls"], "tools": chats["rich"]["tools"], "documents": chats["rich"]["documents"]})
+}
+
+pub fn tokenizer_configs() -> Vec<Vec<u8>> {
+    let template = chats()["templates"]["chatml"].clone();
+    let named = json!([{"name": "default", "template": template}, {"name": "tool_use", "template": template}]);
+    let token = json!({"content": "<s>", "lstrip": false, "normalized": false, "rstrip": false, "single_word": false});
+    [
+        json!({"bos_token": "<s>", "eos_token": token, "chat_template": template, "model_max_length": 512,
+            "tokenizer_class": "LlamaTokenizerFast", "add_bos_token": true,
+            "added_tokens_decoder": {"0": token, "1": token}}),
+        json!({"unk_token": token, "pad_token": null, "chat_template": named, "additional_special_tokens": ["<s>", "b"]}),
+    ]
+    .map(|config| config.to_string().into_bytes())
+    .to_vec()
+}
+
+/// The folder of the model that the adapters belong to.
+pub fn model() -> PathBuf {
+    crates("kiln-laws/fixtures/hf/llama-biases")
+}
+
+const ADAPTER: &str = "kiln-laws/fixtures/peft/llama";
+
+pub fn adapter_tensors() -> Vec<u8> {
+    fs::read(crates(ADAPTER).join("adapter_model.safetensors")).unwrap()
+}
+
+pub fn adapters() -> Vec<Vec<u8>> {
+    vec![fs::read(crates(ADAPTER).join("adapter_config.json")).unwrap()]
+}
+
+/// `modules.json` and what it says of pooling.
+pub fn modules() -> Vec<Vec<u8>> {
+    let module = |i: u32, path: &str, kind: &str| json!({"idx": i, "name": i.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let modules =
+        [module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling"), module(2, "2_Normalize", "Normalize")];
+    let pooling = json!({"word_embedding_dimension": 384, "pooling_mode_cls_token": false,
+        "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false});
+    vec![json!(modules).to_string().into_bytes(), pooling.to_string().into_bytes()]
 }
