@@ -168,7 +168,8 @@ fn without_tracking(template: &str) -> String {
     let mut rest = template;
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
-        let Some(end) = tag.find("%}").map(|end| end + 2) else { break };
+        // From behind `{%`: its `%` may not end the tag that it begins.
+        let Some(end) = tag[2..].find("%}").map(|end| end + 4) else { break };
         let inner = &tag[2..end - 2];
         let plain = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         text += before;

@@ -61,6 +61,8 @@ fn a_template_that_runs_away_is_stopped() {
 fn what_is_no_template_is_refused() {
     for template in [
         "{{",
+        "{%}",
+        "{%} %}",
         "{% if %}",
         "{% for x in %}{% endfor %}",
         "{% nothing %}",

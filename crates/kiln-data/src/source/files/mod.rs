@@ -2,6 +2,7 @@
 
 mod jsonl;
 mod open;
+mod pages;
 mod parquet;
 #[cfg(test)]
 mod tests;

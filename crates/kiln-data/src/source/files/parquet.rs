@@ -1,12 +1,13 @@
 //! A `.parquet`: a column of texts, read row group by row group.
 
+use super::pages::Pages;
 use crate::{
     DataError,
     source::{Document, in_parts},
 };
 use parquet::{
     basic::{ConvertedType, LogicalType, Type as Physical},
-    column::reader::{ColumnReader, ColumnReaderImpl},
+    column::reader::ColumnReaderImpl,
     data_type::ByteArrayType,
     errors::ParquetError,
     file::{reader::FileReader, serialized_reader::SerializedFileReader},
@@ -76,11 +77,10 @@ impl ParquetFile {
                 &ParquetError::General("a column before the beginning of the file".into()),
             ));
         }
-        let opened = self.reader.get_row_group(group).and_then(|group| group.get_column_reader(self.column));
-        match opened.map_err(|error| damaged(&self.path, &error))? {
-            ColumnReader::ByteArrayColumnReader(rows) => self.rows = Some(rows),
-            _ => return Err(odd(&self.path, self.row, &self.name, "no column of strings")),
-        }
+        let pages = self.reader.get_row_group(group).and_then(|group| group.get_column_page_reader(self.column));
+        let pages = Pages::new(pages.map_err(|error| damaged(&self.path, &error))?);
+        let column = self.reader.metadata().file_metadata().schema_descr().column(self.column);
+        self.rows = Some(ColumnReaderImpl::new(column, Box::new(pages)));
         Ok(true)
     }
 

@@ -233,4 +233,7 @@ fn a_damaged_parquet_is_refused() {
         bytes[at] ^= 0x55;
         let _ = damaged(&bytes);
     }
+    // Found by fuzzing: a page refers to a dictionary that never comes.
+    let error = damaged(include_bytes!("../../../fixtures/no-dictionary.parquet")).unwrap_err();
+    assert!(error.to_string().contains("dictionary"), "{error}");
 }
