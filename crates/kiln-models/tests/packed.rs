@@ -34,8 +34,10 @@ impl Packed {
             let mut bytes: Vec<u8> = (0..packing.size(rows * columns)?).map(|_| random.below(256) as u8).collect();
             for block in bytes.chunks_exact_mut(packing.bytes) {
                 // Scales of about 1/500, so that logits are not of millions.
-                for at in [0, 2, packing.bytes - 2] {
-                    block[at + 1] = 0x18;
+                match packing.name {
+                    "F16" => block[1] = block[1] & 0x80 | 0x18,
+                    "BF16" => block[1] = block[1] & 0x80 | 0x3b,
+                    _ => [1, 3, packing.bytes - 1].into_iter().for_each(|at| block[at] = 0x18),
                 }
             }
             Some((name.clone(), PackedMatrix::new(packing, [rows, columns], bytes.into())?))
@@ -118,7 +120,7 @@ fn largest(tensor: &Tensor<2>) -> f64 {
 fn packed_models_compute_what_their_numbers_say() {
     for (config, count) in families() {
         let shapes = shapes(&config);
-        for packing in ["Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"] {
+        for packing in ["F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"] {
             let mut tensors = Packed::new(packing, shapes.clone());
             let packed = assembled(&config, &tensors, &Device::flex());
             let what = format!("{} in {packing}", config["model_type"]);

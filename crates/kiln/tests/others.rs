@@ -61,6 +61,11 @@ fn an_exported_run_answers_as_before() {
     assert!(said["eos_token_id"].is_u64() && said["bos_token_id"].is_u64(), "{said}");
     let odd = kiln(here, &["export", "run", "--format", "gguf", "--out", "x.gguf", "--shard", "1"]);
     assert!(odd.code == Some(2) && odd.err.contains("--shard"), "{odd:?}");
+    let stored = kiln(here, &["inspect", "small.gguf", "--json"]).well().json()["stored"].clone();
+    assert_eq!((&stored[0]["stored"], &stored[0]["multiplied"]), (&"Q8_0".into(), &true.into()), "{stored}");
+    let told = kiln(here, &["inspect", "small.gguf"]).well().out;
+    assert!(told.contains("tensors Q8_0") && told.contains("multiplied as they are"), "{told}");
+    assert_eq!(kiln(here, &["inspect", "run", "--json"]).well().json()["stored"], serde_json::json!([]));
     // What came from a file goes back into one.
     kiln(here, &["export", "run.gguf", "--format", "hf", "--out", "back"]).well();
     near(&logits(here, "run.gguf"), &logits(here, "back"), 1e-6);

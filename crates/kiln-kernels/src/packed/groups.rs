@@ -1,6 +1,9 @@
 //! Products with rows as they are packed: sixteen numbers at a time are scale · whole number + offset.
 
-use super::{k::sixes, sixteen::Sixteen};
+use super::{
+    k::sixes,
+    sixteen::{Sixteen, on_the_widest},
+};
 
 /// What changes nothing when it is added: 0 would take the sign of −0.
 const NOTHING: f32 = -0.0;
@@ -125,9 +128,7 @@ fn dot<G: Groups, S: Sixteen>(row: &[u8], x: &[f32]) -> f32 {
             sums[group % 4] = numbers.mul_add(S::load(&x[group]), sums[group % 4]);
         }
     }
-    let one = S::splat(1.0);
-    let [a, b, c, d] = sums;
-    a.mul_add(one, b).mul_add(one, c.mul_add(one, d)).sum()
+    S::sum_of(sums)
 }
 
 /// The numbers of whole blocks.
@@ -142,38 +143,11 @@ fn numbers<G: Groups, S: Sixteen>(blocks: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Compiles a call for each kind of registers, and makes that which the machine can run.
-macro_rules! on_the_widest {
-    ($call:ident::<$Groups:ident>($($arg:ident: $type:ty),*)) => {{
-        #[cfg(target_arch = "x86_64")]
-        {
-            use $crate::packed::sixteen::{Avx2, Avx512};
-            #[target_feature(enable = "avx512f,avx2,f16c,fma")]
-            fn widest($($arg: $type),*) {
-                $call::<$Groups, Avx512>($($arg),*);
-            }
-            #[target_feature(enable = "avx2,f16c,fma")]
-            fn wide($($arg: $type),*) {
-                $call::<$Groups, Avx2>($($arg),*);
-            }
-            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if has_avx2 && is_x86_feature_detected!("f16c") {
-                // SAFETY: the machine has what each is compiled for.
-                #[allow(unsafe_code)]
-                return unsafe {
-                    if is_x86_feature_detected!("avx512f") { widest($($arg),*) } else { wide($($arg),*) }
-                };
-            }
-        }
-        $call::<$Groups, $crate::packed::sixteen::Plain>($($arg),*);
-    }};
-}
-
 /// What is known of a packing by its groups.
 macro_rules! packings {
     ($($name:ident => $Groups:ident),+ $(,)?) => {$(
         pub(super) mod $name {
-            use super::{$Groups, dots, numbers};
+            use super::{$Groups, dots, numbers, on_the_widest};
 
             /// Σ row · x of each row.
             pub fn products(rows: &[u8], x: &[f32], out: &mut [f32]) {

@@ -73,28 +73,28 @@ const fn packing(name: &'static str, code: u32, [block, bytes]: [usize; 2], unpa
 }
 
 /// One whose rows are multiplied as they are.
-macro_rules! grouped {
-    ($name:literal, $code:literal, $block:expr, $groups:ident) => {
-        Packing { product: Some(groups::$groups::products), ..packing($name, $code, $block, groups::$groups::unpack) }
+macro_rules! multiplied {
+    ($name:literal, $code:literal, $block:expr, $file:ident::$own:ident) => {
+        Packing { product: Some($file::$own::products), ..packing($name, $code, $block, $file::$own::unpack) }
     };
 }
 
 /// All that Kiln knows.
 pub static PACKINGS: [Packing; 14] = [
     packing("F32", 0, [1, 4], float::f32),
-    packing("F16", 1, [1, 2], float::f16),
-    grouped!("Q4_0", 2, [32, 18], q4_0),
-    grouped!("Q4_1", 3, [32, 20], q4_1),
+    multiplied!("F16", 1, [1, 2], float::half),
+    multiplied!("Q4_0", 2, [32, 18], groups::q4_0),
+    multiplied!("Q4_1", 3, [32, 20], groups::q4_1),
     packing("Q5_0", 6, [32, 22], legacy::q5_0),
     packing("Q5_1", 7, [32, 24], legacy::q5_1),
-    grouped!("Q8_0", 8, [32, 34], q8_0),
+    multiplied!("Q8_0", 8, [32, 34], groups::q8_0),
     packing("Q2_K", 10, [256, 84], k::q2),
     packing("Q3_K", 11, [256, 110], k::q3),
-    grouped!("Q4_K", 12, [256, 144], q4_k),
+    multiplied!("Q4_K", 12, [256, 144], groups::q4_k),
     packing("Q5_K", 13, [256, 176], k::q5),
-    grouped!("Q6_K", 14, [256, 210], q6_k),
+    multiplied!("Q6_K", 14, [256, 210], groups::q6_k),
     packing("Q8_K", 15, [256, 292], k::q8),
-    packing("BF16", 30, [1, 2], float::bf16),
+    multiplied!("BF16", 30, [1, 2], float::upper),
 ];
 
 /// Each row of x with each row of the matrix, x Wᵀ: `[…, columns] → […, rows]`.

@@ -3,6 +3,7 @@
 use super::{error::LoadError, map::Map};
 use crate::tensors::{Entry, TensorError, Tensors};
 use burn::tensor::{TensorData, bf16, f16};
+use kiln_kernels::packed::{PackedMatrix, Packing};
 use safetensors::{Dtype, SafeTensors};
 use std::{
     collections::BTreeMap,
@@ -73,6 +74,16 @@ impl Tensors for SafeTensorsFiles {
         })?;
         map.forget(place.bytes.clone());
         Ok(TensorData::new(values, entry.shape.clone()))
+    }
+
+    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+        let (place, entry) = (self.places.get(name)?, self.entries.get(name)?);
+        let [rows, columns] = entry.shape[..] else { return None };
+        let packing = Packing::named(&entry.stored).filter(|packing| packing.multiplies())?;
+        let map = &self.maps[place.map];
+        let packed = PackedMatrix::new(packing, [rows, columns], map.bytes()[place.bytes.clone()].into());
+        map.forget(place.bytes.clone());
+        packed
     }
 }
 

@@ -12,6 +12,7 @@ use kiln_models::{
     files::{GgufFile, LoadError},
     gguf,
     hf::{self, Family},
+    tensors::{Stored, Tensors},
 };
 use kiln_nn::head::Pooling;
 use kiln_spec::Refusal;
@@ -60,6 +61,11 @@ impl Gguf {
         let refused = |refusal| LoadError::Config { file: self.path.clone(), refusal };
         let (config_json, _) = gguf::read(self.file.metadata(), &self.file).map_err(refused)?;
         Ok(hf::read(&config_json).map_err(refused)?)
+    }
+
+    /// How its tensors are stored.
+    pub(super) fn stored(&self) -> Vec<Stored> {
+        Stored::of(self.file.entries())
     }
 
     pub(super) fn weights(&self, device: &Device) -> Result<Weights, Error> {

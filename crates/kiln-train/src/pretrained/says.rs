@@ -3,7 +3,7 @@
 use super::{Error, Place, hugging_face};
 use crate::folder::RunPaths;
 use kiln_data::{Tokenizer, chat::Chat, tokenizer::folder};
-use kiln_models::hf::sentence;
+use kiln_models::{files::Folder, hf::sentence, tensors::Stored};
 use kiln_nn::head::EmbeddingConfig;
 
 impl Place {
@@ -34,6 +34,19 @@ impl Place {
             Self::Gguf(gguf) => gguf.chat(),
             Self::Adapted { base, adapter } => Chat::open(adapter)?.map_or_else(|| base.chat(), |chat| Ok(Some(chat))),
         }
+    }
+
+    /// How its files store its tensors, the way with the most numbers first. A run's are of its own.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn stored(&self) -> Result<Vec<Stored>, Error> {
+        Ok(match self {
+            Self::Run(_) => Vec::new(),
+            Self::Folder(path) => Stored::of(Folder::open(path)?.tensors().entries()),
+            Self::Gguf(gguf) => gguf.stored(),
+            Self::Adapted { base, .. } => base.stored()?,
+        })
     }
 
     /// How texts become vectors: as the model's files say, else by the mean of their tokens.
