@@ -78,7 +78,7 @@ impl Model {
             config: config.clone(),
             adapters: Adapters::new(),
         };
-        model.packed.clone_from(init.held());
+        model.packed.clone_from(init.taken());
         model
     }
 

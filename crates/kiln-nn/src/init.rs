@@ -65,7 +65,7 @@ impl Init {
     }
 
     /// Those of them that were made.
-    pub fn held(&self) -> &BTreeMap<String, Held> {
+    pub fn taken(&self) -> &BTreeMap<String, Held> {
         &self.taken
     }
 
