@@ -16,6 +16,7 @@ pub mod hub;
 pub mod model;
 pub mod names;
 pub mod pickle;
+mod reader;
 pub mod stack;
 pub mod tensors;
 
@@ -24,5 +25,5 @@ pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 pub use direction::Unfit;
 pub use encoder::Encoder;
 pub use model::Model;
-pub use names::{Mismatch, Name, Values, Walk, filled, names, values};
+pub use names::{Mismatch, Name, Reader, Values, Walk, filled, names, values};
 pub use stack::{EncoderConfig, Stack};

@@ -1,7 +1,8 @@
-//! Where weights come from: tensors of a file, read one by one.
+//! Where weights come from, and in what form they go: named tensors, read one by one.
 
+use crate::names::Values;
 use burn::tensor::TensorData;
-use kiln_kernels::packed::PackedMatrix;
+use kiln_kernels::packed::{PackedMatrix, Packing, pack::pack};
 use std::collections::BTreeMap;
 
 /// What a file says of one of its tensors.
@@ -11,6 +12,13 @@ pub struct Entry {
     pub shape: Vec<usize>,
     /// How its numbers are stored, in the format's own word: `F32`, `BF16`, `Q4_K`.
     pub stored: String,
+}
+
+impl Entry {
+    /// Of floats of 32 bits.
+    pub(crate) fn floats(shape: Vec<usize>) -> Self {
+        Self { shape, stored: "F32".into() }
+    }
 }
 
 /// Why a tensor can't be had.
@@ -53,6 +61,73 @@ pub trait Tensors {
     fn packed(&self, _name: &str) -> Option<PackedMatrix> {
         None
     }
+
+    /// The numbers of all, at once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn all(&self) -> Result<Values, TensorError> {
+        self.entries().keys().map(|name| Ok((name.clone(), self.read(name)?))).collect()
+    }
+}
+
+/// Tensors in memory.
+#[derive(Clone, Debug, Default)]
+pub struct InMemory {
+    values: Values,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl From<Values> for InMemory {
+    fn from(values: Values) -> Self {
+        let entry = |(name, data): (&String, &TensorData)| (name.clone(), Entry::floats(data.shape().to_vec()));
+        Self { entries: values.iter().map(entry).collect(), values }
+    }
+}
+
+impl Tensors for InMemory {
+    fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        self.values.get(name).cloned().ok_or_else(|| TensorError::Unknown(name.into()))
+    }
+}
+
+/// How a file that is written stores numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// Floats of 32 bits.
+    #[default]
+    F32,
+    /// Floats of 16 bits, up to 65504.
+    F16,
+    /// Floats of 16 bits with the range of those of 32.
+    BF16,
+    /// 8 bits, 32 of them under a scale.
+    Q8_0,
+}
+
+impl Numbers {
+    /// How they are packed.
+    pub fn packing(self) -> &'static Packing {
+        let name = match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::Q8_0 => "Q8_0",
+        };
+        Packing::named(name).expect("the kernels know it")
+    }
+}
+
+/// Numbers as they are stored.
+pub(crate) fn stored(packing: &Packing, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
+    let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
+    let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(format!("{error:?}")))?;
+    let beyond = || broken(format!("it has numbers that {} can't hold: infinite, or beyond its range", packing.name));
+    pack(packing, &values).ok_or_else(beyond)
 }
 
 #[cfg(test)]

@@ -128,3 +128,25 @@ fn turned(carried: &gguf::Carried) -> Carried {
         merges,
     }
 }
+
+/// The reverse: what a tokenizer is written as.
+pub fn written(carried: Carried) -> gguf::Carried {
+    let Roles { bos, eos, pad, mask, unk, sep, cls } = carried.roles;
+    let roles = ROLES.iter().zip([bos, eos, pad, mask, unk, sep, cls]);
+    let added = [("bos", carried.add_bos), ("eos", carried.add_eos)];
+    let Carried { charsmap, model, pre, tokens, scores, types, merges, .. } = carried;
+    gguf::Carried {
+        special: roles.filter_map(|((role, _), id)| Some(((*role).to_owned(), id?))).collect(),
+        added: added.into_iter().filter_map(|(role, yes)| Some((role.to_owned(), yes?))).collect(),
+        add_space_prefix: carried.add_space_prefix,
+        remove_extra_whitespaces: carried.remove_extra_whitespaces,
+        chat_template: None,
+        charsmap,
+        model,
+        pre,
+        tokens,
+        scores,
+        types,
+        merges,
+    }
+}
