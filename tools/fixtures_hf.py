@@ -13,6 +13,8 @@ weight; 64 greedy tokens. `control.json` is the same model with one option chang
 refused unless the two differ visibly. All is computed in f32.
 """
 
+import copy
+
 import numpy as np
 import safetensors
 import torch
@@ -80,6 +82,8 @@ CASES = {
 
 def made(model_type, options):
     """A model with no weights drawn yet, in eval mode, without special tokens that would end a text."""
+    # A configuration writes into the dictionaries that it is given.
+    options = copy.deepcopy(options)
     config = AutoConfig.for_model(model_type, **options, bos_token_id=None, eos_token_id=None, pad_token_id=None)
     config._attn_implementation = "eager"
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()

@@ -16,7 +16,9 @@ pub mod hub;
 pub mod model;
 pub mod names;
 pub mod pickle;
+mod reader;
 pub mod stack;
+mod stored;
 pub mod tensors;
 
 pub use block::Block;
@@ -24,5 +26,6 @@ pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 pub use direction::Unfit;
 pub use encoder::Encoder;
 pub use model::Model;
-pub use names::{Mismatch, Name, Values, Walk, filled, names, values};
+pub use names::{Mismatch, Name, Reader, Values, Walk, filled, names, values};
 pub use stack::{EncoderConfig, Stack};
+pub use stored::Stored;

@@ -1,13 +1,16 @@
 //! Parameters by name: place and role, without the names of variants. `blocks.7.attention.q.weight`.
 
-pub use crate::fill::{Mismatch, filled};
+pub use crate::{
+    fill::{Mismatch, filled},
+    reader::{Reader, values},
+};
 
 use crate::model::Model;
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamId},
-    tensor::{ExecutionError, Tensor, TensorData},
+    tensor::{Tensor, TensorData},
 };
-use std::{collections::BTreeMap, pin::Pin};
+use std::collections::BTreeMap;
 
 /// A parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,32 +113,3 @@ pub fn names(model: &Model) -> Vec<Name> {
 
 /// Values by name.
 pub type Values = BTreeMap<String, TensorData>;
-
-/// Numbers that are on their way from the device.
-type Reading = Pin<Box<dyn Future<Output = Result<TensorData, ExecutionError>> + Send>>;
-
-/// Every parameter's values: for checkpoints, not for steps.
-///
-/// # Errors
-/// If the device fails.
-pub async fn values(model: &Model) -> Result<Values, ExecutionError> {
-    struct Collect(Walk, Vec<(String, Reading)>);
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.push((self.0.name(), Box::pin(param.val().into_data_async())));
-        }
-    }
-    let mut collect = Collect(Walk::of(model), Vec::new());
-    model.visit(&mut collect);
-    let mut values = Values::new();
-    for (name, reading) in collect.1 {
-        values.insert(name, reading.await?);
-    }
-    Ok(values)
-}

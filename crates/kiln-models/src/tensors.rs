@@ -1,7 +1,8 @@
-//! Where weights come from: tensors of a file, read one by one.
+//! Where weights come from, and in what form they go: named tensors, read one by one.
 
+use crate::names::Values;
 use burn::tensor::TensorData;
-use kiln_kernels::packed::{PackedMatrix, Packing};
+use kiln_kernels::packed::{PackedMatrix, Packing, pack::pack};
 use std::collections::BTreeMap;
 
 /// What a file says of one of its tensors.
@@ -13,42 +14,10 @@ pub struct Entry {
     pub stored: String,
 }
 
-/// Tensors of a file that are stored alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
-    /// How, in the format's own word.
-    pub name: String,
-    /// How many tensors.
-    pub tensors: usize,
-    /// How many numbers they have.
-    pub numbers: usize,
-}
-
-impl Stored {
-    /// What a file has of each way, the way with the most numbers first.
-    pub fn of(entries: &BTreeMap<String, Entry>) -> Vec<Self> {
-        let mut ways = BTreeMap::<&str, Self>::new();
-        for Entry { shape, stored } in entries.values() {
-            let way = ways.entry(stored).or_insert_with(|| Self { name: stored.clone(), ..Self::default() });
-            way.tensors += 1;
-            way.numbers += count(shape).unwrap_or_default();
-        }
-        let mut ways: Vec<Self> = ways.into_values().collect();
-        ways.sort_by_key(|way| std::cmp::Reverse(way.numbers));
-        ways
-    }
-
-    /// Bytes that they take in the file, of the ways that Kiln reads.
-    pub fn bytes(&self) -> Option<usize> {
-        match self.name.as_str() {
-            "F64" => self.numbers.checked_mul(8),
-            name => Packing::named(name)?.size(self.numbers),
-        }
-    }
-
-    /// Whether matrices stored so can be multiplied as they are.
-    pub fn multiplies(&self) -> bool {
-        Packing::named(&self.name).is_some_and(Packing::multiplies)
+impl Entry {
+    /// Of floats of 32 bits.
+    pub(crate) fn floats(shape: Vec<usize>) -> Self {
+        Self { shape, stored: "F32".into() }
     }
 }
 
@@ -92,23 +61,82 @@ pub trait Tensors {
     fn packed(&self, _name: &str) -> Option<PackedMatrix> {
         None
     }
+
+    /// The numbers of all, at once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn all(&self) -> Result<Values, TensorError> {
+        self.entries().keys().map(|name| Ok((name.clone(), self.read(name)?))).collect()
+    }
+}
+
+/// Tensors in memory.
+#[derive(Clone, Debug, Default)]
+pub struct InMemory {
+    values: Values,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl From<Values> for InMemory {
+    fn from(values: Values) -> Self {
+        let entry = |(name, data): (&String, &TensorData)| (name.clone(), Entry::floats(data.shape().to_vec()));
+        Self { entries: values.iter().map(entry).collect(), values }
+    }
+}
+
+impl Tensors for InMemory {
+    fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        self.values.get(name).cloned().ok_or_else(|| TensorError::Unknown(name.into()))
+    }
+}
+
+/// How a file that is written stores numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// Floats of 32 bits.
+    #[default]
+    F32,
+    /// Floats of 16 bits, up to 65504.
+    F16,
+    /// Floats of 16 bits with the range of those of 32.
+    BF16,
+    /// 8 bits, 32 of them under a scale.
+    Q8_0,
+}
+
+impl Numbers {
+    /// How they are packed.
+    pub fn packing(self) -> &'static Packing {
+        let name = match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::Q8_0 => "Q8_0",
+        };
+        Packing::named(name).expect("the kernels know it")
+    }
+}
+
+/// Numbers as they are stored.
+pub(crate) fn stored(packing: &Packing, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
+    let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
+    let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(format!("{error:?}")))?;
+    let beyond = || broken(format!("it has numbers that {} can't hold: infinite, or beyond its range", packing.name));
+    pack(packing, &values).ok_or_else(beyond)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Stored, count};
+    use super::count;
 
     #[test]
     fn any_part_of_a_counted_shape_can_be_counted() {
         assert_eq!([count(&[]), count(&[2, 3]), count(&[2, 0, 3])], [Some(1), Some(6), Some(0)]);
         assert_eq!([count(&[1 << 40, 1 << 40]), count(&[0, 1 << 40, 1 << 40])], [None, None]);
-    }
-    #[test]
-    fn what_is_stored_alike_is_counted_together() {
-        let entry = |shape: &[usize], stored: &str| Entry { shape: shape.into(), stored: stored.into() };
-        let entries = [("a", entry(&[3], "F32")), ("b", entry(&[2, 64], "Q4_1")), ("c", entry(&[1, 32], "Q4_1"))];
-        let stored = Stored::of(&entries.map(|(name, entry)| (name.to_string(), entry)).into());
-        let told: Vec<_> = stored.iter().map(|s| (&*s.name, s.tensors, s.numbers, s.bytes(), s.multiplies())).collect();
-        assert_eq!(told, [("Q4_1", 2, 160, Some(100), true), ("F32", 1, 3, Some(12), false)]);
     }
 }

@@ -6,7 +6,7 @@ use kiln_kernels::{
     testing::distance,
 };
 use kiln_models::{
-    Model, hf, names,
+    Model, Reader, hf, names,
     tensors::{Entry, TensorError, Tensors},
     values,
 };
@@ -95,9 +95,9 @@ fn assembled(config: &Value, tensors: &Packed, device: &Device) -> Model {
 fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
     let (family, config) = hf::read(config).unwrap();
     let model = Model::init(&config, 0, &Device::flex());
-    let numbers = numbers(&model);
-    let tensors = hf::disassemble(&config, family, numbers).unwrap();
-    tensors.into_iter().map(|(name, data)| (name, data.shape().to_vec())).collect()
+    let weights = Reader::of(&model);
+    let tensors = hf::disassemble(&config, family, &weights).unwrap();
+    tensors.entries().iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect()
 }
 
 fn numbers(model: &Model) -> kiln_models::Values {

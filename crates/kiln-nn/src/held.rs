@@ -26,6 +26,17 @@ impl Held {
         if self.turned { [columns, rows] } else { [rows, columns] }
     }
 
+    /// The numbers of the parameter.
+    pub fn numbers(&self) -> TensorData {
+        let rows = self.matrix.unpacked();
+        if !self.turned {
+            return TensorData::new(rows, self.shape());
+        }
+        let [height, width] = self.shape();
+        let turned = (0..height * width).map(|i| rows[i % width * height + i / width]);
+        TensorData::new(turned.collect::<Vec<_>>(), [height, width])
+    }
+
     /// The parameter, made when it is read.
     pub(crate) fn param(&self, device: &Device) -> Param<Tensor<2>> {
         let held = self.clone();

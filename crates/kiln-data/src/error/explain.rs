@@ -20,6 +20,7 @@ impl DataError {
             Self::Short { .. } => "too-short",
             Self::Config { .. } => "config",
             Self::Tokenizer { .. } => "tokenizer",
+            Self::Uncarried { .. } => "uncarried",
             Self::Specials { .. } => "special-tokens",
             Self::Chat { .. } => "chat-template",
             Self::Id { .. } => "token-id",
@@ -42,6 +43,7 @@ impl DataError {
             Self::Empty { origin } | Self::Short { origin, .. } | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
             Self::Tokenizer { .. }
+            | Self::Uncarried { .. }
             | Self::Specials { .. }
             | Self::Chat { .. }
             | Self::Id { .. }
@@ -71,6 +73,9 @@ impl DataError {
             Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
             Self::Tokenizer { .. } => {
                 "use the tokenizer files that came with the model, or were saved with the run".into()
+            }
+            Self::Uncarried { .. } => {
+                "keep it as a tokenizer.json: a folder (`--format hf`) holds any tokenizer".into()
             }
             Self::Specials { .. } => {
                 "choose something that does without, or a tokenizer that has it, such as one that Kiln trained".into()

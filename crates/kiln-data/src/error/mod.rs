@@ -127,6 +127,12 @@ pub enum DataError {
         /// What is wrong.
         what: String,
     },
+    /// A tokenizer for which a format has no words.
+    #[error("a GGUF file can't carry this tokenizer: {what}")]
+    Uncarried {
+        /// What it has no words for.
+        what: String,
+    },
     /// A tokenizer without the special tokens that objectives need.
     #[error("tokenizer: no special token {}", .missing.join(", "))]
     Specials {

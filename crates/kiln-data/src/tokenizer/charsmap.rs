@@ -34,7 +34,8 @@ pub(crate) fn check_base64(table: &str) -> Result<(), DataError> {
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn decode(text: &str) -> Option<Vec<u8>> {
+/// Base 64 as bytes.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').bytes().map(|digit| DIGITS.iter().position(|d| *d == digit));
     let digits: Vec<u32> = digits.map(|digit| digit.map(|d| d as u32)).collect::<Option<_>>()?;
     let whole = |four: &[u32]| {

@@ -1,23 +1,24 @@
 //! Packing numbers: as floats, and as Q8_0.
 
 use super::Packing;
-use burn::tensor::f16;
+use burn::tensor::{bf16, f16};
 
 /// Whole blocks of numbers, packed; `None` if a number (or a block's scale) is not finite as it would be packed, or if
 /// Kiln doesn't pack this way.
 pub fn pack(packing: &Packing, values: &[f32]) -> Option<Vec<u8>> {
     match packing.name {
         "F32" => Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        "F16" => floats(values),
+        "F16" => each(values, |value| finite(value).map(f16::to_le_bytes)),
+        "BF16" => each(values, |value| Some(bf16::from_f32(value)).filter(|b| b.is_finite()).map(bf16::to_le_bytes)),
         "Q8_0" => eights(values),
         _ => None,
     }
 }
 
-fn floats(values: &[f32]) -> Option<Vec<u8>> {
+fn each(values: &[f32], float: impl Fn(f32) -> Option<[u8; 2]>) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(2 * values.len());
     for value in values {
-        bytes.extend_from_slice(&finite(*value)?.to_le_bytes());
+        bytes.extend_from_slice(&float(*value)?);
     }
     Some(bytes)
 }

@@ -4,9 +4,10 @@
 use crate::case::{Case, DECODERS};
 use kiln_laws::{device, values};
 use kiln_models::{
-    Visibility,
+    Reader, Visibility,
     files::{Folder, Layout, SaveError, load, save},
     hf,
+    tensors::InMemory,
 };
 use kiln_nn::part::PartConfig;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ fn saved_models_are_loaded_as_they_were() {
             shard: if i % 2 == 0 { usize::MAX } else { 4_000 },
             ..Layout::default()
         };
-        let family = save(&folder, loaded.model.config(), values(&loaded.model), layout).unwrap();
+        let family = save(&folder, loaded.model.config(), &Reader::of(&loaded.model), layout).unwrap();
         assert_eq!(family.name, loaded.family.name);
         let again = load(&folder, &device()).unwrap();
         assert_eq!(again.model.config(), loaded.model.config(), "{}", case.name);
@@ -63,7 +64,7 @@ fn what_no_family_has_is_named() {
         .map(|holder: kiln_nn::part::attention::AttentionConfig| holder.score)
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let error = save(folder.path(), &config, Default::default(), Layout::default()).unwrap_err();
+    let error = save(folder.path(), &config, &InMemory::default(), Layout::default()).unwrap_err();
     let SaveError::Config(refusal) = error else { panic!("{error}") };
     assert!(refusal.path.starts_with("model.blocks[0].sublayers[0].parts[0].attention.score"), "{refusal}");
 }

@@ -4,7 +4,7 @@ use crate::encoders::{CLOSE, Case, Padding, call, check_gradients, check_saving,
 use burn::tensor::{Device, Tensor};
 use kiln_infer::{Request, Sampling, block_on, generate};
 use kiln_interpret::Record;
-use kiln_laws::device;
+use kiln_laws::{device, farthest};
 use kiln_models::{Model, hf::read};
 use kiln_nn::Probe;
 use kiln_spec::{Direction, Layout};
@@ -132,4 +132,32 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
         assert_eq!(config(key, value).unwrap_err().path, key);
     }
     assert!(config("relative_attention_num_buckets", json!(3)).is_err());
+}
+
+/// Newer files say of every T5 that its head shares the embedding, and apart from that whether what goes into it is
+/// scaled.
+#[test]
+fn whether_the_head_is_shared_and_whether_it_scales_are_two_things() {
+    let opened = |name: &'static str, changes: Value| {
+        let (case, home) = (Case::open(name), tempfile::tempdir().unwrap());
+        let mut json: Value = serde_json::from_slice(&std::fs::read(case.folder.join("config.json")).unwrap()).unwrap();
+        json.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        std::fs::write(home.path().join("config.json"), json.to_string()).unwrap();
+        std::fs::copy(case.folder.join("model.safetensors"), home.path().join("model.safetensors")).unwrap();
+        let model = kiln_models::files::load(home.path(), &device()).unwrap().model;
+        (numbers(run(&case, &model, Padding::Right, None, &device()).0).1, case.expected.values("outputs").1)
+    };
+    // A head of its own in the file is one, whatever `config.json` says.
+    let (found, want) = opened("t5-gated", json!({ "tie_word_embeddings": true, "scale_decoder_outputs": false }));
+    assert!(farthest(&found, &want) < 1e-3);
+    // One that shares and doesn't scale.
+    let (found, scaled) = opened("t5-tied", json!({ "scale_decoder_outputs": false }));
+    let width: f64 = Case::open("t5-tied").load(&device()).model.config().hidden as f64;
+    let want: Vec<f64> = scaled.iter().map(|x| x * width.sqrt()).collect();
+    assert!(farthest(&found, &want) < 1e-3 && farthest(&found, &scaled) > 0.1);
+    // Written, it is read as the same.
+    let config = |json: Value| read(&json).unwrap();
+    let tied = json!({ "model_type": "t5", "scale_decoder_outputs": false });
+    let (family, wanted) = config(tied);
+    assert_eq!(config(family.config_json(&wanted).unwrap()).1, wanted);
 }

@@ -41,7 +41,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, LoadError> {
 /// An opened folder: its configuration is read, its weights are not.
 pub struct Folder {
     path: PathBuf,
-    /// `config.json` as it is.
+    /// `config.json`, settled where the weights alone say what holds.
     pub config_json: Value,
     /// `generation_config.json`, if there is one.
     pub generation: Option<Value>,
@@ -54,12 +54,14 @@ impl Folder {
     /// # Errors
     /// If a file is missing, broken or leads out of the folder.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let config_json = json(&inside(path, CONFIG)?)?;
+        let mut config_json = json(&inside(path, CONFIG)?)?;
         let generation = match path.join(GENERATION).exists() {
             true => Some(json(&inside(path, GENERATION)?)?),
             false => None,
         };
-        Ok(Self { path: path.into(), config_json, generation, tensors: weights(path)? })
+        let tensors = weights(path)?;
+        hf::t5::settle(&mut config_json, &*tensors);
+        Ok(Self { path: path.into(), config_json, generation, tensors })
     }
 
     /// The tensors of the weights.

@@ -96,7 +96,7 @@ impl Tensors for GgufFile {
 /// # Errors
 /// As [`Export::write`].
 pub fn save_gguf(path: &Path, export: &Export) -> Result<(), ExportError> {
-    super::save::whole(path, |beside| write(beside, export))
+    super::save::whole(path, |beside| write(beside, export), ExportError::from)
 }
 
 fn write(path: &Path, export: &Export) -> Result<(), ExportError> {

@@ -7,6 +7,7 @@ mod gguf;
 mod map;
 mod safetensors;
 mod save;
+mod shards;
 #[cfg(test)]
 mod tests;
 

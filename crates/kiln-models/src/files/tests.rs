@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     hf,
     names::{Values, names},
-    tensors::Tensors,
+    tensors::{InMemory, Tensors},
 };
 use burn::tensor::{Device, TensorData};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn saved(folder: &Path, shard: usize) -> Values {
     let (_, config) = hf::read(&tiny()).unwrap();
     let weights = weights(&config);
     let layout = Layout { config_json: Some(&tiny()), shard, ..Layout::default() };
-    assert_eq!(save(folder, &config, weights.clone(), layout).unwrap().name, "gpt2");
+    assert_eq!(save(folder, &config, &InMemory::from(weights.clone()), layout).unwrap().name, "gpt2");
     weights
 }
 

@@ -8,6 +8,7 @@
 //! Hugging Face's files says (see [`hf`](crate::hf)).
 
 pub mod arch;
+mod back;
 mod cursor;
 mod error;
 mod export;
@@ -20,7 +21,7 @@ mod value;
 mod write;
 
 pub use error::GgufError;
-pub use export::{Export, ExportError, Matrices};
+pub use export::{Export, ExportError};
 pub use file::File;
 pub use metadata::Metadata;
 pub use renamed::{Renamed, read};

@@ -53,8 +53,7 @@ impl Family {
             fields.insert("dtype".into(), "float32".into());
         }
         let read = self.config(&json).map_err(|refusal| (usize::MAX - 1, refusal))?;
-        let mut found = Vec::new();
-        differences("model", &plain(config), &plain(&read), &mut found);
+        let found = apart(config, &read);
         match found.first() {
             None => Ok(json),
             Some((path, ours, theirs)) => {
@@ -63,6 +62,13 @@ impl Family {
             }
         }
     }
+}
+
+/// Where two models differ, with what stands there; nowhere if they compute the same.
+pub(crate) fn apart(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    differences("model", &plain(ours), &plain(theirs), &mut found);
+    found
 }
 
 /// A model as data that is equal for equal models: everything written down, a block for each layer.

@@ -22,10 +22,10 @@ mod mt5;
 mod phi3;
 mod qwen2;
 mod roberta;
-mod t5;
+pub(crate) mod t5;
 
 pub use assemble::{AssembleError, assemble};
-pub use disassemble::disassemble;
+pub use disassemble::{Disassembled, disassemble};
 pub use family::Family;
 pub use fields::Fields;
 pub use tie::{Form, Tie};
@@ -74,6 +74,34 @@ pub fn read(config_json: &Value) -> Result<(&'static Family, ModelConfig), Refus
     let family = family(name)?;
     let config = family.config(config_json)?;
     Ok((family, config))
+}
+
+/// The family and the `config.json` of a model: that of the original if it had one, with what that says besides.
+///
+/// # Errors
+/// If the family has no counterpart for some part of the model.
+pub fn described(config: &ModelConfig, original: Option<&Value>) -> Result<(&'static Family, Value), Refusal> {
+    let name = original.and_then(|json| json.get("model_type")).and_then(Value::as_str);
+    let (family, mut json) = match name {
+        Some(name) => {
+            let family = family(name)?;
+            (family, family.config_json(config).map_err(|(_, refusal)| refusal)?)
+        }
+        None => matching(config)?,
+    };
+    // Of numbers that are written anew, and of code that isn't Kiln's.
+    let left = |key: &str| matches!(key, "torch_dtype" | "transformers_version" | "auto_map") || key.starts_with('_');
+    let kept = |key: &str| fields::is_harmless(key) && !left(key) || key == "max_position_embeddings";
+    if let (Some(original), Some(ours)) = (original.and_then(Value::as_object), json.as_object_mut()) {
+        for (key, value) in original.iter().filter(|(key, _)| kept(key)) {
+            let told = ours.entry(key.clone()).or_insert_with(|| value.clone());
+            // Which token begins is no part of the model.
+            if key == "decoder_start_token_id" {
+                *told = value.clone();
+            }
+        }
+    }
+    Ok((family, json))
 }
 
 /// The family that has a counterpart for everything in `config`, and its `config.json`.

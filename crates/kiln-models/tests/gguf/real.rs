@@ -5,8 +5,8 @@ use burn::tensor::Device;
 use kiln_models::{
     Model,
     files::{GgufFile, save_gguf},
-    gguf::{Export, Matrices, read},
-    tensors::Tensors,
+    gguf::{Export, read},
+    tensors::Numbers,
 };
 use kiln_nn::State;
 use kiln_spec::Direction;
@@ -79,10 +79,16 @@ fn it_is_written_again() {
     let (config_json, tensors) = read(file.metadata(), &file).unwrap();
     let tokenizer = file.tokenizer().unwrap().expect("a tokenizer");
     assert_eq!(Some(tokenizer.tokens.len() as u64), config_json["vocab_size"].as_u64());
-    let values = tensors.entries().keys().map(|name| (name.clone(), tensors.read(name).unwrap())).collect();
-    for (matrices, end) in [(Matrices::F16, "f16"), (Matrices::Q8_0, "q8_0")] {
-        let (name, tokenizer) = ("SmolLM2", Some(&tokenizer));
-        let export = Export { name, config_json: &config_json, tensors: &values, matrices, context: 2048, tokenizer };
+    for (numbers, end) in [(Numbers::F16, "f16"), (Numbers::Q8_0, "q8_0")] {
+        let export = Export {
+            name: "SmolLM2",
+            config_json: &config_json,
+            tensors: &tensors,
+            numbers,
+            context: 2048,
+            pooling: None,
+            tokenizer: Some(&tokenizer),
+        };
         let path = format!("{}.{end}.gguf", variable("KILN_SMOLLM2_OUT"));
         save_gguf(path.as_ref(), &export).unwrap();
         load(&path);

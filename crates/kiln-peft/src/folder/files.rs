@@ -5,6 +5,7 @@ use kiln_models::{
     Model,
     files::{SafeTensorsFiles, save_json, save_tensors},
     hf::Family,
+    tensors::InMemory,
 };
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -43,6 +44,6 @@ pub async fn save(
 ) -> Result<(), FolderError> {
     let (config, values) = write(model, family, base).await?;
     fs::create_dir_all(folder).map_err(failed(folder))?;
-    save_tensors(&folder.join(WEIGHTS), &values)?;
+    save_tensors(&folder.join(WEIGHTS), &InMemory::from(values))?;
     Ok(save_json(&folder.join(CONFIG), &config)?)
 }

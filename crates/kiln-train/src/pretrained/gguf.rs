@@ -8,11 +8,11 @@ use kiln_data::{
     tokenizer::{Carried, Roles},
 };
 use kiln_models::{
-    ModelConfig,
+    ModelConfig, Stored,
     files::{GgufFile, LoadError},
     gguf,
     hf::{self, Family},
-    tensors::{Stored, Tensors},
+    tensors::Tensors,
 };
 use kiln_nn::head::Pooling;
 use kiln_spec::Refusal;
@@ -125,6 +125,28 @@ fn turned(carried: &gguf::Carried) -> Carried {
         add_eos: added("eos"),
         add_space_prefix: carried.add_space_prefix,
         remove_extra_whitespaces: carried.remove_extra_whitespaces,
+        charsmap,
+        model,
+        pre,
+        tokens,
+        scores,
+        types,
+        merges,
+    }
+}
+
+/// The reverse: what a tokenizer is written as.
+pub fn written(carried: Carried) -> gguf::Carried {
+    let Roles { bos, eos, pad, mask, unk, sep, cls } = carried.roles;
+    let roles = ROLES.iter().zip([bos, eos, pad, mask, unk, sep, cls]);
+    let added = [("bos", carried.add_bos), ("eos", carried.add_eos)];
+    let Carried { charsmap, model, pre, tokens, scores, types, merges, .. } = carried;
+    gguf::Carried {
+        special: roles.filter_map(|((role, _), id)| Some(((*role).to_owned(), id?))).collect(),
+        added: added.into_iter().filter_map(|(role, yes)| Some((role.to_owned(), yes?))).collect(),
+        add_space_prefix: carried.add_space_prefix,
+        remove_extra_whitespaces: carried.remove_extra_whitespaces,
+        chat_template: None,
         charsmap,
         model,
         pre,

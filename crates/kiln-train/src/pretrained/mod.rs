@@ -22,7 +22,7 @@ mod weights;
 
 pub use adapted::{Base, base};
 pub use error::Error;
-pub use gguf::Gguf;
+pub use gguf::{Gguf, written};
 pub(crate) use kept::keep;
 pub use weights::Weights;
 

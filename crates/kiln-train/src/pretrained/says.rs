@@ -3,7 +3,7 @@
 use super::{Error, Place, hugging_face};
 use crate::folder::RunPaths;
 use kiln_data::{Tokenizer, chat::Chat, tokenizer::folder};
-use kiln_models::{files::Folder, hf::sentence, tensors::Stored};
+use kiln_models::{Stored, files::Folder, hf::sentence};
 use kiln_nn::head::EmbeddingConfig;
 
 impl Place {

@@ -14,7 +14,7 @@ use crate::page::{
     LayerPicture, ModelPicture,
     number::{bytes, count},
 };
-use kiln_models::{Model, tensors::Stored};
+use kiln_models::{Model, Stored};
 use kiln_train::{folder::RunPaths, pretrained::Place, run};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ fn assembled(vocab: Map<String, Value>, merges: &[String], pre: &Pre) -> Value {
         "vocab": vocab, "merges": merges,
     });
     let decoder = json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true });
-    file(model, Value::Null, pre.pre_tokenizer.clone(), decoder)
+    file(model, pre.normalizer.clone(), pre.pre_tokenizer.clone(), decoder)
 }
 
 /// The `tokenizer.json` of a `vocab.json` and a `merges.txt`, which are GPT-2's way of writing a tokenizer down.

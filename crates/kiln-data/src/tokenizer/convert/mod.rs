@@ -2,7 +2,7 @@
 
 mod byte_level;
 mod carried;
-mod named;
+mod carry;
 mod parts;
 mod pre;
 mod protobuf;
@@ -13,7 +13,6 @@ use super::{Roles, Tokenizer, roles, train::broken};
 use crate::DataError;
 pub use byte_level::{merges_txt, vocab_and_merges};
 pub use carried::Carried;
-pub use named::pre_name;
 #[cfg(feature = "files")]
 pub(crate) use parts::around;
 pub use sentencepiece::sentencepiece;

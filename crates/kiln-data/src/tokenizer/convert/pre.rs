@@ -14,8 +14,13 @@ const QWEN2: &str =
 
 const SIGNS: &str = r"[\p{P}\$\+<=>\^~\|]+";
 
+/// Names that stand for different ways.
+pub(super) const NAMES: [&str; 6] = ["gpt-2", "llama-bpe", "qwen2", "deepseek-r1-qwen", "smollm", "default"];
+
 /// What a name stands for.
 pub(super) struct Pre {
+    /// What is done to text before, as a `tokenizer.json` has it; null for nothing.
+    pub normalizer: Value,
     /// The pre-tokenizer, as a `tokenizer.json` has it.
     pub pre_tokenizer: Value,
     /// Whether a word that is a token is one, whatever the merges say.
@@ -28,7 +33,7 @@ fn bytes() -> Value {
 
 fn cut(parts: Vec<Value>, ignore_merges: bool) -> Pre {
     let parts = parts.into_iter().chain([bytes()]).collect();
-    Pre { pre_tokenizer: sequence("pretokenizers", parts), ignore_merges }
+    Pre { normalizer: Value::Null, pre_tokenizer: sequence("pretokenizers", parts), ignore_merges }
 }
 
 fn words(pattern: &str) -> Value {
@@ -46,10 +51,11 @@ pub(super) fn by_name(name: &str) -> Result<Pre, DataError> {
             // The step to bytes has the expression built in.
             let mut pre_tokenizer = bytes();
             pre_tokenizer["use_regex"] = true.into();
-            Pre { pre_tokenizer, ignore_merges: false }
+            Pre { normalizer: Value::Null, pre_tokenizer, ignore_merges: false }
         }
         "llama-bpe" | "llama3" | "llama-v3" => cut(vec![words(LLAMA3)], true),
-        "qwen2" | "stablelm2" | "deepseek-r1-qwen" => cut(vec![words(QWEN2)], false),
+        "qwen2" => Pre { normalizer: json!({ "type": "NFC" }), ..cut(vec![words(QWEN2)], false) },
+        "stablelm2" | "deepseek-r1-qwen" => cut(vec![words(QWEN2)], false),
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => cut(vec![digits(), words(GPT2)], false),
         "default" => cut(vec![words(SIGNS), words(GPT2), words(r"\p{N}+"), words("[0-9][0-9][0-9]")], false),
         other => {
@@ -57,4 +63,61 @@ pub(super) fn by_name(name: &str) -> Result<Pre, DataError> {
             return Err(broken(format!("it cuts words in a way that is called `{other}`: Kiln knows {known}")));
         }
     })
+}
+
+/// The name of how a byte-level `tokenizer.json` prepares and cuts text, if it has one. Whether merges are ignored is
+/// another question: it matters for tokens alone that no merges make.
+pub(super) fn name_of(file: &Value) -> Option<&'static str> {
+    let form = |normalizer: &Value, cut: &Value| Some((steps(normalizer, "normalizers"), plain(cut)?));
+    let found = form(&file["normalizer"], &file["pre_tokenizer"])?;
+    let known = |name: &str| by_name(name).ok().and_then(|known| form(&known.normalizer, &known.pre_tokenizer));
+    NAMES.into_iter().find(|name| known(name).as_ref() == Some(&found))
+}
+
+/// A part as its steps.
+fn steps(part: &Value, list: &str) -> Vec<Value> {
+    match part[list].as_array() {
+        Some(steps) => steps.clone(),
+        None => Some(part.clone()).filter(|part| !part.is_null()).into_iter().collect(),
+    }
+}
+
+/// A pre-tokenizer's steps up to the bytes, each in one form; none if the last isn't that to bytes, or a space is put
+/// before.
+fn plain(pre_tokenizer: &Value) -> Option<Vec<Value>> {
+    let mut steps = steps(pre_tokenizer, "pretokenizers");
+    let last = steps.pop()?;
+    if last["type"] != "ByteLevel" || last["add_prefix_space"] == true {
+        return None;
+    }
+    let built_in = (last["use_regex"] != false).then(|| words(GPT2));
+    for step in &mut steps {
+        // Both say that what matches stands alone.
+        if step["invert"].is_null() && step["type"] == "Split" {
+            step["invert"] = false.into();
+        }
+    }
+    Some(steps.into_iter().chain(built_in).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_by_what_it_stands_for() {
+        for name in NAMES {
+            let pre = by_name(name).unwrap();
+            let file = json!({ "normalizer": pre.normalizer, "pre_tokenizer": pre.pre_tokenizer });
+            assert_eq!(name_of(&file), Some(name));
+        }
+        // As SmolLM's own file says it, with the expression built into the step to bytes.
+        let bytes = |space: bool| json!({ "type": "ByteLevel", "add_prefix_space": space, "use_regex": true });
+        let digits = |each: bool| json!({ "type": "Digits", "individual_digits": each });
+        let file = |parts: &[Value]| json!({ "pre_tokenizer": { "type": "Sequence", "pretokenizers": parts } });
+        assert_eq!(name_of(&file(&[digits(true), bytes(false)])), Some("smollm"));
+        for other in [vec![digits(false), bytes(false)], vec![digits(true), bytes(true)], vec![digits(true)], vec![]] {
+            assert_eq!(name_of(&file(&other)), None, "{other:?}");
+        }
+    }
 }

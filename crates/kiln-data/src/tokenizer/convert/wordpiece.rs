@@ -41,8 +41,8 @@ pub(super) fn from_phantom(tokens: &[String], roles: &Roles) -> Value {
         None => format!("##{token}"),
     };
     let unknown = roles.unk.and_then(|id| tokens.get(id as usize)).map_or("[UNK]", String::as_str);
-    // A vocabulary without capitals is one for text without capitals.
-    let lowercase = !tokens.iter().any(|token| !special(token) && token.chars().any(char::is_uppercase));
+    // A vocabulary without capitals is one for text without capitals; some signs, such as ℝ, are capitals of nothing.
+    let lowercase = !tokens.iter().any(|token| !special(token) && token.to_lowercase() != **token);
     of_tokens(tokens.iter().map(plain), unknown, &Cleaning { lowercase, strip_accents: None, chinese: true })
 }
 

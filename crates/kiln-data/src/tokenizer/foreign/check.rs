@@ -121,7 +121,7 @@ fn parts(part: &Value) -> Vec<&Value> {
 }
 
 /// The types of a part and, of a sequence, of all its parts in order.
-pub(super) fn kinds(part: &Value) -> Vec<String> {
+pub(crate) fn kinds(part: &Value) -> Vec<String> {
     let types = parts(part).into_iter().filter_map(|part| part["type"].as_str());
     types.filter(|kind| *kind != "Sequence").map(str::to_string).collect()
 }

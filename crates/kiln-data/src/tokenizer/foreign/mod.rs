@@ -13,6 +13,7 @@ use super::{
     train::broken,
 };
 use crate::DataError;
+pub(crate) use check::kinds;
 use serde_json::Value;
 use std::fmt;
 pub(crate) use stream::Stream;

@@ -1,11 +1,19 @@
-//! BERT, as files for embeddings hold it: without pooler and heads.
+//! BERT, as files for embeddings hold it: without pooler and heads. RoBERTa is the same with positions that start at the
+//! first.
 
-use super::{Architecture, Fields, Rule, same};
+use super::{Architecture, Fields, Rule, same, sizes};
+use crate::gguf::{Metadata, Value};
 use kiln_spec::Refusal;
 use serde_json::{Value as Json, json};
 
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { name: "bert", config, metadata: None, names: |_| NAMES.to_vec(), told: &[] };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "bert",
+    config,
+    metadata,
+    also: &["roberta", "xlm-roberta", "camembert"],
+    names: |_| NAMES.to_vec(),
+    told: &[],
+};
 
 const NAMES: [Rule; 12] = [
     same("token_embd", "embeddings.word_embeddings"),
@@ -39,4 +47,26 @@ fn config(fields: &Fields) -> Result<Json, Refusal> {
         "layer_norm_eps": fields.number("attention.layer_norm_epsilon")?.unwrap_or(1e-12),
         "hidden_act": "gelu",
     }))
+}
+
+fn metadata(config: &Json) -> Result<Metadata, Refusal> {
+    let mut metadata = sizes(
+        config,
+        &[
+            ("context_length", "max_position_embeddings"),
+            ("embedding_length", "hidden_size"),
+            ("feed_forward_length", "intermediate_size"),
+            ("block_count", "num_hidden_layers"),
+            ("attention.head_count", "num_attention_heads"),
+        ],
+    )?;
+    if config["model_type"] != ARCHITECTURE.name {
+        let before = config["pad_token_id"].as_u64().unwrap_or(1) as usize + 1;
+        let all = metadata.whole("context_length")?.unwrap_or_default();
+        metadata.set("context_length", Value::U32(all.saturating_sub(before) as u32));
+    }
+    let eps = config["layer_norm_eps"].as_f64().unwrap_or(1e-12);
+    metadata.set("attention.layer_norm_epsilon", Value::F32(eps as f32));
+    metadata.set("attention.causal", Value::Bool(false));
+    Ok(metadata)
 }

@@ -1,12 +1,12 @@
 //! GPT-2. Hugging Face keeps its matrices `[in, out]`, llama.cpp `[out, in]`.
 
-use super::{Architecture, Fields, Rule, same, turned};
-use crate::gguf::Turn;
+use super::{Architecture, Fields, Rule, same, sizes, turned};
+use crate::gguf::{Metadata, Turn, Value};
 use kiln_spec::Refusal;
 use serde_json::{Value as Json, json};
 
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { name: "gpt2", config, metadata: None, names: |_| NAMES.to_vec(), told: &[] };
+    Architecture { name: "gpt2", config, metadata, also: &[], names: |_| NAMES.to_vec(), told: &[] };
 
 const NAMES: [Rule; 10] = [
     same("token_embd", "transformer.wte"),
@@ -37,4 +37,20 @@ fn config(fields: &Fields) -> Result<Json, Refusal> {
         "activation_function": "gelu_new",
         "tie_word_embeddings": !fields.has("output.weight"),
     }))
+}
+
+fn metadata(config: &Json) -> Result<Metadata, Refusal> {
+    let mut metadata = sizes(
+        config,
+        &[
+            ("context_length", "n_positions"),
+            ("embedding_length", "n_embd"),
+            ("feed_forward_length", "n_inner"),
+            ("block_count", "n_layer"),
+            ("attention.head_count", "n_head"),
+        ],
+    )?;
+    let eps = config["layer_norm_epsilon"].as_f64().unwrap_or(1e-5);
+    metadata.set("attention.layer_norm_epsilon", Value::F32(eps as f32));
+    Ok(metadata)
 }

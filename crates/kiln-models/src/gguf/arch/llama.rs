@@ -1,6 +1,6 @@
 //! Llama, and Mistral under the same name.
 
-use super::{Architecture, Fields, Rule, rope, same, turned};
+use super::{Architecture, Fields, Rule, rope, same, sizes, turned};
 use crate::gguf::{Metadata, Turn, Value};
 use kiln_spec::Refusal;
 use serde_json::{Value as Json, json};
@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "llama",
     config: biased,
-    metadata: Some(metadata),
+    metadata,
+    also: &["mistral"],
     names: |_| NAMES.to_vec(),
     told: &[rope::FREQUENCIES],
 };
@@ -62,21 +63,22 @@ pub(super) fn config(fields: &Fields) -> Result<Json, Refusal> {
 
 /// The reverse.
 pub(super) fn metadata(config: &Json) -> Result<Metadata, Refusal> {
-    let mut metadata = Metadata::default();
-    let whole = |key: &str| {
-        let number = config[key].as_u64().and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| Refusal::new(key, format!("a whole number was expected, found {}", config[key])))
-    };
-    let (hidden, heads) = (whole("hidden_size")?, whole("num_attention_heads")?);
-    let head_dim = if config["head_dim"].is_null() { hidden / heads.max(1) } else { whole("head_dim")? };
-    let keys = if config["num_key_value_heads"].is_null() { heads } else { whole("num_key_value_heads")? };
+    let mut metadata = sizes(
+        config,
+        &[
+            ("vocab_size", "vocab_size"),
+            ("embedding_length", "hidden_size"),
+            ("feed_forward_length", "intermediate_size"),
+            ("block_count", "num_hidden_layers"),
+            ("attention.head_count", "num_attention_heads"),
+        ],
+    )?;
+    let whole = |key: &str| metadata.whole(key).map(Option::unwrap_or_default);
+    let (hidden, heads) = (whole("embedding_length")?, whole("attention.head_count")?);
+    let or = |key: &str, default: usize| config[key].as_u64().unwrap_or(default as u64) as u32;
+    let head_dim = or("head_dim", hidden / heads.max(1));
     for (key, value) in [
-        ("vocab_size", whole("vocab_size")?),
-        ("embedding_length", hidden),
-        ("feed_forward_length", whole("intermediate_size")?),
-        ("block_count", whole("num_hidden_layers")?),
-        ("attention.head_count", heads),
-        ("attention.head_count_kv", keys),
+        ("attention.head_count_kv", or("num_key_value_heads", heads)),
         ("attention.key_length", head_dim),
         ("attention.value_length", head_dim),
         ("rope.dimension_count", head_dim),

@@ -13,7 +13,7 @@ mod t5;
 pub use fields::Fields;
 pub(super) use rope::divisors;
 
-use super::{Metadata, Turn};
+use super::{Metadata, Turn, Value};
 use kiln_spec::{Refusal, config::nearest};
 use serde_json::Value as Json;
 
@@ -31,8 +31,10 @@ pub struct Architecture {
     pub name: &'static str,
     /// What a `config.json` of the same model says.
     pub config: fn(&Fields) -> Result<Json, Refusal>,
-    /// The reverse, for models of this `model_type`, if Kiln writes it. Keys are without the architecture's name.
-    pub metadata: Option<ToMetadata>,
+    /// The reverse. Keys are without the architecture's name.
+    pub metadata: ToMetadata,
+    /// Families (`model_type`) whose models it holds besides those of its own name.
+    pub also: &'static [&'static str],
     /// Names of tensors, without `.weight` and `.bias`, of a model whose feed-forwards have a gate, or have none.
     pub names: fn(bool) -> Vec<Rule>,
     /// Tensors that say what the configuration says.
@@ -66,7 +68,7 @@ impl Architecture {
     pub fn of(metadata: &Metadata) -> Result<&'static Self, Refusal> {
         const KEY: &str = "general.architecture";
         match metadata.text(KEY)? {
-            Some(name) => find(KEY, name, |_| true),
+            Some(name) => find(KEY, name, |known| vec![known.name]),
             None => Err(Refusal::new(KEY, "a file that holds a model names its architecture here; this one doesn't")),
         }
     }
@@ -74,11 +76,11 @@ impl Architecture {
     /// The architecture that holds a model of this `config.json`.
     ///
     /// # Errors
-    /// If Kiln writes none for its `model_type`.
+    /// If Kiln knows none for its `model_type`.
     pub fn for_config(config_json: &Json) -> Result<&'static Self, Refusal> {
         const KEY: &str = "model_type";
         let name = config_json.get(KEY).and_then(Json::as_str).unwrap_or_default();
-        find(KEY, name, |known| known.metadata.is_some())
+        find(KEY, name, |known| [&[known.name], known.also].concat())
     }
 }
 
@@ -94,13 +96,18 @@ impl Rule {
     }
 }
 
-fn find(key: &str, name: &str, fit: impl Fn(&Architecture) -> bool) -> Result<&'static Architecture, Refusal> {
-    let known = || ARCHITECTURES.iter().filter(|known| fit(known));
-    if let Some(found) = known().find(|known| known.name == name) {
+/// The architecture that is called so.
+fn find(
+    key: &str,
+    name: &str,
+    called: impl Fn(&Architecture) -> Vec<&'static str>,
+) -> Result<&'static Architecture, Refusal> {
+    if let Some(found) = ARCHITECTURES.iter().find(|known| called(known).contains(&name)) {
         return Ok(found);
     }
-    let meant = nearest(name, known().map(|known| known.name)).map(|near| format!("did you mean `{near}`? "));
-    let all = known().map(|known| format!("`{}`", known.name)).collect::<Vec<_>>().join(", ");
+    let known: Vec<&str> = ARCHITECTURES.iter().flat_map(called).collect();
+    let meant = nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
+    let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let reason = format!("`{name}` is no architecture that Kiln knows of GGUF files");
     Err(Refusal::new(key, reason).instead(format!("{}known are {all}", meant.unwrap_or_default())))
 }
@@ -114,4 +121,15 @@ fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     let block = stem.strip_prefix(before)?.strip_suffix(after)?;
     let number = !block.is_empty() && block.bytes().all(|byte| byte.is_ascii_digit());
     number.then(|| format!("{}.{end}", to.replace("{}", block)))
+}
+
+/// Metadata of sizes: a key, and the key in `config.json` that says it.
+fn sizes(config: &Json, keys: &[(&str, &str)]) -> Result<Metadata, Refusal> {
+    let mut metadata = Metadata::default();
+    for (key, theirs) in keys {
+        let size = config[theirs].as_u64().and_then(|size| u32::try_from(size).ok());
+        let wrong = || Refusal::new(*theirs, format!("a whole number was expected, found {}", config[theirs]));
+        metadata.set(*key, Value::U32(size.ok_or_else(wrong)?));
+    }
+    Ok(metadata)
 }

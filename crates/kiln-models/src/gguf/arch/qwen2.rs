@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "qwen2",
     config,
-    metadata: Some(llama::metadata),
+    metadata: llama::metadata,
+    also: &[],
     names: |_| NAMES.to_vec(),
     told: &[rope::FREQUENCIES],
 };

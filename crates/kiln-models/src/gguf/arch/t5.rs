@@ -1,10 +1,12 @@
 //! T5: an encoder and a decoder; biases of positions are in the first layer of each.
 
-use super::{Architecture, Fields, Rule, same};
+use super::{Architecture, Fields, Rule, same, sizes};
+use crate::gguf::{Metadata, Value};
 use kiln_spec::Refusal;
 use serde_json::{Value as Json, json};
 
-pub(super) const ARCHITECTURE: Architecture = Architecture { name: "t5", config, metadata: None, names, told: &[] };
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { name: "t5", config, metadata, also: &["mt5"], names, told: &[] };
 
 const NAMES: [Rule; 27] = [
     same("token_embd", "shared"),
@@ -73,4 +75,28 @@ fn config(fields: &Fields) -> Result<Json, Refusal> {
         "decoder_start_token_id": start.unwrap_or(0),
         "tie_word_embeddings": !fields.has("output.weight"),
     }))
+}
+
+fn metadata(config: &Json) -> Result<Metadata, Refusal> {
+    let mut metadata = sizes(
+        config,
+        &[
+            ("embedding_length", "d_model"),
+            ("feed_forward_length", "d_ff"),
+            ("block_count", "num_layers"),
+            ("decoder_block_count", "num_decoder_layers"),
+            ("attention.head_count", "num_heads"),
+            ("attention.key_length", "d_kv"),
+            ("attention.value_length", "d_kv"),
+            ("attention.relative_buckets_count", "relative_attention_num_buckets"),
+            ("decoder_start_token_id", "decoder_start_token_id"),
+        ],
+    )?;
+    // As other programs take it where the file that they know from doesn't say.
+    metadata.set("context_length", Value::U32(config["n_positions"].as_u64().unwrap_or(512) as u32));
+    let eps = config["layer_norm_epsilon"].as_f64().unwrap_or(1e-6);
+    for key in ["attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"] {
+        metadata.set(key, Value::F32(eps as f32));
+    }
+    Ok(metadata)
 }

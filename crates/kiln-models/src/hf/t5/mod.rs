@@ -7,6 +7,7 @@ use super::{Family, activation, fields::Fields};
 use crate::{
     config::{BlockConfig, ModelConfig, SublayerConfig, Visibility},
     stack::{EncoderConfig, Stack},
+    tensors::Tensors,
 };
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
@@ -44,12 +45,23 @@ pub(super) struct Defaults {
     pub feed_forward: &'static str,
 }
 
+/// Whether what goes into the head is scaled, in newer files.
+const SCALED: &str = "scale_decoder_outputs";
+
+/// What newer files say of every T5, that its head shares the embedding, is so if the weights hold no other.
+pub(crate) fn settle(json: &mut Value, tensors: &dyn Tensors) {
+    let has = |name: &str| tensors.entries().contains_key(name);
+    if json["model_type"] == FAMILY.name && !json[SCALED].is_null() && has("shared.weight") && has("lm_head.weight") {
+        json["tie_word_embeddings"] = false.into();
+    }
+}
+
 fn read(json: &Value) -> Result<ModelConfig, Refusal> {
     let fields = Fields::of(FAMILY.name, json)?;
-    // The head that shares the embedding scales what goes into it; the other doesn't.
+    // The head that shares the embedding scales what goes into it, the other doesn't, unless the file says so apart.
     let tied = fields.flag("tie_word_embeddings", true)?;
-    let tied = fields.flag("scale_decoder_outputs", tied)?;
-    let scale = tied.then(|| fields.size("d_model", 512)).transpose()?.map(|width| 1.0 / (width as f64).sqrt());
+    let scaled = fields.flag(SCALED, tied)?;
+    let scale = scaled.then(|| fields.size("d_model", 512)).transpose()?.map(|width| 1.0 / (width as f64).sqrt());
     let head = LanguageConfig { tied, scale, ..LanguageConfig::default() };
     let defaults = Defaults { family: &FAMILY, vocab: 32_128, inner: 2048, layers: 6, heads: 8, feed_forward: "relu" };
     model(&fields, &defaults, head)
@@ -169,6 +181,7 @@ pub(super) fn write(config: &ModelConfig) -> Result<Value, Refusal> {
         "relative_attention_num_buckets": bias.buckets, "relative_attention_max_distance": bias.max_distance,
         "dropout_rate": config.dropout, "layer_norm_epsilon": norm.eps, "is_encoder_decoder": true,
         "feed_forward_proj": format!("{gate}{function}"), "tie_word_embeddings": head.tied,
+        SCALED: head.scale.is_some(),
         "decoder_start_token_id": 0,
     }))
 }

@@ -1,8 +1,12 @@
 //! A folder as Hugging Face lays it out.
 
-use super::{super::trouble::Trouble, Args, read};
+use super::{super::trouble::Trouble, Args};
 use kiln_data::{Tokenizer, tokenizer::Roles};
-use kiln_models::files::{CONFIG, Layout, save};
+use kiln_models::{
+    Reader,
+    files::{CONFIG, Layout, save},
+    tensors::Numbers,
+};
 use kiln_train::{
     folder::write_atomic,
     pretrained::{Place, Weights},
@@ -13,13 +17,14 @@ use std::path::Path;
 /// Writes it: the name of its family.
 pub(super) fn write(args: &Args, place: &Place, weights: &Weights) -> Result<&'static str, Trouble> {
     let (config, tokenizer, chat) = (weights.model.config(), place.tokenizer()?, place.chat()?);
-    let numbers = read(weights)?;
     let layout = Layout {
         config_json: weights.config_json.as_ref(),
         generation: weights.generation.as_ref(),
         shard: usize::try_from(args.shard.unwrap_or(5000).saturating_mul(1_000_000)).unwrap_or(usize::MAX),
+        numbers: args.numbers.map_or(Numbers::F32, Numbers::from),
     };
-    let family = save(&args.out, config, numbers, layout).map_err(|e| Trouble::failed("export", e.to_string()))?;
+    let family = save(&args.out, config, &Reader::of(&weights.model), layout)
+        .map_err(|e| Trouble::failed("export", e.to_string()))?;
     if weights.family.is_none() {
         say_roles(&args.out.join(CONFIG), &tokenizer, weights.model.encoder().is_some())?;
     }

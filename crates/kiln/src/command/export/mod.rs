@@ -12,9 +12,7 @@ use super::{
     trouble::Trouble,
 };
 use clap::ValueEnum;
-use kiln_infer::block_on;
-use kiln_models::values;
-use kiln_train::pretrained::Weights;
+use kiln_models::tensors::Numbers;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -29,15 +27,29 @@ pub enum Format {
     Peft,
 }
 
-/// How numbers of matrices are written in a .gguf.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Numbers {
-    /// 16-bit floats.
-    #[default]
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stored {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, up to 65504.
     F16,
-    /// 8 bits, 32 of them under a scale.
+    /// 16-bit floats with the range of 32-bit ones.
+    Bf16,
+    /// 8 bits, 32 of them under a scale; of a .gguf alone.
     #[value(name = "q8_0")]
     Q8,
+}
+
+impl From<Stored> for Numbers {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::F32 => Self::F32,
+            Stored::F16 => Self::F16,
+            Stored::Bf16 => Self::BF16,
+            Stored::Q8 => Self::Q8_0,
+        }
+    }
 }
 
 /// Arguments of `export`.
@@ -51,9 +63,9 @@ pub struct Args {
     /// The folder, or the .gguf file, that is written.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// How matrices are written in a .gguf.
+    /// How weights are stored in a folder (f32 if not said), matrices in a .gguf (f16).
     #[arg(long, value_enum)]
-    numbers: Option<Numbers>,
+    numbers: Option<Stored>,
     /// Weights of more megabytes than this go into several files of a folder; 5000 if not said.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
     shard: Option<u64>,
@@ -64,8 +76,11 @@ pub struct Args {
 /// Writes it.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     match args.format {
-        Format::Hf | Format::Peft if args.numbers.is_some() => {
-            return Err(Trouble::asked("only a .gguf has them").at("--numbers"));
+        Format::Hf if args.numbers == Some(Stored::Q8) => {
+            return Err(Trouble::asked("only a .gguf has 8 bits").at("--numbers"));
+        }
+        Format::Peft if args.numbers.is_some() => {
+            return Err(Trouble::asked("adapters are stored as they are").at("--numbers"));
         }
         Format::Gguf if args.shard.is_some() => return Err(Trouble::asked("a .gguf is one file").at("--shard")),
         Format::Peft if args.shard.is_some() => return Err(Trouble::asked("adapters are one file").at("--shard")),
@@ -85,8 +100,4 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
     };
     let text = format!("{} as {family}", args.out.display());
     Ok(Answer::new(json!({ "out": args.out, "family": family }), text))
-}
-
-fn read(weights: &Weights) -> Result<kiln_models::Values, Trouble> {
-    block_on(values(&weights.model)).map_err(|error| Trouble::failed("device", error.to_string()))
 }
