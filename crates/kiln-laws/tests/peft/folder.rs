@@ -70,6 +70,11 @@ fn logits_are_those_of_peft() {
     for (case, model) in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
         let adapted = adapted(case, model, &device());
+        {
+            let single = logits(&adapted, &fixture);
+            let exact = numbers(logits(&parameters::in_f64(adapted.clone()), &fixture).0);
+            println!("{case}: f32 from f64 {:e}", apart(&single, &exact));
+        }
         let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
         let exact = parameters::in_f64(adapted.clone());
         for (what, model, most) in [
@@ -79,6 +84,7 @@ fn logits_are_those_of_peft() {
             ("f32, merged", merge(&adapted), SINGLE),
         ] {
             let far = apart(&logits(&model, &fixture), &wanted);
+            println!("| {case} | {what} | {far:.1e} |");
             assert!(far <= most, "{case}, {what}: {far:e}");
         }
         for off in [enable(&adapted, false), detach(&adapted), base(model, &device())] {

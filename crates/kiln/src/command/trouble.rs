@@ -157,7 +157,8 @@ impl From<pretrained::Error> for Trouble {
                 None => failed("unknown", file),
             },
             E::Vocabulary { path, .. } => failed("model", path),
-            E::NoTokenizer(file) => failed("tokenizer", file),
+            E::NoTokenizer(file) => failed("tokenizer", file)
+                .help("name a folder with a tokenizer, or a .gguf that carries one; `kiln logits` needs none"),
             E::Folder(error) => match error.help() {
                 Some(help) => Self::failed("model", message).help(help),
                 None => Self::failed("model", message),
@@ -203,10 +204,8 @@ impl From<GenerateError> for Trouble {
 /// What else a model that doesn't write can be asked.
 fn instead(error: &GenerateError) -> Option<&'static str> {
     match error {
-        GenerateError::Encoder | GenerateError::Head { .. } => {
-            Some("`kiln embed` gives vectors of texts, `kiln logits` what the head says")
-        }
-        GenerateError::Bidirectional => Some(
+        GenerateError::Head { .. } => Some("`kiln embed` gives vectors of texts, `kiln logits` what the head says"),
+        GenerateError::Encoder | GenerateError::Bidirectional => Some(
             "`kiln generate` fills the blanks of a prompt, `kiln embed` gives vectors of texts, `kiln logits` what the model \
              says at each token",
         ),

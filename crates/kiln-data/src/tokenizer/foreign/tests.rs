@@ -346,3 +346,19 @@ fn folders_are_read_in_every_layout() {
     let again = Tokenizer::from_json(open().to_json()).unwrap();
     assert_eq!((again.roles(), again.vocab()), (open().roles(), vocab.len() + 1));
 }
+
+/// bert-base's files say nothing but which token fills up.
+#[cfg(feature = "files")]
+#[test]
+fn roles_that_no_file_speaks_of_are_known_by_their_names() {
+    let (home, file) = (tempfile::tempdir().unwrap(), read("wordpiece_uncased.cases.json")["tokenizer"].take());
+    let put = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    let roles = || folder::open(home.path()).unwrap().roles();
+    put("tokenizer.json", &file.to_string());
+    let whole = roles();
+    assert!(whole.cls.is_some() && whole.mask.is_some(), "{whole:?}");
+    put("config.json", r#"{"pad_token_id": 0, "bos_token_id": null}"#);
+    assert_eq!(roles(), whole);
+    put("tokenizer_config.json", r#"{"mask_token": null}"#);
+    assert_eq!(roles(), Roles { mask: None, ..whole });
+}
