@@ -63,11 +63,11 @@ fn owned(name: &str) -> bool {
     name.split(':').next().is_some_and(|model| model.split('/').count() == 2)
 }
 
+/// What the hub is asked for.
+type Ask = fn(&Hub, &Id, &str, &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError>;
+
 /// What a name on the hub, asked in this way, comes to.
-fn fetched(
-    id: &Id,
-    ask: fn(&Hub, &Id, &str, &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError>,
-) -> Result<PathBuf, Trouble> {
+fn fetched(id: &Id, ask: Ask) -> Result<PathBuf, Trouble> {
     let bar = ProgressBar::no_length();
     let form = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
