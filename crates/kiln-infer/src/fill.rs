@@ -4,7 +4,11 @@
 //! and the model reads the text anew (Mask-Predict, 1904.09324, with one token an iteration). B rows, T tokens, N blanks,
 //! M hidden, V vocabulary.
 
-use crate::{error::GenerateError, request::check_texts, sample::Sampling};
+use crate::{
+    error::GenerateError,
+    request::{check_texts, says_tokens},
+    sample::Sampling,
+};
 use burn::{
     module::Module,
     tensor::{Int, Tensor, TensorData},
@@ -43,6 +47,7 @@ struct Guess {
 /// fails.
 pub async fn fill(model: &Model, blanks: Blanks) -> Result<Vec<Vec<u32>>, GenerateError> {
     blanks.sampling.check("")?;
+    says_tokens(model.config())?;
     check_texts(&blanks.texts, model)?;
     let none = |text: &Vec<u32>| !text.contains(&blanks.mask);
     if let Some(row) = blanks.texts.iter().position(none) {

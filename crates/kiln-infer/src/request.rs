@@ -43,13 +43,22 @@ impl Request {
 }
 
 /// Whether a model writes at all.
-fn writes(config: &ModelConfig) -> Result<(), GenerateError> {
+///
+/// # Errors
+/// Its head or its stack, or that its tokens see what comes after them.
+pub fn writes(config: &ModelConfig) -> Result<(), GenerateError> {
+    says_tokens(config)?;
     match config {
-        _ if config.head.pooling().is_some() => Err(GenerateError::Head { head: config.head.name() }),
         _ if config.stack == Stack::Encoder => Err(GenerateError::Encoder),
         _ if config.visibility == Visibility::Bidirectional => Err(GenerateError::Bidirectional),
         _ => Ok(()),
     }
+}
+
+/// Whether a model has logits over tokens.
+pub(crate) fn says_tokens(config: &ModelConfig) -> Result<(), GenerateError> {
+    let head = || GenerateError::Head { head: config.head.name() };
+    config.head.pooling().is_none().then_some(()).ok_or_else(head)
 }
 
 /// Whether the model can read these texts.

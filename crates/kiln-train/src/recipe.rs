@@ -96,10 +96,12 @@ impl Recipe {
         self.stages.iter_mut().for_each(StageConfig::resolve);
     }
 
-    /// Makes relative paths to text and to another run count from `folder`, wherever the recipe is read later.
+    /// Makes relative paths to text, to a tokenizer and to another run count from `folder`, wherever the recipe is read
+    /// later.
     pub fn anchor(&mut self, folder: &Path) {
         let own = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
         own.chain([&mut self.data]).for_each(|data| data.source.anchor(folder));
+        self.tokenizer.anchor(folder);
         let from = self.from.as_ref().map(|from| folder.join(from));
         self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());
     }

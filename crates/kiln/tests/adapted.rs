@@ -2,39 +2,10 @@
 
 mod common;
 
-use common::{Done, kiln};
+use common::{Done, apart, copied, fixtures, kiln, tensor};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use tempfile::TempDir;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kiln-laws/fixtures")
-}
-
-/// Numbers of a tensor of the reference's.
-fn tensor(file: &Path, name: &str) -> Vec<f64> {
-    let bytes = fs::read(file).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let entry = serde_json::from_slice::<Value>(&bytes[8..8 + header]).unwrap()[name].take();
-    let at = |i: usize| entry["data_offsets"][i].as_u64().unwrap() as usize + 8 + header;
-    let data = &bytes[at(0)..at(1)];
-    match entry["dtype"].as_str().unwrap() {
-        "F32" => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect(),
-        "I64" => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect(),
-        other => panic!("{other}"),
-    }
-}
-
-fn copied(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in from.read_dir().unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
 
 /// Writes another base into an adapter folder.
 fn base(folder: &Path, name: &str) {
@@ -52,13 +23,6 @@ fn logits(home: &Path, args: &[&str], ids: &str) -> Vec<f64> {
 #[track_caller]
 fn near(a: &[f64], b: &[f64], most: f64) {
     assert!(apart(a, b) <= most, "{}", apart(a, b));
-}
-
-/// Largest difference, as a share of the largest number.
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let size = b.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
 }
 
 /// A model of the reference's in `models/base`, an adapter of peft's in `adapter`: the ids of a text, and the logits that

@@ -190,6 +190,57 @@ fn folders_that_are_no_runs_or_not_to_be_had() {
     assert_eq!(fs::read_to_string(home.path().join("file")).unwrap(), "mine");
 }
 
+/// What stands where a command asks for a model, and what is said of it.
+const NO_MODELS: [(&str, &str, &[&str]); 7] = [
+    ("empty", "not-a-run", &["expected a model", "an empty folder", "empty", "a folder with a config.json"]),
+    ("bare", "model", &["bare", "no weights", "model.safetensors"]),
+    ("cut", "model", &["cut/model.safetensors", "was expected", "fetch the file again"]),
+    ("cut.gguf", "model", &["cut.gguf", "fetch the file again"]),
+    ("lama", "model", &["lama/config.json", "model_type", "`lama`", "`llama`"]),
+    ("odd", "model", &["odd/config.json", "hidden_act", "mish"]),
+    ("words", "model", &["words/config.json", "fetch the file again"]),
+];
+
+#[test]
+fn models_that_are_none() {
+    let home = home();
+    let (here, at) = (home.path(), |name: &str| home.path().join(name));
+    fs::create_dir(at("empty")).unwrap();
+    for name in ["bare", "cut", "lama", "odd", "words"] {
+        common::worded("hf/llama-biases", &at(name), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");
+    }
+    fs::remove_file(at("bare/model.safetensors")).unwrap();
+    let halve = |from: &Path, to: &Path| {
+        let bytes = fs::read(from).unwrap();
+        fs::write(to, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    halve(&at("cut/model.safetensors"), &at("cut/model.safetensors"));
+    halve(&common::beside("kiln-models/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
+    common::configure(&at("lama"), "model_type", "lama".into());
+    common::configure(&at("odd"), "hidden_act", "mish".into());
+    fs::write(at("words/config.json"), "{ \"model_type\": ").unwrap();
+    fs::write(at("text.txt"), "w7 w8 w9 ".repeat(999)).unwrap();
+    let commands: [&[&str]; 9] = [
+        &["generate", "", "--tokens", "1"],
+        &["chat", ""],
+        &["eval", "", "--data", "text.txt"],
+        &["inspect", ""],
+        &["logits", "", "--ids", "1"],
+        &["embed", "", "--text", "w7"],
+        &["verify", ""],
+        &["export", "", "--format", "hf", "--out", "out"],
+        &["train", "--data", "text.txt", "--out", "out", "--from", ""],
+    ];
+    let before = common::tree(here);
+    for (model, kind, words) in NO_MODELS {
+        for command in commands {
+            let args: Vec<&str> = command.iter().map(|word| if word.is_empty() { model } else { word }).collect();
+            check(here, &[case(&args, 1, kind, words)]);
+        }
+    }
+    assert_eq!(common::tree(here), before, "nothing is written");
+}
+
 #[test]
 fn runs_that_somebody_broke() {
     let home = trained();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{command, kiln};
+use common::{apart, command, kiln};
 use serde_json::Value;
 use std::{fs, io::Write, path::Path, process::Stdio};
 use tempfile::TempDir;
@@ -14,22 +14,15 @@ fn trained() -> TempDir {
     home
 }
 
-fn numbers(json: &Value, key: &str) -> Vec<f64> {
-    json[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
-}
-
 fn logits(home: &Path, model: &str) -> Vec<f64> {
     let json = kiln(home, &["logits", model, "--ids", "7,300,12,299,1", "--json"]).well().json();
     assert_eq!(json["shape"][0], 5);
-    numbers(&json, "logits")
+    common::numbers(&json["logits"])
 }
 
 #[track_caller]
 fn near(a: &[f64], b: &[f64], most: f64) {
-    assert_eq!(a.len(), b.len());
-    let size = a.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
-    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(apart <= most * size, "{apart} of {size}");
+    assert!(apart(a, b) <= most, "{}", apart(a, b));
 }
 
 #[test]
@@ -252,6 +245,36 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
     assert!(ends("more"));
     fs::remove_file(home.path().join("more/generation_config.json")).unwrap();
     assert!(!ends("more"), "a control");
+}
+
+#[test]
+fn a_file_of_a_folder_means_the_folder() {
+    let home = trained();
+    let here = home.path();
+    kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).well();
+    // As if it were too large for one file.
+    common::copied(&here.join("hf"), &here.join("parts"));
+    let bytes = fs::read(here.join("hf/model.safetensors")).unwrap();
+    let header = &bytes[8..8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize];
+    let names: Vec<String> =
+        serde_json::from_slice::<Value>(header).unwrap().as_object().unwrap().keys().cloned().collect();
+    let part = "model-00001-of-00001.safetensors";
+    let map: Value = names.into_iter().filter(|name| name != "__metadata__").map(|name| (name, part)).collect();
+    let index = serde_json::json!({ "weight_map": map });
+    fs::write(here.join("parts/model.safetensors.index.json"), index.to_string()).unwrap();
+    fs::rename(here.join("parts/model.safetensors"), here.join("parts").join(part)).unwrap();
+    let own = logits(here, "run");
+    for file in ["run/recipe.toml", "hf/model.safetensors", "hf/config.json", "parts/model.safetensors.index.json"] {
+        near(&own, &logits(here, file), 1e-6);
+    }
+    let within = command(&here.join("hf"), &["logits", "config.json", "--ids", "7,300,12,299,1", "--json"]);
+    near(&own, &common::numbers(&common::done(within).well().json()["logits"]), 1e-6);
+    // One of several files is not the model, nor is what stands beside it.
+    for file in [format!("parts/{part}"), "hf/tokenizer.json".into()] {
+        let done = kiln(here, &["logits", &file, "--ids", "1"]);
+        assert!(done.code == Some(1) && done.err.contains(&file), "{done:?}");
+        assert!(done.err.contains("no .gguf") && done.err.contains("a folder with a config.json"), "{done:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is too deep for a template: reading it would need more of the stack than there is.
 
 use crate::DataError;
+use std::ops::Range;
 
 /// The deepest nesting of blocks, and of brackets.
 const DEEPEST: usize = 64;
@@ -10,29 +11,41 @@ const OPERATORS: usize = 400;
 /// Refuses what is nested too deep.
 pub(super) fn check(template: &str) -> Result<(), DataError> {
     let mut open: Vec<usize> = Vec::new();
-    let (mut rest, mut raw) = (template, false);
-    while let Some(at) = begin_of(rest) {
-        let tag = &rest[at..];
-        let word = tag[2..].trim_start_matches(['-', '+']).trim_start();
-        if raw && !(tag.starts_with("{%") && word.starts_with("endraw")) {
-            rest = &tag[1..];
-            continue;
-        }
-        if tag.starts_with("{#") {
-            rest = tag.find("#}").map_or("", |end| &tag[end + 2..]);
-            continue;
-        }
-        let end = end_of(tag);
-        let inner = tag[2..end].trim_end_matches(['%', '}']);
-        expression(inner)?;
+    for tag in tags(template).into_iter().map(|tag| &template[tag]) {
+        expression(tag[2..].trim_end_matches(['%', '}']))?;
         if tag.starts_with("{%") {
-            let inner = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-            raw = inner == "raw";
-            block(inner, &mut open)?;
+            block(inner(tag), &mut open)?;
         }
-        rest = &tag[end..];
     }
     Ok(())
+}
+
+/// Where a template's tags stand; neither comments nor what `raw` lets pass.
+pub(super) fn tags(template: &str) -> Vec<Range<usize>> {
+    let (mut at, mut raw, mut found) = (0, false, Vec::new());
+    while let Some(begin) = begin_of(&template[at..]).map(|begin| at + begin) {
+        let rest = &template[begin..];
+        let word = rest[2..].trim_start_matches(['-', '+']).trim_start();
+        if raw && !(rest.starts_with("{%") && word.starts_with("endraw")) {
+            at = begin + 1;
+            continue;
+        }
+        if rest.starts_with("{#") {
+            at = rest.find("#}").map_or(template.len(), |end| begin + end + 2);
+            continue;
+        }
+        at = begin + end_of(rest);
+        if rest.starts_with("{%") {
+            raw = inner(&template[begin..at]) == "raw";
+        }
+        found.push(begin..at);
+    }
+    found
+}
+
+/// What stands in a tag.
+fn inner(tag: &str) -> &str {
+    tag[2..].trim_end_matches(['%', '}']).trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+')
 }
 
 /// Where the next tag or comment begins.

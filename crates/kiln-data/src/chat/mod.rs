@@ -3,6 +3,7 @@
 //! A template is a Jinja program that comes with the model. It runs with what the `transformers` library gives it, and
 //! with a budget: none runs away with time or memory.
 
+mod depth;
 mod guard;
 mod json;
 mod message;
@@ -22,6 +23,8 @@ use serde_json::{Map, Value};
 const LONGEST: usize = 1 << 20;
 /// What a template may cost beside what it is given: an instruction is 1, and so are 64 bytes that it makes.
 const FUEL: u64 = 4 << 20;
+/// How many parts the values that it assigns may have, all together.
+const PARTS: u64 = 16 * FUEL;
 const NAME: &str = "chat";
 
 /// A chat template with the tokens it names.
@@ -68,7 +71,7 @@ impl Chat {
             Err(Error::new(ErrorKind::InvalidOperation, what))
         });
         let source = without_tracking(template);
-        environment.add_template_owned(NAME, source.clone()).map_err(|error| wrong(&error))?;
+        environment.add_template_owned(NAME, depth::watched(&source)).map_err(|error| wrong(&error))?;
         Ok(Self { environment, source, tokens })
     }
 
@@ -139,6 +142,7 @@ impl Chat {
         let given = self.given(&messages, options);
         let size = serde_json::to_vec(&given).map_or(0, |bytes| bytes.len() as u64);
         environment.set_fuel(Some(FUEL + size));
+        environment.add_filter(depth::FILTER, depth::filter(PARTS + PARTS / FUEL * size));
         let template = environment.get_template(NAME).map_err(|error| wrong(&error))?;
         template.render(Jinja::from(Serde(&given))).map_err(|error| wrong(&error))
     }

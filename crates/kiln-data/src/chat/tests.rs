@@ -57,6 +57,40 @@ fn a_template_that_runs_away_is_stopped() {
     assert!(runs(doubling).unwrap_err().to_string().contains("runs away"));
 }
 
+/// A list in a list in a list: dropping it would need a stack as deep as the loop is long.
+#[test]
+fn values_do_not_pile_up() {
+    let turned = |made: &str| {
+        let turn = format!(
+            "{{% for a in range(999) %}}{{% for b in range(999) %}}{{% set {made} %}}{{% endfor %}}{{% endfor %}}"
+        );
+        runs(&format!("{{% set ns = namespace(x=[1], y=1) %}}{turn}done"))
+    };
+    for made in ["[ns.x]", "{'a': ns.x}", "(ns.x, 1)", "[ns.x, ns.x]", "ns.x | batch(1) | list", "[[[ns.x]]]", "ns"] {
+        for set in [format!("ns.x = {made}"), format!("ns.y, ns.x = 1, {made}")] {
+            let error = turned(&set).unwrap_err().to_string();
+            assert!(error.contains("deep") || error.contains("runs away"), "{set}: {error}");
+        }
+    }
+    for made in ["x = [x]", "ns.x = ns.x[0:]", "ns.x = ns.x | reverse"] {
+        assert!(
+            turned(made).map_or_else(|error| error.to_string().contains("runs away"), |text| text == "done"),
+            "{made}"
+        );
+    }
+    let wide = "{% set ns = namespace(x=[]) %}{% for i in range(2000) %}{% set ns.x = ns.x + [{'role': 'user', 'content': i}] %}{% endfor %}";
+    assert_eq!(runs(&format!("{wide}{{{{ ns.x | length }}}} {{{{ ns.x[1999].content }}}}")).unwrap(), "2000 1999");
+    let block =
+        "{%- set x | replace(from='a', to='b') -%} aa {%- endset -%}{%+ set y = 1 if x == 'b' +%}{{ x }}{{ y }}";
+    assert_eq!(runs("{% set x | upper %}a{% endset %}{{ x }}").unwrap(), "A");
+    assert!(depth::watched(block).starts_with("{%- set x | replace(from='a', to='b') -%}"));
+    assert!(
+        depth::watched(block).contains("{%+ set y =( 1 if x == 'b' )|within_depth+%}"),
+        "{}",
+        depth::watched(block)
+    );
+}
+
 #[test]
 fn what_is_no_template_is_refused() {
     for template in [

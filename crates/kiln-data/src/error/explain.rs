@@ -11,6 +11,7 @@ impl DataError {
             Self::Empty { .. } => "empty",
             Self::NotText { .. } => "not-utf8",
             Self::Archive { .. } => "broken-archive",
+            Self::Packed { .. } => "packed-table",
             Self::JsonLine { .. } => "json-line",
             Self::LongLine { .. } => "json-long-line",
             Self::JsonField { .. } => "json-field",
@@ -35,6 +36,7 @@ impl DataError {
             | Self::NotAFile { path }
             | Self::NotText { path, .. }
             | Self::Archive { path, .. }
+            | Self::Packed { path }
             | Self::Io { path, .. } => Some(path.clone()),
             Self::JsonLine { path, line, .. }
             | Self::LongLine { path, line, .. }
@@ -61,6 +63,7 @@ impl DataError {
             Self::Empty { .. } => "give files with text in them".into(),
             Self::NotText { .. } => "convert it to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into(),
             Self::Archive { .. } => "fetch or compress the file again".into(),
+            Self::Packed { .. } => "unpack it with gunzip or unzstd: a .parquet is compressed within".into(),
             Self::JsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
             Self::LongLine { .. } => "split the document over several lines, or save it as a text file".into(),
             Self::JsonField { .. } => {

@@ -43,6 +43,12 @@ pub enum DataError {
         /// What the decompressor says.
         what: String,
     },
+    /// A `.parquet` that was compressed as a whole: it is read from its end.
+    #[error("{path}: a compressed .parquet, which can't be read from its end")]
+    Packed {
+        /// The file.
+        path: String,
+    },
     /// A line of a `.jsonl` that is not a JSON object.
     #[error("{path}:{line}: expected a JSON object: {what}")]
     JsonLine {

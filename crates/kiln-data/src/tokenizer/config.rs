@@ -1,13 +1,17 @@
 //! `[tokenizer]`: what a token is.
 
-use crate::DataError;
-use crate::tokenizer::Specials;
+use crate::{
+    DataError,
+    tokenizer::{Specials, Tokenizer},
+};
 use kiln_spec::config::Nothing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 kiln_spec::choice! {
-    /// What a token is. Whatever is chosen, every text survives encoding and decoding unchanged.
+    /// What a token is. Whatever Kiln trains, every text survives encoding and decoding unchanged; a file's tokenizer does
+    /// what it does.
     pub enum TokenizerConfig {
         /// One byte.
         "byte" => Byte(Nothing),
@@ -15,6 +19,8 @@ kiln_spec::choice! {
         "character" => Character(VocabConfig),
         /// A frequent sequence of bytes, learned by pair merging (BPE, 1508.07909).
         "bpe" => Bpe(VocabConfig),
+        /// Another program's, or one that was trained before.
+        "file" => File(FileConfig),
     }
 }
 
@@ -38,11 +44,67 @@ impl Default for VocabConfig {
     }
 }
 
+/// A tokenizer that is there already.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// A `tokenizer.json`, a SentencePiece `.model`, a `vocab.txt`, or a folder with one of them or with `vocab.json` and
+    /// `merges.txt`.
+    pub path: String,
+    /// The folder that a relative path counts from; absent: the one where Kiln runs, which a run writes down here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+}
+
+impl FileConfig {
+    /// Where it is.
+    pub fn place(&self) -> PathBuf {
+        self.base.as_ref().map(PathBuf::from).unwrap_or_default().join(&self.path)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If it isn't there, can't be read, or this build of Kiln reads no files.
+    pub fn open(&self) -> Result<Tokenizer, DataError> {
+        opened(&self.place())
+    }
+}
+
+#[cfg(feature = "files")]
+fn opened(path: &Path) -> Result<Tokenizer, DataError> {
+    use super::folder::{open, open_file};
+    if path.is_dir() { open(path) } else { open_file(path) }
+}
+
+#[cfg(not(feature = "files"))]
+fn opened(path: &Path) -> Result<Tokenizer, DataError> {
+    let expected = "`byte`, `character` or `bpe`: this build of Kiln reads no files".into();
+    Err(DataError::Config { key: "tokenizer", found: path.display().to_string(), expected })
+}
+
 impl TokenizerConfig {
+    /// Makes a relative path count from `folder`, wherever it is read from later.
+    pub fn anchor(&mut self, folder: &Path) {
+        let Self::File(file) = self else { return };
+        if !Path::new(&file.path).is_absolute() {
+            let base = file.base.as_ref().map_or_else(|| folder.to_owned(), |base| folder.join(base));
+            file.base = base.to_str().map(str::to_owned).or(file.base.take());
+        }
+    }
+
+    /// Whether what it names is there and can be read.
+    ///
+    /// # Errors
+    /// If it isn't.
+    pub fn there(&self) -> Result<(), DataError> {
+        if let Self::File(file) = self { file.open().map(drop) } else { Ok(()) }
+    }
+
     /// Refuses a vocabulary that doesn't hold the bytes and special tokens, or that no model could use.
     pub fn check(&self) -> Result<(), DataError> {
         let (key, vocab) = match self {
-            Self::Byte(_) => return Ok(()),
+            Self::Byte(_) | Self::File(_) => return Ok(()),
             Self::Character(config) => ("tokenizer.character.vocab", config.vocab),
             Self::Bpe(config) => ("tokenizer.bpe.vocab", config.vocab),
         };

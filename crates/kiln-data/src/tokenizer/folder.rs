@@ -27,10 +27,12 @@ pub fn open(folder: &Path) -> Result<Tokenizer, DataError> {
     let map = json(folder, "special_tokens_map.json")?.unwrap_or_default();
     let model = json(folder, "config.json")?;
     let token = |id: u64| token(&file, id);
-    let names = roles::named(&[config, map], model.as_ref(), token);
+    let files = [config, map];
+    let mut names = roles::named(&files, model.as_ref(), token);
     if names.is_empty() {
         return Tokenizer::from_json(&file.to_string());
     }
+    names.extend(roles::usual(&file, &files, &names));
     roles::mark(&mut file, &names);
     Tokenizer::from_json(&file.to_string())
 }

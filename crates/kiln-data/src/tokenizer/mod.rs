@@ -27,7 +27,7 @@ mod vocabulary;
 mod words;
 
 use crate::DataError;
-pub use config::{TokenizerConfig, VocabConfig};
+pub use config::{FileConfig, TokenizerConfig, VocabConfig};
 pub use convert::Carried;
 pub use encoder::Encoder;
 pub use encoding::{Encoding, End, Padding, Preparation};
@@ -65,7 +65,8 @@ enum Scheme {
 }
 
 impl Tokenizer {
-    /// Learns a tokenizer from the first [`TRAINING_TEXT`] bytes of texts: the same from the same texts, everywhere.
+    /// Learns a tokenizer from the first [`TRAINING_TEXT`] bytes of texts: the same from the same texts, everywhere. One
+    /// that is in a file is read, and the texts are not.
     /// [`Split::sample`](crate::Split::sample) chooses texts for it.
     pub fn train<S: AsRef<str>>(
         config: &TokenizerConfig,
@@ -141,6 +142,13 @@ impl Tokenizer {
     /// The longest text that its file allows, in tokens; nothing is cut unless it is asked for.
     pub fn longest(&self) -> Option<usize> {
         self.foreign()?.truncation
+    }
+
+    /// The bytes of a text that the tokenizer leaves out, in order of their numbers: those that a byte-level vocabulary of
+    /// others lacks, as some do rare control characters. None of a tokenizer that Kiln trained.
+    pub fn unspelt(&self, text: &str) -> Vec<u8> {
+        let absent = self.foreign().map_or(&[][..], |foreign| &foreign.unspelt);
+        absent.iter().copied().filter(|byte| text.as_bytes().contains(byte)).collect()
     }
 
     /// The text of tokens; special ones have none. Bytes that make no character become the replacement character.

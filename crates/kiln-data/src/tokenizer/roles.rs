@@ -59,6 +59,20 @@ impl Roles {
     }
 }
 
+/// The roles that no file speaks of and that added tokens have by their usual names: BERT's files name at most its
+/// padding.
+pub(crate) fn usual(json: &Value, files: &[Value], named: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let added = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str());
+    let added: Vec<&str> = added.collect();
+    let silent = |role: &str| {
+        let told = files.iter().any(|file| file.get(format!("{role}_token")).is_some());
+        !told && named.iter().all(|(known, _)| *known != role)
+    };
+    let name = |names: &[&str]| names.iter().find(|name| added.contains(name)).map(|name| (*name).to_owned());
+    let roles = NAMES.into_iter().zip(USUAL).filter(|(role, _)| silent(role));
+    roles.filter_map(|(role, names)| Some((role, name(names)?))).collect()
+}
+
 /// Writes into a `tokenizer.json` which of its tokens have a role. A token that isn't added yet is, as a special one;
 /// one that the vocabulary lacks gets the next id.
 pub(crate) fn mark(json: &mut Value, names: &[(&str, String)]) {

@@ -33,6 +33,7 @@ pub(crate) fn train<S: AsRef<str>>(
     match config {
         TokenizerConfig::Byte(_) => byte_level(&learn(&BTreeMap::new(), 0, &HashSet::new()), false),
         TokenizerConfig::Character(size) => characters(texts, size.vocab),
+        TokenizerConfig::File(file) => Ok(file.open()?.to_json().to_owned()),
         TokenizerConfig::Bpe(size) => {
             let forbidden = Specials::names().into_iter().map(String::into_bytes).collect();
             byte_level(&learn(&count_words(texts)?, size.vocab - Specials::count(), &forbidden), true)

@@ -18,8 +18,10 @@ use std::{
 
 /// In f64, as a share of the greatest number: the reference's norms and rotary tables are in f32 even so.
 const EXACT: f64 = 1e-5;
-/// In f32, where strong adapters enlarge the rounding.
-const SINGLE: f64 = 5e-5;
+/// In f32, of the token of "llama" where it is farthest: the case's strong adapters enlarge rounding there. Rounding the
+/// output of every part of peft's own model once, as f32 does, moves that token's logits by 1.4e-5, those of others
+/// by at most 8.6e-6, and in f64 Kiln's are 1.1e-6 from peft's.
+const SINGLE: f64 = 2.5e-5;
 
 /// Adapters, and the model that they belong to.
 const CASES: [(&str, &str); 3] = [("llama", "llama-biases"), ("llama-rs", "llama-llama3"), ("gpt2", "gpt2-tied")];
@@ -58,11 +60,16 @@ fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
 
 /// Greatest difference of the live rows, as a share of the greatest logit.
 fn apart(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> f64 {
+    by_token(found, wanted).into_iter().fold(0.0, f64::max)
+}
+
+/// Greatest difference of each live row, as a share of the greatest logit.
+fn by_token(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64> {
     let [_, width] = found.0.dims();
     let found_all = numbers(found.0.clone());
     let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let rows = found.1.iter().enumerate().filter(|(_, live)| **live).map(|(row, _)| row * width..(row + 1) * width);
-    rows.map(|row| farthest(&found_all[row.clone()], &wanted[row])).fold(0.0, f64::max) / size
+    rows.map(|row| farthest(&found_all[row.clone()], &wanted[row]) / size).collect()
 }
 
 #[test]
@@ -72,14 +79,17 @@ fn logits_are_those_of_peft() {
         let adapted = adapted(case, model, &device());
         let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
         let exact = parameters::in_f64(adapted.clone());
-        for (what, model, most) in [
-            ("f64", exact.clone(), EXACT),
-            ("f64, merged", merge(&exact), EXACT),
-            ("f32", adapted.clone(), SINGLE),
-            ("f32, merged", merge(&adapted), SINGLE),
-        ] {
+        for (what, model) in [("f64", exact.clone()), ("f64, merged", merge(&exact))] {
             let far = apart(&logits(&model, &fixture), &wanted);
-            assert!(far <= most, "{case}, {what}: {far:e}");
+            assert!(far <= EXACT, "{case}, {what}: {far:e}");
+        }
+        for (what, model) in [("f32", adapted.clone()), ("f32, merged", merge(&adapted))] {
+            let mut far = by_token(&logits(&model, &fixture), &wanted);
+            far.sort_by(f64::total_cmp);
+            let (most, others) = far.split_last().expect("tokens");
+            println!("| {case} | {what} | {most:.1e} |");
+            assert!(*most <= if case == "llama" { SINGLE } else { EXACT }, "{case}, {what}: {most:e}");
+            assert!(others.iter().all(|far| *far <= EXACT), "{case}, {what}: {others:?}");
         }
         for off in [enable(&adapted, false), detach(&adapted), base(model, &device())] {
             assert!(apart(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");

@@ -1,7 +1,7 @@
 //! The cache: `models--owner--name/{blobs, refs, snapshots}`. Blobs are files by their hashes, snapshots are folders of
 //! links to them by commit, refs say which commit a branch was.
 
-use super::{HubError, Id, id, json, wanted};
+use super::{HubError, Id, Part, id, json, wanted};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use std::{
     fs, io,
@@ -76,7 +76,7 @@ fn link(_target: &str, blob: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// What the cache has of a revision, if that is enough.
-pub(super) fn known(cache: &Path, id: &Id, revision: &str) -> Option<PathBuf> {
+pub(super) fn known(cache: &Path, id: &Id, revision: &str, part: Part) -> Option<PathBuf> {
     let repo = repo(cache, &id.model, revision);
     let by_ref = repo.pointer_path("x").parent()?.parent()?.join("refs").join(revision);
     let commit = fs::read_to_string(by_ref).map_or_else(|_| revision.to_string(), |commit| commit.trim().to_string());
@@ -86,15 +86,20 @@ pub(super) fn known(cache: &Path, id: &Id, revision: &str) -> Option<PathBuf> {
     }
     match &id.file {
         Some(file) => Some(folder.join(file)).filter(|path| path.is_file()),
+        None if part == Part::Tokenizer => (!wanted::tokenizer(&names(&folder)).is_empty()).then_some(folder),
         None => has_weights(&folder).then_some(folder),
     }
 }
 
+/// The files in a folder, not those in folders in it.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+}
+
 /// Whether all weights of a folder are there, and its configuration.
 fn has_weights(folder: &Path) -> bool {
-    let names =
-        fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let files: Vec<String> = names.collect();
+    let files = names(folder);
     let index = wanted::weights_index(&files).and_then(|index| json(&folder.join(index)).ok());
     let found = wanted::weights(&files, index.as_ref());
     let map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());

@@ -24,7 +24,7 @@ pub enum HubError {
         status: u16,
     },
     /// There is no such thing.
-    #[error("the hub has no {what} of `{id}` at revision `{revision}`: check the name and the revision")]
+    #[error("the hub has no {what} of `{id}` at revision `{revision}`{}: check the name and the revision", said(*status))]
     Missing {
         /// The model.
         id: String,
@@ -32,6 +32,8 @@ pub enum HubError {
         revision: String,
         /// What was asked for.
         what: String,
+        /// What it answers, where it isn't that its list of files lacks it.
+        status: Option<u16>,
     },
     /// The hub must not be asked, and the cache hasn't it.
     #[error("`{id}` at revision `{revision}` is not complete in {}, and HF_HUB_OFFLINE forbids to fetch it", cache.display())]
@@ -95,6 +97,10 @@ pub enum HubError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn said(status: Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(" (status {status})"))
 }
 
 impl HubError {

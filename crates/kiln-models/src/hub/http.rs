@@ -156,7 +156,7 @@ fn check(answer: &Response<Body>, url: &str, id: &Id, revision: &str, what: &str
     match answer.status().as_u16() {
         200..300 => Ok(()),
         status @ (401 | 403) => Err(HubError::Token { id, status }),
-        404 => Err(HubError::Missing { id, revision: revision.into(), what: what.into() }),
+        404 => Err(HubError::Missing { id, revision: revision.into(), what: what.into(), status: Some(404) }),
         status @ (429 | 500..) => Err(HubError::Unreachable { url: url.into(), reason: format!("status {status}") }),
         status => Err(HubError::Answer { url: url.into(), reason: format!("status {status}; try again later") }),
     }

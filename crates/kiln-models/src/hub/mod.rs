@@ -9,8 +9,8 @@ mod error;
 mod fetch;
 mod http;
 mod id;
-#[cfg(test)]
-mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod server;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -74,30 +74,71 @@ impl Hub {
     /// # Errors
     /// If there is no such model, it isn't for this user, or it can't be fetched and isn't in the cache.
     pub fn resolve(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+        self.part(id, revision, Part::Model, progress)
+    }
+
+    /// The same of a model's tokenizer alone: a folder with its files, or the GGUF file that carries it.
+    ///
+    /// # Errors
+    /// The same, and if the model comes without a tokenizer.
+    pub fn tokenizer(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+        self.part(id, revision, Part::Tokenizer, progress)
+    }
+
+    fn part(
+        &self,
+        id: &Id,
+        revision: &str,
+        part: Part,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, HubError> {
         id::revision(revision)?;
+        let known = || cache::known(&self.cache, id, revision, part);
         if self.offline {
             let offline =
                 || HubError::Offline { id: id.model.clone(), revision: revision.into(), cache: self.cache.clone() };
-            return cache::known(&self.cache, id, revision).ok_or_else(offline);
+            return known().ok_or_else(offline);
         }
-        match self.fetch(id, revision, progress) {
-            Err(error @ HubError::Unreachable { .. }) => cache::known(&self.cache, id, revision).ok_or(error),
+        match self.fetch(id, revision, part, progress) {
+            Err(error @ HubError::Unreachable { .. }) => known().ok_or(error),
             other => other,
         }
     }
 
-    fn fetch(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+    fn fetch(
+        &self,
+        id: &Id,
+        revision: &str,
+        part: Part,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, HubError> {
         let client = http::Client::new(self);
         let list = client.list(id, revision)?;
         let snapshot = Snapshot::new(&self.cache, &id.model, revision, &list.commit);
         let mut get = |file: &str| fetch::file(&client, &snapshot, id, file, progress);
-        let missing =
-            |what: &str| HubError::Missing { id: id.model.clone(), revision: revision.into(), what: what.into() };
+        let missing = |what: &str| HubError::Missing {
+            id: id.model.clone(),
+            revision: revision.into(),
+            what: what.into(),
+            status: None,
+        };
         if let Some(file) = &id.file {
             let listed = list.files.iter().find(|listed| *listed == file);
             let path = get(listed.ok_or_else(|| missing(file))?)?;
             snapshot.complete()?;
             return Ok(path);
+        }
+        if part == Part::Tokenizer {
+            let files = wanted::tokenizer(&list.files);
+            if files.is_empty() {
+                return Err(missing("tokenizer"));
+            }
+            files.into_iter().try_for_each(|file| get(file).map(drop))?;
+            // Without the hub, a whole model of an older commit is worth more than the newest tokenizer.
+            if cache::known(&self.cache, id, revision, Part::Model).is_none() {
+                snapshot.complete()?;
+            }
+            return Ok(snapshot.folder().into());
         }
         for file in wanted::small(&list.files) {
             get(file)?;
@@ -117,6 +158,13 @@ impl Hub {
         snapshot.complete()?;
         Ok(snapshot.folder().into())
     }
+}
+
+/// How much of a model is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Model,
+    Tokenizer,
 }
 
 /// What the hub's own library takes for yes.

@@ -9,11 +9,13 @@ use std::{
     thread,
 };
 
-pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+/// The commit that `main` is.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A model `owner/model` as a server has it. Large files (`.safetensors`, `.bin`, `.gguf`) are sent by another host.
 #[derive(Clone, Default)]
-pub(super) struct Model {
+pub struct Model {
+    /// Its files by name.
     pub files: BTreeMap<String, Vec<u8>>,
     /// What lists its names instead of `files`.
     pub listed: Option<Vec<String>>,
@@ -29,12 +31,19 @@ pub(super) struct Model {
     pub log: Vec<(String, String, bool)>,
 }
 
-pub(super) struct Server {
+/// A server, for as long as the program runs.
+pub struct Server {
+    /// Its address, as `HF_ENDPOINT` has it.
     pub address: String,
+    /// What it has, and what it was asked.
     pub model: Arc<Mutex<Model>>,
 }
 
 impl Server {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If this machine has no port left.
     pub fn start(model: Model) -> Self {
         let [hub, storage] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let address = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
@@ -47,6 +56,10 @@ impl Server {
         Self { address, model }
     }
 
+    /// What it was asked: method, path, and whether a token came with it.
+    ///
+    /// # Panics
+    /// If answering panicked.
     pub fn log(&self) -> Vec<(String, String, bool)> {
         self.model.lock().unwrap().log.clone()
     }
@@ -77,7 +90,7 @@ fn request(stream: &TcpStream) -> Request {
 }
 
 /// The hash that names a file: SHA-256 of large ones.
-pub(super) fn etag(name: &str, data: &[u8]) -> String {
+pub fn etag(name: &str, data: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     let sha: String = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
     if large(name) { sha } else { sha[..40].into() }

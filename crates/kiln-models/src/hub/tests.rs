@@ -120,6 +120,25 @@ fn only_what_is_needed_is_fetched() {
 }
 
 #[test]
+fn a_tokenizer_is_fetched_without_the_weights() {
+    let mut place =
+        place(model(&["chat_template.jinja", "config.json", "merges.txt", "model.safetensors", "vocab.json"]));
+    let id = Id::parse("owner/model").unwrap();
+    let folder = place.hub.tokenizer(&id, "main", &mut |_| {}).unwrap();
+    assert_eq!(place.here(), ["config.json", "merges.txt", "vocab.json"]);
+    place.hub.offline = true;
+    assert_eq!(place.hub.tokenizer(&id, "main", &mut |_| {}).unwrap(), folder);
+    assert!(matches!(place.get("owner/model"), Err(HubError::Offline { .. })), "a tokenizer is no model");
+    place.hub.offline = false;
+    assert_eq!(place.get("owner/model").unwrap(), folder);
+    place.hub.offline = true;
+    assert_eq!(place.get("owner/model").unwrap(), folder);
+    let bare = self::place(model(&["config.json", "merges.txt", "model.safetensors"]));
+    let found = bare.hub.tokenizer(&id, "main", &mut |_| {});
+    assert!(matches!(found, Err(HubError::Missing { what, .. }) if what == "tokenizer"));
+}
+
+#[test]
 fn a_transfer_that_breaks_off_goes_on() {
     for whole in [false, true] {
         let place = place(Model { cuts: vec![100_000, 200_000], whole, ..model(&PLAIN) });
@@ -175,7 +194,8 @@ fn a_token_goes_to_the_hub_alone() {
 #[test]
 fn what_is_not_there_is_said() {
     let place = place(model(&PLAIN));
-    assert!(matches!(place.get("owner/other"), Err(HubError::Missing { .. })));
+    let Err(error) = place.get("owner/other") else { panic!("no such model") };
+    assert!(error.to_string().contains("owner/other") && error.to_string().contains("status 404"), "{error}");
     let id = Id::parse("owner/model").unwrap();
     let Err(error) = place.hub.resolve(&id, "v2/beta", &mut |_| {}) else { panic!("no such revision") };
     assert!(error.to_string().contains("`v2/beta`"), "{error}");

@@ -20,6 +20,17 @@ const SMALL: [&str; 12] = [
     "sentence_bert_config.json",
 ];
 
+/// Of these, what a tokenizer is made of, with `.model` files.
+const TOKENIZER: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+];
+
 /// How the index of weights in several files ends.
 const INDEX: &str = ".index.json";
 
@@ -28,6 +39,16 @@ pub(super) fn small(files: &[String]) -> Vec<&str> {
     let root = files.iter().map(String::as_str).filter(|file| !file.contains('/'));
     let index = |file: &str| weights_index(files).is_some_and(|index| index == file);
     root.filter(|file| SMALL.contains(file) || file.ends_with(".model") || index(file)).collect()
+}
+
+/// The files of the tokenizer among those of a model, with its configuration, which says what its tokens are for. None
+/// if it has no tokenizer.
+pub(super) fn tokenizer(files: &[String]) -> Vec<&str> {
+    let root = files.iter().map(String::as_str).filter(|file| !file.contains('/'));
+    let words = |file: &str| file.ends_with(".model") || TOKENIZER.contains(&file);
+    let found: Vec<&str> = root.filter(|file| words(file) || *file == "config.json").collect();
+    let whole = |file: &&str| file.ends_with(".model") || ["tokenizer.json", "vocab.json", "vocab.txt"].contains(file);
+    if found.iter().any(whole) { found } else { Vec::new() }
 }
 
 /// The first layout of weights that is there: one file, or an index of several.

@@ -155,6 +155,8 @@ impl Place {
             let (usage, stop) = (loaded.usage(), self.stop()?);
             return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop });
         }
+        // What model it is comes first: without one nothing is to be said of its tokenizer.
+        self.config()?;
         let (tokenizer, weights) = (self.tokenizer()?, self.weights(device)?);
         let (tokens, known) = (tokenizer.vocab(), weights.model.config().vocab);
         if tokens > known {

@@ -14,10 +14,13 @@ use kiln_peft::{attach, merge};
 use kiln_spec::{Random, Refusal, config::ConfigError};
 use std::path::Path;
 
-/// Whether text and origin are where the recipe says; reads none of it.
+/// Whether text, tokenizer and origin are where the recipe says; reads no text and no weights.
 pub fn there(recipe: &Recipe) -> Result<(), Failure> {
     recipe.stages.iter().try_for_each(|stage| stage.data(recipe).source.open().map(drop))?;
-    recipe.from.iter().try_for_each(|from| Place::of(Path::new(from)).map(drop))?;
+    match &recipe.from {
+        Some(from) => Place::of(Path::new(from)).map(drop)?,
+        None => recipe.tokenizer.there()?,
+    }
     Ok(())
 }
 

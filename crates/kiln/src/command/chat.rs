@@ -47,6 +47,10 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     let wrong = |refusal: kiln_spec::Refusal| Trouble::asked(refusal.reason).at(super::generate::flag(&refusal.path));
     args.sampling().check("").map_err(wrong)?;
     let place = args.model.place()?;
+    // What a run does with a text its objective says, once it is loaded.
+    if place.run().is_none() {
+        kiln_infer::request::writes(&place.config()?)?;
+    }
     let chat = place.chat()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
         Trouble::failed("chat", "the model has no chat template").at(args.model.model.display().to_string()).help(help)

@@ -19,6 +19,7 @@ pub struct Args {
 /// Computes them: pooled and normalised as the folder's `modules.json` says; without one, the mean of all tokens.
 pub fn run(args: &Args) -> Result<Answer, Trouble> {
     let place = args.model.place()?;
+    place.config()?;
     let (tokenizer, head) = (place.tokenizer()?, place.sentence()?);
     let model = place.weights(&args.host.device()?)?.model;
     let longest = [tokenizer.longest(), model.config().position.limit()].into_iter().flatten().min();

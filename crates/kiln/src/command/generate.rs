@@ -4,6 +4,7 @@ use super::{
     host::HostArgs,
     output::{Answer, piece},
     place::ModelArgs,
+    tokenizer::say_unspelt,
     trouble::Trouble,
 };
 use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
@@ -53,6 +54,7 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
     sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
     let device = args.host.device()?;
     let loaded = args.model.place()?.load(&device)?;
+    say_unspelt(&loaded.tokenizer, &args.prompt);
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
     let Usage { writes, fills } = generator.usage();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {

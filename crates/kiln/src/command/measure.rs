@@ -4,7 +4,7 @@ use super::{output::say, trouble::Trouble};
 use burn::tensor::Device;
 use kiln_data::{Corpus, FilesConfig, Side, Source, SourceConfig, Split, Tokenizer};
 use kiln_infer::block_on;
-use kiln_models::{Model, Visibility};
+use kiln_models::{Model, Stack, Visibility};
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{Evaluation, Held},
@@ -93,7 +93,14 @@ fn of_others(model: &Model) -> Result<StageConfig, Trouble> {
         Visibility::Bidirectional => ObjectiveConfig::Masked(Default::default()),
         _ => ObjectiveConfig::Full(Default::default()),
     };
-    objective.check(model.config(), "model").map_err(|refusal| Trouble::asked(refusal.reason))?;
+    let help = match model.config().stack {
+        Stack::EncoderDecoder => {
+            "`kiln logits MODEL --ids … --decoder-ids …` says what it gives to the tokens of a continuation"
+        }
+        _ => "`kiln embed` gives vectors of texts, `kiln logits` what the head says",
+    };
+    let refused = |refusal: kiln_spec::Refusal| Trouble::asked(refusal.reason).at(refusal.path).help(help);
+    objective.check(model.config(), "model").map_err(refused)?;
     let length = model.config().position.limit().unwrap_or(LENGTH).min(LENGTH);
     Ok(StageConfig { objective, length, rows: 4, ..StageConfig::default() })
 }

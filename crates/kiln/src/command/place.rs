@@ -26,13 +26,26 @@ impl ModelArgs {
 /// The place of a model, the base of adapters too. What is no path and has the form `owner/name`, or `owner/name:file.gguf`, is fetched from the
 /// hub unless its cache has it.
 pub fn place(model: &Path) -> Result<Place, Trouble> {
+    match on_hub(model)? {
+        Some(id) => over(&fetched(&id, Hub::resolve)?),
+        None => over(model),
+    }
+}
+
+/// The files of the tokenizer of a model that is meant by its name on the hub.
+pub fn tokenizer_on_hub(model: &Path) -> Result<Option<PathBuf>, Trouble> {
+    on_hub(model)?.map(|id| fetched(&id, Hub::tokenizer)).transpose()
+}
+
+/// The name on the hub that an argument is, if it is no path.
+fn on_hub(model: &Path) -> Result<Option<Id>, Trouble> {
     // Where the folder around it is here, a path was meant.
     let here = model.parent().is_some_and(Path::is_dir);
     let name = model.to_str().filter(|name| !model.exists() && !here && owned(name));
     match name.map(Id::parse) {
-        Some(Ok(id)) => over(&fetched(&id)?),
+        Some(Ok(id)) => Ok(Some(id)),
         Some(Err(error)) if model.to_string_lossy().contains(':') => Err(Trouble::failed("hub", error.to_string())),
-        _ => over(model),
+        _ => Ok(None),
     }
 }
 
@@ -40,7 +53,7 @@ pub fn place(model: &Path) -> Result<Place, Trouble> {
 fn over(path: &Path) -> Result<Place, Trouble> {
     let base = pretrained::base(path)?.filter(|base| base.found().is_none() && owned(&base.name));
     match base.map(|base| Id::parse(&base.name)) {
-        Some(Ok(id)) => Ok(Place::of(&fetched(&id)?)?.under(path)),
+        Some(Ok(id)) => Ok(Place::of(&fetched(&id, Hub::resolve)?)?.under(path)),
         _ => Ok(Place::of(path)?),
     }
 }
@@ -50,7 +63,11 @@ fn owned(name: &str) -> bool {
     name.split(':').next().is_some_and(|model| model.split('/').count() == 2)
 }
 
-fn fetched(id: &Id) -> Result<PathBuf, Trouble> {
+/// What the hub is asked for.
+type Ask = fn(&Hub, &Id, &str, &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError>;
+
+/// What a name on the hub, asked in this way, comes to.
+fn fetched(id: &Id, ask: Ask) -> Result<PathBuf, Trouble> {
     let bar = ProgressBar::no_length();
     let form = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -66,7 +83,7 @@ fn fetched(id: &Id) -> Result<PathBuf, Trouble> {
         bar.set_length(progress.size);
         bar.set_position(progress.done);
     };
-    let found = Hub::from_env().resolve(id, "main", &mut tell);
+    let found = ask(&Hub::from_env(), id, "main", &mut tell);
     bar.finish_and_clear();
     found.map_err(|error: HubError| Trouble::failed("hub", error.to_string()))
 }

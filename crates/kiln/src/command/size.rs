@@ -35,6 +35,8 @@ fn vocab(recipe: &Recipe) -> usize {
         _ if recipe.model.vocab > 0 => recipe.model.vocab,
         TokenizerConfig::Byte(_) => kiln_data::Specials::count() + 256,
         TokenizerConfig::Character(config) | TokenizerConfig::Bpe(config) => config.vocab,
+        // What can't be read is refused where it is needed.
+        TokenizerConfig::File(file) => file.open().map_or(0, |tokenizer| tokenizer.vocab()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! `tokenizer`: text into tokens and back.
 
 use super::{
-    output::Answer,
-    place::place,
+    output::{Answer, say},
+    place::{place, tokenizer_on_hub},
     table::{pairs, table},
     trouble::Trouble,
 };
@@ -12,7 +12,7 @@ use kiln_data::{
     tokenizer::{Learned, Preparation, Roles, VocabConfig, folder, learn},
 };
 use kiln_spec::config::Nothing;
-use kiln_train::folder::write_atomic;
+use kiln_train::{folder::write_atomic, pretrained::Place};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -91,8 +91,12 @@ pub fn run(command: &Command) -> Result<Answer, Trouble> {
     }
 }
 
-/// The tokenizer of a model, of a folder of its own, or in a file.
+/// The tokenizer of a model, of a folder of its own, or in a file. Of a model on the hub nothing else is fetched.
 pub fn open(model: &Path) -> Result<Tokenizer, Trouble> {
+    if let Some(fetched) = tokenizer_on_hub(model)? {
+        let carries = fetched.is_file();
+        return Ok(if carries { Place::of(&fetched)?.tokenizer()? } else { folder::open(&fetched)? });
+    }
     let gguf = model.extension().is_some_and(|ending| ending == "gguf");
     if model.is_file() && !gguf {
         return Ok(folder::open_file(model)?);
@@ -122,7 +126,16 @@ fn train(data: &[PathBuf], field: &str, kind: Kind, vocab: usize, out: &Path) ->
     Ok(Answer::new(json, format!("{} tokens in {}", tokenizer.vocab(), out.display())))
 }
 
+/// Says what a tokenizer leaves out of a text.
+pub fn say_unspelt(tokenizer: &Tokenizer, text: &str) {
+    let lost: Vec<String> = tokenizer.unspelt(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
+    if !lost.is_empty() {
+        say(&format!("the tokenizer has no token for the bytes {}: it leaves them out", lost.join(" ")));
+    }
+}
+
 fn encode(tokenizer: &Tokenizer, text: &str, plain: bool) -> Result<Answer, Trouble> {
+    say_unspelt(tokenizer, text);
     let found = tokenizer.prepare(text, None, &Preparation { special: !plain, truncation: None })?;
     let offsets: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
     let row = |i: usize| {

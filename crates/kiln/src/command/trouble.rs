@@ -157,7 +157,8 @@ impl From<pretrained::Error> for Trouble {
                 None => failed("unknown", file),
             },
             E::Vocabulary { path, .. } => failed("model", path),
-            E::NoTokenizer(file) => failed("tokenizer", file),
+            E::NoTokenizer(file) => failed("tokenizer", file)
+                .help("name a folder with a tokenizer, or a .gguf that carries one; `kiln logits` needs none"),
             E::Folder(error) => match error.help() {
                 Some(help) => Self::failed("model", message).help(help),
                 None => Self::failed("model", message),
@@ -191,12 +192,24 @@ impl From<GenerateError> for Trouble {
     fn from(error: GenerateError) -> Self {
         let asked =
             matches!(error, GenerateError::Option(_) | GenerateError::Long { .. } | GenerateError::NoBlank { .. });
-        let trouble = Self::failed("generate", error.to_string());
+        let trouble = Self { help: instead(&error).map(Into::into), ..Self::failed("generate", error.to_string()) };
         match error {
             GenerateError::Text(error) => error.into(),
             _ if asked => Self { code: ASKED_WRONGLY, ..trouble },
             _ => trouble,
         }
+    }
+}
+
+/// What else a model that doesn't write can be asked.
+fn instead(error: &GenerateError) -> Option<&'static str> {
+    match error {
+        GenerateError::Head { .. } => Some("`kiln embed` gives vectors of texts, `kiln logits` what the head says"),
+        GenerateError::Encoder | GenerateError::Bidirectional => Some(
+            "`kiln generate` fills the blanks of a prompt, `kiln embed` gives vectors of texts, `kiln logits` what the model \
+             says at each token",
+        ),
+        _ => None,
     }
 }
 

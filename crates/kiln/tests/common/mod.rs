@@ -1,11 +1,11 @@
 //! Runs the command as its users do.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
@@ -98,7 +98,104 @@ pub fn command(home: &Path, args: &[&str]) -> Command {
 
 /// Runs it to its end.
 pub fn kiln(home: &Path, args: &[&str]) -> Done {
-    Done::of(command(home, args).output().unwrap())
+    done(command(home, args))
+}
+
+/// Runs a command to its end.
+pub fn done(mut command: Command) -> Done {
+    Done::of(command.output().unwrap())
+}
+
+/// Files of a crate's beside this one.
+pub fn beside(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// What the reference code has written.
+pub fn fixtures() -> PathBuf {
+    beside("kiln-laws/fixtures")
+}
+
+/// Numbers of a tensor of the reference's.
+pub fn tensor(file: &Path, name: &str) -> Vec<f64> {
+    let bytes = fs::read(file).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let entry = serde_json::from_slice::<Value>(&bytes[8..8 + header]).unwrap()[name].take();
+    let at = |i: usize| entry["data_offsets"][i].as_u64().unwrap() as usize + 8 + header;
+    let data = &bytes[at(0)..at(1)];
+    match entry["dtype"].as_str().unwrap() {
+        "F32" => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect(),
+        "I64" => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+/// A list of numbers.
+pub fn numbers(json: &Value) -> Vec<f64> {
+    json.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+/// Largest difference, as a share of the largest number.
+#[track_caller]
+pub fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let size = b.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+}
+
+/// Copies the files of a folder.
+pub fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Changes a key of a folder's `config.json`.
+pub fn configure(folder: &Path, key: &str, value: Value) {
+    let file = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config[key] = value;
+    fs::write(file, config.to_string()).unwrap();
+}
+
+/// A model of the reference's with a tokenizer whose words are `w7` and so on, by their ids; some are special, and some of
+/// these stand around every text, `A`.
+pub fn worded(model: &str, folder: &Path, special: &[(u64, &str)], around: &str) {
+    copied(&fixtures().join(model), folder);
+    let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let named = |id: u64| special.iter().find(|(special, _)| *special == id).map(|(_, name)| (*name).to_owned());
+    let word = |id: u64| named(id).unwrap_or_else(|| format!("w{id}"));
+    let vocab: Value = (0..config["vocab_size"].as_u64().unwrap()).map(|id| (word(id), id)).collect();
+    let added = special.iter().map(|(id, name)| {
+        json!({ "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true })
+    });
+    let piece = |piece: &str| match piece {
+        "A" => json!({ "Sequence": { "id": "A", "type_id": 0 } }),
+        name => json!({ "SpecialToken": { "id": name, "type_id": 0 } }),
+    };
+    let tokens: Value = (special.iter())
+        .map(|(id, name)| ((*name).to_owned(), json!({ "id": name, "ids": [id], "tokens": [name] })))
+        .collect();
+    let single: Vec<Value> = around.split(' ').map(piece).collect();
+    let pair = [single.clone(), vec![json!({ "Sequence": { "id": "B", "type_id": 0 } })]].concat();
+    let template = json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens });
+    let file = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": null, "pre_tokenizer": { "type": "WhitespaceSplit" }, "post_processor": template, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocab, "unk_token": special[0].1 },
+    });
+    fs::write(folder.join("tokenizer.json"), file.to_string()).unwrap();
+}
+
+/// Everything below a folder.
+pub fn tree(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    let below: Vec<PathBuf> = found.iter().filter(|path| path.is_dir()).flat_map(|path| tree(path)).collect();
+    found.extend(below);
+    found.sort();
+    found
 }
 
 /// A text of so many megabytes, compressed to almost nothing: `big.txt.zst` in `home`.

@@ -49,11 +49,13 @@ impl Files {
                 Err(error) => Box::new(std::iter::once(Err(error))),
             };
         }
+        let plain = Bytes::plain(&entry.path);
+        if plain.ends_with(".parquet") {
+            return Box::new(std::iter::once(Err(DataError::Packed { path: entry.path.display().to_string() })));
+        }
         match Bytes::open(&entry.path) {
             Err(error) => Box::new(std::iter::once(Err(error))),
-            Ok(bytes) if Bytes::plain(&entry.path).ends_with(".jsonl") => {
-                Box::new(jsonl::Jsonl::new(bytes, &self.config.field))
-            }
+            Ok(bytes) if plain.ends_with(".jsonl") => Box::new(jsonl::Jsonl::new(bytes, &self.config.field)),
             Ok(bytes) => Box::new(text::TextFile::new(bytes)),
         }
     }

@@ -220,6 +220,17 @@ fn a_parquet_is_read_by_name_or_by_its_only_strings() {
 }
 
 #[test]
+fn a_parquet_that_was_compressed_as_a_whole_is_refused() {
+    let folder = folder(&[("t.parquet.gz", TABLE), ("u.parquet.zst", TABLE)]);
+    let files = ["t.parquet.gz", "u.parquet.zst"].map(|name| folder.path().join(name));
+    // Also where a folder is read: nothing that holds text is left out in silence.
+    for path in files.iter().map(PathBuf::as_path).chain([folder.path()]) {
+        let error = read(&config(&[path.to_owned()])).unwrap_err();
+        assert_eq!((error.kind(), error.help().contains("gunzip")), ("packed-table", true), "{error}");
+    }
+}
+
+#[test]
 fn a_damaged_parquet_is_refused() {
     let damaged = |bytes: &[u8]| {
         let folder = folder(&[("t.parquet", bytes)]);

@@ -1,6 +1,10 @@
 //! What the `tokenizers` library would panic over, fail at later, or do at random is refused when the file is read.
 
-use super::super::{bytes::fallback, charsmap, train::broken};
+use super::super::{
+    bytes::{fallback, to_char},
+    charsmap,
+    train::broken,
+};
 use crate::DataError;
 use serde_json::Value;
 use tokenizers::Tokenizer as Inner;
@@ -92,6 +96,18 @@ fn merges(model: &Value) -> Result<(), DataError> {
         }
     }
     Ok(())
+}
+
+/// Bytes of UTF-8 that a byte-level vocabulary lacks, where no unknown token stands for them: the library leaves them
+/// out, as the tokenizer's own does.
+pub(super) fn unspelt(file: &Value) -> Vec<u8> {
+    let model = &file["model"];
+    let spelt = kinds(&file["pre_tokenizer"]).iter().any(|kind| kind == "ByteLevel")
+        || kinds(&file["normalizer"]).iter().any(|kind| kind == "ByteLevel");
+    let drops = model["merges"].is_array() && model["unk_token"].is_null() && model["byte_fallback"] != true;
+    let text = |byte: &u8| !matches!(byte, 0xC0 | 0xC1 | 0xF5..=0xFF);
+    let bytes = (0..=255u8).filter(|_| spelt && drops).filter(text);
+    bytes.filter(|byte| model["vocab"][to_char(*byte).to_string()].is_null()).collect()
 }
 
 /// Added tokens must be where the file says: the library numbers them anew otherwise.

@@ -30,8 +30,12 @@ pub(crate) struct Foreign {
     /// Names of all tokens, by id; none where an id is not used.
     pub names: Vec<Option<String>>,
     pub truncation: Option<usize>,
+    /// Bytes that no token spells and nothing stands for: texts lose them.
+    pub unspelt: Vec<u8>,
     /// Whether text shows before all of it is known.
     streams: bool,
+    /// Whether tokens that are bytes by their numbers are put together.
+    spells_bytes: bool,
 }
 
 impl fmt::Debug for Foreign {
@@ -57,15 +61,15 @@ impl Foreign {
         let truncation = file["truncation"]["max_length"].as_u64().map(|length| length as usize);
         (file["truncation"], file["padding"]) = (Value::Null, Value::Null);
         let added = file["added_tokens"].as_array().cloned().unwrap_or_default();
-        let kinds = check::kinds(&file["decoder"]);
+        let (kinds, unspelt) = (check::kinds(&file["decoder"]), check::unspelt(&file));
         let mut inner: Inner = serde_json::from_value(file).map_err(broken)?;
         check::added(&inner, &added)?;
         let names = names(&inner);
         let roles = Roles::of(&added, |name| inner.token_to_id(name));
         let processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>);
-        let streams = stream::streams(&kinds);
-        let foreign = Self { inner, processor, roles, names, truncation, streams };
+        let (streams, spells_bytes) = (stream::streams(&kinds), kinds.iter().any(|kind| kind == "ByteFallback"));
+        let foreign = Self { inner, processor, roles, names, truncation, unspelt, streams, spells_bytes };
         foreign.try_out()?;
         let pieces = pieces::pieces(&foreign, &kinds)?;
         let specials = Specials::of_roles(&foreign.roles, |name| foreign.inner.token_to_id(name));

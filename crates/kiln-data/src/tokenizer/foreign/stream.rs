@@ -1,11 +1,14 @@
 //! Decoding token by token where the text of a token depends on its neighbours.
 
-use super::Foreign;
+use super::{super::bytes::from_fallback, Foreign};
 use crate::DataError;
 
 /// Tokens that may come next and change what stands before them: an ordinary one, and bytes that end no character in
 /// either spelling. Text that all of them leave alone, every token does.
 const PROBES: [&str; 3] = ["x", "<0xFF>", "\u{122}"];
+
+/// Tokens that decide how a text goes on: a character has four bytes at most.
+const NEAR: usize = 64;
 
 /// Whether text that probes leave alone stays. Where a pattern is replaced in what was put together, it may not.
 pub(super) fn streams(decoder: &[String]) -> bool {
@@ -27,11 +30,13 @@ impl Stream {
     /// The text that can no longer change once this token has come.
     pub fn push(&mut self, foreign: &Foreign, name: &str) -> Result<String, DataError> {
         self.window.push(name.to_string());
-        if !foreign.streams {
+        // Bytes in a row are one text, which the next may spoil.
+        if !foreign.streams || foreign.spells_bytes && from_fallback(name).is_some() {
             return Ok(String::new());
         }
         let text = foreign.text(self.window.clone())?;
-        let mut stable = text.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+        // Bytes that end no character yet show as one sign.
+        let mut stable = text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(&text).len();
         for probe in PROBES {
             let next = [self.window.clone(), vec![probe.to_string()]].concat();
             stable = stable.min(common(&text, &foreign.text(next)?));
@@ -40,6 +45,9 @@ impl Stream {
         self.shown += more.len();
         if self.shown == text.len() && !text.is_empty() {
             self.forget(foreign)?;
+        }
+        if self.window.len() > self.clean + 2 * NEAR {
+            self.shorten(foreign, &text)?;
         }
         Ok(more)
     }
@@ -52,6 +60,26 @@ impl Stream {
             (self.clean, self.shown) = (self.window.len(), text.len());
         }
         Ok(())
+    }
+
+    /// Much is waited for in vain, such as a character that never ends: of the tokens behind the clean ones the last
+    /// few stay, if what is not shown yet comes out the same without the others. Else the work would grow as the square
+    /// of their number.
+    fn shorten(&mut self, foreign: &Foreign, text: &str) -> Result<(), DataError> {
+        let near = &self.window[self.window.len() - NEAR..];
+        let left = [&self.window[..self.clean], near].concat();
+        let (short, rest) = (foreign.text(left.clone())?, text.get(self.shown..).unwrap_or_default());
+        if short.ends_with(rest) {
+            self.shown = short.len() - rest.len();
+            self.window = left;
+        }
+        Ok(())
+    }
+
+    /// Tokens that are held.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.window.len()
     }
 
     /// What is left.

@@ -1,6 +1,6 @@
 //! Other people's tokenizers, against what the reference libraries make of a hard set of texts.
 
-use super::super::*;
+use super::{super::*, Stream};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::{path::PathBuf, sync::LazyLock};
@@ -93,6 +93,74 @@ proptest! {
                 prop_assert_eq!(tokenizer.decode(&found.ids).unwrap(), text.as_str(), "{}", name);
             }
         }
+    }
+}
+
+/// Decoders that put bytes, and repeated letters, together.
+fn long_winded() -> Vec<(&'static str, Tokenizer, Vec<u32>)> {
+    let of = |wanted: &str| ALL.iter().find(|(name, _)| *name == wanted).unwrap().1.clone();
+    let ctc = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null,
+        "decoder": { "type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": true },
+        "model": { "type": "WordLevel", "vocab": { "<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4 }, "unk_token": "<unk>" },
+    });
+    let ctc = Tokenizer::from_json(&ctc.to_string()).unwrap();
+    let byte = |tokenizer: &Tokenizer, name: &str| {
+        tokenizer.foreign().unwrap().names.iter().position(|known| known.as_deref() == Some(name)).unwrap() as u32
+    };
+    let (level, pieces) = (of("byte_level"), of("spm_bpe"));
+    let never = [0xE4u8, 0xBD, 0xFF, 0xF0, 0x9F].map(|b| byte(&level, &bytes::to_char(b).to_string()));
+    let spelt = [0xE4u8, 0xBD, 0xA0].map(|b| byte(&pieces, &bytes::fallback(b)));
+    let letters =
+        [level.encode(" the fox"), vec![never[2]; 700], level.encode("é!"), vec![never[0]; 500], never.repeat(99)];
+    let letters = [letters.concat(), vec![never[1]; 300], level.encode(" end")].concat();
+    let run = [
+        pieces.encode("ab"),
+        spelt.repeat(300),
+        pieces.encode("c"),
+        spelt.repeat(300),
+        vec![spelt[0]; 2],
+        pieces.encode("d"),
+    ];
+    let blanks = [vec![3, 3, 0, 3], vec![0; 900], vec![3, 4, 2], vec![2; 400], vec![0, 4]].concat();
+    vec![("byte level", level, letters), ("pieces", pieces, run.concat()), ("letters", ctc, blanks)]
+}
+
+#[test]
+fn what_ends_no_character_is_not_read_again_and_again() {
+    for (name, tokenizer, ids) in long_winded() {
+        let foreign = tokenizer.foreign().unwrap();
+        let (mut stream, mut text) = (Stream::default(), String::new());
+        for id in &ids {
+            let token = foreign.name(*id).unwrap();
+            text += &stream.push(foreign, token).unwrap();
+            // Bytes by their numbers are not read until they end.
+            assert!(name == "pieces" || stream.held() <= 256, "{name}: {}", stream.held());
+        }
+        text += &stream.finish(foreign).unwrap();
+        assert_eq!(text, tokenizer.decode(&ids).unwrap(), "{name}");
+    }
+}
+
+/// SmolLM2's vocabulary, for one, has no token for U+0004.
+#[test]
+fn what_a_vocabulary_can_not_spell_is_known() {
+    let mut file = read("byte_level.cases.json")["tokenizer"].take();
+    let whole = Tokenizer::from_json(&file.to_string()).unwrap();
+    let vocab = file["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocab.remove(&bytes::to_char(4).to_string()).unwrap();
+    vocab.insert("<unused>".into(), id);
+    let lacking = Tokenizer::from_json(&file.to_string()).unwrap();
+    let text = "a\u{4}b";
+    assert_eq!((whole.unspelt(text), lacking.unspelt(text), lacking.unspelt("ab")), (vec![], vec![4], vec![]));
+    assert_eq!(lacking.decode(&lacking.encode(text)).unwrap(), "ab", "as the reference library does");
+    file["model"]["unk_token"] = "<unused>".into();
+    assert!(Tokenizer::from_json(&file.to_string()).unwrap().unspelt(text).is_empty(), "something stands for it");
+    for config in [TokenizerConfig::default(), TokenizerConfig::Byte(Default::default())] {
+        let own = Tokenizer::train(&config, [Ok("only a few letters")]).unwrap();
+        assert!(
+            (0..=255u8).all(|byte| own.vocabulary().pieces.iter().any(|piece| piece.as_deref() == Some(&[byte][..])))
+        );
     }
 }
 
@@ -277,4 +345,20 @@ fn folders_are_read_in_every_layout() {
     assert_ne!(open().encode("THE"), converted.encode("THE"));
     let again = Tokenizer::from_json(open().to_json()).unwrap();
     assert_eq!((again.roles(), again.vocab()), (open().roles(), vocab.len() + 1));
+}
+
+/// bert-base's files say nothing but which token fills up.
+#[cfg(feature = "files")]
+#[test]
+fn roles_that_no_file_speaks_of_are_known_by_their_names() {
+    let (home, file) = (tempfile::tempdir().unwrap(), read("wordpiece_uncased.cases.json")["tokenizer"].take());
+    let put = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    let roles = || folder::open(home.path()).unwrap().roles();
+    put("tokenizer.json", &file.to_string());
+    let whole = roles();
+    assert!(whole.cls.is_some() && whole.mask.is_some(), "{whole:?}");
+    put("config.json", r#"{"pad_token_id": 0, "bos_token_id": null}"#);
+    assert_eq!(roles(), whole);
+    put("tokenizer_config.json", r#"{"mask_token": null}"#);
+    assert_eq!(roles(), Roles { mask: None, ..whole });
 }
