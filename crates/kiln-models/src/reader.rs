@@ -15,7 +15,8 @@ use std::{collections::BTreeMap, pin::Pin};
 /// Numbers that are on their way from the device.
 type Reading = Pin<Box<dyn Future<Output = Result<TensorData, ExecutionError>> + Send>>;
 
-/// The parameters of a model, which it shares: nothing is copied before it is read.
+/// The parameters of a model, which it shares: nothing is copied before it is read. Reading waits for the device; where
+/// nothing may wait, in a browser, [`values`] gets all of them.
 pub struct Reader {
     entries: BTreeMap<String, Entry>,
     sources: BTreeMap<String, Box<dyn Source + Send>>,

@@ -112,7 +112,7 @@ fn what_is_written_is_read() {
         let (found, want) = (outputs(&found, &renamed), outputs(&json, &InMemory::from(kept)));
         let apart = found.iter().zip(&want).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
         assert!(
-            found.len() == want.len() && apart <= if numbers == Numbers::Q8_0 { 1e-5 } else { 0.0 },
+            found.len() == want.len() && apart <= if numbers == Numbers::F32 { 0.0 } else { 1e-5 },
             "{name}: {apart}"
         );
     }
