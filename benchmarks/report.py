@@ -89,9 +89,9 @@ A figure is the median, with the least and the largest behind it; "Kiln ÷ it" i
 and memory less than 1 is good for Kiln, for speed more than 1. CPU is user and system time. Memory is the largest
 resident set, files that are mapped into it included. Nothing is written if the subjects didn't compute the same.
 
-What is not the same: Kiln and transformers compute in f32, transformers on weights that it dequantises when it loads;
-candle and llama.cpp multiply the packed weights of a GGUF, with activations rounded to eight bits, so that their numbers
-are near and their tokens part at some place. Kiln reads its prompt as text, with the file's tokenizer; the others get ids.
+What is not the same: Kiln and transformers compute in f32, Kiln on the packed weights of a GGUF, transformers on what it
+unpacks when it loads; candle and llama.cpp multiply packed weights with activations rounded to eight bits, so that their
+numbers are near and their tokens part at some place. Kiln reads its prompt as text, with the file's tokenizer; the others get ids.
 llama.cpp reads no safetensors.{picture}
 """
 
