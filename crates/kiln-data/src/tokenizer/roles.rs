@@ -61,6 +61,7 @@ impl Roles {
 
 /// The roles that no file speaks of and that added tokens have by their usual names: BERT's files name at most its
 /// padding.
+#[cfg(feature = "files")]
 pub(crate) fn usual(json: &Value, files: &[Value], named: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
     let added = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str());
     let added: Vec<&str> = added.collect();
@@ -120,6 +121,7 @@ fn next(json: &Value, added: &[Value]) -> u64 {
 
 /// What `tokenizer_config.json`, `special_tokens_map.json` (strings or objects) and `config.json` (ids) name as roles,
 /// the first that speaks of a role counting.
+#[cfg(feature = "files")]
 pub(crate) fn named(
     files: &[Value],
     config: Option<&Value>,

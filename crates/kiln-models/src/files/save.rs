@@ -119,11 +119,15 @@ pub fn save_tensors(file: &Path, tensors: &dyn Tensors) -> Result<(), SaveError>
 fn write_tensors(file: &Path, tensors: &Shard) -> Result<(), SaveError> {
     let write = |temporary: &Path| {
         let about = HashMap::from(FORMAT.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        // The library makes a file for its owner alone; others may read this one as any other file.
+        let permissions =
+            File::create(temporary).and_then(|plain| plain.metadata()).map_err(failed(file))?.permissions();
         let written = safetensors::serialize_to_file(tensors, Some(about), temporary);
         if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
             return Err(SaveError::Tensor(error));
         }
-        let synced = written.map_err(io::Error::other).and_then(|()| File::open(temporary)?.sync_all());
+        let written = written.map_err(io::Error::other).and_then(|()| fs::set_permissions(temporary, permissions));
+        let synced = written.and_then(|()| File::open(temporary)?.sync_all());
         synced.map_err(failed(file))
     };
     whole(file, write, failed(file))

@@ -36,6 +36,15 @@ fn saved(folder: &Path, shard: usize) -> Values {
     weights
 }
 
+#[test]
+fn weights_may_be_read_by_whom_other_files_may() {
+    let home = tempfile::tempdir().unwrap();
+    saved(home.path(), usize::MAX);
+    let [weights, config] =
+        [WEIGHTS, CONFIG].map(|name| std::fs::metadata(home.path().join(name)).unwrap().permissions());
+    assert_eq!(weights, config);
+}
+
 /// What the families' names make of a folder, back in Kiln's names.
 fn read(folder: &Path) -> Values {
     let loaded = load(folder, &Device::flex()).unwrap();

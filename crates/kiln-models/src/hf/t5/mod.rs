@@ -7,7 +7,6 @@ use super::{Family, activation, fields::Fields};
 use crate::{
     config::{BlockConfig, ModelConfig, SublayerConfig, Visibility},
     stack::{EncoderConfig, Stack},
-    tensors::Tensors,
 };
 use kiln_nn::{
     head::{HeadConfig, LanguageConfig},
@@ -49,7 +48,8 @@ pub(super) struct Defaults {
 const SCALED: &str = "scale_decoder_outputs";
 
 /// What newer files say of every T5, that its head shares the embedding, is so if the weights hold no other.
-pub(crate) fn settle(json: &mut Value, tensors: &dyn Tensors) {
+#[cfg(feature = "files")]
+pub(crate) fn settle(json: &mut Value, tensors: &dyn crate::tensors::Tensors) {
     let has = |name: &str| tensors.entries().contains_key(name);
     if json["model_type"] == FAMILY.name && !json[SCALED].is_null() && has("shared.weight") && has("lm_head.weight") {
         json["tie_word_embeddings"] = false.into();
