@@ -13,7 +13,11 @@ use parquet::{
     file::{reader::FileReader, serialized_reader::SerializedFileReader},
     schema::types::{ColumnDescriptor, SchemaDescriptor},
 };
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 /// So many rows are read at once.
 const ROWS: usize = 64;
@@ -89,8 +93,17 @@ impl ParquetFile {
         let Some(rows) = &mut self.rows else { return Ok(()) };
         let (mut values, mut levels) = (Vec::new(), Vec::new());
         let levels_of = (self.present > 0).then_some(&mut levels);
-        let read = rows.read_records(ROWS, levels_of, None, &mut values);
-        let (records, ..) = read.map_err(|error| damaged(&self.path, &error))?;
+        // The library counts on lengths within a page and panics where they lead out of it.
+        let read = catch_unwind(AssertUnwindSafe(|| rows.read_records(ROWS, levels_of, None, &mut values)));
+        let read = read.unwrap_or_else(|_| Err(ParquetError::General("a page whose values lead out of it".into())));
+        let (records, ..) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                // Nothing is read of what is left half-way.
+                (self.rows, self.groups) = (None, 0..0);
+                return Err(damaged(&self.path, &error));
+            }
+        };
         if records == 0 {
             self.rows = None;
             return Ok(());

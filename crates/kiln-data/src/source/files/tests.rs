@@ -247,4 +247,7 @@ fn a_damaged_parquet_is_refused() {
     // Found by fuzzing: a page refers to a dictionary that never comes.
     let error = damaged(include_bytes!("../../../fixtures/no-dictionary.parquet")).unwrap_err();
     assert!(error.to_string().contains("dictionary"), "{error}");
+    // And one whose dictionary is shorter than it says.
+    let error = damaged(include_bytes!("../../../fixtures/short-dictionary.parquet")).unwrap_err();
+    assert!(error.to_string().contains("lead out"), "{error}");
 }
