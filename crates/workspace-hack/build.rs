@@ -1,0 +1,3 @@
+//! Nothing: a build script makes Cargo build the manifest's build-dependencies.
+
+fn main() {}

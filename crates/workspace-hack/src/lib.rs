@@ -1,0 +1,1 @@
+//! Nothing: this crate's dependencies are its content (see its manifest).
