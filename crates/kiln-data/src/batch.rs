@@ -2,10 +2,10 @@
 
 use crate::{
     DataError,
-    across::Memory,
-    pack::{Packed, Sequence},
+    encoder_decoder::EncoderBatch,
+    pack::{PackedSequences, Sequence},
 };
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_spec::{Direction, DocumentSpan, Layout};
 use std::ops::Range;
 
 /// One sequence of a row as an objective wants it: what goes in, what should come out, how much each place counts.
@@ -35,32 +35,35 @@ pub struct Batch {
     /// Positions, documents, directions and padding.
     pub layout: Layout,
     /// Number of rows.
-    pub rows: usize,
+    pub batch_size: usize,
     /// Tokens a row.
-    pub width: usize,
+    pub sequence_length: usize,
     /// What the encoder of an encoder–decoder reads.
-    pub memory: Option<Memory>,
+    pub encoder: Option<EncoderBatch>,
 }
 
 impl Batch {
     /// Puts segments side by side in rows and fills up with `pad`.
     pub fn from_rows(rows: &[Vec<Segment>], width: usize, pad: u32) -> Result<Self, DataError> {
-        let pad = id(pad, 0)?;
+        let pad = checked_token_id(pad, 0)?;
         let mut batch = Self {
             inputs: Vec::with_capacity(rows.len() * width),
             targets: Vec::with_capacity(rows.len() * width),
             weights: Vec::with_capacity(rows.len() * width),
-            layout: Layout::packed(&rows.iter().map(|row| row.iter().map(piece).collect()).collect::<Vec<_>>(), width),
-            rows: rows.len(),
-            width,
-            memory: None,
+            layout: Layout::packed(
+                &rows.iter().map(|row| row.iter().map(layout_piece).collect()).collect::<Vec<_>>(),
+                width,
+            ),
+            batch_size: rows.len(),
+            sequence_length: width,
+            encoder: None,
         };
         for (number, row) in rows.iter().enumerate() {
-            row.iter().try_for_each(|segment| batch.push(number, segment))?;
+            row.iter().try_for_each(|segment| batch.push_segment(number, segment))?;
             let end = (number + 1) * width;
             if batch.inputs.len() > end {
                 let what = format!("{} tokens in a row of {width}", batch.inputs.len() + width - end);
-                return Err(DataError::Batch { row: number, what });
+                return Err(DataError::Batch { row: number, reason: what });
             }
             batch.inputs.resize(end, pad);
             batch.targets.resize(end, pad);
@@ -69,60 +72,60 @@ impl Batch {
         Ok(batch)
     }
 
-    fn push(&mut self, row: usize, segment: &Segment) -> Result<(), DataError> {
+    fn push_segment(&mut self, row: usize, segment: &Segment) -> Result<(), DataError> {
         let lengths = [segment.inputs.len(), segment.targets.len(), segment.weights.len()];
         if lengths != [lengths[0]; 3] {
             let what = format!("{} inputs, {} targets and {} weights", lengths[0], lengths[1], lengths[2]);
-            return Err(DataError::Batch { row, what });
+            return Err(DataError::Batch { row, reason: what });
         }
         if let Some(weight) = segment.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-            return Err(DataError::Batch { row, what: format!("a weight of {weight}") });
+            return Err(DataError::Batch { row, reason: format!("a weight of {weight}") });
         }
         for (to, from) in [(&mut self.inputs, &segment.inputs), (&mut self.targets, &segment.targets)] {
-            from.iter().try_for_each(|token| id(*token, row).map(|id| to.push(id)))?;
+            from.iter().try_for_each(|token| checked_token_id(*token, row).map(|id| to.push(id)))?;
         }
         self.weights.extend_from_slice(&segment.weights);
         Ok(())
     }
 
     /// Sum of all weights, added in order: what a mean loss is divided by.
-    pub fn weight(&self) -> f64 {
+    pub fn total_weight(&self) -> f64 {
         self.weights.iter().map(|weight| f64::from(*weight)).sum()
     }
 
     /// The rows of `range` as a batch of its own. `range` must lie within the rows.
-    pub fn select(&self, range: Range<usize>) -> Self {
-        let cells = range.start * self.width..range.end * self.width;
+    pub fn select_rows(&self, range: Range<usize>) -> Self {
+        let cells = range.start * self.sequence_length..range.end * self.sequence_length;
         Self {
             inputs: self.inputs[cells.clone()].to_vec(),
             targets: self.targets[cells.clone()].to_vec(),
             weights: self.weights[cells].to_vec(),
-            rows: range.len(),
-            width: self.width,
-            memory: self.memory.as_ref().map(|memory| memory.select(range.clone())),
-            layout: self.layout.select(range),
+            batch_size: range.len(),
+            sequence_length: self.sequence_length,
+            encoder: self.encoder.as_ref().map(|memory| memory.select_rows(range.clone())),
+            layout: self.layout.slice_rows(range),
         }
     }
 }
 
-pub(crate) fn id(token: u32, row: usize) -> Result<i32, DataError> {
-    i32::try_from(token).map_err(|_| DataError::Batch { row, what: format!("a token id of {token}") })
+pub(crate) fn checked_token_id(token: u32, row: usize) -> Result<i32, DataError> {
+    i32::try_from(token).map_err(|_| DataError::Batch { row, reason: format!("a token id of {token}") })
 }
 
-fn piece(segment: &Segment) -> Piece {
-    Piece { length: segment.inputs.len(), start: segment.start, direction: segment.direction }
+fn layout_piece(segment: &Segment) -> DocumentSpan {
+    DocumentSpan { length: segment.inputs.len(), start: segment.start, direction: segment.direction }
 }
 
 /// The plain objective: every token predicts the next one, or under [`Direction::Reversed`] the one before it.
 /// Where a sequence has no such token, the weight is 0.
-pub fn next_token(packed: &Packed, direction: Direction) -> Result<Batch, DataError> {
-    let row = |row: &Vec<Sequence>| row.iter().map(|s| next_token_of(s, direction, packed.pad())).collect();
+pub fn next_token_batch(packed: &PackedSequences, direction: Direction) -> Result<Batch, DataError> {
+    let row = |row: &Vec<Sequence>| row.iter().map(|s| next_token_segment(s, direction, packed.pad_id())).collect();
     let rows: Vec<Vec<Segment>> = packed.rows.iter().map(row).collect();
-    Batch::from_rows(&rows, packed.width, packed.pad())
+    Batch::from_rows(&rows, packed.sequence_length, packed.pad_id())
 }
 
 /// The same of one sequence.
-pub fn next_token_of(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
+pub fn next_token_segment(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
     let inputs = sequence.tokens.clone();
     let (mut targets, mut weights) = (inputs.clone(), vec![1.0; inputs.len()]);
     let blank = if direction == Direction::Reversed {
@@ -145,34 +148,34 @@ mod tests {
     use proptest::prelude::*;
 
     fn sequence(tokens: &[u32], start: usize) -> Sequence {
-        Sequence { tokens: tokens.to_vec(), document: 0, start, ends: true }
+        Sequence { tokens: tokens.to_vec(), document: 0, start, ends_document: true }
     }
 
-    fn packed_in(width: usize, rows: Vec<Vec<Sequence>>) -> Packed {
+    fn packed_in(width: usize, rows: Vec<Vec<Sequence>>) -> PackedSequences {
         let byte = TokenizerConfig::Byte(Default::default());
         let tokenizer = Tokenizer::train(&byte, [Ok::<_, DataError>("")]).unwrap();
-        Packed { rows, width, vocabulary: tokenizer.vocabulary().clone() }
+        PackedSequences { rows, sequence_length: width, vocabulary: tokenizer.vocabulary().clone() }
     }
 
-    fn packed() -> Packed {
+    fn packed() -> PackedSequences {
         let rows = vec![vec![sequence(&[1, 5, 6, 2], 0), sequence(&[7, 8], 3)], vec![sequence(&[1, 9, 2], 0)]];
         packed_in(7, rows)
     }
 
     #[test]
     fn each_token_predicts_the_next_of_its_own_document() {
-        let batch = next_token(&packed(), Direction::Causal).unwrap();
+        let batch = next_token_batch(&packed(), Direction::Causal).unwrap();
         assert_eq!(batch.inputs, [1, 5, 6, 2, 7, 8, 0, 1, 9, 2, 0, 0, 0, 0]);
         assert_eq!(batch.targets, [5, 6, 2, 0, 8, 0, 0, 9, 2, 0, 0, 0, 0, 0]);
         assert_eq!(batch.weights, [1., 1., 1., 0., 1., 0., 0., 1., 1., 0., 0., 0., 0., 0.]);
-        assert_eq!((batch.weight(), batch.layout.live()), (6.0, 9));
+        assert_eq!((batch.total_weight(), batch.layout.num_valid()), (6.0, 9));
         let positions: Vec<i32> = batch.layout.row(0).iter().map(|mark| mark.position).collect();
         assert_eq!(positions, [0, 1, 2, 3, 3, 4, 0]);
     }
 
     #[test]
     fn reversed_each_token_predicts_the_one_before() {
-        let batch = next_token(&packed(), Direction::Reversed).unwrap();
+        let batch = next_token_batch(&packed(), Direction::Reversed).unwrap();
         assert_eq!(batch.targets[..7], [0, 1, 5, 6, 0, 7, 0]);
         assert_eq!(batch.weights[..7], [0., 1., 1., 1., 0., 1., 0.]);
         assert_eq!(batch.layout.row(0)[1].order, -1);
@@ -206,13 +209,13 @@ mod tests {
         fn micro_batches_put_together_are_the_batch(lengths in prop::collection::vec(1usize..12, 1..12), size in 1usize..5) {
             let row = |n: &usize| vec![sequence(&(0..*n as u32).collect::<Vec<_>>(), 0)];
             let packed = packed_in(12, lengths.iter().map(row).collect());
-            let whole = next_token(&packed, Direction::Causal).unwrap();
-            let starts = (0..whole.rows).step_by(size);
-            let parts: Vec<Batch> = starts.map(|start| whole.select(start..(start + size).min(whole.rows))).collect();
+            let whole = next_token_batch(&packed, Direction::Causal).unwrap();
+            let starts = (0..whole.batch_size).step_by(size);
+            let parts: Vec<Batch> = starts.map(|start| whole.select_rows(start..(start + size).min(whole.batch_size))).collect();
             prop_assert_eq!(parts.iter().flat_map(|part| part.inputs.clone()).collect::<Vec<_>>(), whole.inputs.clone());
             prop_assert_eq!(parts.iter().flat_map(|part| part.layout.marks().to_vec()).collect::<Vec<_>>(), whole.layout.marks());
-            prop_assert_eq!(parts.iter().map(Batch::weight).sum::<f64>(), whole.weight());
-            prop_assert_eq!(whole.weight() as usize, lengths.iter().map(|n| n - 1).sum::<usize>());
+            prop_assert_eq!(parts.iter().map(Batch::total_weight).sum::<f64>(), whole.total_weight());
+            prop_assert_eq!(whole.total_weight() as usize, lengths.iter().map(|n| n - 1).sum::<usize>());
         }
     }
 }

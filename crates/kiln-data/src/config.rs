@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 kiln_spec::choice! {
-    /// Where text comes from.
+    /// Text source.
     pub enum SourceConfig {
-        /// Stories that Kiln makes up, with known probabilities.
+        /// Built-in synthetic stories with known probabilities.
         "stories" => Stories(StoriesConfig),
-        /// Text files, folders of them, .jsonl files, each also as .gz or .zst, and .parquet files.
+        /// Text files, folders, .jsonl files (each also as .gz or .zst) and .parquet files.
         "files" => Files(FilesConfig),
     }
 }
@@ -22,22 +22,21 @@ kiln_spec::choice! {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct FilesConfig {
-    /// Files and folders. Folders are read with all that is below them, sorted by name; hidden files and those
-    /// without text are left out.
+    /// Files and folders. Folders are read recursively in name order. Hidden files and files without text are skipped.
     pub paths: Vec<String>,
-    /// The folder that relative paths count from; absent: the one where Kiln runs, which a run writes down here.
+    /// Folder that relative paths start from. Absent: the current directory, which is saved with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The field of a .jsonl, or column of a .parquet, that holds the text. A .parquet without it may have one column
-    /// of strings instead.
-    #[serde(default = "text")]
+    /// Field of a .jsonl file, or column of a .parquet file, that holds the text. A .parquet file without it may have a
+    /// single string column instead.
+    #[serde(default = "default_text_field")]
     pub field: String,
-    /// Endings of names to read in folders, such as ["rs", "md"]; none means every file.
+    /// File extensions to read in folders, such as ["rs", "md"]. Empty: all files.
     #[serde(default)]
     pub extensions: Vec<String>,
 }
 
-fn text() -> String {
+fn default_text_field() -> String {
     "text".into()
 }
 
@@ -45,9 +44,9 @@ fn text() -> String {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Where the text comes from.
+    /// Text source.
     pub source: SourceConfig,
-    /// The share of documents held out for validation, chosen by a hash of their text: above 0, below 1.
+    /// Fraction of documents used for validation, above 0 and below 1. Documents are chosen by a hash of their text.
     pub validation: f64,
 }
 
@@ -60,13 +59,18 @@ impl Default for DataConfig {
 impl FilesConfig {
     /// All text of `paths`, with the default field.
     pub fn new(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { paths: paths.into_iter().map(Into::into).collect(), base: None, field: text(), extensions: Vec::new() }
+        Self {
+            paths: paths.into_iter().map(Into::into).collect(),
+            base: None,
+            field: default_text_field(),
+            extensions: Vec::new(),
+        }
     }
 }
 
 impl SourceConfig {
     /// Makes relative paths count from `folder`, wherever they are read from later.
-    pub fn anchor(&mut self, folder: &Path) {
+    pub fn resolve_relative_to(&mut self, folder: &Path) {
         let Self::Files(files) = self else { return };
         if files.paths.iter().all(|path| Path::new(path).is_absolute()) {
             return;
@@ -87,7 +91,7 @@ impl SourceConfig {
 
 #[cfg(feature = "files")]
 fn open_files(config: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
-    Ok(Box::new(crate::source::files::Files::open(config)?))
+    Ok(Box::new(crate::source::files::FileSource::open(config)?))
 }
 
 #[cfg(not(feature = "files"))]

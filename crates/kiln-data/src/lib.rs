@@ -21,11 +21,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod across;
 pub mod batch;
 pub mod chat;
 pub mod config;
 pub mod corpus;
+pub mod encoder_decoder;
 mod error;
 pub mod pack;
 #[cfg(feature = "files")]
@@ -34,18 +34,18 @@ pub mod source;
 pub mod stories;
 pub mod tokenizer;
 
-pub use across::{Memory, split};
-pub use batch::{Batch, Segment, next_token, next_token_of};
-pub use chat::{Chat, ChatOptions};
+pub use batch::{Batch, Segment, next_token_batch, next_token_segment};
+pub use chat::{ChatTemplate, ChatTemplateOptions};
 pub use config::{DataConfig, FilesConfig, SourceConfig};
-pub use corpus::{Corpus, Room, Side, Split, Texts};
+pub use corpus::{Corpus, DiskSpace, Subset, TokenizedDocuments, ValidationSplit};
+pub use encoder_decoder::{EncoderBatch, encoder_decoder_batch};
 pub use error::DataError;
-pub use pack::{Packed, Packer, Sequence};
+pub use pack::{PackedSequences, Packer, Sequence};
 #[cfg(feature = "files")]
-pub use prefetch::Prefetch;
-pub use source::{Document, Source, Stop, Until};
-pub use tokenizer::{Encoding, Role, Specials, StreamDecoder, Tokenizer, TokenizerConfig, Vocabulary};
+pub use prefetch::Prefetcher;
+pub use source::{Document, Source, StopSignal, StoppableSource};
+pub use tokenizer::{Encoding, SpecialTokens, StreamDecoder, TokenRole, Tokenizer, TokenizerConfig, Vocabulary};
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,13 +11,13 @@ use std::{
 ///
 /// Dropping it stops the thread and waits for it. If the function panics, so does `next`.
 #[derive(Debug)]
-pub struct Prefetch<T> {
+pub struct Prefetcher<T> {
     /// `None` once nothing more is wanted.
-    ready: Option<Receiver<T>>,
+    receiver: Option<Receiver<T>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<T: Send + 'static> Prefetch<T> {
+impl<T: Send + 'static> Prefetcher<T> {
     /// Starts to `make` the given steps, at most `depth` ahead of the one that is asked for.
     pub fn new(depth: usize, steps: Range<u64>, mut make: impl FnMut(u64) -> T + Send + 'static) -> Self {
         let (sender, ready) = sync_channel(depth);
@@ -28,18 +28,18 @@ impl<T: Send + 'static> Prefetch<T> {
                 }
             }
         });
-        Self { ready: Some(ready), thread: Some(thread) }
+        Self { receiver: Some(ready), thread: Some(thread) }
     }
 }
 
-impl<T> Iterator for Prefetch<T> {
+impl<T> Iterator for Prefetcher<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        if let Ok(made) = self.ready.as_ref()?.recv() {
+        if let Ok(made) = self.receiver.as_ref()?.recv() {
             return Some(made);
         }
-        self.ready = None;
+        self.receiver = None;
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             resume_unwind(panic);
         }
@@ -47,9 +47,9 @@ impl<T> Iterator for Prefetch<T> {
     }
 }
 
-impl<T> Drop for Prefetch<T> {
+impl<T> Drop for Prefetcher<T> {
     fn drop(&mut self) {
-        self.ready = None;
+        self.receiver = None;
         if let Some(thread) = self.thread.take() {
             // A panic that nobody asked for ends here: panicking in `drop` would abort.
             drop(thread.join());
@@ -68,14 +68,14 @@ mod tests {
     #[test]
     fn results_come_in_order_and_end() {
         assert_eq!(
-            Prefetch::new(3, 5..200, |step| step * 2).collect::<Vec<_>>(),
+            Prefetcher::new(3, 5..200, |step| step * 2).collect::<Vec<_>>(),
             (5..200).map(|s| s * 2).collect::<Vec<_>>()
         );
     }
 
     #[test]
     fn errors_are_results_like_others() {
-        let made: Vec<_> = Prefetch::new(1, 0..3, |step| if step == 1 { Err("broken") } else { Ok(step) }).collect();
+        let made: Vec<_> = Prefetcher::new(1, 0..3, |step| if step == 1 { Err("broken") } else { Ok(step) }).collect();
         assert_eq!(made, [Ok(0), Err("broken"), Ok(2)]);
     }
 
@@ -83,7 +83,7 @@ mod tests {
     fn dropping_it_stops_the_thread_a_few_steps_ahead() {
         let made = Arc::new(AtomicU64::new(0));
         let count = made.clone();
-        let mut prefetch = Prefetch::new(2, 0..u64::MAX, move |_| count.fetch_add(1, Ordering::SeqCst));
+        let mut prefetch = Prefetcher::new(2, 0..u64::MAX, move |_| count.fetch_add(1, Ordering::SeqCst));
         assert_eq!(prefetch.next(), Some(0));
         drop(prefetch);
         let stopped = made.load(Ordering::SeqCst);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_one_who_asks() {
-        let mut prefetch = Prefetch::new(1, 0..9, |step| assert_ne!(step, 1, "bad step"));
+        let mut prefetch = Prefetcher::new(1, 0..9, |step| assert_ne!(step, 1, "bad step"));
         assert_eq!(prefetch.next(), Some(()));
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prefetch.next()));
         assert!(panic.is_err());

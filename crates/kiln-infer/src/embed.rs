@@ -4,10 +4,10 @@ use crate::{error::GenerateError, request::check_texts};
 use burn::tensor::{Tensor, TensorData};
 use kiln_models::{Model, Stack};
 use kiln_nn::{
-    Cx,
-    head::{Pooling, normalised},
+    Context,
+    head::{Pooling, l2_normalize},
 };
-use kiln_spec::{Layout, Piece};
+use kiln_spec::{DocumentSpan, Layout};
 
 /// A vector a text, `[texts, M]`: the hidden states of its tokens (an encoder–decoder's are its encoder's) pooled, and
 /// divided by their length if asked for. Texts of unequal length are padded, which changes no vector.
@@ -21,10 +21,11 @@ pub fn embed(model: &Model, texts: &[Vec<u32>], pool: Pooling, normalise: bool) 
         return Ok(Tensor::zeros([0, hidden], &device));
     }
     let width = texts.iter().map(Vec::len).max().unwrap_or_default();
-    let reads = model.config().as_encoder();
-    let visibility = reads.as_ref().unwrap_or(model.config()).own_visibility();
-    let piece =
-        |text: &Vec<u32>| vec![Piece { length: text.len(), start: 0, direction: visibility.direction(text.len()) }];
+    let reads = model.config().encoder_model_config();
+    let visibility = reads.as_ref().unwrap_or(model.config()).effective_visibility();
+    let piece = |text: &Vec<u32>| {
+        vec![DocumentSpan { length: text.len(), start: 0, direction: visibility.direction(text.len()) }]
+    };
     let layout = Layout::packed(&texts.iter().map(piece).collect::<Vec<_>>(), width);
     let padded = |text: &Vec<u32>| {
         let padding = std::iter::repeat_n(0, width - text.len());
@@ -32,13 +33,13 @@ pub fn embed(model: &Model, texts: &[Vec<u32>], pool: Pooling, normalise: bool) 
     };
     let ids: Vec<i32> = texts.iter().flat_map(padded).collect();
     let tokens = Tensor::from_data(TensorData::new(ids, [texts.len(), width]), &device);
-    let mut cx = Cx::new(&layout, &device);
+    let mut cx = Context::new(&layout, &device);
     let hidden = if model.config().stack == Stack::EncoderDecoder {
         model.encode(tokens, &layout, &mut cx);
         cx.memory.take().map_or_else(|| Tensor::zeros([texts.len(), width, hidden], &device), |memory| memory.hidden)
     } else {
         model.forward(tokens, &mut cx)
     };
-    let vectors = pool.pool(hidden, &cx.stream.now);
-    Ok(if normalise { normalised(vectors) } else { vectors })
+    let vectors = pool.pool(hidden, &cx.stream.tokens);
+    Ok(if normalise { l2_normalize(vectors) } else { vectors })
 }

@@ -2,23 +2,23 @@
 
 use burn::tensor::ExecutionError;
 use kiln_data::DataError;
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 
 /// Why nothing is written, or no more.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// An option that can't be.
     #[error(transparent)]
-    Option(#[from] Refusal),
+    InvalidOption(#[from] ValidationError),
     /// A prompt without tokens.
     #[error("prompt {row} has no token: begin it with the tokenizer's first one (bos)")]
-    Empty {
+    EmptyPrompt {
         /// Which prompt, from 0.
         row: usize,
     },
     /// A token that the model doesn't have.
     #[error("prompt {row} holds the token {id}; the model has {vocab}, ids from 0")]
-    Token {
+    UnknownToken {
         /// Which prompt, from 0.
         row: usize,
         /// The token.
@@ -28,7 +28,7 @@ pub enum GenerateError {
     },
     /// A prompt longer than the model's table of positions.
     #[error("prompt {row} has {tokens} tokens, the model positions for {limit}: shorten it")]
-    Long {
+    PromptTooLong {
         /// Which prompt, from 0.
         row: usize,
         /// Tokens of the prompt.
@@ -44,10 +44,10 @@ pub enum GenerateError {
         "an encoder reads: it gives a vector for each token or document, and writes nothing; \
          a model with `stack = \"decoder\"` or \"encoder-decoder\" writes"
     )]
-    Encoder,
+    EncoderOnly,
     /// A head without logits over tokens.
     #[error("the head `{head}` gives one vector a document; a model with `head = \"language\"` writes")]
-    Head {
+    NoLanguageHead {
         /// The head.
         head: &'static str,
     },
@@ -59,10 +59,10 @@ pub enum GenerateError {
     },
     /// A model that fills no blanks.
     #[error("the model fills no blanks: it was trained to write on, not to see what comes after a blank")]
-    NoFilling,
+    NoInfilling,
     /// A tokenizer that knows more tokens than the model.
     #[error("the tokenizer has {tokenizer} tokens, the model {model}: they don't belong together")]
-    Vocabulary {
+    VocabMismatch {
         /// Tokens of the tokenizer.
         tokenizer: usize,
         /// Tokens of the model.
@@ -78,7 +78,7 @@ pub enum GenerateError {
     },
     /// Text that can't be made of tokens.
     #[error(transparent)]
-    Text(#[from] DataError),
+    Data(#[from] DataError),
     /// The device failed.
     #[error("reading from the device: {0}")]
     Device(#[from] ExecutionError),

@@ -11,28 +11,28 @@
 //! Nothing here needs threads, files or clocks. What reads from the device is `async`; a host waits with [`block_on`].
 #![forbid(unsafe_code)]
 
-pub mod blank;
 pub mod embed;
+pub mod equivalence;
 pub mod error;
-pub mod fill;
+mod executor;
 pub mod generate;
-pub mod identities;
-pub mod reading;
+pub mod generation_mode;
+pub mod generator;
+pub mod infill;
+pub mod infill_text;
+pub mod prefix_cache;
 pub mod request;
 pub mod sample;
-pub mod text;
-pub mod texts;
-pub mod usage;
-mod wait;
+pub mod tokenizer_checks;
 
-pub use blank::{BLANK, Filled, Filling};
 pub use embed::embed;
 pub use error::GenerateError;
-pub use fill::{Blanks, fill};
+pub use executor::block_on;
 pub use generate::{Generation, generate};
-pub use reading::Reading;
-pub use request::{Output, Request, Stop, Token};
+pub use generation_mode::{GenerationMode, PromptFormat};
+pub use generator::{GenerateOptions, GeneratedText, Generator, TextStream};
+pub use infill::{InfillRequest, infill};
+pub use infill_text::{BLANK, InfillOptions, InfillOutput};
+pub use prefix_cache::PrefixCache;
+pub use request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken};
 pub use sample::Sampling;
-pub use text::{Generator, Options, TextStream, Written};
-pub use usage::{Opening, Usage};
-pub use wait::block_on;

@@ -4,7 +4,7 @@
 //! proportion. V vocabulary.
 
 use crate::error::GenerateError;
-use kiln_spec::{Random, Refusal};
+use kiln_spec::{Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,8 @@ impl Sampling {
     ///
     /// # Errors
     /// The first value that can't be.
-    pub fn check(&self, path: &str) -> Result<(), Refusal> {
-        let refuse = |key, reason| Err(Refusal::new(key, reason).within(path));
+    pub fn check(&self, path: &str) -> Result<(), ValidationError> {
+        let refuse = |key, reason| Err(ValidationError::new(key, reason).with_path_prefix(path));
         match *self {
             Self { temperature: t, .. } if !t.is_finite() || t < 0.0 => {
                 refuse("temperature", format!("expected 0 (always the likeliest token) or more, found {t}"))
@@ -73,8 +73,8 @@ impl Sampling {
     ///
     /// # Errors
     /// If the logits are not finite (−∞, for a token that must not come, is allowed).
-    pub fn draw(&self, logits: &[f32], step: u64, row: u64) -> Result<u32, GenerateError> {
-        let weights = self.weights(logits).ok_or(GenerateError::NotFinite { row, step })?;
+    pub fn sample(&self, logits: &[f32], step: u64, row: u64) -> Result<u32, GenerateError> {
+        let weights = self.unnormalized_probabilities(logits).ok_or(GenerateError::NotFinite { row, step })?;
         let total: f64 = weights.iter().sum();
         let mut left = Random::new(self.seed, "sample", step, row).uniform() * total;
         let hit = weights.iter().position(|weight| {
@@ -88,14 +88,14 @@ impl Sampling {
     /// The probability of each token for `logits [V]`, 0 for what a filter takes out. `None` if the logits are not
     /// finite.
     pub fn probabilities(&self, logits: &[f32]) -> Option<Vec<f64>> {
-        let mut weights = self.weights(logits)?;
+        let mut weights = self.unnormalized_probabilities(logits)?;
         let total: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
         Some(weights)
     }
 
     /// Probabilities up to a factor; the likeliest token has 1.
-    fn weights(&self, logits: &[f32]) -> Option<Vec<f64>> {
+    fn unnormalized_probabilities(&self, logits: &[f32]) -> Option<Vec<f64>> {
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         if !most.is_finite() || logits.iter().any(|x| x.is_nan()) {
             return None;

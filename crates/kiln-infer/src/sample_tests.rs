@@ -48,9 +48,9 @@ fn probabilities_are_those_of_hugging_faces_warpers() {
 
 #[test]
 fn greedy_takes_the_first_of_the_likeliest() {
-    assert_eq!(Sampling::greedy().draw(&LOGITS, 5, 1).expect("finite"), 3);
+    assert_eq!(Sampling::greedy().sample(&LOGITS, 5, 1).expect("finite"), 3);
     let cold = Sampling { temperature: 1e-300, top_k: Some(1), ..Sampling::default() };
-    assert!(matches!(cold.draw(&LOGITS, 0, 0), Ok(3 | 4)));
+    assert!(matches!(cold.sample(&LOGITS, 0, 0), Ok(3 | 4)));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn shares_of_many_draws_are_the_probabilities() {
     let mut counts = [0.0; LOGITS.len()];
     let draws = 20_000;
     for step in 0..draws {
-        counts[sampling.draw(&LOGITS, step, step % 7).expect("finite") as usize] += 1.0 / draws as f64;
+        counts[sampling.sample(&LOGITS, step, step % 7).expect("finite") as usize] += 1.0 / draws as f64;
     }
     for (have, want) in counts.iter().zip(want) {
         assert!((have - want).abs() < 5.0 * (want * (1.0 - want) / draws as f64).sqrt() + 1e-12, "{have} {want}");
@@ -71,7 +71,7 @@ fn shares_of_many_draws_are_the_probabilities() {
 fn draws_depend_on_seed_step_and_row_alone() {
     let draws = |seed, row| -> Vec<u32> {
         let sampling = Sampling { seed, ..Sampling::default() };
-        (0..40).map(|step| sampling.draw(&LOGITS, step, row).expect("finite")).collect()
+        (0..40).map(|step| sampling.sample(&LOGITS, step, row).expect("finite")).collect()
     };
     assert_eq!(draws(1, 0), draws(1, 0));
     assert_ne!(draws(1, 0), draws(2, 0));
@@ -104,13 +104,13 @@ fn broken_logits_are_an_error() {
         let mut logits = LOGITS;
         logits[2] = bad;
         for sampling in [Sampling::greedy(), Sampling::default()] {
-            let error = sampling.draw(&logits, 3, 1).expect_err("broken").to_string();
+            let error = sampling.sample(&logits, 3, 1).expect_err("broken").to_string();
             assert_eq!(error, "token 3 of prompt 1: the model's logits are not finite, its weights are broken");
         }
     }
-    assert!(Sampling::default().draw(&[], 0, 0).is_err());
-    assert!(Sampling::default().draw(&[f32::NEG_INFINITY], 0, 0).is_err());
-    assert!(matches!(Sampling::default().draw(&[f32::NEG_INFINITY, 0.0], 0, 0), Ok(1)));
+    assert!(Sampling::default().sample(&[], 0, 0).is_err());
+    assert!(Sampling::default().sample(&[f32::NEG_INFINITY], 0, 0).is_err());
+    assert!(matches!(Sampling::default().sample(&[f32::NEG_INFINITY, 0.0], 0, 0), Ok(1)));
 }
 
 /// What a filter of the three may leave, straight from the definitions.
@@ -163,6 +163,6 @@ proptest! {
         let kept: Vec<bool> = have.iter().map(|p| *p > 0.0).collect();
         prop_assert_eq!(&kept, &brute_force(&logits, &sampling));
         prop_assert!((have.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        prop_assert!(kept[sampling.draw(&logits, 0, 0).expect("finite") as usize]);
+        prop_assert!(kept[sampling.sample(&logits, 0, 0).expect("finite") as usize]);
     }
 }

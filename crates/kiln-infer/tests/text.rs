@@ -1,11 +1,14 @@
 //! From text to text.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_data::{Specials, Tokenizer, TokenizerConfig};
-use kiln_infer::{BLANK, Blanks, Filling, GenerateError, Generator, Options, Sampling, Stop, block_on, fill};
+use kiln_data::{SpecialTokens, Tokenizer, TokenizerConfig};
+use kiln_infer::{
+    BLANK, FinishReason, GenerateError, GenerateOptions, Generator, InfillOptions, InfillRequest, Sampling, block_on,
+    infill,
+};
 use kiln_models::{Model, ModelConfig, Visibility};
-use kiln_nn::Cx;
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_nn::Context;
+use kiln_spec::{Direction, DocumentSpan, Layout};
 
 fn tokenizer() -> Tokenizer {
     let byte: TokenizerConfig =
@@ -19,25 +22,30 @@ fn model(vocab: usize) -> Model {
     Model::init(&config, 5, &Device::flex())
 }
 
-fn options(seed: u64) -> Options {
-    Options { sampling: Sampling { seed, ..Sampling::default() }, tokens: 40, chunk: Some(3), ..Options::default() }
+fn options(seed: u64) -> GenerateOptions {
+    GenerateOptions {
+        sampling: Sampling { seed, ..Sampling::default() },
+        max_new_tokens: 40,
+        prefill_chunk_size: Some(3),
+        ..GenerateOptions::default()
+    }
 }
 
 #[test]
 fn the_pieces_of_a_stream_are_the_text() {
     let tokenizer = tokenizer();
-    let model = model(tokenizer.vocab());
+    let model = model(tokenizer.vocab_size());
     let generator = Generator::new(&model, &tokenizer).expect("they belong together");
     for seed in 0..8 {
-        let whole = block_on(generator.write(&["Bäume"], &options(seed))).expect("written").remove(0);
+        let whole = block_on(generator.generate(&["Bäume"], &options(seed))).expect("written").remove(0);
         let mut stream = generator.stream("Bäume", &options(seed)).expect("legal");
         let mut text = String::new();
         while let Some(piece) = block_on(stream.next()).expect("written") {
             text += &piece;
         }
         assert_eq!((text, stream.ids()), (whole.text, whole.ids.as_slice()));
-        assert_eq!(stream.stopped_by(), Some(whole.stopped_by));
-        assert!(matches!(whole.stopped_by, Stop::Eos | Stop::Tokens));
+        assert_eq!(stream.finish_reason(), Some(whole.finish_reason));
+        assert!(matches!(whole.finish_reason, FinishReason::Eos | FinishReason::MaxTokens));
         assert_eq!(block_on(stream.next()).expect("the end"), None);
     }
 }
@@ -46,31 +54,31 @@ fn the_pieces_of_a_stream_are_the_text() {
 fn a_tokenizer_of_another_model_is_refused() {
     let tokenizer = tokenizer();
     let error = Generator::new(&model(7), &tokenizer).expect_err("refused");
-    assert!(matches!(error, GenerateError::Vocabulary { model: 7, .. }));
+    assert!(matches!(error, GenerateError::VocabMismatch { model: 7, .. }));
 }
 
 #[test]
 fn an_empty_prompt_begins_a_text() {
     let tokenizer = tokenizer();
-    let model = model(tokenizer.vocab());
+    let model = model(tokenizer.vocab_size());
     let generator = Generator::new(&model, &tokenizer).expect("they belong together");
-    let written = block_on(generator.write(&["", "Anna"], &options(1))).expect("written");
+    let written = block_on(generator.generate(&["", "Anna"], &options(1))).expect("written");
     assert_eq!(written.len(), 2);
-    assert!(written.iter().all(|w| !w.ids.is_empty() || w.stopped_by == Stop::Eos));
+    assert!(written.iter().all(|w| !w.ids.is_empty() || w.finish_reason == FinishReason::Eos));
 }
 
-fn reader(tokenizer: &Tokenizer) -> Model {
-    model(tokenizer.vocab()).with_visibility(Visibility::Bidirectional)
+fn masked_model(tokenizer: &Tokenizer) -> Model {
+    model(tokenizer.vocab_size()).with_visibility(Visibility::Bidirectional)
 }
 
 #[test]
 fn blanks_are_filled_and_the_rest_stays() {
     let tokenizer = tokenizer();
-    let model = reader(&tokenizer);
+    let model = masked_model(&tokenizer);
     let generator = Generator::new(&model, &tokenizer).expect("they belong together");
     for (text, tokens, at_once) in [("___", 1, true), ("Anna ___ Bäume.___", 2, false), ("______ sah", 1, false)] {
-        let filling = Filling { tokens, at_once, ..Filling::default() };
-        let filled = block_on(generator.fill(&[text, text], &filling)).expect("filled");
+        let filling = InfillOptions { mask_length: tokens, parallel: at_once, ..InfillOptions::default() };
+        let filled = block_on(generator.infill(&[text, text], &filling)).expect("filled");
         for filled in filled {
             let wanted = filled.blanks.iter().fold(text.to_string(), |text, blank| text.replacen(BLANK, blank, 1));
             // A byte alone may be no character; then the text holds a replacement character for it.
@@ -82,13 +90,13 @@ fn blanks_are_filled_and_the_rest_stays() {
 }
 
 /// The definition: of all blanks left, the surest is filled and the whole text read anew.
-fn by_definition(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32]) -> Vec<u32> {
+fn infill_reference(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32]) -> Vec<u32> {
     while text.contains(&mask) {
-        let piece = Piece { length: text.len(), start: 0, direction: Direction::Bidirectional };
+        let piece = DocumentSpan { length: text.len(), start: 0, direction: Direction::Bidirectional };
         let layout = Layout::packed(&[vec![piece]], text.len());
         let ids: Vec<i32> = text.iter().map(|id| *id as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [1, text.len()]), &model.device());
-        let hidden = model.forward(ids, &mut Cx::new(&layout, &model.device())).squeeze_dim::<2>(0);
+        let hidden = model.forward(ids, &mut Context::new(&layout, &model.device())).squeeze_dim::<2>(0);
         let logits: Vec<f32> = model.logits(hidden).into_data().iter::<f32>().collect();
         let mut best = (0.0, 0, 0);
         for (place, logits) in logits.chunks(model.config().vocab).enumerate().filter(|(place, _)| text[*place] == mask)
@@ -108,17 +116,22 @@ fn by_definition(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32]) ->
 #[test]
 fn the_surest_blank_is_filled_first() {
     let tokenizer = tokenizer();
-    let (model, mask) = (reader(&tokenizer), tokenizer.specials().mask);
-    let never: Vec<u32> = (0..Specials::count() as u32).collect();
+    let (model, mask) = (masked_model(&tokenizer), tokenizer.special_tokens().mask);
+    let never: Vec<u32> = (0..SpecialTokens::count() as u32).collect();
     let texts = [vec![60, mask, 70, mask, mask, 80], vec![mask, 99, mask], vec![mask; 7]];
-    let blanks =
-        |at_once| Blanks { texts: texts.to_vec(), mask, never: never.clone(), sampling: Sampling::greedy(), at_once };
-    let filled = block_on(fill(&model, blanks(false))).expect("filled");
+    let blanks = |at_once| InfillRequest {
+        texts: texts.to_vec(),
+        mask_token_id: mask,
+        suppress_tokens: never.clone(),
+        sampling: Sampling::greedy(),
+        parallel: at_once,
+    };
+    let filled = block_on(infill(&model, blanks(false))).expect("filled");
     for (text, filled) in texts.iter().zip(&filled) {
-        assert_eq!(*filled, by_definition(&model, text.clone(), mask, &never));
+        assert_eq!(*filled, infill_reference(&model, text.clone(), mask, &never));
     }
     // Otherwise the order of filling would not be seen.
-    assert_ne!(filled, block_on(fill(&model, blanks(true))).expect("filled"));
+    assert_ne!(filled, block_on(infill(&model, blanks(true))).expect("filled"));
 }
 
 #[test]
@@ -126,14 +139,14 @@ fn blanks_are_shown_as_they_are_written() {
     let bpe =
         Tokenizer::train(&TokenizerConfig::default(), ["the cat and the cat and the hat"; 9].map(Ok)).expect("bpe");
     for tokenizer in [tokenizer(), bpe] {
-        let model = reader(&tokenizer);
+        let model = masked_model(&tokenizer);
         let generator = Generator::new(&model, &tokenizer).expect("they belong together");
-        let mask = tokenizer.specials().mask;
-        let lead = tokenizer.vocabulary().spaces_lead();
+        let mask = tokenizer.special_tokens().mask;
+        let lead = tokenizer.vocabulary().has_leading_spaces();
         let space = if lead { vec![] } else { tokenizer.encode(" ") };
         let tokens = [tokenizer.encode("the"), space, vec![mask], tokenizer.encode(" cat")].concat();
-        assert_eq!(generator.show_blanks(&tokens).expect("tokens"), "the ___ cat");
-        let whole = block_on(generator.fill(&["the ___ cat"], &Filling::default())).expect("filled").remove(0);
+        assert_eq!(generator.decode_with_blanks(&tokens).expect("tokens"), "the ___ cat");
+        let whole = block_on(generator.infill(&["the ___ cat"], &InfillOptions::default())).expect("filled").remove(0);
         assert_eq!(whole.ids.len(), 1);
         let spaces = if lead { "the" } else { "the " };
         assert_eq!(whole.text, format!("{spaces}{} cat", whole.blanks[0]));
@@ -143,16 +156,16 @@ fn blanks_are_shown_as_they_are_written() {
 #[test]
 fn what_cannot_be_filled_is_refused() {
     let tokenizer = tokenizer();
-    let (reads, writes) = (reader(&tokenizer), model(tokenizer.vocab()));
-    let error = |model: &Model, text: &str, filling: &Filling| {
+    let (reads, writes) = (masked_model(&tokenizer), model(tokenizer.vocab_size()));
+    let error = |model: &Model, text: &str, filling: &InfillOptions| {
         let generator = Generator::new(model, &tokenizer).expect("they belong together");
-        block_on(generator.fill(&[text], filling)).expect_err("refused")
+        block_on(generator.infill(&[text], filling)).expect_err("refused")
     };
-    let filling = Filling::default();
+    let filling = InfillOptions::default();
     assert!(matches!(error(&reads, "no blank", &filling), GenerateError::NoBlank { row: 0 }));
-    assert!(matches!(error(&writes, "a ___", &filling), GenerateError::NoFilling));
-    let none = Filling { tokens: 0, ..Filling::default() };
-    assert!(matches!(error(&reads, "a ___", &none), GenerateError::Option(_)));
+    assert!(matches!(error(&writes, "a ___", &filling), GenerateError::NoInfilling));
+    let none = InfillOptions { mask_length: 0, ..InfillOptions::default() };
+    assert!(matches!(error(&reads, "a ___", &none), GenerateError::InvalidOption(_)));
     let generator = Generator::new(&reads, &tokenizer).expect("they belong together");
     assert!(matches!(generator.stream("a", &options(0)), Err(GenerateError::Bidirectional)));
 }

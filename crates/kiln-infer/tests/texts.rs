@@ -1,7 +1,10 @@
 //! What comes back of texts and conversations, of tokenizers of every kind, and of some that are broken.
 
-use kiln_data::{Chat, ChatOptions, DataError, Encoding, Tokenizer, TokenizerConfig};
-use kiln_infer::texts::{Spell, changed, grows, lost, misplaced, split, torn, unheard};
+use kiln_data::{ChatTemplate, ChatTemplateOptions, DataError, Encoding, Tokenizer, TokenizerConfig};
+use kiln_infer::tokenizer_checks::{
+    TokenText, bad_offsets, is_prefix_stable, lost_in_template, reload_mismatch, roundtrip_mismatch,
+    split_special_tokens, streaming_mismatch,
+};
 use serde_json::Value;
 use std::path::Path;
 
@@ -11,15 +14,15 @@ fn fixture(name: &str) -> Value {
 }
 
 /// Tokenizers of others, some of which change texts.
-const OTHERS: [&str; 8] =
+const HF_TOKENIZERS: [&str; 8] =
     ["byte_level", "llama3", "roberta", "wordpiece_cased", "wordpiece_uncased", "unigram", "clip", "characters"];
 
-fn other(name: &str) -> Tokenizer {
+fn hf_tokenizer(name: &str) -> Tokenizer {
     let json = fixture(&format!("tokenizers/{name}.cases.json"))["tokenizer"].to_string();
     Tokenizer::from_json(&json).expect(name)
 }
 
-fn own() -> Tokenizer {
+fn kiln_tokenizer() -> Tokenizer {
     Tokenizer::train(&TokenizerConfig::default(), ["Anna sah öfter Bäume. 🌳 hello hello"].map(Ok))
         .expect("a tokenizer")
 }
@@ -29,19 +32,19 @@ fn every_tokenizer_keeps_what_it_promises() {
     let file = fixture("tokenizers/texts.json");
     let hard: Vec<&str> = file.as_array().expect("texts").iter().filter_map(Value::as_str).collect();
     assert!(hard.len() >= 40);
-    let all = OTHERS.iter().map(|name| (*name, other(name))).chain([("own", own())]);
+    let all = HF_TOKENIZERS.iter().map(|name| (*name, hf_tokenizer(name))).chain([("own", kiln_tokenizer())]);
     let mut wrong = Vec::new();
     for (name, tokenizer) in all {
         for text in &hard {
             let text = std::slice::from_ref(text);
             let found = [
-                lost(&tokenizer, text),
-                changed(&tokenizer, text),
-                torn(&tokenizer, text),
-                misplaced(&tokenizer, text),
+                roundtrip_mismatch(&tokenizer, text),
+                reload_mismatch(&tokenizer, text),
+                streaming_mismatch(&tokenizer, text),
+                bad_offsets(&tokenizer, text),
             ];
             if found != [0; 4] {
-                wrong.push(format!("{name}: {text:?} {found:?} {:?}", tokenizer.encode_full(text[0]).tokens));
+                wrong.push(format!("{name}: {text:?} {found:?} {:?}", tokenizer.encode_with_offsets(text[0]).tokens));
             }
         }
     }
@@ -49,50 +52,54 @@ fn every_tokenizer_keeps_what_it_promises() {
 }
 
 /// A tokenizer with a fault.
-struct Broken(Tokenizer, Fault);
+struct BrokenTokenizer(Tokenizer, Fault);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
-    Decodes,
-    Saves,
-    Streams,
-    Shifts,
-    Skips,
-    Reaches,
+    DecodeSkipsToken,
+    SaveOther,
+    StreamTokensAlone,
+    ShiftOffset,
+    EmptyOffset,
+    OffsetPastEnd,
 }
 
-impl Spell for Broken {
+impl TokenText for BrokenTokenizer {
     fn tokenizer(&self) -> &Tokenizer {
         &self.0
     }
 
-    fn placed(&self, text: &str) -> Encoding {
-        let mut found = self.0.encode_full(text);
+    fn encode_with_offsets(&self, text: &str) -> Encoding {
+        let mut found = self.0.encode_with_offsets(text);
         let last = found.offsets.len() - 1;
         match self.1 {
-            Fault::Shifts => found.offsets[last] = 0..1,
-            Fault::Skips => found.offsets[last] = text.len()..text.len(),
-            Fault::Reaches => found.offsets[last].end += 1,
+            Fault::ShiftOffset => found.offsets[last] = 0..1,
+            Fault::EmptyOffset => found.offsets[last] = text.len()..text.len(),
+            Fault::OffsetPastEnd => found.offsets[last].end += 1,
             _ => {}
         }
         found
     }
 
     fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.0.decode(&ids[usize::from(self.1 == Fault::Decodes)..])
+        self.0.decode(&ids[usize::from(self.1 == Fault::DecodeSkipsToken)..])
     }
 
-    fn streamed(&self, ids: &[u32]) -> Result<String, DataError> {
+    fn decode_streaming(&self, ids: &[u32]) -> Result<String, DataError> {
         // Every token by itself.
         let one = |id: &u32| self.0.decode(std::slice::from_ref(id));
         match self.1 {
-            Fault::Streams => ids.iter().map(one).collect(),
-            _ => self.0.streamed(ids),
+            Fault::StreamTokensAlone => ids.iter().map(one).collect(),
+            _ => self.0.decode_streaming(ids),
         }
     }
 
-    fn saved(&self) -> String {
-        if self.1 == Fault::Saves { other("wordpiece_cased").to_json().into() } else { self.0.to_json().into() }
+    fn to_json(&self) -> String {
+        if self.1 == Fault::SaveOther {
+            hf_tokenizer("wordpiece_cased").to_json().into()
+        } else {
+            self.0.to_json().into()
+        }
     }
 }
 
@@ -100,16 +107,20 @@ impl Spell for Broken {
 fn what_is_broken_is_counted() {
     let texts = ["Hello there, Ann", "🌳 and Bäume öfter"];
     for (fault, found) in [
-        (Fault::Decodes, [2, 0, 2, 0]),
-        (Fault::Saves, [0, 2, 0, 0]),
-        (Fault::Streams, [0, 0, 1, 0]),
-        (Fault::Shifts, [0, 0, 0, 2]),
-        (Fault::Skips, [0, 0, 0, 2]),
-        (Fault::Reaches, [0, 0, 0, 2]),
+        (Fault::DecodeSkipsToken, [2, 0, 2, 0]),
+        (Fault::SaveOther, [0, 2, 0, 0]),
+        (Fault::StreamTokensAlone, [0, 0, 1, 0]),
+        (Fault::ShiftOffset, [0, 0, 0, 2]),
+        (Fault::EmptyOffset, [0, 0, 0, 2]),
+        (Fault::OffsetPastEnd, [0, 0, 0, 2]),
     ] {
-        let broken = Broken(other("byte_level"), fault);
-        let counted =
-            [lost(&broken, &texts), changed(&broken, &texts), torn(&broken, &texts), misplaced(&broken, &texts)];
+        let broken = BrokenTokenizer(hf_tokenizer("byte_level"), fault);
+        let counted = [
+            roundtrip_mismatch(&broken, &texts),
+            reload_mismatch(&broken, &texts),
+            streaming_mismatch(&broken, &texts),
+            bad_offsets(&broken, &texts),
+        ];
         assert_eq!(counted, found, "{}", fault as u8);
     }
 }
@@ -117,37 +128,37 @@ fn what_is_broken_is_counted() {
 const TURNS: [(&str, &str); 4] =
     [("user", "Hello there"), ("assistant", "Good day, Ann"), ("user", "What is 2 + 3?"), ("assistant", "It is 5.")];
 
-fn chat(template: &str) -> Chat {
+fn chat(template: &str) -> ChatTemplate {
     let config = serde_json::json!({ "chat_template": template, "eos_token": "</s>" });
-    Chat::from_config(&config, false).expect("a template").expect("one")
+    ChatTemplate::from_config(&config, false).expect("a template").expect("one")
 }
 
 #[test]
 fn conversations_come_back_and_go_on() {
-    let options = ChatOptions::default();
+    let options = ChatTemplateOptions::default();
     let plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
-    for name in OTHERS {
-        let (tokenizer, chat) = (other(name), chat(plain));
-        assert_eq!(split(&tokenizer, &chat, &TURNS, &options).expect("rendered"), [""; 0]);
-        assert_eq!(unheard(&tokenizer, &chat, &TURNS, &options).expect("rendered"), 0, "{name}");
+    for name in HF_TOKENIZERS {
+        let (tokenizer, chat) = (hf_tokenizer(name), chat(plain));
+        assert_eq!(split_special_tokens(&tokenizer, &chat, &TURNS, &options).expect("rendered"), [""; 0]);
+        assert_eq!(lost_in_template(&tokenizer, &chat, &TURNS, &options).expect("rendered"), 0, "{name}");
     }
-    let tokenizer = other("byte_level");
+    let tokenizer = hf_tokenizer("byte_level");
     let lines = plain.replace("assistant: ", "assistant:");
-    assert!(grows(&tokenizer, &chat(&lines), &TURNS, &options).expect("rendered"));
+    assert!(is_prefix_stable(&tokenizer, &chat(&lines), &TURNS, &options).expect("rendered"));
     // What counts the messages that are left changes with each.
     let counted = lines.replace("{% for", "{{ messages | length }}{% for");
-    assert!(!grows(&tokenizer, &chat(&counted), &TURNS, &options).expect("rendered"));
+    assert!(!is_prefix_stable(&tokenizer, &chat(&counted), &TURNS, &options).expect("rendered"));
 }
 
 #[test]
 fn what_a_template_loses_is_counted() {
-    let (tokenizer, options) = (other("byte_level"), ChatOptions::default());
-    let heard = |template: &str| unheard(&tokenizer, &chat(template), &TURNS, &options);
+    let (tokenizer, options) = (hf_tokenizer("byte_level"), ChatTemplateOptions::default());
+    let heard = |template: &str| lost_in_template(&tokenizer, &chat(template), &TURNS, &options);
     assert_eq!(heard("{{ messages[0].content }} {{ messages[1].content | upper }}").expect("rendered"), 3);
     assert!(heard("{{ raise_exception('no') }}").expect_err("refused").to_string().contains("no"));
     // Marks that the tokenizer doesn't know are text to the model.
     let marks = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}";
-    let found = split(&tokenizer, &chat(marks), &TURNS, &options).expect("rendered");
+    let found = split_special_tokens(&tokenizer, &chat(marks), &TURNS, &options).expect("rendered");
     assert_eq!(found, ["</s>", "<|assistant|>", "<|user|>"]);
     let mut known = fixture("tokenizers/byte_level.cases.json")["tokenizer"].take();
     for (mark, id) in ["</s>", "<|assistant|>", "<|user|>"].into_iter().zip(90_000..) {
@@ -159,5 +170,5 @@ fn what_a_template_loses_is_counted() {
         token["id"] = id.into();
     }
     let known = Tokenizer::from_json(&known.to_string()).expect("a tokenizer");
-    assert_eq!(split(&known, &chat(marks), &TURNS, &options).expect("rendered"), [""; 0]);
+    assert_eq!(split_special_tokens(&known, &chat(marks), &TURNS, &options).expect("rendered"), [""; 0]);
 }

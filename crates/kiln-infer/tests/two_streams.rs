@@ -1,14 +1,14 @@
 //! An encoder–decoder writes: its encoder reads the prompt, its decoder begins with a token of its own.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_infer::{GenerateError, Generation, Request, Sampling, Stop, block_on, generate};
+use kiln_infer::{FinishReason, GenerateError, GenerateRequest, Generation, Sampling, block_on, generate};
 use kiln_models::{Model, ModelConfig};
-use kiln_nn::Cx;
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_nn::Context;
+use kiln_spec::{Direction, DocumentSpan, Layout};
 use proptest::prelude::*;
 
 const VOCAB: u32 = 13;
-const START: u32 = 1;
+const DECODER_START: u32 = 1;
 
 fn model(position: &str) -> Model {
     let attention = |source: &str| {
@@ -28,19 +28,19 @@ fn model(position: &str) -> Model {
     Model::init(&config, 7, &Device::flex())
 }
 
-fn request(prompts: &[Vec<u32>], tokens: usize) -> Request {
-    Request {
+fn request(prompts: &[Vec<u32>], tokens: usize) -> GenerateRequest {
+    GenerateRequest {
         prompts: prompts.to_vec(),
         sampling: Sampling { temperature: 0.7, top_k: Some(9), seed: 3, ..Sampling::default() },
-        tokens,
-        stop: Vec::new(),
-        chunk: None,
-        start: START,
+        max_new_tokens: tokens,
+        stop_token_ids: Vec::new(),
+        prefill_chunk_size: None,
+        decoder_start_token_id: DECODER_START,
     }
 }
 
-fn row(length: usize, direction: Direction) -> Layout {
-    Layout::packed(&[vec![Piece { length, start: 0, direction }]], length)
+fn single_row_layout(length: usize, direction: Direction) -> Layout {
+    Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length)
 }
 
 fn ids(tokens: &[u32]) -> Tensor<2, burn::tensor::Int> {
@@ -49,14 +49,14 @@ fn ids(tokens: &[u32]) -> Tensor<2, burn::tensor::Int> {
 }
 
 /// The same without state: both streams whole for each token.
-fn anew(model: &Model, prompt: &[u32], row_number: u64, sampling: &Sampling, tokens: usize) -> Vec<u32> {
-    let mut text = vec![START];
+fn generate_uncached(model: &Model, prompt: &[u32], row_number: u64, sampling: &Sampling, tokens: usize) -> Vec<u32> {
+    let mut text = vec![DECODER_START];
     for step in 0..tokens as u64 {
-        let mut cx = Cx::new(&row(text.len(), Direction::Causal), &model.device());
-        model.encode(ids(prompt), &row(prompt.len(), Direction::Bidirectional), &mut cx);
+        let mut cx = Context::new(&single_row_layout(text.len(), Direction::Causal), &model.device());
+        model.encode(ids(prompt), &single_row_layout(prompt.len(), Direction::Bidirectional), &mut cx);
         let hidden = model.forward(ids(&text), &mut cx);
         let logits = model.logits(hidden.narrow(1, text.len() - 1, 1).squeeze_dim::<2>(1)).into_data();
-        text.push(sampling.draw(logits.as_slice::<f32>().expect("floats"), step, row_number).expect("finite"));
+        text.push(sampling.sample(logits.as_slice::<f32>().expect("floats"), step, row_number).expect("finite"));
     }
     text.split_off(1)
 }
@@ -72,8 +72,8 @@ proptest! {
         let request = request(&prompts, tokens);
         let written = block_on(generate(&model, request.clone())).expect("written");
         for (number, (prompt, output)) in prompts.iter().zip(written).enumerate() {
-            prop_assert_eq!(output.stopped_by, Stop::Tokens);
-            prop_assert_eq!(output.ids, anew(&model, prompt, number as u64, &request.sampling, tokens));
+            prop_assert_eq!(output.finish_reason, FinishReason::MaxTokens);
+            prop_assert_eq!(output.ids, generate_uncached(&model, prompt, number as u64, &request.sampling, tokens));
         }
     }
 }
@@ -83,11 +83,11 @@ fn the_prompt_matters_and_takes_no_place_in_the_decoder() {
     let model = model("{ learned = { length = 6 } }");
     let written = block_on(generate(&model, request(&[vec![2; 6], vec![3; 5]], 20))).expect("written");
     assert_ne!(written[0].ids, written[1].ids);
-    let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.stopped_by)).collect();
-    assert_eq!(ends, [(6, Stop::Length); 2]);
+    let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.finish_reason)).collect();
+    assert_eq!(ends, [(6, FinishReason::ContextLength); 2]);
     let error = Generation::new(&model, request(&[vec![1; 7]], 1)).map(|_| ()).expect_err("longer than the encoder");
-    assert!(matches!(error, GenerateError::Long { limit: 6, .. }));
-    let wrong = Request { start: VOCAB, ..request(&[vec![1]], 1) };
+    assert!(matches!(error, GenerateError::PromptTooLong { limit: 6, .. }));
+    let wrong = GenerateRequest { decoder_start_token_id: VOCAB, ..request(&[vec![1]], 1) };
     let error = Generation::new(&model, wrong).map(|_| ()).expect_err("no such token").to_string();
     assert!(error.starts_with("start: "), "{error}");
 }

@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod edit;
-pub mod look;
-pub mod record;
+pub mod inspect;
+pub mod recorder;
 
-pub use edit::{Edit, Together, ablate, patch};
-pub use look::{Guess, Inside, Layer, Map, look};
-pub use record::Record;
+pub use edit::{ActivationEdit, PatchSet, ablate, patch};
+pub use inspect::{AttentionMap, AttentionReport, LogitLensLayer, TopToken, inspect};
+pub use recorder::ActivationRecorder;

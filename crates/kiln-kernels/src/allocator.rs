@@ -8,7 +8,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// Keeps freed pages in the process. Call it first in `main`.
 #[allow(unsafe_code)]
-pub fn keep_pages() {
+pub fn retain_freed_pages() {
     // SAFETY: sets one integer option of the allocator; the call has no other effect and may come at any time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) }
 }

@@ -3,28 +3,32 @@
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     adamw, attention,
-    attention::{Bias, Call, Dense, Distance, Output, Score, Sight, Softmax, sight::TILE},
-    cross_entropy, gated, grouped, rms_norm,
-    rotary::{self, Pairs},
-    testing::distance,
+    attention::{
+        AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Softmax,
+        block_mask::TILE_SIZE,
+    },
+    cross_entropy, grouped_linear, rms_norm,
+    rotary::{self, RotaryPairing},
+    silu_gate,
+    testing::max_abs_diff,
 };
 use kiln_spec::{
-    Direction, Mark, Pattern, Random,
-    plan::{Tiles, dense},
+    Direction, Pattern, Random, TokenMark,
+    plan::{TilePlan, dense_mask},
 };
 use proptest::prelude::*;
 
-fn leaf<const D: usize>(random: &mut Random, shape: [usize; D], scale: f64) -> Tensor<D> {
+fn random_leaf<const D: usize>(random: &mut Random, shape: [usize; D], scale: f64) -> Tensor<D> {
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * scale) as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
 }
 
-fn plain<const D: usize>(random: &mut Random, shape: [usize; D]) -> Tensor<D> {
-    leaf(random, shape, 1.0).inner()
+fn random_tensor<const D: usize>(random: &mut Random, shape: [usize; D]) -> Tensor<D> {
+    random_leaf(random, shape, 1.0).inner()
 }
 
 /// Largest difference of the values and of each leaf's gradient between two ways to compute the same.
-fn apart<const D: usize, const E: usize>(
+fn max_difference<const D: usize, const E: usize>(
     leaves: &[Tensor<D>],
     cotangent: Tensor<E>,
     one: impl Fn(&[Tensor<D>]) -> Tensor<E>,
@@ -37,22 +41,22 @@ fn apart<const D: usize, const E: usize>(
         (y.inner(), found)
     };
     let ((y, g), (z, h)) = (run(&one), run(&other));
-    g.iter().zip(&h).map(|(g, h)| distance(g, h)).fold(distance(&y, &z), f64::max)
+    g.iter().zip(&h).map(|(g, h)| max_abs_diff(g, h)).fold(max_abs_diff(&y, &z), f64::max)
 }
 
 /// Marks of a row's queries and of its keys.
-type Sides = (Vec<Mark>, Vec<Mark>);
+type QueryKeyMarks = (Vec<TokenMark>, Vec<TokenMark>);
 
 /// Queries and keys of rows with documents, prefixes and padding; the queries are the last of the keys.
-fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<Sides> {
+fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<QueryKeyMarks> {
     let mut row = || {
-        let mut keys: Vec<Mark> = Vec::new();
+        let mut keys: Vec<TokenMark> = Vec::new();
         while keys.len() < s {
-            let direction = [Direction::Causal, Direction::Bidirectional, Direction::Prefix(3)][random.below(3)];
+            let direction = [Direction::Causal, Direction::Bidirectional, Direction::Prefix(3)][random.uniform_int(3)];
             let (length, document) =
-                (1 + random.below(2 * s), keys.last().map_or(0, |mark| mark.document as usize + 1));
-            let live = random.below(6) > 0;
-            keys.extend((0..length).map(|i| Mark { live, ..Mark::new(i, document, direction) }));
+                (1 + random.uniform_int(2 * s), keys.last().map_or(0, |mark| mark.document as usize + 1));
+            let live = random.uniform_int(6) > 0;
+            keys.extend((0..length).map(|i| TokenMark { valid: live, ..TokenMark::new(i, document, direction) }));
         }
         keys.truncate(s);
         (keys[s.saturating_sub(t)..].to_vec(), keys)
@@ -61,66 +65,67 @@ fn marks(random: &mut Random, [b, t, s]: [usize; 3]) -> Vec<Sides> {
 }
 
 /// Both readings of a pattern over these marks, or the dense one alone.
-fn sight(pattern: &Pattern, rows: &[Sides], known: bool) -> Sight {
-    let (formula, device) = (pattern.visible(), Device::flex());
+fn block_mask(pattern: &Pattern, rows: &[QueryKeyMarks], known: bool) -> BlockMask {
+    let (formula, device) = (pattern.visibility_formula(), Device::flex());
     let (b, t, s) = (rows.len(), rows[0].0.len(), rows[0].1.len());
-    let hidden: Vec<bool> = rows.iter().flat_map(|(q, k)| dense(&formula, q, k)).map(|sees| !sees).collect();
+    let hidden: Vec<bool> = rows.iter().flat_map(|(q, k)| dense_mask(&formula, q, k)).map(|sees| !sees).collect();
     let mask = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [b, 1, t, s]), &device);
     let sighted = mask.clone().bool_not().int().max_dim(3).float();
-    let positions = |side: fn(&Sides) -> &[Mark], width| {
+    let positions = |side: fn(&QueryKeyMarks) -> &[TokenMark], width| {
         let values: Vec<i32> = rows.iter().flat_map(|row| side(row).iter().map(|mark| mark.position)).collect();
         Tensor::<2, Int>::from_data(TensorData::new(values, [b, width]), &device)
     };
-    let mut sight = Sight::of(Dense { mask, sighted: Some(sighted) });
+    let mut sight = BlockMask::from_dense(DenseMask { mask, has_visible_key: Some(sighted) });
     sight.positions = Some([positions(|row| &row.0, t), positions(|row| &row.1, s)]);
     if !known {
         return sight;
     }
     let rows = rows.to_vec();
-    sight.with_tiles(move || rows.iter().map(|(q, k)| Tiles::new(&formula, q, k, TILE)).collect())
+    sight.with_tiles(move || rows.iter().map(|(q, k)| TilePlan::new(&formula, q, k, TILE_SIZE)).collect())
 }
 
 /// Everything a call may be, besides its tensors.
 #[derive(Clone, Debug)]
-struct Kind {
-    by: Option<Distance>,
+struct CallOptions {
+    bias_kind: Option<BiasKind>,
     softcap: Option<f64>,
-    log_sum: bool,
-    strided: bool,
+    needs_log_sum_exp: bool,
+    is_strided: bool,
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
-    let buckets = Distance::Buckets(std::sync::Arc::new((0..41).map(|d: u32| d % 7).collect()));
-    let by = prop_oneof![Just(None), Just(Some(Distance::Slope)), Just(Some(buckets))];
-    (by, proptest::option::of(1.0..4.0f64), any::<bool>(), any::<bool>())
-        .prop_map(|(by, softcap, log_sum, strided)| Kind { by, softcap, log_sum, strided })
+fn call_options() -> impl Strategy<Value = CallOptions> {
+    let buckets = BiasKind::Buckets(std::sync::Arc::new((0..41).map(|d: u32| d % 7).collect()));
+    let by = prop_oneof![Just(None), Just(Some(BiasKind::Slope)), Just(Some(buckets))];
+    (by, proptest::option::of(1.0..4.0f64), any::<bool>(), any::<bool>()).prop_map(|(by, softcap, log_sum, strided)| {
+        CallOptions { bias_kind: by, softcap, needs_log_sum_exp: log_sum, is_strided: strided }
+    })
 }
 
 /// `sides`: query, key, value, and the bias's table `[1, 1, 7, H]`.
-fn call(sides: &[Tensor<4>], sight: &Sight, kind: &Kind) -> Call {
+fn call(sides: &[Tensor<4>], sight: &BlockMask, kind: &CallOptions) -> AttentionCall {
     // As projections leave them: `[B, T, H, D]` in memory.
-    let view = |x: &Tensor<4>| if kind.strided { x.clone().swap_dims(1, 2) } else { x.clone() };
-    let table = |by| Bias { table: sides[3].clone().squeeze_dims(&[0, 1]), by };
-    Call {
+    let view = |x: &Tensor<4>| if kind.is_strided { x.clone().swap_dims(1, 2) } else { x.clone() };
+    let table = |by| DistanceBias { table: sides[3].clone().squeeze_dims(&[0, 1]), kind: by };
+    AttentionCall {
         query: view(&sides[0]),
         key: view(&sides[1]),
         value: view(&sides[2]),
-        sight: sight.clone(),
-        bias: kind.by.clone().map(table),
+        block_mask: sight.clone(),
+        bias: kind.bias_kind.clone().map(table),
         scale: 0.37,
         score: Score::Softmax(Softmax { softcap: kind.softcap, ..Softmax::default() }),
         dropout: None,
-        log_sum: kind.log_sum,
+        needs_log_sum_exp: kind.needs_log_sum_exp,
     }
 }
 
 /// The output, with the log-sum-exp behind it; of a query that sees nothing it is −∞ in both, here 0.
-fn joined(output: Output, sight: &Sight, kind: &Kind) -> Tensor<4> {
-    let Some(log_sum) = output.log_sum else { return output.out };
-    assert!(kind.log_sum);
+fn with_log_sum_exp(output: AttentionOutput, sight: &BlockMask, kind: &CallOptions) -> Tensor<4> {
+    let Some(log_sum) = output.log_sum_exp else { return output.out };
+    assert!(kind.needs_log_sum_exp);
     let blind = sight
         .dense()
-        .sighted
+        .has_visible_key
         .clone()
         .expect("given")
         .equal_elem(0)
@@ -135,27 +140,27 @@ proptest! {
     fn attention_is_its_reference(
         seed in 0u64..1000, (b, g, r) in (1usize..3, 1usize..3, 1usize..4), t in 1usize..150, past in 0usize..100,
         (d, e) in (1usize..20, 1usize..20), window in proptest::option::of((0u32..90, 0u32..90)), known in any::<bool>(),
-        kind in kind(),
+        kind in call_options(),
     ) {
         let mut random = Random::new(seed, "attention", 0, 0);
         let (h, s) = (g * r, t + past);
         let pattern = window.map_or(Pattern::default(), |(before, after)| Pattern::window(before, after));
         // Without the host's reading nobody knows where the tokens stand.
-        let kind = if known { kind } else { Kind { by: None, ..kind } };
-        let sight = sight(&pattern, &marks(&mut random, [b, t, s]), known);
-        let shape = |n: usize, t: usize, d: usize| if kind.strided { [b, t, n, d] } else { [b, n, t, d] };
-        let slopes = kind.by == Some(Distance::Slope);
+        let kind = if known { kind } else { CallOptions { bias_kind: None, ..kind } };
+        let sight = block_mask(&pattern, &marks(&mut random, [b, t, s]), known);
+        let shape = |n: usize, t: usize, d: usize| if kind.is_strided { [b, t, n, d] } else { [b, n, t, d] };
+        let slopes = kind.bias_kind == Some(BiasKind::Slope);
         let mut leaves = vec![
-            leaf(&mut random, shape(h, t, d), 1.0), leaf(&mut random, shape(g, s, d), 1.0), leaf(&mut random, shape(g, s, e), 1.0),
+            random_leaf(&mut random, shape(h, t, d), 1.0), random_leaf(&mut random, shape(g, s, d), 1.0), random_leaf(&mut random, shape(g, s, e), 1.0),
         ];
-        if kind.by.is_some() {
-            leaves.push(leaf(&mut random, [1, 1, if slopes { 1 } else { 7 }, h], if slopes { 0.1 } else { 1.0 }));
+        if kind.bias_kind.is_some() {
+            leaves.push(random_leaf(&mut random, [1, 1, if slopes { 1 } else { 7 }, h], if slopes { 0.1 } else { 1.0 }));
         }
-        let cotangent = plain(&mut random, [b, h, t, e + usize::from(kind.log_sum)]);
-        let apart = apart(
+        let cotangent = random_tensor(&mut random, [b, h, t, e + usize::from(kind.needs_log_sum_exp)]);
+        let apart = max_difference(
             &leaves, cotangent,
-            |sides| joined(attention::fused::attend(call(sides, &sight, &kind)), &sight, &kind),
-            |sides| joined(attention::reference::attend(call(sides, &sight, &kind), None), &sight, &kind),
+            |sides| with_log_sum_exp(attention::fused::attend(call(sides, &sight, &kind)), &sight, &kind),
+            |sides| with_log_sum_exp(attention::reference::attend(call(sides, &sight, &kind), None), &sight, &kind),
         );
         // A slope's gradient sums distances up to 250 over all pairs.
         let most = if slopes { 2e-1 } else { 1e-3 };
@@ -165,11 +170,11 @@ proptest! {
     #[test]
     fn cross_entropy_is_its_reference(seed in 0u64..1000, n in 1usize..40, v in 1usize..300, scale in 0.1..60.0f64) {
         let mut random = Random::new(seed, "cross entropy", 0, 0);
-        let logits = [leaf(&mut random, [n, v], scale)];
-        let targets: Vec<i32> = (0..n).map(|_| random.below(v) as i32).collect();
+        let logits = [random_leaf(&mut random, [n, v], scale)];
+        let targets: Vec<i32> = (0..n).map(|_| random.uniform_int(v) as i32).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n]), &Device::flex());
-        let cotangent = plain(&mut random, [n]);
-        let apart = apart(
+        let cotangent = random_tensor(&mut random, [n]);
+        let apart = max_difference(
             &logits, cotangent,
             |x| cross_entropy::fused::cross_entropy(x[0].clone(), targets.clone()),
             |x| cross_entropy::reference::cross_entropy(x[0].clone(), targets.clone()),
@@ -180,10 +185,10 @@ proptest! {
     #[test]
     fn rms_norm_is_its_reference(seed in 0u64..1000, b in 1usize..4, t in 1usize..40, m in 1usize..70) {
         let mut random = Random::new(seed, "rms", 0, 0);
-        let (x, weight) = (leaf(&mut random, [b, t, m], 1.0), leaf(&mut random, [1, 1, m], 1.0));
-        let cotangent = plain(&mut random, [b, t, m]);
+        let (x, weight) = (random_leaf(&mut random, [b, t, m], 1.0), random_leaf(&mut random, [1, 1, m], 1.0));
+        let cotangent = random_tensor(&mut random, [b, t, m]);
         let flat = |w: &Tensor<3>| w.clone().reshape([m]);
-        let apart = apart(
+        let apart = max_difference(
             &[x, weight], cotangent,
             |x| rms_norm::fused::rms_norm(x[0].clone(), flat(&x[1]), 1e-3),
             |x| rms_norm::reference::rms_norm(x[0].clone(), flat(&x[1]), 1e-3),
@@ -194,12 +199,12 @@ proptest! {
     #[test]
     fn gate_is_its_reference(seed in 0u64..1000, t in 1usize..60, m in 1usize..70, scale in 0.1..30.0f64) {
         let mut random = Random::new(seed, "gate", 0, 0);
-        let leaves = [leaf(&mut random, [2, t, m], scale), leaf(&mut random, [2, t, m], 1.0)];
-        let cotangent = plain(&mut random, [2, t, m]);
-        let apart = apart(
+        let leaves = [random_leaf(&mut random, [2, t, m], scale), random_leaf(&mut random, [2, t, m], 1.0)];
+        let cotangent = random_tensor(&mut random, [2, t, m]);
+        let apart = max_difference(
             &leaves, cotangent,
-            |x| gated::fused::silu_gate(x[0].clone(), x[1].clone()),
-            |x| gated::reference::silu_gate(x[0].clone(), x[1].clone()),
+            |x| silu_gate::fused::silu_gate(x[0].clone(), x[1].clone()),
+            |x| silu_gate::reference::silu_gate(x[0].clone(), x[1].clone()),
         );
         prop_assert!(apart < 1e-5 * scale.max(1.0), "{apart}");
     }
@@ -210,14 +215,14 @@ proptest! {
         seed in 0u64..1000, r in 1usize..400, groups in 1usize..6, used in 1usize..6, from in 1usize..150, to in 1usize..40,
     ) {
         let mut random = Random::new(seed, "grouped", 0, 0);
-        let leaves = [leaf(&mut random, [1, r, from], 1.0), leaf(&mut random, [groups, from, to], 1.0)];
-        let group: Vec<i32> = (0..r).map(|_| random.below(used.min(groups)) as i32).collect();
+        let leaves = [random_leaf(&mut random, [1, r, from], 1.0), random_leaf(&mut random, [groups, from, to], 1.0)];
+        let group: Vec<i32> = (0..r).map(|_| random.uniform_int(used.min(groups)) as i32).collect();
         let group = Tensor::<1, Int>::from_data(TensorData::new(group, [r]), &Device::flex());
-        let cotangent = plain(&mut random, [r, to]);
-        let apart = apart(
+        let cotangent = random_tensor(&mut random, [r, to]);
+        let apart = max_difference(
             &leaves, cotangent,
-            |x| grouped::fused::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
-            |x| grouped::reference::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
+            |x| grouped_linear::fused::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
+            |x| grouped_linear::reference::grouped_linear(x[0].clone().squeeze_dim(0), x[1].clone(), group.clone()),
         );
         prop_assert!(apart < 1e-4, "{apart}");
     }
@@ -228,15 +233,15 @@ proptest! {
         interleaved in any::<bool>(),
     ) {
         let mut random = Random::new(seed, "rotary", 0, 0);
-        let x = [leaf(&mut random, [2, h, t, 2 * half + rest], 1.0)];
-        let angles = plain(&mut random, [if one { 1 } else { 2 }, 1, t, half]);
+        let x = [random_leaf(&mut random, [2, h, t, 2 * half + rest], 1.0)];
+        let angles = random_tensor(&mut random, [if one { 1 } else { 2 }, 1, t, half]);
         let (cos, sin) = (angles.clone().cos(), angles.sin());
-        let cotangent = plain(&mut random, [2, h, t, 2 * half + rest]);
-        let pairs = if interleaved { Pairs::Interleaved } else { Pairs::Half };
-        let apart = apart(
+        let cotangent = random_tensor(&mut random, [2, h, t, 2 * half + rest]);
+        let pairs = if interleaved { RotaryPairing::Interleaved } else { RotaryPairing::Half };
+        let apart = max_difference(
             &x, cotangent,
-            |x| rotary::fused::rotate(x[0].clone(), cos.clone(), sin.clone(), pairs),
-            |x| rotary::reference::rotate(x[0].clone(), cos.clone(), sin.clone(), pairs),
+            |x| rotary::fused::apply_rotary(x[0].clone(), cos.clone(), sin.clone(), pairs),
+            |x| rotary::reference::apply_rotary(x[0].clone(), cos.clone(), sin.clone(), pairs),
         );
         prop_assert!(apart < 1e-5, "{apart}");
     }
@@ -244,12 +249,12 @@ proptest! {
     #[test]
     fn adamw_is_its_reference(seed in 0u64..1000, n in 1usize..40_000, time in 1u64..1000, decay in 0.0..0.5f64) {
         let mut random = Random::new(seed, "adamw", 0, 0);
-        let by = adamw::AdamW { rate: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay, time };
-        let [w, g, m] = [(); 3].map(|()| plain(&mut random, [n]));
-        let v = plain(&mut random, [n]).square();
+        let by = adamw::AdamWParams { learning_rate: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: decay, step: time };
+        let [w, g, m] = [(); 3].map(|()| random_tensor(&mut random, [n]));
+        let v = random_tensor(&mut random, [n]).square();
         let fused = adamw::fused::adamw(&by, w.clone(), g.clone(), m.clone(), v.clone());
         let reference = adamw::reference::adamw(&by, w, g, m, v);
-        let distances = [distance(&fused.0, &reference.0), distance(&fused.1, &reference.1), distance(&fused.2, &reference.2)];
+        let distances = [max_abs_diff(&fused.0, &reference.0), max_abs_diff(&fused.1, &reference.1), max_abs_diff(&fused.2, &reference.2)];
         prop_assert!(distances.iter().all(|d| *d < 1e-5), "{distances:?}");
     }
 }
@@ -261,11 +266,12 @@ fn threads_change_no_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| {
             let mut random = Random::new(7, "threads", 0, 0);
-            let (x, w) = (leaf(&mut random, [8, 300, 64], 1.0), leaf(&mut random, [64], 1.0));
+            let (x, w) = (random_leaf(&mut random, [8, 300, 64], 1.0), random_leaf(&mut random, [64], 1.0));
             let y = rms_norm::fused::rms_norm(x.clone(), w.clone(), 1e-6);
-            let experts = leaf(&mut random, [3, 64, 64], 1.0);
+            let experts = random_leaf(&mut random, [3, 64, 64], 1.0);
             let group = Tensor::<1, Int>::arange(0..2400, &Device::flex()) % 3;
-            let y = grouped::fused::grouped_linear(y.reshape([2400, 64]), experts.clone(), group).reshape([8, 300, 64]);
+            let y = grouped_linear::fused::grouped_linear(y.reshape([2400, 64]), experts.clone(), group)
+                .reshape([8, 300, 64]);
             let gradients = (y.clone() * y).sum_dim(2).sum_dim(1).sum().backward();
             (
                 x.grad(&gradients).expect("a gradient").into_data(),

@@ -2,18 +2,18 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{
-    packed::{PACKINGS, PackedMatrix, packed_linear, reference},
-    testing::{distance, values},
+    packed::{GGML_TYPES, PackedMatrix, packed_linear, packed_linear_reference},
+    testing::{max_abs_diff, to_f64_vec},
 };
 use kiln_spec::Random;
 use proptest::prelude::*;
 
 /// Random bytes whose floats are numbers, none of them large.
-fn matrix(random: &mut Random, packing: usize, [rows, blocks]: [usize; 2]) -> PackedMatrix {
-    let packing = &PACKINGS[packing];
-    let mut bytes: Vec<u8> = (0..rows * blocks * packing.bytes).map(|_| random.below(256) as u8).collect();
-    for block in bytes.chunks_exact_mut(packing.bytes) {
-        let floats = if packing.block == 1 { vec![0] } else { vec![0, 2, 80, 82, packing.bytes - 2] };
+fn random_matrix(random: &mut Random, packing: usize, [rows, blocks]: [usize; 2]) -> PackedMatrix {
+    let packing = &GGML_TYPES[packing];
+    let mut bytes: Vec<u8> = (0..rows * blocks * packing.block_bytes).map(|_| random.uniform_int(256) as u8).collect();
+    for block in bytes.chunks_exact_mut(packing.block_bytes) {
+        let floats = if packing.block_size == 1 { vec![0] } else { vec![0, 2, 80, 82, packing.block_bytes - 2] };
         for at in floats {
             if let Some(byte) = block.get_mut(at + 1) {
                 *byte &= 0x37;
@@ -26,16 +26,16 @@ fn matrix(random: &mut Random, packing: usize, [rows, blocks]: [usize; 2]) -> Pa
             _ => {}
         }
     }
-    PackedMatrix::new(packing, [rows, blocks * packing.block], bytes.into()).unwrap()
+    PackedMatrix::new(packing, [rows, blocks * packing.block_size], bytes.into()).unwrap()
 }
 
-fn numbers<const D: usize>(random: &mut Random, shape: [usize; D], device: &Device) -> Tensor<D> {
+fn random_tensor<const D: usize>(random: &mut Random, shape: [usize; D], device: &Device) -> Tensor<D> {
     let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| random.normal() as f32).collect();
     Tensor::from_data(TensorData::new(numbers, shape), device)
 }
 
-fn largest<const D: usize>(tensor: &Tensor<D>) -> f64 {
-    values(tensor).into_iter().fold(0.0, |most, value| most.max(value.abs()))
+fn max_abs<const D: usize>(tensor: &Tensor<D>) -> f64 {
+    to_f64_vec(tensor).into_iter().fold(0.0, |most, value| most.max(value.abs()))
 }
 
 proptest! {
@@ -43,36 +43,36 @@ proptest! {
 
     #[test]
     fn products_and_gradients_are_those_of_the_numbers(
-        seed in any::<u64>(), packing in 0..PACKINGS.len(), rows in 1usize..300, blocks in 1usize..4,
+        seed in any::<u64>(), packing in 0..GGML_TYPES.len(), rows in 1usize..300, blocks in 1usize..4,
         (b, t) in prop_oneof![Just((1usize, 1usize)), (1usize..3, 1usize..40)],
     ) {
         let mut random = Random::new(seed, "packed", 0, 0);
-        let matrix = matrix(&mut random, packing, [rows, blocks]);
+        let matrix = random_matrix(&mut random, packing, [rows, blocks]);
         let device = Device::flex().autodiff();
-        let x = numbers(&mut random, [b, t, matrix.size()[1]], &device).require_grad();
-        let slopes = numbers(&mut random, [b, t, rows], &device);
-        let (fused, right) = (packed_linear(x.clone(), &matrix), reference(x.clone(), &matrix));
-        let size = largest(&right).max(1e-3);
-        prop_assert!(distance(&fused, &right) <= 1e-5 * size, "{} {}", PACKINGS[packing].name, distance(&fused, &right));
+        let x = random_tensor(&mut random, [b, t, matrix.shape()[1]], &device).require_grad();
+        let slopes = random_tensor(&mut random, [b, t, rows], &device);
+        let (fused, right) = (packed_linear(x.clone(), &matrix), packed_linear_reference(x.clone(), &matrix));
+        let size = max_abs(&right).max(1e-3);
+        prop_assert!(max_abs_diff(&fused, &right) <= 1e-5 * size, "{} {}", GGML_TYPES[packing].name, max_abs_diff(&fused, &right));
         let slope = |y: Tensor<3>| x.grad(&(y * slopes.clone()).sum().backward()).unwrap();
         let (fused, right) = (slope(fused), slope(right));
-        let size = largest(&right).max(1e-3);
-        prop_assert!(distance(&fused, &right) <= 1e-5 * size, "{}", PACKINGS[packing].name);
+        let size = max_abs(&right).max(1e-3);
+        prop_assert!(max_abs_diff(&fused, &right) <= 1e-5 * size, "{}", GGML_TYPES[packing].name);
     }
 }
 
 #[test]
 fn threads_change_no_bit() {
     let mut random = Random::new(3, "packed", 0, 0);
-    for packing in 0..PACKINGS.len() {
-        let matrix = matrix(&mut random, packing, [700, 3]);
+    for packing in 0..GGML_TYPES.len() {
+        let matrix = random_matrix(&mut random, packing, [700, 3]);
         for count in [1, 5, 300] {
-            let x = numbers(&mut random, [count, matrix.size()[1]], &Device::flex());
+            let x = random_tensor(&mut random, [count, matrix.shape()[1]], &Device::flex());
             let by = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                values(&pool.install(|| packed_linear(x.clone(), &matrix)))
+                to_f64_vec(&pool.install(|| packed_linear(x.clone(), &matrix)))
             };
-            assert_eq!(by(1), by(3), "{} {count}", PACKINGS[packing].name);
+            assert_eq!(by(1), by(3), "{} {count}", GGML_TYPES[packing].name);
         }
     }
 }
@@ -81,15 +81,15 @@ fn threads_change_no_bit() {
 fn nothing_times_anything_is_nothing() {
     let mut random = Random::new(4, "packed", 0, 0);
     for (rows, count) in [(0, 1), (0, 5), (7, 0), (0, 0)] {
-        let matrix = matrix(&mut random, 3, [rows, 2]);
-        let x = numbers(&mut random, [count, 64], &Device::flex());
+        let matrix = random_matrix(&mut random, 3, [rows, 2]);
+        let x = random_tensor(&mut random, [count, 64], &Device::flex());
         assert_eq!(packed_linear(x, &matrix).dims(), [count, rows]);
     }
 }
 
 #[test]
 fn bytes_must_be_those_of_the_rows() {
-    let packing = PACKINGS.iter().find(|packing| packing.name == "Q4_1").unwrap();
+    let packing = GGML_TYPES.iter().find(|packing| packing.name == "Q4_1").unwrap();
     let made = |size, bytes| PackedMatrix::new(packing, size, vec![0; bytes].into()).is_some();
     assert!(made([3, 64], 120) && made([0, 64], 0));
     assert!(!made([3, 64], 119) && !made([3, 48], 90) && !made([usize::MAX, 64], 0));
@@ -98,9 +98,9 @@ fn bytes_must_be_those_of_the_rows() {
 #[test]
 fn rows_keep_their_bytes() {
     let mut random = Random::new(5, "packed", 0, 0);
-    let whole = matrix(&mut random, 3, [4, 2]);
-    let some = whole.rows([3, 1, 1]);
-    assert_eq!(some.size(), [3, 64]);
+    let whole = random_matrix(&mut random, 3, [4, 2]);
+    let some = whole.select_rows([3, 1, 1]);
+    assert_eq!(some.shape(), [3, 64]);
     assert_eq!([some.row(0), some.row(1), some.row(2)], [whole.row(3), whole.row(1), whole.row(1)]);
-    assert_eq!(some.unpacked()[..64], whole.unpacked()[3 * 64..]);
+    assert_eq!(some.dequantize()[..64], whole.dequantize()[3 * 64..]);
 }

@@ -30,9 +30,9 @@ impl Fixture {
         let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{}: {tensor}: {error}", self.name));
         let data = view.data();
         let values = match view.dtype() {
-            Dtype::F32 => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(array(b)))).collect(),
-            Dtype::F64 => data.chunks_exact(8).map(|b| f64::from_le_bytes(array(b))).collect(),
-            Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(array(b)) as f64).collect(),
+            Dtype::F32 => data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(to_array(b)))).collect(),
+            Dtype::F64 => data.chunks_exact(8).map(|b| f64::from_le_bytes(to_array(b))).collect(),
+            Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(to_array(b)) as f64).collect(),
             other => panic!("{}: {tensor} is {other:?}", self.name),
         };
         (view.shape().to_vec(), values)
@@ -58,6 +58,6 @@ impl Fixture {
     }
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+fn to_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("a chunk of N bytes")
 }

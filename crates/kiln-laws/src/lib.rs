@@ -4,22 +4,22 @@
 //! The laws themselves are in `tests/`; the identities that a user can check too are in [`kiln_infer::identities`].
 #![forbid(unsafe_code)]
 
-pub mod configs;
-pub mod draw;
 pub mod fixture;
 pub mod loss;
 pub mod parameters;
-pub mod places;
-pub mod subject;
+pub mod random_config;
+pub mod strategies;
+pub mod test_case;
+pub mod variant_cases;
 
 #[path = "../../kiln-spec/tests/common/mod.rs"]
 pub mod layouts;
 
 use burn::tensor::Device;
-use kiln_models::{Model, Values};
+use kiln_models::{Model, StateDict};
 
 /// Greatest |a − b|; no number if any is none.
-pub fn farthest(a: &[f64], b: &[f64]) -> f64 {
+pub fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
     let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     apart.fold(0.0, |most, x| if most.is_nan() || x.is_nan() { f64::NAN } else { most.max(x) })
 }
@@ -33,6 +33,6 @@ pub fn device() -> Device {
 ///
 /// # Panics
 /// If the device fails.
-pub fn values(model: &Model) -> Values {
-    kiln_infer::block_on(kiln_models::values(model)).unwrap_or_else(|error| panic!("{error}"))
+pub fn values(model: &Model) -> StateDict {
+    kiln_infer::block_on(kiln_models::state_dict(model)).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -2,14 +2,14 @@
 
 use crate::parameters::{ByPath, gradients};
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln_infer::identities::{self, Run};
+use kiln_infer::equivalence::{self, ModelRunner};
 use kiln_models::Model;
-use kiln_nn::Cx;
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_nn::Context;
+use kiln_spec::{Direction, DocumentSpan, Layout};
 
 /// Documents in rows, with who sees whom in them.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct DocumentRows {
     /// Token ids, by row and document.
     pub documents: Vec<Vec<Vec<u32>>>,
     /// Who sees whom.
@@ -18,9 +18,9 @@ pub struct Rows {
     pub width: usize,
 }
 
-impl Rows {
+impl DocumentRows {
     /// Each document alone in a row of its own.
-    pub fn apart(documents: &[Vec<u32>], direction: Direction) -> Vec<Self> {
+    pub fn separate(documents: &[Vec<u32>], direction: Direction) -> Vec<Self> {
         let alone = |d: &Vec<u32>| Self { documents: vec![vec![d.clone()]], direction, width: d.len() };
         documents.iter().filter(|d| !d.is_empty()).map(alone).collect()
     }
@@ -32,21 +32,21 @@ impl Rows {
     }
 
     /// A row a document.
-    pub fn beside(documents: &[Vec<u32>], direction: Direction, padding: usize) -> Self {
+    pub fn padded(documents: &[Vec<u32>], direction: Direction, padding: usize) -> Self {
         let width = documents.iter().map(Vec::len).max().unwrap_or_default() + padding;
         Self { documents: documents.iter().map(|d| vec![d.clone()]).collect(), direction, width }
     }
 
     /// Their geometry.
     pub fn layout(&self) -> Layout {
-        let piece = |d: &Vec<u32>| Piece { length: d.len(), start: 0, direction: self.direction };
-        let rows: Vec<Vec<Piece>> = self.documents.iter().map(|row| row.iter().map(piece).collect()).collect();
+        let piece = |d: &Vec<u32>| DocumentSpan { length: d.len(), start: 0, direction: self.direction };
+        let rows: Vec<Vec<DocumentSpan>> = self.documents.iter().map(|row| row.iter().map(piece).collect()).collect();
         Layout::packed(&rows, self.width)
     }
 
     /// Token ids `[rows × width]`, and those to be predicted with their weights. Each token predicts the first one of
     /// its document and its place, so that padding has nothing to do with it.
-    pub fn cells(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
+    pub fn inputs_targets_weights(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
         let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (number, row) in self.documents.iter().enumerate() {
             for document in row {
@@ -65,16 +65,16 @@ impl Rows {
 
 /// Sum of weighted −log p of each document's tokens, `[1]`, or of what a head that pools gives, weighted by the document
 /// and its tokens. It is the same however the documents are laid out.
-pub fn loss(run: &impl Run, rows: &Rows, cx: &mut Cx) -> Tensor<1> {
+pub fn loss(run: &impl ModelRunner, rows: &DocumentRows, cx: &mut Context) -> Tensor<1> {
     let (device, shape) = (run.model().device(), [rows.documents.len(), rows.width]);
-    let (inputs, targets, weights) = rows.cells();
+    let (inputs, targets, weights) = rows.inputs_targets_weights();
     let cells = shape[0] * shape[1];
-    identities::read(run.model(), &inputs, cx);
+    equivalence::encode_first_halves(run.model(), &inputs, cx);
     let inputs = Tensor::<2, Int>::from_data(TensorData::new(inputs, shape), &device);
     let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [cells]), &device);
     let hidden = run.forward(inputs, cx);
     if run.model().config().head.pooling().is_some() {
-        return pooled(run.model(), rows, hidden, cx);
+        return pooled_loss(run.model(), rows, hidden, cx);
     }
     let width = hidden.dims()[2];
     let losses = run.model().cross_entropy(hidden.reshape([cells, width]), targets);
@@ -82,7 +82,7 @@ pub fn loss(run: &impl Run, rows: &Rows, cx: &mut Cx) -> Tensor<1> {
     (losses * weights).sum()
 }
 
-fn pooled(model: &Model, rows: &Rows, hidden: Tensor<3>, cx: &Cx) -> Tensor<1> {
+fn pooled_loss(model: &Model, rows: &DocumentRows, hidden: Tensor<3>, cx: &Context) -> Tensor<1> {
     let outputs = model.outputs(hidden, cx);
     let (device, shape) = (outputs.device(), outputs.dims());
     let documents = rows.documents.iter().flatten().filter(|document| !document.is_empty());
@@ -93,13 +93,13 @@ fn pooled(model: &Model, rows: &Rows, hidden: Tensor<3>, cx: &Cx) -> Tensor<1> {
 }
 
 /// The loss of a call without randomness, as a number.
-pub fn loss_value(run: &impl Run, rows: &Rows) -> f64 {
-    let mut cx = Cx::new(&rows.layout(), &run.model().device());
+pub fn loss_value(run: &impl ModelRunner, rows: &DocumentRows) -> f64 {
+    let mut cx = Context::new(&rows.layout(), &run.model().device());
     loss(run, rows, &mut cx).into_data().iter::<f64>().sum()
 }
 
 /// Gradients of the loss by every parameter.
-pub fn loss_gradients(run: &impl Run, rows: &Rows) -> ByPath<Vec<f64>> {
-    let mut cx = Cx::new(&rows.layout(), &run.model().device());
+pub fn loss_gradients(run: &impl ModelRunner, rows: &DocumentRows) -> ByPath<Vec<f64>> {
+    let mut cx = Context::new(&rows.layout(), &run.model().device());
     gradients(run.model(), &loss(run, rows, &mut cx).backward())
 }

@@ -12,47 +12,48 @@ pub type ByPath<T> = BTreeMap<String, T>;
 
 /// Values of every parameter.
 pub fn values<M: Module>(module: &M) -> ByPath<TensorData> {
-    visit(module, |param| Some(param.data()))
+    collect(module, |param| Some(param.data()))
 }
 
 /// Burn's id of every parameter.
 pub fn ids<M: Module>(module: &M) -> ByPath<ParamId> {
-    visit(module, |param| Some(param.id()))
+    collect(module, |param| Some(param.id()))
 }
 
 /// Gradients of every parameter that has one, row-major.
 pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> ByPath<Vec<f64>> {
-    visit(module, |param| param.gradient(gradients))
+    collect(module, |param| param.gradient(gradients))
 }
 
 /// The module with other values, and the type of their numbers.
 ///
 /// # Panics
 /// If a value is missing.
-pub fn filled<M: Module>(module: M, values: &ByPath<TensorData>) -> M {
-    module.map(&mut Fill(Vec::new(), &|path, _| values.get(path).unwrap_or_else(|| panic!("no `{path}`")).clone()))
+pub fn with_values<M: Module>(module: M, values: &ByPath<TensorData>) -> M {
+    module
+        .map(&mut ValueMapper(Vec::new(), &|path, _| values.get(path).unwrap_or_else(|| panic!("no `{path}`")).clone()))
 }
 
 /// The module in f64.
-pub fn in_f64<M: Module>(module: M) -> M {
-    module.map(&mut Fill(Vec::new(), &|_, old| old.convert::<f64>()))
+pub fn to_f64<M: Module>(module: M) -> M {
+    module.map(&mut ValueMapper(Vec::new(), &|_, old| old.convert::<f64>()))
 }
 
 /// The module in `f64`, its values so far from their start that every gradient counts.
-pub fn stirred<M: Module>(module: M) -> M {
+pub fn perturbed<M: Module>(module: M) -> M {
     let stir = |path: &str, data: TensorData| {
         let mut random = Random::new(1, path, 0, 0);
         let moved: Vec<f64> = data.iter::<f64>().map(|x| x + 0.3 * random.normal()).collect();
         TensorData::new(moved, data.shape().to_vec())
     };
-    module.map(&mut Fill(Vec::new(), &stir))
+    module.map(&mut ValueMapper(Vec::new(), &stir))
 }
 
 /// The sum of numbers of the same parameters.
 ///
 /// # Panics
 /// If they don't have the same parameters, or there are none to sum.
-pub fn sum(all: Vec<ByPath<Vec<f64>>>) -> ByPath<Vec<f64>> {
+pub fn sum_values(all: Vec<ByPath<Vec<f64>>>) -> ByPath<Vec<f64>> {
     let add = |mut a: ByPath<Vec<f64>>, b: ByPath<Vec<f64>>| {
         for (path, values) in b {
             a.get_mut(&path).expect("the same parameters").iter_mut().zip(values).for_each(|(a, b)| *a += b);
@@ -66,20 +67,20 @@ pub fn sum(all: Vec<ByPath<Vec<f64>>>) -> ByPath<Vec<f64>> {
 ///
 /// # Panics
 /// If they don't have the same parameters.
-pub fn apart(a: &ByPath<Vec<f64>>, b: &ByPath<Vec<f64>>) -> f64 {
+pub fn relative_difference(a: &ByPath<Vec<f64>>, b: &ByPath<Vec<f64>>) -> f64 {
     assert!(a.keys().eq(b.keys()), "{:?} {:?}", a.keys(), b.keys());
     let most = a.values().flatten().fold(1.0, |most: f64, x| most.max(x.abs()));
     let pairs = a.values().flatten().zip(b.values().flatten());
     pairs.fold(0.0, |far, (a, b)| if (a - b).is_nan() { f64::NAN } else { f64::max(far, (a - b).abs()) }) / most
 }
 
-trait Look {
+trait ParamView {
     fn id(&self) -> ParamId;
     fn data(&self) -> TensorData;
     fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>>;
 }
 
-impl<const D: usize> Look for Param<Tensor<D>> {
+impl<const D: usize> ParamView for Param<Tensor<D>> {
     fn id(&self) -> ParamId {
         self.id
     }
@@ -91,32 +92,32 @@ impl<const D: usize> Look for Param<Tensor<D>> {
     }
 }
 
-struct Visit<F, T>(Vec<String>, F, ByPath<T>);
+struct Visitor<F, T>(Vec<String>, F, ByPath<T>);
 
-fn visit<M: Module, T>(module: &M, look: impl Fn(&dyn Look) -> Option<T>) -> ByPath<T> {
-    let mut visit = Visit(Vec::new(), look, ByPath::new());
+fn collect<M: Module, T>(module: &M, look: impl Fn(&dyn ParamView) -> Option<T>) -> ByPath<T> {
+    let mut visit = Visitor(Vec::new(), look, ByPath::new());
     module.visit(&mut visit);
     visit.2
 }
 
-fn enter(path: &mut Vec<String>, name: &str, container: &str) {
+fn enter_path(path: &mut Vec<String>, name: &str, container: &str) {
     if !container.starts_with("Enum:") {
         path.push(name.into());
     }
 }
 
-fn exit(path: &mut Vec<String>, container: &str) {
+fn exit_path(path: &mut Vec<String>, container: &str) {
     if !container.starts_with("Enum:") {
         path.pop();
     }
 }
 
-impl<T, F: Fn(&dyn Look) -> Option<T>> ModuleVisitor for Visit<F, T> {
+impl<T, F: Fn(&dyn ParamView) -> Option<T>> ModuleVisitor for Visitor<F, T> {
     fn enter_module(&mut self, name: &str, container: &str) {
-        enter(&mut self.0, name, container);
+        enter_path(&mut self.0, name, container);
     }
     fn exit_module(&mut self, _name: &str, container: &str) {
-        exit(&mut self.0, container);
+        exit_path(&mut self.0, container);
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.2.extend((self.1)(param).map(|found| (self.0.join("."), found)));
@@ -125,14 +126,14 @@ impl<T, F: Fn(&dyn Look) -> Option<T>> ModuleVisitor for Visit<F, T> {
     fn visit_bool<const D: usize>(&mut self, _param: &Param<Tensor<D, Bool>>) {}
 }
 
-struct Fill<'a>(Vec<String>, &'a dyn Fn(&str, TensorData) -> TensorData);
+struct ValueMapper<'a>(Vec<String>, &'a dyn Fn(&str, TensorData) -> TensorData);
 
-impl ModuleMapper for Fill<'_> {
+impl ModuleMapper for ValueMapper<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
-        enter(&mut self.0, name, container);
+        enter_path(&mut self.0, name, container);
     }
     fn exit_module(&mut self, _name: &str, container: &str) {
-        exit(&mut self.0, container);
+        exit_path(&mut self.0, container);
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.0.join(".");

@@ -9,14 +9,14 @@ use std::{
     process::Command,
 };
 
-type Edges = BTreeMap<String, BTreeSet<String>>;
+type DependencyGraph = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// What the manifests say: of each crate all that it is built on, tests apart.
-fn manifests() -> Edges {
+fn manifest_graph() -> DependencyGraph {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
@@ -33,7 +33,7 @@ fn manifests() -> Edges {
 }
 
 /// What the code map says: rows of `| crate | built on | … |`.
-fn map() -> Edges {
+fn documented_graph() -> DependencyGraph {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let names = |cell: &str| cell.split('`').filter(|name| name.starts_with("kiln")).map(str::to_string).collect();
     let row = |row: &str| {
@@ -44,7 +44,7 @@ fn map() -> Edges {
 }
 
 /// Everything that lies before a crate on a path.
-fn before(edges: &Edges, of: &str) -> BTreeSet<String> {
+fn transitive_dependencies(edges: &DependencyGraph, of: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![of.to_string()];
     while let Some(name) = open.pop() {
@@ -59,10 +59,10 @@ fn before(edges: &Edges, of: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_code_map_is_the_workspace() {
-    let (map, manifests) = (map(), manifests());
+    let (map, manifests) = (documented_graph(), manifest_graph());
     assert_eq!(map.keys().collect::<Vec<_>>(), manifests.keys().collect::<Vec<_>>());
     for (name, below) in &map {
-        assert!(!before(&map, name).contains(name), "{name} lies before itself");
+        assert!(!transitive_dependencies(&map, name).contains(name), "{name} lies before itself");
         for other in below {
             assert!(
                 manifests[name].contains(other),
@@ -73,7 +73,7 @@ fn the_code_map_is_the_workspace() {
 }
 
 /// The crates that a line of the picture names, in its order.
-fn drawn(line: &str, map: &Edges) -> Vec<String> {
+fn crates_in_line(line: &str, map: &DependencyGraph) -> Vec<String> {
     let full = |word: &str| if word == "kiln" { word.to_string() } else { format!("kiln-{word}") };
     let words = line.split(|c: char| !c.is_alphanumeric()).map(full);
     words.filter(|name| map.contains_key(name)).collect()
@@ -81,19 +81,24 @@ fn drawn(line: &str, map: &Edges) -> Vec<String> {
 
 #[test]
 fn the_picture_is_the_code_map() {
-    let (text, map) = (fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap(), map());
-    let lines: Vec<_> = text.split("```").nth(1).unwrap().lines().map(|line| drawn(line, &map)).collect();
+    let (text, map) = (fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap(), documented_graph());
+    let lines: Vec<_> = text.split("```").nth(1).unwrap().lines().map(|line| crates_in_line(line, &map)).collect();
     assert_eq!(lines.iter().flatten().collect::<BTreeSet<_>>(), map.keys().collect());
     for pair in lines.iter().flat_map(|line| line.windows(2)) {
-        assert!(before(&map, &pair[1]).contains(&pair[0]), "the picture draws {} before {}", pair[0], pair[1]);
+        assert!(
+            transitive_dependencies(&map, &pair[1]).contains(&pair[0]),
+            "the picture draws {} before {}",
+            pair[0],
+            pair[1]
+        );
     }
 }
 
 #[test]
 fn no_crate_uses_what_lies_off_its_paths() {
-    let map = map();
-    for (name, uses) in manifests() {
-        let allowed = before(&map, &name);
+    let map = documented_graph();
+    for (name, uses) in manifest_graph() {
+        let allowed = transitive_dependencies(&map, &name);
         for other in uses.iter().filter(|other| map.contains_key(*other)) {
             assert!(allowed.contains(other), "{name} uses {other}, which ARCHITECTURE.md doesn't allow");
         }
@@ -102,9 +107,9 @@ fn no_crate_uses_what_lies_off_its_paths() {
 
 #[test]
 fn spec_and_data_know_no_tensors() {
-    let manifests = manifests();
+    let manifests = manifest_graph();
     for name in ["kiln-spec", "kiln-data"] {
-        let mut uses = before(&manifests, name);
+        let mut uses = transitive_dependencies(&manifests, name);
         uses.extend(manifests[name].clone());
         assert!(!uses.iter().any(|other| other.starts_with("burn")), "{name} uses {uses:?}");
     }
@@ -130,19 +135,19 @@ fn sources(name: &str) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn unsafe_code_lives_in_the_kernels_and_the_memory_map_alone() {
-    for name in manifests().into_keys().filter(|name| name != "kiln-kernels") {
+    for name in manifest_graph().into_keys().filter(|name| name != "kiln-kernels") {
         let (_, lib) = sources(&name).into_iter().find(|(path, _)| path.ends_with("src/lib.rs")).unwrap();
         let rule = if name == "kiln-models" { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
         assert!(lib.contains(rule), "{name}");
     }
-    let allowed = with(&["allow(unsafe_code)"]);
+    let allowed = files_containing(&["allow(unsafe_code)"]);
     let outside: Vec<_> = allowed.iter().filter(|file| !file.starts_with("kiln-kernels/")).collect();
     assert_eq!(outside, ["kiln-models/src/files/map.rs"]);
 }
 
 /// Files of all crates in which one of `words` stands.
-fn with(words: &[&str]) -> Vec<String> {
-    let all = manifests().into_keys().flat_map(|name| sources(&name));
+fn files_containing(words: &[&str]) -> Vec<String> {
+    let all = manifest_graph().into_keys().flat_map(|name| sources(&name));
     let mut found: Vec<String> = all
         .filter(|(_, text)| words.iter().any(|word| text.contains(word)))
         .map(|(path, _)| path.display().to_string().rsplit_once("crates/").unwrap().1.to_string())
@@ -153,16 +158,19 @@ fn with(words: &[&str]) -> Vec<String> {
 
 #[test]
 fn masks_are_flipped_in_one_place() {
-    assert_eq!(with(&["bool_not"]), ["kiln-nn/src/cx/stream.rs"]);
+    assert_eq!(files_containing(&["bool_not"]), ["kiln-nn/src/cx/stream.rs"]);
 }
 
 #[test]
 fn no_number_comes_from_burns_global_generator() {
-    assert_eq!(with(&["Distribution::", "Tensor::random", "random_like", "Dropout::new", "DropoutConfig"]), [""; 0]);
+    assert_eq!(
+        files_containing(&["Distribution::", "Tensor::random", "random_like", "Dropout::new", "DropoutConfig"]),
+        [""; 0]
+    );
 }
 
 /// Files of a crate that every build has: no module behind a `cfg`, no tests.
-fn portable(name: &str) -> Vec<(PathBuf, String)> {
+fn portable_sources(name: &str) -> Vec<(PathBuf, String)> {
     let (mut found, mut open) = (Vec::new(), vec![root().join("crates").join(name).join("src/lib.rs")]);
     while let Some(path) = open.pop() {
         let text = fs::read_to_string(&path).unwrap();
@@ -182,11 +190,11 @@ fn portable(name: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// What a browser lacks, and reads that wait for the device.
-const HOST: [&str; 9] =
+const HOST_ONLY: [&str; 9] =
     ["fs::", "env::", "thread::", "Instant", "SystemTime", "into_scalar(", "into_scalar::", "into_data()", "to_data()"];
 
 /// Helpers of tests, and where a host blocks.
-const EXCUSED: [(&str, &str); 3] = [
+const EXCEPTIONS: [(&str, &str); 3] = [
     ("kiln-kernels/src/testing.rs", "into_data()"),
     ("kiln-infer/src/wait.rs", "thread::"),
     ("kiln-models/src/reader.rs", "into_data()"),
@@ -196,12 +204,12 @@ const EXCUSED: [(&str, &str); 3] = [
 fn what_is_portable_needs_no_files_threads_clocks_or_blocking_reads() {
     let mut excused = BTreeSet::<&(&str, &str)>::new();
     let crates = ["spec", "kernels", "nn", "data", "models", "infer", "peft", "train", "interpret"];
-    for (path, text) in crates.iter().flat_map(|name| portable(&format!("kiln-{name}"))) {
-        for word in HOST.iter().filter(|word| text.contains(**word)) {
-            let known = EXCUSED.iter().find(|(file, known)| path.ends_with(file) && known.ends_with(word));
+    for (path, text) in crates.iter().flat_map(|name| portable_sources(&format!("kiln-{name}"))) {
+        for word in HOST_ONLY.iter().filter(|word| text.contains(**word)) {
+            let known = EXCEPTIONS.iter().find(|(file, known)| path.ends_with(file) && known.ends_with(word));
             assert!(known.is_some(), "{}: {word}", path.display());
             excused.extend(known);
         }
     }
-    assert_eq!(excused.len(), EXCUSED.len(), "an excuse is no longer needed: only {excused:?} are");
+    assert_eq!(excused.len(), EXCEPTIONS.len(), "an excuse is no longer needed: only {excused:?} are");
 }

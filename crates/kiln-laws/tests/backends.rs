@@ -3,17 +3,17 @@
 #![cfg(any(feature = "ndarray", feature = "wgpu", feature = "cuda"))]
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kiln_data::{Corpus, Packer, Room, Split, Tokenizer, TokenizerConfig, next_token, stories};
-use kiln_infer::{block_on, identities};
+use kiln_data::{Corpus, DiskSpace, Packer, Tokenizer, TokenizerConfig, ValidationSplit, next_token_batch, stories};
+use kiln_infer::{block_on, equivalence};
 use kiln_laws::parameters;
 use kiln_models::{Model, ModelConfig};
-use kiln_nn::{Cx, cx::Draws};
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_nn::{Context, context::RngKey};
+use kiln_spec::{Direction, DocumentSpan, Layout};
 use kiln_train::{
     Models,
     objective::Full,
-    optimiser::{Optimiser, OptimiserConfig},
-    step::gradients,
+    optimizer::{Optimizer, OptimizerConfig},
+    step::compute_gradients,
 };
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ fn computed(config: &ModelConfig, device: &Device) -> (Vec<f64>, parameters::ByP
     let hidden = model.forward(tokens, &mut cx);
     let weights: Vec<f32> = (0..hidden.shape().num_elements()).map(|i| (i as f32 * 0.37).sin()).collect();
     let weights = Tensor::<3>::from_data(TensorData::new(weights, hidden.dims()), &device.without_autodiff());
-    let live = cx.stream.now.field(kiln_spec::formula::Field::Live).clone().float().unsqueeze_dim::<3>(2);
+    let live = cx.stream.now.field(kiln_spec::formula::MarkField::Valid).clone().float().unsqueeze_dim::<3>(2);
     let sum = (hidden.clone() * weights * live).sum();
     let values = hidden.inner().into_data().iter::<f64>().collect();
     let gradients = parameters::gradients(&model, &sum.backward());

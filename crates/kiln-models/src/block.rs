@@ -2,10 +2,12 @@
 
 use crate::{
     config::{BlockConfig, SublayerConfig},
-    stack::is_cross,
+    stack::is_cross_attention,
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_nn::{Around, Cx, Init, cx::own_place, depth::Depth, junction::Junction, part::Part};
+use kiln_nn::{
+    BuildContext, Context, Initializer, context::graph_barrier, depth::Depth, junction::Junction, part::Part,
+};
 
 /// Parts under one junction.
 #[derive(Module, Debug)]
@@ -25,16 +27,16 @@ pub struct Block {
 
 impl Block {
     /// Makes the block.
-    pub fn init(config: &BlockConfig, around: &Around, init: &mut Init) -> Self {
-        let roles = roles(&config.sublayers);
+    pub fn init(config: &BlockConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let roles = assign_roles(&config.sublayers);
         let depth = init.scope("depth", |init| config.depth.init(around, init));
         let sublayers = config.sublayers.iter().zip(roles).map(|(s, roles)| Sublayer::init(s, roles, around, init));
         Self { depth, sublayers: sublayers.collect() }
     }
 
     /// `[B, T, M] → [B, T, M]`.
-    pub fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        self.depth.around(x, cx, &mut |x, cx| self.sublayers.iter().fold(x, |x, sublayer| sublayer.forward(x, cx)))
+    pub fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
+        self.depth.forward(x, cx, &mut |x, cx| self.sublayers.iter().fold(x, |x, sublayer| sublayer.forward(x, cx)))
     }
 
     /// Every part with its role.
@@ -49,7 +51,7 @@ impl Block {
 }
 
 impl Sublayer {
-    fn init(config: &SublayerConfig, roles: Vec<String>, around: &Around, init: &mut Init) -> Self {
+    fn init(config: &SublayerConfig, roles: Vec<String>, around: &BuildContext, init: &mut Initializer) -> Self {
         let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(around, init));
         let part =
             |(part, role): (&kiln_nn::part::PartConfig, &String)| init.scope(role, |init| part.init(around, init));
@@ -57,18 +59,18 @@ impl Sublayer {
         Self { junction, parts, roles }
     }
 
-    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        self.junction.around(x, cx, &mut |x, cx| {
-            let mut rest = own_place(x.clone());
+    fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
+        self.junction.forward(x, cx, &mut |x, cx| {
+            let mut rest = graph_barrier(x.clone());
             let outs = self.parts.iter().zip(&self.roles).enumerate().map(|(at, (part, role))| {
                 let last = at + 1 == self.parts.len();
-                let mine = if last { rest.clone() } else { own_place(rest.clone()) };
+                let mine = if last { rest.clone() } else { graph_barrier(rest.clone()) };
                 if !last {
-                    rest = own_place(rest.clone());
+                    rest = graph_barrier(rest.clone());
                 }
                 cx.scope(role, |cx| {
                     let out = part.forward(mine, cx);
-                    cx.show("out", out)
+                    cx.probe_value("out", out)
                 })
             });
             outs.reduce(|a, b| a + b).unwrap_or(x)
@@ -78,7 +80,7 @@ impl Sublayer {
 
 /// A name for each part, by its place: `attention`, `cross_attention`, `feed_forward`, and `attention_2` for the second
 /// of a kind.
-fn roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
+fn assign_roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
     let mut seen = std::collections::HashMap::<&str, usize>::new();
     let mut name = |role: &'static str| {
         let count = seen.entry(role).or_default();
@@ -87,6 +89,11 @@ fn roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
     };
     sublayers
         .iter()
-        .map(|s| s.parts.iter().map(|p| name(if is_cross(p) { "cross_attention" } else { p.card().role })).collect())
+        .map(|s| {
+            s.parts
+                .iter()
+                .map(|p| name(if is_cross_attention(p) { "cross_attention" } else { p.card().role }))
+                .collect()
+        })
         .collect()
 }

@@ -6,7 +6,7 @@ use kiln_spec::Direction;
 
 /// A part that can't mix tokens in some direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit {
+pub struct Incompatible {
     /// Where it is, below the model: `blocks[0].sublayers[1].parts[0]`.
     pub path: String,
     /// Its name.
@@ -16,7 +16,7 @@ pub struct Unfit {
 }
 
 /// Why a variant can't mix tokens in `direction`; `None` if it can.
-pub(crate) fn unfit(card: &Card, direction: Direction) -> Option<&'static str> {
+pub(crate) fn incompatibility(card: &Card, direction: Direction) -> Option<&'static str> {
     match (card.causality, direction) {
         (Causality::Any, _)
         | (Causality::CausalOnly, Direction::Causal)
@@ -29,7 +29,7 @@ pub(crate) fn unfit(card: &Card, direction: Direction) -> Option<&'static str> {
 impl ModelConfig {
     /// The first part that can't mix tokens in `direction`. The decoder of an encoder–decoder always works from left to
     /// right: what is seen whole stands in its encoder.
-    pub fn unfit(&self, direction: Direction) -> Option<Unfit> {
+    pub fn find_incompatible(&self, direction: Direction) -> Option<Incompatible> {
         let direction = if self.stack == Stack::EncoderDecoder { Direction::Causal } else { direction };
         let sublayers = self.blocks.iter().enumerate().flat_map(|(b, block)| {
             block
@@ -41,8 +41,9 @@ impl ModelConfig {
         let parts = sublayers.flat_map(|(path, sublayer)| {
             sublayer.parts.iter().enumerate().map(move |(p, part)| (format!("{path}.parts[{p}]"), part))
         });
-        let mut unfit = parts
-            .filter_map(|(path, part)| Some(Unfit { path, part: part.name(), reason: unfit(part.card(), direction)? }));
+        let mut unfit = parts.filter_map(|(path, part)| {
+            Some(Incompatible { path, part: part.name(), reason: incompatibility(part.card(), direction)? })
+        });
         unfit.next()
     }
 }
@@ -56,7 +57,7 @@ mod tests {
         let all = [Direction::Causal, Direction::Bidirectional, Direction::Prefix(3), Direction::Reversed];
         let fits = |causality| {
             let card = Card { causality, ..Card::new("part", "") };
-            all.map(|direction| unfit(&card, direction).is_none())
+            all.map(|direction| incompatibility(&card, direction).is_none())
         };
         assert_eq!(fits(Causality::Any), [true; 4]);
         assert_eq!(fits(Causality::CausalOnly), [true, false, false, false]);

@@ -5,27 +5,30 @@ pub mod adapters;
 pub mod block;
 pub mod config;
 pub mod direction;
+mod dtype_summary;
 pub mod encoder;
 #[cfg(feature = "files")]
 pub mod files;
-mod fill;
 pub mod gguf;
 pub mod hf;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod model;
-pub mod names;
+mod model_tensors;
+pub mod parameters;
 pub mod pickle;
-mod reader;
 pub mod stack;
-mod stored;
+mod state_dict;
 pub mod tensors;
 
 pub use block::Block;
 pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
-pub use direction::Unfit;
+pub use direction::Incompatible;
+pub use dtype_summary::DtypeSummary;
 pub use encoder::Encoder;
 pub use model::Model;
-pub use names::{Mismatch, Name, Reader, Values, Walk, filled, names, values};
+pub use parameters::{
+    ModelTensors, NamedParameter, ParameterPath, StateDict, WeightMismatch, load_state_dict, named_parameters,
+    state_dict,
+};
 pub use stack::{EncoderConfig, Stack};
-pub use stored::Stored;

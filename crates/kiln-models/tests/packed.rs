@@ -2,42 +2,42 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{
-    packed::{PackedMatrix, Packing},
-    testing::distance,
+    packed::{GgmlType, PackedMatrix},
+    testing::max_abs_diff,
 };
 use kiln_models::{
-    Model, Reader, hf, names,
-    tensors::{Entry, TensorError, Tensors},
-    values,
+    Model, ModelTensors, hf, named_parameters, state_dict,
+    tensors::{TensorError, TensorInfo, TensorSource},
 };
-use kiln_nn::Cx;
+use kiln_nn::Context;
 use kiln_spec::{Direction, Layout, Random};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Random tensors, matrices packed; `shown` says whether that is told.
 struct Packed {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TensorInfo>,
     matrices: BTreeMap<String, PackedMatrix>,
     shown: bool,
 }
 
 impl Packed {
     fn new(packing: &str, shapes: Vec<(String, Vec<usize>)>) -> Self {
-        let packing = Packing::named(packing).unwrap();
+        let packing = GgmlType::from_name(packing).unwrap();
         let entry = |(name, shape): &(String, Vec<usize>)| {
-            (name.clone(), Entry { shape: shape.clone(), stored: packing.name.into() })
+            (name.clone(), TensorInfo { shape: shape.clone(), dtype: packing.name.into() })
         };
         let matrix = |(name, shape): &(String, Vec<usize>)| {
             let [rows, columns] = shape[..] else { return None };
             let mut random = Random::new(1, name, 0, 0);
-            let mut bytes: Vec<u8> = (0..packing.size(rows * columns)?).map(|_| random.below(256) as u8).collect();
-            for block in bytes.chunks_exact_mut(packing.bytes) {
+            let mut bytes: Vec<u8> =
+                (0..packing.byte_len(rows * columns)?).map(|_| random.uniform_int(256) as u8).collect();
+            for block in bytes.chunks_exact_mut(packing.block_bytes) {
                 // Scales of about 1/500, so that logits are not of millions.
                 match packing.name {
                     "F16" => block[1] = block[1] & 0x80 | 0x18,
                     "BF16" => block[1] = block[1] & 0x80 | 0x3b,
-                    _ => [1, 3, packing.bytes - 1].into_iter().for_each(|at| block[at] = 0x18),
+                    _ => [1, 3, packing.block_bytes - 1].into_iter().for_each(|at| block[at] = 0x18),
                 }
             }
             Some((name.clone(), PackedMatrix::new(packing, [rows, columns], bytes.into())?))
@@ -50,8 +50,8 @@ impl Packed {
     }
 }
 
-impl Tensors for Packed {
-    fn entries(&self) -> &BTreeMap<String, Entry> {
+impl TensorSource for Packed {
+    fn entries(&self) -> &BTreeMap<String, TensorInfo> {
         &self.entries
     }
 
@@ -59,10 +59,10 @@ impl Tensors for Packed {
         let shape = self.entries[name].shape.clone();
         let mut random = Random::new(2, name, 0, 0);
         let drawn = || (0..shape.iter().product()).map(|_| 1.0 + 0.1 * random.normal() as f32).collect();
-        Ok(TensorData::new(self.matrices.get(name).map_or_else(drawn, PackedMatrix::unpacked), shape.clone()))
+        Ok(TensorData::new(self.matrices.get(name).map_or_else(drawn, PackedMatrix::dequantize), shape.clone()))
     }
 
-    fn packed(&self, name: &str) -> Option<PackedMatrix> {
+    fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
         self.matrices.get(name).filter(|_| self.shown).cloned()
     }
 }
@@ -87,33 +87,33 @@ fn families() -> Vec<(Value, usize)> {
 }
 
 fn assembled(config: &Value, tensors: &Packed, device: &Device) -> Model {
-    let (family, config) = hf::read(config).unwrap();
-    hf::assemble(&config, family, tensors, device).unwrap()
+    let (family, config) = hf::read_config(config).unwrap();
+    hf::load_model(&config, family, tensors, device).unwrap()
 }
 
 /// The tensors that the family's files hold for this model.
 fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
-    let (family, config) = hf::read(config).unwrap();
+    let (family, config) = hf::read_config(config).unwrap();
     let model = Model::init(&config, 0, &Device::flex());
-    let weights = Reader::of(&model);
-    let tensors = hf::disassemble(&config, family, &weights).unwrap();
+    let weights = ModelTensors::new(&model);
+    let tensors = hf::export_tensors(&config, family, &weights).unwrap();
     tensors.entries().iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect()
 }
 
-fn numbers(model: &Model) -> kiln_models::Values {
-    burn::tensor::read_sync(values(model)).unwrap()
+fn numbers(model: &Model) -> kiln_models::StateDict {
+    burn::tensor::read_sync(state_dict(model)).unwrap()
 }
 
 fn logits(model: &Model, ids: &[i32]) -> Tensor<2> {
-    let layout = Layout::continued(&[0], &[ids.len()], ids.len(), Direction::Causal);
-    let mut cx = Cx::new(&layout, &model.device());
+    let layout = Layout::from_offsets(&[0], &[ids.len()], ids.len(), Direction::Causal);
+    let mut cx = Context::new(&layout, &model.device());
     let tokens = Tensor::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &model.device());
     let hidden = model.forward(tokens, &mut cx);
     model.outputs(hidden, &cx)
 }
 
 fn largest(tensor: &Tensor<2>) -> f64 {
-    distance(tensor, &tensor.zeros_like())
+    max_abs_diff(tensor, &tensor.zeros_like())
 }
 
 #[test]
@@ -124,20 +124,20 @@ fn packed_models_compute_what_their_numbers_say() {
             let mut tensors = Packed::new(packing, shapes.clone());
             let packed = assembled(&config, &tensors, &Device::flex());
             let what = format!("{} in {packing}", config["model_type"]);
-            assert_eq!(packed.packed().len(), count, "{what}");
+            assert_eq!(packed.packed_weights().len(), count, "{what}");
             tensors.shown = false;
             let plain = assembled(&config, &tensors, &Device::flex());
-            assert!(plain.packed().is_empty());
+            assert!(plain.packed_weights().is_empty());
             let apart = |ids: &[i32]| {
                 let (found, right) = (logits(&packed, ids), logits(&plain, ids));
-                distance(&found, &right) / largest(&right)
+                max_abs_diff(&found, &right) / largest(&right)
             };
             // One token is multiplied with packed rows; of several, the rows' numbers are formed.
             let [single, several] = [apart(&[7]), apart(&[3, 39, 0, 12, 5])];
             assert!(single > 0.0 && single <= 2e-5 && several <= 2e-5, "{what}: {single:e} {several:e}");
             // Read, they are the same numbers, to the bit; what is computed is still what they say.
             assert_eq!(numbers(&packed), numbers(&plain), "{what}");
-            let read = distance(&logits(&packed, &[7]), &logits(&plain, &[7])) / largest(&logits(&plain, &[7]));
+            let read = max_abs_diff(&logits(&packed, &[7]), &logits(&plain, &[7])) / largest(&logits(&plain, &[7]));
             assert!(read <= 2e-5, "{what}: {read:e}");
         }
     }
@@ -148,22 +148,22 @@ fn what_packs_no_rows_of_outputs_is_unpacked() {
     let mut config = families().remove(0).0;
     let tensors = Packed::new("Q8_0", shapes(&config));
     // Gradients are wanted of numbers.
-    assert!(assembled(&config, &tensors, &Device::flex().autodiff()).packed().is_empty());
+    assert!(assembled(&config, &tensors, &Device::flex().autodiff()).packed_weights().is_empty());
     // GPT-2's matrices lie the other way round; its table of tokens doesn't.
     config =
         json!({ "model_type": "gpt2", "vocab_size": 40, "n_embd": 256, "n_head": 4, "n_layer": 1, "n_positions": 32 });
     let gpt2 = assembled(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
-    assert_eq!(gpt2.packed().keys().collect::<Vec<_>>(), ["embedding"]);
+    assert_eq!(gpt2.packed_weights().keys().collect::<Vec<_>>(), ["embedding"]);
 }
 
 #[test]
 fn names_are_read_without_numbers() {
     let config = families().remove(0).0;
     let model = assembled(&config, &Packed::new("Q4_1", shapes(&config)), &Device::flex());
-    let parameters: usize = names(&model).iter().map(|name| name.shape.iter().product::<usize>()).sum();
-    assert_eq!(parameters, Model::parameters(model.config()));
+    let parameters: usize = named_parameters(&model).iter().map(|name| name.shape.iter().product::<usize>()).sum();
+    assert_eq!(parameters, Model::num_parameters(model.config()));
     let plain = { logits(&model, &[1, 2, 3]) };
     let shared = model.with_adapters(Default::default(), 0);
-    assert_eq!(shared.packed().len(), model.packed().len());
-    assert_eq!(distance(&logits(&shared, &[1, 2, 3]), &plain), 0.0);
+    assert_eq!(shared.packed_weights().len(), model.packed_weights().len());
+    assert_eq!(max_abs_diff(&logits(&shared, &[1, 2, 3]), &plain), 0.0);
 }

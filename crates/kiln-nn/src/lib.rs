@@ -8,19 +8,19 @@
 #![forbid(unsafe_code)]
 
 pub mod adapter;
-pub mod cx;
+pub mod context;
 pub mod depth;
-pub mod embed;
 pub mod head;
-pub mod held;
 pub mod init;
+pub mod input_embedding;
 pub mod junction;
 pub mod linear;
 pub mod norm;
+pub mod packed_weight;
 pub mod part;
 pub mod position;
 pub mod variant;
 
-pub use cx::{Cx, Memory, Probe, State};
-pub use init::Init;
-pub use variant::{Around, Card, Causality, Cost, Variant};
+pub use context::{Context, Memory, Probe, State};
+pub use init::Initializer;
+pub use variant::{BuildContext, Card, Causality, Cost, Variant};

@@ -1,14 +1,14 @@
 //! What every part has: a configuration, a card, a legality and a way to be made.
 
-use crate::init::Init;
+use crate::init::Initializer;
 use burn::module::Module;
-use kiln_spec::{Direction, Refusal};
+use kiln_spec::{Direction, ValidationError};
 
 pub use kiln_spec::card::{Card, Causality};
 
 /// What surrounds a part: read when it is checked, filled in and made.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Around<'a> {
+pub struct BuildContext<'a> {
     /// Width of the residual stream, M.
     pub hidden: usize,
     /// Number of tokens, V.
@@ -32,22 +32,22 @@ pub trait Variant: Module + Sized {
     const CARD: Card;
 
     /// Writes down what the configuration leaves to its surroundings, so that what is saved says everything.
-    fn resolve(_config: &mut Self::Config, _around: &Around) {}
+    fn resolve(_config: &mut Self::Config, _around: &BuildContext) {}
 
     /// Refuses what can't be, with the path and the reason.
     ///
     /// # Errors
     /// The first thing that can't be.
-    fn check(_config: &Self::Config, _around: &Around, _path: &str) -> Result<(), Refusal> {
+    fn check(_config: &Self::Config, _around: &BuildContext, _path: &str) -> Result<(), ValidationError> {
         Ok(())
     }
 
     /// Makes the module.
-    fn init(config: &Self::Config, around: &Around, init: &mut Init) -> Self;
+    fn init(config: &Self::Config, around: &BuildContext, init: &mut Initializer) -> Self;
 }
 
 /// No matrix is wider, on either side: beyond it a size is a slip, and its products would not fit.
-pub const WIDEST: usize = 1 << 20;
+pub const MAX_WIDTH: usize = 1 << 20;
 
 /// What a part costs, besides its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -89,7 +89,7 @@ macro_rules! variants {
             }
 
             /// Writes down what is left to the surroundings.
-            pub fn resolve(&mut self, around: &$crate::variant::Around) {
+            pub fn resolve(&mut self, around: &$crate::variant::BuildContext) {
                 match self { $(Self::$Name(c) => <$Type as $crate::variant::Variant>::resolve(c, around)),+ }
             }
 
@@ -98,14 +98,14 @@ macro_rules! variants {
             /// # Errors
             /// The first thing that can't be.
             pub fn check(
-                &self, around: &$crate::variant::Around, path: &str,
-            ) -> Result<(), kiln_spec::Refusal> {
+                &self, around: &$crate::variant::BuildContext, path: &str,
+            ) -> Result<(), kiln_spec::ValidationError> {
                 let path = format!("{path}.{}", self.name());
                 match self { $(Self::$Name(c) => <$Type as $crate::variant::Variant>::check(c, around, &path)),+ }
             }
 
             /// Makes the module.
-            pub fn init(&self, around: &$crate::variant::Around, init: &mut $crate::init::Init) -> $Kind {
+            pub fn init(&self, around: &$crate::variant::BuildContext, init: &mut $crate::init::Initializer) -> $Kind {
                 match self {
                     $(Self::$Name(c) => $Kind::$Name(<$Type as $crate::variant::Variant>::init(c, around, init))),+
                 }

@@ -2,16 +2,16 @@
 //!
 //! To add a method: its module in `kiln_nn::adapter`, a file of options like `lora.rs`, its list line and arms here.
 
-use crate::{lora::LoraConfig, targets::chosen};
+use crate::{lora::LoraConfig, targets::select_linear_layers};
 use kiln_models::ModelConfig;
-use kiln_nn::adapter::{Adapters, Beside, Method};
-use kiln_spec::{Card, Refusal};
+use kiln_nn::adapter::{AdapterMap, AdapterSpec, AttachedAdapter};
+use kiln_spec::{Card, ValidationError};
 
 kiln_spec::choice! {
-    /// What stands beside the linear maps of a model and trains instead of them.
+    /// Adapter (parameter-efficient fine-tuning).
     pub enum AdapterConfig {
-        /// A product of two narrow matrices is added to a map (2106.09685).
-        "lora" => Lora(LoraConfig) with Card::data("2106.09685, 2312.03732"),
+        /// Low-rank adaptation (LoRA, 2106.09685).
+        "lora" => Lora(LoraConfig) with Card::config_only("2106.09685, 2312.03732"),
     }
 }
 
@@ -23,29 +23,29 @@ impl Default for AdapterConfig {
 
 impl AdapterConfig {
     /// What makes these adapters, if it makes all of them alike.
-    pub fn of(adapters: &Adapters) -> Option<Self> {
-        let mut all = adapters.values().map(|beside| &beside.method);
-        let Method::Lora(shape) = all.next()?;
+    pub fn from_adapters(adapters: &AdapterMap) -> Option<Self> {
+        let mut all = adapters.values().map(|beside| &beside.spec);
+        let AdapterSpec::Lora(shape) = all.next()?;
         let targets = adapters.keys().cloned().collect();
-        all.all(|other| *other == Method::Lora(*shape)).then(|| Self::Lora(LoraConfig::of(*shape, targets)))
+        all.all(|other| *other == AdapterSpec::Lora(*shape)).then(|| Self::Lora(LoraConfig::from_spec(*shape, targets)))
     }
 
     /// Patterns of the names of the maps that get one.
     pub fn targets(&self) -> &[String] {
         match self {
-            Self::Lora(config) => &config.targets,
+            Self::Lora(config) => &config.target_modules,
         }
     }
 
     /// What stands beside each of those maps.
-    pub fn method(&self) -> Method {
+    pub fn spec(&self) -> AdapterSpec {
         match self {
-            Self::Lora(config) => Method::Lora(config.shape()),
+            Self::Lora(config) => AdapterSpec::Lora(config.spec()),
         }
     }
 
     /// Patterns of the names of the parameters that it adds: what trains.
-    pub fn trains(&self) -> Vec<String> {
+    pub fn trainable_patterns(&self) -> Vec<String> {
         vec![format!("*.{}.*", self.name())]
     }
 
@@ -53,12 +53,12 @@ impl AdapterConfig {
     ///
     /// # Errors
     /// The first thing that can't be, with its path.
-    pub fn select(&self, model: &ModelConfig, path: &str) -> Result<Adapters, Refusal> {
+    pub fn build_adapters(&self, model: &ModelConfig, path: &str) -> Result<AdapterMap, ValidationError> {
         let path = format!("{path}.{}", self.name());
         let draws = match self {
             Self::Lora(config) => config.check(&path).map(|()| config.dropout > 0.0),
         }?;
-        let names = chosen(model, self.targets(), draws, &format!("{path}.targets"))?;
-        Ok(names.into_iter().map(|name| (name, Beside { method: self.method(), on: true })).collect())
+        let names = select_linear_layers(model, self.targets(), draws, &format!("{path}.targets"))?;
+        Ok(names.into_iter().map(|name| (name, AttachedAdapter { spec: self.spec(), enabled: true })).collect())
     }
 }

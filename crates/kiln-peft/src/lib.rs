@@ -8,12 +8,12 @@
 
 pub mod attach;
 pub mod config;
-pub mod folder;
 pub mod lora;
 pub mod merge;
+pub mod peft_format;
 mod targets;
 
-pub use attach::{attach, detach, enable};
+pub use attach::{attach, detach, set_enabled};
 pub use config::AdapterConfig;
 pub use lora::LoraConfig;
-pub use merge::{Merged, merge};
+pub use merge::{MergedModel, merge};

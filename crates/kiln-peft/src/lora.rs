@@ -1,58 +1,58 @@
 //! Options of low-rank adaptation (2106.09685).
 
-use kiln_nn::adapter::{LoraShape, LoraStart};
-use kiln_spec::Refusal;
+use kiln_nn::adapter::{LoraInit, LoraSpec};
+use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// No middle is wider: beyond it a rank is a slip.
-const WIDEST: usize = 1 << 16;
+const MAX_RANK: usize = 1 << 16;
 
 /// Options of a LoRA: y = x W + b + s · dropout(x) A B, with A `[in, rank]` and B `[rank, out]`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Width of the middle, r.
+    /// Rank r.
     pub rank: usize,
-    /// α of the scale s = α / r.
+    /// α of the scale α / r.
     pub alpha: f64,
-    /// Whether s = α / √r, which doesn't fade as the rank grows (2312.03732).
-    pub rs: bool,
-    /// Share of the inputs of A that are left out while training.
+    /// Use rank-stabilized LoRA: scale α / √r (2312.03732).
+    pub rslora: bool,
+    /// Dropout probability of the adapter input.
     pub dropout: f64,
-    /// Names of the linear maps that get one; `*` stands for any characters. A pattern fits a whole name,
-    /// `blocks.0.attention.q`, or its end after a dot: `q`, `attention.q`.
-    pub targets: Vec<String>,
-    /// What A is at first; B is 0, so that the model is as it was.
-    pub start: LoraStart,
+    /// Patterns of the linear layers to adapt; `*` matches any characters. A pattern matches a whole name
+    /// (`blocks.0.attention.q`) or its end after a dot (`q`, `attention.q`).
+    pub target_modules: Vec<String>,
+    /// Initialization of A. B is initialized to 0, so that the model is unchanged at the start.
+    pub init: LoraInit,
 }
 
 impl Default for LoraConfig {
     fn default() -> Self {
         let targets = ["attention.q", "attention.v"].map(String::from).into();
-        Self { rank: 8, alpha: 16.0, rs: false, dropout: 0.0, targets, start: LoraStart::Uniform }
+        Self { rank: 8, alpha: 16.0, rslora: false, dropout: 0.0, target_modules: targets, init: LoraInit::Uniform }
     }
 }
 
 impl LoraConfig {
     /// What makes these beside maps of these names.
-    pub(crate) fn of(shape: LoraShape, targets: Vec<String>) -> Self {
-        let LoraShape { rank, alpha, rs, dropout, start } = shape;
-        Self { rank, alpha, rs, dropout, targets, start }
+    pub(crate) fn from_spec(shape: LoraSpec, targets: Vec<String>) -> Self {
+        let LoraSpec { rank, alpha, rslora: rs, dropout, init: start } = shape;
+        Self { rank, alpha, rslora: rs, dropout, target_modules: targets, init: start }
     }
 
     /// What stands beside each map.
-    pub fn shape(&self) -> LoraShape {
-        let Self { rank, alpha, rs, dropout, start, .. } = *self;
-        LoraShape { rank, alpha, rs, dropout, start }
+    pub fn spec(&self) -> LoraSpec {
+        let Self { rank, alpha, rslora: rs, dropout, init: start, .. } = *self;
+        LoraSpec { rank, alpha, rslora: rs, dropout, init: start }
     }
 
     /// Refuses what can't be, with its path.
-    pub(crate) fn check(&self, path: &str) -> Result<(), Refusal> {
-        let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
+    pub(crate) fn check(&self, path: &str) -> Result<(), ValidationError> {
+        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         match self {
-            _ if self.rank == 0 || self.rank > WIDEST => {
-                refuse("rank", format!("a rank from 1 to {WIDEST}, found {}", self.rank))
+            _ if self.rank == 0 || self.rank > MAX_RANK => {
+                refuse("rank", format!("a rank from 1 to {MAX_RANK}, found {}", self.rank))
             }
             _ if !(self.alpha > 0.0 && self.alpha.is_finite()) => {
                 refuse("alpha", format!("a number above 0, found {}", self.alpha))

@@ -6,19 +6,19 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::Tensor,
 };
-use kiln_models::{Model, Walk};
-use kiln_nn::adapter::Adapter;
+use kiln_models::{Model, ParameterPath};
+use kiln_nn::adapter::AnyAdapter;
 use std::collections::BTreeMap;
 
 /// A merged model, and what it was made of.
 #[derive(Clone, Debug)]
-pub struct Merged {
+pub struct MergedModel {
     /// The plain model.
     pub model: Model,
     adapted: Model,
 }
 
-impl Merged {
+impl MergedModel {
     /// Merges. The weights that change are kept twice, all others once.
     pub fn new(model: Model) -> Self {
         Self { model: merge(&model), adapted: model }
@@ -34,16 +34,16 @@ impl Merged {
 pub fn merge(model: &Model) -> Model {
     let (plain, train) = (model.valid(), model.device().is_autodiff());
     let base = detach(&plain);
-    let mut acting = plain.made_adapters();
-    acting.retain(|map, _| plain.adapters().get(map).is_some_and(|beside| beside.on));
-    let merged = base.clone().map(&mut Fold(Walk::of(&base), acting));
+    let mut acting = plain.adapter_modules();
+    acting.retain(|map, _| plain.adapters().get(map).is_some_and(|beside| beside.enabled));
+    let merged = base.clone().map(&mut AdapterMerger(ParameterPath::for_model(&base), acting));
     if train { merged.train() } else { merged }
 }
 
 /// Adapters that are yet to be merged, by the maps that they stand beside.
-struct Fold(Walk, BTreeMap<String, Adapter>);
+struct AdapterMerger(ParameterPath, BTreeMap<String, AnyAdapter>);
 
-impl ModuleMapper for Fold {
+impl ModuleMapper for AdapterMerger {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.0.enter(name, container);
     }
@@ -58,7 +58,7 @@ impl ModuleMapper for Fold {
         let Some(adapter) = adapter else { return param };
         param.map(|weight| {
             let shape = weight.dims();
-            adapter.merged(weight.reshape([shape[0], shape[1]])).reshape(shape)
+            adapter.merge(weight.reshape([shape[0], shape[1]])).reshape(shape)
         })
     }
 }

@@ -13,7 +13,7 @@ pub enum Causality {
 
 impl Causality {
     /// The word of listings: `any`, `only` (causal only), `never`.
-    pub fn word(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Any => "any",
             Self::CausalOnly => "only",
@@ -23,7 +23,7 @@ impl Causality {
 }
 
 /// The name that stands for all laws in an exemption.
-pub const EVERY_LAW: &str = "every law";
+pub const ALL_LAWS: &str = "every law";
 
 /// A variant's card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,44 +41,54 @@ pub struct Card {
     /// Time for T tokens.
     pub time: &'static str,
     /// What it can't be combined with; empty if nothing.
-    pub refuses: &'static str,
+    pub incompatible_with: &'static str,
     /// It in a small model, as TOML: what the laws try and pictures show. Empty: its bare name.
     pub example: &'static str,
     /// Laws that it can't keep, and why: `("chunked", "it reads the whole sequence at once")`; [`EVERY_LAW`] for one
     /// that no small decoder can hold.
-    pub exempt: &'static [(&'static str, &'static str)],
+    pub exemptions: &'static [(&'static str, &'static str)],
 }
 
 impl Card {
     /// A card of something that keeps no state, takes time in proportion to the tokens and refuses nothing.
     pub const fn new(name: &'static str, paper: &'static str) -> Self {
         let (causality, exempt): (_, &[_]) = (Causality::Any, &[]);
-        Self { name, role: "", paper, causality, state: "none", time: "T", refuses: "", example: "", exempt }
+        Self {
+            name,
+            role: "",
+            paper,
+            causality,
+            state: "none",
+            time: "T",
+            incompatible_with: "",
+            example: "",
+            exemptions: exempt,
+        }
     }
 
     /// A card of data, which costs nothing by itself; `choice!` fills in the name.
-    pub const fn data(paper: &'static str) -> Self {
+    pub const fn config_only(paper: &'static str) -> Self {
         Self { time: "0", ..Self::new("", paper) }
     }
 
     /// It as a TOML value: its example, or its bare name.
-    pub fn toml(&self) -> String {
+    pub fn example_toml(&self) -> String {
         if self.example.is_empty() { format!("\"{}\"", self.name) } else { self.example.to_owned() }
     }
 
     /// Why it need not keep a law, if it needn't.
     pub fn exemption(&self, law: &str) -> Option<&'static str> {
-        self.exempt.iter().find(|(name, _)| [law, EVERY_LAW].contains(name)).map(|(_, reason)| *reason)
+        self.exemptions.iter().find(|(name, _)| [law, ALL_LAWS].contains(name)).map(|(_, reason)| *reason)
     }
 }
 
 /// A family of variants: the alternatives of one key.
 #[derive(Clone, Copy, Debug)]
-pub struct Family {
+pub struct VariantFamily {
     /// Its name: the key that it stands at, or nearly.
     pub name: &'static str,
     /// What it decides, in a few words.
-    pub about: &'static str,
+    pub description: &'static str,
     /// Its members, in the order of the list.
     pub cards: &'static [Card],
 }

@@ -7,11 +7,11 @@
 
 mod row;
 
-use crate::layout::{Mark, Span};
+use crate::layout::{MarkRange, TokenMark};
 
 /// Which of the two marks a term reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
+pub enum TokenSide {
     /// The token that looks.
     Query,
     /// The token that is looked at.
@@ -20,7 +20,7 @@ pub enum Side {
 
 /// An attribute of a mark, as an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
+pub enum MarkField {
     /// Place within the document, in tokens.
     Position,
     /// Place in the order of seeing.
@@ -30,20 +30,20 @@ pub enum Field {
     /// 1 for a token that everybody in its document sees, else 0.
     Prefix,
     /// 1 for a token, 0 for padding or an empty slot.
-    Live,
+    Valid,
 }
 
 /// An integer made of marks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Term {
     /// A field of one of the marks.
-    Of(Side, Field),
+    Field(TokenSide, MarkField),
     /// A constant.
     Constant(i32),
     /// The difference of two terms.
     Minus(Box<Term>, Box<Term>),
     /// Floor division by a positive constant.
-    Over(Box<Term>, i32),
+    FloorDiv(Box<Term>, i32),
     /// Remainder of floor division by a positive constant, in `0..n`.
     Modulo(Box<Term>, i32),
 }
@@ -52,7 +52,7 @@ pub enum Term {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Formula {
     /// Left is at most right.
-    AtMost(Term, Term),
+    LessOrEqual(Term, Term),
     /// Both are equal.
     Equal(Term, Term),
     /// Every one holds (true of none).
@@ -63,7 +63,7 @@ pub enum Formula {
 
 /// What is known of a tile of queries × keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fill {
+pub enum TileCoverage {
     /// No query sees any key: the tile can be skipped.
     Empty,
     /// Every query sees every key: no mask is needed.
@@ -74,13 +74,13 @@ pub enum Fill {
 
 impl Term {
     /// The query's field.
-    pub fn query(field: Field) -> Self {
-        Self::Of(Side::Query, field)
+    pub fn query(field: MarkField) -> Self {
+        Self::Field(TokenSide::Query, field)
     }
 
     /// The key's field.
-    pub fn key(field: Field) -> Self {
-        Self::Of(Side::Key, field)
+    pub fn key(field: MarkField) -> Self {
+        Self::Field(TokenSide::Key, field)
     }
 
     /// `self − other`.
@@ -88,33 +88,33 @@ impl Term {
         Self::Minus(Box::new(self), Box::new(other))
     }
 
-    fn value(&self, query: &Mark, key: &Mark) -> i32 {
+    fn value(&self, query: &TokenMark, key: &TokenMark) -> i32 {
         match self {
-            Self::Of(Side::Query, field) => query.field(*field),
-            Self::Of(Side::Key, field) => key.field(*field),
+            Self::Field(TokenSide::Query, field) => query.field(*field),
+            Self::Field(TokenSide::Key, field) => key.field(*field),
             Self::Constant(n) => *n,
             Self::Minus(a, b) => a.value(query, key).saturating_sub(b.value(query, key)),
-            Self::Over(a, n) => a.value(query, key).div_euclid(*n),
+            Self::FloorDiv(a, n) => a.value(query, key).div_euclid(*n),
             Self::Modulo(a, n) => a.value(query, key).rem_euclid(*n),
         }
     }
 
     /// Least and greatest value over a tile.
-    fn range(&self, query: &Span, key: &Span) -> (i32, i32) {
+    fn value_range(&self, query: &MarkRange, key: &MarkRange) -> (i32, i32) {
         match self {
-            Self::Of(Side::Query, field) => query.field(*field),
-            Self::Of(Side::Key, field) => key.field(*field),
+            Self::Field(TokenSide::Query, field) => query.field(*field),
+            Self::Field(TokenSide::Key, field) => key.field(*field),
             Self::Constant(n) => (*n, *n),
             Self::Minus(a, b) => {
-                let (a, b) = (a.range(query, key), b.range(query, key));
+                let (a, b) = (a.value_range(query, key), b.value_range(query, key));
                 (a.0.saturating_sub(b.1), a.1.saturating_sub(b.0))
             }
-            Self::Over(a, n) => {
-                let (low, high) = a.range(query, key);
+            Self::FloorDiv(a, n) => {
+                let (low, high) = a.value_range(query, key);
                 (low.div_euclid(*n), high.div_euclid(*n))
             }
             Self::Modulo(a, n) => {
-                let (low, high) = a.range(query, key);
+                let (low, high) = a.value_range(query, key);
                 if low.div_euclid(*n) == high.div_euclid(*n) {
                     (low.rem_euclid(*n), high.rem_euclid(*n))
                 } else {
@@ -127,39 +127,43 @@ impl Term {
 
 impl Formula {
     /// True of every pair.
-    pub fn always() -> Self {
+    pub fn always_true() -> Self {
         Self::And(Vec::new())
     }
 
     /// The first reading: for one query and one key, on the host.
-    pub fn holds(&self, query: &Mark, key: &Mark) -> bool {
+    pub fn evaluate(&self, query: &TokenMark, key: &TokenMark) -> bool {
         match self {
-            Self::AtMost(a, b) => a.value(query, key) <= b.value(query, key),
+            Self::LessOrEqual(a, b) => a.value(query, key) <= b.value(query, key),
             Self::Equal(a, b) => a.value(query, key) == b.value(query, key),
-            Self::And(all) => all.iter().all(|f| f.holds(query, key)),
-            Self::Or(any) => any.iter().any(|f| f.holds(query, key)),
+            Self::And(all) => all.iter().all(|f| f.evaluate(query, key)),
+            Self::Or(any) => any.iter().any(|f| f.evaluate(query, key)),
         }
     }
 
     /// The second reading: for a whole tile. Sound, maybe coarse: `Full` and `Empty` are certain.
-    pub fn fill(&self, query: &Span, key: &Span) -> Fill {
+    pub fn tile_coverage(&self, query: &MarkRange, key: &MarkRange) -> TileCoverage {
         match self {
-            Self::AtMost(a, b) => {
-                let (a, b) = (a.range(query, key), b.range(query, key));
-                Fill::known(a.1 <= b.0, a.0 > b.1)
+            Self::LessOrEqual(a, b) => {
+                let (a, b) = (a.value_range(query, key), b.value_range(query, key));
+                TileCoverage::from_certainty(a.1 <= b.0, a.0 > b.1)
             }
             Self::Equal(a, b) => {
-                let (a, b) = (a.range(query, key), b.range(query, key));
-                Fill::known(a.0 == a.1 && a == b, a.1 < b.0 || b.1 < a.0)
+                let (a, b) = (a.value_range(query, key), b.value_range(query, key));
+                TileCoverage::from_certainty(a.0 == a.1 && a == b, a.1 < b.0 || b.1 < a.0)
             }
-            Self::And(all) => all.iter().map(|f| f.fill(query, key)).fold(Fill::Full, Fill::and),
-            Self::Or(any) => any.iter().map(|f| f.fill(query, key)).fold(Fill::Empty, Fill::or),
+            Self::And(all) => {
+                all.iter().map(|f| f.tile_coverage(query, key)).fold(TileCoverage::Full, TileCoverage::and)
+            }
+            Self::Or(any) => {
+                any.iter().map(|f| f.tile_coverage(query, key)).fold(TileCoverage::Empty, TileCoverage::or)
+            }
         }
     }
 }
 
-impl Fill {
-    fn known(full: bool, empty: bool) -> Self {
+impl TileCoverage {
+    fn from_certainty(full: bool, empty: bool) -> Self {
         match (full, empty) {
             (true, _) => Self::Full,
             (_, true) => Self::Empty,

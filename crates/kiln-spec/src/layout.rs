@@ -1,10 +1,10 @@
 //! The geometry of a batch: rows of marks, the only truth about positions, documents, prefixes and padding.
 
-use crate::formula::Field;
+use crate::formula::MarkField;
 
 /// All that visibility may ask of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Mark {
+pub struct TokenMark {
     /// Place within its document, in tokens, from 0: what positions and windows count.
     pub position: i32,
     /// Place in the order of seeing: a key is seen by queries of the same or a later order. Left to right it
@@ -15,7 +15,7 @@ pub struct Mark {
     /// Seen by every token of its document, whatever the order.
     pub prefix: bool,
     /// Whether anything stands here: padding and empty slots are not live and are seen by nobody.
-    pub live: bool,
+    pub valid: bool,
 }
 
 /// Who sees whom within one document, before the layers' own geometry.
@@ -32,7 +32,7 @@ pub enum Direction {
     Reversed,
 }
 
-impl Mark {
+impl TokenMark {
     /// The mark of token `position` of document `document`.
     pub fn new(position: usize, document: usize, direction: Direction) -> Self {
         let (position, document) = (position as i32, document as i32);
@@ -42,62 +42,62 @@ impl Mark {
             Direction::Prefix(n) => (position as usize) < n,
             Direction::Causal | Direction::Reversed => false,
         };
-        Self { position, order, document, prefix, live: true }
+        Self { position, order, document, prefix, valid: true }
     }
 
-    pub(crate) fn field(&self, field: Field) -> i32 {
+    pub(crate) fn field(&self, field: MarkField) -> i32 {
         match field {
-            Field::Position => self.position,
-            Field::Order => self.order,
-            Field::Document => self.document,
-            Field::Prefix => i32::from(self.prefix),
-            Field::Live => i32::from(self.live),
+            MarkField::Position => self.position,
+            MarkField::Order => self.order,
+            MarkField::Document => self.document,
+            MarkField::Prefix => i32::from(self.prefix),
+            MarkField::Valid => i32::from(self.valid),
         }
     }
 }
 
 /// Least and greatest value of each field over some marks.
 #[derive(Clone, Copy, Debug)]
-pub struct Span {
-    least: Mark,
-    greatest: Mark,
+pub struct MarkRange {
+    min: TokenMark,
+    max: TokenMark,
 }
 
-impl Span {
+impl MarkRange {
     /// The span of `marks`; of none, the span of one dead mark.
-    pub fn of(marks: &[Mark]) -> Self {
+    pub fn from_marks(marks: &[TokenMark]) -> Self {
         let first = marks.first().copied().unwrap_or_default();
-        marks.iter().fold(Self { least: first, greatest: first }, |span, mark| Self {
-            least: each(&span.least, mark, i32::min, |a, b| a & b),
-            greatest: each(&span.greatest, mark, i32::max, |a, b| a | b),
+        marks.iter().fold(Self { min: first, max: first }, |span, mark| Self {
+            min: combine_marks(&span.min, mark, i32::min, |a, b| a & b),
+            max: combine_marks(&span.max, mark, i32::max, |a, b| a | b),
         })
     }
 
-    pub(crate) fn field(&self, field: Field) -> (i32, i32) {
-        (self.least.field(field), self.greatest.field(field))
+    pub(crate) fn field(&self, field: MarkField) -> (i32, i32) {
+        (self.min.field(field), self.max.field(field))
     }
 }
 
-fn each(a: &Mark, b: &Mark, int: fn(i32, i32) -> i32, bit: fn(bool, bool) -> bool) -> Mark {
-    Mark {
+fn combine_marks(a: &TokenMark, b: &TokenMark, int: fn(i32, i32) -> i32, bit: fn(bool, bool) -> bool) -> TokenMark {
+    TokenMark {
         position: int(a.position, b.position),
         order: int(a.order, b.order),
         document: int(a.document, b.document),
         prefix: bit(a.prefix, b.prefix),
-        live: bit(a.live, b.live),
+        valid: bit(a.valid, b.valid),
     }
 }
 
 /// Marks of a batch: `rows` sequences of one width; what a row doesn't fill is not live.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
-    width: usize,
-    marks: Vec<Mark>,
+    sequence_length: usize,
+    marks: Vec<TokenMark>,
 }
 
-fn restart(piece: &mut [Mark], limit: usize) {
+fn reset_positions(piece: &mut [TokenMark], limit: usize) {
     let first = piece[0].position;
-    if !piece.iter().any(|mark| mark.live && mark.position as usize >= limit) {
+    if !piece.iter().any(|mark| mark.valid && mark.position as usize >= limit) {
         return;
     }
     for mark in piece {
@@ -108,7 +108,7 @@ fn restart(piece: &mut [Mark], limit: usize) {
 
 /// A document's place in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Piece {
+pub struct DocumentSpan {
     /// Number of tokens here.
     pub length: usize,
     /// Position of the first one: not 0 when the document goes on from elsewhere.
@@ -121,72 +121,75 @@ impl Layout {
     /// Rows of packed documents, each row filled up with dead marks to `width`.
     ///
     /// A row longer than `width` is cut.
-    pub fn packed(rows: &[Vec<Piece>], width: usize) -> Self {
+    pub fn packed(rows: &[Vec<DocumentSpan>], width: usize) -> Self {
         let mut marks = Vec::with_capacity(rows.len() * width);
         for (r, row) in rows.iter().enumerate() {
             let pieces = row.iter().enumerate();
             let live =
-                pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| Mark::new(i, d, p.direction)));
+                pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| TokenMark::new(i, d, p.direction)));
             marks.extend(live.take(width));
-            marks.resize((r + 1) * width, Mark::default());
+            marks.resize((r + 1) * width, TokenMark::default());
         }
-        Self { width, marks }
+        Self { sequence_length: width, marks }
     }
 
     /// One document a row, row `i` going on at position `start[i]` with `length[i]` of `width` tokens.
-    pub fn continued(start: &[usize], length: &[usize], width: usize, direction: Direction) -> Self {
-        let row = |(&start, &length): (&usize, &usize)| vec![Piece { length, start, direction }];
+    pub fn from_offsets(start: &[usize], length: &[usize], width: usize, direction: Direction) -> Self {
+        let row = |(&start, &length): (&usize, &usize)| vec![DocumentSpan { length, start, direction }];
         Self::packed(&start.iter().zip(length).map(row).collect::<Vec<_>>(), width)
     }
 
     /// From marks, row after row; `None` unless they fill whole rows.
-    pub fn from_marks(marks: Vec<Mark>, width: usize) -> Option<Self> {
-        (width > 0 && marks.len().is_multiple_of(width)).then_some(Self { width, marks })
+    pub fn from_marks(marks: Vec<TokenMark>, width: usize) -> Option<Self> {
+        (width > 0 && marks.len().is_multiple_of(width)).then_some(Self { sequence_length: width, marks })
     }
 
     /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.marks.len().checked_div(self.width).unwrap_or(0)
+    pub fn batch_size(&self) -> usize {
+        self.marks.len().checked_div(self.sequence_length).unwrap_or(0)
     }
 
     /// Tokens a row, live or not.
-    pub fn width(&self) -> usize {
-        self.width
+    pub fn sequence_length(&self) -> usize {
+        self.sequence_length
     }
 
     /// Marks of one row.
-    pub fn row(&self, row: usize) -> &[Mark] {
-        &self.marks[row * self.width..(row + 1) * self.width]
+    pub fn row(&self, row: usize) -> &[TokenMark] {
+        &self.marks[row * self.sequence_length..(row + 1) * self.sequence_length]
     }
 
     /// All marks, row after row.
-    pub fn marks(&self) -> &[Mark] {
+    pub fn marks(&self) -> &[TokenMark] {
         &self.marks
     }
 
     /// The rows of `range` alone.
-    pub fn select(&self, range: std::ops::Range<usize>) -> Self {
-        Self { width: self.width, marks: self.marks[range.start * self.width..range.end * self.width].to_vec() }
+    pub fn slice_rows(&self, range: std::ops::Range<usize>) -> Self {
+        Self {
+            sequence_length: self.sequence_length,
+            marks: self.marks[range.start * self.sequence_length..range.end * self.sequence_length].to_vec(),
+        }
     }
 
     /// The same with positions below `limit`: a piece of a document that reaches beyond starts at 0, as if the document
     /// began there.
-    pub fn restarted(&self, limit: usize) -> Self {
+    pub fn reset_positions_beyond(&self, limit: usize) -> Self {
         let mut marks = self.marks.clone();
-        for row in marks.chunks_mut(self.width.max(1)) {
-            for piece in row.chunk_by_mut(|a, b| (a.document, a.live) == (b.document, b.live)) {
-                restart(piece, limit);
+        for row in marks.chunks_mut(self.sequence_length.max(1)) {
+            for piece in row.chunk_by_mut(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
+                reset_positions(piece, limit);
             }
         }
-        Self { width: self.width, marks }
+        Self { sequence_length: self.sequence_length, marks }
     }
 
     /// The same with the first token of each piece that is read from right to left first in the order of seeing: all
     /// of its document see it, and it sees nothing but itself.
-    pub fn led(&self) -> Self {
+    pub fn with_visible_first_token(&self) -> Self {
         let mut marks = self.marks.clone();
-        for row in marks.chunks_mut(self.width.max(1)) {
-            for piece in row.chunk_by_mut(|a, b| (a.document, a.live) == (b.document, b.live)) {
+        for row in marks.chunks_mut(self.sequence_length.max(1)) {
+            for piece in row.chunk_by_mut(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
                 if let [first, .., last] = piece
                     && last.order < first.order
                 {
@@ -194,12 +197,12 @@ impl Layout {
                 }
             }
         }
-        Self { width: self.width, marks }
+        Self { sequence_length: self.sequence_length, marks }
     }
 
     /// Number of live tokens.
-    pub fn live(&self) -> usize {
-        self.marks.iter().filter(|m| m.live).count()
+    pub fn num_valid(&self) -> usize {
+        self.marks.iter().filter(|m| m.valid).count()
     }
 }
 
@@ -210,11 +213,11 @@ mod tests {
     #[test]
     fn a_leading_token_is_seen_by_its_document_and_sees_itself() {
         let row = [(3, 0, Direction::Causal), (4, 7, Direction::Reversed), (2, 0, Direction::Bidirectional)]
-            .map(|(length, start, direction)| Piece { length, start, direction });
+            .map(|(length, start, direction)| DocumentSpan { length, start, direction });
         let before = Layout::packed(&[row.to_vec()], 10);
-        for layout in [before.led(), before.led().restarted(8)] {
+        for layout in [before.with_visible_first_token(), before.with_visible_first_token().reset_positions_beyond(8)] {
             let sees = |layout: &Layout, i: usize, j: usize| {
-                crate::Pattern::default().sees(&layout.row(0)[i], &layout.row(0)[j])
+                crate::Pattern::default().is_visible(&layout.row(0)[i], &layout.row(0)[j])
             };
             for (i, j) in (0..10).flat_map(|i| (0..10).map(move |j| (i, j))) {
                 let wanted = match (i, j) {
@@ -230,13 +233,17 @@ mod tests {
     #[test]
     fn a_piece_beyond_the_limit_starts_again_and_sees_what_it_saw() {
         for direction in [Direction::Causal, Direction::Reversed, Direction::Prefix(12)] {
-            let row = [(3, 0), (3, 10), (2, 5)].map(|(length, start)| Piece { length, start, direction });
+            let row = [(3, 0), (3, 10), (2, 5)].map(|(length, start)| DocumentSpan { length, start, direction });
             let before = Layout::packed(&[row.to_vec()], 10);
-            let after = before.restarted(8);
+            let after = before.reset_positions_beyond(8);
             let positions: Vec<i32> = after.row(0).iter().map(|mark| mark.position).collect();
             assert_eq!(positions, [0, 1, 2, 0, 1, 2, 5, 6, 0, 0]);
             let seen = |layout: &Layout| {
-                crate::plan::dense(&crate::Pattern::window(1, 1).visible(), layout.row(0), layout.row(0))
+                crate::plan::dense_mask(
+                    &crate::Pattern::window(1, 1).visibility_formula(),
+                    layout.row(0),
+                    layout.row(0),
+                )
             };
             assert_eq!(seen(&after), seen(&before), "{direction:?}");
         }

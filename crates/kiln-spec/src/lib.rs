@@ -9,10 +9,10 @@
 //! * [`wildcard`]: groups of things by their names.
 #![forbid(unsafe_code)]
 
+mod cache_policy;
 pub mod card;
 pub mod config;
 pub mod formula;
-mod keep;
 pub mod layout;
 pub mod pattern;
 pub mod plan;
@@ -20,9 +20,9 @@ pub mod random;
 mod tiles;
 pub mod wildcard;
 
-pub use card::{Card, Causality, Family};
-pub use config::Refusal;
-pub use formula::{Fill, Formula};
-pub use layout::{Direction, Layout, Mark, Piece};
+pub use card::{Card, Causality, VariantFamily};
+pub use config::ValidationError;
+pub use formula::{Formula, TileCoverage};
+pub use layout::{Direction, DocumentSpan, Layout, TokenMark};
 pub use pattern::Pattern;
 pub use random::Random;

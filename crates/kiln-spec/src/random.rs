@@ -24,7 +24,7 @@ impl Random {
     /// The stream for `name` at `step`, the `index`-th of its kind.
     pub fn new(seed: u64, name: &str, step: u64, index: u64) -> Self {
         let mut key = [0u8; 32];
-        for (chunk, word) in key.chunks_exact_mut(8).zip([seed, hash(name), step, index]) {
+        for (chunk, word) in key.chunks_exact_mut(8).zip([seed, fnv1a_64(name), step, index]) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(key))
@@ -46,7 +46,7 @@ impl Random {
     }
 
     /// Uniform in `0..n`, without bias. `n` must not be 0.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub fn uniform_int(&mut self, n: usize) -> usize {
         let n = n as u64;
         let limit = u64::MAX - u64::MAX % n;
         loop {
@@ -67,14 +67,14 @@ impl Random {
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
-            order.swap(i, self.below(i + 1));
+            order.swap(i, self.uniform_int(i + 1));
         }
         order
     }
 }
 
 /// FNV-1a, 64 bits: stable across platforms and releases, which `std`'s hasher does not promise.
-pub fn hash(text: &str) -> u64 {
+pub fn fnv1a_64(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -1,8 +1,8 @@
 //! The tile plan of a row: which tiles of queries × keys hold something, and who sees whom where one is mixed.
 
 use crate::{
-    formula::{Fill, Formula},
-    layout::{Mark, Span},
+    formula::{Formula, TileCoverage},
+    layout::{MarkRange, TokenMark},
 };
 use std::collections::HashMap;
 
@@ -10,61 +10,63 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// Its first key.
-    pub first: usize,
+    pub first_key: usize,
     /// Keys in it.
-    pub keys: usize,
+    pub num_keys: usize,
     /// Where its table starts; absent if every query of the tile sees every key.
-    table: Option<usize>,
+    mask_offset: Option<usize>,
 }
 
 /// What a kernel walks: for each block of queries of one row, the tiles of keys that it has to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tiles {
+pub struct TilePlan {
     /// Tokens along a tile's side.
-    pub size: usize,
+    pub tile_size: usize,
     /// Tiles along the keys.
-    pub columns: usize,
+    pub num_key_tiles: usize,
     /// Row after row of tiles, as far as marks alone tell.
-    pub fills: Vec<Fill>,
+    pub coverage: Vec<TileCoverage>,
     /// Positions of the queries.
-    pub queries: Vec<i32>,
+    pub query_positions: Vec<i32>,
     /// Positions of the keys.
-    pub keys: Vec<i32>,
-    blocks: Vec<Vec<Tile>>,
+    pub key_positions: Vec<i32>,
+    query_blocks: Vec<Vec<Tile>>,
     /// Tables of mixed tiles, equal ones once: row after row, true where the query sees the key.
-    tables: Vec<bool>,
+    mask_tables: Vec<bool>,
 }
 
-impl Tiles {
+impl TilePlan {
     /// Tiles of `size` × `size` for the queries and keys of one row.
-    pub fn new(formula: &Formula, queries: &[Mark], keys: &[Mark], size: usize) -> Self {
+    pub fn new(formula: &Formula, queries: &[TokenMark], keys: &[TokenMark], size: usize) -> Self {
         let mut fills = Vec::new();
-        let spans: Vec<Span> = keys.chunks(size.max(1)).map(Span::of).collect();
-        let mut tiles = Self::walk(queries.len(), keys.len(), size, |rows, columns, number, table| {
+        let spans: Vec<MarkRange> = keys.chunks(size.max(1)).map(MarkRange::from_marks).collect();
+        let mut tiles = Self::build(queries.len(), keys.len(), size, |rows, columns, number, table| {
             let rows = &queries[rows];
-            let fill = formula.fill(&Span::of(rows), &spans[number]);
+            let fill = formula.tile_coverage(&MarkRange::from_marks(rows), &spans[number]);
             fills.push(fill);
             match fill {
-                Fill::Partial => rows.iter().for_each(|query| formula.row(query, &keys[columns.clone()], table)),
-                certain => table.resize(rows.len() * columns.len(), certain == Fill::Full),
+                TileCoverage::Partial => {
+                    rows.iter().for_each(|query| formula.evaluate_row(query, &keys[columns.clone()], table))
+                }
+                certain => table.resize(rows.len() * columns.len(), certain == TileCoverage::Full),
             }
         });
-        let position = |mark: &Mark| mark.position;
-        tiles.fills = fills;
-        tiles.queries = queries.iter().map(position).collect();
-        tiles.keys = keys.iter().map(position).collect();
+        let position = |mark: &TokenMark| mark.position;
+        tiles.coverage = fills;
+        tiles.query_positions = queries.iter().map(position).collect();
+        tiles.key_positions = keys.iter().map(position).collect();
         tiles
     }
 
     /// The tiles of a dense table `[queries, keys]`, row-major, true where the query sees the key; no positions.
-    pub fn of_table(table: impl Fn(usize) -> bool, [queries, keys]: [usize; 2], size: usize) -> Self {
-        Self::walk(queries, keys, size, |rows, columns, _, found| {
+    pub fn from_dense(table: impl Fn(usize) -> bool, [queries, keys]: [usize; 2], size: usize) -> Self {
+        Self::build(queries, keys, size, |rows, columns, _, found| {
             rows.for_each(|row| found.extend(columns.clone().map(|key| table(row * keys + key))));
         })
     }
 
     /// Asks for the table of each tile and keeps what is needed of it.
-    fn walk(
+    fn build(
         queries: usize,
         keys: usize,
         size: usize,
@@ -89,28 +91,36 @@ impl Tiles {
                         tables.len() - table.len()
                     })
                 });
-                tiles.push(Tile { first: span.start, keys: span.len(), table: at });
+                tiles.push(Tile { first_key: span.start, num_keys: span.len(), mask_offset: at });
             }
             tiles
         };
         let blocks = (0..queries).step_by(size).map(&mut block).collect();
-        Self { size, columns, fills: Vec::new(), queries: Vec::new(), keys: Vec::new(), blocks, tables }
+        Self {
+            tile_size: size,
+            num_key_tiles: columns,
+            coverage: Vec::new(),
+            query_positions: Vec::new(),
+            key_positions: Vec::new(),
+            query_blocks: blocks,
+            mask_tables: tables,
+        }
     }
 
     /// Tiles that block `number` of the queries looks at, in the order of the keys.
-    pub fn block(&self, number: usize) -> &[Tile] {
-        &self.blocks[number]
+    pub fn tiles_of_block(&self, number: usize) -> &[Tile] {
+        &self.query_blocks[number]
     }
 
     /// Which keys of a tile the block's query `row` sees; `None`: all of them.
-    pub fn seen(&self, tile: &Tile, row: usize) -> Option<&[bool]> {
-        tile.table.map(|at| &self.tables[at + row * tile.keys..at + (row + 1) * tile.keys])
+    pub fn visible_keys(&self, tile: &Tile, row: usize) -> Option<&[bool]> {
+        tile.mask_offset.map(|at| &self.mask_tables[at + row * tile.num_keys..at + (row + 1) * tile.num_keys])
     }
 
     /// Share of tiles that hold nothing to compute.
-    pub fn empty(&self) -> f64 {
-        let all = self.blocks.len() * self.columns;
-        let held: usize = self.blocks.iter().map(Vec::len).sum();
+    pub fn empty_fraction(&self) -> f64 {
+        let all = self.query_blocks.len() * self.num_key_tiles;
+        let held: usize = self.query_blocks.iter().map(Vec::len).sum();
         (all - held) as f64 / all.max(1) as f64
     }
 }

@@ -14,13 +14,13 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether the whole name or its end after a dot fits: `q`, `attention.q` and `*.q` all fit `blocks.0.attention.q`.
-pub fn fits(pattern: &str, name: &str) -> bool {
+pub fn matches_suffix(pattern: &str, name: &str) -> bool {
     matches(pattern, name) || matches(&format!("*.{pattern}"), name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{fits, matches};
+    use super::{matches, matches_suffix};
 
     #[test]
     fn stars_stand_for_anything() {
@@ -50,7 +50,7 @@ mod tests {
             ("blocks.0.*", "blocks.0.attention.q", true),
             ("blocks.0", "blocks.0.attention.q", false),
         ] {
-            assert_eq!(fits(pattern, name), fit, "{pattern} {name}");
+            assert_eq!(matches_suffix(pattern, name), fit, "{pattern} {name}");
         }
     }
 }

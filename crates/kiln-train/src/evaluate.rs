@@ -2,13 +2,13 @@
 //! and how often the model is right where the text decides the token.
 
 use crate::{
-    facts::Facts,
-    metrics::{Count, Validation},
-    objective::{Measure, Models, Objective, hidden, on_device, within_positions},
+    metrics::{CorrectCount, ValidationMetrics},
+    objective::{LossKind, Models, Objective, hidden_states, restart_positions, to_device},
+    story_reference::StoryReference,
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Corpus, DataError, Packed, Packer, Sequence, Side, Tokenizer, Vocabulary};
-use kiln_nn::Cx;
+use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, Sequence, Subset, Tokenizer, Vocabulary};
+use kiln_nn::Context;
 use kiln_spec::Random;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,10 +16,10 @@ use std::{
 };
 
 /// Held-out text, ready to be evaluated again and again.
-pub struct Held {
-    batches: Vec<Packed>,
+pub struct EvalSet {
+    batches: Vec<PackedSequences>,
     seed: u64,
-    facts: BTreeMap<usize, Facts>,
+    story_references: BTreeMap<usize, StoryReference>,
 }
 
 /// What was found.
@@ -28,7 +28,7 @@ pub struct Evaluation {
     /// Mean loss a token, nats.
     pub loss: f64,
     /// The generator's own, nats a token, over the same documents.
-    pub floor: Option<f64>,
+    pub reference_loss: Option<f64>,
     /// Tokens that were predicted.
     pub tokens: u64,
     /// Bytes of text they stand for.
@@ -36,10 +36,10 @@ pub struct Evaluation {
     /// Share of them that the model thought likeliest.
     pub accuracy: f64,
     /// Where the text decides.
-    pub kinds: Option<BTreeMap<String, Count>>,
+    pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
 }
 
-impl Held {
+impl EvalSet {
     /// The held-out documents of a corpus: those with the smallest hashes, up to `tokens` tokens. `built_in` says that
     /// they are stories of the built-in generator.
     ///
@@ -55,18 +55,18 @@ impl Held {
     ) -> Result<Self, DataError> {
         let (length, rows) = size;
         let packer = Packer::validation(corpus.clone(), length, tokens)?;
-        let batches = packer.pass(rows).collect::<Result<Vec<_>, _>>()?;
-        let mut held = Self { batches, seed, facts: BTreeMap::new() };
-        let documents: BTreeSet<usize> = held.pieces().map(|s| s.document).filter(|_| built_in).collect();
+        let batches = packer.iter_epoch(rows).collect::<Result<Vec<_>, _>>()?;
+        let mut held = Self { batches, seed, story_references: BTreeMap::new() };
+        let documents: BTreeSet<usize> = held.sequences().map(|s| s.document).filter(|_| built_in).collect();
         for document in documents {
-            let text = tokenizer.decode(&corpus.side(Side::Validation).document(document)?)?;
-            held.facts.extend(Facts::of(&text, tokenizer).map(|facts| (document, facts)));
+            let text = tokenizer.decode(&corpus.subset(Subset::Validation).document_tokens(document)?)?;
+            held.story_references.extend(StoryReference::from_text(&text, tokenizer).map(|facts| (document, facts)));
         }
         Ok(held)
     }
 
     /// The documents, or the pieces of them that rows hold.
-    pub fn pieces(&self) -> impl Iterator<Item = &Sequence> {
+    pub fn sequences(&self) -> impl Iterator<Item = &Sequence> {
         self.batches.iter().flat_map(|batch| batch.rows.iter().flatten())
     }
 
@@ -74,9 +74,14 @@ impl Held {
     ///
     /// # Errors
     /// If a batch can't be made.
-    async fn batch(&self, packed: &Packed, models: &Models, objective: &dyn Objective) -> Result<Batch, DataError> {
+    async fn make_batch(
+        &self,
+        packed: &PackedSequences,
+        models: &Models,
+        objective: &dyn Objective,
+    ) -> Result<Batch, DataError> {
         let random = Random::new(self.seed, "validation", 0, 0);
-        Ok(within_positions(objective.batch(packed, models, random).await?, &models.policy))
+        Ok(restart_positions(objective.batch(packed, models, random).await?, &models.policy))
     }
 
     /// Evaluates the model as it is (without dropout).
@@ -84,37 +89,43 @@ impl Held {
     /// # Errors
     /// If a batch can't be made.
     pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
-        let mut sum = Sum::default();
+        let mut sum = EvalTotals::default();
         // What the generator knows is of the next token.
-        let known = !self.facts.is_empty() && objective.measure() == Measure::Documents;
+        let known = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
         for packed in &self.batches {
-            let batch = self.batch(packed, models, objective).await?;
-            let places = Places::of(models, &batch).await;
-            sum.add(&batch, &places, &packed.vocabulary);
+            let batch = self.make_batch(packed, models, objective).await?;
+            let places = TokenPredictions::compute(models, &batch).await;
+            sum.add_batch(&batch, &places, &packed.vocabulary);
             if known {
-                self.decided(packed, &batch, &places, &mut sum.kinds);
+                self.count_determined(packed, &batch, &places, &mut sum.by_dependency);
             }
         }
-        let floor: f64 = self.facts.values().map(|f| f.floor).sum();
-        let known = known && sum.weight > 0.0;
+        let floor: f64 = self.story_references.values().map(|f| f.nll).sum();
+        let known = known && sum.weight_sum > 0.0;
         Ok(Evaluation {
-            loss: sum.nats / sum.weight.max(f64::MIN_POSITIVE),
-            floor: known.then(|| floor / sum.weight),
-            tokens: sum.weight as u64,
+            loss: sum.loss_sum / sum.weight_sum.max(f64::MIN_POSITIVE),
+            reference_loss: known.then(|| floor / sum.weight_sum),
+            tokens: sum.weight_sum as u64,
             bytes: sum.bytes,
-            accuracy: sum.right / sum.weight.max(f64::MIN_POSITIVE),
-            kinds: known.then_some(sum.kinds),
+            accuracy: sum.correct / sum.weight_sum.max(f64::MIN_POSITIVE),
+            by_dependency: known.then_some(sum.by_dependency),
         })
     }
 
-    fn decided(&self, packed: &Packed, batch: &Batch, places: &Places, kinds: &mut BTreeMap<String, Count>) {
+    fn count_determined(
+        &self,
+        packed: &PackedSequences,
+        batch: &Batch,
+        places: &TokenPredictions,
+        kinds: &mut BTreeMap<String, CorrectCount>,
+    ) {
         // A batch in two streams isn't laid out as the documents were.
-        let rows = if batch.memory.is_some() { &[][..] } else { &packed.rows };
+        let rows = if batch.encoder.is_some() { &[][..] } else { &packed.rows };
         for (r, row) in rows.iter().enumerate() {
-            let mut column = r * packed.width;
+            let mut column = r * packed.sequence_length;
             for sequence in row {
-                let facts = self.facts.get(&sequence.document);
-                for (kind, range) in facts.iter().flat_map(|f| &f.decided) {
+                let facts = self.story_references.get(&sequence.document);
+                for (kind, range) in facts.iter().flat_map(|f| &f.determined_tokens) {
                     // The first token of a piece is predicted by nothing here.
                     if range.start <= sequence.start || range.end > sequence.start + sequence.tokens.len() {
                         continue;
@@ -122,7 +133,7 @@ impl Held {
                     let mut right = range.clone().map(|token| column + token - sequence.start - 1);
                     let count = kinds.entry(kind.name().to_string()).or_default();
                     count.total += 1;
-                    count.right += u64::from(right.all(|place| batch.targets[place] == places.best[place]));
+                    count.correct += u64::from(right.all(|place| batch.targets[place] == places.argmax[place]));
                 }
                 column += sequence.tokens.len();
             }
@@ -131,51 +142,51 @@ impl Held {
 }
 
 #[derive(Default)]
-struct Sum {
-    nats: f64,
-    weight: f64,
-    right: f64,
+struct EvalTotals {
+    loss_sum: f64,
+    weight_sum: f64,
+    correct: f64,
     bytes: u64,
-    kinds: BTreeMap<String, Count>,
+    by_dependency: BTreeMap<String, CorrectCount>,
 }
 
-impl Sum {
-    fn add(&mut self, batch: &Batch, places: &Places, vocabulary: &Vocabulary) {
+impl EvalTotals {
+    fn add_batch(&mut self, batch: &Batch, places: &TokenPredictions, vocabulary: &Vocabulary) {
         for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
-            self.nats += weight * f64::from(places.nats[i]);
-            self.weight += weight;
-            self.bytes += vocabulary.bytes(batch.targets[i] as u32).len() as u64;
-            self.right += if places.best[i] == batch.targets[i] { weight } else { 0.0 };
+            self.loss_sum += weight * f64::from(places.nll[i]);
+            self.weight_sum += weight;
+            self.bytes += vocabulary.token_bytes(batch.targets[i] as u32).len() as u64;
+            self.correct += if places.argmax[i] == batch.targets[i] { weight } else { 0.0 };
         }
     }
 }
 
 /// What the model says of every place of a batch.
-struct Places {
-    nats: Vec<f32>,
-    best: Vec<i32>,
+struct TokenPredictions {
+    nll: Vec<f32>,
+    argmax: Vec<i32>,
 }
 
-impl Places {
-    async fn of(models: &Models, batch: &Batch) -> Self {
+impl TokenPredictions {
+    async fn compute(models: &Models, batch: &Batch) -> Self {
         let model = &models.policy;
-        let mut cx = Cx::new(&batch.layout, &model.device());
-        let hidden = hidden(model, batch, &mut cx);
+        let mut cx = Context::new(&batch.layout, &model.device());
+        let hidden = hidden_states(model, batch, &mut cx);
         let [b, t, m] = hidden.dims();
         let hidden = hidden.reshape([b * t, m]);
-        let targets = on_device(model, batch, &batch.targets).reshape([b * t]);
+        let targets = to_device(model, batch, &batch.targets).reshape([b * t]);
         let nats = model.cross_entropy(hidden.clone(), targets);
         let best = model.logits(hidden).argmax(1).squeeze_dim::<1>(1);
-        Self { nats: floats(nats).await, best: integers(best).await }
+        Self { nll: read_floats(nats).await, argmax: read_ints(best).await }
     }
 }
 
-async fn floats(tensor: Tensor<1>) -> Vec<f32> {
+async fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
     let data = tensor.into_data_async().await.map(|data| data.convert::<f32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
 }
 
-async fn integers(tensor: Tensor<1, burn::tensor::Int>) -> Vec<i32> {
+async fn read_ints(tensor: Tensor<1, burn::tensor::Int>) -> Vec<i32> {
     let data = tensor.into_data_async().await.map(|data| data.convert::<i32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
 }
@@ -187,17 +198,17 @@ impl Evaluation {
     }
 
     /// As a line of metrics.
-    pub fn row(&self, step: u64, tokens: u64, seconds: f64) -> Validation {
-        Validation {
+    pub fn to_metrics(&self, step: u64, tokens: u64, seconds: f64) -> ValidationMetrics {
+        ValidationMetrics {
             step,
             tokens,
             loss: self.loss,
-            floor: self.floor,
+            reference_loss: self.reference_loss,
             bits_per_byte: self.bits_per_byte(),
             accuracy: self.accuracy,
             evaluated_tokens: self.tokens,
             evaluated_bytes: self.bytes,
-            kinds: self.kinds.clone(),
+            by_dependency: self.by_dependency.clone(),
             seconds,
         }
     }

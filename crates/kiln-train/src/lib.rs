@@ -4,33 +4,33 @@
 //! `files` adds the loop that writes run folders.
 #![forbid(unsafe_code)]
 
-pub mod average;
 pub mod checkpoint;
-mod error;
+pub mod ema;
 pub mod evaluate;
-mod facts;
-#[cfg(feature = "files")]
-mod failure;
-#[cfg(feature = "files")]
-pub mod folder;
+pub mod gradient_checkpointing;
 pub mod metrics;
 pub mod objective;
-pub mod optimiser;
+pub mod optimizer;
 #[cfg(feature = "files")]
 pub mod pretrained;
 pub mod recipe;
-pub mod recompute;
 #[cfg(feature = "files")]
 pub mod run;
+#[cfg(feature = "files")]
+pub mod run_folder;
+mod run_folder_error;
 pub mod samples;
 pub mod schedule;
 pub mod stage;
+pub mod state_dict;
 pub mod step;
-pub mod weights;
-
-pub use error::{Flaw, RunError};
+mod story_reference;
 #[cfg(feature = "files")]
-pub use failure::Failure;
+mod train_error;
+
 pub use objective::{Models, Objective, ObjectiveConfig};
 pub use recipe::Recipe;
+pub use run_folder_error::{CheckpointError, RunFolderError};
 pub use stage::StageConfig;
+#[cfg(feature = "files")]
+pub use train_error::TrainError;

@@ -2,11 +2,11 @@
 //!
 //! Losses are nats per token; seconds count from the start of the stage. A number that is not finite is written as
 //! `null` and read back as NaN.
-mod read;
+mod reader;
 mod samples;
 
-pub use read::{BadLine, lines, parse};
-pub use samples::{Judgement, Mark, Sample, Samples};
+pub use reader::{MetricsParseError, parse, parse_lines};
+pub use samples::{GrammarScore, GrammarSpan, Sample, Samples};
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Row {
+pub enum MetricsRow {
     /// One optimiser step.
-    Step(Step),
+    Step(StepMetrics),
     /// The model on held-out data.
-    Validation(Validation),
+    Validation(ValidationMetrics),
     /// What the model writes.
     Samples(Samples),
     /// Bits per byte beside general-purpose compressors, on the same bytes.
-    Compression(Compression),
+    Compression(CompressionMetrics),
     /// Something that happened to the run.
-    Event(Event),
+    Event(RunEvent),
 }
 
 /// One optimiser step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct StepMetrics {
     /// Steps done, this one included.
     pub step: u64,
     /// Tokens trained on so far.
@@ -48,12 +48,13 @@ pub struct Step {
     pub seconds: f64,
     /// Losses that parts added, by name; absent if none did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub losses: BTreeMap<String, Option<f64>>,
+    #[serde(rename = "losses")]
+    pub auxiliary_losses: BTreeMap<String, Option<f64>>,
 }
 
 /// The model on held-out data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Validation {
+pub struct ValidationMetrics {
     /// Steps done.
     pub step: u64,
     /// Tokens trained on so far.
@@ -63,7 +64,8 @@ pub struct Validation {
     pub loss: f64,
     /// The generator's own loss on the same text, nats per token; built-in corpus only.
     #[serde(default)]
-    pub floor: Option<f64>,
+    #[serde(rename = "floor")]
+    pub reference_loss: Option<f64>,
     /// The loss in bits per byte of text.
     #[serde(deserialize_with = "null_is_nan")]
     pub bits_per_byte: f64,
@@ -75,27 +77,30 @@ pub struct Validation {
     pub evaluated_bytes: u64,
     /// Tokens that the text decides, by kind of dependency; built-in corpus only.
     #[serde(default)]
-    pub kinds: Option<BTreeMap<String, Count>>,
+    #[serde(rename = "kinds")]
+    pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
     /// Since the stage began.
     pub seconds: f64,
 }
 
 /// How many of so many were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
+pub struct CorrectCount {
     /// Guessed right.
-    pub right: u64,
+    #[serde(rename = "right")]
+    pub correct: u64,
     /// Asked for.
     pub total: u64,
 }
 
 /// Bits per byte beside general-purpose compressors, on the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Compression {
+pub struct CompressionMetrics {
     /// Steps done.
     pub step: u64,
     /// Length of the text.
-    pub bytes: u64,
+    #[serde(rename = "bytes")]
+    pub text_bytes: u64,
     /// The model's loss on it, bits per byte.
     #[serde(deserialize_with = "null_is_nan")]
     pub model_bits_per_byte: f64,
@@ -109,11 +114,12 @@ pub struct Compression {
 
 /// Something that happened to the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+pub struct RunEvent {
     /// Steps done.
     pub step: u64,
     /// What happened.
-    pub event: Happening,
+    #[serde(rename = "event")]
+    pub kind: EventKind,
     /// In words.
     pub detail: String,
     /// Since the stage began.
@@ -123,7 +129,7 @@ pub struct Event {
 /// What can happen to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Happening {
+pub enum EventKind {
     /// It goes on from a checkpoint.
     Resumed,
     /// It was asked to stop, and saved.
@@ -134,7 +140,7 @@ pub enum Happening {
     NotFinite,
 }
 
-impl Row {
+impl MetricsRow {
     /// The number of steps done when it was written.
     pub fn step(&self) -> u64 {
         match self {
@@ -147,7 +153,7 @@ impl Row {
     }
 
     /// The row as a line, with its end.
-    pub fn to_line(&self) -> String {
+    pub fn to_json_line(&self) -> String {
         let mut line = serde_json::to_string(self).expect("a row is strings, numbers and lists of them");
         line.push('\n');
         line

@@ -4,8 +4,8 @@ use crate::stage::StageConfig;
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
-    Refusal,
-    config::{ConfigError, Layered, to_toml},
+    ValidationError,
+    config::{ConfigError, LayeredConfig, to_toml},
 };
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -15,26 +15,26 @@ use std::{mem::discriminant, path::Path};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Version of the format.
+    /// Version of the recipe format. This Kiln reads 1.
     pub version: u32,
-    /// What runs of it are called.
+    /// Name of the runs made from this recipe.
     pub name: String,
-    /// Another recipe, by name or path; what stands here wins key by key.
+    /// Base recipe, by name or path. Keys in this file override it, key by key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
-    /// A run, a folder with a config.json or a .gguf file, whose weights and tokenizer this run starts with; absent: from
-    /// scratch. `kiln train --from` also takes the model over.
+    /// Model to start from: a run folder, a folder with a config.json, or a .gguf file. Its weights and tokenizer are
+    /// used. Absent: random initialization. `kiln train --from` also copies the model configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Names all random numbers.
+    /// Random seed of the run.
     pub seed: u64,
-    /// The text.
+    /// Training and validation text.
     pub data: DataConfig,
-    /// How text becomes tokens.
+    /// Tokenizer.
     pub tokenizer: TokenizerConfig,
-    /// The model.
+    /// Model architecture.
     pub model: ModelConfig,
-    /// The stages, one after the other.
+    /// Training stages, run in order.
     pub stages: Vec<StageConfig>,
 }
 
@@ -55,10 +55,10 @@ impl Default for Recipe {
 }
 
 /// From the name of a recipe, and the file that says it, to its text and what that is called.
-pub type Find<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
+pub type RecipeResolver<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
 
 /// How deep recipes may extend each other.
-const DEEP: usize = 16;
+const MAX_EXTENDS_DEPTH: usize = 16;
 
 impl Recipe {
     /// What a recipe may say.
@@ -71,22 +71,22 @@ impl Recipe {
     ///
     /// # Errors
     /// What is wrong in the text, with file and line, or the refusal of what can't be.
-    pub fn load(text: &str, file: Option<&str>, sets: &[String], find: Find) -> Result<Self, ConfigError> {
+    pub fn load(text: &str, file: Option<&str>, sets: &[String], find: RecipeResolver) -> Result<Self, ConfigError> {
         let schema = Self::schema();
-        let mut layered = extended(text, file, find, &schema, DEEP)?;
+        let mut layered = load_layers(text, file, find, &schema, MAX_EXTENDS_DEPTH)?;
         for assignment in sets {
             layered.set(&schema, assignment)?;
         }
-        let mut recipe: Self = layered.read()?;
+        let mut recipe: Self = layered.deserialize()?;
         if layered.table().get("model").and_then(|model| model.get("visibility")).is_none() {
             recipe.model.visibility = recipe.trained_visibility();
         }
         // The objective is named as the reason, not a visibility that nobody wrote.
-        recipe.check_objectives().map_err(|refusal| layered.locate(refusal))?;
+        recipe.check_objectives().map_err(|refusal| layered.with_location(refusal))?;
         // Checked as it was written, and once more in full: what is filled in may hide what it was made from.
-        recipe.model.check("model").map_err(|refusal| layered.locate(refusal))?;
+        recipe.model.check("model").map_err(|refusal| layered.with_location(refusal))?;
         recipe.resolve();
-        recipe.check().map_err(|refusal| layered.locate(refusal))?;
+        recipe.check().map_err(|refusal| layered.with_location(refusal))?;
         Ok(recipe)
     }
 
@@ -98,10 +98,10 @@ impl Recipe {
 
     /// Makes relative paths to text, to a tokenizer and to another run count from `folder`, wherever the recipe is read
     /// later.
-    pub fn anchor(&mut self, folder: &Path) {
+    pub fn resolve_paths(&mut self, folder: &Path) {
         let own = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
-        own.chain([&mut self.data]).for_each(|data| data.source.anchor(folder));
-        self.tokenizer.anchor(folder);
+        own.chain([&mut self.data]).for_each(|data| data.source.resolve_relative_to(folder));
+        self.tokenizer.resolve_relative_to(folder);
         let from = self.from.as_ref().map(|from| folder.join(from));
         self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());
     }
@@ -113,7 +113,7 @@ impl Recipe {
 
     /// Refuses a model that can't be trained for an objective, or one that would be used in a way for which it isn't
     /// trained.
-    fn check_objectives(&self) -> Result<(), Refusal> {
+    fn check_objectives(&self) -> Result<(), ValidationError> {
         let path = |i: usize| format!("stages[{i}].objective");
         for (i, stage) in self.stages.iter().enumerate() {
             stage.objective.check(&self.model, &path(i))?;
@@ -130,21 +130,21 @@ impl Recipe {
         );
         let instead =
             format!("model.visibility = \"{}\", or leave model.visibility away", self.trained_visibility().name());
-        Err(Refusal::new(path(self.stages.len() - 1), reason).instead(instead))
+        Err(ValidationError::new(path(self.stages.len() - 1), reason).with_suggestion(instead))
     }
 
     /// Refuses what can't be.
     ///
     /// # Errors
     /// The first thing that can't be, with its path.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), ValidationError> {
         if self.version != 1 {
-            return Err(Refusal::new("version", format!("this Kiln reads version 1, found {}", self.version)));
+            return Err(ValidationError::new("version", format!("this Kiln reads version 1, found {}", self.version)));
         }
         if self.stages.is_empty() {
-            return Err(Refusal::new("stages", "a recipe without stages").instead("[[stages]]"));
+            return Err(ValidationError::new("stages", "a recipe without stages").with_suggestion("[[stages]]"));
         }
-        self.tokenizer.check().map_err(|error| Refusal::new("tokenizer", error.to_string()))?;
+        self.tokenizer.check().map_err(|error| ValidationError::new("tokenizer", error.to_string()))?;
         self.check_objectives()?;
         self.model.check("model")?;
         let mut stages = self.stages.iter().enumerate();
@@ -157,15 +157,21 @@ impl Recipe {
     }
 }
 
-fn extended(text: &str, file: Option<&str>, find: Find, schema: &Schema, deep: usize) -> Result<Layered, ConfigError> {
-    let mut layered = Layered::new(text, file)?;
+fn load_layers(
+    text: &str,
+    file: Option<&str>,
+    find: RecipeResolver,
+    schema: &Schema,
+    deep: usize,
+) -> Result<LayeredConfig, ConfigError> {
+    let mut layered = LayeredConfig::new(text, file)?;
     let Some(parent) = layered.take("extends") else { return Ok(layered) };
-    let refuse = |reason: String| layered.locate(Refusal::new("extends", reason));
+    let refuse = |reason: String| layered.with_location(ValidationError::new("extends", reason));
     let Some(parent) = parent.as_str() else { return Err(refuse("expected a recipe's name or path".into())) };
     if deep == 0 {
-        return Err(refuse(format!("recipes extend each other more than {DEEP} deep: a circle?")));
+        return Err(refuse(format!("recipes extend each other more than {MAX_EXTENDS_DEPTH} deep: a circle?")));
     }
     let (text, name) = find(parent, file)?;
-    let above = extended(&text, Some(&name), find, schema, deep - 1)?;
-    Ok(layered.over(schema, above))
+    let above = load_layers(&text, Some(&name), find, schema, deep - 1)?;
+    Ok(layered.with_parent(schema, above))
 }

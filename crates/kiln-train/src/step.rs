@@ -4,9 +4,9 @@
 //! differentiates decides in which pieces it is made.
 
 use crate::{
+    gradient_checkpointing::{GradientCheckpointing, collect_gradients},
     objective::{Models, Objective},
-    optimiser::{Optimiser, Update, matches},
-    recompute::{Recompute, collected},
+    optimizer::{Optimizer, ParamUpdate, matches},
 };
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -14,8 +14,8 @@ use burn::{
     tensor::{ExecutionError, Tensor},
 };
 use kiln_data::Batch;
-use kiln_models::{Model, Walk, names};
-use kiln_nn::{Cx, cx::Draws};
+use kiln_models::{Model, ParameterPath, named_parameters};
+use kiln_nn::{Context, context::RngKey};
 use std::collections::BTreeMap;
 
 /// Gradients of a step, with what is reported of it; all of it still on the device.
@@ -26,50 +26,55 @@ pub struct Gradients {
     /// Root of the sum of all squared gradients, `[1]`.
     pub norm: Tensor<1>,
     /// Losses that parts added, by name, `[1]` each, before their weights.
-    pub added: BTreeMap<String, Tensor<1>>,
+    pub auxiliary_losses: BTreeMap<String, Tensor<1>>,
 }
 
 /// Gradients of the mean loss over all batches together, each token counting alike whichever batch it is in.
-pub fn gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, draws: Draws) -> Gradients {
-    gradients_by(models, batches, objective, draws, Recompute::None)
+pub fn compute_gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, draws: RngKey) -> Gradients {
+    compute_gradients_with(models, batches, objective, draws, GradientCheckpointing::None)
 }
 
 /// The same, with less memory for more time if `recompute` says so: the bits are the same.
-pub fn gradients_by(
+pub fn compute_gradients_with(
     models: &Models,
     batches: &[Batch],
     objective: &dyn Objective,
-    draws: Draws,
-    recompute: Recompute,
+    draws: RngKey,
+    recompute: GradientCheckpointing,
 ) -> Gradients {
-    let all: f64 = batches.iter().map(Batch::weight).sum();
+    let all: f64 = batches.iter().map(Batch::total_weight).sum();
     let device = models.policy.device().without_autodiff();
     let (mut sum, mut loss, mut added) = (GradientsAccumulator::new(), None, BTreeMap::new());
     let mut only = None;
     for (part, batch) in batches.iter().enumerate() {
-        let mut cx = Cx::training(&batch.layout, Draws { part: part as u64, ..draws }, &device);
-        let sink = recompute.sink();
-        cx.recompute = sink.clone();
+        let mut cx = Context::training(&batch.layout, RngKey { micro_batch: part as u64, ..draws }, &device);
+        let sink = recompute.gradient_sink();
+        cx.gradient_sink = sink.clone();
         let here = objective.loss(models, batch, &mut cx) / all.max(f64::MIN_POSITIVE);
-        add(&mut loss, here.clone().inner());
-        let share = batch.weight() / all.max(f64::MIN_POSITIVE);
-        let total = cx.take_losses().into_iter().fold(here, |total, l| {
-            add(added.entry(l.name).or_insert(None), l.value.clone().inner() * share);
+        accumulate(&mut loss, here.clone().inner());
+        let share = batch.total_weight() / all.max(f64::MIN_POSITIVE);
+        let total = cx.take_auxiliary_losses().into_iter().fold(here, |total, l| {
+            accumulate(added.entry(l.name).or_insert(None), l.value.clone().inner() * share);
             total + l.value * (l.weight * share)
         });
         let mut graph = total.backward();
         let found = GradientsParams::from_module(&mut graph, &models.policy);
-        let found = collected(&models.policy, found, sink);
+        let found = collect_gradients(&models.policy, found, sink);
         if batches.len() == 1 { only = Some(found) } else { sum.accumulate(&models.policy, found) }
     }
     let mut by_parameter = only.unwrap_or_else(|| sum.grads());
-    let norm = norm(&models.policy, &mut by_parameter);
+    let norm = global_norm(&models.policy, &mut by_parameter);
     let zero = || Tensor::zeros([1], &device);
     let added = added.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    Gradients { by_parameter, loss: loss.unwrap_or_else(zero), norm: norm.unwrap_or_else(zero), added }
+    Gradients {
+        by_parameter,
+        loss: loss.unwrap_or_else(zero),
+        norm: norm.unwrap_or_else(zero),
+        auxiliary_losses: added,
+    }
 }
 
-fn add(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
+fn accumulate(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
     *sum = Some(match sum.take() {
         Some(sum) => sum + value,
         None => value,
@@ -78,16 +83,16 @@ fn add(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
 
 /// Global norm. The order of summation is fixed (rows, then sums of rows, then parameters in the model's order): a sum
 /// over a large tensor at once has none, since threads take its pieces as they come.
-fn norm(model: &Model, gradients: &mut GradientsParams) -> Option<Tensor<1>> {
-    struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
-    impl ModuleVisitor for Squares<'_> {
+fn global_norm(model: &Model, gradients: &mut GradientsParams) -> Option<Tensor<1>> {
+    struct SquaredNorms<'a>(&'a GradientsParams, Option<Tensor<1>>);
+    impl ModuleVisitor for SquaredNorms<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.0.get::<D>(param.id) {
-                add(&mut self.1, gradient.square().sum_dim(D - 1).sum());
+                accumulate(&mut self.1, gradient.square().sum_dim(D - 1).sum());
             }
         }
     }
-    let mut squares = Squares(gradients, None);
+    let mut squares = SquaredNorms(gradients, None);
     model.visit(&mut squares);
     squares.1.map(Tensor::sqrt)
 }
@@ -97,9 +102,9 @@ impl Gradients {
     ///
     /// # Errors
     /// If the device fails.
-    pub async fn not_finite(&self, model: &Model) -> Result<Vec<String>, ExecutionError> {
-        struct Sums<'a>(&'a GradientsParams, Walk, Vec<(String, Tensor<1>)>);
-        impl ModuleVisitor for Sums<'_> {
+    pub async fn non_finite_parameters(&self, model: &Model) -> Result<Vec<String>, ExecutionError> {
+        struct NonFiniteVisitor<'a>(&'a GradientsParams, ParameterPath, Vec<(String, Tensor<1>)>);
+        impl ModuleVisitor for NonFiniteVisitor<'_> {
             fn enter_module(&mut self, name: &str, container: &str) {
                 self.1.enter(name, container);
             }
@@ -113,7 +118,7 @@ impl Gradients {
                 }
             }
         }
-        let mut sums = Sums(&self.by_parameter, Walk::of(model), Vec::new());
+        let mut sums = NonFiniteVisitor(&self.by_parameter, ParameterPath::for_model(model), Vec::new());
         model.visit(&mut sums);
         let mut bad = Vec::new();
         for (name, sum) in sums.2 {
@@ -125,22 +130,28 @@ impl Gradients {
     }
 
     /// The model after one update at this learning rate, gradients scaled down to a global norm of at most `clip`.
-    pub fn apply(self, model: Model, optimiser: &mut Optimiser, rate: f64, clip: Option<f64>) -> Model {
+    pub fn apply(self, model: Model, optimiser: &mut Optimizer, rate: f64, clip: Option<f64>) -> Model {
         let factor = clip.map(|most| (self.norm + 1e-6).recip().mul_scalar(most).clamp_max(1.0));
-        let walk = Walk::of(&model);
-        model.map(&mut Apply { gradients: self.by_parameter, factor, optimiser, rate, walk })
+        let walk = ParameterPath::for_model(&model);
+        model.map(&mut ApplyUpdates {
+            gradients: self.by_parameter,
+            clip_factor: factor,
+            optimizer: optimiser,
+            learning_rate: rate,
+            walk,
+        })
     }
 }
 
-struct Apply<'a> {
+struct ApplyUpdates<'a> {
     gradients: GradientsParams,
-    factor: Option<Tensor<1>>,
-    optimiser: &'a mut Optimiser,
-    rate: f64,
-    walk: Walk,
+    clip_factor: Option<Tensor<1>>,
+    optimizer: &'a mut Optimizer,
+    learning_rate: f64,
+    walk: ParameterPath,
 }
 
-impl ModuleMapper for Apply<'_> {
+impl ModuleMapper for ApplyUpdates<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.walk.enter(name, container);
     }
@@ -155,18 +166,18 @@ impl ModuleMapper for Apply<'_> {
         let (shape, name) = (weight.dims(), self.walk.name());
         let flat = [shape.iter().product::<usize>()];
         let gradient = gradient.reshape(flat);
-        let gradient = match &self.factor {
+        let gradient = match &self.clip_factor {
             Some(factor) => gradient * factor.clone(),
             None => gradient,
         };
-        let update = Update { name: &name, shape: &shape, rate: self.rate };
-        let weight = self.optimiser.update(&update, weight.inner().reshape(flat), gradient);
+        let update = ParamUpdate { name: &name, shape: &shape, learning_rate: self.learning_rate };
+        let weight = self.optimizer.update(&update, weight.inner().reshape(flat), gradient);
         Param::from_mapped_value(id, weight.reshape(shape).autodiff().require_grad(), mapper)
     }
 }
 
 /// How many of the model's numbers train.
-pub fn trainable(model: &Model) -> usize {
+pub fn count_trainable(model: &Model) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -182,12 +193,12 @@ pub fn trainable(model: &Model) -> usize {
 ///
 /// # Errors
 /// The first pattern that fits nothing.
-pub fn train_only(model: Model, patterns: &[String]) -> Result<Model, String> {
-    let names: Vec<String> = names(&model).into_iter().map(|name| name.path).collect();
+pub fn set_trainable(model: Model, patterns: &[String]) -> Result<Model, String> {
+    let names: Vec<String> = named_parameters(&model).into_iter().map(|name| name.path).collect();
     if let Some(nothing) = patterns.iter().find(|p| !names.iter().any(|name| matches(p, name))) {
         return Err(nothing.clone());
     }
-    struct Freeze<'a>(Walk, &'a [String]);
+    struct Freeze<'a>(ParameterPath, &'a [String]);
     impl ModuleMapper for Freeze<'_> {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.0.enter(name, container);
@@ -201,6 +212,6 @@ pub fn train_only(model: Model, patterns: &[String]) -> Result<Model, String> {
             param.set_require_grad(trains)
         }
     }
-    let walk = Walk::of(&model);
+    let walk = ParameterPath::for_model(&model);
     Ok(model.map(&mut Freeze(walk, patterns)))
 }

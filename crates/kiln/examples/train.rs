@@ -4,7 +4,7 @@
 
 use kiln::prelude::*;
 use kiln::train::{
-    metrics::Row,
+    metrics::MetricsRow,
     run,
     schedule::{Cosine, ScheduleConfig},
 };
@@ -12,9 +12,9 @@ use std::{error::Error, path::PathBuf, sync::atomic::AtomicBool};
 
 struct Losses;
 
-impl Watch for Losses {
-    fn tell(&mut self, news: News) {
-        if let News::Row(Row::Step(step)) = news
+impl ProgressListener for Losses {
+    fn on_event(&mut self, news: ProgressEvent) {
+        if let ProgressEvent::Metrics(MetricsRow::Step(step)) = news
             && step.step.is_multiple_of(20)
         {
             println!("step {:3}: {:.3} nats a token", step.step, step.loss);
@@ -26,19 +26,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut recipe = Recipe { name: "example".into(), ..Recipe::default() };
     recipe.model.hidden = 64;
     recipe.stages[0].steps = 200;
-    recipe.stages[0].schedule = ScheduleConfig::Cosine(Cosine { peak: 4e-3, ..Cosine::default() });
+    recipe.stages[0].schedule = ScheduleConfig::Cosine(Cosine { learning_rate: 4e-3, ..Cosine::default() });
     recipe.resolve();
     recipe.check()?;
 
     let (device, stop) = (Device::flex(), AtomicBool::new(false));
     let folder = std::env::args_os().nth(1).map(PathBuf::from);
-    let host = Host { device: device.clone(), stop: &stop, watch: &mut Losses };
+    let host = RunContext { device: device.clone(), stop_flag: &stop, listener: &mut Losses };
     let ended = run::start(&recipe, folder.as_deref(), host)?;
 
-    let trained = run::load(&ended.run, &device)?;
-    let options = Options { tokens: 60, ..Options::default() };
+    let trained = run::load(&ended.folder, &device)?;
+    let options = GenerateOptions { max_new_tokens: 60, ..GenerateOptions::default() };
     let generator = Generator::new(&trained.model, &trained.tokenizer)?;
-    let written = block_on(generator.write(&["Once upon a time"], &options))?;
+    let written = block_on(generator.generate(&["Once upon a time"], &options))?;
     println!("Once upon a time{}", written[0].text);
     Ok(())
 }

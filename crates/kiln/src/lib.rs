@@ -54,14 +54,15 @@ pub mod variants;
 pub mod prelude {
     pub use burn::tensor::Device;
     pub use kiln_data::{
-        Batch, Corpus, DataConfig, DataError, Packed, Packer, Source, Split, Tokenizer, TokenizerConfig,
+        Batch, Corpus, DataConfig, DataError, PackedSequences, Packer, Source, Tokenizer, TokenizerConfig,
+        ValidationSplit,
     };
-    pub use kiln_infer::{Generator, Options, Sampling, block_on};
+    pub use kiln_infer::{GenerateOptions, Generator, Sampling, block_on};
     pub use kiln_models::{Model, ModelConfig, Visibility};
-    pub use kiln_nn::Cx;
+    pub use kiln_nn::Context;
     pub use kiln_spec::{Direction, Layout, Pattern, Random};
     pub use kiln_train::{
         Models, Objective, Recipe, StageConfig,
-        run::{Host, News, Watch},
+        run::{ProgressEvent, ProgressListener, RunContext},
     };
 }

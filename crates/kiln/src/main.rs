@@ -1,12 +1,12 @@
 //! The command `kiln`.
 
-use kiln_kernels::allocator::{MiMalloc, keep_pages};
+use kiln_kernels::allocator::{MiMalloc, retain_freed_pages};
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    keep_pages();
+    retain_freed_pages();
     kiln::command::main()
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Done, apart, copied, fixtures, kiln, tensor};
+use common::{CommandResult, copy_files, fixtures_dir, max_relative_diff, read_tensor, run_kiln};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -16,25 +16,25 @@ fn base(folder: &Path, name: &str) {
 }
 
 fn logits(home: &Path, args: &[&str], ids: &str) -> Vec<f64> {
-    let json = kiln(home, &[&["logits"], args, &["--ids", ids, "--json"]].concat()).well().json();
+    let json = run_kiln(home, &[&["logits"], args, &["--ids", ids, "--json"]].concat()).expect_success().json_output();
     json["logits"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
 #[track_caller]
 fn near(a: &[f64], b: &[f64], most: f64) {
-    assert!(apart(a, b) <= most, "{}", apart(a, b));
+    assert!(max_relative_diff(a, b) <= most, "{}", max_relative_diff(a, b));
 }
 
 /// A model of the reference's in `models/base`, an adapter of peft's in `adapter`: the ids of a text, and the logits that
 /// peft computes after each of them with the adapter and without.
 fn of_peft(home: &Path) -> (String, [Vec<f64>; 2]) {
-    copied(&fixtures().join("hf/llama-biases"), &home.join("models/base"));
-    copied(&fixtures().join("peft/llama"), &home.join("adapter"));
+    copy_files(&fixtures_dir().join("hf/llama-biases"), &home.join("models/base"));
+    copy_files(&fixtures_dir().join("peft/llama"), &home.join("adapter"));
     let file = home.join("adapter/expected.safetensors");
-    let length = tensor(&file, "lengths")[0] as usize;
-    let ids: Vec<String> = tensor(&file, "ids")[..length].iter().map(f64::to_string).collect();
-    let vocab = tensor(&file, "logits").len() / tensor(&file, "ids").len();
-    (ids.join(","), ["logits", "base"].map(|name| tensor(&file, name)[..length * vocab].to_vec()))
+    let length = read_tensor(&file, "lengths")[0] as usize;
+    let ids: Vec<String> = read_tensor(&file, "ids")[..length].iter().map(f64::to_string).collect();
+    let vocab = read_tensor(&file, "logits").len() / read_tensor(&file, "ids").len();
+    (ids.join(","), ["logits", "base"].map(|name| read_tensor(&file, name)[..length * vocab].to_vec()))
 }
 
 #[test]
@@ -51,11 +51,12 @@ fn an_adapter_folder_is_a_model_wherever_its_base_is() {
     base(&here.join("adapter"), "nowhere");
     near(&logits(here, &["models/base", "--adapter", "adapter"], &ids), &with, 5e-5);
     near(&logits(here, &["models/base"], &ids), &without, 1e-5);
-    assert!(apart(&with, &without) > 0.1, "a control");
+    assert!(max_relative_diff(&with, &without) > 0.1, "a control");
     // Others are merged below it.
     let twice = logits(here, &["models/base", "--adapter", "adapter", "--adapter", "adapter"], &ids);
-    assert!(apart(&twice, &with) > 0.1);
-    let inspect = kiln(here, &["inspect", "models/base", "--adapter", "adapter", "--json"]).well().json();
+    assert!(max_relative_diff(&twice, &with) > 0.1);
+    let inspect =
+        run_kiln(here, &["inspect", "models/base", "--adapter", "adapter", "--json"]).expect_success().json_output();
     assert!(inspect["parameters"].as_u64().unwrap() > 0, "{inspect}");
 }
 
@@ -65,11 +66,11 @@ fn a_base_that_is_nowhere_is_said() {
     let here = home.path();
     let (ids, _) = of_peft(here);
     let asked = |model: &str| {
-        let mut command = common::command(here, &["logits", model, "--ids", &ids, "--json"]);
+        let mut command = common::kiln_command(here, &["logits", model, "--ids", &ids, "--json"]);
         command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", here.join("cache"));
-        let done = Done::of(command.output().unwrap());
-        assert_eq!(done.code, Some(1), "{done:?}");
-        done.json()["error"].take()
+        let done = CommandResult::from_output(command.output().unwrap());
+        assert_eq!(done.exit_code, Some(1), "{done:?}");
+        done.json_output()["error"].take()
     };
     base(&here.join("adapter"), "../gone");
     let error = asked("adapter");
@@ -83,14 +84,14 @@ fn a_base_that_is_nowhere_is_said() {
     base(&here.join("adapter"), "");
     assert!(asked("adapter")["message"].as_str().unwrap().contains("base_model_name_or_path"));
     // Nor does anything go round in circles.
-    copied(&here.join("adapter"), &here.join("other"));
+    copy_files(&here.join("adapter"), &here.join("other"));
     base(&here.join("adapter"), "../other");
     base(&here.join("other"), "../adapter");
     assert!(asked("adapter")["message"].as_str().unwrap().contains("circle"));
     base(&here.join("adapter"), "../adapter");
     assert_eq!(asked("adapter")["kind"], "no-base");
     // An adapter of another model doesn't fit.
-    copied(&fixtures().join("hf/llama-llama3"), &here.join("models/third"));
+    copy_files(&fixtures_dir().join("hf/llama-llama3"), &here.join("models/third"));
     base(&here.join("adapter"), "../models/third");
     assert_eq!(asked("adapter")["kind"], "adapter");
 }
@@ -110,16 +111,16 @@ const TUNE: [&str; 12] = [
     "3",
 ];
 
-/// A model of others' in `hf`, a run that has trained adapters beside it in `tuned`, those alone in `peft`.
+/// A model of others' in `hf`, a run that has trained adapters crate_path it in `tuned`, those alone in `peft`.
 fn tuned() -> TempDir {
-    let home = common::home();
+    let home = common::tiny_home();
     let here = home.path();
-    fs::write(here.join("tiny.toml"), common::LLAMA).unwrap();
-    kiln(here, &["train", "tiny.toml", "--out", "run"]).well();
-    kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).well();
+    fs::write(here.join("tiny.toml"), common::LLAMA_RECIPE).unwrap();
+    run_kiln(here, &["train", "tiny.toml", "--out", "run"]).expect_success();
+    run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
     fs::write(here.join("text.txt"), "Ann was a doctor. She had a red kite and a blue hat.\n".repeat(60)).unwrap();
-    kiln(here, &[&["train", "--from", "hf", "--out", "tuned"], &TUNE[..]].concat()).well();
-    kiln(here, &["export", "tuned", "--format", "peft", "--out", "peft"]).well();
+    run_kiln(here, &[&["train", "--from", "hf", "--out", "tuned"], &TUNE[..]].concat()).expect_success();
+    run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "peft"]).expect_success();
     home
 }
 
@@ -136,10 +137,10 @@ fn adapters_of_a_run_go_into_a_folder() {
     let own = logits(here, &["tuned"], IDS);
     near(&logits(here, &["peft"], IDS), &own, 1e-6);
     near(&logits(here, &["hf", "--adapter", "peft"], IDS), &own, 1e-6);
-    assert!(apart(&logits(here, &["hf"], IDS), &own) > 1e-5, "a control");
-    kiln(here, &["export", "peft", "--format", "hf", "--out", "merged"]).well();
+    assert!(max_relative_diff(&logits(here, &["hf"], IDS), &own) > 1e-5, "a control");
+    run_kiln(here, &["export", "peft", "--format", "hf", "--out", "merged"]).expect_success();
     near(&logits(here, &["merged"], IDS), &own, 1e-5);
-    kiln(here, &["export", "peft", "--format", "peft", "--out", "again"]).well();
+    run_kiln(here, &["export", "peft", "--format", "peft", "--out", "again"]).expect_success();
     let weights = |folder: &str| fs::read(here.join(folder).join("adapter_model.safetensors")).unwrap();
     assert_eq!(weights("again"), weights("peft"));
 }
@@ -150,7 +151,7 @@ fn every_command_takes_adapters() {
     let here = home.path();
     let both = |command: &[&str], rest: &[&str]| {
         let [a, b] = [&["peft"][..], &["hf", "--adapter", "peft"]].map(|model| {
-            let mut json = kiln(here, &[command, model, rest, &["--json"]].concat()).well().json();
+            let mut json = run_kiln(here, &[command, model, rest, &["--json"]].concat()).expect_success().json_output();
             json.as_object_mut().unwrap().remove("tokens_per_second");
             json
         });
@@ -158,7 +159,7 @@ fn every_command_takes_adapters() {
         a
     };
     let of = |command: &[&str], model: &[&str], rest: &[&str]| {
-        kiln(here, &[command, model, rest, &["--json"]].concat()).well().json()
+        run_kiln(here, &[command, model, rest, &["--json"]].concat()).expect_success().json_output()
     };
     let written = both(&["generate"], &["--prompt", "Ann was", "--tokens", "6", "--temperature", "0"]);
     assert_eq!(
@@ -177,21 +178,21 @@ fn what_is_no_adapter_alone_stays_whole() {
     let home = tuned();
     let here = home.path();
     let refused = |model: &[&str], told: &str| {
-        let done = kiln(here, &[&["export"], model, &["--format", "peft", "--out", "x"]].concat());
-        assert!(done.code == Some(1) && done.err.contains(told), "{model:?}: {done:?}");
+        let done = run_kiln(here, &[&["export"], model, &["--format", "peft", "--out", "x"]].concat());
+        assert!(done.exit_code == Some(1) && done.stderr.contains(told), "{model:?}: {done:?}");
     };
     refused(&["hf"], "no adapters");
     refused(&["run"], "no adapters");
     refused(&["peft", "--adapter", "peft"], "adapters over adapters");
-    // A stage that trained all of the model before leaves adapters beside other weights.
+    // A stage that trained all of the model before leaves adapters crate_path other weights.
     let more = "name = \"both\"\nfrom = \"hf\"\ndata = { source = { files = { paths = [\"text.txt\"] } } }\n";
     let stage = "[[stages]]\nsteps = 2\nlength = 32\nrows = 2\nsamples = 0\n";
     let stages = format!("{more}{stage}name = \"whole\"\n{stage}name = \"beside\"\nadapter = \"lora\"\n");
     fs::write(here.join("both.toml"), stages).unwrap();
-    kiln(here, &["train", "both.toml", "--from", "hf", "--out", "both"]).well();
+    run_kiln(here, &["train", "both.toml", "--from", "hf", "--out", "both"]).expect_success();
     refused(&["both"], "other weights");
-    let odd = kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--shard", "3"]);
-    assert!(odd.code == Some(2) && odd.err.contains("--shard"), "{odd:?}");
+    let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--shard", "3"]);
+    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--shard"), "{odd:?}");
 }
 
 #[test]
@@ -200,11 +201,11 @@ fn adapters_go_on_training() {
     let here = home.path();
     let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];
     let data = ["--data", "text.txt", "--set", "stages.0.length=32", "--set", "stages.0.samples=0"];
-    kiln(here, &[&["train", "--from", "peft", "--out", "still"], &data[..], &steps].concat()).well();
+    run_kiln(here, &[&["train", "--from", "peft", "--out", "still"], &data[..], &steps].concat()).expect_success();
     // As good as nothing was learned, so that they are what they were; adapters begun anew would be others.
-    kiln(here, &["export", "still", "--format", "peft", "--out", "same"]).well();
+    run_kiln(here, &["export", "still", "--format", "peft", "--out", "same"]).expect_success();
     let a = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
-    let matrix = |folder: &str| tensor(&here.join(folder).join("adapter_model.safetensors"), a);
+    let matrix = |folder: &str| read_tensor(&here.join(folder).join("adapter_model.safetensors"), a);
     near(&matrix("same"), &matrix("peft"), 1e-6);
     near(&logits(here, &["still"], IDS), &logits(here, &["tuned"], IDS), 1e-6);
     let config = |folder: &str| {
@@ -215,13 +216,13 @@ fn adapters_go_on_training() {
     let other =
         [&["train", "--from", "peft", "--out", "anew", "--set", "stages.0.adapter.lora.rank=2"], &data[..], &steps]
             .concat();
-    kiln(here, &other).well();
+    run_kiln(here, &other).expect_success();
     near(&logits(here, &["anew"], IDS), &logits(here, &["tuned"], IDS), 1e-5);
-    let done = kiln(here, &["export", "anew", "--format", "peft", "--out", "x"]);
-    assert!(done.code == Some(1) && done.err.contains("other weights"), "{done:?}");
+    let done = run_kiln(here, &["export", "anew", "--format", "peft", "--out", "x"]);
+    assert!(done.exit_code == Some(1) && done.stderr.contains("other weights"), "{done:?}");
     // A stage has adapters of one rank.
     of_peft(here);
     base(&here.join("adapter"), "../models/base");
-    let done = kiln(here, &[&["train", "--from", "adapter", "--out", "odd"], &data[..]].concat());
-    assert!(done.code == Some(1) && done.err.contains("several ranks"), "{done:?}");
+    let done = run_kiln(here, &[&["train", "--from", "adapter", "--out", "odd"], &data[..]].concat());
+    assert!(done.exit_code == Some(1) && done.stderr.contains("several ranks"), "{done:?}");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Done, TINY, command, home, kiln, trained};
+use common::{CommandResult, TINY_RECIPE, kiln_command, run_kiln, tiny_home, trained_home};
 use std::{fs, io::Write, path::Path};
 
 /// What a call must come to.
@@ -21,24 +21,24 @@ fn case<'a>(args: &'a [&'a str], code: i32, kind: &'a str, words: &'a [&'a str])
 #[track_caller]
 fn check(home: &Path, cases: &[Case]) {
     for case in cases {
-        refused(&kiln(home, &[case.args, &["--json"]].concat()), case);
+        refused(&run_kiln(home, &[case.args, &["--json"]].concat()), case);
     }
 }
 
 #[track_caller]
-fn refused(done: &Done, case: &Case) {
-    assert_eq!(done.code, Some(case.code), "{:?}: {done:?}", case.args);
-    let error = &done.json()["error"];
-    assert_eq!(common::keys(error), ["help", "kind", "message", "where"]);
+fn refused(done: &CommandResult, case: &Case) {
+    assert_eq!(done.exit_code, Some(case.code), "{:?}: {done:?}", case.args);
+    let error = &done.json_output()["error"];
+    assert_eq!(common::sorted_keys(error), ["help", "kind", "message", "where"]);
     assert_eq!(error["kind"], case.kind, "{:?}: {error}", case.args);
     let said = ["message", "where", "help"].map(|key| error[key].as_str().unwrap_or_default()).join("\n");
     for word in case.words {
         assert!(said.contains(word), "{:?}: `{word}` is not in\n{said}", case.args);
         // A message may have several lines of its own.
-        let shown = done.err.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(shown.contains(&word.split_whitespace().collect::<Vec<_>>().join(" ")), "{word}: {}", done.err);
+        let shown = done.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(&word.split_whitespace().collect::<Vec<_>>().join(" ")), "{word}: {}", done.stderr);
     }
-    assert!(!done.err.contains("panicked"), "{}", done.err);
+    assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
 }
 
 fn zipped(text: &[u8]) -> Vec<u8> {
@@ -49,7 +49,7 @@ fn zipped(text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn data_that_is_no_text() {
-    let home = home();
+    let home = tiny_home();
     let put = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
     put("empty.txt", b"");
     put("latin.txt", b"caf\xe9 noir");
@@ -81,15 +81,15 @@ fn data_that_is_no_text() {
     );
     let train = ["train", "tiny.toml", "--out", "run"];
     check(home.path(), &[case(&[&train[..], &["--data", "nothing"]].concat(), 1, "missing", &["nothing"])]);
-    kiln(home.path(), &train).well();
+    run_kiln(home.path(), &train).expect_success();
 }
 
 #[test]
 fn recipes_that_say_what_cannot_be() {
-    let home = home();
+    let home = tiny_home();
     let put = |name: &str, from: &str, to: &str| {
-        assert!(TINY.contains(from), "{from}");
-        fs::write(home.path().join(name), TINY.replace(from, to)).unwrap();
+        assert!(TINY_RECIPE.contains(from), "{from}");
+        fs::write(home.path().join(name), TINY_RECIPE.replace(from, to)).unwrap();
     };
     put("syntax.toml", "steps = 6", "steps = = 6");
     put("typo.toml", "length = 32", "lenght = 32");
@@ -132,7 +132,7 @@ fn recipes_that_say_what_cannot_be() {
 
 #[test]
 fn command_lines_that_nobody_can_read() {
-    let home = trained();
+    let home = trained_home();
     check(
         home.path(),
         &[
@@ -149,26 +149,27 @@ fn command_lines_that_nobody_can_read() {
             case(&["tokenizer", "decode", "run", "--ids", "7,900"], 1, "token-id", &["900", "297"]),
         ],
     );
-    let plain = kiln(home.path(), &["trian"]);
-    assert_eq!((plain.code, plain.out.as_str()), (Some(2), ""));
-    assert_eq!(kiln(home.path(), &["--help"]).well().err, "");
+    let plain = run_kiln(home.path(), &["trian"]);
+    assert_eq!((plain.exit_code, plain.stdout.as_str()), (Some(2), ""));
+    assert_eq!(run_kiln(home.path(), &["--help"]).expect_success().stderr, "");
 }
 
 #[test]
 fn prompts_that_do_not_fit() {
-    let home = home();
+    let home = tiny_home();
     let learned = "model.position={ learned = { length = 32 } }";
-    kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).well();
+    run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).expect_success();
     let long = "word ".repeat(20);
     let args = ["generate", "run", "--prompt", &long];
     check(home.path(), &[case(&args, 2, "generate", &["101 tokens", "positions for 32"])]);
-    let last = kiln(home.path(), &["generate", "run", "--prompt", &long[..29], "--json"]).well().json();
+    let last =
+        run_kiln(home.path(), &["generate", "run", "--prompt", &long[..29], "--json"]).expect_success().json_output();
     assert_eq!(last["stopped_by"], "length");
 }
 
 #[test]
 fn folders_that_are_no_runs_or_not_to_be_had() {
-    let home = trained();
+    let home = trained_home();
     fs::write(home.path().join("file"), "mine").unwrap();
     fs::create_dir(home.path().join("other")).unwrap();
     check(
@@ -203,11 +204,11 @@ const NO_MODELS: [(&str, &str, &[&str]); 7] = [
 
 #[test]
 fn models_that_are_none() {
-    let home = home();
+    let home = tiny_home();
     let (here, at) = (home.path(), |name: &str| home.path().join(name));
     fs::create_dir(at("empty")).unwrap();
     for name in ["bare", "cut", "lama", "odd", "words"] {
-        common::worded("hf/llama-biases", &at(name), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");
+        common::write_word_model("hf/llama-biases", &at(name), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");
     }
     fs::remove_file(at("bare/model.safetensors")).unwrap();
     let halve = |from: &Path, to: &Path| {
@@ -215,9 +216,9 @@ fn models_that_are_none() {
         fs::write(to, &bytes[..bytes.len() / 2]).unwrap();
     };
     halve(&at("cut/model.safetensors"), &at("cut/model.safetensors"));
-    halve(&common::beside("kiln-models/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
-    common::configure(&at("lama"), "model_type", "lama".into());
-    common::configure(&at("odd"), "hidden_act", "mish".into());
+    halve(&common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
+    common::set_config_key(&at("lama"), "model_type", "lama".into());
+    common::set_config_key(&at("odd"), "hidden_act", "mish".into());
     fs::write(at("words/config.json"), "{ \"model_type\": ").unwrap();
     fs::write(at("text.txt"), "w7 w8 w9 ".repeat(999)).unwrap();
     let commands: [&[&str]; 9] = [
@@ -231,19 +232,19 @@ fn models_that_are_none() {
         &["export", "", "--format", "hf", "--out", "out"],
         &["train", "--data", "text.txt", "--out", "out", "--from", ""],
     ];
-    let before = common::tree(here);
+    let before = common::list_files(here);
     for (model, kind, words) in NO_MODELS {
         for command in commands {
             let args: Vec<&str> = command.iter().map(|word| if word.is_empty() { model } else { word }).collect();
             check(here, &[case(&args, 1, kind, words)]);
         }
     }
-    assert_eq!(common::tree(here), before, "nothing is written");
+    assert_eq!(common::list_files(here), before, "nothing is written");
 }
 
 #[test]
 fn runs_that_somebody_broke() {
-    let home = trained();
+    let home = trained_home();
     let run = home.path().join("run");
     let checkpoint = run.join("stages/0-pretrain/checkpoints/step-000006");
     let spoil = |path: &Path, change: &dyn Fn(&mut Vec<u8>), cases: &[Case]| {
@@ -282,36 +283,36 @@ fn runs_that_somebody_broke() {
             case(&resume, 1, "mismatch", &["recipe", "start a new run"]),
         ],
     );
-    kiln(home.path(), &resume).well();
+    run_kiln(home.path(), &resume).expect_success();
 }
 
 #[test]
 #[cfg(unix)]
 fn a_full_disk_loses_nothing() {
-    let home = home();
-    kiln(home.path(), &["train", "tiny.toml", "--out", "undisturbed"]).well();
+    let home = tiny_home();
+    run_kiln(home.path(), &["train", "tiny.toml", "--out", "undisturbed"]).expect_success();
     // A limit on the size of files, in blocks of the shell's: what a full disk looks like, without privileges.
     let limited = |blocks: u32, args: &[&str]| {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = std::process::Command::new("sh");
         shell.current_dir(home.path()).args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).args(args);
-        Done::of(shell.output().unwrap())
+        CommandResult::from_output(shell.output().unwrap())
     };
     let args = ["train", "tiny.toml", "--out", "run", "--json"];
     refused(&limited(40, &args), &case(&args, 1, "disk-full", &["safetensors", "free some space, then resume"]));
-    kiln(home.path(), &["train", "--resume", "run"]).well();
-    assert_eq!(common::computed(&home.path().join("run")), common::computed(&home.path().join("undisturbed")));
-    let mut full = command(home.path(), &["devices"]);
+    run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();
+    assert_eq!(common::run_results(&home.path().join("run")), common::run_results(&home.path().join("undisturbed")));
+    let mut full = kiln_command(home.path(), &["devices"]);
     if let Ok(device) = fs::OpenOptions::new().write(true).open("/dev/full") {
-        let done = Done::of(full.stdout(device).output().unwrap());
-        assert_eq!(done.code, Some(1), "{done:?}");
-        assert!(done.err.contains("standard output"), "{done:?}");
+        let done = CommandResult::from_output(full.stdout(device).output().unwrap());
+        assert_eq!(done.exit_code, Some(1), "{done:?}");
+        assert!(done.stderr.contains("standard output"), "{done:?}");
     }
 }
 
 #[test]
 fn numbers_that_run_away_stop_the_run() {
-    let home = home();
+    let home = tiny_home();
     let peak = "stages.0.schedule={ constant = { peak = 1e30, warmup = 0 } }";
     let args =
         ["train", "tiny.toml", "--out", "run", "--steps", "20", "--set", peak, "--set", "stages.0.checkpoints=20"];
@@ -321,11 +322,11 @@ fn numbers_that_run_away_stop_the_run() {
 
 #[test]
 fn errors_read_well_without_json() {
-    let home = home();
-    fs::write(home.path().join("typo.toml"), TINY.replace("length", "lenght")).unwrap();
-    let done = kiln(home.path(), &["train", "typo.toml"]);
-    assert_eq!(done.out, "");
-    let lines: Vec<&str> = done.err.lines().collect();
+    let home = tiny_home();
+    fs::write(home.path().join("typo.toml"), TINY_RECIPE.replace("length", "lenght")).unwrap();
+    let done = run_kiln(home.path(), &["train", "typo.toml"]);
+    assert_eq!(done.stdout, "");
+    let lines: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(lines[0], "error: unknown key `lenght`");
     assert!(lines[1].starts_with("  at: typo.toml:13: "), "{lines:?}");
     assert!(lines[2].starts_with("  help: did you mean `length`?"), "{lines:?}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{command, computed, home, kiln};
+use common::{kiln_command, run_kiln, run_results, tiny_home};
 use std::fs;
 
 /// Trains on text in `texts`, named by a relative path.
@@ -11,7 +11,7 @@ const TRAIN: [&str; 9] =
 
 #[test]
 fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
-    let home = home();
+    let home = tiny_home();
     let at = |name: &str| home.path().join(name);
     fs::create_dir_all(at("texts")).unwrap();
     fs::create_dir_all(at("other")).unwrap();
@@ -19,35 +19,35 @@ fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
         fs::write(at("texts").join(format!("{number}.txt")), format!("Text number {number} is short. ").repeat(9))
             .unwrap();
     }
-    let whole = kiln(home.path(), &[&TRAIN[..], &["whole"]].concat()).well();
+    let whole = run_kiln(home.path(), &[&TRAIN[..], &["whole"]].concat()).expect_success();
     let recipe = fs::read_to_string(at("whole/recipe.toml")).unwrap();
     assert!(recipe.contains("paths = [\"texts\"]"), "as typed: {recipe}");
     // As if it had been killed before its last checkpoint.
-    kiln(home.path(), &[&TRAIN[..], &["half"]].concat()).well();
+    run_kiln(home.path(), &[&TRAIN[..], &["half"]].concat()).expect_success();
     fs::remove_dir_all(at("half/stages/0-pretrain/checkpoints/step-000008")).unwrap();
-    let resumed = kiln(&at("other"), &["train", "--resume", "../half"]).well();
-    assert!(resumed.err.contains("goes on after step 6") && !whole.err.contains("goes on"), "{}", resumed.err);
-    assert_eq!(computed(&at("half")), computed(&at("whole")));
+    let resumed = run_kiln(&at("other"), &["train", "--resume", "../half"]).expect_success();
+    assert!(resumed.stderr.contains("goes on after step 6") && !whole.stderr.contains("goes on"), "{}", resumed.stderr);
+    assert_eq!(run_results(&at("half")), run_results(&at("whole")));
     // A run that starts from another one and saved nothing yet.
-    kiln(home.path(), &[&TRAIN[..], &["next", "--set", "from=whole"]].concat()).well();
-    let wanted = computed(&at("next"));
+    run_kiln(home.path(), &[&TRAIN[..], &["next", "--set", "from=whole"]].concat()).expect_success();
+    let wanted = run_results(&at("next"));
     fs::remove_dir_all(at("next/stages")).unwrap();
     fs::remove_file(at("next/tokenizer.json")).unwrap();
-    kiln(&at("other"), &["train", "--resume", "../next"]).well();
-    assert_eq!(computed(&at("next")), wanted);
+    run_kiln(&at("other"), &["train", "--resume", "../next"]).expect_success();
+    assert_eq!(run_results(&at("next")), wanted);
 }
 
 #[test]
 fn text_that_is_gone_is_named_so_that_it_can_be_found() {
-    let home = home();
+    let home = tiny_home();
     fs::write(home.path().join("text.txt"), "Ann and Ben went home. ".repeat(999)).unwrap();
-    kiln(home.path(), &["train", "tiny.toml", "--data", "text.txt", "--out", "run"]).well();
+    run_kiln(home.path(), &["train", "tiny.toml", "--data", "text.txt", "--out", "run"]).expect_success();
     fs::remove_file(home.path().join("text.txt")).unwrap();
     fs::remove_dir_all(home.path().join("run/stages")).unwrap();
     fs::create_dir(home.path().join("other")).unwrap();
     let error = |folder: &str, run: &str| {
-        let done = command(&home.path().join(folder), &["train", "--resume", run, "--json"]).output().unwrap();
-        common::Done::of(done).json()["error"]["message"].as_str().unwrap().to_owned()
+        let done = kiln_command(&home.path().join(folder), &["train", "--resume", run, "--json"]).output().unwrap();
+        common::CommandResult::from_output(done).json_output()["error"]["message"].as_str().unwrap().to_owned()
     };
     assert_eq!(error("", "run"), "text.txt: no such file or folder");
     let whole = home.path().canonicalize().unwrap().join("text.txt");

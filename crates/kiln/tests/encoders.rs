@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{beside, configure, copied, fixtures, kiln, numbers, tensor, worded};
+use common::{
+    copy_files, crate_path, fixtures_dir, json_values, read_tensor, run_kiln, set_config_key, write_word_model,
+};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -15,14 +17,14 @@ fn listed(ids: &[u64]) -> String {
 }
 
 fn ids(json: &Value) -> Vec<u64> {
-    numbers(json).into_iter().map(|id| id as u64).collect()
+    json_values(json).into_iter().map(|id| id as u64).collect()
 }
 
 /// Logits of a model, a row a token.
 fn logits(home: &Path, model: &str, args: &[&str]) -> Vec<Vec<f64>> {
-    let json = kiln(home, &[&["logits", model], args, &["--json"]].concat()).well().json();
+    let json = run_kiln(home, &[&["logits", model], args, &["--json"]].concat()).expect_success().json_output();
     let width = json["shape"][1].as_u64().unwrap() as usize;
-    numbers(&json["logits"]).chunks(width).map(<[f64]>::to_vec).collect()
+    json_values(&json["logits"]).chunks(width).map(<[f64]>::to_vec).collect()
 }
 
 fn likeliest(row: &[f64]) -> u64 {
@@ -46,19 +48,19 @@ fn by_logits(home: &Path, model: &str, read: &[u64], start: u64, tokens: usize) 
 }
 
 fn generated(home: &Path, model: &str, prompt: &str, tokens: &str) -> Value {
-    kiln(home, &["generate", model, "--prompt", prompt, "--tokens", tokens, "--temperature", "0", "--json"])
-        .well()
-        .json()
+    run_kiln(home, &["generate", model, "--prompt", prompt, "--tokens", tokens, "--temperature", "0", "--json"])
+        .expect_success()
+        .json_output()
 }
 
 #[test]
 fn a_t5_writes_what_the_reference_code_writes() {
     let home = tempfile::tempdir().unwrap();
     for case in ["t5-tied", "t5-gated"] {
-        worded(&format!("hf-encoders/{case}"), &home.path().join(case), &T5, "A </s>");
+        write_word_model(&format!("hf-encoders/{case}"), &home.path().join(case), &T5, "A </s>");
         let expected = home.path().join(case).join("expected.safetensors");
         let [prompt, greedy] = ["prompt", "greedy"]
-            .map(|name| tensor(&expected, name).into_iter().map(|id| id as u64).collect::<Vec<_>>());
+            .map(|name| read_tensor(&expected, name).into_iter().map(|id| id as u64).collect::<Vec<_>>());
         let word = |id: &u64| {
             T5.iter().find(|(special, _)| special == id).map_or(format!("w{id}"), |(_, name)| (*name).into())
         };
@@ -76,20 +78,20 @@ fn a_t5_writes_what_the_reference_code_writes() {
 fn a_t5_begins_and_ends_as_its_files_say() {
     let home = tempfile::tempdir().unwrap();
     let (here, model) = (home.path(), home.path().join("t5"));
-    worded("hf-encoders/t5-tied", &model, &T5, "A </s>");
+    write_word_model("hf-encoders/t5-tied", &model, &T5, "A </s>");
     let text = "w14 w21 w15 w5";
     let written = || ids(&generated(here, "t5", text, "5")["ids"]);
     let start = |id: u64| by_logits(here, "t5", &[14, 21, 15, 5, 2], id, 5);
     assert_eq!(written(), start(0));
     // Another first token of the decoder; where none is said, that which fills up.
-    configure(&model, "decoder_start_token_id", json!(7));
+    set_config_key(&model, "decoder_start_token_id", json!(7));
     assert_eq!(written(), start(7));
     assert!(start(7) != start(0) && start(9) != start(0), "a control");
-    configure(&model, "decoder_start_token_id", json!(null));
-    configure(&model, "pad_token_id", json!(9));
+    set_config_key(&model, "decoder_start_token_id", json!(null));
+    set_config_key(&model, "pad_token_id", json!(9));
     assert_eq!(written(), start(9));
     // Without a tokenizer that says so, nothing ends what the encoder reads.
-    worded("hf-encoders/t5-tied", &model, &T5, "A");
+    write_word_model("hf-encoders/t5-tied", &model, &T5, "A");
     let open = by_logits(here, "t5", &[14, 21, 15, 5], 0, 5);
     assert_eq!(written(), open);
     assert_ne!(open, start(0), "a control");
@@ -99,7 +101,7 @@ fn a_t5_begins_and_ends_as_its_files_say() {
 fn berts() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     for case in ["bert-masked", "bert-bare", "bert-classes"] {
-        worded(&format!("hf-encoders/{case}"), &home.path().join(case), &BERT, "[CLS] A [SEP]");
+        write_word_model(&format!("hf-encoders/{case}"), &home.path().join(case), &BERT, "[CLS] A [SEP]");
     }
     fs::write(home.path().join("text.txt"), "w7 w8 w9 w7 w11 w12").unwrap();
     home
@@ -107,9 +109,9 @@ fn berts() -> TempDir {
 
 #[track_caller]
 fn refused(home: &Path, args: &[&str], code: i32, words: &[&str]) {
-    let done = kiln(home, &[args, &["--json"]].concat());
-    assert_eq!(done.code, Some(code), "{args:?}: {done:?}");
-    let error = done.json()["error"].take();
+    let done = run_kiln(home, &[args, &["--json"]].concat());
+    assert_eq!(done.exit_code, Some(code), "{args:?}: {done:?}");
+    let error = done.json_output()["error"].take();
     let said = format!("{} {}", error["message"].as_str().unwrap(), error["help"].as_str().unwrap_or_default());
     words.iter().for_each(|word| assert!(said.contains(word), "{args:?}: `{word}` is not in {said}"));
 }
@@ -125,7 +127,7 @@ fn an_encoder_writes_nothing_and_says_what_it_does_instead() {
         // A template changes nothing about it.
         fs::write(here.join(case).join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
         refused(here, &["chat", case], 1, &["the head", head, "kiln embed"]);
-        let embedded = kiln(here, &["embed", case, "--text", "w7 w8", "--json"]).well().json();
+        let embedded = run_kiln(here, &["embed", case, "--text", "w7 w8", "--json"]).expect_success().json_output();
         assert_eq!(embedded["shape"][0], 1);
     }
     refused(here, &["chat", "bert-masked"], 1, &["kiln generate", "blanks", "kiln embed", "kiln logits"]);
@@ -145,15 +147,15 @@ fn what_has_no_loss_over_tokens_is_not_measured() {
     let eval = |model: &'static str| vec!["eval", model, "--data", "text.txt"];
     refused(here, &eval("bert-bare"), 2, &["the head `embedding`", "kiln embed"]);
     refused(here, &eval("bert-classes"), 2, &["the head `class`", "kiln logits"]);
-    worded("hf-encoders/t5-tied", &here.join("t5"), &T5, "A </s>");
+    write_word_model("hf-encoders/t5-tied", &here.join("t5"), &T5, "A </s>");
     refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
-    fs::copy(beside("kiln-models/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
+    fs::copy(crate_path("kiln-models/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
     refused(here, &eval("t5.gguf"), 1, &["t5.gguf carries no tokenizer", "kiln logits"]);
 }
 
 /// With one word that isn't special, a token that is chosen is masked, else stays as it is: the loss of many texts of that
-/// word is a mean of two numbers, in which each counts a whole number of times.
+/// word is a mean of two json_values, in which each counts a whole number of times.
 #[test]
 fn the_loss_of_an_encoder_is_that_of_its_masks() {
     let home = tempfile::tempdir().unwrap();
@@ -162,9 +164,9 @@ fn the_loss_of_an_encoder_is_that_of_its_masks() {
     let others = names.iter().enumerate().map(|(id, name)| (id as u64, name.as_str()));
     let others = others.filter(|(id, _)| *id != 7 && !BERT.iter().any(|(special, _)| special == id));
     let special: Vec<(u64, &str)> = BERT.into_iter().chain(others).collect();
-    worded("hf-encoders/bert-masked", &here.join("bert"), &special, "[CLS] A [SEP]");
+    write_word_model("hf-encoders/bert-masked", &here.join("bert"), &special, "[CLS] A [SEP]");
     fs::write(here.join("texts.jsonl"), "{\"text\": \"w7\"}\n".repeat(900)).unwrap();
-    let found = kiln(here, &["eval", "bert", "--data", "texts.jsonl", "--json"]).well().json();
+    let found = run_kiln(here, &["eval", "bert", "--data", "texts.jsonl", "--json"]).expect_success().json_output();
     assert_eq!(found["kind"], "pseudo");
     let [masked, kept] = ["2,4,3", "2,7,3"].map(|ids| nats(&logits(here, "bert", &["--ids", ids])[1], 7));
     assert!((masked - kept).abs() > 1e-2, "a control: {masked} {kept}");
@@ -178,21 +180,24 @@ fn the_loss_of_an_encoder_is_that_of_its_masks() {
 fn the_loss_of_a_file_is_that_of_its_logits() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
-    worded("hf/llama-biases", &here.join("folder"), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");
-    copied(&fixtures().join("hf/gpt2-tied"), &here.join("bare"));
-    fs::write(here.join("tiny.toml"), common::LLAMA).unwrap();
-    kiln(here, &["train", "tiny.toml", "--out", "run"]).well();
-    kiln(here, &["export", "run", "--format", "gguf", "--out", "run.gguf"]).well();
+    write_word_model("hf/llama-biases", &here.join("folder"), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");
+    copy_files(&fixtures_dir().join("hf/gpt2-tied"), &here.join("bare"));
+    fs::write(here.join("tiny.toml"), common::LLAMA_RECIPE).unwrap();
+    run_kiln(here, &["train", "tiny.toml", "--out", "run"]).expect_success();
+    run_kiln(here, &["export", "run", "--format", "gguf", "--out", "run.gguf"]).expect_success();
     let ann = "Ann was a doctor. She had a red kite.";
     for (model, text) in [("folder", "w7 w8 w9 w7 w11"), ("run", ann), ("run.gguf", ann)] {
         fs::write(here.join("text.txt"), text).unwrap();
-        let encoded = kiln(here, &["tokenizer", "encode", model, "--text", text, "--plain", "--json"]).well().json();
-        let roles = kiln(here, &["tokenizer", "inspect", model, "--json"]).well().json()["roles"].take();
+        let encoded = run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--plain", "--json"])
+            .expect_success()
+            .json_output();
+        let roles =
+            run_kiln(here, &["tokenizer", "inspect", model, "--json"]).expect_success().json_output()["roles"].take();
         let [bos, eos] = ["bos", "eos"].map(|role| roles[role].as_u64().unwrap());
         let document = [vec![bos], ids(&encoded["ids"]), vec![eos]].concat();
         let rows = logits(here, model, &["--ids", &listed(&document)]);
         let wanted: f64 = document[1..].iter().zip(&rows).map(|(next, row)| nats(row, *next)).sum();
-        let found = kiln(here, &["eval", model, "--data", "text.txt", "--json"]).well().json();
+        let found = run_kiln(here, &["eval", model, "--data", "text.txt", "--json"]).expect_success().json_output();
         assert_eq!((&found["kind"], &found["tokens"]), (&json!("causal"), &json!(document.len() - 1)), "{model}");
         let (wanted, found) = (wanted / (document.len() - 1) as f64, found["loss"].as_f64().unwrap());
         assert!((wanted - found).abs() < 1e-4, "{model}: {wanted} {found}");

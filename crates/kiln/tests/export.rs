@@ -3,12 +3,12 @@
 mod common;
 
 use burn::tensor::{Device, TensorData};
-use common::kiln;
+use common::run_kiln;
 use kiln_models::{
-    Model, Reader,
-    files::{Layout, save},
+    Model, ModelTensors,
+    files::{SaveOptions, save},
     hf,
-    tensors::{InMemory, Tensors},
+    tensors::{InMemoryTensors, TensorSource},
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -17,16 +17,21 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../kiln-data/fixtur
 
 /// A folder with random weights and this tokenizer.
 fn folder(home: &Path, name: &str, config: &Value, tokenizer: &str) {
-    let (_, model) = hf::read(config).unwrap();
+    let (_, model) = hf::read_config(config).unwrap();
     let weights = Model::init(&model, 3, &Device::flex());
     // Rows of one table, norms and biases that count.
     let drawn = |(name, data): (String, TensorData)| {
         let values: Vec<f32> = data.iter::<f32>().zip(0..).map(|(x, i)| x + 0.1 * (i as f32 * 0.7).sin()).collect();
         (name, TensorData::new(values, data.shape().to_vec()))
     };
-    let weights: InMemory =
-        Reader::of(&weights).all().unwrap().into_iter().map(drawn).collect::<kiln_models::Values>().into();
-    let layout = Layout { config_json: Some(config), ..Layout::default() };
+    let weights: InMemoryTensors = ModelTensors::new(&weights)
+        .read_all()
+        .unwrap()
+        .into_iter()
+        .map(drawn)
+        .collect::<kiln_models::StateDict>()
+        .into();
+    let layout = SaveOptions { config_json: Some(config), ..SaveOptions::default() };
     save(&home.join(name), &model, &weights, layout).unwrap();
     if tokenizer.starts_with("spm") {
         let class = if name == "t5" { "T5Tokenizer" } else { "LlamaTokenizer" };
@@ -80,13 +85,15 @@ fn a_gguf_answers_as_the_folder_that_it_came_from() {
             fs::write(here.join("bert/1_Pooling/config.json"), r#"{"pooling_mode_cls_token": true}"#).unwrap();
         }
         let file = format!("{name}.gguf");
-        kiln(here, &["export", name, "--format", "gguf", "--numbers", "f32", "--out", &file]).well();
+        run_kiln(here, &["export", name, "--format", "gguf", "--numbers", "f32", "--out", &file]).expect_success();
         for text in ["The cat's HAT,  naïve 42!", "東京 🙂", ""] {
-            let ids = |model: &str| kiln(here, &["tokenizer", "encode", model, "--text", text, "--json"]).well().json();
+            let ids = |model: &str| {
+                run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--json"]).expect_success().json_output()
+            };
             assert_eq!(ids(&file)["ids"], ids(name)["ids"], "{name}: {text:?}");
         }
         let answer = |model: &str, args: &[&str]| {
-            kiln(
+            run_kiln(
                 here,
                 &[args, &["--json"]]
                     .concat()
@@ -94,8 +101,8 @@ fn a_gguf_answers_as_the_folder_that_it_came_from() {
                     .map(|arg| if *arg == "MODEL" { model } else { *arg })
                     .collect::<Vec<_>>(),
             )
-            .well()
-            .json()
+            .expect_success()
+            .json_output()
         };
         let args: &[&str] = match name {
             "bert" => &["embed", "MODEL", "--text", "the hat", "--text", "a cat sat"],
@@ -104,7 +111,7 @@ fn a_gguf_answers_as_the_folder_that_it_came_from() {
         };
         assert_eq!(answer(&file, args), answer(name, args), "{name}");
         // From there it goes back, and on.
-        kiln(here, &["export", &file, "--format", "hf", "--out", &format!("{name}-back")]).well();
+        run_kiln(here, &["export", &file, "--format", "hf", "--out", &format!("{name}-back")]).expect_success();
         let back = answer(&format!("{name}-back"), args);
         assert!(name == "bert" || back == answer(name, args), "{name}");
     }
@@ -120,7 +127,7 @@ fn weights_of_folders_are_stored_as_asked() {
     folder(here, name, &config, tokenizer);
     let size = |folder: &str| fs::metadata(here.join(folder).join("model.safetensors")).unwrap().len();
     for (numbers, told) in [("f16", "float16"), ("bf16", "bfloat16"), ("f32", "float32")] {
-        kiln(here, &["export", name, "--format", "hf", "--numbers", numbers, "--out", numbers]).well();
+        run_kiln(here, &["export", name, "--format", "hf", "--numbers", numbers, "--out", numbers]).expect_success();
         let says: Value = serde_json::from_slice(&fs::read(here.join(numbers).join("config.json")).unwrap()).unwrap();
         assert_eq!(says["dtype"], told);
     }
@@ -130,7 +137,7 @@ fn weights_of_folders_are_stored_as_asked() {
     );
     assert!(size("f16") * 2 < size("f32") + 9000 && size("bf16").abs_diff(size("f16")) < 999, "{}", size("f16"));
     // What is stored in 16 bits stays as it is from there on.
-    kiln(here, &["export", "bf16", "--format", "hf", "--numbers", "bf16", "--out", "again"]).well();
+    run_kiln(here, &["export", "bf16", "--format", "hf", "--numbers", "bf16", "--out", "again"]).expect_success();
     assert_eq!(
         fs::read(here.join("again/model.safetensors")).unwrap(),
         fs::read(here.join("bf16/model.safetensors")).unwrap()
@@ -138,8 +145,8 @@ fn weights_of_folders_are_stored_as_asked() {
     for (args, told) in
         [(["--format", "hf", "--numbers", "q8_0"], "8 bits"), (["--format", "peft", "--numbers", "f16"], "adapters")]
     {
-        let odd = kiln(here, &[&["export", name, "--out", "x"], &args[..]].concat());
-        assert!(odd.code == Some(2) && odd.err.contains("--numbers") && odd.err.contains(told), "{odd:?}");
+        let odd = run_kiln(here, &[&["export", name, "--out", "x"], &args[..]].concat());
+        assert!(odd.exit_code == Some(2) && odd.stderr.contains("--numbers") && odd.stderr.contains(told), "{odd:?}");
     }
 }
 
@@ -149,20 +156,20 @@ fn numbers_beyond_16_bits_are_refused_by_their_tensor() {
     let here = home.path();
     let (name, config, tokenizer) = configs()[1].clone();
     folder(here, name, &config, tokenizer);
-    let (_, model) = hf::read(&config).unwrap();
-    let mut weights = Reader::of(&Model::init(&model, 3, &Device::flex())).all().unwrap();
+    let (_, model) = hf::read_config(&config).unwrap();
+    let mut weights = ModelTensors::new(&Model::init(&model, 3, &Device::flex())).read_all().unwrap();
     weights.insert("position.weight".into(), TensorData::new(vec![1e6f32; 64 * 32], [64, 32]));
-    let layout = Layout { config_json: Some(&config), ..Layout::default() };
-    save(&here.join(name), &model, &InMemory::from(weights), layout).unwrap();
-    let half = kiln(here, &["export", name, "--format", "hf", "--numbers", "f16", "--out", "half"]);
+    let layout = SaveOptions { config_json: Some(&config), ..SaveOptions::default() };
+    save(&here.join(name), &model, &InMemoryTensors::from(weights), layout).unwrap();
+    let half = run_kiln(here, &["export", name, "--format", "hf", "--numbers", "f16", "--out", "half"]);
     assert!(
-        half.code == Some(1) && half.err.contains("transformer.wpe.weight") && half.err.contains("F16"),
+        half.exit_code == Some(1) && half.stderr.contains("transformer.wpe.weight") && half.stderr.contains("F16"),
         "{half:?}"
     );
     assert!(!here.join("half/model.safetensors").exists());
-    kiln(here, &["export", name, "--format", "hf", "--numbers", "bf16", "--out", "brain"]).well();
+    run_kiln(here, &["export", name, "--format", "hf", "--numbers", "bf16", "--out", "brain"]).expect_success();
     // The table of positions is of 32 bits in a .gguf.
-    kiln(here, &["export", name, "--format", "gguf", "--out", "half.gguf"]).well();
+    run_kiln(here, &["export", name, "--format", "gguf", "--out", "half.gguf"]).expect_success();
 }
 
 #[test]
@@ -171,7 +178,10 @@ fn what_a_gguf_has_no_words_for_is_said() {
     let here = home.path();
     let (name, config, _) = configs()[1].clone();
     folder(here, name, &config, "clip");
-    let odd = kiln(here, &["export", name, "--format", "gguf", "--out", "x.gguf"]);
-    assert!(odd.code == Some(1) && odd.err.contains("tokenizer") && odd.err.contains("--format hf"), "{odd:?}");
+    let odd = run_kiln(here, &["export", name, "--format", "gguf", "--out", "x.gguf"]);
+    assert!(
+        odd.exit_code == Some(1) && odd.stderr.contains("tokenizer") && odd.stderr.contains("--format hf"),
+        "{odd:?}"
+    );
     assert!(!here.join("x.gguf").exists());
 }

@@ -2,15 +2,15 @@
 
 mod common;
 
-use common::{Done, command, done, worded};
-use kiln_models::hub::server::{Model, Server};
+use common::{CommandResult, kiln_command, run_command, write_word_model};
+use kiln_models::hub::test_server::{ServedModel, TestServer};
 use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
 
 /// A hub with a small Llama, and where its users are.
-struct Place {
-    server: Server,
+struct FakeHub {
+    server: TestServer,
     home: TempDir,
 }
 
@@ -18,34 +18,37 @@ struct Place {
 const NOBODY: &str = "http://127.0.0.1:9";
 const SPECIAL: [(u64, &str); 3] = [(0, "<unk>"), (1, "<s>"), (2, "</s>")];
 
-fn place(token: Option<&str>) -> Place {
+fn start_hub(token: Option<&str>) -> FakeHub {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("there");
-    worded("hf/llama-biases", &folder, &SPECIAL, "<s> A");
+    write_word_model("hf/llama-biases", &folder, &SPECIAL, "<s> A");
     fs::write(folder.join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
-    fs::copy(common::beside("kiln-models/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf")).unwrap();
+    fs::copy(common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf")).unwrap();
     let file =
         |path: &std::path::PathBuf| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(path).unwrap());
-    let files = common::tree(&folder).iter().map(file).collect();
+    let files = common::list_files(&folder).iter().map(file).collect();
     fs::write(home.path().join("text.txt"), "w7 w8 w9 w10 w7 w8 w9 w11 ".repeat(400)).unwrap();
-    Place { server: Server::start(Model { files, token: token.map(Into::into), ..Model::default() }), home }
+    FakeHub {
+        server: TestServer::start(ServedModel { files, token: token.map(Into::into), ..ServedModel::default() }),
+        home,
+    }
 }
 
-impl Place {
-    fn run(&self, args: &[&str], set: &[(&str, &str)]) -> Done {
-        let mut command = command(self.home.path(), &[args, &["--json"]].concat());
+impl FakeHub {
+    fn run(&self, args: &[&str], set: &[(&str, &str)]) -> CommandResult {
+        let mut command = kiln_command(self.home.path(), &[args, &["--json"]].concat());
         let others = ["HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"];
         for name in others.iter().chain(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
             command.env_remove(name);
         }
-        command.env("HF_ENDPOINT", &self.server.address).env("HF_HOME", self.home.path().join("cache"));
+        command.env("HF_ENDPOINT", &self.server.url).env("HF_HOME", self.home.path().join("cache"));
         command.envs(set.iter().copied());
-        done(command)
+        run_command(command)
     }
 
     /// Files that were sent, and how often anything was asked.
-    fn asked(&self) -> (Vec<String>, usize) {
-        let log = self.server.log();
+    fn requests(&self) -> (Vec<String>, usize) {
+        let log = self.server.requests();
         let sent = log.iter().filter(|(method, path, _)| method == "GET" && !path.contains("/api/"));
         let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
         // What a server of large files sends was asked of the hub before.
@@ -55,8 +58,8 @@ impl Place {
 
     fn error(&self, args: &[&str], set: &[(&str, &str)]) -> String {
         let done = self.run(args, set);
-        assert_eq!(done.code, Some(1), "{done:?}");
-        let error = done.json()["error"].take();
+        assert_eq!(done.exit_code, Some(1), "{done:?}");
+        let error = done.json_output()["error"].take();
         assert_eq!(error["kind"], "hub", "{error}");
         error["message"].as_str().unwrap().into()
     }
@@ -79,57 +82,57 @@ const TRAIN: [&str; 11] = [
 
 #[test]
 fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
-    let place = place(None);
-    let ids = |done: Done| done.well().json()["ids"].take();
+    let place = start_hub(None);
+    let ids = |done: CommandResult| done.expect_success().json_output()["ids"].take();
     let written = ids(place.run(&GENERATE, &[]));
-    let (mut sent, asked) = place.asked();
+    let (mut sent, asked) = place.requests();
     sent.sort();
     assert_eq!(sent, ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json"]);
     let local = ["generate", "there", "--prompt", "w7 w8", "--tokens", "6", "--temperature", "0"];
     assert_eq!(ids(place.run(&local, &[])), written);
     // Every other command finds it there; the hub is asked for its list alone.
-    let inspect = place.run(&["inspect", "owner/model"], &[]).well().json();
+    let inspect = place.run(&["inspect", "owner/model"], &[]).expect_success().json_output();
     assert!(inspect["parameters"].as_u64().unwrap() > 0, "{inspect}");
-    place.run(&TRAIN, &[]).well();
-    assert_eq!(place.asked(), (place.asked().0, asked + 2));
-    assert_eq!(place.asked().0.len(), 4);
+    place.run(&TRAIN, &[]).expect_success();
+    assert_eq!(place.requests(), (place.requests().0, asked + 2));
+    assert_eq!(place.requests().0.len(), 4);
     // Without the hub all goes on as before.
     let offline = [("HF_HUB_OFFLINE", "1"), ("HF_ENDPOINT", NOBODY)];
     for set in [&offline[..], &offline[1..]] {
         assert_eq!(ids(place.run(&GENERATE, set)), written);
-        assert_eq!(place.run(&["inspect", "owner/model"], set).well().json(), inspect);
+        assert_eq!(place.run(&["inspect", "owner/model"], set).expect_success().json_output(), inspect);
     }
-    place.run(&[&TRAIN[..10], &["again"]].concat(), &offline).well();
-    assert_eq!(place.asked().1, asked + 2);
+    place.run(&[&TRAIN[..10], &["again"]].concat(), &offline).expect_success();
+    assert_eq!(place.requests().1, asked + 2);
     // A run keeps where the model lies, not what it is called on the hub.
     let recipe = fs::read_to_string(place.home.path().join("run/recipe.toml")).unwrap();
     let from = recipe.lines().find(|line| line.starts_with("from")).unwrap();
     assert!(from.contains("snapshots") && !from.contains("owner/model"), "{from}");
-    place.run(&["generate", "run", "--prompt", "w7", "--tokens", "2"], &offline).well();
-    place.run(&["train", "--resume", "run"], &offline).well();
+    place.run(&["generate", "run", "--prompt", "w7", "--tokens", "2"], &offline).expect_success();
+    place.run(&["train", "--resume", "run"], &offline).expect_success();
 }
 
 #[test]
 fn a_file_or_a_tokenizer_of_the_hub_is_fetched_alone() {
-    let place = place(None);
+    let place = start_hub(None);
     let encode = ["tokenizer", "encode", "owner/model", "--text", "w7 w8"];
-    let ids = |done: Done| done.well().json()["ids"].take();
+    let ids = |done: CommandResult| done.expect_success().json_output()["ids"].take();
     assert_eq!(ids(place.run(&encode, &[])), serde_json::json!([1, 7, 8]));
-    assert_eq!(place.asked().0, ["config.json", "tokenizer.json"]);
+    assert_eq!(place.requests().0, ["config.json", "tokenizer.json"]);
     assert_eq!(ids(place.run(&encode, &[("HF_HUB_OFFLINE", "1")])), serde_json::json!([1, 7, 8]));
     let error = place.error(&GENERATE, &[("HF_HUB_OFFLINE", "1")]);
     assert!(error.contains("not complete") && error.contains("HF_HUB_OFFLINE"), "{error}");
-    let inspect = place.run(&["inspect", "owner/model:tiny.gguf"], &[]).well().json();
+    let inspect = place.run(&["inspect", "owner/model:tiny.gguf"], &[]).expect_success().json_output();
     assert!(inspect["parameters"].as_u64().unwrap() > 0, "{inspect}");
-    assert_eq!(place.asked().0, ["config.json", "tokenizer.json", "tiny.gguf"]);
-    let logits = |model: &str| place.run(&["logits", model, "--ids", "7,8"], &[]).well().json();
+    assert_eq!(place.requests().0, ["config.json", "tokenizer.json", "tiny.gguf"]);
+    let logits = |model: &str| place.run(&["logits", model, "--ids", "7,8"], &[]).expect_success().json_output();
     assert_eq!(logits("owner/model:tiny.gguf"), logits("there/tiny.gguf"));
 }
 
 #[test]
 fn what_the_hub_has_not_is_said_with_its_answer() {
-    let place = place(None);
-    let before = common::tree(place.home.path());
+    let place = start_hub(None);
+    let before = common::list_files(place.home.path());
     let error = place.error(&["generate", "owner/other"], &[]);
     assert!(error.contains("owner/other") && error.contains("status 404"), "{error}");
     let error = place.error(&["inspect", "owner/model:other.gguf"], &[]);
@@ -138,17 +141,17 @@ fn what_the_hub_has_not_is_said_with_its_answer() {
     assert!(place.error(&train, &[]).contains("status 404"));
     let error = place.error(&GENERATE, &[("HF_ENDPOINT", NOBODY)]);
     assert!(error.contains(NOBODY) && error.contains("HF_ENDPOINT"), "{error}");
-    assert_eq!(common::tree(place.home.path()), before, "nothing is written");
+    assert_eq!(common::list_files(place.home.path()), before, "nothing is written");
 }
 
 #[test]
 fn a_token_goes_to_the_hub_alone() {
-    let place = place(Some("secret"));
+    let place = start_hub(Some("secret"));
     let error = place.error(&GENERATE, &[]);
     assert!(error.contains("status 401") && error.contains("HF_TOKEN"), "{error}");
     assert!(place.error(&GENERATE, &[("HF_TOKEN", "wrong")]).contains("status 401"));
-    place.run(&GENERATE, &[("HF_TOKEN", "secret")]).well();
-    let log = place.server.log();
+    place.run(&GENERATE, &[("HF_TOKEN", "secret")]).expect_success();
+    let log = place.server.requests();
     let mut large = 0;
     for (_, path, token) in &log[2..] {
         large += usize::from(path.starts_with("/storage/"));
@@ -158,6 +161,6 @@ fn a_token_goes_to_the_hub_alone() {
     // Kept in the folder of the cache, it needs no variable.
     fs::write(place.home.path().join("cache/token"), "secret\n").unwrap();
     fs::remove_dir_all(place.home.path().join("cache/hub")).unwrap();
-    let json: Value = place.run(&GENERATE, &[]).well().json();
+    let json: Value = place.run(&GENERATE, &[]).expect_success().json_output();
     assert!(json["ids"].is_array(), "{json}");
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Done, big_text, command, computed, home, kiln};
+use common::{CommandResult, kiln_command, run_kiln, run_results, tiny_home, write_big_text};
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -17,7 +17,7 @@ const TRAIN: [&str; 8] =
     ["train", "tiny.toml", "--steps", "400", "--set", "stages.0.checkpoints=200", "--set", "stages.0.validations=4"];
 
 fn spawn(home: &Path, args: &[&str]) -> Child {
-    command(home, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    kiln_command(home, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn signal(child: &Child, name: &str) {
@@ -37,39 +37,39 @@ fn reads(err: &mut impl BufRead, words: &str) {
 /// What a run computes that nobody stops, and how long it takes.
 fn undisturbed(home: &Path) -> ((Vec<Vec<u8>>, Vec<String>), Duration) {
     let started = Instant::now();
-    kiln(home, &[&TRAIN[..], &["--out", "undisturbed"]].concat()).well();
-    (computed(&home.join("undisturbed")), started.elapsed())
+    run_kiln(home, &[&TRAIN[..], &["--out", "undisturbed"]].concat()).expect_success();
+    (run_results(&home.join("undisturbed")), started.elapsed())
 }
 
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
-    let home = home();
+    let home = tiny_home();
     let (wanted, _) = undisturbed(home.path());
     let mut child = spawn(home.path(), &[&TRAIN[..], &["--out", "run", "--json"]].concat());
     let mut err = BufReader::new(child.stderr.take().unwrap());
     reads(&mut err, "step   1 of 400");
-    let locked = kiln(home.path(), &["train", "--resume", "run", "--json"]);
-    assert_eq!((locked.code, &locked.json()["error"]["kind"]), (Some(1), &"locked".into()), "{locked:?}");
+    let locked = run_kiln(home.path(), &["train", "--resume", "run", "--json"]);
+    assert_eq!((locked.exit_code, &locked.json_output()["error"]["kind"]), (Some(1), &"locked".into()), "{locked:?}");
     signal(&child, "INT");
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();
-    let done = Done::of(child.wait_with_output().unwrap());
-    assert_eq!(done.code, Some(130), "{rest}");
+    let done = CommandResult::from_output(child.wait_with_output().unwrap());
+    assert_eq!(done.exit_code, Some(130), "{rest}");
     assert!(rest.contains("kiln train --resume run"), "{rest}");
-    let steps = done.json()["steps"].as_u64().unwrap();
+    let steps = done.json_output()["steps"].as_u64().unwrap();
     assert!(steps < 400, "{steps}");
     assert!(home.path().join("run/report.html").is_file());
-    let rest = kiln(home.path(), &["train", "--resume", "run", "--threads", "1"]).well();
-    assert!(rest.err.contains(&format!("goes on after step {steps}")), "{}", rest.err);
-    assert_eq!(computed(&home.path().join("run")), wanted);
+    let rest = run_kiln(home.path(), &["train", "--resume", "run", "--threads", "1"]).expect_success();
+    assert!(rest.stderr.contains(&format!("goes on after step {steps}")), "{}", rest.stderr);
+    assert_eq!(run_results(&home.path().join("run")), wanted);
 }
 
 #[test]
 fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
-    let home = home();
-    big_text(home.path(), 100);
+    let home = tiny_home();
+    write_big_text(home.path(), 100);
     let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.length=256", "--out"];
-    kiln(home.path(), &[&train[..], &["undisturbed"]].concat()).well();
+    run_kiln(home.path(), &[&train[..], &["undisturbed"]].concat()).expect_success();
     for args in [[&train[..], &["run"]].concat(), vec!["train", "--resume", "run"]] {
         let mut child = spawn(home.path(), &args);
         let mut err = BufReader::new(child.stderr.take().unwrap());
@@ -77,18 +77,18 @@ fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
         signal(&child, "INT");
         let mut rest = String::new();
         err.read_to_string(&mut rest).unwrap();
-        let done = Done::of(child.wait_with_output().unwrap());
-        assert_eq!(done.code, Some(130), "{rest}");
+        let done = CommandResult::from_output(child.wait_with_output().unwrap());
+        assert_eq!(done.exit_code, Some(130), "{rest}");
         let told = "stopped while reading text, after step 0 of 6, all is saved; go on with: kiln train --resume run";
-        assert!(done.out.contains(told) && !rest.contains("saved after"), "{rest}{}", done.out);
+        assert!(done.stdout.contains(told) && !rest.contains("saved after"), "{rest}{}", done.stdout);
     }
-    kiln(home.path(), &["train", "--resume", "run"]).well();
-    assert_eq!(computed(&home.path().join("run")), computed(&home.path().join("undisturbed")));
+    run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();
+    assert_eq!(run_results(&home.path().join("run")), run_results(&home.path().join("undisturbed")));
 }
 
 #[test]
 fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
-    let home = home();
+    let home = tiny_home();
     let (wanted, mut time) = undisturbed(home.path());
     let mut random = kiln::spec::Random::new(7, "kill", 0, 0);
     let mut kills = 0;
@@ -98,7 +98,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
         let mut child = spawn(home.path(), &args);
         sleep(time.mul_f64(0.02 + 0.3 * random.uniform()));
         if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "{:?}", Done::of(child.wait_with_output().unwrap()));
+            assert!(status.success(), "{:?}", CommandResult::from_output(child.wait_with_output().unwrap()));
             if kills > 3 {
                 break;
             }
@@ -113,8 +113,8 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
         kills += 1;
     }
     assert!(kills > 3, "{kills} kills are no test");
-    kiln(home.path(), &["train", "--resume", "run"]).well();
-    assert_eq!(computed(&home.path().join("run")), wanted);
+    run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();
+    assert_eq!(run_results(&home.path().join("run")), wanted);
 }
 
 /// The main job, shortened, under ten kills at random moments: ten minutes.
@@ -123,11 +123,11 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
 #[test]
 #[ignore = "takes ten minutes"]
 fn the_main_job_survives_ten_kills_at_random_moments() {
-    let home = home();
+    let home = tiny_home();
     const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoints=12", "--out"];
     let started = Instant::now();
-    kiln(home.path(), &[&MAIN[..], &["undisturbed"]].concat()).well();
-    let (time, wanted) = (started.elapsed(), computed(&home.path().join("undisturbed")));
+    run_kiln(home.path(), &[&MAIN[..], &["undisturbed"]].concat()).expect_success();
+    let (time, wanted) = (started.elapsed(), run_results(&home.path().join("undisturbed")));
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     let mut random = kiln::spec::Random::new(u64::from(seed), "kill", 0, 0);
     println!("undisturbed in {time:.1?}; seed {seed}");
@@ -141,19 +141,19 @@ fn the_main_job_survives_ten_kills_at_random_moments() {
         sleep(wait);
         let ended = child.try_wait().unwrap();
         child.kill().unwrap();
-        let done = Done::of(child.wait_with_output().unwrap());
+        let done = CommandResult::from_output(child.wait_with_output().unwrap());
         if let Some(status) = ended {
             assert!(status.success(), "{done:?}");
-            assert!(computed(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
+            assert!(run_results(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
             runs += 1;
             continue;
         }
         kills += 1;
-        println!("{run}, kill {kills} after {wait:.1?}: {}", done.err.lines().last().unwrap_or("nothing said yet"));
+        println!("{run}, kill {kills} after {wait:.1?}: {}", done.stderr.lines().last().unwrap_or("nothing said yet"));
     }
     let run = format!("run-{runs}");
     if home.path().join(&run).join("recipe.toml").exists() {
-        kiln(home.path(), &["train", "--resume", &run]).well();
-        assert!(computed(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
+        run_kiln(home.path(), &["train", "--resume", &run]).expect_success();
+        assert!(run_results(&home.path().join(&run)) == wanted, "{run}: not the same to the bit");
     }
 }

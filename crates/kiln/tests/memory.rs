@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Done, big_text, home};
+use common::{CommandResult, tiny_home, write_big_text};
 use std::{
     fs,
     process::{Command, Stdio},
@@ -14,8 +14,8 @@ use std::{
 /// Trains two steps on so many megabytes of text in an address space of so many.
 fn trains_within(megabytes: usize, limit: usize) {
     assert!(megabytes > limit, "the text must be larger than what may be used");
-    let home = home();
-    big_text(home.path(), megabytes);
+    let home = tiny_home();
+    write_big_text(home.path(), megabytes);
     let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", limit * 1000);
     let options = ["--steps", "2", "--threads", "2", "--set", "stages.0.length=1024", "--out", "run"];
     let mut shell = Command::new("sh");
@@ -27,8 +27,8 @@ fn trains_within(megabytes: usize, limit: usize) {
         peak = peak_of(child.id()).unwrap_or(peak);
         sleep(Duration::from_millis(20));
     }
-    let done = Done::of(child.wait_with_output().unwrap()).well();
-    assert!(done.err.contains("step 2 of 2"), "{}", done.err);
+    let done = CommandResult::from_output(child.wait_with_output().unwrap()).expect_success();
+    assert!(done.stderr.contains("step 2 of 2"), "{}", done.stderr);
     println!("{megabytes} MB of text in {limit} MB: {peak}");
 }
 

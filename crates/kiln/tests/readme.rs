@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::kiln;
+use common::run_kiln;
 use std::{fs, path::Path};
 
 const GUIDES: [&str; 5] = ["README.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/corpus.md", "docs/objectives.md"];
@@ -76,7 +76,7 @@ fn every_command_runs() {
                 continue;
             };
             let words = small(call);
-            kiln(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>()).well();
+            run_kiln(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>()).expect_success();
             run += 1;
         }
     }
@@ -107,8 +107,8 @@ fn every_recipe_of_the_guides_loads() {
     let mut read = 0;
     for (page, recipe) in pages.flat_map(|(page, blocks)| blocks.into_iter().map(move |block| (page, block))) {
         fs::write(home.path().join("guide.toml"), recipe).unwrap();
-        let done = kiln(home.path(), &["recipe", "show", "guide.toml"]);
-        assert_eq!(done.code, Some(0), "{page}: {}", done.err);
+        let done = run_kiln(home.path(), &["recipe", "show", "guide.toml"]);
+        assert_eq!(done.exit_code, Some(0), "{page}: {}", done.stderr);
         read += 1;
     }
     assert!(read > 0);

@@ -8,15 +8,21 @@ fn fixtures() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn options(file: &Value, rich: bool) -> ChatOptions {
-    let now = Some(Moment::from_unix(file["now"].as_u64().unwrap()));
+fn options(file: &Value, rich: bool) -> ChatTemplateOptions {
+    let now = Some(TemplateClock::from_unix(file["now"].as_u64().unwrap()));
     let given = &file["rich"];
     let list = |name: &str| given[name].as_array().cloned();
     if !rich {
-        return ChatOptions { now, ..ChatOptions::default() };
+        return ChatTemplateOptions { now, ..ChatTemplateOptions::default() };
     }
     let extra = Map::from_iter([("enable_thinking".to_string(), given["enable_thinking"].clone())]);
-    ChatOptions { add_generation_prompt: true, tools: list("tools"), documents: list("documents"), extra, now }
+    ChatTemplateOptions {
+        add_generation_prompt: true,
+        tools: list("tools"),
+        documents: list("documents"),
+        template_kwargs: extra,
+        now,
+    }
 }
 
 #[test]
@@ -26,7 +32,9 @@ fn templates_render_as_the_reference_renders_them() {
     assert!(cases.len() >= 64);
     for case in cases {
         let (template, chat) = (case["template"].as_str().unwrap(), case["chat"].as_str().unwrap());
-        let made = Chat::new(file["templates"][template].as_str().unwrap(), tokens(&file["config"])).unwrap();
+        let made =
+            ChatTemplate::new(file["templates"][template].as_str().unwrap(), special_tokens_of_config(&file["config"]))
+                .unwrap();
         let messages = file["chats"][chat].as_array().unwrap();
         let found = made.render(messages, &options(&file, case["rich"] == true));
         match case["text"].as_str() {
@@ -40,7 +48,7 @@ fn templates_render_as_the_reference_renders_them() {
 }
 
 fn runs(template: &str) -> Result<String, DataError> {
-    Chat::new(template, Map::new())?.render(&[message("user", "hi")], &ChatOptions::default())
+    ChatTemplate::new(template, Map::new())?.render(&[chat_message("user", "hi")], &ChatTemplateOptions::default())
 }
 
 #[test]
@@ -83,11 +91,11 @@ fn values_do_not_pile_up() {
     let block =
         "{%- set x | replace(from='a', to='b') -%} aa {%- endset -%}{%+ set y = 1 if x == 'b' +%}{{ x }}{{ y }}";
     assert_eq!(runs("{% set x | upper %}a{% endset %}{{ x }}").unwrap(), "A");
-    assert!(depth::watched(block).starts_with("{%- set x | replace(from='a', to='b') -%}"));
+    assert!(value_limits::guard_assignments(block).starts_with("{%- set x | replace(from='a', to='b') -%}"));
     assert!(
-        depth::watched(block).contains("{%+ set y =( 1 if x == 'b' )|within_depth+%}"),
+        value_limits::guard_assignments(block).contains("{%+ set y =( 1 if x == 'b' )|within_depth+%}"),
         "{}",
-        depth::watched(block)
+        value_limits::guard_assignments(block)
     );
 }
 
@@ -105,7 +113,7 @@ fn what_is_no_template_is_refused() {
     ] {
         assert_eq!(runs(template).unwrap_err().kind(), "chat-template", "{template}");
     }
-    assert!(runs(&"x".repeat(LONGEST + 1)).is_err());
+    assert!(runs(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).is_err());
     let long = ["(", "[", "{% if 1 %}", "not ", "-", "a+", "a.", "a|b", "{% for x in y %}", "a if b else "];
     for part in long {
         let template = format!("{{{{ {} }}}}{}", part.repeat(50_000), part.repeat(50_000));
@@ -128,8 +136,8 @@ fn the_template_of_a_config_is_found_by_its_name() {
     let several =
         json!({ "chat_template": [{ "name": "default", "template": "d" }, { "name": "tool_use", "template": "t" }] });
     let rendered = |config: &Value, tools: bool| {
-        let chat = Chat::from_config(config, tools).unwrap()?;
-        Some(chat.render(&[], &ChatOptions::default()).unwrap())
+        let chat = ChatTemplate::from_config(config, tools).unwrap()?;
+        Some(chat.render(&[], &ChatTemplateOptions::default()).unwrap())
     };
     assert_eq!((rendered(&several, false), rendered(&several, true)), (Some("d".into()), Some("t".into())));
     assert_eq!(rendered(&json!({}), false), None);
@@ -140,12 +148,13 @@ fn the_template_of_a_config_is_found_by_its_name() {
 #[test]
 fn what_is_kept_of_a_template_is_the_template() {
     let file = fixtures();
-    let messages = [message("user", "hi"), message("assistant", "ho")];
+    let messages = [chat_message("user", "hi"), chat_message("assistant", "ho")];
     for (name, template) in file["templates"].as_object().unwrap() {
-        let chat = Chat::new(template.as_str().unwrap(), tokens(&file["config"])).unwrap();
-        let again = Chat::from_config(&chat.to_config(), false).unwrap().unwrap();
-        let text = |chat: &Chat| chat.render(&messages, &options(&file, false)).map_err(|error| error.to_string());
+        let chat = ChatTemplate::new(template.as_str().unwrap(), special_tokens_of_config(&file["config"])).unwrap();
+        let again = ChatTemplate::from_config(&chat.to_config(), false).unwrap().unwrap();
+        let text =
+            |chat: &ChatTemplate| chat.render(&messages, &options(&file, false)).map_err(|error| error.to_string());
         assert_eq!(text(&again), text(&chat), "{name}");
-        assert_eq!((again.tokens(), again.template()), (chat.tokens(), chat.template()));
+        assert_eq!((again.special_tokens(), again.template()), (chat.special_tokens(), chat.template()));
     }
 }

@@ -1,27 +1,27 @@
 //! Text as tokens, split into training and validation.
 
-mod room;
+mod documents;
 #[cfg(feature = "files")]
-mod scratch;
+mod scratch_file;
 mod split;
+mod storage;
 #[cfg(test)]
 mod tests;
-mod texts;
 
-use crate::{DataError, Source, Tokenizer, Vocabulary, tokenizer::Encoder};
-pub use room::Room;
-pub use split::{Side, Split};
+use crate::{DataError, Source, Tokenizer, Vocabulary, tokenizer::CachingEncoder};
+use documents::DocumentWriter;
+pub use documents::TokenizedDocuments;
+pub use split::{Subset, ValidationSplit};
 use std::sync::Arc;
-pub use texts::Texts;
-use texts::Writer;
+pub use storage::DiskSpace;
 
 /// All documents of a source as tokens.
 #[derive(Debug)]
 pub struct Corpus {
     /// Documents to learn from.
-    pub training: Texts,
+    pub training: TokenizedDocuments,
     /// Documents that are held out.
-    pub validation: Texts,
+    pub validation: TokenizedDocuments,
     /// What their tokens are.
     pub vocabulary: Arc<Vocabulary>,
 }
@@ -32,43 +32,44 @@ impl Corpus {
     /// `progress` is called now and then with the bytes of text done and, if the source knows, how many there are.
     pub fn build(
         source: &dyn Source,
-        split: &Split,
+        split: &ValidationSplit,
         tokenizer: &Tokenizer,
-        room: &Room,
+        room: &DiskSpace,
         mut progress: impl FnMut(u64, Option<u64>),
     ) -> Result<Self, DataError> {
-        let (mut training, mut validation) = (Writer::new(room, tokenizer)?, Writer::new(room, tokenizer)?);
-        let (mut encoder, mut done, mut told) = (Encoder::new(tokenizer), 0, 0);
-        for unit in split.units(source)? {
+        let (mut training, mut validation) =
+            (DocumentWriter::new(room, tokenizer)?, DocumentWriter::new(room, tokenizer)?);
+        let (mut encoder, mut done, mut told) = (CachingEncoder::new(tokenizer), 0, 0);
+        for unit in split.assigned_documents(source)? {
             let unit = unit?;
-            let (text, continues) = (&unit.document.text, unit.document.continues);
-            let (writer, hash) = match unit.side {
-                Side::Training => (&mut training, None),
-                Side::Validation => (&mut validation, Some(unit.hash)),
+            let (text, continues) = (&unit.document.text, unit.document.is_continuation);
+            let (writer, hash) = match unit.subset {
+                Subset::Training => (&mut training, None),
+                Subset::Validation => (&mut validation, Some(unit.hash)),
             };
             writer.push(&encoder.encode(text), text.len(), continues, hash)?;
             done += text.len() as u64;
-            if done - told >= STEP {
+            if done - told >= PROGRESS_BYTES {
                 told = done;
-                progress(done, source.bytes());
+                progress(done, source.size_bytes());
             }
         }
         if done == 0 {
-            return Err(DataError::Empty { origin: source.describe() });
+            return Err(DataError::NoText { origin: source.describe() });
         }
-        progress(done, source.bytes());
+        progress(done, source.size_bytes());
         let vocabulary = tokenizer.vocabulary().clone();
         Ok(Self { training: training.finish()?, validation: validation.finish()?, vocabulary })
     }
 
     /// The documents of one side.
-    pub fn side(&self, side: Side) -> &Texts {
+    pub fn subset(&self, side: Subset) -> &TokenizedDocuments {
         match side {
-            Side::Training => &self.training,
-            Side::Validation => &self.validation,
+            Subset::Training => &self.training,
+            Subset::Validation => &self.validation,
         }
     }
 }
 
 /// Progress is told after this many bytes of text.
-const STEP: u64 = 1 << 20;
+const PROGRESS_BYTES: u64 = 1 << 20;

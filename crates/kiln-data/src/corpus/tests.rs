@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::TokenizerConfig;
-use kiln_spec::{Random, config::Nothing};
+use kiln_spec::{Random, config::NoOptions};
 use proptest::prelude::*;
 
 const PASSAGE_AT_MOST: usize = 2048;
@@ -11,23 +11,24 @@ const PASSAGE_AT_MOST: usize = 2048;
 fn texts(documents: usize, longest: usize, seed: u64) -> Vec<String> {
     let text = |i: usize| {
         let mut random = Random::new(seed, "text", 0, i as u64);
-        let words = 1 + random.below(longest);
-        (0..words).map(|_| format!("w{} ", random.below(5000))).collect::<String>() + &format!("end {i}\n")
+        let words = 1 + random.uniform_int(longest);
+        (0..words).map(|_| format!("w{} ", random.uniform_int(5000))).collect::<String>() + &format!("end {i}\n")
     };
     (0..documents).map(text).collect()
 }
 
 fn bytes() -> Tokenizer {
-    Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), [Ok("")]).unwrap()
+    Tokenizer::train(&TokenizerConfig::Byte(NoOptions {}), [Ok("")]).unwrap()
 }
 
 fn build(source: &Vec<String>, share: f64) -> Corpus {
-    Corpus::build(source, &Split::new(source, share).unwrap(), &bytes(), &Room::memory(), |_, _| ()).unwrap()
+    Corpus::build(source, &ValidationSplit::new(source, share).unwrap(), &bytes(), &DiskSpace::in_memory(), |_, _| ())
+        .unwrap()
 }
 
 fn held_out(source: &Vec<String>, share: f64) -> Vec<String> {
-    let split = Split::new(source, share).unwrap();
-    split.texts(source, Side::Validation).unwrap().collect::<Result<_, _>>().unwrap()
+    let split = ValidationSplit::new(source, share).unwrap();
+    split.texts(source, Subset::Validation).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
@@ -35,17 +36,17 @@ fn each_document_is_there_whole_between_its_marks() {
     let (source, tokenizer) = (texts(150, 30, 1), bytes());
     let corpus = build(&source, 0.2);
     let mut back = Vec::new();
-    for side in [Side::Training, Side::Validation] {
-        let texts = corpus.side(side);
-        for i in 0..texts.documents() {
-            let ids = texts.document(i).unwrap();
-            assert_eq!(ids.len(), texts.lengths()[i] as usize);
-            assert_eq!([ids[0], ids[ids.len() - 1]], [tokenizer.specials().bos, tokenizer.specials().eos]);
-            assert_eq!(texts.read(i, 1..4).unwrap(), ids[1..4]);
+    for side in [Subset::Training, Subset::Validation] {
+        let texts = corpus.subset(side);
+        for i in 0..texts.num_documents() {
+            let ids = texts.document_tokens(i).unwrap();
+            assert_eq!(ids.len(), texts.document_lengths()[i] as usize);
+            assert_eq!([ids[0], ids[ids.len() - 1]], [tokenizer.special_tokens().bos, tokenizer.special_tokens().eos]);
+            assert_eq!(texts.read_tokens(i, 1..4).unwrap(), ids[1..4]);
             back.push(tokenizer.decode(&ids).unwrap());
         }
-        let total: u64 = texts.lengths().iter().map(|n| u64::from(*n)).sum();
-        assert_eq!((texts.tokens(), texts.bytes()), (total, total - 2 * texts.documents() as u64));
+        let total: u64 = texts.document_lengths().iter().map(|n| u64::from(*n)).sum();
+        assert_eq!((texts.num_tokens(), texts.num_bytes()), (total, total - 2 * texts.num_documents() as u64));
     }
     let mut whole = source;
     whole.sort();
@@ -59,9 +60,9 @@ fn the_held_out_text_is_what_is_in_the_corpus() {
         let (corpus, tokenizer) = (build(&source, 0.2), bytes());
         let texts = &corpus.validation;
         let tokens: String =
-            (0..texts.documents()).map(|i| tokenizer.decode(&texts.document(i).unwrap()).unwrap()).collect();
+            (0..texts.num_documents()).map(|i| tokenizer.decode(&texts.document_tokens(i).unwrap()).unwrap()).collect();
         assert_eq!(tokens, held_out(&source, 0.2).concat());
-        assert_eq!(tokens.len() as u64, texts.bytes());
+        assert_eq!(tokens.len() as u64, texts.num_bytes());
     }
 }
 
@@ -80,11 +81,11 @@ fn what_is_held_out_stays_so_when_text_is_added() {
 fn few_documents_are_split_by_passages_and_both_sides_hold_text() {
     let source = texts(2, 3000, 5);
     let corpus = build(&source, 0.1);
-    assert!(corpus.validation.bytes() > 0);
-    assert!(corpus.training.bytes() > corpus.validation.bytes());
-    assert_eq!(corpus.training.bytes() + corpus.validation.bytes(), source.concat().len() as u64);
+    assert!(corpus.validation.num_bytes() > 0);
+    assert!(corpus.training.num_bytes() > corpus.validation.num_bytes());
+    assert_eq!(corpus.training.num_bytes() + corpus.validation.num_bytes(), source.concat().len() as u64);
     // Passages that follow each other on one side stay one document.
-    assert!(corpus.training.documents() < source.concat().len() / PASSAGE_AT_MOST / 2);
+    assert!(corpus.training.num_documents() < source.concat().len() / PASSAGE_AT_MOST / 2);
 }
 
 /// Documents that come in parts, each of a few lines.
@@ -94,7 +95,9 @@ impl Source for InParts {
     fn documents(&self) -> Result<crate::source::Documents<'_>, DataError> {
         let parts = self.0.iter().flat_map(|text| text.split_inclusive(' ').enumerate());
         Ok(Box::new(
-            parts.map(|(i, part)| Ok(crate::Document { text: part.into(), origin: String::new(), continues: i > 0 })),
+            parts.map(|(i, part)| {
+                Ok(crate::Document { text: part.into(), origin: String::new(), is_continuation: i > 0 })
+            }),
         ))
     }
 
@@ -107,12 +110,12 @@ impl Source for InParts {
 fn all_parts_of_a_document_are_on_the_side_of_the_first() {
     let whole = texts(100, 20, 11);
     let (source, tokenizer) = (InParts(whole.clone()), bytes());
-    let split = Split::new(&source, 0.3).unwrap();
-    let corpus = Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ()).unwrap();
-    assert!(corpus.validation.documents() > 10);
+    let split = ValidationSplit::new(&source, 0.3).unwrap();
+    let corpus = Corpus::build(&source, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).unwrap();
+    assert!(corpus.validation.num_documents() > 10);
     for texts in [&corpus.training, &corpus.validation] {
-        for i in 0..texts.documents() {
-            assert!(whole.contains(&tokenizer.decode(&texts.document(i).unwrap()).unwrap()));
+        for i in 0..texts.num_documents() {
+            assert!(whole.contains(&tokenizer.decode(&texts.document_tokens(i).unwrap()).unwrap()));
         }
     }
 }
@@ -121,23 +124,23 @@ fn all_parts_of_a_document_are_on_the_side_of_the_first() {
 fn too_little_text_is_refused() {
     let refused = |source: &[&str]| {
         let source: Vec<String> = source.iter().map(|text| (*text).into()).collect();
-        Split::new(&source, 0.1).unwrap_err()
+        ValidationSplit::new(&source, 0.1).unwrap_err()
     };
     assert_eq!(refused(&[]).kind(), "empty");
     assert_eq!(refused(&[""]).kind(), "empty");
-    assert_eq!(refused(&["a short text"]), DataError::Short { origin: "1 texts".into(), bytes: 12 });
+    assert_eq!(refused(&["a short text"]), DataError::TooShort { origin: "1 texts".into(), bytes: 12 });
     assert_eq!(refused(&["the same"; 50]).kind(), "too-short");
-    assert_eq!(Split::new(&texts(50, 9, 1), 1.0).unwrap_err().kind(), "config");
-    assert_eq!(Split::new(&texts(50, 9, 1), f64::NAN).unwrap_err().kind(), "config");
+    assert_eq!(ValidationSplit::new(&texts(50, 9, 1), 1.0).unwrap_err().kind(), "config");
+    assert_eq!(ValidationSplit::new(&texts(50, 9, 1), f64::NAN).unwrap_err().kind(), "config");
 }
 
 #[test]
 fn a_sample_is_spread_over_the_training_text() {
     let source = texts(2000, 30, 10);
-    let split = Split::new(&source, 0.3).unwrap();
+    let split = ValidationSplit::new(&source, 0.3).unwrap();
     let size = source.concat().len() as u64;
-    let sample = |bytes| split.sample(&source, bytes).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
-    let training: Vec<String> = split.texts(&source, Side::Training).unwrap().collect::<Result<_, _>>().unwrap();
+    let sample = |bytes| split.training_sample(&source, bytes).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let training: Vec<String> = split.texts(&source, Subset::Training).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(sample(size), training);
     let fifth = sample(size / 5);
     assert!((training.len() / 7..training.len() / 4).contains(&fifth.len()), "{}", fifth.len());
@@ -149,8 +152,15 @@ fn a_sample_is_spread_over_the_training_text() {
 #[test]
 fn unsplit_text_is_all_on_one_side() {
     let source = texts(5, 20, 6);
-    let corpus = Corpus::build(&source, &Split::whole(Side::Validation), &bytes(), &Room::memory(), |_, _| ()).unwrap();
-    assert_eq!((corpus.training.documents(), corpus.validation.documents()), (0, 5));
+    let corpus = Corpus::build(
+        &source,
+        &ValidationSplit::unsplit(Subset::Validation),
+        &bytes(),
+        &DiskSpace::in_memory(),
+        |_, _| (),
+    )
+    .unwrap();
+    assert_eq!((corpus.training.num_documents(), corpus.validation.num_documents()), (0, 5));
 }
 
 #[test]
@@ -169,8 +179,8 @@ fn fingerprints_change_with_the_training_text_alone() {
 fn progress_grows_to_the_size_of_the_text() {
     let source = texts(800, 2000, 8);
     let mut told = Vec::new();
-    let split = Split::new(&source, 0.1).unwrap();
-    Corpus::build(&source, &split, &bytes(), &Room::memory(), |done, all| told.push((done, all))).unwrap();
+    let split = ValidationSplit::new(&source, 0.1).unwrap();
+    Corpus::build(&source, &split, &bytes(), &DiskSpace::in_memory(), |done, all| told.push((done, all))).unwrap();
     let size = source.concat().len() as u64;
     assert!(told.is_sorted() && told.len() as u64 > size >> 20, "{told:?}");
     assert_eq!(told.last(), Some(&(size, Some(size))));
@@ -181,18 +191,18 @@ fn progress_grows_to_the_size_of_the_text() {
 fn tokens_beyond_the_budget_are_read_from_a_file_and_are_the_same() {
     let source = texts(400, 2000, 9);
     let folder = tempfile::tempdir().unwrap();
-    let split = Split::new(&source, 0.3).unwrap();
-    let built = |room: Room| Corpus::build(&source, &split, &bytes(), &room, |_, _| ()).unwrap();
-    let memory = built(Room::memory());
+    let split = ValidationSplit::new(&source, 0.3).unwrap();
+    let built = |room: DiskSpace| Corpus::build(&source, &split, &bytes(), &room, |_, _| ()).unwrap();
+    let memory = built(DiskSpace::in_memory());
     for budget in [0, 1 << 20, 3 << 20] {
-        let spilled = built(Room::spilling(budget, folder.path()));
+        let spilled = built(DiskSpace::with_spill(budget, folder.path()));
         assert_eq!(spilled.training.fingerprint(), memory.training.fingerprint());
-        for i in 0..memory.training.documents() {
-            assert_eq!(spilled.training.document(i).unwrap(), memory.training.document(i).unwrap());
+        for i in 0..memory.training.num_documents() {
+            assert_eq!(spilled.training.document_tokens(i).unwrap(), memory.training.document_tokens(i).unwrap());
         }
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let nowhere = Room::spilling(0, folder.path().join("nowhere"));
+    let nowhere = DiskSpace::with_spill(0, folder.path().join("nowhere"));
     assert_eq!(Corpus::build(&source, &split, &bytes(), &nowhere, |_, _| ()).unwrap_err().kind(), "io");
 }
 
@@ -201,9 +211,9 @@ proptest! {
     #[test]
     fn no_text_is_lost_or_doubled(documents in 1usize..60, longest in 1usize..600, share in 0.01f64..0.99, seed: u64) {
         let source = texts(documents, longest, seed);
-        if let Ok(split) = Split::new(&source, share) {
+        if let Ok(split) = ValidationSplit::new(&source, share) {
             let side = |side| split.texts(&source, side).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
-            let (training, validation) = (side(Side::Training), side(Side::Validation));
+            let (training, validation) = (side(Subset::Training), side(Subset::Validation));
             prop_assert!(!training.is_empty() && !validation.is_empty());
             prop_assert_eq!(training.concat().len() + validation.concat().len(), source.concat().len());
         } else {

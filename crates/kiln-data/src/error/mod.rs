@@ -1,6 +1,6 @@
 //! What can go wrong with data: where, what was found, what to do.
 
-mod explain;
+mod diagnostics;
 
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 pub enum DataError {
     /// A path leads nowhere.
     #[error("{path}: no such file or folder")]
-    Missing {
+    PathNotFound {
         /// The path as given.
         path: String,
         /// The name in that folder which was probably meant.
@@ -23,45 +23,45 @@ pub enum DataError {
     },
     /// There is no text at all.
     #[error("{origin}: no text in it")]
-    Empty {
+    NoText {
         /// What was read.
         origin: String,
     },
     /// Bytes that are not UTF-8.
     #[error("{path}: not UTF-8 text at byte {offset}")]
-    NotText {
+    InvalidUtf8 {
         /// The file.
         path: String,
         /// Where the first wrong byte stands, counted after decompression from 0.
         offset: u64,
     },
     /// A `.gz` or `.zst` that cannot be decompressed.
-    #[error("{path}: broken archive: {what}")]
-    Archive {
+    #[error("{path}: broken archive: {reason}")]
+    CorruptFile {
         /// The file.
         path: String,
         /// What the decompressor says.
-        what: String,
+        reason: String,
     },
     /// A `.parquet` that was compressed as a whole: it is read from its end.
     #[error("{path}: a compressed .parquet, which can't be read from its end")]
-    Packed {
+    CompressedParquet {
         /// The file.
         path: String,
     },
     /// A line of a `.jsonl` that is not a JSON object.
-    #[error("{path}:{line}: expected a JSON object: {what}")]
-    JsonLine {
+    #[error("{path}:{line}: expected a JSON object: {reason}")]
+    InvalidJsonLine {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
         /// What the parser says.
-        what: String,
+        reason: String,
     },
     /// A line of a `.jsonl` longer than a line may be.
     #[error("{path}:{line}: the line is longer than {limit} bytes")]
-    LongLine {
+    LineTooLong {
         /// The file.
         path: String,
         /// The line, from 1.
@@ -70,8 +70,8 @@ pub enum DataError {
         limit: usize,
     },
     /// A JSON object without the field that holds the text.
-    #[error("{path}:{line}: no field `{field}`, but {}", list(.found))]
-    JsonField {
+    #[error("{path}:{line}: no field `{field}`, but {}", list_fields(.found))]
+    MissingTextField {
         /// The file.
         path: String,
         /// The line, from 1.
@@ -83,7 +83,7 @@ pub enum DataError {
     },
     /// A field that holds no text.
     #[error("{path}:{line}: field `{field}` is {found}, expected a string")]
-    JsonType {
+    WrongFieldType {
         /// The file.
         path: String,
         /// The line, from 1.
@@ -94,14 +94,14 @@ pub enum DataError {
         found: &'static str,
     },
     /// The system refused.
-    #[error("{path}: cannot {action}: {what}")]
+    #[error("{path}: cannot {action}: {reason}")]
     Io {
         /// The file or folder.
         path: String,
         /// What was tried.
         action: &'static str,
         /// What the system says.
-        what: String,
+        reason: String,
     },
     /// Reading ended because it was asked to.
     #[error("{origin}: asked to stop while it was read")]
@@ -111,7 +111,7 @@ pub enum DataError {
     },
     /// Too little text for training and validation.
     #[error("{origin}: {bytes} bytes are too short to be split into training and validation text")]
-    Short {
+    TooShort {
         /// What was read.
         origin: String,
         /// Bytes of text in it.
@@ -128,47 +128,47 @@ pub enum DataError {
         expected: String,
     },
     /// A `tokenizer.json` that cannot be used.
-    #[error("tokenizer: {what}")]
+    #[error("tokenizer: {reason}")]
     Tokenizer {
         /// What is wrong.
-        what: String,
+        reason: String,
     },
     /// A tokenizer for which a format has no words.
-    #[error("a GGUF file can't carry this tokenizer: {what}")]
-    Uncarried {
+    #[error("a GGUF file can't carry this tokenizer: {reason}")]
+    UnsupportedByGguf {
         /// What it has no words for.
-        what: String,
+        reason: String,
     },
     /// A tokenizer without the special tokens that objectives need.
     #[error("tokenizer: no special token {}", .missing.join(", "))]
-    Specials {
+    MissingSpecialTokens {
         /// The names that were looked for.
         missing: Vec<String>,
     },
     /// A chat template that can't be read, or objects to a conversation.
-    #[error("chat template: {what}")]
-    Chat {
+    #[error("chat template: {reason}")]
+    ChatTemplate {
         /// What is wrong.
-        what: String,
+        reason: String,
     },
     /// A token id beyond the vocabulary.
-    #[error("token id {id} is beyond the vocabulary of {vocab}")]
-    Id {
+    #[error("token id {token_id} is beyond the vocabulary of {vocab_size}")]
+    TokenId {
         /// The id.
-        id: u32,
+        token_id: u32,
         /// Size of the vocabulary.
-        vocab: usize,
+        vocab_size: usize,
     },
     /// A batch that does not fit together.
-    #[error("batch, row {row}: {what}")]
+    #[error("batch, row {row}: {reason}")]
     Batch {
         /// The row, from 0.
         row: usize,
         /// What is wrong.
-        what: String,
+        reason: String,
     },
 }
 
-fn list(fields: &[String]) -> String {
+fn list_fields(fields: &[String]) -> String {
     if fields.is_empty() { "the object is empty".into() } else { fields.join(", ") }
 }

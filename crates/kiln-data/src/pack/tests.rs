@@ -1,23 +1,23 @@
 //! What packing promises: everything once an epoch, any step from nothing but its number.
 
 use super::*;
-use crate::{Room, Split, Tokenizer, TokenizerConfig, source::stories::StoriesConfig};
-use kiln_spec::config::Nothing;
+use crate::{DiskSpace, Tokenizer, TokenizerConfig, ValidationSplit, source::stories::StoriesConfig};
+use kiln_spec::config::NoOptions;
 use std::collections::BTreeMap;
 
 fn corpus(megabytes: f64, tokens: &TokenizerConfig) -> Arc<Corpus> {
     let source = StoriesConfig { seed: 1, megabytes };
-    let split = Split::new(&source, 0.1).unwrap();
-    let tokenizer = Tokenizer::train(tokens, split.sample(&source, 1 << 18).unwrap()).unwrap();
-    Arc::new(Corpus::build(&source, &split, &tokenizer, &Room::memory(), |_, _| ()).unwrap())
+    let split = ValidationSplit::new(&source, 0.1).unwrap();
+    let tokenizer = Tokenizer::train(tokens, split.training_sample(&source, 1 << 18).unwrap()).unwrap();
+    Arc::new(Corpus::build(&source, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).unwrap())
 }
 
 fn bytes(megabytes: f64) -> Arc<Corpus> {
-    corpus(megabytes, &TokenizerConfig::Byte(Nothing {}))
+    corpus(megabytes, &TokenizerConfig::Byte(NoOptions {}))
 }
 
 /// Puts pieces together again; fails where they don't overlap by exactly one token.
-fn documents(packed: impl Iterator<Item = Packed>) -> BTreeMap<usize, Vec<u32>> {
+fn documents(packed: impl Iterator<Item = PackedSequences>) -> BTreeMap<usize, Vec<u32>> {
     let mut pieces: BTreeMap<usize, BTreeMap<usize, Sequence>> = BTreeMap::new();
     for sequence in packed.flat_map(|packed| packed.rows).flatten() {
         let doubled = pieces.entry(sequence.document).or_default().insert(sequence.start, sequence);
@@ -26,7 +26,7 @@ fn documents(packed: impl Iterator<Item = Packed>) -> BTreeMap<usize, Vec<u32>> 
     let whole = |pieces: BTreeMap<usize, Sequence>| {
         let last = pieces.len() - 1;
         pieces.into_values().enumerate().fold(Vec::new(), |mut tokens: Vec<u32>, (i, piece)| {
-            assert_eq!((piece.start, piece.ends), (tokens.len().saturating_sub(1), i == last));
+            assert_eq!((piece.start, piece.ends_document), (tokens.len().saturating_sub(1), i == last));
             assert!(i == 0 || tokens.pop() == Some(piece.tokens[0]));
             tokens.extend(piece.tokens);
             tokens
@@ -39,11 +39,11 @@ fn documents(packed: impl Iterator<Item = Packed>) -> BTreeMap<usize, Vec<u32>> 
 fn every_token_comes_once_an_epoch_in_every_epoch() {
     let corpus = bytes(0.3);
     let packer = Packer::training(corpus.clone(), 256, 7).unwrap();
-    let rows = packer.rows() as u64;
+    let rows = packer.num_rows() as u64;
     for epoch in [0, 1, 5] {
-        let found = documents((0..rows).map(|row| packer.step(epoch * rows + row, 1).unwrap()));
-        assert_eq!(found.len(), corpus.training.documents());
-        assert!(found.iter().all(|(document, tokens)| *tokens == corpus.training.document(*document).unwrap()));
+        let found = documents((0..rows).map(|row| packer.rows_at_step(epoch * rows + row, 1).unwrap()));
+        assert_eq!(found.len(), corpus.training.num_documents());
+        assert!(found.iter().all(|(document, tokens)| *tokens == corpus.training.document_tokens(*document).unwrap()));
     }
 }
 
@@ -51,12 +51,12 @@ fn every_token_comes_once_an_epoch_in_every_epoch() {
 fn a_step_depends_on_nothing_but_seed_and_number() {
     let corpus = bytes(0.2);
     let packer = Packer::training(corpus.clone(), 128, 7).unwrap();
-    let steps = packer.rows() as u64 / 3;
-    let forward: Vec<Packed> = (0..steps).map(|step| packer.step(step, 8).unwrap()).collect();
+    let steps = packer.num_rows() as u64 / 3;
+    let forward: Vec<PackedSequences> = (0..steps).map(|step| packer.rows_at_step(step, 8).unwrap()).collect();
     let again = Packer::training(corpus.clone(), 128, 7).unwrap();
-    let third = |third: u64| -> Vec<(u64, Packed)> {
+    let third = |third: u64| -> Vec<(u64, PackedSequences)> {
         let steps = (0..steps).rev().filter(|step| step % 3 == third);
-        steps.map(|step| (step, again.step(step, 8).unwrap())).collect()
+        steps.map(|step| (step, again.rows_at_step(step, 8).unwrap())).collect()
     };
     let third = &third;
     let threads: Vec<_> = std::thread::scope(|scope| {
@@ -66,16 +66,16 @@ fn a_step_depends_on_nothing_but_seed_and_number() {
     assert_eq!(threads.len() as u64, steps);
     assert!(threads.iter().all(|(step, packed)| *packed == forward[*step as usize]));
     let other = Packer::training(corpus, 128, 8).unwrap();
-    assert_ne!(other.step(0, 8).unwrap(), forward[0]);
+    assert_ne!(other.rows_at_step(0, 8).unwrap(), forward[0]);
 }
 
 #[test]
 fn epochs_differ_and_steps_go_over_their_borders() {
     let packer = Packer::training(bytes(0.2), 256, 3).unwrap();
-    let rows = packer.rows();
-    let epoch = |number: u64| packer.step(number, rows).unwrap();
+    let rows = packer.num_rows();
+    let epoch = |number: u64| packer.rows_at_step(number, rows).unwrap();
     assert_ne!(epoch(0), epoch(1));
-    let border = packer.packed(rows as u64 - 2..rows as u64 + 2).unwrap();
+    let border = packer.read_rows(rows as u64 - 2..rows as u64 + 2).unwrap();
     assert_eq!(border.rows, [&epoch(0).rows[rows - 2..], &epoch(1).rows[..2]].concat());
 }
 
@@ -100,11 +100,11 @@ fn rows_of_stories_are_as_full_as_whole_stories_allow() {
     // Best fit is no optimum: where three stories share a row it stays a few hundredths from the bound.
     for (width, fill, near) in [(256, 0.85, 103), (320, 0.95, 103), (512, 0.95, 105)] {
         let packer = Packer::training(corpus.clone(), width, 7).unwrap();
-        let packed: Vec<Packed> = packer.pass(16).map(Result::unwrap).collect();
+        let packed: Vec<PackedSequences> = packer.iter_epoch(16).map(Result::unwrap).collect();
         let lengths: Vec<usize> = packed.iter().flat_map(|p| p.rows.iter().flatten().map(|s| s.tokens.len())).collect();
-        assert_eq!(lengths.iter().sum::<usize>() as u64, packer.tokens());
-        assert!(packer.fill() > fill, "{width}: {}", packer.fill());
-        assert!(packer.rows() * 100 <= fewest_rows(&lengths, width) * near, "{width}: {}", packer.rows());
+        assert_eq!(lengths.iter().sum::<usize>() as u64, packer.num_tokens());
+        assert!(packer.fill_ratio() > fill, "{width}: {}", packer.fill_ratio());
+        assert!(packer.num_rows() * 100 <= fewest_rows(&lengths, width) * near, "{width}: {}", packer.num_rows());
     }
 }
 
@@ -112,14 +112,14 @@ fn rows_of_stories_are_as_full_as_whole_stories_allow() {
 fn validation_is_all_there_or_the_same_beginning() {
     let corpus = bytes(0.5);
     let all = Packer::validation(corpus.clone(), 256, None).unwrap();
-    let found = documents(all.pass(16).map(Result::unwrap));
-    assert_eq!(found.len(), corpus.validation.documents());
+    let found = documents(all.iter_epoch(16).map(Result::unwrap));
+    assert_eq!(found.len(), corpus.validation.num_documents());
     let few = Packer::validation(corpus.clone(), 256, Some(5000)).unwrap();
-    let few = documents(few.pass(4).map(Result::unwrap));
+    let few = documents(few.iter_epoch(4).map(Result::unwrap));
     let tokens: usize = few.values().map(Vec::len).sum();
     assert!((5000..5000 + 4096).contains(&tokens), "{tokens}");
-    let largest = few.keys().map(|document| corpus.validation.hashes()[*document]).max();
-    let smaller = corpus.validation.hashes().iter().filter(|hash| Some(**hash) <= largest).count();
+    let largest = few.keys().map(|document| corpus.validation.document_hashes()[*document]).max();
+    let smaller = corpus.validation.document_hashes().iter().filter(|hash| Some(**hash) <= largest).count();
     assert_eq!(smaller, few.len());
 }
 

@@ -2,13 +2,13 @@
 
 #[cfg(feature = "files")]
 pub mod files;
-pub(crate) mod parts;
+pub(crate) mod split_text;
+mod stoppable;
 pub mod stories;
-mod until;
 
 use crate::DataError;
-pub use parts::PART;
-pub use until::{Stop, Until};
+pub use split_text::MAX_PART_BYTES;
+pub use stoppable::{StopSignal, StoppableSource};
 
 /// A piece of text that belongs together, or the next part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Document {
     /// Where it was found: a file, with its line where there are several documents in one.
     pub origin: String,
     /// Whether this goes on where the document before it stopped.
-    pub continues: bool,
+    pub is_continuation: bool,
 }
 
 /// Documents in the source's order.
@@ -33,12 +33,12 @@ pub trait Source: Send + Sync {
     fn describe(&self) -> String;
 
     /// About how many bytes of text there are, where that is known without reading them.
-    fn bytes(&self) -> Option<u64> {
+    fn size_bytes(&self) -> Option<u64> {
         None
     }
 
     /// How many files the last reading left out because they hold no text (those of folders only).
-    fn skipped(&self) -> usize {
+    fn num_skipped_files(&self) -> usize {
         0
     }
 }
@@ -47,20 +47,20 @@ pub trait Source: Send + Sync {
 impl Source for Vec<String> {
     fn documents(&self) -> Result<Documents<'_>, DataError> {
         let whole = self.iter().enumerate();
-        Ok(Box::new(whole.flat_map(|(i, text)| in_parts(text, format!("text {i}")).map(Ok))))
+        Ok(Box::new(whole.flat_map(|(i, text)| document_parts(text, format!("text {i}")).map(Ok))))
     }
 
     fn describe(&self) -> String {
         format!("{} texts", self.len())
     }
 
-    fn bytes(&self) -> Option<u64> {
+    fn size_bytes(&self) -> Option<u64> {
         Some(self.iter().map(|text| text.len() as u64).sum())
     }
 }
 
 /// A text as one document, in parts if it is long.
-pub(crate) fn in_parts(text: &str, origin: String) -> impl Iterator<Item = Document> {
-    let parts = parts::parts(text, PART).enumerate();
-    parts.map(move |(i, part)| Document { text: part.into(), origin: origin.clone(), continues: i > 0 })
+pub(crate) fn document_parts(text: &str, origin: String) -> impl Iterator<Item = Document> {
+    let parts = split_text::split_text(text, MAX_PART_BYTES).enumerate();
+    parts.map(move |(i, part)| Document { text: part.into(), origin: origin.clone(), is_continuation: i > 0 })
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoriesConfig {
-    /// Which stories: each seed gives others.
+    /// Random seed of the stories.
     pub seed: u64,
-    /// How much text, in millions of bytes.
+    /// Amount of text in MB (10⁶ bytes).
     pub megabytes: f64,
 }
 
@@ -32,14 +32,14 @@ impl StoriesConfig {
         legal.then_some(()).ok_or_else(error)
     }
 
-    fn limit(&self) -> u64 {
+    fn max_bytes(&self) -> u64 {
         (self.megabytes * 1e6) as u64
     }
 }
 
 impl Source for StoriesConfig {
     fn documents(&self) -> Result<Documents<'_>, DataError> {
-        let mut left = self.limit();
+        let mut left = self.max_bytes();
         let texts = (0..).map(|index| (index, story(self.seed, index).text));
         let enough = texts.take_while(move |(_, text)| {
             let more = left > 0;
@@ -47,7 +47,7 @@ impl Source for StoriesConfig {
             more
         });
         Ok(Box::new(
-            enough.map(|(index, text)| Ok(Document { text, origin: format!("story {index}"), continues: false })),
+            enough.map(|(index, text)| Ok(Document { text, origin: format!("story {index}"), is_continuation: false })),
         ))
     }
 
@@ -55,7 +55,7 @@ impl Source for StoriesConfig {
         format!("built-in stories, seed {}, {} MB", self.seed, self.megabytes)
     }
 
-    fn bytes(&self) -> Option<u64> {
-        Some(self.limit())
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.max_bytes())
     }
 }

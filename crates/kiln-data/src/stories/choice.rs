@@ -4,8 +4,8 @@
 
 use super::{
     lexicon::{self, *},
-    slot::{Filter, Part},
-    state::{Amount, Item, Memory, NONE, State, Who, gender},
+    slot::{Filter, TemplatePart},
+    state::{Amount, CastMember, Item, StoryState, UNSET, WordClass, gender},
 };
 
 /// The values that a slot may take, with weights.
@@ -13,21 +13,21 @@ pub(crate) struct Choices {
     items: [(u8, f64); 48],
     len: usize,
     /// The sum of the weights.
-    pub total: f64,
+    pub total_weight: f64,
 }
 
 impl Choices {
     fn new() -> Self {
-        Self { items: [(0, 0.0); 48], len: 0, total: 0.0 }
+        Self { items: [(0, 0.0); 48], len: 0, total_weight: 0.0 }
     }
 
     fn push(&mut self, value: usize, weight: f64) {
         self.items[self.len] = (value as u8, weight);
         self.len += 1;
-        self.total += weight;
+        self.total_weight += weight;
     }
 
-    fn fill(&mut self, values: impl IntoIterator<Item = usize>, weight: impl Fn(usize) -> f64) {
+    fn extend(&mut self, values: impl IntoIterator<Item = usize>, weight: impl Fn(usize) -> f64) {
         values.into_iter().for_each(|value| self.push(value, weight(value)));
     }
 
@@ -38,143 +38,162 @@ impl Choices {
 }
 
 /// What may stand in `part`; a silent or decided part has one value.
-pub(crate) fn options(part: &Part, state: &State) -> Choices {
+pub(crate) fn choices_for(part: &TemplatePart, state: &StoryState) -> Choices {
     let mut out = Choices::new();
     match *part {
-        Part::Free(list) => out.fill(0..list.len(), lexicon::weight),
-        Part::Time => out.fill((0..TIMES.len()).filter(|&i| timely(state, TIMES[i].1)), lexicon::weight),
-        Part::Newcomer => {
-            let fits = |&i: &usize| state.gender == NONE || state.gender == NEWCOMERS[i].1;
-            out.fill((0..NEWCOMERS.len()).filter(fits), |_| 1.0);
+        TemplatePart::FreeWord(list) => out.extend(0..list.len(), lexicon::word_weight),
+        TemplatePart::Time => out.extend(
+            (0..TIME_PHRASES.len()).filter(|&i| is_time_allowed(state, TIME_PHRASES[i].1)),
+            lexicon::word_weight,
+        ),
+        TemplatePart::GenderNoun => {
+            let fits = |&i: &usize| state.gender == UNSET || state.gender == GENDER_NOUNS[i].1;
+            out.extend((0..GENDER_NOUNS.len()).filter(fits), |_| 1.0);
         }
-        Part::Meet(_) if state.open || usize::from(state.people) < state.cast.len() => {
-            let fits = |&i: &usize| !state.knows(i) && (state.gender == NONE || usize::from(state.gender) == gender(i));
-            out.fill((0..NAMES.len()).filter(fits), |i| lexicon::weight(i / 2));
+        TemplatePart::NewName(_) if state.is_unconstrained || usize::from(state.num_people) < state.cast.len() => {
+            let fits =
+                |&i: &usize| !state.has_name(i) && (state.gender == UNSET || usize::from(state.gender) == gender(i));
+            out.extend((0..NAMES.len()).filter(fits), |i| lexicon::word_weight(i / 2));
         }
-        Part::Pick(who, filter) => pick(state, who, filter, &mut out),
-        Part::PickRole(who, filter) => pick_role(state, who, filter, &mut out),
-        Part::NewRole(_) => out.fill((0..ROLES.len()).filter(|&i| !has_role(state, i)), lexicon::weight),
-        Part::NewLook(..) if state.open || usize::from(state.owned) < state.things.len() => {
-            out.fill(0..LOOKS.len(), lexicon::weight);
+        TemplatePart::PickPerson(who, filter) => pick_person(state, who, filter, &mut out),
+        TemplatePart::PickRole(who, filter) => pick_role(state, who, filter, &mut out),
+        TemplatePart::NewRole(_) => out.extend((0..ROLES.len()).filter(|&i| !has_role(state, i)), lexicon::word_weight),
+        TemplatePart::NewAdjective(..)
+            if state.is_unconstrained || usize::from(state.num_things) < state.things.len() =>
+        {
+            out.extend(0..ADJECTIVES.len(), lexicon::word_weight);
         }
-        Part::NewNoun(_) => out.fill((0..THINGS.len()).filter(|&i| !has_noun(state, i)), lexicon::weight),
-        Part::PickThing(item, owner) => pick_thing(state, item, owner, &mut out),
-        Part::NewAmount(Amount::M, _) => out.fill(1..usize::from(state.n), |_| 1.0),
-        Part::NewAmount(_, least) => out.fill(usize::from(least)..7, |i| 1.0 / (i as f64 + 1.0)),
-        Part::New(memory) => out.fill(0..size(memory), lexicon::weight),
-        Part::Idea if !state.open => out.fill([Who::A, Who::B].map(|who| state.person(who)), |_| 1.0),
-        Part::Days => out.fill(3..7, |_| 1.0),
-        Part::Day if state.open => out.fill(0..ORDINALS.len(), |_| 1.0),
-        Part::Day => out.fill([usize::from(state.day)].into_iter().filter(|&day| day < ORDINALS.len()), |_| 1.0),
-        Part::Meet(_) | Part::NewLook(..) => {}
+        TemplatePart::NewNoun(_) => {
+            out.extend((0..THINGS.len()).filter(|&i| !has_noun(state, i)), lexicon::word_weight)
+        }
+        TemplatePart::PickThing(item, owner) => pick_thing(state, item, owner, &mut out),
+        TemplatePart::NewAmount(Amount::M, _) => out.extend(1..usize::from(state.n), |_| 1.0),
+        TemplatePart::NewAmount(_, least) => out.extend(usize::from(least)..7, |i| 1.0 / (i as f64 + 1.0)),
+        TemplatePart::NewWord(memory) => out.extend(0..class_len(memory), lexicon::word_weight),
+        TemplatePart::PickIdeaOwner if !state.is_unconstrained => {
+            out.extend([CastMember::A, CastMember::B].map(|who| state.person_index(who)), |_| 1.0)
+        }
+        TemplatePart::NewDays => out.extend(3..7, |_| 1.0),
+        TemplatePart::NextDay if state.is_unconstrained => out.extend(0..ORDINALS.len(), |_| 1.0),
+        TemplatePart::NextDay => {
+            out.extend([usize::from(state.day)].into_iter().filter(|&day| day < ORDINALS.len()), |_| 1.0)
+        }
+        TemplatePart::NewName(_) | TemplatePart::NewAdjective(..) => {}
         _ => out.push(0, 1.0),
     }
     out
 }
 
 /// What the story remembers once `value` stands in `part`.
-pub(crate) fn bind(part: &Part, state: &mut State, value: u8) {
+pub(crate) fn apply_choice(part: &TemplatePart, state: &mut StoryState, value: u8) {
     match *part {
-        Part::Time if TIMES[usize::from(value)].1 > 0 => state.hour = TIMES[usize::from(value)].1 % 5,
-        Part::Newcomer => state.gender = NEWCOMERS[usize::from(value)].1,
-        Part::Meet(who) => {
-            let place = if state.open { state.who[who as usize] } else { state.people };
+        TemplatePart::Time if TIME_PHRASES[usize::from(value)].1 > 0 => {
+            state.hour = TIME_PHRASES[usize::from(value)].1 % 5
+        }
+        TemplatePart::GenderNoun => state.gender = GENDER_NOUNS[usize::from(value)].1,
+        TemplatePart::NewName(who) => {
+            let place = if state.is_unconstrained { state.characters[who as usize] } else { state.num_people };
             state.cast[usize::from(place)].name = value;
-            state.who[who as usize] = place;
-            state.people = state.people.max(place + 1);
+            state.characters[who as usize] = place;
+            state.num_people = state.num_people.max(place + 1);
             state.gender = gender(usize::from(value)) as u8;
         }
-        Part::Pick(who, _) | Part::PickRole(who, _) if !state.open => state.who[who as usize] = value,
-        Part::NewRole(who) => state.cast[state.person(who)].role = value,
-        Part::NewLook(item, owner) => new_thing(state, item, owner, value),
-        Part::NewNoun(item) => state.things[usize::from(state.item[item as usize])].noun = value,
-        Part::PickThing(item, _) => state.item[item as usize] = value,
-        Part::Give(item, who) => {
-            state.things[usize::from(state.item[item as usize])].owner = state.person(who) as u8;
+        TemplatePart::PickPerson(who, _) | TemplatePart::PickRole(who, _) if !state.is_unconstrained => {
+            state.characters[who as usize] = value
         }
-        Part::NewAmount(Amount::M, _) => state.m = value,
-        Part::NewAmount(..) => state.n = value,
-        Part::New(memory) => state.memory[memory as usize] = value,
-        Part::Party(people) => state.party = people,
-        Part::Idea if !state.open => state.who[Who::R as usize] = value,
-        Part::Days => state.days = value,
-        Part::Day => state.day = value + 1,
+        TemplatePart::NewRole(who) => state.cast[state.person_index(who)].role = value,
+        TemplatePart::NewAdjective(item, owner) => add_thing(state, item, owner, value),
+        TemplatePart::NewNoun(item) => state.things[usize::from(state.items[item as usize])].noun = value,
+        TemplatePart::PickThing(item, _) => state.items[item as usize] = value,
+        TemplatePart::Transfer(item, who) => {
+            state.things[usize::from(state.items[item as usize])].owner = state.person_index(who) as u8;
+        }
+        TemplatePart::NewAmount(Amount::M, _) => state.m = value,
+        TemplatePart::NewAmount(..) => state.n = value,
+        TemplatePart::NewWord(memory) => state.last_words[memory as usize] = value,
+        TemplatePart::SetActorCount(people) => state.actor_count = people,
+        TemplatePart::PickIdeaOwner if !state.is_unconstrained => {
+            state.characters[CastMember::IdeaOwner as usize] = value
+        }
+        TemplatePart::NewDays => state.num_days = value,
+        TemplatePart::NextDay => state.day = value + 1,
         _ => {}
     }
 }
 
-fn new_thing(state: &mut State, item: Item, owner: Option<Who>, look: u8) {
-    let place = if state.open { state.item[item as usize] } else { state.owned };
-    let owner = owner.map_or(NONE, |who| state.person(who) as u8);
-    state.things[usize::from(place)].look = look;
+fn add_thing(state: &mut StoryState, item: Item, owner: Option<CastMember>, look: u8) {
+    let place = if state.is_unconstrained { state.items[item as usize] } else { state.num_things };
+    let owner = owner.map_or(UNSET, |who| state.person_index(who) as u8);
+    state.things[usize::from(place)].adjective = look;
     state.things[usize::from(place)].owner = owner;
-    state.item[item as usize] = place;
-    state.owned = state.owned.max(place + 1);
+    state.items[item as usize] = place;
+    state.num_things = state.num_things.max(place + 1);
 }
 
-fn timely(state: &State, hour: u8) -> bool {
+fn is_time_allowed(state: &StoryState, hour: u8) -> bool {
     match hour {
-        _ if state.open => true,
+        _ if state.is_unconstrained => true,
         0 => true,
-        5 => state.days == 0 && state.hour > 1,
+        5 => state.num_days == 0 && state.hour > 1,
         hour => hour > state.hour,
     }
 }
 
-fn has_role(state: &State, role: usize) -> bool {
+fn has_role(state: &StoryState, role: usize) -> bool {
     state.cast.iter().any(|person| usize::from(person.role) == role)
 }
 
-fn has_noun(state: &State, noun: usize) -> bool {
+fn has_noun(state: &StoryState, noun: usize) -> bool {
     state.things.iter().any(|thing| usize::from(thing.noun) == noun)
 }
 
 /// The hero acts most, then the friend, then the others.
-fn prominence(place: usize) -> f64 {
+fn prominence_weight(place: usize) -> f64 {
     [3.0, 2.0, 1.5][place.min(2)]
 }
 
-fn pick(state: &State, who: Who, filter: Filter, out: &mut Choices) {
-    if state.open {
-        return out.push(state.person(who), 1.0);
+fn pick_person(state: &StoryState, who: CastMember, filter: Filter, out: &mut Choices) {
+    if state.is_unconstrained {
+        return out.push(state.person_index(who), 1.0);
     }
     let allowed = |place: &usize| {
-        !filter.not.iter().flatten().any(|&other| state.person(other) == *place)
-            && (!filter.owns || state.belongings(*place) > 0)
+        !filter.excluded.iter().flatten().any(|&other| state.person_index(other) == *place)
+            && (!filter.must_own || state.num_belongings(*place) > 0)
     };
-    out.fill((0..usize::from(state.people)).filter(allowed), prominence);
+    out.extend((0..usize::from(state.num_people)).filter(allowed), prominence_weight);
 }
 
-fn pick_role(state: &State, who: Who, filter: Filter, out: &mut Choices) {
-    if state.open {
-        return out.push(state.person(who), 1.0);
+fn pick_role(state: &StoryState, who: CastMember, filter: Filter, out: &mut Choices) {
+    if state.is_unconstrained {
+        return out.push(state.person_index(who), 1.0);
     }
     let allowed = |place: &usize| {
-        state.cast[*place].role != NONE && !filter.not.iter().flatten().any(|&other| state.person(other) == *place)
+        state.cast[*place].role != UNSET
+            && !filter.excluded.iter().flatten().any(|&other| state.person_index(other) == *place)
     };
-    out.fill((0..usize::from(state.people)).filter(allowed), prominence);
+    out.extend((0..usize::from(state.num_people)).filter(allowed), prominence_weight);
 }
 
-fn pick_thing(state: &State, item: Item, owner: Option<Who>, out: &mut Choices) {
-    if state.open {
-        return out.push(usize::from(state.item[item as usize]), 1.0);
+fn pick_thing(state: &StoryState, item: Item, owner: Option<CastMember>, out: &mut Choices) {
+    if state.is_unconstrained {
+        return out.push(usize::from(state.items[item as usize]), 1.0);
     }
-    let wanted = owner.map(|who| state.person(who) as u8);
+    let wanted = owner.map(|who| state.person_index(who) as u8);
     let allowed = |&place: &usize| {
         let owner = state.things[place].owner;
-        owner != NONE && wanted.is_none_or(|wanted| wanted == owner)
+        owner != UNSET && wanted.is_none_or(|wanted| wanted == owner)
     };
-    out.fill((0..usize::from(state.owned)).filter(allowed), |_| 1.0);
+    out.extend((0..usize::from(state.num_things)).filter(allowed), |_| 1.0);
 }
 
-fn size(memory: Memory) -> usize {
+fn class_len(memory: WordClass) -> usize {
     match memory {
-        Memory::Home => HOMES.len(),
-        Memory::Place => PLACES.len(),
-        Memory::Food => FOODS.len(),
-        Memory::Weather => WEATHERS.len(),
-        Memory::Pastime => PASTIMES.len(),
-        Memory::Animal => ANIMALS.len(),
-        Memory::Bake => BAKES.len(),
+        WordClass::Home => HOMES.len(),
+        WordClass::Location => LOCATIONS.len(),
+        WordClass::Food => FOODS.len(),
+        WordClass::Weather => WEATHERS.len(),
+        WordClass::Pastime => PASTIMES.len(),
+        WordClass::Animal => ANIMALS.len(),
+        WordClass::BakedGood => BAKED_GOODS.len(),
     }
 }

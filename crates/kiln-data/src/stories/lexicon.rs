@@ -1,12 +1,12 @@
 //! The words, by class, the commonest first: the `i`-th of a class has weight `1 / (i + 8)`.
 
 /// How often the `i`-th word of a class is chosen, before normalisation.
-pub(crate) fn weight(i: usize) -> f64 {
+pub(crate) fn word_weight(i: usize) -> f64 {
     1.0 / (i as f64 + 8.0)
 }
 
 /// The bare word of an entry written with its article.
-pub(crate) fn bare(entry: &'static str) -> &'static str {
+pub(crate) fn without_article(entry: &'static str) -> &'static str {
     entry.split_once(' ').map_or(entry, |(_, word)| word)
 }
 
@@ -27,7 +27,7 @@ pub(crate) const ROLES: &[&str] = &[
 
 /// How things look, with the article.
 #[rustfmt::skip]
-pub(crate) const LOOKS: &[&str] = &[
+pub(crate) const ADJECTIVES: &[&str] = &[
     "a red", "a blue", "a small", "an old", "a green", "a golden", "a white", "a silver", "a heavy", "a yellow", "an odd",
     "a black", "a wooden", "an orange",
 ];
@@ -41,7 +41,7 @@ pub(crate) const THINGS: &[&str] = &[
 
 /// Where people go.
 #[rustfmt::skip]
-pub(crate) const PLACES: &[&str] = &[
+pub(crate) const LOCATIONS: &[&str] = &[
     "river", "mill", "market", "forest", "bridge", "lake", "garden", "harbour", "hill", "well", "meadow", "tower", "barn",
     "beach", "woods", "school", "cave", "inn", "docks", "ruins",
 ];
@@ -58,7 +58,7 @@ pub(crate) const ANIMALS: &[(&str, &str)] = &[
 
 /// What is baked, one and many.
 #[rustfmt::skip]
-pub(crate) const BAKES: &[(&str, &str)] = &[
+pub(crate) const BAKED_GOODS: &[(&str, &str)] = &[
     ("cake", "cakes"), ("pie", "pies"), ("loaf", "loaves"), ("biscuit", "biscuits"), ("bun", "buns"), ("tart", "tarts"),
 ];
 
@@ -77,24 +77,24 @@ pub(crate) const PASTIMES: &[(&str, &str)] = &[
 ];
 
 /// Numbers from one on.
-pub(crate) const NUMBERS: &[&str] = &["one", "two", "three", "four", "five", "six"];
+pub(crate) const NUMBER_WORDS: &[&str] = &["one", "two", "three", "four", "five", "six"];
 
 /// Ordinals from the first on.
 pub(crate) const ORDINALS: &[&str] = &["first", "second", "third", "fourth", "fifth", "sixth"];
 
 /// Words for a newcomer, with the gender they give away (0 female, 1 male).
-pub(crate) const NEWCOMERS: &[(&str, u8)] = &[("girl", 0), ("boy", 1), ("woman", 0), ("man", 1)];
+pub(crate) const GENDER_NOUNS: &[(&str, u8)] = &[("girl", 0), ("boy", 1), ("woman", 0), ("man", 1)];
 
 /// Ways to begin an episode, with the hour they stand for (0: any hour, 5: the next day).
 #[rustfmt::skip]
-pub(crate) const TIMES: &[(&str, u8)] = &[
+pub(crate) const TIME_PHRASES: &[(&str, u8)] = &[
     ("In the morning", 1), ("Soon", 0), ("Later", 0), ("At noon", 2), ("In the afternoon", 3), ("After a while", 0),
     ("In the evening", 4), ("The next morning", 5), ("Before long", 0),
 ];
 
 /// Classes without a memory, by the name that the lines use.
 #[rustfmt::skip]
-pub(crate) const FREE: &[(&str, &[&str])] = &[
+pub(crate) const FREE_CLASSES: &[(&str, &[&str])] = &[
     ("trait", &[
         "a kind", "a brave", "a young", "a clever", "a shy", "a cheerful", "a poor", "an honest", "a quiet",
         "a curious", "a gentle", "a proud", "a lonely", "an eager",
@@ -177,10 +177,10 @@ pub(crate) const FREE: &[(&str, &[&str])] = &[
 ];
 
 /// Every entry of every class.
-pub(crate) fn all() -> impl Iterator<Item = &'static str> {
-    let plain = [NAMES, ROLES, LOOKS, THINGS, PLACES, HOMES, FOODS, WEATHERS, NUMBERS, ORDINALS];
-    let pairs = [ANIMALS, BAKES, PASTIMES].into_iter().flatten().flat_map(|(one, many)| [*one, *many]);
-    let coded = NEWCOMERS.iter().chain(TIMES).map(|(word, _)| *word);
-    let free = FREE.iter().flat_map(|(_, list)| list.iter().copied());
+pub(crate) fn all_words() -> impl Iterator<Item = &'static str> {
+    let plain = [NAMES, ROLES, ADJECTIVES, THINGS, LOCATIONS, HOMES, FOODS, WEATHERS, NUMBER_WORDS, ORDINALS];
+    let pairs = [ANIMALS, BAKED_GOODS, PASTIMES].into_iter().flatten().flat_map(|(one, many)| [*one, *many]);
+    let coded = GENDER_NOUNS.iter().chain(TIME_PHRASES).map(|(word, _)| *word);
+    let free = FREE_CLASSES.iter().flat_map(|(_, list)| list.iter().copied());
     plain.into_iter().flatten().copied().chain(pairs).chain(coded).chain(free)
 }

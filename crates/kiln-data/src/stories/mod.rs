@@ -40,26 +40,28 @@
 //! [`decided`] lists the words and marks that the text before them leaves no choice about, graded by [`Kind`]: local
 //! grammar, agreement, a name or thing told before, what belongs to whom.
 
-mod act;
 mod belief;
 mod choice;
+mod evaluate;
+mod generate;
 mod grammar;
-mod judge;
 mod lexicon;
-mod lines;
-mod open;
+mod parse;
 mod plot;
-mod read;
 mod score;
 mod segment;
+mod sentence_kind;
 mod slot;
 mod state;
 mod surface;
-mod syntax;
-mod write;
+mod template_syntax;
+mod templates;
+mod unconstrained;
 
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Judgement, Sentence, judge};
-pub use score::{Decided, Kind, Rejected, Story, decided, log_prob, story, text, words};
+pub use evaluate::{GrammarEvaluation, SentenceEvaluation, evaluate_text};
+pub use score::{
+    DependencyKind, DeterminedToken, GrammarError, Story, determined_tokens, log_prob, story, text, words,
+};

@@ -15,8 +15,8 @@
 //! | `{place+}` `{place}` `{bake.rest}` | a word chosen and remembered; what is remembered; in the number `rest` |
 //! | `{#class}` `{time}` `{girl}` `{days+}` `{day+}` `{r=ab}` | a word that nothing depends on; time; a kind of person; length; next day; (silent) `a` or `b` |
 
-use super::Kind;
-use super::state::{Amount, Item, Memory, Who};
+use super::DependencyKind;
+use super::state::{Amount, CastMember, Item, WordClass};
 
 /// How a person is referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,65 +28,68 @@ pub(crate) struct Pronoun {
 /// Which of the cast may be picked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filter {
-    pub owns: bool,
-    pub not: [Option<Who>; 2],
+    pub must_own: bool,
+    pub excluded: [Option<CastMember>; 2],
 }
 
 /// A piece of a sentence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
+pub(crate) enum TemplatePart {
     Text(&'static str),
-    Free(&'static [&'static str]),
+    FreeWord(&'static [&'static str]),
     Time,
-    Newcomer,
-    Meet(Who),
-    Pick(Who, Filter),
-    PickRole(Who, Filter),
-    Name(Who),
-    Pronoun(Who, Pronoun),
-    They(&'static str),
-    NewRole(Who),
-    NewLook(Item, Option<Who>),
+    GenderNoun,
+    NewName(CastMember),
+    PickPerson(CastMember, Filter),
+    PickRole(CastMember, Filter),
+    Name(CastMember),
+    Pronoun(CastMember, Pronoun),
+    SubjectPronoun(&'static str),
+    NewRole(CastMember),
+    NewAdjective(Item, Option<CastMember>),
     NewNoun(Item),
-    PickThing(Item, Option<Who>),
+    PickThing(Item, Option<CastMember>),
     Thing(Item),
     Noun(Item),
-    Give(Item, Who),
+    Transfer(Item, CastMember),
     NewAmount(Amount, u8),
     Rest,
     Plural(Amount, [&'static str; 2]),
-    New(Memory),
-    Recall(Memory, Amount),
-    Party(u8),
-    Idea,
-    Days,
-    Day,
+    NewWord(WordClass),
+    RecallWord(WordClass, Amount),
+    SetActorCount(u8),
+    PickIdeaOwner,
+    NewDays,
+    NextDay,
 }
 
-impl Part {
+impl TemplatePart {
     /// What decides the part where it is decided.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DependencyKind {
         match self {
-            Part::Name(Who::Owner) | Part::PickThing(_, Some(_)) => Kind::Ownership,
-            Part::Name(_)
-            | Part::Pick(..)
-            | Part::PickRole(..)
-            | Part::PickThing(..)
-            | Part::Thing(_)
-            | Part::Noun(_) => Kind::Recall,
-            Part::Recall(..) | Part::Rest | Part::Day => Kind::Recall,
-            Part::Pronoun(..) | Part::They(_) | Part::Plural(..) | Part::Newcomer => Kind::Agreement,
-            _ => Kind::Local,
+            TemplatePart::Name(CastMember::Owner) | TemplatePart::PickThing(_, Some(_)) => DependencyKind::Ownership,
+            TemplatePart::Name(_)
+            | TemplatePart::PickPerson(..)
+            | TemplatePart::PickRole(..)
+            | TemplatePart::PickThing(..)
+            | TemplatePart::Thing(_)
+            | TemplatePart::Noun(_) => DependencyKind::Recall,
+            TemplatePart::RecallWord(..) | TemplatePart::Rest | TemplatePart::NextDay => DependencyKind::Recall,
+            TemplatePart::Pronoun(..)
+            | TemplatePart::SubjectPronoun(_)
+            | TemplatePart::Plural(..)
+            | TemplatePart::GenderNoun => DependencyKind::Agreement,
+            _ => DependencyKind::Local,
         }
     }
 
     /// The words that the part holds itself.
     pub fn literals(&self) -> [&'static str; 2] {
         match *self {
-            Part::Text(text) => [text, ""],
-            Part::They(plural) => [plural, ""],
-            Part::Pronoun(_, pronoun) => pronoun.forms,
-            Part::Plural(_, forms) => forms,
+            TemplatePart::Text(text) => [text, ""],
+            TemplatePart::SubjectPronoun(plural) => [plural, ""],
+            TemplatePart::Pronoun(_, pronoun) => pronoun.forms,
+            TemplatePart::Plural(_, forms) => forms,
             _ => [""; 2],
         }
     }

@@ -1,13 +1,13 @@
 //! What a story has told so far: all that a later choice may depend on, and nothing that the text does not show.
 
-use super::{act::Act, lexicon::NAMES};
+use super::{lexicon::NAMES, sentence_kind::SentenceKind};
 
 /// Marks a field that the story has not set.
-pub(crate) const NONE: u8 = u8::MAX;
+pub(crate) const UNSET: u8 = u8::MAX;
 
 /// A part that somebody plays in the sentences at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum CastMember {
     Hero,
     Friend,
     A,
@@ -15,7 +15,7 @@ pub(crate) enum Who {
     C,
     D,
     /// The one whose idea it was.
-    R,
+    IdeaOwner,
     /// Whoever owns thing `x`.
     Owner,
 }
@@ -31,14 +31,14 @@ pub(crate) enum Item {
 
 /// A class whose last word is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
+pub(crate) enum WordClass {
     Home,
-    Place,
+    Location,
     Food,
     Weather,
     Pastime,
     Animal,
-    Bake,
+    BakedGood,
 }
 
 /// A number in the sentences at hand.
@@ -47,9 +47,9 @@ pub(crate) enum Amount {
     N,
     M,
     /// `N - M`.
-    Rest,
+    Difference,
     /// How many people act: one or two.
-    Party,
+    ActorCount,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,116 +60,118 @@ pub(crate) struct Person {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Thing {
-    pub look: u8,
+    pub adjective: u8,
     pub noun: u8,
     pub owner: u8,
 }
 
 /// The story so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct State {
-    pub told: Act,
+pub(crate) struct StoryState {
+    pub last_kind: SentenceKind,
     /// The act that began the episode at hand.
-    pub episode: Act,
-    pub episodes: u8,
+    pub episode_kind: SentenceKind,
+    pub num_episodes: u8,
     pub cast: [Person; 8],
-    pub people: u8,
+    pub num_people: u8,
     pub things: [Thing; 8],
-    pub owned: u8,
-    pub who: [u8; 8],
-    pub item: [u8; 3],
-    pub memory: [u8; 7],
+    pub num_things: u8,
+    pub characters: [u8; 8],
+    pub items: [u8; 3],
+    pub last_words: [u8; 7],
     pub n: u8,
     pub m: u8,
-    pub party: u8,
+    pub actor_count: u8,
     pub gender: u8,
     pub hour: u8,
-    pub days: u8,
+    pub num_days: u8,
     pub day: u8,
     /// Nothing is known and everything unset may be anything: one sentence on its own.
-    pub open: bool,
+    pub is_unconstrained: bool,
 }
 
-impl State {
+impl StoryState {
     /// Before the first sentence.
-    pub fn start() -> Self {
+    pub fn initial() -> Self {
         Self {
-            told: Act::Start,
-            episode: Act::Start,
-            episodes: 0,
-            cast: [Person { name: NONE, role: NONE }; 8],
-            people: 0,
-            things: [Thing { look: NONE, noun: NONE, owner: NONE }; 8],
-            owned: 0,
-            who: [NONE; 8],
-            item: [NONE; 3],
-            memory: [NONE; 7],
-            n: NONE,
-            m: NONE,
-            party: NONE,
-            gender: NONE,
+            last_kind: SentenceKind::Start,
+            episode_kind: SentenceKind::Start,
+            num_episodes: 0,
+            cast: [Person { name: UNSET, role: UNSET }; 8],
+            num_people: 0,
+            things: [Thing { adjective: UNSET, noun: UNSET, owner: UNSET }; 8],
+            num_things: 0,
+            characters: [UNSET; 8],
+            items: [UNSET; 3],
+            last_words: [UNSET; 7],
+            n: UNSET,
+            m: UNSET,
+            actor_count: UNSET,
+            gender: UNSET,
             hour: 0,
-            days: 0,
+            num_days: 0,
             day: 0,
-            open: false,
+            is_unconstrained: false,
         }
     }
 
     /// Any state at all: each part is played by somebody of whom nothing is known.
-    pub fn open() -> Self {
-        let mut state = Self { open: true, people: 8, owned: 3, item: [0, 1, 2], ..Self::start() };
-        state.who = [0, 1, 2, 3, 4, 5, 6, 7];
-        state.things[0].owner = Who::Owner as u8;
+    pub fn unconstrained() -> Self {
+        let mut state =
+            Self { is_unconstrained: true, num_people: 8, num_things: 3, items: [0, 1, 2], ..Self::initial() };
+        state.characters = [0, 1, 2, 3, 4, 5, 6, 7];
+        state.things[0].owner = CastMember::Owner as u8;
         state
     }
 
     /// The place in the cast of whoever plays `who`.
-    pub fn person(&self, who: Who) -> usize {
-        let owned = || self.things.get(usize::from(self.item[Item::X as usize]));
-        let place = if who == Who::Owner { owned().map_or(NONE, |x| x.owner) } else { self.who[who as usize] };
+    pub fn person_index(&self, who: CastMember) -> usize {
+        let owned = || self.things.get(usize::from(self.items[Item::X as usize]));
+        let place =
+            if who == CastMember::Owner { owned().map_or(UNSET, |x| x.owner) } else { self.characters[who as usize] };
         usize::from(place)
     }
 
-    pub fn name(&self, who: Who) -> usize {
-        usize::from(self.cast[self.person(who)].name)
+    pub fn name_index(&self, who: CastMember) -> usize {
+        usize::from(self.cast[self.person_index(who)].name)
     }
 
     /// 0 female, 1 male.
-    pub fn gender(&self, who: Who) -> usize {
-        gender(self.name(who))
+    pub fn gender(&self, who: CastMember) -> usize {
+        gender(self.name_index(who))
     }
 
     pub fn thing(&self, item: Item) -> Thing {
-        self.things[usize::from(self.item[item as usize])]
+        self.things[usize::from(self.items[item as usize])]
     }
 
     pub fn amount(&self, amount: Amount) -> u8 {
         match amount {
             Amount::N => self.n,
             Amount::M => self.m,
-            Amount::Rest => self.n.saturating_sub(self.m),
-            Amount::Party => self.party,
+            Amount::Difference => self.n.saturating_sub(self.m),
+            Amount::ActorCount => self.actor_count,
         }
     }
 
     /// Whether the cast has the name already.
-    pub fn knows(&self, name: usize) -> bool {
+    pub fn has_name(&self, name: usize) -> bool {
         self.cast.iter().any(|person| usize::from(person.name) == name)
     }
 
     /// How many things the person at `place` owns.
-    pub fn belongings(&self, place: usize) -> usize {
-        self.things[..usize::from(self.owned)].iter().filter(|thing| usize::from(thing.owner) == place).count()
+    pub fn num_belongings(&self, place: usize) -> usize {
+        self.things[..usize::from(self.num_things)].iter().filter(|thing| usize::from(thing.owner) == place).count()
     }
 
     /// How many people own something.
-    pub fn owners(&self) -> usize {
-        (0..usize::from(self.people)).filter(|&place| self.belongings(place) > 0).count()
+    pub fn num_owners(&self) -> usize {
+        (0..usize::from(self.num_people)).filter(|&place| self.num_belongings(place) > 0).count()
     }
 
     /// Whether the hero looks for something.
     pub fn has_goal(&self) -> bool {
-        self.item[Item::Goal as usize] != NONE
+        self.items[Item::Goal as usize] != UNSET
     }
 }
 

@@ -1,12 +1,12 @@
 //! A normaliser's table as SentencePiece compiles it: a trie (a double array) of what is replaced, and the texts that
 //! take its place. The library that walks it trusts it; here it is checked.
 
-use super::train::broken;
+use super::train::tokenizer_error;
 use crate::DataError;
 
 /// Refuses a table in which some text would lead nowhere.
 pub(crate) fn check(table: &[u8]) -> Result<(), DataError> {
-    let wrong = || broken("its normaliser's table (`precompiled_charsmap`) is damaged");
+    let wrong = || tokenizer_error("its normaliser's table (`precompiled_charsmap`) is damaged");
     let (size, rest) = table.split_first_chunk::<4>().ok_or_else(wrong)?;
     let size = u32::from_le_bytes(*size) as usize / 4 * 4;
     let (trie, texts) = rest.split_at_checked(size).ok_or_else(wrong)?;
@@ -29,14 +29,14 @@ pub(crate) fn check(table: &[u8]) -> Result<(), DataError> {
 
 /// The same of a table as a `tokenizer.json` spells it.
 pub(crate) fn check_base64(table: &str) -> Result<(), DataError> {
-    check(&decode(table).ok_or_else(|| broken("`precompiled_charsmap` is no base 64"))?)
+    check(&decode_base64(table).ok_or_else(|| tokenizer_error("`precompiled_charsmap` is no base 64"))?)
 }
 
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Base 64 as bytes.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').bytes().map(|digit| DIGITS.iter().position(|d| *d == digit));
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').bytes().map(|digit| BASE64_ALPHABET.iter().position(|d| *d == digit));
     let digits: Vec<u32> = digits.map(|digit| digit.map(|d| d as u32)).collect::<Option<_>>()?;
     let whole = |four: &[u32]| {
         let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
@@ -46,12 +46,16 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Bytes in base 64.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
         let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
         (0..4).for_each(|i| {
-            text.push(if i <= three.len() { DIGITS[(bits >> (18 - 6 * i)) as usize & 63] as char } else { '=' })
+            text.push(if i <= three.len() {
+                BASE64_ALPHABET[(bits >> (18 - 6 * i)) as usize & 63] as char
+            } else {
+                '='
+            })
         });
     }
     text
@@ -63,12 +67,12 @@ mod tests {
 
     #[test]
     fn base_64_is_read_as_it_is_written() {
-        assert_eq!((encode(b"Kiln"), encode(b"\xFF\xFE\xFD")), ("S2lsbg==".into(), "//79".into()));
+        assert_eq!((encode_base64(b"Kiln"), encode_base64(b"\xFF\xFE\xFD")), ("S2lsbg==".into(), "//79".into()));
         for length in 0..20u8 {
             let bytes: Vec<u8> = (0..length).map(|i| i.wrapping_mul(91)).collect();
-            assert_eq!(decode(&encode(&bytes)), Some(bytes));
+            assert_eq!(decode_base64(&encode_base64(&bytes)), Some(bytes));
         }
-        assert_eq!(decode("a*"), None);
+        assert_eq!(decode_base64("a*"), None);
     }
 
     #[test]

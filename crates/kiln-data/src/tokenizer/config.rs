@@ -2,25 +2,24 @@
 
 use crate::{
     DataError,
-    tokenizer::{Specials, Tokenizer},
+    tokenizer::{SpecialTokens, Tokenizer},
 };
-use kiln_spec::config::Nothing;
+use kiln_spec::config::NoOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 kiln_spec::choice! {
-    /// What a token is. Whatever Kiln trains, every text survives encoding and decoding unchanged; a file's tokenizer does
-    /// what it does.
+    /// Tokenizer. A tokenizer trained by Kiln is lossless: decoding returns the encoded text.
     pub enum TokenizerConfig {
-        /// One byte.
-        "byte" => Byte(Nothing),
-        /// One character; rare ones are spelt in bytes.
+        /// Byte-level, without training.
+        "byte" => Byte(NoOptions),
+        /// Character-level; rare characters are encoded as bytes.
         "character" => Character(VocabConfig),
-        /// A frequent sequence of bytes, learned by pair merging (BPE, 1508.07909).
+        /// Byte-level byte-pair encoding (BPE, 1508.07909).
         "bpe" => Bpe(VocabConfig),
-        /// Another program's, or one that was trained before.
-        "file" => File(FileConfig),
+        /// An existing tokenizer file.
+        "file" => File(TokenizerFileConfig),
     }
 }
 
@@ -34,7 +33,7 @@ impl Default for TokenizerConfig {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct VocabConfig {
-    /// The most tokens, special ones and the 256 bytes included. Little text gives fewer.
+    /// Maximum vocabulary size, including special tokens and the 256 bytes. Little training text gives a smaller one.
     pub vocab: usize,
 }
 
@@ -47,18 +46,18 @@ impl Default for VocabConfig {
 /// A tokenizer that is there already.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct FileConfig {
-    /// A `tokenizer.json`, a SentencePiece `.model`, a `vocab.txt`, or a folder with one of them or with `vocab.json` and
-    /// `merges.txt`.
+pub struct TokenizerFileConfig {
+    /// A `tokenizer.json`, a SentencePiece `.model`, a `vocab.txt`, or a folder with one of them or with `vocab.json`
+    /// and `merges.txt`.
     pub path: String,
-    /// The folder that a relative path counts from; absent: the one where Kiln runs, which a run writes down here.
+    /// Folder that a relative path starts from. Absent: the current directory, which is saved with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
 }
 
-impl FileConfig {
+impl TokenizerFileConfig {
     /// Where it is.
-    pub fn place(&self) -> PathBuf {
+    pub fn resolved_path(&self) -> PathBuf {
         self.base.as_ref().map(PathBuf::from).unwrap_or_default().join(&self.path)
     }
 
@@ -67,14 +66,14 @@ impl FileConfig {
     /// # Errors
     /// If it isn't there, can't be read, or this build of Kiln reads no files.
     pub fn open(&self) -> Result<Tokenizer, DataError> {
-        opened(&self.place())
+        open_tokenizer(&self.resolved_path())
     }
 }
 
 #[cfg(feature = "files")]
-fn opened(path: &Path) -> Result<Tokenizer, DataError> {
-    use super::folder::{open, open_file};
-    if path.is_dir() { open(path) } else { open_file(path) }
+fn open_tokenizer(path: &Path) -> Result<Tokenizer, DataError> {
+    use super::pretrained::{from_file, from_folder};
+    if path.is_dir() { from_folder(path) } else { from_file(path) }
 }
 
 #[cfg(not(feature = "files"))]
@@ -85,7 +84,7 @@ fn opened(path: &Path) -> Result<Tokenizer, DataError> {
 
 impl TokenizerConfig {
     /// Makes a relative path count from `folder`, wherever it is read from later.
-    pub fn anchor(&mut self, folder: &Path) {
+    pub fn resolve_relative_to(&mut self, folder: &Path) {
         let Self::File(file) = self else { return };
         if !Path::new(&file.path).is_absolute() {
             let base = file.base.as_ref().map_or_else(|| folder.to_owned(), |base| folder.join(base));
@@ -97,7 +96,7 @@ impl TokenizerConfig {
     ///
     /// # Errors
     /// If it isn't.
-    pub fn there(&self) -> Result<(), DataError> {
+    pub fn ensure_readable(&self) -> Result<(), DataError> {
         if let Self::File(file) = self { file.open().map(drop) } else { Ok(()) }
     }
 
@@ -108,9 +107,9 @@ impl TokenizerConfig {
             Self::Character(config) => ("tokenizer.character.vocab", config.vocab),
             Self::Bpe(config) => ("tokenizer.bpe.vocab", config.vocab),
         };
-        let (least, most) = (Specials::count() + 256, 1 << 20);
+        let (least, most) = (SpecialTokens::count() + 256, 1 << 20);
         let expected =
-            format!("{least} to {most}: {} special tokens, 256 bytes, and what is learned", Specials::count());
+            format!("{least} to {most}: {} special tokens, 256 bytes, and what is learned", SpecialTokens::count());
         let error = || DataError::Config { key, found: vocab.to_string(), expected };
         (least..=most).contains(&vocab).then_some(()).ok_or_else(error)
     }

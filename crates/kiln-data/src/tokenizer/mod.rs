@@ -4,43 +4,43 @@
 //! come from text. Anybody else's `tokenizer.json` does what it says: it may change text on the way, and it recognises
 //! the names of its special tokens.
 
-mod bytes;
+mod bpe;
+mod byte_encoding;
 mod charsmap;
 mod config;
 pub mod convert;
+mod encode;
 mod encoder;
 mod encoding;
+mod hf;
+mod pre_tokenizer;
 #[cfg(feature = "files")]
-pub mod folder;
-mod foreign;
-mod learn;
-mod merges;
-mod prepare;
+pub mod pretrained;
 mod roles;
-mod saved;
-mod specials;
+mod special_tokens;
 mod stream;
+mod subword;
 #[cfg(test)]
 mod tests;
+mod tokenizer_json;
 mod train;
 mod vocabulary;
-mod words;
 
 use crate::DataError;
-pub use config::{FileConfig, TokenizerConfig, VocabConfig};
-pub use convert::Carried;
-pub use encoder::Encoder;
-pub use encoding::{Encoding, End, Padding, Preparation};
-use foreign::{Foreign, Found};
-pub use learn::{Learned, learn};
-pub use roles::Roles;
-use saved::{Kind, Saved};
+pub use config::{TokenizerConfig, TokenizerFileConfig, VocabConfig};
+pub use convert::GgufTokenizer;
+pub use encoder::CachingEncoder;
+pub use encoding::{EncodeOptions, Encoding, PaddingOptions, TextSide};
+use hf::{HfTokenizer, LoadedHfTokenizer};
+pub use roles::TokenRoles;
 use sha2::{Digest, Sha256};
-pub use specials::{Role, SENTINELS, Specials};
+pub use special_tokens::{NUM_SENTINELS, SpecialTokens, TokenRole};
 use std::{collections::HashMap, sync::Arc};
 pub use stream::StreamDecoder;
+pub use subword::{SubwordModel, train_subword};
+use tokenizer_json::{TokenizerJson, VocabularyKind};
 use tokenizers::ModelWrapper;
-pub use train::TRAINING_TEXT;
+pub use train::MAX_TRAINING_BYTES;
 pub use vocabulary::Vocabulary;
 
 /// A trained tokenizer. All of it is in its `tokenizer.json`, which the `tokenizers` library reads too.
@@ -61,7 +61,7 @@ enum Scheme {
     /// Word by word, each merged by the model.
     Bpe(Box<ModelWrapper>),
     /// As the `tokenizers` library does.
-    Foreign(Arc<Foreign>),
+    Hf(Arc<HfTokenizer>),
 }
 
 impl Tokenizer {
@@ -80,14 +80,15 @@ impl Tokenizer {
     /// # Errors
     /// If it is damaged, or some text could not be encoded with it, or not always in the same way.
     pub fn from_json(json: &str) -> Result<Self, DataError> {
-        if !Saved::is_ours(json) {
-            let Found { foreign, pieces, specials } = Foreign::read(json)?;
+        if !TokenizerJson::is_kiln_trained(json) {
+            let LoadedHfTokenizer { tokenizer: foreign, token_bytes: pieces, special_tokens: specials } =
+                HfTokenizer::from_json(json)?;
             let vocabulary = Arc::new(Vocabulary::new(pieces, specials));
-            return Ok(Self { json: json.into(), scheme: Scheme::Foreign(Arc::new(foreign)), vocabulary });
+            return Ok(Self { json: json.into(), scheme: Scheme::Hf(Arc::new(foreign)), vocabulary });
         }
-        let saved = Saved::read(json)?;
-        let (specials, kind) = (saved.specials()?, saved.kind()?);
-        let pieces = saved.pieces(kind)?;
+        let saved = TokenizerJson::parse(json)?;
+        let (specials, kind) = (saved.special_tokens()?, saved.kind()?);
+        let pieces = saved.token_bytes(kind)?;
         let scheme = Scheme::new(kind, json, &saved)?;
         Ok(Self { json: json.into(), scheme, vocabulary: Arc::new(Vocabulary::new(pieces, specials)) })
     }
@@ -99,11 +100,11 @@ impl Tokenizer {
 
     /// SHA-256 of its `tokenizer.json`, in hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        crate::hex(&Sha256::digest(&self.json))
+        crate::to_hex(&Sha256::digest(&self.json))
     }
 
     /// Number of tokens, special ones included: ids are below it.
-    pub fn vocab(&self) -> usize {
+    pub fn vocab_size(&self) -> usize {
         self.vocabulary.size()
     }
 
@@ -113,77 +114,81 @@ impl Tokenizer {
     }
 
     /// Ids of the special tokens.
-    pub fn specials(&self) -> &Specials {
-        self.vocabulary.specials()
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        self.vocabulary.special_tokens()
     }
 
     /// Whether Kiln trained it.
-    pub fn is_own(&self) -> bool {
-        self.foreign().is_none()
+    pub fn is_kiln_trained(&self) -> bool {
+        self.as_hf().is_none()
     }
 
-    fn foreign(&self) -> Option<&Foreign> {
-        if let Scheme::Foreign(foreign) = &self.scheme { Some(foreign) } else { None }
+    fn as_hf(&self) -> Option<&HfTokenizer> {
+        if let Scheme::Hf(foreign) = &self.scheme { Some(foreign) } else { None }
     }
 
     /// Ids of the tokens that have a role, as the tokenizer's files say.
-    pub fn roles(&self) -> Roles {
-        let own = |s: &Specials| Roles {
+    pub fn token_roles(&self) -> TokenRoles {
+        let own = |s: &SpecialTokens| TokenRoles {
             bos: Some(s.bos),
             eos: Some(s.eos),
             pad: Some(s.pad),
             mask: Some(s.mask),
             sep: Some(s.sep),
-            ..Roles::default()
+            ..TokenRoles::default()
         };
-        self.foreign().map_or_else(|| own(self.specials()), |foreign| foreign.roles.clone())
+        self.as_hf().map_or_else(|| own(self.special_tokens()), |foreign| foreign.roles.clone())
     }
 
     /// The longest text that its file allows, in tokens; nothing is cut unless it is asked for.
-    pub fn longest(&self) -> Option<usize> {
-        self.foreign()?.truncation
+    pub fn max_length(&self) -> Option<usize> {
+        self.as_hf()?.max_length
     }
 
     /// The bytes of a text that the tokenizer leaves out, in order of their numbers: those that a byte-level vocabulary of
     /// others lacks, as some do rare control characters. None of a tokenizer that Kiln trained.
-    pub fn unspelt(&self, text: &str) -> Vec<u8> {
-        let absent = self.foreign().map_or(&[][..], |foreign| &foreign.unspelt);
+    pub fn unencodable(&self, text: &str) -> Vec<u8> {
+        let absent = self.as_hf().map_or(&[][..], |foreign| &foreign.unencodable);
         absent.iter().copied().filter(|byte| text.as_bytes().contains(byte)).collect()
     }
 
     /// The text of tokens; special ones have none. Bytes that make no character become the replacement character.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        let Some(foreign) = self.foreign() else {
-            let pieces = ids.iter().map(|id| self.bytes(*id)).collect::<Result<Vec<_>, _>>()?;
+        let Some(foreign) = self.as_hf() else {
+            let pieces = ids.iter().map(|id| self.token_bytes(*id)).collect::<Result<Vec<_>, _>>()?;
             return Ok(String::from_utf8_lossy(&pieces.concat()).into_owned());
         };
-        let names = ids.iter().map(|id| self.spoken(foreign, *id)).collect::<Result<Vec<_>, _>>()?;
-        foreign.text(names.into_iter().flatten().map(str::to_string).collect())
+        let names = ids.iter().map(|id| self.text_token_name(foreign, *id)).collect::<Result<Vec<_>, _>>()?;
+        foreign.decode(names.into_iter().flatten().map(str::to_string).collect())
     }
 
     /// The name of a token that has text.
-    fn spoken<'a>(&self, foreign: &'a Foreign, id: u32) -> Result<Option<&'a str>, DataError> {
-        self.bytes(id)?;
-        Ok(foreign.names[id as usize].as_deref().filter(|_| !self.is_special(id)))
+    fn text_token_name<'a>(&self, foreign: &'a HfTokenizer, id: u32) -> Result<Option<&'a str>, DataError> {
+        self.token_bytes(id)?;
+        Ok(foreign.token_names[id as usize].as_deref().filter(|_| !self.is_special(id)))
     }
 
     /// The bytes that a token stands for, none for a special one.
-    pub fn bytes(&self, id: u32) -> Result<&[u8], DataError> {
-        let piece = self.vocabulary.pieces.get(id as usize).ok_or(DataError::Id { id, vocab: self.vocab() })?;
+    pub fn token_bytes(&self, id: u32) -> Result<&[u8], DataError> {
+        let piece = self
+            .vocabulary
+            .token_bytes
+            .get(id as usize)
+            .ok_or(DataError::TokenId { token_id: id, vocab_size: self.vocab_size() })?;
         Ok(piece.as_deref().unwrap_or_default())
     }
 
     /// A token for people's eyes: its text, the name of a special token, `<0xC3>` for bytes that cut a character.
     /// Of somebody else's tokenizer, the token as its vocabulary spells it.
-    pub fn token(&self, id: u32) -> String {
-        if let Some(foreign) = self.foreign() {
-            return foreign.show(id);
+    pub fn id_to_token(&self, id: u32) -> String {
+        if let Some(foreign) = self.as_hf() {
+            return foreign.id_to_token(id);
         }
-        match self.vocabulary.pieces.get(id as usize) {
-            None | Some(None) => self.specials().name(id).unwrap_or_else(|| format!("<{id}>")),
+        match self.vocabulary.token_bytes.get(id as usize) {
+            None | Some(None) => self.special_tokens().name_of(id).unwrap_or_else(|| format!("<{id}>")),
             Some(Some(piece)) => match std::str::from_utf8(piece) {
-                Ok(text) => text.chars().map(visible).collect(),
-                Err(_) => piece.iter().map(|byte| bytes::fallback(*byte)).collect(),
+                Ok(text) => text.chars().map(escape_control).collect(),
+                Err(_) => piece.iter().map(|byte| byte_encoding::to_byte_fallback(*byte)).collect(),
             },
         }
     }
@@ -194,18 +199,18 @@ impl Tokenizer {
     }
 }
 
-fn visible(c: char) -> String {
+fn escape_control(c: char) -> String {
     if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
 }
 
 impl Scheme {
-    fn new(kind: Kind, json: &str, saved: &Saved) -> Result<Self, DataError> {
-        let bytes = saved.bytes(kind)?;
+    fn new(kind: VocabularyKind, json: &str, saved: &TokenizerJson) -> Result<Self, DataError> {
+        let bytes = saved.byte_ids(kind)?;
         Ok(match kind {
-            Kind::Byte => Self::Byte(bytes),
-            Kind::Character => Self::Character(saved.characters(), bytes),
-            Kind::Bpe => {
-                let whole = tokenizers::Tokenizer::from_bytes(json).map_err(train::broken)?;
+            VocabularyKind::Byte => Self::Byte(bytes),
+            VocabularyKind::Character => Self::Character(saved.character_ids(), bytes),
+            VocabularyKind::Bpe => {
+                let whole = tokenizers::Tokenizer::from_bytes(json).map_err(train::tokenizer_error)?;
                 Self::Bpe(Box::new(whole.get_model().clone()))
             }
         })

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Ids of the tokens that have a role; those that a tokenizer lacks are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roles {
+pub struct TokenRoles {
     /// Begins a text.
     pub bos: Option<u32>,
     /// Ends a text.
@@ -22,10 +22,10 @@ pub struct Roles {
 }
 
 /// The names of the roles in files.
-pub(crate) const NAMES: [&str; 7] = ["bos", "eos", "pad", "mask", "unk", "sep", "cls"];
+pub(crate) const ROLE_NAMES: [&str; 7] = ["bos", "eos", "pad", "mask", "unk", "sep", "cls"];
 
 /// What a role's token is called where no file says which it is. All of them mean what they say.
-const USUAL: [&[&str]; 7] = [
+const DEFAULT_TOKEN_NAMES: [&[&str]; 7] = [
     &["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>"],
     &["</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"],
     &["<pad>", "[PAD]", "<|pad|>"],
@@ -35,24 +35,24 @@ const USUAL: [&[&str]; 7] = [
     &["[CLS]"],
 ];
 
-impl Roles {
-    pub(crate) fn slots(&mut self) -> [&mut Option<u32>; 7] {
+impl TokenRoles {
+    pub(crate) fn slots_mut(&mut self) -> [&mut Option<u32>; 7] {
         [&mut self.bos, &mut self.eos, &mut self.pad, &mut self.mask, &mut self.unk, &mut self.sep, &mut self.cls]
     }
 
     /// What the added tokens of a `tokenizer.json` say of themselves (`roles`); of those without a word, the usual names.
-    pub(crate) fn of(added: &[Value], id: impl Fn(&str) -> Option<u32>) -> Self {
+    pub(crate) fn from_added_tokens(added: &[Value], id: impl Fn(&str) -> Option<u32>) -> Self {
         let mut found = Self::default();
         let says = |token: &Value, role: &str| {
             token["roles"].as_array().is_some_and(|roles| roles.iter().any(|name| name == role))
         };
         let told = added.iter().any(|token| !token["roles"].is_null());
-        for (i, slot) in found.slots().into_iter().enumerate() {
-            let named = added.iter().find(|token| says(token, NAMES[i]));
+        for (i, slot) in found.slots_mut().into_iter().enumerate() {
+            let named = added.iter().find(|token| says(token, ROLE_NAMES[i]));
             *slot = match named.and_then(|token| token["id"].as_u64()) {
                 Some(id) => u32::try_from(id).ok(),
                 None if told => None,
-                None => USUAL[i].iter().find_map(|name| id(name)),
+                None => DEFAULT_TOKEN_NAMES[i].iter().find_map(|name| id(name)),
             };
         }
         found
@@ -62,7 +62,11 @@ impl Roles {
 /// The roles that no file speaks of and that added tokens have by their usual names: BERT's files name at most its
 /// padding.
 #[cfg(feature = "files")]
-pub(crate) fn usual(json: &Value, files: &[Value], named: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+pub(crate) fn default_roles(
+    json: &Value,
+    files: &[Value],
+    named: &[(&'static str, String)],
+) -> Vec<(&'static str, String)> {
     let added = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str());
     let added: Vec<&str> = added.collect();
     let silent = |role: &str| {
@@ -70,13 +74,13 @@ pub(crate) fn usual(json: &Value, files: &[Value], named: &[(&'static str, Strin
         !told && named.iter().all(|(known, _)| *known != role)
     };
     let name = |names: &[&str]| names.iter().find(|name| added.contains(name)).map(|name| (*name).to_owned());
-    let roles = NAMES.into_iter().zip(USUAL).filter(|(role, _)| silent(role));
+    let roles = ROLE_NAMES.into_iter().zip(DEFAULT_TOKEN_NAMES).filter(|(role, _)| silent(role));
     roles.filter_map(|(role, names)| Some((role, name(names)?))).collect()
 }
 
 /// Writes into a `tokenizer.json` which of its tokens have a role. A token that isn't added yet is, as a special one;
 /// one that the vocabulary lacks gets the next id.
-pub(crate) fn mark(json: &mut Value, names: &[(&str, String)]) {
+pub(crate) fn write_roles(json: &mut Value, names: &[(&str, String)]) {
     let mut added = json["added_tokens"].as_array().cloned().unwrap_or_default();
     let of = |content: &str| -> Vec<&str> {
         names.iter().filter(|(_, name)| name == content).map(|(role, _)| *role).collect()
@@ -92,7 +96,7 @@ pub(crate) fn mark(json: &mut Value, names: &[(&str, String)]) {
         if added.iter().any(|token| token["content"] == **name) {
             continue;
         }
-        let id = known(json, name).unwrap_or_else(|| next(json, &added));
+        let id = vocab_id(json, name).unwrap_or_else(|| next_free_id(json, &added));
         added.push(serde_json::json!({
             "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
             "special": true, "roles": of(name),
@@ -102,7 +106,7 @@ pub(crate) fn mark(json: &mut Value, names: &[(&str, String)]) {
 }
 
 /// The id of a token of the model.
-pub(crate) fn known(json: &Value, name: &str) -> Option<u64> {
+pub(crate) fn vocab_id(json: &Value, name: &str) -> Option<u64> {
     match &json["model"]["vocab"] {
         Value::Object(vocab) => vocab.get(name)?.as_u64(),
         Value::Array(pieces) => pieces.iter().position(|piece| piece[0] == *name).map(|id| id as u64),
@@ -110,7 +114,7 @@ pub(crate) fn known(json: &Value, name: &str) -> Option<u64> {
     }
 }
 
-fn next(json: &Value, added: &[Value]) -> u64 {
+fn next_free_id(json: &Value, added: &[Value]) -> u64 {
     let model = match &json["model"]["vocab"] {
         Value::Object(vocab) => vocab.values().filter_map(Value::as_u64).max().map_or(0, |id| id + 1),
         Value::Array(pieces) => pieces.len() as u64,
@@ -122,7 +126,7 @@ fn next(json: &Value, added: &[Value]) -> u64 {
 /// What `tokenizer_config.json`, `special_tokens_map.json` (strings or objects) and `config.json` (ids) name as roles,
 /// the first that speaks of a role counting.
 #[cfg(feature = "files")]
-pub(crate) fn named(
+pub(crate) fn roles_from_files(
     files: &[Value],
     config: Option<&Value>,
     token: impl Fn(u64) -> Option<String>,
@@ -138,5 +142,5 @@ pub(crate) fn named(
         };
         files.iter().find_map(told).or_else(|| config.and_then(id))
     };
-    NAMES.iter().filter_map(|role| Some((*role, name(role)?))).collect()
+    ROLE_NAMES.iter().filter_map(|role| Some((*role, name(role)?))).collect()
 }

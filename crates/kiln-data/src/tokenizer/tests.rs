@@ -1,7 +1,7 @@
 //! What every tokenizer promises.
 
 use super::*;
-use kiln_spec::config::Nothing;
+use kiln_spec::config::NoOptions;
 use proptest::prelude::*;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ fn all() -> &'static [Tokenizer; 3] {
     static ALL: LazyLock<[Tokenizer; 3]> = LazyLock::new(|| {
         let size = VocabConfig { vocab: 330 };
         let configs =
-            [TokenizerConfig::Byte(Nothing {}), TokenizerConfig::Character(size.clone()), TokenizerConfig::Bpe(size)];
+            [TokenizerConfig::Byte(NoOptions {}), TokenizerConfig::Character(size.clone()), TokenizerConfig::Bpe(size)];
         configs.map(|config| Tokenizer::train(&config, [TEXT; 4].map(Ok)).unwrap())
     });
     &ALL
@@ -66,11 +66,11 @@ proptest! {
     #[test]
     fn offsets_cover_the_text_in_order(text in any_text()) {
         for tokenizer in all() {
-            let encoding = tokenizer.encode_full(&text);
+            let encoding = tokenizer.encode_with_offsets(&text);
             let mut end = 0;
             for (id, offset) in encoding.ids.iter().zip(&encoding.offsets) {
                 prop_assert_eq!(offset.start, end);
-                prop_assert_eq!(&text.as_bytes()[offset.clone()], tokenizer.bytes(*id).unwrap());
+                prop_assert_eq!(&text.as_bytes()[offset.clone()], tokenizer.token_bytes(*id).unwrap());
                 end = offset.end;
             }
             prop_assert_eq!(end, text.len());
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn decoding_token_by_token_is_decoding_at_once(draws in prop::collection::vec(any::<u32>(), 0..60)) {
         for tokenizer in all() {
-            let ids: Vec<u32> = draws.iter().map(|draw| draw % tokenizer.vocab() as u32).collect();
+            let ids: Vec<u32> = draws.iter().map(|draw| draw % tokenizer.vocab_size() as u32).collect();
             let mut stream = StreamDecoder::new(tokenizer);
             let pushed: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
             prop_assert_eq!(pushed + &stream.finish(), tokenizer.decode(&ids).unwrap());
@@ -92,7 +92,7 @@ proptest! {
         for tokenizer in all() {
             let (mut stream, mut bytes, mut shown) = (StreamDecoder::new(tokenizer), 0, String::new());
             for id in tokenizer.encode(&text) {
-                bytes += tokenizer.bytes(id).unwrap().len();
+                bytes += tokenizer.token_bytes(id).unwrap().len();
                 shown += &stream.push(id).unwrap();
                 prop_assert_eq!(shown.as_str(), &text[..text.floor_char_boundary(bytes)]);
             }
@@ -117,7 +117,7 @@ fn training_again_gives_the_same_file_and_reading_it_the_same_tokenizer() {
 #[test]
 fn words_begin_where_the_tokenizer_cuts_them() {
     for tokenizer in all() {
-        let bos = tokenizer.specials().bos;
+        let bos = tokenizer.special_tokens().bos;
         for text in ["The cat's 42 hats—\n\n  naïve 猫が!", "x", "  y", "é"] {
             let ids = [vec![bos], tokenizer.encode(text), vec![bos]].concat();
             let starts = tokenizer.vocabulary().word_starts(&ids);
@@ -126,9 +126,12 @@ fn words_begin_where_the_tokenizer_cuts_them() {
                 if *start {
                     found.push(Vec::new());
                 }
-                found.last_mut().unwrap().extend_from_slice(tokenizer.bytes(*id).unwrap());
+                found.last_mut().unwrap().extend_from_slice(tokenizer.token_bytes(*id).unwrap());
             }
-            assert_eq!(found, words::words(text).map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
+            assert_eq!(
+                found,
+                pre_tokenizer::split_words(text).map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>()
+            );
             assert!(starts[0] && starts[starts.len() - 1]);
         }
     }
@@ -143,19 +146,19 @@ fn a_piece_that_begins_and_ends_within_a_character_has_words() {
         assert_eq!(starts.len(), to - from);
         assert!(starts[0]);
     }
-    assert_eq!(all().each_ref().map(|tokenizer| tokenizer.vocabulary().spaces_lead()), [false, false, true]);
+    assert_eq!(all().each_ref().map(|tokenizer| tokenizer.vocabulary().has_leading_spaces()), [false, false, true]);
 }
 
 #[test]
 fn all_reserve_the_same_first_ids() {
     for tokenizer in all() {
-        assert_eq!(tokenizer.specials(), all()[0].specials());
-        assert_eq!((tokenizer.specials().pad, tokenizer.specials().mask), (0, 3));
-        let names: Vec<String> = (0..Specials::count() as u32).map(|id| tokenizer.token(id)).collect();
-        assert_eq!(names, Specials::names());
-        assert!(!tokenizer.is_special(Specials::count() as u32));
+        assert_eq!(tokenizer.special_tokens(), all()[0].special_tokens());
+        assert_eq!((tokenizer.special_tokens().pad, tokenizer.special_tokens().mask), (0, 3));
+        let names: Vec<String> = (0..SpecialTokens::count() as u32).map(|id| tokenizer.id_to_token(id)).collect();
+        assert_eq!(names, SpecialTokens::names());
+        assert!(!tokenizer.is_special(SpecialTokens::count() as u32));
     }
-    assert_eq!(all().each_ref().map(Tokenizer::vocab), [297, 330, 330]);
+    assert_eq!(all().each_ref().map(Tokenizer::vocab_size), [297, 330, 330]);
 }
 
 #[test]
@@ -165,9 +168,9 @@ fn a_learned_vocabulary_spells_shorter_and_characters_are_one_token() {
     assert!(bpe.encode(TEXT).len() < TEXT.len() * 2 / 3);
     assert_eq!(character.encode("cat the hat").len(), 11);
     assert_eq!(character.encode("\u{1F600}").len(), 4);
-    assert_eq!(bpe.token(bpe.encode(" the")[0]), " the");
-    assert_eq!(byte.token(byte.encode("é")[0]), "<0xC3>");
-    assert_eq!(byte.token(byte.encode("\n")[0]), "\\n");
+    assert_eq!(bpe.id_to_token(bpe.encode(" the")[0]), " the");
+    assert_eq!(byte.id_to_token(byte.encode("é")[0]), "<0xC3>");
+    assert_eq!(byte.id_to_token(byte.encode("\n")[0]), "\\n");
 }
 
 #[test]
@@ -199,6 +202,6 @@ fn wrong_numbers_are_refused() {
         assert_eq!(Tokenizer::train(&config, [Ok("text")]).unwrap_err().kind(), "config");
     }
     let tokenizer = &all()[0];
-    assert_eq!(tokenizer.decode(&[297]).unwrap_err(), DataError::Id { id: 297, vocab: 297 });
-    assert_eq!(tokenizer.token(297), "<297>");
+    assert_eq!(tokenizer.decode(&[297]).unwrap_err(), DataError::TokenId { token_id: 297, vocab_size: 297 });
+    assert_eq!(tokenizer.id_to_token(297), "<297>");
 }

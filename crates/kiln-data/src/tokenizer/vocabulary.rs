@@ -1,50 +1,53 @@
 //! What objectives and fillers of blanks need to know of a tokenizer: its tokens as bytes, and where words begin.
 
-use super::{Specials, words::words};
+use super::{SpecialTokens, pre_tokenizer::split_words};
 use std::collections::BTreeSet;
 
 /// The tokens of a tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
-    pub(super) pieces: Vec<Option<Vec<u8>>>,
-    pub(super) specials: Specials,
-    ordinary: Vec<u32>,
+    pub(super) token_bytes: Vec<Option<Vec<u8>>>,
+    pub(super) special_tokens: SpecialTokens,
+    ordinary_ids: Vec<u32>,
 }
 
 impl Vocabulary {
-    pub(super) fn new(pieces: Vec<Option<Vec<u8>>>, specials: Specials) -> Self {
+    pub(super) fn new(pieces: Vec<Option<Vec<u8>>>, specials: SpecialTokens) -> Self {
         let ordinary = pieces.iter().zip(0..).filter(|(piece, _)| piece.is_some()).map(|(_, id)| id).collect();
-        Self { pieces, specials, ordinary }
+        Self { token_bytes: pieces, special_tokens: specials, ordinary_ids: ordinary }
     }
 
     /// Number of tokens, special ones included: ids are below it.
     pub fn size(&self) -> usize {
-        self.pieces.len()
+        self.token_bytes.len()
     }
 
     /// Ids of the special tokens.
-    pub fn specials(&self) -> &Specials {
-        &self.specials
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special_tokens
     }
 
     /// Ids that stand for text, in order. Never empty: every byte is a token.
-    pub fn ordinary(&self) -> &[u32] {
-        &self.ordinary
+    pub fn ordinary_ids(&self) -> &[u32] {
+        &self.ordinary_ids
     }
 
     /// Whether an id stands for no text.
     pub fn is_special(&self, id: u32) -> bool {
-        self.pieces.get(id as usize).is_some_and(Option::is_none)
+        self.token_bytes.get(id as usize).is_some_and(Option::is_none)
     }
 
     /// The bytes that a token stands for; none for a special one, or one that isn't there.
-    pub fn bytes(&self, id: u32) -> &[u8] {
-        self.pieces.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.token_bytes.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 
     /// Whether tokens carry the space before their word, as those of a learned vocabulary do.
-    pub fn spaces_lead(&self) -> bool {
-        self.pieces.iter().flatten().any(|piece| piece.len() > 1 && piece[0] == b' ' && piece[1].is_ascii_alphabetic())
+    pub fn has_leading_spaces(&self) -> bool {
+        self.token_bytes
+            .iter()
+            .flatten()
+            .any(|piece| piece.len() > 1 && piece[0] == b' ' && piece[1].is_ascii_alphabetic())
     }
 
     /// Of each token whether a word begins with it; a special token is a word of its own. Words are those that no
@@ -56,17 +59,17 @@ impl Vocabulary {
                 starts.resize(starts.len() + run.len(), true);
                 continue;
             }
-            let text = readable(&run.iter().flat_map(|id| self.bytes(*id)).copied().collect::<Vec<_>>());
+            let text = same_length_text(&run.iter().flat_map(|id| self.token_bytes(*id)).copied().collect::<Vec<_>>());
             let mut end = 0;
             let begin = |word: &str| {
                 end += word.len();
                 end - word.len()
             };
-            let begins: BTreeSet<usize> = words(&text).map(begin).collect();
+            let begins: BTreeSet<usize> = split_words(&text).map(begin).collect();
             let mut at = 0;
             starts.extend(run.iter().map(|id| {
-                at += self.bytes(*id).len();
-                begins.contains(&(at - self.bytes(*id).len()))
+                at += self.token_bytes(*id).len();
+                begins.contains(&(at - self.token_bytes(*id).len()))
             }));
         }
         starts
@@ -74,7 +77,7 @@ impl Vocabulary {
 }
 
 /// The bytes as text of the same length: a byte that belongs to no character becomes a sign.
-fn readable(bytes: &[u8]) -> String {
+fn same_length_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

@@ -7,9 +7,9 @@ use burn::tensor::Tensor;
 
 /// Numbers of one update.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
+pub struct AdamWParams {
     /// Learning rate η.
-    pub rate: f64,
+    pub learning_rate: f64,
     /// β₁.
     pub beta1: f64,
     /// β₂.
@@ -17,17 +17,23 @@ pub struct AdamW {
     /// ε.
     pub eps: f64,
     /// Weight decay λ; 0: none.
-    pub decay: f64,
+    pub weight_decay: f64,
     /// Updates so far, this one counted.
-    pub time: u64,
+    pub step: u64,
 }
 
 /// Weight, mean and mean square after the update, `[n]` each.
-pub type Updated = (Tensor<1>, Tensor<1>, Tensor<1>);
+pub type AdamWOutput = (Tensor<1>, Tensor<1>, Tensor<1>);
 
 /// One update of `weight` by `gradient`, with its running `mean` and mean `square`.
-pub fn adamw(by: &AdamW, weight: Tensor<1>, gradient: Tensor<1>, mean: Tensor<1>, square: Tensor<1>) -> Updated {
-    if crate::cpu::takes(&weight) && crate::cpu::takes(&gradient) {
+pub fn adamw(
+    by: &AdamWParams,
+    weight: Tensor<1>,
+    gradient: Tensor<1>,
+    mean: Tensor<1>,
+    square: Tensor<1>,
+) -> AdamWOutput {
+    if crate::cpu::is_cpu_f32(&weight) && crate::cpu::is_cpu_f32(&gradient) {
         fused::adamw(by, weight, gradient, mean, square)
     } else {
         reference::adamw(by, weight, gradient, mean, square)

@@ -6,24 +6,24 @@ use std::marker::PhantomData;
 
 /// A matrix in somebody's memory.
 #[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    at: *const f32,
+pub struct MatrixRef<'a> {
+    ptr: *const f32,
     /// Rows and columns.
-    pub size: [usize; 2],
+    pub shape: [usize; 2],
     strides: [isize; 2],
-    of: PhantomData<&'a f32>,
+    marker: PhantomData<&'a f32>,
 }
 
 /// A matrix to write into.
 pub struct MatrixMut<'a> {
-    at: *mut f32,
+    ptr: *mut f32,
     /// Rows and columns.
-    pub size: [usize; 2],
+    pub shape: [usize; 2],
     strides: [isize; 2],
-    of: PhantomData<&'a mut f32>,
+    marker: PhantomData<&'a mut f32>,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> MatrixRef<'a> {
     /// Head `head` of row `batch` of a tensor `[B, H, T, D]`, `[T, D]`, whatever its strides.
     pub fn head(tensor: &'a FlexTensor, batch: usize, head: usize) -> Self {
         let (layout, storage) = (tensor.layout(), tensor.storage::<f32>());
@@ -33,70 +33,80 @@ impl<'a> Matrix<'a> {
         // SAFETY: the layout's indices lie within its storage, so the first element of a head does too.
         #[allow(unsafe_code)]
         let at = unsafe { storage.as_ptr().offset(offset) };
-        Self { at, size: [shape[2], shape[3]], strides: [strides[2], strides[3]], of: PhantomData }
+        Self { ptr: at, shape: [shape[2], shape[3]], strides: [strides[2], strides[3]], marker: PhantomData }
     }
 
     /// A row-major matrix.
-    pub fn dense(values: &'a [f32], size: [usize; 2]) -> Self {
+    pub fn row_major(values: &'a [f32], size: [usize; 2]) -> Self {
         Self::columns(values, size, 0, size[1])
     }
 
     /// Some columns of a row-major matrix of `width` columns.
     pub fn columns(values: &'a [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
         assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");
-        Self { at: values[first..].as_ptr(), size: [rows, columns], strides: [width as isize, 1], of: PhantomData }
+        Self {
+            ptr: values[first..].as_ptr(),
+            shape: [rows, columns],
+            strides: [width as isize, 1],
+            marker: PhantomData,
+        }
     }
 
     /// Its first columns.
     pub fn narrow(self, columns: usize) -> Self {
-        assert!(columns <= self.size[1], "columns of the matrix");
-        Self { size: [self.size[0], columns], ..self }
+        assert!(columns <= self.shape[1], "columns of the matrix");
+        Self { shape: [self.shape[0], columns], ..self }
     }
 
     /// Some of its rows.
     pub fn rows(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.size[0], "rows of the matrix");
+        assert!(first + count <= self.shape[0], "rows of the matrix");
         // SAFETY: within the matrix, as checked.
         #[allow(unsafe_code)]
-        let at = unsafe { self.at.offset(first as isize * self.strides[0]) };
-        Self { at, size: [count, self.size[1]], ..self }
+        let at = unsafe { self.ptr.offset(first as isize * self.strides[0]) };
+        Self { ptr: at, shape: [count, self.shape[1]], ..self }
     }
 
     /// Rows as columns.
     pub fn transposed(self) -> Self {
-        Self { size: [self.size[1], self.size[0]], strides: [self.strides[1], self.strides[0]], ..self }
+        Self { shape: [self.shape[1], self.shape[0]], strides: [self.strides[1], self.strides[0]], ..self }
     }
 
     /// Σ a·b over a row of this and of another.
     pub fn row_dot(&self, other: &Self, row: usize) -> f32 {
-        assert!(self.size == other.size && row < self.size[0], "rows of equal matrices");
+        assert!(self.shape == other.shape && row < self.shape[0], "rows of equal matrices");
         let get = |m: &Self, column: usize| {
             // SAFETY: row and column lie within both matrices.
             #[allow(unsafe_code)]
             unsafe {
-                *m.at.offset(row as isize * m.strides[0] + column as isize * m.strides[1])
+                *m.ptr.offset(row as isize * m.strides[0] + column as isize * m.strides[1])
             }
         };
-        crate::cpu::vector::sum(self.size[1], |column| get(self, column) * get(other, column))
+        crate::cpu::vector::sum(self.shape[1], |column| get(self, column) * get(other, column))
     }
 }
 
 impl<'a> MatrixMut<'a> {
     /// A row-major matrix.
-    pub fn dense(values: &'a mut [f32], size: [usize; 2]) -> Self {
+    pub fn row_major(values: &'a mut [f32], size: [usize; 2]) -> Self {
         Self::columns(values, size, 0, size[1])
     }
 
     /// Some columns of a row-major matrix of `width` columns.
     pub fn columns(values: &'a mut [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
         assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");
-        Self { at: values[first..].as_mut_ptr(), size: [rows, columns], strides: [width as isize, 1], of: PhantomData }
+        Self {
+            ptr: values[first..].as_mut_ptr(),
+            shape: [rows, columns],
+            strides: [width as isize, 1],
+            marker: PhantomData,
+        }
     }
 
     /// self ← factor · left · right (+ self, with `add`).
-    pub fn product(&mut self, left: Matrix, right: Matrix, factor: f32, add: bool) {
-        let ([m, k], n) = (left.size, right.size[1]);
-        assert!(right.size[0] == k && self.size == [m, n], "matrices that fit");
+    pub fn gemm(&mut self, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
+        let ([m, k], n) = (left.shape, right.shape[1]);
+        assert!(right.shape[0] == k && self.shape == [m, n], "matrices that fit");
         // SAFETY: each matrix covers its size with its strides; what is written is borrowed by nobody else.
         #[allow(unsafe_code)]
         unsafe {
@@ -104,14 +114,14 @@ impl<'a> MatrixMut<'a> {
                 m,
                 n,
                 k,
-                self.at,
+                self.ptr,
                 self.strides[1],
                 self.strides[0],
                 add,
-                left.at,
+                left.ptr,
                 left.strides[1],
                 left.strides[0],
-                right.at,
+                right.ptr,
                 right.strides[1],
                 right.strides[0],
                 1.0f32,
@@ -126,21 +136,21 @@ impl<'a> MatrixMut<'a> {
 }
 
 /// Memory `[B, T, H, D]` that threads write heads of: each (batch, head) belongs to one thread.
-pub struct Heads<'a> {
-    at: *mut f32,
+pub struct HeadsMut<'a> {
+    ptr: *mut f32,
     shape: [usize; 4],
-    of: PhantomData<&'a mut [f32]>,
+    marker: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: the pointer is only used through `head`, whose callers keep heads apart.
 #[allow(unsafe_code)]
-unsafe impl Sync for Heads<'_> {}
+unsafe impl Sync for HeadsMut<'_> {}
 
-impl<'a> Heads<'a> {
+impl<'a> HeadsMut<'a> {
     /// `shape` is `[B, T, H, D]`.
     pub fn new(values: &'a mut [f32], shape: [usize; 4]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "as many numbers as the shape says");
-        Self { at: values.as_mut_ptr(), shape, of: PhantomData }
+        Self { ptr: values.as_mut_ptr(), shape, marker: PhantomData }
     }
 
     /// Rows of one head.
@@ -152,37 +162,37 @@ impl<'a> Heads<'a> {
         let [b, t, h, d] = self.shape;
         assert!(batch < b && head < h && first + count <= t, "rows of a head");
         // SAFETY: within the memory, as checked.
-        let at = unsafe { self.at.add(((batch * t + first) * h + head) * d) };
-        MatrixMut { at, size: [count, d], strides: [(h * d) as isize, 1], of: PhantomData }
+        let at = unsafe { self.ptr.add(((batch * t + first) * h + head) * d) };
+        MatrixMut { ptr: at, shape: [count, d], strides: [(h * d) as isize, 1], marker: PhantomData }
     }
 }
 
 impl MatrixMut<'_> {
     /// Its first columns.
     pub fn narrow(self, columns: usize) -> Self {
-        assert!(columns <= self.size[1], "columns of the matrix");
-        Self { size: [self.size[0], columns], ..self }
+        assert!(columns <= self.shape[1], "columns of the matrix");
+        Self { shape: [self.shape[0], columns], ..self }
     }
 
     /// Writes one number.
     pub fn set(&mut self, row: usize, column: usize, value: f32) {
-        assert!(row < self.size[0] && column < self.size[1], "within the matrix");
+        assert!(row < self.shape[0] && column < self.shape[1], "within the matrix");
         // SAFETY: within the matrix, as checked; nobody else borrows it.
         #[allow(unsafe_code)]
         unsafe {
-            *self.at.offset(row as isize * self.strides[0] + column as isize * self.strides[1]) = value;
+            *self.ptr.offset(row as isize * self.strides[0] + column as isize * self.strides[1]) = value;
         }
     }
 }
 
-impl Matrix<'_> {
+impl MatrixRef<'_> {
     /// One number.
     pub fn get(&self, row: usize, column: usize) -> f32 {
-        assert!(row < self.size[0] && column < self.size[1], "within the matrix");
+        assert!(row < self.shape[0] && column < self.shape[1], "within the matrix");
         // SAFETY: within the matrix, as checked.
         #[allow(unsafe_code)]
         unsafe {
-            *self.at.offset(row as isize * self.strides[0] + column as isize * self.strides[1])
+            *self.ptr.offset(row as isize * self.strides[0] + column as isize * self.strides[1])
         }
     }
 }

@@ -8,23 +8,23 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// If it isn't contiguous 32-bit floats: kernels ask for that first.
-pub fn floats(tensor: &FlexTensor) -> &[f32] {
+pub fn as_f32_slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("contiguous 32-bit floats")
 }
 
 /// A tensor of these numbers, row-major.
-pub fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+pub fn f32_tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }
 
 /// How many rows of `width` numbers are worth a task of their own.
-pub fn rows_a_task(width: usize) -> usize {
+pub fn rows_per_task(width: usize) -> usize {
     (16 * 1024 / width.max(1)).max(1)
 }
 
 /// Fills rows of `width` numbers by threads: `fill(row, numbers)`.
-pub fn by_rows(values: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
-    let rows = rows_a_task(width);
+pub fn par_fill_rows(values: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = rows_per_task(width);
     values.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(task, chunk)| {
         for (i, row) in chunk.chunks_mut(width.max(1)).enumerate() {
             fill(task * rows + i, row);
@@ -34,8 +34,8 @@ pub fn by_rows(values: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]
 
 /// The sum over rows of what each row adds to `width` numbers, in an order that does not depend on threads: rows are
 /// taken in blocks of fixed size, and the blocks' sums added in order.
-pub fn sum_over_rows(rows: usize, width: usize, add: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-    let block = rows_a_task(width);
+pub fn par_sum_rows(rows: usize, width: usize, add: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let block = rows_per_task(width);
     let blocks: Vec<Vec<f32>> = (0..rows.div_ceil(block))
         .into_par_iter()
         .map(|b| {

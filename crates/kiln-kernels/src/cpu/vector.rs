@@ -2,7 +2,7 @@
 //! they are added, so that results do not depend on the instructions that a machine has.
 
 /// Compiles a function twice, plainly and for AVX2, and calls what the machine can run.
-macro_rules! vectorised {
+macro_rules! vectorized {
     ($($(#[doc = $doc:literal])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block)*) => {$(
         $(#[doc = $doc])*
         $vis fn $name($($arg: $type),*) $(-> $out)? {
@@ -26,7 +26,7 @@ macro_rules! vectorised {
         }
     )*};
 }
-pub(crate) use vectorised;
+pub(crate) use vectorized;
 
 /// Sums are kept in so many lanes.
 const LANES: usize = 16;
@@ -87,7 +87,7 @@ pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
 
 /// The greatest of the values; −∞ of none.
 #[inline(always)]
-pub fn most(values: &[f32]) -> f32 {
+pub fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = values.chunks_exact(LANES);
     let rest = chunks.remainder();
@@ -96,8 +96,8 @@ pub fn most(values: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    let most = |a: f32, b: f32| if b > a { b } else { a };
-    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, most)
+    let max = |a: f32, b: f32| if b > a { b } else { a };
+    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, max)
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
         for n in 0..70 {
             let values: Vec<f32> = (0..n).map(|i| (i * 7 % 13) as f32).collect();
             assert_eq!(sum(n, |i| values[i]), values.iter().sum::<f32>());
-            assert_eq!(most(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            assert_eq!(max(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
     }
 }

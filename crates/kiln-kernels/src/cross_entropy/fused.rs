@@ -1,12 +1,12 @@
 //! Cross-entropy in one pass over the logits forward and one backward: probabilities are never kept.
 
-use crate::cpu::op::{
+use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
     IntTensor, Ops, OpsKind, TensorMetadata, backend_extension,
 };
 use crate::cpu::{
-    tensor::{by_rows, floats, tensor},
-    vector::{exp, most, sum, vectorised},
+    tensor::{as_f32_slice, f32_tensor, par_fill_rows},
+    vector::{exp, max, sum, vectorized},
 };
 use burn::tensor::{Int, Shape, Tensor};
 
@@ -20,7 +20,10 @@ pub trait CrossEntropy: Backend {
 /// Its gradient, on the backends that compute.
 pub trait CrossEntropyGradient: CrossEntropy {
     /// −log p of each target `[N]`, and log Σ exp of each row `[N]`.
-    fn with_log_sum(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>);
+    fn forward_with_log_sum_exp(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradient of the logits, `[N, V]`.
     fn cross_entropy_gradient(
@@ -36,13 +39,13 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch()))
 }
 
-vectorised! {
+vectorized! {
     fn log_sum_exp(row: &[f32]) -> f32 {
-        let top = most(row);
+        let top = max(row);
         top + sum(row.len(), |i| exp(row[i] - top)).ln()
     }
 
-    fn gradient_row(row: &[f32], log_sum: f32, gradient: f32, out: &mut [f32]) {
+    fn logits_gradient_row(row: &[f32], log_sum: f32, gradient: f32, out: &mut [f32]) {
         for (o, x) in out.iter_mut().zip(row) {
             *o = gradient * exp(*x - log_sum);
         }
@@ -55,20 +58,20 @@ fn indices(targets: &FlexTensor) -> &[i32] {
 
 impl CrossEntropy for Flex {
     fn cross_entropy(logits: FlexTensor, targets: FlexTensor) -> FlexTensor {
-        Self::with_log_sum(logits, targets).0
+        Self::forward_with_log_sum_exp(logits, targets).0
     }
 }
 
 impl CrossEntropyGradient for Flex {
-    fn with_log_sum(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
+    fn forward_with_log_sum_exp(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
         let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
         let shape = logits.shape();
         let (n, v) = (shape[0], shape[1]);
-        let (x, target) = (floats(&logits), indices(&targets));
+        let (x, target) = (as_f32_slice(&logits), indices(&targets));
         let mut sums = vec![0.0; n];
-        by_rows(&mut sums, 1, |row, out| out[0] = log_sum_exp(&x[row * v..(row + 1) * v]));
+        par_fill_rows(&mut sums, 1, |row, out| out[0] = log_sum_exp(&x[row * v..(row + 1) * v]));
         let nats = (0..n).map(|row| sums[row] - x[row * v + target[row] as usize]).collect();
-        (tensor(nats, Shape::from([n])), tensor(sums, Shape::from([n])))
+        (f32_tensor(nats, Shape::from([n])), f32_tensor(sums, Shape::from([n])))
     }
 
     fn cross_entropy_gradient(
@@ -79,23 +82,24 @@ impl CrossEntropyGradient for Flex {
     ) -> FlexTensor {
         let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
         let gradient = gradient.to_contiguous();
-        let (x, target, sums, g) = (floats(&logits), indices(&targets), floats(&log_sum), floats(&gradient));
+        let (x, target, sums, g) =
+            (as_f32_slice(&logits), indices(&targets), as_f32_slice(&log_sum), as_f32_slice(&gradient));
         let v = logits.shape()[1];
         let mut out = vec![0.0; x.len()];
-        by_rows(&mut out, v, |row, out| {
+        par_fill_rows(&mut out, v, |row, out| {
             if g[row] != 0.0 {
-                gradient_row(&x[row * v..(row + 1) * v], sums[row], g[row], out);
+                logits_gradient_row(&x[row * v..(row + 1) * v], sums[row], g[row], out);
                 out[target[row] as usize] -= g[row];
             }
         });
-        tensor(out, logits.shape())
+        f32_tensor(out, logits.shape())
     }
 }
 
 #[derive(Debug)]
-struct Step;
+struct CrossEntropyBackward;
 
-impl<B: CrossEntropyGradient> Backward<B, 1> for Step {
+impl<B: CrossEntropyGradient> Backward<B, 1> for CrossEntropyBackward {
     type State = (FloatTensor<B>, IntTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -111,8 +115,8 @@ impl<B: CrossEntropyGradient> Backward<B, 1> for Step {
 impl<B: CrossEntropyGradient, C: CheckpointStrategy> CrossEntropy for Autodiff<B, C> {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
-        let (nats, log_sum) = B::with_log_sum(logits.clone(), targets.clone());
-        match Step.prepare::<C>([node]).compute_bound().stateful() {
+        let (nats, log_sum) = B::forward_with_log_sum_exp(logits.clone(), targets.clone());
+        match CrossEntropyBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((logits, targets, log_sum), nats),
             OpsKind::UnTracked(prep) => prep.finish(nats),
         }

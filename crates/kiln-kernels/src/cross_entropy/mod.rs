@@ -9,7 +9,7 @@ use burn::tensor::{Int, Tensor};
 
 /// −log p of each target, in nats: `logits [N, V]`, `targets [N] → [N]`.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    if crate::cpu::takes(&logits) {
+    if crate::cpu::is_cpu_f32(&logits) {
         fused::cross_entropy(logits, targets)
     } else {
         reference::cross_entropy(logits, targets)

@@ -2,14 +2,14 @@
 //! the least memory, of which decoding wants the most. Several rows share what a tile of rows is unpacked to.
 
 use super::PackedMatrix;
-use crate::cpu::matrix::{Matrix, MatrixMut};
-use crate::cpu::op::{
+use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
     IntTensor, Ops, OpsKind, TensorMetadata, backend_extension,
 };
+use crate::cpu::matrix::{MatrixMut, MatrixRef};
 use crate::cpu::{
-    tensor::{by_rows, floats, tensor},
-    vector::{sum, vectorised},
+    tensor::{as_f32_slice, f32_tensor, par_fill_rows},
+    vector::{sum, vectorized},
 };
 use burn::tensor::{Int, Shape, Tensor};
 use rayon::prelude::*;
@@ -46,37 +46,37 @@ pub fn packed_rows(ids: Tensor<2, Int>, matrix: &PackedMatrix) -> Tensor<3> {
 
 impl PackedRows for Flex {
     fn packed_rows(ids: FlexTensor, matrix: PackedMatrix) -> FlexTensor {
-        let (ids, columns) = (ids.to_contiguous(), matrix.size()[1]);
+        let (ids, columns) = (ids.to_contiguous(), matrix.shape()[1]);
         let rows = ids.as_slice::<i32>().expect("contiguous 32-bit integers");
         let mut out = vec![0.0; rows.len() * columns];
-        by_rows(&mut out, columns, |row, out| matrix.packing().unpack(matrix.row(rows[row] as usize), out));
-        tensor(out, Shape::from([ids.shape()[0], ids.shape()[1], columns]))
+        par_fill_rows(&mut out, columns, |row, out| matrix.ggml_type().dequantize(matrix.row(rows[row] as usize), out));
+        f32_tensor(out, Shape::from([ids.shape()[0], ids.shape()[1], columns]))
     }
 }
 
 /// Numbers of the matrix that are worth a task of their own.
-const TASK: usize = 64 * 1024;
+const MIN_TASK_VALUES: usize = 64 * 1024;
 /// Rows that are unpacked at once.
-const TILE: usize = 128;
+const TILE_ROWS: usize = 128;
 
-vectorised! {
+vectorized! {
     fn dot(a: &[f32], b: &[f32]) -> f32 {
         sum(a.len(), |i| a[i] * b[i])
     }
 }
 
 /// One row of x: the products with the rows of the matrix.
-fn single(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
-    let [rows, columns] = matrix.size();
+fn linear_one_row(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
+    let [rows, columns] = matrix.shape();
     let mut out = vec![0.0; rows];
-    let task = (TASK / columns.max(1)).max(1);
+    let task = (MIN_TASK_VALUES / columns.max(1)).max(1);
     out.par_chunks_mut(task).enumerate().for_each(|(number, out)| {
-        if let Some(product) = matrix.packing().product {
-            return product(matrix.span(number * task, out.len()), x, out);
+        if let Some(product) = matrix.ggml_type().mat_vec {
+            return product(matrix.row_span(number * task, out.len()), x, out);
         }
         let mut unpacked = vec![0.0; columns];
         for (i, out) in out.iter_mut().enumerate() {
-            matrix.packing().unpack(matrix.row(number * task + i), &mut unpacked);
+            matrix.ggml_type().dequantize(matrix.row(number * task + i), &mut unpacked);
             *out = dot(&unpacked, x);
         }
     });
@@ -84,38 +84,38 @@ fn single(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
 }
 
 /// Several rows of x.
-fn several(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
-    let [rows, columns] = matrix.size();
+fn linear_rows(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
+    let [rows, columns] = matrix.shape();
     let count = x.len() / columns;
     let mut turned = vec![0.0; rows * count];
-    turned.par_chunks_mut(TILE * count).enumerate().for_each(|(tile, out)| {
+    turned.par_chunks_mut(TILE_ROWS * count).enumerate().for_each(|(tile, out)| {
         let height = out.len() / count;
-        let unpacked = unpacked(matrix, tile * TILE, height);
-        let own = Matrix::dense(&unpacked, [height, columns]);
-        MatrixMut::dense(out, [height, count]).product(
+        let unpacked = dequantize_rows(matrix, tile * TILE_ROWS, height);
+        let own = MatrixRef::row_major(&unpacked, [height, columns]);
+        MatrixMut::row_major(out, [height, count]).gemm(
             own,
-            Matrix::dense(x, [count, columns]).transposed(),
+            MatrixRef::row_major(x, [count, columns]).transposed(),
             1.0,
             false,
         );
     });
     let mut out = vec![0.0; turned.len()];
-    by_rows(&mut out, rows, |row, out| {
+    par_fill_rows(&mut out, rows, |row, out| {
         out.iter_mut().enumerate().for_each(|(column, out)| *out = turned[column * count + row]);
     });
     out
 }
 
 /// Some rows as numbers.
-fn unpacked(matrix: &PackedMatrix, first: usize, count: usize) -> Vec<f32> {
-    let columns = matrix.size()[1];
+fn dequantize_rows(matrix: &PackedMatrix, first: usize, count: usize) -> Vec<f32> {
+    let columns = matrix.shape()[1];
     let mut out = vec![0.0; count * columns];
-    matrix.packing().unpack(matrix.span(first, count), &mut out);
+    matrix.ggml_type().dequantize(matrix.row_span(first, count), &mut out);
     out
 }
 
 /// The shape with another last dimension.
-fn ending(shape: Shape, last: usize) -> Shape {
+fn with_last_dim(shape: Shape, last: usize) -> Shape {
     let mut shape = shape.to_vec();
     if let Some(width) = shape.last_mut() {
         *width = last;
@@ -126,41 +126,43 @@ fn ending(shape: Shape, last: usize) -> Shape {
 impl PackedLinear for Flex {
     fn packed_linear(x: FlexTensor, matrix: PackedMatrix) -> FlexTensor {
         let x = x.to_contiguous();
-        let (values, [rows, columns]) = (floats(&x), matrix.size());
+        let (values, [rows, columns]) = (as_f32_slice(&x), matrix.shape());
         assert_eq!(x.shape().to_vec().last(), Some(&columns), "as many numbers as a row of the matrix has");
         let out = match () {
             () if rows == 0 || values.is_empty() => vec![0.0; values.len() / columns.max(1) * rows],
-            () if values.len() == columns => single(values, &matrix),
-            () => several(values, &matrix),
+            () if values.len() == columns => linear_one_row(values, &matrix),
+            () => linear_rows(values, &matrix),
         };
-        tensor(out, ending(x.shape(), rows))
+        f32_tensor(out, with_last_dim(x.shape(), rows))
     }
 }
 
 impl PackedLinearGradient for Flex {
     fn packed_linear_gradient(gradient: FlexTensor, matrix: PackedMatrix) -> FlexTensor {
         let gradient = gradient.to_contiguous();
-        let (values, [rows, columns]) = (floats(&gradient), matrix.size());
+        let (values, [rows, columns]) = (as_f32_slice(&gradient), matrix.shape());
         let count = values.len() / rows.max(1);
         let mut out = vec![0.0; count * columns];
-        for first in (0..rows).step_by(TILE) {
-            let height = TILE.min(rows - first);
-            let unpacked = unpacked(&matrix, first, height);
-            out.par_chunks_mut(TILE * columns.max(1)).zip(values.par_chunks(TILE * rows)).for_each(|(out, values)| {
-                let count = values.len() / rows;
-                let own = Matrix::dense(&unpacked, [height, columns]);
-                let left = Matrix::columns(values, [count, height], first, rows);
-                MatrixMut::dense(out, [count, columns]).product(left, own, 1.0, true);
-            });
+        for first in (0..rows).step_by(TILE_ROWS) {
+            let height = TILE_ROWS.min(rows - first);
+            let unpacked = dequantize_rows(&matrix, first, height);
+            out.par_chunks_mut(TILE_ROWS * columns.max(1)).zip(values.par_chunks(TILE_ROWS * rows)).for_each(
+                |(out, values)| {
+                    let count = values.len() / rows;
+                    let own = MatrixRef::row_major(&unpacked, [height, columns]);
+                    let left = MatrixRef::columns(values, [count, height], first, rows);
+                    MatrixMut::row_major(out, [count, columns]).gemm(left, own, 1.0, true);
+                },
+            );
         }
-        tensor(out, ending(gradient.shape(), columns))
+        f32_tensor(out, with_last_dim(gradient.shape(), columns))
     }
 }
 
 #[derive(Debug)]
-struct Step;
+struct PackedLinearBackward;
 
-impl<B: PackedLinearGradient> Backward<B, 1> for Step {
+impl<B: PackedLinearGradient> Backward<B, 1> for PackedLinearBackward {
     type State = PackedMatrix;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -176,7 +178,7 @@ impl<B: PackedLinearGradient, C: CheckpointStrategy> PackedLinear for Autodiff<B
     fn packed_linear(x: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self> {
         let (x, of_x) = x.into_parts();
         let y = B::packed_linear(x, matrix.clone());
-        match Step.prepare::<C>([of_x]).compute_bound().stateful() {
+        match PackedLinearBackward.prepare::<C>([of_x]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(matrix, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

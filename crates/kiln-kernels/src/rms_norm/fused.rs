@@ -1,12 +1,12 @@
 //! RMSNorm in one pass forward and one backward.
 
-use crate::cpu::op::{
+use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
     Ops, OpsKind, TensorMetadata, backend_extension,
 };
 use crate::cpu::{
-    tensor::{by_rows, floats, sum_over_rows, tensor},
-    vector::{sum, vectorised},
+    tensor::{as_f32_slice, f32_tensor, par_fill_rows, par_sum_rows},
+    vector::{sum, vectorized},
 };
 use burn::tensor::{Shape, Tensor};
 
@@ -33,9 +33,9 @@ pub fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
 }
 
-vectorised! {
+vectorized! {
     /// 1 / √(mean(x²) + ε).
-    fn factor(x: &[f32], eps: f32) -> f32 {
+    fn inverse_rms(x: &[f32], eps: f32) -> f32 {
         1.0 / (sum(x.len(), |i| x[i] * x[i]) / x.len() as f32 + eps).sqrt()
     }
 
@@ -46,7 +46,7 @@ vectorised! {
         }
     }
 
-    fn gradient_row(x: &[f32], w: &[f32], g: &[f32], eps: f32, dx: &mut [f32]) {
+    fn input_gradient_row(x: &[f32], w: &[f32], g: &[f32], eps: f32, dx: &mut [f32]) {
         let n = x.len();
         let r = 1.0 / (sum(n, |i| x[i] * x[i]) / n as f32 + eps).sqrt();
         let along = sum(n, |i| g[i] * w[i] * x[i]) * r * r / n as f32;
@@ -55,7 +55,7 @@ vectorised! {
         }
     }
 
-    fn weight_row(x: &[f32], g: &[f32], r: f32, dw: &mut [f32]) {
+    fn add_weight_gradient_row(x: &[f32], g: &[f32], r: f32, dw: &mut [f32]) {
         for ((dw, x), g) in dw.iter_mut().zip(x).zip(g) {
             *dw += g * x * r;
         }
@@ -65,11 +65,11 @@ vectorised! {
 impl RmsNorm for Flex {
     fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f64) -> FlexTensor {
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-        let (xs, w) = (floats(&x), floats(&weight));
+        let (xs, w) = (as_f32_slice(&x), as_f32_slice(&weight));
         let mut y = vec![0.0; xs.len()];
         let n = w.len();
-        by_rows(&mut y, n, |row, y| forward_row(&xs[row * n..(row + 1) * n], w, eps as f32, y));
-        tensor(y, x.shape())
+        par_fill_rows(&mut y, n, |row, y| forward_row(&xs[row * n..(row + 1) * n], w, eps as f32, y));
+        f32_tensor(y, x.shape())
     }
 }
 
@@ -81,22 +81,22 @@ impl RmsNormGradient for Flex {
         eps: f64,
     ) -> (FlexTensor, FlexTensor) {
         let (x, weight, gradient) = (x.to_contiguous(), weight.to_contiguous(), gradient.to_contiguous());
-        let (xs, w, g) = (floats(&x), floats(&weight), floats(&gradient));
+        let (xs, w, g) = (as_f32_slice(&x), as_f32_slice(&weight), as_f32_slice(&gradient));
         let (n, eps) = (w.len(), eps as f32);
         let part = |row: usize| row * n..(row + 1) * n;
         let mut dx = vec![0.0; xs.len()];
-        by_rows(&mut dx, n, |row, dx| gradient_row(&xs[part(row)], w, &g[part(row)], eps, dx));
-        let dw = sum_over_rows(xs.len() / n, n, |row, dw| {
-            weight_row(&xs[part(row)], &g[part(row)], factor(&xs[part(row)], eps), dw);
+        par_fill_rows(&mut dx, n, |row, dx| input_gradient_row(&xs[part(row)], w, &g[part(row)], eps, dx));
+        let dw = par_sum_rows(xs.len() / n, n, |row, dw| {
+            add_weight_gradient_row(&xs[part(row)], &g[part(row)], inverse_rms(&xs[part(row)], eps), dw);
         });
-        (tensor(dx, x.shape()), tensor(dw, Shape::from([n])))
+        (f32_tensor(dx, x.shape()), f32_tensor(dw, Shape::from([n])))
     }
 }
 
 #[derive(Debug)]
-struct Step;
+struct RmsNormBackward;
 
-impl<B: RmsNormGradient> Backward<B, 2> for Step {
+impl<B: RmsNormGradient> Backward<B, 2> for RmsNormBackward {
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -117,7 +117,7 @@ impl<B: RmsNormGradient, C: CheckpointStrategy> RmsNorm for Autodiff<B, C> {
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
         let ((x, of_x), (weight, of_w)) = (x.into_parts(), weight.into_parts());
         let y = B::rms_norm(x.clone(), weight.clone(), eps);
-        match Step.prepare::<C>([of_x, of_w]).compute_bound().stateful() {
+        match RmsNormBackward.prepare::<C>([of_x, of_w]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, weight, eps), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

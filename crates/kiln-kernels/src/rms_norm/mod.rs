@@ -7,5 +7,5 @@ use burn::tensor::Tensor;
 
 /// `x [B, T, M]`, `weight [M] → [B, T, M]`.
 pub fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
-    if crate::cpu::takes(&x) { fused::rms_norm(x, weight, eps) } else { reference::rms_norm(x, weight, eps) }
+    if crate::cpu::is_cpu_f32(&x) { fused::rms_norm(x, weight, eps) } else { reference::rms_norm(x, weight, eps) }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Which dimensions of a head are turned together.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[serde(rename_all = "snake_case")]
-pub enum Pairs {
+pub enum RotaryPairing {
     /// (i, i + P): NeoX, Llama.
     #[default]
     Half,
@@ -22,10 +22,10 @@ pub enum Pairs {
 
 /// Turns the first 2 P of the last dimension in pairs, the rest passes: `x [B, H, T, D]`, `cos` and `sin`
 /// `[B, 1, T, P]`, D ≥ 2 P.
-pub fn rotate(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>, pairs: Pairs) -> Tensor<4> {
-    if crate::cpu::takes(&x) && crate::cpu::takes(&cos) {
-        fused::rotate(x, cos, sin, pairs)
+pub fn apply_rotary(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>, pairs: RotaryPairing) -> Tensor<4> {
+    if crate::cpu::is_cpu_f32(&x) && crate::cpu::is_cpu_f32(&cos) {
+        fused::apply_rotary(x, cos, sin, pairs)
     } else {
-        reference::rotate(x, cos, sin, pairs)
+        reference::apply_rotary(x, cos, sin, pairs)
     }
 }

@@ -4,10 +4,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::fixture::Fixture;
 use kiln_models::{
     Model,
-    files::{Folder, Loaded, load},
+    files::{LoadedModel, ModelFolder, load},
     hf,
 };
-use kiln_nn::{Cx, Probe};
+use kiln_nn::{Context, Probe};
 use kiln_spec::{Direction, Layout};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -31,29 +31,29 @@ pub const DECODERS: [&str; 12] = [
 pub struct Case {
     pub name: &'static str,
     pub folder: PathBuf,
-    pub expected: Fixture,
+    pub reference: Fixture,
 }
 
 impl Case {
     pub fn open(name: &'static str) -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hf").join(name);
-        Self { name, folder, expected: Fixture::open(&format!("hf/{name}/expected")) }
+        Self { name, folder, reference: Fixture::open(&format!("hf/{name}/expected")) }
     }
 
-    pub fn load(&self, device: &Device) -> Loaded {
+    pub fn load(&self, device: &Device) -> LoadedModel {
         load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     /// The same weights under the configuration with an option changed.
-    pub fn control(&self, device: &Device) -> Model {
+    pub fn control_model(&self, device: &Device) -> Model {
         let text = std::fs::read(self.folder.join("control.json")).unwrap();
-        let (family, config) = hf::read(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
-        hf::assemble(&config, family, Folder::open(&self.folder).unwrap().tensors(), device).unwrap()
+        let (family, config) = hf::read_config(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
+        hf::load_model(&config, family, ModelFolder::open(&self.folder).unwrap().tensors(), device).unwrap()
     }
 
     /// A tensor of whole numbers.
     pub fn ids(&self, name: &str) -> Vec<u32> {
-        self.expected.values(name).1.into_iter().map(|id| id as u32).collect()
+        self.reference.values(name).1.into_iter().map(|id| id as u32).collect()
     }
 
     pub fn lengths(&self) -> Vec<usize> {
@@ -61,14 +61,14 @@ impl Case {
     }
 
     /// What is expected at real tokens, row by row.
-    pub fn live(&self, name: &str, padded_left: bool) -> Vec<f64> {
-        let (shape, values) = self.expected.values(name);
-        live(&values, shape[1], shape[2], &self.lengths(), padded_left)
+    pub fn unpadded_values(&self, name: &str, padded_left: bool) -> Vec<f64> {
+        let (shape, values) = self.reference.values(name);
+        unpadded_values(&values, shape[1], shape[2], &self.lengths(), padded_left)
     }
 }
 
 /// What stands at real tokens of `[rows, width, each]`.
-pub fn live(values: &[f64], width: usize, each: usize, lengths: &[usize], padded_left: bool) -> Vec<f64> {
+pub fn unpadded_values(values: &[f64], width: usize, each: usize, lengths: &[usize], padded_left: bool) -> Vec<f64> {
     let row = |(row, length): (usize, &usize)| {
         let from = row * width + if padded_left { width - length } else { 0 };
         values[from * each..][..length * each].to_vec()
@@ -79,7 +79,8 @@ pub fn live(values: &[f64], width: usize, each: usize, lengths: &[usize], padded
 /// Logits `[rows, width, vocab]` of rows that are padded on the right.
 pub fn logits(model: &Model, ids: &[u32], lengths: &[usize], probe: Option<Box<dyn Probe>>) -> Tensor<3> {
     let (rows, width) = (lengths.len(), ids.len() / lengths.len());
-    let mut cx = Cx::new(&Layout::continued(&vec![0; rows], lengths, width, Direction::Causal), &model.device());
+    let mut cx =
+        Context::new(&Layout::from_offsets(&vec![0; rows], lengths, width, Direction::Causal), &model.device());
     cx.probe = probe;
     let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, width]), &model.device());
@@ -89,12 +90,12 @@ pub fn logits(model: &Model, ids: &[u32], lengths: &[usize], probe: Option<Box<d
     out.reshape([rows, width, vocab])
 }
 
-pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
 /// Greatest |a − b| as a share of the greatest |b|.
-pub fn apart(a: &[f64], b: &[f64]) -> f64 {
+pub fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
-    kiln_laws::farthest(a, b) / b.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
+    kiln_laws::max_abs_diff(a, b) / b.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
 }

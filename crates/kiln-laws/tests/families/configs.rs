@@ -2,12 +2,12 @@
 
 use crate::case::{Case, DECODERS};
 use kiln_laws::device;
-use kiln_models::hf::{self, family, read};
-use kiln_nn::position::{PositionConfig, Scaling};
+use kiln_models::hf::{self, family, read_config};
+use kiln_nn::position::{PositionConfig, RotaryScaling};
 use kiln_spec::Pattern;
 use serde_json::{Value, json};
 
-fn llama(more: Value) -> Value {
+fn llama_json(more: Value) -> Value {
     let mut json = json!({
         "model_type": "llama", "hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 2, "vocab_size": 9,
         "num_attention_heads": 4, "max_position_embeddings": 64,
@@ -18,8 +18,8 @@ fn llama(more: Value) -> Value {
     json
 }
 
-fn scaling(json: Value) -> Scaling {
-    match read(&llama(json)).unwrap().1.position {
+fn parse_scaling(json: Value) -> RotaryScaling {
+    match read_config(&llama_json(json)).unwrap().1.position {
         PositionConfig::Rotary(rotary) => rotary.scaling,
         other => panic!("{other:?}"),
     }
@@ -29,8 +29,8 @@ fn scaling(json: Value) -> Scaling {
 fn a_configuration_that_is_written_back_means_the_same() {
     for case in DECODERS.map(Case::open) {
         let loaded = case.load(&device());
-        let json = loaded.family.config_json(loaded.model.config()).unwrap();
-        assert_eq!(read(&json).unwrap().1, *loaded.model.config(), "{}", case.name);
+        let json = loaded.family.config_to_json(loaded.model.config()).unwrap();
+        assert_eq!(read_config(&json).unwrap().1, *loaded.model.config(), "{}", case.name);
         // Everything that is written is what the reference wrote, spelling apart.
         for (key, value) in json.as_object().unwrap() {
             let theirs = &loaded.config_json[key];
@@ -46,10 +46,10 @@ fn a_configuration_that_is_written_back_means_the_same() {
 fn older_files_say_the_same_in_other_words() {
     let new = json!({ "rope_parameters": { "rope_type": "linear", "rope_theta": 300.0, "factor": 2.0 } });
     let old = json!({ "rope_theta": 300.0, "rope_scaling": { "type": "linear", "factor": 2.0 } });
-    assert_eq!(read(&llama(new)).unwrap().1, read(&llama(old)).unwrap().1);
+    assert_eq!(read_config(&llama_json(new)).unwrap().1, read_config(&llama_json(old)).unwrap().1);
     let yarn = json!({ "rope_scaling": { "type": "yarn", "factor": 4.0 } });
-    let Scaling::Yarn(yarn) = scaling(yarn) else { panic!("yarn") };
-    assert_eq!(yarn.original, 64, "what the model was trained for, if nothing else is said");
+    let RotaryScaling::Yarn(yarn) = parse_scaling(yarn) else { panic!("yarn") };
+    assert_eq!(yarn.original_max_position_embeddings, 64, "what the model was trained for, if nothing else is said");
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn a_window_that_counts_the_token_itself_is_one_less() {
 fn an_unknown_family_is_refused_with_the_nearest() {
     let refusal = family("lama").unwrap_err().to_string();
     assert!(refusal.contains("`lama`") && refusal.contains("did you mean `llama`?"), "{refusal}");
-    assert!(read(&json!({})).unwrap_err().to_string().starts_with("model_type"));
-    assert!(read(&json!({ "model_type": 3 })).is_err() && read(&json!([])).is_err());
+    assert!(read_config(&json!({})).unwrap_err().to_string().starts_with("model_type"));
+    assert!(read_config(&json!({ "model_type": 3 })).is_err() && read_config(&json!([])).is_err());
 }
 
 #[test]
@@ -94,19 +94,22 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
         (json!({ "hidden_size": 0 }), "hidden_size"),
     ];
     for (more, key) in cases {
-        let refusal = read(&llama(more)).unwrap_err();
+        let refusal = read_config(&llama_json(more)).unwrap_err();
         assert_eq!(refusal.path, key, "{refusal}");
     }
     let gpt2 = |key: &str, value: Value| {
         let mut json = json!({ "model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1 });
         json[key] = value;
-        read(&json)
+        read_config(&json)
     };
     assert!(gpt2("n_ctx", 1024.into()).is_ok());
     assert_eq!(gpt2("add_cross_attention", true.into()).unwrap_err().path, "add_cross_attention");
     assert_eq!(gpt2("attn_pdrop", 0.3.into()).unwrap_err().path, "attn_pdrop");
     assert!(gpt2("n_head", 0.into()).is_err() && gpt2("n_head", 3.into()).is_err());
-    assert!(hf::FAMILIES.iter().all(|family| read(&json!({ "model_type": family.name })).is_ok()), "their defaults");
+    assert!(
+        hf::FAMILIES.iter().all(|family| read_config(&json!({ "model_type": family.name })).is_ok()),
+        "their defaults"
+    );
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Logits, hidden states and greedy tokens.
 
-use crate::case::{Case, DECODERS, apart, live, logits, numbers};
-use kiln_infer::{Request, Sampling, block_on, generate};
-use kiln_interpret::Record;
+use crate::case::{Case, DECODERS, logits, relative_difference, to_vec, unpadded_values};
+use kiln_infer::{GenerateRequest, Sampling, block_on, generate};
+use kiln_interpret::ActivationRecorder;
 use kiln_laws::device;
 use kiln_models::hf::FAMILIES;
 
 /// Of the largest logit, in f32 on both sides; found are a few 1e-6.
-const CLOSE: f64 = 1e-4;
+const TOLERANCE: f64 = 1e-4;
 
 #[test]
 fn every_family_has_two_models_of_different_shapes() {
@@ -27,16 +27,16 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
         let (model, lengths) = (case.load(&device()).model, case.lengths());
         let out = logits(&model, &case.ids("ids"), &lengths, None);
         let [_, width, vocab] = out.dims();
-        let found = live(&numbers(out), width, vocab, &lengths, false);
-        let gap = apart(&found, &case.live("logits", false));
-        assert!(gap <= CLOSE, "{}: {gap:.1e}", case.name);
+        let found = unpadded_values(&to_vec(out), width, vocab, &lengths, false);
+        let gap = relative_difference(&found, &case.unpadded_values("logits", false));
+        assert!(gap <= TOLERANCE, "{}: {gap:.1e}", case.name);
         // The reference's rows, padded on the left: here each is alone.
         let ids = case.ids("left.ids");
         let alone = lengths.iter().enumerate().flat_map(|(row, length)| {
-            numbers(logits(&model, &ids[(row + 1) * width - length..(row + 1) * width], &[*length], None))
+            to_vec(logits(&model, &ids[(row + 1) * width - length..(row + 1) * width], &[*length], None))
         });
-        let gap_left = apart(&alone.collect::<Vec<_>>(), &case.live("left.logits", true));
-        assert!(gap_left <= CLOSE, "{}, padded on the left: {gap_left:.1e}", case.name);
+        let gap_left = relative_difference(&alone.collect::<Vec<_>>(), &case.unpadded_values("left.logits", true));
+        assert!(gap_left <= TOLERANCE, "{}, padded on the left: {gap_left:.1e}", case.name);
         println!("| {} | {gap:.1e} | {gap_left:.1e} |", case.name);
     }
 }
@@ -45,11 +45,15 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
 fn an_option_that_is_changed_changes_the_same_numbers() {
     for case in DECODERS.map(Case::open) {
         let lengths = case.lengths();
-        let out = logits(&case.control(&device()), &case.ids("ids"), &lengths, None);
+        let out = logits(&case.control_model(&device()), &case.ids("ids"), &lengths, None);
         let [_, width, vocab] = out.dims();
-        let found = live(&numbers(out), width, vocab, &lengths, false);
-        assert!(apart(&found, &case.live("control", false)) <= CLOSE, "{}", case.name);
-        assert!(apart(&found, &case.live("logits", false)) > 50.0 * CLOSE, "{}: the option isn't seen", case.name);
+        let found = unpadded_values(&to_vec(out), width, vocab, &lengths, false);
+        assert!(relative_difference(&found, &case.unpadded_values("control", false)) <= TOLERANCE, "{}", case.name);
+        assert!(
+            relative_difference(&found, &case.unpadded_values("logits", false)) > 50.0 * TOLERANCE,
+            "{}: the option isn't seen",
+            case.name
+        );
     }
 }
 
@@ -57,18 +61,18 @@ fn an_option_that_is_changed_changes_the_same_numbers() {
 fn hidden_states_are_equal_layer_by_layer() {
     for case in DECODERS.map(Case::open) {
         let (model, lengths) = (case.load(&device()).model, case.lengths());
-        let record = Record::of(&["embedding", "blocks.*.residual", "hidden"]);
+        let record = ActivationRecorder::new(&["embedding", "blocks.*.residual", "hidden"]);
         logits(&model, &case.ids("ids"), &lengths, Some(Box::new(record.clone())));
-        let layers = model.config().layers();
+        let layers = model.config().num_layers();
         // The last of the reference's is behind the norm.
         let blocks = (0..layers - 1).map(|block| format!("blocks.{block}.residual"));
         let paths = ["embedding".to_string()].into_iter().chain(blocks).chain(["hidden".to_string()]);
         for (i, path) in paths.enumerate() {
             let state = record.get(&path).unwrap_or_else(|| panic!("{path}"));
             let [.., width, hidden] = state.dims();
-            let found = live(&numbers(state), width, hidden, &lengths, false);
-            let gap = apart(&found, &case.live(&format!("hidden.{i}"), false));
-            assert!(gap <= CLOSE, "{}: {path}: {gap:.1e}", case.name);
+            let found = unpadded_values(&to_vec(state), width, hidden, &lengths, false);
+            let gap = relative_difference(&found, &case.unpadded_values(&format!("hidden.{i}"), false));
+            assert!(gap <= TOLERANCE, "{}: {path}: {gap:.1e}", case.name);
         }
     }
 }
@@ -78,13 +82,13 @@ fn greedy_tokens_are_equal_for_64_steps_from_cached_state() {
     for case in DECODERS.map(Case::open) {
         let model = case.load(&device()).model;
         for chunk in [None, Some(2)] {
-            let request = Request {
+            let request = GenerateRequest {
                 prompts: vec![case.ids("prompt")],
                 sampling: Sampling::greedy(),
-                tokens: 64,
-                stop: Vec::new(),
-                chunk,
-                start: 0,
+                max_new_tokens: 64,
+                stop_token_ids: Vec::new(),
+                prefill_chunk_size: chunk,
+                decoder_start_token_id: 0,
             };
             let written = block_on(generate(&model, request)).unwrap().remove(0).ids;
             assert_eq!(written, case.ids("greedy"), "{}, chunk {chunk:?}", case.name);

@@ -4,10 +4,10 @@
 use crate::case::{Case, DECODERS};
 use kiln_laws::{device, values};
 use kiln_models::{
-    Reader, Visibility,
-    files::{Folder, Layout, SaveError, load, save},
+    ModelTensors, Visibility,
+    files::{ModelFolder, SaveError, SaveOptions, load, save},
     hf,
-    tensors::InMemory,
+    tensors::InMemoryTensors,
 };
 use kiln_nn::part::PartConfig;
 use std::path::PathBuf;
@@ -19,19 +19,19 @@ fn saved_models_are_loaded_as_they_were() {
     for (i, case) in DECODERS.map(Case::open).into_iter().enumerate() {
         let loaded = case.load(&device());
         let folder = home.join(case.name);
-        let layout = Layout {
+        let layout = SaveOptions {
             config_json: Some(&loaded.config_json),
             // Every other one in several files.
-            shard: if i % 2 == 0 { usize::MAX } else { 4_000 },
-            ..Layout::default()
+            max_shard_size: if i % 2 == 0 { usize::MAX } else { 4_000 },
+            ..SaveOptions::default()
         };
-        let family = save(&folder, loaded.model.config(), &Reader::of(&loaded.model), layout).unwrap();
+        let family = save(&folder, loaded.model.config(), &ModelTensors::new(&loaded.model), layout).unwrap();
         assert_eq!(family.name, loaded.family.name);
         let again = load(&folder, &device()).unwrap();
         assert_eq!(again.model.config(), loaded.model.config(), "{}", case.name);
         assert_eq!(values(&again.model), values(&loaded.model), "{}", case.name);
         // The reference's tensors and Kiln's are the same, name by name.
-        let [first, second] = [&case.folder, &folder].map(|folder| Folder::open(folder).unwrap());
+        let [first, second] = [&case.folder, &folder].map(|folder| ModelFolder::open(folder).unwrap());
         let (ours, theirs) = (second.tensors().entries(), first.tensors().entries());
         assert_eq!(ours, theirs, "{}", case.name);
         for name in ours.keys() {
@@ -44,7 +44,7 @@ fn saved_models_are_loaded_as_they_were() {
 fn a_model_of_kilns_goes_to_the_family_that_has_all_of_it() {
     for case in DECODERS.map(Case::open) {
         let loaded = case.load(&device());
-        let (family, _) = hf::matching(loaded.model.config()).unwrap();
+        let (family, _) = hf::find_family(loaded.model.config()).unwrap();
         // Without its biases and windows all kin of Llama are Llama.
         let kin = ["mistral", "phi3", "qwen2"].contains(&loaded.family.name);
         let plain = kin && ["llama", "mistral"].contains(&family.name);
@@ -56,7 +56,7 @@ fn a_model_of_kilns_goes_to_the_family_that_has_all_of_it() {
 fn what_no_family_has_is_named() {
     let mut config = Case::open("llama-biases").load(&device()).model.config().clone();
     config.visibility = Visibility::Bidirectional;
-    let refusal = hf::matching(&config).unwrap_err();
+    let refusal = hf::find_family(&config).unwrap_err();
     assert_eq!(refusal.path, "model.visibility", "{refusal}");
     config.visibility = Visibility::Causal;
     let PartConfig::Attention(attention) = &mut config.blocks[0].sublayers[0].parts[0] else { panic!("attention") };
@@ -64,7 +64,7 @@ fn what_no_family_has_is_named() {
         .map(|holder: kiln_nn::part::attention::AttentionConfig| holder.score)
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let error = save(folder.path(), &config, &InMemory::default(), Layout::default()).unwrap_err();
+    let error = save(folder.path(), &config, &InMemoryTensors::default(), SaveOptions::default()).unwrap_err();
     let SaveError::Config(refusal) = error else { panic!("{error}") };
     assert!(refusal.path.starts_with("model.blocks[0].sublayers[0].parts[0].attention.score"), "{refusal}");
 }

@@ -1,11 +1,11 @@
 //! T5 and mT5: logits, hidden states of both stacks, gradients, greedy tokens.
 
-use crate::encoders::{CLOSE, Case, Padding, call, check_gradients, check_saving, read as numbers};
+use crate::encoders::{Case, Padding, TOLERANCE, check_gradients, check_saving, context, shape_and_values as numbers};
 use burn::tensor::{Device, Tensor};
-use kiln_infer::{Request, Sampling, block_on, generate};
-use kiln_interpret::Record;
-use kiln_laws::{device, farthest};
-use kiln_models::{Model, hf::read};
+use kiln_infer::{GenerateRequest, Sampling, block_on, generate};
+use kiln_interpret::ActivationRecorder;
+use kiln_laws::{device, max_abs_diff};
+use kiln_models::{Model, hf::read_config};
 use kiln_nn::Probe;
 use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
@@ -22,8 +22,8 @@ fn run(
 ) -> (Tensor<2>, Tensor<3>) {
     let (given, written) = (if padding == Padding::Left { "left.ids" } else { "ids" }, case.tokens("written", device));
     let [rows, width] = written.dims();
-    let layout = Layout::continued(&vec![0; rows], &vec![width; rows], width, Direction::Causal);
-    let mut cx = call(&layout, probe, device);
+    let layout = Layout::from_offsets(&vec![0; rows], &vec![width; rows], width, Direction::Causal);
+    let mut cx = context(&layout, probe, device);
     model.encode(case.tokens(given, device), &case.layout(padding), &mut cx);
     let hidden = model.forward(written, &mut cx);
     (model.outputs(hidden, &cx), cx.memory.unwrap().hidden)
@@ -35,9 +35,9 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
         let model = case.load(&device()).model;
         let gaps = [(Padding::Right, "outputs"), (Padding::Left, "left.outputs")].map(|(padding, name)| {
             let found = numbers(run(&case, &model, padding, None, &device()).0).1;
-            case.gap(&found, &case.expected.values(name).1)
+            case.relative_difference(&found, &case.reference.values(name).1)
         });
-        assert!(gaps.iter().all(|gap| *gap <= CLOSE), "{}: {gaps:?}", case.name);
+        assert!(gaps.iter().all(|gap| *gap <= TOLERANCE), "{}: {gaps:?}", case.name);
         println!("| {} | {:.1e} | {:.1e} |", case.name, gaps[0], gaps[1]);
     }
 }
@@ -45,10 +45,10 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
 #[test]
 fn an_option_that_is_changed_changes_the_same_numbers() {
     for case in CASES.map(Case::open) {
-        let found = numbers(run(&case, &case.control(), Padding::Right, None, &device()).0).1;
-        assert!(case.gap(&found, &case.expected.values("control").1) <= CLOSE, "{}", case.name);
-        let seen = case.gap(&found, &case.expected.values("outputs").1);
-        assert!(seen > 50.0 * CLOSE, "{}: the option isn't seen", case.name);
+        let found = numbers(run(&case, &case.control_model(), Padding::Right, None, &device()).0).1;
+        assert!(case.relative_difference(&found, &case.reference.values("control").1) <= TOLERANCE, "{}", case.name);
+        let seen = case.relative_difference(&found, &case.reference.values("outputs").1);
+        assert!(seen > 50.0 * TOLERANCE, "{}: the option isn't seen", case.name);
     }
 }
 
@@ -56,30 +56,36 @@ fn an_option_that_is_changed_changes_the_same_numbers() {
 fn hidden_states_of_both_stacks_are_equal_layer_by_layer() {
     for case in CASES.map(Case::open) {
         let model = case.load(&device()).model;
-        let record = Record::of(&["*embedding", "*blocks.*.residual", "hidden"]);
+        let record = ActivationRecorder::new(&["*embedding", "*blocks.*.residual", "hidden"]);
         let (_, memory) = run(&case, &model, Padding::Right, Some(Box::new(record.clone())), &device());
-        let encoder = model.config().as_encoder().unwrap().layers();
-        let last = case.expected.values(&format!("hidden.{encoder}"));
-        let gap = case.gap(&case.live(numbers(memory), Padding::Right), &case.live(last, Padding::Right));
-        assert!(gap <= CLOSE, "{}: memory: {gap:.1e}", case.name);
-        for (stack, file, layers) in [("encoder.", "", encoder), ("", "decoder.", model.config().layers())] {
+        let encoder = model.config().encoder_model_config().unwrap().num_layers();
+        let last = case.reference.values(&format!("hidden.{encoder}"));
+        let gap = case.relative_difference(
+            &case.unpadded_values(numbers(memory), Padding::Right),
+            &case.unpadded_values(last, Padding::Right),
+        );
+        assert!(gap <= TOLERANCE, "{}: memory: {gap:.1e}", case.name);
+        for (stack, file, layers) in [("encoder.", "", encoder), ("", "decoder.", model.config().num_layers())] {
             // The last of the reference's is behind the norm.
             let blocks = (0..layers - 1).map(|block| format!("{stack}blocks.{block}.residual"));
             for (i, path) in [format!("{stack}embedding")].into_iter().chain(blocks).enumerate() {
                 let state = record.get(&path).unwrap_or_else(|| panic!("{path}"));
                 let [.., width, hidden] = state.dims();
                 let state = numbers(state.reshape([3, width, hidden]));
-                let want = case.expected.values(&format!("{file}hidden.{i}"));
+                let want = case.reference.values(&format!("{file}hidden.{i}"));
                 let gap = match stack {
-                    "" => case.gap(&state.1, &want.1),
-                    _ => case.gap(&case.live(state, Padding::Right), &case.live(want, Padding::Right)),
+                    "" => case.relative_difference(&state.1, &want.1),
+                    _ => case.relative_difference(
+                        &case.unpadded_values(state, Padding::Right),
+                        &case.unpadded_values(want, Padding::Right),
+                    ),
                 };
-                assert!(gap <= CLOSE, "{}: {path}: {gap:.1e}", case.name);
+                assert!(gap <= TOLERANCE, "{}: {path}: {gap:.1e}", case.name);
             }
         }
         let hidden = numbers(record.get("hidden").unwrap()).1;
-        let want = case.expected.values(&format!("decoder.hidden.{}", model.config().layers())).1;
-        assert!(case.gap(&hidden, &want) <= CLOSE, "{}: hidden", case.name);
+        let want = case.reference.values(&format!("decoder.hidden.{}", model.config().num_layers())).1;
+        assert!(case.relative_difference(&hidden, &want) <= TOLERANCE, "{}: hidden", case.name);
     }
 }
 
@@ -94,13 +100,13 @@ fn gradients_are_the_reference_codes() {
 fn greedy_tokens_are_equal_for_64_steps_from_cached_state() {
     for case in CASES.map(Case::open) {
         let model = case.load(&device()).model;
-        let request = Request {
+        let request = GenerateRequest {
             prompts: vec![case.ids("prompt")],
             sampling: Sampling::greedy(),
-            tokens: 64,
-            stop: Vec::new(),
-            chunk: None,
-            start: 0,
+            max_new_tokens: 64,
+            stop_token_ids: Vec::new(),
+            prefill_chunk_size: None,
+            decoder_start_token_id: 0,
         };
         let written = block_on(generate(&model, request)).unwrap().remove(0).ids;
         assert_eq!(written, case.ids("greedy"), "{}", case.name);
@@ -117,7 +123,7 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
     let config = |key: &str, value: Value| {
         let mut json = json!({ "model_type": "t5", "d_model": 8, "num_heads": 2, "d_kv": 4, "num_layers": 1 });
         json[key] = value;
-        read(&json)
+        read_config(&json)
     };
     for (key, value) in [
         ("feed_forward_proj", json!("gated-mish")),
@@ -145,19 +151,19 @@ fn whether_the_head_is_shared_and_whether_it_scales_are_two_things() {
         std::fs::write(home.path().join("config.json"), json.to_string()).unwrap();
         std::fs::copy(case.folder.join("model.safetensors"), home.path().join("model.safetensors")).unwrap();
         let model = kiln_models::files::load(home.path(), &device()).unwrap().model;
-        (numbers(run(&case, &model, Padding::Right, None, &device()).0).1, case.expected.values("outputs").1)
+        (numbers(run(&case, &model, Padding::Right, None, &device()).0).1, case.reference.values("outputs").1)
     };
     // A head of its own in the file is one, whatever `config.json` says.
     let (found, want) = opened("t5-gated", json!({ "tie_word_embeddings": true, "scale_decoder_outputs": false }));
-    assert!(farthest(&found, &want) < 1e-3);
+    assert!(max_abs_diff(&found, &want) < 1e-3);
     // One that shares and doesn't scale.
     let (found, scaled) = opened("t5-tied", json!({ "scale_decoder_outputs": false }));
     let width: f64 = Case::open("t5-tied").load(&device()).model.config().hidden as f64;
     let want: Vec<f64> = scaled.iter().map(|x| x * width.sqrt()).collect();
-    assert!(farthest(&found, &want) < 1e-3 && farthest(&found, &scaled) > 0.1);
+    assert!(max_abs_diff(&found, &want) < 1e-3 && max_abs_diff(&found, &scaled) > 0.1);
     // Written, it is read as the same.
-    let config = |json: Value| read(&json).unwrap();
+    let config = |json: Value| read_config(&json).unwrap();
     let tied = json!({ "model_type": "t5", "scale_decoder_outputs": false });
     let (family, wanted) = config(tied);
-    assert_eq!(config(family.config_json(&wanted).unwrap()).1, wanted);
+    assert_eq!(config(family.config_to_json(&wanted).unwrap()).1, wanted);
 }

@@ -19,17 +19,17 @@ use std::{
 };
 
 /// How long a reader may take for a file of a few kilobytes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Keeps the file and ends the run if a reader doesn't come back: a file is sent before it is read, nothing after.
-fn watch(name: String) -> mpsc::Sender<Vec<u8>> {
+fn spawn_watchdog(name: String) -> mpsc::Sender<Vec<u8>> {
     let (sender, files) = mpsc::channel::<Vec<u8>>();
     thread::spawn(move || {
         while let Ok(file) = files.recv() {
-            if files.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if files.recv_timeout(TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
                 fs::write(&kept, &file).unwrap();
-                eprintln!("{name}: no end after {PATIENCE:?}, the file is {}", kept.display());
+                eprintln!("{name}: no end after {TIMEOUT:?}, the file is {}", kept.display());
                 std::process::abort();
             }
         }
@@ -38,7 +38,7 @@ fn watch(name: String) -> mpsc::Sender<Vec<u8>> {
 }
 
 /// Writes the seeds where `KILN_FUZZ_SEEDS` says, a folder a reader, for fuzzers that begin with files.
-fn write(name: &str, seeds: &[Vec<u8>]) {
+fn write_seeds(name: &str, seeds: &[Vec<u8>]) {
     let Some(folder) = env::var_os("KILN_FUZZ_SEEDS").map(|home| Path::new(&home).join(name)) else { return };
     fs::create_dir_all(&folder).unwrap();
     seeds.iter().enumerate().for_each(|(i, seed)| fs::write(folder.join(i.to_string()), seed).unwrap());
@@ -47,11 +47,11 @@ fn write(name: &str, seeds: &[Vec<u8>]) {
 /// Damages seeds, again and again what was read farther than before, and has them read.
 fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     assert!(seeds.iter().any(|seed| read(seed)), "{name}: no seed is read");
-    write(name, &seeds);
+    write_seeds(name, &seeds);
     let seconds = env::var("KILN_FUZZ_SECONDS").map_or(2, |text| text.parse().expect("whole seconds"));
     let (start, mut mutator) = (Instant::now(), Mutator::new(seeds));
     let (mut rounds, mut whole) = (0u64, 0u64);
-    let watched = watch(name.into());
+    let watched = spawn_watchdog(name.into());
     while start.elapsed() < Duration::from_secs(seconds) {
         let file = mutator.next();
         let begun = Instant::now();
@@ -66,7 +66,7 @@ fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
         rounds += 1;
         if read.unwrap() {
             whole += 1;
-            mutator.keep(file);
+            mutator.add(file);
         }
     }
     println!("{name}: {rounds} files, {whole} of them read");
@@ -74,7 +74,7 @@ fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
 }
 
 /// A test a reader, and which seeds it is given.
-macro_rules! readers {
+macro_rules! fuzz_tests {
     ($($name:ident: $seeds:expr;)*) => {
         $(
             #[test]
@@ -85,7 +85,7 @@ macro_rules! readers {
     };
 }
 
-readers! {
+fuzz_tests! {
     pickle: seeds::files("kiln-models/fixtures/pickle", "pt");
     gguf: seeds::files("kiln-models/tests/fixtures", "gguf");
     safetensors: seeds::safetensors();

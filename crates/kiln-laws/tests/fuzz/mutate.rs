@@ -10,10 +10,10 @@ pub struct Mutator {
 }
 
 /// How many damaged files are kept to be damaged further.
-const KEPT: usize = 256;
+const MAX_CORPUS: usize = 256;
 
 /// How long a file may become.
-const LENGTH: usize = 1 << 17;
+const MAX_LENGTH: usize = 1 << 17;
 
 impl Mutator {
     pub fn new(seeds: Vec<Vec<u8>>) -> Self {
@@ -21,72 +21,72 @@ impl Mutator {
     }
 
     /// A whole number below `below`.
-    fn draw(&mut self, below: usize) -> usize {
-        self.random.below(below.max(1))
+    fn random_below(&mut self, below: usize) -> usize {
+        self.random.uniform_int(below.max(1))
     }
 
     /// Keeps a file to be damaged further.
-    pub fn keep(&mut self, file: Vec<u8>) {
-        if self.files.len() < self.seeds + KEPT {
+    pub fn add(&mut self, file: Vec<u8>) {
+        if self.files.len() < self.seeds + MAX_CORPUS {
             self.files.push(file);
         } else {
-            let place = self.seeds + self.draw(KEPT);
+            let place = self.seeds + self.random_below(MAX_CORPUS);
             self.files[place] = file;
         }
     }
 
     /// The next damaged file.
     pub fn next(&mut self) -> Vec<u8> {
-        let from = self.draw(self.files.len());
+        let from = self.random_below(self.files.len());
         let mut file = self.files[from].clone();
-        for _ in 0..=self.draw(4) {
-            self.damage(&mut file);
+        for _ in 0..=self.random_below(4) {
+            self.mutate(&mut file);
         }
-        file.truncate(LENGTH);
+        file.truncate(MAX_LENGTH);
         file
     }
 
-    fn damage(&mut self, file: &mut Vec<u8>) {
-        let (at, length) = (self.draw(file.len()), 1 + self.draw(16));
+    fn mutate(&mut self, file: &mut Vec<u8>) {
+        let (at, length) = (self.random_below(file.len()), 1 + self.random_below(16));
         let end = (at + length).min(file.len());
-        match self.draw(8) {
+        match self.random_below(8) {
             0 => file.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (length % 8)),
             1 => file.iter_mut().skip(at).take(1).for_each(|byte| *byte = byte.wrapping_add(length as u8)),
-            2 => self.number(file, at),
+            2 => self.mutate_number(file, at),
             3 => drop(file.drain(at..end)),
             4 => {
                 let part = file[at..end].to_vec();
-                let place = self.draw(file.len());
+                let place = self.random_below(file.len());
                 drop(file.splice(place..place, part));
             }
-            5 => self.digits(file),
+            5 => self.mutate_digits(file),
             6 => {
-                let other = self.draw(self.files.len());
-                let from = self.draw(self.files[other].len());
+                let other = self.random_below(self.files.len());
+                let from = self.random_below(self.files[other].len());
                 let part: Vec<u8> = self.files[other].iter().skip(from).take(length * 8).copied().collect();
                 drop(file.splice(at..end, part));
             }
-            _ => file.truncate(file.len() - self.draw(4.min(file.len()))),
+            _ => file.truncate(file.len() - self.random_below(4.min(file.len()))),
         }
     }
 
     /// A number of 1, 2, 4 or 8 bytes that is often forgotten.
-    fn number(&mut self, file: &mut [u8], at: usize) {
+    fn mutate_number(&mut self, file: &mut [u8], at: usize) {
         let numbers =
             [0, 1, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 1 << 32, 1 << 62, u64::MAX >> 1, u64::MAX - 7, u64::MAX];
-        let (number, size) = (numbers[self.draw(numbers.len())], 1 << self.draw(4));
+        let (number, size) = (numbers[self.random_below(numbers.len())], 1 << self.random_below(4));
         for (byte, new) in file.iter_mut().skip(at).zip(number.to_le_bytes()).take(size) {
             *byte = new;
         }
     }
 
     /// Another number in place of one that is written in digits.
-    fn digits(&mut self, file: &mut Vec<u8>) {
+    fn mutate_digits(&mut self, file: &mut Vec<u8>) {
         let starts: Vec<usize> = (0..file.len()).filter(|&i| file[i].is_ascii_digit()).collect();
         if starts.is_empty() {
             return;
         }
-        let at = starts[self.draw(starts.len())];
+        let at = starts[self.random_below(starts.len())];
         let end = (at..file.len()).find(|&i| !file[i].is_ascii_digit()).unwrap_or(file.len());
         let numbers = [
             "0",
@@ -102,7 +102,7 @@ impl Mutator {
             "{}",
             "\"\"",
         ];
-        let number = numbers[self.draw(numbers.len())];
+        let number = numbers[self.random_below(numbers.len())];
         drop(file.splice(at..end, number.bytes()));
     }
 }

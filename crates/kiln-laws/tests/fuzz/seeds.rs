@@ -7,28 +7,28 @@ use std::{
 };
 
 /// Below the folder of the crates.
-fn crates(path: &str) -> PathBuf {
+fn crates_path(path: &str) -> PathBuf {
     let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("crates"));
     above.find(|crates| crates.is_dir()).unwrap().join(path)
 }
 
 /// All files of a folder of fixtures that end so.
 pub fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
-    let paths = fs::read_dir(crates(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(crates_path(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 /// A safetensors file of this header, with 12 bytes of tensors.
-fn tensors(header: &Value) -> Vec<u8> {
+fn safetensors_bytes(header: &Value) -> Vec<u8> {
     let header = header.to_string();
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 12]].concat()
 }
 
 /// A safetensors file of two small tensors.
 pub fn safetensors() -> Vec<Vec<u8>> {
-    vec![tensors(&json!({
+    vec![safetensors_bytes(&json!({
         "__metadata__": {"format": "pt"},
         "a": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]},
         "b": {"dtype": "BF16", "shape": [2], "data_offsets": [8, 12]}
@@ -36,10 +36,10 @@ pub fn safetensors() -> Vec<Vec<u8>> {
 }
 
 /// A tensor that no folder holds, and the file that does.
-pub const OUTSIDE: &str = "outside";
+pub const OUTSIDE_TENSOR: &str = "outside";
 
-pub fn outside() -> Vec<u8> {
-    tensors(&json!({ OUTSIDE: {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]} }))
+pub fn outside_file() -> Vec<u8> {
+    safetensors_bytes(&json!({ OUTSIDE_TENSOR: {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]} }))
 }
 
 /// Indexes of the first file, and of one outside.
@@ -47,21 +47,21 @@ pub fn indexes() -> Vec<Vec<u8>> {
     let index = |weights: Value| json!({"metadata": {"total_size": 8}, "weight_map": weights}).to_string().into_bytes();
     vec![
         index(json!({"a": "weights.safetensors", "b": "weights.safetensors"})),
-        index(json!({"a": "weights.safetensors", OUTSIDE: "../outside.safetensors"})),
-        index(json!({OUTSIDE: "./x/../../outside.safetensors"})),
+        index(json!({"a": "weights.safetensors", OUTSIDE_TENSOR: "../outside.safetensors"})),
+        index(json!({OUTSIDE_TENSOR: "./x/../../outside.safetensors"})),
     ]
 }
 
 /// Configurations of the families that fixtures have.
 pub fn configs() -> Vec<Vec<u8>> {
-    let fixtures = ["kiln-laws/fixtures/hf", "kiln-laws/fixtures/hf-encoders"].map(crates);
+    let fixtures = ["kiln-laws/fixtures/hf", "kiln-laws/fixtures/hf-encoders"].map(crates_path);
     let cases = fixtures.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let mut paths: Vec<_> = cases.map(|entry| entry.unwrap().path().join("config.json")).collect();
     paths.sort();
     paths.iter().filter_map(|path| fs::read(path).ok()).collect()
 }
 
-fn tokenizer(model: Value, pre: Value, decoder: Value) -> Vec<u8> {
+fn tokenizer_json(model: Value, pre: Value, decoder: Value) -> Vec<u8> {
     let added = json!([{"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}]);
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": {"type": "NFC"},
@@ -80,13 +80,13 @@ pub fn tokenizers() -> Vec<Vec<u8>> {
     let unigram = json!({"type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": [["<s>", 0.0], ["▁a", -1.5], ["b", -2.0]]});
     let space = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
     vec![
-        tokenizer(bpe, level.clone(), level),
-        tokenizer(
+        tokenizer_json(bpe, level.clone(), level),
+        tokenizer_json(
             pieces,
             json!({"type": "BertPreTokenizer"}),
             json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
         ),
-        tokenizer(unigram, space.clone(), space),
+        tokenizer_json(unigram, space.clone(), space),
     ]
 }
 
@@ -101,12 +101,12 @@ pub fn sentencepiece() -> Vec<u8> {
 }
 
 /// Chat templates, the conversation that they are given, and what a `tokenizer_config.json` may say.
-fn chats() -> Value {
-    serde_json::from_slice(&fs::read(crates("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
+fn chat_templates() -> Value {
+    serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
 }
 
 pub fn templates() -> Vec<Vec<u8>> {
-    let chats = chats();
+    let chats = chat_templates();
     let own = chats["templates"].as_object().unwrap().values().map(|text| text.as_str().unwrap().as_bytes().to_vec());
     let hungry = [
         "{% for i in range(9) %}{% for j in range(9) %}{{ messages|tojson }}{% endfor %}{% endfor %}",
@@ -119,12 +119,12 @@ pub fn templates() -> Vec<Vec<u8>> {
 
 /// Messages, tools and documents.
 pub fn conversation() -> Value {
-    let chats = chats();
+    let chats = chat_templates();
     json!({"messages": chats["chats"]["calls"], "tools": chats["rich"]["tools"], "documents": chats["rich"]["documents"]})
 }
 
 pub fn tokenizer_configs() -> Vec<Vec<u8>> {
-    let template = chats()["templates"]["chatml"].clone();
+    let template = chat_templates()["templates"]["chatml"].clone();
     let named = json!([{"name": "default", "template": template}, {"name": "tool_use", "template": template}]);
     let token = json!({"content": "<s>", "lstrip": false, "normalized": false, "rstrip": false, "single_word": false});
     [
@@ -139,17 +139,17 @@ pub fn tokenizer_configs() -> Vec<Vec<u8>> {
 
 /// The folder of the model that the adapters belong to.
 pub fn model() -> PathBuf {
-    crates("kiln-laws/fixtures/hf/llama-biases")
+    crates_path("kiln-laws/fixtures/hf/llama-biases")
 }
 
 const ADAPTER: &str = "kiln-laws/fixtures/peft/llama";
 
 pub fn adapter_tensors() -> Vec<u8> {
-    fs::read(crates(ADAPTER).join("adapter_model.safetensors")).unwrap()
+    fs::read(crates_path(ADAPTER).join("adapter_model.safetensors")).unwrap()
 }
 
 pub fn adapters() -> Vec<Vec<u8>> {
-    vec![fs::read(crates(ADAPTER).join("adapter_config.json")).unwrap()]
+    vec![fs::read(crates_path(ADAPTER).join("adapter_config.json")).unwrap()]
 }
 
 /// `modules.json` and what it says of pooling.

@@ -2,13 +2,13 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::{
-    attention::{Call, Dense, Output, Score, Sight, Softmax, attend},
+    attention::{AttentionCall, AttentionOutput, BlockMask, DenseMask, Score, Softmax, attend},
     planner::Kernel,
-    testing::{assert_close, distance},
+    testing::{assert_close, max_abs_diff},
 };
 use kiln_laws::{device, fixture::Fixture, layouts};
-use kiln_nn::{Cx, cx::Keys};
-use kiln_spec::{Direction, Layout, Mark, Pattern, plan::Keep};
+use kiln_nn::{Context, context::KeySource};
+use kiln_spec::{Direction, Layout, Pattern, TokenMark, plan::CachePolicy};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// PyTorch in f64, stored in f64: what is left is the order of additions.
@@ -16,32 +16,32 @@ const EXACT: f64 = 1e-12;
 
 const SEQ: usize = 7;
 
-fn sight(pattern: &Pattern, layout: &Layout) -> Sight {
-    Cx::new(layout, &device()).sight(pattern, Keys::Own(Keep::of(pattern)))
+fn block_mask(pattern: &Pattern, layout: &Layout) -> BlockMask {
+    Context::new(layout, &device()).block_mask(pattern, KeySource::OwnStream(CachePolicy::for_pattern(pattern)))
 }
 
 /// Who sees whom under the fixture's masks, from Kiln's patterns and marks.
-fn masks(file: &Fixture) -> Vec<(&'static str, Sight)> {
+fn masks(file: &Fixture) -> Vec<(&'static str, BlockMask)> {
     let (documents, live) = (file.values("documents").1, file.values("live").1);
-    let whole = |direction| Layout::continued(&[0, 0], &[SEQ, SEQ], SEQ, direction);
+    let whole = |direction| Layout::from_offsets(&[0, 0], &[SEQ, SEQ], SEQ, direction);
     let mut packed = Vec::new();
     for row in documents.chunks(SEQ) {
         for (i, document) in row.iter().enumerate() {
             let position = row[..i].iter().filter(|d| *d == document).count();
-            packed.push(Mark::new(position, *document as usize, Direction::Causal));
+            packed.push(TokenMark::new(position, *document as usize, Direction::Causal));
         }
     }
-    let padded = live.iter().enumerate().map(|(i, live)| Mark {
-        live: *live == 1.0,
-        ..Mark::new(i % SEQ, usize::from(*live == 0.0), Direction::Bidirectional)
+    let padded = live.iter().enumerate().map(|(i, live)| TokenMark {
+        valid: *live == 1.0,
+        ..TokenMark::new(i % SEQ, usize::from(*live == 0.0), Direction::Bidirectional)
     });
-    let of = |marks: Vec<Mark>| Layout::from_marks(marks, SEQ).expect("whole rows");
+    let of = |marks: Vec<TokenMark>| Layout::from_marks(marks, SEQ).expect("whole rows");
     let global = Pattern::default();
     vec![
-        ("causal", sight(&global, &whole(Direction::Causal))),
-        ("window", sight(&Pattern::window(2, 0), &whole(Direction::Causal))),
-        ("documents", sight(&global, &of(packed))),
-        ("padding", sight(&global, &of(padded.collect()))),
+        ("causal", block_mask(&global, &whole(Direction::Causal))),
+        ("window", block_mask(&Pattern::window(2, 0), &whole(Direction::Causal))),
+        ("documents", block_mask(&global, &of(packed))),
+        ("padding", block_mask(&global, &of(padded.collect()))),
     ]
 }
 
@@ -49,36 +49,36 @@ struct Case {
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    sight: Sight,
+    block_mask: BlockMask,
     score: Score,
 }
 
 impl Case {
-    fn attend(&self, kernel: Kernel, log_sum: bool) -> Output {
-        let call = Call {
+    fn attend(&self, kernel: Kernel, log_sum: bool) -> AttentionOutput {
+        let call = AttentionCall {
             query: self.query.clone(),
             key: self.key.clone(),
             value: self.value.clone(),
-            sight: self.sight.clone(),
+            block_mask: self.block_mask.clone(),
             bias: None,
             scale: 1.0 / (self.query.dims()[3] as f64).sqrt(),
             score: self.score.clone(),
             dropout: None,
-            log_sum,
+            needs_log_sum_exp: log_sum,
         };
         attend(kernel, call, None)
     }
 }
 
-fn check(file: &Fixture, groups: &str, mask: &str, sight: &Sight, softcap: Option<f64>) {
+fn check(file: &Fixture, groups: &str, mask: &str, sight: &BlockMask, softcap: Option<f64>) {
     let device = device().autodiff();
     let input = |name: &str| file.tensor::<4>(name, &device).require_grad();
     let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
     let [query, key, value] = [input("q"), input(&format!("{groups}.k")), input(&format!("{groups}.v"))];
-    let case = Case { query, key, value, sight: sight.clone(), score };
+    let case = Case { query, key, value, block_mask: sight.clone(), score };
     let name = |what: &str| format!("{groups}.{mask}.{}.{what}", if softcap.is_some() { "softcap" } else { "plain" });
     let want = |what: &str| file.tensor::<4>(&name(what), &device.clone().without_autodiff());
-    let Output { out, log_sum } = case.attend(Kernel::Reference, true);
+    let AttentionOutput { out, log_sum_exp: log_sum } = case.attend(Kernel::Reference, true);
     assert_close(&out.clone().inner(), &want("output"), EXACT);
     let lse = file.tensor::<3>(&name("lse"), &device.clone().without_autodiff());
     assert_close(&log_sum.expect("asked for").inner(), &lse, EXACT);
@@ -109,10 +109,11 @@ fn the_fixture_sees_another_window_softcap_and_scale() {
     let input = |name: &str| file.tensor::<4>(name, &device());
     let [query, key, value] = [input("q"), input("g2.k"), input("g2.v")];
     let wrong = |query: Tensor<4>, before: u32, softcap| {
-        let sight = sight(&Pattern::window(before, 0), &Layout::continued(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
+        let sight =
+            block_mask(&Pattern::window(before, 0), &Layout::from_offsets(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
         let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
-        let case = Case { query, key: key.clone(), value: value.clone(), sight, score };
-        distance(&case.attend(Kernel::Reference, false).out, &input("g2.window.plain.output"))
+        let case = Case { query, key: key.clone(), value: value.clone(), block_mask: sight, score };
+        max_abs_diff(&case.attend(Kernel::Reference, false).out, &input("g2.window.plain.output"))
     };
     assert!(wrong(query.clone(), 2, None) <= EXACT);
     assert!(wrong(query.clone(), 3, None) > 1e-2);
@@ -120,7 +121,7 @@ fn the_fixture_sees_another_window_softcap_and_scale() {
     assert!(wrong(query * 1.01, 2, None) > 1e-3);
 }
 
-fn numbers(shape: [usize; 4], dtype: DType) -> impl Strategy<Value = Tensor<4>> {
+fn random_tensor(shape: [usize; 4], dtype: DType) -> impl Strategy<Value = Tensor<4>> {
     vec(-2.0f64..2.0, shape.iter().product::<usize>())
         .prop_map(move |values| Tensor::from_data(TensorData::new(values, shape), (&device(), dtype)))
 }
@@ -129,17 +130,17 @@ fn numbers(shape: [usize; 4], dtype: DType) -> impl Strategy<Value = Tensor<4>> 
 fn case() -> impl Strategy<Value = Case> {
     let sizes = (1usize..3, 1usize..4, 1usize..4, select(vec![DType::F32, DType::F64]));
     (layouts::layout(), layouts::pattern(), sizes).prop_flat_map(|(layout, pattern, (groups, group, width, dtype))| {
-        let (rows, seq) = (layout.rows(), layout.width());
+        let (rows, seq) = (layout.batch_size(), layout.sequence_length());
         let softcap = proptest::option::of(0.5f64..4.0)
             .prop_map(|softcap| Score::Softmax(Softmax { softcap, ..Softmax::default() }));
-        let query = numbers([rows, groups * group, seq, width], dtype);
-        let key = numbers([rows, groups, seq, width], dtype);
-        let value = numbers([rows, groups, seq, width], dtype);
+        let query = random_tensor([rows, groups * group, seq, width], dtype);
+        let key = random_tensor([rows, groups, seq, width], dtype);
+        let value = random_tensor([rows, groups, seq, width], dtype);
         (query, key, value, softcap).prop_map(move |(query, key, value, score)| Case {
             query,
             key,
             value,
-            sight: sight(&pattern, &layout),
+            block_mask: block_mask(&pattern, &layout),
             score,
         })
     })
@@ -148,7 +149,7 @@ fn case() -> impl Strategy<Value = Case> {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shapes = [&self.query, &self.key, &self.value].map(Tensor::dims);
-        write!(f, "{shapes:?} causal {} {:?} {}", self.sight.causal, self.score, self.sight.dense().mask)
+        write!(f, "{shapes:?} causal {} {:?} {}", self.block_mask.is_causal, self.score, self.block_mask.dense().mask)
     }
 }
 
@@ -161,7 +162,7 @@ proptest! {
     #[test]
     fn burns_own_is_the_reference(case in case()) {
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
-        let distance = distance(&reference, &builtin);
+        let distance = max_abs_diff(&reference, &builtin);
         prop_assert!(distance <= tolerance(&case), "{}", distance);
     }
 
@@ -179,10 +180,10 @@ proptest! {
         let mask: Vec<bool> = (0..queries).flat_map(|i| (0..keys).map(move |j| j > past + i)).collect();
         let mask = Tensor::from_data(TensorData::new(mask, [1, 1, queries, keys]), &device());
         let attend = |causal, kernel| {
-            let mut sight = Sight::of(Dense { mask: mask.clone(), sighted: None });
-            sight.causal = causal;
+            let mut sight = BlockMask::from_dense(DenseMask { mask: mask.clone(), has_visible_key: None });
+            sight.is_causal = causal;
             let score = Score::default();
-            let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), sight, score };
+            let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), block_mask: sight, score };
             case.attend(kernel, false).out
         };
         assert_close(&attend(true, Kernel::Builtin), &attend(false, Kernel::Reference), 1e-12);
@@ -195,20 +196,20 @@ proptest! {
         let cut = 1 + (share * (seq - 1) as f64) as usize;
         prop_assume!(cut < seq);
         let part = |from: usize, length: usize| {
-            let mask = case.sight.dense().mask.clone().narrow(3, from, length);
+            let mask = case.block_mask.dense().mask.clone().narrow(3, from, length);
             let sighted = mask.clone().bool_not().int().max_dim(3).float().cast(case.query.dtype());
             let [key, value] = [&case.key, &case.value].map(|t| t.clone().narrow(2, from, length));
-            let sight = Sight::of(Dense { mask, sighted: Some(sighted) });
-            Case { query: case.query.clone(), key, value, sight, score: case.score.clone() }.attend(Kernel::Reference, true)
+            let sight = BlockMask::from_dense(DenseMask { mask, has_visible_key: Some(sighted) });
+            Case { query: case.query.clone(), key, value, block_mask: sight, score: case.score.clone() }.attend(Kernel::Reference, true)
         };
         let [a, b] = [part(0, cut), part(cut, seq - cut)];
-        let [x, y] = [a.log_sum, b.log_sum].map(|l| l.expect("asked for").unsqueeze_dim::<4>(3));
+        let [x, y] = [a.log_sum_exp, b.log_sum_exp].map(|l| l.expect("asked for").unsqueeze_dim::<4>(3));
         // Nothing seen in either part: both weigh nothing.
         let most = x.clone().max_pair(y.clone()).clamp_min(-1e30);
         let [wx, wy] = [(x - most.clone()).exp(), (y - most).exp()];
         let sum = (wx.clone() + wy.clone()).clamp_min(1e-30);
         let merged = (a.out * wx + b.out * wy) / sum;
-        let distance = distance(&merged, &case.attend(Kernel::Reference, false).out);
+        let distance = max_abs_diff(&merged, &case.attend(Kernel::Reference, false).out);
         prop_assert!(distance <= tolerance(&case), "{}", distance);
     }
 }
@@ -224,9 +225,14 @@ fn tiled_attention_is_the_reference() {
     };
     let [query, key, value] = [numbers(2), numbers(1), numbers(1)];
     for pattern in [Pattern::default(), Pattern::window(40, 0)] {
-        let sight = sight(&pattern, &Layout::continued(&[0], &[seq], seq, Direction::Causal));
-        let case =
-            Case { query: query.clone(), key: key.clone(), value: value.clone(), sight, score: Score::default() };
+        let sight = block_mask(&pattern, &Layout::from_offsets(&[0], &[seq], seq, Direction::Causal));
+        let case = Case {
+            query: query.clone(),
+            key: key.clone(),
+            value: value.clone(),
+            block_mask: sight,
+            score: Score::default(),
+        };
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
         assert_close(&reference, &builtin, 1e-5);
     }

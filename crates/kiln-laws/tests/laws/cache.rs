@@ -1,10 +1,10 @@
 //! Caches keep what the pattern says and no more, and text from them is text from the whole.
 
-use kiln_infer::{block_on, identities};
-use kiln_laws::{configs, device, parameters::in_f64};
+use kiln_infer::{block_on, equivalence};
+use kiln_laws::{device, parameters::to_f64, strategies};
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::State;
-use kiln_spec::{Direction, plan::Keep};
+use kiln_spec::{Direction, plan::CachePolicy};
 
 const WIDTH: usize = 8;
 
@@ -13,7 +13,7 @@ fn model(pattern: &str) -> Model {
     let text = format!(
         "vocab = {}\nhidden = {WIDTH}\nblocks = [{{ sublayers = [{{ parts = [{{ attention = {{ pattern = {pattern}, \
          projection = {{ heads = {{ heads = 2 }} }} }} }}] }}] }}]",
-        configs::VOCAB
+        strategies::VOCAB
     );
     let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("legal");
     config.resolve();
@@ -21,11 +21,11 @@ fn model(pattern: &str) -> Model {
 }
 
 fn document(length: usize) -> Vec<u32> {
-    (0..length).map(|i| (i * 7 % configs::VOCAB) as u32).collect()
+    (0..length).map(|i| (i * 7 % strategies::VOCAB) as u32).collect()
 }
 
 /// Keys held after each of `length` tokens, one row, one token a step.
-fn held(model: &Model, length: usize) -> Vec<usize> {
+fn cached_bytes(model: &Model, length: usize) -> Vec<usize> {
     let mut state = State::new(1);
     let step = |id: u32| {
         state = model.step(&[id as i32], &[1], Direction::Causal, std::mem::take(&mut state)).1;
@@ -35,17 +35,17 @@ fn held(model: &Model, length: usize) -> Vec<usize> {
 }
 
 /// A pattern, what its cache keeps, and keys held after 3, 8 and 20 tokens.
-const PATTERNS: [(&str, Keep, [usize; 3]); 6] = [
-    ("\"global\"", Keep::All, [3, 8, 20]),
-    ("{ window = { before = 4 } }", Keep::Last(5), [3, 5, 5]),
-    ("{ blocks = { size = 3, before = 1 } }", Keep::Last(6), [3, 6, 6]),
-    ("{ global_tokens = { first = 2 } }", Keep::Ends { first: 2, last: 0 }, [2, 2, 2]),
+const PATTERNS: [(&str, CachePolicy, [usize; 3]); 6] = [
+    ("\"global\"", CachePolicy::All, [3, 8, 20]),
+    ("{ window = { before = 4 } }", CachePolicy::Last(5), [3, 5, 5]),
+    ("{ blocks = { size = 3, before = 1 } }", CachePolicy::Last(6), [3, 6, 6]),
+    ("{ global_tokens = { first = 2 } }", CachePolicy::FirstAndLast { first: 2, last: 0 }, [2, 2, 2]),
     (
         "{ or = [{ global_tokens = { first = 2 } }, { window = { before = 2 } }] }",
-        Keep::Ends { first: 2, last: 3 },
+        CachePolicy::FirstAndLast { first: 2, last: 3 },
         [3, 5, 5],
     ),
-    ("{ and = [{ strided = { stride = 2 } }, { window = { before = 6 } }] }", Keep::Last(7), [3, 7, 7]),
+    ("{ and = [{ strided = { stride = 2 } }, { window = { before = 6 } }] }", CachePolicy::Last(7), [3, 7, 7]),
 ];
 
 #[test]
@@ -53,8 +53,8 @@ fn a_cache_holds_what_later_tokens_see() {
     for (pattern, keep, keys) in PATTERNS {
         let model = model(pattern);
         let part = model.blocks()[0].parts().next().expect("attention").1;
-        assert_eq!(part.pattern().map(Keep::of), Some(keep), "{pattern}");
-        let held = held(&model, 20);
+        assert_eq!(part.pattern().map(CachePolicy::for_pattern), Some(keep), "{pattern}");
+        let held = cached_bytes(&model, 20);
         assert_eq!([3, 8, 20].map(|length| held[length - 1]), keys, "{pattern}");
     }
 }
@@ -63,11 +63,11 @@ fn a_cache_holds_what_later_tokens_see() {
 #[test]
 fn what_is_dropped_is_not_missed() {
     for (pattern, ..) in PATTERNS {
-        let model = in_f64(model(pattern));
+        let model = to_f64(model(pattern));
         let documents = [document(20), document(20).into_iter().rev().collect(), document(13)];
         for documents in [&documents[..1], &documents[..2], &documents] {
             for chunks in [&[1][..], &[3], &[4, 1]] {
-                let apart = block_on(identities::chunked(&model, documents, chunks)).expect("numbers");
+                let apart = block_on(equivalence::chunked_difference(&model, documents, chunks)).expect("numbers");
                 assert!(apart <= 1e-10, "{pattern} {chunks:?}: {apart}");
             }
         }

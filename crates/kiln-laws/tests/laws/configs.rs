@@ -1,14 +1,14 @@
 //! Models are values: they survive their files, and what can't be is refused with its place.
 
-use kiln_laws::{configs, device, parameters};
-use kiln_models::{Model, ModelConfig, names};
+use kiln_laws::{device, parameters, strategies};
+use kiln_models::{Model, ModelConfig, named_parameters};
 use kiln_nn::{part::PartConfig, part::attention::ProjectionConfig};
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn random_models_are_legal_and_survive_their_files(config in configs::model()) {
+    fn random_models_are_legal_and_survive_their_files(config in strategies::model()) {
         prop_assert_eq!(config.check("model"), Ok(()));
         let toml = kiln_spec::config::to_toml(&config);
         let read: ModelConfig = kiln_spec::config::parse(&toml, None).expect("its own text");
@@ -18,19 +18,19 @@ proptest! {
         let mut again = config.clone();
         again.resolve();
         prop_assert_eq!(&again, &config);
-        let all = [&config, &read].map(|c| names(&Model::init(c, 0, &device())));
+        let all = [&config, &read].map(|c| named_parameters(&Model::init(c, 0, &device())));
         prop_assert!(all[0].iter().zip(&all[1]).all(|(a, b)| a.path == b.path && a.shape == b.shape));
     }
 
     /// What is left to the surroundings is what stands there when it is written down.
     #[test]
-    fn resolving_changes_no_weight(config in configs::model()) {
+    fn resolving_changes_no_weight(config in strategies::model()) {
         let mut open = config.clone();
         for part in open.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts) {
             match part {
-                PartConfig::Plain(plain) => plain.inner = None,
-                PartConfig::Gated(gated) => gated.inner = None,
-                PartConfig::Experts(experts) if experts.top_k > 1 => experts.normalize = None,
+                PartConfig::Mlp(plain) => plain.intermediate = None,
+                PartConfig::GatedMlp(gated) => gated.intermediate = None,
+                PartConfig::Experts(experts) if experts.top_k > 1 => experts.norm_topk_prob = None,
                 PartConfig::Experts(_) | PartConfig::Gla(_) => {}
                 PartConfig::Attention(attention) => {
                     if let ProjectionConfig::Heads(heads) = &mut attention.projection {
@@ -170,7 +170,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ attention = { projection = { latent = { rope_dim = 3 } } } }", "attention.projection.latent.rope_dim", "pairs"),
 ];
 
-fn refused(text: &str, path: &str, reason: &str) {
+fn check_refused(text: &str, path: &str, reason: &str) {
     let config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
     let refusal = config.check("model").expect_err(text);
     assert_eq!(refusal.path, format!("model.{path}"), "{text}: {refusal}");
@@ -180,16 +180,16 @@ fn refused(text: &str, path: &str, reason: &str) {
 #[test]
 fn what_cannot_be_is_refused_where_it_stands() {
     for (text, path, reason) in REFUSED {
-        refused(text, path, reason);
+        check_refused(text, path, reason);
     }
     for (part, path, reason) in PARTS {
         let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
-        refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
+        check_refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
     }
 }
 
 /// The same for an encoder–decoder that is legal without these.
-const BOTH: &[(&str, &str, &str)] = &[
+const REFUSED_TOGETHER: &[(&str, &str, &str)] = &[
     ("encoder = { blocks = [] }", "encoder.blocks", "without blocks"),
     ("encoder = { position = { rotary = { theta = 1.0 } } }", "encoder.position.rotary.theta", "above 1"),
     ("encoder = { norm = { rms = { eps = 0.0 } } }", "encoder.norm.rms.eps", "above 0"),
@@ -215,13 +215,13 @@ fn two_stacks_must_fit_together() {
     let read = |text: &str| kiln_spec::config::parse::<ModelConfig>(text, None).expect("well formed");
     let legal = read(&format!("{stack}\n{blocks}"));
     assert_eq!(legal.check("model"), Ok(()));
-    for (text, path, reason) in BOTH {
+    for (text, path, reason) in REFUSED_TOGETHER {
         let rest = if text.starts_with("blocks") { "" } else { &blocks };
-        refused(&format!("{stack}\n{text}\n{rest}"), path, reason);
+        check_refused(&format!("{stack}\n{text}\n{rest}"), path, reason);
     }
     let mut resolved = legal;
     resolved.resolve();
-    let encoder = resolved.as_encoder().expect("an encoder");
+    let encoder = resolved.encoder_model_config().expect("an encoder");
     assert_eq!(encoder.blocks[0].sublayers.len(), 2, "the cross attention is the decoder's");
     assert_eq!(resolved.encoder.as_ref().and_then(|e| e.blocks.clone()), Some(encoder.blocks));
 }
@@ -232,7 +232,7 @@ fn a_visibility_that_a_part_cannot_have_is_refused() {
     for visibility in ["bidirectional", "prefix"] {
         let text =
             format!("visibility = '{visibility}'\nblocks = [{{ sublayers = [{{ parts = ['attention', 'gla'] }}] }}]");
-        refused(&text, "blocks[0].sublayers[0].parts[1]", "left to right");
+        check_refused(&text, "blocks[0].sublayers[0].parts[1]", "left to right");
     }
 }
 

@@ -1,19 +1,19 @@
 //! Gated linear attention: the layer against its equations on the host, whatever the marks say, and its state over calls.
 
 use burn::tensor::{DType, Tensor, TensorData};
-use kiln_kernels::testing::{assert_close, distance, values as numbers};
+use kiln_kernels::testing::{assert_close, max_abs_diff, to_f64_vec as numbers};
 use kiln_laws::{
     device,
-    parameters::{ByPath, in_f64, values},
+    parameters::{ByPath, to_f64, values},
 };
 use kiln_models::ModelConfig;
 use kiln_nn::{
-    Around, Cx, Init,
-    cx::{Marks, State, Stream},
+    BuildContext, Context, Initializer,
+    context::{State, TokenMarks, TokenStream},
     part::Part,
     part::PartConfig,
 };
-use kiln_spec::{Direction, Layout, Mark, Random};
+use kiln_spec::{Direction, Layout, Random, TokenMark};
 use proptest::{collection::vec, prelude::*};
 
 const HIDDEN: usize = 6;
@@ -26,8 +26,8 @@ fn part() -> Part {
     let text = r#"{"gla":{"heads":2,"head_dim":3,"value_dim":2,"rank":2,"temperature":4.0,"norm":"none"}}"#;
     let config: PartConfig = serde_json::from_str(text).expect("legal");
     let model = ModelConfig { hidden: HIDDEN, ..ModelConfig::default() };
-    config.check(&model.around(), "part").expect("legal");
-    in_f64(config.init(&Around { dropout: 0.0, ..model.around() }, &mut Init::new(3, &device())))
+    config.check(&model.build_context(), "part").expect("legal");
+    to_f64(config.init(&BuildContext { dropout: 0.0, ..model.build_context() }, &mut Initializer::new(3, &device())))
 }
 
 /// Rows of documents that follow each other, with dead tokens anywhere.
@@ -40,8 +40,8 @@ fn layout() -> impl Strategy<Value = Layout> {
                 let mut document = 0;
                 for (live, change) in row {
                     document += usize::from(*change == 0);
-                    let mark = Mark::new(0, document, Direction::Causal);
-                    marks.push(if *live || *change > 6 { mark } else { Mark::default() });
+                    let mark = TokenMark::new(0, document, Direction::Causal);
+                    marks.push(if *live || *change > 6 { mark } else { TokenMark::default() });
                 }
             }
             Layout::from_marks(marks, width).expect("whole rows")
@@ -49,7 +49,7 @@ fn layout() -> impl Strategy<Value = Layout> {
 }
 
 fn input(layout: &Layout) -> Tensor<3> {
-    let shape = [layout.rows(), layout.width(), HIDDEN];
+    let shape = [layout.batch_size(), layout.sequence_length(), HIDDEN];
     let mut random = Random::new(5, "input", 0, 0);
     let all: Vec<f64> = (0..shape.iter().product()).map(|_| 2.0 * random.normal()).collect();
     Tensor::from_data(TensorData::new(all, shape), (&device(), DType::F64))
@@ -72,7 +72,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// The equations, for the live tokens of one document, one after the other; `[T][M]`.
-fn by_hand(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
+fn reference(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
     let mut state = [[[0.0; VALUE]; KEY]; HEADS];
     let mut token = |x: &&[f64]| {
         let [q, k, v, gate] = ["q", "k", "v", "gate"].map(|name| linear(weights, name, x));
@@ -95,13 +95,13 @@ fn by_hand(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
 
 /// The part over columns `from..to` of a layout, after `state`.
 fn run(part: &Part, layout: &Layout, [from, to]: [usize; 2], state: Option<State>) -> (Tensor<3>, State) {
-    let marks = (0..layout.rows()).flat_map(|row| layout.row(row)[from..to].to_vec()).collect();
+    let marks = (0..layout.batch_size()).flat_map(|row| layout.row(row)[from..to].to_vec()).collect();
     let here = Layout::from_marks(marks, to - from).expect("whole rows");
-    let mut cx = Cx::new(&here, &device());
-    cx.stream = Stream::new(Marks::new(&here, &device()), Default::default());
-    cx.state = Some(state.unwrap_or(State::new(layout.rows())));
+    let mut cx = Context::new(&here, &device());
+    cx.stream = TokenStream::new(TokenMarks::new(&here, &device()), Default::default());
+    cx.state = Some(state.unwrap_or(State::new(layout.batch_size())));
     let out = part.forward(input(layout).narrow(1, from, to - from), &mut cx);
-    (out, cx.commit(&vec![to - from; layout.rows()]).expect("a state"))
+    (out, cx.commit(&vec![to - from; layout.batch_size()]).expect("a state"))
 }
 
 proptest! {
@@ -110,14 +110,14 @@ proptest! {
     fn the_layer_is_its_equations(layout in layout()) {
         let part = part();
         let weights = values(&part);
-        let (x, width) = (numbers(&input(&layout)), layout.width());
-        let out = numbers(&part.forward(input(&layout), &mut Cx::new(&layout, &device())));
-        for row in 0..layout.rows() {
-            let live: Vec<usize> = (0..width).filter(|t| layout.row(row)[*t].live).collect();
+        let (x, width) = (numbers(&input(&layout)), layout.sequence_length());
+        let out = numbers(&part.forward(input(&layout), &mut Context::new(&layout, &device())));
+        for row in 0..layout.batch_size() {
+            let live: Vec<usize> = (0..width).filter(|t| layout.row(row)[*t].valid).collect();
             for document in live.chunk_by(|a, b| layout.row(row)[*a].document == layout.row(row)[*b].document) {
                 let at = |t: &usize| (row * width + t) * HIDDEN;
                 let tokens: Vec<&[f64]> = document.iter().map(|t| &x[at(t)..][..HIDDEN]).collect();
-                for (t, want) in document.iter().zip(by_hand(&weights, &tokens)) {
+                for (t, want) in document.iter().zip(reference(&weights, &tokens)) {
                     let have = &out[at(t)..][..HIDDEN];
                     prop_assert!(have.iter().zip(&want).all(|(a, b)| (a - b).abs() < EXACT), "{have:?} {want:?}");
                 }
@@ -128,7 +128,7 @@ proptest! {
     /// A document goes on in the next call, and another one begins there, wherever the cut is.
     #[test]
     fn a_cut_changes_nothing(layout in layout(), at in 1usize..40) {
-        let (part, width) = (part(), layout.width());
+        let (part, width) = (part(), layout.sequence_length());
         let at = at.min(width - 1);
         let (whole, end) = run(&part, &layout, [0, width], None);
         let (first, state) = run(&part, &layout, [0, at], None);
@@ -143,7 +143,7 @@ proptest! {
 #[test]
 fn two_documents_are_not_one() {
     let marks = |second: usize| {
-        let mark = |t: usize| Mark::new(t % 3, if t < 3 { 0 } else { second }, Direction::Causal);
+        let mark = |t: usize| TokenMark::new(t % 3, if t < 3 { 0 } else { second }, Direction::Causal);
         Layout::from_marks((0..6).map(mark).collect(), 6).expect("a row")
     };
     let after = |second| {
@@ -151,5 +151,5 @@ fn two_documents_are_not_one() {
         let (_, state) = run(&part, &layout, [0, 3], None);
         run(&part, &layout, [3, 6], Some(state)).0
     };
-    assert!(distance(&after(0), &after(1)) > 1e-2);
+    assert!(max_abs_diff(&after(0), &after(1)) > 1e-2);
 }

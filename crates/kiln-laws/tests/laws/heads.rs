@@ -2,16 +2,16 @@
 
 use burn::tensor::TensorData;
 use kiln_laws::{
-    configs, device,
-    loss::{Rows, loss_value},
-    parameters::in_f64,
-    values,
+    device,
+    loss::{DocumentRows, loss_value},
+    parameters::to_f64,
+    strategies, values,
 };
-use kiln_models::{Model, ModelConfig, Values, filled};
+use kiln_models::{Model, ModelConfig, StateDict, load_state_dict};
 use kiln_nn::{
     part::{
         PartConfig,
-        attention::{HeadsConfig, ProjectionConfig, Source},
+        attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig},
     },
     position::PositionConfig,
 };
@@ -21,15 +21,17 @@ const EXACT: f64 = 1e-10;
 
 /// Every attention of the model, by the block that it is made in, each made of plain heads and
 /// without a table for so many.
-fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut HeadsConfig> {
+fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut MultiHeadProjectionConfig> {
     let parts = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts);
     parts.filter_map(|part| match part {
         PartConfig::Attention(attention) => {
-            attention.source = Source::default();
+            attention.source = AttentionSource::default();
             attention.position.take_if(|position| matches!(position, PositionConfig::T5(_)));
             if !matches!(attention.projection, ProjectionConfig::Heads(_)) {
-                attention.projection =
-                    ProjectionConfig::Heads(HeadsConfig { head_dim: Some(4), ..HeadsConfig::default() });
+                attention.projection = ProjectionConfig::Heads(MultiHeadProjectionConfig {
+                    head_dim: Some(4),
+                    ..MultiHeadProjectionConfig::default()
+                });
             }
             match &mut attention.projection {
                 ProjectionConfig::Heads(heads) => Some(heads),
@@ -41,7 +43,7 @@ fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut HeadsConfig> {
 }
 
 /// Columns of a key or value matrix (or bias), each head's written down once for every query head that shares it.
-fn repeated(data: &TensorData, wanted: &[usize], head_dim: usize) -> TensorData {
+fn repeat_heads(data: &TensorData, wanted: &[usize], head_dim: usize) -> TensorData {
     let (shape, to) = (data.shape().to_vec(), wanted[wanted.len() - 1]);
     let from = shape[shape.len() - 1];
     let share = to / from;
@@ -55,34 +57,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn shared_keys_are_repeated_keys(
-        mut config in configs::mixing_model(), documents in configs::documents(), kv in 1usize..3, group in 1usize..4,
+        mut config in strategies::model_with_attention(), documents in strategies::documents(), kv in 1usize..3, group in 1usize..4,
     ) {
         for heads in heads(&mut config) {
-            *heads = HeadsConfig { heads: kv * group, kv_heads: Some(kv), head_dim: Some(4), ..heads.clone() };
+            *heads = MultiHeadProjectionConfig { heads: kv * group, kv_heads: Some(kv), head_dim: Some(4), ..heads.clone() };
         }
         let mut multi = config.clone();
         heads(&mut multi).for_each(|heads| heads.kv_heads = None);
         multi.resolve();
-        let [grouped, multi] = [&config, &multi].map(|c| in_f64(Model::init(c, 6, &device())));
+        let [grouped, multi] = [&config, &multi].map(|c| to_f64(Model::init(c, 6, &device())));
         let given = values(&grouped);
         let repeat = |(name, old): (String, TensorData)| {
             let key = [".k.weight", ".k.bias", ".v.weight", ".v.bias"].iter().any(|end| name.ends_with(end));
-            let data = if key { repeated(&given[&name], old.shape(), 4) } else { given[&name].clone() };
+            let data = if key { repeat_heads(&given[&name], old.shape(), 4) } else { given[&name].clone() };
             (name, data)
         };
-        let weights: Values = values(&multi).into_iter().map(repeat).collect();
-        let multi = filled(multi, weights).expect("the same names");
-        let rows = Rows::packed(&documents, configs::direction(&config), 1);
+        let weights: StateDict = values(&multi).into_iter().map(repeat).collect();
+        let multi = load_state_dict(multi, weights).expect("the same names");
+        let rows = DocumentRows::packed(&documents, strategies::direction(&config), 1);
         let [a, b] = [&grouped, &multi].map(|model| loss_value(model, &rows));
         prop_assert!((a - b).abs() <= EXACT * (1.0 + a.abs()), "{} {}", a, b);
     }
 
     #[test]
-    fn as_many_heads_for_keys_is_multi_head(mut config in configs::mixing_model(), documents in configs::documents()) {
+    fn as_many_heads_for_keys_is_multi_head(mut config in strategies::model_with_attention(), documents in strategies::documents()) {
         heads(&mut config).for_each(|heads| heads.kv_heads = Some(heads.heads));
         let mut unsaid = config.clone();
         heads(&mut unsaid).for_each(|heads| heads.kv_heads = None);
-        let rows = Rows::packed(&documents, configs::direction(&config), 0);
+        let rows = DocumentRows::packed(&documents, strategies::direction(&config), 0);
         let [a, b] = [&config, &unsaid].map(|c| loss_value(&Model::init(c, 6, &device()), &rows));
         prop_assert_eq!(a, b);
     }

@@ -5,9 +5,9 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::{ExecutionError, Tensor},
 };
-use kiln_infer::{block_on, identities};
+use kiln_infer::{block_on, equivalence};
 use kiln_kernels::planner::Kernel;
-use kiln_laws::{configs, device, parameters::in_f64};
+use kiln_laws::{device, parameters::to_f64, strategies};
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_spec::Direction;
 use proptest::{collection::vec, prelude::*};
@@ -19,63 +19,63 @@ const EXACT: f64 = 1e-10;
 const ROUNDING: f64 = 5e-4;
 
 fn model(config: &ModelConfig) -> Model {
-    in_f64(Model::init(config, 3, &device()))
+    to_f64(Model::init(config, 3, &device()))
 }
 
 /// The model with larger weights, so that a wrong look shows.
-fn loud(config: &ModelConfig) -> Model {
-    struct Louder;
-    impl ModuleMapper for Louder {
+fn with_large_weights(config: &ModelConfig) -> Model {
+    struct LargeWeights;
+    impl ModuleMapper for LargeWeights {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             param.map(|weight| weight * 3.0)
         }
     }
-    model(config).map(&mut Louder)
+    model(config).map(&mut LargeWeights)
 }
 
-fn value(difference: impl Future<Output = Result<f64, ExecutionError>>) -> f64 {
+fn block_on_difference(difference: impl Future<Output = Result<f64, ExecutionError>>) -> f64 {
     block_on(difference).expect("numbers")
 }
 
 /// Models to check and what they may differ by.
-fn both(config: &ModelConfig) -> [(Model, f64); 2] {
-    [(loud(config), EXACT), (Model::init(config, 3, &device()), ROUNDING)]
+fn models_with_tolerance(config: &ModelConfig) -> [(Model, f64); 2] {
+    [(with_large_weights(config), EXACT), (Model::init(config, 3, &device()), ROUNDING)]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
     fn any_chunking_is_the_whole(
-        config in configs::model(), documents in configs::documents(), chunks in vec(1usize..6, 1..4),
+        config in strategies::model(), documents in strategies::documents(), chunks in vec(1usize..6, 1..4),
     ) {
-        for (model, most) in both(&config) {
-            let difference = value(identities::chunked(&model, &documents, &chunks));
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::chunked_difference(&model, &documents, &chunks));
             prop_assert!(difference <= most, "{}", difference);
         }
     }
 
     #[test]
-    fn packed_is_apart(config in configs::model(), documents in configs::documents()) {
-        for (model, most) in both(&config) {
-            let difference = value(identities::packed(&model, &documents, configs::direction(&config)));
+    fn packed_is_apart(config in strategies::model(), documents in strategies::documents()) {
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::packed_difference(&model, &documents, strategies::direction(&config)));
             prop_assert!(difference <= most, "{}", difference);
         }
     }
 
     #[test]
-    fn padded_is_single(config in configs::model(), documents in configs::documents(), padding in 0usize..5) {
-        for (model, most) in both(&config) {
-            let difference = value(identities::padded(&model, &documents, configs::direction(&config), padding));
+    fn padded_is_single(config in strategies::model(), documents in strategies::documents(), padding in 0usize..5) {
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::padded_difference(&model, &documents, strategies::direction(&config), padding));
             prop_assert!(difference <= most, "{}", difference);
         }
     }
 
     #[test]
-    fn one_kernel_is_the_other(config in configs::model(), document in vec(0..configs::VOCAB as u32, 1..20)) {
-        for (model, most) in both(&config) {
+    fn one_kernel_is_the_other(config in strategies::model(), document in vec(0..strategies::VOCAB as u32, 1..20)) {
+        for (model, most) in models_with_tolerance(&config) {
             for other in [Kernel::Builtin, Kernel::Fused] {
                 let kernels = [Kernel::Reference, other];
-                let difference = value(identities::kernels(&model, &document, configs::direction(&config), kernels));
+                let difference = block_on_difference(equivalence::kernel_difference(&model, &document, strategies::direction(&config), kernels));
                 prop_assert!(difference <= most, "{}: {}", other.name(), difference);
             }
         }
@@ -104,11 +104,14 @@ fn the_identities_compare_numbers() {
     }
     let broken = model(&attention("\"global\"", Visibility::Causal)).map(&mut Broken);
     let documents = [vec![1, 2, 3, 4, 5, 6], vec![7, 8, 9]];
-    assert!(value(identities::chunked(&broken, &documents, &[2])).is_nan());
-    assert!(value(identities::packed(&broken, &documents, Direction::Causal)).is_nan());
-    assert!(value(identities::padded(&broken, &documents, Direction::Causal, 2)).is_nan());
+    assert!(block_on_difference(equivalence::chunked_difference(&broken, &documents, &[2])).is_nan());
+    assert!(block_on_difference(equivalence::packed_difference(&broken, &documents, Direction::Causal)).is_nan());
+    assert!(block_on_difference(equivalence::padded_difference(&broken, &documents, Direction::Causal, 2)).is_nan());
     let kernels = [Kernel::Reference, Kernel::Builtin];
-    assert!(value(identities::kernels(&broken, &documents[0], Direction::Causal, kernels)).is_nan());
+    assert!(
+        block_on_difference(equivalence::kernel_difference(&broken, &documents[0], Direction::Causal, kernels))
+            .is_nan()
+    );
 }
 
 /// The difference of two models that differ in nothing but a window's width.
@@ -117,8 +120,8 @@ fn a_window_off_by_one_is_seen() {
     let document: Vec<u32> = (0..10).collect();
     let hidden = |before| {
         let config = attention(&format!("{{ window = {{ before = {before} }} }}"), Visibility::Causal);
-        let model = loud(&config);
-        let rows = kiln_laws::loss::Rows::packed(std::slice::from_ref(&document), Direction::Causal, 0);
+        let model = with_large_weights(&config);
+        let rows = kiln_laws::loss::DocumentRows::packed(std::slice::from_ref(&document), Direction::Causal, 0);
         kiln_laws::loss::loss_value(&model, &rows)
     };
     assert_eq!(hidden(3), hidden(3));

@@ -3,14 +3,15 @@
 use burn::tensor::{Tensor, TensorData};
 use kiln_kernels::testing::assert_close;
 use kiln_laws::{
-    configs, device,
-    loss::{Rows, loss},
-    parameters::filled,
+    device,
+    loss::{DocumentRows, loss},
+    parameters::with_values,
+    strategies,
 };
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{
-    Around, Cx, Init, Probe,
-    junction::{Junction, JunctionConfig, NormedConfig, ReZeroConfig},
+    BuildContext, Context, Initializer, Probe,
+    junction::{Junction, JunctionConfig, NormPlacementConfig, ReZeroConfig},
     norm::{NormConfig, RmsNormConfig},
     position::PositionConfig,
 };
@@ -20,24 +21,24 @@ use std::sync::{Arc, Mutex};
 
 /// Keeps what passes at the embedding and after each block.
 #[derive(Clone, Default)]
-struct Stream(Arc<Mutex<Vec<TensorData>>>);
+struct StreamRecorder(Arc<Mutex<Vec<TensorData>>>);
 
-impl Probe for Stream {
+impl Probe for StreamRecorder {
     fn wants(&self, path: &str) -> bool {
         path == "embedding" || path.starts_with("blocks.") && path.ends_with("residual")
     }
 
-    fn at(&mut self, _path: &str, value: Tensor<4>) -> Tensor<4> {
+    fn intercept(&mut self, _path: &str, value: Tensor<4>) -> Tensor<4> {
         self.0.lock().unwrap().push(value.to_data());
         value
     }
 }
 
 /// The residual stream before the first block and after each.
-fn stream(config: &ModelConfig, documents: &[Vec<u32>]) -> Vec<TensorData> {
+fn residual_stream(config: &ModelConfig, documents: &[Vec<u32>]) -> Vec<TensorData> {
     let model = Model::init(config, 3, &device());
-    let rows = Rows::beside(documents, configs::direction(config), 1);
-    let (probe, mut cx) = (Stream::default(), Cx::new(&rows.layout(), &device()));
+    let rows = DocumentRows::padded(documents, strategies::direction(config), 1);
+    let (probe, mut cx) = (StreamRecorder::default(), Context::new(&rows.layout(), &device()));
     cx.probe = Some(Box::new(probe.clone()));
     loss(&model, &rows, &mut cx);
     let found = probe.0.lock().unwrap();
@@ -47,16 +48,16 @@ fn stream(config: &ModelConfig, documents: &[Vec<u32>]) -> Vec<TensorData> {
 fn with_rezero(config: &ModelConfig, start: f32) -> ModelConfig {
     let mut config = config.clone();
     let sublayers = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers);
-    sublayers.for_each(|s| s.junction = JunctionConfig::ReZero(ReZeroConfig { start }));
+    sublayers.for_each(|s| s.junction = JunctionConfig::ReZero(ReZeroConfig { alpha_init: start }));
     config
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn rezero_at_0_is_the_identity(config in configs::model(), documents in configs::documents()) {
-        let passed = stream(&with_rezero(&config, 0.0), &documents);
-        prop_assert_eq!(passed.len(), config.layers() + 1);
+    fn rezero_at_0_is_the_identity(config in strategies::model(), documents in strategies::documents()) {
+        let passed = residual_stream(&with_rezero(&config, 0.0), &documents);
+        prop_assert_eq!(passed.len(), config.num_layers() + 1);
         prop_assert!(passed.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }
@@ -64,9 +65,9 @@ proptest! {
 /// A control: scaled by 1, the same blocks move the stream.
 #[test]
 fn rezero_at_1_moves_the_stream() {
-    let mut config = ModelConfig { vocab: configs::VOCAB, hidden: 8, ..ModelConfig::default() };
+    let mut config = ModelConfig { vocab: strategies::VOCAB, hidden: 8, ..ModelConfig::default() };
     config.resolve();
-    let moved = stream(&with_rezero(&config, 1.0), &[vec![1, 2, 3, 4]]);
+    let moved = residual_stream(&with_rezero(&config, 1.0), &[vec![1, 2, 3, 4]]);
     assert!(moved.windows(2).all(|pair| pair[0] != pair[1]));
 }
 
@@ -81,17 +82,17 @@ fn rms(x: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
     x / root * weight
 }
 
-fn made(config: JunctionConfig, weights: &[(&str, Vec<f64>)]) -> Junction {
+fn build_junction(config: JunctionConfig, weights: &[(&str, Vec<f64>)]) -> Junction {
     let position = PositionConfig::default();
     let around =
-        Around { hidden: 4, vocab: 1, heads: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
+        BuildContext { hidden: 4, vocab: 1, heads: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
     let value = |(path, values): &(&str, Vec<f64>)| (path.to_string(), TensorData::new(values.clone(), [values.len()]));
-    filled(config.init(&around, &mut Init::new(0, &device())), &weights.iter().map(value).collect())
+    with_values(config.init(&around, &mut Initializer::new(0, &device())), &weights.iter().map(value).collect())
 }
 
-fn joined(junction: &Junction, x: Tensor<3>) -> Tensor<3> {
-    let mut cx = Cx::new(&Layout::continued(&[0], &[2], 2, Direction::Causal), &device());
-    junction.around(x, &mut cx, &mut |x, _| x.exp())
+fn apply_junction(junction: &Junction, x: Tensor<3>) -> Tensor<3> {
+    let mut cx = Context::new(&Layout::from_offsets(&[0], &[2], 2, Direction::Causal), &device());
+    junction.forward(x, &mut cx, &mut |x, _| x.exp())
 }
 
 #[test]
@@ -101,16 +102,16 @@ fn a_sandwich_norms_what_goes_in_and_what_comes_out() {
     let [before, after] =
         weights.clone().map(|w| Tensor::<1>::from_data(w.as_slice(), (&device(), burn::tensor::DType::F64)));
     let [first, second] = weights;
-    let config = JunctionConfig::Sandwich(NormedConfig { norm });
-    let junction = made(config, &[("before.weight", first), ("after.weight", second)]);
+    let config = JunctionConfig::Sandwich(NormPlacementConfig { norm });
+    let junction = build_junction(config, &[("before.weight", first), ("after.weight", second)]);
     let x = rows([0.1, -0.4, 2.0, 1.0, -1.0, 0.2, 0.3, 0.7]);
     let want = x.clone() + rms(rms(x.clone(), before.unsqueeze()).exp(), after.unsqueeze());
-    assert_close(&joined(&junction, x), &want, 1e-12);
+    assert_close(&apply_junction(&junction, x), &want, 1e-12);
 }
 
 #[test]
 fn rezero_scales_the_branch_alone() {
-    let junction = made(JunctionConfig::ReZero(ReZeroConfig::default()), &[("scale", vec![0.25])]);
+    let junction = build_junction(JunctionConfig::ReZero(ReZeroConfig::default()), &[("scale", vec![0.25])]);
     let x = rows([0.1, -0.4, 2.0, 1.0, -1.0, 0.2, 0.3, 0.7]);
-    assert_close(&joined(&junction, x.clone()), &(x.clone() + x.exp() * 0.25), 1e-12);
+    assert_close(&apply_junction(&junction, x.clone()), &(x.clone() + x.exp() * 0.25), 1e-12);
 }

@@ -2,19 +2,19 @@
 //! forms of reading are one.
 
 use burn::tensor::TensorData;
-use kiln_infer::{block_on, identities};
+use kiln_infer::{block_on, equivalence};
 use kiln_laws::{
     device,
-    loss::{Rows, loss_value},
-    parameters::in_f64,
+    loss::{DocumentRows, loss_value},
+    parameters::to_f64,
     values,
 };
-use kiln_models::{Model, ModelConfig, filled};
+use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_spec::Direction;
 
 const HIDDEN: usize = 8;
-const HEAD: usize = 4;
-const TURNED: usize = 2;
+const HEAD_DIM: usize = 4;
+const ROPE_DIM: usize = 2;
 
 fn model(projection: &str) -> Model {
     let text = format!(
@@ -24,22 +24,22 @@ fn model(projection: &str) -> Model {
     let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("well formed");
     config.resolve();
     config.check("model").expect("legal");
-    in_f64(Model::init(&config, 4, &device()))
+    to_f64(Model::init(&config, 4, &device()))
 }
 
 fn latent() -> Model {
     model(&format!(
-        "{{ latent = {{ heads = 2, rank = {HIDDEN}, head_dim = {HEAD}, rope_dim = {TURNED}, norm = 'none' }} }}"
+        "{{ latent = {{ heads = 2, rank = {HIDDEN}, head_dim = {HEAD_DIM}, rope_dim = {ROPE_DIM}, norm = 'none' }} }}"
     ))
 }
 
 /// The heads' matrix of queries within the latent's, scaled for its wider looks: 1/√(N + P) for 1/√N.
-fn queries(heads: &TensorData) -> TensorData {
-    let scale = ((HEAD + TURNED) as f64 / HEAD as f64).sqrt();
+fn query_matrix(heads: &TensorData) -> TensorData {
+    let scale = ((HEAD_DIM + ROPE_DIM) as f64 / HEAD_DIM as f64).sqrt();
     let numbers: Vec<f64> = heads.iter::<f64>().collect();
-    let head = |row: &[f64]| row.iter().map(|x| x * scale).chain([0.7; TURNED]).collect::<Vec<_>>();
-    let wide: Vec<f64> = numbers.chunks(HEAD).flat_map(head).collect();
-    TensorData::new(wide, [HIDDEN, 2 * (HEAD + TURNED)])
+    let head = |row: &[f64]| row.iter().map(|x| x * scale).chain([0.7; ROPE_DIM]).collect::<Vec<_>>();
+    let wide: Vec<f64> = numbers.chunks(HEAD_DIM).flat_map(head).collect();
+    TensorData::new(wide, [HIDDEN, 2 * (HEAD_DIM + ROPE_DIM)])
 }
 
 fn eye() -> TensorData {
@@ -57,16 +57,16 @@ fn full_rank_without_turning_is_multi_head() {
         let heads = |end: &str, own: &str| from[&name.replace(end, own)].clone();
         *data = match name {
             _ if name.ends_with("attention.kv_down.weight") => eye(),
-            _ if name.ends_with("attention.k_rope.weight") => TensorData::zeros::<f64, _>([HIDDEN, TURNED]),
-            _ if name.ends_with("attention.q.weight") => queries(&from[name]),
+            _ if name.ends_with("attention.k_rope.weight") => TensorData::zeros::<f64, _>([HIDDEN, ROPE_DIM]),
+            _ if name.ends_with("attention.q.weight") => query_matrix(&from[name]),
             _ if name.ends_with("attention.k") => heads("attention.k", "attention.k.weight"),
             _ if name.ends_with("attention.v") => heads("attention.v", "attention.v.weight"),
             _ => from[name].clone(),
         };
     }
-    let rows = Rows::packed(&[vec![1, 2, 3, 4, 5, 6], vec![7, 8, 9]], Direction::Causal, 1);
+    let rows = DocumentRows::packed(&[vec![1, 2, 3, 4, 5, 6], vec![7, 8, 9]], Direction::Causal, 1);
     let other = loss_value(&wide, &rows);
-    let wide = filled(wide, to).expect("the same names");
+    let wide = load_state_dict(wide, to).expect("the same names");
     let [a, b] = [&plain, &wide].map(|model| loss_value(model, &rows));
     assert!((a - b).abs() < 1e-12, "{a} {b}");
     assert!((a - other).abs() > 1e-3, "the latents' own weights are others");
@@ -77,6 +77,6 @@ fn full_rank_without_turning_is_multi_head() {
 fn absorbed_is_expanded() {
     let documents = [(0..11).collect::<Vec<u32>>(), vec![3, 1, 4, 1, 5]];
     let model = latent();
-    let apart = block_on(identities::chunked(&model, &documents, &[1])).expect("numbers");
+    let apart = block_on(equivalence::chunked_difference(&model, &documents, &[1])).expect("numbers");
     assert!(apart < 1e-12, "{apart}");
 }

@@ -1,10 +1,10 @@
 //! Parameters by name: what names look like, and that weights depend on nothing but seed and name.
 
 use burn::tensor::TensorData;
-use kiln_laws::{configs, device, values};
-use kiln_models::{BlockConfig, Model, ModelConfig, Values, names};
+use kiln_laws::{device, strategies, values};
+use kiln_models::{BlockConfig, Model, ModelConfig, StateDict, named_parameters};
 use kiln_nn::{
-    junction::{JunctionConfig, NormedConfig},
+    junction::{JunctionConfig, NormPlacementConfig},
     norm::{LayerNormConfig, NormConfig},
     part::PartConfig,
 };
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn paths(config: &ModelConfig) -> Vec<String> {
-    names(&Model::init(config, 0, &device())).into_iter().map(|name| name.path).collect()
+    named_parameters(&Model::init(config, 0, &device())).into_iter().map(|name| name.path).collect()
 }
 
 fn config(text: &str) -> ModelConfig {
@@ -71,7 +71,7 @@ fn another_variant_has_the_same_names() {
     let mut other = plain.clone();
     let norm = NormConfig::Layer(LayerNormConfig { bias: false, ..LayerNormConfig::default() });
     for sublayer in &mut other.blocks[0].sublayers {
-        sublayer.junction = JunctionConfig::Post(NormedConfig { norm: norm.clone() });
+        sublayer.junction = JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() });
     }
     other.norm = norm;
     assert_eq!(paths(&plain), paths(&other));
@@ -80,7 +80,7 @@ fn another_variant_has_the_same_names() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn names_are_distinct_and_hold_no_variant(config in configs::model()) {
+    fn names_are_distinct_and_hold_no_variant(config in strategies::model()) {
         let all = paths(&config);
         prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         for name in &all {
@@ -94,7 +94,7 @@ proptest! {
 
     /// Each weight is drawn from the stream that its name in the walk names, up to a factor.
     #[test]
-    fn weights_are_drawn_by_their_names(config in configs::model(), seed in 0u64..5) {
+    fn weights_are_drawn_by_their_names(config in strategies::model(), seed in 0u64..5) {
         let model = Model::init(&config, seed, &device());
         for (name, data) in values(&model) {
             let have: Vec<f64> = data.iter::<f64>().collect();
@@ -111,22 +111,22 @@ proptest! {
     }
 
     #[test]
-    fn adding_a_block_leaves_the_others_as_they_were(config in configs::model(), more in configs::block()) {
+    fn adding_a_block_leaves_the_others_as_they_were(config in strategies::model(), more in strategies::block()) {
         let mut longer = config.clone();
         longer.blocks.push(more);
         longer.resolve();
         let before = values(&Model::init(&config, 1, &device()));
         let after = values(&Model::init(&longer, 1, &device()));
         prop_assert!(before.len() < after.len());
-        unchanged(&before, &after)?;
+        assert_unchanged(&before, &after)?;
     }
 
     #[test]
-    fn adding_a_part_leaves_the_others_as_they_were(config in configs::model(), at in 0usize..3) {
+    fn adding_a_part_leaves_the_others_as_they_were(config in strategies::model(), at in 0usize..3) {
         let mut wider = config.clone();
         let sublayers = &mut wider.blocks[0].sublayers;
         let at = at % sublayers.len();
-        sublayers[at].parts.push(PartConfig::Plain(Default::default()));
+        sublayers[at].parts.push(PartConfig::Mlp(Default::default()));
         // The name of a part counts those of its kind before it: it must be the last of them.
         prop_assume!(sublayers[at + 1..].iter().flat_map(|s| &s.parts).all(|p| p.card().role == "attention"));
         wider.resolve();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn another_seed_draws_other_weights(config in configs::model()) {
+    fn another_seed_draws_other_weights(config in strategies::model()) {
         let [a, b, again] = [1, 2, 1].map(|seed| values(&Model::init(&config, seed, &device()))["embedding"].clone());
         prop_assert_eq!(a.as_bytes(), again.as_bytes());
         prop_assert_ne!(a.as_bytes(), b.as_bytes());
@@ -147,7 +147,7 @@ proptest! {
 }
 
 /// Equal, save that the last matrix of a branch is scaled by the number of branches.
-fn unchanged(before: &Values, after: &Values) -> Result<(), TestCaseError> {
+fn assert_unchanged(before: &StateDict, after: &StateDict) -> Result<(), TestCaseError> {
     for (name, data) in before {
         let (a, b): (Vec<f64>, Vec<f64>) = (data.iter::<f64>().collect(), after[name].iter::<f64>().collect());
         let scaled = !name.starts_with("encoder.");
@@ -166,7 +166,7 @@ fn values_go_out_and_in_by_name() {
     let config = config("vocab = 11\nhidden = 8");
     let [one, two] = [1, 2].map(|seed| Model::init(&config, seed, &device()));
     let wanted = values(&two);
-    let filled = kiln_models::filled(one, wanted.clone()).expect("the same names");
+    let filled = kiln_models::load_state_dict(one, wanted.clone()).expect("the same names");
     for (name, data) in values(&filled) {
         assert_eq!(data.as_bytes(), wanted[&name].as_bytes(), "{name}");
     }
@@ -180,7 +180,7 @@ fn what_does_not_fit_is_listed() {
     wrong.remove("blocks.1.attention.q.weight");
     wrong.insert("blocks.9.attention.q.weight".into(), TensorData::new(vec![0f32], [1]));
     wrong.insert("norm.weight".into(), TensorData::new(vec![0f32; 3], [3]));
-    let mismatch = kiln_models::filled(model(), wrong).expect_err("refused").to_string();
+    let mismatch = kiln_models::load_state_dict(model(), wrong).expect_err("refused").to_string();
     for line in
         ["- blocks.1.attention.q.weight", "+ blocks.9.attention.q.weight", "~ norm.weight: expected [8], found [3]"]
     {

@@ -3,11 +3,11 @@
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_laws::{
     device,
-    parameters::{filled, in_f64, values},
+    parameters::{to_f64, values, with_values},
 };
 use kiln_models::ModelConfig;
 use kiln_nn::{
-    Init,
+    Initializer,
     norm::{DynamicTanhConfig, NormConfig},
 };
 
@@ -15,14 +15,14 @@ use kiln_nn::{
 #[test]
 fn dynamic_tanh_is_its_formula() {
     let model = ModelConfig { hidden: 3, ..ModelConfig::default() };
-    let config = NormConfig::DynamicTanh(DynamicTanhConfig { alpha: 0.7 });
-    let norm = in_f64(config.init(&model.around(), &mut Init::new(0, &device())));
+    let config = NormConfig::DynamicTanh(DynamicTanhConfig { alpha_init: 0.7 });
+    let norm = to_f64(config.init(&model.build_context(), &mut Initializer::new(0, &device())));
     let mut given = values(&norm);
     assert_eq!(given["alpha"].iter::<f32>().collect::<Vec<_>>(), [0.7]);
     let (weight, bias) = ([0.5, -2.0, 1.0], [0.1, 0.0, -3.0]);
     given.insert("weight".into(), TensorData::new(weight.to_vec(), [3]));
     given.insert("bias".into(), TensorData::new(bias.to_vec(), [3]));
-    let norm = filled(norm, &given);
+    let norm = with_values(norm, &given);
     let x: [[[f64; 3]; 2]; 1] = [[[0.3, -1.2, 40.0], [-0.01, 2.5, 0.0]]];
     let have: Vec<f64> =
         norm.forward(Tensor::from_data(x, (&device(), DType::F64))).into_data().iter::<f64>().collect();

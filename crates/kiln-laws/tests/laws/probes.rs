@@ -4,24 +4,24 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor, TensorData},
 };
-use kiln_infer::{block_on, identities};
-use kiln_interpret::{Record, Together, ablate, look, patch};
-use kiln_laws::{configs, device, farthest};
+use kiln_infer::{block_on, equivalence};
+use kiln_interpret::{ActivationRecorder, PatchSet, ablate, inspect, patch};
+use kiln_laws::{device, max_abs_diff, strategies};
 use kiln_models::{Model, ModelConfig};
-use kiln_nn::{Cx, Probe, head::HeadConfig};
-use kiln_spec::{Layout, Piece};
+use kiln_nn::{Context, Probe, head::HeadConfig};
+use kiln_spec::{DocumentSpan, Layout};
 use proptest::{collection::vec, prelude::*};
 
 /// Additions in f32 in another order: listening to weights takes another kernel.
 const ROUNDING: f64 = 5e-4;
 
 fn hidden(model: &Model, ids: &[u32], probe: Option<Box<dyn Probe>>) -> Vec<f32> {
-    let direction = configs::direction(model.config());
-    let layout = Layout::packed(&[vec![Piece { length: ids.len(), start: 0, direction }]], ids.len());
+    let direction = strategies::direction(model.config());
+    let layout = Layout::packed(&[vec![DocumentSpan { length: ids.len(), start: 0, direction }]], ids.len());
     let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-    let mut cx = Cx::new(&layout, &device());
+    let mut cx = Context::new(&layout, &device());
     cx.probe = probe;
-    identities::read(model, &ids, &mut cx);
+    equivalence::encode_first_halves(model, &ids, &mut cx);
     let shape = [1, ids.len()];
     model
         .forward(Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &device()), &mut cx)
@@ -30,42 +30,42 @@ fn hidden(model: &Model, ids: &[u32], probe: Option<Box<dyn Probe>>) -> Vec<f32>
         .collect()
 }
 
-fn listening(probe: impl Probe + 'static) -> Option<Box<dyn Probe>> {
+fn boxed_probe(probe: impl Probe + 'static) -> Option<Box<dyn Probe>> {
     Some(Box::new(probe))
 }
 
-fn apart(a: &[f32], b: &[f32]) -> f64 {
+fn relative_diff(a: &[f32], b: &[f32]) -> f64 {
     let [a, b] = [a, b].map(|x| x.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
-    farthest(&a, &b) / a.iter().fold(1.0, |most: f64, x| most.max(x.abs()))
+    max_abs_diff(&a, &b) / a.iter().fold(1.0, |most: f64, x| most.max(x.abs()))
 }
 
 fn document() -> impl Strategy<Value = Vec<u32>> {
-    vec(0..configs::VOCAB as u32, 1..12)
+    vec(0..strategies::VOCAB as u32, 1..12)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn listening_to_what_every_kernel_forms_changes_no_bit(config in configs::model(), ids in document()) {
+    fn listening_to_what_every_kernel_forms_changes_no_bit(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
         let alone = hidden(&model, &ids, None);
-        let record = Record::of(&["*residual", "*out", "*keys", "*queries", "*values", "*embedding", "hidden"]);
-        prop_assert_eq!(&hidden(&model, &ids, listening(record.clone())), &alone);
+        let record = ActivationRecorder::new(&["*residual", "*out", "*keys", "*queries", "*values", "*embedding", "hidden"]);
+        prop_assert_eq!(&hidden(&model, &ids, boxed_probe(record.clone())), &alone);
         let last: Vec<f32> = record.get("hidden").expect("shown").into_data().iter().collect();
         prop_assert_eq!(&last, &alone);
-        let residuals = record.all().iter().filter(|(path, _)| path.starts_with("blocks.") && path.ends_with("residual")).count();
-        prop_assert_eq!(residuals, config.layers());
-        prop_assert_eq!(&hidden(&model, &ids, listening(Record::of(&["nothing"]))), &alone);
+        let residuals = record.activations().iter().filter(|(path, _)| path.starts_with("blocks.") && path.ends_with("residual")).count();
+        prop_assert_eq!(residuals, config.num_layers());
+        prop_assert_eq!(&hidden(&model, &ids, boxed_probe(ActivationRecorder::new(&["nothing"]))), &alone);
     }
 
     #[test]
-    fn weights_add_up_and_cost_only_rounding(config in configs::model(), ids in document()) {
+    fn weights_add_up_and_cost_only_rounding(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
-        let record = Record::of(&["*.weights"]);
-        let heard = hidden(&model, &ids, listening(record.clone()));
-        prop_assert!(apart(&hidden(&model, &ids, None), &heard) <= ROUNDING);
-        for (path, weights) in record.all() {
-            if weighs_each_key_for_itself(&config) {
+        let record = ActivationRecorder::new(&["*.weights"]);
+        let heard = hidden(&model, &ids, boxed_probe(record.clone()));
+        prop_assert!(relative_diff(&hidden(&model, &ids, None), &heard) <= ROUNDING);
+        for (path, weights) in record.activations() {
+            if has_unnormalized_weights(&config) {
                 continue;
             }
             let sums: Vec<f32> = weights.sum_dim(3).into_data().iter().collect();
@@ -75,40 +75,40 @@ proptest! {
 
     /// The stream after a block, taken from another text, is what the rest of the model then works on.
     #[test]
-    fn a_patched_stream_is_the_other_text(config in configs::model(), ids in document(), shift in 1u32..11) {
+    fn a_patched_stream_is_the_other_text(config in strategies::model(), ids in document(), shift in 1u32..11) {
         let model = Model::init(&config, 3, &device());
-        let other: Vec<u32> = ids.iter().map(|id| (id + shift) % configs::VOCAB as u32).collect();
-        let path = format!("blocks.{}.residual", config.layers() - 1);
-        let record = Record::of(&[&path]);
-        let want = hidden(&model, &other, listening(record.clone()));
-        let found = hidden(&model, &ids, listening(patch(&path, record.get(&path).expect("shown"))));
+        let other: Vec<u32> = ids.iter().map(|id| (id + shift) % strategies::VOCAB as u32).collect();
+        let path = format!("blocks.{}.residual", config.num_layers() - 1);
+        let record = ActivationRecorder::new(&[&path]);
+        let want = hidden(&model, &other, boxed_probe(record.clone()));
+        let found = hidden(&model, &ids, boxed_probe(patch(&path, record.get(&path).expect("shown"))));
         prop_assert_eq!(found, want);
     }
 
     /// Ablating all that a pre-norm decoder's blocks add leaves the embedding.
     #[test]
     fn what_is_ablated_is_gone(ids in document()) {
-        let model = Model::init(&plain(), 3, &device());
-        let record = Record::of(&["embedding", "blocks.1.residual"]);
+        let model = Model::init(&plain_model(), 3, &device());
+        let record = ActivationRecorder::new(&["embedding", "blocks.1.residual"]);
         let probes: Vec<Box<dyn Probe>> = vec![Box::new(ablate("*.out")), Box::new(record.clone())];
-        hidden(&model, &ids, listening(Together(probes)));
+        hidden(&model, &ids, boxed_probe(PatchSet(probes)));
         let [first, last] = ["embedding", "blocks.1.residual"].map(|path| record.get(path).expect("shown").into_data());
         prop_assert_eq!(first.as_bytes(), last.as_bytes());
     }
 
     #[test]
-    fn maps_and_lens_of_any_model(config in configs::model(), ids in document()) {
+    fn maps_and_lens_of_any_model(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
-        let inside = block_on(look(&model, &ids)).expect("numbers");
-        let heads: usize = layers(&config);
-        prop_assert_eq!(inside.maps.len(), heads);
-        prop_assert!(inside.maps.iter().all(|map| map.weights.len() == map.queries * map.keys && map.keys == ids.len()));
+        let inside = block_on(inspect(&model, &ids)).expect("numbers");
+        let heads: usize = num_attention_heads(&config);
+        prop_assert_eq!(inside.attention_maps.len(), heads);
+        prop_assert!(inside.attention_maps.iter().all(|map| map.weights.len() == map.num_queries * map.num_keys && map.num_keys == ids.len()));
         match config.head {
             HeadConfig::Language(_) => {
-                prop_assert_eq!(inside.lens.len(), config.layers() + 1);
-                prop_assert!(inside.lens.iter().all(|layer| layer.guesses.len() == ids.len()));
+                prop_assert_eq!(inside.logit_lens.len(), config.num_layers() + 1);
+                prop_assert!(inside.logit_lens.iter().all(|layer| layer.top_tokens.len() == ids.len()));
             }
-            _ => prop_assert!(inside.lens.is_empty()),
+            _ => prop_assert!(inside.logit_lens.is_empty()),
         }
     }
 }
@@ -116,11 +116,11 @@ proptest! {
 /// The lens after the last layer is the model itself.
 #[test]
 fn the_last_lens_is_the_model() {
-    let (model, ids) = (Model::init(&plain(), 3, &device()), [1, 2, 3, 4]);
-    let inside = block_on(look(&model, &ids)).expect("numbers");
+    let (model, ids) = (Model::init(&plain_model(), 3, &device()), [1, 2, 3, 4]);
+    let inside = block_on(inspect(&model, &ids)).expect("numbers");
     let hidden = TensorData::new(hidden(&model, &ids, None), [4, 8]);
     let logits: Vec<f64> = model.logits(Tensor::from_data(hidden, &device())).into_data().iter().collect();
-    for (row, guess) in logits.chunks(configs::VOCAB).zip(&inside.lens.last().expect("a layer").guesses) {
+    for (row, guess) in logits.chunks(strategies::VOCAB).zip(&inside.logit_lens.last().expect("a layer").top_tokens) {
         let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let share = 1.0 / row.iter().map(|logit| (logit - most).exp()).sum::<f64>();
         assert!(
@@ -128,18 +128,18 @@ fn the_last_lens_is_the_model() {
             "{guess:?} {row:?}"
         );
     }
-    assert!(inside.lens[0] != inside.lens[2]);
+    assert!(inside.logit_lens[0] != inside.logit_lens[2]);
 }
 
 /// Whether an attention's weights need not add up to anything.
-fn weighs_each_key_for_itself(config: &ModelConfig) -> bool {
+fn has_unnormalized_weights(config: &ModelConfig) -> bool {
     serde_json::to_string(config).expect("plain data").contains("\"sigmoid\"")
 }
 
 /// Heads of all attention layers of both stacks.
-fn layers(config: &ModelConfig) -> usize {
+fn num_attention_heads(config: &ModelConfig) -> usize {
     use kiln_nn::part::PartConfig;
-    let encoder = config.as_encoder().map_or_else(Vec::new, |encoder| encoder.blocks);
+    let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
     let blocks = config.blocks.iter().chain(&encoder);
     let parts = blocks.flat_map(|b| b.sublayers.iter().flat_map(|s| &s.parts).map(move |part| (b.repeat, part)));
     let heads = parts.map(|(repeat, part)| match part {
@@ -149,8 +149,8 @@ fn layers(config: &ModelConfig) -> usize {
     heads.sum()
 }
 
-fn plain() -> ModelConfig {
-    let mut config = ModelConfig { vocab: configs::VOCAB, hidden: 8, ..ModelConfig::default() };
+fn plain_model() -> ModelConfig {
+    let mut config = ModelConfig { vocab: strategies::VOCAB, hidden: 8, ..ModelConfig::default() };
     config.blocks[0].repeat = 2;
     config.resolve();
     config
@@ -158,10 +158,10 @@ fn plain() -> ModelConfig {
 
 #[test]
 fn an_ablated_head_changes_what_is_said() {
-    let model = Model::init(&plain(), 3, &device());
+    let model = Model::init(&plain_model(), 3, &device());
     assert!(model.num_params() > 0);
     let whole = hidden(&model, &[1, 2, 3], None);
-    let without = hidden(&model, &[1, 2, 3], listening(ablate("blocks.1.attention.weights")));
-    assert!(apart(&whole, &without) > 1e-3);
-    assert!(apart(&whole[..8], &hidden(&model, &[1], None)) < 1e-6, "the first token sees itself alone");
+    let without = hidden(&model, &[1, 2, 3], boxed_probe(ablate("blocks.1.attention.weights")));
+    assert!(relative_diff(&whole, &without) > 1e-3);
+    assert!(relative_diff(&whole[..8], &hidden(&model, &[1], None)) < 1e-6, "the first token sees itself alone");
 }

@@ -4,18 +4,18 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     tensor::{Int, Tensor, TensorData},
 };
-use kiln_laws::{configs, device, farthest as apart, parameters::in_f64};
-use kiln_models::{Model, ModelConfig, names};
+use kiln_laws::{device, max_abs_diff as apart, parameters::to_f64, strategies};
+use kiln_models::{Model, ModelConfig, named_parameters};
 use kiln_nn::{
-    Around, Cx, Init, Memory, Variant,
-    cx::Marks,
+    BuildContext, Context, Initializer, Memory, Variant,
+    context::TokenMarks,
     part::{
-        Forward,
-        attention::{Attention, AttentionConfig, Source},
+        Layer,
+        attention::{Attention, AttentionConfig, AttentionSource},
     },
     position::PositionConfig,
 };
-use kiln_spec::{Direction, Layout, Piece, Random, config::Nothing};
+use kiln_spec::{Direction, DocumentSpan, Layout, Random, config::NoOptions};
 use proptest::{collection::vec, prelude::*};
 
 /// A few hundred additions in f64.
@@ -28,12 +28,12 @@ fn tokens(ids: &[u32]) -> Tensor<2, Int> {
 }
 
 fn layout(length: usize, direction: Direction) -> Layout {
-    Layout::packed(&[vec![Piece { length, start: 0, direction }]], length)
+    Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length)
 }
 
 /// Hidden states of `written` after `given` was read, a row a token.
 fn hidden(model: &Model, given: &[u32], written: &[u32]) -> Vec<Vec<f64>> {
-    let mut cx = Cx::new(&layout(written.len(), Direction::Causal), &device());
+    let mut cx = Context::new(&layout(written.len(), Direction::Causal), &device());
     model.encode(tokens(given), &layout(given.len(), Direction::Bidirectional), &mut cx);
     let hidden = model.forward(tokens(written), &mut cx);
     let width = hidden.dims()[2];
@@ -42,8 +42,8 @@ fn hidden(model: &Model, given: &[u32], written: &[u32]) -> Vec<Vec<f64>> {
 
 /// A small T5-like model, in f64 and with larger weights, so that a wrong look shows.
 fn small() -> Model {
-    struct Louder;
-    impl ModuleMapper for Louder {
+    struct LargeWeights;
+    impl ModuleMapper for LargeWeights {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             param.map(|weight| weight * 3.0)
         }
@@ -63,12 +63,12 @@ fn small() -> Model {
     let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
     config.resolve();
     config.check("model").expect("legal");
-    in_f64(Model::init(&config, 3, &device())).map(&mut Louder)
+    to_f64(Model::init(&config, 3, &device())).map(&mut LargeWeights)
 }
 
 #[test]
 fn names_say_which_stack() {
-    let names: Vec<String> = names(&small()).into_iter().map(|name| name.path).collect();
+    let names: Vec<String> = named_parameters(&small()).into_iter().map(|name| name.path).collect();
     for name in [
         "embedding",
         "blocks.1.attention.q.weight",
@@ -108,12 +108,12 @@ fn an_order_of_the_memory_is_told_by_its_own_positions_alone() {
     let after = hidden(&model, &[3, 2, 1], &[5, 6]);
     assert!(apart(&before[0], &after[0]) > 1e-4, "the encoder's positions say nothing");
     // Cross attention has none: keys that are moved with their values are the same keys.
-    let marks = Marks::new(&layout(3, Direction::Bidirectional), &device());
+    let marks = TokenMarks::new(&layout(3, Direction::Bidirectional), &device());
     let memory =
         Tensor::<3>::from_data(TensorData::new(noise(3 * 8, 1), [1, 3, 8]), (&device(), burn::tensor::DType::F64));
     let with = |hidden: Tensor<3>| {
-        let mut cx = Cx::new(&layout(2, Direction::Causal), &device());
-        cx.memory = Some(Memory { hidden, marks: marks.clone() });
+        let mut cx = Context::new(&layout(2, Direction::Causal), &device());
+        cx.memory = Some(Memory { hidden, token_marks: marks.clone() });
         model.forward(tokens(&[5, 6]), &mut cx).into_data().iter::<f64>().collect::<Vec<_>>()
     };
     assert!(apart(&with(memory.clone()), &with(memory.flip([1]))) <= EXACT);
@@ -127,21 +127,27 @@ fn noise(count: usize, index: u64) -> Vec<f64> {
 /// Cross attention over a memory that is the tokens themselves is self-attention without positions.
 #[test]
 fn a_memory_of_its_own_is_itself() {
-    let none = PositionConfig::None(Nothing {});
-    let around =
-        Around { hidden: 8, vocab: 11, heads: 1, dropout: 0.0, position: &none, direction: Direction::Bidirectional };
-    let made = |source: Source| {
-        let config = AttentionConfig { source, ..AttentionConfig::default() };
-        in_f64(Attention::init(&config, &around, &mut Init::new(6, &device())))
+    let none = PositionConfig::None(NoOptions {});
+    let around = BuildContext {
+        hidden: 8,
+        vocab: 11,
+        heads: 1,
+        dropout: 0.0,
+        position: &none,
+        direction: Direction::Bidirectional,
     };
-    let pieces = [3, 4].map(|length| Piece { length, start: 0, direction: Direction::Bidirectional });
+    let made = |source: AttentionSource| {
+        let config = AttentionConfig { source, ..AttentionConfig::default() };
+        to_f64(Attention::init(&config, &around, &mut Initializer::new(6, &device())))
+    };
+    let pieces = [3, 4].map(|length| DocumentSpan { length, start: 0, direction: Direction::Bidirectional });
     let layout = Layout::packed(&[pieces.to_vec(), pieces[1..].to_vec()], 8);
     let x =
         Tensor::<3>::from_data(TensorData::new(noise(2 * 8 * 8, 2), [2, 8, 8]), (&device(), burn::tensor::DType::F64));
-    let own = made(Source::default()).forward(x.clone(), &mut Cx::new(&layout, &device()));
-    let mut cx = Cx::new(&layout, &device());
-    cx.memory = Some(Memory { hidden: x.clone(), marks: Marks::new(&layout, &device()) });
-    let cross = made(Source::Cross(Nothing {})).forward(x, &mut cx);
+    let own = made(AttentionSource::default()).forward(x.clone(), &mut Context::new(&layout, &device()));
+    let mut cx = Context::new(&layout, &device());
+    cx.memory = Some(Memory { hidden: x.clone(), token_marks: TokenMarks::new(&layout, &device()) });
+    let cross = made(AttentionSource::Cross(NoOptions {})).forward(x, &mut cx);
     let [own, cross] = [own, cross].map(|out| out.into_data().iter::<f64>().collect::<Vec<_>>());
     assert!(apart(&own, &cross) <= EXACT, "{}", apart(&own, &cross));
     assert!(own.iter().any(|x| x.abs() > 0.1));
@@ -150,11 +156,11 @@ fn a_memory_of_its_own_is_itself() {
 #[test]
 fn keys_of_the_memory_are_computed_once() {
     let model = small();
-    let state = model.begin(&[1, 2, 3], &[3]);
+    let state = model.init_state(&[1, 2, 3], &[3]);
     let (_, state) = model.step(&[5], &[1], Direction::Causal, state);
-    assert!(state.paths().contains(&"blocks.1.cross_attention.memory"), "{:?}", state.paths());
+    assert!(state.slot_paths().contains(&"blocks.1.cross_attention.memory"), "{:?}", state.slot_paths());
     let want = hidden(&model, &[1, 2, 3], &[5, 6]).remove(1);
-    let mut cx = Cx::resume(state, &[1], 1, Direction::Causal, &device());
+    let mut cx = Context::resume(state, &[1], 1, Direction::Causal, &device());
     if let Some(memory) = cx.memory.as_mut() {
         memory.hidden = memory.hidden.clone() * f64::NAN;
     }
@@ -165,7 +171,7 @@ fn keys_of_the_memory_are_computed_once() {
 #[test]
 fn without_a_memory_nothing_is_seen() {
     let model = small();
-    let mut cx = Cx::new(&layout(2, Direction::Causal), &device());
+    let mut cx = Context::new(&layout(2, Direction::Causal), &device());
     assert!(model.forward(tokens(&[5, 6]), &mut cx).into_data().iter::<f64>().all(f64::is_finite));
 }
 
@@ -173,17 +179,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     /// A document without tokens in the encoder sees nothing there, whatever its mates have.
     #[test]
-    fn mates_in_the_memory_change_nothing(config in configs::encoder_decoder(), mates in vec(0u32..11, 1..6), own in 0u32..3) {
-        let model = in_f64(Model::init(&config, 3, &device()));
+    fn mates_in_the_memory_change_nothing(config in strategies::encoder_decoder(), mates in vec(0u32..11, 1..6), own in 0u32..3) {
+        let model = to_f64(Model::init(&config, 3, &device()));
         let written: Vec<u32> = vec![4, 5, 6];
         let given: Vec<u32> = (0..own).collect();
         let packed = |mates: &[u32], given: &[u32]| {
-            let row = |lengths: [usize; 2], direction| lengths.map(|length| Piece { length, start: 0, direction }).to_vec();
+            let row = |lengths: [usize; 2], direction| lengths.map(|length| DocumentSpan { length, start: 0, direction }).to_vec();
             let rows = Layout::packed(&[row([1, 3], Direction::Causal)], 4);
             let width = (mates.len() + given.len()).max(1);
             let memory = Layout::packed(&[row([mates.len(), given.len()], Direction::Bidirectional)], width);
             let ids = if mates.len() + given.len() == 0 { vec![0] } else { [mates, given].concat() };
-            let mut cx = Cx::new(&rows, &device());
+            let mut cx = Context::new(&rows, &device());
             model.encode(tokens(&ids), &memory, &mut cx);
             let hidden = model.forward(tokens(&[&[7], written.as_slice()].concat()), &mut cx);
             hidden.narrow(1, 1, 3).into_data().iter::<f64>().collect::<Vec<_>>()

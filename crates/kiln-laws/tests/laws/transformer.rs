@@ -4,21 +4,21 @@ use burn::{
     module::{Module, Param},
     tensor::{DType, Tensor, TensorData},
 };
-use kiln_kernels::testing::{assert_close, distance};
+use kiln_kernels::testing::{assert_close, max_abs_diff};
 use kiln_laws::{
     device,
     fixture::Fixture,
-    parameters::{filled, in_f64},
+    parameters::{to_f64, with_values},
 };
-use kiln_models::{Model, ModelConfig, Values, names};
+use kiln_models::{Model, ModelConfig, StateDict, named_parameters};
 use kiln_nn::{
-    Around, Cx, Init,
-    cx::Marks,
-    head::{ClassConfig, EmbeddingConfig, Head, HeadConfig, Pooling},
-    held::Matrix,
+    BuildContext, Context, Initializer,
+    context::TokenMarks,
+    head::{ClassificationHeadConfig, EmbeddingHeadConfig, Head, HeadConfig, Pooling},
+    packed_weight::WeightView,
     position::PositionConfig,
 };
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_spec::{Direction, DocumentSpan, Layout};
 
 /// PyTorch in f64, stored in f64: what is left is the order of additions.
 const EXACT: f64 = 1e-11;
@@ -46,26 +46,26 @@ fn model(file: &Fixture) -> Model {
     let mut config: ModelConfig = kiln_spec::config::parse(MODEL, None).expect("well formed");
     config.resolve();
     config.check("model").expect("legal");
-    let model = in_f64(Model::init(&config, 0, &device()));
-    let value = |name: kiln_models::Name| {
+    let model = to_f64(Model::init(&config, 0, &device()));
+    let value = |name: kiln_models::NamedParameter| {
         let (shape, values) = file.values(&format!("weights.{}", name.path));
         (name.path, TensorData::new(values, shape))
     };
-    let values: Values = names(&model).into_iter().map(value).collect();
-    kiln_models::filled(model, values).expect("the same shapes")
+    let values: StateDict = named_parameters(&model).into_iter().map(value).collect();
+    kiln_models::load_state_dict(model, values).expect("the same shapes")
 }
 
 /// The encoder's layout: its rows have these lengths.
-fn given(lengths: [usize; 2]) -> Layout {
-    let row = |length| vec![Piece { length, start: 0, direction: Direction::Bidirectional }];
+fn encoder_layout(lengths: [usize; 2]) -> Layout {
+    let row = |length| vec![DocumentSpan { length, start: 0, direction: Direction::Bidirectional }];
     Layout::packed(&lengths.map(row), 5)
 }
 
 /// Hidden states of the decoder, and the memory.
 fn run(file: &Fixture, lengths: [usize; 2]) -> (Tensor<3>, Tensor<3>) {
     let model = model(file);
-    let mut cx = Cx::new(&Layout::continued(&[0; 2], &[4; 2], 4, Direction::Causal), &device());
-    model.encode(file.integers("given", &device()), &given(lengths), &mut cx);
+    let mut cx = Context::new(&Layout::from_offsets(&[0; 2], &[4; 2], 4, Direction::Causal), &device());
+    model.encode(file.integers("given", &device()), &encoder_layout(lengths), &mut cx);
     let hidden = model.forward(file.integers("written", &device()), &mut cx);
     (hidden, cx.memory.expect("read").hidden)
 }
@@ -80,13 +80,13 @@ fn two_stacks_are_pytorchs() {
     let live = |memory: Tensor<3>| memory.slice([1..2, 0..3, 0..8]);
     assert_close(&live(memory), &live(file.tensor("memory", &device())), EXACT);
     let (longer, _) = run(&file, [5, 4]);
-    assert!(distance(&longer, &file.tensor::<3>("hidden", &device())) > 1e-3, "padding would not be noticed");
+    assert!(max_abs_diff(&longer, &file.tensor::<3>("hidden", &device())) > 1e-3, "padding would not be noticed");
 }
 
 /// What a head with the fixture's weights gives of the fixture's memory.
 fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str]) -> Tensor<2> {
     let position = PositionConfig::default();
-    let around = Around {
+    let around = BuildContext {
         hidden: 8,
         vocab: 1,
         heads: 1,
@@ -98,21 +98,22 @@ fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str])
         let (shape, values) = file.values(&format!("head.{name}"));
         (name.to_string(), TensorData::new(values, shape))
     };
-    let head: Head = filled(config.init(&around, &mut Init::new(0, &device())), &weights.iter().map(value).collect());
+    let head: Head =
+        with_values(config.init(&around, &mut Initializer::new(0, &device())), &weights.iter().map(value).collect());
     assert_eq!(
         head.num_params(),
         weights.iter().map(|name| file.values(&format!("head.{name}")).1.len()).sum::<usize>()
     );
     assert_eq!(head.pooling(), Some(pool));
-    let pooled = pool.pool(file.tensor("memory", &device()), &Marks::new(&given([5, 3]), &device()));
+    let pooled = pool.pool(file.tensor("memory", &device()), &TokenMarks::new(&encoder_layout([5, 3]), &device()));
     let table = Param::from_tensor(Tensor::zeros([1, 8], (&device(), DType::F64)));
-    head.forward(pooled, Matrix::new(&table, None))
+    head.forward(pooled, WeightView::new(&table, None))
 }
 
 #[test]
 fn classes_are_berts() {
     let file = Fixture::open("stacks");
-    let config = HeadConfig::Class(ClassConfig { classes: 3, pool: Pooling::First, pooler: true });
+    let config = HeadConfig::Class(ClassificationHeadConfig { num_classes: 3, pooling: Pooling::First, pooler: true });
     let weights = ["pooler.weight", "pooler.bias", "classes.weight", "classes.bias"];
     let logits = outputs(&file, &config, Pooling::First, &weights);
     assert_close(&logits, &file.tensor("logits", &device()), EXACT);
@@ -122,10 +123,11 @@ fn classes_are_berts() {
 fn embeddings_are_the_mean_of_live_tokens() {
     let file = Fixture::open("stacks");
     let of = |pool| {
-        let config = HeadConfig::Embedding(EmbeddingConfig { pool, projection: Some(5), normalise: true });
+        let config =
+            HeadConfig::Embedding(EmbeddingHeadConfig { pooling: pool, projection_dim: Some(5), normalize: true });
         outputs(&file, &config, pool, &["dense.weight"])
     };
     // The length is that of the vector and of 1e-12 beside it.
     assert_close(&of(Pooling::Mean), &file.tensor("vectors", &device()), 1e-11);
-    assert!(distance(&of(Pooling::Last), &file.tensor::<2>("vectors", &device())) > 1e-3);
+    assert!(max_abs_diff(&of(Pooling::Last), &file.tensor::<2>("vectors", &device())) > 1e-3);
 }

@@ -5,10 +5,10 @@ use burn::{
     tensor::{Device, Gradients, Tensor, TensorData},
 };
 use kiln_infer::block_on;
-use kiln_laws::{device, farthest, fixture::Fixture, loss::Rows, parameters};
-use kiln_models::{Model, Values, Walk, files, tensors::Tensors};
-use kiln_nn::{Cx, adapter::Method};
-use kiln_peft::{detach, enable, folder, merge};
+use kiln_laws::{device, fixture::Fixture, loss::DocumentRows, max_abs_diff, parameters};
+use kiln_models::{Model, ParameterPath, StateDict, files, tensors::TensorSource};
+use kiln_nn::{Context, adapter::AdapterSpec};
+use kiln_peft::{detach, merge, peft_format, set_enabled};
 use kiln_spec::Direction;
 use serde_json::{Value, json};
 use std::{
@@ -21,7 +21,7 @@ const EXACT: f64 = 1e-5;
 /// In f32, of the token of "llama" where it is farthest: the case's strong adapters enlarge rounding there. Rounding the
 /// output of every part of peft's own model once, as f32 does, moves that token's logits by 1.4e-5, those of others
 /// by at most 8.6e-6, and in f64 Kiln's are 1.1e-6 from peft's.
-const SINGLE: f64 = 2.5e-5;
+const F32_TOLERANCE: f64 = 2.5e-5;
 
 /// Adapters, and the model that they belong to.
 const CASES: [(&str, &str); 3] = [("llama", "llama-biases"), ("llama-rs", "llama-llama3"), ("gpt2", "gpt2-tied")];
@@ -30,12 +30,12 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn base(model: &str, device: &Device) -> Model {
+fn load_base(model: &str, device: &Device) -> Model {
     files::load(&fixtures().join("hf").join(model), device).expect("a model").model
 }
 
-fn adapted(case: &str, model: &str, device: &Device) -> Model {
-    folder::load(&base(model, device), None, &fixtures().join("peft").join(case))
+fn load_adapted(case: &str, model: &str, device: &Device) -> Model {
+    peft_format::load_adapters(&load_base(model, device), None, &fixtures().join("peft").join(case))
         .unwrap_or_else(|e| panic!("{case}: {e}"))
 }
 
@@ -45,63 +45,63 @@ fn logits(model: &Model, fixture: &Fixture) -> (Tensor<2>, Vec<bool>) {
     let documents: Vec<Vec<u32>> = (0..shape[0])
         .map(|row| ids[row * shape[1]..][..lengths[row] as usize].iter().map(|id| *id as u32).collect())
         .collect();
-    let rows = Rows::beside(&documents, Direction::Causal, 0);
-    let mut cx = Cx::new(&rows.layout(), &model.device().without_autodiff());
-    let ids = rows.cells().0;
+    let rows = DocumentRows::padded(&documents, Direction::Causal, 0);
+    let mut cx = Context::new(&rows.layout(), &model.device().without_autodiff());
+    let ids = rows.inputs_targets_weights().0;
     let tokens = Tensor::from_data(TensorData::new(ids, [shape[0], shape[1]]), &model.device());
     let hidden = model.forward(tokens, &mut cx);
-    let live = rows.layout().marks().iter().map(|mark| mark.live).collect();
+    let live = rows.layout().marks().iter().map(|mark| mark.valid).collect();
     (model.outputs(hidden, &cx), live)
 }
 
-fn numbers<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+fn to_vec<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
 /// Greatest difference of the live rows, as a share of the greatest logit.
-fn apart(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> f64 {
-    by_token(found, wanted).into_iter().fold(0.0, f64::max)
+fn relative_difference(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> f64 {
+    token_differences(found, wanted).into_iter().fold(0.0, f64::max)
 }
 
 /// Greatest difference of each live row, as a share of the greatest logit.
-fn by_token(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64> {
+fn token_differences(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64> {
     let [_, width] = found.0.dims();
-    let found_all = numbers(found.0.clone());
+    let found_all = to_vec(found.0.clone());
     let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let rows = found.1.iter().enumerate().filter(|(_, live)| **live).map(|(row, _)| row * width..(row + 1) * width);
-    rows.map(|row| farthest(&found_all[row.clone()], &wanted[row]) / size).collect()
+    rows.map(|row| max_abs_diff(&found_all[row.clone()], &wanted[row]) / size).collect()
 }
 
 #[test]
 fn logits_are_those_of_peft() {
     for (case, model) in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
-        let adapted = adapted(case, model, &device());
+        let adapted = load_adapted(case, model, &device());
         let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
-        let exact = parameters::in_f64(adapted.clone());
+        let exact = parameters::to_f64(adapted.clone());
         for (what, model) in [("f64", exact.clone()), ("f64, merged", merge(&exact))] {
-            let far = apart(&logits(&model, &fixture), &wanted);
+            let far = relative_difference(&logits(&model, &fixture), &wanted);
             assert!(far <= EXACT, "{case}, {what}: {far:e}");
         }
         for (what, model) in [("f32", adapted.clone()), ("f32, merged", merge(&adapted))] {
-            let mut far = by_token(&logits(&model, &fixture), &wanted);
+            let mut far = token_differences(&logits(&model, &fixture), &wanted);
             far.sort_by(f64::total_cmp);
             let (most, others) = far.split_last().expect("tokens");
             println!("| {case} | {what} | {most:.1e} |");
-            assert!(*most <= if case == "llama" { SINGLE } else { EXACT }, "{case}, {what}: {most:e}");
+            assert!(*most <= if case == "llama" { F32_TOLERANCE } else { EXACT }, "{case}, {what}: {most:e}");
             assert!(others.iter().all(|far| *far <= EXACT), "{case}, {what}: {others:?}");
         }
-        for off in [enable(&adapted, false), detach(&adapted), base(model, &device())] {
-            assert!(apart(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");
+        for off in [set_enabled(&adapted, false), detach(&adapted), load_base(model, &device())] {
+            assert!(relative_difference(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");
         }
-        assert!(apart(&logits(&adapted, &fixture), &plain) > 1e-2, "{case}: a control");
+        assert!(relative_difference(&logits(&adapted, &fixture), &plain) > 1e-2, "{case}: a control");
     }
 }
 
 /// Gradients by name.
-fn gradients(model: &Model, graph: &Gradients) -> Values {
-    struct Collect<'a>(Walk, &'a Gradients, Values);
-    impl ModuleVisitor for Collect<'_> {
+fn gradients(model: &Model, graph: &Gradients) -> StateDict {
+    struct GradientCollector<'a>(ParameterPath, &'a Gradients, StateDict);
+    impl ModuleVisitor for GradientCollector<'_> {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.0.enter(name, container);
         }
@@ -113,7 +113,7 @@ fn gradients(model: &Model, graph: &Gradients) -> Values {
             self.2.extend(gradient.map(|gradient| (self.0.name(), gradient)));
         }
     }
-    let mut collect = Collect(Walk::of(model), graph, Values::new());
+    let mut collect = GradientCollector(ParameterPath::for_model(model), graph, StateDict::new());
     model.visit(&mut collect);
     collect.2
 }
@@ -122,19 +122,20 @@ fn gradients(model: &Model, graph: &Gradients) -> Values {
 fn gradients_are_those_of_peft() {
     for (case, model) in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
-        let adapted = parameters::in_f64(adapted(case, model, &device().autodiff()));
-        let adapted = kiln_train::step::train_only(adapted, &["*.lora.*".into()]).expect("adapters");
+        let adapted = parameters::to_f64(load_adapted(case, model, &device().autodiff()));
+        let adapted = kiln_train::step::set_trainable(adapted, &["*.lora.*".into()]).expect("adapters");
         let (found, _) = logits(&adapted, &fixture);
         let cotangent = fixture.tensor::<3>("cotangent", &device()).reshape(found.dims());
         let found = gradients(&adapted, &(found * cotangent).sum().backward());
         assert_eq!(found.len(), 2 * adapted.adapters().len(), "{case}: only adapters have gradients");
         // Written in place of what they are gradients of, they have peft's names and sides.
-        let (_, written) = block_on(folder::write(&adapted.with_values(found), None, None)).expect("written");
+        let (_, written) = block_on(peft_format::write_adapters(&adapted.load_partial_state_dict(found), None, None))
+            .expect("written");
         for (name, gradient) in written {
             let (shape, wanted) = fixture.values(&format!("gradient.{name}"));
             assert_eq!(gradient.shape().to_vec(), shape, "{case}: {name}");
             let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-            let far = farthest(&gradient.iter::<f64>().collect::<Vec<_>>(), &wanted) / size;
+            let far = max_abs_diff(&gradient.iter::<f64>().collect::<Vec<_>>(), &wanted) / size;
             assert!(far <= EXACT, "{case}: {name}: {far:e}");
         }
     }
@@ -145,15 +146,15 @@ fn what_is_saved_is_what_was_read() {
     let temporary = tempfile::tempdir().unwrap();
     let out = std::env::var_os("KILN_SAVED").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     for (case, model) in CASES {
-        let adapted = adapted(case, model, &device());
-        block_on(folder::save(&adapted, None, &out.join(case), Some(model))).unwrap();
-        let again = folder::load(&base(model, &device()), None, &out.join(case)).unwrap();
-        let same = |a: &Method, b: &Method| {
-            let (Method::Lora(a), Method::Lora(b)) = (a, b);
+        let adapted = load_adapted(case, model, &device());
+        block_on(peft_format::save_adapters(&adapted, None, &out.join(case), Some(model))).unwrap();
+        let again = peft_format::load_adapters(&load_base(model, &device()), None, &out.join(case)).unwrap();
+        let same = |a: &AdapterSpec, b: &AdapterSpec| {
+            let (AdapterSpec::Lora(a), AdapterSpec::Lora(b)) = (a, b);
             (a.rank, a.dropout, a.scale()) == (b.rank, b.dropout, b.scale())
         };
         assert!(adapted.adapters().keys().eq(again.adapters().keys()));
-        assert!(adapted.adapters().values().zip(again.adapters().values()).all(|(a, b)| same(&a.method, &b.method)));
+        assert!(adapted.adapters().values().zip(again.adapters().values()).all(|(a, b)| same(&a.spec, &b.spec)));
         let [a, b] = [&adapted, &again].map(kiln_laws::values);
         assert!(a.iter().all(|(name, data)| b[name].as_bytes() == data.as_bytes()), "{case}");
         let [ours, theirs] = [out.clone(), fixtures().join("peft")].map(|root| {
@@ -170,7 +171,9 @@ fn refusal(key: &str, value: Value) -> String {
     let mut config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
     config[key] = value;
     let tensors = files::SafeTensorsFiles::open(&[folder.join("adapter_model.safetensors")]).unwrap();
-    folder::read(&base("llama-biases", &device()), None, &config, &tensors).expect_err(key).to_string()
+    peft_format::read_adapters(&load_base("llama-biases", &device()), None, &config, &tensors)
+        .expect_err(key)
+        .to_string()
 }
 
 #[test]
@@ -201,18 +204,21 @@ fn tensors_that_do_not_fit_are_listed() {
     let line = "~ base_model.model.model.layers.0.mlp.up_proj.lora_A.weight: expected [4, 16], found [3, 16]";
     assert!(said.contains(line), "{said}");
     let folder = fixtures().join("peft/llama");
-    let other = folder::load(&base("llama-llama3", &device()), None, &folder).expect_err("another model").to_string();
+    let other = peft_format::load_adapters(&load_base("llama-llama3", &device()), None, &folder)
+        .expect_err("another model")
+        .to_string();
     assert!(other.contains("expected ["), "{other}");
-    let absent = folder::load(&base("llama-biases", &device()), None, &folder.join("absent")).expect_err("no folder");
+    let absent = peft_format::load_adapters(&load_base("llama-biases", &device()), None, &folder.join("absent"))
+        .expect_err("no folder");
     assert!(absent.to_string().contains("adapter_config.json"), "{absent}");
 }
 
 #[test]
 fn a_fused_map_of_the_bases_is_refused() {
-    let model = base("gpt2-tied", &device());
-    let lora = kiln_peft::LoraConfig { targets: vec!["attention.q".into()], ..Default::default() };
+    let model = load_base("gpt2-tied", &device());
+    let lora = kiln_peft::LoraConfig { target_modules: vec!["attention.q".into()], ..Default::default() };
     let adapted = kiln_peft::attach(&model, &kiln_peft::AdapterConfig::Lora(lora), 0).unwrap();
-    let said = block_on(folder::write(&adapted, None, None)).expect_err("refused").to_string();
+    let said = block_on(peft_format::write_adapters(&adapted, None, None)).expect_err("refused").to_string();
     assert!(said.contains("blocks.0.attention.q") && said.contains("no map that is this one alone"), "{said}");
 }
 
@@ -221,18 +227,21 @@ fn a_fused_map_of_the_bases_is_refused() {
 fn maps_are_named_as_their_family_names_them() {
     let loaded = files::load(&fixtures().join("hf/phi3-tied"), &device()).expect("a model");
     let attached = |targets: &str, model: &Model| {
-        let lora = kiln_peft::LoraConfig { targets: vec![targets.into()], ..Default::default() };
+        let lora = kiln_peft::LoraConfig { target_modules: vec![targets.into()], ..Default::default() };
         kiln_peft::attach(model, &kiln_peft::AdapterConfig::Lora(lora), 0).unwrap()
     };
     let fused = attached("attention.q", &loaded.model);
-    let said = block_on(folder::write(&fused, Some(loaded.family), None)).expect_err("refused").to_string();
+    let said =
+        block_on(peft_format::write_adapters(&fused, Some(loaded.family), None)).expect_err("refused").to_string();
     assert!(said.contains("no map that is this one alone"), "{said}");
     let (_, values) =
-        block_on(folder::write(&attached("attention.o", &loaded.model), Some(loaded.family), None)).unwrap();
+        block_on(peft_format::write_adapters(&attached("attention.o", &loaded.model), Some(loaded.family), None))
+            .unwrap();
     assert!(values.keys().all(|name| name.contains("self_attn.o_proj")), "{values:?}");
     let loaded = files::load(&fixtures().join("hf-encoders/bert-bare"), &device()).expect("a model");
     let (config, values) =
-        block_on(folder::write(&attached("attention.q", &loaded.model), Some(loaded.family), None)).unwrap();
+        block_on(peft_format::write_adapters(&attached("attention.q", &loaded.model), Some(loaded.family), None))
+            .unwrap();
     assert!(values.keys().all(|name| name.starts_with("base_model.model.encoder.layer.")), "{values:?}");
     assert_eq!(config["task_type"], Value::Null);
 }

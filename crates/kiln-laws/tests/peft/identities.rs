@@ -3,81 +3,85 @@
 
 use kiln_laws::{
     device,
-    loss::{Rows, loss},
-    parameters::{self, stirred},
-    places::subjects,
+    loss::{DocumentRows, loss},
+    parameters::{self, perturbed},
     values,
+    variant_cases::variant_cases,
 };
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{
-    Cx,
-    adapter::{Adapters, Beside, Method},
-    cx::Draws,
+    Context,
+    adapter::{AdapterMap, AdapterSpec, AttachedAdapter},
+    context::RngKey,
 };
-use kiln_peft::{AdapterConfig, LoraConfig, Merged, attach, detach, enable, merge};
+use kiln_peft::{AdapterConfig, LoraConfig, MergedModel, attach, detach, merge, set_enabled};
 
 /// Adapters beside every linear map of a model; `None` if it has none.
-fn everywhere(model: &Model) -> Option<Model> {
-    let lora = LoraConfig { rank: 2, alpha: 3.0, targets: vec!["*".into()], ..LoraConfig::default() };
+fn adapt_all_layers(model: &Model) -> Option<Model> {
+    let lora = LoraConfig { rank: 2, alpha: 3.0, target_modules: vec!["*".into()], ..LoraConfig::default() };
     attach(model, &AdapterConfig::Lora(lora), 9).ok()
 }
 
 /// Every variant in its small model, with adapters beside all maps.
-fn all() -> Vec<(String, Model)> {
-    let adapted = |config: &ModelConfig| everywhere(&Model::init(config, 5, &device()));
+fn adapted_models() -> Vec<(String, Model)> {
+    let adapted = |config: &ModelConfig| adapt_all_layers(&Model::init(config, 5, &device()));
     // What no small decoder can hold has nothing to act on.
-    let lawful = subjects().into_iter().filter(|(card, _)| card.exemption(kiln_spec::card::EVERY_LAW).is_none());
+    let lawful = variant_cases().into_iter().filter(|(card, _)| card.exemption(kiln_spec::card::ALL_LAWS).is_none());
     let all: Vec<_> = lawful.filter_map(|(_, s)| Some((s.name.clone(), adapted(&s.config)?))).collect();
     assert!(all.len() > 30, "{}", all.len());
     all
 }
 
 /// The loss and the losses added on the way, while training or not.
-fn found(model: &Model, training: bool) -> Vec<f64> {
+fn hidden_values(model: &Model, training: bool) -> Vec<f64> {
     let documents = [vec![1, 2, 3, 4, 5], vec![3, 1, 2]];
-    let rows = Rows::beside(&documents, model.config().visibility.direction(3), 1);
-    let draws = Draws { seed: 3, step: 1, part: 0 };
+    let rows = DocumentRows::padded(&documents, model.config().visibility.direction(3), 1);
+    let draws = RngKey { seed: 3, step: 1, micro_batch: 0 };
     let mut cx = match training {
-        true => Cx::training(&rows.layout(), draws, &device()),
-        false => Cx::new(&rows.layout(), &device()),
+        true => Context::training(&rows.layout(), draws, &device()),
+        false => Context::new(&rows.layout(), &device()),
     };
     let main = loss(model, &rows, &mut cx);
-    let added = cx.take_losses().into_iter().map(|added| added.value);
+    let added = cx.take_auxiliary_losses().into_iter().map(|added| added.value);
     [main].into_iter().chain(added).flat_map(|x| x.into_data().iter::<f64>().collect::<Vec<_>>()).collect()
 }
 
-fn apart(a: &[f64], b: &[f64]) -> f64 {
+fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
     let size = a.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
-    kiln_laws::farthest(a, b) / size
+    kiln_laws::max_abs_diff(a, b) / size
 }
 
 #[test]
 fn new_and_switched_off_adapters_change_no_bit() {
-    for (name, adapted) in all() {
-        let base = found(&detach(&adapted), true);
-        assert_eq!(found(&adapted, true), base, "{name}");
-        let moved = stirred(adapted);
+    for (name, adapted) in adapted_models() {
+        let base = hidden_values(&detach(&adapted), true);
+        assert_eq!(hidden_values(&adapted, true), base, "{name}");
+        let moved = perturbed(adapted);
         let base = detach(&moved);
-        assert_eq!(found(&enable(&moved, false), true), found(&base, true), "{name}");
-        let on = enable(&enable(&moved, false), true);
-        assert_eq!(found(&on, true), found(&moved, true), "{name}");
-        assert!(apart(&found(&moved, true), &found(&base, true)) > 1e-4, "{name}: a control");
+        assert_eq!(hidden_values(&set_enabled(&moved, false), true), hidden_values(&base, true), "{name}");
+        let on = set_enabled(&set_enabled(&moved, false), true);
+        assert_eq!(hidden_values(&on, true), hidden_values(&moved, true), "{name}");
+        assert!(max_abs_diff(&hidden_values(&moved, true), &hidden_values(&base, true)) > 1e-4, "{name}: a control");
     }
 }
 
 #[test]
 fn merged_is_unmerged_and_back() {
-    for (name, adapted) in all() {
-        let moved = stirred(adapted);
+    for (name, adapted) in adapted_models() {
+        let moved = perturbed(adapted);
         let before = parameters::values(&moved);
-        let merged = Merged::new(moved);
+        let merged = MergedModel::new(moved);
         assert!(merged.model.adapters().is_empty());
-        let once = found(&merged.model, false);
+        let once = hidden_values(&merged.model, false);
         let back = merged.unmerge();
-        assert!(apart(&found(&back, false), &once) < 1e-9, "{name}");
+        assert!(max_abs_diff(&hidden_values(&back, false), &once) < 1e-9, "{name}");
         assert!(parameters::values(&back).iter().all(|(path, data)| data.as_bytes() == before[path].as_bytes()));
-        let off = merge(&enable(&back, false));
-        assert_eq!(found(&off, false), found(&detach(&back), false), "{name}: what is off adds nothing");
+        let off = merge(&set_enabled(&back, false));
+        assert_eq!(
+            hidden_values(&off, false),
+            hidden_values(&detach(&back), false),
+            "{name}: what is off adds nothing"
+        );
     }
 }
 
@@ -85,22 +89,22 @@ fn merged_is_unmerged_and_back() {
 fn merged_is_unmerged_in_f32() {
     let mut config = ModelConfig { vocab: 11, hidden: 16, ..ModelConfig::default() };
     config.resolve();
-    let model = everywhere(&Model::init(&config, 5, &device())).unwrap();
+    let model = adapt_all_layers(&Model::init(&config, 5, &device())).unwrap();
     let mut drawn = values(&model);
     for (name, data) in drawn.iter_mut().filter(|(name, _)| name.ends_with(".lora.b")) {
         let mut random = kiln_spec::Random::new(1, name, 0, 0);
         let numbers: Vec<f32> = (0..data.num_elements()).map(|_| 0.1 * random.normal() as f32).collect();
         *data = burn::tensor::TensorData::new(numbers, data.shape().to_vec());
     }
-    let model = kiln_models::filled(model, drawn).unwrap();
-    let unmerged = found(&model, false);
-    assert!(apart(&unmerged, &found(&merge(&model), false)) <= 1e-6);
-    assert!(apart(&unmerged, &found(&detach(&model), false)) > 1e-3, "a control");
+    let model = kiln_models::load_state_dict(model, drawn).unwrap();
+    let unmerged = hidden_values(&model, false);
+    assert!(max_abs_diff(&unmerged, &hidden_values(&merge(&model), false)) <= 1e-6);
+    assert!(max_abs_diff(&unmerged, &hidden_values(&detach(&model), false)) > 1e-3, "a control");
 }
 
 /// The model with one of its adapters changed.
-fn with(model: &Model, name: &str, change: impl Fn(&mut Beside)) -> Model {
-    let mut adapters: Adapters = model.adapters().clone();
+fn with_changed_adapter(model: &Model, name: &str, change: impl Fn(&mut AttachedAdapter)) -> Model {
+    let mut adapters: AdapterMap = model.adapters().clone();
     change(adapters.get_mut(name).expect("an adapter"));
     model.with_adapters(adapters, 0)
 }
@@ -108,22 +112,26 @@ fn with(model: &Model, name: &str, change: impl Fn(&mut Beside)) -> Model {
 /// Each map asks its adapter, and gives it the call to draw its random numbers from.
 #[test]
 fn each_adapter_acts_and_draws() {
-    for (name, adapted) in all() {
-        let moved = stirred(adapted);
-        let whole = found(&moved, true);
+    for (name, adapted) in adapted_models() {
+        let moved = perturbed(adapted);
+        let whole = hidden_values(&moved, true);
         for map in moved.adapters().keys() {
             // One token a row is picked, or speaks for it: it looks at itself alone, whatever its key.
             let lone = ["depth.mixture_of_depths", "head.class"].contains(&name.as_str())
                 && [".q", ".k"].iter().any(|end| map.ends_with(end));
-            let off = with(&moved, map, |beside| beside.on = false);
-            assert!(lone || apart(&whole, &found(&off, true)) > 0.0, "{name}: {map} has no effect");
-            let dropping = with(&moved, map, |beside| {
-                let Method::Lora(shape) = &mut beside.method;
+            let off = with_changed_adapter(&moved, map, |beside| beside.enabled = false);
+            assert!(lone || max_abs_diff(&whole, &hidden_values(&off, true)) > 0.0, "{name}: {map} has no effect");
+            let dropping = with_changed_adapter(&moved, map, |beside| {
+                let AdapterSpec::Lora(shape) = &mut beside.spec;
                 shape.dropout = 0.5;
             });
-            let drawn = apart(&whole, &found(&dropping, true)) > 0.0;
+            let drawn = max_abs_diff(&whole, &hidden_values(&dropping, true)) > 0.0;
             assert!(lone || drawn != map.starts_with("head."), "{name}: {map} draws: {drawn}");
-            assert_eq!(found(&dropping, false), found(&moved, false), "{name}: {map} draws where nothing trains");
+            assert_eq!(
+                hidden_values(&dropping, false),
+                hidden_values(&moved, false),
+                "{name}: {map} draws where nothing trains"
+            );
         }
     }
 }

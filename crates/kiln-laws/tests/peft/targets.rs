@@ -1,7 +1,7 @@
 //! Which maps have adapters, what they are called, and what is refused.
 
 use kiln_laws::device;
-use kiln_models::{Model, ModelConfig, names};
+use kiln_models::{Model, ModelConfig, named_parameters};
 use kiln_peft::{AdapterConfig, LoraConfig, attach, detach};
 
 fn model(text: &str) -> Model {
@@ -11,14 +11,14 @@ fn model(text: &str) -> Model {
     Model::init(&config, 1, &device())
 }
 
-fn small() -> Model {
+fn small_model() -> Model {
     model(
         "vocab = 11\nhidden = 8\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]",
     )
 }
 
 fn lora(targets: &[&str]) -> LoraConfig {
-    LoraConfig { rank: 3, targets: targets.iter().map(ToString::to_string).collect(), ..LoraConfig::default() }
+    LoraConfig { rank: 3, target_modules: targets.iter().map(ToString::to_string).collect(), ..LoraConfig::default() }
 }
 
 fn refusal(model: &Model, config: LoraConfig) -> String {
@@ -27,9 +27,9 @@ fn refusal(model: &Model, config: LoraConfig) -> String {
 
 #[test]
 fn parameters_are_named_by_their_map_and_method() {
-    let adapted = attach(&small(), &AdapterConfig::Lora(lora(&["attention.q", "blocks.1.*.down"])), 0).unwrap();
+    let adapted = attach(&small_model(), &AdapterConfig::Lora(lora(&["attention.q", "blocks.1.*.down"])), 0).unwrap();
     assert_eq!(adapted.adapters().len(), 3);
-    let found = names(&adapted).into_iter().filter(|name| name.path.contains("lora"));
+    let found = named_parameters(&adapted).into_iter().filter(|name| name.path.contains("lora"));
     let found: Vec<(String, Vec<usize>)> = found.map(|name| (name.path, name.shape)).collect();
     let wanted = [
         ("blocks.0.attention.q.lora.a", vec![8, 3]),
@@ -40,14 +40,14 @@ fn parameters_are_named_by_their_map_and_method() {
         ("blocks.1.feed_forward.down.lora.b", vec![3, 8]),
     ];
     assert_eq!(found, wanted.map(|(name, shape)| (name.to_string(), shape)));
-    let own = names(&adapted).into_iter().filter(|name| !name.path.contains("lora"));
-    assert_eq!(names(&detach(&adapted)), own.collect::<Vec<_>>(), "the base is the same parameters");
+    let own = named_parameters(&adapted).into_iter().filter(|name| !name.path.contains("lora"));
+    assert_eq!(named_parameters(&detach(&adapted)), own.collect::<Vec<_>>(), "the base is the same parameters");
 }
 
 #[test]
 fn a_bare_word_is_the_papers_choice() {
     let config: AdapterConfig = kiln_spec::config::parse::<Wrapped>("adapter = 'lora'", None).unwrap().adapter;
-    let adapted = attach(&small(), &config, 0).unwrap();
+    let adapted = attach(&small_model(), &config, 0).unwrap();
     let found: Vec<&str> = adapted.adapters().keys().map(String::as_str).collect();
     assert_eq!(found, ["blocks.0.attention.q", "blocks.0.attention.v", "blocks.1.attention.q", "blocks.1.attention.v"]);
 }
@@ -59,14 +59,14 @@ struct Wrapped {
 
 #[test]
 fn what_fits_nothing_is_an_error_that_says_what_there_is() {
-    let said = refusal(&small(), lora(&["q", "atention.q"]));
+    let said = refusal(&small_model(), lora(&["q", "atention.q"]));
     for part in ["adapter.lora.targets", "`atention.q` fits no linear map", "`blocks.*.attention.q`", "attention.q\"]"]
     {
         assert!(said.contains(part), "{said}");
     }
-    assert!(refusal(&small(), lora(&["dwon"])).contains("targets = [\"down\"]"));
-    assert!(refusal(&small(), lora(&["embedding"])).contains("but `embedding`, which can't have an adapter"));
-    assert!(refusal(&small(), lora(&[])).contains("no pattern"));
+    assert!(refusal(&small_model(), lora(&["dwon"])).contains("targets = [\"down\"]"));
+    assert!(refusal(&small_model(), lora(&["embedding"])).contains("but `embedding`, which can't have an adapter"));
+    assert!(refusal(&small_model(), lora(&[])).contains("no pattern"));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn stacked_experts_have_none_and_say_so() {
 
 #[test]
 fn what_can_not_be_is_refused() {
-    let small = small();
+    let small = small_model();
     let class = model("vocab = 11\nhidden = 8\nhead = 'class'\nvisibility = 'bidirectional'");
     assert!(attach(&class, &AdapterConfig::Lora(lora(&["head.classes"])), 0).is_ok());
     let said = refusal(&class, LoraConfig { dropout: 0.1, ..lora(&["head.classes"]) });

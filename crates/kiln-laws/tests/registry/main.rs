@@ -2,19 +2,19 @@
 //! says why it can't. A variant that is added to a list is judged unasked.
 
 mod docs;
-mod draws;
-mod faults;
-mod form;
 mod gradients;
 mod learning;
-mod looks;
+mod planted_faults;
+mod random_models;
+mod shape;
+mod visibility;
 
 use kiln::variants::FAMILIES;
 use kiln_laws::{
-    places::{ELSEWHERE, misplaced, subjects},
-    subject::Subject,
+    test_case::TestCase,
+    variant_cases::{FAMILIES_TESTED_ELSEWHERE, unmatched_families, variant_cases},
 };
-use kiln_spec::{Card, Causality, card::EVERY_LAW};
+use kiln_spec::{Card, Causality, card::ALL_LAWS};
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,34 +25,34 @@ use std::{
 type Verdict = Result<(), String>;
 
 /// What must hold of every model.
-struct Law {
+struct ModelLaw {
     name: &'static str,
     /// Whether it speaks of models that see no further than themselves.
-    causal: bool,
-    holds: fn(&Subject) -> Verdict,
+    causal_only: bool,
+    check: fn(&TestCase) -> Verdict,
 }
 
 /// The laws.
-const LAWS: [Law; 10] = [
-    Law { name: "shape", causal: false, holds: form::shape },
-    Law { name: "round trip", causal: false, holds: form::round_trip },
-    Law { name: "deterministic", causal: false, holds: form::deterministic },
-    Law { name: "causal", causal: true, holds: looks::causal },
-    Law { name: "chunked", causal: true, holds: looks::chunked },
-    Law { name: "packed", causal: false, holds: looks::packed },
-    Law { name: "padded", causal: false, holds: looks::padded },
-    Law { name: "gradients", causal: false, holds: gradients::one_sum },
-    Law { name: "finite", causal: false, holds: gradients::finite },
-    Law { name: LEARNS, causal: true, holds: learning::learns },
+const LAWS: [ModelLaw; 10] = [
+    ModelLaw { name: "shape", causal_only: false, check: shape::shape },
+    ModelLaw { name: "round trip", causal_only: false, check: shape::round_trip },
+    ModelLaw { name: "deterministic", causal_only: false, check: shape::deterministic },
+    ModelLaw { name: "causal", causal_only: true, check: visibility::causal },
+    ModelLaw { name: "chunked", causal_only: true, check: visibility::chunked },
+    ModelLaw { name: "packed", causal_only: false, check: visibility::packed },
+    ModelLaw { name: "padded", causal_only: false, check: visibility::padded },
+    ModelLaw { name: "gradients", causal_only: false, check: gradients::gradients_add_up },
+    ModelLaw { name: "finite", causal_only: false, check: gradients::finite },
+    ModelLaw { name: LEARNING_LAW, causal_only: true, check: learning::learns },
 ];
 
 /// The slowest of them.
-const LEARNS: &str = "learns";
+const LEARNING_LAW: &str = "learns";
 
-impl Law {
+impl ModelLaw {
     /// Judges; a panic is a breach too.
-    fn judge(&self, subject: &Subject) -> Verdict {
-        let judged = catch_unwind(AssertUnwindSafe(|| (self.holds)(subject)));
+    fn check(&self, subject: &TestCase) -> Verdict {
+        let judged = catch_unwind(AssertUnwindSafe(|| (self.check)(subject)));
         judged.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             Err(format!("it panicked: {}", said.unwrap_or("of something else")))
@@ -61,15 +61,15 @@ impl Law {
 
     /// Why a variant need not keep it.
     fn exemption(&self, card: &Card) -> Option<&'static str> {
-        let sees_all = self.causal && card.causality == Causality::BidirectionalOnly;
+        let sees_all = self.causal_only && card.causality == Causality::BidirectionalOnly;
         card.exemption(self.name).or(sees_all.then_some("it always sees everything"))
     }
 }
 
 /// Judges every variant by some laws, prints what ran, and fails with every breach.
-fn run(laws: &[&Law]) {
+fn run(laws: &[&ModelLaw]) {
     let (mut breaches, mut judged, mut exempt) = (Vec::new(), 0, 0);
-    for (card, subject) in subjects() {
+    for (card, subject) in variant_cases() {
         let mut line = format!("{:<28}", subject.name);
         for law in laws {
             let verdict = match law.exemption(card) {
@@ -79,7 +79,7 @@ fn run(laws: &[&Law]) {
                 }
                 None => {
                     judged += 1;
-                    let verdict = law.judge(&subject);
+                    let verdict = law.check(&subject);
                     breaches.extend(verdict.as_ref().err().map(|why| format!("{}: {}: {why}", subject.name, law.name)));
                     if verdict.is_ok() { law.name.to_string() } else { format!("{} BROKEN", law.name) }
                 }
@@ -95,25 +95,25 @@ fn run(laws: &[&Law]) {
 
 #[test]
 fn every_variant_keeps_every_law() {
-    run(&LAWS.iter().filter(|law| law.name != LEARNS).collect::<Vec<_>>());
+    run(&LAWS.iter().filter(|law| law.name != LEARNING_LAW).collect::<Vec<_>>());
 }
 
 #[test]
 fn every_variant_learns() {
-    run(&LAWS.iter().filter(|law| law.name == LEARNS).collect::<Vec<_>>());
+    run(&LAWS.iter().filter(|law| law.name == LEARNING_LAW).collect::<Vec<_>>());
 }
 
 #[test]
 fn every_family_has_its_place() {
-    assert_eq!(misplaced(), [""; 0], "families without a place in `places.rs`, or places of no family");
-    assert!(ELSEWHERE.iter().all(|(_, reason)| !reason.is_empty()));
+    assert_eq!(unmatched_families(), [""; 0], "families without a place in `places.rs`, or places of no family");
+    assert!(FAMILIES_TESTED_ELSEWHERE.iter().all(|(_, reason)| !reason.is_empty()));
 }
 
 #[test]
 fn exemptions_name_laws_and_reasons() {
     let cards = FAMILIES.iter().flat_map(|family| family.cards);
-    for (law, reason) in cards.flat_map(|card| card.exempt) {
-        let known = *law == EVERY_LAW || LAWS.iter().any(|known| known.name == *law);
+    for (law, reason) in cards.flat_map(|card| card.exemptions) {
+        let known = *law == ALL_LAWS || LAWS.iter().any(|known| known.name == *law);
         assert!(known && !reason.is_empty(), "`{law}` is no law");
     }
 }

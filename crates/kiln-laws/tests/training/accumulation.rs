@@ -2,28 +2,28 @@
 
 use crate::{
     runs::{recipe, steps, train},
-    toy::{DRAWS, apart, batch, descent, models, weights},
+    toy::{RNG_KEY, batch, gradient_descent, models, relative_difference, weights},
 };
 use kiln_data::Batch;
-use kiln_laws::parameters::in_f64;
-use kiln_models::Values;
+use kiln_laws::parameters::to_f64;
+use kiln_models::StateDict;
 use kiln_train::{
     Models, Objective,
     objective::Full,
-    optimiser::{Optimiser, OptimiserConfig},
-    step::gradients,
+    optimizer::{Optimizer, OptimizerConfig},
+    step::compute_gradients,
 };
 
-fn parts(batch: &Batch, parts: usize) -> Vec<Batch> {
-    let rows = batch.rows / parts;
-    (0..parts).map(|part| batch.select(part * rows..(part + 1) * rows)).collect()
+fn split_batch(batch: &Batch, parts: usize) -> Vec<Batch> {
+    let rows = batch.batch_size / parts;
+    (0..parts).map(|part| batch.select_rows(part * rows..(part + 1) * rows)).collect()
 }
 
 /// Loss, norm and weights after some steps on the same batch.
-fn trained(mut models: Models, batches: &[Batch], mut optimiser: Optimiser, rate: f64) -> (Vec<f64>, Values) {
+fn train_steps(mut models: Models, batches: &[Batch], mut optimiser: Optimizer, rate: f64) -> (Vec<f64>, StateDict) {
     let mut figures = Vec::new();
     for _ in 0..3 {
-        let found = gradients(&models, batches, &Full as &dyn Objective, DRAWS);
+        let found = compute_gradients(&models, batches, &Full as &dyn Objective, RNG_KEY);
         figures.extend([&found.loss, &found.norm].map(|tensor| tensor.clone().into_data().iter::<f64>().sum::<f64>()));
         models.policy = found.apply(models.policy, &mut optimiser, rate, Some(0.5));
     }
@@ -33,29 +33,29 @@ fn trained(mut models: Models, batches: &[Batch], mut optimiser: Optimiser, rate
 #[test]
 fn parts_of_unequal_weight_are_one_batch() {
     let batch = batch(6, 48);
-    let weights: Vec<f64> = parts(&batch, 6).iter().map(Batch::weight).collect();
+    let weights: Vec<f64> = split_batch(&batch, 6).iter().map(Batch::total_weight).collect();
     assert!(weights.windows(2).all(|pair| pair[1] < pair[0]), "parts of equal weight show nothing: {weights:?}");
     for count in [1, 2, 3, 6] {
-        let (whole, parts) = ([batch.clone()], parts(&batch, count));
-        let in_64 = || Models { policy: in_f64(models().policy) };
+        let (whole, parts) = ([batch.clone()], split_batch(&batch, count));
+        let in_64 = || Models { policy: to_f64(models().policy) };
         for (models, adam, tolerance) in [(models as fn() -> Models, false, 1e-6), (models, true, 1e-5)] {
-            let optimiser = || if adam { Optimiser::new(&OptimiserConfig::default()) } else { descent() };
+            let optimiser = || if adam { Optimizer::new(&OptimizerConfig::default()) } else { gradient_descent() };
             let (one, many) =
-                (trained(models(), &whole, optimiser(), 0.01), trained(models(), &parts, optimiser(), 0.01));
-            close(&one, &many, tolerance, count);
+                (train_steps(models(), &whole, optimiser(), 0.01), train_steps(models(), &parts, optimiser(), 0.01));
+            assert_close(&one, &many, tolerance, count);
         }
-        let adam = || Optimiser::new(&OptimiserConfig::default());
-        let (one, many) = (trained(in_64(), &whole, adam(), 0.01), trained(in_64(), &parts, adam(), 0.01));
-        close(&one, &many, 1e-9, count);
+        let adam = || Optimizer::new(&OptimizerConfig::default());
+        let (one, many) = (train_steps(in_64(), &whole, adam(), 0.01), train_steps(in_64(), &parts, adam(), 0.01));
+        assert_close(&one, &many, 1e-9, count);
     }
 }
 
 #[track_caller]
-fn close(one: &(Vec<f64>, Values), many: &(Vec<f64>, Values), tolerance: f64, count: usize) {
+fn assert_close(one: &(Vec<f64>, StateDict), many: &(Vec<f64>, StateDict), tolerance: f64, count: usize) {
     for (a, b) in one.0.iter().zip(&many.0) {
         assert!((a / b - 1.0).abs() <= tolerance, "{count} parts: {a} {b}");
     }
-    let apart = apart(&one.1, &many.1);
+    let apart = relative_difference(&one.1, &many.1);
     assert!(apart <= tolerance, "{count} parts: weights {apart:e}");
 }
 

@@ -1,37 +1,37 @@
 //! Clipping by global norm against PyTorch's numbers, through the step itself.
 
-use crate::toy::{DRAWS, batch, config, descent, models, weights};
+use crate::toy::{RNG_KEY, batch, config, gradient_descent, models, weights};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{Tensor, TensorData},
 };
-use kiln_data::{Batch, Packed};
+use kiln_data::{Batch, PackedSequences};
 use kiln_laws::fixture::Fixture;
-use kiln_models::{Values, Visibility, Walk};
-use kiln_nn::Cx;
+use kiln_models::{ParameterPath, StateDict, Visibility};
+use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
     Models, Objective,
-    objective::{Full, Making},
-    step::gradients,
+    objective::{BatchFuture, Full},
+    step::compute_gradients,
 };
 
 /// Which parameters stand for the fixture's, larger than those: the rest has no gradient.
-const PLACES: [(&str, &str); 3] =
+const PARAMETERS: [(&str, &str); 3] =
     [("a", "embedding"), ("b", "norm.weight"), ("c", "blocks.1.feed_forward.down.weight")];
 
 /// A loss whose gradients are given, by the names of parameters.
-pub struct Given(pub Vec<(String, Vec<f64>)>);
+pub struct GivenGradients(pub Vec<(String, Vec<f64>)>);
 
-impl Objective for Given {
-    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a> {
+impl Objective for GivenGradients {
+    fn batch<'a>(&'a self, packed: &'a PackedSequences, models: &'a Models, random: Random) -> BatchFuture<'a> {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, _cx: &mut Cx) -> Tensor<1> {
-        let mut sum = Products(Walk::of(&models.policy), &self.0, None);
+    fn loss(&self, models: &Models, batch: &Batch, _cx: &mut Context) -> Tensor<1> {
+        let mut sum = WeightedSum(ParameterPath::for_model(&models.policy), &self.0, None);
         models.policy.visit(&mut sum);
-        sum.2.expect("a parameter of these names") * batch.weight()
+        sum.2.expect("a parameter of these names") * batch.total_weight()
     }
 
     fn visibility(&self) -> Visibility {
@@ -40,9 +40,9 @@ impl Objective for Given {
 }
 
 /// Σ weight · wanted gradient.
-struct Products<'a>(Walk, &'a [(String, Vec<f64>)], Option<Tensor<1>>);
+struct WeightedSum<'a>(ParameterPath, &'a [(String, Vec<f64>)], Option<Tensor<1>>);
 
-impl ModuleVisitor for Products<'_> {
+impl ModuleVisitor for WeightedSum<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.0.enter(name, container);
     }
@@ -68,24 +68,24 @@ impl ModuleVisitor for Products<'_> {
 }
 
 /// How far plain descent at rate 1 moves each parameter.
-fn moved(clip: Option<f64>, given: &Given) -> (f64, Values, Values) {
+fn parameter_changes(clip: Option<f64>, given: &GivenGradients) -> (f64, StateDict, StateDict) {
     let models = models();
     let before = weights(&models);
-    let found = gradients(&models, &[batch(2, 16)], given, DRAWS);
+    let found = compute_gradients(&models, &[batch(2, 16)], given, RNG_KEY);
     let norm = f64::from(found.norm.clone().into_scalar::<f32>());
-    let policy = found.apply(models.policy, &mut descent(), 1.0, clip);
+    let policy = found.apply(models.policy, &mut gradient_descent(), 1.0, clip);
     (norm, before, weights(&Models { policy }))
 }
 
 #[test]
 fn clipping_is_pytorchs() {
     let file = Fixture::open("clip");
-    let given = PLACES.map(|(tensor, name)| (name.to_string(), file.values(&format!("{tensor}.gradient")).1));
-    let (given, wanted) = (Given(given.to_vec()), file.values("norm").1[0]);
+    let given = PARAMETERS.map(|(tensor, name)| (name.to_string(), file.values(&format!("{tensor}.gradient")).1));
+    let (given, wanted) = (GivenGradients(given.to_vec()), file.values("norm").1[0]);
     for (clip, kind) in [(Some(0.5), "clipped.0.5"), (Some(100.0), "clipped.100"), (None, "gradient")] {
-        let (norm, before, after) = moved(clip, &given);
+        let (norm, before, after) = parameter_changes(clip, &given);
         assert!((norm / wanted - 1.0).abs() < 1e-6, "{norm} {wanted}");
-        for (tensor, name) in PLACES {
+        for (tensor, name) in PARAMETERS {
             let (_, wanted) = file.values(&format!("{tensor}.{kind}"));
             let pairs = before[name].iter::<f64>().zip(after[name].iter::<f64>());
             // A weight of size 1 hides a hundred-millionth of what it is moved by.
@@ -93,7 +93,7 @@ fn clipping_is_pytorchs() {
                 assert!((before - after - wanted).abs() < 5e-7, "{name} {kind}: {} {wanted}", before - after);
             }
         }
-        let others = before.keys().filter(|name| PLACES.iter().all(|(_, place)| place != name));
+        let others = before.keys().filter(|name| PARAMETERS.iter().all(|(_, place)| place != name));
         assert!(others.clone().count() > 0 && others.into_iter().all(|name| before[name] == after[name]));
     }
     assert!(config().hidden >= 5, "the norm holds five numbers");

@@ -2,7 +2,7 @@
 //! `KILN_BLESS=1` writes it anew.
 
 use crate::runs::{recipe, train};
-use kiln_train::{Recipe, folder::RunPaths, metrics::Row, run::metrics};
+use kiln_train::{Recipe, metrics::MetricsRow, run::load_metrics, run_folder::RunPaths};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -10,41 +10,41 @@ use std::path::{Path, PathBuf};
 const TOLERANCE: f64 = 1e-4;
 
 /// Gradients go with the weights, whose roundings they add up: a share of their norm.
-const NORMS: f64 = 1e-3;
+const NORM_TOLERANCE: f64 = 1e-3;
 
-fn place(name: &str) -> PathBuf {
+fn fixture_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.json"))
 }
 
 /// Step losses, norms of gradients and validation losses of a run.
-fn figures(recipe: &Recipe) -> Value {
+fn golden_metrics(recipe: &Recipe) -> Value {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
     train(recipe, &path);
-    let rows = metrics(&RunPaths::open(&path).unwrap()).unwrap();
-    let of = |pick: fn(&Row) -> Option<f64>| rows.iter().filter_map(pick).collect::<Vec<f64>>();
+    let rows = load_metrics(&RunPaths::open(&path).unwrap()).unwrap();
+    let of = |pick: fn(&MetricsRow) -> Option<f64>| rows.iter().filter_map(pick).collect::<Vec<f64>>();
     json!({
-        "losses": of(|row| if let Row::Step(row) = row { Some(row.loss) } else { None }),
-        "norms": of(|row| if let Row::Step(row) = row { Some(row.gradient_norm) } else { None }),
-        "validations": of(|row| if let Row::Validation(row) = row { Some(row.loss) } else { None }),
+        "losses": of(|row| if let MetricsRow::Step(row) = row { Some(row.loss) } else { None }),
+        "norms": of(|row| if let MetricsRow::Step(row) = row { Some(row.gradient_norm) } else { None }),
+        "validations": of(|row| if let MetricsRow::Validation(row) = row { Some(row.loss) } else { None }),
     })
 }
 
-fn numbers(figures: &Value, key: &str) -> Vec<f64> {
+fn metric_values(figures: &Value, key: &str) -> Vec<f64> {
     figures[key].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
 fn check(name: &str, recipe: &Recipe) {
-    let (found, place) = (figures(recipe), place(name));
+    let (found, place) = (golden_metrics(recipe), fixture_path(name));
     if std::env::var_os("KILN_BLESS").is_some() {
         std::fs::write(&place, serde_json::to_string_pretty(&found).unwrap() + "\n").unwrap();
     }
     let text = std::fs::read_to_string(&place).unwrap_or_else(|error| panic!("{}: {error}", place.display()));
     let wanted: Value = serde_json::from_str(&text).unwrap();
     for (key, absolute, relative) in
-        [("losses", TOLERANCE, 0.0), ("norms", 0.0, NORMS), ("validations", TOLERANCE, 0.0)]
+        [("losses", TOLERANCE, 0.0), ("norms", 0.0, NORM_TOLERANCE), ("validations", TOLERANCE, 0.0)]
     {
-        let (found, wanted) = (numbers(&found, key), numbers(&wanted, key));
+        let (found, wanted) = (metric_values(&found, key), metric_values(&wanted, key));
         assert_eq!(found.len(), wanted.len(), "{name}: {key}");
         for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
             let far = (found - wanted).abs();

@@ -1,29 +1,29 @@
 //! Each objective teaches a small model something, can be stopped at any step, and leaves a model that does what it was
 //! trained for.
 
-use crate::runs::{Run, computed, recipe, rows, same, steps, train};
+use crate::runs::{TestRun, assert_same_result, metric_rows, recipe, run_result, steps, train};
 use burn::tensor::{Tensor, TensorData};
-use kiln_infer::{BLANK, Filling, GenerateError, Generator, Options, Sampling, block_on};
+use kiln_infer::{BLANK, GenerateError, GenerateOptions, Generator, InfillOptions, Sampling, block_on};
 use kiln_laws::device;
 use kiln_models::Visibility;
-use kiln_nn::Cx;
-use kiln_spec::{Direction, Layout, Piece};
+use kiln_nn::Context;
+use kiln_spec::{Direction, DocumentSpan, Layout};
 use kiln_train::{
     Recipe,
-    folder::RunPaths,
-    metrics::Row,
-    run::{Loaded, load, metrics},
+    metrics::MetricsRow,
+    run::{LoadedRun, load, load_metrics},
+    run_folder::RunPaths,
 };
 use std::path::Path;
 
-fn of(objective: &str, sets: &[&str]) -> Recipe {
+fn recipe_for(objective: &str, sets: &[&str]) -> Recipe {
     let objective = format!("stages.0.objective={objective}");
     let all = [&[&*objective, "stages.0.samples=2", "stages.0.sample_tokens=24", "stages.0.schedule=constant"], sets];
     recipe(&all.concat())
 }
 
-fn trained(objective: &str, sets: &[&str], path: &Path) -> Loaded {
-    train(&of(objective, sets), path);
+fn train_model(objective: &str, sets: &[&str], path: &Path) -> LoadedRun {
+    train(&recipe_for(objective, sets), path);
     load(path, &device()).unwrap()
 }
 
@@ -33,18 +33,21 @@ fn losses_fall_and_stops_change_no_bit() {
     for objective in ["prefix", "masked", "{ masked = { unit = \"span\" } }", "unified"] {
         let name = objective.replace(|c: char| !c.is_alphanumeric(), "");
         let path = |what: &str| home.path().join(format!("{name}-{what}"));
-        let recipe = of(objective, &[]);
+        let recipe = recipe_for(objective, &[]);
         train(&recipe, &path("whole"));
         let losses: Vec<f64> = steps(&path("whole")).iter().map(|step| step.loss).collect();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let (first, last) = (mean(&losses[..4]), mean(&losses[losses.len() - 6..]));
         // Of 297 tokens a model that knows nothing gives each ln 297 = 5.7 nats; letters' frequencies alone save 2.
         assert!(last < first - 0.8, "{objective}: from {first} to {last}");
-        let stopped = Run { stop: Some(13), ..Run::default() }.start(&recipe, &path("stopped")).unwrap();
+        let stopped = TestRun { stop_after: Some(13), ..TestRun::default() }.start(&recipe, &path("stopped")).unwrap();
         assert!(stopped.interrupted);
-        Run::default().resume(&path("stopped")).unwrap();
-        same(&computed(&path("stopped")), &computed(&path("whole")), objective);
-        assert!(rows(&path("whole")).iter().any(|row| row.contains("\"samples\":[{")), "{objective}: no samples");
+        TestRun::default().resume(&path("stopped")).unwrap();
+        assert_same_result(&run_result(&path("stopped")), &run_result(&path("whole")), objective);
+        assert!(
+            metric_rows(&path("whole")).iter().any(|row| row.contains("\"samples\":[{")),
+            "{objective}: no samples"
+        );
     }
 }
 
@@ -53,14 +56,15 @@ fn what_the_generator_knows_is_said_of_the_next_token_only() {
     let home = tempfile::tempdir().unwrap();
     for (objective, known) in [("full", true), ("prefix", false), ("masked", false), ("unified", false)] {
         let path = home.path().join(objective);
-        train(&of(objective, &["stages.0.steps=2"]), &path);
-        let rows = metrics(&RunPaths::open(&path).unwrap()).unwrap();
-        let validation = rows.iter().find_map(|row| if let Row::Validation(row) = row { Some(row) } else { None });
+        train(&recipe_for(objective, &["stages.0.steps=2"]), &path);
+        let rows = load_metrics(&RunPaths::open(&path).unwrap()).unwrap();
+        let validation =
+            rows.iter().find_map(|row| if let MetricsRow::Validation(row) = row { Some(row) } else { None });
         let row = validation.expect("a validation");
-        assert_eq!((row.floor.is_some(), row.kinds.is_some()), (known, known), "{objective}");
+        assert_eq!((row.reference_loss.is_some(), row.by_dependency.is_some()), (known, known), "{objective}");
         // A token is a byte; only the ends of documents have none.
         assert!(row.evaluated_bytes <= row.evaluated_tokens && row.evaluated_bytes * 10 > row.evaluated_tokens * 9);
-        let samples = rows.iter().find_map(|row| if let Row::Samples(row) = row { Some(row) } else { None });
+        let samples = rows.iter().find_map(|row| if let MetricsRow::Samples(row) = row { Some(row) } else { None });
         let sample = &samples.expect("samples").samples[0];
         assert_eq!(sample.prompt.contains(BLANK), objective == "masked", "{objective}");
     }
@@ -69,49 +73,56 @@ fn what_the_generator_knows_is_said_of_the_next_token_only() {
 #[test]
 fn a_masked_model_fills_blanks_and_writes_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let loaded = trained("masked", &[], &home.path().join("run"));
+    let loaded = train_model("masked", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Bidirectional);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with(loaded.usage());
-    let filling = Filling { sampling: Sampling::greedy(), tokens: 2, at_once: false };
-    let filled = block_on(generator.fill(&["A ___ and ___"], &filling)).unwrap().remove(0);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
+    let filling = InfillOptions { sampling: Sampling::greedy(), mask_length: 2, parallel: false };
+    let filled = block_on(generator.infill(&["A ___ and ___"], &filling)).unwrap().remove(0);
     assert_eq!((filled.ids.len(), filled.blanks.len()), (4, 2));
     assert_eq!(filled.text, format!("A {} and {}", filled.blanks[0], filled.blanks[1]));
-    let none = block_on(generator.fill(&["no blank"], &filling)).unwrap_err();
+    let none = block_on(generator.infill(&["no blank"], &filling)).unwrap_err();
     assert!(matches!(none, GenerateError::NoBlank { row: 0 }), "{none}");
-    let written = block_on(generator.write(&["A"], &Options::default())).unwrap_err();
+    let written = block_on(generator.generate(&["A"], &GenerateOptions::default())).unwrap_err();
     assert!(matches!(written, GenerateError::Bidirectional), "{written}");
 }
 
 #[test]
 fn a_prefix_model_sees_its_prompt_whole() {
     let home = tempfile::tempdir().unwrap();
-    let loaded = trained("prefix", &["stages.0.steps=60"], &home.path().join("run"));
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with(loaded.usage());
+    let loaded = train_model("prefix", &["stages.0.steps=60"], &home.path().join("run"));
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
     let prompt = "Once there was";
-    let options = Options { sampling: Sampling::greedy(), tokens: 1, chunk: Some(2), ..Options::default() };
-    let written = block_on(generator.write(&[prompt], &options)).unwrap().remove(0);
-    let text = [vec![loaded.tokenizer.specials().bos], loaded.tokenizer.encode(prompt)].concat();
+    let options = GenerateOptions {
+        sampling: Sampling::greedy(),
+        max_new_tokens: 1,
+        prefill_chunk_size: Some(2),
+        ..GenerateOptions::default()
+    };
+    let written = block_on(generator.generate(&[prompt], &options)).unwrap().remove(0);
+    let text = [vec![loaded.tokenizer.special_tokens().bos], loaded.tokenizer.encode(prompt)].concat();
     let last = |direction| {
-        let layout = Layout::packed(&[vec![Piece { length: text.len(), start: 0, direction }]], text.len());
+        let layout = Layout::packed(&[vec![DocumentSpan { length: text.len(), start: 0, direction }]], text.len());
         let ids: Vec<i32> = text.iter().map(|id| *id as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [1, text.len()]), &device());
-        let hidden = loaded.model.forward(ids, &mut Cx::new(&layout, &device()));
+        let hidden = loaded.model.forward(ids, &mut Context::new(&layout, &device()));
         let logits = loaded.model.logits(hidden.narrow(1, text.len() - 1, 1).squeeze_dim::<2>(1));
         logits.into_data().iter::<f32>().collect::<Vec<f32>>()
     };
     let (whole, causal) = (last(Direction::Prefix(text.len())), last(Direction::Causal));
-    assert_eq!(written.ids, [Sampling::greedy().draw(&whole, 0, 0).unwrap()]);
+    assert_eq!(written.ids, [Sampling::greedy().sample(&whole, 0, 0).unwrap()]);
     assert!(whole.iter().zip(&causal).any(|(a, b)| (a - b).abs() > 1e-3), "the two can't be told apart");
 }
 
 #[test]
 fn a_unified_model_writes_and_fills() {
     let home = tempfile::tempdir().unwrap();
-    let loaded = trained("unified", &[], &home.path().join("run"));
+    let loaded = train_model("unified", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Causal);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with(loaded.usage());
-    let written = block_on(generator.write(&["A"], &Options { tokens: 5, ..Options::default() })).unwrap();
-    let filled = block_on(generator.fill(&["A ___ b"], &Filling::default())).unwrap().remove(0);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
+    let written =
+        block_on(generator.generate(&["A"], &GenerateOptions { max_new_tokens: 5, ..GenerateOptions::default() }))
+            .unwrap();
+    let filled = block_on(generator.infill(&["A ___ b"], &InfillOptions::default())).unwrap().remove(0);
     assert!(written[0].ids.len() <= 5 && filled.ids.len() == 1);
     assert!(filled.text.starts_with("A ") && filled.text.ends_with(" b"));
 }
@@ -148,7 +159,7 @@ fn what_cannot_be_is_refused_at_its_path() {
     for (objective, visibility) in
         [("masked", "bidirectional"), ("prefix", "prefix"), ("unified", "causal"), ("full", "causal")]
     {
-        assert_eq!(of(objective, &[]).model.visibility.name(), visibility);
+        assert_eq!(recipe_for(objective, &[]).model.visibility.name(), visibility);
     }
-    assert_eq!(of("unified", &["model.visibility=prefix"]).model.visibility, Visibility::Prefix);
+    assert_eq!(recipe_for("unified", &["model.visibility=prefix"]).model.visibility, Visibility::Prefix);
 }

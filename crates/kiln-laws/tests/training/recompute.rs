@@ -1,10 +1,10 @@
 //! A run whose blocks are computed again in the backward pass is the run that kept them.
 
-use crate::runs::{Run, recipe, rows, train, weights};
+use crate::runs::{TestRun, metric_rows, recipe, train, weights};
 use std::path::Path;
 
 /// Dropout, parts of a batch, depth rules with added losses, a frozen embedding.
-const EVENTFUL: [&str; 6] = [
+const SETTINGS: [&str; 6] = [
     "stages.0.steps=6",
     "stages.0.accumulate=2",
     "stages.0.ema=0.9",
@@ -17,8 +17,8 @@ const EVENTFUL: [&str; 6] = [
 
 fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {
     let recompute = format!("stages.0.recompute=\"{recompute}\"");
-    train(&recipe(&[&EVENTFUL[..], &[&recompute], more].concat()), path);
-    rows(path)
+    train(&recipe(&[&SETTINGS[..], &[&recompute], more].concat()), path);
+    metric_rows(path)
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn a_stopped_one_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let (whole, stopped) = (home.path().join("whole"), home.path().join("stopped"));
     let wanted = run(&whole, "blocks", &[]);
-    let recipe = recipe(&[&EVENTFUL[..], &["stages.0.recompute=\"blocks\""]].concat());
-    assert!(Run { stop: Some(2), ..Run::default() }.start(&recipe, &stopped).unwrap().interrupted);
-    assert!(!Run::default().resume(&stopped).unwrap().interrupted);
-    assert_eq!(rows(&stopped), wanted);
+    let recipe = recipe(&[&SETTINGS[..], &["stages.0.recompute=\"blocks\""]].concat());
+    assert!(TestRun { stop_after: Some(2), ..TestRun::default() }.start(&recipe, &stopped).unwrap().interrupted);
+    assert!(!TestRun::default().resume(&stopped).unwrap().interrupted);
+    assert_eq!(metric_rows(&stopped), wanted);
 }

@@ -2,13 +2,16 @@
 
 use burn::tensor::Device;
 use kiln_laws::device;
-use kiln_spec::{Refusal, config::ConfigError};
+use kiln_spec::{ValidationError, config::ConfigError};
 use kiln_train::{
-    Failure, Objective, Recipe, StageConfig,
-    checkpoint::{MODEL, TRAIN, Tensors},
-    folder::{RunPaths, Stage},
-    metrics::{Row, Step},
-    run::{self, Host, News, Outcome, Watch, metrics, resume_with, start_with},
+    Objective, Recipe, StageConfig, TrainError,
+    checkpoint::{MODEL_FILE, NamedTensors, TRAIN_FILE},
+    metrics::{MetricsRow, StepMetrics},
+    run::{
+        self, ProgressEvent, ProgressListener, RunContext, RunOutcome, load_metrics, resume_with_objectives,
+        start_with_objectives,
+    },
+    run_folder::{RunPaths, StageFolder},
 };
 use std::{
     fs,
@@ -17,7 +20,7 @@ use std::{
 };
 
 /// A run that takes a moment.
-const SMALL: &str = r#"
+const SMALL_RECIPE: &str = r#"
 name = "small"
 seed = 3
 tokenizer = "byte"
@@ -42,17 +45,18 @@ checkpoints = 3
 /// The small recipe with some keys set.
 pub fn recipe(sets: &[&str]) -> Recipe {
     let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-    let nothing =
-        |name: &str, _: Option<&str>| Err(ConfigError::from(Refusal::new("extends", format!("no recipe `{name}`"))));
-    Recipe::load(SMALL, None, &sets, &nothing).unwrap_or_else(|error| panic!("{error}"))
+    let nothing = |name: &str, _: Option<&str>| {
+        Err(ConfigError::from(ValidationError::new("extends", format!("no recipe `{name}`"))))
+    };
+    Recipe::load(SMALL_RECIPE, None, &sets, &nothing).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Asks a run to stop after a step.
 struct StopAfter<'a>(&'a AtomicBool, u64);
 
-impl Watch for StopAfter<'_> {
-    fn tell(&mut self, news: News) {
-        if let News::Row(Row::Step(step)) = news
+impl ProgressListener for StopAfter<'_> {
+    fn on_event(&mut self, news: ProgressEvent) {
+        if let ProgressEvent::Metrics(MetricsRow::Step(step)) = news
             && step.step == self.1
         {
             self.0.store(true, Ordering::Relaxed);
@@ -61,101 +65,101 @@ impl Watch for StopAfter<'_> {
 }
 
 /// A way to run: asked to stop after a step or not, for the objectives of the recipe or another one.
-pub struct Run<'a> {
+pub struct TestRun<'a> {
     /// The step after which it is asked to stop.
-    pub stop: Option<u64>,
+    pub stop_after: Option<u64>,
     /// What is trained for.
     pub objective: &'a dyn Fn(&StageConfig) -> Box<dyn Objective>,
 }
 
-fn named(stage: &StageConfig) -> Box<dyn Objective> {
+fn recipe_objective(stage: &StageConfig) -> Box<dyn Objective> {
     stage.objective.build()
 }
 
-impl Default for Run<'_> {
+impl Default for TestRun<'_> {
     fn default() -> Self {
-        Self { stop: None, objective: &named }
+        Self { stop_after: None, objective: &recipe_objective }
     }
 }
 
-impl Run<'_> {
+impl TestRun<'_> {
     /// Starts a run in `path`.
-    pub fn start(&self, recipe: &Recipe, path: &Path) -> Result<Outcome, Failure> {
-        self.host(|host| start_with(recipe, Some(path), host, self.objective))
+    pub fn start(&self, recipe: &Recipe, path: &Path) -> Result<RunOutcome, TrainError> {
+        self.with_host(|host| start_with_objectives(recipe, Some(path), host, self.objective))
     }
 
     /// Goes on with it.
-    pub fn resume(&self, path: &Path) -> Result<Outcome, Failure> {
-        self.host(|host| resume_with(path, host, self.objective))
+    pub fn resume(&self, path: &Path) -> Result<RunOutcome, TrainError> {
+        self.with_host(|host| resume_with_objectives(path, host, self.objective))
     }
 
-    fn host<R>(&self, go: impl FnOnce(Host) -> R) -> R {
+    fn with_host<R>(&self, go: impl FnOnce(RunContext) -> R) -> R {
         let stop = AtomicBool::new(false);
-        let mut watch = StopAfter(&stop, self.stop.unwrap_or(u64::MAX));
-        go(Host { device: device(), stop: &stop, watch: &mut watch })
+        let mut watch = StopAfter(&stop, self.stop_after.unwrap_or(u64::MAX));
+        go(RunContext { device: device(), stop_flag: &stop, listener: &mut watch })
     }
 }
 
 /// Runs to the end.
 pub fn train(recipe: &Recipe, path: &Path) {
-    assert!(!Run::default().start(recipe, path).unwrap().interrupted);
+    assert!(!TestRun::default().start(recipe, path).unwrap().interrupted);
 }
 
 /// The stages of a run.
-pub fn stages(path: &Path) -> Vec<Stage> {
+pub fn stages(path: &Path) -> Vec<StageFolder> {
     let paths = RunPaths::open(path).unwrap();
-    paths.stages(&run::recipe(&paths).unwrap())
+    paths.stages(&run::load_recipe(&paths).unwrap())
 }
 
 /// The weights of a stage after a step, by name.
-pub fn weights(path: &Path, stage: usize, step: u64) -> Tensors {
+pub fn weights(path: &Path, stage: usize, step: u64) -> NamedTensors {
     stages(path)[stage].checkpoints().load_model(step).unwrap().1
 }
 
 /// Lines of metrics but for events, without what a clock says.
-pub fn rows(path: &Path) -> Vec<String> {
-    let timeless = |row: Row| match row {
-        Row::Step(row) => Some(Row::Step(Step { seconds: 0.0, ..row })),
-        Row::Validation(mut row) => {
+pub fn metric_rows(path: &Path) -> Vec<String> {
+    let timeless = |row: MetricsRow| match row {
+        MetricsRow::Step(row) => Some(MetricsRow::Step(StepMetrics { seconds: 0.0, ..row })),
+        MetricsRow::Validation(mut row) => {
             row.seconds = 0.0;
-            Some(Row::Validation(row))
+            Some(MetricsRow::Validation(row))
         }
-        Row::Samples(mut row) => {
+        MetricsRow::Samples(mut row) => {
             row.seconds = 0.0;
-            Some(Row::Samples(row))
+            Some(MetricsRow::Samples(row))
         }
-        other => (!matches!(other, Row::Event(_))).then_some(other),
+        other => (!matches!(other, MetricsRow::Event(_))).then_some(other),
     };
-    let all = metrics(&RunPaths::open(path).unwrap()).unwrap();
-    all.into_iter().filter_map(timeless).map(|row| row.to_line()).collect()
+    let all = load_metrics(&RunPaths::open(path).unwrap()).unwrap();
+    all.into_iter().filter_map(timeless).map(|row| row.to_json_line()).collect()
 }
 
 /// The steps of a run.
-pub fn steps(path: &Path) -> Vec<Step> {
-    let all = metrics(&RunPaths::open(path).unwrap()).unwrap();
-    all.into_iter().filter_map(|row| if let Row::Step(step) = row { Some(step) } else { None }).collect()
+pub fn steps(path: &Path) -> Vec<StepMetrics> {
+    let all = load_metrics(&RunPaths::open(path).unwrap()).unwrap();
+    all.into_iter().filter_map(|row| if let MetricsRow::Step(step) = row { Some(step) } else { None }).collect()
 }
 
 /// All that a run computed: rows, and the bytes of each stage's last checkpoint.
 #[derive(PartialEq)]
-pub struct Computed {
+pub struct RunResult {
     rows: Vec<String>,
     files: Vec<Vec<u8>>,
 }
 
 /// What the run in `path` computed.
-pub fn computed(path: &Path) -> Computed {
-    let last = |stage: Stage| {
+pub fn run_result(path: &Path) -> RunResult {
+    let last = |stage: StageFolder| {
         let checkpoints = stage.checkpoints();
-        let folder = checkpoints.folder(checkpoints.newest().unwrap().expect("a checkpoint"));
-        [MODEL, TRAIN].map(|name| fs::read(folder.join(name)).unwrap())
+        let folder = checkpoints.folder(checkpoints.newest_step().unwrap().expect("a checkpoint"));
+        [MODEL_FILE, TRAIN_FILE].map(|name| fs::read(folder.join(name)).unwrap())
     };
-    Computed { rows: rows(path), files: stages(path).into_iter().flat_map(last).collect() }
+    RunResult { rows: metric_rows(path), files: stages(path).into_iter().flat_map(last).collect() }
 }
 
 /// Fails unless two runs computed the same, to the bit.
 #[track_caller]
-pub fn same(found: &Computed, wanted: &Computed, what: &str) {
+pub fn assert_same_result(found: &RunResult, wanted: &RunResult, what: &str) {
     for (found, wanted) in found.rows.iter().zip(&wanted.rows) {
         assert_eq!(found, wanted, "{what}");
     }

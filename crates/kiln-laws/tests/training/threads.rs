@@ -2,20 +2,21 @@
 //! would have no fixed order.
 
 use crate::{
-    child,
-    clip::Given,
-    runs::{Run, autodiff, computed, recipe, same, stages},
-    toy::{DRAWS, batch, config},
+    clip::GivenGradients,
+    runs::{TestRun, assert_same_result, autodiff, recipe, run_result, stages},
+    subprocess,
+    toy::{RNG_KEY, batch, config},
 };
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::Random;
-use kiln_train::{Models, Recipe, run::load, step::gradients};
+use kiln_train::{Models, Recipe, run::load, step::compute_gradients};
 use std::{fs, path::Path};
 
 /// A vocabulary of some thousand made-up words, so that the embedding has more than five million numbers.
-fn large(home: &Path) -> Recipe {
+fn large_recipe(home: &Path) -> Recipe {
     let mut random = Random::new(1, "words", 0, 0);
-    let mut word = || (0..4 + random.below(5)).map(|_| (b'a' + random.below(26) as u8) as char).collect::<String>();
+    let mut word =
+        || (0..4 + random.uniform_int(5)).map(|_| (b'a' + random.uniform_int(26) as u8) as char).collect::<String>();
     // Pairs are merged that come more than once.
     let words: Vec<String> = (0..2000).map(|_| word()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).cycle().take(6000).collect();
@@ -44,15 +45,15 @@ fn large(home: &Path) -> Recipe {
 }
 
 /// Rows wide enough for products to be divided among threads.
-fn middling() -> Recipe {
+fn medium_recipe() -> Recipe {
     recipe(&["model.hidden=64", "stages.0.length=256", "stages.0.steps=6", "stages.0.samples=1"])
 }
 
 /// In a child: a run in each folder, stopped after each step if the folder says so.
-fn work(home: &Path) {
+fn run_child(home: &Path) {
     let (name, stops) = (home.file_name().unwrap().to_str().unwrap(), home.join("stops").exists());
-    let recipe = if name.starts_with("large") { large(home.parent().unwrap()) } else { middling() };
-    let run = |after: u64| Run { stop: stops.then_some(after), ..Run::default() };
+    let recipe = if name.starts_with("large") { large_recipe(home.parent().unwrap()) } else { medium_recipe() };
+    let run = |after: u64| TestRun { stop_after: stops.then_some(after), ..TestRun::default() };
     let path = home.join("run");
     let mut ended = run(1).start(&recipe, &path).unwrap();
     while ended.interrupted {
@@ -60,9 +61,9 @@ fn work(home: &Path) {
     }
 }
 
-fn bits_are_the_same(test: &str, kind: &str) {
-    if let Some(home) = child::folder() {
-        return work(&home);
+fn check_same_bits(test: &str, kind: &str) {
+    if let Some(home) = subprocess::folder() {
+        return run_child(&home);
     }
     let home = tempfile::tempdir().unwrap();
     let at = |threads: usize, stops: bool| {
@@ -71,18 +72,18 @@ fn bits_are_the_same(test: &str, kind: &str) {
         if stops {
             fs::write(folder.join("stops"), "").unwrap();
         }
-        child::passes(child::again(module_path!(), test, &folder, threads));
+        subprocess::assert_passes(subprocess::rerun_test(module_path!(), test, &folder, threads));
         folder.join("run")
     };
     let one = at(1, false);
-    let wanted = computed(&one);
+    let wanted = run_result(&one);
     if kind == "large" {
         let loaded = load(&one, &kiln_laws::device()).unwrap();
-        let embedding = loaded.tokenizer.vocab() * loaded.model.config().hidden;
-        assert!(embedding > 5_000_000, "{embedding} of {}", Model::parameters(loaded.model.config()));
+        let embedding = loaded.tokenizer.vocab_size() * loaded.model.config().hidden;
+        assert!(embedding > 5_000_000, "{embedding} of {}", Model::num_parameters(loaded.model.config()));
     }
     for (threads, stops) in [(2, false), (3, true)] {
-        same(&computed(&at(threads, stops)), &wanted, &format!("{threads} threads"));
+        assert_same_result(&run_result(&at(threads, stops)), &wanted, &format!("{threads} threads"));
     }
     assert_eq!(stages(&one).len(), 1);
 }
@@ -97,8 +98,8 @@ fn norms() -> String {
     let noise: Vec<f64> = (0..config.vocab * config.hidden).map(|_| draw()).collect();
     let norm = |round: usize| {
         let scaled = noise.iter().map(|x| x * (1.0 + 0.1 * round as f64)).collect();
-        let given = Given(vec![("embedding".into(), scaled)]);
-        let found = gradients(&models, &[batch(1, 8)], &given, DRAWS);
+        let given = GivenGradients(vec![("embedding".into(), scaled)]);
+        let found = compute_gradients(&models, &[batch(1, 8)], &given, RNG_KEY);
         format!("{:08x} ", found.norm.into_scalar::<f32>().to_bits())
     };
     (0..16).map(norm).collect()
@@ -106,12 +107,12 @@ fn norms() -> String {
 
 #[test]
 fn a_large_gradient() {
-    if let Some(home) = child::folder() {
+    if let Some(home) = subprocess::folder() {
         return fs::write(home.join("norms"), norms()).unwrap();
     }
     let home = tempfile::tempdir().unwrap();
     let of = |threads: usize| {
-        child::passes(child::again(module_path!(), "a_large_gradient", home.path(), threads));
+        subprocess::assert_passes(subprocess::rerun_test(module_path!(), "a_large_gradient", home.path(), threads));
         fs::read_to_string(home.path().join("norms")).unwrap()
     };
     let one = of(1);
@@ -122,10 +123,10 @@ fn a_large_gradient() {
 
 #[test]
 fn a_large_tensor() {
-    bits_are_the_same("a_large_tensor", "large");
+    check_same_bits("a_large_tensor", "large");
 }
 
 #[test]
 fn wide_rows() {
-    bits_are_the_same("wide_rows", "middling");
+    check_same_bits("wide_rows", "middling");
 }

@@ -5,11 +5,11 @@ use burn::{
     tensor::Tensor,
 };
 use kiln_nn::{
-    init::Init,
-    norm::Normalize,
-    variant::{Around, Card, Variant},
+    init::Initializer,
+    norm::Normalization,
+    variant::{BuildContext, Card, Variant},
 };
-use kiln_spec::config::Nothing;
+use kiln_spec::config::NoOptions;
 
 /// x ⊙ w.
 #[derive(Module, Debug)]
@@ -18,15 +18,15 @@ pub struct Gain {
 }
 
 impl Variant for Gain {
-    type Config = Nothing;
+    type Config = NoOptions;
     const CARD: Card = Card::new("gain", "2103.17239");
 
-    fn init(_config: &Nothing, around: &Around, init: &mut Init) -> Self {
+    fn init(_config: &NoOptions, around: &BuildContext, init: &mut Initializer) -> Self {
         Self { weight: init.constant([around.hidden], 1.0) }
     }
 }
 
-impl Normalize for Gain {
+impl Normalization for Gain {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         x * self.weight.val().unsqueeze()
     }

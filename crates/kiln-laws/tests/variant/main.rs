@@ -8,11 +8,11 @@ use burn::{
 };
 use kiln_laws::device;
 use kiln_models::ModelConfig;
-use kiln_nn::{Init, norm::Normalize};
+use kiln_nn::{Initializer, norm::Normalization};
 
 kiln_nn::variants! {
     /// Norms of this test.
-    Own, OwnConfig: dyn Normalize {
+    Own, OwnConfig: dyn Normalization {
         /// x ⊙ w (2103.17239).
         "gain" => Gain(gain::Gain),
     }
@@ -36,7 +36,7 @@ fn the_list_line_makes_it_a_choice() {
     let config: OwnConfig = serde_json::from_str("\"gain\"").unwrap();
     assert_eq!((config.name(), config.card(), Own::CARDS.len()), ("gain", &Own::CARDS[0], 1));
     let model = ModelConfig { hidden: 3, ..ModelConfig::default() };
-    let gain = config.init(&model.around(), &mut Init::new(0, &device().autodiff()));
+    let gain = config.init(&model.build_context(), &mut Initializer::new(0, &device().autodiff()));
     assert_eq!(gain.num_params(), 3);
     let x = Tensor::<3>::from_data([[[1.0, -2.0, 0.5], [4.0, 0.0, 1.5]]], &device().autodiff()).require_grad();
     let y = gain.forward(x.clone());

@@ -1,14 +1,14 @@
 //! Blocks and their sublayers.
 
 use super::Visibility;
-use crate::direction::unfit;
+use crate::direction::incompatibility;
 use kiln_nn::{
     depth::DepthConfig,
     junction::JunctionConfig,
     part::PartConfig,
-    variant::{Around, Causality},
+    variant::{BuildContext, Causality},
 };
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(deny_unknown_fields)]
 pub struct SublayerConfig {
-    /// What joins it to the residual stream.
+    /// Residual connection and norm placement.
     #[serde(default)]
     pub junction: JunctionConfig,
-    /// What works on the same input and is added up: one part, or several in a parallel block.
+    /// Parts that read the same input; their outputs are added. One part, or several for a parallel block.
     pub parts: Vec<PartConfig>,
 }
 
@@ -27,36 +27,40 @@ pub struct SublayerConfig {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(deny_unknown_fields)]
 pub struct BlockConfig {
-    /// How often the block is repeated, each time with its own weights.
-    #[serde(default = "once")]
+    /// Number of copies of the block, each with its own weights.
+    #[serde(default = "default_repeat")]
     pub repeat: usize,
-    /// For which tokens it runs.
+    /// Depth rule: which tokens the block runs for.
     #[serde(default)]
     pub depth: DepthConfig,
-    /// The sublayers.
+    /// Sublayers, run in order.
     pub sublayers: Vec<SublayerConfig>,
 }
 
-fn once() -> usize {
+fn default_repeat() -> usize {
     1
 }
 
 impl BlockConfig {
-    pub(super) fn check(&self, around: &Around, visibility: Visibility, path: &str) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        around: &BuildContext,
+        visibility: Visibility,
+        path: &str,
+    ) -> Result<(), ValidationError> {
         if self.repeat == 0 {
-            return Err(
-                Refusal::new(format!("{path}.repeat"), "a block repeated 0 times").instead("take the block out")
-            );
+            return Err(ValidationError::new(format!("{path}.repeat"), "a block repeated 0 times")
+                .with_suggestion("take the block out"));
         }
         if self.sublayers.is_empty() {
-            return Err(Refusal::new(format!("{path}.sublayers"), "a block without sublayers"));
+            return Err(ValidationError::new(format!("{path}.sublayers"), "a block without sublayers"));
         }
         self.depth.check(around, &format!("{path}.depth"))?;
         for (s, sublayer) in self.sublayers.iter().enumerate() {
             let path = format!("{path}.sublayers[{s}]");
             sublayer.junction.check(around, &format!("{path}.junction"))?;
             if sublayer.parts.is_empty() {
-                return Err(Refusal::new(format!("{path}.parts"), "a sublayer without parts"));
+                return Err(ValidationError::new(format!("{path}.parts"), "a sublayer without parts"));
             }
             for (p, part) in sublayer.parts.iter().enumerate() {
                 let path = format!("{path}.parts[{p}]");
@@ -68,12 +72,12 @@ impl BlockConfig {
     }
 }
 
-fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), Refusal> {
-    let Some(reason) = unfit(part.card(), visibility.direction(0)) else { return Ok(()) };
+fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
+    let Some(reason) = incompatibility(part.card(), visibility.direction(0)) else { return Ok(()) };
     let instead = match part.card().causality {
         Causality::BidirectionalOnly => Visibility::Bidirectional,
         _ => Visibility::Causal,
     };
     let reason = format!("`{}` {reason}; the model's visibility is not {}", part.name(), instead.name());
-    Err(Refusal::new(path, reason).instead(format!("visibility = \"{}\"", instead.name())))
+    Err(ValidationError::new(path, reason).with_suggestion(format!("visibility = \"{}\"", instead.name())))
 }

@@ -1,7 +1,7 @@
 //! Why a folder can't be read.
 
-use crate::{hf::AssembleError, pickle::PickleError};
-use kiln_spec::Refusal;
+use crate::{hf::LoadWeightsError, pickle::PickleError};
+use kiln_spec::ValidationError;
 use std::{io, path::PathBuf};
 
 /// Why a model can't be loaded.
@@ -39,19 +39,19 @@ pub enum LoadError {
     },
     /// A name leads out of the folder.
     #[error("{}: `{name}` is not a file of this folder; a model's files lie beside its config.json", folder.display())]
-    Outside {
+    OutsideFolder {
         /// The folder.
         folder: PathBuf,
         /// The name.
         name: String,
     },
     /// The configuration is one of a model that Kiln can't compute.
-    #[error("{}: {refusal}", file.display())]
+    #[error("{}: {error}", file.display())]
     Config {
         /// The file.
         file: PathBuf,
         /// What, and what to do.
-        refusal: Refusal,
+        error: ValidationError,
     },
     /// The weights don't make the model.
     #[error("{}: {source}", folder.display())]
@@ -59,7 +59,7 @@ pub enum LoadError {
         /// The folder.
         folder: PathBuf,
         /// What doesn't fit.
-        source: AssembleError,
+        source: LoadWeightsError,
     },
 }
 
@@ -79,7 +79,7 @@ impl LoadError {
     /// What to do about it, if that isn't said with the reason.
     pub fn help(&self) -> Option<&str> {
         match self {
-            Self::Config { refusal, .. } => refusal.instead.as_deref(),
+            Self::Config { error: refusal, .. } => refusal.suggestion.as_deref(),
             Self::NoWeights { .. } => Some("the folder of a model, with its weights"),
             Self::Broken { .. } => Some("fetch the file again: it may not have arrived whole"),
             _ => None,

@@ -1,12 +1,15 @@
 //! A folder with a model.
 
-use super::{CONFIG, GENERATION, INDEX, LAYOUTS, LoadError, Map, PICKLE, SafeTensorsFiles, WEIGHTS};
+use super::{
+    CONFIG_FILE, GENERATION_CONFIG_FILE, LoadError, MappedFile, PYTORCH_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
+    SafeTensorsFiles, WEIGHT_FILES,
+};
 use crate::{
     config::ModelConfig,
     hf::{self, Family},
     model::Model,
-    pickle::{Pickle, Pickles},
-    tensors::Tensors,
+    pickle::{PickleFile, PickleFiles},
+    tensors::TensorSource,
 };
 use burn::tensor::Device;
 use serde_json::{Map as Object, Value};
@@ -18,7 +21,7 @@ use std::{
 
 /// A model, and what its folder says of it.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedModel {
     /// The model.
     pub model: Model,
     /// Its family.
@@ -26,7 +29,7 @@ pub struct Loaded {
     /// `config.json` as it is.
     pub config_json: Value,
     /// `generation_config.json`, if there is one.
-    pub generation: Option<Value>,
+    pub generation_config: Option<Value>,
 }
 
 /// Loads the model of a folder.
@@ -34,38 +37,38 @@ pub struct Loaded {
 /// # Errors
 /// If a file is missing, broken or leads out of the folder, the family or an option of it is unknown, or the weights
 /// aren't the model's.
-pub fn load(path: &Path, device: &Device) -> Result<Loaded, LoadError> {
-    Folder::open(path)?.load(device)
+pub fn load(path: &Path, device: &Device) -> Result<LoadedModel, LoadError> {
+    ModelFolder::open(path)?.load(device)
 }
 
 /// An opened folder: its configuration is read, its weights are not.
-pub struct Folder {
+pub struct ModelFolder {
     path: PathBuf,
     /// `config.json`, settled where the weights alone say what holds.
     pub config_json: Value,
     /// `generation_config.json`, if there is one.
-    pub generation: Option<Value>,
-    tensors: Box<dyn Tensors>,
+    pub generation_config: Option<Value>,
+    tensors: Box<dyn TensorSource>,
 }
 
-impl Folder {
+impl ModelFolder {
     /// Opens a folder.
     ///
     /// # Errors
     /// If a file is missing, broken or leads out of the folder.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let mut config_json = json(&inside(path, CONFIG)?)?;
-        let generation = match path.join(GENERATION).exists() {
-            true => Some(json(&inside(path, GENERATION)?)?),
+        let mut config_json = read_json(&path_in_folder(path, CONFIG_FILE)?)?;
+        let generation = match path.join(GENERATION_CONFIG_FILE).exists() {
+            true => Some(read_json(&path_in_folder(path, GENERATION_CONFIG_FILE)?)?),
             false => None,
         };
-        let tensors = weights(path)?;
-        hf::t5::settle(&mut config_json, &*tensors);
-        Ok(Self { path: path.into(), config_json, generation, tensors })
+        let tensors = open_weights(path)?;
+        hf::t5::resolve_tied_embeddings(&mut config_json, &*tensors);
+        Ok(Self { path: path.into(), config_json, generation_config: generation, tensors })
     }
 
     /// The tensors of the weights.
-    pub fn tensors(&self) -> &dyn Tensors {
+    pub fn tensors(&self) -> &dyn TensorSource {
         &*self.tensors
     }
 
@@ -74,30 +77,30 @@ impl Folder {
     /// # Errors
     /// If the family or an option of it is unknown.
     pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
-        let file = self.path.join(CONFIG);
-        hf::read(&self.config_json).map_err(|refusal| LoadError::Config { file, refusal })
+        let file = self.path.join(CONFIG_FILE);
+        hf::read_config(&self.config_json).map_err(|refusal| LoadError::Config { file, error: refusal })
     }
 
     /// The model.
     ///
     /// # Errors
     /// If Kiln doesn't know it, or the weights aren't the model's.
-    pub fn load(self, device: &Device) -> Result<Loaded, LoadError> {
+    pub fn load(self, device: &Device) -> Result<LoadedModel, LoadError> {
         let (family, config) = self.config()?;
-        let model = hf::assemble(&config, family, self.tensors(), device)
+        let model = hf::load_model(&config, family, self.tensors(), device)
             .map_err(|source| LoadError::Weights { folder: self.path, source })?;
-        Ok(Loaded { model, family, config_json: self.config_json, generation: self.generation })
+        Ok(LoadedModel { model, family, config_json: self.config_json, generation_config: self.generation_config })
     }
 }
 
 /// Safetensors before pickles, one file before several.
-fn weights(folder: &Path) -> Result<Box<dyn Tensors>, LoadError> {
-    let there = LAYOUTS.into_iter().find(|name| folder.join(name).exists());
+fn open_weights(folder: &Path) -> Result<Box<dyn TensorSource>, LoadError> {
+    let there = WEIGHT_FILES.into_iter().find(|name| folder.join(name).exists());
     Ok(match there {
-        Some(WEIGHTS) => Box::new(SafeTensorsFiles::open(&[inside(folder, WEIGHTS)?])?),
-        Some(INDEX) => sharded(folder, INDEX, SafeTensorsFiles::open)?,
-        Some(PICKLE) => Box::new(pickle(&inside(folder, PICKLE)?)?),
-        Some(index) => sharded(folder, index, pickles)?,
+        Some(SAFETENSORS_FILE) => Box::new(SafeTensorsFiles::open(&[path_in_folder(folder, SAFETENSORS_FILE)?])?),
+        Some(SAFETENSORS_INDEX_FILE) => open_sharded(folder, SAFETENSORS_INDEX_FILE, SafeTensorsFiles::open)?,
+        Some(PYTORCH_FILE) => Box::new(open_pickle(&path_in_folder(folder, PYTORCH_FILE)?)?),
+        Some(index) => open_sharded(folder, index, open_pickles)?,
         None => return Err(LoadError::NoWeights { folder: folder.into() }),
     })
 }
@@ -106,24 +109,24 @@ fn weights(folder: &Path) -> Result<Box<dyn Tensors>, LoadError> {
 ///
 /// # Errors
 /// If it can't be read, or asks for more than tensors.
-pub fn pickle(file: &Path) -> Result<Pickle<Map>, LoadError> {
-    let pickle = Pickle::open(Map::open(file).map_err(LoadError::io(file))?);
+pub fn open_pickle(file: &Path) -> Result<PickleFile<MappedFile>, LoadError> {
+    let pickle = PickleFile::open(MappedFile::open(file).map_err(LoadError::io(file))?);
     pickle.map_err(|source| LoadError::Pickle { file: file.into(), source })
 }
 
-fn pickles(files: &[PathBuf]) -> Result<Pickles<Map>, LoadError> {
-    let opened = files.iter().map(|file| pickle(file)).collect::<Result<_, _>>()?;
-    Pickles::new(opened).map_err(|error| LoadError::Broken { file: files[0].clone(), reason: error.to_string() })
+fn open_pickles(files: &[PathBuf]) -> Result<PickleFiles<MappedFile>, LoadError> {
+    let opened = files.iter().map(|file| open_pickle(file)).collect::<Result<_, _>>()?;
+    PickleFiles::new(opened).map_err(|error| LoadError::Broken { file: files[0].clone(), reason: error.to_string() })
 }
 
 /// The files that an index names.
-fn sharded<T: Tensors + 'static>(
+fn open_sharded<T: TensorSource + 'static>(
     folder: &Path,
     index: &str,
     open: impl FnOnce(&[PathBuf]) -> Result<T, LoadError>,
-) -> Result<Box<dyn Tensors>, LoadError> {
-    let path = inside(folder, index)?;
-    let index = json(&path)?;
+) -> Result<Box<dyn TensorSource>, LoadError> {
+    let path = path_in_folder(folder, index)?;
+    let index = read_json(&path)?;
     let broken = |reason: String| LoadError::Broken { file: path.clone(), reason };
     let map = index.get("weight_map").and_then(Value::as_object);
     let map: &Object<String, Value> = map.ok_or_else(|| broken("an object `weight_map` was expected".into()))?;
@@ -131,7 +134,7 @@ fn sharded<T: Tensors + 'static>(
     for (tensor, file) in map {
         names.insert(file.as_str().ok_or_else(|| broken(format!("`{tensor}` is in {file}, which is no name")))?);
     }
-    let files = names.into_iter().map(|name| inside(folder, name)).collect::<Result<Vec<_>, _>>()?;
+    let files = names.into_iter().map(|name| path_in_folder(folder, name)).collect::<Result<Vec<_>, _>>()?;
     let tensors = open(&files)?;
     match map.keys().find(|name| !tensors.entries().contains_key(*name)) {
         Some(name) => Err(broken(format!("`{name}` is in none of the files that are named"))),
@@ -141,8 +144,8 @@ fn sharded<T: Tensors + 'static>(
 
 /// The path of a file of this folder. Links are followed within the folder alone, or from a snapshot of the hub's cache
 /// to its blobs.
-pub(super) fn inside(folder: &Path, name: &str) -> Result<PathBuf, LoadError> {
-    let outside = || LoadError::Outside { folder: folder.into(), name: name.into() };
+pub(super) fn path_in_folder(folder: &Path, name: &str) -> Result<PathBuf, LoadError> {
+    let outside = || LoadError::OutsideFolder { folder: folder.into(), name: name.into() };
     let mut parts = Path::new(name).components();
     let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else { return Err(outside()) };
     let path = folder.join(name);
@@ -154,7 +157,7 @@ pub(super) fn inside(folder: &Path, name: &str) -> Result<PathBuf, LoadError> {
     if lies_in == Some(&home) || lies_in.is_some() && lies_in == blobs.as_deref() { Ok(path) } else { Err(outside()) }
 }
 
-fn json(file: &Path) -> Result<Value, LoadError> {
+fn read_json(file: &Path) -> Result<Value, LoadError> {
     let text = fs::read(file).map_err(LoadError::io(file))?;
     serde_json::from_slice(&text).map_err(LoadError::broken(file, "JSON"))
 }

@@ -1,14 +1,14 @@
 //! A GGUF file on disk: mapped into memory, and let go of tensor by tensor.
 
-use super::{Loaded, error::LoadError, map::Map};
+use super::{LoadedModel, error::LoadError, mmap::MappedFile};
 use crate::{
-    gguf::{self, Carried, Export, ExportError, File, Metadata},
+    gguf::{self, ExportError, GgufExport, GgufReader, GgufTokenizer, Metadata},
     hf,
-    tensors::{Entry, TensorError, Tensors},
+    tensors::{TensorError, TensorInfo, TensorSource},
 };
 use burn::tensor::{Device, TensorData};
 use kiln_kernels::packed::PackedMatrix;
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,7 +20,7 @@ use std::{
 #[derive(Debug)]
 pub struct GgufFile {
     path: PathBuf,
-    file: File<Map>,
+    file: GgufReader<MappedFile>,
 }
 
 impl GgufFile {
@@ -29,8 +29,8 @@ impl GgufFile {
     /// # Errors
     /// If it can't be read, or is no GGUF file that Kiln reads.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let map = Map::open(path).map_err(LoadError::io(path))?;
-        let file = File::open(map);
+        let map = MappedFile::open(path).map_err(LoadError::io(path))?;
+        let file = GgufReader::open(map);
         let file = file.map_err(|error| LoadError::Broken { file: path.into(), reason: error.to_string() })?;
         Ok(Self { path: path.into(), file })
     }
@@ -44,49 +44,49 @@ impl GgufFile {
     ///
     /// # Errors
     /// If its lists don't fit together.
-    pub fn tokenizer(&self) -> Result<Option<Carried>, LoadError> {
-        Carried::read(self.metadata()).map_err(|refusal| self.refused(refusal))
+    pub fn tokenizer(&self) -> Result<Option<GgufTokenizer>, LoadError> {
+        GgufTokenizer::read(self.metadata()).map_err(|refusal| self.config_error(refusal))
     }
 
     /// The model in it.
     ///
     /// # Errors
     /// If the architecture or an option of it is unknown, or the tensors aren't the model's.
-    pub fn load(&self, device: &Device) -> Result<Loaded, LoadError> {
-        let refused = |refusal| self.refused(refusal);
-        let (config_json, tensors) = gguf::read(self.metadata(), self).map_err(refused)?;
-        let (family, config) = hf::read(&config_json).map_err(refused)?;
-        let model = hf::assemble(&config, family, &tensors, device);
+    pub fn load(&self, device: &Device) -> Result<LoadedModel, LoadError> {
+        let refused = |refusal| self.config_error(refusal);
+        let (config_json, tensors) = gguf::read_as_hf(self.metadata(), self).map_err(refused)?;
+        let (family, config) = hf::read_config(&config_json).map_err(refused)?;
+        let model = hf::load_model(&config, family, &tensors, device);
         let model = model.map_err(|source| LoadError::Weights { folder: self.path.clone(), source })?;
-        Ok(Loaded { model, family, config_json, generation: None })
+        Ok(LoadedModel { model, family, config_json, generation_config: None })
     }
 
     /// The pages of this tensor aren't needed any more.
-    fn forget(&self, name: &str) {
-        if let Some(range) = self.file.range(name) {
-            self.file.bytes().forget(range);
+    fn release_pages(&self, name: &str) {
+        if let Some(range) = self.file.byte_range(name) {
+            self.file.bytes().release_pages(range);
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> LoadError {
-        LoadError::Config { file: self.path.clone(), refusal }
+    fn config_error(&self, refusal: ValidationError) -> LoadError {
+        LoadError::Config { file: self.path.clone(), error: refusal }
     }
 }
 
-impl Tensors for GgufFile {
-    fn entries(&self) -> &BTreeMap<String, Entry> {
+impl TensorSource for GgufFile {
+    fn entries(&self) -> &BTreeMap<String, TensorInfo> {
         self.file.entries()
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let read = self.file.read(name)?;
-        self.forget(name);
+        self.release_pages(name);
         Ok(read)
     }
 
-    fn packed(&self, name: &str) -> Option<PackedMatrix> {
-        let packed = Tensors::packed(&self.file, name)?;
-        self.forget(name);
+    fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
+        let packed = TensorSource::read_packed(&self.file, name)?;
+        self.release_pages(name);
         Some(packed)
     }
 }
@@ -95,11 +95,11 @@ impl Tensors for GgufFile {
 ///
 /// # Errors
 /// As [`Export::write`].
-pub fn save_gguf(path: &Path, export: &Export) -> Result<(), ExportError> {
-    super::save::whole(path, |beside| write(beside, export), ExportError::from)
+pub fn save_gguf(path: &Path, export: &GgufExport) -> Result<(), ExportError> {
+    super::save::write_atomically(path, |beside| write_file(beside, export), ExportError::from)
 }
 
-fn write(path: &Path, export: &Export) -> Result<(), ExportError> {
+fn write_file(path: &Path, export: &GgufExport) -> Result<(), ExportError> {
     let mut out = BufWriter::new(fs::File::create(path)?);
     export.write(&mut out)?;
     out.flush()?;

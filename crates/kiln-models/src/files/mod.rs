@@ -4,7 +4,7 @@
 mod error;
 mod folder;
 mod gguf;
-mod map;
+mod mmap;
 mod safetensors;
 mod save;
 mod shards;
@@ -12,24 +12,24 @@ mod shards;
 mod tests;
 
 pub use error::LoadError;
-pub use folder::{Folder, Loaded, load, pickle};
+pub use folder::{LoadedModel, ModelFolder, load, open_pickle};
 pub use gguf::{GgufFile, save_gguf};
-pub use map::Map;
+pub use mmap::MappedFile;
 pub use safetensors::SafeTensorsFiles;
-pub use save::{Layout, SaveError, save, save_json, save_tensors};
+pub use save::{SaveError, SaveOptions, save, save_json, save_tensors};
 
 /// What a model is.
-pub const CONFIG: &str = "config.json";
+pub const CONFIG_FILE: &str = "config.json";
 /// How it writes by default.
-pub const GENERATION: &str = "generation_config.json";
+pub const GENERATION_CONFIG_FILE: &str = "generation_config.json";
 /// Its weights in one file.
-pub const WEIGHTS: &str = "model.safetensors";
+pub const SAFETENSORS_FILE: &str = "model.safetensors";
 /// Which of several files each of its weights is in.
-pub const INDEX: &str = "model.safetensors.index.json";
+pub const SAFETENSORS_INDEX_FILE: &str = "model.safetensors.index.json";
 /// Its weights as `torch.save` writes them.
-pub const PICKLE: &str = "pytorch_model.bin";
+pub const PYTORCH_FILE: &str = "pytorch_model.bin";
 /// Which of several such files each is in.
-pub const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
+pub const PYTORCH_INDEX_FILE: &str = "pytorch_model.bin.index.json";
 
 /// How weights may be laid out, in the order in which they are looked for.
-pub const LAYOUTS: [&str; 4] = [WEIGHTS, INDEX, PICKLE, PICKLE_INDEX];
+pub const WEIGHT_FILES: [&str; 4] = [SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, PYTORCH_FILE, PYTORCH_INDEX_FILE];

@@ -1,16 +1,16 @@
 //! Writing a folder: every file appears whole or not at all.
 
 use super::{
-    CONFIG, GENERATION, INDEX, WEIGHTS,
-    shards::{Shard, index, shards},
+    CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
+    shards::{Shard, shard_index, split_into_shards},
 };
 use crate::{
     config::ModelConfig,
     hf::{self, Family},
-    names::Mismatch,
-    tensors::{Numbers, TensorError, Tensors},
+    parameters::WeightMismatch,
+    tensors::{TensorError, TensorSource, WeightDtype},
 };
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ use std::{
 pub enum SaveError {
     /// No family has a counterpart for all of it.
     #[error("no family can hold this model: {0}")]
-    Config(#[from] Refusal),
+    Config(#[from] ValidationError),
     /// The weights aren't the model's alone.
     #[error(transparent)]
-    Weights(#[from] Mismatch),
+    Weights(#[from] WeightMismatch),
     /// A tensor can't be read, or not be stored so.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -43,20 +43,20 @@ pub enum SaveError {
 
 /// How a folder is laid out.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout<'a> {
+pub struct SaveOptions<'a> {
     /// The configuration that the model came with: its family is kept, and what Kiln has no use for.
     pub config_json: Option<&'a Value>,
     /// Written beside it as `generation_config.json`.
-    pub generation: Option<&'a Value>,
+    pub generation_config: Option<&'a Value>,
     /// More bytes of weights than this go into several files.
-    pub shard: usize,
+    pub max_shard_size: usize,
     /// How the weights are stored: as floats.
-    pub numbers: Numbers,
+    pub dtype: WeightDtype,
 }
 
-impl Default for Layout<'_> {
+impl Default for SaveOptions<'_> {
     fn default() -> Self {
-        Self { config_json: None, generation: None, shard: 5_000_000_000, numbers: Numbers::F32 }
+        Self { config_json: None, generation_config: None, max_shard_size: 5_000_000_000, dtype: WeightDtype::F32 }
     }
 }
 
@@ -68,69 +68,71 @@ impl Default for Layout<'_> {
 pub fn save(
     folder: &Path,
     config: &ModelConfig,
-    weights: &dyn Tensors,
-    layout: Layout,
+    weights: &dyn TensorSource,
+    layout: SaveOptions,
 ) -> Result<&'static Family, SaveError> {
-    let (family, mut json) = hf::described(config, layout.config_json)?;
-    json["dtype"] = dtype(layout.numbers)?.into();
-    let tensors = hf::disassemble(config, family, weights)?;
-    fs::create_dir_all(folder).map_err(failed(folder))?;
-    let files = shards(&tensors, layout);
+    let (family, mut json) = hf::to_config_json(config, layout.config_json)?;
+    json["dtype"] = torch_dtype(layout.dtype)?.into();
+    let tensors = hf::export_tensors(config, family, weights)?;
+    fs::create_dir_all(folder).map_err(io_error(folder))?;
+    let files = split_into_shards(&tensors, layout);
     for (name, views) in &files {
         write_tensors(&folder.join(name), views)?;
     }
     if files.len() > 1 {
-        save_json(&folder.join(INDEX), &index(&files))?;
+        save_json(&folder.join(SAFETENSORS_INDEX_FILE), &shard_index(&files))?;
     }
-    if let Some(generation) = layout.generation {
-        save_json(&folder.join(GENERATION), generation)?;
+    if let Some(generation) = layout.generation_config {
+        save_json(&folder.join(GENERATION_CONFIG_FILE), generation)?;
     }
-    save_json(&folder.join(CONFIG), &json)?;
+    save_json(&folder.join(CONFIG_FILE), &json)?;
     // The other layout, of a model that stood here before, would be taken for this one's.
-    let stale = folder.join(if files.len() > 1 { WEIGHTS } else { INDEX });
+    let stale = folder.join(if files.len() > 1 { SAFETENSORS_FILE } else { SAFETENSORS_INDEX_FILE });
     if stale.exists() {
-        fs::remove_file(&stale).map_err(failed(&stale))?;
+        fs::remove_file(&stale).map_err(io_error(&stale))?;
     }
     Ok(family)
 }
 
 /// What `config.json` calls these numbers.
-fn dtype(numbers: Numbers) -> Result<&'static str, Refusal> {
+fn torch_dtype(numbers: WeightDtype) -> Result<&'static str, ValidationError> {
     match numbers {
-        Numbers::F32 => Ok("float32"),
-        Numbers::F16 => Ok("float16"),
-        Numbers::BF16 => Ok("bfloat16"),
-        Numbers::Q8_0 => Err(Refusal::new("numbers", "safetensors have no Q8_0").instead("f32, f16 or bf16")),
+        WeightDtype::F32 => Ok("float32"),
+        WeightDtype::F16 => Ok("float16"),
+        WeightDtype::BF16 => Ok("bfloat16"),
+        WeightDtype::Q8_0 => {
+            Err(ValidationError::new("numbers", "safetensors have no Q8_0").with_suggestion("f32, f16 or bf16"))
+        }
     }
 }
 
 /// What the reference code looks for before it reads a file.
-const FORMAT: [(&str, &str); 1] = [("format", "pt")];
+const SAFETENSORS_METADATA: [(&str, &str); 1] = [("format", "pt")];
 
 /// Writes named tensors as one file, which appears whole or not at all.
 ///
 /// # Errors
 /// If one can't be read, or the file can't be written.
-pub fn save_tensors(file: &Path, tensors: &dyn Tensors) -> Result<(), SaveError> {
-    let one = Layout { shard: usize::MAX, ..Layout::default() };
-    shards(tensors, one).iter().try_for_each(|(_, views)| write_tensors(file, views))
+pub fn save_tensors(file: &Path, tensors: &dyn TensorSource) -> Result<(), SaveError> {
+    let one = SaveOptions { max_shard_size: usize::MAX, ..SaveOptions::default() };
+    split_into_shards(tensors, one).iter().try_for_each(|(_, views)| write_tensors(file, views))
 }
 
 fn write_tensors(file: &Path, tensors: &Shard) -> Result<(), SaveError> {
     let write = |temporary: &Path| {
-        let about = HashMap::from(FORMAT.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let about = HashMap::from(SAFETENSORS_METADATA.map(|(key, value)| (key.to_owned(), value.to_owned())));
         // The library makes a file for its owner alone; others may read this one as any other file.
         let permissions =
-            File::create(temporary).and_then(|plain| plain.metadata()).map_err(failed(file))?.permissions();
+            File::create(temporary).and_then(|plain| plain.metadata()).map_err(io_error(file))?.permissions();
         let written = safetensors::serialize_to_file(tensors, Some(about), temporary);
         if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
             return Err(SaveError::Tensor(error));
         }
         let written = written.map_err(io::Error::other).and_then(|()| fs::set_permissions(temporary, permissions));
         let synced = written.and_then(|()| File::open(temporary)?.sync_all());
-        synced.map_err(failed(file))
+        synced.map_err(io_error(file))
     };
-    whole(file, write, failed(file))
+    write_atomically(file, write, io_error(file))
 }
 
 /// Writes JSON as one file, which appears whole or not at all.
@@ -143,11 +145,11 @@ pub fn save_json(file: &Path, json: &Value) -> Result<(), SaveError> {
         written.write_all(format!("{json:#}\n").as_bytes())?;
         written.sync_all()
     };
-    whole(file, |temporary| write(temporary).map_err(failed(file)), failed(file))
+    write_atomically(file, |temporary| write(temporary).map_err(io_error(file)), io_error(file))
 }
 
 /// Writes beside the place and renames.
-pub(super) fn whole<E>(
+pub(super) fn write_atomically<E>(
     file: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
     stuck: impl FnOnce(io::Error) -> E,
@@ -162,7 +164,7 @@ pub(super) fn whole<E>(
     written
 }
 
-fn failed(file: &Path) -> impl FnOnce(io::Error) -> SaveError {
+fn io_error(file: &Path) -> impl FnOnce(io::Error) -> SaveError {
     let file = file.to_owned();
     move |source| SaveError::Io { file, source }
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{
     hf,
-    names::{Values, names},
-    tensors::{InMemory, Tensors},
+    parameters::{StateDict, named_parameters},
+    tensors::{InMemoryTensors, TensorSource},
 };
 use burn::tensor::{Device, TensorData};
 use serde_json::{Value, json};
@@ -18,21 +18,21 @@ fn tiny() -> Value {
 }
 
 /// Numbers for each parameter, all of them different.
-fn weights(config: &crate::ModelConfig) -> Values {
+fn weights(config: &crate::ModelConfig) -> StateDict {
     let model = crate::Model::init(config, 1, &Device::flex());
     let mut next = 0.0;
-    let each = |name: crate::Name| {
+    let each = |name: crate::NamedParameter| {
         let values: Vec<f32> = (0..name.shape.iter().product()).map(|_| (next += 1.0, next).1).collect();
         (name.path, TensorData::new(values, name.shape))
     };
-    names(&model).into_iter().map(each).collect()
+    named_parameters(&model).into_iter().map(each).collect()
 }
 
-fn saved(folder: &Path, shard: usize) -> Values {
-    let (_, config) = hf::read(&tiny()).unwrap();
+fn saved(folder: &Path, shard: usize) -> StateDict {
+    let (_, config) = hf::read_config(&tiny()).unwrap();
     let weights = weights(&config);
-    let layout = Layout { config_json: Some(&tiny()), shard, ..Layout::default() };
-    assert_eq!(save(folder, &config, &InMemory::from(weights.clone()), layout).unwrap().name, "gpt2");
+    let layout = SaveOptions { config_json: Some(&tiny()), max_shard_size: shard, ..SaveOptions::default() };
+    assert_eq!(save(folder, &config, &InMemoryTensors::from(weights.clone()), layout).unwrap().name, "gpt2");
     weights
 }
 
@@ -41,14 +41,14 @@ fn weights_may_be_read_by_whom_other_files_may() {
     let home = tempfile::tempdir().unwrap();
     saved(home.path(), usize::MAX);
     let [weights, config] =
-        [WEIGHTS, CONFIG].map(|name| std::fs::metadata(home.path().join(name)).unwrap().permissions());
+        [SAFETENSORS_FILE, CONFIG_FILE].map(|name| std::fs::metadata(home.path().join(name)).unwrap().permissions());
     assert_eq!(weights, config);
 }
 
 /// What the families' names make of a folder, back in Kiln's names.
-fn read(folder: &Path) -> Values {
+fn read(folder: &Path) -> StateDict {
     let loaded = load(folder, &Device::flex()).unwrap();
-    struct Collect(crate::Walk, Values);
+    struct Collect(crate::ParameterPath, StateDict);
     impl burn::module::ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.0.enter(name, container);
@@ -60,7 +60,7 @@ fn read(folder: &Path) -> Values {
             self.1.insert(self.0.name(), param.val().into_data());
         }
     }
-    let mut collect = Collect(crate::Walk::of(&loaded.model), Values::new());
+    let mut collect = Collect(crate::ParameterPath::for_model(&loaded.model), StateDict::new());
     burn::module::Module::visit(&loaded.model, &mut collect);
     collect.1
 }
@@ -69,13 +69,13 @@ fn read(folder: &Path) -> Values {
 fn what_is_saved_is_loaded_from_one_file_and_from_several() {
     let home = tempfile::tempdir().unwrap();
     let weights = saved(home.path(), 600);
-    assert!(home.path().join(INDEX).exists() && !home.path().join(WEIGHTS).exists());
+    assert!(home.path().join(SAFETENSORS_INDEX_FILE).exists() && !home.path().join(SAFETENSORS_FILE).exists());
     assert_eq!(read(home.path()), weights);
     // Over it, in one file; the index is gone.
     let weights = saved(home.path(), usize::MAX);
-    assert!(!home.path().join(INDEX).exists());
+    assert!(!home.path().join(SAFETENSORS_INDEX_FILE).exists());
     assert_eq!(read(home.path()), weights);
-    let json: Value = serde_json::from_slice(&fs::read(home.path().join(CONFIG)).unwrap()).unwrap();
+    let json: Value = serde_json::from_slice(&fs::read(home.path().join(CONFIG_FILE)).unwrap()).unwrap();
     assert_eq!((&json["eos_token_id"], &json["dtype"]), (&json!(10), &json!("float32")));
     assert!(json.get("torch_dtype").is_none() && json.get("_name_or_path").is_none());
     assert!(
@@ -89,15 +89,15 @@ fn names_that_lead_out_of_the_folder_are_refused() {
     let (folder, other) = (home.path().join("model"), home.path().join("other"));
     saved(&folder, usize::MAX);
     saved(&other, usize::MAX);
-    fs::remove_file(folder.join(WEIGHTS)).unwrap();
-    let absolute = other.join(WEIGHTS).display().to_string();
+    fs::remove_file(folder.join(SAFETENSORS_FILE)).unwrap();
+    let absolute = other.join(SAFETENSORS_FILE).display().to_string();
     #[cfg(unix)]
-    std::os::unix::fs::symlink(other.join(WEIGHTS), folder.join("link.safetensors")).unwrap();
+    std::os::unix::fs::symlink(other.join(SAFETENSORS_FILE), folder.join("link.safetensors")).unwrap();
     for name in ["../other/model.safetensors", &absolute, "link.safetensors", "..", "a/../../other/model.safetensors"] {
         let index = json!({ "weight_map": { "transformer.wte.weight": name } });
-        fs::write(folder.join(INDEX), index.to_string()).unwrap();
-        let error = Folder::open(&folder).err().unwrap();
-        assert!(matches!(&error, LoadError::Outside { name: found, .. } if found == name), "{name}: {error}");
+        fs::write(folder.join(SAFETENSORS_INDEX_FILE), index.to_string()).unwrap();
+        let error = ModelFolder::open(&folder).err().unwrap();
+        assert!(matches!(&error, LoadError::OutsideFolder { name: found, .. } if found == name), "{name}: {error}");
     }
 }
 
@@ -108,7 +108,7 @@ fn the_hubs_cache_links_to_its_blobs() {
     let (blobs, snapshot) = (home.path().join("blobs"), home.path().join("snapshots/abc"));
     saved(&blobs, usize::MAX);
     fs::create_dir_all(&snapshot).unwrap();
-    for name in [CONFIG, WEIGHTS] {
+    for name in [CONFIG_FILE, SAFETENSORS_FILE] {
         std::os::unix::fs::symlink(Path::new("../../blobs").join(name), snapshot.join(name)).unwrap();
     }
     assert!(load(&snapshot, &Device::flex()).is_ok());
@@ -118,17 +118,17 @@ fn the_hubs_cache_links_to_its_blobs() {
 fn a_broken_header_is_an_error_and_no_allocation() {
     let home = tempfile::tempdir().unwrap();
     saved(home.path(), usize::MAX);
-    let file = home.path().join(WEIGHTS);
+    let file = home.path().join(SAFETENSORS_FILE);
     let whole = fs::read(&file).unwrap();
     let claims = |n: u64| [&n.to_le_bytes()[..], &whole[8..]].concat();
     for bytes in [vec![], claims(u64::MAX), claims(1 << 40), whole[..whole.len() - 1].to_vec(), whole[..20].to_vec()] {
         fs::write(&file, bytes).unwrap();
-        assert!(matches!(Folder::open(home.path()), Err(LoadError::Broken { .. })));
+        assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::Broken { .. })));
     }
     fs::remove_file(&file).unwrap();
-    assert!(matches!(Folder::open(home.path()), Err(LoadError::NoWeights { .. })));
-    fs::write(home.path().join(INDEX), r#"{"weight_map": {"x": 3}}"#).unwrap();
-    assert!(matches!(Folder::open(home.path()), Err(LoadError::Broken { .. })));
+    assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::NoWeights { .. })));
+    fs::write(home.path().join(SAFETENSORS_INDEX_FILE), r#"{"weight_map": {"x": 3}}"#).unwrap();
+    assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::Broken { .. })));
 }
 
 #[test]
@@ -138,12 +138,12 @@ fn weights_that_do_not_fit_are_listed_like_a_diff() {
     let mut json = tiny();
     json["n_layer"] = 3.into();
     json["n_positions"] = 8.into();
-    fs::write(home.path().join(CONFIG), json.to_string()).unwrap();
+    fs::write(home.path().join(CONFIG_FILE), json.to_string()).unwrap();
     let error = load(home.path(), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("\n- transformer.h.2.attn.c_attn.bias"), "{error}");
     assert!(error.contains("\n~ transformer.wpe.weight: expected [8, 6], found [9, 6]"), "{error}");
     json["n_layer"] = 1.into();
-    fs::write(home.path().join(CONFIG), json.to_string()).unwrap();
+    fs::write(home.path().join(CONFIG_FILE), json.to_string()).unwrap();
     let error = load(home.path(), &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("\n+ transformer.h.1.mlp.c_proj.weight"), "{error}");
 }
@@ -175,23 +175,23 @@ use ::safetensors::{Dtype, tensor::TensorView};
 #[test]
 fn weights_may_be_a_pickle_or_several() {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join(CONFIG), tiny().to_string()).unwrap();
+    fs::write(home.path().join(CONFIG_FILE), tiny().to_string()).unwrap();
     let [module, types] =
         ["module", "types"].map(|name| format!("{}/fixtures/pickle/{name}.pt", env!("CARGO_MANIFEST_DIR")));
-    fs::copy(&module, home.path().join(PICKLE)).unwrap();
-    let names = |folder: &Folder| folder.tensors().entries().len();
-    let single = Folder::open(home.path()).unwrap();
+    fs::copy(&module, home.path().join(PYTORCH_FILE)).unwrap();
+    let names = |folder: &ModelFolder| folder.tensors().entries().len();
+    let single = ModelFolder::open(home.path()).unwrap();
     assert_eq!(single.tensors().read("0.weight").unwrap().shape()[..], [2, 3]);
-    fs::remove_file(home.path().join(PICKLE)).unwrap();
+    fs::remove_file(home.path().join(PYTORCH_FILE)).unwrap();
     fs::copy(&module, home.path().join("a.bin")).unwrap();
     fs::copy(&types, home.path().join("b.bin")).unwrap();
-    let index = home.path().join(PICKLE_INDEX);
+    let index = home.path().join(PYTORCH_INDEX_FILE);
     fs::write(&index, r#"{"weight_map": {"0.weight": "a.bin", "t.bool": "b.bin"}}"#).unwrap();
-    assert_eq!(names(&Folder::open(home.path()).unwrap()), names(&single) + 10);
+    assert_eq!(names(&ModelFolder::open(home.path()).unwrap()), names(&single) + 10);
     fs::write(&index, r#"{"weight_map": {"0.weight": "b.bin"}}"#).unwrap();
-    assert!(matches!(Folder::open(home.path()), Err(LoadError::Broken { .. })));
+    assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::Broken { .. })));
     fs::write(&index, r#"{"weight_map": {"0.weight": "../a.bin"}}"#).unwrap();
-    assert!(matches!(Folder::open(home.path()), Err(LoadError::Outside { .. })));
-    fs::write(home.path().join(PICKLE), b"cos\nsystem\n").unwrap();
-    assert!(matches!(Folder::open(home.path()), Err(LoadError::Pickle { .. })));
+    assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::OutsideFolder { .. })));
+    fs::write(home.path().join(PYTORCH_FILE), b"cos\nsystem\n").unwrap();
+    assert!(matches!(ModelFolder::open(home.path()), Err(LoadError::Pickle { .. })));
 }

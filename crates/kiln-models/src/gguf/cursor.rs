@@ -5,32 +5,32 @@ use super::GgufError;
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     /// Bytes before this place.
-    pub at: usize,
+    pub position: usize,
     /// What is being read, for errors.
-    pub what: String,
+    pub context: String,
     /// Arrays within arrays at this place.
     pub depth: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, what: "header".into(), depth: 0 }
+        Self { bytes, position: 0, context: "header".into(), depth: 0 }
     }
 
-    pub fn left(&self) -> usize {
-        self.bytes.len() - self.at
+    pub fn remaining(&self) -> usize {
+        self.bytes.len() - self.position
     }
 
-    pub fn broken(&self, reason: impl Into<String>) -> GgufError {
-        GgufError::Broken { at: self.at, what: self.what.clone(), reason: reason.into() }
+    pub fn error(&self, reason: impl Into<String>) -> GgufError {
+        GgufError::Broken { offset: self.position, location: self.context.clone(), reason: reason.into() }
     }
 
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], GgufError> {
-        if length > self.left() {
-            return Err(self.broken(format!("{length} bytes were expected, {} are left", self.left())));
+        if length > self.remaining() {
+            return Err(self.error(format!("{length} bytes were expected, {} are left", self.remaining())));
         }
-        let taken = &self.bytes[self.at..self.at + length];
-        self.at += length;
+        let taken = &self.bytes[self.position..self.position + length];
+        self.position += length;
         Ok(taken)
     }
 
@@ -47,14 +47,14 @@ impl<'a> Cursor<'a> {
     /// A 64-bit number that this machine can count to.
     pub fn size(&mut self) -> Result<usize, GgufError> {
         let size = u64::from_le_bytes(self.array()?);
-        size.try_into().map_err(|_| self.broken(format!("{size} is more than this machine can address")))
+        size.try_into().map_err(|_| self.error(format!("{size} is more than this machine can address")))
     }
 
     /// How many of something that takes at least `least` bytes each: no more than can be there.
     pub fn count(&mut self, of: &str, least: usize) -> Result<usize, GgufError> {
-        let (count, most) = (self.size()?, self.left() / least);
+        let (count, most) = (self.size()?, self.remaining() / least);
         if count > most {
-            return Err(self.broken(format!("{count} {of} are announced, {} bytes are left", self.left())));
+            return Err(self.error(format!("{count} {of} are announced, {} bytes are left", self.remaining())));
         }
         Ok(count)
     }
@@ -63,6 +63,6 @@ impl<'a> Cursor<'a> {
         let length = self.size()?;
         let bytes = self.take(length)?;
         let text = std::str::from_utf8(bytes);
-        text.map(str::to_owned).map_err(|error| self.broken(format!("text that is not UTF-8: {error}")))
+        text.map(str::to_owned).map_err(|error| self.error(format!("text that is not UTF-8: {error}")))
     }
 }

@@ -5,23 +5,23 @@
 pub enum GgufError {
     /// Another format.
     #[error("not a GGUF file: it begins with the bytes {found:02x?}, not with \"GGUF\"")]
-    Magic {
+    BadMagic {
         /// Its first bytes, four at most.
         found: Vec<u8>,
     },
     /// A version that Kiln doesn't read.
     #[error("GGUF version {found}, Kiln reads versions 2 and 3{}", if found.is_multiple_of(1 << 24) { ": the file's byte order is big-endian; convert the model again" } else { "" })]
-    Version {
+    UnsupportedVersion {
         /// What the file says.
         found: u32,
     },
     /// The file contradicts itself, or has what Kiln doesn't know.
-    #[error("GGUF file, byte {at}, {what}: {reason}")]
+    #[error("GGUF file, byte {offset}, {location}: {reason}")]
     Broken {
         /// Where, in bytes from the beginning.
-        at: usize,
+        offset: usize,
         /// What stands there.
-        what: String,
+        location: String,
         /// What is wrong with it.
         reason: String,
     },

@@ -8,24 +8,24 @@
 //! Hugging Face's files says (see [`hf`](crate::hf)).
 
 pub mod arch;
-mod back;
 mod cursor;
 mod error;
 mod export;
-mod file;
+mod hf_view;
 mod metadata;
-mod renamed;
+mod reader;
+mod round_trip;
+mod row_permutation;
 mod tokenizer;
-mod turn;
 mod value;
 mod write;
 
 pub use error::GgufError;
-pub use export::{Export, ExportError};
-pub use file::File;
+pub use export::{ExportError, GgufExport};
+pub use hf_view::{HfTensorView, read_as_hf};
 pub use metadata::Metadata;
-pub use renamed::{Renamed, read};
-pub use tokenizer::Carried;
-pub use turn::Turn;
+pub use reader::GgufReader;
+pub use row_permutation::RowPermutation;
+pub use tokenizer::GgufTokenizer;
 pub use value::{Array, Value};
-pub use write::{Planned, write};
+pub use write::{PlannedTensor, write_gguf};

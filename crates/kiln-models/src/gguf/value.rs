@@ -3,17 +3,17 @@
 use super::{GgufError, cursor::Cursor};
 
 /// Arrays within arrays, at most.
-const DEEPEST: usize = 8;
+const MAX_ARRAY_DEPTH: usize = 8;
 
 /// How a type stands in a file.
-trait Stored: Sized {
+trait GgufType: Sized {
     /// Bytes that one takes, at least.
-    const LEAST: usize;
+    const MIN_BYTES: usize;
     fn read(cursor: &mut Cursor) -> Result<Self, GgufError>;
     fn write(&self, out: &mut Vec<u8>);
 }
 
-macro_rules! values {
+macro_rules! define_values {
     ($($(#[$doc:meta])* $name:ident($type:ty) = $code:literal,)*) => {
         /// A value.
         #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,8 @@ macro_rules! values {
         impl Value {
             pub(super) fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
                 match cursor.u32()? {
-                    $($code => <$type as Stored>::read(cursor).map(Value::$name),)*
-                    other => Err(cursor.broken(format!("{other} is no type of values"))),
+                    $($code => <$type as GgufType>::read(cursor).map(Value::$name),)*
+                    other => Err(cursor.error(format!("{other} is no type of values"))),
                 }
             }
 
@@ -46,17 +46,17 @@ macro_rules! values {
             }
         }
 
-        impl Stored for Array {
-            const LEAST: usize = 12;
+        impl GgufType for Array {
+            const MIN_BYTES: usize = 12;
 
             fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
-                if cursor.depth == DEEPEST {
-                    return Err(cursor.broken(format!("more than {DEEPEST} arrays within each other")));
+                if cursor.depth == MAX_ARRAY_DEPTH {
+                    return Err(cursor.error(format!("more than {MAX_ARRAY_DEPTH} arrays within each other")));
                 }
                 cursor.depth += 1;
                 let read = match cursor.u32()? {
-                    $($code => list(cursor).map(Array::$name),)*
-                    other => Err(cursor.broken(format!("{other} is no type of values"))),
+                    $($code => read_list(cursor).map(Array::$name),)*
+                    other => Err(cursor.error(format!("{other} is no type of values"))),
                 };
                 cursor.depth -= 1;
                 read
@@ -73,7 +73,7 @@ macro_rules! values {
     };
 }
 
-values! {
+define_values! {
     /// 8 bits without a sign.
     U8(u8) = 0,
     /// 8 bits.
@@ -102,9 +102,9 @@ values! {
     F64(f64) = 12,
 }
 
-macro_rules! numbers {
-    ($($type:ty)*) => { $(impl Stored for $type {
-        const LEAST: usize = size_of::<$type>();
+macro_rules! impl_numeric {
+    ($($type:ty)*) => { $(impl GgufType for $type {
+        const MIN_BYTES: usize = size_of::<$type>();
         fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
             Ok(Self::from_le_bytes(cursor.array()?))
         }
@@ -114,15 +114,15 @@ macro_rules! numbers {
     })* };
 }
 
-numbers! { u8 i8 u16 i16 u32 i32 f32 u64 i64 f64 }
+impl_numeric! { u8 i8 u16 i16 u32 i32 f32 u64 i64 f64 }
 
-impl Stored for bool {
-    const LEAST: usize = 1;
+impl GgufType for bool {
+    const MIN_BYTES: usize = 1;
     fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
         match cursor.array()? {
             [0] => Ok(false),
             [1] => Ok(true),
-            [other] => Err(cursor.broken(format!("yes or no (1 or 0) was expected, found {other}"))),
+            [other] => Err(cursor.error(format!("yes or no (1 or 0) was expected, found {other}"))),
         }
     }
     fn write(&self, out: &mut Vec<u8>) {
@@ -130,8 +130,8 @@ impl Stored for bool {
     }
 }
 
-impl Stored for String {
-    const LEAST: usize = 8;
+impl GgufType for String {
+    const MIN_BYTES: usize = 8;
     fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
         cursor.string()
     }
@@ -141,8 +141,8 @@ impl Stored for String {
     }
 }
 
-fn list<T: Stored>(cursor: &mut Cursor) -> Result<Vec<T>, GgufError> {
-    let count = cursor.count("values", T::LEAST)?;
+fn read_list<T: GgufType>(cursor: &mut Cursor) -> Result<Vec<T>, GgufError> {
+    let count = cursor.count("values", T::MIN_BYTES)?;
     (0..count).map(|_| T::read(cursor)).collect()
 }
 

@@ -1,11 +1,11 @@
 //! Activations under the names that Hugging Face gives them.
 
-use super::fields::Fields;
+use super::config_reader::ConfigReader;
 use kiln_nn::part::feed_forward::activation::Activation;
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 
 /// Names and what they mean; of several the first is written.
-const NAMES: &[(&str, Activation)] = &[
+const ACTIVATION_NAMES: &[(&str, Activation)] = &[
     ("relu", Activation::Relu),
     ("gelu", Activation::Gelu),
     ("gelu_python", Activation::Gelu),
@@ -18,20 +18,21 @@ const NAMES: &[(&str, Activation)] = &[
 ];
 
 /// The activation under a key.
-pub(super) fn read(fields: &Fields, key: &str, default: &str) -> Result<Activation, Refusal> {
-    of(key, fields.word(key, default)?)
+pub(super) fn read(fields: &ConfigReader, key: &str, default: &str) -> Result<Activation, ValidationError> {
+    from_name(key, fields.string(key, default)?)
 }
 
 /// The activation of this name, which stands under a key.
-pub(super) fn of(key: &str, word: &str) -> Result<Activation, Refusal> {
-    let found = NAMES.iter().find(|(name, _)| *name == word);
+pub(super) fn from_name(key: &str, word: &str) -> Result<Activation, ValidationError> {
+    let found = ACTIVATION_NAMES.iter().find(|(name, _)| *name == word);
     found.map(|(_, activation)| *activation).ok_or_else(|| {
-        let known = NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        Refusal::new(key, format!("`{word}` is no activation that Kiln knows")).instead(format!("one of {known}"))
+        let known = ACTIVATION_NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        ValidationError::new(key, format!("`{word}` is no activation that Kiln knows"))
+            .with_suggestion(format!("one of {known}"))
     })
 }
 
 /// Its name.
 pub(super) fn name(activation: Activation) -> &'static str {
-    NAMES.iter().find(|(_, known)| *known == activation).map_or("silu", |(name, _)| name)
+    ACTIVATION_NAMES.iter().find(|(_, known)| *known == activation).map_or("silu", |(name, _)| name)
 }

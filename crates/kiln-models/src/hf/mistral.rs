@@ -2,37 +2,37 @@
 
 use super::{
     Family,
-    fields::Fields,
-    gated::{self, Defaults, Own},
+    config_reader::ConfigReader,
+    llama_like::{self, Defaults, FamilyOptions},
 };
 use crate::config::ModelConfig;
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 use serde_json::Value;
 
 pub(super) const FAMILY: Family = Family {
     name: "mistral",
-    also: &[],
+    aliases: &[],
     architectures: &["MistralForCausalLM", "MistralModel"],
     prefix: "model.",
-    harmless: &["rotary_emb.inv_freq"],
-    read,
-    write,
-    names: gated::names,
+    ignored_suffixes: &["rotary_emb.inv_freq"],
+    read_config: read,
+    write_config: write,
+    bindings: llama_like::bindings,
 };
 
-const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 32_000, inner: 14_336, kv_heads: Some(8) };
+const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 32_000, intermediate: 14_336, kv_heads: Some(8) };
 
-fn read(json: &Value) -> Result<ModelConfig, Refusal> {
-    let fields = Fields::of(FAMILY.name, json)?;
+fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
+    let fields = ConfigReader::new(FAMILY.name, json)?;
     let default = if fields.is_null("sliding_window") { None } else { Some(4096) };
-    let window = fields.whole("sliding_window")?.or(default);
-    let windows = vec![window; gated::layers(&fields)?];
-    gated::read(&fields, &DEFAULTS, &Own { windows, ..Own::default() })
+    let window = fields.integer("sliding_window")?.or(default);
+    let windows = vec![window; llama_like::num_layers(&fields)?];
+    llama_like::read(&fields, &DEFAULTS, &FamilyOptions { windows, ..FamilyOptions::default() })
 }
 
-fn write(config: &ModelConfig) -> Result<Value, Refusal> {
-    let found = gated::find(config)?;
-    let mut json = gated::write(config, &found)?;
+fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
+    let found = llama_like::match_llama_blocks(config)?;
+    let mut json = llama_like::write(config, &found)?;
     json["sliding_window"] = found.windows[0].into();
     Ok(json)
 }

@@ -1,7 +1,7 @@
 //! The cache: `models--owner--name/{blobs, refs, snapshots}`. Blobs are files by their hashes, snapshots are folders of
 //! links to them by commit, refs say which commit a branch was.
 
-use super::{HubError, Id, Part, id, json, wanted};
+use super::{FileSet, HubError, ModelId, file_selection, id, read_json};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use std::{
     fs, io,
@@ -51,7 +51,7 @@ impl Snapshot {
     }
 
     /// Notes that the revision is this commit: all that is needed of it is here.
-    pub fn complete(&self) -> Result<(), HubError> {
+    pub fn write_ref(&self) -> Result<(), HubError> {
         if self.revision == self.commit {
             return Ok(());
         }
@@ -76,32 +76,34 @@ fn link(_target: &str, blob: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// What the cache has of a revision, if that is enough.
-pub(super) fn known(cache: &Path, id: &Id, revision: &str, part: Part) -> Option<PathBuf> {
-    let repo = repo(cache, &id.model, revision);
+pub(super) fn cached_path(cache: &Path, id: &ModelId, revision: &str, part: FileSet) -> Option<PathBuf> {
+    let repo = repo(cache, &id.repo, revision);
     let by_ref = repo.pointer_path("x").parent()?.parent()?.join("refs").join(revision);
     let commit = fs::read_to_string(by_ref).map_or_else(|_| revision.to_string(), |commit| commit.trim().to_string());
     let folder = repo.pointer_path(&commit);
-    if !id::commit(&commit) {
+    if !id::is_commit_hash(&commit) {
         return None;
     }
     match &id.file {
         Some(file) => Some(folder.join(file)).filter(|path| path.is_file()),
-        None if part == Part::Tokenizer => (!wanted::tokenizer(&names(&folder)).is_empty()).then_some(folder),
+        None if part == FileSet::Tokenizer => {
+            (!file_selection::tokenizer_files(&file_names(&folder)).is_empty()).then_some(folder)
+        }
         None => has_weights(&folder).then_some(folder),
     }
 }
 
 /// The files in a folder, not those in folders in it.
-fn names(folder: &Path) -> Vec<String> {
+fn file_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// Whether all weights of a folder are there, and its configuration.
 fn has_weights(folder: &Path) -> bool {
-    let files = names(folder);
-    let index = wanted::weights_index(&files).and_then(|index| json(&folder.join(index)).ok());
-    let found = wanted::weights(&files, index.as_ref());
+    let files = file_names(folder);
+    let index = file_selection::weights_index(&files).and_then(|index| read_json(&folder.join(index)).ok());
+    let found = file_selection::weight_files(&files, index.as_ref());
     let map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
     let shards = map.is_none_or(|map| map.values().all(|file| found.iter().any(|found| file == found)));
     let config = folder.join("config.json").is_file();

@@ -9,29 +9,29 @@ pub enum HubError {
     #[error(
         "`{0}` is no name of a model on the hub: `name`, `owner/name` or `owner/name:file.gguf`, of letters, digits, `-`, `_` and `.`"
     )]
-    Id(String),
+    InvalidId(String),
     /// This can't be a revision.
     #[error("`{0}` is no revision: a branch, a tag or a commit")]
-    Revision(String),
+    InvalidRevision(String),
     /// The hub wants to know who asks.
     #[error(
         "the hub refuses `{id}` (status {status}): it is private, gated, or not there. Check the name; if it is right, accept its terms on its page and set HF_TOKEN"
     )]
-    Token {
+    Unauthorized {
         /// The model.
         id: String,
         /// 401 or 403.
         status: u16,
     },
     /// There is no such thing.
-    #[error("the hub has no {what} of `{id}` at revision `{revision}`{}: check the name and the revision", said(*status))]
-    Missing {
+    #[error("the hub has no {requested} of `{id}` at revision `{revision}`{}: check the name and the revision", status_suffix(*status))]
+    NotFound {
         /// The model.
         id: String,
         /// Its revision.
         revision: String,
         /// What was asked for.
-        what: String,
+        requested: String,
         /// What it answers, where it isn't that its list of files lacks it.
         status: Option<u16>,
     },
@@ -55,25 +55,25 @@ pub enum HubError {
     },
     /// The hub answers what it shouldn't.
     #[error("{url} answers {reason}")]
-    Answer {
+    BadResponse {
         /// What was asked.
         url: String,
         /// What is wrong with the answer.
         reason: String,
     },
     /// A file didn't arrive whole; what did is kept.
-    #[error("{file} broke off after {have} of {size} bytes; the same command goes on from there")]
-    Cut {
+    #[error("{file} broke off after {received} of {size} bytes; the same command goes on from there")]
+    Interrupted {
         /// The file.
         file: String,
         /// Bytes that arrived.
-        have: u64,
+        received: u64,
         /// Bytes that it has.
         size: u64,
     },
     /// A file arrived wrong; it was deleted.
     #[error("{file} arrived with the SHA-256 {found}, not {expected}; it was deleted, fetch it again")]
-    Hash {
+    HashMismatch {
         /// The file.
         file: String,
         /// The hub's.
@@ -83,7 +83,7 @@ pub enum HubError {
     },
     /// A name in the model's list of files leads elsewhere.
     #[error("`{id}` lists a file `{name}`, which is no path below its folder")]
-    Path {
+    UnsafePath {
         /// The model.
         id: String,
         /// The name.
@@ -99,7 +99,7 @@ pub enum HubError {
     },
 }
 
-fn said(status: Option<u16>) -> String {
+fn status_suffix(status: Option<u16>) -> String {
     status.map_or_else(String::new, |status| format!(" (status {status})"))
 }
 

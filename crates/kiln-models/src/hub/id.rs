@@ -4,14 +4,14 @@ use super::HubError;
 
 /// A model on the hub, or one GGUF file of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Id {
+pub struct ModelId {
     /// `name` or `owner/name`.
-    pub model: String,
+    pub repo: String,
     /// The file, if one is meant.
     pub file: Option<String>,
 }
 
-impl Id {
+impl ModelId {
     /// Reads `name`, `owner/name` or either with `:file.gguf`.
     ///
     /// # Errors
@@ -19,23 +19,23 @@ impl Id {
     pub fn parse(text: &str) -> Result<Self, HubError> {
         let (model, file) = text.split_once(':').map_or((text, None), |(model, file)| (model, Some(file)));
         let parts: Vec<_> = model.split('/').collect();
-        let gguf = file.is_none_or(|file| file.ends_with(".gguf") && inside(file));
-        if parts.len() > 2 || !parts.iter().all(|part| word(part)) || !gguf {
-            return Err(HubError::Id(text.into()));
+        let gguf = file.is_none_or(|file| file.ends_with(".gguf") && is_safe_path(file));
+        if parts.len() > 2 || !parts.iter().all(|part| is_valid_part(part)) || !gguf {
+            return Err(HubError::InvalidId(text.into()));
         }
-        Ok(Self { model: model.into(), file: file.map(str::to_string) })
+        Ok(Self { repo: model.into(), file: file.map(str::to_string) })
     }
 }
 
 /// Whether one part of a name is as the hub allows.
-fn word(part: &str) -> bool {
+fn is_valid_part(part: &str) -> bool {
     let allowed = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     let edges = part.starts_with(['-', '.']) || part.ends_with(['-', '.']);
     (1..=96).contains(&part.len()) && allowed && !edges && !part.contains("--") && !part.contains("..")
 }
 
 /// Whether a name in a list of files is a path below the list's folder, on every system.
-pub(super) fn inside(name: &str) -> bool {
+pub(super) fn is_safe_path(name: &str) -> bool {
     let part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
     name.len() <= 1024
         && name.split('/').all(part)
@@ -44,12 +44,16 @@ pub(super) fn inside(name: &str) -> bool {
 }
 
 /// Checks a revision: a branch, a tag or a commit.
-pub(super) fn revision(text: &str) -> Result<(), HubError> {
+pub(super) fn check_revision(text: &str) -> Result<(), HubError> {
     let allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    if inside(text) && allowed && !text.contains("..") { Ok(()) } else { Err(HubError::Revision(text.into())) }
+    if is_safe_path(text) && allowed && !text.contains("..") {
+        Ok(())
+    } else {
+        Err(HubError::InvalidRevision(text.into()))
+    }
 }
 
 /// Whether a text is a commit's hash.
-pub(super) fn commit(text: &str) -> bool {
+pub(super) fn is_commit_hash(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

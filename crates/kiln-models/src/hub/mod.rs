@@ -7,16 +7,16 @@
 mod cache;
 mod error;
 mod fetch;
+mod file_selection;
 mod http;
 mod id;
 #[cfg(any(test, feature = "testing"))]
-pub mod server;
+pub mod test_server;
 #[cfg(test)]
 mod tests;
-mod wanted;
 
 pub use error::HubError;
-pub use id::Id;
+pub use id::ModelId;
 
 use cache::Snapshot;
 use serde_json::Value;
@@ -40,13 +40,13 @@ pub struct Hub {
 
 /// How far a file has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct DownloadProgress<'a> {
     /// The file.
     pub file: &'a str,
     /// Bytes that are there.
-    pub done: u64,
+    pub received: u64,
     /// Bytes that it has.
-    pub size: u64,
+    pub total: u64,
 }
 
 impl Hub {
@@ -73,30 +73,40 @@ impl Hub {
     ///
     /// # Errors
     /// If there is no such model, it isn't for this user, or it can't be fetched and isn't in the cache.
-    pub fn resolve(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
-        self.part(id, revision, Part::Model, progress)
+    pub fn fetch_model(
+        &self,
+        id: &ModelId,
+        revision: &str,
+        progress: &mut dyn FnMut(DownloadProgress),
+    ) -> Result<PathBuf, HubError> {
+        self.fetch_or_cached(id, revision, FileSet::Model, progress)
     }
 
     /// The same of a model's tokenizer alone: a folder with its files, or the GGUF file that carries it.
     ///
     /// # Errors
     /// The same, and if the model comes without a tokenizer.
-    pub fn tokenizer(&self, id: &Id, revision: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
-        self.part(id, revision, Part::Tokenizer, progress)
+    pub fn fetch_tokenizer(
+        &self,
+        id: &ModelId,
+        revision: &str,
+        progress: &mut dyn FnMut(DownloadProgress),
+    ) -> Result<PathBuf, HubError> {
+        self.fetch_or_cached(id, revision, FileSet::Tokenizer, progress)
     }
 
-    fn part(
+    fn fetch_or_cached(
         &self,
-        id: &Id,
+        id: &ModelId,
         revision: &str,
-        part: Part,
-        progress: &mut dyn FnMut(Progress),
+        part: FileSet,
+        progress: &mut dyn FnMut(DownloadProgress),
     ) -> Result<PathBuf, HubError> {
-        id::revision(revision)?;
-        let known = || cache::known(&self.cache, id, revision, part);
+        id::check_revision(revision)?;
+        let known = || cache::cached_path(&self.cache, id, revision, part);
         if self.offline {
             let offline =
-                || HubError::Offline { id: id.model.clone(), revision: revision.into(), cache: self.cache.clone() };
+                || HubError::Offline { id: id.repo.clone(), revision: revision.into(), cache: self.cache.clone() };
             return known().ok_or_else(offline);
         }
         match self.fetch(id, revision, part, progress) {
@@ -107,62 +117,62 @@ impl Hub {
 
     fn fetch(
         &self,
-        id: &Id,
+        id: &ModelId,
         revision: &str,
-        part: Part,
-        progress: &mut dyn FnMut(Progress),
+        part: FileSet,
+        progress: &mut dyn FnMut(DownloadProgress),
     ) -> Result<PathBuf, HubError> {
         let client = http::Client::new(self);
-        let list = client.list(id, revision)?;
-        let snapshot = Snapshot::new(&self.cache, &id.model, revision, &list.commit);
-        let mut get = |file: &str| fetch::file(&client, &snapshot, id, file, progress);
-        let missing = |what: &str| HubError::Missing {
-            id: id.model.clone(),
+        let list = client.list_files(id, revision)?;
+        let snapshot = Snapshot::new(&self.cache, &id.repo, revision, &list.commit);
+        let mut get = |file: &str| fetch::fetch_file(&client, &snapshot, id, file, progress);
+        let missing = |what: &str| HubError::NotFound {
+            id: id.repo.clone(),
             revision: revision.into(),
-            what: what.into(),
+            requested: what.into(),
             status: None,
         };
         if let Some(file) = &id.file {
             let listed = list.files.iter().find(|listed| *listed == file);
             let path = get(listed.ok_or_else(|| missing(file))?)?;
-            snapshot.complete()?;
+            snapshot.write_ref()?;
             return Ok(path);
         }
-        if part == Part::Tokenizer {
-            let files = wanted::tokenizer(&list.files);
+        if part == FileSet::Tokenizer {
+            let files = file_selection::tokenizer_files(&list.files);
             if files.is_empty() {
                 return Err(missing("tokenizer"));
             }
             files.into_iter().try_for_each(|file| get(file).map(drop))?;
             // Without the hub, a whole model of an older commit is worth more than the newest tokenizer.
-            if cache::known(&self.cache, id, revision, Part::Model).is_none() {
-                snapshot.complete()?;
+            if cache::cached_path(&self.cache, id, revision, FileSet::Model).is_none() {
+                snapshot.write_ref()?;
             }
             return Ok(snapshot.folder().into());
         }
-        for file in wanted::small(&list.files) {
+        for file in file_selection::config_files(&list.files) {
             get(file)?;
         }
-        let read = |file: &str| json(&snapshot.folder().join(file));
-        let index = wanted::weights_index(&list.files).map(read).transpose()?;
-        let weights = wanted::weights(&list.files, index.as_ref());
+        let read = |file: &str| read_json(&snapshot.folder().join(file));
+        let index = file_selection::weights_index(&list.files).map(read).transpose()?;
+        let weights = file_selection::weight_files(&list.files, index.as_ref());
         if weights.is_empty() {
             return Err(missing("weights, neither safetensors nor pytorch_model.bin,"));
         }
         let modules = list.files.iter().any(|file| file == "modules.json").then(|| read("modules.json")).transpose()?;
-        let modules = modules.map_or_else(Vec::new, |modules| wanted::modules(&list.files, &modules));
+        let modules = modules.map_or_else(Vec::new, |modules| file_selection::module_files(&list.files, &modules));
         // Weights last: where they are, the rest is.
         for file in modules.into_iter().chain(weights) {
             get(file)?;
         }
-        snapshot.complete()?;
+        snapshot.write_ref()?;
         Ok(snapshot.folder().into())
     }
 }
 
 /// How much of a model is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum FileSet {
     Model,
     Tokenizer,
 }
@@ -172,7 +182,7 @@ fn is_true(value: &str) -> bool {
     ["1", "true", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
-fn json(path: &Path) -> Result<Value, HubError> {
+fn read_json(path: &Path) -> Result<Value, HubError> {
     let text = std::fs::read(path).map_err(HubError::io(path))?;
     serde_json::from_slice(&text).map_err(|error| HubError::io(path)(error.into()))
 }

@@ -1,6 +1,6 @@
 use super::{
-    Hub, HubError, Id,
-    server::{COMMIT, Model, Server, etag},
+    Hub, HubError, ModelId,
+    test_server::{COMMIT, ServedModel, TestServer, etag},
 };
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ fn weights() -> Vec<u8> {
     (0..300_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
 }
 
-fn model(names: &[&str]) -> Model {
+fn model(names: &[&str]) -> ServedModel {
     let data = |name: &str| match name {
         "config.json" => br#"{"model_type":"gpt2"}"#.to_vec(),
         "modules.json" => br#"[{"path":""},{"path":"1_Pooling"},{"path":"2_Normalize"}]"#.to_vec(),
@@ -19,31 +19,31 @@ fn model(names: &[&str]) -> Model {
         }
         name => [name.as_bytes(), &weights()].concat(),
     };
-    Model { files: names.iter().map(|&name| (name.into(), data(name))).collect(), ..Model::default() }
+    ServedModel { files: names.iter().map(|&name| (name.into(), data(name))).collect(), ..ServedModel::default() }
 }
 
 const PLAIN: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
 
-struct Place {
-    server: Server,
+struct TestHub {
+    server: TestServer,
     hub: Hub,
     folder: TempDir,
 }
 
-fn place(model: Model) -> Place {
-    let (server, folder) = (Server::start(model), tempfile::tempdir().unwrap());
+fn test_hub(model: ServedModel) -> TestHub {
+    let (server, folder) = (TestServer::start(model), tempfile::tempdir().unwrap());
     let cache = folder.path().join("hub");
-    let hub = Hub { endpoint: server.address.clone(), cache, token: None, offline: false };
-    Place { server, hub, folder }
+    let hub = Hub { endpoint: server.url.clone(), cache, token: None, offline: false };
+    TestHub { server, hub, folder }
 }
 
-impl Place {
+impl TestHub {
     fn get(&self, id: &str) -> Result<PathBuf, HubError> {
-        self.hub.resolve(&Id::parse(id).unwrap(), "main", &mut |_| {})
+        self.hub.fetch_model(&ModelId::parse(id).unwrap(), "main", &mut |_| {})
     }
 
     /// The files of the snapshot, with those of folders.
-    fn here(&self) -> Vec<String> {
+    fn cached_files(&self) -> Vec<String> {
         let top = self.hub.cache.join("models--owner--model/snapshots").join(COMMIT);
         let (mut found, mut open) = (Vec::new(), vec![top.clone()]);
         while let Some(folder) = open.pop() {
@@ -62,21 +62,22 @@ impl Place {
 
 #[test]
 fn a_model_is_fetched_once_into_the_shared_cache() {
-    let place = place(model(&PLAIN));
+    let place = test_hub(model(&PLAIN));
     let mut seen = Vec::new();
-    let id = Id::parse("owner/model").unwrap();
-    let folder = place.hub.resolve(&id, "main", &mut |p| seen.push((p.file.to_string(), p.done, p.size))).unwrap();
+    let id = ModelId::parse("owner/model").unwrap();
+    let folder =
+        place.hub.fetch_model(&id, "main", &mut |p| seen.push((p.file.to_string(), p.received, p.total))).unwrap();
     assert_eq!(folder, place.hub.cache.join("models--owner--model/snapshots").join(COMMIT));
-    assert_eq!(place.here(), PLAIN);
+    assert_eq!(place.cached_files(), PLAIN);
     for (name, data) in &place.server.model.lock().unwrap().files {
         assert_eq!(&fs::read(folder.join(name)).unwrap(), data);
         assert!(place.hub.cache.join("models--owner--model/blobs").join(etag(name, data)).is_file());
         assert_eq!(seen.iter().rfind(|seen| &seen.0 == name).unwrap().1, data.len() as u64);
     }
     assert_eq!(fs::read_to_string(place.hub.cache.join("models--owner--model/refs/main")).unwrap(), COMMIT);
-    let before = place.server.log().len();
+    let before = place.server.requests().len();
     assert_eq!(place.get("owner/model").unwrap(), folder);
-    assert_eq!(place.server.log().len(), before + 1, "only the list is asked for again");
+    assert_eq!(place.server.requests().len(), before + 1, "only the list is asked for again");
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn only_what_is_needed_is_fetched() {
         "spiece.model",
         "training_args.bin",
     ];
-    let sharded = place(model(&all));
+    let sharded = test_hub(model(&all));
     sharded.get("owner/model").unwrap();
     let needed = [
         "1_Pooling/config.json",
@@ -107,84 +108,89 @@ fn only_what_is_needed_is_fetched() {
         "modules.json",
         "spiece.model",
     ];
-    assert_eq!(sharded.here(), needed);
-    let pickled = place(model(&["config.json", "pytorch_model.bin", "training_args.bin"]));
+    assert_eq!(sharded.cached_files(), needed);
+    let pickled = test_hub(model(&["config.json", "pytorch_model.bin", "training_args.bin"]));
     pickled.get("owner/model").unwrap();
-    assert_eq!(pickled.here(), ["config.json", "pytorch_model.bin"]);
-    let packed = place(model(&["config.json", "a.Q4_K.gguf", "b.gguf"]));
+    assert_eq!(pickled.cached_files(), ["config.json", "pytorch_model.bin"]);
+    let packed = test_hub(model(&["config.json", "a.Q4_K.gguf", "b.gguf"]));
     let file = packed.get("owner/model:a.Q4_K.gguf").unwrap();
     assert!(file.ends_with("a.Q4_K.gguf") && file.is_file());
-    assert_eq!(packed.here(), ["a.Q4_K.gguf"]);
-    assert!(matches!(packed.get("owner/model:c.gguf"), Err(HubError::Missing { what, .. }) if what == "c.gguf"));
-    assert!(matches!(packed.get("owner/model"), Err(HubError::Missing { .. })));
+    assert_eq!(packed.cached_files(), ["a.Q4_K.gguf"]);
+    assert!(
+        matches!(packed.get("owner/model:c.gguf"), Err(HubError::NotFound { requested, .. }) if requested == "c.gguf")
+    );
+    assert!(matches!(packed.get("owner/model"), Err(HubError::NotFound { .. })));
 }
 
 #[test]
 fn a_tokenizer_is_fetched_without_the_weights() {
     let mut place =
-        place(model(&["chat_template.jinja", "config.json", "merges.txt", "model.safetensors", "vocab.json"]));
-    let id = Id::parse("owner/model").unwrap();
-    let folder = place.hub.tokenizer(&id, "main", &mut |_| {}).unwrap();
-    assert_eq!(place.here(), ["config.json", "merges.txt", "vocab.json"]);
+        test_hub(model(&["chat_template.jinja", "config.json", "merges.txt", "model.safetensors", "vocab.json"]));
+    let id = ModelId::parse("owner/model").unwrap();
+    let folder = place.hub.fetch_tokenizer(&id, "main", &mut |_| {}).unwrap();
+    assert_eq!(place.cached_files(), ["config.json", "merges.txt", "vocab.json"]);
     place.hub.offline = true;
-    assert_eq!(place.hub.tokenizer(&id, "main", &mut |_| {}).unwrap(), folder);
+    assert_eq!(place.hub.fetch_tokenizer(&id, "main", &mut |_| {}).unwrap(), folder);
     assert!(matches!(place.get("owner/model"), Err(HubError::Offline { .. })), "a tokenizer is no model");
     place.hub.offline = false;
     assert_eq!(place.get("owner/model").unwrap(), folder);
     place.hub.offline = true;
     assert_eq!(place.get("owner/model").unwrap(), folder);
-    let bare = self::place(model(&["config.json", "merges.txt", "model.safetensors"]));
-    let found = bare.hub.tokenizer(&id, "main", &mut |_| {});
-    assert!(matches!(found, Err(HubError::Missing { what, .. }) if what == "tokenizer"));
+    let bare = self::test_hub(model(&["config.json", "merges.txt", "model.safetensors"]));
+    let found = bare.hub.fetch_tokenizer(&id, "main", &mut |_| {});
+    assert!(matches!(found, Err(HubError::NotFound { requested, .. }) if requested == "tokenizer"));
 }
 
 #[test]
 fn a_transfer_that_breaks_off_goes_on() {
     for whole in [false, true] {
-        let place = place(Model { cuts: vec![100_000, 200_000], whole, ..model(&PLAIN) });
+        let place = test_hub(ServedModel { cut_after: vec![100_000, 200_000], ignores_ranges: whole, ..model(&PLAIN) });
         let folder = place.get("owner/model").unwrap();
         assert_eq!(
             fs::read(folder.join("model.safetensors")).unwrap(),
             place.server.model.lock().unwrap().files["model.safetensors"]
         );
-        assert_eq!(place.server.log().iter().filter(|request| request.1.starts_with("/storage/")).count(), 3);
+        assert_eq!(place.server.requests().iter().filter(|request| request.1.starts_with("/storage/")).count(), 3);
     }
-    let place = place(Model { cuts: vec![100_000; 4], ..model(&PLAIN) });
-    let Err(HubError::Cut { have, .. }) = place.get("owner/model") else { panic!("it never came further") };
+    let place = test_hub(ServedModel { cut_after: vec![100_000; 4], ..model(&PLAIN) });
+    let Err(HubError::Interrupted { received: have, .. }) = place.get("owner/model") else {
+        panic!("it never came further")
+    };
     assert_eq!(have, 100_000);
-    assert!(!place.here().contains(&"model.safetensors".into()));
+    assert!(!place.cached_files().contains(&"model.safetensors".into()));
     place.get("owner/model").unwrap();
-    assert_eq!(place.here(), PLAIN);
+    assert_eq!(place.cached_files(), PLAIN);
 }
 
 #[test]
 fn what_arrives_wrong_is_refused() {
-    let place = place(Model { etag: Some("0".repeat(64)), ..model(&PLAIN) });
-    assert!(matches!(place.get("owner/model"), Err(HubError::Hash { .. })));
-    assert!(place.here().is_empty());
+    let place = test_hub(ServedModel { etag: Some("0".repeat(64)), ..model(&PLAIN) });
+    assert!(matches!(place.get("owner/model"), Err(HubError::HashMismatch { .. })));
+    assert!(place.cached_files().is_empty());
     for etag in ["../../../../escaped", "", "a/b", ".."] {
         place.server.model.lock().unwrap().etag = Some(etag.into());
-        assert!(matches!(place.get("owner/model"), Err(HubError::Answer { .. })), "{etag}");
+        assert!(matches!(place.get("owner/model"), Err(HubError::BadResponse { .. })), "{etag}");
     }
 }
 
 #[test]
 fn names_in_a_list_stay_below_the_folder() {
     for name in ["../x.json", "/etc/x.json", "a/../../x.json", "a\\..\\x.json", "C:x.json", "a//b", "", "a/./b"] {
-        let place = place(Model { listed: Some(vec!["config.json".into(), name.into()]), ..model(&PLAIN) });
-        assert!(matches!(place.get("owner/model"), Err(HubError::Path { .. })), "{name}");
+        let place =
+            test_hub(ServedModel { listed_files: Some(vec!["config.json".into(), name.into()]), ..model(&PLAIN) });
+        assert!(matches!(place.get("owner/model"), Err(HubError::UnsafePath { .. })), "{name}");
         assert!(!place.folder.path().join("hub").exists());
     }
 }
 
 #[test]
 fn a_token_goes_to_the_hub_alone() {
-    let mut place = place(Model { token: Some("secret".into()), ..model(&PLAIN) });
+    let mut place = test_hub(ServedModel { token: Some("secret".into()), ..model(&PLAIN) });
     let Err(error) = place.get("owner/model") else { panic!("without a token") };
-    assert!(matches!(error, HubError::Token { status: 401, .. }) && error.to_string().contains("HF_TOKEN"));
+    assert!(matches!(error, HubError::Unauthorized { status: 401, .. }) && error.to_string().contains("HF_TOKEN"));
     place.hub.token = Some("secret".into());
     place.get("owner/model").unwrap();
-    let log = place.server.log();
+    let log = place.server.requests();
     assert!(log.iter().any(|request| request.1.starts_with("/storage/")));
     for (_, path, token) in &log[1..] {
         assert_eq!(*token, !path.starts_with("/storage/"), "{path}");
@@ -193,53 +199,56 @@ fn a_token_goes_to_the_hub_alone() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    let place = place(model(&PLAIN));
+    let place = test_hub(model(&PLAIN));
     let Err(error) = place.get("owner/other") else { panic!("no such model") };
     assert!(error.to_string().contains("owner/other") && error.to_string().contains("status 404"), "{error}");
-    let id = Id::parse("owner/model").unwrap();
-    let Err(error) = place.hub.resolve(&id, "v2/beta", &mut |_| {}) else { panic!("no such revision") };
+    let id = ModelId::parse("owner/model").unwrap();
+    let Err(error) = place.hub.fetch_model(&id, "v2/beta", &mut |_| {}) else { panic!("no such revision") };
     assert!(error.to_string().contains("`v2/beta`"), "{error}");
     for revision in ["../main", "/main", "a..b", "", "a b"] {
-        assert!(matches!(place.hub.resolve(&id, revision, &mut |_| {}), Err(HubError::Revision(_))), "{revision}");
+        assert!(
+            matches!(place.hub.fetch_model(&id, revision, &mut |_| {}), Err(HubError::InvalidRevision(_))),
+            "{revision}"
+        );
     }
 }
 
 #[test]
 fn the_cache_serves_without_the_hub() {
-    let mut place = place(model(&PLAIN));
+    let mut place = test_hub(model(&PLAIN));
     let offline = Hub { offline: true, ..place.hub.clone() };
-    let id = Id::parse("owner/model").unwrap();
-    let Err(error) = offline.resolve(&id, "main", &mut |_| {}) else { panic!("nothing is there") };
+    let id = ModelId::parse("owner/model").unwrap();
+    let Err(error) = offline.fetch_model(&id, "main", &mut |_| {}) else { panic!("nothing is there") };
     assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("HF_HUB_OFFLINE"));
     place.hub.endpoint = "http://127.0.0.1:9".into();
     assert!(matches!(place.get("owner/model"), Err(HubError::Unreachable { .. })));
-    place.hub.endpoint = place.server.address.clone();
+    place.hub.endpoint = place.server.url.clone();
     let folder = place.get("owner/model").unwrap();
-    let asked = place.server.log().len();
+    let asked = place.server.requests().len();
     for revision in ["main", COMMIT] {
-        assert_eq!(offline.resolve(&id, revision, &mut |_| {}).unwrap(), folder);
+        assert_eq!(offline.fetch_model(&id, revision, &mut |_| {}).unwrap(), folder);
     }
-    assert_eq!(place.server.log().len(), asked);
+    assert_eq!(place.server.requests().len(), asked);
     place.hub.endpoint = "http://127.0.0.1:9".into();
     assert_eq!(place.get("owner/model").unwrap(), folder);
     fs::remove_file(folder.join("model.safetensors")).unwrap();
-    assert!(matches!(offline.resolve(&id, "main", &mut |_| {}), Err(HubError::Offline { .. })));
+    assert!(matches!(offline.fetch_model(&id, "main", &mut |_| {}), Err(HubError::Offline { .. })));
 }
 
 #[test]
 fn names_of_models() {
     for right in ["gpt2", "owner/model", "owner/model-7B_v0.1", "owner/model:a/b.Q4_0.gguf"] {
-        assert!(Id::parse(right).is_ok(), "{right}");
+        assert!(ModelId::parse(right).is_ok(), "{right}");
     }
     for wrong in
         ["", "a/b/c", "../b", "a/..", "a--b", "-a", "a.", "a b", "a/", "a:b", "a:../b.gguf", "a\\b", "http://a"]
     {
-        assert!(Id::parse(wrong).is_err(), "{wrong}");
+        assert!(ModelId::parse(wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
 fn a_model_that_moved_is_found() {
-    let place = place(model(&PLAIN));
+    let place = test_hub(model(&PLAIN));
     assert!(place.get("old/name").unwrap().join("model.safetensors").is_file());
 }

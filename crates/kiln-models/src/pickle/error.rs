@@ -7,18 +7,18 @@ use crate::tensors::TensorError;
 pub enum PickleError {
     /// It isn't what `torch.save` writes.
     #[error("this is no file of weights as `torch.save` writes it: {0}")]
-    Form(String),
+    NotTorchSave(String),
     /// It asks for code.
     #[error(
         "the file asks for `{0}`: Kiln runs nothing that a file names and knows only what tensors need. Save the \
          weights alone, `torch.save(model.state_dict(), …)`, or as safetensors"
     )]
-    Global(String),
+    UnsupportedGlobal(String),
     /// Its pickle contradicts itself or uses what Kiln doesn't read.
-    #[error("the file's pickle is broken at byte {at}: {reason}")]
+    #[error("the file's pickle is broken at byte {offset}: {reason}")]
     Broken {
         /// Where in the pickle, in bytes.
-        at: usize,
+        offset: usize,
         /// What is wrong there.
         reason: String,
     },
@@ -36,7 +36,7 @@ pub enum PickleError {
 }
 
 impl PickleError {
-    pub(super) fn form(reason: impl Into<String>) -> Self {
-        Self::Form(reason.into())
+    pub(super) fn not_torch_save(reason: impl Into<String>) -> Self {
+        Self::NotTorchSave(reason.into())
     }
 }

@@ -1,6 +1,6 @@
 //! The names that a pickle may ask for.
 
-use super::{PickleError, storage::Kind};
+use super::{PickleError, storage::StorageDtype};
 
 /// What a name stands for. None of them runs anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub(super) enum Global {
     /// `torch.Size`: a tuple.
     Size,
     /// `torch.FloatStorage` and its like.
-    Storage(Kind),
+    Storage(StorageDtype),
 }
 
 impl Global {
-    pub fn named(module: &str, name: &str) -> Result<Self, PickleError> {
+    pub fn from_name(module: &str, name: &str) -> Result<Self, PickleError> {
         match (module, name) {
             ("collections", "OrderedDict") => return Ok(Self::OrderedDict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => return Ok(Self::Tensor),
@@ -27,7 +27,7 @@ impl Global {
             _ => {}
         }
         let storage = name.strip_suffix("Storage").filter(|_| matches!(module, "torch" | "torch.storage"));
-        let unknown = || PickleError::Global(format!("{module}.{name}").escape_debug().to_string());
-        storage.and_then(Kind::of_storage).map(Self::Storage).ok_or_else(unknown)
+        let unknown = || PickleError::UnsupportedGlobal(format!("{module}.{name}").escape_debug().to_string());
+        storage.and_then(StorageDtype::from_storage_class).map(Self::Storage).ok_or_else(unknown)
     }
 }

@@ -1,7 +1,7 @@
 //! What `torch.save` wrote before PyTorch 1.6: pickles one after another (a magic number, a version, facts about the
 //! machine, the object, the keys of its storages), then each storage as its number of entries and its bytes.
 
-use super::{Opened, PickleError, Places, bytes::Bytes, machine, object::Object, state};
+use super::{ParsedFile, PickleError, StorageRanges, cursor::Cursor, object::Object, state_dict, unpickler};
 use std::{collections::BTreeMap, ops::Range};
 
 /// The first pickle's number.
@@ -9,50 +9,54 @@ const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// The second's.
 const VERSION: i128 = 1001;
 
-pub(super) fn open(file: &[u8]) -> Result<Opened<'_>, PickleError> {
+pub(super) fn open(file: &[u8]) -> Result<ParsedFile<'_>, PickleError> {
     let mut at = 0;
     let mut next = || {
-        let ran = machine::run(&file[at..])?;
+        let ran = unpickler::run(&file[at..])?;
         at += ran.length;
         Ok(ran)
     };
     for number in [MAGIC, VERSION] {
-        let strange = || PickleError::form("it is neither a zip archive nor begins with PyTorch's magic number");
-        let ran: machine::Ran = next().map_err(|_: PickleError| strange())?;
-        if !matches!(ran.objects[ran.root.0], Object::Whole(found) if found == number) {
+        let strange =
+            || PickleError::not_torch_save("it is neither a zip archive nor begins with PyTorch's magic number");
+        let ran: unpickler::Unpickled = next().map_err(|_: PickleError| strange())?;
+        if !matches!(ran.objects[ran.root.0], Object::Int(found) if found == number) {
             return Err(strange());
         }
     }
     let _machine = next()?;
     let (object, keys) = (next()?, next()?);
-    let named = state::tensors(&object)?;
-    let sizes: BTreeMap<&str, usize> =
-        object.objects.iter().filter_map(|object| Some((storage(object)?.key, storage(object)?.kind.size()))).collect();
-    Ok((named, Places(places(file, at, &keys, &sizes)?)))
+    let named = state_dict::named_tensors(&object)?;
+    let sizes: BTreeMap<&str, usize> = object
+        .objects
+        .iter()
+        .filter_map(|object| Some((as_storage(object)?.key, as_storage(object)?.dtype.itemsize())))
+        .collect();
+    Ok((named, StorageRanges(read_storage_ranges(file, at, &keys, &sizes)?)))
 }
 
-fn storage<'o, 'a>(object: &'o Object<'a>) -> Option<&'o super::Storage<'a>> {
+fn as_storage<'o, 'a>(object: &'o Object<'a>) -> Option<&'o super::Storage<'a>> {
     if let Object::Storage(storage) = object { Some(storage) } else { None }
 }
 
 /// Where the storages lie: in the order of the list of keys, from `at` on.
-fn places(
+fn read_storage_ranges(
     file: &[u8],
     at: usize,
-    keys: &machine::Ran,
+    keys: &unpickler::Unpickled,
     sizes: &BTreeMap<&str, usize>,
 ) -> Result<BTreeMap<String, Range<usize>>, PickleError> {
-    let mut bytes = Bytes::from(file, at);
-    let Object::List(list) = &keys.objects[keys.root.0] else { return bytes.broken("no list of storages") };
+    let mut bytes = Cursor::starting_at(file, at);
+    let Object::List(list) = &keys.objects[keys.root.0] else { return bytes.fail("no list of storages") };
     let mut places = BTreeMap::new();
     for key in list {
-        let Object::Text(key) = keys.objects[key.0] else { return bytes.broken("a storage's key is no text") };
-        let Some(size) = sizes.get(key) else { return bytes.broken(format!("nothing uses storage `{key}`")) };
+        let Object::Str(key) = keys.objects[key.0] else { return bytes.fail("a storage's key is no text") };
+        let Some(size) = sizes.get(key) else { return bytes.fail(format!("nothing uses storage `{key}`")) };
         let numel = bytes.u64()?;
-        let start = bytes.at;
+        let start = bytes.position;
         bytes.take(numel.saturating_mul(*size as u64))?;
-        if places.insert(key.to_string(), start..bytes.at).is_some() {
-            return bytes.broken(format!("storage `{key}` is there twice"));
+        if places.insert(key.to_string(), start..bytes.position).is_some() {
+            return bytes.fail(format!("storage `{key}` is there twice"));
         }
     }
     Ok(places)

@@ -1,17 +1,17 @@
 //! What a pickle builds.
 
-use super::{global::Global, storage::Storage, strided::Strided};
+use super::{global::Global, storage::Storage, strided::StridedView};
 
 /// An object's place among all that a pickle builds. Objects refer to each other by it, so that sharing costs nothing
 /// and a cycle harms nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id(pub usize);
+pub(super) struct ObjectId(pub usize);
 
 /// A tensor as a pickle describes it, unchecked.
 #[derive(Clone, Debug)]
-pub(super) struct Tensor<'a> {
+pub(super) struct PickledTensor<'a> {
     pub storage: Storage<'a>,
-    pub strided: Strided,
+    pub view: StridedView,
 }
 
 /// An object; texts are slices of the pickle.
@@ -19,12 +19,12 @@ pub(super) struct Tensor<'a> {
 pub(super) enum Object<'a> {
     /// Nothing, a truth value, a float, bytes: of no use to a tensor.
     Other,
-    Whole(i128),
-    Text(&'a str),
+    Int(i128),
+    Str(&'a str),
     Global(Global),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
+    Tuple(Vec<ObjectId>),
+    List(Vec<ObjectId>),
+    Dict(Vec<(ObjectId, ObjectId)>),
     Storage(Storage<'a>),
-    Tensor(Box<Tensor<'a>>),
+    Tensor(Box<PickledTensor<'a>>),
 }

@@ -2,20 +2,20 @@
 
 /// A view: entry (i, j, …) is number offset + i · stride₀ + j · stride₁ + … of the storage.
 #[derive(Clone, Debug)]
-pub(super) struct Strided {
+pub(super) struct StridedView {
     pub offset: usize,
     pub shape: Vec<usize>,
     pub stride: Vec<usize>,
 }
 
-impl Strided {
+impl StridedView {
     /// How many numbers it has.
-    fn count(&self) -> Option<usize> {
-        crate::tensors::count(&self.shape)
+    fn num_elements(&self) -> Option<usize> {
+        crate::tensors::num_elements(&self.shape)
     }
 
     /// The storage's number that lies farthest, of a view that has any.
-    fn last(&self) -> Option<usize> {
+    fn max_index(&self) -> Option<usize> {
         let dimensions = self.shape.iter().zip(&self.stride);
         dimensions
             .into_iter()
@@ -28,9 +28,9 @@ impl Strided {
         if self.shape.len() != self.stride.len() {
             return Err(format!("{} sizes, {} strides", self.shape.len(), self.stride.len()));
         }
-        match self.count() {
+        match self.num_elements() {
             Some(0) => Ok(()),
-            Some(count) if count <= numel.max(file) => match self.last() {
+            Some(count) if count <= numel.max(file) => match self.max_index() {
                 Some(last) if last < numel => Ok(()),
                 _ => Err(format!(
                     "shape {:?} with strides {:?} from {} leaves its storage of {numel} numbers",
@@ -43,7 +43,7 @@ impl Strided {
 
     /// Its numbers, row by row. `self` was checked against the storage's length.
     pub fn gather<const N: usize>(&self, bytes: &[u8], decode: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        let count = self.count().expect("checked");
+        let count = self.num_elements().expect("checked");
         let mut numbers = Vec::with_capacity(count);
         if count == 0 {
             return numbers;

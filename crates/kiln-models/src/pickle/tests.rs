@@ -1,8 +1,8 @@
 use super::{
-    Pickle, PickleError, Pickles,
+    PickleError, PickleFile, PickleFiles,
     testing::{dictionary, file, tensor, text, zip},
 };
-use crate::tensors::Tensors;
+use crate::tensors::TensorSource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -25,34 +25,34 @@ fn every_tensor_is_what_pytorch_reads() {
     let expected: Value = serde_json::from_str(include_str!("../../fixtures/pickle/expected.json")).unwrap();
     assert_eq!(expected.as_object().unwrap().len(), FILES.len());
     for (name, file) in FILES {
-        let (pickle, expected) = (Pickle::open(file).unwrap(), expected[name].as_object().unwrap());
+        let (pickle, expected) = (PickleFile::open(file).unwrap(), expected[name].as_object().unwrap());
         let names = BTreeSet::from_iter(expected.keys());
         assert_eq!(pickle.entries().keys().collect::<BTreeSet<_>>(), names, "{name}");
         for (key, expected) in expected {
             let (entry, data) = (&pickle.entries()[key], pickle.read(key).unwrap());
-            assert_eq!(entry.stored, expected["stored"].as_str().unwrap(), "{name} {key}");
+            assert_eq!(entry.dtype, expected["stored"].as_str().unwrap(), "{name} {key}");
             assert_eq!(serde_json::json!(entry.shape), expected["shape"], "{name} {key}");
             assert_eq!(data.shape()[..], entry.shape, "{name} {key}");
             let numbers: Vec<f32> = serde_json::from_value(expected["numbers"].clone()).unwrap();
             assert_eq!(data.try_to_vec::<f32>().unwrap(), numbers, "{name} {key}");
         }
-        assert!(matches!(pickle.read("nothing"), Err(crate::tensors::TensorError::Unknown(_))));
+        assert!(matches!(pickle.read("nothing"), Err(crate::tensors::TensorError::NotFound(_))));
     }
 }
 
 #[test]
 fn several_files_are_read_as_one() {
-    let open = |i: usize| Pickle::open(FILES[i].1).unwrap();
-    let both = Pickles::new(vec![open(0), open(2)]).unwrap();
+    let open = |i: usize| PickleFile::open(FILES[i].1).unwrap();
+    let both = PickleFiles::new(vec![open(0), open(2)]).unwrap();
     assert_eq!(both.entries().len(), open(0).entries().len() + open(2).entries().len());
     assert_eq!(both.read("0.bias").unwrap(), open(2).read("0.bias").unwrap());
-    let Err(twice) = Pickles::new(vec![open(2), open(3)]) else { panic!("the same names in two files") };
+    let Err(twice) = PickleFiles::new(vec![open(2), open(3)]) else { panic!("the same names in two files") };
     assert!(twice.to_string().contains("in two of the files"), "{twice}");
 }
 
 /// The error of a file that must not be read.
 fn refused(file: &[u8]) -> PickleError {
-    Pickle::open(file).err().expect("refused")
+    PickleFile::open(file).err().expect("refused")
 }
 
 #[test]
@@ -68,14 +68,14 @@ fn a_file_that_asks_for_code_is_refused_by_the_name() {
         (b"ctorch._utils\n_rebuild_sparse_tensor\n".to_vec(), "torch._utils._rebuild_sparse_tensor"),
         (stacked, "os.system"),
     ] {
-        let PickleError::Global(asked) = refused(&file(&dictionary(&global))) else { panic!("{name}") };
+        let PickleError::UnsupportedGlobal(asked) = refused(&file(&dictionary(&global))) else { panic!("{name}") };
         assert_eq!(asked, name);
     }
 }
 
 #[test]
 fn a_tensor_lies_within_its_storage() {
-    let open = |tensor: Vec<u8>| Pickle::open(file(&dictionary(&tensor)));
+    let open = |tensor: Vec<u8>| PickleFile::open(file(&dictionary(&tensor)));
     let right = open(tensor("0", 6, 0, &[2, 3], &[3, 1])).unwrap();
     assert_eq!(right.read("w").unwrap().try_to_vec::<f32>().unwrap(), [1., 2., 3., 4., 5., 6.]);
     for (wrong, reason) in [
@@ -152,7 +152,7 @@ fn an_archive_is_stored_and_little_endian() {
 fn what_is_cut_off_is_refused() {
     for (name, file) in FILES {
         for length in 0..file.len() {
-            assert!(Pickle::open(&file[..length]).is_err(), "{name} cut at {length}");
+            assert!(PickleFile::open(&file[..length]).is_err(), "{name} cut at {length}");
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::bytes;
 use kiln_models::{
-    gguf::{Array, Carried, File, GgufError, Metadata, Planned, Value, read, write},
-    tensors::Tensors,
+    gguf::{Array, GgufError, GgufReader, GgufTokenizer, Metadata, PlannedTensor, Value, read_as_hf, write_gguf},
+    tensors::TensorSource,
 };
 use proptest::prelude::*;
 
-fn open(bytes: &[u8]) -> Result<File<&[u8]>, GgufError> {
-    File::open(bytes)
+fn open(bytes: &[u8]) -> Result<GgufReader<&[u8]>, GgufError> {
+    GgufReader::open(bytes)
 }
 
 /// All that a user of the file might ask for.
@@ -17,8 +17,8 @@ fn use_all(bytes: &[u8]) {
     for name in file.entries().keys() {
         let _ = file.read(name);
     }
-    let _ = Carried::read(file.metadata());
-    if let Ok((_, tensors)) = read(file.metadata(), &file) {
+    let _ = GgufTokenizer::read(file.metadata());
+    if let Ok((_, tensors)) = read_as_hf(file.metadata(), &file) {
         for name in tensors.entries().keys() {
             let _ = tensors.read(name);
         }
@@ -94,10 +94,10 @@ fn arrays_within_arrays_have_an_end() {
 fn one(change: impl Fn(&mut Vec<u8>)) -> Result<(), String> {
     let mut metadata = Metadata::default();
     metadata.set("general.alignment", Value::U32(32));
-    let packing = kiln_kernels::packed::Packing::named("F32").unwrap();
-    let planned = Planned { name: "t".into(), shape: vec![2, 4], packing };
+    let packing = kiln_kernels::packed::GgmlType::from_name("F32").unwrap();
+    let planned = PlannedTensor { name: "t".into(), shape: vec![2, 4], packing };
     let mut file = Vec::new();
-    write(&mut file, &metadata, &[planned], |_| Ok::<_, std::io::Error>(vec![0; 32])).unwrap();
+    write_gguf(&mut file, &metadata, &[planned], |_| Ok::<_, std::io::Error>(vec![0; 32])).unwrap();
     change(&mut file);
     open(&file).map(|_| ()).map_err(|error| error.to_string())
 }
@@ -122,14 +122,14 @@ fn tensors_lie_within_the_file() {
 #[test]
 fn a_tokenizer_with_lists_that_do_not_fit_is_refused() {
     let mut metadata = Metadata::default();
-    crate::exports::carried().write(&mut metadata);
+    crate::exports::sample_tokenizer().write(&mut metadata);
     let refused = |key: &str, value: Value| {
         let mut metadata = metadata.clone();
         metadata.set(format!("tokenizer.ggml.{key}"), value);
-        Carried::read(&metadata).unwrap_err().to_string()
+        GgufTokenizer::read(&metadata).unwrap_err().to_string()
     };
     assert!(refused("token_type", Value::Array(Array::I32(vec![1]))).contains("29 tokens"));
     assert!(refused("bos_token_id", Value::U32(29)).contains("an id below 29"));
     assert!(refused("tokens", Value::U32(1)).contains("a list of texts"));
-    assert_eq!(Carried::read(&Metadata::default()), Ok(None));
+    assert_eq!(GgufTokenizer::read(&Metadata::default()), Ok(None));
 }

@@ -8,7 +8,7 @@ mod packings;
 mod real;
 
 use burn::tensor::TensorData;
-use kiln_models::{Values, gguf::File, tensors::Tensors};
+use kiln_models::{StateDict, gguf::GgufReader, tensors::TensorSource};
 use safetensors::SafeTensors;
 use std::path::Path;
 
@@ -17,12 +17,12 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn gguf(name: &str) -> File<Vec<u8>> {
-    File::open(bytes(&format!("{name}.gguf"))).expect("a GGUF file")
+fn gguf(name: &str) -> GgufReader<Vec<u8>> {
+    GgufReader::open(bytes(&format!("{name}.gguf"))).expect("a GGUF file")
 }
 
 /// The tensors of a safetensors file that are floats of 32 bits.
-fn safetensors(name: &str) -> Values {
+fn safetensors(name: &str) -> StateDict {
     let bytes = bytes(&format!("{name}.safetensors"));
     let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let floats = |data: &[u8]| data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<f32>>();
@@ -34,7 +34,7 @@ fn safetensors(name: &str) -> Values {
 }
 
 /// Shape and bits of every tensor.
-fn bits(tensors: &dyn Tensors) -> Vec<(String, Vec<usize>, Vec<u32>)> {
+fn bits(tensors: &dyn TensorSource) -> Vec<(String, Vec<usize>, Vec<u32>)> {
     let read = |name: &String| (name.clone(), tensors.read(name).expect("a tensor"));
     tensors.entries().keys().map(read).map(|(name, data)| bits_of(name, &data)).collect()
 }

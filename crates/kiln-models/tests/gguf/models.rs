@@ -2,9 +2,9 @@
 
 use crate::{bits, bits_of, bytes, gguf, safetensors};
 use kiln_models::{
-    gguf::{Array, Metadata, Value, read},
+    gguf::{Array, Metadata, Value, read_as_hf},
     hf,
-    tensors::Tensors,
+    tensors::TensorSource,
 };
 use serde_json::Value as Json;
 
@@ -27,7 +27,7 @@ fn same(found: &Json, want: &Json) -> bool {
 fn tensors_are_the_same_to_the_bit() {
     for name in MODELS {
         let file = gguf(name);
-        let (_, tensors) = read(file.metadata(), &file).unwrap();
+        let (_, tensors) = read_as_hf(file.metadata(), &file).unwrap();
         let want = safetensors(name).into_iter().map(|(name, data)| bits_of(name, &data));
         let (found, want) = (bits(&tensors), want.collect::<Vec<_>>());
         let names = |list: &[(String, Vec<usize>, Vec<u32>)]| list.iter().map(|t| t.0.clone()).collect::<Vec<_>>();
@@ -42,7 +42,7 @@ fn tensors_are_the_same_to_the_bit() {
 fn configurations_say_the_same() {
     for name in MODELS {
         let file = gguf(name);
-        let (found, _) = read(file.metadata(), &file).unwrap();
+        let (found, _) = read_as_hf(file.metadata(), &file).unwrap();
         let (found, want) = (found.as_object().unwrap().clone(), config(name));
         let mut compared = 0;
         for (key, value) in &found {
@@ -60,14 +60,14 @@ fn configurations_say_the_same() {
 fn families_read_the_same_model() {
     for name in ["tiny-llama", "tiny-llama3", "tiny-qwen2", "tiny-gpt2", "tiny-bert", "tiny-t5-relu"] {
         let file = gguf(name);
-        let (json, tensors) = read(file.metadata(), &file).unwrap();
-        let (family, mut found) = hf::read(&json).unwrap();
-        let (_, want) = hf::read(&config(name)).unwrap();
+        let (json, tensors) = read_as_hf(file.metadata(), &file).unwrap();
+        let (family, mut found) = hf::read_config(&json).unwrap();
+        let (_, want) = hf::read_config(&config(name)).unwrap();
         // No part of a GGUF file.
         found.dropout = want.dropout;
         let plain = |config| serde_json::to_value(config).unwrap();
         assert_eq!(plain(&found), plain(&want), "{name}");
-        hf::assemble(&found, family, &tensors, &burn::tensor::Device::flex()).unwrap();
+        hf::load_model(&found, family, &tensors, &burn::tensor::Device::flex()).unwrap();
     }
 }
 
@@ -77,7 +77,7 @@ fn what_is_not_implemented_is_refused_by_name() {
     let refusal = |key: &str, value: Value| {
         let mut metadata = file.metadata().clone();
         metadata.set(key, value);
-        read(&metadata, &file).err().expect("a refusal").to_string()
+        read_as_hf(&metadata, &file).err().expect("a refusal").to_string()
     };
     let known = refusal("general.architecture", Value::String("lama".into()));
     assert!(known.contains("`lama`") && known.contains("did you mean `llama`?"), "{known}");
@@ -86,7 +86,7 @@ fn what_is_not_implemented_is_refused_by_name() {
     assert!(refusal("llama.rope.dimension_count", Value::U32(4)).contains("rope.dimension_count"));
     assert!(refusal("llama.block_count", Value::Array(Array::U32(vec![1]))).contains("an array of 1"));
     assert!(refusal("llama.attention.causal", Value::Bool(false)).contains("llama.attention.causal"));
-    assert!(read(&Metadata::default(), &file).is_err());
+    assert!(read_as_hf(&Metadata::default(), &file).is_err());
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn rows_that_belong_to_no_head_are_refused() {
     for key in ["head_count", "head_count_kv"] {
         metadata.set(format!("llama.attention.{key}"), Value::U32(0));
     }
-    assert!(read(&metadata, &file).err().unwrap().to_string().contains("head_count"));
+    assert!(read_as_hf(&metadata, &file).err().unwrap().to_string().contains("head_count"));
     metadata.set("llama.attention.head_count", Value::U32(24));
-    let (_, tensors) = read(&metadata, &file).unwrap();
+    let (_, tensors) = read_as_hf(&metadata, &file).unwrap();
     assert!(tensors.read("model.layers.0.self_attn.q_proj.weight").is_err());
 }

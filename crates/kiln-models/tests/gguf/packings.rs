@@ -1,19 +1,19 @@
 //! Every packing and every type of value, against the `gguf` package.
 
 use crate::{bits, bits_of, bytes, gguf, safetensors};
-use kiln_kernels::packed::{PACKINGS, Packing, pack::pack};
+use kiln_kernels::packed::{GGML_TYPES, GgmlType, quantize::quantize};
 use kiln_models::{
     gguf::{Array, Value},
-    tensors::Tensors,
+    tensors::TensorSource,
 };
 use safetensors::SafeTensors;
 
 #[test]
 fn every_packing_means_the_same_numbers() {
     let (file, want) = (gguf("packings"), safetensors("packings"));
-    assert_eq!(file.entries().len(), PACKINGS.len());
+    assert_eq!(file.entries().len(), GGML_TYPES.len());
     for (name, shape, found) in bits(&file) {
-        assert_eq!(file.entries()[&name].stored, name);
+        assert_eq!(file.entries()[&name].dtype, name);
         assert_eq!((name.clone(), shape, found), bits_of(name.clone(), &want[&name]), "{name}");
     }
 }
@@ -24,11 +24,11 @@ fn eight_bits_are_packed_alike() {
     let file = SafeTensors::deserialize(&file).unwrap();
     let want = file.tensor("plain.Q8_0").unwrap();
     let plain = safetensors("packings").remove("plain").unwrap();
-    let eight = Packing::named("Q8_0").unwrap();
-    assert_eq!(pack(eight, plain.as_slice::<f32>().unwrap()).unwrap(), want.data());
-    assert_eq!(pack(eight, &[f32::INFINITY; 32]), None);
-    assert_eq!(pack(eight, &[f32::NAN; 32]), None);
-    assert_eq!(pack(Packing::named("F16").unwrap(), &[7e4]), None);
+    let eight = GgmlType::from_name("Q8_0").unwrap();
+    assert_eq!(quantize(eight, plain.as_slice::<f32>().unwrap()).unwrap(), want.data());
+    assert_eq!(quantize(eight, &[f32::INFINITY; 32]), None);
+    assert_eq!(quantize(eight, &[f32::NAN; 32]), None);
+    assert_eq!(quantize(GgmlType::from_name("F16").unwrap(), &[7e4]), None);
 }
 
 #[test]
@@ -45,11 +45,11 @@ fn every_type_of_value() {
     assert_eq!(value("uint64"), &Value::U64(1 << 63));
     assert_eq!(value("int64"), &Value::I64(-(1 << 62)));
     assert_eq!(value("float32"), &Value::F32(0.1));
-    assert_eq!(value("float32").number(), Some(0.1));
+    assert_eq!(value("float32").as_float(), Some(0.1));
     assert_eq!(value("float64"), &Value::F64(0.1));
     assert_eq!(value("bool"), &Value::Bool(true));
     assert_eq!(value("string"), &Value::String("Straße".into()));
-    assert_eq!(value("texts").texts().unwrap(), ["a", "", "é"]);
+    assert_eq!(value("texts").as_strings().unwrap(), ["a", "", "é"]);
     let nested = [vec![1, 2, 3], vec![4], vec![5, 6]].map(Array::I32);
     assert_eq!(value("nested"), &Value::Array(Array::Array(nested.into())));
 }

@@ -5,8 +5,8 @@ use burn::tensor::Device;
 use kiln_models::{
     Model,
     files::{GgufFile, save_gguf},
-    gguf::{Export, read},
-    tensors::Numbers,
+    gguf::{GgufExport, read_as_hf},
+    tensors::WeightDtype,
 };
 use kiln_nn::State;
 use kiln_spec::Direction;
@@ -76,16 +76,16 @@ fn the_reference_says_the_same() {
 #[ignore = "needs a model that isn't committed; writes KILN_SMOLLM2_OUT.f16.gguf and .q8_0.gguf"]
 fn it_is_written_again() {
     let file = GgufFile::open(variable("KILN_SMOLLM2").as_ref()).unwrap();
-    let (config_json, tensors) = read(file.metadata(), &file).unwrap();
+    let (config_json, tensors) = read_as_hf(file.metadata(), &file).unwrap();
     let tokenizer = file.tokenizer().unwrap().expect("a tokenizer");
     assert_eq!(Some(tokenizer.tokens.len() as u64), config_json["vocab_size"].as_u64());
-    for (numbers, end) in [(Numbers::F16, "f16"), (Numbers::Q8_0, "q8_0")] {
-        let export = Export {
+    for (numbers, end) in [(WeightDtype::F16, "f16"), (WeightDtype::Q8_0, "q8_0")] {
+        let export = GgufExport {
             name: "SmolLM2",
             config_json: &config_json,
             tensors: &tensors,
-            numbers,
-            context: 2048,
+            dtype: numbers,
+            default_context_length: 2048,
             pooling: None,
             tokenizer: Some(&tokenizer),
         };

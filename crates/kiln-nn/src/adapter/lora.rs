@@ -1,8 +1,8 @@
 //! Low-rank adaptation (2106.09685, section 4.1): y = x W + b + s · dropout(x) A B. The product A B is never formed:
 //! x is taken through the narrow middle.
 
-use super::Adapt;
-use crate::{cx::Cx, init::Init, linear::Linear};
+use super::Adapter;
+use crate::{context::Context, init::Initializer, linear::Linear};
 use burn::{
     module::{Module, Param},
     tensor::{Tensor, module::linear},
@@ -10,10 +10,10 @@ use burn::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What A is at first.
+/// Initialization of the matrix A.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
-pub enum LoraStart {
+pub enum LoraInit {
     /// Uniform within ±1/√in.
     #[default]
     Uniform,
@@ -23,24 +23,24 @@ pub enum LoraStart {
 
 /// What a LoRA is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LoraShape {
+pub struct LoraSpec {
     /// Width r of the middle.
     pub rank: usize,
     /// α of the scale s = α / r.
     pub alpha: f64,
     /// Whether s = α / √r instead, which doesn't fade as the rank grows (2312.03732).
-    pub rs: bool,
+    pub rslora: bool,
     /// Share of the inputs of A that are left out while training.
     pub dropout: f64,
     /// What A is at first; B is 0.
-    pub start: LoraStart,
+    pub init: LoraInit,
 }
 
-impl LoraShape {
+impl LoraSpec {
     /// s.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;
-        self.alpha / if self.rs { rank.sqrt() } else { rank }
+        self.alpha / if self.rslora { rank.sqrt() } else { rank }
     }
 }
 
@@ -60,15 +60,15 @@ pub struct Lora {
     name: String,
 }
 
-impl Adapt for Lora {
-    type Shape = LoraShape;
+impl Adapter for Lora {
+    type Spec = LoraSpec;
 
-    fn init(shape: &LoraShape, [from, to]: [usize; 2], init: &mut Init) -> Self {
+    fn init(shape: &LoraSpec, [from, to]: [usize; 2], init: &mut Initializer) -> Self {
         let narrow = [from, shape.rank];
         Self {
-            a: match shape.start {
-                LoraStart::Uniform => init.uniform("a", narrow, 1.0 / (from as f64).sqrt()),
-                LoraStart::Gaussian => init.normal("a", narrow, 1.0 / shape.rank as f64),
+            a: match shape.init {
+                LoraInit::Uniform => init.uniform("a", narrow, 1.0 / (from as f64).sqrt()),
+                LoraInit::Gaussian => init.normal("a", narrow, 1.0 / shape.rank as f64),
             },
             b: init.constant([shape.rank, to], 0.0),
             scale: shape.scale(),
@@ -77,8 +77,8 @@ impl Adapt for Lora {
         }
     }
 
-    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Cx>) -> Tensor<D> {
-        let out = base.alone(x.clone());
+    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
+        let out = base.forward_base(x.clone());
         let x = match cx {
             Some(cx) => cx.dropout_named(&self.name, self.dropout, x),
             None => x,
@@ -86,7 +86,7 @@ impl Adapt for Lora {
         out + linear(linear(x, self.a.val(), None), self.b.val(), None) * self.scale
     }
 
-    fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
+    fn merge(&self, weight: Tensor<2>) -> Tensor<2> {
         weight + self.a.val().matmul(self.b.val()) * self.scale
     }
 

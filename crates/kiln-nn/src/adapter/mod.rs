@@ -5,25 +5,25 @@
 
 mod lora;
 
-pub use lora::{Lora, LoraShape, LoraStart};
+pub use lora::{Lora, LoraInit, LoraSpec};
 
-use crate::{cx::Cx, init::Init, linear::Linear};
+use crate::{context::Context, init::Initializer, linear::Linear};
 use burn::{module::Module, tensor::Tensor};
 use std::collections::BTreeMap;
 
 /// What an adapter does.
-pub trait Adapt: Module + Sized {
+pub trait Adapter: Module + Sized {
     /// What it is, as plain data.
-    type Shape: Clone + PartialEq + std::fmt::Debug + Send;
+    type Spec: Clone + PartialEq + std::fmt::Debug + Send;
 
     /// Makes its parameters beside a map `[in, out]`; at first the map is as it was.
-    fn init(shape: &Self::Shape, map: [usize; 2], init: &mut Init) -> Self;
+    fn init(shape: &Self::Spec, map: [usize; 2], init: &mut Initializer) -> Self;
 
     /// What the map `base` makes of `x` with it, `[…, in] → […, out]`. Without a context nothing is drawn.
-    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Cx>) -> Tensor<D>;
+    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D>;
 
     /// The one weight that does the same, of the map's weight `[in, out]`.
-    fn merged(&self, weight: Tensor<2>) -> Tensor<2>;
+    fn merge(&self, weight: Tensor<2>) -> Tensor<2>;
 
     /// Multiplications and additions a token.
     fn flops(&self) -> f64;
@@ -34,35 +34,35 @@ macro_rules! adapters {
         /// An adapter.
         #[derive(Module, Debug)]
         #[allow(missing_docs)]
-        pub enum Adapter { $($Name($Type)),+ }
+        pub enum AnyAdapter { $($Name($Type)),+ }
 
         /// What an adapter is, without its parameters.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum Method { $($(#[doc = $doc])* $Name(<$Type as Adapt>::Shape)),+ }
+        pub enum AdapterSpec { $($(#[doc = $doc])* $Name(<$Type as Adapter>::Spec)),+ }
 
-        impl Method {
+        impl AdapterSpec {
             /// Its name, under which its parameters stand: `blocks.7.attention.q.lora.a`.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$Name(_) => $name),+ }
             }
 
             /// Makes it beside a map `[in, out]`.
-            pub fn init(&self, map: [usize; 2], init: &mut Init) -> Adapter {
+            pub fn init(&self, map: [usize; 2], init: &mut Initializer) -> AnyAdapter {
                 match self {
-                    $(Self::$Name(shape) => init.scope($name, |init| Adapter::$Name(Adapt::init(shape, map, init)))),+
+                    $(Self::$Name(shape) => init.scope($name, |init| AnyAdapter::$Name(Adapter::init(shape, map, init)))),+
                 }
             }
         }
 
-        impl Adapter {
+        impl AnyAdapter {
             /// What `base` makes of `x` with it, `[…, in] → […, out]`.
-            pub fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Cx>) -> Tensor<D> {
+            pub fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
                 match self { $(Self::$Name(adapter) => adapter.forward(x, base, cx)),+ }
             }
 
             /// The one weight that does the same, of the map's weight `[in, out]`.
-            pub fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
-                match self { $(Self::$Name(adapter) => adapter.merged(weight)),+ }
+            pub fn merge(&self, weight: Tensor<2>) -> Tensor<2> {
+                match self { $(Self::$Name(adapter) => adapter.merge(weight)),+ }
             }
 
             /// Multiplications and additions a token.
@@ -79,13 +79,13 @@ adapters! {
 }
 
 /// Adapters of a model, by the names of the linear maps that they stand beside.
-pub type Adapters = BTreeMap<String, Beside>;
+pub type AdapterMap = BTreeMap<String, AttachedAdapter>;
 
 /// An adapter and whether it acts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Beside {
+pub struct AttachedAdapter {
     /// What it is.
-    pub method: Method,
+    pub spec: AdapterSpec,
     /// Whether it acts; if not, the map is as it was, to the bit.
-    pub on: bool,
+    pub enabled: bool,
 }

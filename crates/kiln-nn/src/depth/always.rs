@@ -1,30 +1,30 @@
 //! Every block runs for every token.
 
-use super::Deep;
+use super::DepthRule;
 use crate::{
-    cx::Cx,
-    init::Init,
-    junction::Inner,
-    variant::{Around, Card, Variant},
+    context::Context,
+    init::Initializer,
+    junction::SublayerFn,
+    variant::{BuildContext, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_spec::config::Nothing;
+use kiln_spec::config::NoOptions;
 
 /// The plain depth rule.
 #[derive(Module, Debug)]
 pub struct Always {}
 
 impl Variant for Always {
-    type Config = Nothing;
+    type Config = NoOptions;
     const CARD: Card = Card { time: "1", ..Card::new("always", "1706.03762") };
 
-    fn init(_config: &Nothing, _around: &Around, _init: &mut Init) -> Self {
+    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }
 
-impl Deep for Always {
-    fn around(&self, x: Tensor<3>, cx: &mut Cx, block: Inner) -> Tensor<3> {
+impl DepthRule for Always {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, block: SublayerFn) -> Tensor<3> {
         block(x, cx)
     }
 }

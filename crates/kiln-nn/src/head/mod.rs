@@ -1,24 +1,24 @@
 //! What hidden states are turned into: logits of each token, or one vector a document.
 
-mod class;
+mod classification;
 mod embedding;
-mod language;
-pub mod pool;
+mod language_model;
+pub mod pooling;
 
-pub use class::{Class, ClassConfig};
-pub use embedding::{Embedding, EmbeddingConfig, normalised};
-pub use language::{Language, LanguageConfig, TransformConfig};
-pub use pool::Pooling;
+pub use classification::{ClassificationHead, ClassificationHeadConfig};
+pub use embedding::{EmbeddingHead, EmbeddingHeadConfig, l2_normalize};
+pub use language_model::{HeadTransformConfig, LanguageModelHead, LanguageModelHeadConfig};
+pub use pooling::Pooling;
 
-use crate::{held::Matrix, init::Init, position::PositionConfig, variant::Around};
+use crate::{init::Initializer, packed_weight::WeightView, position::PositionConfig, variant::BuildContext};
 use burn::tensor::Tensor;
 use kiln_spec::Direction;
 
 /// What heads do.
-pub trait Output {
+pub trait OutputHead {
     /// `hidden [N, M] → [N, outputs]`, N tokens or, for a head that pools, documents; `embedding [V, M]` is the stack's,
     /// for a head tied to it.
-    fn forward(&self, hidden: Tensor<2>, embedding: Matrix) -> Tensor<2>;
+    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2>;
 
     /// How a document's tokens become one vector before the head. `None`: the head works on each token, and its outputs
     /// are logits over the vocabulary.
@@ -27,26 +27,26 @@ pub trait Output {
     }
 
     /// Whether it uses the embedding's weights.
-    fn tied(&self) -> bool {
+    fn is_tied(&self) -> bool {
         false
     }
 }
 
 crate::variants! {
-    /// What hidden states are turned into.
-    Head, HeadConfig: dyn Output {
-        /// Logits over the vocabulary.
-        "language" => Language(Language),
-        /// A logit a class, for each document (1810.04805).
-        "class" => Class(Class),
-        /// A vector of length 1 for each document (1908.10084).
-        "embedding" => Embedding(Embedding),
+    /// Output head.
+    Head, HeadConfig: dyn OutputHead {
+        /// Language-model head: logits over the vocabulary for each token.
+        "language" => Language(LanguageModelHead),
+        /// Classification head: logits for each document (1810.04805).
+        "class" => Class(ClassificationHead),
+        /// Sentence-embedding head: one vector for each document (1908.10084).
+        "embedding" => Embedding(EmbeddingHead),
     }
 }
 
 impl Default for HeadConfig {
     fn default() -> Self {
-        Self::Language(LanguageConfig::default())
+        Self::Language(LanguageModelHeadConfig::default())
     }
 }
 
@@ -56,8 +56,14 @@ impl HeadConfig {
     pub fn pooling(&self) -> Option<Pooling> {
         // The head knows: one of no size says it.
         let position = PositionConfig::default();
-        let around =
-            Around { hidden: 1, vocab: 1, heads: 1, dropout: 0.0, position: &position, direction: Direction::Causal };
-        self.init(&around, &mut Init::counting()).pooling()
+        let around = BuildContext {
+            hidden: 1,
+            vocab: 1,
+            heads: 1,
+            dropout: 0.0,
+            position: &position,
+            direction: Direction::Causal,
+        };
+        self.init(&around, &mut Initializer::shapes_only()).pooling()
     }
 }

@@ -1,17 +1,17 @@
 //! The ReZero junction: x + α f(x), without a norm; α is learned and starts at 0, so that a new model is the identity
 //! whatever its depth (2003.04887).
 
-use super::{Inner, Join};
+use super::{NormPlacement, SublayerFn};
 use crate::{
-    cx::Cx,
-    init::Init,
-    variant::{Around, Card, Variant},
+    context::Context,
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReZeroConfig {
-    /// What α starts at. 0: the branch adds nothing until α has moved.
-    pub start: f32,
+    /// Initial value of α.
+    pub alpha_init: f32,
 }
 
 /// x + α f(x) (2003.04887).
@@ -34,21 +34,21 @@ impl Variant for ReZero {
     type Config = ReZeroConfig;
     const CARD: Card = Card::new("rezero", "2003.04887");
 
-    fn check(config: &ReZeroConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
-        if config.start.is_finite() {
+    fn check(config: &ReZeroConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        if config.alpha_init.is_finite() {
             return Ok(());
         }
-        let reason = format!("α must start at a finite number, found {}", config.start);
-        Err(Refusal::new(format!("{path}.start"), reason).instead("start = 0.0"))
+        let reason = format!("α must start at a finite number, found {}", config.alpha_init);
+        Err(ValidationError::new(format!("{path}.start"), reason).with_suggestion("start = 0.0"))
     }
 
-    fn init(config: &ReZeroConfig, _around: &Around, init: &mut Init) -> Self {
-        Self { scale: init.constant([1], config.start) }
+    fn init(config: &ReZeroConfig, _around: &BuildContext, init: &mut Initializer) -> Self {
+        Self { scale: init.constant([1], config.alpha_init) }
     }
 }
 
-impl Join for ReZero {
-    fn around(&self, x: Tensor<3>, cx: &mut Cx, inner: Inner) -> Tensor<3> {
+impl NormPlacement for ReZero {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
         x.clone() + inner(x, cx) * self.scale.val().unsqueeze()
     }
 }

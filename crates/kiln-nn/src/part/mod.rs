@@ -7,20 +7,20 @@ pub mod experts;
 pub mod feed_forward {
     //! Parts that work on each token alone.
     pub mod activation;
-    pub mod gated;
-    pub mod plain;
+    pub mod gated_mlp;
+    pub mod mlp;
 }
-pub mod linear;
+pub mod gated_linear_attention;
 
-use crate::{cx::Cx, variant::Cost};
+use crate::{context::Context, variant::Cost};
 use burn::tensor::Tensor;
-use kiln_kernels::planner::Plan;
+use kiln_kernels::planner::KernelPlan;
 use kiln_spec::Pattern;
 
 /// What parts do.
-pub trait Forward {
+pub trait Layer {
     /// `[B, T, M] → [B, T, M]`, without the residual.
-    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3>;
+    fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3>;
 
     /// What it costs in sequences of `length` tokens.
     fn cost(&self, length: usize) -> Cost;
@@ -31,7 +31,7 @@ pub trait Forward {
     }
 
     /// The kernel that would compute it, and why.
-    fn plan(&self, _gradients: bool) -> Option<Plan> {
+    fn plan(&self, _gradients: bool) -> Option<KernelPlan> {
         None
     }
 
@@ -40,17 +40,17 @@ pub trait Forward {
 }
 
 crate::variants! {
-    /// A part of a sublayer.
-    Part, PartConfig: dyn Forward {
-        /// Attention: five choices (1706.03762).
+    /// Part of a sublayer: attention, linear attention, MLP, or mixture of experts.
+    Part, PartConfig: dyn Layer {
+        /// Attention (1706.03762).
         "attention" => Attention(attention::Attention),
-        /// Gated linear attention: a state that decays, instead of a look at all keys (2312.06635).
-        "gla" => Gla(linear::Gla),
-        /// Feed-forward of two matrices (1706.03762).
-        "plain" => Plain(feed_forward::plain::Plain),
-        /// Feed-forward with a gate (2002.05202).
-        "gated" => Gated(feed_forward::gated::Gated),
-        /// Feed-forwards of which a router chooses some for each token (1701.06538, 2101.03961).
-        "experts" => Experts(experts::Experts),
+        /// Gated linear attention (GLA, 2312.06635): a recurrent state with learned decay.
+        "gla" => Gla(gated_linear_attention::GatedLinearAttention),
+        /// Feed-forward network (MLP) of two matrices (1706.03762).
+        "plain" => Mlp(feed_forward::mlp::Mlp),
+        /// Gated feed-forward network (GLU, SwiGLU; 2002.05202).
+        "gated" => GatedMlp(feed_forward::gated_mlp::GatedMlp),
+        /// Mixture of experts (MoE): a router selects feed-forward networks for each token (1701.06538, 2101.03961).
+        "experts" => Experts(experts::MixtureOfExperts),
     }
 }

@@ -1,14 +1,14 @@
 //! ALiBi: scores fall with the distance, −m_h · |i − j| with a slope for each head (2108.12409). Nothing to train.
 
-use super::Positional;
+use super::PositionEncoding;
 use crate::{
-    cx::Cx,
-    init::Init,
-    variant::{Around, Card, Variant},
+    context::Context,
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_kernels::attention::{Bias, Distance};
-use kiln_spec::{Refusal, formula::Field};
+use kiln_kernels::attention::{BiasKind, DistanceBias};
+use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlibiConfig {
-    /// The slopes of H heads are 2^(−most · h / H), h = 1 … H.
-    pub most: f64,
+    /// Maximum bias exponent m: the slope of head h of H is 2^(−m · h / H), h = 1 … H.
+    pub alibi_bias_max: f64,
 }
 
 impl Default for AlibiConfig {
     fn default() -> Self {
-        Self { most: 8.0 }
+        Self { alibi_bias_max: 8.0 }
     }
 }
 
@@ -37,31 +37,31 @@ impl Variant for Alibi {
     type Config = AlibiConfig;
     const CARD: Card = Card { time: "T²", ..Card::new("alibi", "2108.12409") };
 
-    fn check(config: &AlibiConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
-        if config.most.is_finite() && config.most >= 0.0 {
+    fn check(config: &AlibiConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
             return Ok(());
         }
-        let reason = format!("slopes are 2^(−most · h / H): `most` must be 0 or more, found {}", config.most);
-        Err(Refusal::new(format!("{path}.most"), reason).instead("most = 8.0"))
+        let reason = format!("slopes are 2^(−most · h / H): `most` must be 0 or more, found {}", config.alibi_bias_max);
+        Err(ValidationError::new(format!("{path}.most"), reason).with_suggestion("most = 8.0"))
     }
 
-    fn init(config: &AlibiConfig, _around: &Around, _init: &mut Init) -> Self {
-        Self { most: config.most }
+    fn init(config: &AlibiConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+        Self { most: config.alibi_bias_max }
     }
 }
 
-impl Positional for Alibi {
-    fn bias(&self, heads: usize, cx: &Cx) -> Option<Bias> {
-        let slopes = slopes(self.most, heads);
-        let device = cx.stream.now.field(Field::Position).device();
+impl PositionEncoding for Alibi {
+    fn bias(&self, heads: usize, cx: &Context) -> Option<DistanceBias> {
+        let slopes = alibi_slopes(self.most, heads);
+        let device = cx.stream.tokens.field(MarkField::Position).device();
         let table = Tensor::<1>::from_floats(slopes.as_slice(), &device).reshape([1, heads]);
-        Some(Bias { table, by: Distance::Slope })
+        Some(DistanceBias { table, kind: BiasKind::Slope })
     }
 }
 
 /// The slopes of `heads` heads: a geometric series where their number is a power of two; else that of the power below,
 /// and of what is missing every other one of the power above (the authors' code; the paper names powers of two only).
-pub fn slopes(most: f64, heads: usize) -> Vec<f32> {
+pub fn alibi_slopes(most: f64, heads: usize) -> Vec<f32> {
     let series = |heads: usize| (1..=heads).map(move |h| (-most * h as f64 / heads as f64).exp2() as f32);
     let below = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
     series(below).chain(series(2 * below).step_by(2)).take(heads).collect()
@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn slopes_are_those_of_the_paper() {
-        assert_eq!(slopes(8.0, 8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
+        assert_eq!(alibi_slopes(8.0, 8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
         // Figures of the authors' repository for 12 heads, to their digits.
-        let twelve = slopes(8.0, 12);
-        assert_eq!(twelve[..8], slopes(8.0, 8));
+        let twelve = alibi_slopes(8.0, 12);
+        assert_eq!(twelve[..8], alibi_slopes(8.0, 8));
         let rest = [0.707_106_77, 0.353_553_38, 0.176_776_69, 0.088_388_346];
         assert!(twelve[8..].iter().zip(rest).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-7));
-        assert_eq!(slopes(0.0, 3), [1.0; 3]);
+        assert_eq!(alibi_slopes(0.0, 3), [1.0; 3]);
     }
 }

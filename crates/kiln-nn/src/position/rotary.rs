@@ -1,77 +1,86 @@
 //! Rotary positions: pairs of a head's dimensions are turned by position · θ^(−i/pairs) (2104.09864, eq. 34).
 
-use super::{Positional, scaling::Scaling};
+use super::{PositionEncoding, rotary_scaling::RotaryScaling};
 use crate::{
-    cx::Cx,
-    init::Init,
-    variant::{Around, Card, Variant},
+    context::Context,
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_kernels::rotary::{Pairs, rotate};
-use kiln_spec::Refusal;
+use kiln_kernels::rotary::{RotaryPairing, apply_rotary};
+use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Options of [`Rotary`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct RotaryConfig {
+pub struct RotaryEmbeddingConfig {
     /// Base θ of the frequencies.
     pub theta: f64,
-    /// Which dimensions are turned together: (i, i + d/2), as NeoX and Llama do, or neighbours, as the paper.
-    pub pairs: Pairs,
-    /// Share of a head's dimensions that are turned, from the first on; the rest know no position.
-    pub fraction: f64,
-    /// How frequencies are changed for longer contexts.
-    pub scaling: Scaling,
+    /// Rotate neighboring dimensions (2i, 2i + 1), as in the paper and GPT-J. false: rotate (i, i + d/2), as in NeoX
+    /// and Llama.
+    pub interleaved: RotaryPairing,
+    /// Fraction of a head's dimensions that are rotated, from the first on.
+    pub partial_factor: f64,
+    /// Frequency scaling for longer contexts.
+    pub scaling: RotaryScaling,
 }
 
-impl Default for RotaryConfig {
+impl Default for RotaryEmbeddingConfig {
     fn default() -> Self {
-        Self { theta: 10_000.0, pairs: Pairs::Half, fraction: 1.0, scaling: Scaling::default() }
+        Self {
+            theta: 10_000.0,
+            interleaved: RotaryPairing::Half,
+            partial_factor: 1.0,
+            scaling: RotaryScaling::default(),
+        }
     }
 }
 
-impl RotaryConfig {
+impl RotaryEmbeddingConfig {
     /// Dimensions of a head of `width` that are turned.
-    pub fn turned(&self, width: usize) -> usize {
-        (width as f64 * self.fraction).round() as usize
+    pub fn rotary_dim(&self, width: usize) -> usize {
+        (width as f64 * self.partial_factor).round() as usize
     }
 }
 
 /// Rotary positions. Nothing to train.
 #[derive(Module, Debug)]
-pub struct Rotary {
+pub struct RotaryEmbedding {
     #[module(skip)]
-    config: RotaryConfig,
+    config: RotaryEmbeddingConfig,
 }
 
-impl Variant for Rotary {
-    type Config = RotaryConfig;
-    const CARD: Card = Card { refuses: "an odd number of turned dimensions", ..Card::new("rotary", "2104.09864") };
+impl Variant for RotaryEmbedding {
+    type Config = RotaryEmbeddingConfig;
+    const CARD: Card =
+        Card { incompatible_with: "an odd number of turned dimensions", ..Card::new("rotary", "2104.09864") };
 
-    fn check(config: &RotaryConfig, _around: &Around, path: &str) -> Result<(), Refusal> {
+    fn check(config: &RotaryEmbeddingConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
-        if !(config.fraction > 0.0 && config.fraction <= 1.0) {
-            let reason = format!("a share of a head above 0 and up to 1, found {}", config.fraction);
-            return Err(Refusal::new(format!("{path}.fraction"), reason).instead("fraction = 1.0"));
+        if !(config.partial_factor > 0.0 && config.partial_factor <= 1.0) {
+            let reason = format!("a share of a head above 0 and up to 1, found {}", config.partial_factor);
+            return Err(ValidationError::new(format!("{path}.fraction"), reason).with_suggestion("fraction = 1.0"));
         }
-        match config.scaling.wrong() {
-            Some((key, reason)) => Err(Refusal::new(format!("{path}.scaling.{}.{key}", config.scaling.name()), reason)),
+        match config.scaling.invalid_field() {
+            Some((key, reason)) => {
+                Err(ValidationError::new(format!("{path}.scaling.{}.{key}", config.scaling.name()), reason))
+            }
             None => Ok(()),
         }
     }
 
-    fn init(config: &RotaryConfig, _around: &Around, _init: &mut Init) -> Self {
+    fn init(config: &RotaryEmbeddingConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }
 
-impl Positional for Rotary {
-    fn rotate(&self, x: Tensor<4>, cx: &mut Cx) -> Tensor<4> {
-        let pairs = self.config.turned(x.dims()[3]) / 2;
-        let (frequencies, factor) = self.config.scaling.apply(self.config.theta, pairs);
-        let (cos, sin) = cx.stream.turns(&frequencies, factor);
-        rotate(x, cos, sin, self.config.pairs)
+impl PositionEncoding for RotaryEmbedding {
+    fn rotate(&self, x: Tensor<4>, cx: &mut Context) -> Tensor<4> {
+        let pairs = self.config.rotary_dim(x.dims()[3]) / 2;
+        let (frequencies, factor) = self.config.scaling.scaled_frequencies(self.config.theta, pairs);
+        let (cos, sin) = cx.stream.rotary_table(&frequencies, factor);
+        apply_rotary(x, cos, sin, self.config.interleaved)
     }
 }

@@ -5,7 +5,7 @@
 use serde::Deserializer;
 use serde::de::value::Error;
 
-use super::read::NoKeys;
+use super::deserialize::EmptyTable;
 
 /// What [`choice!`](crate::choice) implements: the names, and how each one's table is read.
 pub trait Choice: Sized {
@@ -13,11 +13,11 @@ pub trait Choice: Sized {
     const NAMES: &'static [&'static str];
 
     /// Reads the alternative `NAMES[index]` from the value that stands under its name.
-    fn read<'de, D: Deserializer<'de>>(index: usize, inner: D) -> Result<Self, D::Error>;
+    fn deserialize_variant<'de, D: Deserializer<'de>>(index: usize, inner: D) -> Result<Self, D::Error>;
 
     /// Whether `NAMES[index]` may stand as a bare word, that is, has no required key.
-    fn is_word(index: usize) -> bool {
-        Self::read(index, NoKeys::<Error>::new()).is_ok()
+    fn allows_bare_word(index: usize) -> bool {
+        Self::deserialize_variant(index, EmptyTable::<Error>::new()).is_ok()
     }
 }
 
@@ -85,7 +85,7 @@ macro_rules! choice {
         impl $crate::config::Choice for $Choice {
             const NAMES: &'static [&'static str] = Self::NAMES;
 
-            fn read<'de, D: $crate::config::private::serde::Deserializer<'de>>(
+            fn deserialize_variant<'de, D: $crate::config::private::serde::Deserializer<'de>>(
                 index: usize,
                 inner: D,
             ) -> ::core::result::Result<Self, D::Error> {
@@ -102,7 +102,7 @@ macro_rules! choice {
             fn deserialize<D: $crate::config::private::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> ::core::result::Result<Self, D::Error> {
-                $crate::config::private::read(deserializer)
+                $crate::config::private::deserialize_choice(deserializer)
             }
         }
 
@@ -114,7 +114,7 @@ macro_rules! choice {
                 match self {
                     $(Self::$Variant(inner) => {
                         let choice = ::core::stringify!($Choice);
-                        $crate::config::private::write::<Self, _, S>(choice, $name, inner, serializer)
+                        $crate::config::private::serialize_choice::<Self, _, S>(choice, $name, inner, serializer)
                     })+
                 }
             }
@@ -133,7 +133,7 @@ macro_rules! choice {
                 generator: &mut $crate::config::private::schemars::SchemaGenerator,
             ) -> $crate::config::private::schemars::Schema {
                 let alternatives = [$((&[$($doc),*] as &[&str], generator.subschema_for::<$Inner>())),+];
-                $crate::config::private::schema::<Self>(&[$($crate::choice!(@doc $($about)*)),*], alternatives)
+                $crate::config::private::choice_schema::<Self>(&[$($crate::choice!(@doc $($about)*)),*], alternatives)
             }
         }
     };

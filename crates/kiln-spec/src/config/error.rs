@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, where it stands, and what to do.
 use std::fmt;
 
-use super::nearest;
+use super::nearest::closest_match;
 
 /// An error in a configuration, with its place as far as it is known.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -13,12 +13,12 @@ pub struct ConfigError {
     /// The line in `file`, from 1.
     pub line: Option<usize>,
     /// What is wrong.
-    pub fault: Box<Fault>,
+    pub kind: Box<ConfigErrorKind>,
 }
 
 /// What is wrong, without the place.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
+pub enum ConfigErrorKind {
     /// The text is not TOML.
     Syntax {
         /// What the parser says.
@@ -31,38 +31,38 @@ pub enum Fault {
         /// The key as written.
         key: String,
         /// Every key that may stand there.
-        legal: Vec<String>,
+        allowed: Vec<String>,
     },
     /// A name that is none of the alternatives.
     UnknownChoice {
         /// The name as written.
         name: String,
         /// Every alternative.
-        legal: Vec<String>,
+        allowed: Vec<String>,
     },
     /// A value of the wrong type or out of range.
-    Value {
+    InvalidValue {
         /// What was expected and what was found.
         message: String,
     },
     /// A key without a default that is not there.
-    Missing {
+    MissingKey {
         /// The key.
         key: String,
         /// The choice's name before it, if that stands as a bare word and leaves no room for the key.
-        word: Option<String>,
+        bare_word: Option<String>,
     },
     /// A `--set` assignment that cannot be carried out.
-    Set {
+    Assignment {
         /// What stands in its way.
         message: String,
     },
     /// A combination that is well formed but cannot work.
-    Refused {
+    Invalid {
         /// Why it cannot.
         reason: String,
         /// What to write instead.
-        instead: Option<String>,
+        suggestion: Option<String>,
     },
 }
 
@@ -74,75 +74,78 @@ pub enum Fault {
 /// assert_eq!(refusal.to_string(), "model.blocks[3]: mamba2 is causal only; instead: objective = \"full\"");
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{}{reason}{}", Prefix(path), Suffix(instead))]
-pub struct Refusal {
+#[error("{}{reason}{}", ColonPrefix(path), SuggestionSuffix(suggestion))]
+pub struct ValidationError {
     /// The key that is refused; empty for the whole configuration.
     pub path: String,
     /// Why it cannot work.
     pub reason: String,
     /// What to write instead.
-    pub instead: Option<String>,
+    pub suggestion: Option<String>,
 }
 
-impl Refusal {
+impl ValidationError {
     /// Refuses what stands at `path`, with the reason why.
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into(), instead: None }
+        Self { path: path.into(), reason: reason.into(), suggestion: None }
     }
 
     /// Adds what to write instead.
-    pub fn instead(mut self, instead: impl Into<String>) -> Self {
-        self.instead = Some(instead.into());
+    pub fn with_suggestion(mut self, instead: impl Into<String>) -> Self {
+        self.suggestion = Some(instead.into());
         self
     }
 
     /// The same refusal found one level further out: `outer` comes before its path.
-    pub fn within(mut self, outer: &str) -> Self {
+    pub fn with_path_prefix(mut self, outer: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') || outer.is_empty() { "" } else { "." };
         self.path = format!("{outer}{dot}{}", self.path);
         self
     }
 }
 
-impl From<Refusal> for ConfigError {
-    fn from(refusal: Refusal) -> Self {
-        ConfigError::new(refusal.path, Fault::Refused { reason: refusal.reason, instead: refusal.instead })
+impl From<ValidationError> for ConfigError {
+    fn from(refusal: ValidationError) -> Self {
+        ConfigError::new(
+            refusal.path,
+            ConfigErrorKind::Invalid { reason: refusal.reason, suggestion: refusal.suggestion },
+        )
     }
 }
 
 impl ConfigError {
     /// An error at `path` whose file and line are not known (yet).
-    pub fn new(path: impl Into<String>, fault: Fault) -> Self {
-        Self { path: path.into(), file: None, line: None, fault: Box::new(fault) }
+    pub fn new(path: impl Into<String>, fault: ConfigErrorKind) -> Self {
+        Self { path: path.into(), file: None, line: None, kind: Box::new(fault) }
     }
 
     /// A short word for machines: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `refused`.
-    pub fn kind(&self) -> &'static str {
-        match *self.fault {
-            Fault::Syntax { .. } => "syntax",
-            Fault::UnknownKey { .. } => "unknown-key",
-            Fault::UnknownChoice { .. } => "unknown-choice",
-            Fault::Value { .. } => "value",
-            Fault::Missing { .. } => "missing-key",
-            Fault::Set { .. } => "set",
-            Fault::Refused { .. } => "refused",
+    pub fn code(&self) -> &'static str {
+        match *self.kind {
+            ConfigErrorKind::Syntax { .. } => "syntax",
+            ConfigErrorKind::UnknownKey { .. } => "unknown-key",
+            ConfigErrorKind::UnknownChoice { .. } => "unknown-choice",
+            ConfigErrorKind::InvalidValue { .. } => "value",
+            ConfigErrorKind::MissingKey { .. } => "missing-key",
+            ConfigErrorKind::Assignment { .. } => "set",
+            ConfigErrorKind::Invalid { .. } => "refused",
         }
     }
 
     /// What is wrong, without the place.
     pub fn message(&self) -> String {
-        match &*self.fault {
-            Fault::Syntax { message, column } => format!("not TOML: {message} (column {column})"),
-            Fault::UnknownKey { key, .. } => format!("unknown key `{key}`"),
-            Fault::UnknownChoice { name, .. } => format!("unknown choice `{name}`"),
-            Fault::Missing { key, .. } => format!("`{key}` is missing"),
-            Fault::Value { message } | Fault::Set { message } => message.clone(),
-            Fault::Refused { reason, .. } => reason.clone(),
+        match &*self.kind {
+            ConfigErrorKind::Syntax { message, column } => format!("not TOML: {message} (column {column})"),
+            ConfigErrorKind::UnknownKey { key, .. } => format!("unknown key `{key}`"),
+            ConfigErrorKind::UnknownChoice { name, .. } => format!("unknown choice `{name}`"),
+            ConfigErrorKind::MissingKey { key, .. } => format!("`{key}` is missing"),
+            ConfigErrorKind::InvalidValue { message } | ConfigErrorKind::Assignment { message } => message.clone(),
+            ConfigErrorKind::Invalid { reason, .. } => reason.clone(),
         }
     }
 
     /// Where it stands: file, line and key, as far as they are known.
-    pub fn place(&self) -> Option<String> {
+    pub fn location(&self) -> Option<String> {
         let line = self.line.map(|line| line.to_string());
         let file = match (&self.file, line) {
             (Some(file), Some(line)) => Some(format!("{file}:{line}")),
@@ -156,42 +159,48 @@ impl ConfigError {
 
     /// What to do about it.
     pub fn help(&self) -> Option<String> {
-        match &*self.fault {
-            Fault::UnknownKey { key, legal } if legal.is_empty() => {
+        match &*self.kind {
+            ConfigErrorKind::UnknownKey { key, allowed: legal } if legal.is_empty() => {
                 Some(format!("remove `{key}`: no key may stand here"))
             }
-            Fault::UnknownKey { key, legal } => Some(suggestion(key, "keys", legal)),
-            Fault::UnknownChoice { name, legal } => Some(suggestion(name, "choices", legal)),
-            Fault::Missing { key, word: Some(word) } => Some(format!("write `{{ {word} = {{ {key} = … }} }}`")),
-            Fault::Missing { key, word: None } => Some(format!("add `{key}`: it has no default")),
-            Fault::Refused { instead, .. } => instead.clone(),
-            Fault::Syntax { .. } | Fault::Value { .. } | Fault::Set { .. } => None,
+            ConfigErrorKind::UnknownKey { key, allowed: legal } => Some(suggest_alternatives(key, "keys", legal)),
+            ConfigErrorKind::UnknownChoice { name, allowed: legal } => {
+                Some(suggest_alternatives(name, "choices", legal))
+            }
+            ConfigErrorKind::MissingKey { key, bare_word: Some(word) } => {
+                Some(format!("write `{{ {word} = {{ {key} = … }} }}`"))
+            }
+            ConfigErrorKind::MissingKey { key, bare_word: None } => Some(format!("add `{key}`: it has no default")),
+            ConfigErrorKind::Invalid { suggestion: instead, .. } => instead.clone(),
+            ConfigErrorKind::Syntax { .. }
+            | ConfigErrorKind::InvalidValue { .. }
+            | ConfigErrorKind::Assignment { .. } => None,
         }
     }
 }
 
-fn suggestion(word: &str, what: &str, legal: &[String]) -> String {
-    let meant = nearest(word, legal.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
+fn suggest_alternatives(word: &str, what: &str, legal: &[String]) -> String {
+    let meant = closest_match(word, legal.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
     format!("{}{what} here: {}", meant.unwrap_or_default(), legal.join(", "))
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}{}", Prefix(&self.place().unwrap_or_default()), self.message())
+        write!(f, "{}{}", ColonPrefix(&self.location().unwrap_or_default()), self.message())
     }
 }
 
-struct Prefix<'a>(&'a str);
+struct ColonPrefix<'a>(&'a str);
 
-impl fmt::Display for Prefix<'_> {
+impl fmt::Display for ColonPrefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
     }
 }
 
-struct Suffix<'a>(&'a Option<String>);
+struct SuggestionSuffix<'a>(&'a Option<String>);
 
-impl fmt::Display for Suffix<'_> {
+impl fmt::Display for SuggestionSuffix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |instead| write!(f, "; instead: {instead}"))
     }

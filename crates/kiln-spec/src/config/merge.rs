@@ -2,7 +2,7 @@
 use schemars::Schema;
 use toml::{Table, Value};
 
-use super::view::View;
+use super::schema_view::SchemaView;
 
 /// `child` over `parent`, key by key; `schema` is that of the root and says which tables are choices.
 ///
@@ -12,10 +12,10 @@ use super::view::View;
 ///   `schedule = { cosine = { … } }` is linear alone, and the bare word `schedule = "cosine"` means all defaults again.
 /// * What the schema does not know merges as plain tables; reading it refuses it afterwards, with its place.
 pub fn merge(schema: &Schema, parent: Table, child: Table) -> Table {
-    merge_tables(Some(View::new(schema)), parent, child)
+    merge_tables(Some(SchemaView::new(schema)), parent, child)
 }
 
-fn merge_tables(view: Option<View>, mut parent: Table, child: Table) -> Table {
+fn merge_tables(view: Option<SchemaView>, mut parent: Table, child: Table) -> Table {
     for (key, new) in child {
         let view = view.and_then(|view| view.property(&key));
         let merged = match parent.remove(&key) {
@@ -27,15 +27,15 @@ fn merge_tables(view: Option<View>, mut parent: Table, child: Table) -> Table {
     parent
 }
 
-fn merge_values(view: Option<View>, old: Value, new: Value) -> Value {
+fn merge_values(view: Option<SchemaView>, old: Value, new: Value) -> Value {
     match (old, new) {
-        (Value::Table(old), Value::Table(new)) if !chooses_anew(view, &old, &new) => {
+        (Value::Table(old), Value::Table(new)) if !changes_choice(view, &old, &new) => {
             Value::Table(merge_tables(view, old, new))
         }
         (_, new) => new,
     }
 }
 
-fn chooses_anew(view: Option<View>, old: &Table, new: &Table) -> bool {
+fn changes_choice(view: Option<SchemaView>, old: &Table, new: &Table) -> bool {
     view.is_some_and(|view| !view.alternatives().is_empty()) && !old.keys().eq(new.keys())
 }

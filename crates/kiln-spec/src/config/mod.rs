@@ -5,38 +5,38 @@
 //! * [`merge`] and [`set`]: a recipe over its parent, and `--set a.0.b=value`, both by the schema;
 //! * [`explain`]: every key with its meaning, default and legal values, from the schema;
 //! * [`ConfigError`], [`Refusal`], [`nearest`]: what went wrong, where, and what to do.
+mod allowed_values;
 mod choice;
 mod error;
 mod explain;
-mod legal;
 
+mod deserialize;
+mod key_path;
 mod layered;
-mod locate;
 mod merge;
-mod message;
 mod nearest;
-mod path;
-mod read;
+mod schema_view;
+mod serde_message;
+mod serialize;
 mod set;
+mod source_location;
 #[cfg(test)]
 mod tests;
-mod view;
-mod write;
 
 pub use choice::Choice;
-pub use error::{ConfigError, Fault, Refusal};
-pub use explain::{Key, explain, legal_keys};
+pub use error::{ConfigError, ConfigErrorKind, ValidationError};
+pub use explain::{ConfigKey, allowed_keys, explain};
 
-pub use layered::{Layered, from_table, parse, to_toml};
+pub use layered::{LayeredConfig, from_table, parse, to_toml};
 pub use merge::merge;
-pub use nearest::nearest;
+pub use nearest::closest_match;
+pub use serialize::NoOptions;
 pub use set::set;
-pub use write::Nothing;
 
 /// What [`choice!`](crate::choice) expands to; not for use by hand.
 #[doc(hidden)]
 pub mod private {
-    pub use super::read::read;
-    pub use super::write::{schema, write};
+    pub use super::deserialize::deserialize_choice;
+    pub use super::serialize::{choice_schema, serialize_choice};
     pub use {schemars, serde, serde_json};
 }

@@ -1,9 +1,9 @@
 //! The word that was probably meant.
 
 /// The one of `among` nearest to `word`, if it is near enough to be what was meant: a typo or two, or a beginning.
-pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest_match<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let scored = among.into_iter().map(|known| (likeness(&lower, &known.to_lowercase()), known));
+    let scored = among.into_iter().map(|known| (similarity(&lower, &known.to_lowercase()), known));
     let best = scored.filter(|(score, _)| *score > 0.0).fold(None, |best: Option<(f64, &str)>, next| match best {
         Some(best) if best.0 >= next.0 => Some(best),
         _ => Some(next),
@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// From 0 (not what was meant) to 1 (the same); a third of the letters may be wrong.
-fn likeness(word: &str, known: &str) -> f64 {
+fn similarity(word: &str, known: &str) -> f64 {
     let distance = strsim::normalized_damerau_levenshtein(word, known);
     if distance >= 0.66 {
         return distance;
@@ -32,21 +32,21 @@ mod tests {
         for (typo, meant) in
             [("haeds", "heads"), ("postion", "position"), ("Norm", "norm"), ("head_widht", "head_width")]
         {
-            assert_eq!(nearest(typo, keys), Some(meant));
+            assert_eq!(closest_match(typo, keys), Some(meant));
         }
-        assert_eq!(nearest("learning_rate", keys), None);
-        assert_eq!(nearest("x", keys), None);
-        assert_eq!(nearest("x", []), None);
+        assert_eq!(closest_match("learning_rate", keys), None);
+        assert_eq!(closest_match("x", keys), None);
+        assert_eq!(closest_match("x", []), None);
     }
 
     #[test]
     fn a_beginning_or_an_end_finds_its_word() {
-        assert_eq!(nearest("rate", ["steps", "learning_rate"]), Some("learning_rate"));
-        assert_eq!(nearest("pos", ["position", "norm"]), Some("position"));
+        assert_eq!(closest_match("rate", ["steps", "learning_rate"]), Some("learning_rate"));
+        assert_eq!(closest_match("pos", ["position", "norm"]), Some("position"));
     }
 
     #[test]
     fn of_two_equally_near_words_the_first_is_taken() {
-        assert_eq!(nearest("bat", ["cat", "hat"]), Some("cat"));
+        assert_eq!(closest_match("bat", ["cat", "hat"]), Some("cat"));
     }
 }

@@ -2,9 +2,9 @@
 use schemars::Schema;
 use toml::{Table, Value};
 
-use super::path::{Path, Step};
-use super::view::View;
-use super::{ConfigError, Fault};
+use super::key_path::{KeyPath, PathSegment};
+use super::schema_view::SchemaView;
+use super::{ConfigError, ConfigErrorKind};
 
 /// Carries out `assignment` on `table`; `schema` is that of the root.
 ///
@@ -15,30 +15,30 @@ use super::{ConfigError, Fault};
 /// `table` is as before.
 pub fn set(schema: &Schema, table: &mut Table, assignment: &str) -> Result<(), ConfigError> {
     let Some((path, value)) = assignment.split_once('=') else {
-        return Err(fault("", format!("`{assignment}` says no value: write `key=value`")));
+        return Err(assignment_error("", format!("`{assignment}` says no value: write `key=value`")));
     };
-    let path = Path::parse(path);
+    let path = KeyPath::parse(path);
     if path.0.is_empty() {
-        return Err(fault("", format!("`{assignment}` says no key: write `key=value`")));
+        return Err(assignment_error("", format!("`{assignment}` says no key: write `key=value`")));
     }
-    let change = Change { path: &path.0, value: value.trim() };
+    let change = Assignment { path: &path.0, value: value.trim() };
     let mut root = Value::Table(table.clone());
-    change.apply(Some(View::new(schema)), &mut root, 0)?;
+    change.apply(Some(SchemaView::new(schema)), &mut root, 0)?;
     if let Value::Table(changed) = root {
         *table = changed;
     }
     Ok(())
 }
 
-struct Change<'a> {
-    path: &'a [Step],
+struct Assignment<'a> {
+    path: &'a [PathSegment],
     value: &'a str,
 }
 
-impl Change<'_> {
-    fn apply(&self, view: Option<View>, slot: &mut Value, depth: usize) -> Result<(), ConfigError> {
+impl Assignment<'_> {
+    fn apply(&self, view: Option<SchemaView>, slot: &mut Value, depth: usize) -> Result<(), ConfigError> {
         let Some(step) = self.path.get(depth) else {
-            *slot = self.value_for(view);
+            *slot = self.parse_value(view);
             return Ok(());
         };
         let is_choice = view.is_some_and(|view| !view.alternatives().is_empty());
@@ -48,48 +48,55 @@ impl Change<'_> {
             Value::Table(table) => self.apply_to_key(view, table, depth),
             other => {
                 let found = format!("here is the {} `{other}`, there is no `{step}` in it", other.type_str());
-                Err(fault(&self.place(depth), found))
+                Err(assignment_error(&self.path_prefix(depth), found))
             }
         }
     }
 
-    fn value_for(&self, view: Option<View>) -> Value {
-        let takes_text = view.is_some_and(|view| view.resolved().text("type") == Some("string"));
+    fn parse_value(&self, view: Option<SchemaView>) -> Value {
+        let takes_text = view.is_some_and(|view| view.resolve().get_str("type") == Some("string"));
         let parsed = self.value.parse().ok().filter(|value: &Value| value.is_str() || !takes_text);
         parsed.unwrap_or_else(|| self.value.into())
     }
 
-    fn apply_to_items(&self, view: Option<View>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
-        let items = view.and_then(View::items);
+    fn apply_to_items(&self, view: Option<SchemaView>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
+        let items = view.and_then(SchemaView::items);
         let length = list.len();
         match &self.path[depth] {
-            Step::Each => self.apply_to_each(items, list, depth),
-            Step::Index(index) => match list.get_mut(*index) {
+            PathSegment::Wildcard => self.apply_to_each(items, list, depth),
+            PathSegment::Index(index) => match list.get_mut(*index) {
                 Some(item) => self.apply(items, item, depth + 1),
-                None => Err(fault(&self.place(depth), format!("item {index} is out of range: {}", count(length)))),
+                None => Err(assignment_error(
+                    &self.path_prefix(depth),
+                    format!("item {index} is out of range: {}", describe_length(length)),
+                )),
             },
-            Step::Key(key) => {
-                let found = format!("here is a list and no `{key}`: write an index or `*`, {}", count(length));
-                Err(fault(&self.place(depth), found))
+            PathSegment::Key(key) => {
+                let found =
+                    format!("here is a list and no `{key}`: write an index or `*`, {}", describe_length(length));
+                Err(assignment_error(&self.path_prefix(depth), found))
             }
         }
     }
 
-    fn apply_to_each(&self, items: Option<View>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
+    fn apply_to_each(&self, items: Option<SchemaView>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
         let wanted = self.path.get(depth + 1).filter(|_| items.is_some_and(|view| !view.alternatives().is_empty()));
         let mut chosen =
             list.iter_mut().filter(|item| wanted.is_none_or(|name| is_named(item, &name.to_string()))).peekable();
         if chosen.peek().is_none() {
             let what = wanted.map_or("the list is empty".to_owned(), |name| format!("no item is `{name}`"));
-            return Err(fault(&self.place(depth), format!("`*` finds nothing: {what}")));
+            return Err(assignment_error(&self.path_prefix(depth), format!("`*` finds nothing: {what}")));
         }
         chosen.try_for_each(|item| self.apply(items, item, depth + 1))
     }
 
-    fn apply_to_choice(&self, view: Option<View>, slot: &mut Value, depth: usize) -> Result<(), ConfigError> {
+    fn apply_to_choice(&self, view: Option<SchemaView>, slot: &mut Value, depth: usize) -> Result<(), ConfigError> {
         let name = self.path[depth].to_string();
-        if let Some(legal) = legal_instead(view, &name) {
-            return Err(ConfigError::new(self.place(depth), Fault::UnknownChoice { name, legal }));
+        if let Some(legal) = allowed_if_unknown(view, &name) {
+            return Err(ConfigError::new(
+                self.path_prefix(depth),
+                ConfigErrorKind::UnknownChoice { name, allowed: legal },
+            ));
         }
         if !matches!(slot, Value::Table(table) if table.len() == 1 && table.contains_key(&name)) {
             *slot = Value::Table(Table::from_iter([(name.clone(), Value::Table(Table::new()))]));
@@ -98,25 +105,28 @@ impl Change<'_> {
         slot.get_mut(name.as_str()).map_or(Ok(()), |slot| self.apply(inner, slot, depth + 1))
     }
 
-    fn apply_to_key(&self, view: Option<View>, table: &mut Table, depth: usize) -> Result<(), ConfigError> {
+    fn apply_to_key(&self, view: Option<SchemaView>, table: &mut Table, depth: usize) -> Result<(), ConfigError> {
         let key = self.path[depth].to_string();
-        if let Some(legal) = legal_instead(view, &key) {
-            return Err(ConfigError::new(self.place(depth + 1), Fault::UnknownKey { key, legal }));
+        if let Some(legal) = allowed_if_unknown(view, &key) {
+            return Err(ConfigError::new(
+                self.path_prefix(depth + 1),
+                ConfigErrorKind::UnknownKey { key, allowed: legal },
+            ));
         }
         let inner = view.and_then(|view| view.property(&key));
-        let missing = || inner.and_then(View::default).unwrap_or_else(|| Value::Table(Table::new()));
+        let missing = || inner.and_then(SchemaView::default).unwrap_or_else(|| Value::Table(Table::new()));
         self.apply(inner, table.entry(key).or_insert_with(missing), depth + 1)
     }
 
-    fn place(&self, depth: usize) -> String {
-        Path(self.path[..depth].to_vec()).to_string()
+    fn path_prefix(&self, depth: usize) -> String {
+        KeyPath(self.path[..depth].to_vec()).to_string()
     }
 }
 
 /// The legal keys, if `key` is none of them.
-fn legal_instead(view: Option<View>, key: &str) -> Option<Vec<String>> {
+fn allowed_if_unknown(view: Option<SchemaView>, key: &str) -> Option<Vec<String>> {
     let view = view.filter(|view| view.is_closed())?;
-    let legal = view.keys();
+    let legal = view.allowed_keys();
     (!legal.contains(&key)).then(|| legal.into_iter().map(str::to_owned).collect())
 }
 
@@ -128,7 +138,7 @@ fn is_named(item: &Value, name: &str) -> bool {
     }
 }
 
-fn count(length: usize) -> String {
+fn describe_length(length: usize) -> String {
     match length {
         0 => "the list is empty".to_owned(),
         1 => "the list has 1 item, 0".to_owned(),
@@ -136,6 +146,6 @@ fn count(length: usize) -> String {
     }
 }
 
-fn fault(path: &str, message: String) -> ConfigError {
-    ConfigError::new(path, Fault::Set { message })
+fn assignment_error(path: &str, message: String) -> ConfigError {
+    ConfigError::new(path, ConfigErrorKind::Assignment { message })
 }

@@ -16,7 +16,7 @@ crate::choice! {
         "cosine" => Cosine(Cosine),
         /// Down along a line.
         "linear" => Linear(Linear),
-        "constant" => Constant(Nothing),
+        "constant" => Constant(NoOptions),
     }
 }
 
@@ -24,7 +24,7 @@ crate::choice! {
     /// A part of a block.
     pub enum Part {
         "attention" => Attention(Attention),
-        "gated" => Gated(Nothing),
+        "gated" => Gated(NoOptions),
         /// One after the other.
         "both" => Both(Vec<Part>),
     }

@@ -1,11 +1,11 @@
 //! Fixed places: j mod stride ≥ stride − summaries for key j, whatever the query (Sparse Transformer, 1904.10509,
 //! section 4.3, A⁽²⁾ of fixed attention; its A⁽¹⁾ is `blocks`).
 
-use super::{Geometry, clamp};
+use super::{PatternRule, saturating_i32};
 use crate::{
+    cache_policy::CachePolicy,
     card::Card,
-    formula::{Field::Position, Formula, Term},
-    keep::Keep,
+    formula::{Formula, MarkField::Position, Term},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,34 +16,34 @@ pub(super) const CARD: Card = Card {
     time: "T² × summaries / stride",
     // Alone, the first tokens would see nothing.
     example: "{ or = [{ blocks = { size = 3 } }, { fixed = { stride = 3 } }] }",
-    ..Card::data("1904.10509")
+    ..Card::config_only("1904.10509")
 };
 
 /// The last places of every stretch of a document: what stands there sums the stretch up for all.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Fixed {
-    /// Tokens of a stretch.
+    /// Length of a stride in tokens.
     pub stride: NonZeroU32,
-    /// How many at its end are seen.
-    #[serde(default = "one")]
+    /// Number of visible tokens at the end of each stride.
+    #[serde(default = "default_summaries")]
     pub summaries: u32,
 }
 
-fn one() -> u32 {
+fn default_summaries() -> u32 {
     1
 }
 
-impl Geometry for Fixed {
+impl PatternRule for Fixed {
     fn formula(&self) -> Formula {
-        let (stride, summaries) = (clamp(self.stride.get()), clamp(self.summaries));
+        let (stride, summaries) = (saturating_i32(self.stride.get()), saturating_i32(self.summaries));
         let place = Term::Modulo(Box::new(Term::key(Position)), stride);
-        Formula::AtMost(Term::Constant(stride - summaries), place)
+        Formula::LessOrEqual(Term::Constant(stride - summaries), place)
     }
 
     /// Places in the middle are seen by every later token; a cache that drops others would have holes.
-    fn keep(&self) -> Keep {
-        Keep::All
+    fn cache_policy(&self) -> CachePolicy {
+        CachePolicy::All
     }
 
     fn describe(&self) -> String {

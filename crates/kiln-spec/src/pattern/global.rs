@@ -1,15 +1,15 @@
 //! Everybody sees everybody.
 
-use super::Geometry;
-use crate::{config::Nothing, formula::Formula, keep::Keep};
+use super::PatternRule;
+use crate::{cache_policy::CachePolicy, config::NoOptions, formula::Formula};
 
-impl Geometry for Nothing {
+impl PatternRule for NoOptions {
     fn formula(&self) -> Formula {
-        Formula::always()
+        Formula::always_true()
     }
 
-    fn keep(&self) -> Keep {
-        Keep::All
+    fn cache_policy(&self) -> CachePolicy {
+        CachePolicy::All
     }
 
     fn describe(&self) -> String {

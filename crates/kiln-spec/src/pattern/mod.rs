@@ -8,10 +8,10 @@
 //! alternate from layer to layer are blocks that alternate.
 
 mod blocks;
+mod combined;
 mod fixed;
 mod global;
 mod global_tokens;
-mod joined;
 mod strided;
 mod window;
 
@@ -22,68 +22,68 @@ pub use strided::Strided;
 pub use window::Window;
 
 use crate::{
+    cache_policy::CachePolicy,
     card::Card,
-    config::Nothing,
-    formula::{Field::*, Formula, Term},
-    keep::Keep,
-    layout::Mark,
+    config::NoOptions,
+    formula::{Formula, MarkField::*, Term},
+    layout::TokenMark,
 };
-use joined::{every, some};
+use combined::{all_of, any_of};
 use std::fmt;
 
 /// What a pattern says of a layer's geometry: a formula of the positions of query and key.
-pub trait Geometry {
+pub trait PatternRule {
     /// Who sees whom, as a formula of two marks.
     fn formula(&self) -> Formula;
 
     /// What a cache keeps: what it drops, no later token can see.
-    fn keep(&self) -> Keep;
+    fn cache_policy(&self) -> CachePolicy;
 
     /// A few words for people: `window of 64 before, 0 after`.
     fn describe(&self) -> String;
 }
 
 crate::choice! {
-    /// The geometry of a layer: who may look at whom, by distance and place. Direction, documents and padding
-    /// belong to the batch and are joined to it.
+    /// Attention pattern of a layer, by position only. Causality, document boundaries and padding come from the batch.
     #[derive(Eq, Hash)]
     pub enum Pattern {
-        /// Everybody sees everybody.
-        "global" => Global(Nothing) with Card { state: "T", time: "T²", ..Card::data("1706.03762") },
-        /// A token sees its neighbours (Longformer, 2004.05150; Mistral, 2310.06825).
+        /// Full attention.
+        "global" => Global(NoOptions) with Card { state: "T", time: "T²", ..Card::config_only("1706.03762") },
+        /// Sliding window (Longformer, 2004.05150; Mistral, 2310.06825).
         "window" => Window(Window) with window::CARD,
-        /// A token sees those at a multiple of a distance (Sparse Transformer, 1904.10509, strided).
+        /// Strided attention (Sparse Transformer, 1904.10509).
         "strided" => Strided(Strided) with strided::CARD,
-        /// All see the last places of every stretch (Sparse Transformer, 1904.10509, fixed).
+        /// Fixed attention: the last tokens of every stride are visible to all (Sparse Transformer, 1904.10509).
         "fixed" => Fixed(Fixed) with fixed::CARD,
-        /// A token sees its block and those beside it (1911.02972; BigBird, 2007.14062).
+        /// Block-local attention: the token's own block and neighboring blocks (1911.02972; BigBird, 2007.14062).
         "blocks" => Blocks(Blocks) with blocks::CARD,
-        /// The first tokens see all and are seen by all (Longformer, 2004.05150; BigBird, 2007.14062).
+        /// Global tokens: the first tokens attend to all tokens and are visible to all (Longformer, 2004.05150;
+        /// BigBird, 2007.14062).
         "global_tokens" => GlobalTokens(GlobalTokens) with global_tokens::CARD,
-        /// All of these at once.
-        "and" => And(Vec<Pattern>) with joined::AND,
-        /// Any of these.
-        "or" => Or(Vec<Pattern>) with joined::OR,
+        /// Intersection of patterns.
+        "and" => And(Vec<Pattern>) with combined::AND,
+        /// Union of patterns.
+        "or" => Or(Vec<Pattern>) with combined::OR,
     }
 }
 
 impl Default for Pattern {
     fn default() -> Self {
-        Self::Global(Nothing {})
+        Self::Global(NoOptions {})
     }
 }
 
-impl Geometry for Pattern {
+impl PatternRule for Pattern {
     fn formula(&self) -> Formula {
-        self.with(|geometry| geometry.formula())
+        self.with_rule(|geometry| geometry.formula())
     }
 
-    fn keep(&self) -> Keep {
-        self.with(|geometry| geometry.keep())
+    fn cache_policy(&self) -> CachePolicy {
+        self.with_rule(|geometry| geometry.cache_policy())
     }
 
     fn describe(&self) -> String {
-        self.with(|geometry| geometry.describe())
+        self.with_rule(|geometry| geometry.describe())
     }
 }
 
@@ -93,7 +93,7 @@ impl Pattern {
         Self::Window(Window { before, after })
     }
 
-    fn with<R>(&self, read: impl FnOnce(&dyn Geometry) -> R) -> R {
+    fn with_rule<R>(&self, read: impl FnOnce(&dyn PatternRule) -> R) -> R {
         match self {
             Self::Global(all) => read(all),
             Self::Window(window) => read(window),
@@ -101,34 +101,34 @@ impl Pattern {
             Self::Fixed(fixed) => read(fixed),
             Self::Blocks(blocks) => read(blocks),
             Self::GlobalTokens(tokens) => read(tokens),
-            Self::And(all) => read(&every(all)),
-            Self::Or(any) => read(&some(any)),
+            Self::And(all) => read(&all_of(all)),
+            Self::Or(any) => read(&any_of(any)),
         }
     }
 
     /// The geometry alone, as a formula.
     pub fn formula(&self) -> Formula {
-        Geometry::formula(self)
+        PatternRule::formula(self)
     }
 
     /// What a cache keeps for it: what that drops, no later token can see.
-    pub fn keep(&self) -> Keep {
-        Geometry::keep(self)
+    pub fn cache_policy(&self) -> CachePolicy {
+        PatternRule::cache_policy(self)
     }
 
     /// What a token sees in the end: `layer ∧ direction ∧ documents ∧ padding`.
-    pub fn visible(&self) -> Formula {
-        Formula::And(vec![live(), same_document(), direction(), self.formula()])
+    pub fn visibility_formula(&self) -> Formula {
+        Formula::And(vec![key_is_valid(), same_document(), direction_allows(), self.formula()])
     }
 
     /// The same for keys of another stream (an encoder's output): there is no order between the two.
-    pub fn visible_across(&self) -> Formula {
-        Formula::And(vec![live(), same_document(), self.formula()])
+    pub fn cross_visibility_formula(&self) -> Formula {
+        Formula::And(vec![key_is_valid(), same_document(), self.formula()])
     }
 
     /// Does the query see the key in the end?
-    pub fn sees(&self, query: &Mark, key: &Mark) -> bool {
-        self.visible().holds(query, key)
+    pub fn is_visible(&self, query: &TokenMark, key: &TokenMark) -> bool {
+        self.visibility_formula().evaluate(query, key)
     }
 }
 
@@ -139,26 +139,26 @@ impl fmt::Display for Pattern {
 }
 
 /// A number of a configuration, as one of a formula.
-fn clamp(n: u32) -> i32 {
+fn saturating_i32(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
 /// By how many tokens the key stands before the query.
-fn behind() -> Term {
+fn query_minus_key() -> Term {
     Term::query(Position).minus(Term::key(Position))
 }
 
-fn live() -> Formula {
-    Formula::Equal(Term::key(Live), Term::Constant(1))
+fn key_is_valid() -> Formula {
+    Formula::Equal(Term::key(Valid), Term::Constant(1))
 }
 
 fn same_document() -> Formula {
     Formula::Equal(Term::query(Document), Term::key(Document))
 }
 
-fn direction() -> Formula {
+fn direction_allows() -> Formula {
     Formula::Or(vec![
-        Formula::AtMost(Term::key(Order), Term::query(Order)),
+        Formula::LessOrEqual(Term::key(Order), Term::query(Order)),
         Formula::Equal(Term::key(Prefix), Term::Constant(1)),
     ])
 }

@@ -1,11 +1,11 @@
 //! The stride: (i − j) mod stride = 0 for query i and key j (Sparse Transformer, 1904.10509, section 4.3, A⁽²⁾ of
 //! strided attention; its A⁽¹⁾ is a window).
 
-use super::{Geometry, behind, clamp};
+use super::{PatternRule, query_minus_key, saturating_i32};
 use crate::{
+    cache_policy::CachePolicy,
     card::Card,
     formula::{Formula, Term},
-    keep::Keep,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,25 +15,25 @@ pub(super) const CARD: Card = Card {
     state: "T: each place is seen again",
     time: "T² / stride",
     example: "{ strided = { stride = 3 } }",
-    ..Card::data("1904.10509")
+    ..Card::config_only("1904.10509")
 };
 
 /// Tokens at a multiple of a distance, the token itself included.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Strided {
-    /// The distance, in tokens.
+    /// Distance between visible tokens; the token itself is visible.
     pub stride: NonZeroU32,
 }
 
-impl Geometry for Strided {
+impl PatternRule for Strided {
     fn formula(&self) -> Formula {
-        Formula::Equal(Term::Modulo(Box::new(behind()), clamp(self.stride.get())), Term::Constant(0))
+        Formula::Equal(Term::Modulo(Box::new(query_minus_key()), saturating_i32(self.stride.get())), Term::Constant(0))
     }
 
     /// Whatever its distance, each key is seen again a stride later.
-    fn keep(&self) -> Keep {
-        Keep::All
+    fn cache_policy(&self) -> CachePolicy {
+        CachePolicy::All
     }
 
     fn describe(&self) -> String {

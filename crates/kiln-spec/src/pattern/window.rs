@@ -1,10 +1,10 @@
 //! The window: −after ≤ i − j ≤ before for query i and key j (Longformer, 2004.05150; Mistral, 2310.06825).
 
-use super::{Geometry, behind, clamp};
+use super::{PatternRule, query_minus_key, saturating_i32};
 use crate::{
+    cache_policy::CachePolicy,
     card::Card,
     formula::{Formula, Term},
-    keep::Keep,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,30 +13,30 @@ pub(super) const CARD: Card = Card {
     state: "the window",
     time: "T × window",
     example: "{ window = { before = 4 } }",
-    ..Card::data("2004.05150, 2310.06825")
+    ..Card::config_only("2004.05150, 2310.06825")
 };
 
 /// Neighbours on both sides, counted without the token itself.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// How many tokens before it a token sees.
+    /// Number of visible tokens before the token itself.
     pub before: u32,
-    /// How many tokens after it a token sees.
+    /// Number of visible tokens after the token itself.
     #[serde(default)]
     pub after: u32,
 }
 
-impl Geometry for Window {
+impl PatternRule for Window {
     fn formula(&self) -> Formula {
         Formula::And(vec![
-            Formula::AtMost(behind(), Term::Constant(clamp(self.before))),
-            Formula::AtMost(Term::Constant(-clamp(self.after)), behind()),
+            Formula::LessOrEqual(query_minus_key(), Term::Constant(saturating_i32(self.before))),
+            Formula::LessOrEqual(Term::Constant(-saturating_i32(self.after)), query_minus_key()),
         ])
     }
 
-    fn keep(&self) -> Keep {
-        Keep::Last((self.before as usize).saturating_add(1))
+    fn cache_policy(&self) -> CachePolicy {
+        CachePolicy::Last((self.before as usize).saturating_add(1))
     }
 
     fn describe(&self) -> String {

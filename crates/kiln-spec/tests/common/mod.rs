@@ -2,19 +2,19 @@
 #![allow(dead_code, missing_docs, reason = "each test uses some")]
 
 use kiln_spec::{
-    Direction, Formula, Layout, Mark, Pattern, Piece,
-    config::Nothing,
-    formula::{Field, Side, Term},
+    Direction, DocumentSpan, Formula, Layout, Pattern, TokenMark,
+    config::NoOptions,
+    formula::{MarkField, Term, TokenSide},
     pattern::{Blocks, Fixed, GlobalTokens, Strided},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::num::NonZeroU32;
 
 /// Any pattern alone.
-pub fn leaf() -> impl Strategy<Value = Pattern> {
+pub fn single_pattern() -> impl Strategy<Value = Pattern> {
     let some = || (1u32..6).prop_map(|n| NonZeroU32::new(n).expect("above 0"));
     prop_oneof![
-        1 => Just(Pattern::Global(Nothing {})),
+        1 => Just(Pattern::Global(NoOptions {})),
         4 => (0u32..6, 0u32..4).prop_map(|(before, after)| Pattern::window(before, after)),
         1 => some().prop_map(|stride| Pattern::Strided(Strided { stride })),
         1 => (some(), 0u32..7).prop_map(|(stride, summaries)| Pattern::Fixed(Fixed { stride, summaries })),
@@ -26,7 +26,7 @@ pub fn leaf() -> impl Strategy<Value = Pattern> {
 
 /// Patterns joined and nested.
 pub fn pattern() -> impl Strategy<Value = Pattern> {
-    leaf().prop_recursive(3, 12, 3, |inner| {
+    single_pattern().prop_recursive(3, 12, 3, |inner| {
         let some = vec(inner, 1..4);
         prop_oneof![some.clone().prop_map(Pattern::And), some.prop_map(Pattern::Or)]
     })
@@ -42,25 +42,26 @@ pub fn direction() -> impl Strategy<Value = Direction> {
 }
 
 /// Documents of a row, from their beginning.
-pub fn pieces() -> impl Strategy<Value = Vec<Piece>> {
-    vec((0usize..8, direction()).prop_map(|(length, direction)| Piece { length, start: 0, direction }), 0..4)
+pub fn document_spans() -> impl Strategy<Value = Vec<DocumentSpan>> {
+    vec((0usize..8, direction()).prop_map(|(length, direction)| DocumentSpan { length, start: 0, direction }), 0..4)
 }
 
 /// Rows of packed documents with padding, or cut.
 pub fn layout() -> impl Strategy<Value = Layout> {
-    (vec(pieces(), 1..4), 1usize..20).prop_map(|(rows, width)| Layout::packed(&rows, width))
+    (vec(document_spans(), 1..4), 1usize..20).prop_map(|(rows, width)| Layout::packed(&rows, width))
 }
 
 /// Marks that no layout would make.
-pub fn mark() -> impl Strategy<Value = Mark> {
-    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>())
-        .prop_map(|(position, order, document, prefix, live)| Mark { position, order, document, prefix, live })
+pub fn mark() -> impl Strategy<Value = TokenMark> {
+    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>()).prop_map(
+        |(position, order, document, prefix, live)| TokenMark { position, order, document, prefix, valid: live },
+    )
 }
 
 /// Formulas beyond those that patterns make.
 pub fn formula() -> impl Strategy<Value = Formula> {
     let compare = (term(), term(), any::<bool>())
-        .prop_map(|(a, b, equal)| if equal { Formula::Equal(a, b) } else { Formula::AtMost(a, b) });
+        .prop_map(|(a, b, equal)| if equal { Formula::Equal(a, b) } else { Formula::LessOrEqual(a, b) });
     compare.prop_recursive(3, 12, 3, |inner| {
         let some = vec(inner, 0..4);
         prop_oneof![some.clone().prop_map(Formula::And), some.prop_map(Formula::Or)]
@@ -68,20 +69,22 @@ pub fn formula() -> impl Strategy<Value = Formula> {
 }
 
 pub fn term() -> impl Strategy<Value = Term> {
-    let fields = select(vec![Field::Position, Field::Order, Field::Document, Field::Prefix, Field::Live]);
-    let of = (select(vec![Side::Query, Side::Key]), fields).prop_map(|(side, field)| Term::Of(side, field));
+    let fields =
+        select(vec![MarkField::Position, MarkField::Order, MarkField::Document, MarkField::Prefix, MarkField::Valid]);
+    let of =
+        (select(vec![TokenSide::Query, TokenSide::Key]), fields).prop_map(|(side, field)| Term::Field(side, field));
     let leaf = prop_oneof![3 => of, 1 => (-4i32..8).prop_map(Term::Constant)];
     leaf.prop_recursive(2, 6, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| a.minus(b)),
-            (inner.clone(), 1i32..5).prop_map(|(a, n)| Term::Over(Box::new(a), n)),
+            (inner.clone(), 1i32..5).prop_map(|(a, n)| Term::FloorDiv(Box::new(a), n)),
             (inner, 1i32..5).prop_map(|(a, n)| Term::Modulo(Box::new(a), n)),
         ]
     })
 }
 
 /// What a pattern's geometry says, from its definition: by stepping and counting, not by dividing.
-pub fn geometry(pattern: &Pattern, query: &Mark, key: &Mark) -> bool {
+pub fn pattern_allows(pattern: &Pattern, query: &TokenMark, key: &TokenMark) -> bool {
     let (i, j) = (i64::from(query.position), i64::from(key.position));
     let back = i - j;
     match pattern {
@@ -92,18 +95,18 @@ pub fn geometry(pattern: &Pattern, query: &Mark, key: &Mark) -> bool {
         }
         Pattern::Fixed(f) => {
             let stride = i64::from(f.stride.get());
-            let end = steps(stretch(j, stride), 1).nth(f.stride.get() as usize).expect("endless");
+            let end = steps(block_start(j, stride), 1).nth(f.stride.get() as usize).expect("endless");
             j + i64::from(f.summaries) >= end
         }
         Pattern::Blocks(b) => {
             let size = i64::from(b.size.get());
-            let (own, own_of_key) = (stretch(i, size), stretch(j, size));
+            let (own, own_of_key) = (block_start(i, size), block_start(j, size));
             let blocks = -i64::from(b.before)..=i64::from(b.after);
             blocks.into_iter().any(|beside| own_of_key == own + beside * size)
         }
         Pattern::GlobalTokens(g) => i.min(j) < i64::from(g.first.get()),
-        Pattern::And(all) => all.iter().all(|p| geometry(p, query, key)),
-        Pattern::Or(any) => any.iter().any(|p| geometry(p, query, key)),
+        Pattern::And(all) => all.iter().all(|p| pattern_allows(p, query, key)),
+        Pattern::Or(any) => any.iter().any(|p| pattern_allows(p, query, key)),
     }
 }
 
@@ -112,6 +115,6 @@ fn steps(from: i64, by: i64) -> impl Iterator<Item = i64> {
 }
 
 /// Where the stretch of `size` tokens that holds `position` begins.
-fn stretch(position: i64, size: i64) -> i64 {
+fn block_start(position: i64, size: i64) -> i64 {
     steps(-10 * size, size).take_while(|begin| *begin <= position).last().expect("positions from −10 on")
 }

@@ -4,9 +4,9 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::atomic_write::file_names;
 use super::child;
 use super::tests::sample;
-use super::write::names;
 use super::*;
 
 const ROUNDS: u64 = 40;
@@ -21,18 +21,18 @@ fn at(step: u64) -> Checkpoint {
 }
 
 fn save_until_killed(root: &Path) {
-    let checkpoints = Checkpoints::at(root);
-    checkpoints.start().unwrap();
-    let first = checkpoints.newest().unwrap().map_or(1, |step| step + 1);
+    let checkpoints = Checkpoints::new(root);
+    checkpoints.recover().unwrap();
+    let first = checkpoints.newest_step().unwrap().map_or(1, |step| step + 1);
     for step in first.. {
-        checkpoints.save(&at(step), Retention { last: 2 }).unwrap();
+        checkpoints.save(&at(step), Retention { keep_last: 2 }).unwrap();
     }
 }
 
 /// Waits until the child has saved something.
 fn wait_for_a_save(child: &mut Child, checkpoints: &Checkpoints, before: Option<u64>) {
     let start = Instant::now();
-    while checkpoints.newest().unwrap() == before {
+    while checkpoints.newest_step().unwrap() == before {
         assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
         assert!(start.elapsed() < Duration::from_secs(60), "the child saves nothing");
         sleep(Duration::from_millis(1));
@@ -51,7 +51,7 @@ fn no_moment_to_be_killed_at_spoils_a_run() {
         save_until_killed(&root);
     }
     let home = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints::at(home.path());
+    let checkpoints = Checkpoints::new(home.path());
     let (mut before, mut in_the_middle) = (None, 0);
     for round in 0..ROUNDS {
         let mut child =
@@ -60,8 +60,8 @@ fn no_moment_to_be_killed_at_spoils_a_run() {
         sleep(Duration::from_micros(round * 7919 % 20_000));
         child.kill().unwrap();
         child.wait().unwrap();
-        in_the_middle += u64::from(names(home.path()).unwrap().iter().any(|name| name.starts_with('.')));
-        checkpoints.start().unwrap();
+        in_the_middle += u64::from(file_names(home.path()).unwrap().iter().any(|name| name.starts_with('.')));
+        checkpoints.recover().unwrap();
         before = check(&checkpoints, before);
     }
     assert!(in_the_middle > ROUNDS / 4, "only {in_the_middle} of {ROUNDS} kills were in the middle of a save");
@@ -75,8 +75,8 @@ fn check(checkpoints: &Checkpoints, before: Option<u64>) -> Option<u64> {
     for &step in &steps {
         assert_eq!(checkpoints.load(step).unwrap(), at(step));
     }
-    assert_eq!(checkpoints.best().unwrap(), best_until(newest));
-    let hidden = names(checkpoints.root()).unwrap().into_iter().find(|name| name.starts_with('.'));
+    assert_eq!(checkpoints.best_step().unwrap(), best_until(newest));
+    let hidden = file_names(checkpoints.root()).unwrap().into_iter().find(|name| name.starts_with('.'));
     assert_eq!(hidden, None);
     Some(newest)
 }

@@ -5,14 +5,14 @@ use std::fmt;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 
-use crate::error::Flaw;
+use crate::run_folder_error::CheckpointError;
 
 /// Tensors by name.
-pub type Tensors = BTreeMap<String, Raw>;
+pub type NamedTensors = BTreeMap<String, RawTensor>;
 
 /// A tensor's bytes, row-major and little-endian.
 #[derive(Clone, PartialEq)]
-pub struct Raw {
+pub struct RawTensor {
     /// Type of an element.
     pub dtype: Dtype,
     /// Length of each axis.
@@ -21,7 +21,7 @@ pub struct Raw {
     pub bytes: Vec<u8>,
 }
 
-impl Raw {
+impl RawTensor {
     /// A tensor of `f32` elements, row-major.
     pub fn from_f32(shape: Vec<usize>, elements: &[f32]) -> Self {
         Self { dtype: Dtype::F32, shape, bytes: elements.iter().flat_map(|x| x.to_le_bytes()).collect() }
@@ -35,13 +35,13 @@ impl Raw {
 }
 
 /// Without the bytes, which nobody wants to see in a log.
-impl fmt::Debug for Raw {
+impl fmt::Debug for RawTensor {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}{:?}", self.dtype, self.shape)
     }
 }
 
-impl View for &Raw {
+impl View for &RawTensor {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -65,16 +65,16 @@ impl View for &Raw {
 ///
 /// # Panics
 /// If a tensor has not as many bytes as its shape and type say.
-pub(super) fn encode(tensors: &Tensors, about: &str) -> Vec<u8> {
+pub(super) fn encode(tensors: &NamedTensors, about: &str) -> Vec<u8> {
     let metadata = HashMap::from([("kiln".to_owned(), about.to_owned())]);
     safetensors::serialize(tensors, Some(metadata)).expect("each tensor has as many bytes as its shape and type say")
 }
 
 /// The tensors of a file.
-pub(super) fn decode(bytes: &[u8]) -> Result<Tensors, Flaw> {
-    let flaw = |error: SafeTensorError| Flaw::new("tensors in the safetensors format", error.to_string());
+pub(super) fn decode(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
+    let flaw = |error: SafeTensorError| CheckpointError::new("tensors in the safetensors format", error.to_string());
     let file = SafeTensors::deserialize(bytes).map_err(flaw)?;
-    let raw = |view: safetensors::tensor::TensorView| Raw {
+    let raw = |view: safetensors::tensor::TensorView| RawTensor {
         dtype: view.dtype(),
         shape: view.shape().to_vec(),
         bytes: view.data().to_vec(),

@@ -5,48 +5,48 @@ use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::write::names;
+use super::atomic_write::file_names;
 use super::*;
-use crate::error::RunError;
+use crate::run_folder_error::RunFolderError;
 
 /// A checkpoint with a validation loss, whose bytes depend on the step alone; `size` elements a tensor.
 pub fn sample(step: u64, value: Option<f64>, size: usize) -> Checkpoint {
     let element = |salt: u64, i: usize| ((step * 31 + salt + i as u64) % 977) as f32 / 977.0;
-    let tensor = |salt| Raw::from_f32(vec![size], &(0..size).map(|i| element(salt, i)).collect::<Vec<_>>());
-    let position = Raw { dtype: Dtype::I64, shape: vec![], bytes: step.to_le_bytes().to_vec() };
-    let half = Raw { dtype: Dtype::BF16, shape: vec![2, 1], bytes: vec![1, 2, 3, step as u8] };
-    let state = State {
+    let tensor = |salt| RawTensor::from_f32(vec![size], &(0..size).map(|i| element(salt, i)).collect::<Vec<_>>());
+    let position = RawTensor { dtype: Dtype::I64, shape: vec![], bytes: step.to_le_bytes().to_vec() };
+    let half = RawTensor { dtype: Dtype::BF16, shape: vec![2, 1], bytes: vec![1, 2, 3, step as u8] };
+    let state = TrainerState {
         step,
         steps: 1000,
         tokens: step * 3072,
-        data: step * 12,
-        value,
+        data_position: step * 12,
+        eval_loss: value,
         fingerprints: Fingerprints { recipe: "r".into(), tokenizer: "t".into(), corpus: "c".into() },
         extra: [("note".to_owned(), Value::from("“kept”"))].into_iter().collect(),
     };
     let model = [("embed.weight", tensor(0)), ("blocks.0.norm.weight", tensor(1)), ("head.weight", half)];
     let train = [("moment.1.embed.weight", tensor(2)), ("moment.2.embed.weight", tensor(3)), ("position", position)];
-    Checkpoint { state, model: named(model), train: named(train) }
+    Checkpoint { state, model_tensors: named(model), training_tensors: named(train) }
 }
 
-fn named(tensors: [(&str, Raw); 3]) -> Tensors {
+fn named(tensors: [(&str, RawTensor); 3]) -> NamedTensors {
     tensors.map(|(name, raw)| (name.to_owned(), raw)).into_iter().collect()
 }
 
 /// A started folder with a checkpoint at each of `steps`.
 fn saved(steps: &[u64]) -> (TempDir, Checkpoints) {
     let home = TempDir::new().unwrap();
-    let checkpoints = Checkpoints::at(home.path().join("checkpoints"));
-    checkpoints.start().unwrap();
+    let checkpoints = Checkpoints::new(home.path().join("checkpoints"));
+    checkpoints.recover().unwrap();
     for &step in steps {
-        checkpoints.save(&sample(step, None, 50), Retention { last: 9 }).unwrap();
+        checkpoints.save(&sample(step, None, 50), Retention { keep_last: 9 }).unwrap();
     }
     (home, checkpoints)
 }
 
 fn pointer(checkpoints: &Checkpoints, name: &str) -> (u64, Option<f64>) {
-    let pointer: Pointer = serde_json::from_slice(&fs::read(checkpoints.root().join(name)).unwrap()).unwrap();
-    (pointer.step, pointer.value)
+    let pointer: CheckpointPointer = serde_json::from_slice(&fs::read(checkpoints.root().join(name)).unwrap()).unwrap();
+    (pointer.step, pointer.eval_loss)
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn what_is_saved_is_loaded_and_equal_checkpoints_are_equal_bytes() {
     let (_home, one) = saved(&[200]);
     let (_other, two) = saved(&[200]);
     assert_eq!(one.load(200).unwrap(), sample(200, None, 50));
-    assert_eq!(one.load_model(200).unwrap(), (sample(200, None, 50).state, sample(200, None, 50).model));
-    assert_eq!(one.load(200).unwrap().model["embed.weight"].to_f32().unwrap().len(), 50);
-    assert_eq!(names(&one.folder(200)).unwrap(), [MODEL, STATE, TRAIN]);
-    for name in [MODEL, STATE, TRAIN] {
+    assert_eq!(one.load_model(200).unwrap(), (sample(200, None, 50).state, sample(200, None, 50).model_tensors));
+    assert_eq!(one.load(200).unwrap().model_tensors["embed.weight"].to_f32().unwrap().len(), 50);
+    assert_eq!(file_names(&one.folder(200)).unwrap(), [MODEL_FILE, STATE_FILE, TRAIN_FILE]);
+    for name in [MODEL_FILE, STATE_FILE, TRAIN_FILE] {
         assert_eq!(
             fs::read(one.folder(200).join(name)).unwrap(),
             fs::read(two.folder(200).join(name)).unwrap(),
@@ -69,7 +69,7 @@ fn what_is_saved_is_loaded_and_equal_checkpoints_are_equal_bytes() {
 #[test]
 fn a_tensor_file_says_what_it_is_and_the_weights_stand_under_their_names() {
     let (_home, checkpoints) = saved(&[200]);
-    let bytes = fs::read(checkpoints.folder(200).join(MODEL)).unwrap();
+    let bytes = fs::read(checkpoints.folder(200).join(MODEL_FILE)).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     let about: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["kiln"]).unwrap();
     assert_eq!((&about["step"], &about["recipe"]), (&200.into(), &"r".into()));
@@ -79,12 +79,12 @@ fn a_tensor_file_says_what_it_is_and_the_weights_stand_under_their_names() {
 }
 
 /// Loads step 200 of two checkpoints after `harm` was done to the bytes of its file `name`, and returns the error.
-fn harmed(name: &str, harm: impl Fn(&Path)) -> RunError {
+fn harmed(name: &str, harm: impl Fn(&Path)) -> RunFolderError {
     let (_home, checkpoints) = saved(&[100, 200]);
     let file = checkpoints.folder(200).join(name);
     harm(&file);
     let error = checkpoints.load(200).unwrap_err();
-    assert_eq!((error.kind(), error.place()), ("damaged", file.as_path()), "{error}");
+    assert_eq!((error.kind(), error.location()), ("damaged", file.as_path()), "{error}");
     let help = error.help().unwrap();
     assert!(help.contains("from step 100") && help.contains("step-000200.damaged"), "{help}");
     error
@@ -92,7 +92,7 @@ fn harmed(name: &str, harm: impl Fn(&Path)) -> RunError {
 
 #[test]
 fn a_missing_shortened_lengthened_or_foreign_file_is_named() {
-    for name in [MODEL, TRAIN, STATE] {
+    for name in [MODEL_FILE, TRAIN_FILE, STATE_FILE] {
         let error = harmed(name, |file| fs::remove_file(file).unwrap());
         assert!(error.to_string().ends_with("expected a file, found nothing"), "{error}");
         harmed(name, |file| fs::write(file, b"").unwrap());
@@ -107,7 +107,7 @@ fn a_missing_shortened_lengthened_or_foreign_file_is_named() {
                     .set_len(length.saturating_add_signed(change))
                     .unwrap();
             });
-            assert!(name == STATE || error.to_string().contains(" bytes, found "), "{error}");
+            assert!(name == STATE_FILE || error.to_string().contains(" bytes, found "), "{error}");
         }
     }
 }
@@ -115,7 +115,7 @@ fn a_missing_shortened_lengthened_or_foreign_file_is_named() {
 #[test]
 fn a_flipped_bit_anywhere_is_noticed() {
     let (_home, checkpoints) = saved(&[100, 200]);
-    for (name, stride) in [(STATE, 1), (MODEL, 7), (TRAIN, 11)] {
+    for (name, stride) in [(STATE_FILE, 1), (MODEL_FILE, 7), (TRAIN_FILE, 11)] {
         let file = checkpoints.folder(200).join(name);
         let whole = fs::read(&file).unwrap();
         for at in (0..whole.len()).step_by(stride) {
@@ -123,7 +123,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
             flipped[at] ^= 1 << (at % 8);
             fs::write(&file, flipped).unwrap();
             let error = checkpoints.load(200).expect_err(&format!("{name}, byte {at}"));
-            assert_eq!((error.kind(), error.place()), ("damaged", file.as_path()), "{error}");
+            assert_eq!((error.kind(), error.location()), ("damaged", file.as_path()), "{error}");
         }
         fs::write(&file, whole).unwrap();
     }
@@ -136,7 +136,7 @@ fn a_renamed_folder_and_a_later_format_are_refused() {
     fs::rename(checkpoints.folder(100), checkpoints.folder(300)).unwrap();
     let error = checkpoints.load(300).unwrap_err();
     assert!(error.to_string().contains("expected the state of step 300, found that of step 100"), "{error}");
-    fs::write(checkpoints.folder(300).join(STATE), r#"{ "version": 2, "stage": {} }"#).unwrap();
+    fs::write(checkpoints.folder(300).join(STATE_FILE), r#"{ "version": 2, "stage": {} }"#).unwrap();
     let error = checkpoints.load(300).unwrap_err();
     assert!(error.to_string().contains("expected format version 1, found version 2"), "{error}");
 }
@@ -149,12 +149,12 @@ fn the_last_ones_and_the_best_stay() {
     let kept = [&[100][..], &[100, 200], &[200, 300], &[200, 300, 400], &[200, 400, 500], &[500, 600]];
     let best = [100, 200, 200, 200, 200, 600];
     for ((step, value), (kept, best)) in run.into_iter().zip(kept.into_iter().zip(best)) {
-        checkpoints.save(&sample(step, value, 50), Retention { last: 2 }).unwrap();
+        checkpoints.save(&sample(step, value, 50), Retention { keep_last: 2 }).unwrap();
         assert_eq!(checkpoints.steps().unwrap(), kept);
         assert_eq!(pointer(&checkpoints, "last.json"), (step, value.filter(|v| v.is_finite())));
         assert_eq!(pointer(&checkpoints, "best.json").0, best);
     }
-    checkpoints.save(&sample(1_000_000, None, 50), Retention { last: 0 }).unwrap();
+    checkpoints.save(&sample(1_000_000, None, 50), Retention { keep_last: 0 }).unwrap();
     assert_eq!(checkpoints.steps().unwrap(), [600, 1_000_000]);
     checkpoints.load(1_000_000).unwrap();
 }
@@ -162,16 +162,16 @@ fn the_last_ones_and_the_best_stay() {
 #[test]
 fn what_the_folder_holds_counts_and_not_the_small_files() {
     let (_home, checkpoints) = saved(&[100, 200]);
-    checkpoints.save(&sample(300, Some(1.5), 50), Retention { last: 9 }).unwrap();
+    checkpoints.save(&sample(300, Some(1.5), 50), Retention { keep_last: 9 }).unwrap();
     fs::remove_file(checkpoints.root().join("last.json")).unwrap();
     fs::write(checkpoints.root().join("best.json"), r#"{"step":100,"value":9.0}"#).unwrap();
-    assert_eq!(checkpoints.newest().unwrap(), Some(300));
-    assert_eq!(checkpoints.best().unwrap(), Some(300));
-    checkpoints.start().unwrap();
+    assert_eq!(checkpoints.newest_step().unwrap(), Some(300));
+    assert_eq!(checkpoints.best_step().unwrap(), Some(300));
+    checkpoints.recover().unwrap();
     assert_eq!(pointer(&checkpoints, "last.json"), (300, Some(1.5)));
     assert_eq!(pointer(&checkpoints, "best.json"), (300, Some(1.5)));
     fs::rename(checkpoints.folder(300), checkpoints.root().join("step-000300.damaged")).unwrap();
-    checkpoints.start().unwrap();
+    checkpoints.recover().unwrap();
     assert_eq!(pointer(&checkpoints, "last.json"), (200, None));
     assert!(!checkpoints.root().join("best.json").exists());
 }
@@ -181,13 +181,13 @@ fn a_start_undoes_what_was_left_half_done() {
     let (_home, checkpoints) = saved(&[100, 200]);
     let at = |name: &str| checkpoints.root().join(name);
     fs::create_dir_all(at(".tmp-step-000300-7")).unwrap();
-    fs::write(at(".tmp-step-000300-7").join(MODEL), "half").unwrap();
+    fs::write(at(".tmp-step-000300-7").join(MODEL_FILE), "half").unwrap();
     fs::write(at(".tmp-last.json-7"), "{").unwrap();
     fs::rename(at("step-000200"), at(".replaced-step-000200")).unwrap();
     fs::create_dir(at(".replaced-step-000100")).unwrap();
-    assert_eq!(checkpoints.newest().unwrap(), Some(100));
-    checkpoints.start().unwrap();
-    assert_eq!(names(checkpoints.root()).unwrap(), ["last.json", "step-000100", "step-000200"]);
+    assert_eq!(checkpoints.newest_step().unwrap(), Some(100));
+    checkpoints.recover().unwrap();
+    assert_eq!(file_names(checkpoints.root()).unwrap(), ["last.json", "step-000100", "step-000200"]);
     assert_eq!(checkpoints.load(200).unwrap(), sample(200, None, 50));
     checkpoints.load(100).unwrap();
 }
@@ -196,30 +196,30 @@ fn a_start_undoes_what_was_left_half_done() {
 fn a_step_saved_again_takes_the_place_of_the_first() {
     let (_home, checkpoints) = saved(&[100]);
     let again = sample(100, Some(2.5), 60);
-    checkpoints.save(&again, Retention { last: 2 }).unwrap();
+    checkpoints.save(&again, Retention { keep_last: 2 }).unwrap();
     assert_eq!(checkpoints.load(100).unwrap(), again);
-    assert_eq!(names(checkpoints.root()).unwrap(), ["best.json", "last.json", "step-000100"]);
+    assert_eq!(file_names(checkpoints.root()).unwrap(), ["best.json", "last.json", "step-000100"]);
 }
 
 #[test]
 #[cfg(unix)]
 fn a_full_disk_leaves_the_earlier_checkpoints() {
     if let Some(root) = child::folder() {
-        let error = Checkpoints::at(root).save(&sample(200, None, 100_000), Retention { last: 1 }).unwrap_err();
+        let error = Checkpoints::new(root).save(&sample(200, None, 100_000), Retention { keep_last: 1 }).unwrap_err();
         assert_eq!(error.kind(), "disk-full", "{error}");
-        assert!(error.to_string().contains(MODEL), "{error}");
+        assert!(error.to_string().contains(MODEL_FILE), "{error}");
         return;
     }
     let (_home, checkpoints) = saved(&[100]);
-    let before = names(checkpoints.root()).unwrap();
+    let before = file_names(checkpoints.root()).unwrap();
     child::passes(child::with_little_space(
         64,
         module_path!(),
         "a_full_disk_leaves_the_earlier_checkpoints",
         checkpoints.root(),
     ));
-    assert_eq!(names(checkpoints.root()).unwrap(), before);
+    assert_eq!(file_names(checkpoints.root()).unwrap(), before);
     assert_eq!(checkpoints.load(100).unwrap(), sample(100, None, 50));
-    checkpoints.save(&sample(200, None, 100_000), Retention { last: 1 }).unwrap();
+    checkpoints.save(&sample(200, None, 100_000), Retention { keep_last: 1 }).unwrap();
     assert_eq!(checkpoints.steps().unwrap(), [200]);
 }

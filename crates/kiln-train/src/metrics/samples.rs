@@ -11,7 +11,8 @@ pub struct Samples {
     pub samples: Vec<Sample>,
     /// Share of all their sentences that the grammar accepts; built-in corpus only.
     #[serde(default)]
-    pub accepted: Option<f64>,
+    #[serde(rename = "accepted")]
+    pub accepted_fraction: Option<f64>,
     /// Since the stage began.
     pub seconds: f64,
 }
@@ -25,15 +26,16 @@ pub struct Sample {
     pub text: String,
     /// How the grammar judges it; built-in corpus only.
     #[serde(flatten)]
-    pub judgement: Option<Judgement>,
+    pub grammar: Option<GrammarScore>,
     /// Which stretches of the text the grammar accepts, in order; built-in corpus only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub marks: Vec<Mark>,
+    #[serde(rename = "marks")]
+    pub spans: Vec<GrammarSpan>,
 }
 
 /// A verdict on a stretch of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct GrammarSpan {
     /// Its first byte in the text.
     pub start: usize,
     /// The byte after its last one.
@@ -44,7 +46,7 @@ pub struct Mark {
 
 /// How the grammar judges a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct GrammarScore {
     /// Sentences in it.
     pub sentences: u64,
     /// Sentences that the grammar accepts.

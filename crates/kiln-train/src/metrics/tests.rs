@@ -17,26 +17,26 @@ fn every_kind_is_read_and_written_as_it_was() {
     let rows = parse(LINES.as_bytes()).unwrap();
     assert_eq!(rows.len(), 7);
     for (row, line) in rows.iter().zip(LINES.lines()) {
-        let again: Value = serde_json::from_str(&row.to_line()).unwrap();
+        let again: Value = serde_json::from_str(&row.to_json_line()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(line).unwrap());
     }
-    assert_eq!(rows.iter().map(Row::step).collect::<Vec<_>>(), [1, 2, 50, 50, 50, 720, 400]);
-    let Row::Samples(samples) = &rows[4] else { panic!("{:?}", rows[4]) };
-    assert_eq!(samples.samples[0].judgement.unwrap().well_formed, 8);
-    assert_eq!((samples.samples[1].judgement, samples.samples[1].marks.len()), (None, 0));
+    assert_eq!(rows.iter().map(MetricsRow::step).collect::<Vec<_>>(), [1, 2, 50, 50, 50, 720, 400]);
+    let MetricsRow::Samples(samples) = &rows[4] else { panic!("{:?}", rows[4]) };
+    assert_eq!(samples.samples[0].grammar.unwrap().well_formed, 8);
+    assert_eq!((samples.samples[1].grammar, samples.samples[1].spans.len()), (None, 0));
 }
 
 #[test]
 fn what_is_absent_or_unknown_is_no_error() {
     let line = br#"{"kind":"validation","step":5,"tokens":1,"loss":3.1,"bits_per_byte":1.1,"accuracy":0.4,"evaluated_tokens":2,"evaluated_bytes":9,"seconds":1,"later":[1]}"#;
-    let Row::Validation(row) = &parse(line).unwrap()[0] else { panic!() };
-    assert_eq!((row.floor, &row.kinds), (None, &None));
+    let MetricsRow::Validation(row) = &parse(line).unwrap()[0] else { panic!() };
+    assert_eq!((row.reference_loss, &row.by_dependency), (None, &None));
 }
 
 #[test]
 fn a_number_that_is_not_finite_survives() {
-    let row = Row::Step(Step { loss: f64::NAN, gradient_norm: f64::INFINITY, ..Step::default() });
-    let Row::Step(again) = &parse(row.to_line().as_bytes()).unwrap()[0] else { panic!() };
+    let row = MetricsRow::Step(StepMetrics { loss: f64::NAN, gradient_norm: f64::INFINITY, ..StepMetrics::default() });
+    let MetricsRow::Step(again) = &parse(row.to_json_line().as_bytes()).unwrap()[0] else { panic!() };
     assert!(again.loss.is_nan() && again.gradient_norm.is_nan());
 }
 

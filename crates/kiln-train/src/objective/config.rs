@@ -2,25 +2,27 @@
 
 use super::{Full, Masked, Objective, Prefix, Unified};
 use kiln_models::ModelConfig;
-use kiln_spec::{Card, Causality, Refusal, config::Nothing};
+use kiln_spec::{Card, Causality, ValidationError, config::NoOptions};
 
 kiln_spec::choice! {
-    /// What is trained for.
+    /// Training objective.
     pub enum ObjectiveConfig {
-        /// The next token, from left to right.
-        "full" => Full(Nothing) with super::full::CARD,
-        /// The next token, after a part of the document that is seen whole (1910.10683).
-        "prefix" => Prefix(Prefix) with Card::data("1910.10683"),
-        /// Tokens that are left out, seen from both sides (1810.04805).
-        "masked" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::data("1810.04805") },
-        /// Both directions, blanks and prefixes in one set of weights (1905.03197).
-        "unified" => Unified(Unified) with Card::data("1905.03197"),
+        /// Causal language modeling: predict the next token. Alias: `causal_lm`.
+        "full" => Full(NoOptions) with super::full::CARD,
+        /// Prefix language modeling: predict the next token after a prefix with bidirectional attention (1910.10683).
+        /// Alias: `prefix_lm`.
+        "prefix" => Prefix(Prefix) with Card::config_only("1910.10683"),
+        /// Masked language modeling: predict masked tokens from both sides (1810.04805). Alias: `masked_lm`.
+        "masked" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::config_only("1810.04805") },
+        /// Unified language modeling: a mix of bidirectional, left-to-right, right-to-left and sequence-to-sequence
+        /// modes in one model (1905.03197). Alias: `unified_lm`.
+        "unified" => Unified(Unified) with Card::config_only("1905.03197"),
     }
 }
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self::Full(Nothing {})
+        Self::Full(NoOptions {})
     }
 }
 
@@ -39,7 +41,7 @@ impl ObjectiveConfig {
     ///
     /// # Errors
     /// The first thing that can't be.
-    pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         let objective = self.build();
         super::check_directions(&*objective, self.name(), model, path)?;
         objective.check(model, path)

@@ -1,31 +1,31 @@
 //! The full language model: every token is predicted from those before it,
 //! p(x) = Π p(x_t | x_<t).
 
-use super::{Corrupt, Making, Measure, Models, Objective, target_loss, writes_tokens};
+use super::{BatchFuture, Corruption, LossKind, Models, Objective, check_autoregressive, target_loss};
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Packed, Segment, Sequence, Vocabulary, next_token, next_token_of};
+use kiln_data::{Batch, PackedSequences, Segment, Sequence, Vocabulary, next_token_batch, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
-use kiln_nn::Cx;
-use kiln_spec::{Card, Causality, Direction, Random, Refusal};
+use kiln_nn::Context;
+use kiln_spec::{Card, Causality, Direction, Random, ValidationError};
 
-pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::data("Shannon 1951; GPT, 2018") };
+pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::config_only("Shannon 1951; GPT, 2018") };
 
 /// The next token, from left to right.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Full;
 
-impl Corrupt for Full {
-    fn segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
-        next_token_of(sequence, Direction::Causal, vocabulary.specials().pad)
+impl Corruption for Full {
+    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
+        next_token_segment(sequence, Direction::Causal, vocabulary.special_tokens().pad)
     }
 }
 
 impl Objective for Full {
-    fn batch<'a>(&'a self, packed: &'a Packed, _models: &'a Models, _random: Random) -> Making<'a> {
-        Box::pin(std::future::ready(next_token(packed, Direction::Causal)))
+    fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, _random: Random) -> BatchFuture<'a> {
+        Box::pin(std::future::ready(next_token_batch(packed, Direction::Causal)))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
         target_loss(&models.policy, batch, cx)
     }
 
@@ -33,15 +33,16 @@ impl Objective for Full {
         Visibility::Causal
     }
 
-    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         if model.stack == Stack::EncoderDecoder {
             let reason = "every token is predicted from those before it alone, so that the encoder has nothing to read";
-            return Err(Refusal::new(path, reason).instead("model.stack = \"decoder\", or an objective with a prefix"));
+            return Err(ValidationError::new(path, reason)
+                .with_suggestion("model.stack = \"decoder\", or an objective with a prefix"));
         }
-        writes_tokens(model, path)
+        check_autoregressive(model, path)
     }
 
-    fn measure(&self) -> Measure {
-        Measure::Documents
+    fn loss_kind(&self) -> LossKind {
+        LossKind::Likelihood
     }
 }

@@ -1,8 +1,8 @@
 //! Objectives: what is trained for, as (corrupt, visibility, target, loss). The loop knows none by name; an objective
 //! written elsewhere is a value of [`Objective`] like those here.
 
-mod by_document;
 mod config;
+mod corruption;
 mod full;
 mod loss;
 mod masked;
@@ -11,22 +11,22 @@ mod prefix;
 mod spans;
 mod unified;
 
-pub use by_document::{Corrupt, by_document};
 pub use config::ObjectiveConfig;
+pub use corruption::{Corruption, corrupt_batch};
 pub use full::Full;
-pub use loss::{hidden, on_device, target_loss, within_positions};
-pub use masked::{Masked, Unit};
-pub use mode::Shares;
-pub use prefix::{After, Between, Prefix, Share, Split};
-pub use spans::Spans;
+pub use loss::{hidden_states, restart_positions, target_loss, to_device};
+pub use masked::{MaskUnit, Masked};
+pub use mode::ModeShares;
+pub use prefix::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};
+pub use spans::SpanMasking;
 pub use unified::Unified;
 
 use burn::tensor::Tensor;
-use kiln_data::{Batch, DataError, Packed, Specials};
-use kiln_infer::Usage;
+use kiln_data::{Batch, DataError, PackedSequences, SpecialTokens};
+use kiln_infer::GenerationMode;
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
-use kiln_nn::Cx;
-use kiln_spec::{Direction, Random, Refusal};
+use kiln_nn::Context;
+use kiln_spec::{Direction, Random, ValidationError};
 use std::{future::Future, pin::Pin};
 
 /// The models that an objective may run.
@@ -37,29 +37,29 @@ pub struct Models {
 }
 
 /// A batch in the making.
-pub type Making<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
+pub type BatchFuture<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
 
 /// What a loss is a measure of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub enum LossKind {
     /// −log p of whole documents, token after token: the entropy of the text is its floor.
-    Documents,
+    Likelihood,
     /// −log p of some tokens, each given what the model sees before it.
-    Conditional,
+    ConditionalLikelihood,
     /// −log p of tokens that are seen from both sides. These are no factors of a probability of the text, so that the
     /// exponential is only a pseudo-perplexity.
-    Pseudo,
+    PseudoLikelihood,
 }
 
 /// What is trained for.
 pub trait Objective: Send + Sync {
     /// Makes a batch of packed documents: what goes in, what should come out, who sees whom. It gets the models,
     /// since some objectives sample from them. Nothing but `packed`, the models and `random` may decide about it.
-    fn batch<'a>(&'a self, packed: &'a Packed, models: &'a Models, random: Random) -> Making<'a>;
+    fn batch<'a>(&'a self, packed: &'a PackedSequences, models: &'a Models, random: Random) -> BatchFuture<'a>;
 
     /// The loss of a batch, `[1]`: the sum over its places of weight × loss, in nats. The step divides it by the sum
     /// of all weights, and may call this more than once for parts of a batch.
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Cx) -> Tensor<1>;
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1>;
 
     /// Who sees whom when a model trained for this is used.
     fn visibility(&self) -> Visibility;
@@ -71,20 +71,20 @@ pub trait Objective: Send + Sync {
     }
 
     /// What its loss measures.
-    fn measure(&self) -> Measure {
+    fn loss_kind(&self) -> LossKind {
         match self.visibility() {
-            Visibility::Bidirectional => Measure::Pseudo,
-            Visibility::Causal | Visibility::Prefix => Measure::Conditional,
+            Visibility::Bidirectional => LossKind::PseudoLikelihood,
+            Visibility::Causal | Visibility::Prefix => LossKind::ConditionalLikelihood,
         }
     }
 
     /// What such a model does with a text once it is trained.
-    fn usage(&self, model: &ModelConfig, specials: &Specials) -> Usage {
-        Usage::of(model.visibility, specials)
+    fn generation_mode(&self, model: &ModelConfig, specials: &SpecialTokens) -> GenerationMode {
+        GenerationMode::for_visibility(model.visibility, specials)
     }
 
     /// What it is mixed of, by name: looked at and measured one by one. None of most.
-    fn parts(&self) -> Vec<(&'static str, Box<dyn Objective>)> {
+    fn components(&self) -> Vec<(&'static str, Box<dyn Objective>)> {
         Vec::new()
     }
 
@@ -92,7 +92,7 @@ pub trait Objective: Send + Sync {
     ///
     /// # Errors
     /// The reason, with the path of the objective.
-    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+    fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         check_head(model, path)
     }
 }
@@ -101,34 +101,39 @@ pub trait Objective: Send + Sync {
 ///
 /// # Errors
 /// The reason, with the path of the objective.
-pub fn check_head(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+pub fn check_head(model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
     if model.head.pooling().is_none() {
         return Ok(());
     }
     let reason = format!("tokens are predicted, and the head `{}` gives one vector a document", model.head.name());
-    Err(Refusal::new(path, reason).instead("model.head = \"language\""))
+    Err(ValidationError::new(path, reason).with_suggestion("model.head = \"language\""))
 }
 
 /// Refuses a model that predicts no tokens, or whose stack writes nothing from left to right.
 ///
 /// # Errors
 /// The reason, with the path of the objective.
-pub fn writes_tokens(model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+pub fn check_autoregressive(model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
     check_head(model, path)?;
     if model.stack != Stack::Encoder {
         return Ok(());
     }
     let reason = "a token of an encoder sees those after it: there is nothing to predict from left to right";
-    Err(Refusal::new(path, reason).instead("model.stack = \"decoder\""))
+    Err(ValidationError::new(path, reason).with_suggestion("model.stack = \"decoder\""))
 }
 
 /// Refuses a model with a part that can't mix tokens in a direction that the objective, called `name`, trains.
 ///
 /// # Errors
 /// The first such part, with the path of the objective.
-pub fn check_directions(objective: &dyn Objective, name: &str, model: &ModelConfig, path: &str) -> Result<(), Refusal> {
+pub fn check_directions(
+    objective: &dyn Objective,
+    name: &str,
+    model: &ModelConfig,
+    path: &str,
+) -> Result<(), ValidationError> {
     for direction in objective.directions() {
-        let Some(unfit) = model.unfit(direction) else { continue };
+        let Some(unfit) = model.find_incompatible(direction) else { continue };
         let (part, place, reason) = (unfit.part, unfit.path, unfit.reason);
         let shown = match direction {
             Direction::Causal => "shows a token what is before it",
@@ -138,7 +143,9 @@ pub fn check_directions(objective: &dyn Objective, name: &str, model: &ModelConf
         };
         let reason = format!("`{name}` {shown}, but model.{place}, `{part}`, {reason}");
         let instead = if direction == Direction::Causal { "masked" } else { "full" };
-        return Err(Refusal::new(path, reason).instead(format!("objective = \"{instead}\", or another part")));
+        return Err(
+            ValidationError::new(path, reason).with_suggestion(format!("objective = \"{instead}\", or another part"))
+        );
     }
     Ok(())
 }

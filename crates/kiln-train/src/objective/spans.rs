@@ -9,39 +9,39 @@ use std::ops::Range;
 /// Runs of words.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Spans {
-    /// A span of ℓ words has a probability in proportion to (1 − p)^(ℓ−1): the mean is about 1/p for a large `longest`.
+pub struct SpanMasking {
+    /// Parameter p of the geometric distribution of span lengths, cut off at `max_length`. The mean is about 1/p words.
     pub p: f64,
-    /// The longest span, in words.
-    pub longest: usize,
+    /// Maximum span length in words.
+    pub max_length: usize,
 }
 
-impl Default for Spans {
+impl Default for SpanMasking {
     fn default() -> Self {
-        Self { p: 0.2, longest: 10 }
+        Self { p: 0.2, max_length: 10 }
     }
 }
 
-impl Spans {
+impl SpanMasking {
     /// The probability of each length, from 1: p (1 − p)^(ℓ−1), scaled to 1 over all lengths there are.
-    pub fn lengths(&self) -> Vec<f64> {
-        let weights: Vec<f64> = (0..self.longest).map(|l| (1.0 - self.p).powi(l as i32)).collect();
+    pub fn length_probabilities(&self) -> Vec<f64> {
+        let weights: Vec<f64> = (0..self.max_length).map(|l| (1.0 - self.p).powi(l as i32)).collect();
         let sum: f64 = weights.iter().sum();
         weights.into_iter().map(|weight| weight / sum).collect()
     }
 
     /// Spans over `words` (each a range of tokens) that share no word, of about `budget` tokens together; a span that
     /// would go beyond the last word is not taken.
-    pub(super) fn draw(&self, words: &[Range<usize>], budget: usize, random: &mut Random) -> Vec<Range<usize>> {
-        let lengths = self.lengths();
+    pub(super) fn sample_spans(&self, words: &[Range<usize>], budget: usize, random: &mut Random) -> Vec<Range<usize>> {
+        let lengths = self.length_probabilities();
         let (mut taken, mut left, mut spans) = (vec![false; words.len()], budget, Vec::new());
         // Where little is free, few draws find room: the number of draws is bounded.
         for _ in 0..32 * words.len() {
             if left == 0 {
                 break;
             }
-            let length = 1 + weighted(&lengths, random);
-            let start = random.below(words.len());
+            let length = 1 + sample_weighted(&lengths, random);
+            let start = random.uniform_int(words.len());
             let Some(span) = words.get(start..start + length).filter(|_| !taken[start..start + length].contains(&true))
             else {
                 continue;
@@ -60,7 +60,7 @@ impl Spans {
 }
 
 /// An index, drawn in proportion to `weights`.
-pub(super) fn weighted(weights: &[f64], random: &mut Random) -> usize {
+pub(super) fn sample_weighted(weights: &[f64], random: &mut Random) -> usize {
     let mut left = random.uniform() * weights.iter().sum::<f64>();
     let hit = weights.iter().position(|weight| {
         left -= weight;

@@ -1,19 +1,19 @@
 //! Why a model can't be had.
 
-use super::Base;
-use crate::Failure;
+use super::AdapterBase;
+use crate::TrainError;
 use kiln_data::DataError;
 use kiln_models::files::LoadError;
-use kiln_peft::folder::FolderError;
-use kiln_spec::Refusal;
+use kiln_peft::peft_format::PeftFormatError;
+use kiln_spec::ValidationError;
 use std::{io, path::PathBuf};
 
 /// Why a model can't be had.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum PretrainedError {
     /// No model is there.
     #[error("expected a model, found {found}: {}", path.display())]
-    Nothing {
+    NotFound {
         /// What was asked for.
         path: PathBuf,
         /// What stands there instead.
@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// A run can't be loaded.
     #[error(transparent)]
-    Run(#[from] Box<Failure>),
+    Run(#[from] Box<TrainError>),
     /// A folder can't be loaded.
     #[error(transparent)]
     Folder(#[from] LoadError),
@@ -31,16 +31,16 @@ pub enum Error {
     /// Adapters whose model isn't there.
     #[error(
         "the adapters in {} belong to `{}`, which is neither {}",
-        .0.adapter.display(), .0.name, .0.looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" nor ")
+        .0.adapter.display(), .0.name, .0.candidates.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" nor ")
     )]
-    Base(Box<Base>),
+    MissingBase(Box<AdapterBase>),
     /// Adapters that can't be read, or don't fit the model.
     #[error("adapters in {}: {error}", folder.display())]
     Adapter {
         /// Their folder.
         folder: PathBuf,
         /// Why.
-        error: Box<FolderError>,
+        error: Box<PeftFormatError>,
     },
     /// A file can't be read.
     #[error("cannot read {}: {error}", file.display())]
@@ -52,21 +52,21 @@ pub enum Error {
     },
     /// A file says what Kiln doesn't know.
     #[error("{}: {refusal}", file.display())]
-    Refused {
+    Unsupported {
         /// Which.
         file: PathBuf,
         /// What.
-        refusal: Refusal,
+        refusal: ValidationError,
     },
     /// A tokenizer that knows more tokens than the model.
-    #[error("{}: the tokenizer has {tokens} tokens, the model {known}: they don't belong together", path.display())]
-    Vocabulary {
+    #[error("{}: the tokenizer has {tokenizer_vocab} tokens, the model {model_vocab}: they don't belong together", path.display())]
+    VocabSizeMismatch {
         /// Where.
         path: PathBuf,
         /// Tokens of the tokenizer.
-        tokens: usize,
+        tokenizer_vocab: usize,
         /// Tokens of the model.
-        known: usize,
+        model_vocab: usize,
     },
     /// A GGUF without a tokenizer.
     #[error("{} carries no tokenizer", .0.display())]

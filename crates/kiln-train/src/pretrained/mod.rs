@@ -12,34 +12,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adapted;
+mod adapter;
+mod chat_files;
 mod error;
 mod gguf;
 mod hugging_face;
-mod kept;
-mod says;
-mod weights;
+mod metadata;
+mod model;
 
-pub use adapted::{Base, base};
-pub use error::Error;
-pub use gguf::{Gguf, written};
-pub(crate) use kept::keep;
-pub use weights::Weights;
+pub use adapter::{AdapterBase, read_adapter_base};
+pub(crate) use chat_files::save_chat_files;
+pub use error::PretrainedError;
+pub use gguf::{Gguf, from_gguf_tokenizer};
+pub use model::PretrainedModel;
 
-use crate::{Failure, folder::RunPaths, run};
+use crate::{TrainError, run, run_folder::RunPaths};
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
-use kiln_infer::Usage;
+use kiln_infer::GenerationMode;
 use kiln_models::{
     Model, ModelConfig,
-    files::{self, Folder},
+    files::{self, ModelFolder},
 };
-use kiln_peft::folder::CONFIG;
+use kiln_peft::peft_format::CONFIG_FILE;
 use std::path::{Path, PathBuf};
 
 /// Where a model is.
 #[derive(Debug)]
-pub enum Place {
+pub enum ModelSource {
     /// The folder of a run.
     Run(PathBuf),
     /// A folder with a `config.json`.
@@ -47,9 +47,9 @@ pub enum Place {
     /// A `.gguf` file, opened.
     Gguf(Box<Gguf>),
     /// Adapters over a model.
-    Adapted {
+    WithAdapter {
         /// The model.
-        base: Box<Place>,
+        base: Box<ModelSource>,
         /// The adapters' folder, as `peft` lays it out.
         adapter: PathBuf,
     },
@@ -57,35 +57,37 @@ pub enum Place {
 
 /// A model that is ready to be used.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedModel {
     /// The model, on the device that was asked for.
     pub model: Model,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// What it does with a text.
-    pub usage: Usage,
+    pub generation_mode: GenerationMode,
     /// Tokens that end what it writes, besides the tokenizer's own.
-    pub stop: Vec<u32>,
+    pub stop_tokens: Vec<u32>,
 }
 
 /// What a run's folder is known by.
-const RECIPE: &str = "recipe.toml";
+const RECIPE_FILE: &str = "recipe.toml";
 /// How many adapter folders may lie over each other.
-const DEEP: usize = 8;
+const MAX_ADAPTER_DEPTH: usize = 8;
 
 /// Whether a file has a name that says what the folder around it is.
-fn part(path: &Path) -> bool {
+fn is_model_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    [RECIPE, files::CONFIG, CONFIG].contains(&name) || files::LAYOUTS.contains(&name)
+    [RECIPE_FILE, files::CONFIG_FILE, CONFIG_FILE].contains(&name) || files::WEIGHT_FILES.contains(&name)
 }
 
 /// What a run started from, as its recipe says.
 ///
 /// # Errors
 /// If the recipe can't be read.
-pub fn origin(folder: &Path) -> Result<Option<PathBuf>, Error> {
-    let recipe =
-        RunPaths::open(folder).map_err(Failure::from).and_then(|paths| run::recipe(&paths)).map_err(Box::new)?;
+pub fn run_origin(folder: &Path) -> Result<Option<PathBuf>, PretrainedError> {
+    let recipe = RunPaths::open(folder)
+        .map_err(TrainError::from)
+        .and_then(|paths| run::load_recipe(&paths))
+        .map_err(Box::new)?;
     Ok(recipe.from.map(PathBuf::from))
 }
 
@@ -93,35 +95,35 @@ pub fn origin(folder: &Path) -> Result<Option<PathBuf>, Error> {
 ///
 /// # Errors
 /// If there is none, Kiln doesn't know its family or an option of it, or a file is damaged.
-pub fn load(path: &Path, device: &Device) -> Result<Loaded, Error> {
-    Place::of(path)?.load(device)
+pub fn load(path: &Path, device: &Device) -> Result<LoadedModel, PretrainedError> {
+    ModelSource::open(path)?.load(device)
 }
 
-impl Place {
+impl ModelSource {
     /// What stands at a path.
     ///
     /// # Errors
     /// If it is no model, or a damaged `.gguf` file.
-    pub fn of(path: &Path) -> Result<Self, Error> {
-        Self::at(path, DEEP)
+    pub fn open(path: &Path) -> Result<Self, PretrainedError> {
+        Self::open_at_depth(path, MAX_ADAPTER_DEPTH)
     }
 
-    fn at(path: &Path, deep: usize) -> Result<Self, Error> {
-        let nothing = |found| Err(Error::Nothing { path: path.to_owned(), found });
-        if let Some(base) = base(path)? {
-            let found = base.found().ok_or_else(|| base.missing())?;
+    fn open_at_depth(path: &Path, deep: usize) -> Result<Self, PretrainedError> {
+        let nothing = |found| Err(PretrainedError::NotFound { path: path.to_owned(), found });
+        if let Some(base) = read_adapter_base(path)? {
+            let found = base.existing_path().ok_or_else(|| base.missing_error())?;
             return match deep {
                 0 => nothing("adapters of adapters, and so on: a circle?"),
-                _ => Ok(Self::at(found, deep - 1)?.under(path)),
+                _ => Ok(Self::open_at_depth(found, deep - 1)?.with_adapter(path)),
             };
         }
         // A file of a folder means the folder.
-        if let Some(folder) = path.parent().filter(|_| path.is_file() && part(path)) {
-            return Self::at(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }, deep);
+        if let Some(folder) = path.parent().filter(|_| path.is_file() && is_model_file(path)) {
+            return Self::open_at_depth(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }, deep);
         }
         match () {
-            () if path.join(RECIPE).is_file() => Ok(Self::Run(path.to_owned())),
-            () if path.join(files::CONFIG).is_file() => Ok(Self::Folder(path.to_owned())),
+            () if path.join(RECIPE_FILE).is_file() => Ok(Self::Run(path.to_owned())),
+            () if path.join(files::CONFIG_FILE).is_file() => Ok(Self::Folder(path.to_owned())),
             () if path.extension().is_some_and(|ending| ending == "gguf") && path.is_file() => {
                 Ok(Self::Gguf(Box::new(Gguf::open(path)?)))
             }
@@ -137,7 +139,7 @@ impl Place {
         match self {
             Self::Run(path) | Self::Folder(path) => path,
             Self::Gguf(gguf) => gguf.path(),
-            Self::Adapted { adapter, .. } => adapter,
+            Self::WithAdapter { adapter, .. } => adapter,
         }
     }
 
@@ -145,44 +147,53 @@ impl Place {
     ///
     /// # Errors
     /// If Kiln doesn't know its family or an option of it, a file is damaged, or the two don't belong together.
-    pub fn load(&self, device: &Device) -> Result<Loaded, Error> {
-        if let Self::Adapted { base, adapter } = self {
+    pub fn load(&self, device: &Device) -> Result<LoadedModel, PretrainedError> {
+        if let Self::WithAdapter { base, adapter } = self {
             let loaded = base.load(device)?;
-            return Ok(Loaded { model: adapted::over(&loaded.model, self.family()?, adapter)?, ..loaded });
+            return Ok(LoadedModel { model: adapter::load_adapter(&loaded.model, self.family()?, adapter)?, ..loaded });
         }
         if let Self::Run(path) = self {
             let loaded = run::load(path, device).map_err(Box::new)?;
-            let (usage, stop) = (loaded.usage(), self.stop()?);
-            return Ok(Loaded { model: loaded.model, tokenizer: loaded.tokenizer, usage, stop });
+            let (usage, stop) = (loaded.generation_mode(), self.stop_tokens()?);
+            return Ok(LoadedModel {
+                model: loaded.model,
+                tokenizer: loaded.tokenizer,
+                generation_mode: usage,
+                stop_tokens: stop,
+            });
         }
         // What model it is comes first: without one nothing is to be said of its tokenizer.
         self.config()?;
-        let (tokenizer, weights) = (self.tokenizer()?, self.weights(device)?);
-        let (tokens, known) = (tokenizer.vocab(), weights.model.config().vocab);
+        let (tokenizer, weights) = (self.tokenizer()?, self.load_model(device)?);
+        let (tokens, known) = (tokenizer.vocab_size(), weights.model.config().vocab);
         if tokens > known {
-            return Err(Error::Vocabulary { path: self.path().to_owned(), tokens, known });
+            return Err(PretrainedError::VocabSizeMismatch {
+                path: self.path().to_owned(),
+                tokenizer_vocab: tokens,
+                model_vocab: known,
+            });
         }
-        let mut usage = Usage::of(weights.model.config().visibility, tokenizer.specials());
-        if let (Some(opening), Some(start)) = (usage.writes.as_mut(), weights.start()) {
-            opening.first = start;
+        let mut usage = GenerationMode::for_visibility(weights.model.config().visibility, tokenizer.special_tokens());
+        if let (Some(opening), Some(start)) = (usage.generates.as_mut(), weights.decoder_start_token()) {
+            opening.first_token = start;
         }
-        Ok(Loaded { model: weights.model, tokenizer, usage, stop: self.stop()? })
+        Ok(LoadedModel { model: weights.model, tokenizer, generation_mode: usage, stop_tokens: self.stop_tokens()? })
     }
 
     /// What the model is; its weights are not read.
     ///
     /// # Errors
     /// If Kiln doesn't know its family or an option of it, or a file is damaged.
-    pub fn config(&self) -> Result<ModelConfig, Error> {
+    pub fn config(&self) -> Result<ModelConfig, PretrainedError> {
         match self {
             Self::Run(path) => {
                 let paths = RunPaths::open(path).map_err(|error| Box::new(error.into()))?;
-                let recipe = run::recipe(&paths).map_err(Box::new)?;
+                let recipe = run::load_recipe(&paths).map_err(Box::new)?;
                 Ok(run::model_config(&recipe, &self.tokenizer()?).map_err(Box::new)?)
             }
-            Self::Folder(path) => Ok(Folder::open(path)?.config()?.1),
-            Self::Gguf(gguf) => Ok(gguf.read()?.1),
-            Self::Adapted { base, .. } => base.config(),
+            Self::Folder(path) => Ok(ModelFolder::open(path)?.config()?.1),
+            Self::Gguf(gguf) => Ok(gguf.read_config()?.1),
+            Self::WithAdapter { base, .. } => base.config(),
         }
     }
 
@@ -190,17 +201,25 @@ impl Place {
     ///
     /// # Errors
     /// If Kiln doesn't know its family or an option of it, or a file is damaged.
-    pub fn weights(&self, device: &Device) -> Result<Weights, Error> {
+    pub fn load_model(&self, device: &Device) -> Result<PretrainedModel, PretrainedError> {
         match self {
             Self::Run(path) => {
                 let model = run::load(path, device).map_err(Box::new)?.model;
-                Ok(Weights { model, family: None, config_json: None, generation: self.generation()? })
+                Ok(PretrainedModel {
+                    model,
+                    family: None,
+                    config_json: None,
+                    generation_config: self.generation_config()?,
+                })
             }
-            Self::Folder(path) => Ok(Folder::open(path)?.load(device)?.into()),
-            Self::Gguf(gguf) => gguf.weights(device),
-            Self::Adapted { base, adapter } => {
-                let weights = base.weights(device)?;
-                Ok(Weights { model: adapted::over(&weights.model, self.family()?, adapter)?, ..weights })
+            Self::Folder(path) => Ok(ModelFolder::open(path)?.load(device)?.into()),
+            Self::Gguf(gguf) => gguf.load_model(device),
+            Self::WithAdapter { base, adapter } => {
+                let weights = base.load_model(device)?;
+                Ok(PretrainedModel {
+                    model: adapter::load_adapter(&weights.model, self.family()?, adapter)?,
+                    ..weights
+                })
             }
         }
     }

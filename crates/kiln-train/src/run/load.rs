@@ -1,20 +1,20 @@
 //! The model that a run left.
 
-use super::{before::adapted, model_config, recipe};
+use super::{load_recipe, model_config, setup::set_stage_adapter};
 use crate::{
-    Failure, Recipe, RunError,
-    checkpoint::{MODEL, Tensors},
-    folder::RunPaths,
-    weights::to_values,
+    Recipe, RunFolderError, TrainError,
+    checkpoint::{MODEL_FILE, NamedTensors},
+    run_folder::RunPaths,
+    state_dict::values_from_tensors,
 };
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
-use kiln_infer::Usage;
-use kiln_models::{Model, filled};
+use kiln_infer::GenerationMode;
+use kiln_models::{Model, load_state_dict};
 use std::{fs, path::Path};
 
 /// A finished or unfinished run's model, best or last checkpoint, ready to be used.
-pub struct Loaded {
+pub struct LoadedRun {
     /// The model, on the plain device, with the adapters of its last stage.
     pub model: Model,
     /// Its tokenizer.
@@ -25,11 +25,11 @@ pub struct Loaded {
     pub step: u64,
 }
 
-impl Loaded {
+impl LoadedRun {
     /// What the model does with a text, as its last stage has trained it.
-    pub fn usage(&self) -> Usage {
+    pub fn generation_mode(&self) -> GenerationMode {
         let objective = self.recipe.stages.last().map(|stage| stage.objective.clone()).unwrap_or_default().build();
-        objective.usage(self.model.config(), self.tokenizer.specials())
+        objective.generation_mode(self.model.config(), self.tokenizer.special_tokens())
     }
 }
 
@@ -37,24 +37,25 @@ impl Loaded {
 ///
 /// # Errors
 /// If there is none, or it is damaged.
-pub fn load(path: &Path, device: &Device) -> Result<Loaded, Failure> {
+pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
     let paths = RunPaths::open(path)?;
-    let recipe = recipe(&paths)?;
-    let none = || RunError::NotARun { path: path.to_owned(), found: "no checkpoint yet".into() };
-    let (stage, newest) = paths.newest(&recipe)?.ok_or_else(none)?;
-    let step = stage.checkpoints().best()?.unwrap_or(newest);
-    let tokenizer = fs::read_to_string(paths.tokenizer()).map_err(|e| RunError::io("read", &paths.tokenizer(), e))?;
+    let recipe = load_recipe(&paths)?;
+    let none = || RunFolderError::NotRunFolder { path: path.to_owned(), found: "no checkpoint yet".into() };
+    let (stage, newest) = paths.newest_checkpoint(&recipe)?.ok_or_else(none)?;
+    let step = stage.checkpoints().best_step()?.unwrap_or(newest);
+    let tokenizer =
+        fs::read_to_string(paths.tokenizer()).map_err(|e| RunFolderError::from_io("read", &paths.tokenizer(), e))?;
     let tokenizer = Tokenizer::from_json(&tokenizer)?;
     let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
-    let model = adapted(model, &recipe.stages[stage.index], recipe.seed)?;
-    let file = stage.checkpoints().folder(step).join(MODEL);
+    let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
+    let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;
-    Ok(Loaded { model: fill(model, tensors, &file)?, tokenizer, recipe, step })
+    Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, step })
 }
 
 /// The model with the tensors of a file.
-pub fn fill(model: Model, tensors: Tensors, file: &Path) -> Result<Model, Failure> {
-    let odd = || Failure::Tensor { file: file.to_owned(), tensor: "a tensor of another type".into() };
-    let values = to_values(tensors).ok_or_else(odd)?;
-    filled(model, values).map_err(|mismatch| Failure::Weights { file: file.to_owned(), mismatch })
+pub fn load_weights(model: Model, tensors: NamedTensors, file: &Path) -> Result<Model, TrainError> {
+    let odd = || TrainError::InvalidTensor { file: file.to_owned(), tensor: "a tensor of another type".into() };
+    let values = values_from_tensors(tensors).ok_or_else(odd)?;
+    load_state_dict(model, values).map_err(|mismatch| TrainError::WeightMismatch { file: file.to_owned(), mismatch })
 }

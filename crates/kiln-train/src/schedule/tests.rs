@@ -12,16 +12,18 @@ fn close(found: f64, expected: f64) {
 
 /// The schedule that `transformers` was called for, with the same numbers.
 fn same_as(name: &str, arguments: &Value) -> ScheduleConfig {
-    let warmup = Length::Steps(arguments["num_warmup_steps"].as_u64().unwrap());
+    let warmup = StepsOrFraction::Steps(arguments["num_warmup_steps"].as_u64().unwrap());
     match name {
-        "cosine" => {
-            ScheduleConfig::Cosine(Cosine { peak: 1.0, warmup, floor: arguments["min_lr_rate"].as_f64().unwrap() })
-        }
-        "linear" => ScheduleConfig::Linear(Linear { peak: 1.0, warmup, floor: 0.0 }),
+        "cosine" => ScheduleConfig::Cosine(Cosine {
+            learning_rate: 1.0,
+            warmup,
+            min_lr_ratio: arguments["min_lr_rate"].as_f64().unwrap(),
+        }),
+        "linear" => ScheduleConfig::Linear(Linear { learning_rate: 1.0, warmup, min_lr_ratio: 0.0 }),
         "wsd" => {
             assert_eq!(arguments["decay_type"], "linear");
-            let decay = Length::Steps(arguments["num_decay_steps"].as_u64().unwrap());
-            ScheduleConfig::Wsd(Wsd { peak: 1.0, warmup, decay, floor: 0.0 })
+            let decay = StepsOrFraction::Steps(arguments["num_decay_steps"].as_u64().unwrap());
+            ScheduleConfig::Wsd(Wsd { learning_rate: 1.0, warmup, decay, min_lr_ratio: 0.0 })
         }
         other => panic!("no schedule for {other}"),
     }
@@ -38,7 +40,7 @@ fn every_step_has_the_rate_of_transformers() {
         let factors = entry["factors"].as_array().unwrap();
         assert!(factors.len() as u64 > steps);
         for (step, factor) in factors.iter().enumerate() {
-            close(schedule.at(step as u64, steps), factor.as_f64().unwrap());
+            close(schedule.learning_rate(step as u64, steps), factor.as_f64().unwrap());
         }
     }
 }
@@ -48,35 +50,41 @@ fn the_rate_never_rises_after_the_warm_up_nor_after_the_end() {
     for name in ScheduleConfig::NAMES {
         let schedule: ScheduleConfig = serde_json::from_value((*name).into()).unwrap();
         for steps in [1, 2, 7, 40, 1000] {
-            let warmup = WARMUP.steps(steps);
-            let rates: Vec<_> = (warmup..3 * steps).map(|step| schedule.at(step, steps)).collect();
+            let warmup = DEFAULT_WARMUP.to_steps(steps);
+            let rates: Vec<_> = (warmup..3 * steps).map(|step| schedule.learning_rate(step, steps)).collect();
             assert!(rates.windows(2).all(|pair| pair[1] <= pair[0]), "{name} of {steps} steps");
-            assert!(rates.iter().all(|rate| (0.0..=PEAK).contains(rate)), "{name} of {steps} steps");
-            assert_eq!(rates[0], PEAK, "{name} of {steps} steps");
+            assert!(rates.iter().all(|rate| (0.0..=DEFAULT_LEARNING_RATE).contains(rate)), "{name} of {steps} steps");
+            assert_eq!(rates[0], DEFAULT_LEARNING_RATE, "{name} of {steps} steps");
         }
     }
 }
 
 #[test]
 fn a_share_shrinks_with_the_run_and_steps_do_not() {
-    let share = ScheduleConfig::Wsd(Wsd { peak: 2.0, floor: 0.5, ..Wsd::default() });
-    close(share.at(25, 1000), 1.0);
-    close(share.at(1, 40), 1.0);
-    close(share.at(800, 1000), 2.0);
-    close(share.at(36, 40), 1.5);
-    close(share.at(40, 40), 1.0);
-    let fixed = ScheduleConfig::Constant(Constant { peak: 2.0, warmup: Length::Steps(10) });
-    close(fixed.at(5, 1000), 1.0);
-    close(fixed.at(5, 40), 1.0);
-    close(fixed.at(90, 40), 2.0);
+    let share = ScheduleConfig::Wsd(Wsd { learning_rate: 2.0, min_lr_ratio: 0.5, ..Wsd::default() });
+    close(share.learning_rate(25, 1000), 1.0);
+    close(share.learning_rate(1, 40), 1.0);
+    close(share.learning_rate(800, 1000), 2.0);
+    close(share.learning_rate(36, 40), 1.5);
+    close(share.learning_rate(40, 40), 1.0);
+    let fixed = ScheduleConfig::Constant(Constant { learning_rate: 2.0, warmup: StepsOrFraction::Steps(10) });
+    close(fixed.learning_rate(5, 1000), 1.0);
+    close(fixed.learning_rate(5, 40), 1.0);
+    close(fixed.learning_rate(90, 40), 2.0);
 }
 
 #[test]
 fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
     let read = |text: &str| toml::from_str::<Constant>(text);
-    assert_eq!(read("warmup = 1").unwrap().warmup, Length::Steps(1));
-    assert_eq!(read("warmup = 1.0").unwrap().warmup, Length::Share(1.0));
-    for length in [Length::Steps(0), Length::Steps(7), Length::Share(0.0), Length::Share(0.125), Length::Share(1.0)] {
+    assert_eq!(read("warmup = 1").unwrap().warmup, StepsOrFraction::Steps(1));
+    assert_eq!(read("warmup = 1.0").unwrap().warmup, StepsOrFraction::Share(1.0));
+    for length in [
+        StepsOrFraction::Steps(0),
+        StepsOrFraction::Steps(7),
+        StepsOrFraction::Share(0.0),
+        StepsOrFraction::Share(0.125),
+        StepsOrFraction::Share(1.0),
+    ] {
         let config = Constant { warmup: length, ..Constant::default() };
         assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
         assert_eq!(serde_json::from_str::<Constant>(&serde_json::to_string(&config).unwrap()).unwrap(), config);

@@ -1,14 +1,14 @@
 //! `chat`: a conversation in the terminal, by the model's own template.
 
 use super::{
-    host::HostArgs,
-    output::{Answer, piece, say},
-    place::ModelArgs,
-    trouble::Trouble,
+    device_args::DeviceArgs,
+    error::CliError,
+    model_args::ModelArgs,
+    output::{CommandOutput, print_chunk, print_message},
 };
-use kiln_data::chat::{Chat, ChatOptions, Moment, message};
-use kiln_infer::{Generator, Options, Reading, Sampling, block_on};
-use kiln_train::pretrained::Loaded;
+use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
+use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
+use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -25,7 +25,7 @@ pub struct Args {
     system: Option<String>,
     /// At most so many tokens an answer.
     #[arg(long, value_name = "N", default_value_t = 512)]
-    tokens: usize,
+    max_new_tokens: usize,
     /// Names the random numbers.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -37,30 +37,35 @@ pub struct Args {
     top_p: f64,
     /// Reads the whole conversation anew for each answer, which then takes longer.
     #[arg(long)]
-    anew: bool,
+    no_cache: bool,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Holds it: a line of standard input is a message; the end of input ends it.
-pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
-    let wrong = |refusal: kiln_spec::Refusal| Trouble::asked(refusal.reason).at(super::generate::flag(&refusal.path));
+pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
+    let wrong = |refusal: kiln_spec::ValidationError| {
+        CliError::usage(refusal.reason).with_location(super::generate::flag_name(&refusal.path))
+    };
     args.sampling().check("").map_err(wrong)?;
-    let place = args.model.place()?;
+    let place = args.model.source()?;
     // What a run does with a text its objective says, once it is loaded.
-    if place.run().is_none() {
-        kiln_infer::request::writes(&place.config()?)?;
+    if place.run_folder().is_none() {
+        kiln_infer::request::check_can_generate(&place.config()?)?;
     }
     let chat = place.chat()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
-        Trouble::failed("chat", "the model has no chat template").at(args.model.model.display().to_string()).help(help)
+        CliError::failed("chat", "the model has no chat template")
+            .with_location(args.model.model.display().to_string())
+            .with_help(help)
     })?;
-    let loaded = place.load(&args.host.device()?)?;
-    let messages: Vec<Value> = args.system.iter().map(|text| message("system", text)).collect();
-    let mut talk = Talk { args, chat, loaded, messages, reading: None, turns: Vec::new(), silent: json };
+    let loaded = place.load(&args.device.open()?)?;
+    let messages: Vec<Value> = args.system.iter().map(|text| chat_message("system", text)).collect();
+    let mut talk =
+        ChatSession { args, chat, loaded, messages, prefix_cache: None, turn_stats: Vec::new(), quiet: json };
     let terminal = io::stdin().is_terminal();
     if terminal {
-        say("a line is a message; Ctrl-D ends");
+        print_message("a line is a message; Ctrl-D ends");
     }
     let mut lines = io::stdin().lock().lines();
     loop {
@@ -69,56 +74,60 @@ pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
             let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
         }
         let Some(line) = lines.next() else { break };
-        let line = line.map_err(|error| Trouble::failed("io", format!("cannot read standard input: {error}")))?;
+        let line = line.map_err(|error| CliError::failed("io", format!("cannot read standard input: {error}")))?;
         if !line.trim().is_empty() {
-            talk.answer(&line)?;
+            talk.respond(&line)?;
         }
     }
-    Ok(Answer::new(json!({ "messages": talk.messages, "turns": talk.turns }), ""))
+    Ok(CommandOutput::new(json!({ "messages": talk.messages, "turns": talk.turn_stats }), ""))
 }
 
 /// A conversation so far.
-struct Talk<'a> {
+struct ChatSession<'a> {
     args: &'a Args,
-    chat: Chat,
-    loaded: Loaded,
+    chat: ChatTemplate,
+    loaded: LoadedModel,
     messages: Vec<Value>,
     /// What the model has read of it.
-    reading: Option<Reading>,
+    prefix_cache: Option<PrefixCache>,
     /// Of each turn: tokens that the template made of the conversation, and how many of them the model had read before.
-    turns: Vec<Value>,
-    silent: bool,
+    turn_stats: Vec<Value>,
+    quiet: bool,
 }
 
-impl Talk<'_> {
-    fn answer(&mut self, line: &str) -> Result<(), Trouble> {
-        self.messages.push(message("user", line));
-        let ids = self.ids()?;
-        let reading = self.reading.take().filter(|reading| reading.goes_on(&ids) && !self.args.anew);
+impl ChatSession<'_> {
+    fn respond(&mut self, line: &str) -> Result<(), CliError> {
+        self.messages.push(chat_message("user", line));
+        let ids = self.prompt_ids()?;
+        let reading = self.prefix_cache.take().filter(|reading| reading.extends(&ids) && !self.args.no_cache);
         let known = reading.as_ref().map_or(0, |reading| reading.tokens().len());
-        self.turns.push(json!({ "tokens": ids.len(), "read_before": known }));
+        self.turn_stats.push(json!({ "tokens": ids.len(), "read_before": known }));
         let (args, loaded) = (self.args, &self.loaded);
-        let options =
-            Options { sampling: args.sampling(), tokens: args.tokens, stop: loaded.stop.clone(), ..Options::default() };
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
-        let mut stream = generator.stream_after(reading, ids, &options)?;
-        let show = |text: &str| if self.silent { Ok(()) } else { piece(text) };
+        let options = GenerateOptions {
+            sampling: args.sampling(),
+            max_new_tokens: args.max_new_tokens,
+            stop_token_ids: loaded.stop_tokens.clone(),
+            ..GenerateOptions::default()
+        };
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+        let mut stream = generator.stream_with_cache(reading, ids, &options)?;
+        let show = |text: &str| if self.quiet { Ok(()) } else { print_chunk(text) };
         let mut answer = String::new();
         while let Some(more) = block_on(stream.next())? {
             show(&more)?;
             answer.push_str(&more);
         }
         show("\n")?;
-        self.reading = stream.into_reading();
-        self.messages.push(message("assistant", &answer));
+        self.prefix_cache = stream.into_prefix_cache();
+        self.messages.push(chat_message("assistant", &answer));
         Ok(())
     }
 
     /// The conversation as the model reads it. The template says all of it: nothing is added to its tokens.
-    fn ids(&self) -> Result<Vec<u32>, Trouble> {
+    fn prompt_ids(&self) -> Result<Vec<u32>, CliError> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = Some(Moment::from_unix(seconds));
-        let options = ChatOptions { add_generation_prompt: true, now, ..ChatOptions::default() };
+        let now = Some(TemplateClock::from_unix(seconds));
+        let options = ChatTemplateOptions { add_generation_prompt: true, now, ..ChatTemplateOptions::default() };
         Ok(self.loaded.tokenizer.encode(&self.chat.render(&self.messages, &options)?))
     }
 }

@@ -1,6 +1,6 @@
 //! `completions`: what a shell needs to complete the command line.
 
-use super::output::Answer;
+use super::output::CommandOutput;
 use clap_complete::{Shell, generate};
 use serde_json::json;
 
@@ -12,9 +12,9 @@ pub struct Args {
 }
 
 /// Prints the script of a shell.
-pub fn run(args: &Args, command: &mut clap::Command) -> Answer {
+pub fn run(args: &Args, command: &mut clap::Command) -> CommandOutput {
     let mut script = Vec::new();
     generate(args.shell, command, "kiln", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
-    Answer::new(json!({ "shell": args.shell.to_string(), "script": script }), script)
+    CommandOutput::new(json!({ "shell": args.shell.to_string(), "script": script }), script)
 }

@@ -1,7 +1,7 @@
 //! `embed`: texts as vectors.
 
-use super::{host::HostArgs, output::Answer, place::ModelArgs, trouble::Trouble};
-use kiln_data::tokenizer::{End, Preparation};
+use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
+use kiln_data::tokenizer::{EncodeOptions, TextSide};
 use serde_json::json;
 
 /// Arguments of `embed`.
@@ -13,23 +13,23 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", required = true)]
     text: Vec<String>,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Computes them: pooled and normalised as the folder's `modules.json` says; without one, the mean of all tokens.
-pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let place = args.model.place()?;
+pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    let place = args.model.source()?;
     place.config()?;
-    let (tokenizer, head) = (place.tokenizer()?, place.sentence()?);
-    let model = place.weights(&args.host.device()?)?.model;
-    let longest = [tokenizer.longest(), model.config().position.limit()].into_iter().flatten().min();
-    let how = Preparation { truncation: longest.map(|most| (most, End::Right)), ..Preparation::default() };
-    let ids = args.text.iter().map(|text| Ok(tokenizer.prepare(text, None, &how)?.ids));
-    let ids = ids.collect::<Result<Vec<_>, Trouble>>()?;
-    let vectors = kiln_infer::embed(&model, &ids, head.pool, head.normalise)?;
+    let (tokenizer, head) = (place.tokenizer()?, place.embedding_config()?);
+    let model = place.load_model(&args.device.open()?)?.model;
+    let longest = [tokenizer.max_length(), model.config().position.max_positions()].into_iter().flatten().min();
+    let how = EncodeOptions { truncation: longest.map(|most| (most, TextSide::Right)), ..EncodeOptions::default() };
+    let ids = args.text.iter().map(|text| Ok(tokenizer.encode_for_model(text, None, &how)?.ids));
+    let ids = ids.collect::<Result<Vec<_>, CliError>>()?;
+    let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
     let [count, width] = vectors.dims();
     let data = vectors.into_data().convert::<f32>();
-    let numbers = data.as_slice::<f32>().map_err(|error| Trouble::failed("device", format!("{error:?}")))?;
+    let numbers = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
     let likeness = |a: &[f32], b: &[f32]| {
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
@@ -40,5 +40,5 @@ pub fn run(args: &Args) -> Result<Answer, Trouble> {
         format!("{}  {}", alike.join(" "), args.text[i])
     };
     let text = format!("cosine of each text with each:\n{}", (0..count).map(row).collect::<Vec<_>>().join("\n"));
-    Ok(Answer::new(json!({ "shape": [count, width], "embeddings": numbers }), text))
+    Ok(CommandOutput::new(json!({ "shape": [count, width], "embeddings": numbers }), text))
 }

@@ -1,15 +1,15 @@
 //! `eval`: a model measured on text.
 
 use super::{
-    host::HostArgs,
-    line,
-    measure::{Bench, Measured},
-    output::Answer,
-    place::ModelArgs,
-    table::pairs,
-    trouble::Trouble,
+    device_args::DeviceArgs,
+    error::CliError,
+    evaluator::{Evaluator, Measurement},
+    metrics_text,
+    model_args::ModelArgs,
+    output::CommandOutput,
+    table::format_pairs,
 };
-use crate::page::number::{bytes, count, percent};
+use crate::page::number_format::{format_bytes, format_count, format_percent};
 use kiln_data::FilesConfig;
 use serde_json::{Map, Value, json};
 
@@ -26,52 +26,52 @@ pub struct Args {
     field: Option<String>,
     /// Tokens a row: how far back the model sees at most; without it as in training.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
-    length: Option<usize>,
+    sequence_length: Option<usize>,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Measures.
-pub fn run(args: &Args) -> Result<Answer, Trouble> {
-    let device = args.host.device()?;
-    let bench = Bench::open(args.model.place()?, (!args.data.is_empty()).then(|| args.files()), &device)?;
-    let held = bench.held(args.length.unwrap_or(bench.trained_length()))?;
+pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    let device = args.device.open()?;
+    let bench = Evaluator::open(args.model.source()?, (!args.data.is_empty()).then(|| args.files_config()), &device)?;
+    let held = bench.eval_set(args.sequence_length.unwrap_or(bench.trained_sequence_length()))?;
     let objective = bench.objective();
-    let parts = objective.parts().into_iter().map(|(name, part)| Ok((name, bench.measure(&held, &*part)?)));
-    Ok(answer(&bench.measure(&held, &*objective)?, &parts.collect::<Result<Vec<_>, Trouble>>()?))
+    let parts = objective.components().into_iter().map(|(name, part)| Ok((name, bench.evaluate(&held, &*part)?)));
+    Ok(command_output(&bench.evaluate(&held, &*objective)?, &parts.collect::<Result<Vec<_>, CliError>>()?))
 }
 
-impl Measured {
-    fn json(&self) -> Value {
+impl Measurement {
+    fn to_json(&self) -> Value {
         json!({
-            "loss": self.found.loss,
-            "perplexity": self.found.loss.exp(),
-            "bits_per_byte": self.found.bits_per_byte(),
-            "accuracy": self.found.accuracy,
-            "tokens": self.found.tokens,
-            "bytes": self.found.bytes,
-            "kind": if self.pseudo { "pseudo" } else { "causal" },
+            "loss": self.evaluation.loss,
+            "perplexity": self.evaluation.loss.exp(),
+            "bits_per_byte": self.evaluation.bits_per_byte(),
+            "accuracy": self.evaluation.accuracy,
+            "tokens": self.evaluation.tokens,
+            "bytes": self.evaluation.bytes,
+            "kind": if self.is_pseudo { "pseudo" } else { "causal" },
         })
     }
 
-    fn lines(&self) -> Vec<(&'static str, String)> {
-        let found = &self.found;
-        let name = if self.pseudo { "pseudo-perplexity" } else { "perplexity" };
+    fn table_rows(&self) -> Vec<(&'static str, String)> {
+        let found = &self.evaluation;
+        let name = if self.is_pseudo { "pseudo-perplexity" } else { "perplexity" };
         let mut lines = vec![
             ("loss", format!("{:.4} nats a token", found.loss)),
             (name, format!("{:.3}", found.loss.exp())),
             ("bits a byte", format!("{:.4}", found.bits_per_byte())),
-            ("accuracy", percent(found.accuracy)),
-            ("text", format!("{} tokens, {}", count(found.tokens as f64), bytes(found.bytes as f64))),
+            ("accuracy", format_percent(found.accuracy)),
+            ("text", format!("{} tokens, {}", format_count(found.tokens as f64), format_bytes(found.bytes as f64))),
         ];
-        lines.extend(found.floor.map(|floor| ("floor", line::above(found.loss, floor))));
-        lines.extend(found.kinds.as_ref().map(|kinds| ("right", line::kinds(kinds))));
+        lines.extend(found.reference_loss.map(|floor| ("floor", metrics_text::format_above_floor(found.loss, floor))));
+        lines.extend(found.by_dependency.as_ref().map(|kinds| ("right", metrics_text::format_kinds(kinds))));
         lines
     }
 }
 
 impl Args {
-    fn files(&self) -> FilesConfig {
+    fn files_config(&self) -> FilesConfig {
         let mut files = FilesConfig::new(&self.data);
         files.field = self.field.clone().unwrap_or(files.field);
         files
@@ -79,13 +79,16 @@ impl Args {
 }
 
 /// The whole, and each part of a mixture.
-fn answer(whole: &Measured, parts: &[(&'static str, Measured)]) -> Answer {
-    let mut json = whole.json();
+fn command_output(whole: &Measurement, parts: &[(&'static str, Measurement)]) -> CommandOutput {
+    let mut json = whole.to_json();
     if !parts.is_empty() {
         json["modes"] =
-            parts.iter().map(|(name, part)| ((*name).to_string(), part.json())).collect::<Map<_, _>>().into();
+            parts.iter().map(|(name, part)| ((*name).to_string(), part.to_json())).collect::<Map<_, _>>().into();
     }
-    let part = |(name, part): &(&str, Measured)| format!("\n{}\n{}", name.replace('_', " "), pairs(&part.lines()));
-    let text = std::iter::once(pairs(&whole.lines())).chain(parts.iter().map(part)).collect::<Vec<_>>().join("\n");
-    Answer::new(json, text)
+    let part = |(name, part): &(&str, Measurement)| {
+        format!("\n{}\n{}", name.replace('_', " "), format_pairs(&part.table_rows()))
+    };
+    let text =
+        std::iter::once(format_pairs(&whole.table_rows())).chain(parts.iter().map(part)).collect::<Vec<_>>().join("\n");
+    CommandOutput::new(json, text)
 }

@@ -1,13 +1,13 @@
 //! `generate`: writes on after a prompt, or fills the blanks in it.
 
 use super::{
-    host::HostArgs,
-    output::{Answer, piece},
-    place::ModelArgs,
-    tokenizer::say_unspelt,
-    trouble::Trouble,
+    device_args::DeviceArgs,
+    error::CliError,
+    model_args::ModelArgs,
+    output::{CommandOutput, print_chunk},
+    tokenizer::warn_unencodable,
 };
-use kiln_infer::{BLANK, Filling, Generator, Options, Sampling, Usage, block_on};
+use kiln_infer::{BLANK, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on};
 use serde_json::json;
 use std::time::Instant;
 
@@ -22,13 +22,13 @@ pub struct Args {
     prompt: String,
     /// Tokens of each blank.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    blank: u16,
+    mask_length: u16,
     /// Fills all blanks at once; else the surest first, the text being read anew after each token.
     #[arg(long)]
-    at_once: bool,
+    parallel: bool,
     /// At most so many new tokens.
     #[arg(long, value_name = "N", default_value_t = 256)]
-    tokens: usize,
+    max_new_tokens: usize,
     /// Names the random numbers.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -45,28 +45,30 @@ pub struct Args {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f64>,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Writes, piece by piece unless JSON is asked for.
-pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
+pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let sampling = args.sampling();
-    sampling.check("").map_err(|refusal| Trouble::asked(refusal.reason).at(flag(&refusal.path)))?;
-    let device = args.host.device()?;
-    let loaded = args.model.place()?.load(&device)?;
-    say_unspelt(&loaded.tokenizer, &args.prompt);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with(loaded.usage);
-    let Usage { writes, fills } = generator.usage();
+    sampling.check("").map_err(|refusal| CliError::usage(refusal.reason).with_location(flag_name(&refusal.path)))?;
+    let device = args.device.open()?;
+    let loaded = args.model.source()?.load(&device)?;
+    warn_unencodable(&loaded.tokenizer, &args.prompt);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+    let GenerationMode { generates: writes, infills: fills } = generator.mode();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
-        return filled(args, &generator, sampling);
+        return infill(args, &generator, sampling);
     }
-    written(args, &generator, sampling, loaded.stop.clone(), json)
+    generate_stream(args, &generator, sampling, loaded.stop_tokens.clone(), json)
 }
 
-fn filled(args: &Args, generator: &Generator, sampling: Sampling) -> Result<Answer, Trouble> {
-    let (filling, started) =
-        (Filling { sampling, tokens: usize::from(args.blank), at_once: args.at_once }, Instant::now());
-    let filled = block_on(generator.fill(&[&args.prompt], &filling))?.remove(0);
+fn infill(args: &Args, generator: &Generator, sampling: Sampling) -> Result<CommandOutput, CliError> {
+    let (filling, started) = (
+        InfillOptions { sampling, mask_length: usize::from(args.mask_length), parallel: args.parallel },
+        Instant::now(),
+    );
+    let filled = block_on(generator.infill(&[&args.prompt], &filling))?.remove(0);
     let answer = json!({
         "prompt": args.prompt,
         "text": filled.text,
@@ -75,19 +77,24 @@ fn filled(args: &Args, generator: &Generator, sampling: Sampling) -> Result<Answ
         "tokens_per_second": filled.ids.len() as f64 / started.elapsed().as_secs_f64(),
         "stopped_by": "blanks",
     });
-    Ok(Answer::new(answer, filled.text))
+    Ok(CommandOutput::new(answer, filled.text))
 }
 
-fn written(
+fn generate_stream(
     args: &Args,
     generator: &Generator,
     sampling: Sampling,
     stop: Vec<u32>,
     json: bool,
-) -> Result<Answer, Trouble> {
-    let options = Options { sampling, tokens: args.tokens, stop, ..Options::default() };
+) -> Result<CommandOutput, CliError> {
+    let options = GenerateOptions {
+        sampling,
+        max_new_tokens: args.max_new_tokens,
+        stop_token_ids: stop,
+        ..GenerateOptions::default()
+    };
     let mut stream = generator.stream(&args.prompt, &options)?;
-    let show = |text: &str| if json { Ok(()) } else { piece(text) };
+    let show = |text: &str| if json { Ok(()) } else { print_chunk(text) };
     show(&args.prompt)?;
     let (mut text, started) = (String::new(), Instant::now());
     while let Some(more) = block_on(stream.next())? {
@@ -96,16 +103,16 @@ fn written(
     }
     if !json {
         // The line ends even where the text doesn't.
-        piece("\n")?;
+        print_chunk("\n")?;
     }
     let answer = json!({
         "prompt": args.prompt,
         "text": text,
         "ids": stream.ids(),
         "tokens_per_second": stream.ids().len() as f64 / started.elapsed().as_secs_f64(),
-        "stopped_by": stream.stopped_by().map(kiln_infer::Stop::name),
+        "stopped_by": stream.finish_reason().map(kiln_infer::FinishReason::name),
     });
-    Ok(Answer::new(answer, ""))
+    Ok(CommandOutput::new(answer, ""))
 }
 
 impl Args {
@@ -116,6 +123,6 @@ impl Args {
 }
 
 /// The flag that a key of the sampling is set by.
-pub(super) fn flag(key: &str) -> String {
+pub(super) fn flag_name(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }

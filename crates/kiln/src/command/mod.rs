@@ -2,49 +2,49 @@
 //!
 //! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
 
+mod ascii_chart;
 mod chat;
-mod colour;
+mod color;
 mod compare;
 mod completions;
 mod compression;
-mod curve;
+mod config_diff;
+mod device_args;
 mod devices;
-mod differences;
 mod embed;
+mod error;
 mod eval;
-mod example;
+mod evaluator;
 mod export;
 mod generate;
-mod history;
-mod host;
-mod inside;
 mod inspect;
-mod line;
+mod inspect_text;
+mod interrupt;
 mod logits;
-mod measure;
+mod memory_check;
+mod metrics_summary;
+mod metrics_text;
+mod model_args;
+mod model_summary;
 mod objective;
+mod objective_example;
 mod output;
-mod picture;
-mod place;
 mod progress;
 mod recipe;
-mod recipes;
-mod report;
-mod size;
-mod stop;
-mod summary;
+mod recipe_source;
+mod run_report;
+mod run_summary;
 mod table;
 mod tokenizer;
 mod train;
-mod trouble;
 mod variants;
 mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
-use output::Answer;
+use error::CliError;
+use output::CommandOutput;
 use serde_json::json;
 use std::process::ExitCode;
-use trouble::Trouble;
 
 /// Trains language models made of parts, and writes with them.
 #[derive(Debug, Parser)]
@@ -97,7 +97,7 @@ enum Command {
 }
 
 impl Command {
-    fn run(&self, json: bool) -> Result<Answer, Trouble> {
+    fn run(&self, json: bool) -> Result<CommandOutput, CliError> {
         match self {
             Self::Train(args) => train::run(args, json),
             Self::Generate(args) => generate::run(args, json),
@@ -124,35 +124,35 @@ impl Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return unread(&error),
+        Err(error) => return report_clap_error(&error),
     };
     let answered = cli.command.run(cli.json).and_then(|answer| {
-        output::result(&if cli.json { answer.json.to_string() } else { answer.text })?;
-        Ok(answer.code)
+        output::print_result(&if cli.json { answer.json.to_string() } else { answer.text })?;
+        Ok(answer.exit_code)
     });
-    ExitCode::from(answered.unwrap_or_else(|trouble| told(&trouble, cli.json)))
+    ExitCode::from(answered.unwrap_or_else(|trouble| report(&trouble, cli.json)))
 }
 
 /// What clap has to say: help and the version too come as errors.
-fn unread(error: &clap::Error) -> ExitCode {
+fn report_clap_error(error: &clap::Error) -> ExitCode {
     // Whoever asked for JSON gets it, even though nothing else could be read.
     let json = std::env::args_os().any(|argument| argument == "--json");
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if json && !asked {
-        return ExitCode::from(told(&Trouble::from(error), true));
+        return ExitCode::from(report(&CliError::from(error), true));
     }
     // A reader that has gone away misses nothing.
     let _ = error.print();
-    ExitCode::from(if asked { 0 } else { trouble::ASKED_WRONGLY })
+    ExitCode::from(if asked { 0 } else { error::EXIT_USAGE })
 }
 
-fn told(trouble: &Trouble, json: bool) -> u8 {
-    trouble.tell();
+fn report(trouble: &CliError, json: bool) -> u8 {
+    trouble.report();
     if json {
         let (kind, message) = (&trouble.kind, &trouble.message);
-        let error = json!({ "kind": kind, "message": message, "where": trouble.place, "help": trouble.help });
+        let error = json!({ "kind": kind, "message": message, "where": trouble.location, "help": trouble.help });
         // There is nowhere left to say that even this could not be written.
-        let _ = output::result(&json!({ "error": error }).to_string());
+        let _ = output::print_result(&json!({ "error": error }).to_string());
     }
-    trouble.code
+    trouble.exit_code
 }

@@ -1,18 +1,21 @@
 //! `objective`: what can be trained for, and what each makes of a text.
 
 use super::{
-    colour::Paint,
-    example::{self, Shown},
-    output::Answer,
-    picture, recipes,
-    table::table,
-    trouble::Trouble,
+    color::TextStyle,
+    error::CliError,
+    model_summary,
+    objective_example::{self, TextExample},
+    output::CommandOutput,
+    recipe_source,
+    table::format_table,
 };
-use crate::page::PatternPicture;
+use crate::page::PatternMask;
 use burn::tensor::Device;
-use kiln_data::{DataConfig, FilesConfig, Side, SourceConfig, Split, Tokenizer, source::stories::StoriesConfig};
+use kiln_data::{
+    DataConfig, FilesConfig, SourceConfig, Subset, Tokenizer, ValidationSplit, source::stories::StoriesConfig,
+};
 use kiln_models::{Model, ModelConfig};
-use kiln_spec::config::{explain, nearest};
+use kiln_spec::config::{closest_match, explain};
 use kiln_train::{Models, ObjectiveConfig, Recipe};
 use serde_json::{Value, json};
 
@@ -22,12 +25,12 @@ pub enum Command {
     /// Lists what can be trained for.
     List,
     /// Shows a text before and after, what is asked of it, and who sees whom.
-    Show(Show),
+    Show(ShowArgs),
 }
 
 /// Arguments of `objective show`.
 #[derive(Debug, clap::Args)]
-pub struct Show {
+pub struct ShowArgs {
     /// Its name.
     name: String,
     /// Text to show instead of a built-in story: a file or a folder. As often as wanted; the first document is shown.
@@ -42,76 +45,78 @@ pub struct Show {
 }
 
 /// Columns that tokens are wrapped to.
-const WIDTH: usize = 96;
+const LINE_WIDTH: usize = 96;
 /// Megabytes of stories that the tokenizer of an example learns from.
-const STORIES: f64 = 0.3;
+const STORY_MEGABYTES: f64 = 0.3;
 
 /// Does it.
-pub fn run(command: &Command) -> Result<Answer, Trouble> {
+pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::List => Ok(list()),
-        Command::Show(args) => args.shown(),
+        Command::List => Ok(list_objectives()),
+        Command::Show(args) => args.show(),
     }
 }
 
 /// Each objective with its meaning.
-fn known() -> Vec<(String, String)> {
+fn objective_descriptions() -> Vec<(String, String)> {
     let keys = explain(&Recipe::schema());
     let about = |name: &str| {
         let path = format!("stages[].objective.{name}");
-        keys.iter().find(|key| key.path == path).map(|key| key.doc.clone()).unwrap_or_default()
+        keys.iter().find(|key| key.path == path).map(|key| key.description.clone()).unwrap_or_default()
     };
     ObjectiveConfig::NAMES.iter().map(|name| ((*name).to_string(), about(name))).collect()
 }
 
-fn list() -> Answer {
-    let known = known();
+fn list_objectives() -> CommandOutput {
+    let known = objective_descriptions();
     let rows: Vec<Vec<String>> = known.iter().map(|(name, about)| vec![name.clone(), about.clone()]).collect();
     let json: Vec<Value> = known.iter().map(|(name, about)| json!({ "name": name, "about": about })).collect();
-    Answer::new(json!({ "objectives": json }), table(&["objective", "what is trained for"], &rows, &[]))
+    CommandOutput::new(json!({ "objectives": json }), format_table(&["objective", "what is trained for"], &rows, &[]))
 }
 
-impl Show {
-    fn shown(&self) -> Result<Answer, Trouble> {
-        let (objective, texts) = (self.objective()?, self.source()?);
+impl ShowArgs {
+    fn show(&self) -> Result<CommandOutput, CliError> {
+        let (objective, texts) = (self.objective()?, self.data_config()?);
         let source = texts.source.open()?;
-        let all = Split::whole(Side::Validation);
+        let all = ValidationSplit::unsplit(Subset::Validation);
         let config = kiln_data::TokenizerConfig::default();
-        let tokenizer = Tokenizer::train(&config, all.texts(&*source, Side::Validation)?)?;
-        let model = ModelConfig { vocab: tokenizer.vocab(), hidden: 8, ..ModelConfig::default() };
+        let tokenizer = Tokenizer::train(&config, all.texts(&*source, Subset::Validation)?)?;
+        let model = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 8, ..ModelConfig::default() };
         let models = Models { policy: Model::init(&model, 0, &Device::flex()) };
-        let text = all.texts(&*source, Side::Validation)?.next().transpose()?.unwrap_or_default();
-        let examples = example::of_text(&text, &objective, &models, &tokenizer, self.seed);
-        let paint = Paint::of_output();
-        let drawn: Vec<String> = examples.iter().map(|shown| drawn(shown, paint)).collect();
-        let heading =
-            known().into_iter().find(|(name, _)| *name == self.name).map_or(String::new(), |(_, about)| about);
+        let text = all.texts(&*source, Subset::Validation)?.next().transpose()?.unwrap_or_default();
+        let examples = objective_example::text_examples(&text, &objective, &models, &tokenizer, self.seed);
+        let paint = TextStyle::for_stdout();
+        let drawn: Vec<String> = examples.iter().map(|shown| format_example(shown, paint)).collect();
+        let heading = objective_descriptions()
+            .into_iter()
+            .find(|(name, _)| *name == self.name)
+            .map_or(String::new(), |(_, about)| about);
         let head = format!("{}: {heading}", paint.bold(&self.name));
-        let json: Vec<Value> = examples.iter().map(as_json).collect();
-        Ok(Answer::new(
+        let json: Vec<Value> = examples.iter().map(example_json).collect();
+        Ok(CommandOutput::new(
             json!({ "objective": self.name, "examples": json }),
             format!("{head}\n\n{}", drawn.join("\n\n")),
         ))
     }
 
-    fn objective(&self) -> Result<ObjectiveConfig, Trouble> {
+    fn objective(&self) -> Result<ObjectiveConfig, CliError> {
         if !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
-            let trouble = Trouble::asked(format!("no objective `{}`", self.name));
-            return Err(match nearest(&self.name, ObjectiveConfig::NAMES.iter().copied()) {
-                Some(near) => trouble.help(format!("did you mean `{near}`?")),
-                None => trouble.help("`kiln objective list` lists them"),
+            let trouble = CliError::usage(format!("no objective `{}`", self.name));
+            return Err(match closest_match(&self.name, ObjectiveConfig::NAMES.iter().copied()) {
+                Some(near) => trouble.with_help(format!("did you mean `{near}`?")),
+                None => trouble.with_help("`kiln objective list` lists them"),
             });
         }
         let place = format!("stages.0.objective={}", self.name);
         let option = |set: &String| format!("stages.0.objective.{}.{set}", self.name);
         let sets: Vec<String> = std::iter::once(place).chain(self.set.iter().map(option)).collect();
-        let mut recipe = recipes::load(recipes::BUILT_IN[0].name, &sets)?;
+        let mut recipe = recipe_source::load(recipe_source::BUILT_IN_RECIPES[0].name, &sets)?;
         Ok(recipe.stages.swap_remove(0).objective)
     }
 
-    fn source(&self) -> Result<DataConfig, Trouble> {
+    fn data_config(&self) -> Result<DataConfig, CliError> {
         let source = if self.data.is_empty() {
-            SourceConfig::Stories(StoriesConfig { seed: self.seed, megabytes: STORIES })
+            SourceConfig::Stories(StoriesConfig { seed: self.seed, megabytes: STORY_MEGABYTES })
         } else {
             SourceConfig::Files(FilesConfig::new(&self.data))
         };
@@ -120,45 +125,46 @@ impl Show {
 }
 
 /// The tokens in columns, before, given and asked, and below them who sees whom.
-fn drawn(shown: &Shown, paint: Paint) -> String {
+fn format_example(shown: &TextExample, paint: TextStyle) -> String {
     let title = if shown.mode.is_empty() { String::new() } else { format!("{}\n", paint.bold(shown.mode)) };
-    let picture = picture::drawn(&shown.seen).into_iter().map(|line| format!("  {line}\n")).collect::<String>();
-    format!("{title}{}\n{}:\n{}", columns(shown, paint), shown.seen.title, picture.trim_end_matches('\n'))
+    let picture =
+        model_summary::draw_pattern(&shown.pattern).into_iter().map(|line| format!("  {line}\n")).collect::<String>();
+    format!("{title}{}\n{}:\n{}", format_columns(shown, paint), shown.pattern.title, picture.trim_end_matches('\n'))
 }
 
-fn columns(shown: &Shown, paint: Paint) -> String {
+fn format_columns(shown: &TextExample, paint: TextStyle) -> String {
     let (mut blocks, mut lines, mut used) = (Vec::new(), [String::new(), String::new(), String::new()], 0);
-    for (token, before) in shown.tokens.iter().zip(&shown.before) {
+    for (token, before) in shown.tokens.iter().zip(&shown.original) {
         let asked = token.target.as_deref().unwrap_or("·");
         let cells = [before.as_str(), &token.input, asked];
         let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        if used + width > WIDTH {
-            blocks.push(labelled(&lines));
+        if used + width > LINE_WIDTH {
+            blocks.push(label_lines(&lines));
             (lines, used) = ([String::new(), String::new(), String::new()], 0);
         }
         used += width + 2;
         let padded = |cell: &str| format!("{cell}{}", " ".repeat(width - cell.chars().count() + 2));
         lines[0] += &padded(cells[0]);
         lines[1] += &if *before == token.input { padded(cells[1]) } else { paint.changed(&padded(cells[1])) };
-        lines[2] += &if token.target.is_some() { paint.asked(&padded(cells[2])) } else { padded(cells[2]) };
+        lines[2] += &if token.target.is_some() { paint.target(&padded(cells[2])) } else { padded(cells[2]) };
     }
-    blocks.push(labelled(&lines));
+    blocks.push(label_lines(&lines));
     blocks.join("\n")
 }
 
-fn labelled(lines: &[String; 3]) -> String {
+fn label_lines(lines: &[String; 3]) -> String {
     let names = ["before  ", "given   ", "asked   "];
     names.iter().zip(lines).map(|(name, line)| format!("{name}{}\n", line.trim_end())).collect()
 }
 
-fn as_json(shown: &Shown) -> Value {
+fn example_json(shown: &TextExample) -> Value {
     let token = |(token, before): (&crate::page::ExampleToken, &String)| json!({ "before": before, "given": token.input, "asked": token.target });
-    let tokens: Vec<Value> = shown.tokens.iter().zip(&shown.before).map(token).collect();
-    json!({ "mode": shown.mode, "tokens": tokens, "visible": visible(&shown.seen) })
+    let tokens: Vec<Value> = shown.tokens.iter().zip(&shown.original).map(token).collect();
+    json!({ "mode": shown.mode, "tokens": tokens, "visible": visibility_rows(&shown.pattern) })
 }
 
 /// A line of 0 and 1 for each token that looks.
-fn visible(seen: &PatternPicture) -> Vec<String> {
-    let cell = |query, key| if seen.sees(query, key) { '1' } else { '0' };
+fn visibility_rows(seen: &PatternMask) -> Vec<String> {
+    let cell = |query, key| if seen.is_visible(query, key) { '1' } else { '0' };
     (0..seen.size).map(|query| (0..seen.size).map(|key| cell(query, key)).collect()).collect()
 }

@@ -1,13 +1,13 @@
 //! `recipe`: what a recipe may say, those that come with Kiln, and any one in full.
 
 use super::{
-    line::wrapped,
-    output::Answer,
-    recipes::{self, BUILT_IN},
-    table::table,
-    trouble::Trouble,
+    error::CliError,
+    metrics_text::wrap_text,
+    output::CommandOutput,
+    recipe_source::{self, BUILT_IN_RECIPES},
+    table::format_table,
 };
-use kiln_spec::config::{Key, explain, nearest};
+use kiln_spec::config::{ConfigKey, closest_match, explain};
 use kiln_train::Recipe;
 use serde_json::json;
 
@@ -32,63 +32,65 @@ pub enum Command {
 }
 
 /// Does it.
-pub fn run(command: &Command) -> Result<Answer, Trouble> {
+pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Explain { key } => explained(key.as_deref()),
-        Command::List => Ok(list()),
+        Command::Explain { key } => explain_keys(key.as_deref()),
+        Command::List => Ok(list_recipes()),
         Command::Show { recipe, set } => {
-            let text = recipes::load(recipe, set)?.to_toml();
-            Ok(Answer::new(json!({ "recipe": recipe, "toml": text }), text))
+            let text = recipe_source::load(recipe, set)?.to_toml();
+            Ok(CommandOutput::new(json!({ "recipe": recipe, "toml": text }), text))
         }
     }
 }
 
-fn list() -> Answer {
-    let rows: Vec<Vec<String>> = BUILT_IN.iter().map(|known| vec![known.name.into(), known.about.into()]).collect();
-    let names: Vec<_> = BUILT_IN.iter().map(|known| json!({ "name": known.name, "about": known.about })).collect();
-    Answer::new(json!({ "recipes": names }), table(&["recipe", "for"], &rows, &[]))
+fn list_recipes() -> CommandOutput {
+    let rows: Vec<Vec<String>> =
+        BUILT_IN_RECIPES.iter().map(|known| vec![known.name.into(), known.description.into()]).collect();
+    let names: Vec<_> =
+        BUILT_IN_RECIPES.iter().map(|known| json!({ "name": known.name, "about": known.description })).collect();
+    CommandOutput::new(json!({ "recipes": names }), format_table(&["recipe", "for"], &rows, &[]))
 }
 
-fn explained(key: Option<&str>) -> Result<Answer, Trouble> {
+fn explain_keys(key: Option<&str>) -> Result<CommandOutput, CliError> {
     let keys = explain(&Recipe::schema());
-    let wanted = key.map(plain).unwrap_or_default();
-    let below = |found: &&Key| {
-        let found = plain(&found.path);
+    let wanted = key.map(normalize_path).unwrap_or_default();
+    let below = |found: &&ConfigKey| {
+        let found = normalize_path(&found.path);
         wanted.is_empty() || found == wanted || found.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('.'))
     };
-    let found: Vec<&Key> = keys.iter().filter(below).collect();
+    let found: Vec<&ConfigKey> = keys.iter().filter(below).collect();
     if found.is_empty() {
-        return Err(unknown(&wanted, &keys));
+        return Err(unknown_key(&wanted, &keys));
     }
-    let text = found.iter().map(|key| paragraph(key)).collect::<Vec<_>>().join("\n\n");
+    let text = found.iter().map(|key| format_key(key)).collect::<Vec<_>>().join("\n\n");
     let json = found
         .iter()
-        .map(|key| json!({ "key": key.path, "about": key.doc, "default": key.default, "legal": key.legal }));
-    Ok(Answer::new(json!({ "keys": json.collect::<Vec<_>>() }), text))
+        .map(|key| json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed }));
+    Ok(CommandOutput::new(json!({ "keys": json.collect::<Vec<_>>() }), text))
 }
 
 /// A path without the marks of lists and without indexes: `stages[].steps`, `stages.0.steps` and `stages.steps` alike.
-fn plain(path: &str) -> String {
+fn normalize_path(path: &str) -> String {
     let path = path.replace("[]", "");
     let steps =
         path.split(['.', '[', ']']).filter(|step| !step.is_empty() && *step != "*" && step.parse::<u32>().is_err());
     steps.collect::<Vec<_>>().join(".")
 }
 
-fn paragraph(key: &Key) -> String {
+fn format_key(key: &ConfigKey) -> String {
     let default = key.default.as_ref().map_or(String::new(), |default| format!(", default {default}"));
-    let about = wrapped(&key.doc, 92).into_iter().map(|line| format!("    {line}"));
-    let first = format!("{}  ({}{default})", key.path, key.legal);
+    let about = wrap_text(&key.description, 92).into_iter().map(|line| format!("    {line}"));
+    let first = format!("{}  ({}{default})", key.path, key.allowed);
     std::iter::once(first).chain(about).collect::<Vec<_>>().join("\n")
 }
 
-fn unknown(key: &str, keys: &[Key]) -> Trouble {
-    let paths: Vec<String> = keys.iter().map(|key| plain(&key.path)).collect();
-    let trouble = Trouble::asked(format!("no key `{key}` in a recipe"));
+fn unknown_key(key: &str, keys: &[ConfigKey]) -> CliError {
+    let paths: Vec<String> = keys.iter().map(|key| normalize_path(&key.path)).collect();
+    let trouble = CliError::usage(format!("no key `{key}` in a recipe"));
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
     let same_end = paths.iter().find(|path| last(path) == last(key)).map(String::as_str);
-    match same_end.or_else(|| nearest(key, paths.iter().map(String::as_str))) {
-        Some(near) => trouble.help(format!("did you mean `{near}`?")),
-        None => trouble.help("`kiln recipe explain` lists all keys"),
+    match same_end.or_else(|| closest_match(key, paths.iter().map(String::as_str))) {
+        Some(near) => trouble.with_help(format!("did you mean `{near}`?")),
+        None => trouble.with_help("`kiln recipe explain` lists all keys"),
     }
 }

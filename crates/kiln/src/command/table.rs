@@ -1,7 +1,7 @@
 //! Tables in plain text.
 
 /// Columns as wide as their widest cell, two spaces between them; numbers (columns named in `right`) to the right.
-pub fn table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
+pub fn format_table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_string()).collect();
     let all = || std::iter::once(&head).chain(rows);
     let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -18,7 +18,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
 }
 
 /// Names and what belongs to them, without a heading.
-pub fn pairs(rows: &[(&str, String)]) -> String {
+pub fn format_pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name}{}  {value}", " ".repeat(width - name.chars().count()));
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [vec!["ä".into(), "7".into()], vec!["bcd".into(), "12345".into()]];
-        assert_eq!(table(&["k", "n"], &rows, &[1]), "k        n\nä        7\nbcd  12345");
-        assert_eq!(pairs(&[("a", "1".into()), ("bc", "2".into())]), "a   1\nbc  2");
+        assert_eq!(format_table(&["k", "n"], &rows, &[1]), "k        n\nä        7\nbcd  12345");
+        assert_eq!(format_pairs(&[("a", "1".into()), ("bc", "2".into())]), "a   1\nbc  2");
     }
 }

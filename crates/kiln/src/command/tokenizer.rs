@@ -1,18 +1,18 @@
 //! `tokenizer`: text into tokens and back.
 
 use super::{
-    output::{Answer, say},
-    place::{place, tokenizer_on_hub},
-    table::{pairs, table},
-    trouble::Trouble,
+    error::CliError,
+    model_args::{hub_tokenizer, model_source},
+    output::{CommandOutput, print_message},
+    table::{format_pairs, format_table},
 };
 use kiln_data::{
     Source, SourceConfig, Tokenizer, TokenizerConfig,
     config::FilesConfig,
-    tokenizer::{Learned, Preparation, Roles, VocabConfig, folder, learn},
+    tokenizer::{EncodeOptions, SubwordModel, TokenRoles, VocabConfig, pretrained, train_subword},
 };
-use kiln_spec::config::Nothing;
-use kiln_train::{folder::write_atomic, pretrained::Place};
+use kiln_spec::config::NoOptions;
+use kiln_train::{pretrained::ModelSource, run_folder::write_atomic};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub enum Command {
         data: Vec<PathBuf>,
         /// What a token is.
         #[arg(long, value_enum, default_value = "bpe")]
-        kind: Kind,
+        kind: TokenizerKind,
         /// The most tokens.
         #[arg(long, value_name = "N", default_value_t = 1024)]
         vocab: usize,
@@ -65,7 +65,7 @@ pub enum Command {
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
+pub enum TokenizerKind {
     /// A frequent sequence of bytes.
     Bpe,
     /// A word, or a piece that goes on within one (BERT's).
@@ -79,107 +79,118 @@ pub enum Kind {
 }
 
 /// Does it.
-pub fn run(command: &Command) -> Result<Answer, Trouble> {
+pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab, out, field } => train(data, field, *kind, *vocab, out),
-        Command::Encode { model, text, plain } => encode(&open(model)?, text, *plain),
+        Command::Train { data, kind, vocab, out, field } => train_tokenizer(data, field, *kind, *vocab, out),
+        Command::Encode { model, text, plain } => encode(&open_tokenizer(model)?, text, *plain),
         Command::Decode { model, ids } => {
-            let text = open(model)?.decode(ids)?;
-            Ok(Answer::new(json!({ "text": text }), text))
+            let text = open_tokenizer(model)?.decode(ids)?;
+            Ok(CommandOutput::new(json!({ "text": text }), text))
         }
-        Command::Inspect { model } => Ok(inspect(&open(model)?)),
+        Command::Inspect { model } => Ok(inspect(&open_tokenizer(model)?)),
     }
 }
 
 /// The tokenizer of a model, of a folder of its own, or in a file. Of a model on the hub nothing else is fetched.
-pub fn open(model: &Path) -> Result<Tokenizer, Trouble> {
-    if let Some(fetched) = tokenizer_on_hub(model)? {
+pub fn open_tokenizer(model: &Path) -> Result<Tokenizer, CliError> {
+    if let Some(fetched) = hub_tokenizer(model)? {
         let carries = fetched.is_file();
-        return Ok(if carries { Place::of(&fetched)?.tokenizer()? } else { folder::open(&fetched)? });
+        return Ok(if carries {
+            ModelSource::open(&fetched)?.tokenizer()?
+        } else {
+            pretrained::from_folder(&fetched)?
+        });
     }
     let gguf = model.extension().is_some_and(|ending| ending == "gguf");
     if model.is_file() && !gguf {
-        return Ok(folder::open_file(model)?);
+        return Ok(pretrained::from_file(model)?);
     }
-    match place(model) {
+    match model_source(model) {
         Ok(place) => Ok(place.tokenizer()?),
-        Err(_) if model.is_dir() => Ok(folder::open(model)?),
+        Err(_) if model.is_dir() => Ok(pretrained::from_folder(model)?),
         Err(error) => Err(error),
     }
 }
 
-fn train(data: &[PathBuf], field: &str, kind: Kind, vocab: usize, out: &Path) -> Result<Answer, Trouble> {
+fn train_tokenizer(
+    data: &[PathBuf],
+    field: &str,
+    kind: TokenizerKind,
+    vocab: usize,
+    out: &Path,
+) -> Result<CommandOutput, CliError> {
     let paths = data.iter().map(|path| path.display().to_string());
     let files = FilesConfig { field: field.into(), ..FilesConfig::new(paths) };
     let source: Box<dyn Source> = SourceConfig::Files(files).open()?;
     let texts = source.documents()?.map(|document| document.map(|document| document.text));
     let size = VocabConfig { vocab };
     let tokenizer = match kind {
-        Kind::Bpe => Tokenizer::train(&TokenizerConfig::Bpe(size), texts)?,
-        Kind::Character => Tokenizer::train(&TokenizerConfig::Character(size), texts)?,
-        Kind::Byte => Tokenizer::train(&TokenizerConfig::Byte(Nothing {}), texts)?,
-        Kind::Wordpiece => learn(Learned::WordPiece, vocab, texts)?,
-        Kind::Unigram => learn(Learned::Unigram, vocab, texts)?,
+        TokenizerKind::Bpe => Tokenizer::train(&TokenizerConfig::Bpe(size), texts)?,
+        TokenizerKind::Character => Tokenizer::train(&TokenizerConfig::Character(size), texts)?,
+        TokenizerKind::Byte => Tokenizer::train(&TokenizerConfig::Byte(NoOptions {}), texts)?,
+        TokenizerKind::Wordpiece => train_subword(SubwordModel::WordPiece, vocab, texts)?,
+        TokenizerKind::Unigram => train_subword(SubwordModel::Unigram, vocab, texts)?,
     };
     write_atomic(out, tokenizer.to_json().as_bytes())?;
-    let json = json!({ "file": out, "vocab": tokenizer.vocab(), "sha256": tokenizer.fingerprint() });
-    Ok(Answer::new(json, format!("{} tokens in {}", tokenizer.vocab(), out.display())))
+    let json = json!({ "file": out, "vocab": tokenizer.vocab_size(), "sha256": tokenizer.fingerprint() });
+    Ok(CommandOutput::new(json, format!("{} tokens in {}", tokenizer.vocab_size(), out.display())))
 }
 
 /// Says what a tokenizer leaves out of a text.
-pub fn say_unspelt(tokenizer: &Tokenizer, text: &str) {
-    let lost: Vec<String> = tokenizer.unspelt(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
+pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
+    let lost: Vec<String> = tokenizer.unencodable(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
     if !lost.is_empty() {
-        say(&format!("the tokenizer has no token for the bytes {}: it leaves them out", lost.join(" ")));
+        print_message(&format!("the tokenizer has no token for the bytes {}: it leaves them out", lost.join(" ")));
     }
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str, plain: bool) -> Result<Answer, Trouble> {
-    say_unspelt(tokenizer, text);
-    let found = tokenizer.prepare(text, None, &Preparation { special: !plain, truncation: None })?;
+fn encode(tokenizer: &Tokenizer, text: &str, plain: bool) -> Result<CommandOutput, CliError> {
+    warn_unencodable(tokenizer, text);
+    let found =
+        tokenizer.encode_for_model(text, None, &EncodeOptions { add_special_tokens: !plain, truncation: None })?;
     let offsets: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
     let row = |i: usize| {
-        vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quoted(&found.tokens[i])]
+        vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quote_token(&found.tokens[i])]
     };
     let rows: Vec<Vec<String>> = (0..found.ids.len()).map(row).collect();
-    let text = table(&["id", "bytes", "token"], &rows, &[0, 1]);
-    Ok(Answer::new(json!({ "ids": found.ids, "offsets": offsets, "tokens": found.tokens }), text))
+    let text = format_table(&["id", "bytes", "token"], &rows, &[0, 1]);
+    Ok(CommandOutput::new(json!({ "ids": found.ids, "offsets": offsets, "tokens": found.tokens }), text))
 }
 
 /// Spaces at the ends show.
-fn quoted(token: &str) -> String {
+fn quote_token(token: &str) -> String {
     format!("|{token}|")
 }
 
-fn inspect(tokenizer: &Tokenizer) -> Answer {
-    let vocab = tokenizer.vocab();
+fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
+    let vocab = tokenizer.vocab_size();
     let special: Vec<String> =
-        (0..vocab as u32).filter(|id| tokenizer.is_special(*id)).map(|id| tokenizer.token(id)).collect();
+        (0..vocab as u32).filter(|id| tokenizer.is_special(*id)).map(|id| tokenizer.id_to_token(id)).collect();
     let mut longest: Vec<u32> = (0..vocab as u32).filter(|id| !tokenizer.is_special(*id)).collect();
-    longest.sort_by_key(|id| std::cmp::Reverse(tokenizer.bytes(*id).map_or(0, <[u8]>::len)));
-    let longest: Vec<String> = longest.into_iter().take(8).map(|id| tokenizer.token(id)).collect();
+    longest.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
+    let longest: Vec<String> = longest.into_iter().take(8).map(|id| tokenizer.id_to_token(id)).collect();
     let some = special.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = if special.len() > 5 { ", …" } else { "" };
-    let roles = tokenizer.roles();
-    let text = pairs(&[
+    let roles = tokenizer.token_roles();
+    let text = format_pairs(&[
         ("tokens", vocab.to_string()),
         ("special", format!("{}: {some}{more}", special.len())),
-        ("roles", named(tokenizer, &roles)),
-        ("longest", longest.iter().map(|token| quoted(token)).collect::<Vec<_>>().join(" ")),
+        ("roles", format_roles(tokenizer, &roles)),
+        ("longest", longest.iter().map(|token| quote_token(token)).collect::<Vec<_>>().join(" ")),
         ("sha-256", tokenizer.fingerprint()),
     ]);
-    let Roles { bos, eos, pad, mask, unk, sep, cls } = roles;
+    let TokenRoles { bos, eos, pad, mask, unk, sep, cls } = roles;
     let roles = json!({ "bos": bos, "eos": eos, "pad": pad, "mask": mask, "unk": unk, "sep": sep, "cls": cls });
     let json = json!({
         "vocab": vocab, "special": special, "roles": roles, "longest": longest, "sha256": tokenizer.fingerprint(),
     });
-    Answer::new(json, text)
+    CommandOutput::new(json, text)
 }
 
 /// Which token has which role.
-fn named(tokenizer: &Tokenizer, roles: &Roles) -> String {
-    let Roles { bos, eos, pad, mask, unk, sep, cls } = roles;
+fn format_roles(tokenizer: &Tokenizer, roles: &TokenRoles) -> String {
+    let TokenRoles { bos, eos, pad, mask, unk, sep, cls } = roles;
     let all = [("bos", bos), ("eos", eos), ("pad", pad), ("mask", mask), ("unk", unk), ("sep", sep), ("cls", cls)];
-    let known = all.into_iter().filter_map(|(role, id)| Some(format!("{role} {}", tokenizer.token((*id)?))));
+    let known = all.into_iter().filter_map(|(role, id)| Some(format!("{role} {}", tokenizer.id_to_token((*id)?))));
     known.collect::<Vec<_>>().join(", ")
 }

@@ -2,22 +2,23 @@
 
 use super::{
     compression,
-    history::History,
-    host::HostArgs,
-    output::{Answer, say},
-    place::place,
-    progress::Progress,
-    recipes, report, size, stop, summary,
-    trouble::{INTERRUPTED, Trouble},
+    device_args::DeviceArgs,
+    error::{CliError, EXIT_INTERRUPTED},
+    interrupt, memory_check,
+    metrics_summary::MetricsSummary,
+    model_args::model_source,
+    output::{CommandOutput, print_message},
+    progress::ProgressReporter,
+    recipe_source, run_report, run_summary,
 };
 use burn::tensor::Device;
 use kiln_data::{FilesConfig, SourceConfig};
 use kiln_peft::AdapterConfig;
 use kiln_train::{
-    Failure, Recipe,
-    folder::RunPaths,
-    pretrained::Place,
-    run::{self, Host, Outcome},
+    Recipe, TrainError,
+    pretrained::ModelSource,
+    run::{self, RunContext, RunOutcome},
+    run_folder::RunPaths,
 };
 use std::{
     path::{Path, PathBuf},
@@ -56,59 +57,59 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Trains.
-pub fn run(args: &Args, json: bool) -> Result<Answer, Trouble> {
+pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
-    let device = args.host.device()?;
-    let stop = stop::listen()?;
-    let mut progress = Progress::new();
-    let host = Host { device: device.clone(), stop, watch: &mut progress };
+    let device = args.device.open()?;
+    let stop = interrupt::listen_for_ctrl_c()?;
+    let mut progress = ProgressReporter::new();
+    let host = RunContext { device: device.clone(), stop_flag: stop, listener: &mut progress };
     let outcome = match (&args.resume, recipe) {
         (Some(path), _) => run::resume(path, host),
         (None, recipe) => run::start(&recipe.unwrap_or_default(), args.out.as_deref(), host),
     };
-    progress.end();
-    let outcome = outcome.map_err(|failure| after(failure, &progress, &device))?;
+    progress.finish();
+    let outcome = outcome.map_err(|failure| report_failure(failure, &progress, &device))?;
     let mut outcome = outcome;
     if !outcome.interrupted {
         let asked = || stop.load(Ordering::Relaxed);
-        outcome.interrupted = compared(compression::measure(&outcome.run, &device, &asked))?;
+        outcome.interrupted = is_stopped(compression::compare_compressors(&outcome.folder, &device, &asked))?;
     }
     // Whoever stops the reading of text waits for no page, and there is nothing new to show.
-    if progress.trains || !outcome.interrupted {
-        write_report(&outcome.run, &device);
+    if progress.stage_started || !outcome.interrupted {
+        write_report(&outcome.folder, &device);
     }
-    answer(&outcome, &progress, json)
+    command_output(&outcome, &progress, json)
 }
 
 impl Args {
-    fn recipe(&self) -> Result<Recipe, Trouble> {
+    fn recipe(&self) -> Result<Recipe, CliError> {
         let default = match (&self.from, self.data.is_empty()) {
             (Some(_), _) => "finetune",
-            (None, true) => recipes::BUILT_IN[0].name,
+            (None, true) => recipe_source::BUILT_IN_RECIPES[0].name,
             (None, false) => "text",
         };
         let steps = self.steps.map(|steps| format!("stages.*.steps={steps}"));
         let seed = self.seed.map(|seed| format!("seed={seed}"));
-        let from = self.from.as_deref().map(starting).transpose()?;
+        let from = self.from.as_deref().map(overrides_from_model).transpose()?;
         let sets: Vec<String> =
             from.into_iter().flatten().chain(steps).chain(seed).chain(self.set.iter().cloned()).collect();
-        let mut recipe = recipes::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
+        let mut recipe = recipe_source::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
         if !self.data.is_empty() {
-            recipe.data.source = SourceConfig::Files(self.files(&recipe.data.source));
+            recipe.data.source = SourceConfig::Files(self.files_config(&recipe.data.source));
         }
         match &recipe.data.source {
-            SourceConfig::Files(files) if files.paths.is_empty() => Err(Trouble::asked("the recipe names no text")
-                .at("data.source.files.paths")
-                .help("give it with --data PATH")),
-            _ => size::check(&recipe).map(|()| recipe),
+            SourceConfig::Files(files) if files.paths.is_empty() => Err(CliError::usage("the recipe names no text")
+                .with_location("data.source.files.paths")
+                .with_help("give it with --data PATH")),
+            _ => memory_check::check_memory(&recipe).map(|()| recipe),
         }
     }
 
-    fn files(&self, recipe: &SourceConfig) -> FilesConfig {
+    fn files_config(&self, recipe: &SourceConfig) -> FilesConfig {
         let mut files = match recipe {
             SourceConfig::Files(files) => files.clone(),
             SourceConfig::Stories(_) => FilesConfig::new([] as [&str; 0]),
@@ -120,23 +121,23 @@ impl Args {
 }
 
 /// What a recipe says of a model that it starts with. Adapters in a folder of their own go on training.
-fn starting(from: &Path) -> Result<Vec<String>, Trouble> {
-    let place = place(from)?;
+fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
+    let place = model_source(from)?;
     let config = place.config()?;
-    let unwritten = |error: toml::ser::Error| Trouble::failed("model", error.to_string());
+    let unwritten = |error: toml::ser::Error| CliError::failed("model", error.to_string());
     let model = toml::Value::try_from(&config).map_err(unwritten)?;
     // Where it lies now: a name on the hub is no path that a run could read.
     let path = place.path().display().to_string();
     let mut sets = vec![format!("from={}", toml::Value::from(path)), format!("model={model}")];
-    if let Place::Adapted { adapter, .. } = &place {
-        let model = place.weights(&Device::flex())?.model;
-        let config = AdapterConfig::of(model.adapters()).ok_or_else(|| {
-            Trouble::failed(
+    if let ModelSource::WithAdapter { adapter, .. } = &place {
+        let model = place.load_model(&Device::flex())?.model;
+        let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
+            CliError::failed(
                 "adapter",
                 "adapters of several ranks or scales can't go on training: a stage has those of one",
             )
-            .at(adapter.display().to_string())
-            .help("`kiln export` with --format hf merges them into a model to start from")
+            .with_location(adapter.display().to_string())
+            .with_help("`kiln export` with --format hf merges them into a model to start from")
         })?;
         sets.push(format!("stages.0.adapter={}", toml::Value::try_from(&config).map_err(unwritten)?));
     }
@@ -144,7 +145,7 @@ fn starting(from: &Path) -> Result<Vec<String>, Trouble> {
 }
 
 /// Whether the comparison was stopped.
-fn compared(result: Result<(), Trouble>) -> Result<bool, Trouble> {
+fn is_stopped(result: Result<(), CliError>) -> Result<bool, CliError> {
     match result {
         Err(trouble) if trouble.kind == "stopped" => Ok(true),
         result => result.map(|()| false),
@@ -152,8 +153,8 @@ fn compared(result: Result<(), Trouble>) -> Result<bool, Trouble> {
 }
 
 /// A run that failed on the way still shows what it did.
-fn after(failure: Failure, progress: &Progress, device: &Device) -> Trouble {
-    if let (Failure::NotFinite { .. }, Some(run)) = (&failure, &progress.run) {
+fn report_failure(failure: TrainError, progress: &ProgressReporter, device: &Device) -> CliError {
+    if let (TrainError::NotFinite { .. }, Some(run)) = (&failure, &progress.run_folder) {
         write_report(run, device);
     }
     failure.into()
@@ -161,26 +162,30 @@ fn after(failure: Failure, progress: &Progress, device: &Device) -> Trouble {
 
 /// A run is no failure because its page is one.
 fn write_report(run: &Path, device: &Device) {
-    if let Err(trouble) = report::write(run, device) {
-        say("the run is safe, its report could not be written:");
-        trouble.tell();
+    if let Err(trouble) = run_report::write_report(run, device) {
+        print_message("the run is safe, its report could not be written:");
+        trouble.report();
     }
 }
 
-fn answer(outcome: &Outcome, progress: &Progress, json: bool) -> Result<Answer, Trouble> {
-    let rows = run::metrics(&RunPaths::open(&outcome.run)?)?;
-    let (history, run) = (History::of(&rows), outcome.run.display().to_string());
+fn command_output(outcome: &RunOutcome, progress: &ProgressReporter, json: bool) -> Result<CommandOutput, CliError> {
+    let rows = run::load_metrics(&RunPaths::open(&outcome.folder)?)?;
+    let (history, run) = (MetricsSummary::from_rows(&rows), outcome.folder.display().to_string());
     let text = if outcome.interrupted {
         let (done, all) = outcome.steps;
-        let when = if progress.trains { "" } else { "while reading text, " };
+        let when = if progress.stage_started { "" } else { "while reading text, " };
         format!("stopped {when}after step {done} of {all}, all is saved; go on with: kiln train --resume {run}")
-    } else if progress.ended_before {
-        format!("{}\nnothing to do: this run had ended before", summary::of(&outcome.run, &history, &rows))
+    } else if progress.already_finished {
+        format!("{}\nnothing to do: this run had ended before", run_summary::render(&outcome.folder, &history, &rows))
     } else {
-        summary::of(&outcome.run, &history, &rows)
+        run_summary::render(&outcome.folder, &history, &rows)
     };
     if json {
-        say(&text);
+        print_message(&text);
     }
-    Ok(Answer { json: history.json(&run), text, code: if outcome.interrupted { INTERRUPTED } else { 0 } })
+    Ok(CommandOutput {
+        json: history.to_json(&run),
+        text,
+        exit_code: if outcome.interrupted { EXIT_INTERRUPTED } else { 0 },
+    })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::Row;
+use super::metrics_rows::Row;
 
 /// All that the report of one run shows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,9 +18,9 @@ pub struct Report {
     /// Name of the objective that was trained.
     pub objective: String,
     /// True where the loss is that of masked tokens only, so that its exponential is a pseudo-perplexity.
-    pub pseudo: bool,
+    pub is_pseudo: bool,
     /// Short facts under the heading, name and value: device, data, tokenizer, seed.
-    pub facts: Vec<(String, String)>,
+    pub run_info: Vec<(String, String)>,
     /// Trained and frozen numbers of the model.
     pub parameters: u64,
     /// Steps done.
@@ -38,7 +38,7 @@ pub struct Report {
     /// Entropy of the built-in corpus: no model can do better.
     pub floor: Option<f64>,
     /// Share of sampled sentences that the built-in corpus could have made.
-    pub accepted: Option<f64>,
+    pub acceptance_rate: Option<f64>,
     /// Bits a byte on validation text.
     pub bits_per_byte: Option<f64>,
     /// The model beside general compressors.
@@ -48,11 +48,11 @@ pub struct Report {
     /// The lines of `metrics.jsonl`, in order.
     pub rows: Vec<Row>,
     /// The model in pictures.
-    pub model: ModelPicture,
+    pub model: ModelSummary,
     /// What the objective gives and asks, on one piece of text; of an objective with parts, each part.
-    pub examples: Vec<Example>,
+    pub examples: Vec<ObjectiveExample>,
     /// The checkpoints that are kept, in order.
-    pub checkpoints: Vec<Checkpoint>,
+    pub checkpoints: Vec<CheckpointEntry>,
 }
 
 /// Bits a byte of the model and of general compressors on the same text.
@@ -74,7 +74,7 @@ pub struct Compression {
 /// A model from embedding to head.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ModelPicture {
+pub struct ModelSummary {
     /// Decoder, encoder or encoder-decoder.
     pub stack: String,
     /// Width of the residual stream.
@@ -84,13 +84,13 @@ pub struct ModelPicture {
     /// Numbers in the model, a shared one counted once.
     pub total_parameters: u64,
     /// The layers, in the order in which a token meets them.
-    pub layers: Vec<LayerPicture>,
+    pub layers: Vec<LayerSummary>,
 }
 
 /// One layer. Layers whose paths share a `blocks.N.` are drawn as a block, blocks that repeat are drawn once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LayerPicture {
+pub struct LayerSummary {
     /// Where its parameters live, as `blocks.3.attention`.
     pub path: String,
     /// What it is, as `attention · 4 heads, 2 kv, rotary, window 64`.
@@ -106,12 +106,12 @@ pub struct LayerPicture {
     /// Why that kernel.
     pub kernel_reason: Option<String>,
     /// Who sees whom.
-    pub pattern: Option<PatternPicture>,
+    pub pattern: Option<PatternMask>,
 }
 
 /// A small table of who sees whom: rows are queries, columns keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PatternPicture {
+pub struct PatternMask {
     /// Number of queries and of keys.
     pub size: usize,
     /// `size × size` cells, row by row: 0 hidden, 1 visible. Missing ones are hidden.
@@ -120,23 +120,23 @@ pub struct PatternPicture {
     pub title: String,
 }
 
-impl PatternPicture {
+impl PatternMask {
     /// Whether `query` sees `key`.
-    pub fn sees(&self, query: usize, key: usize) -> bool {
+    pub fn is_visible(&self, query: usize, key: usize) -> bool {
         query < self.size && key < self.size && self.cells.get(query * self.size + key).is_some_and(|cell| *cell != 0)
     }
 }
 
 /// What an objective makes of one piece of text.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Example {
+pub struct ObjectiveExample {
     /// A sentence that explains it.
     pub title: String,
     /// Its tokens, in the order of the input.
     pub tokens: Vec<ExampleToken>,
     /// Who sees whom.
     #[serde(default)]
-    pub pattern: Option<PatternPicture>,
+    pub pattern: Option<PatternMask>,
 }
 
 /// A token that the model is given and what it is asked there.
@@ -147,12 +147,12 @@ pub struct ExampleToken {
     /// Text of the token that it is to predict here; `None` where no loss is taken.
     pub target: Option<String>,
     /// True where the input hides the text: a mask or a sentinel.
-    pub hidden: bool,
+    pub is_masked: bool,
 }
 
 /// A checkpoint that is kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Checkpoint {
+pub struct CheckpointEntry {
     /// Step after which it was saved.
     pub step: u64,
     /// Loss of validation there.
@@ -160,13 +160,13 @@ pub struct Checkpoint {
     /// Size of its files.
     pub bytes: u64,
     /// True of the one with the lowest loss of validation.
-    pub best: bool,
+    pub is_best: bool,
 }
 
 /// All that the comparison of several runs shows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Compare {
+pub struct Comparison {
     /// The runs, in the order in which they were named.
     pub runs: Vec<ComparedRun>,
 }
@@ -178,7 +178,7 @@ pub struct ComparedRun {
     /// Name of the run.
     pub name: String,
     /// The keys of its recipe that are not the same in all runs, with their values.
-    pub differs: BTreeMap<String, String>,
+    pub config_diff: BTreeMap<String, String>,
     /// Loss of validation at the end.
     pub validation_loss: Option<f64>,
     /// Entropy of the built-in corpus.
@@ -192,5 +192,5 @@ pub struct ComparedRun {
     /// The lines of `metrics.jsonl`, in order.
     pub rows: Vec<Row>,
     /// Loss on held-out text in rows of so many tokens, the shortest first.
-    pub lengths: Vec<(usize, f64)>,
+    pub loss_by_length: Vec<(usize, f64)>,
 }

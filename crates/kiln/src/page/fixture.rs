@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::data::{Checkpoint, Compression, Report};
+use super::data::{CheckpointEntry, Compression, Report};
 use super::fixture_model::{example, model};
-use super::rows::{Answers, EventRow, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict};
+use super::metrics_rows::{AnswerCounts, EventRow, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict};
 
 const FLOOR: f64 = 1.634;
 
@@ -63,7 +63,7 @@ fn validate(step: u64, scale: f64) -> ValidationRow {
         [("local", 30.0, 0.99), ("agreement", 130.0, 0.95), ("recall", 300.0, 0.86), ("ownership", 420.0, 0.74)];
     let answers = |(kind, pace, best): (&str, f64, f64)| {
         let share = best * (1.0 - (-(step as f64) / (pace * scale)).exp()) + 0.02 * noise(step + pace as u64);
-        (kind.to_string(), Answers { right: (400.0 * share.clamp(0.0, 1.0)) as u64, total: 400 })
+        (kind.to_string(), AnswerCounts { correct: (400.0 * share.clamp(0.0, 1.0)) as u64, total: 400 })
     };
     ValidationRow {
         step,
@@ -72,7 +72,7 @@ fn validate(step: u64, scale: f64) -> ValidationRow {
         floor: Some(FLOOR),
         bits_per_byte: Some(loss(step, scale) / 2.4),
         accuracy: Some(0.6 - 0.5 * (-(step as f64) / 100.0).exp()),
-        kinds: Some(kinds.into_iter().map(answers).collect()),
+        accuracy_by_kind: Some(kinds.into_iter().map(answers).collect()),
         seconds: Some(step as f64 * 0.247),
     }
 }
@@ -102,11 +102,11 @@ fn write(step: u64, steps: u64) -> SamplesRow {
         let mut at = 0;
         let marks = sentences.iter().enumerate().map(|(nth, sentence)| {
             at += sentence.len();
-            Verdict { start: at - sentence.len(), end: at - usize::from(nth < 3), ok: nth == 0 || nth > bad }
+            Verdict { start: at - sentence.len(), end: at - usize::from(nth < 3), accepted: nth == 0 || nth > bad }
         });
         Sample {
             prompt: String::new(),
-            marks: marks.collect(),
+            verdicts: marks.collect(),
             text: sentences.concat(),
             sentences: Some(4),
             well_formed: Some(4 - bad as u64),
@@ -114,18 +114,22 @@ fn write(step: u64, steps: u64) -> SamplesRow {
         }
     };
     let share = 1.0 - 1.02 * (-(step as f64) / 130.0).exp();
-    SamplesRow { step, samples: texts.iter().map(sample).collect(), accepted: Some(share.clamp(0.0, 0.98)) }
+    SamplesRow { step, samples: texts.iter().map(sample).collect(), acceptance_rate: Some(share.clamp(0.0, 0.98)) }
 }
 
 /// A finished run of so many steps.
 pub fn report(steps: u64) -> Report {
     let fact = |name: &str, value: &str| (name.to_string(), value.to_string());
-    let checkpoint =
-        |(step, best)| Checkpoint { step, validation_loss: Some(loss(step, 1.0) + 0.01), bytes: 31_457_280, best };
+    let checkpoint = |(step, best)| CheckpointEntry {
+        step,
+        validation_loss: Some(loss(step, 1.0) + 0.01),
+        bytes: 31_457_280,
+        is_best: best,
+    };
     Report {
         name: "window-64".into(),
         objective: "full".into(),
-        facts: vec![fact("data", "built-in corpus"), fact("tokenizer", "BPE, 1024 tokens"), fact("device", "CPU, 2 threads"), fact("seed", "7")],
+        run_info: vec![fact("data", "built-in corpus"), fact("tokenizer", "BPE, 1024 tokens"), fact("device", "CPU, 2 threads"), fact("seed", "7")],
         parameters: model().total_parameters,
         steps,
         tokens: steps * 3072,
@@ -134,7 +138,7 @@ pub fn report(steps: u64) -> Report {
         train_loss: Some(1.902),
         validation_loss: Some(1.934),
         floor: Some(FLOOR),
-        accepted: Some(0.88),
+        acceptance_rate: Some(0.88),
         bits_per_byte: Some(0.806),
         recipe_toml: "version = 1\nseed = 7\n\n[data]\nbuiltin = \"village\"\n\n[model]\nhidden = 192\nvisibility = \"causal\"\n\n[[stages]]\nname = \"pretrain\"\nobjective = \"full\"\nsteps = 720\n".into(),
         rows: rows(steps, 1.0),
@@ -142,7 +146,7 @@ pub fn report(steps: u64) -> Report {
         examples: vec![example()],
         checkpoints: [(200, false), (400, false), (600, false), (720, true)].map(checkpoint).to_vec(),
         compression: None,
-        pseudo: false,
+        is_pseudo: false,
     }
 }
 
@@ -151,12 +155,12 @@ pub fn report_of_text(steps: u64) -> Report {
     let mut report = report(steps);
     for row in &mut report.rows {
         match row {
-            Row::Validation(round) => (round.floor, round.kinds) = (None, None),
-            Row::Samples(samples) => samples.accepted = None,
+            Row::Validation(round) => (round.floor, round.accuracy_by_kind) = (None, None),
+            Row::Samples(samples) => samples.acceptance_rate = None,
             _ => {}
         }
     }
     let compression =
         Compression { bytes: 1_234_567, model: Some(1.42), gzip: Some(2.31), xz: Some(1.83), zstd: Some(1.91) };
-    Report { floor: None, accepted: None, bits_per_byte: Some(1.42), compression: Some(compression), ..report }
+    Report { floor: None, acceptance_rate: None, bits_per_byte: Some(1.42), compression: Some(compression), ..report }
 }

@@ -1,26 +1,26 @@
 //! The model of the run that never was, and what its objective asks.
 
-use super::data::{Example, ExampleToken, LayerPicture, ModelPicture, PatternPicture};
+use super::data::{ExampleToken, LayerSummary, ModelSummary, ObjectiveExample, PatternMask};
 
-fn pattern(title: &str, sees: impl Fn(usize, usize) -> bool) -> PatternPicture {
+fn pattern(title: &str, sees: impl Fn(usize, usize) -> bool) -> PatternMask {
     let cells = (0..48 * 48).map(|at| u8::from(sees(at / 48, at % 48))).collect();
-    PatternPicture { size: 48, cells, title: title.into() }
+    PatternMask { size: 48, cells, title: title.into() }
 }
 
-fn layer(path: &str, title: &str, parameters: u64, state: f64) -> LayerPicture {
+fn layer(path: &str, title: &str, parameters: u64, state: f64) -> LayerSummary {
     let flops_per_token = if path == "embedding" { 0.0 } else { 2.0 * parameters as f64 };
-    LayerPicture {
+    LayerSummary {
         path: path.into(),
         title: title.into(),
         parameters,
         flops_per_token,
         state_bytes_per_token: state,
-        ..LayerPicture::default()
+        ..LayerSummary::default()
     }
 }
 
 /// A decoder of six blocks, every third of which sees all.
-pub fn model() -> ModelPicture {
+pub fn model() -> ModelSummary {
     let mut layers = vec![layer("embedding", "tokens, 1024 × 192", 196_608, 0.0)];
     for block in 0..6 {
         let (title, pattern, kernel, reason) = if block % 3 == 2 {
@@ -40,7 +40,7 @@ pub fn model() -> ModelPicture {
             )
         };
         let attention = layer(&format!("blocks.{block}.attention"), title, 110_784, 768.0);
-        layers.push(LayerPicture {
+        layers.push(LayerSummary {
             pattern: Some(pattern),
             kernel: Some(kernel.into()),
             kernel_reason: Some(reason.into()),
@@ -51,21 +51,21 @@ pub fn model() -> ModelPicture {
     layers.push(layer("norm", "RMSNorm", 192, 0.0));
     layers.push(layer("head", "tied to the embedding", 0, 0.0));
     let total_parameters = layers.iter().map(|layer| layer.parameters).sum();
-    ModelPicture { stack: "decoder".into(), hidden: 192, vocab: 1024, total_parameters, layers }
+    ModelSummary { stack: "decoder".into(), hidden: 192, vocab: 1024, total_parameters, layers }
 }
 
 /// What a masked objective gives and asks.
-pub fn example() -> Example {
+pub fn example() -> ObjectiveExample {
     let given = ["<bos>", "The", " old", " <mask>", " keeps", " a", " <mask>", "."];
     let asked = [None, None, None, Some(" ferryman"), None, None, Some(" lantern"), None];
     let token = |(input, target): (&str, Option<&str>)| ExampleToken {
         input: input.into(),
         target: target.map(Into::into),
-        hidden: target.is_some(),
+        is_masked: target.is_some(),
     };
-    Example {
+    ObjectiveExample {
         title: "A fifth of the tokens is hidden; the loss is taken there.".into(),
         tokens: given.into_iter().zip(asked).map(token).collect(),
-        pattern: Some(PatternPicture { size: 8, cells: vec![1; 64], title: "who sees whom".into() }),
+        pattern: Some(PatternMask { size: 8, cells: vec![1; 64], title: "who sees whom".into() }),
     }
 }

@@ -8,44 +8,44 @@ mod chart;
 mod compare;
 mod curves;
 mod data;
+mod downsample;
 mod hover;
-pub mod inside;
+pub mod inspect;
 mod labels;
-pub(crate) mod number;
-mod picture;
+mod metrics_rows;
+mod model_view;
+pub(crate) mod number_format;
 mod report;
-mod rows;
+mod sample_texts;
 mod scale;
-mod texts;
-mod thin;
 
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
 pub use data::*;
-pub use rows::*;
+pub use metrics_rows::*;
 
 /// The page of one run, as a whole HTML document.
-pub fn report(report: &Report) -> String {
-    render("report.html", &report::view(report))
+pub fn render_report(report: &Report) -> String {
+    render_template("report.html", &report::view(report))
 }
 
 /// One sentence that says how a run ended, as the page has it below its name.
-pub fn sentence(report: &Report) -> String {
-    report::sentence(report).replace('\u{a0}', " ")
+pub fn run_summary(report: &Report) -> String {
+    report::summary(report).replace('\u{a0}', " ")
 }
 
 /// The page that puts runs beside each other, as a whole HTML document.
-pub fn compare(compare: &Compare) -> String {
-    render("compare.html", &compare::view(compare))
+pub fn render_comparison(compare: &Comparison) -> String {
+    render_template("compare.html", &compare::view(compare))
 }
 
 /// The page of what a model does with one text, as a whole HTML document.
-pub fn inside(inside: &inside::Inside) -> String {
-    render("inside.html", &inside::view(inside))
+pub fn render_inspect(page: &inspect::InspectPage) -> String {
+    render_template("inside.html", &inspect::view(page))
 }
 
-fn render(name: &str, view: &impl Serialize) -> String {
+fn render_template(name: &str, view: &impl Serialize) -> String {
     let mut pages = Environment::new();
     pages.set_undefined_behavior(UndefinedBehavior::Strict);
     let templates = [

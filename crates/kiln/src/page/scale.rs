@@ -1,9 +1,9 @@
 //! From values to places on an axis, and the round values that an axis names.
 
-use super::number::Unit;
+use super::number_format::Unit;
 
 /// Greater values have no place on an axis.
-const GREATEST: f64 = 1e150;
+const MAX_VALUE: f64 = 1e150;
 
 /// An axis: the values at its two ends and how those between are spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,45 +13,49 @@ pub struct Scale {
     /// Value at the end, greater than `low`.
     pub high: f64,
     /// Whether equal ratios, not equal differences, are equally far apart.
-    pub log: bool,
+    pub is_log: bool,
 }
 
 impl Scale {
     /// An axis around `values`; those that are not finite or too great to be told apart, or not positive on a
     /// logarithmic axis, are left out.
     /// `None` if nothing is left.
-    pub fn around(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
+    pub fn from_values(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
         let ends =
-            values.filter(|v| v.abs() < GREATEST && (!log || *v > 0.0)).fold(None, |ends: Option<(f64, f64)>, v| {
+            values.filter(|v| v.abs() < MAX_VALUE && (!log || *v > 0.0)).fold(None, |ends: Option<(f64, f64)>, v| {
                 let (low, high) = ends.unwrap_or((v, v));
                 Some((low.min(v), high.max(v)))
             });
-        ends.map(|(low, high)| Self { low, high, log }.widened())
+        ends.map(|(low, high)| Self { low, high, is_log: log }.with_min_width())
     }
 
     /// Never of no length: one value alone gets room on both sides.
-    fn widened(self) -> Self {
+    fn with_min_width(self) -> Self {
         let length = self.high - self.low;
         if length > self.high.abs().max(self.low.abs()) * 1e-9 && length.is_finite() {
             return self;
         }
-        let room = if self.low == 0.0 { 1.0 } else { self.low.abs() * if self.log { 0.5 } else { 0.1 } };
-        Self { low: self.low - room, high: self.low + room, log: self.log }
+        let room = if self.low == 0.0 { 1.0 } else { self.low.abs() * if self.is_log { 0.5 } else { 0.1 } };
+        Self { low: self.low - room, high: self.low + room, is_log: self.is_log }
     }
 
     /// Moves both ends outwards, linear ones to round values.
-    pub fn rounded(self, unit: Unit, wanted: usize) -> Self {
-        if self.log {
+    pub fn round_ends(self, unit: Unit, wanted: usize) -> Self {
+        if self.is_log {
             let room = (self.high / self.low).powf(0.04);
-            return Self { low: self.low / room, high: self.high * room, log: true };
+            return Self { low: self.low / room, high: self.high * room, is_log: true };
         }
-        let step = self.step(unit, 3 * wanted);
-        Self { low: (self.low / step + 1e-9).floor() * step, high: (self.high / step - 1e-9).ceil() * step, log: false }
+        let step = self.tick_step(unit, 3 * wanted);
+        Self {
+            low: (self.low / step + 1e-9).floor() * step,
+            high: (self.high / step - 1e-9).ceil() * step,
+            is_log: false,
+        }
     }
 
     /// Where `value` stands: 0 at the beginning, 1 at the end, not a number where it has no place.
-    pub fn at(&self, value: f64) -> f64 {
-        if self.log {
+    pub fn position(&self, value: f64) -> f64 {
+        if self.is_log {
             if value > 0.0 { (value / self.low).ln() / (self.high / self.low).ln() } else { f64::NAN }
         } else {
             (value - self.low) / (self.high - self.low)
@@ -60,16 +64,16 @@ impl Scale {
 
     /// About as many round values as are `wanted`, and how they are written.
     pub fn ticks(&self, unit: Unit, wanted: usize) -> Vec<(f64, String)> {
-        if self.log && self.high / self.low > 12.0 {
-            return self.decades(wanted).into_iter().map(|v| (v, unit.text(v))).collect();
+        if self.is_log && self.high / self.low > 12.0 {
+            return self.log_ticks(wanted).into_iter().map(|v| (v, unit.format(v))).collect();
         }
-        let step = self.step(unit, wanted);
+        let step = self.tick_step(unit, wanted);
         let first = (self.low / step - 1e-9).ceil() as i64;
         let all = (first..).map(|n| n as f64 * step).take_while(|v| *v <= self.high + step * 1e-6);
-        all.take(50).map(|v| (v, unit.tick(v, step))).collect()
+        all.take(50).map(|v| (v, unit.format_tick(v, step))).collect()
     }
 
-    fn decades(&self, wanted: usize) -> Vec<f64> {
+    fn log_ticks(&self, wanted: usize) -> Vec<f64> {
         let (low, high) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
         let number = (high - low) as usize;
         let factors: &[f64] = match number {
@@ -82,7 +86,7 @@ impl Scale {
         all.filter(|v| (self.low * 0.999..=self.high * 1.001).contains(v)).collect()
     }
 
-    fn step(&self, unit: Unit, wanted: usize) -> f64 {
+    fn tick_step(&self, unit: Unit, wanted: usize) -> f64 {
         let rough = (self.high - self.low) / wanted.max(1) as f64;
         let ten = 10f64.powi(rough.log10().floor() as i32);
         let decimal = [1.0, 2.0, 5.0, 10.0].map(|f| f * ten);
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
 
     fn ticks(low: f64, high: f64, log: bool, unit: Unit) -> Vec<String> {
-        Scale { low, high, log }.ticks(unit, 5).into_iter().map(|(_, text)| text).collect()
+        Scale { low, high, is_log: log }.ticks(unit, 5).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
@@ -135,27 +139,27 @@ mod tests {
 
     #[test]
     fn places_run_from_0_to_1() {
-        let linear = Scale { low: 2.0, high: 6.0, log: false };
-        assert_eq!([2.0, 3.0, 6.0].map(|v| linear.at(v)), [0.0, 0.25, 1.0]);
-        let log = Scale { low: 1.0, high: 100.0, log: true };
-        assert_eq!([1.0, 10.0, 100.0].map(|v| log.at(v)), [0.0, 0.5, 1.0]);
-        assert!(log.at(0.0).is_nan() && log.at(-1.0).is_nan());
+        let linear = Scale { low: 2.0, high: 6.0, is_log: false };
+        assert_eq!([2.0, 3.0, 6.0].map(|v| linear.position(v)), [0.0, 0.25, 1.0]);
+        let log = Scale { low: 1.0, high: 100.0, is_log: true };
+        assert_eq!([1.0, 10.0, 100.0].map(|v| log.position(v)), [0.0, 0.5, 1.0]);
+        assert!(log.position(0.0).is_nan() && log.position(-1.0).is_nan());
     }
 
     #[test]
     fn an_axis_has_length_whatever_it_is_around() {
-        assert_eq!(Scale::around([f64::NAN, f64::INFINITY].into_iter(), false), None);
-        assert_eq!(Scale::around([-1.0, 0.0].into_iter(), true), None);
+        assert_eq!(Scale::from_values([f64::NAN, f64::INFINITY].into_iter(), false), None);
+        assert_eq!(Scale::from_values([-1.0, 0.0].into_iter(), true), None);
         for (value, log) in [(0.0, false), (5.0, false), (5.0, true), (1e100, false), (-3.0, false)] {
-            let scale = Scale::around([value].into_iter(), log).expect("a value");
-            assert!(scale.low < scale.high && (scale.at(value) - 0.5).abs() < 0.2, "{value} {scale:?}");
+            let scale = Scale::from_values([value].into_iter(), log).expect("a value");
+            assert!(scale.low < scale.high && (scale.position(value) - 0.5).abs() < 0.2, "{value} {scale:?}");
             assert!(scale.ticks(Unit::Plain, 5).len() < 50);
         }
     }
 
     #[test]
     fn ends_are_round() {
-        let scale = Scale { low: 1.61, high: 6.9, log: false }.rounded(Unit::Plain, 5);
+        let scale = Scale { low: 1.61, high: 6.9, is_log: false }.round_ends(Unit::Plain, 5);
         assert_eq!((scale.low, scale.high), (1.5, 7.0));
     }
 }

@@ -18,16 +18,16 @@ fn assert_harmless(page: &str) {
 #[test]
 fn the_inside_of_a_model_is_harmless_whatever_it_says() {
     let text = HOSTILE.to_string();
-    let inside = inside::Inside {
+    let inside = inspect::InspectPage {
         name: text.clone(),
         text: text.clone(),
-        left_out: 3,
+        omitted_tokens: 3,
         tokens: vec![text.clone(), "b".into()],
-        layers: vec![inside::LayerMaps { path: text.clone(), heads: vec![vec![1.0, 0.0, 0.5, 0.5], vec![]] }],
-        lens: vec![inside::LensRow { name: text.clone(), guesses: vec![(text, f64::NAN)] }],
+        attention: vec![inspect::LayerAttention { path: text.clone(), heads: vec![vec![1.0, 0.0, 0.5, 0.5], vec![]] }],
+        lens: vec![inspect::LensRow { name: text.clone(), top_tokens: vec![(text, f64::NAN)] }],
     };
-    assert_harmless(&super::inside(&inside));
-    let nothing = super::inside(&inside::Inside::default());
+    assert_harmless(&super::render_inspect(&inside));
+    let nothing = super::render_inspect(&inspect::InspectPage::default());
     assert!(nothing.contains("0 tokens") && !nothing.contains("Where it looks"));
 }
 
@@ -36,10 +36,10 @@ fn hostile_rows() -> Vec<Row> {
     let sample = Sample {
         prompt: text.clone(),
         text: text.clone(),
-        marks: vec![Verdict { start: 3, end: 20, ok: false }],
+        verdicts: vec![Verdict { start: 3, end: 20, accepted: false }],
         ..Sample::default()
     };
-    let answers = BTreeMap::from([(text.clone(), Answers { right: 1, total: 2 })]);
+    let answers = BTreeMap::from([(text.clone(), AnswerCounts { correct: 1, total: 2 })]);
     vec![
         Row::Step(StepRow {
             step: 1,
@@ -47,8 +47,13 @@ fn hostile_rows() -> Vec<Row> {
             losses: BTreeMap::from([(text.clone(), Some(1.0))]),
             ..StepRow::default()
         }),
-        Row::Validation(ValidationRow { step: 1, loss: Some(2.0), kinds: Some(answers), ..ValidationRow::default() }),
-        Row::Samples(SamplesRow { step: 1, samples: vec![sample], accepted: None }),
+        Row::Validation(ValidationRow {
+            step: 1,
+            loss: Some(2.0),
+            accuracy_by_kind: Some(answers),
+            ..ValidationRow::default()
+        }),
+        Row::Samples(SamplesRow { step: 1, samples: vec![sample], acceptance_rate: None }),
         Row::Event(EventRow { step: 1, event: text.clone(), detail: Some(text), seconds: None }),
     ]
 }
@@ -56,24 +61,24 @@ fn hostile_rows() -> Vec<Row> {
 #[test]
 fn a_report_shows_hostile_text_as_text() {
     let text = HOSTILE.to_string();
-    let pattern = PatternPicture { size: 1, cells: vec![1], title: text.clone() };
-    let layer = LayerPicture {
+    let pattern = PatternMask { size: 1, cells: vec![1], title: text.clone() };
+    let layer = LayerSummary {
         path: format!("blocks.0.{text}"),
         title: text.clone(),
         kernel: Some(text.clone()),
         kernel_reason: Some(text.clone()),
         pattern: Some(pattern.clone()),
-        ..LayerPicture::default()
+        ..LayerSummary::default()
     };
-    let token = ExampleToken { input: text.clone(), target: Some(text.clone()), hidden: true };
-    let page = report(&Report {
+    let token = ExampleToken { input: text.clone(), target: Some(text.clone()), is_masked: true };
+    let page = render_report(&Report {
         name: text.clone(),
         objective: text.clone(),
-        facts: vec![(text.clone(), text.clone())],
+        run_info: vec![(text.clone(), text.clone())],
         recipe_toml: text.clone(),
         rows: hostile_rows(),
-        model: ModelPicture { stack: text.clone(), layers: vec![layer], ..ModelPicture::default() },
-        examples: vec![Example { title: text, tokens: vec![token], pattern: Some(pattern) }],
+        model: ModelSummary { stack: text.clone(), layers: vec![layer], ..ModelSummary::default() },
+        examples: vec![ObjectiveExample { title: text, tokens: vec![token], pattern: Some(pattern) }],
         ..Report::default()
     });
     assert_harmless(&page);
@@ -83,22 +88,27 @@ fn a_report_shows_hostile_text_as_text() {
 fn a_comparison_shows_hostile_text_as_text() {
     let text = HOSTILE.to_string();
     let differs = BTreeMap::from([(text.clone(), text.clone())]);
-    let run =
-        ComparedRun { name: text, differs, validation_loss: Some(2.0), rows: hostile_rows(), ..ComparedRun::default() };
-    assert_harmless(&compare(&Compare { runs: vec![run.clone(), run] }));
+    let run = ComparedRun {
+        name: text,
+        config_diff: differs,
+        validation_loss: Some(2.0),
+        rows: hostile_rows(),
+        ..ComparedRun::default()
+    };
+    assert_harmless(&render_comparison(&Comparison { runs: vec![run.clone(), run] }));
 }
 
 #[test]
 fn an_empty_run_has_a_page() {
-    let page = report(&Report { name: "new".into(), ..Report::default() });
+    let page = render_report(&Report { name: "new".into(), ..Report::default() });
     assert!(page.contains("no loss has been measured") && !page.contains("<svg"));
-    assert!(compare(&Compare::default()).contains("0 runs"));
+    assert!(render_comparison(&Comparison::default()).contains("0 runs"));
 }
 
 #[test]
 fn one_step_is_a_point() {
     let row = Row::Step(StepRow { step: 1, loss: Some(6.9), ..StepRow::default() });
-    let page = report(&Report { steps: 1, train_loss: Some(6.9), rows: vec![row], ..Report::default() });
+    let page = render_report(&Report { steps: 1, train_loss: Some(6.9), rows: vec![row], ..Report::default() });
     assert!(page.contains("After 1 step ") && page.contains("h.01\""));
 }
 
@@ -128,7 +138,7 @@ fn values_that_are_no_numbers_leave_gaps() {
     };
     let rows: Vec<Row> = losses.iter().enumerate().map(step).chain(losses.iter().enumerate().map(round)).collect();
     let bad = Some(f64::NAN);
-    let page = report(&Report {
+    let page = render_report(&Report {
         seconds: f64::NAN,
         validation_loss: bad,
         floor: bad,
@@ -137,22 +147,22 @@ fn values_that_are_no_numbers_leave_gaps() {
     });
     assert!(!page.contains("NaN") && !page.contains("inf\"") && !page.contains("nan%") && page.contains("<svg"));
     let run = ComparedRun { rows, validation_loss: Some(2.0), seconds: f64::INFINITY, ..ComparedRun::default() };
-    assert!(!compare(&Compare { runs: vec![run.clone(), run] }).contains("NaN"));
+    assert!(!render_comparison(&Comparison { runs: vec![run.clone(), run] }).contains("NaN"));
 }
 
 #[test]
 fn a_long_run_has_a_small_page() {
     let long = fixture::report(100_000);
-    let page = report(&long);
+    let page = render_report(&long);
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
     let run = ComparedRun { rows: long.rows, ..ComparedRun::default() };
-    let page = compare(&Compare { runs: vec![run; 4] });
+    let page = render_comparison(&Comparison { runs: vec![run; 4] });
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
 }
 
 #[test]
 fn a_page_loads_nothing() {
-    for page in [report(&fixture::report(50)), report(&fixture::report_of_text(50))] {
+    for page in [render_report(&fixture::report(50)), render_report(&fixture::report_of_text(50))] {
         for loader in ["http:", "https:", "src=", "<link", "@import", "url("] {
             assert!(!page.contains(loader), "{loader}");
         }
@@ -163,24 +173,24 @@ fn a_page_loads_nothing() {
 fn the_sentence_says_how_the_run_ended() {
     let mut run = fixture::report(720);
     let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats a token, 18 % above the generator's own 1.63.";
-    assert_eq!(sentence(&run), finished);
+    assert_eq!(run_summary(&run), finished);
     run.rows.push(Row::Event(EventRow { event: "interrupted".into(), ..EventRow::default() }));
-    assert!(sentence(&run).starts_with("Interrupted after 720 steps"));
+    assert!(run_summary(&run).starts_with("Interrupted after 720 steps"));
     let text = "validation loss is 1.93 nats a token, 1.42 bits a byte where xz needs 1.83.";
-    assert!(sentence(&fixture::report_of_text(720)).ends_with(text));
-    let masked = Report { pseudo: true, validation_loss: Some(1.0), ..Report::default() };
-    assert!(sentence(&masked).ends_with("validation loss of masked tokens is 1.00 nats a token."));
+    assert!(run_summary(&fixture::report_of_text(720)).ends_with(text));
+    let masked = Report { is_pseudo: true, validation_loss: Some(1.0), ..Report::default() };
+    assert!(run_summary(&masked).ends_with("validation loss of masked tokens is 1.00 nats a token."));
 }
 
 #[test]
 fn what_is_missing_stays_away() {
-    let whole = report(&fixture::report(50));
-    let bare = report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
+    let whole = render_report(&fixture::report(50));
+    let bare = render_report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
     for heading in ["What is asked", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
         assert!(whole.contains(heading) && !bare.contains(heading), "{heading}");
     }
     assert!(whole.contains("ownership") && !whole.contains("Beside general compressors"));
-    assert!(report(&fixture::report_of_text(50)).contains("Beside general compressors"));
+    assert!(render_report(&fixture::report_of_text(50)).contains("Beside general compressors"));
 }
 
 #[test]
@@ -196,13 +206,13 @@ fn metrics_are_read_line_by_line() {
         "\n",
         r#"{"kind":"step","st"#,
     );
-    let rows = read_rows(text).expect("rows");
+    let rows = parse_rows(text).expect("rows");
     assert!(matches!(&rows[0], Row::Step(StepRow { loss: Some(6.9), gradient_norm: None, .. })));
     assert!(matches!(
         &rows[2],
-        Row::Compression { step: 720, figures: Compression { bytes: 1000, model: Some(1.3), .. } }
+        Row::Compression { step: 720, compression: Compression { bytes: 1000, model: Some(1.3), .. } }
     ));
     assert_eq!((rows.len(), matches!(rows[3], Row::Other)), (4, true));
-    let error = read_rows("{\"kind\":\"step\"}\nnothing\n").expect_err("no row");
+    let error = parse_rows("{\"kind\":\"step\"}\nnothing\n").expect_err("no row");
     assert!(error.to_string().starts_with("line 2 of metrics.jsonl"), "{error}");
 }

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A recipe that is done in a blink.
-pub const TINY: &str = r#"
+pub const TINY_RECIPE: &str = r#"
 name = "tiny"
 tokenizer = "byte"
 data = { source = { stories = { megabytes = 0.03 } } }
@@ -32,7 +32,7 @@ checkpoints = 3
 "#;
 
 /// The same of a model that has a counterpart among others' families.
-pub const LLAMA: &str = r#"
+pub const LLAMA_RECIPE: &str = r#"
 name = "tiny"
 tokenizer = { bpe = { vocab = 400 } }
 data = { source = { stories = { megabytes = 0.05 } } }
@@ -56,68 +56,68 @@ checkpoints = 1
 
 /// What a call left.
 #[derive(Debug)]
-pub struct Done {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub struct CommandResult {
+    pub exit_code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Done {
-    pub fn of(output: Output) -> Self {
+impl CommandResult {
+    pub fn from_output(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self { exit_code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     /// The object in the last line of standard output.
-    pub fn json(&self) -> Value {
-        let last = self.out.lines().last().unwrap_or_else(|| panic!("no result: {self:?}"));
+    pub fn json_output(&self) -> Value {
+        let last = self.stdout.lines().last().unwrap_or_else(|| panic!("no result: {self:?}"));
         serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// This, if it went well.
     #[track_caller]
-    pub fn well(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:?}");
+    pub fn expect_success(self) -> Self {
+        assert_eq!(self.exit_code, Some(0), "{self:?}");
         self
     }
 }
 
 /// The keys of an object, sorted.
-pub fn keys(value: &Value) -> Vec<&str> {
+pub fn sorted_keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
 
 /// The command, to be run in `home`.
-pub fn command(home: &Path, args: &[&str]) -> Command {
+pub fn kiln_command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.current_dir(home).args(args).stdin(Stdio::null());
     command
 }
 
 /// Runs it to its end.
-pub fn kiln(home: &Path, args: &[&str]) -> Done {
-    done(command(home, args))
+pub fn run_kiln(home: &Path, args: &[&str]) -> CommandResult {
+    run_command(kiln_command(home, args))
 }
 
 /// Runs a command to its end.
-pub fn done(mut command: Command) -> Done {
-    Done::of(command.output().unwrap())
+pub fn run_command(mut command: Command) -> CommandResult {
+    CommandResult::from_output(command.output().unwrap())
 }
 
 /// Files of a crate's beside this one.
-pub fn beside(path: &str) -> PathBuf {
+pub fn crate_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 /// What the reference code has written.
-pub fn fixtures() -> PathBuf {
-    beside("kiln-laws/fixtures")
+pub fn fixtures_dir() -> PathBuf {
+    crate_path("kiln-laws/fixtures")
 }
 
 /// Numbers of a tensor of the reference's.
-pub fn tensor(file: &Path, name: &str) -> Vec<f64> {
+pub fn read_tensor(file: &Path, name: &str) -> Vec<f64> {
     let bytes = fs::read(file).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let entry = serde_json::from_slice::<Value>(&bytes[8..8 + header]).unwrap()[name].take();
@@ -131,20 +131,20 @@ pub fn tensor(file: &Path, name: &str) -> Vec<f64> {
 }
 
 /// A list of numbers.
-pub fn numbers(json: &Value) -> Vec<f64> {
+pub fn json_values(json: &Value) -> Vec<f64> {
     json.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
 /// Largest difference, as a share of the largest number.
 #[track_caller]
-pub fn apart(a: &[f64], b: &[f64]) -> f64 {
+pub fn max_relative_diff(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let size = b.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
 }
 
 /// Copies the files of a folder.
-pub fn copied(from: &Path, to: &Path) {
+pub fn copy_files(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in from.read_dir().unwrap() {
         let entry = entry.unwrap();
@@ -153,7 +153,7 @@ pub fn copied(from: &Path, to: &Path) {
 }
 
 /// Changes a key of a folder's `config.json`.
-pub fn configure(folder: &Path, key: &str, value: Value) {
+pub fn set_config_key(folder: &Path, key: &str, value: Value) {
     let file = folder.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     config[key] = value;
@@ -162,8 +162,8 @@ pub fn configure(folder: &Path, key: &str, value: Value) {
 
 /// A model of the reference's with a tokenizer whose words are `w7` and so on, by their ids; some are special, and some of
 /// these stand around every text, `A`.
-pub fn worded(model: &str, folder: &Path, special: &[(u64, &str)], around: &str) {
-    copied(&fixtures().join(model), folder);
+pub fn write_word_model(model: &str, folder: &Path, special: &[(u64, &str)], around: &str) {
+    copy_files(&fixtures_dir().join(model), folder);
     let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
     let named = |id: u64| special.iter().find(|(special, _)| *special == id).map(|(_, name)| (*name).to_owned());
     let word = |id: u64| named(id).unwrap_or_else(|| format!("w{id}"));
@@ -190,16 +190,16 @@ pub fn worded(model: &str, folder: &Path, special: &[(u64, &str)], around: &str)
 }
 
 /// Everything below a folder.
-pub fn tree(folder: &Path) -> Vec<PathBuf> {
+pub fn list_files(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
-    let below: Vec<PathBuf> = found.iter().filter(|path| path.is_dir()).flat_map(|path| tree(path)).collect();
+    let below: Vec<PathBuf> = found.iter().filter(|path| path.is_dir()).flat_map(|path| list_files(path)).collect();
     found.extend(below);
     found.sort();
     found
 }
 
 /// A text of so many megabytes, compressed to almost nothing: `big.txt.zst` in `home`.
-pub fn big_text(home: &Path, megabytes: usize) {
+pub fn write_big_text(home: &Path, megabytes: usize) {
     let mut file = zstd::Encoder::new(fs::File::create(home.join("big.txt.zst")).unwrap(), 1).unwrap();
     let mut day = String::new();
     for n in (0..).take_while(|n| n * 70 < 1_000_000) {
@@ -213,21 +213,21 @@ pub fn big_text(home: &Path, megabytes: usize) {
 }
 
 /// A folder with the tiny recipe in it.
-pub fn home() -> TempDir {
+pub fn tiny_home() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join("tiny.toml"), TINY).unwrap();
+    fs::write(home.path().join("tiny.toml"), TINY_RECIPE).unwrap();
     home
 }
 
 /// The same with a finished run of it, in `run`.
-pub fn trained() -> TempDir {
-    let home = home();
-    kiln(home.path(), &["train", "tiny.toml", "--out", "run"]).well();
+pub fn trained_home() -> TempDir {
+    let home = tiny_home();
+    run_kiln(home.path(), &["train", "tiny.toml", "--out", "run"]).expect_success();
     home
 }
 
 /// Everything that a run computed: weights and optimiser of its last checkpoint, and the losses.
-pub fn computed(run: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
+pub fn run_results(run: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
     let checkpoints = run.join("stages/0-pretrain/checkpoints");
     let last: Value = serde_json::from_slice(&fs::read(checkpoints.join("last.json")).unwrap()).unwrap();
     let folder = checkpoints.join(format!("step-{:06}", last["step"].as_u64().unwrap()));

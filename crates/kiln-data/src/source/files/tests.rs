@@ -1,7 +1,7 @@
 //! Files of every kind, whole and broken.
 
 use super::*;
-use crate::source::PART;
+use crate::source::MAX_PART_BYTES;
 use proptest::prelude::*;
 use std::{
     fs,
@@ -25,7 +25,7 @@ fn config(paths: &[PathBuf]) -> FilesConfig {
 }
 
 fn read(config: &FilesConfig) -> Result<Vec<Document>, DataError> {
-    Files::open(config)?.documents()?.collect()
+    FileSource::open(config)?.documents()?.collect()
 }
 
 fn texts(config: &FilesConfig) -> Vec<String> {
@@ -59,10 +59,10 @@ fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
     let folder = folder(&files);
     let config = config(&[folder.path().into()]);
     assert_eq!(texts(&config), ["one", "ten", "two", "b", "c1", "c2"]);
-    let source = Files::open(&config).unwrap();
+    let source = FileSource::open(&config).unwrap();
     for _ in 0..2 {
         assert_eq!(source.documents().unwrap().count(), 6);
-        assert_eq!(source.skipped(), 3);
+        assert_eq!(source.num_skipped_files(), 3);
     }
     let only = FilesConfig { extensions: vec!["md".into()], ..config };
     assert_eq!(texts(&only), ["one", "ten", "two"]);
@@ -80,27 +80,30 @@ fn links_in_a_circle_end() {
 #[test]
 fn a_long_file_comes_in_parts_that_make_it_up() {
     let line = "one line of text that goes on for a while\n";
-    let lines = line.repeat(3 * PART / line.len());
-    for (text, name) in [(lines, "lines.txt"), ("é".repeat(PART), "one-huge-line.txt"), ("x".repeat(PART), "exact.txt")]
-    {
+    let lines = line.repeat(3 * MAX_PART_BYTES / line.len());
+    for (text, name) in [
+        (lines, "lines.txt"),
+        ("é".repeat(MAX_PART_BYTES), "one-huge-line.txt"),
+        ("x".repeat(MAX_PART_BYTES), "exact.txt"),
+    ] {
         for (bytes, name) in
             [(text.clone().into_bytes(), name.to_string()), (gz(text.as_bytes()), format!("{name}.gz"))]
         {
             let documents = one(&bytes, &name).unwrap();
             assert_eq!(documents.iter().map(|d| d.text.as_str()).collect::<String>(), text);
-            assert!(documents.iter().all(|d| d.text.len() <= PART));
-            assert!(documents.iter().enumerate().all(|(i, d)| d.continues == (i > 0)));
+            assert!(documents.iter().all(|d| d.text.len() <= MAX_PART_BYTES));
+            assert!(documents.iter().enumerate().all(|(i, d)| d.is_continuation == (i > 0)));
         }
     }
-    let cut_at_lines = one(line.repeat(PART / 20).as_bytes(), "lines.txt").unwrap();
+    let cut_at_lines = one(line.repeat(MAX_PART_BYTES / 20).as_bytes(), "lines.txt").unwrap();
     assert!(cut_at_lines.len() > 1 && cut_at_lines.iter().all(|d| d.text.ends_with('\n')));
 }
 
 #[test]
 fn a_long_field_comes_in_parts_too() {
-    let text = "word ".repeat(PART / 3);
+    let text = "word ".repeat(MAX_PART_BYTES / 3);
     let documents = one(format!("{{\"text\": \"{text}\"}}\n{{\"text\": \"b\"}}\n").as_bytes(), "a.jsonl").unwrap();
-    assert_eq!(documents.iter().map(|d| d.continues).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(documents.iter().map(|d| d.is_continuation).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(documents[0].text.clone() + &documents[1].text, text);
     assert!(documents[2].origin.ends_with("a.jsonl:2"));
 }
@@ -116,12 +119,14 @@ fn missing_paths_name_the_nearest() {
 
 #[test]
 fn a_file_that_is_named_must_be_text() {
-    assert!(matches!(one(b"caf\xE9 noir", "latin.txt"), Err(DataError::NotText { offset: 3, .. })));
-    assert!(matches!(one(b"cut \xC3", "cut.txt"), Err(DataError::NotText { offset: 4, .. })));
-    let mut late = "fine\n".repeat(PART).into_bytes();
+    assert!(matches!(one(b"caf\xE9 noir", "latin.txt"), Err(DataError::InvalidUtf8 { offset: 3, .. })));
+    assert!(matches!(one(b"cut \xC3", "cut.txt"), Err(DataError::InvalidUtf8 { offset: 4, .. })));
+    let mut late = "fine\n".repeat(MAX_PART_BYTES).into_bytes();
     late.push(0xFF);
-    assert!(matches!(one(&late, "late.txt"), Err(DataError::NotText { offset, .. }) if offset == 5 * PART as u64));
-    assert!(matches!(one(b"{\"text\": \"a\"}\n{\"\xFF", "a.jsonl"), Err(DataError::NotText { offset: 16, .. })));
+    assert!(
+        matches!(one(&late, "late.txt"), Err(DataError::InvalidUtf8 { offset, .. }) if offset == 5 * MAX_PART_BYTES as u64)
+    );
+    assert!(matches!(one(b"{\"text\": \"a\"}\n{\"\xFF", "a.jsonl"), Err(DataError::InvalidUtf8 { offset: 16, .. })));
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn broken_archives_are_named() {
     for (bytes, name) in cases {
         let error = one(bytes, name).unwrap_err();
         assert_eq!(error.kind(), "broken-archive", "{name}");
-        assert!(error.place().unwrap().ends_with(name));
+        assert!(error.location().unwrap().ends_with(name));
     }
 }
 
@@ -153,7 +158,7 @@ fn lines_that_are_no_documents_are_named() {
     for (json, kind) in cases {
         let error = line(json);
         assert_eq!(error.kind(), kind, "{json}");
-        assert!(error.place().unwrap().ends_with("a.jsonl:2"), "{error}");
+        assert!(error.location().unwrap().ends_with("a.jsonl:2"), "{error}");
     }
     assert!(line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`, but `body`, `title`"));
     let folder = folder(&[("a.jsonl", b"{\"body\": \"b\"}")]);
@@ -174,9 +179,9 @@ fn nothing_to_read_is_an_error() {
 #[test]
 fn sizes_are_known_unless_something_is_compressed() {
     let files = folder(&[("a.txt", b"12345"), ("b.txt", b"678")]);
-    assert_eq!(Files::open(&config(&[files.path().into()])).unwrap().bytes(), Some(8));
+    assert_eq!(FileSource::open(&config(&[files.path().into()])).unwrap().size_bytes(), Some(8));
     fs::write(files.path().join("c.gz"), gz(b"9")).unwrap();
-    assert_eq!(Files::open(&config(&[files.path().into()])).unwrap().bytes(), None);
+    assert_eq!(FileSource::open(&config(&[files.path().into()])).unwrap().size_bytes(), None);
 }
 
 proptest! {
@@ -211,7 +216,7 @@ fn a_parquet_is_read_by_name_or_by_its_only_strings() {
     let documents = read(&named("body")).unwrap();
     assert!(documents[3].origin.ends_with("t.parquet:5"), "{}", documents[3].origin);
     assert_eq!(texts(&named("title")).len(), 200);
-    assert_eq!(Files::open(&named("body")).unwrap().bytes(), None);
+    assert_eq!(FileSource::open(&named("body")).unwrap().size_bytes(), None);
     let error = read(&named("text")).unwrap_err();
     assert!(error.kind() == "json-field" && error.to_string().contains("`body`"), "{error}");
     assert_eq!(read(&named("number")).unwrap_err().kind(), "json-type");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::stories::{Kind, decided, log_prob, segment::units, text, words};
+use crate::stories::{DependencyKind, determined_tokens, log_prob, segment::split_tokens, text, words};
 use std::collections::HashSet;
 
 #[test]
@@ -8,8 +8,8 @@ fn another_word_in_a_decided_place_is_rejected() {
     let mut tried = [0usize; 4];
     for index in 0..12 {
         let text = text(3, index);
-        for (i, span) in decided(&text).unwrap().iter().enumerate() {
-            if span.kind == Kind::Local && i % 11 > 0 {
+        for (i, span) in determined_tokens(&text).unwrap().iter().enumerate() {
+            if span.kind == DependencyKind::Local && i % 11 > 0 {
                 continue;
             }
             for word in words.iter().skip(i % 23).step_by(23).filter(|word| **word != &text[span.range.clone()]) {
@@ -30,15 +30,15 @@ fn decided_is_what_all_next_sentences_share() {
     let mut checked = [0usize; 2];
     for index in 0..8 {
         let text = text(4, index);
-        let spans: HashSet<usize> = decided(&text).unwrap().iter().map(|span| span.range.start).collect();
-        for (count, range) in sentences(&text).into_iter().enumerate() {
+        let spans: HashSet<usize> = determined_tokens(&text).unwrap().iter().map(|span| span.range.start).collect();
+        for (count, range) in split_sentences(&text).into_iter().enumerate() {
             let belief = belief_after(&text, count);
             let Some(next) = enumerate(&belief, false, 20_000) else { continue };
-            for unit in units(&text, range.clone()) {
+            for unit in split_tokens(&text, range.clone()) {
                 let before = text[range.start..unit.start].trim_end();
                 let goes_on =
                     |other: &String| other.starts_with(before) && unit_at(other, before.len()) != &text[unit.clone()];
-                let open = next.keys().any(goes_on) || (before.is_empty() && end(&belief).0 > 0.0);
+                let open = next.keys().any(goes_on) || (before.is_empty() && end_probability(&belief).0 > 0.0);
                 assert_eq!(spans.contains(&unit.start), !open, "{:?} after {:?}", &text[unit], &text[..range.start]);
                 checked[usize::from(open)] += 1;
             }
@@ -49,7 +49,7 @@ fn decided_is_what_all_next_sentences_share() {
 
 /// The unit that begins at `at`, or after the space there.
 fn unit_at(text: &str, at: usize) -> &str {
-    units(text, at..text.len()).first().map_or("", |unit| &text[unit.clone()])
+    split_tokens(text, at..text.len()).first().map_or("", |unit| &text[unit.clone()])
 }
 
 #[test]
@@ -61,17 +61,17 @@ fn kinds_are_what_they_say() {
         "Now the kite belonged to Tom, who was happy. Then Mia went home slowly to the town. She thanked Tom softly and \
          slept well.",
     );
-    let spans = decided(&told).unwrap();
+    let spans = determined_tokens(&told).unwrap();
     let kind = |before: &str| {
         let at = told.find(before).unwrap() + before.len();
         spans.iter().find(|span| span.range.start == at).map(|span| span.kind)
     };
-    assert_eq!(kind("kite belonged to "), Some(Kind::Ownership));
-    assert_eq!(kind("the kite "), Some(Kind::Local));
-    assert_eq!(kind("slowly gave "), Some(Kind::Agreement));
-    assert_eq!(kind("slowly gave her red "), Some(Kind::Ownership));
-    assert_eq!(kind("kite to "), Some(Kind::Recall));
-    assert_eq!(kind("slowly to the "), Some(Kind::Recall));
-    assert_eq!(kind("Now the "), Some(Kind::Recall));
+    assert_eq!(kind("kite belonged to "), Some(DependencyKind::Ownership));
+    assert_eq!(kind("the kite "), Some(DependencyKind::Local));
+    assert_eq!(kind("slowly gave "), Some(DependencyKind::Agreement));
+    assert_eq!(kind("slowly gave her red "), Some(DependencyKind::Ownership));
+    assert_eq!(kind("kite to "), Some(DependencyKind::Recall));
+    assert_eq!(kind("slowly to the "), Some(DependencyKind::Recall));
+    assert_eq!(kind("Now the "), Some(DependencyKind::Recall));
     assert_eq!(kind("girl named "), None);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::stories::{act::Act, log_prob, story, text, write::write};
+use crate::stories::{generate::generate, log_prob, sentence_kind::SentenceKind, story, text};
 use kiln_spec::Random;
 
 #[test]
@@ -7,10 +7,10 @@ fn the_probabilities_of_all_next_sentences_sum_to_one() {
     let mut seen = 0;
     for index in 0..4 {
         let text = text(5, index);
-        for count in 0..=sentences(&text).len() {
+        for count in 0..=split_sentences(&text).len() {
             let belief = belief_after(&text, count);
             let Some(next) = enumerate(&belief, true, 100_000) else { continue };
-            let sum = next.values().sum::<f64>() + end(&belief).0;
+            let sum = next.values().sum::<f64>() + end_probability(&belief).0;
             assert!((sum - 1.0).abs() < 1e-9, "{sum} after {count} sentences of {text}");
             seen += 1;
         }
@@ -23,12 +23,12 @@ fn the_reader_gives_every_next_sentence_the_enumerated_probability() {
     let mut compared = 0;
     for index in 0..6 {
         let text = text(6, index);
-        for count in 1..sentences(&text).len() {
+        for count in 1..split_sentences(&text).len() {
             let belief = belief_after(&text, count);
             let Some(next) = enumerate(&belief, false, 20_000) else { continue };
-            assert!((next.values().sum::<f64>() + end(&belief).0 - 1.0).abs() < 1e-9);
+            assert!((next.values().sum::<f64>() + end_probability(&belief).0 - 1.0).abs() < 1e-9);
             for (sentence, p) in next.iter().step_by(1 + next.len() / 40) {
-                let read = Reader::new(sentence, false).sentence(&belief, 0..sentence.len());
+                let read = SentenceParser::new(sentence, false).parse_sentence(&belief, 0..sentence.len());
                 let q: f64 = read.iter().map(|(_, q)| q).sum();
                 assert!((q / p - 1.0).abs() < 1e-9, "{sentence}: {q} read, {p} enumerated");
                 compared += 1;
@@ -42,7 +42,7 @@ fn the_reader_gives_every_next_sentence_the_enumerated_probability() {
 fn choices_are_summed_where_several_give_the_same_text() {
     let mut ambiguous = 0;
     for index in 0..1500 {
-        let (text, chosen) = write(&mut Random::new(1, "story", 0, index));
+        let (text, chosen) = generate(&mut Random::new(1, "story", 0, index));
         let exact = log_prob(&text).unwrap();
         assert!(exact.is_finite() && exact > chosen - 1e-9, "{exact} {chosen} {text}");
         if exact > chosen + 1e-6 {
@@ -68,16 +68,16 @@ fn an_idea_of_one_of_two_women_is_counted_for_both() {
 
 #[test]
 fn every_act_has_sentences_and_every_choice_an_option() {
-    assert_eq!(Act::all().count(), Act::End as usize - 1, "all but the start and the end");
-    for line in Act::all().flat_map(sentences_of) {
+    assert_eq!(SentenceKind::all().count(), SentenceKind::End as usize - 1, "all but the start and the end");
+    for line in SentenceKind::all().flat_map(templates_for) {
         assert!(line.probability > 0.0);
     }
     for index in 0..300 {
         let text = text(2, index);
-        let mut acts = Next::new();
+        let mut acts = NextKinds::new();
         for (state, _) in belief_after(&text, index as usize % 12) {
-            next(&state, &mut acts);
-            assert!(!acts.is_empty() && acts.iter().all(|(_, weight)| *weight > 0.0), "{:?}", state.told);
+            next_kinds(&state, &mut acts);
+            assert!(!acts.is_empty() && acts.iter().all(|(_, weight)| *weight > 0.0), "{:?}", state.last_kind);
         }
     }
 }

@@ -1,26 +1,26 @@
 use super::*;
-use crate::stories::{judge, text};
+use crate::stories::{evaluate_text, text};
 
 const OPENING: &str = "Once there was a kind girl named Mia. She lived in a town near the old mill. She was a baker. She \
                        had a red kite. Her best friend was Tom, a farmer. ";
 
 fn counts(rest: &str) -> (usize, usize) {
-    let judgement = judge(&format!("{OPENING}{rest}"), true);
+    let judgement = evaluate_text(&format!("{OPENING}{rest}"), true);
     let all = judgement.sentences.len();
-    (all - judgement.well_formed(), all - judgement.consistent())
+    (all - judgement.num_well_formed(), all - judgement.num_consistent())
 }
 
 #[test]
 fn stories_are_complete_and_cut_ones_are_not() {
     for index in 0..50 {
         let text = text(7, index);
-        let whole = judge(&text, true);
+        let whole = evaluate_text(&text, true);
         let ranges: Vec<_> = whole.sentences.iter().map(|sentence| sentence.range.clone()).collect();
-        assert_eq!(ranges, sentences(&text));
+        assert_eq!(ranges, split_sentences(&text));
         assert!(whole.complete && whole.sentences.iter().all(|sentence| sentence.consistent && sentence.well_formed));
-        let cut = judge(&text[..text.len() - 3], false);
+        let cut = evaluate_text(&text[..text.len() - 3], false);
         let all = ranges.len() - 1;
-        assert_eq!((cut.sentences.len(), cut.consistent(), cut.complete), (all, all, false));
+        assert_eq!((cut.sentences.len(), cut.num_consistent(), cut.complete), (all, all, false));
     }
 }
 
@@ -67,7 +67,7 @@ fn one_slip_costs_one_sentence() {
 #[test]
 fn verdicts_know_their_places() {
     let text = format!("{OPENING}The ducks was hungry. Ben had a blue drum. Soon it");
-    let told = judge(&text, false);
+    let told = evaluate_text(&text, false);
     let last: Vec<_> =
         told.sentences[5..].iter().map(|s| (&text[s.range.clone()], s.well_formed, s.consistent)).collect();
     assert_eq!(last, [("The ducks was hungry.", false, false), ("Ben had a blue drum.", true, false)]);

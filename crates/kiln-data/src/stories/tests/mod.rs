@@ -7,24 +7,24 @@ mod rejection;
 use std::collections::HashMap;
 
 use super::{
-    act::Act,
-    belief::{Belief, end, normalise},
-    choice::{bind, options},
-    grammar::{Line, sentences_of},
-    plot::{Next, next},
-    read::Reader,
-    segment::sentences,
-    slot::Part,
-    state::State,
-    surface::surface,
+    belief::{Belief, end_probability, normalize},
+    choice::{apply_choice, choices_for},
+    grammar::{SentenceTemplate, templates_for},
+    parse::SentenceParser,
+    plot::{NextKinds, next_kinds},
+    segment::split_sentences,
+    sentence_kind::SentenceKind,
+    slot::TemplatePart,
+    state::StoryState,
+    surface::surface_form,
 };
 
 /// What may be once the first `count` sentences of `text` are told.
 fn belief_after(text: &str, count: usize) -> Belief {
-    let mut reader = Reader::new(text, false);
-    sentences(text).into_iter().take(count).fold(vec![(State::start(), 1.0)], |belief, range| {
-        let mut after = reader.sentence(&belief, range);
-        normalise(&mut after);
+    let mut reader = SentenceParser::new(text, false);
+    split_sentences(text).into_iter().take(count).fold(vec![(StoryState::initial(), 1.0)], |belief, range| {
+        let mut after = reader.parse_sentence(&belief, range);
+        normalize(&mut after);
         after
     })
 }
@@ -33,18 +33,18 @@ fn belief_after(text: &str, count: usize) -> Belief {
 /// classes read `#` if `merged`; `None` beyond `most` derivations.
 struct Enumeration {
     texts: HashMap<String, f64>,
-    left: usize,
+    remaining: usize,
     merged: bool,
 }
 
 fn enumerate(belief: &Belief, merged: bool, most: usize) -> Option<HashMap<String, f64>> {
-    let mut all = Enumeration { texts: HashMap::new(), left: most, merged };
-    let mut acts = Next::new();
+    let mut all = Enumeration { texts: HashMap::new(), remaining: most, merged };
+    let mut acts = NextKinds::new();
     for (state, p) in belief {
-        next(state, &mut acts);
+        next_kinds(state, &mut acts);
         let total: f64 = acts.iter().map(|(_, weight)| weight).sum();
-        for (act, weight) in acts.iter().filter(|(act, _)| *act != Act::End) {
-            for line in sentences_of(*act) {
+        for (act, weight) in acts.iter().filter(|(act, _)| *act != SentenceKind::End) {
+            for line in templates_for(*act) {
                 all.line(line, 0, state, String::new(), p * weight / total * line.probability)?;
             }
         }
@@ -53,22 +53,22 @@ fn enumerate(belief: &Belief, merged: bool, most: usize) -> Option<HashMap<Strin
 }
 
 impl Enumeration {
-    fn line(&mut self, line: &Line, i: usize, state: &State, text: String, p: f64) -> Option<()> {
+    fn line(&mut self, line: &SentenceTemplate, i: usize, state: &StoryState, text: String, p: f64) -> Option<()> {
         let Some(part) = line.parts.get(i) else {
-            self.left = self.left.checked_sub(1)?;
+            self.remaining = self.remaining.checked_sub(1)?;
             *self.texts.entry(text).or_default() += p;
             return Some(());
         };
-        if self.merged && matches!(part, Part::Free(_)) {
+        if self.merged && matches!(part, TemplatePart::FreeWord(_)) {
             return self.line(line, i + 1, state, text + "#", p);
         }
-        let choices = options(part, state);
+        let choices = choices_for(part, state);
         for &(value, weight) in choices.as_slice() {
             let mut state = *state;
-            let pieces = surface(part, &state, value).into_iter().filter(|piece| !piece.is_empty());
+            let pieces = surface_form(part, &state, value).into_iter().filter(|piece| !piece.is_empty());
             let longer = text.clone() + &pieces.collect::<Vec<_>>().join(" ");
-            bind(part, &mut state, value);
-            self.line(line, i + 1, &state, longer, p * weight / choices.total)?;
+            apply_choice(part, &mut state, value);
+            self.line(line, i + 1, &state, longer, p * weight / choices.total_weight)?;
         }
         Some(())
     }

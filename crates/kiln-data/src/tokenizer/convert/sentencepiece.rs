@@ -1,13 +1,13 @@
 //! SentencePiece (1808.06226): a `.model` file, and what GGUF files keep of one.
 
 use super::{
-    Carried,
-    parts::{file, sequence},
-    protobuf::{Content, fields},
+    GgufTokenizer,
+    json_parts::{sequence, tokenizer_json},
+    protobuf::{FieldValue, parse_fields},
 };
 use crate::{
     DataError,
-    tokenizer::{Roles, charsmap, train::broken},
+    tokenizer::{TokenRoles, charsmap, train::tokenizer_error},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// What stands for a space.
-const SPACE: &str = "\u{2581}";
+const METASPACE: &str = "\u{2581}";
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const BYTE: i32 = 6;
@@ -25,80 +25,84 @@ const BYTE: i32 = 6;
 ///
 /// # Errors
 /// If it is damaged, or neither a BPE nor a Unigram model.
-pub fn sentencepiece(bytes: &[u8]) -> Result<Carried, DataError> {
+pub fn parse_sentencepiece(bytes: &[u8]) -> Result<GgufTokenizer, DataError> {
     // Where nothing is written, the format's defaults hold.
-    let mut found = Carried {
+    let mut found = GgufTokenizer {
         model: "t5".into(),
         add_bos: Some(false),
         add_eos: Some(false),
         add_space_prefix: Some(true),
         remove_extra_whitespaces: Some(true),
-        roles: Roles { bos: Some(1), eos: Some(2), ..Roles::default() },
-        ..Carried::default()
+        roles: TokenRoles { bos: Some(1), eos: Some(2), ..TokenRoles::default() },
+        ..GgufTokenizer::default()
     };
-    for (number, content) in fields(bytes)? {
+    for (number, content) in parse_fields(bytes)? {
         match (number, content) {
-            (1, Content::Bytes(piece)) => push(&mut found, piece)?,
-            (2, Content::Bytes(trainer)) => train_spec(&mut found, trainer)?,
-            (3, Content::Bytes(normalizer)) => normalizer_spec(&mut found, normalizer)?,
+            (1, FieldValue::Bytes(piece)) => push_piece(&mut found, piece)?,
+            (2, FieldValue::Bytes(trainer)) => read_trainer_spec(&mut found, trainer)?,
+            (3, FieldValue::Bytes(normalizer)) => read_normalizer_spec(&mut found, normalizer)?,
             _ => {}
         }
     }
-    found.roles.unk = found.types.iter().position(|kind| *kind == UNKNOWN).map(|id| id as u32);
+    found.roles.unk = found.token_types.iter().position(|kind| *kind == UNKNOWN).map(|id| id as u32);
     let tokens = found.tokens.len();
-    found.roles.slots().into_iter().for_each(|slot| *slot = slot.filter(|id| (*id as usize) < tokens));
+    found.roles.slots_mut().into_iter().for_each(|slot| *slot = slot.filter(|id| (*id as usize) < tokens));
     Ok(found)
 }
 
-fn push(found: &mut Carried, piece: &[u8]) -> Result<(), DataError> {
+fn push_piece(found: &mut GgufTokenizer, piece: &[u8]) -> Result<(), DataError> {
     let (mut text, mut score, mut kind) = (String::new(), 0.0, NORMAL);
-    for field in fields(piece)? {
+    for field in parse_fields(piece)? {
         match field {
-            (1, Content::Bytes(bytes)) => text = String::from_utf8(bytes.to_vec()).map_err(broken)?,
-            (2, Content::Four(bytes)) => score = f32::from_le_bytes(bytes),
-            (3, Content::Number(number)) => kind = number as i32,
+            (1, FieldValue::Bytes(bytes)) => text = String::from_utf8(bytes.to_vec()).map_err(tokenizer_error)?,
+            (2, FieldValue::Fixed32(bytes)) => score = f32::from_le_bytes(bytes),
+            (3, FieldValue::Varint(number)) => kind = number as i32,
             _ => {}
         }
     }
     found.tokens.push(text);
     found.scores.push(score);
-    found.types.push(kind);
+    found.token_types.push(kind);
     Ok(())
 }
 
-fn train_spec(found: &mut Carried, spec: &[u8]) -> Result<(), DataError> {
+fn read_trainer_spec(found: &mut GgufTokenizer, spec: &[u8]) -> Result<(), DataError> {
     // A negative number says that there is no such token.
     let id = |number: u64| u32::try_from(number).ok();
-    for field in fields(spec)? {
+    for field in parse_fields(spec)? {
         match field {
-            (3, Content::Number(kind)) => {
+            (3, FieldValue::Varint(kind)) => {
                 found.model = match kind {
                     1 => "t5".into(),
                     2 => "llama".into(),
                     _ => {
-                        return Err(broken("a SentencePiece model of words or characters: Kiln reads BPE and Unigram"));
+                        return Err(tokenizer_error(
+                            "a SentencePiece model of words or characters: Kiln reads BPE and Unigram",
+                        ));
                     }
                 }
             }
-            (24, Content::Number(1)) => {
-                return Err(broken("its spaces stand behind words (treat_whitespace_as_suffix)"));
+            (24, FieldValue::Varint(1)) => {
+                return Err(tokenizer_error("its spaces stand behind words (treat_whitespace_as_suffix)"));
             }
-            (41, Content::Number(number)) => found.roles.bos = id(number),
-            (42, Content::Number(number)) => found.roles.eos = id(number),
-            (43, Content::Number(number)) => found.roles.pad = id(number),
+            (41, FieldValue::Varint(number)) => found.roles.bos = id(number),
+            (42, FieldValue::Varint(number)) => found.roles.eos = id(number),
+            (43, FieldValue::Varint(number)) => found.roles.pad = id(number),
             _ => {}
         }
     }
     Ok(())
 }
 
-fn normalizer_spec(found: &mut Carried, spec: &[u8]) -> Result<(), DataError> {
-    for field in fields(spec)? {
+fn read_normalizer_spec(found: &mut GgufTokenizer, spec: &[u8]) -> Result<(), DataError> {
+    for field in parse_fields(spec)? {
         match field {
-            (2, Content::Bytes(table)) => found.charsmap = table.to_vec(),
-            (3, Content::Number(number)) => found.add_space_prefix = Some(number != 0),
-            (4, Content::Number(number)) => found.remove_extra_whitespaces = Some(number != 0),
-            (5, Content::Number(0)) => return Err(broken("its spaces are not escaped (escape_whitespaces)")),
+            (2, FieldValue::Bytes(table)) => found.precompiled_charsmap = table.to_vec(),
+            (3, FieldValue::Varint(number)) => found.add_space_prefix = Some(number != 0),
+            (4, FieldValue::Varint(number)) => found.remove_extra_whitespaces = Some(number != 0),
+            (5, FieldValue::Varint(0)) => {
+                return Err(tokenizer_error("its spaces are not escaped (escape_whitespaces)"));
+            }
             _ => {}
         }
     }
@@ -106,36 +110,36 @@ fn normalizer_spec(found: &mut Carried, spec: &[u8]) -> Result<(), DataError> {
 }
 
 /// The `tokenizer.json` of a BPE model: its merges are those of the pieces, the likeliest first.
-pub(super) fn bpe(found: &Carried) -> Result<Value, DataError> {
+pub(super) fn bpe_json(found: &GgufTokenizer) -> Result<Value, DataError> {
     let vocab: HashMap<&str, u32> = found.tokens.iter().map(String::as_str).zip(0..).collect();
-    let unknown = unknown(found).ok_or_else(|| broken("no piece stands for what is unknown"))?;
+    let unknown = unknown_id(found).ok_or_else(|| tokenizer_error("no piece stands for what is unknown"))?;
     let model = json!({
         "type": "BPE", "dropout": null, "unk_token": found.tokens[unknown], "continuing_subword_prefix": null,
-        "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": found.types.contains(&BYTE),
+        "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": found.token_types.contains(&BYTE),
         "ignore_merges": false,
         "vocab": vocab.iter().map(|(token, id)| ((*token).to_string(), Value::from(*id))).collect::<Map<_, _>>(),
-        "merges": merges(found, &vocab),
+        "merges": derive_merges(found, &vocab),
     });
-    Ok(whole(model, found, false))
+    Ok(build_json(model, found, false))
 }
 
 /// The `tokenizer.json` of a Unigram model.
-pub(super) fn unigram(found: &Carried) -> Result<Value, DataError> {
-    let unknown = unknown(found).ok_or_else(|| broken("no piece stands for what is unknown"))?;
+pub(super) fn unigram_json(found: &GgufTokenizer) -> Result<Value, DataError> {
+    let unknown = unknown_id(found).ok_or_else(|| tokenizer_error("no piece stands for what is unknown"))?;
     let score = |i: usize| found.scores.get(i).copied().unwrap_or_default();
     let pieces: Vec<Value> = found.tokens.iter().enumerate().map(|(i, token)| json!([token, score(i)])).collect();
-    let fallback = found.types.contains(&BYTE);
+    let fallback = found.token_types.contains(&BYTE);
     let model = json!({ "type": "Unigram", "unk_id": unknown, "vocab": pieces, "byte_fallback": fallback });
-    Ok(whole(model, found, true))
+    Ok(build_json(model, found, true))
 }
 
-fn unknown(found: &Carried) -> Option<usize> {
+fn unknown_id(found: &GgufTokenizer) -> Option<usize> {
     let told = found.roles.unk.map(|id| id as usize);
-    told.or_else(|| found.types.iter().position(|kind| *kind == UNKNOWN))
+    told.or_else(|| found.token_types.iter().position(|kind| *kind == UNKNOWN))
 }
 
-fn merges(found: &Carried, vocab: &HashMap<&str, u32>) -> Vec<[String; 2]> {
-    let kind = |id: usize| found.types.get(id).copied().unwrap_or(NORMAL);
+fn derive_merges(found: &GgufTokenizer, vocab: &HashMap<&str, u32>) -> Vec<[String; 2]> {
+    let kind = |id: usize| found.token_types.get(id).copied().unwrap_or(NORMAL);
     let known: HashSet<&str> =
         (0..found.tokens.len()).filter(|id| kind(*id) == NORMAL).map(|id| &*found.tokens[id]).collect();
     let mut merges: Vec<(f32, usize, usize, &str, &str)> = Vec::new();
@@ -153,12 +157,12 @@ fn merges(found: &Carried, vocab: &HashMap<&str, u32>) -> Vec<[String; 2]> {
     merges.into_iter().map(|(.., left, right)| [left.to_string(), right.to_string()]).collect()
 }
 
-fn whole(model: Value, found: &Carried, tidy: bool) -> Value {
+fn build_json(model: Value, found: &GgufTokenizer, tidy: bool) -> Value {
     let prefix = found.add_space_prefix.unwrap_or(true);
     let replace = |pattern: Value, content: &str| json!({ "type": "Replace", "pattern": pattern, "content": content });
     let mut normalizer = Vec::new();
-    if !found.charsmap.is_empty() {
-        let table = charsmap::encode(&found.charsmap);
+    if !found.precompiled_charsmap.is_empty() {
+        let table = charsmap::encode_base64(&found.precompiled_charsmap);
         normalizer.push(json!({ "type": "Precompiled", "precompiled_charsmap": table }));
     }
     if found.remove_extra_whitespaces.unwrap_or(tidy) {
@@ -166,13 +170,13 @@ fn whole(model: Value, found: &Carried, tidy: bool) -> Value {
         normalizer.push(replace(json!({ "Regex": " {2,}" }), " "));
     }
     if prefix {
-        normalizer.push(json!({ "type": "Prepend", "prepend": SPACE }));
+        normalizer.push(json!({ "type": "Prepend", "prepend": METASPACE }));
     }
-    normalizer.push(replace(json!({ "String": " " }), SPACE));
-    let mut decoder = vec![replace(json!({ "String": SPACE }), " ")];
+    normalizer.push(replace(json!({ "String": " " }), METASPACE));
+    let mut decoder = vec![replace(json!({ "String": METASPACE }), " ")];
     decoder.extend([json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })]);
     if prefix {
         decoder.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
-    file(model, sequence("normalizers", normalizer), Value::Null, sequence("decoders", decoder))
+    tokenizer_json(model, sequence("normalizers", normalizer), Value::Null, sequence("decoders", decoder))
 }

@@ -1,19 +1,19 @@
 //! Weights in one piece.
 
-use kiln_models::{gguf as format, hf, pickle::Pickle, tensors::Tensors};
+use kiln_models::{gguf as format, hf, pickle::PickleFile, tensors::TensorSource};
 
 /// Reads every tensor.
-pub fn all(tensors: &dyn Tensors) -> bool {
+pub fn read_all_tensors(tensors: &dyn TensorSource) -> bool {
     tensors.entries().keys().all(|name| tensors.read(name).is_ok())
 }
 
 pub fn pickle(file: &[u8]) -> bool {
-    Pickle::open(file).is_ok_and(|pickle| all(&pickle))
+    PickleFile::open(file).is_ok_and(|pickle| read_all_tensors(&pickle))
 }
 
 pub fn gguf(file: &[u8]) -> bool {
-    let Ok(file) = format::File::open(file) else { return false };
-    let carried = format::Carried::read(file.metadata());
-    let config = format::read(file.metadata(), &file).ok().map(|(config, _)| hf::read(&config).is_ok());
-    all(&file) && carried.is_ok() && config != Some(false)
+    let Ok(file) = format::GgufReader::open(file) else { return false };
+    let carried = format::GgufTokenizer::read(file.metadata());
+    let config = format::read_as_hf(file.metadata(), &file).ok().map(|(config, _)| hf::read_config(&config).is_ok());
+    read_all_tensors(&file) && carried.is_ok() && config != Some(false)
 }

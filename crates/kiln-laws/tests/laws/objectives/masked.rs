@@ -1,18 +1,20 @@
 //! The masked objective chooses, replaces and asks at the rates that it says.
 
-use super::{batch, fits, of, packed, tokenizer};
-use kiln_data::{Batch, Packed, Sequence};
-use kiln_spec::config::Nothing;
-use kiln_train::objective::{Masked, Spans, Unit};
+use super::{assert_distribution, batch, pack_rows, packed, tokenizer};
+use kiln_data::{Batch, PackedSequences, Sequence};
+use kiln_spec::config::NoOptions;
+use kiln_train::objective::{MaskUnit, Masked, SpanMasking};
 
-fn units() -> [Unit; 3] {
-    [Unit::Token(Nothing {}), Unit::Word(Nothing {}), Unit::Span(Spans::default())]
+fn units() -> [MaskUnit; 3] {
+    [MaskUnit::Token(NoOptions {}), MaskUnit::Word(NoOptions {}), MaskUnit::Span(SpanMasking::default())]
 }
 
 /// Tokens of the text of a batch, with what the objective made of each: (text, input, counts).
-fn places(packed: &Packed, batch: &Batch) -> Vec<(u32, u32, bool)> {
+fn corrupted_tokens(packed: &PackedSequences, batch: &Batch) -> Vec<(u32, u32, bool)> {
     let row = |(r, row): (usize, &Vec<Sequence>)| {
-        let at = |i: usize| (batch.inputs[r * packed.width + i] as u32, batch.weights[r * packed.width + i] > 0.0);
+        let at = |i: usize| {
+            (batch.inputs[r * packed.sequence_length + i] as u32, batch.weights[r * packed.sequence_length + i] > 0.0)
+        };
         row[0].tokens.iter().enumerate().map(|(i, id)| (*id, at(i).0, at(i).1)).collect::<Vec<_>>()
     };
     packed.rows.iter().enumerate().flat_map(row).collect()
@@ -23,16 +25,16 @@ fn only_text_is_chosen_and_only_what_is_chosen_changes() {
     let packed = packed(0, 40);
     for unit in units() {
         let batch = batch(&Masked { unit, ..Masked::default() }, &packed, 0);
-        let places = places(&packed, &batch);
+        let places = corrupted_tokens(&packed, &batch);
         assert!(places.iter().all(|(text, input, counts)| *counts || input == text));
         assert!(places.iter().all(|(text, _, counts)| !(*counts && tokenizer().is_special(*text))));
         let asked = places.iter().filter(|(_, _, counts)| *counts).count();
-        assert!(asked > 0 && batch.weight() == asked as f64);
+        assert!(asked > 0 && batch.total_weight() == asked as f64);
         for (row, sequence) in packed.rows.iter().enumerate() {
-            let targets = &batch.targets[row * packed.width..][..sequence[0].tokens.len()];
+            let targets = &batch.targets[row * packed.sequence_length..][..sequence[0].tokens.len()];
             assert!(targets.iter().zip(&sequence[0].tokens).all(|(target, token)| *target as u32 == *token));
         }
-        assert!(batch.layout.marks().iter().all(|mark| mark.prefix == mark.live), "not all see all");
+        assert!(batch.layout.marks().iter().all(|mark| mark.prefix == mark.valid), "not all see all");
     }
 }
 
@@ -47,11 +49,11 @@ fn tokens_and_words_are_chosen_at_the_rate() {
             let tokens = &row[0].tokens;
             let starts = if unit == 0 { vec![true; tokens.len()] } else { packed.vocabulary.word_starts(tokens) };
             let free = (0..tokens.len()).filter(|i| starts[*i] && !tokenizer().is_special(tokens[*i]));
-            free.map(|i| batch.weights[r * packed.width + i] > 0.0).collect::<Vec<_>>()
+            free.map(|i| batch.weights[r * packed.sequence_length + i] > 0.0).collect::<Vec<_>>()
         };
         let drawn: Vec<bool> = packed.rows.iter().enumerate().flat_map(row).collect();
         let (all, chosen) = (drawn.len() as f64, drawn.iter().filter(|chosen| **chosen).count() as u64);
-        fits(&[chosen, drawn.len() as u64 - chosen], &[all * rate, all * (1.0 - rate)]);
+        assert_distribution(&[chosen, drawn.len() as u64 - chosen], &[all * rate, all * (1.0 - rate)]);
     }
 }
 
@@ -59,18 +61,23 @@ fn tokens_and_words_are_chosen_at_the_rate() {
 fn what_stands_there_is_mask_random_or_the_token_itself() {
     let packed = packed(0, 400);
     for (mask, random, unit) in [(0.8, 0.1, 0), (0.5, 0.4, 0), (0.8, 0.1, 1)] {
-        let objective = Masked { mask, random, unit: units()[unit].clone(), ..Masked::default() };
-        let places = places(&packed, &batch(&objective, &packed, 0));
+        let objective = Masked {
+            mask_replace_prob: mask,
+            random_replace_prob: random,
+            unit: units()[unit].clone(),
+            ..Masked::default()
+        };
+        let places = corrupted_tokens(&packed, &batch(&objective, &packed, 0));
         let asked: Vec<(u32, u32)> = places.iter().filter(|p| p.2).map(|(text, input, _)| (*text, *input)).collect();
-        let masked = asked.iter().filter(|(_, input)| *input == tokenizer().specials().mask).count() as u64;
+        let masked = asked.iter().filter(|(_, input)| *input == tokenizer().special_tokens().mask).count() as u64;
         let kept = asked.iter().filter(|(text, input)| text == input).count() as u64;
         let other = asked.len() as u64 - masked - kept;
         // A random token is, once in so many, the token itself.
-        let same = random / packed.vocabulary.ordinary().len() as f64;
+        let same = random / packed.vocabulary.ordinary_ids().len() as f64;
         let shares = [mask, random - same, 1.0 - mask - random + same];
-        fits(&[masked, other, kept], &shares.map(|share| share * asked.len() as f64));
+        assert_distribution(&[masked, other, kept], &shares.map(|share| share * asked.len() as f64));
         assert!(places.iter().all(|(_, input, counts)| !counts
-            || *input == tokenizer().specials().mask
+            || *input == tokenizer().special_tokens().mask
             || !tokenizer().is_special(*input)));
     }
 }
@@ -78,14 +85,14 @@ fn what_stands_there_is_mask_random_or_the_token_itself() {
 #[test]
 fn random_tokens_are_drawn_evenly() {
     let (packed, vocabulary) = (packed(0, 300), tokenizer().vocabulary());
-    let objective = Masked { rate: 0.5, mask: 0.0, random: 1.0, ..Masked::default() };
-    let places = places(&packed, &batch(&objective, &packed, 0));
-    let mut counts = vec![0; vocabulary.ordinary().len()];
+    let objective = Masked { rate: 0.5, mask_replace_prob: 0.0, random_replace_prob: 1.0, ..Masked::default() };
+    let places = corrupted_tokens(&packed, &batch(&objective, &packed, 0));
+    let mut counts = vec![0; vocabulary.ordinary_ids().len()];
     for (_, input, _) in places.iter().filter(|place| place.2) {
-        counts[vocabulary.ordinary().iter().position(|id| id == input).expect("text")] += 1;
+        counts[vocabulary.ordinary_ids().iter().position(|id| id == input).expect("text")] += 1;
     }
     let all: u64 = counts.iter().sum();
-    fits(&counts, &vec![all as f64 / counts.len() as f64; counts.len()]);
+    assert_distribution(&counts, &vec![all as f64 / counts.len() as f64; counts.len()]);
 }
 
 #[test]
@@ -96,7 +103,7 @@ fn a_word_is_chosen_whole_or_not_at_all() {
         let batch = batch(&Masked { unit: unit.clone(), ..Masked::default() }, &packed, 0);
         for (row, sequence) in packed.rows.iter().enumerate() {
             let starts = packed.vocabulary.word_starts(&sequence[0].tokens);
-            let weights = &batch.weights[row * packed.width..];
+            let weights = &batch.weights[row * packed.sequence_length..];
             for i in (1..starts.len()).filter(|i| !starts[*i]) {
                 assert_eq!(weights[i], weights[i - 1], "{unit:?} splits a word");
                 several += usize::from(weights[i] > 0.0);
@@ -107,17 +114,17 @@ fn a_word_is_chosen_whole_or_not_at_all() {
 }
 
 /// Documents of one word again and again, so that words can be counted as tokens.
-fn words(documents: usize, length: usize) -> Packed {
+fn repeated_words(documents: usize, length: usize) -> PackedSequences {
     let ids = tokenizer().encode(" the");
     assert_eq!(ids.len(), 1);
-    let sequence = |document| vec![Sequence { tokens: vec![ids[0]; length], document, start: 0, ends: true }];
-    of((0..documents).map(sequence).collect())
+    let sequence = |document| vec![Sequence { tokens: vec![ids[0]; length], document, start: 0, ends_document: true }];
+    pack_rows((0..documents).map(sequence).collect())
 }
 
 /// Lengths of the runs of chosen places, with whether each run holds one kind of thing.
-fn runs(packed: &Packed, batch: &Batch) -> Vec<(usize, bool)> {
-    let mask = tokenizer().specials().mask as i32;
-    let rows = batch.weights.chunks(packed.width).zip(batch.inputs.chunks(packed.width));
+fn masked_runs(packed: &PackedSequences, batch: &Batch) -> Vec<(usize, bool)> {
+    let mask = tokenizer().special_tokens().mask as i32;
+    let rows = batch.weights.chunks(packed.sequence_length).zip(batch.inputs.chunks(packed.sequence_length));
     let of = |(weights, inputs): (&[f32], &[i32])| {
         let places: Vec<(bool, bool)> = weights.iter().zip(inputs).map(|(w, i)| (*w > 0.0, *i == mask)).collect();
         let runs = places.chunk_by(|a, b| a.0 == b.0).filter(|run| run[0].0);
@@ -127,16 +134,16 @@ fn runs(packed: &Packed, batch: &Batch) -> Vec<(usize, bool)> {
 }
 
 /// Few enough spans that hardly two touch: then a run is a span.
-const RARE: f64 = 0.004;
+const LOW_MASK_RATIO: f64 = 0.004;
 
 #[test]
 fn spans_are_as_long_as_the_truncated_geometric_says() {
-    let packed = words(60, 20_000);
-    for spans in [Spans::default(), Spans { p: 0.5, longest: 5 }] {
-        let objective = Masked { rate: RARE, unit: Unit::Span(spans.clone()), ..Masked::default() };
-        let runs = runs(&packed, &batch(&objective, &packed, 0));
+    let packed = repeated_words(60, 20_000);
+    for spans in [SpanMasking::default(), SpanMasking { p: 0.5, max_length: 5 }] {
+        let objective = Masked { rate: LOW_MASK_RATIO, unit: MaskUnit::Span(spans.clone()), ..Masked::default() };
+        let runs = masked_runs(&packed, &batch(&objective, &packed, 0));
         let counts: Vec<u64> =
-            (1..=spans.longest).map(|length| runs.iter().filter(|run| run.0 == length).count() as u64).collect();
+            (1..=spans.max_length).map(|length| runs.iter().filter(|run| run.0 == length).count() as u64).collect();
         let all = counts.iter().sum::<u64>();
         assert!(
             runs.len() as u64 - all < all / 50,
@@ -145,21 +152,27 @@ fn spans_are_as_long_as_the_truncated_geometric_says() {
             all
         );
         let expected = |shares: Vec<f64>| shares.iter().map(|share| share * all as f64).collect::<Vec<_>>();
-        fits(&counts, &expected(spans.lengths()));
+        assert_distribution(&counts, &expected(spans.length_probabilities()));
         // A steeper distribution is told from it.
-        let steeper = Spans { p: spans.p + 0.1, ..spans.clone() }.lengths();
-        assert!(std::panic::catch_unwind(|| fits(&counts, &expected(steeper))).is_err());
+        let steeper = SpanMasking { p: spans.p + 0.1, ..spans.clone() }.length_probabilities();
+        assert!(std::panic::catch_unwind(|| assert_distribution(&counts, &expected(steeper))).is_err());
     }
-    let mean: f64 = Spans::default().lengths().iter().zip(1..).map(|(share, length)| share * f64::from(length)).sum();
+    let mean: f64 = SpanMasking::default()
+        .length_probabilities()
+        .iter()
+        .zip(1..)
+        .map(|(share, length)| share * f64::from(length))
+        .sum();
     assert!((mean - 3.8).abs() < 0.05, "the paper's mean is 3.8, found {mean}");
 }
 
 #[test]
 fn a_span_shares_what_stands_in_its_place() {
-    let packed = words(20, 20_000);
-    let unit = Unit::Span(Spans { p: 0.0, longest: 6 });
-    let batch = batch(&Masked { rate: RARE, mask: 0.5, random: 0.0, unit }, &packed, 0);
-    let runs = runs(&packed, &batch);
+    let packed = repeated_words(20, 20_000);
+    let unit = MaskUnit::Span(SpanMasking { p: 0.0, max_length: 6 });
+    let batch =
+        batch(&Masked { rate: LOW_MASK_RATIO, mask_replace_prob: 0.5, random_replace_prob: 0.0, unit }, &packed, 0);
+    let runs = masked_runs(&packed, &batch);
     let mixed = runs.iter().filter(|run| !run.1).count();
     assert!(runs.len() > 300 && mixed < runs.len() / 50, "{mixed} of {}", runs.len());
 }
@@ -168,12 +181,14 @@ fn a_span_shares_what_stands_in_its_place() {
 fn spans_keep_the_rate_in_long_and_short_documents() {
     let short = |document: usize| {
         let tokens = packed(document as u64, 1).rows[0][0].tokens[..12].to_vec();
-        vec![Sequence { tokens, document, start: 0, ends: false }]
+        vec![Sequence { tokens, document, start: 0, ends_document: false }]
     };
-    let cases = [(packed(0, 300), 0.15), (words(30, 500), 0.3), (of((0..3000).map(short).collect()), 0.2)];
+    let cases =
+        [(packed(0, 300), 0.15), (repeated_words(30, 500), 0.3), (pack_rows((0..3000).map(short).collect()), 0.2)];
     for (packed, rate) in cases {
-        let objective = Masked { rate, unit: Unit::Span(Spans { p: 0.5, longest: 4 }), ..Masked::default() };
-        let places = places(&packed, &batch(&objective, &packed, 0));
+        let objective =
+            Masked { rate, unit: MaskUnit::Span(SpanMasking { p: 0.5, max_length: 4 }), ..Masked::default() };
+        let places = corrupted_tokens(&packed, &batch(&objective, &packed, 0));
         let free = places.iter().filter(|place| !tokenizer().is_special(place.0)).count() as f64;
         let found = places.iter().filter(|place| place.2).count() as f64 / free;
         assert!((found / rate - 1.0).abs() < 0.04, "{found} for a rate of {rate}");
@@ -189,7 +204,7 @@ fn a_batch_is_a_function_of_its_text_and_random_numbers() {
         assert_ne!(batch(&objective, &more, 4), batch(&objective, &more, 5));
         // The fifth document, alone and among others.
         let (alone, among) = (batch(&objective, &one, 4), batch(&objective, &more, 4));
-        assert_eq!(alone.inputs, among.inputs[4 * more.width..][..one.width]);
-        assert_eq!(alone.weights, among.weights[4 * more.width..][..one.width]);
+        assert_eq!(alone.inputs, among.inputs[4 * more.sequence_length..][..one.sequence_length]);
+        assert_eq!(alone.weights, among.weights[4 * more.sequence_length..][..one.sequence_length]);
     }
 }

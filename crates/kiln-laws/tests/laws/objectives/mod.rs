@@ -5,9 +5,9 @@ mod model;
 mod prefix;
 mod unified;
 
-use kiln_data::{Batch, Packed, Sequence, Tokenizer, TokenizerConfig, stories, tokenizer::VocabConfig};
-use kiln_spec::{Pattern, Random, plan::dense};
-use kiln_train::objective::{Corrupt, by_document};
+use kiln_data::{Batch, PackedSequences, Sequence, Tokenizer, TokenizerConfig, stories, tokenizer::VocabConfig};
+use kiln_spec::{Pattern, Random, plan::dense_mask};
+use kiln_train::objective::{Corruption, corrupt_batch};
 use std::sync::LazyLock;
 
 /// A learned vocabulary of a few hundred tokens.
@@ -21,41 +21,41 @@ pub fn tokenizer() -> &'static Tokenizer {
 }
 
 /// Stories from `first` on as whole documents, one a row.
-pub fn packed(first: u64, count: u64) -> Packed {
-    let specials = tokenizer().specials();
+pub fn packed(first: u64, count: u64) -> PackedSequences {
+    let specials = tokenizer().special_tokens();
     let document = |number: u64| {
         let text = tokenizer().encode(&stories::text(11, number));
         let tokens = [vec![specials.bos], text, vec![specials.eos]].concat();
-        vec![Sequence { tokens, document: number as usize, start: 0, ends: true }]
+        vec![Sequence { tokens, document: number as usize, start: 0, ends_document: true }]
     };
-    of((first..first + count).map(document).collect())
+    pack_rows((first..first + count).map(document).collect())
 }
 
 /// The beginnings of stories, so short that every path of looks can be followed.
-pub fn beginnings(first: u64, count: u64) -> Packed {
+pub fn story_beginnings(first: u64, count: u64) -> PackedSequences {
     let mut packed = packed(first, count);
     for (row, sequence) in packed.rows.iter_mut().flatten().enumerate() {
         sequence.tokens.truncate(12 + row % 20);
-        sequence.ends = false;
+        sequence.ends_document = false;
     }
-    of(packed.rows)
+    pack_rows(packed.rows)
 }
 
 /// Rows of documents, as wide as they must be.
-pub fn of(rows: Vec<Vec<Sequence>>) -> Packed {
+pub fn pack_rows(rows: Vec<Vec<Sequence>>) -> PackedSequences {
     let width = rows.iter().map(|row| row.iter().map(|s| s.tokens.len()).sum()).max().unwrap_or(0);
-    Packed { rows, width, vocabulary: tokenizer().vocabulary().clone() }
+    PackedSequences { rows, sequence_length: width, vocabulary: tokenizer().vocabulary().clone() }
 }
 
 /// The `step`-th batch.
-pub fn batch(objective: &dyn Corrupt, packed: &Packed, step: u64) -> Batch {
-    by_document(packed, Random::new(5, "objective", step, 0), objective).expect("a batch")
+pub fn batch(objective: &dyn Corruption, packed: &PackedSequences, step: u64) -> Batch {
+    corrupt_batch(packed, Random::new(5, "objective", step, 0), objective).expect("a batch")
 }
 
 /// χ² of counts against expected ones, and the value that one in about a million is above: with d = n − 1 degrees of
 /// freedom, the Wilson–Hilferty quantile at 4.75 standard deviations.
 #[track_caller]
-pub fn fits(counts: &[u64], expected: &[f64]) {
+pub fn assert_distribution(counts: &[u64], expected: &[f64]) {
     assert!(counts.len() == expected.len() && expected.iter().all(|e| *e >= 5.0), "{expected:?} are too few");
     let square = |(count, expected): (&u64, &f64)| (*count as f64 - expected).powi(2) / expected;
     let found: f64 = counts.iter().zip(expected).map(square).sum();
@@ -67,11 +67,11 @@ pub fn fits(counts: &[u64], expected: &[f64]) {
 /// Fails if a place that counts sees, through however many layers, the token that it predicts. `after` says at what
 /// distance that token is. (Where the token of a mode took its place, it isn't shown.)
 #[track_caller]
-pub fn nothing_is_given_away(batch: &Batch, after: impl Fn(usize) -> isize) {
-    let (visible, width) = (Pattern::default().visible(), batch.width);
-    for row in 0..batch.rows {
+pub fn assert_no_target_leak(batch: &Batch, after: impl Fn(usize) -> isize) {
+    let (visible, width) = (Pattern::default().visibility_formula(), batch.sequence_length);
+    for row in 0..batch.batch_size {
         let marks = batch.layout.row(row);
-        let mut sees = dense(&visible, marks, marks);
+        let mut sees = dense_mask(&visible, marks, marks);
         for via in 0..width {
             for from in (0..width).filter(|from| sees[from * width + via]).collect::<Vec<_>>() {
                 (0..width).for_each(|to| sees[from * width + to] |= sees[via * width + to]);
@@ -87,6 +87,6 @@ pub fn nothing_is_given_away(batch: &Batch, after: impl Fn(usize) -> isize) {
 
 #[test]
 fn the_bound_of_chi_square_tells_a_fair_coin_from_another() {
-    fits(&[5_050, 4_950], &[5_000.0, 5_000.0]);
-    assert!(std::panic::catch_unwind(|| fits(&[5_300, 4_700], &[5_000.0, 5_000.0])).is_err());
+    assert_distribution(&[5_050, 4_950], &[5_000.0, 5_000.0]);
+    assert!(std::panic::catch_unwind(|| assert_distribution(&[5_300, 4_700], &[5_000.0, 5_000.0])).is_err());
 }

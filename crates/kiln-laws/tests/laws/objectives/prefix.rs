@@ -1,74 +1,74 @@
 //! The prefix objective splits where it says and counts what comes after.
 
-use super::{batch, beginnings, fits, nothing_is_given_away, of, packed, tokenizer};
-use kiln_data::{Batch, Packed, Sequence, next_token};
-use kiln_spec::{Direction, Layout, Piece};
-use kiln_train::objective::{After, Between, Prefix, Share, Split};
+use super::{assert_distribution, assert_no_target_leak, batch, pack_rows, packed, story_beginnings, tokenizer};
+use kiln_data::{Batch, PackedSequences, Sequence, next_token_batch};
+use kiln_spec::{Direction, DocumentSpan, Layout};
+use kiln_train::objective::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};
 
-fn share(share: f64) -> Prefix {
-    Prefix { split: Split::Share(Share { share }) }
+fn fixed_prefix(share: f64) -> Prefix {
+    Prefix { split: PrefixSplit::Share(FixedShare { share }) }
 }
 
-fn between(least: f64, most: f64) -> Prefix {
-    Prefix { split: Split::Random(Between { least, most }) }
+fn prefix_between(least: f64, most: f64) -> Prefix {
+    Prefix { split: PrefixSplit::Random(ShareRange { min: least, max: most }) }
 }
 
 /// Tokens of each row's prefix, by its marks.
-fn prefixes(batch: &Batch) -> Vec<usize> {
-    (0..batch.rows).map(|row| batch.layout.row(row).iter().filter(|mark| mark.prefix).count()).collect()
+fn prefix_lengths(batch: &Batch) -> Vec<usize> {
+    (0..batch.batch_size).map(|row| batch.layout.row(row).iter().filter(|mark| mark.prefix).count()).collect()
 }
 
 #[test]
 fn no_prefix_is_full() {
     let packed = packed(0, 12);
-    assert_eq!(batch(&share(0.0), &packed, 0), next_token(&packed, Direction::Causal).unwrap());
+    assert_eq!(batch(&fixed_prefix(0.0), &packed, 0), next_token_batch(&packed, Direction::Causal).unwrap());
 }
 
 #[test]
 fn a_prefix_of_everything_is_seen_as_from_both_sides_and_counts_nothing() {
     let packed = packed(0, 12);
-    let batch = batch(&share(1.0), &packed, 0);
+    let batch = batch(&fixed_prefix(1.0), &packed, 0);
     let piece = |row: &Vec<Sequence>| {
-        vec![Piece { length: row[0].tokens.len(), start: 0, direction: Direction::Bidirectional }]
+        vec![DocumentSpan { length: row[0].tokens.len(), start: 0, direction: Direction::Bidirectional }]
     };
-    let whole = Layout::packed(&packed.rows.iter().map(piece).collect::<Vec<_>>(), packed.width);
-    assert_eq!((&batch.layout, batch.weight()), (&whole, 0.0));
+    let whole = Layout::packed(&packed.rows.iter().map(piece).collect::<Vec<_>>(), packed.sequence_length);
+    assert_eq!((&batch.layout, batch.total_weight()), (&whole, 0.0));
 }
 
 #[test]
 fn what_comes_after_the_prefix_counts_once() {
-    let packed = beginnings(0, 60);
+    let packed = story_beginnings(0, 60);
     for step in 0..4 {
         let batch = batch(&Prefix::default(), &packed, step);
-        let prefixes = prefixes(&batch);
+        let prefixes = prefix_lengths(&batch);
         for (row, prefix) in prefixes.iter().enumerate() {
             let length = packed.rows[row][0].tokens.len();
-            let asked = |token: usize| batch.weights[row * packed.width + token - 1] > 0.0;
+            let asked = |token: usize| batch.weights[row * packed.sequence_length + token - 1] > 0.0;
             assert!((1..length).all(|token| asked(token) == (token >= *prefix)), "row {row}: {prefix} of {length}");
-            assert!(batch.weights[row * packed.width + length - 1] == 0.0);
+            assert!(batch.weights[row * packed.sequence_length + length - 1] == 0.0);
         }
-        nothing_is_given_away(&batch, |_| 1);
+        assert_no_target_leak(&batch, |_| 1);
     }
 }
 
 /// One document of `length` tokens again and again.
-fn alike(count: usize, length: usize) -> Packed {
+fn repeated_documents(count: usize, length: usize) -> PackedSequences {
     let id = tokenizer().encode(" the")[0];
-    let sequence = |document| vec![Sequence { tokens: vec![id; length], document, start: 0, ends: true }];
-    of((0..count).map(sequence).collect())
+    let sequence = |document| vec![Sequence { tokens: vec![id; length], document, start: 0, ends_document: true }];
+    pack_rows((0..count).map(sequence).collect())
 }
 
 #[test]
 fn splits_are_drawn_evenly() {
     for (least, most, first, last) in [(0.0, 1.0, 0, 19), (0.25, 0.5, 5, 9)] {
         let mut counts = [0; 20];
-        let prefixes = prefixes(&batch(&between(least, most), &alike(4000, 20), 1));
+        let prefixes = prefix_lengths(&batch(&prefix_between(least, most), &repeated_documents(4000, 20), 1));
         prefixes.iter().for_each(|prefix| counts[*prefix] += 1);
         let expected = 4000.0 / (last - first + 1) as f64;
         assert_eq!(counts.iter().sum::<u64>(), counts[first..=last].iter().sum::<u64>());
-        fits(&counts[first..=last], &vec![expected; last - first + 1]);
+        assert_distribution(&counts[first..=last], &vec![expected; last - first + 1]);
     }
-    assert_eq!(prefixes(&batch(&share(0.3), &alike(5, 20), 0)), [6; 5]);
+    assert_eq!(prefix_lengths(&batch(&fixed_prefix(0.3), &repeated_documents(5, 20), 0)), [6; 5]);
 }
 
 #[test]
@@ -78,30 +78,30 @@ fn a_piece_of_a_document_has_a_prefix_of_its_own() {
         tokens: tokens.clone(),
         document,
         start,
-        ends: false,
+        ends_document: false,
     });
-    let batch = batch(&share(0.5), &of(vec![pieces.to_vec()]), 0);
+    let batch = batch(&fixed_prefix(0.5), &pack_rows(vec![pieces.to_vec()]), 0);
     let marks = batch.layout.row(0);
     for piece in 0..3 {
         let prefix: Vec<bool> = marks[piece * 20..][..20].iter().map(|mark| mark.prefix).collect();
         assert_eq!(prefix, (0..20).map(|i| i < 10).collect::<Vec<_>>(), "piece {piece}");
     }
-    nothing_is_given_away(&batch, |_| 1);
+    assert_no_target_leak(&batch, |_| 1);
 }
 
 #[test]
 fn a_text_ends_the_prefix() {
     let document = |text: &str, document| Sequence {
-        tokens: [vec![tokenizer().specials().bos], tokenizer().encode(text)].concat(),
+        tokens: [vec![tokenizer().special_tokens().bos], tokenizer().encode(text)].concat(),
         document,
         start: 0,
-        ends: false,
+        ends_document: false,
     };
     let texts = ["How many? Four. Why? Because.", "nothing is asked here", "?"];
-    let packed = of(texts.iter().enumerate().map(|(i, text)| vec![document(text, i)]).collect());
-    let objective = Prefix { split: Split::After(After { text: "?".into() }) };
+    let packed = pack_rows(texts.iter().enumerate().map(|(i, text)| vec![document(text, i)]).collect());
+    let objective = Prefix { split: PrefixSplit::After(AfterText { text: "?".into() }) };
     let batch = batch(&objective, &packed, 0);
-    for ((row, prefix), text) in prefixes(&batch).iter().enumerate().zip(texts) {
+    for ((row, prefix), text) in prefix_lengths(&batch).iter().enumerate().zip(texts) {
         let tokens = &packed.rows[row][0].tokens;
         let before = |count: usize| tokenizer().decode(&tokens[..count]).unwrap();
         match text.find('?') {

@@ -1,46 +1,52 @@
 //! GPT-2. Hugging Face keeps its matrices `[in, out]`, llama.cpp `[out, in]`.
 
-use super::{Architecture, Fields, Rule, same, sizes, turned};
-use crate::gguf::{Metadata, Turn, Value};
-use kiln_spec::Refusal;
+use super::{Architecture, MetadataReader, NameRule, permuted_rule, plain_rule, size_metadata};
+use crate::gguf::{Metadata, RowPermutation, Value};
+use kiln_spec::ValidationError;
 use serde_json::{Value as Json, json};
 
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { name: "gpt2", config, metadata, also: &[], names: |_| NAMES.to_vec(), told: &[] };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "gpt2",
+    to_config_json: config,
+    to_metadata: metadata,
+    aliases: &[],
+    name_rules: |_| NAME_RULES.to_vec(),
+    derived_tensors: &[],
+};
 
-const NAMES: [Rule; 10] = [
-    same("token_embd", "transformer.wte"),
-    same("position_embd", "transformer.wpe"),
-    same("output_norm", "transformer.ln_f"),
-    same("output", "lm_head"),
-    same("blk.{}.attn_norm", "transformer.h.{}.ln_1"),
-    turned("blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", Turn::Sides),
-    turned("blk.{}.attn_output", "transformer.h.{}.attn.c_proj", Turn::Sides),
-    same("blk.{}.ffn_norm", "transformer.h.{}.ln_2"),
-    turned("blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", Turn::Sides),
-    turned("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", Turn::Sides),
+const NAME_RULES: [NameRule; 10] = [
+    plain_rule("token_embd", "transformer.wte"),
+    plain_rule("position_embd", "transformer.wpe"),
+    plain_rule("output_norm", "transformer.ln_f"),
+    plain_rule("output", "lm_head"),
+    plain_rule("blk.{}.attn_norm", "transformer.h.{}.ln_1"),
+    permuted_rule("blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", RowPermutation::Transpose),
+    permuted_rule("blk.{}.attn_output", "transformer.h.{}.attn.c_proj", RowPermutation::Transpose),
+    plain_rule("blk.{}.ffn_norm", "transformer.h.{}.ln_2"),
+    permuted_rule("blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", RowPermutation::Transpose),
+    permuted_rule("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", RowPermutation::Transpose),
 ];
 
-fn config(fields: &Fields) -> Result<Json, Refusal> {
+fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let heads = fields.size("attention.head_count")?;
-    fields.only("attention.head_count_kv", heads)?;
-    fields.whole("context_length")?;
-    fields.switched("attention.causal", true)?;
+    fields.require("attention.head_count_kv", heads)?;
+    fields.integer("context_length")?;
+    fields.require_flag("attention.causal", true)?;
     Ok(json!({
-        "vocab_size": fields.rows("token_embd.weight")?,
-        "n_positions": fields.rows("position_embd.weight")?,
+        "vocab_size": fields.num_rows("token_embd.weight")?,
+        "n_positions": fields.num_rows("position_embd.weight")?,
         "n_embd": fields.size("embedding_length")?,
         "n_inner": fields.size("feed_forward_length")?,
         "n_layer": fields.size("block_count")?,
         "n_head": heads,
-        "layer_norm_epsilon": fields.number("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
+        "layer_norm_epsilon": fields.float("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
         "activation_function": "gelu_new",
-        "tie_word_embeddings": !fields.has("output.weight"),
+        "tie_word_embeddings": !fields.has_tensor("output.weight"),
     }))
 }
 
-fn metadata(config: &Json) -> Result<Metadata, Refusal> {
-    let mut metadata = sizes(
+fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
+    let mut metadata = size_metadata(
         config,
         &[
             ("context_length", "n_positions"),

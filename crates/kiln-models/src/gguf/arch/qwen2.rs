@@ -1,21 +1,21 @@
 //! Qwen 2: Llama with biases of q, k and v. Rows are not turned.
 
-use super::{Architecture, Fields, Rule, llama, rope};
-use kiln_spec::Refusal;
+use super::{Architecture, MetadataReader, NameRule, llama, rope};
+use kiln_spec::ValidationError;
 use serde_json::Value as Json;
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "qwen2",
-    config,
-    metadata: llama::metadata,
-    also: &[],
-    names: |_| NAMES.to_vec(),
-    told: &[rope::FREQUENCIES],
+    to_config_json: config,
+    to_metadata: llama::metadata,
+    aliases: &[],
+    name_rules: |_| NAME_RULES.to_vec(),
+    derived_tensors: &[rope::ROPE_FREQS_TENSOR],
 };
 
-const NAMES: [Rule; 12] = llama::unturned();
+const NAME_RULES: [NameRule; 12] = llama::unpermuted_rules();
 
-fn config(fields: &Fields) -> Result<Json, Refusal> {
+fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let mut config = llama::config(fields)?;
     config["use_sliding_window"] = false.into();
     Ok(config)

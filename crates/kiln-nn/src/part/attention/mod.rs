@@ -4,22 +4,23 @@
 
 mod cache;
 pub mod epilogue;
-mod look;
+mod kernel_calls;
 mod prefix;
 pub mod projection;
 mod source;
 
 pub use projection::{
-    Form, Heads, HeadsConfig, Latent, LatentConfig, Project, Projection, ProjectionConfig, Read, Rotate,
+    AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
+    MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyValue, RotateFn,
 };
-pub use source::{Segments, Source};
+pub use source::{AttentionSource, SegmentsConfig};
 
 use crate::{
-    cx::{Cx, Keys},
-    init::Init,
-    part::Forward,
+    context::{Context, KeySource},
+    init::Initializer,
+    part::Layer,
     position::{Position, PositionConfig},
-    variant::{Around, Card, Cost, Variant},
+    variant::{BuildContext, Card, Cost, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -27,10 +28,10 @@ use burn::{
 };
 use kiln_kernels::{
     attention::Score,
-    planner::{Facts, Plan, plan},
+    planner::{KernelPlan, PlannerInput, plan_attention},
 };
-use kiln_spec::{Pattern, Refusal};
-use prefix::Prefix;
+use kiln_spec::{Pattern, ValidationError};
+use prefix::TrainedPrefix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,27 +39,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionConfig {
-    /// Where keys and values come from.
-    pub source: Source,
-    /// How queries, keys and values are made and merged.
+    /// Source of keys and values.
+    pub source: AttentionSource,
+    /// Projections of queries, keys, values and output.
     pub projection: ProjectionConfig,
-    /// How order enters; absent: as in the stack.
+    /// Position encoding. Absent: that of the stack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<PositionConfig>,
-    /// Who may look at whom, by geometry.
+    /// Attention pattern, by position only.
     pub pattern: Pattern,
-    /// How looks become weights.
+    /// Score function: from scores to attention weights.
     pub score: Score,
 }
 
 /// The attention layer.
 #[derive(Module, Debug)]
 pub struct Attention {
-    projection: Projection,
+    projection: AnyProjection,
     position: Option<Position>,
     #[module(skip)]
-    source: Source,
-    prefix: Option<Prefix>,
+    source: AttentionSource,
+    prefix: Option<TrainedPrefix>,
     /// A logit a head that no key stands for, `[H]`.
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -81,84 +82,88 @@ impl Variant for Attention {
         ..Card::new("attention", "1706.03762")
     };
 
-    fn resolve(config: &mut AttentionConfig, around: &Around) {
+    fn resolve(config: &mut AttentionConfig, around: &BuildContext) {
         config.projection.resolve(around);
         let heads = config.projection.heads();
         if let Some(position) = &mut config.position {
-            position.resolve(&Around { heads, ..*around });
+            position.resolve(&BuildContext { heads, ..*around });
         }
     }
 
-    fn check(config: &AttentionConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+    fn check(config: &AttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let position = config.position.as_ref().unwrap_or(around.position);
-        if let Some(own) = config.position.as_ref().filter(|own| own.embeds()) {
+        if let Some(own) = config.position.as_ref().filter(|own| own.is_added_to_embedding()) {
             let reason = format!("`{0}` positions are added to the embeddings, not in a layer", own.name());
             let instead = format!("position = \"{}\" of the model", own.name());
-            return Err(Refusal::new(format!("{path}.position"), reason).instead(instead));
+            return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(instead));
         }
         position.check(around, &format!("{path}.position"))?;
-        let around = Around { position, ..*around };
+        let around = BuildContext { position, ..*around };
         config.projection.check(&around, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
-        config.score.check(&format!("{path}.score"))
+        config.score.validate(&format!("{path}.score"))
     }
 
-    fn init(config: &AttentionConfig, around: &Around, init: &mut Init) -> Self {
-        let around = &Around { heads: config.projection.heads(), ..*around };
+    fn init(config: &AttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let around = &BuildContext { heads: config.projection.heads(), ..*around };
         let projection = config.projection.init(around, init);
         let prefix = match &config.source {
-            Source::Segments(Segments { prefix }) => {
-                Some(init.scope("prefix", |init| Prefix::new(*prefix, &projection.entry_shapes(), init)))
+            AttentionSource::Segments(SegmentsConfig { prefix_length: prefix }) => {
+                Some(init.scope("prefix", |init| TrainedPrefix::new(*prefix, &projection.key_value_shapes(), init)))
             }
             _ => None,
         };
         Self {
             prefix,
-            sink: config.score.sink().then(|| init.constant([config.projection.heads()], 0.0)),
+            sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
             position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(around, init))),
             pattern: config.pattern.clone(),
             score: config.score.clone(),
-            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).biases(),
+            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).has_score_bias(),
             dropout: around.dropout,
         }
     }
 }
 
-impl Forward for Attention {
-    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
-        let keys = self.source.keys(self.keep());
-        let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != Keys::Memory);
-        let mut rotate = |x: Tensor<4>, cx: &mut Cx| match &position {
+impl Layer for Attention {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
+        let keys = self.source.key_source(self.cache_policy());
+        let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != KeySource::Memory);
+        let mut rotate = |x: Tensor<4>, cx: &mut Context| match &position {
             Some(position) => position.rotate(x, cx),
             None => x,
         };
         let written = match keys {
-            Keys::Own(keep) => Some(cache::extend(self.projection.write(x.clone(), cx, &mut rotate), keep, cx)),
-            Keys::Memory => source::remembered(cx, |hidden, cx| self.projection.write(hidden, cx, &mut rotate)),
+            KeySource::OwnStream(keep) => {
+                Some(cache::extend_cache(self.projection.project_key_value(x.clone(), cx, &mut rotate), keep, cx))
+            }
+            KeySource::Memory => {
+                source::memory_key_values(cx, |hidden, cx| self.projection.project_key_value(hidden, cx, &mut rotate))
+            }
         };
         let Some(entry) = written else { return x.zeros_like() };
         let entry = match &self.prefix {
-            Some(prefix) => prefix.before(entry),
+            Some(prefix) => prefix.prepend_to(entry),
             None => entry,
         };
-        let mut read = self.projection.read(x, entry, cx, &mut rotate);
-        read.query = cx.show("queries", read.query);
-        read.key = cx.show("keys", read.key);
-        read.value = cx.show("values", read.value);
+        let mut read = self.projection.project_query(x, entry, cx, &mut rotate);
+        read.query = cx.probe_value("queries", read.query);
+        read.key = cx.probe_value("keys", read.key);
+        read.value = cx.probe_value("values", read.value);
         let bias = position.as_ref().and_then(|position| position.bias(read.query.dims()[1], cx));
-        let (sight, form) = (cx.sight(&self.pattern, keys), read.form);
-        let out = self.looked(read, sight, bias, cx);
-        let out = self.projection.merge(out, form, cx);
+        let (sight, form) = (cx.block_mask(&self.pattern, keys), read.latent_form);
+        let out = self.attend_all(read, sight, bias, cx);
+        let out = self.projection.project_output(out, form, cx);
         cx.dropout("out", self.dropout, out)
     }
 
     fn cost(&self, length: usize) -> Cost {
-        let prefix = self.prefix.as_ref().map_or(0, Prefix::length);
-        let keys = (self.keep().count(length) + prefix) as f64;
+        let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
+        let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let kept: usize = self.projection.entry_shapes().iter().map(|[heads, width]| heads * width).sum();
+        let kept: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
         Cost { flops: projection + per_key * keys, state_bytes: 4.0 * kept as f64 * keys / length.max(1) as f64 }
     }
 
@@ -166,12 +171,19 @@ impl Forward for Attention {
         (!self.source.is_cross()).then_some(&self.pattern)
     }
 
-    fn plan(&self, gradients: bool) -> Option<Plan> {
-        let cpu = self.projection.on_cpu();
+    fn plan(&self, gradients: bool) -> Option<KernelPlan> {
+        let cpu = self.projection.has_cpu_kernel();
         // What writes has one query a call.
         let queries = usize::from(!gradients);
         let dropout = gradients && self.dropout > 0.0;
-        Some(plan(&Facts { gradients, cpu, queries, dropout, known: true, ..self.asks() }))
+        Some(plan_attention(&PlannerInput {
+            needs_gradients: gradients,
+            is_cpu_f32: cpu,
+            num_queries: queries,
+            has_dropout: dropout,
+            tiles_known: true,
+            ..self.kernel_requirements()
+        }))
     }
 
     fn describe(&self) -> String {

@@ -1,6 +1,6 @@
 //! A trained prefix of keys and values (2101.00190).
 
-use crate::{init::Init, part::attention::projection::Entry};
+use crate::{init::Initializer, part::attention::projection::KeyValue};
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
@@ -8,16 +8,16 @@ use burn::{
 
 /// A trained prefix: entries that stand in no document and at no position.
 #[derive(Module, Debug)]
-pub struct Prefix {
+pub struct TrainedPrefix {
     /// `[G · P, width]` for each tensor of an entry.
     entries: Vec<Param<Tensor<2>>>,
     #[module(skip)]
     length: usize,
 }
 
-impl Prefix {
+impl TrainedPrefix {
     /// A new prefix; `shapes` are heads and width of each tensor of an entry.
-    pub fn new(length: usize, shapes: &[[usize; 2]], init: &mut Init) -> Self {
+    pub fn new(length: usize, shapes: &[[usize; 2]], init: &mut Initializer) -> Self {
         let entry = |(i, [heads, width]): (usize, &[usize; 2])| {
             init.normal(&format!("entries.{i}"), [heads * length, *width], 1.0 / (*width as f64).sqrt())
         };
@@ -30,7 +30,7 @@ impl Prefix {
     }
 
     /// The prefix and then `entry`.
-    pub fn before(&self, entry: Entry) -> Entry {
+    pub fn prepend_to(&self, entry: KeyValue) -> KeyValue {
         let join = |(prefix, own): (&Param<Tensor<2>>, Tensor<4>)| {
             let [b, g, _, width] = own.dims();
             let prefix = prefix.val().cast(own.dtype()).reshape([1, g, self.length, width]);

@@ -1,72 +1,73 @@
 //! Where keys and values come from.
 
-use super::{cache::Cache, projection::Entry};
-use crate::cx::{Cx, Keys};
+use super::{cache::KeyValueCache, projection::KeyValue};
+use crate::context::{Context, KeySource};
 use burn::tensor::Tensor;
-use kiln_spec::{Card, Refusal, card::EVERY_LAW, config::Nothing, plan::Keep};
+use kiln_spec::{Card, ValidationError, card::ALL_LAWS, config::NoOptions, plan::CachePolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kiln_spec::choice! {
-    /// Where keys and values come from.
-    pub enum Source {
-        /// From the tokens themselves.
-        "self" => Own(Nothing) with Card::data("1706.03762"),
-        /// From the memory, an encoder's output: every token sees the whole of its document there (1706.03762, 3.2.3).
-        "cross" => Cross(Nothing) with CROSS,
-        /// From the tokens themselves, and from segments beside them that every token sees (2101.00190).
-        "segments" => Segments(Segments) with Card::data("2101.00190"),
+    /// Source of keys and values.
+    pub enum AttentionSource {
+        /// Self-attention.
+        "self" => Own(NoOptions) with Card::config_only("1706.03762"),
+        /// Cross-attention to the encoder output (1706.03762, section 3.2.3).
+        "cross" => Cross(NoOptions) with CROSS_CARD,
+        /// Self-attention with a trained key-value prefix (prefix tuning, 2101.00190).
+        "segments" => Segments(SegmentsConfig) with Card::config_only("2101.00190"),
     }
 }
 
-const CROSS: Card = Card {
-    refuses: "a stack without an encoder, positions of its own",
-    exempt: &[(EVERY_LAW, "it needs an encoder; models of two stacks are judged beside")],
-    ..Card::data("1706.03762")
+const CROSS_CARD: Card = Card {
+    incompatible_with: "a stack without an encoder, positions of its own",
+    exemptions: &[(ALL_LAWS, "it needs an encoder; models of two stacks are judged beside")],
+    ..Card::config_only("1706.03762")
 };
 
-impl Default for Source {
+impl Default for AttentionSource {
     fn default() -> Self {
-        Self::Own(Nothing {})
+        Self::Own(NoOptions {})
     }
 }
 
 /// Segments beside the tokens' own keys.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Segments {
-    /// Trained keys and values that stand before every document: so many.
-    pub prefix: usize,
+pub struct SegmentsConfig {
+    /// Number of trained key-value pairs before every document.
+    pub prefix_length: usize,
 }
 
-impl Default for Segments {
+impl Default for SegmentsConfig {
     fn default() -> Self {
-        Self { prefix: 16 }
+        Self { prefix_length: 16 }
     }
 }
 
-impl Source {
+impl AttentionSource {
     /// Whether keys and values come from another stream.
     pub fn is_cross(&self) -> bool {
         matches!(self, Self::Cross(_))
     }
 
     /// The keys that a layer with this policy looks at.
-    pub(super) fn keys(&self, keep: Keep) -> Keys {
-        if self.is_cross() { Keys::Memory } else { Keys::Own(keep) }
+    pub(super) fn key_source(&self, keep: CachePolicy) -> KeySource {
+        if self.is_cross() { KeySource::Memory } else { KeySource::OwnStream(keep) }
     }
 
     /// Refuses what can't be; `path` is that of the attention. There is no distance between tokens of two streams, so
     /// that nothing can be said by position.
-    pub(super) fn check(&self, positioned: bool, path: &str) -> Result<(), Refusal> {
+    pub(super) fn check(&self, positioned: bool, path: &str) -> Result<(), ValidationError> {
         match self {
             Self::Cross(_) if positioned => {
                 let reason = "a cross attention has no position: its keys are tokens of another stream";
-                Err(Refusal::new(format!("{path}.position"), reason).instead("leave it away"))
+                Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion("leave it away"))
             }
-            Self::Segments(Segments { prefix }) if *prefix == 0 || *prefix > 1 << 16 => {
+            Self::Segments(SegmentsConfig { prefix_length: prefix }) if *prefix == 0 || *prefix > 1 << 16 => {
                 let reason = format!("a trained prefix of 1 to {} keys, found {prefix}", 1 << 16);
-                Err(Refusal::new(format!("{path}.source.segments.prefix"), reason).instead("source = \"self\""))
+                Err(ValidationError::new(format!("{path}.source.segments.prefix"), reason)
+                    .with_suggestion("source = \"self\""))
             }
             _ => Ok(()),
         }
@@ -75,13 +76,16 @@ impl Source {
 
 /// Entries of the memory: written at the first call and kept, so that decoding computes them once. `None` without a
 /// memory.
-pub(super) fn remembered(cx: &mut Cx, write: impl FnOnce(Tensor<3>, &mut Cx) -> Entry) -> Option<Entry> {
+pub(super) fn memory_key_values(
+    cx: &mut Context,
+    write: impl FnOnce(Tensor<3>, &mut Context) -> KeyValue,
+) -> Option<KeyValue> {
     let hidden = cx.memory.as_ref()?.hidden.clone();
-    let kept: Option<Cache> = cx.take("memory");
+    let kept: Option<KeyValueCache> = cx.take_state("memory");
     let entry = match kept {
-        Some(Cache(Some(entry))) => entry,
+        Some(KeyValueCache(Some(entry))) => entry,
         _ => write(hidden, cx),
     };
-    cx.put("memory", Cache(Some(entry.clone())));
+    cx.put_state("memory", KeyValueCache(Some(entry.clone())));
     Some(entry)
 }

@@ -9,28 +9,28 @@ mod config;
 mod router;
 mod stacked;
 
-pub use config::{Expert, ExpertConfig, ExpertsConfig};
+pub use config::{Expert, ExpertConfig, MixtureOfExpertsConfig};
 
-use super::feed_forward::{gated, plain};
+use super::feed_forward::{gated_mlp, mlp};
 use crate::{
-    cx::Cx,
-    init::Init,
+    context::Context,
+    init::Initializer,
     linear::Linear,
-    part::Forward,
-    variant::{Around, Card, Cost, Variant},
+    part::Layer,
+    variant::{BuildContext, Card, Cost, Variant},
 };
 use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use kiln_spec::{Refusal, formula::Field};
-use stacked::Stacked;
+use kiln_spec::{ValidationError, formula::MarkField};
+use stacked::StackedExperts;
 
 /// Experts and their router.
 #[derive(Module, Debug)]
-pub struct Experts {
+pub struct MixtureOfExperts {
     router: Linear,
-    experts: Stacked,
+    experts: StackedExperts,
     shared: Option<Expert>,
     #[module(skip)]
     top_k: usize,
@@ -44,50 +44,51 @@ pub struct Experts {
     dropout: f64,
 }
 
-fn stack_inner(config: &ExpertConfig, around: &Around) -> usize {
+fn expert_intermediate(config: &ExpertConfig, around: &BuildContext) -> usize {
     match config {
-        ExpertConfig::Gated(c) => c.inner.unwrap_or(gated::inner(around.hidden)),
-        ExpertConfig::Plain(c) => c.inner.unwrap_or(plain::inner(around.hidden)),
+        ExpertConfig::GatedMlp(c) => c.intermediate.unwrap_or(gated_mlp::default_intermediate(around.hidden)),
+        ExpertConfig::Mlp(c) => c.intermediate.unwrap_or(mlp::default_intermediate(around.hidden)),
     }
 }
 
-impl Variant for Experts {
-    type Config = ExpertsConfig;
+impl Variant for MixtureOfExperts {
+    type Config = MixtureOfExpertsConfig;
     const CARD: Card = Card {
         role: "feed_forward",
         time: "T × k experts; T × all experts where no grouped product is",
-        refuses: "more experts a token than there are; one normalised expert a token",
+        incompatible_with: "more experts a token than there are; one normalised expert a token",
         ..Card::new("experts", "1701.06538, 2101.03961, 2202.08906, 2401.06066")
     };
 
-    fn resolve(config: &mut ExpertsConfig, around: &Around) {
-        config.normalize.get_or_insert(config.top_k > 1);
+    fn resolve(config: &mut MixtureOfExpertsConfig, around: &BuildContext) {
+        config.norm_topk_prob.get_or_insert(config.top_k > 1);
         config.expert.resolve(around);
-        config.shared.iter_mut().for_each(|shared| shared.resolve(around));
+        config.shared_expert.iter_mut().for_each(|shared| shared.resolve(around));
     }
 
-    fn check(config: &ExpertsConfig, around: &Around, path: &str) -> Result<(), Refusal> {
+    fn check(config: &MixtureOfExpertsConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
         config.check(around, path)
     }
 
-    fn init(config: &ExpertsConfig, around: &Around, init: &mut Init) -> Self {
-        let inside = Around { dropout: 0.0, ..*around };
+    fn init(config: &MixtureOfExpertsConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let inside = BuildContext { dropout: 0.0, ..*around };
         let shared = |shared: &ExpertConfig| init.scope("shared", |init| shared.init(&inside, init));
         Self {
-            shared: config.shared.as_ref().map(shared),
-            router: Linear::new("router", [around.hidden, config.experts], false, init),
-            experts: init.scope("experts", |init| Stacked::init(&config.expert, config.experts, around, init)),
+            shared: config.shared_expert.as_ref().map(shared),
+            router: Linear::new("router", [around.hidden, config.num_experts], false, init),
+            experts: init
+                .scope("experts", |init| StackedExperts::init(&config.expert, config.num_experts, around, init)),
             top_k: config.top_k,
-            normalize: config.normalize.unwrap_or(config.top_k > 1),
-            balance: config.balance,
-            z: config.z,
+            normalize: config.norm_topk_prob.unwrap_or(config.top_k > 1),
+            balance: config.router_aux_loss_coef,
+            z: config.router_z_loss_coef,
             dropout: around.dropout,
         }
     }
 }
 
-impl Forward for Experts {
-    fn forward(&self, x: Tensor<3>, cx: &mut Cx) -> Tensor<3> {
+impl Layer for MixtureOfExperts {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let ([b, t, m], k) = (x.dims(), self.top_k);
         let (expert, weight) = self.route(x.clone(), cx);
         // The router is one reader of the input and all who work on it another: two gradients add up to the same bits in
@@ -111,33 +112,33 @@ impl Forward for Experts {
     fn describe(&self) -> String {
         let [hidden, experts] = self.router.size();
         let shared = self.shared.as_ref().map_or(String::new(), |shared| format!(", shared {}", shared.describe()));
-        format!("{} of {experts} experts, {hidden} → {}{shared}", self.top_k, self.experts.inner())
+        format!("{} of {experts} experts, {hidden} → {}{shared}", self.top_k, self.experts.intermediate())
     }
 }
 
-impl Experts {
+impl MixtureOfExperts {
     /// Experts of each token one after the other, `[N·k]`, and what their outputs count, `[N, k]`.
-    fn route(&self, x: Tensor<3>, cx: &mut Cx) -> (Tensor<1, Int>, Tensor<2>) {
+    fn route(&self, x: Tensor<3>, cx: &mut Context) -> (Tensor<1, Int>, Tensor<2>) {
         let ([b, t, m], e) = (x.dims(), self.router.size()[1]);
-        let logits = self.router.forward_in(x.reshape([b * t, m]), cx);
-        let p = router::probabilities(logits.clone());
-        let p = cx.show("router", p.reshape([b, t, e])).reshape([b * t, e]);
-        let chosen = router::choose(p.clone(), self.top_k);
-        let marked = router::marked(&chosen, &p);
-        self.add_losses(logits, p.clone(), marked.clone(), cx);
-        let weights = router::weights(p, marked, self.normalize);
-        let weights = cx.show("chosen", weights.reshape([b, t, e])).reshape([b * t, e]);
+        let logits = self.router.forward_with(x.reshape([b * t, m]), cx);
+        let p = router::router_probabilities(logits.clone());
+        let p = cx.probe_value("router", p.reshape([b, t, e])).reshape([b * t, e]);
+        let chosen = router::select_top_k(p.clone(), self.top_k);
+        let marked = router::multi_hot(&chosen, &p);
+        self.add_router_losses(logits, p.clone(), marked.clone(), cx);
+        let weights = router::expert_weights(p, marked, self.normalize);
+        let weights = cx.probe_value("chosen", weights.reshape([b, t, e])).reshape([b * t, e]);
         (chosen.clone().reshape([b * t * self.top_k]), weights.gather(1, chosen))
     }
 
-    fn add_losses(&self, logits: Tensor<2>, p: Tensor<2>, marked: Tensor<2>, cx: &mut Cx) {
-        let live = cx.stream.now.field(Field::Live).clone().float().cast(p.dtype());
+    fn add_router_losses(&self, logits: Tensor<2>, p: Tensor<2>, marked: Tensor<2>, cx: &mut Context) {
+        let live = cx.stream.tokens.field(MarkField::Valid).clone().float().cast(p.dtype());
         let live = live.reshape([1, p.dims()[0]]);
         if self.balance > 0.0 {
-            cx.add_loss("balance", router::balance(p, marked, &live, self.top_k), self.balance);
+            cx.add_auxiliary_loss("balance", router::load_balancing_loss(p, marked, &live, self.top_k), self.balance);
         }
         if self.z > 0.0 {
-            cx.add_loss("z", router::z(logits, &live), self.z);
+            cx.add_auxiliary_loss("z", router::z_loss(logits, &live), self.z);
         }
     }
 }

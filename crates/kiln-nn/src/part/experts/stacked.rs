@@ -1,12 +1,12 @@
 //! The experts' matrices, stacked.
 
-use super::{ExpertConfig, stack_inner};
-use crate::{init::Init, part::feed_forward::activation::Activation, variant::Around};
+use super::{ExpertConfig, expert_intermediate};
+use crate::{init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::grouped::grouped_linear;
+use kiln_kernels::grouped_linear::grouped_linear;
 
 /// A linear map an expert.
 #[derive(Module, Debug)]
@@ -18,7 +18,7 @@ pub struct StackedLinear {
 }
 
 impl StackedLinear {
-    fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Init) -> Self {
+    fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let [experts, from, to] = shape;
         init.scope(name, |init| Self {
             weight: init.normal("weight", shape, scale / (from as f64).sqrt()),
@@ -44,7 +44,7 @@ impl StackedLinear {
 
 /// Feed-forwards side by side: gated ones (2002.05202) or plain ones (1706.03762).
 #[derive(Module, Debug)]
-pub struct Stacked {
+pub struct StackedExperts {
     gate: Option<StackedLinear>,
     up: StackedLinear,
     down: StackedLinear,
@@ -52,14 +52,14 @@ pub struct Stacked {
     activation: Activation,
 }
 
-impl Stacked {
+impl StackedExperts {
     /// Makes `experts` of one kind.
-    pub fn init(config: &ExpertConfig, experts: usize, around: &Around, init: &mut Init) -> Self {
+    pub fn init(config: &ExpertConfig, experts: usize, around: &BuildContext, init: &mut Initializer) -> Self {
         let (gated, activation, bias) = match config {
-            ExpertConfig::Gated(c) => (true, c.activation, c.bias),
-            ExpertConfig::Plain(c) => (false, c.activation, c.bias),
+            ExpertConfig::GatedMlp(c) => (true, c.activation, c.bias),
+            ExpertConfig::Mlp(c) => (false, c.activation, c.bias),
         };
-        let (outer, inner, residual) = (around.hidden, stack_inner(config, around), init.residual);
+        let (outer, inner, residual) = (around.hidden, expert_intermediate(config, around), init.residual_scale);
         let mut map =
             |name, [from, to]: [usize; 2], scale| StackedLinear::new(name, [experts, from, to], bias, scale, init);
         Self {
@@ -74,8 +74,8 @@ impl Stacked {
     pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
         let up = self.up.forward(x.clone(), expert);
         let inner = match &self.gate {
-            Some(gate) => self.activation.gate(gate.forward(x, expert), up),
-            None => self.activation.of(up),
+            Some(gate) => self.activation.apply_gated(gate.forward(x, expert), up),
+            None => self.activation.apply(up),
         };
         self.down.forward(inner, expert)
     }
@@ -86,7 +86,7 @@ impl Stacked {
     }
 
     /// Width inside an expert.
-    pub fn inner(&self) -> usize {
+    pub fn intermediate(&self) -> usize {
         self.up.weight.dims()[2]
     }
 }

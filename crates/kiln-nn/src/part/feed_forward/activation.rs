@@ -4,27 +4,27 @@ use burn::tensor::{
     Tensor,
     activation::{gelu, gelu_approximate, relu, silu},
 };
-use kiln_kernels::gated::silu_gate;
+use kiln_kernels::silu_gate::silu_gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A function of each number.
+/// Activation function.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// max(0, x).
+    /// ReLU: max(0, x).
     Relu,
-    /// x Φ(x) (1606.08415).
+    /// GELU: x Φ(x) (1606.08415).
     Gelu,
-    /// GELU by tanh (GPT-2).
+    /// Tanh approximation of GELU (GPT-2).
     GeluTanh,
-    /// x σ(x), also called swish.
+    /// SiLU (swish): x σ(x).
     Silu,
 }
 
 impl Activation {
     /// Of every number.
-    pub fn of<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+    pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),
             Self::Gelu => gelu(x),
@@ -34,10 +34,10 @@ impl Activation {
     }
 
     /// f(gate) ⊙ up (2002.05202).
-    pub fn gate(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    pub fn apply_gated(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Silu => silu_gate(gate, up),
-            other => other.of(gate) * up,
+            other => other.apply(gate) * up,
         }
     }
 

@@ -81,7 +81,7 @@ fn a_choice_that_may_be_absent_is_a_choice() {
     assert_eq!(changed, table("schedule.linear.floor = 0"));
     let child = table("schedule.cosine.floor = 0");
     assert_eq!(merge(&schema_for!(Maybe), changed, child.clone()), child);
-    assert_eq!(explain(&schema_for!(Maybe))[0].legal, "one of: cosine, linear, constant; may be absent");
+    assert_eq!(explain(&schema_for!(Maybe))[0].allowed, "one of: cosine, linear, constant; may be absent");
 }
 
 const BLOCKS: &str =
@@ -138,7 +138,7 @@ fn what_cannot_be_set_is_an_error_that_says_what_is_there() {
     let text = format!("name = 'x'\n{BLOCKS}");
     for (assignment, kind, message) in cases {
         let error = after(&text, &[assignment]).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+        assert_eq!((error.code(), error.to_string().as_str()), (kind, message));
     }
     let error = after("blocks = []", &["blocks.*.repeat=1"]).unwrap_err();
     assert_eq!(error.message(), "`*` finds nothing: the list is empty");

@@ -1,7 +1,7 @@
 //! Every key is explained from the schema.
 use super::*;
 
-fn key(path: &str) -> Key {
+fn key(path: &str) -> ConfigKey {
     let keys = explain(&schema());
     let found: Vec<_> = keys.iter().filter(|key| key.path == path).collect();
     assert_eq!(found.len(), 1, "{path} in {:#?}", keys);
@@ -43,14 +43,14 @@ fn every_key_stands_once_under_its_path() {
 #[test]
 fn a_key_has_its_doc_default_and_legal_values() {
     let floor = key("schedule.cosine.floor");
-    assert_eq!(floor.doc, "Where it ends, as a share of the peak.");
+    assert_eq!(floor.description, "Where it ends, as a share of the peak.");
     assert_eq!(floor.default.as_deref(), Some("0.1"));
-    assert_eq!(floor.legal, "number, from 0 to 1");
+    assert_eq!(floor.allowed, "number, from 0 to 1");
     let schedule = key("schedule");
-    assert_eq!(schedule.doc, "The learning rate's course.");
-    assert_eq!(schedule.legal, "one of: cosine, linear, constant");
+    assert_eq!(schedule.description, "The learning rate's course.");
+    assert_eq!(schedule.allowed, "one of: cosine, linear, constant");
     assert_eq!(schedule.default.as_deref(), Some("{ cosine = { floor = 0.5, warmup = 7 } }"));
-    assert_eq!(key("schedule.cosine").doc, "Down along half a cosine.");
+    assert_eq!(key("schedule.cosine").description, "Down along half a cosine.");
 }
 
 #[test]
@@ -59,14 +59,14 @@ fn required_keys_have_no_default_and_optional_ones_are_absent() {
     assert_eq!(key("blocks[].parts[].attention.heads").default, None);
     let window = key("blocks[].parts[].attention.window");
     assert_eq!(window.default.as_deref(), Some("absent"));
-    assert_eq!(window.legal, "whole number, from 0; may be absent");
+    assert_eq!(window.allowed, "whole number, from 0; may be absent");
 }
 
 #[test]
 fn lists_and_open_tables_say_what_they_hold() {
-    assert_eq!(key("blocks").legal, "list of: table");
-    assert_eq!(key("blocks[].parts").legal, "list of: one of: attention, gated, both");
-    assert_eq!(key("notes").legal, "table of any names, each: true or false");
+    assert_eq!(key("blocks").allowed, "list of: table");
+    assert_eq!(key("blocks[].parts").allowed, "list of: one of: attention, gated, both");
+    assert_eq!(key("notes").allowed, "table of any names, each: true or false");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_schema_tells_which_names_may_stand_alone() {
 
 #[test]
 fn legal_keys_follow_any_way_of_writing_a_path() {
-    let at = |path| legal_keys(&schema(), path);
+    let at = |path| allowed_keys(&schema(), path);
     assert_eq!(at(""), ["name", "schedule", "blocks", "notes"]);
     assert_eq!(at("schedule"), ["cosine", "linear", "constant"]);
     assert_eq!(at("blocks[0].parts[1].attention"), ["heads", "window"]);

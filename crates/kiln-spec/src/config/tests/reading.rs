@@ -5,7 +5,7 @@ use super::*;
 fn fault(text: &str) -> (String, Option<usize>, &'static str) {
     let error = sample(text).unwrap_err();
     assert_eq!(error.file.as_deref(), Some("sample.toml"));
-    (error.path.clone(), error.line, error.kind())
+    (error.path.clone(), error.line, error.code())
 }
 
 fn at(path: &str, line: usize, kind: &'static str) -> (String, Option<usize>, &'static str) {
@@ -95,21 +95,21 @@ fn spans_reach_through_a_choice_without_our_help() {
     assert_eq!(tracked.path().to_string(), "blocks[0].parts[1].attention.haeds");
 }
 
-fn layered() -> Layered {
+fn layered() -> LayeredConfig {
     let parent = "name = 'parent'\n\n[schedule.cosine]\nflor = 0.2\nwarmup = 3\n";
     let child = "extends = 'parent.toml'\n[[blocks]]\nparts = ['gatde']\n";
-    let mut child = Layered::new(child, Some("child.toml")).unwrap();
+    let mut child = LayeredConfig::new(child, Some("child.toml")).unwrap();
     assert_eq!(child.take("extends"), Some("parent.toml".into()));
-    child.over(&schema(), Layered::new(parent, Some("parent.toml")).unwrap())
+    child.with_parent(&schema(), LayeredConfig::new(parent, Some("parent.toml")).unwrap())
 }
 
 #[test]
 fn a_typo_is_found_in_the_file_that_has_it() {
     let mut both = layered();
-    let error = both.read::<Sample>().unwrap_err();
+    let error = both.deserialize::<Sample>().unwrap_err();
     assert_eq!(error.to_string(), "child.toml:3: blocks[0].parts[0]: unknown choice `gatde`");
     both.set(&schema(), "blocks.0.parts.0=gated").unwrap();
-    let error = both.read::<Sample>().unwrap_err();
+    let error = both.deserialize::<Sample>().unwrap_err();
     assert_eq!(error.to_string(), "parent.toml:4: schedule.cosine.flor: unknown key `flor`");
     assert!(error.help().unwrap().starts_with("did you mean `floor`?"));
 }
@@ -119,15 +119,15 @@ fn an_error_in_an_assignment_names_the_assignment() {
     let mut both = layered();
     both.set(&schema(), "blocks.*.repeat=many").unwrap();
     both.set(&schema(), "blocks.0.parts=[]").unwrap();
-    let error = both.read::<Sample>().unwrap_err();
-    assert_eq!(error.place().unwrap(), "--set blocks.*.repeat=many: blocks[0].repeat");
+    let error = both.deserialize::<Sample>().unwrap_err();
+    assert_eq!(error.location().unwrap(), "--set blocks.*.repeat=many: blocks[0].repeat");
 }
 
 #[test]
 fn an_assignment_over_a_line_is_the_place_of_what_it_set_alone() {
     let mut both = layered();
     both.set(&schema(), "schedule.cosine.warmup=99").unwrap();
-    let place = |path| both.locate(Refusal::new(path, "no")).place().unwrap();
+    let place = |path| both.with_location(ValidationError::new(path, "no")).location().unwrap();
     assert_eq!(place("schedule.cosine.warmup"), "--set schedule.cosine.warmup=99: schedule.cosine.warmup");
     assert_eq!(place("schedule.cosine"), "parent.toml:3: schedule.cosine");
     assert_eq!(place("name"), "parent.toml:1: name");
@@ -135,11 +135,13 @@ fn an_assignment_over_a_line_is_the_place_of_what_it_set_alone() {
 
 #[test]
 fn a_refusal_gets_the_place_of_its_path() {
-    let refusal = Refusal::new("cosine.warmup", "longer than the run").instead("warmup = 0").within("schedule");
-    let error = layered().locate(refusal.clone());
+    let refusal = ValidationError::new("cosine.warmup", "longer than the run")
+        .with_suggestion("warmup = 0")
+        .with_path_prefix("schedule");
+    let error = layered().with_location(refusal.clone());
     assert_eq!(error.to_string(), "parent.toml:5: schedule.cosine.warmup: longer than the run");
-    assert_eq!((error.kind(), error.help()), ("refused", Some("warmup = 0".to_owned())));
-    let elsewhere = layered().locate(Refusal::new("schedule.cosine.length", "no"));
-    assert_eq!(elsewhere.place().unwrap(), "parent.toml:3: schedule.cosine.length");
-    assert_eq!(Refusal::new("[3].mixer", "no").within("blocks").path, "blocks[3].mixer");
+    assert_eq!((error.code(), error.help()), ("refused", Some("warmup = 0".to_owned())));
+    let elsewhere = layered().with_location(ValidationError::new("schedule.cosine.length", "no"));
+    assert_eq!(elsewhere.location().unwrap(), "parent.toml:3: schedule.cosine.length");
+    assert_eq!(ValidationError::new("[3].mixer", "no").with_path_prefix("blocks").path, "blocks[3].mixer");
 }

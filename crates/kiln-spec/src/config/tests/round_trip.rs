@@ -12,7 +12,7 @@ struct One {
 #[test]
 fn a_choice_with_nothing_to_say_is_a_bare_word() {
     let attention = Attention { heads: 4, window: None };
-    let one = One { part: Part::Attention(attention), schedule: Schedule::Constant(Nothing {}) };
+    let one = One { part: Part::Attention(attention), schedule: Schedule::Constant(NoOptions {}) };
     let text = to_toml(&one);
     assert_eq!(table(&text), table("part = { attention = { heads = 4 } }\nschedule = 'constant'"));
     assert_eq!(parse::<One>(&text, None).unwrap(), one);
@@ -25,7 +25,7 @@ fn a_bare_word_and_an_empty_table_are_the_defaults() {
     assert_eq!(schedule("schedule = 'cosine'"), defaults);
     assert_eq!(schedule("schedule = { cosine = {} }"), defaults);
     assert_eq!(schedule("[schedule.cosine]\nwarmup = 10"), defaults);
-    assert_eq!(schedule("schedule = 'constant'"), Schedule::Constant(Nothing {}));
+    assert_eq!(schedule("schedule = 'constant'"), Schedule::Constant(NoOptions {}));
     assert_eq!(schedule(""), cosine());
 }
 
@@ -40,7 +40,7 @@ fn json_reads_and_writes_the_same_forms() {
     let json = r#"["gated",{"attention":{"heads":2}},{"both":["gated"]}]"#;
     let parts: Vec<Part> = serde_json::from_str(json).unwrap();
     assert_eq!(serde_json::to_string(&parts).unwrap(), json);
-    assert_eq!(parts[2], Part::Both(vec![Part::Gated(Nothing {})]));
+    assert_eq!(parts[2], Part::Both(vec![Part::Gated(NoOptions {})]));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn another_macro_can_make_choices_and_pass_the_doc_comments_on() {
         Made {
             /// First.
             "a" => A(<u8 as HasConfig>::Config),
-            "b" => B(Nothing)
+            "b" => B(NoOptions)
         }
     }
     assert_eq!(COUNT, Made::NAMES.len());
@@ -76,7 +76,7 @@ fn another_macro_can_make_choices_and_pass_the_doc_comments_on() {
 
 fn parts() -> impl Strategy<Value = Part> {
     let attention = (1..9u32, proptest::option::of(0..5u32)).prop_map(|(heads, window)| Attention { heads, window });
-    let leaf = prop_oneof![Just(Part::Gated(Nothing {})), attention.prop_map(Part::Attention)];
+    let leaf = prop_oneof![Just(Part::Gated(NoOptions {})), attention.prop_map(Part::Attention)];
     leaf.prop_recursive(3, 12, 3, |inner| proptest::collection::vec(inner, 0..3).prop_map(Part::Both))
 }
 
@@ -85,7 +85,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     let floor = || (0..8u8).prop_map(|eighths| f64::from(eighths) / 8.0);
     let cosine = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Cosine(Cosine { floor, warmup }));
     let linear = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Linear(Linear { floor, warmup }));
-    prop_oneof![cosine, linear, Just(Schedule::Constant(Nothing {}))]
+    prop_oneof![cosine, linear, Just(Schedule::Constant(NoOptions {}))]
 }
 
 fn samples() -> impl Strategy<Value = Sample> {
@@ -111,8 +111,8 @@ proptest! {
 
     #[test]
     fn a_whole_configuration_over_another_is_itself_but_for_open_tables(parent in samples(), child in samples()) {
-        let layer = |sample: &Sample| Layered::new(&to_toml(sample), None).unwrap();
-        let mut merged: Sample = layer(&child).over(&schema(), layer(&parent)).read().unwrap();
+        let layer = |sample: &Sample| LayeredConfig::new(&to_toml(sample), None).unwrap();
+        let mut merged: Sample = layer(&child).with_parent(&schema(), layer(&parent)).deserialize().unwrap();
         let mut notes = parent.notes;
         notes.extend(child.notes.clone());
         prop_assert_eq!(&merged.notes, &notes);

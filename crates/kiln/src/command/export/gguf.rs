@@ -1,34 +1,38 @@
 //! One file, as llama.cpp reads it.
 
 use super::{
-    super::{output::say, trouble::Trouble},
-    Args, carried,
+    super::{error::CliError, output::print_message},
+    Args, gguf_tokenizer,
 };
-use kiln_models::{Reader, files::save_gguf, gguf::Export, hf, tensors::Numbers};
-use kiln_nn::head::{EmbeddingConfig, HeadConfig};
-use kiln_train::pretrained::{Place, Weights};
+use kiln_models::{ModelTensors, files::save_gguf, gguf::GgufExport, hf, tensors::WeightDtype};
+use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
+use kiln_train::pretrained::{ModelSource, PretrainedModel};
 
 /// Writes it: the name of its family.
-pub(super) fn write(args: &Args, place: &Place, weights: &Weights) -> Result<&'static str, Trouble> {
+pub(super) fn write_gguf(
+    args: &Args,
+    place: &ModelSource,
+    weights: &PretrainedModel,
+) -> Result<&'static str, CliError> {
     let config = weights.model.config();
-    let failed = |error: String| Trouble::failed("export", error);
-    let (family, config_json) = hf::described(config, weights.config_json.as_ref())
+    let failed = |error: String| CliError::failed("export", error);
+    let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
         .map_err(|e| failed(format!("no family can hold this model: {e}")))?;
-    let reader = Reader::of(&weights.model);
-    let tensors = hf::disassemble(config, family, &reader).map_err(|e| failed(e.to_string()))?;
-    let carried = carried::of(place, config.vocab)?;
-    let sentence = sentence(place, &config.head)?;
-    if sentence.as_ref().is_some_and(|head| head.normalise) {
-        say("a .gguf doesn't say that vectors have length 1: programs that read it make them so, or don't");
+    let reader = ModelTensors::new(&weights.model);
+    let tensors = hf::export_tensors(config, family, &reader).map_err(|e| failed(e.to_string()))?;
+    let carried = gguf_tokenizer::build_tokenizer(place, config.vocab)?;
+    let sentence = embedding_config(place, &config.head)?;
+    if sentence.as_ref().is_some_and(|head| head.normalize) {
+        print_message("a .gguf doesn't say that vectors have length 1: programs that read it make them so, or don't");
     }
     let name = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let export = Export {
+    let export = GgufExport {
         name: &name,
         config_json: &config_json,
         tensors: &tensors,
-        numbers: args.numbers.map_or(Numbers::F16, Numbers::from),
-        context: config.position.limit().unwrap_or(2048),
-        pooling: sentence.map(|head| head.pool),
+        dtype: args.dtype.map_or(WeightDtype::F16, WeightDtype::from),
+        default_context_length: config.position.max_positions().unwrap_or(2048),
+        pooling: sentence.map(|head| head.pooling),
         tokenizer: Some(&carried),
     };
     save_gguf(&args.out, &export).map_err(|e| failed(format!("cannot write {}: {e}", args.out.display())))?;
@@ -36,10 +40,10 @@ pub(super) fn write(args: &Args, place: &Place, weights: &Weights) -> Result<&'s
 }
 
 /// How the model's vectors become one, if that is what it is for.
-fn sentence(place: &Place, head: &HeadConfig) -> Result<Option<EmbeddingConfig>, Trouble> {
+fn embedding_config(place: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
     match (head, place) {
-        (HeadConfig::Embedding(own), Place::Run(_)) => Ok(Some(own.clone())),
-        (HeadConfig::Embedding(_), place) => Ok(Some(place.sentence()?)),
+        (HeadConfig::Embedding(own), ModelSource::Run(_)) => Ok(Some(own.clone())),
+        (HeadConfig::Embedding(_), place) => Ok(Some(place.embedding_config()?)),
         _ => Ok(None),
     }
 }

@@ -1,24 +1,24 @@
 //! `export`: a model in other programs' files.
 
 mod adapters;
-mod carried;
-mod folder;
 mod gguf;
+mod gguf_tokenizer;
+mod hf_folder;
 
 use super::{
-    host::HostArgs,
-    output::{Answer, say},
-    place::ModelArgs,
-    trouble::Trouble,
+    device_args::DeviceArgs,
+    error::CliError,
+    model_args::ModelArgs,
+    output::{CommandOutput, print_message},
 };
 use clap::ValueEnum;
-use kiln_models::tensors::Numbers;
+use kiln_models::tensors::WeightDtype;
 use serde_json::json;
 use std::path::PathBuf;
 
 /// The files of which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ExportFormat {
     /// A folder with config.json, model.safetensors and tokenizer.json.
     Hf,
     /// One file, as llama.cpp reads it.
@@ -29,7 +29,7 @@ pub enum Format {
 
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stored {
+pub enum ExportDtype {
     /// 32-bit floats.
     F32,
     /// 16-bit floats, up to 65504.
@@ -41,13 +41,13 @@ pub enum Stored {
     Q8,
 }
 
-impl From<Stored> for Numbers {
-    fn from(stored: Stored) -> Self {
+impl From<ExportDtype> for WeightDtype {
+    fn from(stored: ExportDtype) -> Self {
         match stored {
-            Stored::F32 => Self::F32,
-            Stored::F16 => Self::F16,
-            Stored::Bf16 => Self::BF16,
-            Stored::Q8 => Self::Q8_0,
+            ExportDtype::F32 => Self::F32,
+            ExportDtype::F16 => Self::F16,
+            ExportDtype::Bf16 => Self::BF16,
+            ExportDtype::Q8 => Self::Q8_0,
         }
     }
 }
@@ -59,45 +59,49 @@ pub struct Args {
     model: ModelArgs,
     /// What is written.
     #[arg(long, value_enum)]
-    format: Format,
+    format: ExportFormat,
     /// The folder, or the .gguf file, that is written.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// How weights are stored in a folder (f32 if not said), matrices in a .gguf (f16).
     #[arg(long, value_enum)]
-    numbers: Option<Stored>,
+    dtype: Option<ExportDtype>,
     /// Weights of more megabytes than this go into several files of a folder; 5000 if not said.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
     shard: Option<u64>,
     #[command(flatten)]
-    host: HostArgs,
+    device: DeviceArgs,
 }
 
 /// Writes it.
-pub fn run(args: &Args) -> Result<Answer, Trouble> {
+pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     match args.format {
-        Format::Hf if args.numbers == Some(Stored::Q8) => {
-            return Err(Trouble::asked("only a .gguf has 8 bits").at("--numbers"));
+        ExportFormat::Hf if args.dtype == Some(ExportDtype::Q8) => {
+            return Err(CliError::usage("only a .gguf has 8 bits").with_location("--numbers"));
         }
-        Format::Peft if args.numbers.is_some() => {
-            return Err(Trouble::asked("adapters are stored as they are").at("--numbers"));
+        ExportFormat::Peft if args.dtype.is_some() => {
+            return Err(CliError::usage("adapters are stored as they are").with_location("--numbers"));
         }
-        Format::Gguf if args.shard.is_some() => return Err(Trouble::asked("a .gguf is one file").at("--shard")),
-        Format::Peft if args.shard.is_some() => return Err(Trouble::asked("adapters are one file").at("--shard")),
+        ExportFormat::Gguf if args.shard.is_some() => {
+            return Err(CliError::usage("a .gguf is one file").with_location("--shard"));
+        }
+        ExportFormat::Peft if args.shard.is_some() => {
+            return Err(CliError::usage("adapters are one file").with_location("--shard"));
+        }
         _ => {}
     }
-    let place = args.model.place()?;
-    let device = args.host.device()?;
-    let mut weights = place.weights(&device)?;
-    if args.format != Format::Peft && !weights.model.adapters().is_empty() {
-        say("the adapters are merged into the weights");
+    let place = args.model.source()?;
+    let device = args.device.open()?;
+    let mut weights = place.load_model(&device)?;
+    if args.format != ExportFormat::Peft && !weights.model.adapters().is_empty() {
+        print_message("the adapters are merged into the weights");
         weights.model = kiln_peft::merge(&weights.model);
     }
     let family = match args.format {
-        Format::Hf => folder::write(args, &place, &weights)?,
-        Format::Gguf => gguf::write(args, &place, &weights)?,
-        Format::Peft => adapters::write(args, &place, &weights, &device)?,
+        ExportFormat::Hf => hf_folder::write_folder(args, &place, &weights)?,
+        ExportFormat::Gguf => gguf::write_gguf(args, &place, &weights)?,
+        ExportFormat::Peft => adapters::write_adapters(args, &place, &weights, &device)?,
     };
     let text = format!("{} as {family}", args.out.display());
-    Ok(Answer::new(json!({ "out": args.out, "family": family }), text))
+    Ok(CommandOutput::new(json!({ "out": args.out, "family": family }), text))
 }

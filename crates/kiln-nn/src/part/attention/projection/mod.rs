@@ -3,29 +3,29 @@
 mod heads;
 mod latent;
 
-pub(crate) use heads::split;
-pub use heads::{Heads, HeadsConfig};
-pub use latent::{Latent, LatentConfig};
+pub(crate) use heads::split_heads;
+pub use heads::{MultiHeadProjection, MultiHeadProjectionConfig};
+pub use latent::{LatentProjection, LatentProjectionConfig};
 
-use crate::cx::Cx;
+use crate::context::Context;
 use burn::tensor::Tensor;
 
 /// What is kept of each token: tensors `[B, G, T, width]`, joined along T.
-pub type Entry = Vec<Tensor<4>>;
+pub type KeyValue = Vec<Tensor<4>>;
 
 crate::variants! {
-    /// How queries, keys and values are made and merged.
-    Projection, ProjectionConfig: dyn Project {
-        /// Multi-head, grouped-query and multi-query heads by two numbers (1706.03762, 2305.13245, 1911.02150).
-        "heads" => Heads(Heads),
-        /// Multi-head latent attention: keys and values of all heads are made of one latent a token (2405.04434).
-        "latent" => Latent(Latent),
+    /// Projections of queries, keys, values and output.
+    AnyProjection, ProjectionConfig: dyn Projection {
+        /// Multi-head, grouped-query or multi-query attention (1706.03762, 2305.13245, 1911.02150).
+        "heads" => Heads(MultiHeadProjection),
+        /// Multi-head latent attention (MLA, 2405.04434): keys and values are computed from one latent per token.
+        "latent" => Latent(LatentProjection),
     }
 }
 
 impl Default for ProjectionConfig {
     fn default() -> Self {
-        Self::Heads(HeadsConfig::default())
+        Self::Heads(MultiHeadProjectionConfig::default())
     }
 }
 
@@ -40,11 +40,11 @@ impl ProjectionConfig {
 }
 
 /// Turns queries and keys by their positions.
-pub type Rotate<'a> = &'a mut dyn FnMut(Tensor<4>, &mut Cx) -> Tensor<4>;
+pub type RotateFn<'a> = &'a mut dyn FnMut(Tensor<4>, &mut Context) -> Tensor<4>;
 
 /// What a kernel is given.
 #[derive(Clone, Debug)]
-pub struct Read {
+pub struct QueryKeyValue {
     /// `[B, H, T, D]`.
     pub query: Tensor<4>,
     /// `[B, G, S, D]`.
@@ -54,12 +54,12 @@ pub struct Read {
     /// What the query is multiplied by.
     pub scale: f64,
     /// What is merged afterwards.
-    pub form: Form,
+    pub latent_form: LatentForm,
 }
 
-impl Read {
+impl QueryKeyValue {
     /// Takes the first `length` keys out.
-    pub(super) fn split(&mut self, length: usize) -> Self {
+    pub(super) fn split_off_keys(&mut self, length: usize) -> Self {
         let part = |x: &Tensor<4>, from: usize, length: usize| x.clone().narrow(2, from, length);
         let rest = self.key.dims()[2] - length;
         let first = Self { key: part(&self.key, 0, length), value: part(&self.value, 0, length), ..self.clone() };
@@ -70,7 +70,7 @@ impl Read {
 
 /// What the values of a call are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Form {
+pub enum LatentForm {
     /// Values of heads.
     #[default]
     Expanded,
@@ -79,21 +79,21 @@ pub enum Form {
 }
 
 /// How queries, keys and values are made and merged.
-pub trait Project {
+pub trait Projection {
     /// What is kept of each token, with positions in it.
-    fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry;
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue;
 
     /// Queries of this call against all entries.
-    fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read;
+    fn project_query(&self, x: Tensor<3>, entries: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue;
 
     /// `[B, H, T, E] → [B, T, M]`, of values in the form that was read.
-    fn merge(&self, out: Tensor<4>, form: Form, cx: &Cx) -> Tensor<3>;
+    fn project_output(&self, out: Tensor<4>, form: LatentForm, cx: &Context) -> Tensor<3>;
 
     /// Heads and width of each tensor that is kept of a token.
-    fn entry_shapes(&self) -> Vec<[usize; 2]>;
+    fn key_value_shapes(&self) -> Vec<[usize; 2]>;
 
     /// Whether its weights are where fused CPU kernels work.
-    fn on_cpu(&self) -> bool;
+    fn has_cpu_kernel(&self) -> bool;
 
     /// Multiplications and additions: a token, and a token and key.
     fn flops(&self) -> (f64, f64);

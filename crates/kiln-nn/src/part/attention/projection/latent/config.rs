@@ -7,37 +7,37 @@ use serde::{Deserialize, Serialize};
 /// Options of [`Latent`](super::Latent).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub struct LatentConfig {
-    /// Query heads.
+pub struct LatentProjectionConfig {
+    /// Number of heads.
     pub heads: usize,
-    /// Rank of the latent that keys and values are made of; absent: hidden / 4.
+    /// Rank of the key-value latent. Absent: hidden / 4.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rank: Option<usize>,
-    /// Rank of the latent that queries are made of; absent: queries are made of the hidden state.
+    pub kv_lora_rank: Option<usize>,
+    /// Rank of the query latent. Absent: queries are projected from the hidden state directly.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_rank: Option<usize>,
-    /// Width of a head's part without position; absent: hidden / heads.
+    pub q_lora_rank: Option<usize>,
+    /// Width of a head's part without position. Absent: hidden / heads.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub head_dim: Option<usize>,
-    /// Width of a head's part that is turned by its position; absent: half of the other, made even.
+    pub qk_nope_head_dim: Option<usize>,
+    /// Width of a head's rotary part. Absent: half of `qk_nope_head_dim`, rounded up to an even number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rope_dim: Option<usize>,
-    /// Width of a head's value; absent: as `head_dim`.
+    pub qk_rope_head_dim: Option<usize>,
+    /// Value width of a head. Absent: `qk_nope_head_dim`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub value_dim: Option<usize>,
-    /// The norm of the latents.
+    pub v_head_dim: Option<usize>,
+    /// Norm of the latents.
     pub norm: NormConfig,
 }
 
-impl Default for LatentConfig {
+impl Default for LatentProjectionConfig {
     fn default() -> Self {
         Self {
             heads: 4,
-            rank: None,
-            query_rank: None,
-            head_dim: None,
-            rope_dim: None,
-            value_dim: None,
+            kv_lora_rank: None,
+            q_lora_rank: None,
+            qk_nope_head_dim: None,
+            qk_rope_head_dim: None,
+            v_head_dim: None,
             norm: NormConfig::default(),
         }
     }
@@ -45,23 +45,23 @@ impl Default for LatentConfig {
 
 /// The widths, filled in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Widths {
+pub(super) struct LatentDims {
     pub heads: usize,
     pub rank: usize,
-    pub plain: usize,
-    pub turned: usize,
+    pub nope: usize,
+    pub rope: usize,
     pub value: usize,
 }
 
-impl LatentConfig {
-    pub(super) fn widths(&self, hidden: usize) -> Widths {
-        let plain = self.head_dim.unwrap_or(hidden / self.heads.max(1));
-        Widths {
+impl LatentProjectionConfig {
+    pub(super) fn dims(&self, hidden: usize) -> LatentDims {
+        let plain = self.qk_nope_head_dim.unwrap_or(hidden / self.heads.max(1));
+        LatentDims {
             heads: self.heads,
-            rank: self.rank.unwrap_or(hidden / 4),
-            plain,
-            turned: self.rope_dim.unwrap_or((plain / 2).next_multiple_of(2)),
-            value: self.value_dim.unwrap_or(plain),
+            rank: self.kv_lora_rank.unwrap_or(hidden / 4),
+            nope: plain,
+            rope: self.qk_rope_head_dim.unwrap_or((plain / 2).next_multiple_of(2)),
+            value: self.v_head_dim.unwrap_or(plain),
         }
     }
 }

@@ -8,26 +8,26 @@
 
 mod config;
 
-pub use config::LatentConfig;
+pub use config::LatentProjectionConfig;
 
-use super::{Entry, Project, heads::split};
+use super::{KeyValue, Projection, heads::split_heads};
 use crate::{
-    cx::Cx,
-    init::Init,
+    context::Context,
+    init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::attention::{Form, Read, Rotate},
-    variant::{Around, Card, Variant, WIDEST},
+    part::attention::{LatentForm, QueryKeyValue, RotateFn},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_spec::Refusal;
+use kiln_spec::ValidationError;
 
 /// Matrices down to the latents and up to heads.
 #[derive(Module, Debug)]
-pub struct Latent {
+pub struct LatentProjection {
     q_down: Option<Linear>,
     q_norm: Option<Norm>,
     /// `[M or query rank, H (N + P)]`.
@@ -47,142 +47,148 @@ pub struct Latent {
     heads: usize,
 }
 
-impl Variant for Latent {
-    type Config = LatentConfig;
+impl Variant for LatentProjection {
+    type Config = LatentProjectionConfig;
     const CARD: Card = Card {
         state: "rank + rope width a token",
         time: "T²",
-        refuses: "widths of 0, positions that turn an odd number of dimensions",
+        incompatible_with: "widths of 0, positions that turn an odd number of dimensions",
         ..Card::new("latent", "2405.04434")
     };
 
-    fn resolve(config: &mut LatentConfig, around: &Around) {
-        let widths = config.widths(around.hidden);
-        config.rank = Some(widths.rank);
-        config.head_dim = Some(widths.plain);
-        config.rope_dim = Some(widths.turned);
-        config.value_dim = Some(widths.value);
+    fn resolve(config: &mut LatentProjectionConfig, around: &BuildContext) {
+        let widths = config.dims(around.hidden);
+        config.kv_lora_rank = Some(widths.rank);
+        config.qk_nope_head_dim = Some(widths.nope);
+        config.qk_rope_head_dim = Some(widths.rope);
+        config.v_head_dim = Some(widths.value);
     }
 
-    fn check(config: &LatentConfig, around: &Around, path: &str) -> Result<(), Refusal> {
-        let refuse = |key: &str, reason: String| Err(Refusal::new(format!("{path}.{key}"), reason));
-        let widths = config.widths(around.hidden);
+    fn check(config: &LatentProjectionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
+        let widths = config.dims(around.hidden);
         let all = [
             ("heads", widths.heads),
             ("rank", widths.rank),
-            ("head_dim", widths.plain),
-            ("rope_dim", widths.turned),
+            ("head_dim", widths.nope),
+            ("rope_dim", widths.rope),
             ("value_dim", widths.value),
-            ("query_rank", config.query_rank.unwrap_or(1)),
+            ("query_rank", config.q_lora_rank.unwrap_or(1)),
         ];
         for (key, width) in all {
             let together =
                 if key == "heads" || key.ends_with("rank") { width } else { width.saturating_mul(widths.heads) };
-            if width == 0 || together > WIDEST {
-                return refuse(key, format!("from 1 to {WIDEST} (of all heads together), found {width}"));
+            if width == 0 || together > MAX_WIDTH {
+                return refuse(key, format!("from 1 to {MAX_WIDTH} (of all heads together), found {width}"));
             }
         }
-        match around.position.check_heads(widths.heads, widths.turned) {
+        match around.position.check_heads(widths.heads, widths.rope) {
             Err(reason) => refuse("rope_dim", reason),
-            Ok(()) => config.norm.check(&Around { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
+            Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
         }
     }
 
-    fn init(config: &LatentConfig, around: &Around, init: &mut Init) -> Self {
-        let (m, w) = (around.hidden, config.widths(around.hidden));
-        let norm = |name: &str, width, init: &mut Init| {
-            init.scope(name, |init| config.norm.init(&Around { hidden: width, ..*around }, init))
+    fn init(config: &LatentProjectionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, w) = (around.hidden, config.dims(around.hidden));
+        let norm = |name: &str, width, init: &mut Initializer| {
+            init.scope(name, |init| config.norm.init(&BuildContext { hidden: width, ..*around }, init))
         };
         let std = 1.0 / (w.rank as f64).sqrt();
         Self {
-            q_down: config.query_rank.map(|rank| Linear::new("q_down", [m, rank], false, init)),
-            q_norm: config.query_rank.map(|rank| norm("q_norm", rank, init)),
-            q: Linear::new("q", [config.query_rank.unwrap_or(m), w.heads * (w.plain + w.turned)], false, init),
+            q_down: config.q_lora_rank.map(|rank| Linear::new("q_down", [m, rank], false, init)),
+            q_norm: config.q_lora_rank.map(|rank| norm("q_norm", rank, init)),
+            q: Linear::new("q", [config.q_lora_rank.unwrap_or(m), w.heads * (w.nope + w.rope)], false, init),
             kv_down: Linear::new("kv_down", [m, w.rank], false, init),
             kv_norm: norm("kv_norm", w.rank, init),
-            k_rope: Linear::new("k_rope", [m, w.turned], false, init),
-            k: init.normal("k", [w.rank, w.heads * w.plain], std),
+            k_rope: Linear::new("k_rope", [m, w.rope], false, init),
+            k: init.normal("k", [w.rank, w.heads * w.nope], std),
             v: init.normal("v", [w.rank, w.heads * w.value], std),
-            o: Linear::residual("o", [w.heads * w.value, m], false, init),
+            o: Linear::new_residual("o", [w.heads * w.value, m], false, init),
             heads: w.heads,
         }
     }
 }
 
-impl Project for Latent {
-    fn write(&self, x: Tensor<3>, cx: &mut Cx, rotate: Rotate) -> Entry {
-        let latent = self.kv_norm.forward(self.kv_down.forward_in(x.clone(), cx));
-        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_in(x, cx).unsqueeze_dim(1), cx)]
+impl Projection for LatentProjection {
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
+        let latent = self.kv_norm.forward(self.kv_down.forward_with(x.clone(), cx));
+        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_with(x, cx).unsqueeze_dim(1), cx)]
     }
 
-    fn read(&self, x: Tensor<3>, entries: Entry, cx: &mut Cx, rotate: Rotate) -> Read {
+    fn project_query(&self, x: Tensor<3>, entries: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
         let [latent, turned]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a latent and a turned key");
-        let ([b, _, s, _], [plain, turn, _]) = (latent.dims(), self.widths());
-        let query = split(self.query(x, cx), self.heads);
+        let ([b, _, s, _], [plain, turn, _]) = (latent.dims(), self.head_dims());
+        let query = split_heads(self.query_states(x, cx), self.heads);
         let t = query.dims()[2];
         let q_plain = query.clone().narrow(3, 0, plain);
         let q_turned = rotate(query.narrow(3, plain, turn), cx);
         let scale = 1.0 / ((plain + turn) as f64).sqrt();
         // Made keys and values cost S products of rank R; absorbed queries make each look R wide. A few queries look.
         if cx.state.is_some() && t < plain {
-            let q = q_plain.matmul(self.by_head(&self.k).swap_dims(2, 3));
+            let q = q_plain.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
             let query = Tensor::cat(vec![q, q_turned], 3);
             let key = Tensor::cat(vec![latent.clone(), turned], 3);
-            return Read { query, key, value: latent, scale, form: Form::Absorbed };
+            return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
         }
-        let key = latent.clone().matmul(self.by_head(&self.k));
+        let key = latent.clone().matmul(self.weight_by_head(&self.k));
         let turned = turned.expand([b, self.heads, s, turn]);
         let (query, key) = (Tensor::cat(vec![q_plain, q_turned], 3), Tensor::cat(vec![key, turned], 3));
-        Read { query, key, value: latent.matmul(self.by_head(&self.v)), scale, form: Form::Expanded }
+        QueryKeyValue {
+            query,
+            key,
+            value: latent.matmul(self.weight_by_head(&self.v)),
+            scale,
+            latent_form: LatentForm::Expanded,
+        }
     }
 
-    fn merge(&self, out: Tensor<4>, form: Form, cx: &Cx) -> Tensor<3> {
+    fn project_output(&self, out: Tensor<4>, form: LatentForm, cx: &Context) -> Tensor<3> {
         let out = match form {
-            Form::Expanded => out,
-            Form::Absorbed => out.matmul(self.by_head(&self.v)),
+            LatentForm::Expanded => out,
+            LatentForm::Absorbed => out.matmul(self.weight_by_head(&self.v)),
         };
         let [b, h, t, e] = out.dims();
-        self.o.forward_in(out.swap_dims(1, 2).reshape([b, t, h * e]), cx)
+        self.o.forward_with(out.swap_dims(1, 2).reshape([b, t, h * e]), cx)
     }
 
-    fn entry_shapes(&self) -> Vec<[usize; 2]> {
-        vec![[1, self.kv_down.size()[1]], [1, self.widths()[1]]]
+    fn key_value_shapes(&self) -> Vec<[usize; 2]> {
+        vec![[1, self.kv_down.size()[1]], [1, self.head_dims()[1]]]
     }
 
-    fn on_cpu(&self) -> bool {
-        self.q.on_cpu()
+    fn has_cpu_kernel(&self) -> bool {
+        self.q.has_cpu_kernel()
     }
 
     fn flops(&self) -> (f64, f64) {
         let matrices = [&self.q, &self.kv_down, &self.k_rope, &self.o].into_iter().chain(&self.q_down);
         let up = 2.0 * (self.k.shape().num_elements() + self.v.shape().num_elements()) as f64;
-        let [plain, turned, value] = self.widths();
+        let [plain, turned, value] = self.head_dims();
         (matrices.map(Linear::flops).sum::<f64>() + up, 2.0 * (self.heads * (plain + turned + value)) as f64)
     }
 
     fn describe(&self) -> String {
-        let [plain, turned, value] = self.widths();
+        let [plain, turned, value] = self.head_dims();
         let rank = self.kv_down.size()[1];
         format!("{} heads of {plain} + {turned}, values {value}, latent {rank}", self.heads)
     }
 }
 
-impl Latent {
-    fn query(&self, x: Tensor<3>, cx: &Cx) -> Tensor<3> {
+impl LatentProjection {
+    fn query_states(&self, x: Tensor<3>, cx: &Context) -> Tensor<3> {
         match (&self.q_down, &self.q_norm) {
-            (Some(down), Some(norm)) => self.q.forward_in(norm.forward(down.forward_in(x, cx)), cx),
-            _ => self.q.forward_in(x, cx),
+            (Some(down), Some(norm)) => self.q.forward_with(norm.forward(down.forward_with(x, cx)), cx),
+            _ => self.q.forward_with(x, cx),
         }
     }
 
     /// Widths of a head: without position, with, and of its value.
-    fn widths(&self) -> [usize; 3] {
+    fn head_dims(&self) -> [usize; 3] {
         let plain = self.k.dims()[1] / self.heads;
         [plain, self.q.size()[1] / self.heads - plain, self.v.dims()[1] / self.heads]
     }
 
     /// `[R, H X] → [1, H, R, X]`.
-    fn by_head(&self, weight: &Param<Tensor<2>>) -> Tensor<4> {
+    fn weight_by_head(&self, weight: &Param<Tensor<2>>) -> Tensor<4> {
         let [rank, all] = weight.dims();
         weight.val().reshape([rank, self.heads, all / self.heads]).swap_dims(0, 1).unsqueeze_dim(0)
     }

@@ -1,0 +1,155 @@
+//! In the registers of x86_64.
+
+use super::F32x16;
+use std::arch::x86_64::*;
+
+/// Two registers of AVX2; halves by F16C, products and sums by FMA.
+#[derive(Clone, Copy)]
+pub struct Avx2(__m256, __m256);
+
+/// One register of AVX-512 (F).
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+/// What works on bytes in one register of SSE2 or AVX, whatever the floats are in.
+macro_rules! impl_byte_ops {
+    () => {
+        type Bytes = __m128i;
+
+        #[inline(always)]
+        fn f16_to_f32(bytes: [u8; 2]) -> f32 {
+            // SAFETY: F16C is among the type's instructions.
+            unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes(bytes))))) }
+        }
+        #[inline(always)]
+        fn load_bytes(bytes: &[u8; 16]) -> __m128i {
+            // SAFETY: sixteen bytes are there, and may begin anywhere.
+            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+        }
+        #[inline(always)]
+        fn shr_and<const BY: i32>(bytes: __m128i, mask: u8) -> __m128i {
+            // SAFETY: every x86_64 has SSE2. Shifts of 16 bits bring bits of the neighbour, which the mask takes off.
+            unsafe { _mm_and_si128(_mm_srli_epi16::<BY>(bytes), _mm_set1_epi8(((0xff >> BY) & mask) as i8)) }
+        }
+        #[inline(always)]
+        fn or_shl4(low: __m128i, high: __m128i) -> __m128i {
+            // SAFETY: as above; the mask takes off what comes from the neighbour.
+            unsafe { _mm_or_si128(low, _mm_and_si128(_mm_slli_epi16::<4>(high), _mm_set1_epi8(0xf0u8 as i8))) }
+        }
+    };
+}
+
+// SAFETY: AVX2, F16C and FMA.
+#[allow(unsafe_code)]
+unsafe impl F32x16 for Avx2 {
+    impl_byte_ops!();
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX.
+        unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+    #[inline(always)]
+    fn load(values: &[f32; 16]) -> Self {
+        // SAFETY: sixteen floats are there.
+        unsafe { Self(_mm256_loadu_ps(values.as_ptr()), _mm256_loadu_ps(values.as_ptr().add(8))) }
+    }
+    #[inline(always)]
+    fn store(self, values: &mut [f32; 16]) {
+        // SAFETY: there is room for sixteen floats.
+        unsafe {
+            _mm256_storeu_ps(values.as_mut_ptr(), self.0);
+            _mm256_storeu_ps(values.as_mut_ptr().add(8), self.1);
+        }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, added: Self) -> Self {
+        // SAFETY: FMA.
+        unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, added.0), _mm256_fmadd_ps(self.1, factor.1, added.1)) }
+    }
+    #[inline(always)]
+    fn from_u8(bytes: __m128i) -> Self {
+        // SAFETY: AVX2.
+        unsafe {
+            let (low, high) = (_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(bytes)));
+            Self(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        }
+    }
+    #[inline(always)]
+    fn from_i8(bytes: __m128i) -> Self {
+        // SAFETY: AVX2.
+        unsafe {
+            let (low, high) = (_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)));
+            Self(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        }
+    }
+    #[inline(always)]
+    fn load_f16(bytes: &[u8; 32]) -> Self {
+        // SAFETY: F16C; thirty-two bytes are there, and may begin anywhere.
+        unsafe {
+            let [low, high] = [0, 16].map(|at| _mm_loadu_si128(bytes.as_ptr().add(at).cast()));
+            Self(_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
+        }
+    }
+    #[inline(always)]
+    fn load_bf16(bytes: &[u8; 32]) -> Self {
+        // SAFETY: AVX2; thirty-two bytes are there, and may begin anywhere.
+        unsafe {
+            let [low, high] = [0, 16].map(|at| {
+                let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().add(at).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+            });
+            Self(low, high)
+        }
+    }
+}
+
+// SAFETY: AVX-512F and F16C.
+#[allow(unsafe_code)]
+unsafe impl F32x16 for Avx512 {
+    impl_byte_ops!();
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: AVX-512F.
+        unsafe { Self(_mm512_set1_ps(value)) }
+    }
+    #[inline(always)]
+    fn load(values: &[f32; 16]) -> Self {
+        // SAFETY: sixteen floats are there.
+        unsafe { Self(_mm512_loadu_ps(values.as_ptr())) }
+    }
+    #[inline(always)]
+    fn store(self, values: &mut [f32; 16]) {
+        // SAFETY: there is room for sixteen floats.
+        unsafe { _mm512_storeu_ps(values.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, added: Self) -> Self {
+        // SAFETY: AVX-512F.
+        unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, added.0)) }
+    }
+    #[inline(always)]
+    fn from_u8(bytes: __m128i) -> Self {
+        // SAFETY: AVX-512F.
+        unsafe { Self(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))) }
+    }
+    #[inline(always)]
+    fn from_i8(bytes: __m128i) -> Self {
+        // SAFETY: AVX-512F.
+        unsafe { Self(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))) }
+    }
+    #[inline(always)]
+    fn load_f16(bytes: &[u8; 32]) -> Self {
+        // SAFETY: AVX-512F; thirty-two bytes are there, and may begin anywhere.
+        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(bytes.as_ptr().cast()))) }
+    }
+    #[inline(always)]
+    fn load_bf16(bytes: &[u8; 32]) -> Self {
+        // SAFETY: AVX-512F; thirty-two bytes are there, and may begin anywhere.
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bytes.as_ptr().cast()));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)))
+        }
+    }
+}

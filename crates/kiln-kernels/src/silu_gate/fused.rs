@@ -1,0 +1,106 @@
+//! The gate in one pass forward and one backward.
+
+use crate::cpu::backend_api::{
+    Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
+    Ops, OpsKind, TensorMetadata, backend_extension,
+};
+use crate::cpu::{
+    tensor::{as_f32_slice, f32_tensor, par_fill_rows},
+    vector::{sigmoid, vectorized},
+};
+use burn::tensor::Tensor;
+
+/// The operation, as every backend that can be differentiated through has it.
+#[backend_extension(Flex, Autodiff)]
+pub trait SiluGate: Backend {
+    /// silu(gate) ⊙ up.
+    fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Its gradient, on the backends that compute.
+pub trait SiluGateGradient: SiluGate {
+    /// Gradients of gate and up.
+    fn silu_gate_gradient(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// silu(gate) ⊙ up. 32-bit floats on flex only.
+pub fn silu_gate(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::silu_gate(gate.into_dispatch(), up.into_dispatch()))
+}
+
+/// Numbers that one task works on.
+const CHUNK: usize = 1024;
+
+vectorized! {
+    fn silu_gate_chunk(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((o, a), b) in out.iter_mut().zip(gate).zip(up) {
+            *o = a * sigmoid(*a) * b;
+        }
+    }
+
+    fn gate_gradient_chunk(gate: &[f32], up: &[f32], g: &[f32], out: &mut [f32]) {
+        for (((o, a), b), g) in out.iter_mut().zip(gate).zip(up).zip(g) {
+            let s = sigmoid(*a);
+            *o = g * b * s * (1.0 + a * (1.0 - s));
+        }
+    }
+}
+
+fn chunk(values: &[f32], index: usize) -> &[f32] {
+    &values[index * CHUNK..values.len().min((index + 1) * CHUNK)]
+}
+
+impl SiluGate for Flex {
+    fn silu_gate(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
+        let (a, b) = (as_f32_slice(&gate), as_f32_slice(&up));
+        let mut out = vec![0.0; a.len()];
+        par_fill_rows(&mut out, CHUNK, |i, out| silu_gate_chunk(chunk(a, i), chunk(b, i), out));
+        f32_tensor(out, gate.shape())
+    }
+}
+
+impl SiluGateGradient for Flex {
+    fn silu_gate_gradient(gate: FlexTensor, up: FlexTensor, gradient: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let (gate, up, gradient) = (gate.to_contiguous(), up.to_contiguous(), gradient.to_contiguous());
+        let (a, b, g) = (as_f32_slice(&gate), as_f32_slice(&up), as_f32_slice(&gradient));
+        let (mut da, mut db) = (vec![0.0; a.len()], vec![0.0; a.len()]);
+        par_fill_rows(&mut da, CHUNK, |i, out| gate_gradient_chunk(chunk(a, i), chunk(b, i), chunk(g, i), out));
+        par_fill_rows(&mut db, CHUNK, |i, out| silu_gate_chunk(chunk(a, i), chunk(g, i), out));
+        (f32_tensor(da, gate.shape()), f32_tensor(db, gate.shape()))
+    }
+}
+
+#[derive(Debug)]
+struct SiluGateBackward;
+
+impl<B: SiluGateGradient> Backward<B, 2> for SiluGateBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [of_gate, of_up] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        let (gate, up) = B::silu_gate_gradient(ops.state.0, ops.state.1, gradient);
+        if let Some(node) = of_gate {
+            grads.register::<B>(node.id, gate);
+        }
+        if let Some(node) = of_up {
+            grads.register::<B>(node.id, up);
+        }
+    }
+}
+
+impl<B: SiluGateGradient, C: CheckpointStrategy> SiluGate for Autodiff<B, C> {
+    fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((gate, of_gate), (up, of_up)) = (gate.into_parts(), up.into_parts());
+        let y = B::silu_gate(gate.clone(), up.clone());
+        match SiluGateBackward.prepare::<C>([of_gate, of_up]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((gate, up), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}

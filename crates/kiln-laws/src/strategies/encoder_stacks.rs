@@ -1,0 +1,68 @@
+//! Stacks other than decoders, and their heads.
+
+use super::{attention, block, decoder, junction, language, norm, position};
+use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
+use kiln_nn::{
+    head::{ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, Pooling},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, AttentionSource},
+        feed_forward::mlp::MlpConfig,
+    },
+    variant::Causality,
+};
+use kiln_spec::config::NoOptions;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+/// Any legal encoder.
+pub fn encoder() -> impl Strategy<Value = ModelConfig> {
+    (decoder(), head()).prop_map(|(mut config, head)| {
+        config.blocks.iter_mut().for_each(replace_causal_only);
+        (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
+        config.resolve();
+        config
+    })
+}
+
+/// What only works from left to right has no place in an encoder, nor in a decoder that an encoder is made like.
+fn replace_causal_only(block: &mut BlockConfig) {
+    for part in block.sublayers.iter_mut().flat_map(|sublayer| &mut sublayer.parts) {
+        if part.card().causality == Causality::CausalOnly {
+            *part = PartConfig::Mlp(MlpConfig { intermediate: Some(3), ..MlpConfig::default() });
+        }
+    }
+}
+
+/// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
+pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
+    let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
+    let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });
+    (decoder(), option::of(own), attention(), junction(), 0usize..4).prop_map(
+        |(mut config, own, cross, junction, at)| {
+            let source = AttentionSource::Cross(NoOptions {});
+            let cross = PartConfig::Attention(AttentionConfig { source, position: None, ..cross });
+            let mut own = own;
+            let blocks = own.iter_mut().flat_map(|own| &mut own.blocks).flatten();
+            blocks.chain(&mut config.blocks).for_each(replace_causal_only);
+            let sublayers = &mut config.blocks[0].sublayers;
+            sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
+            (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
+            config.resolve();
+            config
+        },
+    )
+}
+
+/// Any head.
+pub fn head() -> impl Strategy<Value = HeadConfig> {
+    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last]);
+    prop_oneof![
+        language(),
+        (2usize..5, pool(), any::<bool>()).prop_map(|(num_classes, pooling, pooler)| HeadConfig::Class(
+            ClassificationHeadConfig { num_classes, pooling, pooler }
+        )),
+        (pool(), option::of(2usize..5), any::<bool>()).prop_map(|(pooling, projection_dim, normalize)| {
+            HeadConfig::Embedding(EmbeddingHeadConfig { pooling, projection_dim, normalize })
+        }),
+    ]
+}

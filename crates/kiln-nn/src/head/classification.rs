@@ -1,0 +1,80 @@
+//! Classes of documents: one vector a document → dense → a logit a class (1810.04805).
+
+use super::{OutputHead, Pooling};
+use crate::{
+    init::Initializer,
+    linear::Linear,
+    packed_weight::WeightView,
+    variant::{BuildContext, Card, MAX_WIDTH, Variant},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_spec::ValidationError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`Class`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassificationHeadConfig {
+    /// Number of classes.
+    pub num_classes: usize,
+    /// Pooling of token states into one vector per document.
+    pub pooling: Pooling,
+    /// Apply BERT's pooler tanh(x W + b) before the classifier.
+    pub pooler: bool,
+}
+
+impl Default for ClassificationHeadConfig {
+    fn default() -> Self {
+        Self { num_classes: 2, pooling: Pooling::First, pooler: false }
+    }
+}
+
+/// A logit a class.
+#[derive(Module, Debug)]
+pub struct ClassificationHead {
+    pooler: Option<Linear>,
+    classes: Linear,
+    #[module(skip)]
+    pool: Pooling,
+}
+
+impl Variant for ClassificationHead {
+    type Config = ClassificationHeadConfig;
+    const CARD: Card = Card {
+        incompatible_with: "objectives that predict tokens",
+        exemptions: &[("learns", "it predicts no tokens")],
+        ..Card::new("class", "1810.04805")
+    };
+
+    fn check(config: &ClassificationHeadConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        if (2..=MAX_WIDTH).contains(&config.num_classes) {
+            return Ok(());
+        }
+        let reason = format!("from 2 to {MAX_WIDTH} classes, found {}", config.num_classes);
+        Err(ValidationError::new(format!("{path}.classes"), reason).with_suggestion("classes = 2"))
+    }
+
+    fn init(config: &ClassificationHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let m = around.hidden;
+        Self {
+            pooler: config.pooler.then(|| Linear::new("pooler", [m, m], true, init)),
+            classes: Linear::new("classes", [m, config.num_classes], true, init),
+            pool: config.pooling,
+        }
+    }
+}
+
+impl OutputHead for ClassificationHead {
+    fn forward(&self, hidden: Tensor<2>, _embedding: WeightView) -> Tensor<2> {
+        let hidden = match &self.pooler {
+            Some(pooler) => pooler.forward(hidden).tanh(),
+            None => hidden,
+        };
+        self.classes.forward(hidden)
+    }
+
+    fn pooling(&self) -> Option<Pooling> {
+        Some(self.pool)
+    }
+}

@@ -1,0 +1,143 @@
+//! The language-model head: logits = scale · f(h) Wᵀ + b, with W the embedding (1608.05859) or a matrix of its own; f is
+//! nothing, or BERT's transform, norm(activation(h W + b)) (1810.04805).
+
+use super::OutputHead;
+use crate::{
+    init::Initializer,
+    linear::Linear,
+    norm::{LayerNormConfig, Norm, NormConfig},
+    packed_weight::{PackedWeight, WeightView},
+    part::feed_forward::activation::Activation,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+use kiln_spec::ValidationError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`Language`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanguageModelHeadConfig {
+    /// Tie the output matrix to the token embedding.
+    pub tied: bool,
+    /// Use a bias per token.
+    pub bias: bool,
+    /// Factor applied to hidden states before the output matrix. Absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// BERT-style transform before the output matrix: norm(activation(h W + b)). Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transform: Option<HeadTransformConfig>,
+}
+
+impl Default for LanguageModelHeadConfig {
+    fn default() -> Self {
+        Self { tied: true, bias: false, scale: None, transform: None }
+    }
+}
+
+/// Options of the transform before the logits.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeadTransformConfig {
+    /// Activation function.
+    pub activation: Activation,
+    /// Norm after the activation.
+    pub norm: NormConfig,
+}
+
+impl Default for HeadTransformConfig {
+    fn default() -> Self {
+        Self { activation: Activation::Gelu, norm: NormConfig::Layer(LayerNormConfig::default()) }
+    }
+}
+
+/// norm(activation(h W + b)).
+#[derive(Module, Debug)]
+struct HeadTransform {
+    dense: Linear,
+    norm: Norm,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl HeadTransform {
+    fn init(config: &HeadTransformConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let m = around.hidden;
+        Self {
+            dense: Linear::new("dense", [m, m], true, init),
+            norm: init.scope("norm", |init| config.norm.init(around, init)),
+            activation: config.activation,
+        }
+    }
+
+    /// `[N, M] → [N, M]`.
+    fn forward(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let hidden = self.activation.apply(self.dense.forward(hidden));
+        self.norm.forward(hidden.unsqueeze_dim(0)).squeeze_dim(0)
+    }
+}
+
+/// Logits over the vocabulary.
+#[derive(Module, Debug)]
+pub struct LanguageModelHead {
+    transform: Option<HeadTransform>,
+    /// `[M, V]`.
+    weight: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    held: Option<PackedWeight>,
+    /// `[V]`.
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    scale: Option<f64>,
+}
+
+impl Variant for LanguageModelHead {
+    type Config = LanguageModelHeadConfig;
+    const CARD: Card = Card::new("language", "1608.05859, 1810.04805");
+
+    fn check(config: &LanguageModelHeadConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        if let Some(scale) = config.scale.filter(|scale| *scale == 0.0 || !scale.is_finite()) {
+            let reason = format!("hidden states are multiplied by it: a finite number other than 0, found {scale}");
+            return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it away"));
+        }
+        let norm = config.transform.as_ref().map(|transform| &transform.norm);
+        norm.map_or(Ok(()), |norm| norm.check(around, &format!("{path}.transform.norm")))
+    }
+
+    fn init(config: &LanguageModelHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let (vocab, m) = (around.vocab, around.hidden);
+        let weight = (!config.tied).then(|| init.packable_matrix("weight", [m, vocab], 1.0 / (m as f64).sqrt(), true));
+        let (weight, held) = weight.map_or((None, None), |(weight, held)| (Some(weight), held));
+        let transform = |config| init.scope("transform", |init| HeadTransform::init(config, around, init));
+        let transform = config.transform.as_ref().map(transform);
+        let bias = config.bias.then(|| init.constant([vocab], 0.0));
+        Self { transform, weight, held, bias, scale: config.scale }
+    }
+}
+
+impl OutputHead for LanguageModelHead {
+    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2> {
+        let hidden = match &self.transform {
+            Some(transform) => transform.forward(hidden),
+            None => hidden,
+        };
+        let hidden = self.scale.map_or(hidden.clone(), |scale| hidden * scale);
+        let logits = match &self.weight {
+            Some(weight) => WeightView::new(weight, self.held.as_ref()).matmul(hidden),
+            None => embedding.matmul_transposed(hidden),
+        };
+        match &self.bias {
+            Some(bias) => logits + bias.val().unsqueeze(),
+            None => logits,
+        }
+    }
+
+    fn is_tied(&self) -> bool {
+        self.weight.is_none()
+    }
+}

@@ -1,0 +1,36 @@
+//! The post-norm junction: norm(x + f(x)) (1706.03762).
+
+use super::{NormPlacement, NormPlacementConfig, SublayerFn};
+use crate::{
+    context::Context,
+    init::Initializer,
+    norm::Norm,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_spec::ValidationError;
+
+/// norm(x + f(x)) (1706.03762).
+#[derive(Module, Debug)]
+pub struct PostNorm {
+    norm: Norm,
+}
+
+impl Variant for PostNorm {
+    type Config = NormPlacementConfig;
+    const CARD: Card = Card::new("post", "1706.03762");
+
+    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(around, &format!("{path}.norm"))
+    }
+
+    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        Self { norm: config.norm.init(around, init) }
+    }
+}
+
+impl NormPlacement for PostNorm {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
+        self.norm.forward(x.clone() + inner(x, cx))
+    }
+}

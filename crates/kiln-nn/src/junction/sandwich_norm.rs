@@ -1,0 +1,39 @@
+//! The sandwich junction: x + norm(f(norm(x))) (CogView, 2105.13290; Gemma 2, 2408.00118). The second norm
+//! bounds what a branch may add to the stream.
+
+use super::{NormPlacement, NormPlacementConfig, SublayerFn};
+use crate::{
+    context::Context,
+    init::Initializer,
+    norm::Norm,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_spec::ValidationError;
+
+/// x + norm(f(norm(x))) (2105.13290): two norms of one kind, each with its own weights.
+#[derive(Module, Debug)]
+pub struct SandwichNorm {
+    before: Norm,
+    after: Norm,
+}
+
+impl Variant for SandwichNorm {
+    type Config = NormPlacementConfig;
+    const CARD: Card = Card::new("sandwich", "2105.13290, 2408.00118");
+
+    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(around, &format!("{path}.norm"))
+    }
+
+    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let mut norm = |name| init.scope(name, |init| config.norm.init(around, init));
+        Self { before: norm("before"), after: norm("after") }
+    }
+}
+
+impl NormPlacement for SandwichNorm {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
+        x.clone() + self.after.forward(inner(self.before.forward(x), cx))
+    }
+}

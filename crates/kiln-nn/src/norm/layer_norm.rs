@@ -1,0 +1,59 @@
+//! LayerNorm: (x − mean(x)) / √(var(x) + ε) · w + b (1607.06450).
+
+use super::Normalization;
+use crate::{
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::{Tensor, module::layer_norm},
+};
+use kiln_spec::ValidationError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`LayerNorm`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayerNormConfig {
+    /// ε, added to the variance.
+    pub eps: f64,
+    /// Use a bias.
+    pub bias: bool,
+}
+
+impl Default for LayerNormConfig {
+    fn default() -> Self {
+        Self { eps: 1e-5, bias: true }
+    }
+}
+
+/// LayerNorm.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    weight: Param<Tensor<1>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl Variant for LayerNorm {
+    type Config = LayerNormConfig;
+    const CARD: Card = Card::new("layer", "1607.06450");
+
+    fn check(config: &LayerNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        super::check_eps(config.eps, path)
+    }
+
+    fn init(config: &LayerNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let bias = config.bias.then(|| init.constant([around.hidden], 0.0));
+        Self { weight: init.constant([around.hidden], 1.0), bias, eps: config.eps }
+    }
+}
+
+impl Normalization for LayerNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        layer_norm(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.eps)
+    }
+}

@@ -1,0 +1,28 @@
+//! No norm: x.
+
+use super::Normalization;
+use crate::{
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{module::Module, tensor::Tensor};
+use kiln_spec::config::NoOptions;
+
+/// No norm.
+#[derive(Module, Debug)]
+pub struct NoNorm {}
+
+impl Variant for NoNorm {
+    type Config = NoOptions;
+    const CARD: Card = Card { time: "0", ..Card::new("none", "1901.09321") };
+
+    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+        Self {}
+    }
+}
+
+impl Normalization for NoNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        x
+    }
+}

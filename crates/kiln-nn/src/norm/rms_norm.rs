@@ -1,0 +1,56 @@
+//! RMSNorm: x / √(mean(x²) + ε) · w (1910.07467).
+
+use super::Normalization;
+use crate::{
+    init::Initializer,
+    variant::{BuildContext, Card, Variant},
+};
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+use kiln_kernels::rms_norm::rms_norm;
+use kiln_spec::ValidationError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`RmsNorm`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct RmsNormConfig {
+    /// ε, added to the mean square.
+    pub eps: f64,
+}
+
+impl Default for RmsNormConfig {
+    fn default() -> Self {
+        Self { eps: 1e-6 }
+    }
+}
+
+/// RMSNorm.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    weight: Param<Tensor<1>>,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl Variant for RmsNorm {
+    type Config = RmsNormConfig;
+    const CARD: Card = Card::new("rms", "1910.07467");
+
+    fn check(config: &RmsNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        super::check_eps(config.eps, path)
+    }
+
+    fn init(config: &RmsNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        Self { weight: init.constant([around.hidden], 1.0), eps: config.eps }
+    }
+}
+
+impl Normalization for RmsNorm {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        rms_norm(x, self.weight.val(), self.eps)
+    }
+}

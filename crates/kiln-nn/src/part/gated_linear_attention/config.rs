@@ -1,0 +1,77 @@
+//! What gated linear attention may be.
+
+use crate::{
+    norm::NormConfig,
+    variant::{BuildContext, MAX_WIDTH},
+};
+use kiln_spec::ValidationError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Options of [`super::Gla`].
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatedLinearAttentionConfig {
+    /// Number of heads.
+    pub heads: usize,
+    /// Query and key width of a head. Absent: hidden / (2 × heads).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Value width of a head. Absent: hidden / heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_dim: Option<usize>,
+    /// Rank of the low-rank projection that computes the decay.
+    pub rank: usize,
+    /// Temperature τ: the decay is σ(·)^(1/τ). Larger values decay more slowly.
+    pub temperature: f64,
+    /// Norm of each head's output.
+    pub norm: NormConfig,
+}
+
+impl Default for GatedLinearAttentionConfig {
+    fn default() -> Self {
+        Self { heads: 4, head_dim: None, value_dim: None, rank: 16, temperature: 16.0, norm: NormConfig::default() }
+    }
+}
+
+impl GatedLinearAttentionConfig {
+    /// Widths of a head's keys and values.
+    pub(super) fn head_dims(&self, around: &BuildContext) -> [usize; 2] {
+        let heads = self.heads.max(1);
+        [self.head_dim.unwrap_or(around.hidden / (2 * heads)), self.value_dim.unwrap_or(around.hidden / heads)]
+    }
+
+    /// Refuses what can't be.
+    pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
+        let (heads, hidden) = (self.heads, around.hidden);
+        if heads == 0 {
+            return refuse("heads", "attention without heads".into());
+        }
+        if self.head_dim.is_none() && !hidden.is_multiple_of(2usize.saturating_mul(heads)) {
+            return refuse(
+                "heads",
+                format!("{heads} heads don't divide the width of the keys, hidden / 2 = {hidden} / 2"),
+            );
+        }
+        if self.value_dim.is_none() && !hidden.is_multiple_of(heads) {
+            return refuse("heads", format!("{heads} heads don't divide hidden = {hidden}"));
+        }
+        for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(around)) {
+            if width == 0 {
+                return refuse(key, "heads of width 0".into());
+            }
+            if width.saturating_mul(heads) > MAX_WIDTH {
+                return refuse(key, format!("{heads} heads of {width}: at most {MAX_WIDTH} together"));
+            }
+        }
+        if self.rank == 0 || self.rank > MAX_WIDTH {
+            return refuse("rank", format!("a rank from 1 to {MAX_WIDTH}, found {}", self.rank));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return refuse("temperature", format!("τ must be above 0, found {}", self.temperature));
+        }
+        let own = BuildContext { hidden: self.head_dims(around)[1], ..*around };
+        self.norm.check(&own, &format!("{path}.norm"))
+    }
+}

@@ -1,0 +1,170 @@
+//! Gated linear attention (2312.06635, section 4.4): a head keeps a matrix that decays, each of its rows at a rate that
+//! the token says, and takes in one product of a key and a value a token:
+//!
+//! S_t = diag(α_t) S_{t−1} + k_tᵀ v_t,  o_t = q_t S_t / √D,  y_t = (norm(o_t) ⊙ swish(x_t W_r + b_r)) W_o,
+//! α_t = σ(x_t W₁ W₂ + b)^{1/τ}.
+//!
+//! Documents begin with an empty state; what isn't live leaves it as it is.
+//!
+//! B rows, T tokens, M hidden, H heads, D width of a key, E width of a value.
+
+mod config;
+mod resets;
+
+pub use config::GatedLinearAttentionConfig;
+
+use crate::{
+    context::{Context, Stateful},
+    init::Initializer,
+    linear::Linear,
+    norm::Norm,
+    part::{Layer, attention::projection::split_heads, feed_forward::activation::Activation},
+    variant::{BuildContext, Card, Causality, Cost, Variant},
+};
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor, activation::log_sigmoid},
+};
+use kiln_kernels::scan::{ScanInputs, ScanOutput, scan};
+use kiln_spec::{ValidationError, formula::MarkField};
+use std::any::Any;
+
+/// The layer.
+#[derive(Module, Debug)]
+pub struct GatedLinearAttention {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    /// W₁: to the rank.
+    decay_in: Linear,
+    /// W₂ and b: from the rank.
+    decay_out: Linear,
+    /// W_r.
+    gate: Linear,
+    norm: Norm,
+    o: Linear,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    temperature: f64,
+    #[module(skip)]
+    dropout: f64,
+}
+
+/// S `[B, H, D, E]` and the document of the last live token, `[B, 1]`.
+#[derive(Default)]
+struct RecurrentState(Option<(Tensor<4>, Tensor<2, Int>)>);
+
+impl Stateful for RecurrentState {
+    fn bytes(&self) -> usize {
+        let bytes = |(state, last): &(Tensor<4>, Tensor<2, Int>)| {
+            state.shape().num_elements() * state.dtype().size() + last.shape().num_elements() * last.dtype().size()
+        };
+        self.0.as_ref().map_or(0, bytes)
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+impl Variant for GatedLinearAttention {
+    type Config = GatedLinearAttentionConfig;
+    const CARD: Card = Card {
+        role: "attention",
+        causality: Causality::CausalOnly,
+        state: "heads × key width × value width",
+        time: "T",
+        incompatible_with: "any visibility but causal; heads that don't divide the widths",
+        ..Card::new("gla", "2312.06635")
+    };
+
+    fn resolve(config: &mut GatedLinearAttentionConfig, around: &BuildContext) {
+        let [key, value] = config.head_dims(around);
+        config.head_dim.get_or_insert(key);
+        config.value_dim.get_or_insert(value);
+    }
+
+    fn check(config: &GatedLinearAttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.check(around, path)
+    }
+
+    fn init(config: &GatedLinearAttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, h, [d, e]) = (around.hidden, config.heads, config.head_dims(around));
+        let own = BuildContext { hidden: e, ..*around };
+        Self {
+            q: Linear::new("q", [m, h * d], false, init),
+            k: Linear::new("k", [m, h * d], false, init),
+            v: Linear::new("v", [m, h * e], false, init),
+            decay_in: Linear::new("decay_in", [m, config.rank], false, init),
+            decay_out: Linear::new("decay_out", [config.rank, h * d], true, init),
+            gate: Linear::new("gate", [m, h * e], true, init),
+            norm: init.scope("norm", |init| config.norm.init(&own, init)),
+            o: Linear::new_residual("o", [h * e, m], false, init),
+            heads: h,
+            temperature: config.temperature,
+            dropout: around.dropout,
+        }
+    }
+}
+
+impl Layer for GatedLinearAttention {
+    fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
+        let [b, t, _] = x.dims();
+        let out = self.run_scan(x.clone(), cx).swap_dims(1, 2).reshape([b, t * self.heads, self.head_dims()[1]]);
+        let out = self.norm.forward(out).reshape([b, t, self.heads * self.head_dims()[1]]);
+        let out = self.o.forward_with(Activation::Silu.apply_gated(self.gate.forward_with(x, cx), out), cx);
+        cx.dropout("out", self.dropout, out)
+    }
+
+    fn cost(&self, length: usize) -> Cost {
+        let matrices = [&self.q, &self.k, &self.v, &self.decay_in, &self.decay_out, &self.gate, &self.o];
+        let state = (self.heads * self.head_dims()[0] * self.head_dims()[1]) as f64;
+        Cost {
+            flops: matrices.iter().map(|m| m.flops()).sum::<f64>() + 4.0 * state,
+            state_bytes: 4.0 * state / length.max(1) as f64,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let ([d, e], rank) = (self.head_dims(), self.decay_in.size()[1]);
+        format!("{} heads, keys of {d}, values of {e}, decays of rank {rank}", self.heads)
+    }
+}
+
+impl GatedLinearAttention {
+    /// Widths of a head's keys and values.
+    fn head_dims(&self) -> [usize; 2] {
+        [&self.q, &self.v].map(|m| m.size()[1] / self.heads)
+    }
+
+    /// o, `[B, H, T, E]`; the state goes on.
+    fn run_scan(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<4> {
+        let ([b, t, _], [d, e]) = (x.dims(), self.head_dims());
+        let (device, dtype) = (x.device(), x.dtype());
+        let live = cx.stream.tokens.field(MarkField::Valid).clone().float().cast(dtype).reshape([b, 1, t, 1]);
+        let kept = cx.take_state("state");
+        let (state, last) = match kept {
+            Some(RecurrentState(Some(kept))) => kept,
+            _ => (Tensor::zeros([b, self.heads, d, e], (&device, dtype)), resets::no_document(&cx.stream.tokens)),
+        };
+        let (begins, last) = resets::document_starts(&cx.stream.tokens, last);
+        let ScanOutput { out, state } = scan(ScanInputs {
+            query: split_heads(self.q.forward_with(x.clone(), cx), self.heads) * (d as f64).powf(-0.5),
+            key: split_heads(self.k.forward_with(x.clone(), cx), self.heads) * live.clone(),
+            value: split_heads(self.v.forward_with(x.clone(), cx), self.heads),
+            log_decay: self.log_decay(x, cx) * live,
+            resets: begins.float().cast(dtype),
+            state,
+        });
+        cx.put_state("state", RecurrentState(Some((state, last))));
+        out
+    }
+
+    /// log α, `[B, H, T, D]`.
+    fn log_decay(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<4> {
+        let root = self.decay_out.forward_with(self.decay_in.forward_with(x, cx), cx);
+        let log = split_heads(log_sigmoid(root) * (1.0 / self.temperature), self.heads);
+        cx.probe_value("log_decay", log)
+    }
+}

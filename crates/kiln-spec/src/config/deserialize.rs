@@ -1,0 +1,115 @@
+//! How a [`choice!`](crate::choice) is read.
+//!
+//! It goes straight from the deserializer to the alternative, so that paths and line numbers survive; an untagged enum
+//! would buffer the value and lose both.
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{Error as Blank, MapDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+
+use super::Choice;
+
+/// Reads a word or a table with one key.
+pub fn deserialize_choice<'de, T: Choice, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(ChoiceVisitor(PhantomData))
+}
+
+/// A table without keys: what a bare word's alternative is read from.
+pub(super) struct EmptyTable<E>(PhantomData<E>);
+
+impl<E> EmptyTable<E> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, E: Error> Deserializer<'de> for EmptyTable<E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, &str)>()))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+fn variant_index<E: Error>(name: &str, names: &'static [&'static str]) -> Result<usize, E> {
+    names.iter().position(|known| *known == name).ok_or_else(|| E::unknown_variant(name, names))
+}
+
+struct ChoiceVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "one of {}, or a table with one of these as its key", T::NAMES.join(", "))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
+        let inner = T::deserialize_variant(variant_index::<E>(word, T::NAMES)?, EmptyTable::<Blank>::new());
+        inner.map_err(|error| E::custom(format_args!("`{word}` {NEEDS_TABLE}: {error}")))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<T, A::Error> {
+        let Some(index) = table.next_key_seed(NameSeed(T::NAMES))? else {
+            return Err(A::Error::custom(format_args!("an empty table, expected one key: {}", T::NAMES.join(", "))));
+        };
+        let value = table.next_value_seed(PayloadSeed(index, PhantomData))?;
+        match table.next_key::<String>()? {
+            None => Ok(value),
+            Some(other) => {
+                Err(A::Error::custom(format_args!("`{}` and `{other}` {MUTUALLY_EXCLUSIVE}", T::NAMES[index])))
+            }
+        }
+    }
+}
+
+/// Follows the word in the message that a bare word has required keys.
+pub(super) const NEEDS_TABLE: &str = "cannot stand as a bare word";
+/// Follows both names in the message that a table has two.
+pub(super) const MUTUALLY_EXCLUSIVE: &str = "exclude each other, keep one of them";
+
+struct NameSeed(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<usize, D::Error> {
+        key.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "one of {}", self.0.join(", "))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
+        variant_index(name, self.0)
+    }
+}
+
+struct PayloadSeed<T>(usize, PhantomData<T>);
+
+impl<'de, T: Choice> DeserializeSeed<'de> for PayloadSeed<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<T, D::Error> {
+        T::deserialize_variant(self.0, inner)
+    }
+}

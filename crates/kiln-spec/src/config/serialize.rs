@@ -1,0 +1,87 @@
+//! How a [`choice!`](crate::choice) is written: its shortest form in a file, and its JSON schema.
+use std::io;
+
+use schemars::Schema;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::Choice;
+
+/// The configuration of an alternative that has nothing to configure.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct NoOptions {}
+
+/// Writes `name` alone if `inner` has no keys to write, otherwise a table with the one key `name`.
+pub fn serialize_choice<T: Choice, I: Serialize, S: Serializer>(
+    choice: &'static str,
+    name: &'static str,
+    inner: &I,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let index = T::NAMES.iter().take_while(|known| **known != name).count() as u32;
+    if is_empty_table(inner) {
+        serializer.serialize_unit_variant(choice, index, name)
+    } else {
+        serializer.serialize_newtype_variant(choice, index, name, inner)
+    }
+}
+
+fn is_empty_table<I: Serialize>(inner: &I) -> bool {
+    let mut start = BoundedWriter(Vec::new());
+    serde_json::to_writer(&mut start, inner).is_ok() && start.0 == b"{}"
+}
+
+/// Takes two bytes and refuses more, so that looking costs the same at any depth of nesting.
+struct BoundedWriter(Vec<u8>);
+
+impl io::Write for BoundedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > 2 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The schema: one of the words that need no table, or an object with one key.
+pub fn choice_schema<T: Choice>(
+    about: &[&str],
+    alternatives: impl IntoIterator<Item = (&'static [&'static str], Schema)>,
+) -> Schema {
+    let words: Vec<_> = (0..T::NAMES.len()).filter(|&i| T::allows_bare_word(i)).map(|i| T::NAMES[i]).collect();
+    let mut forms = Vec::new();
+    if !words.is_empty() {
+        forms.push(json!({ "type": "string", "enum": words }));
+    }
+    for (name, (doc, inner)) in T::NAMES.iter().zip(alternatives) {
+        let mut form = description_object(doc);
+        form.extend(single_key_object(name, inner));
+        forms.push(Value::Object(form));
+    }
+    let mut schema = description_object(about);
+    schema.insert("oneOf".into(), forms.into());
+    schema.into()
+}
+
+fn single_key_object(name: &str, inner: Schema) -> Map<String, Value> {
+    let properties = Map::from_iter([(name.to_owned(), inner.to_value())]);
+    Map::from_iter([
+        ("type".into(), "object".into()),
+        ("properties".into(), properties.into()),
+        ("required".into(), json!([name])),
+        ("additionalProperties".into(), false.into()),
+    ])
+}
+
+fn description_object(doc: &[&str]) -> Map<String, Value> {
+    let text = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n").trim().to_owned();
+    if text.is_empty() { Map::new() } else { Map::from_iter([("description".into(), text.into())]) }
+}

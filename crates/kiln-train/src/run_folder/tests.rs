@@ -1,0 +1,238 @@
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::checkpoint::atomic_write::file_names;
+use crate::checkpoint::tests::sample;
+use crate::checkpoint::{Fingerprints, Retention, child};
+use crate::{Recipe, StageConfig};
+
+const RECIPE: &str = "version = 1\n";
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_new_run_has_its_recipe_and_never_takes_the_place_of_another() {
+    let home = home();
+    let base = home.path().join("runs");
+    let runs: Vec<_> =
+        (0..3).map(|i| create::create_first_free(&base, "tiny", &format!("seed = {i}\n")).unwrap()).collect();
+    for (i, (run, name)) in runs.iter().zip(["tiny", "tiny-2", "tiny-3"]).enumerate() {
+        assert_eq!(run.root(), base.join(name));
+        assert_eq!(fs::read_to_string(run.recipe()).unwrap(), format!("seed = {i}\n"));
+        assert_eq!(file_names(run.root()).unwrap(), ["lock", "recipe.toml"]);
+    }
+}
+
+#[test]
+fn of_many_that_start_at_once_each_gets_its_own() {
+    let home = home();
+    let base = &home.path().join("runs");
+    let runs: Vec<PathBuf> = thread::scope(|scope| {
+        let start = |_| scope.spawn(move || create::create_first_free(base, "tiny", RECIPE).unwrap().root().to_owned());
+        let threads: Vec<_> = (0..8).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut distinct = runs.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!((distinct.len(), file_names(base).unwrap().len()), (8, 8));
+}
+
+#[test]
+fn a_named_folder_must_be_new_or_empty() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    fs::create_dir(at("empty")).unwrap();
+    for name in ["empty", "deep/er/new"] {
+        RunFolder::create(Some(&at(name)), "x", RECIPE).unwrap();
+        assert!(at(name).join("recipe.toml").is_file());
+    }
+    fs::write(at("file"), "mine").unwrap();
+    fs::create_dir(at("full")).unwrap();
+    fs::write(at("full").join("thesis.txt"), "mine").unwrap();
+    for (name, found) in [("file", "a file"), ("full", "thesis.txt"), ("empty", "lock, recipe.toml")] {
+        let error = RunFolder::create(Some(&at(name)), "x", RECIPE).unwrap_err();
+        assert_eq!((error.kind(), error.location()), ("exists", at(name).as_path()));
+        assert!(error.to_string().contains(found), "{error}");
+    }
+    assert_eq!(file_names(&at("full")).unwrap(), ["thesis.txt"]);
+    let error = RunFolder::create(Some(&at("file/below")), "x", RECIPE).unwrap_err();
+    assert_eq!(error.kind(), "io");
+    assert!(error.to_string().contains(&at("file").display().to_string()), "{error}");
+}
+
+#[test]
+fn a_name_becomes_one_part_of_a_path() {
+    for (name, slug) in
+        [("tiny", "tiny"), ("../../etc", "etc"), ("a b/c:d", "a-b-c-d"), ("..", "run"), ("", "run"), ("β-1.5", "β-1.5")]
+    {
+        assert_eq!(paths::slug(name), slug);
+    }
+}
+
+#[test]
+fn what_is_no_run_is_said_to_be_none() {
+    let home = home();
+    let at = |name: &str| home.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    fs::create_dir(at("empty")).unwrap();
+    fs::create_dir(at("other")).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        fs::write(at("other").join(name), "").unwrap();
+    }
+    let cases = [
+        ("gone", "nothing"),
+        ("file", "a file"),
+        ("empty", "an empty folder"),
+        ("other", "a folder with a, b and 2 more"),
+    ];
+    for (name, found) in cases {
+        let error = RunFolder::open(&at(name)).unwrap_err();
+        assert_eq!(error.kind(), "not-a-run");
+        assert!(error.to_string().ends_with(&format!("found {found}")), "{error}");
+    }
+    assert!(!at("empty").join("lock").exists());
+}
+
+#[test]
+fn one_process_a_run_until_it_ends_even_by_kill_9() {
+    if let Some(run) = child::folder() {
+        let _run = RunFolder::open(&run).unwrap();
+        fs::write(run.join("ready"), "").unwrap();
+        thread::sleep(Duration::from_secs(60));
+    }
+    let home = home();
+    let path = home.path().join("run");
+    let first = RunFolder::create(Some(&path), "x", RECIPE).unwrap();
+    let locked_by = |pid: u32| {
+        let error = RunFolder::open(&path).unwrap_err();
+        assert!(matches!(error, RunFolderError::Locked { pid: Some(found), .. } if found == pid), "{error}");
+        assert!(error.help().unwrap().contains(&format!("process {pid}")));
+    };
+    locked_by(std::process::id());
+    drop(first);
+    let mut other =
+        child::again(module_path!(), "one_process_a_run_until_it_ends_even_by_kill_9", &path).spawn().unwrap();
+    while !path.join("ready").exists() {
+        assert!(other.try_wait().unwrap().is_none(), "the child ended by itself");
+        thread::sleep(Duration::from_millis(1));
+    }
+    locked_by(other.id());
+    RunPaths::open(&path).unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    RunFolder::open(&path).unwrap();
+}
+
+/// A run with a checkpoint at each step of each stage.
+fn run_with(stages: &[(&str, &[u64])]) -> (TempDir, RunFolder) {
+    let home = home();
+    let run = RunFolder::create(Some(&home.path().join("run")), "x", RECIPE).unwrap();
+    for (index, (name, steps)) in stages.iter().enumerate() {
+        let checkpoints = run.stage(index, name).checkpoints();
+        checkpoints.recover().unwrap();
+        steps
+            .iter()
+            .for_each(|&step| drop(checkpoints.save(&sample(step, None, 8), Retention { keep_last: 3 }).unwrap()));
+    }
+    (home, run)
+}
+
+/// A recipe with stages of these names.
+fn stages(names: &[&str]) -> Recipe {
+    let stage = |name: &&str| StageConfig { name: (*name).into(), ..StageConfig::default() };
+    Recipe { stages: names.iter().map(stage).collect(), ..Recipe::default() }
+}
+
+#[test]
+fn a_run_goes_on_from_the_newest_checkpoint_of_the_last_stage_that_has_one() {
+    let recipe = stages(&["pretrain", "tune it", "align"]);
+    assert!(run_with(&[]).1.find_resume_point(&recipe).unwrap().is_none());
+    assert!(run_with(&[("pretrain", &[])]).1.find_resume_point(&recipe).unwrap().is_none());
+    let (_home, run) = run_with(&[("pretrain", &[100, 900, 1000]), ("tune it", &[50]), ("align", &[])]);
+    let found = run.find_resume_point(&recipe).unwrap().unwrap();
+    assert_eq!((found.stage.index, found.stage.name.as_str(), found.checkpoint.state.step), (1, "tune-it", 50));
+    assert_eq!(found.stage.path, run.root().join("stages/1-tune-it"));
+    assert_eq!(found.checkpoint, sample(50, None, 8));
+}
+
+#[test]
+fn folders_that_are_no_stage_of_the_recipe_are_left_alone() {
+    let (_home, run) = run_with(&[("pretrain", &[100]), ("old", &[900])]);
+    fs::create_dir(run.root().join("stages/7-x")).unwrap();
+    let found = run.find_resume_point(&stages(&["pretrain", "tune"])).unwrap().unwrap();
+    assert_eq!((found.stage.index, found.checkpoint.state.step), (0, 100));
+    assert_eq!(file_names(&run.root().join("stages/7-x")).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_stops_the_run_until_it_is_put_aside() {
+    let (_home, run) = run_with(&[("pretrain", &[100, 200])]);
+    let folder = run.stage(0, "pretrain").checkpoints().folder(200);
+    fs::write(folder.join("train.safetensors"), "short").unwrap();
+    let error = run.find_resume_point(&stages(&["pretrain"])).unwrap_err();
+    assert_eq!((error.kind(), error.location()), ("damaged", folder.join("train.safetensors").as_path()));
+    assert!(error.help().unwrap().contains("from step 100"));
+    fs::rename(&folder, folder.with_extension("damaged")).unwrap();
+    assert_eq!(run.find_resume_point(&stages(&["pretrain"])).unwrap().unwrap().checkpoint.state.step, 100);
+}
+
+#[test]
+fn a_run_goes_on_only_with_what_it_began_with() {
+    let (_home, run) = run_with(&[("pretrain", &[100])]);
+    let found = run.find_resume_point(&stages(&["pretrain"])).unwrap().unwrap();
+    let same = found.checkpoint.state.fingerprints.clone();
+    found.check_fingerprints(&same).unwrap();
+    let other = "other".to_owned();
+    let cases = [
+        ("recipe", Fingerprints { recipe: other.clone(), ..same.clone() }),
+        ("tokenizer", Fingerprints { tokenizer: other.clone(), ..same.clone() }),
+        ("corpus", Fingerprints { corpus: other, ..same.clone() }),
+    ];
+    for (what, now) in cases {
+        let error = found.check_fingerprints(&now).unwrap_err();
+        assert_eq!(error.kind(), "mismatch");
+        assert!(error.to_string().contains(&format!("step-000100: saved with {what} ")), "{error}");
+    }
+}
+
+#[test]
+fn opening_a_run_removes_what_a_killed_process_left_in_it() {
+    let (_home, run) = run_with(&[]);
+    let path = run.root().to_owned();
+    drop(run);
+    fs::write(path.join(".tmp-report.html-7"), "<ht").unwrap();
+    assert_eq!(file_names(RunFolder::open(&path).unwrap().root()).unwrap(), ["lock", "recipe.toml"]);
+}
+
+#[test]
+fn a_folder_where_a_start_was_killed_takes_a_new_run() {
+    let home = home();
+    let path = home.path().join("run");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("lock"), "7\n").unwrap();
+    fs::write(path.join(".tmp-recipe.toml-7"), "version").unwrap();
+    let run = RunFolder::create(Some(&path), "x", RECIPE).unwrap();
+    assert_eq!(file_names(run.root()).unwrap(), ["lock", "recipe.toml"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_new_run_that_cannot_write_its_recipe_leaves_nothing() {
+    if let Some(base) = child::folder() {
+        let error = create::create_first_free(&base, "tiny", RECIPE).unwrap_err();
+        assert_eq!(error.kind(), "disk-full", "{error}");
+        return;
+    }
+    let home = home();
+    let test = "a_new_run_that_cannot_write_its_recipe_leaves_nothing";
+    child::passes(child::with_little_space(0, module_path!(), test, home.path()));
+    assert_eq!(file_names(home.path()).unwrap(), [""; 0]);
+}
