@@ -2,47 +2,54 @@
 default:
     @just --list
 
-# Everything that must hold, as CI runs it.
+# Run everything that CI runs.
 check:
     bash .ci/run
 
-# All tests.
+# Run all tests.
 test:
     cargo test --release --workspace
 
-# Tests that take minutes, with what they measure.
-long:
-    cargo test --release --workspace --test kill --test memory -- --ignored --nocapture
+# Run the tests of one crate: `just test-crate kiln-nn`. More arguments go to `cargo test`.
+test-crate CRATE *ARGS:
+    cargo test --release -p {{CRATE}} {{ARGS}}
 
-# Format, lints, docs.
+# Run the tests that take minutes, and print what they measure.
+long:
+    cargo test --release -p kiln -- --ignored --nocapture ten_kills larger_than_a_gigabyte
+
+# Format, lint and build the documentation.
 tidy:
     cargo fmt --all
     cargo clippy --release --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
-# The main job; more arguments go to `kiln train`.
+# Train the default recipe. Arguments go to `kiln train`.
 train *ARGS:
     cargo run --release -- train {{ARGS}}
 
-# Kiln beside its peers (benchmarks/README.md); arguments go to benchmarks/run.py.
+# Compare Kiln with other programs (benchmarks/README.md). Arguments go to benchmarks/run.py.
 bench *ARGS:
     cargo build --release
     cd benchmarks/candle && cargo build --release --locked --target-dir "${CARGO_TARGET_DIR:-{{justfile_directory()}}/target}/candle"
     python3 benchmarks/run.py {{ARGS}}
 
-# A reader under libFuzzer (fuzz/README.md).
+# Fuzz a file reader with libFuzzer (fuzz/README.md).
 fuzz TARGET SECONDS="120":
     cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10
 
-# The examples from Rust.
-examples:
-    cargo run --release --example train
-    cargo run --release --example objective
+# Run the examples, or those that are named (examples/README.md).
+examples *NAMES="train objective fine_tune encoder compare_attention chat":
+    for name in {{NAMES}}; do cargo run --release --example "$name" || exit 1; done
 
-# The portable crates for wasm32.
+# Check the portable crates for wasm32.
 wasm:
     bash tools/check-wasm.sh
 
-# New golden losses, after a change of what is computed.
+# Write new golden losses and generated documentation, after an intended change.
 bless:
-    KILN_BLESS=1 cargo test --release --workspace --test training golden
+    KILN_BLESS=1 cargo test --release -p kiln-laws -- golden docs::
+
+# Build the packages that would be published, without compiling them.
+package:
+    cargo package --workspace --no-verify --exclude kiln-laws --exclude workspace-hack

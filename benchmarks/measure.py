@@ -1,4 +1,4 @@
-"""A process, from its start to its end: what it says, its time, its cores' time and the most memory it had."""
+"""Run a process and measure its wall time, CPU time and peak memory."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 @dataclass
 class Run:
-    """Seconds on the clock and of the cores (user and system), and the largest resident set in bytes (files that are
-    mapped into memory included)."""
+    """Wall time and CPU time (user and system) in seconds, peak resident set size in bytes (memory-mapped files included),
+    and the JSON answer of the process."""
 
     wall: float
     cpu: float
@@ -20,11 +20,11 @@ class Run:
 
 
 class Failed(Exception):
-    """A subject that ended with an error, or without an answer."""
+    """A subject failed or printed no answer."""
 
 
 def run(command, threads, cores):
-    """Runs `command` on `cores` and reads the JSON in the last line that it writes."""
+    """Run `command` on `cores` and parse the last line of its output as JSON."""
     known = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads),
              "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "RUST_BACKTRACE": "0"}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -39,5 +39,5 @@ def run(command, threads, cores):
         lines = out.read().decode().strip().splitlines()
         if child.returncode or not lines:
             tail = err.read().decode(errors="replace").strip().splitlines()[-5:]
-            raise Failed("\n".join([f"{' '.join(map(str, command))} ended with {child.returncode}", *lines[-1:], *tail]))
+            raise Failed("\n".join([f"{' '.join(map(str, command))} exited with code {child.returncode}", *lines[-1:], *tail]))
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, json.loads(lines[-1]))

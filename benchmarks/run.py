@@ -1,4 +1,4 @@
-"""Measures Kiln beside transformers, candle and llama.cpp. See README.md in this folder.
+"""Compare Kiln with transformers, candle and llama.cpp. See README.md in this folder.
 
     python3 benchmarks/run.py [--write docs/benchmarks.md]
 """
@@ -17,52 +17,56 @@ from measure import Failed
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def asked():
+def parse_arguments():
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kiln", type=Path, default=target / "release/kiln")
-    parser.add_argument("--candle", type=Path, default=target / "candle/release/bench-candle")
-    parser.add_argument("--python", default=str(ROOT / ".venv-bench/bin/python"), help="the Python that has the peers")
-    parser.add_argument("--gguf", type=Path, default=ROOT / "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "models/bench-500mb", help="made if it isn't there")
-    parser.add_argument("--only", choices=["load", "write"], help="load: load; write: start and decode")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--prompt", default=scenarios.PROMPT)
-    parser.add_argument("--out", type=Path, default=ROOT / "runs/bench", help="for results.json and medians.svg")
-    parser.add_argument("--write", type=Path, help="the page to write, its picture beside it in images/")
+    parser.add_argument("--kiln", type=Path, default=target / "release/kiln", help="kiln binary")
+    parser.add_argument("--candle", type=Path, default=target / "candle/release/bench-candle",
+                        help="candle benchmark binary")
+    parser.add_argument("--python", default=str(ROOT / ".venv-bench/bin/python"), help="Python interpreter with the peers installed")
+    parser.add_argument("--gguf", type=Path, default=ROOT / "models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                        help="GGUF model")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "models/bench-500mb",
+                        help="safetensors model; created if it does not exist")
+    parser.add_argument("--only", choices=["load", "generate"],
+                        help="run only the loading scenarios, or only the generation scenarios (start and decode)")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds, without the warm-up round")
+    parser.add_argument("--prompt", default=scenarios.PROMPT, help="prompt of the generation scenarios")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs/bench", help="output folder of results.json and medians.svg")
+    parser.add_argument("--write", type=Path, help="Markdown page to write; its chart goes to images/ in the same folder")
     return parser.parse_args()
 
 
 def machine(threads):
-    """What is said of the machine."""
+    """A description of the machine."""
     flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
     wide = next((name for flag, name in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if flag in flags), "no AVX")
     return f"{ {1: 'one core', 2: 'two cores'}.get(threads, f'{threads} cores')}, {wide}, no GPU"
 
 
-def measured(how, there):
-    """All scenarios that were asked for."""
+def run_scenarios(how, there):
+    """Run the selected scenarios."""
     ids = there[0].encode(how.gguf, how.prompt)
     done = []
-    if how.only != "write":
+    if how.only != "generate":
         done.append(scenarios.load("load-gguf", "Loading SmolLM2-135M (GGUF, Q4_1)", there, how.gguf, ids, how))
         some = [subject for subject in there if subject.safetensors]
         done.append(scenarios.load("load-safetensors", "Loading 500 MB of safetensors", some, how.checkpoint, ids, how))
     if how.only != "load":
-        done += scenarios.write(there, how.gguf, how.prompt, ids, how)
+        done += scenarios.generate(there, how.gguf, how.prompt, ids, how)
     return done
 
 
 def main():
-    how = asked()
+    how = parse_arguments()
     how.cores, how.machine = set(sorted(os.sched_getaffinity(0))[:how.threads]), machine(how.threads)
     there, missing = subjects.found(how.kiln, how.candle, how.python)
     for name in missing:
-        print(f"{name} is not there and not measured: see benchmarks/README.md", file=sys.stderr)
-    if how.only != "write" and not how.checkpoint.exists():
+        print(f"{name} is not installed and not measured: see benchmarks/README.md", file=sys.stderr)
+    if how.only != "generate" and not how.checkpoint.exists():
         subprocess.run([how.python, subjects.PEERS / "checkpoint.py", how.checkpoint], check=True)
-    done = measured(how, there)
+    done = run_scenarios(how, there)
     for scenario in done:
         print(f"\n{scenario.title}\n\n{report.table(scenario)}")
     image = report.picture(done)

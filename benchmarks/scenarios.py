@@ -1,4 +1,4 @@
-"""What is measured. Before any figure counts, all subjects must have computed the same."""
+"""The benchmark scenarios. Each checks that the outputs of all subjects agree before it records figures."""
 
 import sys
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from measure import Failed, run
 
 PROMPT = "The three laws of motion are"
 TOKENS = 128
-# Largest difference over the largest logit: in f32, and where activations are rounded to eight bits.
+# Maximum logit difference relative to the largest logit: in f32, and with activations rounded to 8 bits.
 NEAR, NEAR_PACKED = 1e-4, 1e-1
-# So many tokens are the same at least where activations are rounded.
+# Minimum number of equal greedy tokens with activations rounded to 8 bits.
 NEAR_TOKENS = 8
 
 
 @dataclass
 class Scenario:
-    """`runs[subject][metric]` has a number a round; `notes` says how alike the answers were."""
+    """`runs[subject][metric]` has one number for each round; `notes[subject]` is the result of the output check."""
 
     name: str
     title: str
@@ -32,32 +32,32 @@ TIME = {"wall": "s", "cpu": "s", "peak": "MB"}
 
 
 def logits_apart(reference, found):
-    """The largest difference of the logits, over the largest of the reference's."""
+    """The largest logit difference, relative to the largest logit of the reference."""
     a, b = reference["logits"], found["logits"]
     if len(a) != len(b):
-        raise Failed(f"{len(b)} logits, where the reference has {len(a)}")
+        raise Failed(f"found {len(b)} logits, expected {len(a)} as in the reference")
     return max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, a))
 
 
 def same_logits(name, reference, found, packed):
-    apart, most = logits_apart(reference, found), NEAR_PACKED if packed else NEAR
-    if not apart <= most:
-        raise Failed(f"{name}: logits differ by {apart:.1e} of the largest, of at most {most:.0e}: other work was done")
-    return f"logits within {apart:.1e} of the largest"
+    apart, limit = logits_apart(reference, found), NEAR_PACKED if packed else NEAR
+    if not apart <= limit:
+        raise Failed(f"{name}: logits differ by {apart:.1e} of the largest logit, the limit is {limit:.0e}")
+    return f"logits within {apart:.1e} of the largest logit"
 
 
 def same_ids(name, reference, found, packed):
     a, b = reference["ids"], found["ids"]
     if len(a) != len(b):
-        raise Failed(f"{name}: {len(b)} tokens instead of {len(a)}: give another prompt, which no subject ends early")
+        raise Failed(f"{name}: found {len(b)} tokens, expected {len(a)}; use a prompt after which no subject stops early")
     same = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), len(a))
     if same < (min(NEAR_TOKENS, len(a)) if packed else len(a)):
-        raise Failed(f"{name}: only the first {same} of {len(a)} tokens are the reference's: other work was done")
-    return f"the first {same} of {len(a)} tokens are the same"
+        raise Failed(f"{name}: only the first {same} of {len(a)} tokens equal those of the reference")
+    return f"first {same} of {len(a)} tokens equal"
 
 
 def compared(scenario, subjects, model, answers, same):
-    """Notes how alike all answers are to the first's. transformers is the reference where it is there."""
+    """Compare all answers with the reference: transformers if it is installed, else the first subject."""
     reference = "transformers" if "transformers" in answers else subjects[0].name
     for subject in subjects:
         packed = subject.packed and str(model).endswith(".gguf")
@@ -65,7 +65,7 @@ def compared(scenario, subjects, model, answers, same):
 
 
 def rounds(name, how):
-    """The first, 0, isn't counted."""
+    """Round numbers; round 0 is the warm-up round and is not counted."""
     for round in range(how.rounds + 1):
         print(f"{name}: round {round} of {how.rounds}", file=sys.stderr)
         yield round
@@ -84,9 +84,9 @@ def load(name, title, subjects, model, ids, how):
     return scenario
 
 
-def write(subjects, model, prompt, ids, how):
-    """`start`: from the start of the process to the first token; `decode`: tokens a second of those after it, by the
-    difference of two processes, one token long and many."""
+def generate(subjects, model, prompt, ids, how):
+    """`start`: from the start of the process to the first token. `decode`: tokens per second after the first token,
+    computed from the time difference of a run with one token and a run with many."""
     start = Scenario("start", "From the start of the process to the first token", TIME)
     decode = Scenario("decode", f"Decoding {TOKENS} tokens after the first", {"rate": "tokens/s", "peak": "MB"})
     for round in rounds("start and decode", how):

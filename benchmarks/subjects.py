@@ -1,4 +1,4 @@
-"""Who is measured, and by which commands."""
+"""The programs that are measured, and their commands."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ PEERS = Path(__file__).parent / "peers"
 
 @dataclass
 class Subject:
-    """`call` begins its commands; `packed`: it multiplies the packed weights of a GGUF, with activations rounded to
-    eight bits, so that its numbers are near the others' and not equal."""
+    """A program. `call` is the start of its commands. `packed`: it multiplies quantized weights with activations rounded
+    to 8 bits, so that its outputs are close to the reference but not equal."""
 
     name: str
     version: str
@@ -31,23 +31,23 @@ class Subject:
 
 
 class Kiln(Subject):
-    """Takes the prompt as text and reads the file's tokenizer, which the others are spared."""
+    """Kiln reads the prompt as text and loads the tokenizer of the file; the other subjects get token ids."""
 
     def generate(self, model, prompt, ids, tokens, threads):
-        asked = ["--prompt", prompt, "--temperature", "0", "--tokens", str(tokens), "--json"]
+        asked = ["--prompt", prompt, "--temperature", "0", "--max-new-tokens", str(tokens), "--json"]
         return [*self.call, "generate", model, *asked, *self.threads(threads)]
 
     def logits(self, model, ids, threads):
         return [*super().logits(model, ids, threads), "--json"]
 
     def encode(self, model, prompt):
-        """The prompt's ids."""
+        """The token ids of the prompt."""
         command = [*self.call, "tokenizer", "encode", model, "--text", prompt, "--json"]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])["ids"]
 
 
 def version(python, package):
-    """The version of a package of `python`'s, or none."""
+    """The version of a package installed for `python`, or None."""
     code = f"from importlib.metadata import version; print(version({package!r}))"
     try:
         found = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
@@ -57,13 +57,13 @@ def version(python, package):
 
 
 def locked(package):
-    """The version of a crate in candle's lock file."""
+    """The version of a crate in the lock file of the candle benchmark."""
     lock = (PEERS.parent / "candle" / "Cargo.lock").read_text()
     return lock.split(f'name = "{package}"\nversion = "')[1].split('"')[0]
 
 
 def found(kiln, candle, python):
-    """The subjects that are there, Kiln first, and the names of those that are missing."""
+    """The installed subjects, Kiln first, and the names of the missing ones."""
     first = subprocess.run([kiln, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
     there, missing = [Kiln("kiln", first, [kiln])], []
     for name, package, script, packed in [("transformers", "transformers", "transformers_peer.py", False),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the portable crates compile for wasm32: with rustup's target where it is installed, else with Debian's
-# compiler and its sources of the standard library.
+# Check that the portable crates compile for wasm32: with rustup's target if it is installed, else with Debian's compiler
+# and its standard library sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
     exec cargo check --release --no-default-features --target "$target" "${crates[@]}"
 fi
 if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
-    refuse() { echo "no way to compile for wasm32 here: run \`rustup target add $target\` first"; exit 1; }
+    refuse() { echo "cannot compile for wasm32: first run \`rustup target add $target\` first"; exit 1; }
     [ "$(id -u)" = 0 ] || refuse
     apt-get update -qq || refuse
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || refuse

@@ -2,12 +2,12 @@
 # requires-python = ">=3.11"
 # dependencies = ["gguf==0.19.0", "xllamacpp==2026.10.11549", "numpy==2.4.6"]
 # ///
-"""Reads a GGUF file that Kiln wrote by the `gguf` package, and lets llama.cpp write with it.
+"""Check a GGUF file exported by Kiln with the `gguf` package, and generate text from it with llama.cpp.
 
     python tools/check_gguf.py ORIGINAL.gguf WRITTEN.gguf reference.json [TOKENS]
 
-Both files must have the same tensors, equal up to the packing, and the same tokenizer. Of each prompt in `reference.json`
-(see `reference_gguf.py`) llama.cpp writes TOKENS (64) greedy tokens with either file.
+Both files must have the same tensors, equal up to quantization, and the same tokenizer. For each prompt in
+`reference.json` (see `reference_gguf.py`), llama.cpp generates TOKENS (default: 64) greedy tokens from each file.
 """
 
 import json
@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 import xllamacpp
 
-# Of the largest number: F16 has 11 bits, Q8_0 127 steps.
+# Maximum difference relative to the largest value: F16 has 11 bits, Q8_0 127 steps.
 LARGEST = {"F32": 0.0, "F16": 2.0**-11, "Q8_0": 0.5 / 127 + 2.0**-11}
 
 
@@ -37,7 +37,7 @@ def compare(original, written):
     for key in same:
         assert original.fields[key].contents() == written.fields[key].contents(), key
     kinds = sorted({tensor.tensor_type.name for tensor in written.tensors})
-    print(f"gguf: {len(ours)} tensors as {', '.join(kinds)}; {len(same)} keys of the tokenizer are the same")
+    print(f"gguf: {len(ours)} tensors as {', '.join(kinds)}; {len(same)} tokenizer keys are equal")
 
 
 def greedy(path, ids, tokens):
@@ -64,7 +64,7 @@ def main():
             equal = 0
             while equal < min(len(answer), len(run["greedy"])) and answer[equal] == run["greedy"][equal]:
                 equal += 1
-            print(f"llama.cpp, {path.name}: {equal} of its {len(answer)} tokens are the reference's")
+            print(f"llama.cpp, {path.name}: first {equal} of {len(answer)} tokens equal the reference")
 
 
 if __name__ == "__main__":

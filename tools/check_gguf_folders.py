@@ -2,14 +2,16 @@
 # requires-python = ">=3.11"
 # dependencies = ["gguf==0.19.0", "llama-cpp-python==0.3.36", "numpy==2.4.6", "safetensors==0.8.0", "tokenizers==0.23.3"]
 # ///
-"""Exports folders by Kiln, reads the files by the `gguf` package, and runs them by llama.cpp beside Kiln.
+"""Export Hugging Face folders to GGUF with Kiln, check the files with the `gguf` package, and compare llama.cpp with Kiln.
 
     python tools/check_gguf_folders.py KILN FOLDER...
 
-FOLDER is as Hugging Face lays it out: one of `fixtures_gguf.py folders`, or a real model. Of each:
-every tensor is the folder's, rounded to F16 where the file says F16; llama.cpp makes the same ids as the folder's
-tokenizer of the hard texts in `crates/kiln-data/fixtures/tokenizers`; logits (of both programs, for the same ids), or an
-encoder's vectors, differ by what is printed, of the largest number.
+FOLDER is a Hugging Face folder: one from `fixtures_gguf.py folders`, or a real model. Checked for each folder:
+
+- Every tensor equals that of the folder, rounded to F16 if the file stores F16.
+- llama.cpp and the tokenizer of the folder give the same ids on the texts in `crates/kiln-data/fixtures/tokenizers`.
+- The difference of the logits of both programs for the same ids (for an encoder, of its vectors), relative to the largest
+  value, is printed.
 """
 
 import ctypes
@@ -34,7 +36,7 @@ ARCHITECTURES = {"gpt2": "GPT2", "llama": "LLAMA", "mistral": "LLAMA", "qwen2": 
 
 
 def turned(name, values, config, kind):
-    """As llama.cpp orders the numbers of a tensor."""
+    """A tensor in the row order of llama.cpp."""
     if kind == "gpt2" and re.search(r"(c_attn|c_proj|c_fc)\.weight$", name):
         return values.T
     if kind == "llama" and (found := re.search(r"(q|k)_proj\.(weight|bias)$", name)):
@@ -63,14 +65,14 @@ def compare(path, folder, config):
 
 
 class Llama:
-    """A file in llama.cpp, which computes on one thread without its faster, less exact attention."""
+    """A model loaded in llama.cpp, on one thread, without flash attention, which is less exact."""
 
     def __init__(self, path, embeds):
         ll.llama_backend_init()
         model = ll.llama_model_default_params()
         model.n_gpu_layers, model.use_mmap = 0, False
         self.model = ll.llama_model_load_from_file(str(path).encode(), model)
-        assert self.model, "llama.cpp doesn't load it"
+        assert self.model, "llama.cpp cannot load the file"
         self.vocab = ll.llama_model_get_vocab(self.model)
         context = ll.llama_context_default_params()
         context.n_ctx = context.n_batch = context.n_ubatch = 512
@@ -126,9 +128,9 @@ def apart(found, want):
 
 
 def outputs(binary, path, llama, config):
-    """How far the two programs are apart."""
+    """The relative difference between the outputs of the two programs."""
     gaps, kind = [], config["model_type"]
-    # llama.cpp doesn't scale what goes into a head that shares the embedding.
+    # llama.cpp does not scale the input of a head that is tied to the embedding.
     scale = config["d_model"] ** -0.5 if config.get("scale_decoder_outputs") else 1.0
     for sentence in SENTENCES:
         ids = llama.ids(sentence)
@@ -147,7 +149,7 @@ def outputs(binary, path, llama, config):
 
 
 def tokens(folder, llama):
-    """How many texts there are, and those whose ids are others than the folder's own tokenizer's, or SentencePiece's."""
+    """The number of texts, and the texts whose ids differ from those of the folder's tokenizer or SentencePiece."""
     file = folder / "tokenizer.json"
     if file.exists():
         own = Tokenizer.from_file(str(file))
@@ -177,7 +179,7 @@ def main():
             gap = outputs(binary, path, llama, config)
             print(f"| {folder.name} | {tensors} | {texts - len(other)} of {texts} | {gap:.1e} |")
             for text in other:
-                print(f"  other ids: {text!r}")
+                print(f"  different ids: {text!r}")
 
 
 if __name__ == "__main__":

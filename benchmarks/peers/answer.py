@@ -1,4 +1,4 @@
-"""What the peers in Python share: their arguments, and an answer in one line, as `kiln` gives it."""
+"""Shared code of the Python subjects: arguments, and the output format of `kiln` (one line of JSON)."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Writes the 500 MB checkpoint: a model of Llama's form with random weights, the same from the same versions.
+"""Write the 500 MB checkpoint: a Llama model with random weights, identical for identical package versions.
 
     python benchmarks/peers/checkpoint.py FOLDER
 """

@@ -1,4 +1,4 @@
-"""llama.cpp as a subject, by llama-cpp-python. It multiplies a GGUF's packed weights as they are."""
+"""llama.cpp as a benchmark subject, through llama-cpp-python. It multiplies quantized weights directly."""
 
 import answer
 

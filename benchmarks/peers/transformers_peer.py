@@ -1,4 +1,4 @@
-"""transformers as a subject, in f32. A GGUF is dequantised when it is loaded."""
+"""transformers as a benchmark subject, in f32. A GGUF file is dequantized when it is loaded."""
 
 from pathlib import Path
 
