@@ -216,7 +216,7 @@ fn models_that_are_none() {
         fs::write(to, &bytes[..bytes.len() / 2]).unwrap();
     };
     halve(&at("cut/model.safetensors"), &at("cut/model.safetensors"));
-    halve(&common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
+    halve(&common::crate_path("kiln-pretrained/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
     common::set_config_key(&at("lama"), "model_type", "lama".into());
     common::set_config_key(&at("odd"), "hidden_act", "mish".into());
     fs::write(at("words/config.json"), "{ \"model_type\": ").unwrap();

@@ -150,7 +150,7 @@ fn what_has_no_loss_over_tokens_is_not_measured() {
     write_word_model("hf-encoders/t5-tied", &here.join("t5"), &T5, "A </s>");
     refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
-    fs::copy(crate_path("kiln-models/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
+    fs::copy(crate_path("kiln-pretrained/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
     refused(here, &eval("t5.gguf"), 1, &["t5.gguf carries no tokenizer", "kiln logits"]);
 }
 

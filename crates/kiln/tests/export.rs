@@ -5,11 +5,10 @@ mod common;
 use burn::tensor::{Device, TensorData};
 use common::run_kiln;
 use kiln_models::{
-    Model, ModelTensors,
-    files::{SaveOptions, save},
-    hf,
+    Model, ModelTensors, hf,
     tensors::{InMemoryTensors, TensorSource},
 };
+use kiln_pretrained::files::{SaveOptions, save};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CommandResult, kiln_command, run_command, write_word_model};
-use kiln_models::hub::test_server::{ServedModel, TestServer};
+use kiln_pretrained::hub::test_server::{ServedModel, TestServer};
 use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ fn start_hub(token: Option<&str>) -> FakeHub {
     let folder = home.path().join("there");
     write_word_model("hf/llama-biases", &folder, &SPECIAL, "<s> A");
     fs::write(folder.join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
-    fs::copy(common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf")).unwrap();
+    fs::copy(common::crate_path("kiln-pretrained/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf")).unwrap();
     let file =
         |path: &std::path::PathBuf| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(path).unwrap());
     let files = common::list_files(&folder).iter().map(file).collect();

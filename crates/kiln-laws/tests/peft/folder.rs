@@ -6,9 +6,11 @@ use burn::{
 };
 use kiln_infer::block_on;
 use kiln_laws::{device, fixture::Fixture, loss::DocumentRows, max_abs_diff, parameters};
-use kiln_models::{Model, ParameterPath, StateDict, files, tensors::TensorSource};
+use kiln_models::{Model, ParameterPath, StateDict, tensors::TensorSource};
 use kiln_nn::{Context, adapter::AdapterSpec};
-use kiln_peft::{detach, merge, peft_format, set_enabled};
+use kiln_peft::{detach, merge, set_enabled};
+use kiln_pretrained::files;
+use kiln_pretrained::peft_format;
 use kiln_spec::Direction;
 use serde_json::{Value, json};
 use std::{

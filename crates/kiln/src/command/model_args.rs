@@ -2,7 +2,7 @@
 
 use super::{error::CliError, output::print_message};
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_models::hub::{DownloadProgress, Hub, HubError, ModelId};
+use kiln_pretrained::hub::{DownloadProgress, Hub, HubError, ModelId};
 use kiln_train::pretrained::{self, ModelSource};
 use std::path::{Path, PathBuf};
 

@@ -2,11 +2,8 @@
 
 use super::{super::error::CliError, Args};
 use kiln_data::{Tokenizer, tokenizer::TokenRoles};
-use kiln_models::{
-    ModelTensors,
-    files::{CONFIG_FILE, SaveOptions, save},
-    tensors::WeightDtype,
-};
+use kiln_models::{ModelTensors, tensors::WeightDtype};
+use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save};
 use kiln_train::{
     pretrained::{ModelSource, PretrainedModel},
     run_folder::write_atomic,
