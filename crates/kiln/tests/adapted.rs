@@ -161,13 +161,14 @@ fn every_command_takes_adapters() {
     let of = |command: &[&str], model: &[&str], rest: &[&str]| {
         run_kiln(here, &[command, model, rest, &["--json"]].concat()).expect_success().json_output()
     };
-    let written = both(&["generate"], &["--prompt", "Ann was", "--tokens", "6", "--temperature", "0"]);
+    let written = both(&["generate"], &["--prompt", "Ann was", "--max-new-tokens", "6", "--temperature", "0"]);
     assert_eq!(
         written["ids"],
-        of(&["generate"], &["tuned"], &["--prompt", "Ann was", "--tokens", "6", "--temperature", "0"])["ids"]
+        of(&["generate"], &["tuned"], &["--prompt", "Ann was", "--max-new-tokens", "6", "--temperature", "0"])["ids"]
     );
     let measured = both(&["eval"], &["--data", "text.txt"])["loss"].as_f64().unwrap();
-    let wanted = of(&["eval"], &["tuned"], &["--data", "text.txt", "--length", "512"])["loss"].as_f64().unwrap();
+    let wanted =
+        of(&["eval"], &["tuned"], &["--data", "text.txt", "--sequence-length", "512"])["loss"].as_f64().unwrap();
     assert!((measured - wanted).abs() < 1e-5, "{measured} {wanted}");
     assert_eq!(both(&["verify"], &[])["passed"], true);
     assert_eq!(both(&["embed"], &["--text", "Ann"])["shape"], json!([1, 32]));
@@ -191,8 +192,8 @@ fn what_is_no_adapter_alone_stays_whole() {
     fs::write(here.join("both.toml"), stages).unwrap();
     run_kiln(here, &["train", "both.toml", "--from", "hf", "--out", "both"]).expect_success();
     refused(&["both"], "other weights");
-    let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--shard", "3"]);
-    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--shard"), "{odd:?}");
+    let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--max-shard-size", "3"]);
+    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--max-shard-size"), "{odd:?}");
 }
 
 #[test]

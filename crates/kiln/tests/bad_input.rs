@@ -222,7 +222,7 @@ fn models_that_are_none() {
     fs::write(at("words/config.json"), "{ \"model_type\": ").unwrap();
     fs::write(at("text.txt"), "w7 w8 w9 ".repeat(999)).unwrap();
     let commands: [&[&str]; 9] = [
-        &["generate", "", "--tokens", "1"],
+        &["generate", "", "--max-new-tokens", "1"],
         &["chat", ""],
         &["eval", "", "--data", "text.txt"],
         &["inspect", ""],
@@ -256,7 +256,7 @@ fn runs_that_somebody_broke() {
         fs::write(path, whole).unwrap();
     };
     let resume = ["train", "--resume", "run"];
-    let generate = ["generate", "run", "--tokens", "1"];
+    let generate = ["generate", "run", "--max-new-tokens", "1"];
     let cut: &dyn Fn(&mut Vec<u8>) = &|bytes| bytes.truncate(bytes.len() / 2);
     let flip: &dyn Fn(&mut Vec<u8>) = &|bytes| *bytes.last_mut().unwrap() ^= 1;
     let model = checkpoint.join("model.safetensors");

@@ -48,7 +48,7 @@ fn by_logits(home: &Path, model: &str, read: &[u64], start: u64, tokens: usize) 
 }
 
 fn generated(home: &Path, model: &str, prompt: &str, tokens: &str) -> Value {
-    run_kiln(home, &["generate", model, "--prompt", prompt, "--tokens", tokens, "--temperature", "0", "--json"])
+    run_kiln(home, &["generate", model, "--prompt", prompt, "--max-new-tokens", tokens, "--temperature", "0", "--json"])
         .expect_success()
         .json_output()
 }
@@ -188,7 +188,7 @@ fn the_loss_of_a_file_is_that_of_its_logits() {
     let ann = "Ann was a doctor. She had a red kite.";
     for (model, text) in [("folder", "w7 w8 w9 w7 w11"), ("run", ann), ("run.gguf", ann)] {
         fs::write(here.join("text.txt"), text).unwrap();
-        let encoded = run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--plain", "--json"])
+        let encoded = run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--no-special-tokens", "--json"])
             .expect_success()
             .json_output();
         let roles =

@@ -65,7 +65,8 @@ impl FakeHub {
     }
 }
 
-const GENERATE: [&str; 8] = ["generate", "owner/model", "--prompt", "w7 w8", "--tokens", "6", "--temperature", "0"];
+const GENERATE: [&str; 8] =
+    ["generate", "owner/model", "--prompt", "w7 w8", "--max-new-tokens", "6", "--temperature", "0"];
 const TRAIN: [&str; 11] = [
     "train",
     "--from",
@@ -88,7 +89,7 @@ fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
     let (mut sent, asked) = place.requests();
     sent.sort();
     assert_eq!(sent, ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json"]);
-    let local = ["generate", "there", "--prompt", "w7 w8", "--tokens", "6", "--temperature", "0"];
+    let local = ["generate", "there", "--prompt", "w7 w8", "--max-new-tokens", "6", "--temperature", "0"];
     assert_eq!(ids(place.run(&local, &[])), written);
     // Every other command finds it there; the hub is asked for its list alone.
     let inspect = place.run(&["inspect", "owner/model"], &[]).expect_success().json_output();
@@ -108,7 +109,7 @@ fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
     let recipe = fs::read_to_string(place.home.path().join("run/recipe.toml")).unwrap();
     let from = recipe.lines().find(|line| line.starts_with("from")).unwrap();
     assert!(from.contains("snapshots") && !from.contains("owner/model"), "{from}");
-    place.run(&["generate", "run", "--prompt", "w7", "--tokens", "2"], &offline).expect_success();
+    place.run(&["generate", "run", "--prompt", "w7", "--max-new-tokens", "2"], &offline).expect_success();
     place.run(&["train", "--resume", "run"], &offline).expect_success();
 }
 
