@@ -21,7 +21,8 @@ pub(super) fn write_folder(
     let layout = SaveOptions {
         config_json: weights.config_json.as_ref(),
         generation_config: weights.generation_config.as_ref(),
-        max_shard_size: usize::try_from(args.shard.unwrap_or(5000).saturating_mul(1_000_000)).unwrap_or(usize::MAX),
+        max_shard_size: usize::try_from(args.max_shard_size.unwrap_or(5000).saturating_mul(1_000_000))
+            .unwrap_or(usize::MAX),
         dtype: args.dtype.map_or(WeightDtype::F32, WeightDtype::from),
     };
     let family = save(&args.out, config, &ModelTensors::new(&weights.model), layout)

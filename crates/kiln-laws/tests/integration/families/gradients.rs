@@ -1,0 +1,58 @@
+//! Gradients by every weight, under the names and in the layout of the file.
+
+use crate::families::case::{Case, DECODERS, logits, relative_difference};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{Gradients, Tensor, TensorData},
+};
+use kiln_laws::device;
+use kiln_models::{
+    Model, ParameterPath, StateDict, hf,
+    tensors::{InMemoryTensors, TensorSource},
+};
+
+struct GradientCollector<'a>(ParameterPath, &'a Gradients, StateDict);
+
+impl ModuleVisitor for GradientCollector<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.0.enter(name, container);
+    }
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.0.exit(container);
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = param.val().grad(self.1).unwrap_or_else(|| panic!("{} has no gradient", self.0.name()));
+        self.2.insert(self.0.name(), gradient.into_data());
+    }
+}
+
+/// Gradients of every weight.
+pub fn gradients_by_name(model: &Model, gradients: &Gradients) -> StateDict {
+    let mut collect = GradientCollector(ParameterPath::for_model(model), gradients, StateDict::new());
+    model.visit(&mut collect);
+    collect.2
+}
+
+#[test]
+fn gradients_are_the_reference_codes() {
+    for case in DECODERS.map(Case::open) {
+        let loaded = case.load(&device().autodiff());
+        let (shape, cotangent) = case.reference.values("cotangent");
+        let cotangent: Vec<f32> = cotangent.into_iter().map(|x| x as f32).collect();
+        let cotangent = Tensor::<3>::from_data(TensorData::new(cotangent, shape), &device().autodiff());
+        let out = logits(&loaded.model, &case.ids("ids"), &case.lengths(), None);
+        let gradients = gradients_by_name(&loaded.model, &(out * cotangent).sum().backward());
+        let gradients = InMemoryTensors::from(gradients);
+        let gradients =
+            hf::export_tensors(loaded.model.config(), loaded.family, &gradients).unwrap().read_all().unwrap();
+        assert!(gradients.len() >= 8);
+        for (name, found) in gradients {
+            let (shape, want) = case.reference.values(&format!("gradient.{name}"));
+            assert_eq!(found.shape().to_vec(), shape, "{}: {name}", case.name);
+            let gap = relative_difference(&found.iter::<f64>().collect::<Vec<_>>(), &want);
+            // A bias of keys alone moves all scores of a query alike: its gradient is rounding.
+            let still = want.iter().all(|x| x.abs() < 1e-3);
+            assert!(still || gap <= 1e-3, "{}: {name}: {gap:.1e}", case.name);
+        }
+    }
+}
