@@ -12,7 +12,10 @@ mod tests;
 mod tojson;
 mod value_limits;
 
-use crate::DataError;
+use crate::{
+    DataError,
+    file_set::{FileSet, read_json, read_text},
+};
 pub use clock::TemplateClock;
 pub use message::chat_message;
 use message::with_reasoning_aliases;
@@ -92,21 +95,30 @@ impl ChatTemplate {
         found.map(|template| Self::new(template, special_tokens_of_config(config))).transpose()
     }
 
-    /// The template of a folder as Hugging Face lays it out: `chat_template.jinja`, else what `tokenizer_config.json`
-    /// says.
+    /// Returns the template of a Hugging Face folder: `chat_template.jinja`, else the key `chat_template` of
+    /// `tokenizer_config.json`; `None` if the folder has neither.
     ///
     /// # Errors
-    /// If a file can't be read, or the template is none.
+    /// If a file cannot be read, or the template is not valid.
     #[cfg(feature = "files")]
     pub fn from_folder(folder: &std::path::Path) -> Result<Option<Self>, DataError> {
-        use crate::tokenizer::pretrained::{read_json, read_text};
-        let mut config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-        if let (Some(map), Some(config)) = (read_json(folder, "special_tokens_map.json")?, config.as_object_mut()) {
+        Self::from_files(folder)
+    }
+
+    /// Returns the template of the files of a Hugging Face folder, on disk or in memory, as [`from_folder`] does.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the template is not valid.
+    ///
+    /// [`from_folder`]: Self::from_folder
+    pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Option<Self>, DataError> {
+        let mut config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+        if let (Some(map), Some(config)) = (read_json(files, "special_tokens_map.json")?, config.as_object_mut()) {
             map.as_object().into_iter().flatten().for_each(|(name, token)| {
                 config.entry(name).or_insert_with(|| token.clone());
             });
         }
-        match read_text(folder, "chat_template.jinja")? {
+        match read_text(files, "chat_template.jinja")? {
             Some(template) => Self::new(&template, special_tokens_of_config(&config)).map(Some),
             None => Self::from_config(&config, false),
         }

@@ -14,7 +14,6 @@ mod encoder;
 mod encoding;
 mod hf;
 mod pre_tokenizer;
-#[cfg(feature = "files")]
 pub mod pretrained;
 mod roles;
 mod special_tokens;
@@ -41,6 +40,7 @@ pub use subword::{SubwordModel, train_subword};
 use tokenizer_json::{TokenizerJson, VocabularyKind};
 use tokenizers::ModelWrapper;
 pub use train::MAX_TRAINING_BYTES;
+pub(crate) use train::tokenizer_error;
 pub use vocabulary::Vocabulary;
 
 /// A trained tokenizer. All of it is in its `tokenizer.json`, which the `tokenizers` library reads too.

@@ -1,12 +1,13 @@
 //! The tokenizer of a folder as Hugging Face lays it out, or of one file.
 
 use super::{Tokenizer, convert, roles, train::tokenizer_error};
-use crate::DataError;
+use crate::{
+    DataError,
+    file_set::{FileSet, parse_json, read_json, read_text},
+};
 use serde_json::Value;
-use std::{fs, io::Read, path::Path};
-
-/// The largest file of a tokenizer that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 28;
+#[cfg(feature = "files")]
+use std::path::Path;
 
 /// Opens the tokenizer of a folder: `tokenizer.json`, else a SentencePiece `.model`, else `vocab.txt`, else `vocab.json`
 /// with `merges.txt`. The roles of its tokens are what `tokenizer_config.json`, `special_tokens_map.json` and
@@ -14,25 +15,36 @@ const MAX_FILE_BYTES: u64 = 1 << 28;
 ///
 /// # Errors
 /// If there is none of them, or it can't be read.
+#[cfg(feature = "files")]
 pub fn from_folder(folder: &Path) -> Result<Tokenizer, DataError> {
-    let config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-    let mut file = match read_text(folder, "tokenizer.json")? {
+    from_files(folder)
+}
+
+/// Opens the tokenizer of the files of a Hugging Face folder, on disk or in memory: the first of `tokenizer.json`,
+/// a SentencePiece `.model`, `vocab.txt`, `vocab.json` with `merges.txt`, with roles as [`from_folder`] reads them.
+///
+/// # Errors
+/// If there is none of these files, or it can't be read.
+pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
+    let config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+    let mut file = match read_text(files, "tokenizer.json")? {
         Some(file) if super::TokenizerJson::is_kiln_trained(&file) => return Tokenizer::from_json(&file),
-        Some(file) => serde_json::from_str(&file).map_err(|error| json_error(folder, "tokenizer.json", &error))?,
-        None => convert_folder(folder, &config)?,
+        Some(file) => parse_json(files, "tokenizer.json", &file)?,
+        None => convert_files(files, &config)?,
     };
     if !file.is_object() {
-        return Err(tokenizer_error(format!("{}: tokenizer.json holds no object", folder.display())));
+        let path = files.location("tokenizer.json");
+        return Err(tokenizer_error(format!("{} holds no object", path.display())));
     }
-    let map = read_json(folder, "special_tokens_map.json")?.unwrap_or_default();
-    let model = read_json(folder, "config.json")?;
+    let map = read_json(files, "special_tokens_map.json")?.unwrap_or_default();
+    let model = read_json(files, "config.json")?;
     let token = |id: u64| token_name(&file, id);
-    let files = [config, map];
-    let mut names = roles::roles_from_files(&files, model.as_ref(), token);
+    let configs = [config, map];
+    let mut names = roles::roles_from_files(&configs, model.as_ref(), token);
     if names.is_empty() {
         return Tokenizer::from_json(&file.to_string());
     }
-    names.extend(roles::default_roles(&file, &files, &names));
+    names.extend(roles::default_roles(&file, &configs, &names));
     roles::write_roles(&mut file, &names);
     Tokenizer::from_json(&file.to_string())
 }
@@ -42,31 +54,34 @@ pub fn from_folder(folder: &Path) -> Result<Tokenizer, DataError> {
 ///
 /// # Errors
 /// If it can't be read.
+#[cfg(feature = "files")]
 pub fn from_file(path: &Path) -> Result<Tokenizer, DataError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = read_bytes(folder, &name)?
-        .ok_or_else(|| DataError::PathNotFound { path: path.display().to_string(), nearest: None })?;
+    let missing = || DataError::PathNotFound { path: path.display().to_string(), nearest: None };
+    if path.extension().is_some_and(|ending| ending == "model") {
+        let bytes = folder.read(&name)?.ok_or_else(missing)?;
+        return convert::parse_sentencepiece(&bytes)?.to_tokenizer();
+    }
+    let text = read_text(folder, &name)?.ok_or_else(missing)?;
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("model") => convert::parse_sentencepiece(&bytes)?.to_tokenizer(),
-        Some("txt") => Tokenizer::from_json(
-            &convert::from_vocab_txt(&decode_utf8(folder, &name, bytes)?, &Value::Null).to_string(),
-        ),
+        Some("txt") => Tokenizer::from_json(&convert::from_vocab_txt(&text, &Value::Null).to_string()),
         _ if name == "tokenizer.json" => from_folder(folder),
-        _ => Tokenizer::from_json(&decode_utf8(folder, &name, bytes)?),
+        _ => Tokenizer::from_json(&text),
     }
 }
 
-fn convert_folder(folder: &Path, config: &Value) -> Result<Value, DataError> {
+/// Converts a tokenizer without a `tokenizer.json`.
+fn convert_files<F: FileSet + ?Sized>(files: &F, config: &Value) -> Result<Value, DataError> {
     for name in ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model"] {
-        if let Some(bytes) = read_bytes(folder, name)? {
+        if let Some(bytes) = files.read(name)? {
             return convert_sentencepiece(&bytes, config);
         }
     }
-    if let Some(vocab) = read_text(folder, "vocab.txt")? {
+    if let Some(vocab) = read_text(files, "vocab.txt")? {
         return Ok(convert::from_vocab_txt(&vocab, config));
     }
-    match (read_text(folder, "vocab.json")?, read_text(folder, "merges.txt")?) {
+    match (read_text(files, "vocab.json")?, read_text(files, "merges.txt")?) {
         (Some(vocab), Some(merges)) => {
             let mut file = convert::from_vocab_and_merges(&vocab, &merges, config["add_prefix_space"] == true)?;
             if tokenizer_family(config) == "Roberta" {
@@ -75,8 +90,9 @@ fn convert_folder(folder: &Path, config: &Value) -> Result<Value, DataError> {
             Ok(file)
         }
         _ => {
-            let looked = "tokenizer.json, tokenizer.model, spiece.model, vocab.txt, or vocab.json with merges.txt";
-            Err(tokenizer_error(format!("{}: no tokenizer in it: looked for {looked}", folder.display())))
+            let folder = files.folder();
+            let names = "tokenizer.json, tokenizer.model, spiece.model, vocab.txt, or vocab.json with merges.txt";
+            Err(tokenizer_error(format!("{}: no tokenizer found; expected {names}", folder.display())))
         }
     }
 }
@@ -108,43 +124,4 @@ fn token_name(file: &Value, id: u64) -> Option<String> {
         pieces => pieces[usize::try_from(id).ok()?][0].as_str(),
     });
     name.map(str::to_string)
-}
-
-pub(crate) fn read_json(folder: &Path, name: &str) -> Result<Option<Value>, DataError> {
-    let parsed = |file: String| serde_json::from_str(&file).map_err(|error| json_error(folder, name, &error));
-    read_text(folder, name)?.map(parsed).transpose()
-}
-
-pub(crate) fn read_text(folder: &Path, name: &str) -> Result<Option<String>, DataError> {
-    read_bytes(folder, name)?.map(|bytes| decode_utf8(folder, name, bytes)).transpose()
-}
-
-fn decode_utf8(folder: &Path, name: &str, bytes: Vec<u8>) -> Result<String, DataError> {
-    String::from_utf8(bytes).map_err(|error| DataError::InvalidUtf8 {
-        path: folder.join(name).display().to_string(),
-        offset: error.utf8_error().valid_up_to() as u64,
-    })
-}
-
-fn read_bytes(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, DataError> {
-    let path = folder.join(name);
-    let io = |error: std::io::Error| DataError::Io {
-        path: path.display().to_string(),
-        action: "read the file",
-        reason: error.to_string(),
-    };
-    let file = match fs::File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(io)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(tokenizer_error(format!("{}: more than {MAX_FILE_BYTES} bytes", path.display())));
-    }
-    Ok(Some(bytes))
-}
-
-fn json_error(folder: &Path, name: &str, error: &serde_json::Error) -> DataError {
-    tokenizer_error(format!("{}: {error}", folder.join(name).display()))
 }

@@ -61,7 +61,6 @@ impl TokenRoles {
 
 /// The roles that no file speaks of and that added tokens have by their usual names: BERT's files name at most its
 /// padding.
-#[cfg(feature = "files")]
 pub(crate) fn default_roles(
     json: &Value,
     files: &[Value],
@@ -125,7 +124,6 @@ fn next_free_id(json: &Value, added: &[Value]) -> u64 {
 
 /// What `tokenizer_config.json`, `special_tokens_map.json` (strings or objects) and `config.json` (ids) name as roles,
 /// the first that speaks of a role counting.
-#[cfg(feature = "files")]
 pub(crate) fn roles_from_files(
     files: &[Value],
     config: Option<&Value>,

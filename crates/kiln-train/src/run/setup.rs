@@ -59,7 +59,7 @@ pub fn init_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fres
 fn continues_adapter(recipe: &Recipe, from: &ModelSource, model: &Model) -> bool {
     let adapter = recipe.stages.first().and_then(|stage| stage.adapter.as_ref());
     let chosen = adapter.and_then(|adapter| adapter.build_adapters(model.config(), "adapter").ok());
-    matches!(from, ModelSource::WithAdapter { .. }) && chosen.as_ref() == Some(model.adapters())
+    !from.adapters().is_empty() && chosen.as_ref() == Some(model.adapters())
 }
 
 /// The model as a stage has it: adapters of an earlier one merged, its own beside.

@@ -8,7 +8,7 @@ use super::{
 };
 use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
 use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
-use kiln_train::pretrained::LoadedModel;
+use kiln_pretrained::Pretrained;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -53,7 +53,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     if place.run_folder().is_none() {
         kiln_infer::request::check_can_generate(&place.config()?)?;
     }
-    let chat = place.chat()?.ok_or_else(|| {
+    let chat = place.chat_template()?.ok_or_else(|| {
         let help = "`kiln generate` goes on from any text";
         CliError::failed("chat", "the model has no chat template")
             .with_location(args.model.model.display().to_string())
@@ -86,7 +86,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 struct ChatSession<'a> {
     args: &'a Args,
     chat: ChatTemplate,
-    loaded: LoadedModel,
+    loaded: Pretrained,
     messages: Vec<Value>,
     /// What the model has read of it.
     prefix_cache: Option<PrefixCache>,
@@ -106,10 +106,10 @@ impl ChatSession<'_> {
         let options = GenerateOptions {
             sampling: args.sampling(),
             max_new_tokens: args.max_new_tokens,
-            stop_token_ids: loaded.stop_tokens.clone(),
+            stop_token_ids: loaded.generation.stop_token_ids.clone(),
             ..GenerateOptions::default()
         };
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
         let mut stream = generator.stream_with_cache(reading, ids, &options)?;
         let show = |text: &str| if self.quiet { Ok(()) } else { print_chunk(text) };
         let mut answer = String::new();

@@ -3,8 +3,8 @@
 use super::output::print_message;
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
+use kiln_pretrained::PretrainedError;
 use kiln_spec::config::ConfigError;
-use kiln_train::pretrained;
 use kiln_train::{RunFolderError, TrainError};
 use miette::{GraphicalReportHandler, LabeledSpan, NamedSource, SourceSpan};
 use std::{
@@ -138,34 +138,33 @@ impl From<TrainError> for CliError {
     }
 }
 
-impl From<pretrained::PretrainedError> for CliError {
-    fn from(error: pretrained::PretrainedError) -> Self {
-        use pretrained::PretrainedError as E;
+impl From<PretrainedError> for CliError {
+    fn from(error: PretrainedError) -> Self {
         let message = error.to_string();
         let failed =
             |kind, file: PathBuf| Self::failed(kind, message.clone()).with_location(file.display().to_string());
         match error {
-            E::Run(failure) => (*failure).into(),
-            E::Tokenizer(error) => error.into(),
-            E::NotFound { path, .. } => failed("not-a-run", path).with_help(
-                "name the folder of a run (the newest lie in `runs`), a folder with a config.json or an adapter_config.json, or a \
-                 .gguf file",
+            PretrainedError::Tokenizer(error) => error.into(),
+            PretrainedError::NotFound { path, .. } => failed("not-a-run", path).with_help(
+                "name the folder of a run (the newest are in `runs`), a folder with a config.json or an \
+                 adapter_config.json, or a .gguf file",
             ),
-            E::MissingBase(base) => failed("no-base", base.adapter.clone())
-                .with_help(format!("name the model, and the adapters by `--adapter {}`", base.adapter.display())),
-            E::Adapter { folder, .. } => failed("adapter", folder),
-            E::Io { file, .. } => failed("not-readable", file),
-            E::Unsupported { file, refusal } => match refusal.suggestion {
-                Some(instead) => failed("unknown", file).with_help(instead),
+            PretrainedError::MissingBase { adapter, .. } => failed("no-base", adapter.clone())
+                .with_help(format!("name the model, and the adapters by `--adapter {}`", adapter.display())),
+            PretrainedError::Adapter { folder, .. } => failed("adapter", folder),
+            PretrainedError::Unsupported { file, error } => match error.suggestion {
+                Some(suggestion) => failed("unknown", file).with_help(suggestion),
                 None => failed("unknown", file),
             },
-            E::VocabSizeMismatch { path, .. } => failed("model", path),
-            E::NoTokenizer(file) => failed("tokenizer", file)
-                .with_help("name a folder with a tokenizer, or a .gguf that carries one; `kiln logits` needs none"),
-            E::Folder(error) => match error.help() {
+            PretrainedError::VocabSizeMismatch { path, .. } => failed("model", path),
+            PretrainedError::NoTokenizer(file) => failed("tokenizer", file)
+                .with_help("name a folder with a tokenizer, or a .gguf file that has one; `kiln logits` needs none"),
+            PretrainedError::Load(error) => match error.help() {
                 Some(help) => Self::failed("model", message).with_help(help),
                 None => Self::failed("model", message),
             },
+            PretrainedError::Hub(_) => Self::failed("hub", message),
+            _ => Self::failed("model", message),
         }
     }
 }

@@ -5,11 +5,12 @@ use burn::tensor::Device;
 use kiln_data::{Corpus, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility};
+use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
-    pretrained::{LoadedModel, ModelSource},
+    pretrained::ModelSource,
     run,
     run_folder::RunPaths,
 };
@@ -40,7 +41,7 @@ impl Evaluator {
     /// The text that a run held out, or all of other files; a model of others has no text of its own.
     pub fn open(place: ModelSource, files: Option<FilesConfig>, device: &Device) -> Result<Self, CliError> {
         let recipe = place.run_folder().map(|path| run::load_recipe(&RunPaths::open(path)?)).transpose()?;
-        let LoadedModel { model, tokenizer, .. } = place.load(device)?;
+        let Pretrained { model, tokenizer, .. } = place.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = recipe.as_ref().and_then(|recipe| recipe.stages.last().cloned());
         let stage = stage.map_or_else(|| default_stage(&model), Ok)?;

@@ -55,12 +55,12 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let loaded = args.model.source()?.load(&device)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates: writes, infills: fills } = generator.mode();
     if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
         return infill(args, &generator, sampling);
     }
-    generate_stream(args, &generator, sampling, loaded.stop_tokens.clone(), json)
+    generate_stream(args, &generator, sampling, loaded.generation.stop_token_ids.clone(), json)
 }
 
 fn infill(args: &Args, generator: &Generator, sampling: Sampling) -> Result<CommandOutput, CliError> {

@@ -44,21 +44,26 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let place = args.model.source()?;
     if let Some(text) = &args.text {
-        let folder = if let ModelSource::Run(run) = &place { run.as_path() } else { Path::new("") };
+        let folder = plain_run_folder(&place).unwrap_or(Path::new(""));
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));
         return inspect_text::run(&args.model, text, &out, &args.device);
     }
     let (model, length) = model_outline(&place)?;
     let picture = model_summary::summarize(&model, length, PATTERN_SIZE);
-    let stored = place.tensor_formats()?;
+    let stored = place.dtypes()?;
     let text = [overview_table(&picture, length, &stored), layer_table(&picture, &model), draw_patterns(&picture)]
         .join("\n\n");
     Ok(CommandOutput::new(to_json(&picture, length, &stored), text))
 }
 
+/// The run folder of a model without adapters over it.
+fn plain_run_folder(place: &ModelSource) -> Option<&Path> {
+    place.run_folder().filter(|_| place.adapters().is_empty())
+}
+
 /// A model without its weights, and the length of the sequences that its costs are counted for.
 fn model_outline(place: &ModelSource) -> Result<(Model, usize), CliError> {
-    let ModelSource::Run(path) = place else {
+    let Some(path) = plain_run_folder(place) else {
         let model = Model::without_weights(&place.config()?);
         let length =
             model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH).min(DEFAULT_SEQUENCE_LENGTH);

@@ -16,7 +16,6 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_peft::AdapterConfig;
 use kiln_train::{
     Recipe, TrainError,
-    pretrained::ModelSource,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
@@ -129,7 +128,7 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     // Where it lies now: a name on the hub is no path that a run could read.
     let path = place.path().display().to_string();
     let mut sets = vec![format!("from={}", toml::Value::from(path)), format!("model={model}")];
-    if let ModelSource::WithAdapter { adapter, .. } = &place {
+    if let Some(adapter) = place.adapters().last() {
         let model = place.load_model(&Device::flex())?.model;
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
             CliError::failed(

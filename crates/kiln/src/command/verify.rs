@@ -14,8 +14,8 @@ use kiln_data::{
 };
 use kiln_infer::{block_on, equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
+use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
-use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
         false => args.text.iter().map(String::as_str).collect(),
     };
     let mut checks = model_checks(&loaded, &texts, &device)?;
-    checks.extend(chat_checks(&loaded.tokenizer, place.chat()?.as_ref())?);
+    checks.extend(chat_checks(&loaded.tokenizer, place.chat_template()?.as_ref())?);
     let good = |check: &Check| check.difference.map_or(true, |found| found <= check.tolerance);
     let row = |check: &Check| {
         let found = check.difference.map_or("–".to_string(), |found| format!("{found:.1e}"));
@@ -79,8 +79,8 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     Ok(if passed { answer } else { CommandOutput { exit_code: super::error::EXIT_FAILURE, ..answer } })
 }
 
-fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
-    let LoadedModel { model, tokenizer, .. } = loaded;
+fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
+    let Pretrained { model, tokenizer, .. } = loaded;
     let limit = model.config().position.max_positions().unwrap_or(64).min(64);
     let cut = |text: &&str| tokenizer.encode(text).into_iter().take(limit).collect::<Vec<u32>>();
     let documents: Vec<Vec<u32>> = texts.iter().map(cut).filter(|ids| !ids.is_empty()).collect();

@@ -5,6 +5,7 @@ use crate::{
     DataError,
     tokenizer::{TokenRoles, Tokenizer, train::tokenizer_error},
 };
+use std::collections::BTreeMap;
 
 /// What a GGUF says about its tokenizer, key by key. What the file lacks stays empty.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +36,12 @@ pub struct GgufTokenizer {
     pub add_space_prefix: Option<bool>,
     /// `remove_extra_whitespaces`; absent: as the model's kind does.
     pub remove_extra_whitespaces: Option<bool>,
+    /// `add_sep_token`. Kept for files that are written again; [`to_tokenizer`](Self::to_tokenizer) ignores it.
+    pub add_sep: Option<bool>,
+    /// Ids of the other `…_token_id` keys by role: `eot` (end of turn), `eom` (end of message), `fim_pre`, ….
+    pub other_token_ids: BTreeMap<String, u32>,
+    /// `tokenizer.chat_template`: the chat template (Jinja).
+    pub chat_template: Option<String>,
 }
 
 /// The kind of a token that is never text.
@@ -71,6 +78,13 @@ impl GgufTokenizer {
             if self.model == "bert" { (r.cls.or(r.bos), r.sep.or(r.eos)) } else { (r.bos.or(r.cls), r.eos.or(r.sep)) };
         json_parts::add_template_processing(&mut json, token(bos, first), token(eos, last));
         build_tokenizer(json, &role_names(&self.roles, |id| self.tokens.get(id as usize).cloned()))
+    }
+
+    /// The ids of all special tokens: roles first, then [`other_token_ids`](Self::other_token_ids).
+    pub fn special_token_ids(&self) -> Vec<u32> {
+        let mut roles = self.roles.clone();
+        let role_ids = roles.slots_mut().into_iter().filter_map(|id| *id);
+        role_ids.chain(self.other_token_ids.values().copied()).collect()
     }
 
     fn check(&self) -> Result<(), DataError> {

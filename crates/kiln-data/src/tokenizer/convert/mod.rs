@@ -13,7 +13,6 @@ use super::{TokenRoles, Tokenizer, roles, train::tokenizer_error};
 use crate::DataError;
 pub use byte_level::{from_vocab_and_merges, parse_merges_txt};
 pub use gguf::GgufTokenizer;
-#[cfg(feature = "files")]
 pub(crate) use json_parts::add_template_by_names;
 pub use sentencepiece::parse_sentencepiece;
 use serde_json::Value;

@@ -6,14 +6,14 @@ use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
 use kiln_peft::{detach, merge};
 use kiln_pretrained::peft_format;
-use kiln_train::pretrained::{ModelSource, PretrainedModel, run_origin};
+use kiln_train::pretrained::{ModelSource, SourceModel, run_origin};
 use std::path::absolute;
 
 /// Writes them: the name of the family of the model that they belong to.
 pub(super) fn write_adapters(
     args: &Args,
     place: &ModelSource,
-    weights: &PretrainedModel,
+    weights: &SourceModel,
     device: &Device,
 ) -> Result<&'static str, CliError> {
     let failed = |error: String| CliError::failed("export", error);
@@ -37,20 +37,19 @@ pub(super) fn write_adapters(
 /// The model that a place's adapters belong to.
 fn base_source(place: &ModelSource) -> Result<ModelSource, CliError> {
     let none = || CliError::failed("export", "the run started from no model that its adapters could belong to");
-    match place {
-        ModelSource::Run(run) => match ModelSource::open(&run_origin(run)?.ok_or_else(none)?)? {
-            // It has gone on with these adapters.
-            ModelSource::WithAdapter { base, .. } => Ok(*base),
-            from => Ok(from),
-        },
-        ModelSource::WithAdapter { base, .. } => match &**base {
-            ModelSource::WithAdapter { .. } => {
-                let reason = "adapters over adapters: a folder holds those of one model";
-                Err(CliError::failed("export", reason).with_help("--format hf merges them all"))
-            }
-            base => Ok(ModelSource::open(base.path())?),
-        },
-        ModelSource::Folder(_) | ModelSource::Gguf(_) => Err(none()),
+    match (place, place.adapters()) {
+        (ModelSource::Run { folder, .. }, []) => {
+            let mut origin = ModelSource::open(&run_origin(folder)?.ok_or_else(none)?)?;
+            // If the run continued to train adapters, they belong to the model below them.
+            origin.pop_adapter();
+            Ok(origin)
+        }
+        (ModelSource::Pretrained(_), []) => Err(none()),
+        (_, [_]) => Ok(ModelSource::open(place.base_path())?),
+        _ => {
+            let reason = "adapters over adapters: a folder holds those of one model";
+            Err(CliError::failed("export", reason).with_help("--format hf merges them all"))
+        }
     }
 }
 

@@ -6,15 +6,11 @@ use super::{
 };
 use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
-use kiln_pretrained::{files::save_gguf, gguf::GgufExport};
-use kiln_train::pretrained::{ModelSource, PretrainedModel};
+use kiln_pretrained::gguf::{GgufExport, save_gguf};
+use kiln_train::pretrained::{ModelSource, SourceModel};
 
 /// Writes it: the name of its family.
-pub(super) fn write_gguf(
-    args: &Args,
-    place: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+pub(super) fn write_gguf(args: &Args, place: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let failed = |error: String| CliError::failed("export", error);
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
@@ -43,7 +39,7 @@ pub(super) fn write_gguf(
 /// How the model's vectors become one, if that is what it is for.
 fn embedding_config(place: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
     match (head, place) {
-        (HeadConfig::Embedding(own), ModelSource::Run(_)) => Ok(Some(own.clone())),
+        (HeadConfig::Embedding(own), ModelSource::Run { adapters, .. }) if adapters.is_empty() => Ok(Some(own.clone())),
         (HeadConfig::Embedding(_), place) => Ok(Some(place.embedding_config()?)),
         _ => Ok(None),
     }

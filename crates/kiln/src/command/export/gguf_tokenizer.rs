@@ -1,35 +1,31 @@
-//! The tokenizer of a model as a .gguf carries it.
+//! The tokenizer of an exported GGUF file.
 
 use super::super::error::CliError;
-use kiln_data::tokenizer;
-use kiln_pretrained::gguf::GgufTokenizer;
-use kiln_train::pretrained::{ModelSource, from_gguf_tokenizer};
+use kiln_data::tokenizer::GgufTokenizer;
+use kiln_pretrained::BaseFiles;
+use kiln_train::pretrained::ModelSource;
 
-/// It, with a token for each of the model's rows, the model's template and all tokens that end what it writes.
+/// Returns the tokenizer with one token for each of the model's `vocab` rows, the model's chat template, and all tokens
+/// that end a text.
 pub(super) fn build_tokenizer(place: &ModelSource, vocab: usize) -> Result<GgufTokenizer, CliError> {
-    let mut carried = match existing_tokenizer(place) {
-        Some(known) => known.clone(),
-        None => {
-            from_gguf_tokenizer(tokenizer::GgufTokenizer::from_tokenizer(&place.tokenizer()?)?.with_vocab_size(vocab))
-        }
+    let mut tokenizer = match existing_tokenizer(place) {
+        Some(existing) => existing.clone(),
+        None => GgufTokenizer::from_tokenizer(&place.tokenizer()?)?.with_vocab_size(vocab),
     };
-    if let Some(chat) = place.chat()? {
-        carried.chat_template = Some(chat.template().into());
+    if let Some(template) = place.chat_template()? {
+        tokenizer.chat_template = Some(template.template().into());
     }
-    let special = &mut carried.special_token_ids;
-    let ends = place.stop_tokens()?.into_iter().filter(|id| (*id as usize) < carried.tokens.len());
-    let new: Vec<u32> = ends.filter(|id| !special.values().any(|known| known == id)).collect();
-    let free = ["eot", "eom"].into_iter().filter(|role| !special.contains_key(*role)).map(String::from);
-    let named: Vec<(String, u32)> = free.zip(new).collect();
-    special.extend(named);
-    Ok(carried)
+    let special_ids = tokenizer.special_token_ids();
+    let stop_ids = place.stop_token_ids()?.into_iter().filter(|id| (*id as usize) < tokenizer.tokens.len());
+    let new_ids = stop_ids.filter(|id| !special_ids.contains(id));
+    let free_roles = ["eot", "eom"].into_iter().filter(|role| !tokenizer.other_token_ids.contains_key(*role));
+    let named: Vec<(String, u32)> = free_roles.map(String::from).zip(new_ids).collect();
+    tokenizer.other_token_ids.extend(named);
+    Ok(tokenizer)
 }
 
-/// As a .gguf says it already.
+/// The tokenizer of a model that is a GGUF file already.
 fn existing_tokenizer(place: &ModelSource) -> Option<&GgufTokenizer> {
-    match place {
-        ModelSource::Gguf(gguf) => gguf.tokenizer_metadata(),
-        ModelSource::WithAdapter { base, .. } => existing_tokenizer(base),
-        ModelSource::Run(_) | ModelSource::Folder(_) => None,
-    }
+    let ModelSource::Pretrained(source) = place else { return None };
+    if let BaseFiles::Gguf(file) = source.base() { file.tokenizer_metadata() } else { None }
 }

@@ -5,19 +5,15 @@ use kiln_data::{Tokenizer, tokenizer::TokenRoles};
 use kiln_models::{ModelTensors, tensors::WeightDtype};
 use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save};
 use kiln_train::{
-    pretrained::{ModelSource, PretrainedModel},
+    pretrained::{ModelSource, SourceModel},
     run_folder::write_atomic,
 };
 use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Writes it: the name of its family.
-pub(super) fn write_folder(
-    args: &Args,
-    place: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
-    let (config, tokenizer, chat) = (weights.model.config(), place.tokenizer()?, place.chat()?);
+pub(super) fn write_folder(args: &Args, place: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
+    let (config, tokenizer, chat) = (weights.model.config(), place.tokenizer()?, place.chat_template()?);
     let layout = SaveOptions {
         config_json: weights.config_json.as_ref(),
         generation_config: weights.generation_config.as_ref(),
