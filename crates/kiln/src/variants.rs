@@ -51,7 +51,7 @@ pub const FAMILIES: &[VariantFamily] = &[
         cards: AdapterConfig::CARDS,
     },
     VariantFamily { name: "objective", description: "what is trained for", cards: ObjectiveConfig::CARDS },
-    VariantFamily { name: "optimiser", description: "how gradients move weights", cards: OptimizerConfig::CARDS },
+    VariantFamily { name: "optimizer", description: "how gradients move weights", cards: OptimizerConfig::CARDS },
     VariantFamily { name: "schedule", description: "how the learning rate goes", cards: ScheduleConfig::CARDS },
 ];
 

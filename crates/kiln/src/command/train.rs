@@ -44,7 +44,7 @@ pub struct Args {
     /// model from there. The adapters of a folder of adapters go on training.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Steps of each stage; schedule and validations shrink or stretch with it.
+    /// Number of optimizer steps of each stage. Schedules, evaluations and checkpoints given as fractions scale with it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Names all random numbers.
@@ -53,7 +53,7 @@ pub struct Args {
     /// Goes on with a run where it was saved last; the recipe is the run's own.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
     resume: Option<PathBuf>,
-    /// Changes a key of the recipe, such as `stages.0.rows=8`. As often as wanted.
+    /// Changes a key of the recipe, such as `stages.0.batch_size=8`. As often as wanted.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]

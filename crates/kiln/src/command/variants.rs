@@ -15,7 +15,8 @@ pub struct Args {
 
 /// Lists them.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let wanted = |family: &&'static VariantFamily| args.family.as_ref().is_none_or(|name| family.name == name);
+    let wanted =
+        |family: &&'static VariantFamily| args.family.as_deref().is_none_or(|name| family.name == canonical_name(name));
     let families: Vec<&'static VariantFamily> = FAMILIES.iter().filter(wanted).collect();
     if let (Some(name), true) = (&args.family, families.is_empty()) {
         return Err(unknown_family(name));
@@ -32,6 +33,11 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
         json!({ "variants": cards().map(object).collect::<Vec<_>>() }),
         format_table(&head, &lines, &[]),
     ))
+}
+
+/// The name of a family; `optimiser` is accepted for `optimizer`.
+fn canonical_name(name: &str) -> &str {
+    if name == "optimiser" { "optimizer" } else { name }
 }
 
 fn unknown_family(name: &str) -> CliError {
