@@ -28,7 +28,7 @@ pub use dtype_summary::DtypeSummary;
 pub use encoder::Encoder;
 pub use model::Model;
 pub use parameters::{
-    ModelTensors, NamedParameter, ParameterPath, StateDict, WeightMismatch, load_state_dict, named_parameters,
-    state_dict,
+    ModelTensors, NamedParameter, StateDict, WeightMismatch, for_each_param, load_state_dict, map_params,
+    named_parameters, state_dict,
 };
 pub use stack::{EncoderConfig, Stack};
