@@ -1,5 +1,5 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod adapters;
 pub mod block;
@@ -7,16 +7,10 @@ pub mod config;
 pub mod direction;
 mod dtype_summary;
 pub mod encoder;
-#[cfg(feature = "files")]
-pub mod files;
-pub mod gguf;
 pub mod hf;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod model;
 mod model_tensors;
 pub mod parameters;
-pub mod pickle;
 pub mod stack;
 mod state_dict;
 pub mod tensors;
