@@ -125,7 +125,7 @@ fn every_command_takes_models_of_others() {
     ];
     let tuned = run_kiln(here, &tune).expect_success().json_output();
     assert!(tuned["validation_loss"].as_f64().is_some_and(f64::is_finite), "{tuned}");
-    // The base stays as it was; what is crate_path it has moved.
+    // The base model is unchanged; the tuned model differs.
     assert_ne!(logits(here, "hf"), logits(here, "tuned"));
     run_kiln(here, &["export", "tuned", "--format", "hf", "--out", "merged"]).expect_success();
     near(&logits(here, "tuned"), &logits(here, "merged"), 1e-5);

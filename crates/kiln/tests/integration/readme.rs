@@ -83,7 +83,7 @@ fn every_command_runs() {
 
 #[test]
 fn the_objective_of_the_guide_is_that_of_the_example() {
-    let (guide, example) = (read("docs/objectives.md"), read("crates/kiln/examples/objective.rs"));
+    let (guide, example) = (read("docs/objectives.md"), read("examples/objective.rs"));
     let code = blocks(&guide, "rust");
     assert_eq!(code.len(), 1);
     assert!(code[0].contains("impl Objective for") && example.contains(code[0].trim_end()), "{}", code[0]);
