@@ -1,4 +1,4 @@
-//! Blocks and their sublayers.
+//! Configuration of blocks and sublayers. A model repeats a block with its own weights for each copy.
 
 use super::Visibility;
 use crate::direction::incompatibility;
@@ -42,42 +42,52 @@ fn default_repeat() -> usize {
 }
 
 impl BlockConfig {
+    /// Checks the block's depth rule, junctions and parts, in this order, and each part against the model's visibility.
     pub(super) fn check(
         &self,
-        around: &BuildContext,
+        context: &BuildContext,
         visibility: Visibility,
         path: &str,
     ) -> Result<(), ValidationError> {
         if self.repeat == 0 {
-            return Err(ValidationError::new(format!("{path}.repeat"), "a block repeated 0 times")
-                .with_suggestion("take the block out"));
+            return Err(ValidationError::new(format!("{path}.repeat"), "expected at least 1 copy of the block, found 0")
+                .with_suggestion("remove the block"));
         }
         if self.sublayers.is_empty() {
-            return Err(ValidationError::new(format!("{path}.sublayers"), "a block without sublayers"));
+            let reason = "expected at least one sublayer, found none";
+            return Err(ValidationError::new(format!("{path}.sublayers"), reason));
         }
-        self.depth.check(around, &format!("{path}.depth"))?;
-        for (s, sublayer) in self.sublayers.iter().enumerate() {
-            let path = format!("{path}.sublayers[{s}]");
-            sublayer.junction.check(around, &format!("{path}.junction"))?;
-            if sublayer.parts.is_empty() {
-                return Err(ValidationError::new(format!("{path}.parts"), "a sublayer without parts"));
-            }
-            for (p, part) in sublayer.parts.iter().enumerate() {
-                let path = format!("{path}.parts[{p}]");
-                part.check(around, &path)?;
-                check_direction(part, visibility, &path)?;
-            }
+        self.depth.check(context, &format!("{path}.depth"))?;
+        for (i, sublayer) in self.sublayers.iter().enumerate() {
+            sublayer.check(context, visibility, &format!("{path}.sublayers[{i}]"))?;
         }
         Ok(())
     }
 }
 
+impl SublayerConfig {
+    fn check(&self, context: &BuildContext, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
+        self.junction.check(context, &format!("{path}.junction"))?;
+        if self.parts.is_empty() {
+            let reason = "expected at least one part, found none";
+            return Err(ValidationError::new(format!("{path}.parts"), reason));
+        }
+        for (i, part) in self.parts.iter().enumerate() {
+            let path = format!("{path}.parts[{i}]");
+            part.check(context, &path)?;
+            check_direction(part, visibility, &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a part supports the direction of the model's visibility.
 fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
     let Some(reason) = incompatibility(part.card(), visibility.direction(0)) else { return Ok(()) };
-    let instead = match part.card().causality {
+    let suggestion = match part.card().causality {
         Causality::BidirectionalOnly => Visibility::Bidirectional,
         _ => Visibility::Causal,
     };
-    let reason = format!("`{}` {reason}; the model's visibility is not {}", part.name(), instead.name());
-    Err(ValidationError::new(path, reason).with_suggestion(format!("visibility = \"{}\"", instead.name())))
+    let reason = format!("`{}` {reason}; the model's visibility is `{}`", part.name(), visibility.name());
+    Err(ValidationError::new(path, reason).with_suggestion(format!("visibility = \"{}\"", suggestion.name())))
 }

@@ -25,20 +25,19 @@
 //! ```
 
 mod any_tensor;
+mod model_tensors;
 mod param_mut;
 mod param_view;
 mod path;
+mod state_dict;
 
 pub use self::{
     any_tensor::AnyTensor,
+    model_tensors::{ModelTensors, state_dict},
     param_mut::ParamMut,
     param_view::{GradientsRef, ParamHandle, ParamView, ValueFuture},
-};
-pub use crate::{
-    model_tensors::{ModelTensors, state_dict},
     state_dict::{WeightMismatch, load_state_dict},
 };
-
 use self::{param_mut::Slot, path::ParameterPath};
 use crate::model::Model;
 use burn::{
