@@ -203,7 +203,8 @@ impl ModelConfig {
     /// The parts with their indices of block, sublayer and part, in order of execution. A repeated block counts once.
     pub(crate) fn parts(&self) -> impl Iterator<Item = ([usize; 3], &PartConfig)> {
         let blocks = self.blocks.iter().enumerate();
-        let sublayers = blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
+        let sublayers =
+            blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
         sublayers.flat_map(|(b, s, sub)| sub.parts.iter().enumerate().map(move |(p, part)| ([b, s, p], part)))
     }
 

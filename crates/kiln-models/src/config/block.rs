@@ -50,8 +50,11 @@ impl BlockConfig {
         path: &str,
     ) -> Result<(), ValidationError> {
         if self.repeat == 0 {
-            return Err(ValidationError::new(format!("{path}.repeat"), "expected at least 1 copy of the block, found 0")
-                .with_suggestion("remove the block"));
+            return Err(ValidationError::new(
+                format!("{path}.repeat"),
+                "expected at least 1 copy of the block, found 0",
+            )
+            .with_suggestion("remove the block"));
         }
         if self.sublayers.is_empty() {
             let reason = "expected at least one sublayer, found none";
