@@ -62,6 +62,7 @@ impl Block {
 }
 
 impl Sublayer {
+    /// Builds junction and parts. `roles` has one role for each part.
     fn init(config: &SublayerConfig, roles: Vec<String>, context: &BuildContext, init: &mut Initializer) -> Self {
         // The norm of a junction is named after the first part.
         let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(context, init));

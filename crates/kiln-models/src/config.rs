@@ -172,6 +172,7 @@ impl ModelConfig {
         Err(ValidationError::new(format!("{path}.position.t5"), reason).with_suggestion("position = \"none\""))
     }
 
+    /// Checks the sizes that the memory and the time of all other checks depend on.
     fn check_sizes(&self, path: &str) -> Result<(), ValidationError> {
         let layers = self.num_layers();
         let (key, reason) = match self {

@@ -155,8 +155,9 @@ impl ModelConfig {
     }
 }
 
-/// A sublayer that makes a decoder an encoder-decoder's.
+/// Suggestion for an encoder-decoder without cross-attention.
 const CROSS_ATTENTION_HINT: &str =
     "a sublayer { parts = [{ attention = { source = \"cross\" } }] } after the self-attention";
 
+/// Suggestion for an encoder or cross-attention in another stack.
 const ENCODER_DECODER_HINT: &str = "stack = \"encoder-decoder\"";

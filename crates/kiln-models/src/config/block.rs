@@ -1,10 +1,14 @@
-//! Configuration of blocks and sublayers. A model repeats a block with its own weights for each copy.
+//! Configuration of blocks and sublayers.
+//!
+//! A pre-norm Transformer block has two sublayers of one part each: attention, then a feed-forward part. A parallel block
+//! has one sublayer with both parts; an encoder-decoder's block has a third sublayer of cross-attention.
 
 use super::Visibility;
 use crate::direction::incompatibility;
 use kiln_nn::{
     depth::DepthConfig,
-    junction::JunctionConfig,
+    junction::{JunctionConfig, NormPlacementConfig},
+    norm::NormConfig,
     part::PartConfig,
     variant::{BuildContext, Causality},
 };
@@ -37,11 +41,17 @@ pub struct BlockConfig {
     pub sublayers: Vec<SublayerConfig>,
 }
 
+/// Default of `repeat`: one copy.
 fn default_repeat() -> usize {
     1
 }
 
 impl BlockConfig {
+    /// `repeat` copies of a block that runs for every token.
+    pub fn repeated(repeat: usize, sublayers: Vec<SublayerConfig>) -> Self {
+        Self { repeat, depth: DepthConfig::default(), sublayers }
+    }
+
     /// Checks the block's depth rule, junctions and parts, in this order, and each part against the model's visibility.
     pub(super) fn check(
         &self,
@@ -69,6 +79,17 @@ impl BlockConfig {
 }
 
 impl SublayerConfig {
+    /// A part with the norm before it: x + f(norm(x)).
+    pub fn pre_norm(norm: &NormConfig, part: PartConfig) -> Self {
+        Self { junction: JunctionConfig::Pre(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+    }
+
+    /// A part with the norm after the residual connection: norm(x + f(x)).
+    pub fn post_norm(norm: &NormConfig, part: PartConfig) -> Self {
+        Self { junction: JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+    }
+
+    /// Checks the junction, then each part by itself and against the model's visibility.
     fn check(&self, context: &BuildContext, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
         self.junction.check(context, &format!("{path}.junction"))?;
         if self.parts.is_empty() {

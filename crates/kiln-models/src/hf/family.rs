@@ -70,6 +70,19 @@ impl Family {
     }
 }
 
+impl Family {
+    /// The error for a class in `architectures` whose head Kiln does not implement.
+    pub(super) fn unsupported_class(&self, class: &str) -> ValidationError {
+        let suggestion = format!("supported: {}", self.architectures.join(", "));
+        ValidationError::new("architectures", format!("unsupported class `{class}`")).with_suggestion(suggestion)
+    }
+}
+
+/// The error of [`Family::write_config`] for a part that the family does not have. `supported` is what it has instead.
+pub(super) fn inexpressible(path: &str, supported: &str) -> ValidationError {
+    ValidationError::new(path, format!("the family supports only {supported}"))
+}
+
 /// Differences between two models: path, value in `ours`, value in `theirs`, as JSON. Empty if they compute the same.
 ///
 /// Both are resolved and their repeated blocks expanded before they are compared.

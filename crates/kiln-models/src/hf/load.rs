@@ -1,4 +1,7 @@
 //! Loading: a model with the weights of a family's file, one tensor after the other.
+//!
+//! Steps: the family's bindings for the configuration → the file's names (with or without the family's prefix) → comparison
+//! of all names and shapes → an empty model → values, parameter by parameter. Memory: the model and the largest tensor.
 
 use super::{binding::Binding, family::Family};
 use crate::{

@@ -1,9 +1,16 @@
 //! Rotary position embedding (RoPE) in `config.json`: `rope_parameters`, or `rope_theta` and `rope_scaling` in older files.
 //!
-//! Scalings: `linear` (2306.15595), `llama3` (Llama 3.1), `yarn` (2309.00071). The reference is
-//! `modeling_rope_utils.py` of transformers.
+//! | `rope_type` | scaling | keys of the table |
+//! |---|---|---|
+//! | `default` | none | `rope_theta` |
+//! | `linear` | position interpolation (2306.15595) | `factor` |
+//! | `llama3` | Llama 3.1 | `factor`, `low_freq_factor`, `high_freq_factor`, `original_max_position_embeddings` |
+//! | `yarn` | YaRN (2309.00071) | `factor`, `beta_fast`, `beta_slow`, `attention_factor`, `mscale`, `mscale_all_dim`, `original_max_position_embeddings` |
+//!
+//! Older files call `rope_type` `type`, and may have `rope_theta` and `original_max_position_embeddings` outside of the
+//! table. The reference is `modeling_rope_utils.py` of transformers.
 
-use super::config_reader::ConfigReader;
+use super::{config_reader::ConfigReader, family::inexpressible};
 use kiln_nn::position::{
     PositionConfig, RotaryEmbeddingConfig, RotaryScaling,
     rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
@@ -52,6 +59,7 @@ struct Lengths {
     original: Option<usize>,
 }
 
+/// The scaling of the table. The factor of YaRN is by default the ratio of the lengths.
 fn read_scaling(fields: &ConfigReader, lengths: Lengths) -> Result<RotaryScaling, ValidationError> {
     let older_name = fields.string("type", "default")?;
     let original = fields.integer("original_max_position_embeddings")?;
@@ -91,6 +99,7 @@ fn float(fields: &ConfigReader, key: &str, default: Option<f64>) -> Result<f64, 
     fields.float(key)?.or(default).ok_or_else(|| ValidationError::new(key, "expected a number, found none"))
 }
 
+/// The sequence length before the context was extended; an error if the file states none.
 fn require_length(original: Option<usize>) -> Result<usize, ValidationError> {
     let missing = || ValidationError::new("original_max_position_embeddings", "expected a length, found none");
     original.ok_or_else(missing)
@@ -111,8 +120,7 @@ fn attention_factor(fields: &ConfigReader, factor: f64) -> Result<Option<f64>, V
 /// If they are not rotary.
 pub(super) fn write(position: &PositionConfig) -> Result<Value, ValidationError> {
     let PositionConfig::Rotary(rotary) = position else {
-        let reason = format!("the family supports rotary positions only, found `{}`", position.name());
-        return Err(ValidationError::new("model.position", reason));
+        return Err(inexpressible("model.position", "rotary positions"));
     };
     let theta = rotary.theta;
     Ok(match &rotary.scaling {

@@ -104,10 +104,12 @@ pub(crate) fn map_params_under<M: Module>(root: &str, module: M, f: impl FnMut(&
     map_at(ParameterPath::rooted_at(root), module, f)
 }
 
+/// Maps all float parameters of a module whose names start at `path`.
 fn map_at<M: Module>(path: ParameterPath, module: M, f: impl FnMut(&mut ParamMut)) -> M {
     module.map(&mut Mapper { path, packed: &BTreeMap::new(), f })
 }
 
+/// Visits all float parameters of a module whose names start at `path`.
 fn walk<M: Module>(
     module: &M,
     path: ParameterPath,
