@@ -103,7 +103,9 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
         {
             (Kernel::Fused, "32-bit floats on the CPU".into())
         }
-        PlannerInput { has_softcap: true, .. } => (Kernel::Reference, "softcap: no fast kernel here supports it".into()),
+        PlannerInput { has_softcap: true, .. } => {
+            (Kernel::Reference, "softcap: no fast kernel here supports it".into())
+        }
         PlannerInput { has_bias: true, .. } => {
             (Kernel::Reference, "position bias: no fast kernel here supports it".into())
         }

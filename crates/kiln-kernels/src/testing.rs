@@ -18,8 +18,10 @@ pub fn to_f64_vec<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
 /// If the shapes differ.
 pub fn max_abs_diff<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> f64 {
     assert_eq!(a.dims(), b.dims(), "shapes differ");
-    let differences = to_f64_vec(a).into_iter().zip(to_f64_vec(b)).map(|(x, y)| if x == y { 0.0 } else { (x - y).abs() });
-    differences.fold(0.0, |max, difference| if difference.is_nan() || max.is_nan() { f64::NAN } else { max.max(difference) })
+    let differences =
+        to_f64_vec(a).into_iter().zip(to_f64_vec(b)).map(|(x, y)| if x == y { 0.0 } else { (x - y).abs() });
+    differences
+        .fold(0.0, |max, difference| if difference.is_nan() || max.is_nan() { f64::NAN } else { max.max(difference) })
 }
 
 /// Asserts |a − b| ≤ `tolerance` for every element.

@@ -13,7 +13,7 @@
 //!
 //! | kernel | devices | gradients | memory | supports |
 //! |---|---|---|---|---|
-//! | [`reference`] | all | yes | B H T S | everything |
+//! | [`reference`](mod@reference) | all | yes | B H T S | everything |
 //! | [`burn_attention`] | all | no | as Burn | plain softmax, softcap |
 //! | [`fused`] | CPU, f32 | yes | T S of one head's block | softmax, softcap, bias, log-sum-exp |
 //!

@@ -89,11 +89,14 @@ impl Score {
         let path = |key: &str| format!("{path}.{}.{key}", self.name());
         match self {
             Self::Softmax(Softmax { softcap: Some(cap), .. }) if !(cap.is_finite() && *cap > 0.0) => {
-                let reason = format!("the softcap limits scores to ±softcap; it must be a finite number above 0, found {cap}");
+                let reason =
+                    format!("the softcap limits scores to ±softcap; it must be a finite number above 0, found {cap}");
                 Err(ValidationError::new(path("softcap"), reason).with_suggestion("leave it out"))
             }
             Self::Softmax(Softmax { temperature, .. }) if !(temperature.is_finite() && *temperature > 0.0) => {
-                let reason = format!("scores are divided by the temperature; it must be a finite number above 0, found {temperature}");
+                let reason = format!(
+                    "scores are divided by the temperature; it must be a finite number above 0, found {temperature}"
+                );
                 Err(ValidationError::new(path("temperature"), reason).with_suggestion("temperature = 1.0"))
             }
             Self::Sigmoid(Sigmoid { bias: Some(bias) }) if !bias.is_finite() => {

@@ -71,12 +71,12 @@ pub fn sigmoid(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let square = x * x;
     // Minimax on |x| < 0.625 (Cephes, `tanhf`); beyond, 1 − 2 / (e^2x + 1) loses nothing.
-    let polynomial = ((((-5.704_988_7e-3 * square + 2.063_909e-2) * square - 5.373_971_6e-2) * square + 1.333_144_2e-1)
-        * square
-        - 3.333_328e-1)
-        * square
-        * x
-        + x;
+    let polynomial =
+        ((((-5.704_988_7e-3 * square + 2.063_909e-2) * square - 5.373_971_6e-2) * square + 1.333_144_2e-1) * square
+            - 3.333_328e-1)
+            * square
+            * x
+            + x;
     if x.abs() < 0.625 { polynomial } else { 1.0 - 2.0 / (exp(2.0 * x) + 1.0) }
 }
 

@@ -68,11 +68,7 @@ impl AttentionInputs<'_> {
 /// log-sum-exp `[B, H, T]`.
 ///
 /// The memory order is what the output projection reads next, so it makes no copy. One task a (sequence, head).
-pub fn forward(
-    inputs: &AttentionInputs,
-    tiles: &[TilePlan],
-    params: &AttentionParams,
-) -> (FlexTensor, FlexTensor) {
+pub fn forward(inputs: &AttentionInputs, tiles: &[TilePlan], params: &AttentionParams) -> (FlexTensor, FlexTensor) {
     let [b, h, t, g, _, e] = inputs.sizes();
     let columns = e + usize::from(params.needs_log_sum_exp);
     let mut out = vec![0.0f32; b * t * h * columns];
