@@ -12,12 +12,9 @@ pub mod fused;
 pub mod reference;
 
 use burn::tensor::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 /// Which dimensions of a head form a pair.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum RotaryPairing {
     /// (i, i + P): NeoX, Llama and their successors.
     #[default]
