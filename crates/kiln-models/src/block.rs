@@ -6,7 +6,7 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_nn::{
-    BuildContext, Context, Initializer, context::graph_barrier, depth::Depth, junction::Junction, part::Part,
+    BuildContext, Context, Initializer, autograd_order::ReaderChain, depth::Depth, junction::Junction, part::Part,
 };
 
 /// Parts under one junction.
@@ -61,15 +61,11 @@ impl Sublayer {
 
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         self.junction.forward(x, cx, &mut |x, cx| {
-            let mut rest = graph_barrier(x.clone());
-            let outs = self.parts.iter().zip(&self.roles).enumerate().map(|(at, (part, role))| {
-                let last = at + 1 == self.parts.len();
-                let mine = if last { rest.clone() } else { graph_barrier(rest.clone()) };
-                if !last {
-                    rest = graph_barrier(rest.clone());
-                }
+            let mut readers = ReaderChain::new(x.clone());
+            let outs = self.parts.iter().zip(&self.roles).enumerate().map(|(i, (part, role))| {
+                let input = readers.next_reader(i + 1 == self.parts.len());
                 cx.scope(role, |cx| {
-                    let out = part.forward(mine, cx);
+                    let out = part.forward(input, cx);
                     cx.probe_value("out", out)
                 })
             });

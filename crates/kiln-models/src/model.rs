@@ -12,7 +12,8 @@ use burn::{
 use kiln_nn::{
     Context, Initializer, Memory, State,
     adapter::AdapterMap,
-    context::{TokenMarks, graph_barrier},
+    autograd_order::graph_barrier,
+    context::TokenMarks,
     head::Head,
     input_embedding::InputEmbedding,
     norm::Norm,

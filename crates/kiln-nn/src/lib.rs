@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adapter;
+pub mod autograd_order;
 pub mod context;
 pub mod depth;
 pub mod head;

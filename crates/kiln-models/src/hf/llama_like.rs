@@ -164,7 +164,10 @@ pub(super) fn write(config: &ModelConfig, found: &LlamaBlocks) -> Result<Value, 
     let eps = match &config.norm {
         NormConfig::Rms(rms) => rms.eps,
         other => {
-            return Err(ValidationError::new("model.norm", format!("the family has RMS norms, not `{}`", other.name())));
+            return Err(ValidationError::new(
+                "model.norm",
+                format!("the family has RMS norms, not `{}`", other.name()),
+            ));
         }
     };
     let HeadConfig::Language(head) = &config.head else {

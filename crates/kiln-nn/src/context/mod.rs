@@ -10,7 +10,7 @@ mod substream;
 pub mod token_marks;
 
 pub use probe::Probe;
-pub use recompute::{GradientSink, graph_barrier};
+pub use recompute::GradientSink;
 pub use state::{State, Stateful};
 pub use stream::{KeySource, TokenStream, retained_counts};
 pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};

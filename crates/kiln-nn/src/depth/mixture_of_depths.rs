@@ -8,6 +8,7 @@
 
 use super::{DepthRule, top_k::TopKTokens};
 use crate::{
+    autograd_order::{stop_gradient, without_graph},
     context::Context,
     init::Initializer,
     junction::SublayerFn,
@@ -85,7 +86,7 @@ impl Variant for MixtureOfDepths {
                 refuse("capacity", format!("a share above 0 and up to 1, found {}", config.capacity))
             }
             _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => {
-                refuse("predictor_loss", format!("0 or more, found {}", config.predictor_loss_coef))
+                refuse("predictor_loss_coef", format!("0 or more, found {}", config.predictor_loss_coef))
             }
             _ => Ok(()),
         }
@@ -105,7 +106,7 @@ impl Variant for MixtureOfDepths {
 impl Predictor {
     /// Logits `[B, T]`, above 0 for a token that the router would pick. The stream doesn't learn from them.
     fn forward(&self, x: Tensor<3>, cx: &Context) -> Tensor<2> {
-        let x = if x.is_autodiff() { x.detach() } else { x };
+        let x = stop_gradient(x);
         self.out.forward_with(silu(self.inner.forward_with(x, cx)), cx).squeeze_dim::<2>(2)
     }
 }
@@ -135,7 +136,7 @@ impl MixtureOfDepths {
         let [_, t, _] = x.dims();
         let k = ((t as f64 * self.config.capacity).ceil() as usize).clamp(1, t);
         let live = cx.stream.tokens.field(MarkField::Valid).clone().equal_elem(1);
-        let scores = without_autodiff(router.clone()).squeeze_dim::<2>(2);
+        let scores = without_graph(router.clone()).squeeze_dim::<2>(2);
         // Padding comes last: it is picked only where tokens are too few.
         let scores = scores.full_like(-1e30).mask_where(live.clone(), scores);
         let chosen = TopKTokens::new(scores, k);
@@ -155,7 +156,7 @@ impl MixtureOfDepths {
         cx: &mut Context,
         block: SublayerFn,
     ) -> Tensor<3> {
-        let logits = without_autodiff(predictor);
+        let logits = without_graph(predictor);
         let members = if self.config.capacity < 1.0 { logits.greater_elem(0.0) } else { logits.clone().equal(logits) };
         let members = probe_members(members, cx);
         let marks = cx.stream.tokens.mask_live(members.clone().int());
@@ -191,9 +192,4 @@ fn probe_members(members: Tensor<2, Bool>, cx: &mut Context) -> Tensor<2, Bool> 
         Some(_) => cx.probe_value("depth.members", members.float()).greater_elem(0.5),
         None => members,
     }
-}
-
-/// Without a graph: a choice has no gradient.
-fn without_autodiff<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.is_autodiff() { x.inner() } else { x }
 }

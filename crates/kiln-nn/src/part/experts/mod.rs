@@ -13,6 +13,7 @@ pub use config::{Expert, ExpertConfig, MixtureOfExpertsConfig};
 
 use super::feed_forward::{gated_mlp, mlp};
 use crate::{
+    autograd_order::reshape_barrier,
     context::Context,
     init::Initializer,
     linear::Linear,
@@ -91,9 +92,8 @@ impl Layer for MixtureOfExperts {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let ([b, t, m], k) = (x.dims(), self.top_k);
         let (expert, weight) = self.route(x.clone(), cx);
-        // The router is one reader of the input and all who work on it another: two gradients add up to the same bits in
-        // either order, and a recomputed block meets them in another.
-        let work = x.reshape([b * t, 1, m]);
+        // Two readers of the input, the router and this barrier, so that gradient checkpointing keeps the bits.
+        let work = reshape_barrier(x, [b * t, 1, m]);
         let rows = work.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
         let out = self.experts.forward(rows, &expert).reshape([b * t, k, m]);
         let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);

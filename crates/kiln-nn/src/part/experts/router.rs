@@ -2,6 +2,7 @@
 //!
 //! N tokens, E experts, k of them a token.
 
+use crate::autograd_order::stop_gradient;
 use burn::tensor::{Int, Tensor, activation::softmax};
 
 /// Softmax over the experts: `[N, E] → [N, E]`.
@@ -13,7 +14,7 @@ pub fn router_probabilities(logits: Tensor<2>) -> Tensor<2> {
 pub fn select_top_k(p: Tensor<2>, k: usize) -> Tensor<2, Int> {
     let [n, e] = p.dims();
     let experts = Tensor::<1, Int>::arange(0..e as i64, &p.device()).reshape([1, e]).expand([n, e]);
-    let mut left = p.detach();
+    let mut left = stop_gradient(p);
     let mut chosen = Vec::with_capacity(k);
     for _ in 0..k {
         let best = left.clone().max_dim(1).expand([n, e]);
@@ -54,7 +55,7 @@ pub fn load_balancing_loss(p: Tensor<2>, marked: Tensor<2>, live: &Tensor<2>, k:
 
 /// The mean of (log Σ exp)² over the live tokens (2202.08906, eq. 5): keeps the logits small.
 pub fn z_loss(logits: Tensor<2>, live: &Tensor<2>) -> Tensor<1> {
-    let most = logits.clone().detach().max_dim(1);
+    let most = stop_gradient(logits.clone()).max_dim(1);
     let log_sum = (logits - most.clone()).exp().sum_dim(1).log() + most;
     live_mean(live, log_sum.square()).reshape([1])
 }
