@@ -120,11 +120,11 @@ pub(super) fn read_with_head(
         visibility: Visibility::Prefix,
         vocab: fields.size("vocab_size", defaults.vocab)?,
         hidden: fields.size("d_model", 512)?,
-        position: PositionConfig::T5(bias),
+        position: PositionConfig::T5(bias.clone()),
         dropout: fields.dropout(&["dropout_rate"], 0.1)?,
         blocks: vec![build_block(fields.size("num_decoder_layers", layers)?, &sources, &parts, &norm)],
         encoder: Some(EncoderConfig {
-            position: Some(PositionConfig::T5(RelativeBiasConfig { bidirectional: Some(true), ..bias.clone() })),
+            position: Some(PositionConfig::T5(RelativeBiasConfig { bidirectional: Some(true), ..bias })),
             blocks: Some(vec![build_block(layers, &sources[..1], &parts, &norm)]),
             norm: Some(norm.clone()),
         }),
