@@ -109,7 +109,12 @@ fn what_cannot_work_is_refused_at_its_key() {
         (r#"{ "linear": { "warmup": 101 } }"#, 100, "linear.warmup", "101 steps do not fit into a stage of 100"),
         (r#"{ "wsd": { "warmup": 10, "decay": 91 } }"#, 100, "wsd.decay", "101 steps with the warmup before it"),
         (r#"{ "linear": { "min_learning_rate": 2e-3 } }"#, 100, "linear.min_learning_rate", "found 0.002"),
-        (r#"{ "wsd": { "min_learning_rate": 0, "min_lr_ratio": 0 } }"#, 100, "wsd.min_learning_rate", "excludes"),
+        (
+            r#"{ "wsd": { "min_learning_rate": 0, "min_lr_ratio": 0 } }"#,
+            100,
+            "wsd.min_learning_rate",
+            "exclude each other",
+        ),
         (r#"{ "wsd": { "warmup": 200, "decay": 1 } }"#, 100, "wsd.warmup", "do not fit"),
     ];
     for (text, steps, key, reason) in cases {

@@ -77,7 +77,7 @@ fn what_fits_nothing_is_an_error_that_says_what_there_is() {
 fn stacked_experts_have_none_and_say_so() {
     let experts = model(
         "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
-         'gated' } }] }] }]",
+         'gated_mlp' } }] }] }]",
     );
     let said = refusal(&experts, lora(&["experts.up"]));
     assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which can't have an adapter"), "{said}");
