@@ -1,42 +1,33 @@
-//! An objective written outside Kiln, and a loop that trains with it.
+//! Define a training objective outside Kiln and train a model with it: the goldfish loss (2406.10209).
 //!
-//! The goldfish loss (2406.10209) leaves a k-th of the tokens out of the loss, always the same ones for the same words
-//! before them, so that a model can't learn a passage by heart.
-//!
-//! `cargo run --release --example objective`
+//! It excludes every k-th token from the loss, always the same tokens after the same words, so that the model cannot
+//! memorize a text. `cargo run --release --example objective [-- STEPS]` writes the run to runs/goldfish.
 
 use burn::tensor::Tensor;
-use kiln::data::{DiskSpace, next_token_batch, stories, tokenizer::MAX_TRAINING_BYTES};
-use kiln::nn::context::RngKey;
+use kiln::data::next_token_batch;
 use kiln::prelude::*;
 use kiln::train::objective::{BatchFuture, target_loss};
-use kiln::train::optimizer::{Optimizer, OptimizerConfig};
-use kiln::train::step::compute_gradients;
-use std::{error::Error, sync::Arc};
+use kiln::train::{metrics::MetricsRow, run, run_folder::RunPaths};
+use std::{error::Error, sync::atomic::AtomicBool};
 
 struct Goldfish {
     drop_every: u64,
     context: usize,
 }
 
-impl Goldfish {
-    fn is_dropped(&self, before: &[i32]) -> bool {
-        let hash = before.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, id| {
-            (hash ^ u64::from(id.unsigned_abs())).wrapping_mul(0x0100_0000_01b3)
-        });
-        hash.is_multiple_of(self.drop_every)
-    }
+fn hash(context: &[i32]) -> u64 {
+    let mix = |hash: u64, id: &i32| (hash ^ u64::from(id.unsigned_abs())).wrapping_mul(0x0100_0000_01b3);
+    context.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 impl Objective for Goldfish {
     fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, _random: Random) -> BatchFuture<'a> {
         Box::pin(async move {
             let mut batch = next_token_batch(packed, Direction::Causal)?;
-            for (inputs, weights) in
-                batch.inputs.chunks(batch.sequence_length).zip(batch.weights.chunks_mut(batch.sequence_length))
-            {
-                for (before, weight) in inputs.windows(self.context).zip(&mut weights[self.context - 1..]) {
-                    *weight = if self.is_dropped(before) { 0.0 } else { *weight };
+            let length = batch.sequence_length;
+            for (inputs, weights) in batch.inputs.chunks(length).zip(batch.weights.chunks_mut(length)) {
+                for (context, weight) in inputs.windows(self.context).zip(&mut weights[self.context - 1..]) {
+                    *weight = if hash(context).is_multiple_of(self.drop_every) { 0.0 } else { *weight };
                 }
             }
             Ok(batch)
@@ -53,29 +44,16 @@ impl Objective for Goldfish {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let texts: Vec<String> = (0..2000).map(|number| stories::text(0, number)).collect();
-    let split = ValidationSplit::new(&texts, 0.05)?;
-    let tokenizer = Tokenizer::train(&TokenizerConfig::default(), split.training_sample(&texts, MAX_TRAINING_BYTES)?)?;
-    let corpus = Arc::new(Corpus::build(&texts, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ())?);
-    let packer = Packer::training(corpus, 256, 0)?;
-
-    let mut config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 64, ..ModelConfig::default() };
-    config.resolve();
-    config.check("model")?;
-    let mut models = Models { policy: Model::init(&config, 0, &Device::flex().autodiff()) };
-    let (objective, mut optimiser) =
-        (Goldfish { drop_every: 4, context: 8 }, Optimizer::new(&OptimizerConfig::default()));
-
-    for step in 0..100 {
-        let random = Random::new(0, "objective", step, 0);
-        let batch = block_on(objective.batch(&packer.rows_at_step(step, 4)?, &models, random))?;
-        let draws = RngKey { seed: 0, step, micro_batch: 0 };
-        let found = compute_gradients(&models, &[batch], &objective, draws);
-        if step % 20 == 19 {
-            let loss: f32 = block_on(found.loss.clone().into_scalar_async())?;
-            println!("step {:3}: {loss:.3} nats a token", step + 1);
-        }
-        models.policy = found.apply(models.policy, &mut optimiser, 4e-3, Some(1.0));
-    }
+    let mut recipe = Recipe { name: "goldfish".into(), ..Recipe::default() };
+    recipe.model.hidden = 64;
+    recipe.stages[0].steps = std::env::args().nth(1).map_or(Ok(100), |steps| steps.parse())?;
+    recipe.resolve();
+    let context = RunContext { device: Device::flex(), stop_flag: &AtomicBool::new(false), listener: &mut () };
+    let goldfish = |_: &StageConfig| -> Box<dyn Objective> { Box::new(Goldfish { drop_every: 4, context: 8 }) };
+    let outcome = run::start_with_objectives(&recipe, None, context, &goldfish)?;
+    let rows = run::load_metrics(&RunPaths::open(&outcome.folder)?)?;
+    let losses =
+        rows.iter().filter_map(|row| if let MetricsRow::Validation(row) = row { Some(row.loss) } else { None });
+    println!("validation losses: {:.3?} nats per token", losses.collect::<Vec<_>>());
     Ok(())
 }

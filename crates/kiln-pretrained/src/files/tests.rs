@@ -48,21 +48,11 @@ fn weights_may_be_read_by_whom_other_files_may() {
 /// What the families' names make of a folder, back in Kiln's names.
 fn read(folder: &Path) -> StateDict {
     let loaded = load(folder, &Device::flex()).unwrap();
-    struct Collect(kiln_models::ParameterPath, StateDict);
-    impl burn::module::ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<burn::tensor::Tensor<D>>) {
-            self.1.insert(self.0.name(), param.val().into_data());
-        }
-    }
-    let mut collect = Collect(kiln_models::ParameterPath::for_model(&loaded.model), StateDict::new());
-    burn::module::Module::visit(&loaded.model, &mut collect);
-    collect.1
+    let mut values = StateDict::new();
+    kiln_models::for_each_param(&loaded.model, |param| {
+        values.insert(param.name(), param.value().unwrap());
+    });
+    values
 }
 
 #[test]

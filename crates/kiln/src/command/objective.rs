@@ -15,7 +15,7 @@ use kiln_data::{
     DataConfig, FilesConfig, SourceConfig, Subset, Tokenizer, ValidationSplit, source::stories::StoriesConfig,
 };
 use kiln_models::{Model, ModelConfig};
-use kiln_spec::config::{closest_match, explain};
+use kiln_spec::config::{Choice, closest_match, explain};
 use kiln_train::{Models, ObjectiveConfig, Recipe};
 use serde_json::{Value, json};
 
@@ -89,18 +89,19 @@ impl ShowArgs {
         let drawn: Vec<String> = examples.iter().map(|shown| format_example(shown, paint)).collect();
         let heading = objective_descriptions()
             .into_iter()
-            .find(|(name, _)| *name == self.name)
+            .find(|(name, _)| *name == objective.name())
             .map_or(String::new(), |(_, about)| about);
-        let head = format!("{}: {heading}", paint.bold(&self.name));
+        let head = format!("{}: {heading}", paint.bold(objective.name()));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
         Ok(CommandOutput::new(
-            json!({ "objective": self.name, "examples": json }),
+            json!({ "objective": objective.name(), "examples": json }),
             format!("{head}\n\n{}", drawn.join("\n\n")),
         ))
     }
 
     fn objective(&self) -> Result<ObjectiveConfig, CliError> {
-        if !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
+        let is_alias = ObjectiveConfig::ALIASES.iter().any(|(alias, _)| *alias == self.name);
+        if !is_alias && !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
             let trouble = CliError::usage(format!("no objective `{}`", self.name));
             return Err(match closest_match(&self.name, ObjectiveConfig::NAMES.iter().copied()) {
                 Some(near) => trouble.with_help(format!("did you mean `{near}`?")),

@@ -194,9 +194,7 @@ fn what_needs_no_run_answers_too() {
     assert_eq!(json(&["recipe", "list"])["recipes"][0]["name"], "stories");
     let keys = json(&["recipe", "explain", "stages.0.schedule"]);
     assert_eq!(keys["keys"][0]["key"], "stages[].schedule");
-    assert!(
-        run_kiln(home.path(), &["recipe", "explain"]).expect_success().stdout.contains("Names all random numbers.")
-    );
+    assert!(run_kiln(home.path(), &["recipe", "explain"]).expect_success().stdout.contains("Random seed of the run."));
     let shown = run_kiln(home.path(), &["recipe", "show", "tiny.toml", "--set", "seed=3"]).expect_success().stdout;
     assert!(shown.contains("seed = 3") && TINY_RECIPE.len() < shown.len(), "{shown}");
     for shell in ["bash", "zsh", "fish"] {
