@@ -18,7 +18,7 @@ impl Variant for Always {
     type Config = NoOptions;
     const CARD: Card = Card { time: "1", ..Card::new("always", "1706.03762") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

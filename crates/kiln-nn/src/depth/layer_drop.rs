@@ -38,7 +38,7 @@ impl Variant for LayerDrop {
     type Config = LayerDropConfig;
     const CARD: Card = Card { time: "1 − rate while training, then 1", ..Card::new("layer_drop", "1909.11556") };
 
-    fn check(config: &LayerDropConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LayerDropConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if (0.0..1.0).contains(&config.rate) {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl Variant for LayerDrop {
         Err(ValidationError::new(format!("{path}.rate"), reason).with_suggestion("rate = 0.2"))
     }
 
-    fn init(config: &LayerDropConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &LayerDropConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { rate: config.rate }
     }
 }

@@ -79,7 +79,7 @@ impl Variant for MixtureOfDepths {
         ..Card::new("mixture_of_depths", "2404.02258")
     };
 
-    fn check(config: &MixtureOfDepthsConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &MixtureOfDepthsConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         match config {
             _ if !(config.capacity > 0.0 && config.capacity <= 1.0) => {
@@ -92,8 +92,8 @@ impl Variant for MixtureOfDepths {
         }
     }
 
-    fn init(config: &MixtureOfDepthsConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (hidden, inner) = (around.hidden, (around.hidden / 4).max(1));
+    fn init(config: &MixtureOfDepthsConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (hidden, inner) = (build.hidden, (build.hidden / 4).max(1));
         let router = Linear::new("router", [hidden, 1], true, init);
         let predictor = init.scope("predictor", |init| Predictor {
             inner: Linear::new("inner", [hidden, inner], true, init),

@@ -47,7 +47,7 @@ impl Variant for ClassificationHead {
         ..Card::new("class", "1810.04805")
     };
 
-    fn check(config: &ClassificationHeadConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &ClassificationHeadConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if (2..=MAX_WIDTH).contains(&config.num_classes) {
             return Ok(());
         }
@@ -55,8 +55,8 @@ impl Variant for ClassificationHead {
         Err(ValidationError::new(format!("{path}.num_classes"), reason).with_suggestion("num_classes = 2"))
     }
 
-    fn init(config: &ClassificationHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let m = around.hidden;
+    fn init(config: &ClassificationHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let m = build.hidden;
         Self {
             pooler: config.pooler.then(|| Linear::new("pooler", [m, m], true, init)),
             classes: Linear::new("classes", [m, config.num_classes], true, init),

@@ -49,7 +49,7 @@ impl Variant for EmbeddingHead {
         ..Card::new("embedding", "1908.10084")
     };
 
-    fn check(config: &EmbeddingHeadConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &EmbeddingHeadConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         match config.projection_dim {
             Some(width) if width == 0 || width > MAX_WIDTH => {
                 let reason = format!("a width from 1 to {MAX_WIDTH}, found {width}");
@@ -59,8 +59,8 @@ impl Variant for EmbeddingHead {
         }
     }
 
-    fn init(config: &EmbeddingHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let dense = |width| Linear::new("dense", [around.hidden, width], false, init);
+    fn init(config: &EmbeddingHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let dense = |width| Linear::new("dense", [build.hidden, width], false, init);
         Self { dense: config.projection_dim.map(dense), pool: config.pooling, normalise: config.normalize }
     }
 }

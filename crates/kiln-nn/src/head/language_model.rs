@@ -66,11 +66,11 @@ struct HeadTransform {
 }
 
 impl HeadTransform {
-    fn init(config: &HeadTransformConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let m = around.hidden;
+    fn init(config: &HeadTransformConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let m = build.hidden;
         Self {
             dense: Linear::new("dense", [m, m], true, init),
-            norm: init.scope("norm", |init| config.norm.init(around, init)),
+            norm: init.scope("norm", |init| config.norm.init(build, init)),
             activation: config.activation,
         }
     }
@@ -100,20 +100,20 @@ impl Variant for LanguageModelHead {
     type Config = LanguageModelHeadConfig;
     const CARD: Card = Card::new("language", "1608.05859, 1810.04805");
 
-    fn check(config: &LanguageModelHeadConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LanguageModelHeadConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if let Some(scale) = config.scale.filter(|scale| *scale == 0.0 || !scale.is_finite()) {
             let reason = format!("hidden states are multiplied by it: a finite number other than 0, found {scale}");
             return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it away"));
         }
         let norm = config.transform.as_ref().map(|transform| &transform.norm);
-        norm.map_or(Ok(()), |norm| norm.check(around, &format!("{path}.transform.norm")))
+        norm.map_or(Ok(()), |norm| norm.check(build, &format!("{path}.transform.norm")))
     }
 
-    fn init(config: &LanguageModelHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (vocab, m) = (around.vocab, around.hidden);
+    fn init(config: &LanguageModelHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (vocab, m) = (build.vocab, build.hidden);
         let weight = (!config.tied).then(|| init.packable_matrix("weight", [m, vocab], 1.0 / (m as f64).sqrt(), true));
         let (weight, held) = weight.map_or((None, None), |(weight, held)| (Some(weight), held));
-        let transform = |config| init.scope("transform", |init| HeadTransform::init(config, around, init));
+        let transform = |config| init.scope("transform", |init| HeadTransform::init(config, build, init));
         let transform = config.transform.as_ref().map(transform);
         let bias = config.bias.then(|| init.constant([vocab], 0.0));
         Self { transform, weight, held, bias, scale: config.scale }

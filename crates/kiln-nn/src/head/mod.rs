@@ -56,7 +56,7 @@ impl HeadConfig {
     pub fn pooling(&self) -> Option<Pooling> {
         // The head knows: one of no size says it.
         let position = PositionConfig::default();
-        let around = BuildContext {
+        let build = BuildContext {
             hidden: 1,
             vocab: 1,
             heads: 1,
@@ -64,6 +64,6 @@ impl HeadConfig {
             position: &position,
             direction: Direction::Causal,
         };
-        self.init(&around, &mut Initializer::shapes_only()).pooling()
+        self.init(&build, &mut Initializer::shapes_only()).pooling()
     }
 }

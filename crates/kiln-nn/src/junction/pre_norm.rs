@@ -20,12 +20,12 @@ impl Variant for PreNorm {
     type Config = NormPlacementConfig;
     const CARD: Card = Card::new("pre", "2002.04745");
 
-    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(around, &format!("{path}.norm"))
+    fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(build, &format!("{path}.norm"))
     }
 
-    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { norm: config.norm.init(around, init) }
+    fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { norm: config.norm.init(build, init) }
     }
 }
 

@@ -34,7 +34,7 @@ impl Variant for ReZero {
     type Config = ReZeroConfig;
     const CARD: Card = Card::new("rezero", "2003.04887");
 
-    fn check(config: &ReZeroConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &ReZeroConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alpha_init.is_finite() {
             return Ok(());
         }
@@ -42,7 +42,7 @@ impl Variant for ReZero {
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.0"))
     }
 
-    fn init(config: &ReZeroConfig, _around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &ReZeroConfig, _build: &BuildContext, init: &mut Initializer) -> Self {
         Self { scale: init.constant([1], config.alpha_init) }
     }
 }

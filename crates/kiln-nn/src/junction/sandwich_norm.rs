@@ -22,12 +22,12 @@ impl Variant for SandwichNorm {
     type Config = NormPlacementConfig;
     const CARD: Card = Card::new("sandwich", "2105.13290, 2408.00118");
 
-    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(around, &format!("{path}.norm"))
+    fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(build, &format!("{path}.norm"))
     }
 
-    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let mut norm = |name| init.scope(name, |init| config.norm.init(around, init));
+    fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let mut norm = |name| init.scope(name, |init| config.norm.init(build, init));
         Self { before: norm("before"), after: norm("after") }
     }
 }

@@ -44,7 +44,7 @@ impl Variant for DynamicTanh {
     const CARD: Card =
         Card { example: "{ dynamic_tanh = { alpha_init = 2.0 } }", ..Card::new("dynamic_tanh", "2503.10622") };
 
-    fn check(config: &DynamicTanhConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &DynamicTanhConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alpha_init > 0.0 && config.alpha_init.is_finite() {
             return Ok(());
         }
@@ -52,11 +52,11 @@ impl Variant for DynamicTanh {
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.5"))
     }
 
-    fn init(config: &DynamicTanhConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &DynamicTanhConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         Self {
             alpha: init.constant([1], config.alpha_init as f32),
-            weight: init.constant([around.hidden], 1.0),
-            bias: init.constant([around.hidden], 0.0),
+            weight: init.constant([build.hidden], 1.0),
+            bias: init.constant([build.hidden], 0.0),
         }
     }
 }

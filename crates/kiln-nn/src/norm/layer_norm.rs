@@ -42,13 +42,13 @@ impl Variant for LayerNorm {
     type Config = LayerNormConfig;
     const CARD: Card = Card::new("layer", "1607.06450");
 
-    fn check(config: &LayerNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LayerNormConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_eps(config.eps, path)
     }
 
-    fn init(config: &LayerNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let bias = config.bias.then(|| init.constant([around.hidden], 0.0));
-        Self { weight: init.constant([around.hidden], 1.0), bias, eps: config.eps }
+    fn init(config: &LayerNormConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let bias = config.bias.then(|| init.constant([build.hidden], 0.0));
+        Self { weight: init.constant([build.hidden], 1.0), bias, eps: config.eps }
     }
 }
 

@@ -16,7 +16,7 @@ impl Variant for NoNorm {
     type Config = NoOptions;
     const CARD: Card = Card { time: "0", ..Card::new("none", "1901.09321") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

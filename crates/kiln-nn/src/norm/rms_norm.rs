@@ -40,12 +40,12 @@ impl Variant for RmsNorm {
     type Config = RmsNormConfig;
     const CARD: Card = Card::new("rms", "1910.07467");
 
-    fn check(config: &RmsNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RmsNormConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_eps(config.eps, path)
     }
 
-    fn init(config: &RmsNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { weight: init.constant([around.hidden], 1.0), eps: config.eps }
+    fn init(config: &RmsNormConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { weight: init.constant([build.hidden], 1.0), eps: config.eps }
     }
 }
 

@@ -37,7 +37,7 @@ impl Variant for Alibi {
     type Config = AlibiConfig;
     const CARD: Card = Card { time: "T²", ..Card::new("alibi", "2108.12409") };
 
-    fn check(config: &AlibiConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &AlibiConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Variant for Alibi {
         Err(ValidationError::new(format!("{path}.alibi_bias_max"), reason).with_suggestion("alibi_bias_max = 8.0"))
     }
 
-    fn init(config: &AlibiConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &AlibiConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { most: config.alibi_bias_max }
     }
 }

@@ -42,7 +42,7 @@ impl Variant for LearnedPosition {
     type Config = LearnedPositionConfig;
     const CARD: Card = Card { incompatible_with: "positions beyond its table", ..Card::new("learned", "1706.03762") };
 
-    fn check(config: &LearnedPositionConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LearnedPositionConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let many = |key: &str, count: usize| {
             Err(ValidationError::new(format!("{path}.{key}"), format!("at most {} positions, found {count}", 1 << 28)))
         };
@@ -55,8 +55,8 @@ impl Variant for LearnedPosition {
         }
     }
 
-    fn init(config: &LearnedPositionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let weight = init.normal("weight", [config.offset + config.max_position_embeddings, around.hidden], 0.02);
+    fn init(config: &LearnedPositionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let weight = init.normal("weight", [config.offset + config.max_position_embeddings, build.hidden], 0.02);
         Self { weight, offset: config.offset }
     }
 }

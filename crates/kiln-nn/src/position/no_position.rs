@@ -16,7 +16,7 @@ impl Variant for NoPosition {
     type Config = NoOptions;
     const CARD: Card = Card { time: "0", ..Card::new("none", "2305.19466") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

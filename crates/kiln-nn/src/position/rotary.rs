@@ -57,7 +57,7 @@ impl Variant for RotaryEmbedding {
     const CARD: Card =
         Card { incompatible_with: "an odd number of turned dimensions", ..Card::new("rotary", "2104.09864") };
 
-    fn check(config: &RotaryEmbeddingConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RotaryEmbeddingConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
         if !(config.partial_factor > 0.0 && config.partial_factor <= 1.0) {
             let reason = format!("a share of a head above 0 and up to 1, found {}", config.partial_factor);
@@ -73,7 +73,7 @@ impl Variant for RotaryEmbedding {
         }
     }
 
-    fn init(config: &RotaryEmbeddingConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &RotaryEmbeddingConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }

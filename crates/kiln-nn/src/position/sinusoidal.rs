@@ -39,16 +39,16 @@ impl Variant for SinusoidalPosition {
     type Config = SinusoidalPositionConfig;
     const CARD: Card = Card { incompatible_with: "an odd hidden", ..Card::new("sinusoidal", "1706.03762") };
 
-    fn check(config: &SinusoidalPositionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &SinusoidalPositionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
-        if around.hidden.is_multiple_of(2) {
+        if build.hidden.is_multiple_of(2) {
             return Ok(());
         }
-        let reason = format!("sines and cosines come in pairs: hidden must be even, found {}", around.hidden);
-        Err(ValidationError::new(path, reason).with_suggestion(format!("hidden = {}", around.hidden + 1)))
+        let reason = format!("sines and cosines come in pairs: hidden must be even, found {}", build.hidden);
+        Err(ValidationError::new(path, reason).with_suggestion(format!("hidden = {}", build.hidden + 1)))
     }
 
-    fn init(config: &SinusoidalPositionConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &SinusoidalPositionConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }

@@ -56,14 +56,14 @@ impl Variant for RelativeBias {
         ..Card::new("t5", "1910.10683")
     };
 
-    fn resolve(config: &mut RelativeBiasConfig, around: &BuildContext) {
-        config.bidirectional.get_or_insert(around.direction != Direction::Causal);
-        config.heads.get_or_insert(around.heads);
+    fn resolve(config: &mut RelativeBiasConfig, build: &BuildContext) {
+        config.bidirectional.get_or_insert(build.direction != Direction::Causal);
+        config.heads.get_or_insert(build.heads);
     }
 
-    fn check(config: &RelativeBiasConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RelativeBiasConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let both = config.bidirectional.unwrap_or(around.direction != Direction::Causal);
+        let both = config.bidirectional.unwrap_or(build.direction != Direction::Causal);
         let side = if both { config.num_buckets / 2 } else { config.num_buckets };
         match config {
             RelativeBiasConfig { num_buckets: buckets, .. }
@@ -75,16 +75,16 @@ impl Variant for RelativeBias {
                 "max_distance",
                 format!("a distance above {} and up to {}, found {max_distance}", side / 2, 1 << 24),
             ),
-            _ if config.heads.unwrap_or(around.heads) == 0 => {
+            _ if config.heads.unwrap_or(build.heads) == 0 => {
                 refuse("heads", "a bias for no heads: the stack has no attention that says how many".into())
             }
             _ => Ok(()),
         }
     }
 
-    fn init(config: &RelativeBiasConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let both = config.bidirectional.unwrap_or(around.direction != Direction::Causal);
-        let weight = init.normal("weight", [config.num_buckets, config.heads.unwrap_or(around.heads)], 0.02);
+    fn init(config: &RelativeBiasConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let both = config.bidirectional.unwrap_or(build.direction != Direction::Causal);
+        let weight = init.normal("weight", [config.num_buckets, config.heads.unwrap_or(build.heads)], 0.02);
         Self { weight, of: Arc::new(bucket_table(config.num_buckets, config.max_distance, both)) }
     }
 }

@@ -82,31 +82,31 @@ impl Variant for Attention {
         ..Card::new("attention", "1706.03762")
     };
 
-    fn resolve(config: &mut AttentionConfig, around: &BuildContext) {
-        config.projection.resolve(around);
+    fn resolve(config: &mut AttentionConfig, build: &BuildContext) {
+        config.projection.resolve(build);
         let heads = config.projection.heads();
         if let Some(position) = &mut config.position {
-            position.resolve(&BuildContext { heads, ..*around });
+            position.resolve(&BuildContext { heads, ..*build });
         }
     }
 
-    fn check(config: &AttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let position = config.position.as_ref().unwrap_or(around.position);
+    fn check(config: &AttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let position = config.position.as_ref().unwrap_or(build.position);
         if let Some(own) = config.position.as_ref().filter(|own| own.is_added_to_embedding()) {
             let reason = format!("`{0}` positions are added to the embeddings, not in a layer", own.name());
             let instead = format!("position = \"{}\" of the model", own.name());
             return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(instead));
         }
-        position.check(around, &format!("{path}.position"))?;
-        let around = BuildContext { position, ..*around };
-        config.projection.check(&around, &format!("{path}.projection"))?;
+        position.check(build, &format!("{path}.position"))?;
+        let build = BuildContext { position, ..*build };
+        config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
         config.score.validate(&format!("{path}.score"))
     }
 
-    fn init(config: &AttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let around = &BuildContext { heads: config.projection.heads(), ..*around };
-        let projection = config.projection.init(around, init);
+    fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let build = &BuildContext { heads: config.projection.heads(), ..*build };
+        let projection = config.projection.init(build, init);
         let prefix = match &config.source {
             AttentionSource::Segments(SegmentsConfig { prefix_length: prefix }) => {
                 Some(init.scope("prefix", |init| TrainedPrefix::new(*prefix, &projection.key_value_shapes(), init)))
@@ -118,11 +118,11 @@ impl Variant for Attention {
             sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
-            position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(around, init))),
+            position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(build, init))),
             pattern: config.pattern.clone(),
             score: config.score.clone(),
-            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).has_score_bias(),
-            dropout: around.dropout,
+            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(build.position).has_score_bias(),
+            dropout: build.dropout,
         }
     }
 }

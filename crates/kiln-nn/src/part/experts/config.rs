@@ -66,7 +66,7 @@ impl Default for MixtureOfExpertsConfig {
 
 impl MixtureOfExpertsConfig {
     /// Refuses what can't be.
-    pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| ValidationError::new(format!("{path}.{key}"), reason);
         if self.num_experts == 0 || self.num_experts > MAX_EXPERTS {
             return Err(refuse("num_experts", format!("from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts)));
@@ -86,8 +86,8 @@ impl MixtureOfExpertsConfig {
                 return Err(refuse(key, format!("a loss's weight is 0 or above, found {weight}")));
             }
         }
-        self.expert.check(around, &format!("{path}.expert"))?;
+        self.expert.check(build, &format!("{path}.expert"))?;
         let shared = self.shared_expert.as_ref();
-        shared.map_or(Ok(()), |shared| shared.check(around, &format!("{path}.shared_expert")))
+        shared.map_or(Ok(()), |shared| shared.check(build, &format!("{path}.shared_expert")))
     }
 }

@@ -45,10 +45,10 @@ pub struct MixtureOfExperts {
     dropout: f64,
 }
 
-fn expert_intermediate(config: &ExpertConfig, around: &BuildContext) -> usize {
+fn expert_intermediate(config: &ExpertConfig, build: &BuildContext) -> usize {
     match config {
-        ExpertConfig::GatedMlp(c) => c.intermediate.unwrap_or(gated_mlp::default_intermediate(around.hidden)),
-        ExpertConfig::Mlp(c) => c.intermediate.unwrap_or(mlp::default_intermediate(around.hidden)),
+        ExpertConfig::GatedMlp(c) => c.intermediate.unwrap_or(gated_mlp::default_intermediate(build.hidden)),
+        ExpertConfig::Mlp(c) => c.intermediate.unwrap_or(mlp::default_intermediate(build.hidden)),
     }
 }
 
@@ -61,29 +61,29 @@ impl Variant for MixtureOfExperts {
         ..Card::new("experts", "1701.06538, 2101.03961, 2202.08906, 2401.06066")
     };
 
-    fn resolve(config: &mut MixtureOfExpertsConfig, around: &BuildContext) {
+    fn resolve(config: &mut MixtureOfExpertsConfig, build: &BuildContext) {
         config.norm_topk_prob.get_or_insert(config.top_k > 1);
-        config.expert.resolve(around);
-        config.shared_expert.iter_mut().for_each(|shared| shared.resolve(around));
+        config.expert.resolve(build);
+        config.shared_expert.iter_mut().for_each(|shared| shared.resolve(build));
     }
 
-    fn check(config: &MixtureOfExpertsConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.check(around, path)
+    fn check(config: &MixtureOfExpertsConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.check(build, path)
     }
 
-    fn init(config: &MixtureOfExpertsConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let inside = BuildContext { dropout: 0.0, ..*around };
+    fn init(config: &MixtureOfExpertsConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let inside = BuildContext { dropout: 0.0, ..*build };
         let shared = |shared: &ExpertConfig| init.scope("shared", |init| shared.init(&inside, init));
         Self {
             shared: config.shared_expert.as_ref().map(shared),
-            router: Linear::new("router", [around.hidden, config.num_experts], false, init),
+            router: Linear::new("router", [build.hidden, config.num_experts], false, init),
             experts: init
-                .scope("experts", |init| StackedExperts::init(&config.expert, config.num_experts, around, init)),
+                .scope("experts", |init| StackedExperts::init(&config.expert, config.num_experts, build, init)),
             top_k: config.top_k,
             normalize: config.norm_topk_prob.unwrap_or(config.top_k > 1),
             balance: config.router_aux_loss_coef,
             z: config.router_z_loss_coef,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

@@ -54,12 +54,12 @@ pub struct StackedExperts {
 
 impl StackedExperts {
     /// Makes `experts` of one kind.
-    pub fn init(config: &ExpertConfig, experts: usize, around: &BuildContext, init: &mut Initializer) -> Self {
+    pub fn init(config: &ExpertConfig, experts: usize, build: &BuildContext, init: &mut Initializer) -> Self {
         let (gated, activation, bias) = match config {
             ExpertConfig::GatedMlp(c) => (true, c.activation, c.bias),
             ExpertConfig::Mlp(c) => (false, c.activation, c.bias),
         };
-        let (outer, inner, residual) = (around.hidden, expert_intermediate(config, around), init.residual_scale);
+        let (outer, inner, residual) = (build.hidden, expert_intermediate(config, build), init.residual_scale);
         let mut map =
             |name, [from, to]: [usize; 2], scale| StackedLinear::new(name, [experts, from, to], bias, scale, init);
         Self {

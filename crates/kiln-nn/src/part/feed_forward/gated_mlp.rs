@@ -64,22 +64,22 @@ impl Variant for GatedMlp {
     type Config = GatedMlpConfig;
     const CARD: Card = Card { role: "feed_forward", ..Card::new("gated_mlp", "2002.05202") };
 
-    fn resolve(config: &mut GatedMlpConfig, around: &BuildContext) {
-        config.intermediate.get_or_insert(default_intermediate(around.hidden));
+    fn resolve(config: &mut GatedMlpConfig, build: &BuildContext) {
+        config.intermediate.get_or_insert(default_intermediate(build.hidden));
     }
 
-    fn check(config: &GatedMlpConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &GatedMlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         check_intermediate(config.intermediate, path)
     }
 
-    fn init(config: &GatedMlpConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (outer, inner) = (around.hidden, config.intermediate.unwrap_or(default_intermediate(around.hidden)));
+    fn init(config: &GatedMlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (outer, inner) = (build.hidden, config.intermediate.unwrap_or(default_intermediate(build.hidden)));
         Self {
             gate: Linear::new("gate", [outer, inner], config.bias, init),
             up: Linear::new("up", [outer, inner], config.bias, init),
             down: Linear::new_residual("down", [inner, outer], config.bias, init),
             activation: config.activation,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

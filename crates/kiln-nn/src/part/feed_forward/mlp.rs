@@ -52,21 +52,21 @@ impl Variant for Mlp {
     type Config = MlpConfig;
     const CARD: Card = Card { role: "feed_forward", ..Card::new("mlp", "1706.03762") };
 
-    fn resolve(config: &mut MlpConfig, around: &BuildContext) {
-        config.intermediate.get_or_insert(default_intermediate(around.hidden));
+    fn resolve(config: &mut MlpConfig, build: &BuildContext) {
+        config.intermediate.get_or_insert(default_intermediate(build.hidden));
     }
 
-    fn check(config: &MlpConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &MlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::gated_mlp::check_intermediate(config.intermediate, path)
     }
 
-    fn init(config: &MlpConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (outer, inner) = (around.hidden, config.intermediate.unwrap_or(default_intermediate(around.hidden)));
+    fn init(config: &MlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (outer, inner) = (build.hidden, config.intermediate.unwrap_or(default_intermediate(build.hidden)));
         Self {
             up: Linear::new("up", [outer, inner], config.bias, init),
             down: Linear::new_residual("down", [inner, outer], config.bias, init),
             activation: config.activation,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

@@ -36,15 +36,15 @@ impl Default for GatedLinearAttentionConfig {
 
 impl GatedLinearAttentionConfig {
     /// Widths of a head's keys and values.
-    pub(super) fn head_dims(&self, around: &BuildContext) -> [usize; 2] {
+    pub(super) fn head_dims(&self, build: &BuildContext) -> [usize; 2] {
         let heads = self.heads.max(1);
-        [self.head_dim.unwrap_or(around.hidden / (2 * heads)), self.value_dim.unwrap_or(around.hidden / heads)]
+        [self.head_dim.unwrap_or(build.hidden / (2 * heads)), self.value_dim.unwrap_or(build.hidden / heads)]
     }
 
     /// Refuses what can't be.
-    pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let (heads, hidden) = (self.heads, around.hidden);
+        let (heads, hidden) = (self.heads, build.hidden);
         if heads == 0 {
             return refuse("heads", "attention without heads".into());
         }
@@ -57,7 +57,7 @@ impl GatedLinearAttentionConfig {
         if self.value_dim.is_none() && !hidden.is_multiple_of(heads) {
             return refuse("heads", format!("{heads} heads don't divide hidden = {hidden}"));
         }
-        for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(around)) {
+        for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(build)) {
             if width == 0 {
                 return refuse(key, "heads of width 0".into());
             }
@@ -71,7 +71,7 @@ impl GatedLinearAttentionConfig {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             return refuse("temperature", format!("τ must be above 0, found {}", self.temperature));
         }
-        let own = BuildContext { hidden: self.head_dims(around)[1], ..*around };
+        let own = BuildContext { hidden: self.head_dims(build)[1], ..*build };
         self.norm.check(&own, &format!("{path}.norm"))
     }
 }

@@ -79,19 +79,19 @@ impl Variant for GatedLinearAttention {
         ..Card::new("gla", "2312.06635")
     };
 
-    fn resolve(config: &mut GatedLinearAttentionConfig, around: &BuildContext) {
-        let [key, value] = config.head_dims(around);
+    fn resolve(config: &mut GatedLinearAttentionConfig, build: &BuildContext) {
+        let [key, value] = config.head_dims(build);
         config.head_dim.get_or_insert(key);
         config.value_dim.get_or_insert(value);
     }
 
-    fn check(config: &GatedLinearAttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.check(around, path)
+    fn check(config: &GatedLinearAttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.check(build, path)
     }
 
-    fn init(config: &GatedLinearAttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (m, h, [d, e]) = (around.hidden, config.heads, config.head_dims(around));
-        let own = BuildContext { hidden: e, ..*around };
+    fn init(config: &GatedLinearAttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, h, [d, e]) = (build.hidden, config.heads, config.head_dims(build));
+        let own = BuildContext { hidden: e, ..*build };
         Self {
             q: Linear::new("q", [m, h * d], false, init),
             k: Linear::new("k", [m, h * d], false, init),
@@ -103,7 +103,7 @@ impl Variant for GatedLinearAttention {
             o: Linear::new_residual("o", [h * e, m], false, init),
             heads: h,
             temperature: config.temperature,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

@@ -66,13 +66,13 @@ impl Variant for MultiHeadProjection {
         ..Card::new("heads", "1706.03762, 2305.13245, 1911.02150")
     };
 
-    fn resolve(config: &mut MultiHeadProjectionConfig, around: &BuildContext) {
+    fn resolve(config: &mut MultiHeadProjectionConfig, build: &BuildContext) {
         config.kv_heads.get_or_insert(config.heads);
-        config.head_dim.get_or_insert(around.hidden / config.heads.max(1));
+        config.head_dim.get_or_insert(build.hidden / config.heads.max(1));
         config.out_bias = config.out_bias.filter(|own| *own != config.bias);
     }
 
-    fn check(config: &MultiHeadProjectionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &MultiHeadProjectionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         if heads == 0 || kv_heads == 0 {
@@ -81,11 +81,11 @@ impl Variant for MultiHeadProjection {
         if !heads.is_multiple_of(kv_heads) {
             return refuse("kv_heads", format!("{kv_heads} kv heads don't divide {heads} heads"));
         }
-        if config.head_dim.is_none() && !around.hidden.is_multiple_of(heads) {
-            return refuse("heads", format!("{heads} heads don't divide hidden = {}", around.hidden));
+        if config.head_dim.is_none() && !build.hidden.is_multiple_of(heads) {
+            return refuse("heads", format!("{heads} heads don't divide hidden = {}", build.hidden));
         }
-        let width = config.head_dim.unwrap_or(around.hidden / heads);
-        match around.position.check_heads(heads, width) {
+        let width = config.head_dim.unwrap_or(build.hidden / heads);
+        match build.position.check_heads(heads, width) {
             _ if width.saturating_mul(heads) > MAX_WIDTH => {
                 refuse("head_dim", format!("{heads} heads of {width}: at most {MAX_WIDTH} together"))
             }
@@ -98,9 +98,9 @@ impl Variant for MultiHeadProjection {
         }
     }
 
-    fn init(config: &MultiHeadProjectionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &MultiHeadProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
-        let (m, d) = (around.hidden, config.head_dim.unwrap_or(around.hidden / heads));
+        let (m, d) = (build.hidden, config.head_dim.unwrap_or(build.hidden / heads));
         Self {
             q: Linear::new("q", [m, heads * d], config.bias, init),
             k: Linear::new("k", [m, kv_heads * d], config.bias, init),

@@ -56,17 +56,17 @@ impl Variant for LatentProjection {
         ..Card::new("latent", "2405.04434")
     };
 
-    fn resolve(config: &mut LatentProjectionConfig, around: &BuildContext) {
-        let widths = config.dims(around.hidden);
+    fn resolve(config: &mut LatentProjectionConfig, build: &BuildContext) {
+        let widths = config.dims(build.hidden);
         config.kv_lora_rank = Some(widths.rank);
         config.qk_nope_head_dim = Some(widths.nope);
         config.qk_rope_head_dim = Some(widths.rope);
         config.v_head_dim = Some(widths.value);
     }
 
-    fn check(config: &LatentProjectionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LatentProjectionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let widths = config.dims(around.hidden);
+        let widths = config.dims(build.hidden);
         let all = [
             ("heads", widths.heads),
             ("kv_lora_rank", widths.rank),
@@ -82,16 +82,16 @@ impl Variant for LatentProjection {
                 return refuse(key, format!("from 1 to {MAX_WIDTH} (of all heads together), found {width}"));
             }
         }
-        match around.position.check_heads(widths.heads, widths.rope) {
+        match build.position.check_heads(widths.heads, widths.rope) {
             Err(reason) => refuse("qk_rope_head_dim", reason),
-            Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
+            Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*build }, &format!("{path}.norm")),
         }
     }
 
-    fn init(config: &LatentProjectionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (m, w) = (around.hidden, config.dims(around.hidden));
+    fn init(config: &LatentProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, w) = (build.hidden, config.dims(build.hidden));
         let norm = |name: &str, width, init: &mut Initializer| {
-            init.scope(name, |init| config.norm.init(&BuildContext { hidden: width, ..*around }, init))
+            init.scope(name, |init| config.norm.init(&BuildContext { hidden: width, ..*build }, init))
         };
         let std = 1.0 / (w.rank as f64).sqrt();
         Self {
