@@ -1,4 +1,4 @@
-//! Every block runs for every token.
+//! Default depth rule: the block runs for every token.
 
 use super::DepthRule;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::config::NoOptions;
 
-/// The plain depth rule.
+/// Depth rule that always runs the block. No parameters, no cost.
 #[derive(Module, Debug)]
 pub struct Always {}
 

@@ -1,4 +1,7 @@
-//! The post-norm junction: norm(x + f(x)) (1706.03762).
+//! Post-norm: norm(x + f(x)) (1706.03762, section 3.1). The first transformer and BERT.
+//!
+//! Each sublayer normalizes the residual stream, so the output of the last block is normalized already. Deep stacks need a
+//! learning-rate warmup (2002.04745).
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// norm(x + f(x)) (1706.03762).
+/// Post-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PostNorm {
     norm: Norm,
@@ -30,7 +33,7 @@ impl Variant for PostNorm {
 }
 
 impl NormPlacement for PostNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        self.norm.forward(x.clone() + inner(x, cx))
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        self.norm.forward(x.clone() + sublayer(x, cx))
     }
 }

@@ -1,4 +1,7 @@
-//! The pre-norm junction: x + f(norm(x)) (2002.04745).
+//! Pre-norm: x + f(norm(x)) (2002.04745, figure 1b). The default of GPT-2 and its successors.
+//!
+//! The residual stream itself is never normalized, so gradients reach the first block unscaled and training needs no long
+//! warmup. A model with pre-norm has a norm before its head.
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// x + f(norm(x)) (2002.04745).
+/// Pre-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PreNorm {
     norm: Norm,
@@ -30,7 +33,7 @@ impl Variant for PreNorm {
 }
 
 impl NormPlacement for PreNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + inner(self.norm.forward(x), cx)
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + sublayer(self.norm.forward(x), cx)
     }
 }

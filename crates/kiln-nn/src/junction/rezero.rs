@@ -1,5 +1,6 @@
-//! The ReZero junction: x + α f(x), without a norm; α is learned and starts at 0, so that a new model is the identity
-//! whatever its depth (2003.04887).
+//! ReZero: x + α f(x) with a trained scalar α and no norm (2003.04887).
+//!
+//! α starts at 0, so a new model of any depth is the identity, and a sublayer's weights get a gradient once α has moved.
 
 use super::{NormPlacement, SublayerFn};
 use crate::{
@@ -23,10 +24,10 @@ pub struct ReZeroConfig {
     pub alpha_init: f32,
 }
 
-/// x + α f(x) (2003.04887).
+/// ReZero junction.
 #[derive(Module, Debug)]
 pub struct ReZero {
-    /// α, `[1]`.
+    /// α, `[1]`, one for each sublayer.
     scale: Param<Tensor<1>>,
 }
 
@@ -38,7 +39,7 @@ impl Variant for ReZero {
         if config.alpha_init.is_finite() {
             return Ok(());
         }
-        let reason = format!("α must start at a finite number, found {}", config.alpha_init);
+        let reason = format!("the initial α must be finite, found {}", config.alpha_init);
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.0"))
     }
 
@@ -48,7 +49,7 @@ impl Variant for ReZero {
 }
 
 impl NormPlacement for ReZero {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + inner(x, cx) * self.scale.val().unsqueeze()
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + sublayer(x, cx) * self.scale.val().unsqueeze()
     }
 }

@@ -1,5 +1,6 @@
-//! The sandwich junction: x + norm(f(norm(x))) (CogView, 2105.13290; Gemma 2, 2408.00118). The second norm
-//! bounds what a branch may add to the stream.
+//! Sandwich norm: x + norm₂(f(norm₁(x))) (CogView, 2105.13290; Gemma 2, 2408.00118).
+//!
+//! The second norm bounds what a sublayer adds to the residual stream, which keeps f16 training from overflowing.
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// x + norm(f(norm(x))) (2105.13290): two norms of one kind, each with its own weights.
+/// Sandwich junction: two norms of one kind with their own parameters, under `before` and `after`.
 #[derive(Module, Debug)]
 pub struct SandwichNorm {
     before: Norm,
@@ -33,7 +34,7 @@ impl Variant for SandwichNorm {
 }
 
 impl NormPlacement for SandwichNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + self.after.forward(inner(self.before.forward(x), cx))
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + self.after.forward(sublayer(self.before.forward(x), cx))
     }
 }

@@ -1,4 +1,7 @@
-//! LayerNorm: (x − mean(x)) / √(var(x) + ε) · w + b (1607.06450).
+//! LayerNorm: (x − mean(x)) / √(var(x) + ε) ⊙ w + b (1607.06450, section 3).
+//!
+//! The variance is the biased one (divided by M). Parameters: `weight [M]`, starting at 1, and `bias [M]` (optional), starting
+//! at 0. Computed by Burn's `layer_norm`.
 
 use super::Normalization;
 use crate::{
@@ -29,7 +32,7 @@ impl Default for LayerNormConfig {
     }
 }
 
-/// LayerNorm.
+/// LayerNorm with a weight `[M]` and an optional bias `[M]`.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     weight: Param<Tensor<1>>,

@@ -1,4 +1,7 @@
-//! RMSNorm: x / √(mean(x²) + ε) · w (1910.07467).
+//! RMSNorm: x / √(mean(x²) + ε) ⊙ w (1910.07467, eq. 4).
+//!
+//! No mean is subtracted and there is no bias. Parameters: `weight [M]`, starting at 1. Computed by the kernel
+//! [`rms_norm`](kiln_kernels::rms_norm). Gemma's weights are stored as w − 1; loading adds the 1.
 
 use super::Normalization;
 use crate::{
@@ -28,7 +31,7 @@ impl Default for RmsNormConfig {
     }
 }
 
-/// RMSNorm.
+/// RMSNorm with a weight `[M]`.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
     weight: Param<Tensor<1>>,

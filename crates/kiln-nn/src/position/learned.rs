@@ -1,4 +1,7 @@
-//! Learned positions: x + table\[position\] (1706.03762; GPT-2, BERT).
+//! Learned position embeddings: x + table\[position + offset\] (1706.03762, section 3.5; GPT-2, BERT).
+//!
+//! Parameters: `weight [offset + positions, M]`, normal with standard deviation 0.02. Sequences longer than the table are
+//! refused before they run ([`PositionConfig::max_positions`](super::PositionConfig::max_positions)).
 
 use super::PositionEncoding;
 use crate::{
@@ -14,7 +17,7 @@ use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Learned`].
+/// Options of [`LearnedPosition`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnedPositionConfig {
@@ -30,9 +33,10 @@ impl Default for LearnedPositionConfig {
     }
 }
 
-/// A table of positions.
+/// Learned position table.
 #[derive(Module, Debug)]
 pub struct LearnedPosition {
+    /// `[offset + positions, M]`.
     weight: Param<Tensor<2>>,
     #[module(skip)]
     offset: usize,
@@ -44,12 +48,12 @@ impl Variant for LearnedPosition {
 
     fn check(config: &LearnedPositionConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let many = |key: &str, count: usize| {
-            Err(ValidationError::new(format!("{path}.{key}"), format!("at most {} positions, found {count}", 1 << 28)))
+            Err(ValidationError::new(format!("{path}.{key}"), format!("expected at most {} positions, found {count}", 1 << 28)))
         };
         match (config.max_position_embeddings, config.offset) {
             (length, _) if length > 1 << 28 => many("max_position_embeddings", length),
             (_, offset) if offset > 1 << 28 => many("offset", offset),
-            (0, _) => Err(ValidationError::new(format!("{path}.max_position_embeddings"), "a table of no positions")
+            (0, _) => Err(ValidationError::new(format!("{path}.max_position_embeddings"), "a table of no positions, expected at least 1")
                 .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
-//! Sinusoidal positions: x + table\[position\], a sine and a cosine of position · 10000^(−2i/M) for each pair of channels
-//! (1706.03762, section 3.5). Nothing to train.
+//! Sinusoidal position embeddings: x + (sin, cos) of position · θ^(−2i/M) for each pair of channels (1706.03762, section 3.5).
+//!
+//! No parameters; θ = 10000 by default. The values are computed for the call's positions, so there is no greatest length.
 
 use super::PositionEncoding;
 use crate::{
@@ -12,7 +13,7 @@ use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Sinusoidal`].
+/// Options of [`SinusoidalPosition`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinusoidalPositionConfig {
@@ -28,7 +29,7 @@ impl Default for SinusoidalPositionConfig {
     }
 }
 
-/// Sines and cosines of the position.
+/// Sinusoidal position embedding.
 #[derive(Module, Debug)]
 pub struct SinusoidalPosition {
     #[module(skip)]
@@ -44,7 +45,7 @@ impl Variant for SinusoidalPosition {
         if build.hidden.is_multiple_of(2) {
             return Ok(());
         }
-        let reason = format!("sines and cosines come in pairs: hidden must be even, found {}", build.hidden);
+        let reason = format!("sines and cosines form pairs, so hidden must be even, found {}", build.hidden);
         Err(ValidationError::new(path, reason).with_suggestion(format!("hidden = {}", build.hidden + 1)))
     }
 
@@ -58,9 +59,9 @@ impl PositionEncoding for SinusoidalPosition {
         let ([_, _, m], dtype) = (x.dims(), x.dtype());
         let positions = cx.stream.tokens.field(MarkField::Position);
         let [b, t] = positions.dims();
-        let rates = super::inverse_frequencies(self.config.theta, m / 2);
-        let rates = Tensor::<1>::from_floats(rates.as_slice(), &positions.device()).reshape([1, 1, m / 2]);
-        let angles = positions.clone().float().reshape([b, t, 1]) * rates;
+        let frequencies = super::inverse_frequencies(self.config.theta, m / 2);
+        let frequencies = Tensor::<1>::from_floats(frequencies.as_slice(), &positions.device()).reshape([1, 1, m / 2]);
+        let angles = positions.clone().float().reshape([b, t, 1]) * frequencies;
         let (sin, cos) = (angles.clone().sin(), angles.cos());
         let table = if self.config.interleaved {
             Tensor::cat(vec![sin.unsqueeze_dim::<4>(3), cos.unsqueeze_dim::<4>(3)], 3).reshape([b, t, m])

@@ -1,4 +1,7 @@
-//! The feed-forward of the first transformer: f(x W₁ + b₁) W₂ + b₂ (1706.03762, eq. 2).
+//! Feed-forward network (MLP) of two matrices: f(x W₁ + b₁) W₂ + b₂ (1706.03762, eq. 2).
+//!
+//! Parameters: `up.weight [M, N]`, `down.weight [N, M]`, N the intermediate size, and with biases `up.bias [N]`,
+//! `down.bias [M]`. Cost: 4 M N operations a token.
 
 use super::activation::Activation;
 use crate::{
@@ -13,7 +16,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Plain`].
+/// Options of [`Mlp`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
@@ -32,7 +35,7 @@ impl Default for MlpConfig {
     }
 }
 
-/// Two matrices and a function between them.
+/// MLP: up projection, activation, down projection.
 #[derive(Module, Debug)]
 pub struct Mlp {
     up: Linear,
@@ -43,7 +46,7 @@ pub struct Mlp {
     dropout: f64,
 }
 
-/// The width that is taken if none is given.
+/// Returns the default intermediate size, 4 × hidden.
 pub fn default_intermediate(hidden: usize) -> usize {
     4 * hidden
 }
@@ -61,10 +64,11 @@ impl Variant for Mlp {
     }
 
     fn init(config: &MlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        let (outer, inner) = (build.hidden, config.intermediate.unwrap_or(default_intermediate(build.hidden)));
+        let hidden = build.hidden;
+        let intermediate = config.intermediate.unwrap_or(default_intermediate(hidden));
         Self {
-            up: Linear::new("up", [outer, inner], config.bias, init),
-            down: Linear::new_residual("down", [inner, outer], config.bias, init),
+            up: Linear::new("up", [hidden, intermediate], config.bias, init),
+            down: Linear::new_residual("down", [intermediate, hidden], config.bias, init),
             activation: config.activation,
             dropout: build.dropout,
         }
