@@ -163,7 +163,12 @@ impl Initializer {
 
     /// A parameter without memory; 0 when it is read before it is set.
     fn uninitialized_param<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
-        let zeros = move |device: &Device, _| Tensor::zeros(shape, device);
-        Param::uninitialized(ParamId::new(), zeros, self.device.clone(), false, shape.into())
+        Param::uninitialized(
+            ParamId::new(),
+            move |device: &Device, _| Tensor::zeros(shape, device),
+            self.device.clone(),
+            false,
+            shape.into(),
+        )
     }
 }

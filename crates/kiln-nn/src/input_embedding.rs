@@ -45,7 +45,10 @@ impl InputEmbeddingConfig {
     /// If the scale is 0 or not finite, there are too many token types, or the norm is invalid.
     pub fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if self.scale == 0.0 || !self.scale.is_finite() {
-            let reason = format!("embeddings are multiplied by the scale; expected a finite number other than 0, found {}", self.scale);
+            let reason = format!(
+                "embeddings are multiplied by the scale; expected a finite number other than 0, found {}",
+                self.scale
+            );
             return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("scale = 1.0"));
         }
         if self.type_vocab_size > MAX_WIDTH {
@@ -63,6 +66,7 @@ impl InputEmbeddingConfig {
 pub struct InputEmbedding {
     /// Token-type table, `[types, M]`.
     types: Option<Param<Tensor<2>>>,
+    /// Norm of the sum.
     norm: Norm,
     #[module(skip)]
     scale: f64,

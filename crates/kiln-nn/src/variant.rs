@@ -58,6 +58,11 @@ pub trait Variant: Module + Sized {
     fn init(config: &Self::Config, build: &BuildContext, init: &mut Initializer) -> Self;
 }
 
+/// Returns the error of the key `key` below `path`.
+pub(crate) fn invalid(path: &str, key: &str, reason: impl Into<String>) -> Result<(), ValidationError> {
+    Err(ValidationError::new(format!("{path}.{key}"), reason))
+}
+
 /// Greatest width of a matrix, 1,048,576. A larger number in a configuration is a slip, and its products would not fit into
 /// memory.
 pub const MAX_WIDTH: usize = 1 << 20;

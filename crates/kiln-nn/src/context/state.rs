@@ -16,6 +16,40 @@ pub trait Stateful: Any + Send {
 ///
 /// It is consumed by [`Context::resume`](super::Context::resume) and returned by
 /// [`Context::commit`](super::Context::commit). Size: [`bytes`](Self::bytes).
+///
+/// A sequence of three tokens, then one more, through one attention layer:
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_nn::part::PartConfig;
+/// use kiln_nn::position::PositionConfig;
+/// use kiln_nn::{BuildContext, Context, Initializer, State};
+/// use kiln_spec::Direction;
+///
+/// let device = Device::flex();
+/// let position = PositionConfig::default();
+/// let build = BuildContext {
+///     hidden: 16,
+///     vocab: 100,
+///     heads: 4,
+///     dropout: 0.0,
+///     position: &position,
+///     direction: Direction::Causal,
+/// };
+/// let mut config: PartConfig = serde_json::from_str("\"attention\"").unwrap();
+/// config.resolve(&build);
+/// let attention = config.init(&build, &mut Initializer::new(7, &device));
+///
+/// let mut state = State::new(1);
+/// for length in [3, 1] {
+///     let mut cx = Context::resume(state, &[length], length, Direction::Causal, &device);
+///     attention.forward(Tensor::ones([1, length, 16], &device), &mut cx);
+///     state = cx.commit(&[length]).unwrap();
+/// }
+/// assert_eq!(state.next_positions(), [4]);
+/// // Keys and values of four tokens, 16 values of 4 bytes each.
+/// assert_eq!(state.bytes(), 2 * 4 * 16 * 4);
+/// ```
 #[derive(Default)]
 pub struct State {
     /// State of each part, by path: `blocks.3.attention.entries`.

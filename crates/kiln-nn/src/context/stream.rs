@@ -143,11 +143,8 @@ fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, i
     let [b, t, _] = visible.dims();
     let sees_itself = |mark| formula.evaluate(mark, mark);
     let all_see_a_key = is_own_stream && tokens.layout().is_some_and(|layout| layout.marks().iter().all(sees_itself));
-    let has_visible_key = if all_see_a_key {
-        None
-    } else {
-        Some(visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1]))
-    };
+    let has_visible_key =
+        if all_see_a_key { None } else { Some(visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1])) };
     DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key }
 }
 

@@ -77,8 +77,9 @@ impl TokenMarks {
     pub fn keep_ends(&self, [first, last]: [usize; 2]) -> Self {
         let layout = self.layout.as_ref().and_then(|layout| {
             let length = layout.sequence_length();
-            let ends = |row: usize| [&layout.row(row)[..first], &layout.row(row)[length - last..]].concat();
-            Layout::from_marks((0..layout.batch_size()).flat_map(ends).collect(), first + last)
+            let ends = (0..layout.batch_size())
+                .flat_map(|row| [&layout.row(row)[..first], &layout.row(row)[length - last..]].concat());
+            Layout::from_marks(ends.collect(), first + last)
         });
         let fields = FIELDS.map(|field| keep_ends(self.field(field).clone(), 1, [first, last]));
         Self { fields, layout: layout.map(Arc::new), contiguous: self.contiguous }
@@ -119,8 +120,8 @@ pub fn keep_ends<const D: usize, K: Basic>(x: Tensor<D, K>, dim: usize, [first, 
 
 /// Rows of `a` followed by those of `b`; `None` if they don't form a layout.
 fn concat_layouts(a: &Layout, b: &Layout) -> Option<Layout> {
-    let concat_row = |row: usize| a.row(row).iter().chain(b.row(row)).copied();
-    Layout::from_marks((0..a.batch_size()).flat_map(concat_row).collect(), a.sequence_length() + b.sequence_length())
+    let marks = (0..a.batch_size()).flat_map(|row| a.row(row).iter().chain(b.row(row)).copied());
+    Layout::from_marks(marks.collect(), a.sequence_length() + b.sequence_length())
 }
 
 /// The value of one field as an integer.

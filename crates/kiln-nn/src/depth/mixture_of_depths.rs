@@ -21,7 +21,7 @@ use crate::{
     init::Initializer,
     junction::SublayerFn,
     linear::Linear,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::Module,
@@ -66,13 +66,16 @@ impl Default for MixtureOfDepthsConfig {
 /// MLP that predicts from one token whether the router selects it.
 #[derive(Module, Debug)]
 struct Predictor {
+    /// `[M, M/4]`, followed by SiLU.
     inner: Linear,
+    /// `[M/4, 1]`.
     out: Linear,
 }
 
 /// Mixture of depths of one block: router and predictor.
 #[derive(Module, Debug)]
 pub struct MixtureOfDepths {
+    /// `[M, 1]`.
     router: Linear,
     predictor: Predictor,
     #[module(skip)]
@@ -88,14 +91,17 @@ impl Variant for MixtureOfDepths {
     };
 
     fn check(config: &MixtureOfDepthsConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         match config {
-            _ if !(config.capacity > 0.0 && config.capacity <= 1.0) => {
-                refuse("capacity", format!("expected a fraction above 0 and at most 1, found {}", config.capacity))
-            }
-            _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => {
-                refuse("predictor_loss_coef", format!("expected a finite number, 0 or more, found {}", config.predictor_loss_coef))
-            }
+            _ if !(config.capacity > 0.0 && config.capacity <= 1.0) => invalid(
+                path,
+                "capacity",
+                format!("expected a fraction above 0 and at most 1, found {}", config.capacity),
+            ),
+            _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => invalid(
+                path,
+                "predictor_loss_coef",
+                format!("expected a finite number, 0 or more, found {}", config.predictor_loss_coef),
+            ),
             _ => Ok(()),
         }
     }

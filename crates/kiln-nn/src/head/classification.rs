@@ -36,7 +36,9 @@ impl Default for ClassificationHeadConfig {
 /// Classification head: one logit for each class.
 #[derive(Module, Debug)]
 pub struct ClassificationHead {
+    /// BERT's pooler, `[M, M]`, followed by tanh.
     pooler: Option<Linear>,
+    /// `[M, classes]`.
     classes: Linear,
     #[module(skip)]
     pooling: Pooling,

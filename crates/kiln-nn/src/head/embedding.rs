@@ -37,6 +37,7 @@ impl Default for EmbeddingHeadConfig {
 /// Sentence-embedding head.
 #[derive(Module, Debug)]
 pub struct EmbeddingHead {
+    /// Projection, `[M, projection_dim]`, without bias.
     dense: Option<Linear>,
     #[module(skip)]
     pooling: Pooling,
@@ -63,8 +64,8 @@ impl Variant for EmbeddingHead {
     }
 
     fn init(config: &EmbeddingHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        let dense = |width| Linear::new("dense", [build.hidden, width], false, init);
-        Self { dense: config.projection_dim.map(dense), pooling: config.pooling, normalize: config.normalize }
+        let dense = config.projection_dim.map(|width| Linear::new("dense", [build.hidden, width], false, init));
+        Self { dense, pooling: config.pooling, normalize: config.normalize }
     }
 }
 
@@ -83,6 +84,15 @@ impl OutputHead for EmbeddingHead {
 }
 
 /// L2 normalization of each row: x / √(Σ x² + 10⁻¹²), `[N, M] → [N, M]`. The constant keeps value and gradient finite at 0.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_nn::head::l2_normalize;
+///
+/// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &Device::flex());
+/// let y: Vec<f32> = l2_normalize(x).into_data().iter::<f32>().collect();
+/// assert!((y[0] - 0.6).abs() < 1e-6 && (y[1] - 0.8).abs() < 1e-6);
+/// ```
 pub fn l2_normalize(x: Tensor<2>) -> Tensor<2> {
     let length = (x.clone().square().sum_dim(1) + 1e-12).sqrt();
     x * length.recip()

@@ -64,7 +64,9 @@ impl Default for HeadTransformConfig {
 /// BERT's transform: norm(activation(h W + b)).
 #[derive(Module, Debug)]
 struct HeadTransform {
+    /// W_t and b_t, `[M, M]`.
     dense: Linear,
+    /// Norm after the activation.
     norm: Norm,
     #[module(skip)]
     activation: Activation,
@@ -108,7 +110,9 @@ impl Variant for LanguageModelHead {
 
     fn check(config: &LanguageModelHeadConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if let Some(scale) = config.scale.filter(|scale| *scale == 0.0 || !scale.is_finite()) {
-            let reason = format!("hidden states are multiplied by the scale; expected a finite number other than 0, found {scale}");
+            let reason = format!(
+                "hidden states are multiplied by the scale; expected a finite number other than 0, found {scale}"
+            );
             return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it out"));
         }
         let norm = config.transform.as_ref().map(|transform| &transform.norm);

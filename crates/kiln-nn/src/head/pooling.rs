@@ -40,10 +40,13 @@ impl Pooling {
             let start = (document.row * max_documents + document.live_index) * t;
             self.token_weights(&document.token_indices).for_each(|(token, share)| shares[start + token] = share);
         }
-        let shares =
-            Tensor::from_data(TensorData::new(shares, [b, max_documents, t]), (&token_marks_device(marks), hidden.dtype()));
+        let shares = Tensor::from_data(
+            TensorData::new(shares, [b, max_documents, t]),
+            (&token_marks_device(marks), hidden.dtype()),
+        );
         let pooled: Tensor<2> = shares.matmul(hidden).reshape([b * max_documents, m]);
-        let rows: Vec<i32> = documents.iter().map(|document| (document.row * max_documents + document.live_index) as i32).collect();
+        let rows: Vec<i32> =
+            documents.iter().map(|document| (document.row * max_documents + document.live_index) as i32).collect();
         let count = rows.len();
         pooled.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &token_marks_device(marks)))
     }
@@ -119,11 +122,12 @@ mod tests {
     use burn::tensor::Device;
     use kiln_spec::DocumentSpan;
 
+    fn spans(lengths: &[usize]) -> Vec<DocumentSpan> {
+        lengths.iter().map(|length| DocumentSpan { length: *length, ..DocumentSpan::default() }).collect()
+    }
+
     #[test]
     fn pooling_reads_the_first_the_last_or_all_tokens_of_a_document() {
-        let spans = |lengths: &[usize]| {
-            lengths.iter().map(|length| DocumentSpan { length: *length, ..DocumentSpan::default() }).collect()
-        };
         let layout = Layout::packed(&[spans(&[2, 0, 3]), spans(&[1])], 6);
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..24, &device).float().reshape([2, 6, 2]);

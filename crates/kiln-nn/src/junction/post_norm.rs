@@ -16,6 +16,7 @@ use kiln_spec::ValidationError;
 /// Post-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PostNorm {
+    /// Norm of the sum.
     norm: Norm,
 }
 

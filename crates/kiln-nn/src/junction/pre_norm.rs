@@ -16,6 +16,7 @@ use kiln_spec::ValidationError;
 /// Pre-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PreNorm {
+    /// Norm of the sublayer's input.
     norm: Norm,
 }
 

@@ -15,7 +15,9 @@ use kiln_spec::ValidationError;
 /// Sandwich junction: two norms of one kind with their own parameters, under `before` and `after`.
 #[derive(Module, Debug)]
 pub struct SandwichNorm {
+    /// norm₁, of the sublayer's input.
     before: Norm,
+    /// norm₂, of the sublayer's output.
     after: Norm,
 }
 

@@ -35,7 +35,9 @@ impl Default for LayerNormConfig {
 /// LayerNorm with a weight `[M]` and an optional bias `[M]`.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
+    /// w, `[M]`.
     weight: Param<Tensor<1>>,
+    /// b, `[M]`.
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     eps: f64,

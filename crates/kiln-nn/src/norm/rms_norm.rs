@@ -34,6 +34,7 @@ impl Default for RmsNormConfig {
 /// RMSNorm with a weight `[M]`.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
+    /// w, `[M]`.
     weight: Param<Tensor<1>>,
     #[module(skip)]
     eps: f64,

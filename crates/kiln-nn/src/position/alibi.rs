@@ -67,6 +67,12 @@ impl PositionEncoding for Alibi {
 ///
 /// If H isn't a power of two: the slopes of the next lower power, then every other slope of twice that number, as in the
 /// authors' code. The paper covers powers of two only.
+///
+/// ```
+/// use kiln_nn::position::alibi::alibi_slopes;
+///
+/// assert_eq!(alibi_slopes(8.0, 4), [0.25, 0.0625, 0.015625, 0.00390625]);
+/// ```
 pub fn alibi_slopes(max_exponent: f64, heads: usize) -> Vec<f32> {
     let series = |heads: usize| (1..=heads).map(move |h| (-max_exponent * h as f64 / heads as f64).exp2() as f32);
     let below = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };

@@ -7,7 +7,7 @@ use super::PositionEncoding;
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -33,6 +33,14 @@ impl Default for LearnedPositionConfig {
     }
 }
 
+/// Greatest number of positions and offset: more is a slip in a recipe.
+const MAX_POSITIONS: usize = 1 << 28;
+
+/// Reason of an error about a number of positions.
+fn too_many(count: usize) -> String {
+    format!("expected at most {MAX_POSITIONS} positions, found {count}")
+}
+
 /// Learned position table.
 #[derive(Module, Debug)]
 pub struct LearnedPosition {
@@ -47,14 +55,14 @@ impl Variant for LearnedPosition {
     const CARD: Card = Card { incompatible_with: "positions beyond its table", ..Card::new("learned", "1706.03762") };
 
     fn check(config: &LearnedPositionConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let many = |key: &str, count: usize| {
-            Err(ValidationError::new(format!("{path}.{key}"), format!("expected at most {} positions, found {count}", 1 << 28)))
-        };
         match (config.max_position_embeddings, config.offset) {
-            (length, _) if length > 1 << 28 => many("max_position_embeddings", length),
-            (_, offset) if offset > 1 << 28 => many("offset", offset),
-            (0, _) => Err(ValidationError::new(format!("{path}.max_position_embeddings"), "a table of no positions, expected at least 1")
-                .with_suggestion("max_position_embeddings = 1024")),
+            (length, _) if length > MAX_POSITIONS => invalid(path, "max_position_embeddings", too_many(length)),
+            (_, offset) if offset > MAX_POSITIONS => invalid(path, "offset", too_many(offset)),
+            (0, _) => Err(ValidationError::new(
+                format!("{path}.max_position_embeddings"),
+                "a table of no positions, expected at least 1",
+            )
+            .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),
         }
     }

@@ -120,7 +120,10 @@ impl RotaryScaling {
                 Llama3Scaling { low_freq_factor: low, high_freq_factor: high, .. }
                     if !(*low > 0.0 && high > low && high.is_finite()) =>
                 {
-                    Some(("high_freq_factor", format!("expected 0 < low_freq_factor < high_freq_factor, found {low} and {high}")))
+                    Some((
+                        "high_freq_factor",
+                        format!("expected 0 < low_freq_factor < high_freq_factor, found {low} and {high}"),
+                    ))
                 }
                 _ => None,
             }),
@@ -128,9 +131,10 @@ impl RotaryScaling {
                 YarnScaling { original_max_position_embeddings: 0, .. } => {
                     Some(("original_max_position_embeddings", "a context of no tokens, expected at least 1".into()))
                 }
-                YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => {
-                    Some(("beta_fast", format!("expected 0 < beta_slow < beta_fast, found {beta_slow} and {beta_fast}")))
-                }
+                YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => Some((
+                    "beta_fast",
+                    format!("expected 0 < beta_slow < beta_fast, found {beta_slow} and {beta_fast}"),
+                )),
                 YarnScaling { attention_factor: Some(a), .. } if !(a.is_finite() && *a > 0.0) => {
                     Some(("attention_factor", format!("expected a finite number above 0, found {a}")))
                 }

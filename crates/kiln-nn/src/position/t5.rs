@@ -7,7 +7,7 @@ use super::PositionEncoding;
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -65,21 +65,21 @@ impl Variant for RelativeBias {
     }
 
     fn check(config: &RelativeBiasConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         let is_bidirectional = config.bidirectional.unwrap_or(build.direction != Direction::Causal);
         let side = if is_bidirectional { config.num_buckets / 2 } else { config.num_buckets };
         match config {
             RelativeBiasConfig { num_buckets: buckets, .. }
                 if *buckets > 1 << 16 || side < 2 || (is_bidirectional && buckets % 2 == 1) =>
             {
-                refuse("num_buckets", format!("expected an even number from 4 to {}, found {buckets}", 1 << 16))
+                invalid(path, "num_buckets", format!("expected an even number from 4 to {}, found {buckets}", 1 << 16))
             }
-            RelativeBiasConfig { max_distance, .. } if *max_distance <= side / 2 || *max_distance > 1 << 24 => refuse(
+            RelativeBiasConfig { max_distance, .. } if *max_distance <= side / 2 || *max_distance > 1 << 24 => invalid(
+                path,
                 "max_distance",
                 format!("expected a distance above {} and at most {}, found {max_distance}", side / 2, 1 << 24),
             ),
             _ if config.heads.unwrap_or(build.heads) == 0 => {
-                refuse("heads", "a bias for 0 heads: the stack has no attention with a number of heads".into())
+                invalid(path, "heads", "a bias for 0 heads: the stack has no attention with a number of heads")
             }
             _ => Ok(()),
         }
@@ -100,6 +100,14 @@ impl PositionEncoding for RelativeBias {
 }
 
 /// Returns the bucket of each distance (key's position minus query's) from −`max_distance` to `max_distance`.
+///
+/// ```
+/// use kiln_nn::position::t5::bucket_table;
+///
+/// // Causal, 4 buckets: distances 0 and 1 have one each, 2 and 3 share one, the last is for 4 and more; keys after the
+/// // query count as distance 0.
+/// assert_eq!(bucket_table(4, 8, false), [3, 3, 3, 3, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+/// ```
 pub fn bucket_table(buckets: usize, max_distance: usize, bidirectional: bool) -> Vec<u32> {
     let reach = max_distance as i64;
     (-reach..=reach).map(|distance| relative_position_bucket(distance, buckets, max_distance, bidirectional)).collect()

@@ -4,7 +4,10 @@ use super::super::feed_forward::{
     gated_mlp::{GatedMlp, GatedMlpConfig},
     mlp::Mlp,
 };
-use crate::{part::Layer, variant::BuildContext};
+use crate::{
+    part::Layer,
+    variant::{BuildContext, invalid},
+};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,23 +70,24 @@ impl Default for MixtureOfExpertsConfig {
 impl MixtureOfExpertsConfig {
     /// Checks the options at `path`.
     pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| ValidationError::new(format!("{path}.{key}"), reason);
         if self.num_experts == 0 || self.num_experts > MAX_EXPERTS {
-            return Err(refuse("num_experts", format!("expected from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts)));
+            let reason = format!("expected from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts);
+            return invalid(path, "num_experts", reason);
         }
         if self.top_k == 0 || self.top_k > self.num_experts {
             let reason = format!("expected from 1 to all {} experts, found {}", self.num_experts, self.top_k);
-            return Err(refuse("top_k", reason));
+            return invalid(path, "top_k", reason);
         }
         if self.top_k == 1 && self.norm_topk_prob == Some(true) {
             let reason = "the normalized weight of a single expert is always 1, so the router would learn nothing";
-            return Err(refuse("norm_topk_prob", reason.into()).with_suggestion("norm_topk_prob = false"));
+            return Err(ValidationError::new(format!("{path}.norm_topk_prob"), reason)
+                .with_suggestion("norm_topk_prob = false"));
         }
         for (key, weight) in
             [("router_aux_loss_coef", self.router_aux_loss_coef), ("router_z_loss_coef", self.router_z_loss_coef)]
         {
             if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(refuse(key, format!("the coefficient of a loss must be 0 or above, found {weight}")));
+                return invalid(path, key, format!("the coefficient of a loss must be 0 or above, found {weight}"));
             }
         }
         self.expert.check(build, &format!("{path}.expert"))?;

@@ -38,11 +38,14 @@ use stacked::StackedExperts;
 /// Mixture of experts: router, stacked experts and optional shared expert.
 #[derive(Module, Debug)]
 pub struct MixtureOfExperts {
+    /// `[M, E]`, without bias.
     router: Linear,
     experts: StackedExperts,
+    /// Expert that every token passes.
     shared: Option<Expert>,
     #[module(skip)]
     top_k: usize,
+    /// Whether the weights of the selected experts are divided by their sum.
     #[module(skip)]
     normalize: bool,
     /// Coefficient of the load-balancing loss; 0: none.

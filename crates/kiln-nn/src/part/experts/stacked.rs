@@ -52,8 +52,11 @@ impl StackedLinear {
 /// under `….bias`.
 #[derive(Module, Debug)]
 pub struct StackedExperts {
+    /// `[E, M, N]`, for gated experts.
     gate: Option<StackedLinear>,
+    /// `[E, M, N]`.
     up: StackedLinear,
+    /// `[E, N, M]`.
     down: StackedLinear,
     #[module(skip)]
     activation: Activation,

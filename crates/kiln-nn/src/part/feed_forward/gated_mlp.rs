@@ -39,8 +39,11 @@ impl Default for GatedMlpConfig {
 /// Gated MLP: gate and up projection, down projection.
 #[derive(Module, Debug)]
 pub struct GatedMlp {
+    /// W_gate, `[M, N]`.
     gate: Linear,
+    /// W_up, `[M, N]`.
     up: Linear,
+    /// W_down, `[N, M]`.
     down: Linear,
     #[module(skip)]
     activation: Activation,
@@ -56,7 +59,10 @@ pub fn default_intermediate(hidden: usize) -> usize {
 /// Checks the intermediate size of a feed-forward network at `path`.
 pub(super) fn check_intermediate(intermediate: Option<usize>, path: &str) -> Result<(), ValidationError> {
     match intermediate {
-        Some(0) => Err(ValidationError::new(format!("{path}.intermediate"), "a feed-forward network of width 0, expected at least 1")),
+        Some(0) => Err(ValidationError::new(
+            format!("{path}.intermediate"),
+            "a feed-forward network of width 0, expected at least 1",
+        )),
         Some(width) if width > MAX_WIDTH => Err(ValidationError::new(
             format!("{path}.intermediate"),
             format!("expected at most {MAX_WIDTH}, found {width}"),

@@ -38,7 +38,9 @@ impl Default for MlpConfig {
 /// MLP: up projection, activation, down projection.
 #[derive(Module, Debug)]
 pub struct Mlp {
+    /// W₁ and b₁, `[M, N]`.
     up: Linear,
+    /// W₂ and b₂, `[N, M]`.
     down: Linear,
     #[module(skip)]
     activation: Activation,
