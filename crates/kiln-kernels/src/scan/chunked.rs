@@ -8,7 +8,7 @@
 //!    decays of each pair formed, 16² · D values.
 //!
 //! 64 and 16 are the sizes of the authors' implementation: 64 rows are enough for an efficient product, and 16² · D for the
-//! pairs stays small beside 64 · D. Shorter sequences use smaller chunks. The order of all sums follows from the length
+//! pairs is small compared to 64 · D. Shorter sequences use smaller chunks. The order of all sums follows from the length
 //! alone. A sequence split at another place is chunked differently and may differ in the last bits, within the bound of the
 //! [module](super).
 

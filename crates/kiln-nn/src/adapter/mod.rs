@@ -14,7 +14,7 @@ use crate::{context::Context, init::Initializer, linear::Linear};
 use burn::{module::Module, tensor::Tensor};
 use std::collections::BTreeMap;
 
-/// Adapter method: parameters beside a linear map `[in, out]`.
+/// Adapter method: parameters added to a linear map `[in, out]`.
 pub trait Adapter: Module + Sized {
     /// Hyperparameters, as plain data.
     type Spec: Clone + PartialEq + std::fmt::Debug + Send;

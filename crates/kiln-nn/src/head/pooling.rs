@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// First token (BERT's [CLS]).
+    /// First token (BERT's `[CLS]`).
     First,
     /// Mean over all tokens (1908.10084).
     #[default]
