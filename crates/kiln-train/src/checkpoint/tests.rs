@@ -1,3 +1,6 @@
+pub mod child;
+mod kill;
+
 use std::fs;
 use std::path::Path;
 

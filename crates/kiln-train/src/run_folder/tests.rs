@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::atomic_write::file_names;
-use crate::checkpoint::tests::sample;
-use crate::checkpoint::{Fingerprints, Retention, child};
+use crate::checkpoint::tests::{child, sample};
+use crate::checkpoint::{Fingerprints, Retention};
 use crate::{Recipe, StageConfig};
 
 const RECIPE: &str = "version = 1\n";

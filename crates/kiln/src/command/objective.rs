@@ -16,7 +16,7 @@ use kiln_data::{
     source::stories::StoriesConfig,
 };
 use kiln_models::{Model, ModelConfig};
-use kiln_spec::config::{closest_match, explain};
+use kiln_spec::config::{Choice, closest_match, explain};
 use kiln_train::{Models, ObjectiveConfig, Recipe};
 use serde_json::{Value, json};
 
@@ -90,17 +90,18 @@ impl ShowArgs {
         let text = all.texts(&*source, Subset::Validation)?.next().transpose()?.unwrap_or_default();
         let examples = objective_example::text_examples(&text, &objective, &models, &tokenizer, self.seed);
         let style = TextStyle::for_stdout();
-        let description = objective_descriptions().into_iter().find(|(name, _)| *name == self.name);
+        let description = objective_descriptions().into_iter().find(|(name, _)| *name == objective.name());
         let description = description.map(|(_, text)| text).unwrap_or_default();
-        let mut parts = vec![format!("{}: {description}", style.bold(&self.name))];
+        let mut parts = vec![format!("{}: {description}", style.bold(objective.name()))];
         parts.extend(examples.iter().map(|example| format_example(example, style)));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
-        Ok(CommandOutput::new(json!({ "objective": self.name, "examples": json }), parts.join("\n\n")))
+        Ok(CommandOutput::new(json!({ "objective": objective.name(), "examples": json }), parts.join("\n\n")))
     }
 
     /// The objective with its options, checked as part of a recipe.
     fn objective(&self) -> Result<ObjectiveConfig, CliError> {
-        if !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
+        let is_alias = ObjectiveConfig::ALIASES.iter().any(|(alias, _)| *alias == self.name);
+        if !is_alias && !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
             let help = match closest_match(&self.name, ObjectiveConfig::NAMES.iter().copied()) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => "see `kiln objective list`".into(),

@@ -75,7 +75,7 @@ const TRAIN: [&str; 11] = [
     "--steps",
     "2",
     "--set",
-    "stages.0.length=16",
+    "stages.0.sequence_length=16",
     "--out",
     "run",
 ];

@@ -120,7 +120,7 @@ fn every_command_takes_models_of_others() {
         "--out",
         "tuned",
         "--set",
-        "stages.0.length=32",
+        "stages.0.sequence_length=32",
         "--json",
     ];
     let tuned = run_kiln(here, &tune).expect_success().json_output();
@@ -168,7 +168,7 @@ fn a_conversation_goes_on_from_what_was_read_of_it() {
     let home = crate::common::tiny_home();
     let here = home.path();
     // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
-    run_kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.samples=0", "--out", "run"])
+    run_kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.num_samples=0", "--out", "run"])
         .expect_success();
     let template = serde_json::json!({ "chat_template": TEMPLATE });
     fs::write(here.join("run/tokenizer_config.json"), template.to_string()).unwrap();
@@ -197,7 +197,7 @@ fn tuned(stop: &str) -> TempDir {
     fs::write(here.join("hf/generation_config.json"), format!(r#"{{"eos_token_id": {stop}, "top_k": 7}}"#)).unwrap();
     fs::write(here.join("text.txt"), "Ann was a doctor. She had a red kite and a blue hat.\n".repeat(60)).unwrap();
     let tune = ["train", "--from", "hf", "--data", "text.txt", "--steps", "2", "--out", "tuned"];
-    run_kiln(here, &[&tune[..], &["--set", "stages.0.length=32", "--set", "stages.0.samples=0"]].concat())
+    run_kiln(here, &[&tune[..], &["--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"]].concat())
         .expect_success();
     home
 }
@@ -254,7 +254,7 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
         "--out",
         "more",
         "--set",
-        "stages.0.length=32",
+        "stages.0.sequence_length=32",
     ];
     run_kiln(home.path(), &more).expect_success();
     assert!(ends("more"));

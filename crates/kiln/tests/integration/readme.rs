@@ -52,7 +52,8 @@ fn small(line: &str) -> Vec<String> {
     if let Some(at) = words.iter().position(|word| word == "--steps") {
         words.drain(at..at + 2);
     }
-    let mut sizes = vec!["model.hidden=32", "stages.*.length=64", "stages.*.rows=2", "stages.*.sample_tokens=8"];
+    let mut sizes =
+        vec!["model.hidden=32", "stages.*.sequence_length=64", "stages.*.batch_size=2", "stages.*.sample_tokens=8"];
     if !words.iter().any(|word| word == "--data") {
         sizes.push("data.source.stories.megabytes=0.3");
     }

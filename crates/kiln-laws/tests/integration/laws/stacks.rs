@@ -48,7 +48,7 @@ fn small() -> Model {
         sublayers = [
             { parts = ["attention"] },
             { parts = [{ attention = { source = "cross" } }] },
-            { parts = ["gated"] },
+            { parts = ["gated_mlp"] },
         ]
     "#;
     let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");

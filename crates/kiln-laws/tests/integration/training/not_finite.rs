@@ -52,7 +52,12 @@ impl Objective for ScaledLoss {
 fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
-    let recipe = recipe(&["stages.0.steps=8", "stages.0.checkpoints=8", "stages.0.validations=1", "stages.0.keep=9"]);
+    let recipe = recipe(&[
+        "stages.0.steps=8",
+        "stages.0.checkpoint_every=1",
+        "stages.0.eval_every=1.0",
+        "stages.0.keep_checkpoints=9",
+    ]);
     train(&recipe, &path("good"));
     let calls = Arc::new(AtomicU64::new(0));
     let broken = TestRun {
@@ -64,9 +69,9 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
         panic!("{failure}")
     };
     assert_eq!((*step, *what, *saved), (5, "loss", Some(4)));
-    assert_eq!(began, "the loss, from finite hidden states");
+    assert_eq!(began, "the loss, of finite hidden states");
     assert!(failure.to_string().contains("step 5"), "{failure}");
-    assert!(failure.help().unwrap().contains("step 4 is saved and good"), "{failure:?}");
+    assert!(failure.help().unwrap().contains("the checkpoint of step 4 is good"), "{failure:?}");
     assert_eq!(steps(&path("run")).len(), 4);
     let rows = load_metrics(&RunPaths::open(&path("run")).unwrap()).unwrap();
     let Some(MetricsRow::Event(event)) = rows.last() else { panic!("{rows:?}") };
@@ -81,7 +86,7 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
 #[test]
 fn steps_are_counted_over_all_stages() {
     let home = tempfile::tempdir().unwrap();
-    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoints=2", "stages.0.validations=1"]);
+    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoint_every=0.5", "stages.0.eval_every=1.0"]);
     recipe.stages.push(StageConfig { name: "second".into(), ..recipe.stages[0].clone() });
     type Case = (u64, u64, fn(u64) -> f64);
     let cases: [Case; 2] =
@@ -136,7 +141,7 @@ fn gradients_that_are_none_are_named() {
         block_on(find_non_finite(&models, &batch, objective, RNG_KEY, &found)).unwrap()
     };
     // Squares of gradients are too large before they are themselves.
-    assert_eq!(of(&ScaledLoss::new(|_| 1e25)), "the norm of all gradients, too large for a float");
+    assert_eq!(of(&ScaledLoss::new(|_| 1e25)), "the gradient norm, which overflows a 32-bit float");
     let first = |call| if call == 1 { f64::NAN } else { 1.0 };
     assert!(of(&ScaledLoss::new(first)).starts_with("the gradient of embedding, "));
 }

@@ -69,7 +69,7 @@ fn a_spoilt_line_is_named_and_the_file_is_left_alone() {
     let text = step(1).to_json_line() + "garbage\n" + &step(2).to_json_line();
     fs::write(&path, &text).unwrap();
     for error in [MetricsLog::read(&path).unwrap_err(), MetricsLog::truncate_after(&path, 1).unwrap_err()] {
-        assert!(error.to_string().contains("metrics.jsonl:2: expected a line of metrics"), "{error}");
+        assert!(error.to_string().contains("metrics.jsonl:2: expected a row of metrics"), "{error}");
         assert!(error.help().unwrap().contains("remove line 2"));
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -78,7 +78,7 @@ fn a_spoilt_line_is_named_and_the_file_is_left_alone() {
 #[test]
 #[cfg(unix)]
 fn a_full_disk_leaves_whole_rows_and_the_earlier_file() {
-    if let Some(home) = crate::checkpoint::child::folder() {
+    if let Some(home) = crate::checkpoint::tests::child::folder() {
         let mut log = MetricsLog::truncate_after(&home.join("metrics.jsonl"), 9).unwrap();
         let error = log.append(&event(2, "x".repeat(100_000))).unwrap_err();
         assert_eq!(error.kind(), "disk-full", "{error}");
@@ -91,7 +91,7 @@ fn a_full_disk_leaves_whole_rows_and_the_earlier_file() {
     fs::write(home.path().join("metrics.jsonl"), step(1).to_json_line()).unwrap();
     fs::File::create(home.path().join("report.html")).unwrap().write_all(b"earlier").unwrap();
     let test = "a_full_disk_leaves_whole_rows_and_the_earlier_file";
-    crate::checkpoint::child::passes(crate::checkpoint::child::with_little_space(
+    crate::checkpoint::tests::child::passes(crate::checkpoint::tests::child::with_little_space(
         32,
         module_path!(),
         test,

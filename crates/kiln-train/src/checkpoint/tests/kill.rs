@@ -1,13 +1,12 @@
-//! Kill −9 in the middle of saving, many times.
+//! A process that saves checkpoints is killed by SIGKILL many times.
 use std::path::Path;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::atomic_write::file_names;
-use super::child;
-use super::tests::sample;
-use super::*;
+use super::super::atomic_write::file_names;
+use super::super::*;
+use super::{child, sample};
 
 const ROUNDS: u64 = 40;
 

@@ -1,4 +1,4 @@
-//! Tests that need a second process: the test binary runs one of its own tests again, told by a variable that it is
+//! Tests with a second process: the test binary runs one of its own tests again, with an environment variable that makes it
 //! the child.
 use std::env;
 use std::path::{Path, PathBuf};
