@@ -19,8 +19,7 @@ impl Curve {
 
 /// Loss over training steps: `·` training, `●` validation, `–` floor. `None` with fewer than two different steps.
 pub fn loss_chart(rows: &[MetricsRow], width: usize, height: usize) -> Option<String> {
-    let [mut training, mut floor, mut validation] =
-        ['·', '–', '●'].map(|symbol| Curve { symbol, points: Vec::new() });
+    let [mut training, mut floor, mut validation] = ['·', '–', '●'].map(|symbol| Curve { symbol, points: Vec::new() });
     for row in rows {
         match row {
             MetricsRow::Step(row) => training.points.push((row.step as f64, row.loss)),

@@ -72,7 +72,8 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let mut diff = config_diff(&data.iter().map(|run| &run.recipe).collect::<Vec<_>>());
     // The names always differ.
     diff.remove("name");
-    let runs: Vec<ComparedRun> = data.iter().enumerate().map(|(index, run)| run.to_compared_run(index, &diff)).collect();
+    let runs: Vec<ComparedRun> =
+        data.iter().enumerate().map(|(index, run)| run.to_compared_run(index, &diff)).collect();
     let json: Vec<Value> = data.iter().zip(&runs).map(|(data, run)| data.to_json(run)).collect();
     let text = comparison_text(&data, &runs, &diff);
     write_atomic(&args.out, page::render_comparison(&Comparison { runs }).as_bytes())?;
@@ -157,7 +158,9 @@ fn comparison_text(data: &[RunData], runs: &[ComparedRun], diff: &ConfigDiff) ->
     let curves: Vec<Curve> =
         data.iter().zip(symbols).map(|(run, symbol)| Curve { symbol: *symbol, points: run.losses.clone() }).collect();
     let chart = draw_curves(&curves, 72, 12);
-    parts.extend(chart.map(|chart| format!("{chart}\n         validation loss in nats per token, over training tokens")));
+    parts.extend(
+        chart.map(|chart| format!("{chart}\n         validation loss in nats per token, over training tokens")),
+    );
     parts.join("\n\n")
 }
 

@@ -7,9 +7,7 @@ use super::{
     output::{CommandOutput, print_chunk},
     tokenizer::warn_unencodable,
 };
-use kiln_infer::{
-    BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on,
-};
+use kiln_infer::{BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on};
 use kiln_spec::ValidationError;
 use serde_json::json;
 use std::time::Instant;

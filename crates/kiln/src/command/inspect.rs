@@ -54,8 +54,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let (model, length) = model_outline(&source)?;
     let summary = model_summary::summarize(&model, length, PATTERN_SIZE);
     let formats = source.tensor_formats()?;
-    let tables =
-        [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
+    let tables = [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
     Ok(CommandOutput::new(to_json(&summary, length, &formats), tables.join("\n\n")))
 }
 
@@ -85,10 +84,7 @@ fn overview_table(summary: &ModelSummary, length: usize, formats: &[DtypeSummary
     let parameters = format_count(summary.total_parameters as f64);
     let memory = format_bytes((F32_BYTES * summary.total_parameters) as f64);
     let mut rows = vec![
-        (
-            "model",
-            format!("{}, hidden size {}, vocabulary size {}", summary.stack, summary.hidden, summary.vocab),
-        ),
+        ("model", format!("{}, hidden size {}, vocabulary size {}", summary.stack, summary.hidden, summary.vocab)),
         ("parameters", format!("{parameters}, {memory} in f32")),
     ];
     if !formats.is_empty() {
@@ -169,8 +165,9 @@ fn layer_kernels(model: &Model) -> Vec<LayerKernels> {
                 layers.push(LayerKernels {
                     path: format!("{prefix}blocks.{index}.{role}"),
                     kernels: [&training, &inference].map(|plan| plan.kernel.name().to_string()),
-                    reasons: [("training", &training), ("inference", &inference)]
-                        .map(|(phase, plan)| format!("{phase}: {} kernel, because {}", plan.kernel.name(), plan.reason)),
+                    reasons: [("training", &training), ("inference", &inference)].map(|(phase, plan)| {
+                        format!("{phase}: {} kernel, because {}", plan.kernel.name(), plan.reason)
+                    }),
                 });
             }
         }
@@ -190,7 +187,8 @@ fn draw_patterns(summary: &ModelSummary) -> String {
     }
     let drawings = groups.iter().map(|(pattern, paths)| {
         let PatternMask { size, title, .. } = pattern;
-        let mut lines = vec![format!("{} ({title}), {size} tokens: rows are queries, columns are keys", paths.join(", "))];
+        let mut lines =
+            vec![format!("{} ({title}), {size} tokens: rows are queries, columns are keys", paths.join(", "))];
         lines.extend(model_summary::draw_pattern(pattern).into_iter().map(|line| format!("  {line}")));
         lines.join("\n")
     });

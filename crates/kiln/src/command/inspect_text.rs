@@ -33,8 +33,8 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
     let limits = [config.position.max_positions(), encoder_positions];
     let max_tokens = limits.into_iter().flatten().fold(MAX_TOKENS, usize::min);
     let analyzed = &ids[..ids.len().min(max_tokens)];
-    let report = block_on(inspect(&loaded.model, analyzed))
-        .map_err(|error| CliError::failed("device", error.to_string()))?;
+    let report =
+        block_on(inspect(&loaded.model, analyzed)).map_err(|error| CliError::failed("device", error.to_string()))?;
     let page = InspectPage {
         name: run_report::run_name(&model.model),
         text: text.into(),
@@ -62,8 +62,7 @@ fn layer_attention(maps: &[AttentionMap]) -> Vec<LayerAttention> {
 }
 
 fn lens_row(layer: &LogitLensLayer, tokenizer: &Tokenizer) -> LensRow {
-    let top_tokens =
-        layer.top_tokens.iter().map(|top| (tokenizer.id_to_token(top.id), f64::from(top.probability)));
+    let top_tokens = layer.top_tokens.iter().map(|top| (tokenizer.id_to_token(top.id), f64::from(top.probability)));
     LensRow {
         name: layer.path.trim_end_matches(".residual").replace("blocks.", "block "),
         top_tokens: top_tokens.collect(),
@@ -109,10 +108,8 @@ fn to_json(page: &InspectPage, ids: &[u32], report: &AttentionReport, out: &Path
         .iter()
         .zip(&report.logit_lens)
         .map(|(row, layer)| json!({ "path": layer.path, "guesses": row.top_tokens.iter().map(top_token_json).collect::<Vec<_>>() }));
-    let maps = report
-        .attention_maps
-        .iter()
-        .map(|map| json!({ "layer": map.layer, "head": map.head, "weights": map.weights }));
+    let maps =
+        report.attention_maps.iter().map(|map| json!({ "layer": map.layer, "head": map.head, "weights": map.weights }));
     json!({
         "tokens": page.tokens,
         "ids": ids,

@@ -27,8 +27,9 @@ fn check_within(recipe: &Recipe, available: u64) -> Result<(), CliError> {
     }
     let parameters = format_count(parameters as f64);
     let [required, available] = [required, available].map(|bytes| format_bytes(bytes as f64));
-    let reason =
-        format!("training {parameters} parameters needs at least {required} of memory, but this machine has {available}");
+    let reason = format!(
+        "training {parameters} parameters needs at least {required} of memory, but this machine has {available}"
+    );
     let error = ValidationError::new("model", reason).with_suggestion("a smaller model.hidden, or fewer blocks");
     Err(ConfigError::from(error).into())
 }

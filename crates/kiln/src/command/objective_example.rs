@@ -33,7 +33,8 @@ pub fn stage_examples(
     let Some(text) = first_validation_text(data).ok().flatten() else { return Vec::new() };
     let name = stage.objective.name();
     let examples = text_examples(&text, &stage.objective, models, tokenizer, 0).into_iter().map(|example| {
-        let mode = if example.mode.is_empty() { String::new() } else { format!(" ({})", example.mode.replace('_', " ")) };
+        let mode =
+            if example.mode.is_empty() { String::new() } else { format!(" ({})", example.mode.replace('_', " ")) };
         let title = format!("Inputs and targets of the objective `{name}`{mode}.");
         ObjectiveExample { title, tokens: example.tokens, pattern: Some(example.pattern) }
     });

@@ -147,9 +147,7 @@ impl ProgressReporter {
         match row {
             MetricsRow::Step(row) => self.show_step(row),
             MetricsRow::Validation(row) => self.print_message(&metrics_text::format_validation(row)),
-            MetricsRow::Samples(row) => {
-                self.print_message(&metrics_text::format_samples(row, self.rate.is_done()))
-            }
+            MetricsRow::Samples(row) => self.print_message(&metrics_text::format_samples(row, self.rate.is_done())),
             MetricsRow::Compression(_) | MetricsRow::Event(_) => {}
         }
     }

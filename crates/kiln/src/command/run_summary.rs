@@ -25,7 +25,10 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
         ("validation loss", validation),
         ("floor", floor.map(|(loss, floor)| metrics_text::format_above_floor(loss, floor))),
         ("accuracy", kinds),
-        ("accepted", summary.acceptance_rate().map(|share| format!("{} of the sampled sentences", format_percent(share)))),
+        (
+            "accepted",
+            summary.acceptance_rate().map(|share| format!("{} of the sampled sentences", format_percent(share))),
+        ),
         ("bits per byte", summary.compression.as_ref().map(format_compression)),
         ("run folder", Some(path.display().to_string())),
         ("report", report_path(path)),

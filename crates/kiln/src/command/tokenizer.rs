@@ -144,7 +144,10 @@ fn train_tokenizer(
 pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     let bytes: Vec<String> = tokenizer.unencodable(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
     if !bytes.is_empty() {
-        print_message(&format!("warning: the tokenizer has no token for the bytes {}; they are left out", bytes.join(" ")));
+        print_message(&format!(
+            "warning: the tokenizer has no token for the bytes {}; they are left out",
+            bytes.join(" ")
+        ));
     }
 }
 

@@ -144,10 +144,7 @@ fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result
         } else {
             Check::not_applicable(chunked, "not applicable: attention is not causal", TOLERANCE)
         },
-        Check::computed(
-            "packed = separate",
-            block_on(equivalence::packed_difference(model, &documents, direction)),
-        )?,
+        Check::computed("packed = separate", block_on(equivalence::packed_difference(model, &documents, direction)))?,
         Check::computed(
             "padded = unpadded",
             block_on(equivalence::padded_difference(model, &documents, direction, 3)),

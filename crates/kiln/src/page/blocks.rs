@@ -42,9 +42,8 @@ pub fn layer_role(path: &str) -> &str {
 
 /// Groups layers into blocks and equal consecutive blocks into repeats, in order.
 pub fn find_repeats(layers: &[LayerSummary]) -> Vec<RepeatedBlocks<'_>> {
-    let same_block = |a: &LayerSummary, b: &LayerSummary| {
-        layer_location(a).is_some() && layer_location(a) == layer_location(b)
-    };
+    let same_block =
+        |a: &LayerSummary, b: &LayerSummary| layer_location(a).is_some() && layer_location(a) == layer_location(b);
     let blocks: Vec<Block> = layers
         .chunk_by(same_block)
         .map(|layers| Block { location: layers.first().and_then(layer_location), layers })

@@ -100,10 +100,8 @@ fn summary(runs: &[ComparedRun]) -> String {
         return format!("None of the {} runs has been evaluated yet.", runs.len());
     };
     let best_time = format_duration(best.run.seconds);
-    let lead = format!(
-        "{} has the lowest validation loss, {:.3} nats per token, after {best_time}",
-        best.run.name, best.loss
-    );
+    let lead =
+        format!("{} has the lowest validation loss, {:.3} nats per token, after {best_time}", best.run.name, best.loss);
     let fastest = ranked.iter().min_by(|a, b| a.run.seconds.total_cmp(&b.run.seconds));
     match fastest.filter(|other| other.run.seconds < best.run.seconds) {
         Some(fastest) => {

@@ -186,16 +186,16 @@ fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
     results.push(("this model", finite_value(compression.model)?));
     results.sort_by(|a, b| a.1.total_cmp(&b.1));
     let longest = results.last()?.1.max(f64::MIN_POSITIVE);
-    let bars = results
-        .into_iter()
-        .map(|(name, bits)| (name, format!("{bits:.2}"), (1000.0 * bits / longest).round() / 10.0));
+    let bars =
+        results.into_iter().map(|(name, bits)| (name, format!("{bits:.2}"), (1000.0 * bits / longest).round() / 10.0));
     Some(CompressionBars { text_size: format_bytes(compression.bytes as f64), bars: bars.collect() })
 }
 
 /// The metrics that the run has, most important first.
 fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let floor = finite_value(report.floor).map(|floor| format!("of {floor:.3} nats per token")).unwrap_or_default();
-    let speed = finite_value(report.tokens_per_second).map(|speed| format!("{} tokens per second", format_count(speed)));
+    let speed =
+        finite_value(report.tokens_per_second).map(|speed| format!("{} tokens per second", format_count(speed)));
     let parameters = (report.parameters > 0).then(|| format_count(report.parameters as f64));
     let acceptance_rate = finite_value(report.acceptance_rate).map(format_percent);
     let metrics = [

@@ -52,7 +52,8 @@ pub fn sample_groups(rows: &[Row]) -> Vec<SampleGroup> {
 }
 
 fn sample_group(row: &SamplesRow) -> SampleGroup {
-    let summary = row.acceptance_rate.map(|share| format!("{} of the sentences are well formed", format_percent(share)));
+    let summary =
+        row.acceptance_rate.map(|share| format!("{} of the sentences are well formed", format_percent(share)));
     SampleGroup {
         step: format_count(row.step as f64),
         summary: summary.unwrap_or_default(),

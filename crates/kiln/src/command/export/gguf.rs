@@ -26,7 +26,9 @@ pub(super) fn write_gguf(
     let tokenizer = gguf_tokenizer::build_tokenizer(source, config.vocab)?;
     let embedding = embedding_config(source, &config.head)?;
     if embedding.as_ref().is_some_and(|head| head.normalize) {
-        print_message("GGUF cannot store that embeddings are normalized; this depends on the program that reads the file");
+        print_message(
+            "GGUF cannot store that embeddings are normalized; this depends on the program that reads the file",
+        );
     }
     let name = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let export = GgufExport {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    AnswerCounts, CheckpointEntry, Compression, EventRow, Report, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict,
+    AnswerCounts, CheckpointEntry, Compression, EventRow, Report, Row, Sample, SamplesRow, StepRow, ValidationRow,
+    Verdict,
 };
 use super::fixture_model::{example, model};
 
