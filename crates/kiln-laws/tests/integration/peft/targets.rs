@@ -60,23 +60,27 @@ struct Wrapped {
 #[test]
 fn what_fits_nothing_is_an_error_that_says_what_there_is() {
     let said = refusal(&small_model(), lora(&["q", "atention.q"]));
-    for part in ["adapter.lora.targets", "`atention.q` fits no linear map", "`blocks.*.attention.q`", "attention.q\"]"]
-    {
+    for part in [
+        "adapter.lora.target_modules",
+        "`atention.q` matches no linear layer",
+        "`blocks.*.attention.q`",
+        "attention.q\"]",
+    ] {
         assert!(said.contains(part), "{said}");
     }
     assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));
-    assert!(refusal(&small_model(), lora(&["embedding"])).contains("but `embedding`, which can't have an adapter"));
-    assert!(refusal(&small_model(), lora(&[])).contains("no pattern"));
+    assert!(refusal(&small_model(), lora(&["embedding"])).contains("matches `embedding`, which can't have an adapter"));
+    assert!(refusal(&small_model(), lora(&[])).contains("at least one pattern"));
 }
 
 #[test]
 fn stacked_experts_have_none_and_say_so() {
     let experts = model(
         "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
-         'gated' } }] }] }]",
+         'gated_mlp' } }] }] }]",
     );
     let said = refusal(&experts, lora(&["experts.up"]));
-    assert!(said.contains("but `blocks.0.feed_forward.experts.up.weight`, which can't have an adapter"), "{said}");
+    assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which can't have an adapter"), "{said}");
     let shared = attach(&experts, &AdapterConfig::Lora(lora(&["up", "router"])), 0).unwrap();
     let found: Vec<&str> = shared.adapters().keys().map(String::as_str).collect();
     assert_eq!(found, ["blocks.0.feed_forward.router", "blocks.0.feed_forward.shared.up"]);

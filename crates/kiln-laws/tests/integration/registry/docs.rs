@@ -56,7 +56,7 @@ fn the_pictures_of_patterns_are_drawn_from_them() {
         let pattern: Pattern = read["pattern"].clone().try_into().expect("an example is a pattern");
         let (name, paper) = (card.name, card.paper);
         format!(
-            "\n## {name}\n\n{pattern} ({paper}). Kept while writing: {}.\n\n```text\n{line}\n\n{}\n```\n",
+            "\n## {name}\n\n{pattern} ({paper}). KV cache: {}.\n\n```text\n{line}\n\n{}\n```\n",
             card.state,
             pattern_picture(&pattern)
         )

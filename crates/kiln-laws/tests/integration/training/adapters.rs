@@ -128,13 +128,13 @@ fn a_run_is_loaded_with_its_adapters_and_another_starts_from_it() {
 #[test]
 fn targets_that_fit_nothing_are_refused_where_the_recipe_says_them() {
     let nothing = |name: &str, _: Option<&str>| panic!("{name}");
-    let text = "[[stages]]\nadapter = { lora = { targets = ['kv'] } }\n";
+    let text = "[[stages]]\nadapter = { lora = { target_modules = ['kv'] } }\n";
     let error = Recipe::load(text, Some("r.toml"), &[], &nothing).unwrap_err();
     let failure = TrainError::from(error);
     let place = failure.location().unwrap_or_default();
     let said = format!("{failure} {place}");
     assert!(
-        said.contains("`kv` fits no linear map") && said.contains("stages[0].adapter.lora.target_modules"),
+        said.contains("`kv` matches no linear layer") && said.contains("stages[0].adapter.lora.target_modules"),
         "{said}"
     );
 }

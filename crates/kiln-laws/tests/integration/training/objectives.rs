@@ -140,7 +140,7 @@ fn what_cannot_be_is_refused_at_its_path() {
         (&["stages.0.objective={ masked = { rate = 0.0 } }"], "masked.rate", "above 0"),
         (&["stages.0.objective={ masked = { random_replace_prob = 0.3 } }"], "masked.random_replace_prob", "at most 1"),
         (&["stages.0.objective={ masked = { unit = { span = { max_length = 0 } } } }"], "unit.span.max_length", "1024"),
-        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "without 1"),
+        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "less than 1"),
         (&["stages.0.objective={ prefix = { split = { after = { text = \"\" } } } }"], "split.after.text", "text"),
         (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "up to 1"),
         (
@@ -148,7 +148,7 @@ fn what_cannot_be_is_refused_at_its_path() {
                 "stages.0.objective={ unified = { shares = { bidirectional = 0, left_to_right = 0, sequence_to_sequence = 0 } } }",
             ],
             "unified.shares",
-            "neither write nor fill",
+            "neither generate nor infill",
         ),
     ];
     for (sets, path, reason) in cases {

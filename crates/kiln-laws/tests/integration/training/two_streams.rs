@@ -98,7 +98,7 @@ fn packed_documents_are_trained_as_if_they_were_alone() {
 #[test]
 fn the_full_objective_says_why_it_has_no_use_for_an_encoder() {
     let stage = StageConfig { steps: 1, sequence_length: 8, ..StageConfig::default() };
-    for (stack, reason) in [("encoder-decoder", "nothing to read"), ("encoder", "after it")] {
+    for (stack, reason) in [("encoder-decoder", "without input"), ("encoder", "after it")] {
         let model = match stack {
             "encoder" => kiln_spec::config::parse("stack = \"encoder\"", None).expect("well formed"),
             _ => config(8),
