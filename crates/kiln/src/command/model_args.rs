@@ -1,4 +1,4 @@
-//! Which model an argument means: a path, else a name on the hub.
+//! The `MODEL` argument: a path, or a model id on the Hugging Face hub.
 
 use super::{error::CliError, output::print_message};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,13 @@ use kiln_pretrained::{
 use kiln_train::pretrained::ModelSource;
 use std::path::{Path, PathBuf};
 
-/// Which model, and what stands over it.
+/// Revision of a model on the hub.
+const REVISION: &str = "main";
+
+/// Template of the download bar, in the language of `indicatif`.
+const BAR_TEMPLATE: &str = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
+
+/// Model arguments, shared by the commands that use a model.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
     /// Run folder, Hugging Face folder or id, PEFT adapter folder, or .gguf file.
@@ -20,51 +26,51 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Opens the model with its adapters.
+    /// The model with its adapters, not yet loaded. Downloads a model from the hub.
     pub fn source(&self) -> Result<ModelSource, CliError> {
         let base = model_source(&self.model)?;
-        Ok(self.adapter.iter().fold(base, |model, adapter| model.with_adapter(adapter)))
+        Ok(self.adapter.iter().fold(base, |source, adapter| source.with_adapter(adapter)))
     }
 }
 
-/// Opens a model. What is not a path and has the form `owner/name` or `owner/name:file.gguf` is downloaded from the hub
-/// unless the cache has it; so is the base model of an adapter folder.
+/// The model at a path or on the hub. An argument that is not a path and has the form `owner/name` or
+/// `owner/name:file.gguf` is a model on the hub; it is downloaded unless it is in the cache. So is the base model of an
+/// adapter folder.
 pub fn model_source(model: &Path) -> Result<ModelSource, CliError> {
     let mut fetch_by_name = |name: &str| {
         let id = ModelId::from_source(name)?;
-        Ok(id.map(|id| fetch(&id, Hub::fetch_model)).transpose()?)
+        Ok(id.map(|id| download(&id, Hub::fetch_model)).transpose()?)
     };
     Ok(ModelSource::at(ModelLocation::resolve(model, &mut fetch_by_name)?)?)
 }
 
-/// Downloads the tokenizer of a model on the hub; `None` if `model` is a path or not a name.
+/// Path of the tokenizer files of a model on the hub, downloaded without the weights. `None` if `model` is a path.
 pub fn hub_tokenizer(model: &Path) -> Result<Option<PathBuf>, CliError> {
     let Some(name) = ModelLocation::remote_name(model) else { return Ok(None) };
     let id = ModelId::from_source(name).map_err(PretrainedError::from)?;
-    Ok(id.map(|id| fetch(&id, Hub::fetch_tokenizer)).transpose().map_err(PretrainedError::from)?)
+    Ok(id.map(|id| download(&id, Hub::fetch_tokenizer)).transpose().map_err(PretrainedError::from)?)
 }
 
-/// A download from the hub.
+/// [`Hub::fetch_model`] or [`Hub::fetch_tokenizer`].
 type HubRequest = fn(&Hub, &ModelId, &str, &mut dyn FnMut(DownloadProgress)) -> Result<PathBuf, HubError>;
 
-/// Downloads files of a model at the revision `main` with a progress bar, and returns their path.
-fn fetch(id: &ModelId, request: HubRequest) -> Result<PathBuf, HubError> {
+/// Downloads from the hub with a progress bar, or with one message per file where standard error is not a terminal.
+fn download(id: &ModelId, request: HubRequest) -> Result<PathBuf, HubError> {
     let bar = ProgressBar::no_length();
-    let form = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
-    bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut file = String::new();
-    let mut tell = |progress: DownloadProgress| {
-        if file != progress.file {
-            progress.file.clone_into(&mut file);
-            bar.set_message(file.clone());
+    bar.set_style(ProgressStyle::with_template(BAR_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut current_file = String::new();
+    let mut show_progress = |progress: DownloadProgress| {
+        if current_file != progress.file {
+            progress.file.clone_into(&mut current_file);
+            bar.set_message(current_file.clone());
             if bar.is_hidden() {
-                print_message(&format!("fetching {} ({} bytes)", progress.file, progress.total));
+                print_message(&format!("downloading {} ({} bytes)", progress.file, progress.total));
             }
         }
         bar.set_length(progress.total);
         bar.set_position(progress.received);
     };
-    let path = request(&Hub::from_env(), id, "main", &mut tell);
+    let path = request(&Hub::from_env(), id, REVISION, &mut show_progress);
     bar.finish_and_clear();
     path
 }

@@ -1,31 +1,34 @@
-//! The tokenizer of an exported GGUF file.
+//! The tokenizer in the metadata of a GGUF file.
 
 use super::super::error::CliError;
 use kiln_data::tokenizer::GgufTokenizer;
 use kiln_pretrained::BaseFiles;
 use kiln_train::pretrained::ModelSource;
 
-/// Returns the tokenizer with one token for each of the model's `vocab` rows, the model's chat template, and all tokens
-/// that end a text.
-pub(super) fn build_tokenizer(place: &ModelSource, vocab: usize) -> Result<GgufTokenizer, CliError> {
-    let mut tokenizer = match existing_tokenizer(place) {
-        Some(existing) => existing.clone(),
-        None => GgufTokenizer::from_tokenizer(&place.tokenizer()?)?.with_vocab_size(vocab),
+/// Roles of llama.cpp for further tokens that end a text, besides `eos`.
+const STOP_ROLES: [&str; 2] = ["eot", "eom"];
+
+/// The tokenizer of a model as GGUF metadata, with one token for each row of the embedding, the chat template, and up to
+/// two further stop tokens.
+pub(super) fn build_tokenizer(source: &ModelSource, vocab: usize) -> Result<GgufTokenizer, CliError> {
+    let mut gguf = match existing_tokenizer(source) {
+        Some(tokenizer) => tokenizer.clone(),
+        None => GgufTokenizer::from_tokenizer(&source.tokenizer()?)?.with_vocab_size(vocab),
     };
-    if let Some(template) = place.chat_template()? {
-        tokenizer.chat_template = Some(template.template().into());
+    if let Some(chat) = source.chat_template()? {
+        gguf.chat_template = Some(chat.template().into());
     }
-    let special_ids = tokenizer.special_token_ids();
-    let stop_ids = place.stop_token_ids()?.into_iter().filter(|id| (*id as usize) < tokenizer.tokens.len());
-    let new_ids = stop_ids.filter(|id| !special_ids.contains(id));
-    let free_roles = ["eot", "eom"].into_iter().filter(|role| !tokenizer.other_token_ids.contains_key(*role));
-    let named: Vec<(String, u32)> = free_roles.map(String::from).zip(new_ids).collect();
-    tokenizer.other_token_ids.extend(named);
-    Ok(tokenizer)
+    let special_ids = gguf.special_token_ids();
+    let in_vocab = source.stop_token_ids()?.into_iter().filter(|id| (*id as usize) < gguf.tokens.len());
+    let new_stops = in_vocab.filter(|id| !special_ids.contains(id));
+    let free_roles = STOP_ROLES.into_iter().filter(|role| !gguf.other_token_ids.contains_key(*role)).map(String::from);
+    let added: Vec<(String, u32)> = free_roles.zip(new_stops).collect();
+    gguf.other_token_ids.extend(added);
+    Ok(gguf)
 }
 
-/// The tokenizer of a model that is a GGUF file already.
-fn existing_tokenizer(place: &ModelSource) -> Option<&GgufTokenizer> {
-    let ModelSource::Pretrained(source) = place else { return None };
+/// The metadata of the GGUF file that the model was read from.
+fn existing_tokenizer(source: &ModelSource) -> Option<&GgufTokenizer> {
+    let ModelSource::Pretrained(source) = source else { return None };
     if let BaseFiles::Gguf(file) = source.base() { file.tokenizer_metadata() } else { None }
 }
