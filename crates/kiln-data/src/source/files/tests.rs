@@ -160,7 +160,9 @@ fn lines_that_are_no_documents_are_named() {
         assert_eq!(error.kind(), kind, "{json}");
         assert!(error.location().unwrap().ends_with("a.jsonl:2"), "{error}");
     }
-    assert!(line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`, but `body`, `title`"));
+    assert!(
+        line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`; found `body`, `title`")
+    );
     let folder = folder(&[("a.jsonl", b"{\"body\": \"b\"}")]);
     let named = FilesConfig { field: "body".into(), ..config(&[folder.path().join("a.jsonl")]) };
     assert_eq!(texts(&named), ["b"]);
@@ -231,7 +233,7 @@ fn a_parquet_that_was_compressed_as_a_whole_is_refused() {
     // Also where a folder is read: nothing that holds text is left out in silence.
     for path in files.iter().map(PathBuf::as_path).chain([folder.path()]) {
         let error = read(&config(&[path.to_owned()])).unwrap_err();
-        assert_eq!((error.kind(), error.help().contains("gunzip")), ("packed-table", true), "{error}");
+        assert_eq!((error.kind(), error.help().contains("gunzip")), ("compressed-parquet", true), "{error}");
     }
 }
 
