@@ -63,8 +63,8 @@ impl TemplateClock {
         }
     }
 
-    /// The time formatted as by C's `strftime` in the C locale. Supported: `%Y %y %m %B %b %d %e %A %a %H %I %p %M %S %F
-    /// %T %%`; other fields stay unchanged.
+    /// The time formatted as by C's `strftime` in the C locale. Supported: `%Y %y %m %B %b %d %e %A %a %H %I %p %M %S
+    /// %F %T %%`; other fields stay unchanged.
     pub fn strftime(&self, format: &str) -> String {
         let mut text = String::new();
         let mut rest = format.chars();

@@ -143,8 +143,8 @@ impl ChatTemplate {
     }
 
     /// The template of a Hugging Face folder: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`.
-    /// Special tokens are those of `tokenizer_config.json`, completed by `special_tokens_map.json`. `None` if the folder
-    /// has no template.
+    /// Special tokens are those of `tokenizer_config.json`, completed by `special_tokens_map.json`. `None` if the
+    /// folder has no template.
     ///
     /// # Errors
     /// If a file cannot be read or parsed, or those of [`new`](Self::new).
@@ -182,8 +182,8 @@ impl ChatTemplate {
     }
 
     /// Renders a conversation. Each message is an object with `role`, `content`, and what else the template reads, such
-    /// as `tool_calls`. Reasoning under `reasoning_content`, `thinking` or `reasoning` is available as both of the first
-    /// two.
+    /// as `tool_calls`. Reasoning under `reasoning_content`, `thinking` or `reasoning` is available as both of the
+    /// first two.
     ///
     /// # Errors
     /// [`DataError::ChatTemplate`] with the message of `raise_exception`, an error in an expression with its line, or a

@@ -1,8 +1,8 @@
 //! Bytes as token names: the byte-level alphabet of GPT-2, and the byte fallback names of SentencePiece.
 //!
-//! - **Byte level** (GPT-2, `bytes_to_unicode`): each byte is one printable character, so that any bytes are a printable
-//!   token name. Printable Latin-1 characters stand for themselves; the other 68 bytes are U+0100 to U+0143 in
-//!   ascending order. A space is `Ġ` (U+0120), a line feed `Ċ` (U+010A).
+//! - **Byte level** (GPT-2, `bytes_to_unicode`): each byte is one printable character, so that any sequence of bytes
+//!   is a printable name. Printable Latin-1 characters stand for themselves; the other 68 bytes are U+0100 to U+0143
+//!   in ascending order. A space is `Ġ` (U+0120), a line feed `Ċ` (U+010A).
 //! - **Byte fallback** (SentencePiece): a byte is the token `<0x0A>`, with two uppercase hexadecimal digits.
 
 /// The character of a byte in a byte-level vocabulary.

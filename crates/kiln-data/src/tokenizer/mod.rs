@@ -61,6 +61,8 @@ mod config;
 pub mod convert;
 mod encode;
 mod encoding;
+#[cfg(test)]
+mod fixtures;
 mod hf;
 mod pre_tokenizer;
 #[cfg(feature = "files")]
@@ -121,7 +123,8 @@ impl Tokenizer {
     /// Trains a tokenizer on the first [`MAX_TRAINING_BYTES`] bytes of `texts`. The same texts give the same
     /// `tokenizer.json` on every machine. [`TokenizerConfig::File`] loads a file instead and reads no texts.
     ///
-    /// [`ValidationSplit::training_sample`](crate::ValidationSplit::training_sample) chooses texts spread over a source.
+    /// [`ValidationSplit::training_sample`](crate::ValidationSplit::training_sample) chooses texts spread over a
+    /// source.
     ///
     /// # Errors
     /// [`DataError::Config`] for a vocabulary size out of range, the error of a text, or that of loading the file.

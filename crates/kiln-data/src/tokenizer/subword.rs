@@ -26,12 +26,12 @@ use tokenizers::{
 /// Subword model that [`train_subword`] trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubwordModel {
-    /// WordPiece (1609.08144, §4.1) with BERT's text cleaning and special tokens (1810.04805), cased. Encoding takes the
-    /// longest token that matches, from the left; a word that cannot be encoded is `[UNK]`. The vocabulary is trained
-    /// by pair merging, as the `tokenizers` library trains it.
+    /// WordPiece (1609.08144, §4.1) with BERT's text cleaning and special tokens (1810.04805), cased. Encoding takes
+    /// the longest token that matches, from the left; a word that cannot be encoded is `[UNK]`. The vocabulary is
+    /// trained by pair merging, as the `tokenizers` library trains it.
     WordPiece,
     /// Unigram language model (1804.10959) in SentencePiece's form (1808.06226). Encoding takes the most probable
-    /// segmentation, the sum of the log-probabilities of its pieces, by the Viterbi algorithm. Characters that are no
+    /// segmentation, the sum of the log-probabilities of its pieces, by the Viterbi algorithm. Characters without a
     /// piece are encoded as bytes.
     Unigram,
 }
@@ -46,7 +46,8 @@ impl SubwordModel {
     }
 }
 
-/// Trains a tokenizer of at most `vocab` tokens on the first [`MAX_TRAINING_BYTES`](super::MAX_TRAINING_BYTES) bytes of `texts`.
+/// Trains a tokenizer of at most `vocab` tokens on the first [`MAX_TRAINING_BYTES`](super::MAX_TRAINING_BYTES) bytes of
+/// `texts`.
 ///
 /// The same texts give the same WordPiece tokenizer on every machine. A Unigram tokenizer is the same on the same
 /// machine: its training adds floating-point numbers in an order that depends on the number of threads.

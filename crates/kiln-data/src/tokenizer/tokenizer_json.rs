@@ -78,7 +78,7 @@ pub(crate) fn check_merges(merges: &[Value], prefix: &str, is_token: impl Fn(&st
         let joined = right.get(prefix.len()..).map(|rest| format!("{left}{rest}"));
         if !(is_token(left) && is_token(right) && joined.is_some_and(|token| is_token(&token))) {
             let reason = format!(
-                "`model.merges`: {left:?} and {right:?} cannot be merged: one of them or the result is not in `model.vocab`"
+                "`model.merges` has {left:?} and {right:?}, but one of them or the merged token is not in `model.vocab`"
             );
             return Err(DataError::tokenizer(reason));
         }
@@ -131,8 +131,7 @@ impl TokenizerJson {
             ("BPE", true, Some(("ByteLevel", false, true)), false, _) => Ok(VocabularyKind::Bpe),
             ("BPE", true, None, true, true) => Ok(VocabularyKind::Character),
             _ => Err(DataError::tokenizer(
-                "the file has Kiln's special tokens, but not the settings of a byte, character or BPE tokenizer trained \
-                 by Kiln",
+                "the file has the special tokens of Kiln, but not the settings of Kiln's tokenizers",
             )),
         }
     }

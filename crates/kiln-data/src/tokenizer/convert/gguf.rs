@@ -1,8 +1,8 @@
 //! [`GgufTokenizer`]: the tokenizer in the metadata of a GGUF file, and its conversion to a `tokenizer.json`.
 //!
 //! GGUF describes a tokenizer by the keys `tokenizer.ggml.*`
-//! (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): a list of tokens, with scores or merges, and flags. It
-//! has no normalizer, pre-tokenizer or decoder; these follow from `model` and `pre`.
+//! (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): a list of tokens, with scores or merges, and flags.
+//! It has no normalizer, pre-tokenizer or decoder; these follow from `model` and `pre`.
 
 use super::{
     add_template_processing, added_token, build_tokenizer, byte_level, pre_tokenizers, sentencepiece, wordpiece,

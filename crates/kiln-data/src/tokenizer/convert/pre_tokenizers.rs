@@ -1,7 +1,7 @@
 //! Pre-tokenizers of byte-level vocabularies by their GGUF names (`tokenizer.ggml.pre`).
 //!
-//! GGUF stores a name instead of the pre-tokenizer. The patterns are those of the `tokenizer.json`s that the names stand
-//! for; llama.cpp has the same in `llama_vocab` (`llama-vocab.cpp`).
+//! GGUF stores a name instead of the pre-tokenizer. The patterns are those of the `tokenizer.json`s that the names
+//! stand for; llama.cpp has the same in `llama_vocab` (`llama-vocab.cpp`).
 
 use super::{isolated_split, list_parts, sequence};
 use crate::{DataError, tokenizer::pre_tokenizer::GPT2_REGEX};

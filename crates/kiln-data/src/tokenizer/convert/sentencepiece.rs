@@ -141,8 +141,8 @@ pub(super) fn unigram_candidates(file: &Value, base: GgufTokenizer) -> Result<Ve
 /// front has two candidates, as in [`unigram_candidates`].
 ///
 /// # Errors
-/// [`DataError::UnsupportedByGguf`] if bytes are not tokens, the merges do not follow from scores, or the file has other
-/// normalizers or pre-tokenizers than those of SentencePiece.
+/// [`DataError::UnsupportedByGguf`] if bytes are not tokens, the merges do not follow from scores, or the file has
+/// other normalizers or pre-tokenizers than those of SentencePiece.
 pub(super) fn bpe_candidates(file: &Value, base: GgufTokenizer) -> Result<Vec<GgufTokenizer>, DataError> {
     let model = &file["model"];
     if base.token_types.iter().filter(|token_type| **token_type == BYTE).count() != 256 {

@@ -1,32 +1,17 @@
 //! GGUF metadata gives the same ids as the tokenizer that it was made from, and other tokenizers are rejected.
 
-use super::{GgufTokenizer, parse_sentencepiece, pre_tokenizers};
-use crate::tokenizer::{EncodeOptions, Tokenizer, TokenizerConfig, VocabConfig};
+use super::{GgufTokenizer, pre_tokenizers};
+use crate::tokenizer::{
+    TokenRoles, Tokenizer, TokenizerConfig, VocabConfig,
+    fixtures::{encode, load, sentencepiece, texts, tokenizer_json},
+};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tokenizers")).join(name)
-}
-
-fn read(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap()
-}
-
-/// The `tokenizer.json` of a fixture.
-fn case(name: &str) -> Value {
-    read(&format!("{name}.cases.json"))["tokenizer"].take()
-}
 
 /// The `tokenizer.json` of a SentencePiece model that adds these special tokens.
 fn model(name: &str, add_bos: bool, add_eos: bool) -> Value {
-    let mut model = parse_sentencepiece(&std::fs::read(path(&format!("{name}.model"))).unwrap()).unwrap();
+    let mut model = sentencepiece(name);
     (model.add_bos, model.add_eos) = (Some(add_bos), Some(add_eos));
     serde_json::from_str(model.to_tokenizer().unwrap().to_json()).unwrap()
-}
-
-fn load(file: &Value) -> Tokenizer {
-    Tokenizer::from_json(&file.to_string()).unwrap()
 }
 
 /// T5's Unigram as other libraries write it: with a `Metaspace` pre-tokenizer.
@@ -41,28 +26,27 @@ fn metaspace(mut file: Value) -> Value {
 
 #[test]
 fn gguf_metadata_gives_the_same_ids() {
-    let mut smol = case("byte_level");
+    let mut smol = tokenizer_json("byte_level");
     let digits = json!({ "type": "Digits", "individual_digits": true });
     smol["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [digits, smol["pre_tokenizer"]] });
-    let mut qwen = case("byte_level");
+    let mut qwen = tokenizer_json("byte_level");
     let pre = pre_tokenizers::from_name("qwen2").unwrap();
     (qwen["pre_tokenizer"], qwen["normalizer"]) = (pre.pre_tokenizer, pre.normalizer);
-    let mut untyped = case("wordpiece_uncased");
+    let mut untyped = tokenizer_json("wordpiece_uncased");
     untyped["model"].as_object_mut().unwrap().remove("type");
     // An uppercase letter without a lowercase form, as in BERT's own vocabulary.
     untyped["model"]["vocab"]["\u{211d}"] = 400.into();
     let all = [
-        ("gpt2", Some("gpt-2"), case("byte_level")),
-        ("gpt2", Some("llama-bpe"), case("llama3")),
+        ("gpt2", Some("gpt-2"), tokenizer_json("byte_level")),
+        ("gpt2", Some("llama-bpe"), tokenizer_json("llama3")),
         ("gpt2", Some("smollm"), smol),
         ("gpt2", Some("qwen2"), qwen),
-        ("bert", None, case("wordpiece_cased")),
+        ("bert", None, tokenizer_json("wordpiece_cased")),
         ("bert", None, untyped),
         ("t5", None, model("spm_unigram", false, true)),
         ("t5", None, metaspace(model("spm_unigram", false, true))),
         ("llama", None, model("spm_bpe", true, false)),
     ];
-    let texts = read("texts.json");
     for (kind, pre, file) in all {
         let tokenizer = load(&file);
         let gguf = GgufTokenizer::from_tokenizer(&tokenizer).unwrap_or_else(|error| panic!("{kind} {pre:?}: {error}"));
@@ -70,9 +54,9 @@ fn gguf_metadata_gives_the_same_ids() {
         let vocab = tokenizer.vocab_size();
         let back = gguf.with_vocab_size(vocab + 3).to_tokenizer().unwrap();
         assert_eq!(back.vocab_size(), vocab + 3);
-        for text in texts.as_array().unwrap().iter().map(|text| text.as_str().unwrap()) {
-            assert_eq!(model_input(&back, text), model_input(&tokenizer, text), "{kind} {pre:?}: {text:?}");
-            let ids = tokenizer.encode(text);
+        for text in texts() {
+            assert_eq!(encode(&back, &text).ids, encode(&tokenizer, &text).ids, "{kind} {pre:?}: {text:?}");
+            let ids = tokenizer.encode(&text);
             assert_eq!(back.decode(&ids).unwrap(), tokenizer.decode(&ids).unwrap(), "{kind} {pre:?}: {text:?}");
         }
         let roles = tokenizer.token_roles();
@@ -81,10 +65,6 @@ fn gguf_metadata_gives_the_same_ids() {
             (roles.pad, roles.mask, roles.sep)
         );
     }
-}
-
-fn model_input(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    tokenizer.encode_for_model(text, None, &EncodeOptions::default()).unwrap().ids
 }
 
 fn train(config: &TokenizerConfig, text: &str) -> Tokenizer {
@@ -113,7 +93,7 @@ fn refused(file: &Value) -> String {
 }
 
 fn changed(name: &str, change: &dyn Fn(&mut Value)) -> String {
-    let mut file = case(name);
+    let mut file = tokenizer_json(name);
     change(&mut file);
     refused(&file)
 }
@@ -126,9 +106,9 @@ fn merged(merge: &Value) -> String {
 #[test]
 fn unsupported_tokenizers_are_rejected_with_the_reason() {
     // A space in front of the text, an end-of-word suffix, a normalization form, no byte tokens.
-    assert!(refused(&case("roberta")).contains("match none of"));
-    assert!(refused(&case("clip")).contains("token for each byte"));
-    assert!(refused(&case("unigram")).contains("`NFKC`"));
+    assert!(refused(&tokenizer_json("roberta")).contains("match none of"));
+    assert!(refused(&tokenizer_json("clip")).contains("token for each byte"));
+    assert!(refused(&tokenizer_json("unigram")).contains("`NFKC`"));
     assert!(refused(&model("spm_bpe_plain", true, false)).contains("token for each byte"));
     assert!(changed("byte_level", &|f| f["normalizer"] = json!({ "type": "NFC" })).contains("match none of"));
     // A token that no merge makes is encoded only with `ignore_merges`.
@@ -154,4 +134,60 @@ fn unsupported_tokenizers_are_rejected_with_the_reason() {
     first["pre_tokenizer"] =
         json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "first", "split": false });
     assert!(refused(&first).contains("other ids for"));
+}
+
+/// GGUF metadata of a byte-level `tokenizer.json`, by another way than `from_tokenizer`.
+fn gguf_metadata(file: &Value, pre: &str) -> GgufTokenizer {
+    let mut tokens = vec![String::new(); file["model"]["vocab"].as_object().unwrap().len()];
+    for (token, id) in file["model"]["vocab"].as_object().unwrap() {
+        tokens[id.as_u64().unwrap() as usize] = token.clone();
+    }
+    let mut token_types = vec![1; tokens.len()];
+    token_types[0] = 3;
+    let merges = file["model"]["merges"].as_array().unwrap().iter();
+    GgufTokenizer {
+        model: "gpt2".into(),
+        pre: Some(pre.into()),
+        merges: merges.map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect(),
+        tokens,
+        token_types,
+        roles: TokenRoles { bos: Some(0), eos: Some(0), ..TokenRoles::default() },
+        ..GgufTokenizer::default()
+    }
+}
+
+#[test]
+fn gguf_metadata_of_other_programs_gives_the_same_ids() {
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let digits = json!({ "type": "Digits", "individual_digits": true });
+    let smol = json!({ "type": "Sequence", "pretokenizers": [digits, bytes] });
+    for (name, pre, pre_tokenizer) in
+        [("llama3", "llama-bpe", None), ("byte_level", "smollm", Some(smol)), ("byte_level", "gpt-2", None)]
+    {
+        let mut file = tokenizer_json(name);
+        if let Some(pre_tokenizer) = pre_tokenizer {
+            file["pre_tokenizer"] = pre_tokenizer;
+        }
+        let gguf = GgufTokenizer { add_bos: Some(name == "llama3"), ..gguf_metadata(&file, pre) };
+        let (converted, original) = (gguf.to_tokenizer().unwrap(), load(&file));
+        for text in texts() {
+            assert_eq!(encode(&converted, &text).ids, encode(&original, &text).ids, "{pre}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn unsupported_gguf_metadata_is_rejected() {
+    let gguf = gguf_metadata(&tokenizer_json("byte_level"), "brand-new");
+    let roles = TokenRoles { eos: Some(9_999), ..TokenRoles::default() };
+    let cases = [
+        ("brand-new", gguf.clone()),
+        ("rwkv", GgufTokenizer { model: "rwkv".into(), ..gguf.clone() }),
+        ("`token_type` 1", GgufTokenizer { token_types: vec![1], ..gguf.clone() }),
+        ("9999", GgufTokenizer { roles, ..gguf }),
+    ];
+    for (word, gguf) in cases {
+        let error = gguf.to_tokenizer().unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
 }

@@ -103,3 +103,96 @@ fn common_prefix_len(a: &str, b: &str) -> usize {
     let mismatch = a.char_indices().zip(b.chars()).find(|((_, a), b)| a != b);
     mismatch.map_or(a.len().min(b.len()), |((at, _), _)| at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::{
+            StreamDecoder, Tokenizer, byte_encoding,
+            fixtures::{ALL, find, load},
+        },
+        *,
+    };
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn streamed_text_equals_the_decoded_text(draws in prop::collection::vec(any::<u32>(), 0..60)) {
+            for (name, tokenizer) in ALL.iter() {
+                let ids: Vec<u32> = draws.iter().map(|draw| draw % tokenizer.vocab_size() as u32).collect();
+                let mut stream = StreamDecoder::new(tokenizer);
+                let pushed: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+                prop_assert_eq!(pushed + &stream.finish(), tokenizer.decode(&ids).unwrap(), "{}", name);
+            }
+        }
+    }
+
+    /// Id of a token by its name.
+    fn id_of(tokenizer: &Tokenizer, name: &str) -> u32 {
+        tokenizer.as_hf().unwrap().token_names.iter().position(|known| known.as_deref() == Some(name)).unwrap() as u32
+    }
+
+    /// Long sequences of tokens without final text: incomplete bytes, byte fallback tokens, repetitions of CTC.
+    fn pending_sequences() -> Vec<(&'static str, Tokenizer, Vec<u32>)> {
+        let ctc = serde_json::json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null,
+            "decoder": { "type": "CTC", "pad_token": "<pad>", "word_delimiter_token": "|", "cleanup": true },
+            "model": { "type": "WordLevel", "vocab": { "<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4 }, "unk_token": "<unk>" },
+        });
+        let byte_level = find("byte_level").clone();
+        let spm = find("spm_bpe").clone();
+        let incomplete =
+            [0xE4u8, 0xBD, 0xFF, 0xF0, 0x9F].map(|byte| id_of(&byte_level, &byte_encoding::to_char(byte).to_string()));
+        let fallback = [0xE4u8, 0xBD, 0xA0].map(|byte| id_of(&spm, &byte_encoding::to_byte_fallback(byte)));
+        let byte_level_ids = [
+            byte_level.encode(" the fox"),
+            vec![incomplete[2]; 700],
+            byte_level.encode("é!"),
+            vec![incomplete[0]; 500],
+            incomplete.repeat(99),
+            vec![incomplete[1]; 300],
+            byte_level.encode(" end"),
+        ];
+        let fallback_ids = [
+            spm.encode("ab"),
+            fallback.repeat(300),
+            spm.encode("c"),
+            fallback.repeat(300),
+            vec![fallback[0]; 2],
+            spm.encode("d"),
+        ];
+        let ctc_ids = [vec![3, 3, 0, 3], vec![0; 900], vec![3, 4, 2], vec![2; 400], vec![0, 4]];
+        vec![
+            ("byte level", byte_level, byte_level_ids.concat()),
+            ("byte fallback", spm, fallback_ids.concat()),
+            ("ctc", load(&ctc), ctc_ids.concat()),
+        ]
+    }
+
+    #[test]
+    fn the_window_of_a_stream_stays_short() {
+        for (name, tokenizer, ids) in pending_sequences() {
+            let hf = tokenizer.as_hf().unwrap();
+            let (mut stream, mut text) = (StreamState::default(), String::new());
+            for id in &ids {
+                let token = hf.token_name(*id).unwrap();
+                text += &stream.push(hf, token).unwrap();
+                // A run of byte fallback tokens is decoded at its end.
+                assert!(name == "byte fallback" || stream.window_len() <= 256, "{name}: {}", stream.window_len());
+            }
+            text += &stream.finish(hf).unwrap();
+            assert_eq!(text, tokenizer.decode(&ids).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stream_returns_text_early() {
+        for (name, tokenizer) in ALL.iter().filter(|(name, _)| *name != "characters") {
+            let ids = tokenizer.encode("the quick brown fox jumps over the lazy dog");
+            let mut stream = StreamDecoder::new(tokenizer);
+            let texts: Vec<String> = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+            assert!(texts.iter().filter(|text| !text.is_empty()).count() * 2 > ids.len(), "{name}: {texts:?}");
+        }
+    }
+}
