@@ -110,8 +110,7 @@ pub fn max(values: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    let max = |a: f32, b: f32| if b > a { b } else { a };
-    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, max)
+    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
 }
 
 #[cfg(test)]
