@@ -1,9 +1,9 @@
-//! Kiln's readers under libFuzzer: the targets of `crates/kiln-laws/tests/fuzz`, one program each.
+//! Kiln's readers under libFuzzer: the targets of `crates/kiln-laws/tests/integration/fuzz`, one program each.
 #![forbid(unsafe_code)]
 
-#[path = "../../crates/kiln-laws/tests/fuzz/seeds.rs"]
+#[path = "../../crates/kiln-laws/tests/integration/fuzz/seeds.rs"]
 pub mod seeds;
-#[path = "../../crates/kiln-laws/tests/fuzz/targets/mod.rs"]
+#[path = "../../crates/kiln-laws/tests/integration/fuzz/targets/mod.rs"]
 pub mod targets;
 
 pub use libfuzzer_sys;

@@ -12,7 +12,7 @@ pub mod strategies;
 pub mod test_case;
 pub mod variant_cases;
 
-#[path = "../../kiln-spec/tests/common/mod.rs"]
+#[path = "../../kiln-spec/tests/integration/common.rs"]
 pub mod layouts;
 
 use burn::tensor::Device;

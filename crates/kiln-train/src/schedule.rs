@@ -1,14 +1,14 @@
-//! The learning rate of each step: a linear warm-up to the peak, then a shape that ends at a floor.
+//! Learning-rate schedules: a linear warmup to `learning_rate`, then a shape that ends at a minimum.
 //!
-//! Steps count from 0. As in the reference (`transformers.get_*_schedule_with_warmup`), a warm-up of `w` steps gives
-//! step `k` the rate `peak · k / w`, so that its first step moves nothing. After the last step the rate stays where it
-//! is; it never rises again.
-mod steps_or_fraction;
+//! Steps count from 0. As in the reference (`transformers.get_*_schedule_with_warmup`), step k of a warmup of w steps has
+//! the learning rate `learning_rate` · k / w: the first step of a warmup changes no weight. After the last step the
+//! learning rate stays at its last value.
 
-pub use steps_or_fraction::StepsOrFraction;
+mod curve;
 
-use std::f64::consts::PI;
+pub use crate::steps_or_fraction::StepsOrFraction;
 
+use curve::{ScheduleCurve, half_cosine, one, straight_line};
 use kiln_spec::{Card, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ kiln_spec::choice! {
     }
 }
 
-/// Half a cosine from the peak to the floor.
+/// Cosine decay: half a cosine from `learning_rate` to the minimum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cosine {
@@ -35,11 +35,15 @@ pub struct Cosine {
     pub learning_rate: f64,
     /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
-    /// Final learning rate as a fraction of `learning_rate`.
-    pub min_lr_ratio: f64,
+    /// Final learning rate as a fraction of `learning_rate`. Absent: 0.1, or given by `min_learning_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_lr_ratio: Option<f64>,
+    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_learning_rate: Option<f64>,
 }
 
-/// A straight line from the peak to the floor.
+/// Linear decay: a straight line from `learning_rate` to the minimum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Linear {
@@ -47,11 +51,15 @@ pub struct Linear {
     pub learning_rate: f64,
     /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
-    /// Final learning rate as a fraction of `learning_rate`.
-    pub min_lr_ratio: f64,
+    /// Final learning rate as a fraction of `learning_rate`. Absent: 0, or given by `min_learning_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_lr_ratio: Option<f64>,
+    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_learning_rate: Option<f64>,
 }
 
-/// The peak until the last part of the run, then a straight line to the floor.
+/// Warmup-stable-decay (WSD): `learning_rate` until the decay phase, then a straight line to the minimum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wsd {
@@ -61,11 +69,15 @@ pub struct Wsd {
     pub warmup: StepsOrFraction,
     /// Decay phase at the end: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
     pub decay: StepsOrFraction,
-    /// Final learning rate as a fraction of `learning_rate`.
-    pub min_lr_ratio: f64,
+    /// Final learning rate as a fraction of `learning_rate`. Absent: 0, or given by `min_learning_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_lr_ratio: Option<f64>,
+    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_learning_rate: Option<f64>,
 }
 
-/// The peak until the end.
+/// Constant learning rate after the warmup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Constant {
@@ -76,17 +88,27 @@ pub struct Constant {
 }
 
 const DEFAULT_LEARNING_RATE: f64 = 1e-3;
-const DEFAULT_WARMUP: StepsOrFraction = StepsOrFraction::Share(0.05);
+const DEFAULT_WARMUP: StepsOrFraction = StepsOrFraction::Fraction(0.05);
 
 impl Default for Cosine {
     fn default() -> Self {
-        Self { learning_rate: DEFAULT_LEARNING_RATE, warmup: DEFAULT_WARMUP, min_lr_ratio: 0.1 }
+        Self {
+            learning_rate: DEFAULT_LEARNING_RATE,
+            warmup: DEFAULT_WARMUP,
+            min_lr_ratio: None,
+            min_learning_rate: None,
+        }
     }
 }
 
 impl Default for Linear {
     fn default() -> Self {
-        Self { learning_rate: DEFAULT_LEARNING_RATE, warmup: DEFAULT_WARMUP, min_lr_ratio: 0.0 }
+        Self {
+            learning_rate: DEFAULT_LEARNING_RATE,
+            warmup: DEFAULT_WARMUP,
+            min_lr_ratio: None,
+            min_learning_rate: None,
+        }
     }
 }
 
@@ -95,8 +117,9 @@ impl Default for Wsd {
         Self {
             learning_rate: DEFAULT_LEARNING_RATE,
             warmup: DEFAULT_WARMUP,
-            decay: StepsOrFraction::Share(0.2),
-            min_lr_ratio: 0.0,
+            decay: StepsOrFraction::Fraction(0.2),
+            min_lr_ratio: None,
+            min_learning_rate: None,
         }
     }
 }
@@ -115,75 +138,59 @@ impl Default for ScheduleConfig {
 
 impl ScheduleConfig {
     /// The learning rate of `step`, from 0, in a stage of `steps` steps.
+    ///
+    /// ```
+    /// # use kiln_train::schedule::{ScheduleConfig, StepsOrFraction, Wsd};
+    /// let schedule = ScheduleConfig::Wsd(Wsd { learning_rate: 2.0, warmup: StepsOrFraction::Steps(4), ..Wsd::default() });
+    /// let rates: Vec<f64> = [0, 2, 4, 80, 90, 100].map(|step| schedule.learning_rate(step, 100)).to_vec();
+    /// assert_eq!(rates, [0.0, 1.0, 2.0, 2.0, 1.0, 0.0]);
+    /// ```
     pub fn learning_rate(&self, step: u64, steps: u64) -> f64 {
-        let shape = self.curve();
-        shape.learning_rate * shape.factor(step, steps)
+        let curve = self.curve();
+        curve.learning_rate * curve.factor(step, steps)
     }
 
-    /// Refuses values that cannot work in a stage of `steps` steps; `path` is where the schedule stands in the recipe.
+    /// Checks the options for a stage of `steps` steps; `path` is the key of the schedule in the recipe.
+    ///
+    /// # Errors
+    /// The first invalid option, with its path.
     pub fn check(&self, path: &str, steps: u64) -> Result<(), ValidationError> {
-        self.curve().check(steps).map_err(|refusal| refusal.with_path_prefix(self.name()).with_path_prefix(path))
+        self.curve().check(steps).map_err(|error| error.with_path_prefix(self.name()).with_path_prefix(path))
+    }
+
+    /// Writes the default `min_lr_ratio` where neither minimum is given.
+    pub fn resolve(&mut self) {
+        let default_ratio = self.curve().min_lr_ratio;
+        let (min_lr_ratio, min_learning_rate) = match self {
+            Self::Cosine(cosine) => (&mut cosine.min_lr_ratio, cosine.min_learning_rate),
+            Self::Linear(linear) => (&mut linear.min_lr_ratio, linear.min_learning_rate),
+            Self::Wsd(wsd) => (&mut wsd.min_lr_ratio, wsd.min_learning_rate),
+            Self::Constant(_) => return,
+        };
+        if min_learning_rate.is_none() {
+            min_lr_ratio.get_or_insert(default_ratio);
+        }
     }
 
     fn curve(&self) -> ScheduleCurve {
-        let (peak, warmup, floor, decay, fall): (_, _, _, _, fn(f64) -> f64) = match *self {
-            Self::Cosine(Cosine { learning_rate: peak, warmup, min_lr_ratio: floor }) => {
-                (peak, warmup, floor, None, |p| 0.5 * (1.0 + (PI * p).cos()))
-            }
-            Self::Linear(Linear { learning_rate: peak, warmup, min_lr_ratio: floor }) => {
-                (peak, warmup, floor, None, |p| 1.0 - p)
-            }
-            Self::Wsd(Wsd { learning_rate: peak, warmup, decay, min_lr_ratio: floor }) => {
-                (peak, warmup, floor, Some(decay), |p| 1.0 - p)
-            }
-            Self::Constant(Constant { learning_rate: peak, warmup }) => (peak, warmup, 1.0, None, |_| 1.0),
-        };
-        ScheduleCurve { learning_rate: peak, warmup, min_lr_ratio: floor, decay, decay_fn: fall }
-    }
-}
-
-/// What the schedules differ in.
-struct ScheduleCurve {
-    learning_rate: f64,
-    warmup: StepsOrFraction,
-    min_lr_ratio: f64,
-    /// From the end of the warm-up if absent.
-    decay: Option<StepsOrFraction>,
-    /// From 1 to 0 as the decay goes from 0 to 1.
-    decay_fn: fn(f64) -> f64,
-}
-
-impl ScheduleCurve {
-    fn factor(&self, step: u64, steps: u64) -> f64 {
-        let warmup = self.warmup.to_steps(steps);
-        if step < warmup {
-            return step as f64 / warmup as f64;
+        match self {
+            Self::Cosine(cosine) => ScheduleCurve::new(cosine.learning_rate, cosine.warmup, half_cosine).with_minimum(
+                cosine.min_lr_ratio,
+                0.1,
+                cosine.min_learning_rate,
+            ),
+            Self::Linear(linear) => ScheduleCurve::new(linear.learning_rate, linear.warmup, straight_line)
+                .with_minimum(linear.min_lr_ratio, 0.0, linear.min_learning_rate),
+            Self::Wsd(wsd) => ScheduleCurve {
+                decay: Some(wsd.decay),
+                ..ScheduleCurve::new(wsd.learning_rate, wsd.warmup, straight_line).with_minimum(
+                    wsd.min_lr_ratio,
+                    0.0,
+                    wsd.min_learning_rate,
+                )
+            },
+            Self::Constant(constant) => ScheduleCurve::new(constant.learning_rate, constant.warmup, one),
         }
-        let start = self.decay.map_or(warmup, |decay| steps.saturating_sub(decay.to_steps(steps)));
-        let length = steps.saturating_sub(start).max(1);
-        let progress = step.saturating_sub(start).min(length) as f64 / length as f64;
-        (self.decay_fn)(progress) * (1.0 - self.min_lr_ratio) + self.min_lr_ratio
-    }
-
-    fn check(&self, steps: u64) -> Result<(), ValidationError> {
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(ValidationError::new(
-                "peak",
-                format!("a learning rate is above 0, found {}", self.learning_rate),
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.min_lr_ratio) {
-            let reason = format!("a share of the peak is from 0 to 1, found {}", self.min_lr_ratio);
-            return Err(ValidationError::new("floor", reason));
-        }
-        let (warmup, decay) = (self.warmup.to_steps(steps), self.decay.map_or(0, |decay| decay.to_steps(steps)));
-        if warmup.saturating_add(decay) <= steps {
-            return Ok(());
-        }
-        let (key, both) = if warmup > steps { ("warmup", "") } else { ("decay", " with the warm-up before it") };
-        let reason = format!("{} steps{both} do not fit into a stage of {steps}", warmup.saturating_add(decay));
-        Err(ValidationError::new(key, reason)
-            .with_suggestion(format!("{key} = 0.05, a share that fits a stage of any length")))
     }
 }
 

@@ -1,8 +1,13 @@
-//! A stage: data + objective + what trains + optimiser + schedule + length.
+//! Training stages: data, objective, optimizer, schedule, length, and the intervals of evaluations and checkpoints.
 
 use crate::{
-    Recipe, gradient_checkpointing::GradientCheckpointing, objective::ObjectiveConfig, optimizer::OptimizerConfig,
+    Recipe,
+    gradient_checkpointing::GradientCheckpointing,
+    objective::ObjectiveConfig,
+    optimizer::OptimizerConfig,
+    recipe::invalid,
     schedule::ScheduleConfig,
+    steps_or_fraction::{StepsOrFraction, whole_reciprocal},
 };
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
@@ -11,7 +16,10 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One stage of a recipe.
+/// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
+const MAX_TOKENS_PER_STEP: usize = 1 << 24;
+
+/// Configuration of one training stage. A recipe runs its stages in order, each on the weights of the one before.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
@@ -46,7 +54,8 @@ pub struct StageConfig {
     pub tokens: u64,
     /// Sequence length in tokens: the longest context seen in training.
     pub sequence_length: usize,
-    /// Number of sequences per optimizer step, over all gradient-accumulation parts.
+    /// Number of sequences per optimizer step, over all parts of `gradient_accumulation`. Hugging Face's
+    /// `per_device_train_batch_size` is the size of one part.
     pub batch_size: usize,
     /// Number of parts that a batch is split into to save memory. Gradients are accumulated over the parts. Must divide
     /// `batch_size`.
@@ -54,18 +63,19 @@ pub struct StageConfig {
     /// Activations recomputed in the backward pass to save memory (gradient checkpointing). The results are
     /// bit-identical.
     pub gradient_checkpointing: GradientCheckpointing,
-    /// Evaluate every N steps (a whole number), or after each such fraction of the stage (0.1: ten times). The last
-    /// step is always evaluated. 0: only the last step.
-    pub eval_every: u64,
+    /// Evaluation interval: a number of steps (a whole number), or a fraction of the stage (0.1: ten evaluations). The
+    /// last step is always evaluated. 1 evaluates after every step, 1.0 and 0 after the last step only. 0 also skips the
+    /// evaluation before the first step of a run with `from`.
+    pub eval_every: StepsOrFraction,
     /// Maximum number of validation tokens per evaluation. The last evaluation uses four times as many.
     pub eval_tokens: u64,
     /// Number of texts generated at each evaluation.
     pub num_samples: usize,
     /// Maximum number of new tokens per sample.
     pub sample_tokens: usize,
-    /// Save a checkpoint every N steps (a whole number), or after each such fraction of the stage (0.25: four times).
-    /// The last step is always saved. 0: only the last step.
-    pub checkpoint_every: u64,
+    /// Checkpoint interval: a number of steps (a whole number), or a fraction of the stage (0.25: four checkpoints). The
+    /// last step is always saved. 1 saves after every step, 1.0 and 0 after the last step only.
+    pub checkpoint_every: StepsOrFraction,
     /// Number of most recent checkpoints to keep. The best one is always kept.
     pub keep_checkpoints: usize,
 }
@@ -88,84 +98,120 @@ impl Default for StageConfig {
             batch_size: 12,
             gradient_accumulation: 1,
             gradient_checkpointing: GradientCheckpointing::None,
-            eval_every: 10,
+            eval_every: StepsOrFraction::Fraction(0.1),
             eval_tokens: 16_384,
             num_samples: 4,
             sample_tokens: 160,
-            checkpoint_every: 4,
+            checkpoint_every: StepsOrFraction::Fraction(0.25),
             keep_checkpoints: 2,
         }
     }
 }
 
 impl StageConfig {
-    /// The text that it trains on.
+    /// Data of this stage: its own, or that of the recipe.
     pub fn data_config<'a>(&'a self, recipe: &'a Recipe) -> &'a DataConfig {
         self.data.as_ref().unwrap_or(&recipe.data)
     }
 
-    /// Writes down how many steps there are, and what trains.
+    /// Number of tokens of an optimizer step, padding included: `sequence_length` · `batch_size`.
+    fn tokens_per_step(&self) -> u64 {
+        (self.sequence_length * self.batch_size) as u64
+    }
+
+    /// Fills in what depends on other keys: `trainable` of a stage with an adapter, `steps` from `tokens`, `tokens`, and
+    /// the minimum of the schedule.
     pub fn resolve(&mut self) {
         if let Some(adapter) = self.adapter.as_ref().filter(|_| self.trainable == ["*"]) {
             self.trainable = adapter.trainable_patterns();
         }
+        self.schedule.resolve();
         if self.steps == 0 {
-            self.steps = self.tokens.div_ceil((self.sequence_length * self.batch_size).max(1) as u64).max(1);
+            self.steps = self.tokens.div_ceil(self.tokens_per_step().max(1)).max(1);
         }
-        self.tokens = self.steps * (self.sequence_length * self.batch_size) as u64;
+        self.tokens = self.steps * self.tokens_per_step();
     }
 
-    /// Refuses what can't be.
+    /// Checks all options; `path` is the key of the stage in the recipe, such as `stages[0]`.
     ///
     /// # Errors
-    /// The first thing that can't be, with its path.
+    /// The first invalid option, with its path.
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let encoder = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
-        let limit = [model.position.max_positions(), encoder].into_iter().flatten().min();
-        match self {
-            _ if self.steps == 0 => refuse("steps", "a stage without steps: `steps` and `tokens` are 0".into()),
-            _ if self.sequence_length < 2 => {
-                refuse("length", format!("rows of at least 2 tokens, found {}", self.sequence_length))
-            }
-            _ if limit.is_some_and(|most| self.sequence_length > most) => refuse(
-                "length",
-                format!("{} tokens, but model.position has only {}", self.sequence_length, limit.unwrap_or_default()),
-            ),
-            _ if self.batch_size == 0 || self.sequence_length.saturating_mul(self.batch_size) > 1 << 24 => refuse(
-                "rows",
-                format!("from 1 row to 16 M places a step, found {} rows of {}", self.batch_size, self.sequence_length),
-            ),
-            _ if self.gradient_accumulation == 0 || !self.batch_size.is_multiple_of(self.gradient_accumulation) => {
-                refuse(
-                    "accumulate",
-                    format!("{} parts don't divide {} rows", self.gradient_accumulation, self.batch_size),
-                )
-            }
-            _ if self.max_grad_norm.is_some_and(|c| c.is_nan() || c <= 0.0) => refuse("clip", "a norm above 0".into()),
-            _ if self.ema_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) => {
-                let found = self.ema_decay.unwrap_or_default();
-                refuse("ema", format!("a decay from 0 up to but without 1, found {found}"))
-            }
-            _ if self.trainable.is_empty() => refuse("trains", "nothing would train".into()),
-            _ => Ok(()),
-        }?;
-        self.adapter.iter().try_for_each(|a| a.build_adapters(model, &format!("{path}.adapter")).map(drop))?;
-        self.optimizer.check(&format!("{path}.optimiser"))?;
+        self.check_lengths(model, path)?;
+        self.check_options(path)?;
+        if let Some(adapter) = &self.adapter {
+            adapter.build_adapters(model, &format!("{path}.adapter"))?;
+        }
+        self.optimizer.check(&format!("{path}.optimizer"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         self.objective.check(model, &format!("{path}.objective"))
     }
 
-    /// Whether something that happens `times` times in the stage happens after `done` steps. It always does at the end.
-    pub fn is_due(&self, times: u64, done: u64) -> bool {
-        let (times, steps) = (times.min(self.steps), self.steps.max(1));
-        done == steps || (times > 0 && done * times / steps > (done.saturating_sub(1)) * times / steps)
+    /// Checks steps, sequence length and batch size.
+    fn check_lengths(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
+        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
+        let max_positions = [model.position.max_positions(), encoder_positions].into_iter().flatten().min();
+        let [length, batch_size, parts] = [self.sequence_length, self.batch_size, self.gradient_accumulation];
+        match self {
+            _ if self.steps == 0 => invalid(path, "steps", "the stage has no steps: `steps` and `tokens` are 0".into()),
+            _ if length < 2 => invalid(path, "sequence_length", format!("must be at least 2 tokens, found {length}")),
+            _ if max_positions.is_some_and(|max| length > max) => {
+                let max = max_positions.unwrap_or_default();
+                invalid(path, "sequence_length", format!("{length} tokens, but model.position has only {max}"))
+            }
+            _ if batch_size == 0 || length.saturating_mul(batch_size) > MAX_TOKENS_PER_STEP => {
+                let found = format!("found {batch_size} sequences of {length} tokens");
+                invalid(path, "batch_size", format!("must be 1 to 2^24 tokens per step, {found}"))
+            }
+            _ if parts == 0 || !batch_size.is_multiple_of(parts) => {
+                invalid(path, "gradient_accumulation", format!("must divide batch_size = {batch_size}, found {parts}"))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Tokens of a validation: as configured, but no more than a share of the training between two of them.
+    /// Checks the options that depend on no other part of the recipe.
+    fn check_options(&self, path: &str) -> Result<(), ValidationError> {
+        match (self.max_grad_norm, self.ema_decay) {
+            (Some(norm), _) if norm.is_nan() || norm <= 0.0 => {
+                invalid(path, "max_grad_norm", format!("must be above 0, found {norm}"))
+            }
+            (_, Some(decay)) if !(0.0..1.0).contains(&decay) => {
+                invalid(path, "ema_decay", format!("must be at least 0 and less than 1, found {decay}"))
+            }
+            _ if self.trainable.is_empty() => {
+                invalid(path, "trainable", "the list is empty: nothing would train".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an event with the interval `every` is due after `done` steps. It is always due after the last step.
+    pub fn is_due(&self, every: StepsOrFraction, done: u64) -> bool {
+        let steps = self.steps.max(1);
+        let completed_before = every.intervals_completed(done.saturating_sub(1), steps);
+        done == steps || every.intervals_completed(done, steps) > completed_before
+    }
+
+    /// Maximum number of validation tokens of the evaluation after `done` steps: `eval_tokens`, but at most an eighth of
+    /// the training tokens between two evaluations and at least 1024; four times as many after the last step.
     pub fn validation_budget(&self, done: u64) -> u64 {
-        let between = self.tokens / self.eval_every.max(1) / 8;
-        let most = self.eval_tokens.min(between.max(1024));
-        if done == self.steps { most * 4 } else { most }
+        let limit = self.eval_tokens.min((self.tokens_per_evaluation() / 8).max(1024));
+        if done == self.steps { limit * 4 } else { limit }
+    }
+
+    /// Number of training tokens between two evaluations.
+    fn tokens_per_evaluation(&self) -> u64 {
+        match self.eval_every {
+            every if every.is_zero() => self.tokens,
+            StepsOrFraction::Steps(interval) => interval.saturating_mul(self.tokens_per_step()),
+            StepsOrFraction::Fraction(fraction) => match whole_reciprocal(fraction) {
+                Some(count) => self.tokens / count,
+                None => (self.tokens as f64 * fraction) as u64,
+            },
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

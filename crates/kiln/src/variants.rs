@@ -1,4 +1,12 @@
-//! Every family of variants with its members' cards: what `kiln variants` lists and docs/variants.md shows.
+//! All families of interchangeable components, with the card of each component.
+//!
+//! `kiln variants` prints them, `docs/variants.md` is generated from them, and the property tests iterate over them.
+//!
+//! ```
+//! let families = kiln::variants::FAMILIES;
+//! let patterns = families.iter().find(|family| family.name == "pattern").unwrap();
+//! assert!(patterns.cards.iter().any(|card| card.name == "window"));
+//! ```
 
 use kiln_nn::{
     depth::Depth,
@@ -16,77 +24,70 @@ use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Pattern, VariantFamily};
 use kiln_train::{ObjectiveConfig, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 
-/// All families: parts of models first, then what they are trained with.
+/// All families: first the components of models, then those of training.
 pub const FAMILIES: &[VariantFamily] = &[
-    VariantFamily { name: "part", description: "what works within a sublayer", cards: Part::CARDS },
-    VariantFamily {
-        name: "source",
-        description: "where an attention's keys and values come from",
-        cards: AttentionSource::CARDS,
-    },
-    VariantFamily {
-        name: "projection",
-        description: "how an attention makes and merges queries, keys and values",
-        cards: AnyProjection::CARDS,
-    },
-    VariantFamily { name: "expert", description: "what each expert of a mixture is", cards: Expert::CARDS },
-    VariantFamily { name: "position", description: "how order enters", cards: Position::CARDS },
-    VariantFamily { name: "pattern", description: "who may look at whom, by geometry", cards: Pattern::CARDS },
+    VariantFamily { name: "part", description: "parts of a sublayer", cards: Part::CARDS },
+    VariantFamily { name: "source", description: "sources of keys and values", cards: AttentionSource::CARDS },
+    VariantFamily { name: "projection", description: "attention projections", cards: AnyProjection::CARDS },
+    VariantFamily { name: "expert", description: "expert networks of a mixture of experts", cards: Expert::CARDS },
+    VariantFamily { name: "position", description: "position encodings", cards: Position::CARDS },
+    VariantFamily { name: "pattern", description: "attention patterns", cards: Pattern::CARDS },
     VariantFamily {
         name: "score",
-        description: "how looks become weights",
+        description: "attention score functions",
         cards: kiln_kernels::attention::Score::CARDS,
     },
-    VariantFamily { name: "norm", description: "what normalises the residual stream", cards: Norm::CARDS },
-    VariantFamily {
-        name: "junction",
-        description: "what joins a sublayer to the residual stream",
-        cards: Junction::CARDS,
-    },
-    VariantFamily { name: "depth", description: "for which tokens a block runs", cards: Depth::CARDS },
-    VariantFamily { name: "head", description: "what hidden states are turned into", cards: Head::CARDS },
+    VariantFamily { name: "norm", description: "normalization layers", cards: Norm::CARDS },
+    VariantFamily { name: "junction", description: "residual connections and norm placement", cards: Junction::CARDS },
+    VariantFamily { name: "depth", description: "depth rules: which tokens a block runs for", cards: Depth::CARDS },
+    VariantFamily { name: "head", description: "output heads", cards: Head::CARDS },
     VariantFamily {
         name: "adapter",
-        description: "what stands beside linear maps and trains instead of them",
+        description: "adapters (parameter-efficient fine-tuning)",
         cards: AdapterConfig::CARDS,
     },
-    VariantFamily { name: "objective", description: "what is trained for", cards: ObjectiveConfig::CARDS },
-    VariantFamily { name: "optimiser", description: "how gradients move weights", cards: OptimizerConfig::CARDS },
-    VariantFamily { name: "schedule", description: "how the learning rate goes", cards: ScheduleConfig::CARDS },
+    VariantFamily { name: "objective", description: "training objectives", cards: ObjectiveConfig::CARDS },
+    VariantFamily { name: "optimizer", description: "optimizers", cards: OptimizerConfig::CARDS },
+    VariantFamily { name: "schedule", description: "learning-rate schedules", cards: ScheduleConfig::CARDS },
 ];
 
-/// The columns of a list of cards.
+/// Columns of a table of cards.
 pub const CARD_COLUMNS: [&str; 6] = ["name", "paper", "causal", "state", "time", "refuses"];
 
-/// A card as a row under [`COLUMNS`].
+/// The cells of a card under [`CARD_COLUMNS`].
 pub fn card_row(card: &Card) -> [&'static str; 6] {
     [card.name, card.paper, card.causality.label(), card.state, card.time, card.incompatible_with]
 }
 
-/// The table of all families, as Markdown.
+/// The tables of all families as Markdown, with the exemptions of each card below its table.
 pub fn markdown() -> String {
-    let cells = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let exempt = |card: &'static Card| {
-        card.exemptions.iter().map(move |(law, why)| format!("\n- `{}` need not keep “{law}”: {why}", card.name))
-    };
-    let table = |family: &VariantFamily| {
-        let rows = family.cards.iter().map(|card| {
-            let name = format!("`{}`", card.name);
-            cells(&[&[name.as_str()], &card_row(card)[1..]].concat())
-        });
-        let exempt: String = family.cards.iter().flat_map(exempt).collect();
-        let exempt = if exempt.is_empty() { exempt } else { format!("{exempt}\n") };
-        let head = cells(&CARD_COLUMNS) + &cells(&["---"; 6]);
-        format!(
-            "\n## {}\n\n{}.\n\n{head}{}{exempt}",
-            family.name,
-            capitalize(family.description),
-            rows.collect::<String>()
-        )
-    };
-    FAMILIES.iter().map(table).collect()
+    FAMILIES.iter().map(family_markdown).collect()
 }
 
+/// A heading, the description as a sentence, and the table.
+fn family_markdown(family: &VariantFamily) -> String {
+    let mut text = format!("\n## {}\n\n{}.\n\n", family.name, capitalize(family.description));
+    text += &markdown_row(&CARD_COLUMNS);
+    text += &markdown_row(&["---"; CARD_COLUMNS.len()]);
+    for card in family.cards {
+        let name = format!("`{}`", card.name);
+        text += &markdown_row(&[&[name.as_str()], &card_row(card)[1..]].concat());
+    }
+    let exemptions: String = family.cards.iter().flat_map(exemption_lines).collect();
+    if exemptions.is_empty() { text } else { format!("{text}{exemptions}\n") }
+}
+
+/// One list item for each property test that a card is exempt from.
+fn exemption_lines(card: &'static Card) -> impl Iterator<Item = String> {
+    card.exemptions.iter().map(|(law, reason)| format!("\n- `{}` need not keep “{law}”: {reason}", card.name))
+}
+
+/// A line of a Markdown table.
+fn markdown_row(cells: &[&str]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// `text` with an upper-case first letter.
 fn capitalize(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())

@@ -1,25 +1,36 @@
-//! Parts that keep nothing for the backward pass and are run again in it (activation checkpointing, 1604.06174).
+//! Gradient checkpointing: parts that store no activations and run again in the backward pass (1604.06174, section 4).
 //!
-//! Forward, the part runs without a graph. Backward, it runs once more from its input, on fresh leaves, in a context
-//! that names the same random numbers: every bit is what it would have been. Gradients of its parameters don't travel
-//! with the outer graph, which knows nothing of them; they are left in a [`Sink`].
+//! Forward, the part runs without a graph: only its input `[B, T, M]` is stored. Backward, it runs once more from that
+//! input, on new leaves, in a context with the same random-number key, so every value has the same bits as in the first
+//! run. Its vector–Jacobian product then gives the gradients of the input and of the encoder memory, which go on in the
+//! outer graph. The gradients of its parameters go to a [`GradientSink`], because the outer graph doesn't know the
+//! parameters.
+//!
+//! Memory: one `[B, T, M]` a part instead of all activations. Time: one more forward pass. Results are bit-identical to a
+//! run without checkpointing; [`crate::autograd_order`] says what that takes.
 
 use super::{AuxiliaryLoss, Context, Memory, RngKey, TokenMarks, TokenStream};
-use crate::position::Position;
+use crate::{
+    autograd_order::{ensure_tracked, graph_barrier, leaf_depth, new_leaf, pad_graph_depth},
+    position::Position,
+};
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 use kiln_kernels::{planner::Kernel, recompute::recompute};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where gradients of recomputed parts wait for the step, in the order of the backward pass.
+/// Gradients of recomputed parts, collected during the backward pass. Clones share the collection.
+///
+/// The training step sets one as [`Context::gradient_sink`], runs the backward pass, and adds what [`take`](Self::take)
+/// returns to the gradients of the outer graph.
 #[derive(Clone, Default)]
 pub struct GradientSink {
     pending: Arc<Mutex<Vec<GradientsParams>>>,
-    /// Whether a part of this call was recomputed before: what comes later lies deep in the graph, were it kept.
-    deep_graph: bool,
+    /// Whether an earlier part of this call is recomputed; see [`leaf_depth`].
+    after_recomputed: bool,
 }
 
 impl GradientSink {
-    /// What has come in.
+    /// Takes the gradients collected so far, one entry a recomputed part, in the order of the backward pass.
     pub fn take(&self) -> Vec<GradientsParams> {
         std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -29,14 +40,17 @@ impl GradientSink {
     }
 }
 
-/// How a part is run.
+/// The forward function of a part, `[B, T, M] → [B, T, M]`. A function pointer: it captures nothing that a second run
+/// could find changed.
 pub type ForwardFn<P> = fn(&P, Tensor<3>, &mut Context) -> Tensor<3>;
 
-/// A part and the positions that it may use: both have weights.
+/// A part and the position encoding of its stack, which has parameters too (T5, learned positions).
 type PartWithPosition<P> = (P, Option<Position>);
 
 impl Context {
-    /// Runs `part`, `[B, T, M] → [B, T, M]`: recomputed if this call asks for it, else as it is.
+    /// Runs `part`, `[B, T, M] → [B, T, M]`, with gradient checkpointing if this call has a gradient sink.
+    ///
+    /// Without a sink, without autodiff or with a decode state the part runs once, and its graph is stored.
     pub fn forward_recomputed<P: Module + Sync + 'static>(
         &mut self,
         part: &P,
@@ -46,36 +60,32 @@ impl Context {
         let Some(sink) = self.gradient_sink.clone().filter(|_| x.is_autodiff() && self.state.is_none()) else {
             return self.forward_stored(part, x, run);
         };
-        let whole: PartWithPosition<P> = (part.clone(), self.position.clone());
-        let plain = whole.valid();
-        let (x, memory) = (ensure_tracked(x), self.memory.as_ref().map(|memory| memory.hidden.clone()));
-        let (shape, out, mut added) = self.forward_no_grad(whole.no_grad(), x.clone().detach(), run);
-        let again = RecomputeBlock {
-            stream: self.stream.clone(),
-            memory: self.memory.clone().map(|memory| Memory { hidden: memory.hidden.inner(), ..memory }),
-            draws: self.rng_key,
-            kernel: self.forced_kernel,
-            path: self.path.clone(),
-        };
+        let modules: PartWithPosition<P> = (part.clone(), self.position.clone());
+        let modules_without_autodiff = modules.valid();
+        let x = ensure_tracked(x);
+        let memory = self.memory.as_ref().map(|memory| memory.hidden.clone());
+        let (shape, out, mut losses) = self.forward_no_grad(modules.no_grad(), x.clone().detach(), run);
+        let block = self.recompute_block();
+        // The operation has two inputs. Without a memory the second is a constant, and gets no gradient.
         let second = memory.unwrap_or_else(|| x.clone().detach());
-        let (kept, deep) = (x.clone().inner(), sink.deep_graph);
-        self.gradient_sink = Some(GradientSink { deep_graph: true, ..sink.clone() });
-        let pull = move |gradient, depths: [usize; 2]| {
-            let depths = depths.map(|depth| if deep { MAX_GRAPH_DEPTH } else { depth.min(MAX_GRAPH_DEPTH) });
-            again.vjp(plain.clone().train(), (kept.clone(), depths), gradient, run, &sink)
+        let (input, after_recomputed) = (x.clone().inner(), sink.after_recomputed);
+        self.gradient_sink = Some(GradientSink { after_recomputed: true, ..sink.clone() });
+        let vjp = move |gradient, depths: [usize; 2]| {
+            let depths = depths.map(|depth| leaf_depth(depth, after_recomputed));
+            block.vjp(modules_without_autodiff.clone().train(), (input.clone(), depths), gradient, run, &sink)
         };
-        let out = recompute([x, second], out, Arc::new(pull));
+        let out = recompute([x, second], out, Arc::new(vjp));
         let length = shape.iter().product();
-        for (i, loss) in added.iter_mut().enumerate() {
+        for (i, loss) in losses.iter_mut().enumerate() {
             loss.value = out.clone().narrow(0, length + i, 1);
         }
-        let y = if added.is_empty() { out } else { out.narrow(0, 0, length) };
-        self.auxiliary_losses.append(&mut added);
+        let y = if losses.is_empty() { out } else { out.narrow(0, 0, length) };
+        self.auxiliary_losses.append(&mut losses);
         y.reshape(shape)
     }
 
-    /// Runs the part as it is. It looks at the memory through a place of its own, where what it says of it adds up before
-    /// it meets what other parts say: as it does when it is recomputed.
+    /// Runs the part once with its graph stored. It reads the memory through a barrier, so that its gradients of the
+    /// memory add up before they meet those of other parts, as they do when the part is recomputed.
     fn forward_stored<P>(&mut self, part: &P, x: Tensor<3>, run: ForwardFn<P>) -> Tensor<3> {
         let outer = self.memory.clone();
         self.memory = outer.clone().map(|memory| Memory { hidden: graph_barrier(memory.hidden), ..memory });
@@ -84,7 +94,8 @@ impl Context {
         y
     }
 
-    /// Runs the part without a graph: the output's shape, output and added losses in one row, and the losses.
+    /// Runs the part without a graph. Returns the shape of its output, the flat output followed by the auxiliary losses,
+    /// and those losses with their names.
     fn forward_no_grad<P: Module>(
         &mut self,
         (part, position): PartWithPosition<P>,
@@ -96,23 +107,35 @@ impl Context {
         self.position = position;
         self.memory = self.memory.take().map(|memory| Memory { hidden: memory.hidden.detach(), ..memory });
         let y = run(&part, x, self);
-        let added = self.take_auxiliary_losses();
+        let losses = self.take_auxiliary_losses();
         (self.position, self.memory, self.gradient_sink, self.auxiliary_losses) = outer;
-        (y.dims(), flatten_with_losses(y, &added), added)
+        (y.dims(), flatten_with_losses(y, &losses), losses)
+    }
+
+    /// Everything of this context that the second run needs.
+    fn recompute_block(&self) -> RecomputeBlock {
+        RecomputeBlock {
+            stream: self.stream.clone(),
+            memory: self.memory.clone().map(|memory| Memory { hidden: memory.hidden.inner(), ..memory }),
+            rng_key: self.rng_key,
+            kernel: self.forced_kernel,
+            path: self.path.clone(),
+        }
     }
 }
 
-/// All that a part needs to run again.
+/// What a part needs to run again: tokens, memory, random-number key, forced kernel and path.
 struct RecomputeBlock {
     stream: TokenStream,
     memory: Option<Memory>,
-    draws: Option<RngKey>,
+    rng_key: Option<RngKey>,
     kernel: Option<Kernel>,
     path: Vec<String>,
 }
 
 impl RecomputeBlock {
-    /// Runs the part with a graph and pulls the gradient of its row back: gradients of the input and of the memory.
+    /// Vector–Jacobian product: runs the part with a graph and returns the gradients of input and memory for `gradient`,
+    /// the gradient of the flat output. Pushes the parameters' gradients into `sink`.
     fn vjp<P: Module>(
         &self,
         (part, position): PartWithPosition<P>,
@@ -121,22 +144,22 @@ impl RecomputeBlock {
         run: ForwardFn<P>,
         sink: &GradientSink,
     ) -> [Option<Tensor<3>>; 2] {
-        let leaf = |tensor: Tensor<3>| tensor.autodiff().require_grad();
-        let (x, memory, mut cx) = (leaf(x), self.memory.clone(), self.context(position.clone()));
-        let memory = memory.map(|memory| (leaf(memory.hidden), memory.token_marks));
-        let deeper = |(hidden, marks): (Tensor<3>, TokenMarks)| Memory {
+        let x = new_leaf(x);
+        let memory = self.memory.clone().map(|memory| (new_leaf(memory.hidden), memory.token_marks));
+        let mut cx = self.context(position.clone());
+        cx.memory = memory.clone().map(|(hidden, token_marks): (Tensor<3>, TokenMarks)| Memory {
             hidden: pad_graph_depth(hidden, depths[1]),
-            token_marks: marks,
-        };
-        cx.memory = memory.clone().map(deeper);
+            token_marks,
+        });
         let y = run(&part, pad_graph_depth(x.clone(), depths[0]), &mut cx);
-        let row = flatten_with_losses(y, &cx.take_auxiliary_losses());
-        let mut graph = (row * gradient.autodiff()).sum().backward();
-        let found = [x.grad_remove(&mut graph), memory.and_then(|(hidden, _)| hidden.grad_remove(&mut graph))];
+        let flat = flatten_with_losses(y, &cx.take_auxiliary_losses());
+        let mut graph = (flat * gradient.autodiff()).sum().backward();
+        let gradients = [x.grad_remove(&mut graph), memory.and_then(|(hidden, _)| hidden.grad_remove(&mut graph))];
         sink.push(GradientsParams::from_module(&mut graph, &(part, position)));
-        found
+        gradients
     }
 
+    /// The context of the second run: no state, no probe, no sink.
     fn context(&self, position: Option<Position>) -> Context {
         Context {
             stream: self.stream.clone(),
@@ -145,7 +168,7 @@ impl RecomputeBlock {
             embedding_table: None,
             state: None,
             probe: None,
-            rng_key: self.draws,
+            rng_key: self.rng_key,
             position,
             forced_kernel: self.kernel,
             gradient_sink: None,
@@ -155,35 +178,14 @@ impl RecomputeBlock {
     }
 }
 
-/// Beyond it, depth changes no order: what is made of parameters alone is never that deep.
-const MAX_GRAPH_DEPTH: usize = 16;
-
-/// A leaf as deep in the graph as if it were made by so many operations: operations of one depth run in another order
-/// than those of two, and sums of gradients with them.
-fn pad_graph_depth<const D: usize>(leaf: Tensor<D>, depth: usize) -> Tensor<D> {
-    let odd = if depth % 2 == 1 { leaf * 1.0 } else { leaf };
-    (0..depth / 2).fold(odd, |x, _| x.swap_dims(0, 1).swap_dims(0, 1))
-}
-
-/// The same numbers at a place of their own in the graph, whose readers' gradients add up there. Of two places the sum is
-/// the same to the bit in either order; of three readers of one place it is not, and whether a part is recomputed decides
-/// their order.
-pub fn graph_barrier<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.is_autodiff() { pad_graph_depth(x, 2) } else { x }
-}
-
-/// An input without a gradient would cut the part's weights off: it becomes a leaf.
-fn ensure_tracked(x: Tensor<3>) -> Tensor<3> {
-    if x.is_tracked() { x } else { x.inner().autodiff().require_grad() }
-}
-
-/// The numbers of `y`, and each loss after them.
-fn flatten_with_losses(y: Tensor<3>, added: &[AuxiliaryLoss]) -> Tensor<1> {
+/// The values of `y` in one row, followed by one value for each loss: `[B·T·M + losses]`. Output and losses of a
+/// recomputed part are one tensor, because the operation has one output.
+fn flatten_with_losses(y: Tensor<3>, losses: &[AuxiliaryLoss]) -> Tensor<1> {
     let length = y.shape().num_elements();
     let y = y.reshape([length]);
-    if added.is_empty() {
+    if losses.is_empty() {
         return y;
     }
-    let losses = added.iter().map(|loss| loss.value.clone());
-    Tensor::cat([y].into_iter().chain(losses).collect(), 0)
+    let values = losses.iter().map(|loss| loss.value.clone());
+    Tensor::cat([y].into_iter().chain(values).collect(), 0)
 }

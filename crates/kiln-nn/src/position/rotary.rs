@@ -1,4 +1,9 @@
-//! Rotary positions: pairs of a head's dimensions are turned by position · θ^(−i/pairs) (2104.09864, eq. 34).
+//! Rotary position embedding (RoPE): pair i of a head's dimensions rotated by position · θ^(−i/P) (2104.09864, eq. 34).
+//!
+//! Queries and keys are rotated, so their product depends on the difference of positions. No parameters. P = D / 2 pairs, or
+//! fewer with `partial_factor` (GPT-NeoX, Phi): the other dimensions carry no position. Longer contexts by
+//! [`RotaryScaling`]. cos and sin are computed once a call for all layers; the rotation is the kernel
+//! [`apply_rotary`].
 
 use super::{PositionEncoding, rotary_scaling::RotaryScaling};
 use crate::{
@@ -12,7 +17,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Rotary`].
+/// Options of [`RotaryEmbedding`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RotaryEmbeddingConfig {
@@ -20,7 +25,7 @@ pub struct RotaryEmbeddingConfig {
     pub theta: f64,
     /// Rotate neighboring dimensions (2i, 2i + 1), as in the paper and GPT-J. false: rotate (i, i + d/2), as in NeoX
     /// and Llama.
-    pub interleaved: RotaryPairing,
+    pub interleaved: bool,
     /// Fraction of a head's dimensions that are rotated, from the first on.
     pub partial_factor: f64,
     /// Frequency scaling for longer contexts.
@@ -29,23 +34,23 @@ pub struct RotaryEmbeddingConfig {
 
 impl Default for RotaryEmbeddingConfig {
     fn default() -> Self {
-        Self {
-            theta: 10_000.0,
-            interleaved: RotaryPairing::Half,
-            partial_factor: 1.0,
-            scaling: RotaryScaling::default(),
-        }
+        Self { theta: 10_000.0, interleaved: false, partial_factor: 1.0, scaling: RotaryScaling::default() }
     }
 }
 
 impl RotaryEmbeddingConfig {
-    /// Dimensions of a head of `width` that are turned.
+    /// Returns which dimensions form a pair.
+    pub fn pairing(&self) -> RotaryPairing {
+        if self.interleaved { RotaryPairing::Interleaved } else { RotaryPairing::Half }
+    }
+
+    /// Returns the number of rotated dimensions of a head of `width`: `partial_factor` of it, rounded.
     pub fn rotary_dim(&self, width: usize) -> usize {
         (width as f64 * self.partial_factor).round() as usize
     }
 }
 
-/// Rotary positions. Nothing to train.
+/// Rotary position embedding.
 #[derive(Module, Debug)]
 pub struct RotaryEmbedding {
     #[module(skip)]
@@ -55,13 +60,15 @@ pub struct RotaryEmbedding {
 impl Variant for RotaryEmbedding {
     type Config = RotaryEmbeddingConfig;
     const CARD: Card =
-        Card { incompatible_with: "an odd number of turned dimensions", ..Card::new("rotary", "2104.09864") };
+        Card { incompatible_with: "an odd number of rotated dimensions", ..Card::new("rotary", "2104.09864") };
 
-    fn check(config: &RotaryEmbeddingConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RotaryEmbeddingConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
         if !(config.partial_factor > 0.0 && config.partial_factor <= 1.0) {
-            let reason = format!("a share of a head above 0 and up to 1, found {}", config.partial_factor);
-            return Err(ValidationError::new(format!("{path}.fraction"), reason).with_suggestion("fraction = 1.0"));
+            let reason = format!("expected a fraction above 0 and at most 1, found {}", config.partial_factor);
+            return Err(
+                ValidationError::new(format!("{path}.partial_factor"), reason).with_suggestion("partial_factor = 1.0")
+            );
         }
         match config.scaling.invalid_field() {
             Some((key, reason)) => {
@@ -71,7 +78,7 @@ impl Variant for RotaryEmbedding {
         }
     }
 
-    fn init(config: &RotaryEmbeddingConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &RotaryEmbeddingConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }
@@ -81,6 +88,6 @@ impl PositionEncoding for RotaryEmbedding {
         let pairs = self.config.rotary_dim(x.dims()[3]) / 2;
         let (frequencies, factor) = self.config.scaling.scaled_frequencies(self.config.theta, pairs);
         let (cos, sin) = cx.stream.rotary_table(&frequencies, factor);
-        apply_rotary(x, cos, sin, self.config.interleaved)
+        apply_rotary(x, cos, sin, self.config.pairing())
     }
 }

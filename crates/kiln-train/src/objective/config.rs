@@ -1,4 +1,4 @@
-//! The objectives that a recipe can name.
+//! The built-in objectives, by their names in a recipe.
 
 use super::{Full, Masked, Objective, Prefix, Unified};
 use kiln_models::ModelConfig;
@@ -8,15 +8,15 @@ kiln_spec::choice! {
     /// Training objective.
     pub enum ObjectiveConfig {
         /// Causal language modeling: predict the next token. Alias: `causal_lm`.
-        "full" => Full(NoOptions) with super::full::CARD,
+        "full" | "causal_lm" => Full(NoOptions) with super::full::CARD,
         /// Prefix language modeling: predict the next token after a prefix with bidirectional attention (1910.10683).
         /// Alias: `prefix_lm`.
-        "prefix" => Prefix(Prefix) with Card::config_only("1910.10683"),
+        "prefix" | "prefix_lm" => Prefix(Prefix) with Card::config_only("1910.10683"),
         /// Masked language modeling: predict masked tokens from both sides (1810.04805). Alias: `masked_lm`.
-        "masked" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::config_only("1810.04805") },
+        "masked" | "masked_lm" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::config_only("1810.04805") },
         /// Unified language modeling: a mix of bidirectional, left-to-right, right-to-left and sequence-to-sequence
         /// modes in one model (1905.03197). Alias: `unified_lm`.
-        "unified" => Unified(Unified) with Card::config_only("1905.03197"),
+        "unified" | "unified_lm" => Unified(Unified) with Card::config_only("1905.03197"),
     }
 }
 
@@ -27,7 +27,7 @@ impl Default for ObjectiveConfig {
 }
 
 impl ObjectiveConfig {
-    /// The objective.
+    /// The objective with these options.
     pub fn build(&self) -> Box<dyn Objective> {
         match self {
             Self::Full(_) => Box::new(Full),
@@ -37,10 +37,10 @@ impl ObjectiveConfig {
         }
     }
 
-    /// Refuses a model that can't be trained for it, and options that can't be; `path` is where the objective stands.
+    /// Checks the options, and that the objective can train `model`; `path` is the key of the objective in the recipe.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// The first invalid option, or the first part of the model that the objective cannot train.
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         let objective = self.build();
         super::check_directions(&*objective, self.name(), model, path)?;

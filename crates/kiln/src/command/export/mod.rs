@@ -1,4 +1,4 @@
-//! `export`: a model in other programs' files.
+//! `kiln export`: Hugging Face folder, GGUF file or PEFT adapter folder.
 
 mod adapters;
 mod gguf;
@@ -14,36 +14,36 @@ use super::{
 use clap::ValueEnum;
 use kiln_models::tensors::WeightDtype;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
-/// The files of which program.
+/// File format of an exported model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// A folder with config.json, model.safetensors and tokenizer.json.
+    /// Hugging Face folder: config.json, model.safetensors, tokenizer.json.
     Hf,
-    /// One file, as llama.cpp reads it.
+    /// GGUF file for llama.cpp.
     Gguf,
-    /// A folder with the adapters alone, as peft reads it.
+    /// PEFT folder with the adapters only.
     Peft,
 }
 
-/// How numbers are stored.
+/// Data type of exported weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportDtype {
-    /// 32-bit floats.
+    /// 32-bit floating point.
     F32,
-    /// 16-bit floats, up to 65504.
+    /// 16-bit floating point; values above 65504 are refused.
     F16,
-    /// 16-bit floats with the range of 32-bit ones.
+    /// bfloat16.
     Bf16,
-    /// 8 bits, 32 of them under a scale; of a .gguf alone.
+    /// 8-bit quantization in blocks of 32 (.gguf only).
     #[value(name = "q8_0")]
     Q8,
 }
 
 impl From<ExportDtype> for WeightDtype {
-    fn from(stored: ExportDtype) -> Self {
-        match stored {
+    fn from(dtype: ExportDtype) -> Self {
+        match dtype {
             ExportDtype::F32 => Self::F32,
             ExportDtype::F16 => Self::F16,
             ExportDtype::Bf16 => Self::BF16,
@@ -52,56 +52,69 @@ impl From<ExportDtype> for WeightDtype {
     }
 }
 
-/// Arguments of `export`.
+/// Arguments of `kiln export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// What is written.
+    /// Output format.
     #[arg(long, value_enum)]
     format: ExportFormat,
-    /// The folder, or the .gguf file, that is written.
+    /// Output folder, or output .gguf file.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// How weights are stored in a folder (f32 if not said), matrices in a .gguf (f16).
-    #[arg(long, value_enum)]
+    /// Data type of the weights (default: f32), or of the matrices in a .gguf file (default: f16).
+    #[arg(long, alias = "numbers", value_enum)]
     dtype: Option<ExportDtype>,
-    /// Weights of more megabytes than this go into several files of a folder; 5000 if not said.
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
-    shard: Option<u64>,
+    /// Maximum size of a weight file in MB; larger models are split (default: 5000).
+    #[arg(long, alias = "shard", value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_shard_size: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// Writes it.
+/// Writes the model. Adapters are merged into the weights, except for PEFT format.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    match args.format {
-        ExportFormat::Hf if args.dtype == Some(ExportDtype::Q8) => {
-            return Err(CliError::usage("only a .gguf has 8 bits").with_location("--numbers"));
-        }
-        ExportFormat::Peft if args.dtype.is_some() => {
-            return Err(CliError::usage("adapters are stored as they are").with_location("--numbers"));
-        }
-        ExportFormat::Gguf if args.shard.is_some() => {
-            return Err(CliError::usage("a .gguf is one file").with_location("--shard"));
-        }
-        ExportFormat::Peft if args.shard.is_some() => {
-            return Err(CliError::usage("adapters are one file").with_location("--shard"));
-        }
-        _ => {}
-    }
-    let place = args.model.source()?;
+    args.check()?;
+    let source = args.model.source()?;
     let device = args.device.open()?;
-    let mut weights = place.load_model(&device)?;
+    let mut weights = source.load_model(&device)?;
     if args.format != ExportFormat::Peft && !weights.model.adapters().is_empty() {
-        print_message("the adapters are merged into the weights");
+        print_message("merging the adapters into the weights");
         weights.model = kiln_peft::merge(&weights.model);
     }
     let family = match args.format {
-        ExportFormat::Hf => hf_folder::write_folder(args, &place, &weights)?,
-        ExportFormat::Gguf => gguf::write_gguf(args, &place, &weights)?,
-        ExportFormat::Peft => adapters::write_adapters(args, &place, &weights, &device)?,
+        ExportFormat::Hf => hf_folder::write_folder(args, &source, &weights)?,
+        ExportFormat::Gguf => gguf::write_gguf(args, &source, &weights)?,
+        ExportFormat::Peft => adapters::write_adapters(args, &source, &weights, &device)?,
     };
-    let text = format!("{} as {family}", args.out.display());
+    let text = format!("{} ({family})", args.out.display());
     Ok(CommandOutput::new(json!({ "out": args.out, "family": family }), text))
+}
+
+impl Args {
+    /// Refuses options that the format does not have.
+    fn check(&self) -> Result<(), CliError> {
+        let unsupported = |flag: &str, message: &str| Err(CliError::usage(message).with_location(flag));
+        match self.format {
+            ExportFormat::Hf if self.dtype == Some(ExportDtype::Q8) => {
+                unsupported("--dtype", "q8_0 weights need --format gguf")
+            }
+            ExportFormat::Peft if self.dtype.is_some() => {
+                unsupported("--dtype", "--format peft keeps the data type of the adapters")
+            }
+            ExportFormat::Gguf if self.max_shard_size.is_some() => {
+                unsupported("--max-shard-size", "--format gguf writes one file")
+            }
+            ExportFormat::Peft if self.max_shard_size.is_some() => {
+                unsupported("--max-shard-size", "--format peft writes one weight file")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error of the export.
+fn export_error(reason: impl Display) -> CliError {
+    CliError::failed("export", reason.to_string())
 }

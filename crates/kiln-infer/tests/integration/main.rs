@@ -1,0 +1,6 @@
+//! Text generation and its tokenizer checks through the public interface, in one test binary.
+
+mod generate;
+mod text;
+mod texts;
+mod two_streams;

@@ -1,0 +1,98 @@
+//! A case: a folder with a model of the reference code, and what it computes.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kiln_laws::fixture::Fixture;
+use kiln_models::{Model, hf};
+use kiln_nn::{Context, Probe};
+use kiln_pretrained::files::{LoadedModel, ModelFolder, load};
+use kiln_spec::{Direction, Layout};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Decoders; every family has two of different shapes at least.
+pub const DECODERS: [&str; 12] = [
+    "gpt2-tied",
+    "gpt2-scaled",
+    "gpt2-unscaled",
+    "llama-biases",
+    "llama-llama3",
+    "llama-yarn",
+    "mistral-window",
+    "mistral-tied",
+    "phi3-window",
+    "phi3-tied",
+    "qwen2-windows",
+    "qwen2-tied",
+];
+
+pub struct Case {
+    pub name: &'static str,
+    pub folder: PathBuf,
+    pub reference: Fixture,
+}
+
+impl Case {
+    pub fn open(name: &'static str) -> Self {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hf").join(name);
+        Self { name, folder, reference: Fixture::open(&format!("hf/{name}/expected")) }
+    }
+
+    pub fn load(&self, device: &Device) -> LoadedModel {
+        load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The same weights under the configuration with an option changed.
+    pub fn control_model(&self, device: &Device) -> Model {
+        let text = std::fs::read(self.folder.join("control.json")).unwrap();
+        let (family, config) = hf::read_config(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
+        hf::load_model(&config, family, ModelFolder::open(&self.folder).unwrap().tensors(), device).unwrap()
+    }
+
+    /// A tensor of whole numbers.
+    pub fn ids(&self, name: &str) -> Vec<u32> {
+        self.reference.values(name).1.into_iter().map(|id| id as u32).collect()
+    }
+
+    pub fn lengths(&self) -> Vec<usize> {
+        self.ids("lengths").into_iter().map(|length| length as usize).collect()
+    }
+
+    /// What is expected at real tokens, row by row.
+    pub fn unpadded_values(&self, name: &str, padded_left: bool) -> Vec<f64> {
+        let (shape, values) = self.reference.values(name);
+        unpadded_values(&values, shape[1], shape[2], &self.lengths(), padded_left)
+    }
+}
+
+/// What stands at real tokens of `[rows, width, each]`.
+pub fn unpadded_values(values: &[f64], width: usize, each: usize, lengths: &[usize], padded_left: bool) -> Vec<f64> {
+    let row = |(row, length): (usize, &usize)| {
+        let from = row * width + if padded_left { width - length } else { 0 };
+        values[from * each..][..length * each].to_vec()
+    };
+    lengths.iter().enumerate().flat_map(row).collect()
+}
+
+/// Logits `[rows, width, vocab]` of rows that are padded on the right.
+pub fn logits(model: &Model, ids: &[u32], lengths: &[usize], probe: Option<Box<dyn Probe>>) -> Tensor<3> {
+    let (rows, width) = (lengths.len(), ids.len() / lengths.len());
+    let mut cx =
+        Context::new(&Layout::from_offsets(&vec![0; rows], lengths, width, Direction::Causal), &model.device());
+    cx.probe = probe;
+    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, width]), &model.device());
+    let hidden = model.forward(ids, &mut cx);
+    let out = model.outputs(hidden, &cx);
+    let vocab = out.dims()[1];
+    out.reshape([rows, width, vocab])
+}
+
+pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+/// Greatest |a − b| as a share of the greatest |b|.
+pub fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    kiln_laws::max_abs_diff(a, b) / b.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
+}

@@ -1,0 +1,101 @@
+//! Readers of other people's files, fed with files that were damaged at random: each is read or refused, in bounded
+//! time and without a panic.
+//!
+//! Two seconds a reader, or `KILN_FUZZ_SECONDS`; the same damage on every run, farther the longer it takes. Under
+//! `ulimit -v` an allocation that a header merely claims ends the run.
+
+mod mutate;
+mod seeds;
+mod targets;
+
+use mutate::Mutator;
+use std::{
+    env, fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a reader may take for a file of a few kilobytes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Keeps the file and ends the run if a reader doesn't come back: a file is sent before it is read, nothing after.
+fn spawn_watchdog(name: String) -> mpsc::Sender<Vec<u8>> {
+    let (sender, files) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        while let Ok(file) = files.recv() {
+            if files.recv_timeout(TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
+                fs::write(&kept, &file).unwrap();
+                eprintln!("{name}: no end after {TIMEOUT:?}, the file is {}", kept.display());
+                std::process::abort();
+            }
+        }
+    });
+    sender
+}
+
+/// Writes the seeds where `KILN_FUZZ_SEEDS` says, a folder a reader, for fuzzers that begin with files.
+fn write_seeds(name: &str, seeds: &[Vec<u8>]) {
+    let Some(folder) = env::var_os("KILN_FUZZ_SEEDS").map(|home| Path::new(&home).join(name)) else { return };
+    fs::create_dir_all(&folder).unwrap();
+    seeds.iter().enumerate().for_each(|(i, seed)| fs::write(folder.join(i.to_string()), seed).unwrap());
+}
+
+/// Damages seeds, again and again what was read farther than before, and has them read.
+fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
+    assert!(seeds.iter().any(|seed| read(seed)), "{name}: no seed is read");
+    write_seeds(name, &seeds);
+    let seconds = env::var("KILN_FUZZ_SECONDS").map_or(2, |text| text.parse().expect("whole seconds"));
+    let (start, mut mutator) = (Instant::now(), Mutator::new(seeds));
+    let (mut rounds, mut whole) = (0u64, 0u64);
+    let watched = spawn_watchdog(name.into());
+    while start.elapsed() < Duration::from_secs(seconds) {
+        let file = mutator.next();
+        let begun = Instant::now();
+        watched.send(file.clone()).unwrap();
+        let read = catch_unwind(AssertUnwindSafe(|| read(&file)));
+        watched.send(Vec::new()).unwrap();
+        if read.is_err() {
+            let kept = env::temp_dir().join(format!("kiln-fuzz-{name}"));
+            fs::write(&kept, &file).unwrap();
+            panic!("{name}: round {rounds} after {:?}, the file is {}", begun.elapsed(), kept.display());
+        }
+        rounds += 1;
+        if read.unwrap() {
+            whole += 1;
+            mutator.add(file);
+        }
+    }
+    println!("{name}: {rounds} files, {whole} of them read");
+    assert!(whole > 0 && whole < rounds, "{name}: the damage is too small or too large");
+}
+
+/// A test a reader, and which seeds it is given.
+macro_rules! fuzz_tests {
+    ($($name:ident: $seeds:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                fuzz(stringify!($name), $seeds, targets::$name);
+            }
+        )*
+    };
+}
+
+fuzz_tests! {
+    pickle: seeds::files("kiln-pretrained/tests/fixtures/pickle", "pt");
+    gguf: seeds::files("kiln-pretrained/tests/fixtures", "gguf");
+    safetensors: seeds::safetensors();
+    safetensors_index: seeds::indexes();
+    config: seeds::configs();
+    tokenizer: seeds::tokenizers();
+    tokenizer_config: seeds::tokenizer_configs();
+    sentencepiece: vec![seeds::sentencepiece()];
+    chat_template: seeds::templates();
+    adapter: seeds::adapters();
+    modules: seeds::modules();
+    parquet: seeds::files("kiln-data/fixtures", "parquet");
+}

@@ -1,0 +1,100 @@
+//! Folders and tables, of which one file is damaged. They lie on a disk: a map needs one.
+
+use super::super::seeds;
+use super::{
+    text::{can_render, check_tokenizer},
+    weights::read_all_tensors,
+};
+use burn::tensor::Device;
+use kiln_data::{ChatTemplate, FilesConfig, Source, source::files::FileSource, tokenizer};
+use kiln_models::Model;
+use kiln_pretrained::files;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+/// A folder within another one.
+struct TempModelFolder {
+    parent: TempDir,
+}
+
+impl TempModelFolder {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let home = Self { parent: tempfile::tempdir().unwrap() };
+        fs::create_dir(home.path()).unwrap();
+        for (name, bytes) in files {
+            fs::write(home.path().join(name), bytes).unwrap();
+        }
+        home
+    }
+
+    fn path(&self) -> PathBuf {
+        self.parent.path().join("model")
+    }
+
+    /// Puts a file there: written anew, not over what may be mapped.
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let (path, fresh) = (self.path().join(name), self.path().join("fresh"));
+        fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path)).unwrap();
+        path
+    }
+}
+
+/// A thread's own folder, made once, of the files that aren't damaged.
+macro_rules! temp_model_folder {
+    ($($name:literal = $bytes:expr),* $(,)?) => {{
+        thread_local! { static HOME: TempModelFolder = TempModelFolder::new(&[$(($name, &$bytes)),*]); }
+        &HOME
+    }};
+}
+
+fn can_load(folder: &Path) -> bool {
+    files::ModelFolder::open(folder).is_ok_and(|folder| read_all_tensors(folder.tensors()))
+}
+
+pub fn safetensors(file: &[u8]) -> bool {
+    temp_model_folder!("config.json" = *b"{}").with(|home| {
+        home.write("model.safetensors", file);
+        can_load(&home.path())
+    })
+}
+
+/// Beside the folder lies a file with a tensor that must not be found.
+pub fn safetensors_index(file: &[u8]) -> bool {
+    temp_model_folder!("config.json" = *b"{}", "weights.safetensors" = seeds::safetensors()[0]).with(|home| {
+        fs::write(home.parent.path().join("outside.safetensors"), seeds::outside_file()).unwrap();
+        home.write("model.safetensors.index.json", file);
+        let found = files::ModelFolder::open(&home.path());
+        let Ok(folder) = found else { return false };
+        assert!(!folder.tensors().entries().contains_key(seeds::OUTSIDE_TENSOR), "the index leads out of its folder");
+        read_all_tensors(folder.tensors())
+    })
+}
+
+pub fn tokenizer_config(file: &[u8]) -> bool {
+    temp_model_folder!("tokenizer.json" = seeds::tokenizers()[0]).with(|home| {
+        home.write("tokenizer_config.json", file);
+        let chat = ChatTemplate::from_folder(&home.path());
+        let chat = chat.is_ok_and(|chat| chat.is_none_or(|chat| can_render(&chat)));
+        chat && tokenizer::pretrained::from_folder(&home.path()).is_ok_and(|tokenizer| check_tokenizer(&tokenizer))
+    })
+}
+
+/// `adapter_config.json`, beside the tensors and the model that it was written for.
+pub fn adapter(file: &[u8]) -> bool {
+    thread_local! { static MODEL: Model = files::load(&seeds::model(), &Device::flex()).unwrap().model; }
+    temp_model_folder!("adapter_model.safetensors" = seeds::adapter_tensors()).with(|home| {
+        home.write("adapter_config.json", file);
+        MODEL.with(|model| kiln_pretrained::peft_format::load_adapters(model, None, &home.path()).is_ok())
+    })
+}
+
+pub fn parquet(file: &[u8]) -> bool {
+    temp_model_folder!().with(|home| {
+        let path = home.write("texts.parquet", file);
+        let Ok(files) = FileSource::open(&FilesConfig::new([path.display().to_string()])) else { return false };
+        files.documents().is_ok_and(|mut documents| documents.all(|document| document.is_ok()))
+    })
+}

@@ -1,0 +1,71 @@
+//! Configurations, tokenizers and templates.
+
+use super::super::seeds;
+use kiln_data::{
+    ChatTemplate, ChatTemplateOptions, Tokenizer,
+    chat::{TemplateClock, chat_message},
+    tokenizer::convert,
+};
+use kiln_models::hf::{self, sentence_transformers};
+use serde_json::Value;
+
+pub fn config(file: &[u8]) -> bool {
+    serde_json::from_slice(file).is_ok_and(|json| hf::read_config(&json).is_ok())
+}
+
+/// A text with what tokenizers find hard.
+const TEXT: &str = "ab a\u{0301}b 🙂👨‍👩‍👧 <s> 漢字\r\n  x";
+
+/// Whether a tokenizer reads the text and writes it again.
+pub fn check_tokenizer(tokenizer: &Tokenizer) -> bool {
+    tokenizer.decode(&tokenizer.encode(TEXT)).is_ok()
+}
+
+pub fn tokenizer(file: &[u8]) -> bool {
+    let tokenizer = std::str::from_utf8(file).ok().map(Tokenizer::from_json);
+    tokenizer.is_some_and(|tokenizer| tokenizer.is_ok_and(|tokenizer| check_tokenizer(&tokenizer)))
+}
+
+pub fn sentencepiece(file: &[u8]) -> bool {
+    convert::parse_sentencepiece(file)
+        .and_then(|carried| carried.to_tokenizer())
+        .is_ok_and(|tokenizer| check_tokenizer(&tokenizer))
+}
+
+/// The most bytes that a template may make of the conversation below.
+const MAX_LENGTH: usize = 1 << 29;
+
+/// Whether a template makes a text of a conversation with all that one can have, or none of the shortest.
+pub fn can_render(chat: &ChatTemplate) -> bool {
+    let conversation = seeds::conversation();
+    let options = ChatTemplateOptions {
+        add_generation_prompt: true,
+        tools: conversation["tools"].as_array().cloned(),
+        documents: conversation["documents"].as_array().cloned(),
+        now: Some(TemplateClock::from_unix(1_732_464_000)),
+        ..ChatTemplateOptions::default()
+    };
+    let whole = conversation["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let texts =
+        [chat.render(whole, &options), chat.render(&[chat_message("user", "Hi")], &ChatTemplateOptions::default())];
+    assert!(texts.iter().flatten().all(|text| text.len() <= MAX_LENGTH), "a template ran away");
+    texts.iter().any(Result::is_ok)
+}
+
+pub fn chat_template(file: &[u8]) -> bool {
+    let tokens = serde_json::Map::from_iter([("bos_token".to_string(), Value::from("<s>"))]);
+    let chat = std::str::from_utf8(file).ok().map(|template| ChatTemplate::new(template, tokens));
+    chat.is_some_and(|chat| chat.is_ok_and(|chat| can_render(&chat)))
+}
+
+/// `modules.json`, or what it says of pooling.
+pub fn modules(file: &[u8]) -> bool {
+    let Ok(json) = serde_json::from_slice::<Value>(file) else { return false };
+    let place = sentence_transformers::pooling_file(Some(&json));
+    if let Ok(Some(path)) = &place {
+        assert!(!path.starts_with('/') && path.split('/').all(|part| part != ".."), "{path} leaves the folder");
+    }
+    place.is_ok()
+        && (sentence_transformers::embedding_head(Some(&json), None).is_ok()
+            || sentence_transformers::embedding_head(None, Some(&json)).is_ok())
+}

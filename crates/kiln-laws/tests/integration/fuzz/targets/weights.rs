@@ -1,0 +1,20 @@
+//! Weights in one piece.
+
+use kiln_models::{hf, tensors::TensorSource};
+use kiln_pretrained::{gguf as format, pickle::PickleFile};
+
+/// Reads every tensor.
+pub fn read_all_tensors(tensors: &dyn TensorSource) -> bool {
+    tensors.entries().keys().all(|name| tensors.read(name).is_ok())
+}
+
+pub fn pickle(file: &[u8]) -> bool {
+    PickleFile::open(file).is_ok_and(|pickle| read_all_tensors(&pickle))
+}
+
+pub fn gguf(file: &[u8]) -> bool {
+    let Ok(file) = format::GgufReader::open(file) else { return false };
+    let carried = format::GgufTokenizer::read(file.metadata());
+    let config = format::read_as_hf(file.metadata(), &file).ok().map(|(config, _)| hf::read_config(&config).is_ok());
+    read_all_tensors(&file) && carried.is_ok() && config != Some(false)
+}

@@ -1,0 +1,283 @@
+//! Models are values: they survive their files, and what can't be is refused with its place.
+
+use kiln_laws::{device, parameters, strategies};
+use kiln_models::{Model, ModelConfig, named_parameters};
+use kiln_nn::{part::PartConfig, part::attention::ProjectionConfig};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_models_are_legal_and_survive_their_files(config in strategies::model()) {
+        prop_assert_eq!(config.check("model"), Ok(()));
+        let toml = kiln_spec::config::to_toml(&config);
+        let read: ModelConfig = kiln_spec::config::parse(&toml, None).expect("its own text");
+        prop_assert_eq!(&read, &config);
+        let json = serde_json::to_string(&config).expect("plain data");
+        prop_assert_eq!(&serde_json::from_str::<ModelConfig>(&json).expect("its own text"), &config);
+        let mut again = config.clone();
+        again.resolve();
+        prop_assert_eq!(&again, &config);
+        let all = [&config, &read].map(|c| named_parameters(&Model::init(c, 0, &device())));
+        prop_assert!(all[0].iter().zip(&all[1]).all(|(a, b)| a.path == b.path && a.shape == b.shape));
+    }
+
+    /// What is left to the surroundings is what stands there when it is written down.
+    #[test]
+    fn resolving_changes_no_weight(config in strategies::model()) {
+        let mut open = config.clone();
+        for part in open.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts) {
+            match part {
+                PartConfig::Mlp(plain) => plain.intermediate = None,
+                PartConfig::GatedMlp(gated) => gated.intermediate = None,
+                PartConfig::Experts(experts) if experts.top_k > 1 => experts.norm_topk_prob = None,
+                PartConfig::Experts(_) | PartConfig::Gla(_) => {}
+                PartConfig::Attention(attention) => {
+                    if let ProjectionConfig::Heads(heads) = &mut attention.projection {
+                        heads.kv_heads = None;
+                    }
+                }
+            }
+        }
+        let mut closed = open.clone();
+        closed.resolve();
+        let [a, b] = [&open, &closed].map(|c| parameters::values(&Model::init(c, 0, &device())));
+        prop_assert!(a.iter().all(|(path, data)| data.as_bytes() == b[path].as_bytes()));
+    }
+}
+
+/// A configuration, the key that it is refused at, and a word of the reason.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("hidden = 0", "hidden", "from 1"),
+    ("hidden = 2000000", "hidden", "from 1"),
+    ("vocab = 300000000", "vocab", "at most"),
+    ("dropout = 1.0", "dropout", "below 1"),
+    ("dropout = -0.1", "dropout", "from 0"),
+    ("dropout = nan", "dropout", "NaN"),
+    ("blocks = []", "blocks", "at least one block"),
+    ("blocks = [{ repeat = 5000, sublayers = [{ parts = ['gated_mlp'] }] }]", "blocks", "4096"),
+    ("blocks = [{ repeat = 0, sublayers = [{ parts = ['gated_mlp'] }] }]", "blocks[0].repeat", "found 0"),
+    ("blocks = [{ sublayers = [] }]", "blocks[0].sublayers", "at least one sublayer"),
+    ("blocks = [{ sublayers = [{ parts = [] }] }]", "blocks[0].sublayers[0].parts", "at least one part"),
+    (
+        "position = { learned = { max_position_embeddings = 0 } }",
+        "position.learned.max_position_embeddings",
+        "no positions",
+    ),
+    ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
+    ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
+    ("position = { rotary = { partial_factor = 0.0 } }", "position.rotary.partial_factor", "above 0"),
+    (
+        "position = { rotary = { scaling = { linear = { factor = 0.5 } } } }",
+        "position.rotary.scaling.linear.factor",
+        "1 or",
+    ),
+    (
+        "position = { rotary = { scaling = { yarn = { factor = 2.0, original_max_position_embeddings = 0 } } } }",
+        "position.rotary.scaling.yarn.original_max_position_embeddings",
+        "no tokens",
+    ),
+    ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
+    ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
+    ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "whole document"),
+    ("stack = 'encoder'\nencoder = {}", "encoder", "no separate encoder"),
+    ("encoder = {}", "encoder", "no separate encoder"),
+    ("stack = 'encoder-decoder'", "blocks", "cross-attention to the encoder"),
+    ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "causal"),
+    ("head = { class = { num_classes = 1 } }", "head.class.num_classes", "from 2"),
+    ("head = { embedding = { projection_dim = 0 } }", "head.embedding.projection_dim", "from 1"),
+    ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
+    ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
+    ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
+    (
+        "blocks = [{ depth = { layer_drop = { rate = 1.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
+        "blocks[0].depth.layer_drop.rate",
+        "without 1",
+    ),
+    (
+        "blocks = [{ depth = { mixture_of_depths = { capacity = 0.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
+        "blocks[0].depth.mixture_of_depths.capacity",
+        "above 0",
+    ),
+    (
+        "blocks = [{ depth = { mixture_of_depths = { predictor_loss_coef = nan } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
+        "blocks[0].depth.mixture_of_depths.predictor_loss_coef",
+        "0 or more",
+    ),
+    (
+        "blocks = [{ sublayers = [{ junction = { rezero = { alpha_init = inf } }, parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].junction.rezero.alpha_init",
+        "finite",
+    ),
+    (
+        "blocks = [{ sublayers = [{ junction = { sandwich = { norm = { rms = { eps = 0.0 } } } }, parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].junction.sandwich.norm.rms.eps",
+        "above 0",
+    ),
+];
+
+/// The same for one part.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("{ gla = { heads = 0 } }", "gla.heads", "without heads"),
+    ("{ gla = { heads = 3 } }", "gla.heads", "divide"),
+    ("{ gla = { heads = 128 } }", "gla.heads", "hidden / 2"),
+    ("{ gla = { head_dim = 0 } }", "gla.head_dim", "width 0"),
+    ("{ gla = { value_dim = 9000000000000 } }", "gla.value_dim", "at most"),
+    ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
+    ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
+    ("{ gla = { norm = { rms = { eps = 0.0 } } } }", "gla.norm.rms.eps", "above 0"),
+    ("{ experts = { num_experts = 0 } }", "experts.num_experts", "from 1"),
+    ("{ experts = { num_experts = 100000 } }", "experts.num_experts", "from 1"),
+    ("{ experts = { num_experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
+    ("{ experts = { top_k = 0 } }", "experts.top_k", "found 0"),
+    ("{ experts = { top_k = 1, norm_topk_prob = true } }", "experts.norm_topk_prob", "learn nothing"),
+    ("{ experts = { router_aux_loss_coef = -1.0 } }", "experts.router_aux_loss_coef", "0 or above"),
+    ("{ experts = { router_z_loss_coef = nan } }", "experts.router_z_loss_coef", "0 or above"),
+    (
+        "{ experts = { expert = { gated_mlp = { intermediate = 0 } } } }",
+        "experts.expert.gated_mlp.intermediate",
+        "width 0",
+    ),
+    (
+        "{ experts = { shared_expert = { mlp = { intermediate = 0 } } } }",
+        "experts.shared_expert.mlp.intermediate",
+        "width 0",
+    ),
+    ("{ mlp = { intermediate = 0 } }", "mlp.intermediate", "width 0"),
+    ("{ gated_mlp = { intermediate = 0 } }", "gated_mlp.intermediate", "width 0"),
+    ("{ gated_mlp = { intermediate = 9000000000000 } }", "gated_mlp.intermediate", "at most"),
+    ("{ attention = { projection = { heads = { heads = 0 } } } }", "attention.projection.heads.heads", "without heads"),
+    ("{ attention = { projection = { heads = { kv_heads = 0 } } } }", "attention.projection.heads.kv_heads", "without"),
+    (
+        "{ attention = { projection = { heads = { kv_heads = 3 } } } }",
+        "attention.projection.heads.kv_heads",
+        "don't divide",
+    ),
+    ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
+    ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
+    ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "pairs"),
+    (
+        "{ attention = { projection = { heads = { head_dim = 4611686018427387904 } } } }",
+        "attention.projection.heads.head_dim",
+        "at most",
+    ),
+    ("{ attention = { source = 'cross' } }", "attention.source", "the stack `decoder` has none"),
+    (
+        "{ attention = { position = { learned = { max_position_embeddings = 9 } } } }",
+        "attention.position",
+        "added to the embeddings",
+    ),
+    ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
+    ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
+    ("{ attention = { score = { softmax = { softcap = nan } } } }", "attention.score.softmax.softcap", "above 0"),
+    (
+        "{ attention = { score = { softmax = { temperature = 0.0 } } } }",
+        "attention.score.softmax.temperature",
+        "above 0",
+    ),
+    ("{ attention = { score = { sigmoid = { bias = inf } } } }", "attention.score.sigmoid.bias", "number"),
+    (
+        "{ attention = { source = { segments = { prefix_length = 0 } } } }",
+        "attention.source.segments.prefix_length",
+        "prefix of 1",
+    ),
+    ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
+    (
+        "{ attention = { position = { alibi = { alibi_bias_max = -1.0 } } } }",
+        "attention.position.alibi.alibi_bias_max",
+        "0 or more",
+    ),
+    ("{ attention = { position = { t5 = { num_buckets = 1 } } } }", "attention.position.t5.num_buckets", "even number"),
+    ("{ attention = { position = { t5 = { max_distance = 3 } } } }", "attention.position.t5.max_distance", "above"),
+    ("{ attention = { position = { t5 = { heads = 3 } } } }", "attention.projection.heads.head_dim", "3 heads"),
+    (
+        "{ attention = { projection = { latent = { kv_lora_rank = 0 } } } }",
+        "attention.projection.latent.kv_lora_rank",
+        "from 1",
+    ),
+    (
+        "{ attention = { projection = { latent = { qk_rope_head_dim = 3 } } } }",
+        "attention.projection.latent.qk_rope_head_dim",
+        "pairs",
+    ),
+];
+
+fn check_refused(text: &str, path: &str, reason: &str) {
+    let config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
+    let refusal = config.check("model").expect_err(text);
+    assert_eq!(refusal.path, format!("model.{path}"), "{text}: {refusal}");
+    assert!(refusal.reason.contains(reason), "{text}: {refusal}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_where_it_stands() {
+    for (text, path, reason) in REFUSED {
+        check_refused(text, path, reason);
+    }
+    for (part, path, reason) in PARTS {
+        let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated_mlp', {part}] }}] }}]");
+        check_refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
+    }
+}
+
+/// The same for an encoder–decoder that is legal without these.
+const REFUSED_TOGETHER: &[(&str, &str, &str)] = &[
+    ("encoder = { blocks = [] }", "encoder.blocks", "at least one block"),
+    ("encoder = { position = { rotary = { theta = 1.0 } } }", "encoder.position.rotary.theta", "above 1"),
+    ("encoder = { norm = { rms = { eps = 0.0 } } }", "encoder.norm.rms.eps", "above 0"),
+    (
+        "encoder = { blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross' } }] }] }] }",
+        "encoder.blocks[0].sublayers[0].parts[0].attention.source",
+        "the stack `encoder` has none",
+    ),
+    ("blocks = [{ sublayers = [{ parts = ['attention'] }] }]", "blocks", "cross-attention to the encoder"),
+    (
+        "blocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross', position = 'rotary' } }] }] }]",
+        "blocks[0].sublayers[0].parts[0].attention.position",
+        "another stream",
+    ),
+];
+
+#[test]
+fn two_stacks_must_fit_together() {
+    let cross = "{ parts = [{ attention = { source = 'cross' } }] }";
+    let blocks =
+        format!("blocks = [{{ sublayers = [{{ parts = ['attention'] }}, {cross}, {{ parts = ['gated_mlp'] }}] }}]");
+    let stack = "stack = 'encoder-decoder'";
+    let read = |text: &str| kiln_spec::config::parse::<ModelConfig>(text, None).expect("well formed");
+    let legal = read(&format!("{stack}\n{blocks}"));
+    assert_eq!(legal.check("model"), Ok(()));
+    for (text, path, reason) in REFUSED_TOGETHER {
+        let rest = if text.starts_with("blocks") { "" } else { &blocks };
+        check_refused(&format!("{stack}\n{text}\n{rest}"), path, reason);
+    }
+    let mut resolved = legal;
+    resolved.resolve();
+    let encoder = resolved.encoder_model_config().expect("an encoder");
+    assert_eq!(encoder.blocks[0].sublayers.len(), 2, "the cross attention is the decoder's");
+    assert_eq!(resolved.encoder.as_ref().and_then(|e| e.blocks.clone()), Some(encoder.blocks));
+}
+
+/// What only works from left to right is refused elsewhere.
+#[test]
+fn a_visibility_that_a_part_cannot_have_is_refused() {
+    for visibility in ["bidirectional", "prefix"] {
+        let text =
+            format!("visibility = '{visibility}'\nblocks = [{{ sublayers = [{{ parts = ['attention', 'gla'] }}] }}]");
+        check_refused(&text, "blocks[0].sublayers[0].parts[1]", "left to right");
+    }
+}
+
+#[test]
+fn a_typo_names_the_key_that_was_meant() {
+    let error = kiln_spec::config::parse::<ModelConfig>("hiden = 64", Some("tiny.toml")).expect_err("unknown key");
+    assert_eq!(error.to_string(), "tiny.toml:1: hiden: unknown key `hiden`");
+    assert!(error.help().expect("help").contains("`hidden`"));
+    let error = kiln_spec::config::parse::<ModelConfig>("position = 'rotery'", None).expect_err("unknown choice");
+    assert!(error.help().expect("help").contains("`rotary`"));
+}
+
+#[test]
+fn the_default_is_legal() {
+    assert_eq!(ModelConfig { vocab: 11, ..ModelConfig::default() }.check("model"), Ok(()));
+}

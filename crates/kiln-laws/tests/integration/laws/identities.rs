@@ -1,0 +1,116 @@
+//! The identities hold for any legal model: in f64 to the last digits, and in f32, where other kernels work, to its
+//! rounding.
+
+use burn::tensor::ExecutionError;
+use kiln_infer::{block_on, equivalence};
+use kiln_kernels::planner::Kernel;
+use kiln_laws::{device, parameters::to_f64, strategies};
+use kiln_models::{Model, ModelConfig, Visibility, map_params};
+use kiln_spec::Direction;
+use proptest::{collection::vec, prelude::*};
+
+/// Hidden states of size 1 and a few hundred additions, in f64.
+const EXACT: f64 = 1e-10;
+
+/// The same in f32 for weights as they are drawn, and norms that make a small difference a large one.
+const ROUNDING: f64 = 5e-4;
+
+fn model(config: &ModelConfig) -> Model {
+    to_f64(Model::init(config, 3, &device()))
+}
+
+/// The model with larger weights, so that a wrong look shows.
+fn with_large_weights(config: &ModelConfig) -> Model {
+    map_params(model(config), |param| param.map(|weight| (weight.flatten() * 3.0).into()))
+}
+
+fn block_on_difference(difference: impl Future<Output = Result<f64, ExecutionError>>) -> f64 {
+    block_on(difference).expect("numbers")
+}
+
+/// Models to check and what they may differ by.
+fn models_with_tolerance(config: &ModelConfig) -> [(Model, f64); 2] {
+    [(with_large_weights(config), EXACT), (Model::init(config, 3, &device()), ROUNDING)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn any_chunking_is_the_whole(
+        config in strategies::model(), documents in strategies::documents(), chunks in vec(1usize..6, 1..4),
+    ) {
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::chunked_difference(&model, &documents, &chunks));
+            prop_assert!(difference <= most, "{}", difference);
+        }
+    }
+
+    #[test]
+    fn packed_is_apart(config in strategies::model(), documents in strategies::documents()) {
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::packed_difference(&model, &documents, strategies::direction(&config)));
+            prop_assert!(difference <= most, "{}", difference);
+        }
+    }
+
+    #[test]
+    fn padded_is_single(config in strategies::model(), documents in strategies::documents(), padding in 0usize..5) {
+        for (model, most) in models_with_tolerance(&config) {
+            let difference = block_on_difference(equivalence::padded_difference(&model, &documents, strategies::direction(&config), padding));
+            prop_assert!(difference <= most, "{}", difference);
+        }
+    }
+
+    #[test]
+    fn one_kernel_is_the_other(config in strategies::model(), document in vec(0..strategies::VOCAB as u32, 1..20)) {
+        for (model, most) in models_with_tolerance(&config) {
+            for other in [Kernel::Builtin, Kernel::Fused] {
+                let kernels = [Kernel::Reference, other];
+                let difference = block_on_difference(equivalence::kernel_difference(&model, &document, strategies::direction(&config), kernels));
+                prop_assert!(difference <= most, "{}: {}", other.name(), difference);
+            }
+        }
+    }
+}
+
+/// A model of one attention layer.
+fn attention(pattern: &str, visibility: Visibility) -> ModelConfig {
+    let text = format!(
+        "vocab = 11\nhidden = 8\nblocks = [{{ sublayers = [{{ parts = [{{ attention = {{ pattern = {pattern}, \
+         projection = {{ heads = {{ heads = 2 }} }} }} }}] }}] }}]"
+    );
+    let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("legal");
+    config.visibility = visibility;
+    config.resolve();
+    config
+}
+
+#[test]
+fn the_identities_compare_numbers() {
+    let broken = map_params(model(&attention("\"global\"", Visibility::Causal)), |param| {
+        param.map(|weight| (weight.flatten() * f64::NAN).into());
+    });
+    let documents = [vec![1, 2, 3, 4, 5, 6], vec![7, 8, 9]];
+    assert!(block_on_difference(equivalence::chunked_difference(&broken, &documents, &[2])).is_nan());
+    assert!(block_on_difference(equivalence::packed_difference(&broken, &documents, Direction::Causal)).is_nan());
+    assert!(block_on_difference(equivalence::padded_difference(&broken, &documents, Direction::Causal, 2)).is_nan());
+    let kernels = [Kernel::Reference, Kernel::Builtin];
+    assert!(
+        block_on_difference(equivalence::kernel_difference(&broken, &documents[0], Direction::Causal, kernels))
+            .is_nan()
+    );
+}
+
+/// The difference of two models that differ in nothing but a window's width.
+#[test]
+fn a_window_off_by_one_is_seen() {
+    let document: Vec<u32> = (0..10).collect();
+    let hidden = |before| {
+        let config = attention(&format!("{{ window = {{ before = {before} }} }}"), Visibility::Causal);
+        let model = with_large_weights(&config);
+        let rows = kiln_laws::loss::DocumentRows::packed(std::slice::from_ref(&document), Direction::Causal, 0);
+        kiln_laws::loss::loss_value(&model, &rows)
+    };
+    assert_eq!(hidden(3), hidden(3));
+    assert!((hidden(3) - hidden(4)).abs() > 1e-3);
+}

@@ -1,0 +1,105 @@
+//! Which maps have adapters, what they are called, and what is refused.
+
+use kiln_laws::device;
+use kiln_models::{Model, ModelConfig, named_parameters};
+use kiln_peft::{AdapterConfig, LoraConfig, attach, detach};
+
+fn model(text: &str) -> Model {
+    let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
+    config.resolve();
+    config.check("model").expect("legal");
+    Model::init(&config, 1, &device())
+}
+
+fn small_model() -> Model {
+    model(
+        "vocab = 11\nhidden = 8\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]",
+    )
+}
+
+fn lora(targets: &[&str]) -> LoraConfig {
+    LoraConfig { rank: 3, target_modules: targets.iter().map(ToString::to_string).collect(), ..LoraConfig::default() }
+}
+
+fn refusal(model: &Model, config: LoraConfig) -> String {
+    attach(model, &AdapterConfig::Lora(config), 0).expect_err("refused").to_string()
+}
+
+#[test]
+fn parameters_are_named_by_their_map_and_method() {
+    let adapted = attach(&small_model(), &AdapterConfig::Lora(lora(&["attention.q", "blocks.1.*.down"])), 0).unwrap();
+    assert_eq!(adapted.adapters().len(), 3);
+    let found = named_parameters(&adapted).into_iter().filter(|name| name.path.contains("lora"));
+    let found: Vec<(String, Vec<usize>)> = found.map(|name| (name.path, name.shape)).collect();
+    let wanted = [
+        ("blocks.0.attention.q.lora.a", vec![8, 3]),
+        ("blocks.0.attention.q.lora.b", vec![3, 8]),
+        ("blocks.1.attention.q.lora.a", vec![8, 3]),
+        ("blocks.1.attention.q.lora.b", vec![3, 8]),
+        ("blocks.1.feed_forward.down.lora.a", vec![32, 3]),
+        ("blocks.1.feed_forward.down.lora.b", vec![3, 8]),
+    ];
+    assert_eq!(found, wanted.map(|(name, shape)| (name.to_string(), shape)));
+    let own = named_parameters(&adapted).into_iter().filter(|name| !name.path.contains("lora"));
+    assert_eq!(named_parameters(&detach(&adapted)), own.collect::<Vec<_>>(), "the base is the same parameters");
+}
+
+#[test]
+fn a_bare_word_is_the_papers_choice() {
+    let config: AdapterConfig = kiln_spec::config::parse::<Wrapped>("adapter = 'lora'", None).unwrap().adapter;
+    let adapted = attach(&small_model(), &config, 0).unwrap();
+    let found: Vec<&str> = adapted.adapters().keys().map(String::as_str).collect();
+    assert_eq!(found, ["blocks.0.attention.q", "blocks.0.attention.v", "blocks.1.attention.q", "blocks.1.attention.v"]);
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Wrapped {
+    adapter: AdapterConfig,
+}
+
+#[test]
+fn what_fits_nothing_is_an_error_that_says_what_there_is() {
+    let said = refusal(&small_model(), lora(&["q", "atention.q"]));
+    for part in [
+        "adapter.lora.target_modules",
+        "`atention.q` matches no linear layer",
+        "`blocks.*.attention.q`",
+        "attention.q\"]",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));
+    assert!(refusal(&small_model(), lora(&["embedding"])).contains("matches `embedding`, which can't have an adapter"));
+    assert!(refusal(&small_model(), lora(&[])).contains("at least one pattern"));
+}
+
+#[test]
+fn stacked_experts_have_none_and_say_so() {
+    let experts = model(
+        "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
+         'gated_mlp' } }] }] }]",
+    );
+    let said = refusal(&experts, lora(&["experts.up"]));
+    assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which can't have an adapter"), "{said}");
+    let shared = attach(&experts, &AdapterConfig::Lora(lora(&["up", "router"])), 0).unwrap();
+    let found: Vec<&str> = shared.adapters().keys().map(String::as_str).collect();
+    assert_eq!(found, ["blocks.0.feed_forward.router", "blocks.0.feed_forward.shared.up"]);
+}
+
+#[test]
+fn what_can_not_be_is_refused() {
+    let small = small_model();
+    let class = model("vocab = 11\nhidden = 8\nhead = 'class'\nvisibility = 'bidirectional'");
+    assert!(attach(&class, &AdapterConfig::Lora(lora(&["head.classes"])), 0).is_ok());
+    let said = refusal(&class, LoraConfig { dropout: 0.1, ..lora(&["head.classes"]) });
+    assert!(said.contains("`head.classes`") && said.contains("dropout"), "{said}");
+    for (config, key) in [
+        (LoraConfig { rank: 0, ..lora(&["q"]) }, "rank"),
+        (LoraConfig { alpha: f64::NAN, ..lora(&["q"]) }, "alpha"),
+        (LoraConfig { dropout: 1.0, ..lora(&["q"]) }, "dropout"),
+    ] {
+        assert!(refusal(&small, config).starts_with(&format!("adapter.lora.{key}:")));
+    }
+    let adapted = attach(&small, &AdapterConfig::default(), 0).unwrap();
+    assert!(refusal(&adapted, lora(&["o"])).contains("4 adapters already"));
+}

@@ -1,0 +1,70 @@
+//! Gradients of losses: the same sum however documents are laid out, and numbers.
+
+use crate::registry::{Verdict, shape::rows};
+use kiln_infer::equivalence::ModelRunner;
+use kiln_laws::{
+    device,
+    loss::{DocumentRows, loss, loss_gradients},
+    parameters::{ByPath, gradients, relative_difference, sum_values},
+    strategies::VOCAB,
+    test_case::{TestCase, TestModel},
+};
+use kiln_nn::{Context, context::RngKey};
+
+/// Sums of some hundred numbers in `f64`, as a share of the greatest gradient.
+const EXACT: f64 = 1e-9;
+
+/// Packed in a row, side by side with padding, or each alone: one gradient.
+pub fn gradients_add_up(subject: &TestCase) -> Verdict {
+    let (run, direction) = (subject.model_f64(&device().autodiff()), subject.direction());
+    let document = |length: u32| (0..length).map(|i| (7 * i + length) % VOCAB as u32).collect();
+    let documents: Vec<Vec<u32>> = [6, 1, 4].map(document).into();
+    let alone = sum_values(
+        DocumentRows::separate(&documents, direction).iter().map(|rows| loss_gradients(&run, rows)).collect(),
+    );
+    let ways = [
+        ("packed", DocumentRows::packed(&documents, direction, 0)),
+        ("packed and padded", DocumentRows::packed(&documents, direction, 2)),
+        ("side by side", DocumentRows::padded(&documents, direction, 1)),
+    ];
+    for (way, rows) in ways {
+        let found = loss_gradients(&run, &rows);
+        if !found.keys().eq(alone.keys()) {
+            return Err(format!("{way}, other parameters have gradients"));
+        }
+        let apart = relative_difference(&alone, &found);
+        if apart.is_nan() || apart > EXACT {
+            return Err(format!("{way}: gradients are {apart:e} apart"));
+        }
+    }
+    Ok(())
+}
+
+/// Gradients while training: losses that parts add on the way count too.
+fn training_gradients(run: &TestModel, rows: &DocumentRows) -> ByPath<Vec<f64>> {
+    let mut cx = Context::training(&rows.layout(), RngKey { seed: 1, step: 2, micro_batch: 0 }, &device());
+    let main = loss(run, rows, &mut cx);
+    let all = cx.take_auxiliary_losses().into_iter().fold(main, |sum, added| sum + added.value * added.weight);
+    gradients(run.model(), &all.backward())
+}
+
+/// Every parameter has a gradient, whether it trains or not at that moment, and each is a number: at the weights that a
+/// run begins with, and elsewhere.
+pub fn finite(subject: &TestCase) -> Verdict {
+    let device = device().autodiff();
+    for run in [subject.model(9, &device), subject.model_f64(&device)] {
+        let rows = rows(subject);
+        let (mut found, trained) = (loss_gradients(&run, &rows), training_gradients(&run, &rows));
+        for (path, gradient) in trained {
+            found.entry(path).or_default().extend(gradient);
+        }
+        if let Some((path, _)) = found.iter().find(|(_, gradient)| !gradient.iter().all(|x| x.is_finite())) {
+            return Err(format!("the gradient of {path} is no number"));
+        }
+        let all = kiln_models::named_parameters(run.model()).len();
+        if found.len() != all {
+            return Err(format!("{} of {all} parameters have a gradient", found.len()));
+        }
+    }
+    Ok(())
+}

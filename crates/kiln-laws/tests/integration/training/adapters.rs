@@ -1,0 +1,140 @@
+//! A stage with adapters trains them alone, goes on to the bit, and leaves them merged to the next.
+
+use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train, weights};
+use kiln_infer::block_on;
+use kiln_laws::{device, values};
+use kiln_models::Model;
+use kiln_train::{
+    Recipe, TrainError,
+    checkpoint::{Dtype, TRAIN_FILE},
+    run::{load, model_config},
+    state_dict::model_tensors,
+};
+use std::{fs, path::Path};
+
+const LORA: &str =
+    r#"stages.0.adapter={ lora = { rank = 2, alpha = 6.0, target_modules = ["q", "blocks.1.*.down"] } }"#;
+
+fn small_recipe(sets: &[&str]) -> Recipe {
+    let fixed = [
+        "stages.0.steps=4",
+        "stages.0.checkpoint_every=1",
+        "stages.0.keep_checkpoints=9",
+        "stages.0.schedule=constant",
+    ];
+    recipe(&[&fixed[..], sets].concat())
+}
+
+/// Names of tensors of the training state.
+fn state_tensor_names(path: &Path, step: u64) -> Vec<String> {
+    let file = path.join(format!("stages/0-pretrain/checkpoints/step-{step:06}")).join(TRAIN_FILE);
+    let bytes = fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    tensors.names().into_iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn only_adapters_move_and_are_remembered() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let recipe = small_recipe(&[LORA]);
+    assert_eq!(recipe.stages[0].trainable, ["*.lora.*"]);
+    train(&recipe, &path);
+    let (first, last) = (weights(&path, 0, 1), weights(&path, 0, 4));
+    let loras = first.keys().filter(|name| name.contains(".lora.")).count();
+    assert_eq!(loras, 2 * (2 + 1));
+    let base = Model::init(&model_config(&recipe, &load(&path, &device()).unwrap().tokenizer).unwrap(), 3, &device());
+    for (name, raw) in block_on(model_tensors(&base)).unwrap() {
+        assert_eq!((raw.dtype, &last[&name]), (Dtype::F32, &raw), "{name}");
+    }
+    assert!(first.iter().all(|(name, raw)| name.contains(".lora.") != (last[name] == *raw)));
+    let kept = state_tensor_names(&path, 4);
+    assert!(kept.len() == 3 * loras && kept.iter().all(|name| name.contains(".lora.")), "{kept:?}");
+}
+
+#[test]
+fn stopped_recomputed_or_not_the_run_is_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let lora = LORA.replace("rank = 2", "rank = 2, dropout = 0.2");
+    let sets = [lora.as_str(), "stages.0.ema_decay=0.9", "stages.0.gradient_accumulation=2", "model.dropout=0.1"];
+    train(&small_recipe(&sets), &path("whole"));
+    let wanted = run_result(&path("whole"));
+    let mut ended =
+        TestRun { stop_after: Some(1), ..TestRun::default() }.start(&small_recipe(&sets), &path("stopped")).unwrap();
+    while ended.interrupted {
+        let run = TestRun { stop_after: Some(ended.steps.0 + 1), ..TestRun::default() };
+        ended = run.resume(&path("stopped")).unwrap();
+    }
+    assert_same_result(&run_result(&path("stopped")), &wanted, "stopped after each step");
+    let again = small_recipe(&[&sets[..], &["stages.0.gradient_checkpointing=block"]].concat());
+    train(&again, &path("recomputed"));
+    assert!(weights(&path("recomputed"), 0, 4) == weights(&path("whole"), 0, 4));
+    train(
+        &small_recipe(&["stages.0.ema_decay=0.9", "stages.0.gradient_accumulation=2", "model.dropout=0.1", LORA]),
+        &path("other"),
+    );
+    assert!(run_result(&path("other")) != wanted, "dropout of the adapters changes nothing");
+}
+
+/// Two stages: the first with adapters, the second without.
+fn two_stage_recipe() -> Recipe {
+    let stages = format!(
+        "stages=[{{ name = 'a', {}, {common} }}, {{ name = 'b', trainable = ['norm.weight'], {common} }}]",
+        LORA.trim_start_matches("stages.0."),
+        common = "steps = 3, sequence_length = 64, batch_size = 6, num_samples = 0, checkpoint_every = 1, eval_every = 1.0, keep_checkpoints = 9, schedule = 'constant'",
+    );
+    recipe(&[&stages])
+}
+
+#[test]
+fn the_next_stage_begins_with_them_merged() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    train(&two_stage_recipe(), &path("whole"));
+    let (adapted, next) = (weights(&path("whole"), 0, 3), weights(&path("whole"), 1, 3));
+    assert!(!next.keys().any(|name| name.contains("lora")));
+    for (name, raw) in &next {
+        let moved = ["q.weight", "blocks.1.feed_forward.down.weight", "norm.weight"]
+            .iter()
+            .any(|end| name.ends_with(end) && !name.contains("_norm"));
+        assert_eq!(adapted[name] != *raw, moved, "{name}");
+    }
+    let mut ended =
+        TestRun { stop_after: Some(2), ..TestRun::default() }.start(&two_stage_recipe(), &path("stopped")).unwrap();
+    for stop in [3, 4, 5, 9] {
+        ended = TestRun { stop_after: Some(stop), ..TestRun::default() }.resume(&path("stopped")).unwrap();
+    }
+    assert!(!ended.interrupted);
+    assert_same_result(&run_result(&path("stopped")), &run_result(&path("whole")), "stopped in both stages");
+}
+
+#[test]
+fn a_run_is_loaded_with_its_adapters_and_another_starts_from_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    train(&small_recipe(&[LORA]), &path("first"));
+    let loaded = load(&path("first"), &device()).unwrap().model;
+    assert_eq!(loaded.adapters().len(), 3);
+    let from = format!("from={}", path("first").display());
+    train(&small_recipe(&[&from, "stages.0.trainable=[\"norm.weight\"]"]), &path("second"));
+    let (found, merged) = (weights(&path("second"), 0, 1), values(&kiln_peft::merge(&loaded)));
+    assert_eq!(found.len(), merged.len());
+    for (name, data) in merged.iter().filter(|(name, _)| *name != "norm.weight") {
+        assert_eq!(found[name].bytes, data.as_bytes(), "{name}");
+    }
+}
+
+#[test]
+fn targets_that_fit_nothing_are_refused_where_the_recipe_says_them() {
+    let nothing = |name: &str, _: Option<&str>| panic!("{name}");
+    let text = "[[stages]]\nadapter = { lora = { target_modules = ['kv'] } }\n";
+    let error = Recipe::load(text, Some("r.toml"), &[], &nothing).unwrap_err();
+    let failure = TrainError::from(error);
+    let place = failure.location().unwrap_or_default();
+    let said = format!("{failure} {place}");
+    assert!(
+        said.contains("`kv` matches no linear layer") && said.contains("stages[0].adapter.lora.target_modules"),
+        "{said}"
+    );
+}

@@ -1,0 +1,55 @@
+//! A run that starts from another one begins where that one ended.
+
+use crate::training::runs::{TestRun, recipe, steps, train, weights};
+use kiln_train::{TrainError, pretrained::PretrainedError};
+use std::fs;
+
+#[test]
+fn it_begins_at_the_other_runs_weights_with_its_tokenizer() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let bpe = "tokenizer={ bpe = { vocab = 320 } }";
+    let quick = "stages.0.schedule={ constant = { learning_rate = 1e-2 } }";
+    train(&recipe(&[bpe, quick, "stages.0.eval_every=1.0"]), &path("first"));
+    let from = format!("from={:?}", path("first").display().to_string());
+    // A warm-up's first step moves nothing. The recipe's own tokenizer would have another vocabulary.
+    let sets = [
+        &from,
+        "seed=9",
+        "stages.0.steps=4",
+        "stages.0.checkpoint_every=1",
+        "stages.0.keep_checkpoints=9",
+        "stages.0.schedule={ linear = { warmup = 2 } }",
+    ];
+    train(&recipe(&sets), &path("second"));
+    assert_eq!(
+        fs::read(path("first").join("tokenizer.json")).unwrap(),
+        fs::read(path("second").join("tokenizer.json")).unwrap()
+    );
+    assert!(weights(&path("second"), 0, 1) == weights(&path("first"), 0, 24));
+    assert!(weights(&path("second"), 0, 4) != weights(&path("first"), 0, 24));
+    let first = steps(&path("first"));
+    assert!(steps(&path("second"))[0].loss < first[0].loss - 0.5, "it begins as if from scratch");
+    // Once it saved something, it goes on without the other.
+    let stopped = TestRun { stop_after: Some(2), ..TestRun::default() };
+    assert!(stopped.start(&recipe(&sets), &path("third")).unwrap().interrupted);
+    fs::rename(path("first"), path("elsewhere")).unwrap();
+    assert!(!TestRun::default().resume(&path("third")).unwrap().interrupted);
+    assert!(weights(&path("third"), 0, 4) == weights(&path("second"), 0, 4));
+}
+
+#[test]
+fn what_it_cannot_begin_from_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let from = |name: &str| format!("from={:?}", path(name).display().to_string());
+    train(&recipe(&["stages.0.steps=1"]), &path("first"));
+    let gone = TestRun::default().start(&recipe(&[&from("gone")]), &path("a")).unwrap_err();
+    assert!(
+        matches!(&gone, TrainError::Pretrained(PretrainedError::NotFound { path, .. }) if path.ends_with("gone")),
+        "{gone}"
+    );
+    let wider = TestRun::default().start(&recipe(&[&from("first"), "model.hidden=48"]), &path("b")).unwrap_err();
+    assert!(matches!(wider, TrainError::WeightMismatch { .. }), "{wider}");
+    assert!(wider.to_string().contains("~ embedding: expected [297, 48], found [297, 32]"), "{wider}");
+}

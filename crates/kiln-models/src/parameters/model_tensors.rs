@@ -1,0 +1,57 @@
+//! A model's parameters as tensors, read from the device one by one.
+
+use super::{ParamHandle, StateDict, for_each_param};
+use crate::{
+    model::Model,
+    tensors::{TensorError, TensorInfo, TensorSource},
+};
+use burn::tensor::{ExecutionError, TensorData};
+use std::collections::BTreeMap;
+
+/// Parameters of a model as a [`TensorSource`].
+///
+/// They are shared with the model: nothing is copied before it is read, and a packed weight stays packed.
+/// [`read`](TensorSource::read) waits for the device; where the thread must not wait, in a browser, [`state_dict`] reads
+/// all values.
+pub struct ModelTensors {
+    entries: BTreeMap<String, TensorInfo>,
+    parameters: BTreeMap<String, ParamHandle>,
+}
+
+impl ModelTensors {
+    /// The parameters of this model.
+    pub fn new(model: &Model) -> Self {
+        let mut tensors = Self { entries: BTreeMap::new(), parameters: BTreeMap::new() };
+        for_each_param(model, |param| {
+            tensors.entries.insert(param.name(), TensorInfo::f32(param.shape()));
+            tensors.parameters.insert(param.name(), param.handle());
+        });
+        tensors
+    }
+}
+
+impl TensorSource for ModelTensors {
+    fn entries(&self) -> &BTreeMap<String, TensorInfo> {
+        &self.entries
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        let parameter = self.parameters.get(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
+        parameter.value().map_err(|error| TensorError::Broken { name: name.into(), reason: error.to_string() })
+    }
+}
+
+/// Values of all parameters by name, read one parameter after the other. For checkpoints: a call reads the whole model
+/// from the device.
+///
+/// # Errors
+/// If the device fails.
+pub async fn state_dict(model: &Model) -> Result<StateDict, ExecutionError> {
+    let mut values = StateDict::new();
+    for (name, parameter) in ModelTensors::new(model).parameters {
+        let value = parameter.value_async();
+        drop(parameter);
+        values.insert(name, value.await?);
+    }
+    Ok(values)
+}

@@ -1,0 +1,19 @@
+//! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
+
+mod adapted;
+mod bad_input;
+mod common;
+mod elsewhere;
+mod encoders;
+mod examples;
+mod export;
+mod hub;
+#[cfg(unix)]
+mod kill;
+#[cfg(unix)]
+mod memory;
+mod objectives;
+mod others;
+mod readme;
+mod tokenizers;
+mod whole_way;
