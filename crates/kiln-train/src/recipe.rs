@@ -222,8 +222,8 @@ type LocatedKey = (ConfigError, RenamedKey);
 
 /// The old names in one text, by line.
 fn renamed_in_text(layered: &LayeredConfig) -> Vec<LocatedKey> {
-    let found = renamed::find_in_table(layered.table()).into_iter();
-    let mut keys: Vec<LocatedKey> = found.map(|key| located(key, |error| layered.with_location(error))).collect();
+    let old_keys = renamed::find_in_table(layered.table()).into_iter();
+    let mut keys: Vec<LocatedKey> = old_keys.map(|key| located(key, |error| layered.with_location(error))).collect();
     keys.sort_by_key(|(location, _)| location.line);
     keys
 }
@@ -231,8 +231,8 @@ fn renamed_in_text(layered: &LayeredConfig) -> Vec<LocatedKey> {
 /// The old names in a `--set` assignment.
 fn renamed_in_assignment(assignment: &str) -> Vec<LocatedKey> {
     let file = Some(format!("--set {assignment}"));
-    let found = renamed::find_in_assignment(assignment).into_iter();
-    found.map(|key| located(key, |error| ConfigError { file: file.clone(), ..error })).collect()
+    let old_keys = renamed::find_in_assignment(assignment).into_iter();
+    old_keys.map(|key| located(key, |error| ConfigError { file: file.clone(), ..error })).collect()
 }
 
 /// An old name with the location that `locate` adds to its path.

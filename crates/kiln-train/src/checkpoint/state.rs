@@ -54,8 +54,8 @@ impl Fingerprints {
             ("tokenizer", &self.tokenizer, &now.tokenizer),
             ("corpus", &self.corpus, &now.corpus),
         ];
-        let changed = parts.into_iter().find(|(_, saved, found)| saved != found);
-        changed.map(|(what, saved, found)| (what, saved.as_str(), found.as_str()))
+        let mismatch = parts.into_iter().find(|(_, saved, current)| saved != current);
+        mismatch.map(|(part, saved, current)| (part, saved.as_str(), current.as_str()))
     }
 }
 
@@ -174,8 +174,10 @@ impl HashedFile {
         name: &'static str,
         bytes: &[u8],
     ) -> Result<NamedTensors, E> {
-        let missing = || CheckpointError::new("a hash of this file in state.json", "none");
-        let verified = self.files.get(name).ok_or_else(missing).and_then(|digest| digest.verify(bytes));
+        let verified = match self.files.get(name) {
+            Some(digest) => digest.verify(bytes),
+            None => Err(CheckpointError::new("a hash of this file in state.json", "none")),
+        };
         verified.and_then(|()| tensors::decode(bytes)).map_err(|error| E::from((name, error)))
     }
 }

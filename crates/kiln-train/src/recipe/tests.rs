@@ -34,7 +34,7 @@ fn a_recipe_with_old_names_is_refused_once_with_all_of_them() {
 }
 
 #[test]
-fn an_old_run_is_refused_where_its_own_recipe_is_needed() {
+fn a_strict_load_refuses_an_old_recipe() {
     assert_eq!(refused(OLD_RUN, &[]).code(), "renamed-key");
 }
 

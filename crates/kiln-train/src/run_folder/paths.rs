@@ -37,11 +37,13 @@ impl RunPaths {
     /// [`RunFolderError::NotRunFolder`] with what is there instead.
     pub fn open(path: &Path) -> Result<Self, RunFolderError> {
         let paths = Self::new(path);
-        let found = match () {
-            () if paths.recipe().is_file() => return Ok(paths),
-            () if !path.exists() => "nothing".to_owned(),
-            () if !path.is_dir() => "a file".to_owned(),
-            () => describe_entries(&file_names(path)?),
+        if paths.recipe().is_file() {
+            return Ok(paths);
+        }
+        let found = match (path.exists(), path.is_dir()) {
+            (false, _) => "nothing".to_owned(),
+            (true, false) => "a file".to_owned(),
+            (true, true) => describe_entries(&file_names(path)?),
         };
         Err(RunFolderError::NotRunFolder { path: path.to_owned(), found })
     }
@@ -99,8 +101,8 @@ impl RunPaths {
 
     /// The folders of those stages of `recipe` that have one, in order. Other folders are ignored.
     pub fn stages(&self, recipe: &Recipe) -> Vec<StageFolder> {
-        let all = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
-        all.filter(|stage| stage.path.is_dir()).collect()
+        let folders = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
+        folders.filter(|stage| stage.path.is_dir()).collect()
     }
 
     /// The last checkpoint of the last stage that has one, as stage and step.

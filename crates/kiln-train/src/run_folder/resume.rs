@@ -38,11 +38,11 @@ impl ResumePoint {
         let state = &self.checkpoint.state;
         match state.fingerprints.first_mismatch(now) {
             None => Ok(()),
-            Some((part, saved, found)) => Err(RunFolderError::FingerprintMismatch {
+            Some((part, saved, current)) => Err(RunFolderError::FingerprintMismatch {
                 folder: self.stage.checkpoints().folder(state.step),
                 part,
                 saved_fingerprint: saved.to_owned(),
-                found_fingerprint: found.to_owned(),
+                found_fingerprint: current.to_owned(),
             }),
         }
     }

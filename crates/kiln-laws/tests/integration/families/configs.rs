@@ -71,7 +71,7 @@ fn a_window_that_counts_the_token_itself_is_one_less() {
 #[test]
 fn an_unknown_family_is_refused_with_the_nearest() {
     let refusal = family("lama").unwrap_err().to_string();
-    assert!(refusal.contains("`lama`") && refusal.contains("did you mean `llama`?"), "{refusal}");
+    assert!(refusal.contains("\"lama\"") && refusal.contains("did you mean \"llama\"?"), "{refusal}");
     assert!(read_config(&json!({})).unwrap_err().to_string().starts_with("model_type"));
     assert!(read_config(&json!({ "model_type": 3 })).is_err() && read_config(&json!([])).is_err());
 }

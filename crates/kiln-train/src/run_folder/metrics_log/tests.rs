@@ -19,7 +19,7 @@ fn steps(path: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn rows_are_read_as_they_were_written_while_the_run_goes_on() {
+fn rows_can_be_read_while_the_run_writes() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     assert_eq!(MetricsLog::read(&path).unwrap(), []);
@@ -35,7 +35,7 @@ fn rows_are_read_as_they_were_written_while_the_run_goes_on() {
 }
 
 #[test]
-fn a_resumed_run_drops_what_came_later_and_leaves_the_rest_as_it_is() {
+fn truncation_removes_later_rows_and_keeps_the_bytes_of_others() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     let foreign =
@@ -51,7 +51,7 @@ fn a_resumed_run_drops_what_came_later_and_leaves_the_rest_as_it_is() {
 }
 
 #[test]
-fn a_row_never_joins_a_torn_one() {
+fn a_row_is_never_appended_to_an_incomplete_one() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     for torn in ["{\"kind\":\"step\",\"st", step(2).to_json_line().trim_end()] {
@@ -63,7 +63,7 @@ fn a_row_never_joins_a_torn_one() {
 }
 
 #[test]
-fn a_spoilt_line_is_named_and_the_file_is_left_alone() {
+fn a_damaged_line_is_named_and_the_file_is_unchanged() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     let text = step(1).to_json_line() + "garbage\n" + &step(2).to_json_line();
