@@ -79,7 +79,6 @@ pub fn read_json<F: FileSet + ?Sized>(files: &F, name: &str) -> Result<Option<Va
 
 /// Parses `text`, the contents of the file `name`.
 pub(crate) fn parse_json<F: FileSet + ?Sized>(files: &F, name: &str, text: &str) -> Result<Value, DataError> {
-    let location = files.location(name);
-    serde_json::from_str(text)
-        .map_err(|error| crate::tokenizer::tokenizer_error(format!("{}: {error}", location.display())))
+    let invalid = |error| DataError::tokenizer(format!("invalid JSON: {error}")).with_path(&files.location(name));
+    serde_json::from_str(text).map_err(invalid)
 }

@@ -1,7 +1,7 @@
 //! Folders as sets of files.
 
 use super::FileSet;
-use crate::{DataError, tokenizer::tokenizer_error};
+use crate::DataError;
 use std::{
     borrow::Cow,
     fs::File,
@@ -28,7 +28,8 @@ impl FileSet for Path {
         // One byte more than the limit tells a larger file from one of exactly that size.
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io_error)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(tokenizer_error(format!("{}: more than {MAX_FILE_BYTES} bytes", path.display())));
+            let reason = format!("the file is larger than {MAX_FILE_BYTES} bytes");
+            return Err(DataError::tokenizer(reason).with_path(&path));
         }
         Ok(Some(Cow::Owned(bytes)))
     }
