@@ -1,4 +1,20 @@
-//! `kiln verify`: checks that all ways of running a model give the same results.
+//! `kiln verify MODEL`: checks that all ways of running a model give the same results.
+//!
+//! ```console
+//! kiln verify models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! | check | compares |
+//! |---|---|
+//! | chunked = whole | a sequence in chunks of 1 and 3 tokens with a key-value cache, and in one call |
+//! | packed = separate | several documents in one sequence, and each alone |
+//! | padded = unpadded | a batch with padding, and each sequence alone |
+//! | fused kernel = reference | the fused kernels, and the reference kernels |
+//! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
+//! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
+//!
+//! JSON: `{"passed","checks":[{"name","apart","most","passed","not_asked"}]}`: the difference, the tolerance, and why a check does
+//! not apply.
 
 use super::{
     device_args::DeviceArgs,
@@ -98,10 +114,12 @@ impl Check {
         Self { name, difference: Err(reason), tolerance }
     }
 
+    /// Checks that do not apply pass.
     fn passed(&self) -> bool {
         self.difference.map_or(true, |difference| difference <= self.tolerance)
     }
 
+    /// Name, difference, tolerance and result.
     fn table_row(&self) -> Vec<String> {
         let result = match self.difference {
             Ok(_) if self.passed() => "passed",
@@ -112,6 +130,7 @@ impl Check {
         vec![self.name.to_string(), difference, format!("{:.0e}", self.tolerance), result.to_string()]
     }
 
+    /// The check in the JSON result.
     fn to_json(&self) -> Value {
         json!({
             "name": self.name,
@@ -124,6 +143,8 @@ impl Check {
 }
 
 /// Checks of the model: chunked, packed and padded input, and the fused kernels.
+///
+/// Texts are cut off after [`MAX_TOKENS`] tokens, or at the number of positions of the model.
 fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
     let LoadedModel { model, tokenizer, .. } = loaded;
     let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
@@ -170,6 +191,9 @@ fn tokenizer_checks(tokenizer: &Tokenizer, texts: &[&str]) -> [Check; 4] {
 }
 
 /// Checks of the chat template: it renders, its special tokens are single tokens, and no text is lost.
+///
+/// If the template cannot be rendered, the remaining checks are left out. The last entry reports whether the cache of
+/// earlier turns can be reused, and cannot fail.
 fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec<Check>, CliError> {
     let names = ["chat template renders", "template special tokens are single", "messages survive the template"];
     let Some(chat) = chat else {
