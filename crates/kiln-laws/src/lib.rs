@@ -11,6 +11,7 @@ pub mod random_config;
 pub mod strategies;
 pub mod test_case;
 pub mod variant_cases;
+pub mod variant_sites;
 
 #[path = "../../kiln-spec/tests/integration/common.rs"]
 pub mod layouts;

@@ -76,10 +76,3 @@ pub fn unmatched_families() -> Vec<&'static str> {
     let missing = listed.iter().filter(|family| !known.contains(family));
     missing.chain(known.iter().filter(|family| !listed.contains(family))).copied().collect()
 }
-
-/// Laws that something in a configuration need not keep: exemptions of the cards whose names stand in it.
-pub fn exemption(config: &ModelConfig, law: &str) -> Option<&'static str> {
-    let text = serde_json::to_string(config).unwrap_or_default();
-    let cards = FAMILIES.iter().flat_map(|family| family.cards);
-    cards.filter(|card| text.contains(&format!("\"{}\"", card.name))).find_map(|card| card.exemption(law))
-}

@@ -159,7 +159,7 @@ fn files_containing(words: &[&str]) -> Vec<String> {
 
 #[test]
 fn masks_are_flipped_in_one_place() {
-    assert_eq!(files_containing(&["bool_not"]), ["kiln-nn/src/cx/stream.rs"]);
+    assert_eq!(files_containing(&["bool_not"]), ["kiln-nn/src/context/stream.rs"]);
 }
 
 #[test]

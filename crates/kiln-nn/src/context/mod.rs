@@ -76,6 +76,7 @@ pub struct Context {
     /// Present if blocks keep nothing for the backward pass and are run again in it.
     pub gradient_sink: Option<GradientSink>,
     auxiliary_losses: Vec<AuxiliaryLoss>,
+    used_kernels: Vec<Kernel>,
     path: Vec<String>,
 }
 
@@ -94,6 +95,7 @@ impl Context {
             forced_kernel: None,
             gradient_sink: None,
             auxiliary_losses: Vec::new(),
+            used_kernels: Vec::new(),
             path: Vec::new(),
         }
     }
@@ -115,6 +117,18 @@ impl Context {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
+    }
+
+    /// Notes that a layer of this call computed attention by `kernel`.
+    pub fn record_kernel(&mut self, kernel: Kernel) {
+        if !self.used_kernels.contains(&kernel) {
+            self.used_kernels.push(kernel);
+        }
+    }
+
+    /// Kernels that the attention layers of this call used, each once, in the order of their first use.
+    pub fn used_kernels(&self) -> &[Kernel] {
+        &self.used_kernels
     }
 
     /// Runs a part under its name.

@@ -87,7 +87,7 @@ impl<'a> KeyCollector<'a> {
     }
 }
 
-fn join_path(path: &str, name: &str) -> String {
+pub(super) fn join_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

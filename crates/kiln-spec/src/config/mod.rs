@@ -3,6 +3,7 @@
 //! * [`choice!`](crate::choice): one of several named alternatives, as a bare word or a table with one key;
 //! * [`parse`], [`from_table`], [`Layered`]: from text to a typed value, errors with file and line;
 //! * [`merge`] and [`set`]: a recipe over its parent, and `--set a.0.b=value`, both by the schema;
+//! * [`selected_choices`]: every choice in a configuration, with its path;
 //! * [`explain`]: every key with its meaning, default and legal values, from the schema;
 //! * [`ConfigError`], [`Refusal`], [`nearest`]: what went wrong, where, and what to do.
 mod allowed_values;
@@ -16,6 +17,7 @@ mod layered;
 mod merge;
 mod nearest;
 mod schema_view;
+mod selected_choices;
 mod serde_message;
 mod serialize;
 mod set;
@@ -30,6 +32,7 @@ pub use explain::{ConfigKey, allowed_keys, explain};
 pub use layered::{LayeredConfig, from_table, parse, to_toml};
 pub use merge::merge;
 pub use nearest::closest_match;
+pub use selected_choices::{SelectedChoice, selected_choices};
 pub use serialize::NoOptions;
 pub use set::set;
 

@@ -7,13 +7,14 @@ use super::{
     output::{CommandOutput, print_message},
     table::format_table,
 };
-use burn::tensor::Device;
+use burn::tensor::{Device, ExecutionError};
 use kiln_data::{
     Tokenizer,
     chat::{ChatTemplate, ChatTemplateOptions, TemplateClock},
 };
 use kiln_infer::{block_on, equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
+use kiln_models::Model;
 use kiln_spec::Direction;
 use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
@@ -31,12 +32,62 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// One identity: how far apart the two ways are, and how far they may be.
+/// One check: two ways of computing the same, and the largest difference allowed between them.
 struct Check {
     name: &'static str,
-    /// What isn't asked of this model, and why.
-    difference: Result<f64, &'static str>,
+    outcome: Outcome,
     tolerance: f64,
+}
+
+/// Result of a check.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// Largest difference between the two ways.
+    Difference(f64),
+    /// Nothing was compared, because the model or the device lacks what the check is about; the reason.
+    NotApplicable(&'static str),
+    /// A property of the model that is neither right nor wrong.
+    Note(&'static str),
+}
+
+impl Check {
+    /// Whether the check passed; `None` if nothing was compared.
+    fn passed(&self) -> Option<bool> {
+        match self.outcome {
+            Outcome::Difference(difference) => Some(difference <= self.tolerance),
+            Outcome::NotApplicable(_) | Outcome::Note(_) => None,
+        }
+    }
+
+    /// Name, difference, tolerance and result, as a row of the table.
+    fn row(&self) -> Vec<String> {
+        let tolerance = format!("{:.0e}", self.tolerance);
+        let [difference, result] = match self.outcome {
+            Outcome::Difference(difference) => {
+                let result = if self.passed() == Some(true) { "passed" } else { "FAILED" };
+                [format!("{difference:.1e}"), result.to_string()]
+            }
+            Outcome::NotApplicable(reason) => ["–".to_string(), format!("not applicable: {reason}")],
+            Outcome::Note(text) => ["–".to_string(), text.to_string()],
+        };
+        vec![self.name.to_string(), difference, tolerance, result]
+    }
+
+    /// The same as JSON; `passed` and `apart` are null if nothing was compared.
+    fn json(&self) -> Value {
+        let (difference, reason) = match self.outcome {
+            Outcome::Difference(difference) => (Some(difference), None),
+            Outcome::NotApplicable(text) | Outcome::Note(text) => (None, Some(text)),
+        };
+        json!({
+            "name": self.name,
+            "applicable": !matches!(self.outcome, Outcome::NotApplicable(_)),
+            "passed": self.passed(),
+            "apart": difference,
+            "most": self.tolerance,
+            "reason": reason,
+        })
+    }
 }
 
 /// Largest difference in 32-bit floats, as a share of the largest number.
@@ -60,21 +111,10 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     };
     let mut checks = model_checks(&loaded, &texts, &device)?;
     checks.extend(chat_checks(&loaded.tokenizer, place.chat()?.as_ref())?);
-    let good = |check: &Check| check.difference.map_or(true, |found| found <= check.tolerance);
-    let row = |check: &Check| {
-        let found = check.difference.map_or("–".to_string(), |found| format!("{found:.1e}"));
-        let says = match check.difference {
-            Ok(_) if good(check) => "passed",
-            Ok(_) => "FAILED",
-            Err(reason) => reason,
-        };
-        vec![check.name.to_string(), found, format!("{:.0e}", check.tolerance), says.to_string()]
-    };
-    let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = checks.iter().map(Check::row).collect();
     let text = format_table(&["identity", "apart by", "at most", ""], &rows, &[1, 2]);
-    let entry = |check: &Check| json!({ "name": check.name, "apart": check.difference.ok(), "most": check.tolerance, "passed": good(check), "not_asked": check.difference.err() });
-    let passed = checks.iter().all(good);
-    let json = json!({ "passed": passed, "checks": checks.iter().map(entry).collect::<Vec<Value>>() });
+    let passed = checks.iter().all(|check| check.passed() != Some(false));
+    let json = json!({ "passed": passed, "checks": checks.iter().map(Check::json).collect::<Vec<Value>>() });
     let answer = CommandOutput::new(json, text);
     Ok(if passed { answer } else { CommandOutput { exit_code: super::error::EXIT_FAILURE, ..answer } })
 }
@@ -88,45 +128,51 @@ fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result
         return Err(CliError::usage("the texts hold no token").with_location("--text"));
     }
     let direction = model.config().effective_visibility().direction(0);
-    let device_failed = |error: burn::tensor::ExecutionError| CliError::failed("device", error.to_string());
-    let computed = |name, found: Result<f64, burn::tensor::ExecutionError>| {
-        Ok::<_, CliError>(Check { name, difference: Ok(found.map_err(device_failed)?), tolerance: TOLERANCE })
+    let device_failed = |error: ExecutionError| CliError::failed("device", error.to_string());
+    let computed = |name, found: Result<f64, ExecutionError>| {
+        Ok::<_, CliError>(Check {
+            name,
+            outcome: Outcome::Difference(found.map_err(device_failed)?),
+            tolerance: TOLERANCE,
+        })
     };
     let mut checks = vec![match direction {
         Direction::Causal => {
             computed("chunked = whole", block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?
         }
-        _ => {
-            Check { name: "chunked = whole", difference: Err("every token sees the whole text"), tolerance: TOLERANCE }
-        }
+        _ => Check {
+            name: "chunked = whole",
+            outcome: Outcome::NotApplicable("the model is not causal: every token attends to the whole text"),
+            tolerance: TOLERANCE,
+        },
     }];
     checks.push(computed("packed = apart", block_on(equivalence::packed_difference(model, &documents, direction)))?);
     checks
         .push(computed("padded = single", block_on(equivalence::padded_difference(model, &documents, direction, 3)))?);
-    let fused = *device == Device::flex();
-    checks.push(match fused {
-        true => computed(
-            "fused kernel = reference",
-            block_on(equivalence::kernel_difference(
-                model,
-                &documents[0],
-                direction,
-                [Kernel::Fused, Kernel::Reference],
-            )),
-        )?,
-        false => Check {
-            name: "fused kernel = reference",
-            difference: Err("this device has the reference alone"),
-            tolerance: TOLERANCE,
-        },
-    });
+    let outcome = fused_kernel_outcome(model, &documents[0], direction, device).map_err(device_failed)?;
+    checks.push(Check { name: "fused kernel = reference", outcome, tolerance: TOLERANCE });
     checks.extend(tokenizer_checks(tokenizer, texts));
     Ok(checks)
 }
 
+/// Compares the fused attention kernel with the reference, if the device has it and a layer uses it.
+fn fused_kernel_outcome(
+    model: &Model,
+    document: &[u32],
+    direction: Direction,
+    device: &Device,
+) -> Result<Outcome, ExecutionError> {
+    if *device != Device::flex() {
+        return Ok(Outcome::NotApplicable("this device has no fused kernel"));
+    }
+    let kernels = [Kernel::Fused, Kernel::Reference];
+    let difference = block_on(equivalence::kernel_difference(model, document, direction, kernels))?;
+    Ok(difference.map_or(Outcome::NotApplicable("no layer of this model uses the fused kernel"), Outcome::Difference))
+}
+
 /// What must come back of texts.
 fn tokenizer_checks(tokenizer: &Tokenizer, texts: &[&str]) -> [Check; 4] {
-    let count = |name, found: usize| Check { name, difference: Ok(found as f64), tolerance: 0.0 };
+    let count = |name, found: usize| Check { name, outcome: Outcome::Difference(found as f64), tolerance: 0.0 };
     [
         count("text → tokens → text", tokenizer_checks::roundtrip_mismatch(tokenizer, texts)),
         count("tokenizer saved = as it was", tokenizer_checks::reload_mismatch(tokenizer, texts)),
@@ -147,13 +193,13 @@ const CONVERSATION: [(&str, &str); 4] = [
 fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec<Check>, CliError> {
     let names = ["template renders a conversation", "its special tokens are single", "its texts come back"];
     let Some(chat) = chat else {
-        let check = |name| Check { name, difference: Err("the model has no chat template"), tolerance: 0.0 };
-        return Ok(names.map(check).into());
+        let outcome = Outcome::NotApplicable("the model has no chat template");
+        return Ok(names.map(|name| Check { name, outcome, tolerance: 0.0 }).into());
     };
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let options =
         ChatTemplateOptions { now: Some(TemplateClock::from_unix(seconds)), ..ChatTemplateOptions::default() };
-    let count = |name, found: usize| Check { name, difference: Ok(found as f64), tolerance: 0.0 };
+    let count = |name, found: usize| Check { name, outcome: Outcome::Difference(found as f64), tolerance: 0.0 };
     let grows = match tokenizer_checks::is_prefix_stable(tokenizer, chat, &CONVERSATION, &options) {
         Ok(grows) => grows,
         Err(error) => {
@@ -173,6 +219,6 @@ fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec
         count(names[0], 0),
         count(names[1], split.len()),
         count(names[2], tokenizer_checks::lost_in_template(tokenizer, chat, &CONVERSATION, &options)?),
-        Check { name: "a conversation goes on from its beginning", difference: Err(again), tolerance: 0.0 },
+        Check { name: "a conversation goes on from its beginning", outcome: Outcome::Note(again), tolerance: 0.0 },
     ])
 }

@@ -2,8 +2,10 @@
 //! says why it can't. A variant that is added to a list is judged unasked.
 
 mod docs;
+mod exemptions;
 mod gradients;
 mod learning;
+mod pair_coverage;
 mod planted_faults;
 mod random_models;
 mod shape;

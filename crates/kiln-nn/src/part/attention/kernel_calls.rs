@@ -72,7 +72,9 @@ impl Attention {
             score: self.score.clone(),
             needs_log_sum_exp: facts.needs_log_sum_exp,
         };
-        attend(plan_attention(&facts).kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
+        let kernel = plan_attention(&facts).kernel;
+        cx.record_kernel(kernel);
+        attend(kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
     }
 
     /// What this layer asks of every kernel.
