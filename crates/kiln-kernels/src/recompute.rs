@@ -1,7 +1,12 @@
-//! An operation that keeps nothing: its backward pass makes what it needs again (1604.06174).
+//! Recomputed operation: an autograd operation that stores no activations (gradient checkpointing, 1604.06174).
 //!
-//! Whoever asks for it has computed the output without a graph, and says how gradients are pulled back through it: by
-//! running the part once more on fresh leaves, with a backward pass of its own within this one.
+//! The caller computes the output without a graph and passes a vector–Jacobian product ([`Vjp`]): a function that runs the
+//! part once more on new leaves and returns the gradients of its inputs. The operation only links output and inputs in the
+//! outer graph. Its backward step calls the function, which runs a backward pass of its own inside the outer one.
+//!
+//! Burn adds gradients in an order that depends on the depth of operations in the graph. So the function also receives the
+//! depths of the two inputs, and can place its leaves as deep; `kiln_nn::autograd_order` says why. Nothing is computed here,
+//! so there are no sums and no error.
 
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FloatTensor, Gradients, Ops,
@@ -10,35 +15,39 @@ use crate::cpu::backend_api::{
 use burn::tensor::Tensor;
 use std::{fmt, sync::Arc};
 
-/// Gradients of the inputs from the output's, all without autodiff, and from how deep in the graph the inputs lie (0: a
-/// leaf), on which the order of sums depends. `None`: an input without a gradient.
+/// Vector–Jacobian product: (gradient of the output `[n]`, depths of the two inputs in the outer graph) → gradients of the
+/// two inputs `[B, T, M]`.
+///
+/// All tensors are without autodiff. A depth of 0 is a leaf, or an input that isn't tracked. `None`: no gradient.
 pub type Vjp = dyn Fn(Tensor<1>, [usize; 2]) -> [Option<Tensor<3>>; 2] + Send + Sync;
 
-/// The way back, as the operation carries it.
+/// Vector–Jacobian product as the operation stores it: shared, and with a `Debug` form, which Burn requires.
 #[derive(Clone)]
 pub struct SharedVjp(Arc<Vjp>);
 
 impl fmt::Debug for SharedVjp {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Back")
+        f.write_str("SharedVjp")
     }
 }
 
-/// The output `[n]` as a function of the inputs, of which at least one is tracked; `out` is tracked nowhere.
-pub fn recompute(inputs: [Tensor<3>; 2], out: Tensor<1>, pull: Arc<Vjp>) -> Tensor<1> {
+/// Returns `out [n]` as a differentiable function of `inputs`, with `vjp` as its backward pass.
+///
+/// At least one input must be tracked, otherwise the backward pass is never called; `out` must not be tracked.
+pub fn recompute(inputs: [Tensor<3>; 2], out: Tensor<1>, vjp: Arc<Vjp>) -> Tensor<1> {
     let [first, second] = inputs.map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::recompute(first, second, out.into_dispatch(), SharedVjp(pull)))
+    Tensor::from_dispatch(Dispatch::recompute(first, second, out.into_dispatch(), SharedVjp(vjp)))
 }
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`recompute`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait Recompute: Backend {
-    /// Hands on `out`.
+    /// Returns `out`. On an autodiff backend the result depends on the inputs through `vjp`.
     fn recompute(
         _first: FloatTensor<Self>,
         _second: FloatTensor<Self>,
         out: FloatTensor<Self>,
-        _back: SharedVjp,
+        _vjp: SharedVjp,
     ) -> FloatTensor<Self> {
         out
     }
@@ -46,11 +55,11 @@ pub trait Recompute: Backend {
 
 impl Recompute for Flex {}
 
-/// A backend whose tensors can be Burn's own and back: a line each.
+/// Backend whose primitives convert to Burn's tensors and back, for the call of the [`Vjp`].
 pub trait PrimitiveConversion: Recompute {
-    /// To a tensor of `n` numbers.
+    /// Returns a tensor `[n]` of a primitive.
     fn wrap_primitive(primitive: FloatTensor<Self>) -> Tensor<1>;
-    /// From one.
+    /// Returns the primitive of a tensor `[B, T, M]`.
     fn unwrap_primitive(tensor: Tensor<3>) -> FloatTensor<Self>;
 }
 
@@ -60,22 +69,23 @@ impl PrimitiveConversion for Flex {
     }
 
     fn unwrap_primitive(tensor: Tensor<3>) -> FloatTensor<Self> {
-        tensor.try_into_primitive::<Self>().expect("gradients are where their tensors are")
+        tensor.try_into_primitive::<Self>().expect("a gradient on the device of its tensor")
     }
 }
 
+/// Backward step; stores the vector–Jacobian product.
 #[derive(Debug)]
-struct RecomputeBlock;
+struct RecomputeBackward;
 
-impl<B: PrimitiveConversion> Backward<B, 2> for RecomputeBlock {
+impl<B: PrimitiveConversion> Backward<B, 2> for RecomputeBackward {
     type State = SharedVjp;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = B::wrap_primitive(grads.consume::<B>(&ops.node));
         let depths = ops.parents.each_ref().map(|parent| parent.as_ref().map_or(0, |node| node.order));
-        for (parent, found) in ops.parents.into_iter().zip((ops.state.0)(gradient, depths)) {
-            if let (Some(node), Some(found)) = (parent, found) {
-                grads.register::<B>(node.id, B::unwrap_primitive(found));
+        for (parent, gradient) in ops.parents.into_iter().zip((ops.state.0)(gradient, depths)) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, B::unwrap_primitive(gradient));
             }
         }
     }
@@ -86,11 +96,12 @@ impl<B: PrimitiveConversion, C: CheckpointStrategy> Recompute for Autodiff<B, C>
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
         out: FloatTensor<Self>,
-        back: SharedVjp,
+        vjp: SharedVjp,
     ) -> FloatTensor<Self> {
-        let ((_, of_first), (_, of_second)) = (first.into_parts(), second.into_parts());
-        match RecomputeBlock.prepare::<C>([of_first, of_second]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(back, out.into_primitive()),
+        let (_, first_node) = first.into_parts();
+        let (_, second_node) = second.into_parts();
+        match RecomputeBackward.prepare::<C>([first_node, second_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(vjp, out.into_primitive()),
             OpsKind::UnTracked(prep) => prep.finish(out.into_primitive()),
         }
     }

@@ -1,9 +1,10 @@
 //! Parameters of any module: their values, other values, another type of number, their gradients.
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Bool, DType, Gradients, Int, Tensor, TensorData},
+    module::{Module, ParamId},
+    tensor::{Gradients, TensorData},
 };
+use kiln_models::parameters::{AnyTensor, ParamView, for_each_module_param, map_module_params};
 use kiln_spec::Random;
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ pub type ByPath<T> = BTreeMap<String, T>;
 
 /// Values of every parameter.
 pub fn values<M: Module>(module: &M) -> ByPath<TensorData> {
-    collect(module, |param| Some(param.data()))
+    collect(module, |param| Some(param.value().expect("values")))
 }
 
 /// Burn's id of every parameter.
@@ -22,7 +23,7 @@ pub fn ids<M: Module>(module: &M) -> ByPath<ParamId> {
 
 /// Gradients of every parameter that has one, row-major.
 pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> ByPath<Vec<f64>> {
-    collect(module, |param| param.gradient(gradients))
+    collect(module, |param| Some(to_f64s(param.gradient(gradients)?)))
 }
 
 /// The module with other values, and the type of their numbers.
@@ -30,23 +31,21 @@ pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> ByPath<Vec<f64
 /// # Panics
 /// If a value is missing.
 pub fn with_values<M: Module>(module: M, values: &ByPath<TensorData>) -> M {
-    module
-        .map(&mut ValueMapper(Vec::new(), &|path, _| values.get(path).unwrap_or_else(|| panic!("no `{path}`")).clone()))
+    map_values(module, |path, _| values.get(path).unwrap_or_else(|| panic!("no `{path}`")).clone())
 }
 
 /// The module in f64.
 pub fn to_f64<M: Module>(module: M) -> M {
-    module.map(&mut ValueMapper(Vec::new(), &|_, old| old.convert::<f64>()))
+    map_values(module, |_, old| old.convert::<f64>())
 }
 
 /// The module in `f64`, its values so far from their start that every gradient counts.
 pub fn perturbed<M: Module>(module: M) -> M {
-    let stir = |path: &str, data: TensorData| {
+    map_values(module, |path, data| {
         let mut random = Random::new(1, path, 0, 0);
         let moved: Vec<f64> = data.iter::<f64>().map(|x| x + 0.3 * random.normal()).collect();
         TensorData::new(moved, data.shape().to_vec())
-    };
-    module.map(&mut ValueMapper(Vec::new(), &stir))
+    })
 }
 
 /// The sum of numbers of the same parameters.
@@ -74,74 +73,23 @@ pub fn relative_difference(a: &ByPath<Vec<f64>>, b: &ByPath<Vec<f64>>) -> f64 {
     pairs.fold(0.0, |far, (a, b)| if (a - b).is_nan() { f64::NAN } else { f64::max(far, (a - b).abs()) }) / most
 }
 
-trait ParamView {
-    fn id(&self) -> ParamId;
-    fn data(&self) -> TensorData;
-    fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>>;
+/// What `f` returns of each parameter, by path.
+fn collect<M: Module, T>(module: &M, f: impl Fn(&ParamView) -> Option<T>) -> ByPath<T> {
+    let mut collected = ByPath::new();
+    for_each_module_param(module, |param| collected.extend(f(param).map(|found| (param.field_path(), found))));
+    collected
 }
 
-impl<const D: usize> ParamView for Param<Tensor<D>> {
-    fn id(&self) -> ParamId {
-        self.id
-    }
-    fn data(&self) -> TensorData {
-        self.val().into_data()
-    }
-    fn gradient(&self, gradients: &Gradients) -> Option<Vec<f64>> {
-        Some(self.val().grad(gradients)?.into_data().iter::<f64>().collect())
-    }
+/// The module with values, and types of numbers, that `f` makes of a parameter's path and old value.
+fn map_values<M: Module>(module: M, f: impl Fn(&str, TensorData) -> TensorData) -> M {
+    map_module_params(module, |param| {
+        let view = param.view();
+        let data = f(&view.field_path(), view.value().expect("values"));
+        let dtype = data.dtype();
+        param.set_value(data, Some(dtype));
+    })
 }
 
-struct Visitor<F, T>(Vec<String>, F, ByPath<T>);
-
-fn collect<M: Module, T>(module: &M, look: impl Fn(&dyn ParamView) -> Option<T>) -> ByPath<T> {
-    let mut visit = Visitor(Vec::new(), look, ByPath::new());
-    module.visit(&mut visit);
-    visit.2
-}
-
-fn enter_path(path: &mut Vec<String>, name: &str, container: &str) {
-    if !container.starts_with("Enum:") {
-        path.push(name.into());
-    }
-}
-
-fn exit_path(path: &mut Vec<String>, container: &str) {
-    if !container.starts_with("Enum:") {
-        path.pop();
-    }
-}
-
-impl<T, F: Fn(&dyn ParamView) -> Option<T>> ModuleVisitor for Visitor<F, T> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        enter_path(&mut self.0, name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        exit_path(&mut self.0, container);
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.2.extend((self.1)(param).map(|found| (self.0.join("."), found)));
-    }
-    fn visit_int<const D: usize>(&mut self, _param: &Param<Tensor<D, Int>>) {}
-    fn visit_bool<const D: usize>(&mut self, _param: &Param<Tensor<D, Bool>>) {}
-}
-
-struct ValueMapper<'a>(Vec<String>, &'a dyn Fn(&str, TensorData) -> TensorData);
-
-impl ModuleMapper for ValueMapper<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        enter_path(&mut self.0, name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        exit_path(&mut self.0, container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.0.join(".");
-        param.map(|old| {
-            let data = (self.1)(&path, old.to_data());
-            let dtype: DType = data.dtype();
-            let new = Tensor::from_data(data, (&old.device().without_autodiff(), dtype));
-            if old.is_autodiff() { new.autodiff().require_grad() } else { new }
-        })
-    }
+fn to_f64s(tensor: AnyTensor) -> Vec<f64> {
+    tensor.into_data().expect("values").iter::<f64>().collect()
 }

@@ -77,7 +77,7 @@ impl<'a> SchemaSampler<'a> {
             "array" => Some(self.sample_list(node, depth)),
             "boolean" => Some((self.random.uniform_int(2) == 0).into()),
             "integer" if key == "repeat" => Some((1 + self.random.uniform_int(2)).into()),
-            "integer" if key == "length" => Some(24.into()),
+            "integer" if key == "max_position_embeddings" => Some(24.into()),
             "integer" => Some([1, 2, 2, 4, 4, 6, 8, 0][self.random.uniform_int(8)].into()),
             "number" => Some([0.1, 0.5, 1.0, 2.0, 1e-4, 1e4, 0.25, 0.0][self.random.uniform_int(8)].into()),
             "string" => Some("x".into()),

@@ -7,10 +7,7 @@ pub use embedding_and_head::{embedding, language};
 pub use encoder_stacks::{encoder, encoder_decoder, head};
 
 use crate::layouts;
-use kiln_kernels::{
-    attention::{Score, Sigmoid, Softmax},
-    rotary::RotaryPairing,
-};
+use kiln_kernels::attention::{Score, Sigmoid, Softmax};
 use kiln_models::{BlockConfig, ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{
     depth::{DepthConfig, LayerDropConfig, MixtureOfDepthsConfig, RouterGate},
@@ -96,11 +93,10 @@ pub fn model_with_attention() -> impl Strategy<Value = ModelConfig> {
 
 /// Positions of a stack.
 pub fn position() -> impl Strategy<Value = PositionConfig> {
-    let pairs = || select(vec![RotaryPairing::Half, RotaryPairing::Interleaved]);
     prop_oneof![
         1 => Just(PositionConfig::None(NoOptions {})),
         1 => (0usize..3).prop_map(|offset| PositionConfig::Learned(LearnedPositionConfig { max_position_embeddings: MAX_POSITIONS, offset })),
-        1 => pairs().prop_map(|pairs| PositionConfig::Sinusoidal(SinusoidalPositionConfig { theta: 100.0, interleaved: pairs })),
+        1 => any::<bool>().prop_map(|interleaved| PositionConfig::Sinusoidal(SinusoidalPositionConfig { theta: 100.0, interleaved })),
         3 => rotary().prop_map(PositionConfig::Rotary),
         1 => (0.0f64..8.0).prop_map(|most| PositionConfig::Alibi(AlibiConfig { alibi_bias_max: most })),
     ]
@@ -127,9 +123,12 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
         RotaryScaling::Yarn(yarn),
         RotaryScaling::Llama3(llama3),
     ];
-    (2.0f64..20_000.0, select(vec![RotaryPairing::Half, RotaryPairing::Interleaved]), select(scaling)).prop_map(
-        |(theta, pairs, scaling)| RotaryEmbeddingConfig { theta, interleaved: pairs, partial_factor: 1.0, scaling },
-    )
+    (2.0f64..20_000.0, any::<bool>(), select(scaling)).prop_map(|(theta, interleaved, scaling)| RotaryEmbeddingConfig {
+        theta,
+        interleaved,
+        partial_factor: 1.0,
+        scaling,
+    })
 }
 
 /// A norm.

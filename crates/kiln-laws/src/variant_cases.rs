@@ -11,35 +11,38 @@ const HIDDEN: usize = 16;
 /// A model for each family of parts: `$` is the variant.
 const MODEL_TEMPLATES: &[(&str, &str)] = &[
     ("part", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [$] }] }]"),
-    ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated'] }] }]"),
+    ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated_mlp'] }] }]"),
     ("projection", "blocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = $ } }] }] }]"),
     ("expert", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { expert = $ } }] }] }]"),
-    ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
-    ("pattern", "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated'] }] }]"),
-    ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated'] }] }]"),
+    ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]"),
+    (
+        "pattern",
+        "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated_mlp'] }] }]",
+    ),
+    ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated_mlp'] }] }]"),
     // The head has weights of its own: a norm's bias would pull tied embeddings together.
     (
         "norm",
         "norm = $\nhead = { language = { tied = false } }\nblocks = [{ sublayers = [{ junction = { pre = { norm = $ } }, \
-         parts = ['attention'] }, { junction = { pre = { norm = $ } }, parts = ['gated'] }] }]",
+         parts = ['attention'] }, { junction = { pre = { norm = $ } }, parts = ['gated_mlp'] }] }]",
     ),
     (
         "junction",
-        "blocks = [{ sublayers = [{ junction = $, parts = ['attention'] }, { junction = $, parts = ['gated'] }] }]",
+        "blocks = [{ sublayers = [{ junction = $, parts = ['attention'] }, { junction = $, parts = ['gated_mlp'] }] }]",
     ),
     (
         "depth",
         "blocks = [{ sublayers = [{ parts = ['attention'] }] }, { depth = $, sublayers = [{ parts = ['attention'] }, \
-         { parts = ['gated'] }] }]",
+         { parts = ['gated_mlp'] }] }]",
     ),
-    ("head", "head = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]"),
+    ("head", "head = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]"),
 ];
 
 /// Families that are no part of a model, and why.
 pub const FAMILIES_TESTED_ELSEWHERE: &[(&str, &str)] = &[
     ("adapter", "no part, but beside parts: judged with its own laws"),
     ("objective", "what is trained for: judged where training is"),
-    ("optimiser", "how weights move: judged where training is"),
+    ("optimizer", "how weights move: judged where training is"),
     ("schedule", "a formula: judged against its reference"),
 ];
 

@@ -1,18 +1,15 @@
 //! Adapters beside a model's linear maps. A model with adapters shares its own parameters with the one without.
 
-use crate::{config::ModelConfig, model::Model, parameters::ParameterPath};
-use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::Tensor,
+use crate::{
+    config::ModelConfig,
+    model::Model,
+    parameters::{ParamHandle, ParamMut, for_each_param, map_params, map_params_under},
 };
 use kiln_nn::{
     Initializer,
     adapter::{AdapterMap, AnyAdapter, AttachedAdapter},
 };
-use std::{
-    any::Any,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 
 impl Model {
     /// Names and shapes `[in, out]` of the linear maps of such a model: what an adapter can stand beside.
@@ -39,58 +36,34 @@ impl Model {
         let own = Initializer::new(seed, &self.device());
         let mut init = Initializer::shapes_only().with_packed(self.packed.clone()).with_adapters(adapters.clone(), own);
         let made = Self::build(self.config(), &mut init);
-        let walk = ParameterPath::for_model(&made);
-        let mut model = made.map(&mut ShareParameters(walk, collect_parameters(self)));
+        let mut shared = collect_parameters(self);
+        let mut model = map_params(made, |param| share_by_name(param, &mut shared));
         model.adapters = adapters;
         model
     }
 
     /// The adapters beside its linear maps by the maps' names, their parameters shared.
     pub fn adapter_modules(&self) -> BTreeMap<String, AnyAdapter> {
-        let mut share = ShareParameters(ParameterPath::default(), collect_parameters(self));
-        let made = |(name, beside): (&String, &AttachedAdapter)| {
-            share.0 = ParameterPath::rooted_at(name);
-            (name.clone(), beside.spec.init([1, 1], &mut Initializer::shapes_only()).map(&mut share))
+        let mut shared = collect_parameters(self);
+        let made = |(name, attached): (&String, &AttachedAdapter)| {
+            let empty = attached.spec.init([1, 1], &mut Initializer::shapes_only());
+            (name.clone(), map_params_under(name, empty, |param| share_by_name(param, &mut shared)))
         };
         self.adapters.iter().map(made).collect()
     }
 }
 
-/// Parameters by name, whatever their number of dimensions.
-type ParameterMap = HashMap<String, Box<dyn Any>>;
-
-fn collect_parameters(model: &Model) -> ParameterMap {
-    struct CollectParameters(ParameterPath, ParameterMap);
-    impl ModuleVisitor for CollectParameters {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.insert(self.0.name(), Box::new(param.clone()));
-        }
-    }
-    let mut collect = CollectParameters(ParameterPath::for_model(model), ParameterMap::new());
-    model.visit(&mut collect);
-    collect.1
+fn collect_parameters(model: &Model) -> HashMap<String, ParamHandle> {
+    let mut parameters = HashMap::new();
+    for_each_param(model, |param| {
+        parameters.insert(param.name(), param.handle());
+    });
+    parameters
 }
 
-/// Puts other parameters of the same names in.
-struct ShareParameters(ParameterPath, ParameterMap);
-
-impl ModuleMapper for ShareParameters {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.1.remove(&self.0.name()).map(|found| found.downcast::<Param<Tensor<D>>>()) {
-            Some(Ok(found)) => *found,
-            _ => param,
-        }
+/// Puts the shared parameter of the same name in place of this one, if there is one of the same rank.
+fn share_by_name(param: &mut ParamMut, shared: &mut HashMap<String, ParamHandle>) {
+    if let Some(handle) = shared.remove(&param.name()) {
+        param.share(handle);
     }
 }

@@ -1,5 +1,5 @@
 //! Models as values: configuration → blocks → model, and parameters by name.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod adapters;
 pub mod block;
@@ -7,16 +7,10 @@ pub mod config;
 pub mod direction;
 mod dtype_summary;
 pub mod encoder;
-#[cfg(feature = "files")]
-pub mod files;
-pub mod gguf;
 pub mod hf;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod model;
 mod model_tensors;
 pub mod parameters;
-pub mod pickle;
 pub mod stack;
 mod state_dict;
 pub mod tensors;
@@ -28,7 +22,7 @@ pub use dtype_summary::DtypeSummary;
 pub use encoder::Encoder;
 pub use model::Model;
 pub use parameters::{
-    ModelTensors, NamedParameter, ParameterPath, StateDict, WeightMismatch, load_state_dict, named_parameters,
-    state_dict,
+    ModelTensors, NamedParameter, StateDict, WeightMismatch, for_each_param, load_state_dict, map_params,
+    named_parameters, state_dict,
 };
 pub use stack::{EncoderConfig, Stack};

@@ -2,11 +2,7 @@
 
 use crate::{
     model::Model,
-    parameters::{ParameterPath, StateDict, named_parameters},
-};
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::Tensor,
+    parameters::{StateDict, map_params, named_parameters},
 };
 
 /// What a file's tensors and a model's parameters don't agree on.
@@ -61,27 +57,13 @@ pub fn load_state_dict(model: Model, values: StateDict) -> Result<Model, WeightM
 }
 
 impl Model {
-    /// The model with these values; parameters that none of them is for keep theirs.
+    /// The model with these values; parameters that have no value in `values` keep theirs. Names that the model lacks are
+    /// ignored. On an autodiff device the parameters that get a value are trainable.
     pub fn load_partial_state_dict(self, mut values: StateDict) -> Self {
-        let walk = ParameterPath::for_model(&self);
-        self.map(&mut LoadValues(walk, &mut values))
-    }
-}
-
-struct LoadValues<'a>(ParameterPath, &'a mut StateDict);
-
-impl ModuleMapper for LoadValues<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(data) = self.1.remove(&self.0.name()) else { return param };
-        param.map(|old| {
-            let new = Tensor::from_data(data, (&old.device().without_autodiff(), old.dtype()));
-            if old.is_autodiff() { new.autodiff().require_grad() } else { new }
+        map_params(self, |param| {
+            if let Some(data) = values.remove(&param.name()) {
+                param.set_value(data, None);
+            }
         })
     }
 }

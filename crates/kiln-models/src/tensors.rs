@@ -16,7 +16,7 @@ pub struct TensorInfo {
 
 impl TensorInfo {
     /// Of floats of 32 bits.
-    pub(crate) fn f32(shape: Vec<usize>) -> Self {
+    pub fn f32(shape: Vec<usize>) -> Self {
         Self { shape, dtype: "F32".into() }
     }
 }
@@ -39,7 +39,7 @@ pub enum TensorError {
 
 /// How many numbers a tensor of this shape has; `None` if its sizes other than 0 can't be multiplied, so that of a counted
 /// shape any part can be counted, in any order.
-pub(crate) fn num_elements(shape: &[usize]) -> Option<usize> {
+pub fn num_elements(shape: &[usize]) -> Option<usize> {
     let mut sizes = shape.iter().filter(|size| **size != 0);
     let most = sizes.try_fold(1usize, |count, size| count.checked_mul(*size))?;
     Some(if shape.contains(&0) { 0 } else { most })
@@ -123,7 +123,7 @@ impl WeightDtype {
 }
 
 /// Numbers as they are stored.
-pub(crate) fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
+pub fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
     let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
     let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(format!("{error:?}")))?;
     let beyond = || broken(format!("it has numbers that {} can't hold: infinite, or beyond its range", packing.name));

@@ -6,7 +6,7 @@ use kiln_kernels::{
     testing::max_abs_diff,
 };
 use kiln_models::{
-    Model, ModelTensors, hf, named_parameters, state_dict,
+    Model, ModelTensors, for_each_param, hf, map_params, named_parameters, state_dict,
     tensors::{TensorError, TensorInfo, TensorSource},
 };
 use kiln_nn::Context;
@@ -166,4 +166,36 @@ fn names_are_read_without_numbers() {
     let shared = model.with_adapters(Default::default(), 0);
     assert_eq!(shared.packed_weights().len(), model.packed_weights().len());
     assert_eq!(max_abs_diff(&logits(&shared, &[1, 2, 3]), &plain), 0.0);
+}
+
+#[test]
+fn a_walk_unpacks_no_weight_unless_its_tensor_is_asked_for() {
+    let config = families().remove(0).0;
+    let model = assembled(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
+    let packed_names = |model: &Model| {
+        let mut names = Vec::new();
+        for_each_param(model, |param| names.extend(param.packed().map(|_| param.name())));
+        names.sort();
+        names
+    };
+    let all: Vec<String> = model.packed_weights().keys().cloned().collect();
+    for_each_param(&model, |param| {
+        let (name, dtype, shape) = (param.name(), param.dtype(), param.shape());
+        if let Some(packed) = param.packed() {
+            assert_eq!((dtype, shape), (None, packed.shape().to_vec()), "{name}");
+            let value = param.value().expect("values");
+            assert_eq!(value, packed.values(), "{name}");
+            assert_eq!(param.handle().value().expect("values"), value, "{name}");
+            assert_eq!(burn::tensor::read_sync(param.value_async()).expect("values"), value, "{name}");
+        }
+    });
+    assert_eq!(packed_names(&model), all, "reading values keeps the packed form");
+    let model = map_params(model, |param| param.set_trainable(false));
+    assert_eq!(packed_names(&model), all, "a walk that changes no value keeps the packed form");
+    for_each_param(&model, |param| {
+        if param.name() == "embedding" {
+            param.tensor();
+        }
+    });
+    assert_eq!(packed_names(&model), all[..all.len() - 1], "a tensor on the device is unpacked");
 }

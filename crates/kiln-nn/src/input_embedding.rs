@@ -45,7 +45,9 @@ impl InputEmbeddingConfig {
         }
         if self.type_vocab_size > MAX_WIDTH {
             let reason = format!("at most {MAX_WIDTH} types of tokens, found {}", self.type_vocab_size);
-            return Err(ValidationError::new(format!("{path}.types"), reason).with_suggestion("types = 2"));
+            return Err(
+                ValidationError::new(format!("{path}.type_vocab_size"), reason).with_suggestion("type_vocab_size = 2")
+            );
         }
         self.norm.check(around, &format!("{path}.norm"))
     }

@@ -58,7 +58,7 @@ impl AdapterConfig {
         let draws = match self {
             Self::Lora(config) => config.check(&path).map(|()| config.dropout > 0.0),
         }?;
-        let names = select_linear_layers(model, self.targets(), draws, &format!("{path}.targets"))?;
+        let names = select_linear_layers(model, self.targets(), draws, &format!("{path}.target_modules"))?;
         Ok(names.into_iter().map(|name| (name, AttachedAdapter { spec: self.spec(), enabled: true })).collect())
     }
 }

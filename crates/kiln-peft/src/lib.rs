@@ -2,15 +2,13 @@
 //!
 //! * [`config`]: which method, and beside which maps;
 //! * [`attach`](mod@attach): a model with adapters, without, or with them switched off;
-//! * [`merge`](mod@merge): the plain model that does the same, and back;
-//! * [`folder`]: adapters as `peft` keeps them, read and written.
+//! * [`merge`](mod@merge): the plain model that does the same, and back.
 #![forbid(unsafe_code)]
 
 pub mod attach;
 pub mod config;
 pub mod lora;
 pub mod merge;
-pub mod peft_format;
 mod targets;
 
 pub use attach::{attach, detach, set_enabled};

@@ -2,13 +2,8 @@
 //! off add nothing.
 
 use crate::attach::detach;
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::Tensor,
-};
-use kiln_models::{Model, ParameterPath};
-use kiln_nn::adapter::AnyAdapter;
-use std::collections::BTreeMap;
+use burn::module::Module;
+use kiln_models::{Model, map_params};
 
 /// A merged model, and what it was made of.
 #[derive(Clone, Debug)]
@@ -36,29 +31,14 @@ pub fn merge(model: &Model) -> Model {
     let base = detach(&plain);
     let mut acting = plain.adapter_modules();
     acting.retain(|map, _| plain.adapters().get(map).is_some_and(|beside| beside.enabled));
-    let merged = base.clone().map(&mut AdapterMerger(ParameterPath::for_model(&base), acting));
+    let merged = map_params(base, |param| {
+        let adapter = param.name().strip_suffix(".weight").and_then(|map| acting.remove(map));
+        if let Some(adapter) = adapter {
+            param.map(|weight| {
+                let [inputs, outputs] = weight.shape()[..2] else { unreachable!("an adapted weight is a matrix") };
+                adapter.merge(weight.reshape([inputs, outputs])).into()
+            });
+        }
+    });
     if train { merged.train() } else { merged }
-}
-
-/// Adapters that are yet to be merged, by the maps that they stand beside.
-struct AdapterMerger(ParameterPath, BTreeMap<String, AnyAdapter>);
-
-impl ModuleMapper for AdapterMerger {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.0.name();
-        let adapter = name.strip_suffix(".weight").and_then(|map| self.1.remove(map));
-        let Some(adapter) = adapter else { return param };
-        param.map(|weight| {
-            let shape = weight.dims();
-            adapter.merge(weight.reshape([shape[0], shape[1]])).reshape(shape)
-        })
-    }
 }

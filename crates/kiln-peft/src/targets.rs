@@ -18,7 +18,7 @@ pub(crate) fn select_linear_layers(
 ) -> Result<BTreeSet<String>, ValidationError> {
     if patterns.is_empty() {
         return Err(ValidationError::new(path, "no pattern: nothing would have an adapter")
-            .with_suggestion("targets = [\"q\", \"v\"]"));
+            .with_suggestion("target_modules = [\"q\", \"v\"]"));
     }
     let maps: Vec<String> = Model::linear_layers(model).into_iter().map(|(name, _)| name).collect();
     let mut names = BTreeSet::new();
@@ -55,7 +55,7 @@ fn no_match_error(model: &ModelConfig, maps: &[String], pattern: &str, path: &st
     let ends = shapes.iter().flat_map(|name| [0].into_iter().chain(after(name)).map(|from| &name[from..]));
     let refusal = ValidationError::new(path, format!("{reason}; there are {all}"));
     match closest_match(pattern, ends) {
-        Some(near) => refusal.with_suggestion(format!("targets = [\"{near}\"]")),
+        Some(near) => refusal.with_suggestion(format!("target_modules = [\"{near}\"]")),
         None => refusal,
     }
 }

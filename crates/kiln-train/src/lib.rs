@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod stage;
 pub mod state_dict;
 pub mod step;
+mod steps_or_fraction;
 mod story_reference;
 #[cfg(feature = "files")]
 mod train_error;
@@ -32,5 +33,6 @@ pub use objective::{Models, Objective, ObjectiveConfig};
 pub use recipe::Recipe;
 pub use run_folder_error::{CheckpointError, RunFolderError};
 pub use stage::StageConfig;
+pub use steps_or_fraction::StepsOrFraction;
 #[cfg(feature = "files")]
 pub use train_error::TrainError;

@@ -1,11 +1,15 @@
 //! A recipe is a value: everything that a run is made from, in TOML.
 
+mod renamed;
+#[cfg(test)]
+mod tests;
+
 use crate::stage::StageConfig;
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
     ValidationError,
-    config::{ConfigError, LayeredConfig, to_toml},
+    config::{ConfigError, ConfigErrorKind, LayeredConfig, RenamedKey, to_toml},
 };
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -70,10 +74,16 @@ impl Recipe {
     /// the file that says it, to a text and what that is called.
     ///
     /// # Errors
-    /// What is wrong in the text, with file and line, or the refusal of what can't be.
+    /// What is wrong in the text, with file and line, or the refusal of what can't be. Names that an earlier Kiln used are
+    /// refused all at once, with the new ones.
     pub fn load(text: &str, file: Option<&str>, sets: &[String], find: RecipeResolver) -> Result<Self, ConfigError> {
         let schema = Self::schema();
-        let mut layered = load_layers(text, file, find, &schema, MAX_EXTENDS_DEPTH)?;
+        let mut renamed_keys = Vec::new();
+        let mut layered = load_layers(text, file, find, &schema, MAX_EXTENDS_DEPTH, &mut renamed_keys)?;
+        renamed_keys.extend(sets.iter().flat_map(|assignment| renamed_in_assignment(assignment)));
+        if let Some(first) = renamed_keys.first().cloned() {
+            return Err(renamed_error(first, renamed_keys));
+        }
         for assignment in sets {
             layered.set(&schema, assignment)?;
         }
@@ -88,6 +98,16 @@ impl Recipe {
         recipe.resolve();
         recipe.check().map_err(|refusal| layered.with_location(refusal))?;
         Ok(recipe)
+    }
+
+    /// Reads the recipe that a run has saved: complete, without a base recipe. Keys that an earlier Kiln wrote under old
+    /// names are translated.
+    ///
+    /// # Errors
+    /// What is wrong in the text, with file and line.
+    pub fn load_saved(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
+        let translated = renamed::translate(text);
+        Self::load(translated.as_deref().unwrap_or(text), file, &[], &refuse_parent)
     }
 
     /// Writes down what is left to defaults and surroundings.
@@ -163,8 +183,10 @@ fn load_layers(
     find: RecipeResolver,
     schema: &Schema,
     deep: usize,
+    renamed_keys: &mut Vec<LocatedKey>,
 ) -> Result<LayeredConfig, ConfigError> {
     let mut layered = LayeredConfig::new(text, file)?;
+    renamed_keys.extend(renamed_in_text(&layered));
     let Some(parent) = layered.take("extends") else { return Ok(layered) };
     let refuse = |reason: String| layered.with_location(ValidationError::new("extends", reason));
     let Some(parent) = parent.as_str() else { return Err(refuse("expected a recipe's name or path".into())) };
@@ -172,6 +194,43 @@ fn load_layers(
         return Err(refuse(format!("recipes extend each other more than {MAX_EXTENDS_DEPTH} deep: a circle?")));
     }
     let (text, name) = find(parent, file)?;
-    let above = load_layers(&text, Some(&name), find, schema, deep - 1)?;
+    let above = load_layers(&text, Some(&name), find, schema, deep - 1, renamed_keys)?;
     Ok(layered.with_parent(schema, above))
+}
+
+/// An old name with the place at which it stands.
+type LocatedKey = (ConfigError, RenamedKey);
+
+/// The old names in one text, by line.
+fn renamed_in_text(layered: &LayeredConfig) -> Vec<LocatedKey> {
+    let locate = |key: renamed::OldKey| {
+        let place = layered.with_location(ValidationError::new(key.path, String::new()));
+        let (file, line) = (place.file.clone(), place.line);
+        (place, RenamedKey { old: key.old, new: key.new, file, line })
+    };
+    let mut keys: Vec<LocatedKey> = renamed::find_in_table(layered.table()).into_iter().map(locate).collect();
+    keys.sort_by_key(|(place, _)| place.line);
+    keys
+}
+
+/// The old names in a `--set` assignment.
+fn renamed_in_assignment(assignment: &str) -> Vec<LocatedKey> {
+    let file = Some(format!("--set {assignment}"));
+    let locate = |key: renamed::OldKey| {
+        let place = ConfigError { file: file.clone(), ..ValidationError::new(key.path, String::new()).into() };
+        (place, RenamedKey { old: key.old, new: key.new, file: file.clone(), line: None })
+    };
+    renamed::find_in_assignment(assignment).into_iter().map(locate).collect()
+}
+
+/// The error that lists all old names, at the place of the first.
+fn renamed_error((place, _): LocatedKey, keys: Vec<LocatedKey>) -> ConfigError {
+    let keys = keys.into_iter().map(|(_, key)| key).collect();
+    ConfigError { kind: Box::new(ConfigErrorKind::Renamed { keys }), ..place }
+}
+
+/// Refuses the base recipe `name` of a recipe that a run has saved.
+pub(crate) fn refuse_parent(name: &str, _: Option<&str>) -> Result<(String, String), ConfigError> {
+    let reason = format!("the recipe of a run is complete and has no base recipe, found `{name}`");
+    Err(ValidationError::new("extends", reason).into())
 }

@@ -1,8 +1,12 @@
 //! A stage: data + objective + what trains + optimiser + schedule + length.
 
 use crate::{
-    Recipe, gradient_checkpointing::GradientCheckpointing, objective::ObjectiveConfig, optimizer::OptimizerConfig,
+    Recipe,
+    gradient_checkpointing::GradientCheckpointing,
+    objective::ObjectiveConfig,
+    optimizer::OptimizerConfig,
     schedule::ScheduleConfig,
+    steps_or_fraction::{StepsOrFraction, whole_reciprocal},
 };
 use kiln_data::DataConfig;
 use kiln_models::ModelConfig;
@@ -46,7 +50,8 @@ pub struct StageConfig {
     pub tokens: u64,
     /// Sequence length in tokens: the longest context seen in training.
     pub sequence_length: usize,
-    /// Number of sequences per optimizer step, over all gradient-accumulation parts.
+    /// Number of sequences per optimizer step, over all parts of `gradient_accumulation`. Hugging Face's
+    /// `per_device_train_batch_size` is the size of one part.
     pub batch_size: usize,
     /// Number of parts that a batch is split into to save memory. Gradients are accumulated over the parts. Must divide
     /// `batch_size`.
@@ -54,18 +59,19 @@ pub struct StageConfig {
     /// Activations recomputed in the backward pass to save memory (gradient checkpointing). The results are
     /// bit-identical.
     pub gradient_checkpointing: GradientCheckpointing,
-    /// Evaluate every N steps (a whole number), or after each such fraction of the stage (0.1: ten times). The last
-    /// step is always evaluated. 0: only the last step.
-    pub eval_every: u64,
+    /// Evaluation interval: a number of steps (a whole number), or a fraction of the stage (0.1: ten evaluations). The
+    /// last step is always evaluated. 1 evaluates after every step, 1.0 and 0 after the last step only. 0 also skips the
+    /// evaluation before the first step of a run with `from`.
+    pub eval_every: StepsOrFraction,
     /// Maximum number of validation tokens per evaluation. The last evaluation uses four times as many.
     pub eval_tokens: u64,
     /// Number of texts generated at each evaluation.
     pub num_samples: usize,
     /// Maximum number of new tokens per sample.
     pub sample_tokens: usize,
-    /// Save a checkpoint every N steps (a whole number), or after each such fraction of the stage (0.25: four times).
-    /// The last step is always saved. 0: only the last step.
-    pub checkpoint_every: u64,
+    /// Checkpoint interval: a number of steps (a whole number), or a fraction of the stage (0.25: four checkpoints). The
+    /// last step is always saved. 1 saves after every step, 1.0 and 0 after the last step only.
+    pub checkpoint_every: StepsOrFraction,
     /// Number of most recent checkpoints to keep. The best one is always kept.
     pub keep_checkpoints: usize,
 }
@@ -88,11 +94,11 @@ impl Default for StageConfig {
             batch_size: 12,
             gradient_accumulation: 1,
             gradient_checkpointing: GradientCheckpointing::None,
-            eval_every: 10,
+            eval_every: StepsOrFraction::Fraction(0.1),
             eval_tokens: 16_384,
             num_samples: 4,
             sample_tokens: 160,
-            checkpoint_every: 4,
+            checkpoint_every: StepsOrFraction::Fraction(0.25),
             keep_checkpoints: 2,
         }
     }
@@ -109,6 +115,7 @@ impl StageConfig {
         if let Some(adapter) = self.adapter.as_ref().filter(|_| self.trainable == ["*"]) {
             self.trainable = adapter.trainable_patterns();
         }
+        self.schedule.resolve();
         if self.steps == 0 {
             self.steps = self.tokens.div_ceil((self.sequence_length * self.batch_size).max(1) as u64).max(1);
         }
@@ -126,46 +133,67 @@ impl StageConfig {
         match self {
             _ if self.steps == 0 => refuse("steps", "a stage without steps: `steps` and `tokens` are 0".into()),
             _ if self.sequence_length < 2 => {
-                refuse("length", format!("rows of at least 2 tokens, found {}", self.sequence_length))
+                refuse("sequence_length", format!("at least 2 tokens, found {}", self.sequence_length))
             }
-            _ if limit.is_some_and(|most| self.sequence_length > most) => refuse(
-                "length",
+            _ if limit.is_some_and(|max| self.sequence_length > max) => refuse(
+                "sequence_length",
                 format!("{} tokens, but model.position has only {}", self.sequence_length, limit.unwrap_or_default()),
             ),
             _ if self.batch_size == 0 || self.sequence_length.saturating_mul(self.batch_size) > 1 << 24 => refuse(
-                "rows",
-                format!("from 1 row to 16 M places a step, found {} rows of {}", self.batch_size, self.sequence_length),
+                "batch_size",
+                format!(
+                    "1 to 2^24 tokens per step, found {} sequences of {} tokens",
+                    self.batch_size, self.sequence_length
+                ),
             ),
             _ if self.gradient_accumulation == 0 || !self.batch_size.is_multiple_of(self.gradient_accumulation) => {
                 refuse(
-                    "accumulate",
-                    format!("{} parts don't divide {} rows", self.gradient_accumulation, self.batch_size),
+                    "gradient_accumulation",
+                    format!("must divide batch_size = {}, found {}", self.batch_size, self.gradient_accumulation),
                 )
             }
-            _ if self.max_grad_norm.is_some_and(|c| c.is_nan() || c <= 0.0) => refuse("clip", "a norm above 0".into()),
+            _ if self.max_grad_norm.is_some_and(|c| c.is_nan() || c <= 0.0) => {
+                refuse("max_grad_norm", "a norm above 0".into())
+            }
             _ if self.ema_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) => {
                 let found = self.ema_decay.unwrap_or_default();
-                refuse("ema", format!("a decay from 0 up to but without 1, found {found}"))
+                refuse("ema_decay", format!("a decay from 0 up to but without 1, found {found}"))
             }
-            _ if self.trainable.is_empty() => refuse("trains", "nothing would train".into()),
+            _ if self.trainable.is_empty() => refuse("trainable", "nothing would train".into()),
             _ => Ok(()),
         }?;
         self.adapter.iter().try_for_each(|a| a.build_adapters(model, &format!("{path}.adapter")).map(drop))?;
-        self.optimizer.check(&format!("{path}.optimiser"))?;
+        self.optimizer.check(&format!("{path}.optimizer"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         self.objective.check(model, &format!("{path}.objective"))
     }
 
-    /// Whether something that happens `times` times in the stage happens after `done` steps. It always does at the end.
-    pub fn is_due(&self, times: u64, done: u64) -> bool {
-        let (times, steps) = (times.min(self.steps), self.steps.max(1));
-        done == steps || (times > 0 && done * times / steps > (done.saturating_sub(1)) * times / steps)
+    /// Whether an event with the interval `every` is due after `done` steps. It is always due after the last step.
+    pub fn is_due(&self, every: StepsOrFraction, done: u64) -> bool {
+        let steps = self.steps.max(1);
+        let completed_before = every.intervals_completed(done.saturating_sub(1), steps);
+        done == steps || every.intervals_completed(done, steps) > completed_before
     }
 
-    /// Tokens of a validation: as configured, but no more than a share of the training between two of them.
+    /// Maximum number of validation tokens of the evaluation after `done` steps: `eval_tokens`, but at most an eighth of
+    /// the training tokens between two evaluations and at least 1024; four times as many after the last step.
     pub fn validation_budget(&self, done: u64) -> u64 {
-        let between = self.tokens / self.eval_every.max(1) / 8;
-        let most = self.eval_tokens.min(between.max(1024));
-        if done == self.steps { most * 4 } else { most }
+        let limit = self.eval_tokens.min((self.tokens_per_evaluation() / 8).max(1024));
+        if done == self.steps { limit * 4 } else { limit }
+    }
+
+    /// Number of training tokens between two evaluations.
+    fn tokens_per_evaluation(&self) -> u64 {
+        match self.eval_every {
+            every if every.is_zero() => self.tokens,
+            StepsOrFraction::Steps(interval) => interval * (self.sequence_length * self.batch_size) as u64,
+            StepsOrFraction::Fraction(fraction) => match whole_reciprocal(fraction) {
+                Some(count) => self.tokens / count,
+                None => (self.tokens as f64 * fraction) as u64,
+            },
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,11 @@ use crate::{
     optimizer::{Optimizer, ParamUpdate, matches},
 };
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{ExecutionError, Tensor},
 };
 use kiln_data::Batch;
-use kiln_models::{Model, ParameterPath, named_parameters};
+use kiln_models::{Model, for_each_param, map_params, named_parameters};
 use kiln_nn::{Context, context::RngKey};
 use std::collections::BTreeMap;
 
@@ -62,8 +61,8 @@ pub fn compute_gradients_with(
         let found = collect_gradients(&models.policy, found, sink);
         if batches.len() == 1 { only = Some(found) } else { sum.accumulate(&models.policy, found) }
     }
-    let mut by_parameter = only.unwrap_or_else(|| sum.grads());
-    let norm = global_norm(&models.policy, &mut by_parameter);
+    let by_parameter = only.unwrap_or_else(|| sum.grads());
+    let norm = global_norm(&models.policy, &by_parameter);
     let zero = || Tensor::zeros([1], &device);
     let added = added.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     Gradients {
@@ -81,20 +80,17 @@ fn accumulate(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
     });
 }
 
-/// Global norm. The order of summation is fixed (rows, then sums of rows, then parameters in the model's order): a sum
-/// over a large tensor at once has none, since threads take its pieces as they come.
-fn global_norm(model: &Model, gradients: &mut GradientsParams) -> Option<Tensor<1>> {
-    struct SquaredNorms<'a>(&'a GradientsParams, Option<Tensor<1>>);
-    impl ModuleVisitor for SquaredNorms<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.get::<D>(param.id) {
-                accumulate(&mut self.1, gradient.square().sum_dim(D - 1).sum());
-            }
+/// Global norm √Σ g², `[1]`; `None` if no parameter has a gradient. The order of summation is fixed: rows, then the sums
+/// of rows ([`AnyTensor::sum_of_squares`](kiln_models::parameters::AnyTensor::sum_of_squares)), then parameters in the
+/// model's order.
+fn global_norm(model: &Model, gradients: &GradientsParams) -> Option<Tensor<1>> {
+    let mut sum = None;
+    for_each_param(model, |param| {
+        if let Some(gradient) = param.gradient(gradients) {
+            accumulate(&mut sum, gradient.sum_of_squares());
         }
-    }
-    let mut squares = SquaredNorms(gradients, None);
-    model.visit(&mut squares);
-    squares.1.map(Tensor::sqrt)
+    });
+    sum.map(Tensor::sqrt)
 }
 
 impl Gradients {
@@ -103,25 +99,15 @@ impl Gradients {
     /// # Errors
     /// If the device fails.
     pub async fn non_finite_parameters(&self, model: &Model) -> Result<Vec<String>, ExecutionError> {
-        struct NonFiniteVisitor<'a>(&'a GradientsParams, ParameterPath, Vec<(String, Tensor<1>)>);
-        impl ModuleVisitor for NonFiniteVisitor<'_> {
-            fn enter_module(&mut self, name: &str, container: &str) {
-                self.1.enter(name, container);
+        let mut sums = Vec::new();
+        for_each_param(model, |param| {
+            if let Some(gradient) = param.gradient(&self.by_parameter) {
+                // 0 · NaN and 0 · ∞ are NaN, and a sum with a NaN is NaN: one number a parameter is read.
+                sums.push((param.name(), gradient.flatten().mul_scalar(0.0).sum()));
             }
-            fn exit_module(&mut self, _name: &str, container: &str) {
-                self.1.exit(container);
-            }
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                if let Some(gradient) = self.0.get::<D>(param.id) {
-                    // Zero times a number that is none is none again, and a sum with one is none.
-                    self.2.push((self.1.name(), gradient.mul_scalar(0.0).sum()));
-                }
-            }
-        }
-        let mut sums = NonFiniteVisitor(&self.by_parameter, ParameterPath::for_model(model), Vec::new());
-        model.visit(&mut sums);
+        });
         let mut bad = Vec::new();
-        for (name, sum) in sums.2 {
+        for (name, sum) in sums {
             if !sum.into_scalar_async::<f32>().await?.is_finite() {
                 bad.push(name);
             }
@@ -132,61 +118,25 @@ impl Gradients {
     /// The model after one update at this learning rate, gradients scaled down to a global norm of at most `clip`.
     pub fn apply(self, model: Model, optimiser: &mut Optimizer, rate: f64, clip: Option<f64>) -> Model {
         let factor = clip.map(|most| (self.norm + 1e-6).recip().mul_scalar(most).clamp_max(1.0));
-        let walk = ParameterPath::for_model(&model);
-        model.map(&mut ApplyUpdates {
-            gradients: self.by_parameter,
-            clip_factor: factor,
-            optimizer: optimiser,
-            learning_rate: rate,
-            walk,
+        let mut gradients = self.by_parameter;
+        map_params(model, |param| {
+            let Some(gradient) = param.take_gradient(&mut gradients) else { return };
+            let (name, shape) = (param.name(), param.view().shape());
+            let gradient = match &factor {
+                Some(factor) => gradient.flatten() * factor.clone(),
+                None => gradient.flatten(),
+            };
+            let update = ParamUpdate { name: &name, shape: &shape, learning_rate: rate };
+            param.map(|weight| optimiser.update(&update, weight.flatten(), gradient).into());
         })
-    }
-}
-
-struct ApplyUpdates<'a> {
-    gradients: GradientsParams,
-    clip_factor: Option<Tensor<1>>,
-    optimizer: &'a mut Optimizer,
-    learning_rate: f64,
-    walk: ParameterPath,
-}
-
-impl ModuleMapper for ApplyUpdates<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.walk.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.walk.exit(container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let (id, weight, mapper) = param.consume();
-        let (shape, name) = (weight.dims(), self.walk.name());
-        let flat = [shape.iter().product::<usize>()];
-        let gradient = gradient.reshape(flat);
-        let gradient = match &self.clip_factor {
-            Some(factor) => gradient * factor.clone(),
-            None => gradient,
-        };
-        let update = ParamUpdate { name: &name, shape: &shape, learning_rate: self.learning_rate };
-        let weight = self.optimizer.update(&update, weight.inner().reshape(flat), gradient);
-        Param::from_mapped_value(id, weight.reshape(shape).autodiff().require_grad(), mapper)
     }
 }
 
 /// How many of the model's numbers train.
 pub fn count_trainable(model: &Model) -> usize {
-    struct Count(usize);
-    impl ModuleVisitor for Count {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0 += if param.is_require_grad() { param.shape().num_elements() } else { 0 };
-        }
-    }
-    let mut count = Count(0);
-    model.visit(&mut count);
-    count.0
+    let mut count = 0;
+    for_each_param(model, |param| count += if param.is_trainable() { param.num_elements() } else { 0 });
+    count
 }
 
 /// Trains only the parameters whose names fit one of `patterns`.
@@ -198,20 +148,8 @@ pub fn set_trainable(model: Model, patterns: &[String]) -> Result<Model, String>
     if let Some(nothing) = patterns.iter().find(|p| !names.iter().any(|name| matches(p, name))) {
         return Err(nothing.clone());
     }
-    struct Freeze<'a>(ParameterPath, &'a [String]);
-    impl ModuleMapper for Freeze<'_> {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let name = self.0.name();
-            let trains = self.1.iter().any(|pattern| matches(pattern, &name));
-            param.set_require_grad(trains)
-        }
-    }
-    let walk = ParameterPath::for_model(&model);
-    Ok(model.map(&mut Freeze(walk, patterns)))
+    Ok(map_params(model, |param| {
+        let name = param.name();
+        param.set_trainable(patterns.iter().any(|pattern| matches(pattern, &name)));
+    }))
 }

@@ -98,7 +98,7 @@ impl TrainError {
             }
             Self::NotFinite { last_saved_step: saved, .. } => {
                 let saved = saved.map_or("nothing was saved yet".into(), |s| format!("step {s} is saved and good"));
-                Some(format!("{saved}; try a lower stages.0.schedule peak, more warm-up or a lower clip"))
+                Some(format!("{saved}; try a lower learning_rate, a longer warmup or a lower max_grad_norm"))
             }
         }
     }

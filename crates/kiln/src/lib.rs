@@ -46,6 +46,7 @@ pub use kiln_spec as spec;
 pub use kiln_train as train;
 pub use kiln_train::pretrained;
 
+#[cfg(feature = "cli")]
 pub mod command;
 pub mod page;
 pub mod variants;

@@ -18,41 +18,29 @@ use kiln_train::{ObjectiveConfig, optimizer::OptimizerConfig, schedule::Schedule
 
 /// All families: parts of models first, then what they are trained with.
 pub const FAMILIES: &[VariantFamily] = &[
-    VariantFamily { name: "part", description: "what works within a sublayer", cards: Part::CARDS },
-    VariantFamily {
-        name: "source",
-        description: "where an attention's keys and values come from",
-        cards: AttentionSource::CARDS,
-    },
-    VariantFamily {
-        name: "projection",
-        description: "how an attention makes and merges queries, keys and values",
-        cards: AnyProjection::CARDS,
-    },
-    VariantFamily { name: "expert", description: "what each expert of a mixture is", cards: Expert::CARDS },
-    VariantFamily { name: "position", description: "how order enters", cards: Position::CARDS },
-    VariantFamily { name: "pattern", description: "who may look at whom, by geometry", cards: Pattern::CARDS },
+    VariantFamily { name: "part", description: "parts of a sublayer", cards: Part::CARDS },
+    VariantFamily { name: "source", description: "sources of keys and values", cards: AttentionSource::CARDS },
+    VariantFamily { name: "projection", description: "attention projections", cards: AnyProjection::CARDS },
+    VariantFamily { name: "expert", description: "expert networks of a mixture of experts", cards: Expert::CARDS },
+    VariantFamily { name: "position", description: "position encodings", cards: Position::CARDS },
+    VariantFamily { name: "pattern", description: "attention patterns", cards: Pattern::CARDS },
     VariantFamily {
         name: "score",
-        description: "how looks become weights",
+        description: "attention score functions",
         cards: kiln_kernels::attention::Score::CARDS,
     },
-    VariantFamily { name: "norm", description: "what normalises the residual stream", cards: Norm::CARDS },
-    VariantFamily {
-        name: "junction",
-        description: "what joins a sublayer to the residual stream",
-        cards: Junction::CARDS,
-    },
-    VariantFamily { name: "depth", description: "for which tokens a block runs", cards: Depth::CARDS },
-    VariantFamily { name: "head", description: "what hidden states are turned into", cards: Head::CARDS },
+    VariantFamily { name: "norm", description: "normalization layers", cards: Norm::CARDS },
+    VariantFamily { name: "junction", description: "residual connections and norm placement", cards: Junction::CARDS },
+    VariantFamily { name: "depth", description: "depth rules: which tokens a block runs for", cards: Depth::CARDS },
+    VariantFamily { name: "head", description: "output heads", cards: Head::CARDS },
     VariantFamily {
         name: "adapter",
-        description: "what stands beside linear maps and trains instead of them",
+        description: "adapters (parameter-efficient fine-tuning)",
         cards: AdapterConfig::CARDS,
     },
-    VariantFamily { name: "objective", description: "what is trained for", cards: ObjectiveConfig::CARDS },
-    VariantFamily { name: "optimiser", description: "how gradients move weights", cards: OptimizerConfig::CARDS },
-    VariantFamily { name: "schedule", description: "how the learning rate goes", cards: ScheduleConfig::CARDS },
+    VariantFamily { name: "objective", description: "training objectives", cards: ObjectiveConfig::CARDS },
+    VariantFamily { name: "optimizer", description: "optimizers", cards: OptimizerConfig::CARDS },
+    VariantFamily { name: "schedule", description: "learning-rate schedules", cards: ScheduleConfig::CARDS },
 ];
 
 /// The columns of a list of cards.

@@ -92,7 +92,7 @@ impl Packer {
     ) -> Result<Self, DataError> {
         if !(2..=1 << 24).contains(&width) {
             let expected = "2 to 16777216 tokens".into();
-            return Err(DataError::Config { key: "length", found: width.to_string(), expected });
+            return Err(DataError::Config { key: "sequence_length", found: width.to_string(), expected });
         }
         let plan = PackingPlan::new(corpus.subset(side).document_lengths(), order, width, seed);
         if plan.num_rows() == 0 {

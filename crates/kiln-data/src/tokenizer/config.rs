@@ -77,7 +77,7 @@ fn open_tokenizer(path: &Path) -> Result<Tokenizer, DataError> {
 }
 
 #[cfg(not(feature = "files"))]
-fn opened(path: &Path) -> Result<Tokenizer, DataError> {
+fn open_tokenizer(path: &Path) -> Result<Tokenizer, DataError> {
     let expected = "`byte`, `character` or `bpe`: this build of Kiln reads no files".into();
     Err(DataError::Config { key: "tokenizer", found: path.display().to_string(), expected })
 }

@@ -13,7 +13,7 @@ fn config(position: &str, visibility: Visibility) -> ModelConfig {
     let text = format!(
         "vocab = {VOCAB}\nhidden = 16\nposition = {position}\n[[blocks]]\nrepeat = 2\nsublayers = [{}, {}]",
         r#"{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } }, pattern = { window = { before = 5 } } } }] }"#,
-        r#"{ parts = ["gated"] }"#,
+        r#"{ parts = ["gated_mlp"] }"#,
     );
     let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("a legal model");
     config.visibility = visibility;
@@ -61,7 +61,7 @@ proptest! {
     #[test]
     fn cached_is_anew(
         prompts in prompts(), tokens in 1usize..9, chunk in proptest::option::of(1usize..5),
-        position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { length = 40 } }"]),
+        position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { max_position_embeddings = 40 } }"]),
         visibility in prop::sample::select(vec![Visibility::Causal, Visibility::Prefix]),
     ) {
         let model = model(position, visibility);
@@ -93,7 +93,7 @@ fn a_text_ends_at_its_end_token_and_the_others_go_on() {
 
 #[test]
 fn positions_end_and_the_last_one_is_used() {
-    let model = model("{ learned = { length = 8 } }", Visibility::Causal);
+    let model = model("{ learned = { max_position_embeddings = 8 } }", Visibility::Causal);
     let written = block_on(generate(&model, request(&[vec![1, 2, 3], vec![4; 8]], 20))).expect("written");
     let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.finish_reason.name())).collect();
     assert_eq!(ends, [(6, "length"), (1, "length")]);
@@ -129,7 +129,7 @@ fn nothing_is_written_for_nothing() {
 
 #[test]
 fn what_cannot_be_met_is_refused() {
-    let learned = model("{ learned = { length = 8 } }", Visibility::Causal);
+    let learned = model("{ learned = { max_position_embeddings = 8 } }", Visibility::Causal);
     let error = |model: &Model, request: GenerateRequest| match Generation::new(model, request) {
         Ok(_) => panic!("not refused"),
         Err(error) => error,
@@ -191,7 +191,7 @@ fn check_chat_turns(model: &Model, sampling: &Sampling, chunk: Option<usize>) {
 
 #[test]
 fn a_text_goes_on_from_what_was_read_of_it() {
-    for position in ["\"none\"", "\"rotary\"", "{ learned = { length = 40 } }"] {
+    for position in ["\"none\"", "\"rotary\"", "{ learned = { max_position_embeddings = 40 } }"] {
         let model = model(position, Visibility::Causal);
         for chunk in [None, Some(2)] {
             check_chat_turns(&model, &Sampling::greedy(), chunk);

@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn cached_is_anew(
         prompts in proptest::collection::vec(proptest::collection::vec(0..VOCAB, 1..9), 1..4), tokens in 1usize..9,
-        position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { length = 12 } }"]),
+        position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { max_position_embeddings = 12 } }"]),
     ) {
         let model = model(position);
         let request = request(&prompts, tokens);
@@ -80,7 +80,7 @@ proptest! {
 
 #[test]
 fn the_prompt_matters_and_takes_no_place_in_the_decoder() {
-    let model = model("{ learned = { length = 6 } }");
+    let model = model("{ learned = { max_position_embeddings = 6 } }");
     let written = block_on(generate(&model, request(&[vec![2; 6], vec![3; 5]], 20))).expect("written");
     assert_ne!(written[0].ids, written[1].ids);
     let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.finish_reason)).collect();

@@ -1,4 +1,7 @@
-//! The update in one pass over memory, by threads.
+//! AdamW update in one pass over memory, by threads.
+//!
+//! The composed update makes about ten passes over n values, and memory bandwidth is its cost. Each element depends on its
+//! own w, g, m and v only, so the split into tasks can't change a bit.
 
 use super::{AdamWOutput, AdamWParams};
 use crate::cpu::{
@@ -9,24 +12,45 @@ use burn::backend::{Flex, flex::FlexTensor};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Numbers that one task works on.
+/// Values in one task: 64 KiB of each of the four tensors.
 const CHUNK: usize = 16 * 1024;
 
-/// The factors of an update, with the corrections of the means worked in.
+/// Factors of an update in 32 bits, each computed in 64 bits and rounded once.
 #[derive(Clone, Copy)]
 struct UpdateFactors {
+    /// 1 − η λ.
     decay_factor: f32,
     beta1: f32,
     beta2: f32,
-    /// 1 − β, which β in 32 bits doesn't give: for 0.999 it is off by a hundred-thousandth.
+    /// 1 − β₁. Computed from the rounded β₁ it would be off: by 1e-5 of its value for β = 0.999.
     one_minus_beta1: f32,
+    /// 1 − β₂.
     one_minus_beta2: f32,
+    /// 1 / (1 − β₂ᵗ).
     square_correction: f32,
+    /// η / (1 − β₁ᵗ).
     step_size: f32,
     eps: f32,
 }
 
+impl UpdateFactors {
+    fn new(params: &AdamWParams) -> Self {
+        let step = params.step as f64;
+        Self {
+            decay_factor: (1.0 - params.learning_rate * params.weight_decay) as f32,
+            beta1: params.beta1 as f32,
+            beta2: params.beta2 as f32,
+            one_minus_beta1: (1.0 - params.beta1) as f32,
+            one_minus_beta2: (1.0 - params.beta2) as f32,
+            square_correction: (1.0 / (1.0 - params.beta2.powf(step))) as f32,
+            step_size: (params.learning_rate / (1.0 - params.beta1.powf(step))) as f32,
+            eps: params.eps as f32,
+        }
+    }
+}
+
 vectorized! {
+    /// Updates w, m and v of one chunk in place.
     fn update_chunk(f: UpdateFactors, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         for (((w, g), m), v) in w.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
             *m = *m * f.beta1 + g * f.one_minus_beta1;
@@ -36,39 +60,32 @@ vectorized! {
     }
 }
 
-/// One update. 32-bit floats on flex only, not under autodiff.
+/// AdamW update of flat tensors `[n]`; see the [module](super).
 ///
 /// # Panics
-/// On other tensors.
+/// If a tensor isn't f32 on flex, or is under autodiff.
 pub fn adamw(
-    by: &AdamWParams,
+    params: &AdamWParams,
     weight: Tensor<1>,
     gradient: Tensor<1>,
     mean: Tensor<1>,
     square: Tensor<1>,
 ) -> AdamWOutput {
-    let time = by.step as f64;
-    let factors = UpdateFactors {
-        decay_factor: (1.0 - by.learning_rate * by.weight_decay) as f32,
-        beta1: by.beta1 as f32,
-        beta2: by.beta2 as f32,
-        one_minus_beta1: (1.0 - by.beta1) as f32,
-        one_minus_beta2: (1.0 - by.beta2) as f32,
-        square_correction: (1.0 / (1.0 - by.beta2.powf(time))) as f32,
-        step_size: (by.learning_rate / (1.0 - by.beta1.powf(time))) as f32,
-        eps: by.eps as f32,
-    };
-    let flat = |tensor: Tensor<1>| {
-        let tensor: FlexTensor = tensor.try_into_primitive::<Flex>().expect("a tensor on flex");
-        tensor.to_contiguous()
-    };
-    let (weight, gradient, mean, square) = (flat(weight), flat(gradient), flat(mean), flat(square));
-    let (mut w, mut m, mut v) =
-        (as_f32_slice(&weight).to_vec(), as_f32_slice(&mean).to_vec(), as_f32_slice(&square).to_vec());
-    let pieces = w.par_chunks_mut(CHUNK).zip(as_f32_slice(&gradient).par_chunks(CHUNK));
-    pieces
-        .zip(m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK)))
-        .for_each(|((w, g), (m, v))| update_chunk(factors, w, g, m, v));
-    let back = |values| Tensor::from_primitive::<Flex>(f32_tensor(values, weight.layout().shape().clone()));
-    (back(w), back(m), back(v))
+    let factors = UpdateFactors::new(params);
+    let [weight, gradient, mean, square] = [weight, gradient, mean, square].map(contiguous);
+    let mut w = as_f32_slice(&weight).to_vec();
+    let mut m = as_f32_slice(&mean).to_vec();
+    let mut v = as_f32_slice(&square).to_vec();
+    let weights = w.par_chunks_mut(CHUNK).zip(as_f32_slice(&gradient).par_chunks(CHUNK));
+    let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+    weights.zip(moments).for_each(|((w, g), (m, v))| update_chunk(factors, w, g, m, v));
+    let shape = weight.layout().shape().clone();
+    let [w, m, v] = [w, m, v].map(|values| Tensor::from_primitive::<Flex>(f32_tensor(values, shape.clone())));
+    (w, m, v)
+}
+
+/// The flex tensor of a tensor without autodiff, contiguous.
+fn contiguous(tensor: Tensor<1>) -> FlexTensor {
+    let tensor: FlexTensor = tensor.try_into_primitive::<Flex>().expect("a tensor on flex without autodiff");
+    tensor.to_contiguous()
 }

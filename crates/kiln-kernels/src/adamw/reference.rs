@@ -1,23 +1,20 @@
-//! The update as the algorithm says:
-//!
-//! m ← β₁ m + (1−β₁) g,  v ← β₂ v + (1−β₂) g²,
-//! w ← w (1 − ηλ) − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε)
+//! AdamW update composed of Burn's operations: the oracle, on every backend and float type.
 
 use super::{AdamWOutput, AdamWParams};
 use burn::tensor::Tensor;
 
-/// One update.
+/// AdamW update of flat tensors `[n]`, in the order of the formulas of the [module](super).
 pub fn adamw(
-    by: &AdamWParams,
+    params: &AdamWParams,
     weight: Tensor<1>,
     gradient: Tensor<1>,
     mean: Tensor<1>,
     square: Tensor<1>,
 ) -> AdamWOutput {
-    let mean = mean * by.beta1 + gradient.clone() * (1.0 - by.beta1);
-    let square = square * by.beta2 + gradient.square() * (1.0 - by.beta2);
-    let time = by.step as f64;
-    let root = (square.clone() / (1.0 - by.beta2.powf(time))).sqrt() + by.eps;
-    let change = mean.clone() / root * (by.learning_rate / (1.0 - by.beta1.powf(time)));
-    (weight * (1.0 - by.learning_rate * by.weight_decay) - change, mean, square)
+    let mean = mean * params.beta1 + gradient.clone() * (1.0 - params.beta1);
+    let square = square * params.beta2 + gradient.square() * (1.0 - params.beta2);
+    let step = params.step as f64;
+    let root = (square.clone() / (1.0 - params.beta2.powf(step))).sqrt() + params.eps;
+    let change = mean.clone() / root * (params.learning_rate / (1.0 - params.beta1.powf(step)));
+    (weight * (1.0 - params.learning_rate * params.weight_decay) - change, mean, square)
 }

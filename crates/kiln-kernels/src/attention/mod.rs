@@ -1,7 +1,27 @@
-//! Attention: one contract, several kernels.
+//! Attention: one call type, three kernels.
 //!
-//! B batch, H query heads, G key-value heads (H is a multiple of G), T queries, S keys, D width of a key,
-//! E width of a value.
+//! For each query i and head, over the keys j that the query sees (1706.03762, eq. 1; softcap 2408.00118):
+//!
+//! * score: s_ij = scale · q_i · k_j + bias_ij, then s ← c tanh(s / c) with a softcap c; −∞ for a hidden key
+//! * weight: p_ij = exp(s_ij) / Σ_j exp(s_ij), or σ(s_ij + b) for sigmoid attention (2409.04431, eq. 3)
+//! * output: o_i = Σ_j p_ij v_j, and the log-sum-exp L_i = log Σ_j exp(s_ij)
+//!
+//! A query that sees no key has output 0 and L = −∞.
+//!
+//! Shapes: B batch, H query heads, G key-value heads (H a multiple of G; query head h reads group ⌊h G / H⌋), T queries,
+//! S keys, D width of a query and key, E width of a value. Cost: 2 B H T S (D + E) operations for visible keys.
+//!
+//! | kernel | devices | gradients | memory | supports |
+//! |---|---|---|---|---|
+//! | [`reference`](mod@reference) | all | yes | B H T S | everything |
+//! | [`burn_attention`] | all | no | as Burn | plain softmax, softcap |
+//! | [`fused`] | CPU, f32 | yes | T S of one head's block | softmax, softcap, bias, log-sum-exp |
+//!
+//! [`plan_attention`](crate::planner::plan_attention) picks one, [`attend`] runs it. The visible keys come from a
+//! [`BlockMask`], which forms a dense mask or a tile plan only when a kernel asks for it.
+//!
+//! Bounds: the reference in f64 equals PyTorch to 1e-12; the fused kernel equals the reference in f32 to 1e-3 for values and
+//! gradients of inputs around 1 with up to 250 keys (`attention_is_its_reference`).
 
 pub mod bias;
 pub mod block_mask;
@@ -17,7 +37,7 @@ pub use score::{Score, Sigmoid, Softmax};
 use crate::planner::Kernel;
 use burn::tensor::Tensor;
 
-/// What a layer asks of a kernel.
+/// Input of an attention kernel.
 #[derive(Clone, Debug)]
 pub struct AttentionCall {
     /// `[B, H, T, D]`.
@@ -26,39 +46,44 @@ pub struct AttentionCall {
     pub key: Tensor<4>,
     /// `[B, G, S, E]`.
     pub value: Tensor<4>,
-    /// Who sees whom.
+    /// The keys that each query sees.
     pub block_mask: BlockMask,
-    /// Added to the scores, by distance.
+    /// Position bias, added to the scaled products before the softcap.
     pub bias: Option<DistanceBias>,
-    /// The query is multiplied by it: usually 1/√D.
+    /// Factor of the products q · k, usually 1/√D.
     pub scale: f64,
-    /// How looks become weights. Its sink is the layer's to add, by the log-sum-exp.
+    /// Score function. Kernels ignore its sink: the layer applies it to the output by the log-sum-exp.
     pub score: Score,
-    /// Dropout's factors for the weights, `[B, H, T, S]`: 0 or 1/(1−rate).
+    /// Dropout factors of the weights, `[B, H, T, S]`: 0 or 1/(1 − rate). Reference kernel only.
     pub dropout: Option<Tensor<4>>,
-    /// Whether the log-sum-exp is wanted.
+    /// Whether the log-sum-exp is returned too.
     pub needs_log_sum_exp: bool,
 }
 
-/// What a kernel returns.
+/// Output of an attention kernel.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
-    /// `[B, H, T, E]`; 0 for a query that sees nothing.
+    /// Output o, `[B, H, T, E]`; 0 for a query that sees no key.
     pub out: Tensor<4>,
-    /// `[B, H, T]`: log Σ exp(s) over the visible keys, by which outputs over parts of the keys are merged.
-    /// Only from kernels that can give it.
+    /// Log-sum-exp L of the scores, `[B, H, T]`, if it was requested: with it outputs over two sets of keys are merged.
+    /// −∞ for a query that sees no key.
     pub log_sum_exp: Option<Tensor<3>>,
 }
 
-/// Somebody who looks at the weights `[B, H, T, S]` and may change them.
+/// Hook on the attention weights `[B, H, T, S]`: receives them and returns those to use.
 pub type WeightsHook<'a> = &'a mut dyn FnMut(Tensor<4>) -> Tensor<4>;
 
-/// Runs the planned kernel. Kernels that never form the weights do not call the listener; the planner does not
-/// choose them when somebody listens.
-pub fn attend(kernel: Kernel, mut call: AttentionCall, listener: Option<WeightsHook>) -> AttentionOutput {
+/// Attention with the given kernel.
+///
+/// The score function's temperature is folded into the scale. `hook` is called by the reference kernel only; the planner
+/// chooses that kernel if a probe reads the weights.
+///
+/// # Panics
+/// If the kernel doesn't support the call; see [`plan_attention`](crate::planner::plan_attention).
+pub fn attend(kernel: Kernel, mut call: AttentionCall, hook: Option<WeightsHook>) -> AttentionOutput {
     call.scale /= call.score.temperature();
     match kernel {
-        Kernel::Reference => reference::attend(call, listener),
+        Kernel::Reference => reference::attend(call, hook),
         Kernel::Builtin => burn_attention::attend(call),
         Kernel::Fused => fused::attend(call),
     }

@@ -1,4 +1,9 @@
-//! How looks become weights: plain data.
+//! Score function: how scores become attention weights. Configuration only; the kernels implement it.
+//!
+//! With s_j = scale · q · k_j / τ + bias_j, τ the temperature, and s ← c tanh(s / c) with a softcap c:
+//!
+//! * softmax: p_j = exp(s_j) / Σ exp(s), or exp(s_j) / (exp(a) + Σ exp(s)) with a sink logit a;
+//! * sigmoid: p_j = σ(s_j + b), each key on its own.
 
 use kiln_spec::{Card, ValidationError};
 use schemars::JsonSchema;
@@ -14,7 +19,7 @@ kiln_spec::choice! {
     }
 }
 
-/// Softmax of the scaled scores.
+/// Softmax over the visible keys, with optional softcap, temperature and sink.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Softmax {
@@ -33,7 +38,7 @@ impl Default for Softmax {
     }
 }
 
-/// A sigmoid of the scaled scores.
+/// Sigmoid of each score, without normalization over the keys.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
@@ -50,7 +55,7 @@ impl Default for Score {
 }
 
 impl Score {
-    /// The bend of the scores, if any.
+    /// Returns the softcap c of s → c tanh(s / c), if there is one.
     pub fn softcap(&self) -> Option<f64> {
         match self {
             Self::Softmax(softmax) => softmax.softcap,
@@ -58,7 +63,7 @@ impl Score {
         }
     }
 
-    /// What scores are divided by.
+    /// Returns the temperature that scores are divided by; 1 for sigmoid.
     pub fn temperature(&self) -> f64 {
         match self {
             Self::Softmax(softmax) => softmax.temperature,
@@ -66,34 +71,37 @@ impl Score {
         }
     }
 
-    /// Whether there is a trained logit in the denominator.
+    /// Whether each head has a trained sink logit in the softmax denominator.
     pub fn has_sink(&self) -> bool {
         matches!(self, Self::Softmax(Softmax { sink: true, .. }))
     }
 
-    /// Whether a query's weights depend on all of its keys together.
+    /// Whether a query's weights are normalized over its keys. If not, outputs over two sets of keys simply add up.
     pub fn is_normalized(&self) -> bool {
         matches!(self, Self::Softmax(_))
     }
 
-    /// Refuses what can't be.
+    /// Checks the options. `path` is the path of the score function in the recipe: `….attention.score`.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// If the softcap or the temperature isn't a finite number above 0, or the sigmoid's bias isn't finite.
     pub fn validate(&self, path: &str) -> Result<(), ValidationError> {
         let path = |key: &str| format!("{path}.{}.{key}", self.name());
         match self {
             Self::Softmax(Softmax { softcap: Some(cap), .. }) if !(cap.is_finite() && *cap > 0.0) => {
-                let reason = format!("a softcap bends scores to ±softcap: it must be above 0, found {cap}");
-                Err(ValidationError::new(path("softcap"), reason).with_suggestion("leave it away"))
+                let reason =
+                    format!("the softcap limits scores to ±softcap; it must be a finite number above 0, found {cap}");
+                Err(ValidationError::new(path("softcap"), reason).with_suggestion("leave it out"))
             }
             Self::Softmax(Softmax { temperature, .. }) if !(temperature.is_finite() && *temperature > 0.0) => {
-                let reason = format!("scores are divided by the temperature: it must be above 0, found {temperature}");
+                let reason = format!(
+                    "scores are divided by the temperature; it must be a finite number above 0, found {temperature}"
+                );
                 Err(ValidationError::new(path("temperature"), reason).with_suggestion("temperature = 1.0"))
             }
             Self::Sigmoid(Sigmoid { bias: Some(bias) }) if !bias.is_finite() => {
-                Err(ValidationError::new(path("bias"), format!("a number, found {bias}"))
-                    .with_suggestion("leave it away"))
+                Err(ValidationError::new(path("bias"), format!("the bias must be a finite number, found {bias}"))
+                    .with_suggestion("leave it out"))
             }
             _ => Ok(()),
         }

@@ -1,49 +1,61 @@
-//! Matrices as pointers with strides: products without copies, results written by many threads at once.
+//! Strided matrices over borrowed memory: products without copies, and output memory that threads share by head.
+//!
+//! Products call the crate `gemm` on one thread ([`MatrixMut::gemm`]): Kiln's kernels split the work into tasks themselves,
+//! so the order of the sums inside a product depends on its shape and on the machine's cache sizes, never on threads.
+//! `gemm` adds the terms of one element in ascending order of k within panels, with fused multiply–add where the machine
+//! has it. Two machines may therefore differ in the last bits; one machine never does.
 
+use super::vector::sum;
 use burn::backend::flex::FlexTensor;
 use gemm::{Parallelism, gemm};
 use std::marker::PhantomData;
 
-/// A matrix in somebody's memory.
+/// Read-only view of a matrix: pointer, shape and strides, so that transposes and slices cost nothing.
 #[derive(Clone, Copy)]
 pub struct MatrixRef<'a> {
     ptr: *const f32,
-    /// Rows and columns.
+    /// Number of rows and columns.
     pub shape: [usize; 2],
     strides: [isize; 2],
     marker: PhantomData<&'a f32>,
 }
 
-/// A matrix to write into.
+/// Writable view of a matrix. It isn't `Clone`: its elements are borrowed mutably.
 pub struct MatrixMut<'a> {
     ptr: *mut f32,
-    /// Rows and columns.
+    /// Number of rows and columns.
     pub shape: [usize; 2],
     strides: [isize; 2],
     marker: PhantomData<&'a mut f32>,
 }
 
 impl<'a> MatrixRef<'a> {
-    /// Head `head` of row `batch` of a tensor `[B, H, T, D]`, `[T, D]`, whatever its strides.
+    /// Returns head `head` of sequence `batch` of a tensor `[B, H, T, D]`, as a matrix `[T, D]`. Any strides.
+    ///
+    /// # Panics
+    /// If the tensor has no such head.
     pub fn head(tensor: &'a FlexTensor, batch: usize, head: usize) -> Self {
         let (layout, storage) = (tensor.layout(), tensor.storage::<f32>());
         let (shape, strides) = (layout.shape(), layout.strides());
-        assert!(batch < shape[0] && head < shape[1], "a head of the tensor");
+        assert!(batch < shape[0] && head < shape[1], "head out of range");
         let offset = layout.start_offset() as isize + batch as isize * strides[0] + head as isize * strides[1];
-        // SAFETY: the layout's indices lie within its storage, so the first element of a head does too.
+        // SAFETY: the layout's indices are within its storage, so the first element of a head is too.
         #[allow(unsafe_code)]
-        let at = unsafe { storage.as_ptr().offset(offset) };
-        Self { ptr: at, shape: [shape[2], shape[3]], strides: [strides[2], strides[3]], marker: PhantomData }
+        let ptr = unsafe { storage.as_ptr().offset(offset) };
+        Self { ptr, shape: [shape[2], shape[3]], strides: [strides[2], strides[3]], marker: PhantomData }
     }
 
-    /// A row-major matrix.
+    /// Returns a row-major matrix of `size` rows and columns over `values`.
     pub fn row_major(values: &'a [f32], size: [usize; 2]) -> Self {
         Self::columns(values, size, 0, size[1])
     }
 
-    /// Some columns of a row-major matrix of `width` columns.
+    /// Returns `columns` columns, from column `first` on, of a row-major matrix of `width` columns.
+    ///
+    /// # Panics
+    /// If the columns aren't within the matrix, or `values` is shorter than `rows · width`.
     pub fn columns(values: &'a [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
-        assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");
+        assert!(first + columns <= width && values.len() >= rows * width, "columns out of range");
         Self {
             ptr: values[first..].as_ptr(),
             shape: [rows, columns],
@@ -52,49 +64,67 @@ impl<'a> MatrixRef<'a> {
         }
     }
 
-    /// Its first columns.
+    /// Returns the first `columns` columns.
+    ///
+    /// # Panics
+    /// If the matrix has fewer columns.
     pub fn narrow(self, columns: usize) -> Self {
-        assert!(columns <= self.shape[1], "columns of the matrix");
+        assert!(columns <= self.shape[1], "columns out of range");
         Self { shape: [self.shape[0], columns], ..self }
     }
 
-    /// Some of its rows.
+    /// Returns `count` rows, from row `first` on.
+    ///
+    /// # Panics
+    /// If the rows aren't within the matrix.
     pub fn rows(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.shape[0], "rows of the matrix");
+        assert!(first + count <= self.shape[0], "rows out of range");
         // SAFETY: within the matrix, as checked.
         #[allow(unsafe_code)]
-        let at = unsafe { self.ptr.offset(first as isize * self.strides[0]) };
-        Self { ptr: at, shape: [count, self.shape[1]], ..self }
+        let ptr = unsafe { self.ptr.offset(first as isize * self.strides[0]) };
+        Self { ptr, shape: [count, self.shape[1]], ..self }
     }
 
-    /// Rows as columns.
+    /// Returns the transpose, a view of the same memory.
     pub fn transposed(self) -> Self {
         Self { shape: [self.shape[1], self.shape[0]], strides: [self.strides[1], self.strides[0]], ..self }
     }
 
-    /// Σ a·b over a row of this and of another.
+    /// Returns the dot product of row `row` of two matrices of equal shape, in the order of [`sum`].
+    ///
+    /// # Panics
+    /// If the shapes differ or the matrices have no such row.
+    #[allow(unsafe_code)]
     pub fn row_dot(&self, other: &Self, row: usize) -> f32 {
-        assert!(self.shape == other.shape && row < self.shape[0], "rows of equal matrices");
-        let get = |m: &Self, column: usize| {
-            // SAFETY: row and column lie within both matrices.
-            #[allow(unsafe_code)]
-            unsafe {
-                *m.ptr.offset(row as isize * m.strides[0] + column as isize * m.strides[1])
-            }
-        };
-        crate::cpu::vector::sum(self.shape[1], |column| get(self, column) * get(other, column))
+        assert!(self.shape == other.shape && row < self.shape[0], "rows of matrices of equal shape");
+        // SAFETY: row and column are within both matrices, as checked here and by the range of the sum.
+        sum(self.shape[1], |column| unsafe { self.get_unchecked(row, column) * other.get_unchecked(row, column) })
+    }
+
+    /// Returns one element without a bounds check.
+    ///
+    /// # Safety
+    /// `row` and `column` must be within the matrix.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    unsafe fn get_unchecked(&self, row: usize, column: usize) -> f32 {
+        // SAFETY: within the matrix, as the caller guarantees.
+        unsafe { *self.ptr.offset(row as isize * self.strides[0] + column as isize * self.strides[1]) }
     }
 }
 
 impl<'a> MatrixMut<'a> {
-    /// A row-major matrix.
+    /// Returns a writable row-major matrix of `size` rows and columns over `values`.
     pub fn row_major(values: &'a mut [f32], size: [usize; 2]) -> Self {
         Self::columns(values, size, 0, size[1])
     }
 
-    /// Some columns of a row-major matrix of `width` columns.
+    /// Returns `columns` writable columns, from column `first` on, of a row-major matrix of `width` columns.
+    ///
+    /// # Panics
+    /// As for [`MatrixRef::columns`].
     pub fn columns(values: &'a mut [f32], [rows, columns]: [usize; 2], first: usize, width: usize) -> Self {
-        assert!(first + columns <= width && values.len() >= rows * width, "columns of the matrix");
+        assert!(first + columns <= width && values.len() >= rows * width, "columns out of range");
         Self {
             ptr: values[first..].as_mut_ptr(),
             shape: [rows, columns],
@@ -103,11 +133,16 @@ impl<'a> MatrixMut<'a> {
         }
     }
 
-    /// self ← factor · left · right (+ self, with `add`).
+    /// Matrix product: self ← factor · left · right, plus the old self if `add`. `[m, k] · [k, n] → [m, n]`.
+    ///
+    /// Runs on the calling thread. With `add` = false the old values aren't read.
+    ///
+    /// # Panics
+    /// If the shapes don't match.
     pub fn gemm(&mut self, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
         let ([m, k], n) = (left.shape, right.shape[1]);
-        assert!(right.shape[0] == k && self.shape == [m, n], "matrices that fit");
-        // SAFETY: each matrix covers its size with its strides; what is written is borrowed by nobody else.
+        assert!(right.shape[0] == k && self.shape == [m, n], "shapes of a matrix product");
+        // SAFETY: each view's shape and strides are within its memory; the output is borrowed mutably.
         #[allow(unsafe_code)]
         unsafe {
             gemm(
@@ -135,49 +170,64 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Memory `[B, T, H, D]` that threads write heads of: each (batch, head) belongs to one thread.
+/// Output memory `[B, T, H, D]` that several threads write, one task a (batch, head).
+///
+/// The heads of one token are interleaved in memory, so the memory can't be split into disjoint slices for the tasks. This
+/// type hands out strided views instead; [`rows`](Self::rows) is unsafe because it can't check that they are disjoint.
 pub struct HeadsMut<'a> {
     ptr: *mut f32,
     shape: [usize; 4],
     marker: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer is only used through `head`, whose callers keep heads apart.
+// SAFETY: the pointer is only used through `rows`, whose callers never share a head.
 #[allow(unsafe_code)]
 unsafe impl Sync for HeadsMut<'_> {}
 
 impl<'a> HeadsMut<'a> {
-    /// `shape` is `[B, T, H, D]`.
+    /// Borrows `values` as memory of shape `[B, T, H, D]`, row-major.
+    ///
+    /// # Panics
+    /// If `values` hasn't B·T·H·D elements.
     pub fn new(values: &'a mut [f32], shape: [usize; 4]) -> Self {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "as many numbers as the shape says");
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "number of values and shape");
         Self { ptr: values.as_mut_ptr(), shape, marker: PhantomData }
     }
 
-    /// Rows of one head.
+    /// Returns rows `first..first + count` of one head of one sequence, a matrix `[count, D]`.
     ///
     /// # Safety
-    /// No other thread may hold rows of the same head of the same batch row.
+    /// No other thread may hold rows of the same head of the same sequence.
+    ///
+    /// # Panics
+    /// If the rows aren't within the memory.
     #[allow(unsafe_code)]
     pub unsafe fn rows(&self, batch: usize, head: usize, first: usize, count: usize) -> MatrixMut<'_> {
         let [b, t, h, d] = self.shape;
-        assert!(batch < b && head < h && first + count <= t, "rows of a head");
+        assert!(batch < b && head < h && first + count <= t, "rows of a head out of range");
         // SAFETY: within the memory, as checked.
-        let at = unsafe { self.ptr.add(((batch * t + first) * h + head) * d) };
-        MatrixMut { ptr: at, shape: [count, d], strides: [(h * d) as isize, 1], marker: PhantomData }
+        let ptr = unsafe { self.ptr.add(((batch * t + first) * h + head) * d) };
+        MatrixMut { ptr, shape: [count, d], strides: [(h * d) as isize, 1], marker: PhantomData }
     }
 }
 
 impl MatrixMut<'_> {
-    /// Its first columns.
+    /// Returns the first `columns` columns.
+    ///
+    /// # Panics
+    /// If the matrix has fewer columns.
     pub fn narrow(self, columns: usize) -> Self {
-        assert!(columns <= self.shape[1], "columns of the matrix");
+        assert!(columns <= self.shape[1], "columns out of range");
         Self { shape: [self.shape[0], columns], ..self }
     }
 
-    /// Writes one number.
+    /// Writes one element.
+    ///
+    /// # Panics
+    /// If it isn't within the matrix.
     pub fn set(&mut self, row: usize, column: usize, value: f32) {
-        assert!(row < self.shape[0] && column < self.shape[1], "within the matrix");
-        // SAFETY: within the matrix, as checked; nobody else borrows it.
+        assert!(row < self.shape[0] && column < self.shape[1], "element out of range");
+        // SAFETY: within the matrix, as checked; the matrix is borrowed mutably.
         #[allow(unsafe_code)]
         unsafe {
             *self.ptr.offset(row as isize * self.strides[0] + column as isize * self.strides[1]) = value;
@@ -186,13 +236,16 @@ impl MatrixMut<'_> {
 }
 
 impl MatrixRef<'_> {
-    /// One number.
+    /// Returns one element.
+    ///
+    /// # Panics
+    /// If it isn't within the matrix.
     pub fn get(&self, row: usize, column: usize) -> f32 {
-        assert!(row < self.shape[0] && column < self.shape[1], "within the matrix");
+        assert!(row < self.shape[0] && column < self.shape[1], "element out of range");
         // SAFETY: within the matrix, as checked.
         #[allow(unsafe_code)]
         unsafe {
-            *self.ptr.offset(row as isize * self.strides[0] + column as isize * self.strides[1])
+            self.get_unchecked(row, column)
         }
     }
 }

@@ -1,4 +1,12 @@
-//! What the kernels for the CPU share: Burn's flex tensors as slices, loops over vector registers, and threads.
+//! Shared code of the CPU kernels.
+//!
+//! * [`tensor`]: Burn's flex tensors as slices, and loops over rows by threads with a fixed order of sums;
+//! * [`vector`]: functions compiled for AVX2 and for any machine, with exp, tanh, sums and maxima in fixed lanes;
+//! * [`matrix`]: strided matrices, their products, and output memory that threads share by head;
+//! * [`backend_api`]: the imports of an operation with its own backward pass.
+//!
+//! Tasks hold about 16,384 values (64 KiB of `f32`): they fit into a core's L2 cache, and handing one to a thread costs
+//! little compared to its work. The size is a constant, so the split into tasks never depends on the number of threads.
 
 pub mod backend_api;
 pub mod matrix;
@@ -7,7 +15,7 @@ pub mod vector;
 
 use burn::tensor::{DType, Device, Tensor};
 
-/// Whether fused CPU kernels take this tensor: 32-bit floats on flex.
+/// Whether the fused CPU kernels support this tensor: 32-bit floats on flex, with or without autodiff.
 pub fn is_cpu_f32<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
 }

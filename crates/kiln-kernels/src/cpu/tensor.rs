@@ -1,28 +1,33 @@
-//! Burn's flex tensors as slices of floats.
+//! Flex tensors as slices of floats, and loops over rows by threads.
+//!
+//! Both loops split rows into tasks by [`rows_per_task`], which depends on the row width alone. A task computes its rows in
+//! order; no row is split. The bits of a result are therefore the same for any number of threads.
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 use rayon::prelude::*;
 
-/// The numbers of a contiguous tensor.
+/// Returns the values of a contiguous tensor of 32-bit floats, row-major.
 ///
 /// # Panics
-/// If it isn't contiguous 32-bit floats: kernels ask for that first.
+/// If the tensor isn't contiguous or has another type. Kernels call `to_contiguous` first and run for f32 only.
 pub fn as_f32_slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("contiguous 32-bit floats")
 }
 
-/// A tensor of these numbers, row-major.
+/// Returns a contiguous tensor of `values`, row-major. `values` must have as many elements as `shape`.
 pub fn f32_tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }
 
-/// How many rows of `width` numbers are worth a task of their own.
+/// Returns the number of rows of `width` values in one task: about 16,384 values, at least one row.
 pub fn rows_per_task(width: usize) -> usize {
     (16 * 1024 / width.max(1)).max(1)
 }
 
-/// Fills rows of `width` numbers by threads: `fill(row, numbers)`.
+/// Calls `fill(row, values)` for each row of `width` values, in parallel. Rows are independent, so no order matters.
+///
+/// The last row is shorter if `width` doesn't divide the length. A `width` of 0 counts as 1.
 pub fn par_fill_rows(values: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = rows_per_task(width);
     values.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(task, chunk)| {
@@ -32,11 +37,14 @@ pub fn par_fill_rows(values: &mut [f32], width: usize, fill: impl Fn(usize, &mut
     });
 }
 
-/// The sum over rows of what each row adds to `width` numbers, in an order that does not depend on threads: rows are
-/// taken in blocks of fixed size, and the blocks' sums added in order.
+/// Returns the sum over rows: `add(row, sum)` adds row `row` to `width` values.
+///
+/// Order of summation: rows in ascending order within a block of [`rows_per_task`] rows, then the blocks' sums in ascending
+/// order, starting from 0. Blocks run in parallel, but the split is fixed, so the bits don't depend on the threads. The
+/// rounding error grows with block size + number of blocks instead of with the number of rows.
 pub fn par_sum_rows(rows: usize, width: usize, add: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let block = rows_per_task(width);
-    let blocks: Vec<Vec<f32>> = (0..rows.div_ceil(block))
+    let block_sums: Vec<Vec<f32>> = (0..rows.div_ceil(block))
         .into_par_iter()
         .map(|b| {
             let mut sum = vec![0.0; width];
@@ -44,8 +52,8 @@ pub fn par_sum_rows(rows: usize, width: usize, add: impl Fn(usize, &mut [f32]) +
             sum
         })
         .collect();
-    blocks.into_iter().fold(vec![0.0; width], |mut sum, part| {
-        sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+    block_sums.into_iter().fold(vec![0.0; width], |mut sum, block_sum| {
+        sum.iter_mut().zip(block_sum).for_each(|(s, b)| *s += b);
         sum
     })
 }

@@ -1,4 +1,7 @@
-//! Cross-entropy in one pass over the logits forward and one backward: probabilities are never kept.
+//! Cross-entropy in one pass over the logits forward and one backward; the probabilities are never stored.
+//!
+//! Order of sums: Σ exp over the vocabulary in 16 lanes ([`sum`]), after subtracting the row's maximum, so no exponential
+//! overflows and the greatest term is 1. Rows are independent tasks; the backward pass has no sums.
 
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
@@ -10,22 +13,22 @@ use crate::cpu::{
 };
 use burn::tensor::{Int, Shape, Tensor};
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`cross_entropy`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait CrossEntropy: Backend {
-    /// −log p of each target `[N]`.
+    /// Cross-entropy of each target: `logits [N, V]`, `targets [N] → [N]`.
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Its gradient, on the backends that compute.
+/// Forward pass with the stored log-sum-exp, and gradient, on the backends that compute.
 pub trait CrossEntropyGradient: CrossEntropy {
-    /// −log p of each target `[N]`, and log Σ exp of each row `[N]`.
+    /// Returns the cross-entropy `[N]` and log Σ exp of each row `[N]`, which the gradient needs.
     fn forward_with_log_sum_exp(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradient of the logits, `[N, V]`.
+    /// Returns the gradient of the logits, `[N, V]`, from that of the output, `gradient [N]`.
     fn cross_entropy_gradient(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -34,17 +37,22 @@ pub trait CrossEntropyGradient: CrossEntropy {
     ) -> FloatTensor<Self>;
 }
 
-/// −log p of each target, in nats: `logits [N, V]`, `targets [N] → [N]`. 32-bit floats on flex only.
+/// Cross-entropy of each target in nats: `logits [N, V]`, `targets [N] → [N]`.
+///
+/// # Panics
+/// If the logits aren't f32 on flex, or a target isn't below V.
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch()))
 }
 
 vectorized! {
+    /// log Σ exp of a row, shifted by its maximum.
     fn log_sum_exp(row: &[f32]) -> f32 {
-        let top = max(row);
-        top + sum(row.len(), |i| exp(row[i] - top)).ln()
+        let max = max(row);
+        max + sum(row.len(), |i| exp(row[i] - max)).ln()
     }
 
+    /// gradient · softmax of a row; the caller subtracts the target's term.
     fn logits_gradient_row(row: &[f32], log_sum: f32, gradient: f32, out: &mut [f32]) {
         for (o, x) in out.iter_mut().zip(row) {
             *o = gradient * exp(*x - log_sum);
@@ -52,6 +60,7 @@ vectorized! {
     }
 }
 
+/// Targets as 32-bit integers.
 fn indices(targets: &FlexTensor) -> &[i32] {
     targets.as_slice::<i32>().expect("contiguous 32-bit integers")
 }
@@ -82,11 +91,12 @@ impl CrossEntropyGradient for Flex {
     ) -> FlexTensor {
         let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
         let gradient = gradient.to_contiguous();
-        let (x, target, sums, g) =
-            (as_f32_slice(&logits), indices(&targets), as_f32_slice(&log_sum), as_f32_slice(&gradient));
+        let (x, target) = (as_f32_slice(&logits), indices(&targets));
+        let (sums, g) = (as_f32_slice(&log_sum), as_f32_slice(&gradient));
         let v = logits.shape()[1];
         let mut out = vec![0.0; x.len()];
         par_fill_rows(&mut out, v, |row, out| {
+            // Padding has gradient 0; its row stays 0.
             if g[row] != 0.0 {
                 logits_gradient_row(&x[row * v..(row + 1) * v], sums[row], g[row], out);
                 out[target[row] as usize] -= g[row];
@@ -96,6 +106,7 @@ impl CrossEntropyGradient for Flex {
     }
 }
 
+/// Backward step; stores logits, targets and log-sum-exps.
 #[derive(Debug)]
 struct CrossEntropyBackward;
 

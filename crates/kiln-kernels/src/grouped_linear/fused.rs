@@ -1,5 +1,8 @@
-//! The grouped product on the CPU: rows are sorted by group, so that each costs one product and no more. The pieces of
-//! work have fixed sizes, so that the bits do not depend on threads.
+//! Grouped linear map on the CPU: rows sorted by group, so each row is multiplied once.
+//!
+//! Tasks: forward and ∂x, up to 128 rows of one group; ∂W, up to 128 rows (inputs) of one group's matrix, over all rows of
+//! the group. No two tasks add to the same output, and an element's sum is inside one matrix product, over the rows of its
+//! group in their order. The bits don't depend on threads (`threads_change_no_bit`).
 
 use super::grouped_rows::{BLOCK_ROWS, GroupedRows};
 use crate::cpu::backend_api::{
@@ -11,16 +14,16 @@ use crate::cpu::tensor::{as_f32_slice, f32_tensor};
 use burn::tensor::{Int, Shape, Tensor};
 use rayon::prelude::*;
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`grouped_linear`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait GroupedLinear: Backend {
     /// `x [R, in]`, `weight [G, in, out]`, `group [R] → [R, out]`.
     fn grouped_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, group: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Its gradient, on the backends that compute.
+/// Gradient of the grouped linear map, on the backends that compute.
 pub trait GroupedLinearGradient: GroupedLinear {
-    /// Gradients of x and of the weights.
+    /// Returns the gradients of x `[R, in]` and of the weight `[G, in, out]` from that of the output, `[R, out]`.
     fn grouped_linear_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -29,17 +32,22 @@ pub trait GroupedLinearGradient: GroupedLinear {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// y_r = x_r W_g(r). 32-bit floats on flex only.
+/// Grouped linear map y_r = x_r W_g(r): `x [R, in]`, `weight [G, in, out]`, `group [R] → [R, out]`.
+///
+/// # Panics
+/// If x or the weight isn't f32 on flex, or a group isn't below G.
 pub fn grouped_linear(x: Tensor<2>, weight: Tensor<3>, group: Tensor<1, Int>) -> Tensor<2> {
     let y = Dispatch::grouped_linear(x.into_dispatch(), weight.into_dispatch(), group.into_dispatch());
     Tensor::from_dispatch(y)
 }
 
+/// The sorted order of the rows.
 fn group_rows(group: &FlexTensor, groups: usize) -> GroupedRows {
     GroupedRows::new(group.as_slice::<i32>().expect("contiguous 32-bit integers"), groups)
 }
 
-/// Sorted rows of `from` numbers times the matrix of their group, which `matrix` gives as `[from, to]`.
+/// Sorted rows of `from` values times the matrix of their group, `[from, to]`; `matrix(g)` is that of group g. Returns rows in
+/// their original order.
 fn grouped_matmul<'a>(
     rows: &GroupedRows,
     sorted: &[f32],
@@ -48,31 +56,38 @@ fn grouped_matmul<'a>(
 ) -> Vec<f32> {
     let count = sorted.len() / from;
     let mut out = vec![0.0; count * to];
-    rows.group_chunks(&mut out, to).into_par_iter().for_each(|piece| {
-        let height = piece.out.len() / to;
-        let own = MatrixRef::row_major(sorted, [count, from]).rows(piece.first_row, height);
-        MatrixMut::row_major(piece.out, [height, to]).gemm(own, matrix(piece.group), 1.0, false);
+    rows.group_chunks(&mut out, to).into_par_iter().for_each(|chunk| {
+        let height = chunk.out.len() / to;
+        let own = MatrixRef::row_major(sorted, [count, from]).rows(chunk.first_row, height);
+        MatrixMut::row_major(chunk.out, [height, to]).gemm(own, matrix(chunk.group), 1.0, false);
     });
     rows.scatter_unsorted(&out, to)
 }
 
-/// Σ x_rᵀ g_r over the rows of each group, `[G, in, out]`; both sorted.
+/// Σ x_rᵀ g_r over the rows of each group, `[G, in, out]`, from sorted rows; 0 for an empty group. A panel is 128 rows of a
+/// group's matrix.
 fn weight_gradient(rows: &GroupedRows, x: &[f32], gradient: &[f32], [groups, from, to]: [usize; 3]) -> Vec<f32> {
     let mut out = vec![0.0; groups * from * to];
     let panels = from.div_ceil(BLOCK_ROWS);
-    let split = out.chunks_mut(from * to).flat_map(|own| own.chunks_mut(BLOCK_ROWS * to)).enumerate();
-    let pieces: Vec<(usize, &mut [f32])> = split.collect();
-    pieces.into_par_iter().for_each(|(number, piece)| {
-        let ((first, count), panel) = (rows.group_range(number / panels), number % panels * BLOCK_ROWS);
+    let matrices = out.chunks_mut(from * to);
+    let panel_memory: Vec<&mut [f32]> = matrices.flat_map(|matrix| matrix.chunks_mut(BLOCK_ROWS * to)).collect();
+    panel_memory.into_par_iter().enumerate().for_each(|(number, panel)| {
+        let (first, count) = rows.group_range(number / panels);
+        let first_input = number % panels * BLOCK_ROWS;
         if count == 0 {
             return;
         }
-        let of = |values, width| MatrixRef::row_major(values, [x.len() / from, width]).rows(first, count);
-        let height = piece.len() / to;
-        let left = of(x, from).transposed().rows(panel, height);
-        MatrixMut::row_major(piece, [height, to]).gemm(left, of(gradient, to), 1.0, false);
+        let member_rows = |values, width| MatrixRef::row_major(values, [x.len() / from, width]).rows(first, count);
+        let height = panel.len() / to;
+        let left = member_rows(x, from).transposed().rows(first_input, height);
+        MatrixMut::row_major(panel, [height, to]).gemm(left, member_rows(gradient, to), 1.0, false);
     });
     out
+}
+
+/// Matrix `[from, to]` of one group of a weight `[G, from, to]`.
+fn group_matrix(weight: &[f32], group: usize, [from, to]: [usize; 2]) -> MatrixRef<'_> {
+    MatrixRef::row_major(&weight[group * from * to..][..from * to], [from, to])
 }
 
 impl GroupedLinear for Flex {
@@ -82,8 +97,7 @@ impl GroupedLinear for Flex {
         let (from, to) = (shape[1], shape[2]);
         let rows = group_rows(&group, shape[0]);
         let sorted = rows.gather_sorted(as_f32_slice(&x), from);
-        let matrix = |g: usize| MatrixRef::row_major(&w[g * from * to..][..from * to], [from, to]);
-        let y = grouped_matmul(&rows, &sorted, [from, to], matrix);
+        let y = grouped_matmul(&rows, &sorted, [from, to], |g| group_matrix(w, g, [from, to]));
         f32_tensor(y, Shape::from([x.shape()[0], to]))
     }
 }
@@ -100,15 +114,15 @@ impl GroupedLinearGradient for Flex {
         let (shape, w) = (weight.shape(), as_f32_slice(&weight));
         let (from, to) = (shape[1], shape[2]);
         let rows = group_rows(&group, shape[0]);
-        let [x_sorted, g_sorted] =
-            [(&x, from), (&gradient, to)].map(|(t, width)| rows.gather_sorted(as_f32_slice(t), width));
-        let matrix = |g: usize| MatrixRef::row_major(&w[g * from * to..][..from * to], [from, to]).transposed();
-        let of_x = grouped_matmul(&rows, &g_sorted, [to, from], matrix);
-        let of_weight = weight_gradient(&rows, &x_sorted, &g_sorted, [shape[0], from, to]);
-        (f32_tensor(of_x, x.shape()), f32_tensor(of_weight, shape))
+        let x_sorted = rows.gather_sorted(as_f32_slice(&x), from);
+        let gradient_sorted = rows.gather_sorted(as_f32_slice(&gradient), to);
+        let dx = grouped_matmul(&rows, &gradient_sorted, [to, from], |g| group_matrix(w, g, [from, to]).transposed());
+        let dw = weight_gradient(&rows, &x_sorted, &gradient_sorted, [shape[0], from, to]);
+        (f32_tensor(dx, x.shape()), f32_tensor(dw, shape))
     }
 }
 
+/// Backward step; stores x, weight and groups.
 #[derive(Debug)]
 struct GroupedLinearBackward;
 
@@ -116,14 +130,14 @@ impl<B: GroupedLinearGradient> Backward<B, 2> for GroupedLinearBackward {
     type State = (FloatTensor<B>, FloatTensor<B>, IntTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [of_x, of_weight] = ops.parents;
+        let [x_node, weight_node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         let (x, weight, group) = ops.state;
         let (x, weight) = B::grouped_linear_gradient(x, weight, group, gradient);
-        if let Some(node) = of_x {
+        if let Some(node) = x_node {
             grads.register::<B>(node.id, x);
         }
-        if let Some(node) = of_weight {
+        if let Some(node) = weight_node {
             grads.register::<B>(node.id, weight);
         }
     }
@@ -131,9 +145,10 @@ impl<B: GroupedLinearGradient> Backward<B, 2> for GroupedLinearBackward {
 
 impl<B: GroupedLinearGradient, C: CheckpointStrategy> GroupedLinear for Autodiff<B, C> {
     fn grouped_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, group: IntTensor<Self>) -> FloatTensor<Self> {
-        let ((x, of_x), (weight, of_weight)) = (x.into_parts(), weight.into_parts());
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
         let y = B::grouped_linear(x.clone(), weight.clone(), group.clone());
-        match GroupedLinearBackward.prepare::<C>([of_x, of_weight]).compute_bound().stateful() {
+        match GroupedLinearBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, weight, group), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

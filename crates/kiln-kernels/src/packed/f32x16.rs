@@ -1,4 +1,11 @@
-//! Sixteen numbers at once: plainly, and in the registers of machines that have them.
+//! Sixteen 32-bit floats as one value: portable, AVX2 and AVX-512 implementations of one trait.
+//!
+//! The products with packed rows are written once over [`F32x16`] and compiled for each instruction set by
+//! `dispatch_simd!`, which picks one at run time. Sixteen is the group size of every block format here and one AVX-512
+//! register.
+//!
+//! AVX2 and AVX-512 fuse multiply and add (one rounding), the portable version rounds twice. The sums have the same order
+//! everywhere, so AVX2 and AVX-512 give equal bits.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -6,72 +13,70 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
-/// Sixteen 32-bit floats, made from sixteen bytes.
+/// Sixteen 32-bit floats, and sixteen bytes that are decoded into them.
 ///
 /// # Safety
-/// Each implementation names the instructions that it is made of; its functions may run where the machine has them.
+/// An implementation may use instructions that not every machine has. Its functions may be called only on a machine that has
+/// them, inside a function compiled for them (`#[target_feature]`): `dispatch_simd!` ensures both.
 #[allow(unsafe_code)]
 pub unsafe trait F32x16: Copy {
-    /// Sixteen bytes.
+    /// Register of sixteen bytes.
     type Bytes: Copy;
 
-    /// The same everywhere.
+    /// Sets all lanes to `value`.
     fn splat(value: f32) -> Self;
-    /// From memory.
+    /// Loads sixteen floats; no alignment is needed.
     fn load(values: &[f32; 16]) -> Self;
-    /// Into memory.
+    /// Stores sixteen floats.
     fn store(self, values: &mut [f32; 16]);
-    /// self · factor + added, which may be rounded once or twice.
+    /// self · factor + added, lane by lane, rounded once (fused) or twice.
     fn mul_add(self, factor: Self, added: Self) -> Self;
-    /// A 16-bit float.
+    /// Converts an IEEE half-precision number, little-endian.
     fn f16_to_f32(bytes: [u8; 2]) -> f32;
-    /// Bytes from memory.
+    /// Loads sixteen bytes; no alignment is needed.
     fn load_bytes(bytes: &[u8; 16]) -> Self::Bytes;
-    /// (byte ≫ by) & mask.
+    /// (byte ≫ BY) & mask for each byte, BY in 0..8.
     fn shr_and<const BY: i32>(bytes: Self::Bytes, mask: u8) -> Self::Bytes;
-    /// low | (high ≪ 4).
+    /// low | (high ≪ 4) for each byte.
     fn or_shl4(low: Self::Bytes, high: Self::Bytes) -> Self::Bytes;
-    /// Whole numbers from 0 to 255.
+    /// Converts unsigned bytes, 0 to 255.
     fn from_u8(bytes: Self::Bytes) -> Self;
-    /// Whole numbers from −128 to 127.
+    /// Converts signed bytes, −128 to 127.
     fn from_i8(bytes: Self::Bytes) -> Self;
 
-    /// Sixteen 16-bit floats from memory.
+    /// Loads sixteen IEEE half-precision numbers.
     fn load_f16(bytes: &[u8; 32]) -> Self;
-    /// Sixteen floats from memory of which the upper 16 bits are kept: BF16.
+    /// Loads sixteen bfloat16 numbers: the upper 16 bits of an f32 each.
     fn load_bf16(bytes: &[u8; 32]) -> Self;
 
-    /// self − number, of whole numbers.
+    /// self − value in each lane; exact for the small integers of block formats.
     #[inline(always)]
-    fn sub(self, number: f32) -> Self {
-        self.mul_add(Self::splat(1.0), Self::splat(-number))
+    fn sub(self, value: f32) -> Self {
+        self.mul_add(Self::splat(1.0), Self::splat(-value))
     }
 
-    /// The sum of all that four have.
+    /// Sum of all lanes of four registers: (a + b) + (c + d) lane by lane, then [`sum`](Self::sum).
     #[inline(always)]
     fn sum4([a, b, c, d]: [Self; 4]) -> f32 {
         let one = Self::splat(1.0);
         a.mul_add(one, b).mul_add(one, c.mul_add(one, d)).sum()
     }
 
-    /// Their sum.
+    /// Sum of the sixteen lanes as a tree: lane i + lane i + 8, then 4, 2 and 1 apart. Depth 4 bounds the rounding error.
     #[inline(always)]
     fn sum(self) -> f32 {
         let mut values = [0.0; 16];
         self.store(&mut values);
-        let halves = |values: [f32; 8], width: usize| {
-            let mut values = values;
+        for width in [8, 4, 2, 1] {
             for i in 0..width {
                 values[i] += values[i + width];
             }
-            values
-        };
-        let eight = std::array::from_fn(|i| values[i] + values[i + 8]);
-        halves(halves(halves(eight, 4), 2), 1)[0]
+        }
+        values[0]
     }
 }
 
-/// Without any instruction in particular.
+/// Implementation in plain Rust, for every machine.
 #[derive(Clone, Copy)]
 pub struct Portable([f32; 16]);
 
@@ -130,30 +135,30 @@ unsafe impl F32x16 for Portable {
     }
 }
 
-/// Compiles a call for each kind of registers, and makes that which the machine can run.
+/// Compiles a call for AVX-512, AVX2 and any machine, and runs the widest version that the machine supports.
 macro_rules! dispatch_simd {
-    ($call:ident::<$Groups:ident>($($arg:ident: $type:ty),*)) => {{
+    ($call:ident::<$Format:ident>($($arg:ident: $type:ty),*)) => {{
         #[cfg(target_arch = "x86_64")]
         {
             use $crate::packed::f32x16::{Avx2, Avx512};
             #[target_feature(enable = "avx512f,avx2,f16c,fma")]
-            fn widest($($arg: $type),*) {
-                $call::<$Groups, Avx512>($($arg),*);
+            fn with_avx512($($arg: $type),*) {
+                $call::<$Format, Avx512>($($arg),*);
             }
             #[target_feature(enable = "avx2,f16c,fma")]
-            fn wide($($arg: $type),*) {
-                $call::<$Groups, Avx2>($($arg),*);
+            fn with_avx2($($arg: $type),*) {
+                $call::<$Format, Avx2>($($arg),*);
             }
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if has_avx2 && is_x86_feature_detected!("f16c") {
-                // SAFETY: the machine has what each is compiled for.
+                // SAFETY: the machine has the features that the called version is compiled for.
                 #[allow(unsafe_code)]
                 return unsafe {
-                    if is_x86_feature_detected!("avx512f") { widest($($arg),*) } else { wide($($arg),*) }
+                    if is_x86_feature_detected!("avx512f") { with_avx512($($arg),*) } else { with_avx2($($arg),*) }
                 };
             }
         }
-        $call::<$Groups, $crate::packed::f32x16::Portable>($($arg),*);
+        $call::<$Format, $crate::packed::f32x16::Portable>($($arg),*);
     }};
 }
 

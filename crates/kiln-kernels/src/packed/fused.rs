@@ -1,5 +1,16 @@
-//! The product with a packed matrix on the CPU. One row of x is multiplied with the rows as they are packed: that reads
-//! the least memory, of which decoding wants the most. Several rows share what a tile of rows is unpacked to.
+//! Linear map with a packed matrix on the CPU: y = x Wᵀ, and its gradient ∂x = ∂y W.
+//!
+//! * **One row of x** (decoding): products from packed rows where the format has them ([`GgmlType::has_mat_vec`]), otherwise
+//!   each row of W is dequantized once. Tasks of 65,536 weights.
+//! * **Several rows** (prefill, training): tiles of 128 rows of W are dequantized and multiplied with all rows of x, so the
+//!   cost of dequantization is shared. The copy has 128 rows instead of the whole matrix.
+//! * **Gradient**: tiles of 128 rows of W in ascending order, each added to all rows of ∂x; tasks are 128 rows of ∂x.
+//!
+//! Order of sums: forward, an element is one dot product inside one task; backward, tiles in ascending order. Task sizes are
+//! constants, so the bits don't depend on threads (`threads_change_no_bit` in `tests/integration/packed.rs`). A prompt of one
+//! token and a longer one use different kernels and may differ in the last bits.
+//!
+//! [`GgmlType::has_mat_vec`]: super::GgmlType::has_mat_vec
 
 use super::PackedMatrix;
 use crate::cpu::backend_api::{
@@ -14,32 +25,38 @@ use crate::cpu::{
 use burn::tensor::{Int, Shape, Tensor};
 use rayon::prelude::*;
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`packed_linear`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait PackedLinear: Backend {
-    /// `x […, in]`, rows of `in` numbers `→ […, rows]`.
+    /// x Wᵀ: `x […, columns]`, W `[rows, columns] → […, rows]`.
     fn packed_linear(x: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self>;
 }
 
-/// Its gradient, on the backends that compute.
+/// Gradient of the linear map, on the backends that compute. W has none.
 pub trait PackedLinearGradient: PackedLinear {
-    /// Gradient of x.
+    /// Returns the gradient of x, ∂y W: `[…, rows] → […, columns]`.
     fn packed_linear_gradient(gradient: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self>;
 }
 
-/// Each row of x with each row of the matrix: `[…, columns] → […, rows]`. 32-bit floats on flex only.
+/// Linear map x Wᵀ: `x […, columns] → […, rows]`.
+///
+/// # Panics
+/// If x isn't f32 on flex, or its last dimension isn't the number of columns.
 pub fn packed_linear<const D: usize>(x: Tensor<D>, matrix: &PackedMatrix) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::packed_linear(x.into_dispatch(), matrix.clone()))
 }
 
-/// Rows by number; without gradients there is nothing to differentiate.
+/// Operation of [`packed_rows`]. Not on autodiff backends: neither the ids nor W have a gradient.
 #[backend_extension(Flex)]
 pub trait PackedRows: Backend {
-    /// `[B, T]` of numbers of rows `→ [B, T, columns]`.
+    /// Rows `ids [B, T]` of the matrix, dequantized `→ [B, T, columns]`.
     fn packed_rows(ids: IntTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self>;
 }
 
-/// Rows of the matrix by number, `[B, T] → [B, T, columns]`. On flex only.
+/// Embedding lookup: rows `ids [B, T]` of the matrix, dequantized `→ [B, T, columns]`.
+///
+/// # Panics
+/// If the ids aren't on flex without autodiff, or an id isn't below the number of rows.
 pub fn packed_rows(ids: Tensor<2, Int>, matrix: &PackedMatrix) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::packed_rows(ids.into_dispatch(), matrix.clone()))
 }
@@ -54,18 +71,20 @@ impl PackedRows for Flex {
     }
 }
 
-/// Numbers of the matrix that are worth a task of their own.
+/// Weights in one task of a product with one row of x: large enough that a task takes several microseconds.
 const MIN_TASK_VALUES: usize = 64 * 1024;
-/// Rows that are unpacked at once.
+/// Rows of W in a tile: enough for an efficient product, and at 4096 columns the dequantized tile (2 MiB) is about the size of
+/// an L2 cache.
 const TILE_ROWS: usize = 128;
 
 vectorized! {
+    /// Dot product in 16 lanes.
     fn dot(a: &[f32], b: &[f32]) -> f32 {
         sum(a.len(), |i| a[i] * b[i])
     }
 }
 
-/// One row of x: the products with the rows of the matrix.
+/// Product with one row of x, `[columns] → [rows]`.
 fn linear_one_row(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
     let [rows, columns] = matrix.shape();
     let mut out = vec![0.0; rows];
@@ -74,39 +93,40 @@ fn linear_one_row(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
         if let Some(product) = matrix.ggml_type().mat_vec {
             return product(matrix.row_span(number * task, out.len()), x, out);
         }
-        let mut unpacked = vec![0.0; columns];
+        let mut weights = vec![0.0; columns];
         for (i, out) in out.iter_mut().enumerate() {
-            matrix.ggml_type().dequantize(matrix.row(number * task + i), &mut unpacked);
-            *out = dot(&unpacked, x);
+            matrix.ggml_type().dequantize(matrix.row(number * task + i), &mut weights);
+            *out = dot(&weights, x);
         }
     });
     out
 }
 
-/// Several rows of x.
+/// Product with several rows of x, `[n, columns] → [n, rows]`.
+///
+/// A tile writes its own rows of the transposed result, so tasks write disjoint memory; the result is transposed at the end.
 fn linear_rows(x: &[f32], matrix: &PackedMatrix) -> Vec<f32> {
     let [rows, columns] = matrix.shape();
     let count = x.len() / columns;
-    let mut turned = vec![0.0; rows * count];
-    turned.par_chunks_mut(TILE_ROWS * count).enumerate().for_each(|(tile, out)| {
+    let mut transposed = vec![0.0; rows * count];
+    transposed.par_chunks_mut(TILE_ROWS * count).enumerate().for_each(|(tile, out)| {
         let height = out.len() / count;
-        let unpacked = dequantize_rows(matrix, tile * TILE_ROWS, height);
-        let own = MatrixRef::row_major(&unpacked, [height, columns]);
+        let weights = dequantize_rows(matrix, tile * TILE_ROWS, height);
         MatrixMut::row_major(out, [height, count]).gemm(
-            own,
+            MatrixRef::row_major(&weights, [height, columns]),
             MatrixRef::row_major(x, [count, columns]).transposed(),
             1.0,
             false,
         );
     });
-    let mut out = vec![0.0; turned.len()];
+    let mut out = vec![0.0; transposed.len()];
     par_fill_rows(&mut out, rows, |row, out| {
-        out.iter_mut().enumerate().for_each(|(column, out)| *out = turned[column * count + row]);
+        out.iter_mut().enumerate().for_each(|(column, out)| *out = transposed[column * count + row]);
     });
     out
 }
 
-/// Some rows as numbers.
+/// Rows `first..first + count` of W, dequantized.
 fn dequantize_rows(matrix: &PackedMatrix, first: usize, count: usize) -> Vec<f32> {
     let columns = matrix.shape()[1];
     let mut out = vec![0.0; count * columns];
@@ -114,7 +134,7 @@ fn dequantize_rows(matrix: &PackedMatrix, first: usize, count: usize) -> Vec<f32
     out
 }
 
-/// The shape with another last dimension.
+/// The shape with `last` as its last dimension.
 fn with_last_dim(shape: Shape, last: usize) -> Shape {
     let mut shape = shape.to_vec();
     if let Some(width) = shape.last_mut() {
@@ -127,7 +147,7 @@ impl PackedLinear for Flex {
     fn packed_linear(x: FlexTensor, matrix: PackedMatrix) -> FlexTensor {
         let x = x.to_contiguous();
         let (values, [rows, columns]) = (as_f32_slice(&x), matrix.shape());
-        assert_eq!(x.shape().to_vec().last(), Some(&columns), "as many numbers as a row of the matrix has");
+        assert_eq!(x.shape().to_vec().last(), Some(&columns), "the last dimension of x must be the number of columns");
         let out = match () {
             () if rows == 0 || values.is_empty() => vec![0.0; values.len() / columns.max(1) * rows],
             () if values.len() == columns => linear_one_row(values, &matrix),
@@ -145,13 +165,13 @@ impl PackedLinearGradient for Flex {
         let mut out = vec![0.0; count * columns];
         for first in (0..rows).step_by(TILE_ROWS) {
             let height = TILE_ROWS.min(rows - first);
-            let unpacked = dequantize_rows(&matrix, first, height);
+            let weights = dequantize_rows(&matrix, first, height);
             out.par_chunks_mut(TILE_ROWS * columns.max(1)).zip(values.par_chunks(TILE_ROWS * rows)).for_each(
                 |(out, values)| {
                     let count = values.len() / rows;
-                    let own = MatrixRef::row_major(&unpacked, [height, columns]);
                     let left = MatrixRef::columns(values, [count, height], first, rows);
-                    MatrixMut::row_major(out, [count, columns]).gemm(left, own, 1.0, true);
+                    let right = MatrixRef::row_major(&weights, [height, columns]);
+                    MatrixMut::row_major(out, [count, columns]).gemm(left, right, 1.0, true);
                 },
             );
         }
@@ -159,6 +179,7 @@ impl PackedLinearGradient for Flex {
     }
 }
 
+/// Backward step; stores the packed matrix (shared, not copied).
 #[derive(Debug)]
 struct PackedLinearBackward;
 
@@ -166,9 +187,9 @@ impl<B: PackedLinearGradient> Backward<B, 1> for PackedLinearBackward {
     type State = PackedMatrix;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [of_x] = ops.parents;
+        let [parent] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
-        if let Some(node) = of_x {
+        if let Some(node) = parent {
             grads.register::<B>(node.id, B::packed_linear_gradient(gradient, ops.state));
         }
     }
@@ -176,9 +197,9 @@ impl<B: PackedLinearGradient> Backward<B, 1> for PackedLinearBackward {
 
 impl<B: PackedLinearGradient, C: CheckpointStrategy> PackedLinear for Autodiff<B, C> {
     fn packed_linear(x: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self> {
-        let (x, of_x) = x.into_parts();
+        let (x, node) = x.into_parts();
         let y = B::packed_linear(x, matrix.clone());
-        match PackedLinearBackward.prepare::<C>([of_x]).compute_bound().stateful() {
+        match PackedLinearBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(matrix, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

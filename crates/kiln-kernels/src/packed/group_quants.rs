@@ -1,45 +1,62 @@
-//! Products with rows as they are packed: sixteen numbers at a time are scale · whole number + offset.
+//! Matrix–vector products from packed rows: Q4_0, Q4_1, Q8_0, Q4_K and Q6_K.
+//!
+//! In all five formats 16 consecutive values share one scale and offset: value = scale · q + offset. A group of 16 is decoded
+//! into one register type ([`F32x16`]) and multiplied with 16 values of x. Decoding a token reads each weight once, so memory
+//! bandwidth is the limit; a dequantized copy would take 4 to 8 times the memory traffic.
+//!
+//! Order of a dot product: group i of a block goes to accumulator i mod 4, each of 16 lanes; then [`F32x16::sum4`]. Bound:
+//! 2e-6 · Σ |w x| against the product of the dequantized values in f64, for every instruction set (tests below). Machines
+//! with and without fused multiply–add may differ in the last bits.
+//!
+//! Layouts: `block_q4_0` … `block_q6_K` of ggml-common.h; offsets below are in bytes.
 
 use super::{
     f32x16::{F32x16, dispatch_simd},
     k_quants::scale_and_min,
 };
 
-/// What changes nothing when it is added: 0 would take the sign of −0.
+/// Offset of formats without one. Adding −0 changes no float; adding +0 would turn −0 into +0.
 const NEGATIVE_ZERO: f32 = -0.0;
 
-/// A packing whose numbers come in groups of sixteen under one scale and one offset.
+/// Block format in which 16 consecutive values share a scale and an offset.
 pub trait GroupQuant {
-    /// Numbers a block.
+    /// Number of values in a block, a multiple of 16.
     const BLOCK_SIZE: usize;
-    /// Bytes a block.
+    /// Number of bytes of a block.
     const BLOCK_BYTES: usize;
 
-    /// The whole numbers of a group of a block, their scale and their offset.
+    /// Returns the 16 integers q of group `group` of a block as floats, the scale and the offset.
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32);
 }
 
-/// Sixteen bytes from `at`.
+/// Sixteen bytes from a byte offset.
 #[inline(always)]
-fn load_bytes<S: F32x16>(block: &[u8], at: usize) -> S::Bytes {
-    S::load_bytes(block[at..][..16].try_into().expect("sixteen bytes"))
+fn load_bytes<S: F32x16>(block: &[u8], offset: usize) -> S::Bytes {
+    S::load_bytes(block[offset..][..16].try_into().expect("sixteen bytes"))
 }
 
+/// IEEE half-precision number at a byte offset.
 #[inline(always)]
-fn read_f16<S: F32x16>(block: &[u8], at: usize) -> f32 {
-    S::f16_to_f32([block[at], block[at + 1]])
+fn read_f16<S: F32x16>(block: &[u8], offset: usize) -> f32 {
+    S::f16_to_f32([block[offset], block[offset + 1]])
 }
 
-/// Four bits each, the low ones of the bytes or the high ones.
+/// The low or the high four bits of each byte.
 #[inline(always)]
 fn nibbles<S: F32x16>(bytes: S::Bytes, high: bool) -> S::Bytes {
     if high { S::shr_and::<4>(bytes, 15) } else { S::shr_and::<0>(bytes, 15) }
 }
 
+/// Q4_0: d f16, 16 bytes of nibbles; value = d (q − 8). Low nibbles are values 0–15, high ones 16–31.
 pub(super) struct Q4_0;
+/// Q4_1: d f16, m f16, 16 bytes of nibbles; value = d q + m.
 pub(super) struct Q4_1;
+/// Q8_0: d f16, 32 signed bytes; value = d q.
 pub(super) struct Q8_0;
+/// Q4_K: d f16, dmin f16, 12 bytes of 6-bit scales and minima, 128 bytes of nibbles; 8 groups of 32 with value = d · scale ·
+/// q − dmin · min. 32 bytes hold two groups: the low nibbles and the high ones.
 pub(super) struct Q4K;
+/// Q6_K: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales, d f16; value = d · scale · (q − 32).
 pub(super) struct Q6K;
 
 impl GroupQuant for Q4_0 {
@@ -59,8 +76,8 @@ impl GroupQuant for Q4_1 {
 
     #[inline(always)]
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        let numbers = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 4), group == 1));
-        (numbers, read_f16::<S>(block, 0), read_f16::<S>(block, 2))
+        let quants = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 4), group == 1));
+        (quants, read_f16::<S>(block, 0), read_f16::<S>(block, 2))
     }
 }
 
@@ -80,10 +97,11 @@ impl GroupQuant for Q4K {
 
     #[inline(always)]
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        let (pair, high, part) = (group / 4, group / 2 % 2 == 1, group % 2);
-        let [scale, offset] = scale_and_min(block, 4, group / 2);
-        let numbers = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 16 + 32 * pair + 16 * part), high));
-        (numbers, read_f16::<S>(block, 0) * scale, -(read_f16::<S>(block, 2) * offset))
+        // 64 values in 32 bytes, of which the high nibbles are the second 32; a group is half of 32 values.
+        let (pair, is_high, half) = (group / 4, group / 2 % 2 == 1, group % 2);
+        let [scale, min] = scale_and_min(block, 4, group / 2);
+        let quants = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 16 + 32 * pair + 16 * half), is_high));
+        (quants, read_f16::<S>(block, 0) * scale, -(read_f16::<S>(block, 2) * min))
     }
 }
 
@@ -93,9 +111,10 @@ impl GroupQuant for Q6K {
 
     #[inline(always)]
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        let (side, quarter, part) = (group / 8, group / 2 % 4, group % 2);
-        let low = nibbles::<S>(load_bytes::<S>(block, 64 * side + 32 * (quarter % 2) + 16 * part), quarter > 1);
-        let high = load_bytes::<S>(block, 128 + 32 * side + 16 * part);
+        // 128 values a side, 32 a quarter; a group is half of a quarter. The four quarters share the bytes of high bits.
+        let (side, quarter, half) = (group / 8, group / 2 % 4, group % 2);
+        let low = nibbles::<S>(load_bytes::<S>(block, 64 * side + 32 * (quarter % 2) + 16 * half), quarter > 1);
+        let high = load_bytes::<S>(block, 128 + 32 * side + 16 * half);
         let high = match quarter {
             0 => S::shr_and::<0>(high, 3),
             1 => S::shr_and::<2>(high, 3),
@@ -107,7 +126,7 @@ impl GroupQuant for Q6K {
     }
 }
 
-/// Σ row · x of each row.
+/// out_r = Σ_c row_rc x_c for packed rows of `x.len()` values.
 #[inline(always)]
 fn dot_rows<G: GroupQuant, S: F32x16>(rows: &[u8], x: &[f32], out: &mut [f32]) {
     let width = x.len() / G::BLOCK_SIZE * G::BLOCK_BYTES;
@@ -116,47 +135,48 @@ fn dot_rows<G: GroupQuant, S: F32x16>(rows: &[u8], x: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Dot product of one packed row with x.
 #[inline(always)]
 fn dot<G: GroupQuant, S: F32x16>(row: &[u8], x: &[f32]) -> f32 {
-    // Sums that wait for one another would wait for four: as many go on side by side.
+    // A multiply–add has a latency of about four cycles: four independent accumulators keep the unit busy.
     let mut sums = [S::splat(0.0); 4];
     for (block, x) in row.chunks_exact(G::BLOCK_BYTES).zip(x.chunks_exact(G::BLOCK_SIZE)) {
         let (x, _) = x.as_chunks::<16>();
         for group in 0..G::BLOCK_SIZE / 16 {
-            let (numbers, scale, offset) = G::decode_group::<S>(block, group);
-            let numbers = numbers.mul_add(S::splat(scale), S::splat(offset));
-            sums[group % 4] = numbers.mul_add(S::load(&x[group]), sums[group % 4]);
+            let (quants, scale, offset) = G::decode_group::<S>(block, group);
+            let values = quants.mul_add(S::splat(scale), S::splat(offset));
+            sums[group % 4] = values.mul_add(S::load(&x[group]), sums[group % 4]);
         }
     }
     S::sum4(sums)
 }
 
-/// The numbers of whole blocks.
+/// Dequantizes whole blocks.
 #[inline(always)]
 fn dequantize_blocks<G: GroupQuant, S: F32x16>(blocks: &[u8], out: &mut [f32]) {
     for (block, out) in blocks.chunks_exact(G::BLOCK_BYTES).zip(out.chunks_exact_mut(G::BLOCK_SIZE)) {
         let (out, _) = out.as_chunks_mut::<16>();
         for (group, out) in out.iter_mut().enumerate() {
-            let (numbers, scale, offset) = G::decode_group::<S>(block, group);
-            numbers.mul_add(S::splat(scale), S::splat(offset)).store(out);
+            let (quants, scale, offset) = G::decode_group::<S>(block, group);
+            quants.mul_add(S::splat(scale), S::splat(offset)).store(out);
         }
     }
 }
 
-/// What is known of a packing by its groups.
+/// The functions of a format for its entry in `GGML_TYPES`, compiled for each instruction set.
 macro_rules! group_quant_kernels {
-    ($($name:ident => $Groups:ident),+ $(,)?) => {$(
+    ($($name:ident => $Format:ident),+ $(,)?) => {$(
         pub(super) mod $name {
-            use super::{$Groups, dequantize_blocks, dispatch_simd, dot_rows};
+            use super::{$Format, dequantize_blocks, dispatch_simd, dot_rows};
 
-            /// Σ row · x of each row.
+            /// out_r = Σ_c row_rc x_c.
             pub fn mat_vec(rows: &[u8], x: &[f32], out: &mut [f32]) {
-                dispatch_simd!(dot_rows::<$Groups>(rows: &[u8], x: &[f32], out: &mut [f32]))
+                dispatch_simd!(dot_rows::<$Format>(rows: &[u8], x: &[f32], out: &mut [f32]))
             }
 
-            /// The numbers of whole blocks.
+            /// Dequantizes whole blocks.
             pub fn dequantize(blocks: &[u8], out: &mut [f32]) {
-                dispatch_simd!(dequantize_blocks::<$Groups>(blocks: &[u8], out: &mut [f32]))
+                dispatch_simd!(dequantize_blocks::<$Format>(blocks: &[u8], out: &mut [f32]))
             }
         }
     )+};
@@ -179,53 +199,53 @@ mod tests {
     use crate::packed::f32x16::Portable;
     use kiln_spec::Random;
 
-    /// Each way of a packing, with the bytes of two rows of random numbers.
+    /// Compares the dispatched, the portable and the AVX2 product of random rows with one in f64.
     fn check_product<G: GroupQuant>(name: &str, product: MatVecFn) {
-        let packing = GGML_TYPES.iter().find(|packing| packing.name == name).unwrap();
-        assert_eq!([packing.block_size, packing.block_bytes], [G::BLOCK_SIZE, G::BLOCK_BYTES], "{name}");
+        let format = GGML_TYPES.iter().find(|format| format.name == name).unwrap();
+        assert_eq!([format.block_size, format.block_bytes], [G::BLOCK_SIZE, G::BLOCK_BYTES], "{name}");
         let mut random = Random::new(7, name, 0, 0);
         for blocks in [0, 1, 2, 5] {
             let mut row: Vec<u8> = (0..blocks * G::BLOCK_BYTES).map(|_| random.uniform_int(256) as u8).collect();
-            // Scales that are numbers: two bytes of exponents far from the end.
+            // Clears exponent bits of the f16 scales, so that none is infinite or huge.
             for block in row.chunks_exact_mut(G::BLOCK_BYTES) {
-                for at in [0, 2, G::BLOCK_BYTES - 2] {
-                    block[at + 1] &= 0x37;
+                for offset in [0, 2, G::BLOCK_BYTES - 2] {
+                    block[offset + 1] &= 0x37;
                 }
             }
             let x: Vec<f32> = (0..blocks * G::BLOCK_SIZE).map(|_| random.normal() as f32).collect();
-            let mut numbers = vec![0.0; x.len()];
-            packing.dequantize(&row, &mut numbers);
-            let terms = numbers.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x));
-            let (right, size): (f64, f64) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-            let mut widest = [0.0];
-            product(&row, &x, &mut widest);
-            let found = [widest[0], dot::<G, Portable>(&row, &x), wide::<G>(&row, &x)];
-            for found in found {
-                assert!((f64::from(found) - right).abs() <= 2e-6 * size, "{name}: {found} {right}");
+            let mut values = vec![0.0; x.len()];
+            format.dequantize(&row, &mut values);
+            let terms = values.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x));
+            let (exact, magnitude): (f64, f64) =
+                terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+            let mut dispatched = [0.0];
+            product(&row, &x, &mut dispatched);
+            for computed in [dispatched[0], dot::<G, Portable>(&row, &x), dot_avx2::<G>(&row, &x)] {
+                assert!((f64::from(computed) - exact).abs() <= 2e-6 * magnitude, "{name}: {computed} {exact}");
             }
         }
     }
 
-    /// By AVX2 where the machine has it, though it has more.
-    fn wide<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
+    /// The product with AVX2 where the machine has it, even if it has AVX-512; otherwise the portable one.
+    fn dot_avx2<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
         #[cfg(target_arch = "x86_64")]
         {
             #[target_feature(enable = "avx2,f16c,fma")]
-            fn wide<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
+            fn compiled<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
                 dot::<G, super::super::f32x16::Avx2>(row, x)
             }
-            let has = [is_x86_feature_detected!("avx2"), is_x86_feature_detected!("f16c")];
-            if has == [true; 2] && is_x86_feature_detected!("fma") {
-                // SAFETY: the machine has them.
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if has_avx2 && is_x86_feature_detected!("f16c") {
+                // SAFETY: the machine has the features that `compiled` is compiled for.
                 #[allow(unsafe_code)]
-                return unsafe { wide::<G>(row, x) };
+                return unsafe { compiled::<G>(row, x) };
             }
         }
         dot::<G, Portable>(row, x)
     }
 
     #[test]
-    fn products_are_those_of_the_numbers() {
+    fn products_are_within_their_error_bound() {
         check_product::<Q4_0>("Q4_0", q4_0::mat_vec);
         check_product::<Q4_1>("Q4_1", q4_1::mat_vec);
         check_product::<Q8_0>("Q8_0", q8_0::mat_vec);

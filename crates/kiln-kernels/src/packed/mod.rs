@@ -1,7 +1,25 @@
-//! Numbers packed in blocks, each with scales of its own, as GGUF files hold them.
+//! Quantized matrices in the block formats of GGUF (ggml types), and linear maps with them.
 //!
-//! A packing says how many numbers a block has, how many bytes it takes, and what its bytes stand for. Rows are packed
-//! one by one, so that a row's width is a multiple of the block's.
+//! A format ([`GgmlType`]) packs a fixed number of values into a block of bytes, with its own scales. A value is
+//! scale · q + offset with q a small integer. A row is a whole number of blocks, so rows can be read on their own.
+//!
+//! | format | values a block | bytes a block | bits a value | product without dequantization |
+//! |---|---|---|---|---|
+//! | F32 | 1 | 4 | 32 | |
+//! | F16, BF16 | 1 | 2 | 16 | yes |
+//! | Q8_0 | 32 | 34 | 8.5 | yes |
+//! | Q5_0, Q5_1 | 32 | 22, 24 | 5.5, 6 | |
+//! | Q4_0, Q4_1 | 32 | 18, 20 | 4.5, 5 | yes |
+//! | Q8_K | 256 | 292 | 9.125 | |
+//! | Q6_K | 256 | 210 | 6.5625 | yes |
+//! | Q5_K | 256 | 176 | 5.5 | |
+//! | Q4_K | 256 | 144 | 4.5 | yes |
+//! | Q3_K | 256 | 110 | 3.4375 | |
+//! | Q2_K | 256 | 84 | 2.625 | |
+//!
+//! The byte layouts are those of `ggml-common.h` and `ggml-quants.c` of llama.cpp. [`packed_linear`] computes x Wᵀ from the
+//! packed rows and is differentiable in x; W isn't trained. Bound against the product with dequantized values: 1e-5 of the
+//! greatest element, forward and backward (`products_and_gradients_are_those_of_the_numbers`).
 
 mod f32x16;
 mod float_formats;
@@ -16,23 +34,24 @@ pub use matrix::PackedMatrix;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// A way to pack numbers.
+/// Block format of packed values (ggml type).
 #[derive(Debug)]
 pub struct GgmlType {
-    /// Its name in the field: `Q4_K`.
+    /// Name as llama.cpp writes it: `Q4_K`.
     pub name: &'static str,
-    /// Its number in a GGUF file.
+    /// Type id in GGUF files (`ggml_type`).
     pub type_id: u32,
-    /// Numbers a block.
+    /// Number of values in a block.
     pub block_size: usize,
-    /// Bytes a block.
+    /// Number of bytes of a block.
     pub block_bytes: usize,
+    /// Function that dequantizes whole blocks.
     dequantize: fn(&[u8], &mut [f32]),
-    /// Σ row · x of each row, if it is computed from packed rows.
+    /// Matrix–vector product from packed rows, for formats that have one.
     mat_vec: Option<MatVecFn>,
 }
 
-/// Of packed rows and x: the products.
+/// Matrix–vector product: (packed rows, x, out), out_r = Σ_c row_rc x_c.
 type MatVecFn = fn(&[u8], &[f32], &mut [f32]);
 
 impl PartialEq for GgmlType {
@@ -42,55 +61,56 @@ impl PartialEq for GgmlType {
 }
 
 impl GgmlType {
-    /// The numbers of whole blocks. What of either side has no counterpart in the other is left alone.
+    /// Dequantizes whole blocks into `out`. Blocks without room in `out`, and elements without a block, are left unchanged.
     pub fn dequantize(&self, blocks: &[u8], out: &mut [f32]) {
         (self.dequantize)(blocks, out);
     }
 
-    /// Whether products are computed from packed rows, without unpacking them.
+    /// Whether a product with one vector reads the packed rows directly instead of dequantizing them first.
     pub fn has_mat_vec(&self) -> bool {
         self.mat_vec.is_some()
     }
 
-    /// Bytes of `numbers` numbers; `None` if they don't fill blocks, or are too many to count.
-    pub fn byte_len(&self, numbers: usize) -> Option<usize> {
-        numbers
+    /// Returns the number of bytes of `values` values; `None` if they don't fill whole blocks, or the number overflows.
+    pub fn byte_len(&self, values: usize) -> Option<usize> {
+        values
             .is_multiple_of(self.block_size)
-            .then(|| (numbers / self.block_size).checked_mul(self.block_bytes))
+            .then(|| (values / self.block_size).checked_mul(self.block_bytes))
             .flatten()
     }
 
-    /// The packing with this number in GGUF files.
-    pub fn from_type_id(code: u32) -> Option<&'static GgmlType> {
-        GGML_TYPES.iter().find(|packing| packing.type_id == code)
+    /// Returns the format with this type id, or `None` if Kiln doesn't support it.
+    pub fn from_type_id(type_id: u32) -> Option<&'static GgmlType> {
+        GGML_TYPES.iter().find(|format| format.type_id == type_id)
     }
 
-    /// The packing of this name.
+    /// Returns the format of this name (`Q4_K`, case-sensitive), or `None` if Kiln doesn't support it.
     pub fn from_name(name: &str) -> Option<&'static GgmlType> {
-        GGML_TYPES.iter().find(|packing| packing.name == name)
+        GGML_TYPES.iter().find(|format| format.name == name)
     }
 }
 
+/// Format whose rows are dequantized before every product.
 const fn dequantize_only(
     name: &'static str,
-    code: u32,
-    [block, bytes]: [usize; 2],
-    unpack: fn(&[u8], &mut [f32]),
+    type_id: u32,
+    [block_size, block_bytes]: [usize; 2],
+    dequantize: fn(&[u8], &mut [f32]),
 ) -> GgmlType {
-    GgmlType { name, type_id: code, block_size: block, block_bytes: bytes, dequantize: unpack, mat_vec: None }
+    GgmlType { name, type_id, block_size, block_bytes, dequantize, mat_vec: None }
 }
 
-/// One whose rows are multiplied as they are.
+/// Format with a matrix–vector product from packed rows: `$file::$format` has `mat_vec` and `dequantize`.
 macro_rules! with_mat_vec {
-    ($name:literal, $code:literal, $block:expr, $file:ident::$own:ident) => {
+    ($name:literal, $type_id:literal, $block:expr, $file:ident::$format:ident) => {
         GgmlType {
-            mat_vec: Some($file::$own::mat_vec),
-            ..dequantize_only($name, $code, $block, $file::$own::dequantize)
+            mat_vec: Some($file::$format::mat_vec),
+            ..dequantize_only($name, $type_id, $block, $file::$format::dequantize)
         }
     };
 }
 
-/// All that Kiln knows.
+/// All supported formats, by ascending type id.
 pub static GGML_TYPES: [GgmlType; 14] = [
     dequantize_only("F32", 0, [1, 4], float_formats::dequantize_f32),
     with_mat_vec!("F16", 1, [1, 2], float_formats::f16_format),
@@ -108,12 +128,17 @@ pub static GGML_TYPES: [GgmlType; 14] = [
     with_mat_vec!("BF16", 30, [1, 2], float_formats::bf16_format),
 ];
 
-/// Each row of x with each row of the matrix, x Wᵀ: `[…, columns] → […, rows]`.
+/// Linear map x Wᵀ with a packed matrix W `[rows, columns]`: `x […, columns] → […, rows]`. Differentiable in x.
+///
+/// # Panics
+/// If the last dimension of x isn't the number of columns.
 pub fn packed_linear<const D: usize>(x: Tensor<D>, matrix: &PackedMatrix) -> Tensor<D> {
     if crate::cpu::is_cpu_f32(&x) { fused::packed_linear(x, matrix) } else { packed_linear_reference(x, matrix) }
 }
 
-/// Rows of the matrix by number, `[B, T] → [B, T, columns]`; no gradient is wanted.
+/// Embedding lookup in a packed matrix: rows `ids [B, T]`, each below the number of rows, dequantized `→ [B, T, columns]`.
+///
+/// On the CPU without autodiff only the rows that are read are dequantized, otherwise the whole matrix.
 pub fn packed_rows(ids: Tensor<2, Int>, matrix: &PackedMatrix) -> Tensor<3> {
     if ids.device() == Device::flex() && !ids.device().is_autodiff() {
         fused::packed_rows(ids, matrix)
@@ -123,7 +148,7 @@ pub fn packed_rows(ids: Tensor<2, Int>, matrix: &PackedMatrix) -> Tensor<3> {
     }
 }
 
-/// The same by the numbers that the rows stand for.
+/// Linear map x Wᵀ by dequantizing the whole matrix: the oracle, on every backend and float type.
 pub fn packed_linear_reference<const D: usize>(x: Tensor<D>, matrix: &PackedMatrix) -> Tensor<D> {
     let weight = TensorData::new(matrix.dequantize(), matrix.shape());
     let weight = Tensor::<2>::from_data(weight, (&x.device().without_autodiff(), x.dtype()));
@@ -131,18 +156,18 @@ pub fn packed_linear_reference<const D: usize>(x: Tensor<D>, matrix: &PackedMatr
     burn::tensor::module::linear(x, weight.transpose(), None)
 }
 
-/// Each block of `BYTES` bytes to its `BLOCK` numbers.
+/// Calls `dequantize` for each block of `BYTES` bytes with its `BLOCK` values of `out`.
 fn for_each_block<const BYTES: usize, const BLOCK: usize>(
     bytes: &[u8],
     out: &mut [f32],
-    unpack: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
+    dequantize: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
 ) {
     let (blocks, _) = bytes.as_chunks::<BYTES>();
     let (out, _) = out.as_chunks_mut::<BLOCK>();
-    blocks.iter().zip(out).for_each(|(block, out)| unpack(block, out));
+    blocks.iter().zip(out).for_each(|(block, out)| dequantize(block, out));
 }
 
-/// The 16-bit float at `at`.
-fn read_f16(block: &[u8], at: usize) -> f32 {
-    burn::tensor::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+/// IEEE half-precision number at a byte offset, little-endian.
+fn read_f16(block: &[u8], offset: usize) -> f32 {
+    burn::tensor::f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
 }

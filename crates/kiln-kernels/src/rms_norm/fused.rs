@@ -1,4 +1,9 @@
 //! RMSNorm in one pass forward and one backward.
+//!
+//! Order of sums: over a row in 16 lanes ([`sum`]); the weight's gradient over rows in blocks of fixed size
+//! ([`par_sum_rows`]: 16,384 / M rows a block). Both depend on the shape alone, so the bits are the same for any number of
+//! threads (`threads_change_no_bit`). r is computed again in the backward pass instead of stored: it costs one pass over a
+//! row that the gradient reads anyway.
 
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
@@ -10,16 +15,16 @@ use crate::cpu::{
 };
 use burn::tensor::{Shape, Tensor};
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`rms_norm`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait RmsNorm: Backend {
-    /// x / √(mean(x²) + ε) · w over the last dimension.
+    /// x / √(mean(x²) + ε) ⊙ w over the last dimension.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self>;
 }
 
-/// Its gradient, on the backends that compute.
+/// Gradient of RMSNorm, on the backends that compute.
 pub trait RmsNormGradient: RmsNorm {
-    /// Gradients of x and w.
+    /// Returns the gradients of x, in its shape, and of w `[M]`.
     fn rms_norm_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -28,17 +33,21 @@ pub trait RmsNormGradient: RmsNorm {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// `x [B, T, M]`, `weight [M] → [B, T, M]`. 32-bit floats on flex only.
+/// RMSNorm of `x [B, T, M]` with `weight [M]`; returns `[B, T, M]`.
+///
+/// # Panics
+/// If a tensor isn't f32 on flex.
 pub fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
 }
 
 vectorized! {
-    /// 1 / √(mean(x²) + ε).
+    /// r = 1 / √(mean(x²) + ε) of a row.
     fn inverse_rms(x: &[f32], eps: f32) -> f32 {
         1.0 / (sum(x.len(), |i| x[i] * x[i]) / x.len() as f32 + eps).sqrt()
     }
 
+    /// x r w of a row.
     fn forward_row(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
         let r = 1.0 / (sum(x.len(), |i| x[i] * x[i]) / x.len() as f32 + eps).sqrt();
         for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
@@ -46,15 +55,17 @@ vectorized! {
         }
     }
 
+    /// r (g w − x r² / M Σ g w x) of a row.
     fn input_gradient_row(x: &[f32], w: &[f32], g: &[f32], eps: f32, dx: &mut [f32]) {
         let n = x.len();
         let r = 1.0 / (sum(n, |i| x[i] * x[i]) / n as f32 + eps).sqrt();
-        let along = sum(n, |i| g[i] * w[i] * x[i]) * r * r / n as f32;
+        let projection = sum(n, |i| g[i] * w[i] * x[i]) * r * r / n as f32;
         for i in 0..n {
-            dx[i] = r * (g[i] * w[i] - x[i] * along);
+            dx[i] = r * (g[i] * w[i] - x[i] * projection);
         }
     }
 
+    /// Adds g x r of a row to the weight's gradient.
     fn add_weight_gradient_row(x: &[f32], g: &[f32], r: f32, dw: &mut [f32]) {
         for ((dw, x), g) in dw.iter_mut().zip(x).zip(g) {
             *dw += g * x * r;
@@ -83,16 +94,21 @@ impl RmsNormGradient for Flex {
         let (x, weight, gradient) = (x.to_contiguous(), weight.to_contiguous(), gradient.to_contiguous());
         let (xs, w, g) = (as_f32_slice(&x), as_f32_slice(&weight), as_f32_slice(&gradient));
         let (n, eps) = (w.len(), eps as f32);
-        let part = |row: usize| row * n..(row + 1) * n;
         let mut dx = vec![0.0; xs.len()];
-        par_fill_rows(&mut dx, n, |row, dx| input_gradient_row(&xs[part(row)], w, &g[part(row)], eps, dx));
+        par_fill_rows(&mut dx, n, |row, dx| {
+            let columns = row * n..(row + 1) * n;
+            input_gradient_row(&xs[columns.clone()], w, &g[columns], eps, dx);
+        });
         let dw = par_sum_rows(xs.len() / n, n, |row, dw| {
-            add_weight_gradient_row(&xs[part(row)], &g[part(row)], inverse_rms(&xs[part(row)], eps), dw);
+            let columns = row * n..(row + 1) * n;
+            let x = &xs[columns.clone()];
+            add_weight_gradient_row(x, &g[columns], inverse_rms(x, eps), dw);
         });
         (f32_tensor(dx, x.shape()), f32_tensor(dw, Shape::from([n])))
     }
 }
 
+/// Backward step; stores x and w.
 #[derive(Debug)]
 struct RmsNormBackward;
 
@@ -100,14 +116,14 @@ impl<B: RmsNormGradient> Backward<B, 2> for RmsNormBackward {
     type State = (FloatTensor<B>, FloatTensor<B>, f64);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [of_x, of_w] = ops.parents;
+        let [x_node, weight_node] = ops.parents;
         let (x, weight, eps) = ops.state;
         let gradient = grads.consume::<B>(&ops.node);
         let (dx, dw) = B::rms_norm_gradient(x, weight, gradient, eps);
-        if let Some(node) = of_x {
+        if let Some(node) = x_node {
             grads.register::<B>(node.id, dx);
         }
-        if let Some(node) = of_w {
+        if let Some(node) = weight_node {
             grads.register::<B>(node.id, dw);
         }
     }
@@ -115,9 +131,10 @@ impl<B: RmsNormGradient> Backward<B, 2> for RmsNormBackward {
 
 impl<B: RmsNormGradient, C: CheckpointStrategy> RmsNorm for Autodiff<B, C> {
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self> {
-        let ((x, of_x), (weight, of_w)) = (x.into_parts(), weight.into_parts());
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
         let y = B::rms_norm(x.clone(), weight.clone(), eps);
-        match RmsNormBackward.prepare::<C>([of_x, of_w]).compute_bound().stateful() {
+        match RmsNormBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, weight, eps), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

@@ -1,4 +1,7 @@
-//! The gate in one pass forward and one backward.
+//! SwiGLU gate in one pass forward and one pass for each gradient.
+//!
+//! Both inputs are stored for the backward pass, σ(gate) is computed again: an exponential costs less than reading another
+//! tensor from memory.
 
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
@@ -10,16 +13,16 @@ use crate::cpu::{
 };
 use burn::tensor::Tensor;
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`silu_gate`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait SiluGate: Backend {
-    /// silu(gate) ⊙ up.
+    /// silu(gate) ⊙ up, tensors of equal shape.
     fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Its gradient, on the backends that compute.
+/// Gradient of the gate, on the backends that compute.
 pub trait SiluGateGradient: SiluGate {
-    /// Gradients of gate and up.
+    /// Returns the gradients of gate and up, in their shape.
     fn silu_gate_gradient(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
@@ -27,21 +30,26 @@ pub trait SiluGateGradient: SiluGate {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// silu(gate) ⊙ up. 32-bit floats on flex only.
+/// silu(gate) ⊙ up, `[B, T, N] → [B, T, N]`.
+///
+/// # Panics
+/// If a tensor isn't f32 on flex.
 pub fn silu_gate(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::silu_gate(gate.into_dispatch(), up.into_dispatch()))
 }
 
-/// Numbers that one task works on.
+/// Values in one chunk: 4 KiB, so that the three slices of a chunk stay in the L1 cache. A task runs 16 chunks.
 const CHUNK: usize = 1024;
 
 vectorized! {
+    /// out = a σ(a) b. With the output's gradient as b it is the gradient of up.
     fn silu_gate_chunk(gate: &[f32], up: &[f32], out: &mut [f32]) {
         for ((o, a), b) in out.iter_mut().zip(gate).zip(up) {
             *o = a * sigmoid(*a) * b;
         }
     }
 
+    /// out = g b s (1 + a (1 − s)), s = σ(a).
     fn gate_gradient_chunk(gate: &[f32], up: &[f32], g: &[f32], out: &mut [f32]) {
         for (((o, a), b), g) in out.iter_mut().zip(gate).zip(up).zip(g) {
             let s = sigmoid(*a);
@@ -50,6 +58,7 @@ vectorized! {
     }
 }
 
+/// Chunk number `index` of a slice; the last one may be shorter.
 fn chunk(values: &[f32], index: usize) -> &[f32] {
     &values[index * CHUNK..values.len().min((index + 1) * CHUNK)]
 }
@@ -75,6 +84,7 @@ impl SiluGateGradient for Flex {
     }
 }
 
+/// Backward step; stores gate and up.
 #[derive(Debug)]
 struct SiluGateBackward;
 
@@ -82,13 +92,13 @@ impl<B: SiluGateGradient> Backward<B, 2> for SiluGateBackward {
     type State = (FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [of_gate, of_up] = ops.parents;
+        let [gate_node, up_node] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         let (gate, up) = B::silu_gate_gradient(ops.state.0, ops.state.1, gradient);
-        if let Some(node) = of_gate {
+        if let Some(node) = gate_node {
             grads.register::<B>(node.id, gate);
         }
-        if let Some(node) = of_up {
+        if let Some(node) = up_node {
             grads.register::<B>(node.id, up);
         }
     }
@@ -96,9 +106,10 @@ impl<B: SiluGateGradient> Backward<B, 2> for SiluGateBackward {
 
 impl<B: SiluGateGradient, C: CheckpointStrategy> SiluGate for Autodiff<B, C> {
     fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let ((gate, of_gate), (up, of_up)) = (gate.into_parts(), up.into_parts());
+        let (gate, gate_node) = gate.into_parts();
+        let (up, up_node) = up.into_parts();
         let y = B::silu_gate(gate.clone(), up.clone());
-        match SiluGateBackward.prepare::<C>([of_gate, of_up]).compute_bound().stateful() {
+        match SiluGateBackward.prepare::<C>([gate_node, up_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((gate, up), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }

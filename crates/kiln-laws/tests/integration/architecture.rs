@@ -138,12 +138,12 @@ fn sources(name: &str) -> Vec<(PathBuf, String)> {
 fn unsafe_code_lives_in_the_kernels_and_the_memory_map_alone() {
     for name in manifest_graph().into_keys().filter(|name| name != "kiln-kernels") {
         let (_, lib) = sources(&name).into_iter().find(|(path, _)| path.ends_with("src/lib.rs")).unwrap();
-        let rule = if name == "kiln-models" { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
+        let rule = if name == "kiln-pretrained" { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
         assert!(lib.contains(rule), "{name}");
     }
     let allowed = files_containing(&["allow(unsafe_code)"]);
     let outside: Vec<_> = allowed.iter().filter(|file| !file.starts_with("kiln-kernels/")).collect();
-    assert_eq!(outside, ["kiln-models/src/files/map.rs"]);
+    assert_eq!(outside, ["kiln-pretrained/src/files/mmap.rs"]);
 }
 
 /// Files of all crates in which one of `words` stands.
@@ -204,7 +204,7 @@ const EXCEPTIONS: [(&str, &str); 3] = [
 #[test]
 fn what_is_portable_needs_no_files_threads_clocks_or_blocking_reads() {
     let mut excused = BTreeSet::<&(&str, &str)>::new();
-    let crates = ["spec", "kernels", "nn", "data", "models", "infer", "peft", "train", "interpret"];
+    let crates = ["spec", "kernels", "nn", "data", "models", "pretrained", "infer", "peft", "train", "interpret"];
     for (path, text) in crates.iter().flat_map(|name| portable_sources(&format!("kiln-{name}"))) {
         for word in HOST_ONLY.iter().filter(|word| text.contains(**word)) {
             let known = EXCEPTIONS.iter().find(|(file, known)| path.ends_with(file) && known.ends_with(word));

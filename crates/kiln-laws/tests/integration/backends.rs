@@ -32,12 +32,12 @@ fn devices() -> Vec<Device> {
 /// Small models that together hold every part of a decoder.
 fn models() -> Vec<ModelConfig> {
     let blocks = [
-        "{ parts = ['attention'] }, { parts = ['gated'] }",
+        "{ parts = ['attention'] }, { parts = ['gated_mlp'] }",
         "{ junction = 'sandwich', parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } }, pattern = { \
-         window = { before = 5 } }, score = { softmax = { softcap = 5.0, sink = true } } } }] }, { parts = ['plain'] }",
-        "{ parts = [{ attention = { projection = { latent = { heads = 2 } }, source = { segments = { prefix = 3 } } } }] }, \
+         window = { before = 5 } }, score = { softmax = { softcap = 5.0, sink = true } } } }] }, { parts = ['mlp'] }",
+        "{ parts = [{ attention = { projection = { latent = { heads = 2 } }, source = { segments = { prefix_length = 3 } } } }] }, \
          { parts = ['experts'] }",
-        "{ parts = ['gla'] }, { junction = 'post', parts = ['attention', 'gated'] }",
+        "{ parts = ['gla'] }, { junction = 'post', parts = ['attention', 'gated_mlp'] }",
         "{ parts = [{ attention = { position = 'alibi', score = 'sigmoid' } }] }",
         "{ parts = [{ attention = { position = 't5' } }] }",
     ];

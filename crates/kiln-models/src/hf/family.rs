@@ -65,7 +65,7 @@ impl Family {
 }
 
 /// Where two models differ, with what stands there; nowhere if they compute the same.
-pub(crate) fn config_diff(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, String, String)> {
+pub fn config_diff(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     json_diff("model", &normalized_json(ours), &normalized_json(theirs), &mut found);
     found

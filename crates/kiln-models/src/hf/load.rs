@@ -4,13 +4,10 @@ use super::{binding::Binding, family::Family};
 use crate::{
     config::ModelConfig,
     model::Model,
-    parameters::{ParameterPath, WeightMismatch, named_parameters},
+    parameters::{WeightMismatch, map_params, named_parameters},
     tensors::{TensorError, TensorSource},
 };
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{Device, Tensor},
-};
+use burn::tensor::{Device, TensorData};
 use kiln_nn::packed_weight::PackedWeight;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,16 +45,15 @@ pub fn load_model(
 ) -> Result<Model, LoadWeightsError> {
     let ties = match_bindings(&Model::without_weights(config), family, tensors)?;
     let model = Model::uninitialized(config, packed_weights(&ties, tensors, device), device);
-    let mut fill = LoadWeights {
-        walk: ParameterPath::for_model(&model),
-        packed: model.packed_weights().clone(),
-        bindings: ties,
-        tensors,
-        device,
-        error: None,
-    };
-    let model = model.map(&mut fill);
-    fill.error.map_or(Ok(model), Err)
+    let packed = model.packed_weights().clone();
+    let mut result = Ok(());
+    let model = map_params(model, |param| {
+        let name = param.name();
+        if result.is_ok() && !packed.contains_key(&name) {
+            result = read_parameter(&name, &ties, tensors).map(|data| param.initialize(data, device));
+        }
+    });
+    result.map(|()| model)
 }
 
 /// Matrices that stay packed: on the CPU, where no gradient is wanted of them, what is packed in the file by rows.
@@ -128,51 +124,24 @@ fn match_bindings(
     if mismatch == WeightMismatch::default() { Ok(by_name) } else { Err(mismatch) }
 }
 
-struct LoadWeights<'a> {
-    walk: ParameterPath,
-    packed: BTreeMap<String, PackedWeight>,
-    bindings: BTreeMap<String, Vec<Binding>>,
-    tensors: &'a dyn TensorSource,
-    device: &'a Device,
-    error: Option<LoadWeightsError>,
-}
-
-impl LoadWeights<'_> {
-    fn read<const D: usize>(&self) -> Result<Tensor<D>, LoadWeightsError> {
-        let ties = self.bindings.get(&self.walk.name()).map(Vec::as_slice).unwrap_or_default();
-        let Some((first, others)) = ties.split_first() else {
-            return Err(TensorError::NotFound(self.walk.name()).into());
-        };
-        let data = first.layout.extract(self.tensors.read(&first.tensor)?);
-        for other in others {
-            if other.layout.extract(self.tensors.read(&other.tensor)?) != data {
-                return Err(LoadWeightsError::TiedWeightsDiffer {
-                    first: first.tensor.clone(),
-                    second: other.tensor.clone(),
-                });
-            }
-        }
-        Ok(Tensor::from_data(data, self.device))
-    }
-}
-
-impl ModuleMapper for LoadWeights<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.walk.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.walk.exit(container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() || self.packed.contains_key(&self.walk.name()) {
-            return param;
-        }
-        match self.read::<D>() {
-            Ok(tensor) => Param::initialized(param.id, tensor).set_require_grad(true),
-            Err(error) => {
-                self.error = Some(error);
-                param
-            }
+/// The value of a parameter from its bindings, which must all give the same numbers.
+fn read_parameter(
+    name: &str,
+    bindings: &BTreeMap<String, Vec<Binding>>,
+    tensors: &dyn TensorSource,
+) -> Result<TensorData, LoadWeightsError> {
+    let bindings = bindings.get(name).map(Vec::as_slice).unwrap_or_default();
+    let Some((first, others)) = bindings.split_first() else {
+        return Err(TensorError::NotFound(name.to_owned()).into());
+    };
+    let data = first.layout.extract(tensors.read(&first.tensor)?);
+    for other in others {
+        if other.layout.extract(tensors.read(&other.tensor)?) != data {
+            return Err(LoadWeightsError::TiedWeightsDiffer {
+                first: first.tensor.clone(),
+                second: other.tensor.clone(),
+            });
         }
     }
+    Ok(data)
 }

@@ -22,7 +22,7 @@ mod mt5;
 mod phi3;
 mod qwen2;
 mod roberta;
-pub(crate) mod t5;
+pub mod t5;
 
 pub use binding::{Binding, TensorLayout};
 pub use config_reader::ConfigReader;

@@ -86,7 +86,7 @@ impl Variant for MixtureOfDepths {
                 refuse("capacity", format!("a share above 0 and up to 1, found {}", config.capacity))
             }
             _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => {
-                refuse("predictor_loss", format!("0 or more, found {}", config.predictor_loss_coef))
+                refuse("predictor_loss_coef", format!("0 or more, found {}", config.predictor_loss_coef))
             }
             _ => Ok(()),
         }

@@ -52,7 +52,7 @@ impl Variant for ClassificationHead {
             return Ok(());
         }
         let reason = format!("from 2 to {MAX_WIDTH} classes, found {}", config.num_classes);
-        Err(ValidationError::new(format!("{path}.classes"), reason).with_suggestion("classes = 2"))
+        Err(ValidationError::new(format!("{path}.num_classes"), reason).with_suggestion("num_classes = 2"))
     }
 
     fn init(config: &ClassificationHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {

@@ -53,7 +53,7 @@ impl Variant for EmbeddingHead {
         match config.projection_dim {
             Some(width) if width == 0 || width > MAX_WIDTH => {
                 let reason = format!("a width from 1 to {MAX_WIDTH}, found {width}");
-                Err(ValidationError::new(format!("{path}.projection"), reason).with_suggestion("leave it away"))
+                Err(ValidationError::new(format!("{path}.projection_dim"), reason).with_suggestion("leave it away"))
             }
             _ => Ok(()),
         }

@@ -39,7 +39,7 @@ impl Variant for ReZero {
             return Ok(());
         }
         let reason = format!("α must start at a finite number, found {}", config.alpha_init);
-        Err(ValidationError::new(format!("{path}.start"), reason).with_suggestion("start = 0.0"))
+        Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.0"))
     }
 
     fn init(config: &ReZeroConfig, _around: &BuildContext, init: &mut Initializer) -> Self {

@@ -41,14 +41,15 @@ pub struct DynamicTanh {
 
 impl Variant for DynamicTanh {
     type Config = DynamicTanhConfig;
-    const CARD: Card = Card { example: "{ dyt = { alpha = 2.0 } }", ..Card::new("dyt", "2503.10622") };
+    const CARD: Card =
+        Card { example: "{ dynamic_tanh = { alpha_init = 2.0 } }", ..Card::new("dynamic_tanh", "2503.10622") };
 
     fn check(config: &DynamicTanhConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alpha_init > 0.0 && config.alpha_init.is_finite() {
             return Ok(());
         }
         let reason = format!("a slope begins above 0, found {}", config.alpha_init);
-        Err(ValidationError::new(format!("{path}.alpha"), reason).with_suggestion("alpha = 0.5"))
+        Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.5"))
     }
 
     fn init(config: &DynamicTanhConfig, around: &BuildContext, init: &mut Initializer) -> Self {

@@ -27,7 +27,7 @@ crate::variants! {
         /// LayerNorm (1607.06450).
         "layer" => Layer(LayerNorm),
         /// Dynamic tanh (DyT, 2503.10622).
-        "dyt" => DynamicTanh(DynamicTanh),
+        "dynamic_tanh" => DynamicTanh(DynamicTanh),
         /// No normalization.
         "none" => None(NoNorm),
     }

@@ -47,9 +47,9 @@ crate::variants! {
         /// Gated linear attention (GLA, 2312.06635): a recurrent state with learned decay.
         "gla" => Gla(gated_linear_attention::GatedLinearAttention),
         /// Feed-forward network (MLP) of two matrices (1706.03762).
-        "plain" => Mlp(feed_forward::mlp::Mlp),
+        "mlp" => Mlp(feed_forward::mlp::Mlp),
         /// Gated feed-forward network (GLU, SwiGLU; 2002.05202).
-        "gated" => GatedMlp(feed_forward::gated_mlp::GatedMlp),
+        "gated_mlp" => GatedMlp(feed_forward::gated_mlp::GatedMlp),
         /// Mixture of experts (MoE): a router selects feed-forward networks for each token (1701.06538, 2101.03961).
         "experts" => Experts(experts::MixtureOfExperts),
     }

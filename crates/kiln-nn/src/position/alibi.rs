@@ -41,8 +41,8 @@ impl Variant for Alibi {
         if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
             return Ok(());
         }
-        let reason = format!("slopes are 2^(−most · h / H): `most` must be 0 or more, found {}", config.alibi_bias_max);
-        Err(ValidationError::new(format!("{path}.most"), reason).with_suggestion("most = 8.0"))
+        let reason = format!("`alibi_bias_max` must be 0 or more, found {}", config.alibi_bias_max);
+        Err(ValidationError::new(format!("{path}.alibi_bias_max"), reason).with_suggestion("alibi_bias_max = 8.0"))
     }
 
     fn init(config: &AlibiConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {

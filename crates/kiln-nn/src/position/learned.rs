@@ -47,10 +47,10 @@ impl Variant for LearnedPosition {
             Err(ValidationError::new(format!("{path}.{key}"), format!("at most {} positions, found {count}", 1 << 28)))
         };
         match (config.max_position_embeddings, config.offset) {
-            (length, _) if length > 1 << 28 => many("length", length),
+            (length, _) if length > 1 << 28 => many("max_position_embeddings", length),
             (_, offset) if offset > 1 << 28 => many("offset", offset),
-            (0, _) => Err(ValidationError::new(format!("{path}.length"), "a table of no positions")
-                .with_suggestion("length = 1024")),
+            (0, _) => Err(ValidationError::new(format!("{path}.max_position_embeddings"), "a table of no positions")
+                .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),
         }
     }

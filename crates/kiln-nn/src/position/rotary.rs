@@ -20,7 +20,7 @@ pub struct RotaryEmbeddingConfig {
     pub theta: f64,
     /// Rotate neighboring dimensions (2i, 2i + 1), as in the paper and GPT-J. false: rotate (i, i + d/2), as in NeoX
     /// and Llama.
-    pub interleaved: RotaryPairing,
+    pub interleaved: bool,
     /// Fraction of a head's dimensions that are rotated, from the first on.
     pub partial_factor: f64,
     /// Frequency scaling for longer contexts.
@@ -29,16 +29,16 @@ pub struct RotaryEmbeddingConfig {
 
 impl Default for RotaryEmbeddingConfig {
     fn default() -> Self {
-        Self {
-            theta: 10_000.0,
-            interleaved: RotaryPairing::Half,
-            partial_factor: 1.0,
-            scaling: RotaryScaling::default(),
-        }
+        Self { theta: 10_000.0, interleaved: false, partial_factor: 1.0, scaling: RotaryScaling::default() }
     }
 }
 
 impl RotaryEmbeddingConfig {
+    /// The layout of the rotated pairs, as the kernel names it.
+    pub fn pairing(&self) -> RotaryPairing {
+        if self.interleaved { RotaryPairing::Interleaved } else { RotaryPairing::Half }
+    }
+
     /// Dimensions of a head of `width` that are turned.
     pub fn rotary_dim(&self, width: usize) -> usize {
         (width as f64 * self.partial_factor).round() as usize
@@ -61,7 +61,9 @@ impl Variant for RotaryEmbedding {
         super::check_theta(config.theta, path)?;
         if !(config.partial_factor > 0.0 && config.partial_factor <= 1.0) {
             let reason = format!("a share of a head above 0 and up to 1, found {}", config.partial_factor);
-            return Err(ValidationError::new(format!("{path}.fraction"), reason).with_suggestion("fraction = 1.0"));
+            return Err(
+                ValidationError::new(format!("{path}.partial_factor"), reason).with_suggestion("partial_factor = 1.0")
+            );
         }
         match config.scaling.invalid_field() {
             Some((key, reason)) => {
@@ -81,6 +83,6 @@ impl PositionEncoding for RotaryEmbedding {
         let pairs = self.config.rotary_dim(x.dims()[3]) / 2;
         let (frequencies, factor) = self.config.scaling.scaled_frequencies(self.config.theta, pairs);
         let (cos, sin) = cx.stream.rotary_table(&frequencies, factor);
-        apply_rotary(x, cos, sin, self.config.interleaved)
+        apply_rotary(x, cos, sin, self.config.pairing())
     }
 }

@@ -120,24 +120,24 @@ impl RotaryScaling {
             Self::Linear(linear) => factor(linear.factor),
             Self::Llama3(c) => factor(c.factor).or_else(|| match c {
                 Llama3Scaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original", "a context of no tokens".into()))
+                    Some(("original_max_position_embeddings", "a context of no tokens".into()))
                 }
                 Llama3Scaling { low_freq_factor: low, high_freq_factor: high, .. }
                     if !(*low > 0.0 && high > low && high.is_finite()) =>
                 {
-                    Some(("high", format!("more turns than low = {low} above 0, found {high}")))
+                    Some(("high_freq_factor", format!("more turns than low_freq_factor = {low} above 0, found {high}")))
                 }
                 _ => None,
             }),
             Self::Yarn(yarn) => factor(yarn.factor).or_else(|| match yarn {
                 YarnScaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original", "a context of no tokens".into()))
+                    Some(("original_max_position_embeddings", "a context of no tokens".into()))
                 }
                 YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => {
                     Some(("beta_fast", format!("more turns than beta_slow = {beta_slow} above 0, found {beta_fast}")))
                 }
                 YarnScaling { attention_factor: Some(a), .. } if !(a.is_finite() && *a > 0.0) => {
-                    Some(("attention", format!("a number above 0, found {a}")))
+                    Some(("attention_factor", format!("a number above 0, found {a}")))
                 }
                 _ => None,
             }),

@@ -8,7 +8,6 @@ use crate::{
     variant::{BuildContext, Card, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_kernels::rotary::RotaryPairing;
 use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,12 +19,12 @@ pub struct SinusoidalPositionConfig {
     /// Base θ of the frequencies.
     pub theta: f64,
     /// Interleave sines and cosines, as in the paper. false: all sines, then all cosines.
-    pub interleaved: RotaryPairing,
+    pub interleaved: bool,
 }
 
 impl Default for SinusoidalPositionConfig {
     fn default() -> Self {
-        Self { theta: 10_000.0, interleaved: RotaryPairing::Interleaved }
+        Self { theta: 10_000.0, interleaved: true }
     }
 }
 
@@ -63,11 +62,10 @@ impl PositionEncoding for SinusoidalPosition {
         let rates = Tensor::<1>::from_floats(rates.as_slice(), &positions.device()).reshape([1, 1, m / 2]);
         let angles = positions.clone().float().reshape([b, t, 1]) * rates;
         let (sin, cos) = (angles.clone().sin(), angles.cos());
-        let table = match self.config.interleaved {
-            RotaryPairing::Half => Tensor::cat(vec![sin, cos], 2),
-            RotaryPairing::Interleaved => {
-                Tensor::cat(vec![sin.unsqueeze_dim::<4>(3), cos.unsqueeze_dim::<4>(3)], 3).reshape([b, t, m])
-            }
+        let table = if self.config.interleaved {
+            Tensor::cat(vec![sin.unsqueeze_dim::<4>(3), cos.unsqueeze_dim::<4>(3)], 3).reshape([b, t, m])
+        } else {
+            Tensor::cat(vec![sin, cos], 2)
         };
         x + table.cast(dtype)
     }

@@ -69,7 +69,7 @@ impl Variant for RelativeBias {
             RelativeBiasConfig { num_buckets: buckets, .. }
                 if *buckets > 1 << 16 || side < 2 || (both && buckets % 2 == 1) =>
             {
-                refuse("buckets", format!("an even number of buckets from 4 to {}, found {buckets}", 1 << 16))
+                refuse("num_buckets", format!("an even number of buckets from 4 to {}, found {buckets}", 1 << 16))
             }
             RelativeBiasConfig { max_distance, .. } if *max_distance <= side / 2 || *max_distance > 1 << 24 => refuse(
                 "max_distance",

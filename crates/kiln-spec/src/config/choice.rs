@@ -12,6 +12,9 @@ pub trait Choice: Sized {
     /// The names as they stand in a file, in the order of declaration.
     const NAMES: &'static [&'static str];
 
+    /// Other names that are accepted in a file, each with the name in [`NAMES`](Self::NAMES) that it stands for.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
+
     /// Reads the alternative `NAMES[index]` from the value that stands under its name.
     fn deserialize_variant<'de, D: Deserializer<'de>>(index: usize, inner: D) -> Result<Self, D::Error>;
 
@@ -28,21 +31,24 @@ pub trait Choice: Sized {
 /// The enum gets `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema`,
 /// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have
 /// further attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments. Where alternatives have a
-/// [`Card`](crate::Card), as in `"pre" => Pre(Nothing) with Card::data("2002.04745")`, all must have one, and the enum
-/// gets `CARDS` and `card()`.
+/// [`Card`](crate::Card), as in `"pre" => Pre(NoOptions) with Card::config_only("2002.04745")`, all must have one, and the enum
+/// gets `CARDS` and `card()`. An alternative may have aliases, `"full" | "causal_lm" => Full(NoOptions)`: they are
+/// accepted in files and in `--set`, and are never written.
 ///
 /// ```
-/// # use kiln_spec::config::Nothing;
+/// # use kiln_spec::config::NoOptions;
 /// kiln_spec::choice! {
 ///     /// Where a block normalises.
 ///     pub enum Placement {
 ///         /// Before the part.
-///         "pre" => Pre(Nothing),
+///         "pre" => Pre(NoOptions),
 ///         /// After the part.
-///         "post" => Post(Nothing),
+///         "post" | "after" => Post(NoOptions),
 ///     }
 /// }
 /// assert_eq!(Placement::NAMES, ["pre", "post"]);
+/// let placement: Placement = serde_json::from_str("\"after\"").unwrap();
+/// assert_eq!(serde_json::to_string(&placement).unwrap(), "\"post\"");
 /// ```
 #[macro_export]
 macro_rules! choice {
@@ -61,7 +67,7 @@ macro_rules! choice {
         }
     };
     ($(#[$($about:tt)*])* $vis:vis enum $Choice:ident {
-        $($(#[doc = $doc:expr])* $name:literal => $Variant:ident($Inner:ty) $(with $card:expr)?),+ $(,)?
+        $($(#[doc = $doc:expr])* $name:literal $(| $alias:literal)* => $Variant:ident($Inner:ty) $(with $card:expr)?),+ $(,)?
     }) => {
         $crate::choice!(@cards $Choice $($name $Variant [$($card)?])+);
 
@@ -84,6 +90,7 @@ macro_rules! choice {
 
         impl $crate::config::Choice for $Choice {
             const NAMES: &'static [&'static str] = Self::NAMES;
+            const ALIASES: &'static [(&'static str, &'static str)] = &[$($(($alias, $name),)*)+];
 
             fn deserialize_variant<'de, D: $crate::config::private::serde::Deserializer<'de>>(
                 index: usize,

@@ -45,8 +45,10 @@ impl<'de, E: Error> Deserializer<'de> for EmptyTable<E> {
     }
 }
 
-fn variant_index<E: Error>(name: &str, names: &'static [&'static str]) -> Result<usize, E> {
-    names.iter().position(|known| *known == name).ok_or_else(|| E::unknown_variant(name, names))
+/// The index in `T::NAMES` of a name or an alias.
+fn variant_index<T: Choice, E: Error>(name: &str) -> Result<usize, E> {
+    let canonical = T::ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| canonical);
+    T::NAMES.iter().position(|known| *known == canonical).ok_or_else(|| E::unknown_variant(name, T::NAMES))
 }
 
 struct ChoiceVisitor<T>(PhantomData<T>);
@@ -59,12 +61,12 @@ impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<T, E> {
-        let inner = T::deserialize_variant(variant_index::<E>(word, T::NAMES)?, EmptyTable::<Blank>::new());
+        let inner = T::deserialize_variant(variant_index::<T, E>(word)?, EmptyTable::<Blank>::new());
         inner.map_err(|error| E::custom(format_args!("`{word}` {NEEDS_TABLE}: {error}")))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<T, A::Error> {
-        let Some(index) = table.next_key_seed(NameSeed(T::NAMES))? else {
+        let Some(index) = table.next_key_seed(NameSeed::<T>(PhantomData))? else {
             return Err(A::Error::custom(format_args!("an empty table, expected one key: {}", T::NAMES.join(", "))));
         };
         let value = table.next_value_seed(PayloadSeed(index, PhantomData))?;
@@ -82,9 +84,9 @@ pub(super) const NEEDS_TABLE: &str = "cannot stand as a bare word";
 /// Follows both names in the message that a table has two.
 pub(super) const MUTUALLY_EXCLUSIVE: &str = "exclude each other, keep one of them";
 
-struct NameSeed(&'static [&'static str]);
+struct NameSeed<T>(PhantomData<T>);
 
-impl<'de> DeserializeSeed<'de> for NameSeed {
+impl<'de, T: Choice> DeserializeSeed<'de> for NameSeed<T> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<usize, D::Error> {
@@ -92,15 +94,15 @@ impl<'de> DeserializeSeed<'de> for NameSeed {
     }
 }
 
-impl Visitor<'_> for NameSeed {
+impl<T: Choice> Visitor<'_> for NameSeed<T> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "one of {}", self.0.join(", "))
+        write!(f, "one of {}", T::NAMES.join(", "))
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
-        variant_index(name, self.0)
+        variant_index::<T, E>(name)
     }
 }
 

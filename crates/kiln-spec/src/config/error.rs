@@ -57,6 +57,11 @@ pub enum ConfigErrorKind {
         /// What stands in its way.
         message: String,
     },
+    /// Keys or names of an earlier Kiln that were renamed, in the order in which they occur.
+    Renamed {
+        /// All of them.
+        keys: Vec<RenamedKey>,
+    },
     /// A combination that is well formed but cannot work.
     Invalid {
         /// Why it cannot.
@@ -66,12 +71,25 @@ pub enum ConfigErrorKind {
     },
 }
 
+/// A key or a name of an earlier Kiln, and what to write now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenamedKey {
+    /// The old key or assignment as written, such as `rows` or `validations = 4`.
+    pub old: String,
+    /// The new one, such as `batch_size` or `eval_every = 0.25`.
+    pub new: String,
+    /// The file, or the `--set` assignment, that holds it.
+    pub file: Option<String>,
+    /// The line in `file`, from 1.
+    pub line: Option<usize>,
+}
+
 /// A combination of settings that cannot work, found by the part that knows why.
 ///
 /// ```
-/// # use kiln_spec::config::Refusal;
-/// let refusal = Refusal::new("model.blocks[3]", "mamba2 is causal only").instead("objective = \"full\"");
-/// assert_eq!(refusal.to_string(), "model.blocks[3]: mamba2 is causal only; instead: objective = \"full\"");
+/// # use kiln_spec::ValidationError;
+/// let error = ValidationError::new("model.blocks[3]", "mamba2 is causal only").with_suggestion("objective = \"full\"");
+/// assert_eq!(error.to_string(), "model.blocks[3]: mamba2 is causal only; instead: objective = \"full\"");
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}{reason}{}", ColonPrefix(path), SuggestionSuffix(suggestion))]
@@ -119,7 +137,8 @@ impl ConfigError {
         Self { path: path.into(), file: None, line: None, kind: Box::new(fault) }
     }
 
-    /// A short word for machines: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `refused`.
+    /// A short word for machines: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `renamed-key`,
+    /// `refused`.
     pub fn code(&self) -> &'static str {
         match *self.kind {
             ConfigErrorKind::Syntax { .. } => "syntax",
@@ -128,6 +147,7 @@ impl ConfigError {
             ConfigErrorKind::InvalidValue { .. } => "value",
             ConfigErrorKind::MissingKey { .. } => "missing-key",
             ConfigErrorKind::Assignment { .. } => "set",
+            ConfigErrorKind::Renamed { .. } => "renamed-key",
             ConfigErrorKind::Invalid { .. } => "refused",
         }
     }
@@ -140,6 +160,7 @@ impl ConfigError {
             ConfigErrorKind::UnknownChoice { name, .. } => format!("unknown choice `{name}`"),
             ConfigErrorKind::MissingKey { key, .. } => format!("`{key}` is missing"),
             ConfigErrorKind::InvalidValue { message } | ConfigErrorKind::Assignment { message } => message.clone(),
+            ConfigErrorKind::Renamed { keys } => describe_renamed(keys),
             ConfigErrorKind::Invalid { reason, .. } => reason.clone(),
         }
     }
@@ -171,12 +192,26 @@ impl ConfigError {
                 Some(format!("write `{{ {word} = {{ {key} = … }} }}`"))
             }
             ConfigErrorKind::MissingKey { key, bare_word: None } => Some(format!("add `{key}`: it has no default")),
+            ConfigErrorKind::Renamed { keys } => Some(match &keys[..] {
+                [only] => format!("write `{}`", only.new),
+                _ => "replace each old name by the new one".to_owned(),
+            }),
             ConfigErrorKind::Invalid { suggestion: instead, .. } => instead.clone(),
             ConfigErrorKind::Syntax { .. }
             | ConfigErrorKind::InvalidValue { .. }
             | ConfigErrorKind::Assignment { .. } => None,
         }
     }
+}
+
+/// All renamed keys with their new names, and their lines.
+fn describe_renamed(keys: &[RenamedKey]) -> String {
+    if let [only] = keys {
+        return format!("`{}` was renamed to `{}`", only.old, only.new);
+    }
+    let line = |key: &RenamedKey| key.line.map_or(String::new(), |line| format!(" (line {line})"));
+    let list: Vec<String> = keys.iter().map(|key| format!("`{}` → `{}`{}", key.old, key.new, line(key))).collect();
+    format!("{} keys were renamed: {}", keys.len(), list.join(", "))
 }
 
 fn suggest_alternatives(word: &str, what: &str, legal: &[String]) -> String {

@@ -2,6 +2,7 @@
 use schemars::Schema;
 use toml::{Table, Value};
 
+use super::aliases::resolve_table_aliases;
 use super::schema_view::SchemaView;
 
 /// `child` over `parent`, key by key; `schema` is that of the root and says which tables are choices.
@@ -10,9 +11,13 @@ use super::schema_view::SchemaView;
 /// * Everything else the child replaces whole, lists too, even lists of tables: an item has no name to be merged by.
 /// * A choice merges only with the same choice in table form. `schedule = { linear = { … } }` over
 ///   `schedule = { cosine = { … } }` is linear alone, and the bare word `schedule = "cosine"` means all defaults again.
+/// * Aliases of choices become the names that they stand for.
 /// * What the schema does not know merges as plain tables; reading it refuses it afterwards, with its place.
-pub fn merge(schema: &Schema, parent: Table, child: Table) -> Table {
-    merge_tables(Some(SchemaView::new(schema)), parent, child)
+pub fn merge(schema: &Schema, mut parent: Table, mut child: Table) -> Table {
+    let view = Some(SchemaView::new(schema));
+    resolve_table_aliases(view, &mut parent);
+    resolve_table_aliases(view, &mut child);
+    merge_tables(view, parent, child)
 }
 
 fn merge_tables(view: Option<SchemaView>, mut parent: Table, child: Table) -> Table {

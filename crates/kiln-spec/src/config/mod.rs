@@ -6,6 +6,7 @@
 //! * [`selected_choices`]: every choice in a configuration, with its path;
 //! * [`explain`]: every key with its meaning, default and legal values, from the schema;
 //! * [`ConfigError`], [`Refusal`], [`nearest`]: what went wrong, where, and what to do.
+mod aliases;
 mod allowed_values;
 mod choice;
 mod error;
@@ -26,7 +27,7 @@ mod source_location;
 mod tests;
 
 pub use choice::Choice;
-pub use error::{ConfigError, ConfigErrorKind, ValidationError};
+pub use error::{ConfigError, ConfigErrorKind, RenamedKey, ValidationError};
 pub use explain::{ConfigKey, allowed_keys, explain};
 
 pub use layered::{LayeredConfig, from_table, parse, to_toml};

@@ -2,6 +2,8 @@
 use schemars::Schema;
 use serde_json::{Map, Value};
 
+use super::serialize::ALIASES_KEYWORD;
+
 /// A place in a schema, with the root that its references lead to.
 #[derive(Clone, Copy)]
 pub(super) struct SchemaView<'a> {
@@ -71,6 +73,15 @@ impl<'a> SchemaView<'a> {
         }
     }
 
+    /// The name of the alternative of this choice that has `alias` among its aliases.
+    pub fn alias_target(self, alias: &str) -> Option<&'a str> {
+        self.alternatives().into_iter().find(|known| known.schema.aliases().any(|name| name == alias)).map(|k| k.name)
+    }
+
+    fn aliases(self) -> impl Iterator<Item = &'a str> {
+        self.get(ALIASES_KEYWORD).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
     /// The alternatives if this is a choice, otherwise nothing: those with a table in their order, then bare words.
     pub fn alternatives(self) -> Vec<Alternative<'a>> {
         let (mut tables, mut words) = (Vec::<Alternative>::new(), Vec::new());
@@ -118,7 +129,8 @@ impl<'a> SchemaView<'a> {
     /// What stands under `key`: a table's property, a choice's alternative, or any key's value in an open map.
     pub fn property(self, key: &str) -> Option<SchemaView<'a>> {
         let view = self.resolve();
-        let choice = view.alternatives().into_iter().find(|known| known.name == key).and_then(|known| known.payload);
+        let name = view.alias_target(key).unwrap_or(key);
+        let choice = view.alternatives().into_iter().find(|known| known.name == name).and_then(|known| known.payload);
         let named = || view.get("properties")?.get(key).map(|at| self.at_node(at));
         choice.or_else(named).or_else(|| view.additional_properties())
     }

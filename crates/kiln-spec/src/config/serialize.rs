@@ -51,6 +51,9 @@ impl io::Write for BoundedWriter {
     }
 }
 
+/// The keyword of an alternative's schema that lists its other names.
+pub(super) const ALIASES_KEYWORD: &str = "aliases";
+
 /// The schema: one of the words that need no table, or an object with one key.
 pub fn choice_schema<T: Choice>(
     about: &[&str],
@@ -64,6 +67,10 @@ pub fn choice_schema<T: Choice>(
     for (name, (doc, inner)) in T::NAMES.iter().zip(alternatives) {
         let mut form = description_object(doc);
         form.extend(single_key_object(name, inner));
+        let aliases: Vec<_> = T::ALIASES.iter().filter(|(_, of)| of == name).map(|(alias, _)| *alias).collect();
+        if !aliases.is_empty() {
+            form.insert(ALIASES_KEYWORD.into(), aliases.into());
+        }
         forms.push(Value::Object(form));
     }
     let mut schema = description_object(about);

@@ -2,6 +2,7 @@
 use schemars::Schema;
 use toml::{Table, Value};
 
+use super::aliases::resolve_aliases;
 use super::key_path::{KeyPath, PathSegment};
 use super::schema_view::SchemaView;
 use super::{ConfigError, ConfigErrorKind};
@@ -23,7 +24,9 @@ pub fn set(schema: &Schema, table: &mut Table, assignment: &str) -> Result<(), C
     }
     let change = Assignment { path: &path.0, value: value.trim() };
     let mut root = Value::Table(table.clone());
-    change.apply(Some(SchemaView::new(schema)), &mut root, 0)?;
+    let view = Some(SchemaView::new(schema));
+    resolve_aliases(view, &mut root);
+    change.apply(view, &mut root, 0)?;
     if let Value::Table(changed) = root {
         *table = changed;
     }
@@ -56,7 +59,9 @@ impl Assignment<'_> {
     fn parse_value(&self, view: Option<SchemaView>) -> Value {
         let takes_text = view.is_some_and(|view| view.resolve().get_str("type") == Some("string"));
         let parsed = self.value.parse().ok().filter(|value: &Value| value.is_str() || !takes_text);
-        parsed.unwrap_or_else(|| self.value.into())
+        let mut value = parsed.unwrap_or_else(|| self.value.into());
+        resolve_aliases(view, &mut value);
+        value
     }
 
     fn apply_to_items(&self, view: Option<SchemaView>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
@@ -81,17 +86,18 @@ impl Assignment<'_> {
 
     fn apply_to_each(&self, items: Option<SchemaView>, list: &mut [Value], depth: usize) -> Result<(), ConfigError> {
         let wanted = self.path.get(depth + 1).filter(|_| items.is_some_and(|view| !view.alternatives().is_empty()));
+        let wanted = wanted.map(|name| canonical_name(items, &name.to_string()));
         let mut chosen =
-            list.iter_mut().filter(|item| wanted.is_none_or(|name| is_named(item, &name.to_string()))).peekable();
+            list.iter_mut().filter(|item| wanted.as_ref().is_none_or(|name| is_named(item, name))).peekable();
         if chosen.peek().is_none() {
-            let what = wanted.map_or("the list is empty".to_owned(), |name| format!("no item is `{name}`"));
+            let what = wanted.as_ref().map_or("the list is empty".to_owned(), |name| format!("no item is `{name}`"));
             return Err(assignment_error(&self.path_prefix(depth), format!("`*` finds nothing: {what}")));
         }
         chosen.try_for_each(|item| self.apply(items, item, depth + 1))
     }
 
     fn apply_to_choice(&self, view: Option<SchemaView>, slot: &mut Value, depth: usize) -> Result<(), ConfigError> {
-        let name = self.path[depth].to_string();
+        let name = canonical_name(view, &self.path[depth].to_string());
         if let Some(legal) = allowed_if_unknown(view, &name) {
             return Err(ConfigError::new(
                 self.path_prefix(depth),
@@ -128,6 +134,11 @@ fn allowed_if_unknown(view: Option<SchemaView>, key: &str) -> Option<Vec<String>
     let view = view.filter(|view| view.is_closed())?;
     let legal = view.allowed_keys();
     (!legal.contains(&key)).then(|| legal.into_iter().map(str::to_owned).collect())
+}
+
+/// The name of the alternative that `name` is an alias of; `name` itself if it is no alias.
+fn canonical_name(view: Option<SchemaView>, name: &str) -> String {
+    view.and_then(|view| view.alias_target(name)).unwrap_or(name).to_owned()
 }
 
 fn is_named(item: &Value, name: &str) -> bool {

@@ -15,7 +15,7 @@ crate::choice! {
         /// Down along half a cosine.
         "cosine" => Cosine(Cosine),
         /// Down along a line.
-        "linear" => Linear(Linear),
+        "linear" | "line" => Linear(Linear),
         "constant" => Constant(NoOptions),
     }
 }
@@ -24,7 +24,7 @@ crate::choice! {
     /// A part of a block.
     pub enum Part {
         "attention" => Attention(Attention),
-        "gated" => Gated(NoOptions),
+        "gated" | "glu" => Gated(NoOptions),
         /// One after the other.
         "both" => Both(Vec<Part>),
     }

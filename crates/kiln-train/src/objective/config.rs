@@ -8,15 +8,15 @@ kiln_spec::choice! {
     /// Training objective.
     pub enum ObjectiveConfig {
         /// Causal language modeling: predict the next token. Alias: `causal_lm`.
-        "full" => Full(NoOptions) with super::full::CARD,
+        "full" | "causal_lm" => Full(NoOptions) with super::full::CARD,
         /// Prefix language modeling: predict the next token after a prefix with bidirectional attention (1910.10683).
         /// Alias: `prefix_lm`.
-        "prefix" => Prefix(Prefix) with Card::config_only("1910.10683"),
+        "prefix" | "prefix_lm" => Prefix(Prefix) with Card::config_only("1910.10683"),
         /// Masked language modeling: predict masked tokens from both sides (1810.04805). Alias: `masked_lm`.
-        "masked" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::config_only("1810.04805") },
+        "masked" | "masked_lm" => Masked(Masked) with Card { causality: Causality::BidirectionalOnly, ..Card::config_only("1810.04805") },
         /// Unified language modeling: a mix of bidirectional, left-to-right, right-to-left and sequence-to-sequence
         /// modes in one model (1905.03197). Alias: `unified_lm`.
-        "unified" => Unified(Unified) with Card::config_only("1905.03197"),
+        "unified" | "unified_lm" => Unified(Unified) with Card::config_only("1905.03197"),
     }
 }
 

@@ -66,21 +66,23 @@ impl Masked {
                 refuse("rate", format!("a share above 0 and up to 1, found {rate}: nothing else would be predicted"))
             }
             Self { mask_replace_prob: mask, .. } if !share(*mask) => {
-                refuse("mask", format!("a share from 0 to 1, found {mask}"))
+                refuse("mask_replace_prob", format!("a share from 0 to 1, found {mask}"))
             }
             Self { mask_replace_prob: mask, random_replace_prob: random, .. }
                 if !share(*random) || mask + random > 1.0 + 1e-9 =>
             {
                 refuse(
-                    "random",
-                    format!("a share that leaves at most 1 together with `mask`, found {random} and {mask}"),
+                    "random_replace_prob",
+                    format!(
+                        "a share that leaves at most 1 together with `mask_replace_prob`, found {random} and {mask}"
+                    ),
                 )
             }
             Self { unit: MaskUnit::Span(spans), .. } if !(share(spans.p) && spans.p < 1.0) => {
                 refuse("unit.span.p", format!("a share from 0 up to but without 1, found {}", spans.p))
             }
             Self { unit: MaskUnit::Span(spans), .. } if !(1..=1024).contains(&spans.max_length) => {
-                refuse("unit.span.longest", format!("from 1 to 1024 words, found {}", spans.max_length))
+                refuse("unit.span.max_length", format!("from 1 to 1024 words, found {}", spans.max_length))
             }
             _ => Ok(()),
         }

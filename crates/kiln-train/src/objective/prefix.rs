@@ -105,8 +105,8 @@ impl PrefixSplit {
         let share = |share: &f64| (0.0..=1.0).contains(share);
         match self {
             Self::Random(ShareRange { min: least, max: most }) if !(share(least) && share(most) && least < most) => {
-                let reason = format!("shares from 0 to 1, `least` below `most`, found {least} and {most}");
-                Err(ValidationError::new(path, reason).with_suggestion("least = 0.0, most = 1.0"))
+                let reason = format!("fractions from 0 to 1 with `min` below `max`, found {least} and {most}");
+                Err(ValidationError::new(path, reason).with_suggestion("min = 0.0, max = 1.0"))
             }
             Self::Share(FixedShare { share: found }) if !(0.0..1.0).contains(found) => {
                 let reason = format!("a share from 0 up to but without 1, found {found}: something must be predicted");

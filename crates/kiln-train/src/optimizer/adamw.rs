@@ -53,7 +53,7 @@ impl AdamW {
         match self {
             _ if !(self.eps > 0.0 && self.eps.is_finite()) => refuse("eps", format!("above 0, found {}", self.eps)),
             _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                refuse("decay", format!("0 or more, found {}", self.weight_decay))
+                refuse("weight_decay", format!("0 or more, found {}", self.weight_decay))
             }
             _ => Ok(()),
         }

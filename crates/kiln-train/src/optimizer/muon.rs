@@ -55,10 +55,10 @@ impl Muon {
                 refuse("momentum", format!("a decay from 0 up to but without 1, found {}", self.momentum))
             }
             _ if !(1..=50).contains(&self.ns_steps) => {
-                refuse("iterations", format!("from 1 to 50, found {}", self.ns_steps))
+                refuse("ns_steps", format!("from 1 to 50, found {}", self.ns_steps))
             }
             _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                refuse("decay", format!("0 or more, found {}", self.weight_decay))
+                refuse("weight_decay", format!("0 or more, found {}", self.weight_decay))
             }
             _ => self.adamw.check(&format!("{path}.adamw")),
         }

@@ -2,7 +2,8 @@
 
 use super::{ModelSource, PretrainedError, hugging_face::read_json};
 use kiln_models::{Model, hf::Family};
-use kiln_peft::{merge, peft_format};
+use kiln_peft::merge;
+use kiln_pretrained::peft_format;
 use kiln_spec::ValidationError;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +79,7 @@ impl ModelSource {
                 Some(from) => Self::open(&from).map_or(Ok(None), |from| from.family()),
                 None => Ok(None),
             },
-            Self::Folder(path) => Ok(Some(kiln_models::files::ModelFolder::open(path)?.config()?.0)),
+            Self::Folder(path) => Ok(Some(kiln_pretrained::files::ModelFolder::open(path)?.config()?.0)),
             Self::Gguf(gguf) => Ok(Some(gguf.read_config()?.0)),
             Self::WithAdapter { base, .. } => base.family(),
         }

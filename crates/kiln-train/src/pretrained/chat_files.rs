@@ -6,7 +6,7 @@ use crate::{
     TrainError,
     run_folder::{RunPaths, write_atomic},
 };
-use kiln_models::files::GENERATION_CONFIG_FILE;
+use kiln_pretrained::files::GENERATION_CONFIG_FILE;
 use serde_json::Value;
 
 /// Writes it into the folder of a run; nothing where the model has none of it.

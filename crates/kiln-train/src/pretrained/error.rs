@@ -3,8 +3,8 @@
 use super::AdapterBase;
 use crate::TrainError;
 use kiln_data::DataError;
-use kiln_models::files::LoadError;
-use kiln_peft::peft_format::PeftFormatError;
+use kiln_pretrained::files::LoadError;
+use kiln_pretrained::peft_format::PeftFormatError;
 use kiln_spec::ValidationError;
 use std::{io, path::PathBuf};
 

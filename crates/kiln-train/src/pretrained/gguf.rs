@@ -9,12 +9,14 @@ use kiln_data::{
 };
 use kiln_models::{
     DtypeSummary, ModelConfig,
-    files::{GgufFile, LoadError},
-    gguf,
     hf::{self, Family},
     tensors::TensorSource,
 };
 use kiln_nn::head::Pooling;
+use kiln_pretrained::{
+    files::{GgufFile, LoadError},
+    gguf,
+};
 use kiln_spec::ValidationError;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

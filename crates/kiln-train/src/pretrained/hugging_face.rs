@@ -1,11 +1,9 @@
 //! What stands beside the weights in a folder as Hugging Face lays it out.
 
 use super::PretrainedError;
-use kiln_models::{
-    files::{CONFIG_FILE, GENERATION_CONFIG_FILE},
-    hf::sentence_transformers,
-};
+use kiln_models::hf::sentence_transformers;
 use kiln_nn::head::EmbeddingHeadConfig;
+use kiln_pretrained::files::{CONFIG_FILE, GENERATION_CONFIG_FILE};
 use serde_json::Value;
 use std::{io, path::Path};
 

@@ -3,8 +3,9 @@
 use super::{ModelSource, PretrainedError, hugging_face};
 use crate::run_folder::RunPaths;
 use kiln_data::{Tokenizer, chat::ChatTemplate, tokenizer::pretrained};
-use kiln_models::{DtypeSummary, files::ModelFolder, hf::sentence_transformers};
+use kiln_models::{DtypeSummary, hf::sentence_transformers};
 use kiln_nn::head::EmbeddingHeadConfig;
+use kiln_pretrained::files::ModelFolder;
 
 impl ModelSource {
     /// The tokenizer.

@@ -30,11 +30,9 @@ use crate::{TrainError, run, run_folder::RunPaths};
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
 use kiln_infer::GenerationMode;
-use kiln_models::{
-    Model, ModelConfig,
-    files::{self, ModelFolder},
-};
-use kiln_peft::peft_format::CONFIG_FILE;
+use kiln_models::{Model, ModelConfig};
+use kiln_pretrained::files::{self, ModelFolder};
+use kiln_pretrained::peft_format::CONFIG_FILE;
 use std::path::{Path, PathBuf};
 
 /// Where a model is.

@@ -1,6 +1,7 @@
 //! A model apart from its tokenizer.
 
-use kiln_models::{Model, files, hf::Family};
+use kiln_models::{Model, hf::Family};
+use kiln_pretrained::files;
 use serde_json::Value;
 
 /// A model as its files describe it, apart from its tokenizer.

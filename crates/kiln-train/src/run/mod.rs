@@ -17,6 +17,7 @@ pub use load::{LoadedRun, load};
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
 
+use crate::recipe::refuse_parent;
 use crate::{
     Objective, Recipe, RunFolderError, StageConfig, TrainError,
     gradient_checkpointing::GradientCheckpointing,
@@ -97,9 +98,11 @@ pub fn start_with_objectives(
 fn check_gradient_checkpointing(recipe: &Recipe, device: &Device) -> Result<(), TrainError> {
     let asks = recipe.stages.iter().position(|stage| stage.gradient_checkpointing != GradientCheckpointing::None);
     let Some(stage) = asks.filter(|_| *device != Device::flex()) else { return Ok(()) };
-    let refusal =
-        ValidationError::new(format!("stages[{stage}].recompute"), "blocks are computed again on `flex` only so far");
-    Err(ConfigError::from(refusal.with_suggestion("recompute = \"none\", or --device flex")).into())
+    let refusal = ValidationError::new(
+        format!("stages[{stage}].gradient_checkpointing"),
+        "gradient checkpointing requires the device `flex`",
+    );
+    Err(ConfigError::from(refusal.with_suggestion("gradient_checkpointing = \"none\", or --device flex")).into())
 }
 
 /// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
@@ -120,25 +123,34 @@ pub fn resume_with_objectives(
     objectives: ObjectiveFactory,
 ) -> Result<RunOutcome, TrainError> {
     let folder = RunFolder::open(path)?;
-    let recipe = load_recipe(&folder)?;
+    let recipe = load_own_recipe(&folder)?;
     check_gradient_checkpointing(&recipe, &host.device)?;
     host.listener.on_event(ProgressEvent::RunOpened(folder.root()));
     let found = folder.find_resume_point(&recipe)?;
     run_until_stopped(&recipe, &folder, host, objectives, found)
 }
 
-/// The recipe of a run.
+/// Reads the recipe of a run. Keys that an earlier Kiln wrote under old names are translated.
 ///
 /// # Errors
-/// If the folder holds none that can be read.
+/// If the folder holds no `recipe.toml`, or the recipe is invalid.
 pub fn load_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
+    let (text, file) = read_recipe(paths)?;
+    Ok(Recipe::load_saved(&text, Some(&file))?)
+}
+
+/// Reads the recipe of a run that is to be resumed. Old names are refused: the checkpoints hold the hash of the recipe as
+/// it was written.
+fn load_own_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
+    let (text, file) = read_recipe(paths)?;
+    Ok(Recipe::load(&text, Some(&file), &[], &refuse_parent)?)
+}
+
+/// The text of a run's `recipe.toml`, and its path for errors.
+fn read_recipe(paths: &RunPaths) -> Result<(String, String), TrainError> {
     let path = paths.recipe();
     let text = fs::read_to_string(&path).map_err(|error| RunFolderError::from_io("read", &path, error))?;
-    let name = path.display().to_string();
-    let nothing = |name: &str, _: Option<&str>| {
-        Err(ConfigError::from(ValidationError::new("extends", format!("a run's recipe is whole, found `{name}`"))))
-    };
-    Ok(Recipe::load(&text, Some(&name), &[], &nothing)?)
+    Ok((text, path.display().to_string()))
 }
 
 /// A run that is stopped while it reads text stands where it was saved last.

@@ -126,7 +126,8 @@ impl StageRun<'_> {
         log: &mut MetricsLog,
         watch: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
-        let starts = self.recipe.from.is_some() && self.steps_before + self.step == 0 && self.config.eval_every > 0;
+        let starts =
+            self.recipe.from.is_some() && self.steps_before + self.step == 0 && !self.config.eval_every.is_zero();
         // On as much text as at the end, so that the two compare.
         let budget = self.config.validation_budget(self.config.steps);
         if starts { self.validate_with_budget(budget, models, log, watch).map(drop) } else { Ok(()) }

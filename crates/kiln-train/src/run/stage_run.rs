@@ -187,8 +187,8 @@ impl<'a> StageRun<'a> {
         let index = self.folder.index;
         set_trainable(model, &self.config.trainable).map_err(|pattern| {
             let reason = format!("no parameter's name fits `{pattern}`");
-            let refusal =
-                ValidationError::new(format!("stages[{index}].trains"), reason).with_suggestion("trains = [\"*\"]");
+            let refusal = ValidationError::new(format!("stages[{index}].trainable"), reason)
+                .with_suggestion("trainable = [\"*\"]");
             ConfigError::from(refusal).into()
         })
     }

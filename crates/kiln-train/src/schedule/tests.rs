@@ -17,13 +17,14 @@ fn same_as(name: &str, arguments: &Value) -> ScheduleConfig {
         "cosine" => ScheduleConfig::Cosine(Cosine {
             learning_rate: 1.0,
             warmup,
-            min_lr_ratio: arguments["min_lr_rate"].as_f64().unwrap(),
+            min_lr_ratio: Some(arguments["min_lr_rate"].as_f64().unwrap()),
+            ..Cosine::default()
         }),
-        "linear" => ScheduleConfig::Linear(Linear { learning_rate: 1.0, warmup, min_lr_ratio: 0.0 }),
+        "linear" => ScheduleConfig::Linear(Linear { learning_rate: 1.0, warmup, ..Linear::default() }),
         "wsd" => {
             assert_eq!(arguments["decay_type"], "linear");
             let decay = StepsOrFraction::Steps(arguments["num_decay_steps"].as_u64().unwrap());
-            ScheduleConfig::Wsd(Wsd { learning_rate: 1.0, warmup, decay, min_lr_ratio: 0.0 })
+            ScheduleConfig::Wsd(Wsd { learning_rate: 1.0, warmup, decay, ..Wsd::default() })
         }
         other => panic!("no schedule for {other}"),
     }
@@ -61,7 +62,7 @@ fn the_rate_never_rises_after_the_warm_up_nor_after_the_end() {
 
 #[test]
 fn a_share_shrinks_with_the_run_and_steps_do_not() {
-    let share = ScheduleConfig::Wsd(Wsd { learning_rate: 2.0, min_lr_ratio: 0.5, ..Wsd::default() });
+    let share = ScheduleConfig::Wsd(Wsd { learning_rate: 2.0, min_lr_ratio: Some(0.5), ..Wsd::default() });
     close(share.learning_rate(25, 1000), 1.0);
     close(share.learning_rate(1, 40), 1.0);
     close(share.learning_rate(800, 1000), 2.0);
@@ -77,13 +78,13 @@ fn a_share_shrinks_with_the_run_and_steps_do_not() {
 fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
     let read = |text: &str| toml::from_str::<Constant>(text);
     assert_eq!(read("warmup = 1").unwrap().warmup, StepsOrFraction::Steps(1));
-    assert_eq!(read("warmup = 1.0").unwrap().warmup, StepsOrFraction::Share(1.0));
+    assert_eq!(read("warmup = 1.0").unwrap().warmup, StepsOrFraction::Fraction(1.0));
     for length in [
         StepsOrFraction::Steps(0),
         StepsOrFraction::Steps(7),
-        StepsOrFraction::Share(0.0),
-        StepsOrFraction::Share(0.125),
-        StepsOrFraction::Share(1.0),
+        StepsOrFraction::Fraction(0.0),
+        StepsOrFraction::Fraction(0.125),
+        StepsOrFraction::Fraction(1.0),
     ] {
         let config = Constant { warmup: length, ..Constant::default() };
         assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
@@ -91,7 +92,7 @@ fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
     }
     for wrong in ["-1", "1.5", "-0.1", "nan", "\"many\"", "[1]"] {
         let message = read(&format!("warmup = {wrong}")).unwrap_err().to_string();
-        assert!(message.contains("a share of the run from 0.0 to 1.0"), "{message}");
+        assert!(message.contains("a fraction of the stage from 0.0 to 1.0"), "{message}");
     }
 }
 
@@ -102,11 +103,13 @@ fn what_cannot_work_is_refused_at_its_key() {
         schedule.check("stages[0].schedule", steps).map_err(|refusal| (refusal.path, refusal.reason))
     };
     let cases = [
-        (r#"{ "cosine": { "peak": 0.0 } }"#, 100, "cosine.peak", "found 0"),
-        (r#"{ "cosine": { "peak": -1e-3 } }"#, 100, "cosine.peak", "found -0.001"),
-        (r#"{ "linear": { "floor": 1.5 } }"#, 100, "linear.floor", "found 1.5"),
+        (r#"{ "cosine": { "learning_rate": 0.0 } }"#, 100, "cosine.learning_rate", "found 0"),
+        (r#"{ "cosine": { "learning_rate": -1e-3 } }"#, 100, "cosine.learning_rate", "found -0.001"),
+        (r#"{ "linear": { "min_lr_ratio": 1.5 } }"#, 100, "linear.min_lr_ratio", "found 1.5"),
         (r#"{ "linear": { "warmup": 101 } }"#, 100, "linear.warmup", "101 steps do not fit into a stage of 100"),
-        (r#"{ "wsd": { "warmup": 10, "decay": 91 } }"#, 100, "wsd.decay", "101 steps with the warm-up before it"),
+        (r#"{ "wsd": { "warmup": 10, "decay": 91 } }"#, 100, "wsd.decay", "101 steps with the warmup before it"),
+        (r#"{ "linear": { "min_learning_rate": 2e-3 } }"#, 100, "linear.min_learning_rate", "found 0.002"),
+        (r#"{ "wsd": { "min_learning_rate": 0, "min_lr_ratio": 0 } }"#, 100, "wsd.min_learning_rate", "excludes"),
         (r#"{ "wsd": { "warmup": 200, "decay": 1 } }"#, 100, "wsd.warmup", "do not fit"),
     ];
     for (text, steps, key, reason) in cases {
@@ -118,4 +121,27 @@ fn what_cannot_work_is_refused_at_its_key() {
     for name in ScheduleConfig::NAMES {
         assert_eq!(refusal(&format!("{name:?}"), 1), Ok(()), "{name}");
     }
+}
+
+#[test]
+fn an_absolute_minimum_is_a_ratio_of_the_learning_rate() {
+    let absolute = Cosine { learning_rate: 3e-3, min_learning_rate: Some(6e-5), ..Cosine::default() };
+    let ratio = Cosine { learning_rate: 3e-3, min_lr_ratio: Some(0.02), ..Cosine::default() };
+    for step in 0..=200 {
+        let rates = [&absolute, &ratio].map(|config| ScheduleConfig::Cosine(config.clone()).learning_rate(step, 200));
+        close(rates[0], rates[1]);
+    }
+}
+
+#[test]
+fn resolving_writes_the_default_minimum_only_where_none_is_given() {
+    let resolved = |config: Cosine| {
+        let mut schedule = ScheduleConfig::Cosine(config);
+        schedule.resolve();
+        serde_json::to_value(schedule).unwrap()["cosine"].clone()
+    };
+    assert_eq!(resolved(Cosine::default())["min_lr_ratio"], 0.1);
+    assert_eq!(resolved(Cosine { min_lr_ratio: Some(0.3), ..Cosine::default() })["min_lr_ratio"], 0.3);
+    let absolute = resolved(Cosine { min_learning_rate: Some(1e-4), ..Cosine::default() });
+    assert_eq!((&absolute["min_lr_ratio"], &absolute["min_learning_rate"]), (&Value::Null, &1e-4.into()));
 }

@@ -20,24 +20,24 @@ use std::{
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// What stands before the conversation.
+    /// System prompt.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// At most so many tokens an answer.
-    #[arg(long, value_name = "N", default_value_t = 512)]
+    /// Maximum number of new tokens per reply.
+    #[arg(long, alias = "tokens", value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// Names the random numbers.
+    /// Random seed.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Logits are divided by it; 0: always the likeliest token.
+    /// Sampling temperature. 0: greedy decoding.
     #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f64,
-    /// Only the likeliest tokens that hold this share of the probability.
+    /// Nucleus sampling: sample from the most likely tokens with total probability P.
     #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
     top_p: f64,
-    /// Reads the whole conversation anew for each answer, which then takes longer.
-    #[arg(long)]
-    no_cache: bool,
+    /// Do not reuse the key-value cache of earlier turns (slower).
+    #[arg(long, alias = "anew")]
+    no_prefix_cache: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -99,7 +99,7 @@ impl ChatSession<'_> {
     fn respond(&mut self, line: &str) -> Result<(), CliError> {
         self.messages.push(chat_message("user", line));
         let ids = self.prompt_ids()?;
-        let reading = self.prefix_cache.take().filter(|reading| reading.extends(&ids) && !self.args.no_cache);
+        let reading = self.prefix_cache.take().filter(|reading| reading.extends(&ids) && !self.args.no_prefix_cache);
         let known = reading.as_ref().map_or(0, |reading| reading.tokens().len());
         self.turn_stats.push(json!({ "tokens": ids.len(), "read_before": known }));
         let (args, loaded) = (self.args, &self.loaded);

@@ -32,16 +32,15 @@ const CURVE_SYMBOLS: [char; 8] = ['●', '○', '+', 'x', '*', '#', '%', '@'];
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folders of the runs.
+    /// Run folders.
     #[arg(required = true, num_args = 1..)]
     runs: Vec<PathBuf>,
-    /// Where the page goes.
+    /// Output HTML page.
     #[arg(long, value_name = "FILE", default_value = "compare.html")]
     out: PathBuf,
-    /// Measures each run anew, on its held-out text in rows of so many tokens: what it makes of more text before a token
-    /// than it was trained on. As often as wanted.
-    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
-    sequence_length: Vec<usize>,
+    /// Also evaluate each run at this sequence length, on its validation text (length extrapolation). May be repeated.
+    #[arg(long = "sequence-length", alias = "length", value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
+    sequence_lengths: Vec<usize>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -62,8 +61,8 @@ struct RunData {
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let mut read = args.runs.iter().map(|path| RunData::open(path)).collect::<Result<Vec<_>, _>>()?;
     let device = args.device.open()?;
-    for run in read.iter_mut().filter(|_| !args.sequence_length.is_empty()) {
-        run.loss_by_length = loss_by_length(&run.path, &args.sequence_length, &device)?;
+    for run in read.iter_mut().filter(|_| !args.sequence_lengths.is_empty()) {
+        run.loss_by_length = loss_by_length(&run.path, &args.sequence_lengths, &device)?;
     }
     let mut differing = config_diff(&read.iter().map(|run| &run.recipe).collect::<Vec<_>>());
     // Every run has a name of its own.

@@ -7,7 +7,7 @@ use serde_json::json;
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shell.
+    /// Shell.
     shell: Shell,
 }
 

@@ -97,8 +97,11 @@ mod tests {
 
     #[test]
     fn another_alternative_is_one_line() {
-        let found =
-            lines(&["p = { rotary = { theta = 1.0, pairs = 2 } }", "p = { learned = { length = 9 } }", "p = 'none'"]);
+        let found = lines(&[
+            "p = { rotary = { theta = 1.0, partial_factor = 2 } }",
+            "p = { learned = { max_position_embeddings = 9 } }",
+            "p = 'none'",
+        ]);
         assert_eq!(found, [("p".into(), vec!["rotary".into(), "learned".into(), "\"none\"".into()])]);
         let found = lines(&["p = { a = { n = 1 } }", "p = { a = { n = 2 } }", "p = { b = { n = 1 } }"]);
         let line = |key: &str, values: [&str; 3]| (key.to_string(), values.map(String::from).to_vec());

@@ -8,32 +8,32 @@ use std::num::NonZero;
 /// Where tensors are computed. All but `flex` are features of the build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
-    /// The processor, in Rust alone.
+    /// CPU (pure Rust).
     #[default]
     Flex,
-    /// The processor, by the ndarray crate: another oracle.
+    /// CPU (ndarray), for cross-checking.
     #[value(name = "ndarray")]
     NdArray,
-    /// A GPU (or a software one) by wgpu, in WGSL.
+    /// GPU through wgpu (WGSL).
     Wgpu,
-    /// A GPU by wgpu, in SPIR-V.
+    /// GPU through Vulkan (wgpu, SPIR-V).
     Vulkan,
-    /// An Apple GPU by wgpu, in Metal's language.
+    /// Apple GPU through Metal (wgpu).
     Metal,
-    /// An NVIDIA GPU.
+    /// NVIDIA GPU (CUDA).
     Cuda,
-    /// An AMD GPU.
+    /// AMD GPU (ROCm).
     Rocm,
 }
 
 /// Device and threads.
 #[derive(Clone, Debug, Args)]
 pub struct DeviceArgs {
-    /// Threads to compute with; as many as there are cores if not said.
+    /// Number of threads (default: all cores).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value_t)]
+    /// Compute device.
+    #[arg(long = "device", value_name = "DEVICE", value_enum, default_value_t)]
     pub backend: Backend,
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// A text; as often as wanted.
+    /// Text to embed. May be repeated.
     #[arg(long, value_name = "TEXT", required = true)]
     text: Vec<String>,
     #[command(flatten)]

@@ -18,14 +18,14 @@ use serde_json::{Map, Value, json};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text to measure on, all of it; without it a run's held-out text. As often as wanted.
+    /// Text to evaluate on, unsplit. Default: the run's validation text. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
-    /// The field of a .jsonl that holds the text.
+    /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
-    /// Tokens a row: how far back the model sees at most; without it as in training.
-    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
+    /// Sequence length in tokens: the longest context (default: as in training).
+    #[arg(long, alias = "length", value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
     sequence_length: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,

@@ -16,32 +16,32 @@ use std::time::Instant;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The text to go on from; empty: from nothing. Where a model was trained to fill blanks (objectives `masked` and
-    /// `unified`), each `___` in it is one, and the answer is the whole text; `masked` does nothing else.
+    /// Prompt (default: empty). For models trained with `masked` or `unified`, each `___` marks text to fill in, and the
+    /// completed text is printed; `masked` models can only fill in.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prompt: String,
-    /// Tokens of each blank.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of mask tokens for each `___`.
+    #[arg(long, alias = "blank", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     mask_length: u16,
-    /// Fills all blanks at once; else the surest first, the text being read anew after each token.
-    #[arg(long)]
+    /// Fill in all mask tokens in one forward pass. Default: one at a time, the most confident first.
+    #[arg(long, alias = "at-once")]
     parallel: bool,
-    /// At most so many new tokens.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// Maximum number of new tokens.
+    #[arg(long, alias = "tokens", value_name = "N", default_value_t = 256)]
     max_new_tokens: usize,
-    /// Names the random numbers.
+    /// Random seed.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Logits are divided by it; 0: always the likeliest token.
+    /// Sampling temperature. 0: greedy decoding.
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
-    /// Only so many of the likeliest tokens.
+    /// Sample from the K most likely tokens (default: all).
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Only the likeliest tokens that hold this share of the probability.
+    /// Nucleus sampling: sample from the most likely tokens with total probability P (default: all).
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f64>,
-    /// Only tokens at least so likely, as a share of the likeliest one's probability.
+    /// Minimum probability, relative to the most likely token (default: none).
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f64>,
     #[command(flatten)]

@@ -30,10 +30,10 @@ const DEFAULT_SEQUENCE_LENGTH: usize = 1024;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// A text to look at: where each head looks, and what the model would say after each layer.
+    /// Text to analyze: attention maps, and the predictions after each layer (logit lens).
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Where the page about the text goes; inspect.html if not said, in the folder of a run.
+    /// Output HTML page of the analysis (default: inspect.html, in the run folder of a run).
     #[arg(long, value_name = "FILE", requires = "text")]
     out: Option<PathBuf>,
     #[command(flatten)]

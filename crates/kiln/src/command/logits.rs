@@ -12,10 +12,10 @@ use serde_json::json;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Token ids with commas between them; those that the encoder of an encoder–decoder reads.
+    /// Token ids, separated by commas. For an encoder-decoder: the encoder input.
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
     ids: Vec<i32>,
-    /// Token ids that the decoder of an encoder–decoder reads; the token that it begins with, if not said.
+    /// Decoder input ids of an encoder-decoder (default: its start token).
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     decoder_ids: Option<Vec<i32>>,
     #[command(flatten)]

@@ -46,11 +46,11 @@ use output::CommandOutput;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Trains language models made of parts, and writes with them.
+/// Train, evaluate, run and convert language models.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about, long_about = None, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
-    /// Ends standard output with one JSON object.
+    /// Print the result as one JSON object, on the last line of standard output.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -59,40 +59,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Trains a model: without a recipe, on the built-in stories.
+    /// Train or fine-tune a model (default: the built-in stories).
     Train(Box<train::Args>),
-    /// Writes on after a prompt.
+    /// Generate text from a prompt, or fill in masked text.
     Generate(generate::Args),
-    /// Holds a conversation by the model's own template.
+    /// Chat with a model, using its chat template.
     Chat(chat::Args),
-    /// Texts as vectors.
+    /// Compute sentence embeddings.
     Embed(embed::Args),
-    /// What a model says after each of some tokens.
+    /// Compute the logits of a token sequence.
     Logits(logits::Args),
-    /// Measures a model on held-out text, or on any text.
+    /// Evaluate a model on validation text or on given text.
     Eval(eval::Args),
-    /// Whether a model computes the same however it is asked.
+    /// Check that all ways of running a model give the same results (cached, batched, chunked, fused).
     Verify(verify::Args),
-    /// Writes a model in other programs' files.
+    /// Export a model to Hugging Face, GGUF or PEFT format.
     Export(export::Args),
-    /// Shows what a model is made of and what it costs.
+    /// Show the architecture, parameters and cost of a model; with --text, its attention and layer predictions.
     Inspect(inspect::Args),
-    /// Puts runs beside each other.
+    /// Compare training runs.
     Compare(compare::Args),
-    /// Turns text into tokens and back.
+    /// Train, inspect and use tokenizers.
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
-    /// Lists where models can be computed.
+    /// List the available devices.
     Devices,
-    /// Explains, lists and shows recipes.
+    /// List, show and explain recipes.
     #[command(subcommand)]
     Recipe(recipe::Command),
-    /// Lists and shows what models are trained for.
+    /// List and show training objectives.
     #[command(subcommand)]
     Objective(objective::Command),
-    /// Lists the parts that models are made of and what they are trained with.
+    /// List the available architecture and training components.
     Variants(variants::Args),
-    /// Prints the completions of a shell.
+    /// Print a shell completion script.
     Completions(completions::Args),
 }
 
@@ -155,4 +155,58 @@ fn report(trouble: &CliError, json: bool) -> u8 {
         let _ = output::print_result(&json!({ "error": error }).to_string());
     }
     trouble.exit_code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_earlier_versions_still_parse() {
+        let lines = [
+            "generate run --prompt a --tokens 3 --blank 2 --at-once",
+            "chat run --tokens 3 --anew",
+            "eval run --length 64",
+            "compare run --length 64 --length 128",
+            "export run --format hf --out folder --numbers bf16 --shard 100",
+            "tokenizer train text.txt -o tokenizer.json --vocab 512",
+            "tokenizer encode run --text a --plain",
+        ];
+        let current = [
+            "generate run --prompt a --max-new-tokens 3 --mask-length 2 --parallel",
+            "chat run --max-new-tokens 3 --no-prefix-cache",
+            "eval run --sequence-length 64",
+            "compare run --sequence-length 64 --sequence-length 128",
+            "export run --format hf --out folder --dtype bf16 --max-shard-size 100",
+            "tokenizer train text.txt -o tokenizer.json --vocab-size 512",
+            "tokenizer encode run --text a --no-special-tokens",
+        ];
+        for (earlier, current) in lines.into_iter().zip(current) {
+            assert_eq!(parse(earlier), parse(current));
+        }
+    }
+
+    #[test]
+    fn help_shows_current_flags_only() {
+        for name in ["generate", "chat", "eval", "compare", "export"] {
+            let mut command = Cli::command();
+            let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            for earlier in
+                ["--tokens", "--blank", "--at-once", "--anew", "--length", "--numbers", "--shard", "--backend"]
+            {
+                assert!(!help.contains(&format!("{earlier} ")), "{name} {earlier}");
+            }
+            assert!(help.contains("--device <DEVICE>"), "{name}");
+        }
+    }
+
+    fn parse(line: &str) -> String {
+        let cli = Cli::try_parse_from(std::iter::once("kiln").chain(line.split(' ')));
+        format!("{:?}", cli.unwrap_or_else(|error| panic!("{line}: {error}")))
+    }
 }

@@ -2,16 +2,16 @@
 
 use super::{error::CliError, output::print_message};
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_models::hub::{DownloadProgress, Hub, HubError, ModelId};
+use kiln_pretrained::hub::{DownloadProgress, Hub, HubError, ModelId};
 use kiln_train::pretrained::{self, ModelSource};
 use std::path::{Path, PathBuf};
 
 /// Which model, and what stands over it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A run, a folder with a config.json, a folder of adapters, a .gguf file, or a model's name on the hub.
+    /// Run folder, Hugging Face folder or id, PEFT adapter folder, or .gguf file.
     pub model: PathBuf,
-    /// Puts the adapters of a folder of peft's over the model; as often as wanted.
+    /// PEFT adapter folder to apply to the model. May be repeated.
     #[arg(long, value_name = "FOLDER")]
     pub adapter: Vec<PathBuf>,
 }

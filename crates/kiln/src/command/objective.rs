@@ -15,31 +15,31 @@ use kiln_data::{
     DataConfig, FilesConfig, SourceConfig, Subset, Tokenizer, ValidationSplit, source::stories::StoriesConfig,
 };
 use kiln_models::{Model, ModelConfig};
-use kiln_spec::config::{closest_match, explain};
+use kiln_spec::config::{Choice, closest_match, explain};
 use kiln_train::{Models, ObjectiveConfig, Recipe};
 use serde_json::{Value, json};
 
-/// What `objective` can do.
+/// Subcommands of `objective`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists what can be trained for.
+    /// List the training objectives.
     List,
-    /// Shows a text before and after, what is asked of it, and who sees whom.
+    /// Show an example: inputs, targets and attention mask.
     Show(ShowArgs),
 }
 
 /// Arguments of `objective show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Its name.
+    /// Objective name, such as `masked`.
     name: String,
-    /// Text to show instead of a built-in story: a file or a folder. As often as wanted; the first document is shown.
+    /// Text file or folder to use instead of a built-in story; the first document is shown. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
-    /// Changes an option of the objective, such as `rate=0.3` or `unit=span`. As often as wanted.
+    /// Override an option of the objective, such as `rate=0.3` or `unit=span`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Names the random numbers.
+    /// Random seed.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -71,7 +71,7 @@ fn list_objectives() -> CommandOutput {
     let known = objective_descriptions();
     let rows: Vec<Vec<String>> = known.iter().map(|(name, about)| vec![name.clone(), about.clone()]).collect();
     let json: Vec<Value> = known.iter().map(|(name, about)| json!({ "name": name, "about": about })).collect();
-    CommandOutput::new(json!({ "objectives": json }), format_table(&["objective", "what is trained for"], &rows, &[]))
+    CommandOutput::new(json!({ "objectives": json }), format_table(&["objective", "description"], &rows, &[]))
 }
 
 impl ShowArgs {
@@ -89,18 +89,19 @@ impl ShowArgs {
         let drawn: Vec<String> = examples.iter().map(|shown| format_example(shown, paint)).collect();
         let heading = objective_descriptions()
             .into_iter()
-            .find(|(name, _)| *name == self.name)
+            .find(|(name, _)| *name == objective.name())
             .map_or(String::new(), |(_, about)| about);
-        let head = format!("{}: {heading}", paint.bold(&self.name));
+        let head = format!("{}: {heading}", paint.bold(objective.name()));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
         Ok(CommandOutput::new(
-            json!({ "objective": self.name, "examples": json }),
+            json!({ "objective": objective.name(), "examples": json }),
             format!("{head}\n\n{}", drawn.join("\n\n")),
         ))
     }
 
     fn objective(&self) -> Result<ObjectiveConfig, CliError> {
-        if !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
+        let is_alias = ObjectiveConfig::ALIASES.iter().any(|(alias, _)| *alias == self.name);
+        if !is_alias && !ObjectiveConfig::NAMES.contains(&self.name.as_str()) {
             let trouble = CliError::usage(format!("no objective `{}`", self.name));
             return Err(match closest_match(&self.name, ObjectiveConfig::NAMES.iter().copied()) {
                 Some(near) => trouble.with_help(format!("did you mean `{near}`?")),

@@ -11,21 +11,21 @@ use kiln_spec::config::{ConfigKey, closest_match, explain};
 use kiln_train::Recipe;
 use serde_json::json;
 
-/// What `recipe` can do.
+/// Subcommands of `recipe`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Explains every key, or those below one: meaning, default, legal values.
+    /// Explain recipe keys: meaning, default, allowed values.
     Explain {
-        /// A key such as `stages.schedule`; without it all of them.
+        /// Key to explain, such as `stages.schedule`, with all keys below it (default: all keys).
         key: Option<String>,
     },
-    /// Lists the recipes that come with Kiln.
+    /// List the built-in recipes.
     List,
-    /// Prints a recipe in full, with every default.
+    /// Print a recipe with all defaults filled in.
     Show {
-        /// A name or a path.
+        /// Recipe file, or name of a built-in recipe.
         recipe: String,
-        /// Changes a key first.
+        /// Override a recipe key. May be repeated.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
@@ -48,7 +48,7 @@ fn list_recipes() -> CommandOutput {
         BUILT_IN_RECIPES.iter().map(|known| vec![known.name.into(), known.description.into()]).collect();
     let names: Vec<_> =
         BUILT_IN_RECIPES.iter().map(|known| json!({ "name": known.name, "about": known.description })).collect();
-    CommandOutput::new(json!({ "recipes": names }), format_table(&["recipe", "for"], &rows, &[]))
+    CommandOutput::new(json!({ "recipes": names }), format_table(&["recipe", "description"], &rows, &[]))
 }
 
 fn explain_keys(key: Option<&str>) -> Result<CommandOutput, CliError> {

@@ -22,33 +22,33 @@ pub struct BuiltInRecipe {
 pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
     BuiltInRecipe {
         name: "stories",
-        description: "the built-in stories, in three minutes on two cores",
-        text: include_str!("../../../../recipes/stories.toml"),
+        description: "Built-in stories; three minutes on two cores.",
+        text: include_str!("../../recipes/stories.toml"),
     },
     BuiltInRecipe {
         name: "stories-long",
-        description: "the built-in stories, in under an hour",
-        text: include_str!("../../../../recipes/stories-long.toml"),
+        description: "Built-in stories with a larger model; under an hour.",
+        text: include_str!("../../recipes/stories-long.toml"),
     },
     BuiltInRecipe {
         name: "text",
-        description: "your own text, given with --data",
-        text: include_str!("../../../../recipes/text.toml"),
+        description: "Your own text, given with --data.",
+        text: include_str!("../../recipes/text.toml"),
     },
     BuiltInRecipe {
         name: "finetune",
-        description: "a model of others, given with --from, goes on with your text, by adapters",
-        text: include_str!("../../../../recipes/finetune.toml"),
+        description: "Fine-tune a pretrained model (--from) on your text with LoRA.",
+        text: include_str!("../../recipes/finetune.toml"),
     },
     BuiltInRecipe {
         name: "hybrid",
-        description: "the built-in stories by linear attention, attention, experts and a mixture of depths",
-        text: include_str!("../../../../recipes/hybrid.toml"),
+        description: "Built-in stories with linear attention, attention, experts and mixture of depths.",
+        text: include_str!("../../recipes/hybrid.toml"),
     },
     BuiltInRecipe {
         name: "encoder-decoder",
-        description: "the built-in stories continued from a beginning, by two stacks",
-        text: include_str!("../../../../recipes/encoder-decoder.toml"),
+        description: "Built-in stories with an encoder-decoder: continue from a prefix.",
+        text: include_str!("../../recipes/encoder-decoder.toml"),
     },
 ];
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_recipe_that_comes_with_kiln_loads_and_says_its_name() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
         for known in BUILT_IN_RECIPES {
             assert_eq!(load(known.name, &[]).unwrap().name, known.name);
         }

@@ -112,7 +112,7 @@ fn run_info(
     let facts = [
         ("Text", data),
         ("Tokenizer", tokenizer),
-        ("A step", format!("{} rows of {} tokens", stage.batch_size, stage.sequence_length)),
+        ("Batch", format!("{} sequences of {} tokens", stage.batch_size, stage.sequence_length)),
         ("Seed", recipe.seed.to_string()),
         ("Device", device),
     ];

@@ -16,73 +16,75 @@ use kiln_train::{pretrained::ModelSource, run_folder::write_atomic};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// What `tokenizer` can do.
+/// Subcommands of `tokenizer`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Learns a tokenizer from text and saves it as a tokenizer.json.
+    /// Train a tokenizer and save it as tokenizer.json.
     Train {
-        /// Files and folders of text.
+        /// Text files and folders.
         #[arg(required = true)]
         data: Vec<PathBuf>,
-        /// What a token is.
+        /// Tokenizer type.
         #[arg(long, value_enum, default_value = "bpe")]
         kind: TokenizerKind,
-        /// The most tokens.
-        #[arg(long, value_name = "N", default_value_t = 1024)]
-        vocab: usize,
-        /// The file to write.
+        /// Maximum vocabulary size.
+        #[arg(long, alias = "vocab", value_name = "N", default_value_t = 1024)]
+        vocab_size: usize,
+        /// Output file.
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
-        /// The field of a .jsonl, or column of a .parquet, that holds the text.
-        #[arg(long, default_value = "text")]
+        /// Field of a .jsonl file, or column of a .parquet file, that holds the text.
+        #[arg(long, value_name = "NAME", default_value = "text")]
         field: String,
     },
-    /// The tokens of a text, with the special tokens that the tokenizer adds.
+    /// Encode text as token ids.
     Encode {
-        /// The folder of a run or of a model, or a tokenizer.json.
+        /// Run folder, model folder, Hugging Face id, .gguf file, or tokenizer.json.
         model: PathBuf,
-        /// The text.
+        /// Text to encode.
         #[arg(long, value_name = "TEXT")]
         text: String,
-        /// Leaves out the special tokens that the tokenizer adds.
-        #[arg(long)]
-        plain: bool,
+        /// Do not add special tokens.
+        #[arg(long, alias = "plain")]
+        no_special_tokens: bool,
     },
-    /// The text of tokens.
+    /// Decode token ids into text.
     Decode {
-        /// The folder of a run or of a model, or a tokenizer.json.
+        /// Run folder, model folder, Hugging Face id, .gguf file, or tokenizer.json.
         model: PathBuf,
-        /// Token ids with commas between them.
+        /// Token ids, separated by commas.
         #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
         ids: Vec<u32>,
     },
-    /// What the tokenizer is.
+    /// Show the type, size and special tokens of a tokenizer.
     Inspect {
-        /// The folder of a run or of a model, or a tokenizer.json.
+        /// Run folder, model folder, Hugging Face id, .gguf file, or tokenizer.json.
         model: PathBuf,
     },
 }
 
-/// What a token is.
+/// Tokenizer type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TokenizerKind {
-    /// A frequent sequence of bytes.
+    /// Byte-level byte-pair encoding (BPE).
     Bpe,
-    /// A word, or a piece that goes on within one (BERT's).
+    /// WordPiece (BERT).
     Wordpiece,
-    /// The likeliest of many pieces (SentencePiece's).
+    /// Unigram (SentencePiece).
     Unigram,
-    /// One byte.
+    /// Bytes.
     Byte,
-    /// One character.
+    /// Characters.
     Character,
 }
 
 /// Does it.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab, out, field } => train_tokenizer(data, field, *kind, *vocab, out),
-        Command::Encode { model, text, plain } => encode(&open_tokenizer(model)?, text, *plain),
+        Command::Train { data, kind, vocab_size, out, field } => train_tokenizer(data, field, *kind, *vocab_size, out),
+        Command::Encode { model, text, no_special_tokens } => {
+            encode(&open_tokenizer(model)?, text, !*no_special_tokens)
+        }
         Command::Decode { model, ids } => {
             let text = open_tokenizer(model)?.decode(ids)?;
             Ok(CommandOutput::new(json!({ "text": text }), text))
@@ -144,10 +146,9 @@ pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     }
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str, plain: bool) -> Result<CommandOutput, CliError> {
+fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(tokenizer, text);
-    let found =
-        tokenizer.encode_for_model(text, None, &EncodeOptions { add_special_tokens: !plain, truncation: None })?;
+    let found = tokenizer.encode_for_model(text, None, &EncodeOptions { add_special_tokens, truncation: None })?;
     let offsets: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
     let row = |i: usize| {
         vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quote_token(&found.tokens[i])]

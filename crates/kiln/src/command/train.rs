@@ -28,32 +28,32 @@ use std::{
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A recipe's file, or the name of a built-in one (`recipe list`); without it `stories`, or `text` with --data.
+    /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: `stories`; `text` with --data; `finetune`
+    /// with --from.
     recipe: Option<String>,
-    /// Text to train on instead of the recipe's: a file, a folder, a .jsonl, each also as .gz or .zst. As often as
-    /// wanted.
+    /// Training text: file, folder, .jsonl (each also .gz or .zst) or .parquet. Replaces the recipe's data. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
-    /// The field of a .jsonl that holds the text.
+    /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
-    /// The new run's folder; without it the first free one of runs/NAME, runs/NAME-2, …
+    /// Output folder of the run (default: the first free one of runs/NAME, runs/NAME-2, …).
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Starts with the weights and the tokenizer of a run, of a folder with a config.json or of a .gguf file, and takes the
-    /// model from there. The adapters of a folder of adapters go on training.
+    /// Pretrained model to start from: its architecture, weights and tokenizer are used. Adapters of a PEFT folder continue
+    /// training.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Steps of each stage; schedule and validations shrink or stretch with it.
+    /// Number of optimizer steps per stage. Schedule, evaluations and checkpoints given as fractions scale with it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Names all random numbers.
+    /// Random seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Goes on with a run where it was saved last; the recipe is the run's own.
+    /// Resume a run from its last checkpoint. The recipe is the run's own.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
     resume: Option<PathBuf>,
-    /// Changes a key of the recipe, such as `stages.0.rows=8`. As often as wanted.
+    /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]

@@ -8,14 +8,15 @@ use serde_json::{Map, Value, json};
 /// Arguments of `variants`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this family.
-    #[arg(long)]
+    /// Show only this family.
+    #[arg(long, value_name = "NAME")]
     family: Option<String>,
 }
 
 /// Lists them.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let wanted = |family: &&'static VariantFamily| args.family.as_ref().is_none_or(|name| family.name == name);
+    let wanted =
+        |family: &&'static VariantFamily| args.family.as_ref().is_none_or(|name| family.name == canonical_family(name));
     let families: Vec<&'static VariantFamily> = FAMILIES.iter().filter(wanted).collect();
     if let (Some(name), true) = (&args.family, families.is_empty()) {
         return Err(unknown_family(name));
@@ -32,6 +33,11 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
         json!({ "variants": cards().map(object).collect::<Vec<_>>() }),
         format_table(&head, &lines, &[]),
     ))
+}
+
+/// The current name of a family: `optimizer` was called `optimiser`.
+fn canonical_family(name: &str) -> &str {
+    if name == "optimiser" { "optimizer" } else { name }
 }
 
 fn unknown_family(name: &str) -> CliError {

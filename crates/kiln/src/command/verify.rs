@@ -25,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// A text to verify on; as often as wanted.
+    /// Text to check on (default: built-in texts). May be repeated.
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
     #[command(flatten)]

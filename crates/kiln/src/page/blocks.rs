@@ -97,7 +97,10 @@ mod tests {
     fn equal_blocks_are_found_once() {
         let mut layers = vec![layer("embed", "embedding")];
         layers.extend((0..6).flat_map(|n| {
-            [layer(&format!("blocks.{n}.attention"), "attention"), layer(&format!("blocks.{n}.gated"), "gated")]
+            [
+                layer(&format!("blocks.{n}.attention"), "attention"),
+                layer(&format!("blocks.{n}.feed_forward"), "gated_mlp"),
+            ]
         }));
         layers.push(layer("head", "head"));
         assert_eq!(found(&layers), [(1, 1), (1, 6), (1, 1)]);

@@ -63,7 +63,7 @@ mod tests {
         let scale = Scale { low: 0.0, high: 2.0, is_log: false };
         let read = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
         let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
-        let want = serde_json::json!([{ "name": "a\"b", "colour": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
+        let want = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
         assert_eq!(read["series"], want);
     }
 }

@@ -42,7 +42,7 @@ pub fn render_comparison(compare: &Comparison) -> String {
 
 /// The page of what a model does with one text, as a whole HTML document.
 pub fn render_inspect(page: &inspect::InspectPage) -> String {
-    render_template("inside.html", &inspect::view(page))
+    render_template("inspect.html", &inspect::view(page))
 }
 
 fn render_template(name: &str, view: &impl Serialize) -> String {
@@ -54,8 +54,8 @@ fn render_template(name: &str, view: &impl Serialize) -> String {
         ("model.html", include_str!("templates/model.html")),
         ("report.html", include_str!("templates/report.html")),
         ("compare.html", include_str!("templates/compare.html")),
-        ("inside.html", include_str!("templates/inside.html")),
-        ("inside.css", include_str!("templates/inside.css")),
+        ("inspect.html", include_str!("templates/inspect.html")),
+        ("inspect.css", include_str!("templates/inspect.css")),
         ("page.css", include_str!("templates/page.css")),
         ("chart.css", include_str!("templates/chart.css")),
         ("hover.js", include_str!("templates/hover.js")),
@@ -63,7 +63,7 @@ fn render_template(name: &str, view: &impl Serialize) -> String {
     for (name, source) in templates {
         pages.add_template(name, source).expect("the templates are part of the program and parse");
     }
-    pages.add_filter("tied", |text: String| text.replace(' ', "\u{a0}"));
+    pages.add_filter("nobreak", |text: String| text.replace(' ', "\u{a0}"));
     let page = pages.get_template(name).and_then(|page| page.render(Serde(view)));
     page.expect("the templates ask only for what the views have")
 }

@@ -28,7 +28,7 @@ fn the_inside_of_a_model_is_harmless_whatever_it_says() {
     };
     assert_harmless(&super::render_inspect(&inside));
     let nothing = super::render_inspect(&inspect::InspectPage::default());
-    assert!(nothing.contains("0 tokens") && !nothing.contains("Where it looks"));
+    assert!(nothing.contains("0 tokens") && !nothing.contains("Attention maps"));
 }
 
 fn hostile_rows() -> Vec<Row> {
@@ -186,11 +186,11 @@ fn the_sentence_says_how_the_run_ended() {
 fn what_is_missing_stays_away() {
     let whole = render_report(&fixture::report(50));
     let bare = render_report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
-    for heading in ["What is asked", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
+    for heading in ["Objective example", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
         assert!(whole.contains(heading) && !bare.contains(heading), "{heading}");
     }
-    assert!(whole.contains("ownership") && !whole.contains("Beside general compressors"));
-    assert!(render_report(&fixture::report_of_text(50)).contains("Beside general compressors"));
+    assert!(whole.contains("ownership") && !whole.contains("Compression compared with gzip"));
+    assert!(render_report(&fixture::report_of_text(50)).contains("Compression compared with gzip"));
 }
 
 #[test]

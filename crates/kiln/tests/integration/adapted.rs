@@ -100,9 +100,9 @@ const TUNE: [&str; 12] = [
     "--steps",
     "3",
     "--set",
-    "stages.0.length=32",
+    "stages.0.sequence_length=32",
     "--set",
-    "stages.0.samples=0",
+    "stages.0.num_samples=0",
     "--set",
     "stages.0.adapter.lora.dropout=0.1",
     "--seed",
@@ -159,13 +159,14 @@ fn every_command_takes_adapters() {
     let of = |command: &[&str], model: &[&str], rest: &[&str]| {
         run_kiln(here, &[command, model, rest, &["--json"]].concat()).expect_success().json_output()
     };
-    let written = both(&["generate"], &["--prompt", "Ann was", "--tokens", "6", "--temperature", "0"]);
+    let written = both(&["generate"], &["--prompt", "Ann was", "--max-new-tokens", "6", "--temperature", "0"]);
     assert_eq!(
         written["ids"],
-        of(&["generate"], &["tuned"], &["--prompt", "Ann was", "--tokens", "6", "--temperature", "0"])["ids"]
+        of(&["generate"], &["tuned"], &["--prompt", "Ann was", "--max-new-tokens", "6", "--temperature", "0"])["ids"]
     );
     let measured = both(&["eval"], &["--data", "text.txt"])["loss"].as_f64().unwrap();
-    let wanted = of(&["eval"], &["tuned"], &["--data", "text.txt", "--length", "512"])["loss"].as_f64().unwrap();
+    let wanted =
+        of(&["eval"], &["tuned"], &["--data", "text.txt", "--sequence-length", "512"])["loss"].as_f64().unwrap();
     assert!((measured - wanted).abs() < 1e-5, "{measured} {wanted}");
     assert_eq!(both(&["verify"], &[])["passed"], true);
     assert_eq!(both(&["embed"], &["--text", "Ann"])["shape"], json!([1, 32]));
@@ -184,13 +185,13 @@ fn what_is_no_adapter_alone_stays_whole() {
     refused(&["peft", "--adapter", "peft"], "adapters over adapters");
     // A stage that trained all of the model before leaves adapters crate_path other weights.
     let more = "name = \"both\"\nfrom = \"hf\"\ndata = { source = { files = { paths = [\"text.txt\"] } } }\n";
-    let stage = "[[stages]]\nsteps = 2\nlength = 32\nrows = 2\nsamples = 0\n";
+    let stage = "[[stages]]\nsteps = 2\nsequence_length = 32\nbatch_size = 2\nnum_samples = 0\n";
     let stages = format!("{more}{stage}name = \"whole\"\n{stage}name = \"beside\"\nadapter = \"lora\"\n");
     fs::write(here.join("both.toml"), stages).unwrap();
     run_kiln(here, &["train", "both.toml", "--from", "hf", "--out", "both"]).expect_success();
     refused(&["both"], "other weights");
-    let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--shard", "3"]);
-    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--shard"), "{odd:?}");
+    let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--max-shard-size", "3"]);
+    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--max-shard-size"), "{odd:?}");
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn adapters_go_on_training() {
     let home = tuned();
     let here = home.path();
     let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];
-    let data = ["--data", "text.txt", "--set", "stages.0.length=32", "--set", "stages.0.samples=0"];
+    let data = ["--data", "text.txt", "--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"];
     run_kiln(here, &[&["train", "--from", "peft", "--out", "still"], &data[..], &steps].concat()).expect_success();
     // As good as nothing was learned, so that they are what they were; adapters begun anew would be others.
     run_kiln(here, &["export", "still", "--format", "peft", "--out", "same"]).expect_success();

@@ -119,7 +119,7 @@ fn recipes_that_say_what_cannot_be() {
             case(&set("model.hiden=8"), 2, "unknown-key", &["did you mean `hidden`?"]),
             case(&set("model.hidden=0"), 2, "refused", &["model.hidden", "found 0"]),
             case(&set("model.hidden=262144"), 2, "refused", &["parameters takes at least", "smaller model.hidden"]),
-            case(&set("stages.0.length=1"), 2, "refused", &["at least 2 tokens"]),
+            case(&set("stages.0.sequence_length=1"), 2, "refused", &["at least 2 tokens"]),
             case(&set("tokenizer.bpe.vocab=10"), 2, "refused", &["297"]),
             case(&set("model.vocab=50"), 2, "refused", &["the model has 50 tokens, the tokenizer 297"]),
             case(&set("from=nowhere"), 1, "not-a-run", &["nowhere"]),
@@ -155,7 +155,7 @@ fn command_lines_that_nobody_can_read() {
 #[test]
 fn prompts_that_do_not_fit() {
     let home = tiny_home();
-    let learned = "model.position={ learned = { length = 32 } }";
+    let learned = "model.position={ learned = { max_position_embeddings = 32 } }";
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).expect_success();
     let long = "word ".repeat(20);
     let args = ["generate", "run", "--prompt", &long];
@@ -219,13 +219,13 @@ fn models_that_are_none() {
         fs::write(to, &bytes[..bytes.len() / 2]).unwrap();
     };
     halve(&at("cut/model.safetensors"), &at("cut/model.safetensors"));
-    halve(&crate::common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
+    halve(&crate::common::crate_path("kiln-pretrained/tests/fixtures/tiny-llama.gguf"), &at("cut.gguf"));
     crate::common::set_config_key(&at("lama"), "model_type", "lama".into());
     crate::common::set_config_key(&at("odd"), "hidden_act", "mish".into());
     fs::write(at("words/config.json"), "{ \"model_type\": ").unwrap();
     fs::write(at("text.txt"), "w7 w8 w9 ".repeat(999)).unwrap();
     let commands: [&[&str]; 9] = [
-        &["generate", "", "--tokens", "1"],
+        &["generate", "", "--max-new-tokens", "1"],
         &["chat", ""],
         &["eval", "", "--data", "text.txt"],
         &["inspect", ""],
@@ -259,7 +259,7 @@ fn runs_that_somebody_broke() {
         fs::write(path, whole).unwrap();
     };
     let resume = ["train", "--resume", "run"];
-    let generate = ["generate", "run", "--tokens", "1"];
+    let generate = ["generate", "run", "--max-new-tokens", "1"];
     let cut: &dyn Fn(&mut Vec<u8>) = &|bytes| bytes.truncate(bytes.len() / 2);
     let flip: &dyn Fn(&mut Vec<u8>) = &|bytes| *bytes.last_mut().unwrap() ^= 1;
     let model = checkpoint.join("model.safetensors");
@@ -319,9 +319,9 @@ fn a_full_disk_loses_nothing() {
 #[test]
 fn numbers_that_run_away_stop_the_run() {
     let home = tiny_home();
-    let peak = "stages.0.schedule={ constant = { peak = 1e30, warmup = 0 } }";
+    let peak = "stages.0.schedule={ constant = { learning_rate = 1e30, warmup = 0 } }";
     let args =
-        ["train", "tiny.toml", "--out", "run", "--steps", "20", "--set", peak, "--set", "stages.0.checkpoints=20"];
+        ["train", "tiny.toml", "--out", "run", "--steps", "20", "--set", peak, "--set", "stages.0.checkpoint_every=1"];
     check(home.path(), &[case(&args, 1, "not-finite", &["is not finite; it began at", "step 1 is saved", "lower"])]);
     assert!(home.path().join("run/report.html").is_file());
 }

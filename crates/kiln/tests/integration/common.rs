@@ -18,16 +18,16 @@ data = { source = { stories = { megabytes = 0.03 } } }
 [model]
 hidden = 16
 [[model.blocks]]
-sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 2 } } } }] }, { parts = ["plain"] }]
+sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 2 } } } }] }, { parts = ["mlp"] }]
 
 [[stages]]
 steps = 6
-length = 32
-rows = 2
-validations = 2
-samples = 1
+sequence_length = 32
+batch_size = 2
+eval_every = 0.5
+num_samples = 1
 sample_tokens = 8
-checkpoints = 3
+checkpoint_every = 2
 "#;
 
 /// The same of a model that has a counterpart among others' families.
@@ -42,15 +42,15 @@ norm = "rms"
 head = { language = { tied = true } }
 [[model.blocks]]
 repeat = 2
-sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } } } }] }, { parts = ["gated"] }]
+sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 4, kv_heads = 2 } } } }] }, { parts = ["gated_mlp"] }]
 
 [[stages]]
 steps = 6
-length = 32
-rows = 2
-validations = 1
-samples = 0
-checkpoints = 1
+sequence_length = 32
+batch_size = 2
+eval_every = 1.0
+num_samples = 0
+checkpoint_every = 1.0
 "#;
 
 /// What a call left.

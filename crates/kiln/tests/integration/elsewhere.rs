@@ -5,7 +5,7 @@ use std::fs;
 
 /// Trains on text in `texts`, named by a relative path.
 const TRAIN: [&str; 9] =
-    ["train", "tiny.toml", "--data", "texts", "--steps", "8", "--set", "stages.0.checkpoints=4", "--out"];
+    ["train", "tiny.toml", "--data", "texts", "--steps", "8", "--set", "stages.0.checkpoint_every=0.25", "--out"];
 
 #[test]
 fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {

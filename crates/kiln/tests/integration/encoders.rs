@@ -46,7 +46,7 @@ fn by_logits(home: &Path, model: &str, read: &[u64], start: u64, tokens: usize) 
 }
 
 fn generated(home: &Path, model: &str, prompt: &str, tokens: &str) -> Value {
-    run_kiln(home, &["generate", model, "--prompt", prompt, "--tokens", tokens, "--temperature", "0", "--json"])
+    run_kiln(home, &["generate", model, "--prompt", prompt, "--max-new-tokens", tokens, "--temperature", "0", "--json"])
         .expect_success()
         .json_output()
 }
@@ -148,7 +148,7 @@ fn what_has_no_loss_over_tokens_is_not_measured() {
     write_word_model("hf-encoders/t5-tied", &here.join("t5"), &T5, "A </s>");
     refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
-    fs::copy(crate_path("kiln-models/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
+    fs::copy(crate_path("kiln-pretrained/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
     refused(here, &eval("t5.gguf"), 1, &["t5.gguf carries no tokenizer", "kiln logits"]);
 }
 
@@ -186,7 +186,7 @@ fn the_loss_of_a_file_is_that_of_its_logits() {
     let ann = "Ann was a doctor. She had a red kite.";
     for (model, text) in [("folder", "w7 w8 w9 w7 w11"), ("run", ann), ("run.gguf", ann)] {
         fs::write(here.join("text.txt"), text).unwrap();
-        let encoded = run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--plain", "--json"])
+        let encoded = run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--no-special-tokens", "--json"])
             .expect_success()
             .json_output();
         let roles =

@@ -3,11 +3,10 @@
 use crate::common::run_kiln;
 use burn::tensor::{Device, TensorData};
 use kiln_models::{
-    Model, ModelTensors,
-    files::{SaveOptions, save},
-    hf,
+    Model, ModelTensors, hf,
     tensors::{InMemoryTensors, TensorSource},
 };
+use kiln_pretrained::files::{SaveOptions, save};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
@@ -83,7 +82,7 @@ fn a_gguf_answers_as_the_folder_that_it_came_from() {
             fs::write(here.join("bert/1_Pooling/config.json"), r#"{"pooling_mode_cls_token": true}"#).unwrap();
         }
         let file = format!("{name}.gguf");
-        run_kiln(here, &["export", name, "--format", "gguf", "--numbers", "f32", "--out", &file]).expect_success();
+        run_kiln(here, &["export", name, "--format", "gguf", "--dtype", "f32", "--out", &file]).expect_success();
         for text in ["The cat's HAT,  naïve 42!", "東京 🙂", ""] {
             let ids = |model: &str| {
                 run_kiln(here, &["tokenizer", "encode", model, "--text", text, "--json"]).expect_success().json_output()
@@ -125,7 +124,7 @@ fn weights_of_folders_are_stored_as_asked() {
     folder(here, name, &config, tokenizer);
     let size = |folder: &str| fs::metadata(here.join(folder).join("model.safetensors")).unwrap().len();
     for (numbers, told) in [("f16", "float16"), ("bf16", "bfloat16"), ("f32", "float32")] {
-        run_kiln(here, &["export", name, "--format", "hf", "--numbers", numbers, "--out", numbers]).expect_success();
+        run_kiln(here, &["export", name, "--format", "hf", "--dtype", numbers, "--out", numbers]).expect_success();
         let says: Value = serde_json::from_slice(&fs::read(here.join(numbers).join("config.json")).unwrap()).unwrap();
         assert_eq!(says["dtype"], told);
     }
@@ -135,16 +134,16 @@ fn weights_of_folders_are_stored_as_asked() {
     );
     assert!(size("f16") * 2 < size("f32") + 9000 && size("bf16").abs_diff(size("f16")) < 999, "{}", size("f16"));
     // What is stored in 16 bits stays as it is from there on.
-    run_kiln(here, &["export", "bf16", "--format", "hf", "--numbers", "bf16", "--out", "again"]).expect_success();
+    run_kiln(here, &["export", "bf16", "--format", "hf", "--dtype", "bf16", "--out", "again"]).expect_success();
     assert_eq!(
         fs::read(here.join("again/model.safetensors")).unwrap(),
         fs::read(here.join("bf16/model.safetensors")).unwrap()
     );
     for (args, told) in
-        [(["--format", "hf", "--numbers", "q8_0"], "8 bits"), (["--format", "peft", "--numbers", "f16"], "adapters")]
+        [(["--format", "hf", "--dtype", "q8_0"], "8 bits"), (["--format", "peft", "--dtype", "f16"], "adapters")]
     {
         let odd = run_kiln(here, &[&["export", name, "--out", "x"], &args[..]].concat());
-        assert!(odd.exit_code == Some(2) && odd.stderr.contains("--numbers") && odd.stderr.contains(told), "{odd:?}");
+        assert!(odd.exit_code == Some(2) && odd.stderr.contains("--dtype") && odd.stderr.contains(told), "{odd:?}");
     }
 }
 
@@ -159,13 +158,13 @@ fn numbers_beyond_16_bits_are_refused_by_their_tensor() {
     weights.insert("position.weight".into(), TensorData::new(vec![1e6f32; 64 * 32], [64, 32]));
     let layout = SaveOptions { config_json: Some(&config), ..SaveOptions::default() };
     save(&here.join(name), &model, &InMemoryTensors::from(weights), layout).unwrap();
-    let half = run_kiln(here, &["export", name, "--format", "hf", "--numbers", "f16", "--out", "half"]);
+    let half = run_kiln(here, &["export", name, "--format", "hf", "--dtype", "f16", "--out", "half"]);
     assert!(
         half.exit_code == Some(1) && half.stderr.contains("transformer.wpe.weight") && half.stderr.contains("F16"),
         "{half:?}"
     );
     assert!(!here.join("half/model.safetensors").exists());
-    run_kiln(here, &["export", name, "--format", "hf", "--numbers", "bf16", "--out", "brain"]).expect_success();
+    run_kiln(here, &["export", name, "--format", "hf", "--dtype", "bf16", "--out", "brain"]).expect_success();
     // The table of positions is of 32 bits in a .gguf.
     run_kiln(here, &["export", name, "--format", "gguf", "--out", "half.gguf"]).expect_success();
 }

@@ -1,7 +1,7 @@
 //! Names on the hub where a command takes a model: fetched once, from the cache without the hub, and what is said if not.
 
 use crate::common::{CommandResult, kiln_command, run_command, write_word_model};
-use kiln_models::hub::test_server::{ServedModel, TestServer};
+use kiln_pretrained::hub::test_server::{ServedModel, TestServer};
 use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ fn start_hub(token: Option<&str>) -> FakeHub {
     let folder = home.path().join("there");
     write_word_model("hf/llama-biases", &folder, &SPECIAL, "<s> A");
     fs::write(folder.join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
-    fs::copy(crate::common::crate_path("kiln-models/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf"))
+    fs::copy(crate::common::crate_path("kiln-pretrained/tests/fixtures/tiny-llama.gguf"), folder.join("tiny.gguf"))
         .unwrap();
     let file =
         |path: &std::path::PathBuf| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(path).unwrap());
@@ -64,7 +64,8 @@ impl FakeHub {
     }
 }
 
-const GENERATE: [&str; 8] = ["generate", "owner/model", "--prompt", "w7 w8", "--tokens", "6", "--temperature", "0"];
+const GENERATE: [&str; 8] =
+    ["generate", "owner/model", "--prompt", "w7 w8", "--max-new-tokens", "6", "--temperature", "0"];
 const TRAIN: [&str; 11] = [
     "train",
     "--from",
@@ -74,7 +75,7 @@ const TRAIN: [&str; 11] = [
     "--steps",
     "2",
     "--set",
-    "stages.0.length=16",
+    "stages.0.sequence_length=16",
     "--out",
     "run",
 ];
@@ -87,7 +88,7 @@ fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
     let (mut sent, asked) = place.requests();
     sent.sort();
     assert_eq!(sent, ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json"]);
-    let local = ["generate", "there", "--prompt", "w7 w8", "--tokens", "6", "--temperature", "0"];
+    let local = ["generate", "there", "--prompt", "w7 w8", "--max-new-tokens", "6", "--temperature", "0"];
     assert_eq!(ids(place.run(&local, &[])), written);
     // Every other command finds it there; the hub is asked for its list alone.
     let inspect = place.run(&["inspect", "owner/model"], &[]).expect_success().json_output();
@@ -107,7 +108,7 @@ fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
     let recipe = fs::read_to_string(place.home.path().join("run/recipe.toml")).unwrap();
     let from = recipe.lines().find(|line| line.starts_with("from")).unwrap();
     assert!(from.contains("snapshots") && !from.contains("owner/model"), "{from}");
-    place.run(&["generate", "run", "--prompt", "w7", "--tokens", "2"], &offline).expect_success();
+    place.run(&["generate", "run", "--prompt", "w7", "--max-new-tokens", "2"], &offline).expect_success();
     place.run(&["train", "--resume", "run"], &offline).expect_success();
 }
 

@@ -10,8 +10,16 @@ use std::{
 };
 
 /// A run long enough to be met on its way.
-const TRAIN: [&str; 8] =
-    ["train", "tiny.toml", "--steps", "400", "--set", "stages.0.checkpoints=200", "--set", "stages.0.validations=4"];
+const TRAIN: [&str; 8] = [
+    "train",
+    "tiny.toml",
+    "--steps",
+    "400",
+    "--set",
+    "stages.0.checkpoint_every=2",
+    "--set",
+    "stages.0.eval_every=0.25",
+];
 
 fn spawn(home: &Path, args: &[&str]) -> Child {
     kiln_command(home, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -65,7 +73,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
     let home = tiny_home();
     write_big_text(home.path(), 100);
-    let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.length=256", "--out"];
+    let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.sequence_length=256", "--out"];
     run_kiln(home.path(), &[&train[..], &["undisturbed"]].concat()).expect_success();
     for args in [[&train[..], &["run"]].concat(), vec!["train", "--resume", "run"]] {
         let mut child = spawn(home.path(), &args);
@@ -121,7 +129,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
 #[ignore = "takes ten minutes"]
 fn the_main_job_survives_ten_kills_at_random_moments() {
     let home = tiny_home();
-    const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoints=12", "--out"];
+    const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoint_every=5", "--out"];
     let started = Instant::now();
     run_kiln(home.path(), &[&MAIN[..], &["undisturbed"]].concat()).expect_success();
     let (time, wanted) = (started.elapsed(), run_results(&home.path().join("undisturbed")));

@@ -5,6 +5,7 @@ mod bad_input;
 mod common;
 mod elsewhere;
 mod encoders;
+mod examples;
 mod export;
 mod hub;
 #[cfg(unix)]

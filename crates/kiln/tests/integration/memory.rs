@@ -14,7 +14,7 @@ fn trains_within(megabytes: usize, limit: usize) {
     let home = tiny_home();
     write_big_text(home.path(), megabytes);
     let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", limit * 1000);
-    let options = ["--steps", "2", "--threads", "2", "--set", "stages.0.length=1024", "--out", "run"];
+    let options = ["--steps", "2", "--threads", "2", "--set", "stages.0.sequence_length=1024", "--out", "run"];
     let mut shell = Command::new("sh");
     shell.current_dir(home.path()).args(["-c", &script, env!("CARGO_BIN_EXE_kiln"), "train", "tiny.toml"]);
     shell.args(["--data", "big.txt.zst"]).args(options).stdout(Stdio::piped()).stderr(Stdio::piped());

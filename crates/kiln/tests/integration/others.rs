@@ -31,19 +31,20 @@ fn an_exported_run_answers_as_before() {
         run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf", "--json"]).expect_success().json_output();
     assert_eq!(done["family"], "llama");
     run_kiln(here, &["export", "run", "--format", "gguf", "--out", "run.gguf"]).expect_success();
-    run_kiln(here, &["export", "run", "--format", "gguf", "--out", "small.gguf", "--numbers", "q8_0"]).expect_success();
+    run_kiln(here, &["export", "run", "--format", "gguf", "--out", "small.gguf", "--dtype", "q8_0"]).expect_success();
     let own = logits(here, "run");
     near(&own, &logits(here, "hf"), 1e-6);
     near(&own, &logits(here, "run.gguf"), 2e-3);
     near(&own, &logits(here, "small.gguf"), 3e-2);
     // Text goes in and out in the same way.
     let ids = |model: &str| {
-        let args = ["generate", model, "--prompt", "Ann was", "--tokens", "8", "--temperature", "0", "--json"];
+        let args = ["generate", model, "--prompt", "Ann was", "--max-new-tokens", "8", "--temperature", "0", "--json"];
         run_kiln(here, &args).expect_success().json_output()["ids"].clone()
     };
     assert_eq!(ids("run"), ids("hf"));
     let tokens = |model: &str| {
-        let args = ["tokenizer", "encode", model, "--text", "Ann was a doctor, naïvely.", "--plain", "--json"];
+        let args =
+            ["tokenizer", "encode", model, "--text", "Ann was a doctor, naïvely.", "--no-special-tokens", "--json"];
         run_kiln(here, &args).expect_success().json_output()["ids"].clone()
     };
     assert_eq!(tokens("run"), tokens("hf"));
@@ -51,8 +52,8 @@ fn an_exported_run_answers_as_before() {
     // Roles go with it, and flags that say nothing are refused.
     let said: Value = serde_json::from_str(&fs::read_to_string(here.join("hf/config.json")).unwrap()).unwrap();
     assert!(said["eos_token_id"].is_u64() && said["bos_token_id"].is_u64(), "{said}");
-    let odd = run_kiln(here, &["export", "run", "--format", "gguf", "--out", "x.gguf", "--shard", "1"]);
-    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--shard"), "{odd:?}");
+    let odd = run_kiln(here, &["export", "run", "--format", "gguf", "--out", "x.gguf", "--max-shard-size", "1"]);
+    assert!(odd.exit_code == Some(2) && odd.stderr.contains("--max-shard-size"), "{odd:?}");
     let stored = run_kiln(here, &["inspect", "small.gguf", "--json"]).expect_success().json_output()["stored"].clone();
     assert_eq!((&stored[0]["stored"], &stored[0]["multiplied"]), (&"Q8_0".into(), &true.into()), "{stored}");
     let told = run_kiln(here, &["inspect", "small.gguf"]).expect_success().stdout;
@@ -120,12 +121,12 @@ fn every_command_takes_models_of_others() {
         "--out",
         "tuned",
         "--set",
-        "stages.0.length=32",
+        "stages.0.sequence_length=32",
         "--json",
     ];
     let tuned = run_kiln(here, &tune).expect_success().json_output();
     assert!(tuned["validation_loss"].as_f64().is_some_and(f64::is_finite), "{tuned}");
-    // The base stays as it was; what is crate_path it has moved.
+    // The base model is unchanged; the tuned model differs.
     assert_ne!(logits(here, "hf"), logits(here, "tuned"));
     run_kiln(here, &["export", "tuned", "--format", "hf", "--out", "merged"]).expect_success();
     near(&logits(here, "tuned"), &logits(here, "merged"), 1e-5);
@@ -140,7 +141,7 @@ fn a_conversation_follows_the_template() {
     assert!(without.exit_code == Some(1) && without.stderr.contains("template"), "{without:?}");
     let template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
     fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
-    let done = run_chat(here, &["hf", "--tokens", "5", "--json"], "Hello Ann\n\nAnd Ben?\n").expect_success();
+    let done = run_chat(here, &["hf", "--max-new-tokens", "5", "--json"], "Hello Ann\n\nAnd Ben?\n").expect_success();
     let json = done.json_output();
     let roles: Vec<&str> = json["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
@@ -180,17 +181,17 @@ fn a_conversation_goes_on_from_what_was_read_of_it() {
     let home = crate::common::tiny_home();
     let here = home.path();
     // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
-    run_kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.samples=0", "--out", "run"])
+    run_kiln(here, &["train", "tiny.toml", "--steps", "150", "--set", "stages.0.num_samples=0", "--out", "run"])
         .expect_success();
     let template = serde_json::json!({ "chat_template": TEMPLATE });
     fs::write(here.join("run/tokenizer_config.json"), template.to_string()).unwrap();
     let said = |more: &[&str]| {
         let lines = "Hello Ann\nAnd Ben?\nThe end\n";
-        run_chat(here, &[&["run", "--tokens", "4", "--temperature", "0", "--json"], more].concat(), lines)
+        run_chat(here, &[&["run", "--max-new-tokens", "4", "--temperature", "0", "--json"], more].concat(), lines)
             .expect_success()
             .json_output()
     };
-    let (kept, anew) = (said(&[]), said(&["--anew"]));
+    let (kept, anew) = (said(&[]), said(&["--no-prefix-cache"]));
     assert_eq!(kept["messages"], anew["messages"]);
     let read = |json: &Value| {
         json["turns"].as_array().unwrap().iter().map(|t| t["read_before"].as_u64().unwrap()).collect::<Vec<_>>()
@@ -209,7 +210,7 @@ fn tuned(stop: &str) -> TempDir {
     fs::write(here.join("hf/generation_config.json"), format!(r#"{{"eos_token_id": {stop}, "top_k": 7}}"#)).unwrap();
     fs::write(here.join("text.txt"), "Ann was a doctor. She had a red kite and a blue hat.\n".repeat(60)).unwrap();
     let tune = ["train", "--from", "hf", "--data", "text.txt", "--steps", "2", "--out", "tuned"];
-    run_kiln(here, &[&tune[..], &["--set", "stages.0.length=32", "--set", "stages.0.samples=0"]].concat())
+    run_kiln(here, &[&tune[..], &["--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"]].concat())
         .expect_success();
     home
 }
@@ -218,8 +219,9 @@ fn tuned(stop: &str) -> TempDir {
 fn a_run_keeps_the_template_of_its_model() {
     let home = tuned("[2, 399]");
     let here = home.path();
-    let json =
-        run_chat(here, &["tuned", "--tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n").expect_success().json_output();
+    let json = run_chat(here, &["tuned", "--max-new-tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n")
+        .expect_success()
+        .json_output();
     assert_eq!(json["messages"].as_array().unwrap().len(), 4);
     // From there it goes wherever the model goes.
     run_kiln(here, &["export", "tuned", "--format", "hf", "--out", "back"]).expect_success();
@@ -238,7 +240,7 @@ fn a_run_keeps_the_template_of_its_model() {
     for name in ["tokenizer_config.json", "generation_config.json"] {
         fs::remove_file(here.join("tuned").join(name)).unwrap();
     }
-    run_kiln(here, &["generate", "tuned", "--tokens", "1"]).expect_success();
+    run_kiln(here, &["generate", "tuned", "--max-new-tokens", "1"]).expect_success();
     assert!(run_chat(here, &["tuned"], "Hello\n").stderr.contains("no chat template"));
 }
 
@@ -247,8 +249,9 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
     let all: Vec<usize> = (0..400).collect();
     let home = tuned(&format!("{all:?}"));
     let ends = |model: &str| {
-        let json =
-            run_kiln(home.path(), &["generate", model, "--tokens", "3", "--json"]).expect_success().json_output();
+        let json = run_kiln(home.path(), &["generate", model, "--max-new-tokens", "3", "--json"])
+            .expect_success()
+            .json_output();
         json["stopped_by"] == "eos" && json["ids"] == serde_json::json!([])
     };
     assert!(ends("hf") && ends("tuned"));
@@ -264,7 +267,7 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
         "--out",
         "more",
         "--set",
-        "stages.0.length=32",
+        "stages.0.sequence_length=32",
     ];
     run_kiln(home.path(), &more).expect_success();
     assert!(ends("more"));

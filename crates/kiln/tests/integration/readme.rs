@@ -52,7 +52,8 @@ fn small(line: &str) -> Vec<String> {
     if let Some(at) = words.iter().position(|word| word == "--steps") {
         words.drain(at..at + 2);
     }
-    let mut sizes = vec!["model.hidden=32", "stages.*.length=64", "stages.*.rows=2", "stages.*.sample_tokens=8"];
+    let mut sizes =
+        vec!["model.hidden=32", "stages.*.sequence_length=64", "stages.*.batch_size=2", "stages.*.sample_tokens=8"];
     if !words.iter().any(|word| word == "--data") {
         sizes.push("data.source.stories.megabytes=0.3");
     }
@@ -83,7 +84,7 @@ fn every_command_runs() {
 
 #[test]
 fn the_objective_of_the_guide_is_that_of_the_example() {
-    let (guide, example) = (read("docs/objectives.md"), read("crates/kiln/examples/objective.rs"));
+    let (guide, example) = (read("docs/objectives.md"), read("examples/objective.rs"));
     let code = blocks(&guide, "rust");
     assert_eq!(code.len(), 1);
     assert!(code[0].contains("impl Objective for") && example.contains(code[0].trim_end()), "{}", code[0]);

@@ -49,7 +49,7 @@ fn a_run_takes_its_tokenizer_from_a_file_and_keeps_it() {
         let found = run_kiln(here, &["train", "tiny.toml", "--out", "whole", "--json"]).expect_success().json_output();
         assert!(found["validation_loss"].as_f64().is_some_and(f64::is_finite), "{path}: {found}");
         assert_eq!(encode("whole"), wanted, "{path}");
-        let written = run_kiln(here, &["generate", "whole", "--prompt", "Ann", "--tokens", "4", "--json"])
+        let written = run_kiln(here, &["generate", "whole", "--prompt", "Ann", "--max-new-tokens", "4", "--json"])
             .expect_success()
             .json_output();
         assert!(written["ids"].is_array() && written["text"].is_string(), "{path}: {written}");

@@ -51,14 +51,14 @@ fn steps_seed_and_set_change_the_recipe() {
 #[test]
 fn generate_writes_on() {
     let home = trained_home();
-    let args = ["generate", "run", "--prompt", "Ann was", "--tokens", "12", "--seed", "3"];
+    let args = ["generate", "run", "--prompt", "Ann was", "--max-new-tokens", "12", "--seed", "3"];
     let plain = run_kiln(home.path(), &args).expect_success();
     let json = run_kiln(home.path(), &[&args[..], &["--json"]].concat()).expect_success().json_output();
     assert_eq!(sorted_keys(&json), ["ids", "prompt", "stopped_by", "text", "tokens_per_second"]);
     assert_eq!(plain.stdout, format!("{}{}\n", json["prompt"].as_str().unwrap(), json["text"].as_str().unwrap()));
     assert_eq!(plain.stderr, "");
     assert_eq!((json["ids"].as_array().unwrap().len(), &json["stopped_by"]), (12, &"tokens".into()));
-    let greedy = ["generate", "run", "--tokens", "6", "--temperature", "0", "--json"];
+    let greedy = ["generate", "run", "--max-new-tokens", "6", "--temperature", "0", "--json"];
     let twice = [1, 2].map(|_| run_kiln(home.path(), &greedy).expect_success().json_output()["ids"].clone());
     assert_eq!(twice[0], twice[1]);
 }
@@ -76,7 +76,8 @@ fn eval_measures_on_held_out_text_and_on_any() {
     assert!((bits - loss * 18.0 / 17.0 / 2f64.ln()).abs() < 1e-9);
     let table = run_kiln(home.path(), &["eval", "run"]).expect_success().stdout;
     assert!(table.contains("perplexity") && table.contains("floor"), "{table}");
-    let short = run_kiln(home.path(), &["eval", "run", "--length", "8", "--json"]).expect_success().json_output();
+    let short =
+        run_kiln(home.path(), &["eval", "run", "--sequence-length", "8", "--json"]).expect_success().json_output();
     // The same tokens, each from less before it.
     assert!(short["tokens"] == held_out["tokens"] && short["loss"] != held_out["loss"], "{short}");
 }
@@ -135,7 +136,7 @@ fn compare_says_what_differs() {
     assert!(runs[1]["parameters"].as_u64() > runs[0]["parameters"].as_u64());
     let page = fs::read_to_string(home.path().join("both.html")).unwrap();
     assert!(page.contains("wide") && done.stderr.contains("both.html") && !page.contains("Longer than trained"));
-    let longer = ["compare", "run", "wide", "--length", "96", "--length", "24", "--json"];
+    let longer = ["compare", "run", "wide", "--sequence-length", "96", "--sequence-length", "24", "--json"];
     let json = run_kiln(home.path(), &longer).expect_success().json_output();
     let lengths = json["runs"][1]["lengths"].as_array().unwrap();
     assert_eq!(lengths.iter().map(|at| at["length"].as_u64().unwrap()).collect::<Vec<_>>(), [24, 96]);

@@ -1,5 +1,13 @@
-//! Backward: the weights P are made again from scores and log-sum-exp;
-//! dV = Pᵀ dO, dP = dO Vᵀ, dS = P ⊙ (dP − D) with D = Σ dO ⊙ O − dL, dQ = dS K, dK = dSᵀ Q; L is the log-sum-exp.
+//! Backward pass of fused attention (2205.14135, appendix B.2, algorithm 4).
+//!
+//! With S the scores, P the weights, O the output, L the log-sum-exp and dO, dL their gradients:
+//!
+//! * P = exp(S − L), computed again from query and key
+//! * dV = Pᵀ dO
+//! * dP = dO Vᵀ, and dS = P ⊙ (dP − D) with D_i = Σ_e dO_ie O_ie − dL_i
+//! * dQ = scale · dS K, dK = scale · dSᵀ Q
+//!
+//! With a softcap dS passes through its derivative; before that point it is also the gradient of the position bias.
 
 use super::{SavedTensors, forward::AttentionInputs, query_block::QueryBlock, score_terms::ScoreTerms};
 use crate::cpu::{
@@ -13,67 +21,64 @@ use kiln_spec::plan::TilePlan;
 use rayon::prelude::*;
 
 vectorized! {
-    /// Weights of scores.
+    /// P = exp(S − L) of one row.
     fn weights_from_scores(scores: &[f32], log_sum: f32, weights: &mut [f32]) {
         for (score, weight) in scores.iter().zip(weights.iter_mut()) {
             *weight = exp(*score - log_sum);
         }
     }
 
-    /// dP to dS in place.
-    fn scores_gradient(gradient: &mut [f32], weights: &[f32], along: f32) {
+    /// dP to dS = P (dP − D) of one row, in place.
+    fn scores_gradient(gradient: &mut [f32], weights: &[f32], row_term: f32) {
         for (gradient, weight) in gradient.iter_mut().zip(weights) {
-            *gradient = weight * (*gradient - along);
+            *gradient = weight * (*gradient - row_term);
         }
     }
 }
 
-/// Where gradients go, `[B, T, H, D]` in memory.
+/// Gradients of query `[B, T, H, D]`, key `[B, S, G, D]` and value `[B, S, G, E]` in memory.
 struct GradientBuffers<'a> {
     query: HeadsMut<'a>,
     key: HeadsMut<'a>,
     value: HeadsMut<'a>,
 }
 
-/// Gradients of query, key and value, as views `[B, H, T, D]`, and of the table `[N, H]`.
-pub fn backward(kept: &SavedTensors<FlexTensor>, tiles: &[TilePlan], gradient: &FlexTensor) -> [FlexTensor; 4] {
-    let sides = AttentionInputs { query: &kept.query, key: &kept.key, value: &kept.value, table: &kept.table };
-    let ([b, h, t, g, s, e], d) = (sides.sizes(), kept.query.layout().shape()[3]);
+/// Returns the gradients of query, key and value, as views `[B, H, T, D]`, and of the bias table `[N, H]`.
+///
+/// A task works on one group of one sequence: all its query heads in ascending order, each in blocks of queries in ascending
+/// order. Only this task adds to the group's keys and values, so the order of those sums is fixed.
+pub fn backward(saved: &SavedTensors<FlexTensor>, tiles: &[TilePlan], gradient: &FlexTensor) -> [FlexTensor; 4] {
+    let inputs = AttentionInputs { query: &saved.query, key: &saved.key, value: &saved.value, table: &saved.table };
+    let ([b, h, t, g, s, e], d) = (inputs.sizes(), saved.query.layout().shape()[3]);
     let shapes = [[b, t, h, d], [b, s, g, d], [b, s, g, e]];
     let [mut dq, mut dk, mut dv] = shapes.map(|shape| vec![0.0f32; shape.iter().product()]);
-    let out = GradientBuffers {
+    let buffers = GradientBuffers {
         query: HeadsMut::new(&mut dq, shapes[0]),
         key: HeadsMut::new(&mut dk, shapes[1]),
         value: HeadsMut::new(&mut dv, shapes[2]),
     };
-    let (table, reaches) = (kept.table.to_contiguous(), sides.distance_ranges(&kept.params, tiles));
+    let table = saved.table.to_contiguous();
+    let ranges = inputs.distance_ranges(&saved.params, tiles);
     let entries = table.layout().shape()[0];
-    // A task works on all queries of a group, so that nobody else adds to its keys and values.
-    let mut parts = vec![0.0f32; b * h * entries];
-    parts.par_chunks_mut(h / g * entries).enumerate().for_each(|(task, parts)| {
+    let mut table_gradients = vec![0.0f32; b * h * entries];
+    table_gradients.par_chunks_mut(h / g * entries).enumerate().for_each(|(task, table_gradients)| {
         let (batch, group) = (task / g, task % g);
-        let mut room = Scratch::default();
-        for (head, part) in (group * (h / g)..).zip(parts.chunks_mut(entries)) {
-            let how = &kept.params;
-            let terms = ScoreTerms::new(
-                how.scale as f32,
-                how.softcap_f32(),
-                reaches.get(batch),
-                as_f32_slice(&table),
-                [head, h],
-            );
+        let mut scratch = Scratch::default();
+        for (head, table_gradient) in (group * (h / g)..).zip(table_gradients.chunks_mut(entries)) {
+            let terms = ScoreTerms::new(&saved.params, ranges.get(batch), as_f32_slice(&table), [head, h]);
+            let task = HeadBackward { saved, gradient, buffers: &buffers, batch, head, group, terms };
             for number in 0..t.div_ceil(tiles[batch].tile_size) {
-                let block = QueryBlock::new(&tiles[batch], number, t);
-                backward_block(kept, gradient, &out, (batch, head, group), &block, &terms, (&mut room, part));
+                task.run_block(&QueryBlock::new(&tiles[batch], number, t), &mut scratch, table_gradient);
             }
         }
     });
     let view = |values, shape: [usize; 4]| f32_tensor(values, Shape::from(shape)).transpose(1, 2);
-    [view(dq, shapes[0]), view(dk, shapes[1]), view(dv, shapes[2]), sum_table_gradient(&parts, [b, h, entries])]
+    let table_gradient = sum_table_gradients(&table_gradients, [b, h, entries]);
+    [view(dq, shapes[0]), view(dk, shapes[1]), view(dv, shapes[2]), table_gradient]
 }
 
-/// The sum over the batch, in order: `[B, H, N] → [N, H]`.
-fn sum_table_gradient(parts: &[f32], [b, h, entries]: [usize; 3]) -> FlexTensor {
+/// Sum over the sequences in ascending order: `[B, H, N] → [N, H]`.
+fn sum_table_gradients(parts: &[f32], [b, h, entries]: [usize; 3]) -> FlexTensor {
     let mut sum = vec![0.0; h * entries];
     for batch in 0..b {
         sum.iter_mut().zip(&parts[batch * h * entries..]).for_each(|(sum, part)| *sum += part);
@@ -81,64 +86,105 @@ fn sum_table_gradient(parts: &[f32], [b, h, entries]: [usize; 3]) -> FlexTensor 
     f32_tensor(sum, Shape::from([h, entries])).transpose(0, 1)
 }
 
-/// Scores, weights and gradients of a block.
+/// Memory of one block, `[queries, keys]` each. A task reuses it for all its blocks.
 #[derive(Default)]
-struct Scratch([Vec<f32>; 3]);
+struct Scratch {
+    scores: Vec<f32>,
+    weights: Vec<f32>,
+    gradients: Vec<f32>,
+}
 
-fn backward_block(
-    kept: &SavedTensors<FlexTensor>,
-    gradient: &FlexTensor,
-    out: &GradientBuffers,
-    (batch, head, group): (usize, usize, usize),
-    block: &QueryBlock,
-    terms: &ScoreTerms,
-    (room, part): (&mut Scratch, &mut [f32]),
-) {
-    let (first, count, width) = (block.first_query, block.num_queries, block.num_keys);
-    let Scratch([scores, p, ds]) = room;
-    for room in [&mut *scores, &mut *p, &mut *ds] {
-        room.resize(room.len().max(count * width), 0.0);
-    }
-    let e = kept.value.layout().shape()[3];
-    let rows = |tensor| MatrixRef::head(tensor, batch, head).rows(first, count);
-    let (query, doo, o) = (rows(&kept.query), rows(gradient), rows(&kept.out));
-    let (key, value) = (MatrixRef::head(&kept.key, batch, group), MatrixRef::head(&kept.value, batch, group));
-    block.scores(scores, query, key, terms);
-    for run in block.key_runs() {
-        MatrixMut::columns(ds, [count, run.num_keys], run.score_column, width).gemm(
-            doo.narrow(e),
-            value.rows(run.first_key, run.num_keys).transposed(),
-            1.0,
-            false,
-        );
-    }
-    let [_, h, t, ..] = [0, kept.query.layout().shape()[1], kept.query.layout().shape()[2]];
-    let log_sum = &as_f32_slice(&kept.log_sum_exp)[(batch * h + head) * t + first..][..count];
-    for row in 0..count {
-        let cells = row * width..(row + 1) * width;
-        let (p, ds) = (&mut p[cells.clone()], &mut ds[cells.clone()]);
-        if log_sum[row] == f32::NEG_INFINITY {
-            p.fill(0.0);
-            ds.fill(0.0);
-            continue;
+impl Scratch {
+    /// Grows to at least `len` elements. Old values stay; a block overwrites what it reads.
+    fn reserve(&mut self, len: usize) {
+        for values in [&mut self.scores, &mut self.weights, &mut self.gradients] {
+            values.resize(values.len().max(len), 0.0);
         }
-        weights_from_scores(&scores[cells.clone()], log_sum[row], p);
-        let from_log_sum = if kept.params.needs_log_sum_exp { doo.get(row, e) } else { 0.0 };
-        scores_gradient(ds, p, doo.narrow(e).row_dot(&o.narrow(e), row) - from_log_sum);
-        terms.softcap_backward(ds, &scores[cells]);
-        block.add_table_gradient(ds, row, terms, part);
     }
-    // SAFETY: this task alone works on this group of this batch row, and so on its query heads.
-    #[allow(unsafe_code)]
-    let mut dq = unsafe { out.query.rows(batch, head, first, count) };
-    for (i, run) in block.key_runs().enumerate() {
-        let [p, ds] = [&*p, &*ds].map(|x| MatrixRef::columns(x, [count, run.num_keys], run.score_column, width));
-        // SAFETY: as above.
+}
+
+/// Backward pass of one query head of one sequence.
+struct HeadBackward<'a> {
+    saved: &'a SavedTensors<FlexTensor>,
+    /// Gradient of the output, `[B, H, T, E]` or `[B, H, T, E + 1]`.
+    gradient: &'a FlexTensor,
+    buffers: &'a GradientBuffers<'a>,
+    batch: usize,
+    head: usize,
+    group: usize,
+    terms: ScoreTerms<'a>,
+}
+
+impl HeadBackward<'_> {
+    /// The block's rows of a tensor `[B, H, T, ·]`.
+    fn rows<'t>(&self, tensor: &'t FlexTensor, block: &QueryBlock) -> MatrixRef<'t> {
+        MatrixRef::head(tensor, self.batch, self.head).rows(block.first_query, block.num_queries)
+    }
+
+    /// Adds the contribution of a block of queries to all gradients.
+    fn run_block(&self, block: &QueryBlock, scratch: &mut Scratch, table_gradient: &mut [f32]) {
+        let (count, width) = (block.num_queries, block.num_keys);
+        scratch.reserve(count * width);
+        let key = MatrixRef::head(&self.saved.key, self.batch, self.group);
+        let value = MatrixRef::head(&self.saved.value, self.batch, self.group);
+        let out_gradient = self.rows(self.gradient, block).narrow(value.shape[1]);
+        block.scores(&mut scratch.scores, self.rows(&self.saved.query, block), key, &self.terms);
+        for run in block.key_runs() {
+            MatrixMut::columns(&mut scratch.gradients, [count, run.num_keys], run.score_column, width).gemm(
+                out_gradient,
+                value.rows(run.first_key, run.num_keys).transposed(),
+                1.0,
+                false,
+            );
+        }
+        self.weights_and_score_gradients(block, scratch, table_gradient);
+        self.add_products(block, scratch, out_gradient, key);
+    }
+
+    /// P and dS of a block, from S and dP. Rows of queries that see no key are 0.
+    fn weights_and_score_gradients(&self, block: &QueryBlock, scratch: &mut Scratch, table_gradient: &mut [f32]) {
+        let (width, e) = (block.num_keys, self.saved.value.layout().shape()[3]);
+        let out = self.rows(&self.saved.out, block);
+        let out_gradient = self.rows(self.gradient, block);
+        let shape = self.saved.query.layout().shape();
+        let (h, t) = (shape[1], shape[2]);
+        let first = (self.batch * h + self.head) * t + block.first_query;
+        let log_sum = &as_f32_slice(&self.saved.log_sum_exp)[first..][..block.num_queries];
+        for row in 0..block.num_queries {
+            let cells = row * width..(row + 1) * width;
+            let (p, ds) = (&mut scratch.weights[cells.clone()], &mut scratch.gradients[cells.clone()]);
+            if log_sum[row] == f32::NEG_INFINITY {
+                p.fill(0.0);
+                ds.fill(0.0);
+                continue;
+            }
+            weights_from_scores(&scratch.scores[cells.clone()], log_sum[row], p);
+            let log_sum_gradient = if self.saved.params.needs_log_sum_exp { out_gradient.get(row, e) } else { 0.0 };
+            scores_gradient(ds, p, out_gradient.narrow(e).row_dot(&out.narrow(e), row) - log_sum_gradient);
+            self.terms.softcap_backward(ds, &scratch.scores[cells]);
+            block.add_table_gradient(ds, row, &self.terms, table_gradient);
+        }
+    }
+
+    /// Adds dQ, dK and dV of a block, run after run of its keys.
+    fn add_products(&self, block: &QueryBlock, scratch: &Scratch, out_gradient: MatrixRef, key: MatrixRef) {
+        let (count, width) = (block.num_queries, block.num_keys);
+        let query = self.rows(&self.saved.query, block);
+        // SAFETY: this task alone works on this group of this sequence, and so on the group's query heads.
         #[allow(unsafe_code)]
-        let [mut dk, mut dv] =
-            unsafe { [&out.key, &out.value].map(|o| o.rows(batch, group, run.first_key, run.num_keys)) };
-        dq.gemm(ds, key.rows(run.first_key, run.num_keys), terms.scale, i > 0);
-        dk.gemm(ds.transposed(), query, terms.scale, true);
-        dv.gemm(p.transposed(), doo.narrow(e), 1.0, true);
+        let mut dq = unsafe { self.buffers.query.rows(self.batch, self.head, block.first_query, count) };
+        for (i, run) in block.key_runs().enumerate() {
+            let [p, ds] = [&scratch.weights, &scratch.gradients]
+                .map(|values| MatrixRef::columns(values, [count, run.num_keys], run.score_column, width));
+            // SAFETY: as above.
+            #[allow(unsafe_code)]
+            let [mut dk, mut dv] = unsafe {
+                [&self.buffers.key, &self.buffers.value]
+                    .map(|buffer| buffer.rows(self.batch, self.group, run.first_key, run.num_keys))
+            };
+            dq.gemm(ds, key.rows(run.first_key, run.num_keys), self.terms.scale, i > 0);
+            dk.gemm(ds.transposed(), query, self.terms.scale, true);
+            dv.gemm(p.transposed(), out_gradient, 1.0, true);
+        }
     }
 }

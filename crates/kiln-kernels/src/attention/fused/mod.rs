@@ -1,10 +1,26 @@
-//! Attention on the CPU that never forms `[B, H, T, S]`: scores live in a block of rows at a time, tiles that hold
-//! nothing are skipped, bias and bend are worked out in the tile, and the backward pass makes the weights again from
-//! the log-sum-exp (2205.14135, sections 3.1 and B.2; 2307.08691).
+//! Fused attention on the CPU: flash attention with tiles, memory linear in the sequence length (2205.14135, 2307.08691).
+//!
+//! A task computes one head of one sequence, in blocks of 64 queries. For a block it forms the scores `[64, visible keys]`
+//! only, skips tiles without a visible pair, applies bias, softcap and mask in the tile, takes the softmax of each row and
+//! multiplies with the values. Unlike the papers it keeps a block's scores of all keys at once: on a CPU they fit into the
+//! cache, and a plain softmax needs no rescaling of partial outputs.
+//!
+//! **Backward** (2205.14135, appendix B.2): the weights are computed again from scores and log-sum-exp. Only inputs, output
+//! and L `[B, H, T]` are stored.
+//!
+//! **Order of sums**, a function of shapes and mask alone, so the bits don't depend on threads:
+//!
+//! * a softmax row: maximum and Σ exp in 16 lanes over the block's visible keys in ascending order;
+//! * output: runs of adjacent visible tiles in ascending order, each one matrix product;
+//! * gradients of key and value: one task works on all query heads of a group and all their blocks in ascending order, so
+//!   no two tasks add to the same key;
+//! * gradient of the bias table: a partial sum for each (sequence, head), then the sequences in ascending order.
+//!
+//! Bound against the reference: 1e-3 for values and gradients (`attention_is_its_reference`).
 
 mod backward;
 mod forward;
-pub(crate) mod query_block;
+mod query_block;
 mod score_terms;
 
 use super::{
@@ -21,9 +37,10 @@ use forward::AttentionInputs;
 use kiln_spec::plan::TilePlan;
 use std::sync::Arc;
 
-/// What a call is, besides its tensors.
+/// Parameters of a fused attention call, besides its tensors.
 #[derive(Clone, Debug)]
 pub struct AttentionParams {
+    /// Tile plan of each sequence; absent until it is made from the dense mask.
     tiles: Option<Arc<Vec<TilePlan>>>,
     scale: f64,
     softcap: Option<f64>,
@@ -37,29 +54,35 @@ impl AttentionParams {
     }
 }
 
-/// Runs the kernel. Softmax alone, no dropout; a bias only where the host knows the positions.
+/// Fused attention: softmax, with optional softcap, position bias and log-sum-exp; no dropout, no hook.
+///
+/// The log-sum-exp travels as one more column of the output through autograd, so that its gradient arrives with the
+/// output's.
+///
+/// # Panics
+/// If a tensor isn't f32 on flex, or there is a bias without tile plans.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
     let width = call.value.dims()[3];
     let tiles = call.block_mask.tiles();
-    // What a kernel is not given it does not look at.
-    let nothing = Device::flex();
+    // The operation always has five tensors; an input that this call doesn't need is a tensor of one element or of zeros.
+    let device = Device::flex();
     let hidden = match &tiles {
-        Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &nothing),
+        Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &device),
         None => call.block_mask.dense().mask.clone(),
     };
-    let (table, by) = match call.bias {
-        Some(DistanceBias { table, kind: by }) => (table, Some(by)),
-        None => (Tensor::zeros([1, call.query.dims()[1]], &nothing), None),
+    let (table, bias_kind) = match call.bias {
+        Some(DistanceBias { table, kind }) => (table, Some(kind)),
+        None => (Tensor::zeros([1, call.query.dims()[1]], &device), None),
     };
-    let how = AttentionParams {
+    let params = AttentionParams {
         tiles,
         scale: call.scale,
         softcap: call.score.softcap(),
-        bias_kind: by,
+        bias_kind,
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
     let (query, key, value) = (call.query.into_dispatch(), call.key.into_dispatch(), call.value.into_dispatch());
-    let out = Dispatch::fused_attention(query, key, value, table.into_dispatch(), hidden.into_dispatch(), how);
+    let out = Dispatch::fused_attention(query, key, value, table.into_dispatch(), hidden.into_dispatch(), params);
     let out = Tensor::<4>::from_dispatch(out);
     if !call.needs_log_sum_exp {
         return AttentionOutput { out, log_sum_exp: None };
@@ -68,22 +91,22 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
     AttentionOutput { out: out.narrow(3, 0, width), log_sum_exp: Some(log_sum) }
 }
 
-/// The operation, as every backend that can be differentiated through has it.
+/// Operation of [`attend`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedAttention: Backend {
-    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `table [N, H]`, `hidden [B, 1, T, S]` (looked at
-    /// where there is no tile plan) → `[B, H, T, E]`, with the log-sum-exp behind it where it is asked for.
+    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `table [N, H]`, `hidden [B, 1, T, S]` (read only if
+    /// there is no tile plan) → `[B, H, T, E]`, or `[B, H, T, E + 1]` with the log-sum-exp as last column.
     fn fused_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         table: FloatTensor<Self>,
         hidden: BoolTensor<Self>,
-        how: AttentionParams,
+        params: AttentionParams,
     ) -> FloatTensor<Self>;
 }
 
-/// What went in and came out, kept for the backward pass.
+/// Tensors stored for the backward pass: inputs, output and log-sum-exp.
 #[derive(Clone, Debug)]
 pub struct SavedTensors<F> {
     query: F,
@@ -96,29 +119,29 @@ pub struct SavedTensors<F> {
     params: AttentionParams,
 }
 
-/// The gradient, on the backends that compute.
+/// Forward pass with what the gradient needs, and gradient, on the backends that compute.
 pub trait FusedAttentionGradient: FusedAttention {
-    /// The output and the log-sum-exp `[B, H, T]`; `how` with its tile plan.
+    /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value, table.
     fn forward_with_log_sum_exp(
-        sides: [FloatTensor<Self>; 4],
+        inputs: [FloatTensor<Self>; 4],
         hidden: BoolTensor<Self>,
-        how: AttentionParams,
+        params: AttentionParams,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, AttentionParams);
 
-    /// Gradients of query, key, value and table.
+    /// Returns the gradients of query, key, value and table from that of the output.
     fn fused_attention_gradient(
-        kept: SavedTensors<FloatTensor<Self>>,
+        saved: SavedTensors<FloatTensor<Self>>,
         gradient: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 4];
 }
 
-/// The tile plan of a dense mask `[B, 1, T, S]`, one a row of the batch.
+/// Tile plans of a dense mask `[B, 1, T, S]` (true = hidden), one for each sequence.
 fn tiles_from_mask(hidden: &FlexTensor) -> Arc<Vec<TilePlan>> {
     let hidden = hidden.to_contiguous();
     let [b, _, t, s] = forward::dims4(&hidden);
     let hidden = &hidden.bytes()[..b * t * s];
-    let row = |b: usize| TilePlan::from_dense(|pair| hidden[b * t * s + pair] == 0, [t, s], TILE_SIZE);
-    Arc::new((0..b).map(row).collect())
+    let plan = |b: usize| TilePlan::from_dense(|pair| hidden[b * t * s + pair] == 0, [t, s], TILE_SIZE);
+    Arc::new((0..b).map(plan).collect())
 }
 
 impl FusedAttention for Flex {
@@ -128,30 +151,31 @@ impl FusedAttention for Flex {
         value: FlexTensor,
         table: FlexTensor,
         hidden: FlexTensor,
-        how: AttentionParams,
+        params: AttentionParams,
     ) -> FlexTensor {
-        Self::forward_with_log_sum_exp([query, key, value, table], hidden, how).0
+        Self::forward_with_log_sum_exp([query, key, value, table], hidden, params).0
     }
 }
 
 impl FusedAttentionGradient for Flex {
     fn forward_with_log_sum_exp(
-        sides: [FlexTensor; 4],
+        inputs: [FlexTensor; 4],
         hidden: FlexTensor,
-        how: AttentionParams,
+        params: AttentionParams,
     ) -> (FlexTensor, FlexTensor, AttentionParams) {
-        let [query, key, value, table] = &sides;
-        let tiles = how.tiles.clone().unwrap_or_else(|| tiles_from_mask(&hidden));
-        let (out, log_sum) = forward::forward(&AttentionInputs { query, key, value, table }, &tiles, &how);
-        (out, log_sum, AttentionParams { tiles: Some(tiles), ..how })
+        let [query, key, value, table] = &inputs;
+        let tiles = params.tiles.clone().unwrap_or_else(|| tiles_from_mask(&hidden));
+        let (out, log_sum) = forward::forward(&AttentionInputs { query, key, value, table }, &tiles, &params);
+        (out, log_sum, AttentionParams { tiles: Some(tiles), ..params })
     }
 
-    fn fused_attention_gradient(kept: SavedTensors<FlexTensor>, gradient: FlexTensor) -> [FlexTensor; 4] {
-        let tiles = kept.params.tiles.clone().expect("the forward pass leaves its plan");
-        backward::backward(&kept, &tiles, &gradient)
+    fn fused_attention_gradient(saved: SavedTensors<FlexTensor>, gradient: FlexTensor) -> [FlexTensor; 4] {
+        let tiles = saved.params.tiles.clone().expect("the forward pass stores its tile plans");
+        backward::backward(&saved, &tiles, &gradient)
     }
 }
 
+/// Backward step; stores [`SavedTensors`].
 #[derive(Debug)]
 struct FusedAttentionBackward;
 
@@ -160,8 +184,8 @@ impl<B: FusedAttentionGradient> Backward<B, 4> for FusedAttentionBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let found = B::fused_attention_gradient(ops.state, gradient);
-        for (parent, gradient) in ops.parents.into_iter().zip(found) {
+        let gradients = B::fused_attention_gradient(ops.state, gradient);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, gradient);
             }
@@ -176,17 +200,17 @@ impl<B: FusedAttentionGradient, C: CheckpointStrategy> FusedAttention for Autodi
         value: FloatTensor<Self>,
         table: FloatTensor<Self>,
         hidden: BoolTensor<Self>,
-        how: AttentionParams,
+        params: AttentionParams,
     ) -> FloatTensor<Self> {
-        let [(query, of_q), (key, of_k), (value, of_v), (table, of_t)] =
+        let [(query, query_node), (key, key_node), (value, value_node), (table, table_node)] =
             [query, key, value, table].map(|x| x.into_parts());
-        let sides = [&query, &key, &value, &table].map(Clone::clone);
-        let (out, log_sum, how) = B::forward_with_log_sum_exp(sides, hidden, how);
-        match FusedAttentionBackward.prepare::<C>([of_q, of_k, of_v, of_t]).compute_bound().stateful() {
+        let inputs = [&query, &key, &value, &table].map(Clone::clone);
+        let (out, log_sum_exp, params) = B::forward_with_log_sum_exp(inputs, hidden, params);
+        let nodes = [query_node, key_node, value_node, table_node];
+        match FusedAttentionBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let kept =
-                    SavedTensors { query, key, value, table, out: out.clone(), log_sum_exp: log_sum, params: how };
-                prep.finish(kept, out)
+                let saved = SavedTensors { query, key, value, table, out: out.clone(), log_sum_exp, params };
+                prep.finish(saved, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),
         }

@@ -1,5 +1,5 @@
-//! A block of queries against the tiles of keys that hold something for it: scores stand side by side, without the
-//! tiles that are skipped.
+//! Block of queries with the tiles of keys that it sees. Scores of visible tiles are adjacent in memory; hidden tiles have
+//! none.
 
 use super::score_terms::ScoreTerms;
 use crate::cpu::{
@@ -9,62 +9,65 @@ use crate::cpu::{
 use kiln_spec::plan::{Tile, TilePlan};
 
 vectorized! {
-    /// Hides keys: their scores become −∞.
-    fn apply_mask(scores: &mut [f32], seen: &[bool]) {
-        for (score, seen) in scores.iter_mut().zip(seen) {
-            *score = if *seen { *score } else { f32::NEG_INFINITY };
+    /// Sets the scores of hidden keys to −∞.
+    fn apply_mask(scores: &mut [f32], visible: &[bool]) {
+        for (score, visible) in scores.iter_mut().zip(visible) {
+            *score = if *visible { *score } else { f32::NEG_INFINITY };
         }
     }
 }
 
-/// Queries `first..first + count` of a row.
+/// Queries `first_query..first_query + num_queries` of a sequence, at most [`TilePlan::tile_size`] of them.
 pub struct QueryBlock<'a> {
     tiles: &'a TilePlan,
-    nonempty_tiles: &'a [Tile],
-    /// The first query.
+    /// Tiles with at least one visible pair, in the order of the keys.
+    visible_tiles: &'a [Tile],
+    /// First query of the block.
     pub first_query: usize,
-    /// Queries in the block.
+    /// Number of queries in the block.
     pub num_queries: usize,
-    /// Keys in all tiles that hold something.
+    /// Number of keys in all visible tiles: the width of the block's scores.
     pub num_keys: usize,
 }
 
-/// Keys that stand side by side, in the row and among the scores.
+/// Run of adjacent visible tiles: its keys are adjacent in the sequence and among the scores, so one product covers them.
 #[derive(Clone, Copy)]
 pub struct KeyRun {
-    /// Where its scores begin.
+    /// First column of its scores.
     pub score_column: usize,
-    /// Its first key.
+    /// First key in the sequence.
     pub first_key: usize,
-    /// Keys in it.
+    /// Number of keys.
     pub num_keys: usize,
 }
 
 impl<'a> QueryBlock<'a> {
-    /// Block `number` of `queries` queries.
+    /// Returns block `number` of a sequence of `queries` queries. The last block may be smaller.
     pub fn new(tiles: &'a TilePlan, number: usize, queries: usize) -> Self {
-        let (first, held) = (number * tiles.tile_size, tiles.tiles_of_block(number));
-        let count = tiles.tile_size.min(queries - first);
+        let first_query = number * tiles.tile_size;
+        let visible_tiles = tiles.tiles_of_block(number);
         Self {
             tiles,
-            nonempty_tiles: held,
-            first_query: first,
-            num_queries: count,
-            num_keys: held.iter().map(|tile| tile.num_keys).sum(),
+            visible_tiles,
+            first_query,
+            num_queries: tiles.tile_size.min(queries - first_query),
+            num_keys: visible_tiles.iter().map(|tile| tile.num_keys).sum(),
         }
     }
 
-    /// Tiles that touch, as one.
+    /// Returns the runs of adjacent visible tiles, in the order of the keys. Causal attention has one run a block.
     pub fn key_runs(&self) -> impl Iterator<Item = KeyRun> {
         let mut column = 0;
-        self.nonempty_tiles.chunk_by(|a, b| a.first_key + a.num_keys == b.first_key).map(move |run| {
+        self.visible_tiles.chunk_by(|a, b| a.first_key + a.num_keys == b.first_key).map(move |run| {
             let keys = run.iter().map(|tile| tile.num_keys).sum();
             column += keys;
             KeyRun { score_column: column - keys, first_key: run[0].first_key, num_keys: keys }
         })
     }
 
-    /// Scores of these queries and keys: scaled, biased, bent, and −∞ for keys that are not seen.
+    /// Computes the scores `[num_queries, num_keys]` of the block: scaled products, bias, softcap, −∞ for hidden keys.
+    ///
+    /// `query` holds the block's queries, `key` all keys of the sequence.
     pub fn scores(&self, scores: &mut [f32], query: MatrixRef, key: MatrixRef, terms: &ScoreTerms) {
         for run in self.key_runs() {
             let keys = key.rows(run.first_key, run.num_keys).transposed();
@@ -77,27 +80,24 @@ impl<'a> QueryBlock<'a> {
         }
         for row in 0..self.num_queries {
             let mut rest = &mut scores[row * self.num_keys..(row + 1) * self.num_keys];
-            for tile in self.nonempty_tiles {
+            for tile in self.visible_tiles {
                 let cells;
                 (cells, rest) = rest.split_at_mut(tile.num_keys);
                 terms.apply(cells, self.first_query + row, tile.first_key);
-                if let Some(seen) = self.tiles.visible_keys(tile, row) {
-                    apply_mask(cells, seen);
+                if let Some(visible) = self.tiles.visible_keys(tile, row) {
+                    apply_mask(cells, visible);
                 }
             }
         }
     }
 
-    /// What the gradient of a row's scores, before the bend, adds to the gradient of the bias's table.
-    pub fn add_table_gradient(&self, gradients: &[f32], row: usize, terms: &ScoreTerms, sum: &mut [f32]) {
+    /// Adds the contribution of a row to the gradient of the bias table. `gradients` are those of the row's scores before
+    /// the softcap.
+    pub fn add_table_gradient(&self, gradients: &[f32], row: usize, terms: &ScoreTerms, table_gradient: &mut [f32]) {
         let mut column = 0;
-        for tile in self.nonempty_tiles {
-            terms.add_table_gradient(
-                &gradients[column..column + tile.num_keys],
-                self.first_query + row,
-                tile.first_key,
-                sum,
-            );
+        for tile in self.visible_tiles {
+            let cells = &gradients[column..column + tile.num_keys];
+            terms.add_table_gradient(cells, self.first_query + row, tile.first_key, table_gradient);
             column += tile.num_keys;
         }
     }

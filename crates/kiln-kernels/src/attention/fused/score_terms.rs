@@ -1,5 +1,6 @@
-//! What a score is besides the product: its scale, the bias by distance and the bend.
+//! Terms of a score besides the product q · k: scale, position bias and softcap, with their gradients.
 
+use super::AttentionParams;
 use crate::{
     attention::bias::BiasKind,
     cpu::vector::{tanh, vectorized},
@@ -7,99 +8,104 @@ use crate::{
 use kiln_spec::plan::TilePlan;
 
 vectorized! {
-    /// Adds a number of the lookup for each key.
-    fn add_bias(scores: &mut [f32], values: &[f32], keys: &[i32], from: i32) {
-        for (score, key) in scores.iter_mut().zip(keys) {
-            *score += values[(key - from) as usize];
+    /// Adds the bias of each key: `values` by distance, the first one for a key at position `first_position`.
+    fn add_bias(scores: &mut [f32], values: &[f32], key_positions: &[i32], first_position: i32) {
+        for (score, position) in scores.iter_mut().zip(key_positions) {
+            *score += values[(position - first_position) as usize];
         }
     }
 
-    /// s → cap · tanh(s / cap).
+    /// s → c tanh(s / c).
     fn softcap(scores: &mut [f32], cap: f32) {
         for score in scores.iter_mut() {
             *score = cap * tanh(*score / cap);
         }
     }
 
-    /// The gradient before the bend, from that after it: 1 − (s / cap)² of it.
-    fn softcap_backward(gradients: &mut [f32], bent: &[f32], cap: f32) {
-        for (gradient, bent) in gradients.iter_mut().zip(bent) {
-            let share = *bent / cap;
-            *gradient = if bent.is_finite() { *gradient * (1.0 - share * share) } else { 0.0 };
+    /// Gradient through the softcap: ∂s = ∂s' (1 − (s' / c)²) with s' the soft-capped score. 0 for hidden keys.
+    fn softcap_backward(gradients: &mut [f32], capped_scores: &[f32], cap: f32) {
+        for (gradient, capped) in gradients.iter_mut().zip(capped_scores) {
+            let ratio = *capped / cap;
+            *gradient = if capped.is_finite() { *gradient * (1.0 - ratio * ratio) } else { 0.0 };
         }
     }
 }
 
-/// The distances of one row of the batch: for each, row of the table and factor.
+/// Range of distances between the queries and keys of one sequence, with the table row and factor of each.
 pub struct DistanceRange<'a> {
     min_distance: i32,
     lookup: Vec<(usize, f32)>,
     tiles: &'a TilePlan,
 }
 
-/// What one head of one row of the batch does to a score.
+/// Score terms of one head of one sequence.
 pub struct ScoreTerms<'a> {
-    /// What products are multiplied by.
+    /// Factor of the products q · k.
     pub scale: f32,
-    /// The bend.
-    pub softcap: Option<f32>,
+    softcap: Option<f32>,
+    /// The sequence's distances, and the bias of this head for each.
     bias: Option<(&'a DistanceRange<'a>, Vec<f32>)>,
 }
 
 impl<'a> DistanceRange<'a> {
-    /// All distances between the queries and the keys of a row.
-    pub fn new(by: &BiasKind, tiles: &'a TilePlan) -> Self {
-        let ends = |of: &[i32]| (of.iter().min().copied().unwrap_or(0), of.iter().max().copied().unwrap_or(0));
-        let (queries, keys) = (ends(&tiles.query_positions), ends(&tiles.key_positions));
-        let first = keys.0 - queries.1;
-        Self {
-            min_distance: first,
-            lookup: (first..=keys.1 - queries.0).map(|distance| by.index_and_factor(distance)).collect(),
-            tiles,
-        }
+    /// Returns all distances from the smallest (first key, last query) to the greatest of a sequence. The lookup has as many
+    /// entries as queries + keys, so a bias is computed once a distance instead of once a pair.
+    pub fn new(kind: &BiasKind, tiles: &'a TilePlan) -> Self {
+        let [first_query, last_query] = min_max(&tiles.query_positions);
+        let [first_key, last_key] = min_max(&tiles.key_positions);
+        let min_distance = first_key - last_query;
+        let lookup = (min_distance..=last_key - first_query).map(|distance| kind.index_and_factor(distance)).collect();
+        Self { min_distance, lookup, tiles }
     }
 }
 
+/// Least and greatest position; 0 without positions.
+fn min_max(positions: &[i32]) -> [i32; 2] {
+    [positions.iter().min().copied().unwrap_or(0), positions.iter().max().copied().unwrap_or(0)]
+}
+
 impl<'a> ScoreTerms<'a> {
-    /// Of head `head`; `table` is `[N, heads]`, row-major.
+    /// Returns the terms of head `head` of `heads`. `table` is the bias table `[N, heads]`, row-major; `range` is absent
+    /// without a bias.
     pub fn new(
-        scale: f32,
-        cap: Option<f32>,
-        reach: Option<&'a DistanceRange<'a>>,
+        params: &AttentionParams,
+        range: Option<&'a DistanceRange<'a>>,
         table: &[f32],
-        head: [usize; 2],
+        [head, heads]: [usize; 2],
     ) -> Self {
-        let [head, heads] = head;
-        let values =
-            |reach: &DistanceRange| reach.lookup.iter().map(|(at, factor)| table[at * heads + head] * factor).collect();
-        Self { scale, softcap: cap, bias: reach.map(|reach| (reach, values(reach))) }
+        let bias = range.map(|range| {
+            let values = range.lookup.iter().map(|(index, factor)| table[index * heads + head] * factor).collect();
+            (range, values)
+        });
+        Self { scale: params.scale as f32, softcap: params.softcap_f32(), bias }
     }
 
-    /// Scores of one query and some keys, from scaled products.
-    pub fn apply(&self, scores: &mut [f32], query: usize, key: usize) {
-        if let Some((reach, values)) = &self.bias {
-            let keys = &reach.tiles.key_positions[key..key + scores.len()];
-            add_bias(scores, values, keys, reach.tiles.query_positions[query] + reach.min_distance);
+    /// Adds bias and softcap to the scaled products of query number `query` with the keys from number `first_key` on.
+    pub fn apply(&self, scores: &mut [f32], query: usize, first_key: usize) {
+        if let Some((range, values)) = &self.bias {
+            let key_positions = &range.tiles.key_positions[first_key..first_key + scores.len()];
+            add_bias(scores, values, key_positions, range.tiles.query_positions[query] + range.min_distance);
         }
         if let Some(cap) = self.softcap {
             softcap(scores, cap);
         }
     }
 
-    /// The gradient of scores before the bend, from that after it.
-    pub fn softcap_backward(&self, gradients: &mut [f32], bent: &[f32]) {
+    /// Gradient through the softcap in place; see the function above. `capped_scores` are the scores after it.
+    pub fn softcap_backward(&self, gradients: &mut [f32], capped_scores: &[f32]) {
         if let Some(cap) = self.softcap {
-            softcap_backward(gradients, bent, cap);
+            softcap_backward(gradients, capped_scores, cap);
         }
     }
 
-    /// Adds the gradients of one query's scores to those of the table `[N]` of this head.
-    pub fn add_table_gradient(&self, gradients: &[f32], query: usize, key: usize, sum: &mut [f32]) {
-        let Some((reach, _)) = &self.bias else { return };
-        let from = reach.tiles.query_positions[query] + reach.min_distance;
-        for (gradient, key) in gradients.iter().zip(&reach.tiles.key_positions[key..]) {
-            let (at, factor) = reach.lookup[(key - from) as usize];
-            sum[at] += gradient * factor;
+    /// Adds the gradients of one query's scores to the gradient `[N]` of this head's column of the table: keys in ascending
+    /// order.
+    pub fn add_table_gradient(&self, gradients: &[f32], query: usize, first_key: usize, table_gradient: &mut [f32]) {
+        let Some((range, _)) = &self.bias else { return };
+        let first_position = range.tiles.query_positions[query] + range.min_distance;
+        for (gradient, position) in gradients.iter().zip(&range.tiles.key_positions[first_key..]) {
+            let (index, factor) = range.lookup[(position - first_position) as usize];
+            table_gradient[index] += gradient * factor;
         }
     }
 }

@@ -1,17 +1,18 @@
-//! In the registers of x86_64.
+//! [`F32x16`] in the registers of x86_64: two of AVX2, or one of AVX-512. Unaligned loads and stores throughout; they cost
+//! nothing extra on aligned addresses.
 
 use super::F32x16;
 use std::arch::x86_64::*;
 
-/// Two registers of AVX2; halves by F16C, products and sums by FMA.
+/// Two AVX2 registers of eight floats. Needs AVX2, F16C (half precision) and FMA.
 #[derive(Clone, Copy)]
 pub struct Avx2(__m256, __m256);
 
-/// One register of AVX-512 (F).
+/// One AVX-512 register of sixteen floats. Needs AVX-512F and F16C.
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
-/// What works on bytes in one register of SSE2 or AVX, whatever the floats are in.
+/// Operations on sixteen bytes in an SSE2 register, the same for both float types.
 macro_rules! impl_byte_ops {
     () => {
         type Bytes = __m128i;
@@ -23,23 +24,24 @@ macro_rules! impl_byte_ops {
         }
         #[inline(always)]
         fn load_bytes(bytes: &[u8; 16]) -> __m128i {
-            // SAFETY: sixteen bytes are there, and may begin anywhere.
+            // SAFETY: the array has sixteen bytes; the load needs no alignment.
             unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
         }
         #[inline(always)]
         fn shr_and<const BY: i32>(bytes: __m128i, mask: u8) -> __m128i {
-            // SAFETY: every x86_64 has SSE2. Shifts of 16 bits bring bits of the neighbour, which the mask takes off.
+            // SAFETY: every x86_64 has SSE2. There is no shift of bytes: a 16-bit shift moves in bits of the
+            // neighboring byte, which the mask clears.
             unsafe { _mm_and_si128(_mm_srli_epi16::<BY>(bytes), _mm_set1_epi8(((0xff >> BY) & mask) as i8)) }
         }
         #[inline(always)]
         fn or_shl4(low: __m128i, high: __m128i) -> __m128i {
-            // SAFETY: as above; the mask takes off what comes from the neighbour.
+            // SAFETY: as above; the mask clears the bits of the neighboring byte.
             unsafe { _mm_or_si128(low, _mm_and_si128(_mm_slli_epi16::<4>(high), _mm_set1_epi8(0xf0u8 as i8))) }
         }
     };
 }
 
-// SAFETY: AVX2, F16C and FMA.
+// SAFETY: uses AVX2, F16C and FMA, as the type's documentation states.
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx2 {
     impl_byte_ops!();
@@ -51,12 +53,12 @@ unsafe impl F32x16 for Avx2 {
     }
     #[inline(always)]
     fn load(values: &[f32; 16]) -> Self {
-        // SAFETY: sixteen floats are there.
+        // SAFETY: the array has sixteen floats.
         unsafe { Self(_mm256_loadu_ps(values.as_ptr()), _mm256_loadu_ps(values.as_ptr().add(8))) }
     }
     #[inline(always)]
     fn store(self, values: &mut [f32; 16]) {
-        // SAFETY: there is room for sixteen floats.
+        // SAFETY: the array has room for sixteen floats.
         unsafe {
             _mm256_storeu_ps(values.as_mut_ptr(), self.0);
             _mm256_storeu_ps(values.as_mut_ptr().add(8), self.1);
@@ -85,7 +87,7 @@ unsafe impl F32x16 for Avx2 {
     }
     #[inline(always)]
     fn load_f16(bytes: &[u8; 32]) -> Self {
-        // SAFETY: F16C; thirty-two bytes are there, and may begin anywhere.
+        // SAFETY: F16C; the array has 32 bytes, and the loads need no alignment.
         unsafe {
             let [low, high] = [0, 16].map(|at| _mm_loadu_si128(bytes.as_ptr().add(at).cast()));
             Self(_mm256_cvtph_ps(low), _mm256_cvtph_ps(high))
@@ -93,7 +95,7 @@ unsafe impl F32x16 for Avx2 {
     }
     #[inline(always)]
     fn load_bf16(bytes: &[u8; 32]) -> Self {
-        // SAFETY: AVX2; thirty-two bytes are there, and may begin anywhere.
+        // SAFETY: AVX2; the array has 32 bytes, and the loads need no alignment.
         unsafe {
             let [low, high] = [0, 16].map(|at| {
                 let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().add(at).cast()));
@@ -104,7 +106,7 @@ unsafe impl F32x16 for Avx2 {
     }
 }
 
-// SAFETY: AVX-512F and F16C.
+// SAFETY: uses AVX-512F and F16C, as the type's documentation states.
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx512 {
     impl_byte_ops!();
@@ -116,12 +118,12 @@ unsafe impl F32x16 for Avx512 {
     }
     #[inline(always)]
     fn load(values: &[f32; 16]) -> Self {
-        // SAFETY: sixteen floats are there.
+        // SAFETY: the array has sixteen floats.
         unsafe { Self(_mm512_loadu_ps(values.as_ptr())) }
     }
     #[inline(always)]
     fn store(self, values: &mut [f32; 16]) {
-        // SAFETY: there is room for sixteen floats.
+        // SAFETY: the array has room for sixteen floats.
         unsafe { _mm512_storeu_ps(values.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
@@ -141,12 +143,12 @@ unsafe impl F32x16 for Avx512 {
     }
     #[inline(always)]
     fn load_f16(bytes: &[u8; 32]) -> Self {
-        // SAFETY: AVX-512F; thirty-two bytes are there, and may begin anywhere.
+        // SAFETY: AVX-512F; the array has 32 bytes, and the load needs no alignment.
         unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(bytes.as_ptr().cast()))) }
     }
     #[inline(always)]
     fn load_bf16(bytes: &[u8; 32]) -> Self {
-        // SAFETY: AVX-512F; thirty-two bytes are there, and may begin anywhere.
+        // SAFETY: AVX-512F; the array has 32 bytes, and the load needs no alignment.
         unsafe {
             let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(bytes.as_ptr().cast()));
             Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)))

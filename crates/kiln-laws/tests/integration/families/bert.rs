@@ -9,7 +9,6 @@ use kiln_interpret::ActivationRecorder;
 use kiln_laws::{device, max_abs_diff, values};
 use kiln_models::{
     Model,
-    files::ModelFolder,
     hf::{self, read_config},
     tensors::{TensorError, TensorInfo, TensorSource},
 };
@@ -17,6 +16,7 @@ use kiln_nn::{
     Probe,
     head::{HeadConfig, Pooling},
 };
+use kiln_pretrained::files::ModelFolder;
 use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -2,12 +2,9 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::fixture::Fixture;
-use kiln_models::{
-    Model,
-    files::{LoadedModel, ModelFolder, load},
-    hf,
-};
+use kiln_models::{Model, hf};
 use kiln_nn::{Context, Probe};
+use kiln_pretrained::files::{LoadedModel, ModelFolder, load};
 use kiln_spec::{Direction, Layout};
 use serde_json::Value;
 use std::path::PathBuf;

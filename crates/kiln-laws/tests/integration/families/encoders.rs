@@ -4,12 +4,11 @@ use crate::families::gradients::gradients_by_name;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::{device, fixture::Fixture, max_abs_diff, values};
 use kiln_models::{
-    Model, ModelTensors,
-    files::{LoadedModel, ModelFolder, SaveOptions as Laid, load, save},
-    hf,
+    Model, ModelTensors, hf,
     tensors::{InMemoryTensors, TensorSource},
 };
 use kiln_nn::{Context, Probe};
+use kiln_pretrained::files::{LoadedModel, ModelFolder, SaveOptions as Laid, load, save};
 use kiln_spec::{Direction, Layout, TokenMark};
 use serde_json::Value;
 use std::path::PathBuf;

@@ -1,36 +1,21 @@
 //! Gradients by every weight, under the names and in the layout of the file.
 
 use crate::families::case::{Case, DECODERS, logits, relative_difference};
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{Gradients, Tensor, TensorData},
-};
+use burn::tensor::{Gradients, Tensor, TensorData};
 use kiln_laws::device;
 use kiln_models::{
-    Model, ParameterPath, StateDict, hf,
+    Model, StateDict, for_each_param, hf,
     tensors::{InMemoryTensors, TensorSource},
 };
 
-struct GradientCollector<'a>(ParameterPath, &'a Gradients, StateDict);
-
-impl ModuleVisitor for GradientCollector<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = param.val().grad(self.1).unwrap_or_else(|| panic!("{} has no gradient", self.0.name()));
-        self.2.insert(self.0.name(), gradient.into_data());
-    }
-}
-
 /// Gradients of every weight.
 pub fn gradients_by_name(model: &Model, gradients: &Gradients) -> StateDict {
-    let mut collect = GradientCollector(ParameterPath::for_model(model), gradients, StateDict::new());
-    model.visit(&mut collect);
-    collect.2
+    let mut found = StateDict::new();
+    for_each_param(model, |param| {
+        let gradient = param.gradient(gradients).unwrap_or_else(|| panic!("{} has no gradient", param.name()));
+        found.insert(param.name(), gradient.into_data().expect("values"));
+    });
+    found
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use kiln_infer::embed;
 use kiln_laws::{device, fixture::Fixture, max_abs_diff};
-use kiln_models::{files::load, hf::sentence_transformers};
+use kiln_models::hf::sentence_transformers;
+use kiln_pretrained::files::load;
 use serde_json::Value;
 use std::path::Path;
 

@@ -3,13 +3,9 @@
 
 use crate::families::case::{Case, DECODERS};
 use kiln_laws::{device, values};
-use kiln_models::{
-    ModelTensors, Visibility,
-    files::{ModelFolder, SaveError, SaveOptions, load, save},
-    hf,
-    tensors::InMemoryTensors,
-};
+use kiln_models::{ModelTensors, Visibility, hf, tensors::InMemoryTensors};
 use kiln_nn::part::PartConfig;
+use kiln_pretrained::files::{ModelFolder, SaveError, SaveOptions, load, save};
 use std::path::PathBuf;
 
 #[test]

@@ -152,7 +152,7 @@ fn whether_the_head_is_shared_and_whether_it_scales_are_two_things() {
         json.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         std::fs::write(home.path().join("config.json"), json.to_string()).unwrap();
         std::fs::copy(case.folder.join("model.safetensors"), home.path().join("model.safetensors")).unwrap();
-        let model = kiln_models::files::load(home.path(), &device()).unwrap().model;
+        let model = kiln_pretrained::files::load(home.path(), &device()).unwrap().model;
         (numbers(run(&case, &model, Padding::Right, None, &device()).0).1, case.reference.values("outputs").1)
     };
     // A head of its own in the file is one, whatever `config.json` says.

@@ -86,8 +86,8 @@ macro_rules! fuzz_tests {
 }
 
 fuzz_tests! {
-    pickle: seeds::files("kiln-models/fixtures/pickle", "pt");
-    gguf: seeds::files("kiln-models/tests/fixtures", "gguf");
+    pickle: seeds::files("kiln-pretrained/tests/fixtures/pickle", "pt");
+    gguf: seeds::files("kiln-pretrained/tests/fixtures", "gguf");
     safetensors: seeds::safetensors();
     safetensors_index: seeds::indexes();
     config: seeds::configs();

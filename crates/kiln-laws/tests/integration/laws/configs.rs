@@ -55,21 +55,25 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("dropout = -0.1", "dropout", "from 0"),
     ("dropout = nan", "dropout", "NaN"),
     ("blocks = []", "blocks", "without blocks"),
-    ("blocks = [{ repeat = 5000, sublayers = [{ parts = ['gated'] }] }]", "blocks", "4096"),
-    ("blocks = [{ repeat = 0, sublayers = [{ parts = ['gated'] }] }]", "blocks[0].repeat", "0 times"),
+    ("blocks = [{ repeat = 5000, sublayers = [{ parts = ['gated_mlp'] }] }]", "blocks", "4096"),
+    ("blocks = [{ repeat = 0, sublayers = [{ parts = ['gated_mlp'] }] }]", "blocks[0].repeat", "0 times"),
     ("blocks = [{ sublayers = [] }]", "blocks[0].sublayers", "without sublayers"),
     ("blocks = [{ sublayers = [{ parts = [] }] }]", "blocks[0].sublayers[0].parts", "without parts"),
-    ("position = { learned = { length = 0 } }", "position.learned.length", "no positions"),
+    (
+        "position = { learned = { max_position_embeddings = 0 } }",
+        "position.learned.max_position_embeddings",
+        "no positions",
+    ),
     ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
     ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
-    ("position = { rotary = { fraction = 0.0 } }", "position.rotary.fraction", "above 0"),
+    ("position = { rotary = { partial_factor = 0.0 } }", "position.rotary.partial_factor", "above 0"),
     (
         "position = { rotary = { scaling = { linear = { factor = 0.5 } } } }",
         "position.rotary.scaling.linear.factor",
         "1 or",
     ),
     (
-        "position = { rotary = { scaling = { yarn = { factor = 2.0, original = 0 } } } }",
+        "position = { rotary = { scaling = { yarn = { factor = 2.0, original_max_position_embeddings = 0 } } } }",
         "position.rotary.scaling.yarn.original",
         "no tokens",
     ),
@@ -80,33 +84,33 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("encoder = {}", "encoder", "no encoder besides"),
     ("stack = 'encoder-decoder'", "blocks", "looks at the encoder"),
     ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "from left to right"),
-    ("head = { class = { classes = 1 } }", "head.class.classes", "from 2"),
+    ("head = { class = { num_classes = 1 } }", "head.class.num_classes", "from 2"),
     ("head = { embedding = { projection = 0 } }", "head.embedding.projection", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
     (
-        "blocks = [{ depth = { layer_drop = { rate = 1.0 } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks = [{ depth = { layer_drop = { rate = 1.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
         "blocks[0].depth.layer_drop.rate",
         "without 1",
     ),
     (
-        "blocks = [{ depth = { mixture_of_depths = { capacity = 0.0 } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks = [{ depth = { mixture_of_depths = { capacity = 0.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
         "blocks[0].depth.mixture_of_depths.capacity",
         "above 0",
     ),
     (
-        "blocks = [{ depth = { mixture_of_depths = { predictor_loss = nan } }, sublayers = [{ parts = ['gated'] }] }]",
+        "blocks = [{ depth = { mixture_of_depths = { predictor_loss_coef = nan } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
         "blocks[0].depth.mixture_of_depths.predictor_loss",
         "0 or more",
     ),
     (
-        "blocks = [{ sublayers = [{ junction = { rezero = { start = inf } }, parts = ['gated'] }] }]",
-        "blocks[0].sublayers[0].junction.rezero.start",
+        "blocks = [{ sublayers = [{ junction = { rezero = { alpha_init = inf } }, parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].junction.rezero.alpha_init",
         "finite",
     ),
     (
-        "blocks = [{ sublayers = [{ junction = { sandwich = { norm = { rms = { eps = 0.0 } } } }, parts = ['gated'] }] }]",
+        "blocks = [{ sublayers = [{ junction = { sandwich = { norm = { rms = { eps = 0.0 } } } }, parts = ['gated_mlp'] }] }]",
         "blocks[0].sublayers[0].junction.sandwich.norm.rms.eps",
         "above 0",
     ),
@@ -122,18 +126,26 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
     ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
     ("{ gla = { norm = { rms = { eps = 0.0 } } } }", "gla.norm.rms.eps", "above 0"),
-    ("{ experts = { experts = 0 } }", "experts.experts", "from 1"),
-    ("{ experts = { experts = 100000 } }", "experts.experts", "from 1"),
-    ("{ experts = { experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
+    ("{ experts = { num_experts = 0 } }", "experts.num_experts", "from 1"),
+    ("{ experts = { num_experts = 100000 } }", "experts.num_experts", "from 1"),
+    ("{ experts = { num_experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
     ("{ experts = { top_k = 0 } }", "experts.top_k", "found 0"),
-    ("{ experts = { top_k = 1, normalize = true } }", "experts.normalize", "learn nothing"),
-    ("{ experts = { balance = -1.0 } }", "experts.balance", "0 or above"),
-    ("{ experts = { z = nan } }", "experts.z", "0 or above"),
-    ("{ experts = { expert = { gated = { inner = 0 } } } }", "experts.expert.gated.inner", "width 0"),
-    ("{ experts = { shared = { plain = { inner = 0 } } } }", "experts.shared.plain.inner", "width 0"),
-    ("{ plain = { inner = 0 } }", "plain.inner", "width 0"),
-    ("{ gated = { inner = 0 } }", "gated.inner", "width 0"),
-    ("{ gated = { inner = 9000000000000 } }", "gated.inner", "at most"),
+    ("{ experts = { top_k = 1, norm_topk_prob = true } }", "experts.norm_topk_prob", "learn nothing"),
+    ("{ experts = { router_aux_loss_coef = -1.0 } }", "experts.router_aux_loss_coef", "0 or above"),
+    ("{ experts = { router_z_loss_coef = nan } }", "experts.router_z_loss_coef", "0 or above"),
+    (
+        "{ experts = { expert = { gated_mlp = { intermediate = 0 } } } }",
+        "experts.expert.gated_mlp.intermediate",
+        "width 0",
+    ),
+    (
+        "{ experts = { shared_expert = { mlp = { intermediate = 0 } } } }",
+        "experts.shared_expert.mlp.intermediate",
+        "width 0",
+    ),
+    ("{ mlp = { intermediate = 0 } }", "mlp.intermediate", "width 0"),
+    ("{ gated_mlp = { intermediate = 0 } }", "gated_mlp.intermediate", "width 0"),
+    ("{ gated_mlp = { intermediate = 9000000000000 } }", "gated_mlp.intermediate", "at most"),
     ("{ attention = { projection = { heads = { heads = 0 } } } }", "attention.projection.heads.heads", "without heads"),
     ("{ attention = { projection = { heads = { kv_heads = 0 } } } }", "attention.projection.heads.kv_heads", "without"),
     (
@@ -150,7 +162,11 @@ const PARTS: &[(&str, &str, &str)] = &[
         "at most",
     ),
     ("{ attention = { source = 'cross' } }", "attention.source", "which the stack `decoder` lacks"),
-    ("{ attention = { position = { learned = { length = 9 } } } }", "attention.position", "added to the embeddings"),
+    (
+        "{ attention = { position = { learned = { max_position_embeddings = 9 } } } }",
+        "attention.position",
+        "added to the embeddings",
+    ),
     ("{ attention = { position = { rotary = { theta = 0.5 } } } }", "attention.position.rotary.theta", "above 1"),
     ("{ attention = { score = { softmax = { softcap = 0.0 } } } }", "attention.score.softmax.softcap", "above 0"),
     ("{ attention = { score = { softmax = { softcap = nan } } } }", "attention.score.softmax.softcap", "above 0"),
@@ -160,14 +176,30 @@ const PARTS: &[(&str, &str, &str)] = &[
         "above 0",
     ),
     ("{ attention = { score = { sigmoid = { bias = inf } } } }", "attention.score.sigmoid.bias", "number"),
-    ("{ attention = { source = { segments = { prefix = 0 } } } }", "attention.source.segments.prefix", "prefix of 1"),
+    (
+        "{ attention = { source = { segments = { prefix_length = 0 } } } }",
+        "attention.source.segments.prefix_length",
+        "prefix of 1",
+    ),
     ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
-    ("{ attention = { position = { alibi = { most = -1.0 } } } }", "attention.position.alibi.most", "0 or more"),
-    ("{ attention = { position = { t5 = { buckets = 1 } } } }", "attention.position.t5.buckets", "even number"),
+    (
+        "{ attention = { position = { alibi = { alibi_bias_max = -1.0 } } } }",
+        "attention.position.alibi.alibi_bias_max",
+        "0 or more",
+    ),
+    ("{ attention = { position = { t5 = { num_buckets = 1 } } } }", "attention.position.t5.num_buckets", "even number"),
     ("{ attention = { position = { t5 = { max_distance = 3 } } } }", "attention.position.t5.max_distance", "above"),
     ("{ attention = { position = { t5 = { heads = 3 } } } }", "attention.projection.heads.head_dim", "3 heads"),
-    ("{ attention = { projection = { latent = { rank = 0 } } } }", "attention.projection.latent.rank", "from 1"),
-    ("{ attention = { projection = { latent = { rope_dim = 3 } } } }", "attention.projection.latent.rope_dim", "pairs"),
+    (
+        "{ attention = { projection = { latent = { kv_lora_rank = 0 } } } }",
+        "attention.projection.latent.kv_lora_rank",
+        "from 1",
+    ),
+    (
+        "{ attention = { projection = { latent = { qk_rope_head_dim = 3 } } } }",
+        "attention.projection.latent.qk_rope_head_dim",
+        "pairs",
+    ),
 ];
 
 fn check_refused(text: &str, path: &str, reason: &str) {
@@ -183,7 +215,7 @@ fn what_cannot_be_is_refused_where_it_stands() {
         check_refused(text, path, reason);
     }
     for (part, path, reason) in PARTS {
-        let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated', {part}] }}] }}]");
+        let text = format!("blocks = [{{ sublayers = [{{ parts = ['gated_mlp', {part}] }}] }}]");
         check_refused(&text, &format!("blocks[0].sublayers[0].parts[1].{path}"), reason);
     }
 }
@@ -210,7 +242,7 @@ const REFUSED_TOGETHER: &[(&str, &str, &str)] = &[
 fn two_stacks_must_fit_together() {
     let cross = "{ parts = [{ attention = { source = 'cross' } }] }";
     let blocks =
-        format!("blocks = [{{ sublayers = [{{ parts = ['attention'] }}, {cross}, {{ parts = ['gated'] }}] }}]");
+        format!("blocks = [{{ sublayers = [{{ parts = ['attention'] }}, {cross}, {{ parts = ['gated_mlp'] }}] }}]");
     let stack = "stack = 'encoder-decoder'";
     let read = |text: &str| kiln_spec::config::parse::<ModelConfig>(text, None).expect("well formed");
     let legal = read(&format!("{stack}\n{blocks}"));

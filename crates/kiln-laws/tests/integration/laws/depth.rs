@@ -1,16 +1,13 @@
 //! Depth rules: which blocks run for which tokens, while training and after.
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{Tensor, TensorData},
-};
+use burn::tensor::{Tensor, TensorData};
 use kiln_laws::{
     device,
     loss::{DocumentRows, loss},
     parameters::{ByPath, gradients, to_f64, values, with_values},
     strategies,
 };
-use kiln_models::{Model, ModelConfig, ParameterPath};
+use kiln_models::{Model, ModelConfig, map_params};
 use kiln_nn::{
     Context, Probe,
     context::RngKey,
@@ -77,24 +74,13 @@ fn with_depth_rule(config: &ModelConfig, depth: &DepthConfig) -> ModelConfig {
     config
 }
 
-/// Routers that weigh every token with 1.
-struct OnesMapper(ParameterPath);
-
-impl ModuleMapper for OnesMapper {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.0.name();
-        match name.rsplit_once(".depth.router.") {
-            Some((_, "weight")) => param.map(|weight| weight.zeros_like()),
-            Some(_) => param.map(|bias| bias.ones_like()),
-            None => param,
-        }
-    }
+/// The model with routers that weigh every token with 1.
+fn with_router_gates_of_1(model: Model) -> Model {
+    map_params(model, |param| match param.name().rsplit_once(".depth.router.") {
+        Some((_, "weight")) => param.map(|weight| weight.flatten().zeros_like().into()),
+        Some(_) => param.map(|bias| bias.flatten().ones_like().into()),
+        None => {}
+    })
 }
 
 fn model(config: &ModelConfig) -> Model {
@@ -109,8 +95,7 @@ proptest! {
     ) {
         let rows = DocumentRows::packed(&documents, strategies::direction(&config), padding);
         let mixed = model(&with_depth_rule(&config, &mixture(1.0, RouterGate::Raw)));
-        let walk = ParameterPath::for_model(&mixed);
-        let (mixed, dense) = (mixed.map(&mut OnesMapper(walk)), model(&with_depth_rule(&config, &DepthConfig::default())));
+        let (mixed, dense) = (with_router_gates_of_1(mixed), model(&with_depth_rule(&config, &DepthConfig::default())));
         for draws in [None, Some(KEY)] {
             let (mixed, dense) = (hidden_and_loss(&mixed, &rows, draws).1, hidden_and_loss(&dense, &rows, draws).1);
             prop_assert!((mixed - dense).abs() <= EXACT * (1.0 + dense.abs()), "{} {}", mixed, dense);

@@ -103,7 +103,7 @@ fn expert(mixture: &Part, dense: &Part, number: usize) -> Part {
     })
 }
 
-const EXPERT_KINDS: [&str; 2] = [r#"{"gated":{"inner":5,"bias":true}}"#, r#"{"plain":{"inner":4}}"#];
+const EXPERT_KINDS: [&str; 2] = [r#"{"gated_mlp":{"intermediate":5,"bias":true}}"#, r#"{"mlp":{"intermediate":4}}"#];
 
 /// Values of 64-bit sums.
 const EXACT: f64 = 1e-12;
@@ -113,7 +113,7 @@ fn identical_experts_are_one() {
     for (kind, (n, k)) in EXPERT_KINDS.iter().flat_map(|kind| [(1, 1), (4, 2), (3, 3), (4, 1)].map(|n| (kind, n))) {
         let dense = part(kind, &device());
         let one = values(&dense);
-        let mixture = part(&format!(r#"{{"experts":{{"experts":{n},"top_k":{k},"expert":{kind}}}}}"#), &device());
+        let mixture = part(&format!(r#"{{"experts":{{"num_experts":{n},"top_k":{k},"expert":{kind}}}}}"#), &device());
         let mixture = with_weights(&mixture, |path, data| {
             let own: Vec<f64> = one[path.strip_prefix("experts.")?].iter::<f64>().collect();
             Some(TensorData::new(own.repeat(n), data.shape().to_vec()))
@@ -127,7 +127,7 @@ fn identical_experts_are_one() {
 #[test]
 fn an_undecided_router_takes_the_mean_of_the_first() {
     for (kind, k) in EXPERT_KINDS.iter().flat_map(|kind| [2, 4].map(|k| (kind, k))) {
-        let text = format!(r#"{{"experts":{{"experts":4,"top_k":{k},"expert":{kind}}}}}"#);
+        let text = format!(r#"{{"experts":{{"num_experts":4,"top_k":{k},"expert":{kind}}}}}"#);
         let mixture = with_equal_logits(&part(&text, &device()));
         let first = (0..k).map(|number| output(&expert(&mixture, &part(kind, &device()), number)));
         let mean = first.reduce(|a, b| a + b).expect("experts") * (1.0 / k as f64);
@@ -137,10 +137,10 @@ fn an_undecided_router_takes_the_mean_of_the_first() {
 
 #[test]
 fn a_shared_expert_is_added() {
-    let without = r#"{"experts":{"experts":3,"expert":"plain"}}"#;
-    let with = without.replace(r#""plain""#, r#""plain","shared":{"gated":{"inner":5}}"#);
+    let without = r#"{"experts":{"num_experts":3,"expert":"mlp"}}"#;
+    let with = without.replace(r#""mlp""#, r#""mlp","shared_expert":{"gated_mlp":{"intermediate":5}}"#);
     let (without, with) = (part(without, &device()), part(&with, &device()));
-    let shared = part(r#"{"gated":{"inner":5}}"#, &device());
+    let shared = part(r#"{"gated_mlp":{"intermediate":5}}"#, &device());
     let own = values(&with);
     let shared = self::with_weights(&shared, |path, _| Some(own[&format!("shared.{path}")].clone()));
     assert_close(&output(&with), &(output(&without) + output(&shared)), EXACT);
@@ -202,19 +202,19 @@ proptest! {
 /// 1 for the balance at its best; (ln n)² for the size of logits that are all 0; nothing if it weighs nothing.
 #[test]
 fn losses_of_an_undecided_router() {
-    let text = r#"{"experts":{"experts":4,"balance":0.5,"z":0.25}}"#;
+    let text = r#"{"experts":{"num_experts":4,"router_aux_loss_coef":0.5,"router_z_loss_coef":0.25}}"#;
     let (_, _, added) = run(&with_equal_logits(&part(text, &device())), &layout(&LENGTHS, 2));
     let all: Vec<(f64, f64)> = added.values().map(|(value, weight)| (numbers(value)[0], *weight)).collect();
     let want = [(1.0, 0.5), (4f64.ln().powi(2), 0.25)];
     assert!(all.iter().zip(want).all(|(a, b)| (a.0 - b.0).abs() < EXACT && a.1 == b.1), "{all:?}");
-    let none = part(r#"{"experts":{"balance":0.0,"z":0.0}}"#, &device());
+    let none = part(r#"{"experts":{"router_aux_loss_coef":0.0,"router_z_loss_coef":0.0}}"#, &device());
     assert!(run(&none, &layout(&LENGTHS, 0)).2.is_empty());
 }
 
 /// Padding counts in no loss: alone and beside a longer row.
 #[test]
 fn losses_count_live_tokens_alone() {
-    let mixture = part(r#"{"experts":{"experts":4}}"#, &device());
+    let mixture = part(r#"{"experts":{"num_experts":4}}"#, &device());
     let of = |padding| run(&mixture, &layout(&LENGTHS[..1], padding)).2;
     let (alone, padded) = (of(0), of(5));
     for (name, (value, _)) in &alone {
@@ -227,10 +227,10 @@ fn losses_count_live_tokens_alone() {
 /// Away from where the choice changes, a model's gradient is its slope.
 #[test]
 fn gradients_are_slopes_where_the_choice_holds() {
-    for (k, shared) in [(1, ""), (2, ", shared = 'plain'")] {
+    for (k, shared) in [(1, ""), (2, ", shared_expert = 'mlp'")] {
         let text = format!(
             "vocab = 11\nhidden = 8\nposition = 'none'\nblocks = [{{ sublayers = [{{ parts = [{{ experts = {{ \
-             experts = 4, top_k = {k}{shared} }} }}] }}] }}]"
+             num_experts = 4, top_k = {k}{shared} }} }}] }}] }}]"
         );
         let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("legal");
         config.resolve();
@@ -244,7 +244,7 @@ fn gradients_are_slopes_where_the_choice_holds() {
 /// The same for the losses on the way, by the router's weights.
 #[test]
 fn gradients_of_added_losses_are_slopes() {
-    let text = r#"{"experts":{"experts":4,"balance":0.5,"z":0.25}}"#;
+    let text = r#"{"experts":{"num_experts":4,"router_aux_loss_coef":0.5,"router_z_loss_coef":0.25}}"#;
     let (tracked, layout) = (part(text, &device().autodiff()), layout(&LENGTHS, 1));
     let total = |part: &Part| {
         let added = run(part, &layout).2.into_values().map(|(value, weight)| value * weight);

@@ -66,7 +66,7 @@ fn norms() {
 }
 
 #[test]
-#[should_panic(expected = "apart by")]
+#[should_panic(expected = "greatest difference")]
 fn another_epsilon_is_noticed() {
     let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-5 }));
     check("rms_norm", rms, &[("weight", "weight")], |n, x| n.forward(x));

@@ -1,14 +1,11 @@
 //! The identities hold for any legal model: in f64 to the last digits, and in f32, where other kernels work, to its
 //! rounding.
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{ExecutionError, Tensor},
-};
+use burn::tensor::ExecutionError;
 use kiln_infer::{block_on, equivalence};
 use kiln_kernels::planner::Kernel;
 use kiln_laws::{device, parameters::to_f64, strategies};
-use kiln_models::{Model, ModelConfig, Visibility};
+use kiln_models::{Model, ModelConfig, Visibility, map_params};
 use kiln_spec::Direction;
 use proptest::{collection::vec, prelude::*};
 
@@ -24,13 +21,7 @@ fn model(config: &ModelConfig) -> Model {
 
 /// The model with larger weights, so that a wrong look shows.
 fn with_large_weights(config: &ModelConfig) -> Model {
-    struct LargeWeights;
-    impl ModuleMapper for LargeWeights {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|weight| weight * 3.0)
-        }
-    }
-    model(config).map(&mut LargeWeights)
+    map_params(model(config), |param| param.map(|weight| (weight.flatten() * 3.0).into()))
 }
 
 /// The difference, or `None` where no layer uses a kernel.
@@ -97,13 +88,9 @@ fn attention(pattern: &str, visibility: Visibility) -> ModelConfig {
 
 #[test]
 fn the_identities_compare_numbers() {
-    struct Broken;
-    impl ModuleMapper for Broken {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|weight| weight * f64::NAN)
-        }
-    }
-    let broken = model(&attention("\"global\"", Visibility::Causal)).map(&mut Broken);
+    let broken = map_params(model(&attention("\"global\"", Visibility::Causal)), |param| {
+        param.map(|weight| (weight.flatten() * f64::NAN).into());
+    });
     let documents = [vec![1, 2, 3, 4, 5, 6], vec![7, 8, 9]];
     assert!(block_on_difference(equivalence::chunked_difference(&broken, &documents, &[2])).is_nan());
     assert!(block_on_difference(equivalence::packed_difference(&broken, &documents, Direction::Causal)).is_nan());

@@ -29,7 +29,7 @@ fn model(projection: &str) -> Model {
 
 fn latent() -> Model {
     model(&format!(
-        "{{ latent = {{ heads = 2, rank = {HIDDEN}, head_dim = {HEAD_DIM}, rope_dim = {ROPE_DIM}, norm = 'none' }} }}"
+        "{{ latent = {{ heads = 2, kv_lora_rank = {HIDDEN}, qk_nope_head_dim = {HEAD_DIM}, qk_rope_head_dim = {ROPE_DIM}, norm = 'none' }} }}"
     ))
 }
 

@@ -29,16 +29,16 @@ fn names_say_place_and_role() {
         r#"
         vocab = 11
         hidden = 8
-        position = { learned = { length = 4 } }
+        position = { learned = { max_position_embeddings = 4 } }
         head = { language = { tied = false } }
         blocks = [
             { repeat = 2, sublayers = [
                 { parts = ["attention"] },
-                { junction = { post = { norm = "layer" } }, parts = [{ plain = { inner = 4 } }] },
+                { junction = { post = { norm = "layer" } }, parts = [{ mlp = { intermediate = 4 } }] },
             ] },
-            { sublayers = [{ parts = ["attention", "gated"] }, { parts = ["attention"] }] },
+            { sublayers = [{ parts = ["attention", "gated_mlp"] }, { parts = ["attention"] }] },
             { sublayers = [
-                { junction = "sandwich", parts = ["attention", "gated"] }, { junction = "rezero", parts = ["gated"] },
+                { junction = "sandwich", parts = ["attention", "gated_mlp"] }, { junction = "rezero", parts = ["gated_mlp"] },
             ] },
         ]
         "#,
@@ -86,7 +86,7 @@ proptest! {
         for name in &all {
             let fits = |field: &str| field.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
             prop_assert!(name.split('.').all(fits), "{}", name);
-            for variant in ["heads", "projection", "sublayers", "parts", "junction", "pre", "post", "gated", "plain", "rms"] {
+            for variant in ["heads", "projection", "sublayers", "parts", "junction", "pre", "post", "gated", "gated_mlp", "plain", "mlp", "rms"] {
                 prop_assert!(name.split('.').all(|field| field != variant), "{}", name);
             }
         }

@@ -1,9 +1,8 @@
 //! Blocks that are run again in the backward pass give the bits of those that were kept: losses, added losses and
 //! gradients, whatever is drawn at random.
 
-use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    optim::{GradientsAccumulator, GradientsParams},
     tensor::Tensor,
 };
 use kiln_laws::{
@@ -12,7 +11,7 @@ use kiln_laws::{
     parameters::to_f64,
     strategies,
 };
-use kiln_models::{Model, ModelConfig, ParameterPath};
+use kiln_models::{Model, ModelConfig, for_each_param};
 use kiln_nn::{
     Context,
     context::{GradientSink, RngKey},
@@ -25,24 +24,9 @@ const KEY: RngKey = RngKey { seed: 1, step: 2, micro_batch: 3 };
 /// Bits of the loss and of each added one, and of gradients by name.
 type LossAndGradients = (Vec<u64>, BTreeMap<String, Vec<u64>>);
 
-fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u64> {
+fn bits(tensor: Tensor<1>) -> Vec<u64> {
     // A zero's sign says only whether something else was 0.
     tensor.into_data().iter::<f64>().map(|x| (x + 0.0).to_bits()).collect()
-}
-
-struct GradientCollector(ParameterPath, GradientsParams, BTreeMap<String, Vec<u64>>);
-
-impl ModuleVisitor for GradientCollector {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.0.name();
-        self.2.extend(self.1.get::<D>(param.id).map(|gradient| (name, bits(gradient))));
-    }
 }
 
 fn loss_and_gradients(
@@ -64,9 +48,11 @@ fn loss_and_gradients(
     let mut sum = GradientsAccumulator::new();
     let parts = sink.map(|sink| sink.take()).unwrap_or_default();
     parts.into_iter().chain([last]).for_each(|part| sum.accumulate(model, part));
-    let mut collect = GradientCollector(ParameterPath::for_model(model), sum.grads(), BTreeMap::new());
-    model.visit(&mut collect);
-    (values, collect.2)
+    let (sum, mut gradients) = (sum.grads(), BTreeMap::new());
+    for_each_param(model, |param| {
+        gradients.extend(param.gradient(&sum).map(|gradient| (param.name(), bits(gradient.flatten()))));
+    });
+    (values, gradients)
 }
 
 proptest! {

@@ -1,11 +1,8 @@
 //! Two streams: who sees whom across them, and what is kept of the memory.
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{Int, Tensor, TensorData},
-};
+use burn::tensor::{Int, Tensor, TensorData};
 use kiln_laws::{device, max_abs_diff as apart, parameters::to_f64, strategies};
-use kiln_models::{Model, ModelConfig, named_parameters};
+use kiln_models::{Model, ModelConfig, map_params, named_parameters};
 use kiln_nn::{
     BuildContext, Context, Initializer, Memory, Variant,
     context::TokenMarks,
@@ -42,12 +39,6 @@ fn hidden(model: &Model, given: &[u32], written: &[u32]) -> Vec<Vec<f64>> {
 
 /// A small T5-like model, in f64 and with larger weights, so that a wrong look shows.
 fn small() -> Model {
-    struct LargeWeights;
-    impl ModuleMapper for LargeWeights {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|weight| weight * 3.0)
-        }
-    }
     let text = r#"
         stack = "encoder-decoder"
         vocab = 11
@@ -57,13 +48,14 @@ fn small() -> Model {
         sublayers = [
             { parts = ["attention"] },
             { parts = [{ attention = { source = "cross" } }] },
-            { parts = ["gated"] },
+            { parts = ["gated_mlp"] },
         ]
     "#;
     let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
     config.resolve();
     config.check("model").expect("legal");
-    to_f64(Model::init(&config, 3, &device())).map(&mut LargeWeights)
+    let model = to_f64(Model::init(&config, 3, &device()));
+    map_params(model, |param| param.map(|weight| (weight.flatten() * 3.0).into()))
 }
 
 #[test]

@@ -38,7 +38,7 @@ const MODEL: &str = r#"
         { junction = { pre = { norm = { layer = { eps = 1e-5 } } } }, parts = [
             { attention = { source = "cross", projection = { heads = { heads = 2, bias = true } } } },
         ] },
-        { junction = { pre = { norm = { layer = { eps = 1e-5 } } } }, parts = [{ plain = { inner = 12 } }] },
+        { junction = { pre = { norm = { layer = { eps = 1e-5 } } } }, parts = [{ mlp = { intermediate = 12 } }] },
     ]
 "#;
 

@@ -1,14 +1,13 @@
 //! Adapter folders, against peft: what it computes with them, and what it reads of ours (the record beside the fixtures).
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{Device, Gradients, Tensor, TensorData},
-};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kiln_infer::block_on;
 use kiln_laws::{device, fixture::Fixture, loss::DocumentRows, max_abs_diff, parameters};
-use kiln_models::{Model, ParameterPath, StateDict, files, tensors::TensorSource};
+use kiln_models::{Model, StateDict, for_each_param, tensors::TensorSource};
 use kiln_nn::{Context, adapter::AdapterSpec};
-use kiln_peft::{detach, merge, peft_format, set_enabled};
+use kiln_peft::{detach, merge, set_enabled};
+use kiln_pretrained::files;
+use kiln_pretrained::peft_format;
 use kiln_spec::Direction;
 use serde_json::{Value, json};
 use std::{
@@ -100,22 +99,12 @@ fn logits_are_those_of_peft() {
 
 /// Gradients by name.
 fn gradients(model: &Model, graph: &Gradients) -> StateDict {
-    struct GradientCollector<'a>(ParameterPath, &'a Gradients, StateDict);
-    impl ModuleVisitor for GradientCollector<'_> {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.1).map(Tensor::into_data);
-            self.2.extend(gradient.map(|gradient| (self.0.name(), gradient)));
-        }
-    }
-    let mut collect = GradientCollector(ParameterPath::for_model(model), graph, StateDict::new());
-    model.visit(&mut collect);
-    collect.2
+    let mut found = StateDict::new();
+    for_each_param(model, |param| {
+        let gradient = param.gradient(graph).map(|gradient| gradient.into_data().expect("values"));
+        found.extend(gradient.map(|gradient| (param.name(), gradient)));
+    });
+    found
 }
 
 #[test]

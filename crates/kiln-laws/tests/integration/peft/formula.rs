@@ -1,10 +1,8 @@
 //! One map with a LoRA, against loops over its numbers.
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{DType, Tensor, TensorData},
-};
+use burn::tensor::{DType, Tensor, TensorData};
 use kiln_laws::{device, max_abs_diff};
+use kiln_models::parameters::map_module_params;
 use kiln_nn::{
     Context, Initializer,
     adapter::{AdapterMap, AdapterSpec, AttachedAdapter, LoraInit, LoraSpec},
@@ -20,17 +18,15 @@ const ROWS: usize = 6;
 
 /// A map with a bias and a LoRA, all of its numbers drawn, in f64.
 fn linear_with_lora(shape: LoraSpec) -> Linear {
-    struct RandomWeights(u64);
-    impl ModuleMapper for RandomWeights {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            self.0 += 1;
-            let values = noise(param.shape().num_elements(), self.0);
-            param.map(|old| Tensor::from_data(TensorData::new(values, old.dims()), (&device(), DType::F64)))
-        }
-    }
     let adapters = AdapterMap::from([("m".into(), AttachedAdapter { spec: AdapterSpec::Lora(shape), enabled: true })]);
     let mut init = Initializer::new(0, &device()).with_adapters(adapters, Initializer::new(0, &device()));
-    Linear::new("m", [IN_FEATURES, OUT_FEATURES], true, &mut init).map(&mut RandomWeights(0))
+    let mut seed = 0;
+    map_module_params(Linear::new("m", [IN_FEATURES, OUT_FEATURES], true, &mut init), |param| {
+        seed += 1;
+        let shape = param.view().shape();
+        let values = noise(shape.iter().product(), seed);
+        param.set_value(TensorData::new(values, shape), Some(DType::F64));
+    })
 }
 
 fn noise(count: usize, seed: u64) -> Vec<f64> {

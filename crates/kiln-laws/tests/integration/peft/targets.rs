@@ -13,7 +13,7 @@ fn model(text: &str) -> Model {
 
 fn small_model() -> Model {
     model(
-        "vocab = 11\nhidden = 8\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = ['gated'] }] }]",
+        "vocab = 11\nhidden = 8\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]",
     )
 }
 
@@ -64,7 +64,7 @@ fn what_fits_nothing_is_an_error_that_says_what_there_is() {
     {
         assert!(said.contains(part), "{said}");
     }
-    assert!(refusal(&small_model(), lora(&["dwon"])).contains("targets = [\"down\"]"));
+    assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));
     assert!(refusal(&small_model(), lora(&["embedding"])).contains("but `embedding`, which can't have an adapter"));
     assert!(refusal(&small_model(), lora(&[])).contains("no pattern"));
 }
@@ -72,7 +72,7 @@ fn what_fits_nothing_is_an_error_that_says_what_there_is() {
 #[test]
 fn stacked_experts_have_none_and_say_so() {
     let experts = model(
-        "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared = \
+        "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
          'gated' } }] }] }]",
     );
     let said = refusal(&experts, lora(&["experts.up"]));

@@ -64,7 +64,7 @@ fn a_run_in_parts_has_the_losses_of_a_run_in_one() {
     let home = tempfile::tempdir().unwrap();
     let losses = |parts: usize| {
         let path = home.path().join(parts.to_string());
-        train(&recipe(&["stages.0.steps=8", &format!("stages.0.accumulate={parts}")]), &path);
+        train(&recipe(&["stages.0.steps=8", &format!("stages.0.gradient_accumulation={parts}")]), &path);
         steps(&path).iter().flat_map(|step| [step.loss, step.gradient_norm]).collect::<Vec<f64>>()
     };
     let whole = losses(1);

@@ -12,10 +12,16 @@ use kiln_train::{
 };
 use std::{fs, path::Path};
 
-const LORA: &str = r#"stages.0.adapter={ lora = { rank = 2, alpha = 6.0, targets = ["q", "blocks.1.*.down"] } }"#;
+const LORA: &str =
+    r#"stages.0.adapter={ lora = { rank = 2, alpha = 6.0, target_modules = ["q", "blocks.1.*.down"] } }"#;
 
 fn small_recipe(sets: &[&str]) -> Recipe {
-    let fixed = ["stages.0.steps=4", "stages.0.checkpoints=4", "stages.0.keep=9", "stages.0.schedule=constant"];
+    let fixed = [
+        "stages.0.steps=4",
+        "stages.0.checkpoint_every=1",
+        "stages.0.keep_checkpoints=9",
+        "stages.0.schedule=constant",
+    ];
     recipe(&[&fixed[..], sets].concat())
 }
 
@@ -51,7 +57,7 @@ fn stopped_recomputed_or_not_the_run_is_the_same() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let lora = LORA.replace("rank = 2", "rank = 2, dropout = 0.2");
-    let sets = [lora.as_str(), "stages.0.ema=0.9", "stages.0.accumulate=2", "model.dropout=0.1"];
+    let sets = [lora.as_str(), "stages.0.ema_decay=0.9", "stages.0.gradient_accumulation=2", "model.dropout=0.1"];
     train(&small_recipe(&sets), &path("whole"));
     let wanted = run_result(&path("whole"));
     let mut ended =
@@ -61,19 +67,22 @@ fn stopped_recomputed_or_not_the_run_is_the_same() {
         ended = run.resume(&path("stopped")).unwrap();
     }
     assert_same_result(&run_result(&path("stopped")), &wanted, "stopped after each step");
-    let again = small_recipe(&[&sets[..], &["stages.0.recompute=blocks"]].concat());
+    let again = small_recipe(&[&sets[..], &["stages.0.gradient_checkpointing=block"]].concat());
     train(&again, &path("recomputed"));
     assert!(weights(&path("recomputed"), 0, 4) == weights(&path("whole"), 0, 4));
-    train(&small_recipe(&["stages.0.ema=0.9", "stages.0.accumulate=2", "model.dropout=0.1", LORA]), &path("other"));
+    train(
+        &small_recipe(&["stages.0.ema_decay=0.9", "stages.0.gradient_accumulation=2", "model.dropout=0.1", LORA]),
+        &path("other"),
+    );
     assert!(run_result(&path("other")) != wanted, "dropout of the adapters changes nothing");
 }
 
 /// Two stages: the first with adapters, the second without.
 fn two_stage_recipe() -> Recipe {
     let stages = format!(
-        "stages=[{{ name = 'a', {}, {common} }}, {{ name = 'b', trains = ['norm.weight'], {common} }}]",
+        "stages=[{{ name = 'a', {}, {common} }}, {{ name = 'b', trainable = ['norm.weight'], {common} }}]",
         LORA.trim_start_matches("stages.0."),
-        common = "steps = 3, length = 64, rows = 6, samples = 0, checkpoints = 3, validations = 1, keep = 9, schedule = 'constant'",
+        common = "steps = 3, sequence_length = 64, batch_size = 6, num_samples = 0, checkpoint_every = 1, eval_every = 1.0, keep_checkpoints = 9, schedule = 'constant'",
     );
     recipe(&[&stages])
 }
@@ -108,7 +117,7 @@ fn a_run_is_loaded_with_its_adapters_and_another_starts_from_it() {
     let loaded = load(&path("first"), &device()).unwrap().model;
     assert_eq!(loaded.adapters().len(), 3);
     let from = format!("from={}", path("first").display());
-    train(&small_recipe(&[&from, "stages.0.trains=[\"norm.weight\"]"]), &path("second"));
+    train(&small_recipe(&[&from, "stages.0.trainable=[\"norm.weight\"]"]), &path("second"));
     let (found, merged) = (weights(&path("second"), 0, 1), values(&kiln_peft::merge(&loaded)));
     assert_eq!(found.len(), merged.len());
     for (name, data) in merged.iter().filter(|(name, _)| *name != "norm.weight") {
@@ -124,5 +133,8 @@ fn targets_that_fit_nothing_are_refused_where_the_recipe_says_them() {
     let failure = TrainError::from(error);
     let place = failure.location().unwrap_or_default();
     let said = format!("{failure} {place}");
-    assert!(said.contains("`kv` fits no linear map") && said.contains("stages[0].adapter.lora.targets"), "{said}");
+    assert!(
+        said.contains("`kv` fits no linear map") && said.contains("stages[0].adapter.lora.target_modules"),
+        "{said}"
+    );
 }

@@ -85,7 +85,7 @@ fn the_rows_of_a_run_name_them() {
     let losses = |parts: usize| {
         let path = home.path().join(parts.to_string());
         let run = TestRun { objective: &|_| Box::new(WithAuxiliaryLoss(true)), ..TestRun::default() };
-        run.start(&recipe(&["stages.0.steps=3", &format!("stages.0.accumulate={parts}")]), &path).unwrap();
+        run.start(&recipe(&["stages.0.steps=3", &format!("stages.0.gradient_accumulation={parts}")]), &path).unwrap();
         let added = |losses: &std::collections::BTreeMap<String, Option<f64>>| losses["hidden.square"].unwrap();
         steps(&path).iter().map(|row| added(&row.auxiliary_losses)).collect::<Vec<f64>>()
     };
@@ -98,7 +98,10 @@ fn the_rows_of_a_run_name_them() {
 #[test]
 fn the_rows_of_a_run_name_those_of_experts() {
     let home = tempfile::tempdir().unwrap();
-    let sets = ["stages.0.steps=3", "model.blocks.0.sublayers.1.parts=[{ experts = { experts = 4, z = 0.01 } }]"];
+    let sets = [
+        "stages.0.steps=3",
+        "model.blocks.0.sublayers.1.parts=[{ experts = { num_experts = 4, router_z_loss_coef = 0.01 } }]",
+    ];
     TestRun::default().start(&recipe(&sets), &home.path().join("run")).unwrap();
     for row in steps(&home.path().join("run")) {
         for block in 0..2 {

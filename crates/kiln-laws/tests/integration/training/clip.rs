@@ -1,13 +1,10 @@
 //! Clipping by global norm against PyTorch's numbers, through the step itself.
 
 use crate::training::toy::{RNG_KEY, batch, config, gradient_descent, models, weights};
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{Tensor, TensorData},
-};
+use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences};
 use kiln_laws::fixture::Fixture;
-use kiln_models::{ParameterPath, StateDict, Visibility};
+use kiln_models::{StateDict, Visibility, for_each_param, parameters::ParamView};
 use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
@@ -29,9 +26,12 @@ impl Objective for GivenGradients {
     }
 
     fn loss(&self, models: &Models, batch: &Batch, _cx: &mut Context) -> Tensor<1> {
-        let mut sum = WeightedSum(ParameterPath::for_model(&models.policy), &self.0, None);
-        models.policy.visit(&mut sum);
-        sum.2.expect("a parameter of these names") * batch.total_weight()
+        let mut sums = Vec::new();
+        for_each_param(&models.policy, |param| {
+            let name = param.name();
+            sums.extend(self.0.iter().find(|(of, _)| *of == name).map(|(_, gradient)| weighted_sum(param, gradient)));
+        });
+        sums.into_iter().reduce(|sum, next| sum + next).expect("a parameter of these names") * batch.total_weight()
     }
 
     fn visibility(&self) -> Visibility {
@@ -39,32 +39,12 @@ impl Objective for GivenGradients {
     }
 }
 
-/// Σ weight · wanted gradient.
-struct WeightedSum<'a>(ParameterPath, &'a [(String, Vec<f64>)], Option<Tensor<1>>);
-
-impl ModuleVisitor for WeightedSum<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.0.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.0.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.0.name();
-        let Some((_, gradient)) = self.1.iter().find(|(of, _)| *of == name) else { return };
-        let weight = param.val();
-        let mut wanted: Vec<f32> = gradient.iter().map(|g| *g as f32).collect();
-        wanted.resize(weight.dims().iter().product(), 0.0);
-        let wanted =
-            Tensor::<D>::from_data(TensorData::new(wanted, weight.dims()), &weight.device().without_autodiff());
-        let product = (weight * wanted).sum();
-        self.2 = Some(match self.2.take() {
-            Some(sum) => sum + product,
-            None => product,
-        });
-    }
+/// Weight · wanted gradient, summed over a parameter, `[1]`.
+fn weighted_sum(param: &ParamView, gradient: &[f64]) -> Tensor<1> {
+    let weight = param.tensor().flatten();
+    let mut wanted: Vec<f32> = gradient.iter().map(|g| *g as f32).collect();
+    wanted.resize(param.num_elements(), 0.0);
+    (weight.clone() * Tensor::from_floats(wanted.as_slice(), &weight.device().without_autodiff())).sum()
 }
 
 /// How far plain descent at rate 1 moves each parameter.

@@ -50,7 +50,7 @@ impl Objective for RecordingObjective {
 
 #[test]
 fn a_resumed_run_sees_what_it_would_have_seen() {
-    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=9", "stages.0.validations=0"]));
+    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=9", "stages.0.eval_every=0"]));
     let seen = |stops: &[u64], name: &str| {
         let (notes, path) = (Arc::new(Mutex::new(Vec::new())), home.path().join(name));
         let run = |stop: Option<u64>| {
@@ -81,8 +81,8 @@ fn stages_share_one_order() {
         run.start(recipe, &home.path().join(name)).unwrap();
         notes.lock().unwrap().clone()
     };
-    let one = recipe(&["stages.0.steps=6", "stages.0.validations=1"]);
-    let mut two = recipe(&["stages.0.steps=3", "stages.0.validations=1"]);
+    let one = recipe(&["stages.0.steps=6", "stages.0.eval_every=1.0"]);
+    let mut two = recipe(&["stages.0.steps=3", "stages.0.eval_every=1.0"]);
     two.stages.push(StageConfig { name: "more".into(), ..two.stages[0].clone() });
     let (one, two) = (seen(&one, "one"), seen(&two, "two"));
     // The first stage ends with a validation, in as many batches as the end of the other run needs.

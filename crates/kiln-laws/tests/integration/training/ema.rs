@@ -38,7 +38,7 @@ fn it_is_the_recurrence() {
 
 /// A stage of eight steps with a mean, then one of four without that trains a part of the model.
 fn two_stage_recipe(first: &str) -> Recipe {
-    let mut recipe = recipe(&["stages.0.steps=8", "stages.0.keep=9", "stages.0.checkpoints=8", first]);
+    let mut recipe = recipe(&["stages.0.steps=8", "stages.0.keep_checkpoints=9", "stages.0.checkpoint_every=1", first]);
     let last =
         StageConfig { ema_decay: None, trainable: vec!["norm.weight".into()], steps: 4, ..recipe.stages[0].clone() };
     recipe.stages.push(StageConfig { name: "tune".into(), ..last });
@@ -59,8 +59,8 @@ fn raw_weights(path: &std::path::Path, step: u64) -> NamedTensors {
 fn it_is_what_a_stage_validates_and_leaves() {
     let home = tempfile::tempdir().unwrap();
     let (with, without) = (home.path().join("with"), home.path().join("without"));
-    train(&two_stage_recipe("stages.0.ema=0.9"), &with);
-    train(&two_stage_recipe("stages.0.keep=8"), &without);
+    train(&two_stage_recipe("stages.0.ema_decay=0.9"), &with);
+    train(&two_stage_recipe("stages.0.keep_checkpoint_every=1"), &without);
     // The weights that train are what they would be without a mean; the model of the checkpoint is another.
     assert_eq!(raw_weights(&with, 8), weights(&without, 0, 8));
     assert!(raw_weights(&without, 8).is_empty());
@@ -76,7 +76,7 @@ fn it_is_what_a_stage_validates_and_leaves() {
 
 #[test]
 fn a_run_that_was_stopped_is_the_run_that_was_not() {
-    let (home, recipe) = (tempfile::tempdir().unwrap(), two_stage_recipe("stages.0.ema=0.9"));
+    let (home, recipe) = (tempfile::tempdir().unwrap(), two_stage_recipe("stages.0.ema_decay=0.9"));
     let path = |name: &str| home.path().join(name);
     train(&recipe, &path("undisturbed"));
     let wanted = run_result(&path("undisturbed"));

@@ -57,7 +57,7 @@ const LENGTH: &str = "stages.0.steps=30";
 
 #[test]
 fn golden_losses_of_a_plain_decoder() {
-    check("plain", &recipe(&[LENGTH, "stages.0.rows=4"]));
+    check("plain", &recipe(&[LENGTH, "stages.0.batch_size=4"]));
 }
 
 /// What the plain one leaves out: other norms, positions, heads, junctions and feed-forwards, dropout, parts of a
@@ -66,12 +66,12 @@ fn golden_losses_of_a_plain_decoder() {
 fn golden_losses_of_everything_else() {
     let sets = [
         LENGTH,
-        "stages.0.rows=4",
+        "stages.0.batch_size=4",
         "tokenizer={ bpe = { vocab = 400 } }",
-        "stages.0.accumulate=2",
-        "stages.0.schedule={ wsd = { peak = 3e-3 } }",
+        "stages.0.gradient_accumulation=2",
+        "stages.0.schedule={ wsd = { learning_rate = 3e-3 } }",
         "model.dropout=0.1",
-        "model.position={ learned = { length = 64 } }",
+        "model.position={ learned = { max_position_embeddings = 64 } }",
         "model.norm=\"layer\"",
         "model.head={ language = { tied = false } }",
         "model.blocks.*.sublayers.0.junction=\"post\"",

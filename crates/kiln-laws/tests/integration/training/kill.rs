@@ -17,7 +17,7 @@ const TEST: &str = "no_moment_to_be_killed_at_changes_a_bit";
 
 /// Saves often, so that many kills are in the middle of it.
 fn frequent_save_recipe() -> Recipe {
-    recipe(&["stages.0.steps=60", "stages.0.checkpoints=60", "stages.0.validations=4", "model.dropout=0.1"])
+    recipe(&["stages.0.steps=60", "stages.0.checkpoint_every=1", "stages.0.eval_every=0.25", "model.dropout=0.1"])
 }
 
 /// In a child: starts the run or goes on with it.

@@ -133,7 +133,7 @@ fn each_singular_value_goes_its_own_way() {
 
 #[test]
 fn a_run_that_was_stopped_is_the_run_that_was_not() {
-    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=8", "stages.0.optimiser=\"muon\""]));
+    let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=8", "stages.0.optimizer=\"muon\""]));
     let path = |name: &str| home.path().join(name);
     train(&recipe, &path("undisturbed"));
     assert!(

@@ -52,7 +52,12 @@ impl Objective for ScaledLoss {
 fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
-    let recipe = recipe(&["stages.0.steps=8", "stages.0.checkpoints=8", "stages.0.validations=1", "stages.0.keep=9"]);
+    let recipe = recipe(&[
+        "stages.0.steps=8",
+        "stages.0.checkpoint_every=1",
+        "stages.0.eval_every=1.0",
+        "stages.0.keep_checkpoints=9",
+    ]);
     train(&recipe, &path("good"));
     let calls = Arc::new(AtomicU64::new(0));
     let broken = TestRun {
@@ -81,7 +86,7 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
 #[test]
 fn steps_are_counted_over_all_stages() {
     let home = tempfile::tempdir().unwrap();
-    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoints=2", "stages.0.validations=1"]);
+    let mut recipe = recipe(&["stages.0.steps=4", "stages.0.checkpoint_every=0.5", "stages.0.eval_every=1.0"]);
     recipe.stages.push(StageConfig { name: "second".into(), ..recipe.stages[0].clone() });
     type Case = (u64, u64, fn(u64) -> f64);
     let cases: [Case; 2] =

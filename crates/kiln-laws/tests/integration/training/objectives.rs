@@ -18,7 +18,8 @@ use std::path::Path;
 
 fn recipe_for(objective: &str, sets: &[&str]) -> Recipe {
     let objective = format!("stages.0.objective={objective}");
-    let all = [&[&*objective, "stages.0.samples=2", "stages.0.sample_tokens=24", "stages.0.schedule=constant"], sets];
+    let all =
+        [&[&*objective, "stages.0.num_samples=2", "stages.0.sample_tokens=24", "stages.0.schedule=constant"], sets];
     recipe(&all.concat())
 }
 
@@ -137,8 +138,8 @@ fn what_cannot_be_is_refused_at_its_path() {
         (&["stages.0.objective=masked", "model.visibility=causal"], "stages[0].objective", "bidirectional"),
         (&["stages.0.objective=full", "model.visibility=prefix"], "stages[0].objective", "causal"),
         (&["stages.0.objective={ masked = { rate = 0.0 } }"], "masked.rate", "above 0"),
-        (&["stages.0.objective={ masked = { random = 0.3 } }"], "masked.random", "at most 1"),
-        (&["stages.0.objective={ masked = { unit = { span = { longest = 0 } } } }"], "unit.span.longest", "1024"),
+        (&["stages.0.objective={ masked = { random_replace_prob = 0.3 } }"], "masked.random_replace_prob", "at most 1"),
+        (&["stages.0.objective={ masked = { unit = { span = { max_length = 0 } } } }"], "unit.span.max_length", "1024"),
         (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "without 1"),
         (&["stages.0.objective={ prefix = { split = { after = { text = \"\" } } } }"], "split.after.text", "text"),
         (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "up to 1"),

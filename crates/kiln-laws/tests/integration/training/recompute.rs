@@ -6,17 +6,17 @@ use std::path::Path;
 /// Dropout, parts of a batch, depth rules with added losses, a frozen embedding.
 const SETTINGS: [&str; 6] = [
     "stages.0.steps=6",
-    "stages.0.accumulate=2",
-    "stages.0.ema=0.9",
+    "stages.0.gradient_accumulation=2",
+    "stages.0.ema_decay=0.9",
     "model.dropout=0.1",
-    "stages.0.trains=[\"blocks.*\", \"norm*\"]",
+    "stages.0.trainable=[\"blocks.*\", \"norm*\"]",
     "model.blocks=[{ repeat = 2, depth = { mixture_of_depths = { capacity = 0.4 } }, sublayers = [{ parts = [\"attention\", \
      \"gated\"] }] }, { depth = { layer_drop = { rate = 0.5 } }, sublayers = [{ junction = \"sandwich\", parts = \
      [\"gated\"] }] }, { sublayers = [{ parts = [\"attention\"] }] }]",
 ];
 
 fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {
-    let recompute = format!("stages.0.recompute=\"{recompute}\"");
+    let recompute = format!("stages.0.gradient_checkpointing=\"{recompute}\"");
     train(&recipe(&[&SETTINGS[..], &[&recompute], more].concat()), path);
     metric_rows(path)
 }
@@ -24,8 +24,10 @@ fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {
 #[test]
 fn rows_and_weights_are_the_same() {
     let home = tempfile::tempdir().unwrap();
-    for (name, more) in [("frozen", vec![]), ("whole", vec!["stages.0.trains=[\"*\"]", "stages.0.accumulate=1"])] {
-        let [kept, again] = ["none", "blocks"].map(|recompute| {
+    for (name, more) in
+        [("frozen", vec![]), ("whole", vec!["stages.0.trainable=[\"*\"]", "stages.0.gradient_accumulation=1"])]
+    {
+        let [kept, again] = ["none", "block"].map(|recompute| {
             let path = home.path().join(format!("{name}-{recompute}"));
             (run(&path, recompute, &more), weights(&path, 0, 6))
         });
@@ -39,8 +41,8 @@ fn rows_and_weights_are_the_same() {
 fn a_stopped_one_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let (whole, stopped) = (home.path().join("whole"), home.path().join("stopped"));
-    let wanted = run(&whole, "blocks", &[]);
-    let recipe = recipe(&[&SETTINGS[..], &["stages.0.recompute=\"blocks\""]].concat());
+    let wanted = run(&whole, "block", &[]);
+    let recipe = recipe(&[&SETTINGS[..], &["stages.0.gradient_checkpointing=\"block\""]].concat());
     assert!(TestRun { stop_after: Some(2), ..TestRun::default() }.start(&recipe, &stopped).unwrap().interrupted);
     assert!(!TestRun::default().resume(&stopped).unwrap().interrupted);
     assert_eq!(metric_rows(&stopped), wanted);

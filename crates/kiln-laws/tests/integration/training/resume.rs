@@ -11,12 +11,12 @@ const STEPS: u64 = 24;
 fn full_featured_recipe() -> Recipe {
     recipe(&[
         "model.dropout=0.1",
-        "stages.0.accumulate=2",
-        "stages.0.schedule={ wsd = { peak = 3e-3 } }",
-        "stages.0.samples=1",
+        "stages.0.gradient_accumulation=2",
+        "stages.0.schedule={ wsd = { learning_rate = 3e-3 } }",
+        "stages.0.num_samples=1",
         "stages.0.sample_tokens=12",
-        "stages.0.checkpoints=4",
-        "stages.0.validations=3",
+        "stages.0.checkpoint_every=0.25",
+        "stages.0.eval_every=0.3333333333333333",
     ])
 }
 

@@ -30,16 +30,16 @@ data = { source = { stories = { megabytes = 0.03 } } }
 hidden = 32
 [[model.blocks]]
 repeat = 2
-sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 2 } } } }] }, { parts = ["gated"] }]
+sublayers = [{ parts = [{ attention = { projection = { heads = { heads = 2 } } } }] }, { parts = ["gated_mlp"] }]
 
 [[stages]]
 steps = 24
-length = 64
-rows = 6
-validations = 2
-validation_tokens = 1024
-samples = 0
-checkpoints = 3
+sequence_length = 64
+batch_size = 6
+eval_every = 0.5
+eval_tokens = 1024
+num_samples = 0
+checkpoint_every = 0.3333333333333333
 "#;
 
 /// The small recipe with some keys set.

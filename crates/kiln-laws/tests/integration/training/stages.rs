@@ -7,7 +7,7 @@ use kiln_train::{Recipe, StageConfig};
 
 /// A stage of ten steps, then one of eight that trains a part of the model in shorter rows.
 fn two_stage_recipe() -> Recipe {
-    let mut recipe = recipe(&["stages.0.steps=10", "stages.0.checkpoints=2", "stages.0.validations=1"]);
+    let mut recipe = recipe(&["stages.0.steps=10", "stages.0.checkpoint_every=0.5", "stages.0.eval_every=1.0"]);
     recipe.stages.push(StageConfig {
         name: "tune it".into(),
         trainable: vec!["blocks.1.*".into(), "norm.weight".into()],

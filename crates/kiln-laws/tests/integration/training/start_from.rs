@@ -9,16 +9,16 @@ fn it_begins_at_the_other_runs_weights_with_its_tokenizer() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let bpe = "tokenizer={ bpe = { vocab = 320 } }";
-    let quick = "stages.0.schedule={ constant = { peak = 1e-2 } }";
-    train(&recipe(&[bpe, quick, "stages.0.validations=1"]), &path("first"));
+    let quick = "stages.0.schedule={ constant = { learning_rate = 1e-2 } }";
+    train(&recipe(&[bpe, quick, "stages.0.eval_every=1.0"]), &path("first"));
     let from = format!("from={:?}", path("first").display().to_string());
     // A warm-up's first step moves nothing. The recipe's own tokenizer would have another vocabulary.
     let sets = [
         &from,
         "seed=9",
         "stages.0.steps=4",
-        "stages.0.checkpoints=4",
-        "stages.0.keep=9",
+        "stages.0.checkpoint_every=1",
+        "stages.0.keep_checkpoints=9",
         "stages.0.schedule={ linear = { warmup = 2 } }",
     ];
     train(&recipe(&sets), &path("second"));

@@ -32,21 +32,21 @@ fn large_recipe(home: &Path) -> Recipe {
         "model.hidden=1280",
         "model.blocks.*.repeat=1",
         "model.blocks.*.sublayers.0.parts=[{ attention = { projection = { heads = { heads = 2, head_dim = 16 } } } }]",
-        "model.blocks.*.sublayers.1.parts=[{ plain = { inner = 64 } }]",
+        "model.blocks.*.sublayers.1.parts=[{ mlp = { intermediate = 64 } }]",
         "stages.0.steps=3",
-        "stages.0.rows=2",
-        "stages.0.accumulate=2",
-        "stages.0.length=32",
-        "stages.0.validations=1",
-        "stages.0.validation_tokens=64",
-        "stages.0.checkpoints=1",
-        "stages.0.keep=1",
+        "stages.0.batch_size=2",
+        "stages.0.gradient_accumulation=2",
+        "stages.0.sequence_length=32",
+        "stages.0.eval_every=1.0",
+        "stages.0.eval_tokens=64",
+        "stages.0.checkpoint_every=1.0",
+        "stages.0.keep_checkpoint_every=1.0",
     ])
 }
 
 /// Rows wide enough for products to be divided among threads.
 fn medium_recipe() -> Recipe {
-    recipe(&["model.hidden=64", "stages.0.length=256", "stages.0.steps=6", "stages.0.samples=1"])
+    recipe(&["model.hidden=64", "stages.0.sequence_length=256", "stages.0.steps=6", "stages.0.num_samples=1"])
 }
 
 /// In a child: a run in each folder, stopped after each step if the folder says so.

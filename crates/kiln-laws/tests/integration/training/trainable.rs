@@ -7,8 +7,13 @@ use kiln_train::TrainError;
 fn moved_parameters(trains: &str) -> (Vec<String>, usize) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
-    let sets = ["stages.0.steps=4", "stages.0.checkpoints=4", "stages.0.keep=9", "stages.0.schedule=constant"];
-    train(&recipe(&[&sets[..], &[&format!("stages.0.trains={trains}")]].concat()), &path);
+    let sets = [
+        "stages.0.steps=4",
+        "stages.0.checkpoint_every=1",
+        "stages.0.keep_checkpoints=9",
+        "stages.0.schedule=constant",
+    ];
+    train(&recipe(&[&sets[..], &[&format!("stages.0.trainable={trains}")]].concat()), &path);
     let (before, after) = (weights(&path, 0, 1), weights(&path, 0, 4));
     let moved = before.iter().filter(|(name, raw)| after[*name] != **raw).map(|(name, _)| name.clone()).collect();
     (moved, before.len())
@@ -33,10 +38,10 @@ fn only_what_fits_the_patterns_moves() {
 #[test]
 fn a_pattern_that_fits_nothing_is_refused_at_its_path() {
     let home = tempfile::tempdir().unwrap();
-    let recipe = recipe(&[r#"stages.0.trains=["norm.weight", "blocks.*.atention.*"]"#]);
+    let recipe = recipe(&[r#"stages.0.trainable=["norm.weight", "blocks.*.atention.*"]"#]);
     let failure = TestRun::default().start(&recipe, &home.path().join("run")).unwrap_err();
     assert!(matches!(failure, TrainError::Config(_)), "{failure}");
     let (said, place) = (failure.to_string(), failure.location().unwrap_or_default());
     assert!(said.contains("`blocks.*.atention.*`"), "{said}");
-    assert!(said.contains("stages[0].trains") || place.contains("stages[0].trains"), "{said} at {place}");
+    assert!(said.contains("stages[0].trainable") || place.contains("stages[0].trainable"), "{said} at {place}");
 }

@@ -48,8 +48,7 @@ pub(super) struct Defaults {
 const SCALE_OUTPUTS_KEY: &str = "scale_decoder_outputs";
 
 /// What newer files say of every T5, that its head shares the embedding, is so if the weights hold no other.
-#[cfg(feature = "files")]
-pub(crate) fn resolve_tied_embeddings(json: &mut Value, tensors: &dyn crate::tensors::TensorSource) {
+pub fn resolve_tied_embeddings(json: &mut Value, tensors: &dyn crate::tensors::TensorSource) {
     let has = |name: &str| tensors.entries().contains_key(name);
     if json["model_type"] == FAMILY.name
         && !json[SCALE_OUTPUTS_KEY].is_null()

@@ -66,7 +66,7 @@ impl AttentionSource {
             }
             Self::Segments(SegmentsConfig { prefix_length: prefix }) if *prefix == 0 || *prefix > 1 << 16 => {
                 let reason = format!("a trained prefix of 1 to {} keys, found {prefix}", 1 << 16);
-                Err(ValidationError::new(format!("{path}.source.segments.prefix"), reason)
+                Err(ValidationError::new(format!("{path}.source.segments.prefix_length"), reason)
                     .with_suggestion("source = \"self\""))
             }
             _ => Ok(()),

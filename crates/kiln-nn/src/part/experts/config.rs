@@ -16,9 +16,9 @@ crate::variants! {
     /// Feed-forward network of an expert.
     Expert, ExpertConfig: dyn Layer {
         /// Gated feed-forward network (2002.05202).
-        "gated" => GatedMlp(GatedMlp),
+        "gated_mlp" => GatedMlp(GatedMlp),
         /// Feed-forward network (MLP) of two matrices (1706.03762).
-        "plain" => Mlp(Mlp),
+        "mlp" => Mlp(Mlp),
     }
 }
 
@@ -69,7 +69,7 @@ impl MixtureOfExpertsConfig {
     pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let refuse = |key: &str, reason: String| ValidationError::new(format!("{path}.{key}"), reason);
         if self.num_experts == 0 || self.num_experts > MAX_EXPERTS {
-            return Err(refuse("experts", format!("from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts)));
+            return Err(refuse("num_experts", format!("from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts)));
         }
         if self.top_k == 0 || self.top_k > self.num_experts {
             let reason = format!("from 1 to all {} experts a token, found {}", self.num_experts, self.top_k);
@@ -77,15 +77,17 @@ impl MixtureOfExpertsConfig {
         }
         if self.top_k == 1 && self.norm_topk_prob == Some(true) {
             let reason = "the normalised weight of one expert is always 1: the router would learn nothing";
-            return Err(refuse("normalize", reason.into()).with_suggestion("normalize = false"));
+            return Err(refuse("norm_topk_prob", reason.into()).with_suggestion("norm_topk_prob = false"));
         }
-        for (key, weight) in [("balance", self.router_aux_loss_coef), ("z", self.router_z_loss_coef)] {
+        for (key, weight) in
+            [("router_aux_loss_coef", self.router_aux_loss_coef), ("router_z_loss_coef", self.router_z_loss_coef)]
+        {
             if !(weight >= 0.0 && weight.is_finite()) {
                 return Err(refuse(key, format!("a loss's weight is 0 or above, found {weight}")));
             }
         }
         self.expert.check(around, &format!("{path}.expert"))?;
         let shared = self.shared_expert.as_ref();
-        shared.map_or(Ok(()), |shared| shared.check(around, &format!("{path}.shared")))
+        shared.map_or(Ok(()), |shared| shared.check(around, &format!("{path}.shared_expert")))
     }
 }

@@ -51,17 +51,18 @@ pub fn default_intermediate(hidden: usize) -> usize {
 
 pub(super) fn check_intermediate(inner: Option<usize>, path: &str) -> Result<(), ValidationError> {
     match inner {
-        Some(0) => Err(ValidationError::new(format!("{path}.inner"), "a feed-forward of width 0")),
-        Some(inner) if inner > MAX_WIDTH => {
-            Err(ValidationError::new(format!("{path}.inner"), format!("at most {MAX_WIDTH} wide, found {inner}")))
-        }
+        Some(0) => Err(ValidationError::new(format!("{path}.intermediate"), "a feed-forward of width 0")),
+        Some(inner) if inner > MAX_WIDTH => Err(ValidationError::new(
+            format!("{path}.intermediate"),
+            format!("at most {MAX_WIDTH} wide, found {inner}"),
+        )),
         _ => Ok(()),
     }
 }
 
 impl Variant for GatedMlp {
     type Config = GatedMlpConfig;
-    const CARD: Card = Card { role: "feed_forward", ..Card::new("gated", "2002.05202") };
+    const CARD: Card = Card { role: "feed_forward", ..Card::new("gated_mlp", "2002.05202") };
 
     fn resolve(config: &mut GatedMlpConfig, around: &BuildContext) {
         config.intermediate.get_or_insert(default_intermediate(around.hidden));

@@ -50,7 +50,7 @@ pub fn default_intermediate(hidden: usize) -> usize {
 
 impl Variant for Mlp {
     type Config = MlpConfig;
-    const CARD: Card = Card { role: "feed_forward", ..Card::new("plain", "1706.03762") };
+    const CARD: Card = Card { role: "feed_forward", ..Card::new("mlp", "1706.03762") };
 
     fn resolve(config: &mut MlpConfig, around: &BuildContext) {
         config.intermediate.get_or_insert(default_intermediate(around.hidden));

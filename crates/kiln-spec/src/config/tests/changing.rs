@@ -151,3 +151,30 @@ fn a_failed_assignment_changes_nothing() {
     set(&schema(), &mut changed, "blocks.*.parts.1=gated").unwrap_err();
     assert_eq!(changed, before);
 }
+
+#[test]
+fn an_alias_merges_and_is_set_as_the_name_that_it_stands_for() {
+    let value = |text: &str| table(&format!("v = {text}"))["v"].clone();
+    let both = merged("schedule = { line = { floor = 0.5 } }", "schedule.linear.warmup = 2");
+    assert_eq!(both["schedule"], value("{ linear = { floor = 0.5, warmup = 2 } }"));
+    let both = merged("schedule = { linear = { floor = 0.5 } }", "schedule.line.warmup = 2");
+    assert_eq!(both["schedule"], value("{ linear = { floor = 0.5, warmup = 2 } }"));
+    let blocks = "[[blocks]]\nparts = ['glu', { both = ['glu'] }]\n[[blocks]]\nparts = ['attention']";
+    let set_in = |assignments: &[&str]| after(blocks, assignments).unwrap()["blocks"][0]["parts"].clone();
+    assert_eq!(set_in(&["name=x"]), value("['gated', { both = ['gated'] }]"));
+    assert_eq!(set_in(&["blocks.0.parts.0=glu"]), value("['gated', { both = ['gated'] }]"));
+    assert_eq!(set_in(&["blocks.0.parts.*.glu={}"]), value("[{ gated = {} }, { both = ['gated'] }]"));
+    let schedule = after("schedule = { line = { floor = 0.5 } }", &["schedule.linear.warmup=2"]).unwrap();
+    assert_eq!(schedule["schedule"], value("{ linear = { floor = 0.5, warmup = 2 } }"));
+    assert_eq!(after("", &["schedule.line.floor=0.1"]).unwrap()["schedule"], value("{ linear = { floor = 0.1 } }"));
+}
+
+#[test]
+fn an_alias_is_read_and_never_written() {
+    let read = sample("name = 'n'\nschedule = { line = { floor = 0.5 } }\n[[blocks]]\nparts = ['glu']").unwrap();
+    assert_eq!(read.blocks[0].parts, [Part::Gated(NoOptions {})]);
+    assert!(to_toml(&read).contains("linear") && !to_toml(&read).contains("glu"), "{}", to_toml(&read));
+    let twice = sample("name = 'n'\nschedule = { line = { floor = 0.5 }, linear = { floor = 0.5 } }").unwrap_err();
+    assert!(twice.message().contains("exclude each other"), "{twice}");
+    assert_eq!(allowed_keys(&schema(), "schedule.line"), ["floor", "warmup"]);
+}

@@ -4,7 +4,8 @@ use super::{super::error::CliError, Args};
 use burn::tensor::Device;
 use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
-use kiln_peft::{detach, merge, peft_format};
+use kiln_peft::{detach, merge};
+use kiln_pretrained::peft_format;
 use kiln_train::pretrained::{ModelSource, PretrainedModel, run_origin};
 use std::path::absolute;
 

@@ -4,8 +4,9 @@ use super::{
     super::{error::CliError, output::print_message},
     Args, gguf_tokenizer,
 };
-use kiln_models::{ModelTensors, files::save_gguf, gguf::GgufExport, hf, tensors::WeightDtype};
+use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
+use kiln_pretrained::{files::save_gguf, gguf::GgufExport};
 use kiln_train::pretrained::{ModelSource, PretrainedModel};
 
 /// Writes it: the name of its family.

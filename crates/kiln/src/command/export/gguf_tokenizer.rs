@@ -2,7 +2,7 @@
 
 use super::super::error::CliError;
 use kiln_data::tokenizer;
-use kiln_models::gguf::GgufTokenizer;
+use kiln_pretrained::gguf::GgufTokenizer;
 use kiln_train::pretrained::{ModelSource, from_gguf_tokenizer};
 
 /// It, with a token for each of the model's rows, the model's template and all tokens that end what it writes.

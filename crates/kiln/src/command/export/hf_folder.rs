@@ -2,11 +2,8 @@
 
 use super::{super::error::CliError, Args};
 use kiln_data::{Tokenizer, tokenizer::TokenRoles};
-use kiln_models::{
-    ModelTensors,
-    files::{CONFIG_FILE, SaveOptions, save},
-    tensors::WeightDtype,
-};
+use kiln_models::{ModelTensors, tensors::WeightDtype};
+use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save};
 use kiln_train::{
     pretrained::{ModelSource, PretrainedModel},
     run_folder::write_atomic,
@@ -24,7 +21,8 @@ pub(super) fn write_folder(
     let layout = SaveOptions {
         config_json: weights.config_json.as_ref(),
         generation_config: weights.generation_config.as_ref(),
-        max_shard_size: usize::try_from(args.shard.unwrap_or(5000).saturating_mul(1_000_000)).unwrap_or(usize::MAX),
+        max_shard_size: usize::try_from(args.max_shard_size.unwrap_or(5000).saturating_mul(1_000_000))
+            .unwrap_or(usize::MAX),
         dtype: args.dtype.map_or(WeightDtype::F32, WeightDtype::from),
     };
     let family = save(&args.out, config, &ModelTensors::new(&weights.model), layout)

@@ -16,27 +16,27 @@ use kiln_models::tensors::WeightDtype;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// The files of which program.
+/// File format of an exported model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// A folder with config.json, model.safetensors and tokenizer.json.
+    /// Hugging Face folder: config.json, model.safetensors, tokenizer.json.
     Hf,
-    /// One file, as llama.cpp reads it.
+    /// GGUF file for llama.cpp.
     Gguf,
-    /// A folder with the adapters alone, as peft reads it.
+    /// PEFT folder with the adapters only.
     Peft,
 }
 
-/// How numbers are stored.
+/// Data type of exported weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportDtype {
-    /// 32-bit floats.
+    /// 32-bit floating point.
     F32,
-    /// 16-bit floats, up to 65504.
+    /// 16-bit floating point; values above 65504 are refused.
     F16,
-    /// 16-bit floats with the range of 32-bit ones.
+    /// bfloat16.
     Bf16,
-    /// 8 bits, 32 of them under a scale; of a .gguf alone.
+    /// 8-bit quantization in blocks of 32 (.gguf only).
     #[value(name = "q8_0")]
     Q8,
 }
@@ -57,18 +57,18 @@ impl From<ExportDtype> for WeightDtype {
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// What is written.
+    /// Output format.
     #[arg(long, value_enum)]
     format: ExportFormat,
-    /// The folder, or the .gguf file, that is written.
+    /// Output folder, or output .gguf file.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// How weights are stored in a folder (f32 if not said), matrices in a .gguf (f16).
-    #[arg(long, value_enum)]
+    /// Data type of the weights (default: f32), or of the matrices in a .gguf file (default: f16).
+    #[arg(long, alias = "numbers", value_enum)]
     dtype: Option<ExportDtype>,
-    /// Weights of more megabytes than this go into several files of a folder; 5000 if not said.
-    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
-    shard: Option<u64>,
+    /// Maximum size of a weight file in MB; larger models are split (default: 5000).
+    #[arg(long, alias = "shard", value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_shard_size: Option<u64>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -77,16 +77,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     match args.format {
         ExportFormat::Hf if args.dtype == Some(ExportDtype::Q8) => {
-            return Err(CliError::usage("only a .gguf has 8 bits").with_location("--numbers"));
+            return Err(CliError::usage("only a .gguf has 8 bits").with_location("--dtype"));
         }
         ExportFormat::Peft if args.dtype.is_some() => {
-            return Err(CliError::usage("adapters are stored as they are").with_location("--numbers"));
+            return Err(CliError::usage("adapters are stored as they are").with_location("--dtype"));
         }
-        ExportFormat::Gguf if args.shard.is_some() => {
-            return Err(CliError::usage("a .gguf is one file").with_location("--shard"));
+        ExportFormat::Gguf if args.max_shard_size.is_some() => {
+            return Err(CliError::usage("a .gguf is one file").with_location("--max-shard-size"));
         }
-        ExportFormat::Peft if args.shard.is_some() => {
-            return Err(CliError::usage("adapters are one file").with_location("--shard"));
+        ExportFormat::Peft if args.max_shard_size.is_some() => {
+            return Err(CliError::usage("adapters are one file").with_location("--max-shard-size"));
         }
         _ => {}
     }

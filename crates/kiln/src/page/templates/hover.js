@@ -24,8 +24,8 @@
     if (text !== undefined) made.textContent = text;
     return parent.appendChild(made);
   };
-  const moment = (x, chart) => {
-    if (!chart.steps) return write[chart.units[0]](x);
+  const xLabel = (x, chart) => {
+    if (!chart.counts_steps) return write[chart.units[0]](x);
     const parts = [`step ${Math.round(x).toLocaleString("en").replace(/,/g, "\u202f")}`];
     if (clock.length) {
       const [, tokens, seconds] = nearest(clock, x);
@@ -51,17 +51,17 @@
       const cross = make(frame, "div", "cross");
       cross.style.left = `${100 * across}%`;
       const tip = make(frame, "div", "tip");
-      make(tip, "small", "", moment(close, chart));
+      make(tip, "small", "", xLabel(close, chart));
       shown = [cross, tip];
       for (const [s, [px, py]] of found) {
         const down = 1 - share(py, chart.y, chart.log[1]);
         if (down >= 0 && down <= 1) {
-          const spot = make(frame, "div", `spot c${s.colour % 6}`);
+          const spot = make(frame, "div", `spot c${s.color % 6}`);
           spot.style.left = `${100 * share(px, chart.x, chart.log[0])}%`;
           spot.style.top = `${100 * down}%`;
           shown.push(spot);
         }
-        const row = make(tip, "div", `c${s.colour % 6}`);
+        const row = make(tip, "div", `c${s.color % 6}`);
         if (s.name) make(row, "span", "", s.name);
         make(row, "b", "", write[chart.units[1]](py));
       }

@@ -7,7 +7,8 @@ use super::{
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, FilesConfig, Source, source::files::FileSource, tokenizer};
-use kiln_models::{Model, files};
+use kiln_models::Model;
+use kiln_pretrained::files;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -86,7 +87,7 @@ pub fn adapter(file: &[u8]) -> bool {
     thread_local! { static MODEL: Model = files::load(&seeds::model(), &Device::flex()).unwrap().model; }
     temp_model_folder!("adapter_model.safetensors" = seeds::adapter_tensors()).with(|home| {
         home.write("adapter_config.json", file);
-        MODEL.with(|model| kiln_peft::peft_format::load_adapters(model, None, &home.path()).is_ok())
+        MODEL.with(|model| kiln_pretrained::peft_format::load_adapters(model, None, &home.path()).is_ok())
     })
 }
 

@@ -1,6 +1,7 @@
 //! Weights in one piece.
 
-use kiln_models::{gguf as format, hf, pickle::PickleFile, tensors::TensorSource};
+use kiln_models::{hf, tensors::TensorSource};
+use kiln_pretrained::{gguf as format, pickle::PickleFile};
 
 /// Reads every tensor.
 pub fn read_all_tensors(tensors: &dyn TensorSource) -> bool {

@@ -69,11 +69,11 @@ impl Variant for LatentProjection {
         let widths = config.dims(around.hidden);
         let all = [
             ("heads", widths.heads),
-            ("rank", widths.rank),
-            ("head_dim", widths.nope),
-            ("rope_dim", widths.rope),
-            ("value_dim", widths.value),
-            ("query_rank", config.q_lora_rank.unwrap_or(1)),
+            ("kv_lora_rank", widths.rank),
+            ("qk_nope_head_dim", widths.nope),
+            ("qk_rope_head_dim", widths.rope),
+            ("v_head_dim", widths.value),
+            ("q_lora_rank", config.q_lora_rank.unwrap_or(1)),
         ];
         for (key, width) in all {
             let together =
@@ -83,7 +83,7 @@ impl Variant for LatentProjection {
             }
         }
         match around.position.check_heads(widths.heads, widths.rope) {
-            Err(reason) => refuse("rope_dim", reason),
+            Err(reason) => refuse("qk_rope_head_dim", reason),
             Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
         }
     }

@@ -1,0 +1,158 @@
+use super::{
+    PickleError, PickleFile, PickleFiles,
+    testing::{dictionary, file, tensor, text, zip},
+};
+use kiln_models::tensors::TensorSource;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What `tools/fixtures_pickle.py` wrote.
+const FILES: [(&str, &[u8]); 10] = [
+    ("types", include_bytes!("../../tests/fixtures/pickle/types.pt")),
+    ("views", include_bytes!("../../tests/fixtures/pickle/views.pt")),
+    ("module", include_bytes!("../../tests/fixtures/pickle/module.pt")),
+    ("parameters", include_bytes!("../../tests/fixtures/pickle/parameters.pt")),
+    ("checkpoint", include_bytes!("../../tests/fixtures/pickle/checkpoint.pt")),
+    ("model", include_bytes!("../../tests/fixtures/pickle/model.pt")),
+    ("nested", include_bytes!("../../tests/fixtures/pickle/nested.pt")),
+    ("protocol4", include_bytes!("../../tests/fixtures/pickle/protocol4.pt")),
+    ("legacy", include_bytes!("../../tests/fixtures/pickle/legacy.pt")),
+    ("legacy_types", include_bytes!("../../tests/fixtures/pickle/legacy_types.pt")),
+];
+
+#[test]
+fn every_tensor_is_what_pytorch_reads() {
+    let expected: Value = serde_json::from_str(include_str!("../../tests/fixtures/pickle/expected.json")).unwrap();
+    assert_eq!(expected.as_object().unwrap().len(), FILES.len());
+    for (name, file) in FILES {
+        let (pickle, expected) = (PickleFile::open(file).unwrap(), expected[name].as_object().unwrap());
+        let names = BTreeSet::from_iter(expected.keys());
+        assert_eq!(pickle.entries().keys().collect::<BTreeSet<_>>(), names, "{name}");
+        for (key, expected) in expected {
+            let (entry, data) = (&pickle.entries()[key], pickle.read(key).unwrap());
+            assert_eq!(entry.dtype, expected["stored"].as_str().unwrap(), "{name} {key}");
+            assert_eq!(serde_json::json!(entry.shape), expected["shape"], "{name} {key}");
+            assert_eq!(data.shape()[..], entry.shape, "{name} {key}");
+            let numbers: Vec<f32> = serde_json::from_value(expected["numbers"].clone()).unwrap();
+            assert_eq!(data.try_to_vec::<f32>().unwrap(), numbers, "{name} {key}");
+        }
+        assert!(matches!(pickle.read("nothing"), Err(kiln_models::tensors::TensorError::NotFound(_))));
+    }
+}
+
+#[test]
+fn several_files_are_read_as_one() {
+    let open = |i: usize| PickleFile::open(FILES[i].1).unwrap();
+    let both = PickleFiles::new(vec![open(0), open(2)]).unwrap();
+    assert_eq!(both.entries().len(), open(0).entries().len() + open(2).entries().len());
+    assert_eq!(both.read("0.bias").unwrap(), open(2).read("0.bias").unwrap());
+    let Err(twice) = PickleFiles::new(vec![open(2), open(3)]) else { panic!("the same names in two files") };
+    assert!(twice.to_string().contains("in two of the files"), "{twice}");
+}
+
+/// The error of a file that must not be read.
+fn refused(file: &[u8]) -> PickleError {
+    PickleFile::open(file).err().expect("refused")
+}
+
+#[test]
+fn a_file_that_asks_for_code_is_refused_by_the_name() {
+    let message = refused(include_bytes!("../../tests/fixtures/pickle/command.pt")).to_string();
+    assert!(message.contains("`posix.system`"), "{message}");
+    let stacked = [&text("os")[..], &text("system"), b"\x93", &text("true"), b"\x85R"].concat();
+    for (global, name) in [
+        (b"cos\nsystem\n)R".to_vec(), "os.system"),
+        (b"cbuiltins\neval\n".to_vec(), "builtins.eval"),
+        (b"ctorch\nload\n".to_vec(), "torch.load"),
+        (b"cevil\nFloatStorage\n".to_vec(), "evil.FloatStorage"),
+        (b"ctorch._utils\n_rebuild_sparse_tensor\n".to_vec(), "torch._utils._rebuild_sparse_tensor"),
+        (stacked, "os.system"),
+    ] {
+        let PickleError::UnsupportedGlobal(asked) = refused(&file(&dictionary(&global))) else { panic!("{name}") };
+        assert_eq!(asked, name);
+    }
+}
+
+#[test]
+fn a_tensor_lies_within_its_storage() {
+    let open = |tensor: Vec<u8>| PickleFile::open(file(&dictionary(&tensor)));
+    let right = open(tensor("0", 6, 0, &[2, 3], &[3, 1])).unwrap();
+    assert_eq!(right.read("w").unwrap().try_to_vec::<f32>().unwrap(), [1., 2., 3., 4., 5., 6.]);
+    for (wrong, reason) in [
+        (tensor("0", 6, 1, &[2, 3], &[3, 1]), "leaves its storage"),
+        (tensor("0", 6, 0, &[2, 3], &[4, 1]), "leaves its storage"),
+        (tensor("0", 6, 7, &[], &[]), "leaves its storage"),
+        (tensor("0", 6, 0, &[2, 2], &[i64::MAX, i64::MAX]), "leaves its storage"),
+        (tensor("0", 6, i64::MAX, &[1], &[1]), "leaves its storage"),
+        (tensor("0", 6, 5, &[6], &[-1]), "-1 can't be"),
+        (tensor("0", 6, -1, &[6], &[1]), "-1 can't be"),
+        (tensor("0", 6, 0, &[-6], &[1]), "-6 can't be"),
+        (tensor("0", 6, 0, &[6], &[1, 1]), "1 sizes, 2 strides"),
+        (tensor("0", 6, 0, &[1 << 40], &[0]), "larger than the whole file"),
+        (tensor("0", 6, 0, &[i64::MAX, i64::MAX], &[0, 0]), "larger than the whole file"),
+        (tensor("0", 6, 0, &[1; 65], &[1; 65]), "65 dimensions"),
+        (tensor("0", 7, 0, &[6], &[1]), "holds 6 bytes, not 7"),
+        (tensor("0", i64::MAX, 0, &[6], &[1]), "holds 6 bytes, not"),
+        (tensor("1", 6, 0, &[6], &[1]), "is not in the file"),
+        (tensor("../a/data/0", 6, 0, &[6], &[1]), "is not in the file"),
+    ] {
+        let message = open(wrong).err().expect(reason).to_string();
+        assert!(message.contains(reason), "{message}, not {reason}");
+    }
+}
+
+#[test]
+fn nothing_is_without_end() {
+    let tensor = tensor("0", 6, 0, &[6], &[1]);
+    let deep = [&b"}X\x01\0\0\0w".repeat(100_000)[..], &tensor, &b"s".repeat(100_000), b"."].concat();
+    assert!(refused(&file(&deep)).to_string().contains("without end"));
+    let cycle = [b"}q\0X\x01\0\0\0wh\0sX\x01\0\0\0v", &tensor[..], b"s."].concat();
+    assert!(refused(&file(&cycle)).to_string().contains("without end"));
+    // Each dictionary holds the one before twice, 30 times over: 2³⁰ names.
+    let level = |i: u8| [b"}q", &[i][..], &text("a"), b"h", &[i - 1], b"s", &text("b"), b"h", &[i - 1], b"s"].concat();
+    let levels: Vec<u8> = (1..30).flat_map(level).collect();
+    let bomb = [b"}q\0", &text("w")[..], &tensor, b"s", &levels, b"."].concat();
+    assert!(refused(&file(&bomb)).to_string().contains("without end"));
+    assert!(refused(&file(&b")".repeat((1 << 22) + 1))).to_string().contains("objects"));
+    assert!(refused(&file(&[b")", &b"\x94".repeat(9)[..], b"."].concat())).to_string().contains("remembered"));
+    for announced in [&b"X\xff\xff\xff\xff."[..], b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", b"\x8a\xff."] {
+        assert!(refused(&file(announced)).to_string().contains("are announced"));
+    }
+}
+
+#[test]
+fn names_are_unambiguous() {
+    let tensor = tensor("0", 6, 0, &[6], &[1]);
+    let pickle = [b"}", &text("w")[..], &tensor, b"s", &text("w"), &tensor, b"s."].concat();
+    assert!(refused(&file(&pickle)).to_string().contains("`w` twice"));
+    let pickle = dictionary(&tensor);
+    let entries = [("a/data.pkl", &pickle[..]), ("a/data/0", &[0; 6]), ("a/data/0", &[1; 6])];
+    assert!(refused(&zip(&entries)).to_string().contains("two entries `a/data/0`"));
+    let entries = [("a/data.pkl", &pickle[..]), ("b/data.pkl", &pickle), ("a/data/0", &[0; 6])];
+    assert!(refused(&zip(&entries)).to_string().contains("one `data.pkl`"));
+}
+
+#[test]
+fn an_archive_is_stored_and_little_endian() {
+    let pickle = dictionary(&tensor("0", 6, 0, &[6], &[1]));
+    let big = zip(&[("a/data.pkl", &pickle), ("a/byteorder", b"big"), ("a/data/0", &[0; 6])]);
+    assert!(refused(&big).to_string().contains("little-endian"));
+    let mut compressed = file(&pickle);
+    let directory = compressed.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    compressed[directory + 10] = 8;
+    assert!(refused(&compressed).to_string().contains("compressed"));
+    let mut outside = file(&pickle);
+    outside[directory + 24..directory + 28].fill(0xee);
+    outside[directory + 20..directory + 24].fill(0xee);
+    assert!(refused(&outside).to_string().contains("outside of the file"));
+    assert!(refused(b"\x89HDF").to_string().contains("neither a zip archive nor"));
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    for (name, file) in FILES {
+        for length in 0..file.len() {
+            assert!(PickleFile::open(&file[..length]).is_err(), "{name} cut at {length}");
+        }
+    }
+}

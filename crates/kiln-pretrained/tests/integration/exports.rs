@@ -1,0 +1,236 @@
+//! What Kiln writes is read back, and is what was written.
+
+use crate::{
+    models::{MODELS, config},
+    safetensors,
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_kernels::packed::{GgmlType, quantize::quantize};
+use kiln_models::{
+    ModelTensors, StateDict, hf,
+    tensors::{InMemoryTensors, TensorSource, WeightDtype},
+};
+use kiln_nn::{Context, head::Pooling};
+use kiln_pretrained::gguf::{ExportError, GgufExport, GgufReader, GgufTokenizer, read_as_hf};
+use kiln_spec::Layout;
+use serde_json::{Value, json};
+
+pub fn sample_tokenizer() -> GgufTokenizer {
+    GgufTokenizer {
+        model: "gpt2".into(),
+        pre_tokenizer: Some("default".into()),
+        tokens: (0..29).map(|id| format!("t{id}")).collect(),
+        token_types: vec![1; 29],
+        merges: vec!["t 1".into()],
+        special_token_ids: [("bos".into(), 1), ("eos".into(), 2)].into(),
+        add_special_tokens: [("bos".into(), true)].into(),
+        add_space_prefix: Some(false),
+        precompiled_charsmap: vec![0, 255],
+        chat_template: Some("{{ messages }}".into()),
+        ..GgufTokenizer::default()
+    }
+}
+
+fn written(config_json: &Value, tensors: &dyn TensorSource, numbers: WeightDtype) -> Result<Vec<u8>, ExportError> {
+    let (mut out, tokenizer) = (Vec::new(), sample_tokenizer());
+    let (name, pooling) = ("tiny", Some(Pooling::First));
+    let export = GgufExport {
+        name,
+        config_json,
+        tensors,
+        dtype: numbers,
+        default_context_length: 7,
+        pooling,
+        tokenizer: Some(&tokenizer),
+    };
+    export.write(&mut out).map(|()| out)
+}
+
+/// As the packing keeps them.
+fn rounded(values: &[f32], packing: &str) -> Vec<f32> {
+    let packing = GgmlType::from_name(packing).unwrap();
+    let mut out = vec![0.0; values.len()];
+    packing.dequantize(&quantize(packing, values).unwrap(), &mut out);
+    out
+}
+
+/// A matrix with its sides changed.
+fn sideways(data: &TensorData) -> TensorData {
+    let matrix = Tensor::<2>::from_data(data.clone(), &Device::flex());
+    matrix.transpose().into_data()
+}
+
+/// The whole `config.json` of a model, and its tensors under the names that Kiln writes.
+fn original(name: &str) -> (Value, StateDict) {
+    let (mut given, mut tensors) = (config(name), safetensors(name));
+    if name == "tiny-t5" {
+        // Files know no head that shares the embedding and doesn't scale: here it has its own.
+        given["tie_word_embeddings"] = false.into();
+        let numbers: Vec<f32> = tensors["shared.weight"].iter::<f32>().map(|x| x / 3.0).collect();
+        tensors.insert("lm_head.weight".into(), TensorData::new(numbers, [29, 24]));
+    }
+    let tensors = InMemoryTensors::from(tensors);
+    let (family, config) = hf::read_config(&given).unwrap();
+    let model = hf::load_model(&config, family, &tensors, &Device::flex()).unwrap();
+    let tensors = hf::export_tensors(&config, family, &ModelTensors::new(&model)).unwrap().read_all().unwrap();
+    (hf::to_config_json(&config, Some(&given)).unwrap().1, tensors)
+}
+
+/// What a model makes of some tokens.
+fn outputs(config_json: &Value, tensors: &dyn TensorSource) -> Vec<f32> {
+    let (family, config) = hf::read_config(config_json).unwrap();
+    let model = hf::load_model(&config, family, tensors, &Device::flex()).unwrap();
+    let ids = [7, 3, 11, 28, 3];
+    let layout = Layout::from_offsets(&[0], &[ids.len()], ids.len(), config.visibility.direction(2));
+    let mut cx = Context::new(&layout, &Device::flex());
+    let tokens = Tensor::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &Device::flex());
+    model.encode(Tensor::clone(&tokens), &layout, &mut cx);
+    let hidden = model.forward(tokens, &mut cx);
+    model.outputs(hidden, &cx).into_data().try_into_vec().unwrap()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let each = [WeightDtype::F32, WeightDtype::F16, WeightDtype::BF16, WeightDtype::Q8_0];
+    for (name, numbers) in MODELS.into_iter().flat_map(|name| each.map(|numbers| (name, numbers))) {
+        let (json, tensors) = original(name);
+        let file = GgufReader::open(written(&json, &InMemoryTensors::from(tensors.clone()), numbers).unwrap()).unwrap();
+        assert_eq!(GgufTokenizer::read(file.metadata()).unwrap().unwrap(), sample_tokenizer());
+        let (found, renamed) = read_as_hf(file.metadata(), &file).unwrap();
+        let mut kept = StateDict::new();
+        for (tensor, data) in &tensors {
+            // A bare encoder's names have no prefix.
+            let bare = tensor.trim_start_matches("bert.");
+            let (entry, found) = (&renamed.entries()[bare], renamed.read(bare).unwrap());
+            let vector =
+                entry.shape.len() == 1 || ["position", "wpe", "token_type"].iter().any(|table| bare.contains(table));
+            let vector = vector || bare.contains("relative_attention_bias");
+            assert_eq!(entry.dtype == "F32", vector || numbers == WeightDtype::F32, "{tensor}: {}", entry.dtype);
+            // Rows of heads are turned whole, so that their blocks are the same; GPT-2's matrices stand on their side.
+            let side = bare.contains(".c_") && data.shape().len() == 2;
+            let laid = if side { sideways(data) } else { data.clone() };
+            let want = TensorData::new(rounded(laid.as_slice::<f32>().unwrap(), &entry.dtype), laid.shape().to_vec());
+            let want: Vec<f32> = if side { sideways(&want) } else { want }.try_into_vec().unwrap();
+            assert_eq!(found.as_slice::<f32>().unwrap(), want, "{name}: {tensor}");
+            kept.insert(tensor.clone(), TensorData::new(want, data.shape().to_vec()));
+        }
+        assert_eq!(renamed.entries().len(), tensors.len());
+        // The same numbers make the same model: to the bit, unless matrices are multiplied as they are packed.
+        let (found, want) = (outputs(&found, &renamed), outputs(&json, &InMemoryTensors::from(kept)));
+        let apart = found.iter().zip(&want).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(
+            found.len() == want.len() && apart <= if numbers == WeightDtype::F32 { 0.0 } else { 1e-5 },
+            "{name}: {apart}"
+        );
+    }
+}
+
+#[test]
+fn eight_bits_where_rows_have_blocks() {
+    // A feed-forward of 64.
+    let mut json = config("tiny-llama");
+    json["intermediate_size"] = json!(64);
+    let (family, config) = hf::read_config(&json).unwrap();
+    let weights = ModelTensors::new(&kiln_models::Model::init(&config, 6, &Device::flex()));
+    let tensors = hf::export_tensors(&config, family, &weights).unwrap();
+    let file = GgufReader::open(written(&json, &tensors, WeightDtype::Q8_0).unwrap()).unwrap();
+    assert_eq!(file.entries()["blk.0.ffn_down.weight"].dtype, "Q8_0");
+    assert_eq!(file.entries()["blk.0.ffn_up.weight"].dtype, "F16");
+    let (_, renamed) = read_as_hf(file.metadata(), &file).unwrap();
+    // What stays packed is written from its blocks.
+    let model = hf::load_model(&config, family, &renamed, &Device::flex()).unwrap();
+    assert!(!model.packed_weights().is_empty());
+    let reader = ModelTensors::new(&model);
+    for (name, data) in block_on(kiln_models::state_dict(&model)) {
+        assert_eq!(reader.read(&name).unwrap(), data, "{name}");
+    }
+    let again = hf::export_tensors(&config, family, &reader).unwrap();
+    for name in again.entries().keys() {
+        assert_eq!(again.read(name).unwrap(), renamed.read(name).unwrap(), "{name}");
+    }
+}
+
+fn block_on<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value.unwrap();
+        }
+    }
+}
+
+/// RoBERTa's positions begin behind its padding's number; in the file they begin with the first.
+#[test]
+fn roberta_is_a_bert_without_the_rows_before_its_positions() {
+    let (mut json, tensors) = original("tiny-bert");
+    json["model_type"] = "roberta".into();
+    json["architectures"] = json!(["RobertaModel"]);
+    (json["pad_token_id"], json["max_position_embeddings"]) = (1.into(), 22.into());
+    let renamed = |(name, data): (String, TensorData)| (name.replace("bert.", "roberta."), data);
+    let mut tensors: StateDict = tensors.into_iter().map(renamed).collect();
+    let table = tensors.get_mut("roberta.embeddings.position_embeddings.weight").unwrap();
+    let rows: Vec<f32> = [9.0; 48].into_iter().chain(table.iter::<f32>()).collect();
+    *table = TensorData::new(rows, [22, 24]);
+    let tensors = InMemoryTensors::from(tensors);
+    let file = GgufReader::open(written(&json, &tensors, WeightDtype::F32).unwrap()).unwrap();
+    assert_eq!(file.entries()["position_embd.weight"].shape, [20, 24]);
+    let (found, renamed) = read_as_hf(file.metadata(), &file).unwrap();
+    assert_eq!(outputs(&found, &renamed), outputs(&json, &tensors));
+    assert_eq!(found["max_position_embeddings"], 20);
+}
+
+#[test]
+fn what_has_no_counterpart_is_refused() {
+    let (json, tensors) = original("tiny-llama");
+    let refused = |json: &Value, tensors: &StateDict| {
+        written(json, &InMemoryTensors::from(tensors.clone()), WeightDtype::F16).unwrap_err().to_string()
+    };
+    let mut other = json.clone();
+    other["model_type"] = "phi3".into();
+    assert!(refused(&other, &tensors).contains("`phi3`"));
+    let mut other = json.clone();
+    other["hidden_act"] = json!("gelu");
+    assert!(refused(&other, &tensors).contains("hidden_act"));
+    let mut windows = config("tiny-qwen2");
+    (windows["use_sliding_window"], windows["sliding_window"]) = (true.into(), 4.into());
+    assert!(refused(&windows, &safetensors("tiny-qwen2")).contains("use_sliding_window"));
+    // What would be read as another model: activations, windows, distances and heads that files of the kind don't say.
+    for (name, key, value, told) in [
+        ("tiny-llama", "model_type", json!("mistral"), "pattern"),
+        ("tiny-gpt2", "activation_function", json!("relu"), "activation"),
+        ("tiny-gpt2", "scale_attn_by_inverse_layer_idx", json!(true), "scale"),
+        ("tiny-bert", "hidden_act", json!("gelu_new"), "activation"),
+        ("tiny-t5", "relative_attention_max_distance", json!(64), "max_distance"),
+        ("tiny-t5", "feed_forward_proj", json!("gated-silu"), "activation"),
+        ("tiny-t5-relu", "model_type", json!("mt5"), "scale"),
+    ] {
+        let (mut json, tensors) = original(name);
+        json[key] = value;
+        if key == "model_type" {
+            // What the other family's files don't say.
+            json.as_object_mut()
+                .unwrap()
+                .retain(|key, _| !["architectures", "scale_decoder_outputs"].contains(&&**key));
+        }
+        let found = refused(&json, &tensors);
+        assert!(found.contains(told) && found.contains("counterpart"), "{name}: {found}");
+    }
+    assert!(refused(&config("tiny-t5"), &safetensors("tiny-t5")).contains("head.language.scale"));
+    let (mut masked, mut heads) = original("tiny-bert");
+    masked["architectures"] = json!(["BertForMaskedLM"]);
+    heads.insert("cls.predictions.bias".into(), TensorData::zeros::<f32, _>([29]));
+    assert!(refused(&masked, &heads).contains("cls.predictions.bias"));
+    let mut factor = json.clone();
+    factor["rope_parameters"] = json!({ "rope_type": "yarn", "factor": 2.0, "mscale": 0.5 });
+    assert!(refused(&factor, &tensors).contains("rope_scaling.mscale"));
+    factor["rope_parameters"] = json!({ "rope_type": "linear" });
+    assert!(refused(&factor, &tensors).contains("rope_scaling.factor"));
+    let mut more = tensors.clone();
+    more.insert("adapter.weight".into(), tensors["model.norm.weight"].clone());
+    assert!(refused(&json, &more).contains("adapter.weight"));
+    let mut large = tensors;
+    let data = large.get_mut("model.embed_tokens.weight").unwrap();
+    *data = TensorData::new(vec![1e6f32; 29 * 24], [29, 24]);
+    assert!(refused(&json, &large).contains("F16 can't hold"));
+}
