@@ -103,8 +103,7 @@ fn chunked_prompts_equal_whole_ones() {
     for device in devices() {
         for config in models() {
             let model = Model::init(&config, 3, &device);
-            let difference =
-                block_on(equivalence::chunked_difference(&model, &documents, &[1, 4])).expect("numbers");
+            let difference = block_on(equivalence::chunked_difference(&model, &documents, &[1, 4])).expect("numbers");
             assert!(difference < 1e-3, "{device:?} {config:?}: {difference}");
         }
     }
@@ -116,7 +115,8 @@ fn losses(device: &Device, steps: u64) -> Vec<f64> {
         .expect("bytes");
     let texts: Vec<String> = (0..60).map(|number| stories::text(1, number)).collect();
     let split = ValidationSplit::new(&texts, 0.1).expect("enough");
-    let corpus = Arc::new(Corpus::build(&texts, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).expect("tokens"));
+    let corpus =
+        Arc::new(Corpus::build(&texts, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).expect("tokens"));
     let config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 32, ..ModelConfig::default() };
     let mut models = Models { policy: Model::init(&config, 5, &device.clone().autodiff()) };
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
