@@ -1,4 +1,10 @@
-//! What a model is trained on: inputs, targets and weights, with the geometry of the rows.
+//! Training batches on the host: input ids, target ids, loss weights and the layout of the rows.
+//!
+//! An objective turns each [`Sequence`] of a packed row into a [`Segment`]. [`Batch::from_rows`] puts the segments of a
+//! row one after the other, pads every row to the same length and derives the [`Layout`], from which the attention
+//! masks follow. [`next_token_batch`] is the simplest objective: next-token prediction.
+//!
+//! All arrays are row-major, `[batch_size, sequence_length]`. A batch is plain data; `kiln-train` moves it to the device.
 
 use crate::{
     DataError,
@@ -8,78 +14,99 @@ use crate::{
 use kiln_spec::{Direction, DocumentSpan, Layout};
 use std::ops::Range;
 
-/// One sequence of a row as an objective wants it: what goes in, what should come out, how much each place counts.
+/// Inputs, targets and loss weights of one sequence of a row.
+///
+/// The three vectors have the same length. An objective makes one segment for each [`Sequence`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    /// Token ids that the model sees.
+    /// Token ids that the model reads.
     pub inputs: Vec<u32>,
-    /// Token ids that it should predict, one for each input.
+    /// Token ids that the model has to predict, one for each input. Ignored where the weight is 0.
     pub targets: Vec<u32>,
-    /// How much each prediction counts; 0 where there is nothing to predict.
+    /// Loss weight of each prediction: finite and at least 0. A weight of 0 excludes the token from the loss.
     pub weights: Vec<f32>,
-    /// Position of the first token within its document.
+    /// Position of the first token within its document; not 0 if a long document was split.
     pub start: usize,
-    /// Who sees whom in it.
+    /// Direction of attention within the segment: causal, bidirectional, prefix or reversed.
     pub direction: Direction,
 }
 
-/// A batch in host memory, row after row, all rows equally wide.
+/// Batch in host memory: `batch_size` rows of `sequence_length` tokens.
+///
+/// Segments of a row never attend to each other: each is a document of the [`Layout`]. Padding at the end of a row has
+/// weight 0 and is invalid in the layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Token ids, `[rows, width]`.
+    /// Input token ids, `[batch_size, sequence_length]`.
     pub inputs: Vec<i32>,
-    /// Token ids to predict, `[rows, width]`.
+    /// Target token ids, `[batch_size, sequence_length]`.
     pub targets: Vec<i32>,
-    /// How much each prediction counts, `[rows, width]`; 0 in padding.
+    /// Loss weights, `[batch_size, sequence_length]`; 0 in padding.
     pub weights: Vec<f32>,
-    /// Positions, documents, directions and padding.
+    /// Position, document, direction and validity of every token.
     pub layout: Layout,
     /// Number of rows.
     pub batch_size: usize,
-    /// Tokens a row.
+    /// Tokens per row, padding included.
     pub sequence_length: usize,
-    /// What the encoder of an encoder–decoder reads.
+    /// Encoder input of an encoder-decoder model, with the same number of rows; `None` for other models.
     pub encoder: Option<EncoderBatch>,
 }
 
 impl Batch {
-    /// Puts segments side by side in rows and fills up with `pad`.
-    pub fn from_rows(rows: &[Vec<Segment>], width: usize, pad: u32) -> Result<Self, DataError> {
-        let pad = checked_token_id(pad, 0)?;
+    /// Builds a batch from the segments of each row and pads every row to `sequence_length` tokens with `pad_id`.
+    ///
+    /// # Errors
+    /// [`DataError::Batch`] with the number of the row if the segments of a row are longer than `sequence_length`, if
+    /// the vectors of a segment differ in length, if a weight is negative or not finite, or if a token id exceeds
+    /// `i32::MAX`.
+    pub fn from_rows(rows: &[Vec<Segment>], sequence_length: usize, pad_id: u32) -> Result<Self, DataError> {
+        let pad_id = checked_token_id(pad_id, 0)?;
+        let num_tokens = rows.len() * sequence_length;
+        let spans: Vec<Vec<DocumentSpan>> = rows.iter().map(|row| row.iter().map(document_span).collect()).collect();
         let mut batch = Self {
-            inputs: Vec::with_capacity(rows.len() * width),
-            targets: Vec::with_capacity(rows.len() * width),
-            weights: Vec::with_capacity(rows.len() * width),
-            layout: Layout::packed(
-                &rows.iter().map(|row| row.iter().map(layout_piece).collect()).collect::<Vec<_>>(),
-                width,
-            ),
+            inputs: Vec::with_capacity(num_tokens),
+            targets: Vec::with_capacity(num_tokens),
+            weights: Vec::with_capacity(num_tokens),
+            layout: Layout::packed(&spans, sequence_length),
             batch_size: rows.len(),
-            sequence_length: width,
+            sequence_length,
             encoder: None,
         };
-        for (number, row) in rows.iter().enumerate() {
-            row.iter().try_for_each(|segment| batch.push_segment(number, segment))?;
-            let end = (number + 1) * width;
-            if batch.inputs.len() > end {
-                let what = format!("{} tokens in a row of {width}", batch.inputs.len() + width - end);
-                return Err(DataError::Batch { row: number, reason: what });
-            }
-            batch.inputs.resize(end, pad);
-            batch.targets.resize(end, pad);
-            batch.weights.resize(end, 0.0);
+        for (row_index, row) in rows.iter().enumerate() {
+            row.iter().try_for_each(|segment| batch.push_segment(row_index, segment))?;
+            batch.pad_row(row_index, pad_id)?;
         }
         Ok(batch)
     }
 
+    /// Pads the last row, whose index is `row`, up to the sequence length.
+    fn pad_row(&mut self, row: usize, pad_id: i32) -> Result<(), DataError> {
+        let end = (row + 1) * self.sequence_length;
+        if self.inputs.len() > end {
+            let num_tokens = self.inputs.len() + self.sequence_length - end;
+            let reason = format!("found {num_tokens} tokens, expected at most {}", self.sequence_length);
+            return Err(DataError::Batch { row, reason });
+        }
+        self.inputs.resize(end, pad_id);
+        self.targets.resize(end, pad_id);
+        self.weights.resize(end, 0.0);
+        Ok(())
+    }
+
+    /// Appends a segment to the row with the index `row`.
     fn push_segment(&mut self, row: usize, segment: &Segment) -> Result<(), DataError> {
         let lengths = [segment.inputs.len(), segment.targets.len(), segment.weights.len()];
         if lengths != [lengths[0]; 3] {
-            let what = format!("{} inputs, {} targets and {} weights", lengths[0], lengths[1], lengths[2]);
-            return Err(DataError::Batch { row, reason: what });
+            let [inputs, targets, weights] = lengths;
+            let reason = format!(
+                "a segment has {inputs} inputs, {targets} targets and {weights} weights, expected equal numbers"
+            );
+            return Err(DataError::Batch { row, reason });
         }
         if let Some(weight) = segment.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-            return Err(DataError::Batch { row, reason: format!("a weight of {weight}") });
+            let reason = format!("found the loss weight {weight}, expected a finite number of at least 0");
+            return Err(DataError::Batch { row, reason });
         }
         for (to, from) in [(&mut self.inputs, &segment.inputs), (&mut self.targets, &segment.targets)] {
             from.iter().try_for_each(|token| checked_token_id(*token, row).map(|id| to.push(id)))?;
@@ -88,12 +115,14 @@ impl Batch {
         Ok(())
     }
 
-    /// Sum of all weights, added in order: what a mean loss is divided by.
+    /// Sum of all loss weights: the denominator of the mean loss.
+    ///
+    /// Summed in `f64` in row-major order, so that the result does not depend on how a batch is split.
     pub fn total_weight(&self) -> f64 {
         self.weights.iter().map(|weight| f64::from(*weight)).sum()
     }
 
-    /// The rows of `range` as a batch of its own. `range` must lie within the rows.
+    /// Rows `range` as a batch of their own: a micro-batch of gradient accumulation. Panics if `range` exceeds the rows.
     pub fn select_rows(&self, range: Range<usize>) -> Self {
         let cells = range.start * self.sequence_length..range.end * self.sequence_length;
         Self {
@@ -102,41 +131,57 @@ impl Batch {
             weights: self.weights[cells].to_vec(),
             batch_size: range.len(),
             sequence_length: self.sequence_length,
-            encoder: self.encoder.as_ref().map(|memory| memory.select_rows(range.clone())),
+            encoder: self.encoder.as_ref().map(|encoder| encoder.select_rows(range.clone())),
             layout: self.layout.slice_rows(range),
         }
     }
 }
 
+/// Token id as the `i32` that tensors hold, or an error that names the row.
 pub(crate) fn checked_token_id(token: u32, row: usize) -> Result<i32, DataError> {
-    i32::try_from(token).map_err(|_| DataError::Batch { row, reason: format!("a token id of {token}") })
+    i32::try_from(token).map_err(|_| DataError::Batch {
+        row,
+        reason: format!("found the token id {token}, expected at most {}", i32::MAX),
+    })
 }
 
-fn layout_piece(segment: &Segment) -> DocumentSpan {
+/// Layout entry of a segment.
+fn document_span(segment: &Segment) -> DocumentSpan {
     DocumentSpan { length: segment.inputs.len(), start: segment.start, direction: segment.direction }
 }
 
-/// The plain objective: every token predicts the next one, or under [`Direction::Reversed`] the one before it.
-/// Where a sequence has no such token, the weight is 0.
+/// Batch for next-token prediction: the target of each token is the next token of its sequence.
+///
+/// With [`Direction::Reversed`] the target is the previous token. The last token of a sequence (the first if reversed)
+/// has no target and weight 0. Where a long document was split, the chunks overlap by one token, so each token except
+/// the first of the document is predicted exactly once.
+///
+/// # Errors
+/// As [`Batch::from_rows`].
 pub fn next_token_batch(packed: &PackedSequences, direction: Direction) -> Result<Batch, DataError> {
-    let row = |row: &Vec<Sequence>| row.iter().map(|s| next_token_segment(s, direction, packed.pad_id())).collect();
-    let rows: Vec<Vec<Segment>> = packed.rows.iter().map(row).collect();
+    let to_segments = |row: &Vec<Sequence>| {
+        row.iter().map(|sequence| next_token_segment(sequence, direction, packed.pad_id())).collect()
+    };
+    let rows: Vec<Vec<Segment>> = packed.rows.iter().map(to_segments).collect();
     Batch::from_rows(&rows, packed.sequence_length, packed.pad_id())
 }
 
-/// The same of one sequence.
-pub fn next_token_segment(sequence: &Sequence, direction: Direction, pad: u32) -> Segment {
+/// Segment for next-token prediction of one sequence; see [`next_token_batch`]. `pad_id` is the target of the token
+/// without a target.
+pub fn next_token_segment(sequence: &Sequence, direction: Direction, pad_id: u32) -> Segment {
     let inputs = sequence.tokens.clone();
-    let (mut targets, mut weights) = (inputs.clone(), vec![1.0; inputs.len()]);
-    let blank = if direction == Direction::Reversed {
+    let mut targets = inputs.clone();
+    let mut weights = vec![1.0; inputs.len()];
+    let without_target = if direction == Direction::Reversed {
         targets.rotate_right(1);
         0
     } else {
         targets.rotate_left(1);
         inputs.len().saturating_sub(1)
     };
-    if let (Some(target), Some(weight)) = (targets.get_mut(blank), weights.get_mut(blank)) {
-        (*target, *weight) = (pad, 0.0);
+    // An empty sequence has no such token.
+    if let (Some(target), Some(weight)) = (targets.get_mut(without_target), weights.get_mut(without_target)) {
+        (*target, *weight) = (pad_id, 0.0);
     }
     Segment { inputs, targets, weights, start: sequence.start, direction }
 }
@@ -151,10 +196,10 @@ mod tests {
         Sequence { tokens: tokens.to_vec(), document: 0, start, ends_document: true }
     }
 
-    fn packed_in(width: usize, rows: Vec<Vec<Sequence>>) -> PackedSequences {
+    fn packed_in(sequence_length: usize, rows: Vec<Vec<Sequence>>) -> PackedSequences {
         let byte = TokenizerConfig::Byte(Default::default());
         let tokenizer = Tokenizer::train(&byte, [Ok::<_, DataError>("")]).unwrap();
-        PackedSequences { rows, sequence_length: width, vocabulary: tokenizer.vocabulary().clone() }
+        PackedSequences { rows, sequence_length, vocabulary: tokenizer.vocabulary().clone() }
     }
 
     fn packed() -> PackedSequences {
@@ -163,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn each_token_predicts_the_next_of_its_own_document() {
+    fn each_target_is_the_next_token_of_the_same_sequence() {
         let batch = next_token_batch(&packed(), Direction::Causal).unwrap();
         assert_eq!(batch.inputs, [1, 5, 6, 2, 7, 8, 0, 1, 9, 2, 0, 0, 0, 0]);
         assert_eq!(batch.targets, [5, 6, 2, 0, 8, 0, 0, 9, 2, 0, 0, 0, 0, 0]);
@@ -174,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn reversed_each_token_predicts_the_one_before() {
+    fn each_reversed_target_is_the_previous_token() {
         let batch = next_token_batch(&packed(), Direction::Reversed).unwrap();
         assert_eq!(batch.targets[..7], [0, 1, 5, 6, 0, 7, 0]);
         assert_eq!(batch.weights[..7], [0., 1., 1., 1., 0., 1., 0.]);
@@ -182,31 +227,31 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_its_row() {
-        let good = Segment {
+    fn errors_name_the_row() {
+        let valid = Segment {
             inputs: vec![1; 4],
             targets: vec![1; 4],
             weights: vec![1.0; 4],
             start: 0,
             direction: Direction::Causal,
         };
-        let bad = [
-            Segment { targets: vec![1; 3], ..good.clone() },
-            Segment { weights: vec![1.0, f32::NAN, 1.0, 1.0], ..good.clone() },
-            Segment { weights: vec![1.0, -1.0, 1.0, 1.0], ..good.clone() },
-            Segment { inputs: vec![u32::MAX; 4], ..good.clone() },
-            Segment { inputs: vec![1; 5], targets: vec![1; 5], weights: vec![1.0; 5], ..good.clone() },
+        let invalid = [
+            Segment { targets: vec![1; 3], ..valid.clone() },
+            Segment { weights: vec![1.0, f32::NAN, 1.0, 1.0], ..valid.clone() },
+            Segment { weights: vec![1.0, -1.0, 1.0, 1.0], ..valid.clone() },
+            Segment { inputs: vec![u32::MAX; 4], ..valid.clone() },
+            Segment { inputs: vec![1; 5], targets: vec![1; 5], weights: vec![1.0; 5], ..valid.clone() },
         ];
-        assert!(Batch::from_rows(&[vec![good.clone(), good.clone()]], 8, 0).is_ok());
-        for segment in bad {
-            let rows = [vec![good.clone(), good.clone()], vec![good.clone(), segment]];
+        assert!(Batch::from_rows(&[vec![valid.clone(), valid.clone()]], 8, 0).is_ok());
+        for segment in invalid {
+            let rows = [vec![valid.clone(), valid.clone()], vec![valid.clone(), segment]];
             assert!(matches!(Batch::from_rows(&rows, 8, 0), Err(DataError::Batch { row: 1, .. })));
         }
     }
 
     proptest! {
         #[test]
-        fn micro_batches_put_together_are_the_batch(lengths in prop::collection::vec(1usize..12, 1..12), size in 1usize..5) {
+        fn micro_batches_concatenate_to_the_batch(lengths in prop::collection::vec(1usize..12, 1..12), size in 1usize..5) {
             let row = |n: &usize| vec![sequence(&(0..*n as u32).collect::<Vec<_>>(), 0)];
             let packed = packed_in(12, lengths.iter().map(row).collect());
             let whole = next_token_batch(&packed, Direction::Causal).unwrap();

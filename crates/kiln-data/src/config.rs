@@ -1,4 +1,13 @@
-//! `[data]`: which text, and how much of it is held out.
+//! Configuration of the training text: the `[data]` table of a recipe.
+//!
+//! ```toml
+//! [data]
+//! validation = 0.05
+//! source = { files = { paths = ["texts/", "more.jsonl.gz"], field = "text" } }
+//! ```
+//!
+//! [`SourceConfig::open`] turns the configuration into a [`Source`]. [`crate::ValidationSplit`] uses
+//! [`DataConfig::validation`].
 
 use crate::{
     DataError,
@@ -18,7 +27,7 @@ kiln_spec::choice! {
     }
 }
 
-/// Text from files.
+/// Text from files and folders.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct FilesConfig {
@@ -36,11 +45,12 @@ pub struct FilesConfig {
     pub extensions: Vec<String>,
 }
 
+/// Default of [`FilesConfig::field`].
 fn default_text_field() -> String {
     "text".into()
 }
 
-/// `[data]`.
+/// Training text and validation split.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -57,7 +67,7 @@ impl Default for DataConfig {
 }
 
 impl FilesConfig {
-    /// All text of `paths`, with the default field.
+    /// Configuration that reads all files of `paths`, with the default field `text`.
     pub fn new(paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             paths: paths.into_iter().map(Into::into).collect(),
@@ -69,18 +79,25 @@ impl FilesConfig {
 }
 
 impl SourceConfig {
-    /// Makes relative paths count from `folder`, wherever they are read from later.
+    /// Makes relative paths independent of the current directory: they start from `folder` from now on.
+    ///
+    /// A relative [`FilesConfig::base`] is joined to `folder`. A recipe calls it before it is saved with its
+    /// run. The built-in stories and absolute paths are unchanged.
     pub fn resolve_relative_to(&mut self, folder: &Path) {
         let Self::Files(files) = self else { return };
         if files.paths.iter().all(|path| Path::new(path).is_absolute()) {
             return;
         }
         let base = files.base.as_ref().map_or_else(|| folder.to_owned(), |base| folder.join(base));
-        // A folder whose name is no text can't be written down: then paths go on to count from where Kiln runs.
+        // A folder name that is not UTF-8 cannot be saved in a recipe: paths then stay relative to the current directory.
         files.base = base.to_str().map(str::to_owned).or(files.base.take());
     }
 
-    /// The source, ready to be read; paths are looked up here.
+    /// Opens the source. Paths are resolved and folders are listed here; text is read later.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] for a size of 0 or less, [`DataError::PathNotFound`] for a missing path,
+    /// [`DataError::NoText`] if the folders contain no file, and I/O errors.
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
         match self {
             Self::Stories(config) => config.check().map(|()| Box::new(config.clone()) as Box<dyn Source>),
@@ -89,14 +106,16 @@ impl SourceConfig {
     }
 }
 
+/// Opens a file source.
 #[cfg(feature = "files")]
 fn open_files(config: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
     Ok(Box::new(crate::source::files::FileSource::open(config)?))
 }
 
+/// Without the feature `files` there is no file source.
 #[cfg(not(feature = "files"))]
 fn open_files(_: &FilesConfig) -> Result<Box<dyn Source>, DataError> {
-    let expected = "`stories`: this build of Kiln reads no files".into();
+    let expected = "`stories`, because this build has no support for files (feature `files`)".into();
     Err(DataError::Config { key: "data.source", found: "files".into(), expected })
 }
 
@@ -116,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_config_is_read_back() {
         let source = SourceConfig::Files(FilesConfig::new(["a.txt", "folder"]));
         let config = DataConfig { source, validation: 0.5 };
         assert_eq!(parsed(&serde_json::to_string(&config).unwrap()).unwrap(), config);
@@ -127,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_impossible_sizes_are_refused() {
+    fn unknown_keys_and_invalid_sizes_are_errors() {
         for wrong in
             [r#"{"sources": "stories"}"#, r#"{"source": {"files": {"path": ["a"]}}}"#, r#"{"source": "files"}"#]
         {

@@ -1,4 +1,9 @@
-//! What the encoder of an encoder–decoder reads, beside what its decoder does.
+//! Batches for encoder-decoder models: an encoder input next to the decoder's inputs and targets.
+//!
+//! [`encoder_decoder_batch`] splits each sequence of packed rows at a token index. The encoder reads the first part
+//! with bidirectional attention; the decoder predicts the second part, starting from `<bos>` (teacher forcing,
+//! 1706.03762). Encoder and decoder rows have different lengths. Document `d` of a decoder row attends to document `d`
+//! of the encoder row with the same index, and to no other.
 
 use crate::{
     DataError,
@@ -8,36 +13,39 @@ use crate::{
 use kiln_spec::{Direction, DocumentSpan, Layout};
 use std::ops::Range;
 
-/// The other stream of a batch: as many rows, and in each as many documents, in the same order. A document of the one
-/// sees its own in the other and nothing else.
+/// Encoder input of a batch: the source sequences of each decoder row.
+///
+/// It has as many rows as the decoder batch and in each row as many documents, in the same order. Cross-attention
+/// connects documents of the same index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderBatch {
-    /// Token ids, `[rows, width]`.
+    /// Encoder token ids, `[batch_size, sequence_length]`.
     pub inputs: Vec<i32>,
-    /// Positions, documents and padding.
+    /// Position, document and validity of every token. All documents are bidirectional.
     pub layout: Layout,
-    /// Tokens a row.
+    /// Tokens per row, padding included.
     pub sequence_length: usize,
 }
 
 impl EncoderBatch {
-    /// Puts the documents of each row side by side, every token of one seeing all of it; as wide as the longest row.
+    /// Concatenates the documents of each row and pads the rows with `pad_id` to the longest one (at least one token).
     ///
     /// # Errors
-    /// The row of a token id that can't be.
-    pub fn from_rows(rows: &[Vec<Vec<u32>>], pad: u32) -> Result<Self, DataError> {
-        let width = rows.iter().map(|row| row.iter().map(Vec::len).sum()).max().unwrap_or(0).max(1);
-        let piece = |d: &Vec<u32>| DocumentSpan { length: d.len(), start: 0, direction: Direction::Bidirectional };
-        let pieces: Vec<Vec<DocumentSpan>> = rows.iter().map(|row| row.iter().map(piece).collect()).collect();
-        let (pad, mut inputs) = (checked_token_id(pad, 0)?, Vec::with_capacity(rows.len() * width));
-        for (number, row) in rows.iter().enumerate() {
-            row.iter().flatten().try_for_each(|token| checked_token_id(*token, number).map(|id| inputs.push(id)))?;
-            inputs.resize((number + 1) * width, pad);
+    /// [`DataError::Batch`] with the number of the row if a token id exceeds `i32::MAX`.
+    pub fn from_rows(rows: &[Vec<Vec<u32>>], pad_id: u32) -> Result<Self, DataError> {
+        let sequence_length = rows.iter().map(|row| row.iter().map(Vec::len).sum()).max().unwrap_or(0).max(1);
+        let spans: Vec<Vec<DocumentSpan>> =
+            rows.iter().map(|row| row.iter().map(|tokens| bidirectional_span(tokens)).collect()).collect();
+        let pad_id = checked_token_id(pad_id, 0)?;
+        let mut inputs = Vec::with_capacity(rows.len() * sequence_length);
+        for (row_index, row) in rows.iter().enumerate() {
+            row.iter().flatten().try_for_each(|token| checked_token_id(*token, row_index).map(|id| inputs.push(id)))?;
+            inputs.resize((row_index + 1) * sequence_length, pad_id);
         }
-        Ok(Self { inputs, layout: Layout::packed(&pieces, width), sequence_length: width })
+        Ok(Self { inputs, layout: Layout::packed(&spans, sequence_length), sequence_length })
     }
 
-    /// The rows of `range` alone.
+    /// Rows `range` as an encoder input of their own. Panics if `range` exceeds the rows.
     pub(crate) fn select_rows(&self, range: Range<usize>) -> Self {
         let cells = range.start * self.sequence_length..range.end * self.sequence_length;
         Self {
@@ -48,35 +56,48 @@ impl EncoderBatch {
     }
 }
 
-/// Splits every sequence in two: the encoder reads its first `cut` tokens, and the decoder, beginning with `bos`,
-/// predicts each of the others. A cut of 0 or beyond the last token is moved to the nearest that leaves a token on
-/// either side.
+/// Layout entry of an encoder document.
+fn bidirectional_span(tokens: &[u32]) -> DocumentSpan {
+    DocumentSpan { length: tokens.len(), start: 0, direction: Direction::Bidirectional }
+}
+
+/// Batch for an encoder-decoder model: splits every sequence into an encoder part and a decoder part.
+///
+/// `split_at` returns the number of tokens that the encoder reads. It is called once for each sequence, in order. The
+/// value is clamped so that both parts hold at least one token. The decoder reads `<bos>` and the tokens before each
+/// target; every token of the second part is a target with weight 1.
 ///
 /// # Errors
-/// The row of a token id that can't be.
+/// [`DataError::Batch`] with the number of the row if a token id exceeds `i32::MAX`.
 pub fn encoder_decoder_batch(
     packed: &PackedSequences,
     bos: u32,
-    mut cut: impl FnMut(&Sequence) -> usize,
+    mut split_at: impl FnMut(&Sequence) -> usize,
 ) -> Result<Batch, DataError> {
-    let mut halves = |sequence: &Sequence| {
+    let mut split_sequence = |sequence: &Sequence| {
         let last = sequence.tokens.len().saturating_sub(1).max(1);
-        let (given, rest) = sequence.tokens.split_at(cut(sequence).clamp(1, last).min(sequence.tokens.len()));
-        (shift_right(rest, bos), given.to_vec())
+        let index = split_at(sequence).clamp(1, last).min(sequence.tokens.len());
+        let (source, target) = sequence.tokens.split_at(index);
+        (teacher_forced_segment(target, bos), source.to_vec())
     };
     let rows: Vec<(Vec<Segment>, Vec<Vec<u32>>)> =
-        packed.rows.iter().map(|row| row.iter().map(&mut halves).unzip()).collect();
-    let (segments, given): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    let length = |row: &Vec<Segment>| row.iter().map(|segment| segment.inputs.len()).sum();
-    let width: usize = segments.iter().map(length).max().unwrap_or(0).max(1);
-    let memory = EncoderBatch::from_rows(&given, packed.vocabulary.special_tokens().pad)?;
-    Ok(Batch { encoder: Some(memory), ..Batch::from_rows(&segments, width, packed.vocabulary.special_tokens().pad)? })
+        packed.rows.iter().map(|row| row.iter().map(&mut split_sequence).unzip()).collect();
+    let (segments, sources): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let sequence_length = segments.iter().map(|row| num_inputs(row)).max().unwrap_or(0).max(1);
+    let pad_id = packed.vocabulary.special_tokens().pad;
+    let encoder = EncoderBatch::from_rows(&sources, pad_id)?;
+    Ok(Batch { encoder: Some(encoder), ..Batch::from_rows(&segments, sequence_length, pad_id)? })
 }
 
-/// Every one of `targets` from those before it and a first token.
-fn shift_right(targets: &[u32], first: u32) -> Segment {
-    let before = targets.split_last().map_or(&[][..], |(_, before)| before);
-    let inputs = if targets.is_empty() { Vec::new() } else { [&[first], before].concat() };
+/// Number of decoder inputs of a row.
+fn num_inputs(row: &[Segment]) -> usize {
+    row.iter().map(|segment| segment.inputs.len()).sum()
+}
+
+/// Decoder segment: the inputs are the targets shifted right by one, with `first` in front.
+fn teacher_forced_segment(targets: &[u32], first: u32) -> Segment {
+    let shifted = targets.split_last().map_or(&[][..], |(_, all_but_last)| all_but_last);
+    let inputs = if targets.is_empty() { Vec::new() } else { [&[first], shifted].concat() };
     Segment {
         inputs,
         targets: targets.to_vec(),
@@ -105,45 +126,45 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_reads_the_beginning_and_the_decoder_writes_the_rest() {
+    fn the_encoder_reads_the_first_tokens_and_the_decoder_predicts_the_others() {
         let rows = [vec![vec![1, 5, 6, 7, 2], vec![1, 8, 2]], vec![vec![1, 9, 2]]];
         let batch = encoder_decoder_batch(&packed(&rows), BOS, |_| 2).unwrap();
-        let memory = batch.encoder.clone().unwrap();
-        assert_eq!((memory.sequence_length, memory.inputs.as_slice()), (4, [1, 5, 1, 8, 1, 9, 0, 0].as_slice()));
+        let encoder = batch.encoder.clone().unwrap();
+        assert_eq!((encoder.sequence_length, encoder.inputs.as_slice()), (4, [1, 5, 1, 8, 1, 9, 0, 0].as_slice()));
         assert_eq!((batch.sequence_length, batch.inputs.as_slice()), (4, [1, 6, 7, 1, 1, 0, 0, 0].as_slice()));
         assert_eq!(batch.targets, [6, 7, 2, 2, 2, 0, 0, 0]);
         assert_eq!(batch.weights, [1., 1., 1., 1., 1., 0., 0., 0.]);
         let documents = |layout: &Layout| layout.row(0).iter().map(|mark| mark.document).collect::<Vec<_>>();
-        assert_eq!((documents(&memory.layout), documents(&batch.layout)), (vec![0, 0, 1, 1], vec![0, 0, 0, 1]));
-        assert!(memory.layout.row(0).iter().all(|mark| mark.prefix && mark.valid));
+        assert_eq!((documents(&encoder.layout), documents(&batch.layout)), (vec![0, 0, 1, 1], vec![0, 0, 0, 1]));
+        assert!(encoder.layout.row(0).iter().all(|mark| mark.prefix && mark.valid));
     }
 
     proptest! {
         #[test]
-        fn no_token_is_lost_and_documents_stay_side_by_side(
+        fn both_parts_together_hold_every_token_of_every_document(
             rows in prop::collection::vec(prop::collection::vec(prop::collection::vec(3u32..9, 2..8), 1..4), 1..5),
             cut in 0usize..9,
         ) {
             let batch = encoder_decoder_batch(&packed(&rows), BOS, |_| cut).unwrap();
-            let memory = batch.encoder.clone().unwrap();
+            let encoder = batch.encoder.clone().unwrap();
             for (r, row) in rows.iter().enumerate() {
                 for (d, document) in row.iter().enumerate() {
-                    let of = |layout: &Layout, cells: &[i32], width: usize| {
+                    let tokens_of = |layout: &Layout, cells: &[i32], width: usize| {
                         let marks = layout.row(r).iter().enumerate();
-                        let own = marks.filter(|(_, mark)| mark.valid && mark.document == d as i32);
-                        own.map(|(i, _)| cells[r * width + i] as u32).collect::<Vec<u32>>()
+                        let document_marks = marks.filter(|(_, mark)| mark.valid && mark.document == d as i32);
+                        document_marks.map(|(i, _)| cells[r * width + i] as u32).collect::<Vec<u32>>()
                     };
-                    let given = of(&memory.layout, &memory.inputs, memory.sequence_length);
-                    let written = of(&batch.layout, &batch.targets, batch.sequence_length);
-                    prop_assert!(!given.is_empty() && !written.is_empty());
-                    prop_assert_eq!(&[given.clone(), written.clone()].concat(), document);
-                    let inputs = of(&batch.layout, &batch.inputs, batch.sequence_length);
-                    prop_assert_eq!(inputs, [&[BOS], &written[..written.len() - 1]].concat());
+                    let source = tokens_of(&encoder.layout, &encoder.inputs, encoder.sequence_length);
+                    let target = tokens_of(&batch.layout, &batch.targets, batch.sequence_length);
+                    prop_assert!(!source.is_empty() && !target.is_empty());
+                    prop_assert_eq!(&[source.clone(), target.clone()].concat(), document);
+                    let inputs = tokens_of(&batch.layout, &batch.inputs, batch.sequence_length);
+                    prop_assert_eq!(inputs, [&[BOS], &target[..target.len() - 1]].concat());
                 }
             }
             let halves = [batch.select_rows(0..1), batch.select_rows(1..batch.batch_size)];
-            let together: Vec<i32> = halves.iter().flat_map(|b| b.encoder.clone().unwrap().inputs).collect();
-            prop_assert_eq!(together, memory.inputs);
+            let inputs: Vec<i32> = halves.iter().flat_map(|b| b.encoder.clone().unwrap().inputs).collect();
+            prop_assert_eq!(inputs, encoder.inputs);
         }
     }
 }

@@ -1,4 +1,8 @@
-//! Adapters beside a model's linear maps. A model with adapters shares its own parameters with the one without.
+//! Adapters on a model's linear layers. Models with and without adapters share the base parameters.
+//!
+//! A model is rebuilt with the adapters in place and takes over the parameters of the model that it was made from
+//! ([`Model::with_adapters`]). No weight is copied, so that one base model serves several sets of adapters. What an
+//! adapter computes is in [`kiln_nn::adapter`].
 
 use crate::{
     config::ModelConfig,
@@ -7,61 +11,73 @@ use crate::{
 };
 use kiln_nn::{
     Initializer,
-    adapter::{AdapterMap, AnyAdapter, AttachedAdapter},
+    adapter::{AdapterMap, AnyAdapter},
 };
 use std::collections::{BTreeMap, HashMap};
 
 impl Model {
-    /// Names and shapes `[in, out]` of the linear maps of such a model: what an adapter can stand beside.
+    /// Names and shapes `[in, out]` of the linear layers of a model with this configuration: the layers that can have an
+    /// adapter. In the order of construction; allocates no weights.
     pub fn linear_layers(config: &ModelConfig) -> Vec<(String, [usize; 2])> {
         let mut init = Initializer::shapes_only();
         Self::build(config, &mut init);
         init.into_linear_shapes()
     }
 
-    /// Such a model without its numbers: names and shapes of parameters, and no memory.
+    /// A model with names and shapes of parameters, but without values. Allocates no weights; a value that is read all
+    /// the same is zero.
     pub fn without_weights(config: &ModelConfig) -> Self {
         Self::build(config, &mut Initializer::shapes_only())
     }
 
-    /// What stands beside its linear maps.
+    /// The adapters by the names of their linear layers, without their parameters.
     pub fn adapters(&self) -> &AdapterMap {
         &self.adapters
     }
 
-    /// The same model, its parameters shared, with these adapters and no others. Adapters that it had keep their
-    /// parameters; those of new ones are drawn from `seed` by name. A name that is no linear map's is passed over. One
-    /// that stays must keep its rank: its parameters have the shape of the one that made them.
+    /// The model with these adapters instead of its own. All other parameters are shared, with their
+    /// [`ParamId`](burn::module::ParamId)s.
+    ///
+    /// An adapter that the model has already keeps its parameters; it must keep its rank too, as the parameters keep
+    /// their shape. The parameters of a new adapter are drawn from `seed` by name. A name that is not a linear layer is
+    /// ignored: `kiln_peft::attach` reports it.
     pub fn with_adapters(&self, adapters: AdapterMap, seed: u64) -> Self {
-        let own = Initializer::new(seed, &self.device());
-        let mut init = Initializer::shapes_only().with_packed(self.packed.clone()).with_adapters(adapters.clone(), own);
-        let made = Self::build(self.config(), &mut init);
-        let mut shared = collect_parameters(self);
-        let mut model = map_params(made, |param| share_by_name(param, &mut shared));
+        let adapter_init = Initializer::new(seed, &self.device());
+        let mut init =
+            Initializer::shapes_only().with_packed(self.packed.clone()).with_adapters(adapters.clone(), adapter_init);
+        let empty = Self::build(self.config(), &mut init);
+        let mut shared = handles_by_name(self);
+        let mut model = map_params(empty, |param| share_by_name(param, &mut shared));
         model.adapters = adapters;
         model
     }
 
-    /// The adapters beside its linear maps by the maps' names, their parameters shared.
+    /// The adapter modules by the names of their linear layers; their parameters are shared with the model.
+    ///
+    /// Used to merge adapters into weights ([`AnyAdapter::merge`]). Adapters that are switched off are included.
     pub fn adapter_modules(&self) -> BTreeMap<String, AnyAdapter> {
-        let mut shared = collect_parameters(self);
-        let made = |(name, attached): (&String, &AttachedAdapter)| {
+        let mut shared = handles_by_name(self);
+        let mut modules = BTreeMap::new();
+        for (layer, attached) in &self.adapters {
+            // The shape is irrelevant: every parameter is replaced by the model's own.
             let empty = attached.spec.init([1, 1], &mut Initializer::shapes_only());
-            (name.clone(), map_params_under(name, empty, |param| share_by_name(param, &mut shared)))
-        };
-        self.adapters.iter().map(made).collect()
+            let module = map_params_under(layer, empty, |param| share_by_name(param, &mut shared));
+            modules.insert(layer.clone(), module);
+        }
+        modules
     }
 }
 
-fn collect_parameters(model: &Model) -> HashMap<String, ParamHandle> {
-    let mut parameters = HashMap::new();
+/// Handles of all parameters by name; shares the values.
+fn handles_by_name(model: &Model) -> HashMap<String, ParamHandle> {
+    let mut handles = HashMap::new();
     for_each_param(model, |param| {
-        parameters.insert(param.name(), param.handle());
+        handles.insert(param.name(), param.handle());
     });
-    parameters
+    handles
 }
 
-/// Puts the shared parameter of the same name in place of this one, if there is one of the same rank.
+/// Replaces the parameter by the shared one of the same name, if there is one of the same rank.
 fn share_by_name(param: &mut ParamMut, shared: &mut HashMap<String, ParamHandle>) {
     if let Some(handle) = shared.remove(&param.name()) {
         param.share(handle);

@@ -1,4 +1,8 @@
-//! A block: sublayers, each some parts under a junction, under a depth rule.
+//! Transformer block: sublayers in sequence, each one or several parts under a junction, all under a depth rule.
+//!
+//! A sublayer with parts f₁ … fₖ computes x + Σ fᵢ(norm(x)) for a pre-norm junction; k > 1 is a parallel block (GPT-J,
+//! PaLM: 2204.02311, section 2). The junction owns the residual connection and the norm, the depth rule decides which
+//! tokens the block runs for.
 
 use crate::{
     config::{BlockConfig, SublayerConfig},
@@ -6,19 +10,25 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_nn::{
-    BuildContext, Context, Initializer, autograd_order::ReaderChain, depth::Depth, junction::Junction, part::Part,
+    BuildContext, Context, Initializer,
+    autograd_order::ReaderChain,
+    depth::Depth,
+    junction::Junction,
+    part::{Part, PartConfig},
 };
+use std::collections::HashMap;
 
-/// Parts under one junction.
+/// Parts that read the same input under one junction; their outputs are added in order.
 #[derive(Module, Debug)]
 pub struct Sublayer {
     junction: Junction,
     parts: Vec<Part>,
+    /// Role of each part, which parameter names are made from: `attention`, `feed_forward`.
     #[module(skip)]
     roles: Vec<String>,
 }
 
-/// Sublayers one after the other.
+/// Transformer block: sublayers in sequence under a depth rule.
 #[derive(Module, Debug)]
 pub struct Block {
     depth: Depth,
@@ -26,70 +36,69 @@ pub struct Block {
 }
 
 impl Block {
-    /// Makes the block.
-    pub fn init(config: &BlockConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+    /// Builds the block; weights are drawn or left empty as `init` says.
+    pub fn init(config: &BlockConfig, context: &BuildContext, init: &mut Initializer) -> Self {
         let roles = assign_roles(&config.sublayers);
-        let depth = init.scope("depth", |init| config.depth.init(around, init));
-        let sublayers = config.sublayers.iter().zip(roles).map(|(s, roles)| Sublayer::init(s, roles, around, init));
-        Self { depth, sublayers: sublayers.collect() }
+        let depth = init.scope("depth", |init| config.depth.init(context, init));
+        let sublayers = config.sublayers.iter().zip(roles);
+        let sublayers = sublayers.map(|(sublayer, roles)| Sublayer::init(sublayer, roles, context, init)).collect();
+        Self { depth, sublayers }
     }
 
-    /// `[B, T, M] → [B, T, M]`.
+    /// Forward pass, `[B, T, M] → [B, T, M]`, residual connections included.
     pub fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         self.depth.forward(x, cx, &mut |x, cx| self.sublayers.iter().fold(x, |x, sublayer| sublayer.forward(x, cx)))
     }
 
-    /// Every part with its role.
+    /// The parts with their roles, in order of execution.
     pub fn parts(&self) -> impl Iterator<Item = (&str, &Part)> {
-        self.sublayers.iter().flat_map(|s| s.roles.iter().map(String::as_str).zip(&s.parts))
+        self.sublayers.iter().flat_map(|sublayer| sublayer.roles.iter().map(String::as_str).zip(&sublayer.parts))
     }
 
     /// Roles of the parts, by sublayer.
     pub(crate) fn roles(&self) -> Vec<&[String]> {
-        self.sublayers.iter().map(|s| s.roles.as_slice()).collect()
+        self.sublayers.iter().map(|sublayer| sublayer.roles.as_slice()).collect()
     }
 }
 
 impl Sublayer {
-    fn init(config: &SublayerConfig, roles: Vec<String>, around: &BuildContext, init: &mut Initializer) -> Self {
-        let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(around, init));
-        let part =
-            |(part, role): (&kiln_nn::part::PartConfig, &String)| init.scope(role, |init| part.init(around, init));
-        let parts = config.parts.iter().zip(&roles).map(part).collect();
+    /// Builds junction and parts. `roles` has one role for each part.
+    fn init(config: &SublayerConfig, roles: Vec<String>, context: &BuildContext, init: &mut Initializer) -> Self {
+        // The norm of a junction is named after the first part.
+        let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(context, init));
+        let parts = config.parts.iter().zip(&roles);
+        let parts = parts.map(|(part, role)| init.scope(role, |init| part.init(context, init))).collect();
         Self { junction, parts, roles }
     }
 
+    /// Forward pass with residual connection, `[B, T, M] → [B, T, M]`. The parts' outputs are added from first to last.
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         self.junction.forward(x, cx, &mut |x, cx| {
+            // Fixes the order in which the parts' gradients of x are added.
             let mut readers = ReaderChain::new(x.clone());
-            let outs = self.parts.iter().zip(&self.roles).enumerate().map(|(i, (part, role))| {
+            let outputs = self.parts.iter().zip(&self.roles).enumerate().map(|(i, (part, role))| {
                 let input = readers.next_reader(i + 1 == self.parts.len());
                 cx.scope(role, |cx| {
-                    let out = part.forward(input, cx);
-                    cx.probe_value("out", out)
+                    let output = part.forward(input, cx);
+                    cx.probe_value("out", output)
                 })
             });
-            outs.reduce(|a, b| a + b).unwrap_or(x)
+            outputs.reduce(|sum, output| sum + output).unwrap_or(x)
         })
     }
 }
 
-/// A name for each part, by its place: `attention`, `cross_attention`, `feed_forward`, and `attention_2` for the second
-/// of a kind.
+/// A role for each part, by sublayer: `attention`, `cross_attention`, `feed_forward`; `attention_2` for the second part
+/// with the role in the block. Roles are unique in a block, so that parameter names are.
 fn assign_roles(sublayers: &[SublayerConfig]) -> Vec<Vec<String>> {
-    let mut seen = std::collections::HashMap::<&str, usize>::new();
-    let mut name = |role: &'static str| {
-        let count = seen.entry(role).or_default();
-        *count += 1;
-        if *count == 1 { role.to_string() } else { format!("{role}_{count}") }
-    };
-    sublayers
-        .iter()
-        .map(|s| {
-            s.parts
-                .iter()
-                .map(|p| name(if is_cross_attention(p) { "cross_attention" } else { p.card().role }))
-                .collect()
-        })
-        .collect()
+    let mut counts = HashMap::new();
+    sublayers.iter().map(|sublayer| sublayer.parts.iter().map(|part| next_role(part, &mut counts)).collect()).collect()
+}
+
+/// The role of the next part, given how many parts of the block have each role so far.
+fn next_role(part: &PartConfig, counts: &mut HashMap<&'static str, usize>) -> String {
+    let role = if is_cross_attention(part) { "cross_attention" } else { part.card().role };
+    let count = counts.entry(role).or_default();
+    *count += 1;
+    if *count == 1 { role.to_owned() } else { format!("{role}_{count}") }
 }

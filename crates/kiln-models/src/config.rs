@@ -1,4 +1,9 @@
-//! A model is a value: `ModelConfig` says all of it.
+//! Configuration of a model: plain data that determines the computation completely.
+//!
+//! Two configurations that are equal after [`ModelConfig::resolve`] compute the same function of their weights. A
+//! configuration is read from the `[model]` table of a recipe, from a checkpoint, or from a `config.json`
+//! ([`hf::read_config`](crate::hf::read_config)). The usual order is read → [`check`](ModelConfig::check) →
+//! [`resolve`](ModelConfig::resolve) → [`Model::init`](crate::Model::init).
 
 mod block;
 
@@ -64,9 +69,8 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        let sublayer = |part: PartConfig| SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] };
-        let attention = PartConfig::Attention(Default::default());
-        let gated = PartConfig::GatedMlp(Default::default());
+        let parts = [PartConfig::Attention(Default::default()), PartConfig::GatedMlp(Default::default())];
+        let sublayers = parts.map(|part| SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] });
         Self {
             stack: Stack::Decoder,
             vocab: 0,
@@ -75,11 +79,7 @@ impl Default for ModelConfig {
             position: PositionConfig::default(),
             visibility: Visibility::Causal,
             dropout: 0.0,
-            blocks: vec![BlockConfig {
-                repeat: 4,
-                depth: DepthConfig::default(),
-                sublayers: vec![sublayer(attention), sublayer(gated)],
-            }],
+            blocks: vec![BlockConfig { repeat: 4, depth: DepthConfig::default(), sublayers: sublayers.into() }],
             encoder: None,
             norm: NormConfig::default(),
             head: HeadConfig::default(),
@@ -88,7 +88,7 @@ impl Default for ModelConfig {
 }
 
 impl Visibility {
-    /// The direction of a document with a prompt of `prompt` tokens.
+    /// Attention direction of a document whose first `prompt` tokens are the prompt.
     pub fn direction(self, prompt: usize) -> Direction {
         match self {
             Self::Causal => Direction::Causal,
@@ -97,7 +97,7 @@ impl Visibility {
         }
     }
 
-    /// Its name in a configuration.
+    /// Name in a configuration: `causal`, `bidirectional`, `prefix`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Causal => "causal",
@@ -107,8 +107,14 @@ impl Visibility {
     }
 }
 
+/// Greatest number of blocks, repetitions counted.
+const MAX_LAYERS: usize = 4096;
+
+/// Greatest vocabulary: an id fits in an `i32`, and the embedding's element count in a `usize`.
+const MAX_VOCAB: usize = 1 << 28;
+
 impl ModelConfig {
-    /// What surrounds each part.
+    /// Settings of the model that its parts depend on: width, vocabulary, positions, default direction.
     pub fn build_context(&self) -> BuildContext<'_> {
         BuildContext {
             hidden: self.hidden,
@@ -120,79 +126,96 @@ impl ModelConfig {
         }
     }
 
-    /// Writes down what parts leave to their surroundings, so that what is saved says everything.
+    /// Writes down every default that depends on other settings, such as the head dimension (hidden / heads), so that a
+    /// saved configuration is complete. Idempotent. Numbers that cannot work are left for [`check`](Self::check).
     pub fn resolve(&mut self) {
         self.resolve_stack();
-        let before = self.clone();
-        self.position.resolve(&before.build_context());
-        let before = self.clone();
-        let around = before.build_context();
-        for sublayer in self.blocks.iter_mut().flat_map(|b| &mut b.sublayers) {
-            sublayer.junction.resolve(&around);
-            sublayer.parts.iter_mut().for_each(|part| part.resolve(&around));
+        let unresolved = self.clone();
+        self.position.resolve(&unresolved.build_context());
+        // The parts see the resolved positions.
+        let unresolved = self.clone();
+        let context = unresolved.build_context();
+        for sublayer in self.blocks.iter_mut().flat_map(|block| &mut block.sublayers) {
+            sublayer.junction.resolve(&context);
+            sublayer.parts.iter_mut().for_each(|part| part.resolve(&context));
         }
     }
 
-    /// Refuses what can't be, with the path under `path` and the reason.
+    /// Checks that the model can be built and run. `path` is the key of the model, which error paths start with.
+    ///
+    /// Checked are sizes, the stack, then every part in the order of the configuration, then the encoder.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// The first setting that cannot work, with its path, the reason and a suggestion.
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         self.check_sizes(path)?;
         self.check_stack(path)?;
-        let around = self.build_context();
-        self.embedding.check(&around, &format!("{path}.embedding"))?;
-        self.position.check(&around, &format!("{path}.position"))?;
+        let context = self.build_context();
+        self.embedding.check(&context, &format!("{path}.embedding"))?;
+        self.position.check(&context, &format!("{path}.position"))?;
         self.check_position(path)?;
-        for (b, block) in self.blocks.iter().enumerate() {
-            block.check(&around, self.effective_visibility(), &format!("{path}.blocks[{b}]"))?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            block.check(&context, self.effective_visibility(), &format!("{path}.blocks[{i}]"))?;
         }
-        self.norm.check(&around, &format!("{path}.norm"))?;
-        self.head.check(&around, &format!("{path}.head"))?;
+        self.norm.check(&context, &format!("{path}.norm"))?;
+        self.head.check(&context, &format!("{path}.head"))?;
         self.encoder_model_config().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
     }
 
-    /// A table of biases that no attention looks into would never be trained.
+    /// A T5 bias table that no attention part uses would be a parameter without gradient.
     fn check_position(&self, path: &str) -> Result<(), ValidationError> {
-        let parts = self.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts);
-        let inherits = |part: &PartConfig| matches!(part, PartConfig::Attention(a) if a.position.is_none() && !a.source.is_cross());
-        if !matches!(self.position, PositionConfig::T5(_)) || parts.into_iter().any(inherits) {
+        if !matches!(self.position, PositionConfig::T5(_)) || self.parts().any(|(_, part)| inherits_position(part)) {
             return Ok(());
         }
-        let reason = "no attention uses the stack's t5 positions: each has its own, or looks elsewhere";
+        let reason = "no attention part uses the model's t5 position bias: each has positions of its own or is \
+                      cross-attention";
         Err(ValidationError::new(format!("{path}.position.t5"), reason).with_suggestion("position = \"none\""))
     }
 
+    /// Checks the sizes that the memory and the time of all other checks depend on.
     fn check_sizes(&self, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        match self {
+        let layers = self.num_layers();
+        let (key, reason) = match self {
             _ if self.hidden == 0 || self.hidden > MAX_WIDTH => {
-                refuse("hidden", format!("a width from 1 to {MAX_WIDTH}, found {}", self.hidden))
+                ("hidden", format!("expected a width from 1 to {MAX_WIDTH}, found {}", self.hidden))
             }
-            _ if self.vocab > 1 << 28 => refuse("vocab", format!("at most {} tokens, found {}", 1 << 28, self.vocab)),
+            _ if self.vocab > MAX_VOCAB => {
+                ("vocab", format!("expected at most {MAX_VOCAB} tokens, found {}", self.vocab))
+            }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                refuse("dropout", format!("a share from 0 up to but without 1, found {}", self.dropout))
+                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
             }
-            _ if self.blocks.is_empty() => refuse("blocks", "a model without blocks".into()),
-            _ if self.num_layers() > 4096 => {
-                refuse("blocks", format!("at most 4096 blocks, found {}", self.num_layers()))
-            }
-            _ => Ok(()),
-        }
+            _ if self.blocks.is_empty() => ("blocks", "expected at least one block, found none".into()),
+            _ if layers > MAX_LAYERS => ("blocks", format!("expected at most {MAX_LAYERS} blocks, found {layers}")),
+            _ => return Ok(()),
+        };
+        Err(ValidationError::new(format!("{path}.{key}"), reason))
     }
 
-    /// Query heads of the first attention; 0 if there is none.
+    /// Query heads of the first attention part; 0 if there is none.
     fn num_query_heads(&self) -> usize {
-        let parts = self.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts);
-        let heads = |part: &PartConfig| match part {
+        let mut heads = self.parts().filter_map(|(_, part)| match part {
             PartConfig::Attention(attention) => Some(attention.projection.heads()),
             _ => None,
-        };
-        parts.filter_map(heads).next().unwrap_or(0)
+        });
+        heads.next().unwrap_or(0)
     }
 
-    /// Number of blocks, repetitions counted.
+    /// The parts with their indices of block, sublayer and part, in order of execution. A repeated block counts once.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = ([usize; 3], &PartConfig)> {
+        let blocks = self.blocks.iter().enumerate();
+        let sublayers =
+            blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
+        sublayers.flat_map(|(b, s, sub)| sub.parts.iter().enumerate().map(move |(p, part)| ([b, s, p], part)))
+    }
+
+    /// Number of blocks, repetitions counted. Saturates instead of overflowing.
     pub fn num_layers(&self) -> usize {
         self.blocks.iter().fold(0, |sum, block| sum.saturating_add(block.repeat))
     }
+}
+
+/// Whether a part is self-attention that uses the position encoding of the model.
+fn inherits_position(part: &PartConfig) -> bool {
+    matches!(part, PartConfig::Attention(attention) if attention.position.is_none() && !attention.source.is_cross())
 }

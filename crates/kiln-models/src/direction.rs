@@ -1,50 +1,47 @@
-//! In which directions the parts of a model can mix tokens.
+//! Attention directions that the parts of a model support.
+//!
+//! A recurrent part such as gated linear attention can only work from left to right; a part that reads the whole
+//! sequence can't generate. Each part's [`Card`] says so, and this module finds the first part that does not fit an
+//! objective or a visibility.
 
 use crate::{config::ModelConfig, stack::Stack};
 use kiln_nn::{Card, Causality};
 use kiln_spec::Direction;
 
-/// A part that can't mix tokens in some direction.
+/// Part that does not support an attention direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incompatible {
-    /// Where it is, below the model: `blocks[0].sublayers[1].parts[0]`.
+    /// Path of the part below the model: `blocks[0].sublayers[1].parts[0]`.
     pub path: String,
-    /// Its name.
+    /// Name of the part: `gated_linear_attention`.
     pub part: &'static str,
-    /// What it does instead.
+    /// What the part does, as the rest of a sentence: "only works from left to right".
     pub reason: &'static str,
 }
 
-/// Why a variant can't mix tokens in `direction`; `None` if it can.
+/// Why a part with this card does not support `direction`; `None` if it does.
 pub(crate) fn incompatibility(card: &Card, direction: Direction) -> Option<&'static str> {
     match (card.causality, direction) {
         (Causality::Any, _)
         | (Causality::CausalOnly, Direction::Causal)
         | (Causality::BidirectionalOnly, Direction::Bidirectional) => None,
         (Causality::CausalOnly, _) => Some("only works from left to right"),
-        (Causality::BidirectionalOnly, _) => Some("always sees everything"),
+        (Causality::BidirectionalOnly, _) => Some("always sees the whole document"),
     }
 }
 
 impl ModelConfig {
-    /// The first part that can't mix tokens in `direction`. The decoder of an encoder–decoder always works from left to
-    /// right: what is seen whole stands in its encoder.
+    /// The first part that does not support `direction`, or `None`.
+    ///
+    /// The decoder of an encoder-decoder always works causally, so that its parts are checked for
+    /// [`Direction::Causal`]: the bidirectional part of a prefix objective is the encoder.
     pub fn find_incompatible(&self, direction: Direction) -> Option<Incompatible> {
         let direction = if self.stack == Stack::EncoderDecoder { Direction::Causal } else { direction };
-        let sublayers = self.blocks.iter().enumerate().flat_map(|(b, block)| {
-            block
-                .sublayers
-                .iter()
-                .enumerate()
-                .map(move |(s, sublayer)| (format!("blocks[{b}].sublayers[{s}]"), sublayer))
-        });
-        let parts = sublayers.flat_map(|(path, sublayer)| {
-            sublayer.parts.iter().enumerate().map(move |(p, part)| (format!("{path}.parts[{p}]"), part))
-        });
-        let mut unfit = parts.filter_map(|(path, part)| {
-            Some(Incompatible { path, part: part.name(), reason: incompatibility(part.card(), direction)? })
-        });
-        unfit.next()
+        self.parts().find_map(|([block, sublayer, index], part)| {
+            let reason = incompatibility(part.card(), direction)?;
+            let path = format!("blocks[{block}].sublayers[{sublayer}].parts[{index}]");
+            Some(Incompatible { path, part: part.name(), reason })
+        })
     }
 }
 

@@ -1,35 +1,35 @@
-//! How the tensors of a file are stored, all together.
+//! Summary of a file's tensors by storage type: how many are `F32`, `BF16`, `Q4_K`, and what they take.
 
 use crate::tensors::{TensorInfo, num_elements};
 use kiln_kernels::packed::GgmlType;
 use std::{cmp::Reverse, collections::BTreeMap};
 
-/// Tensors of a file that are stored alike.
+/// Tensors of a file that are stored with one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DtypeSummary {
-    /// How, in the format's own word.
+    /// Name of the storage type in the file's format: `BF16`, `Q4_K`.
     pub dtype: String,
-    /// How many tensors.
+    /// Number of tensors.
     pub num_tensors: usize,
-    /// How many numbers they have.
+    /// Number of elements in all of them. A tensor whose count overflows adds 0.
     pub num_values: usize,
 }
 
 impl DtypeSummary {
-    /// What a file has of each way, the way with the most numbers first.
+    /// One summary for each storage type in a file, the type with the most elements first.
     pub fn summarize(entries: &BTreeMap<String, TensorInfo>) -> Vec<Self> {
-        let mut ways = BTreeMap::<&str, Self>::new();
-        for TensorInfo { shape, dtype: stored } in entries.values() {
-            let way = ways.entry(stored).or_insert_with(|| Self { dtype: stored.clone(), ..Self::default() });
-            way.num_tensors += 1;
-            way.num_values += num_elements(shape).unwrap_or_default();
+        let mut by_dtype = BTreeMap::<&str, Self>::new();
+        for TensorInfo { shape, dtype } in entries.values() {
+            let summary = by_dtype.entry(dtype).or_insert_with(|| Self { dtype: dtype.clone(), ..Self::default() });
+            summary.num_tensors += 1;
+            summary.num_values += num_elements(shape).unwrap_or_default();
         }
-        let mut ways: Vec<Self> = ways.into_values().collect();
-        ways.sort_by_key(|way| Reverse(way.num_values));
-        ways
+        let mut summaries: Vec<Self> = by_dtype.into_values().collect();
+        summaries.sort_by_key(|summary| Reverse(summary.num_values));
+        summaries
     }
 
-    /// Bytes that they take in the file, of the ways that Kiln reads.
+    /// Size of the tensors in the file, in bytes; `None` for a storage type that Kiln does not read.
     pub fn num_bytes(&self) -> Option<usize> {
         match self.dtype.as_str() {
             "F64" => self.num_values.checked_mul(8),
@@ -37,7 +37,7 @@ impl DtypeSummary {
         }
     }
 
-    /// Whether matrices stored so can be multiplied as they are.
+    /// Whether matrices of this type are multiplied in packed form, without conversion to f32.
     pub fn can_multiply(&self) -> bool {
         GgmlType::from_name(&self.dtype).is_some_and(GgmlType::has_mat_vec)
     }
@@ -48,12 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_alike_is_counted_together() {
-        let entry = |shape: &[usize], stored: &str| TensorInfo { shape: shape.into(), dtype: stored.into() };
+    fn tensors_of_one_type_are_counted_together() {
+        let entry = |shape: &[usize], dtype: &str| TensorInfo { shape: shape.into(), dtype: dtype.into() };
         let entries = [("a", entry(&[3], "F32")), ("b", entry(&[2, 64], "Q4_1")), ("c", entry(&[1, 32], "Q4_1"))];
-        let stored = DtypeSummary::summarize(&entries.map(|(name, entry)| (name.to_string(), entry)).into());
-        let told: Vec<_> =
-            stored.iter().map(|s| (&*s.dtype, s.num_tensors, s.num_values, s.num_bytes(), s.can_multiply())).collect();
-        assert_eq!(told, [("Q4_1", 2, 160, Some(100), true), ("F32", 1, 3, Some(12), false)]);
+        let summaries = DtypeSummary::summarize(&entries.map(|(name, entry)| (name.to_string(), entry)).into());
+        let [q4, f32] = &summaries[..] else { panic!("two types") };
+        assert_eq!((&*q4.dtype, q4.num_tensors, q4.num_values), ("Q4_1", 2, 160));
+        assert_eq!((q4.num_bytes(), q4.can_multiply()), (Some(100), true));
+        assert_eq!((&*f32.dtype, f32.num_tensors, f32.num_values), ("F32", 1, 3));
+        assert_eq!((f32.num_bytes(), f32.can_multiply()), (Some(12), false));
     }
 }

@@ -1,10 +1,14 @@
-//! Blocks with their positions and their norm: what a decoder and an encoder are both made of.
+//! Encoder of an encoder-decoder, and the run through a stack of blocks that decoder and encoder have in common.
+//!
+//! An encoder-decoder (1706.03762, 1910.10683) has one token embedding for both streams. The encoder has its own
+//! positions, blocks and final norm; its output is the memory that cross-attention of the decoder reads.
 
 use crate::{block::Block, config::ModelConfig};
 use burn::{module::Module, tensor::Tensor};
 use kiln_nn::{Context, Initializer, input_embedding::InputEmbedding, norm::Norm, position::Position};
+use std::iter::repeat_n;
 
-/// The encoder of an encoder–decoder. It shares the embedding.
+/// Encoder of an encoder-decoder, without the token embedding, which it shares with the decoder.
 #[derive(Module, Debug)]
 pub struct Encoder {
     embedded: InputEmbedding,
@@ -16,42 +20,48 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// The encoder of this model, if it is an encoder–decoder.
+    /// Builds the encoder; `None` if the model is not an encoder-decoder. Parameter names start with `encoder.`.
     pub(crate) fn init(config: &ModelConfig, init: &mut Initializer) -> Option<Self> {
         let config = config.encoder_model_config()?;
-        let around = config.build_context();
+        let context = config.build_context();
         Some(init.scope("encoder", |init| Self {
-            embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &around, init)),
+            embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &context, init)),
             blocks: build_blocks(&config, init),
-            position: init.scope("position", |init| config.position.init(&around, init)),
-            norm: init.scope("norm", |init| config.norm.init(&around, init)),
+            position: init.scope("position", |init| config.position.init(&context, init)),
+            norm: init.scope("norm", |init| config.norm.init(&context, init)),
             dropout: config.dropout,
         }))
     }
 
-    /// The blocks.
+    /// The blocks, repetitions expanded.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// From embeddings to what a decoder looks at, `[B, S, M] → [B, S, M]`.
+    /// Forward pass from token embeddings to the memory of cross-attention, `[B, S, M] → [B, S, M]`.
     pub(crate) fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.dropout, x, cx);
         self.norm.forward(x)
     }
 }
 
-/// The blocks of a stack, with the scale of its residual branches.
+/// Builds all blocks of a stack, repetitions expanded.
+///
+/// Sets the initializer's scale of the last matrix in each residual branch to 1/√(number of branches), so that the
+/// variance of the residual stream does not grow with depth (GPT-2, section 2.3).
 pub(crate) fn build_blocks(config: &ModelConfig, init: &mut Initializer) -> Vec<Block> {
-    let around = config.build_context();
-    let expanded = config.blocks.iter().flat_map(|b| std::iter::repeat_n(b, b.repeat));
-    let branches: usize = expanded.clone().map(|b| b.sublayers.len()).sum();
+    let context = config.build_context();
+    let expanded = config.blocks.iter().flat_map(|block| repeat_n(block, block.repeat));
+    let branches: usize = expanded.clone().map(|block| block.sublayers.len()).sum();
     init.residual_scale = 1.0 / (branches as f64).sqrt();
-    let block = |(i, b)| init.scope(format!("blocks.{i}"), |init| Block::init(b, &around, init));
-    expanded.enumerate().map(block).collect()
+    let numbered = expanded.enumerate();
+    numbered.map(|(i, block)| init.scope(format!("blocks.{i}"), |init| Block::init(block, &context, init))).collect()
 }
 
-/// From embeddings through the blocks, before the norm, `[B, T, M] → [B, T, M]`.
+/// Runs token embeddings through positions, dropout and all blocks, before the final norm: `[B, T, M] → [B, T, M]`.
+///
+/// Probe points: `embedding`, and `blocks.N.residual` after each block. A block is recomputed in the backward pass if the
+/// context asks for gradient checkpointing.
 pub(crate) fn run_blocks(
     (embedded, position): (&InputEmbedding, &Position),
     blocks: &[Block],

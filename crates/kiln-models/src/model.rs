@@ -1,4 +1,8 @@
-//! The model: embedding, blocks, norm, head; one `forward` for training, prefill and decoding.
+//! Language model: token embedding → blocks → final norm → head.
+//!
+//! One [`Model::forward`] serves training, prefill and decoding. What differs between them is in the
+//! [`Context`](kiln_nn::Context): the layout of the batch, the state of earlier tokens, random numbers, probes. In shapes
+//! B is rows, T tokens a row, M the hidden size, V the vocabulary.
 
 use crate::{
     block::Block,
@@ -23,7 +27,10 @@ use kiln_nn::{
 use kiln_spec::{Direction, Layout, formula::MarkField};
 use std::collections::BTreeMap;
 
-/// A language model.
+/// Language model: a Burn module built from a [`ModelConfig`].
+///
+/// The struct's field names are part of Burn's parameter paths; [`for_each_param`](crate::for_each_param) gives the names
+/// that Kiln uses. Cloning shares all weights.
 #[derive(Module, Debug)]
 pub struct Model {
     embedding: Param<Tensor<2>>,
@@ -33,12 +40,12 @@ pub struct Model {
     norm: Norm,
     head: Head,
     encoder: Option<Encoder>,
-    /// What the embedding is packed as, if it is.
+    /// The embedding in packed form, if it is held packed.
     #[module(skip)]
-    held: Option<PackedWeight>,
+    packed_embedding: Option<PackedWeight>,
     #[module(skip)]
     config: ModelConfig,
-    /// Matrices that are held packed, by the names of their parameters.
+    /// Weights that are held packed (quantized or in 16 bits), by parameter name.
     #[module(skip)]
     pub(crate) packed: BTreeMap<String, PackedWeight>,
     #[module(skip)]
@@ -46,35 +53,41 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model with new weights, drawn from `seed` by parameter name.
+    /// A model with new weights on a device (an autodiff device for training).
+    ///
+    /// Each parameter is drawn from `seed` and its own name: adding a part changes the start of no other parameter. The
+    /// configuration should have passed [`ModelConfig::check`]; impossible sizes panic in a tensor operation.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Self {
         Self::build(config, &mut Initializer::new(seed, device))
     }
 
-    /// How many numbers a model has, without making any of them.
+    /// Number of elements in all parameters of a model with this configuration. Allocates no weights.
     pub fn num_parameters(config: &ModelConfig) -> usize {
         Self::without_weights(config).num_params()
     }
 
-    /// A model whose weights are yet to come, on this device: they have shapes and take no memory. Those of `packed`
-    /// are there, packed.
+    /// A model without values, to be filled by [`ParamMut::initialize`](crate::parameters::ParamMut::initialize). The
+    /// weights in `packed` are in place already, in packed form.
     pub(crate) fn uninitialized(config: &ModelConfig, packed: BTreeMap<String, PackedWeight>, device: &Device) -> Self {
         Self::build(config, &mut Initializer::uninitialized(device).with_packed(packed))
     }
 
+    /// Builds the modules in a fixed order, which [`Model::linear_layers`] shows; `init` decides about the weights.
     pub(crate) fn build(config: &ModelConfig, init: &mut Initializer) -> Self {
-        let around = config.build_context();
-        let (vocab, hidden) = (config.vocab, config.hidden);
-        let (embedding, held) = init.packable_matrix("embedding", [vocab, hidden], 1.0 / (hidden as f64).sqrt(), false);
+        let context = config.build_context();
+        let shape = [config.vocab, config.hidden];
+        // A tied head multiplies hidden states of size 1 by the table: logits start at size 1.
+        let std = 1.0 / (config.hidden as f64).sqrt();
+        let (embedding, packed_embedding) = init.packable_matrix("embedding", shape, std, false);
         let mut model = Self {
             embedding,
-            held,
+            packed_embedding,
             packed: BTreeMap::new(),
-            embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &around, init)),
-            position: init.scope("position", |init| config.position.init(&around, init)),
+            embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &context, init)),
+            position: init.scope("position", |init| config.position.init(&context, init)),
             blocks: build_blocks(config, init),
-            norm: init.scope("norm", |init| config.norm.init(&around, init)),
-            head: init.scope("head", |init| config.head.init(&around, init)),
+            norm: init.scope("norm", |init| config.norm.init(&context, init)),
+            head: init.scope("head", |init| config.head.init(&context, init)),
             encoder: Encoder::init(config, init),
             config: config.clone(),
             adapters: AdapterMap::new(),
@@ -83,56 +96,63 @@ impl Model {
         model
     }
 
-    /// What the model is.
+    /// The configuration that the model was built from.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// The same model, its weights shared, with another default of who sees whom.
+    /// The model with another default attention direction, its weights shared.
     pub fn with_visibility(mut self, visibility: Visibility) -> Self {
         self.config.visibility = visibility;
         self
     }
 
-    /// The blocks.
+    /// The decoder's blocks, or those of an encoder-only model; repetitions expanded.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// The encoder of an encoder–decoder.
+    /// The encoder of an encoder-decoder; `None` for other stacks.
     pub fn encoder(&self) -> Option<&Encoder> {
         self.encoder.as_ref()
     }
 
-    /// The device of the weights.
+    /// The device of the weights. Initializes no lazy parameter.
     pub fn device(&self) -> Device {
         self.embedding.lazy_device()
     }
 
+    /// The embedding matrix `[V, M]`, in packed form as long as its parameter has not been read.
     fn embedding_matrix(&self) -> WeightView<'_> {
-        WeightView::new(&self.embedding, self.held.as_ref())
+        WeightView::new(&self.embedding, self.packed_embedding.as_ref())
     }
 
-    /// Matrices that are held packed, by the names of their parameters.
+    /// Weights that were loaded in packed form (quantized or in 16 bits), by parameter name. Linear layers multiply by
+    /// them directly.
     pub fn packed_weights(&self) -> &BTreeMap<String, PackedWeight> {
         &self.packed
     }
 
-    /// Runs the encoder of an encoder–decoder over `tokens [B, S]` and puts its output in the context: what the next
-    /// `forward` looks at. Row and document of both streams belong together. Any other model does nothing.
+    /// Runs the encoder of an encoder-decoder over `tokens [B, S]` and stores its output in the context, for the
+    /// cross-attention of the next [`forward`](Self::forward). Does nothing for other stacks.
+    ///
+    /// A decoder token attends to the encoder tokens of the same row and document.
     pub fn encode(&self, tokens: Tensor<2, Int>, layout: &Layout, cx: &mut Context) {
         let Some(encoder) = &self.encoder else { return };
         let marks = TokenMarks::new(layout, &cx.stream.tokens.field(MarkField::Position).device());
         let x = match self.embedding_matrix().packed() {
             Some(_) => self.embedding_matrix().lookup(tokens),
+            // Encoder and decoder read one table: a barrier fixes the order in which its two gradients are added.
             None => embedding(cx.embedding_table.insert(graph_barrier(self.embedding.val())).clone(), tokens),
         };
         let hidden = cx.with_separate_stream(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, token_marks: marks });
     }
 
-    /// Hidden states after the last norm: `tokens [B, T] → [B, T, M]`. An encoder–decoder sees what
-    /// [`encode`](Self::encode) has put in the context, and nothing if there is none.
+    /// Forward pass to the hidden states after the final norm: `tokens [B, T] → [B, T, M]`.
+    ///
+    /// The decoder of an encoder-decoder attends to what [`encode`](Self::encode) stored in the context; without a call of
+    /// it, cross-attention has no keys. Probe point: `hidden`.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
         let x = match cx.embedding_table.take() {
             Some(table) => embedding(table, tokens),
@@ -143,13 +163,13 @@ impl Model {
         cx.probe_value("hidden", x)
     }
 
-    /// Logits of hidden states: `[N, M] → [N, V]`.
+    /// Logits of hidden states: `[N, M] → [N, V]` (or the outputs of another head, `[N, outputs]`).
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         self.head.forward(hidden, self.embedding_matrix())
     }
 
-    /// What the head gives: `hidden [B, T, M]` of the call `cx` → `[B·T, V]` logits, or `[D, outputs]` of a head that
-    /// pools, a row a document (see [`documents`](kiln_nn::head::pool::documents)).
+    /// Outputs of the head for the hidden states of a call: `[B, T, M] → [B·T, V]` logits, or `[D, outputs]` for a head
+    /// that pools each of D documents (in the order of [`documents`](kiln_nn::head::pool::documents)).
     pub fn outputs(&self, hidden: Tensor<3>, cx: &Context) -> Tensor<2> {
         let [b, t, m] = hidden.dims();
         self.logits(match self.head.pooling() {
@@ -158,20 +178,23 @@ impl Model {
         })
     }
 
-    /// Logits by what stands in the residual stream after a block, as if no block came after it (the logit lens):
-    /// `residual [B, T, M] → [B·T, V]`.
+    /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, M] → [B·T, V]`.
+    /// (nostalgebraist 2020)
     pub fn logit_lens(&self, residual: Tensor<3>) -> Tensor<2> {
         let [b, t, m] = residual.dims();
         self.logits(self.norm.forward(residual).reshape([b * t, m]))
     }
 
-    /// −log p of target tokens, in nats: `hidden [N, M]`, `targets [N] → [N]`.
+    /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`.
     pub fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         kiln_kernels::cross_entropy::cross_entropy(self.logits(hidden), targets)
     }
 
-    /// The state before the first token of the rows, their prompts read: `tokens` holds `width` a row, of which
-    /// `lengths[row]` are there. Only an encoder–decoder reads them.
+    /// Decoding state before the first generated token.
+    ///
+    /// `tokens` is `[B, width]` in row-major order with `lengths[row]` valid tokens at the start of each row: the prompts,
+    /// which an encoder-decoder encodes into the state's memory. Other stacks ignore the prompts; feed them to
+    /// [`step`](Self::step).
     pub fn init_state(&self, tokens: &[i32], lengths: &[usize]) -> State {
         let (device, rows) = (self.device(), lengths.len());
         let width = tokens.len() / rows.max(1);
@@ -184,8 +207,11 @@ impl Model {
         State::new(rows).with_memory(cx.memory)
     }
 
-    /// One chunk of sequences that go on: `tokens` holds `width` a row, of which `lengths[row]` are there.
-    /// Returns hidden states `[B, T, M]` and the state after them.
+    /// Forward pass over the next chunk of each row, from `state` on.
+    ///
+    /// `tokens` is `[B, width]` in row-major order with `lengths[row]` valid tokens at the start of each row; 0 is allowed.
+    /// Returns the hidden states `[B, width, M]`, undefined after a row's length, and the state after the chunk. Any split
+    /// of a sequence into chunks gives the same hidden states.
     pub fn step(&self, tokens: &[i32], lengths: &[usize], direction: Direction, state: State) -> (Tensor<3>, State) {
         let (device, rows) = (self.device(), lengths.len());
         let width = tokens.len() / rows.max(1);

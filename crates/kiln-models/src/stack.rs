@@ -1,4 +1,10 @@
-//! How blocks are stacked: a decoder, an encoder, or both.
+//! Stacks: decoder, encoder, or encoder-decoder, and the settings that follow from the choice.
+//!
+//! | stack | default visibility | cross-attention | example |
+//! |---|---|---|---|
+//! | `decoder` | `causal` | refused | GPT-2, Llama |
+//! | `encoder` | `bidirectional` | refused | BERT |
+//! | `encoder-decoder` | `prefix`: the prompt goes through the encoder | at least one in the decoder | T5 |
 
 use crate::config::{BlockConfig, ModelConfig, Visibility};
 use kiln_nn::{norm::NormConfig, part::PartConfig, position::PositionConfig};
@@ -20,7 +26,7 @@ pub enum Stack {
 }
 
 impl Stack {
-    /// The word in a recipe.
+    /// Name in a recipe: `decoder`, `encoder`, `encoder-decoder`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Decoder => "decoder",
@@ -29,13 +35,13 @@ impl Stack {
         }
     }
 
-    /// Who sees whom by default, given what the recipe says: `causal`, which is said by saying nothing, means what is the
-    /// stack's own.
-    pub(crate) fn resolve_visibility(self, said: Visibility) -> Visibility {
-        match (self, said) {
+    /// The visibility of a stack with this setting. `causal` is the default of the setting, so that it stands for the
+    /// default of the stack.
+    pub(crate) fn resolve_visibility(self, setting: Visibility) -> Visibility {
+        match (self, setting) {
             (Self::Encoder, Visibility::Causal) => Visibility::Bidirectional,
             (Self::EncoderDecoder, Visibility::Causal) => Visibility::Prefix,
-            _ => said,
+            _ => setting,
         }
     }
 }
@@ -55,18 +61,12 @@ pub struct EncoderConfig {
     pub norm: Option<NormConfig>,
 }
 
-/// Whether a part looks at the memory.
+/// Whether a part is attention over the encoder's output.
 pub(crate) fn is_cross_attention(part: &PartConfig) -> bool {
     matches!(part, PartConfig::Attention(attention) if attention.source.is_cross())
 }
 
-fn parts_with_index(blocks: &[BlockConfig]) -> impl Iterator<Item = ([usize; 3], &PartConfig)> {
-    let blocks = blocks.iter().enumerate();
-    let sublayers = blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
-    sublayers.flat_map(|(b, s, sub)| sub.parts.iter().enumerate().map(move |(p, part)| ([b, s, p], part)))
-}
-
-/// The blocks without cross attention, and without what is empty then.
+/// The blocks without their cross-attention parts. Sublayers and blocks that are empty without them are left out.
 fn without_cross_attention(blocks: &[BlockConfig]) -> Vec<BlockConfig> {
     let mut blocks = blocks.to_vec();
     for block in &mut blocks {
@@ -78,24 +78,26 @@ fn without_cross_attention(blocks: &[BlockConfig]) -> Vec<BlockConfig> {
 }
 
 impl ModelConfig {
-    /// The encoder of an encoder–decoder as a model of its own: the same vocabulary, width and dropout.
+    /// The encoder of an encoder-decoder as the configuration of a model: the same vocabulary, width and dropout;
+    /// positions, blocks and norm of [`ModelConfig::encoder`], or the decoder's where those are absent. `None` for other
+    /// stacks.
     pub fn encoder_model_config(&self) -> Option<Self> {
         if self.stack != Stack::EncoderDecoder {
             return None;
         }
-        let own = self.encoder.clone().unwrap_or_default();
+        let encoder = self.encoder.clone().unwrap_or_default();
         Some(Self {
             stack: Stack::Encoder,
             visibility: Visibility::Bidirectional,
-            position: own.position.unwrap_or_else(|| self.position.clone()),
-            blocks: own.blocks.unwrap_or_else(|| without_cross_attention(&self.blocks)),
-            norm: own.norm.unwrap_or_else(|| self.norm.clone()),
+            position: encoder.position.unwrap_or_else(|| self.position.clone()),
+            blocks: encoder.blocks.unwrap_or_else(|| without_cross_attention(&self.blocks)),
+            norm: encoder.norm.unwrap_or_else(|| self.norm.clone()),
             encoder: None,
             ..self.clone()
         })
     }
 
-    /// Writes down what the stack leaves open.
+    /// Writes down the visibility and the encoder that follow from the stack.
     pub(crate) fn resolve_stack(&mut self) {
         self.visibility = self.stack.resolve_visibility(self.visibility);
         if let Some(mut encoder) = self.encoder_model_config() {
@@ -105,7 +107,7 @@ impl ModelConfig {
         }
     }
 
-    /// Who sees whom among the tokens of the stack that the head is on.
+    /// Visibility among the tokens that go through the head: the decoder's, or the encoder's where there is no decoder.
     pub fn effective_visibility(&self) -> Visibility {
         match self.stack {
             Stack::EncoderDecoder => Visibility::Causal,
@@ -113,47 +115,49 @@ impl ModelConfig {
         }
     }
 
-    /// Refuses what doesn't make a stack.
+    /// Checks visibility, encoder and cross-attention against the stack.
     pub(crate) fn check_stack(&self, path: &str) -> Result<(), ValidationError> {
         self.check_visibility(path)?;
         let (name, both) = (self.stack.name(), self.stack == Stack::EncoderDecoder);
         if self.encoder.is_some() && !both {
-            let reason = format!("the stack is `{name}`: it has no encoder besides");
+            let reason = format!("the stack `{name}` takes no separate encoder");
             return Err(ValidationError::new(format!("{path}.encoder"), reason).with_suggestion(ENCODER_DECODER_HINT));
         }
-        match parts_with_index(&self.blocks).find(|(_, part)| is_cross_attention(part)) {
+        match self.parts().find(|(_, part)| is_cross_attention(part)) {
             None if both => {
-                let reason = "no block of the decoder looks at the encoder";
+                let reason = "no block of the decoder has cross-attention to the encoder";
                 Err(ValidationError::new(format!("{path}.blocks"), reason).with_suggestion(CROSS_ATTENTION_HINT))
             }
-            Some(([b, s, p], _)) if !both => {
-                let reason = format!("a cross attention looks at an encoder, which the stack `{name}` lacks");
-                let place = format!("{path}.blocks[{b}].sublayers[{s}].parts[{p}].attention.source");
-                Err(ValidationError::new(place, reason).with_suggestion(ENCODER_DECODER_HINT))
+            Some(([block, sublayer, index], _)) if !both => {
+                let reason = format!("cross-attention needs an encoder; the stack `{name}` has none");
+                let source = format!("{path}.blocks[{block}].sublayers[{sublayer}].parts[{index}].attention.source");
+                Err(ValidationError::new(source, reason).with_suggestion(ENCODER_DECODER_HINT))
             }
             _ => Ok(()),
         }
     }
 
+    /// An encoder and an encoder-decoder work with one visibility only.
     fn check_visibility(&self, path: &str) -> Result<(), ValidationError> {
-        let (own, reason) = match self.stack {
+        let (only, reason) = match self.stack {
             Stack::Decoder => return Ok(()),
-            Stack::Encoder => (Visibility::Bidirectional, "in an encoder every token sees its whole document"),
+            Stack::Encoder => (Visibility::Bidirectional, "in an encoder every token sees the whole document"),
             Stack::EncoderDecoder => (
                 Visibility::Prefix,
-                "the prompt is seen whole in the encoder, and the decoder writes from left to right",
+                "in an encoder-decoder the prompt is bidirectional and the tokens after it are causal",
             ),
         };
-        if self.stack.resolve_visibility(self.visibility) == own {
+        if self.stack.resolve_visibility(self.visibility) == only {
             return Ok(());
         }
-        let instead = format!("visibility = \"{own:?}\"").to_lowercase();
-        Err(ValidationError::new(format!("{path}.visibility"), reason).with_suggestion(instead))
+        let suggestion = format!("visibility = \"{}\"", only.name());
+        Err(ValidationError::new(format!("{path}.visibility"), reason).with_suggestion(suggestion))
     }
 }
 
-/// What a decoder that looks at an encoder has.
+/// Suggestion for an encoder-decoder without cross-attention.
 const CROSS_ATTENTION_HINT: &str =
     "a sublayer { parts = [{ attention = { source = \"cross\" } }] } after the self-attention";
 
+/// Suggestion for an encoder or cross-attention in another stack.
 const ENCODER_DECODER_HINT: &str = "stack = \"encoder-decoder\"";

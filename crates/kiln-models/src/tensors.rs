@@ -1,77 +1,85 @@
-//! Where weights come from, and in what form they go: named tensors, read one by one.
+//! Named tensors: where weights are read from, and the types that they are written in.
+//!
+//! A [`TensorSource`] knows the names and shapes of all tensors and reads values one tensor at a time. Implementations:
+//! [`InMemoryTensors`], [`ModelTensors`](crate::ModelTensors), [`ExportedTensors`](crate::hf::ExportedTensors), and the
+//! files of `kiln-pretrained` (safetensors, GGUF, pickles).
 
 use crate::parameters::StateDict;
 use burn::tensor::TensorData;
 use kiln_kernels::packed::{GgmlType, PackedMatrix, quantize::quantize};
 use std::collections::BTreeMap;
 
-/// What a file says of one of its tensors.
+/// Shape and storage type of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// Its shape, slowest dimension first.
+    /// Shape, slowest dimension first.
     pub shape: Vec<usize>,
-    /// How its numbers are stored, in the format's own word: `F32`, `BF16`, `Q4_K`.
+    /// Storage type, as the file format calls it: `F32`, `BF16`, `Q4_K`.
     pub dtype: String,
 }
 
 impl TensorInfo {
-    /// Of floats of 32 bits.
+    /// A tensor of this shape that is stored as 32-bit floats.
     pub fn f32(shape: Vec<usize>) -> Self {
         Self { shape, dtype: "F32".into() }
     }
 }
 
-/// Why a tensor can't be had.
+/// Error of reading or packing a tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorError {
-    /// No tensor has this name.
+    /// No tensor of this name.
     #[error("no tensor `{0}` in the file")]
     NotFound(String),
-    /// The file contradicts itself, or holds what Kiln doesn't read.
+    /// The file is damaged, or its values can't be represented.
     #[error("tensor `{name}`: {reason}")]
     Broken {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong: found, expected.
         reason: String,
     },
 }
 
-/// How many numbers a tensor of this shape has; `None` if its sizes other than 0 can't be multiplied, so that of a counted
-/// shape any part can be counted, in any order.
+/// Number of elements of a shape; `None` if the product of its sizes other than 0 overflows.
+///
+/// Sizes of 0 are left out of the overflow check, so that for a shape with a count every product of some of its sizes is
+/// representable, in any order of multiplication.
 pub fn num_elements(shape: &[usize]) -> Option<usize> {
     let mut sizes = shape.iter().filter(|size| **size != 0);
-    let most = sizes.try_fold(1usize, |count, size| count.checked_mul(*size))?;
-    Some(if shape.contains(&0) { 0 } else { most })
+    let product = sizes.try_fold(1usize, |count, size| count.checked_mul(*size))?;
+    Some(if shape.contains(&0) { 0 } else { product })
 }
 
-/// Tensors of a file or of several. Names and shapes are known and checked against the file's size when it is opened;
-/// numbers are read when they are asked for, so that loading takes little more memory than the model.
+/// Tensors by name: of a file, of several files, of a model.
+///
+/// Names and shapes are available at once; a file checks them against its size when it is opened. Values are read on
+/// request, one tensor at a time, so that loading a model takes little more memory than the model.
 pub trait TensorSource {
-    /// All of them, by name.
+    /// Shapes and storage types of all tensors, by name.
     fn entries(&self) -> &BTreeMap<String, TensorInfo>;
 
-    /// The numbers of one as f32, whatever they are stored as (quantised ones dequantised).
+    /// The values of a tensor as f32, converted from its storage type (quantized values are dequantized).
     ///
     /// # Errors
-    /// If there is none of this name, or the file is broken there.
+    /// If there is no tensor of this name, or its bytes in the file are invalid.
     fn read(&self, name: &str) -> Result<TensorData, TensorError>;
 
-    /// One as it is packed, if it is a matrix that can be multiplied so.
+    /// The tensor in its storage type, if it is a matrix that can be multiplied in packed form. Default: `None`.
     fn read_packed(&self, _name: &str) -> Option<PackedMatrix> {
         None
     }
 
-    /// The numbers of all, at once.
+    /// The values of all tensors, by name.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read): the first tensor that can't be read.
     fn read_all(&self) -> Result<StateDict, TensorError> {
         self.entries().keys().map(|name| Ok((name.clone(), self.read(name)?))).collect()
     }
 }
 
-/// Tensors in memory.
+/// Tensors in memory, by name. Their storage type is reported as `F32`.
 #[derive(Clone, Debug, Default)]
 pub struct InMemoryTensors {
     values: StateDict,
@@ -80,8 +88,8 @@ pub struct InMemoryTensors {
 
 impl From<StateDict> for InMemoryTensors {
     fn from(values: StateDict) -> Self {
-        let entry = |(name, data): (&String, &TensorData)| (name.clone(), TensorInfo::f32(data.shape().to_vec()));
-        Self { entries: values.iter().map(entry).collect(), values }
+        let entries = values.iter().map(|(name, data)| (name.clone(), TensorInfo::f32(data.shape().to_vec())));
+        Self { entries: entries.collect(), values }
     }
 }
 
@@ -95,22 +103,22 @@ impl TensorSource for InMemoryTensors {
     }
 }
 
-/// How a file that is written stores numbers.
+/// Storage type of the weights in a file that is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WeightDtype {
-    /// Floats of 32 bits.
+    /// 32-bit floats: the values without loss.
     #[default]
     F32,
-    /// Floats of 16 bits, up to 65504.
+    /// IEEE 754 half precision: 11 bits of precision, up to ±65504.
     F16,
-    /// Floats of 16 bits with the range of those of 32.
+    /// bfloat16: 8 bits of precision, the range of 32-bit floats.
     BF16,
-    /// 8 bits, 32 of them under a scale.
+    /// 8-bit integers in blocks of 32 with one f16 scale each; GGUF files only.
     Q8_0,
 }
 
 impl WeightDtype {
-    /// How they are packed.
+    /// The packing that converts values to bytes.
     pub fn packing(self) -> &'static GgmlType {
         let name = match self {
             Self::F32 => "F32",
@@ -118,16 +126,20 @@ impl WeightDtype {
             Self::BF16 => "BF16",
             Self::Q8_0 => "Q8_0",
         };
-        GgmlType::from_name(name).expect("the kernels know it")
+        GgmlType::from_name(name).expect("the four types are in the table of packings")
     }
 }
 
-/// Numbers as they are stored.
+/// The bytes of a tensor's values in a storage type. `name` is for errors only.
+///
+/// # Errors
+/// If a value is NaN, infinite or out of range in a type of 16 or 8 bits, or Kiln does not write the type.
 pub fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
     let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
     let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(format!("{error:?}")))?;
-    let beyond = || broken(format!("it has numbers that {} can't hold: infinite, or beyond its range", packing.name));
-    quantize(packing, &values).ok_or_else(beyond)
+    quantize(packing, &values).ok_or_else(|| {
+        broken(format!("values are not representable in {}: NaN, infinite or out of range", packing.name))
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +147,7 @@ mod tests {
     use super::num_elements;
 
     #[test]
-    fn any_part_of_a_counted_shape_can_be_counted() {
+    fn zero_sizes_are_left_out_of_the_overflow_check() {
         assert_eq!([num_elements(&[]), num_elements(&[2, 3]), num_elements(&[2, 0, 3])], [Some(1), Some(6), Some(0)]);
         assert_eq!([num_elements(&[1 << 40, 1 << 40]), num_elements(&[0, 1 << 40, 1 << 40])], [None, None]);
     }

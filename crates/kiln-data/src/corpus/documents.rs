@@ -1,19 +1,23 @@
-//! One side of a corpus: its documents as tokens.
+//! Documents of one subset as token ids, with random access by document and token index.
 
 use super::storage::{DiskSpace, TokenStore};
 use crate::{DataError, TokenRole, Tokenizer};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
-/// Documents between two noted offsets.
+/// Documents between two stored start offsets. Larger values save memory; each read sums up to `START_STRIDE - 1`
+/// lengths.
 const START_STRIDE: usize = 64;
 
-/// Documents of one side, each from `<bos>` to `<eos>`.
+/// Tokenized documents of one subset. Each document is `<bos>`, its tokens, `<eos>`.
+///
+/// Memory: 4 bytes per document for its length, 8 bytes per 64 documents for start offsets, 8 bytes per validation
+/// document for its hash; the tokens are in memory or in a scratch file ([`DiskSpace`]).
 #[derive(Debug)]
 pub struct TokenizedDocuments {
     tokens: TokenStore,
     document_lengths: Vec<u32>,
-    /// Where every 64th document starts: lengths alone take half the memory of offsets.
+    /// Token offset of every 64th document. Offsets of all documents would double the memory of the lengths.
     strided_starts: Vec<u64>,
     document_hashes: Vec<u64>,
     bytes: u64,
@@ -21,54 +25,65 @@ pub struct TokenizedDocuments {
 }
 
 impl TokenizedDocuments {
-    /// Number of documents.
+    /// Returns the number of documents.
     pub fn num_documents(&self) -> usize {
         self.document_lengths.len()
     }
 
-    /// Number of tokens, `<bos>` and `<eos>` of each document included.
+    /// Returns the number of tokens, including `<bos>` and `<eos>` of each document.
     pub fn num_tokens(&self) -> u64 {
         self.tokens.len()
     }
 
-    /// Bytes of text.
+    /// Returns the number of bytes of the text, in UTF-8. Bits per byte are computed with it.
     pub fn num_bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// SHA-256 of all tokens, in hexadecimal digits.
+    /// Returns the SHA-256 of all token ids (little-endian `u32`) as 64 hexadecimal digits.
+    ///
+    /// Runs compare fingerprints to detect changed data on resume.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Number of tokens of each document.
+    /// Returns the number of tokens of each document, including `<bos>` and `<eos>`.
     pub fn document_lengths(&self) -> &[u32] {
         &self.document_lengths
     }
 
-    /// Hash of each held-out document's text: an order that is random and doesn't change when documents are added.
-    /// None of training documents, of which there may be very many.
+    /// Returns the hash of each validation document's text.
+    ///
+    /// Sorting by hash gives a random order that stays stable when documents are added. Empty for training documents,
+    /// to save memory.
     pub fn document_hashes(&self) -> &[u64] {
         &self.document_hashes
     }
 
-    /// Tokens of one document. `document` must be below [`documents`](Self::documents).
+    /// Returns all tokens of one document. Panics if `document` is not below [`num_documents`](Self::num_documents).
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the scratch file cannot be read.
     pub fn document_tokens(&self, document: usize) -> Result<Vec<u32>, DataError> {
         self.read_tokens(document, 0..self.document_lengths[document] as usize)
     }
 
-    /// Some tokens of one document; `range` must lie within it.
+    /// Returns the tokens `range` of one document. `range` must be within the document.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the scratch file cannot be read.
     pub fn read_tokens(&self, document: usize, range: Range<usize>) -> Result<Vec<u32>, DataError> {
-        let before = &self.document_lengths[document - document % START_STRIDE..document];
-        let start =
-            self.strided_starts[document / START_STRIDE] + before.iter().map(|length| u64::from(*length)).sum::<u64>();
+        let lengths_before = &self.document_lengths[document - document % START_STRIDE..document];
+        let tokens_before: u64 = lengths_before.iter().map(|length| u64::from(*length)).sum();
+        let start = self.strided_starts[document / START_STRIDE] + tokens_before;
         self.tokens.read(start + range.start as u64..start + range.end as u64)
     }
 }
 
-/// Collects documents, whole or part by part.
+/// Writer of [`TokenizedDocuments`]. Documents arrive whole or in consecutive parts.
 pub(crate) struct DocumentWriter {
-    texts: TokenizedDocuments,
+    documents: TokenizedDocuments,
+    /// Tokens of the document that is being written, `<bos>` included; `None` between documents.
     open_length: Option<u32>,
     hasher: Sha256,
     bos: u32,
@@ -76,55 +91,68 @@ pub(crate) struct DocumentWriter {
 }
 
 impl DocumentWriter {
-    pub fn new(room: &DiskSpace, tokenizer: &Tokenizer) -> Result<Self, DataError> {
+    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`.
+    pub fn new(disk_space: &DiskSpace, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         tokenizer.special_tokens().require_roles(&[TokenRole::Bos, TokenRole::Eos])?;
-        let texts = TokenizedDocuments {
-            tokens: TokenStore::new(room, tokenizer.vocab_size()),
+        let documents = TokenizedDocuments {
+            tokens: TokenStore::new(disk_space, tokenizer.vocab_size()),
             document_lengths: Vec::new(),
             strided_starts: Vec::new(),
             document_hashes: Vec::new(),
             bytes: 0,
             fingerprint: String::new(),
         };
-        let (bos, eos) = (tokenizer.special_tokens().bos, tokenizer.special_tokens().eos);
-        Ok(Self { texts, open_length: None, hasher: Sha256::new(), bos, eos })
+        let bos = tokenizer.special_tokens().bos;
+        let eos = tokenizer.special_tokens().eos;
+        Ok(Self { documents, open_length: None, hasher: Sha256::new(), bos, eos })
     }
 
-    /// Adds a document, or the next part of the one before it if it `continues`.
-    pub fn push(&mut self, ids: &[u32], bytes: usize, continues: bool, hash: Option<u64>) -> Result<(), DataError> {
-        // A document's length is 32 bits; beyond, it goes on as another document.
+    /// Adds a document of `num_bytes` bytes, or the next part of the previous one if `is_continuation`.
+    ///
+    /// `hash` is stored for a new document if it is given.
+    pub fn push(
+        &mut self,
+        ids: &[u32],
+        num_bytes: usize,
+        is_continuation: bool,
+        hash: Option<u64>,
+    ) -> Result<(), DataError> {
+        // Document lengths are 32-bit: a longer document is stored as several.
         let fits = self.open_length.is_some_and(|length| (length as usize) < u32::MAX as usize - ids.len() - 1);
-        if !(continues && fits) {
+        if !(is_continuation && fits) {
             self.end_document()?;
-            if self.texts.document_lengths.len().is_multiple_of(START_STRIDE) {
-                self.texts.strided_starts.push(self.texts.tokens.len());
+            if self.documents.document_lengths.len().is_multiple_of(START_STRIDE) {
+                self.documents.strided_starts.push(self.documents.tokens.len());
             }
-            self.texts.document_hashes.extend(hash);
+            self.documents.document_hashes.extend(hash);
             self.append_tokens(&[self.bos])?;
         }
-        self.texts.bytes += bytes as u64;
+        self.documents.bytes += num_bytes as u64;
         self.append_tokens(ids)
     }
 
+    /// Appends tokens to the open document, to the store and to the fingerprint.
     fn append_tokens(&mut self, ids: &[u32]) -> Result<(), DataError> {
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
         self.hasher.update(bytes);
         self.open_length = Some(self.open_length.unwrap_or(0) + ids.len() as u32);
-        self.texts.tokens.push(ids)
+        self.documents.tokens.push(ids)
     }
 
+    /// Closes the open document, if there is one, with `<eos>`.
     fn end_document(&mut self) -> Result<(), DataError> {
         if self.open_length.is_none() {
             return Ok(());
         }
         self.append_tokens(&[self.eos])?;
-        self.texts.document_lengths.extend(self.open_length.take());
+        self.documents.document_lengths.extend(self.open_length.take());
         Ok(())
     }
 
+    /// Closes the last document and computes the fingerprint.
     pub fn finish(mut self) -> Result<TokenizedDocuments, DataError> {
         self.end_document()?;
-        self.texts.fingerprint = crate::to_hex(&self.hasher.finalize());
-        Ok(self.texts)
+        self.documents.fingerprint = crate::to_hex(&self.hasher.finalize());
+        Ok(self.documents)
     }
 }

@@ -1,4 +1,10 @@
-//! Text as tokens, split into training and validation.
+//! Corpus: all documents of a source as token ids, split into training and validation documents.
+//!
+//! [`Corpus::build`] streams the source once: each document goes through [`ValidationSplit`], the tokenizer, and a
+//! [`TokenizedDocuments`] writer. Memory does not grow with the source: beyond the budget of [`DiskSpace`], tokens are
+//! written to a scratch file. Tokens take 2 bytes each for vocabularies of up to 65 536 tokens, otherwise 4.
+//!
+//! Every document is stored as `<bos>`, its tokens, `<eos>`. [`crate::Packer`] reads documents by index.
 
 mod documents;
 #[cfg(feature = "files")]
@@ -15,61 +21,68 @@ pub use split::{Subset, ValidationSplit};
 use std::sync::Arc;
 pub use storage::DiskSpace;
 
-/// All documents of a source as tokens.
+/// Tokenized documents of a source, split into training and validation.
 #[derive(Debug)]
 pub struct Corpus {
-    /// Documents to learn from.
+    /// Training documents.
     pub training: TokenizedDocuments,
-    /// Documents that are held out.
+    /// Validation documents.
     pub validation: TokenizedDocuments,
-    /// What their tokens are.
+    /// Vocabulary of the tokenizer that encoded the documents.
     pub vocabulary: Arc<Vocabulary>,
 }
 
 impl Corpus {
-    /// Reads all of `source` and encodes it, document by document, however large it is.
+    /// Reads all of `source` and tokenizes it, document by document.
     ///
-    /// `progress` is called now and then with the bytes of text done and, if the source knows, how many there are.
+    /// `progress(done, total)` is called about once per MiB and at the end: bytes of text so far, and the size of the
+    /// source if it is known. The result depends on the text and the tokenizer only, not on `disk_space`.
+    ///
+    /// # Errors
+    /// [`DataError::NoText`] for a source without text, [`DataError::MissingSpecialTokens`] for a tokenizer without
+    /// `<bos>` or `<eos>`, and errors of the source and of the scratch file.
     pub fn build(
         source: &dyn Source,
         split: &ValidationSplit,
         tokenizer: &Tokenizer,
-        room: &DiskSpace,
+        disk_space: &DiskSpace,
         mut progress: impl FnMut(u64, Option<u64>),
     ) -> Result<Self, DataError> {
-        let (mut training, mut validation) =
-            (DocumentWriter::new(room, tokenizer)?, DocumentWriter::new(room, tokenizer)?);
-        let (mut encoder, mut done, mut told) = (CachingEncoder::new(tokenizer), 0, 0);
-        for unit in split.assigned_documents(source)? {
-            let unit = unit?;
-            let (text, continues) = (&unit.document.text, unit.document.is_continuation);
-            let (writer, hash) = match unit.subset {
+        let mut training = DocumentWriter::new(disk_space, tokenizer)?;
+        let mut validation = DocumentWriter::new(disk_space, tokenizer)?;
+        let mut encoder = CachingEncoder::new(tokenizer);
+        let mut done_bytes = 0;
+        let mut reported_bytes = 0;
+        for assigned in split.assigned_documents(source)? {
+            let assigned = assigned?;
+            let text = &assigned.document.text;
+            let (writer, hash) = match assigned.subset {
                 Subset::Training => (&mut training, None),
-                Subset::Validation => (&mut validation, Some(unit.hash)),
+                Subset::Validation => (&mut validation, Some(assigned.hash)),
             };
-            writer.push(&encoder.encode(text), text.len(), continues, hash)?;
-            done += text.len() as u64;
-            if done - told >= PROGRESS_BYTES {
-                told = done;
-                progress(done, source.size_bytes());
+            writer.push(&encoder.encode(text), text.len(), assigned.document.is_continuation, hash)?;
+            done_bytes += text.len() as u64;
+            if done_bytes - reported_bytes >= PROGRESS_BYTES {
+                reported_bytes = done_bytes;
+                progress(done_bytes, source.size_bytes());
             }
         }
-        if done == 0 {
+        if done_bytes == 0 {
             return Err(DataError::NoText { origin: source.describe() });
         }
-        progress(done, source.size_bytes());
+        progress(done_bytes, source.size_bytes());
         let vocabulary = tokenizer.vocabulary().clone();
         Ok(Self { training: training.finish()?, validation: validation.finish()?, vocabulary })
     }
 
-    /// The documents of one side.
-    pub fn subset(&self, side: Subset) -> &TokenizedDocuments {
-        match side {
+    /// Returns the documents of one subset.
+    pub fn subset(&self, subset: Subset) -> &TokenizedDocuments {
+        match subset {
             Subset::Training => &self.training,
             Subset::Validation => &self.validation,
         }
     }
 }
 
-/// Progress is told after this many bytes of text.
+/// Bytes of text between two calls of the progress function.
 const PROGRESS_BYTES: u64 = 1 << 20;

@@ -1,4 +1,7 @@
-//! Which text is held out for validation: decided by a hash of the text, so that it stays held out when more is added.
+//! Validation split by content hash: adding documents never moves a document between training and validation.
+//!
+//! A document belongs to the validation subset if the first 64 bits of the SHA-256 of its text, as an unsigned integer,
+//! are below a bound: the validation fraction times 2⁶⁴. Duplicates therefore always fall on the same side.
 
 use crate::{
     DataError,
@@ -7,39 +10,43 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// One of the two halves of a corpus.
+/// Subset of a corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subset {
-    /// Text to learn from.
+    /// Documents for training.
     Training,
-    /// Text that is held out.
+    /// Documents for validation.
     Validation,
 }
 
-/// With fewer different documents, passages are split instead.
+/// Minimum number of different documents for a split by document; below it, passages are split.
 const MIN_DOCUMENTS: usize = 20;
-/// Length of such a passage, in bytes at most.
+/// Maximum length of a passage in bytes.
 const MAX_PASSAGE_BYTES: usize = 2048;
 
-/// How a source's text is split.
+/// Assignment of text to training and validation.
 ///
-/// A document is held out if the hash of its text (of its first part, if it is long) is small enough. Where there
-/// are fewer than twenty documents, passages of 2 KiB are split in the same way, and those that follow each other
-/// on the same side stay together. Neither side is left empty: if need be, the nearest hash moves the bound.
+/// Sources with at least 20 different documents are split by document. The hash of a long document is that of its first
+/// part (up to 1 MiB). Sources with fewer documents are split by passages of up to 2 KiB, which end at line ends or
+/// white space where possible; consecutive passages of the same subset stay one document.
+///
+/// Neither subset is empty: if the bound leaves one empty, the bound moves to the nearest hash. The split is a function
+/// of the texts and the fraction only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValidationSplit {
     unit: SplitUnit,
-    /// Smaller hashes are held out.
+    /// Hashes below this bound are validation.
     hash_bound: u64,
 }
 
+/// What is hashed and assigned as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SplitUnit {
     Document,
     Passage,
 }
 
-/// Text of one side, with its hash.
+/// Document or passage with its subset and hash.
 #[derive(Clone, Debug)]
 pub(crate) struct AssignedDocument {
     pub subset: Subset,
@@ -48,72 +55,95 @@ pub(crate) struct AssignedDocument {
 }
 
 impl ValidationSplit {
-    /// Holds out a share of `source`. Reads as much of it as is needed to know that neither side is empty.
-    pub fn new(source: &dyn Source, share: f64) -> Result<Self, DataError> {
-        if !(share > 0.0 && share < 1.0) {
+    /// Creates a split that uses about `fraction` of the documents of `source` for validation.
+    ///
+    /// Reads only as much of the source as is needed to know that neither subset is empty.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] unless 0 < `fraction` < 1, [`DataError::NoText`] for a source without text,
+    /// [`DataError::TooShort`] for one with fewer than two different passages, and errors of the source.
+    pub fn new(source: &dyn Source, fraction: f64) -> Result<Self, DataError> {
+        if !(fraction > 0.0 && fraction < 1.0) {
             let expected = "a number above 0 and below 1".into();
-            return Err(DataError::Config { key: "data.validation", found: share.to_string(), expected });
+            return Err(DataError::Config { key: "data.validation", found: fraction.to_string(), expected });
         }
-        let below = (share * 2f64.powi(64)) as u64;
-        if let Some(split) = Self::with_adjusted_bound(source, SplitUnit::Document, below)? {
+        let hash_bound = (fraction * 2f64.powi(64)) as u64;
+        if let Some(split) = Self::with_adjusted_bound(source, SplitUnit::Document, hash_bound)? {
             return Ok(split);
         }
-        Self::with_adjusted_bound(source, SplitUnit::Passage, below)?.ok_or_else(|| too_short_error(source))
+        Self::with_adjusted_bound(source, SplitUnit::Passage, hash_bound)?.ok_or_else(|| too_short_error(source))
     }
 
-    /// Everything on one side.
-    pub fn unsplit(side: Subset) -> Self {
-        Self { unit: SplitUnit::Document, hash_bound: if side == Subset::Validation { u64::MAX } else { 0 } }
+    /// Creates a split that assigns all documents to `subset`.
+    pub fn unsplit(subset: Subset) -> Self {
+        Self { unit: SplitUnit::Document, hash_bound: if subset == Subset::Validation { u64::MAX } else { 0 } }
     }
 
-    /// The texts of one side, in the source's order.
+    /// Returns the texts of one subset in the source's order. A long document arrives in several parts.
+    ///
+    /// # Errors
+    /// Errors of the source: here if it cannot be opened, as items if reading fails later.
     pub fn texts<'a>(
         &self,
         source: &'a dyn Source,
-        side: Subset,
+        subset: Subset,
     ) -> Result<impl Iterator<Item = Result<String, DataError>> + 'a, DataError> {
-        let all = self.assigned_documents(source)?;
-        Ok(all.filter_map(move |unit| match unit {
-            Ok(unit) => (unit.subset == side).then_some(Ok(unit.document.text)),
+        let documents = self.assigned_documents(source)?;
+        Ok(documents.filter_map(move |assigned| match assigned {
+            Ok(assigned) => (assigned.subset == subset).then_some(Ok(assigned.document.text)),
             Err(error) => Some(Err(error)),
         }))
     }
 
-    /// About `bytes` of training text, spread over all of the source if it knows its size: enough to train a
-    /// tokenizer on.
+    /// Returns about `bytes` bytes of training text, spread over the whole source: a sample for tokenizer training.
+    ///
+    /// Documents are chosen by the low 32 bits of their hash. If the source does not know its size, all training text
+    /// is returned.
+    ///
+    /// # Errors
+    /// As [`texts`](Self::texts).
     pub fn training_sample<'a>(
         &self,
         source: &'a dyn Source,
         bytes: u64,
     ) -> Result<impl Iterator<Item = Result<String, DataError>> + 'a, DataError> {
-        let share = source.size_bytes().map_or(1.0, |all| bytes as f64 / all.max(1) as f64);
-        let chosen = move |unit: &AssignedDocument| f64::from(unit.hash as u32) < share * 2f64.powi(32);
-        let all = self.assigned_documents(source)?;
-        Ok(all.filter_map(move |unit| match unit {
-            Ok(unit) => (unit.subset == Subset::Training && chosen(&unit)).then_some(Ok(unit.document.text)),
+        let fraction = source.size_bytes().map_or(1.0, |total| bytes as f64 / total.max(1) as f64);
+        // The high bits decide the subset; the low bits are independent of them.
+        let low_bits_bound = fraction * 2f64.powi(32);
+        let documents = self.assigned_documents(source)?;
+        Ok(documents.filter_map(move |assigned| match assigned {
+            Ok(assigned) => {
+                let is_chosen = assigned.subset == Subset::Training && f64::from(assigned.hash as u32) < low_bits_bound;
+                is_chosen.then_some(Ok(assigned.document.text))
+            }
             Err(error) => Some(Err(error)),
         }))
     }
 
-    /// The bound with which there is something on either side; `None` if there are too few units of this kind.
-    fn with_adjusted_bound(source: &dyn Source, unit: SplitUnit, below: u64) -> Result<Option<Self>, DataError> {
-        let few = if unit == SplitUnit::Document { MIN_DOCUMENTS } else { 2 };
-        let (mut seen, mut least, mut most) = (BTreeSet::new(), u64::MAX, 0);
-        for found in (Self { unit, hash_bound: below }).assigned_documents(source)? {
-            let hash = found?.hash;
-            (least, most) = (least.min(hash), most.max(hash));
-            if seen.len() < few {
-                seen.insert(hash);
+    /// Split with a bound that leaves neither subset empty; `None` if there are too few different units of this kind.
+    ///
+    /// If all hashes are on one side of `hash_bound`, the smallest (or largest) one is moved to the other side.
+    fn with_adjusted_bound(source: &dyn Source, unit: SplitUnit, hash_bound: u64) -> Result<Option<Self>, DataError> {
+        let min_units = if unit == SplitUnit::Document { MIN_DOCUMENTS } else { 2 };
+        let mut different_hashes = BTreeSet::new();
+        let mut min_hash = u64::MAX;
+        let mut max_hash = 0;
+        for assigned in (Self { unit, hash_bound }).assigned_documents(source)? {
+            let hash = assigned?.hash;
+            min_hash = min_hash.min(hash);
+            max_hash = max_hash.max(hash);
+            if different_hashes.len() < min_units {
+                different_hashes.insert(hash);
             }
-            if seen.len() >= few && (least < below && below <= most) {
-                return Ok(Some(Self { unit, hash_bound: below }));
+            if different_hashes.len() >= min_units && (min_hash < hash_bound && hash_bound <= max_hash) {
+                return Ok(Some(Self { unit, hash_bound }));
             }
         }
-        let enough = seen.len() >= few;
-        Ok(enough.then(|| Self { unit, hash_bound: if least >= below { least.saturating_add(1) } else { most } }))
+        let adjusted = if min_hash >= hash_bound { min_hash.saturating_add(1) } else { max_hash };
+        Ok((different_hashes.len() >= min_units).then_some(Self { unit, hash_bound: adjusted }))
     }
 
-    /// All text with its side, in the source's order.
+    /// Returns all documents or passages with their subset, in the source's order.
     pub(crate) fn assigned_documents<'a>(&self, source: &'a dyn Source) -> Result<AssignedDocuments<'a>, DataError> {
         Ok(AssignedDocuments {
             documents: source.documents()?,
@@ -123,13 +153,16 @@ impl ValidationSplit {
         })
     }
 
+    /// Subset of a document with this hash.
     fn subset_of(&self, hash: u64) -> Subset {
         if hash < self.hash_bound { Subset::Validation } else { Subset::Training }
     }
 }
 
+/// Error for a source that cannot be split, with the number of bytes in it.
 fn too_short_error(source: &dyn Source) -> DataError {
-    let bytes = source.documents().map(|all| all.flatten().map(|document| document.text.len() as u64).sum());
+    let bytes =
+        source.documents().map(|documents| documents.flatten().map(|document| document.text.len() as u64).sum());
     match bytes {
         Ok(0) => DataError::NoText { origin: source.describe() },
         Ok(bytes) => DataError::TooShort { origin: source.describe(), bytes },
@@ -137,11 +170,11 @@ fn too_short_error(source: &dyn Source) -> DataError {
     }
 }
 
-/// The stream of [`Split::units`].
+/// Iterator of [`ValidationSplit::assigned_documents`].
 pub(crate) struct AssignedDocuments<'a> {
     documents: Documents<'a>,
     split: ValidationSplit,
-    /// Side and hash of what came last: where a document that goes on belongs.
+    /// Subset and hash of the previous item: those of a continuation.
     previous: Option<(Subset, u64)>,
     pending: std::vec::IntoIter<AssignedDocument>,
 }
@@ -151,8 +184,8 @@ impl Iterator for AssignedDocuments<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(unit) = self.pending.next() {
-                return Some(Ok(unit));
+            if let Some(assigned) = self.pending.next() {
+                return Some(Ok(assigned));
             }
             match self.documents.next()? {
                 Ok(document) => self.pending = self.assign(document).into_iter(),
@@ -163,6 +196,7 @@ impl Iterator for AssignedDocuments<'_> {
 }
 
 impl AssignedDocuments<'_> {
+    /// Assigns a document, or each of its passages.
     fn assign(&mut self, document: Document) -> Vec<AssignedDocument> {
         match self.split.unit {
             SplitUnit::Document => vec![self.assign_document(document)],
@@ -170,34 +204,38 @@ impl AssignedDocuments<'_> {
         }
     }
 
+    /// Assigns a whole document; a continuation gets the subset of the part before it.
     fn assign_document(&mut self, document: Document) -> AssignedDocument {
-        let before = self.previous.filter(|_| document.is_continuation);
-        let (side, hash) = before.unwrap_or_else(|| {
+        let inherited = self.previous.filter(|_| document.is_continuation);
+        let (subset, hash) = inherited.unwrap_or_else(|| {
             let hash = text_hash(&document.text);
             (self.split.subset_of(hash), hash)
         });
-        self.previous = Some((side, hash));
-        AssignedDocument { subset: side, document, hash }
+        self.previous = Some((subset, hash));
+        AssignedDocument { subset, document, hash }
     }
 
+    /// Assigns each passage by its own hash. A passage continues the one before it if both have the same subset.
     fn assign_passages(&mut self, document: &Document) -> Vec<AssignedDocument> {
-        let mut before = self.previous.filter(|_| document.is_continuation).map(|(side, _)| side);
-        let mut units = Vec::new();
-        for passage in split_text::split_text(&document.text, MAX_PASSAGE_BYTES) {
-            let hash = text_hash(passage);
-            let side = self.split.subset_of(hash);
-            let piece = Document {
-                text: passage.into(),
+        let mut previous_subset = self.previous.filter(|_| document.is_continuation).map(|(subset, _)| subset);
+        let mut passages = Vec::new();
+        for text in split_text::split_text(&document.text, MAX_PASSAGE_BYTES) {
+            let hash = text_hash(text);
+            let subset = self.split.subset_of(hash);
+            let passage = Document {
+                text: text.into(),
                 origin: document.origin.clone(),
-                is_continuation: before == Some(side),
+                is_continuation: previous_subset == Some(subset),
             };
-            units.push(AssignedDocument { subset: side, document: piece, hash });
-            (before, self.previous) = (Some(side), Some((side, hash)));
+            passages.push(AssignedDocument { subset, document: passage, hash });
+            previous_subset = Some(subset);
+            self.previous = Some((subset, hash));
         }
-        units
+        passages
     }
 }
 
+/// First 64 bits of the SHA-256 of a text, big-endian.
 fn text_hash(text: &str) -> u64 {
     let digest = Sha256::digest(text);
     digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))

@@ -1,45 +1,55 @@
-//! Where a corpus keeps its tokens: in memory, and beyond a budget in a scratch file.
+//! Token storage: chunks in memory and, beyond a memory budget, in a scratch file.
+//!
+//! The tokens form one byte string of 2 or 4 bytes per token, little-endian, cut into chunks of 1 MiB. The first chunks
+//! stay in memory, later ones go to the scratch file, and the last, incomplete one is in memory again.
 
 use crate::DataError;
 use std::ops::Range;
 
-/// Tokens are kept in chunks of this many bytes.
+/// Size of a chunk in bytes; a multiple of 2 and 4, so that no token crosses chunks.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// How much memory the tokens may take, and where the rest goes.
+/// Memory budget for tokens, and the folder of the scratch file for the tokens beyond it.
+///
+/// The default keeps everything in memory.
 #[derive(Clone, Debug, Default)]
 pub struct DiskSpace {
+    /// Memory budget in bytes and folder of the scratch file; `None`: unlimited memory.
     #[cfg(feature = "files")]
     spill: Option<(usize, std::path::PathBuf)>,
 }
 
 impl DiskSpace {
-    /// Everything in memory.
+    /// Keeps all tokens in memory.
     pub fn in_memory() -> Self {
         Self::default()
     }
 
-    /// At most `bytes` in memory for each side of the corpus, the rest in a scratch file in `folder`. The file has
-    /// no name there or loses it at the end.
+    /// Keeps at most `bytes` bytes of tokens in memory for each subset and writes the rest to a scratch file in `folder`.
+    ///
+    /// The file is anonymous where the operating system supports it, and removed when the corpus is dropped.
     #[cfg(feature = "files")]
     pub fn with_spill(bytes: usize, folder: impl Into<std::path::PathBuf>) -> Self {
         Self { spill: Some((bytes, folder.into())) }
     }
 
+    /// Memory budget in bytes.
     #[cfg(feature = "files")]
     fn memory_budget(&self) -> usize {
         self.spill.as_ref().map_or(usize::MAX, |(bytes, _)| *bytes)
     }
 }
 
-/// A growing list of tokens.
+/// Append-only list of token ids with random-access reads.
 #[derive(Debug)]
 pub(crate) struct TokenStore {
-    /// Bytes a token: 2 where the vocabulary allows, else 4.
+    /// Bytes per token: 2 for vocabularies of up to 65 536 tokens, otherwise 4.
     bytes_per_token: usize,
+    /// Number of tokens.
     len: u64,
+    /// Full chunks in memory: the first ones.
     chunks: Vec<Vec<u8>>,
-    /// What is not yet a whole chunk.
+    /// The last chunk, which is not full yet.
     partial_chunk: Vec<u8>,
     #[cfg(feature = "files")]
     space: DiskSpace,
@@ -48,24 +58,29 @@ pub(crate) struct TokenStore {
 }
 
 impl TokenStore {
-    pub fn new(#[cfg_attr(not(feature = "files"), expect(unused_variables))] room: &DiskSpace, vocab: usize) -> Self {
-        let width = if vocab <= 1 << 16 { 2 } else { 4 };
+    /// Creates an empty store for token ids below `vocab_size`.
+    pub fn new(
+        #[cfg_attr(not(feature = "files"), expect(unused_variables))] disk_space: &DiskSpace,
+        vocab_size: usize,
+    ) -> Self {
         Self {
-            bytes_per_token: width,
+            bytes_per_token: if vocab_size <= 1 << 16 { 2 } else { 4 },
             len: 0,
             chunks: Vec::new(),
             partial_chunk: Vec::new(),
             #[cfg(feature = "files")]
-            space: room.clone(),
+            space: disk_space.clone(),
             #[cfg(feature = "files")]
             scratch_file: None,
         }
     }
 
+    /// Returns the number of tokens.
     pub fn len(&self) -> u64 {
         self.len
     }
 
+    /// Appends tokens.
     pub fn push(&mut self, ids: &[u32]) -> Result<(), DataError> {
         self.len += ids.len() as u64;
         for id in ids {
@@ -77,7 +92,7 @@ impl TokenStore {
         Ok(())
     }
 
-    /// Puts the open chunk where it belongs.
+    /// Moves the full chunk into memory, or to the scratch file if the budget is used up.
     fn store_chunk(&mut self) -> Result<(), DataError> {
         #[cfg(feature = "files")]
         if (self.chunks.len() + 1) * CHUNK_BYTES > self.space.memory_budget() {
@@ -88,6 +103,7 @@ impl TokenStore {
         Ok(())
     }
 
+    /// Appends the full chunk to the scratch file, which is created for the first one.
     #[cfg(feature = "files")]
     fn spill_chunk(&mut self) -> Result<(), DataError> {
         if let (None, Some((_, folder))) = (&self.scratch_file, &self.space.spill) {
@@ -100,35 +116,43 @@ impl TokenStore {
         Ok(())
     }
 
+    /// Returns the tokens `range`, which must be within the store.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<u32>, DataError> {
-        let width = self.bytes_per_token as u64;
-        let mut bytes = vec![0; ((range.end - range.start) * width) as usize];
-        let (mut at, mut filled) = (range.start * width, 0);
+        let bytes_per_token = self.bytes_per_token as u64;
+        let start = range.start * bytes_per_token;
+        let mut bytes = vec![0; ((range.end - range.start) * bytes_per_token) as usize];
+        let mut filled = 0;
         while filled < bytes.len() {
-            let (chunk, offset) = ((at / CHUNK_BYTES as u64) as usize, (at % CHUNK_BYTES as u64) as usize);
-            let more = (CHUNK_BYTES - offset).min(bytes.len() - filled);
-            self.copy_from_chunk(chunk, offset, &mut bytes[filled..filled + more])?;
-            (at, filled) = (at + more as u64, filled + more);
+            let position = start + filled as u64;
+            let chunk = (position / CHUNK_BYTES as u64) as usize;
+            let offset = (position % CHUNK_BYTES as u64) as usize;
+            let count = (CHUNK_BYTES - offset).min(bytes.len() - filled);
+            self.copy_from_chunk(chunk, offset, &mut bytes[filled..filled + count])?;
+            filled += count;
         }
-        let token = |bytes: &[u8]| bytes.iter().rev().fold(0, |id, byte| (id << 8) | u32::from(*byte));
-        Ok(bytes.chunks_exact(self.bytes_per_token).map(token).collect())
+        Ok(bytes.chunks_exact(self.bytes_per_token).map(little_endian_id).collect())
     }
 
-    /// Fills `bytes` from one chunk.
+    /// Fills `bytes` from byte `offset` of one chunk, wherever the chunk is stored.
     fn copy_from_chunk(&self, chunk: usize, offset: usize, bytes: &mut [u8]) -> Result<(), DataError> {
         let end = offset + bytes.len();
-        if let Some(kept) = self.chunks.get(chunk) {
-            bytes.copy_from_slice(&kept[offset..end]);
+        if let Some(in_memory) = self.chunks.get(chunk) {
+            bytes.copy_from_slice(&in_memory[offset..end]);
             return Ok(());
         }
         #[cfg(feature = "files")]
         if let Some(file) = &self.scratch_file {
-            let place = ((chunk - self.chunks.len()) * CHUNK_BYTES + offset) as u64;
-            if place < file.len() {
-                return file.read(place, bytes);
+            let file_offset = ((chunk - self.chunks.len()) * CHUNK_BYTES + offset) as u64;
+            if file_offset < file.len() {
+                return file.read(file_offset, bytes);
             }
         }
         bytes.copy_from_slice(&self.partial_chunk[offset..end]);
         Ok(())
     }
+}
+
+/// Token id from 2 or 4 little-endian bytes.
+fn little_endian_id(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |id, byte| (id << 8) | u32::from(*byte))
 }

@@ -1,11 +1,12 @@
-//! What a corpus promises, whatever the source and wherever its tokens are kept.
+//! Properties of a corpus for all sources and both kinds of token storage.
 
 use super::*;
 use crate::TokenizerConfig;
 use kiln_spec::{Random, config::NoOptions};
 use proptest::prelude::*;
 
-const PASSAGE_AT_MOST: usize = 2048;
+/// As in `split.rs`.
+const MAX_PASSAGE_BYTES: usize = 2048;
 
 /// Documents of random words, all different.
 fn texts(documents: usize, longest: usize, seed: u64) -> Vec<String> {
@@ -26,13 +27,13 @@ fn build(source: &Vec<String>, share: f64) -> Corpus {
         .unwrap()
 }
 
-fn held_out(source: &Vec<String>, share: f64) -> Vec<String> {
+fn validation_texts(source: &Vec<String>, share: f64) -> Vec<String> {
     let split = ValidationSplit::new(source, share).unwrap();
     split.texts(source, Subset::Validation).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
-fn each_document_is_there_whole_between_its_marks() {
+fn each_document_is_stored_between_bos_and_eos() {
     let (source, tokenizer) = (texts(150, 30, 1), bytes());
     let corpus = build(&source, 0.2);
     let mut back = Vec::new();
@@ -55,22 +56,22 @@ fn each_document_is_there_whole_between_its_marks() {
 }
 
 #[test]
-fn the_held_out_text_is_what_is_in_the_corpus() {
+fn the_validation_texts_of_the_split_are_the_validation_documents() {
     for source in [texts(60, 20, 2), texts(3, 4000, 3)] {
         let (corpus, tokenizer) = (build(&source, 0.2), bytes());
         let texts = &corpus.validation;
         let tokens: String =
             (0..texts.num_documents()).map(|i| tokenizer.decode(&texts.document_tokens(i).unwrap()).unwrap()).collect();
-        assert_eq!(tokens, held_out(&source, 0.2).concat());
+        assert_eq!(tokens, validation_texts(&source, 0.2).concat());
         assert_eq!(tokens.len() as u64, texts.num_bytes());
     }
 }
 
 #[test]
-fn what_is_held_out_stays_so_when_text_is_added() {
+fn added_documents_move_no_document_to_another_subset() {
     let all = texts(200, 20, 4);
-    let before = held_out(&all[..120].to_vec(), 0.1);
-    let after = held_out(&all, 0.1);
+    let before = validation_texts(&all[..120].to_vec(), 0.1);
+    let after = validation_texts(&all, 0.1);
     assert!(before.iter().all(|text| after.contains(text)));
     assert!(after.iter().filter(|text| all[..120].contains(text)).count() == before.len());
     let share = after.len() as f64 / 200.0;
@@ -78,20 +79,20 @@ fn what_is_held_out_stays_so_when_text_is_added() {
 }
 
 #[test]
-fn few_documents_are_split_by_passages_and_both_sides_hold_text() {
+fn few_documents_are_split_by_passages_and_no_subset_is_empty() {
     let source = texts(2, 3000, 5);
     let corpus = build(&source, 0.1);
     assert!(corpus.validation.num_bytes() > 0);
     assert!(corpus.training.num_bytes() > corpus.validation.num_bytes());
     assert_eq!(corpus.training.num_bytes() + corpus.validation.num_bytes(), source.concat().len() as u64);
-    // Passages that follow each other on one side stay one document.
-    assert!(corpus.training.num_documents() < source.concat().len() / PASSAGE_AT_MOST / 2);
+    // Consecutive passages of one subset are one document.
+    assert!(corpus.training.num_documents() < source.concat().len() / MAX_PASSAGE_BYTES / 2);
 }
 
 /// Documents that come in parts, each of a few lines.
-struct InParts(Vec<String>);
+struct DocumentsInParts(Vec<String>);
 
-impl Source for InParts {
+impl Source for DocumentsInParts {
     fn documents(&self) -> Result<crate::source::Documents<'_>, DataError> {
         let parts = self.0.iter().flat_map(|text| text.split_inclusive(' ').enumerate());
         Ok(Box::new(
@@ -107,9 +108,9 @@ impl Source for InParts {
 }
 
 #[test]
-fn all_parts_of_a_document_are_on_the_side_of_the_first() {
+fn all_parts_of_a_document_are_in_the_subset_of_the_first() {
     let whole = texts(100, 20, 11);
-    let (source, tokenizer) = (InParts(whole.clone()), bytes());
+    let (source, tokenizer) = (DocumentsInParts(whole.clone()), bytes());
     let split = ValidationSplit::new(&source, 0.3).unwrap();
     let corpus = Corpus::build(&source, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).unwrap();
     assert!(corpus.validation.num_documents() > 10);
@@ -121,21 +122,21 @@ fn all_parts_of_a_document_are_on_the_side_of_the_first() {
 }
 
 #[test]
-fn too_little_text_is_refused() {
-    let refused = |source: &[&str]| {
+fn too_little_text_is_an_error() {
+    let split_error = |source: &[&str]| {
         let source: Vec<String> = source.iter().map(|text| (*text).into()).collect();
         ValidationSplit::new(&source, 0.1).unwrap_err()
     };
-    assert_eq!(refused(&[]).kind(), "empty");
-    assert_eq!(refused(&[""]).kind(), "empty");
-    assert_eq!(refused(&["a short text"]), DataError::TooShort { origin: "1 texts".into(), bytes: 12 });
-    assert_eq!(refused(&["the same"; 50]).kind(), "too-short");
+    assert_eq!(split_error(&[]).kind(), "empty");
+    assert_eq!(split_error(&[""]).kind(), "empty");
+    assert_eq!(split_error(&["a short text"]), DataError::TooShort { origin: "1 texts".into(), bytes: 12 });
+    assert_eq!(split_error(&["the same"; 50]).kind(), "too-short");
     assert_eq!(ValidationSplit::new(&texts(50, 9, 1), 1.0).unwrap_err().kind(), "config");
     assert_eq!(ValidationSplit::new(&texts(50, 9, 1), f64::NAN).unwrap_err().kind(), "config");
 }
 
 #[test]
-fn a_sample_is_spread_over_the_training_text() {
+fn a_training_sample_is_spread_over_the_training_text() {
     let source = texts(2000, 30, 10);
     let split = ValidationSplit::new(&source, 0.3).unwrap();
     let size = source.concat().len() as u64;
@@ -150,7 +151,7 @@ fn a_sample_is_spread_over_the_training_text() {
 }
 
 #[test]
-fn unsplit_text_is_all_on_one_side() {
+fn an_unsplit_source_is_one_subset() {
     let source = texts(5, 20, 6);
     let corpus = Corpus::build(
         &source,
@@ -164,9 +165,9 @@ fn unsplit_text_is_all_on_one_side() {
 }
 
 #[test]
-fn fingerprints_change_with_the_training_text_alone() {
+fn fingerprints_change_with_the_training_text_only() {
     let mut source = texts(60, 20, 7);
-    let (first, held) = (build(&source, 0.2), held_out(&source, 0.2));
+    let (first, held) = (build(&source, 0.2), validation_texts(&source, 0.2));
     let training = source.iter().position(|text| !held.contains(text)).unwrap();
     assert_eq!(build(&source, 0.2).training.fingerprint(), first.training.fingerprint());
     source.swap(training, training + 1);
@@ -178,21 +179,21 @@ fn fingerprints_change_with_the_training_text_alone() {
 #[test]
 fn progress_grows_to_the_size_of_the_text() {
     let source = texts(800, 2000, 8);
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     let split = ValidationSplit::new(&source, 0.1).unwrap();
-    Corpus::build(&source, &split, &bytes(), &DiskSpace::in_memory(), |done, all| told.push((done, all))).unwrap();
+    Corpus::build(&source, &split, &bytes(), &DiskSpace::in_memory(), |done, all| reports.push((done, all))).unwrap();
     let size = source.concat().len() as u64;
-    assert!(told.is_sorted() && told.len() as u64 > size >> 20, "{told:?}");
-    assert_eq!(told.last(), Some(&(size, Some(size))));
+    assert!(reports.is_sorted() && reports.len() as u64 > size >> 20, "{reports:?}");
+    assert_eq!(reports.last(), Some(&(size, Some(size))));
 }
 
 #[cfg(feature = "files")]
 #[test]
-fn tokens_beyond_the_budget_are_read_from_a_file_and_are_the_same() {
+fn tokens_in_a_scratch_file_equal_those_in_memory() {
     let source = texts(400, 2000, 9);
     let folder = tempfile::tempdir().unwrap();
     let split = ValidationSplit::new(&source, 0.3).unwrap();
-    let built = |room: DiskSpace| Corpus::build(&source, &split, &bytes(), &room, |_, _| ()).unwrap();
+    let built = |space: DiskSpace| Corpus::build(&source, &split, &bytes(), &space, |_, _| ()).unwrap();
     let memory = built(DiskSpace::in_memory());
     for budget in [0, 1 << 20, 3 << 20] {
         let spilled = built(DiskSpace::with_spill(budget, folder.path()));
@@ -209,7 +210,7 @@ fn tokens_beyond_the_budget_are_read_from_a_file_and_are_the_same() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn no_text_is_lost_or_doubled(documents in 1usize..60, longest in 1usize..600, share in 0.01f64..0.99, seed: u64) {
+    fn every_byte_is_in_exactly_one_subset(documents in 1usize..60, longest in 1usize..600, share in 0.01f64..0.99, seed: u64) {
         let source = texts(documents, longest, seed);
         if let Ok(split) = ValidationSplit::new(&source, share) {
             let side = |side| split.texts(&source, side).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
@@ -217,7 +218,7 @@ proptest! {
             prop_assert!(!training.is_empty() && !validation.is_empty());
             prop_assert_eq!(training.concat().len() + validation.concat().len(), source.concat().len());
         } else {
-            prop_assert!(source.concat().len() <= 2 * PASSAGE_AT_MOST);
+            prop_assert!(source.concat().len() <= 2 * MAX_PASSAGE_BYTES);
         }
     }
 }

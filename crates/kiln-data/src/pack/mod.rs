@@ -1,4 +1,9 @@
-//! Documents packed into rows of one width; the order of rows is a function of seed and step alone.
+//! Sequence packing: documents are packed into rows of a fixed length, and rows are dealt out by step number.
+//!
+//! Packing is best-fit decreasing (2404.10830), so that few documents are split and little padding is needed.
+//! Documents longer than a row are split into chunks that overlap by one token. The packing is computed once; each epoch
+//! visits all rows in another order. The rows of a step are a function of the seed and the step number only, so that
+//! training can resume at any step and several threads can read ahead.
 
 mod best_fit;
 #[cfg(test)]
@@ -9,163 +14,188 @@ use best_fit::{DocumentChunk, PackingPlan};
 use kiln_spec::Random;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tokens that belong together: a document, or a piece of one too long for a row.
+/// Document, or chunk of a document that is longer than a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
-    /// Token ids.
+    /// Token ids. `<bos>` is the first one if `start` is 0; `<eos>` is the last one if `ends_document`.
     pub tokens: Vec<u32>,
-    /// Number of the document on its side of the corpus.
+    /// Index of the document in its subset of the corpus.
     pub document: usize,
-    /// Place of the first token within the document. If not 0, that token was predicted in another piece.
+    /// Position of the first token within the document. If it is not 0, the previous chunk predicts that token.
     pub start: usize,
-    /// Whether the document ends here.
+    /// Whether the last token is the last one of the document.
     pub ends_document: bool,
 }
 
-/// Rows of sequences, what an objective makes a batch of.
+/// Rows of sequences: the input of an objective, which makes a [`crate::Batch`] of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedSequences {
-    /// Sequences of each row, together at most `width` tokens.
+    /// Sequences of each row; together they have at most `sequence_length` tokens.
     pub rows: Vec<Vec<Sequence>>,
-    /// Tokens a row.
+    /// Length of a row in tokens, padding included.
     pub sequence_length: usize,
-    /// What the tokens are.
+    /// Vocabulary of the token ids.
     pub vocabulary: Arc<Vocabulary>,
 }
 
 impl PackedSequences {
-    /// Id that fills up rows.
+    /// Returns the id of the padding token.
     pub fn pad_id(&self) -> u32 {
         self.vocabulary.special_tokens().pad
     }
 
-    /// Number of tokens, without what fills up rows.
+    /// Returns the number of tokens without padding.
     pub fn num_tokens(&self) -> usize {
         self.rows.iter().flatten().map(|sequence| sequence.tokens.len()).sum()
     }
 }
 
-/// Deals out the rows of one side of a corpus.
+/// Packed rows of one subset of a corpus, addressed by step number.
+///
+/// Shared between threads behind an [`Arc`]; all methods take `&self`.
 #[derive(Debug)]
 pub struct Packer {
     corpus: Arc<Corpus>,
     subset: Subset,
     sequence_length: usize,
     plan: PackingPlan,
+    /// Seed of packing and row order; `None` for validation.
     seed: Option<u64>,
-    /// The order of the epoch last asked for.
+    /// Row order of the epoch that was read last.
     cached_order: Mutex<(u64, Arc<Vec<usize>>)>,
 }
 
 impl Packer {
-    /// The training documents in rows of `width` tokens, every epoch in another order.
+    /// Packs the training documents into rows of `sequence_length` tokens, with a new row order in each epoch.
     ///
-    /// Which pieces share a row is settled once, so that every epoch has the same number of rows and any step is
-    /// found without those before it.
-    pub fn training(corpus: Arc<Corpus>, width: usize, seed: u64) -> Result<Self, DataError> {
+    /// The packing depends on `seed`, but not on the epoch: every epoch has the same number of rows.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] unless `sequence_length` is from 2 to 2²⁴; [`DataError::NoText`] without documents.
+    pub fn training(corpus: Arc<Corpus>, sequence_length: usize, seed: u64) -> Result<Self, DataError> {
         let order: Vec<usize> = (0..corpus.training.num_documents()).collect();
-        Self::new(corpus, Subset::Training, width, &order, Some(seed))
+        Self::new(corpus, Subset::Training, sequence_length, &order, Some(seed))
     }
 
-    /// The held-out documents in rows of `width` tokens, always in the same order: all of them, or of more than
-    /// `tokens` tokens those with the smallest hashes.
-    pub fn validation(corpus: Arc<Corpus>, width: usize, tokens: Option<u64>) -> Result<Self, DataError> {
-        let texts = &corpus.validation;
-        let mut order: Vec<usize> = (0..texts.num_documents()).collect();
-        order.sort_by_key(|document| texts.document_hashes()[*document]);
-        let mut before = 0;
-        let within = |document: &usize| {
-            let more = tokens.is_none_or(|most| before < most);
-            before += u64::from(texts.document_lengths()[*document]);
-            more
+    /// Packs the validation documents into rows of `sequence_length` tokens, always in the same order.
+    ///
+    /// With `max_tokens`, the documents with the smallest hashes are used, as many as are needed to reach that number.
+    /// Their choice does not depend on the order of the source.
+    ///
+    /// # Errors
+    /// As [`training`](Self::training).
+    pub fn validation(corpus: Arc<Corpus>, sequence_length: usize, max_tokens: Option<u64>) -> Result<Self, DataError> {
+        let documents = &corpus.validation;
+        let mut order: Vec<usize> = (0..documents.num_documents()).collect();
+        order.sort_by_key(|document| documents.document_hashes()[*document]);
+        let mut tokens_before = 0;
+        let starts_below_limit = |document: &usize| {
+            let is_below = max_tokens.is_none_or(|limit| tokens_before < limit);
+            tokens_before += u64::from(documents.document_lengths()[*document]);
+            is_below
         };
-        let order: Vec<usize> = order.into_iter().take_while(within).collect();
-        Self::new(corpus, Subset::Validation, width, &order, None)
+        let order: Vec<usize> = order.into_iter().take_while(starts_below_limit).collect();
+        Self::new(corpus, Subset::Validation, sequence_length, &order, None)
     }
 
+    /// Packs the documents `order` of a subset.
     fn new(
         corpus: Arc<Corpus>,
-        side: Subset,
-        width: usize,
+        subset: Subset,
+        sequence_length: usize,
         order: &[usize],
         seed: Option<u64>,
     ) -> Result<Self, DataError> {
-        if !(2..=1 << 24).contains(&width) {
+        if !(2..=1 << 24).contains(&sequence_length) {
             let expected = "2 to 16777216 tokens".into();
-            return Err(DataError::Config { key: "sequence_length", found: width.to_string(), expected });
+            return Err(DataError::Config { key: "sequence_length", found: sequence_length.to_string(), expected });
         }
-        let plan = PackingPlan::new(corpus.subset(side).document_lengths(), order, width, seed);
+        let plan = PackingPlan::new(corpus.subset(subset).document_lengths(), order, sequence_length, seed);
         if plan.num_rows() == 0 {
-            return Err(DataError::NoText { origin: format!("{side:?} side of the corpus").to_lowercase() });
+            return Err(DataError::NoText { origin: format!("{subset:?} subset of the corpus").to_lowercase() });
         }
-        let first = Arc::new(row_order(seed, 0, plan.num_rows()));
-        Ok(Self { corpus, subset: side, sequence_length: width, plan, seed, cached_order: Mutex::new((0, first)) })
+        let first_order = Arc::new(row_order(seed, 0, plan.num_rows()));
+        Ok(Self { corpus, subset, sequence_length, plan, seed, cached_order: Mutex::new((0, first_order)) })
     }
 
-    /// Rows in one pass over the documents.
+    /// Returns the number of rows in one epoch.
     pub fn num_rows(&self) -> usize {
         self.plan.num_rows()
     }
 
-    /// Tokens in one pass; those that two pieces share count twice.
+    /// Returns the number of tokens in one epoch, without padding. The token shared by two chunks counts twice.
     pub fn num_tokens(&self) -> u64 {
         self.plan.num_tokens
     }
 
-    /// The share of the rows that is filled with tokens.
+    /// Returns the fraction of row positions that hold tokens and not padding, in (0, 1].
     pub fn fill_ratio(&self) -> f64 {
         self.num_tokens() as f64 / (self.num_rows() * self.sequence_length) as f64
     }
 
-    /// The corpus that the rows come from.
+    /// Returns the corpus that is packed.
     pub fn corpus(&self) -> &Arc<Corpus> {
         &self.corpus
     }
 
-    /// The `rows` rows of a step, epoch after epoch without a break.
-    pub fn rows_at_step(&self, step: u64, rows: usize) -> Result<PackedSequences, DataError> {
-        let first = step * rows as u64;
-        self.read_rows(first..first + rows as u64)
+    /// Returns the `batch_size` rows of a step, counted from 0. A batch may cross the end of an epoch.
+    ///
+    /// Row `i` of step `s` is row `s · batch_size + i` of the endless sequence of epochs.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] if the corpus' scratch file cannot be read.
+    pub fn rows_at_step(&self, step: u64, batch_size: usize) -> Result<PackedSequences, DataError> {
+        let first = step * batch_size as u64;
+        self.read_rows(first..first + batch_size as u64)
     }
 
-    /// One pass over all rows, `rows` at a time; the last time maybe fewer.
-    pub fn iter_epoch(&self, rows: usize) -> impl Iterator<Item = Result<PackedSequences, DataError>> + '_ {
-        let (all, rows) = (self.num_rows() as u64, rows.max(1));
-        (0..all).step_by(rows).map(move |first| self.read_rows(first..all.min(first + rows as u64)))
+    /// Iterates over one epoch, `batch_size` rows at a time; the last batch may have fewer rows.
+    pub fn iter_epoch(&self, batch_size: usize) -> impl Iterator<Item = Result<PackedSequences, DataError>> + '_ {
+        let num_rows = self.num_rows() as u64;
+        let batch_size = batch_size.max(1);
+        (0..num_rows)
+            .step_by(batch_size)
+            .map(move |first| self.read_rows(first..num_rows.min(first + batch_size as u64)))
     }
 
+    /// Rows by their index in the endless sequence of epochs.
     fn read_rows(&self, rows: std::ops::Range<u64>) -> Result<PackedSequences, DataError> {
         let rows = rows.map(|row| self.read_row(row)).collect::<Result<_, _>>()?;
         Ok(PackedSequences { rows, sequence_length: self.sequence_length, vocabulary: self.corpus.vocabulary.clone() })
     }
 
+    /// Row by its index in the endless sequence of epochs.
     fn read_row(&self, row: u64) -> Result<Vec<Sequence>, DataError> {
-        let all = self.num_rows() as u64;
-        let order = self.epoch_order(row / all);
-        let places = self.plan.row(order[(row % all) as usize]);
-        places.iter().map(|place| self.read_sequence(place)).collect()
+        let rows_per_epoch = self.num_rows() as u64;
+        let order = self.epoch_order(row / rows_per_epoch);
+        let chunks = self.plan.row(order[(row % rows_per_epoch) as usize]);
+        chunks.iter().map(|chunk| self.read_sequence(chunk)).collect()
     }
 
-    fn read_sequence(&self, place: &DocumentChunk) -> Result<Sequence, DataError> {
-        let texts = self.corpus.subset(self.subset);
-        let (document, start) = (place.document as usize, place.start as usize);
-        let end = start + place.length as usize;
-        let tokens = texts.read_tokens(document, start..end)?;
-        Ok(Sequence { tokens, document, start, ends_document: end == texts.document_lengths()[document] as usize })
+    /// Reads the tokens of a chunk.
+    fn read_sequence(&self, chunk: &DocumentChunk) -> Result<Sequence, DataError> {
+        let documents = self.corpus.subset(self.subset);
+        let document = chunk.document as usize;
+        let start = chunk.start as usize;
+        let end = start + chunk.length as usize;
+        let tokens = documents.read_tokens(document, start..end)?;
+        Ok(Sequence { tokens, document, start, ends_document: end == documents.document_lengths()[document] as usize })
     }
 
+    /// Row order of an epoch. Steps are mostly read in order, so one cached epoch is enough.
     fn epoch_order(&self, epoch: u64) -> Arc<Vec<usize>> {
-        let mut order = self.cached_order.lock().unwrap_or_else(PoisonError::into_inner);
-        if order.0 != epoch {
-            *order = (epoch, Arc::new(row_order(self.seed, epoch, self.num_rows())));
+        let mut cached = self.cached_order.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.0 != epoch {
+            *cached = (epoch, Arc::new(row_order(self.seed, epoch, self.num_rows())));
         }
-        order.1.clone()
+        cached.1.clone()
     }
 }
 
-fn row_order(seed: Option<u64>, epoch: u64, rows: usize) -> Vec<usize> {
+/// Permutation of the rows in an epoch; without a seed the rows stay in plan order.
+fn row_order(seed: Option<u64>, epoch: u64, num_rows: usize) -> Vec<usize> {
     match seed {
-        Some(seed) => Random::new(seed, "order", epoch, 0).permutation(rows),
-        None => (0..rows).collect(),
+        Some(seed) => Random::new(seed, "order", epoch, 0).permutation(num_rows),
+        None => (0..num_rows).collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! What packing promises: everything once an epoch, any step from nothing but its number.
+//! Properties of packing: every token once per epoch; a step depends on the seed and its number only.
 
 use super::*;
 use crate::{DiskSpace, Tokenizer, TokenizerConfig, ValidationSplit, source::stories::StoriesConfig};
@@ -16,27 +16,27 @@ fn bytes(megabytes: f64) -> Arc<Corpus> {
     corpus(megabytes, &TokenizerConfig::Byte(NoOptions {}))
 }
 
-/// Puts pieces together again; fails where they don't overlap by exactly one token.
+/// Joins the chunks of each document; fails unless consecutive chunks overlap by exactly one token.
 fn documents(packed: impl Iterator<Item = PackedSequences>) -> BTreeMap<usize, Vec<u32>> {
-    let mut pieces: BTreeMap<usize, BTreeMap<usize, Sequence>> = BTreeMap::new();
+    let mut chunks: BTreeMap<usize, BTreeMap<usize, Sequence>> = BTreeMap::new();
     for sequence in packed.flat_map(|packed| packed.rows).flatten() {
-        let doubled = pieces.entry(sequence.document).or_default().insert(sequence.start, sequence);
-        assert_eq!(doubled, None);
+        let duplicate = chunks.entry(sequence.document).or_default().insert(sequence.start, sequence);
+        assert_eq!(duplicate, None);
     }
-    let whole = |pieces: BTreeMap<usize, Sequence>| {
-        let last = pieces.len() - 1;
-        pieces.into_values().enumerate().fold(Vec::new(), |mut tokens: Vec<u32>, (i, piece)| {
-            assert_eq!((piece.start, piece.ends_document), (tokens.len().saturating_sub(1), i == last));
-            assert!(i == 0 || tokens.pop() == Some(piece.tokens[0]));
-            tokens.extend(piece.tokens);
+    let join = |chunks: BTreeMap<usize, Sequence>| {
+        let last = chunks.len() - 1;
+        chunks.into_values().enumerate().fold(Vec::new(), |mut tokens: Vec<u32>, (i, chunk)| {
+            assert_eq!((chunk.start, chunk.ends_document), (tokens.len().saturating_sub(1), i == last));
+            assert!(i == 0 || tokens.pop() == Some(chunk.tokens[0]));
+            tokens.extend(chunk.tokens);
             tokens
         })
     };
-    pieces.into_iter().map(|(document, pieces)| (document, whole(pieces))).collect()
+    chunks.into_iter().map(|(document, chunks)| (document, join(chunks))).collect()
 }
 
 #[test]
-fn every_token_comes_once_an_epoch_in_every_epoch() {
+fn every_epoch_holds_every_token_once() {
     let corpus = bytes(0.3);
     let packer = Packer::training(corpus.clone(), 256, 7).unwrap();
     let rows = packer.num_rows() as u64;
@@ -48,7 +48,7 @@ fn every_token_comes_once_an_epoch_in_every_epoch() {
 }
 
 #[test]
-fn a_step_depends_on_nothing_but_seed_and_number() {
+fn a_step_depends_on_seed_and_number_only() {
     let corpus = bytes(0.2);
     let packer = Packer::training(corpus.clone(), 128, 7).unwrap();
     let steps = packer.num_rows() as u64 / 3;
@@ -70,7 +70,7 @@ fn a_step_depends_on_nothing_but_seed_and_number() {
 }
 
 #[test]
-fn epochs_differ_and_steps_go_over_their_borders() {
+fn epochs_differ_and_a_step_may_cross_epochs() {
     let packer = Packer::training(bytes(0.2), 256, 3).unwrap();
     let rows = packer.num_rows();
     let epoch = |number: u64| packer.rows_at_step(number, rows).unwrap();
@@ -79,8 +79,8 @@ fn epochs_differ_and_steps_go_over_their_borders() {
     assert_eq!(border.rows, [&epoch(0).rows[rows - 2..], &epoch(1).rows[..2]].concat());
 }
 
-/// No packing of these lengths needs fewer rows (Martello and Toth's bound L2).
-fn fewest_rows(lengths: &[usize], width: usize) -> usize {
+/// Lower bound of the number of rows of any packing (Martello and Toth's bound L2).
+fn min_rows(lengths: &[usize], width: usize) -> usize {
     let bound = |least: usize| {
         let sum = |range: std::ops::RangeInclusive<usize>| -> (usize, usize) {
             let inside = lengths.iter().filter(|length| range.contains(length));
@@ -95,21 +95,21 @@ fn fewest_rows(lengths: &[usize], width: usize) -> usize {
 }
 
 #[test]
-fn rows_of_stories_are_as_full_as_whole_stories_allow() {
+fn rows_of_stories_are_nearly_as_few_as_possible() {
     let corpus = corpus(2.0, &TokenizerConfig::default());
-    // Best fit is no optimum: where three stories share a row it stays a few hundredths from the bound.
+    // Best fit is a heuristic: where three stories share a row it needs a few percent more rows than the bound.
     for (width, fill, near) in [(256, 0.85, 103), (320, 0.95, 103), (512, 0.95, 105)] {
         let packer = Packer::training(corpus.clone(), width, 7).unwrap();
         let packed: Vec<PackedSequences> = packer.iter_epoch(16).map(Result::unwrap).collect();
         let lengths: Vec<usize> = packed.iter().flat_map(|p| p.rows.iter().flatten().map(|s| s.tokens.len())).collect();
         assert_eq!(lengths.iter().sum::<usize>() as u64, packer.num_tokens());
         assert!(packer.fill_ratio() > fill, "{width}: {}", packer.fill_ratio());
-        assert!(packer.num_rows() * 100 <= fewest_rows(&lengths, width) * near, "{width}: {}", packer.num_rows());
+        assert!(packer.num_rows() * 100 <= min_rows(&lengths, width) * near, "{width}: {}", packer.num_rows());
     }
 }
 
 #[test]
-fn validation_is_all_there_or_the_same_beginning() {
+fn validation_holds_all_documents_or_those_of_the_smallest_hashes() {
     let corpus = bytes(0.5);
     let all = Packer::validation(corpus.clone(), 256, None).unwrap();
     let found = documents(all.iter_epoch(16).map(Result::unwrap));
@@ -124,7 +124,7 @@ fn validation_is_all_there_or_the_same_beginning() {
 }
 
 #[test]
-fn impossible_widths_are_refused() {
+fn invalid_sequence_lengths_are_errors() {
     let corpus = bytes(0.05);
     for width in [0, 1, usize::MAX] {
         assert_eq!(Packer::training(corpus.clone(), width, 1).unwrap_err().kind(), "config");

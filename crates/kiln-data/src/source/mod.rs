@@ -1,4 +1,11 @@
-//! Where text comes from: a stream of documents that can be read again and again in the same order.
+//! Text sources: repeatable streams of documents.
+//!
+//! [`Source`] is implemented by the built-in stories ([`stories::StoriesConfig`]), by files and folders
+//! (`files::FileSource`, feature `files`), and by `Vec<String>`. A source is read several times: to find the
+//! validation split, to train the tokenizer, and to build the corpus. Every pass yields the same documents in the same
+//! order.
+//!
+//! Long documents arrive in parts of up to 1 MiB, so that no file has to fit into memory.
 
 #[cfg(feature = "files")]
 pub mod files;
@@ -10,44 +17,47 @@ use crate::DataError;
 pub use split_text::MAX_PART_BYTES;
 pub use stoppable::{StopSignal, StoppableSource};
 
-/// A piece of text that belongs together, or the next part of one.
+/// Document, or the next part of a long document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The text, at most [`PART`] bytes of it.
+    /// Text of at most [`MAX_PART_BYTES`] bytes; never empty.
     pub text: String,
-    /// Where it was found: a file, with its line where there are several documents in one.
+    /// File that the text comes from, with the line (`texts.jsonl:3`) if the file holds several documents.
     pub origin: String,
-    /// Whether this goes on where the document before it stopped.
+    /// Whether this is a further part of the document before it.
     pub is_continuation: bool,
 }
 
-/// Documents in the source's order.
+/// Iterator over the documents of a source. It ends after the first error.
 pub type Documents<'a> = Box<dyn Iterator<Item = Result<Document, DataError>> + Send + 'a>;
 
-/// A stream of documents.
+/// Repeatable stream of documents.
 pub trait Source: Send + Sync {
-    /// All documents from the start, always the same ones in the same order. None is empty.
+    /// Starts a pass over all documents: always the same documents in the same order, none of them empty.
+    ///
+    /// # Errors
+    /// An error if the pass cannot start. Later errors are items of the iterator.
     fn documents(&self) -> Result<Documents<'_>, DataError>;
 
-    /// What it is, in a few words for people.
+    /// Short description for progress lines and error messages, such as the paths.
     fn describe(&self) -> String;
 
-    /// About how many bytes of text there are, where that is known without reading them.
+    /// Approximate size of the text in bytes; `None` if only reading it would tell, as for compressed files.
     fn size_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// How many files the last reading left out because they hold no text (those of folders only).
+    /// Number of files in folders that the last pass skipped because they do not contain text.
     fn num_skipped_files(&self) -> usize {
         0
     }
 }
 
-/// Documents that are in memory already: what tests and examples read.
+/// Source in memory: each string is a document. For tests and examples.
 impl Source for Vec<String> {
     fn documents(&self) -> Result<Documents<'_>, DataError> {
-        let whole = self.iter().enumerate();
-        Ok(Box::new(whole.flat_map(|(i, text)| document_parts(text, format!("text {i}")).map(Ok))))
+        let texts = self.iter().enumerate();
+        Ok(Box::new(texts.flat_map(|(i, text)| document_parts(text, format!("text {i}")).map(Ok))))
     }
 
     fn describe(&self) -> String {
@@ -59,7 +69,7 @@ impl Source for Vec<String> {
     }
 }
 
-/// A text as one document, in parts if it is long.
+/// Splits a text into parts of at most [`MAX_PART_BYTES`] bytes that form one document.
 pub(crate) fn document_parts(text: &str, origin: String) -> impl Iterator<Item = Document> {
     let parts = split_text::split_text(text, MAX_PART_BYTES).enumerate();
     parts.map(move |(i, part)| Document { text: part.into(), origin: origin.clone(), is_continuation: i > 0 })

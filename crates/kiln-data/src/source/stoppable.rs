@@ -1,35 +1,37 @@
-//! A source that ends when it is asked to.
+//! Source that can be interrupted.
 
 use super::{Documents, Source};
 use crate::DataError;
 
-/// Answers whether to stop; asked once a document (or part of one), from any thread.
+/// Function that returns whether to stop. It is called once for each document part, from any thread.
 pub type StopSignal<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
-/// A source whose documents end with [`DataError::Stopped`] once `stop` says so: whoever reads it ends soon and cleanly.
+/// Source whose documents end with [`DataError::Stopped`] as soon as the stop signal returns true.
+///
+/// Splitting, tokenizer training and [`crate::Corpus::build`] then return that error, without partial results. `kiln
+/// train` uses it to react to Ctrl-C during data preparation.
 pub struct StoppableSource<'a> {
     source: Box<dyn Source>,
     stop_signal: StopSignal<'a>,
 }
 
 impl<'a> StoppableSource<'a> {
-    /// Watches over the reading of `source`.
-    pub fn new(source: Box<dyn Source>, stop: StopSignal<'a>) -> Self {
-        Self { source, stop_signal: stop }
+    /// Wraps `source`.
+    pub fn new(source: Box<dyn Source>, stop_signal: StopSignal<'a>) -> Self {
+        Self { source, stop_signal }
     }
 }
 
 impl Source for StoppableSource<'_> {
     fn documents(&self) -> Result<Documents<'_>, DataError> {
-        let mut over = false;
-        let unless = move |document| {
-            if over {
+        let mut stopped = false;
+        Ok(Box::new(self.source.documents()?.map_while(move |document| {
+            if stopped {
                 return None;
             }
-            over = (self.stop_signal)();
-            Some(if over { Err(DataError::Stopped { origin: self.describe() }) } else { document })
-        };
-        Ok(Box::new(self.source.documents()?.map_while(unless)))
+            stopped = (self.stop_signal)();
+            Some(if stopped { Err(DataError::Stopped { origin: self.describe() }) } else { document })
+        })))
     }
 
     fn describe(&self) -> String {
@@ -56,21 +58,22 @@ mod tests {
     }
 
     #[test]
-    fn documents_end_with_one_error_when_asked_to() {
-        let asked = AtomicUsize::new(0);
-        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= 3;
+    fn documents_end_with_one_error_after_the_signal() {
+        let calls = AtomicUsize::new(0);
+        let stop = || calls.fetch_add(1, Ordering::Relaxed) >= 3;
         let source = StoppableSource::new(texts(), &stop);
-        let found: Vec<_> = source.documents().unwrap().collect();
-        assert_eq!((found.len(), found.iter().filter(|document| document.is_ok()).count()), (4, 3));
-        assert_eq!(found[3].as_ref().unwrap_err().kind(), "stopped");
+        let documents: Vec<_> = source.documents().unwrap().collect();
+        assert_eq!((documents.len(), documents.iter().filter(|document| document.is_ok()).count()), (4, 3));
+        assert_eq!(documents[3].as_ref().unwrap_err().kind(), "stopped");
     }
 
     #[test]
-    fn whatever_reads_is_stopped() {
+    fn splitting_training_and_building_return_the_error() {
         let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok("a")]).unwrap();
-        let (whole, stopped) = (StoppableSource::new(texts(), &|| false), StoppableSource::new(texts(), &|| true));
-        let split = ValidationSplit::new(&whole, 0.2).unwrap();
-        assert!(Corpus::build(&whole, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).is_ok());
+        let running = StoppableSource::new(texts(), &|| false);
+        let stopped = StoppableSource::new(texts(), &|| true);
+        let split = ValidationSplit::new(&running, 0.2).unwrap();
+        assert!(Corpus::build(&running, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).is_ok());
         let kinds = [
             ValidationSplit::new(&stopped, 0.2).err(),
             Corpus::build(&stopped, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).err(),

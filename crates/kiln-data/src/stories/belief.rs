@@ -1,4 +1,4 @@
-//! What the story so far may be, where the text leaves it open.
+//! Belief: probability distribution over the story states that a text prefix allows.
 
 use super::{
     plot::{NextKinds, next_kinds},
@@ -6,13 +6,13 @@ use super::{
     state::StoryState,
 };
 
-/// What the story so far may be, with probabilities that sum to 1.
+/// Story states with their probabilities given the text so far. Mostly a single state.
 pub(crate) type Belief = Vec<(StoryState, f64)>;
 
-/// Sums what leads to the same state.
-pub(crate) fn merge_states(found: Belief) -> Belief {
-    let mut merged: Belief = Vec::with_capacity(found.len());
-    for (state, p) in found {
+/// Adds up the probabilities of equal states. Quadratic in the number of states, which is small.
+pub(crate) fn merge_states(states: Belief) -> Belief {
+    let mut merged: Belief = Vec::with_capacity(states.len());
+    for (state, p) in states {
         match merged.iter_mut().find(|(known, _)| *known == state) {
             Some((_, sum)) => *sum += p,
             None => merged.push((state, p)),
@@ -21,26 +21,28 @@ pub(crate) fn merge_states(found: Belief) -> Belief {
     merged
 }
 
-/// Scales a belief to sum to 1 and returns the sum that it had.
+/// Scales the probabilities to sum to 1 and returns their sum before.
 pub(crate) fn normalize(belief: &mut Belief) -> f64 {
     let total: f64 = belief.iter().map(|(_, p)| p).sum();
     belief.iter_mut().for_each(|(_, p)| *p /= total);
     total
 }
 
-/// The probability that the story ends here, and whether anything else may follow.
+/// Probability that the story ends here, and whether a further sentence is possible.
 pub(crate) fn end_probability(belief: &Belief) -> (f64, bool) {
-    let (mut acts, mut ends, mut goes_on) = (NextKinds::new(), 0.0, false);
+    let mut kinds = NextKinds::new();
+    let mut end = 0.0;
+    let mut may_continue = false;
     for (state, p) in belief {
-        next_kinds(state, &mut acts);
-        let total: f64 = acts.iter().map(|(_, weight)| weight).sum();
-        for (act, weight) in &acts {
-            if *act == SentenceKind::End {
-                ends += p * weight / total;
+        next_kinds(state, &mut kinds);
+        let total: f64 = kinds.iter().map(|(_, weight)| weight).sum();
+        for (kind, weight) in &kinds {
+            if *kind == SentenceKind::End {
+                end += p * weight / total;
             } else {
-                goes_on = true;
+                may_continue = true;
             }
         }
     }
-    (ends, goes_on)
+    (end, may_continue)
 }

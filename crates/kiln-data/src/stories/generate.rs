@@ -1,4 +1,4 @@
-//! Writing: one choice after the other.
+//! Story writer: ancestral sampling from the grammar, one choice after the other.
 
 use kiln_spec::Random;
 
@@ -12,29 +12,33 @@ use super::{
     surface::surface_form,
 };
 
-/// A story's text, and the logarithm (nats) of the probability of the choices that made it.
+/// Writes a story. Returns its text and the log-probability (nats) of the choices made: a lower bound of the
+/// log-probability of the text, which other choices may also produce.
 pub(crate) fn generate(random: &mut Random) -> (String, f64) {
-    let (mut text, mut log_p, mut state) = (String::with_capacity(1024), 0.0, StoryState::initial());
-    let mut acts = NextKinds::new();
+    let mut text = String::with_capacity(1024);
+    let mut log_prob = 0.0;
+    let mut state = StoryState::initial();
+    let mut kinds = NextKinds::new();
     loop {
-        next_kinds(&state, &mut acts);
-        let (i, p) = sample_weighted(random, acts.iter().map(|(_, weight)| *weight));
-        log_p += p.ln();
-        let act = acts[i].0;
-        if act == SentenceKind::End {
-            return (text, log_p);
+        next_kinds(&state, &mut kinds);
+        let (i, p) = sample_weighted(random, kinds.iter().map(|(_, weight)| *weight));
+        log_prob += p.ln();
+        let kind = kinds[i].0;
+        if kind == SentenceKind::End {
+            return (text, log_prob);
         }
         if !text.is_empty() {
             text.push(' ');
         }
-        log_p += generate_sentence(random, act, &mut state, &mut text).ln();
+        log_prob += generate_sentence(random, kind, &mut state, &mut text).ln();
     }
 }
 
-/// Appends a sentence and returns the probability of its choices.
-fn generate_sentence(random: &mut Random, act: SentenceKind, state: &mut StoryState, text: &mut String) -> f64 {
-    let (i, mut probability) = sample_weighted(random, templates_for(act).iter().map(|line| line.probability));
-    for part in &templates_for(act)[i].parts {
+/// Appends a sentence of the given kind and returns the probability of its template and slot values.
+fn generate_sentence(random: &mut Random, kind: SentenceKind, state: &mut StoryState, text: &mut String) -> f64 {
+    let templates = templates_for(kind);
+    let (i, mut probability) = sample_weighted(random, templates.iter().map(|template| template.probability));
+    for part in &templates[i].parts {
         if let TemplatePart::Text(literal) = part {
             text.push_str(literal);
             continue;
@@ -51,20 +55,21 @@ fn generate_sentence(random: &mut Random, act: SentenceKind, state: &mut StorySt
         apply_choice(part, state, value);
         probability *= p;
     }
-    record_sentence(state, act);
+    record_sentence(state, kind);
     probability
 }
 
-/// An index with its probability, by weight; nothing is drawn where there is no choice.
+/// Samples an index in proportion to the weights and returns it with its probability. Draws no random number if there
+/// is only one option.
 fn sample_weighted(random: &mut Random, weights: impl Iterator<Item = f64> + Clone) -> (usize, f64) {
     let total: f64 = weights.clone().sum();
     let (count, _) = weights.size_hint();
-    let mut left = if count == 1 { 0.0 } else { random.uniform() * total };
+    let mut remaining = if count == 1 { 0.0 } else { random.uniform() * total };
     let mut chosen = (0, 0.0);
     for (i, weight) in weights.enumerate() {
         chosen = (i, weight / total);
-        left -= weight;
-        if left < 0.0 {
+        remaining -= weight;
+        if remaining < 0.0 {
             break;
         }
     }
@@ -76,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draws_are_as_frequent_as_they_are_said_to_be() {
+    fn sampled_frequencies_match_the_returned_probabilities() {
         let (mut random, weights) = (Random::new(0, "draw", 0, 0), [3.0, 0.5, 1.5]);
         let mut counts = [0.0; 3];
         for _ in 0..100_000 {

@@ -1,16 +1,19 @@
-//! The words, by class, the commonest first: the `i`-th of a class has weight `1 / (i + 8)`.
+//! Lexicon: the words of the grammar by class, in order of decreasing frequency.
+//!
+//! The `i`-th word of a class has weight 1/(i + 8), a flattened Zipf distribution: the first of 16 words is about three
+//! times as frequent as the last. Changing, adding or reordering words changes every story.
 
-/// How often the `i`-th word of a class is chosen, before normalisation.
+/// Unnormalized weight of the `i`-th word of a class.
 pub(crate) fn word_weight(i: usize) -> f64 {
     1.0 / (i as f64 + 8.0)
 }
 
-/// The bare word of an entry written with its article.
+/// Entry without its article: "a baker" becomes "baker".
 pub(crate) fn without_article(entry: &'static str) -> &'static str {
     entry.split_once(' ').map_or(entry, |(_, word)| word)
 }
 
-/// Girls' and women's names at even places, boys' and men's at odd ones.
+/// Names: female at even indices, male at odd ones.
 #[rustfmt::skip]
 pub(crate) const NAMES: &[&str] = &[
     "Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Rosa", "Max", "Clara", "Leo", "Nora", "Jack", "Emma", "Hugo", "Ruby",
@@ -18,57 +21,57 @@ pub(crate) const NAMES: &[&str] = &[
     "Omar", "Jane", "Otto",
 ];
 
-/// What people do, with the article.
+/// Occupations, with the article.
 #[rustfmt::skip]
 pub(crate) const ROLES: &[&str] = &[
     "a baker", "a farmer", "a sailor", "a miller", "a teacher", "a painter", "a doctor", "a singer", "an artist",
     "a gardener", "a shepherd", "a tailor", "an inventor", "a hunter", "an actor", "a cook",
 ];
 
-/// How things look, with the article.
+/// Adjectives of things, with the article.
 #[rustfmt::skip]
 pub(crate) const ADJECTIVES: &[&str] = &[
     "a red", "a blue", "a small", "an old", "a green", "a golden", "a white", "a silver", "a heavy", "a yellow", "an odd",
     "a black", "a wooden", "an orange",
 ];
 
-/// What can be owned.
+/// Things that people own.
 #[rustfmt::skip]
 pub(crate) const THINGS: &[&str] = &[
     "kite", "drum", "hat", "book", "ball", "boat", "lamp", "ring", "bell", "flute", "map", "key", "coat", "cup", "basket",
     "clock", "mirror", "box", "scarf", "knife", "ladder", "crown", "doll", "whistle",
 ];
 
-/// Where people go.
+/// Locations that people visit.
 #[rustfmt::skip]
 pub(crate) const LOCATIONS: &[&str] = &[
     "river", "mill", "market", "forest", "bridge", "lake", "garden", "harbour", "hill", "well", "meadow", "tower", "barn",
     "beach", "woods", "school", "cave", "inn", "docks", "ruins",
 ];
 
-/// Where people live.
+/// Homes.
 pub(crate) const HOMES: &[&str] = &["village", "town", "valley", "castle", "city", "cottage"];
 
-/// Animals, one and many.
+/// Animals, singular and plural.
 #[rustfmt::skip]
 pub(crate) const ANIMALS: &[(&str, &str)] = &[
     ("duck", "ducks"), ("bird", "birds"), ("goat", "goats"), ("rabbit", "rabbits"), ("cat", "cats"), ("dog", "dogs"),
     ("horse", "horses"), ("fox", "foxes"), ("goose", "geese"), ("mouse", "mice"), ("lamb", "lambs"),
 ];
 
-/// What is baked, one and many.
+/// Baked goods, singular and plural.
 #[rustfmt::skip]
 pub(crate) const BAKED_GOODS: &[(&str, &str)] = &[
     ("cake", "cakes"), ("pie", "pies"), ("loaf", "loaves"), ("biscuit", "biscuits"), ("bun", "buns"), ("tart", "tarts"),
 ];
 
-/// What animals are fed.
+/// Food for animals.
 pub(crate) const FOODS: &[&str] = &["bread", "corn", "grass", "milk", "cheese", "hay", "rice", "fruit"];
 
-/// What falls from the sky.
+/// Weather, as noun and verb.
 pub(crate) const WEATHERS: &[&str] = &["rain", "snow", "hail"];
 
-/// What friends do together: as a proposal and as done.
+/// Activities of friends, in the infinitive and in the past tense.
 #[rustfmt::skip]
 pub(crate) const PASTIMES: &[(&str, &str)] = &[
     ("sing a song", "sang a song"), ("play a game", "played a game"), ("tell stories", "told stories"),
@@ -76,23 +79,23 @@ pub(crate) const PASTIMES: &[(&str, &str)] = &[
     ("dance", "danced"), ("pick flowers", "picked flowers"), ("write a letter", "wrote a letter"),
 ];
 
-/// Numbers from one on.
+/// Number words: the word for `n` is at index n - 1.
 pub(crate) const NUMBER_WORDS: &[&str] = &["one", "two", "three", "four", "five", "six"];
 
-/// Ordinals from the first on.
+/// Ordinals: the word for day `d` is at index d - 1.
 pub(crate) const ORDINALS: &[&str] = &["first", "second", "third", "fourth", "fifth", "sixth"];
 
-/// Words for a newcomer, with the gender they give away (0 female, 1 male).
+/// Nouns for an unnamed person, with their gender (0 female, 1 male).
 pub(crate) const GENDER_NOUNS: &[(&str, u8)] = &[("girl", 0), ("boy", 1), ("woman", 0), ("man", 1)];
 
-/// Ways to begin an episode, with the hour they stand for (0: any hour, 5: the next day).
+/// Time phrases at the start of an episode, with their hour: 1 to 4 during the day, 0 at any time, 5 on the next day.
 #[rustfmt::skip]
 pub(crate) const TIME_PHRASES: &[(&str, u8)] = &[
     ("In the morning", 1), ("Soon", 0), ("Later", 0), ("At noon", 2), ("In the afternoon", 3), ("After a while", 0),
     ("In the evening", 4), ("The next morning", 5), ("Before long", 0),
 ];
 
-/// Classes without a memory, by the name that the lines use.
+/// Free word classes by the name that templates use (`{#trait}`): nothing else depends on the chosen word.
 #[rustfmt::skip]
 pub(crate) const FREE_CLASSES: &[(&str, &[&str])] = &[
     ("trait", &[
@@ -176,7 +179,7 @@ pub(crate) const FREE_CLASSES: &[(&str, &[&str])] = &[
     ("bonded", &["good friends", "never apart", "known to all", "like family"]),
 ];
 
-/// Every entry of every class.
+/// All entries of all classes, some of which consist of several words.
 pub(crate) fn all_words() -> impl Iterator<Item = &'static str> {
     let plain = [NAMES, ROLES, ADJECTIVES, THINGS, LOCATIONS, HOMES, FOODS, WEATHERS, NUMBER_WORDS, ORDINALS];
     let pairs = [ANIMALS, BAKED_GOODS, PASTIMES].into_iter().flatten().flat_map(|(one, many)| [*one, *many]);

@@ -1,12 +1,21 @@
-//! The plot: which kind of sentence may follow which, and how often.
+//! Plot: which kinds of sentences may follow a state, and with which weights.
+//!
+//! ```text
+//! Start → Open → (Home) → Role → (HeroOwns) → Friend → (FriendOwns) → (Neighbor → (NeighborOwns))
+//!       → Goal | Journey → Day → (Remind) | nothing
+//!       → episodes → Success | HomeAgain → Close | KeepThing → (Moral) → End
+//! ```
+//!
+//! An episode is a chain of kinds that starts with one of ten ([`SentenceKind::begins_episode`]). After an episode comes
+//! another one, the next day of a journey, or the way home. All weights are written here.
 
 use super::sentence_kind::SentenceKind;
 use super::state::{CastMember as Role, StoryState, UNSET, WordClass};
 
-/// What may be told next, with weights that need not sum to 1. `[(End, _)]` stands for the end of the story.
+/// Kinds of the next sentence with unnormalized weights. [`SentenceKind::End`] is the end of the story.
 pub(crate) type NextKinds = Vec<(SentenceKind, f64)>;
 
-/// What may follow the story so far.
+/// Writes the kinds that may follow `state` into `out`, which is cleared first. Never empty, except after the end.
 pub(crate) fn next_kinds(state: &StoryState, out: &mut NextKinds) {
     use SentenceKind::*;
     out.clear();
@@ -37,14 +46,14 @@ pub(crate) fn next_kinds(state: &StoryState, out: &mut NextKinds) {
         }
         Remind => push_episode_starts(state, out, 1.0),
         End => {}
-        told => continue_episode(told, state, out),
+        kind => continue_episode(kind, state, out),
     }
 }
 
-/// The middle and the end of episodes, and the end of the story.
-fn continue_episode(told: SentenceKind, state: &StoryState, out: &mut NextKinds) {
+/// Kinds that follow within and after episodes, and at the end of the story. `last` is the kind of the last sentence.
+fn continue_episode(last: SentenceKind, state: &StoryState, out: &mut NextKinds) {
     use SentenceKind::*;
-    match told {
+    match last {
         Walk => out.extend([(Scene, 5.0), (SeeAnimals, 4.0), (Rest, 2.0)]),
         Scene => out.extend([(SeeAnimals, 6.0), (Rest, 4.0)]),
         SeeAnimals => out.extend([(DescribeAnimals, 6.0), (Feed, 4.0)]),
@@ -81,17 +90,19 @@ fn continue_episode(told: SentenceKind, state: &StoryState, out: &mut NextKinds)
     }
 }
 
-/// Between the introductions and the first episode.
+/// After the introductions, with total weight `total`: a goal (30 %), a journey (10 %), or the first episode (60 %).
 fn start_first_episode(state: &StoryState, out: &mut NextKinds, total: f64) {
     out.extend([(SentenceKind::Goal, 0.3 * total), (SentenceKind::Journey, 0.1 * total)]);
     push_episode_starts(state, out, 0.6 * total);
 }
 
-/// The beginnings of episodes, `total` in weight: any but the kind just told, if the story has what it takes.
+/// First sentences of episodes, with total weight `total`.
+///
+/// The kind of the last episode is excluded. Episodes about things need owners; a stranger needs room in the cast.
 fn push_episode_starts(state: &StoryState, out: &mut NextKinds, total: f64) {
     use SentenceKind::*;
     let owners = state.num_owners();
-    let room = state.num_people < 4 && state.num_things < 8;
+    let has_room = state.num_people < 4 && state.num_things < 8;
     let kinds = [
         (Walk, 3.0, true),
         (Lose, 2.0, owners > 0),
@@ -100,53 +111,57 @@ fn push_episode_starts(state: &StoryState, out: &mut NextKinds, total: f64) {
         (AskOwner, 2.5, owners > 0),
         (Bake, 1.5, true),
         (Storm, 1.0, true),
-        (Meet, 1.5, room),
+        (Meet, 1.5, has_room),
         (NeedHelp, 1.5, true),
         (Sit, 1.0, true),
     ];
-    let possible = || kinds.iter().filter(|(act, _, can)| *can && *act != state.episode_kind);
-    let sum: f64 = possible().map(|(_, weight, _)| weight).sum();
-    out.extend(possible().map(|(act, weight, _)| (*act, total * weight / sum)));
+    let possible = kinds.iter().filter(|(kind, _, is_possible)| *is_possible && *kind != state.episode_kind);
+    let sum: f64 = possible.clone().map(|(_, weight, _)| weight).sum();
+    out.extend(possible.map(|(kind, weight, _)| (*kind, total * weight / sum)));
 }
 
-/// After an episode: an optional last word on it, another episode, the next day, or the way home.
-fn after_episode(state: &StoryState, out: &mut NextKinds, (coda, share): (SentenceKind, f64)) {
-    if share > 0.0 {
-        out.push((coda, share));
+/// After an episode: an optional closing sentence `coda`, another episode, the next day, or the way home.
+///
+/// `coda` has probability `coda_probability`. Otherwise the episodes of the day, or of a story without a journey, end
+/// with probability 0.6 after the first, 0.9 after the second and 1 after the third.
+fn after_episode(state: &StoryState, out: &mut NextKinds, (coda, coda_probability): (SentenceKind, f64)) {
+    if coda_probability > 0.0 {
+        out.push((coda, coda_probability));
     }
-    let rest = 1.0 - share;
-    let long = state.num_days > 0;
-    let done = match state.num_episodes {
+    let rest = 1.0 - coda_probability;
+    let is_journey = state.num_days > 0;
+    let end_probability = match state.num_episodes {
         0 | 1 => 0.6,
         2 => 0.9,
         _ => 1.0,
     };
-    let close = if long && state.day < state.num_days {
+    let closing = if is_journey && state.day < state.num_days {
         SentenceKind::Day
     } else if state.has_goal() {
         SentenceKind::Success
     } else {
         SentenceKind::HomeAgain
     };
-    out.push((close, rest * done));
-    if done < 1.0 {
-        push_episode_starts(state, out, rest * (1.0 - done));
+    out.push((closing, rest * end_probability));
+    if end_probability < 1.0 {
+        push_episode_starts(state, out, rest * (1.0 - end_probability));
     }
 }
 
-/// Notes that `act` has been told.
-pub(crate) fn record_sentence(state: &mut StoryState, act: SentenceKind) {
-    state.last_kind = act;
+/// Updates `state` at the end of a sentence of the given kind: sets the last kind, counts episodes, and forgets what only
+/// mattered within the sentence, the day or the episode. Forgetting keeps beliefs small.
+pub(crate) fn record_sentence(state: &mut StoryState, kind: SentenceKind) {
+    state.last_kind = kind;
     state.gender = UNSET;
-    if act == SentenceKind::Day {
+    if kind == SentenceKind::Day {
         state.num_episodes = 0;
         state.hour = 0;
     }
-    if act == SentenceKind::Play {
+    if kind == SentenceKind::Play {
         state.characters[Role::IdeaOwner as usize] = UNSET;
     }
-    if act.begins_episode() {
-        state.episode_kind = act;
+    if kind.begins_episode() {
+        state.episode_kind = kind;
         state.num_episodes = state.num_episodes.saturating_add(1);
     }
 }

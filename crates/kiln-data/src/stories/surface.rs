@@ -1,4 +1,4 @@
-//! How a slot reads.
+//! Surface forms: the text of a slot value.
 
 use super::{
     lexicon::*,
@@ -6,19 +6,22 @@ use super::{
     state::{Amount, CastMember, StoryState, WordClass},
 };
 
-/// How `value` reads: two pieces, with a space between them if neither is empty.
+/// Text of `value` in `part`: one or two phrases, to be joined by a space. The second is empty except for things, whose
+/// adjective and noun come from different tables. Both are empty for silent parts.
+///
+/// Panics if the part refers to an unset field of the state; see [`super::unconstrained::is_ready`].
 pub(crate) fn surface_form(part: &TemplatePart, state: &StoryState, value: u8) -> [&'static str; 2] {
     let i = usize::from(value);
-    let one = match *part {
+    let phrase = match *part {
         TemplatePart::Text(text) => text,
-        TemplatePart::FreeWord(list) => list[i],
+        TemplatePart::FreeWord(words) => words[i],
         TemplatePart::Time => TIME_PHRASES[i].0,
         TemplatePart::GenderNoun => GENDER_NOUNS[i].0,
         TemplatePart::NewName(_) => NAMES[i],
         TemplatePart::PickPerson(..) => NAMES[usize::from(state.cast[i].name)],
         TemplatePart::PickRole(..) => without_article(ROLES[usize::from(state.cast[i].role)]),
-        TemplatePart::Name(who) => NAMES[state.name_index(who)],
-        TemplatePart::Pronoun(who, pronoun) => pronoun.forms[state.gender(who)],
+        TemplatePart::Name(member) => NAMES[state.name_index(member)],
+        TemplatePart::Pronoun(member, pronoun) => pronoun.forms[state.gender(member)],
         TemplatePart::SubjectPronoun(plural) => subject_pronoun(state, plural),
         TemplatePart::NewRole(_) => ROLES[i],
         TemplatePart::NewAdjective(..) => ADJECTIVES[i],
@@ -29,22 +32,24 @@ pub(crate) fn surface_form(part: &TemplatePart, state: &StoryState, value: u8) -
         TemplatePart::NewAmount(..) => NUMBER_WORDS[i - 1],
         TemplatePart::Rest => NUMBER_WORDS[usize::from(state.amount(Amount::Difference)) - 1],
         TemplatePart::Plural(amount, forms) => forms[usize::from(state.amount(amount) != 1)],
-        TemplatePart::NewWord(memory) => word_form(memory, i, state.n, false),
-        TemplatePart::RecallWord(memory, amount) => {
-            word_form(memory, usize::from(state.last_words[memory as usize]), state.amount(amount), true)
+        TemplatePart::NewWord(class) => word_form(class, i, state.n, false),
+        TemplatePart::RecallWord(class, amount) => {
+            word_form(class, usize::from(state.last_words[class as usize]), state.amount(amount), true)
         }
         TemplatePart::NewDays => NUMBER_WORDS[i - 1],
         TemplatePart::NextDay => ORDINALS[i],
         TemplatePart::Transfer(..) | TemplatePart::SetActorCount(_) | TemplatePart::PickIdeaOwner => "",
     };
-    [one, ""]
+    [phrase, ""]
 }
 
-fn thing_phrase(state: &StoryState, place: usize) -> [&'static str; 2] {
-    let thing = state.things[place];
+/// Adjective and noun of the thing with an index.
+fn thing_phrase(state: &StoryState, index: usize) -> [&'static str; 2] {
+    let thing = state.things[index];
     [without_article(ADJECTIVES[usize::from(thing.adjective)]), THINGS[usize::from(thing.noun)]]
 }
 
+/// "She", "He" or "They" (or lower case) for the people who act.
 fn subject_pronoun(state: &StoryState, plural: &'static str) -> &'static str {
     match (state.actor_count, plural) {
         (1, "They") => ["She", "He"][state.gender(CastMember::A)],
@@ -53,16 +58,22 @@ fn subject_pronoun(state: &StoryState, plural: &'static str) -> &'static str {
     }
 }
 
-fn word_form(memory: WordClass, i: usize, amount: u8, again: bool) -> &'static str {
-    let number = |(one, many): (&'static str, &'static str)| if amount == 1 { one } else { many };
-    match memory {
+/// Text of the `i`-th word of a class. Animals and baked goods agree with `amount`; a pastime that is `recalled` is in
+/// the past tense.
+fn word_form(class: WordClass, i: usize, amount: u8, recalled: bool) -> &'static str {
+    match class {
         WordClass::Home => HOMES[i],
         WordClass::Location => LOCATIONS[i],
         WordClass::Food => FOODS[i],
         WordClass::Weather => WEATHERS[i],
-        WordClass::Pastime if again => PASTIMES[i].1,
+        WordClass::Pastime if recalled => PASTIMES[i].1,
         WordClass::Pastime => PASTIMES[i].0,
-        WordClass::Animal => number(ANIMALS[i]),
-        WordClass::BakedGood => number(BAKED_GOODS[i]),
+        WordClass::Animal => singular_or_plural(ANIMALS[i], amount),
+        WordClass::BakedGood => singular_or_plural(BAKED_GOODS[i], amount),
     }
+}
+
+/// Form of a (singular, plural) pair that agrees with `amount`.
+fn singular_or_plural((singular, plural): (&'static str, &'static str), amount: u8) -> &'static str {
+    if amount == 1 { singular } else { plural }
 }

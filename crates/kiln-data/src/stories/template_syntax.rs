@@ -1,4 +1,7 @@
-//! From a sentence of the table to its parts.
+//! Template syntax: parses the sentences of the tables into parts. [`super::slot`] documents the slots.
+//!
+//! Parsing happens once per process, at first use. An error is a mistake in the built-in tables; a test parses all of
+//! them.
 
 use super::{
     lexicon::FREE_CLASSES,
@@ -6,16 +9,19 @@ use super::{
     state::{Amount, CastMember, Item, WordClass},
 };
 
-/// The parts of a sentence, or what is wrong with it.
-pub(crate) fn parse_template(sentence: &'static str) -> Result<Vec<TemplatePart>, String> {
+/// Parses a template.
+///
+/// # Errors
+/// A message with the template and the slot that is unknown or not closed.
+pub(crate) fn parse_template(template: &'static str) -> Result<Vec<TemplatePart>, String> {
     let mut parts = Vec::new();
-    let mut rest = sentence;
+    let mut rest = template;
     while let Some((text, after)) = rest.split_once('{') {
-        let (slot, after) = after.split_once('}').ok_or_else(|| format!("{sentence}: no closing brace"))?;
+        let (slot, after) = after.split_once('}').ok_or_else(|| format!("{template}: missing closing brace"))?;
         if !text.is_empty() {
             parts.push(TemplatePart::Text(text));
         }
-        parse_slot(slot, &mut parts).ok_or_else(|| format!("{sentence}: unknown slot {{{slot}}}"))?;
+        parse_slot(slot, &mut parts).ok_or_else(|| format!("{template}: unknown slot {{{slot}}}"))?;
         rest = after;
     }
     if !rest.is_empty() {
@@ -24,6 +30,7 @@ pub(crate) fn parse_template(sentence: &'static str) -> Result<Vec<TemplatePart>
     Ok(parts)
 }
 
+/// Parses the text between braces and appends one or more parts.
 fn parse_slot(slot: &'static str, out: &mut Vec<TemplatePart>) -> Option<()> {
     if let Some(part) = parse_fixed(slot).or_else(|| parse_word(slot)) {
         out.push(part);
@@ -32,12 +39,12 @@ fn parse_slot(slot: &'static str, out: &mut Vec<TemplatePart>) -> Option<()> {
     if let Some((item, tail)) = parse_item(slot) {
         return parse_thing(item, tail, out);
     }
-    let who = CastMember::parse(slot.chars().next()?)?;
-    out.push(parse_person(who, &slot[1..])?);
+    let member = CastMember::parse(slot.chars().next()?)?;
+    out.push(parse_person(member, &slot[1..])?);
     Some(())
 }
 
-/// Slots without an argument.
+/// Slots that are fixed words.
 fn parse_fixed(slot: &str) -> Option<TemplatePart> {
     Some(match slot {
         "time" => TemplatePart::Time,
@@ -57,7 +64,7 @@ fn parse_fixed(slot: &str) -> Option<TemplatePart> {
     })
 }
 
-/// Free words, agreeing forms and remembered words.
+/// Free words (`#class`), singular and plural forms (`n/was/were`), new (`p+`) and remembered (`p`, `bake.rest`) words.
 fn parse_word(slot: &'static str) -> Option<TemplatePart> {
     if let Some(class) = slot.strip_prefix('#') {
         return FREE_CLASSES.iter().find(|(name, _)| *name == class).map(|(_, words)| TemplatePart::FreeWord(words));
@@ -73,6 +80,7 @@ fn parse_word(slot: &'static str) -> Option<TemplatePart> {
     Some(TemplatePart::RecallWord(parse_word_class(name)?, parse_amount(amount)?))
 }
 
+/// Amounts by their name.
 fn parse_amount(name: &str) -> Option<Amount> {
     Some(match name {
         "n" => Amount::N,
@@ -82,6 +90,7 @@ fn parse_amount(name: &str) -> Option<Amount> {
     })
 }
 
+/// Word classes by their name.
 fn parse_word_class(name: &str) -> Option<WordClass> {
     Some(match name {
         "home" => WordClass::Home,
@@ -95,6 +104,7 @@ fn parse_word_class(name: &str) -> Option<WordClass> {
     })
 }
 
+/// Item at the start of a slot, and the rest of the slot.
 fn parse_item(slot: &'static str) -> Option<(Item, &'static str)> {
     let item = match slot.as_bytes().first()? {
         b'x' => Item::X,
@@ -105,37 +115,43 @@ fn parse_item(slot: &'static str) -> Option<(Item, &'static str)> {
     Some((item, &slot[1..]))
 }
 
+/// Slots of a thing: `tail` follows the letter of the item.
 fn parse_thing(item: Item, tail: &str, out: &mut Vec<TemplatePart>) -> Option<()> {
-    let who = || tail.chars().nth(1).map_or(Some(None), |letter| CastMember::parse(letter).map(Some));
+    // The person after `+`, `?` or `>`: `Some(None)` if there is none, `None` if the letter is unknown.
+    let member = || tail.chars().nth(1).map_or(Some(None), |letter| CastMember::parse(letter).map(Some));
     match tail.chars().next() {
         None => out.push(TemplatePart::Thing(item)),
-        Some('+') => {
-            out.extend([TemplatePart::NewAdjective(item, who()?), TemplatePart::Text(" "), TemplatePart::NewNoun(item)])
-        }
-        Some('?') => out.push(TemplatePart::PickThing(item, who()?)),
-        Some('>') => out.push(TemplatePart::Transfer(item, who()??)),
+        Some('+') => out.extend([
+            TemplatePart::NewAdjective(item, member()?),
+            TemplatePart::Text(" "),
+            TemplatePart::NewNoun(item),
+        ]),
+        Some('?') => out.push(TemplatePart::PickThing(item, member()?)),
+        Some('>') => out.push(TemplatePart::Transfer(item, member()??)),
         Some(_) if tail == ".noun" => out.push(TemplatePart::Noun(item)),
         Some(_) => return None,
     }
     Some(())
 }
 
-fn parse_person(who: CastMember, tail: &'static str) -> Option<TemplatePart> {
+/// Slots of a person: `tail` follows the letter.
+fn parse_person(member: CastMember, tail: &'static str) -> Option<TemplatePart> {
     if let Some(filter) = tail.strip_prefix(".role?") {
-        return Some(TemplatePart::PickRole(who, Filter::parse(filter)?));
+        return Some(TemplatePart::PickRole(member, Filter::parse(filter)?));
     }
     if let Some(filter) = tail.strip_prefix('?') {
-        return Some(TemplatePart::PickPerson(who, Filter::parse(filter)?));
+        return Some(TemplatePart::PickPerson(member, Filter::parse(filter)?));
     }
     Some(match tail {
-        "" => TemplatePart::Name(who),
-        "+" => TemplatePart::NewName(who),
-        ".role+" => TemplatePart::NewRole(who),
-        pronoun => TemplatePart::Pronoun(who, Pronoun::parse(pronoun.strip_prefix('.')?)?),
+        "" => TemplatePart::Name(member),
+        "+" => TemplatePart::NewName(member),
+        ".role+" => TemplatePart::NewRole(member),
+        pronoun => TemplatePart::Pronoun(member, Pronoun::parse(pronoun.strip_prefix('.')?)?),
     })
 }
 
 impl CastMember {
+    /// Person by the letter of a slot.
     fn parse(letter: char) -> Option<Self> {
         Some(match letter {
             'h' => CastMember::Hero,
@@ -152,6 +168,7 @@ impl CastMember {
 }
 
 impl Pronoun {
+    /// Pronoun by its male form.
     fn parse(male: &str) -> Option<Self> {
         let forms = match male {
             "he" => ["she", "he"],
@@ -166,14 +183,15 @@ impl Pronoun {
 }
 
 impl Filter {
+    /// Filter from the text after `?`: `own`, then `!` and up to two letters of excluded people; both optional.
     fn parse(text: &str) -> Option<Self> {
-        let (owns, text) = text.strip_prefix("own").map_or((false, text), |rest| (true, rest));
-        let mut not = [None; 2];
+        let (must_own, text) = text.strip_prefix("own").map_or((false, text), |rest| (true, rest));
+        let mut excluded = [None; 2];
         if !text.is_empty() {
-            for (place, letter) in not.iter_mut().zip(text.strip_prefix('!')?.chars()) {
-                *place = Some(CastMember::parse(letter)?);
+            for (entry, letter) in excluded.iter_mut().zip(text.strip_prefix('!')?.chars()) {
+                *entry = Some(CastMember::parse(letter)?);
             }
         }
-        Some(Self { must_own: owns, excluded: not })
+        Some(Self { must_own, excluded })
     }
 }

@@ -1,10 +1,14 @@
-//! Blocks and their sublayers.
+//! Configuration of blocks and sublayers.
+//!
+//! A pre-norm Transformer block has two sublayers of one part each: attention, then a feed-forward part. A parallel block
+//! has one sublayer with both parts; an encoder-decoder's block has a third sublayer of cross-attention.
 
 use super::Visibility;
 use crate::direction::incompatibility;
 use kiln_nn::{
     depth::DepthConfig,
-    junction::JunctionConfig,
+    junction::{JunctionConfig, NormPlacementConfig},
+    norm::NormConfig,
     part::PartConfig,
     variant::{BuildContext, Causality},
 };
@@ -37,47 +41,77 @@ pub struct BlockConfig {
     pub sublayers: Vec<SublayerConfig>,
 }
 
+/// Default of `repeat`: one copy.
 fn default_repeat() -> usize {
     1
 }
 
 impl BlockConfig {
+    /// `repeat` copies of a block that runs for every token.
+    pub fn repeated(repeat: usize, sublayers: Vec<SublayerConfig>) -> Self {
+        Self { repeat, depth: DepthConfig::default(), sublayers }
+    }
+
+    /// Checks the block's depth rule, junctions and parts, in this order, and each part against the model's visibility.
     pub(super) fn check(
         &self,
-        around: &BuildContext,
+        context: &BuildContext,
         visibility: Visibility,
         path: &str,
     ) -> Result<(), ValidationError> {
         if self.repeat == 0 {
-            return Err(ValidationError::new(format!("{path}.repeat"), "a block repeated 0 times")
-                .with_suggestion("take the block out"));
+            return Err(ValidationError::new(
+                format!("{path}.repeat"),
+                "expected at least 1 copy of the block, found 0",
+            )
+            .with_suggestion("remove the block"));
         }
         if self.sublayers.is_empty() {
-            return Err(ValidationError::new(format!("{path}.sublayers"), "a block without sublayers"));
+            let reason = "expected at least one sublayer, found none";
+            return Err(ValidationError::new(format!("{path}.sublayers"), reason));
         }
-        self.depth.check(around, &format!("{path}.depth"))?;
-        for (s, sublayer) in self.sublayers.iter().enumerate() {
-            let path = format!("{path}.sublayers[{s}]");
-            sublayer.junction.check(around, &format!("{path}.junction"))?;
-            if sublayer.parts.is_empty() {
-                return Err(ValidationError::new(format!("{path}.parts"), "a sublayer without parts"));
-            }
-            for (p, part) in sublayer.parts.iter().enumerate() {
-                let path = format!("{path}.parts[{p}]");
-                part.check(around, &path)?;
-                check_direction(part, visibility, &path)?;
-            }
+        self.depth.check(context, &format!("{path}.depth"))?;
+        for (i, sublayer) in self.sublayers.iter().enumerate() {
+            sublayer.check(context, visibility, &format!("{path}.sublayers[{i}]"))?;
         }
         Ok(())
     }
 }
 
+impl SublayerConfig {
+    /// A part with the norm before it: x + f(norm(x)).
+    pub fn pre_norm(norm: &NormConfig, part: PartConfig) -> Self {
+        Self { junction: JunctionConfig::Pre(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+    }
+
+    /// A part with the norm after the residual connection: norm(x + f(x)).
+    pub fn post_norm(norm: &NormConfig, part: PartConfig) -> Self {
+        Self { junction: JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+    }
+
+    /// Checks the junction, then each part by itself and against the model's visibility.
+    fn check(&self, context: &BuildContext, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
+        self.junction.check(context, &format!("{path}.junction"))?;
+        if self.parts.is_empty() {
+            let reason = "expected at least one part, found none";
+            return Err(ValidationError::new(format!("{path}.parts"), reason));
+        }
+        for (i, part) in self.parts.iter().enumerate() {
+            let path = format!("{path}.parts[{i}]");
+            part.check(context, &path)?;
+            check_direction(part, visibility, &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a part supports the direction of the model's visibility.
 fn check_direction(part: &PartConfig, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
     let Some(reason) = incompatibility(part.card(), visibility.direction(0)) else { return Ok(()) };
-    let instead = match part.card().causality {
+    let suggestion = match part.card().causality {
         Causality::BidirectionalOnly => Visibility::Bidirectional,
         _ => Visibility::Causal,
     };
-    let reason = format!("`{}` {reason}; the model's visibility is not {}", part.name(), instead.name());
-    Err(ValidationError::new(path, reason).with_suggestion(format!("visibility = \"{}\"", instead.name())))
+    let reason = format!("`{}` {reason}; the model's visibility is `{}`", part.name(), visibility.name());
+    Err(ValidationError::new(path, reason).with_suggestion(format!("visibility = \"{}\"", suggestion.name())))
 }

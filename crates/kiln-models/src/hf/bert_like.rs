@@ -1,7 +1,25 @@
-//! What BERT and its kin share: an encoder of post-norm blocks with biases, learned positions, types of tokens and a norm
-//! after the embeddings. They differ in where positions start and in what their heads are called.
+//! BERT-like families: configuration and encoder of BERT and RoBERTa.
+//!
+//! Embeddings (token + position + token type) → LayerNorm → blocks of attention and MLP, each x ← LayerNorm(x + f(x)),
+//! all linear layers with bias. The families differ in the first position and in the tensor names of their heads.
+//!
+//! | `config.json` | [`ModelConfig`] |
+//! |---|---|
+//! | `hidden_size`, `vocab_size`, `type_vocab_size` | `hidden`, `vocab`, `embedding.type_vocab_size` |
+//! | `num_hidden_layers`, `num_attention_heads` | `repeat` of the block, `heads` of its attention |
+//! | `intermediate_size`, `hidden_act` | `intermediate` and `activation` of `mlp` |
+//! | `max_position_embeddings` | `position.learned`, without the rows before the first position |
+//! | `hidden_dropout_prob`, `attention_probs_dropout_prob` | `dropout`; the two must be equal |
+//! | `layer_norm_eps` | `eps` of every LayerNorm |
+//! | `architectures`, `num_labels`, `id2label` | `head` |
+//!
+//! | class | head |
+//! |---|---|
+//! | `…ForMaskedLM`, `…ForPreTraining` | `language` with a transform (linear, activation, LayerNorm) before the logits |
+//! | `…ForSequenceClassification` | `class` on the first token, with pooler |
+//! | `…Model` | `embedding`: mean of the hidden states; `modules.json` may say otherwise |
 
-use super::{Family, activation, binding::Binding, config_reader::ConfigReader};
+use super::{Family, activation, binding::Binding, config_reader::ConfigReader, family::inexpressible};
 use crate::{
     config::{BlockConfig, ModelConfig, SublayerConfig, Visibility},
     stack::Stack,
@@ -12,7 +30,6 @@ use kiln_nn::{
         Pooling,
     },
     input_embedding::InputEmbeddingConfig,
-    junction::{JunctionConfig, NormPlacementConfig},
     norm::{LayerNormConfig, NormConfig},
     part::{
         PartConfig,
@@ -24,17 +41,17 @@ use kiln_nn::{
 use kiln_spec::{ValidationError, config::NoOptions};
 use serde_json::{Map, Value, json};
 
-/// What a family settles by itself.
+/// Values in which the families differ.
 pub(super) struct Defaults {
-    /// Tokens, where the file is silent.
+    /// Vocabulary size, if `vocab_size` is absent.
     pub vocab: usize,
-    /// Rows of the table of positions before the first one's.
+    /// Row of the position table that the first token of a text uses.
     pub position_offset: usize,
-    /// The activation in the head; none: as in the blocks.
+    /// Activation in the head; `None`: that of the blocks.
     pub head_activation: Option<Activation>,
 }
 
-/// The model of an encoder's configuration.
+/// The model of a `config.json`.
 pub(super) fn read(
     fields: &ConfigReader,
     family: &Family,
@@ -44,16 +61,16 @@ pub(super) fn read(
     for key in ["is_decoder", "add_cross_attention", "is_encoder_decoder"] {
         fields.require(key, false)?;
     }
-    // Shapes of a pooler that no reading class has.
+    // Settings of a pooler that no supported class has.
     fields.ignore(&["pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"]);
     fields.ignore(&["pooler_type", "classifier_dropout", "directionality"]);
     let hidden = fields.size("hidden_size", 768)?;
     let activation = activation::read(fields, "hidden_act", "gelu")?;
     let eps = fields.float("layer_norm_eps")?.unwrap_or(1e-12);
     let norm = NormConfig::Layer(LayerNormConfig { eps, bias: true });
-    let longest = fields.size("max_position_embeddings", 512)?;
-    let length = longest.checked_sub(defaults.position_offset).filter(|length| *length > 0).ok_or_else(|| {
-        let reason = format!("positions start at {}, beyond a table of {longest}", defaults.position_offset);
+    let (table, offset) = (fields.size("max_position_embeddings", 512)?, defaults.position_offset);
+    let length = table.checked_sub(offset).filter(|length| *length > 0).ok_or_else(|| {
+        let reason = format!("expected more than {offset} positions, which is the first one used, found {table}");
         ValidationError::new("max_position_embeddings", reason)
     })?;
     Ok(ModelConfig {
@@ -66,10 +83,7 @@ pub(super) fn read(
             norm: norm.clone(),
             ..InputEmbeddingConfig::default()
         },
-        position: PositionConfig::Learned(LearnedPositionConfig {
-            max_position_embeddings: length,
-            offset: defaults.position_offset,
-        }),
+        position: PositionConfig::Learned(LearnedPositionConfig { max_position_embeddings: length, offset }),
         dropout: fields.dropout(&["hidden_dropout_prob", "attention_probs_dropout_prob"], 0.1)?,
         blocks: vec![read_block(fields, activation, &norm)?],
         head: read_head(fields, family, defaults.head_activation.unwrap_or(activation), norm)?,
@@ -78,29 +92,25 @@ pub(super) fn read(
     })
 }
 
+/// All blocks of the encoder: attention, then MLP.
 fn read_block(
     fields: &ConfigReader,
     activation: Activation,
     norm: &NormConfig,
 ) -> Result<BlockConfig, ValidationError> {
-    let heads = MultiHeadProjectionConfig {
+    let projection = ProjectionConfig::Heads(MultiHeadProjectionConfig {
         heads: fields.size("num_attention_heads", 12)?,
         bias: true,
         ..MultiHeadProjectionConfig::default()
-    };
-    let projection = ProjectionConfig::Heads(heads);
+    });
     let attention = PartConfig::Attention(AttentionConfig { projection, ..AttentionConfig::default() });
-    let inner = Some(fields.size("intermediate_size", 3072)?);
-    let sublayer = |part| SublayerConfig {
-        junction: JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() }),
-        parts: vec![part],
-    };
-    let sublayers =
-        vec![sublayer(attention), sublayer(PartConfig::Mlp(MlpConfig { intermediate: inner, activation, bias: true }))];
-    Ok(BlockConfig { repeat: fields.size("num_hidden_layers", 12)?, sublayers, ..BlockConfig::default() })
+    let intermediate = Some(fields.size("intermediate_size", 3072)?);
+    let mlp = PartConfig::Mlp(MlpConfig { intermediate, activation, bias: true });
+    let sublayers = vec![SublayerConfig::post_norm(norm, attention), SublayerConfig::post_norm(norm, mlp)];
+    Ok(BlockConfig::repeated(fields.size("num_hidden_layers", 12)?, sublayers))
 }
 
-/// The head of the class that the file names: logits of masked tokens unless it says another.
+/// The head of the class in `architectures`; absent: the first class of the family, a masked language model.
 fn read_head(
     fields: &ConfigReader,
     family: &Family,
@@ -111,88 +121,81 @@ fn read_head(
         None => family.architectures[0],
         Some((_, Some(class))) => class,
         Some((list, None)) => {
-            return Err(ValidationError::new("architectures", format!("a list of classes was expected, found {list}")));
+            return Err(ValidationError::new("architectures", format!("expected a list of class names, found {list}")));
         }
     };
     let tied = fields.flag("tie_word_embeddings", true)?;
-    let ends = |end: &str| class.ends_with(end);
-    if ends("ForMaskedLM") || ends("ForPreTraining") {
+    if class.ends_with("ForMaskedLM") || class.ends_with("ForPreTraining") {
         let transform = Some(HeadTransformConfig { activation, norm });
         return Ok(HeadConfig::Language(LanguageModelHeadConfig { tied, bias: true, scale: None, transform }));
     }
-    if ends("ForSequenceClassification") {
-        let classes = match fields.get("id2label").and_then(Value::as_object).map(Map::len) {
+    if class.ends_with("ForSequenceClassification") {
+        let num_classes = match fields.get("id2label").and_then(Value::as_object).map(Map::len) {
             Some(labels) => labels,
             None => fields.size("num_labels", 2)?,
         };
-        return Ok(HeadConfig::Class(ClassificationHeadConfig {
-            num_classes: classes,
-            pooling: Pooling::First,
-            pooler: true,
-        }));
+        return Ok(HeadConfig::Class(ClassificationHeadConfig { num_classes, pooling: Pooling::First, pooler: true }));
     }
-    if ends("Model") {
+    if class.ends_with("Model") {
         let embedding = EmbeddingHeadConfig { pooling: Pooling::Mean, projection_dim: None, normalize: false };
         return Ok(HeadConfig::Embedding(embedding));
     }
-    let reason = format!("Kiln doesn't implement the head of `{class}`");
-    Err(ValidationError::new("architectures", reason)
-        .with_suggestion(format!("one of {}", family.architectures.join(", "))))
+    Err(family.unsupported_class(class))
 }
 
-/// The table of positions.
+/// The learned positions of a model; an error if it has others.
 pub(super) fn learned_positions(config: &ModelConfig) -> Result<&LearnedPositionConfig, ValidationError> {
     match &config.position {
         PositionConfig::Learned(learned) => Ok(learned),
-        _ => Err(ValidationError::new("model.position", "the family has learned positions")),
+        _ => Err(inexpressible("model.position", "learned positions")),
     }
 }
 
-/// `config.json`, its classes beginning with `class`.
+/// The `config.json` of a model, with the class that fits its head. `class` is the start of the class name: `Bert` of `BertForMaskedLM`.
 pub(super) fn write(config: &ModelConfig, class: &str) -> Result<Value, ValidationError> {
-    let refuse = |path: &str, has: &str| Err(ValidationError::new(path, format!("the family has {has}")));
-    let parts: Vec<_> = config.blocks.iter().flat_map(|b| &b.sublayers).flat_map(|s| &s.parts).take(2).collect();
-    let [PartConfig::Attention(attention), PartConfig::Mlp(plain)] = parts[..] else {
-        return refuse("model.blocks", "attention, then a plain feed-forward");
+    let parts: Vec<_> = config.parts().map(|(_, part)| part).take(2).collect();
+    let [PartConfig::Attention(attention), PartConfig::Mlp(mlp)] = parts[..] else {
+        return Err(inexpressible("model.blocks", "blocks of attention and `mlp`"));
     };
     let NormConfig::Layer(norm) = &config.embedding.norm else {
-        return refuse("model.embedding.norm", "a LayerNorm after the embeddings");
+        return Err(inexpressible("model.embedding.norm", "a LayerNorm after the embeddings"));
     };
     let learned = learned_positions(config)?;
     let mut json = json!({
         "vocab_size": config.vocab, "hidden_size": config.hidden, "num_hidden_layers": config.num_layers(),
-        "num_attention_heads": attention.projection.heads(), "intermediate_size": plain.intermediate,
-        "hidden_act": activation::name(plain.activation), "layer_norm_eps": norm.eps,
-        "max_position_embeddings": learned.max_position_embeddings + learned.offset, "type_vocab_size": config.embedding.type_vocab_size,
+        "num_attention_heads": attention.projection.heads(), "intermediate_size": mlp.intermediate,
+        "hidden_act": activation::name(mlp.activation), "layer_norm_eps": norm.eps,
+        "max_position_embeddings": learned.max_position_embeddings + learned.offset,
+        "type_vocab_size": config.embedding.type_vocab_size,
         "hidden_dropout_prob": config.dropout, "attention_probs_dropout_prob": config.dropout,
     });
-    let end = match &config.head {
+    let class_end = match &config.head {
         HeadConfig::Language(head) => {
             json["tie_word_embeddings"] = head.tied.into();
             "ForMaskedLM"
         }
         HeadConfig::Class(head) => {
-            let label = |i: usize| (i.to_string(), Value::from(format!("LABEL_{i}")));
-            json["id2label"] = (0..head.num_classes).map(label).collect();
+            let labels = (0..head.num_classes).map(|i| (i.to_string(), Value::from(format!("LABEL_{i}"))));
+            json["id2label"] = labels.collect();
             "ForSequenceClassification"
         }
         _ => "Model",
     };
-    json["architectures"] = vec![format!("{class}{end}")].into();
+    json["architectures"] = vec![format!("{class}{class_end}")].into();
     Ok(json)
 }
 
-/// The names below `prefix`.
+/// Tensor names of embeddings and blocks.
 pub(super) fn bindings(config: &ModelConfig, prefix: &str) -> Vec<Binding> {
-    let file = |name: &str| format!("{prefix}embeddings.{name}");
-    let mut ties = vec![
-        Binding::identity("embedding", file("word_embeddings.weight")),
-        Binding::identity("embedded.types", file("token_type_embeddings.weight")),
-        Binding::identity("position.weight", file("position_embeddings.weight")),
+    let embeddings = format!("{prefix}embeddings");
+    let mut bindings = vec![
+        Binding::identity("embedding", format!("{embeddings}.word_embeddings.weight")),
+        Binding::identity("embedded.types", format!("{embeddings}.token_type_embeddings.weight")),
+        Binding::identity("position.weight", format!("{embeddings}.position_embeddings.weight")),
     ];
-    ties.extend(layer_norm_bindings("embedded.norm", &file("LayerNorm")));
+    bindings.extend(layer_norm_bindings("embedded.norm", &format!("{embeddings}.LayerNorm")));
     for i in 0..config.num_layers() {
-        let (kiln, file) = (format!("blocks.{i}"), format!("{prefix}encoder.layer.{i}"));
+        let (block, layer) = (format!("blocks.{i}"), format!("{prefix}encoder.layer.{i}"));
         let linear = [
             ("attention.q", "attention.self.query"),
             ("attention.k", "attention.self.key"),
@@ -202,29 +205,29 @@ pub(super) fn bindings(config: &ModelConfig, prefix: &str) -> Vec<Binding> {
             ("feed_forward.down", "output.dense"),
         ];
         for (ours, theirs) in linear {
-            ties.extend(Binding::linear(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}"), true));
+            bindings.extend(Binding::linear(&format!("{block}.{ours}"), &format!("{layer}.{theirs}"), true));
         }
         for (ours, theirs) in [("attention_norm", "attention.output"), ("feed_forward_norm", "output")] {
-            ties.extend(layer_norm_bindings(&format!("{kiln}.{ours}"), &format!("{file}.{theirs}.LayerNorm")));
+            bindings.extend(layer_norm_bindings(&format!("{block}.{ours}"), &format!("{layer}.{theirs}.LayerNorm")));
         }
     }
-    ties
+    bindings
 }
 
-/// A LayerNorm, in older files with the names of TensorFlow's.
-pub(super) fn layer_norm_bindings(kiln: &str, file: &str) -> Vec<Binding> {
+/// Weight and bias of a LayerNorm. Files converted from TensorFlow call them `gamma` and `beta`.
+pub(super) fn layer_norm_bindings(parameter: &str, tensor: &str) -> Vec<Binding> {
     let pairs = [("weight", "weight"), ("bias", "bias"), ("weight", "gamma"), ("bias", "beta")];
-    pairs.map(|(ours, theirs)| Binding::identity(format!("{kiln}.{ours}"), format!("{file}.{theirs}"))).into()
+    pairs.map(|(ours, theirs)| Binding::identity(format!("{parameter}.{ours}"), format!("{tensor}.{theirs}"))).into()
 }
 
-/// The matrix and the bias of the logits.
-pub(super) fn logit_bindings(tied: bool, file: &str) -> Vec<Binding> {
-    let (weight, bias) = (format!("{file}.decoder.weight"), format!("{file}.decoder.bias"));
-    let bias = Binding::identity("head.bias", bias);
-    match tied {
-        true => {
-            vec![Binding::identity("head.bias", format!("{file}.bias")), bias, Binding::identity("embedding", weight)]
-        }
-        false => vec![bias, Binding::transposed("head.weight", weight)],
+/// Matrix and bias of the logits. A tied head has the embedding as its matrix and two names for its bias.
+pub(super) fn logit_bindings(tied: bool, head: &str) -> Vec<Binding> {
+    let weight = format!("{head}.decoder.weight");
+    let bias = Binding::identity("head.bias", format!("{head}.decoder.bias"));
+    if tied {
+        let preferred = Binding::identity("head.bias", format!("{head}.bias"));
+        vec![preferred, bias, Binding::identity("embedding", weight)]
+    } else {
+        vec![bias, Binding::transposed("head.weight", weight)]
     }
 }

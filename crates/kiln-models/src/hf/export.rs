@@ -1,4 +1,7 @@
-//! The tensors of a file from a model's weights, one after the other.
+//! Export: a model's parameters as the tensors of a family's file.
+//!
+//! Names and shapes of all tensors are computed at once, values when a tensor is read, so that writing a file takes little
+//! more memory than the model and one tensor.
 
 use super::{binding::Binding, family::Family};
 use crate::{
@@ -9,39 +12,42 @@ use crate::{
 use burn::tensor::TensorData;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tensors of a file: their names and shapes are known, their numbers are put together when they are asked for.
+/// Tensors of a family's file, whose values are assembled from parameters when they are read.
 pub struct ExportedTensors<'a> {
     weights: &'a dyn TensorSource,
     entries: BTreeMap<String, TensorInfo>,
-    /// The parameters that each is made of.
+    /// The parameters that each tensor consists of: several for a fused one.
     bindings: BTreeMap<String, Vec<Binding>>,
 }
 
-/// The tensors of a file in which the family keeps these weights (by Kiln's names, see [`Reader`](crate::Reader)).
+/// The tensors in which a family's file stores these weights. `weights` has Kiln's parameter names, as
+/// [`ModelTensors`](crate::ModelTensors) does.
 ///
 /// # Errors
-/// If a parameter is missing, or has no name in the family: one that an adapter added, say.
+/// If a parameter of the family is missing in `weights`, or `weights` has a parameter without a name in the family, such as
+/// that of an adapter (merge it first).
 pub fn export_tensors<'a>(
     config: &ModelConfig,
     family: &Family,
     weights: &'a dyn TensorSource,
 ) -> Result<ExportedTensors<'a>, WeightMismatch> {
-    let (mut made, mut mismatch) =
-        (ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new() }, WeightMismatch::default());
+    let mut tensors = ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new() };
+    let mut mismatch = WeightMismatch::default();
     let mut written = BTreeSet::new();
-    for tie in (family.bindings)(config) {
-        match weights.entries().get(&tie.parameter) {
-            // Another name of a parameter that is written.
-            Some(_) if !written.insert(tie.parameter.clone()) => {}
+    for binding in (family.bindings)(config) {
+        match weights.entries().get(&binding.parameter) {
+            // An alternative name of a parameter that is written under another one.
+            Some(_) if !written.insert(binding.parameter.clone()) => {}
             Some(entry) => {
-                made.entries.insert(tie.tensor.clone(), TensorInfo::f32(tie.layout.file_shape(&entry.shape)));
-                made.bindings.entry(tie.tensor.clone()).or_default().push(tie);
+                let info = TensorInfo::f32(binding.layout.file_shape(&entry.shape));
+                tensors.entries.insert(binding.tensor.clone(), info);
+                tensors.bindings.entry(binding.tensor.clone()).or_default().push(binding);
             }
-            None => mismatch.missing_keys.push(tie.parameter),
+            None => mismatch.missing_keys.push(binding.parameter),
         }
     }
     mismatch.unexpected_keys = weights.entries().keys().filter(|name| !written.contains(*name)).cloned().collect();
-    if mismatch == WeightMismatch::default() { Ok(made) } else { Err(mismatch) }
+    if mismatch == WeightMismatch::default() { Ok(tensors) } else { Err(mismatch) }
 }
 
 impl TensorSource for ExportedTensors<'_> {
@@ -50,10 +56,10 @@ impl TensorSource for ExportedTensors<'_> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let mut whole = None;
-        for tie in self.bindings.get(name).into_iter().flatten() {
-            whole = Some(tie.layout.insert(self.weights.read(&tie.parameter)?, whole));
+        let mut tensor = None;
+        for binding in self.bindings.get(name).into_iter().flatten() {
+            tensor = Some(binding.layout.insert(self.weights.read(&binding.parameter)?, tensor));
         }
-        whole.ok_or_else(|| TensorError::NotFound(name.into()))
+        tensor.ok_or_else(|| TensorError::NotFound(name.into()))
     }
 }

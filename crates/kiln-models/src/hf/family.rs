@@ -1,77 +1,98 @@
-//! What a family is.
+//! Model family: how its `config.json` is read and written and what its tensors are called.
 
 use super::binding::Binding;
 use crate::config::{BlockConfig, ModelConfig};
 use kiln_spec::ValidationError;
 use serde_json::Value;
+use std::iter::repeat_n;
 
-/// A family of models: how its configuration is read and written, and how its weights are called.
+/// Model family of Hugging Face, such as Llama: three functions and a few names.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// Its `model_type`.
+    /// `model_type` in `config.json`.
     pub name: &'static str,
-    /// Other values of `model_type` that mean the same.
+    /// Other values of `model_type` for the same architecture.
     pub aliases: &'static [&'static str],
-    /// Classes of the reference code that read the same weights; the first is written unless `write` says another.
+    /// Classes of the reference code that read these weights. The first is written to `architectures`, unless
+    /// `write_config` writes another.
     pub architectures: &'static [&'static str],
-    /// What stands before all names but the head's, and is left away where the head is: `model.`, say.
+    /// Prefix of all tensor names but those of the head (`model.`). A file without the head's class, such as one saved
+    /// from `LlamaModel`, leaves it out.
     pub prefix: &'static str,
-    /// Ends of names of tensors that hold nothing to learn, such as masks and frequencies: they may be in the file.
+    /// Endings of the names of tensors that may be in a file and are not parameters, such as masks and frequencies.
     pub ignored_suffixes: &'static [&'static str],
-    /// From `config.json`; what the reference code's class has as a default may be left away there.
+    /// From `config.json`. An absent key has the default of the reference class; an unknown key is an error
+    /// ([`ConfigReader::finish`](super::ConfigReader::finish)).
     pub read_config: fn(&Value) -> Result<ModelConfig, ValidationError>,
-    /// To `config.json`, of the parts that the family has; whether others stand in the way is found by reading it back.
+    /// To `config.json`. Writes what the family can express; [`config_to_json`](Self::config_to_json) reads it back to
+    /// find what it cannot.
     pub write_config: fn(&ModelConfig) -> Result<Value, ValidationError>,
-    /// Every parameter with its name in the file. Several names for one parameter: any of them may be there, all with
-    /// the same numbers; the first is written.
+    /// Parameters with their tensors. Several tensors for one parameter are alternatives: any of them may be in the file,
+    /// all of those with the same values; the first is written.
     pub bindings: fn(&ModelConfig) -> Vec<Binding>,
 }
 
 impl Family {
-    /// The model that a `config.json` of this family describes, legal and with nothing left open.
+    /// The model that a `config.json` of this family describes, resolved and checked.
     ///
     /// # Errors
-    /// A broken configuration, or an option that Kiln doesn't implement, by its key.
+    /// A value of the wrong type or range, or an option that Kiln does not implement, with the key in `config.json`.
     pub fn config_from_json(&self, config_json: &Value) -> Result<ModelConfig, ValidationError> {
         let mut config = (self.read_config)(config_json)?;
-        // Before what is left open is filled in, and after.
+        // `resolve` computes with sizes, so they are checked before it; its results are checked after it.
         config.check("model")?;
         config.resolve();
         config.check("model")?;
         Ok(config)
     }
 
-    /// The `config.json` of a model, from which the same model is read.
+    /// The `config.json` of a model. It is read back: only if that gives the same model is it returned.
     ///
     /// # Errors
-    /// If the family has no counterpart for some part of it: in how many places, and the first of them.
+    /// If the family cannot express the model: the number of differences, and the first of them with its path in
+    /// [`ModelConfig`]. The number is `usize::MAX` if nothing could be written, one less if it could not be read back.
     pub fn config_to_json(&self, config: &ModelConfig) -> Result<Value, (usize, ValidationError)> {
-        let mut json = (self.write_config)(config).map_err(|refusal| (usize::MAX, refusal))?;
+        let mut json = (self.write_config)(config).map_err(|error| (usize::MAX, error))?;
         if let Some(fields) = json.as_object_mut() {
             fields.insert("model_type".into(), self.name.into());
             fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());
             fields.insert("dtype".into(), "float32".into());
         }
-        let read = self.config_from_json(&json).map_err(|refusal| (usize::MAX - 1, refusal))?;
-        let found = config_diff(config, &read);
-        match found.first() {
+        let read_back = self.config_from_json(&json).map_err(|error| (usize::MAX - 1, error))?;
+        let differences = config_diff(config, &read_back);
+        match differences.first() {
             None => Ok(json),
             Some((path, ours, theirs)) => {
-                let reason = format!("the family `{}` has no counterpart for {ours}: there it is {theirs}", self.name);
-                Err((found.len(), ValidationError::new(path, reason)))
+                let reason = format!("the family `{}` cannot express {ours}: it always has {theirs}", self.name);
+                Err((differences.len(), ValidationError::new(path, reason)))
             }
         }
     }
 }
 
-/// Where two models differ, with what stands there; nowhere if they compute the same.
-pub fn config_diff(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, String, String)> {
-    let mut found = Vec::new();
-    json_diff("model", &normalized_json(ours), &normalized_json(theirs), &mut found);
-    found
+impl Family {
+    /// The error for a class in `architectures` whose head Kiln does not implement.
+    pub(super) fn unsupported_class(&self, class: &str) -> ValidationError {
+        let suggestion = format!("supported: {}", self.architectures.join(", "));
+        ValidationError::new("architectures", format!("unsupported class `{class}`")).with_suggestion(suggestion)
+    }
 }
 
-/// A model as data that is equal for equal models: everything written down, a block for each layer.
+/// The error of [`Family::write_config`] for a part that the family does not have. `supported` is what it has instead.
+pub(super) fn inexpressible(path: &str, supported: &str) -> ValidationError {
+    ValidationError::new(path, format!("the family supports only {supported}"))
+}
+
+/// Differences between two models: path, value in `ours`, value in `theirs`, as JSON. Empty if they compute the same.
+///
+/// Both are resolved and their repeated blocks expanded before they are compared.
+pub fn config_diff(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, String, String)> {
+    let mut differences = Vec::new();
+    json_diff("model", &normalized_json(ours), &normalized_json(theirs), &mut differences);
+    differences
+}
+
+/// A form that is equal for equal models: resolved, one block for each layer.
 fn normalized_json(config: &ModelConfig) -> Value {
     let mut config = config.clone();
     config.resolve();
@@ -82,28 +103,27 @@ fn normalized_json(config: &ModelConfig) -> Value {
     serde_json::to_value(&config).unwrap_or_default()
 }
 
-/// A block for each layer.
+/// One block for each layer.
 fn expand_blocks(blocks: &[BlockConfig]) -> Vec<BlockConfig> {
-    let once = |block: &BlockConfig| std::iter::repeat_n(BlockConfig { repeat: 1, ..block.clone() }, block.repeat);
-    blocks.iter().flat_map(once).collect()
+    blocks.iter().flat_map(|block| repeat_n(BlockConfig { repeat: 1, ..block.clone() }, block.repeat)).collect()
 }
 
-/// Places in which two values differ, with what stands there.
-fn json_diff(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<(String, String, String)>) {
+/// Appends the paths at which two JSON values differ, with both values. Lists of different length differ as a whole.
+fn json_diff(path: &str, ours: &Value, theirs: &Value, differences: &mut Vec<(String, String, String)>) {
     match (ours, theirs) {
         (Value::Object(a), Value::Object(b)) => {
-            let more = b.keys().filter(|key| !a.contains_key(*key));
-            for key in a.keys().chain(more) {
-                let [ours, theirs] = [a, b].map(|side| side.get(key).unwrap_or(&Value::Null));
-                json_diff(&format!("{path}.{key}"), ours, theirs, found);
+            let only_theirs = b.keys().filter(|key| !a.contains_key(*key));
+            for key in a.keys().chain(only_theirs) {
+                let [ours, theirs] = [a, b].map(|object| object.get(key).unwrap_or(&Value::Null));
+                json_diff(&format!("{path}.{key}"), ours, theirs, differences);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (i, (a, b)) in a.iter().zip(b).enumerate() {
-                json_diff(&format!("{path}[{i}]"), a, b, found);
+                json_diff(&format!("{path}[{i}]"), a, b, differences);
             }
         }
         _ if ours == theirs => {}
-        _ => found.push((path.into(), ours.to_string(), theirs.to_string())),
+        _ => differences.push((path.into(), ours.to_string(), theirs.to_string())),
     }
 }

@@ -1,4 +1,8 @@
-//! Llama (2302.13971, 2307.09288, 2407.21783): RMS norms, rotary positions, grouped queries, a gated feed-forward.
+//! Llama (2302.13971), Llama 2 (2307.09288), Llama 3 (2407.21783): decoder with RMSNorm, rotary positions, grouped-query
+//! attention and a gated MLP.
+//!
+//! The form is that of `llama_like`. Options of its own: `attention_bias` (all four projections) and `mlp_bias`. Reference:
+//! `modeling_llama.py` of transformers.
 
 use super::{
     Family,
@@ -14,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
     aliases: &[],
     architectures: &["LlamaForCausalLM", "LlamaModel"],
     prefix: "model.",
+    // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
     read_config: read,
     write_config: write,
@@ -24,16 +29,20 @@ const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 32_000, interm
 
 fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
     let fields = ConfigReader::new(FAMILY.name, json)?;
-    let bias = fields.flag("attention_bias", false)?;
-    let mlp_bias = fields.flag("mlp_bias", false)?;
-    let windows = vec![None; llama_like::num_layers(&fields)?];
-    llama_like::read(&fields, &DEFAULTS, &FamilyOptions { qkv_bias: bias, out_bias: bias, mlp_bias, windows })
+    let attention_bias = fields.flag("attention_bias", false)?;
+    let options = FamilyOptions {
+        qkv_bias: attention_bias,
+        out_bias: attention_bias,
+        mlp_bias: fields.flag("mlp_bias", false)?,
+        windows: vec![None; llama_like::num_layers(&fields)?],
+    };
+    llama_like::read(&fields, &DEFAULTS, &options)
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let found = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &found)?;
-    json["attention_bias"] = found.heads.bias.into();
-    json["mlp_bias"] = found.feed_forward.bias.into();
+    let blocks = llama_like::match_llama_blocks(config)?;
+    let mut json = llama_like::write(config, &blocks)?;
+    json["attention_bias"] = blocks.heads.bias.into();
+    json["mlp_bias"] = blocks.mlp.bias.into();
     Ok(json)
 }

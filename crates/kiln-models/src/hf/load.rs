@@ -1,133 +1,162 @@
-//! A model from the tensors of a file, one after the other, so that it takes little more memory than its weights.
+//! Loading: a model with the weights of a family's file, one tensor after the other.
+//!
+//! Steps: the family's bindings for the configuration → the file's names (with or without the family's prefix) → comparison
+//! of all names and shapes → an empty model → values, parameter by parameter. Memory: the model and the largest tensor.
 
 use super::{binding::Binding, family::Family};
 use crate::{
     config::ModelConfig,
     model::Model,
-    parameters::{WeightMismatch, map_params, named_parameters},
+    parameters::{NamedParameter, WeightMismatch, map_params, named_parameters},
     tensors::{TensorError, TensorSource},
 };
 use burn::tensor::{Device, TensorData};
 use kiln_nn::packed_weight::PackedWeight;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why tensors don't make the model.
+/// Error of loading a model from tensors.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadWeightsError {
-    /// Names or shapes don't fit.
+    /// Names or shapes of tensors do not match the configuration.
     #[error(transparent)]
     Mismatch(#[from] WeightMismatch),
     /// A tensor can't be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// Two tensors that stand for the same parameter differ.
+    /// Two tensors for the same parameter have different values.
     #[error(
-        "`{first}` and `{second}` stand for the same parameter, but their numbers differ; \
-         if they are not to be shared, say so in config.json (\"tie_word_embeddings\": false)"
+        "the tensors `{first}` and `{second}` differ, but config.json ties them to one parameter; \
+         if the model does not share them, set \"tie_word_embeddings\": false in config.json"
     )]
     TiedWeightsDiffer {
-        /// The one.
+        /// Name of one tensor.
         first: String,
-        /// The other.
+        /// Name of the other tensor.
         second: String,
     },
 }
 
-/// The model that `config` describes, with a file's weights, on a device (with autodiff, for training).
+/// Bindings of each parameter whose tensors are in the file. Several are alternatives that must have the same values.
+type BindingsByParameter = BTreeMap<String, Vec<Binding>>;
+
+/// The model of a configuration with the weights of a file, on a device (an autodiff device for training).
+///
+/// Names and shapes of all tensors are compared with the parameters before any value is read. On the CPU without autodiff,
+/// tensors that are packed in the file (quantized, 16-bit) stay packed in the model.
 ///
 /// # Errors
-/// Unless every parameter has its tensor, in its shape, and no tensor is left over but what the family calls harmless.
+/// If a parameter has no tensor, a tensor has another shape, a tensor is left over that is not in
+/// [`Family::ignored_suffixes`], tied tensors differ, or the file can't be read.
 pub fn load_model(
     config: &ModelConfig,
     family: &Family,
     tensors: &dyn TensorSource,
     device: &Device,
 ) -> Result<Model, LoadWeightsError> {
-    let ties = match_bindings(&Model::without_weights(config), family, tensors)?;
-    let model = Model::uninitialized(config, packed_weights(&ties, tensors, device), device);
+    let bindings = match_bindings(&Model::without_weights(config), family, tensors)?;
+    let model = Model::uninitialized(config, packed_weights(&bindings, tensors, device), device);
     let packed = model.packed_weights().clone();
     let mut result = Ok(());
     let model = map_params(model, |param| {
         let name = param.name();
         if result.is_ok() && !packed.contains_key(&name) {
-            result = read_parameter(&name, &ties, tensors).map(|data| param.initialize(data, device));
+            result = read_parameter(&name, &bindings, tensors).map(|data| param.initialize(data, device));
         }
     });
     result.map(|()| model)
 }
 
-/// Matrices that stay packed: on the CPU, where no gradient is wanted of them, what is packed in the file by rows.
+/// Weights that stay packed: on the CPU without autodiff, matrices that the file packs row by row.
 fn packed_weights(
-    ties: &BTreeMap<String, Vec<Binding>>,
+    bindings: &BindingsByParameter,
     tensors: &dyn TensorSource,
     device: &Device,
 ) -> BTreeMap<String, PackedWeight> {
-    let held = |(name, ties): (&String, &Vec<Binding>)| {
-        let [tie] = &ties[..] else { return None };
-        let matrix = tie.layout.slice_rows(tensors.read_packed(&tie.tensor)?)?;
-        Some((name.clone(), PackedWeight { matrix, transposed: tie.layout.transposed }))
-    };
-    let apt = *device == Device::flex() && !device.is_autodiff();
-    ties.iter().filter(|_| apt).filter_map(held).collect()
+    if *device != Device::flex() || device.is_autodiff() {
+        return BTreeMap::new();
+    }
+    let packed =
+        bindings.iter().map(|(parameter, bindings)| Some((parameter.clone(), packed_weight(bindings, tensors)?)));
+    packed.flatten().collect()
 }
 
-/// The names in the file as they stand there: where none has the family's prefix, without it.
+/// The packed form of a parameter with one tensor; `None` if its rows can't be taken from the file as they are.
+fn packed_weight(bindings: &[Binding], tensors: &dyn TensorSource) -> Option<PackedWeight> {
+    let [binding] = bindings else { return None };
+    let matrix = binding.layout.slice_rows(tensors.read_packed(&binding.tensor)?)?;
+    Some(PackedWeight { matrix, transposed: binding.layout.transposed })
+}
+
+/// The family's bindings with the tensor names of this file: without the family's prefix if no tensor has it.
 fn file_bindings(config: &ModelConfig, family: &Family, tensors: &dyn TensorSource) -> Vec<Binding> {
-    let mut ties = (family.bindings)(config);
+    let mut bindings = (family.bindings)(config);
     if !tensors.entries().keys().any(|name| name.starts_with(family.prefix)) {
-        for tie in &mut ties {
-            if let Some(bare) = tie.tensor.strip_prefix(family.prefix) {
-                tie.tensor = bare.into();
+        for binding in &mut bindings {
+            if let Some(bare) = binding.tensor.strip_prefix(family.prefix) {
+                binding.tensor = bare.into();
             }
         }
     }
-    ties
+    bindings
 }
 
-/// The tensors that each parameter is made of: one, or several with the same numbers.
+/// Matches the model's parameters with the file's tensors by name and shape.
 fn match_bindings(
     model: &Model,
     family: &Family,
     tensors: &dyn TensorSource,
-) -> Result<BTreeMap<String, Vec<Binding>>, WeightMismatch> {
-    let (entries, mut mismatch) = (tensors.entries(), WeightMismatch::default());
-    let mut by_name = BTreeMap::<String, Vec<Binding>>::new();
-    for tie in file_bindings(model.config(), family, tensors) {
-        by_name.entry(tie.parameter.clone()).or_default().push(tie);
+) -> Result<BindingsByParameter, WeightMismatch> {
+    let mut by_parameter = BindingsByParameter::new();
+    for binding in file_bindings(model.config(), family, tensors) {
+        by_parameter.entry(binding.parameter.clone()).or_default().push(binding);
     }
+    let mut mismatch = WeightMismatch::default();
     let mut known = BTreeSet::new();
-    for name in named_parameters(model) {
-        let of = by_name.entry(name.path.clone()).or_default();
-        known.extend(of.iter().map(|tie| tie.tensor.clone()));
-        let first =
-            of.first().map_or_else(|| format!("{} (no name in {})", name.path, family.name), |t| t.tensor.clone());
-        of.retain(|tie| entries.contains_key(&tie.tensor));
-        if of.is_empty() {
-            mismatch.missing_keys.push(first);
-        }
-        for tie in of {
-            let (want, have) = (tie.layout.file_shape(&name.shape), &entries[&tie.tensor].shape);
-            if *have != want {
-                mismatch.mismatched_shapes.push((tie.tensor.clone(), want, have.clone()));
-            }
-        }
+    for parameter in named_parameters(model) {
+        let bindings = by_parameter.entry(parameter.path.clone()).or_default();
+        known.extend(bindings.iter().map(|binding| binding.tensor.clone()));
+        match_parameter(&parameter, bindings, (family, tensors), &mut mismatch);
     }
-    let harmless = |name: &&String| family.ignored_suffixes.iter().any(|end| name.ends_with(end));
-    mismatch.unexpected_keys =
-        entries.keys().filter(|name| !known.contains(*name) && !harmless(name)).cloned().collect();
-    for list in [&mut mismatch.missing_keys, &mut mismatch.unexpected_keys] {
-        list.sort();
-        list.dedup();
-    }
-    mismatch.mismatched_shapes.sort();
-    mismatch.mismatched_shapes.dedup();
-    if mismatch == WeightMismatch::default() { Ok(by_name) } else { Err(mismatch) }
+    let left_over = tensors.entries().keys().filter(|name| !known.contains(*name));
+    let left_over = left_over.filter(|name| !family.ignored_suffixes.iter().any(|end| name.ends_with(end)));
+    mismatch.unexpected_keys = left_over.cloned().collect();
+    sort_and_dedup(&mut mismatch.missing_keys);
+    sort_and_dedup(&mut mismatch.mismatched_shapes);
+    if mismatch == WeightMismatch::default() { Ok(by_parameter) } else { Err(mismatch) }
 }
 
-/// The value of a parameter from its bindings, which must all give the same numbers.
+/// Keeps the bindings of a parameter whose tensors are in the file, and records a missing tensor or a wrong shape.
+fn match_parameter(
+    parameter: &NamedParameter,
+    bindings: &mut Vec<Binding>,
+    (family, tensors): (&Family, &dyn TensorSource),
+    mismatch: &mut WeightMismatch,
+) {
+    let preferred = bindings.first().map(|binding| binding.tensor.clone());
+    bindings.retain(|binding| tensors.entries().contains_key(&binding.tensor));
+    if bindings.is_empty() {
+        let unnamed = || format!("{} (no tensor of the family {})", parameter.path, family.name);
+        mismatch.missing_keys.push(preferred.unwrap_or_else(unnamed));
+    }
+    for binding in bindings {
+        let expected = binding.layout.file_shape(&parameter.shape);
+        let found = &tensors.entries()[&binding.tensor].shape;
+        if *found != expected {
+            mismatch.mismatched_shapes.push((binding.tensor.clone(), expected, found.clone()));
+        }
+    }
+}
+
+/// Several parameters may be slices of one tensor, which is reported once.
+fn sort_and_dedup<T: Ord>(list: &mut Vec<T>) {
+    list.sort();
+    list.dedup();
+}
+
+/// The values of a parameter from its tensors.
 fn read_parameter(
     name: &str,
-    bindings: &BTreeMap<String, Vec<Binding>>,
+    bindings: &BindingsByParameter,
     tensors: &dyn TensorSource,
 ) -> Result<TensorData, LoadWeightsError> {
     let bindings = bindings.get(name).map(Vec::as_slice).unwrap_or_default();

@@ -1,4 +1,7 @@
-//! Mistral (2310.06825): Llama's form with a window.
+//! Mistral (2310.06825): the form of Llama with a sliding window in all layers.
+//!
+//! `sliding_window` counts the token itself; `null` is full attention, an absent key 4096. Reference:
+//! `modeling_mistral.py` of transformers.
 
 use super::{
     Family,
@@ -14,6 +17,7 @@ pub(super) const FAMILY: Family = Family {
     aliases: &[],
     architectures: &["MistralForCausalLM", "MistralModel"],
     prefix: "model.",
+    // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
     read_config: read,
     write_config: write,
@@ -31,8 +35,8 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let found = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &found)?;
-    json["sliding_window"] = found.windows[0].into();
+    let blocks = llama_like::match_llama_blocks(config)?;
+    let mut json = llama_like::write(config, &blocks)?;
+    json["sliding_window"] = blocks.windows[0].into();
     Ok(json)
 }

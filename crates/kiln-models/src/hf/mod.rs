@@ -1,7 +1,19 @@
-//! Other people's models in the form that Hugging Face gives them: a `config.json` and named tensors.
+//! Model families of Hugging Face: `config.json` and tensor names, translated to Kiln's configurations and parameter names
+//! and back.
 //!
-//! A family is one file here (its `mod` line and its line in [`FAMILIES`]): it translates the configuration both ways
-//! and names the weights. It is no model of its own; what it needs is in the parts library.
+//! A family (Llama, BERT, T5, …) is not a model class. It is a [`Family`]: one file here with three functions, from
+//! `config.json` to [`ModelConfig`], back, and from parameter names to tensor names. Everything that a family computes is
+//! a part in `kiln-nn`.
+//!
+//! | direction | function |
+//! |---|---|
+//! | `config.json` → [`ModelConfig`] | [`read_config`] |
+//! | tensors → [`Model`](crate::Model) | [`load_model`] |
+//! | [`ModelConfig`] → `config.json` | [`to_config_json`], [`find_family`] |
+//! | parameters → tensors | [`export_tensors`] |
+//!
+//! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
+//! Files that families have in common: `llama_like`, `bert_like` (whole families), `activation`, `rope` (JSON values).
 
 mod activation;
 mod bert_like;
@@ -27,14 +39,14 @@ pub mod t5;
 pub use binding::{Binding, TensorLayout};
 pub use config_reader::ConfigReader;
 pub use export::{ExportedTensors, export_tensors};
-pub use family::Family;
+pub use family::{Family, config_diff};
 pub use load::{LoadWeightsError, load_model};
 
 use crate::config::ModelConfig;
 use kiln_spec::{ValidationError, config::closest_match};
 use serde_json::Value;
 
-/// All families that Kiln reads and writes.
+/// All families, in the order in which [`find_family`] tries them.
 pub const FAMILIES: &[Family] = &[
     gpt2::FAMILY,
     llama::FAMILY,
@@ -47,82 +59,91 @@ pub const FAMILIES: &[Family] = &[
     mt5::FAMILY,
 ];
 
-/// The family of this `model_type`.
+/// The family with this `model_type` or alias.
 ///
 /// # Errors
-/// If Kiln doesn't know it, with those that it knows, the nearest first.
+/// If no family has the name. The error lists all names and the one that is spelt most alike.
 pub fn family(model_type: &str) -> Result<&'static Family, ValidationError> {
-    if let Some(known) = FAMILIES.iter().find(|f| f.name == model_type || f.aliases.contains(&model_type)) {
-        return Ok(known);
+    if let Some(family) = FAMILIES.iter().find(|f| f.name == model_type || f.aliases.contains(&model_type)) {
+        return Ok(family);
     }
-    let names = || FAMILIES.iter().flat_map(|f| [f.name].into_iter().chain(f.aliases.iter().copied()));
-    let meant = closest_match(model_type, names()).map(|near| format!("did you mean `{near}`? "));
-    let known = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let reason = format!("`{model_type}` is no family that Kiln knows");
-    Err(ValidationError::new("model_type", reason)
-        .with_suggestion(format!("{}known are {known}", meant.unwrap_or_default())))
+    let names: Vec<&str> =
+        FAMILIES.iter().flat_map(|f| [f.name].into_iter().chain(f.aliases.iter().copied())).collect();
+    let meant = closest_match(model_type, names.iter().copied()).map(|name| format!("did you mean \"{name}\"? "));
+    let suggestion = format!("{}supported: {}", meant.unwrap_or_default(), names.join(", "));
+    let reason = format!("unsupported model_type \"{model_type}\"");
+    Err(ValidationError::new("model_type", reason).with_suggestion(suggestion))
 }
 
-/// The family and the model that a `config.json` describes; everything that it leaves open is written down.
+/// The family of a `config.json` and the model that it describes, resolved and checked.
 ///
 /// # Errors
-/// An unknown family, a broken configuration, or an option that Kiln doesn't implement.
+/// An unsupported `model_type`, a value of the wrong type or range, or an option that Kiln does not implement. The error's
+/// path is the key in `config.json`.
 pub fn read_config(config_json: &Value) -> Result<(&'static Family, ModelConfig), ValidationError> {
     let Some(name) = config_json.get("model_type").and_then(Value::as_str) else {
-        let reason = "a `config.json` names the family of its model here; this one doesn't";
-        return Err(ValidationError::new("model_type", reason).with_suggestion("\"model_type\": \"llama\", say"));
+        let reason = "expected the name of a model family, found none";
+        return Err(
+            ValidationError::new("model_type", reason).with_suggestion("add \"model_type\": \"llama\", for example")
+        );
     };
     let family = family(name)?;
     let config = family.config_from_json(config_json)?;
     Ok((family, config))
 }
 
-/// The family and the `config.json` of a model: that of the original if it had one, with what that says besides.
+/// The `config.json` of a model, and its family: the family of `original`, or the first that can express the model.
+///
+/// `original` is the `config.json` that the model was loaded from. Keys of it that don't affect the computation (token ids,
+/// tokenizer class) are taken over.
 ///
 /// # Errors
-/// If the family has no counterpart for some part of the model.
+/// If the family cannot express some part of the model; the path is the part's in [`ModelConfig`].
 pub fn to_config_json(
     config: &ModelConfig,
     original: Option<&Value>,
 ) -> Result<(&'static Family, Value), ValidationError> {
-    let name = original.and_then(|json| json.get("model_type")).and_then(Value::as_str);
-    let (family, mut json) = match name {
+    let (family, mut json) = match original.and_then(|json| json.get("model_type")).and_then(Value::as_str) {
         Some(name) => {
             let family = family(name)?;
-            (family, family.config_to_json(config).map_err(|(_, refusal)| refusal)?)
+            (family, family.config_to_json(config).map_err(|(_, error)| error)?)
         }
         None => find_family(config)?,
     };
-    // Of numbers that are written anew, and of code that isn't Kiln's.
-    let left = |key: &str| matches!(key, "torch_dtype" | "transformers_version" | "auto_map") || key.starts_with('_');
-    let kept = |key: &str| config_reader::is_ignored_key(key) && !left(key) || key == "max_position_embeddings";
-    if let (Some(original), Some(ours)) = (original.and_then(Value::as_object), json.as_object_mut()) {
-        for (key, value) in original.iter().filter(|(key, _)| kept(key)) {
-            let told = ours.entry(key.clone()).or_insert_with(|| value.clone());
-            // Which token begins is no part of the model.
+    if let (Some(original), Some(written)) = (original.and_then(Value::as_object), json.as_object_mut()) {
+        for (key, value) in original.iter().filter(|(key, _)| is_copied_key(key)) {
+            let entry = written.entry(key.clone()).or_insert_with(|| value.clone());
+            // The family writes a default, but the first token of generation is not part of the model.
             if key == "decoder_start_token_id" {
-                *told = value.clone();
+                *entry = value.clone();
             }
         }
     }
     Ok((family, json))
 }
 
-/// The family that has a counterpart for everything in `config`, and its `config.json`.
+/// Whether a key of the original `config.json` is copied: it doesn't affect the computation, and is still true of weights
+/// that are written anew and loaded by the reference code.
+fn is_copied_key(key: &str) -> bool {
+    let is_stale = matches!(key, "torch_dtype" | "transformers_version" | "auto_map") || key.starts_with('_');
+    config_reader::is_ignored_key(key) && !is_stale || key == "max_position_embeddings"
+}
+
+/// The first family that can express the whole model, and the model's `config.json` in it.
 ///
 /// # Errors
-/// If there is none: what the nearest family has no counterpart for.
+/// If no family can. The error is that of the closest family, the one with the fewest differences: its first difference.
 pub fn find_family(config: &ModelConfig) -> Result<(&'static Family, Value), ValidationError> {
-    let mut nearest: Option<(usize, ValidationError)> = None;
+    let mut closest: Option<(usize, ValidationError)> = None;
     for family in FAMILIES {
         match family.config_to_json(config) {
             Ok(json) => return Ok((family, json)),
-            Err((apart, refusal)) => {
-                if nearest.as_ref().is_none_or(|(least, _)| apart < *least) {
-                    nearest = Some((apart, refusal));
+            Err((differences, error)) => {
+                if closest.as_ref().is_none_or(|(fewest, _)| differences < *fewest) {
+                    closest = Some((differences, error));
                 }
             }
         }
     }
-    Err(nearest.map_or_else(|| ValidationError::new("model", "no family is known"), |(_, refusal)| refusal))
+    Err(closest.map_or_else(|| ValidationError::new("model", "no model family is supported"), |(_, error)| error))
 }

@@ -1,4 +1,7 @@
-//! mT5 (2010.11934): T5 of version 1.1 in many languages. A head that shares the embedding scales nothing.
+//! mT5 (2010.11934): T5 version 1.1 with a multilingual vocabulary.
+//!
+//! Unlike T5, a head that is tied to the embedding does not scale its input by 1/√M. Reference: `modeling_mt5.py` of
+//! transformers.
 
 use super::{Family, config_reader::ConfigReader, t5};
 use crate::config::ModelConfig;
@@ -13,19 +16,20 @@ pub(super) const FAMILY: Family = Family {
     ..t5::FAMILY
 };
 
+const DEFAULTS: t5::Defaults = t5::Defaults {
+    family: &FAMILY,
+    vocab: 250_112,
+    intermediate: 1024,
+    layers: 8,
+    heads: 6,
+    feed_forward: "gated-gelu",
+};
+
 fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
     let fields = ConfigReader::new(FAMILY.name, json)?;
     let head = LanguageModelHeadConfig {
         tied: fields.flag("tie_word_embeddings", true)?,
         ..LanguageModelHeadConfig::default()
     };
-    let defaults = t5::Defaults {
-        family: &FAMILY,
-        vocab: 250_112,
-        intermediate: 1024,
-        layers: 8,
-        heads: 6,
-        feed_forward: "gated-gelu",
-    };
-    t5::read_with_head(&fields, &defaults, head)
+    t5::read_with_head(&fields, &DEFAULTS, head)
 }

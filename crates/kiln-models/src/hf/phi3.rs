@@ -1,4 +1,7 @@
-//! Phi-3 (2404.14219): Llama's form, with matrices that are fused in the file.
+//! Phi-3 (2404.14219): the form of Llama with fused matrices in the file.
+//!
+//! `qkv_proj` has the rows of q, then k, then v; `gate_up_proj` those of the gate, then of the up-projection. Reference:
+//! `modeling_phi3.py` of transformers.
 
 use super::{
     Family,
@@ -15,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
     aliases: &[],
     architectures: &["Phi3ForCausalLM", "Phi3Model"],
     prefix: "model.",
+    // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
     read_config: read,
     write_config: write,
@@ -32,30 +36,36 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let found = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &found)?;
-    json["sliding_window"] = found.windows[0].into();
+    let blocks = llama_like::match_llama_blocks(config)?;
+    let mut json = llama_like::write(config, &blocks)?;
+    json["sliding_window"] = blocks.windows[0].into();
     Ok(json)
 }
 
-/// Llama's names, but for what is fused: rows of q, then k, then v; rows of the gate, then of what it gates.
+/// Llama's bindings, with slices of the fused tensors in place of `q_proj`, `k_proj`, `v_proj`, `gate_proj`, `up_proj`.
 fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let Ok(found) = llama_like::match_llama_blocks(config) else { return Vec::new() };
-    let (heads, inner) = (found.heads, found.feed_forward.intermediate.unwrap_or_default());
+    let Ok(blocks) = llama_like::match_llama_blocks(config) else { return Vec::new() };
+    let heads = blocks.heads;
     let head_dim = heads.head_dim.unwrap_or(config.hidden / heads.heads);
-    let [q, kv] = [heads.heads, heads.kv_heads.unwrap_or(heads.heads)].map(|heads| heads * head_dim);
-    let fused = |tie: Binding| {
-        let Some((before, part)) = tie.tensor.trim_end_matches("_proj.weight").rsplit_once('.') else { return tie };
-        let (whole, cut) = match part {
-            "q" => ("qkv", Slice::contiguous(0, 0, q, q + 2 * kv)),
-            "k" => ("qkv", Slice::contiguous(0, q, kv, q + 2 * kv)),
-            "v" => ("qkv", Slice::contiguous(0, q + kv, kv, q + 2 * kv)),
-            "gate" => ("gate_up", Slice::contiguous(0, 0, inner, 2 * inner)),
-            "up" => ("gate_up", Slice::contiguous(0, inner, inner, 2 * inner)),
-            _ => return tie,
-        };
-        let file = format!("{before}.{whole}_proj.weight");
-        Binding { tensor: file, ..tie.with_slice(cut) }
+    let q = heads.heads * head_dim;
+    let kv = heads.kv_heads.unwrap_or(heads.heads) * head_dim;
+    let mlp = blocks.mlp.intermediate.unwrap_or_default();
+    let bindings = llama_like::bindings(config).into_iter();
+    bindings.map(|binding| fuse(binding, [q, kv, mlp])).collect()
+}
+
+/// The binding as a slice of its fused tensor, if it is a part of one. `q`, `kv` and `mlp` are numbers of rows.
+fn fuse(binding: Binding, [q, kv, mlp]: [usize; 3]) -> Binding {
+    let name = binding.tensor.trim_end_matches("_proj.weight");
+    let Some((prefix, matrix)) = name.rsplit_once('.') else { return binding };
+    let (fused, slice) = match matrix {
+        "q" => ("qkv", Slice::contiguous(0, 0, q, q + 2 * kv)),
+        "k" => ("qkv", Slice::contiguous(0, q, kv, q + 2 * kv)),
+        "v" => ("qkv", Slice::contiguous(0, q + kv, kv, q + 2 * kv)),
+        "gate" => ("gate_up", Slice::contiguous(0, 0, mlp, 2 * mlp)),
+        "up" => ("gate_up", Slice::contiguous(0, mlp, mlp, 2 * mlp)),
+        _ => return binding,
     };
-    llama_like::bindings(config).into_iter().map(fused).collect()
+    let tensor = format!("{prefix}.{fused}_proj.weight");
+    Binding { tensor, ..binding.with_slice(slice) }
 }

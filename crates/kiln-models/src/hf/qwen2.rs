@@ -1,4 +1,8 @@
-//! Qwen2 (2407.10671): Llama's form with biases of queries, keys and values, and windows in some layers.
+//! Qwen2 (2407.10671) and Qwen2.5: the form of Llama with biases of q, k and v, and sliding windows in some layers.
+//!
+//! Windows act only with `use_sliding_window`. `layer_types` lists the kind of each layer; older files have
+//! `max_window_layers` instead, the number of layers with full attention before the others. Reference:
+//! `modeling_qwen2.py` of transformers.
 
 use super::{
     Family,
@@ -14,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
     aliases: &[],
     architectures: &["Qwen2ForCausalLM", "Qwen2Model"],
     prefix: "model.",
+    // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
     read_config: read,
     write_config: write,
@@ -28,45 +33,46 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
     llama_like::read(&fields, &DEFAULTS, &FamilyOptions { qkv_bias: true, windows, ..FamilyOptions::default() })
 }
 
-/// The layers' windows: by `layer_types`, or in all layers from `max_window_layers` on.
+/// Sliding window of each layer, the token itself included; `None`: full attention.
 fn read_windows(fields: &ConfigReader) -> Result<Vec<Option<usize>>, ValidationError> {
     let layers = llama_like::num_layers(fields)?;
     let default = if fields.is_null("sliding_window") { None } else { Some(4096) };
-    let (given, first) =
-        (fields.integer("sliding_window")?.or(default), fields.integer("max_window_layers")?.unwrap_or(28));
-    let window = if fields.flag("use_sliding_window", false)? { given } else { None };
+    let window = fields.integer("sliding_window")?.or(default);
+    let full_layers = fields.integer("max_window_layers")?.unwrap_or(28);
+    let window = if fields.flag("use_sliding_window", false)? { window } else { None };
     let Some(types) = fields.get("layer_types") else {
-        return Ok((0..layers).map(|layer| window.filter(|_| layer >= first)).collect());
+        return Ok((0..layers).map(|layer| window.filter(|_| layer >= full_layers)).collect());
     };
     let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
-        return Err(ValidationError::new(
-            "layer_types",
-            format!("a list of {layers} words, one a layer, found {types}"),
-        ));
+        let reason = format!("expected a list of {layers} strings, one for each layer, found {types}");
+        return Err(ValidationError::new("layer_types", reason));
     };
-    let each = |(layer, kind): (usize, &Value)| match kind.as_str() {
-        Some("full_attention") => Ok(None),
-        Some("sliding_attention") if window.is_some() => Ok(window),
-        Some("sliding_attention") => {
-            let reason = "a window is asked for, but its width is not given or `use_sliding_window` is false";
-            Err(ValidationError::new(format!("layer_types[{layer}]"), reason))
-        }
-        _ => {
-            let reason = format!("Kiln implements full_attention and sliding_attention, found {kind}");
-            Err(ValidationError::new(format!("layer_types[{layer}]"), reason))
-        }
-    };
-    types.iter().enumerate().map(each).collect()
+    types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window)).collect()
 }
 
+/// The window of a layer with an entry in `layer_types`; `window` is the window of those that have one.
+fn layer_window(layer: usize, kind: &Value, window: Option<usize>) -> Result<Option<usize>, ValidationError> {
+    let reason = match kind.as_str() {
+        Some("full_attention") => return Ok(None),
+        Some("sliding_attention") if window.is_some() => return Ok(window),
+        Some("sliding_attention") => {
+            "sliding_attention needs a width in `sliding_window` and \"use_sliding_window\": true".into()
+        }
+        _ => format!("expected full_attention or sliding_attention, found {kind}"),
+    };
+    Err(ValidationError::new(format!("layer_types[{layer}]"), reason))
+}
+
+/// The `config.json` of a model. `sliding_window` is the first layer's that has one; all must be equal.
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let found = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &found)?;
-    let window = found.windows.iter().flatten().next();
-    let kind = |window: &Option<u32>| if window.is_some() { "sliding_attention" } else { "full_attention" };
+    let blocks = llama_like::match_llama_blocks(config)?;
+    let mut json = llama_like::write(config, &blocks)?;
+    let windows = &blocks.windows;
+    let window = windows.iter().flatten().next();
+    let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
     json["use_sliding_window"] = window.is_some().into();
     json["sliding_window"] = window.copied().into();
-    json["max_window_layers"] = found.windows.iter().take_while(|window| window.is_none()).count().into();
-    json["layer_types"] = found.windows.iter().map(kind).collect::<Vec<_>>().into();
+    json["max_window_layers"] = windows.iter().take_while(|window| window.is_none()).count().into();
+    json["layer_types"] = types.collect::<Vec<_>>().into();
     Ok(json)
 }

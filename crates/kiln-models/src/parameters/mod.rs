@@ -25,20 +25,19 @@
 //! ```
 
 mod any_tensor;
+mod model_tensors;
 mod param_mut;
 mod param_view;
 mod path;
+mod state_dict;
 
 pub use self::{
     any_tensor::AnyTensor,
+    model_tensors::{ModelTensors, state_dict},
     param_mut::ParamMut,
     param_view::{GradientsRef, ParamHandle, ParamView, ValueFuture},
-};
-pub use crate::{
-    model_tensors::{ModelTensors, state_dict},
     state_dict::{WeightMismatch, load_state_dict},
 };
-
 use self::{param_mut::Slot, path::ParameterPath};
 use crate::model::Model;
 use burn::{
@@ -105,10 +104,12 @@ pub(crate) fn map_params_under<M: Module>(root: &str, module: M, f: impl FnMut(&
     map_at(ParameterPath::rooted_at(root), module, f)
 }
 
+/// Maps all float parameters of a module whose names start at `path`.
 fn map_at<M: Module>(path: ParameterPath, module: M, f: impl FnMut(&mut ParamMut)) -> M {
     module.map(&mut Mapper { path, packed: &BTreeMap::new(), f })
 }
 
+/// Visits all float parameters of a module whose names start at `path`.
 fn walk<M: Module>(
     module: &M,
     path: ParameterPath,

@@ -28,10 +28,12 @@ pub(super) trait ErasedSlot {
 pub(super) struct Slot<const D: usize>(Option<Param<Tensor<D>>>);
 
 impl<const D: usize> Slot<D> {
+    /// A slot with this parameter, to be lent to a closure.
     pub(super) fn new(param: Param<Tensor<D>>) -> Self {
         Self(Some(param))
     }
 
+    /// The parameter after the closure has returned.
     pub(super) fn into_param(self) -> Param<Tensor<D>> {
         self.0.expect("a slot is filled between two calls")
     }

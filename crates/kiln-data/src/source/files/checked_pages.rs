@@ -1,4 +1,6 @@
-//! Pages of a column in the order that they must have: the library counts on a dictionary before what refers to it.
+//! Validation of Parquet page order: a dictionary page must precede the pages that refer to it.
+//!
+//! The decoder of the `parquet` crate panics otherwise. Damaged and malicious files must give an error.
 
 use parquet::{
     basic::Encoding,
@@ -6,13 +8,14 @@ use parquet::{
     errors::{ParquetError, Result},
 };
 
-/// Hands pages on, and ends where one refers to a dictionary that never came.
+/// Page reader that returns an error for a dictionary-encoded page without a preceding dictionary page.
 pub(super) struct CheckedPages {
     inner: Box<dyn PageReader>,
     has_dictionary: bool,
 }
 
 impl CheckedPages {
+    /// Wraps the page reader of one column chunk.
     pub fn new(inner: Box<dyn PageReader>) -> Self {
         Self { inner, has_dictionary: false }
     }
@@ -22,11 +25,11 @@ impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.inner.get_next_page()?;
         if let Some(page) = &page {
-            let refers = matches!(page.encoding(), Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
+            let needs_dictionary = matches!(page.encoding(), Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
             match page {
                 Page::DictionaryPage { .. } => self.has_dictionary = true,
-                _ if refers && !self.has_dictionary => {
-                    return Err(ParquetError::General("a page refers to a dictionary that isn't there".into()));
+                _ if needs_dictionary && !self.has_dictionary => {
+                    return Err(ParquetError::General("a page refers to a missing dictionary".into()));
                 }
                 _ => {}
             }

@@ -1,4 +1,6 @@
-//! A `.jsonl`: each line an object, one field of it a document.
+//! JSON Lines files (`.jsonl`): every line is an object, and one of its fields is the text of a document.
+//!
+//! Empty lines and empty texts are skipped. Line numbers in origins and errors count from 1, empty lines included.
 
 use super::reader::FileReader;
 use crate::{
@@ -7,40 +9,44 @@ use crate::{
 };
 use serde_json::{Map, Value};
 
-/// The most bytes of a line: it has to be in memory as a whole.
+/// Maximum length of a line in bytes, because a whole line has to fit into memory.
 const MAX_LINE_BYTES: usize = 64 << 20;
-/// So much is read at once.
+/// Bytes per read.
 const READ_BLOCK_BYTES: usize = 1 << 18;
 
-/// The documents of a `.jsonl`.
+/// Iterator over the documents of a `.jsonl` file.
 pub(crate) struct JsonlFile {
     reader: FileReader,
+    /// Name of the field that holds the text.
     field: String,
-    /// Read, not yet delivered: from `at` on.
+    /// Bytes that were read; those before `position` are processed.
     buffer: Vec<u8>,
     position: usize,
+    /// Bytes of all lines before the current one, for error offsets.
     consumed_bytes: u64,
+    /// Number of the current line, from 1.
     line_number: u64,
     at_end: bool,
+    /// Parts of the current line's text that were not returned yet.
     pending: std::vec::IntoIter<Document>,
 }
 
 impl JsonlFile {
-    pub fn new(bytes: FileReader, field: &str) -> Self {
-        let (field, ready) = (field.into(), Vec::new().into_iter());
+    /// Reads the documents of `reader` from the given field.
+    pub fn new(reader: FileReader, field: &str) -> Self {
         Self {
-            reader: bytes,
-            field,
+            reader,
+            field: field.into(),
             buffer: Vec::new(),
             position: 0,
             consumed_bytes: 0,
             line_number: 0,
             at_end: false,
-            pending: ready,
+            pending: Vec::new().into_iter(),
         }
     }
 
-    /// The next line with its line end; none at the end of the file.
+    /// Next line, including its line end; `None` at the end of the file.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, DataError> {
         let mut searched = self.position;
         let end = loop {
@@ -68,20 +74,23 @@ impl JsonlFile {
         Ok((!line.is_empty()).then_some(line))
     }
 
+    /// Text of a line; empty for a blank line.
     fn parse_line(&mut self, line: &[u8]) -> Result<String, DataError> {
-        let (path, line_number) = (self.reader.path().to_string(), self.line_number);
-        let offset = |error: std::str::Utf8Error| self.consumed_bytes + error.valid_up_to() as u64;
-        let json =
-            std::str::from_utf8(line).map_err(|e| DataError::InvalidUtf8 { path: path.clone(), offset: offset(e) })?;
+        let path = self.reader.path().to_string();
+        let line_number = self.line_number;
+        let json = std::str::from_utf8(line).map_err(|error| DataError::InvalidUtf8 {
+            path: path.clone(),
+            offset: self.consumed_bytes + error.valid_up_to() as u64,
+        })?;
         self.consumed_bytes += line.len() as u64;
         if json.trim().is_empty() {
             return Ok(String::new());
         }
         let object: Result<Map<String, Value>, _> = serde_json::from_str(json);
-        let mut object = object.map_err(|e| DataError::InvalidJsonLine {
+        let mut object = object.map_err(|error| DataError::InvalidJsonLine {
             path: path.clone(),
             line: line_number,
-            reason: e.to_string(),
+            reason: error.to_string(),
         })?;
         let field = self.field.clone();
         match object.remove(&field) {
@@ -96,6 +105,7 @@ impl JsonlFile {
         }
     }
 
+    /// Next document or document part; `None` at the end of the file.
     fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         loop {
             if let Some(document) = self.pending.next() {
@@ -109,6 +119,7 @@ impl JsonlFile {
     }
 }
 
+/// Type of a JSON value for error messages.
 fn json_type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -1,4 +1,7 @@
-//! A `.parquet`: a column of texts, read row group by row group.
+//! Parquet files (`.parquet`): every row of a string column is a document.
+//!
+//! Row groups are read one after the other, 64 rows at a time. Rows without a value are skipped. Nested and repeated
+//! columns are not supported.
 
 use super::checked_pages::CheckedPages;
 use crate::{
@@ -19,25 +22,29 @@ use std::{
     path::Path,
 };
 
-/// So many rows are read at once.
+/// Rows per read.
 const READ_ROWS: usize = 64;
 
-/// The documents of a `.parquet`: each row's text.
+/// Iterator over the documents of a `.parquet` file.
 pub(crate) struct ParquetFile {
     path: String,
     reader: SerializedFileReader<File>,
-    /// Which column holds the text, and the level at which a value is there.
+    /// Index of the text column.
     column_index: usize,
+    /// Definition level of a value that is present; 0 for a required column.
     max_definition_level: i16,
     column_name: String,
+    /// Row groups that were not opened yet.
     row_groups: std::ops::Range<usize>,
+    /// Reader of the open row group.
     column_reader: Option<ColumnReaderImpl<ByteArrayType>>,
+    /// Number of the last row, from 1.
     row_number: u64,
     pending: std::vec::IntoIter<Document>,
 }
 
 impl ParquetFile {
-    /// Opens a file. Its text is the column `field`, or the only column of strings.
+    /// Opens a file. The text is in the column `field`; without such a column, in the only string column.
     pub fn open(path: &Path, field: &str) -> Result<Self, DataError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(super::walk::io_error(path, "open the file"))?;
@@ -58,6 +65,7 @@ impl ParquetFile {
         })
     }
 
+    /// Next document or document part; `None` at the end of the file.
     fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         loop {
             if let Some(document) = self.pending.next() {
@@ -70,16 +78,15 @@ impl ParquetFile {
         }
     }
 
+    /// Opens the next row group; false if there is none.
     fn open_row_group(&mut self) -> Result<bool, DataError> {
         let Some(group) = self.row_groups.next() else { return Ok(false) };
-        let facts = self.reader.metadata().row_group(group).column(self.column_index);
-        let places = [facts.data_page_offset(), facts.dictionary_page_offset().unwrap_or(0), facts.compressed_size()];
-        // The library counts on it.
-        if places.iter().any(|place| *place < 0) {
-            return Err(corrupt_file_error(
-                &self.path,
-                &ParquetError::General("a column before the beginning of the file".into()),
-            ));
+        let chunk = self.reader.metadata().row_group(group).column(self.column_index);
+        let offsets = [chunk.data_page_offset(), chunk.dictionary_page_offset().unwrap_or(0), chunk.compressed_size()];
+        // The `parquet` crate panics on negative values.
+        if offsets.iter().any(|offset| *offset < 0) {
+            let reason = "a column has a negative offset or size".into();
+            return Err(corrupt_file_error(&self.path, &ParquetError::General(reason)));
         }
         let pages = self.reader.get_row_group(group).and_then(|group| group.get_column_page_reader(self.column_index));
         let pages = CheckedPages::new(pages.map_err(|error| corrupt_file_error(&self.path, &error))?);
@@ -88,59 +95,63 @@ impl ParquetFile {
         Ok(true)
     }
 
-    /// The next rows of this group; none at its end.
+    /// Reads the next rows of the open row group into `pending`; closes the group at its end.
     fn read_rows(&mut self) -> Result<(), DataError> {
         let Some(rows) = &mut self.column_reader else { return Ok(()) };
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let levels_of = (self.max_definition_level > 0).then_some(&mut levels);
-        // The library counts on lengths within a page and panics where they lead out of it.
-        let read = catch_unwind(AssertUnwindSafe(|| rows.read_records(READ_ROWS, levels_of, None, &mut values)));
-        let read = read.unwrap_or_else(|_| Err(ParquetError::General("a page whose values lead out of it".into())));
-        let (records, ..) = match read {
-            Ok(read) => read,
+        let levels_out = (self.max_definition_level > 0).then_some(&mut levels);
+        // The `parquet` crate trusts lengths within a page and panics if they exceed it.
+        let result = catch_unwind(AssertUnwindSafe(|| rows.read_records(READ_ROWS, levels_out, None, &mut values)));
+        let result =
+            result.unwrap_or_else(|_| Err(ParquetError::General("the values of a page exceed the page".into())));
+        let (num_rows, ..) = match result {
+            Ok(counts) => counts,
             Err(error) => {
-                // Nothing is read of what is left half-way.
+                // The reader may be in an inconsistent state: end the iteration.
                 (self.column_reader, self.row_groups) = (None, 0..0);
                 return Err(corrupt_file_error(&self.path, &error));
             }
         };
-        if records == 0 {
+        if num_rows == 0 {
             self.column_reader = None;
             return Ok(());
         }
         let mut values = values.into_iter();
-        let mut found = Vec::new();
-        for i in 0..records {
+        let mut documents = Vec::new();
+        for i in 0..num_rows {
             self.row_number += 1;
-            // A row without a value has no text.
-            let there = self.max_definition_level == 0 || levels.get(i) == Some(&self.max_definition_level);
-            let value = if there { values.next() } else { None };
+            let has_value = self.max_definition_level == 0 || levels.get(i) == Some(&self.max_definition_level);
+            let value = if has_value { values.next() } else { None };
             let Some(value) = value else { continue };
-            let text = std::str::from_utf8(value.data());
-            let text =
-                text.map_err(|_| field_type_error(&self.path, self.row_number, &self.column_name, "no UTF-8 text"))?;
-            found.extend(document_parts(text, format!("{}:{}", self.path, self.row_number)));
+            let text = std::str::from_utf8(value.data()).map_err(|_| {
+                field_type_error(&self.path, self.row_number, &self.column_name, "text that is not UTF-8")
+            })?;
+            documents.extend(document_parts(text, format!("{}:{}", self.path, self.row_number)));
         }
-        self.pending = found.into_iter();
+        self.pending = documents.into_iter();
         Ok(())
     }
 }
 
+/// Error for a file that is not valid Parquet.
 fn corrupt_file_error(path: &str, error: &ParquetError) -> DataError {
     DataError::CorruptFile { path: path.into(), reason: error.to_string() }
 }
 
+/// Error for a column or value that is not text; `line` is the row number, or 0 for the whole column.
 fn field_type_error(path: &str, line: u64, field: &str, found: &'static str) -> DataError {
     DataError::WrongFieldType { path: path.into(), line, field: field.into(), found }
 }
 
-/// The column called `field`, else the only one of strings.
+/// Index of the column called `field`, else of the only string column.
+///
+/// Fails if `field` is a column of another type, or if there is no such column and not exactly one string column.
 fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usize, DataError> {
     let columns = schema.columns();
-    let texts: Vec<usize> = (0..columns.len()).filter(|column| is_text_column(&columns[*column])).collect();
-    match (columns.iter().position(|column| column.path().string() == field), texts.as_slice()) {
-        (Some(column), texts) if texts.contains(&column) => Ok(column),
-        (Some(_), _) => Err(field_type_error(path, 0, field, "no column of strings")),
+    let string_columns: Vec<usize> = (0..columns.len()).filter(|column| is_text_column(&columns[*column])).collect();
+    match (columns.iter().position(|column| column.path().string() == field), string_columns.as_slice()) {
+        (Some(column), strings) if strings.contains(&column) => Ok(column),
+        (Some(_), _) => Err(field_type_error(path, 0, field, "not a string column")),
         (None, [only]) => Ok(*only),
         (None, _) => {
             let found = columns.iter().map(|column| format!("`{}`", column.path().string())).collect();
@@ -149,6 +160,7 @@ fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usi
     }
 }
 
+/// Whether a column holds one UTF-8 string per row.
 fn is_text_column(column: &ColumnDescriptor) -> bool {
     column.max_rep_level() == 0
         && column.physical_type() == Physical::BYTE_ARRAY

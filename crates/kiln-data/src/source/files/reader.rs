@@ -1,4 +1,6 @@
-//! Opening a file: decompressed on the way if its name says so.
+//! File reader that decompresses `.gz` (gzip) and `.zst` (Zstandard) files on the fly.
+//!
+//! The format follows from the extension, not from the content.
 
 use super::walk::io_error;
 use crate::DataError;
@@ -8,44 +10,49 @@ use std::{
     path::Path,
 };
 
-/// The bytes of a file, with errors that know which file and whether it is an archive.
+/// Decompressed bytes of a file. Errors name the file.
 pub(crate) struct FileReader {
     reader: Box<dyn Read + Send>,
     path: String,
+    /// Whether read errors mean a corrupt archive and not an I/O problem.
     is_compressed: bool,
 }
 
 impl FileReader {
+    /// Opens a file. A gzip file may have several members, as written by parallel compressors.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let file = File::open(path).map_err(io_error(path, "open the file"))?;
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let reader: Box<dyn Read + Send> = match ending {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let reader: Box<dyn Read + Send> = match extension {
             "gz" => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
             "zst" => Box::new(zstd::Decoder::new(file).map_err(io_error(path, "open the archive"))?),
             _ => Box::new(file),
         };
-        Ok(Self { reader, path: path.display().to_string(), is_compressed: matches!(ending, "gz" | "zst") })
+        Ok(Self { reader, path: path.display().to_string(), is_compressed: matches!(extension, "gz" | "zst") })
     }
 
-    /// The file's name without what says that it is compressed.
+    /// File name in lower case without `.gz` or `.zst`.
     pub fn uncompressed_name(path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name).into()
     }
 
+    /// Path as text, for origins and errors.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Appends up to `most` bytes; fewer only at the end of the file.
-    pub fn read_into(&mut self, buffer: &mut Vec<u8>, most: usize) -> Result<usize, DataError> {
-        let read = (&mut self.reader).take(most as u64).read_to_end(buffer);
-        read.map_err(|error| {
-            let (path, what) = (self.path.clone(), error.to_string());
+    /// Appends up to `limit` decompressed bytes to `buffer` and returns their number: less than `limit` only at the end
+    /// of the file.
+    pub fn read_into(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize, DataError> {
+        let result = (&mut self.reader).take(limit as u64).read_to_end(buffer);
+        result.map_err(|error| {
+            let path = self.path.clone();
+            let reason = error.to_string();
             if self.is_compressed {
-                DataError::CorruptFile { path, reason: what }
+                DataError::CorruptFile { path, reason }
             } else {
-                DataError::Io { path, action: "read the file", reason: what }
+                DataError::Io { path, action: "read the file", reason }
             }
         })
     }

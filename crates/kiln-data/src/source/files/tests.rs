@@ -1,4 +1,4 @@
-//! Files of every kind, whole and broken.
+//! Valid and damaged files of every supported format.
 
 use super::*;
 use crate::source::MAX_PART_BYTES;
@@ -70,7 +70,7 @@ fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
 
 #[cfg(unix)]
 #[test]
-fn links_in_a_circle_end() {
+fn cyclic_and_dangling_links_are_ignored() {
     let folder = folder(&[("a/b/text.txt", b"once")]);
     std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling")).unwrap();
@@ -78,7 +78,7 @@ fn links_in_a_circle_end() {
 }
 
 #[test]
-fn a_long_file_comes_in_parts_that_make_it_up() {
+fn a_long_file_is_delivered_in_parts_that_concatenate_to_it() {
     let line = "one line of text that goes on for a while\n";
     let lines = line.repeat(3 * MAX_PART_BYTES / line.len());
     for (text, name) in [
@@ -100,7 +100,7 @@ fn a_long_file_comes_in_parts_that_make_it_up() {
 }
 
 #[test]
-fn a_long_field_comes_in_parts_too() {
+fn a_long_field_is_delivered_in_parts() {
     let text = "word ".repeat(MAX_PART_BYTES / 3);
     let documents = one(format!("{{\"text\": \"{text}\"}}\n{{\"text\": \"b\"}}\n").as_bytes(), "a.jsonl").unwrap();
     assert_eq!(documents.iter().map(|d| d.is_continuation).collect::<Vec<_>>(), [false, true, false]);
@@ -109,7 +109,7 @@ fn a_long_field_comes_in_parts_too() {
 }
 
 #[test]
-fn missing_paths_name_the_nearest() {
+fn a_missing_path_suggests_the_nearest_name() {
     let folder = folder(&[("stories.txt", b"text")]);
     let error = read(&config(&[folder.path().join("storys.txt")])).unwrap_err();
     assert_eq!(error.kind(), "missing");
@@ -118,7 +118,7 @@ fn missing_paths_name_the_nearest() {
 }
 
 #[test]
-fn a_file_that_is_named_must_be_text() {
+fn an_explicit_file_must_be_text() {
     assert!(matches!(one(b"caf\xE9 noir", "latin.txt"), Err(DataError::InvalidUtf8 { offset: 3, .. })));
     assert!(matches!(one(b"cut \xC3", "cut.txt"), Err(DataError::InvalidUtf8 { offset: 4, .. })));
     let mut late = "fine\n".repeat(MAX_PART_BYTES).into_bytes();
@@ -130,7 +130,7 @@ fn a_file_that_is_named_must_be_text() {
 }
 
 #[test]
-fn broken_archives_are_named() {
+fn a_corrupt_archive_is_an_error_with_its_name() {
     let text = "some text ".repeat(100);
     let whole = gz(text.as_bytes());
     let zst = zstd::encode_all(text.as_bytes(), 3).unwrap();
@@ -151,7 +151,7 @@ fn broken_archives_are_named() {
 }
 
 #[test]
-fn lines_that_are_no_documents_are_named() {
+fn an_invalid_line_is_an_error_with_its_number() {
     let line = |json: &str| one(format!("{{\"text\": \"fine\"}}\n{json}\n").as_bytes(), "a.jsonl").unwrap_err();
     let cases =
         [("{\"text\": ", "json-line"), ("[1]", "json-line"), ("{\"text\": 3}", "json-type"), ("{}", "json-field")];
@@ -167,7 +167,7 @@ fn lines_that_are_no_documents_are_named() {
 }
 
 #[test]
-fn nothing_to_read_is_an_error() {
+fn empty_folders_and_devices_are_errors() {
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(read(&config(&[empty.path().into()])).unwrap_err().kind(), "empty");
     assert_eq!(read(&config(&[])).unwrap_err().kind(), "empty");
@@ -177,7 +177,7 @@ fn nothing_to_read_is_an_error() {
 }
 
 #[test]
-fn sizes_are_known_unless_something_is_compressed() {
+fn the_size_is_unknown_if_a_file_is_compressed() {
     let files = folder(&[("a.txt", b"12345"), ("b.txt", b"678")]);
     assert_eq!(FileSource::open(&config(&[files.path().into()])).unwrap().size_bytes(), Some(8));
     fs::write(files.path().join("c.gz"), gz(b"9")).unwrap();
@@ -187,14 +187,14 @@ fn sizes_are_known_unless_something_is_compressed() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn json_lines_are_read_as_a_json_library_wrote_them(texts in prop::collection::vec(".{1,200}", 1..20)) {
+    fn json_lines_written_by_serde_json_are_read_back(texts in prop::collection::vec(".{1,200}", 1..20)) {
         let lines: String = texts.iter().map(|text| serde_json::json!({ "id": 1, "text": text }).to_string() + "\n").collect();
         let documents = one(lines.as_bytes(), "a.jsonl").unwrap();
         prop_assert_eq!(documents.into_iter().map(|d| d.text).collect::<Vec<_>>(), texts);
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), name in 0usize..4) {
+    fn arbitrary_bytes_give_documents_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300), name in 0usize..4) {
         let name = ["a.txt", "a.jsonl", "a.gz", "a.zst"][name];
         if let Ok(documents) = one(&bytes, name) {
             let text: String = documents.into_iter().map(|d| d.text).collect();
@@ -206,7 +206,7 @@ proptest! {
 const TABLE: &[u8] = include_bytes!("../../../fixtures/texts.parquet");
 
 #[test]
-fn a_parquet_is_read_by_name_or_by_its_only_strings() {
+fn a_parquet_column_is_chosen_by_name_or_as_the_only_string_column() {
     let folder = folder(&[("t.parquet", TABLE)]);
     let path = folder.path().join("t.parquet");
     let named = |field: &str| FilesConfig { field: field.into(), ..config(std::slice::from_ref(&path)) };
@@ -225,10 +225,10 @@ fn a_parquet_is_read_by_name_or_by_its_only_strings() {
 }
 
 #[test]
-fn a_parquet_that_was_compressed_as_a_whole_is_refused() {
+fn a_compressed_parquet_file_is_an_error() {
     let folder = folder(&[("t.parquet.gz", TABLE), ("u.parquet.zst", TABLE)]);
     let files = ["t.parquet.gz", "u.parquet.zst"].map(|name| folder.path().join(name));
-    // Also where a folder is read: nothing that holds text is left out in silence.
+    // Also in a folder: files with text are never skipped silently.
     for path in files.iter().map(PathBuf::as_path).chain([folder.path()]) {
         let error = read(&config(&[path.to_owned()])).unwrap_err();
         assert_eq!((error.kind(), error.help().contains("gunzip")), ("packed-table", true), "{error}");
@@ -236,7 +236,7 @@ fn a_parquet_that_was_compressed_as_a_whole_is_refused() {
 }
 
 #[test]
-fn a_damaged_parquet_is_refused() {
+fn a_damaged_parquet_file_is_an_error() {
     let damaged = |bytes: &[u8]| {
         let folder = folder(&[("t.parquet", bytes)]);
         read(&FilesConfig { field: "body".into(), ..config(&[folder.path().join("t.parquet")]) })
@@ -249,10 +249,10 @@ fn a_damaged_parquet_is_refused() {
         bytes[at] ^= 0x55;
         let _ = damaged(&bytes);
     }
-    // Found by fuzzing: a page refers to a dictionary that never comes.
+    // Found by fuzzing: a page refers to a missing dictionary.
     let error = damaged(include_bytes!("../../../fixtures/no-dictionary.parquet")).unwrap_err();
     assert!(error.to_string().contains("dictionary"), "{error}");
-    // And one whose dictionary is shorter than it says.
+    // Also found by fuzzing: a dictionary that is shorter than its header claims.
     let error = damaged(include_bytes!("../../../fixtures/short-dictionary.parquet")).unwrap_err();
-    assert!(error.to_string().contains("lead out"), "{error}");
+    assert!(error.to_string().contains("exceed the page"), "{error}");
 }

@@ -1,4 +1,6 @@
-//! A text file as one document, in parts, with never more than a part of it in memory.
+//! Text files: a file is one document, delivered in parts of up to 1 MiB.
+//!
+//! At most one part is in memory. Parts end at line ends where possible. The text must be UTF-8.
 
 use super::reader::FileReader;
 use crate::{
@@ -6,24 +8,27 @@ use crate::{
     source::{Document, MAX_PART_BYTES, split_text::find_split_point},
 };
 
-/// The parts of a text file.
+/// Iterator over the parts of a text file.
 pub(crate) struct TextFile {
     reader: FileReader,
-    /// Read, not yet delivered.
+    /// Bytes that were read but not returned yet: at most one part.
     buffer: Vec<u8>,
+    /// Bytes of the parts that were returned, for error offsets.
     consumed_bytes: u64,
     at_end: bool,
 }
 
 impl TextFile {
-    pub fn new(bytes: FileReader) -> Self {
-        Self { reader: bytes, buffer: Vec::new(), consumed_bytes: 0, at_end: false }
+    /// Reads the text of `reader`.
+    pub fn new(reader: FileReader) -> Self {
+        Self { reader, buffer: Vec::new(), consumed_bytes: 0, at_end: false }
     }
 
+    /// Next part; `None` at the end of the file.
     fn next_part(&mut self) -> Result<Option<Document>, DataError> {
         if !self.at_end {
-            let missing = MAX_PART_BYTES - self.buffer.len();
-            self.at_end = self.reader.read_into(&mut self.buffer, missing)? < missing;
+            let limit = MAX_PART_BYTES - self.buffer.len();
+            self.at_end = self.reader.read_into(&mut self.buffer, limit)? < limit;
         }
         let end = if self.at_end { self.valid_text()?.len() } else { find_split_point(self.valid_text()?) };
         if end == 0 {
@@ -31,18 +36,19 @@ impl TextFile {
         }
         let text = self.valid_text()?[..end].to_string();
         self.buffer.drain(..end);
-        let continues = self.consumed_bytes > 0;
+        let is_continuation = self.consumed_bytes > 0;
         self.consumed_bytes += end as u64;
-        Ok(Some(Document { text, origin: self.reader.path().into(), is_continuation: continues }))
+        Ok(Some(Document { text, origin: self.reader.path().into(), is_continuation }))
     }
 
-    /// The text in the buffer; before the end of the file, a character may be cut at its end.
+    /// Text in the buffer, without a character that is incomplete because the rest of the file was not read yet.
     fn valid_text(&self) -> Result<&str, DataError> {
         let error = match std::str::from_utf8(&self.buffer) {
             Ok(text) => return Ok(text),
             Err(error) => error,
         };
         let valid = &self.buffer[..error.valid_up_to()];
+        // `error_len` is `None` if the buffer ends within a character.
         if error.error_len().is_none() && !self.at_end {
             return Ok(std::str::from_utf8(valid).unwrap_or_default());
         }

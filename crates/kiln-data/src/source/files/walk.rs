@@ -1,4 +1,7 @@
-//! From the paths that were given to the files to read.
+//! File listing: expands the configured paths to a list of files.
+//!
+//! Folders are listed recursively in byte order of the names. Hidden files (`.name`), dangling links and names that are
+//! not UTF-8 are ignored.
 
 use crate::{DataError, FilesConfig};
 use std::{
@@ -7,17 +10,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file to read.
+/// File of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileEntry {
     pub path: PathBuf,
     /// Size on disk, in bytes.
     pub size: u64,
-    /// Whether it was named itself: then it must be text. Of a folder, what is not text is left out.
+    /// Whether the path was configured itself. Then the file must be text; files in folders may be skipped.
     pub is_explicit: bool,
 }
 
-/// All files of `config`, folders sorted by name.
+/// Lists all files of the configuration: paths in the given order, folders in name order.
+///
+/// # Errors
+/// [`DataError::PathNotFound`] with the nearest name of the folder, [`DataError::NotAFile`] for devices and sockets, and
+/// I/O errors.
 pub(crate) fn list_files(config: &FilesConfig) -> Result<Vec<FileEntry>, DataError> {
     let mut walk = FileWalker { config, ancestors: BTreeSet::new(), entries: Vec::new() };
     let base = base_folder(config);
@@ -35,25 +42,27 @@ pub(crate) fn list_files(config: &FilesConfig) -> Result<Vec<FileEntry>, DataErr
     Ok(walk.entries)
 }
 
-/// What relative paths are put behind: nothing if they count from here anyway, so that messages have them as they were
-/// given.
+/// Folder that relative paths are joined to. Empty if it is the current directory, so that messages show the paths as
+/// they are written in the configuration.
 fn base_folder(config: &FilesConfig) -> PathBuf {
     let base = config.base.as_ref().map(PathBuf::from).unwrap_or_default();
-    let here = std::env::current_dir().is_ok_and(|here| here == base);
-    if here { PathBuf::new() } else { base }
+    let is_current = std::env::current_dir().is_ok_and(|current| current == base);
+    if is_current { PathBuf::new() } else { base }
 }
 
+/// Recursive directory walk.
 struct FileWalker<'a> {
     config: &'a FilesConfig,
-    /// Folders on the way here, so that a link to one of them is no endless way down.
+    /// Real paths of the open folders. A link to one of them is ignored, because it would recurse forever.
     ancestors: BTreeSet<PathBuf>,
     entries: Vec<FileEntry>,
 }
 
 impl FileWalker<'_> {
+    /// Adds the files of a folder.
     fn visit_folder(&mut self, path: &Path) -> Result<(), DataError> {
-        let real = fs::canonicalize(path).map_err(io_error(path, "open the folder"))?;
-        if !self.ancestors.insert(real.clone()) {
+        let real_path = fs::canonicalize(path).map_err(io_error(path, "open the folder"))?;
+        if !self.ancestors.insert(real_path.clone()) {
             return Ok(());
         }
         for name in sorted_names(path).map_err(io_error(path, "list the folder"))? {
@@ -61,32 +70,34 @@ impl FileWalker<'_> {
                 self.visit(&path.join(&name), &name)?;
             }
         }
-        self.ancestors.remove(&real);
+        self.ancestors.remove(&real_path);
         Ok(())
     }
 
+    /// Adds a file or the files of a folder.
     fn visit(&mut self, path: &Path, name: &str) -> Result<(), DataError> {
-        // A link that leads nowhere is no file.
+        // A dangling link has no metadata.
         let Ok(kind) = fs::metadata(path) else { return Ok(()) };
         if kind.is_dir() {
             return self.visit_folder(path);
         }
-        if kind.is_file() && self.has_wanted_extension(name) {
+        if kind.is_file() && self.passes_filter(name) {
             self.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: false });
         }
         Ok(())
     }
 
-    fn has_wanted_extension(&self, name: &str) -> bool {
-        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-        let ends = |extension: &String| {
-            plain.rsplit_once('.').is_some_and(|(_, end)| end == extension.trim_start_matches('.'))
-        };
-        self.config.extensions.is_empty() || self.config.extensions.iter().any(ends)
+    /// Whether a name passes the filter [`FilesConfig::extensions`]. `.gz` and `.zst` are not part of the extension; the
+    /// filter accepts extensions with and without a dot.
+    fn passes_filter(&self, name: &str) -> bool {
+        let filter = &self.config.extensions;
+        let uncompressed = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        let extension = uncompressed.rsplit_once('.').map(|(_, extension)| extension);
+        filter.is_empty() || filter.iter().any(|accepted| extension == Some(accepted.trim_start_matches('.')))
     }
 }
 
-/// Names in a folder, sorted; those that are no text cannot be told apart in messages and are left out.
+/// Names in a folder, sorted. Names that are not UTF-8 are omitted, because messages could not show them.
 fn sorted_names(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -96,18 +107,20 @@ fn sorted_names(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Adapter for `map_err` that adds the path and the attempted action.
 pub(crate) fn io_error(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> DataError {
     let path = path.display().to_string();
     move |error| DataError::Io { path: path.clone(), action, reason: error.to_string() }
 }
 
+/// Error for a path without metadata: [`DataError::PathNotFound`] with a suggestion, or an I/O error.
 fn path_not_found(path: &Path, error: &std::io::Error) -> DataError {
     if error.kind() != std::io::ErrorKind::NotFound {
         return io_error(path, "open the file")(std::io::Error::new(error.kind(), error.to_string()));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names = sorted_names(folder).unwrap_or_default();
-    let wanted = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let nearest = kiln_spec::config::closest_match(&wanted, names.iter().map(String::as_str)).map(Into::into);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let nearest = kiln_spec::config::closest_match(&name, names.iter().map(String::as_str)).map(Into::into);
     DataError::PathNotFound { path: path.display().to_string(), nearest }
 }

@@ -1,8 +1,9 @@
-//! Episodes of walks, animals, weather, talk and help.
+//! Templates of episodes without possessions: walk, weather, idea, help, stranger.
 
 use super::WeightedTemplates;
 use crate::stories::sentence_kind::SentenceKind::{self, *};
 
+/// Templates with weights, episode by episode.
 #[rustfmt::skip]
 pub(super) const TEMPLATES: &[(SentenceKind, WeightedTemplates)] = &[
     (Walk, &[

@@ -1,8 +1,9 @@
-//! Sentences of the beginning, the days of a journey, and the end.
+//! Templates of the introduction, the days of a journey, and the end of a story.
 
 use super::WeightedTemplates;
 use crate::stories::sentence_kind::SentenceKind::{self, *};
 
+/// Templates with weights, in plot order.
 #[rustfmt::skip]
 pub(super) const TEMPLATES: &[(SentenceKind, WeightedTemplates)] = &[
     (Open, &[

@@ -1,8 +1,9 @@
-//! Episodes of what is lost, given, traded, asked for and shared.
+//! Templates of episodes about possessions and numbers: lost thing, gift, trade, question about an owner, baking.
 
 use super::WeightedTemplates;
 use crate::stories::sentence_kind::SentenceKind::{self, *};
 
+/// Templates with weights, episode by episode.
 #[rustfmt::skip]
 pub(super) const TEMPLATES: &[(SentenceKind, WeightedTemplates)] = &[
     (Lose, &[

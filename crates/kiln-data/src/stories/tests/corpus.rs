@@ -4,7 +4,7 @@ use kiln_spec::random::fnv1a_64;
 use std::collections::HashSet;
 
 #[test]
-fn the_first_hundred_stories_are_fixed_for_good() {
+fn the_first_hundred_stories_never_change() {
     let all: String = (0..100).map(|index| text(0, index) + "\n").collect();
     assert_eq!(fnv1a_64(&all), FIRST_HUNDRED);
     assert_ne!(text(0, 5), text(1, 5));
@@ -15,12 +15,13 @@ const FIRST_HUNDRED: u64 = 14_084_327_790_413_372_924;
 #[test]
 fn lengths_words_and_entropy_are_as_documented() {
     let stories: Vec<String> = (0..3000).map(|index| text(9, index)).collect();
-    let count = |of: &dyn Fn(&String) -> bool| stories.iter().filter(|text| of(text)).count() as f64 / 3000.0;
-    let told = |text: &String| split_sentences(text).len();
-    let long = count(&|text| text.contains("the first day"));
+    let fraction =
+        |predicate: &dyn Fn(&String) -> bool| stories.iter().filter(|text| predicate(text)).count() as f64 / 3000.0;
+    let num_sentences = |text: &String| split_sentences(text).len();
+    let long = fraction(&|text| text.contains("the first day"));
     assert!((0.08..0.13).contains(&long), "{long}");
-    assert!(count(&|text| (6..=20).contains(&told(text))) > 0.85);
-    assert!(count(&|text| (22..=55).contains(&told(text))) > 0.09);
+    assert!(fraction(&|text| (6..=20).contains(&num_sentences(text))) > 0.85);
+    assert!(fraction(&|text| (22..=55).contains(&num_sentences(text))) > 0.09);
 
     let nats: f64 = -stories.iter().map(|text| log_prob(text).unwrap()).sum::<f64>();
     let tokens: usize = stories.iter().map(|text| text.split(' ').count()).sum();
@@ -30,7 +31,7 @@ fn lengths_words_and_entropy_are_as_documented() {
 }
 
 #[test]
-fn a_stands_before_consonants_and_an_before_vowels() {
+fn articles_agree_with_the_following_word() {
     for text in (0..3000).map(|index| text(11, index)) {
         let words: Vec<&str> = text.split(' ').collect();
         for pair in words.windows(2) {
@@ -44,7 +45,7 @@ fn a_stands_before_consonants_and_an_before_vowels() {
 }
 
 #[test]
-fn all_words_are_used_and_no_others() {
+fn the_word_list_is_complete_and_every_word_is_used() {
     let known: HashSet<&str> = words().into_iter().collect();
     let stories: Vec<String> = (0..3000).map(|index| text(10, index)).collect();
     let used: HashSet<&str> = stories

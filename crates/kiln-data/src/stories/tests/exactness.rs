@@ -19,7 +19,7 @@ fn the_probabilities_of_all_next_sentences_sum_to_one() {
 }
 
 #[test]
-fn the_reader_gives_every_next_sentence_the_enumerated_probability() {
+fn the_parser_gives_every_next_sentence_the_enumerated_probability() {
     let mut compared = 0;
     for index in 0..6 {
         let text = text(6, index);
@@ -30,7 +30,7 @@ fn the_reader_gives_every_next_sentence_the_enumerated_probability() {
             for (sentence, p) in next.iter().step_by(1 + next.len() / 40) {
                 let read = SentenceParser::new(sentence, false).parse_sentence(&belief, 0..sentence.len());
                 let q: f64 = read.iter().map(|(_, q)| q).sum();
-                assert!((q / p - 1.0).abs() < 1e-9, "{sentence}: {q} read, {p} enumerated");
+                assert!((q / p - 1.0).abs() < 1e-9, "{sentence}: {q} parsed, {p} enumerated");
                 compared += 1;
             }
         }
@@ -39,7 +39,7 @@ fn the_reader_gives_every_next_sentence_the_enumerated_probability() {
 }
 
 #[test]
-fn choices_are_summed_where_several_give_the_same_text() {
+fn all_derivations_of_a_text_are_summed() {
     let mut ambiguous = 0;
     for index in 0..1500 {
         let (text, chosen) = generate(&mut Random::new(1, "story", 0, index));
@@ -55,29 +55,29 @@ fn choices_are_summed_where_several_give_the_same_text() {
 }
 
 #[test]
-fn an_idea_of_one_of_two_women_is_counted_for_both() {
+fn an_ambiguous_pronoun_leaves_two_states() {
     let text = "Once there was a kind girl named Mia. She lived in a town near the old mill. She was a baker. Her best \
                 friend was Anna, a farmer. At noon, Anna and Mia sat slowly by the fire. Then she had a new idea. \
                 \"Let us dance,\" she said softly. ";
     let belief = belief_after(text.trim_end(), 7);
-    assert_eq!(belief.len(), 2, "either may have had the idea");
+    assert_eq!(belief.len(), 2, "either woman may have had the idea");
     assert!(belief.iter().all(|(_, p)| (p - 0.5).abs() < 1e-12));
     let told = format!("{text}So they danced slowly until night.");
-    assert_eq!(belief_after(&told, 8).len(), 1, "and nothing depends on it any more");
+    assert_eq!(belief_after(&told, 8).len(), 1, "the owner of the idea is forgotten");
 }
 
 #[test]
-fn every_act_has_sentences_and_every_choice_an_option() {
-    assert_eq!(SentenceKind::all().count(), SentenceKind::End as usize - 1, "all but the start and the end");
-    for line in SentenceKind::all().flat_map(templates_for) {
-        assert!(line.probability > 0.0);
+fn every_kind_has_templates_and_every_state_a_next_kind() {
+    assert_eq!(SentenceKind::all().count(), SentenceKind::End as usize - 1, "all except the start and the end");
+    for template in SentenceKind::all().flat_map(templates_for) {
+        assert!(template.probability > 0.0);
     }
     for index in 0..300 {
         let text = text(2, index);
-        let mut acts = NextKinds::new();
+        let mut kinds = NextKinds::new();
         for (state, _) in belief_after(&text, index as usize % 12) {
-            next_kinds(&state, &mut acts);
-            assert!(!acts.is_empty() && acts.iter().all(|(_, weight)| *weight > 0.0), "{:?}", state.last_kind);
+            next_kinds(&state, &mut kinds);
+            assert!(!kinds.is_empty() && kinds.iter().all(|(_, weight)| *weight > 0.0), "{:?}", state.last_kind);
         }
     }
 }

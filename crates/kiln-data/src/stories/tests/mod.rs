@@ -1,7 +1,7 @@
 mod corpus;
-mod decisions;
+mod determined_tokens;
+mod evaluation;
 mod exactness;
-mod judging;
 mod rejection;
 
 use std::collections::HashMap;
@@ -19,33 +19,36 @@ use super::{
     surface::surface_form,
 };
 
-/// What may be once the first `count` sentences of `text` are told.
+/// Belief after the first `count` sentences of `text`.
 fn belief_after(text: &str, count: usize) -> Belief {
-    let mut reader = SentenceParser::new(text, false);
+    let mut parser = SentenceParser::new(text, false);
     split_sentences(text).into_iter().take(count).fold(vec![(StoryState::initial(), 1.0)], |belief, range| {
-        let mut after = reader.parse_sentence(&belief, range);
+        let mut after = parser.parse_sentence(&belief, range);
         normalize(&mut after);
         after
     })
 }
 
-/// Every next sentence with its probability, by brute force, apart from how the reader goes about it. Words of free
-/// classes read `#` if `merged`; `None` beyond `most` derivations.
+/// Brute-force enumeration of the next sentences, independent of the parser.
 struct Enumeration {
+    /// Sentences with their probabilities.
     texts: HashMap<String, f64>,
+    /// Derivations left before the enumeration gives up.
     remaining: usize,
+    /// Whether all words of a free class are written as `#`.
     merged: bool,
 }
 
-fn enumerate(belief: &Belief, merged: bool, most: usize) -> Option<HashMap<String, f64>> {
-    let mut all = Enumeration { texts: HashMap::new(), remaining: most, merged };
-    let mut acts = NextKinds::new();
+/// All next sentences with their probabilities; `None` if there are more than `max_derivations`.
+fn enumerate(belief: &Belief, merged: bool, max_derivations: usize) -> Option<HashMap<String, f64>> {
+    let mut all = Enumeration { texts: HashMap::new(), remaining: max_derivations, merged };
+    let mut kinds = NextKinds::new();
     for (state, p) in belief {
-        next_kinds(state, &mut acts);
-        let total: f64 = acts.iter().map(|(_, weight)| weight).sum();
-        for (act, weight) in acts.iter().filter(|(act, _)| *act != SentenceKind::End) {
-            for line in templates_for(*act) {
-                all.line(line, 0, state, String::new(), p * weight / total * line.probability)?;
+        next_kinds(state, &mut kinds);
+        let total: f64 = kinds.iter().map(|(_, weight)| weight).sum();
+        for (kind, weight) in kinds.iter().filter(|(kind, _)| *kind != SentenceKind::End) {
+            for template in templates_for(*kind) {
+                all.add_from(template, 0, state, String::new(), p * weight / total * template.probability)?;
             }
         }
     }
@@ -53,14 +56,22 @@ fn enumerate(belief: &Belief, merged: bool, most: usize) -> Option<HashMap<Strin
 }
 
 impl Enumeration {
-    fn line(&mut self, line: &SentenceTemplate, i: usize, state: &StoryState, text: String, p: f64) -> Option<()> {
-        let Some(part) = line.parts.get(i) else {
+    /// Adds all sentences of a template from part `i` on.
+    fn add_from(
+        &mut self,
+        template: &SentenceTemplate,
+        i: usize,
+        state: &StoryState,
+        text: String,
+        p: f64,
+    ) -> Option<()> {
+        let Some(part) = template.parts.get(i) else {
             self.remaining = self.remaining.checked_sub(1)?;
             *self.texts.entry(text).or_default() += p;
             return Some(());
         };
         if self.merged && matches!(part, TemplatePart::FreeWord(_)) {
-            return self.line(line, i + 1, state, text + "#", p);
+            return self.add_from(template, i + 1, state, text + "#", p);
         }
         let choices = choices_for(part, state);
         for &(value, weight) in choices.as_slice() {
@@ -68,7 +79,7 @@ impl Enumeration {
             let pieces = surface_form(part, &state, value).into_iter().filter(|piece| !piece.is_empty());
             let longer = text.clone() + &pieces.collect::<Vec<_>>().join(" ");
             apply_choice(part, &mut state, value);
-            self.line(line, i + 1, &state, longer, p * weight / choices.total_weight)?;
+            self.add_from(template, i + 1, &state, longer, p * weight / choices.total_weight)?;
         }
         Some(())
     }

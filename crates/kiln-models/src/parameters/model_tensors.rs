@@ -1,8 +1,8 @@
 //! A model's parameters as tensors, read from the device one by one.
 
+use super::{ParamHandle, StateDict, for_each_param};
 use crate::{
     model::Model,
-    parameters::{ParamHandle, StateDict, for_each_param},
     tensors::{TensorError, TensorInfo, TensorSource},
 };
 use burn::tensor::{ExecutionError, TensorData};

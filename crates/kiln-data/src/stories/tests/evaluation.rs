@@ -5,13 +5,13 @@ const OPENING: &str = "Once there was a kind girl named Mia. She lived in a town
                        had a red kite. Her best friend was Tom, a farmer. ";
 
 fn counts(rest: &str) -> (usize, usize) {
-    let judgement = evaluate_text(&format!("{OPENING}{rest}"), true);
-    let all = judgement.sentences.len();
-    (all - judgement.num_well_formed(), all - judgement.num_consistent())
+    let evaluation = evaluate_text(&format!("{OPENING}{rest}"), true);
+    let all = evaluation.sentences.len();
+    (all - evaluation.num_well_formed(), all - evaluation.num_consistent())
 }
 
 #[test]
-fn stories_are_complete_and_cut_ones_are_not() {
+fn stories_are_complete_and_truncated_ones_are_not() {
     for index in 0..50 {
         let text = text(7, index);
         let whole = evaluate_text(&text, true);
@@ -25,7 +25,7 @@ fn stories_are_complete_and_cut_ones_are_not() {
 }
 
 #[test]
-fn what_no_story_could_hold_is_not_well_formed() {
+fn sentences_outside_the_grammar_are_not_well_formed() {
     for (wrong, right) in [
         ("The ducks was hungry.", "The ducks were hungry."),
         ("It were cold and wet.", "It was cold and wet."),
@@ -41,16 +41,16 @@ fn what_no_story_could_hold_is_not_well_formed() {
 }
 
 #[test]
-fn what_this_story_does_not_allow_is_inconsistent() {
+fn sentences_that_contradict_the_story_are_inconsistent() {
     assert_eq!(counts("Tom had a blue drum."), (0, 0));
-    assert_eq!(counts("Ben had a blue drum."), (0, 1), "Ben is nobody");
+    assert_eq!(counts("Ben had a blue drum."), (0, 1), "there is no Ben");
     assert_eq!(counts("At noon, Mia slowly gave her red kite to Tom."), (0, 0));
     assert_eq!(counts("At noon, Mia slowly gave her blue kite to Tom."), (0, 1), "the kite is red");
     assert_eq!(counts("At noon, Tom slowly gave his red kite to Mia."), (0, 1), "it is hers");
 }
 
 #[test]
-fn one_slip_costs_one_sentence() {
+fn an_error_costs_one_sentence() {
     let gift = "At noon, Mia slowly gave her red kite to Tom. ";
     assert_eq!(
         counts(&format!("{gift}Now the kite belonged to Mia, who was happy. Soon, Tom ran slowly to the lake.")),
@@ -65,10 +65,10 @@ fn one_slip_costs_one_sentence() {
 }
 
 #[test]
-fn verdicts_know_their_places() {
+fn evaluations_have_the_byte_ranges_of_their_sentences() {
     let text = format!("{OPENING}The ducks was hungry. Ben had a blue drum. Soon it");
-    let told = evaluate_text(&text, false);
+    let evaluation = evaluate_text(&text, false);
     let last: Vec<_> =
-        told.sentences[5..].iter().map(|s| (&text[s.range.clone()], s.well_formed, s.consistent)).collect();
+        evaluation.sentences[5..].iter().map(|s| (&text[s.range.clone()], s.well_formed, s.consistent)).collect();
     assert_eq!(last, [("The ducks was hungry.", false, false), ("Ben had a blue drum.", true, false)]);
 }

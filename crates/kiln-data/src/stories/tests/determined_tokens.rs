@@ -3,7 +3,7 @@ use crate::stories::{DependencyKind, determined_tokens, log_prob, segment::split
 use std::collections::HashSet;
 
 #[test]
-fn another_word_in_a_decided_place_is_rejected() {
+fn another_word_in_place_of_a_determined_one_has_probability_zero() {
     let words = words();
     let mut tried = [0usize; 4];
     for index in 0..12 {
@@ -23,10 +23,10 @@ fn another_word_in_a_decided_place_is_rejected() {
     assert!(tried.iter().all(|count| *count > 200), "{tried:?}");
 }
 
-/// Against brute force, both ways: a unit is decided if and only if all next sentences that share the text before it
-/// share it too.
+/// Compared with brute force: a token is determined if and only if all next sentences that begin with the text before it
+/// continue with it.
 #[test]
-fn decided_is_what_all_next_sentences_share() {
+fn determined_tokens_are_those_that_all_next_sentences_share() {
     let mut checked = [0usize; 2];
     for index in 0..8 {
         let text = text(4, index);
@@ -34,12 +34,12 @@ fn decided_is_what_all_next_sentences_share() {
         for (count, range) in split_sentences(&text).into_iter().enumerate() {
             let belief = belief_after(&text, count);
             let Some(next) = enumerate(&belief, false, 20_000) else { continue };
-            for unit in split_tokens(&text, range.clone()) {
-                let before = text[range.start..unit.start].trim_end();
-                let goes_on =
-                    |other: &String| other.starts_with(before) && unit_at(other, before.len()) != &text[unit.clone()];
-                let open = next.keys().any(goes_on) || (before.is_empty() && end_probability(&belief).0 > 0.0);
-                assert_eq!(spans.contains(&unit.start), !open, "{:?} after {:?}", &text[unit], &text[..range.start]);
+            for token in split_tokens(&text, range.clone()) {
+                let before = text[range.start..token.start].trim_end();
+                let differs =
+                    |other: &String| other.starts_with(before) && token_at(other, before.len()) != &text[token.clone()];
+                let open = next.keys().any(differs) || (before.is_empty() && end_probability(&belief).0 > 0.0);
+                assert_eq!(spans.contains(&token.start), !open, "{:?} after {:?}", &text[token], &text[..range.start]);
                 checked[usize::from(open)] += 1;
             }
         }
@@ -47,13 +47,13 @@ fn decided_is_what_all_next_sentences_share() {
     assert!(checked[0] > 100 && checked[1] > 100, "{checked:?}");
 }
 
-/// The unit that begins at `at`, or after the space there.
-fn unit_at(text: &str, at: usize) -> &str {
-    split_tokens(text, at..text.len()).first().map_or("", |unit| &text[unit.clone()])
+/// Token that begins at byte `at`, or after the space there.
+fn token_at(text: &str, at: usize) -> &str {
+    split_tokens(text, at..text.len()).first().map_or("", |token| &text[token.clone()])
 }
 
 #[test]
-fn kinds_are_what_they_say() {
+fn dependency_kinds_match_the_slots() {
     let text = "Once there was a kind girl named Mia. She lived in a town near the old mill. She was a baker. She had a \
                 red kite. Her best friend was Tom, a farmer. At noon, Mia slowly gave her red kite to Tom. Mia and";
     let story = |end: &str| format!("{}{end}", text.trim_end_matches("Mia and"));
