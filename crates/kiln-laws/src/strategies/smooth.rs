@@ -77,11 +77,11 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 /// ReLU, the choice of experts and the choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
-    let blocks = || config.blocks.iter().chain(&encoder);
-    if blocks().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
+    let blocks: Vec<&BlockConfig> = config.blocks.iter().chain(&encoder).collect();
+    if blocks.iter().any(|block| matches!(block.depth, DepthConfig::MixtureOfDepths(_))) {
         return false;
     }
-    let mut parts = blocks().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+    let mut parts = blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
     parts.all(|part| match part {
         PartConfig::Mlp(mlp) => mlp.activation != Activation::Relu,
         PartConfig::GatedMlp(mlp) => mlp.activation != Activation::Relu,
