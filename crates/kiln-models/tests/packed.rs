@@ -1,4 +1,4 @@
-//! Models whose matrices stay packed compute what their numbers say.
+//! Models with packed weights compute the same as with their dequantized values.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{
@@ -14,11 +14,11 @@ use kiln_spec::{Direction, Layout, Random};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Random tensors, matrices packed; `shown` says whether that is told.
+/// Random tensors, matrices packed; `offers_packed` says whether `read_packed` returns them.
 struct Packed {
     entries: BTreeMap<String, TensorInfo>,
     matrices: BTreeMap<String, PackedMatrix>,
-    shown: bool,
+    offers_packed: bool,
 }
 
 impl Packed {
@@ -45,7 +45,7 @@ impl Packed {
         Self {
             entries: shapes.iter().map(entry).collect(),
             matrices: shapes.iter().filter_map(matrix).collect(),
-            shown: true,
+            offers_packed: true,
         }
     }
 }
@@ -63,7 +63,7 @@ impl TensorSource for Packed {
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        self.matrices.get(name).filter(|_| self.shown).cloned()
+        self.matrices.get(name).filter(|_| self.offers_packed).cloned()
     }
 }
 
@@ -86,7 +86,7 @@ fn families() -> Vec<(Value, usize)> {
     ]
 }
 
-fn assembled(config: &Value, tensors: &Packed, device: &Device) -> Model {
+fn load(config: &Value, tensors: &Packed, device: &Device) -> Model {
     let (family, config) = hf::read_config(config).unwrap();
     hf::load_model(&config, family, tensors, device).unwrap()
 }
@@ -100,7 +100,7 @@ fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
     tensors.entries().iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect()
 }
 
-fn numbers(model: &Model) -> kiln_models::StateDict {
+fn values(model: &Model) -> kiln_models::StateDict {
     burn::tensor::read_sync(state_dict(model)).unwrap()
 }
 
@@ -117,26 +117,26 @@ fn largest(tensor: &Tensor<2>) -> f64 {
 }
 
 #[test]
-fn packed_models_compute_what_their_numbers_say() {
+fn packed_models_compute_what_their_values_do() {
     for (config, count) in families() {
         let shapes = shapes(&config);
         for packing in ["F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"] {
             let mut tensors = Packed::new(packing, shapes.clone());
-            let packed = assembled(&config, &tensors, &Device::flex());
+            let packed = load(&config, &tensors, &Device::flex());
             let what = format!("{} in {packing}", config["model_type"]);
             assert_eq!(packed.packed_weights().len(), count, "{what}");
-            tensors.shown = false;
-            let plain = assembled(&config, &tensors, &Device::flex());
+            tensors.offers_packed = false;
+            let plain = load(&config, &tensors, &Device::flex());
             assert!(plain.packed_weights().is_empty());
-            let apart = |ids: &[i32]| {
+            let difference = |ids: &[i32]| {
                 let (found, right) = (logits(&packed, ids), logits(&plain, ids));
                 max_abs_diff(&found, &right) / largest(&right)
             };
-            // One token is multiplied with packed rows; of several, the rows' numbers are formed.
-            let [single, several] = [apart(&[7]), apart(&[3, 39, 0, 12, 5])];
+            // One token is multiplied with packed rows; for several tokens the rows are dequantized.
+            let [single, several] = [difference(&[7]), difference(&[3, 39, 0, 12, 5])];
             assert!(single > 0.0 && single <= 2e-5 && several <= 2e-5, "{what}: {single:e} {several:e}");
-            // Read, they are the same numbers, to the bit; what is computed is still what they say.
-            assert_eq!(numbers(&packed), numbers(&plain), "{what}");
+            // The values that are read are the same bits, and reading changes no result.
+            assert_eq!(values(&packed), values(&plain), "{what}");
             let read = max_abs_diff(&logits(&packed, &[7]), &logits(&plain, &[7])) / largest(&logits(&plain, &[7]));
             assert!(read <= 2e-5, "{what}: {read:e}");
         }
@@ -144,22 +144,22 @@ fn packed_models_compute_what_their_numbers_say() {
 }
 
 #[test]
-fn what_packs_no_rows_of_outputs_is_unpacked() {
+fn weights_that_are_not_packed_by_output_are_unpacked() {
     let mut config = families().remove(0).0;
     let tensors = Packed::new("Q8_0", shapes(&config));
-    // Gradients are wanted of numbers.
-    assert!(assembled(&config, &tensors, &Device::flex().autodiff()).packed_weights().is_empty());
-    // GPT-2's matrices lie the other way round; its table of tokens doesn't.
+    // Packed weights have no gradient.
+    assert!(load(&config, &tensors, &Device::flex().autodiff()).packed_weights().is_empty());
+    // GPT-2's matrices are packed along the wrong axis, as the file has them as [in, out]; its embedding is not.
     config =
         json!({ "model_type": "gpt2", "vocab_size": 40, "n_embd": 256, "n_head": 4, "n_layer": 1, "n_positions": 32 });
-    let gpt2 = assembled(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
+    let gpt2 = load(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
     assert_eq!(gpt2.packed_weights().keys().collect::<Vec<_>>(), ["embedding"]);
 }
 
 #[test]
-fn names_are_read_without_numbers() {
+fn names_are_read_without_values() {
     let config = families().remove(0).0;
-    let model = assembled(&config, &Packed::new("Q4_1", shapes(&config)), &Device::flex());
+    let model = load(&config, &Packed::new("Q4_1", shapes(&config)), &Device::flex());
     let parameters: usize = named_parameters(&model).iter().map(|name| name.shape.iter().product::<usize>()).sum();
     assert_eq!(parameters, Model::num_parameters(model.config()));
     let plain = { logits(&model, &[1, 2, 3]) };
@@ -171,7 +171,7 @@ fn names_are_read_without_numbers() {
 #[test]
 fn a_walk_unpacks_no_weight_unless_its_tensor_is_asked_for() {
     let config = families().remove(0).0;
-    let model = assembled(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
+    let model = load(&config, &Packed::new("Q8_0", shapes(&config)), &Device::flex());
     let packed_names = |model: &Model| {
         let mut names = Vec::new();
         for_each_param(model, |param| names.extend(param.packed().map(|_| param.name())));

@@ -1,15 +1,18 @@
-//! A model with adapters, without, and with them switched off. All of them share the base's parameters.
+//! Attaching adapters to a model, switching them off and removing them. All models share the base weights.
 
 use crate::config::AdapterConfig;
 use kiln_models::Model;
 use kiln_nn::adapter::{AdapterMap, AttachedAdapter};
 use kiln_spec::ValidationError;
 
-/// The model with new adapters, drawn from `seed` by name; until they are trained it computes what it did, to the bit.
-/// How many there are says [`Model::adapters`].
+/// The model with new adapters on the linear layers that `config` selects.
+///
+/// Their parameters are drawn from `seed` and their names. Until they are trained, the model computes the same bits as
+/// without them. [`Model::adapters`] lists what was attached.
 ///
 /// # Errors
-/// What can't be, a pattern that fits no linear map (with those there are), or adapters that are there already.
+/// If an option is out of range, a pattern matches no linear layer (the error lists the layers), or the model has adapters
+/// already. Error paths start with `adapter`.
 pub fn attach(model: &Model, config: &AdapterConfig, seed: u64) -> Result<Model, ValidationError> {
     if !model.adapters().is_empty() {
         let reason = format!("the model has {} adapters already", model.adapters().len());
@@ -18,14 +21,15 @@ pub fn attach(model: &Model, config: &AdapterConfig, seed: u64) -> Result<Model,
     Ok(model.with_adapters(config.build_adapters(model.config(), "adapter")?, seed))
 }
 
-/// The base alone.
+/// The base model, without adapters.
 pub fn detach(model: &Model) -> Model {
     model.with_adapters(AdapterMap::new(), 0)
 }
 
-/// The model with its adapters acting or not; switched off, it computes what the base does, to the bit.
-pub fn set_enabled(model: &Model, on: bool) -> Model {
-    let switched =
-        model.adapters().iter().map(|(name, beside)| (name.clone(), AttachedAdapter { enabled: on, ..beside.clone() }));
+/// The model with its adapters switched on or off. Switched off, it computes the same bits as the base model; the
+/// parameters of the adapters stay.
+pub fn set_enabled(model: &Model, enabled: bool) -> Model {
+    let adapters = model.adapters().iter();
+    let switched = adapters.map(|(layer, adapter)| (layer.clone(), AttachedAdapter { enabled, ..adapter.clone() }));
     model.with_adapters(switched.collect(), 0)
 }

@@ -1,8 +1,35 @@
-//! Fine-tuning with few parameters: adapters beside the linear maps of a model that stays as it is.
+//! Parameter-efficient fine-tuning: adapters on the linear layers of a model whose own weights stay frozen.
 //!
-//! * [`config`]: which method, and beside which maps;
-//! * [`attach`](mod@attach): a model with adapters, without, or with them switched off;
-//! * [`merge`](mod@merge): the plain model that does the same, and back.
+//! The types in the order of data flow:
+//!
+//! 1. [`AdapterConfig`] names a method and its options, [`LoraConfig`] for LoRA; it is the `adapter` table of a recipe's
+//!    stage.
+//! 2. [`attach`](attach()) adds new adapters to a model. At first they change nothing: the model computes the same bits.
+//! 3. Training computes gradients of [`AdapterConfig::trainable_patterns`] only.
+//! 4. [`set_enabled`] switches adapters off and on, [`detach`] removes them, [`merge`](merge()) adds them to the weights;
+//!    [`MergedModel`] can be undone.
+//!
+//! All of these return a new model that shares the base weights with the given one. The computation of an adapter is in
+//! [`kiln_nn::adapter`], its files in PEFT's format are in `kiln-pretrained`.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use kiln_models::{Model, ModelConfig};
+//! use kiln_peft::{AdapterConfig, LoraConfig, attach, merge};
+//!
+//! let mut config = ModelConfig { vocab: 11, hidden: 16, ..ModelConfig::default() };
+//! config.resolve();
+//! let base = Model::init(&config, 0, &Device::flex());
+//!
+//! // Rank-2 adapters on the query and value projections of the four blocks.
+//! let lora = LoraConfig { rank: 2, target_modules: vec!["q".into(), "v".into()], ..LoraConfig::default() };
+//! let adapted = attach(&base, &AdapterConfig::Lora(lora), 1)?;
+//! assert_eq!(adapted.adapters().len(), 8);
+//!
+//! let merged = merge(&adapted);
+//! assert!(merged.adapters().is_empty());
+//! # Ok::<(), kiln_spec::ValidationError>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod attach;

@@ -1,11 +1,11 @@
-//! Options of low-rank adaptation (2106.09685).
+//! Options of low-rank adaptation (LoRA, 2106.09685).
 
 use kiln_nn::adapter::{LoraInit, LoraSpec};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// No middle is wider: beyond it a rank is a slip.
+/// Greatest rank. A rank of this size is no longer low for any layer: a larger number is a typing error.
 const MAX_RANK: usize = 1 << 16;
 
 /// Options of a LoRA: y = x W + b + s · dropout(x) A B, with A `[in, rank]` and B `[rank, out]`.
@@ -35,32 +35,32 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// What makes these beside maps of these names.
-    pub(crate) fn from_spec(shape: LoraSpec, targets: Vec<String>) -> Self {
-        let LoraSpec { rank, alpha, rslora: rs, dropout, init: start } = shape;
-        Self { rank, alpha, rslora: rs, dropout, target_modules: targets, init: start }
+    /// The options of a LoRA with these patterns.
+    pub(crate) fn from_spec(spec: LoraSpec, target_modules: Vec<String>) -> Self {
+        let LoraSpec { rank, alpha, rslora, dropout, init } = spec;
+        Self { rank, alpha, rslora, dropout, target_modules, init }
     }
 
-    /// What stands beside each map.
+    /// The LoRA of one layer, without parameters.
     pub fn spec(&self) -> LoraSpec {
-        let Self { rank, alpha, rslora: rs, dropout, init: start, .. } = *self;
-        LoraSpec { rank, alpha, rslora: rs, dropout, init: start }
+        let Self { rank, alpha, rslora, dropout, init, .. } = *self;
+        LoraSpec { rank, alpha, rslora, dropout, init }
     }
 
-    /// Refuses what can't be, with its path.
+    /// Checks the ranges of the options. NaN is out of every range.
     pub(crate) fn check(&self, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        match self {
+        let (key, reason) = match self {
             _ if self.rank == 0 || self.rank > MAX_RANK => {
-                refuse("rank", format!("a rank from 1 to {MAX_RANK}, found {}", self.rank))
+                ("rank", format!("expected a rank from 1 to {MAX_RANK}, found {}", self.rank))
             }
             _ if !(self.alpha > 0.0 && self.alpha.is_finite()) => {
-                refuse("alpha", format!("a number above 0, found {}", self.alpha))
+                ("alpha", format!("expected a number above 0, found {}", self.alpha))
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                refuse("dropout", format!("a share from 0 up to but without 1, found {}", self.dropout))
+                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        Err(ValidationError::new(format!("{path}.{key}"), reason))
     }
 }

@@ -1,44 +1,48 @@
-//! The plain model that computes what a model with adapters does: W + s A B in place of W. Adapters that are switched
-//! off add nothing.
+//! Merging adapters into the weights of a model: W + s A B in place of W (2106.09685, section 4.1).
+//!
+//! A merged model has the parameters and the speed of the base model. Its outputs equal those of the adapted model up to
+//! rounding, as (W + s A B) x and W x + s A (B x) round differently.
 
 use crate::attach::detach;
 use burn::module::Module;
 use kiln_models::{Model, map_params};
 
-/// A merged model, and what it was made of.
+/// Merged model that can be unmerged.
 #[derive(Clone, Debug)]
 pub struct MergedModel {
-    /// The plain model.
+    /// The model with the adapters in its weights.
     pub model: Model,
+    /// The model that was merged.
     adapted: Model,
 }
 
 impl MergedModel {
-    /// Merges. The weights that change are kept twice, all others once.
+    /// Merges the adapters of a model. Memory: the merged weights exist twice, all others once.
     pub fn new(model: Model) -> Self {
         Self { model: merge(&model), adapted: model }
     }
 
-    /// The model with adapters again, the base's weights as they were, to the bit.
+    /// The model with its adapters as before the merge. The base weights are the same bits: they are kept, not computed.
     pub fn unmerge(self) -> Model {
         self.adapted
     }
 }
 
-/// The plain model. What didn't train doesn't either in it.
+/// The model with its adapters added to its weights. Adapters that are switched off are left out.
+///
+/// The result is on the device of `model`, autodiff or not. Its parameters keep their ids and stay frozen or trainable.
 pub fn merge(model: &Model) -> Model {
-    let (plain, train) = (model.valid(), model.device().is_autodiff());
-    let base = detach(&plain);
-    let mut acting = plain.adapter_modules();
-    acting.retain(|map, _| plain.adapters().get(map).is_some_and(|beside| beside.enabled));
-    let merged = map_params(base, |param| {
-        let adapter = param.name().strip_suffix(".weight").and_then(|map| acting.remove(map));
+    let (plain, is_autodiff) = (model.valid(), model.device().is_autodiff());
+    let mut adapters = plain.adapter_modules();
+    adapters.retain(|layer, _| plain.adapters().get(layer).is_some_and(|adapter| adapter.enabled));
+    let merged = map_params(detach(&plain), |param| {
+        let adapter = param.name().strip_suffix(".weight").and_then(|layer| adapters.remove(layer));
         if let Some(adapter) = adapter {
             param.map(|weight| {
-                let [inputs, outputs] = weight.shape()[..2] else { unreachable!("an adapted weight is a matrix") };
+                let [inputs, outputs] = weight.shape()[..] else { unreachable!("the weight of a layer is a matrix") };
                 adapter.merge(weight.reshape([inputs, outputs])).into()
             });
         }
     });
-    if train { merged.train() } else { merged }
+    if is_autodiff { merged.train() } else { merged }
 }

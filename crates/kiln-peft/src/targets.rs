@@ -1,6 +1,6 @@
-//! Which linear maps patterns fit.
+//! Selection of linear layers by patterns (`target_modules`).
 
-use kiln_models::{Model, ModelConfig};
+use kiln_models::{Model, ModelConfig, NamedParameter, named_parameters};
 use kiln_spec::{
     ValidationError,
     config::closest_match,
@@ -8,60 +8,73 @@ use kiln_spec::{
 };
 use std::collections::BTreeSet;
 
-/// The linear maps that one of the patterns fits, each pattern at least one. `draws` says that what they get draws
-/// random numbers, which a head can't: it is run outside of a call.
+/// The linear layers that at least one of the patterns matches. `path` is the key of the patterns.
+///
+/// The head runs outside of a [`Context`](kiln_nn::Context), which random numbers come from: with `uses_dropout` it can't
+/// have an adapter.
+///
+/// # Errors
+/// If there is no pattern, a pattern matches no layer, or dropout is used in the head.
 pub(crate) fn select_linear_layers(
     model: &ModelConfig,
     patterns: &[String],
-    draws: bool,
+    uses_dropout: bool,
     path: &str,
 ) -> Result<BTreeSet<String>, ValidationError> {
     if patterns.is_empty() {
-        return Err(ValidationError::new(path, "no pattern: nothing would have an adapter")
-            .with_suggestion("target_modules = [\"q\", \"v\"]"));
+        let error = ValidationError::new(path, "expected at least one pattern, found none");
+        return Err(error.with_suggestion("target_modules = [\"q\", \"v\"]"));
     }
-    let maps: Vec<String> = Model::linear_layers(model).into_iter().map(|(name, _)| name).collect();
-    let mut names = BTreeSet::new();
+    let layers: Vec<String> = Model::linear_layers(model).into_iter().map(|(name, _)| name).collect();
+    let mut selected = BTreeSet::new();
     for pattern in patterns {
-        let found: Vec<&String> = maps.iter().filter(|name| matches_suffix(pattern, name)).collect();
-        if found.is_empty() {
-            return Err(no_match_error(model, &maps, pattern, path));
+        let matching: Vec<&String> = layers.iter().filter(|layer| matches_suffix(pattern, layer)).collect();
+        if matching.is_empty() {
+            return Err(no_match_error(model, &layers, pattern, path));
         }
-        names.extend(found.into_iter().cloned());
+        selected.extend(matching.into_iter().cloned());
     }
-    match names.iter().find(|name| draws && name.starts_with("head.")) {
+    match selected.iter().find(|layer| uses_dropout && layer.starts_with("head.")) {
         Some(head) => {
-            let reason = format!("`{head}` is a map of the head, where no dropout is drawn");
-            Err(ValidationError::new(path, reason).with_suggestion("dropout = 0, or patterns that leave the head out"))
+            let reason = format!("dropout is not supported for `{head}`, a layer of the head");
+            let suggestion = "set dropout = 0, or use patterns that do not match the head";
+            Err(ValidationError::new(path, reason).with_suggestion(suggestion))
         }
-        None => Ok(names),
+        None => Ok(selected),
     }
 }
 
-/// What a pattern that fits no linear map may have meant.
-fn no_match_error(model: &ModelConfig, maps: &[String], pattern: &str, path: &str) -> ValidationError {
-    let outline = Model::without_weights(model);
-    let fitted = |name: &&kiln_models::NamedParameter| {
-        let map = name.path.strip_suffix(".weight").unwrap_or(&name.path);
-        matches_suffix(pattern, map) || matches(pattern, &name.path)
+/// The error of a pattern that matches no linear layer. It lists the layers, and names a parameter that the pattern matches
+/// and the pattern that is spelt most alike, if there are any.
+fn no_match_error(model: &ModelConfig, layers: &[String], pattern: &str, path: &str) -> ValidationError {
+    let layers: BTreeSet<String> = layers.iter().map(|layer| block_pattern(layer)).collect();
+    let list = layers.iter().map(|layer| format!("`{layer}`")).collect::<Vec<_>>().join(", ");
+    let parameters = named_parameters(&Model::without_weights(model));
+    let no_match = format!("`{pattern}` matches no linear layer");
+    let reason = match parameters.iter().find(|parameter| matches_parameter(pattern, parameter)) {
+        Some(parameter) => format!("{no_match}; it matches `{}`, which can't have an adapter", parameter.path),
+        None => no_match,
     };
-    let shapes: BTreeSet<String> = maps.iter().map(|name| block_pattern(name)).collect();
-    let all = shapes.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let reason = match kiln_models::named_parameters(&outline).iter().find(fitted) {
-        Some(other) => format!("`{pattern}` fits no linear map, but `{}`, which can't have an adapter", other.path),
-        None => format!("`{pattern}` fits no linear map"),
-    };
-    let after = |name: &'_ str| name.match_indices('.').map(|(dot, _)| dot + 1).collect::<Vec<_>>();
-    let ends = shapes.iter().flat_map(|name| [0].into_iter().chain(after(name)).map(|from| &name[from..]));
-    let refusal = ValidationError::new(path, format!("{reason}; there are {all}"));
-    match closest_match(pattern, ends) {
-        Some(near) => refusal.with_suggestion(format!("target_modules = [\"{near}\"]")),
-        None => refusal,
+    let error = ValidationError::new(path, format!("{reason}; linear layers: {list}"));
+    match closest_match(pattern, layers.iter().flat_map(|layer| name_suffixes(layer))) {
+        Some(closest) => error.with_suggestion(format!("target_modules = [\"{closest}\"]")),
+        None => error,
     }
 }
 
-/// The name with `*` instead of numbers: `blocks.*.attention.q`.
+/// Whether a pattern matches a parameter, or the layer that the parameter is the weight of.
+fn matches_parameter(pattern: &str, parameter: &NamedParameter) -> bool {
+    let layer = parameter.path.strip_suffix(".weight").unwrap_or(&parameter.path);
+    matches_suffix(pattern, layer) || matches(pattern, &parameter.path)
+}
+
+/// The name and its ends after each dot: `a.b.c`, `b.c`, `c`.
+fn name_suffixes(name: &str) -> impl Iterator<Item = &str> {
+    [0].into_iter().chain(name.match_indices('.').map(|(dot, _)| dot + 1)).map(|start| &name[start..])
+}
+
+/// The name with `*` in place of numbers: `blocks.*.attention.q`.
 fn block_pattern(name: &str) -> String {
-    let field = |field: &str| if field.parse::<usize>().is_ok() { "*".to_owned() } else { field.to_owned() };
-    name.split('.').map(field).collect::<Vec<_>>().join(".")
+    let fields = name.split('.').map(|field| if field.parse::<usize>().is_ok() { "*" } else { field });
+    fields.collect::<Vec<_>>().join(".")
 }

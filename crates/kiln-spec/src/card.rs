@@ -1,18 +1,21 @@
-//! What is known of a variant: listings, the docs' tables, legality and the laws are made from it.
+//! Variant cards: metadata of each variant of each family of layers, norms, optimizers, objectives and so on.
+//!
+//! `kiln variants`, the generated tables in `docs/`, validation and the property tests (`kiln-laws`) read the cards. A card
+//! is attached to an alternative of a [`choice!`](crate::choice) with `with`.
 
-/// In which directions a variant can mix tokens.
+/// Attention directions that a variant supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Causality {
-    /// It sees what the batch's marks let it see.
+    /// Any direction: the layout of the batch decides.
     Any,
-    /// It only works from left to right.
+    /// Causal only, such as recurrent layers.
     CausalOnly,
-    /// It always sees everything.
+    /// Bidirectional only: the variant always mixes all tokens of a document.
     BidirectionalOnly,
 }
 
 impl Causality {
-    /// The word of listings: `any`, `only` (causal only), `never`.
+    /// Returns the word for the column "causal" of listings: `any`, `only` (causal only), `never`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Any => "any",
@@ -22,73 +25,73 @@ impl Causality {
     }
 }
 
-/// The name that stands for all laws in an exemption.
+/// Name that stands for all laws in [`Card::exemptions`].
 pub const ALL_LAWS: &str = "every law";
 
-/// A variant's card.
+/// Metadata of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Card {
-    /// Its name in a configuration.
+    /// Name in the configuration, such as `window`.
     pub name: &'static str,
-    /// Its role in parameter names: `attention`, `feed_forward`; empty where the place says it.
+    /// Component of parameter names, such as `attention` or `feed_forward`; empty if the variant adds none.
     pub role: &'static str,
-    /// Where it comes from: an arXiv id, or a title.
+    /// Source: arXiv ids, or a title.
     pub paper: &'static str,
-    /// Directions it can mix in.
+    /// Supported attention directions.
     pub causality: Causality,
-    /// State kept per sequence while generating, with T tokens so far.
+    /// Size of the state per sequence during generation, for T tokens so far, such as `T` for a full KV cache.
     pub state: &'static str,
-    /// Time for T tokens.
+    /// Time for T tokens, such as `T²`.
     pub time: &'static str,
-    /// What it can't be combined with; empty if nothing.
+    /// Other settings that the variant excludes; empty if none.
     pub incompatible_with: &'static str,
-    /// It in a small model, as TOML: what the laws try and pictures show. Empty: its bare name.
+    /// Small configuration as a TOML value, for property tests and documentation. Empty: the bare name.
     pub example: &'static str,
-    /// Laws that it can't keep, and why: `("chunked", "it reads the whole sequence at once")`; [`EVERY_LAW`] for one
-    /// that no small decoder can hold.
+    /// Laws (property tests) that do not apply, each with the reason: `("chunked", "it reads the whole sequence at once")`.
+    /// [`ALL_LAWS`] for a variant that a small decoder-only model cannot contain.
     pub exemptions: &'static [(&'static str, &'static str)],
 }
 
 impl Card {
-    /// A card of something that keeps no state, takes time in proportion to the tokens and refuses nothing.
+    /// Creates a card with defaults: no state, time linear in the tokens, any direction, no exclusions, no exemptions.
     pub const fn new(name: &'static str, paper: &'static str) -> Self {
-        let (causality, exempt): (_, &[_]) = (Causality::Any, &[]);
         Self {
             name,
             role: "",
             paper,
-            causality,
+            causality: Causality::Any,
             state: "none",
             time: "T",
             incompatible_with: "",
             example: "",
-            exemptions: exempt,
+            exemptions: &[],
         }
     }
 
-    /// A card of data, which costs nothing by itself; `choice!` fills in the name.
+    /// Creates a card for a variant without computation of its own: time 0. [`choice!`](crate::choice) fills in the
+    /// name.
     pub const fn config_only(paper: &'static str) -> Self {
         Self { time: "0", ..Self::new("", paper) }
     }
 
-    /// It as a TOML value: its example, or its bare name.
+    /// Returns the variant as a TOML value: its example, or its bare name in quotes.
     pub fn example_toml(&self) -> String {
         if self.example.is_empty() { format!("\"{}\"", self.name) } else { self.example.to_owned() }
     }
 
-    /// Why it need not keep a law, if it needn't.
+    /// Returns the reason why a law does not apply; `None` if it applies.
     pub fn exemption(&self, law: &str) -> Option<&'static str> {
         self.exemptions.iter().find(|(name, _)| [law, ALL_LAWS].contains(name)).map(|(_, reason)| *reason)
     }
 }
 
-/// A family of variants: the alternatives of one key.
+/// Family of variants: the alternatives of one configuration key.
 #[derive(Clone, Copy, Debug)]
 pub struct VariantFamily {
-    /// Its name: the key that it stands at, or nearly.
+    /// Name of the family, mostly the configuration key, such as `pattern`.
     pub name: &'static str,
-    /// What it decides, in a few words.
+    /// Short description.
     pub description: &'static str,
-    /// Its members, in the order of the list.
+    /// Cards of the variants in declaration order.
     pub cards: &'static [Card],
 }

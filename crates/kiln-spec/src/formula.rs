@@ -1,93 +1,105 @@
-//! Who may look at whom, as a formula of two marks that can be read three ways.
+//! Visibility formulas: whether a query attends to a key, as integer comparisons of their token marks.
 //!
-//! A [`Formula`] compares integers made of the query's and the key's [`Mark`]. It is read on the host
-//! ([`Formula::holds`]), on whole tiles ([`Formula::fill`], by interval arithmetic) and on the device (in
-//! `kiln-nn`, over tensors of marks). Each reading walks the same few operations, so a new pattern is a new
-//! formula and nothing else.
+//! A [`Formula`] is a small expression tree over the fields of two [`TokenMark`]s. The same formula is evaluated in four
+//! ways:
+//!
+//! | evaluation | result | used for |
+//! |---|---|---|
+//! | [`Formula::evaluate`] | one query, one key | dense masks, reference |
+//! | [`Formula::evaluate_row`] | one query, many keys | masks of partial tiles |
+//! | [`Formula::tile_coverage`] | block of queries × block of keys, by interval arithmetic | tiles that a kernel skips |
+//! | `kiln-nn`, over tensors of marks | all pairs, on the device | masks of tensor kernels |
+//!
+//! A new attention pattern only needs a new formula; all evaluations follow.
+//!
+//! For example, the sliding window −after ≤ i − j ≤ before is
+//! `And([LessOrEqual(i − j, before), LessOrEqual(−after, i − j)])` with `i` the query's and `j` the key's position.
+//! Differences saturate at the limits of `i32`.
 
 mod row;
 
 use crate::layout::{MarkRange, TokenMark};
 
-/// Which of the two marks a term reads.
+/// Token whose mark a term refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenSide {
-    /// The token that looks.
+    /// The query: the token that attends.
     Query,
-    /// The token that is looked at.
+    /// The key: the token that is attended to.
     Key,
 }
 
-/// An attribute of a mark, as an integer.
+/// Field of a [`TokenMark`], as an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MarkField {
-    /// Place within the document, in tokens.
+    /// [`TokenMark::position`].
     Position,
-    /// Place in the order of seeing.
+    /// [`TokenMark::order`].
     Order,
-    /// Number of the document.
+    /// [`TokenMark::document`].
     Document,
-    /// 1 for a token that everybody in its document sees, else 0.
+    /// [`TokenMark::prefix`]: 1 for a prefix token, else 0.
     Prefix,
-    /// 1 for a token, 0 for padding or an empty slot.
+    /// [`TokenMark::valid`]: 1 for a token, 0 for padding.
     Valid,
 }
 
-/// An integer made of marks.
+/// Integer expression over the marks of a query and a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Term {
-    /// A field of one of the marks.
+    /// Field of one of the two marks.
     Field(TokenSide, MarkField),
-    /// A constant.
+    /// Constant.
     Constant(i32),
-    /// The difference of two terms.
+    /// Difference of two terms, saturating.
     Minus(Box<Term>, Box<Term>),
-    /// Floor division by a positive constant.
+    /// Floor division by a positive constant: ⌊a / n⌋.
     FloorDiv(Box<Term>, i32),
-    /// Remainder of floor division by a positive constant, in `0..n`.
+    /// Remainder of floor division by a positive constant: a mod n, in `0..n` also for negative `a`.
     Modulo(Box<Term>, i32),
 }
 
-/// A truth about a query and a key.
+/// Condition on a query and a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Formula {
-    /// Left is at most right.
+    /// The first term is at most the second.
     LessOrEqual(Term, Term),
-    /// Both are equal.
+    /// Both terms are equal.
     Equal(Term, Term),
-    /// Every one holds (true of none).
+    /// All conditions hold. An empty conjunction is true.
     And(Vec<Formula>),
-    /// Any one holds (false of none).
+    /// At least one condition holds. An empty disjunction is false.
     Or(Vec<Formula>),
 }
 
-/// What is known of a tile of queries × keys.
+/// Coverage of a tile, a block of queries × a block of keys, by the visible pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TileCoverage {
-    /// No query sees any key: the tile can be skipped.
+    /// No pair is visible: the tile can be skipped.
     Empty,
-    /// Every query sees every key: no mask is needed.
+    /// All pairs are visible: no mask is needed.
     Full,
-    /// Unknown or mixed: the mask decides.
+    /// Some pairs are visible, or interval arithmetic cannot tell: a mask is needed.
     Partial,
 }
 
 impl Term {
-    /// The query's field.
+    /// Returns the field of the query.
     pub fn query(field: MarkField) -> Self {
         Self::Field(TokenSide::Query, field)
     }
 
-    /// The key's field.
+    /// Returns the field of the key.
     pub fn key(field: MarkField) -> Self {
         Self::Field(TokenSide::Key, field)
     }
 
-    /// `self − other`.
+    /// Returns `self − other`.
     pub fn minus(self, other: Self) -> Self {
         Self::Minus(Box::new(self), Box::new(other))
     }
 
+    /// Value for one pair.
     fn value(&self, query: &TokenMark, key: &TokenMark) -> i32 {
         match self {
             Self::Field(TokenSide::Query, field) => query.field(*field),
@@ -99,7 +111,7 @@ impl Term {
         }
     }
 
-    /// Least and greatest value over a tile.
+    /// Bounds (min, max) of the values over a tile. Exact for single fields; differences ignore correlations.
     fn value_range(&self, query: &MarkRange, key: &MarkRange) -> (i32, i32) {
         match self {
             Self::Field(TokenSide::Query, field) => query.field(*field),
@@ -115,6 +127,7 @@ impl Term {
             }
             Self::Modulo(a, n) => {
                 let (low, high) = a.value_range(query, key);
+                // Within one period the remainder is monotone; otherwise it may take every value.
                 if low.div_euclid(*n) == high.div_euclid(*n) {
                     (low.rem_euclid(*n), high.rem_euclid(*n))
                 } else {
@@ -126,22 +139,26 @@ impl Term {
 }
 
 impl Formula {
-    /// True of every pair.
+    /// Returns the condition that holds for every pair.
     pub fn always_true() -> Self {
         Self::And(Vec::new())
     }
 
-    /// The first reading: for one query and one key, on the host.
+    /// Returns whether the condition holds for one query and one key.
     pub fn evaluate(&self, query: &TokenMark, key: &TokenMark) -> bool {
         match self {
             Self::LessOrEqual(a, b) => a.value(query, key) <= b.value(query, key),
             Self::Equal(a, b) => a.value(query, key) == b.value(query, key),
-            Self::And(all) => all.iter().all(|f| f.evaluate(query, key)),
-            Self::Or(any) => any.iter().any(|f| f.evaluate(query, key)),
+            Self::And(all) => all.iter().all(|formula| formula.evaluate(query, key)),
+            Self::Or(any) => any.iter().any(|formula| formula.evaluate(query, key)),
         }
     }
 
-    /// The second reading: for a whole tile. Sound, maybe coarse: `Full` and `Empty` are certain.
+    /// Returns the coverage of a tile, given the value ranges of its queries and keys.
+    ///
+    /// Sound but conservative: [`Full`](TileCoverage::Full) and [`Empty`](TileCoverage::Empty) are certain, while
+    /// [`Partial`](TileCoverage::Partial) may be returned for any tile. Costs O(size of the formula), independent of the
+    /// size of the tile.
     pub fn tile_coverage(&self, query: &MarkRange, key: &MarkRange) -> TileCoverage {
         match self {
             Self::LessOrEqual(a, b) => {
@@ -153,16 +170,17 @@ impl Formula {
                 TileCoverage::from_certainty(a.0 == a.1 && a == b, a.1 < b.0 || b.1 < a.0)
             }
             Self::And(all) => {
-                all.iter().map(|f| f.tile_coverage(query, key)).fold(TileCoverage::Full, TileCoverage::and)
+                all.iter().map(|formula| formula.tile_coverage(query, key)).fold(TileCoverage::Full, TileCoverage::and)
             }
             Self::Or(any) => {
-                any.iter().map(|f| f.tile_coverage(query, key)).fold(TileCoverage::Empty, TileCoverage::or)
+                any.iter().map(|formula| formula.tile_coverage(query, key)).fold(TileCoverage::Empty, TileCoverage::or)
             }
         }
     }
 }
 
 impl TileCoverage {
+    /// Coverage from what is certain: that all pairs are visible, or that none is.
     fn from_certainty(full: bool, empty: bool) -> Self {
         match (full, empty) {
             (true, _) => Self::Full,
@@ -171,6 +189,7 @@ impl TileCoverage {
         }
     }
 
+    /// Coverage of a conjunction.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Empty, _) | (_, Self::Empty) => Self::Empty,
@@ -179,6 +198,7 @@ impl TileCoverage {
         }
     }
 
+    /// Coverage of a disjunction.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Full, _) | (_, Self::Full) => Self::Full,

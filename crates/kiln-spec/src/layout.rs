@@ -1,50 +1,67 @@
-//! The geometry of a batch: rows of marks, the only truth about positions, documents, prefixes and padding.
+//! Layout of a batch: position, order, document, prefix and validity of every token.
+//!
+//! All attention masks and position encodings follow from these marks. A pattern never looks at token ids or tensors.
+//!
+//! | batch | marks |
+//! |---|---|
+//! | causal document | order = position |
+//! | bidirectional document | all tokens are prefix tokens |
+//! | prefix LM | the first n tokens are prefix tokens |
+//! | reversed (right to left) | order = −position |
+//! | several documents in a row (packing) | numbered documents, each with positions from 0 |
+//! | padding, empty cache slots | invalid |
+//!
+//! A query `q` may attend to a key `k`, before the pattern of the layer is applied, if
+//! `k.valid ∧ q.document = k.document ∧ (k.order ≤ q.order ∨ k.prefix)`.
 
 use crate::formula::MarkField;
 
-/// All that visibility may ask of a token.
+/// Mark of a token: everything that visibility depends on.
+///
+/// The default is the mark of padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct TokenMark {
-    /// Place within its document, in tokens, from 0: what positions and windows count.
+    /// Position within the document, from 0. Position encodings, windows and strides use it.
     pub position: i32,
-    /// Place in the order of seeing: a key is seen by queries of the same or a later order. Left to right it
-    /// equals the position, right to left its negative.
+    /// Rank in the causal order: a query attends to keys of the same or a lower order. Equals the position from left to
+    /// right and its negative from right to left.
     pub order: i32,
-    /// Number of its document within the row.
+    /// Index of the document within the row. Tokens of different documents never attend to each other.
     pub document: i32,
-    /// Seen by every token of its document, whatever the order.
+    /// Whether all tokens of the document attend to this one, regardless of the order.
     pub prefix: bool,
-    /// Whether anything stands here: padding and empty slots are not live and are seen by nobody.
+    /// Whether there is a token: false for padding and empty cache slots, which no query attends to.
     pub valid: bool,
 }
 
-/// Who sees whom within one document, before the layers' own geometry.
+/// Attention direction within a document. The pattern of a layer restricts it further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Direction {
-    /// Each token sees itself and what came before.
+    /// Causal: each token attends to itself and earlier tokens.
     #[default]
     Causal,
-    /// Each token sees the whole document.
+    /// Bidirectional: each token attends to the whole document.
     Bidirectional,
-    /// The first `n` tokens are seen by all, the rest causally.
+    /// Prefix LM: the first `n` tokens of the document are visible to all its tokens, the others are causal (1910.10683).
     Prefix(usize),
-    /// Each token sees itself and what comes after.
+    /// Reversed: each token attends to itself and later tokens.
     Reversed,
 }
 
 impl TokenMark {
-    /// The mark of token `position` of document `document`.
+    /// Returns the mark of the token at `position` of the document with index `document`.
     pub fn new(position: usize, document: usize, direction: Direction) -> Self {
-        let (position, document) = (position as i32, document as i32);
+        let position = position as i32;
         let order = if direction == Direction::Reversed { -position } else { position };
         let prefix = match direction {
             Direction::Bidirectional => true,
             Direction::Prefix(n) => (position as usize) < n,
             Direction::Causal | Direction::Reversed => false,
         };
-        Self { position, order, document, prefix, valid: true }
+        Self { position, order, document: document as i32, prefix, valid: true }
     }
 
+    /// Field as an integer.
     pub(crate) fn field(&self, field: MarkField) -> i32 {
         match field {
             MarkField::Position => self.position,
@@ -56,7 +73,7 @@ impl TokenMark {
     }
 }
 
-/// Least and greatest value of each field over some marks.
+/// Range of each field over a block of marks, for interval arithmetic ([`crate::Formula::tile_coverage`]).
 #[derive(Clone, Copy, Debug)]
 pub struct MarkRange {
     min: TokenMark,
@@ -64,20 +81,22 @@ pub struct MarkRange {
 }
 
 impl MarkRange {
-    /// The span of `marks`; of none, the span of one dead mark.
+    /// Returns the range of `marks`; the range of one padding mark if there are none.
     pub fn from_marks(marks: &[TokenMark]) -> Self {
         let first = marks.first().copied().unwrap_or_default();
-        marks.iter().fold(Self { min: first, max: first }, |span, mark| Self {
-            min: combine_marks(&span.min, mark, i32::min, |a, b| a & b),
-            max: combine_marks(&span.max, mark, i32::max, |a, b| a | b),
+        marks.iter().fold(Self { min: first, max: first }, |range, mark| Self {
+            min: combine_marks(&range.min, mark, i32::min, |a, b| a & b),
+            max: combine_marks(&range.max, mark, i32::max, |a, b| a | b),
         })
     }
 
+    /// Minimum and maximum of a field.
     pub(crate) fn field(&self, field: MarkField) -> (i32, i32) {
         (self.min.field(field), self.max.field(field))
     }
 }
 
+/// Combines two marks field by field.
 fn combine_marks(a: &TokenMark, b: &TokenMark, int: fn(i32, i32) -> i32, bit: fn(bool, bool) -> bool) -> TokenMark {
     TokenMark {
         position: int(a.position, b.position),
@@ -88,83 +107,79 @@ fn combine_marks(a: &TokenMark, b: &TokenMark, int: fn(i32, i32) -> i32, bit: fn
     }
 }
 
-/// Marks of a batch: `rows` sequences of one width; what a row doesn't fill is not live.
+/// Marks of a batch, `[batch_size, sequence_length]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     sequence_length: usize,
     marks: Vec<TokenMark>,
 }
 
-fn reset_positions(piece: &mut [TokenMark], limit: usize) {
-    let first = piece[0].position;
-    if !piece.iter().any(|mark| mark.valid && mark.position as usize >= limit) {
-        return;
-    }
-    for mark in piece {
-        mark.order += if mark.order < 0 { first } else { -first };
-        mark.position -= first;
-    }
-}
-
-/// A document's place in a row.
+/// Document, or part of a document, in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct DocumentSpan {
-    /// Number of tokens here.
+    /// Number of tokens.
     pub length: usize,
-    /// Position of the first one: not 0 when the document goes on from elsewhere.
+    /// Position of the first token. Not 0 for a later chunk of a document or for cached generation.
     pub start: usize,
-    /// Who sees whom in it.
+    /// Attention direction.
     pub direction: Direction,
 }
 
 impl Layout {
-    /// Rows of packed documents, each row filled up with dead marks to `width`.
+    /// Creates a layout of packed documents. Each row is padded to `sequence_length`, or truncated if it is longer.
     ///
-    /// A row longer than `width` is cut.
-    pub fn packed(rows: &[Vec<DocumentSpan>], width: usize) -> Self {
-        let mut marks = Vec::with_capacity(rows.len() * width);
-        for (r, row) in rows.iter().enumerate() {
-            let pieces = row.iter().enumerate();
-            let live =
-                pieces.flat_map(|(d, p)| (p.start..p.start + p.length).map(move |i| TokenMark::new(i, d, p.direction)));
-            marks.extend(live.take(width));
-            marks.resize((r + 1) * width, TokenMark::default());
+    /// Documents of a row are numbered from 0.
+    pub fn packed(rows: &[Vec<DocumentSpan>], sequence_length: usize) -> Self {
+        let mut marks = Vec::with_capacity(rows.len() * sequence_length);
+        for (row_index, row) in rows.iter().enumerate() {
+            let tokens = row.iter().enumerate().flat_map(|(document, span)| {
+                let positions = span.start..span.start + span.length;
+                positions.map(move |position| TokenMark::new(position, document, span.direction))
+            });
+            marks.extend(tokens.take(sequence_length));
+            marks.resize((row_index + 1) * sequence_length, TokenMark::default());
         }
-        Self { sequence_length: width, marks }
+        Self { sequence_length, marks }
     }
 
-    /// One document a row, row `i` going on at position `start[i]` with `length[i]` of `width` tokens.
-    pub fn from_offsets(start: &[usize], length: &[usize], width: usize, direction: Direction) -> Self {
-        let row = |(&start, &length): (&usize, &usize)| vec![DocumentSpan { length, start, direction }];
-        Self::packed(&start.iter().zip(length).map(row).collect::<Vec<_>>(), width)
+    /// Creates a layout with one document per row: row `i` has `lengths[i]` tokens from position `starts[i]` on, padded to
+    /// `sequence_length`. Used for the chunks of cached generation.
+    pub fn from_offsets(starts: &[usize], lengths: &[usize], sequence_length: usize, direction: Direction) -> Self {
+        let rows: Vec<Vec<DocumentSpan>> = starts
+            .iter()
+            .zip(lengths)
+            .map(|(&start, &length)| vec![DocumentSpan { length, start, direction }])
+            .collect();
+        Self::packed(&rows, sequence_length)
     }
 
-    /// From marks, row after row; `None` unless they fill whole rows.
-    pub fn from_marks(marks: Vec<TokenMark>, width: usize) -> Option<Self> {
-        (width > 0 && marks.len().is_multiple_of(width)).then_some(Self { sequence_length: width, marks })
+    /// Creates a layout from row-major marks. `None` if `sequence_length` is 0 or does not divide their number.
+    pub fn from_marks(marks: Vec<TokenMark>, sequence_length: usize) -> Option<Self> {
+        let fills_rows = sequence_length > 0 && marks.len().is_multiple_of(sequence_length);
+        fills_rows.then_some(Self { sequence_length, marks })
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn batch_size(&self) -> usize {
         self.marks.len().checked_div(self.sequence_length).unwrap_or(0)
     }
 
-    /// Tokens a row, live or not.
+    /// Returns the length of a row, padding included.
     pub fn sequence_length(&self) -> usize {
         self.sequence_length
     }
 
-    /// Marks of one row.
+    /// Returns the marks of one row. Panics if there is no such row.
     pub fn row(&self, row: usize) -> &[TokenMark] {
         &self.marks[row * self.sequence_length..(row + 1) * self.sequence_length]
     }
 
-    /// All marks, row after row.
+    /// Returns all marks, row-major.
     pub fn marks(&self) -> &[TokenMark] {
         &self.marks
     }
 
-    /// The rows of `range` alone.
+    /// Returns the rows `range` as a layout of their own.
     pub fn slice_rows(&self, range: std::ops::Range<usize>) -> Self {
         Self {
             sequence_length: self.sequence_length,
@@ -172,37 +187,52 @@ impl Layout {
         }
     }
 
-    /// The same with positions below `limit`: a piece of a document that reaches beyond starts at 0, as if the document
-    /// began there.
+    /// Returns the layout with positions below `limit`, for models with a table of learned positions.
+    ///
+    /// A document part that reaches position `limit` or beyond is shifted to start at position 0. Visibility within the
+    /// part does not change, because position and order are shifted together.
     pub fn reset_positions_beyond(&self, limit: usize) -> Self {
-        let mut marks = self.marks.clone();
-        for row in marks.chunks_mut(self.sequence_length.max(1)) {
-            for piece in row.chunk_by_mut(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
-                reset_positions(piece, limit);
-            }
-        }
-        Self { sequence_length: self.sequence_length, marks }
+        self.map_parts(|part| reset_positions(part, limit))
     }
 
-    /// The same with the first token of each piece that is read from right to left first in the order of seeing: all
-    /// of its document see it, and it sees nothing but itself.
+    /// Returns the layout in which the first token of each reversed document part is visible to the whole part.
+    ///
+    /// The token itself then attends only to itself. It becomes the lowest in the causal order: the start token of
+    /// right-to-left generation. Other parts do not change.
     pub fn with_visible_first_token(&self) -> Self {
+        self.map_parts(|part| {
+            if let [first, .., last] = part
+                && last.order < first.order
+            {
+                first.order = last.order - 1;
+            }
+        })
+    }
+
+    /// Copy in which `change` was applied to each document part: a maximal run of marks of one document of a row.
+    fn map_parts(&self, change: impl Fn(&mut [TokenMark])) -> Self {
         let mut marks = self.marks.clone();
         for row in marks.chunks_mut(self.sequence_length.max(1)) {
-            for piece in row.chunk_by_mut(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
-                if let [first, .., last] = piece
-                    && last.order < first.order
-                {
-                    first.order = last.order - 1;
-                }
-            }
+            row.chunk_by_mut(|a, b| (a.document, a.valid) == (b.document, b.valid)).for_each(&change);
         }
         Self { sequence_length: self.sequence_length, marks }
     }
 
-    /// Number of live tokens.
+    /// Returns the number of tokens without padding.
     pub fn num_valid(&self) -> usize {
-        self.marks.iter().filter(|m| m.valid).count()
+        self.marks.iter().filter(|mark| mark.valid).count()
+    }
+}
+
+/// Shifts a document part to start at position 0 if one of its positions is `limit` or more.
+fn reset_positions(part: &mut [TokenMark], limit: usize) {
+    let first = part[0].position;
+    if !part.iter().any(|mark| mark.valid && mark.position as usize >= limit) {
+        return;
+    }
+    for mark in part {
+        mark.order += if mark.order < 0 { first } else { -first };
+        mark.position -= first;
     }
 }
 
@@ -211,41 +241,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leading_token_is_seen_by_its_document_and_sees_itself() {
+    fn a_visible_first_token_is_visible_to_its_document_and_attends_to_itself_only() {
         let row = [(3, 0, Direction::Causal), (4, 7, Direction::Reversed), (2, 0, Direction::Bidirectional)]
             .map(|(length, start, direction)| DocumentSpan { length, start, direction });
         let before = Layout::packed(&[row.to_vec()], 10);
         for layout in [before.with_visible_first_token(), before.with_visible_first_token().reset_positions_beyond(8)] {
-            let sees = |layout: &Layout, i: usize, j: usize| {
+            let is_visible = |layout: &Layout, i: usize, j: usize| {
                 crate::Pattern::default().is_visible(&layout.row(0)[i], &layout.row(0)[j])
             };
             for (i, j) in (0..10).flat_map(|i| (0..10).map(move |j| (i, j))) {
-                let wanted = match (i, j) {
+                let expected = match (i, j) {
                     (3, _) => j == 3,
                     (4..7, 3) => true,
-                    _ => sees(&before, i, j),
+                    _ => is_visible(&before, i, j),
                 };
-                assert_eq!(sees(&layout, i, j), wanted, "{i} {j}");
+                assert_eq!(is_visible(&layout, i, j), expected, "{i} {j}");
             }
         }
     }
 
     #[test]
-    fn a_piece_beyond_the_limit_starts_again_and_sees_what_it_saw() {
+    fn reset_positions_start_at_zero_and_leave_the_mask_unchanged() {
         for direction in [Direction::Causal, Direction::Reversed, Direction::Prefix(12)] {
             let row = [(3, 0), (3, 10), (2, 5)].map(|(length, start)| DocumentSpan { length, start, direction });
             let before = Layout::packed(&[row.to_vec()], 10);
             let after = before.reset_positions_beyond(8);
             let positions: Vec<i32> = after.row(0).iter().map(|mark| mark.position).collect();
             assert_eq!(positions, [0, 1, 2, 0, 1, 2, 5, 6, 0, 0]);
-            let seen = |layout: &Layout| {
+            let mask = |layout: &Layout| {
                 crate::plan::dense_mask(
                     &crate::Pattern::window(1, 1).visibility_formula(),
                     layout.row(0),
                     layout.row(0),
                 )
             };
-            assert_eq!(seen(&after), seen(&before), "{direction:?}");
+            assert_eq!(mask(&after), mask(&before), "{direction:?}");
         }
     }
 }

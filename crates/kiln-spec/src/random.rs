@@ -1,14 +1,22 @@
-//! The one generator of random numbers: counter-based, on the host, keyed by what it is for.
+//! Random numbers: named, reproducible streams on the host.
 //!
-//! Every random choice in Kiln is drawn from a stream named by `(seed, use, step, index)`. Two uses never share
-//! a stream, so adding a part, a thread or a restart changes no other draw.
+//! Every random choice in Kiln comes from a stream that is named by `(seed, name, step, index)`:
+//!
+//! * `seed`: the seed of the run;
+//! * `name`: what the numbers are for, such as `"order"` (row order of an epoch) or `"dropout"`;
+//! * `step`: the training step, epoch or other counter;
+//! * `index`: distinguishes several streams of the same name and step, such as a layer or a row.
+//!
+//! Streams are independent. Therefore a new layer, another number of threads or a resumed run changes no other numbers,
+//! and nothing has to be saved in a checkpoint. The generator is ChaCha8 with the 256-bit key `seed ‖ FNV-1a(name) ‖ step ‖
+//! index`, each 64-bit little-endian. Its output is the same on all platforms and must never change.
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
 
-/// A stream of random numbers that depends on nothing but its key.
+/// Stream of random numbers that is a function of its name only.
 ///
 /// ```
 /// use kiln_spec::Random;
@@ -21,7 +29,7 @@ use rand_chacha::{
 pub struct Random(ChaCha8Rng);
 
 impl Random {
-    /// The stream for `name` at `step`, the `index`-th of its kind.
+    /// Creates the stream `(seed, name, step, index)`, positioned at its start.
     pub fn new(seed: u64, name: &str, step: u64, index: u64) -> Self {
         let mut key = [0u8; 32];
         for (chunk, word) in key.chunks_exact_mut(8).zip([seed, fnv1a_64(name), step, index]) {
@@ -30,22 +38,22 @@ impl Random {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// 32 random bits.
+    /// Returns 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         self.0.next_u32()
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform in `[0, 1)`, with 53 random bits.
+    /// Returns a number that is uniformly distributed in `[0, 1)`: a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in `0..n`, without bias. `n` must not be 0.
+    /// Returns an integer that is uniformly distributed in `0..n`, without bias (rejection sampling). Panics if `n` is 0.
     pub fn uniform_int(&mut self, n: usize) -> usize {
         let n = n as u64;
         let limit = u64::MAX - u64::MAX % n;
@@ -57,13 +65,15 @@ impl Random {
         }
     }
 
-    /// Standard normal (Box–Muller).
+    /// Returns a normally distributed number with mean 0 and variance 1 (Box–Muller; the second number is discarded).
+    ///
+    /// Consumes two draws, so that the position in the stream does not depend on the values.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// A random order of `0..n` (Fisher–Yates).
+    /// Returns a uniformly distributed permutation of `0..n` (Fisher–Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
@@ -73,7 +83,7 @@ impl Random {
     }
 }
 
-/// FNV-1a, 64 bits: stable across platforms and releases, which `std`'s hasher does not promise.
+/// Returns the 64-bit FNV-1a hash of a text. It is stable across platforms and releases, unlike the hasher of `std`.
 pub fn fnv1a_64(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -83,14 +93,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_fixed_for_good() {
+    fn the_first_numbers_of_a_stream_never_change() {
         let mut random = Random::new(1, "init", 0, 0);
-        let drawn: Vec<u32> = (0..4).map(|_| random.next_u32()).collect();
-        assert_eq!(drawn, FIXED);
+        let numbers: Vec<u32> = (0..4).map(|_| random.next_u32()).collect();
+        assert_eq!(numbers, EXPECTED);
     }
 
     #[test]
-    fn moments_of_the_normal() {
+    fn normal_numbers_have_mean_zero_and_variance_one() {
         let mut random = Random::new(2, "normal", 0, 0);
         let n = 200_000;
         let (sum, square) = (0..n).map(|_| random.normal()).fold((0.0, 0.0), |(s, q), x| (s + x, q + x * x));
@@ -99,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn a_permutation_holds_every_number_once() {
+    fn a_permutation_contains_every_number_once() {
         let mut order = Random::new(3, "order", 0, 0).permutation(100);
         order.sort_unstable();
         assert_eq!(order, (0..100).collect::<Vec<_>>());
     }
 
-    const FIXED: [u32; 4] = [1_538_167_277, 1_204_016_560, 34_709_640, 3_114_400_940];
+    const EXPECTED: [u32; 4] = [1_538_167_277, 1_204_016_560, 34_709_640, 3_114_400_940];
 }

@@ -1,19 +1,30 @@
-//! Groups of things by their names, in which `*` stands for any characters.
+//! Wildcard matching of parameter and layer names, in which `*` matches any characters, including none and dots.
+//!
+//! Used for weight-decay groups, frozen parameters and the target modules of adapters.
 
-/// Whether `name` fits `pattern`: `blocks.*.attention.*`.
+/// Returns whether `pattern` matches the whole `name`.
+///
+/// ```
+/// use kiln_spec::wildcard::matches;
+/// assert!(matches("blocks.*.attention.*", "blocks.3.attention.o.weight"));
+/// assert!(!matches("attention", "blocks.3.attention"));
+/// ```
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = &rest[at + piece.len()..];
+    let mut literals = pattern.split('*');
+    let Some(mut rest) = literals.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut literals: Vec<&str> = literals.collect();
+    let Some(last) = literals.pop() else { return rest.is_empty() };
+    // The earliest occurrence of each literal leaves the most text for the following ones.
+    for literal in literals {
+        let Some(start) = rest.find(literal) else { return false };
+        rest = &rest[start + literal.len()..];
     }
     rest.ends_with(last)
 }
 
-/// Whether the whole name or its end after a dot fits: `q`, `attention.q` and `*.q` all fit `blocks.0.attention.q`.
+/// Returns whether `pattern` matches the whole `name` or its end after a dot.
+///
+/// `q`, `attention.q` and `*.q` all match `blocks.0.attention.q`. This is the rule of `target_modules` in `peft`.
 pub fn matches_suffix(pattern: &str, name: &str) -> bool {
     matches(pattern, name) || matches(&format!("*.{pattern}"), name)
 }
@@ -23,8 +34,8 @@ mod tests {
     use super::{matches, matches_suffix};
 
     #[test]
-    fn stars_stand_for_anything() {
-        for (pattern, name, fits) in [
+    fn a_star_matches_any_characters() {
+        for (pattern, name, expected) in [
             ("embedding", "embedding", true),
             ("embedding", "embedding.weight", false),
             ("*.bias", "blocks.0.attention.q.bias", true),
@@ -35,13 +46,13 @@ mod tests {
             ("a*a", "a", false),
             ("*", "", true),
         ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 
     #[test]
-    fn an_end_after_a_dot_is_enough() {
-        for (pattern, name, fit) in [
+    fn the_end_of_a_name_after_a_dot_matches() {
+        for (pattern, name, expected) in [
             ("q", "blocks.0.attention.q", true),
             ("attention.q", "blocks.0.attention.q", true),
             ("attention.q", "blocks.0.cross_attention.q", false),
@@ -50,7 +61,7 @@ mod tests {
             ("blocks.0.*", "blocks.0.attention.q", true),
             ("blocks.0", "blocks.0.attention.q", false),
         ] {
-            assert_eq!(matches_suffix(pattern, name), fit, "{pattern} {name}");
+            assert_eq!(matches_suffix(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

@@ -1,10 +1,13 @@
-//! Validation: the loss on held-out documents, and what only the built-in corpus can tell: the generator's own loss,
-//! and how often the model is right where the text decides the token.
+//! Evaluation on validation documents: loss, accuracy and bits per byte.
+//!
+//! The built-in stories have two more measures, since the probability of each story is known: the cross-entropy of their
+//! generator, which is the lower bound of the loss, and the accuracy at tokens that the text before them determines.
+
+mod story_reference;
 
 use crate::{
     metrics::{CorrectCount, ValidationMetrics},
     objective::{LossKind, Models, Objective, hidden_states, restart_positions, to_device},
-    story_reference::StoryReference,
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, Sequence, Subset, Tokenizer, Vocabulary};
@@ -14,66 +17,77 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use story_reference::StoryReference;
 
-/// Held-out text, ready to be evaluated again and again.
+/// Validation documents, packed into batches, for repeated evaluations.
 pub struct EvalSet {
     batches: Vec<PackedSequences>,
     seed: u64,
+    /// By document; empty for other text than the built-in stories.
     story_references: BTreeMap<usize, StoryReference>,
 }
 
-/// What was found.
+/// Result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Mean loss a token, nats.
+    /// Mean loss per predicted token, in nats.
     pub loss: f64,
-    /// The generator's own, nats a token, over the same documents.
+    /// Cross-entropy of the generator of the built-in stories over the same documents, in nats per token. Absent for other
+    /// text and other objectives than causal language modeling.
     pub reference_loss: Option<f64>,
-    /// Tokens that were predicted.
+    /// Number of predicted tokens.
     pub tokens: u64,
-    /// Bytes of text they stand for.
+    /// Number of bytes of text of the predicted tokens.
     pub bytes: u64,
-    /// Share of them that the model thought likeliest.
+    /// Fraction of the predicted tokens to which the model gives the highest probability.
     pub accuracy: f64,
-    /// Where the text decides.
+    /// Accuracy at the tokens that the text before them determines, by kind of dependency. Absent as `reference_loss`.
     pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
 }
 
 impl EvalSet {
-    /// The held-out documents of a corpus: those with the smallest hashes, up to `tokens` tokens. `built_in` says that
-    /// they are stories of the built-in generator.
+    /// Validation documents of `corpus`: those with the smallest hashes, up to `max_tokens` tokens, in batches of
+    /// `size` = (sequence length, batch size).
+    ///
+    /// `built_in` says that the documents are built-in stories. `seed` seeds the corruption of the documents.
     ///
     /// # Errors
-    /// If the corpus can't be read.
+    /// If the corpus cannot be read.
     pub fn new(
         corpus: &Arc<Corpus>,
         tokenizer: &Tokenizer,
         size: (usize, usize),
-        tokens: Option<u64>,
+        max_tokens: Option<u64>,
         built_in: bool,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let (length, rows) = size;
-        let packer = Packer::validation(corpus.clone(), length, tokens)?;
-        let batches = packer.iter_epoch(rows).collect::<Result<Vec<_>, _>>()?;
-        let mut held = Self { batches, seed, story_references: BTreeMap::new() };
-        let documents: BTreeSet<usize> = held.sequences().map(|s| s.document).filter(|_| built_in).collect();
+        let (sequence_length, batch_size) = size;
+        let packer = Packer::validation(corpus.clone(), sequence_length, max_tokens)?;
+        let batches = packer.iter_epoch(batch_size).collect::<Result<Vec<_>, _>>()?;
+        let mut eval_set = Self { batches, seed, story_references: BTreeMap::new() };
+        if !built_in {
+            return Ok(eval_set);
+        }
+        let documents: BTreeSet<usize> = eval_set.sequences().map(|sequence| sequence.document).collect();
         for document in documents {
             let text = tokenizer.decode(&corpus.subset(Subset::Validation).document_tokens(document)?)?;
-            held.story_references.extend(StoryReference::from_text(&text, tokenizer).map(|facts| (document, facts)));
+            if let Some(reference) = StoryReference::from_text(&text, tokenizer) {
+                eval_set.story_references.insert(document, reference);
+            }
         }
-        Ok(held)
+        Ok(eval_set)
     }
 
-    /// The documents, or the pieces of them that rows hold.
+    /// The documents, or the chunks of them that rows hold, in order.
     pub fn sequences(&self) -> impl Iterator<Item = &Sequence> {
         self.batches.iter().flat_map(|batch| batch.rows.iter().flatten())
     }
 
-    /// What an objective makes of them: the same at every validation, whatever else is validated on.
+    /// The batch that `objective` makes of `packed`. It is the same at each evaluation: its random numbers depend on the
+    /// seed and the document only.
     ///
     /// # Errors
-    /// If a batch can't be made.
+    /// If the objective cannot make the batch.
     async fn make_batch(
         &self,
         packed: &PackedSequences,
@@ -84,56 +98,59 @@ impl EvalSet {
         Ok(restart_positions(objective.batch(packed, models, random).await?, &models.policy))
     }
 
-    /// Evaluates the model as it is (without dropout).
+    /// Evaluates the model without dropout.
     ///
     /// # Errors
-    /// If a batch can't be made.
+    /// If the objective cannot make a batch.
     pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
-        let mut sum = EvalTotals::default();
-        // What the generator knows is of the next token.
-        let known = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
+        let mut totals = EvalTotals::default();
+        // The references are of the next token, given all tokens before it.
+        let has_reference = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
         for packed in &self.batches {
             let batch = self.make_batch(packed, models, objective).await?;
-            let places = TokenPredictions::compute(models, &batch).await;
-            sum.add_batch(&batch, &places, &packed.vocabulary);
-            if known {
-                self.count_determined(packed, &batch, &places, &mut sum.by_dependency);
+            let predictions = TokenPredictions::compute(models, &batch).await;
+            totals.add_batch(&batch, &predictions, &packed.vocabulary);
+            if has_reference {
+                self.count_determined(packed, &batch, &predictions, &mut totals.by_dependency);
             }
         }
-        let floor: f64 = self.story_references.values().map(|f| f.nll).sum();
-        let known = known && sum.weight_sum > 0.0;
+        let reference_nll: f64 = self.story_references.values().map(|reference| reference.nll).sum();
+        let has_reference = has_reference && totals.weight_sum > 0.0;
         Ok(Evaluation {
-            loss: sum.loss_sum / sum.weight_sum.max(f64::MIN_POSITIVE),
-            reference_loss: known.then(|| floor / sum.weight_sum),
-            tokens: sum.weight_sum as u64,
-            bytes: sum.bytes,
-            accuracy: sum.correct / sum.weight_sum.max(f64::MIN_POSITIVE),
-            by_dependency: known.then_some(sum.by_dependency),
+            loss: totals.loss_sum / totals.weight_sum.max(f64::MIN_POSITIVE),
+            reference_loss: has_reference.then(|| reference_nll / totals.weight_sum),
+            tokens: totals.weight_sum as u64,
+            bytes: totals.bytes,
+            accuracy: totals.correct / totals.weight_sum.max(f64::MIN_POSITIVE),
+            by_dependency: has_reference.then_some(totals.by_dependency),
         })
     }
 
+    /// Counts the determined tokens of a batch in `counts`. A group of tokens, such as a name, is correct if all its tokens
+    /// are.
     fn count_determined(
         &self,
         packed: &PackedSequences,
         batch: &Batch,
-        places: &TokenPredictions,
-        kinds: &mut BTreeMap<String, CorrectCount>,
+        predictions: &TokenPredictions,
+        counts: &mut BTreeMap<String, CorrectCount>,
     ) {
-        // A batch in two streams isn't laid out as the documents were.
+        // The batch of an encoder–decoder has another layout than the packed documents.
         let rows = if batch.encoder.is_some() { &[][..] } else { &packed.rows };
         for (r, row) in rows.iter().enumerate() {
             let mut column = r * packed.sequence_length;
             for sequence in row {
-                let facts = self.story_references.get(&sequence.document);
-                for (kind, range) in facts.iter().flat_map(|f| &f.determined_tokens) {
-                    // The first token of a piece is predicted by nothing here.
+                let reference = self.story_references.get(&sequence.document);
+                for (kind, range) in reference.iter().flat_map(|reference| &reference.determined_tokens) {
+                    // The first token of a chunk is not predicted.
                     if range.start <= sequence.start || range.end > sequence.start + sequence.tokens.len() {
                         continue;
                     }
-                    let mut right = range.clone().map(|token| column + token - sequence.start - 1);
-                    let count = kinds.entry(kind.name().to_string()).or_default();
+                    let mut positions = range.clone().map(|token| column + token - sequence.start - 1);
+                    let correct = positions.all(|position| batch.targets[position] == predictions.argmax[position]);
+                    let count = counts.entry(kind.name().to_string()).or_default();
                     count.total += 1;
-                    count.correct += u64::from(right.all(|place| batch.targets[place] == places.argmax[place]));
+                    count.correct += u64::from(correct);
                 }
                 column += sequence.tokens.len();
             }
@@ -141,6 +158,7 @@ impl EvalSet {
     }
 }
 
+/// Sums over the predicted tokens of all batches, in f64.
 #[derive(Default)]
 struct EvalTotals {
     loss_sum: f64,
@@ -151,19 +169,22 @@ struct EvalTotals {
 }
 
 impl EvalTotals {
-    fn add_batch(&mut self, batch: &Batch, places: &TokenPredictions, vocabulary: &Vocabulary) {
+    /// Adds the positions of a batch that have a weight.
+    fn add_batch(&mut self, batch: &Batch, predictions: &TokenPredictions, vocabulary: &Vocabulary) {
         for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
-            self.loss_sum += weight * f64::from(places.nll[i]);
+            self.loss_sum += weight * f64::from(predictions.nll[i]);
             self.weight_sum += weight;
             self.bytes += vocabulary.token_bytes(batch.targets[i] as u32).len() as u64;
-            self.correct += if places.argmax[i] == batch.targets[i] { weight } else { 0.0 };
+            self.correct += if predictions.argmax[i] == batch.targets[i] { weight } else { 0.0 };
         }
     }
 }
 
-/// What the model says of every place of a batch.
+/// Predictions of a model at all positions of a batch, row by row.
 struct TokenPredictions {
+    /// −log p of the targets, in nats.
     nll: Vec<f32>,
+    /// The most probable tokens.
     argmax: Vec<i32>,
 }
 
@@ -175,29 +196,31 @@ impl TokenPredictions {
         let [b, t, m] = hidden.dims();
         let hidden = hidden.reshape([b * t, m]);
         let targets = to_device(model, batch, &batch.targets).reshape([b * t]);
-        let nats = model.cross_entropy(hidden.clone(), targets);
-        let best = model.logits(hidden).argmax(1).squeeze_dim::<1>(1);
-        Self { nll: read_floats(nats).await, argmax: read_ints(best).await }
+        let nll = model.cross_entropy(hidden.clone(), targets);
+        let argmax = model.logits(hidden).argmax(1).squeeze_dim::<1>(1);
+        Self { nll: read_floats(nll).await, argmax: read_ints(argmax).await }
     }
 }
 
+/// The elements of a tensor, read from the device; empty if the device fails.
 async fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
     let data = tensor.into_data_async().await.map(|data| data.convert::<f32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
 }
 
+/// The elements of a tensor, read from the device; empty if the device fails.
 async fn read_ints(tensor: Tensor<1, burn::tensor::Int>) -> Vec<i32> {
     let data = tensor.into_data_async().await.map(|data| data.convert::<i32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
 }
 
 impl Evaluation {
-    /// Bits a byte of text.
+    /// Loss in bits per byte of text: loss · tokens / (ln 2 · bytes). It compares models with different tokenizers.
     pub fn bits_per_byte(&self) -> f64 {
         self.loss * self.tokens as f64 / std::f64::consts::LN_2 / (self.bytes.max(1)) as f64
     }
 
-    /// As a line of metrics.
+    /// The result as a row of metrics after `step` steps, `tokens` training tokens and `seconds` seconds.
     pub fn to_metrics(&self, step: u64, tokens: u64, seconds: f64) -> ValidationMetrics {
         ValidationMetrics {
             step,

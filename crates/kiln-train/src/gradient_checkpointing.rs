@@ -1,4 +1,4 @@
-//! What is kept for the backward pass, and what is computed again in it.
+//! Gradient checkpointing: less memory for the backward pass, at the cost of a second forward pass (1604.06174).
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use kiln_models::Model;
@@ -18,16 +18,21 @@ pub enum GradientCheckpointing {
 }
 
 impl GradientCheckpointing {
-    /// Where gradients of recomputed parts come in.
+    /// The sink that collects the gradients of recomputed blocks: none if nothing is recomputed.
     pub(crate) fn gradient_sink(self) -> Option<GradientSink> {
         (self == Self::Block).then(GradientSink::default)
     }
 }
 
-/// All gradients of a backward pass: those of the recomputed parts, then the others.
-pub(crate) fn collect_gradients(model: &Model, found: GradientsParams, sink: Option<GradientSink>) -> GradientsParams {
-    let Some(sink) = sink else { return found };
+/// All gradients of a backward pass: those in `sink`, of the recomputed blocks, and `gradients`, of all other parameters.
+/// They are added in this order, so that a recomputed step gives the same bits.
+pub(crate) fn collect_gradients(
+    model: &Model,
+    gradients: GradientsParams,
+    sink: Option<GradientSink>,
+) -> GradientsParams {
+    let Some(sink) = sink else { return gradients };
     let mut sum = GradientsAccumulator::new();
-    sink.take().into_iter().chain([found]).for_each(|part| sum.accumulate(model, part));
+    sink.take().into_iter().chain([gradients]).for_each(|part| sum.accumulate(model, part));
     sum.grads()
 }

@@ -1,7 +1,16 @@
-//! The rows of `metrics.jsonl`: one JSON object a line, in the order of the run.
+//! Metrics of a run: the rows of `metrics.jsonl`, one JSON object per line, in the order of the run.
 //!
-//! Losses are nats per token; seconds count from the start of the stage. A number that is not finite is written as
-//! `null` and read back as NaN.
+//! Each row has a `kind`: `step`, `validation`, `samples`, `compression` or `event`. Losses are in nats per token, seconds
+//! count from the start of the stage, and steps and tokens over the whole run. A number that is not finite is written as
+//! `null` and read back as NaN. Readers ignore unknown keys.
+//!
+//! ```
+//! use kiln_train::metrics::{MetricsRow, parse};
+//! let text = br#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.001,"gradient_norm":1.2,"seconds":0.2}"#;
+//! let MetricsRow::Step(step) = &parse(text)?[0] else { panic!("not a step") };
+//! assert_eq!((step.tokens, step.loss), (3072, 6.9));
+//! # Ok::<(), kiln_train::metrics::MetricsParseError>(())
+//! ```
 mod reader;
 mod samples;
 
@@ -16,132 +25,133 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum MetricsRow {
-    /// One optimiser step.
+    /// Metrics of one optimizer step.
     Step(StepMetrics),
-    /// The model on held-out data.
+    /// Result of an evaluation on validation data.
     Validation(ValidationMetrics),
-    /// What the model writes.
+    /// Generated texts.
     Samples(Samples),
-    /// Bits per byte beside general-purpose compressors, on the same bytes.
+    /// Compression of text by the model and by general-purpose compressors.
     Compression(CompressionMetrics),
-    /// Something that happened to the run.
+    /// Event of the run: a resume, an interruption, the end.
     Event(RunEvent),
 }
 
-/// One optimiser step.
+/// Metrics of one optimizer step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
-    /// Steps done, this one included.
+    /// Number of steps of the run, including this one.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// Number of training tokens of the run so far, without padding.
     pub tokens: u64,
-    /// Mean loss of the step, nats per token.
+    /// Mean training loss of the step, in nats per token.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
     /// Learning rate of the step.
     #[serde(deserialize_with = "null_is_nan")]
     pub learning_rate: f64,
-    /// Global norm of the gradient before clipping.
+    /// Global gradient norm before clipping.
     #[serde(deserialize_with = "null_is_nan")]
     pub gradient_norm: f64,
-    /// Since the stage began.
+    /// Seconds since the start of the stage, over all processes that ran it.
     pub seconds: f64,
-    /// Losses that parts added, by name; absent if none did.
+    /// Auxiliary losses by name, without their coefficients. Not written if there are none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[serde(rename = "losses")]
     pub auxiliary_losses: BTreeMap<String, Option<f64>>,
 }
 
-/// The model on held-out data.
+/// Result of an evaluation on validation data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidationMetrics {
-    /// Steps done.
+    /// Number of steps of the run so far.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// Number of training tokens of the run so far, without padding.
     pub tokens: u64,
-    /// Mean loss, nats per token.
+    /// Mean validation loss, in nats per token.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// The generator's own loss on the same text, nats per token; built-in corpus only.
+    /// Cross-entropy of the generator of the built-in stories on the same text, in nats per token. Absent for other text.
     #[serde(default)]
     #[serde(rename = "floor")]
     pub reference_loss: Option<f64>,
-    /// The loss in bits per byte of text.
+    /// Validation loss in bits per byte of text.
     #[serde(deserialize_with = "null_is_nan")]
     pub bits_per_byte: f64,
-    /// Share of tokens whose likeliest guess is right.
+    /// Fraction of tokens to which the model gives the highest probability.
     pub accuracy: f64,
-    /// Tokens that the loss is a mean over.
+    /// Number of predicted tokens.
     pub evaluated_tokens: u64,
-    /// Bytes of text that they stand for.
+    /// Number of bytes of text of the predicted tokens.
     pub evaluated_bytes: u64,
-    /// Tokens that the text decides, by kind of dependency; built-in corpus only.
+    /// Accuracy at tokens that the text before them determines, by kind of dependency. Absent for other text than the
+    /// built-in stories.
     #[serde(default)]
     #[serde(rename = "kinds")]
     pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
-    /// Since the stage began.
+    /// Seconds since the start of the stage, over all processes that ran it.
     pub seconds: f64,
 }
 
-/// How many of so many were right.
+/// Number of correct predictions out of a total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrectCount {
-    /// Guessed right.
+    /// Number of correct predictions.
     #[serde(rename = "right")]
     pub correct: u64,
-    /// Asked for.
+    /// Number of predictions.
     pub total: u64,
 }
 
-/// Bits per byte beside general-purpose compressors, on the same bytes.
+/// Compression of the same text by the model and by general-purpose compressors, in bits per byte.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompressionMetrics {
-    /// Steps done.
+    /// Number of steps of the run so far.
     pub step: u64,
-    /// Length of the text.
+    /// Length of the text in bytes.
     #[serde(rename = "bytes")]
     pub text_bytes: u64,
-    /// The model's loss on it, bits per byte.
+    /// Loss of the model in bits per byte.
     #[serde(deserialize_with = "null_is_nan")]
     pub model_bits_per_byte: f64,
-    /// gzip at its best, bits per byte.
+    /// gzip at its highest level, bits per byte.
     pub gzip: f64,
-    /// xz at its best, bits per byte.
+    /// xz at its highest level, bits per byte.
     pub xz: f64,
-    /// Zstandard at its best, bits per byte.
+    /// Zstandard at its highest level, bits per byte.
     pub zstd: f64,
 }
 
-/// Something that happened to the run.
+/// Event of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEvent {
-    /// Steps done.
+    /// Number of steps of the run so far.
     pub step: u64,
-    /// What happened.
+    /// Kind of the event.
     #[serde(rename = "event")]
     pub kind: EventKind,
-    /// In words.
+    /// Description of the event, for people.
     pub detail: String,
-    /// Since the stage began.
+    /// Seconds since the start of the stage, over all processes that ran it.
     pub seconds: f64,
 }
 
-/// What can happen to a run.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// It goes on from a checkpoint.
+    /// The run was resumed from a checkpoint.
     Resumed,
-    /// It was asked to stop, and saved.
+    /// The run was asked to stop, and saved a checkpoint.
     Interrupted,
-    /// It did all its steps.
+    /// The stage completed all its steps.
     Finished,
-    /// A loss or gradient was not finite, and the run stopped.
+    /// A loss or a gradient was not finite, and the run stopped.
     NotFinite,
 }
 
 impl MetricsRow {
-    /// The number of steps done when it was written.
+    /// Number of steps of the run when the row was written.
     pub fn step(&self) -> u64 {
         match self {
             Self::Step(row) => row.step,
@@ -152,7 +162,7 @@ impl MetricsRow {
         }
     }
 
-    /// The row as a line, with its end.
+    /// The row as a line of JSON, with a newline at the end.
     pub fn to_json_line(&self) -> String {
         let mut line = serde_json::to_string(self).expect("a row is strings, numbers and lists of them");
         line.push('\n');
@@ -160,6 +170,7 @@ impl MetricsRow {
     }
 }
 
+/// Reads `null` as NaN.
 fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

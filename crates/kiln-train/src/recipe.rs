@@ -1,4 +1,7 @@
-//! A recipe is a value: everything that a run is made from, in TOML.
+//! Recipes: the complete configuration of a run, in TOML.
+//!
+//! A recipe is read in layers: its base recipes (`extends`), its own text, and `--set` assignments. Then defaults that
+//! depend on other keys are filled in, and everything is checked. The run folder keeps the result.
 
 mod renamed;
 #[cfg(test)]
@@ -15,7 +18,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::{mem::discriminant, path::Path};
 
-/// A recipe.
+/// Configuration of a run: data, tokenizer, model and training stages.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -58,24 +61,34 @@ impl Default for Recipe {
     }
 }
 
-/// From the name of a recipe, and the file that says it, to its text and what that is called.
+/// Finds a base recipe: from its name, and the file that names it, to its text and the name of that text in errors.
 pub type RecipeResolver<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
 
-/// How deep recipes may extend each other.
+/// Maximum number of base recipes above a recipe, each extending the next.
 const MAX_EXTENDS_DEPTH: usize = 16;
 
 impl Recipe {
-    /// What a recipe may say.
+    /// JSON schema of a recipe.
     pub fn schema() -> Schema {
         schema_for!(Recipe)
     }
 
-    /// Reads a recipe: the text, what it extends, and assignments `key=value` over both. `find` goes from a name, and
-    /// the file that says it, to a text and what that is called.
+    /// Reads a recipe: `text` over its base recipes, which `find` looks up, and the assignments `key=value` in `sets` over
+    /// both. `file` is the name of the text in errors.
+    ///
+    /// ```
+    /// # use kiln_spec::{ValidationError, config::ConfigError};
+    /// # use kiln_train::Recipe;
+    /// let no_base = |_: &str, _: Option<&str>| Err(ConfigError::from(ValidationError::new("extends", "no base recipes")));
+    /// let recipe = Recipe::load("seed = 1\n[[stages]]\nsteps = 20", None, &["stages.0.batch_size=4".into()], &no_base)?;
+    /// assert_eq!((recipe.seed, recipe.stages[0].steps, recipe.stages[0].batch_size), (1, 20, 4));
+    /// let error = Recipe::load("[[stages]]\nrows = 4", Some("old.toml"), &[], &no_base).unwrap_err();
+    /// assert_eq!(error.to_string(), "old.toml:2: stages[0].rows: `rows` was renamed to `batch_size`");
+    /// # Ok::<(), ConfigError>(())
+    /// ```
     ///
     /// # Errors
-    /// What is wrong in the text, with file and line, or the refusal of what can't be. Names that an earlier Kiln used are
-    /// refused all at once, with the new ones.
+    /// The first thing that is wrong, with file, line and key. Old names of keys are refused first, all in one error.
     pub fn load(text: &str, file: Option<&str>, sets: &[String], find: RecipeResolver) -> Result<Self, ConfigError> {
         let schema = Self::schema();
         let mut renamed_keys = Vec::new();
@@ -91,78 +104,81 @@ impl Recipe {
         if layered.table().get("model").and_then(|model| model.get("visibility")).is_none() {
             recipe.model.visibility = recipe.trained_visibility();
         }
-        // The objective is named as the reason, not a visibility that nobody wrote.
-        recipe.check_objectives().map_err(|refusal| layered.with_location(refusal))?;
-        // Checked as it was written, and once more in full: what is filled in may hide what it was made from.
-        recipe.model.check("model").map_err(|refusal| layered.with_location(refusal))?;
+        // Objectives are checked before the model, so that an error names the objective and not a default visibility.
+        recipe.check_objectives().map_err(|error| layered.with_location(error))?;
+        // The model is checked as written, and again when resolved: filled-in values may hide an invalid one.
+        recipe.model.check("model").map_err(|error| layered.with_location(error))?;
         recipe.resolve();
-        recipe.check().map_err(|refusal| layered.with_location(refusal))?;
+        recipe.check().map_err(|error| layered.with_location(error))?;
         Ok(recipe)
     }
 
-    /// Reads the recipe that a run has saved: complete, without a base recipe. Keys that an earlier Kiln wrote under old
-    /// names are translated.
+    /// Reads the `recipe.toml` of a run, which is complete and has no base recipe. Keys that an earlier Kiln wrote under
+    /// old names are translated.
     ///
     /// # Errors
-    /// What is wrong in the text, with file and line.
+    /// The first thing that is wrong, with file, line and key.
     pub fn load_saved(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
         let translated = renamed::translate(text);
         Self::load(translated.as_deref().unwrap_or(text), file, &[], &refuse_parent)
     }
 
-    /// Writes down what is left to defaults and surroundings.
+    /// Fills in the options that depend on other keys, in the model and in the stages.
     pub fn resolve(&mut self) {
         self.model.resolve();
         self.stages.iter_mut().for_each(StageConfig::resolve);
     }
 
-    /// Makes relative paths to text, to a tokenizer and to another run count from `folder`, wherever the recipe is read
-    /// later.
+    /// Makes the relative paths to data, to a tokenizer and to another run relative to `folder`, so that the run can be
+    /// resumed from any folder.
     pub fn resolve_paths(&mut self, folder: &Path) {
-        let own = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
-        own.chain([&mut self.data]).for_each(|data| data.source.resolve_relative_to(folder));
+        let stage_data = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
+        stage_data.chain([&mut self.data]).for_each(|data| data.source.resolve_relative_to(folder));
         self.tokenizer.resolve_relative_to(folder);
         let from = self.from.as_ref().map(|from| folder.join(from));
         self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());
     }
 
-    /// Who sees whom when a model is used that the last stage has trained.
+    /// The attention visibility that the objective of the last stage trains: the default of `model.visibility`.
     pub fn trained_visibility(&self) -> Visibility {
         self.stages.last().map_or_else(Visibility::default, |stage| stage.objective.build().visibility())
     }
 
-    /// Refuses a model that can't be trained for an objective, or one that would be used in a way for which it isn't
-    /// trained.
+    /// Checks that the model can be trained with each objective, and that the last one trains `model.visibility`.
     fn check_objectives(&self) -> Result<(), ValidationError> {
-        let path = |i: usize| format!("stages[{i}].objective");
         for (i, stage) in self.stages.iter().enumerate() {
-            stage.objective.check(&self.model, &path(i))?;
+            stage.objective.check(&self.model, &format!("stages[{i}].objective"))?;
         }
         let Some(last) = self.stages.last() else { return Ok(()) };
-        let (trained, used) = (last.objective.build().directions(), self.model.visibility);
-        if trained.iter().any(|direction| discriminant(direction) == discriminant(&used.direction(1))) {
+        let trained = last.objective.build().directions();
+        let visibility = self.model.visibility;
+        if trained.iter().any(|direction| discriminant(direction) == discriminant(&visibility.direction(1))) {
             return Ok(());
         }
         let reason = format!(
-            "the objective `{}` doesn't train what model.visibility says, \"{}\"",
+            "objective `{}` does not train model.visibility = \"{}\"",
             last.objective.name(),
-            used.name()
+            visibility.name()
         );
-        let instead =
-            format!("model.visibility = \"{}\", or leave model.visibility away", self.trained_visibility().name());
-        Err(ValidationError::new(path(self.stages.len() - 1), reason).with_suggestion(instead))
+        let suggestion =
+            format!("model.visibility = \"{}\", or remove model.visibility", self.trained_visibility().name());
+        let path = format!("stages[{}].objective", self.stages.len() - 1);
+        Err(ValidationError::new(path, reason).with_suggestion(suggestion))
     }
 
-    /// Refuses what can't be.
+    /// Checks the whole recipe, which must be [resolved](Self::resolve).
     ///
     /// # Errors
-    /// The first thing that can't be, with its path.
+    /// The first invalid option, with its path.
     pub fn check(&self) -> Result<(), ValidationError> {
         if self.version != 1 {
-            return Err(ValidationError::new("version", format!("this Kiln reads version 1, found {}", self.version)));
+            return Err(ValidationError::new(
+                "version",
+                format!("unsupported recipe version {}, supported: 1", self.version),
+            ));
         }
         if self.stages.is_empty() {
-            return Err(ValidationError::new("stages", "a recipe without stages").with_suggestion("[[stages]]"));
+            return Err(ValidationError::new("stages", "the recipe has no stages").with_suggestion("[[stages]]"));
         }
         self.tokenizer.check().map_err(|error| ValidationError::new("tokenizer", error.to_string()))?;
         self.check_objectives()?;
@@ -171,66 +187,74 @@ impl Recipe {
         stages.try_for_each(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]")))
     }
 
-    /// The whole recipe as TOML.
+    /// The recipe as TOML, with all defaults.
     pub fn to_toml(&self) -> String {
         to_toml(self)
     }
 }
 
+/// Reads a text and its base recipes, at most `max_depth` of them, and collects the old names in all of them.
 fn load_layers(
     text: &str,
     file: Option<&str>,
     find: RecipeResolver,
     schema: &Schema,
-    deep: usize,
+    max_depth: usize,
     renamed_keys: &mut Vec<LocatedKey>,
 ) -> Result<LayeredConfig, ConfigError> {
     let mut layered = LayeredConfig::new(text, file)?;
     renamed_keys.extend(renamed_in_text(&layered));
     let Some(parent) = layered.take("extends") else { return Ok(layered) };
-    let refuse = |reason: String| layered.with_location(ValidationError::new("extends", reason));
-    let Some(parent) = parent.as_str() else { return Err(refuse("expected a recipe's name or path".into())) };
-    if deep == 0 {
-        return Err(refuse(format!("recipes extend each other more than {MAX_EXTENDS_DEPTH} deep: a circle?")));
-    }
-    let (text, name) = find(parent, file)?;
-    let above = load_layers(&text, Some(&name), find, schema, deep - 1, renamed_keys)?;
-    Ok(layered.with_parent(schema, above))
+    let reason = match parent.as_str() {
+        None => "expected the name or the path of a recipe".to_owned(),
+        Some(_) if max_depth == 0 => format!("more than {MAX_EXTENDS_DEPTH} base recipes: do they extend each other?"),
+        Some(parent) => {
+            let (text, name) = find(parent, file)?;
+            let parent = load_layers(&text, Some(&name), find, schema, max_depth - 1, renamed_keys)?;
+            return Ok(layered.with_parent(schema, parent));
+        }
+    };
+    Err(layered.with_location(ValidationError::new("extends", reason)))
 }
 
-/// An old name with the place at which it stands.
+/// An old name, and an error that has its location: path, file and line.
 type LocatedKey = (ConfigError, RenamedKey);
 
 /// The old names in one text, by line.
 fn renamed_in_text(layered: &LayeredConfig) -> Vec<LocatedKey> {
-    let locate = |key: renamed::OldKey| {
-        let place = layered.with_location(ValidationError::new(key.path, String::new()));
-        let (file, line) = (place.file.clone(), place.line);
-        (place, RenamedKey { old: key.old, new: key.new, file, line })
-    };
-    let mut keys: Vec<LocatedKey> = renamed::find_in_table(layered.table()).into_iter().map(locate).collect();
-    keys.sort_by_key(|(place, _)| place.line);
+    let old_keys = renamed::find_in_table(layered.table()).into_iter();
+    let mut keys: Vec<LocatedKey> = old_keys.map(|key| located(key, |error| layered.with_location(error))).collect();
+    keys.sort_by_key(|(location, _)| location.line);
     keys
 }
 
 /// The old names in a `--set` assignment.
 fn renamed_in_assignment(assignment: &str) -> Vec<LocatedKey> {
     let file = Some(format!("--set {assignment}"));
-    let locate = |key: renamed::OldKey| {
-        let place = ConfigError { file: file.clone(), ..ValidationError::new(key.path, String::new()).into() };
-        (place, RenamedKey { old: key.old, new: key.new, file: file.clone(), line: None })
-    };
-    renamed::find_in_assignment(assignment).into_iter().map(locate).collect()
+    let old_keys = renamed::find_in_assignment(assignment).into_iter();
+    old_keys.map(|key| located(key, |error| ConfigError { file: file.clone(), ..error })).collect()
 }
 
-/// The error that lists all old names, at the place of the first.
-fn renamed_error((place, _): LocatedKey, keys: Vec<LocatedKey>) -> ConfigError {
+/// An old name with the location that `locate` adds to its path.
+fn located(key: renamed::OldKey, locate: impl Fn(ConfigError) -> ConfigError) -> LocatedKey {
+    let location = locate(ValidationError::new(key.path, String::new()).into());
+    let renamed = RenamedKey { old: key.old, new: key.new, file: location.file.clone(), line: location.line };
+    (location, renamed)
+}
+
+/// The error that lists all old names, at the location of the first.
+fn renamed_error((location, _): LocatedKey, keys: Vec<LocatedKey>) -> ConfigError {
     let keys = keys.into_iter().map(|(_, key)| key).collect();
-    ConfigError { kind: Box::new(ConfigErrorKind::Renamed { keys }), ..place }
+    ConfigError { kind: Box::new(ConfigErrorKind::Renamed { keys, advice: None }), ..location }
 }
 
 /// Refuses the base recipe `name` of a recipe that a run has saved.
 pub(crate) fn refuse_parent(name: &str, _: Option<&str>) -> Result<(String, String), ConfigError> {
     let reason = format!("the recipe of a run is complete and has no base recipe, found `{name}`");
     Err(ValidationError::new("extends", reason).into())
+}
+
+/// The error of the option `key` below `path`.
+pub(crate) fn invalid(path: &str, key: &str, reason: String) -> Result<(), ValidationError> {
+    Err(ValidationError::new(format!("{path}.{key}"), reason))
 }

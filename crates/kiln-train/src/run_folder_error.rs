@@ -1,130 +1,130 @@
-//! What can go wrong with a run's files, what to do about it, and a word for machines.
+//! Errors of run folders, checkpoints and metrics files, with help and a code for machines.
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of a run: its folder, checkpoints or metrics.
+/// Error of the files of a run: its folder, checkpoints or metrics.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunFolderError {
-    /// The disk, a quota or the limit on file sizes is used up.
+    /// The disk is full, or a quota or a limit on file sizes is reached.
     #[error("cannot {operation} {}: no space left ({source})", path.display())]
     DiskFull {
-        /// What was being done.
+        /// The failed operation, such as `write`.
         operation: &'static str,
-        /// To which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The user may not write there.
-    #[error("cannot {operation} {}: it may not be written ({source})", path.display())]
+    /// The user has no permission to write.
+    #[error("cannot {operation} {}: permission denied ({source})", path.display())]
     NotWritable {
-        /// What was being done.
+        /// The failed operation, such as `write`.
         operation: &'static str,
-        /// To which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Any other failure of the file system.
+    /// Another failure of the file system.
     #[error("cannot {operation} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The failed operation, such as `write`.
         operation: &'static str,
-        /// To which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A new run was to start in a folder that is already used.
+    /// The folder for a new run is used.
     #[error("{}: expected a new or empty folder, found {found}", path.display())]
     FolderExists {
         /// The folder.
         path: PathBuf,
-        /// What is there.
+        /// What was found there.
         found: String,
     },
-    /// A run was to be opened where there is none.
+    /// The folder is not a run folder.
     #[error("{}: expected a run folder with recipe.toml, found {found}", path.display())]
     NotRunFolder {
         /// The folder.
         path: PathBuf,
-        /// What is there.
+        /// What was found there.
         found: String,
     },
-    /// Another process holds the run.
+    /// Another process holds the lock of the run.
     #[error("{}: in use by {}", path.display(), LockOwner(*pid))]
     Locked {
         /// The run folder.
         path: PathBuf,
-        /// The process that holds it, if it could be read.
+        /// The id of that process, if it could be read.
         pid: Option<u32>,
     },
-    /// A file of a checkpoint is not what its checkpoint says it is.
+    /// A file of a checkpoint is missing or damaged.
     #[error("{}: expected {}, found {}", file.display(), error.expected, error.found)]
     DamagedCheckpoint {
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
         error: CheckpointError,
-        /// Steps of the other checkpoints beside it, ascending.
+        /// Steps of the other checkpoints of the stage, ascending.
         other_steps: Vec<u64>,
     },
-    /// A checkpoint belongs to another recipe, tokenizer or corpus than the run that wants to go on from it.
+    /// The checkpoint was saved with another recipe, tokenizer or corpus.
     #[error("{}: saved with {part} {saved_fingerprint}, found {part} {found_fingerprint}", folder.display())]
     FingerprintMismatch {
         /// The checkpoint.
         folder: PathBuf,
         /// `recipe`, `tokenizer` or `corpus`.
         part: &'static str,
-        /// Fingerprint in the checkpoint.
+        /// Its fingerprint in the checkpoint.
         saved_fingerprint: String,
-        /// Fingerprint of what the run has now.
+        /// Its fingerprint now.
         found_fingerprint: String,
     },
-    /// A line of the metrics file is none.
-    #[error("{}:{line}: expected a line of metrics, found {found}", path.display())]
+    /// A line of the metrics file is not a valid row.
+    #[error("{}:{line}: expected a row of metrics, found {found}", path.display())]
     InvalidMetrics {
         /// The metrics file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is there.
+        /// What was found there.
         found: String,
     },
 }
 
-/// What is wrong with bytes that should be a checkpoint's file.
+/// Error in the content of a checkpoint file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct CheckpointError {
-    /// What should be there.
+    /// The expected content.
     pub expected: String,
-    /// What is there.
+    /// The content that was found.
     pub found: String,
 }
 
 impl CheckpointError {
-    /// A flaw from the two halves of its sentence.
+    /// The error "expected `expected`, found `found`".
     pub fn new(expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self { expected: expected.into(), found: found.into() }
     }
 }
 
 impl RunFolderError {
-    /// A failure of the file system while `doing` (such as `write`) something to `path`.
-    pub fn from_io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    /// The error of a failed `operation`, such as `write`, on `path`, by the kind of `source`.
+    pub fn from_io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let path = path.to_owned();
         match source.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => Self::DiskFull { operation: doing, path, source },
-            PermissionDenied | ReadOnlyFilesystem => Self::NotWritable { operation: doing, path, source },
-            _ => Self::Io { operation: doing, path, source },
+            StorageFull | QuotaExceeded | FileTooLarge => Self::DiskFull { operation, path, source },
+            PermissionDenied | ReadOnlyFilesystem => Self::NotWritable { operation, path, source },
+            _ => Self::Io { operation, path, source },
         }
     }
 
-    /// A short word for machines.
+    /// Short code for machines, such as `disk-full`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::DiskFull { .. } => "disk-full",
@@ -139,7 +139,7 @@ impl RunFolderError {
         }
     }
 
-    /// The file or folder that it is about.
+    /// The file or folder of the error.
     pub fn location(&self) -> &Path {
         match self {
             Self::DiskFull { path, .. } | Self::NotWritable { path, .. } | Self::Io { path, .. } => path,
@@ -150,37 +150,40 @@ impl RunFolderError {
         }
     }
 
-    /// What to do about it.
+    /// What to do about the error, if something is known.
     pub fn help(&self) -> Option<String> {
         Some(match self {
-            Self::DiskFull { .. } => "free some space, then resume: what was saved before is untouched".into(),
-            Self::NotWritable { .. } => "name another place with --out, or have somebody let you write there".into(),
+            Self::DiskFull { .. } => "free some space, then resume the run: its checkpoints are unchanged".into(),
+            Self::NotWritable { .. } => "choose another folder with --out, or change the permissions".into(),
             Self::Io { .. } => return None,
             Self::FolderExists { path, .. } => {
-                format!("name another folder with --out, or go on with that run: --resume {}", path.display())
+                format!("choose another folder with --out, or resume that run: --resume {}", path.display())
             }
-            Self::NotRunFolder { .. } => "name the folder that holds recipe.toml".into(),
-            Self::Locked { pid: Some(pid), .. } => format!("wait for process {pid} or end it; its lock ends with it"),
-            Self::Locked { pid: None, .. } => "wait for that process or end it; its lock ends with it".into(),
-            Self::DamagedCheckpoint { file, other_steps: others, .. } => recovery_hint(file, others),
-            Self::FingerprintMismatch { part: what, .. } => {
-                format!("bring back the {what} that the run started with, or start a new run")
+            Self::NotRunFolder { .. } => "give a folder with a recipe.toml".into(),
+            Self::Locked { pid: Some(pid), .. } => {
+                format!("wait for process {pid}, or end it: the lock ends with the process")
+            }
+            Self::Locked { pid: None, .. } => "wait for that process, or end it: the lock ends with the process".into(),
+            Self::DamagedCheckpoint { file, other_steps, .. } => recovery_hint(file, other_steps),
+            Self::FingerprintMismatch { part, .. } => {
+                format!("restore the {part} that the run was started with, or start a new run")
             }
             Self::InvalidMetrics { path, line, .. } => format!("remove line {line} of {}", path.display()),
         })
     }
 }
 
-/// How to go on without the checkpoint that `file` belongs to.
-fn recovery_hint(file: &Path, others: &[u64]) -> String {
+/// How to resume the run without the checkpoint that `file` belongs to.
+fn recovery_hint(file: &Path, other_steps: &[u64]) -> String {
     let folder = file.parent().unwrap_or(file).display();
-    let next = match others.last() {
-        Some(step) => format!("the run then goes on from step {step}"),
+    let next = match other_steps.last() {
+        Some(step) => format!("the run then continues from step {step}"),
         None => "there is no other checkpoint, so the run then starts at step 0".into(),
     };
     format!("restore the file, or rename {folder} to {folder}.damaged and resume: {next}")
 }
 
+/// The process that holds a lock, for messages.
 struct LockOwner(Option<u32>);
 
 impl fmt::Display for LockOwner {
@@ -198,7 +201,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn what_the_system_says_becomes_a_kind() {
+    fn errors_of_the_system_have_a_kind() {
         // ENOSPC, EFBIG, EACCES, EPERM, EROFS, ENOTDIR: the same numbers on every Unix.
         let cases = [
             (28, "disk-full"),
@@ -225,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn damage_names_the_checkpoint_to_go_on_from() {
+    fn damage_names_the_checkpoint_to_resume_from() {
         let file = PathBuf::from("run/checkpoints/step-000300/model.safetensors");
-        let damaged = |others| RunFolderError::DamagedCheckpoint {
+        let damaged = |other_steps| RunFolderError::DamagedCheckpoint {
             file: file.clone(),
             error: CheckpointError::new("a file", "nothing"),
-            other_steps: others,
+            other_steps,
         };
         let folder = "run/checkpoints/step-000300";
         let help = damaged(vec![100, 200]).help().unwrap();

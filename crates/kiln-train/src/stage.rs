@@ -1,10 +1,11 @@
-//! A stage: data + objective + what trains + optimiser + schedule + length.
+//! Training stages: data, objective, optimizer, schedule, length, and the intervals of evaluations and checkpoints.
 
 use crate::{
     Recipe,
     gradient_checkpointing::GradientCheckpointing,
     objective::ObjectiveConfig,
     optimizer::OptimizerConfig,
+    recipe::invalid,
     schedule::ScheduleConfig,
     steps_or_fraction::{StepsOrFraction, whole_reciprocal},
 };
@@ -15,7 +16,10 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One stage of a recipe.
+/// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
+const MAX_TOKENS_PER_STEP: usize = 1 << 24;
+
+/// Configuration of one training stage. A recipe runs its stages in order, each on the weights of the one before.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
@@ -105,67 +109,81 @@ impl Default for StageConfig {
 }
 
 impl StageConfig {
-    /// The text that it trains on.
+    /// Data of this stage: its own, or that of the recipe.
     pub fn data_config<'a>(&'a self, recipe: &'a Recipe) -> &'a DataConfig {
         self.data.as_ref().unwrap_or(&recipe.data)
     }
 
-    /// Writes down how many steps there are, and what trains.
+    /// Number of tokens of an optimizer step, padding included: `sequence_length` · `batch_size`.
+    fn tokens_per_step(&self) -> u64 {
+        (self.sequence_length * self.batch_size) as u64
+    }
+
+    /// Fills in what depends on other keys: `trainable` of a stage with an adapter, `steps` from `tokens`, `tokens`, and
+    /// the minimum of the schedule.
     pub fn resolve(&mut self) {
         if let Some(adapter) = self.adapter.as_ref().filter(|_| self.trainable == ["*"]) {
             self.trainable = adapter.trainable_patterns();
         }
         self.schedule.resolve();
         if self.steps == 0 {
-            self.steps = self.tokens.div_ceil((self.sequence_length * self.batch_size).max(1) as u64).max(1);
+            self.steps = self.tokens.div_ceil(self.tokens_per_step().max(1)).max(1);
         }
-        self.tokens = self.steps * (self.sequence_length * self.batch_size) as u64;
+        self.tokens = self.steps * self.tokens_per_step();
     }
 
-    /// Refuses what can't be.
+    /// Checks all options; `path` is the key of the stage in the recipe, such as `stages[0]`.
     ///
     /// # Errors
-    /// The first thing that can't be, with its path.
+    /// The first invalid option, with its path.
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let encoder = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
-        let limit = [model.position.max_positions(), encoder].into_iter().flatten().min();
-        match self {
-            _ if self.steps == 0 => refuse("steps", "a stage without steps: `steps` and `tokens` are 0".into()),
-            _ if self.sequence_length < 2 => {
-                refuse("sequence_length", format!("at least 2 tokens, found {}", self.sequence_length))
-            }
-            _ if limit.is_some_and(|max| self.sequence_length > max) => refuse(
-                "sequence_length",
-                format!("{} tokens, but model.position has only {}", self.sequence_length, limit.unwrap_or_default()),
-            ),
-            _ if self.batch_size == 0 || self.sequence_length.saturating_mul(self.batch_size) > 1 << 24 => refuse(
-                "batch_size",
-                format!(
-                    "1 to 2^24 tokens per step, found {} sequences of {} tokens",
-                    self.batch_size, self.sequence_length
-                ),
-            ),
-            _ if self.gradient_accumulation == 0 || !self.batch_size.is_multiple_of(self.gradient_accumulation) => {
-                refuse(
-                    "gradient_accumulation",
-                    format!("must divide batch_size = {}, found {}", self.batch_size, self.gradient_accumulation),
-                )
-            }
-            _ if self.max_grad_norm.is_some_and(|c| c.is_nan() || c <= 0.0) => {
-                refuse("max_grad_norm", "a norm above 0".into())
-            }
-            _ if self.ema_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) => {
-                let found = self.ema_decay.unwrap_or_default();
-                refuse("ema_decay", format!("a decay from 0 up to but without 1, found {found}"))
-            }
-            _ if self.trainable.is_empty() => refuse("trainable", "nothing would train".into()),
-            _ => Ok(()),
-        }?;
-        self.adapter.iter().try_for_each(|a| a.build_adapters(model, &format!("{path}.adapter")).map(drop))?;
+        self.check_lengths(model, path)?;
+        self.check_options(path)?;
+        if let Some(adapter) = &self.adapter {
+            adapter.build_adapters(model, &format!("{path}.adapter"))?;
+        }
         self.optimizer.check(&format!("{path}.optimizer"))?;
         self.schedule.check(&format!("{path}.schedule"), self.steps)?;
         self.objective.check(model, &format!("{path}.objective"))
+    }
+
+    /// Checks steps, sequence length and batch size.
+    fn check_lengths(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
+        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
+        let max_positions = [model.position.max_positions(), encoder_positions].into_iter().flatten().min();
+        let [length, batch_size, parts] = [self.sequence_length, self.batch_size, self.gradient_accumulation];
+        match self {
+            _ if self.steps == 0 => invalid(path, "steps", "the stage has no steps: `steps` and `tokens` are 0".into()),
+            _ if length < 2 => invalid(path, "sequence_length", format!("must be at least 2 tokens, found {length}")),
+            _ if max_positions.is_some_and(|max| length > max) => {
+                let max = max_positions.unwrap_or_default();
+                invalid(path, "sequence_length", format!("{length} tokens, but model.position has only {max}"))
+            }
+            _ if batch_size == 0 || length.saturating_mul(batch_size) > MAX_TOKENS_PER_STEP => {
+                let found = format!("found {batch_size} sequences of {length} tokens");
+                invalid(path, "batch_size", format!("must be 1 to 2^24 tokens per step, {found}"))
+            }
+            _ if parts == 0 || !batch_size.is_multiple_of(parts) => {
+                invalid(path, "gradient_accumulation", format!("must divide batch_size = {batch_size}, found {parts}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the options that depend on no other part of the recipe.
+    fn check_options(&self, path: &str) -> Result<(), ValidationError> {
+        match (self.max_grad_norm, self.ema_decay) {
+            (Some(norm), _) if norm.is_nan() || norm <= 0.0 => {
+                invalid(path, "max_grad_norm", format!("must be above 0, found {norm}"))
+            }
+            (_, Some(decay)) if !(0.0..1.0).contains(&decay) => {
+                invalid(path, "ema_decay", format!("must be at least 0 and less than 1, found {decay}"))
+            }
+            _ if self.trainable.is_empty() => {
+                invalid(path, "trainable", "the list is empty: nothing would train".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether an event with the interval `every` is due after `done` steps. It is always due after the last step.
@@ -186,7 +204,7 @@ impl StageConfig {
     fn tokens_per_evaluation(&self) -> u64 {
         match self.eval_every {
             every if every.is_zero() => self.tokens,
-            StepsOrFraction::Steps(interval) => interval * (self.sequence_length * self.batch_size) as u64,
+            StepsOrFraction::Steps(interval) => interval.saturating_mul(self.tokens_per_step()),
             StepsOrFraction::Fraction(fraction) => match whole_reciprocal(fraction) {
                 Some(count) => self.tokens / count,
                 None => (self.tokens as f64 * fraction) as u64,

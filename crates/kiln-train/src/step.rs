@@ -1,7 +1,7 @@
-//! One step of training: loss → gradients → norm → update.
+//! A training step: loss → gradients → gradient norm → clipping → update.
 //!
-//! The loss comes as a function of the models and a batch, not as a number: a graph can be run once, and whoever
-//! differentiates decides in which pieces it is made.
+//! The loss is a function of the models and a batch, [`Objective::loss`], and not a number: an autodiff graph can be
+//! differentiated once, and a batch may be processed in parts (gradient accumulation).
 
 use crate::{
     gradient_checkpointing::{GradientCheckpointing, collect_gradients},
@@ -17,62 +17,69 @@ use kiln_models::{Model, for_each_param, map_params, named_parameters};
 use kiln_nn::{Context, context::RngKey};
 use std::collections::BTreeMap;
 
-/// Gradients of a step, with what is reported of it; all of it still on the device.
+/// Gradients of a training step, with its loss and norm. All values are still on the device.
 pub struct Gradients {
     by_parameter: GradientsParams,
-    /// Mean loss a token, `[1]`, nats.
+    /// Mean loss per token, `[1]`, in nats, without auxiliary losses.
     pub loss: Tensor<1>,
-    /// Root of the sum of all squared gradients, `[1]`.
+    /// Global gradient norm √Σ g² before clipping, `[1]`; 0 if no parameter has a gradient.
     pub norm: Tensor<1>,
-    /// Losses that parts added, by name, `[1]` each, before their weights.
+    /// Auxiliary losses by name, `[1]` each, not multiplied by their coefficients, averaged over the parts of the batch.
     pub auxiliary_losses: BTreeMap<String, Tensor<1>>,
 }
 
-/// Gradients of the mean loss over all batches together, each token counting alike whichever batch it is in.
-pub fn compute_gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, draws: RngKey) -> Gradients {
-    compute_gradients_with(models, batches, objective, draws, GradientCheckpointing::None)
+/// Gradients of the mean loss over all `batches` together. Each token has the same weight, whichever batch it is in.
+///
+/// `rng_key` seeds dropout; the index of the batch is its `micro_batch`.
+pub fn compute_gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, rng_key: RngKey) -> Gradients {
+    compute_gradients_with(models, batches, objective, rng_key, GradientCheckpointing::None)
 }
 
-/// The same, with less memory for more time if `recompute` says so: the bits are the same.
+/// [`compute_gradients`] with gradient checkpointing: less memory, more time, bit-identical gradients.
 pub fn compute_gradients_with(
     models: &Models,
     batches: &[Batch],
     objective: &dyn Objective,
-    draws: RngKey,
-    recompute: GradientCheckpointing,
+    rng_key: RngKey,
+    checkpointing: GradientCheckpointing,
 ) -> Gradients {
-    let all: f64 = batches.iter().map(Batch::total_weight).sum();
+    // At least a tiny number: a batch without weights has the loss 0, not NaN.
+    let total_weight = batches.iter().map(Batch::total_weight).sum::<f64>().max(f64::MIN_POSITIVE);
     let device = models.policy.device().without_autodiff();
-    let (mut sum, mut loss, mut added) = (GradientsAccumulator::new(), None, BTreeMap::new());
-    let mut only = None;
-    for (part, batch) in batches.iter().enumerate() {
-        let mut cx = Context::training(&batch.layout, RngKey { micro_batch: part as u64, ..draws }, &device);
-        let sink = recompute.gradient_sink();
+    let mut sum = GradientsAccumulator::new();
+    let mut single = None;
+    let mut loss = None;
+    let mut auxiliary_losses = BTreeMap::new();
+    for (index, batch) in batches.iter().enumerate() {
+        let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);
+        let sink = checkpointing.gradient_sink();
         cx.gradient_sink = sink.clone();
-        let here = objective.loss(models, batch, &mut cx) / all.max(f64::MIN_POSITIVE);
-        accumulate(&mut loss, here.clone().inner());
-        let share = batch.total_weight() / all.max(f64::MIN_POSITIVE);
-        let total = cx.take_auxiliary_losses().into_iter().fold(here, |total, l| {
-            accumulate(added.entry(l.name).or_insert(None), l.value.clone().inner() * share);
-            total + l.value * (l.weight * share)
+        let batch_loss = objective.loss(models, batch, &mut cx) / total_weight;
+        accumulate(&mut loss, batch_loss.clone().inner());
+        let fraction = batch.total_weight() / total_weight;
+        let differentiated = cx.take_auxiliary_losses().into_iter().fold(batch_loss, |total, auxiliary| {
+            let sum = auxiliary_losses.entry(auxiliary.name).or_insert(None);
+            accumulate(sum, auxiliary.value.clone().inner() * fraction);
+            total + auxiliary.value * (auxiliary.weight * fraction)
         });
-        let mut graph = total.backward();
-        let found = GradientsParams::from_module(&mut graph, &models.policy);
-        let found = collect_gradients(&models.policy, found, sink);
-        if batches.len() == 1 { only = Some(found) } else { sum.accumulate(&models.policy, found) }
+        let mut graph = differentiated.backward();
+        let gradients = GradientsParams::from_module(&mut graph, &models.policy);
+        let gradients = collect_gradients(&models.policy, gradients, sink);
+        // A single batch needs no accumulator.
+        if batches.len() == 1 { single = Some(gradients) } else { sum.accumulate(&models.policy, gradients) }
     }
-    let by_parameter = only.unwrap_or_else(|| sum.grads());
+    let by_parameter = single.unwrap_or_else(|| sum.grads());
     let norm = global_norm(&models.policy, &by_parameter);
-    let zero = || Tensor::zeros([1], &device);
-    let added = added.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let auxiliary_losses = auxiliary_losses.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     Gradients {
         by_parameter,
-        loss: loss.unwrap_or_else(zero),
-        norm: norm.unwrap_or_else(zero),
-        auxiliary_losses: added,
+        loss: loss.unwrap_or_else(|| Tensor::zeros([1], &device)),
+        norm: norm.unwrap_or_else(|| Tensor::zeros([1], &device)),
+        auxiliary_losses,
     }
 }
 
+/// Adds `value` to a sum that is absent at first.
 fn accumulate(sum: &mut Option<Tensor<1>>, value: Tensor<1>) {
     *sum = Some(match sum.take() {
         Some(sum) => sum + value,
@@ -94,7 +101,7 @@ fn global_norm(model: &Model, gradients: &GradientsParams) -> Option<Tensor<1>> 
 }
 
 impl Gradients {
-    /// Names of the parameters whose gradient is not finite.
+    /// Names of the parameters whose gradient has a NaN or an infinity.
     ///
     /// # Errors
     /// If the device fails.
@@ -102,22 +109,30 @@ impl Gradients {
         let mut sums = Vec::new();
         for_each_param(model, |param| {
             if let Some(gradient) = param.gradient(&self.by_parameter) {
-                // 0 · NaN and 0 · ∞ are NaN, and a sum with a NaN is NaN: one number a parameter is read.
+                // 0 · NaN and 0 · ∞ are NaN, and so is a sum with a NaN: one number per parameter is read.
                 sums.push((param.name(), gradient.flatten().mul_scalar(0.0).sum()));
             }
         });
-        let mut bad = Vec::new();
+        let mut non_finite = Vec::new();
         for (name, sum) in sums {
             if !sum.into_scalar_async::<f32>().await?.is_finite() {
-                bad.push(name);
+                non_finite.push(name);
             }
         }
-        Ok(bad)
+        Ok(non_finite)
     }
 
-    /// The model after one update at this learning rate, gradients scaled down to a global norm of at most `clip`.
-    pub fn apply(self, model: Model, optimiser: &mut Optimizer, rate: f64, clip: Option<f64>) -> Model {
-        let factor = clip.map(|most| (self.norm + 1e-6).recip().mul_scalar(most).clamp_max(1.0));
+    /// The model after one update. With `max_grad_norm`, all gradients are multiplied by
+    /// min(1, max_grad_norm / (norm + 1e-6)) first, as by PyTorch's `clip_grad_norm_`. Parameters without a gradient stay as
+    /// they are.
+    pub fn apply(
+        self,
+        model: Model,
+        optimizer: &mut Optimizer,
+        learning_rate: f64,
+        max_grad_norm: Option<f64>,
+    ) -> Model {
+        let factor = max_grad_norm.map(|max| (self.norm + 1e-6).recip().mul_scalar(max).clamp_max(1.0));
         let mut gradients = self.by_parameter;
         map_params(model, |param| {
             let Some(gradient) = param.take_gradient(&mut gradients) else { return };
@@ -126,27 +141,27 @@ impl Gradients {
                 Some(factor) => gradient.flatten() * factor.clone(),
                 None => gradient.flatten(),
             };
-            let update = ParamUpdate { name: &name, shape: &shape, learning_rate: rate };
-            param.map(|weight| optimiser.update(&update, weight.flatten(), gradient).into());
+            let update = ParamUpdate { name: &name, shape: &shape, learning_rate };
+            param.map(|weight| optimizer.update(&update, weight.flatten(), gradient).into());
         })
     }
 }
 
-/// How many of the model's numbers train.
+/// Number of trainable elements of the model's parameters.
 pub fn count_trainable(model: &Model) -> usize {
     let mut count = 0;
     for_each_param(model, |param| count += if param.is_trainable() { param.num_elements() } else { 0 });
     count
 }
 
-/// Trains only the parameters whose names fit one of `patterns`.
+/// The model with only those parameters trainable whose names match one of `patterns`; `*` matches any characters.
 ///
 /// # Errors
-/// The first pattern that fits nothing.
+/// The first pattern that matches no parameter.
 pub fn set_trainable(model: Model, patterns: &[String]) -> Result<Model, String> {
     let names: Vec<String> = named_parameters(&model).into_iter().map(|name| name.path).collect();
-    if let Some(nothing) = patterns.iter().find(|p| !names.iter().any(|name| matches(p, name))) {
-        return Err(nothing.clone());
+    if let Some(unmatched) = patterns.iter().find(|pattern| !names.iter().any(|name| matches(pattern, name))) {
+        return Err(unmatched.clone());
     }
     Ok(map_params(model, |param| {
         let name = param.name();

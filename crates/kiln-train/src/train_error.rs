@@ -1,4 +1,4 @@
-//! Why a run could not start, go on or end.
+//! Errors of a run.
 
 use crate::RunFolderError;
 use kiln_data::DataError;
@@ -6,60 +6,60 @@ use kiln_models::WeightMismatch;
 use kiln_spec::config::ConfigError;
 use std::path::PathBuf;
 
-/// Why a run could not start, go on or end.
+/// Error of a run: why it could not start, continue or end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A recipe that says what can't be.
+    /// The recipe is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Text that can't be read.
+    /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Files of the run.
+    /// The files of the run cannot be read or written.
     #[error(transparent)]
     RunFolder(#[from] RunFolderError),
-    /// A model that can't write.
+    /// The model cannot generate.
     #[error(transparent)]
     Generate(#[from] kiln_infer::GenerateError),
-    /// A model to start from that can't be loaded.
+    /// The model to start from cannot be loaded.
     #[error(transparent)]
     Pretrained(#[from] crate::pretrained::PretrainedError),
     /// The device failed.
     #[error("reading from the device: {0}")]
     Device(#[from] burn::tensor::ExecutionError),
-    /// Weights that don't fit the model.
+    /// The weights in a file do not match the model.
     #[error("{}: {mismatch}", file.display())]
     WeightMismatch {
         /// The file.
         file: PathBuf,
-        /// What doesn't fit.
+        /// The first mismatch.
         mismatch: WeightMismatch,
     },
-    /// Tensors of a file that aren't what they should be.
+    /// A tensor in a file has another type or shape than expected.
     #[error("{}: expected 32-bit floats that fit the model, found `{tensor}`", file.display())]
     InvalidTensor {
         /// The file.
         file: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
     },
-    /// A loss or a gradient is not a number any more.
+    /// The loss or a gradient is NaN or infinite.
     #[error("step {step}: the {quantity} is not finite; it first appeared at {origin}")]
     NotFinite {
         /// The step, from 1, counted over the whole run.
         step: u64,
         /// `loss` or `gradient`.
         quantity: &'static str,
-        /// The first place whose values aren't finite.
+        /// The first weight, activation or gradient that is not finite.
         origin: String,
-        /// The last step that was saved, if any, counted likewise.
+        /// The step of the last checkpoint, counted over the whole run. Absent: no checkpoint yet.
         last_saved_step: Option<u64>,
     },
 }
 
 impl TrainError {
-    /// A short word for machines.
+    /// Short code for machines, such as `not-finite`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Config(e) => e.code(),
@@ -74,7 +74,7 @@ impl TrainError {
         }
     }
 
-    /// Where it is.
+    /// Location of the error: file, key, or step.
     pub fn location(&self) -> Option<String> {
         match self {
             Self::Config(e) => e.location(),
@@ -86,7 +86,7 @@ impl TrainError {
         }
     }
 
-    /// What to do about it.
+    /// What to do about the error, if something is known.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Config(e) => e.help(),
@@ -94,10 +94,11 @@ impl TrainError {
             Self::RunFolder(e) => e.help(),
             Self::Generate(_) | Self::Pretrained(_) | Self::Device(_) => None,
             Self::WeightMismatch { .. } | Self::InvalidTensor { .. } => {
-                Some("use the recipe that these weights were trained with".into())
+                Some("use the recipe that the weights were trained with".into())
             }
             Self::NotFinite { last_saved_step: saved, .. } => {
-                let saved = saved.map_or("nothing was saved yet".into(), |s| format!("step {s} is saved and good"));
+                let saved = saved
+                    .map_or("there is no checkpoint yet".into(), |s| format!("the checkpoint of step {s} is good"));
                 Some(format!("{saved}; try a lower learning_rate, a longer warmup or a lower max_grad_norm"))
             }
         }

@@ -1,4 +1,4 @@
-//! The command `kiln`.
+//! The command `kiln`. Everything but the allocator is in [`kiln::command`].
 
 use kiln_kernels::allocator::{MiMalloc, retain_freed_pages};
 use std::process::ExitCode;

@@ -85,7 +85,8 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
     let tied = fields.flag("tie_word_embeddings", true)?;
     // Older files have no key for the scale: a tied head has it.
     let scaled = fields.flag(SCALE_OUTPUTS_KEY, tied)?;
-    let scale = scaled.then(|| fields.size("d_model", 512)).transpose()?.map(|width| 1.0 / (width as f64).sqrt());
+    let hidden = fields.size("d_model", 512)? as f64;
+    let scale = scaled.then(|| 1.0 / hidden.sqrt());
     let head = LanguageModelHeadConfig { tied, scale, ..LanguageModelHeadConfig::default() };
     read_with_head(&fields, &DEFAULTS, head)
 }
@@ -209,9 +210,8 @@ fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
 /// Tensor names of embedding, head, and both stacks.
 fn bindings(config: &ModelConfig) -> Vec<Binding> {
     // Three names of one table: older files repeat it for each stack.
-    let embeddings = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
-    let mut bindings: Vec<Binding> =
-        embeddings.map(|tensor| Binding::identity("embedding", format!("{tensor}.weight"))).into();
+    let tables = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
+    let mut bindings = Vec::from(tables.map(|tensor| Binding::identity("embedding", tensor)));
     bindings.push(Binding::lm_head(&config.head, "lm_head.weight"));
     let encoder = config.encoder_model_config();
     for (prefix, stack, config) in [("", "decoder", Some(config)), ("encoder.", "encoder", encoder.as_ref())] {
@@ -227,17 +227,16 @@ fn bindings(config: &ModelConfig) -> Vec<Binding> {
     bindings
 }
 
+/// Matrices of an attention part: parameter, tensor.
+const QKVO: &[(&str, &str)] = &[("q", "q"), ("k", "k"), ("v", "v"), ("o", "o")];
+
 /// Tensor names of a block: `layer.0` is self-attention, `layer.1` cross-attention (decoder only), the last the MLP.
 fn block_bindings(config: &BlockConfig, ours: &str, theirs: &str) -> Vec<Binding> {
     let mut bindings = Vec::new();
     for (i, sublayer) in config.sublayers.iter().enumerate() {
         let (role, module, matrices): (_, _, &[_]) = match sublayer.parts.first() {
-            Some(PartConfig::Attention(attention)) => {
-                let cross = attention.source.is_cross();
-                let (role, module) =
-                    if cross { ("cross_attention", "EncDecAttention") } else { ("attention", "SelfAttention") };
-                (role, module, &[("q", "q"), ("k", "k"), ("v", "v"), ("o", "o")])
-            }
+            Some(PartConfig::Attention(part)) if part.source.is_cross() => ("cross_attention", "EncDecAttention", QKVO),
+            Some(PartConfig::Attention(_)) => ("attention", "SelfAttention", QKVO),
             Some(PartConfig::GatedMlp(_)) => {
                 ("feed_forward", "DenseReluDense", &[("gate", "wi_0"), ("up", "wi_1"), ("down", "wo")])
             }

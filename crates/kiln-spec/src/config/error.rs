@@ -61,6 +61,8 @@ pub enum ConfigErrorKind {
     Renamed {
         /// All of them.
         keys: Vec<RenamedKey>,
+        /// What to do about it. Absent: replace the names.
+        advice: Option<String>,
     },
     /// A combination that is well formed but cannot work.
     Invalid {
@@ -160,7 +162,7 @@ impl ConfigError {
             ConfigErrorKind::UnknownChoice { name, .. } => format!("unknown choice `{name}`"),
             ConfigErrorKind::MissingKey { key, .. } => format!("`{key}` is missing"),
             ConfigErrorKind::InvalidValue { message } | ConfigErrorKind::Assignment { message } => message.clone(),
-            ConfigErrorKind::Renamed { keys } => describe_renamed(keys),
+            ConfigErrorKind::Renamed { keys, .. } => describe_renamed(keys),
             ConfigErrorKind::Invalid { reason, .. } => reason.clone(),
         }
     }
@@ -192,10 +194,10 @@ impl ConfigError {
                 Some(format!("write `{{ {word} = {{ {key} = … }} }}`"))
             }
             ConfigErrorKind::MissingKey { key, bare_word: None } => Some(format!("add `{key}`: it has no default")),
-            ConfigErrorKind::Renamed { keys } => Some(match &keys[..] {
+            ConfigErrorKind::Renamed { keys, advice } => Some(advice.clone().unwrap_or_else(|| match &keys[..] {
                 [only] => format!("write `{}`", only.new),
                 _ => "replace each old name by the new one".to_owned(),
-            }),
+            })),
             ConfigErrorKind::Invalid { suggestion: instead, .. } => instead.clone(),
             ConfigErrorKind::Syntax { .. }
             | ConfigErrorKind::InvalidValue { .. }
@@ -204,14 +206,30 @@ impl ConfigError {
     }
 }
 
-/// All renamed keys with their new names, and their lines.
+/// All renamed keys with their new names, each once, with all its lines.
 fn describe_renamed(keys: &[RenamedKey]) -> String {
     if let [only] = keys {
         return format!("`{}` was renamed to `{}`", only.old, only.new);
     }
-    let line = |key: &RenamedKey| key.line.map_or(String::new(), |line| format!(" (line {line})"));
-    let list: Vec<String> = keys.iter().map(|key| format!("`{}` → `{}`{}", key.old, key.new, line(key))).collect();
-    format!("{} keys were renamed: {}", keys.len(), list.join(", "))
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    for key in keys {
+        if !names.contains(&(&key.old, &key.new)) {
+            names.push((&key.old, &key.new));
+        }
+    }
+    let list: Vec<String> = names.iter().map(|(old, new)| describe_renamed_key(old, new, keys)).collect();
+    format!("{} keys were renamed: {}", names.len(), list.join(", "))
+}
+
+/// `` `rows` → `batch_size` (lines 9, 31) ``; without lines for a `--set` assignment.
+fn describe_renamed_key(old: &str, new: &str, keys: &[RenamedKey]) -> String {
+    let same_name = keys.iter().filter(|key| key.old == old && key.new == new);
+    let lines: Vec<String> = same_name.filter_map(|key| key.line).map(|line| line.to_string()).collect();
+    match &lines[..] {
+        [] => format!("`{old}` → `{new}`"),
+        [line] => format!("`{old}` → `{new}` (line {line})"),
+        lines => format!("`{old}` → `{new}` (lines {})", lines.join(", ")),
+    }
 }
 
 fn suggest_alternatives(word: &str, what: &str, legal: &[String]) -> String {

@@ -1,18 +1,20 @@
-//! The first reading for one query and many keys at once: what tables of mixed tiles are made with.
+//! Evaluation of a formula for one query and many keys: the rows of masks.
+//!
+//! Walks the formula once per row and each operation over all keys, which is several times faster than pair by pair.
 
 use super::{Formula, Term, TokenSide};
 use crate::layout::TokenMark;
 
-/// A term for one query and many keys.
+/// Values of a term for one query and many keys.
 enum TermValues {
-    /// It does not depend on the key.
+    /// The term does not depend on the key.
     Constant(i32),
-    /// A value a key.
+    /// One value for each key.
     PerKey(Vec<i32>),
 }
 
 impl Formula {
-    /// Appends whether it holds for this query and each of these keys.
+    /// Appends to `out`, for each of `keys`, whether the condition holds for `query` and this key.
     pub fn evaluate_row(&self, query: &TokenMark, keys: &[TokenMark], out: &mut Vec<bool>) {
         match self {
             Self::LessOrEqual(a, b) => {
@@ -27,8 +29,9 @@ impl Formula {
     }
 }
 
+/// Appends the rows of several formulas, combined with `join`. `unit` is the result without formulas.
 fn combine_rows(
-    parts: &[Formula],
+    formulas: &[Formula],
     query: &TokenMark,
     keys: &[TokenMark],
     unit: bool,
@@ -37,15 +40,16 @@ fn combine_rows(
 ) {
     let start = out.len();
     out.resize(start + keys.len(), unit);
-    let mut part = Vec::with_capacity(keys.len());
-    for formula in parts {
-        part.clear();
-        formula.evaluate_row(query, keys, &mut part);
-        out[start..].iter_mut().zip(&part).for_each(|(all, one)| *all = join(*all, *one));
+    let mut row = Vec::with_capacity(keys.len());
+    for formula in formulas {
+        row.clear();
+        formula.evaluate_row(query, keys, &mut row);
+        out[start..].iter_mut().zip(&row).for_each(|(combined, value)| *combined = join(*combined, *value));
     }
 }
 
 impl Term {
+    /// Values for one query and all keys.
     fn values_for_keys(&self, query: &TokenMark, keys: &[TokenMark]) -> TermValues {
         match self {
             Self::Field(TokenSide::Query, field) => TermValues::Constant(query.field(*field)),
@@ -66,6 +70,7 @@ impl Term {
     }
 }
 
+/// Applies an operation to two terms, key by key.
 fn combine_values(a: TermValues, b: TermValues, f: impl Fn(i32, i32) -> i32) -> TermValues {
     use TermValues::{Constant, PerKey};
     match (a, b) {
@@ -76,10 +81,11 @@ fn combine_values(a: TermValues, b: TermValues, f: impl Fn(i32, i32) -> i32) -> 
     }
 }
 
-fn compare(a: TermValues, b: TermValues, keys: usize, holds: impl Fn(i32, i32) -> bool, out: &mut Vec<bool>) {
+/// Appends the comparison of two terms, key by key; `num_keys` is needed if neither depends on the key.
+fn compare(a: TermValues, b: TermValues, num_keys: usize, holds: impl Fn(i32, i32) -> bool, out: &mut Vec<bool>) {
     use TermValues::{Constant, PerKey};
     match (a, b) {
-        (Constant(a), Constant(b)) => out.resize(out.len() + keys, holds(a, b)),
+        (Constant(a), Constant(b)) => out.resize(out.len() + num_keys, holds(a, b)),
         (PerKey(a), Constant(b)) => out.extend(a.into_iter().map(|a| holds(a, b))),
         (Constant(a), PerKey(b)) => out.extend(b.into_iter().map(|b| holds(a, b))),
         (PerKey(a), PerKey(b)) => out.extend(a.into_iter().zip(b).map(|(a, b)| holds(a, b))),

@@ -1,5 +1,7 @@
-//! Blocks: −after ≤ ⌊i / size⌋ − ⌊j / size⌋ ≤ before for query i and key j: block-diagonal by default (blockwise
-//! attention, 1911.02972), with neighbours the banded part of BigBird (2007.14062).
+//! Block-local attention: −after ≤ ⌊i/size⌋ − ⌊j/size⌋ ≤ before for query position i and key position j.
+//!
+//! Without neighbors it is block-diagonal (blockwise attention, 1911.02972); with neighbors it is the banded part of
+//! BigBird (2007.14062). Blocks start at position 0 of each document.
 
 use super::{PatternRule, saturating_i32};
 use crate::{
@@ -11,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
+/// Card of block-local attention.
 pub(super) const CARD: Card = Card {
     state: "(1 + before) × size",
     time: "T × (1 + before) × size",
@@ -18,7 +21,7 @@ pub(super) const CARD: Card = Card {
     ..Card::config_only("1911.02972, 2007.14062")
 };
 
-/// Blocks of neighbouring tokens: a token sees its own, and as many before and after it as asked for.
+/// The block of each token, and a number of blocks before and after it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Blocks {
@@ -34,24 +37,24 @@ pub struct Blocks {
 
 impl PatternRule for Blocks {
     fn formula(&self) -> Formula {
-        let block = |place| Term::FloorDiv(Box::new(place), saturating_i32(self.size.get()));
-        let behind = || block(Term::query(Position)).minus(block(Term::key(Position)));
+        let block_of = |position| Term::FloorDiv(Box::new(position), saturating_i32(self.size.get()));
+        let distance = block_of(Term::query(Position)).minus(block_of(Term::key(Position)));
         Formula::And(vec![
-            Formula::LessOrEqual(behind(), Term::Constant(saturating_i32(self.before))),
-            Formula::LessOrEqual(Term::Constant(-saturating_i32(self.after)), behind()),
+            Formula::LessOrEqual(distance.clone(), Term::Constant(saturating_i32(self.before))),
+            Formula::LessOrEqual(Term::Constant(-saturating_i32(self.after)), distance),
         ])
     }
 
-    /// The last token of a block sees farthest back: to the first of the earliest block.
+    /// The last token of a block reaches back furthest: to the first token of the earliest visible block.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Last((self.before as usize).saturating_add(1).saturating_mul(self.size.get() as usize))
     }
 
     fn describe(&self) -> String {
-        let beside = match (self.before, self.after) {
+        let neighbors = match (self.before, self.after) {
             (0, 0) => String::new(),
             (before, after) => format!(", {before} before, {after} after"),
         };
-        format!("blocks of {}{beside}", self.size)
+        format!("blocks of {}{neighbors}", self.size)
     }
 }

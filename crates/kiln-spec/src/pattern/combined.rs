@@ -1,31 +1,35 @@
-//! The algebra: all of several patterns at once, or any of them.
+//! Combined patterns: the intersection (`and`) and the union (`or`) of a list of patterns.
+//!
+//! Both can be nested. `and` of an empty list allows every key, `or` of an empty list allows none.
 
 use super::{Pattern, PatternRule};
 use crate::{cache_policy::CachePolicy, card::Card, formula::Formula};
 
+/// Card of the intersection.
 pub(super) const AND: Card = Card {
-    state: "the least of its members, if one is bounded",
+    state: "minimum of its members",
     example: "{ and = [{ window = { before = 6 } }, { strided = { stride = 2 } }] }",
     ..Card::config_only("2004.05150, dilated window")
 };
 
+/// Card of the union.
 pub(super) const OR: Card = Card {
-    state: "the most of its members",
+    state: "maximum of its members",
     example: "{ or = [{ window = { before = 2 } }, { strided = { stride = 3 } }] }",
     ..Card::config_only("1904.10509, 2007.14062")
 };
 
-/// Patterns under one of the two.
+/// List of patterns with an operation.
 pub(super) struct CombinedPattern<'a> {
     patterns: &'a [Pattern],
     combine_formulas: fn(Vec<Formula>) -> Formula,
     combine_policies: fn(CachePolicy, CachePolicy) -> CachePolicy,
-    /// What a cache keeps under no pattern.
+    /// Cache policy of an empty list.
     empty_policy: CachePolicy,
     separator: &'static str,
 }
 
-/// All at once; of none, everything.
+/// Intersection of patterns.
 pub(super) fn all_of(patterns: &[Pattern]) -> CombinedPattern<'_> {
     CombinedPattern {
         patterns,
@@ -36,7 +40,7 @@ pub(super) fn all_of(patterns: &[Pattern]) -> CombinedPattern<'_> {
     }
 }
 
-/// Any; of none, nothing. A cache then keeps the newest token, since none can be empty.
+/// Union of patterns. For an empty list the cache keeps the newest key, because a cache is never empty.
 pub(super) fn any_of(patterns: &[Pattern]) -> CombinedPattern<'_> {
     CombinedPattern {
         patterns,
@@ -57,10 +61,14 @@ impl PatternRule for CombinedPattern<'_> {
     }
 
     fn describe(&self) -> String {
-        let word = |pattern: &Pattern| match pattern {
-            Pattern::And(_) | Pattern::Or(_) => format!("({pattern})"),
-            pattern => pattern.to_string(),
-        };
-        self.patterns.iter().map(word).collect::<Vec<_>>().join(self.separator)
+        self.patterns.iter().map(with_parentheses).collect::<Vec<_>>().join(self.separator)
+    }
+}
+
+/// Description of a member; a combined pattern in parentheses.
+fn with_parentheses(pattern: &Pattern) -> String {
+    match pattern {
+        Pattern::And(_) | Pattern::Or(_) => format!("({pattern})"),
+        pattern => pattern.to_string(),
     }
 }

@@ -1,5 +1,7 @@
-//! Fixed places: j mod stride ≥ stride − summaries for key j, whatever the query (Sparse Transformer, 1904.10509,
-//! section 4.3, A⁽²⁾ of fixed attention; its A⁽¹⁾ is `blocks`).
+//! Fixed attention: j mod stride ≥ stride − summaries for key position j, independent of the query.
+//!
+//! This is A⁽²⁾ of fixed attention in the Sparse Transformer (1904.10509, section 4.3); its A⁽¹⁾ is `blocks`. The tokens at
+//! the end of each stride learn to summarize it for later tokens.
 
 use super::{PatternRule, saturating_i32};
 use crate::{
@@ -11,15 +13,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
+/// Card of fixed attention.
 pub(super) const CARD: Card = Card {
-    state: "T × summaries / stride; kept whole",
+    state: "T, of which T × summaries / stride are visible",
     time: "T² × summaries / stride",
-    // Alone, the first tokens would see nothing.
+    // Alone, the first tokens would have no visible key.
     example: "{ or = [{ blocks = { size = 3 } }, { fixed = { stride = 3 } }] }",
     ..Card::config_only("1904.10509")
 };
 
-/// The last places of every stretch of a document: what stands there sums the stretch up for all.
+/// The last tokens of every stride of a document are visible to all tokens.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Fixed {
@@ -30,23 +33,25 @@ pub struct Fixed {
     pub summaries: u32,
 }
 
+/// One summary token per stride.
 fn default_summaries() -> u32 {
     1
 }
 
 impl PatternRule for Fixed {
     fn formula(&self) -> Formula {
-        let (stride, summaries) = (saturating_i32(self.stride.get()), saturating_i32(self.summaries));
-        let place = Term::Modulo(Box::new(Term::key(Position)), stride);
-        Formula::LessOrEqual(Term::Constant(stride - summaries), place)
+        let stride = saturating_i32(self.stride.get());
+        let first_summary = stride - saturating_i32(self.summaries);
+        let position_in_stride = Term::Modulo(Box::new(Term::key(Position)), stride);
+        Formula::LessOrEqual(Term::Constant(first_summary), position_in_stride)
     }
 
-    /// Places in the middle are seen by every later token; a cache that drops others would have holes.
+    /// Summary tokens are visible to all later tokens. A cache without the others would have gaps, so all keys are kept.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::All
     }
 
     fn describe(&self) -> String {
-        format!("the last {} of every {}", self.summaries, self.stride)
+        format!("last {} of every {} tokens", self.summaries, self.stride)
     }
 }

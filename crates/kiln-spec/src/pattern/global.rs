@@ -1,4 +1,6 @@
-//! Everybody sees everybody.
+//! Full attention: every key is allowed for every query (1706.03762).
+//!
+//! `global` has no options, so the rule is implemented for [`NoOptions`].
 
 use super::PatternRule;
 use crate::{cache_policy::CachePolicy, config::NoOptions, formula::Formula};
@@ -13,6 +15,6 @@ impl PatternRule for NoOptions {
     }
 
     fn describe(&self) -> String {
-        "everything".into()
+        "full attention".into()
     }
 }

@@ -1,5 +1,7 @@
-//! Global tokens: i < first or j < first for query i and key j (Longformer, 2004.05150, section 3.1; BigBird,
-//! 2007.14062, internal global tokens). With `or` a window, the first tokens are also attention sinks (2309.17453).
+//! Global tokens: i < first or j < first for query position i and key position j.
+//!
+//! Longformer (2004.05150, section 3.1) and BigBird (2007.14062, internal transformer construction). In an `or` with a
+//! window, the first tokens also act as attention sinks (StreamingLLM, 2309.17453).
 
 use super::{PatternRule, saturating_i32};
 use crate::{
@@ -11,14 +13,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
+/// Card of global tokens.
 pub(super) const CARD: Card = Card {
-    state: "the first tokens",
+    state: "first",
     time: "T × first",
     example: "{ or = [{ global_tokens = { first = 2 } }, { window = { before = 3 } }] }",
     ..Card::config_only("2004.05150, 2007.14062")
 };
 
-/// The first tokens of each document, which see all and are seen by all, as far as the direction lets them.
+/// The first tokens of each document attend to all tokens and are visible to all, within the direction of the batch.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalTokens {
@@ -28,16 +31,19 @@ pub struct GlobalTokens {
 
 impl PatternRule for GlobalTokens {
     fn formula(&self) -> Formula {
-        let within = |place| Formula::LessOrEqual(place, Term::Constant(saturating_i32(self.first.get()) - 1));
-        Formula::Or(vec![within(Term::query(Position)), within(Term::key(Position))])
+        let last_global = Term::Constant(saturating_i32(self.first.get()) - 1);
+        Formula::Or(vec![
+            Formula::LessOrEqual(Term::query(Position), last_global.clone()),
+            Formula::LessOrEqual(Term::key(Position), last_global),
+        ])
     }
 
-    /// Later tokens see the first ones; those that see everything have themselves nothing before them but each other.
+    /// Later tokens attend to the first ones only. The global tokens themselves come before all other keys.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::first_and_last(self.first.get() as usize, 0)
     }
 
     fn describe(&self) -> String {
-        format!("the first {} see all and are seen", self.first)
+        format!("first {} tokens global", self.first)
     }
 }

@@ -1,11 +1,26 @@
-//! Patterns: which keys a layer's geometry lets a query see, with an algebra of `and` and `or`.
+//! Attention patterns: which keys a layer allows for a query, by their positions.
 //!
-//! A pattern is a file here, its `mod` line and its list line below. Each says two things: its formula, from which all
-//! readings follow, and what a cache must keep for it.
+//! With query position i and key position j within the document:
 //!
-//! Some need no pattern of their own. A dilated window is a window `and` a stride. Documents belong to the batch: what
-//! a token sees is always within its own document, so that a pattern `documents` would say nothing. Patterns that
-//! alternate from layer to layer are blocks that alternate.
+//! | pattern | key is allowed if | source |
+//! |---|---|---|
+//! | `global` | always | 1706.03762 |
+//! | `window` | −after ≤ i − j ≤ before | 2004.05150, 2310.06825 |
+//! | `strided` | (i − j) mod stride = 0 | 1904.10509, section 4.3 |
+//! | `fixed` | j mod stride ≥ stride − summaries | 1904.10509, section 4.3 |
+//! | `blocks` | −after ≤ ⌊i/size⌋ − ⌊j/size⌋ ≤ before | 1911.02972, 2007.14062 |
+//! | `global_tokens` | i < first ∨ j < first | 2004.05150, 2007.14062 |
+//! | `and` | all of the members allow it | |
+//! | `or` | one of the members allows it | |
+//!
+//! Known combinations: a dilated window is `window` and `strided`; BigBird without its random part is `blocks` or
+//! `global_tokens`; the Sparse Transformer is `window` or `strided`, or `blocks` or `fixed`; attention sinks are `window`
+//! or `global_tokens`.
+//!
+//! Causality, documents and padding are not part of a pattern: they come from the [`crate::layout`] of the batch, and
+//! [`Pattern::visibility_formula`] combines both.
+//!
+//! To add a pattern, write a file with a [`PatternRule`] (its formula and its cache policy) and list it in [`Pattern`].
 
 mod blocks;
 mod combined;
@@ -31,15 +46,15 @@ use crate::{
 use combined::{all_of, any_of};
 use std::fmt;
 
-/// What a pattern says of a layer's geometry: a formula of the positions of query and key.
+/// Definition of a pattern: its formula and what follows for a KV cache.
 pub trait PatternRule {
-    /// Who sees whom, as a formula of two marks.
+    /// Returns the condition on the positions of a query and a key.
     fn formula(&self) -> Formula;
 
-    /// What a cache keeps: what it drops, no later token can see.
+    /// Returns which keys a KV cache keeps during causal generation. A dropped key must be visible to no later token.
     fn cache_policy(&self) -> CachePolicy;
 
-    /// A few words for people: `window of 64 before, 0 after`.
+    /// Returns a short description: `window of 64 before, 0 after`.
     fn describe(&self) -> String;
 }
 
@@ -75,24 +90,25 @@ impl Default for Pattern {
 
 impl PatternRule for Pattern {
     fn formula(&self) -> Formula {
-        self.with_rule(|geometry| geometry.formula())
+        self.with_rule(|rule| rule.formula())
     }
 
     fn cache_policy(&self) -> CachePolicy {
-        self.with_rule(|geometry| geometry.cache_policy())
+        self.with_rule(|rule| rule.cache_policy())
     }
 
     fn describe(&self) -> String {
-        self.with_rule(|geometry| geometry.describe())
+        self.with_rule(|rule| rule.describe())
     }
 }
 
 impl Pattern {
-    /// A window of `before` and `after` tokens besides the token itself.
+    /// Returns a window of `before` and `after` tokens in addition to the token itself.
     pub fn window(before: u32, after: u32) -> Self {
         Self::Window(Window { before, after })
     }
 
+    /// Calls `read` with the definition of the alternative.
     fn with_rule<R>(&self, read: impl FnOnce(&dyn PatternRule) -> R) -> R {
         match self {
             Self::Global(all) => read(all),
@@ -106,27 +122,29 @@ impl Pattern {
         }
     }
 
-    /// The geometry alone, as a formula.
+    /// Returns the condition of the pattern alone, without direction, documents and padding.
     pub fn formula(&self) -> Formula {
         PatternRule::formula(self)
     }
 
-    /// What a cache keeps for it: what that drops, no later token can see.
+    /// Returns which keys a KV cache keeps for this pattern during causal generation.
     pub fn cache_policy(&self) -> CachePolicy {
         PatternRule::cache_policy(self)
     }
 
-    /// What a token sees in the end: `layer ∧ direction ∧ documents ∧ padding`.
+    /// Returns the complete condition for self-attention:
+    /// `key valid ∧ same document ∧ (key order ≤ query order ∨ key in prefix) ∧ pattern`.
     pub fn visibility_formula(&self) -> Formula {
         Formula::And(vec![key_is_valid(), same_document(), direction_allows(), self.formula()])
     }
 
-    /// The same for keys of another stream (an encoder's output): there is no order between the two.
+    /// Returns the condition for cross-attention, whose keys are tokens of another sequence (an encoder output):
+    /// `key valid ∧ same document ∧ pattern`. There is no causal order between the two sequences.
     pub fn cross_visibility_formula(&self) -> Formula {
         Formula::And(vec![key_is_valid(), same_document(), self.formula()])
     }
 
-    /// Does the query see the key in the end?
+    /// Returns whether the query attends to the key, by [`visibility_formula`](Self::visibility_formula).
     pub fn is_visible(&self, query: &TokenMark, key: &TokenMark) -> bool {
         self.visibility_formula().evaluate(query, key)
     }
@@ -138,24 +156,27 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// A number of a configuration, as one of a formula.
+/// Configuration number as a constant of a formula. Numbers beyond `i32` exceed every position anyway.
 fn saturating_i32(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
-/// By how many tokens the key stands before the query.
+/// Distance i − j: by how many tokens the key precedes the query.
 fn query_minus_key() -> Term {
     Term::query(Position).minus(Term::key(Position))
 }
 
+/// The key is not padding.
 fn key_is_valid() -> Formula {
     Formula::Equal(Term::key(Valid), Term::Constant(1))
 }
 
+/// Query and key are in the same document.
 fn same_document() -> Formula {
     Formula::Equal(Term::query(Document), Term::key(Document))
 }
 
+/// The direction of the document allows the pair.
 fn direction_allows() -> Formula {
     Formula::Or(vec![
         Formula::LessOrEqual(Term::key(Order), Term::query(Order)),

@@ -1,5 +1,6 @@
-//! The stride: (i − j) mod stride = 0 for query i and key j (Sparse Transformer, 1904.10509, section 4.3, A⁽²⁾ of
-//! strided attention; its A⁽¹⁾ is a window).
+//! Strided attention: (i − j) mod stride = 0 for query position i and key position j.
+//!
+//! This is A⁽²⁾ of strided attention in the Sparse Transformer (1904.10509, section 4.3); its A⁽¹⁾ is a window.
 
 use super::{PatternRule, query_minus_key, saturating_i32};
 use crate::{
@@ -11,14 +12,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
+/// Card of strided attention.
 pub(super) const CARD: Card = Card {
-    state: "T: each place is seen again",
+    state: "T",
     time: "T² / stride",
     example: "{ strided = { stride = 3 } }",
     ..Card::config_only("1904.10509")
 };
 
-/// Tokens at a multiple of a distance, the token itself included.
+/// Tokens at multiples of a distance, including the token itself.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Strided {
@@ -31,12 +33,12 @@ impl PatternRule for Strided {
         Formula::Equal(Term::Modulo(Box::new(query_minus_key()), saturating_i32(self.stride.get())), Term::Constant(0))
     }
 
-    /// Whatever its distance, each key is seen again a stride later.
+    /// Each key is visible again after every further stride.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::All
     }
 
     fn describe(&self) -> String {
-        format!("every {} tokens", self.stride)
+        format!("stride of {}", self.stride)
     }
 }

@@ -1,4 +1,7 @@
-//! The window: −after ≤ i − j ≤ before for query i and key j (Longformer, 2004.05150; Mistral, 2310.06825).
+//! Sliding window: −after ≤ i − j ≤ before for query position i and key position j.
+//!
+//! Longformer (2004.05150) uses symmetric windows, Mistral (2310.06825) causal ones. A window of W tokens in the Hugging
+//! Face sense, which counts the token itself, is `before = W − 1`.
 
 use super::{PatternRule, query_minus_key, saturating_i32};
 use crate::{
@@ -9,14 +12,15 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Card of the sliding window.
 pub(super) const CARD: Card = Card {
-    state: "the window",
-    time: "T × window",
+    state: "before + 1",
+    time: "T × (before + after + 1)",
     example: "{ window = { before = 4 } }",
     ..Card::config_only("2004.05150, 2310.06825")
 };
 
-/// Neighbours on both sides, counted without the token itself.
+/// Sliding window around each token.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
@@ -35,6 +39,7 @@ impl PatternRule for Window {
         ])
     }
 
+    /// The next token attends to `before` earlier keys and to itself.
     fn cache_policy(&self) -> CachePolicy {
         CachePolicy::Last((self.before as usize).saturating_add(1))
     }

@@ -1,6 +1,7 @@
-//! Files and folders that appear whole or not at all, whenever the process is killed or the power fails.
+//! Atomic writes: a file or a folder appears complete or not at all, even if the process is killed or the power fails.
 //!
-//! What is new is written under a temporary name beside its place, forced to the disk, and renamed once.
+//! Content is written under a temporary name in the same folder, flushed to the disk (`fsync`), and renamed. The folder is
+//! flushed after the rename. Temporary names that a killed process leaves are removed at the next start.
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,17 +9,20 @@ use std::path::{Path, PathBuf};
 
 use crate::run_folder_error::RunFolderError;
 
-/// How temporary names begin.
+/// Prefix of temporary names.
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Writes `bytes` to `path`. If anything fails, what was there before is untouched.
+/// Writes a file atomically. If anything fails, an earlier file at `path` is unchanged.
+///
+/// # Errors
+/// If the file system fails.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunFolderError> {
     let temporary = TemporaryPath::new_for(path);
     write_and_sync(temporary.path(), bytes).map_err(|source| RunFolderError::from_io("write", path, source))?;
     temporary.rename(path)
 }
 
-/// Writes a new file and forces it to the disk.
+/// Writes a new file and flushes it to the disk.
 pub(super) fn write_file_synced(path: &Path, bytes: &[u8]) -> Result<(), RunFolderError> {
     write_and_sync(path, bytes).map_err(|source| RunFolderError::from_io("write", path, source))
 }
@@ -29,7 +33,7 @@ fn write_and_sync(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Forces the names in a folder to the disk. Only Unix can, and only there is it needed.
+/// Flushes the names in a folder to the disk. Unix only: elsewhere it is not possible and not needed.
 pub(super) fn sync_folder(path: &Path) -> Result<(), RunFolderError> {
     if cfg!(not(unix)) {
         return Ok(());
@@ -39,10 +43,11 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), RunFolderError> {
         .map_err(|source| RunFolderError::from_io("write", path, source))
 }
 
-/// A name beside the final one; what stands under it is removed unless it is renamed.
+/// A temporary name in the folder of the final one. A file or folder of this name is removed on drop, unless it was renamed.
 pub(super) struct TemporaryPath(PathBuf);
 
 impl TemporaryPath {
+    /// The temporary name for `path`, with the id of this process.
     pub fn new_for(path: &Path) -> Self {
         let mut name = OsString::from(TEMPORARY_PREFIX);
         name.push(path.file_name().unwrap_or_default());
@@ -54,7 +59,7 @@ impl TemporaryPath {
         &self.0
     }
 
-    /// The one step that makes it visible.
+    /// Renames the file or folder to its final name.
     pub fn rename(self, to: &Path) -> Result<(), RunFolderError> {
         rename_synced(&self.0, to)
     }
@@ -62,30 +67,30 @@ impl TemporaryPath {
 
 impl Drop for TemporaryPath {
     fn drop(&mut self) {
-        // Nothing is left to remove after a rename, and nobody to tell if it fails: the next start removes it.
+        // There is nothing to remove after a rename. A failure is ignored: the next start removes the file.
         let _ = remove_if_exists(&self.0);
     }
 }
 
-/// Renames within a folder, and forces the folder to the disk.
+/// Renames within a folder and flushes the folder to the disk.
 pub(super) fn rename_synced(from: &Path, to: &Path) -> Result<(), RunFolderError> {
     fs::rename(from, to).map_err(|source| RunFolderError::from_io("write", to, source))?;
     sync_folder(parent_folder(to))
 }
 
-/// Removes a folder at once as seen from outside: a half-removed one must not look like a checkpoint.
+/// Removes a folder atomically: it is renamed first, since a partly removed folder must not look like a checkpoint.
 pub(super) fn remove_folder(path: &Path) -> Result<(), RunFolderError> {
     let temporary = TemporaryPath::new_for(path);
     rename_synced(path, temporary.path())?;
     remove_if_exists(temporary.path()).map_err(|source| RunFolderError::from_io("remove", temporary.path(), source))
 }
 
-/// Whether a name is one that nothing keeps.
+/// Whether `name` is a temporary name.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY_PREFIX)
 }
 
-/// Removes what killed processes left under temporary names in `folder`.
+/// Removes all files and folders with temporary names in `folder`.
 pub(crate) fn remove_temporary_files(folder: &Path) -> Result<(), RunFolderError> {
     for name in file_names(folder)?.iter().filter(|name| is_temporary(name)) {
         let path = folder.join(name);
@@ -94,7 +99,7 @@ pub(crate) fn remove_temporary_files(folder: &Path) -> Result<(), RunFolderError
     Ok(())
 }
 
-/// The names in a folder that are text, sorted; none if there is no such folder.
+/// Names of the entries of a folder, sorted, without those that are not Unicode. A missing folder has none.
 pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>, RunFolderError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -108,12 +113,13 @@ pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>, RunFolderError> {
     Ok(names)
 }
 
+/// Removes a file or a folder; a missing one is no error.
 fn remove_if_exists(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// The folder that `path` is in, also for a bare name.
+/// The parent folder of `path`: `.` for a bare name.
 pub(crate) fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

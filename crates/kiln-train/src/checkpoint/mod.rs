@@ -1,12 +1,13 @@
-//! Checkpoints: the weights of a model and all that training needs to go on from them, bit for bit.
+//! Checkpoints: the weights of a model, and everything that is needed to resume training to the same bits.
 //!
 //! ```text
-//! step-000200/model.safetensors   the weights under their names, nothing else
-//!             train.safetensors   the optimiser's state and what else training keeps in tensors
-//!             state.json          where the run stands, and size and hash of the other two
+//! step-000200/model.safetensors   weights by parameter name, for use
+//!             train.safetensors   optimizer state; with an EMA also the trained weights
+//!             state.json          progress of the run, and sizes and hashes of the other two files
 //! ```
-//! [`Checkpoint`], [`State`] and [`Tensors`] are values and know no files; [`Checkpoints`] is the folder that holds the
-//! checkpoints of a stage.
+//!
+//! [`Checkpoint`], [`TrainerState`] and [`NamedTensors`] are values without files. With the feature `files`, `Checkpoints`
+//! is the folder that holds the checkpoints of a stage. All files are verified when they are read.
 #[cfg(feature = "files")]
 pub mod atomic_write;
 #[cfg(feature = "files")]
@@ -29,85 +30,93 @@ use std::collections::BTreeMap;
 use crate::run_folder_error::CheckpointError;
 use state::HashedFile;
 
-/// The weights.
+/// File of the weights.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The optimiser's state.
+/// File of the training state that consists of tensors.
 pub const TRAIN_FILE: &str = "train.safetensors";
-/// Where the run stands.
+/// File of the progress of the run.
 pub const STATE_FILE: &str = "state.json";
 
-/// A run at one step.
+/// State of a run after one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Where the run stands.
+    /// Progress of the run, and fingerprints of what it was made from.
     pub state: TrainerState,
-    /// The weights, under the names of the parameters.
+    /// Weights by parameter name. In a stage with an EMA, these are the averaged weights.
     pub model_tensors: NamedTensors,
-    /// What else training keeps in tensors, such as the optimiser's moments.
+    /// Training state that consists of tensors: see [`state_dict`](crate::state_dict).
     pub training_tensors: NamedTensors,
 }
 
 impl Checkpoint {
-    /// Hands each file's name and bytes to `put`, `state.json` last.
-    pub fn write<E>(&self, mut put: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Passes the name and the bytes of each file to `write_file`, `state.json` last. Equal checkpoints give equal bytes.
+    ///
+    /// # Errors
+    /// The first error of `write_file`.
+    pub fn write<E>(&self, mut write_file: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut files = BTreeMap::new();
         for (name, tensors) in [(MODEL_FILE, &self.model_tensors), (TRAIN_FILE, &self.training_tensors)] {
             let bytes = tensors::encode(tensors, &self.state.metadata(name));
             files.insert(name.to_owned(), state::FileDigest::compute(&bytes));
-            put(name, &bytes)?;
+            write_file(name, &bytes)?;
         }
-        put(STATE_FILE, &HashedFile::new(&self.state, files).encode())
+        write_file(STATE_FILE, &HashedFile::new(&self.state, files).encode())
     }
 
-    /// Reads and verifies the checkpoint of `step`, whose files `get` finds by name. A flaw comes with the file that it
-    /// is in.
+    /// Reads and verifies the checkpoint of `step`. `read_file` returns the bytes of a file by name.
+    ///
+    /// # Errors
+    /// The first error of `read_file`, or the first file with wrong content, with its name.
     pub fn read<E: From<CheckpointFileError>>(
         step: u64,
-        mut get: impl FnMut(&str) -> Result<Vec<u8>, E>,
+        mut read_file: impl FnMut(&str) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
-        let sealed = Self::read_state_file(step, &mut get)?;
-        let model = sealed.verify_tensors(MODEL_FILE, &get(MODEL_FILE)?)?;
-        let train = sealed.verify_tensors(TRAIN_FILE, &get(TRAIN_FILE)?)?;
-        Ok(Self { state: sealed.state, model_tensors: model, training_tensors: train })
+        let hashed = Self::read_state_file(step, &mut read_file)?;
+        let model_tensors = hashed.verify_tensors(MODEL_FILE, &read_file(MODEL_FILE)?)?;
+        let training_tensors = hashed.verify_tensors(TRAIN_FILE, &read_file(TRAIN_FILE)?)?;
+        Ok(Self { state: hashed.state, model_tensors, training_tensors })
     }
 
-    /// Reads and verifies the state and the weights alone.
+    /// Reads and verifies state and weights, without the training state.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
     pub fn read_model<E: From<CheckpointFileError>>(
         step: u64,
-        mut get: impl FnMut(&str) -> Result<Vec<u8>, E>,
+        mut read_file: impl FnMut(&str) -> Result<Vec<u8>, E>,
     ) -> Result<(TrainerState, NamedTensors), E> {
-        let sealed = Self::read_state_file(step, &mut get)?;
-        let model = sealed.verify_tensors(MODEL_FILE, &get(MODEL_FILE)?)?;
-        Ok((sealed.state, model))
+        let hashed = Self::read_state_file(step, &mut read_file)?;
+        let model_tensors = hashed.verify_tensors(MODEL_FILE, &read_file(MODEL_FILE)?)?;
+        Ok((hashed.state, model_tensors))
     }
 
-    /// Reads and verifies the state alone.
+    /// Reads and verifies the state only.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
     pub fn read_state<E: From<CheckpointFileError>>(
         step: u64,
-        mut get: impl FnMut(&str) -> Result<Vec<u8>, E>,
+        mut read_file: impl FnMut(&str) -> Result<Vec<u8>, E>,
     ) -> Result<TrainerState, E> {
-        Ok(Self::read_state_file(step, &mut get)?.state)
+        Ok(Self::read_state_file(step, &mut read_file)?.state)
     }
 
+    /// Reads `state.json`, verifies its own hash, and checks that it is the state of `step`.
     fn read_state_file<E: From<CheckpointFileError>>(
         step: u64,
-        get: &mut impl FnMut(&str) -> Result<Vec<u8>, E>,
+        read_file: &mut impl FnMut(&str) -> Result<Vec<u8>, E>,
     ) -> Result<HashedFile, E> {
-        let sealed = HashedFile::decode(&get(STATE_FILE)?);
-        let right = sealed.and_then(|sealed| match sealed.state.step {
-            found if found == step => Ok(sealed),
+        let hashed = HashedFile::decode(&read_file(STATE_FILE)?);
+        let verified = hashed.and_then(|hashed| match hashed.state.step {
+            found if found == step => Ok(hashed),
             found => Err(CheckpointError::new(format!("the state of step {step}"), format!("that of step {found}"))),
         });
-        right.map_err(|flaw| E::from((STATE_FILE, flaw)))
+        verified.map_err(|error| E::from((STATE_FILE, error)))
     }
 }
 
-/// The name of a file, and what is wrong with it.
+/// Name of a checkpoint file, and what is wrong with its content.
 pub type CheckpointFileError = (&'static str, CheckpointError);
 
-#[cfg(all(test, feature = "files"))]
-pub(crate) mod child;
-#[cfg(all(test, feature = "files"))]
-mod kill;
 #[cfg(all(test, feature = "files"))]
 pub(crate) mod tests;

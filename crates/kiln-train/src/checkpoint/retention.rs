@@ -1,4 +1,4 @@
-//! Which checkpoints stay, and the small files that name the last and the best.
+//! Retention of checkpoints, and the files `last.json` and `best.json` that name the last and the best.
 use std::cmp::Ordering;
 use std::fs;
 use std::io;
@@ -10,39 +10,42 @@ use super::atomic_write::write_atomic;
 use super::store::Checkpoints;
 use crate::run_folder_error::RunFolderError;
 
-/// How many checkpoints stay. The best one always does.
+/// Retention policy. The best checkpoint is always kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The newest so many, at least one.
+    /// Number of most recent checkpoints to keep; 0 counts as 1.
     pub keep_last: usize,
 }
 
-/// What `last.json` and `best.json` hold: for people and scripts; Kiln itself goes by the checkpoints.
+/// Content of `last.json` and `best.json`. They are for people and scripts: Kiln itself reads the checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointPointer {
-    /// The step whose checkpoint it names.
+    /// Step of the checkpoint.
     pub step: u64,
-    /// Its validation loss, nats per token, if it was measured.
+    /// Validation loss of the checkpoint, in nats per token. Absent: not evaluated.
     #[serde(rename = "value")]
     pub eval_loss: Option<f64>,
 }
 
 impl Checkpoints {
-    /// The step with the smallest validation loss, the earliest of equals; none if no loss was measured.
+    /// The step with the smallest validation loss, the earliest one if several are equal; none if no checkpoint has a loss.
+    ///
+    /// # Errors
+    /// If the state of a checkpoint is damaged.
     pub fn best_step(&self) -> Result<Option<u64>, RunFolderError> {
         Ok(self.best_pointer()?.map(|best| best.step))
     }
 
     fn best_pointer(&self) -> Result<Option<CheckpointPointer>, RunFolderError> {
-        let mut measured = Vec::new();
+        let mut evaluated = Vec::new();
         for step in self.steps()? {
-            measured.extend(self.load_state(step)?.finite_eval_loss().map(|value| (value, step)));
+            evaluated.extend(self.load_state(step)?.finite_eval_loss().map(|value| (value, step)));
         }
-        let smaller = |a: &(f64, u64), b: &(f64, u64)| a.partial_cmp(b).unwrap_or(Ordering::Equal);
-        Ok(measured.into_iter().min_by(smaller).map(|(value, step)| CheckpointPointer { step, eval_loss: Some(value) }))
+        let best = evaluated.into_iter().min_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+        Ok(best.map(|(value, step)| CheckpointPointer { step, eval_loss: Some(value) }))
     }
 
-    /// Makes `last.json` and `best.json` name what they should.
+    /// Updates `last.json` and `best.json`.
     pub(super) fn update_pointers(&self) -> Result<(), RunFolderError> {
         let last = match self.newest_step()? {
             Some(step) => Some(CheckpointPointer { step, eval_loss: self.load_state(step)?.finite_eval_loss() }),
@@ -53,6 +56,7 @@ impl Checkpoints {
     }
 }
 
+/// Writes a pointer file if its content changes; removes it if there is no pointer.
 fn write_pointer(path: &Path, pointer: Option<CheckpointPointer>) -> Result<(), RunFolderError> {
     let Some(pointer) = pointer else {
         let removed =
@@ -61,6 +65,6 @@ fn write_pointer(path: &Path, pointer: Option<CheckpointPointer>) -> Result<(), 
     };
     let mut bytes = serde_json::to_vec(&pointer).expect("a pointer is numbers");
     bytes.push(b'\n');
-    let same = fs::read(path).is_ok_and(|now| now == bytes);
-    if same { Ok(()) } else { write_atomic(path, &bytes) }
+    let is_unchanged = fs::read(path).is_ok_and(|current| current == bytes);
+    if is_unchanged { Ok(()) } else { write_atomic(path, &bytes) }
 }

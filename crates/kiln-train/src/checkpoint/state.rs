@@ -1,4 +1,4 @@
-//! `state.json`: where a run stands, sealed with the hashes of the files beside it and with one of its own.
+//! `state.json`: progress of a run, with the hashes of the other checkpoint files and a hash of itself.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,69 +9,70 @@ use super::CheckpointFileError;
 use super::tensors::{self, NamedTensors};
 use crate::run_folder_error::CheckpointError;
 
-/// Version of the checkpoint's format; a reader refuses those that it does not know.
+/// Version of the checkpoint format. Other versions are refused.
 const FORMAT_VERSION: u32 = 1;
 
-/// Where a run stands after a step.
+/// Progress of a run after a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
-    /// Steps done in this stage.
+    /// Number of completed steps of this stage.
     pub step: u64,
-    /// Steps of the whole stage: what the schedule is laid over.
+    /// Number of steps of the whole stage, on which the schedule depends.
     pub steps: u64,
-    /// Tokens trained on.
+    /// Number of training tokens of the run so far, without padding.
     pub tokens: u64,
-    /// Position in the data: how much of its stream the stage has taken.
+    /// Position in the training data: number of rows that the stage has taken, step · batch_size.
     #[serde(rename = "data")]
     pub data_position: u64,
-    /// Validation loss at this step, nats per token, if it was measured; the smallest makes the best checkpoint.
+    /// Validation loss after this step, in nats per token. Absent: not evaluated. The best checkpoint is the one with the
+    /// smallest.
     #[serde(rename = "value")]
     pub eval_loss: Option<f64>,
-    /// What the run is made of.
+    /// Hashes of recipe, tokenizer and corpus.
     pub fingerprints: Fingerprints,
-    /// What else training wants to find again. Fractions may lose their last bit in JSON: what must stay exact belongs
-    /// into the tensors of `train`.
+    /// Further values, such as `seconds`. Floats may lose their last bit in JSON: values that must be exact belong to the
+    /// training tensors.
     pub extra: Map<String, Value>,
 }
 
-/// Hashes of what a run is made of; a run goes on only with the same.
+/// Hashes of what a run is made from. A run is resumed only if all are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprints {
-    /// Of the whole recipe.
+    /// Hash of the recipe, as TOML with all defaults.
     pub recipe: String,
-    /// Of the tokenizer.
+    /// Hash of the tokenizer.
     pub tokenizer: String,
-    /// Of the training data.
+    /// Hash of the training tokens.
     pub corpus: String,
 }
 
 impl Fingerprints {
-    /// The first part in which `self` (saved) and `now` differ: its name, the saved hash and the one now.
+    /// The first part in which `self`, the saved fingerprints, and `now` differ: its name, the saved and the current hash.
     pub fn first_mismatch<'a>(&'a self, now: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
         let parts = [
             ("recipe", &self.recipe, &now.recipe),
             ("tokenizer", &self.tokenizer, &now.tokenizer),
             ("corpus", &self.corpus, &now.corpus),
         ];
-        let changed = parts.into_iter().find(|(_, saved, found)| saved != found);
-        changed.map(|(what, saved, found)| (what, saved.as_str(), found.as_str()))
+        let mismatch = parts.into_iter().find(|(_, saved, current)| saved != current);
+        mismatch.map(|(part, saved, current)| (part, saved.as_str(), current.as_str()))
     }
 }
 
 impl TrainerState {
-    /// What stands in the header of the tensor file `name`.
+    /// Metadata in the header of the tensor file `name`, as JSON.
     pub(super) fn metadata(&self, name: &str) -> String {
         json!({ "file": name, "recipe": self.fingerprints.recipe, "step": self.step, "version": FORMAT_VERSION })
             .to_string()
     }
 
-    /// The validation loss, if it is one that can be the best.
+    /// The validation loss, if it was evaluated and is finite.
     pub fn finite_eval_loss(&self) -> Option<f64> {
         self.eval_loss.filter(|value| value.is_finite())
     }
 }
 
-/// Size and hash of a file.
+/// Size and SHA-256 of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileDigest {
     bytes: u64,
@@ -83,89 +84,105 @@ impl FileDigest {
         Self { bytes: bytes.len() as u64, sha256: sha256_hex(bytes) }
     }
 
+    /// Checks size and hash of `bytes`.
     fn verify(&self, bytes: &[u8]) -> Result<(), CheckpointError> {
         if bytes.len() as u64 != self.bytes {
             return Err(CheckpointError::new(format!("{} bytes", self.bytes), format!("{} bytes", bytes.len())));
         }
         let found = sha256_hex(bytes);
-        let same = found == self.sha256;
-        if same { Ok(()) } else { Err(CheckpointError::new(format!("SHA-256 {}", self.sha256), found)) }
+        match found == self.sha256 {
+            true => Ok(()),
+            false => Err(CheckpointError::new(format!("SHA-256 {}", self.sha256), found)),
+        }
     }
 }
 
-/// The SHA-256 of `bytes` in lower-case hexadecimal: the fingerprint used for files, recipes, tokenizers and data.
+/// SHA-256 of `bytes` in lower-case hexadecimal: the fingerprint of files, recipes, tokenizers and data.
+///
+/// ```
+/// let hash = kiln_train::checkpoint::sha256_hex(b"abc");
+/// assert!(hash.starts_with("ba7816bf"));
+/// ```
 pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What `state.json` holds.
+/// Content of `state.json`. The hash of the file is its last key.
 #[derive(Serialize, Deserialize)]
 pub(super) struct HashedFile {
     version: u32,
-    /// The program that wrote it, for people.
+    /// Version of the Kiln that wrote the file. Not read.
     #[serde(rename = "kiln")]
     kiln_version: String,
     #[serde(flatten)]
     pub state: TrainerState,
     files: BTreeMap<String, FileDigest>,
-    /// Of the file itself, taken with zeros here.
+    /// SHA-256 of the file with zeros in place of this hash.
     #[serde(rename = "seal")]
     file_hash: String,
 }
 
-/// What the seal is while the file's hash is taken.
+/// Value of the hash while the hash is computed.
 const ZERO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 impl HashedFile {
     pub fn new(state: &TrainerState, files: BTreeMap<String, FileDigest>) -> Self {
-        let (state, kiln, seal) = (state.clone(), env!("CARGO_PKG_VERSION").to_owned(), ZERO_HASH.to_owned());
-        Self { version: FORMAT_VERSION, kiln_version: kiln, state, files, file_hash: seal }
+        Self {
+            version: FORMAT_VERSION,
+            kiln_version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: state.clone(),
+            files,
+            file_hash: ZERO_HASH.to_owned(),
+        }
     }
 
+    /// The bytes of the file, with its hash.
     pub fn encode(&self) -> Vec<u8> {
         let mut text = serde_json::to_string_pretty(self).expect("a state is strings and numbers");
         text.push('\n');
-        let seal = sha256_hex(text.as_bytes());
-        let at = text.rfind(ZERO_HASH).expect("the seal is the last key");
-        text.replace_range(at..at + ZERO_HASH.len(), &seal);
+        let hash = sha256_hex(text.as_bytes());
+        let at = text.rfind(ZERO_HASH).expect("the hash is the last key");
+        text.replace_range(at..at + ZERO_HASH.len(), &hash);
         text.into_bytes()
     }
 
+    /// Reads the bytes of the file and verifies its hash.
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let expected = "the state of a checkpoint as Kiln wrote it";
+        let expected = "the state of a checkpoint, unchanged since Kiln wrote it";
         let version = serde_json::from_slice::<FormatVersion>(bytes)
             .map_err(|error| CheckpointError::new(expected, error.to_string()))?;
         if version.version != FORMAT_VERSION {
             let found = format!("version {}, written by another version of Kiln", version.version);
             return Err(CheckpointError::new(format!("format version {FORMAT_VERSION}"), found));
         }
-        let sealed: Self =
+        let hashed: Self =
             serde_json::from_slice(bytes).map_err(|error| CheckpointError::new(expected, error.to_string()))?;
         let text = String::from_utf8_lossy(bytes);
-        match text.rsplit_once(&sealed.file_hash) {
+        match text.rsplit_once(&hashed.file_hash) {
             Some((before, after))
-                if sha256_hex(format!("{before}{ZERO_HASH}{after}").as_bytes()) == sealed.file_hash =>
+                if sha256_hex(format!("{before}{ZERO_HASH}{after}").as_bytes()) == hashed.file_hash =>
             {
-                Ok(sealed)
+                Ok(hashed)
             }
-            _ => Err(CheckpointError::new(expected, "a file that was changed since")),
+            _ => Err(CheckpointError::new(expected, "a file with another hash")),
         }
     }
 
-    /// The tensors of the file `name`, whose bytes are verified first.
+    /// Verifies the bytes of the file `name`, and reads its tensors.
     pub fn verify_tensors<E: From<CheckpointFileError>>(
         &self,
         name: &'static str,
         bytes: &[u8],
     ) -> Result<NamedTensors, E> {
-        let content =
-            self.files.get(name).ok_or_else(|| CheckpointError::new("a file named in state.json", "none of that name"));
-        let verified = content.and_then(|content| content.verify(bytes)).and_then(|()| tensors::decode(bytes));
-        verified.map_err(|flaw| E::from((name, flaw)))
+        let verified = match self.files.get(name) {
+            Some(digest) => digest.verify(bytes),
+            None => Err(CheckpointError::new("a hash of this file in state.json", "none")),
+        };
+        verified.and_then(|()| tensors::decode(bytes)).map_err(|error| E::from((name, error)))
     }
 }
 
-/// Read before all else: another version may have other keys.
+/// The version of a state file. It is read first, since another version may have other keys.
 #[derive(Deserialize)]
 struct FormatVersion {
     version: u32,

@@ -1,4 +1,8 @@
-//! The folder that holds the checkpoints of one stage.
+//! The folder of the checkpoints of one stage.
+//!
+//! ```text
+//! step-000100/  step-000200/  last.json  best.json
+//! ```
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,43 +14,51 @@ use super::retention::Retention;
 use super::{Checkpoint, CheckpointFileError, NamedTensors, TrainerState};
 use crate::run_folder_error::{CheckpointError, RunFolderError};
 
-/// The checkpoints of a stage. Reading needs no lock; [`start`](Self::start) and [`save`](Self::save) are for the
-/// process that holds the run's.
+/// The checkpoints of a stage, in a folder. Reading needs no lock. [`recover`](Self::recover) and [`save`](Self::save) are
+/// for the process that holds the lock of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
     root: PathBuf,
 }
 
 impl Checkpoints {
-    /// The checkpoints in `root`, which need not exist yet.
+    /// The checkpoints in the folder `root`, which may be missing.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The folder that holds them.
+    /// The folder of all checkpoints.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of one step.
+    /// The folder of the checkpoint of a step, such as `step-000200`.
     pub fn folder(&self, step: u64) -> PathBuf {
         self.root.join(format!("step-{step:06}"))
     }
 
-    /// Every step that has a checkpoint, ascending.
+    /// All steps with a checkpoint, ascending.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
     pub fn steps(&self) -> Result<Vec<u64>, RunFolderError> {
         let mut steps: Vec<u64> = file_names(&self.root)?.iter().filter_map(|name| parse_step(name, "step-")).collect();
         steps.sort_unstable();
         Ok(steps)
     }
 
-    /// The newest step, if any: what is in the folder counts, not `last.json`, which a kill can leave behind.
+    /// The last step with a checkpoint. It is found by the folders: `last.json` may be out of date after a kill.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
     pub fn newest_step(&self) -> Result<Option<u64>, RunFolderError> {
         Ok(self.steps()?.last().copied())
     }
 
-    /// Makes the folder, undoes what a killed process left half done, and renews `last.json` and `best.json`.
-    /// Fails if the state of a checkpoint is damaged.
+    /// Creates the folder, undoes incomplete writes of a killed process, and updates `last.json` and `best.json`.
+    ///
+    /// # Errors
+    /// If the state of a checkpoint is damaged, or the file system fails.
     pub fn recover(&self) -> Result<(), RunFolderError> {
         fs::create_dir_all(&self.root).map_err(|source| RunFolderError::from_io("create", &self.root, source))?;
         for step in file_names(&self.root)?.iter().filter_map(|name| parse_step(name, REPLACED_PREFIX)) {
@@ -57,8 +69,14 @@ impl Checkpoints {
         self.update_pointers()
     }
 
-    /// Saves a checkpoint, then points `last.json` and `best.json` to the right ones, then deletes what `retention`
-    /// does not keep. Until the one rename that makes it visible, a failure leaves everything as it was.
+    /// Saves a checkpoint, updates `last.json` and `best.json`, and deletes the checkpoints that `retention` does not keep.
+    /// Returns the folder of the checkpoint.
+    ///
+    /// The checkpoint becomes visible by one rename. A failure or a kill before it leaves all earlier checkpoints as they
+    /// were.
+    ///
+    /// # Errors
+    /// If the file system fails.
     pub fn save(&self, checkpoint: &Checkpoint, retention: Retention) -> Result<PathBuf, RunFolderError> {
         let folder = self.folder(checkpoint.state.step);
         let temporary = TemporaryPath::new_for(&folder);
@@ -72,8 +90,10 @@ impl Checkpoints {
         Ok(folder)
     }
 
-    /// A folder cannot be renamed over another, so an earlier checkpoint of this step is first put aside, where
-    /// `start` finds it.
+    /// Renames the temporary folder to the folder of `step`.
+    ///
+    /// A folder cannot be renamed over another. An earlier checkpoint of this step is renamed first, so that
+    /// [`recover`](Self::recover) finds it after a kill.
     fn publish(&self, temporary: TemporaryPath, step: u64) -> Result<(), RunFolderError> {
         let (folder, replaced) = (self.folder(step), self.replaced_folder(step));
         if !folder.exists() {
@@ -93,19 +113,26 @@ impl Checkpoints {
 
     /// Reads the checkpoint of a step and verifies each of its files.
     pub fn load(&self, step: u64) -> Result<Checkpoint, RunFolderError> {
-        Checkpoint::read(step, self.file_reader(step)).map_err(|fault| self.to_run_folder_error(step, fault))
+        Checkpoint::read(step, self.file_reader(step)).map_err(|failure| self.to_run_folder_error(step, failure))
     }
 
-    /// Reads the state and the weights of a step and verifies both files.
+    /// Reads and verifies state and weights of the checkpoint of `step`.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged.
     pub fn load_model(&self, step: u64) -> Result<(TrainerState, NamedTensors), RunFolderError> {
-        Checkpoint::read_model(step, self.file_reader(step)).map_err(|fault| self.to_run_folder_error(step, fault))
+        Checkpoint::read_model(step, self.file_reader(step)).map_err(|failure| self.to_run_folder_error(step, failure))
     }
 
-    /// Reads the state of a step and verifies its file.
+    /// Reads and verifies the state of the checkpoint of `step`.
+    ///
+    /// # Errors
+    /// If the file is missing or damaged.
     pub fn load_state(&self, step: u64) -> Result<TrainerState, RunFolderError> {
-        Checkpoint::read_state(step, self.file_reader(step)).map_err(|fault| self.to_run_folder_error(step, fault))
+        Checkpoint::read_state(step, self.file_reader(step)).map_err(|failure| self.to_run_folder_error(step, failure))
     }
 
+    /// Reads files of the checkpoint of `step`, by name.
     fn file_reader(&self, step: u64) -> impl FnMut(&str) -> Result<Vec<u8>, ReadFailure> {
         let folder = self.folder(step);
         move |name| {
@@ -114,18 +141,21 @@ impl Checkpoints {
         }
     }
 
-    fn to_run_folder_error(&self, step: u64, fault: ReadFailure) -> RunFolderError {
-        let (file, flaw) = match fault {
-            ReadFailure::Invalid(name, flaw) => (self.folder(step).join(name), flaw),
+    /// The error of a checkpoint that could not be read. It names the steps of the other checkpoints. A missing file is a
+    /// damage.
+    fn to_run_folder_error(&self, step: u64, failure: ReadFailure) -> RunFolderError {
+        let (file, error) = match failure {
+            ReadFailure::Invalid(name, error) => (self.folder(step).join(name), error),
             ReadFailure::Io(file, error) if error.kind() == io::ErrorKind::NotFound => {
                 (file, CheckpointError::new("a file", "nothing"))
             }
             ReadFailure::Io(file, error) => return RunFolderError::from_io("read", &file, error),
         };
-        let others = self.steps().unwrap_or_default().into_iter().filter(|&other| other != step).collect();
-        RunFolderError::DamagedCheckpoint { file, error: flaw, other_steps: others }
+        let other_steps = self.steps().unwrap_or_default().into_iter().filter(|&other| other != step).collect();
+        RunFolderError::DamagedCheckpoint { file, error, other_steps }
     }
 
+    /// Deletes the checkpoints that `retention` does not keep.
     fn prune(&self, retention: Retention) -> Result<(), RunFolderError> {
         let best = self.best_step()?;
         let steps = self.steps()?;
@@ -134,9 +164,10 @@ impl Checkpoints {
     }
 }
 
-/// How the name of a checkpoint begins while another of the same step takes its place.
+/// Prefix of the name of a checkpoint that is being replaced by another of the same step.
 const REPLACED_PREFIX: &str = ".replaced-step-";
 
+/// The step in a folder name that is exactly `prefix` and a step of at least six digits.
 fn parse_step(name: &str, prefix: &str) -> Option<u64> {
     let step = name.strip_prefix(prefix)?.parse().ok()?;
     (name == format!("{prefix}{step:06}")).then_some(step)
@@ -149,7 +180,7 @@ enum ReadFailure {
 }
 
 impl From<CheckpointFileError> for ReadFailure {
-    fn from((name, flaw): CheckpointFileError) -> Self {
-        Self::Invalid(name, flaw)
+    fn from((name, error): CheckpointFileError) -> Self {
+        Self::Invalid(name, error)
     }
 }

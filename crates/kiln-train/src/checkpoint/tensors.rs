@@ -1,40 +1,40 @@
-//! Named tensors on the host, to and from the bytes of a `.safetensors` file.
+//! Named tensors in host memory, and their encoding as a `.safetensors` file.
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::run_folder_error::CheckpointError;
 
-/// Tensors by name.
+/// Tensors by name, as in a `.safetensors` file.
 pub type NamedTensors = BTreeMap<String, RawTensor>;
 
-/// A tensor's bytes, row-major and little-endian.
+/// A tensor in host memory, as bytes in row-major order and little-endian.
 #[derive(Clone, PartialEq)]
 pub struct RawTensor {
-    /// Type of an element.
+    /// Element type.
     pub dtype: Dtype,
-    /// Length of each axis.
+    /// Size of each dimension.
     pub shape: Vec<usize>,
-    /// The elements.
+    /// Elements.
     pub bytes: Vec<u8>,
 }
 
 impl RawTensor {
-    /// A tensor of `f32` elements, row-major.
+    /// A tensor of 32-bit floats, row-major. `elements` must have as many elements as `shape`.
     pub fn from_f32(shape: Vec<usize>, elements: &[f32]) -> Self {
         Self { dtype: Dtype::F32, shape, bytes: elements.iter().flat_map(|x| x.to_le_bytes()).collect() }
     }
 
-    /// The elements, if they are `f32`.
+    /// The elements; none if they are not 32-bit floats.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         let elements = self.bytes.as_chunks::<4>().0.iter().map(|&x| f32::from_le_bytes(x));
         (self.dtype == Dtype::F32).then(|| elements.collect())
     }
 }
 
-/// Without the bytes, which nobody wants to see in a log.
+/// Element type and shape, without the elements.
 impl fmt::Debug for RawTensor {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}{:?}", self.dtype, self.shape)
@@ -59,25 +59,26 @@ impl View for &RawTensor {
     }
 }
 
-/// The file's bytes; equal tensors and `about` give equal bytes.
+/// Bytes of a `.safetensors` file. Equal tensors and metadata give equal bytes.
 ///
-/// `about` stands under the one metadata key `kiln`: with several keys their order would change from run to run.
+/// `metadata` is written under the single key `kiln`: the order of several keys would vary, since safetensors takes a
+/// hash map.
 ///
 /// # Panics
-/// If a tensor has not as many bytes as its shape and type say.
-pub(super) fn encode(tensors: &NamedTensors, about: &str) -> Vec<u8> {
-    let metadata = HashMap::from([("kiln".to_owned(), about.to_owned())]);
-    safetensors::serialize(tensors, Some(metadata)).expect("each tensor has as many bytes as its shape and type say")
+/// If the number of bytes of a tensor does not match its shape and type.
+pub(super) fn encode(tensors: &NamedTensors, metadata: &str) -> Vec<u8> {
+    let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
+    safetensors::serialize(tensors, Some(metadata)).expect("the bytes of each tensor match its shape and type")
 }
 
-/// The tensors of a file.
+/// Tensors of a `.safetensors` file.
 pub(super) fn decode(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
-    let flaw = |error: SafeTensorError| CheckpointError::new("tensors in the safetensors format", error.to_string());
-    let file = SafeTensors::deserialize(bytes).map_err(flaw)?;
-    let raw = |view: safetensors::tensor::TensorView| RawTensor {
-        dtype: view.dtype(),
-        shape: view.shape().to_vec(),
-        bytes: view.data().to_vec(),
-    };
-    Ok(file.iter().map(|(name, view)| (name.to_owned(), raw(view))).collect())
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| CheckpointError::new("tensors in the safetensors format", error.to_string()))?;
+    let mut tensors = NamedTensors::new();
+    for (name, view) in file.iter() {
+        let raw = RawTensor { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() };
+        tensors.insert(name.to_owned(), raw);
+    }
+    Ok(tensors)
 }

@@ -1,5 +1,8 @@
+pub mod child;
+mod damage;
+mod kill;
+
 use std::fs;
-use std::path::Path;
 
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
@@ -7,7 +10,6 @@ use tempfile::TempDir;
 
 use super::atomic_write::file_names;
 use super::*;
-use crate::run_folder_error::RunFolderError;
 
 /// A checkpoint with a validation loss, whose bytes depend on the step alone; `size` elements a tensor.
 pub fn sample(step: u64, value: Option<f64>, size: usize) -> Checkpoint {
@@ -50,7 +52,7 @@ fn pointer(checkpoints: &Checkpoints, name: &str) -> (u64, Option<f64>) {
 }
 
 #[test]
-fn what_is_saved_is_loaded_and_equal_checkpoints_are_equal_bytes() {
+fn a_saved_checkpoint_is_loaded_and_equal_ones_have_equal_bytes() {
     let (_home, one) = saved(&[200]);
     let (_other, two) = saved(&[200]);
     assert_eq!(one.load(200).unwrap(), sample(200, None, 50));
@@ -67,7 +69,7 @@ fn what_is_saved_is_loaded_and_equal_checkpoints_are_equal_bytes() {
 }
 
 #[test]
-fn a_tensor_file_says_what_it_is_and_the_weights_stand_under_their_names() {
+fn a_tensor_file_has_metadata_and_parameter_names() {
     let (_home, checkpoints) = saved(&[200]);
     let bytes = fs::read(checkpoints.folder(200).join(MODEL_FILE)).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -79,70 +81,8 @@ fn a_tensor_file_says_what_it_is_and_the_weights_stand_under_their_names() {
 }
 
 /// Loads step 200 of two checkpoints after `harm` was done to the bytes of its file `name`, and returns the error.
-fn harmed(name: &str, harm: impl Fn(&Path)) -> RunFolderError {
-    let (_home, checkpoints) = saved(&[100, 200]);
-    let file = checkpoints.folder(200).join(name);
-    harm(&file);
-    let error = checkpoints.load(200).unwrap_err();
-    assert_eq!((error.kind(), error.location()), ("damaged", file.as_path()), "{error}");
-    let help = error.help().unwrap();
-    assert!(help.contains("from step 100") && help.contains("step-000200.damaged"), "{help}");
-    error
-}
-
 #[test]
-fn a_missing_shortened_lengthened_or_foreign_file_is_named() {
-    for name in [MODEL_FILE, TRAIN_FILE, STATE_FILE] {
-        let error = harmed(name, |file| fs::remove_file(file).unwrap());
-        assert!(error.to_string().ends_with("expected a file, found nothing"), "{error}");
-        harmed(name, |file| fs::write(file, b"").unwrap());
-        harmed(name, |file| assert!(fs::copy(file.with_file_name("../step-000100").join(name), file).unwrap() > 0));
-        for change in [-1, -5, 1, 4096] {
-            let error = harmed(name, |file| {
-                let length = fs::metadata(file).unwrap().len();
-                fs::File::options()
-                    .write(true)
-                    .open(file)
-                    .unwrap()
-                    .set_len(length.saturating_add_signed(change))
-                    .unwrap();
-            });
-            assert!(name == STATE_FILE || error.to_string().contains(" bytes, found "), "{error}");
-        }
-    }
-}
-
-#[test]
-fn a_flipped_bit_anywhere_is_noticed() {
-    let (_home, checkpoints) = saved(&[100, 200]);
-    for (name, stride) in [(STATE_FILE, 1), (MODEL_FILE, 7), (TRAIN_FILE, 11)] {
-        let file = checkpoints.folder(200).join(name);
-        let whole = fs::read(&file).unwrap();
-        for at in (0..whole.len()).step_by(stride) {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 1 << (at % 8);
-            fs::write(&file, flipped).unwrap();
-            let error = checkpoints.load(200).expect_err(&format!("{name}, byte {at}"));
-            assert_eq!((error.kind(), error.location()), ("damaged", file.as_path()), "{error}");
-        }
-        fs::write(&file, whole).unwrap();
-    }
-    assert_eq!(checkpoints.load(200).unwrap(), sample(200, None, 50));
-}
-
-#[test]
-fn a_renamed_folder_and_a_later_format_are_refused() {
-    let (_home, checkpoints) = saved(&[100]);
-    fs::rename(checkpoints.folder(100), checkpoints.folder(300)).unwrap();
-    let error = checkpoints.load(300).unwrap_err();
-    assert!(error.to_string().contains("expected the state of step 300, found that of step 100"), "{error}");
-    fs::write(checkpoints.folder(300).join(STATE_FILE), r#"{ "version": 2, "stage": {} }"#).unwrap();
-    let error = checkpoints.load(300).unwrap_err();
-    assert!(error.to_string().contains("expected format version 1, found version 2"), "{error}");
-}
-
-#[test]
-fn the_last_ones_and_the_best_stay() {
+fn the_last_and_the_best_checkpoints_are_kept() {
     let (_home, checkpoints) = saved(&[]);
     let run =
         [(100, Some(3.0)), (200, Some(2.0)), (300, None), (400, Some(2.0)), (500, Some(f64::NAN)), (600, Some(1.0))];
@@ -160,7 +100,7 @@ fn the_last_ones_and_the_best_stay() {
 }
 
 #[test]
-fn what_the_folder_holds_counts_and_not_the_small_files() {
+fn checkpoints_are_found_by_their_folders_not_by_the_pointer_files() {
     let (_home, checkpoints) = saved(&[100, 200]);
     checkpoints.save(&sample(300, Some(1.5), 50), Retention { keep_last: 9 }).unwrap();
     fs::remove_file(checkpoints.root().join("last.json")).unwrap();
@@ -177,7 +117,7 @@ fn what_the_folder_holds_counts_and_not_the_small_files() {
 }
 
 #[test]
-fn a_start_undoes_what_was_left_half_done() {
+fn recovery_undoes_incomplete_writes() {
     let (_home, checkpoints) = saved(&[100, 200]);
     let at = |name: &str| checkpoints.root().join(name);
     fs::create_dir_all(at(".tmp-step-000300-7")).unwrap();
@@ -193,7 +133,7 @@ fn a_start_undoes_what_was_left_half_done() {
 }
 
 #[test]
-fn a_step_saved_again_takes_the_place_of_the_first() {
+fn a_step_saved_again_replaces_its_checkpoint() {
     let (_home, checkpoints) = saved(&[100]);
     let again = sample(100, Some(2.5), 60);
     checkpoints.save(&again, Retention { keep_last: 2 }).unwrap();

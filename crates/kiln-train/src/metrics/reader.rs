@@ -1,19 +1,22 @@
-//! From the bytes of `metrics.jsonl` to rows.
+//! Parser of `metrics.jsonl`.
 use super::MetricsRow;
 
-/// A line that is no row.
+/// A line of a metrics file that is not a valid row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: expected a line of metrics, found {found}")]
+#[error("line {line}: expected a row of metrics, found {found}")]
 pub struct MetricsParseError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What the JSON parser found.
     pub found: String,
 }
 
-/// The rows of `bytes`, each with the line that it was read from.
+/// The rows of a metrics file, each with its line without the newline.
 ///
-/// A last line that has no end and is no row was cut short by a crash, and is left out. Any other line that is no row is an error.
+/// Empty lines are skipped, and so is an incomplete last line, which a crash or a running writer can leave.
+///
+/// # Errors
+/// The first other line that is not a valid row.
 pub fn parse_lines(bytes: &[u8]) -> Result<Vec<(MetricsRow, &[u8])>, MetricsParseError> {
     let mut rows = Vec::new();
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
@@ -28,12 +31,15 @@ pub fn parse_lines(bytes: &[u8]) -> Result<Vec<(MetricsRow, &[u8])>, MetricsPars
     Ok(rows)
 }
 
-/// The rows of `bytes`: see [`lines`].
+/// The rows of a metrics file: see [`parse_lines`].
+///
+/// # Errors
+/// The first line that is not a valid row, unless it is an incomplete last line.
 pub fn parse(bytes: &[u8]) -> Result<Vec<MetricsRow>, MetricsParseError> {
     Ok(parse_lines(bytes)?.into_iter().map(|(row, _)| row).collect())
 }
 
-/// The parser counts lines within the one it was given.
+/// The message of a JSON error without its location, which counts lines within the one line.
 fn message_without_location(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().map_or_else(String::new, str::to_owned)

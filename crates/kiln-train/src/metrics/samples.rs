@@ -1,58 +1,58 @@
-//! Texts that the model wrote, and how the grammar judges them.
+//! Generated texts, and their scores under the grammar of the built-in stories.
 
 use serde::{Deserialize, Serialize};
 
-/// What the model writes.
+/// Texts generated at an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
-    /// Steps done.
+    /// Number of steps of the run so far.
     pub step: u64,
     /// The texts.
     pub samples: Vec<Sample>,
-    /// Share of all their sentences that the grammar accepts; built-in corpus only.
+    /// Fraction of all sentences that the grammar accepts. Absent for other text than the built-in stories.
     #[serde(default)]
     #[serde(rename = "accepted")]
     pub accepted_fraction: Option<f64>,
-    /// Since the stage began.
+    /// Seconds since the start of the stage.
     pub seconds: f64,
 }
 
-/// One text that the model wrote.
+/// One generated text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// What it was given.
+    /// The prompt: empty, or the text with blanks for a model that infills.
     pub prompt: String,
-    /// What it wrote after that.
+    /// The generated text.
     pub text: String,
-    /// How the grammar judges it; built-in corpus only.
+    /// Score under the grammar. Absent for other text than the built-in stories.
     #[serde(flatten)]
     pub grammar: Option<GrammarScore>,
-    /// Which stretches of the text the grammar accepts, in order; built-in corpus only.
+    /// Sentences of the text with their verdicts, in order. Empty for other text than the built-in stories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "marks")]
     pub spans: Vec<GrammarSpan>,
 }
 
-/// A verdict on a stretch of a text.
+/// A sentence of a text, and whether the grammar accepts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrammarSpan {
-    /// Its first byte in the text.
+    /// First byte of the sentence.
     pub start: usize,
-    /// The byte after its last one.
+    /// End of the sentence in bytes, exclusive.
     pub end: usize,
     /// Whether the grammar accepts it.
     pub ok: bool,
 }
 
-/// How the grammar judges a sample.
+/// Score of a text under the grammar of the built-in stories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrammarScore {
-    /// Sentences in it.
+    /// Number of sentences.
     pub sentences: u64,
-    /// Sentences that the grammar accepts.
+    /// Number of sentences that the grammar accepts.
     pub well_formed: u64,
-    /// Sentences that also agree with what the story said before.
+    /// Number of sentences that also agree with the facts of the story before them.
     pub consistent: u64,
-    /// Whether the story comes to its end.
+    /// Whether the story has an ending.
     pub complete: bool,
 }

@@ -13,7 +13,7 @@ const LINES: &str = r#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learnin
 "#;
 
 #[test]
-fn every_kind_is_read_and_written_as_it_was() {
+fn every_kind_of_row_is_read_and_written() {
     let rows = parse(LINES.as_bytes()).unwrap();
     assert_eq!(rows.len(), 7);
     for (row, line) in rows.iter().zip(LINES.lines()) {
@@ -27,21 +27,21 @@ fn every_kind_is_read_and_written_as_it_was() {
 }
 
 #[test]
-fn what_is_absent_or_unknown_is_no_error() {
+fn absent_and_unknown_keys_are_no_error() {
     let line = br#"{"kind":"validation","step":5,"tokens":1,"loss":3.1,"bits_per_byte":1.1,"accuracy":0.4,"evaluated_tokens":2,"evaluated_bytes":9,"seconds":1,"later":[1]}"#;
     let MetricsRow::Validation(row) = &parse(line).unwrap()[0] else { panic!() };
     assert_eq!((row.reference_loss, &row.by_dependency), (None, &None));
 }
 
 #[test]
-fn a_number_that_is_not_finite_survives() {
+fn a_number_that_is_not_finite_is_read_as_nan() {
     let row = MetricsRow::Step(StepMetrics { loss: f64::NAN, gradient_norm: f64::INFINITY, ..StepMetrics::default() });
     let MetricsRow::Step(again) = &parse(row.to_json_line().as_bytes()).unwrap()[0] else { panic!() };
     assert!(again.loss.is_nan() && again.gradient_norm.is_nan());
 }
 
 #[test]
-fn a_last_line_cut_anywhere_is_dropped_and_the_others_stay() {
+fn an_incomplete_last_line_is_skipped() {
     let whole = LINES.trim_end();
     let start = whole.rfind('\n').unwrap() + 1;
     for cut in start..whole.len() {
@@ -53,7 +53,7 @@ fn a_last_line_cut_anywhere_is_dropped_and_the_others_stay() {
 }
 
 #[test]
-fn another_line_that_is_no_row_is_an_error_with_its_number() {
+fn an_invalid_line_is_an_error_with_its_number() {
     let with = |wrong: &str| {
         let text = LINES.lines().enumerate().map(|(i, line)| if i == 2 { wrong } else { line });
         parse(text.map(|line| format!("{line}\n")).collect::<String>().as_bytes())

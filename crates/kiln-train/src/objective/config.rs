@@ -1,4 +1,4 @@
-//! The objectives that a recipe can name.
+//! The built-in objectives, by their names in a recipe.
 
 use super::{Full, Masked, Objective, Prefix, Unified};
 use kiln_models::ModelConfig;
@@ -27,7 +27,7 @@ impl Default for ObjectiveConfig {
 }
 
 impl ObjectiveConfig {
-    /// The objective.
+    /// The objective with these options.
     pub fn build(&self) -> Box<dyn Objective> {
         match self {
             Self::Full(_) => Box::new(Full),
@@ -37,10 +37,10 @@ impl ObjectiveConfig {
         }
     }
 
-    /// Refuses a model that can't be trained for it, and options that can't be; `path` is where the objective stands.
+    /// Checks the options, and that the objective can train `model`; `path` is the key of the objective in the recipe.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// The first invalid option, or the first part of the model that the objective cannot train.
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         let objective = self.build();
         super::check_directions(&*objective, self.name(), model, path)?;

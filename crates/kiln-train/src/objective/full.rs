@@ -1,5 +1,4 @@
-//! The full language model: every token is predicted from those before it,
-//! p(x) = Π p(x_t | x_<t).
+//! Causal language modeling: every token is predicted from the tokens before it, p(x) = Π p(x_t | x_<t).
 
 use super::{BatchFuture, Corruption, LossKind, Models, Objective, check_autoregressive, target_loss};
 use burn::tensor::Tensor;
@@ -10,7 +9,8 @@ use kiln_spec::{Card, Causality, Direction, Random, ValidationError};
 
 pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::config_only("Shannon 1951; GPT, 2018") };
 
-/// The next token, from left to right.
+/// Causal language modeling: the loss counts every token of a document but the first. Its mean is the cross-entropy of the
+/// text, so that the exponential is the perplexity.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Full;
 
@@ -35,9 +35,9 @@ impl Objective for Full {
 
     fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         if model.stack == Stack::EncoderDecoder {
-            let reason = "every token is predicted from those before it alone, so that the encoder has nothing to read";
+            let reason = "causal language modeling leaves the encoder of an encoder-decoder without input";
             return Err(ValidationError::new(path, reason)
-                .with_suggestion("model.stack = \"decoder\", or an objective with a prefix"));
+                .with_suggestion("model.stack = \"decoder\", or objective = \"prefix\""));
         }
         check_autoregressive(model, path)
     }

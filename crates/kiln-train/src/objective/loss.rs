@@ -1,4 +1,4 @@
-//! What most objectives' losses are made of.
+//! Functions that the losses of most objectives use.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_data::{Batch, EncoderBatch};
@@ -6,8 +6,9 @@ use kiln_models::{Model, ModelConfig};
 use kiln_nn::Context;
 use kiln_spec::Layout;
 
-/// −log p of a batch's targets, weighted and summed, `[1]`: what most objectives' losses are made of. Summed row by
-/// row: a sum over millions of numbers at once has no fixed order.
+/// Weighted cross-entropy of a batch, `[1]`: Σ weight · −log p(target), in nats.
+///
+/// The sum is taken row by row: the order of summation of millions of numbers at once is not fixed.
 pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Context) -> Tensor<1> {
     let hidden = hidden_states(model, batch, cx);
     let [b, t, m] = hidden.dims();
@@ -18,28 +19,34 @@ pub fn target_loss(model: &Model, batch: &Batch, cx: &mut Context) -> Tensor<1> 
     (nats * weights).reshape([b, t]).sum_dim(1).sum()
 }
 
-/// Hidden states of a batch, `[rows, width, M]`. An encoder–decoder reads the batch's memory first.
+/// Hidden states of a batch, `[batch_size, sequence_length, hidden]`. An encoder–decoder encodes the encoder inputs first.
 pub fn hidden_states(model: &Model, batch: &Batch, cx: &mut Context) -> Tensor<3> {
-    if let Some(memory) = &batch.encoder {
-        let (shape, device) = ([batch.batch_size, memory.sequence_length], model.device().without_autodiff());
-        let tokens = Tensor::from_data(TensorData::new(memory.inputs.clone(), shape), &device);
-        model.encode(tokens, &memory.layout, cx);
+    if let Some(encoder) = &batch.encoder {
+        let shape = [batch.batch_size, encoder.sequence_length];
+        let data = TensorData::new(encoder.inputs.clone(), shape);
+        model.encode(Tensor::from_data(data, &model.device().without_autodiff()), &encoder.layout, cx);
     }
     model.forward(to_device(model, batch, &batch.inputs), cx)
 }
 
-/// The batch with positions that the model has: what goes on in the middle of a long document may lie beyond its table.
+/// The batch with positions within the position tables of the model: a chunk of a long document whose positions lie beyond
+/// `max_position_embeddings` starts again at position 0.
 pub fn restart_positions(batch: Batch, model: &Model) -> Batch {
-    let within = |layout: Layout, config: &ModelConfig| match config.position.max_positions() {
-        Some(limit) => layout.reset_positions_beyond(limit),
-        None => layout,
-    };
-    let memory = batch.encoder.zip(model.config().encoder_model_config());
-    let memory = memory.map(|(memory, encoder)| EncoderBatch { layout: within(memory.layout, &encoder), ..memory });
-    Batch { layout: within(batch.layout, model.config()), encoder: memory, ..batch }
+    let encoder = batch.encoder.zip(model.config().encoder_model_config());
+    let encoder =
+        encoder.map(|(encoder, config)| EncoderBatch { layout: limit_positions(encoder.layout, &config), ..encoder });
+    Batch { layout: limit_positions(batch.layout, model.config()), encoder, ..batch }
 }
 
-/// `[rows, width]` integers of a batch, where the model is.
+/// The layout with positions below the maximum of `config`, if there is one.
+fn limit_positions(layout: Layout, config: &ModelConfig) -> Layout {
+    match config.position.max_positions() {
+        Some(limit) => layout.reset_positions_beyond(limit),
+        None => layout,
+    }
+}
+
+/// Integers of a batch as a tensor `[batch_size, sequence_length]` on the device of the model.
 pub fn to_device(model: &Model, batch: &Batch, values: &[i32]) -> Tensor<2, Int> {
     Tensor::from_data(
         TensorData::new(values.to_vec(), [batch.batch_size, batch.sequence_length]),

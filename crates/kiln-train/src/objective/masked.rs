@@ -1,6 +1,10 @@
-//! The masked language model: some tokens are left out and predicted from both sides (BERT, 1810.04805 §3.1).
+//! Masked language modeling (MLM): some tokens are replaced and predicted from both sides (BERT, 1810.04805, section 3.1).
+//!
+//! Of the selected tokens, `mask_replace_prob` become the mask token, `random_replace_prob` a random token, and the rest
+//! stay unchanged, so that a token that the model sees is not always right. The loss counts the selected tokens only.
 
 use super::{BatchFuture, Corruption, Models, Objective, SpanMasking, corrupt_batch, target_loss};
+use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, TokenRole, Vocabulary};
 use kiln_models::{ModelConfig, Visibility};
@@ -10,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Tokens that are left out, seen from both sides. Special tokens never are.
+/// Masked language modeling. Special tokens are never selected.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Masked {
@@ -49,62 +53,59 @@ impl Default for MaskUnit {
 }
 
 impl Masked {
-    /// Whole words, each left out with a probability of `rate`: blanks to be filled.
+    /// Masking of whole words, each with the probability `rate`, always by the mask token: texts for infilling.
     pub fn whole_words(rate: f64) -> Self {
         Self { rate, mask_replace_prob: 1.0, random_replace_prob: 0.0, unit: MaskUnit::Word(NoOptions {}) }
     }
 
-    /// Refuses what can't be.
+    /// Checks the options; `path` is their key in the recipe.
     ///
     /// # Errors
-    /// The first option that can't be, below `path`.
+    /// The first option that is out of range, with its path.
     pub fn check_options(&self, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let share = |share: f64| (0.0..=1.0).contains(&share);
         match self {
-            Self { rate, .. } if !(share(*rate) && *rate > 0.0) => {
-                refuse("rate", format!("a share above 0 and up to 1, found {rate}: nothing else would be predicted"))
+            Self { rate, .. } if !(is_fraction(*rate) && *rate > 0.0) => {
+                invalid(path, "rate", format!("must be above 0 and up to 1, found {rate}"))
             }
-            Self { mask_replace_prob: mask, .. } if !share(*mask) => {
-                refuse("mask_replace_prob", format!("a share from 0 to 1, found {mask}"))
+            Self { mask_replace_prob: mask, .. } if !is_fraction(*mask) => {
+                invalid(path, "mask_replace_prob", format!("must be from 0 to 1, found {mask}"))
             }
+            // The tolerance lets decimal fractions such as 0.7 and 0.3 add up to 1.
             Self { mask_replace_prob: mask, random_replace_prob: random, .. }
-                if !share(*random) || mask + random > 1.0 + 1e-9 =>
+                if !is_fraction(*random) || mask + random > 1.0 + 1e-9 =>
             {
-                refuse(
-                    "random_replace_prob",
-                    format!(
-                        "a share that leaves at most 1 together with `mask_replace_prob`, found {random} and {mask}"
-                    ),
-                )
+                let reason = format!("must be at most 1 together with mask_replace_prob = {mask}, found {random}");
+                invalid(path, "random_replace_prob", reason)
             }
-            Self { unit: MaskUnit::Span(spans), .. } if !(share(spans.p) && spans.p < 1.0) => {
-                refuse("unit.span.p", format!("a share from 0 up to but without 1, found {}", spans.p))
+            Self { unit: MaskUnit::Span(spans), .. } if !(0.0..1.0).contains(&spans.p) => {
+                invalid(path, "unit.span.p", format!("must be at least 0 and less than 1, found {}", spans.p))
             }
             Self { unit: MaskUnit::Span(spans), .. } if !(1..=1024).contains(&spans.max_length) => {
-                refuse("unit.span.max_length", format!("from 1 to 1024 words, found {}", spans.max_length))
+                let reason = format!("must be from 1 to 1024 words, found {}", spans.max_length);
+                invalid(path, "unit.span.max_length", reason)
             }
             _ => Ok(()),
         }
     }
 
-    /// The places that are chosen, in groups in whose place the same kind of thing stands.
+    /// The selected positions, in groups. All tokens of a group are replaced in the same way.
     fn select_positions(&self, tokens: &[u32], vocabulary: &Vocabulary, random: &mut Random) -> Vec<Vec<usize>> {
-        let mut drawn = || random.uniform() < self.rate;
         match &self.unit {
             MaskUnit::Token(_) => {
-                let ordinary = (0..tokens.len()).filter(|place| !vocabulary.is_special(tokens[*place]));
-                ordinary.filter(|_| drawn()).map(|place| vec![place]).collect()
+                let ordinary = (0..tokens.len()).filter(|position| !vocabulary.is_special(tokens[*position]));
+                let selected = ordinary.filter(|_| random.uniform() < self.rate);
+                selected.map(|position| vec![position]).collect()
             }
             MaskUnit::Word(_) => {
                 let words = word_ranges(tokens, vocabulary).into_iter();
-                words.filter(|_| drawn()).flatten().map(|place| vec![place]).collect()
+                let selected = words.filter(|_| random.uniform() < self.rate);
+                selected.flatten().map(|position| vec![position]).collect()
             }
             MaskUnit::Span(spans) => {
                 let words = word_ranges(tokens, vocabulary);
-                let wanted = self.rate * words.iter().map(ExactSizeIterator::len).sum::<usize>() as f64;
-                // Rounded up or down at random, so that short documents keep the rate in the mean.
-                let budget = (wanted + random.uniform()).floor() as usize;
+                let expected = self.rate * words.iter().map(ExactSizeIterator::len).sum::<usize>() as f64;
+                // Randomized rounding: the expected number of selected tokens is exact for short documents too.
+                let budget = (expected + random.uniform()).floor() as usize;
                 let spans = spans.sample_spans(&words, budget, random).into_iter();
                 spans.map(|span| words[span].iter().cloned().flatten().collect()).collect()
             }
@@ -112,7 +113,12 @@ impl Masked {
     }
 }
 
-/// The words, as ranges of tokens; special tokens are none.
+/// Whether `value` is from 0 to 1; false for NaN.
+fn is_fraction(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
+}
+
+/// The words of a document, as ranges of token positions. Special tokens belong to no word.
 fn word_ranges(tokens: &[u32], vocabulary: &Vocabulary) -> Vec<Range<usize>> {
     let starts = vocabulary.word_starts(tokens);
     let begins: Vec<usize> = (0..tokens.len()).filter(|i| *i == 0 || starts[*i]).collect();
@@ -130,13 +136,13 @@ impl Corruption for Masked {
         let targets = sequence.tokens.clone();
         let (mut inputs, mut weights) = (targets.clone(), vec![0.0; targets.len()]);
         for group in self.select_positions(&targets, vocabulary, random) {
-            let fate = random.uniform();
-            for place in group {
-                weights[place] = 1.0;
-                if fate < self.mask_replace_prob {
-                    inputs[place] = vocabulary.special_tokens().mask;
-                } else if fate < self.mask_replace_prob + self.random_replace_prob {
-                    inputs[place] = vocabulary.ordinary_ids()[random.uniform_int(vocabulary.ordinary_ids().len())];
+            let replacement = random.uniform();
+            for position in group {
+                weights[position] = 1.0;
+                if replacement < self.mask_replace_prob {
+                    inputs[position] = vocabulary.special_tokens().mask;
+                } else if replacement < self.mask_replace_prob + self.random_replace_prob {
+                    inputs[position] = vocabulary.ordinary_ids()[random.uniform_int(vocabulary.ordinary_ids().len())];
                 }
             }
         }

@@ -1,5 +1,14 @@
-//! Objectives: what is trained for, as (corrupt, visibility, target, loss). The loop knows none by name; an objective
-//! written elsewhere is a value of [`Objective`] like those here.
+//! Training objectives: each makes batches of packed documents and computes their loss.
+//!
+//! | name | predicts | attention | source |
+//! |---|---|---|---|
+//! | [`full`](Full) | every token | causal | GPT, 2018 |
+//! | [`prefix`](Prefix) | the tokens after a prefix | bidirectional in the prefix, then causal | 1910.10683 |
+//! | [`masked`](Masked) | masked tokens | bidirectional | 1810.04805 |
+//! | [`unified`](Unified) | a mix of all | one of four for each document | 1905.03197 |
+//!
+//! The training loop knows no objective by name. An objective written elsewhere implements [`Objective`] and is passed to
+//! `run::start_with_objectives`.
 
 mod config;
 mod corruption;
@@ -29,48 +38,51 @@ use kiln_nn::Context;
 use kiln_spec::{Direction, Random, ValidationError};
 use std::{future::Future, pin::Pin};
 
-/// The models that an objective may run.
+/// The models that an objective can run.
 #[derive(Clone, Debug)]
 pub struct Models {
-    /// The one that is trained.
+    /// The model that is trained.
     pub policy: Model,
 }
 
-/// A batch in the making.
+/// The future that makes a batch: an objective may wait for samples of a model.
 pub type BatchFuture<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
 
-/// What a loss is a measure of.
+/// What the loss of an objective measures, and whether its exponential is a perplexity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossKind {
-    /// −log p of whole documents, token after token: the entropy of the text is its floor.
+    /// −log p of whole documents, token by token. Its lower bound is the entropy of the text; its exponential is the
+    /// perplexity.
     Likelihood,
-    /// −log p of some tokens, each given what the model sees before it.
+    /// −log p of some tokens, each given the visible tokens before it.
     ConditionalLikelihood,
-    /// −log p of tokens that are seen from both sides. These are no factors of a probability of the text, so that the
-    /// exponential is only a pseudo-perplexity.
+    /// −log p of tokens given both sides. These are no factors of a probability of the text, so that the exponential is a
+    /// pseudo-perplexity only.
     PseudoLikelihood,
 }
 
-/// What is trained for.
+/// A training objective.
 pub trait Objective: Send + Sync {
-    /// Makes a batch of packed documents: what goes in, what should come out, who sees whom. It gets the models,
-    /// since some objectives sample from them. Nothing but `packed`, the models and `random` may decide about it.
+    /// Makes a batch of packed documents: inputs, targets, weights and attention directions.
+    ///
+    /// An objective may sample from the models. The batch must depend on `packed`, the models and `random` only, so that a
+    /// resumed run gets the same batch.
     fn batch<'a>(&'a self, packed: &'a PackedSequences, models: &'a Models, random: Random) -> BatchFuture<'a>;
 
-    /// The loss of a batch, `[1]`: the sum over its places of weight × loss, in nats. The step divides it by the sum
-    /// of all weights, and may call this more than once for parts of a batch.
+    /// Loss of a batch, `[1]`: the sum of weight × loss over its positions, in nats. The caller divides it by the sum of
+    /// all weights, and may call this for the parts of a batch.
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1>;
 
-    /// Who sees whom when a model trained for this is used.
+    /// Attention visibility of a trained model in use.
     fn visibility(&self) -> Visibility;
 
-    /// All directions that its batches may hold; the model's parts must be able to mix tokens in each, and its default
-    /// visibility must be one of them.
+    /// All attention directions in its batches. All parts of the model must support each of them, and `model.visibility`
+    /// must be one of them. Default: the direction of [`visibility`](Self::visibility).
     fn directions(&self) -> Vec<Direction> {
         vec![self.visibility().direction(1)]
     }
 
-    /// What its loss measures.
+    /// What the loss measures. Default: by [`visibility`](Self::visibility).
     fn loss_kind(&self) -> LossKind {
         match self.visibility() {
             Visibility::Bidirectional => LossKind::PseudoLikelihood,
@@ -78,54 +90,56 @@ pub trait Objective: Send + Sync {
         }
     }
 
-    /// What such a model does with a text once it is trained.
+    /// How a trained model generates and infills text. Default: by the visibility of the model.
     fn generation_mode(&self, model: &ModelConfig, specials: &SpecialTokens) -> GenerationMode {
         GenerationMode::for_visibility(model.visibility, specials)
     }
 
-    /// What it is mixed of, by name: looked at and measured one by one. None of most.
+    /// The objectives that this one is a mix of, by name, for evaluations of each. Default: none.
     fn components(&self) -> Vec<(&'static str, Box<dyn Objective>)> {
         Vec::new()
     }
 
-    /// Refuses a model that can't be trained for this, beside its parts' directions.
+    /// Checks that this objective can train the model, apart from the directions of its parts. Default: the model must
+    /// have a language-model head.
     ///
     /// # Errors
-    /// The reason, with the path of the objective.
+    /// The reason, with `path`, the key of the objective in the recipe.
     fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         check_head(model, path)
     }
 }
 
-/// Refuses a model that predicts no tokens.
+/// Checks that the model has a language-model head.
 ///
 /// # Errors
-/// The reason, with the path of the objective.
+/// The reason, with `path`, the key of the objective in the recipe.
 pub fn check_head(model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
     if model.head.pooling().is_none() {
         return Ok(());
     }
-    let reason = format!("tokens are predicted, and the head `{}` gives one vector a document", model.head.name());
+    let reason =
+        format!("requires the head `language`, found `{}`, which has one output per document", model.head.name());
     Err(ValidationError::new(path, reason).with_suggestion("model.head = \"language\""))
 }
 
-/// Refuses a model that predicts no tokens, or whose stack writes nothing from left to right.
+/// Checks that the model has a language-model head and a decoder.
 ///
 /// # Errors
-/// The reason, with the path of the objective.
+/// The reason, with `path`, the key of the objective in the recipe.
 pub fn check_autoregressive(model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
     check_head(model, path)?;
     if model.stack != Stack::Encoder {
         return Ok(());
     }
-    let reason = "a token of an encoder sees those after it: there is nothing to predict from left to right";
+    let reason = "requires a decoder: in an encoder every token sees the tokens after it";
     Err(ValidationError::new(path, reason).with_suggestion("model.stack = \"decoder\""))
 }
 
-/// Refuses a model with a part that can't mix tokens in a direction that the objective, called `name`, trains.
+/// Checks that all parts of the model support the attention directions of `objective`, which is called `name`.
 ///
 /// # Errors
-/// The first such part, with the path of the objective.
+/// The first part that does not, with `path`, the key of the objective in the recipe.
 pub fn check_directions(
     objective: &dyn Objective,
     name: &str,
@@ -133,19 +147,20 @@ pub fn check_directions(
     path: &str,
 ) -> Result<(), ValidationError> {
     for direction in objective.directions() {
-        let Some(unfit) = model.find_incompatible(direction) else { continue };
-        let (part, place, reason) = (unfit.part, unfit.path, unfit.reason);
-        let shown = match direction {
-            Direction::Causal => "shows a token what is before it",
-            Direction::Bidirectional => "shows a token the whole document",
-            Direction::Prefix(_) => "shows a token the whole prefix",
-            Direction::Reversed => "shows a token what is after it",
+        let Some(incompatible) = model.find_incompatible(direction) else { continue };
+        let attention = match direction {
+            Direction::Causal => "causal attention",
+            Direction::Bidirectional => "bidirectional attention",
+            Direction::Prefix(_) => "bidirectional attention in the prefix",
+            Direction::Reversed => "right-to-left attention",
         };
-        let reason = format!("`{name}` {shown}, but model.{place}, `{part}`, {reason}");
-        let instead = if direction == Direction::Causal { "masked" } else { "full" };
-        return Err(
-            ValidationError::new(path, reason).with_suggestion(format!("objective = \"{instead}\", or another part"))
+        let reason = format!(
+            "objective `{name}` requires {attention}, but model.{}, `{}`, {}",
+            incompatible.path, incompatible.part, incompatible.reason
         );
+        let alternative = if direction == Direction::Causal { "masked" } else { "full" };
+        let suggestion = format!("objective = \"{alternative}\", or another part");
+        return Err(ValidationError::new(path, reason).with_suggestion(suggestion));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The modes that a document can be read in, and how many are read in which.
+//! Modes of unified language modeling, and their relative frequencies (UniLM, 1905.03197, section 2.3).
 
 use kiln_data::SpecialTokens;
 use kiln_spec::{Direction, Random};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spans::sample_weighted;
 
-/// Shares of documents, in proportion to each other.
+/// Relative frequency of each mode among the documents. The numbers need not sum to 1; 0 leaves a mode out.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModeShares {
@@ -27,6 +27,7 @@ impl Default for ModeShares {
     }
 }
 
+/// Mode of a document: the direction in which its tokens are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Bidirectional,
@@ -38,6 +39,7 @@ pub(super) enum Mode {
 impl Mode {
     const ALL: [Self; 4] = [Self::Bidirectional, Self::LeftToRight, Self::RightToLeft, Self::SequenceToSequence];
 
+    /// Name in recipes, in `objective show` and in evaluations by mode.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Bidirectional => "bidirectional",
@@ -47,6 +49,7 @@ impl Mode {
         }
     }
 
+    /// The special token that names the mode at the start of a document.
     pub(super) fn token_id(self, specials: &SpecialTokens) -> u32 {
         match self {
             Self::Bidirectional => specials.bidirectional,
@@ -56,6 +59,7 @@ impl Mode {
         }
     }
 
+    /// The attention direction of its documents; the prefix length 1 stands for any.
     pub(super) fn direction(self) -> Direction {
         match self {
             Self::Bidirectional => Direction::Bidirectional,
@@ -67,17 +71,19 @@ impl Mode {
 }
 
 impl ModeShares {
+    /// The frequencies in the order of [`Mode::ALL`].
     pub(super) fn to_array(&self) -> [f64; 4] {
         [self.bidirectional, self.left_to_right, self.right_to_left, self.sequence_to_sequence]
     }
 
+    /// The modes with a frequency above 0.
     pub(super) fn modes(&self) -> impl Iterator<Item = Mode> {
         Mode::ALL.into_iter().zip(self.to_array()).filter(|(_, share)| *share > 0.0).map(|(mode, _)| mode)
     }
 
-    /// The mode of a document.
+    /// A random mode for one document.
     pub(super) fn sample_mode(&self, random: &mut Random) -> Mode {
-        // Of one mode alone nothing is drawn: its batches are those of the objective that it is.
+        // A single mode draws no random number, so that its batches are bit-identical to those of the plain objective.
         let mut modes = self.modes();
         match (modes.next(), modes.next()) {
             (Some(only), None) => only,
@@ -85,13 +91,15 @@ impl ModeShares {
         }
     }
 
+    /// Whether `mode` has a frequency above 0.
     pub(super) fn contains(&self, mode: Mode) -> bool {
         self.modes().any(|other| other == mode)
     }
 
+    /// Only `mode`.
     pub(super) fn single_mode(mode: Mode) -> Self {
-        let share = |other| if mode == other { 1.0 } else { 0.0 };
-        let [bidirectional, left_to_right, right_to_left, sequence_to_sequence] = Mode::ALL.map(share);
+        let [bidirectional, left_to_right, right_to_left, sequence_to_sequence] =
+            Mode::ALL.map(|other| f64::from(u8::from(mode == other)));
         Self { bidirectional, left_to_right, right_to_left, sequence_to_sequence }
     }
 }

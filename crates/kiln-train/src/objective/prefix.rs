@@ -1,11 +1,13 @@
-//! The prefix language model: the first n tokens of a document are seen whole, those after them are predicted from left
-//! to right, p(x_{n..} | x_{..n}) = Π_{t ≥ n} p(x_t | x_<t) (UniLM, 1905.03197; T5, 1910.10683 §3.2.1; 2210.11399).
+//! Prefix language modeling: the first n tokens of a document are read with bidirectional attention, and the tokens after
+//! them are predicted from left to right, p(x_{n..} | x_{..n}) = Π_{t ≥ n} p(x_t | x_<t) (UniLM, 1905.03197; T5, 1910.10683,
+//! section 3.2.1; 2210.11399).
 
 use super::{
     BatchFuture, Corruption, Models, Objective,
     corruption::{DocumentRng, corrupt_batch},
     target_loss,
 };
+use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_data::{Batch, DataError, PackedSequences, Segment, Sequence, Vocabulary, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
@@ -14,7 +16,8 @@ use kiln_spec::{Direction, Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The next token, after a prefix that is seen whole. The loss counts after the prefix only.
+/// Prefix language modeling. The loss counts the tokens after the prefix only. In an encoder–decoder, the encoder reads
+/// the prefix.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prefix {
@@ -35,7 +38,7 @@ kiln_spec::choice! {
     }
 }
 
-/// A share of the document's tokens, drawn evenly for each document.
+/// Prefix length as a fraction of the document, uniformly distributed from `min` to `max`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShareRange {
@@ -45,7 +48,7 @@ pub struct ShareRange {
     pub max: f64,
 }
 
-/// The same share of each document's tokens.
+/// Prefix length as the same fraction of each document, rounded down to whole tokens.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FixedShare {
@@ -53,7 +56,7 @@ pub struct FixedShare {
     pub share: f64,
 }
 
-/// A text that ends the prefix.
+/// Prefix that ends with a given text, such as `Answer:`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct AfterText {
@@ -80,74 +83,77 @@ impl Default for FixedShare {
 }
 
 impl Prefix {
-    /// Refuses what can't be.
+    /// Checks the options; `path` is their key in the recipe.
     ///
     /// # Errors
-    /// The first option that can't be, below `path`.
+    /// The first option that is out of range, with its path.
     pub fn check_options(&self, path: &str) -> Result<(), ValidationError> {
         self.split.check(&format!("{path}.split"))
     }
 }
 
 impl PrefixSplit {
-    /// Tokens of the prefix.
+    /// Prefix length of a document, from 0 to its number of tokens.
     fn prefix_len(&self, tokens: &[u32], vocabulary: &Vocabulary, random: &mut Random) -> usize {
-        let of = |share: f64| ((share * tokens.len() as f64).floor() as usize).min(tokens.len());
-        match self {
-            Self::Random(ShareRange { min: least, max: most }) => of(least + random.uniform() * (most - least)),
-            Self::Share(FixedShare { share }) => of(*share),
-            Self::After(AfterText { text }) => tokens_through(text.as_bytes(), tokens, vocabulary),
-        }
+        let fraction = match self {
+            Self::Random(ShareRange { min, max }) => min + random.uniform() * (max - min),
+            Self::Share(FixedShare { share }) => *share,
+            Self::After(AfterText { text }) => return tokens_through(text.as_bytes(), tokens, vocabulary),
+        };
+        ((fraction * tokens.len() as f64).floor() as usize).min(tokens.len())
     }
 
+    /// Checks the options of the split; `path` is its key in the recipe.
     fn check(&self, path: &str) -> Result<(), ValidationError> {
         let path = format!("{path}.{}", self.name());
-        let share = |share: &f64| (0.0..=1.0).contains(share);
         match self {
-            Self::Random(ShareRange { min: least, max: most }) if !(share(least) && share(most) && least < most) => {
-                let reason = format!("fractions from 0 to 1 with `min` below `max`, found {least} and {most}");
+            Self::Random(ShareRange { min, max }) if !(*min >= 0.0 && *max <= 1.0 && min < max) => {
+                let reason = format!("must be fractions from 0 to 1 with min < max, found min = {min}, max = {max}");
                 Err(ValidationError::new(path, reason).with_suggestion("min = 0.0, max = 1.0"))
             }
-            Self::Share(FixedShare { share: found }) if !(0.0..1.0).contains(found) => {
-                let reason = format!("a share from 0 up to but without 1, found {found}: something must be predicted");
-                Err(ValidationError::new(format!("{path}.share"), reason))
+            Self::Share(FixedShare { share }) if !(0.0..1.0).contains(share) => {
+                invalid(&path, "share", format!("must be at least 0 and less than 1, found {share}"))
             }
             Self::After(AfterText { text }) if text.is_empty() => {
-                Err(ValidationError::new(format!("{path}.text"), "a text that ends the prefix, found none"))
+                invalid(&path, "text", "the text that ends the prefix is empty".into())
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Tokens up to the one in which the first occurrence of `text` ends; 0 if it isn't there.
+/// Number of tokens up to and including the one in which the first occurrence of `text` ends; 0 if the document does not
+/// contain it.
 fn tokens_through(text: &[u8], tokens: &[u32], vocabulary: &Vocabulary) -> usize {
     let bytes: Vec<u8> = tokens.iter().flat_map(|id| vocabulary.token_bytes(*id)).copied().collect();
     let Some(begin) = bytes.windows(text.len()).position(|window| window == text) else { return 0 };
-    let mut read = 0;
-    let ends = |id: &u32| {
-        read += vocabulary.token_bytes(*id).len();
-        read >= begin + text.len()
-    };
-    tokens.iter().position(ends).map_or(0, |token| token + 1)
+    let mut bytes_read = 0;
+    let last = tokens.iter().position(|id| {
+        bytes_read += vocabulary.token_bytes(*id).len();
+        bytes_read >= begin + text.len()
+    });
+    last.map_or(0, |token| token + 1)
 }
 
 impl Prefix {
-    /// On an encoder–decoder the prefix stands in the encoder. Neither side is ever empty.
+    /// The batch of an encoder–decoder: the prefix is the input of the encoder, the rest that of the decoder. Neither is
+    /// ever empty.
     fn encoder_decoder_batch(&self, packed: &PackedSequences, random: Random) -> Result<Batch, DataError> {
-        let drawn = DocumentRng::for_batch(random);
-        let cut = |s: &Sequence| self.split.prefix_len(&s.tokens, &packed.vocabulary, &mut drawn.for_sequence(s));
-        kiln_data::encoder_decoder_batch(packed, packed.vocabulary.special_tokens().bos, cut)
+        let rng = DocumentRng::for_batch(random);
+        let first_token = packed.vocabulary.special_tokens().bos;
+        kiln_data::encoder_decoder_batch(packed, first_token, |sequence: &Sequence| {
+            self.split.prefix_len(&sequence.tokens, &packed.vocabulary, &mut rng.for_sequence(sequence))
+        })
     }
 }
 
 impl Corruption for Prefix {
     fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let prefix = self.split.prefix_len(&sequence.tokens, vocabulary, random);
-        // Marks count from the document's beginning, of which the row may hold a later piece.
+        // The direction counts positions from the start of the document. The row may hold a later chunk of it.
         let direction = Direction::Prefix(if prefix > 0 { sequence.start + prefix } else { 0 });
         let mut segment = next_token_segment(sequence, direction, vocabulary.special_tokens().pad);
-        // The token at `prefix` is predicted one place before it.
+        // The token at position `prefix` is predicted at the position before it.
         segment.weights[..prefix.saturating_sub(1)].fill(0.0);
         segment
     }

@@ -1,12 +1,12 @@
-//! Spans of whole words (SpanBERT, 1907.10529 §3.1): lengths ℓ ~ Geo(p) up to ℓ_max, begun at random words, until the
-//! rate is reached.
+//! Span masking: spans of whole words (SpanBERT, 1907.10529, section 3.1). Lengths are distributed as ℓ ~ Geo(p), cut off
+//! at ℓ_max. Spans start at random words, until the masking rate is reached.
 
 use kiln_spec::Random;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Runs of words.
+/// Span masking options.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpanMasking {
@@ -23,19 +23,27 @@ impl Default for SpanMasking {
 }
 
 impl SpanMasking {
-    /// The probability of each length, from 1: p (1 − p)^(ℓ−1), scaled to 1 over all lengths there are.
+    /// Probability of each span length, from 1 to `max_length`: p (1 − p)^(ℓ−1), normalized to sum to 1.
+    ///
+    /// ```
+    /// # use kiln_train::objective::SpanMasking;
+    /// let probabilities = SpanMasking { p: 0.5, max_length: 2 }.length_probabilities();
+    /// assert_eq!(probabilities, [2.0 / 3.0, 1.0 / 3.0]);
+    /// ```
     pub fn length_probabilities(&self) -> Vec<f64> {
         let weights: Vec<f64> = (0..self.max_length).map(|l| (1.0 - self.p).powi(l as i32)).collect();
         let sum: f64 = weights.iter().sum();
         weights.into_iter().map(|weight| weight / sum).collect()
     }
 
-    /// Spans over `words` (each a range of tokens) that share no word, of about `budget` tokens together; a span that
-    /// would go beyond the last word is not taken.
+    /// Disjoint spans over `words`, each word a range of tokens, with about `budget` tokens in total. A drawn span that
+    /// overlaps another or extends beyond the last word is drawn again.
     pub(super) fn sample_spans(&self, words: &[Range<usize>], budget: usize, random: &mut Random) -> Vec<Range<usize>> {
         let lengths = self.length_probabilities();
-        let (mut taken, mut left, mut spans) = (vec![false; words.len()], budget, Vec::new());
-        // Where little is free, few draws find room: the number of draws is bounded.
+        let mut taken = vec![false; words.len()];
+        let mut left = budget;
+        let mut spans = Vec::new();
+        // The number of draws is bounded: few of them fit if little is free.
         for _ in 0..32 * words.len() {
             if left == 0 {
                 break;
@@ -47,7 +55,7 @@ impl SpanMasking {
                 continue;
             };
             let tokens: usize = span.iter().map(ExactSizeIterator::len).sum();
-            // The last one may be larger than what is left: in the mean, the rate is kept.
+            // The last span may exceed the budget, with a probability that keeps the expected rate exact.
             if tokens > left && random.uniform() * tokens as f64 >= left as f64 {
                 break;
             }
@@ -59,12 +67,13 @@ impl SpanMasking {
     }
 }
 
-/// An index, drawn in proportion to `weights`.
+/// A random index with probabilities proportional to `weights`, of which at least one must be above 0.
 pub(super) fn sample_weighted(weights: &[f64], random: &mut Random) -> usize {
     let mut left = random.uniform() * weights.iter().sum::<f64>();
-    let hit = weights.iter().position(|weight| {
+    let sampled = weights.iter().position(|weight| {
         left -= weight;
         left < 0.0
     });
-    hit.or_else(|| weights.iter().rposition(|weight| *weight > 0.0)).unwrap_or_default()
+    // Rounding can leave a rest above 0: then the last possible index is taken.
+    sampled.or_else(|| weights.iter().rposition(|weight| *weight > 0.0)).unwrap_or_default()
 }

@@ -1,15 +1,16 @@
-//! Several language models in one set of weights (UniLM, 1905.03197 §2.3): each document is read in both directions,
-//! from left to right, from right to left, or after a prefix that is seen whole.
+//! Unified language modeling: four modes in one set of weights (UniLM, 1905.03197, section 2.3). Each document is
+//! bidirectional, left-to-right, right-to-left, or sequence-to-sequence (a bidirectional prefix, then left-to-right).
 //!
-//! UniLM predicts masked tokens in all four modes. Here only the bidirectional mode does; the others predict the next
-//! token, as `full` and `prefix` do: every place teaches something and not one in seven, and the model writes from its
-//! cached state, where UniLM's has to read a new mask for each token.
+//! Differences to UniLM: UniLM predicts masked tokens in all four modes. Here only the bidirectional mode does. The other
+//! modes predict the next token, as `full` and `prefix` do. So every token contributes to the loss, not one in seven, and
+//! generation uses the key-value cache, where UniLM has to read a new mask token for each generated token.
 
 use super::{
     BatchFuture, Corruption, Full, LossKind, Masked, Models, Objective, Prefix, corrupt_batch,
     mode::{Mode, ModeShares},
     target_loss,
 };
+use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, SpecialTokens, TokenRole, Vocabulary, next_token_segment};
 use kiln_infer::{GenerationMode, PromptFormat};
@@ -19,7 +20,7 @@ use kiln_spec::{Direction, Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Both directions, blanks and prefixes in one set of weights.
+/// Unified language modeling.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Unified {
@@ -40,6 +41,7 @@ impl Default for Unified {
 }
 
 impl Unified {
+    /// How a prompt is presented to the model in `mode`: none for a mode that is not trained, or that cannot generate.
     fn prompt_format(&self, mode: Mode, specials: &SpecialTokens) -> Option<PromptFormat> {
         let visibility = match mode {
             Mode::Bidirectional => Visibility::Bidirectional,
@@ -54,18 +56,21 @@ impl Unified {
 
 impl Corruption for Unified {
     fn required_roles(&self) -> Vec<TokenRole> {
-        let masks = if self.shares.contains(Mode::Bidirectional) { self.masked.required_roles() } else { Vec::new() };
-        masks.into_iter().chain(self.mode_tokens.then_some(TokenRole::Directions)).collect()
+        let is_masked = self.shares.contains(Mode::Bidirectional);
+        let mask_roles = if is_masked { self.masked.required_roles() } else { Vec::new() };
+        mask_roles.into_iter().chain(self.mode_tokens.then_some(TokenRole::Directions)).collect()
     }
 
     fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
-        let (mode, pad) = (self.shares.sample_mode(random), vocabulary.special_tokens().pad);
+        let mode = self.shares.sample_mode(random);
+        let pad = vocabulary.special_tokens().pad;
         let mut segment = match mode {
             Mode::Bidirectional => self.masked.corrupt(sequence, vocabulary, random),
             Mode::LeftToRight => Full.corrupt(sequence, vocabulary, random),
             Mode::RightToLeft => next_token_segment(sequence, Direction::Reversed, pad),
             Mode::SequenceToSequence => self.prefix.corrupt(sequence, vocabulary, random),
         };
+        // The mode token is given and not predicted: it has no weight where inputs and targets are at the same position.
         if self.mode_tokens
             && let (Some(input), Some(weight)) = (segment.inputs.first_mut(), segment.weights.first_mut())
         {
@@ -78,10 +83,12 @@ impl Corruption for Unified {
 
 impl Objective for Unified {
     fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, random: Random) -> BatchFuture<'a> {
-        // From right to left, too, every token sees the token of the mode.
-        let led = |batch: Batch| Batch { layout: batch.layout.with_visible_first_token(), ..batch };
-        let batch = corrupt_batch(packed, random, self);
-        Box::pin(std::future::ready(if self.mode_tokens { batch.map(led) } else { batch }))
+        let mut batch = corrupt_batch(packed, random, self);
+        if self.mode_tokens {
+            // Right-to-left documents would hide the mode token, which is the first, from all tokens after it.
+            batch = batch.map(|batch| Batch { layout: batch.layout.with_visible_first_token(), ..batch });
+        }
+        Box::pin(std::future::ready(batch))
     }
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
@@ -89,10 +96,12 @@ impl Objective for Unified {
     }
 
     fn visibility(&self) -> Visibility {
-        match () {
-            () if self.shares.contains(Mode::LeftToRight) => Visibility::Causal,
-            () if self.shares.contains(Mode::SequenceToSequence) => Visibility::Prefix,
-            () => Visibility::Bidirectional,
+        if self.shares.contains(Mode::LeftToRight) {
+            Visibility::Causal
+        } else if self.shares.contains(Mode::SequenceToSequence) {
+            Visibility::Prefix
+        } else {
+            Visibility::Bidirectional
         }
     }
 
@@ -101,10 +110,12 @@ impl Objective for Unified {
     }
 
     fn loss_kind(&self) -> LossKind {
-        match () {
-            () if self.shares.contains(Mode::Bidirectional) => LossKind::PseudoLikelihood,
-            () if self.shares.modes().all(|mode| mode == Mode::LeftToRight) => Full.loss_kind(),
-            () => LossKind::ConditionalLikelihood,
+        if self.shares.contains(Mode::Bidirectional) {
+            LossKind::PseudoLikelihood
+        } else if self.shares.modes().all(|mode| mode == Mode::LeftToRight) {
+            Full.loss_kind()
+        } else {
+            LossKind::ConditionalLikelihood
         }
     }
 
@@ -113,16 +124,16 @@ impl Objective for Unified {
             Visibility::Prefix => [Mode::SequenceToSequence, Mode::LeftToRight],
             _ => [Mode::LeftToRight, Mode::SequenceToSequence],
         };
-        let writes = order.into_iter().find_map(|mode| self.prompt_format(mode, specials));
-        GenerationMode { generates: writes, infills: self.prompt_format(Mode::Bidirectional, specials) }
+        let generates = order.into_iter().find_map(|mode| self.prompt_format(mode, specials));
+        GenerationMode { generates, infills: self.prompt_format(Mode::Bidirectional, specials) }
     }
 
     fn components(&self) -> Vec<(&'static str, Box<dyn Objective>)> {
-        let part = |mode: Mode| {
-            let only = Self { shares: ModeShares::single_mode(mode), ..self.clone() };
-            (mode.name(), Box::new(only) as Box<dyn Objective>)
-        };
-        self.shares.modes().map(part).collect()
+        let mut components: Vec<(&'static str, Box<dyn Objective>)> = Vec::new();
+        for mode in self.shares.modes() {
+            components.push((mode.name(), Box::new(Self { shares: ModeShares::single_mode(mode), ..self.clone() })));
+        }
+        components
     }
 
     fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
@@ -130,16 +141,12 @@ impl Objective for Unified {
         let path = format!("{path}.unified");
         let shares = self.shares.to_array();
         if shares.iter().any(|share| !(share.is_finite() && *share >= 0.0)) {
-            return Err(ValidationError::new(
-                format!("{path}.shares"),
-                format!("shares of 0 or more, found {shares:?}"),
-            ));
+            return invalid(&path, "shares", format!("all must be 0 or more, found {shares:?}"));
         }
         if self.shares.modes().all(|mode| mode == Mode::RightToLeft) {
-            let reason = "such a model could neither write nor fill blanks";
-            return Err(
-                ValidationError::new(format!("{path}.shares"), reason).with_suggestion("a share for another mode, too")
-            );
+            let reason = "a model of the mode right_to_left alone can neither generate nor infill";
+            return Err(ValidationError::new(format!("{path}.shares"), reason)
+                .with_suggestion("a share above 0 for another mode"));
         }
         self.masked.check_options(&format!("{path}.masked"))?;
         self.prefix.check_options(&format!("{path}.prefix"))

@@ -1,6 +1,8 @@
-//! AdamW: Adam with decoupled weight decay (1711.05101, algorithm 2); the update itself is a kernel.
+//! AdamW: Adam with decoupled weight decay (1711.05101, algorithm 2). The arithmetic of the update is in
+//! [`kiln_kernels::adamw`].
 
 use super::{OptimizerState, ParamUpdate, UpdateRule, matches};
+use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_kernels::adamw::adamw;
 use kiln_spec::{Card, ValidationError};
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) const CARD: Card = Card { state: "2 numbers a parameter", ..Card::config_only("1711.05101") };
 
-/// Options of AdamW.
+/// AdamW options. The state of a parameter is its first and second moment.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamW {
@@ -27,33 +29,35 @@ pub struct AdamW {
 
 impl Default for AdamW {
     fn default() -> Self {
-        let no_decay = ["*norm*", "*.bias", "embedding*", "position*"];
+        // Weight decay applies to matrices that multiply hidden states, not to gains, biases and tables.
+        let no_weight_decay = ["*norm*", "*.bias", "embedding*", "position*"];
         Self {
             beta1: 0.9,
             beta2: 0.95,
             eps: 1e-8,
             weight_decay: 0.1,
-            no_weight_decay: no_decay.map(String::from).to_vec(),
+            no_weight_decay: no_weight_decay.map(String::from).to_vec(),
         }
     }
 }
 
 impl AdamW {
-    /// Refuses what can't be.
+    /// Checks the options; `path` is their key in the recipe.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// The first option that is out of range, with its path.
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
         for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&beta) {
-                return refuse(key, format!("a decay from 0 up to but without 1, found {beta}"));
+                return invalid(path, key, format!("must be at least 0 and less than 1, found {beta}"));
             }
         }
         match self {
-            _ if !(self.eps > 0.0 && self.eps.is_finite()) => refuse("eps", format!("above 0, found {}", self.eps)),
+            _ if !(self.eps > 0.0 && self.eps.is_finite()) => {
+                invalid(path, "eps", format!("must be above 0, found {}", self.eps))
+            }
             _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                refuse("weight_decay", format!("0 or more, found {}", self.weight_decay))
+                invalid(path, "weight_decay", format!("must be 0 or more, found {}", self.weight_decay))
             }
             _ => Ok(()),
         }
@@ -65,26 +69,28 @@ impl UpdateRule for AdamW {
         &["mean", "square"]
     }
 
+    /// m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w (1 − ηλ) − η m̂ / (√v̂ + ε), with the bias-corrected moments
+    /// m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
     fn update(
         &self,
         update: &ParamUpdate,
         weight: Tensor<1>,
         gradient: Tensor<1>,
-        kept: &mut OptimizerState,
+        state: &mut OptimizerState,
     ) -> Tensor<1> {
-        let square = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
-        let mean = kept.slots.pop().unwrap_or_else(|| gradient.zeros_like());
-        let decays = !self.no_weight_decay.iter().any(|pattern| matches(pattern, update.name));
-        let by = kiln_kernels::adamw::AdamWParams {
+        let square = state.slots.pop().unwrap_or_else(|| gradient.zeros_like());
+        let mean = state.slots.pop().unwrap_or_else(|| gradient.zeros_like());
+        let is_decayed = !self.no_weight_decay.iter().any(|pattern| matches(pattern, update.name));
+        let params = kiln_kernels::adamw::AdamWParams {
             learning_rate: update.learning_rate,
             beta1: self.beta1,
             beta2: self.beta2,
             eps: self.eps,
-            weight_decay: if decays { self.weight_decay } else { 0.0 },
-            step: kept.step,
+            weight_decay: if is_decayed { self.weight_decay } else { 0.0 },
+            step: state.step,
         };
-        let (weight, mean, square) = adamw(&by, weight, gradient, mean, square);
-        kept.slots = vec![mean, square];
+        let (weight, mean, square) = adamw(&params, weight, gradient, mean, square);
+        state.slots = vec![mean, square];
         weight
     }
 }

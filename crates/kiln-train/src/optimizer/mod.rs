@@ -1,4 +1,7 @@
-//! Optimisers whose state and groups go by parameter name.
+//! Optimizers: AdamW and Muon.
+//!
+//! State and options go by parameter name, so that a checkpoint can be read by name. An optimizer written elsewhere
+//! implements [`UpdateRule`] and is passed as [`Optimizer::rule`].
 
 mod adamw;
 mod muon;
@@ -27,45 +30,47 @@ impl Default for OptimizerConfig {
     }
 }
 
-/// What an update may know besides weight and gradient.
+/// The parameter that an [`UpdateRule`] updates, and the learning rate.
 #[derive(Clone, Debug)]
 pub struct ParamUpdate<'a> {
-    /// The parameter's name.
+    /// Name of the parameter, such as `blocks.0.attention.q.weight`.
     pub name: &'a str,
-    /// The parameter's shape; weight and gradient come flat.
+    /// Shape of the parameter. Its weight and gradient are passed flat, as `[n]`.
     pub shape: &'a [usize],
-    /// The learning rate.
+    /// Learning rate of this step.
     pub learning_rate: f64,
 }
 
-/// What a rule keeps of a parameter.
+/// Optimizer state of one parameter.
 #[derive(Clone, Debug)]
 pub struct OptimizerState {
-    /// Updates so far.
+    /// Number of updates, including the current one.
     pub step: u64,
-    /// What each of `slots` is called.
+    /// Names of `slots`, as in the checkpoint.
     pub slot_names: &'static [&'static str],
-    /// As many as there are names, each as long as the parameter.
+    /// One tensor `[n]` for each name, such as the moments of AdamW. All are 0 before the first update.
     pub slots: Vec<Tensor<1>>,
 }
 
-/// An update rule.
+/// An update rule: from a weight, its gradient and its state to a new weight.
 pub trait UpdateRule: Send + Sync {
-    /// Names of what it keeps of a parameter.
+    /// Names of the state tensors of a parameter. The same parameter must always get the same names.
     fn slot_names(&self, name: &str, shape: &[usize]) -> &'static [&'static str];
 
-    /// The new weight, `[n]`; `kept.time` already counts this update, and `kept.slots` are moved on.
+    /// The new weight, `[n]`, of a parameter with `weight` and `gradient`, both `[n]`.
+    ///
+    /// `state.step` already counts this update: it is 1 at the first. The rule must update `state.slots`.
     fn update(
         &self,
         update: &ParamUpdate,
         weight: Tensor<1>,
         gradient: Tensor<1>,
-        kept: &mut OptimizerState,
+        state: &mut OptimizerState,
     ) -> Tensor<1>;
 }
 
 impl OptimizerConfig {
-    /// The rule.
+    /// The update rule with these options.
     pub fn build(&self) -> Box<dyn UpdateRule> {
         match self {
             Self::AdamW(rule) => Box::new(rule.clone()),
@@ -73,10 +78,10 @@ impl OptimizerConfig {
         }
     }
 
-    /// Refuses what can't be.
+    /// Checks the options; `path` is the key of the optimizer in the recipe.
     ///
     /// # Errors
-    /// The first thing that can't be.
+    /// The first option that is out of range, with its path.
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         match self {
             Self::AdamW(rule) => rule.check(&format!("{path}.adamw")),
@@ -85,30 +90,30 @@ impl OptimizerConfig {
     }
 }
 
-/// A rule with its state, by parameter name.
+/// An optimizer: an update rule with the state of all parameters.
 pub struct Optimizer {
-    /// The rule.
+    /// The update rule.
     pub rule: Box<dyn UpdateRule>,
-    /// What it keeps.
+    /// State by parameter name. A parameter without an entry has not been updated yet.
     pub states: BTreeMap<String, OptimizerState>,
 }
 
 impl Optimizer {
-    /// Before the first step.
+    /// The optimizer before the first step, without state.
     pub fn new(config: &OptimizerConfig) -> Self {
         Self { rule: config.build(), states: BTreeMap::new() }
     }
 
-    /// The new weight, `[n]`, of a parameter.
+    /// Updates the state of one parameter and returns its new weight, `[n]`.
     pub fn update(&mut self, update: &ParamUpdate, weight: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {
-        let new = || {
-            let names = self.rule.slot_names(update.name, update.shape);
-            OptimizerState { step: 0, slot_names: names, slots: names.iter().map(|_| gradient.zeros_like()).collect() }
-        };
-        let mut kept = self.states.remove(update.name).unwrap_or_else(new);
-        kept.step += 1;
-        let weight = self.rule.update(update, weight, gradient, &mut kept);
-        self.states.insert(update.name.to_string(), kept);
+        let mut state = self.states.remove(update.name).unwrap_or_else(|| {
+            let slot_names = self.rule.slot_names(update.name, update.shape);
+            let slots = slot_names.iter().map(|_| gradient.zeros_like()).collect();
+            OptimizerState { step: 0, slot_names, slots }
+        });
+        state.step += 1;
+        let weight = self.rule.update(update, weight, gradient, &mut state);
+        self.states.insert(update.name.to_string(), state);
         weight
     }
 }

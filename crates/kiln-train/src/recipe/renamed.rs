@@ -27,10 +27,12 @@ enum RenameKind {
     PairsToBool,
 }
 
+/// A renamed key with the same value.
 const fn key(under: &'static [&'static str], old: &'static str, new: &'static str) -> Rename {
     Rename { under, old, new, kind: RenameKind::Key }
 }
 
+/// A renamed name of a choice.
 const fn choice(under: &'static [&'static str], old: &'static str, new: &'static str) -> Rename {
     Rename { under, old, new, kind: RenameKind::Choice }
 }
@@ -109,7 +111,7 @@ const RENAMED: &[Rename] = &[
     key(&["class"], "classes", "num_classes"),
 ];
 
-/// An old name that was found.
+/// An old name in a recipe or an assignment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OldKey {
     /// Its path, such as `stages[0].rows`.
@@ -122,9 +124,9 @@ pub(super) struct OldKey {
 
 /// The old names in a table, in the order of its keys.
 pub(super) fn find_in_table(table: &Table) -> Vec<OldKey> {
-    let mut found = Vec::new();
-    rename_keys("", &mut table.clone(), "", &mut found);
-    found
+    let mut old_keys = Vec::new();
+    rename_keys("", &mut table.clone(), "", &mut old_keys);
+    old_keys
 }
 
 /// The old names in a `--set` assignment, in its path and in its value.
@@ -132,60 +134,61 @@ pub(super) fn find_in_assignment(assignment: &str) -> Vec<OldKey> {
     let Some((path, value)) = assignment.split_once('=') else { return Vec::new() };
     let mut value: Value = value.trim().parse().unwrap_or_else(|_| value.trim().into());
     let segments = path.split(['.', '[', ']']).map(str::trim).filter(|segment| !segment.is_empty());
-    let is_name = |segment: &&str| *segment != "*" && segment.parse::<usize>().is_err();
-    let names: Vec<&str> = segments.filter(is_name).collect();
-    let mut found = Vec::new();
+    let names: Vec<&str> = segments.filter(|segment| *segment != "*" && segment.parse::<usize>().is_err()).collect();
+    let mut old_keys = Vec::new();
     let mut under = "";
     for (i, name) in names.iter().enumerate() {
         if let Some(rename) = find_rename(under, name) {
             let assigned = (i + 1 == names.len()).then_some(&value);
-            found.push(rename.old_key(path.trim().to_owned(), assigned));
+            old_keys.push(rename.old_key(path.trim().to_owned(), assigned));
         }
         under = name;
     }
-    rename_value(under, &mut value, path.trim(), &mut found);
-    found
+    rename_value(under, &mut value, path.trim(), &mut old_keys);
+    old_keys
 }
 
 /// The text of a recipe with all old names replaced; none if it has no old name or is not TOML.
 pub(super) fn translate(text: &str) -> Option<String> {
     let mut table: Table = text.parse().ok()?;
-    let mut found = Vec::new();
-    rename_keys("", &mut table, "", &mut found);
-    (!found.is_empty()).then(|| table.to_string())
+    let mut old_keys = Vec::new();
+    rename_keys("", &mut table, "", &mut old_keys);
+    (!old_keys.is_empty()).then(|| table.to_string())
 }
 
+/// The rename of `old` below `under`.
 fn find_rename(under: &str, old: &str) -> Option<&'static Rename> {
     RENAMED.iter().find(|rename| rename.old == old && rename.under.contains(&under))
 }
 
 /// Renames everything in `value`; `under` is the key or name above it, `path` its path in the old names.
-fn rename_value(under: &str, value: &mut Value, path: &str, found: &mut Vec<OldKey>) {
+fn rename_value(under: &str, value: &mut Value, path: &str, old_keys: &mut Vec<OldKey>) {
     match value {
         Value::String(word) => {
             if let Some(rename) = find_rename(under, word).filter(|rename| rename.kind == RenameKind::Choice) {
-                found.push(rename.old_key(path.to_owned(), None));
+                old_keys.push(rename.old_key(path.to_owned(), None));
                 rename.new.clone_into(word);
             }
         }
         Value::Array(items) => {
             for (i, item) in items.iter_mut().enumerate() {
-                rename_value(under, item, &format!("{path}[{i}]"), found);
+                rename_value(under, item, &format!("{path}[{i}]"), old_keys);
             }
         }
-        Value::Table(table) => rename_keys(under, table, path, found),
+        Value::Table(table) => rename_keys(under, table, path, old_keys),
         _ => {}
     }
 }
 
-fn rename_keys(under: &str, table: &mut Table, path: &str, found: &mut Vec<OldKey>) {
+/// Renames the keys of `table`, and everything in their values.
+fn rename_keys(under: &str, table: &mut Table, path: &str, old_keys: &mut Vec<OldKey>) {
     for (key, mut value) in std::mem::take(table) {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let rename = find_rename(under, &key);
         if let Some(rename) = rename {
-            found.push(rename.old_key(path.clone(), Some(&value)));
+            old_keys.push(rename.old_key(path.clone(), Some(&value)));
         }
-        rename_value(&key, &mut value, &path, found);
+        rename_value(&key, &mut value, &path, old_keys);
         match rename {
             Some(rename) => table.insert(rename.new.to_owned(), rename.convert(&value)),
             None => table.insert(key, value),
@@ -205,9 +208,10 @@ impl Rename {
         }
     }
 
+    /// The description of this rename at `path`, with the value if the rename changes it.
     fn old_key(&self, path: String, value: Option<&Value>) -> OldKey {
-        let changes = matches!(self.kind, RenameKind::CountToInterval | RenameKind::PairsToBool);
-        match value.filter(|_| changes) {
+        let is_converted = matches!(self.kind, RenameKind::CountToInterval | RenameKind::PairsToBool);
+        match value.filter(|_| is_converted) {
             Some(value) => OldKey {
                 path,
                 old: format!("{} = {value}", self.old),

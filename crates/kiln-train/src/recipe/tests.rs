@@ -21,11 +21,11 @@ fn the_recipe_of_an_old_run_is_read_as_the_same_recipe() {
 
 #[test]
 fn a_recipe_with_old_names_is_refused_once_with_all_of_them() {
-    let error = refused("[[stages]]\nrows = 6\nvalidations = 2\n", &["stages.0.keep=3"]);
+    let error = refused("[[stages]]\nrows = 6\nvalidations = 2\n[[stages]]\nrows = 3", &["stages.0.keep=3"]);
     assert_eq!((error.code(), error.path.as_str(), error.line), ("renamed-key", "stages[0].rows", Some(2)));
     assert_eq!(
         error.message(),
-        "3 keys were renamed: `rows` → `batch_size` (line 2), `validations = 2` → `eval_every = 0.5` (line 3), \
+        "3 keys were renamed: `rows` → `batch_size` (lines 2, 5), `validations = 2` → `eval_every = 0.5` (line 3), \
          `keep` → `keep_checkpoints`"
     );
     let error = refused("", &["stages.0.rows=3"]);
@@ -34,7 +34,7 @@ fn a_recipe_with_old_names_is_refused_once_with_all_of_them() {
 }
 
 #[test]
-fn an_old_run_is_refused_where_its_own_recipe_is_needed() {
+fn a_strict_load_refuses_an_old_recipe() {
     assert_eq!(refused(OLD_RUN, &[]).code(), "renamed-key");
 }
 

@@ -1,4 +1,4 @@
-//! From a recipe's text to tokens.
+//! Data of a run: from text to tokens.
 
 use super::progress::{ProgressEvent, ProgressListener};
 use crate::{
@@ -11,45 +11,51 @@ use kiln_data::{
 };
 use std::{fs, path::Path, sync::Arc};
 
-/// Tokens of one side stay in memory up to this many bytes.
+/// Maximum size of the tokens of a subset in memory, in bytes. Larger subsets go to a scratch file.
 const MAX_MEMORY_BYTES: usize = 64 << 20;
 
-/// Room for tokens: what doesn't fit into memory goes to a scratch file in `folder`.
+/// Storage for the tokens of a corpus: up to 64 MiB per subset in memory, more in a scratch file in `folder`.
 pub fn token_storage(folder: &Path) -> DiskSpace {
     DiskSpace::with_spill(MAX_MEMORY_BYTES, folder)
 }
 
-/// The run's tokenizer: the saved one, or trained now and saved.
+/// The tokenizer of the run: the saved one, or else a new one, which is trained and saved.
+///
+/// # Errors
+/// If the data cannot be read, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
 pub fn load_or_train_tokenizer(
     recipe: &Recipe,
     paths: &RunPaths,
     stop: StopSignal,
-    watch: &mut dyn ProgressListener,
+    listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
     if let Ok(saved) = fs::read_to_string(paths.tokenizer()) {
         return Ok(Tokenizer::from_json(&saved)?);
     }
-    watch.on_event(ProgressEvent::TrainingTokenizer);
+    listener.on_event(ProgressEvent::TrainingTokenizer);
     let (source, split) = open_data(&recipe.data, stop)?;
     let tokenizer = Tokenizer::train(&recipe.tokenizer, split.texts(&source, Subset::Training)?)?;
     write_atomic(&paths.tokenizer(), tokenizer.to_json().as_bytes())?;
     Ok(tokenizer)
 }
 
-/// The text as tokens.
+/// The tokenized data of a stage.
+///
+/// # Errors
+/// If the data cannot be read, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
 pub fn build_corpus(
     data: &DataConfig,
     tokenizer: &Tokenizer,
     paths: &RunPaths,
     stop: StopSignal,
-    watch: &mut dyn ProgressListener,
+    listener: &mut dyn ProgressListener,
 ) -> Result<Arc<Corpus>, TrainError> {
     let (source, split) = open_data(data, stop)?;
-    let room = token_storage(paths.root());
-    let corpus = Corpus::build(&source, &split, tokenizer, &room, |done, all| {
-        watch.on_event(ProgressEvent::ReadingText(done, all))
+    let storage = token_storage(paths.root());
+    let corpus = Corpus::build(&source, &split, tokenizer, &storage, |done, total| {
+        listener.on_event(ProgressEvent::ReadingText(done, total))
     })?;
-    watch.on_event(ProgressEvent::CorpusReady {
+    listener.on_event(ProgressEvent::CorpusReady {
         documents: corpus.training.num_documents(),
         tokens: corpus.training.num_tokens(),
         validation_tokens: corpus.validation.num_tokens(),
@@ -59,10 +65,11 @@ pub fn build_corpus(
     Ok(Arc::new(corpus))
 }
 
-/// A source and how it is split. Reading it ends early once `stop` says so.
+/// The source of `data`, and its split into training and validation documents. Reading ends with an error when `stop`
+/// returns true.
 ///
 /// # Errors
-/// If it can't be read or is too short, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
+/// If the source cannot be read or is too short, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
 pub fn open_data<'a>(
     data: &DataConfig,
     stop: StopSignal<'a>,
@@ -72,7 +79,7 @@ pub fn open_data<'a>(
     Ok((source, split))
 }
 
-/// Whether the text is the built-in corpus, whose probabilities are known.
+/// Whether the data are the built-in stories, whose probabilities are known.
 pub fn is_built_in(data: &DataConfig) -> bool {
     matches!(data.source, SourceConfig::Stories(_))
 }

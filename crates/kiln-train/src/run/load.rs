@@ -1,4 +1,4 @@
-//! The model that a run left.
+//! Loading of the trained model of a run.
 
 use super::{load_recipe, model_config, setup::set_stage_adapter};
 use crate::{
@@ -13,39 +13,40 @@ use kiln_infer::GenerationMode;
 use kiln_models::{Model, load_state_dict};
 use std::{fs, path::Path};
 
-/// A finished or unfinished run's model, best or last checkpoint, ready to be used.
+/// The trained model of a run, finished or not, with its tokenizer and recipe.
 pub struct LoadedRun {
-    /// The model, on the plain device, with the adapters of its last stage.
+    /// The model, without autodiff, with the adapters of its last stage.
     pub model: Model,
-    /// Its tokenizer.
+    /// The tokenizer of the run.
     pub tokenizer: Tokenizer,
     /// The recipe of the run.
     pub recipe: Recipe,
-    /// Steps that it was trained for.
+    /// Step of the checkpoint within its stage.
     pub step: u64,
 }
 
 impl LoadedRun {
-    /// What the model does with a text, as its last stage has trained it.
+    /// How the model generates and infills text, by the objective of the last stage.
     pub fn generation_mode(&self) -> GenerationMode {
         let objective = self.recipe.stages.last().map(|stage| stage.objective.clone()).unwrap_or_default().build();
         objective.generation_mode(self.model.config(), self.tokenizer.special_tokens())
     }
 }
 
-/// Loads the best checkpoint of a run's last stage, or its newest if none was measured.
+/// Loads the best checkpoint of the last stage that has one, or its last checkpoint if none was evaluated.
 ///
 /// # Errors
-/// If there is none, or it is damaged.
+/// If the run has no checkpoint, or the checkpoint is damaged.
 pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
     let paths = RunPaths::open(path)?;
     let recipe = load_recipe(&paths)?;
-    let none = || RunFolderError::NotRunFolder { path: path.to_owned(), found: "no checkpoint yet".into() };
-    let (stage, newest) = paths.newest_checkpoint(&recipe)?.ok_or_else(none)?;
-    let step = stage.checkpoints().best_step()?.unwrap_or(newest);
-    let tokenizer =
-        fs::read_to_string(paths.tokenizer()).map_err(|e| RunFolderError::from_io("read", &paths.tokenizer(), e))?;
-    let tokenizer = Tokenizer::from_json(&tokenizer)?;
+    let Some((stage, last_step)) = paths.newest_checkpoint(&recipe)? else {
+        return Err(RunFolderError::NotRunFolder { path: path.to_owned(), found: "no checkpoint yet".into() }.into());
+    };
+    let step = stage.checkpoints().best_step()?.unwrap_or(last_step);
+    let json = fs::read_to_string(paths.tokenizer())
+        .map_err(|error| RunFolderError::from_io("read", &paths.tokenizer(), error))?;
+    let tokenizer = Tokenizer::from_json(&json)?;
     let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
@@ -53,9 +54,10 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
     Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, step })
 }
 
-/// The model with the tensors of a file.
+/// The model with the weights in `tensors`, which were read from `file`.
 pub fn load_weights(model: Model, tensors: NamedTensors, file: &Path) -> Result<Model, TrainError> {
-    let odd = || TrainError::InvalidTensor { file: file.to_owned(), tensor: "a tensor of another type".into() };
-    let values = values_from_tensors(tensors).ok_or_else(odd)?;
+    let Some(values) = values_from_tensors(tensors) else {
+        return Err(TrainError::InvalidTensor { file: file.to_owned(), tensor: "a tensor of another type".into() });
+    };
     load_state_dict(model, values).map_err(|mismatch| TrainError::WeightMismatch { file: file.to_owned(), mismatch })
 }

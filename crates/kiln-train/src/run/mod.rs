@@ -1,7 +1,10 @@
-//! A run, from text to a trained model: `text → Tokenizer → Corpus → Batch → Model → Objective → Step → Checkpoint`.
+//! Training runs: `text → Tokenizer → Corpus → Batch → Model → Objective → step → Checkpoint`.
 //!
-//! The loop is Kiln's own. Burn's learner counts in epochs, saves between them and not within, and keeps no place in
-//! the data; a run here goes on from any step, bit for bit. Gradients and their accumulation are Burn's.
+//! [`start`] trains a recipe in a new run folder. [`resume`] continues a run from its last checkpoint to the same bits.
+//! [`load`](load()) loads the trained model.
+//!
+//! Kiln has its own training loop: Burn's learner counts in epochs, saves between epochs only, and does not save the
+//! position in the data. Gradients and their accumulation are Burn's.
 
 mod data;
 mod diagnose;
@@ -17,16 +20,19 @@ pub use load::{LoadedRun, load};
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
 
-use crate::recipe::refuse_parent;
 use crate::{
     Objective, Recipe, RunFolderError, StageConfig, TrainError,
     gradient_checkpointing::GradientCheckpointing,
     metrics::MetricsRow,
+    recipe::refuse_parent,
     run_folder::{MetricsLog, ResumePoint, RunFolder, RunPaths},
 };
 use burn::tensor::Device;
 use kiln_data::DataError;
-use kiln_spec::{ValidationError, config::ConfigError};
+use kiln_spec::{
+    ValidationError,
+    config::{ConfigError, ConfigErrorKind},
+};
 use load::load_weights;
 use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};
 use stage_run::{StageOutcome, StageRun};
@@ -36,98 +42,102 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// What a run needs besides its recipe.
+/// Environment of a run: device, stop flag and progress listener.
 pub struct RunContext<'a> {
-    /// Where it computes, without autodiff.
+    /// Device of the computation, without autodiff.
     pub device: Device,
-    /// Set it, and the run ends its step, saves and returns; while it still reads text, it returns at once.
+    /// When it is set, the run completes its step, saves a checkpoint and returns. While data are read, it returns at once.
     pub stop_flag: &'a AtomicBool,
-    /// Is told what happens.
+    /// Listener for progress events.
     pub listener: &'a mut dyn ProgressListener,
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunOutcome {
-    /// Its folder.
+    /// The run folder.
     pub folder: std::path::PathBuf,
-    /// Steps done, of how many, in the last stage.
+    /// Number of completed steps, and number of all steps, of the last stage that was run.
     pub steps: (u64, u64),
-    /// Whether it was asked to stop.
+    /// Whether the run was stopped by the stop flag.
     pub interrupted: bool,
 }
 
-/// From a stage to the objective that it trains for.
+/// Makes the objective of a stage. It replaces the one in the recipe.
 pub type ObjectiveFactory<'a> = &'a dyn Fn(&StageConfig) -> Box<dyn Objective>;
 
-/// The objectives that the stages name.
+/// The objective that the stage names.
 fn recipe_objective(stage: &StageConfig) -> Box<dyn Objective> {
     stage.objective.build()
 }
 
-/// Starts a run: its folder and recipe are there before any long work.
+/// Starts a run of a resolved recipe in the folder `out`, or else in the first free one of `runs/<name>`, `runs/<name>-2`, ….
+///
+/// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn start(recipe: &Recipe, out: Option<&Path>, host: RunContext) -> Result<RunOutcome, TrainError> {
-    start_with_objectives(recipe, out, host, &recipe_objective)
+/// See [`TrainError`].
+pub fn start(recipe: &Recipe, out: Option<&Path>, context: RunContext) -> Result<RunOutcome, TrainError> {
+    start_with_objectives(recipe, out, context, &recipe_objective)
 }
 
-/// The same with objectives written elsewhere, which the recipe can't name.
+/// [`start`] with objectives that are implemented elsewhere, instead of those that the recipe names.
 ///
 /// # Errors
-/// See [`Failure`].
+/// See [`TrainError`].
 pub fn start_with_objectives(
     recipe: &Recipe,
     out: Option<&Path>,
-    host: RunContext,
+    context: RunContext,
     objectives: ObjectiveFactory,
 ) -> Result<RunOutcome, TrainError> {
     let mut recipe = recipe.clone();
-    // Resumed from another folder, the run still finds its text.
-    std::env::current_dir().iter().for_each(|here| recipe.resolve_paths(here));
-    // What can't be found leaves no folder behind, so that the same command may be tried again.
+    // Relative paths are stored as absolute ones, so that the run can be resumed from another folder.
+    if let Ok(current) = std::env::current_dir() {
+        recipe.resolve_paths(&current);
+    }
+    // Sources are checked before the folder is created, so that the same command can be repeated after an error.
     check_sources(&recipe)?;
-    check_gradient_checkpointing(&recipe, &host.device)?;
+    check_gradient_checkpointing(&recipe, &context.device)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
-    host.listener.on_event(ProgressEvent::RunOpened(folder.root()));
-    run_until_stopped(&recipe, &folder, host, objectives, None)
+    context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
+    run_until_stopped(&recipe, &folder, context, objectives, None)
 }
 
-/// Recomputing is an operation that only flex has.
+/// Checks that the device supports gradient checkpointing, if a stage uses it.
 fn check_gradient_checkpointing(recipe: &Recipe, device: &Device) -> Result<(), TrainError> {
-    let asks = recipe.stages.iter().position(|stage| stage.gradient_checkpointing != GradientCheckpointing::None);
-    let Some(stage) = asks.filter(|_| *device != Device::flex()) else { return Ok(()) };
-    let refusal = ValidationError::new(
-        format!("stages[{stage}].gradient_checkpointing"),
-        "gradient checkpointing requires the device `flex`",
-    );
-    Err(ConfigError::from(refusal.with_suggestion("gradient_checkpointing = \"none\", or --device flex")).into())
+    let stage = recipe.stages.iter().position(|stage| stage.gradient_checkpointing != GradientCheckpointing::None);
+    let Some(stage) = stage.filter(|_| *device != Device::flex()) else { return Ok(()) };
+    let path = format!("stages[{stage}].gradient_checkpointing");
+    let error = ValidationError::new(path, "gradient checkpointing requires the device `flex`");
+    Err(ConfigError::from(error.with_suggestion("gradient_checkpointing = \"none\", or --device flex")).into())
 }
 
-/// Goes on with a run from its last checkpoint, or from step 0 if it saved nothing yet. The recipe is the run's own.
+/// Resumes the run in the folder `path` from its last checkpoint, or from step 0 if it has none, with its own recipe.
+///
+/// The results are bit-identical to those of a run that was never interrupted.
 ///
 /// # Errors
-/// See [`Failure`]; a damaged checkpoint is an error, never passed over.
-pub fn resume(path: &Path, host: RunContext) -> Result<RunOutcome, TrainError> {
-    resume_with_objectives(path, host, &recipe_objective)
+/// See [`TrainError`]. A damaged checkpoint is an error: an older one is not used instead.
+pub fn resume(path: &Path, context: RunContext) -> Result<RunOutcome, TrainError> {
+    resume_with_objectives(path, context, &recipe_objective)
 }
 
-/// The same with the objectives that the run was started with.
+/// [`resume`] with objectives that are implemented elsewhere. They must be those that the run was started with.
 ///
 /// # Errors
-/// See [`Failure`].
+/// See [`TrainError`].
 pub fn resume_with_objectives(
     path: &Path,
-    host: RunContext,
+    context: RunContext,
     objectives: ObjectiveFactory,
 ) -> Result<RunOutcome, TrainError> {
     let folder = RunFolder::open(path)?;
     let recipe = load_own_recipe(&folder)?;
-    check_gradient_checkpointing(&recipe, &host.device)?;
-    host.listener.on_event(ProgressEvent::RunOpened(folder.root()));
-    let found = folder.find_resume_point(&recipe)?;
-    run_until_stopped(&recipe, &folder, host, objectives, found)
+    check_gradient_checkpointing(&recipe, &context.device)?;
+    context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
+    let resume_point = folder.find_resume_point(&recipe)?;
+    run_until_stopped(&recipe, &folder, context, objectives, resume_point)
 }
 
 /// Reads the recipe of a run. Keys that an earlier Kiln wrote under old names are translated.
@@ -143,7 +153,15 @@ pub fn load_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
 /// it was written.
 fn load_own_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
     let (text, file) = read_recipe(paths)?;
-    Ok(Recipe::load(&text, Some(&file), &[], &refuse_parent)?)
+    let recipe = Recipe::load(&text, Some(&file), &[], &refuse_parent).map_err(|mut error| {
+        if let ConfigErrorKind::Renamed { advice, .. } = &mut *error.kind {
+            let run = paths.root().display();
+            *advice =
+                Some(format!("this run cannot be resumed; to use its weights, start a new run with --from {run}"));
+        }
+        error
+    });
+    Ok(recipe?)
 }
 
 /// The text of a run's `recipe.toml`, and its path for errors.
@@ -153,67 +171,77 @@ fn read_recipe(paths: &RunPaths) -> Result<(String, String), TrainError> {
     Ok((text, path.display().to_string()))
 }
 
-/// A run that is stopped while it reads text stands where it was saved last.
+/// Runs all stages. A run that is stopped while it reads data has the outcome of its last checkpoint.
 fn run_until_stopped(
     recipe: &Recipe,
     folder: &RunFolder,
-    host: RunContext,
+    context: RunContext,
     objectives: ObjectiveFactory,
-    found: Option<ResumePoint>,
+    resume_point: Option<ResumePoint>,
 ) -> Result<RunOutcome, TrainError> {
-    match run_stages(recipe, folder, host, objectives, found) {
+    match run_stages(recipe, folder, context, objectives, resume_point) {
         Err(TrainError::Data(DataError::Stopped { .. })) => {}
-        ended => return ended,
+        result => return result,
     }
     let (index, step) = folder.newest_checkpoint(recipe)?.map_or((0, 0), |(stage, step)| (stage.index, step));
-    let all = recipe.stages.get(index).map_or(0, |stage| stage.steps);
-    Ok(RunOutcome { folder: folder.root().to_owned(), steps: (step, all), interrupted: true })
+    let steps = recipe.stages.get(index).map_or(0, |stage| stage.steps);
+    Ok(RunOutcome { folder: folder.root().to_owned(), steps: (step, steps), interrupted: true })
 }
 
+/// Runs the stages from that of `resume_point` on, or all.
 fn run_stages(
     recipe: &Recipe,
     folder: &RunFolder,
-    host: RunContext,
+    context: RunContext,
     objectives: ObjectiveFactory,
-    mut found: Option<ResumePoint>,
+    mut resume_point: Option<ResumePoint>,
 ) -> Result<RunOutcome, TrainError> {
-    let stop = || host.stop_flag.load(Ordering::Relaxed);
-    let tokenizer = prepare_tokenizer(recipe, folder, &stop, host.listener)?;
-    let mut models = init_models(recipe, &tokenizer, &host.device, found.is_none())?;
-    let first = found.as_ref().map_or(0, |found| found.stage.index);
-    let step = found.as_ref().map_or(0, |found| found.checkpoint.state.step);
-    let earlier: u64 = recipe.stages.iter().take(first).map(|stage| stage.steps).sum();
-    let mut log = match found {
-        Some(_) => MetricsLog::truncate_after(&folder.metrics(), earlier + step)?,
-        // What was measured before the first step is measured again.
-        None => MetricsLog::truncate_to_events(&folder.metrics())?,
-    };
-    let (mut steps, mut tokens) = ((0, 0), 0);
+    let stop = || context.stop_flag.load(Ordering::Relaxed);
+    let tokenizer = prepare_tokenizer(recipe, folder, &stop, context.listener)?;
+    let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
+    let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
+    let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
+    let mut outcome = RunOutcome { folder: folder.root().to_owned(), steps: (0, 0), interrupted: false };
+    let mut tokens = 0;
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
-        let corpus = data::build_corpus(config.data_config(recipe), &tokenizer, folder, &stop, host.listener)?;
-        let place = folder.stage(index, &config.name);
-        // Before the first stage it has only those that are to go on.
+        let corpus = data::build_corpus(config.data_config(recipe), &tokenizer, folder, &stop, context.listener)?;
+        let stage_folder = folder.stage(index, &config.name);
+        // Before the first stage, the model has adapters only if that stage continues to train them.
         if index > 0 || models.policy.adapters().is_empty() {
             models.policy = set_stage_adapter(models.policy, config, recipe.seed)?;
         }
-        let mut stage = StageRun::new(recipe, place, corpus, &tokenizer, objectives(config), tokens);
-        if let Some(found) = found.take() {
-            models = stage.restore(models, found, &host.device)?;
+        let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objectives(config), tokens);
+        if let Some(point) = resume_point.take() {
+            models = stage.restore(models, point, &context.device)?;
         }
-        let ended;
-        (models, ended) = stage.train(models, &mut log, host.stop_flag, host.listener)?;
-        (steps, tokens) = ((stage.steps_done(), config.steps), stage.tokens());
-        if ended == StageOutcome::Interrupted {
-            return Ok(RunOutcome { folder: folder.root().to_owned(), steps, interrupted: true });
+        let stage_outcome;
+        (models, stage_outcome) = stage.train(models, &mut log, context.stop_flag, context.listener)?;
+        outcome.steps = (stage.steps_done(), config.steps);
+        tokens = stage.tokens();
+        if stage_outcome == StageOutcome::Interrupted {
+            outcome.interrupted = true;
+            break;
         }
     }
-    Ok(RunOutcome { folder: folder.root().to_owned(), steps, interrupted: false })
+    Ok(outcome)
 }
 
-/// The metrics of a run so far.
+/// The metrics file without the rows after the checkpoint. Without a checkpoint only earlier events are kept: the
+/// evaluation before the first step is repeated.
+fn open_metrics_log(
+    recipe: &Recipe,
+    folder: &RunFolder,
+    resume_point: Option<&ResumePoint>,
+) -> Result<MetricsLog, RunFolderError> {
+    let Some(point) = resume_point else { return MetricsLog::truncate_to_events(&folder.metrics()) };
+    let earlier_steps: u64 = recipe.stages.iter().take(point.stage.index).map(|stage| stage.steps).sum();
+    MetricsLog::truncate_after(&folder.metrics(), earlier_steps + point.checkpoint.state.step)
+}
+
+/// Reads the metrics of a run.
 ///
 /// # Errors
-/// If the file can't be read.
+/// If the file cannot be read, or a line is not a valid row.
 pub fn load_metrics(paths: &RunPaths) -> Result<Vec<MetricsRow>, RunFolderError> {
     MetricsLog::read(&paths.metrics())
 }

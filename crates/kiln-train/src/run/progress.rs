@@ -1,56 +1,56 @@
-//! What a run tells while it goes.
+//! Progress events of a run.
 
 use crate::metrics::MetricsRow;
 use std::path::Path;
 
-/// Something that a run tells.
+/// Progress event of a run.
 #[derive(Clone, Debug)]
 pub enum ProgressEvent<'a> {
-    /// The run's folder is there.
+    /// The run folder was created or opened.
     RunOpened(&'a Path),
-    /// Text is being read: bytes done, and how many there are if that is known.
+    /// The data are being read: bytes read, and the total if it is known.
     ReadingText(u64, Option<u64>),
     /// The tokenizer is being trained.
     TrainingTokenizer,
-    /// The corpus is ready.
+    /// The data have been tokenized.
     CorpusReady {
-        /// Documents to learn from.
+        /// Number of training documents.
         documents: usize,
-        /// Tokens to learn from.
+        /// Number of training tokens.
         tokens: u64,
-        /// Tokens held out.
+        /// Number of validation tokens.
         validation_tokens: u64,
-        /// Number of tokens there are.
+        /// Vocabulary size.
         vocab: usize,
-        /// Files left out because they hold no text.
+        /// Number of skipped files, which are no text.
         skipped: usize,
     },
-    /// A stage begins, or goes on.
+    /// A stage starts or is resumed.
     StageStarted {
-        /// Its name.
+        /// Name of the stage.
         name: &'a str,
-        /// Parameters of the model, and those that train.
+        /// Number of parameters of the model, and number of trainable ones.
         parameters: (usize, usize),
-        /// Steps done.
+        /// Number of completed steps of the stage.
         steps_done: u64,
-        /// Steps in all.
+        /// Number of steps of the stage.
         steps: u64,
     },
-    /// A line of metrics.
+    /// A row of metrics was written.
     Metrics(&'a MetricsRow),
-    /// A checkpoint is safe.
+    /// A checkpoint of this step was saved.
     CheckpointSaved(u64),
-    /// The run had ended before.
+    /// The stage was already completed, after this number of steps.
     AlreadyFinished(u64),
 }
 
-/// Somebody who is told.
+/// Listener for the progress of a run, such as a progress bar.
 pub trait ProgressListener {
-    /// Is told.
-    fn on_event(&mut self, news: ProgressEvent);
+    /// Called for each event, from the thread of the training loop.
+    fn on_event(&mut self, event: ProgressEvent);
 }
 
-/// Nobody.
+/// Ignores all events.
 impl ProgressListener for () {
-    fn on_event(&mut self, _news: ProgressEvent) {}
+    fn on_event(&mut self, _event: ProgressEvent) {}
 }

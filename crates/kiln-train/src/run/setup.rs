@@ -1,4 +1,4 @@
-//! What a run needs before its first step.
+//! Preparation of a run: data sources, tokenizer and models.
 
 use super::{data, progress::ProgressListener};
 use crate::{
@@ -14,7 +14,10 @@ use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use std::path::Path;
 
-/// Whether text, tokenizer and origin are where the recipe says; reads no text and no weights.
+/// Checks that the data, the tokenizer and the model to start from exist. Reads no text and no weights.
+///
+/// # Errors
+/// The first that is missing or unreadable.
 pub fn check_sources(recipe: &Recipe) -> Result<(), TrainError> {
     recipe.stages.iter().try_for_each(|stage| stage.data_config(recipe).source.open().map(drop))?;
     match &recipe.from {
@@ -24,29 +27,39 @@ pub fn check_sources(recipe: &Recipe) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The model that a recipe describes, with as many tokens as the tokenizer has.
+/// The model configuration of a recipe, with the vocabulary size of the tokenizer.
+///
+/// A `model.vocab` above the size of an imported tokenizer stays: pretrained models may have unused rows.
 ///
 /// # Errors
-/// If the recipe asks for another number of tokens.
+/// If `model.vocab` is not 0 and does not match the tokenizer.
 pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfig, TrainError> {
-    let (asked, found) = (recipe.model.vocab, tokenizer.vocab_size());
-    // Others' models may have room for more tokens than their tokenizers make.
-    if asked != 0 && (asked < found || asked > found && tokenizer.is_kiln_trained()) {
-        let reason = format!("the model has {asked} tokens, the tokenizer {found}");
+    let [vocab, tokenizer_size] = [recipe.model.vocab, tokenizer.vocab_size()];
+    if vocab != 0 && (vocab < tokenizer_size || vocab > tokenizer_size && tokenizer.is_kiln_trained()) {
+        let reason = format!("the model has {vocab} tokens, the tokenizer {tokenizer_size}");
         return Err(ConfigError::from(ValidationError::new("model.vocab", reason).with_suggestion("vocab = 0")).into());
     }
-    let mut config = ModelConfig { vocab: asked.max(found), ..recipe.model.clone() };
+    let mut config = ModelConfig { vocab: vocab.max(tokenizer_size), ..recipe.model.clone() };
     config.resolve();
     Ok(config)
 }
 
-/// The models before the first step; `fresh` ones begin where the recipe says.
-pub fn init_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fresh: bool) -> Result<Models, TrainError> {
+/// The models before the first step. Random weights, or those of the model in `recipe.from`, unless `is_resumed`: then a
+/// checkpoint is loaded into them.
+///
+/// # Errors
+/// If the model to start from cannot be loaded, or its weights do not match the model of the recipe.
+pub fn init_models(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    device: &Device,
+    is_resumed: bool,
+) -> Result<Models, TrainError> {
     let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
-    if let Some(from) = recipe.from.as_ref().filter(|_| fresh) {
-        let place = ModelSource::open(Path::new(from))?;
-        let model = place.load_model(device)?.model;
-        let model = if continues_adapter(recipe, &place, &model) { model } else { merge(&model) };
+    if let Some(from) = recipe.from.as_ref().filter(|_| !is_resumed) {
+        let source = ModelSource::open(Path::new(from))?;
+        let model = source.load_model(device)?.model;
+        let model = if continues_adapter(recipe, &source, &model) { model } else { merge(&model) };
         policy = policy.with_adapters(model.adapters().clone(), recipe.seed);
         let weights = block_on(kiln_models::state_dict(&model))?;
         policy = load_state_dict(policy, weights)
@@ -55,34 +68,40 @@ pub fn init_models(recipe: &Recipe, tokenizer: &Tokenizer, device: &Device, fres
     Ok(Models { policy })
 }
 
-/// Whether the first stage trains the very adapters that a folder of adapters holds.
+/// Whether the first stage continues to train the adapters of the model in `recipe.from`, which then must not be merged.
 fn continues_adapter(recipe: &Recipe, from: &ModelSource, model: &Model) -> bool {
     let adapter = recipe.stages.first().and_then(|stage| stage.adapter.as_ref());
-    let chosen = adapter.and_then(|adapter| adapter.build_adapters(model.config(), "adapter").ok());
-    matches!(from, ModelSource::WithAdapter { .. }) && chosen.as_ref() == Some(model.adapters())
+    let configured = adapter.and_then(|adapter| adapter.build_adapters(model.config(), "adapter").ok());
+    matches!(from, ModelSource::WithAdapter { .. }) && configured.as_ref() == Some(model.adapters())
 }
 
-/// The model as a stage has it: adapters of an earlier one merged, its own beside.
+/// The model of a stage: the adapters of an earlier stage are merged into its weights, and those of `stage` are attached.
+///
+/// # Errors
+/// If the adapters of the stage do not match the model.
 pub fn set_stage_adapter(model: Model, stage: &StageConfig, seed: u64) -> Result<Model, TrainError> {
     let model = if model.adapters().is_empty() { model } else { merge(&model) };
     let Some(adapter) = &stage.adapter else { return Ok(model) };
     let seed = Random::new(seed, &format!("adapter.{}", stage.name), 0, 0).next_u64();
-    attach(&model, adapter, seed).map_err(|refusal| ConfigError::from(refusal).into())
+    attach(&model, adapter, seed).map_err(|error| ConfigError::from(error).into())
 }
 
-/// A run that starts from a model keeps its tokenizer, and what a conversation with it needs.
+/// The tokenizer of a run. A run that starts from a model uses its tokenizer, chat template and end tokens, and saves them.
+///
+/// # Errors
+/// If the tokenizer cannot be read, trained or saved.
 pub fn prepare_tokenizer(
     recipe: &Recipe,
     folder: &RunFolder,
     stop: StopSignal,
-    watch: &mut dyn ProgressListener,
+    listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
         let from = ModelSource::open(Path::new(from))?;
         let tokenizer = from.tokenizer()?;
-        // Before the tokenizer, which says that all of it is there.
+        // Saved before the tokenizer, whose file marks this step as complete.
         pretrained::save_chat_files(&from, folder)?;
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
-    data::load_or_train_tokenizer(recipe, folder, stop, watch)
+    data::load_or_train_tokenizer(recipe, folder, stop, listener)
 }

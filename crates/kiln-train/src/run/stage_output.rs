@@ -1,4 +1,4 @@
-//! What a stage says of its steps, and what it leaves of them.
+//! Output of a stage: metrics, events, evaluations, samples and checkpoints.
 
 use super::{
     diagnose::find_non_finite,
@@ -21,183 +21,195 @@ use kiln_infer::{Generator, block_on};
 use kiln_nn::context::RngKey;
 
 impl StageRun<'_> {
+    /// Reports the start of the stage, and writes an event if it is resumed.
     pub(super) fn emit_stage_start(
         &self,
         models: &Models,
         log: &mut MetricsLog,
-        watch: &mut dyn ProgressListener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
-        let parameters = (models.policy.num_params(), count_trainable(&models.policy));
-        let (done, steps) = (self.step, self.config.steps);
-        watch.on_event(ProgressEvent::StageStarted { name: &self.config.name, parameters, steps_done: done, steps });
-        if done > 0 {
-            emit(log, watch, self.event_row(EventKind::Resumed, &format!("goes on after step {done}")))?;
+        listener.on_event(ProgressEvent::StageStarted {
+            name: &self.config.name,
+            parameters: (models.policy.num_params(), count_trainable(&models.policy)),
+            steps_done: self.step,
+            steps: self.config.steps,
+        });
+        if self.step > 0 {
+            let detail = format!("resumed after step {}", self.step);
+            emit(log, listener, self.event_row(EventKind::Resumed, &detail))?;
         }
         Ok(())
     }
 
+    /// Seeds of the random numbers of the next step, which counts over the whole run.
     pub(super) fn rng_key(&self) -> RngKey {
         RngKey { seed: self.recipe.seed, step: self.steps_before + self.step, micro_batch: 0 }
     }
 
+    /// Seconds of training of this stage, over all processes.
     pub(super) fn elapsed_seconds(&self) -> f64 {
         self.seconds_before + self.started_at.elapsed().as_secs_f64()
     }
 
-    pub(super) fn event_row(&self, event: EventKind, detail: &str) -> MetricsRow {
+    /// An event after the current step.
+    pub(super) fn event_row(&self, kind: EventKind, detail: &str) -> MetricsRow {
         MetricsRow::Event(RunEvent {
             step: self.steps_before + self.step,
-            kind: event,
+            kind,
             detail: detail.into(),
             seconds: self.elapsed_seconds(),
         })
     }
 
-    /// Reads this step's figures from the device: the one place where a step waits for numbers.
-    pub(super) fn step_metrics(&self, found: &Gradients, batch: &Batch) -> StepMetrics {
-        let read = |tensor: &Tensor<1>| block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from);
+    /// Metrics of the current step. Reads loss and norm from the device: the only wait for the device in a step.
+    pub(super) fn step_metrics(&self, gradients: &Gradients, batch: &Batch) -> StepMetrics {
+        let auxiliary_losses = gradients.auxiliary_losses.iter();
         StepMetrics {
             step: self.steps_before + self.step + 1,
             tokens: self.tokens + batch.layout.num_valid() as u64,
-            loss: read(&found.loss),
+            loss: read_scalar(&gradients.loss),
             learning_rate: self.config.schedule.learning_rate(self.step, self.config.steps),
-            gradient_norm: read(&found.norm),
+            gradient_norm: read_scalar(&gradients.norm),
             seconds: self.elapsed_seconds(),
-            auxiliary_losses: found
-                .auxiliary_losses
-                .iter()
-                .map(|(name, value)| (name.clone(), Some(read(value))))
-                .collect(),
+            auxiliary_losses: auxiliary_losses.map(|(name, value)| (name.clone(), Some(read_scalar(value)))).collect(),
         }
     }
 
-    /// Stops before weights are touched by numbers that are none.
+    /// Checks that loss and gradient norm are finite, before the weights are updated. Otherwise writes an event with the
+    /// first value that is not finite.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`].
     pub(super) fn check_finite(
         &self,
         row: &StepMetrics,
-        found: &Gradients,
+        gradients: &Gradients,
         models: &Models,
         batch: &Batch,
         log: &mut MetricsLog,
     ) -> Result<(), TrainError> {
-        let what = match (row.loss.is_finite(), row.gradient_norm.is_finite()) {
+        let quantity = match (row.loss.is_finite(), row.gradient_norm.is_finite()) {
             (true, true) => return Ok(()),
             (false, _) => "loss",
             (true, false) => "gradient",
         };
-        let began = block_on(find_non_finite(models, batch, &*self.objective, self.rng_key(), found))?;
-        log.append(&self.event_row(EventKind::NotFinite, &format!("{what} at step {}: {began}", row.step)))?;
+        let origin = block_on(find_non_finite(models, batch, &*self.objective, self.rng_key(), gradients))?;
+        log.append(&self.event_row(EventKind::NotFinite, &format!("{quantity} at step {}: {origin}", row.step)))?;
         log.sync()?;
-        let before = (self.steps_before > 0).then_some(0);
-        let saved = self.last_saved.or(before).map(|step| self.steps_before + step);
-        Err(TrainError::NotFinite { step: row.step, quantity: what, origin: began, last_saved_step: saved })
+        // The stages before this one have saved their last step.
+        let end_of_last_stage = (self.steps_before > 0).then_some(0);
+        let last_saved_step = self.last_saved.or(end_of_last_stage).map(|step| self.steps_before + step);
+        Err(TrainError::NotFinite { step: row.step, quantity, origin, last_saved_step })
     }
 
-    /// The model that is validated, samples and is saved to be used: the mean of the weights, if there is one.
+    /// The model that is evaluated, sampled and saved: the averaged weights in a stage with an EMA.
     fn eval_model<'m>(&'m self, models: &'m Models) -> &'m kiln_models::Model {
-        self.ema.as_ref().map_or(&models.policy, |average| &average.model)
+        self.ema.as_ref().map_or(&models.policy, |ema| &ema.model)
     }
 
-    /// What the stage leaves to the next one: the mean of its weights, if it kept one.
+    /// The models for the next stage: with the averaged weights in a stage with an EMA.
     pub(super) fn finish(&self, models: Models) -> Models {
         match &self.ema {
-            Some(average) => Models { policy: average.model.clone().train() },
+            Some(ema) => Models { policy: ema.model.clone().train() },
             None => models,
         }
     }
 
+    /// Evaluates the model if that is due. Returns the validation loss.
     pub(super) fn validate(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
-        watch: &mut dyn ProgressListener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<Option<f64>, TrainError> {
         if !self.config.is_due(self.config.eval_every, self.step) {
             return Ok(None);
         }
         let budget = self.config.validation_budget(self.step);
-        self.validate_with_budget(budget, models, log, watch).map(Some)
+        self.validate_with_budget(budget, models, log, listener).map(Some)
     }
 
-    /// The loss of a model that others trained, before it goes on.
+    /// Evaluates the model to start from before the first step of the run, unless `eval_every` is 0.
     pub(super) fn validate_initial(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
-        watch: &mut dyn ProgressListener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
-        let starts =
+        let is_due =
             self.recipe.from.is_some() && self.steps_before + self.step == 0 && !self.config.eval_every.is_zero();
-        // On as much text as at the end, so that the two compare.
+        // On as many tokens as after the last step, so that the two can be compared.
         let budget = self.config.validation_budget(self.config.steps);
-        if starts { self.validate_with_budget(budget, models, log, watch).map(drop) } else { Ok(()) }
+        if is_due { self.validate_with_budget(budget, models, log, listener).map(drop) } else { Ok(()) }
     }
 
+    /// Evaluates the model on at most `budget` tokens, generates samples, and writes both rows.
     fn validate_with_budget(
         &mut self,
         budget: u64,
         models: &Models,
         log: &mut MetricsLog,
-        watch: &mut dyn ProgressListener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<f64, TrainError> {
         let config = self.config;
-        let plain = Models { policy: self.eval_model(models).valid() };
-        let held = self.take_eval_set(budget)?;
-        let found = block_on(held.evaluate(&plain, &*self.objective))?;
-        let row = MetricsRow::Validation(found.to_metrics(
-            self.steps_before + self.step,
-            self.tokens,
-            self.elapsed_seconds(),
-        ));
-        emit(log, watch, row)?;
+        let models = Models { policy: self.eval_model(models).valid() };
+        let eval_set = self.take_eval_set(budget)?;
+        let evaluation = block_on(eval_set.evaluate(&models, &*self.objective))?;
+        let row = evaluation.to_metrics(self.steps_before + self.step, self.tokens, self.elapsed_seconds());
+        emit(log, listener, MetricsRow::Validation(row))?;
         if config.num_samples > 0 {
-            let usage = self.objective.generation_mode(plain.policy.config(), self.tokenizer.special_tokens());
-            let generator = Generator::new(&plain.policy, self.tokenizer)?.with_mode(usage);
-            let mut row =
-                block_on(samples::generate_samples(&generator, &held, config, self.recipe.seed, self.built_in))?;
-            (row.step, row.seconds) = (self.steps_before + self.step, self.elapsed_seconds());
-            emit(log, watch, MetricsRow::Samples(row))?;
+            let mode = self.objective.generation_mode(models.policy.config(), self.tokenizer.special_tokens());
+            let generator = Generator::new(&models.policy, self.tokenizer)?.with_mode(mode);
+            let seed = self.recipe.seed;
+            let mut row = block_on(samples::generate_samples(&generator, &eval_set, config, seed, self.built_in))?;
+            row.step = self.steps_before + self.step;
+            row.seconds = self.elapsed_seconds();
+            emit(log, listener, MetricsRow::Samples(row))?;
         }
-        self.eval_set = Some((budget, held));
-        Ok(found.loss)
+        self.eval_set = Some((budget, eval_set));
+        Ok(evaluation.loss)
     }
 
-    /// Held-out text of a validation: read and judged again only if the budget has changed.
+    /// The validation documents for a budget. They are kept between evaluations, since the references of stories are slow.
     fn take_eval_set(&mut self, budget: u64) -> Result<EvalSet, TrainError> {
-        if let Some((_, held)) = self.eval_set.take().filter(|(last, _)| *last == budget) {
-            return Ok(held);
+        if let Some((_, eval_set)) = self.eval_set.take().filter(|(last_budget, _)| *last_budget == budget) {
+            return Ok(eval_set);
         }
         let size = (self.config.sequence_length, self.config.batch_size);
         Ok(EvalSet::new(&self.corpus, self.tokenizer, size, Some(budget), self.built_in, self.recipe.seed)?)
     }
 
-    pub(super) fn save_checkpoint(&mut self, models: &Models, value: Option<f64>) -> Result<(), TrainError> {
+    /// Saves a checkpoint of the current step, with its validation loss if it was evaluated.
+    pub(super) fn save_checkpoint(&mut self, models: &Models, eval_loss: Option<f64>) -> Result<(), TrainError> {
         let state = TrainerState {
             step: self.step,
             steps: self.config.steps,
             tokens: self.tokens,
             data_position: self.step * self.config.batch_size as u64,
-            eval_loss: value,
+            eval_loss,
             fingerprints: self.fingerprints.clone(),
             extra: [("seconds".to_string(), self.elapsed_seconds().into())].into_iter().collect(),
         };
-        let model = block_on(model_tensors(self.eval_model(models)))?;
-        let mut train = block_on(optimizer_tensors(&self.optimizer))?;
+        let model_tensors = block_on(model_tensors(self.eval_model(models)))?;
+        let mut training_tensors = block_on(optimizer_tensors(&self.optimizer))?;
         if self.ema.is_some() {
-            train.extend(block_on(online_tensors(&models.policy))?);
+            training_tensors.extend(block_on(online_tensors(&models.policy))?);
         }
         let retention = Retention { keep_last: self.config.keep_checkpoints };
-        self.folder
-            .checkpoints()
-            .save(&Checkpoint { state, model_tensors: model, training_tensors: train }, retention)?;
+        self.folder.checkpoints().save(&Checkpoint { state, model_tensors, training_tensors }, retention)?;
         self.last_saved = Some(self.step);
         Ok(())
     }
 }
 
-/// Writes a row and tells it.
-pub fn emit(log: &mut MetricsLog, watch: &mut dyn ProgressListener, row: MetricsRow) -> Result<(), TrainError> {
+/// A tensor with one element as a float, NaN if the device fails.
+fn read_scalar(tensor: &Tensor<1>) -> f64 {
+    block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from)
+}
+
+/// Writes a row of metrics and reports it.
+pub fn emit(log: &mut MetricsLog, listener: &mut dyn ProgressListener, row: MetricsRow) -> Result<(), TrainError> {
     log.append(&row)?;
-    watch.on_event(ProgressEvent::Metrics(&row));
+    listener.on_event(ProgressEvent::Metrics(&row));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One stage of a run: the loop over its steps.
+//! Training loop of one stage of a run.
 
 use super::{
     data, load_weights,
@@ -18,8 +18,9 @@ use crate::{
     step::{compute_gradients_with, set_trainable},
 };
 use burn::tensor::Device;
-use kiln_data::{Batch, Corpus, Packer, Prefetcher, Tokenizer};
+use kiln_data::{Batch, Corpus, PackedSequences, Packer, Prefetcher, Tokenizer};
 use kiln_infer::block_on;
+use kiln_models::Model;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use std::{
     sync::{
@@ -29,16 +30,19 @@ use std::{
     time::Instant,
 };
 
+/// Number of packed batches that are prepared in advance.
+const PREFETCHED_BATCHES: usize = 4;
+
 /// How a stage ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOutcome {
-    /// It did all its steps.
+    /// All steps are completed.
     Completed,
-    /// It was asked to stop.
+    /// The stage was asked to stop, and saved a checkpoint.
     Interrupted,
 }
 
-/// A stage that runs.
+/// A stage in training: its configuration, and its progress.
 pub struct StageRun<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) config: &'a StageConfig,
@@ -48,33 +52,36 @@ pub struct StageRun<'a> {
     pub(super) corpus: Arc<Corpus>,
     pub(super) objective: Box<dyn Objective>,
     pub(super) optimizer: Optimizer,
-    /// The running mean of the weights, from the first step on, if the stage wants one.
+    /// Moving average of the weights, from the first step on, if `ema_decay` is set.
     pub(super) ema: Option<WeightEma>,
     pub(super) fingerprints: Fingerprints,
+    /// Number of completed steps of this stage.
     pub(super) step: u64,
-    /// Steps of the stages before this one: lines of metrics count over the whole run.
+    /// Number of steps of the stages before this one: metrics and random numbers count over the whole run.
     pub(super) steps_before: u64,
-    /// Tokens of the whole run.
+    /// Number of training tokens of the run so far.
     pub(super) tokens: u64,
-    /// Seconds of earlier processes.
+    /// Seconds of training of this stage in earlier processes.
     pub(super) seconds_before: f64,
     pub(super) started_at: Instant,
+    /// Step of the last checkpoint of this stage.
     pub(super) last_saved: Option<u64>,
-    /// Held-out text of the last validation, with the budget that it was taken for.
+    /// Validation documents of the last evaluation, with their budget in tokens.
     pub(super) eval_set: Option<(u64, EvalSet)>,
 }
 
 impl<'a> StageRun<'a> {
-    /// The stage of `recipe` at `place` before its first step; the stages before it saw so many `tokens`.
+    /// The stage of `recipe` in `folder` before its first step, after `tokens` training tokens of earlier stages.
     pub fn new(
         recipe: &'a Recipe,
-        place: StageFolder,
+        folder: StageFolder,
         corpus: Arc<Corpus>,
         tokenizer: &'a Tokenizer,
         objective: Box<dyn Objective>,
         tokens: u64,
     ) -> Self {
-        let (before, config) = (&recipe.stages[..place.index], &recipe.stages[place.index]);
+        let config = &recipe.stages[folder.index];
+        let earlier_stages = &recipe.stages[..folder.index];
         let fingerprints = Fingerprints {
             recipe: sha256_hex(recipe.to_toml().as_bytes()),
             tokenizer: tokenizer.fingerprint(),
@@ -85,14 +92,14 @@ impl<'a> StageRun<'a> {
             config,
             tokenizer,
             built_in: data::is_built_in(config.data_config(recipe)),
-            folder: place,
+            folder,
             corpus,
             objective,
             optimizer: Optimizer::new(&config.optimizer),
             ema: None,
             fingerprints,
             step: 0,
-            steps_before: before.iter().map(|stage| stage.steps).sum(),
+            steps_before: earlier_stages.iter().map(|stage| stage.steps).sum(),
             tokens,
             seconds_before: 0.0,
             started_at: Instant::now(),
@@ -101,99 +108,126 @@ impl<'a> StageRun<'a> {
         }
     }
 
-    /// Tokens that the run was trained on.
+    /// Number of training tokens of the run so far.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
 
-    /// Steps done.
+    /// Number of completed steps of this stage.
     pub fn steps_done(&self) -> u64 {
         self.step
     }
 
-    /// As it was at a checkpoint.
-    pub fn restore(&mut self, models: Models, found: ResumePoint, device: &Device) -> Result<Models, TrainError> {
-        found.check_fingerprints(&self.fingerprints)?;
-        let Checkpoint { state, model_tensors: model, training_tensors: mut train } = found.checkpoint;
+    /// Restores the stage from a checkpoint, and returns the models with its weights.
+    ///
+    /// # Errors
+    /// If recipe, tokenizer or corpus have changed, or tensors do not match the model.
+    pub fn restore(&mut self, models: Models, point: ResumePoint, device: &Device) -> Result<Models, TrainError> {
+        point.check_fingerprints(&self.fingerprints)?;
+        let Checkpoint { state, model_tensors, mut training_tensors } = point.checkpoint;
         let folder = self.folder.checkpoints().folder(state.step);
-        let mut models = Models { policy: load_weights(models.policy, model, &folder.join(MODEL_FILE))? };
+        let mut models = Models { policy: load_weights(models.policy, model_tensors, &folder.join(MODEL_FILE))? };
         if let Some(decay) = self.config.ema_decay {
             self.ema = Some(WeightEma::new(&models.policy, decay));
-            models.policy = load_weights(models.policy, take_online_tensors(&mut train), &folder.join(TRAIN_FILE))?;
+            let online = take_online_tensors(&mut training_tensors);
+            models.policy = load_weights(models.policy, online, &folder.join(TRAIN_FILE))?;
         }
-        load_optimizer_state(&mut self.optimizer, &models.policy, train, device)
+        load_optimizer_state(&mut self.optimizer, &models.policy, training_tensors, device)
             .map_err(|tensor| TrainError::InvalidTensor { file: folder.join(TRAIN_FILE), tensor })?;
-        (self.step, self.tokens, self.last_saved) = (state.step, state.tokens, Some(state.step));
+        self.step = state.step;
+        self.tokens = state.tokens;
+        self.last_saved = Some(state.step);
         self.seconds_before = state.extra.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
         Ok(models)
     }
 
-    /// All remaining steps.
+    /// Trains all remaining steps, until `stop` is set.
+    ///
+    /// # Errors
+    /// If the loss or a gradient is not finite, or data, device or files fail.
     pub fn train(
         &mut self,
         models: Models,
         log: &mut MetricsLog,
         stop: &AtomicBool,
-        watch: &mut dyn ProgressListener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(Models, StageOutcome), TrainError> {
         let config = self.config;
         if self.step >= config.steps {
-            watch.on_event(ProgressEvent::AlreadyFinished(self.step));
+            listener.on_event(ProgressEvent::AlreadyFinished(self.step));
             return Ok((self.finish(models), StageOutcome::Completed));
         }
         let mut models = Models { policy: self.set_trainable(models.policy)? };
         if let Some(decay) = config.ema_decay {
             self.ema.get_or_insert_with(|| WeightEma::new(&models.policy, decay));
         }
-        self.emit_stage_start(&models, log, watch)?;
+        self.emit_stage_start(&models, log, listener)?;
         self.started_at = Instant::now();
-        self.validate_initial(&models, log, watch)?;
+        self.validate_initial(&models, log, listener)?;
         let packer = Packer::training(self.corpus.clone(), config.sequence_length, self.recipe.seed)?;
-        let rows = config.batch_size;
-        // Counted over the whole run: a stage on the same text goes on where the one before it ended.
-        let all = self.steps_before + self.step..self.steps_before + config.steps;
-        for packed in Prefetcher::new(4, all, move |step| packer.rows_at_step(step, rows)) {
-            let random = Random::new(self.recipe.seed, "objective", self.steps_before + self.step, 0);
-            let batch = block_on(self.objective.batch(&packed?, &models, random))?;
-            let batch = restart_positions(batch, &models.policy);
-            let (parts, draws) = (split_micro_batches(&batch, config.gradient_accumulation), self.rng_key());
-            let found = compute_gradients_with(&models, &parts, &*self.objective, draws, config.gradient_checkpointing);
-            let row = self.step_metrics(&found, &batch);
-            self.check_finite(&row, &found, &models, &batch, log)?;
-            models.policy = found.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
-            (self.step, self.tokens) = (self.step + 1, row.tokens);
-            if let Some(average) = &mut self.ema {
-                average.update(&models.policy, self.step);
-            }
-            emit(log, watch, MetricsRow::Step(row))?;
-            let value = self.validate(&models, log, watch)?;
-            let asked = stop.load(Ordering::Relaxed) && self.step < config.steps;
-            if asked || config.is_due(config.checkpoint_every, self.step) {
+        let batch_size = config.batch_size;
+        // Steps count over the whole run, so that a stage on the same data continues where the one before it ended.
+        let remaining = self.steps_before + self.step..self.steps_before + config.steps;
+        for packed in Prefetcher::new(PREFETCHED_BATCHES, remaining, move |step| packer.rows_at_step(step, batch_size))
+        {
+            models = self.train_step(models, &packed?, log, listener)?;
+            let eval_loss = self.validate(&models, log, listener)?;
+            let is_interrupted = stop.load(Ordering::Relaxed) && self.step < config.steps;
+            if is_interrupted || config.is_due(config.checkpoint_every, self.step) {
                 log.sync()?;
-                self.save_checkpoint(&models, value)?;
-                watch.on_event(ProgressEvent::CheckpointSaved(self.step));
+                self.save_checkpoint(&models, eval_loss)?;
+                listener.on_event(ProgressEvent::CheckpointSaved(self.step));
             }
-            if asked {
-                emit(log, watch, self.event_row(EventKind::Interrupted, "asked to stop; saved"))?;
+            if is_interrupted {
+                emit(log, listener, self.event_row(EventKind::Interrupted, "asked to stop; saved"))?;
                 return Ok((models, StageOutcome::Interrupted));
             }
         }
-        emit(log, watch, self.event_row(EventKind::Finished, "all steps done"))?;
+        emit(log, listener, self.event_row(EventKind::Finished, "all steps done"))?;
         log.sync()?;
         Ok((self.finish(models), StageOutcome::Completed))
     }
 
-    fn set_trainable(&self, model: kiln_models::Model) -> Result<kiln_models::Model, TrainError> {
-        let index = self.folder.index;
+    /// One optimizer step on the packed rows.
+    fn train_step(
+        &mut self,
+        mut models: Models,
+        packed: &PackedSequences,
+        log: &mut MetricsLog,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<Models, TrainError> {
+        let config = self.config;
+        let random = Random::new(self.recipe.seed, "objective", self.steps_before + self.step, 0);
+        let batch = block_on(self.objective.batch(packed, &models, random))?;
+        let batch = restart_positions(batch, &models.policy);
+        let parts = split_micro_batches(&batch, config.gradient_accumulation);
+        let checkpointing = config.gradient_checkpointing;
+        let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);
+        let row = self.step_metrics(&gradients, &batch);
+        self.check_finite(&row, &gradients, &models, &batch, log)?;
+        models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
+        self.step += 1;
+        self.tokens = row.tokens;
+        if let Some(ema) = &mut self.ema {
+            ema.update(&models.policy, self.step);
+        }
+        emit(log, listener, MetricsRow::Step(row))?;
+        Ok(models)
+    }
+
+    /// The model with only the parameters trainable that `trainable` names.
+    fn set_trainable(&self, model: Model) -> Result<Model, TrainError> {
         set_trainable(model, &self.config.trainable).map_err(|pattern| {
-            let reason = format!("no parameter's name fits `{pattern}`");
-            let refusal = ValidationError::new(format!("stages[{index}].trainable"), reason)
-                .with_suggestion("trainable = [\"*\"]");
-            ConfigError::from(refusal).into()
+            let error = ValidationError::new(
+                format!("stages[{}].trainable", self.folder.index),
+                format!("no parameter name matches `{pattern}`"),
+            );
+            ConfigError::from(error.with_suggestion("trainable = [\"*\"]")).into()
         })
     }
 }
 
+/// The batch in `parts` batches of consecutive rows. `parts` divides the batch size.
 fn split_micro_batches(batch: &Batch, parts: usize) -> Vec<Batch> {
     let rows = batch.batch_size / parts;
     (0..parts).map(|i| batch.select_rows(i * rows..(i + 1) * rows)).collect()

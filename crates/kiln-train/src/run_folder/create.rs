@@ -1,4 +1,4 @@
-//! The folder of a new run, never over another.
+//! Creation of run folders. An existing run is never overwritten.
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -8,22 +8,23 @@ use super::{RunFolder, RunLock, RunPaths, write_atomic};
 use crate::checkpoint::atomic_write::{file_names, is_temporary, parent_folder, remove_temporary_files};
 use crate::run_folder_error::RunFolderError;
 
-/// In `path`, which must be new or empty.
+/// Creates a run folder at `path`, which must be new or empty.
 pub(super) fn create_in(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
     if try_create_folder(path)? {
         return init_or_remove(path, recipe);
     }
-    let exists = |found: String| Err(RunFolderError::FolderExists { path: path.to_owned(), found });
     if !path.is_dir() {
-        return exists("a file".to_owned());
+        return Err(RunFolderError::FolderExists { path: path.to_owned(), found: "a file".to_owned() });
     }
-    // A process that was killed before it had written the recipe leaves no run.
-    let there = file_names(path)?;
-    let used = there.iter().any(|name| name != "lock" && !is_temporary(name));
-    if used { exists(describe_entries(&there)) } else { init_run_folder(path, recipe) }
+    // A process that was killed before it wrote the recipe leaves a lock file and temporary files, but no run.
+    let names = file_names(path)?;
+    if names.iter().any(|name| name != "lock" && !is_temporary(name)) {
+        return Err(RunFolderError::FolderExists { path: path.to_owned(), found: describe_entries(&names) });
+    }
+    init_run_folder(path, recipe)
 }
 
-/// In the first free one of `base/<name>`, `base/<name>-2`, ….
+/// Creates a run folder at the first free one of `base/<name>`, `base/<name>-2`, ….
 pub(super) fn create_first_free(base: &Path, name: &str, recipe: &str) -> Result<RunFolder, RunFolderError> {
     let name = slug(name);
     let mut path = base.join(&name);
@@ -36,10 +37,10 @@ pub(super) fn create_first_free(base: &Path, name: &str, recipe: &str) -> Result
     init_or_remove(&path, recipe)
 }
 
-/// Makes the folder, or says that something of that name is there: of two processes only one makes it.
+/// Creates the folder; false if the name is used. If two processes try, only one succeeds.
 fn try_create_folder(path: &Path) -> Result<bool, RunFolderError> {
-    let above = parent_folder(path);
-    fs::create_dir_all(above).map_err(|source| RunFolderError::from_io("create", above, source))?;
+    let parent = parent_folder(path);
+    fs::create_dir_all(parent).map_err(|source| RunFolderError::from_io("create", parent, source))?;
     match fs::create_dir(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -47,17 +48,18 @@ fn try_create_folder(path: &Path) -> Result<bool, RunFolderError> {
     }
 }
 
-/// A folder that was just made goes again if nothing can be written into it.
+/// Initializes a folder that was just created; removes it again if that fails.
 fn init_or_remove(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
     init_run_folder(path, recipe).inspect_err(|_| {
         let _ = fs::remove_dir_all(path);
     })
 }
 
+/// Locks the folder and writes the recipe.
 fn init_run_folder(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
     let paths = RunPaths::new(path);
     let lock = RunLock::acquire(&paths)?;
-    // Whoever held the lock a moment ago may have made a run of it.
+    // Another process may have created a run here before this one got the lock.
     if paths.recipe().exists() {
         return Err(RunFolderError::FolderExists {
             path: path.to_owned(),

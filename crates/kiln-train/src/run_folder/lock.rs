@@ -1,4 +1,5 @@
-//! One process a run. The system releases the lock when its process ends, however it ends.
+//! Lock of a run folder: one process at a time writes a run. The system releases the lock when the process ends, even if it
+//! is killed.
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -8,26 +9,29 @@ use std::time::Duration;
 use super::RunPaths;
 use crate::run_folder_error::RunFolderError;
 
-/// A held lock; dropping it lets go.
+/// The lock of a run. Dropping it releases it.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
 }
 
-/// A process that was just killed may hold its lock for a moment.
+/// Number of attempts: a process that was just killed may hold its lock for a moment.
 const LOCK_ATTEMPTS: u32 = 10;
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 impl RunLock {
-    /// Takes the lock of a run, or says which process has it.
+    /// Takes the lock of a run, and writes the id of this process into the lock file.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Locked`] with the id of the process that holds the lock, or a failure of the file system.
     pub fn acquire(paths: &RunPaths) -> Result<Self, RunFolderError> {
         let path = paths.lock_file();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(|source| RunFolderError::from_io("open", &path, source))?;
-        for left in (0..LOCK_ATTEMPTS).rev() {
+        for attempts_left in (0..LOCK_ATTEMPTS).rev() {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if left > 0 => sleep(RETRY_DELAY),
+                Err(TryLockError::WouldBlock) if attempts_left > 0 => sleep(RETRY_DELAY),
                 Err(TryLockError::WouldBlock) => return Err(locked_error(paths.root(), file)),
                 Err(TryLockError::Error(source)) => return Err(RunFolderError::from_io("lock", &path, source)),
             }
@@ -39,20 +43,21 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // Closing alone would leave it to a process that was forked from this one and has not closed its copy yet.
+        // Closing the file would not release the lock while a forked process has a copy of it.
         let _ = self.file.unlock();
     }
 }
 
-/// Writes who has it, for the message that another process gives.
+/// Writes the id of this process, for the error of other processes.
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
 }
 
+/// The error that the run is locked, with the id of the process if it can be read.
 fn locked_error(run: &Path, mut file: File) -> RunFolderError {
     let mut text = String::new();
-    // Some systems keep others from reading a locked file: the message then goes without the number.
+    // Some systems do not let other processes read a locked file: then the error has no process id.
     let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
     RunFolderError::Locked { path: run.to_owned(), pid }
 }

@@ -1,4 +1,4 @@
-//! The file of metrics: whole lines, in the order of the run.
+//! The metrics file of a run: complete lines, in the order of the run.
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,11 @@ use super::write_atomic;
 use crate::metrics::{self, MetricsParseError, MetricsRow};
 use crate::run_folder_error::RunFolderError;
 
-/// Writes `metrics.jsonl`.
+/// Writer of `metrics.jsonl`.
 ///
-/// Rows of a step are written before the checkpoint of that step: what a crash leaves after the checkpoint is then
-/// repeated by the resumed run, and dropped here by [`truncate_after`](Self::truncate_after).
+/// The rows of a step are written before the checkpoint of that step. After a crash the file can have rows of later steps
+/// than the last checkpoint. The resumed run repeats these steps, and [`truncate_after`](Self::truncate_after) removes the
+/// rows.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
@@ -18,34 +19,44 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Starts an empty file.
+    /// Creates an empty file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn create(path: &Path) -> Result<Self, RunFolderError> {
         write_atomic(path, b"")?;
         Self::open_append(path)
     }
 
-    /// Goes on with a file, of which rows after `step` and a torn last line are dropped first; every other line stays
-    /// as it is. A missing file is an empty one.
+    /// Opens a file to append to it, and removes the rows after `step` and an incomplete last line. All other lines keep
+    /// their bytes. A missing file is created.
+    ///
+    /// # Errors
+    /// If a line is not a valid row, or the file cannot be written.
     pub fn truncate_after(path: &Path, step: u64) -> Result<Self, RunFolderError> {
         Self::retain(path, |row| row.step() <= step)
     }
 
-    /// Goes on with a file of a run that saved nothing: events alone are kept.
+    /// Opens the file of a run without checkpoints to append to it. Only events before the first step are kept.
+    ///
+    /// # Errors
+    /// If a line is not a valid row, or the file cannot be written.
     pub fn truncate_to_events(path: &Path) -> Result<Self, RunFolderError> {
         Self::retain(path, |row| row.step() == 0 && matches!(row, MetricsRow::Event(_)))
     }
 
-    fn retain(path: &Path, stays: impl Fn(&MetricsRow) -> bool) -> Result<Self, RunFolderError> {
+    /// Opens a file to append to it, and removes the rows for which `keep` is false.
+    fn retain(path: &Path, keep: impl Fn(&MetricsRow) -> bool) -> Result<Self, RunFolderError> {
         let bytes = read_or_empty(path)?;
-        let mut kept = Vec::with_capacity(bytes.len());
-        for (row, line) in metrics::parse_lines(&bytes).map_err(|bad| with_path(path, bad))? {
-            if stays(&row) {
-                kept.extend_from_slice(line);
-                kept.push(b'\n');
+        let mut retained = Vec::with_capacity(bytes.len());
+        for (row, line) in metrics::parse_lines(&bytes).map_err(|error| with_path(path, error))? {
+            if keep(&row) {
+                retained.extend_from_slice(line);
+                retained.push(b'\n');
             }
         }
-        if kept != bytes {
-            write_atomic(path, &kept)?;
+        if retained != bytes {
+            write_atomic(path, &retained)?;
         }
         Self::open_append(path)
     }
@@ -56,30 +67,40 @@ impl MetricsLog {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Appends a row. If that fails, nothing of it stays.
+    /// Appends a row. If that fails, no part of the row is left in the file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn append(&mut self, row: &MetricsRow) -> Result<(), RunFolderError> {
         self.append_bytes(row.to_json_line().as_bytes())
             .map_err(|source| RunFolderError::from_io("write", &self.path, source))
     }
 
     fn append_bytes(&mut self, line: &[u8]) -> io::Result<()> {
-        let before = self.file.metadata()?.len();
+        let length_before = self.file.metadata()?.len();
         self.file.write_all(line).inspect_err(|_| {
-            let _ = self.file.set_len(before);
+            let _ = self.file.set_len(length_before);
         })
     }
 
-    /// Forces the rows to the disk.
+    /// Flushes the rows to the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn sync(&self) -> Result<(), RunFolderError> {
         self.file.sync_all().map_err(|source| RunFolderError::from_io("write", &self.path, source))
     }
 
-    /// The rows of a file, without a torn last line; a missing file has none.
+    /// The rows of a file, without an incomplete last line. A missing file has none.
+    ///
+    /// # Errors
+    /// If a line is not a valid row, or the file cannot be read.
     pub fn read(path: &Path) -> Result<Vec<MetricsRow>, RunFolderError> {
-        metrics::parse(&read_or_empty(path)?).map_err(|bad| with_path(path, bad))
+        metrics::parse(&read_or_empty(path)?).map_err(|error| with_path(path, error))
     }
 }
 
+/// The bytes of a file; none if it is missing.
 fn read_or_empty(path: &Path) -> Result<Vec<u8>, RunFolderError> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -87,10 +108,10 @@ fn read_or_empty(path: &Path) -> Result<Vec<u8>, RunFolderError> {
     }
 }
 
-fn with_path(path: &Path, bad: MetricsParseError) -> RunFolderError {
-    RunFolderError::InvalidMetrics { path: path.to_owned(), line: bad.line, found: bad.found }
+/// The parse error with the path of the file.
+fn with_path(path: &Path, error: MetricsParseError) -> RunFolderError {
+    RunFolderError::InvalidMetrics { path: path.to_owned(), line: error.line, found: error.found }
 }
 
 #[cfg(test)]
-#[path = "log_tests.rs"]
 mod tests;

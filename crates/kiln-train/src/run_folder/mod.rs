@@ -1,11 +1,17 @@
-//! A run's folder: everything that a run reads and leaves.
+//! Run folders: all files of a run.
 //!
 //! ```text
-//! recipe.toml  tokenizer.json  metrics.jsonl  report.html  lock
-//! tokenizer_config.json  generation_config.json (of the model that it started from: template, tokens that end a text)
+//! recipe.toml                 the recipe, with all defaults
+//! tokenizer.json              the tokenizer
+//! tokenizer_config.json       the chat template, if the run started from a model with one
+//! generation_config.json      the tokens that end a text, if the run started from a model with them
+//! metrics.jsonl               metrics of all steps and evaluations
+//! report.html                 the report page
+//! lock                        locked by the process that writes the run
 //! stages/0-pretrain/checkpoints/step-000200/…  last.json  best.json
 //! ```
-//! [`RunPaths`] names the files for any reader; [`RunFolder`] is the one process that writes.
+//!
+//! [`RunPaths`] names the files, for readers. [`RunFolder`] holds the lock, for the one process that writes.
 mod create;
 mod lock;
 mod metrics_log;
@@ -24,7 +30,7 @@ use std::path::Path;
 use crate::checkpoint::atomic_write::remove_temporary_files;
 use crate::run_folder_error::RunFolderError;
 
-/// A run's folder, held by its lock until this value is dropped or the process ends.
+/// The folder of a run, locked until this value is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
@@ -32,8 +38,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run, with its recipe in it: `out`, which must be new or empty, or else the first free
-    /// one of `runs/<name>`, `runs/<name>-2`, ….
+    /// Creates the folder of a new run and writes `recipe` into it: the folder `out`, which must be new or empty, or else the
+    /// first free one of `runs/<name>`, `runs/<name>-2`, ….
+    ///
+    /// # Errors
+    /// If `out` is used, or the folder cannot be written. Then no new folder is left.
     pub fn create(out: Option<&Path>, name: &str, recipe: &str) -> Result<Self, RunFolderError> {
         match out {
             Some(path) => create::create_in(path, recipe),
@@ -41,7 +50,10 @@ impl RunFolder {
         }
     }
 
-    /// Opens the folder of a run to go on with it.
+    /// Locks the folder of a run, to resume it, and removes temporary files.
+    ///
+    /// # Errors
+    /// If the folder is no run, or another process holds the lock.
     pub fn open(path: &Path) -> Result<Self, RunFolderError> {
         let paths = RunPaths::open(path)?;
         let lock = RunLock::acquire(&paths)?;

@@ -1,4 +1,4 @@
-//! Where things are in a run's folder.
+//! Paths of the files in a run folder.
 use std::path::{Path, PathBuf};
 
 use crate::Recipe;
@@ -6,39 +6,44 @@ use crate::checkpoint::Checkpoints;
 use crate::checkpoint::atomic_write::file_names;
 use crate::run_folder_error::RunFolderError;
 
-/// The files of a run, by name. Needs no lock.
+/// Paths of the files of a run. They can be read without a lock, also while the run is training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPaths {
     root: PathBuf,
 }
 
-/// One stage's place in a run.
+/// The folder of one stage of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageFolder {
-    /// Its place among the stages of the recipe, from 0.
+    /// Index of the stage in the recipe, from 0.
     pub index: usize,
-    /// Its name as it stands in the folder's.
+    /// Name of the stage as a part of a path.
     pub name: String,
-    /// Its folder.
+    /// Path of the folder, such as `stages/0-pretrain` in the run folder.
     pub path: PathBuf,
 }
 
 impl StageFolder {
-    /// Its checkpoints.
+    /// The checkpoints of the stage.
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(self.path.join("checkpoints"))
     }
 }
 
 impl RunPaths {
-    /// The run at `path`, which must hold a recipe.
+    /// The run at `path`, which must have a `recipe.toml`.
+    ///
+    /// # Errors
+    /// [`RunFolderError::NotRunFolder`] with what is there instead.
     pub fn open(path: &Path) -> Result<Self, RunFolderError> {
         let paths = Self::new(path);
-        let found = match () {
-            () if paths.recipe().is_file() => return Ok(paths),
-            () if !path.exists() => "nothing".to_owned(),
-            () if !path.is_dir() => "a file".to_owned(),
-            () => describe_entries(&file_names(path)?),
+        if paths.recipe().is_file() {
+            return Ok(paths);
+        }
+        let found = match (path.exists(), path.is_dir()) {
+            (false, _) => "nothing".to_owned(),
+            (true, false) => "a file".to_owned(),
+            (true, true) => describe_entries(&file_names(path)?),
         };
         Err(RunFolderError::NotRunFolder { path: path.to_owned(), found })
     }
@@ -47,60 +52,63 @@ impl RunPaths {
         Self { root: path.to_owned() }
     }
 
-    /// The folder.
+    /// The run folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The whole recipe.
+    /// `recipe.toml`: the recipe, with all defaults.
     pub fn recipe(&self) -> PathBuf {
         self.root.join("recipe.toml")
     }
 
-    /// The tokenizer that the run trained with.
+    /// `tokenizer.json`: the tokenizer of the run.
     pub fn tokenizer(&self) -> PathBuf {
         self.root.join("tokenizer.json")
     }
 
-    /// How a conversation becomes text, if the model that the run started from says.
+    /// `tokenizer_config.json`: the chat template, if the run started from a model that has one.
     pub fn tokenizer_config(&self) -> PathBuf {
         self.root.join("tokenizer_config.json")
     }
 
-    /// Which tokens end what is written, if the model that the run started from says.
+    /// `generation_config.json`: the tokens that end a text, if the run started from a model that names them.
     pub fn generation_config(&self) -> PathBuf {
         self.root.join("generation_config.json")
     }
 
-    /// The metrics, one row a line.
+    /// `metrics.jsonl`: the metrics, one row per line.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
 
-    /// The page about the run.
+    /// `report.html`: the report page.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
     }
 
-    /// The file whose lock says that a process writes here.
+    /// `lock`: locked by the process that writes the run.
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
     }
 
-    /// The place of stage `index`, from 0, called `name` in the recipe.
+    /// The folder of the stage with `index`, from 0, that is called `name` in the recipe.
     pub fn stage(&self, index: usize, name: &str) -> StageFolder {
         let name = slug(name);
         let path = self.root.join("stages").join(format!("{index}-{name}"));
         StageFolder { index, name, path }
     }
 
-    /// The stages of `recipe` that have a folder, in order. Whatever else lies there is none of the run's.
+    /// The folders of those stages of `recipe` that have one, in order. Other folders are ignored.
     pub fn stages(&self, recipe: &Recipe) -> Vec<StageFolder> {
-        let all = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
-        all.filter(|stage| stage.path.is_dir()).collect()
+        let folders = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
+        folders.filter(|stage| stage.path.is_dir()).collect()
     }
 
-    /// The newest checkpoint of the last stage that has one.
+    /// The last checkpoint of the last stage that has one, as stage and step.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
     pub fn newest_checkpoint(&self, recipe: &Recipe) -> Result<Option<(StageFolder, u64)>, RunFolderError> {
         for stage in self.stages(recipe).into_iter().rev() {
             if let Some(step) = stage.checkpoints().newest_step()? {
@@ -111,19 +119,19 @@ impl RunPaths {
     }
 }
 
-/// A name as part of a path: letters, digits, `-`, `_` and inner dots stay, everything else becomes `-`.
+/// A name as one part of a path: letters, digits, `-`, `_` and inner dots stay, all other characters become `-`. An empty
+/// result becomes `run`.
 pub(super) fn slug(name: &str) -> String {
-    let keep = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let slug: String = name.chars().map(keep).collect();
+    let slug = name.replace(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')), "-");
     let slug = slug.trim_matches(['.', '-']);
     if slug.is_empty() { "run".to_owned() } else { slug.to_owned() }
 }
 
-/// What a folder holds, in a few words.
+/// The entries of a folder for an error: at most three names.
 pub(super) fn describe_entries(names: &[String]) -> String {
     match names {
         [] => "an empty folder".to_owned(),
-        [some @ .., _, _, _] if !some.is_empty() => {
+        [_, _, _, _, ..] => {
             format!("a folder with {} and {} more", names[..2].join(", "), names.len() - 2)
         }
         _ => format!("a folder with {}", names.join(", ")),

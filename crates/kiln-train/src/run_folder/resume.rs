@@ -1,23 +1,24 @@
-//! Where a run goes on.
+//! The checkpoint from which a run is resumed.
 use super::{RunFolder, StageFolder};
 use crate::Recipe;
 use crate::checkpoint::{Checkpoint, Fingerprints};
 use crate::run_folder_error::RunFolderError;
 
-/// The checkpoint that a run goes on from.
+/// The checkpoint from which a run is resumed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResumePoint {
-    /// The stage that it belongs to.
+    /// The stage of the checkpoint.
     pub stage: StageFolder,
-    /// The verified checkpoint.
+    /// The checkpoint, verified.
     pub checkpoint: Checkpoint,
 }
 
 impl RunFolder {
-    /// The newest checkpoint of the last stage of `recipe` that has one, each of its files verified; none if the run saved nothing
-    /// yet and starts at step 0. A damaged checkpoint is an error, never passed over for an older one.
+    /// The last checkpoint of the last stage of `recipe` that has one, with all its files verified; none if the run has no
+    /// checkpoint and starts at step 0. Incomplete writes of killed processes are undone first.
     ///
-    /// What killed processes left half done is undone first.
+    /// # Errors
+    /// If the checkpoint is damaged: an older one is not used instead.
     pub fn find_resume_point(&self, recipe: &Recipe) -> Result<Option<ResumePoint>, RunFolderError> {
         for stage in self.stages(recipe) {
             stage.checkpoints().recover()?;
@@ -29,16 +30,19 @@ impl RunFolder {
 }
 
 impl ResumePoint {
-    /// Refuses to go on with another recipe, tokenizer or corpus than the checkpoint was saved with.
+    /// Checks that recipe, tokenizer and corpus are those that the checkpoint was saved with.
+    ///
+    /// # Errors
+    /// [`RunFolderError::FingerprintMismatch`] for the first that differs.
     pub fn check_fingerprints(&self, now: &Fingerprints) -> Result<(), RunFolderError> {
         let state = &self.checkpoint.state;
         match state.fingerprints.first_mismatch(now) {
             None => Ok(()),
-            Some((what, saved, found)) => Err(RunFolderError::FingerprintMismatch {
+            Some((part, saved, current)) => Err(RunFolderError::FingerprintMismatch {
                 folder: self.stage.checkpoints().folder(state.step),
-                part: what,
+                part,
                 saved_fingerprint: saved.to_owned(),
-                found_fingerprint: found.to_owned(),
+                found_fingerprint: current.to_owned(),
             }),
         }
     }

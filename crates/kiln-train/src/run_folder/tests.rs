@@ -1,3 +1,5 @@
+mod resume;
+
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -7,9 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::atomic_write::file_names;
-use crate::checkpoint::tests::sample;
-use crate::checkpoint::{Fingerprints, Retention, child};
-use crate::{Recipe, StageConfig};
+use crate::checkpoint::tests::child;
 
 const RECIPE: &str = "version = 1\n";
 
@@ -18,7 +18,7 @@ fn home() -> TempDir {
 }
 
 #[test]
-fn a_new_run_has_its_recipe_and_never_takes_the_place_of_another() {
+fn a_new_run_has_its_recipe_and_a_free_folder() {
     let home = home();
     let base = home.path().join("runs");
     let runs: Vec<_> =
@@ -31,7 +31,7 @@ fn a_new_run_has_its_recipe_and_never_takes_the_place_of_another() {
 }
 
 #[test]
-fn of_many_that_start_at_once_each_gets_its_own() {
+fn runs_that_start_at_once_get_different_folders() {
     let home = home();
     let base = &home.path().join("runs");
     let runs: Vec<PathBuf> = thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn a_name_becomes_one_part_of_a_path() {
 }
 
 #[test]
-fn what_is_no_run_is_said_to_be_none() {
+fn a_folder_without_a_recipe_is_no_run() {
     let home = home();
     let at = |name: &str| home.path().join(name);
     fs::write(at("file"), "").unwrap();
@@ -102,7 +102,7 @@ fn what_is_no_run_is_said_to_be_none() {
 }
 
 #[test]
-fn one_process_a_run_until_it_ends_even_by_kill_9() {
+fn one_process_locks_a_run_until_it_ends_or_is_killed() {
     if let Some(run) = child::folder() {
         let _run = RunFolder::open(&run).unwrap();
         fs::write(run.join("ready"), "").unwrap();
@@ -119,7 +119,7 @@ fn one_process_a_run_until_it_ends_even_by_kill_9() {
     locked_by(std::process::id());
     drop(first);
     let mut other =
-        child::again(module_path!(), "one_process_a_run_until_it_ends_even_by_kill_9", &path).spawn().unwrap();
+        child::again(module_path!(), "one_process_locks_a_run_until_it_ends_or_is_killed", &path).spawn().unwrap();
     while !path.join("ready").exists() {
         assert!(other.try_wait().unwrap().is_none(), "the child ended by itself");
         thread::sleep(Duration::from_millis(1));
@@ -132,88 +132,9 @@ fn one_process_a_run_until_it_ends_even_by_kill_9() {
 }
 
 /// A run with a checkpoint at each step of each stage.
-fn run_with(stages: &[(&str, &[u64])]) -> (TempDir, RunFolder) {
-    let home = home();
-    let run = RunFolder::create(Some(&home.path().join("run")), "x", RECIPE).unwrap();
-    for (index, (name, steps)) in stages.iter().enumerate() {
-        let checkpoints = run.stage(index, name).checkpoints();
-        checkpoints.recover().unwrap();
-        steps
-            .iter()
-            .for_each(|&step| drop(checkpoints.save(&sample(step, None, 8), Retention { keep_last: 3 }).unwrap()));
-    }
-    (home, run)
-}
-
 /// A recipe with stages of these names.
-fn stages(names: &[&str]) -> Recipe {
-    let stage = |name: &&str| StageConfig { name: (*name).into(), ..StageConfig::default() };
-    Recipe { stages: names.iter().map(stage).collect(), ..Recipe::default() }
-}
-
 #[test]
-fn a_run_goes_on_from_the_newest_checkpoint_of_the_last_stage_that_has_one() {
-    let recipe = stages(&["pretrain", "tune it", "align"]);
-    assert!(run_with(&[]).1.find_resume_point(&recipe).unwrap().is_none());
-    assert!(run_with(&[("pretrain", &[])]).1.find_resume_point(&recipe).unwrap().is_none());
-    let (_home, run) = run_with(&[("pretrain", &[100, 900, 1000]), ("tune it", &[50]), ("align", &[])]);
-    let found = run.find_resume_point(&recipe).unwrap().unwrap();
-    assert_eq!((found.stage.index, found.stage.name.as_str(), found.checkpoint.state.step), (1, "tune-it", 50));
-    assert_eq!(found.stage.path, run.root().join("stages/1-tune-it"));
-    assert_eq!(found.checkpoint, sample(50, None, 8));
-}
-
-#[test]
-fn folders_that_are_no_stage_of_the_recipe_are_left_alone() {
-    let (_home, run) = run_with(&[("pretrain", &[100]), ("old", &[900])]);
-    fs::create_dir(run.root().join("stages/7-x")).unwrap();
-    let found = run.find_resume_point(&stages(&["pretrain", "tune"])).unwrap().unwrap();
-    assert_eq!((found.stage.index, found.checkpoint.state.step), (0, 100));
-    assert_eq!(file_names(&run.root().join("stages/7-x")).unwrap(), [""; 0]);
-}
-
-#[test]
-fn a_damaged_newest_checkpoint_stops_the_run_until_it_is_put_aside() {
-    let (_home, run) = run_with(&[("pretrain", &[100, 200])]);
-    let folder = run.stage(0, "pretrain").checkpoints().folder(200);
-    fs::write(folder.join("train.safetensors"), "short").unwrap();
-    let error = run.find_resume_point(&stages(&["pretrain"])).unwrap_err();
-    assert_eq!((error.kind(), error.location()), ("damaged", folder.join("train.safetensors").as_path()));
-    assert!(error.help().unwrap().contains("from step 100"));
-    fs::rename(&folder, folder.with_extension("damaged")).unwrap();
-    assert_eq!(run.find_resume_point(&stages(&["pretrain"])).unwrap().unwrap().checkpoint.state.step, 100);
-}
-
-#[test]
-fn a_run_goes_on_only_with_what_it_began_with() {
-    let (_home, run) = run_with(&[("pretrain", &[100])]);
-    let found = run.find_resume_point(&stages(&["pretrain"])).unwrap().unwrap();
-    let same = found.checkpoint.state.fingerprints.clone();
-    found.check_fingerprints(&same).unwrap();
-    let other = "other".to_owned();
-    let cases = [
-        ("recipe", Fingerprints { recipe: other.clone(), ..same.clone() }),
-        ("tokenizer", Fingerprints { tokenizer: other.clone(), ..same.clone() }),
-        ("corpus", Fingerprints { corpus: other, ..same.clone() }),
-    ];
-    for (what, now) in cases {
-        let error = found.check_fingerprints(&now).unwrap_err();
-        assert_eq!(error.kind(), "mismatch");
-        assert!(error.to_string().contains(&format!("step-000100: saved with {what} ")), "{error}");
-    }
-}
-
-#[test]
-fn opening_a_run_removes_what_a_killed_process_left_in_it() {
-    let (_home, run) = run_with(&[]);
-    let path = run.root().to_owned();
-    drop(run);
-    fs::write(path.join(".tmp-report.html-7"), "<ht").unwrap();
-    assert_eq!(file_names(RunFolder::open(&path).unwrap().root()).unwrap(), ["lock", "recipe.toml"]);
-}
-
-#[test]
-fn a_folder_where_a_start_was_killed_takes_a_new_run() {
+fn a_folder_of_a_killed_start_can_be_used_again() {
     let home = home();
     let path = home.path().join("run");
     fs::create_dir(&path).unwrap();

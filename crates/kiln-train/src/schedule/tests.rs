@@ -10,7 +10,7 @@ fn close(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-12, "found {found}, expected {expected}");
 }
 
-/// The schedule that `transformers` was called for, with the same numbers.
+/// The schedule with the arguments of a `transformers` schedule.
 fn same_as(name: &str, arguments: &Value) -> ScheduleConfig {
     let warmup = StepsOrFraction::Steps(arguments["num_warmup_steps"].as_u64().unwrap());
     match name {
@@ -31,7 +31,7 @@ fn same_as(name: &str, arguments: &Value) -> ScheduleConfig {
 }
 
 #[test]
-fn every_step_has_the_rate_of_transformers() {
+fn learning_rates_are_those_of_transformers() {
     let reference = reference();
     let schedules = reference["schedules"].as_object().unwrap();
     assert_eq!(schedules.keys().collect::<Vec<_>>(), ["cosine", "linear", "wsd"]);
@@ -47,7 +47,7 @@ fn every_step_has_the_rate_of_transformers() {
 }
 
 #[test]
-fn the_rate_never_rises_after_the_warm_up_nor_after_the_end() {
+fn the_learning_rate_never_rises_after_the_warmup() {
     for name in ScheduleConfig::NAMES {
         let schedule: ScheduleConfig = serde_json::from_value((*name).into()).unwrap();
         for steps in [1, 2, 7, 40, 1000] {
@@ -61,7 +61,7 @@ fn the_rate_never_rises_after_the_warm_up_nor_after_the_end() {
 }
 
 #[test]
-fn a_share_shrinks_with_the_run_and_steps_do_not() {
+fn a_fraction_scales_with_the_stage_and_steps_do_not() {
     let share = ScheduleConfig::Wsd(Wsd { learning_rate: 2.0, min_lr_ratio: Some(0.5), ..Wsd::default() });
     close(share.learning_rate(25, 1000), 1.0);
     close(share.learning_rate(1, 40), 1.0);
@@ -75,7 +75,7 @@ fn a_share_shrinks_with_the_run_and_steps_do_not() {
 }
 
 #[test]
-fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
+fn a_whole_number_is_steps_and_a_number_with_a_point_a_fraction() {
     let read = |text: &str| toml::from_str::<Constant>(text);
     assert_eq!(read("warmup = 1").unwrap().warmup, StepsOrFraction::Steps(1));
     assert_eq!(read("warmup = 1.0").unwrap().warmup, StepsOrFraction::Fraction(1.0));
@@ -96,12 +96,14 @@ fn a_whole_number_is_steps_and_a_number_with_a_point_a_share() {
     }
 }
 
+/// The error of a schedule in JSON: path and reason.
+fn check(text: &str, steps: u64) -> Result<(), (String, String)> {
+    let schedule: ScheduleConfig = serde_json::from_str(text).unwrap();
+    schedule.check("stages[0].schedule", steps).map_err(|error| (error.path, error.reason))
+}
+
 #[test]
-fn what_cannot_work_is_refused_at_its_key() {
-    let refusal = |text: &str, steps| {
-        let schedule: ScheduleConfig = serde_json::from_str(text).unwrap();
-        schedule.check("stages[0].schedule", steps).map_err(|refusal| (refusal.path, refusal.reason))
-    };
+fn invalid_options_are_refused_at_their_key() {
     let cases = [
         (r#"{ "cosine": { "learning_rate": 0.0 } }"#, 100, "cosine.learning_rate", "found 0"),
         (r#"{ "cosine": { "learning_rate": -1e-3 } }"#, 100, "cosine.learning_rate", "found -0.001"),
@@ -109,17 +111,22 @@ fn what_cannot_work_is_refused_at_its_key() {
         (r#"{ "linear": { "warmup": 101 } }"#, 100, "linear.warmup", "101 steps do not fit into a stage of 100"),
         (r#"{ "wsd": { "warmup": 10, "decay": 91 } }"#, 100, "wsd.decay", "101 steps with the warmup before it"),
         (r#"{ "linear": { "min_learning_rate": 2e-3 } }"#, 100, "linear.min_learning_rate", "found 0.002"),
-        (r#"{ "wsd": { "min_learning_rate": 0, "min_lr_ratio": 0 } }"#, 100, "wsd.min_learning_rate", "excludes"),
+        (
+            r#"{ "wsd": { "min_learning_rate": 0, "min_lr_ratio": 0 } }"#,
+            100,
+            "wsd.min_learning_rate",
+            "exclude each other",
+        ),
         (r#"{ "wsd": { "warmup": 200, "decay": 1 } }"#, 100, "wsd.warmup", "do not fit"),
     ];
     for (text, steps, key, reason) in cases {
-        let (path, found) = refusal(text, steps).unwrap_err();
+        let (path, found) = check(text, steps).unwrap_err();
         assert_eq!(path, format!("stages[0].schedule.{key}"));
         assert!(found.contains(reason), "{found}");
     }
-    assert_eq!(refusal(r#"{ "linear": { "warmup": 100 } }"#, 100), Ok(()));
+    assert_eq!(check(r#"{ "linear": { "warmup": 100 } }"#, 100), Ok(()));
     for name in ScheduleConfig::NAMES {
-        assert_eq!(refusal(&format!("{name:?}"), 1), Ok(()), "{name}");
+        assert_eq!(check(&format!("{name:?}"), 1), Ok(()), "{name}");
     }
 }
 

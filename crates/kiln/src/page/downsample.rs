@@ -1,55 +1,68 @@
-//! Fewer points that look the same, and smooth lines through noisy ones.
+//! Downsampling and smoothing of curves.
 
 use super::scale::Scale;
 
-/// At most four points for each of `columns` stretches of the axis: its first, lowest, highest and last, so that no
-/// outlier is lost. Points that are not finite stay as one gap a stretch.
+/// The smoothing window is this fraction of the curve on each side, applied twice.
+const SMOOTHING_FRACTION: usize = 160;
+
+/// At most five points for each of `columns` columns of the x axis: first, lowest, highest and last finite point, so
+/// that no outlier is lost, and one non-finite point if there is a gap. Returns short curves unchanged.
 pub fn downsample(points: &[(f64, f64)], x: &Scale, columns: usize) -> Vec<(f64, f64)> {
-    let column = |p: &(f64, f64)| (x.position(p.0) * columns as f64).floor() as i64;
     if points.len() <= 2 * columns {
         return points.to_vec();
     }
+    let column = |point: &(f64, f64)| (x.position(point.0) * columns as f64).floor() as i64;
     points.chunk_by(|a, b| column(a) == column(b)).flat_map(extreme_points).collect()
 }
 
+/// First, lowest, highest, last finite and first non-finite point, without duplicates, in order.
 fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let finite = || (0..points.len()).filter(|at| points[*at].1.is_finite());
-    let lowest = finite().min_by(|a, b| points[*a].1.total_cmp(&points[*b].1));
-    let highest = finite().max_by(|a, b| points[*a].1.total_cmp(&points[*b].1));
-    let gap = (0..points.len()).find(|at| !points[*at].1.is_finite());
-    let mut kept: Vec<usize> =
-        [finite().next(), lowest, highest, finite().next_back(), gap].into_iter().flatten().collect();
-    kept.sort_unstable();
-    kept.dedup();
-    kept.into_iter().map(|at| points[at]).collect()
+    let finite = || (0..points.len()).filter(|index| points[*index].1.is_finite());
+    let mut selected: Vec<usize> = [
+        finite().next(),
+        finite().min_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
+        finite().max_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
+        finite().next_back(),
+        points.iter().position(|point| !point.1.is_finite()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    selected.sort_unstable();
+    selected.dedup();
+    selected.into_iter().map(|index| points[index]).collect()
 }
 
-/// The points without their few highest values, as long as those are far above the others.
+/// The points at most 10 % above the 99.5th percentile of the values.
 pub fn without_outliers(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut values: Vec<f64> = points.iter().map(|p| p.1).filter(|v| v.is_finite()).collect();
+    let mut values: Vec<f64> = points.iter().map(|point| point.1).filter(|value| value.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);
     let Some(limit) = values.get(values.len() * 199 / 200) else { return Vec::new() };
-    points.iter().copied().filter(|p| p.1 <= limit * 1.1).collect()
+    points.iter().copied().filter(|point| point.1 <= limit * 1.1).collect()
 }
 
-/// Mean over a window around each point, twice, a fortieth of all points wide together. It shrinks at the beginning,
-/// where curves fall fast, and loses its later half at the end. Values that are not finite are left out of the means.
+/// Moving average, applied twice, which approximates a triangular window of a fortieth of the curve. The window shrinks
+/// at the start, where losses fall fast, and is cut off at the end. Non-finite values are left out of the averages.
 pub fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let radius = points.len() / 160;
+    let radius = points.len() / SMOOTHING_FRACTION;
     moving_average(&moving_average(points, radius), radius)
 }
 
+/// Average over `radius` points on each side, in O(n) by prefix sums.
 fn moving_average(points: &[(f64, f64)], radius: usize) -> Vec<(f64, f64)> {
-    let mut sums = vec![(0.0, 0.0)];
+    // Sum and count of the finite values before each point.
+    let mut prefix = vec![(0.0, 0.0)];
     for (_, value) in points {
-        let (sum, number) = sums[sums.len() - 1];
-        sums.push(if value.is_finite() { (sum + value, number + 1.0) } else { (sum, number) });
+        let (sum, count) = prefix[prefix.len() - 1];
+        prefix.push(if value.is_finite() { (sum + value, count + 1.0) } else { (sum, count) });
     }
-    let mean = |at: usize| {
-        let (low, high) = (sums[at - radius.min(at)], sums[(at + radius.min(at) + 1).min(points.len())]);
-        (high.0 - low.0) / (high.1 - low.1)
-    };
-    points.iter().enumerate().map(|(at, (x, _))| (*x, mean(at))).collect()
+    let averages = points.iter().enumerate().map(|(index, (x, _))| {
+        let radius = radius.min(index);
+        let start = prefix[index - radius];
+        let end = prefix[(index + radius + 1).min(points.len())];
+        (*x, (end.0 - start.0) / (end.1 - start.1))
+    });
+    averages.collect()
 }
 
 #[cfg(test)]
@@ -57,16 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thinning_keeps_outliers_ends_and_order() {
+    fn downsampling_keeps_outliers_ends_and_order() {
         let mut points: Vec<_> = (0..100_000).map(|n| (n as f64, (n % 7) as f64)).collect();
         points[54_321].1 = 1000.0;
         points[70_000].1 = f64::NAN;
-        let thinned = downsample(&points, &Scale { low: 0.0, high: 99_999.0, is_log: false }, 300);
-        assert!(thinned.len() <= 4 * 301 + 1, "{}", thinned.len());
-        assert!(thinned.contains(&(54_321.0, 1000.0)));
-        assert!(thinned.iter().any(|p| p.1.is_nan()));
-        assert_eq!((thinned[0], thinned[thinned.len() - 1]), (points[0], points[99_999]));
-        assert!(thinned.is_sorted_by(|a, b| a.0 < b.0));
+        let sampled = downsample(&points, &Scale { low: 0.0, high: 99_999.0, is_log: false }, 300);
+        assert!(sampled.len() <= 4 * 301 + 1, "{}", sampled.len());
+        assert!(sampled.contains(&(54_321.0, 1000.0)));
+        assert!(sampled.iter().any(|p| p.1.is_nan()));
+        assert_eq!((sampled[0], sampled[sampled.len() - 1]), (points[0], points[99_999]));
+        assert!(sampled.is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]

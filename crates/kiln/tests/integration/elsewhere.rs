@@ -24,7 +24,11 @@ fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
     run_kiln(home.path(), &[&TRAIN[..], &["half"]].concat()).expect_success();
     fs::remove_dir_all(at("half/stages/0-pretrain/checkpoints/step-000008")).unwrap();
     let resumed = run_kiln(&at("other"), &["train", "--resume", "../half"]).expect_success();
-    assert!(resumed.stderr.contains("goes on after step 6") && !whole.stderr.contains("goes on"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("continuing after step 6") && !whole.stderr.contains("continuing"),
+        "{}",
+        resumed.stderr
+    );
     assert_eq!(run_results(&at("half")), run_results(&at("whole")));
     // A run that starts from another one and saved nothing yet.
     run_kiln(home.path(), &[&TRAIN[..], &["next", "--set", "from=whole"]].concat()).expect_success();

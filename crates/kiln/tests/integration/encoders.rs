@@ -128,7 +128,7 @@ fn an_encoder_writes_nothing_and_says_what_it_does_instead() {
         let embedded = run_kiln(here, &["embed", case, "--text", "w7 w8", "--json"]).expect_success().json_output();
         assert_eq!(embedded["shape"][0], 1);
     }
-    refused(here, &["chat", "bert-masked"], 1, &["kiln generate", "blanks", "kiln embed", "kiln logits"]);
+    refused(here, &["chat", "bert-masked"], 1, &["kiln generate", "___", "kiln embed", "kiln logits"]);
     // One that was trained to fill masks does it.
     refused(here, &["generate", "bert-masked", "--prompt", "w7 w9"], 2, &["___"]);
     let filled = generated(here, "bert-masked", "w7 ___ w9", "1");

@@ -140,7 +140,7 @@ fn weights_of_folders_are_stored_as_asked() {
         fs::read(here.join("bf16/model.safetensors")).unwrap()
     );
     for (args, told) in
-        [(["--format", "hf", "--dtype", "q8_0"], "8 bits"), (["--format", "peft", "--dtype", "f16"], "adapters")]
+        [(["--format", "hf", "--dtype", "q8_0"], "q8_0"), (["--format", "peft", "--dtype", "f16"], "adapters")]
     {
         let odd = run_kiln(here, &[&["export", name, "--out", "x"], &args[..]].concat());
         assert!(odd.exit_code == Some(2) && odd.stderr.contains("--dtype") && odd.stderr.contains(told), "{odd:?}");

@@ -65,7 +65,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     assert!(steps < 400, "{steps}");
     assert!(home.path().join("run/report.html").is_file());
     let rest = run_kiln(home.path(), &["train", "--resume", "run", "--threads", "1"]).expect_success();
-    assert!(rest.stderr.contains(&format!("goes on after step {steps}")), "{}", rest.stderr);
+    assert!(rest.stderr.contains(&format!("continuing after step {steps}")), "{}", rest.stderr);
     assert_eq!(run_results(&home.path().join("run")), wanted);
 }
 
@@ -78,14 +78,14 @@ fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
     for args in [[&train[..], &["run"]].concat(), vec!["train", "--resume", "run"]] {
         let mut child = spawn(home.path(), &args);
         let mut err = BufReader::new(child.stderr.take().unwrap());
-        reads(&mut err, "run in run");
+        reads(&mut err, "run folder: run");
         signal(&child, "INT");
         let mut rest = String::new();
         err.read_to_string(&mut rest).unwrap();
         let done = CommandResult::from_output(child.wait_with_output().unwrap());
         assert_eq!(done.exit_code, Some(130), "{rest}");
-        let told = "stopped while reading text, after step 0 of 6, all is saved; go on with: kiln train --resume run";
-        assert!(done.stdout.contains(told) && !rest.contains("saved after"), "{rest}{}", done.stdout);
+        let told = "interrupted while reading text, after step 0 of 6; the state is saved. Continue with: kiln train --resume run";
+        assert!(done.stdout.contains(told) && !rest.contains("checkpoint saved"), "{rest}{}", done.stdout);
     }
     run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();
     assert_eq!(run_results(&home.path().join("run")), run_results(&home.path().join("undisturbed")));

@@ -15,7 +15,7 @@ fn each_is_listed_and_shown_before_and_after() {
     for name in names {
         let mut call = vec!["objective", "show", name, "--data", "text.txt"];
         let text = run_kiln(home.path(), &call).expect_success().stdout;
-        assert!(text.contains("before") && text.contains("asked") && text.contains('█'), "{text}");
+        assert!(text.contains("input") && text.contains("target") && text.contains('█'), "{text}");
         assert!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
         call.push("--json");
         let shown = run_kiln(home.path(), &call).expect_success().json_output();
@@ -59,7 +59,7 @@ fn a_masked_model_is_trained_measured_and_fills_blanks() {
     let trained = run_kiln(home.path(), &call).expect_success().json_output();
     assert!(trained["floor"].is_null() && trained["validation_loss"].is_number(), "{trained}");
     let page = fs::read_to_string(home.path().join("run/report.html")).unwrap();
-    assert!(page.contains("Objective example") && page.contains("who sees whom") && page.contains("of masked tokens"));
+    assert!(page.contains("Objective example") && page.contains("attention mask") && page.contains("of masked tokens"));
     assert_eq!(run_kiln(home.path(), &["eval", "run", "--json"]).expect_success().json_output()["kind"], "pseudo");
     let filled = run_kiln(home.path(), &["generate", "run", "--prompt", "A ___ b ___", "--mask-length", "2", "--json"])
         .expect_success()

@@ -57,7 +57,7 @@ fn an_exported_run_answers_as_before() {
     let stored = run_kiln(here, &["inspect", "small.gguf", "--json"]).expect_success().json_output()["stored"].clone();
     assert_eq!((&stored[0]["stored"], &stored[0]["multiplied"]), (&"Q8_0".into(), &true.into()), "{stored}");
     let told = run_kiln(here, &["inspect", "small.gguf"]).expect_success().stdout;
-    assert!(told.contains("tensors Q8_0") && told.contains("multiplied as they are"), "{told}");
+    assert!(told.contains("tensors Q8_0") && told.contains("multiplied without dequantization"), "{told}");
     assert_eq!(
         run_kiln(here, &["inspect", "run", "--json"]).expect_success().json_output()["stored"],
         serde_json::json!([])
@@ -106,9 +106,9 @@ fn every_command_takes_models_of_others() {
     assert!(found.is_empty() && goes_on.contains("yes"), "{found:?} {goes_on}");
     let (found, goes_on) = failed(&format!("{{{{ messages | length }}}}{lines}{asks}"));
     assert!(found.is_empty() && goes_on.contains("no:"), "{found:?} {goes_on}");
-    assert_eq!(failed(&format!("<|begin|>{lines}")).0, ["its special tokens are single"]);
-    assert_eq!(failed("{{ messages[0].content }}").0, ["its texts come back"]);
-    assert_eq!(failed("{{ raise_exception('no') }}").0, ["template renders a conversation"]);
+    assert_eq!(failed(&format!("<|begin|>{lines}")).0, ["template special tokens are single"]);
+    assert_eq!(failed("{{ messages[0].content }}").0, ["messages survive the template"]);
+    assert_eq!(failed("{{ raise_exception('no') }}").0, ["chat template renders"]);
     fs::remove_file(here.join("hf/chat_template.jinja")).unwrap();
     let tune = [
         "train",
@@ -161,7 +161,7 @@ fn verify_reports_a_kernel_that_no_layer_uses_as_not_applicable() {
     let verify = run_kiln(home.path(), &["verify", "run", "--json"]).expect_success().json_output();
     let check = &verify["checks"][3];
     assert_eq!((&check["applicable"], &check["passed"]), (&false.into(), &Value::Null), "{verify}");
-    assert!(check["reason"].as_str().unwrap().contains("no layer of this model uses"), "{verify}");
+    assert!(check["reason"].as_str().unwrap().contains("no layer of the model uses"), "{verify}");
     assert_eq!(verify["passed"], true);
 }
 
@@ -301,7 +301,7 @@ fn a_file_of_a_folder_means_the_folder() {
         &crate::common::json_values(&crate::common::run_command(within).expect_success().json_output()["logits"]),
         1e-6,
     );
-    // One of several files is not the model, nor is what stands crate_path it.
+    // One of several weight files is not a model, and neither is a tokenizer.json.
     for file in [format!("parts/{part}"), "hf/tokenizer.json".into()] {
         let done = run_kiln(here, &["logits", &file, "--ids", "1"]);
         assert!(done.exit_code == Some(1) && done.stderr.contains(&file), "{done:?}");

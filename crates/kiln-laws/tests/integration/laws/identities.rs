@@ -37,7 +37,7 @@ fn models_with_tolerance(config: &ModelConfig) -> [(Model, f64); 2] {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn any_chunking_is_the_whole(
+    fn chunked_equals_whole(
         config in strategies::model(), documents in strategies::documents(), chunks in vec(1usize..6, 1..4),
     ) {
         for (model, most) in models_with_tolerance(&config) {
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn packed_is_apart(config in strategies::model(), documents in strategies::documents()) {
+    fn packed_equals_separate(config in strategies::model(), documents in strategies::documents()) {
         for (model, most) in models_with_tolerance(&config) {
             let difference = block_on_difference(equivalence::packed_difference(&model, &documents, strategies::direction(&config)));
             prop_assert!(difference <= most, "{}", difference);
@@ -55,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn padded_is_single(config in strategies::model(), documents in strategies::documents(), padding in 0usize..5) {
+    fn padded_equals_single(config in strategies::model(), documents in strategies::documents(), padding in 0usize..5) {
         for (model, most) in models_with_tolerance(&config) {
             let difference = block_on_difference(equivalence::padded_difference(&model, &documents, strategies::direction(&config), padding));
             prop_assert!(difference <= most, "{}", difference);
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn one_kernel_is_the_other(config in strategies::model(), document in vec(0..strategies::VOCAB as u32, 1..20)) {
+    fn kernels_equal_each_other(config in strategies::model(), document in vec(0..strategies::VOCAB as u32, 1..20)) {
         for (model, most) in models_with_tolerance(&config) {
             for other in [Kernel::Builtin, Kernel::Fused] {
                 let kernels = [Kernel::Reference, other];
@@ -87,7 +87,7 @@ fn attention(pattern: &str, visibility: Visibility) -> ModelConfig {
 }
 
 #[test]
-fn the_identities_compare_numbers() {
+fn a_difference_of_nan_is_nan() {
     let broken = map_params(model(&attention("\"global\"", Visibility::Causal)), |param| {
         param.map(|weight| (weight.flatten() * f64::NAN).into());
     });
@@ -124,7 +124,7 @@ fn a_kernel_that_no_layer_uses_is_not_compared() {
 
 /// The difference of two models that differ in nothing but a window's width.
 #[test]
-fn a_window_off_by_one_is_seen() {
+fn a_window_off_by_one_is_detected() {
     let document: Vec<u32> = (0..10).collect();
     let hidden = |before| {
         let config = attention(&format!("{{ window = {{ before = {before} }} }}"), Visibility::Causal);

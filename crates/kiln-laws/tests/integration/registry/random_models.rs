@@ -100,7 +100,7 @@ fn check_generation(config: &ModelConfig) -> Verdict {
 }
 
 #[test]
-fn random_models_are_refused_or_keep_the_laws() {
+fn random_models_are_refused_or_satisfy_the_laws() {
     let (mut legal, mut refused, mut breaches) = (Vec::new(), 0, Vec::new());
     for seed in 0..NUM_CONFIGS {
         match legal_config(seed, &[]) {

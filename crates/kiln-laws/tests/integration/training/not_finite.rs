@@ -49,7 +49,7 @@ impl Objective for ScaledLoss {
 }
 
 #[test]
-fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
+fn a_loss_that_is_not_finite_stops_the_run_before_the_update() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let recipe = recipe(&[
@@ -69,9 +69,9 @@ fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
         panic!("{failure}")
     };
     assert_eq!((*step, *what, *saved), (5, "loss", Some(4)));
-    assert_eq!(began, "the loss, from finite hidden states");
+    assert_eq!(began, "the loss, of finite hidden states");
     assert!(failure.to_string().contains("step 5"), "{failure}");
-    assert!(failure.help().unwrap().contains("step 4 is saved and good"), "{failure:?}");
+    assert!(failure.help().unwrap().contains("the checkpoint of step 4 is good"), "{failure:?}");
     assert_eq!(steps(&path("run")).len(), 4);
     let rows = load_metrics(&RunPaths::open(&path("run")).unwrap()).unwrap();
     let Some(MetricsRow::Event(event)) = rows.last() else { panic!("{rows:?}") };
@@ -115,7 +115,7 @@ fn step_error(parameter: &str, value: f32, objective: &dyn Objective) -> String 
 }
 
 #[test]
-fn the_place_is_named_where_it_began() {
+fn the_error_names_the_first_layer_with_such_a_value() {
     let weight = "blocks.1.feed_forward.up.weight";
     for wrong in [f32::INFINITY, f32::NAN] {
         assert_eq!(step_error(weight, wrong, &Full), format!("the weight {weight}"));
@@ -132,7 +132,7 @@ fn the_place_is_named_where_it_began() {
 }
 
 #[test]
-fn gradients_that_are_none_are_named() {
+fn gradients_that_are_not_finite_are_named() {
     let models = models();
     let batch = batch(2, 16);
     let of = |objective: &ScaledLoss| {
@@ -141,7 +141,7 @@ fn gradients_that_are_none_are_named() {
         block_on(find_non_finite(&models, &batch, objective, RNG_KEY, &found)).unwrap()
     };
     // Squares of gradients are too large before they are themselves.
-    assert_eq!(of(&ScaledLoss::new(|_| 1e25)), "the norm of all gradients, too large for a float");
+    assert_eq!(of(&ScaledLoss::new(|_| 1e25)), "the gradient norm, which overflows a 32-bit float");
     let first = |call| if call == 1 { f64::NAN } else { 1.0 };
     assert!(of(&ScaledLoss::new(first)).starts_with("the gradient of embedding, "));
 }

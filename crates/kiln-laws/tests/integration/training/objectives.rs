@@ -29,7 +29,7 @@ fn train_model(objective: &str, sets: &[&str], path: &Path) -> LoadedRun {
 }
 
 #[test]
-fn losses_fall_and_stops_change_no_bit() {
+fn losses_fall_and_stopping_changes_no_bit() {
     let home = tempfile::tempdir().unwrap();
     for objective in ["prefix", "masked", "{ masked = { unit = \"span\" } }", "unified"] {
         let name = objective.replace(|c: char| !c.is_alphanumeric(), "");
@@ -53,7 +53,7 @@ fn losses_fall_and_stops_change_no_bit() {
 }
 
 #[test]
-fn what_the_generator_knows_is_said_of_the_next_token_only() {
+fn reference_losses_are_reported_for_the_full_objective_only() {
     let home = tempfile::tempdir().unwrap();
     for (objective, known) in [("full", true), ("prefix", false), ("masked", false), ("unified", false)] {
         let path = home.path().join(objective);
@@ -72,7 +72,7 @@ fn what_the_generator_knows_is_said_of_the_next_token_only() {
 }
 
 #[test]
-fn a_masked_model_fills_blanks_and_writes_nothing() {
+fn a_masked_model_infills_and_does_not_generate() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("masked", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Bidirectional);
@@ -88,7 +88,7 @@ fn a_masked_model_fills_blanks_and_writes_nothing() {
 }
 
 #[test]
-fn a_prefix_model_sees_its_prompt_whole() {
+fn a_prefix_model_sees_its_whole_prompt() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("prefix", &["stages.0.steps=60"], &home.path().join("run"));
     let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
@@ -115,7 +115,7 @@ fn a_prefix_model_sees_its_prompt_whole() {
 }
 
 #[test]
-fn a_unified_model_writes_and_fills() {
+fn a_unified_model_generates_and_infills() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("unified", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Causal);
@@ -129,7 +129,7 @@ fn a_unified_model_writes_and_fills() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_at_its_path() {
+fn illegal_values_are_refused_at_their_path() {
     let refused = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
         Recipe::load("tokenizer = \"byte\"\n[[stages]]", None, &sets, &|_, _| unreachable!()).unwrap_err()
@@ -140,7 +140,7 @@ fn what_cannot_be_is_refused_at_its_path() {
         (&["stages.0.objective={ masked = { rate = 0.0 } }"], "masked.rate", "above 0"),
         (&["stages.0.objective={ masked = { random_replace_prob = 0.3 } }"], "masked.random_replace_prob", "at most 1"),
         (&["stages.0.objective={ masked = { unit = { span = { max_length = 0 } } } }"], "unit.span.max_length", "1024"),
-        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "without 1"),
+        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "less than 1"),
         (&["stages.0.objective={ prefix = { split = { after = { text = \"\" } } } }"], "split.after.text", "text"),
         (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "up to 1"),
         (
@@ -148,7 +148,7 @@ fn what_cannot_be_is_refused_at_its_path() {
                 "stages.0.objective={ unified = { shares = { bidirectional = 0, left_to_right = 0, sequence_to_sequence = 0 } } }",
             ],
             "unified.shares",
-            "neither write nor fill",
+            "neither generate nor infill",
         ),
     ];
     for (sets, path, reason) in cases {

@@ -19,7 +19,7 @@ fn steps(path: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn rows_are_read_as_they_were_written_while_the_run_goes_on() {
+fn rows_can_be_read_while_the_run_writes() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     assert_eq!(MetricsLog::read(&path).unwrap(), []);
@@ -35,7 +35,7 @@ fn rows_are_read_as_they_were_written_while_the_run_goes_on() {
 }
 
 #[test]
-fn a_resumed_run_drops_what_came_later_and_leaves_the_rest_as_it_is() {
+fn truncation_removes_later_rows_and_keeps_the_bytes_of_others() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     let foreign =
@@ -51,7 +51,7 @@ fn a_resumed_run_drops_what_came_later_and_leaves_the_rest_as_it_is() {
 }
 
 #[test]
-fn a_row_never_joins_a_torn_one() {
+fn a_row_is_never_appended_to_an_incomplete_one() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     for torn in ["{\"kind\":\"step\",\"st", step(2).to_json_line().trim_end()] {
@@ -63,13 +63,13 @@ fn a_row_never_joins_a_torn_one() {
 }
 
 #[test]
-fn a_spoilt_line_is_named_and_the_file_is_left_alone() {
+fn a_damaged_line_is_named_and_the_file_is_unchanged() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
     let text = step(1).to_json_line() + "garbage\n" + &step(2).to_json_line();
     fs::write(&path, &text).unwrap();
     for error in [MetricsLog::read(&path).unwrap_err(), MetricsLog::truncate_after(&path, 1).unwrap_err()] {
-        assert!(error.to_string().contains("metrics.jsonl:2: expected a line of metrics"), "{error}");
+        assert!(error.to_string().contains("metrics.jsonl:2: expected a row of metrics"), "{error}");
         assert!(error.help().unwrap().contains("remove line 2"));
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -78,7 +78,7 @@ fn a_spoilt_line_is_named_and_the_file_is_left_alone() {
 #[test]
 #[cfg(unix)]
 fn a_full_disk_leaves_whole_rows_and_the_earlier_file() {
-    if let Some(home) = crate::checkpoint::child::folder() {
+    if let Some(home) = crate::checkpoint::tests::child::folder() {
         let mut log = MetricsLog::truncate_after(&home.join("metrics.jsonl"), 9).unwrap();
         let error = log.append(&event(2, "x".repeat(100_000))).unwrap_err();
         assert_eq!(error.kind(), "disk-full", "{error}");
@@ -91,7 +91,7 @@ fn a_full_disk_leaves_whole_rows_and_the_earlier_file() {
     fs::write(home.path().join("metrics.jsonl"), step(1).to_json_line()).unwrap();
     fs::File::create(home.path().join("report.html")).unwrap().write_all(b"earlier").unwrap();
     let test = "a_full_disk_leaves_whole_rows_and_the_earlier_file";
-    crate::checkpoint::child::passes(crate::checkpoint::child::with_little_space(
+    crate::checkpoint::tests::child::passes(crate::checkpoint::tests::child::with_little_space(
         32,
         module_path!(),
         test,

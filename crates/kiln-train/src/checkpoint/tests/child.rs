@@ -1,4 +1,4 @@
-//! Tests that need a second process: the test binary runs one of its own tests again, told by a variable that it is
+//! Tests with a second process: the test binary runs one of its own tests again, with an environment variable that makes it
 //! the child.
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ pub fn again(module: &str, test: &str, folder: &Path) -> Command {
     as_child(Command::new(env::current_exe().unwrap()), module, test, folder)
 }
 
-/// The same, with a limit on the size of files in blocks of the shell's: what a full disk looks like, on any Unix and
-/// without privileges.
+/// [`again`] with a limit on the size of files, in blocks of the shell: it behaves like a full disk, on any Unix and without
+/// privileges.
 #[cfg(unix)]
 pub fn with_little_space(blocks: u32, module: &str, test: &str, folder: &Path) -> Command {
     let mut shell = Command::new("sh");
@@ -36,6 +36,6 @@ fn as_child(mut command: Command, module: &str, test: &str, folder: &Path) -> Co
 /// Runs the child to its end, which must be a passed test.
 pub fn passes(mut command: Command) {
     let output = command.stdout(Stdio::piped()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

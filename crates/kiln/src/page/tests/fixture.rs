@@ -1,14 +1,16 @@
-//! A run that never was, for the tests of the pages: its curves, answers and texts are made up.
+//! A made-up run for the tests of the pages.
 
 use std::collections::BTreeMap;
 
-use super::data::{CheckpointEntry, Compression, Report};
+use super::super::{
+    AnswerCounts, CheckpointEntry, Compression, EventRow, Report, Row, Sample, SamplesRow, StepRow, ValidationRow,
+    Verdict,
+};
 use super::fixture_model::{example, model};
-use super::metrics_rows::{AnswerCounts, EventRow, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict};
 
 const FLOOR: f64 = 1.634;
 
-/// A value in −1..1 that looks random.
+/// A pseudo-random value in −1..1.
 fn noise(n: u64) -> f64 {
     let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 7);
     (mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
@@ -18,7 +20,7 @@ fn loss(step: u64, scale: f64) -> f64 {
     FLOOR + 0.28 + 5.0 * (-(step as f64) / (40.0 * scale)).exp() + 0.9 * (-(step as f64) / (220.0 * scale)).exp()
 }
 
-/// The lines of a run of so many steps; a greater `scale` learns more slowly.
+/// The rows of a run of `steps` steps. A greater `scale` learns more slowly.
 pub fn rows(steps: u64, scale: f64) -> Vec<Row> {
     let every = (steps / 14).max(1);
     let mut rows = Vec::new();
@@ -117,7 +119,7 @@ fn write(step: u64, steps: u64) -> SamplesRow {
     SamplesRow { step, samples: texts.iter().map(sample).collect(), acceptance_rate: Some(share.clamp(0.0, 0.98)) }
 }
 
-/// A finished run of so many steps.
+/// A finished run of `steps` steps on the built-in stories.
 pub fn report(steps: u64) -> Report {
     let fact = |name: &str, value: &str| (name.to_string(), value.to_string());
     let checkpoint = |(step, best)| CheckpointEntry {
@@ -150,7 +152,7 @@ pub fn report(steps: u64) -> Report {
     }
 }
 
-/// The same, as if trained on real text.
+/// A finished run of `steps` steps on other text.
 pub fn report_of_text(steps: u64) -> Report {
     let mut report = report(steps);
     for row in &mut report.rows {

@@ -1,6 +1,6 @@
-//! The model of the run that never was, and what its objective asks.
+//! The model of the made-up run, and an example of its objective.
 
-use super::data::{ExampleToken, LayerSummary, ModelSummary, ObjectiveExample, PatternMask};
+use super::super::{ExampleToken, LayerSummary, ModelSummary, ObjectiveExample, PatternMask};
 
 fn pattern(title: &str, sees: impl Fn(usize, usize) -> bool) -> PatternMask {
     let cells = (0..48 * 48).map(|at| u8::from(sees(at / 48, at % 48))).collect();
@@ -19,7 +19,7 @@ fn layer(path: &str, title: &str, parameters: u64, state: f64) -> LayerSummary {
     }
 }
 
-/// A decoder of six blocks, every third of which sees all.
+/// A decoder of six blocks; every third block has full attention, the others a window.
 pub fn model() -> ModelSummary {
     let mut layers = vec![layer("embedding", "tokens, 1024 × 192", 196_608, 0.0)];
     for block in 0..6 {
@@ -54,7 +54,7 @@ pub fn model() -> ModelSummary {
     ModelSummary { stack: "decoder".into(), hidden: 192, vocab: 1024, total_parameters, layers }
 }
 
-/// What a masked objective gives and asks.
+/// Inputs and targets of the masked objective.
 pub fn example() -> ObjectiveExample {
     let given = ["<bos>", "The", " old", " <mask>", " keeps", " a", " <mask>", "."];
     let asked = [None, None, None, Some(" ferryman"), None, None, Some(" lantern"), None];
@@ -64,8 +64,8 @@ pub fn example() -> ObjectiveExample {
         is_masked: target.is_some(),
     };
     ObjectiveExample {
-        title: "A fifth of the tokens is hidden; the loss is taken there.".into(),
+        title: "A fifth of the tokens is masked; the loss is computed there.".into(),
         tokens: given.into_iter().zip(asked).map(token).collect(),
-        pattern: Some(PatternMask { size: 8, cells: vec![1; 64], title: "who sees whom".into() }),
+        pattern: Some(PatternMask { size: 8, cells: vec![1; 64], title: "attention mask".into() }),
     }
 }

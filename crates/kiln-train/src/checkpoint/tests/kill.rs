@@ -1,13 +1,12 @@
-//! Kill −9 in the middle of saving, many times.
+//! A process that saves checkpoints is killed by SIGKILL many times.
 use std::path::Path;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::atomic_write::file_names;
-use super::child;
-use super::tests::sample;
-use super::*;
+use super::super::atomic_write::file_names;
+use super::super::*;
+use super::{child, sample};
 
 const ROUNDS: u64 = 40;
 
@@ -46,7 +45,7 @@ fn best_until(step: u64) -> Option<u64> {
 }
 
 #[test]
-fn no_moment_to_be_killed_at_spoils_a_run() {
+fn a_kill_at_any_moment_damages_no_checkpoint() {
     if let Some(root) = child::folder() {
         save_until_killed(&root);
     }
@@ -55,7 +54,7 @@ fn no_moment_to_be_killed_at_spoils_a_run() {
     let (mut before, mut in_the_middle) = (None, 0);
     for round in 0..ROUNDS {
         let mut child =
-            child::again(module_path!(), "no_moment_to_be_killed_at_spoils_a_run", home.path()).spawn().unwrap();
+            child::again(module_path!(), "a_kill_at_any_moment_damages_no_checkpoint", home.path()).spawn().unwrap();
         wait_for_a_save(&mut child, &checkpoints, before);
         sleep(Duration::from_micros(round * 7919 % 20_000));
         child.kill().unwrap();
@@ -67,7 +66,7 @@ fn no_moment_to_be_killed_at_spoils_a_run() {
     assert!(in_the_middle > ROUNDS / 4, "only {in_the_middle} of {ROUNDS} kills were in the middle of a save");
 }
 
-/// Everything that can be seen is whole, nothing is lost, and nothing else lies about. Returns the newest step.
+/// Checks that all visible checkpoints are complete, none is lost, and no temporary file is left. Returns the last step.
 fn check(checkpoints: &Checkpoints, before: Option<u64>) -> Option<u64> {
     let steps = checkpoints.steps().unwrap();
     let newest = *steps.last().unwrap();

@@ -1,13 +1,15 @@
-//! The pages as wholes: what hostile, missing and endless data makes of them.
+//! Complete pages: with hostile text, with missing and non-finite values, and of long runs.
+
+mod fixture;
+mod fixture_model;
 
 use std::collections::BTreeMap;
 
-use super::fixture;
 use super::*;
 
 const HOSTILE: &str = "</script><script>alert(1)</script><b onclick='x()'>\"{{ 7 * 7 }}";
 
-/// The hostile text stands there escaped and not evaluated, and is nowhere a tag.
+/// Asserts that the hostile text is escaped, not evaluated as a template, and nowhere a tag.
 fn assert_harmless(page: &str) {
     let scripts = page.matches("<script").count();
     assert_eq!((scripts, page.matches("</script").count()), (1, 1), "only the page's own script");
@@ -16,7 +18,7 @@ fn assert_harmless(page: &str) {
 }
 
 #[test]
-fn the_inside_of_a_model_is_harmless_whatever_it_says() {
+fn a_model_analysis_shows_hostile_text_as_text() {
     let text = HOSTILE.to_string();
     let inside = inspect::InspectPage {
         name: text.clone(),
@@ -113,7 +115,7 @@ fn one_step_is_a_point() {
 }
 
 #[test]
-fn values_that_are_no_numbers_leave_gaps() {
+fn non_finite_values_leave_gaps() {
     let losses = [5.0, f64::NAN, f64::INFINITY, 4.0, f64::NEG_INFINITY, -1e308, 1e308];
     let step = |(nth, loss): (usize, &f64)| {
         let (step, bad) = (nth as u64 + 1, Some(*loss));
@@ -170,20 +172,20 @@ fn a_page_loads_nothing() {
 }
 
 #[test]
-fn the_sentence_says_how_the_run_ended() {
+fn the_summary_says_how_the_run_ended() {
     let mut run = fixture::report(720);
-    let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats a token, 18 % above the generator's own 1.63.";
+    let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats per token, 18 % above the floor of 1.63.";
     assert_eq!(run_summary(&run), finished);
     run.rows.push(Row::Event(EventRow { event: "interrupted".into(), ..EventRow::default() }));
     assert!(run_summary(&run).starts_with("Interrupted after 720 steps"));
-    let text = "validation loss is 1.93 nats a token, 1.42 bits a byte where xz needs 1.83.";
+    let text = "validation loss is 1.93 nats per token, 1.42 bits per byte (xz: 1.83).";
     assert!(run_summary(&fixture::report_of_text(720)).ends_with(text));
     let masked = Report { is_pseudo: true, validation_loss: Some(1.0), ..Report::default() };
-    assert!(run_summary(&masked).ends_with("validation loss of masked tokens is 1.00 nats a token."));
+    assert!(run_summary(&masked).ends_with("validation loss of masked tokens is 1.00 nats per token."));
 }
 
 #[test]
-fn what_is_missing_stays_away() {
+fn missing_data_has_no_section() {
     let whole = render_report(&fixture::report(50));
     let bare = render_report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
     for heading in ["Objective example", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
