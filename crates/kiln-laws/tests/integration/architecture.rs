@@ -185,7 +185,10 @@ fn portable_sources(name: &str) -> Vec<(PathBuf, String)> {
                 open.extend(places.into_iter().filter(|place| place.exists()));
             }
         }
-        found.push((path, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_string()));
+        // Examples in the documentation run on a host.
+        let library = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code: Vec<&str> = library.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        found.push((path, code.join("\n")));
     }
     found
 }

@@ -74,7 +74,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "position = { rotary = { scaling = { yarn = { factor = 2.0, original_max_position_embeddings = 0 } } } }",
-        "position.rotary.scaling.yarn.original",
+        "position.rotary.scaling.yarn.original_max_position_embeddings",
         "no tokens",
     ),
     ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
@@ -85,7 +85,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("stack = 'encoder-decoder'", "blocks", "cross-attention to the encoder"),
     ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "causal"),
     ("head = { class = { num_classes = 1 } }", "head.class.num_classes", "from 2"),
-    ("head = { embedding = { projection = 0 } }", "head.embedding.projection", "from 1"),
+    ("head = { embedding = { projection_dim = 0 } }", "head.embedding.projection_dim", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
@@ -101,7 +101,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "blocks = [{ depth = { mixture_of_depths = { predictor_loss_coef = nan } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
-        "blocks[0].depth.mixture_of_depths.predictor_loss",
+        "blocks[0].depth.mixture_of_depths.predictor_loss_coef",
         "0 or more",
     ),
     (
