@@ -1,4 +1,14 @@
-//! `kiln chat`: a conversation in the terminal, formatted by the model's chat template.
+//! `kiln chat MODEL`: a conversation in the terminal, formatted by the model's chat template.
+//!
+//! ```console
+//! kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --system "Answer in one sentence."
+//! echo "Why is the sky blue?" | kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! Each line of standard input is one message; the conversation ends with the input. The key-value cache of the earlier turns
+//! is reused if the template renders them unchanged at the start of the next prompt.
+//!
+//! JSON: `{"messages":[{"role","content"}],"turns":[{"tokens","read_before"}]}`, where `read_before` counts the cached tokens.
 
 use super::{
     device_args::DeviceArgs,
@@ -43,6 +53,8 @@ pub struct Args {
 }
 
 /// Reads one message per line of standard input, until its end, and prints the replies. Empty lines are ignored.
+///
+/// Fails before the weights are loaded if the model has no chat template.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     args.sampling().check("").map_err(super::generate::option_error)?;
     let source = args.model.source()?;
@@ -78,6 +90,7 @@ struct ChatSession<'a> {
 }
 
 impl ChatSession<'_> {
+    /// On a terminal, `> ` is printed to standard error before each message.
     fn read_messages(&mut self) -> Result<(), CliError> {
         let is_terminal = io::stdin().is_terminal();
         if is_terminal {
@@ -98,6 +111,8 @@ impl ChatSession<'_> {
     }
 
     /// Adds a user message, generates the reply and adds it.
+    ///
+    /// The cache is dropped if the conversation no longer starts with its tokens, or with `--no-prefix-cache`.
     fn respond(&mut self, message: &str) -> Result<(), CliError> {
         self.messages.push(chat_message("user", message));
         let ids = self.prompt_ids()?;
@@ -125,6 +140,7 @@ impl ChatSession<'_> {
         Ok(())
     }
 
+    /// Prints a part of a reply, unless the result is JSON.
     fn print(&self, text: &str) -> Result<(), CliError> {
         if self.quiet { Ok(()) } else { print_chunk(text) }
     }
@@ -139,6 +155,7 @@ impl ChatSession<'_> {
 }
 
 impl Args {
+    /// The options of the command line, with defaults for the others.
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_p, seed, .. } = *self;
         Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }

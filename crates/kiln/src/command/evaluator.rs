@@ -17,6 +17,8 @@ use kiln_train::{
 use std::sync::Arc;
 
 /// A model and the text it is evaluated on.
+///
+/// The text is tokenized once; it can then be evaluated at several sequence lengths.
 pub struct Evaluator {
     model: Model,
     tokenizer: Tokenizer,
@@ -74,6 +76,8 @@ impl Evaluator {
     }
 
     /// The text in sequences of `length` tokens, with as many tokens per batch as in training.
+    ///
+    /// Documents that are longer than a sequence are split; at a greater length, more tokens have a long context.
     pub fn eval_set(&self, length: usize) -> Result<EvalSet, CliError> {
         let batch_size = (self.stage.sequence_length * self.stage.batch_size / length.max(1)).max(1);
         Ok(EvalSet::new(&self.corpus, &self.tokenizer, (length, batch_size), None, self.is_built_in, self.seed)?)
@@ -88,6 +92,8 @@ impl Evaluator {
 }
 
 /// The whole text of `files`, or the text of `data` with the split of the run.
+///
+/// `files` take precedence over `data`.
 fn open_text(
     files: Option<FilesConfig>,
     data: Option<DataConfig>,
@@ -106,6 +112,8 @@ fn open_text(
 
 /// Objective and sizes for a model that was not trained by Kiln: masked language modeling if its attention is
 /// bidirectional, else next-token prediction.
+///
+/// Refuses models whose head predicts no tokens.
 fn default_stage(model: &Model) -> Result<StageConfig, CliError> {
     let config = model.config();
     let objective = match config.effective_visibility() {

@@ -1,4 +1,17 @@
-//! `kiln train`: start or resume a run.
+//! `kiln train [RECIPE]`: start or resume a run.
+//!
+//! ```console
+//! kiln train
+//! kiln train text --data notes.txt --steps 500 --set stages.0.batch_size=4
+//! kiln train --from models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt
+//! kiln train --resume runs/stories
+//! ```
+//!
+//! Recipe, data and memory are checked before the run folder is created; the folder and its recipe exist before any long work.
+//! At the end the model is compared with compressors (text other than the built-in stories) and the report is written. After
+//! Ctrl-C the state is saved and the exit code is 130.
+//!
+//! JSON: see [`MetricsSummary::to_json`].
 
 use super::{
     compression,
@@ -88,6 +101,9 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 
 impl Args {
     /// The recipe with its overrides, in the order `--from`, `--steps`, `--seed`, `--set`; then `--data`.
+    ///
+    /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
+    /// an error.
     fn recipe(&self) -> Result<Recipe, CliError> {
         let default = match (&self.from, self.data.is_empty()) {
             (Some(_), _) => "finetune",
@@ -143,11 +159,14 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     Ok(sets)
 }
 
+/// A value for an assignment of `--set`.
 fn to_toml_value(value: &impl Serialize) -> Result<toml::Value, CliError> {
     toml::Value::try_from(value).map_err(|error| CliError::failed("model", error.to_string()))
 }
 
 /// Whether the comparison with compressors was interrupted.
+///
+/// Its result is not needed, so that an interruption is no failure.
 fn was_stopped(result: Result<(), CliError>) -> Result<bool, CliError> {
     match result {
         Err(error) if error.kind == "stopped" => Ok(true),
@@ -171,6 +190,7 @@ fn write_report(run: &Path, device: &Device) {
     }
 }
 
+/// Prints the summary to standard error with `json`, because standard output has the JSON result only.
 fn command_output(outcome: &RunOutcome, progress: &ProgressReporter, json: bool) -> Result<CommandOutput, CliError> {
     let rows = run::load_metrics(&RunPaths::open(&outcome.folder)?)?;
     let summary = MetricsSummary::from_rows(&rows);

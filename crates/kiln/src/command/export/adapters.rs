@@ -1,4 +1,7 @@
 //! Export of the adapters alone, as a folder in the format of PEFT.
+//!
+//! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. It is
+//! only valid if the base weights are unchanged, which is checked bit by bit.
 
 use super::{super::error::CliError, Args, export_error};
 use burn::tensor::{Device, ExecutionError};
@@ -50,11 +53,14 @@ fn base_source(source: &ModelSource) -> Result<ModelSource, CliError> {
     }
 }
 
+/// A run that was trained from random weights, or a model without adapters.
 fn no_base() -> CliError {
     export_error("the run did not start from a model, so that its adapters have no base model")
 }
 
 /// Whether the parameters of two models are bit-identical.
+///
+/// Compares names and bytes, so that NaNs compare equal too.
 fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
     let [a, b] = [a, b].map(|model| block_on(state_dict(model)).map_err(device_error));
     let (a, b) = (a?, b?);
@@ -62,6 +68,7 @@ fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
         && a.iter().all(|(name, data)| b.get(name).is_some_and(|other| other.as_bytes() == data.as_bytes())))
 }
 
+/// An error while values are read from the device.
 fn device_error(error: ExecutionError) -> CliError {
     CliError::failed("device", error.to_string())
 }

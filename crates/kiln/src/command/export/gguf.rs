@@ -1,4 +1,7 @@
 //! Export as a GGUF file for llama.cpp.
+//!
+//! Matrices are stored as f16 unless `--dtype` names another type; vectors are always f32, as llama.cpp expects. The tensors are
+//! written one at a time, so that the memory does not depend on the size of the file.
 
 use super::{
     super::{error::CliError, output::print_message},
@@ -13,6 +16,8 @@ use kiln_train::pretrained::{ModelSource, SourceModel};
 const DEFAULT_CONTEXT_LENGTH: usize = 2048;
 
 /// Writes the file and returns the family of the model.
+///
+/// Fails if no model family of GGUF has the architecture, such as one with a sliding window in a family without.
 pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
@@ -42,6 +47,8 @@ pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceMode
 }
 
 /// Pooling and normalization of a sentence-embedding model.
+///
+/// `None` for models with another head.
 fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
     match (head, source) {
         (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {

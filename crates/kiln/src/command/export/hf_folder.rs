@@ -1,4 +1,8 @@
 //! Export as a Hugging Face folder.
+//!
+//! The folder has `config.json`, the weights as safetensors (in several files with an index if they exceed
+//! `--max-shard-size`), `tokenizer.json`, `tokenizer_config.json` and, if the model has one, `chat_template.jinja`. A model that
+//! came from a Hugging Face folder keeps the unknown keys of its `config.json`.
 
 use super::{super::error::CliError, Args, export_error};
 use kiln_data::{Tokenizer, chat::ChatTemplate, tokenizer::TokenRoles};
@@ -15,6 +19,8 @@ use std::{fmt::Display, path::Path};
 const DEFAULT_SHARD_MEGABYTES: u64 = 5000;
 
 /// Writes the folder and returns the family of the model.
+///
+/// Fails before it writes anything if no model family has the architecture.
 pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let tokenizer = source.tokenizer()?;
@@ -52,6 +58,8 @@ fn tokenizer_config(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Value
 }
 
 /// Adds the special token ids to the `config.json` of a model trained by Kiln.
+///
+/// Other programs read bos, eos and pad from there. A model from a Hugging Face folder has them already.
 fn write_special_token_ids(path: &Path, tokenizer: &Tokenizer, has_encoder: bool) -> Result<(), CliError> {
     let read_error = |error: &dyn Display| export_error(format!("cannot read {}: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| read_error(&error))?;
