@@ -3,6 +3,7 @@
 use kiln_kernels::allocator::{MiMalloc, retain_freed_pages};
 use std::process::ExitCode;
 
+/// The allocator keeps freed pages, which tensors of the next step reuse.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -64,6 +64,7 @@ pub fn markdown() -> String {
     FAMILIES.iter().map(family_markdown).collect()
 }
 
+/// A heading, the description as a sentence, and the table.
 fn family_markdown(family: &VariantFamily) -> String {
     let mut text = format!("\n## {}\n\n{}.\n\n", family.name, capitalize(family.description));
     text += &markdown_row(&CARD_COLUMNS);
@@ -81,6 +82,7 @@ fn exemption_lines(card: &'static Card) -> impl Iterator<Item = String> {
     card.exemptions.iter().map(|(law, reason)| format!("\n- `{}` need not keep “{law}”: {reason}", card.name))
 }
 
+/// A line of a Markdown table.
 fn markdown_row(cells: &[&str]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }

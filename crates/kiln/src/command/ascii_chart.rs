@@ -1,4 +1,6 @@
 //! Line charts in the terminal.
+//!
+//! The y axis is logarithmic, because a loss falls by orders of magnitude more at the start of a training than at its end.
 
 use kiln_train::metrics::MetricsRow;
 
@@ -12,12 +14,16 @@ pub struct Curve {
 }
 
 impl Curve {
+    /// The points that can be drawn.
     fn finite_points(&self) -> impl Iterator<Item = (f64, f64)> {
         self.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite())
     }
 }
 
 /// Loss over training steps: `·` training, `●` validation, `–` floor. `None` with fewer than two different steps.
+///
+/// `width` and `height` are those of the frame, in characters; labels and legend come on top. The loss of a step is
+/// drawn as it is, without smoothing.
 pub fn loss_chart(rows: &[MetricsRow], width: usize, height: usize) -> Option<String> {
     let [mut training, mut floor, mut validation] = ['·', '–', '●'].map(|symbol| Curve { symbol, points: Vec::new() });
     for row in rows {

@@ -1,4 +1,16 @@
-//! `kiln compare`: several runs in one table and one page.
+//! `kiln compare RUN…`: several runs in one table, one chart and one HTML page.
+//!
+//! ```console
+//! kiln compare runs/stories runs/window --out compare.html
+//! kiln compare runs/rotary runs/alibi --sequence-length 256 --sequence-length 512
+//! ```
+//!
+//! The tables show validation loss, time and sizes, and the recipe keys that differ between the runs. With
+//! `--sequence-length` each run is evaluated again on its own validation text, which shows how well its position encoding
+//! extrapolates to sequences longer than in training. Without it, only the files of the run folders are read.
+//!
+//! JSON: `{"runs":[{"run","differs":{key:value},"validation_loss","seconds","parameters","lengths":[{"length","loss"}]}]}`;
+//! `lengths` only with `--sequence-length`.
 
 use super::{
     ascii_chart::{Curve, draw_curves},
@@ -63,6 +75,8 @@ struct RunData {
 type ConfigDiff = BTreeMap<String, Vec<String>>;
 
 /// Reads the runs, writes the page and prints the tables.
+///
+/// Fails before it writes anything if one of the runs cannot be read.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let mut data = args.runs.iter().map(|path| RunData::open(path)).collect::<Result<Vec<_>, _>>()?;
     let device = args.device.open()?;
@@ -82,6 +96,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
 }
 
 impl RunData {
+    /// Reads recipe, metrics and model size of the run at `path`. A run that is still training can be read too.
     fn open(path: &Path) -> Result<Self, CliError> {
         let paths = RunPaths::open(path)?;
         let recipe = run::load_recipe(&paths)?;
@@ -118,6 +133,7 @@ impl RunData {
         }
     }
 
+    /// The entry of the run in the JSON result.
     fn to_json(&self, run: &ComparedRun) -> Value {
         let mut json = json!({
             "run": self.path.display().to_string(),
@@ -135,6 +151,8 @@ impl RunData {
 }
 
 /// Validation loss of a run at each sequence length, shortest first.
+///
+/// Takes as long as one evaluation per length.
 fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, CliError> {
     let evaluator = Evaluator::open(super::model_args::model_source(path)?, None, device)?;
     let mut lengths = lengths.to_vec();
@@ -150,6 +168,8 @@ fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec
 }
 
 /// The tables and the chart of the terminal.
+///
+/// The three tables, then the validation losses over training tokens. Tables without rows are left out.
 fn comparison_text(data: &[RunData], runs: &[ComparedRun], diff: &ConfigDiff) -> String {
     let mut parts = vec![metrics_table(runs)];
     parts.extend(diff_table(runs, diff));
@@ -181,11 +201,14 @@ fn metrics_table(runs: &[ComparedRun]) -> String {
     format_table(&head, &lines.collect::<Vec<_>>(), &[2, 3, 4, 5, 6])
 }
 
+/// Three decimals, or a dash.
 fn format_loss(loss: Option<f64>) -> String {
     loss.map_or("–".into(), |loss| format!("{loss:.3}"))
 }
 
 /// One line per recipe key that differs.
+///
+/// `None` if all recipes are equal.
 fn diff_table(runs: &[ComparedRun], diff: &ConfigDiff) -> Option<String> {
     if diff.is_empty() {
         return None;
@@ -196,6 +219,8 @@ fn diff_table(runs: &[ComparedRun], diff: &ConfigDiff) -> Option<String> {
 }
 
 /// One line per run: its loss at each sequence length.
+///
+/// `None` without `--sequence-length`.
 fn length_table(runs: &[ComparedRun]) -> Option<String> {
     let lengths = &runs.first()?.loss_by_length;
     if lengths.is_empty() {

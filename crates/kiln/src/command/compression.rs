@@ -1,4 +1,8 @@
 //! Comparison of a trained model with general compressors: bits per byte of the same validation text.
+//!
+//! A language model with loss `L` in nats per token compresses a text of `B` bytes and `T` tokens to `L · T / ln 2` bits by
+//! arithmetic coding, so that `L · T / (B · ln 2)` bits per byte are comparable with gzip, xz and zstd, each at its best
+//! level. The model has seen the training text; the compressors start from nothing, and pay for it on short texts.
 
 use super::{error::CliError, output::print_message};
 use burn::tensor::Device;
@@ -54,11 +58,15 @@ fn gives_likelihood(recipe: &Recipe) -> bool {
     recipe.stages.last().is_none_or(|stage| stage.objective.build().loss_kind() == LossKind::Likelihood)
 }
 
+/// The data of the last stage, which the model was trained on last.
 fn data_config(recipe: &Recipe) -> &DataConfig {
     recipe.stages.last().and_then(|stage| stage.data.as_ref()).unwrap_or(&recipe.data)
 }
 
 /// Validation texts in the order of their hashes, up to `max_bytes` in total. The last one is cut off.
+///
+/// The order by hash makes the selection independent of the order of the source. Texts are cut at a character
+/// boundary.
 fn select_texts(recipe: &Recipe, max_bytes: u64, stop: StopSignal) -> Result<Vec<String>, CliError> {
     let (source, split) = run::open_data(data_config(recipe), stop)?;
     let mut hashed = Vec::new();
@@ -95,6 +103,8 @@ fn retain_smallest(hashed: &mut Vec<(String, String)>, max_bytes: u64) {
 }
 
 /// Bits per byte of `texts` under the model of a run and under the compressors. `step` is that of the loaded checkpoint.
+///
+/// The whole text is evaluated with the sequence length of the training; documents longer than that are split.
 fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Result<CompressionMetrics, CliError> {
     let joined = texts.concat();
     let text = joined.as_bytes();
@@ -117,6 +127,7 @@ fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Resu
     })
 }
 
+/// `compressed` is the size in bytes, or the error of the compressor.
 fn bits_per_byte(text: &[u8], compressed: io::Result<usize>) -> Result<f64, CliError> {
     let size = compressed.map_err(|error| CliError::failed("compression", format!("a compressor failed: {error}")))?;
     Ok(size as f64 * 8.0 / text.len().max(1) as f64)

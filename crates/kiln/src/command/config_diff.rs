@@ -1,4 +1,7 @@
 //! Differences between recipes, as a short list of keys.
+//!
+//! Recipes are compared as TOML tables with all defaults filled in, so that a key that one recipe leaves out is equal to a
+//! key that another one sets to the default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
@@ -27,6 +30,8 @@ type Member<'a> = (usize, Option<&'a Value>);
 
 impl DiffLines {
     /// Compares the values of some recipes at `path`.
+    ///
+    /// The path of an item of a list has its index as a name, such as `stages.0.steps`.
     fn compare_at(&mut self, path: &str, members: &[Member]) {
         if members.windows(2).all(|pair| pair[0].1 == pair[1].1) {
             return;
@@ -51,6 +56,8 @@ impl DiffLines {
 }
 
 /// The only key of a table with one key: the alternative of a choice.
+///
+/// `None` for values that are not tables, and for tables with no key or several.
 fn single_key(value: Option<&Value>) -> Option<&String> {
     let table = value?.as_table().filter(|table| table.len() == 1)?;
     table.keys().next()
@@ -58,6 +65,8 @@ fn single_key(value: Option<&Value>) -> Option<&String> {
 
 /// The values below, by key or index, if all values are tables without different alternatives, or all are lists of
 /// tables. `None` for values that are compared as a whole.
+///
+/// A list that is shorter than the longest has `None` at the missing indexes.
 fn child_values<'a>(members: &[Member<'a>]) -> Option<Vec<(String, Vec<Member<'a>>)>> {
     if let Some(tables) = members.iter().map(|(_, value)| value.and_then(Value::as_table)).collect::<Option<Vec<_>>>() {
         let keys: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();

@@ -1,4 +1,9 @@
-//! `kiln devices`: the devices of this build.
+//! `kiln devices`: the devices of this build, for `--device`.
+//!
+//! GPU backends are Cargo features (`wgpu`, `vulkan`, `metal`, `cuda`, `rocm`); a device that is not listed needs another
+//! build. Whether the machine has a GPU is not checked.
+//!
+//! JSON: `{"devices":[{"device","threads","simd"}]}`.
 
 use super::{device_args::Backend, output::CommandOutput, table::format_table};
 use clap::ValueEnum;

@@ -1,4 +1,11 @@
-//! `kiln embed`: sentence embeddings.
+//! `kiln embed MODEL --text TEXT…`: sentence embeddings.
+//!
+//! ```console
+//! kiln embed models/all-minilm-l6-v2 --text "A cat sleeps." --text "A kitten is asleep."
+//! ```
+//!
+//! JSON: `{"shape":[n,width],"embeddings":[…]}`, 32-bit floating point, row-major. Weights are computed in f32, also if they
+//! are stored in 16 bits or quantized.
 
 use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
 use kiln_data::tokenizer::{EncodeOptions, TextSide};
@@ -50,6 +57,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
 }
 
+/// Dot product, summed in f64.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }

@@ -1,4 +1,11 @@
-//! `kiln inspect --text`: attention maps and logit lens of a text, as tables and as a page.
+//! `kiln inspect MODEL --text TEXT`: attention maps and logit lens of a text, as tables and as an HTML page.
+//!
+//! The logit lens applies the final norm and the output head after every layer, and so shows in which layer a prediction is
+//! formed. The attention maps show the weights of every head; they need the reference kernel, because the fused kernels
+//! never compute the whole map.
+//!
+//! JSON: `{"tokens","ids","lens":[{"path","guesses":[{"token","probability"}]}],"maps":[{"layer","head","weights"}],"page"}`;
+//! `weights` is `[tokens, tokens]` in row-major order.
 
 use super::{
     device_args::DeviceArgs,
@@ -24,6 +31,9 @@ use std::path::Path;
 const MAX_TOKENS: usize = 48;
 
 /// Analyzes a text and writes the page to `out`.
+///
+/// The text is cut off after 48 tokens, or after as many as the model has positions. The page is written even if the
+/// model has no attention; its section is then missing.
 pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Result<CommandOutput, CliError> {
     let loaded = model.source()?.load(&device.open()?)?;
     let tokenizer = &loaded.tokenizer;
@@ -51,6 +61,8 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
 }
 
 /// The attention maps, grouped by layer.
+///
+/// `maps` is sorted by layer.
 fn layer_attention(maps: &[AttentionMap]) -> Vec<LayerAttention> {
     let layers = maps.chunk_by(|a, b| a.layer == b.layer);
     layers
@@ -61,6 +73,7 @@ fn layer_attention(maps: &[AttentionMap]) -> Vec<LayerAttention> {
         .collect()
 }
 
+/// The name of a layer is that of the residual stream after it: `block 3`.
 fn lens_row(layer: &LogitLensLayer, tokenizer: &Tokenizer) -> LensRow {
     let top_tokens = layer.top_tokens.iter().map(|top| (tokenizer.id_to_token(top.id), f64::from(top.probability)));
     LensRow {
@@ -87,6 +100,9 @@ fn top_token_table(page: &InspectPage) -> String {
 }
 
 /// One line per head: the shares of its attention that go to the query itself, the token before it and the first token.
+///
+/// A head with a high share of the previous token is often part of an induction circuit; one with a high share of the
+/// first token is often inactive (attention sink).
 fn head_table(page: &InspectPage) -> String {
     let mut rows = Vec::new();
     for layer in &page.attention {
@@ -102,6 +118,7 @@ fn head_table(page: &InspectPage) -> String {
     format_table(&["layer", "head", "self", "previous", "first"], &rows, &[1, 2, 3, 4])
 }
 
+/// `ids` are the analyzed tokens.
 fn to_json(page: &InspectPage, ids: &[u32], report: &AttentionReport, out: &Path) -> Value {
     let lens = page
         .lens
@@ -119,6 +136,7 @@ fn to_json(page: &InspectPage, ids: &[u32], report: &AttentionReport, out: &Path
     })
 }
 
+/// A prediction in the JSON result.
 fn top_token_json((token, probability): &(String, f64)) -> Value {
     json!({ "token": token, "probability": probability })
 }

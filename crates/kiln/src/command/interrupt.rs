@@ -1,4 +1,7 @@
 //! Ctrl-C: the first one stops the run after the current step, the second one ends the process.
+//!
+//! After the first Ctrl-C the run saves a checkpoint and returns, and the command exits with code 130. The second one exits
+//! with code 130 at once; the last checkpoint remains valid, because checkpoints become visible by one rename.
 
 use super::{
     error::{CliError, EXIT_INTERRUPTED},
@@ -6,6 +9,7 @@ use super::{
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Set by the first Ctrl-C.
 static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handler. Returns the flag that the first Ctrl-C sets.

@@ -1,4 +1,14 @@
-//! `kiln logits`: the logits of a token sequence.
+//! `kiln logits MODEL --ids ID,…`: the logits of a token sequence, for comparison with other programs.
+//!
+//! ```console
+//! kiln logits models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --ids 1,100,200 --json
+//! kiln logits models/t5 --ids 100,200,1 --decoder-ids 0,5
+//! ```
+//!
+//! Needs configuration and weights only, no tokenizer. The head is that of the model family: the masked-language-model head
+//! for BERT, the decoder for T5. Ids that are special tokens of a tokenizer are not checked.
+//!
+//! JSON: `{"shape":[sequence,vocabulary],"logits":[…]}`, 32-bit floating point, row-major.
 
 use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -54,12 +64,17 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
 }
 
 /// `id (logit)` of the largest logit.
+///
+/// Empty for a model without vocabulary.
 fn top_logit(row: &[f32]) -> String {
     let top = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     top.map_or(String::new(), |(id, logit)| format!("{id} ({logit:.4})"))
 }
 
 /// Logits `[T, vocabulary]` of one document. An encoder-decoder encodes `encoder_ids` first.
+///
+/// The ids are read in the direction that the model uses for generation. With prefix visibility, the whole sequence
+/// is the prefix. `encoder_ids` must be given for an encoder-decoder, and only for one.
 pub fn compute_logits(model: &Model, ids: &[i32], encoder_ids: Option<&[i32]>) -> Tensor<2> {
     let device = model.device();
     let direction = model.config().effective_visibility().direction(ids.len());
@@ -95,6 +110,7 @@ impl Args {
     }
 }
 
+/// `max_length` is the number of positions of the stack that reads the ids; `None` if it is not limited.
 fn check_sequence(flag: &str, ids: &[i32], vocab: usize, max_length: Option<usize>) -> Result<(), CliError> {
     let is_unknown = |id: &&i32| usize::try_from(**id).map_or(true, |id| id >= vocab);
     if let Some(id) = ids.iter().find(is_unknown) {

@@ -1,4 +1,6 @@
 //! Memory check: refuses a model that is too large for the machine before anything is allocated.
+//!
+//! A typo such as `model.hidden = 262144` would otherwise end the process (or the machine) by exhausting its memory.
 
 use super::error::CliError;
 use crate::page::number_format::{format_bytes, format_count};
@@ -15,10 +17,13 @@ const BYTES_PER_PARAMETER: u64 = 16;
 const BYTE_TOKENS: usize = 256;
 
 /// Refuses a recipe whose parameters, gradients and optimizer state do not fit into memory.
+///
+/// Activations, which depend on batch size and sequence length, are not counted.
 pub fn check_memory(recipe: &Recipe) -> Result<(), CliError> {
     check_within(recipe, available_memory())
 }
 
+/// `available` is in bytes.
 fn check_within(recipe: &Recipe, available: u64) -> Result<(), CliError> {
     let parameters = Model::num_parameters(&ModelConfig { vocab: max_vocab(recipe), ..recipe.model.clone() }) as u64;
     let required = parameters.saturating_mul(BYTES_PER_PARAMETER);

@@ -1,4 +1,8 @@
-//! Final metrics of a run.
+//! Final metrics of a run, from the rows of `metrics.jsonl`.
+//!
+//! The result of `kiln train --json` is made of them:
+//! `{"run","steps","tokens","train_loss","validation_loss","floor","accepted","seconds","tokens_per_second"}`. Metrics that a
+//! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
 use kiln_train::metrics::{CompressionMetrics, CorrectCount, MetricsRow, Samples, StepMetrics, ValidationMetrics};
 use serde_json::{Value, json};

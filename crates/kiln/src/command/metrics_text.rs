@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 const LINE_WIDTH: usize = 100;
 
 /// `step 40 of 650 · loss 4.12 · 11.3 k tokens/s · 2 min left`, where `speed` is the text of [`format_speed`].
+///
+/// The number of the step is padded, so that lines are aligned.
 pub fn format_step(row: &StepMetrics, total_steps: u64, speed: &str) -> String {
     let width = total_steps.to_string().len();
     format!("step {:>width$} of {total_steps} · loss {:.3} · {speed}", row.step, row.loss)
@@ -19,6 +21,8 @@ pub fn format_speed(tokens_per_second: f64, seconds_left: f64) -> String {
 }
 
 /// `validation loss 1.934 · 18 % above the floor of 1.634 · 0.806 bits per byte · recall 61 %`.
+///
+/// Parts that the run does not have are left out.
 pub fn format_validation(row: &ValidationMetrics) -> String {
     let mut parts = vec![format!("validation loss {:.3}", row.loss)];
     parts.extend(row.reference_loss.map(|floor| format_above_floor(row.loss, floor)));
@@ -43,6 +47,8 @@ pub fn format_kinds(kinds: &BTreeMap<String, CorrectCount>) -> String {
 }
 
 /// The beginning of a sample, wrapped; at the end of a run, more of two samples.
+///
+/// The share of accepted sentences, which only the built-in stories have, is the first line.
 pub fn format_samples(row: &Samples, is_last: bool) -> String {
     let (max_samples, max_lines) = if is_last { (2, 6) } else { (1, 2) };
     let mut lines = Vec::new();
@@ -61,6 +67,8 @@ fn sample_lines(sample: &Sample, max_lines: usize) -> Vec<String> {
 }
 
 /// Wraps a text at spaces into lines of at most `width` characters. Longer words are split, empty lines are removed.
+///
+/// A paragraph never shares a line with the next one. Widths are counted in characters, not in terminal columns.
 pub fn wrap_text(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines().filter(|line| !line.trim().is_empty()) {

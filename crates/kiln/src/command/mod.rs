@@ -52,6 +52,8 @@ use serde_json::json;
 use std::process::ExitCode;
 
 /// Train, evaluate, run and convert language models.
+///
+/// Arguments before the subcommand.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about, long_about = None, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
@@ -62,6 +64,7 @@ struct Cli {
     command: Command,
 }
 
+/// Subcommands, in the order of `kiln --help`.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train or fine-tune a model (default: the built-in stories).
@@ -102,6 +105,7 @@ enum Command {
 }
 
 impl Command {
+    /// Runs the command. `json`: the caller prints the JSON result, so that nothing else may go to standard output.
     fn run(&self, json: bool) -> Result<CommandOutput, CliError> {
         match self {
             Self::Train(args) => train::run(args, json),
@@ -151,6 +155,8 @@ fn report_clap_error(error: &clap::Error) -> ExitCode {
 }
 
 /// Prints an error and returns its exit code.
+///
+/// With `json`, the error also goes to standard output.
 fn report(error: &CliError, json: bool) -> u8 {
     error.report();
     if json {

@@ -1,4 +1,7 @@
 //! Layers, costs and attention patterns of a model, for tables and pages.
+//!
+//! Costs come from the model's parts ([`Part::cost`]): floating-point operations of the forward pass and bytes of decode state,
+//! both per token at a given sequence length, because the cost of attention depends on it.
 
 use crate::page::{LayerSummary, ModelSummary, PatternMask};
 use burn::module::Module;
@@ -8,6 +11,8 @@ use kiln_spec::{DocumentSpan, Layout, Pattern, plan::dense_mask};
 
 /// Summary of a model. Costs are for sequences of `length` tokens; attention patterns are drawn for `pattern_size`
 /// tokens. Needs no weight values.
+///
+/// The sum of the layers' parameters is the total: every parameter belongs to one layer.
 pub fn summarize(model: &Model, length: usize, pattern_size: usize) -> ModelSummary {
     let config = model.config();
     let counts = ParameterCounts::from_model(model);
@@ -56,6 +61,7 @@ fn block_layers(prefix: &str, blocks: &[Block], config: &ModelConfig, sizes: Siz
 struct ParameterCounts(Vec<(String, u64)>);
 
 impl ParameterCounts {
+    /// Counts all parameters, trainable or not.
     fn from_model(model: &Model) -> Self {
         let parameters = named_parameters(model).into_iter();
         Self(parameters.map(|p| (p.path, p.shape.iter().product::<usize>() as u64)).collect())
@@ -80,6 +86,7 @@ impl ParameterCounts {
     }
 }
 
+/// The output head. A tied head has no parameters of its own, but the same operations.
 fn head_layer(config: &ModelConfig, counts: &ParameterCounts) -> LayerSummary {
     let layer = counts.layer("head", config.head.name());
     if config.head.pooling().is_some() {
@@ -92,6 +99,7 @@ fn head_layer(config: &ModelConfig, counts: &ParameterCounts) -> LayerSummary {
     LayerSummary { title: format!("{}{tied}", layer.title), flops_per_token, ..layer }
 }
 
+/// A part of a block. `kernel` is that of the training, which may differ from that of inference.
 fn part_layer(path: &str, part: &Part, config: &ModelConfig, sizes: Sizes) -> LayerSummary {
     let cost = part.cost(sizes.length);
     let plan = part.plan(true);
@@ -123,6 +131,7 @@ pub fn layout_mask(layout: &Layout) -> PatternMask {
     row_mask(&Pattern::default(), layout, "attention mask: rows are queries, columns are keys".into())
 }
 
+/// Combines the pattern of a layer with the direction and the documents of the layout.
 fn row_mask(pattern: &Pattern, layout: &Layout, title: String) -> PatternMask {
     let row = layout.row(0);
     let mask = dense_mask(&pattern.visibility_formula(), row, row);
@@ -130,6 +139,8 @@ fn row_mask(pattern: &Pattern, layout: &Layout, title: String) -> PatternMask {
 }
 
 /// An attention mask in characters, two queries per line.
+///
+/// `█` both queries see the key, `▀` the upper one, `▄` the lower one, `·` none.
 pub fn draw_pattern(pattern: &PatternMask) -> Vec<String> {
     let mut lines = Vec::new();
     for query in (0..pattern.size).step_by(2) {

@@ -1,4 +1,12 @@
 //! `kiln objective`: the training objectives, and examples of their inputs, targets and attention masks.
+//!
+//! ```console
+//! kiln objective list
+//! kiln objective show masked --set rate=0.3
+//! ```
+//!
+//! JSON: `list` gives `{"objectives":[{"name","about"}]}`; `show` gives
+//! `{"objective","examples":[{"mode","tokens":[{"before","given","asked"}],"visible"}]}` with one string of 0 and 1 per query.
 
 use super::{
     color::TextStyle,
@@ -61,6 +69,8 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
 }
 
 /// Description of each objective, from the schema of the recipe.
+///
+/// The description is the doc comment of the objective in its configuration.
 fn objective_descriptions() -> Vec<(String, String)> {
     let keys = explain(&Recipe::schema());
     let mut descriptions = Vec::new();
@@ -72,6 +82,7 @@ fn objective_descriptions() -> Vec<(String, String)> {
     descriptions
 }
 
+/// A line per objective, in the order of the configuration.
 fn list_objectives() -> CommandOutput {
     let objectives = objective_descriptions();
     let rows: Vec<Vec<String>> = objectives.iter().map(|(name, text)| vec![name.clone(), text.clone()]).collect();
@@ -80,6 +91,8 @@ fn list_objectives() -> CommandOutput {
 }
 
 impl ShowArgs {
+    /// Trains a small tokenizer on the text, makes one batch of its first document, and prints the batch. The model
+    /// is untrained: it only takes part because objectives may use one.
     fn show(&self) -> Result<CommandOutput, CliError> {
         let objective = self.objective()?;
         let source = self.data_config().source.open()?;
@@ -114,6 +127,7 @@ impl ShowArgs {
         Ok(recipe.stages.swap_remove(0).objective)
     }
 
+    /// The files of `--data`, or built-in stories that depend on the seed.
     fn data_config(&self) -> DataConfig {
         let source = if self.data.is_empty() {
             SourceConfig::Stories(StoriesConfig { seed: self.seed, megabytes: STORY_MEGABYTES })
@@ -132,6 +146,7 @@ fn format_example(example: &TextExample, style: TextStyle) -> String {
     format!("{title}{}\n{}:\n{}", format_columns(example, style), example.pattern.title, mask.join("\n"))
 }
 
+/// Lines are broken after [`LINE_WIDTH`] characters. `·` marks positions without a target.
 fn format_columns(example: &TextExample, style: TextStyle) -> String {
     let mut blocks = Vec::new();
     let mut lines = [const { String::new() }; 3];
@@ -155,10 +170,12 @@ fn format_columns(example: &TextExample, style: TextStyle) -> String {
     blocks.join("\n")
 }
 
+/// The three lines with their names, without spaces at the end.
 fn label_lines(lines: &[String; 3]) -> String {
     LINE_NAMES.iter().zip(lines).map(|(name, line)| format!("{name}{}\n", line.trim_end())).collect()
 }
 
+/// An example in the JSON result.
 fn example_json(example: &TextExample) -> Value {
     let tokens = example.tokens.iter().zip(&example.original);
     json!({
@@ -168,6 +185,7 @@ fn example_json(example: &TextExample) -> Value {
     })
 }
 
+/// A position of an example: token of the text, input and target.
 fn token_json(token: &ExampleToken, original: &str) -> Value {
     json!({ "before": original, "given": token.input, "asked": token.target })
 }

@@ -1,4 +1,6 @@
 //! Inputs, targets and attention mask that an objective makes of one text.
+//!
+//! The batch is made by the code that trains ([`Objective::batch`](kiln_train::Objective::batch)), with one sequence.
 
 use super::model_summary::layout_mask;
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
@@ -11,6 +13,8 @@ use kiln_train::{Models, ObjectiveConfig, StageConfig, TrainError, run};
 const MAX_TOKENS: usize = 24;
 
 /// An example of an objective.
+///
+/// All lists have one entry per position.
 #[derive(Clone, Debug)]
 pub struct TextExample {
     /// Component of the objective; empty if it has none.
@@ -43,6 +47,8 @@ pub fn stage_examples(
 
 /// Examples on the beginning of a text: one for each component of the objective, or one for an objective without
 /// components. An example whose batch cannot be made is left out.
+///
+/// `seed` selects the random masks and prefix lengths. `unified` gives one example for each of its modes.
 pub fn text_examples(
     text: &str,
     objective: &ObjectiveConfig,
@@ -84,6 +90,7 @@ fn pack_text(text: &str, tokenizer: &Tokenizer) -> PackedSequences {
     }
 }
 
+/// Inputs and targets of the first sequence. A weight of 0 means that no loss is computed.
 fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
     let positions = batch.inputs.iter().zip(&batch.targets).zip(&batch.weights);
     let tokens = positions.map(|((input, target), weight)| ExampleToken {
@@ -94,6 +101,7 @@ fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
     tokens.collect()
 }
 
+/// The first validation document in the order of the source; `None` if there is none.
 fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
     let (source, split) = run::open_data(data, &|| false)?;
     let mut texts = split.texts(&source, Subset::Validation)?;

@@ -1,4 +1,7 @@
 //! Progress of a run on standard error: a progress bar on a terminal, else plain lines.
+//!
+//! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
+//! Evaluations, samples and checkpoints are printed in both cases.
 
 use super::{metrics_text, output::print_message};
 use crate::page::number_format::{format_bytes, format_count};
@@ -70,6 +73,7 @@ impl ProgressReporter {
         }
     }
 
+    /// Printed first, so that a run that fails later can be found.
     fn show_run_folder(&mut self, run: &Path) {
         self.print_message(&format!("run folder: {}", run.display()));
         self.run_folder = Some(run.to_owned());
@@ -88,6 +92,7 @@ impl ProgressReporter {
         }
     }
 
+    /// `done` and `total` are in bytes of text; the total is unknown for compressed files.
     fn show_reading(&mut self, done: u64, total: Option<u64>) {
         if self.bar.is_some() || self.last_reading_message.elapsed() > READING_INTERVAL {
             self.last_reading_message = Instant::now();
@@ -96,6 +101,7 @@ impl ProgressReporter {
         }
     }
 
+    /// `vocab` is the vocabulary size, `skipped` the number of files without text.
     fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize, skipped: usize) {
         let [documents, tokens, validation_tokens] =
             [documents as f64, tokens as f64, validation_tokens as f64].map(format_count);
@@ -107,6 +113,9 @@ impl ProgressReporter {
     }
 
     /// `parameters`: all and trainable.
+    ///
+    /// Starts the bar and the measurement of the speed. After `--resume`, steps of earlier processes count for the
+    /// bar, but not for the speed.
     fn show_stage(&mut self, name: &str, parameters: (usize, usize), steps_done: u64, steps: u64) {
         let (total, trainable) = parameters;
         let resumed = if steps_done > 0 { format!(", continuing after step {steps_done}") } else { String::new() };
@@ -127,6 +136,7 @@ impl ProgressReporter {
         }
     }
 
+    /// The first and the last step of a stage are always printed.
     fn show_step(&mut self, row: &StepMetrics) {
         let speed = self.rate.record_step(row);
         let StepRate { steps, total_steps: total, .. } = self.rate;
@@ -143,6 +153,7 @@ impl ProgressReporter {
         }
     }
 
+    /// Rows about compression and events are not printed; they are in the report.
     fn show_metrics(&mut self, row: &MetricsRow) {
         match row {
             MetricsRow::Step(row) => self.show_step(row),
@@ -154,6 +165,7 @@ impl ProgressReporter {
 }
 
 impl StepRate {
+    /// Whether the stage has reached its last step.
     fn is_done(&self) -> bool {
         self.steps_before + self.steps >= self.total_steps
     }
@@ -170,6 +182,7 @@ impl StepRate {
 }
 
 impl ProgressListener for ProgressReporter {
+    /// One line or one bar update per event.
     fn on_event(&mut self, event: ProgressEvent) {
         match event {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),

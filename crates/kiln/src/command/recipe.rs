@@ -1,4 +1,14 @@
 //! `kiln recipe`: the built-in recipes, recipes with all defaults, and explanations of the keys.
+//!
+//! ```console
+//! kiln recipe explain stages.schedule
+//! kiln recipe show text --set stages.0.batch_size=8
+//! ```
+//!
+//! The explanations come from the JSON schema of the recipe, and so from the doc comments of the configuration types.
+//!
+//! JSON: `explain` gives `{"keys":[{"key","about","default","legal"}]}`, `list` gives `{"recipes":[{"name","about"}]}`, `show`
+//! gives `{"recipe","toml"}`.
 
 use super::{
     error::CliError,
@@ -46,6 +56,7 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     }
 }
 
+/// The default recipe is the first one.
 fn list_recipes() -> CommandOutput {
     let rows = BUILT_IN_RECIPES.iter().map(|recipe| vec![recipe.name.into(), recipe.description.into()]);
     let json = BUILT_IN_RECIPES.iter().map(|recipe| json!({ "name": recipe.name, "about": recipe.description }));
@@ -54,6 +65,8 @@ fn list_recipes() -> CommandOutput {
 }
 
 /// The key at `path` and all keys below it.
+///
+/// Without a path, all keys. An unknown path is an error that suggests the nearest key.
 fn explain_keys(path: Option<&str>) -> Result<CommandOutput, CliError> {
     let keys = explain(&Recipe::schema());
     let prefix = path.map(normalize_path).unwrap_or_default();
@@ -88,6 +101,7 @@ fn format_key(key: &ConfigKey) -> String {
     lines.join("\n")
 }
 
+/// A key in the JSON result.
 fn key_json(key: &ConfigKey) -> Value {
     json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed })
 }
@@ -103,6 +117,7 @@ fn unknown_key(path: &str, keys: &[ConfigKey]) -> CliError {
     CliError::usage(format!("unknown recipe key `{path}`")).with_help(help)
 }
 
+/// The part after the last dot.
 fn last_name(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or_default()
 }

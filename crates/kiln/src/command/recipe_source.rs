@@ -1,4 +1,7 @@
 //! Recipes by name or by path.
+//!
+//! The built-in recipes are the files in `recipes/`, compiled into the program. A recipe may extend another one by name or by
+//! path (`extends = "stories"`); its own keys win.
 
 use super::error::CliError;
 use kiln_spec::{
@@ -9,6 +12,8 @@ use kiln_train::Recipe;
 use std::path::{Path, PathBuf};
 
 /// A built-in recipe.
+///
+/// Listed by `kiln recipe list`.
 pub struct BuiltInRecipe {
     /// Name.
     pub name: &'static str,
@@ -53,6 +58,8 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
 ];
 
 /// Loads a recipe by name or path, with the assignments `sets` over it.
+///
+/// Overrides have the form `key=value` and are applied in order; a value that is not TOML is a string.
 pub fn load(name: &str, sets: &[String]) -> Result<Recipe, CliError> {
     let (text, file) = read_recipe(name, None)?;
     Ok(Recipe::load(&text, Some(&file), sets, &read_recipe)?)
@@ -69,11 +76,15 @@ fn read_recipe(name: &str, parent: Option<&str>) -> Result<(String, String), Con
 }
 
 /// A path in a recipe is relative to the folder of that recipe.
+///
+/// Without a parent, the path is relative to the current folder.
 fn resolve_path(name: &str, parent: Option<&str>) -> PathBuf {
     let folder = parent.and_then(|parent| Path::new(parent).parent()).unwrap_or(Path::new(""));
     folder.join(name)
 }
 
+/// The error names the key `extends` of the parent recipe, if there is one, and suggests a built-in recipe with a
+/// similar name.
 fn missing_recipe(name: &str, path: &Path, parent: Option<&str>, error: &std::io::Error) -> ConfigError {
     let names = BUILT_IN_RECIPES.map(|recipe| recipe.name);
     let suggestion = match closest_match(name, names) {

@@ -1,4 +1,7 @@
 //! `report.html`, the report of a run.
+//!
+//! It is written at the end of a run, after an interruption, and after a loss that became non-finite. Everything on it comes
+//! from the files of the run folder, so that a finished run can be reported again with `kiln train --resume RUN`.
 
 use super::{
     error::CliError, metrics_summary::MetricsSummary, model_summary, objective_example, output::print_message,
@@ -20,6 +23,8 @@ use std::path::Path;
 const PATTERN_SIZE: usize = 48;
 
 /// Writes the report of the run at `path` into its folder.
+///
+/// The file is replaced atomically: a reader sees the old or the new page.
 pub fn write_report(path: &Path, device: &Device) -> Result<(), CliError> {
     let paths = RunPaths::open(path)?;
     let page = page::render_report(&build_report(&paths, device)?);
@@ -43,6 +48,8 @@ pub fn page_rows(paths: &RunPaths) -> Result<Vec<page::Row>, CliError> {
 }
 
 /// The model of a run without weights. `None` before the tokenizer exists, because the vocabulary size is unknown.
+///
+/// Serves sizes, costs and patterns; its weights are never read.
 pub fn outline_model(paths: &RunPaths, recipe: &Recipe) -> Result<Option<Model>, CliError> {
     if !paths.tokenizer().exists() {
         return Ok(None);
@@ -51,6 +58,8 @@ pub fn outline_model(paths: &RunPaths, recipe: &Recipe) -> Result<Option<Model>,
     Ok(Some(Model::without_weights(&run::model_config(recipe, &tokenizer)?)))
 }
 
+/// Collects the data of the page. A run that was interrupted before its tokenizer existed has neither model nor
+/// examples.
 fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     let recipe = run::load_recipe(paths)?;
     let stage = recipe.stages.last().cloned().unwrap_or_default();
@@ -81,6 +90,7 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     })
 }
 
+/// The comparison with compressors, as the page reads it.
 fn page_compression(row: &CompressionMetrics) -> Compression {
     Compression {
         bytes: row.text_bytes,
@@ -104,6 +114,8 @@ fn examples(
 }
 
 /// Text, tokenizer, batch size, seed and device.
+///
+/// `model` is missing before the tokenizer exists. The device is that of this process.
 fn run_info(
     recipe: &Recipe,
     stage: &StageConfig,
@@ -140,6 +152,7 @@ fn checkpoints(paths: &RunPaths, recipe: &Recipe) -> Result<Vec<CheckpointEntry>
     Ok(stages.concat())
 }
 
+/// The checkpoints of one stage, oldest first.
 fn stage_checkpoints(stage: &StageFolder) -> Result<Vec<CheckpointEntry>, CliError> {
     let checkpoints = stage.checkpoints();
     let best = checkpoints.best_step()?;

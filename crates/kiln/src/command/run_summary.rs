@@ -12,6 +12,8 @@ use std::path::Path;
 const CHART_SIZE: (usize, usize) = (72, 9);
 
 /// Summary of the run at `path`. Metrics that the run does not have are left out.
+///
+/// The chart is missing for runs of fewer than two steps.
 pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> String {
     let validation = summary
         .last_validation
@@ -50,12 +52,14 @@ fn format_training(summary: &MetricsSummary) -> String {
     format!("{} steps, {tokens} tokens, {time}{}", summary.steps(), speed.unwrap_or_default())
 }
 
+/// Bits per byte of the model, and of the compressors in parentheses.
 fn format_compression(row: &CompressionMetrics) -> String {
     let CompressionMetrics { model_bits_per_byte, gzip, xz, zstd, .. } = row;
     let size = format_bytes(row.text_bytes as f64);
     format!("{model_bits_per_byte:.3} (gzip {gzip:.3}, xz {xz:.3}, zstd {zstd:.3}) on {size} of validation text")
 }
 
+/// `None` if the report was not written.
 fn report_path(path: &Path) -> Option<String> {
     let report = RunPaths::open(path).ok()?.report();
     report.is_file().then(|| report.display().to_string())

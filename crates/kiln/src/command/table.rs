@@ -1,4 +1,6 @@
-//! Tables in plain text.
+//! Tables in plain text, for standard output.
+//!
+//! No lines are drawn, so that the output can be processed with `awk` and `column`.
 
 /// Spaces between two columns.
 const GAP: &str = "  ";

@@ -1,4 +1,13 @@
 //! `kiln tokenizer`: train, inspect and use tokenizers.
+//!
+//! ```console
+//! kiln tokenizer train texts/ --kind bpe --vocab-size 4096 -o tokenizer.json
+//! kiln tokenizer encode runs/stories --text "Once upon a time"
+//! kiln tokenizer decode runs/stories --ids 12,40,7
+//! ```
+//!
+//! JSON: `train` gives `{"file","vocab","sha256"}`, `encode` gives `{"ids","offsets","tokens"}` with offsets in bytes, `decode`
+//! gives `{"text"}`, `inspect` gives `{"vocab","special","roles","longest","sha256"}`.
 
 use super::{
     error::CliError,
@@ -116,6 +125,8 @@ pub fn open_tokenizer(model: &Path) -> Result<Tokenizer, CliError> {
 }
 
 /// Trains a tokenizer on files and writes it to `out`.
+///
+/// Reads the whole text. `field` selects the text of .jsonl and .parquet files.
 fn train_tokenizer(
     data: &[PathBuf],
     field: &str,
@@ -141,6 +152,8 @@ fn train_tokenizer(
 }
 
 /// Warns about bytes of a text that the tokenizer cannot encode.
+///
+/// This concerns character and word-piece tokenizers; byte-level ones encode every text.
 pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     let bytes: Vec<String> = tokenizer.unencodable(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
     if !bytes.is_empty() {
@@ -151,6 +164,7 @@ pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     }
 }
 
+/// A table of id, byte range and token. Tokens that were added (such as bos) have an empty range.
 fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(tokenizer, text);
     let options = EncodeOptions { add_special_tokens, truncation: None };
@@ -174,6 +188,7 @@ const SHOWN_SPECIAL_TOKENS: usize = 5;
 /// Number of longest tokens that are printed.
 const SHOWN_LONGEST_TOKENS: usize = 8;
 
+/// The vocabulary size counts special tokens too. The longest tokens are those with the most bytes.
 fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
     let vocab_size = tokenizer.vocab_size();
     let (special, mut other): (Vec<u32>, Vec<u32>) = (0..vocab_size as u32).partition(|id| tokenizer.is_special(*id));

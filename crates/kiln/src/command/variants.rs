@@ -1,4 +1,9 @@
 //! `kiln variants`: the available components, from their cards.
+//!
+//! A card states the paper of a component, whether it needs or forbids causal attention, its decode state, its time, and what it
+//! cannot be combined with.
+//!
+//! JSON: `{"variants":[{"family","name","paper","causal","state","time","refuses"}]}`.
 
 use super::{error::CliError, output::CommandOutput, table::format_table};
 use crate::variants::{CARD_COLUMNS, FAMILIES, card_row};
@@ -43,6 +48,7 @@ fn current_name(name: &str) -> &str {
     if name == "optimiser" { "optimizer" } else { name }
 }
 
+/// The help lists all families, and the nearest name first if there is one.
 fn unknown_family(name: &str) -> CliError {
     let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
     let nearest = closest_match(name, names.iter().copied());

@@ -191,6 +191,7 @@ impl Chart {
         round_tenth(self.height * (1.0 - y.position(value)).clamp(-MAX_OVERSHOOT, MAX_OVERSHOOT))
     }
 
+    /// Non-finite points split the line. Runs of one point become dots.
     fn line_view(&self, series: &Series, points: &[(f64, f64)], x: &Scale, y: &Scale) -> LineView {
         let mut view =
             LineView { style: series.style, color: series.color, d: String::new(), isolated_points: String::new() };
@@ -260,6 +261,7 @@ fn svg_path(points: &[(f64, f64)]) -> String {
     commands.zip(points).map(|(command, (x, y))| format!("{command}{x} {y}")).collect()
 }
 
+/// A tenth of a pixel, or of a percent: more digits would only make the page larger.
 fn round_tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -1,4 +1,8 @@
 //! The view of the comparison page.
+//!
+//! The page has five parts: a sentence that names the best run, the recipe keys that differ, a table of final results, the
+//! loss curves over steps, tokens and time, and, if known, charts of cost and of length extrapolation. A run without a
+//! finite validation loss is listed last and has no rank. The color of a run is its position on the command line.
 
 use std::collections::BTreeSet;
 
@@ -53,10 +57,15 @@ struct RankedRun<'a> {
 }
 
 /// Quantity on the x axis of a loss chart.
+///
+/// Runs with different batch sizes compare fairly over tokens, runs with different architectures over time.
 #[derive(Clone, Copy)]
 enum XAxis {
+    /// Optimizer steps.
     Steps,
+    /// Training tokens.
     Tokens,
+    /// Seconds since the start of the stage.
     Time,
 }
 
@@ -80,6 +89,7 @@ pub fn view(compare: &Comparison) -> View {
     }
 }
 
+/// Validation loss at the end of a run; `None` if it is missing, infinite or not a number.
 fn finite_loss(run: &ComparedRun) -> Option<f64> {
     run.validation_loss.filter(|loss| loss.is_finite())
 }
@@ -94,6 +104,9 @@ fn rank_by_loss(runs: &[ComparedRun]) -> Vec<RankedRun<'_>> {
 }
 
 /// Names the best run and, if it is another one, the fastest.
+///
+/// The fastest run is named only if it is faster than the best one, with the difference of the losses in nats per
+/// token.
 fn summary(runs: &[ComparedRun]) -> String {
     let ranked = rank_by_loss(runs);
     let Some(best) = ranked.first() else {
@@ -114,14 +127,17 @@ fn summary(runs: &[ComparedRun]) -> String {
 }
 
 impl XAxis {
+    /// X value of a training step; `None` if it was not recorded.
     fn step_x(self, row: &StepRow) -> Option<f64> {
         self.select(row.step, row.tokens, row.seconds)
     }
 
+    /// X value of an evaluation; `None` if it was not recorded.
     fn validation_x(self, row: &ValidationRow) -> Option<f64> {
         self.select(row.step, row.tokens, row.seconds)
     }
 
+    /// The value that belongs to this axis. Non-finite times are left out.
     fn select(self, step: u64, tokens: u64, seconds: Option<f64>) -> Option<f64> {
         match self {
             Self::Steps => Some(step as f64),
@@ -130,6 +146,7 @@ impl XAxis {
         }
     }
 
+    /// Label and unit of the axis.
     fn axis(self) -> Axis {
         let (label, unit) = match self {
             Self::Steps => ("step", Unit::Count),
@@ -141,6 +158,9 @@ impl XAxis {
 }
 
 /// Validation loss of every run, the smoothed training loss behind it, and the floor if all runs have the same.
+///
+/// The y axis is that of the close-up ([`zoomed_range`]): it ends at the highest loss after the first tenth of the
+/// longest run.
 fn loss_chart(runs: &[ComparedRun], x_axis: XAxis) -> Option<ChartView> {
     let training = runs.iter().enumerate().map(|(color, run)| {
         let points = curves::steps(&run.rows)
@@ -168,6 +188,9 @@ fn shared_floor(runs: &[ComparedRun]) -> Option<f64> {
 }
 
 /// Validation loss over training time. The area of a point is proportional to the number of parameters.
+///
+/// `None` if no run has a loss. The diameter is proportional to the square root of the number of parameters, between
+/// 8 and 26 pixels.
 fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
     let max_parameters = runs.iter().map(|run| run.parameters).max()?.max(1) as f64;
     let (largest, smallest) = DOT_DIAMETER;
@@ -196,6 +219,9 @@ fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
 }
 
 /// Validation loss over the sequence length of the evaluation (length extrapolation).
+///
+/// Runs that were not evaluated at several lengths are left out; `None` if that leaves no run. A curve that stays
+/// flat beyond the training length shows that the position encoding extrapolates.
 fn length_chart(runs: &[ComparedRun]) -> Option<ChartView> {
     let evaluated = runs.iter().enumerate().filter(|(_, run)| !run.loss_by_length.is_empty());
     let series = evaluated.map(|(color, run)| {
@@ -223,6 +249,7 @@ fn final_metrics(runs: &[ComparedRun]) -> Vec<FinalMetrics> {
     ranked.iter().copied().chain(unranked).map(|entry| final_row(entry, lowest)).collect()
 }
 
+/// One row of the table; `lowest` is the loss of the best run.
 fn final_row(RankedRun { index, run, loss }: RankedRun, lowest: Option<f64>) -> FinalMetrics {
     let gap = lowest.map(|best| loss - best).filter(|gap| *gap > 0.0);
     FinalMetrics {

@@ -52,10 +52,12 @@ fn sample_points(rows: &[Row], value: impl Fn(&SamplesRow) -> Option<f64>) -> Ve
     samples(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
 }
 
+/// The x axis of all charts of one run. Its label is what `hover.js` recognizes step charts by.
 fn step_axis() -> Axis {
     Axis { label: "step".into(), unit: Unit::Count, ..Axis::default() }
 }
 
+/// A solid line.
 fn line_series(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
     Series { name: name.into(), color, points, ..Series::default() }
 }
@@ -90,6 +92,9 @@ pub enum LossView {
 }
 
 /// Training and validation loss, the floor if there is one, and markers of events.
+///
+/// The training loss appears twice: smoothed, and faint with every step, so that spikes stay visible. The event
+/// `finished` has no marker. `floor` is the entropy of the built-in stories, in nats per token.
 pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<ChartView> {
     let is_log = view == LossView::Log;
     let mut series = vec![
@@ -114,6 +119,8 @@ pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<Ch
 
 /// Range of the y axis for a close-up: the values of the named lines after the first tenth of the x range, rounded
 /// outwards.
+///
+/// The steep fall at the start of a training would otherwise take most of the height. `None` if no value remains.
 pub fn zoomed_range(series: &[Series]) -> Option<(f64, f64)> {
     let named = series.iter().filter(|line| line.style != LineStyle::Faint);
     let points: Vec<(f64, f64)> =
@@ -131,6 +138,9 @@ fn share_chart(title: &str, series: Vec<Series>) -> Option<ChartView> {
 }
 
 /// Accuracy: by kind of dependency for the built-in stories, else over all tokens.
+///
+/// The kinds of dependencies (such as agreement or recall) are those of the built-in stories: tokens that the text
+/// before them determines.
 pub fn accuracy_chart(rows: &[Row]) -> Option<ChartView> {
     let by_kind = validations(rows).filter_map(|row| row.accuracy_by_kind.as_ref());
     let kinds: BTreeSet<&String> = by_kind.flat_map(|kinds| kinds.keys()).collect();
@@ -155,6 +165,8 @@ pub fn acceptance_chart(rows: &[Row]) -> Option<ChartView> {
 }
 
 /// Share of the sentences that are consistent with the sentences before them. `None` without sentences.
+///
+/// Sentences are counted over all samples of the row, so that long samples weigh more.
 fn consistent_share(row: &SamplesRow) -> Option<f64> {
     let counts = row.samples.iter().filter_map(|sample| Some((sample.consistent?, sample.sentences?)));
     let (consistent, sentences) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
@@ -162,6 +174,9 @@ fn consistent_share(row: &SamplesRow) -> Option<f64> {
 }
 
 /// Small charts of the training: learning rate, gradient norm, throughput and each auxiliary loss.
+///
+/// Charts without a finite value are left out. The gradient norm is drawn on a logarithmic axis if it varies by more
+/// than a factor of 30.
 pub fn training_charts(rows: &[Row]) -> Vec<ChartView> {
     let from_zero = Axis { include_zero: true, ..Axis::default() };
     let gradient_norm = step_points(rows, |row| row.gradient_norm);
@@ -197,6 +212,9 @@ fn max_min_ratio(points: &[(f64, f64)]) -> f64 {
 }
 
 /// Tokens per second, averaged over equal stretches of the training.
+///
+/// A stretch is a sixtieth of the steps. A stretch without tokens or time becomes a gap, which happens where a run
+/// was resumed.
 fn throughput_points(rows: &[Row]) -> Vec<(f64, f64)> {
     let timed: Vec<(&StepRow, f64)> = steps(rows).filter_map(|row| Some((row, row.seconds?))).collect();
     let stride = (timed.len() / THROUGHPUT_POINTS).max(1);

@@ -7,6 +7,8 @@ const SMOOTHING_FRACTION: usize = 160;
 
 /// At most five points for each of `columns` columns of the x axis: first, lowest, highest and last finite point, so
 /// that no outlier is lost, and one non-finite point if there is a gap. Returns short curves unchanged.
+///
+/// x must be sorted. Takes O(n). The result keeps the order of the points.
 pub fn downsample(points: &[(f64, f64)], x: &Scale, columns: usize) -> Vec<(f64, f64)> {
     if points.len() <= 2 * columns {
         return points.to_vec();
@@ -34,6 +36,8 @@ fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// The points at most 10 % above the 99.5th percentile of the values.
+///
+/// Used for the range of an axis: a single spike does not flatten the rest of a curve. Non-finite points are removed.
 pub fn without_outliers(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut values: Vec<f64> = points.iter().map(|point| point.1).filter(|value| value.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);

@@ -21,6 +21,7 @@ struct HoverData<'a> {
     series: Vec<HoverSeries<'a>>,
 }
 
+/// A line of the chart: its name, its color index and its points in order of x.
 #[derive(Serialize)]
 struct HoverSeries<'a> {
     name: &'a str,
@@ -29,6 +30,9 @@ struct HoverSeries<'a> {
 }
 
 /// Axes and solid lines of a chart as JSON. Faint and dashed lines, and points that cannot be drawn, are left out.
+///
+/// `x` and `y` are the scales of the chart. The points are those of the downsampled lines, with six significant
+/// digits, so that a long run does not enlarge the page.
 pub fn hover_json<'a>(
     chart: &Chart,
     lines: impl Iterator<Item = (&'a Series, &'a Vec<(f64, f64)>)>,

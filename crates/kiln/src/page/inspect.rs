@@ -72,6 +72,7 @@ struct LensTable<'a> {
     rows: Vec<LensRowView<'a>>,
 }
 
+/// Predictions after one layer, for the tokens of one table.
 #[derive(Serialize)]
 struct LensRowView<'a> {
     name: &'a str,
@@ -79,6 +80,7 @@ struct LensRowView<'a> {
     cells: Vec<(String, String, f64)>,
 }
 
+/// The maps of a layer.
 #[derive(Serialize)]
 struct LayerAttentionView<'a> {
     path: &'a str,
@@ -159,10 +161,13 @@ fn lens_tables(page: &InspectPage) -> Vec<LensTable<'_>> {
     tables.collect()
 }
 
+/// A cell of the logit-lens table. The background is at most 70 % of the accent color, so that the text stays
+/// readable.
 fn lens_cell((token, probability): &(String, f64)) -> (String, String, f64) {
     (short_token(token), format_percent(*probability), (70.0 * probability).round())
 }
 
+/// One map per head.
 fn layer_view<'a>(layer: &'a LayerAttention, tokens: &[String]) -> LayerAttentionView<'a> {
     LayerAttentionView {
         path: &layer.path,
@@ -170,6 +175,7 @@ fn layer_view<'a>(layer: &'a LayerAttention, tokens: &[String]) -> LayerAttentio
     }
 }
 
+/// `weights` is row-major with one row per query. Cells are smaller for long texts.
 fn head_map(weights: &[f32], tokens: &[String]) -> HeadMapView {
     let names: Vec<String> = tokens.iter().map(|token| short_token(token)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -198,6 +204,7 @@ fn shade_level(weight: f32) -> usize {
     (f64::from(weight).clamp(0.0, 1.0).sqrt() * SHADE_LEVELS as f64).round() as usize
 }
 
+/// Opacity of a shade, with two decimals.
 fn opacity(level: usize) -> f64 {
     (level as f64 / SHADE_LEVELS as f64 * 100.0).round() / 100.0
 }
@@ -219,6 +226,9 @@ fn cell_paths(weights: &[f32], size: usize) -> Vec<(f64, String)> {
 
 /// Attention shares of a head on `size` tokens. The first query, which can only attend to itself under a causal mask, is
 /// left out unless it is the only one.
+///
+/// Each share is between 0 and 1. They may add up to more than 1, because the positions can coincide. Missing weights
+/// count 0.
 pub fn attention_shares(weights: &[f32], size: usize) -> AttentionShares {
     let skipped = usize::from(size > 1);
     let rows: Vec<(usize, &[f32])> = weights.chunks(size.max(1)).enumerate().skip(skipped).collect();

@@ -154,6 +154,7 @@ fn is_free(area: &Area, taken: &[Area]) -> bool {
     area[0] >= 0.0 && area[2] <= ASSUMED_WIDTH && !taken.iter().any(|other| has_overlap(area, other))
 }
 
+/// Whether two boxes share more than an edge.
 fn has_overlap(a: &Area, b: &Area) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }

@@ -9,6 +9,8 @@ use super::data::{LayerSummary, ModelSummary, PatternMask};
 use super::number_format::{format_bytes, format_count, format_percent};
 
 /// Fields of `templates/model.html`.
+///
+/// One table row per layer of a block; equal consecutive blocks share their rows, with costs summed over the copies.
 #[derive(Debug, Serialize)]
 pub struct ModelView {
     title: String,
@@ -23,6 +25,8 @@ pub struct ModelView {
 }
 
 /// A block, equal blocks, or a layer outside the blocks.
+///
+/// `rows` is the sum of the lengths of `blocks`; the template needs it for `rowspan`.
 #[derive(Debug, Serialize)]
 struct BlockGroup {
     /// Name such as `blocks 0–5`; empty outside the blocks.
@@ -46,6 +50,7 @@ struct LayerView {
     pattern: Option<usize>,
 }
 
+/// Formatted costs of a row. A dash stands for zero.
 #[derive(Debug, Serialize)]
 struct Costs {
     parameters: String,
@@ -65,6 +70,9 @@ pub struct PatternView {
 }
 
 /// Builds the view: finds repeated blocks, sums costs, and draws each pattern once.
+///
+/// Runs in time proportional to the number of layers times the number of different patterns. Works for any list of
+/// layers, also an empty one.
 pub fn view(model: &ModelSummary) -> ModelView {
     let patterns = distinct_patterns(&model.layers);
     let total = model.total_parameters;
@@ -83,6 +91,8 @@ pub fn view(model: &ModelSummary) -> ModelView {
 }
 
 /// `decoder · hidden size 128 · vocabulary size 1024`, without unknown values.
+///
+/// The unit of both sizes is a number of values.
 fn model_title(model: &ModelSummary) -> String {
     let mut facts = Vec::new();
     if !model.stack.is_empty() {
@@ -96,6 +106,7 @@ fn model_title(model: &ModelSummary) -> String {
     facts.join(" · ")
 }
 
+/// The rows of one repeat: those of the first `period` blocks. `total` is the number of parameters of the model.
 fn block_group(repeat: &RepeatedBlocks, total: u64, patterns: &[&PatternMask]) -> BlockGroup {
     let blocks = repeat.blocks.iter().take(repeat.period).enumerate().map(|(offset, block)| {
         let layers = block.layers.iter().enumerate();
@@ -131,6 +142,8 @@ fn group_name(blocks: &[Block]) -> String {
     }
 }
 
+/// A row for a layer and its `copies`, which include the layer itself. `patterns` are the different patterns of the
+/// model, in order.
 fn layer_view<'a>(
     layer: &LayerSummary,
     copies: impl Iterator<Item = &'a LayerSummary> + Clone,
@@ -165,6 +178,7 @@ fn format_nonzero(value: f64, format: fn(f64) -> String) -> String {
     if value == 0.0 { "–".into() } else { format(value) }
 }
 
+/// Pairs of kernel and reason in order of first use. Layers without a kernel (such as norms) are left out.
 fn distinct_kernels(layers: &[LayerSummary]) -> Vec<(String, String)> {
     let mut kernels: Vec<(String, String)> = Vec::new();
     for layer in layers {
@@ -174,6 +188,7 @@ fn distinct_kernels(layers: &[LayerSummary]) -> Vec<(String, String)> {
     kernels
 }
 
+/// Patterns in order of first use. Two patterns are equal if title and cells are.
 fn distinct_patterns(layers: &[LayerSummary]) -> Vec<&PatternMask> {
     let mut patterns: Vec<&PatternMask> = Vec::new();
     for pattern in layers.iter().filter_map(|layer| layer.pattern.as_ref()) {
@@ -185,6 +200,9 @@ fn distinct_patterns(layers: &[LayerSummary]) -> Vec<&PatternMask> {
 }
 
 /// Draws the visible cells as one SVG path, with one rectangle for each run of cells in a row.
+///
+/// Coordinates are in cells: x is the key, y the query. A run of adjacent cells is one rectangle, which keeps the
+/// path short and free of seams. Takes O(size²).
 pub fn draw_pattern(pattern: &PatternMask) -> PatternView {
     let mut d = String::new();
     let mut visible = 0;

@@ -7,6 +7,9 @@
 const SI_PREFIXES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
 
 /// Unit of an axis or a column.
+///
+/// The names of the units ([`Unit::name`]) are also known to `hover.js`, which formats values under the pointer with
+/// more digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
     /// A number without a unit, with three significant digits.
@@ -24,6 +27,8 @@ pub enum Unit {
 
 impl Unit {
     /// `value` with its unit.
+    ///
+    /// For axis labels use [`Unit::format_tick`], which adapts the digits to the axis.
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Plain => format_plain(value),
@@ -84,6 +89,8 @@ fn trim_zeros(text: String) -> String {
 }
 
 /// `value` with `digits` significant digits.
+///
+/// `digits` is at least 1. Trailing zeros after the decimal point are removed.
 fn format_significant(value: f64, digits: i32) -> String {
     let places = (digits - 1 - value.abs().log10().floor() as i32).max(0) as usize;
     trim_zeros(format!("{value:.places$}"))
@@ -106,6 +113,8 @@ fn format_scientific(value: f64) -> String {
 }
 
 /// Count: `950`, `3072`, `12.4 k`, `2.21 M`.
+///
+/// Below 10 000 without a prefix, with at most one decimal.
 pub fn format_count(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -117,6 +126,8 @@ pub fn format_count(value: f64) -> String {
 }
 
 /// Size in bytes: `950 B`, `1.3 kB`, `2.21 MB`.
+///
+/// Decimal prefixes: 1 kB is 1000 bytes.
 pub fn format_bytes(value: f64) -> String {
     if value.is_finite() { format_prefixed(value, &["B", "kB", "MB", "GB", "TB", "PB"], 3) } else { "–".into() }
 }
@@ -149,6 +160,8 @@ pub fn format_percent(share: f64) -> String {
 }
 
 /// Time, in the two largest units: `0.21 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`.
+///
+/// Below ten seconds with two significant digits. Negative times are `0 s`.
 pub fn format_duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "–".into();

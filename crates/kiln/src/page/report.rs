@@ -14,6 +14,8 @@ use super::sample_texts::{self, SampleGroup};
 const MAX_EVENTS: usize = 100;
 
 /// Fields of `templates/report.html`.
+///
+/// Sections without data are empty or `None`; the template leaves them out.
 #[derive(Serialize)]
 pub struct View<'a> {
     name: &'a str,
@@ -58,6 +60,7 @@ struct HeadlineMetric {
     description: String,
 }
 
+/// Bars of the compression chart. Lower is better.
 #[derive(Serialize)]
 struct CompressionBars {
     text_size: String,
@@ -93,6 +96,7 @@ pub fn view(report: &Report) -> View<'_> {
     }
 }
 
+/// The charts of the three loss views. A view without a finite value is left out.
 fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     use curves::LossView::{Full, Log, Zoomed};
     let views = [("close-up", Zoomed), ("full", Full), ("log–log", Log)];
@@ -102,11 +106,13 @@ fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     charts.collect()
 }
 
+/// The attention mask becomes an SVG path.
 fn example_view(example: &ObjectiveExample) -> ExampleView<'_> {
     let pattern = example.pattern.as_ref().map(model_view::draw_pattern);
     ExampleView { title: &example.title, tokens: &example.tokens, pattern }
 }
 
+/// `None` for infinite values and NaN.
 fn finite_value(value: Option<f64>) -> Option<f64> {
     value.filter(|value| value.is_finite())
 }
@@ -116,6 +122,7 @@ fn non_breaking(text: String) -> String {
     text.replace(' ', "\u{a0}")
 }
 
+/// `1 step`, `720 steps`, with a non-breaking space in larger numbers.
 fn format_steps(report: &Report) -> String {
     match report.steps {
         1 => "1 step".into(),
@@ -125,6 +132,9 @@ fn format_steps(report: &Report) -> String {
 
 /// One sentence on how the run ended: `After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats per
 /// token, 18 % above the floor of 1.63.`
+///
+/// Numbers and units are joined by non-breaking spaces. The beginning depends on the last event: interrupted, stopped
+/// by a non-finite loss, or neither.
 pub fn summary(report: &Report) -> String {
     let last_event = curves::events(&report.rows).last().map_or("", |event| event.event.as_str());
     let start = match last_event {
@@ -139,6 +149,8 @@ pub fn summary(report: &Report) -> String {
 }
 
 /// The validation loss, compared with the floor or with compressors; else the training loss.
+///
+/// Without an evaluation it says so; without any loss, `no loss has been measured`.
 fn describe_loss(report: &Report) -> String {
     let subset = if report.is_pseudo { " of masked tokens" } else { "" };
     if let Some(loss) = finite_value(report.validation_loss) {
@@ -181,6 +193,7 @@ fn compressor_results(compression: &Compression) -> Vec<(&'static str, f64)> {
     results.into_iter().filter_map(|(name, bits)| Some((name, finite_value(bits)?))).collect()
 }
 
+/// The text size and one bar per compressor and for the model. `None` if the model has no finite value.
 fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
     let mut results = compressor_results(compression);
     results.push(("this model", finite_value(compression.model)?));
@@ -192,6 +205,8 @@ fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
 }
 
 /// The metrics that the run has, most important first.
+///
+/// Up to eight; the four of the built-in stories and of the compression are missing for most runs.
 fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let floor = finite_value(report.floor).map(|floor| format!("of {floor:.3} nats per token")).unwrap_or_default();
     let speed =
@@ -214,21 +229,25 @@ fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     metrics.collect()
 }
 
+/// Three decimals. `None` for non-finite values.
 fn format_loss(value: Option<f64>) -> Option<String> {
     finite_value(value).map(|value| format!("{value:.3}"))
 }
 
+/// Step, validation loss, size and whether it is the best checkpoint, as in [`View::checkpoints`].
 fn checkpoint_row(checkpoint: &CheckpointEntry) -> (String, String, String, bool) {
     let step = format_count(checkpoint.step as f64);
     let loss = format_loss(checkpoint.validation_loss).unwrap_or_else(|| "–".into());
     (step, loss, format_bytes(checkpoint.bytes as f64), checkpoint.is_best)
 }
 
+/// The latest [`MAX_EVENTS`] events, oldest first.
 fn event_rows(report: &Report) -> Vec<(String, String, String, String)> {
     let skipped = curves::events(&report.rows).count().saturating_sub(MAX_EVENTS);
     curves::events(&report.rows).skip(skipped).map(event_row).collect()
 }
 
+/// Step, event, detail and time, as in [`View::events`].
 fn event_row(row: &EventRow) -> (String, String, String, String) {
     let step = format_count(row.step as f64);
     let time = row.seconds.map(format_duration).unwrap_or_default();

@@ -14,6 +14,8 @@ const MAX_SAMPLES: usize = 3;
 const MAX_TEXT_BYTES: usize = 1200;
 
 /// Samples of one step.
+///
+/// `summary` gives the share of well-formed sentences, if it is known.
 #[derive(Debug, Serialize)]
 pub struct SampleGroup {
     step: String,
@@ -21,6 +23,7 @@ pub struct SampleGroup {
     samples: Vec<SampleView>,
 }
 
+/// A sample as prompt, text with verdicts, and a count of its sentences.
 #[derive(Debug, Serialize)]
 struct SampleView {
     prompt: String,
@@ -43,6 +46,8 @@ impl SampleGroup {
 }
 
 /// Samples of the first step, the last step and two steps in between.
+///
+/// Steps without samples are ignored. With fewer than four steps, all are shown.
 pub fn sample_groups(rows: &[Row]) -> Vec<SampleGroup> {
     let rows: Vec<&SamplesRow> = samples(rows).filter(|row| !row.samples.is_empty()).collect();
     let last = rows.len().saturating_sub(1);
@@ -51,6 +56,7 @@ pub fn sample_groups(rows: &[Row]) -> Vec<SampleGroup> {
     selected.into_iter().filter_map(|index| rows.get(index)).map(|row| sample_group(row)).collect()
 }
 
+/// The first [`MAX_SAMPLES`] samples of a step.
 fn sample_group(row: &SamplesRow) -> SampleGroup {
     let summary =
         row.acceptance_rate.map(|share| format!("{} of the sentences are well formed", format_percent(share)));
@@ -61,6 +67,7 @@ fn sample_group(row: &SamplesRow) -> SampleGroup {
     }
 }
 
+/// The count of sentences is empty for texts other than the built-in stories.
 fn sample_view(sample: &Sample) -> SampleView {
     let summary = match (sample.sentences, sample.well_formed, sample.consistent) {
         (Some(sentences), Some(well_formed), Some(consistent)) => {
@@ -74,6 +81,8 @@ fn sample_view(sample: &Sample) -> SampleView {
 
 /// Splits the text at its verdicts. A verdict that overlaps an earlier one, or whose ends are not character boundaries of
 /// the shown text, is ignored.
+///
+/// Texts are cut off after [`MAX_TEXT_BYTES`] bytes with an ellipsis. The spans joined are the shown text.
 fn split_spans(sample: &Sample) -> Vec<TextSpan> {
     let end = sample.text.floor_char_boundary(MAX_TEXT_BYTES);
     let mut verdicts = sample.verdicts.clone();

@@ -16,6 +16,8 @@ const TIME_STEPS: [f64; 14] =
     [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 43200.0];
 
 /// A linear or logarithmic axis.
+///
+/// `low < high` always holds for scales from [`Scale::from_values`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     /// Value at the start.
@@ -76,6 +78,8 @@ impl Scale {
     }
 
     /// About `count` round values on the axis, with their labels.
+    ///
+    /// Never more than 50. A short logarithmic axis has linear ticks, because it may not contain two powers of ten.
     pub fn ticks(&self, unit: Unit, count: usize) -> Vec<(f64, String)> {
         if self.is_log && self.high / self.low > MIN_LOG_TICK_RATIO {
             return self.log_ticks(count).into_iter().map(|value| (value, unit.format(value))).collect();
@@ -87,6 +91,8 @@ impl Scale {
     }
 
     /// Powers of ten, with 1, 2, 5 or 1, 3 in between on a short axis.
+    ///
+    /// On an axis of many decades, powers are skipped so that about `count` remain.
     fn log_ticks(&self, count: usize) -> Vec<f64> {
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
