@@ -18,7 +18,7 @@ use super::{
 };
 use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
 use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
-use kiln_train::pretrained::LoadedModel;
+use kiln_pretrained::Pretrained;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -62,7 +62,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     if source.run_folder().is_none() {
         kiln_infer::request::check_can_generate(&source.config()?)?;
     }
-    let chat = source.chat()?.ok_or_else(|| {
+    let chat = source.chat_template()?.ok_or_else(|| {
         CliError::failed("chat", "the model has no chat template")
             .with_location(args.model.model.display().to_string())
             .with_help("use `kiln generate` to continue a text without a template")
@@ -79,7 +79,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 struct ChatSession<'a> {
     args: &'a Args,
     chat: ChatTemplate,
-    loaded: LoadedModel,
+    loaded: Pretrained,
     messages: Vec<Value>,
     /// Key-value cache of the conversation so far.
     prefix_cache: Option<PrefixCache>,
@@ -123,11 +123,11 @@ impl ChatSession<'_> {
         let options = GenerateOptions {
             sampling: self.args.sampling(),
             max_new_tokens: self.args.max_new_tokens,
-            stop_token_ids: self.loaded.stop_tokens.clone(),
+            stop_token_ids: self.loaded.generation.stop_token_ids.clone(),
             ..GenerateOptions::default()
         };
         let loaded = &self.loaded;
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
         let mut stream = generator.stream_with_cache(prefix_cache, ids, &options)?;
         let mut reply = String::new();
         while let Some(chunk) = block_on(stream.next())? {

@@ -7,8 +7,8 @@
 use super::error::{CliError, EXIT_FAILURE, EXIT_USAGE};
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
+use kiln_pretrained::PretrainedError;
 use kiln_spec::config::ConfigError;
-use kiln_train::pretrained::PretrainedError;
 use kiln_train::{RunFolderError, TrainError};
 use std::path::Path;
 
@@ -33,23 +33,23 @@ impl From<PretrainedError> for CliError {
     fn from(error: PretrainedError) -> Self {
         let message = error.to_string();
         match error {
-            PretrainedError::Run(error) => (*error).into(),
             PretrainedError::Tokenizer(error) => error.into(),
             PretrainedError::NotFound { path, .. } => failed_at("not-a-run", message, &path).with_help(
                 "give a run folder (new runs are in `runs`), a folder with a config.json or an adapter_config.json, or a \
                  .gguf file",
             ),
-            PretrainedError::MissingBase(base) => failed_at("no-base", message, &base.adapter)
-                .with_help(format!("give the base model, and the adapters with `--adapter {}`", base.adapter.display())),
+            PretrainedError::MissingBase { adapter, .. } => failed_at("no-base", message, &adapter)
+                .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
             PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
-            PretrainedError::Io { file, .. } => failed_at("not-readable", message, &file),
-            PretrainedError::Unsupported { file, refusal } => {
-                Self { help: refusal.suggestion.map(Into::into), ..failed_at("unknown", message, &file) }
+            PretrainedError::Unsupported { file, error } => {
+                Self { help: error.suggestion.map(Into::into), ..failed_at("unknown", message, &file) }
             }
             PretrainedError::VocabSizeMismatch { path, .. } => failed_at("model", message, &path),
             PretrainedError::NoTokenizer(file) => failed_at("tokenizer", message, &file)
                 .with_help("use a model with a tokenizer, or `kiln logits`, which needs none"),
-            PretrainedError::Folder(error) => Self { help: error.help().map(Into::into), ..Self::failed("model", message) },
+            PretrainedError::Load(error) => Self { help: error.help().map(Into::into), ..Self::failed("model", message) },
+            PretrainedError::Hub(_) => Self::failed("hub", message),
+            _ => Self::failed("model", message),
         }
     }
 }

@@ -5,11 +5,12 @@ use burn::tensor::Device;
 use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility};
+use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
-    pretrained::{LoadedModel, ModelSource},
+    pretrained::ModelSource,
     run,
     run_folder::RunPaths,
 };
@@ -49,7 +50,7 @@ impl Evaluator {
     /// If there are no files and the model is not a run.
     pub fn open(source: ModelSource, files: Option<FilesConfig>, device: &Device) -> Result<Self, CliError> {
         let recipe = source.run_folder().map(|path| run::load_recipe(&RunPaths::open(path)?)).transpose()?;
-        let LoadedModel { model, tokenizer, .. } = source.load(device)?;
+        let Pretrained { model, tokenizer, .. } = source.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = match recipe.as_ref().and_then(|recipe| recipe.stages.last()) {
             Some(stage) => stage.clone(),

@@ -65,12 +65,12 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let loaded = args.model.source()?.load(&device)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates, infills } = generator.mode();
     if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
         return infill(args, &generator);
     }
-    generate_stream(args, &generator, loaded.stop_tokens.clone(), json)
+    generate_stream(args, &generator, loaded.generation.stop_token_ids.clone(), json)
 }
 
 /// Prints the completed text at the end, because tokens are not filled in from left to right.

@@ -61,22 +61,27 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let source = args.model.source()?;
     if let Some(text) = &args.text {
-        let folder = if let ModelSource::Run(run) = &source { run.as_path() } else { Path::new("") };
+        let folder = plain_run_folder(&source).unwrap_or(Path::new(""));
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));
         return inspect_text::run(&args.model, text, &out, &args.device);
     }
     let (model, length) = model_outline(&source)?;
     let summary = model_summary::summarize(&model, length, PATTERN_SIZE);
-    let formats = source.tensor_formats()?;
+    let formats = source.dtypes()?;
     let tables = [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
     Ok(CommandOutput::new(to_json(&summary, length, &formats), tables.join("\n\n")))
+}
+
+/// The run folder of a model without adapters over it.
+fn plain_run_folder(source: &ModelSource) -> Option<&Path> {
+    source.run_folder().filter(|_| source.adapters().is_empty())
 }
 
 /// A model without weights, and the sequence length for its costs: that of the training, or the number of positions.
 ///
 /// A run without a tokenizer yet is an error, because its vocabulary size is unknown.
 fn model_outline(source: &ModelSource) -> Result<(Model, usize), CliError> {
-    let ModelSource::Run(path) = source else {
+    let Some(path) = plain_run_folder(source) else {
         let model = Model::without_weights(&source.config()?);
         let max_positions = model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
         return Ok((model, max_positions.min(DEFAULT_SEQUENCE_LENGTH)));

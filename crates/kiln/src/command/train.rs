@@ -29,7 +29,6 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_peft::AdapterConfig;
 use kiln_train::{
     Recipe, TrainError,
-    pretrained::ModelSource,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
@@ -148,7 +147,7 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     // The local path, because a run cannot read a model id on the hub.
     let path = toml::Value::from(source.path().display().to_string());
     let mut sets = vec![format!("from={path}"), format!("model={model}")];
-    if let ModelSource::WithAdapter { adapter, .. } = &source {
+    if let Some(adapter) = source.adapters().last() {
         let model = source.load_model(&Device::flex())?.model;
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
             CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")

@@ -30,8 +30,8 @@ use kiln_data::{
 };
 use kiln_infer::{block_on, equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
+use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
-use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     };
     let mut checks = model_checks(&loaded, &texts, &device)?;
     checks.extend(tokenizer_checks(&loaded.tokenizer, &texts));
-    checks.extend(chat_checks(&loaded.tokenizer, source.chat()?.as_ref())?);
+    checks.extend(chat_checks(&loaded.tokenizer, source.chat_template()?.as_ref())?);
     let passed = checks.iter().all(|check| check.passed() != Some(false));
     let rows: Vec<Vec<String>> = checks.iter().map(Check::table_row).collect();
     let json = json!({ "passed": passed, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() });
@@ -165,8 +165,8 @@ impl Check {
 /// Checks of the model: chunked, packed and padded input, and the fused kernels.
 ///
 /// Texts are cut off after [`MAX_TOKENS`] tokens, or at the number of positions of the model.
-fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
-    let LoadedModel { model, tokenizer, .. } = loaded;
+fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
+    let Pretrained { model, tokenizer, .. } = loaded;
     let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
     let mut documents: Vec<Vec<u32>> = Vec::new();
     for text in texts {

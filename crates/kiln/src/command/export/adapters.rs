@@ -9,7 +9,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
 use kiln_peft::{detach, merge};
 use kiln_pretrained::peft_format;
-use kiln_train::pretrained::{ModelSource, PretrainedModel, run_origin};
+use kiln_train::pretrained::{ModelSource, SourceModel, run_origin};
 use std::path::absolute;
 
 /// Writes the adapter folder and returns the family of the base model, or `adapters` if it has none.
@@ -19,7 +19,7 @@ use std::path::absolute;
 pub(super) fn write_adapters(
     args: &Args,
     source: &ModelSource,
-    weights: &PretrainedModel,
+    weights: &SourceModel,
     device: &Device,
 ) -> Result<&'static str, CliError> {
     if weights.model.adapters().is_empty() {
@@ -39,18 +39,17 @@ pub(super) fn write_adapters(
 
 /// The base model of the adapters.
 fn base_source(source: &ModelSource) -> Result<ModelSource, CliError> {
-    match source {
-        ModelSource::Run(run) => match ModelSource::open(&run_origin(run)?.ok_or_else(no_base)?)? {
-            // The run continued these adapters.
-            ModelSource::WithAdapter { base, .. } => Ok(*base),
-            origin => Ok(origin),
-        },
-        ModelSource::WithAdapter { base, .. } if matches!(**base, ModelSource::WithAdapter { .. }) => {
-            Err(export_error("the model has several adapter folders on top of each other; PEFT format holds one")
-                .with_help("use --format hf to export the model with merged adapters"))
+    match (source, source.adapters()) {
+        (ModelSource::Run { folder, .. }, []) => {
+            let mut origin = ModelSource::open(&run_origin(folder)?.ok_or_else(no_base)?)?;
+            // If the run continued adapters, their base is the model below them.
+            origin.pop_adapter();
+            Ok(origin)
         }
-        ModelSource::WithAdapter { base, .. } => Ok(ModelSource::open(base.path())?),
-        ModelSource::Folder(_) | ModelSource::Gguf(_) => Err(no_base()),
+        (ModelSource::Pretrained(_), []) => Err(no_base()),
+        (_, [_]) => Ok(ModelSource::open(source.base_path())?),
+        _ => Err(export_error("the model has several adapter folders on top of each other; PEFT format holds one")
+            .with_help("use --format hf to export the model with merged adapters")),
     }
 }
 

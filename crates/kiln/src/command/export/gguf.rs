@@ -9,8 +9,8 @@ use super::{
 };
 use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
-use kiln_pretrained::{files::save_gguf, gguf::GgufExport};
-use kiln_train::pretrained::{ModelSource, PretrainedModel};
+use kiln_pretrained::gguf::{GgufExport, save_gguf};
+use kiln_train::pretrained::{ModelSource, SourceModel};
 
 /// Context length in the metadata of a model without a maximum of positions.
 const DEFAULT_CONTEXT_LENGTH: usize = 2048;
@@ -18,11 +18,7 @@ const DEFAULT_CONTEXT_LENGTH: usize = 2048;
 /// Writes the file and returns the family of the model.
 ///
 /// Fails if no model family of GGUF has the architecture, such as one with a sliding window in a family without.
-pub(super) fn write_gguf(
-    args: &Args,
-    source: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
         .map_err(|error| export_error(format!("no model family has this architecture: {error}")))?;
@@ -55,7 +51,9 @@ pub(super) fn write_gguf(
 /// `None` for models with another head.
 fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
     match (head, source) {
-        (HeadConfig::Embedding(config), ModelSource::Run(_)) => Ok(Some(config.clone())),
+        (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {
+            Ok(Some(config.clone()))
+        }
         (HeadConfig::Embedding(_), source) => Ok(Some(source.embedding_config()?)),
         _ => Ok(None),
     }

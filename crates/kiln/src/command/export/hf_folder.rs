@@ -9,7 +9,7 @@ use kiln_data::{Tokenizer, chat::ChatTemplate, tokenizer::TokenRoles};
 use kiln_models::{ModelTensors, tensors::WeightDtype};
 use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save};
 use kiln_train::{
-    pretrained::{ModelSource, PretrainedModel},
+    pretrained::{ModelSource, SourceModel},
     run_folder::write_atomic,
 };
 use serde_json::{Map, Value};
@@ -21,14 +21,10 @@ const DEFAULT_SHARD_MEGABYTES: u64 = 5000;
 /// Writes the folder and returns the family of the model.
 ///
 /// Fails before it writes anything if no model family has the architecture.
-pub(super) fn write_folder(
-    args: &Args,
-    source: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let tokenizer = source.tokenizer()?;
-    let chat = source.chat()?;
+    let chat = source.chat_template()?;
     let shard_bytes = args.max_shard_size.unwrap_or(DEFAULT_SHARD_MEGABYTES).saturating_mul(1_000_000);
     let options = SaveOptions {
         config_json: weights.config_json.as_ref(),
