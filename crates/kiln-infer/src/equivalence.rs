@@ -79,7 +79,7 @@ pub async fn packed_difference(
         documents.iter().map(|d| DocumentSpan { length: d.len(), start: 0, direction }).collect();
     let tokens: Vec<u32> = documents.concat();
     let layout = Layout::packed(&[row], tokens.len());
-    let hidden = hidden(model, &[&tokens], &layout, None);
+    let hidden = hidden(model, &[&tokens], &layout);
     let mut begin = 0;
     let documents: Vec<Vec<u32>> = documents.iter().filter(|d| !d.is_empty()).cloned().collect();
     let part = |d: &Vec<u32>| {
@@ -105,14 +105,16 @@ pub async fn padded_difference(
     let width = documents.iter().map(Vec::len).max().unwrap_or_default() + padding;
     let layout = Layout::packed(&documents.iter().map(piece).collect::<Vec<_>>(), width);
     let rows: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
-    let hidden = hidden(model, &rows, &layout, None);
+    let hidden = hidden(model, &rows, &layout);
     let row = |(i, d): (usize, &Vec<u32>)| hidden.clone().narrow(0, i, 1).narrow(1, 0, d.len());
     let rows = documents.iter().enumerate().filter(|(_, d)| !d.is_empty()).map(row).collect();
     difference_from_separate(model, documents, direction, rows).await
 }
 
-/// Kernel = kernel: the same document with every layer's attention by one kernel and by the other, where they can do
-/// what the layer asks.
+/// Kernel = kernel: compares the hidden states of a document computed by kernel `one` with those computed by `other`.
+///
+/// A layer whose attention a kernel does not support keeps the planner's choice. Returns `None` if no layer used `one`
+/// in the first run or `other` in the second: then nothing was compared.
 ///
 /// # Errors
 /// If the device fails.
@@ -121,10 +123,16 @@ pub async fn kernel_difference(
     document: &[u32],
     direction: Direction,
     [one, other]: [Kernel; 2],
-) -> Result<f64, ExecutionError> {
+) -> Result<Option<f64>, ExecutionError> {
     let layout = Layout::packed(&[vec![DocumentSpan { length: document.len(), start: 0, direction }]], document.len());
-    let by = |kernel| hidden(model, &[document], &layout, Some(kernel));
-    relative_difference(by(one), by(other)).await
+    let run_with = |kernel: Kernel| {
+        let mut cx = Context::new(&layout, &model.model().device());
+        cx.forced_kernel = Some(kernel);
+        let hidden = forward_rows(model, &[document], &layout, &mut cx);
+        cx.used_kernels().contains(&kernel).then_some(hidden)
+    };
+    let (Some(first), Some(second)) = (run_with(one), run_with(other)) else { return Ok(None) };
+    relative_difference(first, second).await.map(Some)
 }
 
 /// Largest difference of `parts` (`[1, T, M]` each) from each non-empty document whole and alone.
@@ -138,7 +146,7 @@ async fn difference_from_separate(
     for (document, part) in documents.iter().filter(|d| !d.is_empty()).zip(parts) {
         let layout =
             Layout::packed(&[vec![DocumentSpan { length: document.len(), start: 0, direction }]], document.len());
-        let alone = relative_difference(hidden(model, &[document], &layout, None), part).await?;
+        let alone = relative_difference(hidden(model, &[document], &layout), part).await?;
         largest = nan_max(largest, alone);
     }
     Ok(largest)
@@ -168,13 +176,17 @@ fn begin_state(model: &Model, documents: &[Vec<u32>]) -> State {
     model.init_state(&pad_rows(&halves, lengths.iter().copied().max().unwrap_or_default()), &lengths)
 }
 
-fn hidden(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
-    let device = model.model().device();
-    let mut cx = Context::new(layout, &device);
-    cx.forced_kernel = kernel;
+/// Hidden states `[B, T, M]` of rows of tokens, without cached state.
+fn hidden(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout) -> Tensor<3> {
+    forward_rows(model, rows, layout, &mut Context::new(layout, &model.model().device()))
+}
+
+/// The same within a given context.
+fn forward_rows(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout, cx: &mut Context) -> Tensor<3> {
     let tokens = pad_rows(rows, layout.sequence_length());
-    encode_first_halves(model.model(), &tokens, &mut cx);
-    model.forward(int_tensor(tokens, [layout.batch_size(), layout.sequence_length()], &device), &mut cx)
+    encode_first_halves(model.model(), &tokens, cx);
+    let shape = [layout.batch_size(), layout.sequence_length()];
+    model.forward(int_tensor(tokens, shape, &model.model().device()), cx)
 }
 
 fn pad_rows(rows: &[&[u32]], width: usize) -> Vec<i32> {
