@@ -93,7 +93,7 @@ pub async fn packed_difference(
         documents.iter().map(|document| DocumentSpan { length: document.len(), start: 0, direction }).collect();
     let tokens: Vec<u32> = documents.concat();
     let layout = Layout::packed(&[spans], tokens.len());
-    let hidden = hidden_states(model, &[&tokens], &layout, None);
+    let hidden = hidden_states(model, &[&tokens], &layout);
     let mut parts = Vec::new();
     let mut start = 0;
     for document in documents.iter().filter(|document| !document.is_empty()) {
@@ -117,7 +117,7 @@ pub async fn padded_difference(
     let width = documents.iter().map(Vec::len).max().unwrap_or_default() + padding;
     let rows = as_slices(documents);
     let layout = one_document_per_row(&rows, width, |_| direction);
-    let hidden = hidden_states(model, &rows, &layout, None);
+    let hidden = hidden_states(model, &rows, &layout);
     let parts = rows
         .iter()
         .enumerate()
@@ -127,8 +127,10 @@ pub async fn padded_difference(
     difference_from_separate(model, documents, direction, parts).await
 }
 
-/// Returns the difference between two attention kernels on the same document. A layer that a kernel does not support uses
-/// the default kernel.
+/// Returns the difference between two attention kernels on the same document.
+///
+/// A layer that a kernel does not support keeps the planner's choice. The result is `None` if no layer used the first kernel
+/// in the first run, or the second one in the second run: then nothing was compared.
 ///
 /// # Errors
 /// Errors of the device.
@@ -137,10 +139,24 @@ pub async fn kernel_difference(
     document: &[u32],
     direction: Direction,
     [first, second]: [Kernel; 2],
-) -> Result<f64, ExecutionError> {
+) -> Result<Option<f64>, ExecutionError> {
     let layout = one_document_per_row(&[document], document.len(), |_| direction);
-    let reference = hidden_states(model, &[document], &layout, Some(first));
-    relative_difference(reference, hidden_states(model, &[document], &layout, Some(second))).await
+    let Some(first) = hidden_states_with_kernel(model, document, &layout, first) else { return Ok(None) };
+    let Some(second) = hidden_states_with_kernel(model, document, &layout, second) else { return Ok(None) };
+    relative_difference(first, second).await.map(Some)
+}
+
+/// Hidden states of a document with one attention kernel in all layers that support it; `None` if no layer does.
+fn hidden_states_with_kernel(
+    model: &impl ModelRunner,
+    document: &[u32],
+    layout: &Layout,
+    kernel: Kernel,
+) -> Option<Tensor<3>> {
+    let mut cx = Context::new(layout, &model.model().device());
+    cx.forced_kernel = Some(kernel);
+    let hidden = forward_rows(model, &[document], layout, &mut cx);
+    cx.used_kernels().contains(&kernel).then_some(hidden)
 }
 
 /// Largest difference between `parts` (`[1, T, M]` each) and the hidden states of each non-empty document alone.
@@ -153,7 +169,7 @@ async fn difference_from_separate(
     let mut largest = 0.0;
     for (document, part) in documents.iter().filter(|document| !document.is_empty()).zip(parts) {
         let layout = one_document_per_row(&[document], document.len(), |_| direction);
-        let separate = hidden_states(model, &[document], &layout, None);
+        let separate = hidden_states(model, &[document], &layout);
         largest = nan_max(largest, relative_difference(separate, part).await?);
     }
     Ok(largest)
@@ -189,14 +205,17 @@ fn init_state(model: &Model, documents: &[Vec<u32>]) -> State {
     model.init_state(&tokens, &lengths)
 }
 
-/// Hidden states of rows, `[B, T, M]`, with an optional attention kernel for all layers.
-fn hidden_states(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout, kernel: Option<Kernel>) -> Tensor<3> {
-    let device = model.model().device();
-    let mut cx = Context::new(layout, &device);
-    cx.forced_kernel = kernel;
+/// Hidden states of rows, `[B, T, M]`, without cached state.
+fn hidden_states(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout) -> Tensor<3> {
+    forward_rows(model, rows, layout, &mut Context::new(layout, &model.model().device()))
+}
+
+/// Hidden states of rows, `[B, T, M]`, within a given context.
+fn forward_rows(model: &impl ModelRunner, rows: &[&[u32]], layout: &Layout, cx: &mut Context) -> Tensor<3> {
     let tokens = pad_rows_to(rows, layout.sequence_length());
-    encode_first_halves(model.model(), &tokens, &mut cx);
-    model.forward(int_tensor(tokens, [layout.batch_size(), layout.sequence_length()], &device), &mut cx)
+    encode_first_halves(model.model(), &tokens, cx);
+    let shape = [layout.batch_size(), layout.sequence_length()];
+    model.forward(int_tensor(tokens, shape, &model.model().device()), cx)
 }
 
 /// max |a − b| / max(1, max |a|); NaN if any value is NaN.

@@ -44,7 +44,13 @@ pub use kiln_nn as nn;
 pub use kiln_peft as peft;
 pub use kiln_spec as spec;
 pub use kiln_train as train;
-pub use kiln_train::pretrained;
+
+pub mod pretrained {
+    //! Pretrained models (the crate `kiln-pretrained`), and [`ModelSource`], which opens run folders too.
+
+    pub use kiln_pretrained::*;
+    pub use kiln_train::pretrained::{ModelSource, SourceModel, load, run_origin};
+}
 
 #[cfg(feature = "cli")]
 pub mod command;
@@ -61,6 +67,7 @@ pub mod prelude {
     pub use kiln_infer::{GenerateOptions, Generator, Sampling, block_on};
     pub use kiln_models::{Model, ModelConfig, Visibility};
     pub use kiln_nn::Context;
+    pub use kiln_pretrained::Pretrained;
     pub use kiln_spec::{Direction, Layout, Pattern, Random};
     pub use kiln_train::{
         Models, Objective, Recipe, StageConfig,

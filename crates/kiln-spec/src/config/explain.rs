@@ -95,7 +95,7 @@ impl<'a> KeyCollector<'a> {
 }
 
 /// Path of a key within a table.
-fn join_path(path: &str, name: &str) -> String {
+pub(super) fn join_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

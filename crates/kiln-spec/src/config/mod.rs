@@ -11,7 +11,7 @@
 //!
 //! Alternatives, such as the kinds of norm, are [`choice!`](crate::choice) enums: written as a bare word (`norm = "rms"`) or
 //! as a table with one key (`norm = { rms = { eps = 1e-5 } }`). Merging and assignments follow the JSON schema of the type,
-//! which also documents every key ([`explain()`]).
+//! which also documents every key ([`explain()`]) and tells which choices a configuration has made ([`selected_choices()`]).
 //!
 //! ```
 //! use kiln_spec::config::{LayeredConfig, parse};
@@ -47,6 +47,7 @@ mod layered;
 mod merge;
 mod nearest;
 mod schema_view;
+mod selected_choices;
 mod serde_message;
 mod serialize;
 mod set;
@@ -60,6 +61,7 @@ pub use explain::{ConfigKey, allowed_keys, explain};
 pub use layered::{LayeredConfig, from_table, parse, to_toml};
 pub use merge::merge;
 pub use nearest::closest_match;
+pub use selected_choices::{SelectedChoice, selected_choices};
 pub use serialize::NoOptions;
 pub use set::set;
 

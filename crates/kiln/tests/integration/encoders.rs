@@ -149,7 +149,7 @@ fn what_has_no_loss_over_tokens_is_not_measured() {
     refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
     fs::copy(crate_path("kiln-pretrained/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
-    refused(here, &eval("t5.gguf"), 1, &["t5.gguf carries no tokenizer", "kiln logits"]);
+    refused(here, &eval("t5.gguf"), 1, &["t5.gguf: the GGUF file has no tokenizer", "kiln logits"]);
 }
 
 /// With one word that isn't special, a token that is chosen is masked, else stays as it is: the loss of many texts of that

@@ -88,8 +88,9 @@ fn every_command_takes_models_of_others() {
     assert_eq!(embed["shape"], serde_json::json!([2, 32]));
     let verify = run_kiln(here, &["verify", "hf", "--json"]).expect_success().json_output();
     assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 11), "{verify}");
+    assert_eq!((&verify["checks"][3]["applicable"], &verify["checks"][3]["passed"]), (&true.into(), &true.into()));
     // Without a template nothing is asked of one; one whose marks the tokenizer doesn't know fails.
-    assert!(verify["checks"][10]["not_asked"].as_str().unwrap().contains("no chat template"), "{verify}");
+    assert!(verify["checks"][10]["reason"].as_str().unwrap().contains("no chat template"), "{verify}");
     let failed = |template: &str| {
         fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
         let done = run_kiln(here, &["verify", "hf", "--json"]);
@@ -97,7 +98,7 @@ fn every_command_takes_models_of_others() {
         let failed = json["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
         let failed: Vec<String> = failed.map(|check| check["name"].as_str().unwrap().into()).collect();
         assert_eq!(done.exit_code == Some(1), !failed.is_empty(), "{done:?}");
-        (failed, json["checks"].as_array().unwrap().last().unwrap()["not_asked"].to_string())
+        (failed, json["checks"].as_array().unwrap().last().unwrap()["reason"].to_string())
     };
     let lines = "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}";
     let asks = "{% if add_generation_prompt %}assistant:\n{% endif %}";
@@ -150,6 +151,18 @@ fn a_conversation_follows_the_template() {
     assert!(done.exit_code == Some(1) && done.stderr.contains("Hello Ann"), "{done:?}");
     let hot = run_kiln(here, &["chat", "hf", "--temperature", "-1"]);
     assert!(hot.exit_code == Some(2) && hot.stderr.contains("--temperature"), "{hot:?}");
+}
+
+#[test]
+fn verify_reports_a_kernel_that_no_layer_uses_as_not_applicable() {
+    let home = crate::common::tiny_home();
+    let parts = "model.blocks.*.sublayers.0.parts=[\"gla\"]";
+    run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", parts]).expect_success();
+    let verify = run_kiln(home.path(), &["verify", "run", "--json"]).expect_success().json_output();
+    let check = &verify["checks"][3];
+    assert_eq!((&check["applicable"], &check["passed"]), (&false.into(), &Value::Null), "{verify}");
+    assert!(check["reason"].as_str().unwrap().contains("no layer of the model uses"), "{verify}");
+    assert_eq!(verify["passed"], true);
 }
 
 /// A conversation of these lines.
