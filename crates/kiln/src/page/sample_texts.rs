@@ -1,4 +1,7 @@
-//! Generated samples at a few steps of the training.
+//! Generated samples at a few steps of the training: the section "Samples" of `templates/report.html`.
+//!
+//! A sample shows its prompt in bold, then its text. Sentences that the grammar of the built-in stories rejects are
+//! underlined; other texts have no verdicts and no underline.
 
 use serde::Serialize;
 
