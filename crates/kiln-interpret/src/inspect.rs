@@ -1,4 +1,7 @@
-//! One text through a model: where each head looks, and what each layer would say next.
+//! Attention maps and logit lens of one text.
+//!
+//! The logit lens (nostalgebraist 2020, "interpreting GPT: the logit lens") applies the final norm and the output head to
+//! the residual stream x after each layer, as if no block followed: p = softmax(head(norm(x))).
 
 use crate::recorder::ActivationRecorder;
 use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData, activation::softmax};
@@ -6,109 +9,123 @@ use kiln_models::{Model, Visibility};
 use kiln_nn::Context;
 use kiln_spec::{Direction, DocumentSpan, Layout};
 
-/// Where one head of one layer looks.
+/// Attention weights of one head of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionMap {
-    /// The layer: `blocks.3.attention`.
+    /// Path of the layer, such as `blocks.3.attention`.
     pub layer: String,
-    /// The head, from 0.
+    /// Index of the query head, from 0.
     pub head: usize,
-    /// Tokens that look.
+    /// Number of query tokens, the rows of the map.
     pub num_queries: usize,
-    /// Tokens that are looked at.
+    /// Number of key tokens, the columns of the map.
     pub num_keys: usize,
-    /// Weight of each look, a row a query.
+    /// Weights `[num_queries, num_keys]` in row-major order, 0 where the mask hides a key. With softmax attention each
+    /// row sums to 1; a sink or unnormalized attention gives other sums.
     pub weights: Vec<f32>,
 }
 
-/// What the head says likeliest of a token.
+/// Most likely next token and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopToken {
-    /// The token.
+    /// Token id.
     pub id: u32,
-    /// Its probability.
+    /// Probability, 0 to 1.
     pub probability: f32,
 }
 
-/// What the model would say after a layer, if it were the last.
+/// Predictions after one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogitLensLayer {
-    /// Where it was read: `embedding`, `blocks.3.residual`. The last block's is the model's own.
+    /// Path of the residual stream: `embedding` or `blocks.3.residual`. After the last block the predictions are those
+    /// of the model itself.
     pub path: String,
-    /// A guess a token.
+    /// Prediction at each token of the text.
     pub top_tokens: Vec<TopToken>,
 }
 
-/// What was seen.
+/// Attention maps and logit lens of one text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AttentionReport {
-    /// Maps of every layer and head.
+    /// Maps of all layers, in the order of the forward pass, and of their heads. Layers without attention weights (state
+    /// space models, for example) have none.
     pub attention_maps: Vec<AttentionMap>,
-    /// The logit lens, layer by layer; empty where the head gives no logits.
+    /// Predictions after the embedding and after each block. Empty if the head gives no logits of tokens (embedding
+    /// models, classifiers).
     pub logit_lens: Vec<LogitLensLayer>,
 }
 
-/// Looks at `tokens`, as one document under the model's own visibility. An encoder–decoder reads them in both stacks.
+/// Runs `tokens` through the model as one document and returns attention maps and logit lens.
+///
+/// The document has the model's own visibility; a prefix model reads it causally. An encoder-decoder reads the same
+/// tokens in both stacks. Attention weights exist in the reference kernel only, so the run uses it: time and memory grow
+/// with the square of the number of tokens.
 ///
 /// # Errors
-/// If the device fails.
+/// [`ExecutionError`] if the device fails while the results are read back.
 pub async fn inspect(model: &Model, tokens: &[u32]) -> Result<AttentionReport, ExecutionError> {
-    let record = ActivationRecorder::new(&["*.weights", "embedding", "blocks.*.residual"]);
-    run_forward(model, tokens, record.clone());
-    let mut inside = AttentionReport::default();
-    for (path, value) in record.activations() {
+    let recorder = ActivationRecorder::new(&["*.weights", "embedding", "blocks.*.residual"]);
+    run_forward(model, tokens, recorder.clone());
+    let predicts_tokens = model.config().head.pooling().is_none();
+    let mut report = AttentionReport::default();
+    for (path, value) in recorder.activations() {
         match path.strip_suffix(".weights") {
-            Some(layer) => inside.attention_maps.extend(read_attention_maps(layer, value).await?),
-            None if model.config().head.pooling().is_none() => {
-                inside.logit_lens.push(read_logit_lens(model, path, value).await?)
-            }
+            Some(layer) => report.attention_maps.extend(read_attention_maps(layer, value).await?),
+            None if predicts_tokens => report.logit_lens.push(read_logit_lens(model, path, value).await?),
             None => {}
         }
     }
-    Ok(inside)
+    Ok(report)
 }
 
-fn run_forward(model: &Model, tokens: &[u32], record: ActivationRecorder) {
-    let (device, length) = (model.device().without_autodiff(), tokens.len());
-    let row =
-        |direction: Direction| Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length.max(1));
+/// Forward pass over one row without gradients, with `recorder` as probe.
+fn run_forward(model: &Model, tokens: &[u32], recorder: ActivationRecorder) {
+    let device = model.device().without_autodiff();
     let direction = match model.config().effective_visibility() {
         Visibility::Bidirectional => Direction::Bidirectional,
-        // What is looked at is a text, not a prompt.
+        // The text is no prompt, so that a prefix model has no bidirectional part.
         Visibility::Causal | Visibility::Prefix => Direction::Causal,
     };
-    let mut cx = Context::new(&row(direction), &device);
-    cx.probe = Some(Box::new(record));
-    model.encode(token_tensor(tokens, &device), &row(Direction::Bidirectional), &mut cx);
+    let mut cx = Context::new(&one_document(tokens.len(), direction), &device);
+    cx.probe = Some(Box::new(recorder));
+    let encoder_layout = one_document(tokens.len(), Direction::Bidirectional);
+    model.encode(token_tensor(tokens, &device), &encoder_layout, &mut cx);
     model.forward(token_tensor(tokens, &device), &mut cx);
 }
 
+/// Layout of one row with one document of `length` tokens.
+fn one_document(length: usize, direction: Direction) -> Layout {
+    Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length.max(1))
+}
+
+/// Token ids as a tensor `[1, T]`.
 fn token_tensor(tokens: &[u32], device: &Device) -> Tensor<2, Int> {
     let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
     Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), device)
 }
 
+/// Weights `[1, H, T, S]` of a layer as one map per head.
 async fn read_attention_maps(layer: &str, weights: Tensor<4>) -> Result<Vec<AttentionMap>, ExecutionError> {
-    let [_, _, queries, keys] = weights.dims();
-    let all: Vec<f32> = weights.into_data_async().await?.iter::<f32>().collect();
-    let heads = all.chunks(queries * keys).enumerate();
-    let map = |(head, weights): (usize, &[f32])| AttentionMap {
+    let [_, _, num_queries, num_keys] = weights.dims();
+    let all_heads: Vec<f32> = weights.into_data_async().await?.iter::<f32>().collect();
+    let heads = all_heads.chunks(num_queries * num_keys).enumerate();
+    let maps = heads.map(|(head, weights)| AttentionMap {
         layer: layer.into(),
         head,
-        num_queries: queries,
-        num_keys: keys,
+        num_queries,
+        num_keys,
         weights: weights.into(),
-    };
-    Ok(heads.map(map).collect())
+    });
+    Ok(maps.collect())
 }
 
-/// What was read, `[1, 1, T, M]`, as guesses.
-async fn read_logit_lens(model: &Model, path: String, value: Tensor<4>) -> Result<LogitLensLayer, ExecutionError> {
-    let [_, b, t, m] = value.dims();
-    let logits = model.logit_lens(value.reshape([b, t, m]));
+/// Predictions of a residual stream `[1, 1, T, M]`.
+async fn read_logit_lens(model: &Model, path: String, residual: Tensor<4>) -> Result<LogitLensLayer, ExecutionError> {
+    let [_, b, t, m] = residual.dims();
+    let logits = model.logit_lens(residual.reshape([b, t, m]));
     let (probabilities, ids) = softmax(logits, 1).max_dim_with_indices(1);
     let probabilities = probabilities.into_data_async().await?;
     let ids = ids.into_data_async().await?;
-    let guesses = ids.iter::<u32>().zip(probabilities.iter::<f32>());
-    Ok(LogitLensLayer { path, top_tokens: guesses.map(|(id, probability)| TopToken { id, probability }).collect() })
+    let pairs = ids.iter::<u32>().zip(probabilities.iter::<f32>());
+    Ok(LogitLensLayer { path, top_tokens: pairs.map(|(id, probability)| TopToken { id, probability }).collect() })
 }

@@ -1,41 +1,60 @@
-//! Keeping what passes.
+//! A probe that stores activations.
 
 use burn::tensor::Tensor;
 use kiln_nn::Probe;
-use kiln_train::optimizer::matches;
-use std::sync::{Arc, Mutex, PoisonError};
+use kiln_spec::wildcard::matches;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What passed at the paths that are listened to. Clones share it: one goes into the context, the other is read.
+/// A path of the forward pass and the activation there.
+type Activation = (String, Tensor<4>);
+
+/// Recorder of the activations at chosen paths, in the order of the forward pass.
+///
+/// Clones share what they have recorded: one clone goes into the [`Context`](kiln_nn::Context), the other one is read
+/// after the forward pass. Tensors stay on their device and in their autodiff graph; nothing is copied. Repeated forward
+/// passes with one recorder add to it.
 ///
 /// ```
-/// # use kiln_interpret::Record;
-/// # let mut cx = kiln_nn::Cx::new(&kiln_spec::Layout::packed(&[], 1), &burn::tensor::Device::flex());
-/// let record = Record::of(&["blocks.*.residual"]);
-/// cx.probe = Some(Box::new(record.clone()));
+/// use burn::tensor::Device;
+/// use kiln_interpret::ActivationRecorder;
+/// use kiln_nn::Context;
+/// use kiln_spec::Layout;
+///
+/// let recorder = ActivationRecorder::new(&["blocks.*.residual"]);
+/// let mut cx = Context::new(&Layout::packed(&[], 1), &Device::flex());
+/// cx.probe = Some(Box::new(recorder.clone()));
 /// // model.forward(tokens, &mut cx);
-/// assert!(record.get("blocks.0.residual").is_none(), "nothing has passed yet");
+/// assert!(recorder.get("blocks.0.residual").is_none(), "no forward pass yet");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ActivationRecorder {
     patterns: Vec<String>,
-    activations: Arc<Mutex<Vec<(String, Tensor<4>)>>>,
+    activations: Arc<Mutex<Vec<Activation>>>,
 }
 
 impl ActivationRecorder {
-    /// Listens at every path that fits one of `patterns`, in which `*` stands for anything.
+    /// Recorder for every path that matches one of `patterns`, in which `*` matches any characters.
     pub fn new(patterns: &[&str]) -> Self {
         Self { patterns: patterns.iter().map(ToString::to_string).collect(), ..Self::default() }
     }
 
-    /// What passed, with its paths, in its order.
+    /// Returns all recorded activations with their paths, in the order of the forward pass.
+    ///
+    /// A path occurs once for each time it was reached: several times after several forward passes.
     pub fn activations(&self) -> Vec<(String, Tensor<4>)> {
-        self.activations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
-    /// What passed last at `path`; a tensor of fewer than four dimensions has leading ones.
+    /// Returns the last activation recorded at exactly `path`, or `None` if there is none.
+    ///
+    /// A tensor of fewer than four dimensions has leading dimensions of 1: `[1, B, T, M]` for a residual stream.
     pub fn get(&self, path: &str) -> Option<Tensor<4>> {
-        let seen = self.activations.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().rev().find(|(known, _)| known == path).map(|(_, value)| value.clone())
+        self.lock().iter().rev().find(|(recorded, _)| recorded == path).map(|(_, value)| value.clone())
+    }
+
+    /// The list of activations. A panic of another thread leaves the list complete, so that poisoning is ignored.
+    fn lock(&self) -> MutexGuard<'_, Vec<Activation>> {
+        self.activations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,7 +64,7 @@ impl Probe for ActivationRecorder {
     }
 
     fn intercept(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
-        self.activations.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_string(), value.clone()));
+        self.lock().push((path.to_string(), value.clone()));
         value
     }
 }

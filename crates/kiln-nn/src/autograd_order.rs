@@ -25,7 +25,7 @@
 
 use burn::tensor::Tensor;
 
-/// Greatest depth that [`pad_graph_depth`] is asked for.
+/// Greatest depth that [`pad_graph_depth`] is called with.
 ///
 /// Depth only matters against operations that don't depend on the block's input: transposes, casts and reshapes of
 /// parameters. None of those is 16 operations deep, so every depth from here on gives the same order, and padding to the

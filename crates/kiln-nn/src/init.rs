@@ -1,5 +1,11 @@
-//! Initial weights: each drawn from a stream named after the parameter, so that adding a part leaves the others as
-//! they were, and every backend starts from the same numbers.
+//! Initial weights, and the construction of parameters from packed weights and adapters.
+//!
+//! Each parameter is drawn from a generator keyed by (seed, `init.` + path of the parameter). Adding a part therefore leaves
+//! the initial weights of all others unchanged, and every backend starts from the same numbers. They are drawn in f64 on the
+//! host and rounded to f32.
+//!
+//! Defaults of the parts: matrices normal with standard deviation 1/√in, embeddings with 0.02 (GPT-2), the last matrix of a
+//! residual branch scaled by 1/√(number of branches) (GPT-2), norms 1, biases 0.
 
 use crate::{
     adapter::{AdapterMap, AnyAdapter},
@@ -12,23 +18,27 @@ use burn::{
 use kiln_spec::Random;
 use std::collections::BTreeMap;
 
-/// Makes parameters under their paths.
+/// Builder of parameters under their paths.
 pub struct Initializer {
     seed: u64,
     device: Device,
     path: Vec<String>,
+    /// Whether parameters stay without values until they are loaded.
     uninitialized: bool,
+    /// Paths and shapes of the linear maps built so far.
     linear_shapes: Vec<(String, [usize; 2])>,
+    /// Packed weights by parameter path, and those of them that a parameter uses.
     packed: BTreeMap<String, PackedWeight>,
     used_packed: BTreeMap<String, PackedWeight>,
-    /// Adapters to make, with what makes them.
+    /// Adapters by linear map, with the builder of their parameters.
     adapters: Option<(AdapterMap, Box<Initializer>)>,
-    /// By how much the last matrix of each residual branch is scaled: 1/√(branches) (GPT-2).
+    /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
+    /// model sets it; 1 by default.
     pub residual_scale: f64,
 }
 
 impl Initializer {
-    /// For a run's seed, on a device (with autodiff, for training).
+    /// Returns a builder that draws initial weights for a seed, on a device (with autodiff for training).
     pub fn new(seed: u64, device: &Device) -> Self {
         let device = device.clone();
         Self {
@@ -44,88 +54,90 @@ impl Initializer {
         }
     }
 
-    /// For counting: parameters have shapes and take no memory; one that is read after all is zero.
+    /// Returns a builder for counting: parameters have shapes but no memory. A parameter that is read anyway is 0.
     pub fn shapes_only() -> Self {
         Self::uninitialized(&Device::flex())
     }
 
-    /// For a model whose weights come from elsewhere: parameters have shapes and take no memory until they are filled.
+    /// Returns a builder for a model whose weights are loaded: parameters have shapes but no memory until they are set.
     pub fn uninitialized(device: &Device) -> Self {
         Self { uninitialized: true, ..Self::new(0, device) }
     }
 
-    /// The same with adapters beside the linear maps of these names, made by `init`.
+    /// Adds adapters to the linear maps of these paths; `init` builds the adapters' parameters.
     pub fn with_adapters(self, adapters: AdapterMap, init: Self) -> Self {
         Self { adapters: Some((adapters, Box::new(init))), ..self }
     }
 
-    /// The same with the matrices of these names held packed.
-    pub fn with_packed(self, held: BTreeMap<String, PackedWeight>) -> Self {
-        Self { packed: held, ..self }
+    /// Keeps the matrices of these parameter paths packed (quantized).
+    pub fn with_packed(self, packed: BTreeMap<String, PackedWeight>) -> Self {
+        Self { packed, ..self }
     }
 
-    /// Those of them that were made.
+    /// Returns the packed weights that parameters built so far use, by path.
     pub fn used_packed(&self) -> &BTreeMap<String, PackedWeight> {
         &self.used_packed
     }
 
-    /// Names and shapes of the linear maps made so far.
+    /// Returns path and shape `[in, out]` of the linear maps built so far, in order: the sites of adapters.
     pub fn into_linear_shapes(self) -> Vec<(String, [usize; 2])> {
         self.linear_shapes
     }
 
-    /// Where it is.
+    /// Returns the current path: `blocks.3.attention.q`.
     pub fn path(&self) -> String {
         self.path.join(".")
     }
 
-    /// What stands beside the linear map `[in, out]` here, and whether it acts.
-    pub(crate) fn make_adapter(&mut self, map: [usize; 2]) -> (Option<AnyAdapter>, bool) {
+    /// Returns the adapter of the linear map `[in, out]` at the current path, and whether it is enabled.
+    pub(crate) fn make_adapter(&mut self, shape: [usize; 2]) -> (Option<AnyAdapter>, bool) {
         let path = self.path();
-        self.linear_shapes.push((path.clone(), map));
+        self.linear_shapes.push((path.clone(), shape));
         let Some((adapters, init)) = &mut self.adapters else { return (None, false) };
         match adapters.get(&path) {
-            Some(beside) => (Some(init.scope(path, |init| beside.spec.init(map, init))), beside.enabled),
+            Some(attached) => (Some(init.scope(path, |init| attached.spec.init(shape, init))), attached.enabled),
             None => (None, false),
         }
     }
 
-    /// Makes a part under its name.
-    pub fn scope<R>(&mut self, name: impl Into<String>, part: impl FnOnce(&mut Self) -> R) -> R {
+    /// Runs `build` with `name` appended to the path.
+    pub fn scope<R>(&mut self, name: impl Into<String>, build: impl FnOnce(&mut Self) -> R) -> R {
         self.path.push(name.into());
-        let made = part(self);
+        let result = build(self);
         self.path.pop();
-        made
+        result
     }
 
-    /// Normal with standard deviation `std`.
+    /// Returns a parameter drawn from a normal distribution with mean 0 and standard deviation `std`.
     pub fn normal<const D: usize>(&mut self, name: &str, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         self.sample(name, shape, |random| random.normal() * std)
     }
 
-    /// A matrix that may be held packed, by rows or (`turned`) by columns; else normal with standard deviation `std`.
+    /// Returns a matrix that may be packed: the packed weight of its path if there is one of this shape and orientation,
+    /// otherwise a normal parameter with standard deviation `std`. `transposed`: packed by the parameter's columns.
     pub fn packable_matrix(
         &mut self,
         name: &str,
         shape: [usize; 2],
         std: f64,
-        turned: bool,
+        transposed: bool,
     ) -> (Param<Tensor<2>>, Option<PackedWeight>) {
         let path = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
-        match self.packed.get(&path).filter(|held| held.transposed == turned && held.shape() == shape) {
-            Some(held) => {
-                self.used_packed.insert(path, held.clone());
-                (held.to_param(&self.device), Some(held.clone()))
+        match self.packed.get(&path).filter(|packed| packed.transposed == transposed && packed.shape() == shape) {
+            Some(packed) => {
+                self.used_packed.insert(path, packed.clone());
+                (packed.to_param(&self.device), Some(packed.clone()))
             }
             None => (self.normal(name, shape, std), None),
         }
     }
 
-    /// Uniform within ±`bound`.
+    /// Returns a parameter drawn uniformly from (−bound, bound).
     pub fn uniform<const D: usize>(&mut self, name: &str, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
         self.sample(name, shape, |random| (2.0 * random.uniform() - 1.0) * bound)
     }
 
+    /// A parameter whose values `draw` takes from the parameter's own generator, row-major.
     fn sample<const D: usize>(
         &mut self,
         name: &str,
@@ -141,7 +153,7 @@ impl Initializer {
         Param::from_data(TensorData::new(values, shape), &self.device)
     }
 
-    /// The same value everywhere.
+    /// Returns a parameter of one value.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
         if self.uninitialized {
             return self.uninitialized_param(shape);
@@ -149,8 +161,14 @@ impl Initializer {
         Param::from_data(TensorData::new(vec![value; shape.iter().product()], shape), &self.device)
     }
 
+    /// A parameter without memory; 0 when it is read before it is set.
     fn uninitialized_param<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
-        let zeros = move |device: &Device, _| Tensor::zeros(shape, device);
-        Param::uninitialized(ParamId::new(), zeros, self.device.clone(), false, shape.into())
+        Param::uninitialized(
+            ParamId::new(),
+            move |device: &Device, _| Tensor::zeros(shape, device),
+            self.device.clone(),
+            false,
+            shape.into(),
+        )
     }
 }

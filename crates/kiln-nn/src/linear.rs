@@ -1,4 +1,8 @@
-//! x W + b.
+//! Linear map y = x W + b, with a weight that may be quantized and an adapter that may change it.
+//!
+//! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapter under its name (`lora.a`). The weight is
+//! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations a token, plus the
+//! adapter's.
 
 use crate::{
     adapter::AnyAdapter,
@@ -12,54 +16,55 @@ use burn::{
 };
 use kiln_kernels::packed::packed_linear;
 
-/// A linear map; the weight is `[in, out]`.
+/// Linear map `[…, in] → […, out]`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[in, out]`.
+    /// Weight W, `[in, out]`. Computed from the packed weight when it is first read, if there is one.
     pub weight: Param<Tensor<2>>,
-    /// `[out]`.
+    /// Bias b, `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
-    /// What the weight is packed as, if it is.
+    /// Packed form of the weight (quantized), if it was loaded packed.
     #[module(skip)]
-    held: Option<PackedWeight>,
-    /// What stands beside it.
+    packed: Option<PackedWeight>,
     adapter: Option<AnyAdapter>,
-    /// Whether the adapter acts.
+    /// Whether the adapter is applied.
     #[module(skip)]
-    adapted: bool,
+    adapter_enabled: bool,
 }
 
 impl Linear {
-    /// Normal with standard deviation 1/√in, and bias 0.
+    /// Returns a map with a normal weight of standard deviation 1/√in, and bias 0, under `name`.
     pub fn new(name: &str, [from, to]: [usize; 2], bias: bool, init: &mut Initializer) -> Self {
         Self::new_scaled(name, [from, to], bias, 1.0, init)
     }
 
-    /// The last matrix of a residual branch: scaled down so that the stream doesn't grow with depth.
+    /// Returns the last map of a residual branch: the standard deviation is multiplied by
+    /// [`Initializer::residual_scale`], so that the residual stream doesn't grow with depth.
     pub fn new_residual(name: &str, [from, to]: [usize; 2], bias: bool, init: &mut Initializer) -> Self {
         Self::new_scaled(name, [from, to], bias, init.residual_scale, init)
     }
 
+    /// A map whose weight has standard deviation scale / √in.
     fn new_scaled(name: &str, [from, to]: [usize; 2], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let std = scale / (from as f64).sqrt();
         init.scope(name, |init| {
-            let (adapter, adapted) = init.make_adapter([from, to]);
-            let (weight, held) = init.packable_matrix("weight", [from, to], std, true);
-            Self { weight, held, bias: bias.then(|| init.constant([to], 0.0)), adapter, adapted }
+            let (adapter, adapter_enabled) = init.make_adapter([from, to]);
+            let (weight, packed) = init.packable_matrix("weight", [from, to], std, true);
+            Self { weight, packed, bias: bias.then(|| init.constant([to], 0.0)), adapter, adapter_enabled }
         })
     }
 
-    /// `[…, in] → […, out]` in a call: what an adapter draws at random while training, it draws here.
+    /// Linear map with adapter, `[…, in] → […, out]`. The adapter's dropout takes its random numbers from `cx`.
     pub fn forward_with<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> Tensor<D> {
         self.forward_adapted(x, Some(cx))
     }
 
-    /// `[…, in] → […, out]` where there is no call: nothing is drawn.
+    /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)
     }
 
-    /// Without its adapter, `[…, in] → […, out]`.
+    /// Linear map without adapter, `[…, in] → […, out]`. A packed weight is multiplied without being dequantized as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
         match self.matrix().packed() {
@@ -71,30 +76,32 @@ impl Linear {
         }
     }
 
+    /// Linear map with the adapter if it is enabled.
     fn forward_adapted<const D: usize>(&self, x: Tensor<D>, cx: Option<&Context>) -> Tensor<D> {
-        match self.adapter.as_ref().filter(|_| self.adapted) {
+        match self.adapter.as_ref().filter(|_| self.adapter_enabled) {
             Some(adapter) => adapter.forward(x, self, cx),
             None => self.forward_base(x),
         }
     }
 
-    /// `[in, out]`.
+    /// Returns the shape `[in, out]`.
     pub fn size(&self) -> [usize; 2] {
         self.weight.lazy_shape().dims()
     }
 
-    /// Whether fused CPU kernels take what it computes.
+    /// Whether fused CPU kernels support its output: the weight is packed, or f32 on the CPU.
     pub fn has_cpu_kernel(&self) -> bool {
         self.matrix().packed().is_some() || kiln_kernels::cpu::is_cpu_f32(&self.weight.val())
     }
 
+    /// The weight, packed or not.
     fn matrix(&self) -> WeightView<'_> {
-        WeightView::new(&self.weight, self.held.as_ref())
+        WeightView::new(&self.weight, self.packed.as_ref())
     }
 
-    /// Multiplications and additions a token.
+    /// Returns the floating-point operations a token: 2 · in · out, plus the adapter's.
     pub fn flops(&self) -> f64 {
-        let beside = self.adapter.as_ref().filter(|_| self.adapted).map_or(0.0, AnyAdapter::flops);
-        2.0 * self.weight.lazy_shape().num_elements() as f64 + beside
+        let adapter = self.adapter.as_ref().filter(|_| self.adapter_enabled).map_or(0.0, AnyAdapter::flops);
+        2.0 * self.weight.lazy_shape().num_elements() as f64 + adapter
     }
 }

@@ -1,7 +1,8 @@
-//! Matrices that are held packed until somebody asks for their numbers.
+//! Packed weights: matrices of a model in a block format of GGUF, dequantized only when their values are read.
 //!
-//! A packed matrix stands beside its parameter, which is made from it when it is first read. As long as nobody does, or
-//! changes it, products are computed from the packed rows; from then on the parameter is what counts.
+//! A packed matrix has a parameter of the same shape. The parameter is uninitialized, and computed from the packed rows when
+//! it is first read. Until then products use the packed rows, which take 2 to 8 times less memory. From then on the
+//! parameter's value counts: reading or training a weight unpacks it for good.
 
 use burn::{
     module::{Param, ParamId},
@@ -9,46 +10,46 @@ use burn::{
 };
 use kiln_kernels::packed::{PackedMatrix, packed_linear, packed_rows};
 
-/// A packed matrix and how it stands to its parameter.
+/// Packed matrix and its orientation to the parameter.
 #[derive(Clone, Debug)]
 pub struct PackedWeight {
-    /// Its rows.
+    /// Packed rows.
     pub matrix: PackedMatrix,
-    /// Whether its rows are the columns of the parameter: a linear map's weight is `[in, out]`, and an output's numbers
-    /// are packed together.
+    /// Whether the packed rows are the parameter's columns. A linear map's weight is `[in, out]`, and GGUF packs the weights of
+    /// one output together, so linear maps are transposed and embedding tables are not.
     pub transposed: bool,
 }
 
 impl PackedWeight {
-    /// The shape of the parameter.
+    /// Returns the shape of the parameter.
     pub fn shape(&self) -> [usize; 2] {
         let [rows, columns] = self.matrix.shape();
         if self.transposed { [columns, rows] } else { [rows, columns] }
     }
 
-    /// The numbers of the parameter.
+    /// Returns the values of the parameter, dequantized, in its shape.
     pub fn values(&self) -> TensorData {
         let rows = self.matrix.dequantize();
         if !self.transposed {
             return TensorData::new(rows, self.shape());
         }
         let [height, width] = self.shape();
-        let turned = (0..height * width).map(|i| rows[i % width * height + i / width]);
-        TensorData::new(turned.collect::<Vec<_>>(), [height, width])
+        let transposed = (0..height * width).map(|i| rows[i % width * height + i / width]);
+        TensorData::new(transposed.collect::<Vec<_>>(), [height, width])
     }
 
-    /// The parameter, made when it is read.
+    /// Returns an uninitialized parameter that is dequantized when it is first read.
     pub(crate) fn to_param(&self, device: &Device) -> Param<Tensor<2>> {
-        let held = self.clone();
-        let made = move |device: &Device, _| {
-            let rows = Tensor::from_data(TensorData::new(held.matrix.dequantize(), held.matrix.shape()), device);
-            if held.transposed { rows.transpose() } else { rows }
+        let packed = self.clone();
+        let init = move |device: &Device, _| {
+            let rows = Tensor::from_data(TensorData::new(packed.matrix.dequantize(), packed.matrix.shape()), device);
+            if packed.transposed { rows.transpose() } else { rows }
         };
-        Param::uninitialized(ParamId::new(), made, device.clone(), false, self.shape().into())
+        Param::uninitialized(ParamId::new(), init, device.clone(), false, self.shape().into())
     }
 }
 
-/// A matrix of a model: a parameter, or what it is packed as.
+/// Matrix of a model, packed or not: the products that need no dequantized copy.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightView<'a> {
     weight: &'a Param<Tensor<2>>,
@@ -56,23 +57,23 @@ pub struct WeightView<'a> {
 }
 
 impl<'a> WeightView<'a> {
-    /// The parameter with what is held of it.
-    pub fn new(weight: &'a Param<Tensor<2>>, held: Option<&'a PackedWeight>) -> Self {
-        let packed = held.filter(|_| !weight.is_initialized()).map(|held| &held.matrix);
+    /// Returns a view of a parameter and its packed form. The packed form is used as long as the parameter isn't initialized.
+    pub fn new(weight: &'a Param<Tensor<2>>, packed: Option<&'a PackedWeight>) -> Self {
+        let packed = packed.filter(|_| !weight.is_initialized()).map(|packed| &packed.matrix);
         Self { weight, packed }
     }
 
-    /// The packed rows, if it is packed.
+    /// Returns the packed matrix, if the products use it.
     pub fn packed(&self) -> Option<&'a PackedMatrix> {
         self.packed
     }
 
-    /// Its numbers: a packed one is unpacked, and stays so.
+    /// Returns the parameter's value. A packed weight is dequantized and stays so.
     pub fn val(&self) -> Tensor<2> {
         self.weight.val()
     }
 
-    /// Of a table `[V, M]`: the rows of these numbers, `[B, T] → [B, T, M]`.
+    /// Embedding lookup in a table `[V, M]`: rows `ids`, `[B, T] → [B, T, M]`.
     pub fn lookup(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         match self.packed {
             Some(packed) => packed_rows(ids, packed),
@@ -80,7 +81,7 @@ impl<'a> WeightView<'a> {
         }
     }
 
-    /// Of a table `[V, M]`: the products with all rows, `[N, M] → [N, V]`.
+    /// Product with a table `[V, M]`: x Wᵀ, `[N, M] → [N, V]`. For a head tied to the embedding.
     pub fn matmul_transposed(&self, x: Tensor<2>) -> Tensor<2> {
         match self.packed {
             Some(packed) => packed_linear(x, packed),
@@ -88,7 +89,7 @@ impl<'a> WeightView<'a> {
         }
     }
 
-    /// Of a map `[M, V]`: x W, `[N, M] → [N, V]`.
+    /// Product with a map `[M, V]`: x W, `[N, M] → [N, V]`.
     pub fn matmul(&self, x: Tensor<2>) -> Tensor<2> {
         match self.packed {
             Some(packed) => packed_linear(x, packed),

@@ -1,4 +1,15 @@
-//! What every part has: a configuration, a card, a legality and a way to be made.
+//! Registries of parts: what a variant has, and the macro that builds a family from a list.
+//!
+//! A family (norms, positions, parts, …) is a list of variants. For each list line `"name" => Name(Module)` the macro
+//! [`variants!`](crate::variants!) generates
+//!
+//! * an alternative of the configuration enum, read and written under `name`: `norm = { rms = { eps = 1e-6 } }`, or the bare
+//!   name for defaults;
+//! * an alternative of the module enum, which derefs to the family's trait object;
+//! * `card`, `resolve`, `check` and `init` on the configuration, and `CARDS` for listings.
+//!
+//! A model is built in three steps: `resolve` writes defaults that depend on the model into the configuration, `check`
+//! refuses what can't work, `init` makes the parameters.
 
 use crate::init::Initializer;
 use burn::module::Module;
@@ -6,60 +17,88 @@ use kiln_spec::{Direction, ValidationError};
 
 pub use kiln_spec::card::{Card, Causality};
 
-/// What surrounds a part: read when it is checked, filled in and made.
+/// Model properties that parts read when they are resolved, checked and built.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BuildContext<'a> {
-    /// Width of the residual stream, M.
+    /// Width M of the residual stream.
     pub hidden: usize,
-    /// Number of tokens, V.
+    /// Vocabulary size V.
     pub vocab: usize,
     /// Query heads of the stack's first attention; 0 if it has none.
     pub heads: usize,
-    /// Dropout's rate in the stack.
+    /// Dropout rate of the stack, 0 to 1.
     pub dropout: f64,
-    /// Positions of the stack.
+    /// Position encoding of the stack.
     pub position: &'a crate::position::PositionConfig,
-    /// The stack's default direction.
+    /// Default visibility of the stack.
     pub direction: Direction,
 }
 
-/// A member of a registry.
+/// Member of a family: a module with its configuration and card.
 pub trait Variant: Module + Sized {
-    /// Its configuration: plain data.
+    /// Configuration: plain data that a recipe holds.
     type Config;
 
-    /// Its card.
+    /// Card: name, paper, cost and limits, for listings, checks and tests.
     const CARD: Card;
 
-    /// Writes down what the configuration leaves to its surroundings, so that what is saved says everything.
-    fn resolve(_config: &mut Self::Config, _around: &BuildContext) {}
+    /// Writes defaults that depend on the model into the configuration (an intermediate size of 4 × hidden), so that a saved
+    /// configuration is complete. Resolving twice changes nothing.
+    fn resolve(_config: &mut Self::Config, _build: &BuildContext) {}
 
-    /// Refuses what can't be, with the path and the reason.
+    /// Checks the configuration. `path` is its path in the recipe, such as `model.blocks[0].sublayers[1].parts[0].mlp`.
     ///
     /// # Errors
-    /// The first thing that can't be.
-    fn check(_config: &Self::Config, _around: &BuildContext, _path: &str) -> Result<(), ValidationError> {
+    /// The first key with an invalid value: its path, the reason with the value found, and a suggestion if there is one.
+    fn check(_config: &Self::Config, _build: &BuildContext, _path: &str) -> Result<(), ValidationError> {
         Ok(())
     }
 
-    /// Makes the module.
-    fn init(config: &Self::Config, around: &BuildContext, init: &mut Initializer) -> Self;
+    /// Builds the module, with parameters under the path of `init`. The configuration must have passed `check`.
+    fn init(config: &Self::Config, build: &BuildContext, init: &mut Initializer) -> Self;
 }
 
-/// No matrix is wider, on either side: beyond it a size is a slip, and its products would not fit.
+/// Returns the error of the key `key` below `path`.
+pub(crate) fn invalid(path: &str, key: &str, reason: impl Into<String>) -> Result<(), ValidationError> {
+    Err(ValidationError::new(format!("{path}.{key}"), reason))
+}
+
+/// Greatest width of a matrix, 1,048,576. A larger number in a configuration is a slip, and its products would not fit into
+/// memory.
 pub const MAX_WIDTH: usize = 1 << 20;
 
-/// What a part costs, besides its parameters.
+/// Cost of a part, besides the memory of its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Multiplications and additions for one token of a sequence of the length asked for, forward only.
+    /// Floating-point operations a token, forward only: a multiplication and an addition count as two. Attention counts the
+    /// keys that the last token of the sequence sees.
     pub flops: f64,
-    /// Bytes of state a token of that length keeps while generating, on the average of a sequence.
+    /// Bytes of decode state a token in f32, averaged over the sequence.
     pub state_bytes: f64,
 }
 
-/// A registry: one list line a variant makes its place in the configuration, in the module, in making, checking and
-/// listing. The module enum derefs to the trait object of its family.
+/// Declares a family of variants: configuration enum, module enum and their dispatch.
+///
+/// ```text
+/// variants! {
+///     /// Doc comment of the family; `recipe explain` prints it.
+///     Norm, NormConfig: dyn Normalization {
+///         /// Doc comment of the variant; `recipe explain` prints it.
+///         "rms" => Rms(RmsNorm),
+///     }
+/// }
+/// ```
+///
+/// `Norm` is the module enum. Parameter paths leave it out: a variant's parameters are named as if the enum were the variant
+/// (`attention_norm.weight`). It derefs to `dyn Normalization`. `NormConfig` is the
+/// configuration enum, made by `kiln_spec::choice!`, with one alternative per variant and these methods:
+///
+/// * `card()`: the card of the chosen variant;
+/// * `resolve(&mut self, build)`, `check(&self, build, path)`, `init(&self, build, init) -> Norm`: those of [`Variant`];
+///   `check` appends the variant's name to the path.
+///
+/// `Norm::CARDS` lists the cards of all variants in the order of the list. Names in quotes are the recipe's words and the
+/// names on cards; they must not change once released.
 #[macro_export]
 macro_rules! variants {
     ($(#[doc = $about:literal])* $Kind:ident, $Config:ident: dyn $Trait:path {
@@ -78,36 +117,40 @@ macro_rules! variants {
         pub enum $Kind { $($Name($Type)),+ }
 
         impl $Kind {
-            /// The cards of all variants, in the order of the list.
+            /// Cards of all variants, in the order of the list.
             pub const CARDS: &'static [$crate::variant::Card] = &[$(<$Type as $crate::variant::Variant>::CARD),+];
         }
 
         impl $Config {
-            /// The variant's card.
+            /// Returns the card of the chosen variant.
             pub fn card(&self) -> &'static $crate::variant::Card {
                 match self { $(Self::$Name(_) => &<$Type as $crate::variant::Variant>::CARD),+ }
             }
 
-            /// Writes down what is left to the surroundings.
-            pub fn resolve(&mut self, around: &$crate::variant::BuildContext) {
-                match self { $(Self::$Name(c) => <$Type as $crate::variant::Variant>::resolve(c, around)),+ }
+            /// Writes defaults that depend on the model into the configuration.
+            pub fn resolve(&mut self, build: &$crate::variant::BuildContext) {
+                match self { $(Self::$Name(config) => <$Type as $crate::variant::Variant>::resolve(config, build)),+ }
             }
 
-            /// Refuses what can't be.
+            /// Checks the configuration at `path`.
             ///
             /// # Errors
-            /// The first thing that can't be.
+            /// The first key with an invalid value.
             pub fn check(
-                &self, around: &$crate::variant::BuildContext, path: &str,
+                &self, build: &$crate::variant::BuildContext, path: &str,
             ) -> Result<(), kiln_spec::ValidationError> {
                 let path = format!("{path}.{}", self.name());
-                match self { $(Self::$Name(c) => <$Type as $crate::variant::Variant>::check(c, around, &path)),+ }
+                match self {
+                    $(Self::$Name(config) => <$Type as $crate::variant::Variant>::check(config, build, &path)),+
+                }
             }
 
-            /// Makes the module.
-            pub fn init(&self, around: &$crate::variant::BuildContext, init: &mut $crate::init::Initializer) -> $Kind {
+            /// Builds the module.
+            pub fn init(&self, build: &$crate::variant::BuildContext, init: &mut $crate::init::Initializer) -> $Kind {
                 match self {
-                    $(Self::$Name(c) => $Kind::$Name(<$Type as $crate::variant::Variant>::init(c, around, init))),+
+                    $(Self::$Name(config) => {
+                        $Kind::$Name(<$Type as $crate::variant::Variant>::init(config, build, init))
+                    }),+
                 }
             }
         }

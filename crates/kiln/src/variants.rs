@@ -1,4 +1,12 @@
-//! Every family of variants with its members' cards: what `kiln variants` lists and docs/variants.md shows.
+//! All families of interchangeable components, with the card of each component.
+//!
+//! `kiln variants` prints them, `docs/variants.md` is generated from them, and the property tests iterate over them.
+//!
+//! ```
+//! let families = kiln::variants::FAMILIES;
+//! let patterns = families.iter().find(|family| family.name == "pattern").unwrap();
+//! assert!(patterns.cards.iter().any(|card| card.name == "window"));
+//! ```
 
 use kiln_nn::{
     depth::Depth,
@@ -16,7 +24,7 @@ use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Pattern, VariantFamily};
 use kiln_train::{ObjectiveConfig, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 
-/// All families: parts of models first, then what they are trained with.
+/// All families: first the components of models, then those of training.
 pub const FAMILIES: &[VariantFamily] = &[
     VariantFamily { name: "part", description: "parts of a sublayer", cards: Part::CARDS },
     VariantFamily { name: "source", description: "sources of keys and values", cards: AttentionSource::CARDS },
@@ -43,38 +51,43 @@ pub const FAMILIES: &[VariantFamily] = &[
     VariantFamily { name: "schedule", description: "learning-rate schedules", cards: ScheduleConfig::CARDS },
 ];
 
-/// The columns of a list of cards.
+/// Columns of a table of cards.
 pub const CARD_COLUMNS: [&str; 6] = ["name", "paper", "causal", "state", "time", "refuses"];
 
-/// A card as a row under [`COLUMNS`].
+/// The cells of a card under [`CARD_COLUMNS`].
 pub fn card_row(card: &Card) -> [&'static str; 6] {
     [card.name, card.paper, card.causality.label(), card.state, card.time, card.incompatible_with]
 }
 
-/// The table of all families, as Markdown.
+/// The tables of all families as Markdown, with the exemptions of each card below its table.
 pub fn markdown() -> String {
-    let cells = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
-    let exempt = |card: &'static Card| {
-        card.exemptions.iter().map(move |(law, why)| format!("\n- `{}` need not keep “{law}”: {why}", card.name))
-    };
-    let table = |family: &VariantFamily| {
-        let rows = family.cards.iter().map(|card| {
-            let name = format!("`{}`", card.name);
-            cells(&[&[name.as_str()], &card_row(card)[1..]].concat())
-        });
-        let exempt: String = family.cards.iter().flat_map(exempt).collect();
-        let exempt = if exempt.is_empty() { exempt } else { format!("{exempt}\n") };
-        let head = cells(&CARD_COLUMNS) + &cells(&["---"; 6]);
-        format!(
-            "\n## {}\n\n{}.\n\n{head}{}{exempt}",
-            family.name,
-            capitalize(family.description),
-            rows.collect::<String>()
-        )
-    };
-    FAMILIES.iter().map(table).collect()
+    FAMILIES.iter().map(family_markdown).collect()
 }
 
+/// A heading, the description as a sentence, and the table.
+fn family_markdown(family: &VariantFamily) -> String {
+    let mut text = format!("\n## {}\n\n{}.\n\n", family.name, capitalize(family.description));
+    text += &markdown_row(&CARD_COLUMNS);
+    text += &markdown_row(&["---"; CARD_COLUMNS.len()]);
+    for card in family.cards {
+        let name = format!("`{}`", card.name);
+        text += &markdown_row(&[&[name.as_str()], &card_row(card)[1..]].concat());
+    }
+    let exemptions: String = family.cards.iter().flat_map(exemption_lines).collect();
+    if exemptions.is_empty() { text } else { format!("{text}{exemptions}\n") }
+}
+
+/// One list item for each property test that a card is exempt from.
+fn exemption_lines(card: &'static Card) -> impl Iterator<Item = String> {
+    card.exemptions.iter().map(|(law, reason)| format!("\n- `{}` need not keep “{law}”: {reason}", card.name))
+}
+
+/// A line of a Markdown table.
+fn markdown_row(cells: &[&str]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// `text` with an upper-case first letter.
 fn capitalize(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())

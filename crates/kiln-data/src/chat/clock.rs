@@ -1,16 +1,17 @@
-//! The time that a template may ask for. Whoever has a clock says what it is.
+//! [`TemplateClock`]: the time for `strftime_now`. Templates have no clock of their own, so that rendering is
+//! deterministic and works without an operating system.
 
-/// A moment, to the second.
+/// Date and time in UTC, to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateClock {
     year: i64,
-    /// From 1.
+    /// 1 to 12.
     month: usize,
-    /// From 1.
+    /// 1 to 31.
     day: u64,
-    /// From 0, Sunday.
+    /// 0 (Sunday) to 6.
     weekday: usize,
-    /// Within the day.
+    /// 0 to 86,399.
     second_of_day: u64,
 }
 
@@ -29,25 +30,41 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+/// Days from 0000-03-01 to 1970-01-01 in the proleptic Gregorian calendar.
+const UNIX_EPOCH_DAY: i64 = 719_468;
+/// Days in 400 years, after which the calendar repeats.
+const DAYS_PER_ERA: i64 = 146_097;
 
 impl TemplateClock {
-    /// So many seconds after the beginning of 1970, in Greenwich.
+    /// The time that is `seconds` after 1970-01-01 00:00:00 UTC.
+    ///
+    /// The date is computed as `civil_from_days` of Howard Hinnant ("chrono-compatible low-level date algorithms"):
+    /// years begin on March 1st, so that a leap day is the last day of a year.
     pub fn from_unix(seconds: u64) -> Self {
-        let (days, second) = (seconds / 86_400, seconds % 86_400);
-        // Years are counted from March 1st of the year 0, so that a leap day is a year's last.
-        let days = days as i64 + 719_468;
-        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let month = (5 * of_year + 2) / 153;
-        let day = (of_year - (153 * month + 2) / 5 + 1) as u64;
-        let weekday = (days - 719_468 + 4).rem_euclid(7) as usize;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = year + era * 400 + i64::from(month <= 2);
-        Self { year, month: month as usize, day, weekday, second_of_day: second }
+        let unix_days = (seconds / 86_400) as i64;
+        let days = unix_days + UNIX_EPOCH_DAY;
+        let era = days.div_euclid(DAYS_PER_ERA);
+        let day_of_era = days.rem_euclid(DAYS_PER_ERA);
+        // Leap days: every 4 years (1,460 days + 1), not every 100, but every 400.
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / (DAYS_PER_ERA - 1)) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        // Months from March, by the line through the cumulated lengths 31, 61, 92, …: (153 m + 2) / 5.
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u64;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            month: month as usize,
+            day,
+            // 1970-01-01 was a Thursday.
+            weekday: (unix_days + 4).rem_euclid(7) as usize,
+            second_of_day: seconds % 86_400,
+        }
     }
 
-    /// As `strftime` writes it; what it doesn't know stays as it is.
+    /// The time formatted as by C's `strftime` in the C locale. Supported: `%Y %y %m %B %b %d %e %A %a %H %I %p %M %S
+    /// %F %T %%`; other fields stay unchanged.
     pub fn strftime(&self, format: &str) -> String {
         let mut text = String::new();
         let mut rest = format.chars();
@@ -60,8 +77,9 @@ impl TemplateClock {
         text
     }
 
+    /// One field of `strftime`; `None` if it is not supported.
     fn format_field(&self, field: char) -> Option<String> {
-        let (hour, minute) = (self.second_of_day / 3600, self.second_of_day / 60 % 60);
+        let (hour, minute, second) = (self.second_of_day / 3600, self.second_of_day / 60 % 60, self.second_of_day % 60);
         Some(match field {
             'Y' => self.year.to_string(),
             'y' => format!("{:02}", self.year.rem_euclid(100)),
@@ -76,9 +94,9 @@ impl TemplateClock {
             'I' => format!("{:02}", (hour + 11) % 12 + 1),
             'p' => if hour < 12 { "AM" } else { "PM" }.into(),
             'M' => format!("{minute:02}"),
-            'S' => format!("{:02}", self.second_of_day % 60),
+            'S' => format!("{second:02}"),
             'F' => format!("{}-{:02}-{:02}", self.year, self.month, self.day),
-            'T' => format!("{hour:02}:{minute:02}:{:02}", self.second_of_day % 60),
+            'T' => format!("{hour:02}:{minute:02}:{second:02}"),
             '%' => "%".into(),
             _ => return None,
         })
@@ -90,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_follow_the_gregorian_calendar() {
         let all = "%A %a %d %B %b %Y %y %m %H:%M:%S %I %p %%";
         let cases = [
             (0, "Thursday Thu 01 January Jan 1970 70 01 00:00:00 12 AM %"),

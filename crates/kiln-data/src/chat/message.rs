@@ -1,21 +1,22 @@
-//! Messages, as templates expect them.
+//! Messages of a conversation as JSON objects.
 
 use serde_json::{Map, Value, json};
 
-/// A message of a conversation.
+/// A chat message: `{"role": role, "content": content}`. Roles are usually `system`, `user`, `assistant` and `tool`.
 pub fn chat_message(role: &str, content: &str) -> Value {
     json!({ "role": role, "content": content })
 }
 
-/// The names that templates have for the assistant's reasoning.
+/// Keys under which conversations store the reasoning of the assistant, by precedence.
 const REASONING_KEYS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// The first two are there wherever there is one.
+/// A copy of a message with its reasoning under both `reasoning_content` and `thinking`, because templates read one or
+/// the other. A message without reasoning stays unchanged.
 pub(super) fn with_reasoning_aliases(message: &Value) -> Value {
-    let text = REASONING_KEYS.iter().map(|name| &message[*name]).find(|text| !text.is_null());
-    let (Some(fields), Some(text)) = (message.as_object(), text) else { return message.clone() };
-    let mut all = Map::from_iter([(REASONING_KEYS[1].to_string(), text.clone())]);
-    all.extend(fields.clone());
-    all.insert(REASONING_KEYS[0].into(), text.clone());
-    all.into()
+    let reasoning = REASONING_KEYS.iter().map(|key| &message[*key]).find(|text| !text.is_null());
+    let (Some(fields), Some(reasoning)) = (message.as_object(), reasoning) else { return message.clone() };
+    let mut extended = Map::from_iter([(REASONING_KEYS[1].to_string(), reasoning.clone())]);
+    extended.extend(fields.clone());
+    extended.insert(REASONING_KEYS[0].into(), reasoning.clone());
+    extended.into()
 }

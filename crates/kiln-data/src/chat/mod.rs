@@ -1,7 +1,55 @@
-//! Conversations as the text that a model was trained to read: chat templates.
+//! Chat templates: conversations rendered to the text that a model was trained on.
 //!
-//! A template is a Jinja program that comes with the model. It runs with what the `transformers` library gives it, and
-//! with a budget: none runs away with time or memory.
+//! A chat template is a Jinja program that comes with the model, in `chat_template.jinja` or under `chat_template` of
+//! `tokenizer_config.json`. It runs in MiniJinja with the settings and functions of Hugging Face's `transformers`
+//! (`apply_chat_template`), so that it gives the same text, byte for byte.
+//!
+//! # Language
+//!
+//! - MiniJinja's syntax, filters, tests and functions, with `trim_blocks` and `lstrip_blocks`, `{% break %}` and
+//!   `{% continue %}`. `{% include %}` and `{% import %}` find no other templates.
+//! - Python's methods of strings, lists and dictionaries (`text.strip()`, `message.get('name')`).
+//! - `tojson(indent=None, separators=None, sort_keys=False)`: `json.dumps` with `ensure_ascii=False`.
+//! - `raise_exception(message)`: rejects the conversation; `strftime_now(format)`: the time of
+//!   [`ChatTemplateOptions::now`].
+//! - `{% generation %}` … `{% endgeneration %}`, which mark the assistant's text for training, have no effect.
+//!
+//! # Variables
+//!
+//! `messages`, `tools`, `documents`, `add_generation_prompt`, the special tokens (`bos_token`, `eos_token`, …) and
+//! [`ChatTemplateOptions::template_kwargs`].
+//!
+//! # Limits
+//!
+//! A template is a program from an unknown source. These limits bound its time, its memory and the depth of the stack;
+//! templates of real models stay far below them.
+//!
+//! | what | limit | checked |
+//! |---|---|---|
+//! | length of the template | 1 MiB | when it is loaded |
+//! | nesting of blocks and of brackets | 64 | when it is loaded |
+//! | operators in one tag | 400 | when it is loaded |
+//! | calls of macros | 200 deep | when it renders |
+//! | fuel: 1 for each instruction and for 64 bytes of data | 2²² + bytes of the conversation as JSON | when it renders |
+//! | depth of an assigned value | 96 | at each assignment |
+//! | items of all assigned values together | 16 for each unit of fuel | at each assignment |
+//! | length of a text from `replace` or `join` | 16 MiB | before the call |
+//! | depth of a value for `tojson`, its `indent` | 128, 64 | when it renders |
+//!
+//! # Example
+//!
+//! ```
+//! use kiln_data::{ChatTemplate, ChatTemplateOptions, chat::chat_message};
+//!
+//! let source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}\
+//!     {% if add_generation_prompt %}<|assistant|>{% endif %}";
+//! let special_tokens = serde_json::json!({ "eos_token": "</s>" }).as_object().cloned().unwrap();
+//! let template = ChatTemplate::new(source, special_tokens)?;
+//! let options = ChatTemplateOptions { add_generation_prompt: true, ..Default::default() };
+//! let text = template.render(&[chat_message("user", "Hello")], &options)?;
+//! assert_eq!(text, "<|user|>Hello</s><|assistant|>");
+//! # Ok::<(), kiln_data::DataError>(())
+//! ```
 
 mod clock;
 mod message;
@@ -12,22 +60,30 @@ mod tests;
 mod tojson;
 mod value_limits;
 
-use crate::DataError;
+use crate::{
+    DataError,
+    file_set::{FileSet, read_json, read_text},
+    tokenizer::token_content,
+};
 pub use clock::TemplateClock;
 pub use message::chat_message;
 use message::with_reasoning_aliases;
 use minijinja::{Environment, Error, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
 use serde_json::{Map, Value};
 
-/// The longest template, in bytes.
+/// Maximum length of a template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 1 << 20;
-/// What a template may cost beside what it is given: an instruction is 1, and so are 64 bytes that it makes.
+/// Fuel of a rendering, besides one unit for each byte of its variables: an instruction costs 1, and so do 64 bytes of
+/// data that the template makes.
 const BASE_FUEL: u64 = 4 << 20;
-/// How many parts the values that it assigns may have, all together.
-const BASE_VALUE_PARTS: u64 = 16 * BASE_FUEL;
+/// Items of assigned values for each unit of fuel.
+const VALUE_PARTS_PER_FUEL: u64 = 16;
+/// Maximum depth of macro calls.
+const MAX_RECURSION: usize = 200;
+/// Name of the only template in the environment.
 const TEMPLATE_NAME: &str = "chat";
 
-/// A chat template with the tokens it names.
+/// Chat template: a compiled Jinja template with the special tokens that it inserts.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -35,168 +91,195 @@ pub struct ChatTemplate {
     special_tokens: Map<String, Value>,
 }
 
-/// What a conversation is rendered with.
+/// Variables of a chat template besides the messages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatTemplateOptions {
-    /// Whether the text ends where the assistant's next message begins.
+    /// Whether the text ends with the beginning of an assistant message, for the model to continue.
     pub add_generation_prompt: bool,
     /// Tools that the model may call, as JSON schemas.
     pub tools: Option<Vec<Value>>,
-    /// Documents that the model may use.
+    /// Documents for the model to use (retrieval).
     pub documents: Option<Vec<Value>>,
-    /// What else the template is given, such as `enable_thinking`.
+    /// Further variables, such as `enable_thinking`. They replace special tokens of the same name.
     pub template_kwargs: Map<String, Value>,
-    /// The time that a template may ask for.
+    /// Time for `strftime_now`; without it, a template that calls the function fails.
     pub now: Option<TemplateClock>,
 }
 
 impl ChatTemplate {
-    /// Reads a template. `tokens` are its constants: `bos_token`, `eos_token` and so on, as text.
+    /// Compiles a template. `special_tokens` are constants by name: `bos_token`, `eos_token` and so on, as strings.
     ///
     /// # Errors
-    /// If it is no Jinja template, or longer than a mebibyte.
-    pub fn new(template: &str, tokens: Map<String, Value>) -> Result<Self, DataError> {
+    /// [`DataError::ChatTemplate`] for a syntax error, with its line, or a template above the limits.
+    pub fn new(template: &str, special_tokens: Map<String, Value>) -> Result<Self, DataError> {
         if template.len() > MAX_TEMPLATE_BYTES {
-            let what = format!("a template of {} bytes, of at most {MAX_TEMPLATE_BYTES}", template.len());
-            return Err(DataError::ChatTemplate { reason: what });
+            let length = template.len();
+            let reason = format!("the template has {length} bytes, expected at most {MAX_TEMPLATE_BYTES}");
+            return Err(DataError::ChatTemplate { reason });
         }
         syntax_limits::check_nesting(template)?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| template_error(&error))?);
-        environment.set_recursion_limit(200);
+        environment.set_recursion_limit(MAX_RECURSION);
         environment.set_unknown_method_callback(python_methods::call_method);
         environment.add_filter("tojson", tojson::tojson);
-        environment.add_function("raise_exception", |what: String| -> Result<Jinja, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, what))
-        });
+        environment.add_function("raise_exception", raise_exception);
         let source = strip_generation_tags(template);
         environment
             .add_template_owned(TEMPLATE_NAME, value_limits::guard_assignments(&source))
             .map_err(|error| template_error(&error))?;
-        Ok(Self { environment, source, special_tokens: tokens })
+        Ok(Self { environment, source, special_tokens })
     }
 
-    /// The template of a `tokenizer_config.json`, or none if it has none. Of several, the one for tools is taken where
-    /// `tools` says so, else the one called `default`.
+    /// The template of a parsed `tokenizer_config.json`; `None` if it has no `chat_template`.
+    ///
+    /// `chat_template` is a string, or a list of named templates: then `tool_use` if `tools` is true and there is one,
+    /// else `default`.
     ///
     /// # Errors
-    /// If the template is none.
+    /// Those of [`new`](Self::new).
     pub fn from_config(config: &Value, tools: bool) -> Result<Option<Self>, DataError> {
-        let named = |wanted: &str| {
-            let all = config["chat_template"].as_array().into_iter().flatten();
-            all.into_iter().find(|entry| entry["name"] == wanted).and_then(|entry| entry["template"].as_str())
-        };
-        let found = config["chat_template"].as_str();
-        let found = found.or_else(|| named("tool_use").filter(|_| tools)).or_else(|| named("default"));
-        found.map(|template| Self::new(template, special_tokens_of_config(config))).transpose()
+        let templates = &config["chat_template"];
+        let tool_use = if tools { named_template(templates, "tool_use") } else { None };
+        let template = templates.as_str().or(tool_use).or_else(|| named_template(templates, "default"));
+        template.map(|template| Self::new(template, special_tokens_of_config(config))).transpose()
     }
 
-    /// The template of a folder as Hugging Face lays it out: `chat_template.jinja`, else what `tokenizer_config.json`
-    /// says.
+    /// The template of a Hugging Face folder: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`.
+    /// Special tokens are those of `tokenizer_config.json`, completed by `special_tokens_map.json`. `None` if the
+    /// folder has no template.
     ///
     /// # Errors
-    /// If a file can't be read, or the template is none.
+    /// If a file cannot be read or parsed, or those of [`new`](Self::new).
     #[cfg(feature = "files")]
     pub fn from_folder(folder: &std::path::Path) -> Result<Option<Self>, DataError> {
-        use crate::tokenizer::pretrained::{read_json, read_text};
-        let mut config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-        if let (Some(map), Some(config)) = (read_json(folder, "special_tokens_map.json")?, config.as_object_mut()) {
-            map.as_object().into_iter().flatten().for_each(|(name, token)| {
+        Self::from_files(folder)
+    }
+
+    /// The template of the files of a folder, on disk or in memory, as `from_folder` reads it.
+    ///
+    /// # Errors
+    /// If a file cannot be read or parsed, or those of [`new`](Self::new).
+    pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Option<Self>, DataError> {
+        let mut config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+        if let (Some(map), Some(config)) = (read_json(files, "special_tokens_map.json")?, config.as_object_mut()) {
+            for (name, token) in map.as_object().into_iter().flatten() {
                 config.entry(name).or_insert_with(|| token.clone());
-            });
+            }
         }
-        match read_text(folder, "chat_template.jinja")? {
+        match read_text(files, "chat_template.jinja")? {
             Some(template) => Self::new(&template, special_tokens_of_config(&config)).map(Some),
             None => Self::from_config(&config, false),
         }
     }
 
-    /// The template's text.
+    /// Source of the template, without `{% generation %}` tags.
     pub fn template(&self) -> &str {
         &self.source
     }
 
-    /// Its constants: the special tokens by name, as text.
+    /// The special tokens by name, as strings.
     pub fn special_tokens(&self) -> &Map<String, Value> {
         &self.special_tokens
     }
 
-    /// What [`from_config`](Self::from_config) reads back: the template with its constants.
+    /// A `tokenizer_config.json` of the template and its special tokens: the inverse of
+    /// [`from_config`](Self::from_config).
     pub fn to_config(&self) -> Value {
         let mut config = self.special_tokens.clone();
         config.insert("chat_template".into(), self.source.clone().into());
         config.into()
     }
 
-    /// The conversation as text. A message is an object with `role` and `content`, and whatever else the template reads.
+    /// Renders a conversation. Each message is an object with `role`, `content`, and what else the template reads, such
+    /// as `tool_calls`. Reasoning under `reasoning_content`, `thinking` or `reasoning` is available as both of the
+    /// first two.
     ///
     /// # Errors
-    /// What the template objects to (`raise_exception`), what it asks for and isn't there, or that it runs away.
+    /// [`DataError::ChatTemplate`] with the message of `raise_exception`, an error in an expression with its line, or a
+    /// limit that the template exceeds.
     pub fn render(&self, messages: &[Value], options: &ChatTemplateOptions) -> Result<String, DataError> {
         let mut environment = self.environment.clone();
         let now = options.now;
         environment.add_function("strftime_now", move |format: String| match now {
             Some(now) => Ok(now.strftime(&format)),
-            None => Err(Error::new(ErrorKind::InvalidOperation, "the template asks for the time, and none was given")),
+            None => Err(operation_error("the template asks for the time, but no time was given")),
         });
         let messages: Vec<Value> = messages.iter().map(with_reasoning_aliases).collect();
-        let given = self.render_context(&messages, options);
-        let size = serde_json::to_vec(&given).map_or(0, |bytes| bytes.len() as u64);
-        environment.set_fuel(Some(BASE_FUEL + size));
-        environment.add_filter(
-            value_limits::DEPTH_FILTER,
-            value_limits::depth_filter(BASE_VALUE_PARTS + BASE_VALUE_PARTS / BASE_FUEL * size),
-        );
+        let variables = self.variables(&messages, options);
+        let num_bytes = serde_json::to_vec(&variables).map_or(0, |bytes| bytes.len() as u64);
+        let fuel = BASE_FUEL + num_bytes;
+        environment.set_fuel(Some(fuel));
+        let depth_filter = value_limits::depth_filter(VALUE_PARTS_PER_FUEL * fuel);
+        environment.add_filter(value_limits::DEPTH_FILTER, depth_filter);
         let template = environment.get_template(TEMPLATE_NAME).map_err(|error| template_error(&error))?;
-        template.render(Jinja::from(Serde(&given))).map_err(|error| template_error(&error))
+        template.render(Jinja::from(Serde(&variables))).map_err(|error| template_error(&error))
     }
 
-    fn render_context(&self, messages: &[Value], options: &ChatTemplateOptions) -> Map<String, Value> {
-        let mut given = self.special_tokens.clone();
-        given.extend(options.template_kwargs.clone());
-        let list = |list: &Option<Vec<Value>>| list.clone().map_or(Value::Null, Value::from);
-        given.insert("messages".into(), messages.into());
-        given.insert("tools".into(), list(&options.tools));
-        given.insert("documents".into(), list(&options.documents));
-        given.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
-        given
+    /// The variables of the template. The conversation replaces keyword arguments of the same names, and those replace
+    /// special tokens.
+    fn variables(&self, messages: &[Value], options: &ChatTemplateOptions) -> Map<String, Value> {
+        let mut variables = self.special_tokens.clone();
+        variables.extend(options.template_kwargs.clone());
+        variables.insert("messages".into(), messages.into());
+        variables.insert("tools".into(), options.tools.clone().into());
+        variables.insert("documents".into(), options.documents.clone().into());
+        variables.insert("add_generation_prompt".into(), options.add_generation_prompt.into());
+        variables
     }
 }
 
-/// The special tokens of a `tokenizer_config.json` as text.
+/// `raise_exception(message)`: a template rejects the conversation.
+fn raise_exception(message: String) -> Result<Jinja, Error> {
+    Err(operation_error(message))
+}
+
+/// Error of a function, filter or method.
+fn operation_error(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+/// A template by its name in a list of templates; `None` if `templates` is no list.
+fn named_template<'a>(templates: &'a Value, name: &str) -> Option<&'a str> {
+    templates.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str()
+}
+
+/// The special tokens of a `tokenizer_config.json` as strings: all keys that end with `_token`.
 pub(crate) fn special_tokens_of_config(config: &Value) -> Map<String, Value> {
-    let text = |token: &Value| token.as_str().or_else(|| token["content"].as_str()).map(Value::from);
-    let all = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
-    all.filter_map(|(name, token)| Some((name.clone(), text(token)?))).collect()
+    let fields = config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
+    fields.filter_map(|(name, token)| Some((name.clone(), token_content(token)?.into()))).collect()
 }
 
-/// `{% generation %}` marks what the assistant wrote, for training; to the text it means nothing.
+/// Replaces `{% generation %}` … `{% endgeneration %}` by `{% if true %}` … `{% endif %}`, which keeps the control of
+/// white space (`{%-`).
 fn strip_generation_tags(template: &str) -> String {
-    let mut text = String::with_capacity(template.len());
+    let mut source = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
-        // From behind `{%`: its `%` may not end the tag that it begins.
+        // The search begins behind `{%`: in `{%}` the same `%` does not end the tag.
         let Some(end) = tag[2..].find("%}").map(|end| end + 4) else { break };
-        let inner = &tag[2..end - 2];
-        let plain = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        text += before;
-        match plain {
-            "generation" => text += &tag[..end].replace(plain, "if true"),
-            "endgeneration" => text += &tag[..end].replace(plain, "endif"),
-            _ => text += &tag[..end],
+        let (tag, after) = tag.split_at(end);
+        source += before;
+        let name = tag[2..end - 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        match name {
+            "generation" => source += &tag.replace(name, "if true"),
+            "endgeneration" => source += &tag.replace(name, "endif"),
+            _ => source += tag,
         }
-        rest = &tag[end..];
+        rest = after;
     }
-    text + rest
+    source + rest
 }
 
-/// What went wrong, in one line.
+/// A MiniJinja error as [`DataError::ChatTemplate`].
 fn template_error(error: &Error) -> DataError {
-    let what = match error.kind() {
-        ErrorKind::OutOfFuel => "it runs away: stopped after more work than any conversation needs".into(),
+    let reason = match error.kind() {
+        ErrorKind::OutOfFuel => {
+            "the template exceeds its limit of time or memory (an endless or doubling loop?)".into()
+        }
         _ => error.to_string(),
     };
-    DataError::ChatTemplate { reason: what }
+    DataError::ChatTemplate { reason }
 }

@@ -1,4 +1,4 @@
-//! Templates of the field's styles, byte for byte as the reference renders them, and templates that mean harm.
+//! Templates of real models render the same text, byte for byte, as `transformers`; harmful templates are rejected.
 
 use super::*;
 use serde_json::json;
@@ -10,49 +10,46 @@ fn fixtures() -> Value {
 
 fn options(file: &Value, rich: bool) -> ChatTemplateOptions {
     let now = Some(TemplateClock::from_unix(file["now"].as_u64().unwrap()));
-    let given = &file["rich"];
-    let list = |name: &str| given[name].as_array().cloned();
     if !rich {
         return ChatTemplateOptions { now, ..ChatTemplateOptions::default() };
     }
-    let extra = Map::from_iter([("enable_thinking".to_string(), given["enable_thinking"].clone())]);
+    let rich = &file["rich"];
     ChatTemplateOptions {
         add_generation_prompt: true,
-        tools: list("tools"),
-        documents: list("documents"),
-        template_kwargs: extra,
+        tools: rich["tools"].as_array().cloned(),
+        documents: rich["documents"].as_array().cloned(),
+        template_kwargs: Map::from_iter([("enable_thinking".to_string(), rich["enable_thinking"].clone())]),
         now,
     }
 }
 
 #[test]
-fn templates_render_as_the_reference_renders_them() {
+fn texts_equal_those_of_transformers() {
     let file = fixtures();
     let cases = file["cases"].as_array().unwrap();
     assert!(cases.len() >= 64);
     for case in cases {
         let (template, chat) = (case["template"].as_str().unwrap(), case["chat"].as_str().unwrap());
-        let made =
-            ChatTemplate::new(file["templates"][template].as_str().unwrap(), special_tokens_of_config(&file["config"]))
-                .unwrap();
+        let source = file["templates"][template].as_str().unwrap();
+        let compiled = ChatTemplate::new(source, special_tokens_of_config(&file["config"])).unwrap();
         let messages = file["chats"][chat].as_array().unwrap();
-        let found = made.render(messages, &options(&file, case["rich"] == true));
+        let rendered = compiled.render(messages, &options(&file, case["rich"] == true));
         match case["text"].as_str() {
-            Some(text) => assert_eq!(found.unwrap(), text, "{template}, {chat}"),
+            Some(text) => assert_eq!(rendered.unwrap(), text, "{template}, {chat}"),
             None => {
-                let error = found.unwrap_err().to_string();
+                let error = rendered.unwrap_err().to_string();
                 assert!(error.contains(case["error"].as_str().unwrap()), "{template}, {chat}: {error}");
             }
         }
     }
 }
 
-fn runs(template: &str) -> Result<String, DataError> {
+fn render_source(template: &str) -> Result<String, DataError> {
     ChatTemplate::new(template, Map::new())?.render(&[chat_message("user", "hi")], &ChatTemplateOptions::default())
 }
 
 #[test]
-fn a_template_that_runs_away_is_stopped() {
+fn templates_that_exceed_the_fuel_are_stopped() {
     let doubling = "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
     let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     let replaced = "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) | length }}";
@@ -60,37 +57,42 @@ fn a_template_that_runs_away_is_stopped() {
     let output = "{% set x = 'a' * 1000000 %}{% for a in range(9999) %}{{ x }}{% endfor %}";
     let macros = "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}";
     for template in [doubling, loops, replaced, joined, output, macros] {
-        assert_eq!(runs(template).unwrap_err().kind(), "chat-template", "{template}");
+        assert_eq!(render_source(template).unwrap_err().kind(), "chat-template", "{template}");
     }
-    assert!(runs(doubling).unwrap_err().to_string().contains("runs away"));
+    assert!(render_source(doubling).unwrap_err().to_string().contains("limit of time or memory"));
 }
 
-/// A list in a list in a list: dropping it would need a stack as deep as the loop is long.
+/// Assigns in a loop of almost a million rounds.
+fn assign_repeatedly(assignment: &str) -> Result<String, DataError> {
+    let rounds = format!(
+        "{{% for a in range(999) %}}{{% for b in range(999) %}}{{% set {assignment} %}}{{% endfor %}}{{% endfor %}}"
+    );
+    render_source(&format!("{{% set ns = namespace(x=[1], y=1) %}}{rounds}done"))
+}
+
+/// Dropping a value that is nested a million levels deep would overflow the stack.
 #[test]
-fn values_do_not_pile_up() {
-    let turned = |made: &str| {
-        let turn = format!(
-            "{{% for a in range(999) %}}{{% for b in range(999) %}}{{% set {made} %}}{{% endfor %}}{{% endfor %}}"
-        );
-        runs(&format!("{{% set ns = namespace(x=[1], y=1) %}}{turn}done"))
-    };
-    for made in ["[ns.x]", "{'a': ns.x}", "(ns.x, 1)", "[ns.x, ns.x]", "ns.x | batch(1) | list", "[[[ns.x]]]", "ns"] {
-        for set in [format!("ns.x = {made}"), format!("ns.y, ns.x = 1, {made}")] {
-            let error = turned(&set).unwrap_err().to_string();
-            assert!(error.contains("deep") || error.contains("runs away"), "{set}: {error}");
+fn nested_values_are_limited() {
+    for value in ["[ns.x]", "{'a': ns.x}", "(ns.x, 1)", "[ns.x, ns.x]", "ns.x | batch(1) | list", "[[[ns.x]]]", "ns"] {
+        for assignment in [format!("ns.x = {value}"), format!("ns.y, ns.x = 1, {value}")] {
+            let error = assign_repeatedly(&assignment).unwrap_err().to_string();
+            assert!(error.contains("deep") || error.contains("limit of time or memory"), "{assignment}: {error}");
         }
     }
-    for made in ["x = [x]", "ns.x = ns.x[0:]", "ns.x = ns.x | reverse"] {
-        assert!(
-            turned(made).map_or_else(|error| error.to_string().contains("runs away"), |text| text == "done"),
-            "{made}"
-        );
+    for assignment in ["x = [x]", "ns.x = ns.x[0:]", "ns.x = ns.x | reverse"] {
+        match assign_repeatedly(assignment) {
+            Ok(text) => assert_eq!(text, "done", "{assignment}"),
+            Err(error) => assert!(error.to_string().contains("limit of time or memory"), "{assignment}: {error}"),
+        }
     }
     let wide = "{% set ns = namespace(x=[]) %}{% for i in range(2000) %}{% set ns.x = ns.x + [{'role': 'user', 'content': i}] %}{% endfor %}";
-    assert_eq!(runs(&format!("{wide}{{{{ ns.x | length }}}} {{{{ ns.x[1999].content }}}}")).unwrap(), "2000 1999");
+    assert_eq!(
+        render_source(&format!("{wide}{{{{ ns.x | length }}}} {{{{ ns.x[1999].content }}}}")).unwrap(),
+        "2000 1999"
+    );
     let block =
         "{%- set x | replace(from='a', to='b') -%} aa {%- endset -%}{%+ set y = 1 if x == 'b' +%}{{ x }}{{ y }}";
-    assert_eq!(runs("{% set x | upper %}a{% endset %}{{ x }}").unwrap(), "A");
+    assert_eq!(render_source("{% set x | upper %}a{% endset %}{{ x }}").unwrap(), "A");
     assert!(value_limits::guard_assignments(block).starts_with("{%- set x | replace(from='a', to='b') -%}"));
     assert!(
         value_limits::guard_assignments(block).contains("{%+ set y =( 1 if x == 'b' )|within_depth+%}"),
@@ -100,7 +102,7 @@ fn values_do_not_pile_up() {
 }
 
 #[test]
-fn what_is_no_template_is_refused() {
+fn invalid_templates_are_rejected() {
     for template in [
         "{{",
         "{%}",
@@ -111,50 +113,51 @@ fn what_is_no_template_is_refused() {
         "{{ x | nothing }}",
         "{{ messages.nothing() }}",
     ] {
-        assert_eq!(runs(template).unwrap_err().kind(), "chat-template", "{template}");
+        assert_eq!(render_source(template).unwrap_err().kind(), "chat-template", "{template}");
     }
-    assert!(runs(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).is_err());
+    assert!(render_source(&"x".repeat(MAX_TEMPLATE_BYTES + 1)).is_err());
     let long = ["(", "[", "{% if 1 %}", "not ", "-", "a+", "a.", "a|b", "{% for x in y %}", "a if b else "];
     for part in long {
         let template = format!("{{{{ {} }}}}{}", part.repeat(50_000), part.repeat(50_000));
-        assert_eq!(runs(&template).unwrap_err().kind(), "chat-template", "{part}");
+        assert_eq!(render_source(&template).unwrap_err().kind(), "chat-template", "{part}");
     }
     for hidden in ["\"}}\" ~ ", "'\\'' ~ ", "{'a': {}} ~ "] {
         let template = format!("{{{{ {hidden}{}a }}}}", "a+".repeat(50_000));
-        assert_eq!(runs(&template).unwrap_err().kind(), "chat-template", "{hidden}");
+        assert_eq!(render_source(&template).unwrap_err().kind(), "chat-template", "{hidden}");
     }
     let commented = format!("{{# {{{{ ' #}}{{{{ {}a }}}}", "a+".repeat(50_000));
-    assert_eq!(runs(&commented).unwrap_err().kind(), "chat-template");
-    assert_eq!(runs("{% raw %}{{ not a tag {% endraw %}{{ 1 }}").unwrap(), "{{ not a tag 1");
+    assert_eq!(render_source(&commented).unwrap_err().kind(), "chat-template");
+    assert_eq!(render_source("{% raw %}{{ not a tag {% endraw %}{{ 1 }}").unwrap(), "{{ not a tag 1");
     let alternatives = format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(50_000));
-    assert!(runs(&alternatives).is_err());
-    assert!(runs("{{ strftime_now('%Y') }}").unwrap_err().to_string().contains("time"));
+    assert!(render_source(&alternatives).is_err());
+    assert!(render_source("{{ strftime_now('%Y') }}").unwrap_err().to_string().contains("time"));
+}
+
+fn render_config(config: &Value, tools: bool) -> Option<String> {
+    let template = ChatTemplate::from_config(config, tools).unwrap()?;
+    Some(template.render(&[], &ChatTemplateOptions::default()).unwrap())
 }
 
 #[test]
-fn the_template_of_a_config_is_found_by_its_name() {
+fn templates_of_a_config_have_names() {
     let several =
         json!({ "chat_template": [{ "name": "default", "template": "d" }, { "name": "tool_use", "template": "t" }] });
-    let rendered = |config: &Value, tools: bool| {
-        let chat = ChatTemplate::from_config(config, tools).unwrap()?;
-        Some(chat.render(&[], &ChatTemplateOptions::default()).unwrap())
-    };
-    assert_eq!((rendered(&several, false), rendered(&several, true)), (Some("d".into()), Some("t".into())));
-    assert_eq!(rendered(&json!({}), false), None);
+    assert_eq!(render_config(&several, false), Some("d".into()));
+    assert_eq!(render_config(&several, true), Some("t".into()));
+    assert_eq!(render_config(&json!({}), false), None);
     let tokens = json!({ "chat_template": "{{ bos_token }}{{ eos_token }}", "bos_token": { "content": "<s>" }, "eos_token": "</s>" });
-    assert_eq!(rendered(&tokens, false), Some("<s></s>".into()));
+    assert_eq!(render_config(&tokens, false), Some("<s></s>".into()));
 }
 
 #[test]
-fn what_is_kept_of_a_template_is_the_template() {
+fn to_config_keeps_the_template() {
     let file = fixtures();
     let messages = [chat_message("user", "hi"), chat_message("assistant", "ho")];
     for (name, template) in file["templates"].as_object().unwrap() {
         let chat = ChatTemplate::new(template.as_str().unwrap(), special_tokens_of_config(&file["config"])).unwrap();
         let again = ChatTemplate::from_config(&chat.to_config(), false).unwrap().unwrap();
-        let text =
-            |chat: &ChatTemplate| chat.render(&messages, &options(&file, false)).map_err(|error| error.to_string());
-        assert_eq!(text(&again), text(&chat), "{name}");
+        let [text, text_again] = [&chat, &again].map(|chat| chat.render(&messages, &options(&file, false)));
+        assert_eq!(text_again, text, "{name}");
         assert_eq!((again.special_tokens(), again.template()), (chat.special_tokens(), chat.template()));
     }
 }

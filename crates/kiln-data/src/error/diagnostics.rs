@@ -1,9 +1,9 @@
-//! What a program and a person are told about an error besides its message.
+//! Kind, location and help of a [`DataError`], for `--json` output and for the lines below an error message.
 
 use super::DataError;
 
 impl DataError {
-    /// A short machine-readable word.
+    /// Machine-readable kind: a stable word in kebab case, the value of `error.kind` in `--json` output.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PathNotFound { .. } => "missing",
@@ -11,7 +11,7 @@ impl DataError {
             Self::NoText { .. } => "empty",
             Self::InvalidUtf8 { .. } => "not-utf8",
             Self::CorruptFile { .. } => "broken-archive",
-            Self::CompressedParquet { .. } => "packed-table",
+            Self::CompressedParquet { .. } => "compressed-parquet",
             Self::InvalidJsonLine { .. } => "json-line",
             Self::LineTooLong { .. } => "json-long-line",
             Self::MissingTextField { .. } => "json-field",
@@ -21,7 +21,7 @@ impl DataError {
             Self::TooShort { .. } => "too-short",
             Self::Config { .. } => "config",
             Self::Tokenizer { .. } => "tokenizer",
-            Self::UnsupportedByGguf { .. } => "uncarried",
+            Self::UnsupportedByGguf { .. } => "unsupported-by-gguf",
             Self::MissingSpecialTokens { .. } => "special-tokens",
             Self::ChatTemplate { .. } => "chat-template",
             Self::TokenId { .. } => "token-id",
@@ -29,7 +29,7 @@ impl DataError {
         }
     }
 
-    /// Where it is: a file, with its line where there is one, or a key.
+    /// Location of the error: `path`, `path:line`, a configuration key, or the description of a source.
     pub fn location(&self) -> Option<String> {
         match self {
             Self::PathNotFound { path, .. }
@@ -44,8 +44,8 @@ impl DataError {
             | Self::WrongFieldType { path, line, .. } => Some(format!("{path}:{line}")),
             Self::NoText { origin } | Self::TooShort { origin, .. } | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
-            Self::Tokenizer { .. }
-            | Self::UnsupportedByGguf { .. }
+            Self::Tokenizer { path, .. } => path.clone(),
+            Self::UnsupportedByGguf { .. }
             | Self::MissingSpecialTokens { .. }
             | Self::ChatTemplate { .. }
             | Self::TokenId { .. }
@@ -53,41 +53,44 @@ impl DataError {
         }
     }
 
-    /// What to do about it.
+    /// What to do about the error, as an imperative without a full stop.
     pub fn help(&self) -> String {
         match self {
             Self::PathNotFound { nearest: Some(name), .. } => format!("did you mean `{name}`?"),
             Self::PathNotFound { nearest: None, .. } | Self::NotAFile { .. } => {
-                "give a text file, a .jsonl or a folder".into()
+                "check the path; text can be a text file, a .jsonl, a .parquet or a folder of them".into()
             }
             Self::NoText { .. } => "give files with text in them".into(),
             Self::InvalidUtf8 { .. } => {
-                "convert it to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into()
+                "convert the file to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into()
             }
-            Self::CorruptFile { .. } => "fetch or compress the file again".into(),
-            Self::CompressedParquet { .. } => "unpack it with gunzip or unzstd: a .parquet is compressed within".into(),
-            Self::InvalidJsonLine { .. } => "a .jsonl holds one JSON object a line".into(),
+            Self::CorruptFile { .. } => "download or compress the file again".into(),
+            Self::CompressedParquet { .. } => {
+                "decompress it with gunzip or unzstd; a .parquet file is compressed internally".into()
+            }
+            Self::InvalidJsonLine { .. } => "write one JSON object on each line of a .jsonl file".into(),
             Self::LineTooLong { .. } => "split the document over several lines, or save it as a text file".into(),
             Self::MissingTextField { .. } => {
-                "name the field that holds the text: `data.source.files.field`, or --field".into()
+                "set `data.source.files.field` (or --field) to the field that holds the text".into()
             }
-            Self::WrongFieldType { .. } => "name another field, or turn its values into strings".into(),
-            Self::Io { .. } => "check the permissions and the space left on the disk".into(),
-            Self::Stopped { .. } => "start again to read on".into(),
+            Self::WrongFieldType { .. } => "choose another field with --field, or store its values as strings".into(),
+            Self::Io { .. } => "check the permissions and the free disk space".into(),
+            Self::Stopped { .. } => "run the command again to read the rest".into(),
             Self::TooShort { .. } => "give more text: at least two different passages of 2 KiB".into(),
             Self::Config { key, expected, .. } => format!("set `{key}` to {expected}"),
             Self::Tokenizer { .. } => {
-                "use the tokenizer files that came with the model, or were saved with the run".into()
+                "use the tokenizer files that belong to the model, or those that were saved with the run".into()
             }
             Self::UnsupportedByGguf { .. } => {
-                "keep it as a tokenizer.json: a folder (`--format hf`) holds any tokenizer".into()
+                "export the model as a folder (`--format hf`): its tokenizer.json can describe any tokenizer".into()
             }
             Self::MissingSpecialTokens { .. } => {
-                "choose something that does without, or a tokenizer that has it, such as one that Kiln trained".into()
+                "choose an objective that does not need it, or a tokenizer that has it, such as one trained by Kiln"
+                    .into()
             }
-            Self::ChatTemplate { .. } => "give another conversation, or mend the template".into(),
-            Self::TokenId { .. } => "model and tokenizer must come from the same run".into(),
-            Self::Batch { .. } => "check the objective that made the batch".into(),
+            Self::ChatTemplate { .. } => "change the conversation, or correct the template".into(),
+            Self::TokenId { .. } => "use a model and a tokenizer of the same run".into(),
+            Self::Batch { .. } => "check the objective that built the batch".into(),
         }
     }
 }

@@ -1,165 +1,171 @@
-//! What can go wrong with data: where, what was found, what to do.
+//! [`DataError`]: errors of sources, tokenizers, chat templates, corpora and batches.
+//!
+//! The message (`Display`) says what is wrong and where, and what was found and expected. The methods in `diagnostics`
+//! add a machine-readable kind, the location alone, and what to do.
 
 mod diagnostics;
 
 use thiserror::Error;
 
-/// Why text could not become batches.
+/// Error of reading, tokenizing or batching text.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum DataError {
-    /// A path leads nowhere.
+    /// A path that does not exist.
     #[error("{path}: no such file or folder")]
     PathNotFound {
         /// The path as given.
         path: String,
-        /// The name in that folder which was probably meant.
+        /// The most similar name in the same folder, if one is similar.
         nearest: Option<String>,
     },
-    /// Neither a file nor a folder.
+    /// A path to something else than a file or a folder, such as a device.
     #[error("{path}: neither a file nor a folder")]
     NotAFile {
         /// The path as given.
         path: String,
     },
-    /// There is no text at all.
-    #[error("{origin}: no text in it")]
+    /// A source without any text.
+    #[error("{origin}: no text found")]
     NoText {
-        /// What was read.
+        /// Description of the source.
         origin: String,
     },
     /// Bytes that are not UTF-8.
-    #[error("{path}: not UTF-8 text at byte {offset}")]
+    #[error("{path}: invalid UTF-8 at byte {offset}")]
     InvalidUtf8 {
         /// The file.
         path: String,
-        /// Where the first wrong byte stands, counted after decompression from 0.
+        /// Offset of the first invalid byte in the decompressed file, from 0.
         offset: u64,
     },
-    /// A `.gz` or `.zst` that cannot be decompressed.
-    #[error("{path}: broken archive: {reason}")]
+    /// A `.gz`, `.zst` or `.parquet` file that cannot be decompressed or decoded.
+    #[error("{path}: corrupt file: {reason}")]
     CorruptFile {
         /// The file.
         path: String,
-        /// What the decompressor says.
+        /// Message of the decompressor.
         reason: String,
     },
-    /// A `.parquet` that was compressed as a whole: it is read from its end.
-    #[error("{path}: a compressed .parquet, which can't be read from its end")]
+    /// A `.parquet` file compressed as a whole (`.parquet.gz`). Parquet's index is at the end of the file, so that it
+    /// cannot be read while it is decompressed.
+    #[error("{path}: a .parquet file that is compressed as a whole cannot be read")]
     CompressedParquet {
         /// The file.
         path: String,
     },
-    /// A line of a `.jsonl` that is not a JSON object.
+    /// A line of a `.jsonl` file that is not a JSON object.
     #[error("{path}:{line}: expected a JSON object: {reason}")]
     InvalidJsonLine {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
-        /// What the parser says.
+        /// Message of the JSON parser.
         reason: String,
     },
-    /// A line of a `.jsonl` longer than a line may be.
+    /// A line of a `.jsonl` file above the size limit.
     #[error("{path}:{line}: the line is longer than {limit} bytes")]
     LineTooLong {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
-        /// The most bytes a line may have.
+        /// Maximum length of a line, in bytes.
         limit: usize,
     },
     /// A JSON object without the field that holds the text.
-    #[error("{path}:{line}: no field `{field}`, but {}", list_fields(.found))]
+    #[error("{path}:{line}: no field `{field}`; {}", list_fields(.found))]
     MissingTextField {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
-        /// The field that was asked for.
+        /// Name of the text field.
         field: String,
-        /// The fields there are.
+        /// Fields of the object.
         found: Vec<String>,
     },
-    /// A field that holds no text.
+    /// A text field that is not a string.
     #[error("{path}:{line}: field `{field}` is {found}, expected a string")]
     WrongFieldType {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
-        /// The field.
+        /// Name of the text field.
         field: String,
-        /// What it is.
+        /// JSON type of its value, with an article: `a number`.
         found: &'static str,
     },
-    /// The system refused.
+    /// An error of the operating system.
     #[error("{path}: cannot {action}: {reason}")]
     Io {
         /// The file or folder.
         path: String,
-        /// What was tried.
+        /// The operation, as an infinitive: `read the file`.
         action: &'static str,
-        /// What the system says.
+        /// Message of the operating system.
         reason: String,
     },
-    /// Reading ended because it was asked to.
-    #[error("{origin}: asked to stop while it was read")]
+    /// Reading was interrupted by a [`StopSignal`](crate::StopSignal).
+    #[error("{origin}: reading was interrupted")]
     Stopped {
-        /// What was read.
+        /// Description of the source.
         origin: String,
     },
-    /// Too little text for training and validation.
-    #[error("{origin}: {bytes} bytes are too short to be split into training and validation text")]
+    /// Too little text to split into a training and a validation subset.
+    #[error("{origin}: {bytes} bytes of text are too few for a training and a validation subset")]
     TooShort {
-        /// What was read.
+        /// Description of the source.
         origin: String,
         /// Bytes of text in it.
         bytes: u64,
     },
-    /// A number in the configuration that cannot be.
+    /// A configuration value outside its range.
     #[error("`{key}` is {found}, expected {expected}")]
     Config {
         /// The key, with its path from `[data]` or `[tokenizer]` on.
         key: &'static str,
-        /// What it is.
+        /// The value.
         found: String,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
     },
-    /// A `tokenizer.json` that cannot be used.
-    #[error("tokenizer: {reason}")]
+    /// An invalid or unsupported tokenizer file.
+    #[error("{}tokenizer: {reason}", path.as_deref().map(|path| format!("{path}: ")).unwrap_or_default())]
     Tokenizer {
-        /// What is wrong.
+        /// The file or folder; absent if the tokenizer does not come from a file.
+        path: Option<String>,
+        /// What is wrong, with the key in the file.
         reason: String,
     },
-    /// A tokenizer for which a format has no words.
-    #[error("a GGUF file can't carry this tokenizer: {reason}")]
+    /// A tokenizer that GGUF metadata cannot describe.
+    #[error("this tokenizer cannot be written to a GGUF file: {reason}")]
     UnsupportedByGguf {
-        /// What it has no words for.
+        /// The part of the tokenizer that GGUF cannot describe.
         reason: String,
     },
-    /// A tokenizer without the special tokens that objectives need.
-    #[error("tokenizer: no special token {}", .missing.join(", "))]
+    /// A tokenizer without the special tokens that an objective needs.
+    #[error("the tokenizer has no special token {}", .missing.join(", "))]
     MissingSpecialTokens {
-        /// The names that were looked for.
+        /// Names of the missing special tokens.
         missing: Vec<String>,
     },
-    /// A chat template that can't be read, or objects to a conversation.
+    /// An invalid chat template, or a conversation that a chat template rejects.
     #[error("chat template: {reason}")]
     ChatTemplate {
-        /// What is wrong.
+        /// What is wrong; for errors inside the template, with its line.
         reason: String,
     },
-    /// A token id beyond the vocabulary.
-    #[error("token id {token_id} is beyond the vocabulary of {vocab_size}")]
+    /// A token id outside the vocabulary.
+    #[error("token id {token_id} is out of range for a vocabulary of {vocab_size} tokens")]
     TokenId {
         /// The id.
         token_id: u32,
-        /// Size of the vocabulary.
+        /// Size of the vocabulary: valid ids are below it.
         vocab_size: usize,
     },
-    /// A batch that does not fit together.
+    /// Sequences that do not form a valid batch.
     #[error("batch, row {row}: {reason}")]
     Batch {
         /// The row, from 0.
@@ -169,6 +175,24 @@ pub enum DataError {
     },
 }
 
+impl DataError {
+    /// A [`DataError::Tokenizer`] without a path. `pretrained` adds the path with [`with_path`](Self::with_path).
+    pub(crate) fn tokenizer(reason: impl std::fmt::Display) -> Self {
+        Self::Tokenizer { path: None, reason: reason.to_string() }
+    }
+
+    /// The same error with the path of the tokenizer file, if it is a [`DataError::Tokenizer`] without one.
+    pub(crate) fn with_path(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::Tokenizer { path: None, reason } => {
+                Self::Tokenizer { path: Some(path.display().to_string()), reason }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The fields of a JSON object for the message of [`DataError::MissingTextField`].
 fn list_fields(fields: &[String]) -> String {
-    if fields.is_empty() { "the object is empty".into() } else { fields.join(", ") }
+    if fields.is_empty() { "the object is empty".into() } else { format!("found {}", fields.join(", ")) }
 }

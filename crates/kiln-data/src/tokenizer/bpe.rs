@@ -1,76 +1,88 @@
-//! Learning a byte-pair vocabulary (1508.07909).
+//! Training of byte-pair encoding (BPE): Sennrich, Haddow & Birch, 1508.07909, algorithm 1, on bytes.
 //!
-//! The `tokenizers` crate's own trainer breaks ties by the order of a randomly seeded hash table where one token
-//! can be made in two ways, so that two runs may differ. Here every tie has an order: more frequent first, then the
-//! older tokens.
+//! The vocabulary begins with the 256 bytes. Each step counts all pairs of neighboring tokens, merges the most frequent
+//! pair into a new token, and replaces the pair in all words. Counts are updated only in the words that contain the
+//! pair, and a heap finds the most frequent pair: with `n` symbols in distinct words, `m` merges cost about
+//! O(n log n + changed pairs · log n) instead of O(m · n).
+//!
+//! Ties are ordered: the more frequent pair first, then the pair of the smaller ids. The trainer of the `tokenizers`
+//! crate takes the order of a randomly seeded hash table where one token can be made by two merges, so that two runs
+//! may differ.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
 };
 
-/// Two tokens side by side.
+/// Ids of two neighboring tokens.
 type Pair = (u32, u32);
 
-/// A vocabulary learned from words: ids below 256 are the bytes.
+/// BPE vocabulary: tokens with their bytes, and the merges that make them. Ids below 256 are the bytes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Merges {
-    /// The bytes of every token, by id.
+    /// Bytes of each token, by id.
     pub token_bytes: Vec<Vec<u8>>,
-    /// Which tokens are merged, in order.
+    /// Merged pairs, the first merge first. Encoding applies them in this order.
     pub pairs: Vec<Pair>,
 }
 
-/// Learns at most `tokens` tokens from words with their counts; none of the `forbidden` is made.
-pub(crate) fn train_bpe(words: &BTreeMap<Vec<u8>, u64>, tokens: usize, forbidden: &HashSet<Vec<u8>>) -> Merges {
-    let mut learner = BpeTrainer::new(words);
-    while learner.merges.token_bytes.len() < tokens {
-        let Some((count, Reverse(pair))) = learner.queue.pop() else { break };
-        let now = learner.pair_counts.get(&pair).copied().unwrap_or(0);
-        if now != count || count < MIN_PAIR_COUNT || forbidden.contains(&learner.concat_pair(pair)) {
+/// Trains a vocabulary of at most `vocab` tokens on words with their counts. No token of `forbidden` is made, such as
+/// the names of special tokens. Fewer tokens result if no pair is left that occurs [`MIN_PAIR_COUNT`] times.
+pub(crate) fn train_bpe(words: &BTreeMap<Vec<u8>, u64>, vocab: usize, forbidden: &HashSet<Vec<u8>>) -> Merges {
+    let mut trainer = BpeTrainer::new(words);
+    while trainer.merges.token_bytes.len() < vocab {
+        let Some((count, Reverse(pair))) = trainer.queue.pop() else { break };
+        let current_count = trainer.pair_counts.get(&pair).copied().unwrap_or(0);
+        let outdated = current_count != count;
+        if outdated || count < MIN_PAIR_COUNT || forbidden.contains(&trainer.concat_pair(pair)) {
             continue;
         }
-        learner.merge_pair(pair);
+        trainer.merge_pair(pair);
     }
-    learner.merges
+    trainer.merges
 }
 
-/// A pair seen less often is not merged.
+/// Minimum count of a pair to merge.
 const MIN_PAIR_COUNT: u64 = 2;
 
+/// State of the training.
 struct BpeTrainer {
+    /// Each distinct word as the tokens so far, with its count.
     words: Vec<(Vec<u32>, u64)>,
     pair_counts: HashMap<Pair, u64>,
+    /// Indices of the words that contain, or once contained, a pair.
     words_with_pair: HashMap<Pair, Vec<usize>>,
-    /// Every pair with each count it ever had; outdated entries are dropped when they come up.
+    /// Each pair with every count it had so far; outdated entries are skipped when they are popped.
     queue: BinaryHeap<(u64, Reverse<Pair>)>,
+    /// Id of each token by its bytes: two merges may make the same token.
     ids: HashMap<Vec<u8>, u32>,
     merges: Merges,
 }
 
 impl BpeTrainer {
     fn new(words: &BTreeMap<Vec<u8>, u64>) -> Self {
-        let pieces: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-        let mut learner = Self {
+        let token_bytes: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        let mut trainer = Self {
             words: words.iter().map(|(word, count)| (word.iter().map(|b| u32::from(*b)).collect(), *count)).collect(),
             pair_counts: HashMap::new(),
             words_with_pair: HashMap::new(),
             queue: BinaryHeap::new(),
-            ids: pieces.iter().cloned().zip(0..).collect(),
-            merges: Merges { token_bytes: pieces, pairs: Vec::new() },
+            ids: token_bytes.iter().cloned().zip(0..).collect(),
+            merges: Merges { token_bytes, pairs: Vec::new() },
         };
-        for word in 0..learner.words.len() {
-            learner.update_pair_counts(word, true, &mut BTreeSet::new());
+        for word in 0..trainer.words.len() {
+            trainer.update_pair_counts(word, true, &mut BTreeSet::new());
         }
-        learner.queue = learner.pair_counts.iter().map(|(pair, count)| (*count, Reverse(*pair))).collect();
-        learner
+        trainer.queue = trainer.pair_counts.iter().map(|(pair, count)| (*count, Reverse(*pair))).collect();
+        trainer
     }
 
+    /// Bytes of the token that a merge makes.
     fn concat_pair(&self, (left, right): Pair) -> Vec<u8> {
         [&self.merges.token_bytes[left as usize][..], &self.merges.token_bytes[right as usize]].concat()
     }
 
-    /// Adds a word's pairs to the counts, or takes them out, and notes which pairs those are.
+    /// Adds the pairs of a word to the counts, or subtracts them, and collects these pairs in `changed`.
     fn update_pair_counts(&mut self, word: usize, add: bool, changed: &mut BTreeSet<Pair>) {
         let (symbols, weight) = &self.words[word];
         for pair in symbols.windows(2).map(|two| (two[0], two[1])) {
@@ -78,24 +90,25 @@ impl BpeTrainer {
             *count = if add { *count + weight } else { *count - weight };
             changed.insert(pair);
             if add {
-                let places = self.words_with_pair.entry(pair).or_default();
-                if places.last() != Some(&word) {
-                    places.push(word);
+                let words = self.words_with_pair.entry(pair).or_default();
+                if words.last() != Some(&word) {
+                    words.push(word);
                 }
             }
         }
     }
 
+    /// Merges a pair in all words, and queues the pairs whose counts changed.
     fn merge_pair(&mut self, pair: Pair) {
-        let piece = self.concat_pair(pair);
-        let id = *self.ids.entry(piece.clone()).or_insert(self.merges.token_bytes.len() as u32);
+        let bytes = self.concat_pair(pair);
+        let id = *self.ids.entry(bytes.clone()).or_insert(self.merges.token_bytes.len() as u32);
         if id as usize == self.merges.token_bytes.len() {
-            self.merges.token_bytes.push(piece);
+            self.merges.token_bytes.push(bytes);
         }
         self.merges.pairs.push(pair);
         let mut changed = BTreeSet::new();
-        let places: BTreeSet<usize> = self.words_with_pair.remove(&pair).unwrap_or_default().into_iter().collect();
-        for word in places {
+        let words: BTreeSet<usize> = self.words_with_pair.remove(&pair).unwrap_or_default().into_iter().collect();
+        for word in words {
             self.update_pair_counts(word, false, &mut changed);
             replace_pair(&mut self.words[word].0, pair, id);
             self.update_pair_counts(word, true, &mut changed);
@@ -106,13 +119,13 @@ impl BpeTrainer {
     }
 }
 
-/// Replaces every occurrence of `pair`, from the left, by `id`.
+/// Replaces each occurrence of `pair` by `id`, from the left: `a a a` with the pair `a a` becomes `aa a`.
 fn replace_pair(symbols: &mut Vec<u32>, pair: Pair, id: u32) {
     let (mut read, mut write) = (0, 0);
     while read < symbols.len() {
-        let found = read + 1 < symbols.len() && (symbols[read], symbols[read + 1]) == pair;
-        symbols[write] = if found { id } else { symbols[read] };
-        read += if found { 2 } else { 1 };
+        let matches = read + 1 < symbols.len() && (symbols[read], symbols[read + 1]) == pair;
+        symbols[write] = if matches { id } else { symbols[read] };
+        read += if matches { 2 } else { 1 };
         write += 1;
     }
     symbols.truncate(write);
@@ -123,25 +136,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same by the definition: count everything anew for every merge.
-    fn by_definition(words: &BTreeMap<Vec<u8>, u64>, tokens: usize, forbidden: &HashSet<Vec<u8>>) -> Merges {
+    /// Reference: algorithm 1 of the paper, which counts all pairs again for each merge.
+    fn reference_bpe(words: &BTreeMap<Vec<u8>, u64>, vocab: usize, forbidden: &HashSet<Vec<u8>>) -> Merges {
         let mut merges = train_bpe(&BTreeMap::new(), 256, &HashSet::new());
-        let spelt = |(word, count): (&Vec<u8>, &u64)| (word.iter().map(|b| u32::from(*b)).collect::<Vec<_>>(), *count);
-        let mut words: Vec<(Vec<u32>, u64)> = words.iter().map(spelt).collect();
-        while merges.token_bytes.len() < tokens {
+        let mut words: Vec<(Vec<u32>, u64)> =
+            words.iter().map(|(word, count)| (word.iter().map(|b| u32::from(*b)).collect(), *count)).collect();
+        while merges.token_bytes.len() < vocab {
             let mut counts: BTreeMap<Pair, u64> = BTreeMap::new();
             for (word, count) in &words {
                 word.windows(2).for_each(|two| *counts.entry((two[0], two[1])).or_default() += count);
             }
             let joined =
                 |pair: &Pair| [&merges.token_bytes[pair.0 as usize][..], &merges.token_bytes[pair.1 as usize]].concat();
-            let legal = counts.iter().filter(|(pair, count)| **count >= 2 && !forbidden.contains(&joined(pair)));
-            let Some((pair, _)) = legal.max_by_key(|(pair, count)| (**count, Reverse(**pair))) else { break };
-            let (pair, piece) = (*pair, joined(pair));
-            let known = merges.token_bytes.iter().position(|known| *known == piece);
+            let allowed = counts.iter().filter(|(pair, count)| **count >= 2 && !forbidden.contains(&joined(pair)));
+            let Some((pair, _)) = allowed.max_by_key(|(pair, count)| (**count, Reverse(**pair))) else { break };
+            let (pair, bytes) = (*pair, joined(pair));
+            let known = merges.token_bytes.iter().position(|known| *known == bytes);
             let id = known.unwrap_or(merges.token_bytes.len());
             if known.is_none() {
-                merges.token_bytes.push(piece);
+                merges.token_bytes.push(bytes);
             }
             merges.pairs.push(pair);
             words.iter_mut().for_each(|(word, _)| replace_pair(word, pair, id as u32));
@@ -151,21 +164,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn learning_is_counting_anew_for_every_merge(
-            words in prop::collection::btree_map("[ab]{1,12}|[abc]{1,9}", 1u64..5, 0..12), tokens in 250usize..300,
+        fn training_equals_counting_all_pairs_for_each_merge(
+            words in prop::collection::btree_map("[ab]{1,12}|[abc]{1,9}", 1u64..5, 0..12), vocab in 250usize..300,
         ) {
             let words: BTreeMap<Vec<u8>, u64> = words.into_iter().map(|(word, n)| (word.into_bytes(), n)).collect();
             let forbidden = HashSet::from([b"ab".to_vec(), b"cab".to_vec()]);
             for forbidden in [HashSet::new(), forbidden] {
-                let learned = train_bpe(&words, tokens, &forbidden);
-                prop_assert!(learned.token_bytes.iter().all(|piece| !forbidden.contains(piece)));
-                prop_assert_eq!(learned, by_definition(&words, tokens, &forbidden));
+                let merges = train_bpe(&words, vocab, &forbidden);
+                prop_assert!(merges.token_bytes.iter().all(|bytes| !forbidden.contains(bytes)));
+                prop_assert_eq!(merges, reference_bpe(&words, vocab, &forbidden));
             }
         }
     }
 
     #[test]
-    fn merges_are_replaced_from_the_left() {
+    fn pairs_are_replaced_from_the_left() {
         let mut symbols = vec![1, 1, 1, 2, 1, 1];
         replace_pair(&mut symbols, (1, 1), 9);
         assert_eq!(symbols, [9, 1, 2, 9]);

@@ -1,4 +1,4 @@
-//! `[tokenizer]`: what a token is.
+//! `[tokenizer]` of a recipe: which tokenizer to train, or which file to load.
 
 use crate::{
     DataError,
@@ -29,7 +29,7 @@ impl Default for TokenizerConfig {
     }
 }
 
-/// How many tokens there may be.
+/// Vocabulary size of a tokenizer to train.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct VocabConfig {
@@ -43,7 +43,7 @@ impl Default for VocabConfig {
     }
 }
 
-/// A tokenizer that is there already.
+/// Path of an existing tokenizer.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerFileConfig {
@@ -56,15 +56,15 @@ pub struct TokenizerFileConfig {
 }
 
 impl TokenizerFileConfig {
-    /// Where it is.
+    /// The path, joined to `base` if there is one.
     pub fn resolved_path(&self) -> PathBuf {
         self.base.as_ref().map(PathBuf::from).unwrap_or_default().join(&self.path)
     }
 
-    /// Reads it.
+    /// Loads the tokenizer from [`resolved_path`](Self::resolved_path).
     ///
     /// # Errors
-    /// If it isn't there, can't be read, or this build of Kiln reads no files.
+    /// If the file is missing or invalid, or if this build lacks the feature `files`.
     pub fn open(&self) -> Result<Tokenizer, DataError> {
         open_tokenizer(&self.resolved_path())
     }
@@ -78,12 +78,13 @@ fn open_tokenizer(path: &Path) -> Result<Tokenizer, DataError> {
 
 #[cfg(not(feature = "files"))]
 fn open_tokenizer(path: &Path) -> Result<Tokenizer, DataError> {
-    let expected = "`byte`, `character` or `bpe`: this build of Kiln reads no files".into();
+    let expected = "`byte`, `character` or `bpe`: this build of Kiln cannot read files".into();
     Err(DataError::Config { key: "tokenizer", found: path.display().to_string(), expected })
 }
 
 impl TokenizerConfig {
-    /// Makes a relative path count from `folder`, wherever it is read from later.
+    /// Makes a relative path start from `folder`, usually the folder of the recipe. A `base` that is already set is
+    /// joined to `folder`; absolute paths stay unchanged.
     pub fn resolve_relative_to(&mut self, folder: &Path) {
         let Self::File(file) = self else { return };
         if !Path::new(&file.path).is_absolute() {
@@ -92,25 +93,34 @@ impl TokenizerConfig {
         }
     }
 
-    /// Whether what it names is there and can be read.
+    /// Checks that the tokenizer file exists and is valid, by loading it. Tokenizers to train need no file.
     ///
     /// # Errors
-    /// If it isn't.
+    /// Those of [`TokenizerFileConfig::open`].
     pub fn ensure_readable(&self) -> Result<(), DataError> {
         if let Self::File(file) = self { file.open().map(drop) } else { Ok(()) }
     }
 
-    /// Refuses a vocabulary that doesn't hold the bytes and special tokens, or that no model could use.
+    /// Checks the vocabulary size: at least the special tokens and the 256 bytes, at most 2²⁰.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] with the allowed range.
     pub fn check(&self) -> Result<(), DataError> {
         let (key, vocab) = match self {
             Self::Byte(_) | Self::File(_) => return Ok(()),
             Self::Character(config) => ("tokenizer.character.vocab", config.vocab),
             Self::Bpe(config) => ("tokenizer.bpe.vocab", config.vocab),
         };
-        let (least, most) = (SpecialTokens::count() + 256, 1 << 20);
+        let min = SpecialTokens::count() + 256;
+        if (min..=MAX_VOCAB).contains(&vocab) {
+            return Ok(());
+        }
+        let num_special = SpecialTokens::count();
         let expected =
-            format!("{least} to {most}: {} special tokens, 256 bytes, and what is learned", SpecialTokens::count());
-        let error = || DataError::Config { key, found: vocab.to_string(), expected };
-        (least..=most).contains(&vocab).then_some(()).ok_or_else(error)
+            format!("{min} to {MAX_VOCAB} ({num_special} special tokens, 256 bytes, and the learned tokens)");
+        Err(DataError::Config { key, found: vocab.to_string(), expected })
     }
 }
+
+/// Largest vocabulary that can be trained.
+pub(super) const MAX_VOCAB: usize = 1 << 20;

@@ -1,69 +1,148 @@
-//! A text as ids: bare, with places, or as a model reads it.
+//! Encoding: text to ids, with offsets, or as model input.
+//!
+//! Byte-level BPE encodes each word on its own: the pre-tokenizer splits the text, and the model merges the bytes of a
+//! word, always the pair that training merged first. Equal words give equal ids, so that a [`CachingEncoder`] looks
+//! frequent words up instead of merging them again.
 
-use super::{CachingEncoder, EncodeOptions, Encoding, TextSide, TokenRole, Tokenizer, train::tokenizer_error};
+use super::{
+    EncodeOptions, Encoding, Scheme, TextSide, TokenRole, Tokenizer, byte_encoding::to_byte_level,
+    pre_tokenizer::split_words,
+};
 use crate::DataError;
+use std::{collections::HashMap, ops::Range};
+use tokenizers::{Model, ModelWrapper};
 
 impl Tokenizer {
-    /// Ids of a text, without the special tokens that a tokenizer may add. With a tokenizer that Kiln trained, names of
-    /// special tokens in the text are plain text.
+    /// Ids of a text without added special tokens. To a tokenizer trained by Kiln, names of special tokens in the text
+    /// are plain text; other tokenizers recognize them.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         CachingEncoder::new(self).encode(text)
     }
 
-    /// The same with the place of each token.
+    /// [`encode`](Self::encode) with the offsets of each token in bytes.
     pub fn encode_with_offsets(&self, text: &str) -> Encoding {
-        let how = EncodeOptions { add_special_tokens: false, truncation: None };
-        self.encode_for_model(text, None, &how).unwrap_or_default()
+        let options = EncodeOptions { add_special_tokens: false, truncation: None };
+        self.encode_for_model(text, None, &options).unwrap_or_default()
     }
 
-    /// A text, or a pair of them, as the tokenizer gives it to its model: with the special tokens that it adds. One that
-    /// Kiln trained adds none.
+    /// Encodes a text, or a pair of texts, as input of the tokenizer's model: with the special tokens that its
+    /// `post_processor` adds (BERT: `[CLS] text [SEP] pair [SEP]`). A tokenizer trained by Kiln adds none.
     ///
     /// # Errors
-    /// If the tokenizer fails, or a pair is given to one that Kiln trained.
-    pub fn encode_for_model(&self, text: &str, pair: Option<&str>, how: &EncodeOptions) -> Result<Encoding, DataError> {
+    /// If the pipeline of the tokenizer fails, or for a pair if Kiln trained the tokenizer.
+    pub fn encode_for_model(
+        &self,
+        text: &str,
+        pair: Option<&str>,
+        options: &EncodeOptions,
+    ) -> Result<Encoding, DataError> {
         match (self.as_hf(), pair) {
-            (Some(foreign), pair) => foreign.encode_for_model(text, pair, how),
-            (None, None) => Ok(self.encode_kiln(text, how)),
-            (None, Some(_)) => Err(tokenizer_error("a tokenizer that Kiln trained has no form for a pair of texts")),
+            (Some(hf), pair) => hf.encode_for_model(text, pair, options),
+            (None, None) => Ok(self.encode_kiln(text, options)),
+            (None, Some(_)) => Err(DataError::tokenizer("a tokenizer trained by Kiln cannot encode a pair of texts")),
         }
     }
 
-    fn encode_kiln(&self, text: &str, how: &EncodeOptions) -> Encoding {
+    /// The encoding of a tokenizer trained by Kiln. It is lossless, so that the offsets are the running sums of the
+    /// lengths of the tokens.
+    fn encode_kiln(&self, text: &str, options: &EncodeOptions) -> Encoding {
         let ids = self.encode(text);
-        let mut end = 0;
-        let offset = |id: &u32| {
-            let start = end;
-            end += self.vocabulary.token_bytes(*id).len();
-            start..end
-        };
-        let offsets: Vec<_> = ids.iter().map(offset).collect();
-        let kept = match how.truncation {
-            Some((most, TextSide::Left)) => ids.len() - most.min(ids.len())..ids.len(),
-            Some((most, TextSide::Right)) => 0..most.min(ids.len()),
+        let mut offsets: Vec<Range<usize>> = Vec::with_capacity(ids.len());
+        for id in &ids {
+            let start = offsets.last().map_or(0, |previous| previous.end);
+            offsets.push(start..start + self.vocabulary.token_bytes(*id).len());
+        }
+        let range = match options.truncation {
+            Some((max, TextSide::Left)) => ids.len() - max.min(ids.len())..ids.len(),
+            Some((max, TextSide::Right)) => 0..max.min(ids.len()),
             None => 0..ids.len(),
         };
-        let ids = ids[kept.clone()].to_vec();
-        let tokens = ids.iter().map(|id| self.id_to_token(*id)).collect();
-        let (types, live) = (vec![0; ids.len()], vec![true; ids.len()]);
-        Encoding { ids, offsets: offsets[kept].to_vec(), tokens, type_ids: types, attention_mask: live }
+        let ids = ids[range.clone()].to_vec();
+        Encoding {
+            tokens: ids.iter().map(|id| self.id_to_token(*id)).collect(),
+            type_ids: vec![0; ids.len()],
+            attention_mask: vec![true; ids.len()],
+            offsets: offsets[range].to_vec(),
+            ids,
+        }
     }
 
-    /// Whether a token ends documents.
+    /// Ids of a prompt that a model continues. A tokenizer trained by Kiln gives `first_token` and the ids of the
+    /// text. Other tokenizers give [`encode_for_model`](Self::encode_for_model) without an end-of-text token at the
+    /// end, which would end the text; only if that is empty, `first_token` alone. The result is never empty.
+    pub fn encode_prompt(&self, first_token: u32, text: &str) -> Vec<u32> {
+        let Some(hf) = self.as_hf() else { return [vec![first_token], self.encode(text)].concat() };
+        let mut ids = hf.encode_for_model(text, None, &EncodeOptions::default()).unwrap_or_default().ids;
+        if !text.is_empty() && ids.last().is_some_and(|last| self.is_eos(*last)) {
+            ids.pop();
+        }
+        if ids.is_empty() { vec![first_token] } else { ids }
+    }
+
+    /// Whether a token is the end-of-text token, if the tokenizer has one.
     fn is_eos(&self, id: u32) -> bool {
         self.special_tokens().has_role(TokenRole::Eos) && id == self.special_tokens().eos
     }
+}
 
-    /// Ids of a text that a model is to go on from: as somebody else's tokenizer prepares it, or behind `first`, which
-    /// also stands where there is no token at all.
-    pub fn encode_prompt(&self, first: u32, text: &str) -> Vec<u32> {
-        let Some(foreign) = self.as_hf() else { return [vec![first], self.encode(text)].concat() };
-        let ids = foreign.encode_for_model(text, None, &EncodeOptions::default()).unwrap_or_default().ids;
-        // What stands behind the text would end it.
-        let ids = match ids.split_last() {
-            Some((last, before)) if self.is_eos(*last) && !text.is_empty() => before.to_vec(),
-            _ => ids,
-        };
-        if ids.is_empty() { vec![first] } else { ids }
+/// Encoder of many texts that caches the ids of words. Used for whole corpora.
+pub struct CachingEncoder<'a> {
+    scheme: &'a Scheme,
+    word_cache: HashMap<String, Vec<u32>>,
+}
+
+/// Maximum number of cached words: at most 50 MB with the limit below.
+const MAX_CACHED_WORDS: usize = 1 << 17;
+/// Length of the longest cached word, in bytes. Longer ones are too rare to pay for their memory.
+const MAX_CACHED_WORD_BYTES: usize = 64;
+
+impl<'a> CachingEncoder<'a> {
+    /// An encoder with an empty cache.
+    pub fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { scheme: &tokenizer.scheme, word_cache: HashMap::new() }
     }
+
+    /// Ids of a text, the same as [`Tokenizer::encode`].
+    pub fn encode(&mut self, text: &str) -> Vec<u32> {
+        match self.scheme {
+            Scheme::Byte(byte_ids) => text.bytes().map(|byte| byte_ids[byte as usize]).collect(),
+            Scheme::Hf(hf) => hf.encode(text),
+            Scheme::Character(character_ids, byte_ids) => encode_characters(text, character_ids, byte_ids),
+            Scheme::Bpe(model) => {
+                let mut ids = Vec::with_capacity(text.len() / 3);
+                split_words(text).for_each(|word| self.push_word(model, word, &mut ids));
+                ids
+            }
+        }
+    }
+
+    /// Appends the ids of a word, from the cache if they are there.
+    fn push_word(&mut self, model: &ModelWrapper, word: &str, ids: &mut Vec<u32>) {
+        if let Some(cached) = self.word_cache.get(word) {
+            return ids.extend_from_slice(cached);
+        }
+        let word_ids = encode_word(model, word);
+        ids.extend_from_slice(&word_ids);
+        if word.len() <= MAX_CACHED_WORD_BYTES && self.word_cache.len() < MAX_CACHED_WORDS {
+            self.word_cache.insert(word.into(), word_ids);
+        }
+    }
+}
+
+/// Ids of a word. The model cannot fail: every byte is a token, and there is no dropout.
+fn encode_word(model: &ModelWrapper, word: &str) -> Vec<u32> {
+    let tokens = model.tokenize(&to_byte_level(word.as_bytes())).unwrap_or_default();
+    tokens.into_iter().map(|token| token.id).collect()
+}
+
+/// Ids of characters; the ids of its UTF-8 bytes for a character that is not a token.
+fn encode_characters(text: &str, character_ids: &HashMap<char, u32>, byte_ids: &[u32]) -> Vec<u32> {
+    let mut ids = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match character_ids.get(&c) {
+            Some(id) => ids.push(*id),
+            None => ids.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| byte_ids[byte as usize])),
+        }
+    }
+    ids
 }

@@ -1,39 +1,40 @@
-//! A text as a model reads it: ids with their places, cut to a length, filled up to one.
+//! [`Encoding`]: token ids of a text with offsets, truncated and padded as a model needs them.
 
 use std::ops::Range;
 
-/// Tokens of a text with their places.
+/// Tokens of a text, or of a pair of texts. All fields have one item for each token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// Which bytes of the text each token stands for; empty for tokens that were added. Those of a byte vocabulary may
-    /// cut a character. Where a pair was encoded, each text counts by itself.
+    /// Bytes of the given text that each token stands for, as a half-open range; empty for added special tokens. The
+    /// tokens of a byte-level vocabulary trained by Kiln may split a character. The offsets of the second text of a
+    /// pair start at 0 again.
     pub offsets: Vec<Range<usize>>,
-    /// Each token for people's eyes.
+    /// Display form of each token, as [`id_to_token`](super::Tokenizer::id_to_token) gives it.
     pub tokens: Vec<String>,
-    /// Which text a token belongs to where there are two: 0 or 1, as the tokenizer numbers them.
+    /// Token type ids (BERT's segment ids): 0 for the first text, usually 1 for the second.
     pub type_ids: Vec<u32>,
-    /// Whether a token is one; `false` for what fills up.
+    /// Attention mask: `false` for padding.
     pub attention_mask: Vec<bool>,
 }
 
-/// An end of a text.
+/// Side of a text at which tokens are cut off or padding is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TextSide {
-    /// Its beginning.
+    /// The beginning of the text.
     Left,
-    /// Its end.
+    /// The end of the text.
     #[default]
     Right,
 }
 
-/// How a text is prepared for a model.
+/// Options of [`Tokenizer::encode_for_model`](super::Tokenizer::encode_for_model).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeOptions {
-    /// Whether the tokenizer's own special tokens are added, such as `[CLS]` and `[SEP]`.
+    /// Whether the tokenizer adds its special tokens, such as `[CLS]` and `[SEP]`. Default: `true`.
     pub add_special_tokens: bool,
-    /// The most tokens, added ones included, and the end at which more are left out.
+    /// Maximum number of tokens, added ones included, and the side at which the text is cut. Default: no limit.
     pub truncation: Option<(usize, TextSide)>,
 }
 
@@ -43,29 +44,31 @@ impl Default for EncodeOptions {
     }
 }
 
-/// How texts of a batch are made equally long.
+/// Padding of a batch of encodings to one length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaddingOptions {
-    /// The end at which they are filled up.
+    /// Side at which padding is added.
     pub side: TextSide,
-    /// The length; absent: that of the longest.
+    /// Length in tokens; absent: that of the longest encoding.
     pub length: Option<usize>,
-    /// The length is rounded up to a multiple of this; 0 and 1 round nothing.
+    /// The length is rounded up to a multiple of this; 0 and 1 leave it unchanged.
     pub pad_to_multiple_of: usize,
-    /// The id that fills up.
+    /// Id of the padding token.
     pub pad_id: u32,
-    /// Its name.
+    /// Name of the padding token.
     pub pad_token: String,
 }
 
 impl PaddingOptions {
-    /// Fills all of them up to one length. One that is longer stays as it is.
-    pub fn apply(&self, all: &mut [Encoding]) {
-        let longest = all.iter().map(|encoding| encoding.ids.len()).max().unwrap_or(0);
+    /// Pads all encodings to one length. An encoding that is longer stays unchanged. Padding has empty offsets, type
+    /// id 0 and attention mask `false`.
+    pub fn apply(&self, encodings: &mut [Encoding]) {
+        let longest = encodings.iter().map(|encoding| encoding.ids.len()).max().unwrap_or(0);
         let length = self.length.unwrap_or(longest).next_multiple_of(self.pad_to_multiple_of.max(1));
-        all.iter_mut().for_each(|encoding| self.pad(encoding, length));
+        encodings.iter_mut().for_each(|encoding| self.pad(encoding, length));
     }
 
+    /// Inserts the missing tokens in every field.
     fn pad(&self, encoding: &mut Encoding, length: usize) {
         let missing = length.saturating_sub(encoding.ids.len());
         let at = if self.side == TextSide::Left { 0 } else { encoding.ids.len() };

@@ -1,8 +1,58 @@
-//! Text to tokens and back.
+//! Tokenizers: text to token ids and back.
 //!
-//! With a tokenizer that Kiln trained, every text survives the way there and back unchanged, and special tokens never
-//! come from text. Anybody else's `tokenizer.json` does what it says: it may change text on the way, and it recognises
-//! the names of its special tokens.
+//! A [`Tokenizer`] is read-only, and the text of its `tokenizer.json` ([`Tokenizer::to_json`]) describes it completely.
+//! That file has the format of Hugging Face's `tokenizers` library, which loads it, too.
+//!
+//! | kind | one token is | algorithm | lossless |
+//! |---|---|---|---|
+//! | `byte` | a byte of UTF-8 | no training (as ByT5, 2105.13626) | yes |
+//! | `character` | a frequent character, or a byte of another one | counting | yes |
+//! | `bpe` | a sequence of bytes within a word | byte-level BPE: pair merging (1508.07909) on bytes (GPT-2, Radford et al. 2019, §2.2) | yes |
+//! | [`SubwordModel::WordPiece`] | a word or a part of one (`##ing`) | longest match first (1609.08144, 1810.04805) | no |
+//! | [`SubwordModel::Unigram`] | a sequence of characters | most probable segmentation (1804.10959) | yes, without names of special tokens |
+//! | any `tokenizer.json` | depends on the file | depends on the file | depends on the file |
+//!
+//! The first three are *trained by Kiln* ([`Tokenizer::is_kiln_trained`]). They share their first 41 ids
+//! ([`SpecialTokens`]), and the name of a special token in a text is plain text to them. All others do what their file
+//! says: they may normalize the text, add special tokens, and recognize the names of special tokens in it.
+//! [`convert`] turns SentencePiece models, `vocab.txt`, `vocab.json` with `merges.txt`, and GGUF metadata into
+//! `tokenizer.json`s; [`pretrained`] finds these files in a folder.
+//!
+//! # Units
+//!
+//! - Ids are `u32` below [`Tokenizer::vocab_size`]. The ids of a tokenizer trained by Kiln have no gaps.
+//! - Offsets ([`Encoding::offsets`]) are half-open ranges of bytes in the text that was given, before normalization.
+//! - Maximum lengths and truncation count tokens, special ones included.
+//!
+//! # Sections of a `tokenizer.json`
+//!
+//! A text passes through the sections in this order
+//! (<https://huggingface.co/docs/tokenizers/pipeline>):
+//!
+//! | section | effect |
+//! |---|---|
+//! | `added_tokens` | names that are matched in the text first; `special` ones are left out by decoding |
+//! | `normalizer` | Unicode normalization, lowercasing, replacement of spaces |
+//! | `pre_tokenizer` | splits the text into words: no token crosses a word |
+//! | `model` | splits words into tokens: `BPE`, `WordPiece`, `Unigram` or `WordLevel`, with `vocab` and `merges` |
+//! | `post_processor` | adds special tokens, such as `[CLS]` and `[SEP]` |
+//! | `decoder` | joins the names of tokens to text |
+//! | `truncation`, `padding` | not applied; `truncation.max_length` is [`Tokenizer::max_length`] |
+//!
+//! Kiln writes one key of its own: `added_tokens[…].roles`, the roles of a token as in [`TokenRoles`].
+//!
+//! # Example
+//!
+//! ```
+//! use kiln_data::{Tokenizer, TokenizerConfig, tokenizer::VocabConfig};
+//!
+//! let config = TokenizerConfig::Bpe(VocabConfig { vocab: 300 });
+//! let tokenizer = Tokenizer::train(&config, ["the cat and the hat"; 9].map(Ok))?;
+//! let ids = tokenizer.encode("the hat");
+//! assert_eq!(tokenizer.decode(&ids)?, "the hat");
+//! assert_eq!(Tokenizer::from_json(tokenizer.to_json())?.encode("the hat"), ids);
+//! # Ok::<(), kiln_data::DataError>(())
+//! ```
 
 mod bpe;
 mod byte_encoding;
@@ -10,11 +60,11 @@ mod charsmap;
 mod config;
 pub mod convert;
 mod encode;
-mod encoder;
 mod encoding;
+#[cfg(test)]
+mod fixtures;
 mod hf;
 mod pre_tokenizer;
-#[cfg(feature = "files")]
 pub mod pretrained;
 mod roles;
 mod special_tokens;
@@ -29,10 +79,11 @@ mod vocabulary;
 use crate::DataError;
 pub use config::{TokenizerConfig, TokenizerFileConfig, VocabConfig};
 pub use convert::GgufTokenizer;
-pub use encoder::CachingEncoder;
+pub use encode::CachingEncoder;
 pub use encoding::{EncodeOptions, Encoding, PaddingOptions, TextSide};
-use hf::{HfTokenizer, LoadedHfTokenizer};
+use hf::HfTokenizer;
 pub use roles::TokenRoles;
+pub(crate) use roles::token_content;
 use sha2::{Digest, Sha256};
 pub use special_tokens::{NUM_SENTINELS, SpecialTokens, TokenRole};
 use std::{collections::HashMap, sync::Arc};
@@ -43,7 +94,10 @@ use tokenizers::ModelWrapper;
 pub use train::MAX_TRAINING_BYTES;
 pub use vocabulary::Vocabulary;
 
-/// A trained tokenizer. All of it is in its `tokenizer.json`, which the `tokenizers` library reads too.
+/// Tokenizer: encodes text to token ids and decodes ids to text. See the [module](self) for the kinds.
+///
+/// For many texts use a [`CachingEncoder`]; for ids that arrive one by one, a [`StreamDecoder`]. Cloning copies the
+/// model and the `tokenizer.json`: share a tokenizer by reference or in an `Arc`.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     json: String,
@@ -51,23 +105,28 @@ pub struct Tokenizer {
     vocabulary: Arc<Vocabulary>,
 }
 
-/// How text becomes ids.
+/// Encoding algorithm of a tokenizer.
 #[derive(Clone, Debug)]
 enum Scheme {
-    /// Byte by byte.
+    /// One token a byte: the id of each byte.
     Byte(Vec<u32>),
-    /// Character by character, unknown ones by their bytes.
+    /// One token a character: the ids of characters, and of the 256 bytes for characters that have none.
     Character(HashMap<char, u32>, Vec<u32>),
-    /// Word by word, each merged by the model.
+    /// Byte-level BPE: the model merges the bytes of each word.
     Bpe(Box<ModelWrapper>),
-    /// As the `tokenizers` library does.
+    /// A pipeline of the `tokenizers` library.
     Hf(Arc<HfTokenizer>),
 }
 
 impl Tokenizer {
-    /// Learns a tokenizer from the first [`TRAINING_TEXT`] bytes of texts: the same from the same texts, everywhere. One
-    /// that is in a file is read, and the texts are not.
-    /// [`Split::sample`](crate::Split::sample) chooses texts for it.
+    /// Trains a tokenizer on the first [`MAX_TRAINING_BYTES`] bytes of `texts`. The same texts give the same
+    /// `tokenizer.json` on every machine. [`TokenizerConfig::File`] loads a file instead and reads no texts.
+    ///
+    /// [`ValidationSplit::training_sample`](crate::ValidationSplit::training_sample) chooses texts spread over a
+    /// source.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] for a vocabulary size out of range, the error of a text, or that of loading the file.
     pub fn train<S: AsRef<str>>(
         config: &TokenizerConfig,
         texts: impl IntoIterator<Item = Result<S, DataError>>,
@@ -75,143 +134,151 @@ impl Tokenizer {
         Self::from_json(&train::train(config, texts.into_iter())?)
     }
 
-    /// Reads the text of a `tokenizer.json`: one that Kiln trained, else whatever the `tokenizers` library reads.
+    /// Loads a tokenizer from the text of a `tokenizer.json`: a file written by Kiln, or any file that the `tokenizers`
+    /// library loads.
     ///
     /// # Errors
-    /// If it is damaged, or some text could not be encoded with it, or not always in the same way.
+    /// [`DataError::Tokenizer`] if the file is invalid, if some text could not be encoded with it (a vocabulary
+    /// without an unknown token), or if the same text could give different ids (BPE dropout).
     pub fn from_json(json: &str) -> Result<Self, DataError> {
         if !TokenizerJson::is_kiln_trained(json) {
-            let LoadedHfTokenizer { tokenizer: foreign, token_bytes: pieces, special_tokens: specials } =
-                HfTokenizer::from_json(json)?;
-            let vocabulary = Arc::new(Vocabulary::new(pieces, specials));
-            return Ok(Self { json: json.into(), scheme: Scheme::Hf(Arc::new(foreign)), vocabulary });
+            let loaded = HfTokenizer::from_json(json)?;
+            let vocabulary = Arc::new(Vocabulary::new(loaded.token_bytes, loaded.special_tokens));
+            return Ok(Self { json: json.into(), scheme: Scheme::Hf(Arc::new(loaded.tokenizer)), vocabulary });
         }
-        let saved = TokenizerJson::parse(json)?;
-        let (specials, kind) = (saved.special_tokens()?, saved.kind()?);
-        let pieces = saved.token_bytes(kind)?;
-        let scheme = Scheme::new(kind, json, &saved)?;
-        Ok(Self { json: json.into(), scheme, vocabulary: Arc::new(Vocabulary::new(pieces, specials)) })
+        let file = TokenizerJson::parse(json)?;
+        let special_tokens = file.special_tokens()?;
+        let kind = file.kind()?;
+        let token_bytes = file.token_bytes(kind)?;
+        let scheme = Scheme::new(kind, json, &file)?;
+        Ok(Self { json: json.into(), scheme, vocabulary: Arc::new(Vocabulary::new(token_bytes, special_tokens)) })
     }
 
-    /// The text of its `tokenizer.json`.
+    /// Text of the tokenizer's `tokenizer.json`.
     pub fn to_json(&self) -> &str {
         &self.json
     }
 
-    /// SHA-256 of its `tokenizer.json`, in hexadecimal digits.
+    /// SHA-256 of [`to_json`](Self::to_json), as 64 hexadecimal digits. Runs save it to detect a changed tokenizer.
     pub fn fingerprint(&self) -> String {
         crate::to_hex(&Sha256::digest(&self.json))
     }
 
-    /// Number of tokens, special ones included: ids are below it.
+    /// Number of tokens, special ones included. All ids are below it.
     pub fn vocab_size(&self) -> usize {
         self.vocabulary.size()
     }
 
-    /// Its tokens, for those who need no more of it.
+    /// The vocabulary: bytes of each token and special tokens, without the encoding algorithm.
     pub fn vocabulary(&self) -> &Arc<Vocabulary> {
         &self.vocabulary
     }
 
-    /// Ids of the special tokens.
+    /// Ids of the special tokens. In a tokenizer that Kiln did not train some may be missing: see
+    /// [`SpecialTokens::require_roles`].
     pub fn special_tokens(&self) -> &SpecialTokens {
         self.vocabulary.special_tokens()
     }
 
-    /// Whether Kiln trained it.
+    /// Whether Kiln trained this tokenizer, so that it is lossless and treats names of special tokens as plain text.
+    /// `false` for the tokenizers of [`train_subword`], which are ordinary `tokenizer.json`s.
     pub fn is_kiln_trained(&self) -> bool {
         self.as_hf().is_none()
     }
 
     fn as_hf(&self) -> Option<&HfTokenizer> {
-        if let Scheme::Hf(foreign) = &self.scheme { Some(foreign) } else { None }
+        if let Scheme::Hf(hf) = &self.scheme { Some(hf) } else { None }
     }
 
-    /// Ids of the tokens that have a role, as the tokenizer's files say.
+    /// Ids of the tokens with a role (`bos`, `eos`, `pad`, …), as the tokenizer's files declare them.
     pub fn token_roles(&self) -> TokenRoles {
-        let own = |s: &SpecialTokens| TokenRoles {
-            bos: Some(s.bos),
-            eos: Some(s.eos),
-            pad: Some(s.pad),
-            mask: Some(s.mask),
-            sep: Some(s.sep),
-            ..TokenRoles::default()
-        };
-        self.as_hf().map_or_else(|| own(self.special_tokens()), |foreign| foreign.roles.clone())
+        match self.as_hf() {
+            Some(hf) => hf.roles.clone(),
+            None => TokenRoles::of_kiln(self.special_tokens()),
+        }
     }
 
-    /// The longest text that its file allows, in tokens; nothing is cut unless it is asked for.
+    /// Maximum text length in tokens that the file declares (`truncation.max_length`). It is information only: texts
+    /// are truncated only by [`EncodeOptions::truncation`].
     pub fn max_length(&self) -> Option<usize> {
         self.as_hf()?.max_length
     }
 
-    /// The bytes of a text that the tokenizer leaves out, in order of their numbers: those that a byte-level vocabulary of
-    /// others lacks, as some do rare control characters. None of a tokenizer that Kiln trained.
+    /// Bytes of `text` that the tokenizer drops, in ascending order, each once. Some byte-level vocabularies lack rare
+    /// control characters and have no unknown token. Empty for a tokenizer trained by Kiln.
     pub fn unencodable(&self, text: &str) -> Vec<u8> {
-        let absent = self.as_hf().map_or(&[][..], |foreign| &foreign.unencodable);
-        absent.iter().copied().filter(|byte| text.as_bytes().contains(byte)).collect()
+        let missing = self.as_hf().map_or(&[][..], |hf| &hf.unencodable);
+        missing.iter().copied().filter(|byte| text.as_bytes().contains(byte)).collect()
     }
 
-    /// The text of tokens; special ones have none. Bytes that make no character become the replacement character.
+    /// Text of token ids, without special tokens. Bytes that are not valid UTF-8 become U+FFFD, the replacement
+    /// character.
+    ///
+    /// # Errors
+    /// [`DataError::TokenId`] for an id outside the vocabulary; [`DataError::Tokenizer`] if the file's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        let Some(foreign) = self.as_hf() else {
-            let pieces = ids.iter().map(|id| self.token_bytes(*id)).collect::<Result<Vec<_>, _>>()?;
-            return Ok(String::from_utf8_lossy(&pieces.concat()).into_owned());
+        let Some(hf) = self.as_hf() else {
+            let bytes = ids.iter().map(|id| self.token_bytes(*id)).collect::<Result<Vec<_>, _>>()?;
+            return Ok(String::from_utf8_lossy(&bytes.concat()).into_owned());
         };
-        let names = ids.iter().map(|id| self.text_token_name(foreign, *id)).collect::<Result<Vec<_>, _>>()?;
-        foreign.decode(names.into_iter().flatten().map(str::to_string).collect())
+        let names = ids.iter().map(|id| self.text_token_name(hf, *id)).collect::<Result<Vec<_>, _>>()?;
+        hf.decode(names.into_iter().flatten().map(str::to_string).collect())
     }
 
-    /// The name of a token that has text.
-    fn text_token_name<'a>(&self, foreign: &'a HfTokenizer, id: u32) -> Result<Option<&'a str>, DataError> {
+    /// Name of a token that stands for text; `None` for special tokens.
+    fn text_token_name<'a>(&self, hf: &'a HfTokenizer, id: u32) -> Result<Option<&'a str>, DataError> {
         self.token_bytes(id)?;
-        Ok(foreign.token_names[id as usize].as_deref().filter(|_| !self.is_special(id)))
+        Ok(hf.token_names[id as usize].as_deref().filter(|_| !self.is_special(id)))
     }
 
-    /// The bytes that a token stands for, none for a special one.
+    /// The bytes that a token stands for; empty for a special token. They need not be valid UTF-8.
+    ///
+    /// # Errors
+    /// [`DataError::TokenId`] for an id outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> Result<&[u8], DataError> {
-        let piece = self
-            .vocabulary
-            .token_bytes
-            .get(id as usize)
-            .ok_or(DataError::TokenId { token_id: id, vocab_size: self.vocab_size() })?;
-        Ok(piece.as_deref().unwrap_or_default())
+        match self.vocabulary.token_bytes.get(id as usize) {
+            Some(bytes) => Ok(bytes.as_deref().unwrap_or_default()),
+            None => Err(DataError::TokenId { token_id: id, vocab_size: self.vocab_size() }),
+        }
     }
 
-    /// A token for people's eyes: its text, the name of a special token, `<0xC3>` for bytes that cut a character.
-    /// Of somebody else's tokenizer, the token as its vocabulary spells it.
+    /// Display form of a token. For a tokenizer trained by Kiln: its text with control characters escaped, the name
+    /// of a special token, or `<0xC3>` for bytes that are not valid UTF-8. For others: the name in the vocabulary.
+    /// An unused id gives `<id>`.
     pub fn id_to_token(&self, id: u32) -> String {
-        if let Some(foreign) = self.as_hf() {
-            return foreign.id_to_token(id);
+        if let Some(hf) = self.as_hf() {
+            return hf.id_to_token(id);
         }
         match self.vocabulary.token_bytes.get(id as usize) {
             None | Some(None) => self.special_tokens().name_of(id).unwrap_or_else(|| format!("<{id}>")),
-            Some(Some(piece)) => match std::str::from_utf8(piece) {
+            Some(Some(bytes)) => match std::str::from_utf8(bytes) {
                 Ok(text) => text.chars().map(escape_control).collect(),
-                Err(_) => piece.iter().map(|byte| byte_encoding::to_byte_fallback(*byte)).collect(),
+                Err(_) => bytes.iter().map(|byte| byte_encoding::to_byte_fallback(*byte)).collect(),
             },
         }
     }
 
-    /// Whether an id stands for no text.
+    /// Whether a token is special: it stands for no text, and decoding leaves it out.
     pub fn is_special(&self, id: u32) -> bool {
         self.vocabulary.is_special(id)
     }
 }
 
+/// A character for display: control characters as Rust escapes, such as `\n`.
 fn escape_control(c: char) -> String {
     if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
 }
 
 impl Scheme {
-    fn new(kind: VocabularyKind, json: &str, saved: &TokenizerJson) -> Result<Self, DataError> {
-        let bytes = saved.byte_ids(kind)?;
+    /// The algorithm of a `tokenizer.json` that Kiln wrote; its parts have been checked.
+    fn new(kind: VocabularyKind, json: &str, file: &TokenizerJson) -> Result<Self, DataError> {
+        let byte_ids = file.byte_ids(kind)?;
         Ok(match kind {
-            VocabularyKind::Byte => Self::Byte(bytes),
-            VocabularyKind::Character => Self::Character(saved.character_ids(), bytes),
+            VocabularyKind::Byte => Self::Byte(byte_ids),
+            VocabularyKind::Character => Self::Character(file.character_ids(), byte_ids),
             VocabularyKind::Bpe => {
-                let whole = tokenizers::Tokenizer::from_bytes(json).map_err(train::tokenizer_error)?;
-                Self::Bpe(Box::new(whole.get_model().clone()))
+                let pipeline = tokenizers::Tokenizer::from_bytes(json).map_err(DataError::tokenizer)?;
+                Self::Bpe(Box::new(pipeline.get_model().clone()))
             }
         })
     }

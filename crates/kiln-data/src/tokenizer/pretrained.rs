@@ -1,150 +1,209 @@
-//! The tokenizer of a folder as Hugging Face lays it out, or of one file.
+//! Tokenizers from files: a Hugging Face folder, or a single file.
+//!
+//! | file | contents | algorithm |
+//! |---|---|---|
+//! | `tokenizer.json` | the whole tokenizer | any |
+//! | `tokenizer.model`, `spiece.model`, `sentencepiece.bpe.model`, `sentencepiece.model` | SentencePiece model | BPE or Unigram |
+//! | `vocab.txt` | one token on each line (BERT) | WordPiece |
+//! | `vocab.json`, `merges.txt` | ids and merges (GPT-2) | byte-level BPE |
+//! | `tokenizer_config.json` | settings and roles of tokens, the class of the tokenizer | – |
+//! | `special_tokens_map.json`, `config.json` | roles of tokens | – |
 
-use super::{Tokenizer, convert, roles, train::tokenizer_error};
-use crate::DataError;
+use super::{Tokenizer, convert, roles};
+use crate::{
+    DataError,
+    file_set::{FileSet, parse_json, read_json, read_text},
+};
 use serde_json::Value;
-use std::{fs, io::Read, path::Path};
+#[cfg(feature = "files")]
+use std::path::Path;
 
-/// The largest file of a tokenizer that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 28;
+/// Names of SentencePiece models, in the order in which they are tried.
+const SENTENCEPIECE_FILES: [&str; 4] =
+    ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model"];
 
-/// Opens the tokenizer of a folder: `tokenizer.json`, else a SentencePiece `.model`, else `vocab.txt`, else `vocab.json`
-/// with `merges.txt`. The roles of its tokens are what `tokenizer_config.json`, `special_tokens_map.json` and
-/// `config.json` say, in this order.
+/// Loads the tokenizer of a folder: from `tokenizer.json`, else a SentencePiece model, else `vocab.txt`, else
+/// `vocab.json` with `merges.txt`.
+///
+/// The roles of its tokens are those that `tokenizer_config.json`, `special_tokens_map.json` and `config.json` declare,
+/// in this order of precedence; roles that none of them mentions go to added tokens with usual names.
 ///
 /// # Errors
-/// If there is none of them, or it can't be read.
+/// [`DataError::Tokenizer`] if the folder has none of these files or one is invalid; [`DataError::Io`] if a file cannot
+/// be read.
+#[cfg(feature = "files")]
 pub fn from_folder(folder: &Path) -> Result<Tokenizer, DataError> {
-    let config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-    let mut file = match read_text(folder, "tokenizer.json")? {
+    from_files(folder)
+}
+
+/// Loads the tokenizer of the files of a folder, on disk or in memory, as `from_folder` does.
+///
+/// # Errors
+/// [`DataError::Tokenizer`] if there is no tokenizer or a file is invalid; [`DataError::Io`] if a file cannot be read.
+pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
+    load_files(files).map_err(|error| error.with_path(&files.folder()))
+}
+
+fn load_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
+    let config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+    let mut file = match read_text(files, "tokenizer.json")? {
         Some(file) if super::TokenizerJson::is_kiln_trained(&file) => return Tokenizer::from_json(&file),
-        Some(file) => serde_json::from_str(&file).map_err(|error| json_error(folder, "tokenizer.json", &error))?,
-        None => convert_folder(folder, &config)?,
+        Some(file) => parse_json(files, "tokenizer.json", &file)?,
+        None => convert_files(files, &config)?,
     };
     if !file.is_object() {
-        return Err(tokenizer_error(format!("{}: tokenizer.json holds no object", folder.display())));
+        return Err(DataError::tokenizer("expected a JSON object").with_path(&files.location("tokenizer.json")));
     }
-    let map = read_json(folder, "special_tokens_map.json")?.unwrap_or_default();
-    let model = read_json(folder, "config.json")?;
-    let token = |id: u64| token_name(&file, id);
-    let files = [config, map];
-    let mut names = roles::roles_from_files(&files, model.as_ref(), token);
+    let special_tokens_map = read_json(files, "special_tokens_map.json")?.unwrap_or_default();
+    let model = read_json(files, "config.json")?;
+    let configs = [config, special_tokens_map];
+    let mut names = roles::roles_from_files(&configs, model.as_ref(), |id| token_name(&file, id));
     if names.is_empty() {
         return Tokenizer::from_json(&file.to_string());
     }
-    names.extend(roles::default_roles(&file, &files, &names));
+    names.extend(roles::default_roles(&file, &configs, &names));
     roles::write_roles(&mut file, &names);
     Tokenizer::from_json(&file.to_string())
 }
 
-/// Opens one file: a `tokenizer.json` (with what lies beside it if it is called so), a SentencePiece `.model` or a
-/// `vocab.txt`.
+/// Loads a tokenizer from one file: a SentencePiece `.model`, a `vocab.txt` or another `.txt` of its form, or a
+/// `tokenizer.json`. A file of exactly this name is loaded together with the other files of its folder
+/// ([`from_folder`]).
 ///
 /// # Errors
-/// If it can't be read.
+/// [`DataError::PathNotFound`], or those of [`from_folder`].
+#[cfg(feature = "files")]
 pub fn from_file(path: &Path) -> Result<Tokenizer, DataError> {
+    load_file(path).map_err(|error| error.with_path(path))
+}
+
+#[cfg(feature = "files")]
+fn load_file(path: &Path) -> Result<Tokenizer, DataError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = read_bytes(folder, &name)?
-        .ok_or_else(|| DataError::PathNotFound { path: path.display().to_string(), nearest: None })?;
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("model") => convert::parse_sentencepiece(&bytes)?.to_tokenizer(),
-        Some("txt") => Tokenizer::from_json(
-            &convert::from_vocab_txt(&decode_utf8(folder, &name, bytes)?, &Value::Null).to_string(),
-        ),
+    let missing = || DataError::PathNotFound { path: path.display().to_string(), nearest: None };
+    if path.extension().is_some_and(|extension| extension == "model") {
+        let bytes = folder.read(&name)?.ok_or_else(missing)?;
+        return convert::parse_sentencepiece(&bytes)?.to_tokenizer();
+    }
+    let text = read_text(folder, &name)?.ok_or_else(missing)?;
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => Tokenizer::from_json(&convert::from_vocab_txt(&text, &Value::Null).to_string()),
         _ if name == "tokenizer.json" => from_folder(folder),
-        _ => Tokenizer::from_json(&decode_utf8(folder, &name, bytes)?),
+        _ => Tokenizer::from_json(&text),
     }
 }
 
-fn convert_folder(folder: &Path, config: &Value) -> Result<Value, DataError> {
-    for name in ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model"] {
-        if let Some(bytes) = read_bytes(folder, name)? {
+/// The `tokenizer.json` of a folder that has none, converted from its other files.
+fn convert_files<F: FileSet + ?Sized>(files: &F, config: &Value) -> Result<Value, DataError> {
+    for name in SENTENCEPIECE_FILES {
+        if let Some(bytes) = files.read(name)? {
             return convert_sentencepiece(&bytes, config);
         }
     }
-    if let Some(vocab) = read_text(folder, "vocab.txt")? {
+    if let Some(vocab) = read_text(files, "vocab.txt")? {
         return Ok(convert::from_vocab_txt(&vocab, config));
     }
-    match (read_text(folder, "vocab.json")?, read_text(folder, "merges.txt")?) {
-        (Some(vocab), Some(merges)) => {
-            let mut file = convert::from_vocab_and_merges(&vocab, &merges, config["add_prefix_space"] == true)?;
-            if tokenizer_family(config) == "Roberta" {
-                convert::add_template_by_names(&mut file, ["<s>", "</s>"]);
-            }
-            Ok(file)
-        }
-        _ => {
-            let looked = "tokenizer.json, tokenizer.model, spiece.model, vocab.txt, or vocab.json with merges.txt";
-            Err(tokenizer_error(format!("{}: no tokenizer in it: looked for {looked}", folder.display())))
-        }
+    let (Some(vocab), Some(merges)) = (read_text(files, "vocab.json")?, read_text(files, "merges.txt")?) else {
+        let names = SENTENCEPIECE_FILES.join(", ");
+        let reason =
+            format!("found no tokenizer.json, {names}, vocab.txt, or vocab.json with merges.txt in the folder");
+        return Err(DataError::tokenizer(reason));
+    };
+    let mut file = convert::from_vocab_and_merges(&vocab, &merges, config["add_prefix_space"] == true)?;
+    if tokenizer_family(config) == "Roberta" {
+        convert::add_template_by_names(&mut file, ["<s>", "</s>"]);
     }
+    Ok(file)
 }
 
+/// The `tokenizer.json` of a SentencePiece model. The model does not say which special tokens are added to a text: the
+/// configuration does (`add_bos_token`, `add_eos_token`), or else the class of the tokenizer.
 fn convert_sentencepiece(bytes: &[u8], config: &Value) -> Result<Value, DataError> {
-    let mut found = convert::parse_sentencepiece(bytes)?;
-    let (bos, eos) = match tokenizer_family(config).as_str() {
+    let mut model = convert::parse_sentencepiece(bytes)?;
+    let (add_bos, add_eos) = match tokenizer_family(config).as_str() {
         "Llama" | "CodeLlama" | "Gemma" => (true, false),
         "T5" | "MT5" => (false, true),
         _ => (false, false),
     };
-    found.add_bos = Some(config["add_bos_token"].as_bool().unwrap_or(bos));
-    found.add_eos = Some(config["add_eos_token"].as_bool().unwrap_or(eos));
-    serde_json::from_str(found.to_tokenizer()?.to_json()).map_err(tokenizer_error)
+    model.add_bos = Some(config["add_bos_token"].as_bool().unwrap_or(add_bos));
+    model.add_eos = Some(config["add_eos_token"].as_bool().unwrap_or(add_eos));
+    serde_json::from_str(model.to_tokenizer()?.to_json()).map_err(DataError::tokenizer)
 }
 
-/// The family in the class's name, such as `Llama` of `LlamaTokenizerFast`.
+/// The family of the tokenizer's class: `Llama` of `LlamaTokenizerFast`.
 fn tokenizer_family(config: &Value) -> String {
     let class = config["tokenizer_class"].as_str().unwrap_or_default();
     class.split("Tokenizer").next().unwrap_or_default().to_string()
 }
 
-/// The name of a token by its id.
+/// Name of a token by its id, among the added tokens first.
 fn token_name(file: &Value, id: u64) -> Option<String> {
-    let added = file["added_tokens"].as_array().into_iter().flatten();
-    let added = added.into_iter().find(|token| token["id"] == id).and_then(|token| token["content"].as_str());
-    let name = added.or_else(|| match &file["model"]["vocab"] {
-        Value::Object(vocab) => vocab.iter().find(|(_, found)| **found == id).map(|(name, _)| name.as_str()),
+    let added = file["added_tokens"].as_array().into_iter().flatten().find(|token| token["id"] == id);
+    let name = added.and_then(|token| token["content"].as_str()).or_else(|| match &file["model"]["vocab"] {
+        Value::Object(vocab) => vocab.iter().find(|(_, token_id)| **token_id == id).map(|(name, _)| name.as_str()),
         pieces => pieces[usize::try_from(id).ok()?][0].as_str(),
     });
     name.map(str::to_string)
 }
 
-pub(crate) fn read_json(folder: &Path, name: &str) -> Result<Option<Value>, DataError> {
-    let parsed = |file: String| serde_json::from_str(&file).map_err(|error| json_error(folder, name, &error));
-    read_text(folder, name)?.map(parsed).transpose()
-}
-
-pub(crate) fn read_text(folder: &Path, name: &str) -> Result<Option<String>, DataError> {
-    read_bytes(folder, name)?.map(|bytes| decode_utf8(folder, name, bytes)).transpose()
-}
-
-fn decode_utf8(folder: &Path, name: &str, bytes: Vec<u8>) -> Result<String, DataError> {
-    String::from_utf8(bytes).map_err(|error| DataError::InvalidUtf8 {
-        path: folder.join(name).display().to_string(),
-        offset: error.utf8_error().valid_up_to() as u64,
-    })
-}
-
-fn read_bytes(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, DataError> {
-    let path = folder.join(name);
-    let io = |error: std::io::Error| DataError::Io {
-        path: path.display().to_string(),
-        action: "read the file",
-        reason: error.to_string(),
+#[cfg(all(test, feature = "files"))]
+mod tests {
+    use super::{
+        super::{
+            TokenRoles,
+            fixtures::{encode, load, texts, tokenizer_json},
+        },
+        *,
     };
-    let file = match fs::File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(io)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(tokenizer_error(format!("{}: more than {MAX_FILE_BYTES} bytes", path.display())));
+
+    fn write(folder: &tempfile::TempDir, name: &str, text: &str) {
+        std::fs::write(folder.path().join(name), text).unwrap();
     }
-    Ok(Some(bytes))
-}
 
-fn json_error(folder: &Path, name: &str, error: &serde_json::Error) -> DataError {
-    tokenizer_error(format!("{}: {error}", folder.join(name).display()))
+    fn open(folder: &tempfile::TempDir) -> Tokenizer {
+        from_folder(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn folders_are_read_in_every_layout() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = tokenizer_json("wordpiece_uncased");
+        let error = from_folder(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("vocab.txt"), "{error}");
+        assert_eq!(error.location(), Some(folder.path().display().to_string()));
+        let mut vocab: Vec<(&String, u64)> = file["model"]["vocab"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(token, id)| (token, id.as_u64().unwrap()))
+            .collect();
+        vocab.sort_by_key(|(_, id)| *id);
+        write(&folder, "vocab.txt", &vocab.iter().map(|(token, _)| format!("{token}\n")).collect::<String>());
+        let (converted, original) = (open(&folder), load(&file));
+        for text in texts() {
+            assert_eq!(encode(&converted, &text), encode(&original, &text), "{text:?}");
+        }
+        let config = r#"{"do_lower_case": false, "pad_token": {"content": "[MASK]"}, "eos_token": "<end>"}"#;
+        write(&folder, "tokenizer_config.json", config);
+        let configured = open(&folder);
+        assert_eq!(configured.token_roles().pad, converted.token_roles().mask);
+        assert_eq!(configured.token_roles().eos, Some(vocab.len() as u32));
+        assert_ne!(configured.encode("THE"), converted.encode("THE"));
+        let again = Tokenizer::from_json(configured.to_json()).unwrap();
+        assert_eq!((again.token_roles(), again.vocab_size()), (configured.token_roles(), vocab.len() + 1));
+    }
+
+    /// The files of bert-base declare at most the role `pad`.
+    #[test]
+    fn undeclared_roles_follow_from_names() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "tokenizer.json", &tokenizer_json("wordpiece_uncased").to_string());
+        let roles = open(&folder).token_roles();
+        assert!(roles.cls.is_some() && roles.mask.is_some(), "{roles:?}");
+        write(&folder, "config.json", r#"{"pad_token_id": 0, "bos_token_id": null}"#);
+        assert_eq!(open(&folder).token_roles(), roles);
+        write(&folder, "tokenizer_config.json", r#"{"mask_token": null}"#);
+        assert_eq!(open(&folder).token_roles(), TokenRoles { mask: None, ..roles });
+    }
 }

@@ -1,30 +1,37 @@
-//! Which token has which role in somebody else's tokenizer.
+//! [`TokenRoles`]: which token is `bos`, `eos`, `pad`, … in a tokenizer that Kiln did not train.
+//!
+//! Hugging Face folders declare roles outside of `tokenizer.json`: by name in `tokenizer_config.json` and
+//! `special_tokens_map.json` (`"bos_token": "<s>"` or `"bos_token": {"content": "<s>"}`), by id in `config.json`
+//! (`"bos_token_id": 1`, or a list of ids). Loading a folder collects them ([`roles_from_files`]) and writes them into
+//! the `tokenizer.json` as `added_tokens[…].roles` ([`write_roles`]), so that this one file is enough afterwards.
 
-use serde_json::Value;
+use super::SpecialTokens;
+use serde_json::{Value, json};
 
-/// Ids of the tokens that have a role; those that a tokenizer lacks are absent.
+/// Ids of the tokens with a role; `None` for a role that the tokenizer lacks. One token may have several roles, as
+/// GPT-2's `<|endoftext|>` is `bos`, `eos` and `unk`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRoles {
-    /// Begins a text.
+    /// Beginning of a text.
     pub bos: Option<u32>,
-    /// Ends a text.
+    /// End of a text.
     pub eos: Option<u32>,
-    /// Fills up.
+    /// Padding.
     pub pad: Option<u32>,
-    /// Stands for a token that is to be predicted.
+    /// Placeholder of a token to predict.
     pub mask: Option<u32>,
-    /// Stands for what the vocabulary can't spell.
+    /// Unknown token: replaces text that the vocabulary cannot encode.
     pub unk: Option<u32>,
-    /// Stands between two texts.
+    /// Separator of two texts, and end of the last one (BERT).
     pub sep: Option<u32>,
-    /// Stands first in a classified text.
+    /// First token of a text (BERT); its hidden state classifies the text.
     pub cls: Option<u32>,
 }
 
-/// The names of the roles in files.
+/// Names of the roles in files, in the order of the fields of [`TokenRoles`].
 pub(crate) const ROLE_NAMES: [&str; 7] = ["bos", "eos", "pad", "mask", "unk", "sep", "cls"];
 
-/// What a role's token is called where no file says which it is. All of them mean what they say.
+/// Usual names of the tokens of each role, for files that declare no roles. Only unambiguous names are here.
 const DEFAULT_TOKEN_NAMES: [&[&str]; 7] = [
     &["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>"],
     &["</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"],
@@ -36,58 +43,76 @@ const DEFAULT_TOKEN_NAMES: [&[&str]; 7] = [
 ];
 
 impl TokenRoles {
+    /// The fields in the order of [`ROLE_NAMES`], to be changed.
     pub(crate) fn slots_mut(&mut self) -> [&mut Option<u32>; 7] {
         [&mut self.bos, &mut self.eos, &mut self.pad, &mut self.mask, &mut self.unk, &mut self.sep, &mut self.cls]
     }
 
-    /// What the added tokens of a `tokenizer.json` say of themselves (`roles`); of those without a word, the usual names.
+    /// The ids in the order of [`ROLE_NAMES`].
+    pub(crate) fn slots(&self) -> [Option<u32>; 7] {
+        [self.bos, self.eos, self.pad, self.mask, self.unk, self.sep, self.cls]
+    }
+
+    /// Roles of a tokenizer trained by Kiln.
+    pub(super) fn of_kiln(special: &SpecialTokens) -> Self {
+        Self {
+            bos: Some(special.bos),
+            eos: Some(special.eos),
+            pad: Some(special.pad),
+            mask: Some(special.mask),
+            sep: Some(special.sep),
+            ..Self::default()
+        }
+    }
+
+    /// Roles of a `tokenizer.json`: its `added_tokens[…].roles`, or, if none of its added tokens has that key, the
+    /// tokens with usual names. `id` finds the id of a token by its name.
     pub(crate) fn from_added_tokens(added: &[Value], id: impl Fn(&str) -> Option<u32>) -> Self {
-        let mut found = Self::default();
-        let says = |token: &Value, role: &str| {
-            token["roles"].as_array().is_some_and(|roles| roles.iter().any(|name| name == role))
-        };
-        let told = added.iter().any(|token| !token["roles"].is_null());
-        for (i, slot) in found.slots_mut().into_iter().enumerate() {
-            let named = added.iter().find(|token| says(token, ROLE_NAMES[i]));
-            *slot = match named.and_then(|token| token["id"].as_u64()) {
+        let mut roles = Self::default();
+        let declared = added.iter().any(|token| !token["roles"].is_null());
+        for (i, slot) in roles.slots_mut().into_iter().enumerate() {
+            let token = added.iter().find(|token| has_role(token, ROLE_NAMES[i]));
+            *slot = match token.and_then(|token| token["id"].as_u64()) {
                 Some(id) => u32::try_from(id).ok(),
-                None if told => None,
+                None if declared => None,
                 None => DEFAULT_TOKEN_NAMES[i].iter().find_map(|name| id(name)),
             };
         }
-        found
+        roles
     }
 }
 
-/// The roles that no file speaks of and that added tokens have by their usual names: BERT's files name at most its
-/// padding.
-#[cfg(feature = "files")]
+/// Whether an added token declares this role.
+fn has_role(token: &Value, role: &str) -> bool {
+    token["roles"].as_array().is_some_and(|roles| roles.iter().any(|name| name == role))
+}
+
+/// Roles by usual names, as pairs of role and token name, for roles that no file mentions: BERT's files declare at
+/// most `pad`. A role that a file sets to null stays without a token. Only added tokens are candidates.
 pub(crate) fn default_roles(
     json: &Value,
     files: &[Value],
-    named: &[(&'static str, String)],
+    declared: &[(&'static str, String)],
 ) -> Vec<(&'static str, String)> {
     let added = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str());
     let added: Vec<&str> = added.collect();
-    let silent = |role: &str| {
-        let told = files.iter().any(|file| file.get(format!("{role}_token")).is_some());
-        !told && named.iter().all(|(known, _)| *known != role)
-    };
-    let name = |names: &[&str]| names.iter().find(|name| added.contains(name)).map(|name| (*name).to_owned());
-    let roles = ROLE_NAMES.into_iter().zip(DEFAULT_TOKEN_NAMES).filter(|(role, _)| silent(role));
-    roles.filter_map(|(role, names)| Some((role, name(names)?))).collect()
+    let mut roles = Vec::new();
+    for (role, names) in ROLE_NAMES.into_iter().zip(DEFAULT_TOKEN_NAMES) {
+        let mentioned = files.iter().any(|file| file.get(format!("{role}_token")).is_some())
+            || declared.iter().any(|(known, _)| *known == role);
+        let name = names.iter().find(|name| added.contains(name)).filter(|_| !mentioned);
+        roles.extend(name.map(|name| (role, (*name).to_owned())));
+    }
+    roles
 }
 
-/// Writes into a `tokenizer.json` which of its tokens have a role. A token that isn't added yet is, as a special one;
-/// one that the vocabulary lacks gets the next id.
+/// Writes `added_tokens[…].roles` into a `tokenizer.json`; `names` are pairs of role and token name. A token that is
+/// not an added token becomes one, as a special one. A token that the vocabulary lacks gets the next free id.
 pub(crate) fn write_roles(json: &mut Value, names: &[(&str, String)]) {
     let mut added = json["added_tokens"].as_array().cloned().unwrap_or_default();
-    let of = |content: &str| -> Vec<&str> {
-        names.iter().filter(|(_, name)| name == content).map(|(role, _)| *role).collect()
-    };
     for token in &mut added {
-        let roles = of(token["content"].as_str().unwrap_or_default());
-        // What is no token is refused when the file is read.
+        let roles = roles_of(names, token["content"].as_str().unwrap_or_default());
+        // Entries that are no objects are rejected later, when the file is loaded.
         if let Some(fields) = token.as_object_mut() {
             fields.insert("roles".into(), roles.into());
         }
@@ -97,15 +122,20 @@ pub(crate) fn write_roles(json: &mut Value, names: &[(&str, String)]) {
             continue;
         }
         let id = vocab_id(json, name).unwrap_or_else(|| next_free_id(json, &added));
-        added.push(serde_json::json!({
+        added.push(json!({
             "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-            "special": true, "roles": of(name),
+            "special": true, "roles": roles_of(names, name),
         }));
     }
     json["added_tokens"] = added.into();
 }
 
-/// The id of a token of the model.
+/// The roles of one token.
+fn roles_of<'a>(names: &[(&'a str, String)], token: &str) -> Vec<&'a str> {
+    names.iter().filter(|(_, name)| name == token).map(|(role, _)| *role).collect()
+}
+
+/// Id of a token in `model.vocab`: an object of ids (BPE, WordPiece) or a list of pieces (Unigram).
 pub(crate) fn vocab_id(json: &Value, name: &str) -> Option<u64> {
     match &json["model"]["vocab"] {
         Value::Object(vocab) => vocab.get(name)?.as_u64(),
@@ -114,6 +144,7 @@ pub(crate) fn vocab_id(json: &Value, name: &str) -> Option<u64> {
     }
 }
 
+/// The smallest id above all ids of the model and of the added tokens.
 fn next_free_id(json: &Value, added: &[Value]) -> u64 {
     let model = match &json["model"]["vocab"] {
         Value::Object(vocab) => vocab.values().filter_map(Value::as_u64).max().map_or(0, |id| id + 1),
@@ -123,24 +154,27 @@ fn next_free_id(json: &Value, added: &[Value]) -> u64 {
     added.iter().filter_map(|token| token["id"].as_u64()).max().map_or(0, |id| id + 1).max(model)
 }
 
-/// What `tokenizer_config.json`, `special_tokens_map.json` (strings or objects) and `config.json` (ids) name as roles,
-/// the first that speaks of a role counting.
-#[cfg(feature = "files")]
+/// Roles that the files of a folder declare, as pairs of role and token name. `files` (`tokenizer_config.json`,
+/// `special_tokens_map.json`) name tokens, `config` (`config.json`) gives ids; the first file that names a token of a
+/// role counts. `token` finds the name of a token by its id.
 pub(crate) fn roles_from_files(
     files: &[Value],
     config: Option<&Value>,
     token: impl Fn(u64) -> Option<String>,
 ) -> Vec<(&'static str, String)> {
-    let name = |role: &str| {
-        let told = |file: &Value| {
-            let value = &file[format!("{role}_token")];
-            value.as_str().or_else(|| value["content"].as_str()).map(str::to_string)
-        };
-        let id = |config: &Value| {
-            let value = &config[format!("{role}_token_id")];
-            token(value.as_u64().or_else(|| value[0].as_u64())?)
-        };
-        files.iter().find_map(told).or_else(|| config.and_then(id))
-    };
-    ROLE_NAMES.iter().filter_map(|role| Some((*role, name(role)?))).collect()
+    let mut roles = Vec::new();
+    for role in ROLE_NAMES {
+        let named = files.iter().find_map(|file| token_content(&file[format!("{role}_token")]));
+        let name = named.map(str::to_string).or_else(|| {
+            let ids = &config?[format!("{role}_token_id")];
+            token(ids.as_u64().or_else(|| ids[0].as_u64())?)
+        });
+        roles.extend(name.map(|name| (role, name)));
+    }
+    roles
+}
+
+/// Name of a token in a `tokenizer_config.json`: a string, or an object with `content`.
+pub(crate) fn token_content(token: &Value) -> Option<&str> {
+    token.as_str().or_else(|| token["content"].as_str())
 }

@@ -1,12 +1,24 @@
-//! Special tokens: the same first ids in every tokenizer that Kiln trains, so that another objective needs no
-//! other vocabulary.
+//! [`SpecialTokens`]: ids of padding, document boundaries, masks, directions and span sentinels.
+//!
+//! Every tokenizer that Kiln trains has the same special tokens with the same ids, so that one vocabulary serves every
+//! objective:
+//!
+//! | id | name | used by |
+//! |---|---|---|
+//! | 0 | `<pad>` | batches: the rest of a row |
+//! | 1, 2 | `<bos>`, `<eos>` | packing: beginning and end of each document |
+//! | 3 | `<mask>` | masked language models (1810.04805): a token to predict |
+//! | 4 | `<sep>` | reserved: between the two texts of a pair |
+//! | 5–8 | `<bidirectional>`, `<left-to-right>`, `<right-to-left>`, `<sequence-to-sequence>` | the unified objective (UniLM, 1905.03197): the first token of a text names its mode |
+//! | 9–40 | `<sentinel_0>` … `<sentinel_31>` | reserved for span corruption (T5, 1910.10683): a span that is left out |
 
 use super::roles::TokenRoles;
 use crate::DataError;
 
-/// How many sentinels there are.
+/// Number of span sentinels in a tokenizer trained by Kiln.
 pub const NUM_SENTINELS: usize = 32;
 
+/// Names of the special tokens with ids 0 to 8; the sentinels follow.
 const ROLE_TOKENS: [&str; 9] = [
     "<pad>",
     "<bos>",
@@ -19,26 +31,27 @@ const ROLE_TOKENS: [&str; 9] = [
     "<sequence-to-sequence>",
 ];
 
-/// What a special token is for.
+/// Role of a special token, or of a group of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRole {
-    /// Fills up rows.
+    /// Padding of rows.
     Pad,
-    /// Begins a document.
+    /// Beginning of a document.
     Bos,
-    /// Ends a document.
+    /// End of a document.
     Eos,
-    /// Stands for a token that is to be predicted.
+    /// Placeholder of a token to predict.
     Mask,
-    /// Stands between two texts.
+    /// Separator of two texts.
     Sep,
-    /// Name the direction in which a text is read.
+    /// The four mode tokens of the unified objective.
     Directions,
-    /// Stand for spans that are left out.
+    /// The span sentinels.
     Sentinels,
 }
 
 impl TokenRole {
+    /// Name in the message of [`DataError::MissingSpecialTokens`].
     fn name(self) -> &'static str {
         match self {
             Self::Pad => ROLE_TOKENS[0],
@@ -46,47 +59,51 @@ impl TokenRole {
             Self::Eos => ROLE_TOKENS[2],
             Self::Mask => ROLE_TOKENS[3],
             Self::Sep => ROLE_TOKENS[4],
-            Self::Directions => "for the direction of reading (<bidirectional>, …)",
-            Self::Sentinels => "for spans (<sentinel_0>, …)",
+            Self::Directions => "for text directions (<bidirectional>, …)",
+            Self::Sentinels => "for span sentinels (<sentinel_0>, …)",
         }
     }
 }
 
-/// Ids of the special tokens by role. A tokenizer that Kiln trained has them all. Somebody else's may lack some: their
-/// ids here are stand-ins then, and who needs one asks for it first ([`require`](Self::require)).
+/// Ids of the special tokens by role.
+///
+/// A tokenizer trained by Kiln has all of them. Another tokenizer may lack some: then the field holds the id of a
+/// substitute (`eos` for `bos`, `pad` for most), and code that needs the role calls
+/// [`require_roles`](Self::require_roles) first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecialTokens {
+    /// Roles whose fields hold a substitute.
     pub(crate) missing_roles: Vec<TokenRole>,
-    /// Fills up rows; nobody sees it.
+    /// Padding of rows: attention never sees it, and its loss weight is 0.
     pub pad: u32,
-    /// Begins a document.
+    /// Beginning of a document.
     pub bos: u32,
-    /// Ends a document.
+    /// End of a document.
     pub eos: u32,
-    /// Stands for a token that is to be predicted.
+    /// Placeholder of a token to predict.
     pub mask: u32,
-    /// Stands between two texts.
+    /// Separator of two texts.
     pub sep: u32,
-    /// Mode: every token sees every other.
+    /// Mode: every token attends to every other.
     pub bidirectional: u32,
-    /// Mode: each token sees what is before it.
+    /// Mode: each token attends to those before it.
     pub left_to_right: u32,
-    /// Mode: each token sees what is after it.
+    /// Mode: each token attends to those after it.
     pub right_to_left: u32,
-    /// Mode: the second text sees the first and what is before it.
+    /// Mode: the second text attends to the first and to its own tokens before.
     pub sequence_to_sequence: u32,
-    /// Stand for the spans of a text that are left out, the first for the first.
+    /// Span sentinels: the first stands for the first span that is left out, and so on. Empty if there are none.
     pub sentinels: Vec<u32>,
 }
 
 impl SpecialTokens {
-    /// Names of all special tokens of Kiln's own tokenizers in the order of their ids.
+    /// Names of all special tokens of a tokenizer trained by Kiln, in the order of their ids.
     pub fn names() -> Vec<String> {
         let sentinels = (0..NUM_SENTINELS).map(|i| format!("<sentinel_{i}>"));
         ROLE_TOKENS.iter().map(|name| (*name).to_string()).chain(sentinels).collect()
     }
 
-    /// The name of a special token by its id; of any other, none.
+    /// Kiln's name of the special token with this id; `None` for other ids.
     pub fn name_of(&self, id: u32) -> Option<String> {
         let roles = [
             self.pad,
@@ -99,31 +116,34 @@ impl SpecialTokens {
             self.right_to_left,
             self.sequence_to_sequence,
         ];
-        let place = roles.iter().chain(&self.sentinels).position(|special| *special == id)?;
-        Self::names().into_iter().nth(place)
+        let index = roles.iter().chain(&self.sentinels).position(|special| *special == id)?;
+        Self::names().into_iter().nth(index)
     }
 
-    /// Whether there is such a token, and not just another in its place.
+    /// Whether the tokenizer has a token of this role. If not, the field of the role holds a substitute.
     pub fn has_role(&self, role: TokenRole) -> bool {
         !self.missing_roles.contains(&role)
     }
 
-    /// Refuses a tokenizer that lacks one of these.
+    /// Checks that the tokenizer has tokens of all these roles.
     ///
     /// # Errors
-    /// The names of the missing ones.
+    /// [`DataError::MissingSpecialTokens`] with the names of the missing ones.
     pub fn require_roles(&self, roles: &[TokenRole]) -> Result<(), DataError> {
         let missing: Vec<String> =
             roles.iter().filter(|role| !self.has_role(**role)).map(|role| role.name().to_string()).collect();
-        missing.is_empty().then_some(()).ok_or(DataError::MissingSpecialTokens { missing })
+        if missing.is_empty() { Ok(()) } else { Err(DataError::MissingSpecialTokens { missing }) }
     }
 
-    /// Those of somebody else's tokenizer. A document begins with its `bos`, or `[CLS]`, and ends with its `eos`, or
-    /// `[SEP]`; where it has only one of the two, that stands on both sides. Sentinels are T5's.
+    /// Special tokens of a tokenizer that Kiln did not train; `id` finds the id of a token by its name.
+    ///
+    /// `bos` falls back to `cls`, `eos` to `sep`; if only one of `bos` and `eos` exists, it takes both roles. Sentinels
+    /// are T5's `<extra_id_0>`, `<extra_id_1>`, ….
     pub(crate) fn from_roles(roles: &TokenRoles, id: impl Fn(&str) -> Option<u32>) -> Self {
         let sentinels: Vec<u32> = (0..NUM_SENTINELS).map_while(|i| id(&format!("<extra_id_{i}>"))).collect();
-        let (bos, eos) = (roles.bos.or(roles.cls), roles.eos.or(roles.sep));
-        let found = [
+        let bos = roles.bos.or(roles.cls);
+        let eos = roles.eos.or(roles.sep);
+        let present = [
             (TokenRole::Pad, roles.pad.is_some()),
             (TokenRole::Bos, bos.or(eos).is_some()),
             (TokenRole::Eos, eos.or(bos).is_some()),
@@ -132,11 +152,10 @@ impl SpecialTokens {
             (TokenRole::Directions, false),
             (TokenRole::Sentinels, !sentinels.is_empty()),
         ];
-        let absent = found.into_iter().filter(|(_, found)| !found).map(|(role, _)| role).collect();
-        // Nobody sees what fills up, and its weight is 0: any id does.
+        // Padding is masked everywhere, so that any id can pad.
         let pad = roles.pad.or(eos).or(bos).unwrap_or(0);
         Self {
-            missing_roles: absent,
+            missing_roles: present.into_iter().filter(|(_, present)| !present).map(|(role, _)| role).collect(),
             pad,
             bos: bos.or(eos).unwrap_or(pad),
             eos: eos.or(bos).unwrap_or(pad),
@@ -150,12 +169,15 @@ impl SpecialTokens {
         }
     }
 
-    /// How many Kiln's own tokenizers have.
+    /// Number of special tokens of a tokenizer trained by Kiln: 41.
     pub fn count() -> usize {
         ROLE_TOKENS.len() + NUM_SENTINELS
     }
 
-    /// Finds each role's id by its name.
+    /// Special tokens of a tokenizer trained by Kiln; `id` finds the id of a token by its name.
+    ///
+    /// # Errors
+    /// [`DataError::MissingSpecialTokens`] with the names that `id` does not find.
     pub(crate) fn from_names(id: impl Fn(&str) -> Option<u32>) -> Result<Self, DataError> {
         let names = Self::names();
         let missing: Vec<String> = names.iter().filter(|name| id(name).is_none()).cloned().collect();

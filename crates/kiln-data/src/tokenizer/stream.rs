@@ -1,53 +1,70 @@
-//! Decoding token by token without ever cutting a character.
+//! [`StreamDecoder`]: decoding of ids that arrive one by one, without splitting characters.
 
 use super::{Tokenizer, hf::StreamState};
 use crate::DataError;
 
-/// Turns tokens into text as they come.
+/// Streaming decoder: turns token ids into text as they arrive.
 ///
-/// What [`push`](Self::push) and [`finish`](Self::finish) return, put together, is what
-/// [`Tokenizer::decode`] makes of all tokens at once.
+/// The texts that [`push`](Self::push) and [`finish`](Self::finish) return, joined, equal [`Tokenizer::decode`] of all
+/// ids. Text is returned as soon as no further token can change it: bytes wait until their character is complete.
+///
+/// ```
+/// use kiln_data::{StreamDecoder, Tokenizer, TokenizerConfig};
+///
+/// let byte = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok("")])?;
+/// let ids = byte.encode("é!"); // é is two bytes
+/// let mut stream = StreamDecoder::new(&byte);
+/// let texts = [stream.push(ids[0])?, stream.push(ids[1])?, stream.push(ids[2])?, stream.finish()];
+/// assert_eq!(texts, ["", "é", "!", ""]);
+/// # Ok::<(), kiln_data::DataError>(())
+/// ```
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
+    /// Bytes of an incomplete character, for a tokenizer trained by Kiln.
     pending_bytes: Vec<u8>,
+    /// State for any other tokenizer.
     hf_stream: StreamState,
 }
 
 impl<'a> StreamDecoder<'a> {
-    /// A decoder at the start of a text.
+    /// A decoder at the beginning of a text.
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
         Self { tokenizer, pending_bytes: Vec::new(), hf_stream: StreamState::default() }
     }
 
-    /// The characters that this token completes; none for special tokens.
+    /// Adds a token and returns the text that it completes; empty for special tokens.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<String, DataError> {
-        if let Some(foreign) = self.tokenizer.as_hf() {
-            let name = self.tokenizer.text_token_name(foreign, id)?;
-            return name.map_or_else(|| Ok(String::new()), |name| self.hf_stream.push(foreign, name));
+        if let Some(hf) = self.tokenizer.as_hf() {
+            let name = self.tokenizer.text_token_name(hf, id)?;
+            return name.map_or_else(|| Ok(String::new()), |name| self.hf_stream.push(hf, name));
         }
         self.pending_bytes.extend_from_slice(self.tokenizer.token_bytes(id)?);
         let mut text = String::new();
-        while let Some(more) = self.take_complete_text() {
-            text.push_str(&more);
+        while let Some(complete) = self.take_complete_text() {
+            text.push_str(&complete);
         }
         Ok(text)
     }
 
-    /// What is left: a replacement character if the tokens end in the middle of one.
+    /// The remaining text: U+FFFD if the last token ends within a character.
     pub fn finish(self) -> String {
-        if let Some(foreign) = self.tokenizer.as_hf() {
-            return self.hf_stream.finish(foreign).unwrap_or_default();
+        if let Some(hf) = self.tokenizer.as_hf() {
+            return self.hf_stream.finish(hf).unwrap_or_default();
         }
         String::from_utf8_lossy(&self.pending_bytes).into_owned()
     }
 
-    /// Takes the longest text at the front, with a replacement character for the wrong bytes that end it.
+    /// Takes the valid text at the front of the pending bytes, and U+FFFD for the invalid bytes after it. `None` if the
+    /// bytes may still become a character.
     fn take_complete_text(&mut self) -> Option<String> {
-        let (valid, wrong) = match std::str::from_utf8(&self.pending_bytes) {
+        let (valid, invalid) = match std::str::from_utf8(&self.pending_bytes) {
             Ok(text) => (text.len(), 0),
             Err(error) => (error.valid_up_to(), error.error_len().unwrap_or(0)),
         };
-        let taken: Vec<u8> = self.pending_bytes.drain(..valid + wrong).collect();
+        let taken: Vec<u8> = self.pending_bytes.drain(..valid + invalid).collect();
         (!taken.is_empty()).then(|| String::from_utf8_lossy(&taken).into_owned())
     }
 }

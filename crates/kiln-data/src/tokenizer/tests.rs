@@ -1,4 +1,4 @@
-//! What every tokenizer promises.
+//! Properties of the tokenizers that Kiln trains.
 
 use super::*;
 use kiln_spec::config::NoOptions;
@@ -19,17 +19,18 @@ fn all() -> &'static [Tokenizer; 3] {
     &ALL
 }
 
-/// The same file, read by the library whose format it is; special tokens are plain text to it, too.
-fn peers() -> &'static [tokenizers::Tokenizer] {
-    static PEERS: LazyLock<Vec<tokenizers::Tokenizer>> = LazyLock::new(|| {
-        let read = |tokenizer: &Tokenizer| {
-            let mut peer = tokenizers::Tokenizer::from_str(tokenizer.to_json()).unwrap();
-            peer.set_encode_special_tokens(true);
-            peer
-        };
-        all().iter().map(read).collect()
+/// The same files in the `tokenizers` library, with special tokens as plain text.
+fn references() -> &'static [tokenizers::Tokenizer] {
+    static REFERENCES: LazyLock<Vec<tokenizers::Tokenizer>> = LazyLock::new(|| {
+        let mut references = Vec::new();
+        for tokenizer in all() {
+            let mut reference = tokenizers::Tokenizer::from_str(tokenizer.to_json()).unwrap();
+            reference.set_encode_special_tokens(true);
+            references.push(reference);
+        }
+        references
     });
-    &PEERS
+    &REFERENCES
 }
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -45,7 +46,7 @@ fn any_text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn every_text_comes_back_unchanged_and_holds_no_special_token(text in any_text()) {
+    fn encoding_is_lossless_and_gives_no_special_tokens(text in any_text()) {
         for tokenizer in all() {
             let ids = tokenizer.encode(&text);
             prop_assert!(ids.iter().all(|id| !tokenizer.is_special(*id)));
@@ -54,12 +55,12 @@ proptest! {
     }
 
     #[test]
-    fn the_tokenizers_library_reads_the_same_from_the_file(text in any_text()) {
-        for (tokenizer, peer) in all().iter().zip(peers()) {
+    fn ids_equal_those_of_the_tokenizers_library(text in any_text()) {
+        for (tokenizer, reference) in all().iter().zip(references()) {
             let ids = tokenizer.encode(&text);
-            let theirs = peer.encode(text.as_str(), false).unwrap();
-            prop_assert_eq!(&ids[..], theirs.get_ids());
-            prop_assert_eq!(peer.decode(&ids, true).unwrap(), text.as_str());
+            let encoding = reference.encode(text.as_str(), false).unwrap();
+            prop_assert_eq!(&ids[..], encoding.get_ids());
+            prop_assert_eq!(reference.decode(&ids, true).unwrap(), text.as_str());
         }
     }
 
@@ -78,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn decoding_token_by_token_is_decoding_at_once(draws in prop::collection::vec(any::<u32>(), 0..60)) {
+    fn streamed_text_equals_the_decoded_text(draws in prop::collection::vec(any::<u32>(), 0..60)) {
         for tokenizer in all() {
             let ids: Vec<u32> = draws.iter().map(|draw| draw % tokenizer.vocab_size() as u32).collect();
             let mut stream = StreamDecoder::new(tokenizer);
@@ -88,20 +89,22 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_shows_whole_characters_as_soon_as_they_are_there(text in any_text()) {
+    fn a_stream_returns_characters_once_they_are_complete(text in any_text()) {
         for tokenizer in all() {
-            let (mut stream, mut bytes, mut shown) = (StreamDecoder::new(tokenizer), 0, String::new());
+            let mut stream = StreamDecoder::new(tokenizer);
+            let mut num_bytes = 0;
+            let mut streamed = String::new();
             for id in tokenizer.encode(&text) {
-                bytes += tokenizer.token_bytes(id).unwrap().len();
-                shown += &stream.push(id).unwrap();
-                prop_assert_eq!(shown.as_str(), &text[..text.floor_char_boundary(bytes)]);
+                num_bytes += tokenizer.token_bytes(id).unwrap().len();
+                streamed += &stream.push(id).unwrap();
+                prop_assert_eq!(streamed.as_str(), &text[..text.floor_char_boundary(num_bytes)]);
             }
         }
     }
 }
 
 #[test]
-fn training_again_gives_the_same_file_and_reading_it_the_same_tokenizer() {
+fn training_and_loading_are_deterministic() {
     let config = TokenizerConfig::Bpe(VocabConfig { vocab: 330 });
     for _ in 0..5 {
         assert_eq!(Tokenizer::train(&config, [TEXT; 4].map(Ok)).unwrap().fingerprint(), all()[2].fingerprint());
@@ -115,30 +118,29 @@ fn training_again_gives_the_same_file_and_reading_it_the_same_tokenizer() {
 }
 
 #[test]
-fn words_begin_where_the_tokenizer_cuts_them() {
+fn word_starts_are_those_of_the_pre_tokenizer() {
     for tokenizer in all() {
         let bos = tokenizer.special_tokens().bos;
         for text in ["The cat's 42 hats—\n\n  naïve 猫が!", "x", "  y", "é"] {
             let ids = [vec![bos], tokenizer.encode(text), vec![bos]].concat();
             let starts = tokenizer.vocabulary().word_starts(&ids);
-            let mut found: Vec<Vec<u8>> = Vec::new();
+            let mut words: Vec<Vec<u8>> = Vec::new();
             for (id, start) in ids.iter().zip(&starts).filter(|(id, _)| !tokenizer.is_special(**id)) {
                 if *start {
-                    found.push(Vec::new());
+                    words.push(Vec::new());
                 }
-                found.last_mut().unwrap().extend_from_slice(tokenizer.token_bytes(*id).unwrap());
+                words.last_mut().unwrap().extend_from_slice(tokenizer.token_bytes(*id).unwrap());
             }
-            assert_eq!(
-                found,
-                pre_tokenizer::split_words(text).map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>()
-            );
+            let expected: Vec<Vec<u8>> =
+                pre_tokenizer::split_words(text).map(|word| word.as_bytes().to_vec()).collect();
+            assert_eq!(words, expected);
             assert!(starts[0] && starts[starts.len() - 1]);
         }
     }
 }
 
 #[test]
-fn a_piece_that_begins_and_ends_within_a_character_has_words() {
+fn word_starts_accept_ids_that_split_characters() {
     let byte = &all()[0];
     let ids = byte.encode("né 猫 ok");
     for (from, to) in [(2, ids.len()), (0, 5), (1, 6)] {
@@ -150,7 +152,7 @@ fn a_piece_that_begins_and_ends_within_a_character_has_words() {
 }
 
 #[test]
-fn all_reserve_the_same_first_ids() {
+fn special_tokens_have_the_same_ids_everywhere() {
     for tokenizer in all() {
         assert_eq!(tokenizer.special_tokens(), all()[0].special_tokens());
         assert_eq!((tokenizer.special_tokens().pad, tokenizer.special_tokens().mask), (0, 3));
@@ -162,7 +164,7 @@ fn all_reserve_the_same_first_ids() {
 }
 
 #[test]
-fn a_learned_vocabulary_spells_shorter_and_characters_are_one_token() {
+fn bpe_is_shorter_than_bytes_and_characters_are_one_token() {
     let [byte, character, bpe] = all();
     assert_eq!(byte.encode(TEXT).len(), TEXT.len());
     assert!(bpe.encode(TEXT).len() < TEXT.len() * 2 / 3);
@@ -174,9 +176,9 @@ fn a_learned_vocabulary_spells_shorter_and_characters_are_one_token() {
 }
 
 #[test]
-fn damaged_files_are_refused_and_never_panic() {
-    let whole = all()[2].to_json();
-    let merge = serde_json::from_str::<serde_json::Value>(whole).unwrap()["model"]["merges"][0][0].to_string();
+fn damaged_files_are_rejected_and_never_panic() {
+    let json = all()[2].to_json();
+    let merge = serde_json::from_str::<serde_json::Value>(json).unwrap()["model"]["merges"][0][0].to_string();
     let damage: [(&str, &str, &str); 7] = [
         ("\"<eos>\"", "\"<end>\"", "special-tokens"),
         ("\"version\"", "\"version", "tokenizer"),
@@ -187,16 +189,16 @@ fn damaged_files_are_refused_and_never_panic() {
         ("\"!\": 74", "\"!\": 73", "tokenizer"),
     ];
     for (from, to, kind) in damage {
-        assert!(whole.contains(from), "{from}");
-        assert_eq!(Tokenizer::from_json(&whole.replace(from, to)).unwrap_err().kind(), kind, "{from}");
+        assert!(json.contains(from), "{from}");
+        assert_eq!(Tokenizer::from_json(&json.replace(from, to)).unwrap_err().kind(), kind, "{from}");
     }
-    for end in (0..whole.len()).step_by(97) {
-        assert!(Tokenizer::from_json(&whole[..whole.floor_char_boundary(end)]).is_err());
+    for end in (0..json.len()).step_by(97) {
+        assert!(Tokenizer::from_json(&json[..json.floor_char_boundary(end)]).is_err());
     }
 }
 
 #[test]
-fn wrong_numbers_are_refused() {
+fn numbers_out_of_range_are_rejected() {
     for vocab in [0, 296, usize::MAX] {
         let config = TokenizerConfig::Bpe(VocabConfig { vocab });
         assert_eq!(Tokenizer::train(&config, [Ok("text")]).unwrap_err().kind(), "config");

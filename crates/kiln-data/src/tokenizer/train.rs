@@ -1,4 +1,7 @@
-//! From text to a `tokenizer.json`.
+//! Training of Kiln's own tokenizers (`byte`, `character`, `bpe`): texts to a `tokenizer.json`.
+//!
+//! Token ids: the special tokens ([`SpecialTokens`]), then the 256 bytes, then the trained tokens: characters in the
+//! order of their code points, or BPE tokens in the order of their merges.
 
 use super::{
     SpecialTokens, TokenizerConfig,
@@ -18,13 +21,13 @@ use tokenizers::{
     pre_tokenizers::byte_level::ByteLevel,
 };
 
-/// The most text that a tokenizer is trained on, in bytes; of more, the beginning is taken.
+/// Maximum amount of text that a tokenizer is trained on, in bytes: 16 MiB. Training reads no more texts after it.
 pub const MAX_TRAINING_BYTES: u64 = 16 << 20;
 
-/// Longer words (a line without spaces) are learned from in pieces of this many bytes.
+/// Longer words (lines without spaces) are split into parts of this many bytes, which bounds the cost of a merge.
 pub(super) const MAX_WORD_BYTES: usize = 256;
 
-/// The text of a `tokenizer.json`, the same for the same texts.
+/// Text of the trained `tokenizer.json`. The same texts give the same file.
 pub(crate) fn train<S: AsRef<str>>(
     config: &TokenizerConfig,
     texts: impl Iterator<Item = Result<S, DataError>>,
@@ -41,79 +44,78 @@ pub(crate) fn train<S: AsRef<str>>(
     }
 }
 
-/// Calls `see` with texts until there was enough of them.
+/// Calls `visit` with each text, up to the one that reaches [`MAX_TRAINING_BYTES`].
 pub(super) fn for_each_training_text<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
-    mut see: impl FnMut(&str),
+    mut visit: impl FnMut(&str),
 ) -> Result<(), DataError> {
-    let mut seen = 0;
+    let mut num_bytes = 0;
     for text in texts {
         let text = text?;
-        see(text.as_ref());
-        seen += text.as_ref().len() as u64;
-        if seen >= MAX_TRAINING_BYTES {
+        visit(text.as_ref());
+        num_bytes += text.as_ref().len() as u64;
+        if num_bytes >= MAX_TRAINING_BYTES {
             break;
         }
     }
     Ok(())
 }
 
+/// Counts of the words of GPT-2's pre-tokenizer. Sorted, so that training does not depend on the order of a hash table.
 fn count_words<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
 ) -> Result<BTreeMap<Vec<u8>, u64>, DataError> {
     let mut counts: HashMap<Vec<u8>, u64> = HashMap::new();
     for_each_training_text(texts, |text| {
-        for piece in split_words(text).flat_map(|word| word.as_bytes().chunks(MAX_WORD_BYTES)) {
-            match counts.get_mut(piece) {
+        for part in split_words(text).flat_map(|word| word.as_bytes().chunks(MAX_WORD_BYTES)) {
+            match counts.get_mut(part) {
                 Some(count) => *count += 1,
-                None => drop(counts.insert(piece.to_vec(), 1)),
+                None => drop(counts.insert(part.to_vec(), 1)),
             }
         }
     })?;
     Ok(counts.into_iter().collect())
 }
 
+/// A `tokenizer.json` with a byte-level vocabulary; without `split_words` each byte is a token and words do not matter.
 fn build_byte_level(merges: &Merges, split_words: bool) -> Result<String, DataError> {
-    let tokens: Vec<String> = merges.token_bytes.iter().map(|piece| to_byte_level(piece)).collect();
-    let name = |id: u32| tokens[id as usize].clone();
-    let pairs = merges.pairs.iter().map(|(left, right)| (name(*left), name(*right))).collect();
-    let mut tokenizer = build_bpe(tokens, pairs, false)?;
-    let bytes = ByteLevel::new(false, false, split_words);
-    tokenizer.with_pre_tokenizer(Some(bytes)).with_decoder(Some(bytes));
-    tokenizer.to_string(true).map_err(tokenizer_error)
+    let tokens: Vec<String> = merges.token_bytes.iter().map(|bytes| to_byte_level(bytes)).collect();
+    let pairs = &merges.pairs;
+    let pairs = pairs.iter().map(|(left, right)| (tokens[*left as usize].clone(), tokens[*right as usize].clone()));
+    let mut tokenizer = build_bpe(tokens.clone(), pairs.collect(), false)?;
+    let byte_level = ByteLevel::new(false, false, split_words);
+    tokenizer.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
+    tokenizer.to_string(true).map_err(DataError::tokenizer)
 }
 
+/// A `tokenizer.json` of the most frequent characters with byte fallback. Ties go to the smaller code point.
 fn train_characters<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
     vocab: usize,
 ) -> Result<String, DataError> {
     let mut counts: HashMap<char, u64> = HashMap::new();
     for_each_training_text(texts, |text| text.chars().for_each(|c| *counts.entry(c).or_default() += 1))?;
-    let mut kept: Vec<(char, u64)> = counts.into_iter().collect();
-    kept.sort_unstable_by_key(|(c, count)| (Reverse(*count), *c));
-    kept.truncate(vocab - SpecialTokens::count() - 256);
-    kept.sort_unstable();
-    let tokens = (0..=255).map(to_byte_fallback).chain(kept.iter().map(|(c, _)| c.to_string()));
+    let mut characters: Vec<(char, u64)> = counts.into_iter().collect();
+    characters.sort_unstable_by_key(|(c, count)| (Reverse(*count), *c));
+    characters.truncate(vocab - SpecialTokens::count() - 256);
+    characters.sort_unstable();
+    let tokens = (0..=255).map(to_byte_fallback).chain(characters.iter().map(|(c, _)| c.to_string()));
     let mut tokenizer = build_bpe(tokens.collect(), Vec::new(), true)?;
     let decoder = Sequence::new(vec![DecoderWrapper::from(ByteFallback::new()), Fuse::new().into()]);
     tokenizer.with_decoder(Some(decoder));
-    tokenizer.to_string(true).map_err(tokenizer_error)
+    tokenizer.to_string(true).map_err(DataError::tokenizer)
 }
 
+/// A BPE pipeline with the special tokens in front of `tokens`.
 fn build_bpe(
     tokens: Vec<String>,
     merges: Vec<(String, String)>,
     byte_fallback: bool,
 ) -> Result<tokenizers::Tokenizer, DataError> {
     let vocab: Vocab = SpecialTokens::names().into_iter().chain(tokens).zip(0..).collect();
-    let model =
-        BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(byte_fallback).build().map_err(tokenizer_error)?;
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
-    let specials = SpecialTokens::names().into_iter().map(|name| AddedToken::from(name, true));
-    tokenizer.add_special_tokens(specials).map_err(tokenizer_error)?;
+    let builder = BPE::builder().vocab_and_merges(vocab, merges).byte_fallback(byte_fallback);
+    let mut tokenizer = tokenizers::Tokenizer::new(builder.build().map_err(DataError::tokenizer)?);
+    let special_tokens = SpecialTokens::names().into_iter().map(|name| AddedToken::from(name, true));
+    tokenizer.add_special_tokens(special_tokens).map_err(DataError::tokenizer)?;
     Ok(tokenizer)
-}
-
-pub(crate) fn tokenizer_error(error: impl std::fmt::Display) -> DataError {
-    DataError::Tokenizer { reason: error.to_string() }
 }

@@ -1,23 +1,25 @@
-//! What objectives and fillers of blanks need to know of a tokenizer: its tokens as bytes, and where words begin.
+//! [`Vocabulary`]: the tokens of a tokenizer as bytes, and the beginnings of words in a sequence of ids.
 
 use super::{SpecialTokens, pre_tokenizer::split_words};
 use std::collections::BTreeSet;
 
-/// The tokens of a tokenizer.
+/// Vocabulary: the bytes of every token and the special tokens. Objectives, packing and text infilling need no more of
+/// a tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
+    /// Bytes of each token by id; `None` for special tokens and unused ids.
     pub(super) token_bytes: Vec<Option<Vec<u8>>>,
     pub(super) special_tokens: SpecialTokens,
     ordinary_ids: Vec<u32>,
 }
 
 impl Vocabulary {
-    pub(super) fn new(pieces: Vec<Option<Vec<u8>>>, specials: SpecialTokens) -> Self {
-        let ordinary = pieces.iter().zip(0..).filter(|(piece, _)| piece.is_some()).map(|(_, id)| id).collect();
-        Self { token_bytes: pieces, special_tokens: specials, ordinary_ids: ordinary }
+    pub(super) fn new(token_bytes: Vec<Option<Vec<u8>>>, special_tokens: SpecialTokens) -> Self {
+        let ordinary_ids = token_bytes.iter().zip(0..).filter(|(bytes, _)| bytes.is_some()).map(|(_, id)| id).collect();
+        Self { token_bytes, special_tokens, ordinary_ids }
     }
 
-    /// Number of tokens, special ones included: ids are below it.
+    /// Number of tokens, special ones included. All ids are below it.
     pub fn size(&self) -> usize {
         self.token_bytes.len()
     }
@@ -27,31 +29,33 @@ impl Vocabulary {
         &self.special_tokens
     }
 
-    /// Ids that stand for text, in order. Never empty: every byte is a token.
+    /// Ids of the tokens that stand for text, in ascending order. Never empty.
     pub fn ordinary_ids(&self) -> &[u32] {
         &self.ordinary_ids
     }
 
-    /// Whether an id stands for no text.
+    /// Whether a token is special or its id unused: it stands for no text. `false` for ids outside the vocabulary.
     pub fn is_special(&self, id: u32) -> bool {
         self.token_bytes.get(id as usize).is_some_and(Option::is_none)
     }
 
-    /// The bytes that a token stands for; none for a special one, or one that isn't there.
+    /// The bytes that a token stands for; empty for a special token and for an id outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.token_bytes.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 
-    /// Whether tokens carry the space before their word, as those of a learned vocabulary do.
+    /// Whether some token begins with a space and a letter (` the`), as those of BPE vocabularies do. Infilled words
+    /// then carry their space.
     pub fn has_leading_spaces(&self) -> bool {
         self.token_bytes
             .iter()
             .flatten()
-            .any(|piece| piece.len() > 1 && piece[0] == b' ' && piece[1].is_ascii_alphabetic())
+            .any(|bytes| bytes.len() > 1 && bytes[0] == b' ' && bytes[1].is_ascii_alphabetic())
     }
 
-    /// Of each token whether a word begins with it; a special token is a word of its own. Words are those that no
-    /// learned token crosses: letters, digits or signs, each with the space before them.
+    /// For each token, whether a word begins with it. Words are those of GPT-2's pre-tokenizer: letters, digits or
+    /// other characters, each with one space before them. A special token is a word of its own; a byte that is not part
+    /// of a valid character counts as another character.
     pub fn word_starts(&self, tokens: &[u32]) -> Vec<bool> {
         let mut starts = Vec::with_capacity(tokens.len());
         for run in tokens.chunk_by(|a, b| self.is_special(*a) == self.is_special(*b)) {
@@ -59,24 +63,30 @@ impl Vocabulary {
                 starts.resize(starts.len() + run.len(), true);
                 continue;
             }
-            let text = same_length_text(&run.iter().flat_map(|id| self.token_bytes(*id)).copied().collect::<Vec<_>>());
-            let mut end = 0;
-            let begin = |word: &str| {
-                end += word.len();
-                end - word.len()
-            };
-            let begins: BTreeSet<usize> = split_words(&text).map(begin).collect();
-            let mut at = 0;
-            starts.extend(run.iter().map(|id| {
-                at += self.token_bytes(*id).len();
-                begins.contains(&(at - self.token_bytes(*id).len()))
-            }));
+            let bytes: Vec<u8> = run.iter().flat_map(|id| self.token_bytes(*id)).copied().collect();
+            let word_offsets = word_offsets(&same_length_text(&bytes));
+            let mut offset = 0;
+            for id in run {
+                starts.push(word_offsets.contains(&offset));
+                offset += self.token_bytes(*id).len();
+            }
         }
         starts
     }
 }
 
-/// The bytes as text of the same length: a byte that belongs to no character becomes a sign.
+/// Offset of the first byte of each word.
+fn word_offsets(text: &str) -> BTreeSet<usize> {
+    let mut end = 0;
+    let mut offsets = BTreeSet::new();
+    for word in split_words(text) {
+        offsets.insert(end);
+        end += word.len();
+    }
+    offsets
+}
+
+/// The bytes as text of the same length: each byte that is not part of a valid character becomes U+001A.
 fn same_length_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

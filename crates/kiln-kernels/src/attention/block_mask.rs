@@ -79,9 +79,11 @@ impl BlockMask {
     /// Returns a mask in which every query sees every key, `[B, T, S]`, without positions. For a trained prefix.
     pub fn all_visible([b, t, s]: [usize; 3], device: &Device) -> Self {
         let device = device.clone();
-        let mask = move || Tensor::<4, Int>::zeros([b, 1, t, s], &device).equal_elem(1);
-        Self::new(move || DenseMask { mask: mask(), has_visible_key: None })
-            .with_tiles(move || vec![TilePlan::from_dense(|_| true, [t, s], TILE_SIZE); b])
+        Self::new(move || DenseMask {
+            mask: Tensor::<4, Int>::zeros([b, 1, t, s], &device).equal_elem(1),
+            has_visible_key: None,
+        })
+        .with_tiles(move || vec![TilePlan::from_dense(|_| true, [t, s], TILE_SIZE); b])
     }
 
     /// Whether the mask has tile plans: the host knows the visible keys.

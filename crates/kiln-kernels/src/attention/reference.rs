@@ -10,7 +10,7 @@ use burn::tensor::{
 };
 
 /// Score of a hidden key. Finite, so that a query that sees no key gives no NaN (all its weights are equal, and its output
-/// is then set to 0); far below any real score, so that exp gives 0 beside a visible key.
+/// is then set to 0); far below any real score, so that exp gives 0 if another key is visible.
 const MASKED_SCORE: f64 = -1e30;
 
 /// Attention of [`AttentionCall`], with the hook called on the weights before dropout.

@@ -47,9 +47,9 @@ pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.3);
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
-    let whole = shifted - ROUND;
+    let exponent = shifted - ROUND;
     // ln 2 = 0.6933594 − 0.00021219444: the first part is 355 / 512, so its product with n is exact.
-    let rest = clamped - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
+    let rest = clamped - exponent * 0.693_359_4 + exponent * 2.121_944_4e-4;
     let series = 0.5
         + rest
             * (0.166_666_65
@@ -87,15 +87,15 @@ pub fn tanh(x: f32) -> f32 {
 #[inline(always)]
 pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let whole = n - n % LANES;
+    let aligned = n - n % LANES;
     let mut i = 0;
-    while i < whole {
+    while i < aligned {
         for (offset, lane) in lanes.iter_mut().enumerate() {
             *lane += f(i + offset);
         }
         i += LANES;
     }
-    (whole..n).for_each(|i| lanes[i - whole] += f(i));
+    (aligned..n).for_each(|i| lanes[i - aligned] += f(i));
     lanes.iter().sum()
 }
 
@@ -110,8 +110,7 @@ pub fn max(values: &[f32]) -> f32 {
             *lane = if *value > *lane { *value } else { *lane };
         }
     }
-    let max = |a: f32, b: f32| if b > a { b } else { a };
-    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, max)
+    rest.iter().copied().chain(lanes).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!    decays of each pair formed, 16² · D values.
 //!
 //! 64 and 16 are the sizes of the authors' implementation: 64 rows are enough for an efficient product, and 16² · D for the
-//! pairs stays small beside 64 · D. Shorter sequences use smaller chunks. The order of all sums follows from the length
+//! pairs is small compared to 64 · D. Shorter sequences use smaller chunks. The order of all sums follows from the length
 //! alone. A sequence split at another place is chunked differently and may differ in the last bits, within the bound of the
 //! [module](super).
 
@@ -95,10 +95,10 @@ impl Chunks {
     fn intra_chunk(&self, block: usize) -> Tensor<3> {
         let size = self.query.dims()[1];
         let block_output = |first: usize| {
-            let rows = |x: &Tensor<3>| x.clone().narrow(1, first, block);
+            let [query, key, value, decay] = [&self.query, &self.key, &self.value, &self.cumulative_log_decay]
+                .map(|x| x.clone().narrow(1, first, block));
             let masked = masked_pairs(self.reset_count.clone().narrow(1, first, block));
-            let out = decayed_scores(rows(&self.query), rows(&self.key), rows(&self.cumulative_log_decay), masked)
-                .matmul(rows(&self.value));
+            let out = decayed_scores(query, key, decay, masked).matmul(value);
             if first == 0 { out } else { out + self.inter_block(first, block) }
         };
         Tensor::cat((0..size).step_by(block).map(block_output).collect(), 1)
@@ -107,14 +107,16 @@ impl Chunks {
     /// What the block that begins at token `first` reads of the blocks before it, `[G, block, E]`.
     fn inter_block(&self, first: usize, block: usize) -> Tensor<3> {
         let g = self.query.dims()[0];
-        let own = |x: &Tensor<3>| x.clone().narrow(1, first, block);
-        let past = |x: &Tensor<3>| x.clone().narrow(1, 0, first);
+        let [query, own_decay] = [&self.query, &self.cumulative_log_decay].map(|x| x.clone().narrow(1, first, block));
+        let [key, value, past_decay] =
+            [&self.key, &self.value, &self.cumulative_log_decay].map(|x| x.clone().narrow(1, 0, first));
         let begin = self.cumulative_log_decay.clone().narrow(1, first - 1, 1);
-        let query = own(&self.query) * (own(&self.cumulative_log_decay) - begin.clone()).exp();
-        let key = past(&self.key) * (begin - past(&self.cumulative_log_decay)).exp();
-        let segment = |from, count| self.reset_count.clone().narrow(1, from, count);
-        let row = segment(first, block).unsqueeze_dim::<3>(2).expand([g, block, first]);
-        let same_segment = equal_mask(row, segment(0, first).unsqueeze_dim::<3>(1).expand([g, block, first]));
-        (query.matmul(key.swap_dims(1, 2)) * same_segment).matmul(past(&self.value))
+        let query = query * (own_decay - begin.clone()).exp();
+        let key = key * (begin - past_decay).exp();
+        let row = self.reset_count.clone().narrow(1, first, block).unsqueeze_dim::<3>(2);
+        let column = self.reset_count.clone().narrow(1, 0, first).unsqueeze_dim::<3>(1);
+        let shape = [g, block, first];
+        let same_segment = equal_mask(row.expand(shape), column.expand(shape));
+        (query.matmul(key.swap_dims(1, 2)) * same_segment).matmul(value)
     }
 }

@@ -1,5 +1,8 @@
-//! Low-rank adaptation (2106.09685, section 4.1): y = x W + b + s · dropout(x) A B. The product A B is never formed:
-//! x is taken through the narrow middle.
+//! Low-rank adaptation (LoRA): y = x W + b + s · dropout(x) A B (2106.09685, section 4.1).
+//!
+//! Parameters: `a [in, r]` and `b [r, out]`, r the rank; B starts at 0, so a new adapter changes nothing. Scale s = α / r, or
+//! α / √r with rank stabilization (rsLoRA, 2312.03732). The product A B is formed only when the adapter is merged: a token
+//! costs 2 r (in + out) operations.
 
 use super::Adapter;
 use crate::{context::Context, init::Initializer, linear::Linear};
@@ -21,66 +24,65 @@ pub enum LoraInit {
     Gaussian,
 }
 
-/// What a LoRA is.
+/// Hyperparameters of a LoRA adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoraSpec {
-    /// Width r of the middle.
+    /// Rank r.
     pub rank: usize,
-    /// α of the scale s = α / r.
+    /// α, numerator of the scale s = α / r.
     pub alpha: f64,
-    /// Whether s = α / √r instead, which doesn't fade as the rank grows (2312.03732).
+    /// Rank-stabilized scale s = α / √r, which doesn't vanish for large ranks (2312.03732).
     pub rslora: bool,
-    /// Share of the inputs of A that are left out while training.
+    /// Dropout rate of the inputs of A in training.
     pub dropout: f64,
-    /// What A is at first; B is 0.
+    /// Initialization of A. B starts at 0.
     pub init: LoraInit,
 }
 
 impl LoraSpec {
-    /// s.
+    /// Returns the scale s.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;
         self.alpha / if self.rslora { rank.sqrt() } else { rank }
     }
 }
 
-/// A and B.
+/// LoRA adapter: the matrices A and B.
 #[derive(Module, Debug)]
 pub struct Lora {
-    /// `[in, r]`.
+    /// A, `[in, r]`.
     pub a: Param<Tensor<2>>,
-    /// `[r, out]`.
+    /// B, `[r, out]`.
     pub b: Param<Tensor<2>>,
     #[module(skip)]
     scale: f64,
     #[module(skip)]
     dropout: f64,
-    /// What names its random numbers.
+    /// Path of the adapter, which keys the random numbers of its dropout.
     #[module(skip)]
-    name: String,
+    path: String,
 }
 
 impl Adapter for Lora {
     type Spec = LoraSpec;
 
-    fn init(shape: &LoraSpec, [from, to]: [usize; 2], init: &mut Initializer) -> Self {
-        let narrow = [from, shape.rank];
+    fn init(spec: &LoraSpec, [from, to]: [usize; 2], init: &mut Initializer) -> Self {
         Self {
-            a: match shape.init {
-                LoraInit::Uniform => init.uniform("a", narrow, 1.0 / (from as f64).sqrt()),
-                LoraInit::Gaussian => init.normal("a", narrow, 1.0 / shape.rank as f64),
+            a: match spec.init {
+                LoraInit::Uniform => init.uniform("a", [from, spec.rank], 1.0 / (from as f64).sqrt()),
+                LoraInit::Gaussian => init.normal("a", [from, spec.rank], 1.0 / spec.rank as f64),
             },
-            b: init.constant([shape.rank, to], 0.0),
-            scale: shape.scale(),
-            dropout: shape.dropout,
-            name: init.path(),
+            b: init.constant([spec.rank, to], 0.0),
+            scale: spec.scale(),
+            dropout: spec.dropout,
+            path: init.path(),
         }
     }
 
     fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
         let out = base.forward_base(x.clone());
         let x = match cx {
-            Some(cx) => cx.dropout_named(&self.name, self.dropout, x),
+            Some(cx) => cx.dropout_named(&self.path, self.dropout, x),
             None => x,
         };
         out + linear(linear(x, self.a.val(), None), self.b.val(), None) * self.scale

@@ -1,7 +1,10 @@
-//! What stands beside a linear map and changes it with few parameters of its own, the map's weight left as it is.
+//! Adapters (parameter-efficient fine-tuning): few trained parameters that change a linear map whose weight is frozen.
 //!
-//! To add one: a file here, its `mod` line and its list line below. A method says what it is by a plain value, which
-//! [`Init`] is given by the map's name; so every part that has linear maps has adapters, and none knows of them.
+//! An [`AdapterMap`] names linear maps (`blocks.7.attention.q`) and the adapter of each. The
+//! [`Initializer`] adds them while the model is built, so every linear map of every part can have one,
+//! and no part refers to adapters.
+//!
+//! To add a method: a file here, its `mod` line and its list line below.
 
 mod lora;
 
@@ -11,61 +14,62 @@ use crate::{context::Context, init::Initializer, linear::Linear};
 use burn::{module::Module, tensor::Tensor};
 use std::collections::BTreeMap;
 
-/// What an adapter does.
+/// Adapter method: parameters added to a linear map `[in, out]`.
 pub trait Adapter: Module + Sized {
-    /// What it is, as plain data.
+    /// Hyperparameters, as plain data.
     type Spec: Clone + PartialEq + std::fmt::Debug + Send;
 
-    /// Makes its parameters beside a map `[in, out]`; at first the map is as it was.
-    fn init(shape: &Self::Spec, map: [usize; 2], init: &mut Initializer) -> Self;
+    /// Builds its parameters for a map of `shape` `[in, out]`. A new adapter must not change the map's output.
+    fn init(spec: &Self::Spec, shape: [usize; 2], init: &mut Initializer) -> Self;
 
-    /// What the map `base` makes of `x` with it, `[…, in] → […, out]`. Without a context nothing is drawn.
+    /// Output of the map `base` with this adapter, `[…, in] → […, out]`. Without a context there is no dropout.
     fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D>;
 
-    /// The one weight that does the same, of the map's weight `[in, out]`.
+    /// Returns the weight `[in, out]` that gives the same output without the adapter, from the map's weight.
     fn merge(&self, weight: Tensor<2>) -> Tensor<2>;
 
-    /// Multiplications and additions a token.
+    /// Returns the floating-point operations a token.
     fn flops(&self) -> f64;
 }
 
+/// Declares the list of methods: `AnyAdapter` (modules), `AdapterSpec` (hyperparameters) and their dispatch.
 macro_rules! adapters {
     ($($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty)),+ $(,)?) => {
-        /// An adapter.
+        /// Adapter of any method, with its parameters.
         #[derive(Module, Debug)]
         #[allow(missing_docs)]
         pub enum AnyAdapter { $($Name($Type)),+ }
 
-        /// What an adapter is, without its parameters.
+        /// Method and hyperparameters of an adapter.
         #[derive(Clone, Debug, PartialEq)]
         pub enum AdapterSpec { $($(#[doc = $doc])* $Name(<$Type as Adapter>::Spec)),+ }
 
         impl AdapterSpec {
-            /// Its name, under which its parameters stand: `blocks.7.attention.q.lora.a`.
+            /// Returns the method's name, part of its parameters' paths: `blocks.7.attention.q.lora.a`.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$Name(_) => $name),+ }
             }
 
-            /// Makes it beside a map `[in, out]`.
-            pub fn init(&self, map: [usize; 2], init: &mut Initializer) -> AnyAdapter {
+            /// Builds the adapter of a map of `shape` `[in, out]`.
+            pub fn init(&self, shape: [usize; 2], init: &mut Initializer) -> AnyAdapter {
                 match self {
-                    $(Self::$Name(shape) => init.scope($name, |init| AnyAdapter::$Name(Adapter::init(shape, map, init)))),+
+                    $(Self::$Name(spec) => init.scope($name, |init| AnyAdapter::$Name(Adapter::init(spec, shape, init)))),+
                 }
             }
         }
 
         impl AnyAdapter {
-            /// What `base` makes of `x` with it, `[…, in] → […, out]`.
+            /// Output of the map `base` with this adapter, `[…, in] → […, out]`.
             pub fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
                 match self { $(Self::$Name(adapter) => adapter.forward(x, base, cx)),+ }
             }
 
-            /// The one weight that does the same, of the map's weight `[in, out]`.
+            /// Returns the weight `[in, out]` that gives the same output without the adapter.
             pub fn merge(&self, weight: Tensor<2>) -> Tensor<2> {
                 match self { $(Self::$Name(adapter) => adapter.merge(weight)),+ }
             }
 
-            /// Multiplications and additions a token.
+            /// Returns the floating-point operations a token.
             pub fn flops(&self) -> f64 {
                 match self { $(Self::$Name(adapter) => adapter.flops()),+ }
             }
@@ -74,18 +78,18 @@ macro_rules! adapters {
 }
 
 adapters! {
-    /// A product of two narrow matrices is added (2106.09685).
+    /// Low-rank adaptation (LoRA, 2106.09685).
     "lora" => Lora(Lora),
 }
 
-/// Adapters of a model, by the names of the linear maps that they stand beside.
+/// Adapters of a model, by the paths of their linear maps.
 pub type AdapterMap = BTreeMap<String, AttachedAdapter>;
 
-/// An adapter and whether it acts.
+/// Adapter of one linear map, enabled or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttachedAdapter {
-    /// What it is.
+    /// Method and hyperparameters.
     pub spec: AdapterSpec,
-    /// Whether it acts; if not, the map is as it was, to the bit.
+    /// Whether it is applied. If not, the map's output is that without an adapter, to the bit; the parameters stay loaded.
     pub enabled: bool,
 }

@@ -1,5 +1,16 @@
-//! What varies between calls of one `forward`: the stream of tokens, the memory, the state, the probe, randomness,
-//! and the losses that parts add on the way. Training, prefill and decoding differ in nothing else.
+//! Context of a forward pass: everything that varies between calls of one `forward`.
+//!
+//! Training, prefill and decoding run the same modules; they differ only in their context:
+//!
+//! | | tokens | state | random-number key | gradient sink |
+//! |---|---|---|---|---|
+//! | training | whole packed rows | – | yes | with gradient checkpointing |
+//! | evaluation | whole packed rows | – | – | – |
+//! | prefill, decoding | the next tokens of each row | yes | – | – |
+//!
+//! A context also carries the path of the running part (`blocks.3.attention`), which names its state, its random numbers, its
+//! probes and its losses. [`Context::scope`] extends the path. What is derived from the tokens (masks, rotary tables) is
+//! computed once a call, in [`TokenStream`].
 
 pub mod probe;
 mod random;
@@ -21,66 +32,68 @@ use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern};
 use std::collections::HashMap;
 
-/// Keys and values from elsewhere: what a cross attention looks at.
+/// Encoder output: the source of keys and values of cross-attention.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// `[B, S, M]`.
+    /// Hidden states, `[B, S, M]`.
     pub hidden: Tensor<3>,
-    /// Marks of its tokens.
+    /// Marks of the encoder's tokens, `[B, S]`.
     pub token_marks: TokenMarks,
 }
 
-/// Names this call's random numbers: dropout and whatever else a part draws while it trains.
+/// Key of a training call's random numbers. A number depends on this key, the use (`dropout`) and the path, on nothing else:
+/// the same step gives the same numbers after a resume, on every backend, in any order of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RngKey {
-    /// The run's seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// The optimiser's step.
+    /// Optimizer step, from 0.
     pub step: u64,
-    /// Which part of an accumulated batch.
+    /// Number of the micro-batch within the step (gradient accumulation), from 0.
     pub micro_batch: u64,
 }
 
-/// A loss that a part adds on the way: a router's balance, an indexer's divergence.
+/// Loss that a part adds to the training loss, such as a router's load-balancing loss.
 #[derive(Clone, Debug)]
 pub struct AuxiliaryLoss {
-    /// Its path and name.
+    /// Path and name: `blocks.3.feed_forward.balance`. Metrics are recorded under it.
     pub name: String,
-    /// `[1]`, before the weight.
+    /// Value `[1]`, before the weight.
     pub value: Tensor<1>,
-    /// What it counts in the sum.
+    /// Coefficient in the total loss.
     pub weight: f64,
 }
 
-/// The context of one call.
+/// Context of one forward pass; see the [module](self).
 pub struct Context {
-    /// Tokens of this call and their keys.
+    /// Tokens of this call, the keys that they can see, and what is derived from both.
     pub stream: TokenStream,
-    /// Types of the tokens that are embedded next, `[B, T]`: the embedding takes them. Absent: all are of type 0.
+    /// Token types (segments), `[B, T]`. The input embedding takes them out. Absent: type 0 for all tokens.
     pub token_types: Option<Tensor<2, Int>>,
-    /// What cross attention looks at.
+    /// Encoder output that cross-attention reads. Absent: cross-attention returns 0.
     pub memory: Option<Memory>,
-    /// The table of embeddings where an encoder has read it, for the decoder to read it there too: one place, so that
-    /// with a tied head the table has two readers.
+    /// Embedding table behind a barrier, set by the encoder for the decoder to read. With a tied head the table itself then
+    /// has two readers, the barrier and the head; [`crate::autograd_order`] says why that matters.
     pub embedding_table: Option<Tensor<2>>,
-    /// What is kept between calls; none in training.
+    /// Decode state between calls. Absent in training and evaluation.
     pub state: Option<State>,
-    /// Somebody who listens.
+    /// Probe that reads, and may change, intermediate values.
     pub probe: Option<Box<dyn Probe>>,
-    /// Present while training: names the random numbers.
+    /// Random-number key. Present in training only; dropout and other random choices act if it is.
     pub rng_key: Option<RngKey>,
-    /// The stack's positions, which a layer inherits unless it has its own.
+    /// Position encoding of the stack. An attention without its own uses it.
     pub position: Option<Position>,
-    /// Tests force a kernel.
+    /// Attention kernel that a test forces.
     pub forced_kernel: Option<Kernel>,
-    /// Present if blocks keep nothing for the backward pass and are run again in it.
+    /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
     pub gradient_sink: Option<GradientSink>,
     auxiliary_losses: Vec<AuxiliaryLoss>,
+    used_kernels: Vec<Kernel>,
     path: Vec<String>,
 }
 
 impl Context {
-    /// A call over whole sequences, without state.
+    /// Returns the context of a call over whole sequences, without state and randomness: evaluation.
     pub fn new(layout: &Layout, device: &Device) -> Self {
         Self {
             stream: TokenStream::new(TokenMarks::new(layout, device), HashMap::new()),
@@ -94,30 +107,44 @@ impl Context {
             forced_kernel: None,
             gradient_sink: None,
             auxiliary_losses: Vec::new(),
+            used_kernels: Vec::new(),
             path: Vec::new(),
         }
     }
 
-    /// The same while training: dropout acts, with these random numbers.
-    pub fn training(layout: &Layout, draws: RngKey, device: &Device) -> Self {
-        Self { rng_key: Some(draws), ..Self::new(layout, device) }
+    /// Returns the context of a training call over whole sequences: dropout acts, with random numbers of `rng_key`.
+    pub fn training(layout: &Layout, rng_key: RngKey, device: &Device) -> Self {
+        Self { rng_key: Some(rng_key), ..Self::new(layout, device) }
     }
 
-    /// A call that goes on where `state` ends, row `i` with `lengths[i]` of `width` tokens.
+    /// Returns the context of a call that continues the sequences of `state`: row i has `lengths[i]` new tokens in a row of
+    /// `width`, the rest is padding. Prefill and decoding; [`commit`](Self::commit) gives the state back.
     pub fn resume(mut state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
         let stream = TokenStream::new(TokenMarks::new(&layout, device), state.cached_keys.clone());
         Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }
     }
 
-    /// Gives the state back, moved on by `lengths` tokens a row.
+    /// Returns the state after this call, with positions advanced by `lengths[i]` tokens in row i. `None` without a state.
     pub fn commit(self, lengths: &[usize]) -> Option<State> {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
     }
 
-    /// Runs a part under its name.
+    /// Notes that a layer of this call computed attention by `kernel`.
+    pub fn record_kernel(&mut self, kernel: Kernel) {
+        if !self.used_kernels.contains(&kernel) {
+            self.used_kernels.push(kernel);
+        }
+    }
+
+    /// Kernels that the attention layers of this call used, each once, in the order of their first use.
+    pub fn used_kernels(&self) -> &[Kernel] {
+        &self.used_kernels
+    }
+
+    /// Runs `part` with `name` appended to the path.
     pub fn scope<R>(&mut self, name: impl Into<String>, part: impl FnOnce(&mut Self) -> R) -> R {
         self.path.push(name.into());
         let result = part(self);
@@ -125,7 +152,8 @@ impl Context {
         result
     }
 
-    /// Runs `part` within another stream of tokens, which keeps no state and has positions of its own.
+    /// Runs `part` on another sequence of tokens, without state and with its own positions: the encoder of an
+    /// encoder–decoder. Stream, state and position encoding are restored afterwards.
     pub fn with_separate_stream<R>(&mut self, tokens: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
         let stream = std::mem::replace(&mut self.stream, TokenStream::new(tokens, HashMap::new()));
         let (state, position) = (self.state.take(), self.position.take());
@@ -134,7 +162,7 @@ impl Context {
         result
     }
 
-    /// The path of `leaf` here.
+    /// Returns the path of `leaf` in the current scope: `blocks.3.attention.weights`. An empty leaf gives the scope's path.
     pub fn path(&self, leaf: &str) -> String {
         let mut path = self.path.join(".");
         if !path.is_empty() && !leaf.is_empty() {
@@ -143,50 +171,52 @@ impl Context {
         path + leaf
     }
 
-    /// Who of this call sees which keys.
+    /// Returns the block mask of a pattern over the given keys; computed once a call for each pair.
     pub fn block_mask(&mut self, pattern: &Pattern, keys: KeySource) -> BlockMask {
-        self.stream.block_mask(pattern, keys, self.memory.as_ref().map(|m| &m.token_marks))
+        self.stream.block_mask(pattern, keys, self.memory.as_ref().map(|memory| &memory.token_marks))
     }
 
-    /// Takes what `leaf` kept. `None`: nothing is kept in this call. `Some(default)`: nothing was kept yet.
+    /// Takes the state slot of `leaf` out. `None`: this call has no state. `Some(default)`: the slot is empty, or holds another
+    /// type.
     pub fn take_state<S: Stateful + Default>(&mut self, leaf: &str) -> Option<S> {
         let path = self.path(leaf);
         let slot = self.state.as_mut()?.slots.remove(&path);
         Some(slot.and_then(|slot| slot.into_any().downcast().ok()).map_or_else(S::default, |state| *state))
     }
 
-    /// Puts back what `leaf` keeps.
-    pub fn put_state<S: Stateful>(&mut self, leaf: &str, kept: S) {
+    /// Stores the state slot of `leaf` for the next call. Does nothing if this call has no state.
+    pub fn put_state<S: Stateful>(&mut self, leaf: &str, slot: S) {
         let path = self.path(leaf);
         if let Some(state) = self.state.as_mut() {
-            state.slots.insert(path, Box::new(kept));
+            state.slots.insert(path, Box::new(slot));
         }
     }
 
-    /// The full path of `leaf`, if somebody listens there.
+    /// Returns the path of `leaf` if a probe reads it, otherwise `None`.
     pub fn probed_path(&self, leaf: &str) -> Option<String> {
         let probe = self.probe.as_ref()?;
         let path = self.path(leaf);
         probe.wants(&path).then_some(path)
     }
 
-    /// Shows `value` to whoever listens at `leaf`.
+    /// Passes `value` through the probe at `leaf` and returns the value to use. Without a probe there it returns `value`
+    /// unchanged and at no cost. D ≤ 4; the probe sees leading dimensions of 1.
     pub fn probe_value<const D: usize>(&mut self, leaf: &str, value: Tensor<D>) -> Tensor<D> {
         let Some(path) = self.probed_path(leaf) else { return value };
         let Some(probe) = self.probe.as_mut() else { return value };
         let shape = value.dims();
-        let mut wide = [1; 4];
-        wide[4 - D..].copy_from_slice(&shape);
-        probe.intercept(&path, value.reshape(wide)).reshape(shape)
+        let mut shape4 = [1; 4];
+        shape4[4 - D..].copy_from_slice(&shape);
+        probe.intercept(&path, value.reshape(shape4)).reshape(shape)
     }
 
-    /// Adds a loss on the way: `value [1]`, counted `weight` times.
+    /// Adds an auxiliary loss: `value [1]`, times `weight` in the total. It is recorded under the path of `name`.
     pub fn add_auxiliary_loss(&mut self, name: &str, value: Tensor<1>, weight: f64) {
         let name = self.path(name);
         self.auxiliary_losses.push(AuxiliaryLoss { name, value, weight });
     }
 
-    /// The losses added so far.
+    /// Takes the auxiliary losses added so far, in the order in which parts added them.
     pub fn take_auxiliary_losses(&mut self) -> Vec<AuxiliaryLoss> {
         std::mem::take(&mut self.auxiliary_losses)
     }

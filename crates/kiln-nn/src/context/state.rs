@@ -1,59 +1,102 @@
-//! What stateful parts keep between calls, in slots by path.
+//! Decode state: what parts store between calls, in slots by path.
 
 use super::{Memory, token_marks::TokenMarks};
 use kiln_spec::plan::CachePolicy;
 use std::{any::Any, collections::HashMap};
 
-/// What a part keeps between calls: keys and values, a recurrent state, a convolution's tail…
+/// State of one part between calls: a key-value cache, a recurrent state.
 pub trait Stateful: Any + Send {
-    /// Bytes it holds.
+    /// Returns the size in bytes.
     fn bytes(&self) -> usize;
-    /// For the slot that gives it back by type.
+    /// Returns the state as `Any`, for the slot that gives it back by type.
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
-/// The state of a sequence that goes on: made empty, moved through every call.
+/// Decode state of a batch of sequences: empty before the first token, passed through every call.
+///
+/// It is consumed by [`Context::resume`](super::Context::resume) and returned by
+/// [`Context::commit`](super::Context::commit). Size: [`bytes`](Self::bytes).
+///
+/// A sequence of three tokens, then one more, through one attention layer:
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_nn::part::PartConfig;
+/// use kiln_nn::position::PositionConfig;
+/// use kiln_nn::{BuildContext, Context, Initializer, State};
+/// use kiln_spec::Direction;
+///
+/// let device = Device::flex();
+/// let position = PositionConfig::default();
+/// let build = BuildContext {
+///     hidden: 16,
+///     vocab: 100,
+///     heads: 4,
+///     dropout: 0.0,
+///     position: &position,
+///     direction: Direction::Causal,
+/// };
+/// let mut config: PartConfig = serde_json::from_str("\"attention\"").unwrap();
+/// config.resolve(&build);
+/// let attention = config.init(&build, &mut Initializer::new(7, &device));
+///
+/// let mut state = State::new(1);
+/// for length in [3, 1] {
+///     let mut cx = Context::resume(state, &[length], length, Direction::Causal, &device);
+///     attention.forward(Tensor::ones([1, length, 16], &device), &mut cx);
+///     state = cx.commit(&[length]).unwrap();
+/// }
+/// assert_eq!(state.next_positions(), [4]);
+/// // Keys and values of four tokens, 16 values of 4 bytes each.
+/// assert_eq!(state.bytes(), 2 * 4 * 16 * 4);
+/// ```
 #[derive(Default)]
 pub struct State {
+    /// State of each part, by path: `blocks.3.attention.entries`.
     pub(super) slots: HashMap<String, Box<dyn Stateful>>,
+    /// Marks of the cached keys, by cache policy.
     pub(super) cached_keys: HashMap<CachePolicy, TokenMarks>,
     pub(super) memory: Option<Memory>,
-    /// Position of the next token, a row.
+    /// Position of the next token in each row.
     next_positions: Vec<usize>,
 }
 
 impl State {
-    /// The state before the first token of `rows` sequences.
+    /// Returns the state of `rows` sequences before their first token.
     pub fn new(rows: usize) -> Self {
         Self { next_positions: vec![0; rows], ..Self::default() }
     }
 
-    /// The same before a memory of as many rows.
+    /// Sets the encoder output that the sequences read, of as many rows.
     pub fn with_memory(self, memory: Option<Memory>) -> Self {
         Self { memory, ..self }
     }
 
-    /// Position of the next token in each row.
+    /// Returns the position of the next token in each row.
     pub fn next_positions(&self) -> &[usize] {
         &self.next_positions
     }
 
-    /// Bytes held by all slots and the memory.
+    /// Returns the bytes of all slots and of the encoder output. Marks of cached keys aren't counted.
     pub fn bytes(&self) -> usize {
-        let memory = self.memory.iter().map(|m| m.hidden.shape().num_elements() * m.hidden.dtype().size());
+        let memory = self.memory.iter().map(|memory| {
+            let hidden = &memory.hidden;
+            hidden.shape().num_elements() * hidden.dtype().size()
+        });
         self.slots.values().map(|slot| slot.bytes()).chain(memory).sum()
     }
 
-    /// Paths of the slots in use.
+    /// Returns the paths of the slots in use, sorted.
     pub fn slot_paths(&self) -> Vec<&str> {
         let mut paths: Vec<&str> = self.slots.keys().map(String::as_str).collect();
         paths.sort_unstable();
         paths
     }
 
-    /// Moves on by `lengths` tokens a row. The one place where positions advance.
-    pub(super) fn advance(&mut self, kept: HashMap<CachePolicy, TokenMarks>, lengths: &[usize]) {
-        self.cached_keys = kept;
+    /// Advances the positions by `lengths[i]` tokens in row i and stores the marks of the cached keys. The only place where
+    /// positions advance.
+    pub(super) fn advance(&mut self, cached_keys: HashMap<CachePolicy, TokenMarks>, lengths: &[usize]) {
+        self.cached_keys = cached_keys;
         for (next, length) in self.next_positions.iter_mut().zip(lengths) {
             *next += length;
         }

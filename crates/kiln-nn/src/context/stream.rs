@@ -1,4 +1,6 @@
-//! The tokens of a call and all that they may look at, with what is derived from them once.
+//! Token stream: the tokens of a call, the keys that they can see, and what is derived from both once a call.
+//!
+//! Layers with the same pattern share one [`BlockMask`], layers with the same frequencies one rotary table.
 
 use super::token_marks::{TokenMarks, evaluate_formula};
 use burn::tensor::Tensor;
@@ -13,132 +15,141 @@ use kiln_spec::{
 };
 use std::collections::HashMap;
 
-/// Which keys a layer looks at.
+/// Keys that a layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeySource {
-    /// Those of this stream: what was kept from earlier calls, then this call's.
+    /// Keys of this stream: those cached from earlier calls under a policy, then this call's.
     OwnStream(CachePolicy),
-    /// Those of the memory (an encoder's output).
+    /// Keys of the encoder output.
     Memory,
 }
 
-/// cos and sin of a rotary embedding, `[B, 1, T, pairs]` each.
+/// cos and sin of a rotary embedding, `[B, 1, T, P]` each, P the number of pairs.
 pub type RotaryTable = (Tensor<4>, Tensor<4>);
 
-/// Tokens of this call, keys kept from earlier ones, and what follows from both: made at most once a call.
+/// Tokens of a call, cached keys of earlier calls, and lazily derived masks and rotary tables.
 #[derive(Clone, Debug)]
 pub struct TokenStream {
-    /// Marks of this call's tokens.
+    /// Marks of this call's tokens, `[B, T]`.
     pub tokens: TokenMarks,
-    /// Marks of the kept keys, by policy. A policy that isn't there has kept nothing.
+    /// Marks of the keys cached in earlier calls, by policy. A policy without an entry has cached nothing.
     cached_keys: HashMap<CachePolicy, TokenMarks>,
+    /// Marks of all keys of this call, by policy: cached ones, then this call's.
     key_marks: HashMap<CachePolicy, TokenMarks>,
     block_masks: HashMap<(Pattern, KeySource), BlockMask>,
+    /// Tables by the bits of their frequencies and factor.
     rotary_tables: HashMap<Vec<u32>, RotaryTable>,
 }
 
 impl TokenStream {
-    /// A stream that goes on after `past`.
-    pub fn new(now: TokenMarks, past: HashMap<CachePolicy, TokenMarks>) -> Self {
+    /// Returns a stream of `tokens` that continues after the cached keys.
+    pub fn new(tokens: TokenMarks, cached_keys: HashMap<CachePolicy, TokenMarks>) -> Self {
         Self {
-            tokens: now,
-            cached_keys: past,
+            tokens,
+            cached_keys,
             key_marks: HashMap::new(),
             block_masks: HashMap::new(),
             rotary_tables: HashMap::new(),
         }
     }
 
-    /// Marks of the keys that a layer with this policy looks at in this call.
-    pub fn key_marks(&mut self, keep: CachePolicy) -> &TokenMarks {
-        let (past, now) = (&self.cached_keys, &self.tokens);
+    /// Returns the marks of the keys that a layer with this cache policy reads in this call, `[B, S]`.
+    pub fn key_marks(&mut self, policy: CachePolicy) -> &TokenMarks {
+        let (cached, tokens) = (&self.cached_keys, &self.tokens);
         self.key_marks
-            .entry(keep)
-            .or_insert_with(|| past.get(&keep).map_or_else(|| now.clone(), |past| past.concat(now)))
+            .entry(policy)
+            .or_insert_with(|| cached.get(&policy).map_or_else(|| tokens.clone(), |cached| cached.concat(tokens)))
     }
 
-    /// Who of this call sees which keys: one for each pattern, read as far as kernels ask.
+    /// Returns the block mask of a pattern over the given keys, computed once for each pair. `memory` holds the marks of the
+    /// encoder's tokens.
     pub fn block_mask(&mut self, pattern: &Pattern, keys: KeySource, memory: Option<&TokenMarks>) -> BlockMask {
-        let name = (pattern.clone(), keys);
-        if let Some(sight) = self.block_masks.get(&name) {
-            return sight.clone();
+        let cache_key = (pattern.clone(), keys);
+        if let Some(block_mask) = self.block_masks.get(&cache_key) {
+            return block_mask.clone();
         }
-        let sight = match (keys, memory) {
-            (KeySource::Memory, memory) => build_block_mask(
-                pattern.cross_visibility_formula(),
-                &self.tokens,
-                memory.unwrap_or(&self.tokens),
-                false,
-            ),
-            (KeySource::OwnStream(keep), _) => {
-                let all = self.key_marks(keep).clone();
-                let causal = is_causal(pattern, &self.tokens, &all);
-                let mut sight = build_block_mask(pattern.visibility_formula(), &self.tokens, &all, true);
-                sight.is_causal = causal;
-                sight
+        let block_mask = match keys {
+            KeySource::Memory => {
+                let formula = pattern.cross_visibility_formula();
+                build_block_mask(formula, &self.tokens, memory.unwrap_or(&self.tokens), false)
+            }
+            KeySource::OwnStream(policy) => {
+                let keys = self.key_marks(policy).clone();
+                let is_causal = is_causal(pattern, &self.tokens, &keys);
+                let mut block_mask = build_block_mask(pattern.visibility_formula(), &self.tokens, &keys, true);
+                block_mask.is_causal = is_causal;
+                block_mask
             }
         };
-        self.block_masks.insert(name, sight.clone());
-        sight
+        self.block_masks.insert(cache_key, block_mask.clone());
+        block_mask
     }
 
-    /// cos and sin of `position · frequency` for this call's tokens.
+    /// Returns factor · cos and factor · sin of position · frequency for this call's tokens, `[B, 1, T, P]`. Computed once a
+    /// call for each set of frequencies.
     pub fn rotary_table(&mut self, frequencies: &[f32], factor: f64) -> RotaryTable {
-        let mut name: Vec<u32> = frequencies.iter().map(|f| f.to_bits()).collect();
-        name.push((factor as f32).to_bits());
+        let mut cache_key: Vec<u32> = frequencies.iter().map(|frequency| frequency.to_bits()).collect();
+        cache_key.push((factor as f32).to_bits());
         let positions = self.tokens.field(MarkField::Position);
-        let make = || {
+        let compute = || {
             let [b, t] = positions.dims();
-            let rates =
+            let frequencies =
                 Tensor::<1>::from_floats(frequencies, &positions.device()).reshape([1, 1, 1, frequencies.len()]);
-            let angles = positions.clone().float().reshape([b, 1, t, 1]) * rates;
+            let angles = positions.clone().float().reshape([b, 1, t, 1]) * frequencies;
             (angles.clone().cos() * factor, angles.sin() * factor)
         };
-        self.rotary_tables.entry(name).or_insert_with(make).clone()
+        self.rotary_tables.entry(cache_key).or_insert_with(compute).clone()
     }
 
-    /// What each policy keeps for the next call. Rows of unequal length keep everything: counted from the end, a
-    /// short row's padding would push its tokens out.
+    /// Marks of the keys that each policy caches for the next call.
     pub(super) fn keys_to_cache(&self) -> HashMap<CachePolicy, TokenMarks> {
-        let kept = |(keep, marks): (&CachePolicy, &TokenMarks)| (*keep, marks.keep_ends(retained_counts(*keep, marks)));
-        self.key_marks.iter().map(kept).collect()
+        let retained = self.key_marks.iter().map(|(policy, marks)| {
+            let counts = retained_counts(*policy, marks);
+            (*policy, marks.keep_ends(counts))
+        });
+        retained.collect()
     }
 }
 
-/// How many of these keys a policy keeps, from the beginning and from the end.
-pub fn retained_counts(keep: CachePolicy, keys: &TokenMarks) -> [usize; 2] {
+/// Returns how many of these keys a policy caches, from the beginning and from the end.
+///
+/// Rows of unequal length cache all keys: counted from the end, a short row's padding would displace its tokens.
+pub fn retained_counts(policy: CachePolicy, keys: &TokenMarks) -> [usize; 2] {
     let [_, length] = keys.dims();
-    if keys.is_contiguous() { keep.retained_counts(length) } else { [0, length] }
+    if keys.is_contiguous() { policy.retained_counts(length) } else { [0, length] }
 }
 
-/// `own` says that the last keys are the queries themselves; across two streams no token is its own key, and one whose
-/// document isn't there sees nothing.
-fn build_block_mask(formula: Formula, now: &TokenMarks, keys: &TokenMarks, own: bool) -> BlockMask {
-    let positions = [now, keys].map(|marks| marks.field(MarkField::Position).clone());
-    let (dense, queries, others) = (formula.clone(), now.clone(), keys.clone());
-    let sight = BlockMask::new(move || build_dense_mask(&dense, &queries, &others, own));
-    let mut sight = match now.shared_layout().zip(keys.shared_layout()) {
-        Some((now, keys)) => sight.with_tiles(move || {
-            (0..now.batch_size()).map(|r| TilePlan::new(&formula, now.row(r), keys.row(r), TILE_SIZE)).collect()
+/// The block mask of a formula. `is_own_stream`: the last keys are the queries themselves. Across two streams no token is
+/// its own key, and a query whose document has no key sees nothing.
+fn build_block_mask(formula: Formula, tokens: &TokenMarks, keys: &TokenMarks, is_own_stream: bool) -> BlockMask {
+    let positions = [tokens, keys].map(|marks| marks.field(MarkField::Position).clone());
+    let (dense_formula, dense_tokens, dense_keys) = (formula.clone(), tokens.clone(), keys.clone());
+    let block_mask =
+        BlockMask::new(move || build_dense_mask(&dense_formula, &dense_tokens, &dense_keys, is_own_stream));
+    let mut block_mask = match tokens.shared_layout().zip(keys.shared_layout()) {
+        Some((tokens, keys)) => block_mask.with_tiles(move || {
+            let rows = 0..tokens.batch_size();
+            rows.map(|row| TilePlan::new(&formula, tokens.row(row), keys.row(row), TILE_SIZE)).collect()
         }),
-        None => sight,
+        None => block_mask,
     };
-    sight.positions = Some(positions);
-    sight
+    block_mask.positions = Some(positions);
+    block_mask
 }
 
-/// The dense reading.
-fn build_dense_mask(formula: &Formula, now: &TokenMarks, keys: &TokenMarks, own: bool) -> DenseMask {
-    let visible = evaluate_formula(formula, now, keys);
+/// The dense mask of a formula. If every token sees itself, every query has a visible key, and kernels need no correction.
+fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, is_own_stream: bool) -> DenseMask {
+    let visible = evaluate_formula(formula, tokens, keys);
     let [b, t, _] = visible.dims();
-    let sees_itself = |layout: &kiln_spec::Layout| layout.marks().iter().all(|m| formula.evaluate(m, m));
-    let every = own && now.layout().is_some_and(sees_itself);
-    let sighted = (!every).then(|| visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1]));
-    DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key: sighted }
+    let sees_itself = |mark| formula.evaluate(mark, mark);
+    let all_see_a_key = is_own_stream && tokens.layout().is_some_and(|layout| layout.marks().iter().all(sees_itself));
+    let has_visible_key =
+        if all_see_a_key { None } else { Some(visible.clone().int().max_dim(2).float().reshape([b, 1, t, 1])) };
+    DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key }
 }
 
-/// Whether "causal, aligned at the end" says all there is to say: one document a row, no padding, nothing dropped.
-fn is_causal(pattern: &Pattern, now: &TokenMarks, keys: &TokenMarks) -> bool {
-    let plain = matches!(pattern, Pattern::Global(_)) && now.dims()[1] <= keys.dims()[1];
-    plain && keys.layout().is_some_and(kiln_spec::plan::is_plain_causal)
+/// Whether the mask is causal and aligned at the end, and nothing else: one document a row, no padding, no dropped keys.
+fn is_causal(pattern: &Pattern, tokens: &TokenMarks, keys: &TokenMarks) -> bool {
+    let is_global = matches!(pattern, Pattern::Global(_)) && tokens.dims()[1] <= keys.dims()[1];
+    is_global && keys.layout().is_some_and(kiln_spec::plan::is_plain_causal)
 }

@@ -1,10 +1,10 @@
-//! A stream within the stream: what a depth rule runs its block in.
+//! Substream: another selection of tokens inside a stream, in which a depth rule runs its block.
 
 use super::{Context, Stateful, TokenMarks, TokenStream};
 use kiln_spec::plan::CachePolicy;
 use std::{any::Any, collections::HashMap};
 
-/// Marks of the keys that an inner stream has kept, by policy. The numbers kept with them are counted by their slots.
+/// Marks of a substream's cached keys, by cache policy. The keys themselves are in the slots of the block's layers.
 #[derive(Default)]
 struct SubstreamKeys(HashMap<CachePolicy, TokenMarks>);
 
@@ -19,11 +19,12 @@ impl Stateful for SubstreamKeys {
 }
 
 impl Context {
-    /// Runs `part` with other tokens: `now`, after those that `leaf` had in earlier calls. State, memory and probe stay;
-    /// what is derived from the tokens does not.
-    pub fn with_substream<R>(&mut self, leaf: &str, now: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
-        let SubstreamKeys(past) = self.take_state(leaf).unwrap_or_default();
-        let outer = std::mem::replace(&mut self.stream, TokenStream::new(now, past));
+    /// Runs `part` on the tokens of `marks`, after those that the substream at `leaf` had in earlier calls.
+    ///
+    /// State, encoder output, randomness and probe stay the same; masks and rotary tables are those of the substream.
+    pub fn with_substream<R>(&mut self, leaf: &str, marks: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
+        let SubstreamKeys(cached_keys) = self.take_state(leaf).unwrap_or_default();
+        let outer = std::mem::replace(&mut self.stream, TokenStream::new(marks, cached_keys));
         let result = part(self);
         let inner = std::mem::replace(&mut self.stream, outer);
         if self.state.is_some() {

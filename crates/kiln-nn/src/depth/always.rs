@@ -1,4 +1,4 @@
-//! Every block runs for every token.
+//! Default depth rule: the block runs for every token.
 
 use super::DepthRule;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::config::NoOptions;
 
-/// The plain depth rule.
+/// Depth rule that always runs the block. No parameters, no cost.
 #[derive(Module, Debug)]
 pub struct Always {}
 
@@ -18,7 +18,7 @@ impl Variant for Always {
     type Config = NoOptions;
     const CARD: Card = Card { time: "1", ..Card::new("always", "1706.03762") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

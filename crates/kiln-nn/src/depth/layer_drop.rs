@@ -1,5 +1,7 @@
-//! Layer drop: while training a block is left out at random (1909.11556). Nothing is scaled: a block that runs adds as
-//! much as it does at inference, where every block runs.
+//! LayerDrop: in training a block is skipped with probability `rate` (1909.11556, section 3.2).
+//!
+//! One draw for all tokens of a call, keyed by step, micro-batch and block. The output of a block that runs isn't scaled, as
+//! in the paper; at inference every block runs. Expected training cost: (1 − rate) of the block.
 
 use super::DepthRule;
 use crate::{
@@ -27,7 +29,7 @@ impl Default for LayerDropConfig {
     }
 }
 
-/// The block runs or doesn't, for all tokens of a call at once.
+/// LayerDrop. No parameters.
 #[derive(Module, Debug)]
 pub struct LayerDrop {
     #[module(skip)]
@@ -38,22 +40,22 @@ impl Variant for LayerDrop {
     type Config = LayerDropConfig;
     const CARD: Card = Card { time: "1 − rate while training, then 1", ..Card::new("layer_drop", "1909.11556") };
 
-    fn check(config: &LayerDropConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LayerDropConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if (0.0..1.0).contains(&config.rate) {
             return Ok(());
         }
-        let reason = format!("a probability from 0 up to but without 1, found {}", config.rate);
+        let reason = format!("expected a probability from 0 to 1, without 1 itself, found {}", config.rate);
         Err(ValidationError::new(format!("{path}.rate"), reason).with_suggestion("rate = 0.2"))
     }
 
-    fn init(config: &LayerDropConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &LayerDropConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { rate: config.rate }
     }
 }
 
 impl DepthRule for LayerDrop {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, block: SublayerFn) -> Tensor<3> {
-        let dropped = cx.random("layer_drop", "").is_some_and(|mut random| random.uniform() < self.rate);
-        if dropped { x } else { block(x, cx) }
+        let is_skipped = cx.random("layer_drop", "").is_some_and(|mut random| random.uniform() < self.rate);
+        if is_skipped { x } else { block(x, cx) }
     }
 }

@@ -1,10 +1,18 @@
-//! Mixture of depths (2404.02258): the block runs for some tokens and passes the others by.
+//! Mixture of depths: the block runs for a share of the tokens, the others skip it (2404.02258).
 //!
-//! While training, a router picks the tokens of each row with the greatest weights, a fixed share of them (expert
-//! choice, section 3.3), and the block runs in a stream of those alone. Which they are depends on the whole row, later
-//! tokens included; so a predictor learns beside it, from inputs that it leaves alone, which tokens the router picks
-//! (section 3.5). At inference, evaluation included, each token's own predictor decides: that is causal. There the block
-//! runs in a stream of all tokens, of which the members alone live: nobody sees the others, and they pass unchanged.
+//! With r = x · w the router's output, g the gate and f the block without its residual connection: x + g(r) f(x) for a
+//! selected token, x for the others (eq. 1).
+//!
+//! * **Training**: the ⌈capacity · T⌉ tokens of each row with the greatest r are selected (expert choice, section 3.3), and
+//!   the block runs on a substream of those alone: cost and memory shrink to the capacity. The choice depends on later
+//!   tokens, so it can't be made while decoding.
+//! * **Predictor** (section 3.5): a small MLP learns from each token alone whether the router selects it. It reads x through a
+//!   stop-gradient; its loss is a binary cross-entropy, averaged over live tokens, times `predictor_loss_coef`.
+//! * **Inference** (evaluation included): a token is selected if its predictor's logit is above 0, which is causal. The block
+//!   runs on all tokens, of which only the selected ones are visible as keys; the others keep their x.
+//!
+//! Parameters: `router.weight [M, 1]`, `router.bias [1]`, `predictor.inner.weight [M, M/4]`, `predictor.inner.bias [M/4]`,
+//! `predictor.out.weight [M/4, 1]`, `predictor.out.bias [1]`.
 
 use super::{DepthRule, top_k::TopKTokens};
 use crate::{
@@ -13,7 +21,7 @@ use crate::{
     init::Initializer,
     junction::SublayerFn,
     linear::Linear,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::Module,
@@ -55,16 +63,19 @@ impl Default for MixtureOfDepthsConfig {
     }
 }
 
-/// Decides without looking at other tokens.
+/// MLP that predicts from one token whether the router selects it.
 #[derive(Module, Debug)]
 struct Predictor {
+    /// `[M, M/4]`, followed by SiLU.
     inner: Linear,
+    /// `[M/4, 1]`.
     out: Linear,
 }
 
-/// Router and predictor of a block.
+/// Mixture of depths of one block: router and predictor.
 #[derive(Module, Debug)]
 pub struct MixtureOfDepths {
+    /// `[M, 1]`.
     router: Linear,
     predictor: Predictor,
     #[module(skip)]
@@ -74,26 +85,29 @@ pub struct MixtureOfDepths {
 impl Variant for MixtureOfDepths {
     type Config = MixtureOfDepthsConfig;
     const CARD: Card = Card {
-        state: "marks, and what the block keeps",
+        state: "token marks, plus the state of the block",
         time: "capacity while training, then 1",
         ..Card::new("mixture_of_depths", "2404.02258")
     };
 
-    fn check(config: &MixtureOfDepthsConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
+    fn check(config: &MixtureOfDepthsConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         match config {
-            _ if !(config.capacity > 0.0 && config.capacity <= 1.0) => {
-                refuse("capacity", format!("a share above 0 and up to 1, found {}", config.capacity))
-            }
-            _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => {
-                refuse("predictor_loss_coef", format!("0 or more, found {}", config.predictor_loss_coef))
-            }
+            _ if !(config.capacity > 0.0 && config.capacity <= 1.0) => invalid(
+                path,
+                "capacity",
+                format!("expected a fraction above 0 and at most 1, found {}", config.capacity),
+            ),
+            _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => invalid(
+                path,
+                "predictor_loss_coef",
+                format!("expected a finite number, 0 or more, found {}", config.predictor_loss_coef),
+            ),
             _ => Ok(()),
         }
     }
 
-    fn init(config: &MixtureOfDepthsConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (hidden, inner) = (around.hidden, (around.hidden / 4).max(1));
+    fn init(config: &MixtureOfDepthsConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (hidden, inner) = (build.hidden, (build.hidden / 4).max(1));
         let router = Linear::new("router", [hidden, 1], true, init);
         let predictor = init.scope("predictor", |init| Predictor {
             inner: Linear::new("inner", [hidden, inner], true, init),
@@ -104,7 +118,7 @@ impl Variant for MixtureOfDepths {
 }
 
 impl Predictor {
-    /// Logits `[B, T]`, above 0 for a token that the router would pick. The stream doesn't learn from them.
+    /// Returns logits `[B, T]`, above 0 for a token that the router is expected to select. No gradient flows to x.
     fn forward(&self, x: Tensor<3>, cx: &Context) -> Tensor<2> {
         let x = stop_gradient(x);
         self.out.forward_with(silu(self.inner.forward_with(x, cx)), cx).squeeze_dim::<2>(2)
@@ -124,7 +138,7 @@ impl DepthRule for MixtureOfDepths {
 }
 
 impl MixtureOfDepths {
-    /// The block in a stream of the tokens that the router picks.
+    /// Training: runs the block on a substream of the tokens with the greatest router outputs.
     fn select_train(
         &self,
         x: Tensor<3>,
@@ -137,17 +151,18 @@ impl MixtureOfDepths {
         let k = ((t as f64 * self.config.capacity).ceil() as usize).clamp(1, t);
         let live = cx.stream.tokens.field(MarkField::Valid).clone().equal_elem(1);
         let scores = without_graph(router.clone()).squeeze_dim::<2>(2);
-        // Padding comes last: it is picked only where tokens are too few.
+        // Padding gets a score below every token's: it is selected only in rows with fewer than k tokens.
         let scores = scores.full_like(-1e30).mask_where(live.clone(), scores);
-        let chosen = TopKTokens::new(scores, k);
-        self.predictor_loss(predictor, chosen.mask.clone(), live, cx);
-        let (marks, inside) = (cx.stream.tokens.gather(&chosen.indices), chosen.gather(x.clone()));
-        let after = cx.with_substream("depth.stream", marks, |cx| block(inside.clone(), cx));
-        let changed = self.apply_gate(inside, after, chosen.gather(router));
-        chosen.scatter(x, changed)
+        let selected = TopKTokens::new(scores, k);
+        self.predictor_loss(predictor, selected.mask.clone(), live, cx);
+        let marks = cx.stream.tokens.gather(&selected.indices);
+        let input = selected.gather(x.clone());
+        let output = cx.with_substream("depth.stream", marks, |cx| block(input.clone(), cx));
+        let changed = self.apply_gate(input, output, selected.gather(router));
+        selected.scatter(x, changed)
     }
 
-    /// The block in a stream of all tokens, of which the members live.
+    /// Inference: runs the block on all tokens, of which only those selected by the predictor are valid.
     fn select_infer(
         &self,
         x: Tensor<3>,
@@ -160,33 +175,36 @@ impl MixtureOfDepths {
         let members = if self.config.capacity < 1.0 { logits.greater_elem(0.0) } else { logits.clone().equal(logits) };
         let members = probe_members(members, cx);
         let marks = cx.stream.tokens.mask_live(members.clone().int());
-        let after = cx.with_substream("depth.stream", marks, |cx| block(x.clone(), cx));
-        let changed = self.apply_gate(x.clone(), after, router);
+        let output = cx.with_substream("depth.stream", marks, |cx| block(x.clone(), cx));
+        let changed = self.apply_gate(x.clone(), output, router);
         let members = members.unsqueeze_dim::<3>(2).expand(x.dims());
         x.mask_where(members, changed)
     }
 
-    /// x + g(r) f(x), of which the block gives x + f(x).
-    fn apply_gate(&self, x: Tensor<3>, after: Tensor<3>, router: Tensor<3>) -> Tensor<3> {
+    /// x + g(r) f(x), from x and the block's output x + f(x).
+    fn apply_gate(&self, x: Tensor<3>, output: Tensor<3>, router: Tensor<3>) -> Tensor<3> {
         let weight = match self.config.gate {
             RouterGate::Raw => router,
             RouterGate::Sigmoid => sigmoid(router),
         };
-        x.clone() + (after - x) * weight
+        x.clone() + (output - x) * weight
     }
 
-    /// The predictor's loss: binary cross-entropy with what the router picked, a token of the row.
-    fn predictor_loss(&self, logits: Tensor<2>, picked: Tensor<2, Bool>, live: Tensor<2, Bool>, cx: &mut Context) {
+    /// Adds the predictor's loss: binary cross-entropy with the router's selection, averaged over live tokens. Sums go over a
+    /// row first, then over the rows.
+    fn predictor_loss(&self, logits: Tensor<2>, selected: Tensor<2, Bool>, live: Tensor<2, Bool>, cx: &mut Context) {
         let dtype = logits.dtype();
-        let (picked, live) = (probe_members(picked, cx).float().cast(dtype), live.float().cast(dtype));
-        let missed = log_sigmoid(logits.clone()) * picked.clone() + log_sigmoid(logits * -1.0) * (picked * -1.0 + 1.0);
+        let selected = probe_members(selected, cx).float().cast(dtype);
+        let live = live.float().cast(dtype);
+        let log_likelihood =
+            log_sigmoid(logits.clone()) * selected.clone() + log_sigmoid(logits * -1.0) * (selected * -1.0 + 1.0);
         let tokens = live.clone().sum_dim(1).sum().clamp_min(1.0);
-        let loss = (missed * live * -1.0).sum_dim(1).sum() * tokens.recip();
+        let loss = (log_likelihood * live * -1.0).sum_dim(1).sum() * tokens.recip();
         cx.scope("depth", |cx| cx.add_auxiliary_loss("predictor", loss, self.config.predictor_loss_coef));
     }
 }
 
-/// Shows `[B, T]` to whoever listens.
+/// Passes the selection `[B, T]` through the probe `depth.members`, which may change it: 1 selected, 0 not.
 fn probe_members(members: Tensor<2, Bool>, cx: &mut Context) -> Tensor<2, Bool> {
     match cx.probed_path("depth.members") {
         Some(_) => cx.probe_value("depth.members", members.float()).greater_elem(0.5),

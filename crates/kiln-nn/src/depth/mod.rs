@@ -1,4 +1,13 @@
-//! Depth rules: whether, and for which tokens, a block runs.
+//! Depth rules: whether a block runs, and for which tokens.
+//!
+//! | rule | training | inference | parameters | paper |
+//! |---|---|---|---|---|
+//! | always | all tokens | all tokens | | |
+//! | layer drop | all tokens, or none with probability `rate` | all tokens | | 1909.11556 |
+//! | mixture of depths | the top share of each row by a router | tokens picked by a predictor | `router`, `predictor` | 2404.02258 |
+//!
+//! A rule wraps a whole block, residual connections included, so a token for which the block doesn't run passes unchanged.
+//! Its parameters are under `blocks.N.depth`.
 
 mod always;
 mod layer_drop;
@@ -12,9 +21,9 @@ pub use mixture_of_depths::{MixtureOfDepths, MixtureOfDepthsConfig, RouterGate};
 use crate::{context::Context, junction::SublayerFn};
 use burn::tensor::Tensor;
 
-/// What depth rules do.
+/// Depth rule of a block.
 pub trait DepthRule {
-    /// Runs `block`, residual included, `[B, T, M] → [B, T, M]`.
+    /// Runs `block` (residual connections included) on `x [B, T, M]` under the rule and returns `[B, T, M]`.
     fn forward(&self, x: Tensor<3>, cx: &mut Context, block: SublayerFn) -> Tensor<3>;
 }
 

@@ -1,20 +1,23 @@
-//! Which tokens of a row are chosen, without a number that leaves the device: shapes depend on their count alone.
+//! Selection of the k tokens of each row with the greatest scores, on the device.
+//!
+//! No value is read back to the host: shapes depend on k alone. Ties go to earlier tokens, so the selection is the same on
+//! every backend. Rows of the result are in the order of the sequence, which causal attention needs.
 
 use burn::tensor::{Bool, Int, Tensor};
 
-/// The `k` tokens of each row with the greatest scores; among equal ones those that come first.
+/// The `k` tokens of each row with the greatest scores; of equal scores the earlier tokens.
 #[derive(Clone, Debug)]
 pub struct TopKTokens {
-    /// `[B, T]`, true for a chosen token.
+    /// `[B, T]`, true for a selected token.
     pub mask: Tensor<2, Bool>,
-    /// `[B, k]`: their places in the row, in its order.
+    /// Indices of the selected tokens in their row, ascending, `[B, k]`.
     pub indices: Tensor<2, Int>,
-    /// `[B, T]`: of a chosen token, which of the `k` it is.
+    /// Rank of a selected token among the `k`, `[B, T]`; for others any number below `k`.
     ranks: Tensor<2, Int>,
 }
 
 impl TopKTokens {
-    /// Chooses by `scores [B, T]`; `k` is from 1 to T.
+    /// Selects by `scores [B, T]`, 1 ≤ k ≤ T.
     pub fn new(scores: Tensor<2>, k: usize) -> Self {
         let [_, t] = scores.dims();
         let mask = if k < t { top_k_mask(scores, k) } else { scores.clone().equal(scores) };
@@ -22,41 +25,44 @@ impl TopKTokens {
         Self { indices: selected_indices(&mask, &ranks, k), ranks: ranks.clamp(0, k as i32 - 1), mask }
     }
 
-    /// The chosen tokens of `x [B, T, N]`: `[B, k, N]`.
+    /// Returns the selected tokens of `x [B, T, N]`, `[B, k, N]`.
     pub fn gather(&self, x: Tensor<3>) -> Tensor<3> {
         gather_rows(x, &self.indices)
     }
 
-    /// `x [B, T, N]` with the chosen tokens replaced by those of `changed [B, k, N]`; the others are left as they are.
+    /// Returns `x [B, T, N]` with the selected tokens replaced by those of `changed [B, k, N]`; others are equal to the bit.
     pub fn scatter(&self, x: Tensor<3>, changed: Tensor<3>) -> Tensor<3> {
         let mask = self.mask.clone().unsqueeze_dim::<3>(2).expand(x.dims());
         x.mask_where(mask, gather_rows(changed, &self.ranks))
     }
 }
 
-/// True for the `k` greatest of each row.
+/// True for the `k` greatest scores of each row: all above the k-th greatest, and the first of those equal to it.
 fn top_k_mask(scores: Tensor<2>, k: usize) -> Tensor<2, Bool> {
-    let least = scores.clone().gather(1, scores.clone().argtopk(k, 1)).min_dim(1).expand(scores.dims());
-    let (above, equal) = (scores.clone().greater(least.clone()), scores.equal(least));
-    let room = above.clone().int().sum_dim(1) * -1 + k as i32;
-    let first = equal.clone().int().cumsum(1).lower_equal(room.expand(equal.dims()));
-    above.bool_or(equal.bool_and(first))
+    let threshold = scores.clone().gather(1, scores.clone().argtopk(k, 1)).min_dim(1).expand(scores.dims());
+    let above = scores.clone().greater(threshold.clone());
+    let equal = scores.equal(threshold);
+    let remaining = above.clone().int().sum_dim(1) * -1 + k as i32;
+    let is_first = equal.clone().int().cumsum(1).lower_equal(remaining.expand(equal.dims()));
+    above.bool_or(equal.bool_and(is_first))
 }
 
-/// Places of the chosen, in order: each is written into the slot of its rank, the others into one slot too many.
+/// Indices of the selected tokens, ascending: each is written into the slot of its rank, all others into slot k, which is cut
+/// off.
 fn selected_indices(mask: &Tensor<2, Bool>, ranks: &Tensor<2, Int>, k: usize) -> Tensor<2, Int> {
     let ([b, t], device) = (mask.dims(), mask.device());
     let slots = Tensor::<2, Int>::full([b, t], k as i32, &device).mask_where(mask.clone(), ranks.clone());
-    let place = Tensor::<1, Int>::arange(0..t as i64, &device).unsqueeze::<2>().expand([b, t]);
+    let indices = Tensor::<1, Int>::arange(0..t as i64, &device).unsqueeze::<2>().expand([b, t]);
     let empty = Tensor::<2, Int>::zeros([b, k + 1], &device);
-    empty.scatter(1, slots, place, burn::tensor::IndexingUpdateOp::Add).narrow(1, 0, k)
+    empty.scatter(1, slots, indices, burn::tensor::IndexingUpdateOp::Add).narrow(1, 0, k)
 }
 
-/// `x [B, S, N]` at `places [B, k]` of each row: `[B, k, N]`.
-fn gather_rows(x: Tensor<3>, places: &Tensor<2, Int>) -> Tensor<3> {
-    let ([b, s, n], [_, k]) = (x.dims(), places.dims());
-    let first = Tensor::<1, Int>::arange(0..b as i64, &places.device()).reshape([b, 1]) * s as i32;
-    x.reshape([b * s, n]).select(0, (places.clone() + first.expand([b, k])).reshape([b * k])).reshape([b, k, n])
+/// Tokens of `x [B, S, N]` at `indices [B, k]` of each row, `[B, k, N]`. One selection over all rows.
+fn gather_rows(x: Tensor<3>, indices: &Tensor<2, Int>) -> Tensor<3> {
+    let ([b, s, n], [_, k]) = (x.dims(), indices.dims());
+    let row_start = Tensor::<1, Int>::arange(0..b as i64, &indices.device()).reshape([b, 1]) * s as i32;
+    let flat = (indices.clone() + row_start.expand([b, k])).reshape([b * k]);
+    x.reshape([b * s, n]).select(0, flat).reshape([b, k, n])
 }
 
 #[cfg(test)]
@@ -65,36 +71,37 @@ mod tests {
     use burn::tensor::{Device, TensorData};
     use kiln_spec::Random;
 
-    /// The same by sorting, on the host.
-    fn sorted(scores: &[f32], k: usize) -> Vec<i32> {
+    /// The expected indices, by a stable sort on the host.
+    fn top_k_by_sorting(scores: &[f32], k: usize) -> Vec<i32> {
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-        let mut places: Vec<i32> = order[..k].iter().map(|place| *place as i32).collect();
-        places.sort_unstable();
-        places
+        let mut indices: Vec<i32> = order[..k].iter().map(|index| *index as i32).collect();
+        indices.sort_unstable();
+        indices
     }
 
     #[test]
-    fn the_greatest_are_chosen_and_the_first_of_equal_ones() {
+    fn the_greatest_scores_are_selected_and_ties_go_to_earlier_tokens() {
         for round in 0..200 {
             let mut random = Random::new(1, "scores", round, 0);
             let (t, levels) = (1 + random.uniform_int(12), 1 + random.uniform_int(6));
             let k = 1 + random.uniform_int(t);
-            // Few levels: many are equal.
+            // Few levels, so many scores are equal.
             let scores: Vec<f32> = (0..2 * t).map(|_| random.uniform_int(levels) as f32 - 2.0).collect();
             let tensor = Tensor::from_data(TensorData::new(scores.clone(), [2, t]), &Device::flex());
-            let chosen = TopKTokens::new(tensor, k);
-            let places: Vec<i32> = chosen.indices.clone().into_data().iter::<i32>().collect();
-            let wanted: Vec<i32> = scores.chunks(t).flat_map(|row| sorted(row, k)).collect();
-            assert_eq!(places, wanted, "{scores:?} {k}");
-            let numbers: Vec<f32> = (0..2 * t * 3).map(|i| i as f32).collect();
-            let x = Tensor::<3>::from_data(TensorData::new(numbers, [2, t, 3]), &Device::flex());
-            let taken = chosen.gather(x.clone());
-            let first: Vec<f32> = taken.clone().narrow(2, 0, 1).into_data().iter::<f32>().collect();
-            let row = |(i, place): (usize, &i32)| (3 * (*place + (i / k * t) as i32)) as f32;
-            assert_eq!(first, places.iter().enumerate().map(row).collect::<Vec<f32>>());
-            assert_eq!(chosen.scatter(x.clone(), taken.clone()).into_data(), x.clone().into_data());
-            let changed: Vec<f32> = (chosen.scatter(x.clone(), taken + 0.5) - x).into_data().iter::<f32>().collect();
+            let selected = TopKTokens::new(tensor, k);
+            let indices: Vec<i32> = selected.indices.clone().into_data().iter::<i32>().collect();
+            let expected: Vec<i32> = scores.chunks(t).flat_map(|row| top_k_by_sorting(row, k)).collect();
+            assert_eq!(indices, expected, "{scores:?} {k}");
+            let values: Vec<f32> = (0..2 * t * 3).map(|i| i as f32).collect();
+            let x = Tensor::<3>::from_data(TensorData::new(values, [2, t, 3]), &Device::flex());
+            let gathered = selected.gather(x.clone());
+            let first: Vec<f32> = gathered.clone().narrow(2, 0, 1).into_data().iter::<f32>().collect();
+            let value = |(i, index): (usize, &i32)| (3 * (*index + (i / k * t) as i32)) as f32;
+            assert_eq!(first, indices.iter().enumerate().map(value).collect::<Vec<f32>>());
+            assert_eq!(selected.scatter(x.clone(), gathered.clone()).into_data(), x.clone().into_data());
+            let changed = selected.scatter(x.clone(), gathered + 0.5) - x;
+            let changed: Vec<f32> = changed.into_data().iter::<f32>().collect();
             assert_eq!(changed.iter().filter(|c| **c == 0.5).count(), 2 * k * 3);
         }
     }

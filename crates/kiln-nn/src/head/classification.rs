@@ -1,4 +1,7 @@
-//! Classes of documents: one vector a document → dense → a logit a class (1810.04805).
+//! Classification head: logits = pooler(h) W + b for each document (1810.04805, section 4.1).
+//!
+//! h is the pooled hidden state; the optional pooler is BERT's tanh(h W_p + b_p). Parameters: `classes.weight [M, classes]`,
+//! `classes.bias [classes]`, and with a pooler `pooler.weight [M, M]`, `pooler.bias [M]`.
 
 use super::{OutputHead, Pooling};
 use crate::{
@@ -12,7 +15,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Class`].
+/// Options of [`ClassificationHead`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassificationHeadConfig {
@@ -30,13 +33,15 @@ impl Default for ClassificationHeadConfig {
     }
 }
 
-/// A logit a class.
+/// Classification head: one logit for each class.
 #[derive(Module, Debug)]
 pub struct ClassificationHead {
+    /// BERT's pooler, `[M, M]`, followed by tanh.
     pooler: Option<Linear>,
+    /// `[M, classes]`.
     classes: Linear,
     #[module(skip)]
-    pool: Pooling,
+    pooling: Pooling,
 }
 
 impl Variant for ClassificationHead {
@@ -47,20 +52,20 @@ impl Variant for ClassificationHead {
         ..Card::new("class", "1810.04805")
     };
 
-    fn check(config: &ClassificationHeadConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &ClassificationHeadConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if (2..=MAX_WIDTH).contains(&config.num_classes) {
             return Ok(());
         }
-        let reason = format!("from 2 to {MAX_WIDTH} classes, found {}", config.num_classes);
+        let reason = format!("expected from 2 to {MAX_WIDTH} classes, found {}", config.num_classes);
         Err(ValidationError::new(format!("{path}.num_classes"), reason).with_suggestion("num_classes = 2"))
     }
 
-    fn init(config: &ClassificationHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let m = around.hidden;
+    fn init(config: &ClassificationHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let m = build.hidden;
         Self {
             pooler: config.pooler.then(|| Linear::new("pooler", [m, m], true, init)),
             classes: Linear::new("classes", [m, config.num_classes], true, init),
-            pool: config.pooling,
+            pooling: config.pooling,
         }
     }
 }
@@ -75,6 +80,6 @@ impl OutputHead for ClassificationHead {
     }
 
     fn pooling(&self) -> Option<Pooling> {
-        Some(self.pool)
+        Some(self.pooling)
     }
 }

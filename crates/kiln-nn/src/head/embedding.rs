@@ -1,4 +1,7 @@
-//! Embeddings of documents: one vector a document, projected if asked for, on the unit sphere (1908.10084).
+//! Sentence-embedding head: one vector for each document (1908.10084, section 3).
+//!
+//! h W (optional projection without bias), then x / ‖x‖ if `normalize`, so that a dot product is the cosine similarity.
+//! Parameters: `dense.weight [M, projection_dim]` with a projection.
 
 use super::{OutputHead, Pooling};
 use crate::{
@@ -12,7 +15,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Embedding`].
+/// Options of [`EmbeddingHead`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmbeddingHeadConfig {
@@ -31,14 +34,15 @@ impl Default for EmbeddingHeadConfig {
     }
 }
 
-/// A vector a document.
+/// Sentence-embedding head.
 #[derive(Module, Debug)]
 pub struct EmbeddingHead {
+    /// Projection, `[M, projection_dim]`, without bias.
     dense: Option<Linear>,
     #[module(skip)]
-    pool: Pooling,
+    pooling: Pooling,
     #[module(skip)]
-    normalise: bool,
+    normalize: bool,
 }
 
 impl Variant for EmbeddingHead {
@@ -49,19 +53,19 @@ impl Variant for EmbeddingHead {
         ..Card::new("embedding", "1908.10084")
     };
 
-    fn check(config: &EmbeddingHeadConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &EmbeddingHeadConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         match config.projection_dim {
             Some(width) if width == 0 || width > MAX_WIDTH => {
-                let reason = format!("a width from 1 to {MAX_WIDTH}, found {width}");
-                Err(ValidationError::new(format!("{path}.projection_dim"), reason).with_suggestion("leave it away"))
+                let reason = format!("expected a width from 1 to {MAX_WIDTH}, found {width}");
+                Err(ValidationError::new(format!("{path}.projection_dim"), reason).with_suggestion("leave it out"))
             }
             _ => Ok(()),
         }
     }
 
-    fn init(config: &EmbeddingHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let dense = |width| Linear::new("dense", [around.hidden, width], false, init);
-        Self { dense: config.projection_dim.map(dense), pool: config.pooling, normalise: config.normalize }
+    fn init(config: &EmbeddingHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let dense = config.projection_dim.map(|width| Linear::new("dense", [build.hidden, width], false, init));
+        Self { dense, pooling: config.pooling, normalize: config.normalize }
     }
 }
 
@@ -71,15 +75,24 @@ impl OutputHead for EmbeddingHead {
             Some(dense) => dense.forward(hidden),
             None => hidden,
         };
-        if self.normalise { l2_normalize(vectors) } else { vectors }
+        if self.normalize { l2_normalize(vectors) } else { vectors }
     }
 
     fn pooling(&self) -> Option<Pooling> {
-        Some(self.pool)
+        Some(self.pooling)
     }
 }
 
-/// x / ‖x‖ of each row, `[N, M] → [N, M]`, with a slope at 0 too.
+/// L2 normalization of each row: x / √(Σ x² + 10⁻¹²), `[N, M] → [N, M]`. The constant keeps value and gradient finite at 0.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use kiln_nn::head::l2_normalize;
+///
+/// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &Device::flex());
+/// let y: Vec<f32> = l2_normalize(x).into_data().iter::<f32>().collect();
+/// assert!((y[0] - 0.6).abs() < 1e-6 && (y[1] - 0.8).abs() < 1e-6);
+/// ```
 pub fn l2_normalize(x: Tensor<2>) -> Tensor<2> {
     let length = (x.clone().square().sum_dim(1) + 1e-12).sqrt();
     x * length.recip()

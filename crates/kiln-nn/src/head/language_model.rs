@@ -1,5 +1,10 @@
-//! The language-model head: logits = scale · f(h) Wᵀ + b, with W the embedding (1608.05859) or a matrix of its own; f is
-//! nothing, or BERT's transform, norm(activation(h W + b)) (1810.04805).
+//! Language-model head: logits = (scale · f(h)) W + b over the vocabulary.
+//!
+//! W is the transposed token table (tied, 1608.05859) or a matrix of its own; f is the identity or BERT's transform
+//! norm(activation(h W_t + b_t)) (1810.04805). T5 scales h by 1/√M.
+//!
+//! Parameters: `weight [M, V]` unless tied, `bias [V]` (optional), and with a transform `transform.dense.weight [M, M]`,
+//! `transform.dense.bias [M]`, `transform.norm`. Cost: 2 M V operations a token, usually the most expensive single matrix.
 
 use super::OutputHead;
 use crate::{
@@ -18,7 +23,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Language`].
+/// Options of [`LanguageModelHead`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LanguageModelHeadConfig {
@@ -40,7 +45,7 @@ impl Default for LanguageModelHeadConfig {
     }
 }
 
-/// Options of the transform before the logits.
+/// Options of BERT's transform before the output matrix.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadTransformConfig {
@@ -56,21 +61,23 @@ impl Default for HeadTransformConfig {
     }
 }
 
-/// norm(activation(h W + b)).
+/// BERT's transform: norm(activation(h W + b)).
 #[derive(Module, Debug)]
 struct HeadTransform {
+    /// W_t and b_t, `[M, M]`.
     dense: Linear,
+    /// Norm after the activation.
     norm: Norm,
     #[module(skip)]
     activation: Activation,
 }
 
 impl HeadTransform {
-    fn init(config: &HeadTransformConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let m = around.hidden;
+    fn init(config: &HeadTransformConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let m = build.hidden;
         Self {
             dense: Linear::new("dense", [m, m], true, init),
-            norm: init.scope("norm", |init| config.norm.init(around, init)),
+            norm: init.scope("norm", |init| config.norm.init(build, init)),
             activation: config.activation,
         }
     }
@@ -82,14 +89,15 @@ impl HeadTransform {
     }
 }
 
-/// Logits over the vocabulary.
+/// Language-model head: logits over the vocabulary for each token.
 #[derive(Module, Debug)]
 pub struct LanguageModelHead {
     transform: Option<HeadTransform>,
-    /// `[M, V]`.
+    /// Output matrix `[M, V]`; absent if tied.
     weight: Option<Param<Tensor<2>>>,
+    /// Packed form of the output matrix, if it was loaded packed.
     #[module(skip)]
-    held: Option<PackedWeight>,
+    packed: Option<PackedWeight>,
     /// `[V]`.
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -100,23 +108,26 @@ impl Variant for LanguageModelHead {
     type Config = LanguageModelHeadConfig;
     const CARD: Card = Card::new("language", "1608.05859, 1810.04805");
 
-    fn check(config: &LanguageModelHeadConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LanguageModelHeadConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if let Some(scale) = config.scale.filter(|scale| *scale == 0.0 || !scale.is_finite()) {
-            let reason = format!("hidden states are multiplied by it: a finite number other than 0, found {scale}");
-            return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it away"));
+            let reason = format!(
+                "hidden states are multiplied by the scale; expected a finite number other than 0, found {scale}"
+            );
+            return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it out"));
         }
         let norm = config.transform.as_ref().map(|transform| &transform.norm);
-        norm.map_or(Ok(()), |norm| norm.check(around, &format!("{path}.transform.norm")))
+        norm.map_or(Ok(()), |norm| norm.check(build, &format!("{path}.transform.norm")))
     }
 
-    fn init(config: &LanguageModelHeadConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (vocab, m) = (around.vocab, around.hidden);
+    fn init(config: &LanguageModelHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (vocab, m) = (build.vocab, build.hidden);
         let weight = (!config.tied).then(|| init.packable_matrix("weight", [m, vocab], 1.0 / (m as f64).sqrt(), true));
-        let (weight, held) = weight.map_or((None, None), |(weight, held)| (Some(weight), held));
-        let transform = |config| init.scope("transform", |init| HeadTransform::init(config, around, init));
-        let transform = config.transform.as_ref().map(transform);
+        let (weight, packed) = weight.map_or((None, None), |(weight, packed)| (Some(weight), packed));
+        let transform = config.transform.as_ref();
+        let transform =
+            transform.map(|config| init.scope("transform", |init| HeadTransform::init(config, build, init)));
         let bias = config.bias.then(|| init.constant([vocab], 0.0));
-        Self { transform, weight, held, bias, scale: config.scale }
+        Self { transform, weight, packed, bias, scale: config.scale }
     }
 }
 
@@ -128,7 +139,7 @@ impl OutputHead for LanguageModelHead {
         };
         let hidden = self.scale.map_or(hidden.clone(), |scale| hidden * scale);
         let logits = match &self.weight {
-            Some(weight) => WeightView::new(weight, self.held.as_ref()).matmul(hidden),
+            Some(weight) => WeightView::new(weight, self.packed.as_ref()).matmul(hidden),
             None => embedding.matmul_transposed(hidden),
         };
         match &self.bias {

@@ -1,4 +1,13 @@
-//! What hidden states are turned into: logits of each token, or one vector a document.
+//! Output heads: from hidden states `[N, M]` to logits for each token, or one vector for each document.
+//!
+//! | head | output | parameters | paper |
+//! |---|---|---|---|
+//! | language model | logits `[N, V]` | `weight [M, V]` unless tied, `bias [V]`, `transform` | 1608.05859, 1810.04805 |
+//! | classification | logits `[D, classes]` | `classes`, `pooler` | 1810.04805 |
+//! | sentence embedding | vectors `[D, width]` | `dense` | 1908.10084 |
+//!
+//! N tokens, D documents. Heads that work on documents state a [`Pooling`]; the model pools before it calls them. Parameters
+//! are under `head`.
 
 mod classification;
 mod embedding;
@@ -14,19 +23,19 @@ use crate::{init::Initializer, packed_weight::WeightView, position::PositionConf
 use burn::tensor::Tensor;
 use kiln_spec::Direction;
 
-/// What heads do.
+/// Output head.
 pub trait OutputHead {
-    /// `hidden [N, M] → [N, outputs]`, N tokens or, for a head that pools, documents; `embedding [V, M]` is the stack's,
-    /// for a head tied to it.
+    /// Returns the outputs of N tokens or, for a head that pools, N documents: `hidden [N, M] → [N, outputs]`. `embedding` is
+    /// the token table `[V, M]`, for a tied head.
     fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2>;
 
-    /// How a document's tokens become one vector before the head. `None`: the head works on each token, and its outputs
-    /// are logits over the vocabulary.
+    /// Returns how the tokens of a document become one vector before the head. `None`: the head works on each token, and its
+    /// outputs are logits over the vocabulary.
     fn pooling(&self) -> Option<Pooling> {
         None
     }
 
-    /// Whether it uses the embedding's weights.
+    /// Whether it uses the token table as its output matrix.
     fn is_tied(&self) -> bool {
         false
     }
@@ -51,12 +60,11 @@ impl Default for HeadConfig {
 }
 
 impl HeadConfig {
-    /// How a document's tokens become one vector; `None` where each token has outputs of its own, logits over the
-    /// vocabulary.
+    /// Returns the pooling of the configured head; `None` for a head that works on each token.
     pub fn pooling(&self) -> Option<Pooling> {
-        // The head knows: one of no size says it.
+        // The module knows: a head of width 1 without memory is built to ask it.
         let position = PositionConfig::default();
-        let around = BuildContext {
+        let build = BuildContext {
             hidden: 1,
             vocab: 1,
             heads: 1,
@@ -64,6 +72,6 @@ impl HeadConfig {
             position: &position,
             direction: Direction::Causal,
         };
-        self.init(&around, &mut Initializer::shapes_only()).pooling()
+        self.init(&build, &mut Initializer::shapes_only()).pooling()
     }
 }

@@ -1,7 +1,16 @@
-//! What joins a sublayer to the residual stream.
+//! Junctions: the residual connection of a sublayer and the placement of its norms.
 //!
-//! A junction's parameters are named after the first part it joins, under `<role>_norm`, norm or not: with one norm
-//! `attention_norm.weight`, with two `attention_norm.before.weight` and `.after.weight`, α `attention_norm.scale`.
+//! With f the sublayer:
+//!
+//! | junction | output | parameters | paper |
+//! |---|---|---|---|
+//! | pre-norm | x + f(norm(x)) | `weight` | 2002.04745 |
+//! | post-norm | norm(x + f(x)) | `weight` | 1706.03762 |
+//! | sandwich | x + norm(f(norm(x))) | `before.weight`, `after.weight` | 2105.13290, 2408.00118 |
+//! | ReZero | x + α f(x) | `scale` | 2003.04887 |
+//!
+//! The parameters are under `<role>_norm`, named after the sublayer's first part, even without a norm:
+//! `blocks.0.attention_norm.weight`. Names of the norm's parameters are those of the norm.
 
 mod post_norm;
 mod pre_norm;
@@ -18,16 +27,16 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A sublayer's work, `[B, T, M] → [B, T, M]`, without the residual.
+/// Forward function of a sublayer, `[B, T, M] → [B, T, M]`, without the residual connection; of a block, with it.
 pub type SublayerFn<'a> = &'a mut dyn FnMut(Tensor<3>, &mut Context) -> Tensor<3>;
 
-/// What junctions do.
+/// Junction: residual connection and norms of a sublayer.
 pub trait NormPlacement {
-    /// Runs `inner` within the residual stream, `[B, T, M] → [B, T, M]`.
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3>;
+    /// Runs `sublayer` on the residual stream `x [B, T, M]` and returns the new stream.
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3>;
 }
 
-/// Options of a junction whose norms are of one kind.
+/// Options of [`PreNorm`], [`PostNorm`] and [`SandwichNorm`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormPlacementConfig {

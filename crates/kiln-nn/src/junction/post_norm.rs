@@ -1,4 +1,7 @@
-//! The post-norm junction: norm(x + f(x)) (1706.03762).
+//! Post-norm: norm(x + f(x)) (1706.03762, section 3.1). The first transformer and BERT.
+//!
+//! Each sublayer normalizes the residual stream, so the output of the last block is normalized already. Deep stacks need a
+//! learning-rate warmup (2002.04745).
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -10,9 +13,10 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// norm(x + f(x)) (1706.03762).
+/// Post-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PostNorm {
+    /// Norm of the sum.
     norm: Norm,
 }
 
@@ -20,17 +24,17 @@ impl Variant for PostNorm {
     type Config = NormPlacementConfig;
     const CARD: Card = Card::new("post", "1706.03762");
 
-    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(around, &format!("{path}.norm"))
+    fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(build, &format!("{path}.norm"))
     }
 
-    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { norm: config.norm.init(around, init) }
+    fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { norm: config.norm.init(build, init) }
     }
 }
 
 impl NormPlacement for PostNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        self.norm.forward(x.clone() + inner(x, cx))
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        self.norm.forward(x.clone() + sublayer(x, cx))
     }
 }

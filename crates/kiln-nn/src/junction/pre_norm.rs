@@ -1,4 +1,7 @@
-//! The pre-norm junction: x + f(norm(x)) (2002.04745).
+//! Pre-norm: x + f(norm(x)) (2002.04745, figure 1b). The default of GPT-2 and its successors.
+//!
+//! The residual stream itself is never normalized, so gradients reach the first block unscaled and training needs no long
+//! warmup. A model with pre-norm has a norm before its head.
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -10,9 +13,10 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// x + f(norm(x)) (2002.04745).
+/// Pre-norm junction. Parameters: those of the norm of width M.
 #[derive(Module, Debug)]
 pub struct PreNorm {
+    /// Norm of the sublayer's input.
     norm: Norm,
 }
 
@@ -20,17 +24,17 @@ impl Variant for PreNorm {
     type Config = NormPlacementConfig;
     const CARD: Card = Card::new("pre", "2002.04745");
 
-    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(around, &format!("{path}.norm"))
+    fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(build, &format!("{path}.norm"))
     }
 
-    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { norm: config.norm.init(around, init) }
+    fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { norm: config.norm.init(build, init) }
     }
 }
 
 impl NormPlacement for PreNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + inner(self.norm.forward(x), cx)
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + sublayer(self.norm.forward(x), cx)
     }
 }

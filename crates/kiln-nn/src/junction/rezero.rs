@@ -1,5 +1,6 @@
-//! The ReZero junction: x + α f(x), without a norm; α is learned and starts at 0, so that a new model is the identity
-//! whatever its depth (2003.04887).
+//! ReZero: x + α f(x) with a trained scalar α and no norm (2003.04887).
+//!
+//! α starts at 0, so a new model of any depth is the identity, and a sublayer's weights get a gradient once α has moved.
 
 use super::{NormPlacement, SublayerFn};
 use crate::{
@@ -23,10 +24,10 @@ pub struct ReZeroConfig {
     pub alpha_init: f32,
 }
 
-/// x + α f(x) (2003.04887).
+/// ReZero junction.
 #[derive(Module, Debug)]
 pub struct ReZero {
-    /// α, `[1]`.
+    /// α, `[1]`, one for each sublayer.
     scale: Param<Tensor<1>>,
 }
 
@@ -34,21 +35,21 @@ impl Variant for ReZero {
     type Config = ReZeroConfig;
     const CARD: Card = Card::new("rezero", "2003.04887");
 
-    fn check(config: &ReZeroConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &ReZeroConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alpha_init.is_finite() {
             return Ok(());
         }
-        let reason = format!("α must start at a finite number, found {}", config.alpha_init);
+        let reason = format!("the initial α must be finite, found {}", config.alpha_init);
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.0"))
     }
 
-    fn init(config: &ReZeroConfig, _around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &ReZeroConfig, _build: &BuildContext, init: &mut Initializer) -> Self {
         Self { scale: init.constant([1], config.alpha_init) }
     }
 }
 
 impl NormPlacement for ReZero {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + inner(x, cx) * self.scale.val().unsqueeze()
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + sublayer(x, cx) * self.scale.val().unsqueeze()
     }
 }

@@ -1,5 +1,6 @@
-//! The sandwich junction: x + norm(f(norm(x))) (CogView, 2105.13290; Gemma 2, 2408.00118). The second norm
-//! bounds what a branch may add to the stream.
+//! Sandwich norm: x + norm₂(f(norm₁(x))) (CogView, 2105.13290; Gemma 2, 2408.00118).
+//!
+//! The second norm bounds what a sublayer adds to the residual stream, which keeps f16 training from overflowing.
 
 use super::{NormPlacement, NormPlacementConfig, SublayerFn};
 use crate::{
@@ -11,10 +12,12 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 
-/// x + norm(f(norm(x))) (2105.13290): two norms of one kind, each with its own weights.
+/// Sandwich junction: two norms of one kind with their own parameters, under `before` and `after`.
 #[derive(Module, Debug)]
 pub struct SandwichNorm {
+    /// norm₁, of the sublayer's input.
     before: Norm,
+    /// norm₂, of the sublayer's output.
     after: Norm,
 }
 
@@ -22,18 +25,18 @@ impl Variant for SandwichNorm {
     type Config = NormPlacementConfig;
     const CARD: Card = Card::new("sandwich", "2105.13290, 2408.00118");
 
-    fn check(config: &NormPlacementConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(around, &format!("{path}.norm"))
+    fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.norm.check(build, &format!("{path}.norm"))
     }
 
-    fn init(config: &NormPlacementConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let mut norm = |name| init.scope(name, |init| config.norm.init(around, init));
+    fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let mut norm = |name| init.scope(name, |init| config.norm.init(build, init));
         Self { before: norm("before"), after: norm("after") }
     }
 }
 
 impl NormPlacement for SandwichNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, inner: SublayerFn) -> Tensor<3> {
-        x.clone() + self.after.forward(inner(self.before.forward(x), cx))
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        x.clone() + self.after.forward(sublayer(self.before.forward(x), cx))
     }
 }

@@ -1,7 +1,9 @@
-//! Dynamic tanh, no statistics at all: w ⊙ tanh(α x) + b (2503.10622, algorithm 1).
+//! Dynamic tanh (DyT): w ⊙ tanh(α x) + b (2503.10622, algorithm 1). No statistics of x are computed.
 //!
-//! As the last norm it wants a head with weights of its own: where the head is tied, b pulls all embeddings together, and
-//! a small model then learns how frequent tokens are and little else.
+//! Parameters: `alpha [1]`, `weight [M]`, starting at 1, and `bias [M]`, starting at 0.
+//!
+//! As the last norm of a model it needs an untied head. With a tied head its bias adds one vector to all hidden states, which
+//! pulls the embeddings of frequent tokens toward it; a small model then learns little but token frequencies.
 
 use super::Normalization;
 use crate::{
@@ -31,11 +33,14 @@ impl Default for DynamicTanhConfig {
     }
 }
 
-/// Dynamic tanh.
+/// Dynamic tanh, in place of a norm.
 #[derive(Module, Debug)]
 pub struct DynamicTanh {
+    /// α, `[1]`.
     alpha: Param<Tensor<1>>,
+    /// w, `[M]`.
     weight: Param<Tensor<1>>,
+    /// b, `[M]`.
     bias: Param<Tensor<1>>,
 }
 
@@ -44,26 +49,26 @@ impl Variant for DynamicTanh {
     const CARD: Card =
         Card { example: "{ dynamic_tanh = { alpha_init = 2.0 } }", ..Card::new("dynamic_tanh", "2503.10622") };
 
-    fn check(config: &DynamicTanhConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &DynamicTanhConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alpha_init > 0.0 && config.alpha_init.is_finite() {
             return Ok(());
         }
-        let reason = format!("a slope begins above 0, found {}", config.alpha_init);
+        let reason = format!("the initial α must be a finite number above 0, found {}", config.alpha_init);
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.5"))
     }
 
-    fn init(config: &DynamicTanhConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &DynamicTanhConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         Self {
             alpha: init.constant([1], config.alpha_init as f32),
-            weight: init.constant([around.hidden], 1.0),
-            bias: init.constant([around.hidden], 0.0),
+            weight: init.constant([build.hidden], 1.0),
+            bias: init.constant([build.hidden], 0.0),
         }
     }
 }
 
 impl Normalization for DynamicTanh {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let bent = (x * self.alpha.val().unsqueeze()).tanh();
-        bent * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+        let squashed = (x * self.alpha.val().unsqueeze()).tanh();
+        squashed * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
     }
 }

@@ -1,4 +1,7 @@
-//! LayerNorm: (x − mean(x)) / √(var(x) + ε) · w + b (1607.06450).
+//! LayerNorm: (x − mean(x)) / √(var(x) + ε) ⊙ w + b (1607.06450, section 3).
+//!
+//! The variance is the biased one (divided by M). Parameters: `weight [M]`, starting at 1, and `bias [M]` (optional), starting
+//! at 0. Computed by Burn's `layer_norm`.
 
 use super::Normalization;
 use crate::{
@@ -29,10 +32,12 @@ impl Default for LayerNormConfig {
     }
 }
 
-/// LayerNorm.
+/// LayerNorm with a weight `[M]` and an optional bias `[M]`.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
+    /// w, `[M]`.
     weight: Param<Tensor<1>>,
+    /// b, `[M]`.
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     eps: f64,
@@ -42,13 +47,13 @@ impl Variant for LayerNorm {
     type Config = LayerNormConfig;
     const CARD: Card = Card::new("layer", "1607.06450");
 
-    fn check(config: &LayerNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &LayerNormConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_eps(config.eps, path)
     }
 
-    fn init(config: &LayerNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let bias = config.bias.then(|| init.constant([around.hidden], 0.0));
-        Self { weight: init.constant([around.hidden], 1.0), bias, eps: config.eps }
+    fn init(config: &LayerNormConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let bias = config.bias.then(|| init.constant([build.hidden], 0.0));
+        Self { weight: init.constant([build.hidden], 1.0), bias, eps: config.eps }
     }
 }
 

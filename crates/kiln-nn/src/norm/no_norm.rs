@@ -1,4 +1,4 @@
-//! No norm: x.
+//! No normalization: the identity, for models whose junctions or initialization replace norms (Fixup, 1901.09321).
 
 use super::Normalization;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::config::NoOptions;
 
-/// No norm.
+/// No normalization. No parameters, no cost.
 #[derive(Module, Debug)]
 pub struct NoNorm {}
 
@@ -16,7 +16,7 @@ impl Variant for NoNorm {
     type Config = NoOptions;
     const CARD: Card = Card { time: "0", ..Card::new("none", "1901.09321") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

@@ -1,4 +1,7 @@
-//! RMSNorm: x / √(mean(x²) + ε) · w (1910.07467).
+//! RMSNorm: x / √(mean(x²) + ε) ⊙ w (1910.07467, eq. 4).
+//!
+//! No mean is subtracted and there is no bias. Parameters: `weight [M]`, starting at 1. Computed by the kernel
+//! [`rms_norm`](kiln_kernels::rms_norm). Gemma's weights are stored as w − 1; loading adds the 1.
 
 use super::Normalization;
 use crate::{
@@ -28,9 +31,10 @@ impl Default for RmsNormConfig {
     }
 }
 
-/// RMSNorm.
+/// RMSNorm with a weight `[M]`.
 #[derive(Module, Debug)]
 pub struct RmsNorm {
+    /// w, `[M]`.
     weight: Param<Tensor<1>>,
     #[module(skip)]
     eps: f64,
@@ -40,12 +44,12 @@ impl Variant for RmsNorm {
     type Config = RmsNormConfig;
     const CARD: Card = Card::new("rms", "1910.07467");
 
-    fn check(config: &RmsNormConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RmsNormConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_eps(config.eps, path)
     }
 
-    fn init(config: &RmsNormConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { weight: init.constant([around.hidden], 1.0), eps: config.eps }
+    fn init(config: &RmsNormConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { weight: init.constant([build.hidden], 1.0), eps: config.eps }
     }
 }
 

@@ -1,11 +1,23 @@
-//! The parts of a sublayer: mixers, which move information between tokens, and feed-forwards, which do not.
+//! Parts of a sublayer: token mixers and feed-forward networks.
 //!
-//! To add one: a file here, its `mod` line and its list line below.
+//! | part | kind | cost of T tokens | state a sequence | paper |
+//! |---|---|---|---|---|
+//! | [`attention`] | mixer | T² or T · window | keys and values | 1706.03762 |
+//! | [`gated_linear_attention`] | mixer | T | H D E | 2312.06635 |
+//! | [`feed_forward::mlp`] | feed-forward | T | | 1706.03762 |
+//! | [`feed_forward::gated_mlp`] | feed-forward | T | | 2002.05202 |
+//! | [`experts`] | feed-forward | T · experts a token | | 1701.06538, 2101.03961 |
+//!
+//! A sublayer has one part, or several in parallel whose outputs are added. Parameters are under the part's role:
+//! `blocks.0.attention.q.weight`, `blocks.0.feed_forward.up.weight`.
+//!
+//! To add a part: a file here, its `mod` line and its list line below.
 
 pub mod attention;
 pub mod experts;
 pub mod feed_forward {
-    //! Parts that work on each token alone.
+    //! Feed-forward networks: each token on its own, `[B, T, M] → [B, T, M]`.
+
     pub mod activation;
     pub mod gated_mlp;
     pub mod mlp;
@@ -17,25 +29,26 @@ use burn::tensor::Tensor;
 use kiln_kernels::planner::KernelPlan;
 use kiln_spec::Pattern;
 
-/// What parts do.
+/// Part of a sublayer.
 pub trait Layer {
-    /// `[B, T, M] → [B, T, M]`, without the residual.
+    /// Forward pass, `[B, T, M] → [B, T, M]`, without the residual connection.
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3>;
 
-    /// What it costs in sequences of `length` tokens.
+    /// Returns the cost a token in a sequence of `length` tokens.
     fn cost(&self, length: usize) -> Cost;
 
-    /// Its geometry, if it has one.
+    /// Returns the attention pattern over the part's own tokens, if it has one.
     fn pattern(&self) -> Option<&Pattern> {
         None
     }
 
-    /// The kernel that would compute it, and why.
-    fn plan(&self, _gradients: bool) -> Option<KernelPlan> {
+    /// Returns the kernel that would compute it and the reason, if there is a choice. `needs_gradients`: training; otherwise
+    /// decoding.
+    fn plan(&self, _needs_gradients: bool) -> Option<KernelPlan> {
         None
     }
 
-    /// One line for people: `4 heads, 2 kv, window 64`.
+    /// Returns a one-line summary for listings: `4 heads of 16, 2 kv, window 64`.
     fn describe(&self) -> String;
 }
 

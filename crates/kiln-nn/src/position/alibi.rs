@@ -1,4 +1,7 @@
-//! ALiBi: scores fall with the distance, −m_h · |i − j| with a slope for each head (2108.12409). Nothing to train.
+//! Attention with linear biases (ALiBi): score + (−m_h · |i − j|) with a slope m_h for each head (2108.12409, section 3).
+//!
+//! No parameters. Slopes are a geometric series, m_h = 2^(−8 h / H) by default, so some heads look far and others near.
+//! Extends to longer sequences than it was trained on, since the bias depends on the distance alone.
 
 use super::PositionEncoding;
 use crate::{
@@ -26,18 +29,19 @@ impl Default for AlibiConfig {
     }
 }
 
-/// A slope for each head.
+/// ALiBi position bias.
 #[derive(Module, Debug)]
 pub struct Alibi {
+    /// Exponent of the last head's slope.
     #[module(skip)]
-    most: f64,
+    max_exponent: f64,
 }
 
 impl Variant for Alibi {
     type Config = AlibiConfig;
     const CARD: Card = Card { time: "T²", ..Card::new("alibi", "2108.12409") };
 
-    fn check(config: &AlibiConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &AlibiConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
             return Ok(());
         }
@@ -45,24 +49,32 @@ impl Variant for Alibi {
         Err(ValidationError::new(format!("{path}.alibi_bias_max"), reason).with_suggestion("alibi_bias_max = 8.0"))
     }
 
-    fn init(config: &AlibiConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
-        Self { most: config.alibi_bias_max }
+    fn init(config: &AlibiConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
+        Self { max_exponent: config.alibi_bias_max }
     }
 }
 
 impl PositionEncoding for Alibi {
     fn bias(&self, heads: usize, cx: &Context) -> Option<DistanceBias> {
-        let slopes = alibi_slopes(self.most, heads);
+        let slopes = alibi_slopes(self.max_exponent, heads);
         let device = cx.stream.tokens.field(MarkField::Position).device();
         let table = Tensor::<1>::from_floats(slopes.as_slice(), &device).reshape([1, heads]);
         Some(DistanceBias { table, kind: BiasKind::Slope })
     }
 }
 
-/// The slopes of `heads` heads: a geometric series where their number is a power of two; else that of the power below,
-/// and of what is missing every other one of the power above (the authors' code; the paper names powers of two only).
-pub fn alibi_slopes(most: f64, heads: usize) -> Vec<f32> {
-    let series = |heads: usize| (1..=heads).map(move |h| (-most * h as f64 / heads as f64).exp2() as f32);
+/// Returns the slopes 2^(−m h / H) of H heads, h = 1 … H, m = `max_exponent`.
+///
+/// If H isn't a power of two: the slopes of the next lower power, then every other slope of twice that number, as in the
+/// authors' code. The paper covers powers of two only.
+///
+/// ```
+/// use kiln_nn::position::alibi::alibi_slopes;
+///
+/// assert_eq!(alibi_slopes(8.0, 4), [0.25, 0.0625, 0.015625, 0.00390625]);
+/// ```
+pub fn alibi_slopes(max_exponent: f64, heads: usize) -> Vec<f32> {
+    let series = |heads: usize| (1..=heads).map(move |h| (-max_exponent * h as f64 / heads as f64).exp2() as f32);
     let below = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
     series(below).chain(series(2 * below).step_by(2)).take(heads).collect()
 }
@@ -72,9 +84,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slopes_are_those_of_the_paper() {
+    fn slopes_equal_those_of_the_paper() {
         assert_eq!(alibi_slopes(8.0, 8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125, 0.00390625]);
-        // Figures of the authors' repository for 12 heads, to their digits.
+        // Values of the authors' code for 12 heads.
         let twelve = alibi_slopes(8.0, 12);
         assert_eq!(twelve[..8], alibi_slopes(8.0, 8));
         let rest = [0.707_106_77, 0.353_553_38, 0.176_776_69, 0.088_388_346];

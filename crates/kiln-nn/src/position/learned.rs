@@ -1,10 +1,13 @@
-//! Learned positions: x + table\[position\] (1706.03762; GPT-2, BERT).
+//! Learned position embeddings: x + table\[position + offset\] (1706.03762, section 3.5; GPT-2, BERT).
+//!
+//! Parameters: `weight [offset + positions, M]`, normal with standard deviation 0.02. Sequences longer than the table are
+//! refused before they run ([`PositionConfig::max_positions`](super::PositionConfig::max_positions)).
 
 use super::PositionEncoding;
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -14,7 +17,7 @@ use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Learned`].
+/// Options of [`LearnedPosition`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnedPositionConfig {
@@ -30,9 +33,18 @@ impl Default for LearnedPositionConfig {
     }
 }
 
-/// A table of positions.
+/// Greatest number of positions and offset: more is a slip in a recipe.
+const MAX_POSITIONS: usize = 1 << 28;
+
+/// Reason of an error about a number of positions.
+fn too_many(count: usize) -> String {
+    format!("expected at most {MAX_POSITIONS} positions, found {count}")
+}
+
+/// Learned position table.
 #[derive(Module, Debug)]
 pub struct LearnedPosition {
+    /// `[offset + positions, M]`.
     weight: Param<Tensor<2>>,
     #[module(skip)]
     offset: usize,
@@ -42,21 +54,21 @@ impl Variant for LearnedPosition {
     type Config = LearnedPositionConfig;
     const CARD: Card = Card { incompatible_with: "positions beyond its table", ..Card::new("learned", "1706.03762") };
 
-    fn check(config: &LearnedPositionConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let many = |key: &str, count: usize| {
-            Err(ValidationError::new(format!("{path}.{key}"), format!("at most {} positions, found {count}", 1 << 28)))
-        };
+    fn check(config: &LearnedPositionConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         match (config.max_position_embeddings, config.offset) {
-            (length, _) if length > 1 << 28 => many("max_position_embeddings", length),
-            (_, offset) if offset > 1 << 28 => many("offset", offset),
-            (0, _) => Err(ValidationError::new(format!("{path}.max_position_embeddings"), "a table of no positions")
-                .with_suggestion("max_position_embeddings = 1024")),
+            (length, _) if length > MAX_POSITIONS => invalid(path, "max_position_embeddings", too_many(length)),
+            (_, offset) if offset > MAX_POSITIONS => invalid(path, "offset", too_many(offset)),
+            (0, _) => Err(ValidationError::new(
+                format!("{path}.max_position_embeddings"),
+                "a table of no positions, expected at least 1",
+            )
+            .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),
         }
     }
 
-    fn init(config: &LearnedPositionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let weight = init.normal("weight", [config.offset + config.max_position_embeddings, around.hidden], 0.02);
+    fn init(config: &LearnedPositionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let weight = init.normal("weight", [config.offset + config.max_position_embeddings, build.hidden], 0.02);
         Self { weight, offset: config.offset }
     }
 }

@@ -1,4 +1,18 @@
-//! How order enters. A position belongs to a stack; each attention inherits it or has its own.
+//! Position encodings: how token order enters a model.
+//!
+//! A stack has one position encoding. It can act in three places, the methods of [`PositionEncoding`]:
+//!
+//! | encoding | acts on | parameters | paper |
+//! |---|---|---|---|
+//! | none | – | | 2305.19466 |
+//! | sinusoidal | embeddings | | 1706.03762 |
+//! | learned | embeddings | `weight [positions, M]` | 1706.03762 |
+//! | rotary (RoPE) | queries and keys | | 2104.09864 |
+//! | ALiBi | scores | | 2108.12409 |
+//! | T5 | scores | `weight [buckets, H]`, shared by the layers | 1910.10683 |
+//!
+//! An attention inherits the encoding of its stack or has its own (rotary, ALiBi, T5 or none). Positions count from 0 in each
+//! document. Cross-attention has no position: its keys are tokens of another sequence.
 
 pub mod alibi;
 mod learned;
@@ -21,19 +35,19 @@ use burn::tensor::Tensor;
 use kiln_kernels::attention::DistanceBias;
 use kiln_spec::ValidationError;
 
-/// Where order can enter. What a position doesn't do, it leaves as it was.
+/// Position encoding: the places where it acts. The default of each method changes nothing.
 pub trait PositionEncoding {
-    /// Added to the embeddings, `[B, T, M] → [B, T, M]`.
+    /// Adds positions to the embeddings, `[B, T, M] → [B, T, M]`.
     fn embed(&self, x: Tensor<3>, _cx: &mut Context) -> Tensor<3> {
         x
     }
 
-    /// Turns queries and keys before keys are kept, `[B, H, T, D] → [B, H, T, D]`.
+    /// Rotates queries or keys, `[B, H, T, D] → [B, H, T, D]`. Keys are cached rotated.
     fn rotate(&self, x: Tensor<4>, _cx: &mut Context) -> Tensor<4> {
         x
     }
 
-    /// Added to the scores of `heads` heads, by distance.
+    /// Returns the bias of the scores of `heads` heads, by distance.
     fn bias(&self, _heads: usize, _cx: &Context) -> Option<DistanceBias> {
         None
     }
@@ -64,7 +78,7 @@ impl Default for PositionConfig {
 }
 
 impl PositionConfig {
-    /// How many positions there are; `None` without bound.
+    /// Returns the number of positions of a learned table; `None` for encodings without a limit.
     pub fn max_positions(&self) -> Option<usize> {
         match self {
             Self::Learned(c) => Some(c.max_position_embeddings),
@@ -72,43 +86,44 @@ impl PositionConfig {
         }
     }
 
-    /// Whether it is added to the embeddings, and so belongs to a stack, not to a layer.
+    /// Whether it is added to the embeddings. Such an encoding belongs to a stack; an attention can't have it.
     pub fn is_added_to_embedding(&self) -> bool {
         matches!(self, Self::Learned(_) | Self::Sinusoidal(_))
     }
 
-    /// Whether it adds to the scores.
+    /// Whether it adds a bias to the scores.
     pub fn has_score_bias(&self) -> bool {
         matches!(self, Self::Alibi(_) | Self::T5(_))
     }
 
-    /// Refuses heads of this number and width.
+    /// Checks that the encoding works with `heads` heads of `width`.
     ///
     /// # Errors
-    /// The reason.
+    /// The reason: rotary needs an even number of dimensions above 0, T5 a table for the same number of heads.
     pub fn check_heads(&self, heads: usize, width: usize) -> Result<(), String> {
         match self {
             Self::Rotary(rotary) if rotary.rotary_dim(width) % 2 == 1 || rotary.rotary_dim(width) == 0 => Err(format!(
-                "rotary positions turn pairs: of heads {width} wide {} dimensions can't be turned",
+                "rotary positions rotate pairs of dimensions; of a head of width {width} they would rotate {}",
                 rotary.rotary_dim(width)
             )),
             Self::T5(RelativeBiasConfig { heads: Some(table), .. }) if *table != heads => {
-                Err(format!("the stack's t5 positions have a bias for {table} heads, the attention has {heads}"))
+                Err(format!("the t5 positions of the stack have a bias for {table} heads, the attention has {heads}"))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// θ^(−i/pairs), i = 0 … pairs−1, in turns of a radian a token.
+/// Returns θ^(−i/pairs) for i = 0 … pairs − 1: radians a token, without scaling.
 pub fn inverse_frequencies(theta: f64, pairs: usize) -> Vec<f32> {
     RotaryScaling::default().scaled_frequencies(theta, pairs).0
 }
 
+/// Checks the base θ of a geometric series of frequencies.
 fn check_theta(theta: f64, path: &str) -> Result<(), ValidationError> {
     if theta > 1.0 && theta.is_finite() {
         return Ok(());
     }
-    Err(ValidationError::new(format!("{path}.theta"), format!("θ must be above 1, found {theta}"))
+    Err(ValidationError::new(format!("{path}.theta"), format!("θ must be a finite number above 1, found {theta}"))
         .with_suggestion("theta = 10000.0"))
 }

@@ -1,4 +1,5 @@
-//! No position: order is known only by who sees whom (NoPE, 2305.19466).
+//! No position encoding (NoPE, 2305.19466): a causal model can infer the order from the mask, since each token sees only
+//! those before it.
 
 use super::PositionEncoding;
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 use burn::module::Module;
 use kiln_spec::config::NoOptions;
 
-/// No position.
+/// No position encoding. No parameters.
 #[derive(Module, Debug)]
 pub struct NoPosition {}
 
@@ -16,7 +17,7 @@ impl Variant for NoPosition {
     type Config = NoOptions;
     const CARD: Card = Card { time: "0", ..Card::new("none", "2305.19466") };
 
-    fn init(_config: &NoOptions, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
     }
 }

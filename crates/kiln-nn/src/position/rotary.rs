@@ -1,4 +1,9 @@
-//! Rotary positions: pairs of a head's dimensions are turned by position · θ^(−i/pairs) (2104.09864, eq. 34).
+//! Rotary position embedding (RoPE): pair i of a head's dimensions rotated by position · θ^(−i/P) (2104.09864, eq. 34).
+//!
+//! Queries and keys are rotated, so their product depends on the difference of positions. No parameters. P = D / 2 pairs, or
+//! fewer with `partial_factor` (GPT-NeoX, Phi): the other dimensions carry no position. Longer contexts by
+//! [`RotaryScaling`]. cos and sin are computed once a call for all layers; the rotation is the kernel
+//! [`apply_rotary`].
 
 use super::{PositionEncoding, rotary_scaling::RotaryScaling};
 use crate::{
@@ -12,7 +17,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Rotary`].
+/// Options of [`RotaryEmbedding`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RotaryEmbeddingConfig {
@@ -34,18 +39,18 @@ impl Default for RotaryEmbeddingConfig {
 }
 
 impl RotaryEmbeddingConfig {
-    /// The layout of the rotated pairs, as the kernel names it.
+    /// Returns which dimensions form a pair.
     pub fn pairing(&self) -> RotaryPairing {
         if self.interleaved { RotaryPairing::Interleaved } else { RotaryPairing::Half }
     }
 
-    /// Dimensions of a head of `width` that are turned.
+    /// Returns the number of rotated dimensions of a head of `width`: `partial_factor` of it, rounded.
     pub fn rotary_dim(&self, width: usize) -> usize {
         (width as f64 * self.partial_factor).round() as usize
     }
 }
 
-/// Rotary positions. Nothing to train.
+/// Rotary position embedding.
 #[derive(Module, Debug)]
 pub struct RotaryEmbedding {
     #[module(skip)]
@@ -55,12 +60,12 @@ pub struct RotaryEmbedding {
 impl Variant for RotaryEmbedding {
     type Config = RotaryEmbeddingConfig;
     const CARD: Card =
-        Card { incompatible_with: "an odd number of turned dimensions", ..Card::new("rotary", "2104.09864") };
+        Card { incompatible_with: "an odd number of rotated dimensions", ..Card::new("rotary", "2104.09864") };
 
-    fn check(config: &RotaryEmbeddingConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &RotaryEmbeddingConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
         if !(config.partial_factor > 0.0 && config.partial_factor <= 1.0) {
-            let reason = format!("a share of a head above 0 and up to 1, found {}", config.partial_factor);
+            let reason = format!("expected a fraction above 0 and at most 1, found {}", config.partial_factor);
             return Err(
                 ValidationError::new(format!("{path}.partial_factor"), reason).with_suggestion("partial_factor = 1.0")
             );
@@ -73,7 +78,7 @@ impl Variant for RotaryEmbedding {
         }
     }
 
-    fn init(config: &RotaryEmbeddingConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &RotaryEmbeddingConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }

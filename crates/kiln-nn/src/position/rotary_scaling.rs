@@ -1,4 +1,14 @@
-//! Scaling of rotary frequencies, so that a model reads further than it was trained for.
+//! Scaling of rotary frequencies for contexts longer than the pretraining context.
+//!
+//! With f_i = θ^(−i/P) the frequency of pair i, s the factor and L the original context, r_i = L f_i / 2π is the number of
+//! rotations of the pair over the original context:
+//!
+//! * linear: f_i / s (2306.15595);
+//! * YaRN: f_i for r_i ≥ `beta_fast`, f_i / s for r_i ≤ `beta_slow`, a linear ramp in the pair's index between
+//!   (2309.00071, section 3.2), and cos and sin times 0.1 ln s + 1 (eq. 22);
+//! * Llama 3: the same with a ramp linear in r_i and no factor of cos and sin.
+//!
+//! Frequencies are computed in f64 and rounded to f32.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +28,7 @@ kiln_spec::choice! {
     }
 }
 
-/// Position interpolation.
+/// Options of linear position interpolation.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LinearScaling {
@@ -26,7 +36,7 @@ pub struct LinearScaling {
     pub factor: f64,
 }
 
-/// YaRN.
+/// Options of YaRN.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct YarnScaling {
@@ -45,7 +55,7 @@ pub struct YarnScaling {
     pub attention_factor: Option<f64>,
 }
 
-/// Llama 3.1's.
+/// Options of the scaling of Llama 3.1.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Llama3Scaling {
@@ -80,67 +90,88 @@ impl Default for RotaryScaling {
 }
 
 impl RotaryScaling {
-    /// Frequencies and what cosines and sines are multiplied by; `theta` is the base, `pairs` their number.
+    /// Returns the frequencies of `pairs` pairs for the base `theta`, in radians a token, and the factor of cos and sin.
     pub fn scaled_frequencies(&self, theta: f64, pairs: usize) -> (Vec<f32>, f64) {
-        let plain = |i: usize| theta.powf(-(i as f64) / pairs as f64);
-        let each = |f: &dyn Fn(usize) -> f64| (0..pairs).map(|i| f(i) as f32).collect();
+        let unscaled = (0..pairs).map(|i| theta.powf(-(i as f64) / pairs as f64));
         match self {
-            Self::None(_) => (each(&plain), 1.0),
-            Self::Linear(linear) => (each(&|i| plain(i) / linear.factor), 1.0),
-            Self::Llama3(c) => {
-                let turns = |i: usize| c.original_max_position_embeddings as f64 * plain(i) / std::f64::consts::TAU;
-                let keeps = |i: usize| {
-                    ((turns(i) - c.low_freq_factor) / (c.high_freq_factor - c.low_freq_factor)).clamp(0.0, 1.0)
-                };
-                (each(&|i| plain(i) * (keeps(i) + (1.0 - keeps(i)) / c.factor)), 1.0)
-            }
+            Self::None(_) => (unscaled.map(|f| f as f32).collect(), 1.0),
+            Self::Linear(linear) => (unscaled.map(|f| (f / linear.factor) as f32).collect(), 1.0),
+            Self::Llama3(llama3) => (unscaled.map(|f| llama3.scale(f) as f32).collect(), 1.0),
             Self::Yarn(yarn) => {
-                // The pair that turns `turns` times: original · θ^(−i/pairs) = 2π · turns (section 3.2).
-                let pair = |turns: f64| {
-                    let turned = yarn.original_max_position_embeddings as f64 / (turns * std::f64::consts::TAU);
-                    pairs as f64 * turned.ln() / theta.ln()
-                };
-                let low = pair(yarn.beta_fast).floor().max(0.0);
-                let high = pair(yarn.beta_slow).ceil().min((2 * pairs - 1) as f64);
-                let ramp = |i: usize| ((i as f64 - low) / (high - low).max(1e-3)).clamp(0.0, 1.0);
-                let blend = |i: usize| plain(i) * (1.0 - ramp(i)) + plain(i) / yarn.factor * ramp(i);
-                (each(&blend), yarn.attention_factor.unwrap_or(0.1 * yarn.factor.max(1.0).ln() + 1.0))
+                let [low, high] = yarn.ramp_ends(theta, pairs);
+                let scaled = unscaled.enumerate().map(|(i, f)| {
+                    let ramp = ((i as f64 - low) / (high - low).max(1e-3)).clamp(0.0, 1.0);
+                    (f * (1.0 - ramp) + f / yarn.factor * ramp) as f32
+                });
+                (scaled.collect(), yarn.attention_factor.unwrap_or(0.1 * yarn.factor.max(1.0).ln() + 1.0))
             }
         }
     }
 
-    /// What is wrong with it: key, reason.
+    /// Returns the first invalid key and the reason, or `None`.
     pub(super) fn invalid_field(&self) -> Option<(&'static str, String)> {
-        let factor = |factor: f64| {
-            let wrong = !(factor.is_finite() && factor >= 1.0);
-            wrong.then(|| ("factor", format!("a context 1 or more times as long, found {factor}")))
-        };
         match self {
             Self::None(_) => None,
-            Self::Linear(linear) => factor(linear.factor),
-            Self::Llama3(c) => factor(c.factor).or_else(|| match c {
+            Self::Linear(linear) => invalid_factor(linear.factor),
+            Self::Llama3(llama3) => invalid_factor(llama3.factor).or_else(|| match llama3 {
                 Llama3Scaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original_max_position_embeddings", "a context of no tokens".into()))
+                    Some(("original_max_position_embeddings", "a context of no tokens, expected at least 1".into()))
                 }
                 Llama3Scaling { low_freq_factor: low, high_freq_factor: high, .. }
                     if !(*low > 0.0 && high > low && high.is_finite()) =>
                 {
-                    Some(("high_freq_factor", format!("more turns than low_freq_factor = {low} above 0, found {high}")))
+                    Some((
+                        "high_freq_factor",
+                        format!("expected 0 < low_freq_factor < high_freq_factor, found {low} and {high}"),
+                    ))
                 }
                 _ => None,
             }),
-            Self::Yarn(yarn) => factor(yarn.factor).or_else(|| match yarn {
+            Self::Yarn(yarn) => invalid_factor(yarn.factor).or_else(|| match yarn {
                 YarnScaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original_max_position_embeddings", "a context of no tokens".into()))
+                    Some(("original_max_position_embeddings", "a context of no tokens, expected at least 1".into()))
                 }
-                YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => {
-                    Some(("beta_fast", format!("more turns than beta_slow = {beta_slow} above 0, found {beta_fast}")))
-                }
+                YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => Some((
+                    "beta_fast",
+                    format!("expected 0 < beta_slow < beta_fast, found {beta_slow} and {beta_fast}"),
+                )),
                 YarnScaling { attention_factor: Some(a), .. } if !(a.is_finite() && *a > 0.0) => {
-                    Some(("attention_factor", format!("a number above 0, found {a}")))
+                    Some(("attention_factor", format!("expected a finite number above 0, found {a}")))
                 }
                 _ => None,
             }),
         }
     }
+}
+
+impl Llama3Scaling {
+    /// Frequency f between f / s (few rotations over the original context) and f (many), linear in the rotations.
+    fn scale(&self, frequency: f64) -> f64 {
+        let rotations = self.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
+        let share = (rotations - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor);
+        let share = share.clamp(0.0, 1.0);
+        frequency * (share + (1.0 - share) / self.factor)
+    }
+}
+
+impl YarnScaling {
+    /// Pair indices at which the ramp begins and ends: those with `beta_fast` and `beta_slow` rotations over the original
+    /// context, rounded outward.
+    fn ramp_ends(&self, theta: f64, pairs: usize) -> [f64; 2] {
+        let low = self.pair_with_rotations(self.beta_fast, theta, pairs).floor().max(0.0);
+        let high = self.pair_with_rotations(self.beta_slow, theta, pairs).ceil().min((2 * pairs - 1) as f64);
+        [low, high]
+    }
+
+    /// Index i of the pair with a number of rotations: L θ^(−i/P) = 2π · rotations (section 3.2).
+    fn pair_with_rotations(&self, rotations: f64, theta: f64, pairs: usize) -> f64 {
+        let ratio = self.original_max_position_embeddings as f64 / (rotations * std::f64::consts::TAU);
+        pairs as f64 * ratio.ln() / theta.ln()
+    }
+}
+
+/// The key and reason of an invalid context factor.
+fn invalid_factor(factor: f64) -> Option<(&'static str, String)> {
+    let is_valid = factor.is_finite() && factor >= 1.0;
+    (!is_valid).then(|| ("factor", format!("expected a finite number, 1 or more, found {factor}")))
 }

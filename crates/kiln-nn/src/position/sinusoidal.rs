@@ -1,5 +1,6 @@
-//! Sinusoidal positions: x + table\[position\], a sine and a cosine of position · 10000^(−2i/M) for each pair of channels
-//! (1706.03762, section 3.5). Nothing to train.
+//! Sinusoidal position embeddings: x + (sin, cos) of position · θ^(−2i/M) for each pair of channels (1706.03762, section 3.5).
+//!
+//! No parameters; θ = 10000 by default. The values are computed for the call's positions, so there is no greatest length.
 
 use super::PositionEncoding;
 use crate::{
@@ -12,7 +13,7 @@ use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Sinusoidal`].
+/// Options of [`SinusoidalPosition`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinusoidalPositionConfig {
@@ -28,7 +29,7 @@ impl Default for SinusoidalPositionConfig {
     }
 }
 
-/// Sines and cosines of the position.
+/// Sinusoidal position embedding.
 #[derive(Module, Debug)]
 pub struct SinusoidalPosition {
     #[module(skip)]
@@ -39,16 +40,16 @@ impl Variant for SinusoidalPosition {
     type Config = SinusoidalPositionConfig;
     const CARD: Card = Card { incompatible_with: "an odd hidden", ..Card::new("sinusoidal", "1706.03762") };
 
-    fn check(config: &SinusoidalPositionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &SinusoidalPositionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::check_theta(config.theta, path)?;
-        if around.hidden.is_multiple_of(2) {
+        if build.hidden.is_multiple_of(2) {
             return Ok(());
         }
-        let reason = format!("sines and cosines come in pairs: hidden must be even, found {}", around.hidden);
-        Err(ValidationError::new(path, reason).with_suggestion(format!("hidden = {}", around.hidden + 1)))
+        let reason = format!("sines and cosines form pairs, so hidden must be even, found {}", build.hidden);
+        Err(ValidationError::new(path, reason).with_suggestion(format!("hidden = {}", build.hidden + 1)))
     }
 
-    fn init(config: &SinusoidalPositionConfig, _around: &BuildContext, _init: &mut Initializer) -> Self {
+    fn init(config: &SinusoidalPositionConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { config: config.clone() }
     }
 }
@@ -58,9 +59,9 @@ impl PositionEncoding for SinusoidalPosition {
         let ([_, _, m], dtype) = (x.dims(), x.dtype());
         let positions = cx.stream.tokens.field(MarkField::Position);
         let [b, t] = positions.dims();
-        let rates = super::inverse_frequencies(self.config.theta, m / 2);
-        let rates = Tensor::<1>::from_floats(rates.as_slice(), &positions.device()).reshape([1, 1, m / 2]);
-        let angles = positions.clone().float().reshape([b, t, 1]) * rates;
+        let frequencies = super::inverse_frequencies(self.config.theta, m / 2);
+        let frequencies = Tensor::<1>::from_floats(frequencies.as_slice(), &positions.device()).reshape([1, 1, m / 2]);
+        let angles = positions.clone().float().reshape([b, t, 1]) * frequencies;
         let (sin, cos) = (angles.clone().sin(), angles.cos());
         let table = if self.config.interleaved {
             Tensor::cat(vec![sin.unsqueeze_dim::<4>(3), cos.unsqueeze_dim::<4>(3)], 3).reshape([b, t, m])

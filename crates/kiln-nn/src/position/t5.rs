@@ -1,11 +1,13 @@
-//! T5's relative positions: each distance falls into a bucket, and each head has a trained bias for each bucket
-//! (1910.10683, section 2.1). Near distances have a bucket each, far ones share in a logarithmic scale.
+//! T5 relative position bias: score + table\[bucket(distance), head\] (1910.10683, section 2.1).
+//!
+//! Near distances have a bucket each; far ones share buckets on a logarithmic scale, up to `max_distance`. Parameters:
+//! `weight [buckets, H]`, normal with standard deviation 0.02, shared by all layers of a stack.
 
 use super::PositionEncoding;
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -17,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Options of [`T5`].
+/// Options of [`RelativeBias`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelativeBiasConfig {
@@ -39,13 +41,14 @@ impl Default for RelativeBiasConfig {
     }
 }
 
-/// A table of biases by bucket and head, shared by the layers of a stack.
+/// Table of biases by bucket and head, shared by the layers of a stack.
 #[derive(Module, Debug)]
 pub struct RelativeBias {
     /// `[buckets, heads]`.
     weight: Param<Tensor<2>>,
+    /// Bucket of each distance from −`max_distance` to `max_distance`.
     #[module(skip)]
-    of: Arc<Vec<u32>>,
+    buckets: Arc<Vec<u32>>,
 }
 
 impl Variant for RelativeBias {
@@ -56,66 +59,77 @@ impl Variant for RelativeBias {
         ..Card::new("t5", "1910.10683")
     };
 
-    fn resolve(config: &mut RelativeBiasConfig, around: &BuildContext) {
-        config.bidirectional.get_or_insert(around.direction != Direction::Causal);
-        config.heads.get_or_insert(around.heads);
+    fn resolve(config: &mut RelativeBiasConfig, build: &BuildContext) {
+        config.bidirectional.get_or_insert(build.direction != Direction::Causal);
+        config.heads.get_or_insert(build.heads);
     }
 
-    fn check(config: &RelativeBiasConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let both = config.bidirectional.unwrap_or(around.direction != Direction::Causal);
-        let side = if both { config.num_buckets / 2 } else { config.num_buckets };
+    fn check(config: &RelativeBiasConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let is_bidirectional = config.bidirectional.unwrap_or(build.direction != Direction::Causal);
+        let side = if is_bidirectional { config.num_buckets / 2 } else { config.num_buckets };
         match config {
             RelativeBiasConfig { num_buckets: buckets, .. }
-                if *buckets > 1 << 16 || side < 2 || (both && buckets % 2 == 1) =>
+                if *buckets > 1 << 16 || side < 2 || (is_bidirectional && buckets % 2 == 1) =>
             {
-                refuse("num_buckets", format!("an even number of buckets from 4 to {}, found {buckets}", 1 << 16))
+                invalid(path, "num_buckets", format!("expected an even number from 4 to {}, found {buckets}", 1 << 16))
             }
-            RelativeBiasConfig { max_distance, .. } if *max_distance <= side / 2 || *max_distance > 1 << 24 => refuse(
+            RelativeBiasConfig { max_distance, .. } if *max_distance <= side / 2 || *max_distance > 1 << 24 => invalid(
+                path,
                 "max_distance",
-                format!("a distance above {} and up to {}, found {max_distance}", side / 2, 1 << 24),
+                format!("expected a distance above {} and at most {}, found {max_distance}", side / 2, 1 << 24),
             ),
-            _ if config.heads.unwrap_or(around.heads) == 0 => {
-                refuse("heads", "a bias for no heads: the stack has no attention that says how many".into())
+            _ if config.heads.unwrap_or(build.heads) == 0 => {
+                invalid(path, "heads", "a bias for 0 heads: the stack has no attention with a number of heads")
             }
             _ => Ok(()),
         }
     }
 
-    fn init(config: &RelativeBiasConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let both = config.bidirectional.unwrap_or(around.direction != Direction::Causal);
-        let weight = init.normal("weight", [config.num_buckets, config.heads.unwrap_or(around.heads)], 0.02);
-        Self { weight, of: Arc::new(bucket_table(config.num_buckets, config.max_distance, both)) }
+    fn init(config: &RelativeBiasConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let is_bidirectional = config.bidirectional.unwrap_or(build.direction != Direction::Causal);
+        let weight = init.normal("weight", [config.num_buckets, config.heads.unwrap_or(build.heads)], 0.02);
+        let buckets = bucket_table(config.num_buckets, config.max_distance, is_bidirectional);
+        Self { weight, buckets: Arc::new(buckets) }
     }
 }
 
 impl PositionEncoding for RelativeBias {
     fn bias(&self, _heads: usize, _cx: &Context) -> Option<DistanceBias> {
-        Some(DistanceBias { table: self.weight.val(), kind: BiasKind::Buckets(self.of.clone()) })
+        Some(DistanceBias { table: self.weight.val(), kind: BiasKind::Buckets(self.buckets.clone()) })
     }
 }
 
-/// The bucket of each distance (key minus query) from −`max_distance` to `max_distance`.
-pub fn bucket_table(buckets: usize, max_distance: usize, both_sides: bool) -> Vec<u32> {
+/// Returns the bucket of each distance (key's position minus query's) from −`max_distance` to `max_distance`.
+///
+/// ```
+/// use kiln_nn::position::t5::bucket_table;
+///
+/// // Causal, 4 buckets: distances 0 and 1 have one each, 2 and 3 share one, the last is for 4 and more; keys after the
+/// // query count as distance 0.
+/// assert_eq!(bucket_table(4, 8, false), [3, 3, 3, 3, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+/// ```
+pub fn bucket_table(buckets: usize, max_distance: usize, bidirectional: bool) -> Vec<u32> {
     let reach = max_distance as i64;
-    (-reach..=reach).map(|distance| relative_position_bucket(distance, buckets, max_distance, both_sides)).collect()
+    (-reach..=reach).map(|distance| relative_position_bucket(distance, buckets, max_distance, bidirectional)).collect()
 }
 
-/// With n buckets a side (all of them behind, if there is one side): distance d < n/2 has bucket d; beyond, bucket
-/// n/2 + ⌊ln(d / (n/2)) / ln(max / (n/2)) · n/2⌋, at most n − 1. Keys after the query come after those behind.
-fn relative_position_bucket(distance: i64, buckets: usize, max_distance: usize, both_sides: bool) -> u32 {
-    let (side, first) = match (both_sides, distance > 0) {
+/// Bucket of one distance (`_relative_position_bucket` of T5's code).
+///
+/// Bidirectional tables have n = buckets / 2 for keys before the query and n for keys after it; causal ones n = buckets for
+/// keys before it. Magnitude d < n/2 has bucket d; beyond, bucket n/2 + ⌊ln(d / (n/2)) / ln(max / (n/2)) · n/2⌋, at most n − 1.
+fn relative_position_bucket(distance: i64, buckets: usize, max_distance: usize, bidirectional: bool) -> u32 {
+    let (side, first) = match (bidirectional, distance > 0) {
         (true, after) => (buckets / 2, if after { buckets / 2 } else { 0 }),
         (false, _) => (buckets, 0),
     };
-    let far = if both_sides { distance.unsigned_abs() } else { (-distance).max(0) as u64 } as usize;
+    let magnitude = if bidirectional { distance.unsigned_abs() } else { (-distance).max(0) as u64 } as usize;
     let exact = side / 2;
-    let within = if far < exact {
-        far
+    let offset = if magnitude < exact {
+        magnitude
     } else {
-        // In f32, as everybody's: where a logarithm falls on a whole number, f64 would floor differently.
-        let share = (far as f32 / exact as f32).ln() / (max_distance as f64 / exact as f64).ln() as f32;
-        (exact + (share * (side - exact) as f32) as usize).min(side - 1)
+        // In f32, as in T5's code: where the logarithm is a whole number, f64 would round down to another bucket.
+        let ratio = (magnitude as f32 / exact as f32).ln() / (max_distance as f64 / exact as f64).ln() as f32;
+        (exact + (ratio * (side - exact) as f32) as usize).min(side - 1)
     };
-    (first + within) as u32
+    (first + offset) as u32
 }

@@ -1,4 +1,14 @@
-//! `chat`: a conversation in the terminal, by the model's own template.
+//! `kiln chat MODEL`: a conversation in the terminal, formatted by the model's chat template.
+//!
+//! ```console
+//! kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --system "Answer in one sentence."
+//! echo "Why is the sky blue?" | kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! Each line of standard input is one message; the conversation ends with the input. The key-value cache of the earlier turns
+//! is reused if the template renders them unchanged at the start of the next prompt.
+//!
+//! JSON: `{"messages":[{"role","content"}],"turns":[{"tokens","read_before"}]}`, where `read_before` counts the cached tokens.
 
 use super::{
     device_args::DeviceArgs,
@@ -8,14 +18,14 @@ use super::{
 };
 use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
 use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
-use kiln_train::pretrained::LoadedModel;
+use kiln_pretrained::Pretrained;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Arguments of `chat`.
+/// Arguments of `kiln chat`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -42,88 +52,100 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Holds it: a line of standard input is a message; the end of input ends it.
+/// Reads one message per line of standard input, until its end, and prints the replies. Empty lines are ignored.
+///
+/// Fails before the weights are loaded if the model has no chat template.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
-    let wrong = |refusal: kiln_spec::ValidationError| {
-        CliError::usage(refusal.reason).with_location(super::generate::flag_name(&refusal.path))
-    };
-    args.sampling().check("").map_err(wrong)?;
-    let place = args.model.source()?;
-    // What a run does with a text its objective says, once it is loaded.
-    if place.run_folder().is_none() {
-        kiln_infer::request::check_can_generate(&place.config()?)?;
+    args.sampling().check("").map_err(super::generate::option_error)?;
+    let source = args.model.source()?;
+    // For a run this depends on the objective, which is known after loading.
+    if source.run_folder().is_none() {
+        kiln_infer::request::check_can_generate(&source.config()?)?;
     }
-    let chat = place.chat()?.ok_or_else(|| {
-        let help = "`kiln generate` goes on from any text";
+    let chat = source.chat_template()?.ok_or_else(|| {
         CliError::failed("chat", "the model has no chat template")
             .with_location(args.model.model.display().to_string())
-            .with_help(help)
+            .with_help("use `kiln generate` to continue a text without a template")
     })?;
-    let loaded = place.load(&args.device.open()?)?;
-    let messages: Vec<Value> = args.system.iter().map(|text| chat_message("system", text)).collect();
-    let mut talk =
+    let loaded = source.load(&args.device.open()?)?;
+    let messages = args.system.iter().map(|text| chat_message("system", text)).collect();
+    let mut session =
         ChatSession { args, chat, loaded, messages, prefix_cache: None, turn_stats: Vec::new(), quiet: json };
-    let terminal = io::stdin().is_terminal();
-    if terminal {
-        print_message("a line is a message; Ctrl-D ends");
-    }
-    let mut lines = io::stdin().lock().lines();
-    loop {
-        if terminal {
-            // A prompt that can't be shown is missed by nobody.
-            let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
-        }
-        let Some(line) = lines.next() else { break };
-        let line = line.map_err(|error| CliError::failed("io", format!("cannot read standard input: {error}")))?;
-        if !line.trim().is_empty() {
-            talk.respond(&line)?;
-        }
-    }
-    Ok(CommandOutput::new(json!({ "messages": talk.messages, "turns": talk.turn_stats }), ""))
+    session.read_messages()?;
+    Ok(CommandOutput::new(json!({ "messages": session.messages, "turns": session.turn_stats }), ""))
 }
 
-/// A conversation so far.
+/// A conversation and the model it is held with.
 struct ChatSession<'a> {
     args: &'a Args,
     chat: ChatTemplate,
-    loaded: LoadedModel,
+    loaded: Pretrained,
     messages: Vec<Value>,
-    /// What the model has read of it.
+    /// Key-value cache of the conversation so far.
     prefix_cache: Option<PrefixCache>,
-    /// Of each turn: tokens that the template made of the conversation, and how many of them the model had read before.
+    /// For each turn: number of prompt tokens, and how many of them were in the cache.
     turn_stats: Vec<Value>,
+    /// Whether replies are not printed as they are generated.
     quiet: bool,
 }
 
 impl ChatSession<'_> {
-    fn respond(&mut self, line: &str) -> Result<(), CliError> {
-        self.messages.push(chat_message("user", line));
+    /// On a terminal, `> ` is printed to standard error before each message.
+    fn read_messages(&mut self) -> Result<(), CliError> {
+        let is_terminal = io::stdin().is_terminal();
+        if is_terminal {
+            print_message("one message per line; Ctrl-D ends the conversation");
+        }
+        let mut lines = io::stdin().lock().lines();
+        loop {
+            if is_terminal {
+                // Nothing is lost if the input marker cannot be written.
+                let _ = write!(io::stderr(), "> ").and_then(|()| io::stderr().flush());
+            }
+            let Some(line) = lines.next() else { return Ok(()) };
+            let line = line.map_err(|error| CliError::failed("io", format!("cannot read standard input: {error}")))?;
+            if !line.trim().is_empty() {
+                self.respond(&line)?;
+            }
+        }
+    }
+
+    /// Adds a user message, generates the reply and adds it.
+    ///
+    /// The cache is dropped if the conversation no longer starts with its tokens, or with `--no-prefix-cache`.
+    fn respond(&mut self, message: &str) -> Result<(), CliError> {
+        self.messages.push(chat_message("user", message));
         let ids = self.prompt_ids()?;
-        let reading = self.prefix_cache.take().filter(|reading| reading.extends(&ids) && !self.args.no_prefix_cache);
-        let known = reading.as_ref().map_or(0, |reading| reading.tokens().len());
-        self.turn_stats.push(json!({ "tokens": ids.len(), "read_before": known }));
-        let (args, loaded) = (self.args, &self.loaded);
+        let reusable = |cache: &PrefixCache| cache.extends(&ids) && !self.args.no_prefix_cache;
+        let prefix_cache = self.prefix_cache.take().filter(reusable);
+        let cached_tokens = prefix_cache.as_ref().map_or(0, |cache| cache.tokens().len());
+        self.turn_stats.push(json!({ "tokens": ids.len(), "read_before": cached_tokens }));
         let options = GenerateOptions {
-            sampling: args.sampling(),
-            max_new_tokens: args.max_new_tokens,
-            stop_token_ids: loaded.stop_tokens.clone(),
+            sampling: self.args.sampling(),
+            max_new_tokens: self.args.max_new_tokens,
+            stop_token_ids: self.loaded.generation.stop_token_ids.clone(),
             ..GenerateOptions::default()
         };
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
-        let mut stream = generator.stream_with_cache(reading, ids, &options)?;
-        let show = |text: &str| if self.quiet { Ok(()) } else { print_chunk(text) };
-        let mut answer = String::new();
-        while let Some(more) = block_on(stream.next())? {
-            show(&more)?;
-            answer.push_str(&more);
+        let loaded = &self.loaded;
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
+        let mut stream = generator.stream_with_cache(prefix_cache, ids, &options)?;
+        let mut reply = String::new();
+        while let Some(chunk) = block_on(stream.next())? {
+            self.print(&chunk)?;
+            reply.push_str(&chunk);
         }
-        show("\n")?;
+        self.print("\n")?;
         self.prefix_cache = stream.into_prefix_cache();
-        self.messages.push(chat_message("assistant", &answer));
+        self.messages.push(chat_message("assistant", &reply));
         Ok(())
     }
 
-    /// The conversation as the model reads it. The template says all of it: nothing is added to its tokens.
+    /// Prints a part of a reply, unless the result is JSON.
+    fn print(&self, text: &str) -> Result<(), CliError> {
+        if self.quiet { Ok(()) } else { print_chunk(text) }
+    }
+
+    /// Tokens of the conversation, up to the start of the next reply. The template writes all special tokens itself.
     fn prompt_ids(&self) -> Result<Vec<u32>, CliError> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = Some(TemplateClock::from_unix(seconds));
@@ -133,6 +155,7 @@ impl ChatSession<'_> {
 }
 
 impl Args {
+    /// The options of the command line, with defaults for the others.
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_p, seed, .. } = *self;
         Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }

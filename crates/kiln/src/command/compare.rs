@@ -1,4 +1,16 @@
-//! `compare`: runs beside each other.
+//! `kiln compare RUN…`: several runs in one table, one chart and one HTML page.
+//!
+//! ```console
+//! kiln compare runs/stories runs/window --out compare.html
+//! kiln compare runs/rotary runs/alibi --sequence-length 256 --sequence-length 512
+//! ```
+//!
+//! The tables show validation loss, time and sizes, and the recipe keys that differ between the runs. With
+//! `--sequence-length` each run is evaluated again on its own validation text, which shows how well its position encoding
+//! extrapolates to sequences longer than in training. Without it, only the files of the run folders are read.
+//!
+//! JSON: `{"runs":[{"run","differs":{key:value},"validation_loss","seconds","parameters","lengths":[{"length","loss"}]}]}`;
+//! `lengths` only with `--sequence-length`.
 
 use super::{
     ascii_chart::{Curve, draw_curves},
@@ -27,9 +39,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Characters of the curves, by run.
 const CURVE_SYMBOLS: [char; 8] = ['●', '○', '+', 'x', '*', '#', '%', '@'];
 
-/// Arguments of `compare`.
+/// Arguments of `kiln compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run folders.
@@ -45,50 +58,59 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// One run as it is read.
+/// A run as read from its folder.
 struct RunData {
     path: PathBuf,
-    history: MetricsSummary,
+    summary: MetricsSummary,
+    /// Training tokens and validation loss of each evaluation.
     losses: Vec<(f64, f64)>,
     recipe: toml::Table,
     rows: Vec<page::Row>,
     parameters: u64,
-    /// Rows of so many tokens, and the loss there.
+    /// Sequence length and validation loss at that length.
     loss_by_length: Vec<(usize, f64)>,
 }
 
-/// Compares.
+/// Recipe keys that differ, with the value in each run.
+type ConfigDiff = BTreeMap<String, Vec<String>>;
+
+/// Reads the runs, writes the page and prints the tables.
+///
+/// Fails before it writes anything if one of the runs cannot be read.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let mut read = args.runs.iter().map(|path| RunData::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut data = args.runs.iter().map(|path| RunData::open(path)).collect::<Result<Vec<_>, _>>()?;
     let device = args.device.open()?;
-    for run in read.iter_mut().filter(|_| !args.sequence_lengths.is_empty()) {
+    for run in data.iter_mut().filter(|_| !args.sequence_lengths.is_empty()) {
         run.loss_by_length = loss_by_length(&run.path, &args.sequence_lengths, &device)?;
     }
-    let mut differing = config_diff(&read.iter().map(|run| &run.recipe).collect::<Vec<_>>());
-    // Every run has a name of its own.
-    differing.remove("name");
-    let runs: Vec<ComparedRun> = read.iter().enumerate().map(|(at, run)| run.to_compared_run(at, &differing)).collect();
-    let json: Vec<Value> = read.iter().zip(&runs).map(|(read, run)| read.to_json(run)).collect();
-    let text = comparison_text(&read, &runs, &differing);
+    let mut diff = config_diff(&data.iter().map(|run| &run.recipe).collect::<Vec<_>>());
+    // The names always differ.
+    diff.remove("name");
+    let runs: Vec<ComparedRun> =
+        data.iter().enumerate().map(|(index, run)| run.to_compared_run(index, &diff)).collect();
+    let json: Vec<Value> = data.iter().zip(&runs).map(|(data, run)| data.to_json(run)).collect();
+    let text = comparison_text(&data, &runs, &diff);
     write_atomic(&args.out, page::render_comparison(&Comparison { runs }).as_bytes())?;
-    print_message(&format!("page in {}", args.out.display()));
+    print_message(&format!("page: {}", args.out.display()));
     Ok(CommandOutput::new(json!({ "runs": json }), text))
 }
 
 impl RunData {
+    /// Reads recipe, metrics and model size of the run at `path`. A run that is still training can be read too.
     fn open(path: &Path) -> Result<Self, CliError> {
         let paths = RunPaths::open(path)?;
         let recipe = run::load_recipe(&paths)?;
         let rows = run::load_metrics(&paths)?;
         let model = run_report::outline_model(&paths, &recipe)?;
-        let loss = |row: &MetricsRow| {
-            if let MetricsRow::Validation(row) = row { Some((row.tokens as f64, row.loss)) } else { None }
-        };
+        let losses = rows.iter().filter_map(|row| match row {
+            MetricsRow::Validation(row) => Some((row.tokens as f64, row.loss)),
+            _ => None,
+        });
         let table = toml::from_str(&recipe.to_toml()).map_err(|error| CliError::failed("recipe", error.to_string()))?;
         Ok(Self {
             path: path.to_owned(),
-            history: MetricsSummary::from_rows(&rows),
-            losses: rows.iter().filter_map(loss).collect(),
+            summary: MetricsSummary::from_rows(&rows),
+            losses: losses.collect(),
             recipe: table,
             rows: run_report::page_rows(&paths)?,
             parameters: model.map_or(0, |model| model.num_params() as u64),
@@ -96,20 +118,22 @@ impl RunData {
         })
     }
 
-    fn to_compared_run(&self, at: usize, differing: &BTreeMap<String, Vec<String>>) -> ComparedRun {
+    /// The run as the page shows it; `index` is its position in `diff`.
+    fn to_compared_run(&self, index: usize, diff: &ConfigDiff) -> ComparedRun {
         ComparedRun {
             name: run_report::run_name(&self.path),
-            config_diff: differing.iter().map(|(key, values)| (key.clone(), values[at].clone())).collect(),
-            validation_loss: self.history.validation_loss(),
-            floor: self.history.floor(),
-            seconds: self.history.seconds(),
+            config_diff: diff.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
+            validation_loss: self.summary.validation_loss(),
+            floor: self.summary.floor(),
+            seconds: self.summary.seconds(),
             parameters: self.parameters,
-            tokens: self.history.tokens(),
+            tokens: self.summary.tokens(),
             rows: self.rows.clone(),
             loss_by_length: self.loss_by_length.clone(),
         }
     }
 
+    /// The entry of the run in the JSON result.
     fn to_json(&self, run: &ComparedRun) -> Value {
         let mut json = json!({
             "run": self.path.display().to_string(),
@@ -119,68 +143,95 @@ impl RunData {
             "parameters": run.parameters,
         });
         if !self.loss_by_length.is_empty() {
-            let pair = |(length, loss): &(usize, f64)| json!({ "length": length, "loss": loss });
-            json["lengths"] = self.loss_by_length.iter().map(pair).collect();
+            let lengths = self.loss_by_length.iter().map(|(length, loss)| json!({ "length": length, "loss": loss }));
+            json["lengths"] = lengths.collect();
         }
         json
     }
 }
 
-/// The loss of a run's held-out text in rows of each length.
+/// Validation loss of a run at each sequence length, shortest first.
+///
+/// Takes as long as one evaluation per length.
 fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, CliError> {
-    let bench = Evaluator::open(super::model_args::model_source(path)?, None, device)?;
+    let evaluator = Evaluator::open(super::model_args::model_source(path)?, None, device)?;
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();
     lengths.dedup();
-    let loss = |length| {
-        print_message(&format!("rows of {length} tokens; trained on {}", bench.trained_sequence_length()));
-        Ok((length, bench.evaluate(&bench.eval_set(length)?, &*bench.objective())?.evaluation.loss))
-    };
-    lengths.into_iter().map(loss).collect()
-}
-
-/// A line a run: its loss at each length.
-fn length_table(runs: &[ComparedRun]) -> Option<String> {
-    let lengths = &runs.first()?.loss_by_length;
-    let head: Vec<String> = lengths.iter().map(|(length, _)| format!("at {length}")).collect();
-    let head: Vec<&str> = ["tokens a row"].into_iter().chain(head.iter().map(String::as_str)).collect();
-    let line = |run: &ComparedRun| {
-        std::iter::once(run.name.clone())
-            .chain(run.loss_by_length.iter().map(|(_, loss)| format!("{loss:.3}")))
-            .collect()
-    };
-    let lines: Vec<Vec<String>> = runs.iter().map(line).collect();
-    (!lengths.is_empty()).then(|| format_table(&head, &lines, &(1..head.len()).collect::<Vec<_>>()))
-}
-
-fn comparison_text(read: &[RunData], runs: &[ComparedRun], differing: &BTreeMap<String, Vec<String>>) -> String {
-    let head: Vec<&str> = ["", "run", "held-out loss", "floor", "time", "parameters", "tokens"].to_vec();
-    let number = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
-    let row = |(at, run): (usize, &ComparedRun)| {
-        let figures = [number(run.validation_loss), number(run.floor), format_duration(run.seconds)];
-        let sizes = [format_count(run.parameters as f64), format_count(run.tokens as f64)];
-        [vec![curve_symbol(at).to_string(), run.name.clone()], figures.to_vec(), sizes.to_vec()].concat()
-    };
-    let rows: Vec<Vec<String>> = runs.iter().enumerate().map(row).collect();
-    let mut parts = vec![format_table(&head, &rows, &[2, 3, 4, 5, 6])];
-    if !differing.is_empty() {
-        let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        let line = |(key, values): (&String, &Vec<String>)| [vec![key.clone()], values.clone()].concat();
-        let lines: Vec<Vec<String>> = differing.iter().map(line).collect();
-        parts.push(format_table(&[&["what differs"], &names[..]].concat(), &lines, &[]));
+    let mut losses = Vec::new();
+    for length in lengths {
+        print_message(&format!("sequence length {length} (training: {})", evaluator.trained_sequence_length()));
+        let measurement = evaluator.evaluate(&evaluator.eval_set(length)?, &*evaluator.objective())?;
+        losses.push((length, measurement.evaluation.loss));
     }
+    Ok(losses)
+}
+
+/// The tables and the chart of the terminal.
+///
+/// The three tables, then the validation losses over training tokens. Tables without rows are left out.
+fn comparison_text(data: &[RunData], runs: &[ComparedRun], diff: &ConfigDiff) -> String {
+    let mut parts = vec![metrics_table(runs)];
+    parts.extend(diff_table(runs, diff));
     parts.extend(length_table(runs));
-    let curves: Vec<Curve> = read
-        .iter()
-        .enumerate()
-        .map(|(at, run)| Curve { symbol: curve_symbol(at), points: run.losses.clone() })
-        .collect();
+    let symbols = CURVE_SYMBOLS.iter().cycle();
+    let curves: Vec<Curve> =
+        data.iter().zip(symbols).map(|(run, symbol)| Curve { symbol: *symbol, points: run.losses.clone() }).collect();
+    let chart = draw_curves(&curves, 72, 12);
     parts.extend(
-        draw_curves(&curves, 72, 12).map(|drawn| format!("{drawn}\n         held-out loss, nats a token over tokens")),
+        chart.map(|chart| format!("{chart}\n         validation loss in nats per token, over training tokens")),
     );
     parts.join("\n\n")
 }
 
-fn curve_symbol(run: usize) -> char {
-    CURVE_SYMBOLS[run % CURVE_SYMBOLS.len()]
+/// One line per run: its metrics and sizes.
+fn metrics_table(runs: &[ComparedRun]) -> String {
+    let head = ["", "run", "validation loss", "floor", "time", "parameters", "tokens"];
+    let lines = runs.iter().zip(CURVE_SYMBOLS.iter().cycle()).map(|(run, symbol)| {
+        vec![
+            symbol.to_string(),
+            run.name.clone(),
+            format_loss(run.validation_loss),
+            format_loss(run.floor),
+            format_duration(run.seconds),
+            format_count(run.parameters as f64),
+            format_count(run.tokens as f64),
+        ]
+    });
+    format_table(&head, &lines.collect::<Vec<_>>(), &[2, 3, 4, 5, 6])
+}
+
+/// Three decimals, or a dash.
+fn format_loss(loss: Option<f64>) -> String {
+    loss.map_or("–".into(), |loss| format!("{loss:.3}"))
+}
+
+/// One line per recipe key that differs.
+///
+/// `None` if all recipes are equal.
+fn diff_table(runs: &[ComparedRun], diff: &ConfigDiff) -> Option<String> {
+    if diff.is_empty() {
+        return None;
+    }
+    let head: Vec<&str> = ["recipe key"].into_iter().chain(runs.iter().map(|run| run.name.as_str())).collect();
+    let lines: Vec<Vec<String>> = diff.iter().map(|(key, values)| [&[key.clone()], &values[..]].concat()).collect();
+    Some(format_table(&head, &lines, &[]))
+}
+
+/// One line per run: its loss at each sequence length.
+///
+/// `None` without `--sequence-length`.
+fn length_table(runs: &[ComparedRun]) -> Option<String> {
+    let lengths = &runs.first()?.loss_by_length;
+    if lengths.is_empty() {
+        return None;
+    }
+    let mut head = vec!["sequence length".to_string()];
+    head.extend(lengths.iter().map(|(length, _)| length.to_string()));
+    let lines = runs.iter().map(|run| {
+        let losses = run.loss_by_length.iter().map(|(_, loss)| format!("{loss:.3}"));
+        std::iter::once(run.name.clone()).chain(losses).collect()
+    });
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    Some(format_table(&head, &lines.collect::<Vec<_>>(), &(1..head.len()).collect::<Vec<_>>()))
 }

@@ -1,17 +1,17 @@
-//! `completions`: what a shell needs to complete the command line.
+//! `kiln completions`: shell completion scripts.
 
 use super::output::CommandOutput;
 use clap_complete::{Shell, generate};
 use serde_json::json;
 
-/// Arguments of `completions`.
+/// Arguments of `kiln completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Shell.
     shell: Shell,
 }
 
-/// Prints the script of a shell.
+/// Prints the completion script of `command` for a shell.
 pub fn run(args: &Args, command: &mut clap::Command) -> CommandOutput {
     let mut script = Vec::new();
     generate(args.shell, command, "kiln", &mut script);

@@ -1,8 +1,12 @@
-//! The model beside general compressors: bits a byte of the same held-out text.
+//! Comparison of a trained model with general compressors: bits per byte of the same validation text.
+//!
+//! A language model with loss `L` in nats per token compresses a text of `B` bytes and `T` tokens to `L · T / ln 2` bits by
+//! arithmetic coding, so that `L · T / (B · ln 2)` bits per byte are comparable with gzip, xz and zstd, each at its best
+//! level. The model has seen the training text; the compressors start from nothing, and pay for it on short texts.
 
 use super::{error::CliError, output::print_message};
 use burn::tensor::Device;
-use kiln_data::{Corpus, DiskSpace, StopSignal, Subset, ValidationSplit};
+use kiln_data::{Corpus, DataConfig, DiskSpace, StopSignal, Subset, ValidationSplit};
 use kiln_infer::block_on;
 use kiln_train::{
     Models, Recipe,
@@ -19,108 +23,125 @@ use std::{
     sync::Arc,
 };
 
-/// The most text that is compared, in bytes.
+/// Maximum size of the compared text, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-/// Even after a short run so much is, in bytes.
+/// Size of the compared text after a short run, in bytes.
 const MIN_BYTES: u64 = 1 << 16;
 
-/// Compares the finished run at `path`, unless that was done, its text is made up by Kiln, or its objective gives no
-/// probability of whole texts. Until it has read the text, `stop` ends it.
+/// Measures the finished run at `path` and appends the result to its metrics. Does nothing if that was done before, if
+/// the text is made of built-in stories, or if the objective gives no probability of a whole text. `stop` interrupts
+/// while the text is being read.
 pub fn compare_compressors(path: &Path, device: &Device, stop: StopSignal) -> Result<(), CliError> {
     let folder = RunFolder::open(path)?;
-    let rows = run::load_metrics(&folder)?;
-    let done = rows.iter().any(|row| matches!(row, MetricsRow::Compression(_)));
     let recipe = run::load_recipe(&folder)?;
-    let whole = recipe.stages.last().is_none_or(|stage| stage.objective.build().loss_kind() == LossKind::Likelihood);
-    if !whole {
+    if !gives_likelihood(&recipe) || run::is_built_in(data_config(&recipe)) {
         return Ok(());
     }
-    let trained = rows
-        .iter()
-        .rev()
-        .find_map(|row| if let MetricsRow::Step(row) = row { Some((row.step, row.tokens)) } else { None });
-    let (Some((step, tokens)), false, false) = (trained, done, run::is_built_in(data_config(&recipe))) else {
+    let rows = run::load_metrics(&folder)?;
+    if rows.iter().any(|row| matches!(row, MetricsRow::Compression(_))) {
         return Ok(());
-    };
+    }
+    let last_step = rows.iter().rev().find_map(|row| if let MetricsRow::Step(row) = row { Some(row) } else { None });
+    let Some(last_step) = last_step else { return Ok(()) };
     print_message("comparing with gzip, xz and zstd");
-    // A token stands for a few bytes: this keeps the comparison to a part of the run's own time.
-    let texts = select_texts(&recipe, tokens.clamp(MIN_BYTES, MAX_BYTES), stop)?;
-    let compression = CompressionMetrics { step, ..measure_compression(path, texts, device)? };
-    let mut log = MetricsLog::truncate_after(&folder.metrics(), step)?;
-    log.append(&MetricsRow::Compression(compression))?;
+    // A token is a few bytes of text, so this takes a fraction of the training time.
+    let texts = select_texts(&recipe, last_step.tokens.clamp(MIN_BYTES, MAX_BYTES), stop)?;
+    let metrics = CompressionMetrics { step: last_step.step, ..measure_compression(path, texts, device)? };
+    let mut log = MetricsLog::truncate_after(&folder.metrics(), last_step.step)?;
+    log.append(&MetricsRow::Compression(metrics))?;
     log.sync()?;
     Ok(())
 }
 
-fn data_config(recipe: &Recipe) -> &kiln_data::DataConfig {
+/// Whether the loss of the last stage is the negative log-likelihood of the text.
+fn gives_likelihood(recipe: &Recipe) -> bool {
+    recipe.stages.last().is_none_or(|stage| stage.objective.build().loss_kind() == LossKind::Likelihood)
+}
+
+/// The data of the last stage, which the model was trained on last.
+fn data_config(recipe: &Recipe) -> &DataConfig {
     recipe.stages.last().and_then(|stage| stage.data.as_ref()).unwrap_or(&recipe.data)
 }
 
-/// Held-out texts in the order of their hashes, up to `most` bytes.
-fn select_texts(recipe: &Recipe, most: u64, stop: StopSignal) -> Result<Vec<String>, CliError> {
+/// Validation texts in the order of their hashes, up to `max_bytes` in total. The last one is cut off.
+///
+/// The order by hash makes the selection independent of the order of the source. Texts are cut at a character
+/// boundary.
+fn select_texts(recipe: &Recipe, max_bytes: u64, stop: StopSignal) -> Result<Vec<String>, CliError> {
     let (source, split) = run::open_data(data_config(recipe), stop)?;
     let mut hashed = Vec::new();
     for text in split.texts(&source, Subset::Validation)? {
         let text = text?;
         hashed.push((sha256_hex(text.as_bytes()), text));
-        retain_smallest(&mut hashed, most);
+        retain_smallest(&mut hashed, max_bytes);
     }
     hashed.sort();
-    let mut left = most as usize;
-    let cut = |(_, mut text): (String, String)| {
-        text.truncate(text.floor_char_boundary(left));
-        left -= text.len();
-        text
-    };
-    Ok(hashed.into_iter().map(cut).filter(|text| !text.is_empty()).collect())
+    let mut remaining = max_bytes as usize;
+    let mut texts = Vec::new();
+    for (_, mut text) in hashed {
+        text.truncate(text.floor_char_boundary(remaining));
+        remaining -= text.len();
+        texts.push(text);
+    }
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
 }
 
-/// Lets go of what can't be among the first `most` bytes, once there is much of it.
-fn retain_smallest(hashed: &mut Vec<(String, String)>, most: u64) {
-    if hashed.iter().map(|(_, text)| text.len() as u64).sum::<u64>() < 4 * most {
+/// Bounds the memory: once `hashed` holds four times `max_bytes`, keeps the texts with the smallest hashes, up to the
+/// first that exceeds `max_bytes`.
+fn retain_smallest(hashed: &mut Vec<(String, String)>, max_bytes: u64) {
+    if hashed.iter().map(|(_, text)| text.len() as u64).sum::<u64>() < 4 * max_bytes {
         return;
     }
     hashed.sort();
-    let mut before = 0;
+    let mut bytes_before = 0;
     hashed.retain(|(_, text)| {
-        let keep = before < most;
-        before += text.len() as u64;
+        let keep = bytes_before < max_bytes;
+        bytes_before += text.len() as u64;
         keep
     });
 }
 
+/// Bits per byte of `texts` under the model of a run and under the compressors. `step` is that of the loaded checkpoint.
+///
+/// The whole text is evaluated with the sequence length of the training; documents longer than that are split.
 fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Result<CompressionMetrics, CliError> {
-    let whole = texts.concat();
-    let bytes = whole.len() as u64;
+    let joined = texts.concat();
+    let text = joined.as_bytes();
     let loaded = run::load(path, device)?;
     let stage = loaded.recipe.stages.last().cloned().unwrap_or_default();
     let split = ValidationSplit::unsplit(Subset::Validation);
     let corpus = Arc::new(Corpus::build(&texts, &split, &loaded.tokenizer, &DiskSpace::in_memory(), |_, _| ())?);
     let size = (stage.sequence_length, stage.batch_size);
-    let held = EvalSet::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
-    let found = block_on(held.evaluate(&Models { policy: loaded.model }, &*stage.objective.build()))?;
-    let bits = |size: io::Result<usize>| {
-        size.map(|size| size as f64 * 8.0 / bytes.max(1) as f64)
-            .map_err(|error| CliError::failed("compression", format!("a compressor failed: {error}")))
-    };
+    let eval_set = EvalSet::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
+    let models = Models { policy: loaded.model };
+    let evaluation = block_on(eval_set.evaluate(&models, &*stage.objective.build()))?;
+    let model_bits = evaluation.loss * evaluation.tokens as f64 / std::f64::consts::LN_2;
     Ok(CompressionMetrics {
         step: loaded.step,
-        text_bytes: bytes,
-        model_bits_per_byte: found.loss * found.tokens as f64 / std::f64::consts::LN_2 / bytes.max(1) as f64,
-        gzip: bits(gzip_size(whole.as_bytes()))?,
-        xz: bits(xz_size(whole.as_bytes()))?,
-        zstd: bits(zstd_size(whole.as_bytes()))?,
+        text_bytes: text.len() as u64,
+        model_bits_per_byte: model_bits / text.len().max(1) as f64,
+        gzip: bits_per_byte(text, gzip_size(text))?,
+        xz: bits_per_byte(text, xz_size(text))?,
+        zstd: bits_per_byte(text, zstd_size(text))?,
     })
 }
 
+/// `compressed` is the size in bytes, or the error of the compressor.
+fn bits_per_byte(text: &[u8], compressed: io::Result<usize>) -> Result<f64, CliError> {
+    let size = compressed.map_err(|error| CliError::failed("compression", format!("a compressor failed: {error}")))?;
+    Ok(size as f64 * 8.0 / text.len().max(1) as f64)
+}
+
+/// Size of `text` under gzip at its best level.
 fn gzip_size(text: &[u8]) -> io::Result<usize> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(text)?;
     Ok(encoder.finish()?.len())
 }
 
-/// Level 9, extreme, with a dictionary as long as the text: the level's own would take ten times as much memory and
-/// find no more.
+/// Size of `text` under xz at level 9e. The dictionary is as long as the text: the 64 MiB of the level would take ten
+/// times as much memory without compressing better.
 fn xz_size(text: &[u8]) -> io::Result<usize> {
     use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
     /// `LZMA_PRESET_EXTREME`.
@@ -133,6 +154,7 @@ fn xz_size(text: &[u8]) -> io::Result<usize> {
     Ok(encoder.finish()?.len())
 }
 
+/// Size of `text` under zstd at level 22 with long-distance matching and a window over the whole text.
 fn zstd_size(text: &[u8]) -> io::Result<usize> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 22)?;
     encoder.set_pledged_src_size(Some(text.len() as u64))?;
@@ -142,7 +164,7 @@ fn zstd_size(text: &[u8]) -> io::Result<usize> {
     Ok(encoder.finish()?.len())
 }
 
-/// The logarithm of a window that holds all of the text.
+/// Binary logarithm of a window that holds the whole text, from 4 KiB to 128 MiB.
 fn window_log(text: &[u8]) -> u32 {
     text.len().max(1 << 12).next_power_of_two().trailing_zeros().min(27)
 }
@@ -152,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_compressor_does_its_best_and_gives_back_what_went_in() {
+    fn every_compressor_shrinks_repetitive_text() {
         let text: String = (0..2000).map(|i| format!("line {} of {}\n", i * i % 97, i)).collect();
         let sizes =
             [gzip_size(text.as_bytes()), xz_size(text.as_bytes()), zstd_size(text.as_bytes())].map(Result::unwrap);
@@ -161,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_among_the_smallest_stays() {
+    fn texts_that_may_be_selected_are_kept() {
         let mut hashed: Vec<_> = (0..10).rev().map(|i| (format!("{i}"), "x".repeat(10))).collect();
         retain_smallest(&mut hashed, 26);
         assert_eq!(hashed.len(), 10, "not much yet");

@@ -1,74 +1,98 @@
-//! What differs between recipes, in as few lines as say it.
+//! Differences between recipes, as a short list of keys.
+//!
+//! Recipes are compared as TOML tables with all defaults filled in, so that a key that one recipe leaves out is equal to a
+//! key that another one sets to the default.
 
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-/// Keys whose values are not the same in all recipes, with the value in each. Where a whole table is there in some and
-/// not in others, or another alternative stands in its place, it is one line; recipes that share an alternative are then
-/// compared among themselves, the others having a dash.
+/// Keys whose values differ, with the value in each recipe.
+///
+/// A table that only some recipes have is one line, and so are different alternatives of a choice (`position = { rotary
+/// = … }` and `position = { alibi = … }`). Recipes with the same alternative are then compared with each other; the
+/// others have a dash in these lines.
 pub fn config_diff(recipes: &[&Table]) -> BTreeMap<String, Vec<String>> {
-    let mut found = DiffLines { recipes: recipes.len(), lines: BTreeMap::new() };
+    let mut diff = DiffLines { recipe_count: recipes.len(), lines: BTreeMap::new() };
     let tables: Vec<Value> = recipes.iter().map(|recipe| Value::Table((*recipe).clone())).collect();
-    let all: Vec<usize> = (0..recipes.len()).collect();
-    found.compare_at("", &all, &tables.iter().map(Some).collect::<Vec<_>>());
-    found.lines
+    let members: Vec<(usize, Option<&Value>)> = tables.iter().map(Some).enumerate().collect();
+    diff.compare_at("", &members);
+    diff.lines
 }
 
-/// The lines so far.
+/// The lines found so far.
 struct DiffLines {
-    recipes: usize,
+    recipe_count: usize,
     lines: BTreeMap<String, Vec<String>>,
 }
 
+/// The number of a recipe and its value at some path.
+type Member<'a> = (usize, Option<&'a Value>);
+
 impl DiffLines {
-    /// Compares what the recipes numbered `of` have at `path`.
-    fn compare_at(&mut self, path: &str, of: &[usize], values: &[Option<&Value>]) {
-        if values.windows(2).all(|pair| pair[0] == pair[1]) {
+    /// Compares the values of some recipes at `path`.
+    ///
+    /// The path of an item of a list has its index as a name, such as `stages.0.steps`.
+    fn compare_at(&mut self, path: &str, members: &[Member]) {
+        if members.windows(2).all(|pair| pair[0].1 == pair[1].1) {
             return;
         }
-        let below = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-        if let Some(inner) = child_values(values) {
-            return inner.iter().for_each(|(key, values)| self.compare_at(&below(key), of, values));
+        if let Some(children) = child_values(members) {
+            for (key, members) in children {
+                let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+                self.compare_at(&path, &members);
+            }
+            return;
         }
-        let mut line = vec!["–".to_string(); self.recipes];
-        of.iter().zip(values).for_each(|(recipe, value)| line[*recipe] = format_value(*value));
+        let mut line = vec!["–".to_string(); self.recipe_count];
+        members.iter().for_each(|(recipe, value)| line[*recipe] = format_value(*value));
         self.lines.insert(path.to_string(), line);
-        for choice in values.iter().flatten().filter_map(|value| single_key(value)).collect::<BTreeSet<_>>() {
-            let has = |value: &Option<&Value>| value.and_then(self::single_key) == Some(choice);
-            let (of, values): (Vec<usize>, Vec<Option<&Value>>) =
-                of.iter().copied().zip(values.iter().copied()).filter(|(_, value)| has(value)).unzip();
-            self.compare_at(path, &of, &values);
+        let alternatives: BTreeSet<&String> = members.iter().filter_map(|(_, value)| single_key(*value)).collect();
+        for alternative in alternatives {
+            let same: Vec<Member> =
+                members.iter().copied().filter(|(_, value)| single_key(*value) == Some(alternative)).collect();
+            self.compare_at(path, &same);
         }
     }
 }
 
-/// The alternative that a table with one key names.
-fn single_key(value: &Value) -> Option<&String> {
-    value.as_table().filter(|table| table.len() == 1).and_then(|table| table.keys().next())
+/// The only key of a table with one key: the alternative of a choice.
+///
+/// `None` for values that are not tables, and for tables with no key or several.
+fn single_key(value: Option<&Value>) -> Option<&String> {
+    let table = value?.as_table().filter(|table| table.len() == 1)?;
+    table.keys().next()
 }
 
-/// A key or number, and what stands there in each recipe.
-type ChildValues<'a> = (String, Vec<Option<&'a Value>>);
-
-/// What stands below, by key or number, if all are tables of one kind or lists of tables.
-fn child_values<'a>(values: &[Option<&'a Value>]) -> Option<Vec<ChildValues<'a>>> {
-    let tables: Option<Vec<&Table>> = values.iter().map(|value| value.and_then(Value::as_table)).collect();
-    if let Some(tables) = tables {
-        let choices: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();
-        if tables.iter().all(|table| table.len() == 1) && choices.len() > 1 {
+/// The values below, by key or index, if all values are tables without different alternatives, or all are lists of
+/// tables. `None` for values that are compared as a whole.
+///
+/// A list that is shorter than the longest has `None` at the missing indexes.
+fn child_values<'a>(members: &[Member<'a>]) -> Option<Vec<(String, Vec<Member<'a>>)>> {
+    if let Some(tables) = members.iter().map(|(_, value)| value.and_then(Value::as_table)).collect::<Option<Vec<_>>>() {
+        let keys: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();
+        if tables.iter().all(|table| table.len() == 1) && keys.len() > 1 {
             return None;
         }
-        let keys: BTreeSet<&String> = tables.iter().flat_map(|table| table.keys()).collect();
-        return Some(keys.into_iter().map(|key| (key.clone(), tables.iter().map(|t| t.get(key)).collect())).collect());
+        let children = keys.into_iter().map(|key| {
+            let values = members.iter().zip(&tables).map(|((recipe, _), table)| (*recipe, table.get(key)));
+            (key.clone(), values.collect())
+        });
+        return Some(children.collect());
     }
-    let lists: Vec<&Vec<Value>> = values.iter().map(|value| value.and_then(Value::as_array)).collect::<Option<_>>()?;
+    let lists: Vec<&Vec<Value>> =
+        members.iter().map(|(_, value)| value.and_then(Value::as_array)).collect::<Option<_>>()?;
     if !lists.iter().all(|list| list.iter().any(Value::is_table)) {
         return None;
     }
     let longest = lists.iter().map(|list| list.len()).max().unwrap_or(0);
-    Some((0..longest).map(|i| (i.to_string(), lists.iter().map(|list| list.get(i)).collect())).collect())
+    let children = (0..longest).map(|index| {
+        let values = members.iter().zip(&lists).map(|((recipe, _), list)| (*recipe, list.get(index)));
+        (index.to_string(), values.collect())
+    });
+    Some(children.collect())
 }
 
+/// A value on one line. Of a table with one key, the key; of others, an ellipsis.
 fn format_value(value: Option<&Value>) -> String {
     match value {
         None => "absent".into(),
@@ -89,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_shown_by_key_and_number() {
+    fn values_are_listed_by_key_and_index() {
         let found = lines(&["a = 1\nb = [1]\n[[e]]\nf = true\n", "a = 2\nb = [1]\n[[e]]\nf = false\n"]);
         let line = |key: &str, a: &str, b: &str| (key.to_string(), vec![a.to_string(), b.to_string()]);
         assert_eq!(found, [line("a", "1", "2"), line("e.0.f", "true", "false")]);

@@ -1,11 +1,11 @@
-//! What a command computes on.
+//! `--device` and `--threads`.
 
 use super::error::CliError;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use std::num::NonZero;
 
-/// Where tensors are computed. All but `flex` are features of the build.
+/// Backend. All but `flex` are Cargo features of the build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
     /// CPU (pure Rust).
@@ -26,7 +26,7 @@ pub enum Backend {
     Rocm,
 }
 
-/// Device and threads.
+/// Device arguments, shared by the commands that compute.
 #[derive(Clone, Debug, Args)]
 pub struct DeviceArgs {
     /// Number of threads (default: all cores).
@@ -38,43 +38,45 @@ pub struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    /// Sets the threads up and gives the device. Called once, before anything is computed.
+    /// Starts the global thread pool and opens the device. Called once, before any computation.
     pub fn open(&self) -> Result<Device, CliError> {
-        let threads = self.threads.map(usize::from);
-        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = self.threads.map_or(cores, usize::from);
         let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         if threads > 1 {
-            // This thread works too, so that it need not be woken after each piece of work. Were it the only one, others
-            // could wait for it while it waits for them.
+            // The main thread belongs to the pool, so that it need not be woken after each parallel operation. A pool
+            // of one thread must be another thread, or other threads would wait for the main thread while it waits for
+            // them.
             pool = pool.use_current_thread();
         }
-        let failed = |error| CliError::failed("threads", format!("cannot start {threads} threads: {error}"));
-        pool.build_global().map_err(failed)?;
+        pool.build_global()
+            .map_err(|error| CliError::failed("threads", format!("cannot start {threads} threads: {error}")))?;
         self.backend.open_device()
     }
 }
 
-/// A device of a backend that this build has, or the reason why there is none.
+/// The device of a backend, or an error if the build does not include the backend.
 macro_rules! device_if_built {
     ($feature:literal, $device:expr) => {{
         #[cfg(feature = $feature)]
         let device = Ok($device);
         #[cfg(not(feature = $feature))]
-        let device = Err(CliError::usage(concat!("this build cannot compute on `", $feature, "`")).with_help(concat!(
-            "build it in: cargo run --release --features ",
-            $feature,
-            " -- …"
-        )));
+        let device = Err(CliError::usage(concat!("this build has no device `", $feature, "`"))
+            .with_location("--device")
+            .with_help(concat!("build with: cargo run --release --features ", $feature, " -- …")));
         device
     }};
 }
 
 impl Backend {
-    /// The device of this backend.
+    /// Opens the default device of this backend.
+    ///
+    /// # Errors
+    /// If the build does not include the backend.
     pub fn open_device(self) -> Result<Device, CliError> {
         match self {
             Self::Flex => Ok(Device::flex()),
-            // Burn calls it deprecated in favour of flex; here it is a second opinion.
+            // Burn deprecates it in favor of flex. Here it is an independent second implementation.
             #[allow(deprecated)]
             Self::NdArray => device_if_built!("ndarray", Device::ndarray()),
             Self::Wgpu => device_if_built!("wgpu", Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
@@ -85,7 +87,7 @@ impl Backend {
         }
     }
 
-    /// Whether this build has it.
+    /// Whether the build includes this backend.
     pub fn is_built(self) -> bool {
         match self {
             Self::Flex => true,

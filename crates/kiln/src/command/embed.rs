@@ -1,10 +1,17 @@
-//! `embed`: texts as vectors.
+//! `kiln embed MODEL --text TEXT…`: sentence embeddings.
+//!
+//! ```console
+//! kiln embed models/all-minilm-l6-v2 --text "A cat sleeps." --text "A kitten is asleep."
+//! ```
+//!
+//! JSON: `{"shape":[n,width],"embeddings":[…]}`, 32-bit floating point, row-major. Weights are computed in f32, also if they
+//! are stored in 16 bits or quantized.
 
 use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
 use kiln_data::tokenizer::{EncodeOptions, TextSide};
 use serde_json::json;
 
-/// Arguments of `embed`.
+/// Arguments of `kiln embed`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -16,29 +23,41 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Computes them: pooled and normalised as the folder's `modules.json` says; without one, the mean of all tokens.
+/// Computes one vector per text, pooled and normalized as the `modules.json` of the folder says (without one: mean
+/// pooling), and prints the cosine similarity of each pair. Texts that are too long for the model are cut off.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let place = args.model.source()?;
-    place.config()?;
-    let (tokenizer, head) = (place.tokenizer()?, place.embedding_config()?);
-    let model = place.load_model(&args.device.open()?)?.model;
-    let longest = [tokenizer.max_length(), model.config().position.max_positions()].into_iter().flatten().min();
-    let how = EncodeOptions { truncation: longest.map(|most| (most, TextSide::Right)), ..EncodeOptions::default() };
-    let ids = args.text.iter().map(|text| Ok(tokenizer.encode_for_model(text, None, &how)?.ids));
-    let ids = ids.collect::<Result<Vec<_>, CliError>>()?;
+    let source = args.model.source()?;
+    // An unsupported model is reported before anything about its tokenizer.
+    source.config()?;
+    let tokenizer = source.tokenizer()?;
+    let head = source.embedding_config()?;
+    let model = source.load_model(&args.device.open()?)?.model;
+    let max_length = [tokenizer.max_length(), model.config().position.max_positions()].into_iter().flatten().min();
+    let truncation = max_length.map(|length| (length, TextSide::Right));
+    let options = EncodeOptions { truncation, ..EncodeOptions::default() };
+    let mut ids = Vec::new();
+    for text in &args.text {
+        ids.push(tokenizer.encode_for_model(text, None, &options)?.ids);
+    }
     let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
     let [count, width] = vectors.dims();
     let data = vectors.into_data().convert::<f32>();
-    let numbers = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
-    let likeness = |a: &[f32], b: &[f32]| {
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
-    };
-    let rows: Vec<&[f32]> = numbers.chunks_exact(width.max(1)).collect();
-    let row = |i: usize| {
-        let alike: Vec<String> = rows.iter().map(|other| format!("{:6.3}", likeness(rows[i], other))).collect();
-        format!("{}  {}", alike.join(" "), args.text[i])
-    };
-    let text = format!("cosine of each text with each:\n{}", (0..count).map(row).collect::<Vec<_>>().join("\n"));
-    Ok(CommandOutput::new(json!({ "shape": [count, width], "embeddings": numbers }), text))
+    let values = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
+    let rows: Vec<&[f32]> = values.chunks_exact(width.max(1)).collect();
+    let lines = rows.iter().zip(&args.text).map(|(row, text)| {
+        let similarities: Vec<String> = rows.iter().map(|other| format!("{:6.3}", cosine(row, other))).collect();
+        format!("{}  {text}", similarities.join(" "))
+    });
+    let text = format!("cosine similarity:\n{}", lines.collect::<Vec<_>>().join("\n"));
+    Ok(CommandOutput::new(json!({ "shape": [count, width], "embeddings": values }), text))
+}
+
+/// Cosine of the angle between two vectors; 0 if one of them is zero.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
+}
+
+/// Dot product, summed in f64.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }

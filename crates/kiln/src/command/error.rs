@@ -1,88 +1,99 @@
-//! What went wrong, for people and for machines.
+//! Errors of the command line: for people on standard error, for programs as JSON.
 
 use super::output::print_message;
-use kiln_data::DataError;
-use kiln_infer::GenerateError;
 use kiln_spec::config::ConfigError;
-use kiln_train::pretrained;
-use kiln_train::{RunFolderError, TrainError};
 use miette::{GraphicalReportHandler, LabeledSpan, NamedSource, SourceSpan};
+use serde_json::{Value, json};
 use std::{
     fmt,
     io::{self, IsTerminal},
-    path::PathBuf,
 };
 
-/// Exit code of what failed.
+/// Exit code of an operation that failed.
 pub const EXIT_FAILURE: u8 = 1;
-/// Exit code of what was asked wrongly.
+/// Exit code of invalid arguments or an invalid recipe.
 pub const EXIT_USAGE: u8 = 2;
 /// Exit code after Ctrl-C.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
-/// Why a command could not do what it was asked.
+/// Error of a command.
+///
+/// Built from the errors of the crates by the conversions in `error_conversions`, or from a message.
 #[derive(Debug)]
 pub struct CliError {
-    /// A short word for machines.
+    /// Short identifier for programs, such as `usage` or `not-readable`.
     pub kind: &'static str,
-    /// What was expected and what was found.
+    /// What is wrong, with the found and the expected value.
     pub message: String,
-    /// File, line and key, as far as they are known.
+    /// File, line, recipe key or flag, as far as known.
     pub location: Option<String>,
     /// What to do.
     pub help: Option<String>,
-    /// The exit code.
+    /// Exit code of the command.
     pub exit_code: u8,
-    snippet: Option<Box<(NamedSource<String>, SourceSpan)>>,
+    /// Source text and the range of the line at fault, for the graphical report.
+    pub(super) snippet: Option<Box<(NamedSource<String>, SourceSpan)>>,
 }
 
 impl CliError {
-    fn new(kind: &'static str, message: String, code: u8) -> Self {
-        Self { kind, message, location: None, help: None, exit_code: code, snippet: None }
+    /// An error of this kind, without location and help.
+    pub(super) fn new(kind: &'static str, message: String, exit_code: u8) -> Self {
+        Self { kind, message, location: None, help: None, exit_code, snippet: None }
     }
 
-    /// What could not be done.
+    /// An operation that failed. Exit code 1.
     pub fn failed(kind: &'static str, message: impl Into<String>) -> Self {
         Self::new(kind, message.into(), EXIT_FAILURE)
     }
 
-    /// What should have been asked otherwise.
+    /// Invalid arguments. Exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new("usage", message.into(), EXIT_USAGE)
     }
 
-    /// Adds where it is.
-    pub fn with_location(mut self, place: impl Into<String>) -> Self {
-        self.location = Some(place.into());
+    /// Sets the location.
+    pub fn with_location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
         self
     }
 
-    /// Adds what to do.
+    /// Sets the help.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Tells people: with the line in question where there is a terminal, else in plain lines that are never wrapped.
+    /// Prints the error to standard error: with the source line on a terminal, else as unwrapped plain lines.
+    ///
+    /// Plain lines start with `error:`, `  at:` and `  help:`. The location is left out if the message contains it.
     pub fn report(&self) {
-        let mut picture = String::new();
-        let drawn =
-            io::stderr().is_terminal() && GraphicalReportHandler::new().render_report(&mut picture, self).is_ok();
-        if drawn {
-            return print_message(picture.trim_end());
+        let mut report = String::new();
+        let is_graphical =
+            io::stderr().is_terminal() && GraphicalReportHandler::new().render_report(&mut report, self).is_ok();
+        if is_graphical {
+            return print_message(report.trim_end());
         }
         print_message(&format!("error: {}", self.message));
-        self.unmentioned_location().into_iter().for_each(|place| print_message(&format!("  at: {place}")));
-        self.help.iter().for_each(|help| print_message(&format!("  help: {help}")));
+        if let Some(location) = self.unmentioned_location() {
+            print_message(&format!("  at: {location}"));
+        }
+        if let Some(help) = &self.help {
+            print_message(&format!("  help: {help}"));
+        }
     }
 
-    /// The place, unless the message says it.
+    /// The object under the key `error` with `--json`.
+    pub fn to_json(&self) -> Value {
+        json!({ "kind": self.kind, "message": self.message, "where": self.location, "help": self.help })
+    }
+
+    /// The location, unless the message contains it.
     fn unmentioned_location(&self) -> Option<&String> {
-        self.location.as_ref().filter(|place| !self.message.contains(place.as_str()))
+        self.location.as_ref().filter(|location| !self.message.contains(location.as_str()))
     }
 
-    /// Shows the line of a file that `error` is about.
-    fn with_source_line(mut self, error: &ConfigError) -> Self {
+    /// Adds the source line of a configuration error, if its file can be read.
+    pub(super) fn with_source_line(mut self, error: &ConfigError) -> Self {
         let text = error.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         if let (Some(file), Some(text), Some(line)) = (&error.file, text, error.line) {
             let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
@@ -94,9 +105,10 @@ impl CliError {
 }
 
 impl fmt::Display for CliError {
+    /// Used by the graphical report, which prints the location itself where it shows a source line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.unmentioned_location() {
-            Some(place) if self.snippet.is_none() => write!(f, "{place}: {}", self.message),
+            Some(location) if self.snippet.is_none() => write!(f, "{location}: {}", self.message),
             _ => f.write_str(&self.message),
         }
     }
@@ -105,132 +117,24 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {}
 
 impl miette::Diagnostic for CliError {
+    /// Printed above the message.
     fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
         Some(Box::new(self.kind))
     }
 
+    /// Printed below the message.
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
+    /// The text around the error.
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.snippet.as_ref().map(|source| &source.0 as &dyn miette::SourceCode)
+        self.snippet.as_ref().map(|snippet| &snippet.0 as &dyn miette::SourceCode)
     }
 
+    /// Marks the line at fault.
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.snippet.as_ref()?.1;
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".into()), span))))
-    }
-}
-
-impl From<TrainError> for CliError {
-    fn from(failure: TrainError) -> Self {
-        match failure {
-            TrainError::Config(error) => error.into(),
-            TrainError::Data(error) => error.into(),
-            TrainError::RunFolder(error) => error.into(),
-            TrainError::Generate(error) => error.into(),
-            TrainError::Pretrained(error) => error.into(),
-            other => {
-                Self { location: other.location(), help: other.help(), ..Self::failed(other.kind(), other.to_string()) }
-            }
-        }
-    }
-}
-
-impl From<pretrained::PretrainedError> for CliError {
-    fn from(error: pretrained::PretrainedError) -> Self {
-        use pretrained::PretrainedError as E;
-        let message = error.to_string();
-        let failed =
-            |kind, file: PathBuf| Self::failed(kind, message.clone()).with_location(file.display().to_string());
-        match error {
-            E::Run(failure) => (*failure).into(),
-            E::Tokenizer(error) => error.into(),
-            E::NotFound { path, .. } => failed("not-a-run", path).with_help(
-                "name the folder of a run (the newest lie in `runs`), a folder with a config.json or an adapter_config.json, or a \
-                 .gguf file",
-            ),
-            E::MissingBase(base) => failed("no-base", base.adapter.clone())
-                .with_help(format!("name the model, and the adapters by `--adapter {}`", base.adapter.display())),
-            E::Adapter { folder, .. } => failed("adapter", folder),
-            E::Io { file, .. } => failed("not-readable", file),
-            E::Unsupported { file, refusal } => match refusal.suggestion {
-                Some(instead) => failed("unknown", file).with_help(instead),
-                None => failed("unknown", file),
-            },
-            E::VocabSizeMismatch { path, .. } => failed("model", path),
-            E::NoTokenizer(file) => failed("tokenizer", file)
-                .with_help("name a folder with a tokenizer, or a .gguf that carries one; `kiln logits` needs none"),
-            E::Folder(error) => match error.help() {
-                Some(help) => Self::failed("model", message).with_help(help),
-                None => Self::failed("model", message),
-            },
-        }
-    }
-}
-
-impl From<ConfigError> for CliError {
-    fn from(error: ConfigError) -> Self {
-        let trouble = Self::new(error.code(), error.message(), EXIT_USAGE);
-        Self { location: error.location(), help: error.help(), ..trouble }.with_source_line(&error)
-    }
-}
-
-impl From<DataError> for CliError {
-    fn from(error: DataError) -> Self {
-        let code = if matches!(error, DataError::Config { .. }) { EXIT_USAGE } else { EXIT_FAILURE };
-        Self {
-            location: error.location(),
-            help: Some(error.help()),
-            ..Self::new(error.kind(), error.to_string(), code)
-        }
-    }
-}
-
-impl From<RunFolderError> for CliError {
-    fn from(error: RunFolderError) -> Self {
-        let place = error.location().display().to_string();
-        Self { location: Some(place), help: error.help(), ..Self::failed(error.kind(), error.to_string()) }
-    }
-}
-
-impl From<GenerateError> for CliError {
-    fn from(error: GenerateError) -> Self {
-        let asked = matches!(
-            error,
-            GenerateError::InvalidOption(_) | GenerateError::PromptTooLong { .. } | GenerateError::NoBlank { .. }
-        );
-        let trouble = Self { help: suggestion(&error).map(Into::into), ..Self::failed("generate", error.to_string()) };
-        match error {
-            GenerateError::Data(error) => error.into(),
-            _ if asked => Self { exit_code: EXIT_USAGE, ..trouble },
-            _ => trouble,
-        }
-    }
-}
-
-/// What else a model that doesn't write can be asked.
-fn suggestion(error: &GenerateError) -> Option<&'static str> {
-    match error {
-        GenerateError::NoLanguageHead { .. } => {
-            Some("`kiln embed` gives vectors of texts, `kiln logits` what the head says")
-        }
-        GenerateError::EncoderOnly | GenerateError::Bidirectional => Some(
-            "`kiln generate` fills the blanks of a prompt, `kiln embed` gives vectors of texts, `kiln logits` what the model \
-             says at each token",
-        ),
-        _ => None,
-    }
-}
-
-impl From<&clap::Error> for CliError {
-    fn from(error: &clap::Error) -> Self {
-        let whole = error.render().to_string();
-        let paragraphs: Vec<&str> = whole.split("\n\n").map(str::trim).filter(|part| !part.is_empty()).collect();
-        let message = paragraphs.first().map_or(whole.as_str(), |first| first.trim_start_matches("error: "));
-        let tips: Vec<&str> = paragraphs.iter().filter_map(|part| part.strip_prefix("tip: ")).collect();
-        let trouble = Self::usage(message);
-        if tips.is_empty() { trouble.with_help("see `kiln --help`") } else { trouble.with_help(tips.join("; ")) }
     }
 }

@@ -1,4 +1,16 @@
-//! `eval`: a model measured on text.
+//! `kiln eval MODEL`: loss, perplexity, bits per byte and accuracy on validation text or on given text.
+//!
+//! ```console
+//! kiln eval runs/stories
+//! kiln eval models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data texts/ --sequence-length 1024
+//! ```
+//!
+//! A run is evaluated with the objective of its last stage; another model with next-token prediction, or with masked language
+//! modeling if its attention is bidirectional. The perplexity of a masked model is a pseudo-perplexity and not comparable with
+//! that of a causal one.
+//!
+//! JSON: `{"loss","perplexity","bits_per_byte","accuracy","tokens","bytes","kind","modes"}`; loss in nats per token; `kind` is
+//! `causal` or `pseudo`; `modes` has the components of the objective `unified`.
 
 use super::{
     device_args::DeviceArgs,
@@ -13,7 +25,7 @@ use crate::page::number_format::{format_bytes, format_count, format_percent};
 use kiln_data::FilesConfig;
 use serde_json::{Map, Value, json};
 
-/// Arguments of `eval`.
+/// Arguments of `kiln eval`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -31,17 +43,24 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Measures.
+/// Evaluates the model with its objective, and with each component of the objective.
+///
+/// The evaluation reads every token of the text once.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
-    let bench = Evaluator::open(args.model.source()?, (!args.data.is_empty()).then(|| args.files_config()), &device)?;
-    let held = bench.eval_set(args.sequence_length.unwrap_or(bench.trained_sequence_length()))?;
-    let objective = bench.objective();
-    let parts = objective.components().into_iter().map(|(name, part)| Ok((name, bench.evaluate(&held, &*part)?)));
-    Ok(command_output(&bench.evaluate(&held, &*objective)?, &parts.collect::<Result<Vec<_>, CliError>>()?))
+    let files = (!args.data.is_empty()).then(|| args.files_config());
+    let evaluator = Evaluator::open(args.model.source()?, files, &device)?;
+    let eval_set = evaluator.eval_set(args.sequence_length.unwrap_or(evaluator.trained_sequence_length()))?;
+    let objective = evaluator.objective();
+    let mut components = Vec::new();
+    for (name, component) in objective.components() {
+        components.push((name, evaluator.evaluate(&eval_set, &*component)?));
+    }
+    Ok(command_output(&evaluator.evaluate(&eval_set, &*objective)?, &components))
 }
 
 impl Measurement {
+    /// The result as JSON, in nats per token and bits per byte.
     fn to_json(&self) -> Value {
         json!({
             "loss": self.evaluation.loss,
@@ -54,23 +73,31 @@ impl Measurement {
         })
     }
 
+    /// Name and value of each metric.
+    ///
+    /// The floor and the accuracy by kind exist for the built-in stories only.
     fn table_rows(&self) -> Vec<(&'static str, String)> {
-        let found = &self.evaluation;
-        let name = if self.is_pseudo { "pseudo-perplexity" } else { "perplexity" };
-        let mut lines = vec![
-            ("loss", format!("{:.4} nats a token", found.loss)),
-            (name, format!("{:.3}", found.loss.exp())),
-            ("bits a byte", format!("{:.4}", found.bits_per_byte())),
-            ("accuracy", format_percent(found.accuracy)),
-            ("text", format!("{} tokens, {}", format_count(found.tokens as f64), format_bytes(found.bytes as f64))),
+        let evaluation = &self.evaluation;
+        let loss = evaluation.loss;
+        let perplexity = if self.is_pseudo { "pseudo-perplexity" } else { "perplexity" };
+        let tokens = format_count(evaluation.tokens as f64);
+        let mut rows = vec![
+            ("loss", format!("{loss:.4} nats per token")),
+            (perplexity, format!("{:.3}", loss.exp())),
+            ("bits per byte", format!("{:.4}", evaluation.bits_per_byte())),
+            ("accuracy", format_percent(evaluation.accuracy)),
+            ("text", format!("{tokens} tokens, {}", format_bytes(evaluation.bytes as f64))),
         ];
-        lines.extend(found.reference_loss.map(|floor| ("floor", metrics_text::format_above_floor(found.loss, floor))));
-        lines.extend(found.by_dependency.as_ref().map(|kinds| ("right", metrics_text::format_kinds(kinds))));
-        lines
+        let floor = evaluation.reference_loss.map(|floor| metrics_text::format_above_floor(loss, floor));
+        rows.extend(floor.map(|text| ("floor", text)));
+        let kinds = evaluation.by_dependency.as_ref().map(metrics_text::format_kinds);
+        rows.extend(kinds.map(|text| ("accuracy by kind", text)));
+        rows
     }
 }
 
 impl Args {
+    /// The files of `--data`, with `--field`.
     fn files_config(&self) -> FilesConfig {
         let mut files = FilesConfig::new(&self.data);
         files.field = self.field.clone().unwrap_or(files.field);
@@ -78,17 +105,16 @@ impl Args {
     }
 }
 
-/// The whole, and each part of a mixture.
-fn command_output(whole: &Measurement, parts: &[(&'static str, Measurement)]) -> CommandOutput {
-    let mut json = whole.to_json();
-    if !parts.is_empty() {
-        json["modes"] =
-            parts.iter().map(|(name, part)| ((*name).to_string(), part.to_json())).collect::<Map<_, _>>().into();
+/// The result of the objective, followed by those of its components.
+fn command_output(total: &Measurement, components: &[(&'static str, Measurement)]) -> CommandOutput {
+    let mut json = total.to_json();
+    if !components.is_empty() {
+        let modes = components.iter().map(|(name, component)| ((*name).to_string(), component.to_json()));
+        json["modes"] = modes.collect::<Map<_, _>>().into();
     }
-    let part = |(name, part): &(&str, Measurement)| {
-        format!("\n{}\n{}", name.replace('_', " "), format_pairs(&part.table_rows()))
-    };
-    let text =
-        std::iter::once(format_pairs(&whole.table_rows())).chain(parts.iter().map(part)).collect::<Vec<_>>().join("\n");
-    CommandOutput::new(json, text)
+    let mut tables = vec![format_pairs(&total.table_rows())];
+    for (name, component) in components {
+        tables.push(format!("\n{}\n{}", name.replace('_', " "), format_pairs(&component.table_rows())));
+    }
+    CommandOutput::new(json, tables.join("\n"))
 }

@@ -1,4 +1,14 @@
-//! `generate`: writes on after a prompt, or fills the blanks in it.
+//! `kiln generate MODEL`: text after a prompt, or in place of `___` in it.
+//!
+//! ```console
+//! kiln generate runs/stories --prompt "Once upon a time" --temperature 0.8 --top-p 0.95
+//! kiln generate runs/masked --prompt "Anna had a ___ kite." --mask-length 1
+//! ```
+//!
+//! Standard output has the prompt and the text, as it is generated. Sampling is reproducible: the same seed gives the same text.
+//!
+//! JSON: `{"prompt","text","ids","tokens_per_second","stopped_by"}`; `stopped_by` is `eos`, `length` or `tokens`. With `___`,
+//! `text` is the whole text, `blanks` has the parts that were filled in, and `stopped_by` is `blanks`.
 
 use super::{
     device_args::DeviceArgs,
@@ -7,11 +17,12 @@ use super::{
     output::{CommandOutput, print_chunk},
     tokenizer::warn_unencodable,
 };
-use kiln_infer::{BLANK, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on};
+use kiln_infer::{BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on};
+use kiln_spec::ValidationError;
 use serde_json::json;
 use std::time::Instant;
 
-/// Arguments of `generate`.
+/// Arguments of `kiln generate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -48,81 +59,90 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Writes, piece by piece unless JSON is asked for.
+/// Fills in a prompt with `___` if the model can, else generates after the prompt.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
-    let sampling = args.sampling();
-    sampling.check("").map_err(|refusal| CliError::usage(refusal.reason).with_location(flag_name(&refusal.path)))?;
+    args.sampling().check("").map_err(option_error)?;
     let device = args.device.open()?;
     let loaded = args.model.source()?.load(&device)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
-    let GenerationMode { generates: writes, infills: fills } = generator.mode();
-    if fills.is_some() && (writes.is_none() || args.prompt.contains(BLANK)) {
-        return infill(args, &generator, sampling);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
+    let GenerationMode { generates, infills } = generator.mode();
+    if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
+        return infill(args, &generator);
     }
-    generate_stream(args, &generator, sampling, loaded.stop_tokens.clone(), json)
+    generate_stream(args, &generator, loaded.generation.stop_token_ids.clone(), json)
 }
 
-fn infill(args: &Args, generator: &Generator, sampling: Sampling) -> Result<CommandOutput, CliError> {
-    let (filling, started) = (
-        InfillOptions { sampling, mask_length: usize::from(args.mask_length), parallel: args.parallel },
-        Instant::now(),
-    );
-    let filled = block_on(generator.infill(&[&args.prompt], &filling))?.remove(0);
-    let answer = json!({
+/// Prints the completed text at the end, because tokens are not filled in from left to right.
+fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError> {
+    let options = InfillOptions {
+        sampling: args.sampling(),
+        mask_length: usize::from(args.mask_length),
+        parallel: args.parallel,
+    };
+    let started = Instant::now();
+    let output = block_on(generator.infill(&[&args.prompt], &options))?.remove(0);
+    let json = json!({
         "prompt": args.prompt,
-        "text": filled.text,
-        "blanks": filled.blanks,
-        "ids": filled.ids,
-        "tokens_per_second": filled.ids.len() as f64 / started.elapsed().as_secs_f64(),
+        "text": output.text,
+        "blanks": output.blanks,
+        "ids": output.ids,
+        "tokens_per_second": output.ids.len() as f64 / started.elapsed().as_secs_f64(),
         "stopped_by": "blanks",
     });
-    Ok(CommandOutput::new(answer, filled.text))
+    Ok(CommandOutput::new(json, output.text))
 }
 
+/// Prints the prompt and the text as it is generated; with `json`, nothing.
+///
+/// Generation ends at an end token of the tokenizer, at one of `stop_token_ids`, at the maximum number of new tokens,
+/// or at the last position of the model.
 fn generate_stream(
     args: &Args,
     generator: &Generator,
-    sampling: Sampling,
-    stop: Vec<u32>,
+    stop_token_ids: Vec<u32>,
     json: bool,
 ) -> Result<CommandOutput, CliError> {
     let options = GenerateOptions {
-        sampling,
+        sampling: args.sampling(),
         max_new_tokens: args.max_new_tokens,
-        stop_token_ids: stop,
+        stop_token_ids,
         ..GenerateOptions::default()
     };
     let mut stream = generator.stream(&args.prompt, &options)?;
-    let show = |text: &str| if json { Ok(()) } else { print_chunk(text) };
-    show(&args.prompt)?;
-    let (mut text, started) = (String::new(), Instant::now());
-    while let Some(more) = block_on(stream.next())? {
-        show(&more)?;
-        text.push_str(&more);
+    print_unless(json, &args.prompt)?;
+    let started = Instant::now();
+    let mut text = String::new();
+    while let Some(chunk) = block_on(stream.next())? {
+        print_unless(json, &chunk)?;
+        text.push_str(&chunk);
     }
-    if !json {
-        // The line ends even where the text doesn't.
-        print_chunk("\n")?;
-    }
-    let answer = json!({
+    print_unless(json, "\n")?;
+    let json = json!({
         "prompt": args.prompt,
         "text": text,
         "ids": stream.ids(),
         "tokens_per_second": stream.ids().len() as f64 / started.elapsed().as_secs_f64(),
-        "stopped_by": stream.finish_reason().map(kiln_infer::FinishReason::name),
+        "stopped_by": stream.finish_reason().map(FinishReason::name),
     });
-    Ok(CommandOutput::new(answer, ""))
+    Ok(CommandOutput::new(json, ""))
+}
+
+/// Prints a part of the result, unless it is JSON.
+fn print_unless(json: bool, text: &str) -> Result<(), CliError> {
+    if json { Ok(()) } else { print_chunk(text) }
 }
 
 impl Args {
+    /// The sampling options of the command line.
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_k, top_p, min_p, seed, .. } = *self;
         Sampling { temperature, top_k, top_p, min_p, seed }
     }
 }
 
-/// The flag that a key of the sampling is set by.
-pub(super) fn flag_name(key: &str) -> String {
-    format!("--{}", key.replace('_', "-"))
+/// An invalid sampling option, with the flag that sets it as the location.
+pub(super) fn option_error(error: ValidationError) -> CliError {
+    let flag = format!("--{}", error.path.replace('_', "-"));
+    CliError::usage(error.reason).with_location(flag)
 }

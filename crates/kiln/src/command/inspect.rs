@@ -1,4 +1,18 @@
-//! `inspect`: what a model is made of and what it costs.
+//! `kiln inspect MODEL`: architecture, parameters and cost of a model.
+//!
+//! ```console
+//! kiln inspect runs/stories
+//! kiln inspect models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --json
+//! kiln inspect runs/stories --text "Once upon a time"
+//! ```
+//!
+//! The tables show the size of the model, then one line per layer with parameters, memory in f32, floating-point operations
+//! and decode state per token, and the kernels of training and inference with the reason for their choice, then each attention
+//! pattern. Quantized tensors of a file are listed with their types. With `--text`, see `inspect_text`.
+//!
+//! JSON: `{"parameters","bytes","flops_per_token","state_bytes_per_token","length","stored":[{"stored","tensors","numbers",
+//! "bytes","multiplied"}],"modules":[{"path","what","parameters","bytes","flops_per_token","state_bytes_per_token","kernel",
+//! "reason","pattern"}]}`.
 
 use super::{
     device_args::DeviceArgs,
@@ -11,7 +25,7 @@ use super::{
     table::{format_pairs, format_table},
 };
 use crate::page::{
-    LayerSummary, ModelSummary,
+    LayerSummary, ModelSummary, PatternMask,
     number_format::{format_bytes, format_count},
 };
 use kiln_models::{DtypeSummary, Model};
@@ -19,13 +33,16 @@ use kiln_train::{pretrained::ModelSource, run, run_folder::RunPaths};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Tokens that a pattern is drawn over in a terminal.
+/// Number of tokens of a drawn attention pattern.
 const PATTERN_SIZE: usize = 32;
 
-/// Tokens of a sequence that costs are counted for where nothing says how many a model was trained on.
+/// Sequence length for the costs of models whose training length is unknown.
 const DEFAULT_SEQUENCE_LENGTH: usize = 1024;
 
-/// Arguments of `inspect`.
+/// Bytes of a parameter in 32-bit floating point.
+const F32_BYTES: u64 = 4;
+
+/// Arguments of `kiln inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -40,164 +57,208 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Shows it.
+/// Prints the tables of a model, or analyzes a text with it. Without a text, no weights are loaded.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let place = args.model.source()?;
+    let source = args.model.source()?;
     if let Some(text) = &args.text {
-        let folder = if let ModelSource::Run(run) = &place { run.as_path() } else { Path::new("") };
+        let folder = plain_run_folder(&source).unwrap_or(Path::new(""));
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));
         return inspect_text::run(&args.model, text, &out, &args.device);
     }
-    let (model, length) = model_outline(&place)?;
-    let picture = model_summary::summarize(&model, length, PATTERN_SIZE);
-    let stored = place.tensor_formats()?;
-    let text = [overview_table(&picture, length, &stored), layer_table(&picture, &model), draw_patterns(&picture)]
-        .join("\n\n");
-    Ok(CommandOutput::new(to_json(&picture, length, &stored), text))
+    let (model, length) = model_outline(&source)?;
+    let summary = model_summary::summarize(&model, length, PATTERN_SIZE);
+    let formats = source.dtypes()?;
+    let tables = [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
+    Ok(CommandOutput::new(to_json(&summary, length, &formats), tables.join("\n\n")))
 }
 
-/// A model without its weights, and the length of the sequences that its costs are counted for.
-fn model_outline(place: &ModelSource) -> Result<(Model, usize), CliError> {
-    let ModelSource::Run(path) = place else {
-        let model = Model::without_weights(&place.config()?);
-        let length =
-            model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH).min(DEFAULT_SEQUENCE_LENGTH);
-        return Ok((model, length));
+/// The run folder of a model without adapters over it.
+fn plain_run_folder(source: &ModelSource) -> Option<&Path> {
+    source.run_folder().filter(|_| source.adapters().is_empty())
+}
+
+/// A model without weights, and the sequence length for its costs: that of the training, or the number of positions.
+///
+/// A run without a tokenizer yet is an error, because its vocabulary size is unknown.
+fn model_outline(source: &ModelSource) -> Result<(Model, usize), CliError> {
+    let Some(path) = plain_run_folder(source) else {
+        let model = Model::without_weights(&source.config()?);
+        let max_positions = model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
+        return Ok((model, max_positions.min(DEFAULT_SEQUENCE_LENGTH)));
     };
     let paths = RunPaths::open(path)?;
     let recipe = run::load_recipe(&paths)?;
-    let none =
-        || CliError::failed("not-ready", "the run has no tokenizer yet, so that the size of its model is unknown");
-    let model = run_report::outline_model(&paths, &recipe)?.ok_or_else(none)?;
+    let model = run_report::outline_model(&paths, &recipe)?.ok_or_else(|| {
+        CliError::failed("not-ready", "the run has no tokenizer yet, so that its vocabulary size is unknown")
+    })?;
     Ok((model, recipe.stages.last().map_or(0, |stage| stage.sequence_length)))
 }
 
-fn sum_layers(picture: &ModelSummary, of: impl Fn(&LayerSummary) -> f64) -> f64 {
-    picture.layers.iter().map(of).sum()
+/// Sum of a cost over all layers.
+fn sum_layers(summary: &ModelSummary, value: impl Fn(&LayerSummary) -> f64) -> f64 {
+    summary.layers.iter().map(value).sum()
 }
 
-fn overview_table(picture: &ModelSummary, length: usize, stored: &[DtypeSummary]) -> String {
-    let flops = sum_layers(picture, |layer| layer.flops_per_token);
-    let state = sum_layers(picture, |layer| layer.state_bytes_per_token);
+/// Sizes and costs of the whole model.
+fn overview_table(summary: &ModelSummary, length: usize, formats: &[DtypeSummary]) -> String {
+    let flops = format_count(sum_layers(summary, |layer| layer.flops_per_token));
+    let state = format_bytes(sum_layers(summary, |layer| layer.state_bytes_per_token));
+    let parameters = format_count(summary.total_parameters as f64);
+    let memory = format_bytes((F32_BYTES * summary.total_parameters) as f64);
     let mut rows = vec![
-        ("model", format!("{} of width {}, {} tokens in its vocabulary", picture.stack, picture.hidden, picture.vocab)),
-        (
-            "parameters",
-            format!(
-                "{}, {} as 32-bit floats",
-                format_count(picture.total_parameters as f64),
-                format_bytes(4.0 * picture.total_parameters as f64)
-            ),
-        ),
-        (
-            "a token",
-            format!(
-                "{} operations forward, {} of state, in sequences of {length} tokens",
-                format_count(flops),
-                format_bytes(state)
-            ),
-        ),
+        ("model", format!("{}, hidden size {}, vocabulary size {}", summary.stack, summary.hidden, summary.vocab)),
+        ("parameters", format!("{parameters}, {memory} in f32")),
     ];
-    if !stored.is_empty() {
-        rows.insert(2, ("in its files", format_stored(stored)));
+    if !formats.is_empty() {
+        rows.push(("files", format_tensor_formats(formats)));
     }
+    rows.push(("per token", format!("{flops} FLOPs forward, {state} of state, at sequence length {length}")));
     format_pairs(&rows)
 }
 
-/// `211 tensors Q4_1, 84 MB, multiplied as they are on a CPU; 61 tensors F32, 140 kB`.
-fn format_stored(stored: &[DtypeSummary]) -> String {
-    let way = |way: &DtypeSummary| {
-        let tensors = if way.num_tensors == 1 { "tensor" } else { "tensors" };
-        let size = way.num_bytes().map_or_else(String::new, |size| format!(", {}", format_bytes(size as f64)));
-        let how = if way.can_multiply() { ", multiplied as they are on a CPU" } else { "" };
-        format!("{} {tensors} {}{size}{how}", way.num_tensors, way.dtype)
-    };
-    stored.iter().map(way).collect::<Vec<_>>().join("; ")
+/// `211 tensors Q4_1, 84 MB, multiplied without dequantization on a CPU; 61 tensors F32, 140 kB`.
+fn format_tensor_formats(formats: &[DtypeSummary]) -> String {
+    formats.iter().map(format_tensor_format).collect::<Vec<_>>().join("; ")
 }
 
-fn layer_table(picture: &ModelSummary, model: &Model) -> String {
-    let plans = kernel_plans(model);
-    let row = |layer: &LayerSummary| {
-        let kernel =
-            |at: usize| plans.iter().find(|plan| plan.0 == layer.path).map_or(String::new(), |plan| plan.1[at].clone());
-        let parameters = layer.parameters as f64;
-        let cells = [
-            format_count(parameters),
-            format_bytes(4.0 * parameters),
-            format_count(layer.flops_per_token),
-            format_bytes(layer.state_bytes_per_token),
-        ];
-        let numbers = cells.map(|cell| if cell.starts_with("0 ") || cell == "0" { "–".into() } else { cell });
-        [vec![layer.path.clone(), layer.title.clone()], numbers.to_vec(), vec![kernel(0), kernel(1)]].concat()
-    };
-    let rows: Vec<Vec<String>> = picture.layers.iter().map(row).collect();
-    let head =
-        ["layer", "what", "parameters", "memory", "FLOPs/token", "state/token", "kernel training", "kernel writing"];
-    let mut text = format_table(&head, &rows, &[2, 3, 4, 5]);
-    let mut reasons: Vec<String> = plans.into_iter().flat_map(|plan| plan.2).collect();
+/// Number, type and size of the tensors of one type. Some quantized types are multiplied as they are, others are
+/// dequantized first.
+fn format_tensor_format(format: &DtypeSummary) -> String {
+    let tensors = if format.num_tensors == 1 { "tensor" } else { "tensors" };
+    let size = format.num_bytes().map_or_else(String::new, |size| format!(", {}", format_bytes(size as f64)));
+    let multiplication = if format.can_multiply() { ", multiplied without dequantization on a CPU" } else { "" };
+    format!("{} {tensors} {}{size}{multiplication}", format.num_tensors, format.dtype)
+}
+
+/// One line per layer, followed by the reasons for the kernels.
+fn layer_table(summary: &ModelSummary, model: &Model) -> String {
+    let plans = layer_kernels(model);
+    let head = [
+        "layer",
+        "description",
+        "parameters",
+        "memory (f32)",
+        "FLOPs/token",
+        "state/token",
+        "training kernel",
+        "inference kernel",
+    ];
+    let rows: Vec<Vec<String>> = summary
+        .layers
+        .iter()
+        .map(|layer| layer_row(layer, plans.iter().find(|plan| plan.path == layer.path)))
+        .collect();
+    let mut reasons: Vec<String> = plans.into_iter().flat_map(|plan| plan.reasons).collect();
     reasons.sort();
     reasons.dedup();
-    reasons.iter().for_each(|reason| text += &format!("\n  {reason}"));
-    text
+    let mut lines = vec![format_table(&head, &rows, &[2, 3, 4, 5])];
+    lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
+    lines.join("\n")
 }
 
-/// Path, kernels while training and writing, and why each.
-fn kernel_plans(model: &Model) -> Vec<(String, [String; 2], Vec<String>)> {
-    let mut plans = Vec::new();
-    let stacks = [("encoder.", model.encoder().map_or(&[][..], |e| e.blocks())), ("", model.blocks())];
-    for (stack, b, block) in stacks.iter().flat_map(|(s, blocks)| blocks.iter().enumerate().map(|(b, k)| (*s, b, k))) {
-        for (role, part) in block.parts() {
-            let (Some(training), Some(writing)) = (part.plan(true), part.plan(false)) else { continue };
-            let kernels = [&training, &writing].map(|plan| plan.kernel.name().to_string());
-            let why = [("training", training), ("writing", writing)];
-            let reasons = why.map(|(when, plan)| format!("{when}: {}, since {}", plan.kernel.name(), plan.reason));
-            plans.push((format!("{stack}blocks.{b}.{role}"), kernels, reasons.to_vec()));
+/// Zeros are dashes. Layers without a choice of kernel have empty cells.
+fn layer_row(layer: &LayerSummary, plan: Option<&LayerKernels>) -> Vec<String> {
+    let costs = [
+        format_count(layer.parameters as f64),
+        format_bytes((F32_BYTES * layer.parameters) as f64),
+        format_count(layer.flops_per_token),
+        format_bytes(layer.state_bytes_per_token),
+    ];
+    let is_zero = |cell: &str| cell == "0" || cell.starts_with("0 ");
+    let costs = costs.map(|cell| if is_zero(&cell) { "–".to_string() } else { cell });
+    let kernels = plan.map_or([String::new(), String::new()], |plan| plan.kernels.clone());
+    [&[layer.path.clone(), layer.title.clone()], &costs[..], &kernels[..]].concat()
+}
+
+/// Kernels of a layer.
+struct LayerKernels {
+    path: String,
+    /// Names of the kernels in training and in inference.
+    kernels: [String; 2],
+    /// Why each was chosen.
+    reasons: [String; 2],
+}
+
+/// Kernels of all layers that have a choice.
+///
+/// Layers of the encoder come first.
+fn layer_kernels(model: &Model) -> Vec<LayerKernels> {
+    let encoder = model.encoder().map_or(&[][..], |encoder| encoder.blocks());
+    let mut layers = Vec::new();
+    for (prefix, blocks) in [("encoder.", encoder), ("", model.blocks())] {
+        for (index, block) in blocks.iter().enumerate() {
+            for (role, part) in block.parts() {
+                let (Some(training), Some(inference)) = (part.plan(true), part.plan(false)) else { continue };
+                layers.push(LayerKernels {
+                    path: format!("{prefix}blocks.{index}.{role}"),
+                    kernels: [&training, &inference].map(|plan| plan.kernel.name().to_string()),
+                    reasons: [("training", &training), ("inference", &inference)].map(|(phase, plan)| {
+                        format!("{phase}: {} kernel, because {}", plan.kernel.name(), plan.reason)
+                    }),
+                });
+            }
         }
     }
-    plans
+    layers
 }
 
-/// Each distinct pattern once, with the layers that have it.
-fn draw_patterns(picture: &ModelSummary) -> String {
-    let mut shown: Vec<(&crate::page::PatternMask, Vec<&str>)> = Vec::new();
-    for layer in &picture.layers {
+/// Each different attention pattern once, with the layers that have it.
+///
+/// A pattern that depends on the sequence length is drawn for 32 tokens.
+fn draw_patterns(summary: &ModelSummary) -> String {
+    let mut groups: Vec<(&PatternMask, Vec<&str>)> = Vec::new();
+    for layer in &summary.layers {
         let Some(pattern) = &layer.pattern else { continue };
-        match shown.iter_mut().find(|(known, _)| *known == pattern) {
+        match groups.iter_mut().find(|(known, _)| *known == pattern) {
             Some((_, paths)) => paths.push(&layer.path),
-            None => shown.push((pattern, vec![&layer.path])),
+            None => groups.push((pattern, vec![&layer.path])),
         }
     }
-    let drawn = shown.iter().map(|(pattern, paths)| {
-        let lines = model_summary::draw_pattern(pattern).into_iter().map(|line| format!("  {line}"));
-        let heading =
-            format!("{} ({}), {} tokens: rows look, columns are seen", paths.join(", "), pattern.title, pattern.size);
-        std::iter::once(heading).chain(lines).collect::<Vec<_>>().join("\n")
+    let drawings = groups.iter().map(|(pattern, paths)| {
+        let PatternMask { size, title, .. } = pattern;
+        let mut lines =
+            vec![format!("{} ({title}), {size} tokens: rows are queries, columns are keys", paths.join(", "))];
+        lines.extend(model_summary::draw_pattern(pattern).into_iter().map(|line| format!("  {line}")));
+        lines.join("\n")
     });
-    drawn.collect::<Vec<_>>().join("\n\n")
+    drawings.collect::<Vec<_>>().join("\n\n")
 }
 
-fn to_json(picture: &ModelSummary, length: usize, stored: &[DtypeSummary]) -> Value {
-    let way = |way: &DtypeSummary| {
-        json!({
-            "stored": way.dtype, "tensors": way.num_tensors, "numbers": way.num_values, "bytes": way.num_bytes(),
-            "multiplied": way.can_multiply(),
-        })
-    };
-    let layer = |layer: &LayerSummary| {
-        json!({
-            "path": layer.path, "what": layer.title, "parameters": layer.parameters, "bytes": 4 * layer.parameters,
-            "flops_per_token": layer.flops_per_token, "state_bytes_per_token": layer.state_bytes_per_token,
-            "kernel": layer.kernel, "reason": layer.kernel_reason,
-            "pattern": layer.pattern.as_ref().map(|pattern| &pattern.title),
-        })
-    };
+/// `length` is the sequence length of the costs.
+fn to_json(summary: &ModelSummary, length: usize, formats: &[DtypeSummary]) -> Value {
     json!({
-        "parameters": picture.total_parameters,
-        "bytes": 4 * picture.total_parameters,
-        "flops_per_token": sum_layers(picture, |layer| layer.flops_per_token),
-        "state_bytes_per_token": sum_layers(picture, |layer| layer.state_bytes_per_token),
+        "parameters": summary.total_parameters,
+        "bytes": F32_BYTES * summary.total_parameters,
+        "flops_per_token": sum_layers(summary, |layer| layer.flops_per_token),
+        "state_bytes_per_token": sum_layers(summary, |layer| layer.state_bytes_per_token),
         "length": length,
-        "stored": stored.iter().map(way).collect::<Vec<_>>(),
-        "modules": picture.layers.iter().map(layer).collect::<Vec<_>>(),
+        "stored": formats.iter().map(format_json).collect::<Vec<_>>(),
+        "modules": summary.layers.iter().map(layer_json).collect::<Vec<_>>(),
+    })
+}
+
+/// The tensors of one type; `bytes` is null for types of unknown size.
+fn format_json(format: &DtypeSummary) -> Value {
+    json!({
+        "stored": format.dtype,
+        "tensors": format.num_tensors,
+        "numbers": format.num_values,
+        "bytes": format.num_bytes(),
+        "multiplied": format.can_multiply(),
+    })
+}
+
+/// A layer; `pattern` is the description of its attention pattern.
+fn layer_json(layer: &LayerSummary) -> Value {
+    json!({
+        "path": layer.path,
+        "what": layer.title,
+        "parameters": layer.parameters,
+        "bytes": F32_BYTES * layer.parameters,
+        "flops_per_token": layer.flops_per_token,
+        "state_bytes_per_token": layer.state_bytes_per_token,
+        "kernel": layer.kernel,
+        "reason": layer.kernel_reason,
+        "pattern": layer.pattern.as_ref().map(|pattern| &pattern.title),
     })
 }

@@ -1,13 +1,23 @@
-//! `logits`: what a model says after each of some tokens.
+//! `kiln logits MODEL --ids ID,…`: the logits of a token sequence, for comparison with other programs.
+//!
+//! ```console
+//! kiln logits models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --ids 1,100,200 --json
+//! kiln logits models/t5 --ids 100,200,1 --decoder-ids 0,5
+//! ```
+//!
+//! Needs configuration and weights only, no tokenizer. The head is that of the model family: the masked-language-model head
+//! for BERT, the decoder for T5. Ids that are special tokens of a tokenizer are not checked.
+//!
+//! JSON: `{"shape":[sequence,vocabulary],"logits":[…]}`, 32-bit floating point, row-major.
 
 use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_models::{Model, Stack};
 use kiln_nn::Context;
-use kiln_spec::{DocumentSpan, Layout};
+use kiln_spec::{Direction, DocumentSpan, Layout};
 use serde_json::json;
 
-/// Arguments of `logits`.
+/// Arguments of `kiln logits`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -22,66 +32,94 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Computes them.
+/// Computes the logits `[T, vocabulary]` of the ids, or of the decoder ids of an encoder-decoder, and prints the most
+/// likely token after each id.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
-    let place = args.model.source()?;
-    let weights = place.load_model(&device)?;
-    let (start, model) = (weights.decoder_start_token(), weights.model);
+    let source = args.model.source()?;
+    let weights = source.load_model(&device)?;
+    let decoder_start = weights.decoder_start_token();
+    let model = weights.model;
     args.check_ids(&model)?;
-    let first = match (model.encoder(), &args.decoder_ids, start) {
-        (Some(_), None, None) => place.tokenizer()?.special_tokens().bos as i32,
-        (.., start) => start.unwrap_or_default() as i32,
-    };
-    let (own, read) = match (model.config().stack, &args.decoder_ids) {
-        (Stack::EncoderDecoder, decoder) => (decoder.clone().unwrap_or_else(|| vec![first]), Some(&args.ids)),
-        (_, Some(_)) => return Err(CliError::usage("the model is no encoder–decoder").with_location("--decoder-ids")),
+    let (ids, encoder_ids) = match (model.config().stack, &args.decoder_ids) {
+        (Stack::EncoderDecoder, Some(decoder_ids)) => (decoder_ids.clone(), Some(args.ids.as_slice())),
+        (Stack::EncoderDecoder, None) => {
+            let start = match decoder_start {
+                Some(start) => start,
+                None => source.tokenizer()?.special_tokens().bos,
+            };
+            (vec![start as i32], Some(args.ids.as_slice()))
+        }
+        (_, Some(_)) => {
+            return Err(CliError::usage("the model is not an encoder-decoder").with_location("--decoder-ids"));
+        }
         (_, None) => (args.ids.clone(), None),
     };
-    let logits = compute_logits(&model, &own, read.map(Vec::as_slice));
-    let [seq, vocab] = logits.dims();
+    let logits = compute_logits(&model, &ids, encoder_ids);
+    let [length, vocab] = logits.dims();
     let data = logits.into_data().convert::<f32>();
-    let numbers = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
-    let best = numbers.chunks_exact(vocab.max(1)).map(|row| {
-        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        best.map_or(String::new(), |(id, logit)| format!("{id} ({logit:.4})"))
-    });
-    let text = own.iter().zip(best).map(|(id, best)| format!("{id} → {best}")).collect::<Vec<_>>().join("\n");
-    Ok(CommandOutput::new(json!({ "shape": [seq, vocab], "logits": numbers }), text))
+    let values = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
+    let lines = ids.iter().zip(values.chunks_exact(vocab.max(1))).map(|(id, row)| format!("{id} → {}", top_logit(row)));
+    Ok(CommandOutput::new(json!({ "shape": [length, vocab], "logits": values }), lines.collect::<Vec<_>>().join("\n")))
 }
 
-/// Logits `[T, V]` of one document; an encoder–decoder reads `read` first.
-pub fn compute_logits(model: &Model, ids: &[i32], read: Option<&[i32]>) -> Tensor<2> {
-    let (device, config) = (model.device(), model.config());
-    let tokens = |ids: &[i32]| Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &device);
-    let layout = |length, direction| Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length);
-    let direction = config.effective_visibility().direction(ids.len());
-    let mut cx = Context::new(&layout(ids.len(), direction), &device);
-    if let Some(read) = read {
-        model.encode(tokens(read), &layout(read.len(), kiln_spec::Direction::Bidirectional), &mut cx);
+/// `id (logit)` of the largest logit.
+///
+/// Empty for a model without vocabulary.
+fn top_logit(row: &[f32]) -> String {
+    let top = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    top.map_or(String::new(), |(id, logit)| format!("{id} ({logit:.4})"))
+}
+
+/// Logits `[T, vocabulary]` of one document. An encoder-decoder encodes `encoder_ids` first.
+///
+/// The ids are read in the direction that the model uses for generation. With prefix visibility, the whole sequence
+/// is the prefix. `encoder_ids` must be given for an encoder-decoder, and only for one.
+pub fn compute_logits(model: &Model, ids: &[i32], encoder_ids: Option<&[i32]>) -> Tensor<2> {
+    let device = model.device();
+    let direction = model.config().effective_visibility().direction(ids.len());
+    let mut cx = Context::new(&document_layout(ids.len(), direction), &device);
+    if let Some(encoder_ids) = encoder_ids {
+        let layout = document_layout(encoder_ids.len(), Direction::Bidirectional);
+        model.encode(id_tensor(encoder_ids, &device), &layout, &mut cx);
     }
-    let hidden = model.forward(tokens(ids), &mut cx);
+    let hidden = model.forward(id_tensor(ids, &device), &mut cx);
     model.outputs(hidden, &cx)
 }
 
+/// The layout of a batch with one document.
+fn document_layout(length: usize, direction: Direction) -> Layout {
+    Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length)
+}
+
+/// Token ids as `[1, T]`.
+fn id_tensor(ids: &[i32], device: &Device) -> Tensor<2, Int> {
+    Tensor::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), device)
+}
+
 impl Args {
-    /// Whether the model can read the ids.
+    /// Refuses ids outside the vocabulary and sequences longer than the positions of the model.
     fn check_ids(&self, model: &Model) -> Result<(), CliError> {
-        let (vocab, own) = (model.config().vocab, model.config().position.max_positions());
-        let reads = model.config().encoder_model_config().map_or(own, |encoder| encoder.position.max_positions());
-        let both = [("--ids", Some(&self.ids), reads), ("--decoder-ids", self.decoder_ids.as_ref(), own)];
-        for (flag, ids, limit) in both {
-            let odd =
-                ids.iter().flat_map(|ids| ids.iter()).find(|id| usize::try_from(**id).map_or(true, |id| id >= vocab));
-            if let Some(odd) = odd {
-                return Err(CliError::usage(format!("{odd} is no token: ids of the model go from 0 to {}", vocab - 1))
-                    .with_location(flag));
-            }
-            if let Some(limit) = limit.filter(|limit| ids.is_some_and(|ids| ids.len() > *limit)) {
-                return Err(CliError::usage(format!("at most {limit} tokens, which its positions end with"))
-                    .with_location(flag));
-            }
-        }
-        Ok(())
+        let config = model.config();
+        let max_positions = config.position.max_positions();
+        let encoder = config.encoder_model_config();
+        let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
+        check_sequence("--ids", &self.ids, config.vocab, max_encoder_positions)?;
+        let decoder_ids = self.decoder_ids.iter();
+        decoder_ids.map(|ids| check_sequence("--decoder-ids", ids, config.vocab, max_positions)).collect()
     }
+}
+
+/// `max_length` is the number of positions of the stack that reads the ids; `None` if it is not limited.
+fn check_sequence(flag: &str, ids: &[i32], vocab: usize, max_length: Option<usize>) -> Result<(), CliError> {
+    let is_unknown = |id: &&i32| usize::try_from(**id).map_or(true, |id| id >= vocab);
+    if let Some(id) = ids.iter().find(is_unknown) {
+        let message = format!("token id {id} is outside the vocabulary: the model has ids from 0 to {}", vocab - 1);
+        return Err(CliError::usage(message).with_location(flag));
+    }
+    if let Some(limit) = max_length.filter(|limit| ids.len() > *limit) {
+        let message = format!("{} tokens, but the model has positions for {limit}", ids.len());
+        return Err(CliError::usage(message).with_location(flag));
+    }
+    Ok(())
 }

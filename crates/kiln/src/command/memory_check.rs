@@ -1,54 +1,60 @@
-//! Whether a model fits into the machine, asked before anything is made.
+//! Memory check: refuses a model that is too large for the machine before anything is allocated.
+//!
+//! A typo such as `model.hidden = 262144` would otherwise end the process (or the machine) by exhausting its memory.
 
 use super::error::CliError;
 use crate::page::number_format::{format_bytes, format_count};
-use kiln_data::TokenizerConfig;
+use kiln_data::{SpecialTokens, TokenizerConfig};
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::{ValidationError, config::ConfigError};
 use kiln_train::Recipe;
 
-/// Bytes that each parameter takes at least while it trains: itself, its gradient and two moments, 32 bits each.
+/// Bytes per parameter in training: value, gradient and two moments of the optimizer, 32 bits each. Activations come on
+/// top, so that this is a lower bound.
 const BYTES_PER_PARAMETER: u64 = 16;
 
-/// Refuses a recipe whose model can't be trained here.
+/// Number of tokens of a byte tokenizer besides the special tokens.
+const BYTE_TOKENS: usize = 256;
+
+/// Refuses a recipe whose parameters, gradients and optimizer state do not fit into memory.
+///
+/// Activations, which depend on batch size and sequence length, are not counted.
 pub fn check_memory(recipe: &Recipe) -> Result<(), CliError> {
     check_within(recipe, available_memory())
 }
 
-fn check_within(recipe: &Recipe, memory: u64) -> Result<(), CliError> {
+/// `available` is in bytes.
+fn check_within(recipe: &Recipe, available: u64) -> Result<(), CliError> {
     let parameters = Model::num_parameters(&ModelConfig { vocab: max_vocab(recipe), ..recipe.model.clone() }) as u64;
-    let needed = parameters.saturating_mul(BYTES_PER_PARAMETER);
-    if needed <= memory {
+    let required = parameters.saturating_mul(BYTES_PER_PARAMETER);
+    if required <= available {
         return Ok(());
     }
-    let [needed, memory] = [needed, memory].map(|size| format_bytes(size as f64));
+    let parameters = format_count(parameters as f64);
+    let [required, available] = [required, available].map(|bytes| format_bytes(bytes as f64));
     let reason = format!(
-        "a model of {} parameters takes at least {needed} to train, this machine has {memory}",
-        format_count(parameters as f64)
+        "training {parameters} parameters needs at least {required} of memory, but this machine has {available}"
     );
-    Err(ConfigError::from(
-        ValidationError::new("model", reason).with_suggestion("a smaller model.hidden, or fewer blocks"),
-    )
-    .into())
+    let error = ValidationError::new("model", reason).with_suggestion("a smaller model.hidden, or fewer blocks");
+    Err(ConfigError::from(error).into())
 }
 
-/// The most tokens that there can be.
+/// Upper bound of the vocabulary size. 0 for a tokenizer file that cannot be read, which is reported later.
 fn max_vocab(recipe: &Recipe) -> usize {
     match &recipe.tokenizer {
         _ if recipe.model.vocab > 0 => recipe.model.vocab,
-        TokenizerConfig::Byte(_) => kiln_data::SpecialTokens::count() + 256,
+        TokenizerConfig::Byte(_) => SpecialTokens::count() + BYTE_TOKENS,
         TokenizerConfig::Character(config) | TokenizerConfig::Bpe(config) => config.vocab,
-        // What can't be read is refused where it is needed.
         TokenizerConfig::File(file) => file.open().map_or(0, |tokenizer| tokenizer.vocab_size()),
     }
 }
 
-/// Bytes of memory that this process may use at most; without bound where that is unknown.
+/// Memory of the machine or, if it is lower, of the control group, in bytes. `u64::MAX` if unknown.
 fn available_memory() -> u64 {
     let Ok(mut system) = sysinfo::System::new() else { return u64::MAX };
     system.refresh_memory();
-    let all = Some(system.total_memory()).filter(|all| *all > 0).unwrap_or(u64::MAX);
-    system.cgroup_limits().map_or(all, |limits| limits.total_memory.min(all))
+    let total = Some(system.total_memory()).filter(|total| *total > 0).unwrap_or(u64::MAX);
+    system.cgroup_limits().map_or(total, |limits| limits.total_memory.min(total))
 }
 
 #[cfg(test)]
@@ -56,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_fits_if_its_training_does() {
+    fn a_model_fits_if_its_training_state_does() {
         let recipe = Recipe::default();
         let parameters =
             Model::num_parameters(&ModelConfig { vocab: max_vocab(&recipe), ..recipe.model.clone() }) as u64;
         check_within(&recipe, 16 * parameters).unwrap();
-        let trouble = check_within(&recipe, 16 * parameters - 1).unwrap_err();
-        assert_eq!((trouble.exit_code, trouble.location.as_deref()), (2, Some("model")));
+        let error = check_within(&recipe, 16 * parameters - 1).unwrap_err();
+        assert_eq!((error.exit_code, error.location.as_deref()), (2, Some("model")));
         assert!((1 << 24..1 << 50).contains(&available_memory()));
     }
 }

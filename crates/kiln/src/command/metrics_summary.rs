@@ -1,88 +1,92 @@
-//! What the metrics of a run come to.
+//! Final metrics of a run, from the rows of `metrics.jsonl`.
+//!
+//! The result of `kiln train --json` is made of them:
+//! `{"run","steps","tokens","train_loss","validation_loss","floor","accepted","seconds","tokens_per_second"}`. Metrics that a
+//! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
 use kiln_train::metrics::{CompressionMetrics, CorrectCount, MetricsRow, Samples, StepMetrics, ValidationMetrics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The last word of each kind in a run's metrics.
+/// The last row of each kind in the metrics of a run.
 #[derive(Clone, Debug, Default)]
 pub struct MetricsSummary {
-    /// The last step.
+    /// Last training step.
     pub last_step: Option<StepMetrics>,
-    /// Mean loss of the last twentieth of the steps: a step alone is noise.
+    /// Mean training loss over the last twentieth of the steps, because the loss of one step is noisy. Nats per token.
     pub train_loss: Option<f64>,
-    /// The last validation.
+    /// Last evaluation.
     pub last_validation: Option<ValidationMetrics>,
-    /// The last samples.
+    /// Last generated samples.
     pub last_samples: Option<Samples>,
-    /// The last comparison with compressors.
+    /// Last comparison with compressors.
     pub compression: Option<CompressionMetrics>,
 }
 
 impl MetricsSummary {
-    /// Of all rows of a run.
+    /// Summarizes all rows of a run, in order.
     pub fn from_rows(rows: &[MetricsRow]) -> Self {
-        let mut history = Self::default();
+        let mut summary = Self::default();
         let mut losses = Vec::new();
         for row in rows {
             match row {
                 MetricsRow::Step(row) => {
                     losses.push(row.loss);
-                    history.last_step = Some(row.clone());
+                    summary.last_step = Some(row.clone());
                 }
-                MetricsRow::Validation(row) => history.last_validation = Some(row.clone()),
-                MetricsRow::Samples(row) => history.last_samples = Some(row.clone()),
-                MetricsRow::Compression(row) => history.compression = Some(row.clone()),
+                MetricsRow::Validation(row) => summary.last_validation = Some(row.clone()),
+                MetricsRow::Samples(row) => summary.last_samples = Some(row.clone()),
+                MetricsRow::Compression(row) => summary.compression = Some(row.clone()),
                 MetricsRow::Event(_) => {}
             }
         }
         let last = &losses[losses.len() - losses.len().div_ceil(20)..];
-        history.train_loss = (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64);
-        history
+        summary.train_loss = (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64);
+        summary
     }
 
-    /// Steps done.
+    /// Number of optimizer steps.
     pub fn steps(&self) -> u64 {
         self.last_step.as_ref().map_or(0, |step| step.step)
     }
 
-    /// Tokens trained on.
+    /// Number of training tokens.
     pub fn tokens(&self) -> u64 {
         self.last_step.as_ref().map_or(0, |step| step.tokens)
     }
 
-    /// Seconds that the run took.
+    /// Training time in seconds, evaluations included.
     pub fn seconds(&self) -> f64 {
         let step = self.last_step.as_ref().map_or(0.0, |step| step.seconds);
         self.last_validation.as_ref().map_or(step, |validation| validation.seconds.max(step))
     }
 
-    /// Tokens trained on in a second; none before the first step.
+    /// Training tokens per second; `None` before the first step.
     pub fn tokens_per_second(&self) -> Option<f64> {
         (self.seconds() > 0.0).then(|| self.tokens() as f64 / self.seconds())
     }
 
-    /// Loss on held-out text.
+    /// Validation loss in nats per token.
     pub fn validation_loss(&self) -> Option<f64> {
         self.last_validation.as_ref().map(|validation| validation.loss)
     }
 
-    /// The built-in corpus' own loss.
+    /// Entropy of the built-in stories in nats per token: the lowest possible validation loss.
     pub fn floor(&self) -> Option<f64> {
         self.last_validation.as_ref()?.reference_loss
     }
 
-    /// Share of sampled sentences that are accepted.
+    /// Share of the sentences in samples that the grammar of the built-in stories accepts.
     pub fn acceptance_rate(&self) -> Option<f64> {
         self.last_samples.as_ref()?.accepted_fraction
     }
 
-    /// Where the text decides.
+    /// Accuracy by kind of dependency in the built-in stories.
     pub fn accuracy_by_kind(&self) -> Option<&BTreeMap<String, CorrectCount>> {
         self.last_validation.as_ref()?.by_dependency.as_ref()
     }
 
-    /// What `train` answers.
+    /// The JSON result of `kiln train`.
     pub fn to_json(&self, run: &str) -> Value {
         json!({
             "run": run,

@@ -1,6 +1,10 @@
-//! The command line: a file a subcommand, each from its arguments to an `Answer`.
+//! The command line: one file per subcommand, each from its arguments to a `CommandOutput`.
 //!
-//! Words for people go to standard error, results to standard output; with `--json` the last line there is one object.
+//! Messages and progress go to standard error, results to standard output. With `--json` the last line of standard
+//! output is one JSON object; an error is `{"error":{"kind","message","where","help"}}`. Exit codes: 0 success, 1
+//! failure, 2 invalid arguments or recipe, 130 after Ctrl-C with the state saved.
+//!
+//! This module needs the feature `cli`, which is enabled by default. It has no interface besides [`main`].
 
 mod ascii_chart;
 mod chat;
@@ -13,6 +17,7 @@ mod device_args;
 mod devices;
 mod embed;
 mod error;
+mod error_conversions;
 mod eval;
 mod evaluator;
 mod export;
@@ -47,6 +52,8 @@ use serde_json::json;
 use std::process::ExitCode;
 
 /// Train, evaluate, run and convert language models.
+///
+/// Arguments before the subcommand.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about, long_about = None, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
@@ -57,6 +64,7 @@ struct Cli {
     command: Command,
 }
 
+/// Subcommands, in the order of `kiln --help`.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train or fine-tune a model (default: the built-in stories).
@@ -97,6 +105,7 @@ enum Command {
 }
 
 impl Command {
+    /// Runs the command. `json`: the caller prints the JSON result, so that nothing else may go to standard output.
     fn run(&self, json: bool) -> Result<CommandOutput, CliError> {
         match self {
             Self::Train(args) => train::run(args, json),
@@ -119,42 +128,42 @@ impl Command {
     }
 }
 
-/// Reads the command line, does what it says, and returns 0, 1 (failed), 2 (asked wrongly) or 130 (stopped by Ctrl-C,
-/// state saved).
+/// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report_clap_error(&error),
     };
-    let answered = cli.command.run(cli.json).and_then(|answer| {
-        output::print_result(&if cli.json { answer.json.to_string() } else { answer.text })?;
-        Ok(answer.exit_code)
+    let exit_code = cli.command.run(cli.json).and_then(|output| {
+        output::print_result(&if cli.json { output.json.to_string() } else { output.text })?;
+        Ok(output.exit_code)
     });
-    ExitCode::from(answered.unwrap_or_else(|trouble| report(&trouble, cli.json)))
+    ExitCode::from(exit_code.unwrap_or_else(|error| report(&error, cli.json)))
 }
 
-/// What clap has to say: help and the version too come as errors.
+/// Prints what clap returns as an error: help, version, or invalid arguments.
 fn report_clap_error(error: &clap::Error) -> ExitCode {
-    // Whoever asked for JSON gets it, even though nothing else could be read.
+    // The arguments could not be parsed, so that `--json` is looked up by hand.
     let json = std::env::args_os().any(|argument| argument == "--json");
-    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if json && !asked {
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !is_help {
         return ExitCode::from(report(&CliError::from(error), true));
     }
-    // A reader that has gone away misses nothing.
+    // A closed output is not an error here.
     let _ = error.print();
-    ExitCode::from(if asked { 0 } else { error::EXIT_USAGE })
+    ExitCode::from(if is_help { 0 } else { error::EXIT_USAGE })
 }
 
-fn report(trouble: &CliError, json: bool) -> u8 {
-    trouble.report();
+/// Prints an error and returns its exit code.
+///
+/// With `json`, the error also goes to standard output.
+fn report(error: &CliError, json: bool) -> u8 {
+    error.report();
     if json {
-        let (kind, message) = (&trouble.kind, &trouble.message);
-        let error = json!({ "kind": kind, "message": message, "where": trouble.location, "help": trouble.help });
-        // There is nowhere left to say that even this could not be written.
-        let _ = output::print_result(&json!({ "error": error }).to_string());
+        // If standard output is closed, nobody reads the JSON.
+        let _ = output::print_result(&json!({ "error": error.to_json() }).to_string());
     }
-    trouble.exit_code
+    error.exit_code
 }
 
 #[cfg(test)]

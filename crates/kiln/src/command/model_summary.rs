@@ -1,4 +1,7 @@
-//! A model as something to look at: layers with their costs, and who sees whom in each.
+//! Layers, costs and attention patterns of a model, for tables and pages.
+//!
+//! Costs come from the model's parts ([`Part::cost`]): floating-point operations of the forward pass and bytes of decode state,
+//! both per token at a given sequence length, because the cost of attention depends on it.
 
 use crate::page::{LayerSummary, ModelSummary, PatternMask};
 use burn::module::Module;
@@ -6,79 +9,101 @@ use kiln_models::{Block, Model, ModelConfig, Visibility, named_parameters};
 use kiln_nn::part::Part;
 use kiln_spec::{DocumentSpan, Layout, Pattern, plan::dense_mask};
 
-/// The picture of a model that works on sequences of `length` tokens; patterns are drawn over `size` tokens.
-pub fn summarize(model: &Model, length: usize, size: usize) -> ModelSummary {
+/// Summary of a model. Costs are for sequences of `length` tokens; attention patterns are drawn for `pattern_size`
+/// tokens. Needs no weight values.
+///
+/// The sum of the layers' parameters is the total: every parameter belongs to one layer.
+pub fn summarize(model: &Model, length: usize, pattern_size: usize) -> ModelSummary {
     let config = model.config();
-    let counted = ParameterCounts::from_model(model);
-    let mut layers = vec![layer_at("embedding", format!("{} tokens × {}", config.vocab, config.hidden), &counted)];
-    layers.extend(optional_layer("position", config.position.name(), &counted));
-    if let Some((encoder, as_encoder)) = model.encoder().zip(config.encoder_model_config()) {
-        layers.extend(optional_layer("encoder.position", as_encoder.position.name(), &counted));
-        layers.extend(block_layers("encoder.", encoder.blocks(), &as_encoder, length, size));
-        layers.extend(optional_layer("encoder.norm", as_encoder.norm.name(), &counted));
+    let counts = ParameterCounts::from_model(model);
+    let sizes = Sizes { length, pattern_size };
+    let mut layers = vec![counts.layer("embedding", &format!("{} tokens × {}", config.vocab, config.hidden))];
+    layers.extend(counts.optional_layer("position", config.position.name()));
+    if let Some((encoder, encoder_config)) = model.encoder().zip(config.encoder_model_config()) {
+        layers.extend(counts.optional_layer("encoder.position", encoder_config.position.name()));
+        layers.extend(block_layers("encoder.", encoder.blocks(), &encoder_config, sizes));
+        layers.extend(counts.optional_layer("encoder.norm", encoder_config.norm.name()));
     }
-    layers.extend(block_layers("", model.blocks(), config, length, size));
+    layers.extend(block_layers("", model.blocks(), config, sizes));
     for layer in layers.iter_mut().filter(|layer| layer.path.contains("blocks.")) {
-        layer.parameters = counted.count_under(&layer.path);
+        layer.parameters = counts.count_under(&layer.path);
     }
-    layers.extend(optional_layer("norm", config.norm.name(), &counted));
-    layers.push(head_layer(config, &counted));
-    let total_parameters = model.num_params() as u64;
+    layers.extend(counts.optional_layer("norm", config.norm.name()));
+    layers.push(head_layer(config, &counts));
     ModelSummary {
         stack: config.stack.name().into(),
         hidden: config.hidden as u64,
         vocab: config.vocab as u64,
-        total_parameters,
+        total_parameters: model.num_params() as u64,
         layers,
     }
 }
 
-fn block_layers(stack: &str, blocks: &[Block], config: &ModelConfig, length: usize, size: usize) -> Vec<LayerSummary> {
-    let parts = blocks.iter().enumerate().flat_map(|(b, block)| block.parts().map(move |part| (b, part)));
-    parts
-        .map(|(b, (role, part))| part_layer(&format!("{stack}blocks.{b}.{role}"), part, config, length, size))
-        .collect()
+/// Number of tokens for the costs and for the drawn patterns.
+#[derive(Clone, Copy)]
+struct Sizes {
+    length: usize,
+    pattern_size: usize,
 }
 
-/// Numbers of each parameter by name.
+/// The layers of a stack's blocks, without their parameter counts.
+fn block_layers(prefix: &str, blocks: &[Block], config: &ModelConfig, sizes: Sizes) -> Vec<LayerSummary> {
+    let mut layers = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        for (role, part) in block.parts() {
+            layers.push(part_layer(&format!("{prefix}blocks.{index}.{role}"), part, config, sizes));
+        }
+    }
+    layers
+}
+
+/// Number of values of each parameter, by name.
 struct ParameterCounts(Vec<(String, u64)>);
 
 impl ParameterCounts {
+    /// Counts all parameters, trainable or not.
     fn from_model(model: &Model) -> Self {
-        let count = |name: kiln_models::NamedParameter| (name.path, name.shape.iter().product::<usize>() as u64);
-        Self(named_parameters(model).into_iter().map(count).collect())
+        let parameters = named_parameters(model).into_iter();
+        Self(parameters.map(|p| (p.path, p.shape.iter().product::<usize>() as u64)).collect())
     }
 
-    /// Numbers at `path` and below it, those of the norm before it included.
+    /// Number of values of the parameters at `path`, below it, and of the norm before it (`path` + `_norm`).
     fn count_under(&self, path: &str) -> u64 {
-        let (inner, norm) = (format!("{path}."), format!("{path}_norm."));
-        let fits = |name: &str| name == path || name.starts_with(&inner) || name.starts_with(&norm);
-        self.0.iter().filter(|(name, _)| fits(name)).map(|(_, count)| count).sum()
+        let prefixes = [format!("{path}."), format!("{path}_norm.")];
+        let is_under = |name: &str| name == path || prefixes.iter().any(|prefix| name.starts_with(prefix));
+        self.0.iter().filter(|(name, _)| is_under(name)).map(|(_, count)| count).sum()
+    }
+
+    /// A layer outside the blocks.
+    fn layer(&self, path: &str, title: &str) -> LayerSummary {
+        let parameters = self.count_under(path);
+        LayerSummary { path: path.into(), title: title.into(), parameters, ..LayerSummary::default() }
+    }
+
+    /// A layer outside the blocks, if it has parameters.
+    fn optional_layer(&self, path: &str, title: &str) -> Option<LayerSummary> {
+        Some(self.layer(path, title)).filter(|layer| layer.parameters > 0)
     }
 }
 
-fn layer_at(path: &str, title: String, counted: &ParameterCounts) -> LayerSummary {
-    LayerSummary { path: path.into(), title, parameters: counted.count_under(path), ..LayerSummary::default() }
-}
-
-/// A place outside of the blocks, if it has parameters.
-fn optional_layer(path: &str, title: &str, counted: &ParameterCounts) -> Option<LayerSummary> {
-    Some(layer_at(path, title.into(), counted)).filter(|layer| layer.parameters > 0)
-}
-
-fn head_layer(config: &ModelConfig, counted: &ParameterCounts) -> LayerSummary {
-    let layer = layer_at("head", config.head.name().into(), counted);
+/// The output head. A tied head has no parameters of its own, but the same operations.
+fn head_layer(config: &ModelConfig, counts: &ParameterCounts) -> LayerSummary {
+    let layer = counts.layer("head", config.head.name());
     if config.head.pooling().is_some() {
-        // Once a document.
+        // A pooled head runs once per document.
         return layer;
     }
-    let title = if layer.parameters == 0 { format!("{}, tied to the embedding", layer.title) } else { layer.title };
-    // A multiplication and an addition for each weight.
-    LayerSummary { title, flops_per_token: 2.0 * (config.vocab * config.hidden) as f64, ..layer }
+    let tied = if layer.parameters == 0 { ", tied to the embedding" } else { "" };
+    // One multiplication and one addition per weight.
+    let flops_per_token = 2.0 * (config.vocab * config.hidden) as f64;
+    LayerSummary { title: format!("{}{tied}", layer.title), flops_per_token, ..layer }
 }
 
-fn part_layer(path: &str, part: &Part, config: &ModelConfig, length: usize, size: usize) -> LayerSummary {
-    let (cost, plan) = (part.cost(length), part.plan(true));
+/// A part of a block. `kernel` is that of the training, which may differ from that of inference.
+fn part_layer(path: &str, part: &Part, config: &ModelConfig, sizes: Sizes) -> LayerSummary {
+    let cost = part.cost(sizes.length);
+    let plan = part.plan(true);
+    let pattern = part.pattern();
     LayerSummary {
         path: path.into(),
         title: part.describe(),
@@ -86,38 +111,48 @@ fn part_layer(path: &str, part: &Part, config: &ModelConfig, length: usize, size
         state_bytes_per_token: cost.state_bytes,
         kernel: plan.as_ref().map(|plan| plan.kernel.name().into()),
         kernel_reason: plan.map(|plan| plan.reason),
-        pattern: part.pattern().map(|pattern| pattern_mask(pattern, config.effective_visibility(), size)),
+        pattern: pattern.map(|pattern| pattern_mask(pattern, config.effective_visibility(), sizes.pattern_size)),
         ..LayerSummary::default()
     }
 }
 
-/// Who sees whom among `size` tokens of one document; of a prefix model, the first third is the prompt.
+/// Attention mask of a pattern over one document of `size` tokens. With prefix visibility, the first third is the prefix.
 fn pattern_mask(pattern: &Pattern, visibility: Visibility, size: usize) -> PatternMask {
-    let piece = DocumentSpan { length: size, start: 0, direction: visibility.direction(size / 3) };
-    let layout = Layout::packed(&[vec![piece]], size);
-    let cells =
-        dense_mask(&pattern.visibility_formula(), layout.row(0), layout.row(0)).into_iter().map(u8::from).collect();
-    let direction = format!("{visibility:?}").to_lowercase();
-    let title = if matches!(pattern, Pattern::Global(_)) { direction } else { format!("{direction}, {pattern}") };
-    PatternMask { size, cells, title }
+    let document = DocumentSpan { length: size, start: 0, direction: visibility.direction(size / 3) };
+    let layout = Layout::packed(&[vec![document]], size);
+    let direction = visibility.name();
+    let is_global = matches!(pattern, Pattern::Global(_));
+    let title = if is_global { direction.to_string() } else { format!("{direction}, {pattern}") };
+    row_mask(pattern, &layout, title)
 }
 
-/// Who sees whom in the first row of a batch, before any layer's geometry.
+/// Attention mask of the first sequence of a batch under full attention.
 pub fn layout_mask(layout: &Layout) -> PatternMask {
-    let (row, size) = (layout.row(0), layout.sequence_length());
-    let cells = dense_mask(&Pattern::default().visibility_formula(), row, row).into_iter().map(u8::from).collect();
-    PatternMask { size, cells, title: "who sees whom: rows look, columns are seen".into() }
+    row_mask(&Pattern::default(), layout, "attention mask: rows are queries, columns are keys".into())
 }
 
-/// A pattern in characters, two queries a line.
+/// Combines the pattern of a layer with the direction and the documents of the layout.
+fn row_mask(pattern: &Pattern, layout: &Layout, title: String) -> PatternMask {
+    let row = layout.row(0);
+    let mask = dense_mask(&pattern.visibility_formula(), row, row);
+    PatternMask { size: layout.sequence_length(), cells: mask.into_iter().map(u8::from).collect(), title }
+}
+
+/// An attention mask in characters, two queries per line.
+///
+/// `█` both queries see the key, `▀` the upper one, `▄` the lower one, `·` none.
 pub fn draw_pattern(pattern: &PatternMask) -> Vec<String> {
-    let cell = |query, key| match (pattern.is_visible(query, key), pattern.is_visible(query + 1, key)) {
-        (true, true) => '█',
-        (true, false) => '▀',
-        (false, true) => '▄',
-        (false, false) => '·',
-    };
-    (0..pattern.size).step_by(2).map(|query| (0..pattern.size).map(|key| cell(query, key)).collect()).collect()
+    let mut lines = Vec::new();
+    for query in (0..pattern.size).step_by(2) {
+        let cells = (0..pattern.size).map(|key| match [query, query + 1].map(|query| pattern.is_visible(query, key)) {
+            [true, true] => '█',
+            [true, false] => '▀',
+            [false, true] => '▄',
+            [false, false] => '·',
+        });
+        lines.push(cells.collect());
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -128,16 +163,16 @@ mod tests {
     #[test]
     fn every_parameter_is_in_one_layer() {
         let config = ModelConfig { vocab: 50, hidden: 16, ..ModelConfig::default() };
-        let picture = summarize(&Model::init(&config, 0, &Device::flex()), 32, 8);
-        assert_eq!(picture.layers.iter().map(|layer| layer.parameters).sum::<u64>(), picture.total_parameters);
-        let attention = picture.layers.iter().find(|layer| layer.path == "blocks.1.attention").unwrap();
+        let summary = summarize(&Model::init(&config, 0, &Device::flex()), 32, 8);
+        assert_eq!(summary.layers.iter().map(|layer| layer.parameters).sum::<u64>(), summary.total_parameters);
+        let attention = summary.layers.iter().find(|layer| layer.path == "blocks.1.attention").unwrap();
         assert!(attention.flops_per_token > 0.0 && attention.state_bytes_per_token > 0.0 && attention.kernel.is_some());
     }
 
     #[test]
     fn a_window_is_drawn_as_one() {
-        let picture = pattern_mask(&Pattern::window(1, 0), Visibility::Causal, 4);
-        assert_eq!(draw_pattern(&picture), ["█▄··", "·▀█▄"].map(|line| line.replace('x', "")));
-        assert_eq!(picture.title, "causal, window of 1 before, 0 after");
+        let mask = pattern_mask(&Pattern::window(1, 0), Visibility::Causal, 4);
+        assert_eq!(draw_pattern(&mask), ["█▄··", "·▀█▄"]);
+        assert_eq!(mask.title, "causal, window of 1 before, 0 after");
     }
 }

@@ -1,46 +1,54 @@
-//! What an objective makes of one piece of text.
+//! Inputs, targets and attention mask that an objective makes of one text.
+//!
+//! The batch is made by the code that trains ([`Objective::batch`](kiln_train::Objective::batch)), with one sequence.
 
 use super::model_summary::layout_mask;
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
 use kiln_data::{Batch, DataConfig, PackedSequences, Sequence, Subset, Tokenizer};
 use kiln_infer::block_on;
 use kiln_spec::Random;
-use kiln_train::{Models, Objective, ObjectiveConfig, StageConfig, TrainError, run};
+use kiln_train::{Models, ObjectiveConfig, StageConfig, TrainError, run};
 
-/// Tokens that are shown.
+/// Maximum number of tokens of an example.
 const MAX_TOKENS: usize = 24;
 
-/// A text before and after.
+/// An example of an objective.
+///
+/// All lists have one entry per position.
 #[derive(Clone, Debug)]
 pub struct TextExample {
-    /// Which of the objective's parts made it; empty if it has none.
+    /// Component of the objective; empty if it has none.
     pub mode: &'static str,
-    /// The tokens of the text.
+    /// Tokens of the text.
     pub original: Vec<String>,
-    /// What the model is given, and what it is asked.
+    /// Inputs and targets.
     pub tokens: Vec<ExampleToken>,
-    /// Who sees whom.
+    /// Attention mask.
     pub pattern: PatternMask,
 }
 
-/// The examples of a stage, one for each part of its objective; none if no held-out text can be read (any more).
+/// Examples of the objective of a stage on its validation text, for the report. Empty if the text can no longer be read.
 pub fn stage_examples(
     data: &DataConfig,
     stage: &StageConfig,
     models: &Models,
     tokenizer: &Tokenizer,
 ) -> Vec<ObjectiveExample> {
-    let Some(text) = first_held_out_text(data).ok().flatten() else { return Vec::new() };
+    let Some(text) = first_validation_text(data).ok().flatten() else { return Vec::new() };
     let name = stage.objective.name();
-    let example = |shown: TextExample| {
-        let mode = if shown.mode.is_empty() { String::new() } else { format!(", {},", shown.mode.replace('_', " ")) };
-        let title = format!("What the objective `{name}`{mode} gives, and what it asks for.");
-        ObjectiveExample { title, tokens: shown.tokens, pattern: Some(shown.pattern) }
-    };
-    text_examples(&text, &stage.objective, models, tokenizer, 0).into_iter().map(example).collect()
+    let examples = text_examples(&text, &stage.objective, models, tokenizer, 0).into_iter().map(|example| {
+        let mode =
+            if example.mode.is_empty() { String::new() } else { format!(" ({})", example.mode.replace('_', " ")) };
+        let title = format!("Inputs and targets of the objective `{name}`{mode}.");
+        ObjectiveExample { title, tokens: example.tokens, pattern: Some(example.pattern) }
+    });
+    examples.collect()
 }
 
-/// What an objective makes of the beginning of a text, part by part if it has parts.
+/// Examples on the beginning of a text: one for each component of the objective, or one for an objective without
+/// components. An example whose batch cannot be made is left out.
+///
+/// `seed` selects the random masks and prefix lengths. `unified` gives one example for each of its modes.
 pub fn text_examples(
     text: &str,
     objective: &ObjectiveConfig,
@@ -48,50 +56,60 @@ pub fn text_examples(
     tokenizer: &Tokenizer,
     seed: u64,
 ) -> Vec<TextExample> {
-    let specials = tokenizer.special_tokens();
-    let text = tokenizer.encode(text);
-    let end = if text.len() <= MAX_TOKENS { vec![specials.eos] } else { Vec::new() };
-    let tokens = [vec![specials.bos], text.into_iter().take(MAX_TOKENS).collect(), end].concat();
-    let (width, before) = (tokens.len(), tokens.iter().map(|id| tokenizer.id_to_token(*id)).collect::<Vec<_>>());
-    let sequence = Sequence { tokens, document: 0, start: 0, ends_document: false };
-    let packed = PackedSequences {
-        rows: vec![vec![sequence]],
-        sequence_length: width,
-        vocabulary: tokenizer.vocabulary().clone(),
-    };
-    let shown = |mode, objective: Box<dyn Objective>| {
-        let batch = block_on(objective.batch(&packed, models, Random::new(seed, "example", 0, 0))).ok()?;
+    let packed = pack_text(text, tokenizer);
+    let original: Vec<String> = packed.rows[0][0].tokens.iter().map(|id| tokenizer.id_to_token(*id)).collect();
+    let objective = objective.build();
+    let mut components = objective.components();
+    if components.is_empty() {
+        components = vec![("", objective)];
+    }
+    let examples = components.into_iter().filter_map(|(mode, component)| {
+        let batch = block_on(component.batch(&packed, models, Random::new(seed, "example", 0, 0))).ok()?;
         Some(TextExample {
             mode,
-            original: before.clone(),
+            original: original.clone(),
             tokens: batch_tokens(&batch, tokenizer),
             pattern: layout_mask(&batch.layout),
         })
-    };
-    let objective = objective.build();
-    let parts = objective.components();
-    let all = if parts.is_empty() { vec![("", objective)] } else { parts };
-    all.into_iter().filter_map(|(mode, objective)| shown(mode, objective)).collect()
+    });
+    examples.collect()
 }
 
+/// The beginning of a text as one sequence, with bos, and with eos if the text is short enough to end.
+fn pack_text(text: &str, tokenizer: &Tokenizer) -> PackedSequences {
+    let special = tokenizer.special_tokens();
+    let mut ids = tokenizer.encode(text);
+    let is_complete = ids.len() <= MAX_TOKENS;
+    ids.truncate(MAX_TOKENS);
+    ids.insert(0, special.bos);
+    ids.extend(is_complete.then_some(special.eos));
+    PackedSequences {
+        sequence_length: ids.len(),
+        rows: vec![vec![Sequence { tokens: ids, document: 0, start: 0, ends_document: false }]],
+        vocabulary: tokenizer.vocabulary().clone(),
+    }
+}
+
+/// Inputs and targets of the first sequence. A weight of 0 means that no loss is computed.
 fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
-    let places = batch.inputs.iter().zip(&batch.targets).zip(&batch.weights);
-    let token = |((input, target), weight): ((&i32, &i32), &f32)| ExampleToken {
+    let positions = batch.inputs.iter().zip(&batch.targets).zip(&batch.weights);
+    let tokens = positions.map(|((input, target), weight)| ExampleToken {
         input: tokenizer.id_to_token(*input as u32),
         target: (*weight > 0.0).then(|| tokenizer.id_to_token(*target as u32)),
         is_masked: is_mask_token(tokenizer, *input as u32),
-    };
-    places.map(token).collect()
+    });
+    tokens.collect()
 }
 
-fn first_held_out_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
+/// The first validation document in the order of the source; `None` if there is none.
+fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
     let (source, split) = run::open_data(data, &|| false)?;
     let mut texts = split.texts(&source, Subset::Validation)?;
     Ok(texts.next().transpose()?)
 }
 
-/// Whether a token stands for text that is left out.
+/// Whether a token is the mask token or a sentinel.
 fn is_mask_token(tokenizer: &Tokenizer, id: u32) -> bool {
-    let specials = tokenizer.special_tokens();
-    id == specials.mask || specials.sentinels.contains(&id)
+    let special = tokenizer.special_tokens();
+    id == special.mask || special.sentinels.contains(&id)
 }

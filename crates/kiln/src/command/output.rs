@@ -1,28 +1,28 @@
-//! The two streams. A reader that goes away ends the command in silence.
+//! Standard output and standard error. A closed standard output ends the command silently, as in `kiln … | head`.
 
 use super::error::CliError;
 use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
 
-/// What a command answers.
+/// Result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandOutput {
-    /// For machines.
+    /// Result with `--json`.
     pub json: Value,
-    /// For people; empty if it was written as it came.
+    /// Result as text. Empty if the command has printed it already.
     pub text: String,
-    /// The exit code.
+    /// Exit code.
     pub exit_code: u8,
 }
 
 impl CommandOutput {
-    /// Success.
+    /// A success, with exit code 0.
     pub fn new(json: Value, text: impl Into<String>) -> Self {
         Self { json, text: text.into(), exit_code: 0 }
     }
 }
 
-/// Writes a result with the end of its line; of nothing, nothing.
+/// Prints a result with exactly one newline at its end. Prints nothing for an empty text.
 pub fn print_result(text: &str) -> Result<(), CliError> {
     match text.trim_end_matches('\n') {
         "" => Ok(()),
@@ -30,18 +30,17 @@ pub fn print_result(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Writes a part of a result at once.
+/// Prints a part of a result and flushes.
 pub fn print_chunk(text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(CliError::failed("io", format!("cannot write to standard output: {error}"))),
     }
 }
 
-/// Says a line to people.
+/// Prints a line to standard error. A closed standard error is ignored.
 pub fn print_message(text: &str) {
-    // Whoever closed standard error does not want to know.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,4 +1,7 @@
-//! What people see of a run while it goes: a bar in a terminal, plain lines elsewhere.
+//! Progress of a run on standard error: a progress bar on a terminal, else plain lines.
+//!
+//! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
+//! Evaluations, samples and checkpoints are printed in both cases.
 
 use super::{metrics_text, output::print_message};
 use crate::page::number_format::{format_bytes, format_count};
@@ -13,52 +16,56 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Plain lines about steps in a run.
+/// Maximum number of plain lines about steps in a stage.
 const MAX_STEP_LINES: u64 = 20;
 
-/// Tells people how a run goes.
+/// Minimum time between two plain lines about reading text.
+const READING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Prints the progress of a run.
 pub struct ProgressReporter {
-    /// The run's folder, once it is there.
+    /// Run folder, once it exists.
     pub run_folder: Option<PathBuf>,
-    /// Whether the run had ended before.
+    /// Whether the run was finished before this process.
     pub already_finished: bool,
-    /// Whether a stage has begun.
+    /// Whether a stage has started.
     pub stage_started: bool,
+    /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     rate: StepRate,
     last_reading_message: Instant,
 }
 
-/// Speed of the stage in this process.
+/// Speed of the current stage in this process.
 struct StepRate {
     started: Instant,
+    /// Steps in this process.
     steps: u64,
-    /// Steps done before this process, and in all.
+    /// Steps before this process.
     steps_before: u64,
     total_steps: u64,
 }
 
 impl ProgressReporter {
-    /// For standard error as it is.
+    /// A reporter with a bar if standard error is a terminal.
     pub fn new() -> Self {
         let bar = io::stderr().is_terminal().then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
-        let pace = StepRate { started: Instant::now(), steps: 0, steps_before: 0, total_steps: 0 };
         Self {
             run_folder: None,
             already_finished: false,
             stage_started: false,
             bar,
-            rate: pace,
+            rate: StepRate { started: Instant::now(), steps: 0, steps_before: 0, total_steps: 0 },
             last_reading_message: Instant::now(),
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// Says a line, above the bar if there is one.
+    /// Prints a line, above the bar if there is one.
     pub fn print_message(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| print_message(text)),
@@ -66,115 +73,132 @@ impl ProgressReporter {
         }
     }
 
+    /// Printed first, so that a run that fails later can be found.
     fn show_run_folder(&mut self, run: &Path) {
-        self.print_message(&format!("run in {}", run.display()));
+        self.print_message(&format!("run folder: {}", run.display()));
         self.run_folder = Some(run.to_owned());
     }
 
-    fn show_activity(&mut self, what: String) {
+    /// Shows an activity of unknown length.
+    fn show_activity(&mut self, activity: String) {
         match &self.bar {
             Some(bar) => {
-                bar.set_style(
-                    ProgressStyle::with_template("{spinner} {msg}").unwrap_or(ProgressStyle::default_spinner()),
-                );
+                let style = ProgressStyle::with_template("{spinner} {msg}");
+                bar.set_style(style.unwrap_or(ProgressStyle::default_spinner()));
                 bar.enable_steady_tick(Duration::from_millis(120));
-                bar.set_message(what);
+                bar.set_message(activity);
             }
-            None => print_message(&what),
+            None => print_message(&activity),
         }
     }
 
-    fn show_reading(&mut self, done: u64, all: Option<u64>) {
-        // Without a bar a line now and then is enough.
-        if self.bar.is_some() || self.last_reading_message.elapsed() > Duration::from_secs(5) {
+    /// `done` and `total` are in bytes of text; the total is unknown for compressed files.
+    fn show_reading(&mut self, done: u64, total: Option<u64>) {
+        if self.bar.is_some() || self.last_reading_message.elapsed() > READING_INTERVAL {
             self.last_reading_message = Instant::now();
-            let of = all.map_or(String::new(), |all| format!(" of {}", format_bytes(all as f64)));
-            self.show_activity(format!("reading text: {}{of}", format_bytes(done as f64)));
+            let total = total.map_or(String::new(), |total| format!(" of {}", format_bytes(total as f64)));
+            self.show_activity(format!("reading text: {}{total}", format_bytes(done as f64)));
         }
     }
 
-    fn show_stage(&mut self, name: &str, parameters: (usize, usize), done: u64, steps: u64) {
-        let of = if parameters.0 == parameters.1 {
-            String::new()
-        } else {
-            format!(", {} of them train", format_count(parameters.1 as f64))
-        };
-        let on = if done > 0 { format!(", goes on after step {done}") } else { String::new() };
+    /// `vocab` is the vocabulary size, `skipped` the number of files without text.
+    fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize, skipped: usize) {
+        let [documents, tokens, validation_tokens] =
+            [documents as f64, tokens as f64, validation_tokens as f64].map(format_count);
+        let skipped = if skipped > 0 { format!("; skipped {skipped} files without text") } else { String::new() };
         self.print_message(&format!(
-            "{name}: {steps} steps{on}; a model of {} parameters{of}",
-            format_count(parameters.0 as f64)
+            "{documents} documents, {tokens} training tokens, {validation_tokens} validation tokens, vocabulary size \
+             {vocab}{skipped}"
         ));
+    }
+
+    /// `parameters`: all and trainable.
+    ///
+    /// Starts the bar and the measurement of the speed. After `--resume`, steps of earlier processes count for the
+    /// bar, but not for the speed.
+    fn show_stage(&mut self, name: &str, parameters: (usize, usize), steps_done: u64, steps: u64) {
+        let (total, trainable) = parameters;
+        let resumed = if steps_done > 0 { format!(", continuing after step {steps_done}") } else { String::new() };
+        let trainable = match trainable == total {
+            true => String::new(),
+            false => format!(", {} of them trainable", format_count(trainable as f64)),
+        };
+        let total = format_count(total as f64);
+        self.print_message(&format!("{name}: {steps} steps{resumed}; {total} parameters{trainable}"));
         self.stage_started = true;
-        self.rate = StepRate { started: Instant::now(), steps: 0, steps_before: done, total_steps: steps };
+        self.rate = StepRate { started: Instant::now(), steps: 0, steps_before: steps_done, total_steps: steps };
         if let Some(bar) = &self.bar {
             let style = ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or(ProgressStyle::default_bar());
             bar.disable_steady_tick();
             bar.set_style(style);
             bar.set_length(steps);
-            bar.set_position(done);
+            bar.set_position(steps_done);
         }
     }
 
+    /// The first and the last step of a stage are always printed.
     fn show_step(&mut self, row: &StepMetrics) {
-        let pace = self.rate.record_step(row);
-        let (done, all) = (self.rate.steps_before + self.rate.steps, self.rate.total_steps);
-        let shown = || metrics_text::format_step(row, all.max(row.step), &pace);
+        let speed = self.rate.record_step(row);
+        let StepRate { steps, total_steps: total, .. } = self.rate;
+        let done = self.rate.steps_before + steps;
+        let is_shown = steps == 1 || done == total || done.is_multiple_of(total.div_ceil(MAX_STEP_LINES).max(1));
+        let line = metrics_text::format_step(row, total.max(row.step), &speed);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(shown());
+                bar.set_message(line);
             }
-            None if self.rate.steps == 1 || done == all || done.is_multiple_of(all.div_ceil(MAX_STEP_LINES).max(1)) => {
-                print_message(&shown())
-            }
+            None if is_shown => print_message(&line),
             None => {}
+        }
+    }
+
+    /// Rows about compression and events are not printed; they are in the report.
+    fn show_metrics(&mut self, row: &MetricsRow) {
+        match row {
+            MetricsRow::Step(row) => self.show_step(row),
+            MetricsRow::Validation(row) => self.print_message(&metrics_text::format_validation(row)),
+            MetricsRow::Samples(row) => self.print_message(&metrics_text::format_samples(row, self.rate.is_done())),
+            MetricsRow::Compression(_) | MetricsRow::Event(_) => {}
         }
     }
 }
 
 impl StepRate {
+    /// Whether the stage has reached its last step.
     fn is_done(&self) -> bool {
         self.steps_before + self.steps >= self.total_steps
     }
 
+    /// Counts a step and returns the speed and the remaining time. Tokens per step are the mean over all steps.
     fn record_step(&mut self, row: &StepMetrics) -> String {
         self.steps += 1;
-        let a_step = self.started.elapsed().as_secs_f64() / self.steps as f64;
-        let tokens = row.tokens as f64 / (self.steps_before + self.steps) as f64;
-        let left = self.total_steps.saturating_sub(self.steps_before + self.steps) as f64;
-        metrics_text::format_speed(tokens / a_step, left * a_step)
+        let done = self.steps_before + self.steps;
+        let seconds_per_step = self.started.elapsed().as_secs_f64() / self.steps as f64;
+        let tokens_per_step = row.tokens as f64 / done as f64;
+        let remaining = self.total_steps.saturating_sub(done) as f64;
+        metrics_text::format_speed(tokens_per_step / seconds_per_step, remaining * seconds_per_step)
     }
 }
 
 impl ProgressListener for ProgressReporter {
-    fn on_event(&mut self, news: ProgressEvent) {
-        match news {
+    /// One line or one bar update per event.
+    fn on_event(&mut self, event: ProgressEvent) {
+        match event {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),
-            ProgressEvent::ReadingText(done, all) => self.show_reading(done, all),
+            ProgressEvent::ReadingText(done, total) => self.show_reading(done, total),
             ProgressEvent::TrainingTokenizer => self.show_activity("training the tokenizer".into()),
-            ProgressEvent::CorpusReady { documents, tokens, validation_tokens: held_out, vocab, skipped } => {
-                let (tokens, held_out) = (format_count(tokens as f64), format_count(held_out as f64));
-                let left = if skipped > 0 { format!("; left out {skipped} files without text") } else { String::new() };
-                let documents = format_count(documents as f64);
-                self.print_message(&format!(
-                    "{documents} documents, {tokens} tokens of {vocab} kinds, {held_out} held out{left}"
-                ));
+            ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, skipped } => {
+                self.show_corpus(documents, tokens, validation_tokens, vocab, skipped)
             }
-            ProgressEvent::StageStarted { name, parameters, steps_done: done, steps } => {
-                self.show_stage(name, parameters, done, steps)
+            ProgressEvent::StageStarted { name, parameters, steps_done, steps } => {
+                self.show_stage(name, parameters, steps_done, steps)
             }
-            ProgressEvent::Metrics(MetricsRow::Step(row)) => self.show_step(row),
-            ProgressEvent::Metrics(MetricsRow::Validation(row)) => {
-                self.print_message(&metrics_text::format_validation(row))
-            }
-            ProgressEvent::Metrics(MetricsRow::Samples(row)) => {
-                self.print_message(&metrics_text::format_samples(row, self.rate.is_done()))
-            }
-            ProgressEvent::Metrics(MetricsRow::Compression(_) | MetricsRow::Event(_)) => {}
-            ProgressEvent::CheckpointSaved(step) => self.print_message(&format!("saved after step {step}")),
+            ProgressEvent::Metrics(row) => self.show_metrics(row),
+            ProgressEvent::CheckpointSaved(step) => self.print_message(&format!("checkpoint saved at step {step}")),
             ProgressEvent::AlreadyFinished(step) => {
                 self.already_finished = true;
-                self.print_message(&format!("all {step} steps are done already"));
+                self.print_message(&format!("the run is finished: all {step} steps are done"));
             }
         }
     }

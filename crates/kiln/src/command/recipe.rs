@@ -1,4 +1,14 @@
-//! `recipe`: what a recipe may say, those that come with Kiln, and any one in full.
+//! `kiln recipe`: the built-in recipes, recipes with all defaults, and explanations of the keys.
+//!
+//! ```console
+//! kiln recipe explain stages.schedule
+//! kiln recipe show text --set stages.0.batch_size=8
+//! ```
+//!
+//! The explanations come from the JSON schema of the recipe, and so from the doc comments of the configuration types.
+//!
+//! JSON: `explain` gives `{"keys":[{"key","about","default","legal"}]}`, `list` gives `{"recipes":[{"name","about"}]}`, `show`
+//! gives `{"recipe","toml"}`.
 
 use super::{
     error::CliError,
@@ -9,9 +19,12 @@ use super::{
 };
 use kiln_spec::config::{ConfigKey, closest_match, explain};
 use kiln_train::Recipe;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Subcommands of `recipe`.
+/// Maximum width of a description, in characters.
+const DESCRIPTION_WIDTH: usize = 92;
+
+/// Subcommands of `kiln recipe`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Explain recipe keys: meaning, default, allowed values.
@@ -31,7 +44,7 @@ pub enum Command {
     },
 }
 
-/// Does it.
+/// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
         Command::Explain { key } => explain_keys(key.as_deref()),
@@ -43,54 +56,68 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     }
 }
 
+/// The default recipe is the first one.
 fn list_recipes() -> CommandOutput {
-    let rows: Vec<Vec<String>> =
-        BUILT_IN_RECIPES.iter().map(|known| vec![known.name.into(), known.description.into()]).collect();
-    let names: Vec<_> =
-        BUILT_IN_RECIPES.iter().map(|known| json!({ "name": known.name, "about": known.description })).collect();
-    CommandOutput::new(json!({ "recipes": names }), format_table(&["recipe", "description"], &rows, &[]))
+    let rows = BUILT_IN_RECIPES.iter().map(|recipe| vec![recipe.name.into(), recipe.description.into()]);
+    let json = BUILT_IN_RECIPES.iter().map(|recipe| json!({ "name": recipe.name, "about": recipe.description }));
+    let table = format_table(&["recipe", "description"], &rows.collect::<Vec<_>>(), &[]);
+    CommandOutput::new(json!({ "recipes": json.collect::<Vec<_>>() }), table)
 }
 
-fn explain_keys(key: Option<&str>) -> Result<CommandOutput, CliError> {
+/// The key at `path` and all keys below it.
+///
+/// Without a path, all keys. An unknown path is an error that suggests the nearest key.
+fn explain_keys(path: Option<&str>) -> Result<CommandOutput, CliError> {
     let keys = explain(&Recipe::schema());
-    let wanted = key.map(normalize_path).unwrap_or_default();
-    let below = |found: &&ConfigKey| {
-        let found = normalize_path(&found.path);
-        wanted.is_empty() || found == wanted || found.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('.'))
-    };
-    let found: Vec<&ConfigKey> = keys.iter().filter(below).collect();
-    if found.is_empty() {
-        return Err(unknown_key(&wanted, &keys));
+    let prefix = path.map(normalize_path).unwrap_or_default();
+    let selected: Vec<&ConfigKey> =
+        keys.iter().filter(|key| is_at_or_below(&normalize_path(&key.path), &prefix)).collect();
+    if selected.is_empty() {
+        return Err(unknown_key(&prefix, &keys));
     }
-    let text = found.iter().map(|key| format_key(key)).collect::<Vec<_>>().join("\n\n");
-    let json = found
-        .iter()
-        .map(|key| json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed }));
-    Ok(CommandOutput::new(json!({ "keys": json.collect::<Vec<_>>() }), text))
+    let text = selected.iter().map(|key| format_key(key)).collect::<Vec<_>>().join("\n\n");
+    let json = selected.iter().map(|key| key_json(key)).collect::<Vec<_>>();
+    Ok(CommandOutput::new(json!({ "keys": json }), text))
 }
 
-/// A path without the marks of lists and without indexes: `stages[].steps`, `stages.0.steps` and `stages.steps` alike.
+/// Whether `path` is `prefix` or below it. Every path is below the empty one.
+fn is_at_or_below(path: &str, prefix: &str) -> bool {
+    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A path without list marks and indexes: `stages[].steps` and `stages.0.steps` become `stages.steps`.
 fn normalize_path(path: &str) -> String {
     let path = path.replace("[]", "");
-    let steps =
-        path.split(['.', '[', ']']).filter(|step| !step.is_empty() && *step != "*" && step.parse::<u32>().is_err());
-    steps.collect::<Vec<_>>().join(".")
+    let steps = path.split(['.', '[', ']']);
+    let names = steps.filter(|step| !step.is_empty() && *step != "*" && step.parse::<u32>().is_err());
+    names.collect::<Vec<_>>().join(".")
 }
 
+/// `path  (allowed values, default …)`, and the description below it.
 fn format_key(key: &ConfigKey) -> String {
     let default = key.default.as_ref().map_or(String::new(), |default| format!(", default {default}"));
-    let about = wrap_text(&key.description, 92).into_iter().map(|line| format!("    {line}"));
-    let first = format!("{}  ({}{default})", key.path, key.allowed);
-    std::iter::once(first).chain(about).collect::<Vec<_>>().join("\n")
+    let mut lines = vec![format!("{}  ({}{default})", key.path, key.allowed)];
+    lines.extend(wrap_text(&key.description, DESCRIPTION_WIDTH).into_iter().map(|line| format!("    {line}")));
+    lines.join("\n")
 }
 
-fn unknown_key(key: &str, keys: &[ConfigKey]) -> CliError {
+/// A key in the JSON result.
+fn key_json(key: &ConfigKey) -> Value {
+    json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed })
+}
+
+/// Error with the nearest key: one with the same last name, else one with a similar spelling.
+fn unknown_key(path: &str, keys: &[ConfigKey]) -> CliError {
     let paths: Vec<String> = keys.iter().map(|key| normalize_path(&key.path)).collect();
-    let trouble = CliError::usage(format!("no key `{key}` in a recipe"));
-    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
-    let same_end = paths.iter().find(|path| last(path) == last(key)).map(String::as_str);
-    match same_end.or_else(|| closest_match(key, paths.iter().map(String::as_str))) {
-        Some(near) => trouble.with_help(format!("did you mean `{near}`?")),
-        None => trouble.with_help("`kiln recipe explain` lists all keys"),
-    }
+    let same_name = paths.iter().find(|other| last_name(other) == last_name(path)).map(String::as_str);
+    let help = match same_name.or_else(|| closest_match(path, paths.iter().map(String::as_str))) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "see `kiln recipe explain` for all keys".into(),
+    };
+    CliError::usage(format!("unknown recipe key `{path}`")).with_help(help)
+}
+
+/// The part after the last dot.
+fn last_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or_default()
 }

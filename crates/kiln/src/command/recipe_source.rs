@@ -1,4 +1,7 @@
 //! Recipes by name or by path.
+//!
+//! The built-in recipes are the files in `recipes/`, compiled into the program. A recipe may extend another one by name or by
+//! path (`extends = "stories"`); its own keys win.
 
 use super::error::CliError;
 use kiln_spec::{
@@ -8,17 +11,19 @@ use kiln_spec::{
 use kiln_train::Recipe;
 use std::path::{Path, PathBuf};
 
-/// A recipe that comes with Kiln.
+/// A built-in recipe.
+///
+/// Listed by `kiln recipe list`.
 pub struct BuiltInRecipe {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What it is for, in a line.
+    /// One-line description.
     pub description: &'static str,
-    /// Its text.
+    /// TOML text.
     pub text: &'static str,
 }
 
-/// The recipes that come with Kiln, the default first.
+/// The built-in recipes. The first one is the default of `kiln train`.
 pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
     BuiltInRecipe {
         name: "stories",
@@ -52,37 +57,44 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
     },
 ];
 
-/// The recipe called `name`, or in the file of that path, with `sets` over it.
+/// Loads a recipe by name or path, with the assignments `sets` over it.
+///
+/// Overrides have the form `key=value` and are applied in order; a value that is not TOML is a string.
 pub fn load(name: &str, sets: &[String]) -> Result<Recipe, CliError> {
     let (text, file) = read_recipe(name, None)?;
     Ok(Recipe::load(&text, Some(&file), sets, &read_recipe)?)
 }
 
-/// The text called `name` by the recipe `from`, and what to call it in errors.
-fn read_recipe(name: &str, from: Option<&str>) -> Result<(String, String), ConfigError> {
-    if let Some(known) = BUILT_IN_RECIPES.iter().find(|known| known.name == name) {
-        return Ok((known.text.into(), format!("{name} (built in)")));
+/// Text of a recipe, and its name for error messages. `parent` is the recipe that `extends` this one, if any.
+fn read_recipe(name: &str, parent: Option<&str>) -> Result<(String, String), ConfigError> {
+    if let Some(recipe) = BUILT_IN_RECIPES.iter().find(|recipe| recipe.name == name) {
+        return Ok((recipe.text.into(), format!("{name} (built in)")));
     }
-    let path = resolve_path(name, from);
-    let text = std::fs::read_to_string(&path).map_err(|error| missing_recipe(name, &path, from, &error))?;
+    let path = resolve_path(name, parent);
+    let text = std::fs::read_to_string(&path).map_err(|error| missing_recipe(name, &path, parent, &error))?;
     Ok((text, path.display().to_string()))
 }
 
-/// A path in a recipe counts from that recipe's own folder.
-fn resolve_path(name: &str, from: Option<&str>) -> PathBuf {
-    let folder = from.and_then(|from| Path::new(from).parent()).unwrap_or(Path::new(""));
+/// A path in a recipe is relative to the folder of that recipe.
+///
+/// Without a parent, the path is relative to the current folder.
+fn resolve_path(name: &str, parent: Option<&str>) -> PathBuf {
+    let folder = parent.and_then(|parent| Path::new(parent).parent()).unwrap_or(Path::new(""));
     folder.join(name)
 }
 
-fn missing_recipe(name: &str, path: &Path, from: Option<&str>, error: &std::io::Error) -> ConfigError {
-    let names = BUILT_IN_RECIPES.map(|known| known.name);
-    let reason = format!("no recipe `{name}`: {}: {error}", path.display());
-    let instead = match closest_match(name, names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("give a path, or one of {}", names.join(", ")),
+/// The error names the key `extends` of the parent recipe, if there is one, and suggests a built-in recipe with a
+/// similar name.
+fn missing_recipe(name: &str, path: &Path, parent: Option<&str>, error: &std::io::Error) -> ConfigError {
+    let names = BUILT_IN_RECIPES.map(|recipe| recipe.name);
+    let suggestion = match closest_match(name, names) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("give the path of a recipe, or one of {}", names.join(", ")),
     };
-    let key = if from.is_some() { "extends" } else { "" };
-    ConfigError { file: from.map(str::to_owned), ..ValidationError::new(key, reason).with_suggestion(instead).into() }
+    let reason = format!("there is no built-in recipe `{name}`, and {} cannot be read: {error}", path.display());
+    let key = if parent.is_some() { "extends" } else { "" };
+    let error = ValidationError::new(key, reason).with_suggestion(suggestion);
+    ConfigError { file: parent.map(str::to_owned), ..error.into() }
 }
 
 #[cfg(test)]
@@ -91,7 +103,7 @@ mod tests {
     use kiln_data::{FilesConfig, SourceConfig};
 
     #[test]
-    fn every_recipe_that_comes_with_kiln_loads_and_says_its_name() {
+    fn every_built_in_recipe_loads_and_has_its_name() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
         for known in BUILT_IN_RECIPES {
             assert_eq!(load(known.name, &[]).unwrap().name, known.name);
@@ -105,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_the_main_job() {
+    fn the_default_recipe_trains_on_stories() {
         let stories = load("stories", &[]).unwrap();
         assert!(matches!(stories.data.source, SourceConfig::Stories(_)));
         let text = load("text", &[]).unwrap();
@@ -113,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_extends_one_beside_it_or_a_built_in_one() {
+    fn a_recipe_extends_a_file_or_a_built_in_recipe() {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
         std::fs::create_dir(at("deep")).unwrap();
@@ -126,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_that_is_not_there_names_the_nearest() {
-        let trouble = load("storis", &[]).unwrap_err();
-        assert_eq!(trouble.exit_code, 2);
-        assert_eq!(trouble.help.as_deref(), Some("did you mean `stories`?"));
+    fn a_missing_recipe_suggests_the_nearest_name() {
+        let error = load("storis", &[]).unwrap_err();
+        assert_eq!(error.exit_code, 2);
+        assert_eq!(error.help.as_deref(), Some("did you mean `stories`?"));
     }
 }

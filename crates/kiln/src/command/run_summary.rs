@@ -1,68 +1,65 @@
-//! What a run came to, in a few lines.
+//! The summary that `kiln train` prints at the end of a run: loss chart and metrics.
 
 use super::{ascii_chart, metrics_summary::MetricsSummary, metrics_text, table::format_pairs};
-use crate::page::number_format::{format_count, format_duration, format_percent};
-use kiln_train::{metrics::MetricsRow, run_folder::RunPaths};
+use crate::page::number_format::{format_bytes, format_count, format_duration, format_percent};
+use kiln_train::{
+    metrics::{CompressionMetrics, MetricsRow},
+    run_folder::RunPaths,
+};
 use std::path::Path;
 
-/// The summary of the run at `path`.
-pub fn render(path: &Path, history: &MetricsSummary, rows: &[MetricsRow]) -> String {
-    let mut lines = vec![("trained", training_summary(history))];
-    lines.extend(history.train_loss.map(|loss| ("loss", format!("{loss:.3} nats a token at the end of training"))));
-    lines.extend(
-        history
-            .last_validation
-            .as_ref()
-            .map(|row| ("held out", format!("{:.3} nats a token, {:.3} bits a byte", row.loss, row.bits_per_byte))),
-    );
-    lines.extend(
-        history
-            .validation_loss()
-            .zip(history.floor())
-            .map(|(loss, floor)| ("floor", metrics_text::format_above_floor(loss, floor))),
-    );
-    lines.extend(
-        history
-            .accuracy_by_kind()
-            .map(metrics_text::format_kinds)
-            .filter(|kinds| !kinds.is_empty())
-            .map(|kinds| ("right", kinds)),
-    );
-    lines.extend(
-        history
-            .acceptance_rate()
-            .map(|share| ("accepted", format!("{} of the sampled sentences", format_percent(share)))),
-    );
-    lines.extend(history.compression.as_ref().map(|row| {
+/// Width and height of the loss chart, in characters.
+const CHART_SIZE: (usize, usize) = (72, 9);
+
+/// Summary of the run at `path`. Metrics that the run does not have are left out.
+///
+/// The chart is missing for runs of fewer than two steps.
+pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> String {
+    let validation = summary
+        .last_validation
+        .as_ref()
+        .map(|row| format!("{:.3} nats per token, {:.3} bits per byte", row.loss, row.bits_per_byte));
+    let floor = summary.validation_loss().zip(summary.floor());
+    let kinds = summary.accuracy_by_kind().map(metrics_text::format_kinds).filter(|kinds| !kinds.is_empty());
+    let lines = [
+        ("training", Some(format_training(summary))),
+        ("training loss", summary.train_loss.map(|loss| format!("{loss:.3} nats per token at the end"))),
+        ("validation loss", validation),
+        ("floor", floor.map(|(loss, floor)| metrics_text::format_above_floor(loss, floor))),
+        ("accuracy", kinds),
         (
-            "bits a byte",
-            format!(
-                "{:.3} beside gzip {:.3}, xz {:.3}, zstd {:.3} on {} of held-out text",
-                row.model_bits_per_byte,
-                row.gzip,
-                row.xz,
-                row.zstd,
-                crate::page::number_format::format_bytes(row.text_bytes as f64)
-            ),
-        )
-    }));
-    lines.push(("run", path.display().to_string()));
-    lines.extend(report_path(path).map(|report| ("report", report)));
-    let text = format_pairs(&lines);
-    match ascii_chart::loss_chart(rows, 72, 9) {
-        Some(curve) => format!("{curve}\n\n{text}"),
-        None => text,
+            "accepted",
+            summary.acceptance_rate().map(|share| format!("{} of the sampled sentences", format_percent(share))),
+        ),
+        ("bits per byte", summary.compression.as_ref().map(format_compression)),
+        ("run folder", Some(path.display().to_string())),
+        ("report", report_path(path)),
+    ];
+    let lines: Vec<(&str, String)> = lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let table = format_pairs(&lines);
+    let (width, height) = CHART_SIZE;
+    match ascii_chart::loss_chart(rows, width, height) {
+        Some(chart) => format!("{chart}\n\n{table}"),
+        None => table,
     }
 }
 
-fn training_summary(history: &MetricsSummary) -> String {
-    let speed = history
-        .tokens_per_second()
-        .map_or(String::new(), |speed| format!(", {} tokens/s", format_count(speed.round())));
-    let (steps, tokens) = (history.steps(), format_count(history.tokens() as f64));
-    format!("{steps} steps on {tokens} tokens in {}{speed}", format_duration(history.seconds()))
+/// `720 steps, 2.21 M tokens, 2 min 58 s, 12.4 k tokens/s`.
+fn format_training(summary: &MetricsSummary) -> String {
+    let tokens = format_count(summary.tokens() as f64);
+    let time = format_duration(summary.seconds());
+    let speed = summary.tokens_per_second().map(|speed| format!(", {} tokens/s", format_count(speed.round())));
+    format!("{} steps, {tokens} tokens, {time}{}", summary.steps(), speed.unwrap_or_default())
 }
 
+/// Bits per byte of the model, and of the compressors in parentheses.
+fn format_compression(row: &CompressionMetrics) -> String {
+    let CompressionMetrics { model_bits_per_byte, gzip, xz, zstd, .. } = row;
+    let size = format_bytes(row.text_bytes as f64);
+    format!("{model_bits_per_byte:.3} (gzip {gzip:.3}, xz {xz:.3}, zstd {zstd:.3}) on {size} of validation text")
+}
+
+/// `None` if the report was not written.
 fn report_path(path: &Path) -> Option<String> {
     let report = RunPaths::open(path).ok()?.report();
     report.is_file().then(|| report.display().to_string())

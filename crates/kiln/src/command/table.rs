@@ -1,27 +1,42 @@
-//! Tables in plain text.
+//! Tables in plain text, for standard output.
+//!
+//! No lines are drawn, so that the output can be processed with `awk` and `column`.
 
-/// Columns as wide as their widest cell, two spaces between them; numbers (columns named in `right`) to the right.
+/// Spaces between two columns.
+const GAP: &str = "  ";
+
+/// A table with a heading. Columns are as wide as their widest cell; the columns in `right` are right-aligned. Widths are
+/// counted in characters.
 pub fn format_table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_string()).collect();
-    let all = || std::iter::once(&head).chain(rows);
-    let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let cell = |(column, text): (usize, &String)| {
-        let pad = " ".repeat(widths[column].saturating_sub(text.chars().count()));
-        if right.contains(&column) { pad + text } else { text.clone() + &pad }
-    };
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().take(widths.len()).enumerate().map(cell).collect();
-        cells.join("  ").trim_end().to_string()
-    };
-    all().map(line).collect::<Vec<_>>().join("\n")
+    let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let mut widths = vec![0; head.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line.iter()) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    lines.iter().map(|cells| format_line(cells, &widths, right)).collect::<Vec<_>>().join("\n")
 }
 
-/// Names and what belongs to them, without a heading.
+/// The cells of a line, padded to `widths`, without spaces at the end.
+fn format_line(cells: &[String], widths: &[usize], right: &[usize]) -> String {
+    let mut padded = Vec::new();
+    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+        padded.push(if right.contains(&column) { padding + cell } else { cell.clone() + &padding });
+    }
+    padded.join(GAP).trim_end().to_string()
+}
+
+/// A table of names and values, without a heading.
 pub fn format_pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, value): &(&str, String)| format!("{name}{}  {value}", " ".repeat(width - name.chars().count()));
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let lines = rows.iter().map(|(name, value)| {
+        let padding = " ".repeat(width - name.chars().count());
+        format!("{name}{padding}{GAP}{value}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -1,4 +1,13 @@
-//! `tokenizer`: text into tokens and back.
+//! `kiln tokenizer`: train, inspect and use tokenizers.
+//!
+//! ```console
+//! kiln tokenizer train texts/ --kind bpe --vocab-size 4096 -o tokenizer.json
+//! kiln tokenizer encode runs/stories --text "Once upon a time"
+//! kiln tokenizer decode runs/stories --ids 12,40,7
+//! ```
+//!
+//! JSON: `train` gives `{"file","vocab","sha256"}`, `encode` gives `{"ids","offsets","tokens"}` with offsets in bytes, `decode`
+//! gives `{"text"}`, `inspect` gives `{"vocab","special","roles","longest","sha256"}`.
 
 use super::{
     error::CliError,
@@ -7,13 +16,13 @@ use super::{
     table::{format_pairs, format_table},
 };
 use kiln_data::{
-    Source, SourceConfig, Tokenizer, TokenizerConfig,
+    Encoding, Source, SourceConfig, Tokenizer, TokenizerConfig,
     config::FilesConfig,
     tokenizer::{EncodeOptions, SubwordModel, TokenRoles, VocabConfig, pretrained, train_subword},
 };
 use kiln_spec::config::NoOptions;
 use kiln_train::{pretrained::ModelSource, run_folder::write_atomic};
-use serde_json::json;
+use serde_json::{Map, json};
 use std::path::{Path, PathBuf};
 
 /// Subcommands of `tokenizer`.
@@ -78,7 +87,7 @@ pub enum TokenizerKind {
     Character,
 }
 
-/// Does it.
+/// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
         Command::Train { data, kind, vocab_size, out, field } => train_tokenizer(data, field, *kind, *vocab_size, out),
@@ -93,105 +102,133 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     }
 }
 
-/// The tokenizer of a model, of a folder of its own, or in a file. Of a model on the hub nothing else is fetched.
+/// The tokenizer of a model, of a folder with tokenizer files only, or of a tokenizer.json. From the hub, only the
+/// tokenizer files are downloaded.
 pub fn open_tokenizer(model: &Path) -> Result<Tokenizer, CliError> {
-    if let Some(fetched) = hub_tokenizer(model)? {
-        let carries = fetched.is_file();
-        return Ok(if carries {
-            ModelSource::open(&fetched)?.tokenizer()?
+    if let Some(path) = hub_tokenizer(model)? {
+        // A file is a .gguf, which holds its tokenizer.
+        return if path.is_file() {
+            Ok(ModelSource::open(&path)?.tokenizer()?)
         } else {
-            pretrained::from_folder(&fetched)?
-        });
+            Ok(pretrained::from_folder(&path)?)
+        };
     }
-    let gguf = model.extension().is_some_and(|ending| ending == "gguf");
-    if model.is_file() && !gguf {
+    let is_gguf = model.extension().is_some_and(|extension| extension == "gguf");
+    if model.is_file() && !is_gguf {
         return Ok(pretrained::from_file(model)?);
     }
     match model_source(model) {
-        Ok(place) => Ok(place.tokenizer()?),
+        Ok(source) => Ok(source.tokenizer()?),
         Err(_) if model.is_dir() => Ok(pretrained::from_folder(model)?),
         Err(error) => Err(error),
     }
 }
 
+/// Trains a tokenizer on files and writes it to `out`.
+///
+/// Reads the whole text. `field` selects the text of .jsonl and .parquet files.
 fn train_tokenizer(
     data: &[PathBuf],
     field: &str,
     kind: TokenizerKind,
-    vocab: usize,
+    vocab_size: usize,
     out: &Path,
 ) -> Result<CommandOutput, CliError> {
     let paths = data.iter().map(|path| path.display().to_string());
     let files = FilesConfig { field: field.into(), ..FilesConfig::new(paths) };
     let source: Box<dyn Source> = SourceConfig::Files(files).open()?;
     let texts = source.documents()?.map(|document| document.map(|document| document.text));
-    let size = VocabConfig { vocab };
+    let size = VocabConfig { vocab: vocab_size };
     let tokenizer = match kind {
         TokenizerKind::Bpe => Tokenizer::train(&TokenizerConfig::Bpe(size), texts)?,
         TokenizerKind::Character => Tokenizer::train(&TokenizerConfig::Character(size), texts)?,
         TokenizerKind::Byte => Tokenizer::train(&TokenizerConfig::Byte(NoOptions {}), texts)?,
-        TokenizerKind::Wordpiece => train_subword(SubwordModel::WordPiece, vocab, texts)?,
-        TokenizerKind::Unigram => train_subword(SubwordModel::Unigram, vocab, texts)?,
+        TokenizerKind::Wordpiece => train_subword(SubwordModel::WordPiece, vocab_size, texts)?,
+        TokenizerKind::Unigram => train_subword(SubwordModel::Unigram, vocab_size, texts)?,
     };
     write_atomic(out, tokenizer.to_json().as_bytes())?;
     let json = json!({ "file": out, "vocab": tokenizer.vocab_size(), "sha256": tokenizer.fingerprint() });
-    Ok(CommandOutput::new(json, format!("{} tokens in {}", tokenizer.vocab_size(), out.display())))
+    Ok(CommandOutput::new(json, format!("{}: vocabulary size {}", out.display(), tokenizer.vocab_size())))
 }
 
-/// Says what a tokenizer leaves out of a text.
+/// Warns about bytes of a text that the tokenizer cannot encode.
+///
+/// This concerns character and word-piece tokenizers; byte-level ones encode every text.
 pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
-    let lost: Vec<String> = tokenizer.unencodable(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
-    if !lost.is_empty() {
-        print_message(&format!("the tokenizer has no token for the bytes {}: it leaves them out", lost.join(" ")));
+    let bytes: Vec<String> = tokenizer.unencodable(text).iter().map(|byte| format!("0x{byte:02X}")).collect();
+    if !bytes.is_empty() {
+        print_message(&format!(
+            "warning: the tokenizer has no token for the bytes {}; they are left out",
+            bytes.join(" ")
+        ));
     }
 }
 
+/// A table of id, byte range and token. Tokens that were added (such as bos) have an empty range.
 fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(tokenizer, text);
-    let found = tokenizer.encode_for_model(text, None, &EncodeOptions { add_special_tokens, truncation: None })?;
-    let offsets: Vec<[usize; 2]> = found.offsets.iter().map(|range| [range.start, range.end]).collect();
-    let row = |i: usize| {
-        vec![found.ids[i].to_string(), format!("{}..{}", offsets[i][0], offsets[i][1]), quote_token(&found.tokens[i])]
-    };
-    let rows: Vec<Vec<String>> = (0..found.ids.len()).map(row).collect();
-    let text = format_table(&["id", "bytes", "token"], &rows, &[0, 1]);
-    Ok(CommandOutput::new(json!({ "ids": found.ids, "offsets": offsets, "tokens": found.tokens }), text))
+    let options = EncodeOptions { add_special_tokens, truncation: None };
+    let Encoding { ids, offsets, tokens, .. } = tokenizer.encode_for_model(text, None, &options)?;
+    let mut rows = Vec::new();
+    for ((id, range), token) in ids.iter().zip(&offsets).zip(&tokens) {
+        rows.push(vec![id.to_string(), format!("{}..{}", range.start, range.end), quote_token(token)]);
+    }
+    let table = format_table(&["id", "bytes", "token"], &rows, &[0, 1]);
+    let offsets: Vec<[usize; 2]> = offsets.iter().map(|range| [range.start, range.end]).collect();
+    Ok(CommandOutput::new(json!({ "ids": ids, "offsets": offsets, "tokens": tokens }), table))
 }
 
-/// Spaces at the ends show.
+/// A token between bars, so that spaces at its ends are visible.
 fn quote_token(token: &str) -> String {
     format!("|{token}|")
 }
 
+/// Number of special tokens that are printed.
+const SHOWN_SPECIAL_TOKENS: usize = 5;
+/// Number of longest tokens that are printed.
+const SHOWN_LONGEST_TOKENS: usize = 8;
+
+/// The vocabulary size counts special tokens too. The longest tokens are those with the most bytes.
 fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
-    let vocab = tokenizer.vocab_size();
-    let special: Vec<String> =
-        (0..vocab as u32).filter(|id| tokenizer.is_special(*id)).map(|id| tokenizer.id_to_token(id)).collect();
-    let mut longest: Vec<u32> = (0..vocab as u32).filter(|id| !tokenizer.is_special(*id)).collect();
-    longest.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
-    let longest: Vec<String> = longest.into_iter().take(8).map(|id| tokenizer.id_to_token(id)).collect();
-    let some = special.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    let more = if special.len() > 5 { ", …" } else { "" };
-    let roles = tokenizer.token_roles();
+    let vocab_size = tokenizer.vocab_size();
+    let (special, mut other): (Vec<u32>, Vec<u32>) = (0..vocab_size as u32).partition(|id| tokenizer.is_special(*id));
+    let special: Vec<String> = special.into_iter().map(|id| tokenizer.id_to_token(id)).collect();
+    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
+    let longest = other.into_iter().take(SHOWN_LONGEST_TOKENS);
+    let longest: Vec<String> = longest.map(|id| tokenizer.id_to_token(id)).collect();
+    let roles = role_ids(tokenizer);
     let text = format_pairs(&[
-        ("tokens", vocab.to_string()),
-        ("special", format!("{}: {some}{more}", special.len())),
+        ("vocabulary size", vocab_size.to_string()),
+        ("special tokens", format_special(&special)),
         ("roles", format_roles(tokenizer, &roles)),
-        ("longest", longest.iter().map(|token| quote_token(token)).collect::<Vec<_>>().join(" ")),
+        ("longest tokens", longest.iter().map(|token| quote_token(token)).collect::<Vec<_>>().join(" ")),
         ("sha-256", tokenizer.fingerprint()),
     ]);
-    let TokenRoles { bos, eos, pad, mask, unk, sep, cls } = roles;
-    let roles = json!({ "bos": bos, "eos": eos, "pad": pad, "mask": mask, "unk": unk, "sep": sep, "cls": cls });
     let json = json!({
-        "vocab": vocab, "special": special, "roles": roles, "longest": longest, "sha256": tokenizer.fingerprint(),
+        "vocab": vocab_size,
+        "special": special,
+        "roles": roles.into_iter().map(|(role, id)| (role.to_string(), id.into())).collect::<Map<_, _>>(),
+        "longest": longest,
+        "sha256": tokenizer.fingerprint(),
     });
     CommandOutput::new(json, text)
 }
 
-/// Which token has which role.
-fn format_roles(tokenizer: &Tokenizer, roles: &TokenRoles) -> String {
-    let TokenRoles { bos, eos, pad, mask, unk, sep, cls } = roles;
-    let all = [("bos", bos), ("eos", eos), ("pad", pad), ("mask", mask), ("unk", unk), ("sep", sep), ("cls", cls)];
-    let known = all.into_iter().filter_map(|(role, id)| Some(format!("{role} {}", tokenizer.id_to_token((*id)?))));
-    known.collect::<Vec<_>>().join(", ")
+/// `7: <bos>, <eos>, <pad>, <mask>, <unk>, …`.
+fn format_special(special: &[String]) -> String {
+    let shown = special.iter().take(SHOWN_SPECIAL_TOKENS).cloned().collect::<Vec<_>>().join(", ");
+    let more = if special.len() > SHOWN_SPECIAL_TOKENS { ", …" } else { "" };
+    format!("{}: {shown}{more}", special.len())
+}
+
+/// Name and token id of each role.
+fn role_ids(tokenizer: &Tokenizer) -> [(&'static str, Option<u32>); 7] {
+    let TokenRoles { bos, eos, pad, mask, unk, sep, cls } = tokenizer.token_roles();
+    [("bos", bos), ("eos", eos), ("pad", pad), ("mask", mask), ("unk", unk), ("sep", sep), ("cls", cls)]
+}
+
+/// `bos <s>, eos </s>`: the roles that the tokenizer has.
+fn format_roles(tokenizer: &Tokenizer, roles: &[(&str, Option<u32>)]) -> String {
+    let present = roles.iter().filter_map(|(role, id)| Some(format!("{role} {}", tokenizer.id_to_token((*id)?))));
+    present.collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,17 @@
-//! `train`: a run, new or gone on with.
+//! `kiln train [RECIPE]`: start or resume a run.
+//!
+//! ```console
+//! kiln train
+//! kiln train text --data notes.txt --steps 500 --set stages.0.batch_size=4
+//! kiln train --from models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt
+//! kiln train --resume runs/stories
+//! ```
+//!
+//! Recipe, data and memory are checked before the run folder is created; the folder and its recipe exist before any long work.
+//! At the end the model is compared with compressors (text other than the built-in stories) and the report is written. After
+//! Ctrl-C the state is saved and the exit code is 130.
+//!
+//! JSON: see [`MetricsSummary::to_json`].
 
 use super::{
     compression,
@@ -16,16 +29,16 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_peft::AdapterConfig;
 use kiln_train::{
     Recipe, TrainError,
-    pretrained::ModelSource,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
+use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
 
-/// Arguments of `train`.
+/// Arguments of `kiln train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: `stories`; `text` with --data; `finetune`
@@ -60,25 +73,26 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Trains.
+/// Starts or resumes a run, compares the finished model with compressors, and writes the report.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
+    // The recipe is checked before anything else.
     let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
     let device = args.device.open()?;
-    let stop = interrupt::listen_for_ctrl_c()?;
+    let stop_flag = interrupt::listen_for_ctrl_c()?;
     let mut progress = ProgressReporter::new();
-    let host = RunContext { device: device.clone(), stop_flag: stop, listener: &mut progress };
+    let context = RunContext { device: device.clone(), stop_flag, listener: &mut progress };
     let outcome = match (&args.resume, recipe) {
-        (Some(path), _) => run::resume(path, host),
-        (None, recipe) => run::start(&recipe.unwrap_or_default(), args.out.as_deref(), host),
+        (Some(path), _) => run::resume(path, context),
+        (None, recipe) => run::start(&recipe.unwrap_or_default(), args.out.as_deref(), context),
     };
     progress.finish();
-    let outcome = outcome.map_err(|failure| report_failure(failure, &progress, &device))?;
-    let mut outcome = outcome;
+    let mut outcome = outcome.map_err(|error| report_failure(error, &progress, &device))?;
     if !outcome.interrupted {
-        let asked = || stop.load(Ordering::Relaxed);
-        outcome.interrupted = is_stopped(compression::compare_compressors(&outcome.folder, &device, &asked))?;
+        let is_stopped = || stop_flag.load(Ordering::Relaxed);
+        let compared = compression::compare_compressors(&outcome.folder, &device, &is_stopped);
+        outcome.interrupted = was_stopped(compared)?;
     }
-    // Whoever stops the reading of text waits for no page, and there is nothing new to show.
+    // A run that was interrupted while reading text has nothing new to show.
     if progress.stage_started || !outcome.interrupted {
         write_report(&outcome.folder, &device);
     }
@@ -86,31 +100,36 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 }
 
 impl Args {
+    /// The recipe with its overrides, in the order `--from`, `--steps`, `--seed`, `--set`; then `--data`.
+    ///
+    /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
+    /// an error.
     fn recipe(&self) -> Result<Recipe, CliError> {
         let default = match (&self.from, self.data.is_empty()) {
             (Some(_), _) => "finetune",
             (None, true) => recipe_source::BUILT_IN_RECIPES[0].name,
             (None, false) => "text",
         };
-        let steps = self.steps.map(|steps| format!("stages.*.steps={steps}"));
-        let seed = self.seed.map(|seed| format!("seed={seed}"));
-        let from = self.from.as_deref().map(overrides_from_model).transpose()?;
-        let sets: Vec<String> =
-            from.into_iter().flatten().chain(steps).chain(seed).chain(self.set.iter().cloned()).collect();
+        let mut sets = self.from.as_deref().map_or(Ok(Vec::new()), overrides_from_model)?;
+        sets.extend(self.steps.map(|steps| format!("stages.*.steps={steps}")));
+        sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        sets.extend(self.set.iter().cloned());
         let mut recipe = recipe_source::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files_config(&recipe.data.source));
         }
-        match &recipe.data.source {
-            SourceConfig::Files(files) if files.paths.is_empty() => Err(CliError::usage("the recipe names no text")
+        if matches!(&recipe.data.source, SourceConfig::Files(files) if files.paths.is_empty()) {
+            return Err(CliError::usage("the recipe has no training text")
                 .with_location("data.source.files.paths")
-                .with_help("give it with --data PATH")),
-            _ => memory_check::check_memory(&recipe).map(|()| recipe),
+                .with_help("give a text with --data PATH"));
         }
+        memory_check::check_memory(&recipe)?;
+        Ok(recipe)
     }
 
-    fn files_config(&self, recipe: &SourceConfig) -> FilesConfig {
-        let mut files = match recipe {
+    /// The files of `--data`, with the other options of the recipe's files.
+    fn files_config(&self, source: &SourceConfig) -> FilesConfig {
+        let mut files = match source {
             SourceConfig::Files(files) => files.clone(),
             SourceConfig::Stories(_) => FilesConfig::new([] as [&str; 0]),
         };
@@ -120,72 +139,76 @@ impl Args {
     }
 }
 
-/// What a recipe says of a model that it starts with. Adapters in a folder of their own go on training.
+/// Recipe overrides for `--from`: path and architecture of the model, and the options of its adapters if it is an adapter
+/// folder.
 fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
-    let place = model_source(from)?;
-    let config = place.config()?;
-    let unwritten = |error: toml::ser::Error| CliError::failed("model", error.to_string());
-    let model = toml::Value::try_from(&config).map_err(unwritten)?;
-    // Where it lies now: a name on the hub is no path that a run could read.
-    let path = place.path().display().to_string();
-    let mut sets = vec![format!("from={}", toml::Value::from(path)), format!("model={model}")];
-    if let ModelSource::WithAdapter { adapter, .. } = &place {
-        let model = place.load_model(&Device::flex())?.model;
+    let source = model_source(from)?;
+    let model = to_toml_value(&source.config()?)?;
+    // The local path, because a run cannot read a model id on the hub.
+    let path = toml::Value::from(source.path().display().to_string());
+    let mut sets = vec![format!("from={path}"), format!("model={model}")];
+    if let Some(adapter) = source.adapters().last() {
+        let model = source.load_model(&Device::flex())?.model;
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
-            CliError::failed(
-                "adapter",
-                "adapters of several ranks or scales can't go on training: a stage has those of one",
-            )
-            .with_location(adapter.display().to_string())
-            .with_help("`kiln export` with --format hf merges them into a model to start from")
+            CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
+                .with_location(adapter.display().to_string())
+                .with_help("merge them with `kiln export --format hf`, and start from the exported model")
         })?;
-        sets.push(format!("stages.0.adapter={}", toml::Value::try_from(&config).map_err(unwritten)?));
+        sets.push(format!("stages.0.adapter={}", to_toml_value(&config)?));
     }
     Ok(sets)
 }
 
-/// Whether the comparison was stopped.
-fn is_stopped(result: Result<(), CliError>) -> Result<bool, CliError> {
+/// A value for an assignment of `--set`.
+fn to_toml_value(value: &impl Serialize) -> Result<toml::Value, CliError> {
+    toml::Value::try_from(value).map_err(|error| CliError::failed("model", error.to_string()))
+}
+
+/// Whether the comparison with compressors was interrupted.
+///
+/// Its result is not needed, so that an interruption is no failure.
+fn was_stopped(result: Result<(), CliError>) -> Result<bool, CliError> {
     match result {
-        Err(trouble) if trouble.kind == "stopped" => Ok(true),
+        Err(error) if error.kind == "stopped" => Ok(true),
         result => result.map(|()| false),
     }
 }
 
-/// A run that failed on the way still shows what it did.
-fn report_failure(failure: TrainError, progress: &ProgressReporter, device: &Device) -> CliError {
-    if let (TrainError::NotFinite { .. }, Some(run)) = (&failure, &progress.run_folder) {
+/// Writes the report of a run whose loss became non-finite, and returns the error.
+fn report_failure(error: TrainError, progress: &ProgressReporter, device: &Device) -> CliError {
+    if let (TrainError::NotFinite { .. }, Some(run)) = (&error, &progress.run_folder) {
         write_report(run, device);
     }
-    failure.into()
+    error.into()
 }
 
-/// A run is no failure because its page is one.
+/// Writes the report. A failure is printed, but the run counts as successful.
 fn write_report(run: &Path, device: &Device) {
-    if let Err(trouble) = run_report::write_report(run, device) {
-        print_message("the run is safe, its report could not be written:");
-        trouble.report();
+    if let Err(error) = run_report::write_report(run, device) {
+        print_message("the run is saved, but its report could not be written:");
+        error.report();
     }
 }
 
+/// Prints the summary to standard error with `json`, because standard output has the JSON result only.
 fn command_output(outcome: &RunOutcome, progress: &ProgressReporter, json: bool) -> Result<CommandOutput, CliError> {
     let rows = run::load_metrics(&RunPaths::open(&outcome.folder)?)?;
-    let (history, run) = (MetricsSummary::from_rows(&rows), outcome.folder.display().to_string());
+    let summary = MetricsSummary::from_rows(&rows);
+    let run = outcome.folder.display().to_string();
     let text = if outcome.interrupted {
-        let (done, all) = outcome.steps;
-        let when = if progress.stage_started { "" } else { "while reading text, " };
-        format!("stopped {when}after step {done} of {all}, all is saved; go on with: kiln train --resume {run}")
+        let (done, total) = outcome.steps;
+        let phase = if progress.stage_started { "" } else { " while reading text," };
+        format!(
+            "interrupted{phase} after step {done} of {total}; the state is saved. Continue with: kiln train --resume {run}"
+        )
     } else if progress.already_finished {
-        format!("{}\nnothing to do: this run had ended before", run_summary::render(&outcome.folder, &history, &rows))
+        format!("{}\nnothing to do: the run was finished before", run_summary::render(&outcome.folder, &summary, &rows))
     } else {
-        run_summary::render(&outcome.folder, &history, &rows)
+        run_summary::render(&outcome.folder, &summary, &rows)
     };
     if json {
         print_message(&text);
     }
-    Ok(CommandOutput {
-        json: history.to_json(&run),
-        text,
-        exit_code: if outcome.interrupted { EXIT_INTERRUPTED } else { 0 },
-    })
+    let exit_code = if outcome.interrupted { EXIT_INTERRUPTED } else { 0 };
+    Ok(CommandOutput { json: summary.to_json(&run), text, exit_code })
 }

@@ -1,11 +1,16 @@
-//! `variants`: the parts that models are made of, and what they are trained with, from their cards.
+//! `kiln variants`: the available components, from their cards.
+//!
+//! A card states the paper of a component, whether it needs or forbids causal attention, its decode state, its time, and what it
+//! cannot be combined with.
+//!
+//! JSON: `{"variants":[{"family","name","paper","causal","state","time","refuses"}]}`.
 
 use super::{error::CliError, output::CommandOutput, table::format_table};
 use crate::variants::{CARD_COLUMNS, FAMILIES, card_row};
-use kiln_spec::{Card, VariantFamily, config::closest_match};
+use kiln_spec::{VariantFamily, config::closest_match};
 use serde_json::{Map, Value, json};
 
-/// Arguments of `variants`.
+/// Arguments of `kiln variants`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Show only this family.
@@ -13,36 +18,41 @@ pub struct Args {
     family: Option<String>,
 }
 
-/// Lists them.
+/// Lists the components of all families, or of one.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    let wanted =
-        |family: &&'static VariantFamily| args.family.as_ref().is_none_or(|name| family.name == canonical_family(name));
-    let families: Vec<&'static VariantFamily> = FAMILIES.iter().filter(wanted).collect();
-    if let (Some(name), true) = (&args.family, families.is_empty()) {
+    let name = args.family.as_deref().map(current_name);
+    let families: Vec<&VariantFamily> =
+        FAMILIES.iter().filter(|family| name.is_none_or(|name| family.name == name)).collect();
+    if let (Some(name), true) = (name, families.is_empty()) {
         return Err(unknown_family(name));
     }
-    let cards = || families.iter().flat_map(|family| family.cards.iter().map(|card| (family.name, card)));
-    let cells = |(family, card): (&'static str, &'static Card)| [&[family], &card_row(card)[..]].concat();
-    let object = |card| {
-        let keys = ["family"].into_iter().chain(CARD_COLUMNS);
-        Value::Object(keys.map(String::from).zip(cells(card).into_iter().map(Value::from)).collect::<Map<_, _>>())
-    };
-    let lines: Vec<Vec<String>> = cards().map(|card| cells(card).into_iter().map(String::from).collect()).collect();
     let head = [&["family"], &CARD_COLUMNS[..]].concat();
-    Ok(CommandOutput::new(
-        json!({ "variants": cards().map(object).collect::<Vec<_>>() }),
-        format_table(&head, &lines, &[]),
-    ))
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for family in families {
+        for card in family.cards {
+            rows.push([&[family.name], &card_row(card)[..]].concat().into_iter().map(String::from).collect());
+        }
+    }
+    let json: Vec<Value> = rows.iter().map(|row| row_json(&head, row)).collect();
+    Ok(CommandOutput::new(json!({ "variants": json }), format_table(&head, &rows, &[])))
 }
 
-/// The current name of a family: `optimizer` was called `optimiser`.
-fn canonical_family(name: &str) -> &str {
+/// A row as an object, with the column names as keys.
+fn row_json(head: &[&str], row: &[String]) -> Value {
+    let pairs = head.iter().zip(row).map(|(key, cell)| ((*key).to_string(), cell.clone().into()));
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+/// The current name of a family that had another name in earlier versions.
+fn current_name(name: &str) -> &str {
     if name == "optimiser" { "optimizer" } else { name }
 }
 
+/// The help lists all families, and the nearest name first if there is one.
 fn unknown_family(name: &str) -> CliError {
-    let names = || FAMILIES.iter().map(|family| family.name);
-    let meant = closest_match(name, names()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
-    let all = names().collect::<Vec<_>>().join(", ");
-    CliError::usage(format!("no family `{name}` of variants")).with_help(format!("{meant}families: {all}"))
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    let nearest = closest_match(name, names.iter().copied());
+    let suggestion = nearest.map_or(String::new(), |nearest| format!("did you mean `{nearest}`? "));
+    let help = format!("{suggestion}families: {}", names.join(", "));
+    CliError::usage(format!("unknown family `{name}`")).with_location("--family").with_help(help)
 }

@@ -1,84 +1,99 @@
-//! Finds the blocks of a model among its layers, and which of them repeat.
+//! Grouping of layers into blocks, and of equal consecutive blocks into repeats.
+//!
+//! A model of twelve equal blocks is shown as one block "× 12"; one that alternates two kinds of blocks as two blocks
+//! "× 6".
 
 use super::data::LayerSummary;
 
-/// Layers with the same `blocks.N.` in their paths, or one layer outside of the blocks.
+/// The longest pattern of different blocks that is recognized as a repeat.
+const MAX_PERIOD: usize = 8;
+
+/// Layers that share a `blocks.N.` prefix, or one layer outside the blocks.
 #[derive(Clone, Debug)]
 pub struct Block<'a> {
-    /// The path up to `blocks`, and N.
+    /// Path up to and including `blocks`, and N. `None` outside the blocks.
     pub location: Option<(&'a str, usize)>,
-    /// Its layers, in order.
+    /// Layers of the block, in order.
     pub layers: &'a [LayerSummary],
 }
 
-/// Consecutive blocks: `period` of them, then the same again, `times` in all.
+/// Consecutive blocks that consist of `period` blocks, repeated `count` times.
 #[derive(Clone, Debug)]
 pub struct RepeatedBlocks<'a> {
-    /// All the blocks, `period × times`.
+    /// All blocks, `period × count`.
     pub blocks: Vec<Block<'a>>,
-    /// How many blocks make the pattern that repeats.
+    /// Number of blocks in the repeated pattern.
     pub period: usize,
-    /// How often it stands there.
+    /// Number of repetitions; 1 if nothing repeats.
     pub count: usize,
 }
 
-/// What stands before the number of the block, the number, and what follows.
+/// Splits `decoder.blocks.3.attention` into `decoder.blocks`, 3 and `attention`. `None` for paths outside the blocks.
 pub fn split_block_path(path: &str) -> Option<(&str, usize, &str)> {
     let start = path.find("blocks.").filter(|at| *at == 0 || path[..*at].ends_with('.'))?;
-    let (number, rest) = path[start + 7..].split_once('.')?;
-    Some((&path[..start + 6], number.parse().ok()?, rest))
+    let (number, rest) = path[start + "blocks.".len()..].split_once('.')?;
+    Some((&path[..start + "blocks".len()], number.parse().ok()?, rest))
 }
 
-/// The name of a layer within its block.
+/// The name of a layer within its block: `attention` for `blocks.3.attention`.
 pub fn layer_role(path: &str) -> &str {
     split_block_path(path).map_or(path, |(_, _, rest)| rest)
 }
 
-/// The layers as blocks, and equal ones together.
+/// Groups layers into blocks and equal consecutive blocks into repeats, in order.
 pub fn find_repeats(layers: &[LayerSummary]) -> Vec<RepeatedBlocks<'_>> {
-    let place = |layer: &LayerSummary| split_block_path(&layer.path).map(|(stem, number, _)| (stem.len(), number));
-    let runs = layers.chunk_by(|a, b| place(a).is_some() && place(a) == place(b));
-    let blocks: Vec<_> = runs.map(|layers| Block { location: block_location(layers), layers }).collect();
-    let mut found = Vec::new();
+    let same_block =
+        |a: &LayerSummary, b: &LayerSummary| layer_location(a).is_some() && layer_location(a) == layer_location(b);
+    let blocks: Vec<Block> = layers
+        .chunk_by(same_block)
+        .map(|layers| Block { location: layers.first().and_then(layer_location), layers })
+        .collect();
+    let mut repeats = Vec::new();
     let mut rest = &blocks[..];
     while !rest.is_empty() {
-        let (period, times) = longest_repeat(rest);
-        let (first, after) = rest.split_at(period * times);
-        found.push(RepeatedBlocks { blocks: first.to_vec(), period, count: times });
+        let (period, count) = longest_repeat(rest);
+        let (first, after) = rest.split_at(period * count);
+        repeats.push(RepeatedBlocks { blocks: first.to_vec(), period, count });
         rest = after;
     }
-    found
+    repeats
 }
 
-fn block_location(layers: &[LayerSummary]) -> Option<(&str, usize)> {
-    let (stem, number, _) = split_block_path(&layers.first()?.path)?;
-    Some((stem, number))
+/// The block that a layer belongs to.
+fn layer_location(layer: &LayerSummary) -> Option<(&str, usize)> {
+    split_block_path(&layer.path).map(|(stem, number, _)| (stem, number))
 }
 
-/// The period, of at most eight blocks, whose repetition from the first block on covers most.
+/// Period and count of the repeat at the start of `blocks` that covers the most blocks. Of two that cover equally many,
+/// the shorter period wins.
 fn longest_repeat(blocks: &[Block]) -> (usize, usize) {
-    let times = |period: usize| {
-        let (first, rest) = blocks.split_at(period);
-        1 + rest
-            .chunks_exact(period)
-            .take_while(|next| first.iter().zip(*next).all(|(a, b)| is_same_block(a, b)))
-            .count()
-    };
-    let covered = |period: &usize| if times(*period) > 1 { period * times(*period) } else { 1 };
-    let period = (1..=blocks.len().min(8)).rev().max_by_key(covered).unwrap_or(1);
-    if times(period) > 1 { (period, times(period)) } else { (1, 1) }
+    (1..=blocks.len().min(MAX_PERIOD))
+        .map(|period| (period, count_repeats(blocks, period)))
+        .filter(|(_, count)| *count > 1)
+        .rev()
+        .max_by_key(|(period, count)| period * count)
+        .unwrap_or((1, 1))
 }
 
+/// How many times the first `period` blocks occur in a row.
+fn count_repeats(blocks: &[Block], period: usize) -> usize {
+    let (first, rest) = blocks.split_at(period);
+    let equal = rest.chunks_exact(period).take_while(|next| first.iter().zip(*next).all(|(a, b)| is_same_block(a, b)));
+    1 + equal.count()
+}
+
+/// Whether two blocks of one stack differ only in their number.
 fn is_same_block(a: &Block, b: &Block) -> bool {
-    let stem = |block: &Block| block.location.map(|(stem, _)| stem.to_string());
-    let same = |(a, b): (&LayerSummary, &LayerSummary)| {
-        let renamed = LayerSummary { path: b.path.clone(), ..a.clone() };
-        layer_role(&a.path) == layer_role(&b.path) && renamed == *b
-    };
-    a.location.is_some()
-        && stem(a) == stem(b)
+    let Some((stem, _)) = a.location else { return false };
+    b.location.is_some_and(|(other, _)| other == stem)
         && a.layers.len() == b.layers.len()
-        && a.layers.iter().zip(b.layers).all(same)
+        && a.layers.iter().zip(b.layers).all(|(a, b)| is_same_layer(a, b))
+}
+
+/// Whether two layers are equal except for the number of their block.
+fn is_same_layer(a: &LayerSummary, b: &LayerSummary) -> bool {
+    let renamed = LayerSummary { path: b.path.clone(), ..a.clone() };
+    layer_role(&a.path) == layer_role(&b.path) && renamed == *b
 }
 
 #[cfg(test)]
@@ -89,7 +104,8 @@ mod tests {
         LayerSummary { path: path.into(), title: title.into(), ..LayerSummary::default() }
     }
 
-    fn found(layers: &[LayerSummary]) -> Vec<(usize, usize)> {
+    /// Period and count of each repeat.
+    fn periods(layers: &[LayerSummary]) -> Vec<(usize, usize)> {
         find_repeats(layers).iter().map(|r| (r.period, r.count)).collect()
     }
 
@@ -103,7 +119,7 @@ mod tests {
             ]
         }));
         layers.push(layer("head", "head"));
-        assert_eq!(found(&layers), [(1, 1), (1, 6), (1, 1)]);
+        assert_eq!(periods(&layers), [(1, 1), (1, 6), (1, 1)]);
         assert_eq!(find_repeats(&layers)[1].blocks[5].layers.len(), 2);
     }
 
@@ -111,8 +127,8 @@ mod tests {
     fn alternating_blocks_are_one_pattern() {
         let kind = |n: usize| if n % 3 == 2 { "global" } else { "window" };
         let layers: Vec<_> = (0..9).map(|n| layer(&format!("decoder.blocks.{n}.attention"), kind(n))).collect();
-        assert_eq!(found(&layers), [(3, 3)]);
-        assert_eq!(found(&layers[..4]), [(1, 2), (1, 1), (1, 1)]);
+        assert_eq!(periods(&layers), [(3, 3)]);
+        assert_eq!(periods(&layers[..4]), [(1, 2), (1, 1), (1, 1)]);
     }
 
     #[test]

@@ -1,4 +1,15 @@
-//! The curves of a run: from the lines of its metrics to charts.
+//! The charts of one run, from the rows of `metrics.jsonl`.
+//!
+//! | chart | height | x | y | color: line |
+//! |---|---|---|---|---|
+//! | loss ([`loss_chart`]) | 340 px | step | nats per token | 0: training, 1: validation, gray dashed: lowest possible |
+//! | accuracy ([`accuracy_chart`]) | 240 px | step | 0 to 100 % | one for each kind of dependency, in alphabetical order |
+//! | accepted sentences ([`acceptance_chart`]) | 240 px | step | 0 to 100 % | 0: well formed, 1: also consistent |
+//! | training ([`training_charts`]) | 130 px | step | one unit each | 0 |
+//!
+//! All of them belong to the report (`templates/report.html`). The comparison page uses the row filters and
+//! [`zoomed_range`]. A chart whose values are all missing or non-finite is `None`, and the page leaves it out; a single
+//! value is drawn as a dot.
 
 use std::collections::BTreeSet;
 
@@ -8,203 +19,248 @@ use super::metrics_rows::{EventRow, Row, SamplesRow, StepRow, ValidationRow};
 use super::number_format::Unit;
 use super::scale::Scale;
 
-/// The steps of training among `rows`.
+/// A gradient norm that varies by more than this factor is drawn on a logarithmic axis.
+const MAX_LINEAR_RATIO: f64 = 30.0;
+
+/// Number of points of the throughput chart. Single steps are too short to be timed well.
+const THROUGHPUT_POINTS: usize = 60;
+
+/// Number of steps for which the page holds tokens and time.
+const CLOCK_POINTS: usize = 150;
+
+/// Label of the dashed line at the entropy of the built-in stories.
+pub const FLOOR_LABEL: &str = "lowest possible";
+
+/// An event in words: `not_finite` becomes `loss not finite`.
+pub fn event_label(event: &str) -> String {
+    match event {
+        "not_finite" => "loss not finite".into(),
+        _ => event.replace('_', " "),
+    }
+}
+
+/// Training steps among `rows`.
 pub fn steps(rows: &[Row]) -> impl Iterator<Item = &StepRow> {
     rows.iter().filter_map(|row| if let Row::Step(step) = row { Some(step) } else { None })
 }
 
-/// The rounds of validation among `rows`.
+/// Evaluations among `rows`.
 pub fn validations(rows: &[Row]) -> impl Iterator<Item = &ValidationRow> {
-    rows.iter().filter_map(|row| if let Row::Validation(round) = row { Some(round) } else { None })
+    rows.iter().filter_map(|row| if let Row::Validation(validation) = row { Some(validation) } else { None })
 }
 
-/// The samples among `rows`.
+/// Generated samples among `rows`.
 pub fn samples(rows: &[Row]) -> impl Iterator<Item = &SamplesRow> {
     rows.iter().filter_map(|row| if let Row::Samples(samples) = row { Some(samples) } else { None })
 }
 
-/// The events among `rows`.
+/// Events among `rows`.
 pub fn events(rows: &[Row]) -> impl Iterator<Item = &EventRow> {
     rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None })
 }
 
-/// Points at every step of training; what is missing becomes a gap.
+/// One point (step, value) per training step. A missing value becomes NaN, which the chart draws as a gap.
 pub fn step_points(rows: &[Row], value: impl Fn(&StepRow) -> Option<f64>) -> Vec<(f64, f64)> {
-    steps(rows).map(|step| (step.step as f64, value(step).unwrap_or(f64::NAN))).collect()
+    steps(rows).map(|row| (row.step as f64, value(row).unwrap_or(f64::NAN))).collect()
 }
 
-/// Points at every round of validation that has the value.
+/// One point (step, value) per evaluation that has the value. Neighboring evaluations are connected.
 pub fn validation_points(rows: &[Row], value: impl Fn(&ValidationRow) -> Option<f64>) -> Vec<(f64, f64)> {
-    validations(rows).filter_map(|round| Some((round.step as f64, value(round)?))).collect()
+    validations(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
 }
 
+/// One point per sampling that has the value.
+fn sample_points(rows: &[Row], value: impl Fn(&SamplesRow) -> Option<f64>) -> Vec<(f64, f64)> {
+    samples(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
+}
+
+/// The x axis of all charts of one run. Its label is what `hover.js` recognizes step charts by.
 fn step_axis() -> Axis {
     Axis { label: "step".into(), unit: Unit::Count, ..Axis::default() }
 }
 
-fn line_series(name: &str, colour: usize, points: Vec<(f64, f64)>) -> Series {
-    Series { name: name.into(), color: colour, points, ..Series::default() }
+/// A solid line.
+fn line_series(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
+    Series { name: name.into(), color, points, ..Series::default() }
 }
 
-/// A dashed line across all of `series`.
+/// A dashed gray line at `value` over the x range of `series`. `None` if `series` has no point.
 pub fn horizontal_line(name: &str, value: f64, series: &[Series]) -> Option<Series> {
-    let across = || series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
-    let ends = across().min_by(f64::total_cmp).zip(across().max_by(f64::total_cmp));
-    ends.map(|(first, last)| Series {
-        style: LineStyle::Dashed,
-        ..line_series(name, 0, vec![(first, value), (last, value)])
-    })
+    let points = series.iter().flat_map(|line| &line.points);
+    let first = points.clone().map(|point| point.0).min_by(f64::total_cmp)?;
+    let last = points.map(|point| point.0).max_by(f64::total_cmp)?;
+    Some(Series { style: LineStyle::Dashed, ..line_series(name, 0, vec![(first, value), (last, value)]) })
 }
 
-/// Loss of training at every step, smoothed.
+/// Smoothed training loss over steps, in nats per token.
 pub(super) fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
-    smooth(&step_points(rows, |step| step.loss))
+    smooth(&step_points(rows, |row| row.loss))
 }
 
-/// Loss of validation at every round.
+/// Validation loss over steps, in nats per token.
 pub(super) fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
-    validation_points(rows, |round| round.loss)
+    validation_points(rows, |row| row.loss)
 }
 
-/// How the loss is looked at.
+/// Which part of the loss curve is shown, and on which axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossView {
-    /// From the first step to the last.
+    /// The whole curve, linear axes.
     Full,
-    /// Only as high as the loss is after the first tenth of the steps.
+    /// Linear axes; y up to the highest loss after the first tenth of the steps.
     Zoomed,
-    /// Logarithmic both ways.
+    /// The whole curve, both axes logarithmic.
     Log,
 }
 
-/// Loss of training and validation above the floor.
+/// Training and validation loss in nats per token over steps, with vertical markers at events.
+///
+/// The training loss appears twice in color 0: smoothed ([`smooth`]), and faint with every step, so that spikes stay
+/// visible. The validation loss has color 1. `floor`, the entropy of the built-in stories in nats per token, becomes a
+/// dashed line. The event `finished` has no marker. Missing losses interrupt the line.
 pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<ChartView> {
-    let log = view == LossView::Log;
+    let is_log = view == LossView::Log;
     let mut series = vec![
-        Series { style: LineStyle::Faint, ..line_series("", 0, step_points(rows, |step| step.loss)) },
+        Series { style: LineStyle::Faint, ..line_series("", 0, step_points(rows, |row| row.loss)) },
         line_series("training", 0, training_loss(rows)),
         line_series("validation", 1, validation_loss(rows)),
     ];
-    series.extend(floor.and_then(|value| horizontal_line("floor", value, &series)));
-    let ends = if view == LossView::Zoomed { zoomed_range(&series) } else { None };
-    let moments = events(rows).filter(|e| e.event != "finished").map(|e| (e.step as f64, e.event.replace('_', " ")));
-    Chart {
+    series.extend(floor.and_then(|value| horizontal_line(FLOOR_LABEL, value, &series)));
+    let range = if view == LossView::Zoomed { zoomed_range(&series) } else { None };
+    let markers = events(rows).filter(|row| row.event != "finished");
+    let chart = Chart {
         title: "Loss".into(),
         height: 340.0,
-        x: Axis { is_log: log, ..step_axis() },
-        y: Axis { label: "nats a token".into(), unit: Unit::Loss, is_log: log, range: ends, ..Axis::default() },
+        x: Axis { is_log, ..step_axis() },
+        y: Axis { label: "nats per token".into(), unit: Unit::Loss, is_log, range, ..Axis::default() },
         series,
-        event_markers: moments.collect(),
+        event_markers: markers.map(|row| (row.step as f64, event_label(&row.event))).collect(),
         ..Chart::default()
-    }
-    .draw()
+    };
+    chart.draw()
 }
 
-/// Ends of an axis: lowest of all values, and highest after the first tenth of the way.
+/// Range of the y axis for a close-up.
+///
+/// With x_max the largest x of the named lines, the range covers their finite values at x > 0.1 · x_max and is rounded
+/// outwards ([`Scale::round_ends`]). Faint lines do not count. Without this limit, the steep fall at the start of a
+/// training takes most of the height. `None` if no value remains.
 pub fn zoomed_range(series: &[Series]) -> Option<(f64, f64)> {
-    let named = || {
-        series.iter().filter(|s| s.style != LineStyle::Faint).flat_map(|s| s.points.iter()).filter(|p| p.1.is_finite())
-    };
-    let last = named().map(|p| p.0).max_by(f64::total_cmp)?;
-    let later = named().filter(|p| p.0 > 0.1 * last).map(|p| p.1);
-    let around = Scale::from_values(later, false)?.round_ends(Unit::Loss, 5);
-    Some((around.low, around.high))
+    let named = series.iter().filter(|line| line.style != LineStyle::Faint);
+    let points: Vec<(f64, f64)> =
+        named.flat_map(|line| line.points.iter().copied()).filter(|point| point.1.is_finite()).collect();
+    let last = points.iter().map(|point| point.0).max_by(f64::total_cmp)?;
+    let later = points.iter().filter(|point| point.0 > 0.1 * last).map(|point| point.1);
+    let scale = Scale::from_values(later, false)?.round_ends(Unit::Loss, 5);
+    Some((scale.low, scale.high))
 }
 
-fn share_chart(title: &str, series: Vec<Series>) -> Option<ChartView> {
+/// A chart of shares: 240 pixels high, with a fixed y axis from 0 to 100 %, `note` beside the title.
+fn share_chart(title: &str, note: &str, series: Vec<Series>) -> Option<ChartView> {
     let y = Axis { unit: Unit::Percent, range: Some((0.0, 1.0)), ..Axis::default() };
-    Chart { title: title.into(), height: 240.0, x: step_axis(), y, series, ..Chart::default() }.draw()
+    let x = step_axis();
+    Chart { title: title.into(), note: note.into(), height: 240.0, x, y, series, ..Chart::default() }.draw()
 }
 
-/// What the model gets right, by kind of question where the corpus asks them, else of all tokens.
+/// Accuracy: by kind of dependency for the built-in stories, else over all tokens.
+///
+/// The kinds of dependencies (such as agreement or recall) are those of the built-in stories: tokens that the text
+/// before them determines.
 pub fn accuracy_chart(rows: &[Row]) -> Option<ChartView> {
-    let kinds: BTreeSet<&String> =
-        validations(rows).filter_map(|round| round.accuracy_by_kind.as_ref()).flat_map(|k| k.keys()).collect();
+    let by_kind = validations(rows).filter_map(|row| row.accuracy_by_kind.as_ref());
+    let kinds: BTreeSet<&String> = by_kind.flat_map(|kinds| kinds.keys()).collect();
     if kinds.is_empty() {
-        return share_chart(
-            "Tokens predicted right",
-            vec![line_series("", 0, validation_points(rows, |round| round.accuracy))],
-        );
+        let accuracy = line_series("", 0, validation_points(rows, |row| row.accuracy));
+        return share_chart("Accuracy", "correctly predicted tokens of the validation text", vec![accuracy]);
     }
-    let share = |round: &ValidationRow, kind: &String| round.accuracy_by_kind.as_ref()?.get(kind)?.accuracy();
-    let of =
-        |(nth, kind): (usize, &&String)| line_series(kind, nth, validation_points(rows, |round| share(round, kind)));
-    share_chart("Right answers, by kind of question", kinds.iter().enumerate().map(of).collect())
+    let series = kinds.iter().enumerate().map(|(color, kind)| {
+        let points = validation_points(rows, |row| row.accuracy_by_kind.as_ref()?.get(*kind)?.accuracy());
+        line_series(kind, color, points)
+    });
+    share_chart("Accuracy by kind of dependency", "correctly predicted tokens", series.collect())
 }
 
-/// What part of the sampled sentences is accepted.
+/// Share of the sentences in the samples that the grammar of the built-in stories accepts (well formed), and of those
+/// that also agree with the sentences before them (consistent). `None` for other texts.
 pub fn acceptance_chart(rows: &[Row]) -> Option<ChartView> {
-    let points = |value: fn(&SamplesRow) -> Option<f64>| -> Vec<(f64, f64)> {
-        samples(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
-    };
     let series = vec![
-        line_series("well formed", 0, points(|row| row.acceptance_rate)),
-        line_series("and consistent", 1, points(consistent_share)),
+        line_series("well formed", 0, sample_points(rows, |row| row.acceptance_rate)),
+        line_series("also consistent", 1, sample_points(rows, consistent_share)),
     ];
-    share_chart("Sampled sentences that are accepted", series)
+    share_chart("Accepted sentences", "of all sentences in samples", series)
 }
 
+/// Share of the sentences that are consistent with the sentences before them. `None` without sentences.
+///
+/// Sentences are counted over all samples of the row, so that long samples weigh more.
 fn consistent_share(row: &SamplesRow) -> Option<f64> {
-    let pairs = row.samples.iter().filter_map(|sample| Some((sample.consistent?, sample.sentences?)));
-    let (right, all) = pairs.fold((0, 0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
-    (all > 0).then(|| right as f64 / all as f64)
+    let counts = row.samples.iter().filter_map(|sample| Some((sample.consistent?, sample.sentences?)));
+    let (consistent, sentences) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    (sentences > 0).then(|| consistent as f64 / sentences as f64)
 }
 
-/// Small charts of how the training went: learning rate, gradient, speed, added losses.
+/// Small charts of the training: learning rate, gradient norm, throughput and each auxiliary loss.
+///
+/// Charts without a finite value are left out. The gradient norm is drawn on a logarithmic axis if it varies by more
+/// than a factor of 30.
 pub fn training_charts(rows: &[Row]) -> Vec<ChartView> {
-    let gradient = step_points(rows, |step| step.gradient_norm);
-    let wide = max_min_ratio(&gradient) > 30.0;
+    let from_zero = Axis { include_zero: true, ..Axis::default() };
+    let gradient_norm = step_points(rows, |row| row.gradient_norm);
+    let is_log = max_min_ratio(&gradient_norm) > MAX_LINEAR_RATIO;
+    let gradient_axis = Axis { include_zero: !is_log, is_log, ..Axis::default() };
+    let throughput_axis = Axis { unit: Unit::Count, ..from_zero.clone() };
+    let learning_rate = step_points(rows, |row| row.learning_rate);
     let mut charts = vec![
-        small_chart(
-            "Learning rate",
-            step_points(rows, |step| step.learning_rate),
-            Axis { include_zero: true, ..Axis::default() },
-        ),
-        small_chart("Gradient norm", gradient, Axis { include_zero: !wide, is_log: wide, ..Axis::default() }),
-        small_chart(
-            "Tokens a second",
-            throughput_points(rows),
-            Axis { include_zero: true, unit: Unit::Count, ..Axis::default() },
-        ),
+        small_chart("Learning rate", learning_rate, from_zero),
+        small_chart("Gradient norm", gradient_norm, gradient_axis),
+        small_chart("Tokens per second", throughput_points(rows), throughput_axis),
     ];
-    let names: BTreeSet<&String> = steps(rows).flat_map(|step| step.losses.keys()).collect();
+    let names: BTreeSet<&String> = steps(rows).flat_map(|row| row.losses.keys()).collect();
     charts.extend(names.into_iter().map(|name| {
-        small_chart(
-            &format!("Added loss: {name}"),
-            step_points(rows, |step| step.losses.get(name).copied().flatten()),
-            Axis::default(),
-        )
+        let points = step_points(rows, |row| row.losses.get(name).copied().flatten());
+        small_chart(&format!("Auxiliary loss: {name}"), points, Axis::default())
     }));
     charts.into_iter().flatten().collect()
 }
 
+/// A small chart of one line in color 0, 130 pixels high, with the last finite value beside the title.
 fn small_chart(title: &str, points: Vec<(f64, f64)>, y: Axis) -> Option<ChartView> {
-    let last = points.iter().rev().map(|p| p.1).find(|v| v.is_finite());
+    let last = points.iter().rev().map(|point| point.1).find(|value| value.is_finite());
     let note = last.map(|value| format!("{} at the end", y.unit.format(value))).unwrap_or_default();
     let series = vec![line_series("", 0, points)];
     Chart { title: title.into(), note, height: 130.0, x: step_axis(), y, series, ..Chart::default() }.draw()
 }
 
+/// Ratio of the largest to the smallest positive value. NaN, which is above no limit, without a positive value.
 fn max_min_ratio(points: &[(f64, f64)]) -> f64 {
-    let positive = || points.iter().map(|p| p.1).filter(|v| v.is_finite() && *v > 0.0);
-    positive().fold(f64::NEG_INFINITY, f64::max) / positive().fold(f64::INFINITY, f64::min)
+    let positive = points.iter().map(|point| point.1).filter(|value| value.is_finite() && *value > 0.0);
+    positive.clone().fold(f64::NEG_INFINITY, f64::max) / positive.fold(f64::INFINITY, f64::min)
 }
 
-/// Tokens a second between steps that are far enough apart to be timed well.
+/// Training tokens per second, averaged over stretches of the training.
+///
+/// Every k-th timed step ends a stretch, k = ⌊number of timed steps / 60⌋ and at least 1. The rate of a stretch from
+/// step a to step b is (tokens_b − tokens_a) / (seconds_b − seconds_a), drawn at b. A rate that is not positive becomes a
+/// gap, which happens where a run was resumed and its clock restarted. One timed step gives no point.
 fn throughput_points(rows: &[Row]) -> Vec<(f64, f64)> {
-    let timed: Vec<_> = steps(rows).filter_map(|step| Some((step.step, step.tokens, step.seconds?))).collect();
-    let apart = (timed.len() / 60).max(1);
-    let marks: Vec<_> = timed.into_iter().step_by(apart).collect();
-    let between = |pair: &[(u64, u64, f64)]| {
-        let rate = pair[1].1.saturating_sub(pair[0].1) as f64 / (pair[1].2 - pair[0].2);
-        (pair[1].0 as f64, if rate > 0.0 { rate } else { f64::NAN })
-    };
-    marks.windows(2).map(between).collect()
+    let timed: Vec<(&StepRow, f64)> = steps(rows).filter_map(|row| Some((row, row.seconds?))).collect();
+    let stride = (timed.len() / THROUGHPUT_POINTS).max(1);
+    let ends: Vec<(&StepRow, f64)> = timed.into_iter().step_by(stride).collect();
+    let rates = ends.windows(2).map(|pair| {
+        let [(start, start_seconds), (end, end_seconds)] = [pair[0], pair[1]];
+        let rate = end.tokens.saturating_sub(start.tokens) as f64 / (end_seconds - start_seconds);
+        (end.step as f64, if rate > 0.0 { rate } else { f64::NAN })
+    });
+    rates.collect()
 }
 
-/// Step, tokens and time at some of the steps, for the script to name the others.
+/// JSON array of `[step, tokens, seconds]` at about 150 steps, the last one included; `seconds` may be null.
+///
+/// `templates/page.html` puts it into `data-clock`. For a chart over steps, `hover.js` shows tokens and time of the
+/// nearest entry. An empty run gives `[]`.
 pub fn clock_json(rows: &[Row]) -> String {
-    let all: Vec<_> = steps(rows).map(|s| (s.step, s.tokens, s.seconds.filter(|t| t.is_finite()))).collect();
-    let some: Vec<_> = all.iter().step_by((all.len() / 150).max(1)).chain(all.last()).collect();
-    serde_json::to_string(&some).unwrap_or_default()
+    let all: Vec<(u64, u64, Option<f64>)> =
+        steps(rows).map(|row| (row.step, row.tokens, row.seconds.filter(|time| time.is_finite()))).collect();
+    let selected: Vec<_> = all.iter().step_by((all.len() / CLOCK_POINTS).max(1)).chain(all.last()).collect();
+    serde_json::to_string(&selected).unwrap_or_default()
 }

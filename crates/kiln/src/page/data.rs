@@ -1,7 +1,7 @@
-//! What the pages are made from: plain data, without tensors and without other crates of Kiln.
+//! Data of the pages: plain structs, without tensors and without other crates of Kiln.
 //!
-//! Losses are nats a token, times seconds, sizes bytes, shares numbers from 0 to 1. A figure that a run does not have
-//! is `None` and its place on the page stays away.
+//! Losses are in nats per token, times in seconds, sizes in bytes, shares between 0 and 1. A value that a run does not
+//! have is `None`; its place on the page is left out.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +9,69 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics_rows::Row;
 
-/// All that the report of one run shows.
+/// Data of the training report, drawn by [`render_report`](super::render_report).
+///
+/// `kiln train` and `kiln report` fill it from the run folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// Name of the run, as a person knows it.
+    /// Name of the run.
     pub name: String,
-    /// Name of the objective that was trained.
+    /// Name of the training objective.
     pub objective: String,
-    /// True where the loss is that of masked tokens only, so that its exponential is a pseudo-perplexity.
+    /// Whether the loss is over masked tokens only, so that its exponential is a pseudo-perplexity.
     pub is_pseudo: bool,
-    /// Short facts under the heading, name and value: device, data, tokenizer, seed.
+    /// Name and value of facts such as text, tokenizer, seed and device.
     pub run_info: Vec<(String, String)>,
-    /// Trained and frozen numbers of the model.
+    /// Number of parameters, trainable and frozen.
     pub parameters: u64,
-    /// Steps done.
+    /// Number of optimizer steps.
     pub steps: u64,
-    /// Tokens trained on.
+    /// Number of training tokens.
     pub tokens: u64,
-    /// Time spent.
+    /// Training time.
     pub seconds: f64,
-    /// Tokens trained on in a second.
+    /// Training tokens per second.
     pub tokens_per_second: Option<f64>,
-    /// Loss of training at the end.
+    /// Training loss at the end.
     pub train_loss: Option<f64>,
-    /// Loss of validation at the end.
+    /// Validation loss at the end.
     pub validation_loss: Option<f64>,
-    /// Entropy of the built-in corpus: no model can do better.
+    /// Entropy of the built-in stories: the lowest possible validation loss.
     pub floor: Option<f64>,
-    /// Share of sampled sentences that the built-in corpus could have made.
+    /// Share of the sentences in samples that the grammar of the built-in stories accepts.
     pub acceptance_rate: Option<f64>,
-    /// Bits a byte on validation text.
+    /// Validation loss in bits per byte.
     pub bits_per_byte: Option<f64>,
-    /// The model beside general compressors.
+    /// Comparison with general compressors.
     pub compression: Option<Compression>,
-    /// The whole recipe.
+    /// The complete recipe as TOML.
     pub recipe_toml: String,
-    /// The lines of `metrics.jsonl`, in order.
+    /// Rows of `metrics.jsonl`, in order.
     pub rows: Vec<Row>,
-    /// The model in pictures.
+    /// Layers and costs of the model.
     pub model: ModelSummary,
-    /// What the objective gives and asks, on one piece of text; of an objective with parts, each part.
+    /// Inputs, targets and attention mask of the objective, one example for each of its components.
     pub examples: Vec<ObjectiveExample>,
-    /// The checkpoints that are kept, in order.
+    /// Saved checkpoints, in order.
     pub checkpoints: Vec<CheckpointEntry>,
 }
 
-/// Bits a byte of the model and of general compressors on the same text.
+/// Bits per byte of the model and of general compressors on the same text; lower is better.
+///
+/// The report draws a bar for each value. Only runs on text other than the built-in stories have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Compression {
     /// Size of the text.
     pub bytes: u64,
-    /// Bits a byte of the model.
+    /// Bits per byte of the model.
     #[serde(alias = "model_bits_per_byte")]
     pub model: Option<f64>,
-    /// Bits a byte of `gzip`.
+    /// Bits per byte of `gzip`.
     pub gzip: Option<f64>,
-    /// Bits a byte of `xz`.
+    /// Bits per byte of `xz`.
     pub xz: Option<f64>,
-    /// Bits a byte of `zstd`.
+    /// Bits per byte of `zstd`.
     pub zstd: Option<f64>,
 }
 
@@ -75,122 +79,125 @@ pub struct Compression {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelSummary {
-    /// Decoder, encoder or encoder-decoder.
+    /// `decoder`, `encoder` or `encoder-decoder`.
     pub stack: String,
-    /// Width of the residual stream.
+    /// Hidden size.
     pub hidden: u64,
-    /// Number of tokens that the model knows.
+    /// Vocabulary size.
     pub vocab: u64,
-    /// Numbers in the model, a shared one counted once.
+    /// Number of parameters. A shared parameter counts once.
     pub total_parameters: u64,
-    /// The layers, in the order in which a token meets them.
+    /// Layers in the order of the forward pass.
     pub layers: Vec<LayerSummary>,
 }
 
-/// One layer. Layers whose paths share a `blocks.N.` are drawn as a block, blocks that repeat are drawn once.
+/// A layer. Layers whose paths share a `blocks.N.` prefix form a block; equal consecutive blocks are shown once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LayerSummary {
-    /// Where its parameters live, as `blocks.3.attention`.
+    /// Prefix of its parameter names, such as `blocks.3.attention`.
     pub path: String,
-    /// What it is, as `attention · 4 heads, 2 kv, rotary, window 64`.
+    /// Description, such as `attention · 4 heads, 2 kv, rotary, window 64`.
     pub title: String,
-    /// Numbers in it.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Operations to pass one token forward.
+    /// Floating-point operations of the forward pass, per token.
     pub flops_per_token: f64,
-    /// What generation keeps of one token.
+    /// Bytes of decode state (such as the key-value cache), per token.
     pub state_bytes_per_token: f64,
-    /// The kernel that was planned.
+    /// Kernel used in training.
     pub kernel: Option<String>,
-    /// Why that kernel.
+    /// Why this kernel was chosen.
     pub kernel_reason: Option<String>,
-    /// Who sees whom.
+    /// Attention pattern.
     pub pattern: Option<PatternMask>,
 }
 
-/// A small table of who sees whom: rows are queries, columns keys.
+/// A small attention mask: rows are queries, columns are keys.
+///
+/// Drawn as a square of `size × size` cells with the visible ones in the accent color, and below it the title and the
+/// share of visible cells. Size 0 is an empty square.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatternMask {
     /// Number of queries and of keys.
     pub size: usize,
-    /// `size × size` cells, row by row: 0 hidden, 1 visible. Missing ones are hidden.
+    /// `size × size` cells in row-major order; 0 is hidden, anything else visible. Missing cells are hidden.
     pub cells: Vec<u8>,
-    /// What it is, as `causal, window 64`.
+    /// Description, such as `causal, window 64`.
     pub title: String,
 }
 
 impl PatternMask {
-    /// Whether `query` sees `key`.
+    /// Whether `query` attends to `key`. False outside the mask.
     pub fn is_visible(&self, query: usize, key: usize) -> bool {
         query < self.size && key < self.size && self.cells.get(query * self.size + key).is_some_and(|cell| *cell != 0)
     }
 }
 
-/// What an objective makes of one piece of text.
+/// Inputs and targets that an objective makes of a text.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ObjectiveExample {
-    /// A sentence that explains it.
+    /// Caption.
     pub title: String,
-    /// Its tokens, in the order of the input.
+    /// Input and target tokens, in order.
     pub tokens: Vec<ExampleToken>,
-    /// Who sees whom.
+    /// Attention mask.
     #[serde(default)]
     pub pattern: Option<PatternMask>,
 }
 
-/// A token that the model is given and what it is asked there.
+/// A position of an example.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ExampleToken {
-    /// Text of the token that the model is given.
+    /// Input token, as text.
     pub input: String,
-    /// Text of the token that it is to predict here; `None` where no loss is taken.
+    /// Target token, as text. `None` where no loss is computed.
     pub target: Option<String>,
-    /// True where the input hides the text: a mask or a sentinel.
+    /// Whether the input is a mask or sentinel token.
     pub is_masked: bool,
 }
 
-/// A checkpoint that is kept.
+/// A saved checkpoint.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CheckpointEntry {
     /// Step after which it was saved.
     pub step: u64,
-    /// Loss of validation there.
+    /// Validation loss at that step.
     pub validation_loss: Option<f64>,
-    /// Size of its files.
+    /// Total size of its files.
     pub bytes: u64,
-    /// True of the one with the lowest loss of validation.
+    /// Whether it has the lowest validation loss.
     pub is_best: bool,
 }
 
-/// All that the comparison of several runs shows.
+/// Data of the comparison page, drawn by [`render_comparison`](super::render_comparison).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Comparison {
-    /// The runs, in the order in which they were named.
+    /// Runs, in the order of the command line.
     pub runs: Vec<ComparedRun>,
 }
 
-/// One of the runs compared.
+/// One run of a comparison. Its color is its position: six colors, then the same six dotted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparedRun {
     /// Name of the run.
     pub name: String,
-    /// The keys of its recipe that are not the same in all runs, with their values.
+    /// Values of the recipe keys that differ between the runs.
     pub config_diff: BTreeMap<String, String>,
-    /// Loss of validation at the end.
+    /// Validation loss at the end.
     pub validation_loss: Option<f64>,
-    /// Entropy of the built-in corpus.
+    /// Entropy of the built-in stories.
     pub floor: Option<f64>,
-    /// Time spent.
+    /// Training time.
     pub seconds: f64,
-    /// Numbers in the model.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Tokens trained on.
+    /// Number of training tokens.
     pub tokens: u64,
-    /// The lines of `metrics.jsonl`, in order.
+    /// Rows of `metrics.jsonl`, in order.
     pub rows: Vec<Row>,
-    /// Loss on held-out text in rows of so many tokens, the shortest first.
+    /// Sequence length and validation loss at that length, shortest first.
     pub loss_by_length: Vec<(usize, f64)>,
 }

@@ -1,21 +1,31 @@
-//! What the page's script knows of a chart, to answer the pointer with values.
+//! Chart data for `templates/hover.js`, which shows the values under the pointer.
+//!
+//! `templates/chart.html` writes the JSON into the attribute `data-hover` of each chart. The script finds the x value
+//! under the pointer, takes the nearest point of each line, marks it, and lists the values in a tooltip. Without
+//! JavaScript the page shows everything but this tooltip.
 
 use serde::Serialize;
 
 use super::chart::{Chart, LineStyle, Series};
 use super::scale::Scale;
 
+/// What `hover.js` reads from the `data-hover` attribute of a chart. The field names are part of that script.
 #[derive(Serialize)]
 struct HoverData<'a> {
+    /// Ends of the x axis.
     x: [f64; 2],
+    /// Ends of the y axis.
     y: [f64; 2],
+    /// Whether x and y are logarithmic.
     log: [bool; 2],
+    /// Names of the units of x and y ([`Unit::name`](super::number_format::Unit::name)).
     units: [&'static str; 2],
-    /// Whether x counts steps, so that tokens and time can be named too.
+    /// Whether x counts steps; the script then adds tokens and time.
     counts_steps: bool,
     series: Vec<HoverSeries<'a>>,
 }
 
+/// A line of the chart: its name, its color index and its points in order of x.
 #[derive(Serialize)]
 struct HoverSeries<'a> {
     name: &'a str,
@@ -23,19 +33,26 @@ struct HoverSeries<'a> {
     points: Vec<(f64, f64)>,
 }
 
-/// The axes and the named lines of a chart, as JSON.
+/// Axes and solid lines of a chart as JSON. Faint and dashed lines, and points that cannot be drawn, are left out.
+///
+/// `x` and `y` are the scales of the chart. The points are those of the downsampled lines, with six significant
+/// digits, so that a long run does not enlarge the page.
 pub fn hover_json<'a>(
     chart: &Chart,
     lines: impl Iterator<Item = (&'a Series, &'a Vec<(f64, f64)>)>,
     (x, y): (&Scale, &Scale),
 ) -> String {
-    let drawn = |p: &&(f64, f64)| x.position(p.0).is_finite() && y.position(p.1).is_finite();
-    let series = lines.filter(|(s, _)| s.style == LineStyle::Line).map(|(s, points)| HoverSeries {
-        name: &s.name,
-        color: s.color,
-        points: points.iter().filter(drawn).map(|p| (round_digits(p.0), round_digits(p.1))).collect(),
+    let solid = lines.filter(|(series, _)| series.style == LineStyle::Line);
+    let series = solid.map(|(series, points)| HoverSeries {
+        name: &series.name,
+        color: series.color,
+        points: points
+            .iter()
+            .filter(|point| x.position(point.0).is_finite() && y.position(point.1).is_finite())
+            .map(|(x, y)| (round_digits(*x), round_digits(*y)))
+            .collect(),
     });
-    let hover = HoverData {
+    let data = HoverData {
         x: [x.low, x.high],
         y: [y.low, y.high],
         log: [x.is_log, y.is_log],
@@ -43,10 +60,10 @@ pub fn hover_json<'a>(
         counts_steps: chart.x.label == "step",
         series: series.collect(),
     };
-    serde_json::to_string(&hover).unwrap_or_default()
+    serde_json::to_string(&data).unwrap_or_default()
 }
 
-/// Six significant digits, to keep the page small.
+/// `value` rounded to six significant digits, to keep the page small.
 fn round_digits(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
@@ -56,14 +73,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_drawn_points_of_named_lines_are_known() {
+    fn hover_data_holds_the_drawn_points_of_solid_lines() {
         let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 1.234_567_8)];
-        let line = |look| Series { name: "a\"b".into(), style: look, points: points.clone(), ..Series::default() };
-        let lines = [line(LineStyle::Line), line(LineStyle::Faint), line(LineStyle::Dashed)];
+        let lines = [LineStyle::Line, LineStyle::Faint, LineStyle::Dashed].map(|style| Series {
+            name: "a\"b".into(),
+            style,
+            points: points.clone(),
+            ..Series::default()
+        });
         let scale = Scale { low: 0.0, high: 2.0, is_log: false };
-        let read = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
-        let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
-        let want = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
-        assert_eq!(read["series"], want);
+        let json = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
+        let data: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
+        assert_eq!(data["series"], expected);
     }
 }

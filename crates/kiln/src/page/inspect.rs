@@ -1,4 +1,14 @@
-//! The page of what a model does with one text: where its heads look, and what it would say after each layer.
+//! Data and view of the model analysis page: attention maps and logit lens of one text.
+//!
+//! `kiln inspect MODEL --text TEXT` fills an [`InspectPage`] from `kiln_interpret::inspect`; `templates/inspect.html` draws
+//! the view:
+//!
+//! - **Logit lens**: tables of up to 12 tokens (columns) by layers (rows). A cell holds the most likely next token and its
+//!   probability p; its background is the accent color with 70 % · p opacity.
+//! - **Attention maps**: one square SVG per head, queries downwards, keys to the right, a cell of 15 pixels (12 for more
+//!   than 28 tokens). A weight w has shade ⌊12 · √w⌉ of 12; the legend shows the shades of five weights.
+//!
+//! An empty text gives a page with its heading only. Non-finite weights count as 0, non-finite probabilities are a dash.
 
 use std::fmt::Write;
 
@@ -6,53 +16,53 @@ use serde::Serialize;
 
 use super::number_format::format_percent;
 
-/// What a model does with a text.
+/// Data of the model analysis page.
 #[derive(Clone, Debug, Default)]
 pub struct InspectPage {
-    /// Name of the run.
+    /// Name of the model.
     pub name: String,
-    /// The text.
+    /// The analyzed text.
     pub text: String,
-    /// Tokens of the text that are left out at its end.
+    /// Number of tokens at the end of the text that are not shown.
     pub omitted_tokens: usize,
-    /// The tokens, as people read them.
+    /// The tokens, as text.
     pub tokens: Vec<String>,
-    /// Attention, layer by layer.
+    /// Attention maps, by layer.
     pub attention: Vec<LayerAttention>,
-    /// Guesses, layer by layer.
+    /// Predictions after each layer (logit lens).
     pub lens: Vec<LensRow>,
 }
 
-/// The heads of a layer.
+/// Attention maps of a layer.
 #[derive(Clone, Debug, Default)]
 pub struct LayerAttention {
-    /// The layer's path.
+    /// Path of the layer, such as `blocks.3.attention`.
     pub path: String,
-    /// Weights of each head: a row a token that looks, as many columns as rows.
+    /// Weights of each head, `tokens × tokens` in row-major order; rows are queries.
     pub heads: Vec<Vec<f32>>,
 }
 
-/// What would be said after a layer.
+/// Predictions after one layer.
 #[derive(Clone, Debug, Default)]
 pub struct LensRow {
-    /// The layer.
+    /// Name of the layer.
     pub name: String,
-    /// The likeliest token and its probability, a token each.
+    /// Most likely next token and its probability, for each token.
     pub top_tokens: Vec<(String, f64)>,
 }
 
-/// Shares of a head's looks that go to well-known places, each a mean over the tokens that look.
+/// Shares of a head's attention that go to well-known positions, averaged over the queries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AttentionShares {
-    /// To the token itself.
+    /// The query itself.
     pub self_token: f64,
-    /// To the token before it.
+    /// The token before the query.
     pub previous_token: f64,
-    /// To the first token.
+    /// The first token.
     pub first_token: f64,
 }
 
-/// What the template shows.
+/// Fields of `templates/inspect.html`.
 #[derive(Serialize)]
 pub struct View<'a> {
     name: &'a str,
@@ -61,96 +71,113 @@ pub struct View<'a> {
     summary: String,
     lens_tables: Vec<LensTable<'a>>,
     layers: Vec<LayerAttentionView<'a>>,
+    /// Opacity and attention weight of the legend.
     legend: Vec<(f64, String)>,
 }
 
-/// A stretch of the tokens with what is said at each.
+/// Predictions for a range of tokens that fits the width of the page.
 #[derive(Serialize)]
 struct LensTable<'a> {
     tokens: Vec<String>,
     rows: Vec<LensRowView<'a>>,
 }
 
+/// Predictions after one layer, for the tokens of one table.
 #[derive(Serialize)]
 struct LensRowView<'a> {
     name: &'a str,
-    /// Token, probability, and how dark the cell is, out of a hundred.
+    /// Token, probability, and percent of the background color.
     cells: Vec<(String, String, f64)>,
 }
 
+/// The maps of a layer.
 #[derive(Serialize)]
 struct LayerAttentionView<'a> {
     path: &'a str,
     heads: Vec<HeadMapView>,
 }
 
+/// An attention map, in units of one cell.
 #[derive(Serialize)]
 struct HeadMapView {
     shares: String,
-    /// Width and height in cells, the names beside it included; of the names alone; a cell in pixels.
+    /// Number of tokens.
     size: usize,
+    /// Space for the token names above and to the left, in cells: ⌈0.52 · longest name + 0.5⌉.
     label_margin: f64,
+    /// Size of a cell, in pixels: 15, or 12 for more than 28 tokens.
     cell_pixels: f64,
-    /// Opacity and path of the cells of each level.
+    /// Opacity, and SVG path of the cells with this opacity.
     levels: Vec<(f64, String)>,
     names: Vec<String>,
 }
 
-/// Shades of a map.
+/// Number of shades of an attention map.
 const SHADE_LEVELS: usize = 12;
 
-/// Tokens beside each other in a table.
+/// Number of tokens per logit-lens table.
 const TABLE_COLUMNS: usize = 12;
 
-/// Characters of a token's name beside a map.
+/// Maximum number of characters of a token name.
 const MAX_NAME_CHARS: usize = 9;
 
-/// Gathers what the page shows.
-pub fn view(inside: &InspectPage) -> View<'_> {
+/// Weights in the legend of the attention maps.
+const LEGEND_WEIGHTS: [f32; 5] = [0.02, 0.1, 0.25, 0.5, 1.0];
+
+/// Builds the view.
+pub fn view(page: &InspectPage) -> View<'_> {
+    let legend = LEGEND_WEIGHTS.map(|weight| (opacity(shade_level(weight)), format_percent(f64::from(weight))));
     View {
-        name: &inside.name,
-        text: &inside.text,
-        omitted_tokens: inside.omitted_tokens,
-        summary: summary(inside),
-        lens_tables: lens_tables(inside),
-        layers: inside.attention.iter().map(|layer| layer_view(layer, &inside.tokens)).collect(),
-        legend: [0.02, 0.1, 0.25, 0.5, 1.0]
-            .map(|weight| (opacity(shade_level(weight)), format_percent(f64::from(weight))))
-            .into(),
+        name: &page.name,
+        text: &page.text,
+        omitted_tokens: page.omitted_tokens,
+        summary: summary(page),
+        lens_tables: lens_tables(page),
+        layers: page.attention.iter().map(|layer| layer_view(layer, &page.tokens)).collect(),
+        legend: legend.into(),
     }
 }
 
-fn summary(inside: &InspectPage) -> String {
-    let heads: usize = inside.attention.iter().map(|layer| layer.heads.len()).sum();
-    let count = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
-    let maps = format!("{} in {}", count(heads, "head"), count(inside.attention.len(), "attention layer"));
-    let surest = inside
-        .lens
-        .last()
-        .map(|row| row.top_tokens.iter().map(|guess| guess.1).sum::<f64>() / row.top_tokens.len().max(1) as f64);
-    let said = surest.map_or(String::new(), |mean| {
-        format!(" At the end its likeliest token has {} on average.", format_percent(mean).replace(' ', "\u{a0}"))
+/// Number of tokens, heads and layers, and the mean probability of the predictions.
+fn summary(page: &InspectPage) -> String {
+    let heads: usize = page.attention.iter().map(|layer| layer.heads.len()).sum();
+    let tokens = count_noun(page.tokens.len(), "token");
+    let heads = count_noun(heads, "head");
+    let layers = count_noun(page.attention.len(), "attention layer");
+    let confidence = page.lens.last().map_or(String::new(), |row| {
+        let sum: f64 = row.top_tokens.iter().map(|(_, probability)| probability).sum();
+        let mean = format_percent(sum / row.top_tokens.len().max(1) as f64).replace(' ', "\u{a0}");
+        format!(" After the last layer, the most likely next token has a probability of {mean} on average.")
     });
-    format!("{} through {maps}.{said}", count(inside.tokens.len(), "token"))
+    format!("{tokens}; {heads} in {layers}.{confidence}")
 }
 
-/// Stretches as long as a page is wide.
-fn lens_tables(inside: &InspectPage) -> Vec<LensTable<'_>> {
-    let tokens = if inside.lens.is_empty() { &[][..] } else { &inside.tokens };
-    let stretch = |(nth, tokens): (usize, &[String])| {
-        let places = nth * TABLE_COLUMNS..nth * TABLE_COLUMNS + tokens.len();
-        let rows =
-            inside.lens.iter().map(|row| lens_row(&row.name, row.top_tokens.get(places.clone()).unwrap_or_default()));
+/// `1 token`, `2 tokens`.
+fn count_noun(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Splits the predictions into tables of [`TABLE_COLUMNS`] tokens.
+fn lens_tables(page: &InspectPage) -> Vec<LensTable<'_>> {
+    let tokens = if page.lens.is_empty() { &[][..] } else { &page.tokens };
+    let tables = tokens.chunks(TABLE_COLUMNS).enumerate().map(|(index, tokens)| {
+        let start = index * TABLE_COLUMNS;
+        let rows = page.lens.iter().map(|row| {
+            let top_tokens = row.top_tokens.get(start..start + tokens.len()).unwrap_or_default();
+            LensRowView { name: &row.name, cells: top_tokens.iter().map(lens_cell).collect() }
+        });
         LensTable { tokens: tokens.iter().map(|token| short_token(token)).collect(), rows: rows.collect() }
-    };
-    tokens.chunks(TABLE_COLUMNS).enumerate().map(stretch).collect()
+    });
+    tables.collect()
 }
 
-fn lens_row<'a>(name: &'a str, guesses: &[(String, f64)]) -> LensRowView<'a> {
-    let cell = |guess: &'_ (String, f64)| (short_token(&guess.0), format_percent(guess.1), (70.0 * guess.1).round());
-    LensRowView { name, cells: guesses.iter().map(cell).collect() }
+/// A cell of the logit-lens table. The background is at most 70 % of the accent color, so that the text stays
+/// readable.
+fn lens_cell((token, probability): &(String, f64)) -> (String, String, f64) {
+    (short_token(token), format_percent(*probability), (70.0 * probability).round())
 }
 
+/// One map per head.
 fn layer_view<'a>(layer: &'a LayerAttention, tokens: &[String]) -> LayerAttentionView<'a> {
     LayerAttentionView {
         path: &layer.path,
@@ -158,12 +185,14 @@ fn layer_view<'a>(layer: &'a LayerAttention, tokens: &[String]) -> LayerAttentio
     }
 }
 
+/// `weights` is row-major with one row per query. Cells are smaller for long texts.
 fn head_map(weights: &[f32], tokens: &[String]) -> HeadMapView {
     let names: Vec<String> = tokens.iter().map(|token| short_token(token)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     HeadMapView {
         shares: format_shares(attention_shares(weights, tokens.len())),
         size: tokens.len(),
+        // A character of the monospace font is about half a cell wide.
         label_margin: (0.52 * longest as f64 + 0.5).ceil(),
         cell_pixels: if tokens.len() > 28 { 12.0 } else { 15.0 },
         levels: cell_paths(weights, tokens.len()),
@@ -171,56 +200,68 @@ fn head_map(weights: &[f32], tokens: &[String]) -> HeadMapView {
     }
 }
 
+/// A token with visible spaces, cut to [`MAX_NAME_CHARS`].
 fn short_token(token: &str) -> String {
-    let shown = token.replace(' ', "\u{2423}");
-    if shown.chars().count() <= MAX_NAME_CHARS {
-        return shown;
+    let name = token.replace(' ', "\u{2423}");
+    if name.chars().count() <= MAX_NAME_CHARS {
+        return name;
     }
-    shown.chars().take(MAX_NAME_CHARS - 1).chain(['…']).collect()
+    name.chars().take(MAX_NAME_CHARS - 1).chain(['…']).collect()
 }
 
-/// The level of a weight: the square root tells small ones apart.
+/// Shade ⌊12 · √w⌉ of a weight w, clamped to 0..=12. The square root separates small weights; NaN is shade 0.
 fn shade_level(weight: f32) -> usize {
     (f64::from(weight).clamp(0.0, 1.0).sqrt() * SHADE_LEVELS as f64).round() as usize
 }
 
+/// Opacity of a shade, with two decimals.
 fn opacity(level: usize) -> f64 {
     (level as f64 / SHADE_LEVELS as f64 * 100.0).round() / 100.0
 }
 
-/// A path a level of all cells that have it, those beside each other in one piece.
+/// Opacity and SVG path of each shade in use, with one rectangle for each run of equal cells in a row. Shade 0 is not
+/// drawn. Coordinates are in cells: x is the key, y the query.
 fn cell_paths(weights: &[f32], size: usize) -> Vec<(f64, String)> {
     let mut paths = vec![String::new(); SHADE_LEVELS + 1];
     for (query, row) in weights.chunks(size.max(1)).enumerate() {
         let cells: Vec<(usize, usize)> = row.iter().map(|weight| shade_level(*weight)).enumerate().collect();
         for run in cells.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1 > 0) {
-            let ((key, level), length) = (run[0], run.len());
+            let (key, level) = run[0];
+            let length = run.len();
             let _ = write!(paths[level], "M{key} {query}h{length}v1h-{length}z");
         }
     }
-    let drawn = paths.into_iter().enumerate().filter(|(_, path)| !path.is_empty());
-    drawn.map(|(level, path)| (opacity(level), path)).collect()
+    let used = paths.into_iter().enumerate().filter(|(_, path)| !path.is_empty());
+    used.map(|(level, path)| (opacity(level), path)).collect()
 }
 
-/// The habits of a head with `size` tokens; the first token, which has no choice, is left out where there are more.
+/// Attention shares of a head on `size` tokens. The first query, which can only attend to itself under a causal mask, is
+/// left out unless it is the only one.
+///
+/// Each share is between 0 and 1. They may add up to more than 1, because the positions can coincide. Missing weights
+/// count 0.
 pub fn attention_shares(weights: &[f32], size: usize) -> AttentionShares {
-    let first = usize::from(size > 1);
-    let rows: Vec<(usize, &[f32])> = weights.chunks(size.max(1)).enumerate().skip(first).collect();
-    let mean = |key: &dyn Fn(usize) -> Option<usize>| {
-        let look =
-            |(query, row): &(usize, &[f32])| key(*query).and_then(|key| row.get(key)).map_or(0.0, |w| f64::from(*w));
-        rows.iter().map(look).sum::<f64>() / rows.len().max(1) as f64
-    };
+    let skipped = usize::from(size > 1);
+    let rows: Vec<(usize, &[f32])> = weights.chunks(size.max(1)).enumerate().skip(skipped).collect();
     AttentionShares {
-        self_token: mean(&Some),
-        previous_token: mean(&|query| query.checked_sub(1)),
-        first_token: mean(&|_| Some(0)),
+        self_token: mean_weight(&rows, Some),
+        previous_token: mean_weight(&rows, |query| query.checked_sub(1)),
+        first_token: mean_weight(&rows, |_| Some(0)),
     }
 }
 
-fn format_shares(habits: AttentionShares) -> String {
-    let AttentionShares { self_token: itself, previous_token: previous, first_token: first } = habits;
-    format!("itself {}, previous {}, first {}", format_percent(itself), format_percent(previous), format_percent(first))
+/// Mean over the queries of the weight at the key that `key` returns for each. A missing key or weight counts 0.
+fn mean_weight(rows: &[(usize, &[f32])], key: impl Fn(usize) -> Option<usize>) -> f64 {
+    let weights = rows.iter().map(|(query, row)| key(*query).and_then(|key| row.get(key)).copied());
+    weights.map(|weight| f64::from(weight.unwrap_or(0.0))).sum::<f64>() / rows.len().max(1) as f64
+}
+
+/// `self 50 %, previous 25 %, first 38 %`.
+fn format_shares(shares: AttentionShares) -> String {
+    let self_token = format_percent(shares.self_token);
+    let previous = format_percent(shares.previous_token);
+    let first = format_percent(shares.first_token);
+    format!("self {self_token}, previous {previous}, first {first}")
 }
 
 #[cfg(test)]
@@ -235,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn habits_are_told_apart() {
+    fn attention_shares_are_means_over_the_queries() {
         let weights = [1.0, 0.0, 0.0, 0.25, 0.75, 0.0, 0.5, 0.25, 0.25];
         assert_eq!(
             attention_shares(&weights, 3),
@@ -248,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_short_and_spaces_show() {
+    fn token_names_are_short_and_show_spaces() {
         assert_eq!([short_token(" cat"), short_token("unbelievably")], ["\u{2423}cat", "unbeliev…"]);
     }
 }

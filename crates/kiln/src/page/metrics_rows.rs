@@ -1,174 +1,182 @@
-//! The lines of `metrics.jsonl` as the pages read them.
+//! The rows of `metrics.jsonl`, as the pages read them.
 //!
-//! A number that JSON cannot write (infinite, not a number) stands there as null and is read as `None`.
+//! JSON has no infinity and no NaN; such numbers are written as null and read as `None`. The serde names are the file
+//! format. A row is one line:
+//!
+//! ```json
+//! {"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.0003,"gradient_norm":1.2,"seconds":0.21}
+//! {"kind":"validation","step":50,"tokens":153600,"loss":2.1,"accuracy":0.54,"seconds":13.2}
+//! {"kind":"event","step":50,"event":"interrupted","detail":"Ctrl-C; state saved","seconds":13.4}
+//! ```
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of `metrics.jsonl`.
+/// A row of `metrics.jsonl`. The field `kind` selects the variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Row {
-    /// A step of training.
+    /// A training step.
     Step(StepRow),
-    /// A round of validation.
+    /// An evaluation.
     Validation(ValidationRow),
-    /// Texts that the model wrote.
+    /// Generated samples.
     Samples(SamplesRow),
-    /// The model beside general compressors.
+    /// Comparison with general compressors.
     Compression {
         /// Step after which it was measured.
         step: u64,
-        /// The figures.
+        /// Bits per byte.
         #[serde(flatten)]
         compression: super::data::Compression,
     },
-    /// Something that happened to the run.
+    /// An event of the run.
     Event(EventRow),
-    /// A kind of line that these pages do not show.
+    /// A kind of row that the pages do not show.
     #[serde(other)]
     Other,
 }
 
-/// A step of training.
+/// A training step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepRow {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss of the step.
+    /// Mean loss of the step, in nats per token.
     pub loss: Option<f64>,
     /// Learning rate of the step.
     pub learning_rate: Option<f64>,
-    /// Norm of the gradient before clipping.
+    /// Global gradient norm before clipping.
     pub gradient_norm: Option<f64>,
-    /// Time since the stage began.
+    /// Seconds since the start of the stage.
     pub seconds: Option<f64>,
-    /// Losses that parts of the model added, by name.
+    /// Auxiliary losses of the model (such as load balancing), by name.
     pub losses: BTreeMap<String, Option<f64>>,
 }
 
-/// A round of validation.
+/// An evaluation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ValidationRow {
     /// Step after which it ran.
     pub step: u64,
-    /// Tokens trained on so far.
+    /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss.
+    /// Mean loss, in nats per token.
     pub loss: Option<f64>,
-    /// Entropy of the built-in corpus on the same text.
+    /// Entropy of the built-in stories on the same text, in nats per token: the lowest possible loss.
     pub floor: Option<f64>,
-    /// Bits a byte.
+    /// Bits per byte.
     pub bits_per_byte: Option<f64>,
-    /// Share of tokens whose most likely prediction is right.
+    /// Share of tokens whose most likely prediction is correct.
     pub accuracy: Option<f64>,
-    /// Answers by kind of question that the built-in corpus asks.
+    /// Accuracy by kind of dependency in the built-in stories.
     #[serde(rename = "kinds")]
     pub accuracy_by_kind: Option<BTreeMap<String, AnswerCounts>>,
-    /// Time since the stage began.
+    /// Seconds since the start of the stage.
     pub seconds: Option<f64>,
 }
 
-/// How many were right of how many.
+/// Number of correct predictions, of a total. Written as `{"right": 61, "total": 100}`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct AnswerCounts {
-    /// Right ones.
+    /// Correct predictions.
     #[serde(rename = "right")]
     pub correct: u64,
-    /// All.
+    /// All predictions.
     pub total: u64,
 }
 
 impl AnswerCounts {
-    /// The share that is right; `None` if nothing was asked.
+    /// Share of correct predictions; `None` if there were none.
     pub fn accuracy(self) -> Option<f64> {
         (self.total > 0).then(|| self.correct as f64 / self.total as f64)
     }
 }
 
-/// Texts that the model wrote at one moment.
+/// Samples generated after one step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamplesRow {
-    /// Step after which they were written.
+    /// Step after which they were generated.
     pub step: u64,
-    /// The texts.
+    /// Generated texts.
     pub samples: Vec<Sample>,
-    /// Share of all their sentences that are well formed.
+    /// Share of their sentences that the grammar of the built-in stories accepts.
     #[serde(rename = "accepted")]
     pub acceptance_rate: Option<f64>,
 }
 
-/// A text that the model wrote.
+/// A generated text.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// What it was given to go on from.
+    /// Prompt.
     pub prompt: String,
-    /// What it wrote.
+    /// Text after the prompt.
     pub text: String,
-    /// Sentences in the text (built-in corpus only).
+    /// Number of sentences (built-in stories only).
     pub sentences: Option<u64>,
-    /// Sentences that the grammar could have made.
+    /// Number of sentences that the grammar accepts.
     pub well_formed: Option<u64>,
-    /// Sentences that also agree with the ones before.
+    /// Number of sentences that are also consistent with the sentences before them.
     pub consistent: Option<u64>,
-    /// Verdicts on stretches of the text; stretches without one are shown plainly.
+    /// Verdicts on ranges of the text. Text outside them is shown without a mark.
     #[serde(rename = "marks")]
     pub verdicts: Vec<Verdict>,
 }
 
-/// A verdict on a stretch of a text.
+/// Verdict on a byte range of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Its first byte.
+    /// First byte.
     pub start: usize,
-    /// The byte after its last one.
+    /// Byte after the last one.
     pub end: usize,
-    /// Whether it is accepted.
+    /// Whether the grammar accepts it.
     #[serde(rename = "ok")]
     pub accepted: bool,
 }
 
-/// Something that happened to the run.
+/// An event of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventRow {
-    /// Step after which it happened.
+    /// Step after which it occurred.
     pub step: u64,
     /// `resumed`, `interrupted`, `finished` or `not_finite`.
     pub event: String,
-    /// What else is to be said.
+    /// More information.
     pub detail: Option<String>,
-    /// Time since the stage began.
+    /// Seconds since the start of the stage.
     pub seconds: Option<f64>,
 }
 
-/// A line of `metrics.jsonl` that cannot be read.
+/// An invalid line of `metrics.jsonl`.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} of metrics.jsonl is not a line that Kiln writes ({source}); restore it or delete it")]
+#[error("line {line} of metrics.jsonl is not a valid row ({source}); restore the line or delete it")]
 pub struct InvalidRow {
     /// Number of the line, from 1.
     pub line: usize,
-    /// What the parser found.
+    /// Error of the JSON parser.
     pub source: serde_json::Error,
 }
 
-/// Reads a `metrics.jsonl`. An unfinished last line, as an interrupted run may leave it, is left out.
+/// Parses a `metrics.jsonl` file. An incomplete last line, which an interrupted run can leave, is ignored, as are empty
+/// lines.
 ///
 /// # Errors
-/// [`BadRow`] at the first finished line that is no row.
+/// [`InvalidRow`] for the first complete line that is not a row.
 pub fn parse_rows(text: &str) -> Result<Vec<Row>, InvalidRow> {
-    let finished = text.rfind('\n').map_or("", |end| &text[..end]);
-    finished
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    complete
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(at, line)| serde_json::from_str(line).map_err(|source| InvalidRow { line: at + 1, source }))
+        .map(|(index, line)| serde_json::from_str(line).map_err(|source| InvalidRow { line: index + 1, source }))
         .collect()
 }

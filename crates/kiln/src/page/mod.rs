@@ -1,7 +1,23 @@
-//! Pages that people look at: one file of HTML that needs nothing else.
+//! HTML pages: training report, run comparison, model analysis. Each page is one file that loads nothing.
 //!
-//! A page is plain data ([`Report`], [`Compare`]) → what its sections show (`curves`, `picture`, `texts`) → templates,
-//! which escape all that they are given. A page reads without its script, which only answers the pointer.
+//! | page | function | data | template |
+//! |---|---|---|---|
+//! | training report | [`render_report`] | [`Report`] | `report.html` |
+//! | run comparison | [`render_comparison`] | [`Comparison`] | `compare.html` |
+//! | model analysis | [`render_inspect`] | [`InspectPage`](inspect::InspectPage) | `inspect.html` |
+//!
+//! All three extend `page.html` and draw their charts with `chart.html`. A page is plain data ([`Report`], [`Comparison`], [`InspectPage`](inspect::InspectPage)). The modules `report`,
+//! `compare` and `inspect` turn the data into a view, a serializable struct with every number already formatted. The
+//! minijinja templates in `templates/` print the view. Templates escape all text, and an unknown field is an error
+//! ([`UndefinedBehavior::Strict`]). `hover.js` adds values under the pointer; the page is complete without it.
+//!
+//! ```
+//! use kiln::page::{Report, render_report};
+//!
+//! let report = Report { name: "demo".into(), steps: 10, train_loss: Some(2.5), ..Report::default() };
+//! let html = render_report(&report);
+//! assert!(html.starts_with("<!doctype html>") && html.contains("training loss is 2.50 nats per token"));
+//! ```
 
 mod blocks;
 mod chart;
@@ -25,52 +41,51 @@ use serde::Serialize;
 pub use data::*;
 pub use metrics_rows::*;
 
-/// The page of one run, as a whole HTML document.
+/// Templates and the files they include, by the name that `{% include %}` and `{% from %}` use.
+const TEMPLATES: [(&str, &str); 10] = [
+    ("page.html", include_str!("templates/page.html")),
+    ("chart.html", include_str!("templates/chart.html")),
+    ("model.html", include_str!("templates/model.html")),
+    ("report.html", include_str!("templates/report.html")),
+    ("compare.html", include_str!("templates/compare.html")),
+    ("inspect.html", include_str!("templates/inspect.html")),
+    ("inspect.css", include_str!("templates/inspect.css")),
+    ("page.css", include_str!("templates/page.css")),
+    ("chart.css", include_str!("templates/chart.css")),
+    ("hover.js", include_str!("templates/hover.js")),
+];
+
+/// The training report of one run, as a complete HTML document.
 pub fn render_report(report: &Report) -> String {
     render_template("report.html", &report::view(report))
 }
 
-/// One sentence that says how a run ended, as the page has it below its name.
+/// One sentence on how a run ended, as shown below its name in the report: steps, tokens, time and loss.
 pub fn run_summary(report: &Report) -> String {
     report::summary(report).replace('\u{a0}', " ")
 }
 
-/// The page that puts runs beside each other, as a whole HTML document.
+/// The comparison of several runs, as a complete HTML document.
 pub fn render_comparison(compare: &Comparison) -> String {
     render_template("compare.html", &compare::view(compare))
 }
 
-/// The page of what a model does with one text, as a whole HTML document.
+/// The analysis of one text (attention maps, logit lens), as a complete HTML document.
 pub fn render_inspect(page: &inspect::InspectPage) -> String {
     render_template("inspect.html", &inspect::view(page))
 }
 
+/// Renders the template `name`. The templates are compiled into the program, so that an error is a bug: it panics.
 fn render_template(name: &str, view: &impl Serialize) -> String {
-    let mut pages = Environment::new();
-    pages.set_undefined_behavior(UndefinedBehavior::Strict);
-    let templates = [
-        ("page.html", include_str!("templates/page.html")),
-        ("chart.html", include_str!("templates/chart.html")),
-        ("model.html", include_str!("templates/model.html")),
-        ("report.html", include_str!("templates/report.html")),
-        ("compare.html", include_str!("templates/compare.html")),
-        ("inspect.html", include_str!("templates/inspect.html")),
-        ("inspect.css", include_str!("templates/inspect.css")),
-        ("page.css", include_str!("templates/page.css")),
-        ("chart.css", include_str!("templates/chart.css")),
-        ("hover.js", include_str!("templates/hover.js")),
-    ];
-    for (name, source) in templates {
-        pages.add_template(name, source).expect("the templates are part of the program and parse");
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    for (name, source) in TEMPLATES {
+        environment.add_template(name, source).expect("the built-in templates parse");
     }
-    pages.add_filter("nobreak", |text: String| text.replace(' ', "\u{a0}"));
-    let page = pages.get_template(name).and_then(|page| page.render(Serde(view)));
-    page.expect("the templates ask only for what the views have")
+    environment.add_filter("nobreak", |text: String| text.replace(' ', "\u{a0}"));
+    let html = environment.get_template(name).and_then(|template| template.render(Serde(view)));
+    html.expect("the built-in templates use fields of their views only")
 }
 
-#[cfg(test)]
-pub(crate) mod fixture;
-#[cfg(test)]
-mod fixture_model;
 #[cfg(test)]
 mod tests;

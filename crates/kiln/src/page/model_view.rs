@@ -1,4 +1,10 @@
-//! The model as a column of layers, with what each costs, and the patterns of its layers as little tables.
+//! The view of a model: a table of its layers with their costs, and its attention patterns.
+//!
+//! The report includes it by the macro in `templates/model.html`. The table has one row per layer of each different
+//! block: name, description, parameters (a number and a bar, whose full width is the largest row), FLOPs per token of the
+//! forward pass, bytes of decode state per token, and the kernel. Below it are the reasons for the kernels and one square
+//! per different attention pattern: queries downwards, keys to the right, visible cells in the accent color. A model
+//! without layers has no section.
 
 use std::fmt::Write;
 
@@ -8,50 +14,59 @@ use super::blocks::{Block, RepeatedBlocks, find_repeats, layer_role};
 use super::data::{LayerSummary, ModelSummary, PatternMask};
 use super::number_format::{format_bytes, format_count, format_percent};
 
-/// A model, ready for the template.
+/// Fields of `templates/model.html`.
+///
+/// One table row per layer of a block; equal consecutive blocks share their rows, with costs summed over the copies.
 #[derive(Debug, Serialize)]
 pub struct ModelView {
     title: String,
     parameters: String,
-    /// Parameters of the layer that, with its copies, holds most.
+    /// Parameters of the largest row, at least 1: the full width of the bars.
     max_parameters: u64,
     groups: Vec<BlockGroup>,
     patterns: Vec<PatternView>,
     totals: Costs,
+    /// Kernel and the reason for its choice, each pair once.
     kernels: Vec<(String, String)>,
 }
 
-/// A block, blocks that repeat, or a layer outside of them.
+/// A block, equal blocks, or a layer outside the blocks.
+///
+/// `rows` is the sum of the lengths of `blocks`; the template needs it for `rowspan`.
 #[derive(Debug, Serialize)]
 struct BlockGroup {
-    /// As `blocks 0–5`; empty outside of blocks.
+    /// Name such as `blocks 0–5`; empty outside the blocks.
     name: String,
+    /// Number of repetitions.
     repeats: usize,
+    /// Number of table rows.
     rows: usize,
     blocks: Vec<Vec<LayerView>>,
 }
 
+/// A table row: a layer and its copies in the repeated blocks. Costs are totals over the copies.
 #[derive(Debug, Serialize)]
 struct LayerView {
     name: String,
     title: String,
     costs: Costs,
-    /// Parameters of all copies of this layer.
     parameters: u64,
     kernel: String,
-    /// Number of its pattern, from 1.
+    /// Number of its attention pattern, from 1.
     pattern: Option<usize>,
 }
 
+/// Formatted costs of a row. A dash stands for zero.
 #[derive(Debug, Serialize)]
 struct Costs {
     parameters: String,
+    /// Share of the model's parameters.
     share: String,
     flops: String,
     state: String,
 }
 
-/// A pattern, ready to be drawn.
+/// An attention pattern as an SVG path.
 #[derive(Debug, Serialize)]
 pub struct PatternView {
     title: String,
@@ -60,46 +75,48 @@ pub struct PatternView {
     visible_share: String,
 }
 
-/// Finds what repeats, adds up, and draws each pattern once.
+/// Builds the view: finds repeated blocks, sums costs, and draws each pattern once.
+///
+/// Runs in time proportional to the number of layers times the number of different patterns. Works for any list of
+/// layers, also an empty one.
 pub fn view(model: &ModelSummary) -> ModelView {
     let patterns = distinct_patterns(&model.layers);
     let total = model.total_parameters;
-    let parts: Vec<BlockGroup> =
-        find_repeats(&model.layers).iter().map(|repeat| block_group(repeat, total, &patterns)).collect();
+    let repeats = find_repeats(&model.layers);
+    let groups: Vec<BlockGroup> = repeats.iter().map(|repeat| block_group(repeat, total, &patterns)).collect();
+    let rows = groups.iter().flat_map(|group| group.blocks.iter().flatten());
     ModelView {
         title: model_title(model),
         parameters: format_count(total as f64),
-        max_parameters: parts
-            .iter()
-            .flat_map(|p| p.blocks.iter().flatten())
-            .map(|layer| layer.parameters)
-            .max()
-            .unwrap_or(0)
-            .max(1),
-        groups: parts,
+        max_parameters: rows.map(|layer| layer.parameters).max().unwrap_or(0).max(1),
+        groups,
         patterns: patterns.iter().copied().map(draw_pattern).collect(),
         totals: total_costs(model.layers.iter(), total),
         kernels: distinct_kernels(&model.layers),
     }
 }
 
+/// `decoder · hidden size 128 · vocabulary size 1024`. An empty stack and sizes of 0 are left out.
 fn model_title(model: &ModelSummary) -> String {
-    let named = |name, value: u64| (value > 0).then(|| format!("{name} {value}"));
-    let stack = (!model.stack.is_empty()).then(|| model.stack.clone());
-    let facts = [stack, named("hidden", model.hidden), named("vocabulary", model.vocab)];
-    facts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    let mut facts = Vec::new();
+    if !model.stack.is_empty() {
+        facts.push(model.stack.clone());
+    }
+    for (name, value) in [("hidden size", model.hidden), ("vocabulary size", model.vocab)] {
+        if value > 0 {
+            facts.push(format!("{name} {value}"));
+        }
+    }
+    facts.join(" · ")
 }
 
+/// The rows of one repeat: those of the first `period` blocks. `total` is the number of parameters of the model.
 fn block_group(repeat: &RepeatedBlocks, total: u64, patterns: &[&PatternMask]) -> BlockGroup {
-    let copies = |nth: usize, layer: usize| {
-        let same = repeat.blocks.iter().skip(nth).step_by(repeat.period);
-        same.filter_map(move |block| block.layers.get(layer))
-    };
-    let block = |nth: usize| -> Vec<LayerView> {
-        let layers = repeat.blocks[nth].layers.iter().enumerate();
-        layers.map(|(at, layer)| layer_view(layer, copies(nth, at), total, patterns)).collect()
-    };
-    let blocks: Vec<_> = (0..repeat.period).map(block).collect();
+    let blocks = repeat.blocks.iter().take(repeat.period).enumerate().map(|(offset, block)| {
+        let layers = block.layers.iter().enumerate();
+        layers.map(|(index, layer)| layer_view(layer, layer_copies(repeat, offset, index), total, patterns)).collect()
+    });
+    let blocks: Vec<Vec<LayerView>> = blocks.collect();
     BlockGroup {
         name: group_name(&repeat.blocks),
         repeats: repeat.count,
@@ -108,76 +125,101 @@ fn block_group(repeat: &RepeatedBlocks, total: u64, patterns: &[&PatternMask]) -
     }
 }
 
+/// The layer `index` of the block `offset` of the repeated pattern, in all repetitions.
+fn layer_copies<'a>(
+    repeat: &'a RepeatedBlocks,
+    offset: usize,
+    index: usize,
+) -> impl Iterator<Item = &'a LayerSummary> + Clone {
+    let copies = repeat.blocks.iter().skip(offset).step_by(repeat.period);
+    copies.filter_map(move |block| block.layers.get(index))
+}
+
+/// `blocks 3`, `blocks 0–5`, or nothing outside the blocks.
 fn group_name(blocks: &[Block]) -> String {
-    let places = blocks.first().and_then(|b| b.location).zip(blocks.last().and_then(|b| b.location));
-    match places {
+    let first = blocks.first().and_then(|block| block.location);
+    let last = blocks.last().and_then(|block| block.location);
+    match first.zip(last) {
         Some(((stem, first), (_, last))) if first != last => format!("{stem} {first}–{last}"),
         Some(((stem, only), _)) => format!("{stem} {only}"),
         None => String::new(),
     }
 }
 
+/// A row for a layer and its `copies`, which include the layer itself. `patterns` are the different patterns of the
+/// model, in order.
 fn layer_view<'a>(
     layer: &LayerSummary,
     copies: impl Iterator<Item = &'a LayerSummary> + Clone,
     total: u64,
     patterns: &[&PatternMask],
 ) -> LayerView {
-    let same = |pattern: &PatternMask| patterns.iter().position(|other| *other == pattern);
+    let pattern = layer.pattern.as_ref().and_then(|own| patterns.iter().position(|other| *other == own));
     LayerView {
         name: layer_role(&layer.path).into(),
         title: layer.title.clone(),
         parameters: copies.clone().map(|layer| layer.parameters).sum(),
         costs: total_costs(copies, total),
         kernel: layer.kernel.clone().unwrap_or_default(),
-        pattern: layer.pattern.as_ref().and_then(same).map(|at| at + 1),
+        pattern: pattern.map(|index| index + 1),
     }
 }
 
+/// Sums over `layers`; `total` is the number of parameters of the model.
 fn total_costs<'a>(layers: impl Iterator<Item = &'a LayerSummary> + Clone, total: u64) -> Costs {
     let sum = |value: fn(&LayerSummary) -> f64| layers.clone().map(value).sum::<f64>();
-    let unless_zero = |value: f64, text: fn(f64) -> String| if value == 0.0 { "–".into() } else { text(value) };
     let parameters = sum(|layer| layer.parameters as f64);
     Costs {
-        parameters: unless_zero(parameters, format_count),
-        share: unless_zero(parameters / total.max(1) as f64, format_percent),
-        flops: unless_zero(sum(|layer| layer.flops_per_token), format_count),
-        state: unless_zero(sum(|layer| layer.state_bytes_per_token), format_bytes),
+        parameters: format_nonzero(parameters, format_count),
+        share: format_nonzero(parameters / total.max(1) as f64, format_percent),
+        flops: format_nonzero(sum(|layer| layer.flops_per_token), format_count),
+        state: format_nonzero(sum(|layer| layer.state_bytes_per_token), format_bytes),
     }
 }
 
+/// A dash for zero.
+fn format_nonzero(value: f64, format: fn(f64) -> String) -> String {
+    if value == 0.0 { "–".into() } else { format(value) }
+}
+
+/// Pairs of kernel and reason in order of first use. Layers without a kernel (such as norms) are left out.
 fn distinct_kernels(layers: &[LayerSummary]) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
+    let mut kernels: Vec<(String, String)> = Vec::new();
     for layer in layers {
-        let pair = layer.kernel.clone().zip(layer.kernel_reason.clone());
-        found.extend(pair.filter(|pair| !found.contains(pair)));
+        let kernel = layer.kernel.clone().zip(layer.kernel_reason.clone());
+        kernels.extend(kernel.filter(|pair| !kernels.contains(pair)));
     }
-    found
+    kernels
 }
 
+/// Patterns in order of first use. Two patterns are equal if title and cells are.
 fn distinct_patterns(layers: &[LayerSummary]) -> Vec<&PatternMask> {
-    let mut found: Vec<&PatternMask> = Vec::new();
+    let mut patterns: Vec<&PatternMask> = Vec::new();
     for pattern in layers.iter().filter_map(|layer| layer.pattern.as_ref()) {
-        if !found.contains(&pattern) {
-            found.push(pattern);
+        if !patterns.contains(&pattern) {
+            patterns.push(pattern);
         }
     }
-    found
+    patterns
 }
 
-/// One path of all visible cells, those beside each other in one piece.
+/// Draws the visible cells as one SVG path, with one rectangle for each run of cells in a row.
+///
+/// Coordinates are in cells: x is the key, y the query. A run of adjacent cells is one rectangle, which keeps the
+/// path short and free of seams. Takes O(size²).
 pub fn draw_pattern(pattern: &PatternMask) -> PatternView {
     let mut d = String::new();
-    let mut seen = 0;
+    let mut visible = 0;
     for query in 0..pattern.size {
         let row: Vec<(usize, bool)> = (0..pattern.size).map(|key| (key, pattern.is_visible(query, key))).collect();
         for run in row.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1) {
-            let (key, length) = (run[0].0, run.len());
+            let key = run[0].0;
+            let length = run.len();
             let _ = write!(d, "M{key} {query}h{length}v1h-{length}z");
-            seen += length;
+            visible += length;
         }
     }
-    let share = seen as f64 / (pattern.size * pattern.size).max(1) as f64;
+    let share = visible as f64 / (pattern.size * pattern.size).max(1) as f64;
     PatternView { title: pattern.title.clone(), size: pattern.size, d, visible_share: format_percent(share) }
 }
 

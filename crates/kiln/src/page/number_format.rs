@@ -1,26 +1,34 @@
-//! Numbers as people read them.
+//! Formatting of numbers, shares, sizes and times for people.
+//!
+//! Large numbers have three significant digits and an SI prefix; a space separates number and unit. Non-finite numbers
+//! are a dash.
 
-/// Names of the powers of a thousand.
+/// SI prefixes of the powers of 1000.
 const SI_PREFIXES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
 
-/// How the numbers of an axis or a column are written.
+/// Unit of an axis or a column.
+///
+/// The names of the units ([`Unit::name`]) are also known to `hover.js`, which formats values under the pointer with
+/// more digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// Few significant digits.
+    /// A number without a unit, with three significant digits.
     #[default]
     Plain,
-    /// Whole things: steps, tokens, parameters.
+    /// A count: steps, tokens, parameters.
     Count,
-    /// A share from 0 to 1, written out of a hundred.
+    /// A share between 0 and 1, formatted as a percentage.
     Percent,
-    /// Time.
+    /// A time in seconds.
     Seconds,
-    /// Nats a token.
+    /// A loss in nats per token.
     Loss,
 }
 
 impl Unit {
     /// `value` with its unit.
+    ///
+    /// For axis labels use [`Unit::format_tick`], which adapts the digits to the axis.
     pub fn format(self, value: f64) -> String {
         match self {
             Self::Plain => format_plain(value),
@@ -32,34 +40,29 @@ impl Unit {
         }
     }
 
-    /// `value` on an axis whose names are `step` apart: with enough digits to tell them apart.
+    /// `value` as a tick label of an axis whose ticks are `step` apart, with enough digits to distinguish them.
+    ///
+    /// Plain numbers and losses have max(0, −⌊log₁₀ step⌋) decimals, percentages the same for 100 · step. Counts from
+    /// 10 000 have an SI prefix and at least three significant digits. Times are in hours or minutes if `step` is a
+    /// multiple of half of one. A value below 10⁻⁶ · step is `0`.
     pub fn format_tick(self, value: f64, step: f64) -> String {
-        let places = |step: f64| (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
+        let is_zero = value.abs() < step * 1e-6;
         match self {
-            _ if value.abs() < step * 1e-6 => {
-                if self == Self::Percent {
-                    "0 %".into()
-                } else {
-                    "0".into()
-                }
-            }
-            Self::Plain | Self::Loss if (1e-4..1e4).contains(&step) => format!("{value:.0$}", places(step)),
+            Self::Percent if is_zero => "0 %".into(),
+            _ if is_zero => "0".into(),
+            Self::Plain | Self::Loss if (1e-4..1e4).contains(&step) => format!("{value:.0$}", decimal_places(step)),
             Self::Plain | Self::Loss => format_plain(value),
             Self::Count if value.abs() < 9_999.5 => format_count(value),
             Self::Count => {
-                format_prefixed(value, &SI_PREFIXES, 3.max(1 + (value.abs() / step * 1.000_001).log10().ceil() as i32))
+                let digits = 1 + (value.abs() / step * 1.000_001).log10().ceil() as i32;
+                format_prefixed(value, &SI_PREFIXES, digits.max(3))
             }
-            Self::Percent => format!("{:.1$} %", value * 100.0, places(step * 100.0)),
-            Self::Seconds => {
-                match [(3_600.0, "h"), (60.0, "min")].into_iter().find(|(whole, _)| step % (whole / 2.0) == 0.0) {
-                    Some((whole, name)) => format!("{} {name}", trim_zeros(format!("{:.1}", value / whole))),
-                    None => format!("{} s", format_plain(value)),
-                }
-            }
+            Self::Percent => format!("{:.1$} %", value * 100.0, decimal_places(step * 100.0)),
+            Self::Seconds => format_time_tick(value, step),
         }
     }
 
-    /// Name that the pages' script knows it by.
+    /// Name of the unit in `hover.js`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -71,18 +74,33 @@ impl Unit {
     }
 }
 
-/// Without the zeros after the point that say nothing.
+/// Decimal places that distinguish multiples of `step`: 2 for 0.05, 0 from 1 on.
+fn decimal_places(step: f64) -> usize {
+    (-(step.log10() + 1e-9).floor()).max(0.0) as usize
+}
+
+/// A time in hours or minutes if `step` is a multiple of half of one, else in seconds.
+fn format_time_tick(value: f64, step: f64) -> String {
+    match [(3_600.0, "h"), (60.0, "min")].into_iter().find(|(unit, _)| step % (unit / 2.0) == 0.0) {
+        Some((unit, name)) => format!("{} {name}", trim_zeros(format!("{:.1}", value / unit))),
+        None => format!("{} s", format_plain(value)),
+    }
+}
+
+/// Removes trailing zeros after the decimal point.
 fn trim_zeros(text: String) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// `value` with so many significant digits.
+/// `value` with `digits` significant digits.
+///
+/// `digits` is at least 1. Trailing zeros after the decimal point are removed.
 fn format_significant(value: f64, digits: i32) -> String {
     let places = (digits - 1 - value.abs().log10().floor() as i32).max(0) as usize;
     trim_zeros(format!("{value:.places$}"))
 }
 
-/// Three significant digits: `0.0432`, `1.93`, `12.4 k`, `3e-4`.
+/// Number with three significant digits: `0.0432`, `1.93`, `12.4 k`, `3e-4`.
 pub fn format_plain(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "–".into(),
@@ -93,12 +111,14 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
+/// `2.5e-5`, `3e-4`.
 fn format_scientific(value: f64) -> String {
-    let text = format!("{value:.1e}");
-    text.replace(".0e", "e")
+    format!("{value:.1e}").replace(".0e", "e")
 }
 
-/// Whole things: `950`, `3072`, `12.4 k`, `2.21 M`.
+/// Count: `950`, `3072`, `12.4 k`, `2.21 M`.
+///
+/// Below 10 000 without a prefix, with at most one decimal.
 pub fn format_count(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -109,42 +129,43 @@ pub fn format_count(value: f64) -> String {
     format_prefixed(value, &SI_PREFIXES, 3)
 }
 
-/// Sizes: `950 B`, `1.3 kB`, `2.21 MB`.
+/// Size in bytes: `950 B`, `1.3 kB`, `2.21 MB`.
+///
+/// Decimal prefixes: 1 kB is 1000 bytes.
 pub fn format_bytes(value: f64) -> String {
     if value.is_finite() { format_prefixed(value, &["B", "kB", "MB", "GB", "TB", "PB"], 3) } else { "–".into() }
 }
 
-fn format_prefixed(value: f64, names: &[&str], digits: i32) -> String {
-    let mut value = value;
-    let mut names = names.iter().peekable();
-    let mut name = names.next().copied().unwrap_or_default();
-    while value.abs() >= 999.5 && names.peek().is_some() {
+/// `value` with `digits` significant digits and one of `prefixes`, the names of the powers of 1000.
+fn format_prefixed(mut value: f64, prefixes: &[&str], digits: i32) -> String {
+    let mut power = 0;
+    while value.abs() >= 999.5 && power + 1 < prefixes.len() {
         value /= 1000.0;
-        name = names.next().copied().unwrap_or_default();
+        power += 1;
     }
-    let number = if value.abs() >= 999.5 {
-        format!("{value:.3e}")
-    } else if value == 0.0 {
-        "0".into()
-    } else {
-        format_significant(value, digits)
+    let number = match value {
+        _ if value.abs() >= 999.5 => format!("{value:.3e}"),
+        0.0 => "0".into(),
+        _ => format_significant(value, digits),
     };
-    format!("{number} {name}")
+    format!("{number} {}", prefixes[power])
 }
 
-/// A share: `18 %`, `4.2 %`, `99.7 %`.
+/// Share as a percentage, with one decimal below 10 % and above 99 %: `18 %`, `4.2 %`, `99.7 %`.
 pub fn format_percent(share: f64) -> String {
-    let hundred = share * 100.0;
-    let close_to_an_end = hundred.abs() < 10.0 || (99.0..100.0).contains(&hundred);
-    match hundred.is_finite() {
-        false => "–".into(),
-        true if hundred > 0.0 && hundred < 0.05 => "< 0.1 %".into(),
-        true if close_to_an_end => format!("{} %", trim_zeros(format!("{hundred:.1}"))),
-        true => format!("{hundred:.0} %"),
+    let percent = share * 100.0;
+    let needs_decimal = percent.abs() < 10.0 || (99.0..100.0).contains(&percent);
+    match percent {
+        _ if !percent.is_finite() => "–".into(),
+        _ if percent > 0.0 && percent < 0.05 => "< 0.1 %".into(),
+        _ if needs_decimal => format!("{} %", trim_zeros(format!("{percent:.1}"))),
+        _ => format!("{percent:.0} %"),
     }
 }
 
-/// Time: `0.21 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`.
+/// Time, in the two largest units: `0.21 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`.
+///
+/// Below ten seconds with two significant digits. Negative times are `0 s`.
 pub fn format_duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "–".into();
@@ -152,20 +173,21 @@ pub fn format_duration(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{} s", if seconds > 0.0 { format_significant(seconds, 2) } else { "0".into() });
     }
-    let whole = seconds.round() as u64;
-    let of = |big: u64, small: u64, names: [&str; 2]| {
-        let rest = whole % big / small;
-        if rest == 0 {
-            format!("{} {}", whole / big, names[0])
-        } else {
-            format!("{} {} {rest} {}", whole / big, names[0], names[1])
-        }
-    };
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3_600 => of(60, 1, ["min", "s"]),
-        3_600..86_400 => of(3_600, 60, ["h", "min"]),
-        _ => of(86_400, 3_600, ["d", "h"]),
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format_two_units(seconds, (60, "min"), (1, "s")),
+        3_600..86_400 => format_two_units(seconds, (3_600, "h"), (60, "min")),
+        _ => format_two_units(seconds, (86_400, "d"), (3_600, "h")),
+    }
+}
+
+/// `3 min 2 s`, or `3 min` if there is no rest. A unit is its length in seconds and its name.
+fn format_two_units(seconds: u64, large: (u64, &str), small: (u64, &str)) -> String {
+    let whole = seconds / large.0;
+    match seconds % large.0 / small.0 {
+        0 => format!("{whole} {}", large.1),
+        rest => format!("{whole} {} {rest} {}", large.1, small.1),
     }
 }
 
@@ -174,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_three_significant_digits() {
         let counts = [0.0, 950.0, 3072.0, 9999.6, 12_400.0, 124_000.0, 999_600.0, 2_211_840.0, 1.5e9];
         assert_eq!(counts.map(format_count), ["0", "950", "3072", "10 k", "12.4 k", "124 k", "1 M", "2.21 M", "1.5 G"]);
         assert_eq!(
@@ -189,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn durations_carry_into_the_next_unit() {
+    fn durations_have_two_units() {
         let seconds = [0.0, 0.214, 42.0, 59.7, 182.0, 120.0, 7_500.0, 273_600.0];
-        let read = ["0 s", "0.21 s", "42 s", "1 min", "3 min 2 s", "2 min", "2 h 5 min", "3 d 4 h"];
-        assert_eq!(seconds.map(format_duration), read);
+        let expected = ["0 s", "0.21 s", "42 s", "1 min", "3 min 2 s", "2 min", "2 h 5 min", "3 d 4 h"];
+        assert_eq!(seconds.map(format_duration), expected);
     }
 
     #[test]
-    fn what_is_no_number_is_a_dash() {
+    fn non_finite_numbers_are_a_dash() {
         for value in [f64::NAN, f64::INFINITY] {
             assert_eq!(
                 [

@@ -1,4 +1,7 @@
-//! The texts that a model wrote, at a few moments of its training.
+//! Generated samples at a few steps of the training: the section "Samples" of `templates/report.html`.
+//!
+//! A sample shows its prompt in bold, then its text. Sentences that the grammar of the built-in stories rejects are
+//! underlined; other texts have no verdicts and no underline.
 
 use serde::Serialize;
 
@@ -6,14 +9,16 @@ use super::curves::samples;
 use super::metrics_rows::{Row, Sample, SamplesRow};
 use super::number_format::{format_count, format_percent};
 
-/// How many moments are shown.
+/// Maximum number of steps whose samples are shown.
 const MAX_GROUPS: usize = 4;
-/// How many texts of a moment.
+/// Maximum number of samples per step.
 const MAX_SAMPLES: usize = 3;
-/// How much of a text, in bytes.
+/// Maximum length of a sample, in bytes. The rest is cut off.
 const MAX_TEXT_BYTES: usize = 1200;
 
-/// The texts of one moment.
+/// Samples of one step.
+///
+/// `summary` gives the share of well-formed sentences, if it is known.
 #[derive(Debug, Serialize)]
 pub struct SampleGroup {
     step: String,
@@ -21,6 +26,7 @@ pub struct SampleGroup {
     samples: Vec<SampleView>,
 }
 
+/// A sample as prompt, text with verdicts, and a count of its sentences.
 #[derive(Debug, Serialize)]
 struct SampleView {
     prompt: String,
@@ -28,7 +34,7 @@ struct SampleView {
     summary: String,
 }
 
-/// A stretch of text and the verdict on it: `ok`, `bad` or none.
+/// A part of a text with its verdict: `ok`, `bad` or empty.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct TextSpan {
     text: String,
@@ -36,52 +42,75 @@ struct TextSpan {
 }
 
 impl SampleGroup {
-    /// Whether a stretch of its texts is not accepted.
+    /// Whether a sample holds a rejected sentence.
     pub fn has_rejected(&self) -> bool {
-        self.samples.iter().flat_map(|text| &text.spans).any(|piece| piece.verdict == "bad")
+        self.samples.iter().flat_map(|sample| &sample.spans).any(|span| span.verdict == "bad")
     }
 }
 
-/// The first moment, the last one and two between.
+/// Samples of the first step, the last step and two steps in between.
+///
+/// Steps without samples are ignored. With fewer than four steps, all are shown.
 pub fn sample_groups(rows: &[Row]) -> Vec<SampleGroup> {
-    let all: Vec<&SamplesRow> = samples(rows).filter(|row| !row.samples.is_empty()).collect();
-    let last = all.len().saturating_sub(1);
-    let mut shown: Vec<usize> = (0..MAX_GROUPS).map(|nth| last * nth / (MAX_GROUPS - 1)).collect();
-    shown.dedup();
-    shown.into_iter().filter_map(|at| all.get(at)).map(|row| sample_group(row)).collect()
+    let rows: Vec<&SamplesRow> = samples(rows).filter(|row| !row.samples.is_empty()).collect();
+    let last = rows.len().saturating_sub(1);
+    let mut selected: Vec<usize> = (0..MAX_GROUPS).map(|group| last * group / (MAX_GROUPS - 1)).collect();
+    selected.dedup();
+    selected.into_iter().filter_map(|index| rows.get(index)).map(|row| sample_group(row)).collect()
 }
 
+/// The first [`MAX_SAMPLES`] samples of a step.
 fn sample_group(row: &SamplesRow) -> SampleGroup {
-    let note = row.acceptance_rate.map(|share| format!("{} of the sentences are well formed", format_percent(share)));
-    let texts = row.samples.iter().take(MAX_SAMPLES).map(sample_view).collect();
-    SampleGroup { step: format_count(row.step as f64), summary: note.unwrap_or_default(), samples: texts }
+    let summary =
+        row.acceptance_rate.map(|share| format!("{} of the sentences are well formed", format_percent(share)));
+    SampleGroup {
+        step: format_count(row.step as f64),
+        summary: summary.unwrap_or_default(),
+        samples: row.samples.iter().take(MAX_SAMPLES).map(sample_view).collect(),
+    }
 }
 
+/// The count of sentences is empty for texts other than the built-in stories.
 fn sample_view(sample: &Sample) -> SampleView {
-    let counted = sample.sentences.zip(sample.well_formed).map(|(all, good)| match sample.consistent {
-        Some(consistent) => format!("{all} sentences, {good} well formed, {consistent} consistent"),
-        None => format!("{all} sentences, {good} well formed"),
-    });
-    SampleView { prompt: sample.prompt.clone(), spans: split_spans(sample), summary: counted.unwrap_or_default() }
+    let summary = match (sample.sentences, sample.well_formed, sample.consistent) {
+        (Some(sentences), Some(well_formed), Some(consistent)) => {
+            format!("{sentences} sentences, {well_formed} well formed, {consistent} consistent")
+        }
+        (Some(sentences), Some(well_formed), None) => format!("{sentences} sentences, {well_formed} well formed"),
+        _ => String::new(),
+    };
+    SampleView { prompt: sample.prompt.clone(), spans: split_spans(sample), summary }
 }
 
-/// Cuts the text at the verdicts; those that overlap, or lie within a letter, give way.
+/// Splits the text at its verdicts. A verdict that overlaps an earlier one, or whose ends are not character boundaries of
+/// the shown text, is ignored.
+///
+/// Texts are cut off after [`MAX_TEXT_BYTES`] bytes with an ellipsis. The spans joined are the shown text.
 fn split_spans(sample: &Sample) -> Vec<TextSpan> {
     let end = sample.text.floor_char_boundary(MAX_TEXT_BYTES);
-    let cut = |from: usize, to: usize| sample.text.get(from..to).filter(|text| !text.is_empty()).map(String::from);
-    let mut marks = sample.verdicts.clone();
-    marks.sort_by_key(|mark| mark.start);
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for mark in marks.iter().filter(|mark| mark.end <= end) {
-        let Some(text) = cut(mark.start, mark.end).filter(|_| mark.start >= at) else { continue };
-        pieces.extend(cut(at, mark.start).map(|text| TextSpan { text, verdict: "" }));
-        pieces.push(TextSpan { text, verdict: if mark.accepted { "ok" } else { "bad" } });
-        at = mark.end;
+    let mut verdicts = sample.verdicts.clone();
+    verdicts.sort_by_key(|verdict| verdict.start);
+    let mut spans = Vec::new();
+    let mut position = 0;
+    for verdict in verdicts.iter().filter(|verdict| verdict.end <= end) {
+        let Some(span) = text_span(sample, verdict.start..verdict.end, if verdict.accepted { "ok" } else { "bad" })
+            .filter(|_| verdict.start >= position)
+        else {
+            continue;
+        };
+        spans.extend(text_span(sample, position..verdict.start, ""));
+        spans.push(span);
+        position = verdict.end;
     }
-    pieces.extend(cut(at, end).map(|text| TextSpan { text, verdict: "" }));
-    pieces.extend((end < sample.text.len()).then(|| TextSpan { text: " …".into(), verdict: "" }));
-    pieces
+    spans.extend(text_span(sample, position..end, ""));
+    spans.extend((end < sample.text.len()).then(|| TextSpan { text: " …".into(), verdict: "" }));
+    spans
+}
+
+/// A byte range of the text. `None` if it is empty or not on character boundaries.
+fn text_span(sample: &Sample, range: std::ops::Range<usize>, verdict: &'static str) -> Option<TextSpan> {
+    let text = sample.text.get(range).filter(|text| !text.is_empty())?;
+    Some(TextSpan { text: text.into(), verdict })
 }
 
 #[cfg(test)]
@@ -89,30 +118,31 @@ mod tests {
     use super::super::metrics_rows::Verdict;
     use super::*;
 
-    fn cut(text: &str, marks: &[(usize, usize, bool)]) -> Vec<(String, &'static str)> {
-        let marks = marks.iter().map(|(start, end, ok)| Verdict { start: *start, end: *end, accepted: *ok }).collect();
-        let sample = Sample { text: text.into(), verdicts: marks, ..Sample::default() };
-        split_spans(&sample).into_iter().map(|piece| (piece.text, piece.verdict)).collect()
+    fn spans(text: &str, marks: &[(usize, usize, bool)]) -> Vec<(String, &'static str)> {
+        let verdicts =
+            marks.iter().map(|(start, end, ok)| Verdict { start: *start, end: *end, accepted: *ok }).collect();
+        let sample = Sample { text: text.into(), verdicts, ..Sample::default() };
+        split_spans(&sample).into_iter().map(|span| (span.text, span.verdict)).collect()
     }
 
     #[test]
-    fn a_text_is_cut_at_its_verdicts() {
-        let read = cut("One. Two. rest", &[(5, 9, false), (0, 4, true)]);
-        let want = [("One.", "ok"), (" ", ""), ("Two.", "bad"), (" rest", "")].map(|(t, v)| (t.to_string(), v));
-        assert_eq!(read, want);
+    fn a_text_is_split_at_its_verdicts() {
+        let actual = spans("One. Two. rest", &[(5, 9, false), (0, 4, true)]);
+        let expected = [("One.", "ok"), (" ", ""), ("Two.", "bad"), (" rest", "")].map(|(t, v)| (t.to_string(), v));
+        assert_eq!(actual, expected);
     }
 
     #[test]
-    fn verdicts_that_fit_nowhere_give_way() {
-        let whole = [("äbc".to_string(), "")];
+    fn invalid_verdicts_are_ignored() {
+        let unsplit = [("äbc".to_string(), "")];
         for bad in [(1, 3, true), (2, 99, true), (3, 1, false), (usize::MAX, usize::MAX, true)] {
-            assert_eq!(cut("äbc", &[bad]), whole, "{bad:?}");
+            assert_eq!(spans("äbc", &[bad]), unsplit, "{bad:?}");
         }
-        assert_eq!(cut("abcd", &[(0, 3, true), (2, 4, false)])[0], ("abc".to_string(), "ok"));
+        assert_eq!(spans("abcd", &[(0, 3, true), (2, 4, false)])[0], ("abc".to_string(), "ok"));
     }
 
     #[test]
-    fn four_moments_are_shown_from_first_to_last() {
+    fn samples_of_four_steps_are_shown() {
         let row = |step| Row::Samples(SamplesRow { step, samples: vec![Sample::default()], acceptance_rate: None });
         let steps = |n: u64| {
             sample_groups(&(1..=n).map(row).collect::<Vec<_>>()).into_iter().map(|m| m.step).collect::<Vec<_>>()
@@ -123,7 +153,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        let read = cut(&"ä".repeat(5000), &[]);
-        assert!(read[0].0.len() <= MAX_TEXT_BYTES && read[1].0 == " …");
+        let actual = spans(&"ä".repeat(5000), &[]);
+        assert!(actual[0].0.len() <= MAX_TEXT_BYTES && actual[1].0 == " …");
     }
 }

@@ -1,51 +1,75 @@
-//! From values to places on an axis, and the round values that an axis names.
+//! Axis scales: from values to positions, and round tick values.
+//!
+//! A value v on an axis from `low` to `high` has the position
+//!
+//! - linear: (v − low) / (high − low)
+//! - logarithmic: ln(v / low) / ln(high / low)
+//!
+//! which is 0 at `low` and 1 at `high`. The chart multiplies it by the width of the frame, or 1 minus it by the height.
 
 use super::number_format::Unit;
 
-/// Greater values have no place on an axis.
+/// Values with a larger magnitude are ignored, so that differences of two ends stay finite.
 const MAX_VALUE: f64 = 1e150;
 
-/// An axis: the values at its two ends and how those between are spread.
+/// A logarithmic axis that spans less than this factor has linear ticks.
+const MIN_LOG_TICK_RATIO: f64 = 12.0;
+
+/// Maximum number of ticks of an axis.
+const MAX_TICKS: usize = 50;
+
+/// Round tick distances of a time axis, in seconds.
+const TIME_STEPS: [f64; 14] =
+    [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 43200.0];
+
+/// A linear or logarithmic axis.
+///
+/// `low < high` always holds for scales from [`Scale::from_values`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// Value at the beginning.
+    /// Value at the start.
     pub low: f64,
     /// Value at the end, greater than `low`.
     pub high: f64,
-    /// Whether equal ratios, not equal differences, are equally far apart.
+    /// Whether the axis is logarithmic.
     pub is_log: bool,
 }
 
 impl Scale {
-    /// An axis around `values`; those that are not finite or too great to be told apart, or not positive on a
-    /// logarithmic axis, are left out.
-    /// `None` if nothing is left.
-    pub fn from_values(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
-        let ends =
-            values.filter(|v| v.abs() < MAX_VALUE && (!log || *v > 0.0)).fold(None, |ends: Option<(f64, f64)>, v| {
-                let (low, high) = ends.unwrap_or((v, v));
-                Some((low.min(v), high.max(v)))
-            });
-        ends.map(|(low, high)| Self { low, high, is_log: log }.with_min_width())
+    /// The smallest axis over `values`. Values that are not finite, not below 1e150 in magnitude, or not positive on a
+    /// logarithmic axis are ignored. Returns `None` if no value remains. One value v gives an axis from 0.9 v to 1.1 v
+    /// (logarithmic: 0.5 v to 1.5 v), or from −1 to 1 for v = 0.
+    pub fn from_values(values: impl Iterator<Item = f64>, is_log: bool) -> Option<Self> {
+        let usable = values.filter(|value| value.abs() < MAX_VALUE && (!is_log || *value > 0.0));
+        let ends = usable.fold(None, |ends: Option<(f64, f64)>, value| {
+            let (low, high) = ends.unwrap_or((value, value));
+            Some((low.min(value), high.max(value)))
+        });
+        ends.map(|(low, high)| Self { low, high, is_log }.with_min_width())
     }
 
-    /// Never of no length: one value alone gets room on both sides.
+    /// Widens an axis shorter than 10⁻⁹ of its larger end: by 10 % of its value on both sides, a logarithmic one by 50 %.
     fn with_min_width(self) -> Self {
         let length = self.high - self.low;
         if length > self.high.abs().max(self.low.abs()) * 1e-9 && length.is_finite() {
             return self;
         }
-        let room = if self.low == 0.0 { 1.0 } else { self.low.abs() * if self.is_log { 0.5 } else { 0.1 } };
-        Self { low: self.low - room, high: self.low + room, is_log: self.is_log }
+        let margin = match self.low {
+            0.0 => 1.0,
+            value => value.abs() * if self.is_log { 0.5 } else { 0.1 },
+        };
+        Self { low: self.low - margin, high: self.low + margin, ..self }
     }
 
-    /// Moves both ends outwards, linear ones to round values.
-    pub fn round_ends(self, unit: Unit, wanted: usize) -> Self {
+    /// Moves the ends outwards: of a linear axis to multiples of a third of the distance of `ticks` ticks, of a
+    /// logarithmic one by the factor (high / low)^0.04, which is 4 % of its length.
+    pub fn round_ends(self, unit: Unit, ticks: usize) -> Self {
         if self.is_log {
-            let room = (self.high / self.low).powf(0.04);
-            return Self { low: self.low / room, high: self.high * room, is_log: true };
+            let margin = (self.high / self.low).powf(0.04);
+            return Self { low: self.low / margin, high: self.high * margin, ..self };
         }
-        let step = self.tick_step(unit, 3 * wanted);
+        // A third of the tick distance, so that the frame is not much larger than the curve.
+        let step = self.tick_step(unit, 3 * ticks);
         Self {
             low: (self.low / step + 1e-9).floor() * step,
             high: (self.high / step - 1e-9).ceil() * step,
@@ -53,47 +77,57 @@ impl Scale {
         }
     }
 
-    /// Where `value` stands: 0 at the beginning, 1 at the end, not a number where it has no place.
+    /// Position of `value`: 0 at `low`, 1 at `high`, NaN for non-positive values on a logarithmic axis.
     pub fn position(&self, value: f64) -> f64 {
-        if self.is_log {
-            if value > 0.0 { (value / self.low).ln() / (self.high / self.low).ln() } else { f64::NAN }
-        } else {
-            (value - self.low) / (self.high - self.low)
+        match self.is_log {
+            true if value > 0.0 => (value / self.low).ln() / (self.high / self.low).ln(),
+            true => f64::NAN,
+            false => (value - self.low) / (self.high - self.low),
         }
     }
 
-    /// About as many round values as are `wanted`, and how they are written.
-    pub fn ticks(&self, unit: Unit, wanted: usize) -> Vec<(f64, String)> {
-        if self.is_log && self.high / self.low > 12.0 {
-            return self.log_ticks(wanted).into_iter().map(|v| (v, unit.format(v))).collect();
+    /// About `count` round values on the axis, with their labels: the multiples of the tick distance between `low` and
+    /// `high`.
+    ///
+    /// Never more than 50. A logarithmic axis with high / low ≤ 12 has these ticks too, because it may not contain two
+    /// powers of ten.
+    pub fn ticks(&self, unit: Unit, count: usize) -> Vec<(f64, String)> {
+        if self.is_log && self.high / self.low > MIN_LOG_TICK_RATIO {
+            return self.log_ticks(count).into_iter().map(|value| (value, unit.format(value))).collect();
         }
-        let step = self.tick_step(unit, wanted);
+        let step = self.tick_step(unit, count);
         let first = (self.low / step - 1e-9).ceil() as i64;
-        let all = (first..).map(|n| n as f64 * step).take_while(|v| *v <= self.high + step * 1e-6);
-        all.take(50).map(|v| (v, unit.format_tick(v, step))).collect()
+        let values = (first..).map(|index| index as f64 * step).take_while(|value| *value <= self.high + step * 1e-6);
+        values.take(MAX_TICKS).map(|value| (value, unit.format_tick(value, step))).collect()
     }
 
-    fn log_ticks(&self, wanted: usize) -> Vec<f64> {
-        let (low, high) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
-        let number = (high - low) as usize;
-        let factors: &[f64] = match number {
+    /// Multiples of powers of ten: by 1, 2 and 5 on an axis of up to two decades, by 1 and 3 on three, by 1 on more.
+    ///
+    /// Every k-th power is used, k = ⌈decades / count⌉, so that about `count` remain on an axis of many decades.
+    fn log_ticks(&self, count: usize) -> Vec<f64> {
+        let first = self.low.log10().floor() as i32;
+        let last = self.high.log10().ceil() as i32;
+        let decades = (last - first) as usize;
+        let factors: &[f64] = match decades {
             0..=2 => &[1.0, 2.0, 5.0],
             3 => &[1.0, 3.0],
             _ => &[1.0],
         };
-        let stride = number.div_ceil(wanted.max(1)).max(1);
-        let all = (low..=high).step_by(stride).flat_map(|n| factors.iter().map(move |f| f * 10f64.powi(n)));
-        all.filter(|v| (self.low * 0.999..=self.high * 1.001).contains(v)).collect()
+        let stride = decades.div_ceil(count.max(1)).max(1);
+        let powers = (first..=last).step_by(stride).map(|power| 10f64.powi(power));
+        let values = powers.flat_map(|power| factors.iter().map(move |factor| factor * power));
+        values.filter(|value| (self.low * 0.999..=self.high * 1.001).contains(value)).collect()
     }
 
-    fn tick_step(&self, unit: Unit, wanted: usize) -> f64 {
-        let rough = (self.high - self.low) / wanted.max(1) as f64;
-        let ten = 10f64.powi(rough.log10().floor() as i32);
-        let decimal = [1.0, 2.0, 5.0, 10.0].map(|f| f * ten);
-        let clock =
-            [10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 21600.0, 43200.0];
-        let steps: &[f64] = if unit == Unit::Seconds && (5.0..43_200.0).contains(&rough) { &clock } else { &decimal };
-        let step = steps.iter().copied().find(|s| *s >= rough * 0.999).unwrap_or(ten * 10.0);
+    /// The smallest round distance that is at least (high − low) / count: 1, 2 or 5 times a power of ten. Times between
+    /// 5 s and 12 h use [`TIME_STEPS`] instead. Counts have a distance of at least 1.
+    fn tick_step(&self, unit: Unit, count: usize) -> f64 {
+        let distance = (self.high - self.low) / count.max(1) as f64;
+        let power = 10f64.powi(distance.log10().floor() as i32);
+        let decimal = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+        let is_time = unit == Unit::Seconds && (5.0..43_200.0).contains(&distance);
+        let steps: &[f64] = if is_time { &TIME_STEPS } else { &decimal };
+        let step = steps.iter().copied().find(|step| *step >= distance * 0.999).unwrap_or(power * 10.0);
         if unit == Unit::Count { step.max(1.0) } else { step }
     }
 }
@@ -120,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_ticks_are_told_apart() {
+    fn neighboring_ticks_have_different_labels() {
         assert_eq!(ticks(1.945, 1.975, false, Unit::Plain), ["1.95", "1.96", "1.97"]);
         assert_eq!(ticks(1.945, 1.960, false, Unit::Plain), ["1.945", "1.950", "1.955", "1.960"]);
         assert_eq!(
@@ -138,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn places_run_from_0_to_1() {
+    fn positions_run_from_0_to_1() {
         let linear = Scale { low: 2.0, high: 6.0, is_log: false };
         assert_eq!([2.0, 3.0, 6.0].map(|v| linear.position(v)), [0.0, 0.25, 1.0]);
         let log = Scale { low: 1.0, high: 100.0, is_log: true };
@@ -147,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_has_length_whatever_it_is_around() {
+    fn an_axis_of_one_value_has_a_length() {
         assert_eq!(Scale::from_values([f64::NAN, f64::INFINITY].into_iter(), false), None);
         assert_eq!(Scale::from_values([-1.0, 0.0].into_iter(), true), None);
         for (value, log) in [(0.0, false), (5.0, false), (5.0, true), (1e100, false), (-3.0, false)] {

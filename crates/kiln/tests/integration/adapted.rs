@@ -36,7 +36,7 @@ fn of_peft(home: &Path) -> (String, [Vec<f64>; 2]) {
 }
 
 #[test]
-fn an_adapter_folder_is_a_model_wherever_its_base_is() {
+fn an_adapter_folder_finds_its_base_model() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (ids, [with, without]) = of_peft(here);
@@ -59,7 +59,7 @@ fn an_adapter_folder_is_a_model_wherever_its_base_is() {
 }
 
 #[test]
-fn a_base_that_is_nowhere_is_said() {
+fn a_missing_base_model_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (ids, _) = of_peft(here);
@@ -125,7 +125,7 @@ fn tuned() -> TempDir {
 const IDS: &str = "7,300,12,299,1";
 
 #[test]
-fn adapters_of_a_run_go_into_a_folder() {
+fn adapters_of_a_run_are_exported() {
     let home = tuned();
     let here = home.path();
     let config: Value = serde_json::from_slice(&fs::read(here.join("peft/adapter_config.json")).unwrap()).unwrap();
@@ -144,7 +144,7 @@ fn adapters_of_a_run_go_into_a_folder() {
 }
 
 #[test]
-fn every_command_takes_adapters() {
+fn every_command_accepts_adapters() {
     let home = tuned();
     let here = home.path();
     let both = |command: &[&str], rest: &[&str]| {
@@ -173,7 +173,7 @@ fn every_command_takes_adapters() {
 }
 
 #[test]
-fn what_is_no_adapter_alone_stays_whole() {
+fn a_model_with_other_trained_weights_is_not_exported_as_adapters() {
     let home = tuned();
     let here = home.path();
     let refused = |model: &[&str], told: &str| {
@@ -182,20 +182,20 @@ fn what_is_no_adapter_alone_stays_whole() {
     };
     refused(&["hf"], "no adapters");
     refused(&["run"], "no adapters");
-    refused(&["peft", "--adapter", "peft"], "adapters over adapters");
-    // A stage that trained all of the model before leaves adapters crate_path other weights.
+    refused(&["peft", "--adapter", "peft"], "several adapter folders");
+    // A stage that trained all of the model before leaves adapters of other base weights.
     let more = "name = \"both\"\nfrom = \"hf\"\ndata = { source = { files = { paths = [\"text.txt\"] } } }\n";
     let stage = "[[stages]]\nsteps = 2\nsequence_length = 32\nbatch_size = 2\nnum_samples = 0\n";
-    let stages = format!("{more}{stage}name = \"whole\"\n{stage}name = \"beside\"\nadapter = \"lora\"\n");
+    let stages = format!("{more}{stage}name = \"whole\"\n{stage}name = \"adapt\"\nadapter = \"lora\"\n");
     fs::write(here.join("both.toml"), stages).unwrap();
     run_kiln(here, &["train", "both.toml", "--from", "hf", "--out", "both"]).expect_success();
-    refused(&["both"], "other weights");
+    refused(&["both"], "base weights differ");
     let odd = run_kiln(here, &["export", "tuned", "--format", "peft", "--out", "x", "--max-shard-size", "3"]);
     assert!(odd.exit_code == Some(2) && odd.stderr.contains("--max-shard-size"), "{odd:?}");
 }
 
 #[test]
-fn adapters_go_on_training() {
+fn adapters_of_a_folder_can_be_trained_further() {
     let home = tuned();
     let here = home.path();
     let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];
@@ -211,17 +211,17 @@ fn adapters_go_on_training() {
         serde_json::from_slice::<Value>(&fs::read(here.join(folder).join("adapter_config.json")).unwrap()).unwrap()
     };
     assert_eq!(config("same"), config("peft"));
-    // With others asked for, these are merged and new ones begin.
+    // Other adapters in the recipe: those of the folder are merged, and new ones are trained.
     let other =
         [&["train", "--from", "peft", "--out", "anew", "--set", "stages.0.adapter.lora.rank=2"], &data[..], &steps]
             .concat();
     run_kiln(here, &other).expect_success();
     near(&logits(here, &["anew"], IDS), &logits(here, &["tuned"], IDS), 1e-5);
     let done = run_kiln(here, &["export", "anew", "--format", "peft", "--out", "x"]);
-    assert!(done.exit_code == Some(1) && done.stderr.contains("other weights"), "{done:?}");
+    assert!(done.exit_code == Some(1) && done.stderr.contains("base weights differ"), "{done:?}");
     // A stage has adapters of one rank.
     of_peft(here);
     base(&here.join("adapter"), "../models/base");
     let done = run_kiln(here, &[&["train", "--from", "adapter", "--out", "odd"], &data[..]].concat());
-    assert!(done.exit_code == Some(1) && done.stderr.contains("several ranks"), "{done:?}");
+    assert!(done.exit_code == Some(1) && done.stderr.contains("different ranks"), "{done:?}");
 }

@@ -46,7 +46,7 @@ fn zipped(text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn data_that_is_no_text() {
+fn invalid_training_data_is_an_error() {
     let home = tiny_home();
     let put = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
     put("empty.txt", b"");
@@ -74,7 +74,7 @@ fn data_that_is_no_text() {
             case(&train("field.jsonl"), 1, "json-field", &["no field `text`", "`body`, `id`"]),
             case(&with("field.jsonl", &["--field", "id"]), 1, "json-type", &["field.jsonl:1", "expected a string"]),
             case(&train("huge.jsonl.gz"), 1, "json-long-line", &["huge.jsonl.gz:1", "67108864"]),
-            case(&["train", "text"], 2, "usage", &["names no text", "--data PATH"]),
+            case(&["train", "text"], 2, "usage", &["has no training text", "--data PATH"]),
         ],
     );
     let train = ["train", "tiny.toml", "--out", "run"];
@@ -83,7 +83,7 @@ fn data_that_is_no_text() {
 }
 
 #[test]
-fn recipes_that_say_what_cannot_be() {
+fn invalid_recipes_are_refused() {
     let home = tiny_home();
     let put = |name: &str, from: &str, to: &str| {
         assert!(TINY_RECIPE.contains(from), "{from}");
@@ -114,13 +114,13 @@ fn recipes_that_say_what_cannot_be() {
             case(&train("old.toml"), 2, "renamed-key", &["old.toml:14", "`rows` was renamed to `batch_size`"]),
             case(&train("heads.toml"), 2, "refused", &["heads.toml:9", "3 heads don't divide hidden = 16"]),
             case(&train("circle.toml"), 2, "refused", &["do they extend each other?"]),
-            case(&train("orphan.toml"), 2, "refused", &["no recipe `storeis`", "did you mean `stories`?"]),
-            case(&train("nothing"), 2, "refused", &["no recipe `nothing`", "stories, stories-long, text"]),
+            case(&train("orphan.toml"), 2, "refused", &["no built-in recipe `storeis`", "did you mean `stories`?"]),
+            case(&train("nothing"), 2, "refused", &["no built-in recipe `nothing`", "stories, stories-long, text"]),
             case(&set("seed"), 2, "set", &["write `key=value`"]),
             case(&set("stages.4.steps=1"), 2, "set", &["item 4 is out of range"]),
             case(&set("model.hiden=8"), 2, "unknown-key", &["did you mean `hidden`?"]),
             case(&set("model.hidden=0"), 2, "refused", &["model.hidden", "found 0"]),
-            case(&set("model.hidden=262144"), 2, "refused", &["parameters takes at least", "smaller model.hidden"]),
+            case(&set("model.hidden=262144"), 2, "refused", &["parameters needs at least", "smaller model.hidden"]),
             case(&set("stages.0.sequence_length=1"), 2, "refused", &["at least 2 tokens"]),
             case(&set("tokenizer.bpe.vocab=10"), 2, "refused", &["297"]),
             case(&set("model.vocab=50"), 2, "refused", &["the model has 50 tokens, the tokenizer 297"]),
@@ -131,14 +131,14 @@ fn recipes_that_say_what_cannot_be() {
 }
 
 #[test]
-fn command_lines_that_nobody_can_read() {
+fn invalid_command_lines_are_refused() {
     let home = trained_home();
     check(
         home.path(),
         &[
             case(&["train", "--stpes", "3"], 2, "usage", &["unexpected argument '--stpes'", "'--steps'"]),
             case(&["trian"], 2, "usage", &["unrecognized subcommand 'trian'", "'train'"]),
-            case(&["train", "--device", "cuda"], 2, "usage", &["cannot compute on `cuda`", "--features cuda"]),
+            case(&["train", "--device", "cuda"], 2, "usage", &["no device `cuda`", "--features cuda"]),
             case(&["train", "--device", "abacus"], 2, "usage", &["'abacus'", "flex"]),
             case(&["train", "--steps", "0"], 2, "usage", &["--steps"]),
             case(&["train", "--threads", "none"], 2, "usage", &["--threads"]),
@@ -155,7 +155,7 @@ fn command_lines_that_nobody_can_read() {
 }
 
 #[test]
-fn prompts_that_do_not_fit() {
+fn prompts_that_are_too_long_are_refused() {
     let home = tiny_home();
     let learned = "model.position={ learned = { max_position_embeddings = 32 } }";
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).expect_success();
@@ -168,7 +168,7 @@ fn prompts_that_do_not_fit() {
 }
 
 #[test]
-fn folders_that_are_no_runs_or_not_to_be_had() {
+fn invalid_folders_are_refused() {
     let home = trained_home();
     fs::write(home.path().join("file"), "mine").unwrap();
     fs::create_dir(home.path().join("other")).unwrap();
@@ -203,7 +203,7 @@ const NO_MODELS: [(&str, &str, &[&str]); 7] = [
 ];
 
 #[test]
-fn models_that_are_none() {
+fn invalid_models_are_refused() {
     let home = tiny_home();
     let (here, at) = (home.path(), |name: &str| home.path().join(name));
     fs::create_dir(at("empty")).unwrap();
@@ -248,7 +248,7 @@ fn models_that_are_none() {
 }
 
 #[test]
-fn runs_that_somebody_broke() {
+fn damaged_run_folders_are_errors() {
     let home = trained_home();
     let run = home.path().join("run");
     let checkpoint = run.join("stages/0-pretrain/checkpoints/step-000006");
@@ -293,7 +293,7 @@ fn runs_that_somebody_broke() {
 
 #[test]
 #[cfg(unix)]
-fn a_full_disk_loses_nothing() {
+fn a_full_disk_leaves_the_run_resumable() {
     let home = tiny_home();
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "undisturbed"]).expect_success();
     // A limit on the size of files, in blocks of the shell's: what a full disk looks like, without privileges.
@@ -319,7 +319,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn numbers_that_run_away_stop_the_run() {
+fn a_non_finite_loss_stops_the_run() {
     let home = tiny_home();
     let peak = "stages.0.schedule={ constant = { learning_rate = 1e30, warmup = 0 } }";
     let args =
@@ -332,7 +332,7 @@ fn numbers_that_run_away_stop_the_run() {
 }
 
 #[test]
-fn errors_read_well_without_json() {
+fn errors_are_plain_lines_without_json() {
     let home = tiny_home();
     fs::write(home.path().join("typo.toml"), TINY_RECIPE.replace("sequence_length", "sequence_lenght")).unwrap();
     let done = run_kiln(home.path(), &["train", "typo.toml"]);

@@ -8,7 +8,7 @@ const TRAIN: [&str; 9] =
     ["train", "tiny.toml", "--data", "texts", "--steps", "8", "--set", "stages.0.checkpoint_every=0.25", "--out"];
 
 #[test]
-fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
+fn a_run_can_be_resumed_from_another_folder() {
     let home = tiny_home();
     let at = |name: &str| home.path().join(name);
     fs::create_dir_all(at("texts")).unwrap();
@@ -24,7 +24,11 @@ fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
     run_kiln(home.path(), &[&TRAIN[..], &["half"]].concat()).expect_success();
     fs::remove_dir_all(at("half/stages/0-pretrain/checkpoints/step-000008")).unwrap();
     let resumed = run_kiln(&at("other"), &["train", "--resume", "../half"]).expect_success();
-    assert!(resumed.stderr.contains("goes on after step 6") && !whole.stderr.contains("goes on"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("continuing after step 6") && !whole.stderr.contains("continuing"),
+        "{}",
+        resumed.stderr
+    );
     assert_eq!(run_results(&at("half")), run_results(&at("whole")));
     // A run that starts from another one and saved nothing yet.
     run_kiln(home.path(), &[&TRAIN[..], &["next", "--set", "from=whole"]].concat()).expect_success();
@@ -36,7 +40,7 @@ fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
 }
 
 #[test]
-fn text_that_is_gone_is_named_so_that_it_can_be_found() {
+fn missing_text_of_a_resumed_run_is_named() {
     let home = tiny_home();
     fs::write(home.path().join("text.txt"), "Ann and Ben went home. ".repeat(999)).unwrap();
     run_kiln(home.path(), &["train", "tiny.toml", "--data", "text.txt", "--out", "run"]).expect_success();

@@ -47,7 +47,7 @@ fn undisturbed(home: &Path) -> ((Vec<Vec<u8>>, Vec<String>), Duration) {
 }
 
 #[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_saves_and_prints_the_resume_command() {
     let home = tiny_home();
     let (wanted, _) = undisturbed(home.path());
     let mut child = spawn(home.path(), &[&TRAIN[..], &["--out", "run", "--json"]].concat());
@@ -65,12 +65,12 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     assert!(steps < 400, "{steps}");
     assert!(home.path().join("run/report.html").is_file());
     let rest = run_kiln(home.path(), &["train", "--resume", "run", "--threads", "1"]).expect_success();
-    assert!(rest.stderr.contains(&format!("goes on after step {steps}")), "{}", rest.stderr);
+    assert!(rest.stderr.contains(&format!("continuing after step {steps}")), "{}", rest.stderr);
     assert_eq!(run_results(&home.path().join("run")), wanted);
 }
 
 #[test]
-fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
+fn ctrl_c_while_reading_text_stops_at_once() {
     let home = tiny_home();
     write_big_text(home.path(), 100);
     let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.sequence_length=256", "--out"];
@@ -78,21 +78,21 @@ fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
     for args in [[&train[..], &["run"]].concat(), vec!["train", "--resume", "run"]] {
         let mut child = spawn(home.path(), &args);
         let mut err = BufReader::new(child.stderr.take().unwrap());
-        reads(&mut err, "run in run");
+        reads(&mut err, "run folder: run");
         signal(&child, "INT");
         let mut rest = String::new();
         err.read_to_string(&mut rest).unwrap();
         let done = CommandResult::from_output(child.wait_with_output().unwrap());
         assert_eq!(done.exit_code, Some(130), "{rest}");
-        let told = "stopped while reading text, after step 0 of 6, all is saved; go on with: kiln train --resume run";
-        assert!(done.stdout.contains(told) && !rest.contains("saved after"), "{rest}{}", done.stdout);
+        let told = "interrupted while reading text, after step 0 of 6; the state is saved. Continue with: kiln train --resume run";
+        assert!(done.stdout.contains(told) && !rest.contains("checkpoint saved"), "{rest}{}", done.stdout);
     }
     run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();
     assert_eq!(run_results(&home.path().join("run")), run_results(&home.path().join("undisturbed")));
 }
 
 #[test]
-fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
+fn a_killed_run_resumes_bit_identically() {
     let home = tiny_home();
     let (wanted, mut time) = undisturbed(home.path());
     let mut random = kiln::spec::Random::new(7, "kill", 0, 0);
@@ -127,7 +127,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
 /// `cargo test --release -p kiln kill -- --ignored --nocapture`
 #[test]
 #[ignore = "takes ten minutes"]
-fn the_main_job_survives_ten_kills_at_random_moments() {
+fn the_main_job_survives_ten_kills_at_random_times() {
     let home = tiny_home();
     const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoint_every=5", "--out"];
     let started = Instant::now();

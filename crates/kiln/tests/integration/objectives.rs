@@ -4,7 +4,7 @@ use crate::common::{TINY_RECIPE, run_kiln};
 use std::fs;
 
 #[test]
-fn each_is_listed_and_shown_before_and_after() {
+fn every_objective_is_listed_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let listed = run_kiln(home.path(), &["objective", "list", "--json"]).expect_success().json_output();
     let names: Vec<&str> =
@@ -15,7 +15,7 @@ fn each_is_listed_and_shown_before_and_after() {
     for name in names {
         let mut call = vec!["objective", "show", name, "--data", "text.txt"];
         let text = run_kiln(home.path(), &call).expect_success().stdout;
-        assert!(text.contains("before") && text.contains("asked") && text.contains('█'), "{text}");
+        assert!(text.contains("input") && text.contains("target") && text.contains('█'), "{text}");
         assert!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
         call.push("--json");
         let shown = run_kiln(home.path(), &call).expect_success().json_output();
@@ -33,7 +33,7 @@ fn each_is_listed_and_shown_before_and_after() {
 }
 
 #[test]
-fn options_change_what_is_shown_and_wrong_ones_are_refused() {
+fn options_change_the_example_and_invalid_ones_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let show = |more: &[&str]| run_kiln(home.path(), &[&["objective", "show", "masked", "--json"], more].concat());
     let asked = |more: &[&str]| {
@@ -52,14 +52,14 @@ fn options_change_what_is_shown_and_wrong_ones_are_refused() {
 }
 
 #[test]
-fn a_masked_model_is_trained_measured_and_fills_blanks() {
+fn a_masked_model_is_trained_evaluated_and_fills_in_text() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("tiny.toml"), TINY_RECIPE).unwrap();
     let call = ["train", "tiny.toml", "--set", "stages.0.objective=masked", "--out", "run", "--json"];
     let trained = run_kiln(home.path(), &call).expect_success().json_output();
     assert!(trained["floor"].is_null() && trained["validation_loss"].is_number(), "{trained}");
     let page = fs::read_to_string(home.path().join("run/report.html")).unwrap();
-    assert!(page.contains("Objective example") && page.contains("who sees whom") && page.contains("of masked tokens"));
+    assert!(page.contains("Objective example") && page.contains("attention mask") && page.contains("of masked tokens"));
     assert_eq!(run_kiln(home.path(), &["eval", "run", "--json"]).expect_success().json_output()["kind"], "pseudo");
     let filled = run_kiln(home.path(), &["generate", "run", "--prompt", "A ___ b ___", "--mask-length", "2", "--json"])
         .expect_success()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{fs, process::Stdio};
 
 #[test]
-fn train_leaves_a_run_and_says_what_it_came_to() {
+fn train_writes_a_run_folder_and_prints_a_summary() {
     let home = tiny_home();
     let done = run_kiln(home.path(), &["train", "tiny.toml", "--json"]).expect_success();
     let json = done.json_output();
@@ -28,7 +28,7 @@ fn train_leaves_a_run_and_says_what_it_came_to() {
     for name in ["recipe.toml", "tokenizer.json", "metrics.jsonl", "report.html"] {
         assert!(home.path().join("runs/tiny").join(name).is_file(), "{name}");
     }
-    for told in ["step 1 of 6", "held-out loss", "saved after step 6", "above the floor"] {
+    for told in ["step 1 of 6", "validation loss", "checkpoint saved at step 6", "above the floor"] {
         assert!(done.stderr.contains(told), "{told}: {}", done.stderr);
     }
     let again = run_kiln(home.path(), &["train", "tiny.toml", "--json"]).expect_success().json_output();
@@ -41,7 +41,7 @@ fn steps_seed_and_set_change_the_recipe() {
     let home = tiny_home();
     let args = ["train", "tiny.toml", "--steps", "2", "--seed", "5", "--set", "model.hidden=8", "--threads", "1"];
     let done = run_kiln(home.path(), &args).expect_success();
-    assert!(done.stdout.contains("trained") && done.stdout.contains("runs/tiny"), "{}", done.stdout);
+    assert!(done.stdout.contains("training loss") && done.stdout.contains("runs/tiny"), "{}", done.stdout);
     let recipe = fs::read_to_string(home.path().join("runs/tiny/recipe.toml")).unwrap();
     for line in ["seed = 5", "hidden = 8", "steps = 2"] {
         assert!(recipe.lines().any(|found| found == line), "{line}: {recipe}");
@@ -49,7 +49,7 @@ fn steps_seed_and_set_change_the_recipe() {
 }
 
 #[test]
-fn generate_writes_on() {
+fn generate_continues_the_prompt() {
     let home = trained_home();
     let args = ["generate", "run", "--prompt", "Ann was", "--max-new-tokens", "12", "--seed", "3"];
     let plain = run_kiln(home.path(), &args).expect_success();
@@ -64,10 +64,13 @@ fn generate_writes_on() {
 }
 
 #[test]
-fn eval_measures_on_held_out_text_and_on_any() {
+fn eval_uses_validation_text_or_given_text() {
     let home = trained_home();
-    let held_out = run_kiln(home.path(), &["eval", "run", "--json"]).expect_success().json_output();
-    assert_eq!(sorted_keys(&held_out), ["accuracy", "bits_per_byte", "bytes", "kind", "loss", "perplexity", "tokens"]);
+    let validation = run_kiln(home.path(), &["eval", "run", "--json"]).expect_success().json_output();
+    assert_eq!(
+        sorted_keys(&validation),
+        ["accuracy", "bits_per_byte", "bytes", "kind", "loss", "perplexity", "tokens"]
+    );
     fs::write(home.path().join("one.txt"), "Ann was a doctor.").unwrap();
     let one = run_kiln(home.path(), &["eval", "run", "--data", "one.txt", "--json"]).expect_success().json_output();
     // All of the text, and the end of it; the beginning is given.
@@ -79,11 +82,11 @@ fn eval_measures_on_held_out_text_and_on_any() {
     let short =
         run_kiln(home.path(), &["eval", "run", "--sequence-length", "8", "--json"]).expect_success().json_output();
     // The same tokens, each from less before it.
-    assert!(short["tokens"] == held_out["tokens"] && short["loss"] != held_out["loss"], "{short}");
+    assert!(short["tokens"] == validation["tokens"] && short["loss"] != validation["loss"], "{short}");
 }
 
 #[test]
-fn inspect_and_tokenizer_show_what_is_inside() {
+fn inspect_shows_model_and_tokenizer() {
     let home = trained_home();
     let json = run_kiln(home.path(), &["inspect", "run", "--json"]).expect_success().json_output();
     let modules = json["modules"].as_array().unwrap();
@@ -106,7 +109,7 @@ fn inspect_and_tokenizer_show_what_is_inside() {
 }
 
 #[test]
-fn inspect_looks_at_a_text() {
+fn inspect_analyzes_a_text() {
     let home = trained_home();
     let done = run_kiln(home.path(), &["inspect", "run", "--text", "A <b>cat</b>", "--json"]).expect_success();
     let json = done.json_output();
@@ -121,11 +124,14 @@ fn inspect_looks_at_a_text() {
     );
     let text =
         run_kiln(home.path(), &["inspect", "run", "--text", "A cat", "--out", "cat.html"]).expect_success().stdout;
-    assert!(text.contains("says") && text.contains("previous") && home.path().join("cat.html").exists(), "{text}");
+    assert!(
+        text.contains("prediction") && text.contains("previous") && home.path().join("cat.html").exists(),
+        "{text}"
+    );
 }
 
 #[test]
-fn compare_says_what_differs() {
+fn compare_lists_the_recipe_differences() {
     let home = trained_home();
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "wide", "--set", "model.hidden=32"]).expect_success();
     let done = run_kiln(home.path(), &["compare", "run", "wide", "--out", "both.html", "--json"]).expect_success();
@@ -135,25 +141,25 @@ fn compare_says_what_differs() {
     assert_eq!(runs.iter().map(|run| &run["differs"]["model.hidden"]).collect::<Vec<_>>(), ["16", "32"]);
     assert!(runs[1]["parameters"].as_u64() > runs[0]["parameters"].as_u64());
     let page = fs::read_to_string(home.path().join("both.html")).unwrap();
-    assert!(page.contains("wide") && done.stderr.contains("both.html") && !page.contains("Longer than trained"));
+    assert!(page.contains("wide") && done.stderr.contains("both.html") && !page.contains("Loss by sequence length"));
     let longer = ["compare", "run", "wide", "--sequence-length", "96", "--sequence-length", "24", "--json"];
     let json = run_kiln(home.path(), &longer).expect_success().json_output();
     let lengths = json["runs"][1]["lengths"].as_array().unwrap();
     assert_eq!(lengths.iter().map(|at| at["length"].as_u64().unwrap()).collect::<Vec<_>>(), [24, 96]);
     assert!(lengths[0]["loss"] != lengths[1]["loss"], "{json}");
-    assert!(fs::read_to_string(home.path().join("compare.html")).unwrap().contains("Longer than trained"));
+    assert!(fs::read_to_string(home.path().join("compare.html")).unwrap().contains("Loss by sequence length"));
 }
 
 #[test]
-fn a_finished_run_says_so() {
+fn resuming_a_finished_run_does_nothing() {
     let home = trained_home();
     let done = run_kiln(home.path(), &["train", "--resume", "run", "--json"]).expect_success();
-    assert!(done.stderr.contains("ended before"), "{}", done.stderr);
+    assert!(done.stderr.contains("finished before"), "{}", done.stderr);
     assert_eq!(done.json_output()["steps"], 6);
 }
 
 #[test]
-fn real_text_is_compared_with_compressors() {
+fn the_model_is_compared_with_compressors() {
     let home = tiny_home();
     let folder = home.path().join("texts");
     fs::create_dir(&folder).unwrap();
@@ -180,7 +186,7 @@ fn real_text_is_compared_with_compressors() {
 }
 
 #[test]
-fn what_needs_no_run_answers_too() {
+fn commands_without_a_run_print_results() {
     let home = tiny_home();
     let json = |args: &[&str]| run_kiln(home.path(), &[args, &["--json"]].concat()).expect_success().json_output();
     assert_eq!(json(&["devices"])["devices"][0]["device"], "flex");
@@ -203,7 +209,7 @@ fn what_needs_no_run_answers_too() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_output_is_not_an_error() {
     let home = trained_home();
     let mut child = kiln_command(home.path(), &["recipe", "explain"])
         .stdout(Stdio::piped())

@@ -160,7 +160,9 @@ fn an_invalid_line_is_an_error_with_its_number() {
         assert_eq!(error.kind(), kind, "{json}");
         assert!(error.location().unwrap().ends_with("a.jsonl:2"), "{error}");
     }
-    assert!(line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`, but `body`, `title`"));
+    assert!(
+        line("{\"body\": \"b\", \"title\": \"t\"}").to_string().ends_with("no field `text`; found `body`, `title`")
+    );
     let folder = folder(&[("a.jsonl", b"{\"body\": \"b\"}")]);
     let named = FilesConfig { field: "body".into(), ..config(&[folder.path().join("a.jsonl")]) };
     assert_eq!(texts(&named), ["b"]);
@@ -231,7 +233,7 @@ fn a_compressed_parquet_file_is_an_error() {
     // Also in a folder: files with text are never skipped silently.
     for path in files.iter().map(PathBuf::as_path).chain([folder.path()]) {
         let error = read(&config(&[path.to_owned()])).unwrap_err();
-        assert_eq!((error.kind(), error.help().contains("gunzip")), ("packed-table", true), "{error}");
+        assert_eq!((error.kind(), error.help().contains("gunzip")), ("compressed-parquet", true), "{error}");
     }
 }
 

@@ -1,56 +1,53 @@
-//! How byte-level vocabularies cut text into words, by the names that GGUF files use (`tokenizer.ggml.pre`).
+//! Pre-tokenizers of byte-level vocabularies by their GGUF names (`tokenizer.ggml.pre`).
 //!
-//! The expressions are those of the tokenizers that the names stand for.
+//! GGUF stores a name instead of the pre-tokenizer. The patterns are those of the `tokenizer.json`s that the names
+//! stand for; llama.cpp has the same in `llama_vocab` (`llama-vocab.cpp`).
 
-use super::json_parts::{regex_split, sequence};
-use crate::{DataError, tokenizer::train::tokenizer_error};
+use super::{isolated_split, list_parts, sequence};
+use crate::{DataError, tokenizer::pre_tokenizer::GPT2_REGEX};
 use serde_json::{Value, json};
 
-/// GPT-2's.
-pub(super) const GPT2_REGEX: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+/// Llama 3: contractions in any case, up to three digits, line breaks with the characters before them.
 const LLAMA3_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen 2: as Llama 3 with single digits.
 const QWEN2_REGEX: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
+/// First step of `default`.
 const PUNCTUATION_REGEX: &str = r"[\p{P}\$\+<=>\^~\|]+";
 
-/// Names that stand for different ways.
+/// One name for each distinct pre-tokenizer. [`from_name`] also accepts other names of the same ones.
 pub(super) const PRE_NAMES: [&str; 6] = ["gpt-2", "llama-bpe", "qwen2", "deepseek-r1-qwen", "smollm", "default"];
 
-/// What a name stands for.
+/// Text processing of a byte-level vocabulary before the model.
 pub(super) struct PreTokenization {
-    /// What is done to text before, as a `tokenizer.json` has it; null for nothing.
+    /// `normalizer` of the `tokenizer.json`, or null.
     pub normalizer: Value,
-    /// The pre-tokenizer, as a `tokenizer.json` has it.
+    /// `pre_tokenizer` of the `tokenizer.json`.
     pub pre_tokenizer: Value,
-    /// Whether a word that is a token is one, whatever the merges say.
+    /// `model.ignore_merges`: a word that is a token is not split, whatever the merges give.
     pub ignore_merges: bool,
 }
 
-fn byte_level_step() -> Value {
-    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false })
+/// The last step: bytes to the byte-level alphabet.
+fn byte_level_step(use_regex: bool) -> Value {
+    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex })
 }
 
-fn with_byte_level(parts: Vec<Value>, ignore_merges: bool) -> PreTokenization {
-    let parts = parts.into_iter().chain([byte_level_step()]).collect();
-    PreTokenization { normalizer: Value::Null, pre_tokenizer: sequence("pretokenizers", parts), ignore_merges }
+/// Splits into words by `steps`, then bytes.
+fn with_byte_level(steps: Vec<Value>, ignore_merges: bool) -> PreTokenization {
+    let steps = steps.into_iter().chain([byte_level_step(false)]).collect();
+    PreTokenization { normalizer: Value::Null, pre_tokenizer: sequence("pretokenizers", steps), ignore_merges }
 }
 
-fn isolated_split(pattern: &str) -> Value {
-    regex_split(pattern, "Isolated")
-}
-
-/// What the name stands for.
+/// The pre-tokenizer of a name.
 ///
 /// # Errors
-/// If Kiln doesn't know it: a wrong guess would be seen by nobody.
+/// [`DataError::Tokenizer`] for an unsupported name. There is no fallback: a wrong pre-tokenizer gives slightly wrong
+/// ids, and the model's output degrades without an error.
 pub(super) fn from_name(name: &str) -> Result<PreTokenization, DataError> {
-    let digits = || json!({ "type": "Digits", "individual_digits": true });
     Ok(match name {
         "gpt-2" | "phi-2" | "roberta-bpe" | "jina-v2-code" | "mpt" | "olmo" => {
-            // The step to bytes has the expression built in.
-            let mut pre_tokenizer = byte_level_step();
-            pre_tokenizer["use_regex"] = true.into();
+            let pre_tokenizer = byte_level_step(true);
             PreTokenization { normalizer: Value::Null, pre_tokenizer, ignore_merges: false }
         }
         "llama-bpe" | "llama3" | "llama-v3" => with_byte_level(vec![isolated_split(LLAMA3_REGEX)], true),
@@ -60,76 +57,79 @@ pub(super) fn from_name(name: &str) -> Result<PreTokenization, DataError> {
         },
         "stablelm2" | "deepseek-r1-qwen" => with_byte_level(vec![isolated_split(QWEN2_REGEX)], false),
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => {
-            with_byte_level(vec![digits(), isolated_split(GPT2_REGEX)], false)
+            let digits = json!({ "type": "Digits", "individual_digits": true });
+            with_byte_level(vec![digits, isolated_split(GPT2_REGEX)], false)
         }
-        "default" => with_byte_level(
-            vec![
-                isolated_split(PUNCTUATION_REGEX),
-                isolated_split(GPT2_REGEX),
-                isolated_split(r"\p{N}+"),
-                isolated_split("[0-9][0-9][0-9]"),
-            ],
-            false,
-        ),
+        "default" => {
+            let patterns = [PUNCTUATION_REGEX, GPT2_REGEX, r"\p{N}+", "[0-9][0-9][0-9]"];
+            with_byte_level(patterns.map(isolated_split).into(), false)
+        }
         other => {
-            let known = "gpt-2, llama-bpe, qwen2, smollm, default and those that are the same";
-            return Err(tokenizer_error(format!(
-                "it cuts words in a way that is called `{other}`: Kiln knows {known}"
-            )));
+            let names = PRE_NAMES.join(", ");
+            let reason = format!("unsupported `tokenizer.ggml.pre` {other:?}; supported: {names}, and their aliases");
+            return Err(DataError::tokenizer(reason));
         }
     })
 }
 
-/// The name of how a byte-level `tokenizer.json` prepares and cuts text, if it has one. Whether merges are ignored is
-/// another question: it matters for tokens alone that no merges make.
+/// The name in [`PRE_NAMES`] of the normalizer and pre-tokenizer of a `tokenizer.json`; `None` if none describes them.
+/// `ignore_merges` is not compared: it only matters for tokens that no merge makes, and
+/// [`GgufTokenizer::from_tokenizer`](super::GgufTokenizer::from_tokenizer) encodes all tokens for comparison.
 pub(super) fn name_of(file: &Value) -> Option<&'static str> {
-    let form = |normalizer: &Value, cut: &Value| Some((list_steps(normalizer, "normalizers"), normalized_steps(cut)?));
-    let found = form(&file["normalizer"], &file["pre_tokenizer"])?;
-    let known = |name: &str| from_name(name).ok().and_then(|known| form(&known.normalizer, &known.pre_tokenizer));
-    PRE_NAMES.into_iter().find(|name| known(name).as_ref() == Some(&found))
+    let steps = all_steps(&file["normalizer"], &file["pre_tokenizer"])?;
+    PRE_NAMES.into_iter().find(|name| {
+        let known = from_name(name).ok();
+        known.and_then(|known| all_steps(&known.normalizer, &known.pre_tokenizer)).as_ref() == Some(&steps)
+    })
 }
 
-/// A part as its steps.
-fn list_steps(part: &Value, list: &str) -> Vec<Value> {
-    match part[list].as_array() {
-        Some(steps) => steps.clone(),
-        None => Some(part.clone()).filter(|part| !part.is_null()).into_iter().collect(),
-    }
+/// The steps of a normalizer and of a pre-tokenizer, in a form in which equal ones compare equal.
+fn all_steps(normalizer: &Value, pre_tokenizer: &Value) -> Option<[Vec<Value>; 2]> {
+    Some([list_parts(normalizer, "normalizers"), pre_tokenizer_steps(pre_tokenizer)?])
 }
 
-/// A pre-tokenizer's steps up to the bytes, each in one form; none if the last isn't that to bytes, or a space is put
-/// before.
-fn normalized_steps(pre_tokenizer: &Value) -> Option<Vec<Value>> {
-    let mut steps = list_steps(pre_tokenizer, "pretokenizers");
+/// The steps of a pre-tokenizer before `ByteLevel`; the pattern of `ByteLevel` is a step of its own. `None` if the last
+/// step is not `ByteLevel`, or adds a space.
+fn pre_tokenizer_steps(pre_tokenizer: &Value) -> Option<Vec<Value>> {
+    let mut steps = list_parts(pre_tokenizer, "pretokenizers");
     let last = steps.pop()?;
     if last["type"] != "ByteLevel" || last["add_prefix_space"] == true {
         return None;
     }
-    let built_in = (last["use_regex"] != false).then(|| isolated_split(GPT2_REGEX));
     for step in &mut steps {
-        // Both say that what matches stands alone.
+        // An absent `invert` is false.
         if step["invert"].is_null() && step["type"] == "Split" {
             step["invert"] = false.into();
         }
     }
-    Some(steps.into_iter().chain(built_in).collect())
+    steps.extend((last["use_regex"] != false).then(|| isolated_split(GPT2_REGEX)));
+    Some(steps)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bytes(add_prefix_space: bool) -> Value {
+        json!({ "type": "ByteLevel", "add_prefix_space": add_prefix_space, "use_regex": true })
+    }
+
+    fn digits(individual: bool) -> Value {
+        json!({ "type": "Digits", "individual_digits": individual })
+    }
+
+    fn file(parts: &[Value]) -> Value {
+        json!({ "pre_tokenizer": { "type": "Sequence", "pretokenizers": parts } })
+    }
+
     #[test]
-    fn a_name_is_found_by_what_it_stands_for() {
+    fn name_of_inverts_from_name() {
         for name in PRE_NAMES {
             let pre = from_name(name).unwrap();
             let file = json!({ "normalizer": pre.normalizer, "pre_tokenizer": pre.pre_tokenizer });
             assert_eq!(name_of(&file), Some(name));
         }
-        // As SmolLM's own file says it, with the expression built into the step to bytes.
-        let bytes = |space: bool| json!({ "type": "ByteLevel", "add_prefix_space": space, "use_regex": true });
-        let digits = |each: bool| json!({ "type": "Digits", "individual_digits": each });
-        let file = |parts: &[Value]| json!({ "pre_tokenizer": { "type": "Sequence", "pretokenizers": parts } });
+        // SmolLM's own file has GPT-2's pattern in its `ByteLevel` step.
         assert_eq!(name_of(&file(&[digits(true), bytes(false)])), Some("smollm"));
         for other in [vec![digits(false), bytes(false)], vec![digits(true), bytes(true)], vec![digits(true)], vec![]] {
             assert_eq!(name_of(&file(&other)), None, "{other:?}");

@@ -72,9 +72,13 @@ pub fn backward(saved: &SavedTensors<FlexTensor>, tiles: &[TilePlan], gradient: 
             }
         }
     });
-    let view = |values, shape: [usize; 4]| f32_tensor(values, Shape::from(shape)).transpose(1, 2);
     let table_gradient = sum_table_gradients(&table_gradients, [b, h, entries]);
-    [view(dq, shapes[0]), view(dk, shapes[1]), view(dv, shapes[2]), table_gradient]
+    [heads_view(dq, shapes[0]), heads_view(dk, shapes[1]), heads_view(dv, shapes[2]), table_gradient]
+}
+
+/// A view `[B, H, T, D]` of memory `[B, T, H, D]`.
+fn heads_view(values: Vec<f32>, shape: [usize; 4]) -> FlexTensor {
+    f32_tensor(values, Shape::from(shape)).transpose(1, 2)
 }
 
 /// Sum over the sequences in ascending order: `[B, H, N] → [N, H]`.

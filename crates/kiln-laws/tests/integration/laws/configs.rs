@@ -8,7 +8,7 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn random_models_are_legal_and_survive_their_files(config in strategies::model()) {
+    fn random_models_are_legal_and_survive_toml_and_json(config in strategies::model()) {
         prop_assert_eq!(config.check("model"), Ok(()));
         let toml = kiln_spec::config::to_toml(&config);
         let read: ModelConfig = kiln_spec::config::parse(&toml, None).expect("its own text");
@@ -74,7 +74,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "position = { rotary = { scaling = { yarn = { factor = 2.0, original_max_position_embeddings = 0 } } } }",
-        "position.rotary.scaling.yarn.original",
+        "position.rotary.scaling.yarn.original_max_position_embeddings",
         "no tokens",
     ),
     ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
@@ -85,7 +85,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("stack = 'encoder-decoder'", "blocks", "cross-attention to the encoder"),
     ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "causal"),
     ("head = { class = { num_classes = 1 } }", "head.class.num_classes", "from 2"),
-    ("head = { embedding = { projection = 0 } }", "head.embedding.projection", "from 1"),
+    ("head = { embedding = { projection_dim = 0 } }", "head.embedding.projection_dim", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
     ("norm = { layer = { eps = -1e-5 } }", "norm.layer.eps", "above 0"),
     ("norm = { layer = { eps = inf } }", "norm.layer.eps", "above 0"),
@@ -101,7 +101,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "blocks = [{ depth = { mixture_of_depths = { predictor_loss_coef = nan } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
-        "blocks[0].depth.mixture_of_depths.predictor_loss",
+        "blocks[0].depth.mixture_of_depths.predictor_loss_coef",
         "0 or more",
     ),
     (
@@ -210,7 +210,7 @@ fn check_refused(text: &str, path: &str, reason: &str) {
 }
 
 #[test]
-fn what_cannot_be_is_refused_where_it_stands() {
+fn illegal_values_are_refused_at_their_path() {
     for (text, path, reason) in REFUSED {
         check_refused(text, path, reason);
     }

@@ -1,4 +1,8 @@
-//! What follows a kernel, by its log-sum-exp L: outputs over parts of the keys become one, and a sink takes its share.
+//! Steps after the attention kernel that use its log-sum-exp L: merging outputs over two sets of keys, and sinks.
+//!
+//! With L_a and L_b over disjoint sets of keys: o = (e^L_a o_a + e^L_b o_b) / (e^L_a + e^L_b), computed as o_b + (o_a − o_b)
+//! σ(L_a − L_b), and L = max(L_a, L_b) + softplus(−|L_a − L_b|) (2307.08691, section 3.1). No exponential of L is formed, so
+//! nothing overflows.
 
 use burn::tensor::{
     Tensor,
@@ -6,25 +10,25 @@ use burn::tensor::{
 };
 use kiln_kernels::attention::AttentionOutput;
 
-/// Outputs over two parts of the keys, put together: each weighs exp(L) of both (2307.08691, section 3.1). Without
-/// log-sum-exps (keys weighed each for itself) they add up.
+/// Merges attention outputs over two disjoint sets of keys. Without log-sum-exps (sigmoid attention, weights not normalized)
+/// the outputs are added.
 pub fn merge_partial_outputs(a: AttentionOutput, b: AttentionOutput) -> AttentionOutput {
     match (a.log_sum_exp, b.log_sum_exp) {
         (Some(x), Some(y)) => {
-            let ahead = x.clone() - y.clone();
-            let share = sigmoid(ahead.clone()).unsqueeze_dim::<4>(3);
+            let difference = x.clone() - y.clone();
+            let share = sigmoid(difference.clone()).unsqueeze_dim::<4>(3);
             let out = b.out.clone() + (a.out - b.out) * share;
-            // Of a part that sees nothing, L is −∞: only this form stays a number.
-            AttentionOutput { out, log_sum_exp: Some(x.max_pair(y) + softplus(-ahead.abs(), 1.0)) }
+            // L is −∞ for a query without a visible key in one set; log(e^x + e^y) in this form stays finite then.
+            AttentionOutput { out, log_sum_exp: Some(x.max_pair(y) + softplus(-difference.abs(), 1.0)) }
         }
         _ => AttentionOutput { out: a.out + b.out, log_sum_exp: None },
     }
 }
 
-/// A logit a head, `[H]`, in the denominator: out · exp(L) / (exp(L) + exp(sink)).
-pub fn apply_sink(all: AttentionOutput, sink: Tensor<1>) -> Tensor<4> {
-    let Some(log_sum) = all.log_sum_exp else { return all.out };
+/// Applies attention sinks, one logit a head, `[H]`: out · e^L / (e^L + e^sink) = out · σ(L − sink) (gpt-oss; 2309.17453).
+pub fn apply_sink(attention: AttentionOutput, sink: Tensor<1>) -> Tensor<4> {
+    let Some(log_sum) = attention.log_sum_exp else { return attention.out };
     let heads = sink.dims()[0];
-    let ahead = log_sum - sink.reshape([1, heads, 1]);
-    all.out * sigmoid(ahead).unsqueeze_dim::<4>(3)
+    let difference = log_sum - sink.reshape([1, heads, 1]);
+    attention.out * sigmoid(difference).unsqueeze_dim::<4>(3)
 }

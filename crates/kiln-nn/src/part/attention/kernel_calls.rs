@@ -1,4 +1,4 @@
-//! What the queries see of all keys: the calls of a kernel, and what joins them.
+//! Kernel calls of an attention layer: one over the tokens' keys, one over a trained prefix, and their merge.
 
 use super::{Attention, epilogue, projection::QueryKeyValue};
 use crate::context::Context;
@@ -10,79 +10,84 @@ use kiln_kernels::{
 use kiln_spec::plan::CachePolicy;
 
 impl Attention {
+    /// The keys that the layer caches.
     pub(super) fn cache_policy(&self) -> CachePolicy {
         CachePolicy::for_pattern(&self.pattern)
     }
 
-    /// What the queries see of all keys: of the prefix and of the others, put together.
+    /// Attention over all keys, `[B, H, T, E]`: over the prefix (every query sees all of it) and over the tokens, merged by
+    /// their log-sum-exps, then the sink.
     pub(super) fn attend_all(
         &self,
-        mut read: QueryKeyValue,
-        sight: BlockMask,
+        mut inputs: QueryKeyValue,
+        block_mask: BlockMask,
         bias: Option<DistanceBias>,
         cx: &mut Context,
     ) -> Tensor<4> {
-        let before = self.prefix.as_ref().map(|prefix| {
-            let (length, [b, _, t, _]) = (prefix.length(), read.query.dims());
-            let before = read.split_off_keys(length);
-            let open = BlockMask::all_visible([b, t, length], &read.key.device().without_autodiff());
-            self.call_kernel("prefix_weights", before, open, None, cx)
+        let prefix = self.prefix.as_ref().map(|prefix| {
+            let (length, [b, _, t, _]) = (prefix.length(), inputs.query.dims());
+            let prefix_inputs = inputs.split_off_keys(length);
+            let all_visible = BlockMask::all_visible([b, t, length], &inputs.key.device().without_autodiff());
+            self.call_kernel("prefix_weights", prefix_inputs, all_visible, None, cx)
         });
-        let own = self.call_kernel("weights", read, sight, bias, cx);
-        let all = match before {
-            Some(before) => epilogue::merge_partial_outputs(before, own),
-            None => own,
+        let tokens = self.call_kernel("weights", inputs, block_mask, bias, cx);
+        let merged = match prefix {
+            Some(prefix) => epilogue::merge_partial_outputs(prefix, tokens),
+            None => tokens,
         };
         match &self.sink {
-            Some(sink) => epilogue::apply_sink(all, sink.val()),
-            None => all.out,
+            Some(sink) => epilogue::apply_sink(merged, sink.val()),
+            None => merged.out,
         }
     }
 
-    /// One call of a kernel.
+    /// Plans and runs one kernel call. `leaf` names its weights for probes and dropout.
     fn call_kernel(
         &self,
         leaf: &str,
-        read: QueryKeyValue,
-        sight: BlockMask,
+        inputs: QueryKeyValue,
+        block_mask: BlockMask,
         bias: Option<DistanceBias>,
         cx: &mut Context,
     ) -> AttentionOutput {
-        let ([b, h, t, _], s) = (read.query.dims(), read.key.dims()[2]);
+        let ([b, h, t, _], s) = (inputs.query.dims(), inputs.key.dims()[2]);
         let dropout = cx.dropout_mask(leaf, self.dropout, [b, h, t, s]);
         let facts = PlannerInput {
-            needs_gradients: read.query.is_autodiff(),
-            is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(&read.query),
+            needs_gradients: inputs.query.is_autodiff(),
+            is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(&inputs.query),
             num_queries: t,
             has_bias: bias.is_some(),
-            tiles_known: sight.has_tiles(),
+            tiles_known: block_mask.has_tiles(),
             has_dropout: dropout.is_some(),
             hooked_path: cx.probed_path(leaf),
             forced_kernel: cx.forced_kernel,
             ..self.kernel_requirements()
         };
         let call = AttentionCall {
-            block_mask: sight,
+            block_mask,
             bias,
             dropout,
-            query: read.query,
-            key: read.key,
-            value: read.value,
-            scale: read.scale,
+            query: inputs.query,
+            key: inputs.key,
+            value: inputs.value,
+            scale: inputs.scale,
             score: self.score.clone(),
             needs_log_sum_exp: facts.needs_log_sum_exp,
         };
-        attend(plan_attention(&facts).kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
+        let kernel = plan_attention(&facts).kernel;
+        cx.record_kernel(kernel);
+        attend(kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
     }
 
-    /// What this layer asks of every kernel.
+    /// Facts for the planner that follow from the configuration. The log-sum-exp is needed for a sink, and to merge a prefix
+    /// of normalized weights.
     pub(super) fn kernel_requirements(&self) -> PlannerInput {
-        let several = self.prefix.is_some() && self.score.is_normalized();
+        let merges_outputs = self.prefix.is_some() && self.score.is_normalized();
         PlannerInput {
             has_softcap: self.score.softcap().is_some(),
-            has_bias: self.biased,
+            has_bias: self.has_score_bias,
             is_sigmoid: !self.score.is_normalized(),
-            needs_log_sum_exp: several || self.sink.is_some(),
+            needs_log_sum_exp: merges_outputs || self.sink.is_some(),
             ..PlannerInput::default()
         }
     }

@@ -1,6 +1,19 @@
-//! Attention: source → projection → position → pattern → score, and a kernel that the planner picks.
+//! Attention layer: source → projection → position → pattern → score, computed by a kernel that the planner picks
+//! (1706.03762, section 3.2).
 //!
-//! B batch, H heads, G kv heads, T queries, S keys, D width of a head, M hidden.
+//! * **source**: keys and values from the tokens, the encoder output, or tokens plus a trained prefix;
+//! * **projection**: multi-head, grouped-query or latent (MLA);
+//! * **position**: that of the stack, or its own;
+//! * **pattern**: which keys a query sees by position, such as a window;
+//! * **score**: softmax (softcap, temperature, sink) or sigmoid.
+//!
+//! o = W_o · concat_h Σ_j p_hij v_hj, formulas of p in [`kiln_kernels::attention`]. Dropout acts on the weights and on the
+//! output.
+//!
+//! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
+//! prefix, `position` with a position of its own. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
+//!
+//! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 
 mod cache;
 pub mod epilogue;
@@ -35,7 +48,7 @@ use prefix::TrainedPrefix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The five choices.
+/// Options of [`Attention`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionConfig {
@@ -52,23 +65,25 @@ pub struct AttentionConfig {
     pub score: Score,
 }
 
-/// The attention layer.
+/// Attention layer; see the [module](self).
 #[derive(Module, Debug)]
 pub struct Attention {
     projection: AnyProjection,
+    /// Position encoding of its own; without one, that of the stack.
     position: Option<Position>,
     #[module(skip)]
     source: AttentionSource,
+    /// Trained prefix, with source `segments`.
     prefix: Option<TrainedPrefix>,
-    /// A logit a head that no key stands for, `[H]`.
+    /// Sink logit of each head, `[H]`, starting at 0.
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pattern: Pattern,
     #[module(skip)]
     score: Score,
-    /// Whether its positions add to the scores.
+    /// Whether its position encoding adds a bias to the scores.
     #[module(skip)]
-    biased: bool,
+    has_score_bias: bool,
     #[module(skip)]
     dropout: f64,
 }
@@ -82,34 +97,36 @@ impl Variant for Attention {
         ..Card::new("attention", "1706.03762")
     };
 
-    fn resolve(config: &mut AttentionConfig, around: &BuildContext) {
-        config.projection.resolve(around);
+    fn resolve(config: &mut AttentionConfig, build: &BuildContext) {
+        config.projection.resolve(build);
         let heads = config.projection.heads();
         if let Some(position) = &mut config.position {
-            position.resolve(&BuildContext { heads, ..*around });
+            position.resolve(&BuildContext { heads, ..*build });
         }
     }
 
-    fn check(config: &AttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let position = config.position.as_ref().unwrap_or(around.position);
+    fn check(config: &AttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let position = config.position.as_ref().unwrap_or(build.position);
         if let Some(own) = config.position.as_ref().filter(|own| own.is_added_to_embedding()) {
-            let reason = format!("`{0}` positions are added to the embeddings, not in a layer", own.name());
-            let instead = format!("position = \"{}\" of the model", own.name());
-            return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(instead));
+            let reason =
+                format!("`{0}` positions are added to the embeddings; an attention layer can't have them", own.name());
+            let suggestion = format!("set position = \"{}\" on the model", own.name());
+            return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(suggestion));
         }
-        position.check(around, &format!("{path}.position"))?;
-        let around = BuildContext { position, ..*around };
-        config.projection.check(&around, &format!("{path}.projection"))?;
+        position.check(build, &format!("{path}.position"))?;
+        let build = BuildContext { position, ..*build };
+        config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
         config.score.validate(&format!("{path}.score"))
     }
 
-    fn init(config: &AttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let around = &BuildContext { heads: config.projection.heads(), ..*around };
-        let projection = config.projection.init(around, init);
+    fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let build = &BuildContext { heads: config.projection.heads(), ..*build };
+        let projection = config.projection.init(build, init);
         let prefix = match &config.source {
-            AttentionSource::Segments(SegmentsConfig { prefix_length: prefix }) => {
-                Some(init.scope("prefix", |init| TrainedPrefix::new(*prefix, &projection.key_value_shapes(), init)))
+            AttentionSource::Segments(SegmentsConfig { prefix_length }) => {
+                let shapes = projection.key_value_shapes();
+                Some(init.scope("prefix", |init| TrainedPrefix::new(*prefix_length, &shapes, init)))
             }
             _ => None,
         };
@@ -118,11 +135,12 @@ impl Variant for Attention {
             sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
-            position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(around, init))),
+            position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(build, init))),
             pattern: config.pattern.clone(),
             score: config.score.clone(),
-            biased: !config.source.is_cross() && config.position.as_ref().unwrap_or(around.position).has_score_bias(),
-            dropout: around.dropout,
+            has_score_bias: !config.source.is_cross()
+                && config.position.as_ref().unwrap_or(build.position).has_score_bias(),
+            dropout: build.dropout,
         }
     }
 }
@@ -135,27 +153,29 @@ impl Layer for Attention {
             Some(position) => position.rotate(x, cx),
             None => x,
         };
-        let written = match keys {
-            KeySource::OwnStream(keep) => {
-                Some(cache::extend_cache(self.projection.project_key_value(x.clone(), cx, &mut rotate), keep, cx))
+        let key_value = match keys {
+            KeySource::OwnStream(policy) => {
+                let new = self.projection.project_key_value(x.clone(), cx, &mut rotate);
+                Some(cache::extend_cache(new, policy, cx))
             }
             KeySource::Memory => {
                 source::memory_key_values(cx, |hidden, cx| self.projection.project_key_value(hidden, cx, &mut rotate))
             }
         };
-        let Some(entry) = written else { return x.zeros_like() };
-        let entry = match &self.prefix {
-            Some(prefix) => prefix.prepend_to(entry),
-            None => entry,
+        let Some(key_value) = key_value else { return x.zeros_like() };
+        let key_value = match &self.prefix {
+            Some(prefix) => prefix.prepend_to(key_value),
+            None => key_value,
         };
-        let mut read = self.projection.project_query(x, entry, cx, &mut rotate);
-        read.query = cx.probe_value("queries", read.query);
-        read.key = cx.probe_value("keys", read.key);
-        read.value = cx.probe_value("values", read.value);
-        let bias = position.as_ref().and_then(|position| position.bias(read.query.dims()[1], cx));
-        let (sight, form) = (cx.block_mask(&self.pattern, keys), read.latent_form);
-        let out = self.attend_all(read, sight, bias, cx);
-        let out = self.projection.project_output(out, form, cx);
+        let mut inputs = self.projection.project_query(x, key_value, cx, &mut rotate);
+        inputs.query = cx.probe_value("queries", inputs.query);
+        inputs.key = cx.probe_value("keys", inputs.key);
+        inputs.value = cx.probe_value("values", inputs.value);
+        let bias = position.as_ref().and_then(|position| position.bias(inputs.query.dims()[1], cx));
+        let block_mask = cx.block_mask(&self.pattern, keys);
+        let latent_form = inputs.latent_form;
+        let out = self.attend_all(inputs, block_mask, bias, cx);
+        let out = self.projection.project_output(out, latent_form, cx);
         cx.dropout("out", self.dropout, out)
     }
 
@@ -163,24 +183,21 @@ impl Layer for Attention {
         let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
         let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let kept: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
-        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * kept as f64 * keys / length.max(1) as f64 }
+        let cached: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
+        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached as f64 * keys / length.max(1) as f64 }
     }
 
     fn pattern(&self) -> Option<&Pattern> {
         (!self.source.is_cross()).then_some(&self.pattern)
     }
 
-    fn plan(&self, gradients: bool) -> Option<KernelPlan> {
-        let cpu = self.projection.has_cpu_kernel();
-        // What writes has one query a call.
-        let queries = usize::from(!gradients);
-        let dropout = gradients && self.dropout > 0.0;
+    fn plan(&self, needs_gradients: bool) -> Option<KernelPlan> {
         Some(plan_attention(&PlannerInput {
-            needs_gradients: gradients,
-            is_cpu_f32: cpu,
-            num_queries: queries,
-            has_dropout: dropout,
+            needs_gradients,
+            is_cpu_f32: self.projection.has_cpu_kernel(),
+            // Decoding has one query a call; in training the number isn't known.
+            num_queries: usize::from(!needs_gradients),
+            has_dropout: needs_gradients && self.dropout > 0.0,
             tiles_known: true,
             ..self.kernel_requirements()
         }))

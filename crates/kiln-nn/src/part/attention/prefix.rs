@@ -1,4 +1,7 @@
-//! A trained prefix of keys and values (2101.00190).
+//! Trained prefix of keys and values (prefix tuning, 2101.00190, section 4).
+//!
+//! P trained key-value pairs a head that every query of every document sees. They have no position and belong to no document,
+//! so attention over them is a kernel call of its own, merged with that over the tokens.
 
 use crate::{init::Initializer, part::attention::projection::KeyValue};
 use burn::{
@@ -6,36 +9,37 @@ use burn::{
     tensor::Tensor,
 };
 
-/// A trained prefix: entries that stand in no document and at no position.
+/// Trained prefix. Parameters: `entries.0` and `entries.1`, keys and values `[G · P, width]` each (of MLA: latents and rotary
+/// keys), normal with standard deviation 1/√width.
 #[derive(Module, Debug)]
 pub struct TrainedPrefix {
-    /// `[G · P, width]` for each tensor of an entry.
+    /// `[G · P, width]` for each tensor that the projection caches.
     entries: Vec<Param<Tensor<2>>>,
     #[module(skip)]
     length: usize,
 }
 
 impl TrainedPrefix {
-    /// A new prefix; `shapes` are heads and width of each tensor of an entry.
+    /// Returns a prefix of `length` pairs; `shapes` are heads and width of each tensor that the projection caches.
     pub fn new(length: usize, shapes: &[[usize; 2]], init: &mut Initializer) -> Self {
-        let entry = |(i, [heads, width]): (usize, &[usize; 2])| {
+        let entries = shapes.iter().enumerate().map(|(i, [heads, width])| {
             init.normal(&format!("entries.{i}"), [heads * length, *width], 1.0 / (*width as f64).sqrt())
-        };
-        Self { entries: shapes.iter().enumerate().map(entry).collect(), length }
+        });
+        Self { entries: entries.collect(), length }
     }
 
-    /// Keys in it.
+    /// Returns the number P of pairs.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The prefix and then `entry`.
-    pub fn prepend_to(&self, entry: KeyValue) -> KeyValue {
-        let join = |(prefix, own): (&Param<Tensor<2>>, Tensor<4>)| {
-            let [b, g, _, width] = own.dims();
-            let prefix = prefix.val().cast(own.dtype()).reshape([1, g, self.length, width]);
-            Tensor::cat(vec![prefix.expand([b, g, self.length, width]), own], 2)
-        };
-        self.entries.iter().zip(entry).map(join).collect()
+    /// Returns the prefix followed by the tokens' keys and values, `[B, G, P + S, width]` each.
+    pub fn prepend_to(&self, tokens: KeyValue) -> KeyValue {
+        let merged = self.entries.iter().zip(tokens).map(|(prefix, tokens)| {
+            let [b, g, _, width] = tokens.dims();
+            let prefix = prefix.val().cast(tokens.dtype()).reshape([1, g, self.length, width]);
+            Tensor::cat(vec![prefix.expand([b, g, self.length, width]), tokens], 2)
+        });
+        merged.collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Where keys and values come from.
+//! Source of keys and values: the tokens themselves, the encoder output, or tokens plus a trained prefix.
 
 use super::{cache::KeyValueCache, projection::KeyValue};
 use crate::context::{Context, KeySource};
@@ -19,9 +19,10 @@ kiln_spec::choice! {
     }
 }
 
+/// Card of cross-attention.
 const CROSS_CARD: Card = Card {
     incompatible_with: "a stack without an encoder, positions of its own",
-    exemptions: &[(ALL_LAWS, "it needs an encoder; models of two stacks are judged beside")],
+    exemptions: &[(ALL_LAWS, "it needs an encoder; encoder-decoder models have tests of their own")],
     ..Card::config_only("1706.03762")
 };
 
@@ -31,7 +32,7 @@ impl Default for AttentionSource {
     }
 }
 
-/// Segments beside the tokens' own keys.
+/// Options of a trained prefix.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SegmentsConfig {
@@ -51,21 +52,21 @@ impl AttentionSource {
         matches!(self, Self::Cross(_))
     }
 
-    /// The keys that a layer with this policy looks at.
-    pub(super) fn key_source(&self, keep: CachePolicy) -> KeySource {
-        if self.is_cross() { KeySource::Memory } else { KeySource::OwnStream(keep) }
+    /// The keys that a layer with this cache policy reads.
+    pub(super) fn key_source(&self, policy: CachePolicy) -> KeySource {
+        if self.is_cross() { KeySource::Memory } else { KeySource::OwnStream(policy) }
     }
 
-    /// Refuses what can't be; `path` is that of the attention. There is no distance between tokens of two streams, so
-    /// that nothing can be said by position.
-    pub(super) fn check(&self, positioned: bool, path: &str) -> Result<(), ValidationError> {
+    /// Checks the source; `path` is that of the attention. Cross-attention can't have a position: tokens of two sequences have no
+    /// distance.
+    pub(super) fn check(&self, has_position: bool, path: &str) -> Result<(), ValidationError> {
         match self {
-            Self::Cross(_) if positioned => {
-                let reason = "a cross attention has no position: its keys are tokens of another stream";
-                Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion("leave it away"))
+            Self::Cross(_) if has_position => {
+                let reason = "cross-attention can't have a position: its keys are tokens of another stream";
+                Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion("leave it out"))
             }
-            Self::Segments(SegmentsConfig { prefix_length: prefix }) if *prefix == 0 || *prefix > 1 << 16 => {
-                let reason = format!("a trained prefix of 1 to {} keys, found {prefix}", 1 << 16);
+            Self::Segments(SegmentsConfig { prefix_length }) if *prefix_length == 0 || *prefix_length > 1 << 16 => {
+                let reason = format!("expected a trained prefix of 1 to {} keys, found {prefix_length}", 1 << 16);
                 Err(ValidationError::new(format!("{path}.source.segments.prefix_length"), reason)
                     .with_suggestion("source = \"self\""))
             }
@@ -74,18 +75,18 @@ impl AttentionSource {
     }
 }
 
-/// Entries of the memory: written at the first call and kept, so that decoding computes them once. `None` without a
-/// memory.
+/// Returns the keys and values of the encoder output: computed by `project` in the first call and cached, so that decoding
+/// computes them once. `None` without an encoder output.
 pub(super) fn memory_key_values(
     cx: &mut Context,
-    write: impl FnOnce(Tensor<3>, &mut Context) -> KeyValue,
+    project: impl FnOnce(Tensor<3>, &mut Context) -> KeyValue,
 ) -> Option<KeyValue> {
     let hidden = cx.memory.as_ref()?.hidden.clone();
-    let kept: Option<KeyValueCache> = cx.take_state("memory");
-    let entry = match kept {
-        Some(KeyValueCache(Some(entry))) => entry,
-        _ => write(hidden, cx),
+    let cached: Option<KeyValueCache> = cx.take_state("memory");
+    let key_value = match cached {
+        Some(KeyValueCache(Some(key_value))) => key_value,
+        _ => project(hidden, cx),
     };
-    cx.put_state("memory", KeyValueCache(Some(entry.clone())));
-    Some(entry)
+    cx.put_state("memory", KeyValueCache(Some(key_value.clone())));
+    Some(key_value)
 }

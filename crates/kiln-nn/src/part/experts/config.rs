@@ -1,15 +1,18 @@
-//! What a mixture of experts may be.
+//! Options of a mixture of experts, and their check.
 
 use super::super::feed_forward::{
     gated_mlp::{GatedMlp, GatedMlpConfig},
     mlp::Mlp,
 };
-use crate::{part::Layer, variant::BuildContext};
+use crate::{
+    part::Layer,
+    variant::{BuildContext, invalid},
+};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// No mixture has more experts: beyond it a number is a slip.
+/// Greatest number of experts. A larger number in a recipe is a slip.
 const MAX_EXPERTS: usize = 4096;
 
 crate::variants! {
@@ -28,7 +31,7 @@ impl Default for ExpertConfig {
     }
 }
 
-/// Options of [`super::Experts`].
+/// Options of [`MixtureOfExperts`](super::MixtureOfExperts).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixtureOfExpertsConfig {
@@ -65,29 +68,30 @@ impl Default for MixtureOfExpertsConfig {
 }
 
 impl MixtureOfExpertsConfig {
-    /// Refuses what can't be.
-    pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| ValidationError::new(format!("{path}.{key}"), reason);
+    /// Checks the options at `path`.
+    pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if self.num_experts == 0 || self.num_experts > MAX_EXPERTS {
-            return Err(refuse("num_experts", format!("from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts)));
+            let reason = format!("expected from 1 to {MAX_EXPERTS} experts, found {}", self.num_experts);
+            return invalid(path, "num_experts", reason);
         }
         if self.top_k == 0 || self.top_k > self.num_experts {
-            let reason = format!("from 1 to all {} experts a token, found {}", self.num_experts, self.top_k);
-            return Err(refuse("top_k", reason));
+            let reason = format!("expected from 1 to all {} experts, found {}", self.num_experts, self.top_k);
+            return invalid(path, "top_k", reason);
         }
         if self.top_k == 1 && self.norm_topk_prob == Some(true) {
-            let reason = "the normalised weight of one expert is always 1: the router would learn nothing";
-            return Err(refuse("norm_topk_prob", reason.into()).with_suggestion("norm_topk_prob = false"));
+            let reason = "the normalized weight of a single expert is always 1, so the router would learn nothing";
+            return Err(ValidationError::new(format!("{path}.norm_topk_prob"), reason)
+                .with_suggestion("norm_topk_prob = false"));
         }
         for (key, weight) in
             [("router_aux_loss_coef", self.router_aux_loss_coef), ("router_z_loss_coef", self.router_z_loss_coef)]
         {
             if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(refuse(key, format!("a loss's weight is 0 or above, found {weight}")));
+                return invalid(path, key, format!("the coefficient of a loss must be 0 or above, found {weight}"));
             }
         }
-        self.expert.check(around, &format!("{path}.expert"))?;
+        self.expert.check(build, &format!("{path}.expert"))?;
         let shared = self.shared_expert.as_ref();
-        shared.map_or(Ok(()), |shared| shared.check(around, &format!("{path}.shared_expert")))
+        shared.map_or(Ok(()), |shared| shared.check(build, &format!("{path}.shared_expert")))
     }
 }

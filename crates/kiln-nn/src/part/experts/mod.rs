@@ -1,9 +1,17 @@
-//! A mixture of experts: y = Σ w_e(x) FF_e(x) over the k experts that a router finds most probable (1701.06538,
-//! 2101.03961), with an expert that works on every token, if wanted (2401.06066, eq. 9).
+//! Mixture of experts (MoE): y = Σ_e w_e(x) FFN_e(x) over the k experts with the greatest router probabilities (1701.06538,
+//! eq. 1; 2101.03961).
 //!
-//! No expert has a capacity, so no token is dropped, and what a token becomes depends on no other token.
+//! * p = softmax(x W_router), selected: the k greatest of p;
+//! * w_e = p_e of the selected experts, with `norm_topk_prob` divided by their sum, otherwise 0;
+//! * optionally plus a shared expert that every token passes (2401.06066, eq. 9).
 //!
-//! B rows, T tokens, M hidden, N = B·T, E experts, k of them a token.
+//! Experts have no capacity limit, so no token is dropped, and a token's output doesn't depend on other tokens. Auxiliary
+//! losses keep the router balanced: `balance` (load balancing) and `z` (router z-loss), over the live tokens.
+//!
+//! Parameters: `router.weight [M, E]`, `experts.…` (see `StackedExperts`), `shared.…` with a shared expert. Cost: k experts a
+//! token with the grouped kernel (CPU), all E without it.
+//!
+//! Shapes: B sequences, T tokens, M hidden, N = B · T, E experts, k experts a token.
 
 mod config;
 mod router;
@@ -27,28 +35,34 @@ use burn::{
 use kiln_spec::{ValidationError, formula::MarkField};
 use stacked::StackedExperts;
 
-/// Experts and their router.
+/// Mixture of experts: router, stacked experts and optional shared expert.
 #[derive(Module, Debug)]
 pub struct MixtureOfExperts {
+    /// `[M, E]`, without bias.
     router: Linear,
     experts: StackedExperts,
+    /// Expert that every token passes.
     shared: Option<Expert>,
     #[module(skip)]
     top_k: usize,
+    /// Whether the weights of the selected experts are divided by their sum.
     #[module(skip)]
     normalize: bool,
+    /// Coefficient of the load-balancing loss; 0: none.
     #[module(skip)]
-    balance: f64,
+    balance_coef: f64,
+    /// Coefficient of the router z-loss; 0: none.
     #[module(skip)]
-    z: f64,
+    z_coef: f64,
     #[module(skip)]
     dropout: f64,
 }
 
-fn expert_intermediate(config: &ExpertConfig, around: &BuildContext) -> usize {
+/// Intermediate size of an expert, given or by default.
+fn expert_intermediate(config: &ExpertConfig, build: &BuildContext) -> usize {
     match config {
-        ExpertConfig::GatedMlp(c) => c.intermediate.unwrap_or(gated_mlp::default_intermediate(around.hidden)),
-        ExpertConfig::Mlp(c) => c.intermediate.unwrap_or(mlp::default_intermediate(around.hidden)),
+        ExpertConfig::GatedMlp(mlp) => mlp.intermediate.unwrap_or(gated_mlp::default_intermediate(build.hidden)),
+        ExpertConfig::Mlp(plain) => plain.intermediate.unwrap_or(mlp::default_intermediate(build.hidden)),
     }
 }
 
@@ -56,34 +70,35 @@ impl Variant for MixtureOfExperts {
     type Config = MixtureOfExpertsConfig;
     const CARD: Card = Card {
         role: "feed_forward",
-        time: "T × k experts; T × all experts where no grouped product is",
-        incompatible_with: "more experts a token than there are; one normalised expert a token",
+        time: "T × k experts; T × all experts without the grouped kernel",
+        incompatible_with: "top_k above num_experts; norm_topk_prob with top_k = 1",
         ..Card::new("experts", "1701.06538, 2101.03961, 2202.08906, 2401.06066")
     };
 
-    fn resolve(config: &mut MixtureOfExpertsConfig, around: &BuildContext) {
+    fn resolve(config: &mut MixtureOfExpertsConfig, build: &BuildContext) {
         config.norm_topk_prob.get_or_insert(config.top_k > 1);
-        config.expert.resolve(around);
-        config.shared_expert.iter_mut().for_each(|shared| shared.resolve(around));
+        config.expert.resolve(build);
+        config.shared_expert.iter_mut().for_each(|shared| shared.resolve(build));
     }
 
-    fn check(config: &MixtureOfExpertsConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.check(around, path)
+    fn check(config: &MixtureOfExpertsConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.check(build, path)
     }
 
-    fn init(config: &MixtureOfExpertsConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let inside = BuildContext { dropout: 0.0, ..*around };
-        let shared = |shared: &ExpertConfig| init.scope("shared", |init| shared.init(&inside, init));
+    fn init(config: &MixtureOfExpertsConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        // The mixture applies dropout to its output, the shared expert to nothing.
+        let expert_build = BuildContext { dropout: 0.0, ..*build };
+        let shared = config.shared_expert.as_ref();
         Self {
-            shared: config.shared_expert.as_ref().map(shared),
-            router: Linear::new("router", [around.hidden, config.num_experts], false, init),
+            shared: shared.map(|shared| init.scope("shared", |init| shared.init(&expert_build, init))),
+            router: Linear::new("router", [build.hidden, config.num_experts], false, init),
             experts: init
-                .scope("experts", |init| StackedExperts::init(&config.expert, config.num_experts, around, init)),
+                .scope("experts", |init| StackedExperts::init(&config.expert, config.num_experts, build, init)),
             top_k: config.top_k,
             normalize: config.norm_topk_prob.unwrap_or(config.top_k > 1),
-            balance: config.router_aux_loss_coef,
-            z: config.router_z_loss_coef,
-            dropout: around.dropout,
+            balance_coef: config.router_aux_loss_coef,
+            z_coef: config.router_z_loss_coef,
+            dropout: build.dropout,
         }
     }
 }
@@ -93,12 +108,12 @@ impl Layer for MixtureOfExperts {
         let ([b, t, m], k) = (x.dims(), self.top_k);
         let (expert, weight) = self.route(x.clone(), cx);
         // Two readers of the input, the router and this barrier, so that gradient checkpointing keeps the bits.
-        let work = reshape_barrier(x, [b * t, 1, m]);
-        let rows = work.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
+        let expert_input = reshape_barrier(x, [b * t, 1, m]);
+        let rows = expert_input.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
         let out = self.experts.forward(rows, &expert).reshape([b * t, k, m]);
         let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);
         let out = match &self.shared {
-            Some(shared) => out + cx.scope("shared", |cx| shared.forward(work.reshape([b, t, m]), cx)),
+            Some(shared) => out + cx.scope("shared", |cx| shared.forward(expert_input.reshape([b, t, m]), cx)),
             None => out,
         };
         cx.dropout("out", self.dropout, out)
@@ -117,28 +132,31 @@ impl Layer for MixtureOfExperts {
 }
 
 impl MixtureOfExperts {
-    /// Experts of each token one after the other, `[N·k]`, and what their outputs count, `[N, k]`.
+    /// Returns the selected experts of all tokens, `[N·k]`, and the weights of their outputs, `[N, k]`. Adds the auxiliary
+    /// losses. Probes: `router` (probabilities `[B, T, E]`), `chosen` (weights `[B, T, E]`).
     fn route(&self, x: Tensor<3>, cx: &mut Context) -> (Tensor<1, Int>, Tensor<2>) {
         let ([b, t, m], e) = (x.dims(), self.router.size()[1]);
         let logits = self.router.forward_with(x.reshape([b * t, m]), cx);
         let p = router::router_probabilities(logits.clone());
         let p = cx.probe_value("router", p.reshape([b, t, e])).reshape([b * t, e]);
-        let chosen = router::select_top_k(p.clone(), self.top_k);
-        let marked = router::multi_hot(&chosen, &p);
-        self.add_router_losses(logits, p.clone(), marked.clone(), cx);
-        let weights = router::expert_weights(p, marked, self.normalize);
+        let selected = router::select_top_k(p.clone(), self.top_k);
+        let is_selected = router::multi_hot(&selected, &p);
+        self.add_router_losses(logits, p.clone(), is_selected.clone(), cx);
+        let weights = router::expert_weights(p, is_selected, self.normalize);
         let weights = cx.probe_value("chosen", weights.reshape([b, t, e])).reshape([b * t, e]);
-        (chosen.clone().reshape([b * t * self.top_k]), weights.gather(1, chosen))
+        (selected.clone().reshape([b * t * self.top_k]), weights.gather(1, selected))
     }
 
-    fn add_router_losses(&self, logits: Tensor<2>, p: Tensor<2>, marked: Tensor<2>, cx: &mut Context) {
+    /// Adds the auxiliary losses whose coefficients aren't 0.
+    fn add_router_losses(&self, logits: Tensor<2>, p: Tensor<2>, selected: Tensor<2>, cx: &mut Context) {
         let live = cx.stream.tokens.field(MarkField::Valid).clone().float().cast(p.dtype());
         let live = live.reshape([1, p.dims()[0]]);
-        if self.balance > 0.0 {
-            cx.add_auxiliary_loss("balance", router::load_balancing_loss(p, marked, &live, self.top_k), self.balance);
+        if self.balance_coef > 0.0 {
+            let loss = router::load_balancing_loss(p, selected, &live, self.top_k);
+            cx.add_auxiliary_loss("balance", loss, self.balance_coef);
         }
-        if self.z > 0.0 {
-            cx.add_auxiliary_loss("z", router::z_loss(logits, &live), self.z);
+        if self.z_coef > 0.0 {
+            cx.add_auxiliary_loss("z", router::z_loss(logits, &live), self.z_coef);
         }
     }
 }

@@ -1,61 +1,69 @@
-//! Who works on which token, and what keeps the choice even.
+//! Router of a mixture of experts: probabilities, top-k selection, weights and auxiliary losses.
 //!
-//! N tokens, E experts, k of them a token.
+//! Shapes: N tokens, E experts, k experts a token.
 
 use crate::autograd_order::stop_gradient;
 use burn::tensor::{Int, Tensor, activation::softmax};
 
-/// Softmax over the experts: `[N, E] → [N, E]`.
+/// Softmax of the router's logits over the experts, `[N, E] → [N, E]`.
 pub fn router_probabilities(logits: Tensor<2>) -> Tensor<2> {
     softmax(logits, 1)
 }
 
-/// The k greatest of each row, the greatest first; of equal ones that which comes first: `[N, E] → [N, k]`.
+/// Returns the k experts of each token with the greatest probabilities, the greatest first, `[N, E] → [N, k]`.
+///
+/// Ties go to the expert with the lower number, so the selection is the same on every backend. k passes over the experts; no
+/// gradient.
 pub fn select_top_k(p: Tensor<2>, k: usize) -> Tensor<2, Int> {
     let [n, e] = p.dims();
     let experts = Tensor::<1, Int>::arange(0..e as i64, &p.device()).reshape([1, e]).expand([n, e]);
-    let mut left = stop_gradient(p);
-    let mut chosen = Vec::with_capacity(k);
+    let mut remaining = stop_gradient(p);
+    let mut selected = Vec::with_capacity(k);
     for _ in 0..k {
-        let best = left.clone().max_dim(1).expand([n, e]);
-        let first = experts.clone().mask_fill(left.clone().lower(best), e as i32 - 1).min_dim(1);
-        left = left.mask_fill(experts.clone().equal(first.clone().expand([n, e])), f32::NEG_INFINITY);
-        chosen.push(first);
+        let best = remaining.clone().max_dim(1).expand([n, e]);
+        let first = experts.clone().mask_fill(remaining.clone().lower(best), e as i32 - 1).min_dim(1);
+        remaining = remaining.mask_fill(experts.clone().equal(first.clone().expand([n, e])), f32::NEG_INFINITY);
+        selected.push(first);
     }
-    Tensor::cat(chosen, 1)
+    Tensor::cat(selected, 1)
 }
 
-/// 1 where an expert was chosen: `[N, k] → [N, E]`, in numbers of `like`'s type.
-pub fn multi_hot(chosen: &Tensor<2, Int>, like: &Tensor<2>) -> Tensor<2> {
-    let ([n, k], [_, e]) = (chosen.dims(), like.dims());
-    let experts = Tensor::<1, Int>::arange(0..e as i64, &chosen.device()).reshape([1, 1, e]).expand([n, k, e]);
-    let marked = experts.equal(chosen.clone().unsqueeze_dim::<3>(2).expand([n, k, e]));
-    marked.int().sum_dim(1).squeeze_dim::<2>(1).float().cast(like.dtype())
+/// Returns 1 for each selected expert, otherwise 0: `selected [N, k] → [N, E]`, E and float type those of `like`.
+pub fn multi_hot(selected: &Tensor<2, Int>, like: &Tensor<2>) -> Tensor<2> {
+    let ([n, k], [_, e]) = (selected.dims(), like.dims());
+    let experts = Tensor::<1, Int>::arange(0..e as i64, &selected.device()).reshape([1, 1, e]).expand([n, k, e]);
+    let is_selected = experts.equal(selected.clone().unsqueeze_dim::<3>(2).expand([n, k, e]));
+    is_selected.int().sum_dim(1).squeeze_dim::<2>(1).float().cast(like.dtype())
 }
 
-/// What each expert's output counts, 0 where it was not chosen: its probability, or its share among the chosen.
-pub fn expert_weights(p: Tensor<2>, marked: Tensor<2>, normalize: bool) -> Tensor<2> {
-    let weights = p * marked;
+/// Returns the weight of each expert's output, `[N, E]`: its probability, with `normalize` divided by the sum over the selected
+/// ones; 0 for experts that aren't selected.
+pub fn expert_weights(p: Tensor<2>, selected: Tensor<2>, normalize: bool) -> Tensor<2> {
+    let weights = p * selected;
     if normalize { weights.clone() / weights.sum_dim(1) } else { weights }
 }
 
-/// Means over the live tokens, `live [1, N]`: `[N, X] → [1, X]`.
-fn live_mean(live: &Tensor<2>, of: Tensor<2>) -> Tensor<2> {
+/// Mean over the live tokens, `live [1, N]` of 0 and 1: `[N, X] → [1, X]`. 0 without live tokens.
+fn live_mean(live: &Tensor<2>, values: Tensor<2>) -> Tensor<2> {
     let count = live.clone().sum_dim(1).clamp_min(1.0);
-    live.clone().matmul(of) / count
+    live.clone().matmul(values) / count
 }
 
-/// E Σ f_e P_e (2101.03961, eq. 4–6): f_e is expert e's share of all choices, P_e its mean probability. 1 when both are
-/// even; f is a constant to the gradient.
-pub fn load_balancing_loss(p: Tensor<2>, marked: Tensor<2>, live: &Tensor<2>, k: usize) -> Tensor<1> {
+/// Load-balancing loss E Σ_e f_e P_e (2101.03961, eq. 4–6), `[1]`.
+///
+/// f_e is the share of selections that go to expert e, P_e its mean probability over the live tokens. 1 if both are uniform,
+/// greater otherwise. f has no gradient.
+pub fn load_balancing_loss(p: Tensor<2>, selected: Tensor<2>, live: &Tensor<2>, k: usize) -> Tensor<1> {
     let e = p.dims()[1];
-    let (share, probability) = (live_mean(live, marked), live_mean(live, p));
+    let share = live_mean(live, selected);
+    let probability = live_mean(live, p);
     (share * probability).sum() * (e as f64 / k as f64)
 }
 
-/// The mean of (log Σ exp)² over the live tokens (2202.08906, eq. 5): keeps the logits small.
+/// Router z-loss: the mean of (log Σ_e exp(logit_e))² over the live tokens (2202.08906, eq. 5), `[1]`. It keeps the logits small,
+/// where 16-bit floats are exact enough.
 pub fn z_loss(logits: Tensor<2>, live: &Tensor<2>) -> Tensor<1> {
-    let most = stop_gradient(logits.clone()).max_dim(1);
-    let log_sum = (logits - most.clone()).exp().sum_dim(1).log() + most;
+    let max = stop_gradient(logits.clone()).max_dim(1);
+    let log_sum = (logits - max.clone()).exp().sum_dim(1).log() + max;
     live_mean(live, log_sum.square()).reshape([1])
 }

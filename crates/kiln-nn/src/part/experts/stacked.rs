@@ -1,4 +1,6 @@
-//! The experts' matrices, stacked.
+//! Stacked matrices of all experts: one tensor `[E, in, out]` a linear map.
+//!
+//! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`].
 
 use super::{ExpertConfig, expert_intermediate};
 use crate::{init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
@@ -8,16 +10,17 @@ use burn::{
 };
 use kiln_kernels::grouped_linear::grouped_linear;
 
-/// A linear map an expert.
+/// Linear map of each expert, stacked.
 #[derive(Module, Debug)]
 pub struct StackedLinear {
-    /// `[E, in, out]`.
+    /// Weights, `[E, in, out]`, normal with standard deviation scale / √in.
     weight: Param<Tensor<3>>,
-    /// `[E, out]`.
+    /// Biases, `[E, out]`.
     bias: Option<Param<Tensor<2>>>,
 }
 
 impl StackedLinear {
+    /// Builds the maps `[E, in, out]` under `name`.
     fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let [experts, from, to] = shape;
         init.scope(name, |init| Self {
@@ -26,7 +29,7 @@ impl StackedLinear {
         })
     }
 
-    /// Each row by its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
+    /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
     fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
         let y = grouped_linear(x.squeeze_dim(0), self.weight.val(), expert.clone());
         let y = match &self.bias {
@@ -36,56 +39,65 @@ impl StackedLinear {
         y.unsqueeze_dim(0)
     }
 
+    /// Operations a row.
     fn flops(&self) -> f64 {
         let [_, from, to] = self.weight.shape().dims();
         2.0 * (from * to) as f64
     }
 }
 
-/// Feed-forwards side by side: gated ones (2002.05202) or plain ones (1706.03762).
+/// Feed-forward networks of all experts, gated (2002.05202) or not (1706.03762).
+///
+/// Parameters: `gate.weight [E, M, N]` (gated only), `up.weight [E, M, N]`, `down.weight [E, N, M]`, and biases `[E, N]`, `[E, M]`
+/// under `….bias`.
 #[derive(Module, Debug)]
 pub struct StackedExperts {
+    /// `[E, M, N]`, for gated experts.
     gate: Option<StackedLinear>,
+    /// `[E, M, N]`.
     up: StackedLinear,
+    /// `[E, N, M]`.
     down: StackedLinear,
     #[module(skip)]
     activation: Activation,
 }
 
 impl StackedExperts {
-    /// Makes `experts` of one kind.
-    pub fn init(config: &ExpertConfig, experts: usize, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (gated, activation, bias) = match config {
-            ExpertConfig::GatedMlp(c) => (true, c.activation, c.bias),
-            ExpertConfig::Mlp(c) => (false, c.activation, c.bias),
+    /// Builds `num_experts` experts of one architecture.
+    pub fn init(config: &ExpertConfig, num_experts: usize, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (is_gated, activation, bias) = match config {
+            ExpertConfig::GatedMlp(mlp) => (true, mlp.activation, mlp.bias),
+            ExpertConfig::Mlp(mlp) => (false, mlp.activation, mlp.bias),
         };
-        let (outer, inner, residual) = (around.hidden, expert_intermediate(config, around), init.residual_scale);
+        let hidden = build.hidden;
+        let intermediate = expert_intermediate(config, build);
+        let residual_scale = init.residual_scale;
         let mut map =
-            |name, [from, to]: [usize; 2], scale| StackedLinear::new(name, [experts, from, to], bias, scale, init);
+            |name, [from, to]: [usize; 2], scale| StackedLinear::new(name, [num_experts, from, to], bias, scale, init);
         Self {
-            gate: gated.then(|| map("gate", [outer, inner], 1.0)),
-            up: map("up", [outer, inner], 1.0),
-            down: map("down", [inner, outer], residual),
+            gate: is_gated.then(|| map("gate", [hidden, intermediate], 1.0)),
+            up: map("up", [hidden, intermediate], 1.0),
+            down: map("down", [intermediate, hidden], residual_scale),
             activation,
         }
     }
 
-    /// Each row by its expert: `x [1, R, M]`, `expert [R] → [1, R, M]`.
+    /// Runs each row through its expert: `x [1, R, M]`, `expert [R] → [1, R, M]`.
     pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
         let up = self.up.forward(x.clone(), expert);
-        let inner = match &self.gate {
+        let activated = match &self.gate {
             Some(gate) => self.activation.apply_gated(gate.forward(x, expert), up),
             None => self.activation.apply(up),
         };
-        self.down.forward(inner, expert)
+        self.down.forward(activated, expert)
     }
 
-    /// Multiplications and additions of one expert a token.
+    /// Returns the floating-point operations of one expert a token.
     pub fn flops(&self) -> f64 {
         self.gate.iter().chain([&self.up, &self.down]).map(StackedLinear::flops).sum()
     }
 
-    /// Width inside an expert.
+    /// Returns the intermediate size N of an expert.
     pub fn intermediate(&self) -> usize {
         self.up.weight.dims()[2]
     }

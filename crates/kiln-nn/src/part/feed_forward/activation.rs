@@ -1,4 +1,4 @@
-//! Activations of feed-forwards.
+//! Activation functions of feed-forward networks, with the names that recipes use.
 
 use burn::tensor::{
     Tensor,
@@ -23,7 +23,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Of every number.
+    /// Applies the function to every element.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => relu(x),
@@ -33,7 +33,7 @@ impl Activation {
         }
     }
 
-    /// f(gate) ⊙ up (2002.05202).
+    /// Returns f(gate) ⊙ up, `[B, T, N]` (2002.05202, eq. 5). SiLU uses the fused kernel.
     pub fn apply_gated(self, gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
         match self {
             Self::Silu => silu_gate(gate, up),
@@ -41,7 +41,7 @@ impl Activation {
         }
     }
 
-    /// Its name in a configuration.
+    /// Returns the name in a recipe.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relu => "relu",

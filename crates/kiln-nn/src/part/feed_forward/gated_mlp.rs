@@ -1,4 +1,8 @@
-//! The gated feed-forward: (f(x W_gate) ⊙ x W_up) W_down (2002.05202, eq. 6).
+//! Gated feed-forward network (GLU, SwiGLU): (f(x W_gate) ⊙ x W_up) W_down (2002.05202, eq. 6).
+//!
+//! Parameters: `gate.weight [M, N]`, `up.weight [M, N]`, `down.weight [N, M]`, N the intermediate size, and with biases
+//! `gate.bias [N]`, `up.bias [N]`, `down.bias [M]`. Cost: 6 M N operations a token. The default N = 8/3 M gives as many
+//! parameters as an MLP of 4 M.
 
 use super::activation::Activation;
 use crate::{
@@ -13,7 +17,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Gated`].
+/// Options of [`GatedMlp`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatedMlpConfig {
@@ -32,11 +36,14 @@ impl Default for GatedMlpConfig {
     }
 }
 
-/// Three matrices, one of them a gate.
+/// Gated MLP: gate and up projection, down projection.
 #[derive(Module, Debug)]
 pub struct GatedMlp {
+    /// W_gate, `[M, N]`.
     gate: Linear,
+    /// W_up, `[M, N]`.
     up: Linear,
+    /// W_down, `[N, M]`.
     down: Linear,
     #[module(skip)]
     activation: Activation,
@@ -44,17 +51,21 @@ pub struct GatedMlp {
     dropout: f64,
 }
 
-/// The width that is taken if none is given.
+/// Returns the default intermediate size, 8/3 × hidden rounded up to a multiple of 16.
 pub fn default_intermediate(hidden: usize) -> usize {
     (hidden * 8).div_ceil(3).next_multiple_of(16)
 }
 
-pub(super) fn check_intermediate(inner: Option<usize>, path: &str) -> Result<(), ValidationError> {
-    match inner {
-        Some(0) => Err(ValidationError::new(format!("{path}.intermediate"), "a feed-forward of width 0")),
-        Some(inner) if inner > MAX_WIDTH => Err(ValidationError::new(
+/// Checks the intermediate size of a feed-forward network at `path`.
+pub(super) fn check_intermediate(intermediate: Option<usize>, path: &str) -> Result<(), ValidationError> {
+    match intermediate {
+        Some(0) => Err(ValidationError::new(
             format!("{path}.intermediate"),
-            format!("at most {MAX_WIDTH} wide, found {inner}"),
+            "a feed-forward network of width 0, expected at least 1",
+        )),
+        Some(width) if width > MAX_WIDTH => Err(ValidationError::new(
+            format!("{path}.intermediate"),
+            format!("expected at most {MAX_WIDTH}, found {width}"),
         )),
         _ => Ok(()),
     }
@@ -64,22 +75,23 @@ impl Variant for GatedMlp {
     type Config = GatedMlpConfig;
     const CARD: Card = Card { role: "feed_forward", ..Card::new("gated_mlp", "2002.05202") };
 
-    fn resolve(config: &mut GatedMlpConfig, around: &BuildContext) {
-        config.intermediate.get_or_insert(default_intermediate(around.hidden));
+    fn resolve(config: &mut GatedMlpConfig, build: &BuildContext) {
+        config.intermediate.get_or_insert(default_intermediate(build.hidden));
     }
 
-    fn check(config: &GatedMlpConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &GatedMlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         check_intermediate(config.intermediate, path)
     }
 
-    fn init(config: &GatedMlpConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (outer, inner) = (around.hidden, config.intermediate.unwrap_or(default_intermediate(around.hidden)));
+    fn init(config: &GatedMlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let hidden = build.hidden;
+        let intermediate = config.intermediate.unwrap_or(default_intermediate(hidden));
         Self {
-            gate: Linear::new("gate", [outer, inner], config.bias, init),
-            up: Linear::new("up", [outer, inner], config.bias, init),
-            down: Linear::new_residual("down", [inner, outer], config.bias, init),
+            gate: Linear::new("gate", [hidden, intermediate], config.bias, init),
+            up: Linear::new("up", [hidden, intermediate], config.bias, init),
+            down: Linear::new_residual("down", [intermediate, hidden], config.bias, init),
             activation: config.activation,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

@@ -1,4 +1,7 @@
-//! The feed-forward of the first transformer: f(x W₁ + b₁) W₂ + b₂ (1706.03762, eq. 2).
+//! Feed-forward network (MLP) of two matrices: f(x W₁ + b₁) W₂ + b₂ (1706.03762, eq. 2).
+//!
+//! Parameters: `up.weight [M, N]`, `down.weight [N, M]`, N the intermediate size, and with biases `up.bias [N]`,
+//! `down.bias [M]`. Cost: 4 M N operations a token.
 
 use super::activation::Activation;
 use crate::{
@@ -13,7 +16,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Plain`].
+/// Options of [`Mlp`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
@@ -32,10 +35,12 @@ impl Default for MlpConfig {
     }
 }
 
-/// Two matrices and a function between them.
+/// MLP: up projection, activation, down projection.
 #[derive(Module, Debug)]
 pub struct Mlp {
+    /// W₁ and b₁, `[M, N]`.
     up: Linear,
+    /// W₂ and b₂, `[N, M]`.
     down: Linear,
     #[module(skip)]
     activation: Activation,
@@ -43,7 +48,7 @@ pub struct Mlp {
     dropout: f64,
 }
 
-/// The width that is taken if none is given.
+/// Returns the default intermediate size, 4 × hidden.
 pub fn default_intermediate(hidden: usize) -> usize {
     4 * hidden
 }
@@ -52,21 +57,22 @@ impl Variant for Mlp {
     type Config = MlpConfig;
     const CARD: Card = Card { role: "feed_forward", ..Card::new("mlp", "1706.03762") };
 
-    fn resolve(config: &mut MlpConfig, around: &BuildContext) {
-        config.intermediate.get_or_insert(default_intermediate(around.hidden));
+    fn resolve(config: &mut MlpConfig, build: &BuildContext) {
+        config.intermediate.get_or_insert(default_intermediate(build.hidden));
     }
 
-    fn check(config: &MlpConfig, _around: &BuildContext, path: &str) -> Result<(), ValidationError> {
+    fn check(config: &MlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         super::gated_mlp::check_intermediate(config.intermediate, path)
     }
 
-    fn init(config: &MlpConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (outer, inner) = (around.hidden, config.intermediate.unwrap_or(default_intermediate(around.hidden)));
+    fn init(config: &MlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let hidden = build.hidden;
+        let intermediate = config.intermediate.unwrap_or(default_intermediate(hidden));
         Self {
-            up: Linear::new("up", [outer, inner], config.bias, init),
-            down: Linear::new_residual("down", [inner, outer], config.bias, init),
+            up: Linear::new("up", [hidden, intermediate], config.bias, init),
+            down: Linear::new_residual("down", [intermediate, hidden], config.bias, init),
             activation: config.activation,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }

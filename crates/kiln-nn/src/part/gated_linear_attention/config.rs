@@ -1,14 +1,14 @@
-//! What gated linear attention may be.
+//! Options of gated linear attention, and their check.
 
 use crate::{
     norm::NormConfig,
-    variant::{BuildContext, MAX_WIDTH},
+    variant::{BuildContext, MAX_WIDTH, invalid},
 };
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`super::Gla`].
+/// Options of [`GatedLinearAttention`](super::GatedLinearAttention).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatedLinearAttentionConfig {
@@ -35,43 +35,47 @@ impl Default for GatedLinearAttentionConfig {
 }
 
 impl GatedLinearAttentionConfig {
-    /// Widths of a head's keys and values.
-    pub(super) fn head_dims(&self, around: &BuildContext) -> [usize; 2] {
+    /// Widths D and E of a head's keys and values, defaults filled in.
+    pub(super) fn head_dims(&self, build: &BuildContext) -> [usize; 2] {
         let heads = self.heads.max(1);
-        [self.head_dim.unwrap_or(around.hidden / (2 * heads)), self.value_dim.unwrap_or(around.hidden / heads)]
+        [self.head_dim.unwrap_or(build.hidden / (2 * heads)), self.value_dim.unwrap_or(build.hidden / heads)]
     }
 
-    /// Refuses what can't be.
-    pub(super) fn check(&self, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let (heads, hidden) = (self.heads, around.hidden);
+    /// Checks the options at `path`.
+    pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let (heads, hidden) = (self.heads, build.hidden);
         if heads == 0 {
-            return refuse("heads", "attention without heads".into());
+            return invalid(path, "heads", "attention without heads, expected at least 1");
         }
         if self.head_dim.is_none() && !hidden.is_multiple_of(2usize.saturating_mul(heads)) {
-            return refuse(
+            return invalid(
+                path,
                 "heads",
                 format!("{heads} heads don't divide the width of the keys, hidden / 2 = {hidden} / 2"),
             );
         }
         if self.value_dim.is_none() && !hidden.is_multiple_of(heads) {
-            return refuse("heads", format!("{heads} heads don't divide hidden = {hidden}"));
+            return invalid(path, "heads", format!("{heads} heads don't divide hidden = {hidden}"));
         }
-        for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(around)) {
+        for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(build)) {
             if width == 0 {
-                return refuse(key, "heads of width 0".into());
+                return invalid(path, key, "heads of width 0, expected at least 1");
             }
             if width.saturating_mul(heads) > MAX_WIDTH {
-                return refuse(key, format!("{heads} heads of {width}: at most {MAX_WIDTH} together"));
+                return invalid(path, key, format!("{heads} heads of {width}: at most {MAX_WIDTH} together"));
             }
         }
         if self.rank == 0 || self.rank > MAX_WIDTH {
-            return refuse("rank", format!("a rank from 1 to {MAX_WIDTH}, found {}", self.rank));
+            return invalid(path, "rank", format!("expected a rank from 1 to {MAX_WIDTH}, found {}", self.rank));
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return refuse("temperature", format!("τ must be above 0, found {}", self.temperature));
+            return invalid(
+                path,
+                "temperature",
+                format!("τ must be a finite number above 0, found {}", self.temperature),
+            );
         }
-        let own = BuildContext { hidden: self.head_dims(around)[1], ..*around };
-        self.norm.check(&own, &format!("{path}.norm"))
+        let norm_build = BuildContext { hidden: self.head_dims(build)[1], ..*build };
+        self.norm.check(&norm_build, &format!("{path}.norm"))
     }
 }

@@ -1,12 +1,19 @@
-//! Gated linear attention (2312.06635, section 4.4): a head keeps a matrix that decays, each of its rows at a rate that
-//! the token says, and takes in one product of a key and a value a token:
+//! Gated linear attention (GLA): a matrix state with data-dependent decay (2312.06635, section 4.4).
 //!
-//! S_t = diag(α_t) S_{t−1} + k_tᵀ v_t,  o_t = q_t S_t / √D,  y_t = (norm(o_t) ⊙ swish(x_t W_r + b_r)) W_o,
-//! α_t = σ(x_t W₁ W₂ + b)^{1/τ}.
+//! For each head:
 //!
-//! Documents begin with an empty state; what isn't live leaves it as it is.
+//! * α_t = σ(x_t W₁ W₂ + b)^{1/τ}: decay of each key dimension, from a low-rank projection;
+//! * S_t = diag(α_t) S_{t−1} + k_tᵀ v_t, o_t = q_t S_t / √D: the scan, [`kiln_kernels::scan`];
+//! * y_t = (norm(o_t) ⊙ silu(x_t W_r + b_r)) W_o.
 //!
-//! B rows, T tokens, M hidden, H heads, D width of a key, E width of a value.
+//! The state is set to 0 at the first token of each document; invalid tokens leave it unchanged. Works left to right only.
+//!
+//! Parameters: `q.weight`, `k.weight [M, H D]`, `v.weight [M, H E]`, `decay_in.weight [M, rank]` (W₁), `decay_out.weight
+//! [rank, H D]` (W₂), `decay_out.bias [H D]`, `gate.weight [M, H E]` (W_r), `gate.bias [H E]`, `norm` of width E, `o.weight
+//! [H E, M]`. Cost: the matrices plus 4 H D E operations a token, independent of the length. State: H D E values a sequence.
+//! Probe: `log_decay [B, H, T, D]`.
+//!
+//! Shapes: B sequences, T tokens, M hidden, H heads, D width of a key, E width of a value.
 
 mod config;
 mod resets;
@@ -29,19 +36,24 @@ use kiln_kernels::scan::{ScanInputs, ScanOutput, scan};
 use kiln_spec::{ValidationError, formula::MarkField};
 use std::any::Any;
 
-/// The layer.
+/// Gated linear attention layer; see the [module](self).
 #[derive(Module, Debug)]
 pub struct GatedLinearAttention {
+    /// Queries, `[M, H D]`.
     q: Linear,
+    /// Keys, `[M, H D]`.
     k: Linear,
+    /// Values, `[M, H E]`.
     v: Linear,
-    /// W₁: to the rank.
+    /// W₁, `[M, rank]`.
     decay_in: Linear,
-    /// W₂ and b: from the rank.
+    /// W₂ and b, `[rank, H D]`.
     decay_out: Linear,
-    /// W_r.
+    /// W_r and b_r, `[M, H E]`.
     gate: Linear,
+    /// Norm of each head's output, of width E.
     norm: Norm,
+    /// W_o, `[H E, M]`.
     o: Linear,
     #[module(skip)]
     heads: usize,
@@ -51,16 +63,16 @@ pub struct GatedLinearAttention {
     dropout: f64,
 }
 
-/// S `[B, H, D, E]` and the document of the last live token, `[B, 1]`.
+/// Decode state: S `[B, H, D, E]` and the document of the last valid token, `[B, 1]`. `None` before the first token.
 #[derive(Default)]
 struct RecurrentState(Option<(Tensor<4>, Tensor<2, Int>)>);
 
 impl Stateful for RecurrentState {
     fn bytes(&self) -> usize {
-        let bytes = |(state, last): &(Tensor<4>, Tensor<2, Int>)| {
-            state.shape().num_elements() * state.dtype().size() + last.shape().num_elements() * last.dtype().size()
-        };
-        self.0.as_ref().map_or(0, bytes)
+        self.0.as_ref().map_or(0, |(state, document)| {
+            let state_bytes = state.shape().num_elements() * state.dtype().size();
+            state_bytes + document.shape().num_elements() * document.dtype().size()
+        })
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
@@ -79,19 +91,19 @@ impl Variant for GatedLinearAttention {
         ..Card::new("gla", "2312.06635")
     };
 
-    fn resolve(config: &mut GatedLinearAttentionConfig, around: &BuildContext) {
-        let [key, value] = config.head_dims(around);
+    fn resolve(config: &mut GatedLinearAttentionConfig, build: &BuildContext) {
+        let [key, value] = config.head_dims(build);
         config.head_dim.get_or_insert(key);
         config.value_dim.get_or_insert(value);
     }
 
-    fn check(config: &GatedLinearAttentionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.check(around, path)
+    fn check(config: &GatedLinearAttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        config.check(build, path)
     }
 
-    fn init(config: &GatedLinearAttentionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (m, h, [d, e]) = (around.hidden, config.heads, config.head_dims(around));
-        let own = BuildContext { hidden: e, ..*around };
+    fn init(config: &GatedLinearAttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, h, [d, e]) = (build.hidden, config.heads, config.head_dims(build));
+        let norm_build = BuildContext { hidden: e, ..*build };
         Self {
             q: Linear::new("q", [m, h * d], false, init),
             k: Linear::new("k", [m, h * d], false, init),
@@ -99,11 +111,11 @@ impl Variant for GatedLinearAttention {
             decay_in: Linear::new("decay_in", [m, config.rank], false, init),
             decay_out: Linear::new("decay_out", [config.rank, h * d], true, init),
             gate: Linear::new("gate", [m, h * e], true, init),
-            norm: init.scope("norm", |init| config.norm.init(&own, init)),
+            norm: init.scope("norm", |init| config.norm.init(&norm_build, init)),
             o: Linear::new_residual("o", [h * e, m], false, init),
             heads: h,
             temperature: config.temperature,
-            dropout: around.dropout,
+            dropout: build.dropout,
         }
     }
 }
@@ -133,38 +145,38 @@ impl Layer for GatedLinearAttention {
 }
 
 impl GatedLinearAttention {
-    /// Widths of a head's keys and values.
+    /// Widths D and E of a head's keys and values.
     fn head_dims(&self) -> [usize; 2] {
         [&self.q, &self.v].map(|m| m.size()[1] / self.heads)
     }
 
-    /// o, `[B, H, T, E]`; the state goes on.
+    /// Runs the scan over this call's tokens and updates the state. Returns o, `[B, H, T, E]`.
     fn run_scan(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<4> {
         let ([b, t, _], [d, e]) = (x.dims(), self.head_dims());
         let (device, dtype) = (x.device(), x.dtype());
+        // An invalid token has key 0 and log decay 0, which leaves the state unchanged.
         let live = cx.stream.tokens.field(MarkField::Valid).clone().float().cast(dtype).reshape([b, 1, t, 1]);
-        let kept = cx.take_state("state");
-        let (state, last) = match kept {
-            Some(RecurrentState(Some(kept))) => kept,
+        let (state, last_document) = match cx.take_state("state") {
+            Some(RecurrentState(Some(stored))) => stored,
             _ => (Tensor::zeros([b, self.heads, d, e], (&device, dtype)), resets::no_document(&cx.stream.tokens)),
         };
-        let (begins, last) = resets::document_starts(&cx.stream.tokens, last);
+        let (starts, last_document) = resets::document_starts(&cx.stream.tokens, last_document);
         let ScanOutput { out, state } = scan(ScanInputs {
             query: split_heads(self.q.forward_with(x.clone(), cx), self.heads) * (d as f64).powf(-0.5),
             key: split_heads(self.k.forward_with(x.clone(), cx), self.heads) * live.clone(),
             value: split_heads(self.v.forward_with(x.clone(), cx), self.heads),
             log_decay: self.log_decay(x, cx) * live,
-            resets: begins.float().cast(dtype),
+            resets: starts.float().cast(dtype),
             state,
         });
-        cx.put_state("state", RecurrentState(Some((state, last))));
+        cx.put_state("state", RecurrentState(Some((state, last_document))));
         out
     }
 
-    /// log α, `[B, H, T, D]`.
+    /// Log decay log α = log σ(x W₁ W₂ + b) / τ ≤ 0, `[B, H, T, D]`.
     fn log_decay(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<4> {
-        let root = self.decay_out.forward_with(self.decay_in.forward_with(x, cx), cx);
-        let log = split_heads(log_sigmoid(root) * (1.0 / self.temperature), self.heads);
-        cx.probe_value("log_decay", log)
+        let logits = self.decay_out.forward_with(self.decay_in.forward_with(x, cx), cx);
+        let log_decay = split_heads(log_sigmoid(logits) * (1.0 / self.temperature), self.heads);
+        cx.probe_value("log_decay", log_decay)
     }
 }

@@ -1,64 +1,74 @@
-//! A folder of adapters alone, as peft reads it.
+//! Export of the adapters alone, as a folder in the format of PEFT.
+//!
+//! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. It is
+//! only valid if the base weights are unchanged, which is checked bit by bit.
 
-use super::{super::error::CliError, Args};
-use burn::tensor::Device;
+use super::{super::error::CliError, Args, export_error};
+use burn::tensor::{Device, ExecutionError};
 use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
 use kiln_peft::{detach, merge};
 use kiln_pretrained::peft_format;
-use kiln_train::pretrained::{ModelSource, PretrainedModel, run_origin};
+use kiln_train::pretrained::{ModelSource, SourceModel, run_origin};
 use std::path::absolute;
 
-/// Writes them: the name of the family of the model that they belong to.
+/// Writes the adapter folder and returns the family of the base model, or `adapters` if it has none.
+///
+/// # Errors
+/// If there are no adapters, or the weights of the base model were trained too.
 pub(super) fn write_adapters(
     args: &Args,
-    place: &ModelSource,
-    weights: &PretrainedModel,
+    source: &ModelSource,
+    weights: &SourceModel,
     device: &Device,
 ) -> Result<&'static str, CliError> {
-    let failed = |error: String| CliError::failed("export", error);
     if weights.model.adapters().is_empty() {
-        return Err(failed("the model has no adapters".into()).with_help("--format hf writes all of a model"));
+        return Err(export_error("the model has no adapters").with_help("use --format hf to export the whole model"));
     }
-    let base = base_source(place)?;
-    let name = absolute(base.path()).unwrap_or_else(|_| base.path().to_owned()).display().to_string();
+    let base = base_source(source)?;
+    let base_name = absolute(base.path()).unwrap_or_else(|_| base.path().to_owned()).display().to_string();
     let family = base.family()?;
-    let under = base.load_model(device)?.model;
-    if !is_identical(&detach(&weights.model), &merge(&under))? {
-        let reason =
-            format!("the adapters stand beside other weights than those of {name}: more than they was trained");
-        return Err(failed(reason).with_help("--format hf writes the whole model, adapters merged"));
+    let base_model = base.load_model(device)?.model;
+    if !is_identical(&detach(&weights.model), &merge(&base_model))? {
+        let reason = format!("the base weights differ from those of {base_name}: more than the adapters was trained");
+        return Err(export_error(reason).with_help("use --format hf to export the model with merged adapters"));
     }
-    block_on(peft_format::save_adapters(&weights.model, family, &args.out, Some(&name)))
-        .map_err(|e| failed(e.to_string()))?;
+    block_on(peft_format::save_adapters(&weights.model, family, &args.out, Some(&base_name))).map_err(export_error)?;
     Ok(family.map_or("adapters", |family| family.name))
 }
 
-/// The model that a place's adapters belong to.
-fn base_source(place: &ModelSource) -> Result<ModelSource, CliError> {
-    let none = || CliError::failed("export", "the run started from no model that its adapters could belong to");
-    match place {
-        ModelSource::Run(run) => match ModelSource::open(&run_origin(run)?.ok_or_else(none)?)? {
-            // It has gone on with these adapters.
-            ModelSource::WithAdapter { base, .. } => Ok(*base),
-            from => Ok(from),
-        },
-        ModelSource::WithAdapter { base, .. } => match &**base {
-            ModelSource::WithAdapter { .. } => {
-                let reason = "adapters over adapters: a folder holds those of one model";
-                Err(CliError::failed("export", reason).with_help("--format hf merges them all"))
-            }
-            base => Ok(ModelSource::open(base.path())?),
-        },
-        ModelSource::Folder(_) | ModelSource::Gguf(_) => Err(none()),
+/// The base model of the adapters.
+fn base_source(source: &ModelSource) -> Result<ModelSource, CliError> {
+    match (source, source.adapters()) {
+        (ModelSource::Run { folder, .. }, []) => {
+            let mut origin = ModelSource::open(&run_origin(folder)?.ok_or_else(no_base)?)?;
+            // If the run continued adapters, their base is the model below them.
+            origin.pop_adapter();
+            Ok(origin)
+        }
+        (ModelSource::Pretrained(_), []) => Err(no_base()),
+        (_, [_]) => Ok(ModelSource::open(source.base_path())?),
+        _ => Err(export_error("the model has several adapter folders on top of each other; PEFT format holds one")
+            .with_help("use --format hf to export the model with merged adapters")),
     }
 }
 
-/// Whether two models are the same to the bit.
+/// A run that was trained from random weights, or a model without adapters.
+fn no_base() -> CliError {
+    export_error("the run did not start from a model, so that its adapters have no base model")
+}
+
+/// Whether the parameters of two models are bit-identical.
+///
+/// Compares names and bytes, so that NaNs compare equal too.
 fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
-    let failed = |error: burn::tensor::ExecutionError| CliError::failed("device", error.to_string());
-    let [a, b] = [a, b].map(|model| block_on(state_dict(model)).map_err(failed));
+    let [a, b] = [a, b].map(|model| block_on(state_dict(model)).map_err(device_error));
     let (a, b) = (a?, b?);
     Ok(a.len() == b.len()
         && a.iter().all(|(name, data)| b.get(name).is_some_and(|other| other.as_bytes() == data.as_bytes())))
+}
+
+/// An error while values are read from the device.
+fn device_error(error: ExecutionError) -> CliError {
+    CliError::failed("device", error.to_string())
 }

@@ -1,30 +1,35 @@
-//! One file, as llama.cpp reads it.
+//! Export as a GGUF file for llama.cpp.
+//!
+//! Matrices are stored as f16 unless `--dtype` names another type; vectors are always f32, as llama.cpp expects. The tensors are
+//! written one at a time, so that the memory does not depend on the size of the file.
 
 use super::{
     super::{error::CliError, output::print_message},
-    Args, gguf_tokenizer,
+    Args, export_error, gguf_tokenizer,
 };
 use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
-use kiln_pretrained::{files::save_gguf, gguf::GgufExport};
-use kiln_train::pretrained::{ModelSource, PretrainedModel};
+use kiln_pretrained::gguf::{GgufExport, save_gguf};
+use kiln_train::pretrained::{ModelSource, SourceModel};
 
-/// Writes it: the name of its family.
-pub(super) fn write_gguf(
-    args: &Args,
-    place: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+/// Context length in the metadata of a model without a maximum of positions.
+const DEFAULT_CONTEXT_LENGTH: usize = 2048;
+
+/// Writes the file and returns the family of the model.
+///
+/// Fails if no model family of GGUF has the architecture, such as one with a sliding window in a family without.
+pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
-    let failed = |error: String| CliError::failed("export", error);
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
-        .map_err(|e| failed(format!("no family can hold this model: {e}")))?;
+        .map_err(|error| export_error(format!("no model family has this architecture: {error}")))?;
     let reader = ModelTensors::new(&weights.model);
-    let tensors = hf::export_tensors(config, family, &reader).map_err(|e| failed(e.to_string()))?;
-    let carried = gguf_tokenizer::build_tokenizer(place, config.vocab)?;
-    let sentence = embedding_config(place, &config.head)?;
-    if sentence.as_ref().is_some_and(|head| head.normalize) {
-        print_message("a .gguf doesn't say that vectors have length 1: programs that read it make them so, or don't");
+    let tensors = hf::export_tensors(config, family, &reader).map_err(export_error)?;
+    let tokenizer = gguf_tokenizer::build_tokenizer(source, config.vocab)?;
+    let embedding = embedding_config(source, &config.head)?;
+    if embedding.as_ref().is_some_and(|head| head.normalize) {
+        print_message(
+            "GGUF cannot store that embeddings are normalized; this depends on the program that reads the file",
+        );
     }
     let name = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let export = GgufExport {
@@ -32,19 +37,24 @@ pub(super) fn write_gguf(
         config_json: &config_json,
         tensors: &tensors,
         dtype: args.dtype.map_or(WeightDtype::F16, WeightDtype::from),
-        default_context_length: config.position.max_positions().unwrap_or(2048),
-        pooling: sentence.map(|head| head.pooling),
-        tokenizer: Some(&carried),
+        default_context_length: config.position.max_positions().unwrap_or(DEFAULT_CONTEXT_LENGTH),
+        pooling: embedding.map(|head| head.pooling),
+        tokenizer: Some(&tokenizer),
     };
-    save_gguf(&args.out, &export).map_err(|e| failed(format!("cannot write {}: {e}", args.out.display())))?;
+    save_gguf(&args.out, &export)
+        .map_err(|error| export_error(format!("cannot write {}: {error}", args.out.display())))?;
     Ok(family.name)
 }
 
-/// How the model's vectors become one, if that is what it is for.
-fn embedding_config(place: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
-    match (head, place) {
-        (HeadConfig::Embedding(own), ModelSource::Run(_)) => Ok(Some(own.clone())),
-        (HeadConfig::Embedding(_), place) => Ok(Some(place.embedding_config()?)),
+/// Pooling and normalization of a sentence-embedding model.
+///
+/// `None` for models with another head.
+fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
+    match (head, source) {
+        (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {
+            Ok(Some(config.clone()))
+        }
+        (HeadConfig::Embedding(_), source) => Ok(Some(source.embedding_config()?)),
         _ => Ok(None),
     }
 }

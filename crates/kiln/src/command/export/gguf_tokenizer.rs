@@ -1,35 +1,34 @@
-//! The tokenizer of a model as a .gguf carries it.
+//! The tokenizer in the metadata of a GGUF file.
 
 use super::super::error::CliError;
-use kiln_data::tokenizer;
-use kiln_pretrained::gguf::GgufTokenizer;
-use kiln_train::pretrained::{ModelSource, from_gguf_tokenizer};
+use kiln_data::tokenizer::GgufTokenizer;
+use kiln_pretrained::BaseFiles;
+use kiln_train::pretrained::ModelSource;
 
-/// It, with a token for each of the model's rows, the model's template and all tokens that end what it writes.
-pub(super) fn build_tokenizer(place: &ModelSource, vocab: usize) -> Result<GgufTokenizer, CliError> {
-    let mut carried = match existing_tokenizer(place) {
-        Some(known) => known.clone(),
-        None => {
-            from_gguf_tokenizer(tokenizer::GgufTokenizer::from_tokenizer(&place.tokenizer()?)?.with_vocab_size(vocab))
-        }
+/// Roles of llama.cpp for further tokens that end a text, besides `eos`.
+const STOP_ROLES: [&str; 2] = ["eot", "eom"];
+
+/// The tokenizer of a model as GGUF metadata, with one token for each row of the embedding, the chat template, and up to
+/// two further stop tokens.
+pub(super) fn build_tokenizer(source: &ModelSource, vocab: usize) -> Result<GgufTokenizer, CliError> {
+    let mut gguf = match existing_tokenizer(source) {
+        Some(tokenizer) => tokenizer.clone(),
+        None => GgufTokenizer::from_tokenizer(&source.tokenizer()?)?.with_vocab_size(vocab),
     };
-    if let Some(chat) = place.chat()? {
-        carried.chat_template = Some(chat.template().into());
+    if let Some(chat) = source.chat_template()? {
+        gguf.chat_template = Some(chat.template().into());
     }
-    let special = &mut carried.special_token_ids;
-    let ends = place.stop_tokens()?.into_iter().filter(|id| (*id as usize) < carried.tokens.len());
-    let new: Vec<u32> = ends.filter(|id| !special.values().any(|known| known == id)).collect();
-    let free = ["eot", "eom"].into_iter().filter(|role| !special.contains_key(*role)).map(String::from);
-    let named: Vec<(String, u32)> = free.zip(new).collect();
-    special.extend(named);
-    Ok(carried)
+    let special_ids = gguf.special_token_ids();
+    let in_vocab = source.stop_token_ids()?.into_iter().filter(|id| (*id as usize) < gguf.tokens.len());
+    let new_stops = in_vocab.filter(|id| !special_ids.contains(id));
+    let free_roles = STOP_ROLES.into_iter().filter(|role| !gguf.other_token_ids.contains_key(*role)).map(String::from);
+    let added: Vec<(String, u32)> = free_roles.zip(new_stops).collect();
+    gguf.other_token_ids.extend(added);
+    Ok(gguf)
 }
 
-/// As a .gguf says it already.
-fn existing_tokenizer(place: &ModelSource) -> Option<&GgufTokenizer> {
-    match place {
-        ModelSource::Gguf(gguf) => gguf.tokenizer_metadata(),
-        ModelSource::WithAdapter { base, .. } => existing_tokenizer(base),
-        ModelSource::Run(_) | ModelSource::Folder(_) => None,
-    }
+/// The metadata of the GGUF file that the model was read from.
+fn existing_tokenizer(source: &ModelSource) -> Option<&GgufTokenizer> {
+    let ModelSource::Pretrained(source) = source else { return None };
+    if let BaseFiles::Gguf(file) = source.base() { file.tokenizer_metadata() } else { None }
 }

@@ -1,4 +1,12 @@
-//! `export`: a model in other programs' files.
+//! `kiln export MODEL --format F --out PATH`: Hugging Face folder, GGUF file or PEFT adapter folder.
+//!
+//! ```console
+//! kiln export runs/stories --format hf --out hf --dtype bf16
+//! kiln export runs/stories --format gguf --out stories.gguf --dtype q8_0
+//! kiln export runs/fine-tuned --format peft --out adapters
+//! ```
+//!
+//! JSON: `{"out","family"}`.
 
 mod adapters;
 mod gguf;
@@ -14,7 +22,7 @@ use super::{
 use clap::ValueEnum;
 use kiln_models::tensors::WeightDtype;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
 /// File format of an exported model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,8 +50,9 @@ pub enum ExportDtype {
 }
 
 impl From<ExportDtype> for WeightDtype {
-    fn from(stored: ExportDtype) -> Self {
-        match stored {
+    /// The same type in the writers.
+    fn from(dtype: ExportDtype) -> Self {
+        match dtype {
             ExportDtype::F32 => Self::F32,
             ExportDtype::F16 => Self::F16,
             ExportDtype::Bf16 => Self::BF16,
@@ -52,7 +61,7 @@ impl From<ExportDtype> for WeightDtype {
     }
 }
 
-/// Arguments of `export`.
+/// Arguments of `kiln export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -73,35 +82,50 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Writes it.
+/// Writes the model. Adapters are merged into the weights, except for PEFT format.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
-    match args.format {
-        ExportFormat::Hf if args.dtype == Some(ExportDtype::Q8) => {
-            return Err(CliError::usage("only a .gguf has 8 bits").with_location("--dtype"));
-        }
-        ExportFormat::Peft if args.dtype.is_some() => {
-            return Err(CliError::usage("adapters are stored as they are").with_location("--dtype"));
-        }
-        ExportFormat::Gguf if args.max_shard_size.is_some() => {
-            return Err(CliError::usage("a .gguf is one file").with_location("--max-shard-size"));
-        }
-        ExportFormat::Peft if args.max_shard_size.is_some() => {
-            return Err(CliError::usage("adapters are one file").with_location("--max-shard-size"));
-        }
-        _ => {}
-    }
-    let place = args.model.source()?;
+    args.check()?;
+    let source = args.model.source()?;
     let device = args.device.open()?;
-    let mut weights = place.load_model(&device)?;
+    let mut weights = source.load_model(&device)?;
     if args.format != ExportFormat::Peft && !weights.model.adapters().is_empty() {
-        print_message("the adapters are merged into the weights");
+        print_message("merging the adapters into the weights");
         weights.model = kiln_peft::merge(&weights.model);
     }
     let family = match args.format {
-        ExportFormat::Hf => hf_folder::write_folder(args, &place, &weights)?,
-        ExportFormat::Gguf => gguf::write_gguf(args, &place, &weights)?,
-        ExportFormat::Peft => adapters::write_adapters(args, &place, &weights, &device)?,
+        ExportFormat::Hf => hf_folder::write_folder(args, &source, &weights)?,
+        ExportFormat::Gguf => gguf::write_gguf(args, &source, &weights)?,
+        ExportFormat::Peft => adapters::write_adapters(args, &source, &weights, &device)?,
     };
-    let text = format!("{} as {family}", args.out.display());
+    let text = format!("{} ({family})", args.out.display());
     Ok(CommandOutput::new(json!({ "out": args.out, "family": family }), text))
+}
+
+impl Args {
+    /// Refuses options that the format does not have.
+    fn check(&self) -> Result<(), CliError> {
+        let unsupported = |flag: &str, message: &str| Err(CliError::usage(message).with_location(flag));
+        match self.format {
+            ExportFormat::Hf if self.dtype == Some(ExportDtype::Q8) => {
+                unsupported("--dtype", "q8_0 weights need --format gguf")
+            }
+            ExportFormat::Peft if self.dtype.is_some() => {
+                unsupported("--dtype", "--format peft keeps the data type of the adapters")
+            }
+            ExportFormat::Gguf if self.max_shard_size.is_some() => {
+                unsupported("--max-shard-size", "--format gguf writes one file")
+            }
+            ExportFormat::Peft if self.max_shard_size.is_some() => {
+                unsupported("--max-shard-size", "--format peft writes one weight file")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error of the export.
+///
+/// Exit code 1, kind `export`.
+fn export_error(reason: impl Display) -> CliError {
+    CliError::failed("export", reason.to_string())
 }

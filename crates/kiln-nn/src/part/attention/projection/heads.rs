@@ -1,5 +1,10 @@
-//! Heads: H for queries, G for keys and values. G = H is multi-head (1706.03762), G = 1 multi-query (1911.02150), in
-//! between grouped-query (2305.13245).
+//! Multi-head, grouped-query and multi-query projection.
+//!
+//! H query heads and G key-value heads of width D. G = H is multi-head attention (1706.03762, section 3.2.2), G = 1
+//! multi-query (1911.02150), between them grouped-query (2305.13245): H / G query heads share keys and values.
+//!
+//! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, and biases of the output
+//! widths. Cost: 4 M D (H + G) operations a token, 4 H D for each key. Cache: 2 G D values a token.
 
 use super::{KeyValue, Projection};
 use crate::{
@@ -7,14 +12,14 @@ use crate::{
     init::Initializer,
     linear::Linear,
     part::attention::{LatentForm, QueryKeyValue, RotateFn},
-    variant::{BuildContext, Card, MAX_WIDTH, Variant},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant, invalid},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Heads`].
+/// Options of [`MultiHeadProjection`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiHeadProjectionConfig {
@@ -42,12 +47,16 @@ impl Default for MultiHeadProjectionConfig {
     }
 }
 
-/// Query, key, value and output matrices.
+/// Query, key, value and output projections.
 #[derive(Module, Debug)]
 pub struct MultiHeadProjection {
+    /// Queries, `[M, H D]`.
     q: Linear,
+    /// Keys, `[M, G D]`.
     k: Linear,
+    /// Values, `[M, G D]`.
     v: Linear,
+    /// Output, `[H D, M]`.
     o: Linear,
     #[module(skip)]
     heads: usize,
@@ -66,41 +75,46 @@ impl Variant for MultiHeadProjection {
         ..Card::new("heads", "1706.03762, 2305.13245, 1911.02150")
     };
 
-    fn resolve(config: &mut MultiHeadProjectionConfig, around: &BuildContext) {
+    fn resolve(config: &mut MultiHeadProjectionConfig, build: &BuildContext) {
         config.kv_heads.get_or_insert(config.heads);
-        config.head_dim.get_or_insert(around.hidden / config.heads.max(1));
+        config.head_dim.get_or_insert(build.hidden / config.heads.max(1));
         config.out_bias = config.out_bias.filter(|own| *own != config.bias);
     }
 
-    fn check(config: &MultiHeadProjectionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
+    fn check(config: &MultiHeadProjectionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         if heads == 0 || kv_heads == 0 {
-            return refuse(if heads == 0 { "heads" } else { "kv_heads" }, "attention without heads".into());
+            return invalid(
+                path,
+                if heads == 0 { "heads" } else { "kv_heads" },
+                "attention without heads, expected at least 1",
+            );
         }
         if !heads.is_multiple_of(kv_heads) {
-            return refuse("kv_heads", format!("{kv_heads} kv heads don't divide {heads} heads"));
+            return invalid(path, "kv_heads", format!("{kv_heads} kv heads don't divide {heads} heads"));
         }
-        if config.head_dim.is_none() && !around.hidden.is_multiple_of(heads) {
-            return refuse("heads", format!("{heads} heads don't divide hidden = {}", around.hidden));
+        if config.head_dim.is_none() && !build.hidden.is_multiple_of(heads) {
+            return invalid(path, "heads", format!("{heads} heads don't divide hidden = {}", build.hidden));
         }
-        let width = config.head_dim.unwrap_or(around.hidden / heads);
-        match around.position.check_heads(heads, width) {
+        let width = config.head_dim.unwrap_or(build.hidden / heads);
+        match build.position.check_heads(heads, width) {
             _ if width.saturating_mul(heads) > MAX_WIDTH => {
-                refuse("head_dim", format!("{heads} heads of {width}: at most {MAX_WIDTH} together"))
+                invalid(path, "head_dim", format!("{heads} heads of {width}: at most {MAX_WIDTH} together"))
             }
-            _ if width == 0 => refuse("head_dim", "heads of width 0".into()),
-            _ if config.scale.is_some_and(|scale| !(scale > 0.0 && scale.is_finite())) => {
-                refuse("scale", format!("a number above 0, found {}", config.scale.unwrap_or_default()))
-            }
-            Err(reason) => refuse("head_dim", reason),
+            _ if width == 0 => invalid(path, "head_dim", "heads of width 0, expected at least 1"),
+            _ if config.scale.is_some_and(|scale| !(scale > 0.0 && scale.is_finite())) => invalid(
+                path,
+                "scale",
+                format!("expected a finite number above 0, found {}", config.scale.unwrap_or_default()),
+            ),
+            Err(reason) => invalid(path, "head_dim", reason),
             Ok(()) => Ok(()),
         }
     }
 
-    fn init(config: &MultiHeadProjectionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
+    fn init(config: &MultiHeadProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
-        let (m, d) = (around.hidden, config.head_dim.unwrap_or(around.hidden / heads));
+        let (m, d) = (build.hidden, config.head_dim.unwrap_or(build.hidden / heads));
         Self {
             q: Linear::new("q", [m, heads * d], config.bias, init),
             k: Linear::new("k", [m, kv_heads * d], config.bias, init),
@@ -119,13 +133,13 @@ impl Projection for MultiHeadProjection {
         vec![rotate(key, cx), split_heads(self.v.forward_with(x, cx), self.kv_heads)]
     }
 
-    fn project_query(&self, x: Tensor<3>, entries: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
+    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
         let query = rotate(split_heads(self.q.forward_with(x, cx), self.heads), cx);
-        let [key, value]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a key and a value");
+        let [key, value]: [Tensor<4>; 2] = key_value.try_into().expect("a key and a value tensor");
         QueryKeyValue { query, key, value, scale: self.scale, latent_form: LatentForm::Expanded }
     }
 
-    fn project_output(&self, out: Tensor<4>, _form: LatentForm, cx: &Context) -> Tensor<3> {
+    fn project_output(&self, out: Tensor<4>, _latent_form: LatentForm, cx: &Context) -> Tensor<3> {
         let [b, h, t, d] = out.dims();
         self.o.forward_with(out.swap_dims(1, 2).reshape([b, t, h * d]), cx)
     }
@@ -149,12 +163,13 @@ impl Projection for MultiHeadProjection {
 }
 
 impl MultiHeadProjection {
+    /// Width D of a head.
     fn head_dim(&self) -> usize {
         self.q.size()[1] / self.heads
     }
 }
 
-/// `[B, T, H·D] → [B, H, T, D]`.
+/// Splits the last dimension into heads: `[B, T, H·D] → [B, H, T, D]`, a view.
 pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
     let [b, t, m] = x.dims();
     x.reshape([b, t, heads, m / heads]).swap_dims(1, 2)

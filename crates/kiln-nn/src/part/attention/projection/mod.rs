@@ -1,4 +1,9 @@
-//! How queries, keys and values are made and merged.
+//! Projections: from hidden states to queries, keys and values, and from the heads' outputs back.
+//!
+//! | projection | cached a token | parameters | paper |
+//! |---|---|---|---|
+//! | multi-head, grouped-query, multi-query | 2 G D | `q`, `k`, `v`, `o` | 1706.03762, 2305.13245, 1911.02150 |
+//! | latent (MLA) | rank + rotary width | `q`, `kv_down`, `kv_norm`, `k_rope`, `k`, `v`, `o`, … | 2405.04434 |
 
 mod heads;
 mod latent;
@@ -10,7 +15,7 @@ pub use latent::{LatentProjection, LatentProjectionConfig};
 use crate::context::Context;
 use burn::tensor::Tensor;
 
-/// What is kept of each token: tensors `[B, G, T, width]`, joined along T.
+/// What is cached of each token: tensors `[B, G, T, width]`, concatenated along T from call to call.
 pub type KeyValue = Vec<Tensor<4>>;
 
 crate::variants! {
@@ -30,19 +35,20 @@ impl Default for ProjectionConfig {
 }
 
 impl ProjectionConfig {
-    /// Query heads.
+    /// Returns the number of query heads H.
     pub fn heads(&self) -> usize {
         match self {
-            Self::Heads(c) => c.heads,
-            Self::Latent(c) => c.heads,
+            Self::Heads(heads) => heads.heads,
+            Self::Latent(latent) => latent.heads,
         }
     }
 }
 
-/// Turns queries and keys by their positions.
+/// Function that rotates queries or keys by their positions, `[B, H, T, D] → [B, H, T, D]`; the identity without rotary
+/// positions.
 pub type RotateFn<'a> = &'a mut dyn FnMut(Tensor<4>, &mut Context) -> Tensor<4>;
 
-/// What a kernel is given.
+/// Inputs of an attention kernel.
 #[derive(Clone, Debug)]
 pub struct QueryKeyValue {
     /// `[B, H, T, D]`.
@@ -51,53 +57,57 @@ pub struct QueryKeyValue {
     pub key: Tensor<4>,
     /// `[B, G, S, E]`.
     pub value: Tensor<4>,
-    /// What the query is multiplied by.
+    /// Factor of the products q · k.
     pub scale: f64,
-    /// What is merged afterwards.
+    /// Whether the values are those of heads or latents; the output projection needs to know.
     pub latent_form: LatentForm,
 }
 
 impl QueryKeyValue {
-    /// Takes the first `length` keys out.
+    /// Removes the first `length` keys and values, and returns inputs with those alone.
     pub(super) fn split_off_keys(&mut self, length: usize) -> Self {
-        let part = |x: &Tensor<4>, from: usize, length: usize| x.clone().narrow(2, from, length);
         let rest = self.key.dims()[2] - length;
-        let first = Self { key: part(&self.key, 0, length), value: part(&self.value, 0, length), ..self.clone() };
-        (self.key, self.value) = (part(&self.key, length, rest), part(&self.value, length, rest));
+        let first = Self {
+            key: self.key.clone().narrow(2, 0, length),
+            value: self.value.clone().narrow(2, 0, length),
+            ..self.clone()
+        };
+        self.key = self.key.clone().narrow(2, length, rest);
+        self.value = self.value.clone().narrow(2, length, rest);
         first
     }
 }
 
-/// What the values of a call are.
+/// Form of the values of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LatentForm {
-    /// Values of heads.
+    /// Values of each head.
     #[default]
     Expanded,
-    /// Latents that heads share: values are made of the output.
+    /// Latents that all heads share (absorbed MLA): the values are computed from the output.
     Absorbed,
 }
 
-/// How queries, keys and values are made and merged.
+/// Projection of queries, keys, values and output.
 pub trait Projection {
-    /// What is kept of each token, with positions in it.
+    /// Returns what is cached of each token of `x [B, T, M]`. Keys are rotated by their positions before they are cached.
     fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue;
 
-    /// Queries of this call against all entries.
-    fn project_query(&self, x: Tensor<3>, entries: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue;
+    /// Returns the kernel inputs: queries of `x [B, T, M]`, keys and values of all cached tokens.
+    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue;
 
-    /// `[B, H, T, E] → [B, T, M]`, of values in the form that was read.
-    fn project_output(&self, out: Tensor<4>, form: LatentForm, cx: &Context) -> Tensor<3>;
+    /// Projects the heads' outputs, `[B, H, T, E] → [B, T, M]`. `latent_form` is that of the kernel inputs.
+    fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3>;
 
-    /// Heads and width of each tensor that is kept of a token.
+    /// Returns heads and width of each cached tensor: `[[G, D], [G, D]]` for keys and values.
     fn key_value_shapes(&self) -> Vec<[usize; 2]>;
 
-    /// Whether its weights are where fused CPU kernels work.
+    /// Whether fused CPU kernels support its outputs.
     fn has_cpu_kernel(&self) -> bool;
 
-    /// Multiplications and additions: a token, and a token and key.
+    /// Returns the floating-point operations a token (projections), and those for each key that the token sees.
     fn flops(&self) -> (f64, f64);
 
-    /// A few words for people.
+    /// Returns a summary for listings: `4 heads of 16, 2 kv`.
     fn describe(&self) -> String;
 }

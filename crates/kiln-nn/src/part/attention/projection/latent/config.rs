@@ -1,10 +1,10 @@
-//! Options of latent attention.
+//! Options of multi-head latent attention (MLA), with the names of DeepSeek's configuration.
 
 use crate::norm::NormConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Options of [`Latent`](super::Latent).
+/// Options of [`LatentProjection`](super::LatentProjection).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatentProjectionConfig {
@@ -43,25 +43,31 @@ impl Default for LatentProjectionConfig {
     }
 }
 
-/// The widths, filled in.
+/// All widths, defaults filled in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LatentDims {
+    /// Heads H.
     pub heads: usize,
+    /// Rank R of the key-value latent.
     pub rank: usize,
+    /// Width N of a head's part without position.
     pub nope: usize,
+    /// Width P of a head's rotary part.
     pub rope: usize,
+    /// Value width E of a head.
     pub value: usize,
 }
 
 impl LatentProjectionConfig {
+    /// The widths for a hidden width.
     pub(super) fn dims(&self, hidden: usize) -> LatentDims {
-        let plain = self.qk_nope_head_dim.unwrap_or(hidden / self.heads.max(1));
+        let nope = self.qk_nope_head_dim.unwrap_or(hidden / self.heads.max(1));
         LatentDims {
             heads: self.heads,
             rank: self.kv_lora_rank.unwrap_or(hidden / 4),
-            nope: plain,
-            rope: self.qk_rope_head_dim.unwrap_or((plain / 2).next_multiple_of(2)),
-            value: self.v_head_dim.unwrap_or(plain),
+            nope,
+            rope: self.qk_rope_head_dim.unwrap_or((nope / 2).next_multiple_of(2)),
+            value: self.v_head_dim.unwrap_or(nope),
         }
     }
 }

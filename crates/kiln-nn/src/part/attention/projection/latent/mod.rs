@@ -1,10 +1,20 @@
-//! Multi-head latent attention (MLA, 2405.04434, section 2.1): a token is kept as one latent c, of which the keys and
-//! values of all heads are made, and one key that carries its position, shared by the heads. Read in two forms that
-//! compute the same: expanded (keys and values are made, for long reads) and absorbed (the query goes to the latents:
-//! one key a token for all heads, for decoding).
+//! Multi-head latent attention (MLA, 2405.04434, section 2.1).
 //!
-//! B batch, H heads, T queries, S keys, M hidden, R rank of the latent, N width of a head without position, P with,
-//! E width of a value.
+//! The cache holds one latent c = norm(x W_kv_down) of rank R and one rotary key of width P for each token, shared by all
+//! heads. A head's key is (c W_k, rotary key), its query (q_nope, q_rope), its value c W_v. Queries may come from a latent too
+//! (`q_lora_rank`). Scale: 1/√(N + P).
+//!
+//! Two forms compute the same attention:
+//!
+//! * **expanded**: keys and values of all heads are computed from the latents, 2 S R H (N + E) operations. For many queries;
+//! * **absorbed**: (q_nope W_kᵀ) · c replaces q_nope · (c W_k), so all heads share one key of width R + P, and W_v is applied
+//!   to the output. For T < N queries with a cache, as in decoding.
+//!
+//! Parameters: `q_down.weight [M, q rank]` and `q_norm` (with `q_lora_rank`), `q.weight [M or q rank, H (N + P)]`,
+//! `kv_down.weight [M, R]`, `kv_norm`, `k_rope.weight [M, P]`, `k [R, H N]`, `v [R, H E]`, `o.weight [H E, M]`.
+//!
+//! Shapes: B batch, H heads, T queries, S keys, M hidden, R rank of the latent, N width of a head without position, P width of
+//! its rotary part, E width of a value.
 
 mod config;
 
@@ -17,7 +27,7 @@ use crate::{
     linear::Linear,
     norm::Norm,
     part::attention::{LatentForm, QueryKeyValue, RotateFn},
-    variant::{BuildContext, Card, MAX_WIDTH, Variant},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -25,15 +35,18 @@ use burn::{
 };
 use kiln_spec::ValidationError;
 
-/// Matrices down to the latents and up to heads.
+/// Latent projection (MLA): matrices down to the latents and up to the heads.
 #[derive(Module, Debug)]
 pub struct LatentProjection {
+    /// `[M, query rank]`.
     q_down: Option<Linear>,
+    /// Norm of the query latent.
     q_norm: Option<Norm>,
     /// `[M or query rank, H (N + P)]`.
     q: Linear,
     /// `[M, R]`.
     kv_down: Linear,
+    /// Norm of the key-value latent.
     kv_norm: Norm,
     /// `[M, P]`.
     k_rope: Linear,
@@ -52,21 +65,20 @@ impl Variant for LatentProjection {
     const CARD: Card = Card {
         state: "rank + rope width a token",
         time: "T²",
-        incompatible_with: "widths of 0, positions that turn an odd number of dimensions",
+        incompatible_with: "widths of 0, rotary positions on an odd number of dimensions",
         ..Card::new("latent", "2405.04434")
     };
 
-    fn resolve(config: &mut LatentProjectionConfig, around: &BuildContext) {
-        let widths = config.dims(around.hidden);
+    fn resolve(config: &mut LatentProjectionConfig, build: &BuildContext) {
+        let widths = config.dims(build.hidden);
         config.kv_lora_rank = Some(widths.rank);
         config.qk_nope_head_dim = Some(widths.nope);
         config.qk_rope_head_dim = Some(widths.rope);
         config.v_head_dim = Some(widths.value);
     }
 
-    fn check(config: &LatentProjectionConfig, around: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key: &str, reason: String| Err(ValidationError::new(format!("{path}.{key}"), reason));
-        let widths = config.dims(around.hidden);
+    fn check(config: &LatentProjectionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let widths = config.dims(build.hidden);
         let all = [
             ("heads", widths.heads),
             ("kv_lora_rank", widths.rank),
@@ -76,35 +88,35 @@ impl Variant for LatentProjection {
             ("q_lora_rank", config.q_lora_rank.unwrap_or(1)),
         ];
         for (key, width) in all {
-            let together =
-                if key == "heads" || key.ends_with("rank") { width } else { width.saturating_mul(widths.heads) };
-            if width == 0 || together > MAX_WIDTH {
-                return refuse(key, format!("from 1 to {MAX_WIDTH} (of all heads together), found {width}"));
+            let is_total = key == "heads" || key.ends_with("rank");
+            let total = if is_total { width } else { width.saturating_mul(widths.heads) };
+            if width == 0 || total > MAX_WIDTH {
+                return invalid(path, key, format!("expected from 1 to {MAX_WIDTH} (over all heads), found {width}"));
             }
         }
-        match around.position.check_heads(widths.heads, widths.rope) {
-            Err(reason) => refuse("qk_rope_head_dim", reason),
-            Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*around }, &format!("{path}.norm")),
+        match build.position.check_heads(widths.heads, widths.rope) {
+            Err(reason) => invalid(path, "qk_rope_head_dim", reason),
+            Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*build }, &format!("{path}.norm")),
         }
     }
 
-    fn init(config: &LatentProjectionConfig, around: &BuildContext, init: &mut Initializer) -> Self {
-        let (m, w) = (around.hidden, config.dims(around.hidden));
+    fn init(config: &LatentProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        let (m, dims) = (build.hidden, config.dims(build.hidden));
         let norm = |name: &str, width, init: &mut Initializer| {
-            init.scope(name, |init| config.norm.init(&BuildContext { hidden: width, ..*around }, init))
+            init.scope(name, |init| config.norm.init(&BuildContext { hidden: width, ..*build }, init))
         };
-        let std = 1.0 / (w.rank as f64).sqrt();
+        let std = 1.0 / (dims.rank as f64).sqrt();
         Self {
             q_down: config.q_lora_rank.map(|rank| Linear::new("q_down", [m, rank], false, init)),
             q_norm: config.q_lora_rank.map(|rank| norm("q_norm", rank, init)),
-            q: Linear::new("q", [config.q_lora_rank.unwrap_or(m), w.heads * (w.nope + w.rope)], false, init),
-            kv_down: Linear::new("kv_down", [m, w.rank], false, init),
-            kv_norm: norm("kv_norm", w.rank, init),
-            k_rope: Linear::new("k_rope", [m, w.rope], false, init),
-            k: init.normal("k", [w.rank, w.heads * w.nope], std),
-            v: init.normal("v", [w.rank, w.heads * w.value], std),
-            o: Linear::new_residual("o", [w.heads * w.value, m], false, init),
-            heads: w.heads,
+            q: Linear::new("q", [config.q_lora_rank.unwrap_or(m), dims.heads * (dims.nope + dims.rope)], false, init),
+            kv_down: Linear::new("kv_down", [m, dims.rank], false, init),
+            kv_norm: norm("kv_norm", dims.rank, init),
+            k_rope: Linear::new("k_rope", [m, dims.rope], false, init),
+            k: init.normal("k", [dims.rank, dims.heads * dims.nope], std),
+            v: init.normal("v", [dims.rank, dims.heads * dims.value], std),
+            o: Linear::new_residual("o", [dims.heads * dims.value, m], false, init),
+            heads: dims.heads,
         }
     }
 }
@@ -115,35 +127,35 @@ impl Projection for LatentProjection {
         vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_with(x, cx).unsqueeze_dim(1), cx)]
     }
 
-    fn project_query(&self, x: Tensor<3>, entries: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
-        let [latent, turned]: [Tensor<4>; 2] = entries.try_into().expect("an entry is a latent and a turned key");
-        let ([b, _, s, _], [plain, turn, _]) = (latent.dims(), self.head_dims());
+    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
+        let [latent, key_rope]: [Tensor<4>; 2] = key_value.try_into().expect("a latent and a rotary key");
+        let ([b, _, s, _], [nope, rope, _]) = (latent.dims(), self.head_dims());
         let query = split_heads(self.query_states(x, cx), self.heads);
         let t = query.dims()[2];
-        let q_plain = query.clone().narrow(3, 0, plain);
-        let q_turned = rotate(query.narrow(3, plain, turn), cx);
-        let scale = 1.0 / ((plain + turn) as f64).sqrt();
-        // Made keys and values cost S products of rank R; absorbed queries make each look R wide. A few queries look.
-        if cx.state.is_some() && t < plain {
-            let q = q_plain.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
-            let query = Tensor::cat(vec![q, q_turned], 3);
-            let key = Tensor::cat(vec![latent.clone(), turned], 3);
+        let query_nope = query.clone().narrow(3, 0, nope);
+        let query_rope = rotate(query.narrow(3, nope, rope), cx);
+        let scale = 1.0 / ((nope + rope) as f64).sqrt();
+        // Expanding costs S products of rank R, whatever T; absorbing makes each of the T · S products R wide. Few queries
+        // are cheaper absorbed.
+        if cx.state.is_some() && t < nope {
+            let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
+            let query = Tensor::cat(vec![absorbed, query_rope], 3);
+            let key = Tensor::cat(vec![latent.clone(), key_rope], 3);
             return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
         }
-        let key = latent.clone().matmul(self.weight_by_head(&self.k));
-        let turned = turned.expand([b, self.heads, s, turn]);
-        let (query, key) = (Tensor::cat(vec![q_plain, q_turned], 3), Tensor::cat(vec![key, turned], 3));
+        let key_nope = latent.clone().matmul(self.weight_by_head(&self.k));
+        let key_rope = key_rope.expand([b, self.heads, s, rope]);
         QueryKeyValue {
-            query,
-            key,
+            query: Tensor::cat(vec![query_nope, query_rope], 3),
+            key: Tensor::cat(vec![key_nope, key_rope], 3),
             value: latent.matmul(self.weight_by_head(&self.v)),
             scale,
             latent_form: LatentForm::Expanded,
         }
     }
 
-    fn project_output(&self, out: Tensor<4>, form: LatentForm, cx: &Context) -> Tensor<3> {
-        let out = match form {
+    fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3> {
+        let out = match latent_form {
             LatentForm::Expanded => out,
             LatentForm::Absorbed => out.matmul(self.weight_by_head(&self.v)),
         };
@@ -162,18 +174,19 @@ impl Projection for LatentProjection {
     fn flops(&self) -> (f64, f64) {
         let matrices = [&self.q, &self.kv_down, &self.k_rope, &self.o].into_iter().chain(&self.q_down);
         let up = 2.0 * (self.k.shape().num_elements() + self.v.shape().num_elements()) as f64;
-        let [plain, turned, value] = self.head_dims();
-        (matrices.map(Linear::flops).sum::<f64>() + up, 2.0 * (self.heads * (plain + turned + value)) as f64)
+        let [nope, rope, value] = self.head_dims();
+        (matrices.map(Linear::flops).sum::<f64>() + up, 2.0 * (self.heads * (nope + rope + value)) as f64)
     }
 
     fn describe(&self) -> String {
-        let [plain, turned, value] = self.head_dims();
+        let [nope, rope, value] = self.head_dims();
         let rank = self.kv_down.size()[1];
-        format!("{} heads of {plain} + {turned}, values {value}, latent {rank}", self.heads)
+        format!("{} heads of {nope} + {rope}, values {value}, latent {rank}", self.heads)
     }
 }
 
 impl LatentProjection {
+    /// Queries of all heads, `[B, T, H (N + P)]`, through the query latent if there is one.
     fn query_states(&self, x: Tensor<3>, cx: &Context) -> Tensor<3> {
         match (&self.q_down, &self.q_norm) {
             (Some(down), Some(norm)) => self.q.forward_with(norm.forward(down.forward_with(x, cx)), cx),
@@ -181,13 +194,13 @@ impl LatentProjection {
         }
     }
 
-    /// Widths of a head: without position, with, and of its value.
+    /// Widths N, P and E of a head.
     fn head_dims(&self) -> [usize; 3] {
-        let plain = self.k.dims()[1] / self.heads;
-        [plain, self.q.size()[1] / self.heads - plain, self.v.dims()[1] / self.heads]
+        let nope = self.k.dims()[1] / self.heads;
+        [nope, self.q.size()[1] / self.heads - nope, self.v.dims()[1] / self.heads]
     }
 
-    /// `[R, H X] → [1, H, R, X]`.
+    /// A weight split by head, `[R, H X] → [1, H, R, X]`.
     fn weight_by_head(&self, weight: &Param<Tensor<2>>) -> Tensor<4> {
         let [rank, all] = weight.dims();
         weight.val().reshape([rank, self.heads, all / self.heads]).swap_dims(0, 1).unsqueeze_dim(0)
