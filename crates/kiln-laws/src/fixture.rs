@@ -1,10 +1,12 @@
-//! Numbers of other programs, from `fixtures/`; its README says what they are.
+//! Reference values computed by other programs (PyTorch, transformers, peft), in `fixtures/*.safetensors`.
+//!
+//! `fixtures/README.md` lists the files, their tensors, and the script and versions that made them.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use std::path::Path;
 
-/// A file of named tensors.
+/// A file of named tensors of reference values.
 pub struct Fixture {
     name: String,
     bytes: Vec<u8>,
@@ -14,17 +16,17 @@ impl Fixture {
     /// Reads `fixtures/<name>.safetensors`.
     ///
     /// # Panics
-    /// If it isn't there.
+    /// If the file cannot be read.
     pub fn open(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { name: name.into(), bytes }
     }
 
-    /// Shape and values of a tensor.
+    /// Shape and row-major values of a tensor of `f32`, `f64` or `i64`.
     ///
     /// # Panics
-    /// If it isn't there.
+    /// If the file has no tensor of this name, or one of another type.
     pub fn values(&self, tensor: &str) -> (Vec<usize>, Vec<f64>) {
         let file = SafeTensors::deserialize(&self.bytes).expect("a safetensors file");
         let view = file.tensor(tensor).unwrap_or_else(|error| panic!("{}: {tensor}: {error}", self.name));
@@ -38,19 +40,19 @@ impl Fixture {
         (view.shape().to_vec(), values)
     }
 
-    /// A tensor in f64.
+    /// A tensor of `f64`, whatever the type in the file.
     ///
     /// # Panics
-    /// If it isn't there, or has another rank.
+    /// If the file has no tensor of this name and of rank `D`.
     pub fn tensor<const D: usize>(&self, tensor: &str, device: &Device) -> Tensor<D> {
         let (shape, values) = self.values(tensor);
         Tensor::from_data(TensorData::new(values, shape), (device, DType::F64))
     }
 
-    /// A tensor of whole numbers.
+    /// A tensor of integers, for token ids and masks. Values of other types are rounded towards zero.
     ///
     /// # Panics
-    /// If it isn't there, or has another rank.
+    /// If the file has no tensor of this name and of rank `D`.
     pub fn integers<const D: usize>(&self, tensor: &str, device: &Device) -> Tensor<D, Int> {
         let (shape, values) = self.values(tensor);
         let values: Vec<i32> = values.into_iter().map(|v| v as i32).collect();
@@ -58,6 +60,7 @@ impl Fixture {
     }
 }
 
+/// A chunk of bytes as an array, for `from_le_bytes`.
 fn to_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("a chunk of N bytes")
 }

@@ -1,7 +1,32 @@
-//! What must hold, and the means to see whether it does: random legal models, fixtures of other programs' numbers,
-//! gradients by name and finite differences.
+//! Helpers of Kiln's own tests: random legal models, a small model for each variant, reference values from other
+//! programs, gradients by parameter name. Unpublished.
 //!
-//! The laws themselves are in `tests/`; the identities that a user can check too are in [`kiln_infer::identities`].
+//! In the order of a test:
+//!
+//! 1. **A model.** [`strategies`] draws legal models for proptest, [`random_config`] draws from the JSON schema, legal or
+//!    not, and [`variant_cases`] has one model for each listed variant. [`variant_sites`] tells which variants stand at
+//!    which keys of a model, and with them which laws it is exempt from.
+//! 2. **Documents.** [`layouts`] draws patterns, layouts and formulas; [`loss::DocumentRows`] lays documents out in rows:
+//!    separate, packed, padded.
+//! 3. **A run.** [`test_case::TestCase`] initializes and runs a model, with a planted fault when a law itself is tested.
+//! 4. **Numbers.** [`loss`] is a loss that does not depend on the layout; [`parameters`] has values and gradients by
+//!    name; [`fixture::Fixture`] reads reference values of other programs from `fixtures/`.
+//!
+//! The tests are the binary `tests/integration`. The equivalences that users can check too (`kiln verify`) are functions
+//! of [`kiln_infer::equivalence`].
+//!
+//! ```
+//! use kiln_laws::{device, loss::{DocumentRows, loss_value}, max_abs_diff, variant_cases::variant_cases};
+//! use kiln_spec::Direction;
+//!
+//! // Two documents have the same loss in one row as in rows of their own.
+//! let (_, case) = variant_cases().swap_remove(0);
+//! let (model, documents) = (case.model_f64(&device()), [vec![1, 2, 3], vec![4, 5]]);
+//! let packed = loss_value(&model, &DocumentRows::packed(&documents, Direction::Causal, 0));
+//! let separate: f64 =
+//!     DocumentRows::separate(&documents, Direction::Causal).iter().map(|rows| loss_value(&model, rows)).sum();
+//! assert!(max_abs_diff(&[packed], &[separate]) < 1e-9);
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod fixture;
@@ -11,6 +36,7 @@ pub mod random_config;
 pub mod strategies;
 pub mod test_case;
 pub mod variant_cases;
+pub mod variant_sites;
 
 #[path = "../../kiln-spec/tests/integration/common.rs"]
 pub mod layouts;
@@ -18,18 +44,24 @@ pub mod layouts;
 use burn::tensor::Device;
 use kiln_models::{Model, StateDict};
 
-/// Greatest |a − b|; no number if any is none.
+/// Largest |aᵢ − bᵢ| over the pairs of two lists; NaN if any of the numbers is, 0 for empty lists.
+///
+/// Numbers beyond the end of the shorter list are not compared.
 pub fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
-    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    apart.fold(0.0, |most, x| if most.is_nan() || x.is_nan() { f64::NAN } else { most.max(x) })
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max)
 }
 
-/// Where laws are checked.
+/// The larger of two numbers; NaN if either is, where `f64::max` would return the other one.
+fn nan_max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+/// Device of the laws: flex, the CPU backend that every build has, without gradients.
 pub fn device() -> Device {
     Device::flex()
 }
 
-/// Every parameter's values, as soon as the device has them.
+/// Values of every parameter by name. Waits for the device.
 ///
 /// # Panics
 /// If the device fails.

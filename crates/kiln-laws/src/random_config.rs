@@ -1,29 +1,36 @@
-//! Random configurations by the schema, so that every key and every name is drawn, today's and tomorrow's. Most are
-//! legal; the others must be refused.
+//! Random model configurations, drawn from the JSON schema, so that every key and every name can occur, also those that
+//! are added later. Many are legal; `check` must refuse the others.
 
-use crate::strategies::VOCAB;
+use crate::{
+    strategies::VOCAB,
+    variant_sites::{VariantName, family_with_names},
+};
 use kiln_models::ModelConfig;
 use kiln_spec::Random;
+use schemars::schema_for;
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
-/// References within references, after which lists stay empty.
+/// Nesting depth from which lists stay empty and choices avoid alternatives with lists.
 const MAX_DEPTH: usize = 12;
 
-/// A model of one to three blocks, as a value; whether it is legal is for `check` to say.
+/// Draws a model of one or two blocks. The draw is a function of the seed and of `wanted`.
 ///
-/// # Panics
-/// If the schema has no model.
-pub fn config_value(seed: u64) -> Value {
-    let schema = kiln_train::Recipe::schema().to_value();
-    let model = model_schema(&schema, &schema).expect("a recipe has a model");
-    let mut draw = SchemaSampler { root: &schema, random: Random::new(seed, "draw", 0, 0) };
-    let mut drawn = draw.sample_value("model", model, 0).unwrap_or_else(|| json!({}));
-    // The laws run one stack over one stream of tokens; stacks of two have laws of their own.
-    drawn.as_object_mut().and_then(|table| table.remove("stack"));
+/// A choice between variants of which some are `wanted` selects one of these with a probability of at least a half.
+/// Neither the legality of the model nor the presence of the wanted variants is certain.
+pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_for!(ModelConfig).to_value());
+    let mut sampler = SchemaSampler { root: &SCHEMA, wanted, random: Random::new(seed, "draw", 0, 0) };
+    let mut drawn = sampler.sample_value("model", &SCHEMA, 0).unwrap_or_else(|| json!({}));
+    // The laws run one stack over one stream of tokens; encoder-decoders have tests of their own (`laws::stacks`). An
+    // encoder that no stack asks for is refused: only draws that are meant to be legal leave it out.
+    for key in if wanted.is_empty() { &["stack"][..] } else { &["stack", "encoder"] } {
+        drawn.as_object_mut().and_then(|table| table.remove(*key));
+    }
     drawn["vocab"] = VOCAB.into();
-    drawn["hidden"] = [8, 12, 16][draw.random.uniform_int(3)].into();
+    drawn["hidden"] = [8, 12, 16][sampler.random.uniform_int(3)].into();
     drawn["blocks"] = drawn["blocks"].as_array().filter(|blocks| !blocks.is_empty()).map_or_else(
-        || json!([{ "sublayers": [{ "parts": ["attention"] }, { "parts": ["gated_mlp"] }] }]),
+        || json!([{ "sublayers": [{ "parts": ["attention"] }] }]),
         |blocks| blocks.iter().take(2).cloned().collect(),
     );
     drawn
@@ -32,43 +39,42 @@ pub fn config_value(seed: u64) -> Value {
 /// The same as a configuration.
 ///
 /// # Errors
-/// What the text of it is refused for.
-pub fn config(seed: u64) -> Result<ModelConfig, String> {
-    serde_json::from_value(config_value(seed)).map_err(|error| error.to_string())
+/// The reason why the text is refused.
+pub fn config(seed: u64, wanted: &[VariantName]) -> Result<ModelConfig, String> {
+    serde_json::from_value(config_value(seed, wanted)).map_err(|error| error.to_string())
 }
 
-fn model_schema<'a>(schema: &'a Value, root: &'a Value) -> Option<&'a Value> {
-    let model = &schema["properties"]["model"];
-    Some(resolve_reference(model, root)).filter(|model| model.is_object())
+/// Follows references, and wrappers of one member, to the schema proper.
+fn resolve_reference<'a>(node: &'a Value, root: &'a Value) -> &'a Value {
+    let reference = node["$ref"].as_str().and_then(|path| root.pointer(path.trim_start_matches('#')));
+    let only = node["allOf"].as_array().filter(|all| all.len() == 1).map(|all| &all[0]);
+    reference.or(only).map_or(node, |next| resolve_reference(next, root))
 }
 
-/// References and wrappers of one member followed.
-fn resolve_reference<'a>(at: &'a Value, root: &'a Value) -> &'a Value {
-    let reference = at["$ref"].as_str().and_then(|path| root.pointer(path.trim_start_matches('#')));
-    let only = at["allOf"].as_array().filter(|all| all.len() == 1).map(|all| &all[0]);
-    reference.or(only).map_or(at, |next| resolve_reference(next, root))
-}
-
+/// Draws values that a schema describes.
 struct SchemaSampler<'a> {
+    /// The schema that references start from.
     root: &'a Value,
+    /// Variants to prefer.
+    wanted: &'a [VariantName],
     random: Random,
 }
 
 impl<'a> SchemaSampler<'a> {
-    /// Something that may stand under `key`; nothing where nothing may stand.
-    fn sample_value(&mut self, key: &str, at: &'a Value, depth: usize) -> Option<Value> {
-        let at = resolve_reference(at, self.root);
-        if let Some(forms) = at["oneOf"].as_array().or(at["anyOf"].as_array()) {
+    /// Draws a value for `key`; `None` where the schema allows no value.
+    fn sample_value(&mut self, key: &str, node: &'a Value, depth: usize) -> Option<Value> {
+        let node = resolve_reference(node, self.root);
+        if let Some(forms) = node["oneOf"].as_array().or(node["anyOf"].as_array()) {
             let form = self.select_variant(forms, depth);
             return self.sample_value(key, form, depth + 1);
         }
-        let words = at["enum"].as_array().map(|words| &words[self.random.uniform_int(words.len())]);
-        if let Some(word) = words.or(at.get("const")) {
+        let words = node["enum"].as_array().map(|words| &words[self.random.uniform_int(words.len())]);
+        if let Some(word) = words.or(node.get("const")) {
             return Some(word.clone());
         }
-        match schema_type(at)? {
-            "object" => Some(self.sample_table(at, depth)),
-            "array" => Some(self.sample_list(at, depth)),
+        match schema_type(node)? {
+            "object" => Some(self.sample_table(node, depth)),
+            "array" => Some(self.sample_list(node, depth)),
             "boolean" => Some((self.random.uniform_int(2) == 0).into()),
             "integer" if key == "repeat" => Some((1 + self.random.uniform_int(2)).into()),
             "integer" if key == "max_position_embeddings" => Some(24.into()),
@@ -79,37 +85,54 @@ impl<'a> SchemaSampler<'a> {
         }
     }
 
-    /// Any name of a choice alike, whether it may stand alone or not; lists no deeper than [`DEEPEST`].
+    /// Selects a wanted variant, or else any name of a choice, all alike; no lists deeper than [`MAX_DEPTH`].
     fn select_variant(&mut self, forms: &'a [Value], depth: usize) -> &'a Value {
         let tables: Vec<&Value> = forms.iter().filter(|form| form["required"].is_array()).collect();
-        let shallow = |form: &&&Value| depth < MAX_DEPTH || !form["properties"].to_string().contains("\"array\"");
-        let open: Vec<&Value> = tables.iter().filter(shallow).copied().collect();
+        if let Some(form) = self.select_wanted(&tables) {
+            return form;
+        }
+        let is_shallow = |form: &&&Value| depth < MAX_DEPTH || !form["properties"].to_string().contains("\"array\"");
+        let open: Vec<&Value> = tables.iter().filter(is_shallow).copied().collect();
         match (open.len(), forms.len()) {
             (0, all) => &forms[self.random.uniform_int(all)],
             (some, _) => open[self.random.uniform_int(some)],
         }
     }
 
-    fn sample_table(&mut self, at: &'a Value, depth: usize) -> Value {
-        let required: Vec<&str> = at["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    /// Selects one of the wanted variants of this choice, except in one of k + 1 cases if k of them are wanted.
+    fn select_wanted(&mut self, tables: &[&'a Value]) -> Option<&'a Value> {
+        if self.wanted.is_empty() {
+            return None;
+        }
+        let family = family_with_names(tables.iter().filter_map(|form| form["required"][0].as_str()))?.name;
+        let wanted: Vec<&str> =
+            self.wanted.iter().filter(|variant| variant.0 == family).map(|variant| variant.1).collect();
+        let name = *wanted.get(self.random.uniform_int(wanted.len() + 1))?;
+        tables.iter().find(|form| form["required"][0] == name).copied()
+    }
+
+    fn sample_table(&mut self, node: &'a Value, depth: usize) -> Value {
+        let required: Vec<&str> = node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let mut table = Map::new();
-        for (key, property) in at["properties"].as_object().into_iter().flatten() {
-            let common = ["blocks", "position", "junction", "depth", "pattern", "score"].contains(&key.as_str());
-            let wanted = required.contains(&key.as_str()) || self.random.uniform_int(4) < if common { 3 } else { 1 };
-            if wanted && let Some(value) = self.sample_value(key, property, depth + 1) {
+        for (key, property) in node["properties"].as_object().into_iter().flatten() {
+            let is_common = ["blocks", "position", "junction", "depth", "pattern", "score"].contains(&key.as_str());
+            let quarters = if is_common { 3 } else { 1 };
+            let is_present = required.contains(&key.as_str()) || self.random.uniform_int(4) < quarters;
+            if is_present && let Some(value) = self.sample_value(key, property, depth + 1) {
                 table.insert(key.clone(), value);
             }
         }
         Value::Object(table)
     }
 
-    fn sample_list(&mut self, at: &'a Value, depth: usize) -> Value {
+    fn sample_list(&mut self, node: &'a Value, depth: usize) -> Value {
         let length = if depth > 2 * MAX_DEPTH { 0 } else { 1 + self.random.uniform_int(2) };
-        (0..length).filter_map(|_| self.sample_value("", &at["items"], depth + 1)).collect()
+        (0..length).filter_map(|_| self.sample_value("", &node["items"], depth + 1)).collect()
     }
 }
 
-fn schema_type(at: &Value) -> Option<&str> {
-    let named = at["type"].as_array().into_iter().flatten().filter_map(Value::as_str).find(|name| *name != "null");
-    at["type"].as_str().or(named)
+/// The type of a value, `null` left aside.
+fn schema_type(node: &Value) -> Option<&str> {
+    let named = node["type"].as_array().into_iter().flatten().filter_map(Value::as_str).find(|name| *name != "null");
+    node["type"].as_str().or(named)
 }

@@ -1,14 +1,16 @@
-//! Where a variant stands in a small model: a place for each family, so that a variant on a list is tried unasked.
+//! A small model for each listed variant.
+//!
+//! A family has a template, so that a variant that is added to a list is tested without further registration.
 
 use crate::{strategies::VOCAB, test_case::TestCase};
 use kiln::variants::FAMILIES;
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{Card, Causality, VariantFamily};
 
-/// Width of the models.
+/// Hidden size of the models.
 const HIDDEN: usize = 16;
 
-/// A model for each family of parts: `$` is the variant.
+/// A model for each family of a model's components; `$` is replaced by the variant.
 const MODEL_TEMPLATES: &[(&str, &str)] = &[
     ("part", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [$] }] }]"),
     ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated_mlp'] }] }]"),
@@ -20,7 +22,7 @@ const MODEL_TEMPLATES: &[(&str, &str)] = &[
         "blocks = [{ sublayers = [{ parts = [{ attention = { pattern = $ } }] }, { parts = ['gated_mlp'] }] }]",
     ),
     ("score", "blocks = [{ sublayers = [{ parts = [{ attention = { score = $ } }] }, { parts = ['gated_mlp'] }] }]"),
-    // The head has weights of its own: a norm's bias would pull tied embeddings together.
+    // The head is not tied: with a tied one, a norm's bias would move all embeddings in one direction.
     (
         "norm",
         "norm = $\nhead = { language = { tied = false } }\nblocks = [{ sublayers = [{ junction = { pre = { norm = $ } }, \
@@ -38,33 +40,34 @@ const MODEL_TEMPLATES: &[(&str, &str)] = &[
     ("head", "head = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]"),
 ];
 
-/// Families that are no part of a model, and why.
+/// Families that are not components of a model, with the tests that they have instead.
 pub const FAMILIES_TESTED_ELSEWHERE: &[(&str, &str)] = &[
-    ("adapter", "no part, but beside parts: judged with its own laws"),
-    ("objective", "what is trained for: judged where training is"),
-    ("optimizer", "how weights move: judged where training is"),
-    ("schedule", "a formula: judged against its reference"),
+    ("adapter", "attached to a model: tests of `peft`"),
+    ("objective", "a batch and a loss: tests of `training` and `laws::objectives`"),
+    ("optimizer", "an update of weights: tests of `training`"),
+    ("schedule", "a formula: unit tests of `kiln-train`"),
 ];
 
-/// Every variant of every family that has a place, with its card.
+/// The model of every variant of every family with a template, with the variant's card.
 ///
 /// # Panics
-/// If a card's example is not what the family's key may hold.
+/// If the example on a card is not a valid value of the family's key.
 pub fn variant_cases() -> Vec<(&'static Card, TestCase)> {
-    let placed = |(family, place): &(&str, &str)| {
-        let cards = FAMILIES.iter().find(|known| known.name == *family).map_or(&[][..], |family| family.cards);
-        let place = (*place).to_string();
-        let family = (*family).to_string();
-        cards.iter().map(move |card| (card, variant_case(&family, card, &place)))
-    };
-    MODEL_TEMPLATES.iter().flat_map(placed).collect()
+    MODEL_TEMPLATES.iter().flat_map(|(family, template)| family_cases(family, template)).collect()
 }
 
-fn variant_case(family: &str, card: &Card, place: &str) -> TestCase {
+/// The models of one family.
+fn family_cases(family: &'static str, template: &'static str) -> impl Iterator<Item = (&'static Card, TestCase)> {
+    let cards = FAMILIES.iter().find(|known| known.name == family).map_or(&[][..], |family| family.cards);
+    cards.iter().map(move |card| (card, variant_case(family, card, template)))
+}
+
+/// The model of one variant, resolved. A variant that is bidirectional only makes the model bidirectional.
+fn variant_case(family: &str, card: &Card, template: &str) -> TestCase {
     let name = format!("{family}.{}", card.name);
-    let text = format!("vocab = {VOCAB}\nhidden = {HIDDEN}\n{}", place.replace('$', &card.example_toml()));
-    let read = kiln_spec::config::parse(&text, None);
-    let mut config: ModelConfig = read.unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+    let text = format!("vocab = {VOCAB}\nhidden = {HIDDEN}\n{}", template.replace('$', &card.example_toml()));
+    let parsed = kiln_spec::config::parse(&text, None);
+    let mut config: ModelConfig = parsed.unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
     if card.causality == Causality::BidirectionalOnly {
         config.visibility = Visibility::Bidirectional;
     }
@@ -72,17 +75,10 @@ fn variant_case(family: &str, card: &Card, place: &str) -> TestCase {
     TestCase::new(name, config)
 }
 
-/// Families that have neither a place nor a reason to have none, and places of no family.
+/// Families without a template or a mention in [`FAMILIES_TESTED_ELSEWHERE`], and templates of families that do not exist.
 pub fn unmatched_families() -> Vec<&'static str> {
     let known: Vec<&str> = MODEL_TEMPLATES.iter().chain(FAMILIES_TESTED_ELSEWHERE).map(|(family, _)| *family).collect();
     let listed: Vec<&str> = FAMILIES.iter().map(|family: &VariantFamily| family.name).collect();
     let missing = listed.iter().filter(|family| !known.contains(family));
     missing.chain(known.iter().filter(|family| !listed.contains(family))).copied().collect()
-}
-
-/// Laws that something in a configuration need not keep: exemptions of the cards whose names stand in it.
-pub fn exemption(config: &ModelConfig, law: &str) -> Option<&'static str> {
-    let text = serde_json::to_string(config).unwrap_or_default();
-    let cards = FAMILIES.iter().flat_map(|family| family.cards);
-    cards.filter(|card| text.contains(&format!("\"{}\"", card.name))).find_map(|card| card.exemption(law))
 }

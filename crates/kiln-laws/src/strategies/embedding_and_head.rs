@@ -1,4 +1,4 @@
-//! What stands before the first block and after the last one.
+//! Token embeddings and language-model heads.
 
 use super::norm;
 use kiln_nn::{
@@ -10,7 +10,7 @@ use kiln_nn::{
 use kiln_spec::config::NoOptions;
 use proptest::{option, prelude::*, sample::select};
 
-/// What embeddings of tokens become.
+/// Token embedding: scaled or not, with or without token types, normalized in one of three cases.
 pub fn embedding() -> impl Strategy<Value = InputEmbeddingConfig> {
     let norm = prop_oneof![2 => Just(NormConfig::None(NoOptions {})), 1 => norm()];
     (select(vec![1.0, 1.0, 2.5]), 0usize..3, norm).prop_map(|(scale, types, norm)| InputEmbeddingConfig {
@@ -20,7 +20,7 @@ pub fn embedding() -> impl Strategy<Value = InputEmbeddingConfig> {
     })
 }
 
-/// A head over the vocabulary.
+/// Language-model head: tied or not, with or without bias, scale and a transform (BERT's) before it.
 pub fn language() -> impl Strategy<Value = HeadConfig> {
     let activation = select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu]);
     let transform = (activation, norm()).prop_map(|(activation, norm)| HeadTransformConfig { activation, norm });

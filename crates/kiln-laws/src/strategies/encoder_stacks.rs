@@ -1,4 +1,4 @@
-//! Stacks other than decoders, and their heads.
+//! Encoders, encoder-decoders, and heads of every kind.
 
 use super::{attention, block, decoder, junction, language, norm, position};
 use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
@@ -14,7 +14,7 @@ use kiln_nn::{
 use kiln_spec::config::NoOptions;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-/// Any legal encoder.
+/// Any legal encoder, with any head.
 pub fn encoder() -> impl Strategy<Value = ModelConfig> {
     (decoder(), head()).prop_map(|(mut config, head)| {
         config.blocks.iter_mut().for_each(replace_causal_only);
@@ -24,7 +24,8 @@ pub fn encoder() -> impl Strategy<Value = ModelConfig> {
     })
 }
 
-/// What only works from left to right has no place in an encoder, nor in a decoder that an encoder is made like.
+/// Replaces parts that work from left to right only: an encoder is bidirectional, and an encoder without blocks of its own
+/// has those of the decoder.
 fn replace_causal_only(block: &mut BlockConfig) {
     for part in block.sublayers.iter_mut().flat_map(|sublayer| &mut sublayer.parts) {
         if part.card().causality == Causality::CausalOnly {
@@ -33,7 +34,8 @@ fn replace_causal_only(block: &mut BlockConfig) {
     }
 }
 
-/// Any legal encoder–decoder: its encoder left to the decoder, or of its own parts.
+/// Any legal encoder-decoder. The encoder is like the decoder, or has positions, blocks or a norm of its own. One sublayer
+/// of the decoder is a cross attention, at any position of the first block.
 pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
     let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
     let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });
@@ -53,16 +55,20 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
     )
 }
 
-/// Any head.
+/// Any head: language model, classification, embedding.
 pub fn head() -> impl Strategy<Value = HeadConfig> {
-    let pool = || select(vec![Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last]);
     prop_oneof![
         language(),
-        (2usize..5, pool(), any::<bool>()).prop_map(|(num_classes, pooling, pooler)| HeadConfig::Class(
+        (2usize..5, pooling(), any::<bool>()).prop_map(|(num_classes, pooling, pooler)| HeadConfig::Class(
             ClassificationHeadConfig { num_classes, pooling, pooler }
         )),
-        (pool(), option::of(2usize..5), any::<bool>()).prop_map(|(pooling, projection_dim, normalize)| {
+        (pooling(), option::of(2usize..5), any::<bool>()).prop_map(|(pooling, projection_dim, normalize)| {
             HeadConfig::Embedding(EmbeddingHeadConfig { pooling, projection_dim, normalize })
         }),
     ]
+}
+
+/// Any pooling.
+fn pooling() -> impl Strategy<Value = Pooling> {
+    select(vec![Pooling::First, Pooling::Mean, Pooling::Max, Pooling::Last])
 }

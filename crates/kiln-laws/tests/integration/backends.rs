@@ -1,4 +1,4 @@
-//! What other backends compute is what flex computes. Built with one of their features, and run where it is there:
+//! Other backends against flex: values, gradients and losses. Needs one of the backends' features and its device:
 //! `cargo test --release -p kiln-laws --features ndarray backends`.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -29,7 +29,7 @@ fn devices() -> Vec<Device> {
     ]
 }
 
-/// Models of few shapes, between them every kind of part that a decoder has.
+/// Small models that together hold every part of a decoder.
 fn models() -> Vec<ModelConfig> {
     let blocks = [
         "{ parts = ['attention'] }, { parts = ['gated_mlp'] }",
@@ -53,8 +53,8 @@ fn models() -> Vec<ModelConfig> {
 
 /// Two rows of packed documents and padding.
 fn rows() -> (Vec<i32>, Layout) {
-    let piece = |length| Piece { length, start: 0, direction: Direction::Causal };
-    let layout = Layout::packed(&[vec![piece(9), piece(6)], vec![piece(13)]], 16);
+    let span = |length| DocumentSpan { length, start: 0, direction: Direction::Causal };
+    let layout = Layout::packed(&[vec![span(9), span(6)], vec![span(13)]], 16);
     ((0..32).map(|i| i * 7 % 67).collect(), layout)
 }
 
@@ -64,49 +64,47 @@ fn computed(config: &ModelConfig, device: &Device) -> (Vec<f64>, parameters::ByP
     let model = Model::init(config, 3, &device);
     let (tokens, layout) = rows();
     let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [2, 16]), &device.clone().without_autodiff());
-    let mut cx = Cx::new(&layout, &device.clone().without_autodiff());
+    let mut cx = Context::new(&layout, &device.clone().without_autodiff());
     let hidden = model.forward(tokens, &mut cx);
     let weights: Vec<f32> = (0..hidden.shape().num_elements()).map(|i| (i as f32 * 0.37).sin()).collect();
     let weights = Tensor::<3>::from_data(TensorData::new(weights, hidden.dims()), &device.without_autodiff());
-    let live = cx.stream.now.field(kiln_spec::formula::MarkField::Valid).clone().float().unsqueeze_dim::<3>(2);
+    let live = cx.stream.tokens.field(kiln_spec::formula::MarkField::Valid).clone().float().unsqueeze_dim::<3>(2);
     let sum = (hidden.clone() * weights * live).sum();
     let values = hidden.inner().into_data().iter::<f64>().collect();
     let gradients = parameters::gradients(&model, &sum.backward());
     (values, gradients)
 }
 
-/// Largest difference, as a share of the largest value.
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    let most = a.iter().fold(1e-3, |most: f64, x| most.max(x.abs()));
-    a.iter()
-        .zip(b)
-        .map(|(x, y)| (x - y).abs() / most)
-        .fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most })
+/// Largest difference, as a share of the largest value; NaN if any value is.
+fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = a.iter().fold(1e-3, |scale: f64, x| scale.max(x.abs()));
+    kiln_laws::max_abs_diff(a, b) / scale
 }
 
 #[test]
-fn every_part_and_its_gradients_are_flexs() {
+fn parts_and_their_gradients_equal_those_of_flex() {
     for device in devices() {
         for config in models() {
             let ((a, da), (b, db)) = (computed(&config, &Device::flex()), computed(&config, &device));
             // f32, sums of 32 to 64 products in another order.
-            assert!(apart(&a, &b) < 1e-4, "{device:?} {config:?}: {}", apart(&a, &b));
+            let difference = relative_difference(&a, &b);
+            assert!(difference < 1e-4, "{device:?} {config:?}: {difference}");
             for (name, gradient) in &da {
-                let apart = apart(gradient, &db[name]);
-                assert!(apart < 1e-3, "{device:?} {name}: {apart}");
+                let difference = relative_difference(gradient, &db[name]);
+                assert!(difference < 1e-3, "{device:?} {name}: {difference}");
             }
         }
     }
 }
 
 #[test]
-fn any_chunking_is_the_whole_there_too() {
+fn chunked_prompts_equal_whole_ones() {
     let documents = [(0..14).collect::<Vec<u32>>(), vec![5, 4, 3, 2, 1]];
     for device in devices() {
         for config in models() {
-            let apart =
-                block_on(identities::chunked(&Model::init(&config, 3, &device), &documents, &[1, 4])).expect("numbers");
-            assert!(apart < 1e-3, "{device:?} {config:?}: {apart}");
+            let model = Model::init(&config, 3, &device);
+            let difference = block_on(equivalence::chunked_difference(&model, &documents, &[1, 4])).expect("numbers");
+            assert!(difference < 1e-3, "{device:?} {config:?}: {difference}");
         }
     }
 }
@@ -116,29 +114,31 @@ fn losses(device: &Device, steps: u64) -> Vec<f64> {
     let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok::<_, kiln_data::DataError>("")])
         .expect("bytes");
     let texts: Vec<String> = (0..60).map(|number| stories::text(1, number)).collect();
-    let split = Split::new(&texts, 0.1).expect("enough");
-    let corpus = Arc::new(Corpus::build(&texts, &split, &tokenizer, &Room::memory(), |_, _| ()).expect("tokens"));
-    let config = ModelConfig { vocab: tokenizer.vocab(), hidden: 32, ..ModelConfig::default() };
+    let split = ValidationSplit::new(&texts, 0.1).expect("enough");
+    let corpus =
+        Arc::new(Corpus::build(&texts, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).expect("tokens"));
+    let config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 32, ..ModelConfig::default() };
     let mut models = Models { policy: Model::init(&config, 5, &device.clone().autodiff()) };
-    let mut optimiser = Optimiser::new(&OptimiserConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let packer = Packer::training(corpus, 64, 0).expect("rows");
     let step = |step| {
-        let batch = next_token(&packer.step(step, 4).expect("rows"), Direction::Causal).expect("a batch");
-        let found = gradients(&models, &[batch], &Full, Draws { seed: 0, step, part: 0 });
-        let loss = found.loss.clone().into_data().iter::<f64>().sum();
-        models.policy = found.apply(models.policy.clone(), &mut optimiser, 3e-3, Some(1.0));
+        let rows = packer.rows_at_step(step, 4).expect("rows");
+        let batch = next_token_batch(&rows, Direction::Causal).expect("a batch");
+        let rng_key = RngKey { seed: 0, step, micro_batch: 0 };
+        let gradients = compute_gradients(&models, &[batch], &Full, rng_key);
+        let loss = gradients.loss.clone().into_data().iter::<f64>().sum();
+        models.policy = gradients.apply(models.policy.clone(), &mut optimizer, 3e-3, Some(1.0));
         loss
     };
     (0..steps).map(step).collect()
 }
 
 #[test]
-fn thirty_steps_lose_what_they_lose_on_flex() {
+fn losses_of_thirty_steps_equal_those_of_flex() {
     let flex = losses(&Device::flex(), 30);
     assert!(flex[29] < flex[0] - 1.0, "{flex:?}");
     for device in devices() {
-        let there = losses(&device, 30);
-        let apart = flex.iter().zip(&there).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(apart < 1e-3, "{device:?}: {apart}");
+        let difference = kiln_laws::max_abs_diff(&flex, &losses(&device, 30));
+        assert!(difference < 1e-3, "{device:?}: {difference}");
     }
 }

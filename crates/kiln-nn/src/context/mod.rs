@@ -88,6 +88,7 @@ pub struct Context {
     /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
     pub gradient_sink: Option<GradientSink>,
     auxiliary_losses: Vec<AuxiliaryLoss>,
+    used_kernels: Vec<Kernel>,
     path: Vec<String>,
 }
 
@@ -106,6 +107,7 @@ impl Context {
             forced_kernel: None,
             gradient_sink: None,
             auxiliary_losses: Vec::new(),
+            used_kernels: Vec::new(),
             path: Vec::new(),
         }
     }
@@ -128,6 +130,18 @@ impl Context {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
+    }
+
+    /// Notes that a layer of this call computed attention by `kernel`.
+    pub fn record_kernel(&mut self, kernel: Kernel) {
+        if !self.used_kernels.contains(&kernel) {
+            self.used_kernels.push(kernel);
+        }
+    }
+
+    /// Kernels that the attention layers of this call used, each once, in the order of their first use.
+    pub fn used_kernels(&self) -> &[Kernel] {
+        &self.used_kernels
     }
 
     /// Runs `part` with `name` appended to the path.

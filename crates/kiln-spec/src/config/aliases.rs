@@ -1,12 +1,12 @@
-//! Aliases of choices, replaced by the names that they stand for.
+//! Aliases of alternatives: replaces them by the canonical names before tables are merged.
 //!
-//! [`merge`](super::merge()) and [`set`](super::set()) go by name: an alias that they left as it is would become a second
-//! alternative next to the inherited one.
+//! [`merge`](super::merge()) and [`set`](super::set()) compare names. Without this step, an alias in a child would become a
+//! second alternative next to the inherited one. Aliases are accepted in input and never written.
 use toml::{Table, Value};
 
 use super::schema_view::SchemaView;
 
-/// Replaces every alias in `value` by the name of its alternative; `view` is the schema of `value`.
+/// Replaces all aliases in `value`, at any depth, by canonical names; `view` is the schema of `value`.
 pub(super) fn resolve_aliases(view: Option<SchemaView>, value: &mut Value) {
     match value {
         Value::String(word) => {
@@ -23,13 +23,13 @@ pub(super) fn resolve_aliases(view: Option<SchemaView>, value: &mut Value) {
     }
 }
 
-/// Replaces every alias in `table`, in its keys too. A table that holds an alias and its name keeps both: reading it
-/// reports that they exclude each other.
+/// Replaces all aliases in `table`, including its keys. A table with both an alias and its canonical name is left as it
+/// is: deserialization then reports that they exclude each other.
 pub(super) fn resolve_table_aliases(view: Option<SchemaView>, table: &mut Table) {
     let Some(view) = view else { return };
-    let targets = |key: &String| Some((key.clone(), view.alias_target(key)?.to_owned()));
-    let renames: Vec<(String, String)> = table.keys().filter_map(targets).collect();
-    for (alias, name) in renames.into_iter() {
+    let renames: Vec<(String, String)> =
+        table.keys().filter_map(|key| Some((key.clone(), view.alias_target(key)?.to_owned()))).collect();
+    for (alias, name) in renames {
         if !table.contains_key(&name)
             && let Some(value) = table.remove(&alias)
         {

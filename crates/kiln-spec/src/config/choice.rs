@@ -1,48 +1,53 @@
-//! A choice: one of several named alternatives, each with a configuration of its own.
+//! Choices: configuration enums of named alternatives with options.
 //!
-//! In a file it is a bare word, which means that alternative with all its defaults, or a table with exactly one key:
-//! `schedule = "cosine"` or `schedule = { cosine = { floor = 0.1 } }`.
+//! In TOML, a choice is a bare word, which selects the alternative with default options, or a table with exactly one key:
+//! `schedule = "cosine"` or `schedule = { cosine = { min_lr_ratio = 0.1 } }`.
 use serde::Deserializer;
 use serde::de::value::Error;
 
 use super::deserialize::EmptyTable;
 
-/// What [`choice!`](crate::choice) implements: the names, and how each one's table is read.
+/// Names and deserialization of a choice. Implemented by [`choice!`](crate::choice).
 pub trait Choice: Sized {
-    /// The names as they stand in a file, in the order of declaration.
+    /// Names of the alternatives in declaration order.
     const NAMES: &'static [&'static str];
 
-    /// Other names that are accepted in a file, each with the name in [`NAMES`](Self::NAMES) that it stands for.
+    /// Aliases that are accepted in input, each with its canonical name in [`NAMES`](Self::NAMES).
     const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
-    /// Reads the alternative `NAMES[index]` from the value that stands under its name.
+    /// Deserializes the alternative `NAMES[index]` from its options.
+    ///
+    /// # Errors
+    /// Errors of the deserializer.
     fn deserialize_variant<'de, D: Deserializer<'de>>(index: usize, inner: D) -> Result<Self, D::Error>;
 
-    /// Whether `NAMES[index]` may stand as a bare word, that is, has no required key.
+    /// Returns whether `NAMES[index]` can be written as a bare word, that is, has no required options.
     fn allows_bare_word(index: usize) -> bool {
         Self::deserialize_variant(index, EmptyTable::<Error>::new()).is_ok()
     }
 }
 
-/// Makes a configuration enum of named alternatives: in a file a bare word, or a table with one name as its key.
+/// Defines a configuration enum of named alternatives: in TOML a bare word, or a table with the name as its only key.
 ///
-/// `schedule = "cosine"` is that alternative with all its defaults; `schedule = { cosine = { floor = 0.1 } }` is more.
+/// `schedule = "cosine"` selects the alternative with default options; `schedule = { cosine = { warmup = 100 } }` sets some.
 ///
-/// The enum gets `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema`,
-/// [`Choice`](crate::config::Choice), `NAMES` and `name()`. Each inner type needs the first six. The enum may have
-/// further attributes (`#[derive(Eq, Hash)]`), an alternative only doc comments. Where alternatives have a
-/// [`Card`](crate::Card), as in `"pre" => Pre(NoOptions) with Card::config_only("2002.04745")`, all must have one, and the enum
-/// gets `CARDS` and `card()`. An alternative may have aliases, `"full" | "causal_lm" => Full(NoOptions)`: they are
-/// accepted in files and in `--set`, and are never written.
+/// * The enum implements `Clone`, `Debug`, `PartialEq`, `Serialize`, `Deserialize`, `JsonSchema` and
+///   [`Choice`](crate::config::Choice), and has the associated items `NAMES` and `name()`.
+/// * The options of each alternative are a type that implements the first six traits; `NoOptions` for none.
+/// * The enum may have further attributes, such as `#[derive(Eq, Hash)]`. Alternatives may only have doc comments, which
+///   are the descriptions in the schema.
+/// * Aliases, as in `"full" | "causal_lm" => Full(NoOptions)`, are accepted in files and in `--set` and are never written.
+/// * Alternatives may have a [`Card`](crate::Card), as in `"pre" => Pre(NoOptions) with Card::config_only("2002.04745")`.
+///   Then all must have one, and the enum also has `CARDS` and `card()`.
 ///
 /// ```
 /// # use kiln_spec::config::NoOptions;
 /// kiln_spec::choice! {
-///     /// Where a block normalises.
+///     /// Position of the norm.
 ///     pub enum Placement {
-///         /// Before the part.
+///         /// Before the sublayer.
 ///         "pre" => Pre(NoOptions),
-///         /// After the part.
+///         /// After the sublayer.
 ///         "post" | "after" => Post(NoOptions),
 ///     }
 /// }
@@ -57,10 +62,10 @@ macro_rules! choice {
     (@cards $Choice:ident $($name:literal $Variant:ident [])+) => {};
     (@cards $Choice:ident $($name:literal $Variant:ident [$card:expr])+) => {
         impl $Choice {
-            /// The cards of all alternatives, in the order of declaration.
+            /// Cards of all alternatives in declaration order.
             pub const CARDS: &'static [$crate::Card] = &[$($crate::Card { name: $name, ..$card }),+];
 
-            /// The alternative's card.
+            /// Returns the card of the alternative.
             pub fn card(&self) -> &'static $crate::Card {
                 match self { $(Self::$Variant(_) => const { &$crate::Card { name: $name, ..$card } }),+ }
             }
@@ -79,10 +84,10 @@ macro_rules! choice {
 
         #[allow(dead_code, reason = "a choice that is private to a crate need not use both")]
         impl $Choice {
-            /// The names as they stand in a file, in the order of declaration.
+            /// Names of the alternatives in declaration order.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
-            /// The name as it stands in a file.
+            /// Returns the name of the alternative.
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$Variant(_) => $name),+ }
             }
@@ -96,8 +101,8 @@ macro_rules! choice {
                 index: usize,
                 inner: D,
             ) -> ::core::result::Result<Self, D::Error> {
-                let wanted = Self::NAMES[index];
-                $(if wanted == $name {
+                let name = Self::NAMES[index];
+                $(if name == $name {
                     let inner = <$Inner as $crate::config::private::serde::Deserialize<'de>>::deserialize(inner);
                     return inner.map(Self::$Variant);
                 })+

@@ -1,7 +1,7 @@
-//! How a [`choice!`](crate::choice) is read.
+//! Deserialization of a [`choice!`](crate::choice): a bare word, or a table with one key.
 //!
-//! It goes straight from the deserializer to the alternative, so that paths and line numbers survive; an untagged enum
-//! would buffer the value and lose both.
+//! The value is passed from the deserializer to the alternative directly, so that paths and line numbers of errors are
+//! preserved. An untagged serde enum would buffer the value and lose both.
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,12 +10,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
 use super::Choice;
 
-/// Reads a word or a table with one key.
+/// Deserializes a bare word or a table with one key.
+///
+/// # Errors
+/// An unknown name, a table with no or several keys, a bare word whose alternative has required keys, or an error within
+/// the options.
 pub fn deserialize_choice<'de, T: Choice, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_any(ChoiceVisitor(PhantomData))
 }
 
-/// A table without keys: what a bare word's alternative is read from.
+/// Deserializer of a table without keys. The options of a bare word are read from it, so that all get their defaults.
 pub(super) struct EmptyTable<E>(PhantomData<E>);
 
 impl<E> EmptyTable<E> {
@@ -45,12 +49,13 @@ impl<'de, E: Error> Deserializer<'de> for EmptyTable<E> {
     }
 }
 
-/// The index in `T::NAMES` of a name or an alias.
+/// Index in `T::NAMES` of a name or an alias.
 fn variant_index<T: Choice, E: Error>(name: &str) -> Result<usize, E> {
     let canonical = T::ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, canonical)| canonical);
     T::NAMES.iter().position(|known| *known == canonical).ok_or_else(|| E::unknown_variant(name, T::NAMES))
 }
 
+/// Visitor for both forms of a choice.
 struct ChoiceVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
@@ -67,7 +72,10 @@ impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<T, A::Error> {
         let Some(index) = table.next_key_seed(NameSeed::<T>(PhantomData))? else {
-            return Err(A::Error::custom(format_args!("an empty table, expected one key: {}", T::NAMES.join(", "))));
+            return Err(A::Error::custom(format_args!(
+                "expected one of {} as the key, found an empty table",
+                T::NAMES.join(", ")
+            )));
         };
         let value = table.next_value_seed(PayloadSeed(index, PhantomData))?;
         match table.next_key::<String>()? {
@@ -79,11 +87,12 @@ impl<'de, T: Choice> Visitor<'de> for ChoiceVisitor<T> {
     }
 }
 
-/// Follows the word in the message that a bare word has required keys.
-pub(super) const NEEDS_TABLE: &str = "cannot stand as a bare word";
-/// Follows both names in the message that a table has two.
+/// Text after the name of an alternative with required options that is written as a bare word.
+pub(super) const NEEDS_TABLE: &str = "needs a value";
+/// Text after two names in the same table.
 pub(super) const MUTUALLY_EXCLUSIVE: &str = "exclude each other, keep one of them";
 
+/// Deserializes the key of the table form as an index in `T::NAMES`.
 struct NameSeed<T>(PhantomData<T>);
 
 impl<'de, T: Choice> DeserializeSeed<'de> for NameSeed<T> {
@@ -106,6 +115,7 @@ impl<T: Choice> Visitor<'_> for NameSeed<T> {
     }
 }
 
+/// Deserializes the value of the table form as the options of the alternative with an index.
 struct PayloadSeed<T>(usize, PhantomData<T>);
 
 impl<'de, T: Choice> DeserializeSeed<'de> for PayloadSeed<T> {

@@ -1,92 +1,97 @@
-//! What is wrong with a configuration, where it stands, and what to do.
+//! Configuration errors: what is wrong, in which file, line and key, and what to do.
+//!
+//! The text of a [`ConfigError`] is `file:line: key: message`; [`ConfigError::help`] is shown in a separate line.
 use std::fmt;
 
 use super::nearest::closest_match;
 
-/// An error in a configuration, with its place as far as it is known.
+/// Error in a configuration with its location, as far as it is known.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct ConfigError {
-    /// The key, such as `model.blocks[0].sublayers[1].parts[0].heads`; empty for the whole file.
+    /// Path of the key, such as `model.blocks[0].sublayers[1].parts[0].heads`; empty for the whole file.
     pub path: String,
-    /// The file, or the `--set` assignment, that the key stands in.
+    /// File that contains the key, or the assignment `--set …` that set it.
     pub file: Option<String>,
-    /// The line in `file`, from 1.
+    /// Line in `file`, from 1.
     pub line: Option<usize>,
     /// What is wrong.
     pub kind: Box<ConfigErrorKind>,
 }
 
-/// What is wrong, without the place.
+/// Kind of a [`ConfigError`], without its location.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConfigErrorKind {
-    /// The text is not TOML.
+    /// The text is not valid TOML.
     Syntax {
-        /// What the parser says.
+        /// Message of the TOML parser.
         message: String,
-        /// The column, in characters from 1.
+        /// Column in characters, from 1.
         column: usize,
     },
-    /// A key that nothing reads.
+    /// Unknown key of a table.
     UnknownKey {
-        /// The key as written.
+        /// Key as written.
         key: String,
-        /// Every key that may stand there.
+        /// Valid keys of the table.
         allowed: Vec<String>,
     },
-    /// A name that is none of the alternatives.
+    /// Unknown alternative of a choice.
     UnknownChoice {
-        /// The name as written.
+        /// Name as written.
         name: String,
-        /// Every alternative.
+        /// Valid alternatives.
         allowed: Vec<String>,
     },
-    /// A value of the wrong type or out of range.
+    /// Value of a wrong type or out of range.
     InvalidValue {
         /// What was expected and what was found.
         message: String,
     },
-    /// A key without a default that is not there.
+    /// Required key that is missing.
     MissingKey {
-        /// The key.
+        /// Missing key.
         key: String,
-        /// The choice's name before it, if that stands as a bare word and leaves no room for the key.
+        /// Name of the alternative, if it is written as a bare word and therefore cannot have the key.
         bare_word: Option<String>,
     },
-    /// A `--set` assignment that cannot be carried out.
+    /// `--set` assignment that cannot be applied.
     Assignment {
-        /// What stands in its way.
+        /// Why it cannot be applied.
         message: String,
     },
-    /// Keys or names of an earlier Kiln that were renamed, in the order in which they occur.
+    /// Keys or names of an earlier version of Kiln that were renamed, in the order of their occurrence.
     Renamed {
         /// All of them.
         keys: Vec<RenamedKey>,
         /// What to do about it. Absent: replace the names.
         advice: Option<String>,
     },
-    /// A combination that is well formed but cannot work.
+    /// Valid values that cannot be combined: a [`ValidationError`].
     Invalid {
-        /// Why it cannot.
+        /// Why not.
         reason: String,
         /// What to write instead.
         suggestion: Option<String>,
     },
 }
 
-/// A key or a name of an earlier Kiln, and what to write now.
+/// Renamed key or name of an earlier version of Kiln.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RenamedKey {
-    /// The old key or assignment as written, such as `rows` or `validations = 4`.
+    /// Old key or assignment as written, such as `rows` or `validations = 4`.
     pub old: String,
-    /// The new one, such as `batch_size` or `eval_every = 0.25`.
+    /// Replacement, such as `batch_size` or `eval_every = 0.25`.
     pub new: String,
-    /// The file, or the `--set` assignment, that holds it.
+    /// File that contains the key, or the assignment `--set …`.
     pub file: Option<String>,
-    /// The line in `file`, from 1.
+    /// Line in `file`, from 1.
     pub line: Option<usize>,
 }
 
-/// A combination of settings that cannot work, found by the part that knows why.
+/// Error for settings that are valid one by one but cannot be combined, or values that only the program can check.
+///
+/// A part reports the key relative to its own configuration; callers prepend their key with
+/// [`with_path_prefix`](Self::with_path_prefix), and [`super::LayeredConfig::with_location`] adds file and line.
 ///
 /// ```
 /// # use kiln_spec::ValidationError;
@@ -96,27 +101,27 @@ pub struct RenamedKey {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}{reason}{}", ColonPrefix(path), SuggestionSuffix(suggestion))]
 pub struct ValidationError {
-    /// The key that is refused; empty for the whole configuration.
+    /// Path of the key; empty for the whole configuration.
     pub path: String,
-    /// Why it cannot work.
+    /// What is wrong: what was found and what is required.
     pub reason: String,
     /// What to write instead.
     pub suggestion: Option<String>,
 }
 
 impl ValidationError {
-    /// Refuses what stands at `path`, with the reason why.
+    /// Creates an error for the key at `path`.
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { path: path.into(), reason: reason.into(), suggestion: None }
     }
 
     /// Adds what to write instead.
-    pub fn with_suggestion(mut self, instead: impl Into<String>) -> Self {
-        self.suggestion = Some(instead.into());
+    pub fn with_suggestion(mut self, suggestion: impl Into<String>) -> Self {
+        self.suggestion = Some(suggestion.into());
         self
     }
 
-    /// The same refusal found one level further out: `outer` comes before its path.
+    /// Prepends `outer` to the path: `blocks` and `[3].mixer` become `blocks[3].mixer`.
     pub fn with_path_prefix(mut self, outer: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') || outer.is_empty() { "" } else { "." };
         self.path = format!("{outer}{dot}{}", self.path);
@@ -125,21 +130,18 @@ impl ValidationError {
 }
 
 impl From<ValidationError> for ConfigError {
-    fn from(refusal: ValidationError) -> Self {
-        ConfigError::new(
-            refusal.path,
-            ConfigErrorKind::Invalid { reason: refusal.reason, suggestion: refusal.suggestion },
-        )
+    fn from(error: ValidationError) -> Self {
+        ConfigError::new(error.path, ConfigErrorKind::Invalid { reason: error.reason, suggestion: error.suggestion })
     }
 }
 
 impl ConfigError {
-    /// An error at `path` whose file and line are not known (yet).
-    pub fn new(path: impl Into<String>, fault: ConfigErrorKind) -> Self {
-        Self { path: path.into(), file: None, line: None, kind: Box::new(fault) }
+    /// Creates an error at `path` without file and line.
+    pub fn new(path: impl Into<String>, kind: ConfigErrorKind) -> Self {
+        Self { path: path.into(), file: None, line: None, kind: Box::new(kind) }
     }
 
-    /// A short word for machines: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `renamed-key`,
+    /// Returns a machine-readable code: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `renamed-key`,
     /// `refused`.
     pub fn code(&self) -> &'static str {
         match *self.kind {
@@ -154,20 +156,20 @@ impl ConfigError {
         }
     }
 
-    /// What is wrong, without the place.
+    /// Returns what is wrong, without the location.
     pub fn message(&self) -> String {
         match &*self.kind {
-            ConfigErrorKind::Syntax { message, column } => format!("not TOML: {message} (column {column})"),
+            ConfigErrorKind::Syntax { message, column } => format!("invalid TOML: {message} (column {column})"),
             ConfigErrorKind::UnknownKey { key, .. } => format!("unknown key `{key}`"),
             ConfigErrorKind::UnknownChoice { name, .. } => format!("unknown choice `{name}`"),
-            ConfigErrorKind::MissingKey { key, .. } => format!("`{key}` is missing"),
+            ConfigErrorKind::MissingKey { key, .. } => format!("missing key `{key}`"),
             ConfigErrorKind::InvalidValue { message } | ConfigErrorKind::Assignment { message } => message.clone(),
             ConfigErrorKind::Renamed { keys, .. } => describe_renamed(keys),
             ConfigErrorKind::Invalid { reason, .. } => reason.clone(),
         }
     }
 
-    /// Where it stands: file, line and key, as far as they are known.
+    /// Returns file, line and key, as far as they are known: `recipe.toml:12: model.hidden`.
     pub fn location(&self) -> Option<String> {
         let line = self.line.map(|line| line.to_string());
         let file = match (&self.file, line) {
@@ -180,16 +182,14 @@ impl ConfigError {
         (!parts.is_empty()).then(|| parts.join(": "))
     }
 
-    /// What to do about it.
+    /// Returns what to do; `None` if the message already says it.
     pub fn help(&self) -> Option<String> {
         match &*self.kind {
-            ConfigErrorKind::UnknownKey { key, allowed: legal } if legal.is_empty() => {
-                Some(format!("remove `{key}`: no key may stand here"))
+            ConfigErrorKind::UnknownKey { key, allowed } if allowed.is_empty() => {
+                Some(format!("remove `{key}`: the table has no keys"))
             }
-            ConfigErrorKind::UnknownKey { key, allowed: legal } => Some(suggest_alternatives(key, "keys", legal)),
-            ConfigErrorKind::UnknownChoice { name, allowed: legal } => {
-                Some(suggest_alternatives(name, "choices", legal))
-            }
+            ConfigErrorKind::UnknownKey { key, allowed } => Some(suggest_alternatives(key, "keys", allowed)),
+            ConfigErrorKind::UnknownChoice { name, allowed } => Some(suggest_alternatives(name, "choices", allowed)),
             ConfigErrorKind::MissingKey { key, bare_word: Some(word) } => {
                 Some(format!("write `{{ {word} = {{ {key} = … }} }}`"))
             }
@@ -198,7 +198,7 @@ impl ConfigError {
                 [only] => format!("write `{}`", only.new),
                 _ => "replace each old name by the new one".to_owned(),
             })),
-            ConfigErrorKind::Invalid { suggestion: instead, .. } => instead.clone(),
+            ConfigErrorKind::Invalid { suggestion, .. } => suggestion.clone(),
             ConfigErrorKind::Syntax { .. }
             | ConfigErrorKind::InvalidValue { .. }
             | ConfigErrorKind::Assignment { .. } => None,
@@ -232,9 +232,11 @@ fn describe_renamed_key(old: &str, new: &str, keys: &[RenamedKey]) -> String {
     }
 }
 
-fn suggest_alternatives(word: &str, what: &str, legal: &[String]) -> String {
-    let meant = closest_match(word, legal.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`? "));
-    format!("{}{what} here: {}", meant.unwrap_or_default(), legal.join(", "))
+/// Help for an unknown word: the closest valid word, if one is similar, and all valid words. `plural` is what they are.
+fn suggest_alternatives(word: &str, plural: &str, allowed: &[String]) -> String {
+    let closest = closest_match(word, allowed.iter().map(String::as_str));
+    let question = closest.map(|closest| format!("did you mean `{closest}`? "));
+    format!("{}valid {plural}: {}", question.unwrap_or_default(), allowed.join(", "))
 }
 
 impl fmt::Display for ConfigError {
@@ -243,6 +245,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// Text followed by a colon; nothing if the text is empty.
 struct ColonPrefix<'a>(&'a str);
 
 impl fmt::Display for ColonPrefix<'_> {
@@ -251,10 +254,11 @@ impl fmt::Display for ColonPrefix<'_> {
     }
 }
 
+/// Suggestion after a semicolon; nothing if there is none.
 struct SuggestionSuffix<'a>(&'a Option<String>);
 
 impl fmt::Display for SuggestionSuffix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |instead| write!(f, "; instead: {instead}"))
+        self.0.as_ref().map_or(Ok(()), |suggestion| write!(f, "; instead: {suggestion}"))
     }
 }

@@ -1,4 +1,6 @@
-//! Every key of a configuration with its meaning, default and legal values.
+//! Reference of a configuration: every key with its description, default and allowed values, from the JSON schema.
+//!
+//! `kiln recipe explain` prints it. Descriptions are the doc comments of the Rust types.
 use schemars::Schema;
 use serde_json::Value;
 
@@ -6,49 +8,54 @@ use super::allowed_values::describe_allowed;
 use super::key_path::{KeyPath, PathSegment};
 use super::schema_view::SchemaView;
 
-/// One key, or one name of a choice.
+/// Documentation of a key, or of an alternative of a choice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigKey {
-    /// Where it stands: `stages[].schedule.cosine.floor`; `[]` is any item of a list, `<name>` any name.
+    /// Path, such as `stages[].schedule.cosine.warmup`. `[]` stands for the items of a list, `<name>` for any name.
     pub path: String,
-    /// Its doc comment, a paragraph a line.
+    /// Doc comment, one line per paragraph.
     pub description: String,
-    /// Its default as TOML, `absent` if nothing is meant by nothing; none if it must be given, or is a choice's name.
+    /// Default as TOML; `absent` for an optional key without a default; `None` for a required key and for alternatives.
     pub default: Option<String>,
-    /// What may stand there: type, range, or names.
+    /// Allowed values: type and range, or names.
     pub allowed: String,
 }
 
-/// Every key under the root of `schema`, parents before children. A type within itself is opened once.
+/// Returns every key of a schema, parents before children.
+///
+/// A recursive type, such as a pattern within a pattern, is expanded once.
 pub fn explain(schema: &Schema) -> Vec<ConfigKey> {
-    let mut walk = KeyCollector { keys: Vec::new(), open_refs: Vec::new() };
-    walk.visit(SchemaView::new(schema), "");
-    walk.keys
+    let mut collector = KeyCollector { keys: Vec::new(), open_refs: Vec::new() };
+    collector.visit(SchemaView::new(schema), "");
+    collector.keys
 }
 
-/// The keys or names that may stand in the table, the items or the choice at `path`; empty if there are none or the
-/// path leads nowhere.
+/// Returns the valid keys of the table, or the alternatives of the choice, at `path`. For a list, those of its items.
+///
+/// Empty if there are none or the path does not exist.
 pub fn allowed_keys(schema: &Schema, path: &str) -> Vec<String> {
     let KeyPath(steps) = KeyPath::parse(path);
-    let end = steps.iter().try_fold(SchemaView::new(schema), |view, step| match step {
+    let target = steps.iter().try_fold(SchemaView::new(schema), |view, step| match step {
         PathSegment::Key(key) => items_or_self(view).property(key),
         PathSegment::Index(_) | PathSegment::Wildcard => view.items(),
     });
-    end.map_or(Vec::new(), |view| items_or_self(view).allowed_keys().into_iter().map(str::to_owned).collect())
+    target.map_or(Vec::new(), |view| items_or_self(view).allowed_keys().into_iter().map(str::to_owned).collect())
 }
 
-/// The items if this is a list (`stages.steps` as well as `stages[].steps`).
+/// Schema of the items of a list; other schemas unchanged. Paths may thus omit `[]`: `stages.steps`.
 fn items_or_self(view: SchemaView) -> SchemaView {
     view.items().unwrap_or(view)
 }
 
+/// Recursive walk over a schema.
 struct KeyCollector<'a> {
     keys: Vec<ConfigKey>,
-    /// The definitions that are being walked, outermost first.
+    /// Definitions that are being expanded, outermost first, to stop recursion.
     open_refs: Vec<&'a str>,
 }
 
 impl<'a> KeyCollector<'a> {
+    /// Adds the keys below `view`, unless its definition is being expanded already.
     fn visit(&mut self, view: SchemaView<'a>, path: &str) {
         let Some(definition) = view.ref_target() else { return self.visit_children(view, path) };
         if !self.open_refs.contains(&definition) {
@@ -58,21 +65,21 @@ impl<'a> KeyCollector<'a> {
         }
     }
 
+    /// Adds the alternatives, keys, items and values of `view`.
     fn visit_children(&mut self, view: SchemaView<'a>, path: &str) {
         for alternative in view.alternatives() {
             let path = join_path(path, alternative.name);
             let inner = alternative.payload;
-            let doc = description_of(alternative.schema).or_else(|| description_of(inner?)).unwrap_or_default();
-            let legal = inner.map_or("the bare word".to_owned(), describe_allowed);
-            self.keys.push(ConfigKey { path: path.clone(), description: doc, default: None, allowed: legal });
+            let description = description_of(alternative.schema).or_else(|| description_of(inner?)).unwrap_or_default();
+            let allowed = inner.map_or("bare word".to_owned(), describe_allowed);
+            self.keys.push(ConfigKey { path: path.clone(), description, default: None, allowed });
             inner.into_iter().for_each(|inner| self.visit(inner, &path));
         }
         for (name, property) in view.properties() {
             let path = join_path(path, name);
-            let doc = description_of(property).unwrap_or_default();
             self.keys.push(ConfigKey {
                 path: path.clone(),
-                description: doc,
+                description: description_of(property).unwrap_or_default(),
                 default: default_text(view, name, property),
                 allowed: describe_allowed(property),
             });
@@ -87,10 +94,12 @@ impl<'a> KeyCollector<'a> {
     }
 }
 
-fn join_path(path: &str, name: &str) -> String {
+/// Path of a key within a table.
+pub(super) fn join_path(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+/// Default of a property as TOML, `absent`, or `None` if the property is required.
 fn default_text(table: SchemaView, name: &str, property: SchemaView) -> Option<String> {
     let required = table.resolve().get("required").and_then(Value::as_array);
     if required.is_some_and(|names| names.iter().any(|known| known == name)) {
@@ -99,7 +108,7 @@ fn default_text(table: SchemaView, name: &str, property: SchemaView) -> Option<S
     Some(property.default().map_or("absent".to_owned(), |value| value.to_string()))
 }
 
-/// The description here, or else that of the definition; lines of a paragraph joined.
+/// Description of a property, else of its type; line breaks within a paragraph are removed.
 fn description_of(view: SchemaView) -> Option<String> {
     let text = view.get_str("description").or_else(|| view.resolve().get_str("description"))?;
     let paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -1,33 +1,36 @@
-//! A place in a configuration: `model.blocks[0].parts[*].heads`.
+//! Paths of keys: `model.blocks[0].parts[*].heads`.
 use std::fmt;
 
-/// One step into a table or a list.
+/// Step into a table or a list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PathSegment {
+    /// Key of a table, or name of an alternative.
     Key(String),
+    /// Index of a list item, from 0.
     Index(usize),
+    /// `*`: all items of a list.
     Wildcard,
 }
 
-/// Steps from the root; also written with dots alone: `model.blocks.0.parts.*.heads`.
+/// Path from the root. Indices may be written in brackets or after a dot: `model.blocks.0.parts.*.heads`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct KeyPath(pub Vec<PathSegment>);
 
 impl PathSegment {
-    /// Whether a step of a pattern (which may hold `*`) covers this one.
+    /// Whether this step, which may be `*`, includes `step`.
     pub fn matches(&self, step: &PathSegment) -> bool {
         self == step || (*self == PathSegment::Wildcard && matches!(step, PathSegment::Index(_)))
     }
 }
 
 impl KeyPath {
-    /// Reads either way of writing; empty steps are left out.
+    /// Parses either notation. Empty steps are ignored, so that `blocks[]` and `blocks` are the same path.
     pub fn parse(text: &str) -> Self {
         let steps = text.split(['.', '[', ']']).map(str::trim).filter(|step| !step.is_empty());
         Self(steps.map(PathSegment::from).collect())
     }
 
-    /// This path and one key more.
+    /// Path of a key within the table at this path.
     pub fn join(&self, key: &str) -> Self {
         let mut path = self.clone();
         path.0.push(PathSegment::Key(key.to_owned()));
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_of_writing_are_one_path() {
+    fn dots_and_brackets_are_the_same_path() {
         let dots = KeyPath::parse("model.blocks.0.parts.*.heads");
         assert_eq!(dots, KeyPath::parse("model.blocks[0].parts[*].heads"));
         assert_eq!(dots.to_string(), "model.blocks[0].parts[*].heads");
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_covers_items_and_not_keys() {
+    fn a_wildcard_matches_indices_but_not_keys() {
         assert!(PathSegment::Wildcard.matches(&PathSegment::Index(3)));
         assert!(!PathSegment::Wildcard.matches(&PathSegment::Key("a".into())));
         assert!(!PathSegment::Index(3).matches(&PathSegment::Wildcard));

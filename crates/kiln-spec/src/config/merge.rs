@@ -1,18 +1,20 @@
-//! A configuration over its parent.
+//! Merging of a configuration over the one that it extends.
 use schemars::Schema;
 use toml::{Table, Value};
 
 use super::aliases::resolve_table_aliases;
 use super::schema_view::SchemaView;
 
-/// `child` over `parent`, key by key; `schema` is that of the root and says which tables are choices.
+/// Returns `child` merged over `parent`, key by key. `schema` is that of the root type; it tells which tables are choices.
 ///
-/// * Tables merge, whatever their depth.
-/// * Everything else the child replaces whole, lists too, even lists of tables: an item has no name to be merged by.
-/// * A choice merges only with the same choice in table form. `schedule = { linear = { … } }` over
-///   `schedule = { cosine = { … } }` is linear alone, and the bare word `schedule = "cosine"` means all defaults again.
-/// * Aliases of choices become the names that they stand for.
-/// * What the schema does not know merges as plain tables; reading it refuses it afterwards, with its place.
+/// * Tables are merged recursively.
+/// * All other values of the child replace those of the parent, including lists of tables: list items have no names by
+///   which they could be merged.
+/// * A choice in table form is merged only with the same alternative. `schedule = { linear = { … } }` over
+///   `schedule = { cosine = { … } }` is linear alone, and the bare word `schedule = "cosine"` resets all options to their
+///   defaults.
+/// * Aliases of choices become canonical names.
+/// * Keys that the schema does not know are merged as tables; deserialization reports them with their location.
 pub fn merge(schema: &Schema, mut parent: Table, mut child: Table) -> Table {
     let view = Some(SchemaView::new(schema));
     resolve_table_aliases(view, &mut parent);
@@ -20,6 +22,7 @@ pub fn merge(schema: &Schema, mut parent: Table, mut child: Table) -> Table {
     merge_tables(view, parent, child)
 }
 
+/// Merges two tables; `view` is their schema.
 fn merge_tables(view: Option<SchemaView>, mut parent: Table, child: Table) -> Table {
     for (key, new) in child {
         let view = view.and_then(|view| view.property(&key));
@@ -32,6 +35,7 @@ fn merge_tables(view: Option<SchemaView>, mut parent: Table, child: Table) -> Ta
     parent
 }
 
+/// Merges two values; `view` is their schema.
 fn merge_values(view: Option<SchemaView>, old: Value, new: Value) -> Value {
     match (old, new) {
         (Value::Table(old), Value::Table(new)) if !changes_choice(view, &old, &new) => {
@@ -41,6 +45,7 @@ fn merge_values(view: Option<SchemaView>, old: Value, new: Value) -> Value {
     }
 }
 
+/// Whether the tables are different alternatives of a choice.
 fn changes_choice(view: Option<SchemaView>, old: &Table, new: &Table) -> bool {
     view.is_some_and(|view| !view.alternatives().is_empty()) && !old.keys().eq(new.keys())
 }

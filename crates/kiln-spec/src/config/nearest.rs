@@ -1,25 +1,34 @@
-//! The word that was probably meant.
+//! Suggestions for misspelled words.
 
-/// The one of `among` nearest to `word`, if it is near enough to be what was meant: a typo or two, or a beginning.
-pub fn closest_match<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the candidate that is most similar to `word`, if one is similar enough: a typo or two, a prefix or a suffix.
+///
+/// The comparison ignores case. Of equally similar candidates, the first one is returned.
+///
+/// ```
+/// use kiln_spec::config::closest_match;
+/// assert_eq!(closest_match("haeds", ["heads", "norm"]), Some("heads"));
+/// assert_eq!(closest_match("banana", ["heads", "norm"]), None);
+/// ```
+pub fn closest_match<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let scored = among.into_iter().map(|known| (similarity(&lower, &known.to_lowercase()), known));
+    let scored = candidates.into_iter().map(|candidate| (similarity(&lower, &candidate.to_lowercase()), candidate));
     let best = scored.filter(|(score, _)| *score > 0.0).fold(None, |best: Option<(f64, &str)>, next| match best {
         Some(best) if best.0 >= next.0 => Some(best),
         _ => Some(next),
     });
-    best.map(|(_, known)| known)
+    best.map(|(_, candidate)| candidate)
 }
 
-/// From 0 (not what was meant) to 1 (the same); a third of the letters may be wrong.
-fn similarity(word: &str, known: &str) -> f64 {
-    let distance = strsim::normalized_damerau_levenshtein(word, known);
-    if distance >= 0.66 {
-        return distance;
+/// Similarity from 0 (not similar) to 1 (equal): 1 − normalized Damerau–Levenshtein distance if it is at least 0.66, that
+/// is, up to a third of the letters differ; about 0.5 for a prefix or suffix of at least 3 letters; else 0.
+fn similarity(word: &str, candidate: &str) -> f64 {
+    let similarity = strsim::normalized_damerau_levenshtein(word, candidate);
+    if similarity >= 0.66 {
+        return similarity;
     }
-    let (short, long) = if word.len() < known.len() { (word, known) } else { (known, word) };
-    let begins = short.len() >= 3 && (long.starts_with(short) || long.ends_with(short));
-    if begins { 0.5 + distance / 8.0 } else { 0.0 }
+    let (short, long) = if word.len() < candidate.len() { (word, candidate) } else { (candidate, word) };
+    let is_affix = short.len() >= 3 && (long.starts_with(short) || long.ends_with(short));
+    if is_affix { 0.5 + similarity / 8.0 } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -27,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_finds_its_word_and_noise_finds_none() {
+    fn a_typo_finds_the_word_and_an_unrelated_word_finds_none() {
         let keys = ["heads", "head_width", "window", "norm", "position"];
         for (typo, meant) in
             [("haeds", "heads"), ("postion", "position"), ("Norm", "norm"), ("head_widht", "head_width")]
@@ -40,13 +49,13 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_or_an_end_finds_its_word() {
+    fn a_prefix_or_suffix_finds_the_word() {
         assert_eq!(closest_match("rate", ["steps", "learning_rate"]), Some("learning_rate"));
         assert_eq!(closest_match("pos", ["position", "norm"]), Some("position"));
     }
 
     #[test]
-    fn of_two_equally_near_words_the_first_is_taken() {
+    fn of_equally_similar_words_the_first_is_returned() {
         assert_eq!(closest_match("bat", ["cat", "hat"]), Some("cat"));
     }
 }

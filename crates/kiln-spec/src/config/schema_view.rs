@@ -1,90 +1,103 @@
-//! A JSON schema as this module reads it: tables with keys, lists, and choices; references followed.
+//! View of a JSON schema as configuration: tables with keys, lists, open tables and choices. References are followed.
+//!
+//! The schemas come from `schemars` and from [`choice!`](crate::choice). A choice is a `oneOf` of bare words (an `enum`) and
+//! of objects with exactly one required property.
 use schemars::Schema;
 use serde_json::{Map, Value};
 
 use super::serialize::ALIASES_KEYWORD;
 
-/// A place in a schema, with the root that its references lead to.
+/// Node of a schema, with the root for resolving references.
 #[derive(Clone, Copy)]
 pub(super) struct SchemaView<'a> {
     root: &'a Value,
     node: &'a Value,
 }
 
-/// One alternative of a choice.
+/// Alternative of a choice.
 #[derive(Clone, Copy)]
 pub(super) struct Alternative<'a> {
+    /// Canonical name.
     pub name: &'a str,
-    /// Holds the alternative's own description.
+    /// Schema of the table form, with the description of the alternative.
     pub schema: SchemaView<'a>,
-    /// What stands under the name; none if only the bare word is legal.
+    /// Schema of the options; `None` if only the bare word is allowed.
     pub payload: Option<SchemaView<'a>>,
 }
 
 impl<'a> SchemaView<'a> {
+    /// View of the root of a schema.
     pub fn new(schema: &'a Schema) -> Self {
         Self { root: schema.as_value(), node: schema.as_value() }
     }
 
-    fn at_node(self, at: &'a Value) -> Self {
-        Self { node: at, ..self }
+    /// View of another node of the same schema.
+    fn at_node(self, node: &'a Value) -> Self {
+        Self { node, ..self }
     }
 
-    /// A keyword's value at this very place.
+    /// Value of a keyword of this node, without following references.
     pub fn get(self, keyword: &str) -> Option<&'a Value> {
         self.node.get(keyword)
     }
 
+    /// String value of a keyword.
     pub fn get_str(self, keyword: &str) -> Option<&'a str> {
         self.get(keyword)?.as_str()
     }
 
+    /// Entries of a keyword whose value is an object.
     fn get_entries(self, keyword: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
         self.get(keyword).and_then(Value::as_object).into_iter().flatten()
     }
 
+    /// Items of a keyword whose value is a list of schemas.
     fn get_list(self, keyword: &str) -> impl Iterator<Item = SchemaView<'a>> {
-        self.get(keyword).and_then(Value::as_array).into_iter().flatten().map(move |at| self.at_node(at))
+        self.get(keyword).and_then(Value::as_array).into_iter().flatten().map(move |node| self.at_node(node))
     }
 
-    /// The definition that this place refers to, if it is no schema of its own.
+    /// Reference of this node, directly or through a wrapper; `None` if the schema is inline.
     pub fn ref_target(self) -> Option<&'a str> {
         self.get_str("$ref").or_else(|| self.unwrap_single()?.ref_target())
     }
 
-    /// Follows references and wrappers (`allOf` with one member, a value that may be absent) to the schema proper.
+    /// Follows references and wrappers (`allOf` with one member, an optional value) to the actual schema.
     pub fn resolve(self) -> Self {
         let target = self.get_str("$ref").and_then(|reference| self.root.pointer(reference.strip_prefix('#')?));
-        match target.map(|at| self.at_node(at)).or_else(|| self.unwrap_single()) {
+        match target.map(|node| self.at_node(node)).or_else(|| self.unwrap_single()) {
             Some(next) => next.resolve(),
             None => self,
         }
     }
 
+    /// Single member of a wrapper: of `allOf`, or of `anyOf` next to `null`.
     fn unwrap_single(self) -> Option<Self> {
-        let mut all = self.get_list("allOf");
-        if let (Some(only), None) = (all.next(), all.next()) {
+        let mut members = self.get_list("allOf");
+        if let (Some(only), None) = (members.next(), members.next()) {
             return Some(only);
         }
-        let mut present = self.get_list("anyOf").filter(|view| view.get_str("type") != Some("null"));
-        match (present.next(), present.next()) {
+        let mut non_null = self.get_list("anyOf").filter(|view| view.get_str("type") != Some("null"));
+        match (non_null.next(), non_null.next()) {
             (Some(only), None) => Some(only),
             _ => None,
         }
     }
 
-    /// The name of the alternative of this choice that has `alias` among its aliases.
+    /// Canonical name of an alias; `None` if this is not a choice or has no such alias.
     pub fn alias_target(self, alias: &str) -> Option<&'a str> {
-        self.alternatives().into_iter().find(|known| known.schema.aliases().any(|name| name == alias)).map(|k| k.name)
+        let mut alternatives = self.alternatives().into_iter();
+        alternatives.find(|known| known.schema.aliases().any(|name| name == alias)).map(|known| known.name)
     }
 
+    /// Aliases of an alternative.
     fn aliases(self) -> impl Iterator<Item = &'a str> {
         self.get(ALIASES_KEYWORD).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
     }
 
-    /// The alternatives if this is a choice, otherwise nothing: those with a table in their order, then bare words.
+    /// Alternatives of a choice, those with a table form first; empty if this is not a choice.
     pub fn alternatives(self) -> Vec<Alternative<'a>> {
-        let (mut tables, mut words) = (Vec::<Alternative>::new(), Vec::new());
+        let mut tables = Vec::<Alternative>::new();
+        let mut words = Vec::new();
         for form in self.resolve().subschemas() {
             match (form.as_alternative(), form.enum_values()) {
                 (Some(table), _) => tables.push(table),
@@ -99,74 +112,78 @@ impl<'a> SchemaView<'a> {
         tables
     }
 
-    /// The schemas of which one applies.
+    /// Schemas of which one applies: `oneOf` and `anyOf`.
     pub fn subschemas(self) -> impl Iterator<Item = SchemaView<'a>> {
         self.get_list("oneOf").chain(self.get_list("anyOf"))
     }
 
-    /// The legal words, if only words are legal here.
+    /// Strings of an `enum` or `const`.
     pub fn enum_values(self) -> Vec<&'a str> {
         let words = self.get("enum").and_then(Value::as_array).into_iter().flatten();
         words.chain(self.get("const")).filter_map(Value::as_str).collect()
     }
 
+    /// This schema as the table form of an alternative: an object with exactly one property, which is required.
     fn as_alternative(self) -> Option<Alternative<'a>> {
         let required = self.get("required")?.as_array()?;
-        let (mut keys, name) = (self.get_entries("properties"), required.first()?.as_str()?);
-        match (keys.next(), keys.next(), required.len()) {
-            (Some((key, inner)), None, 1) if key == name => {
-                Some(Alternative { name, schema: self, payload: Some(self.at_node(inner)) })
+        let name = required.first()?.as_str()?;
+        let mut properties = self.get_entries("properties");
+        match (properties.next(), properties.next(), required.len()) {
+            (Some((key, payload)), None, 1) if key == name => {
+                Some(Alternative { name, schema: self, payload: Some(self.at_node(payload)) })
             }
             _ => None,
         }
     }
 
-    /// The named keys of a table, with what stands under them.
+    /// Keys of a table with their schemas.
     pub fn properties(self) -> Vec<(&'a str, SchemaView<'a>)> {
-        self.resolve().get_entries("properties").map(|(key, at)| (key.as_str(), self.at_node(at))).collect()
+        self.resolve().get_entries("properties").map(|(key, node)| (key.as_str(), self.at_node(node))).collect()
     }
 
-    /// What stands under `key`: a table's property, a choice's alternative, or any key's value in an open map.
+    /// Schema below `key`: of a property of a table, of the options of an alternative, or of the values of an open table.
     pub fn property(self, key: &str) -> Option<SchemaView<'a>> {
         let view = self.resolve();
         let name = view.alias_target(key).unwrap_or(key);
         let choice = view.alternatives().into_iter().find(|known| known.name == name).and_then(|known| known.payload);
-        let named = || view.get("properties")?.get(key).map(|at| self.at_node(at));
-        choice.or_else(named).or_else(|| view.additional_properties())
+        choice
+            .or_else(|| view.get("properties")?.get(key).map(|node| self.at_node(node)))
+            .or_else(|| view.additional_properties())
     }
 
-    /// What stands under any key of an open map.
+    /// Schema of the values of an open table, whose keys are arbitrary.
     pub fn additional_properties(self) -> Option<SchemaView<'a>> {
-        let at = self.resolve().get("additionalProperties")?;
-        at.is_object().then(|| self.at_node(at))
+        let values = self.resolve().get("additionalProperties")?;
+        values.is_object().then(|| self.at_node(values))
     }
 
-    /// The names of a choice, or the named keys of a table.
+    /// Names of a choice, or keys of a table.
     pub fn allowed_keys(self) -> Vec<&'a str> {
         let names: Vec<_> = self.alternatives().iter().map(|known| known.name).collect();
         if names.is_empty() { self.properties().into_iter().map(|(key, _)| key).collect() } else { names }
     }
 
-    /// Whether a key that is not among [`keys`](View::keys) is an error.
+    /// Whether keys other than [`allowed_keys`](Self::allowed_keys) are errors.
     pub fn is_closed(self) -> bool {
         self.resolve().get("additionalProperties") == Some(&Value::Bool(false)) || !self.alternatives().is_empty()
     }
 
-    /// What the items of a list are.
+    /// Schema of the items of a list.
     pub fn items(self) -> Option<SchemaView<'a>> {
-        self.resolve().get("items").map(|at| self.at_node(at))
+        self.resolve().get("items").map(|node| self.at_node(node))
     }
 
-    /// The default as a TOML value, absent keys left out.
+    /// Default as a TOML value, without keys that are `null`.
     pub fn default(self) -> Option<toml::Value> {
         self.get("default").and_then(to_toml)
     }
 }
 
+/// JSON value as TOML; `None` for `null`.
 fn to_toml(value: &Value) -> Option<toml::Value> {
     Some(match value {
         Value::Null => return None,
-        Value::Bool(truth) => (*truth).into(),
+        Value::Bool(flag) => (*flag).into(),
         Value::Number(number) => {
             number.as_i64().map_or_else(|| number.as_f64().map(toml::Value::from), |n| Some(n.into()))?
         }
@@ -176,6 +193,7 @@ fn to_toml(value: &Value) -> Option<toml::Value> {
     })
 }
 
+/// JSON object as a TOML table.
 fn to_toml_table(table: &Map<String, Value>) -> toml::Table {
     table.iter().filter_map(|(key, value)| Some((key.clone(), to_toml(value)?))).collect()
 }

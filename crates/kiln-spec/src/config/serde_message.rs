@@ -1,18 +1,21 @@
-//! From a deserializer's words to a [`Fault`]: serde hands over only text.
+//! Conversion of serde's error messages to [`ConfigErrorKind`]s.
+//!
+//! serde errors carry no structure, only text such as ``unknown field `a`, expected `b` or `c` ``. The message is parsed, so
+//! that errors have codes, suggestions, and words that users know ("a table" for "map").
 use super::deserialize::NEEDS_TABLE;
 use super::key_path::{KeyPath, PathSegment};
 use super::{ConfigError, ConfigErrorKind};
 
-/// The error that `message` tells of, found at `path`.
+/// Error for a serde message at `path`. Messages of unknown form become [`ConfigErrorKind::InvalidValue`].
 pub(super) fn parse_serde_message(message: &str, mut path: KeyPath) -> ConfigError {
-    let quoted = || message.split('`').skip(1).step_by(2).map(str::to_owned);
-    let word = quoted().next().unwrap_or_default();
-    let legal = || quoted().skip(1).collect::<Vec<_>>();
-    let fault = if message.starts_with("unknown field") {
-        ConfigErrorKind::UnknownKey { key: word, allowed: legal() }
+    // The first word in backquotes is the one that is wrong; the others are the valid ones.
+    let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_owned);
+    let word = quoted.next().unwrap_or_default();
+    let kind = if message.starts_with("unknown field") {
+        ConfigErrorKind::UnknownKey { key: word, allowed: quoted.collect() }
     } else if message.starts_with("unknown variant") {
         pop_key(&mut path, &word);
-        ConfigErrorKind::UnknownChoice { name: word, allowed: legal() }
+        ConfigErrorKind::UnknownChoice { name: word, allowed: quoted.collect() }
     } else if message.starts_with("missing field") {
         path = path.join(&word);
         ConfigErrorKind::MissingKey { key: word, bare_word: None }
@@ -21,23 +24,23 @@ pub(super) fn parse_serde_message(message: &str, mut path: KeyPath) -> ConfigErr
     } else {
         ConfigErrorKind::InvalidValue { message: describe_type_mismatch(message) }
     };
-    ConfigError::new(path.to_string(), fault)
+    ConfigError::new(path.to_string(), kind)
 }
 
-/// What is wrong with a bare word whose alternative cannot be read from nothing.
+/// Adds to the error of an alternative that it was written as the bare word `name`, without its required keys.
 fn add_bare_word_hint(mut error: ConfigError, name: String) -> ConfigError {
     match &mut *error.kind {
-        ConfigErrorKind::MissingKey { bare_word: word, .. } => *word = Some(name),
+        ConfigErrorKind::MissingKey { bare_word, .. } => *bare_word = Some(name),
         ConfigErrorKind::InvalidValue { message } => {
             let expected = message.split(", found ").next().unwrap_or_default();
-            *message = format!("`{name}` {NEEDS_TABLE}: {expected} under it, `{{ {name} = … }}`");
+            *message = format!("`{name}` {NEEDS_TABLE}: {expected}, write `{{ {name} = … }}`");
         }
         _ => {}
     }
     error
 }
 
-/// A name that stands as a table's key is part of the path; the choice itself is one step above.
+/// Removes the last step of `path` if it is the unknown name, which serde counts as a key: the error is at the choice.
 fn pop_key(path: &mut KeyPath, name: &str) {
     if path.0.last() == Some(&PathSegment::Key(name.to_owned())) {
         path.0.pop();
@@ -53,15 +56,16 @@ fn describe_type_mismatch(message: &str) -> String {
     format!("expected {}, found {}", describe_rust_type(expected), describe_rust_type(found))
 }
 
+/// Words for a Rust or serde type.
 fn describe_rust_type(rust: &str) -> &str {
     match rust {
         "f32" | "f64" => "a number",
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
-        "u32" => "a whole number from 0 to 4294967295",
-        "u64" | "usize" => "a whole number, not negative",
-        _ if rust.starts_with("a nonzero ") => "a whole number above 0",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" => "an integer from 0 to 255",
+        "u16" => "an integer from 0 to 65535",
+        "u32" => "an integer from 0 to 4294967295",
+        "u64" | "usize" => "an integer of at least 0",
+        _ if rust.starts_with("a nonzero ") => "an integer above 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "an integer",
         "a boolean" => "true or false",
         "map" | "a map" => "a table",
         "sequence" | "a sequence" => "a list",
@@ -80,19 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_message_is_recognised() {
+    fn each_kind_of_message_is_recognized() {
         let cases = [
             ("unknown field `a`, expected `b` or `c`", "x.a", "x.a", "unknown key `a`", "unknown-key"),
             ("unknown variant `a`, expected `b`", "x", "x", "unknown choice `a`", "unknown-choice"),
             ("unknown variant `a`, expected `b`", "x.a", "x", "unknown choice `a`", "unknown-choice"),
-            ("missing field `a`", "x[1]", "x[1].a", "`a` is missing", "missing-key"),
-            (
-                "`gla` cannot stand as a bare word: missing field `a`",
-                "x[1]",
-                "x[1].gla.a",
-                "`a` is missing",
-                "missing-key",
-            ),
+            ("missing field `a`", "x[1]", "x[1].a", "missing key `a`", "missing-key"),
+            ("`gla` needs a value: missing field `a`", "x[1]", "x[1].gla.a", "missing key `a`", "missing-key"),
             (
                 "invalid type: string \"a, expected b\", expected f64",
                 "x",
@@ -102,27 +100,27 @@ mod tests {
             ),
             ("invalid type: map, expected a sequence", "x", "x", "expected a list, found a table", "value"),
             (
-                "`and` cannot stand as a bare word: invalid type: map, expected a sequence",
+                "`and` needs a value: invalid type: map, expected a sequence",
                 "x",
                 "x.and",
-                "`and` cannot stand as a bare word: expected a list under it, `{ and = … }`",
+                "`and` needs a value: expected a list, write `{ and = … }`",
                 "value",
             ),
             ("must be even", "x", "x", "must be even", "value"),
         ];
-        for (message, found_at, path, said, kind) in cases {
-            assert_eq!(parsed(message, found_at), (path.to_owned(), said.to_owned(), kind), "{message}");
+        for (message, serde_path, path, text, code) in cases {
+            assert_eq!(parsed(message, serde_path), (path.to_owned(), text.to_owned(), code), "{message}");
         }
     }
 
     #[test]
-    fn the_legal_words_are_kept() {
+    fn the_valid_words_are_in_the_help() {
         let error = parse_serde_message(
             "unknown field `stpes`, expected one of `steps`, `tokens`, `name`",
             KeyPath::parse("stpes"),
         );
-        assert_eq!(error.help().unwrap(), "did you mean `steps`? keys here: steps, tokens, name");
+        assert_eq!(error.help().unwrap(), "did you mean `steps`? valid keys: steps, tokens, name");
         let error = parse_serde_message("unknown field `a`, there are no fields", KeyPath::parse("a"));
-        assert_eq!(error.help().unwrap(), "remove `a`: no key may stand here");
+        assert_eq!(error.help().unwrap(), "remove `a`: the table has no keys");
     }
 }

@@ -1,4 +1,4 @@
-//! How a [`choice!`](crate::choice) is written: its shortest form in a file, and its JSON schema.
+//! Serialization of a [`choice!`](crate::choice) in its shortest form, and its JSON schema.
 use std::io;
 
 use schemars::Schema;
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::Choice;
 
-/// The configuration of an alternative that has nothing to configure.
+/// Options of an alternative without options. Serialized as the bare word.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(deny_unknown_fields)]
 pub struct NoOptions {}
 
-/// Writes `name` alone if `inner` has no keys to write, otherwise a table with the one key `name`.
+/// Serializes an alternative: the bare word `name` if `inner` serializes to an empty table, otherwise `{ name = inner }`.
 pub fn serialize_choice<T: Choice, I: Serialize, S: Serializer>(
     choice: &'static str,
     name: &'static str,
@@ -29,12 +29,13 @@ pub fn serialize_choice<T: Choice, I: Serialize, S: Serializer>(
     }
 }
 
+/// Whether a value serializes to a table without keys.
 fn is_empty_table<I: Serialize>(inner: &I) -> bool {
-    let mut start = BoundedWriter(Vec::new());
-    serde_json::to_writer(&mut start, inner).is_ok() && start.0 == b"{}"
+    let mut writer = BoundedWriter(Vec::new());
+    serde_json::to_writer(&mut writer, inner).is_ok() && writer.0 == b"{}"
 }
 
-/// Takes two bytes and refuses more, so that looking costs the same at any depth of nesting.
+/// Writer that fails after two bytes. It makes the check O(1), so that nested choices do not take quadratic time.
 struct BoundedWriter(Vec<u8>);
 
 impl io::Write for BoundedWriter {
@@ -51,18 +52,18 @@ impl io::Write for BoundedWriter {
     }
 }
 
-/// The keyword of an alternative's schema that lists its other names.
+/// Schema keyword of an alternative that lists its aliases. Not part of JSON Schema; other readers ignore it.
 pub(super) const ALIASES_KEYWORD: &str = "aliases";
 
-/// The schema: one of the words that need no table, or an object with one key.
+/// JSON schema of a choice: `oneOf` the bare words that are allowed and an object with one key for each alternative.
 pub fn choice_schema<T: Choice>(
     about: &[&str],
     alternatives: impl IntoIterator<Item = (&'static [&'static str], Schema)>,
 ) -> Schema {
-    let words: Vec<_> = (0..T::NAMES.len()).filter(|&i| T::allows_bare_word(i)).map(|i| T::NAMES[i]).collect();
+    let bare_words: Vec<_> = (0..T::NAMES.len()).filter(|&i| T::allows_bare_word(i)).map(|i| T::NAMES[i]).collect();
     let mut forms = Vec::new();
-    if !words.is_empty() {
-        forms.push(json!({ "type": "string", "enum": words }));
+    if !bare_words.is_empty() {
+        forms.push(json!({ "type": "string", "enum": bare_words }));
     }
     for (name, (doc, inner)) in T::NAMES.iter().zip(alternatives) {
         let mut form = description_object(doc);
@@ -78,6 +79,7 @@ pub fn choice_schema<T: Choice>(
     schema.into()
 }
 
+/// Schema of `{ name = inner }`.
 fn single_key_object(name: &str, inner: Schema) -> Map<String, Value> {
     let properties = Map::from_iter([(name.to_owned(), inner.to_value())]);
     Map::from_iter([
@@ -88,6 +90,7 @@ fn single_key_object(name: &str, inner: Schema) -> Map<String, Value> {
     ])
 }
 
+/// Schema with the doc comment as its description; empty without a comment.
 fn description_object(doc: &[&str]) -> Map<String, Value> {
     let text = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n").trim().to_owned();
     if text.is_empty() { Map::new() } else { Map::from_iter([("description".into(), text.into())]) }

@@ -1,16 +1,21 @@
-//! Where a path stands in the texts that a configuration was merged from.
+//! Locations of keys: finds the file and the line that a key of a merged configuration comes from.
+//!
+//! The merged table has no positions. Therefore the path is looked up in each source, from the assignments over the file
+//! to its parents, with the spans of the TOML parser.
 use toml::de::{DeTable, DeValue};
 
 use super::key_path::{KeyPath, PathSegment};
 
-/// A text or an assignment that a configuration was merged from.
+/// Source of a merged configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ConfigSource {
+    /// TOML text with the name of its file.
     Text { text: String, file: Option<String> },
+    /// `--set` assignment.
     Assignment { assignment: String },
 }
 
-/// How far a source goes along a path, and on which line that is.
+/// Result of looking up a path in a source: number of steps that exist, and the line of the last one.
 #[derive(Clone, Copy)]
 struct PathMatch {
     depth: usize,
@@ -18,14 +23,17 @@ struct PathMatch {
 }
 
 impl ConfigSource {
+    /// Source of a TOML text.
     pub fn from_text(text: &str, file: Option<&str>) -> Self {
         Self::Text { text: text.to_owned(), file: file.map(str::to_owned) }
     }
 
+    /// Source of an assignment.
     pub fn from_assignment(assignment: &str) -> Self {
         Self::Assignment { assignment: assignment.to_owned() }
     }
 
+    /// Name for error messages: the file, or `--set …`.
     fn name(&self) -> Option<String> {
         match self {
             Self::Text { file, .. } => file.clone(),
@@ -33,6 +41,7 @@ impl ConfigSource {
         }
     }
 
+    /// Looks up a path.
     fn match_path(&self, path: &KeyPath) -> PathMatch {
         match self {
             Self::Text { text, .. } => match_in_text(text, path),
@@ -41,32 +50,38 @@ impl ConfigSource {
     }
 }
 
-/// File and line of `path`: the first source that has all of it, or else the one that has most of it.
+/// File and line of `path`: of the first source that contains it. If none does, as for a missing key, of the source that
+/// contains most of it; then texts take precedence over assignments, because they have lines.
 pub(super) fn locate(sources: &[ConfigSource], path: &KeyPath) -> (Option<String>, Option<usize>) {
-    let reached = || sources.iter().map(|source| (source, source.match_path(path)));
-    let whole = reached().find(|(_, reach)| reach.depth == path.0.len() && !path.0.is_empty());
-    let rank =
-        |(source, reach): &(&ConfigSource, PathMatch)| (reach.depth, matches!(source, ConfigSource::Text { .. }));
-    let most = whole.or_else(|| reached().reduce(|best, next| if rank(&next) > rank(&best) { next } else { best }));
-    most.map_or((None, None), |(source, reach)| (source.name(), reach.line))
+    let matches: Vec<_> = sources.iter().map(|source| (source, source.match_path(path))).collect();
+    let complete = matches.iter().find(|(_, found)| found.depth == path.0.len() && !path.0.is_empty());
+    let best = complete
+        .or_else(|| matches.iter().reduce(|best, next| if match_rank(next) > match_rank(best) { next } else { best }));
+    best.map_or((None, None), |(source, found)| (source.name(), found.line))
 }
 
+/// Rank of an incomplete match: more steps first, then texts before assignments.
+fn match_rank((source, found): &(&ConfigSource, PathMatch)) -> (usize, bool) {
+    (found.depth, matches!(source, ConfigSource::Text { .. }))
+}
+
+/// Looks up a path in a TOML text.
 fn match_in_text(text: &str, path: &KeyPath) -> PathMatch {
-    let mut reach = PathMatch { depth: 0, line: None };
-    let Ok(root) = DeTable::parse(text) else { return reach };
+    let mut found = PathMatch { depth: 0, line: None };
+    let Ok(root) = DeTable::parse(text) else { return found };
     let root = DeValue::Table(root.into_inner());
-    let mut at = Some(&root);
+    let mut current = Some(&root);
     for step in &path.0 {
-        let Some((offset, next)) = at.and_then(|value| child_value(value, step)) else { break };
-        reach.depth += 1;
-        reach.line = offset.map(|offset| line_of(text, offset)).or(reach.line);
-        at = next;
+        let Some((offset, next)) = current.and_then(|value| child_value(value, step)) else { break };
+        found.depth += 1;
+        found.line = offset.map(|offset| line_of(text, offset)).or(found.line);
+        current = next;
     }
-    reach
+    found
 }
 
-/// Where the step's key or item begins, and what it holds. The name of a choice that stands as a bare word begins with
-/// the key before it and holds nothing.
+/// Byte offset and value of a key or item. An alternative that is written as a bare word has neither an offset of its own
+/// nor a value.
 fn child_value<'a>(value: &'a DeValue<'a>, step: &PathSegment) -> Option<(Option<usize>, Option<&'a DeValue<'a>>)> {
     match (value, step) {
         (DeValue::Table(table), step) => {
@@ -82,24 +97,26 @@ fn child_value<'a>(value: &'a DeValue<'a>, step: &PathSegment) -> Option<(Option
     }
 }
 
+/// Looks up a path in an assignment. Everything below the assigned key was set by it; keys above it were not.
 fn match_assignment(assignment: &str, path: &KeyPath) -> PathMatch {
     let assigned = KeyPath::parse(assignment.split('=').next().unwrap_or_default());
-    let common = assigned.0.iter().zip(&path.0).take_while(|(ours, step)| ours.matches(step)).count();
-    let holds = common == assigned.0.len();
-    let steps = if holds { path.0.len() } else { common.min(path.0.len().saturating_sub(1)) };
-    PathMatch { depth: steps, line: None }
+    let common = assigned.0.iter().zip(&path.0).take_while(|(assigned, step)| assigned.matches(step)).count();
+    let is_below = common == assigned.0.len();
+    let depth = if is_below { path.0.len() } else { common.min(path.0.len().saturating_sub(1)) };
+    PathMatch { depth, line: None }
 }
 
-/// The line of a byte of `text`, from 1.
+/// Line of a byte offset, from 1.
 pub(super) fn line_of(text: &str, offset: usize) -> usize {
     1 + text_before(text, offset).matches('\n').count()
 }
 
-/// The column of a byte of `text`, in characters from 1.
+/// Column of a byte offset in characters, from 1.
 pub(super) fn column_of(text: &str, offset: usize) -> usize {
     1 + text_before(text, offset).chars().rev().take_while(|c| *c != '\n').count()
 }
 
+/// Text before a byte offset, which is rounded down to a character boundary.
 fn text_before(text: &str, offset: usize) -> &str {
     let end = (0..=offset.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]

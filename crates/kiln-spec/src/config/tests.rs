@@ -1,4 +1,4 @@
-//! The whole of `config` on one nested sample, which stands for a recipe.
+//! Tests of `config` with a nested sample that resembles a recipe.
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 

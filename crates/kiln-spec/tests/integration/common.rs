@@ -9,7 +9,7 @@ use kiln_spec::{
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::num::NonZeroU32;
 
-/// Any pattern alone.
+/// Any pattern that is not combined.
 pub fn single_pattern() -> impl Strategy<Value = Pattern> {
     let some = || (1u32..6).prop_map(|n| NonZeroU32::new(n).expect("above 0"));
     prop_oneof![
@@ -23,7 +23,7 @@ pub fn single_pattern() -> impl Strategy<Value = Pattern> {
     ]
 }
 
-/// Patterns joined and nested.
+/// Any pattern, also combined and nested.
 pub fn pattern() -> impl Strategy<Value = Pattern> {
     single_pattern().prop_recursive(3, 12, 3, |inner| {
         let some = vec(inner, 1..4);
@@ -41,24 +41,23 @@ pub fn direction() -> impl Strategy<Value = Direction> {
     ]
 }
 
-/// Documents of a row, from their beginning.
+/// Documents of a row, from position 0.
 pub fn document_spans() -> impl Strategy<Value = Vec<DocumentSpan>> {
     vec((0usize..8, direction()).prop_map(|(length, direction)| DocumentSpan { length, start: 0, direction }), 0..4)
 }
 
-/// Rows of packed documents with padding, or cut.
+/// Rows of packed documents, padded or truncated.
 pub fn layout() -> impl Strategy<Value = Layout> {
     (vec(document_spans(), 1..4), 1usize..20).prop_map(|(rows, width)| Layout::packed(&rows, width))
 }
 
-/// Marks that no layout would make.
+/// Any mark, also those that no layout contains.
 pub fn mark() -> impl Strategy<Value = TokenMark> {
-    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>()).prop_map(
-        |(position, order, document, prefix, live)| TokenMark { position, order, document, prefix, valid: live },
-    )
+    (-5i32..12, -12i32..12, 0i32..3, any::<bool>(), any::<bool>())
+        .prop_map(|(position, order, document, prefix, valid)| TokenMark { position, order, document, prefix, valid })
 }
 
-/// Formulas beyond those that patterns make.
+/// Any formula, also those that no pattern has.
 pub fn formula() -> impl Strategy<Value = Formula> {
     let compare = (term(), term(), any::<bool>())
         .prop_map(|(a, b, equal)| if equal { Formula::Equal(a, b) } else { Formula::LessOrEqual(a, b) });
@@ -84,7 +83,7 @@ pub fn term() -> impl Strategy<Value = Term> {
     })
 }
 
-/// What a pattern's geometry says, from its definition: by stepping and counting, not by dividing.
+/// Independent definition of the patterns, by stepping and counting instead of division.
 pub fn pattern_allows(pattern: &Pattern, query: &TokenMark, key: &TokenMark) -> bool {
     let (i, j) = (i64::from(query.position), i64::from(key.position));
     let back = i - j;
@@ -103,7 +102,7 @@ pub fn pattern_allows(pattern: &Pattern, query: &TokenMark, key: &TokenMark) -> 
             let size = i64::from(b.size.get());
             let (own, own_of_key) = (block_start(i, size), block_start(j, size));
             let blocks = -i64::from(b.before)..=i64::from(b.after);
-            blocks.into_iter().any(|beside| own_of_key == own + beside * size)
+            blocks.into_iter().any(|distance| own_of_key == own + distance * size)
         }
         Pattern::GlobalTokens(g) => i.min(j) < i64::from(g.first.get()),
         Pattern::And(all) => all.iter().all(|p| pattern_allows(p, query, key)),
@@ -115,7 +114,7 @@ fn steps(from: i64, by: i64) -> impl Iterator<Item = i64> {
     std::iter::successors(Some(from), move |at| Some(at + by))
 }
 
-/// Where the stretch of `size` tokens that holds `position` begins.
+/// First position of the block of `size` tokens that contains `position`.
 fn block_start(position: i64, size: i64) -> i64 {
     steps(-10 * size, size).take_while(|begin| *begin <= position).last().expect("positions from −10 on")
 }

@@ -1,6 +1,6 @@
 //! Patterns, layouts and plans against brute force, in one test binary.
 
+mod cache_policy;
 mod common;
-mod keeping;
 mod patterns;
 mod tiles;

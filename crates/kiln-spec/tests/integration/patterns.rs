@@ -1,10 +1,10 @@
-//! Patterns against their definitions: what is seen, and the algebra.
+//! Patterns against their definitions, and the algebra of combined patterns.
 
 use crate::common::{document_spans, layout, mark, pattern, pattern_allows};
 use kiln_spec::{Direction, DocumentSpan, Formula, Layout, Pattern, config::NoOptions, plan::dense_mask};
 use proptest::prelude::*;
 
-/// Who sees whom in a row of documents, from the words of [`Direction`]: `None` is padding.
+/// Mask of a row of documents from the definition of [`Direction`]. In `row`, `None` is padding.
 fn expected_mask(pieces: &[DocumentSpan], width: usize, pattern: &Pattern) -> Vec<bool> {
     let documents = pieces.iter().enumerate().flat_map(|(d, p)| (0..p.length).map(move |i| Some((d, i, p.direction))));
     let row: Vec<_> = documents.chain(std::iter::repeat(None)).take(width).collect();
@@ -22,7 +22,7 @@ fn expected_mask(pieces: &[DocumentSpan], width: usize, pattern: &Pattern) -> Ve
     row.iter().flat_map(|query| row.iter().map(move |key| sees(query, key))).collect()
 }
 
-/// The table of live queries: what a dead one would see doesn't matter.
+/// Mask of the valid queries. The rows of padding queries are irrelevant and set to false.
 fn dense_table(layout: &Layout, row: usize, formula: &Formula) -> Vec<bool> {
     let marks = layout.row(row);
     let live = marks.iter().flat_map(|query| marks.iter().map(|_| query.valid));
@@ -31,13 +31,13 @@ fn dense_table(layout: &Layout, row: usize, formula: &Formula) -> Vec<bool> {
 
 proptest! {
     #[test]
-    fn what_a_token_sees_is_what_the_words_say(pieces in document_spans(), width in 1usize..20, pattern in pattern()) {
+    fn masks_match_the_definitions(pieces in document_spans(), width in 1usize..20, pattern in pattern()) {
         let layout = Layout::packed(std::slice::from_ref(&pieces), width);
         prop_assert_eq!(dense_table(&layout, 0, &pattern.visibility_formula()), expected_mask(&pieces, width, &pattern));
     }
 
     #[test]
-    fn a_window_off_by_one_is_noticed(before in 0u32..5, after in 0u32..5) {
+    fn masks_of_windows_are_exact(before in 0u32..5, after in 0u32..5) {
         let pieces = [DocumentSpan { length: 12, start: 0, direction: Direction::Bidirectional }];
         let layout = Layout::packed(&[pieces.to_vec()], 12);
         let have = dense_table(&layout, 0, &Pattern::window(before, after).visibility_formula());
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn sees_is_the_formula(pattern in pattern(), query in mark(), key in mark()) {
+    fn visibility_is_the_conjunction_of_its_conditions(pattern in pattern(), query in mark(), key in mark()) {
         let seen = key.valid && query.document == key.document && (key.order <= query.order || key.prefix)
             && pattern_allows(&pattern, &query, &key);
         prop_assert_eq!(pattern.is_visible(&query, &key), seen);
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn and_or_are_an_algebra(a in pattern(), b in pattern(), c in pattern(), layout in layout()) {
+    fn and_or_form_a_distributive_lattice(a in pattern(), b in pattern(), c in pattern(), layout in layout()) {
         let and = |of: &[&Pattern]| Pattern::And(of.iter().map(|p| (*p).clone()).collect());
         let or = |of: &[&Pattern]| Pattern::Or(of.iter().map(|p| (*p).clone()).collect());
         let all = Pattern::Global(NoOptions {});
@@ -82,9 +82,9 @@ proptest! {
         }
     }
 
-    /// ¬(a ∧ b) = ¬a ∨ ¬b on tables: hiding what both see is hiding what either hides.
+    /// De Morgan: ¬(a ∧ b) = ¬a ∨ ¬b and ¬(a ∨ b) = ¬a ∧ ¬b.
     #[test]
-    fn hidden_by_either_is_not_seen_by_both(a in pattern(), b in pattern(), layout in layout()) {
+    fn de_morgan_holds(a in pattern(), b in pattern(), layout in layout()) {
         for row in 0..layout.batch_size() {
             let [both, any, a, b] = [Pattern::And(vec![a.clone(), b.clone()]), Pattern::Or(vec![a.clone(), b.clone()]), a.clone(), b.clone()]
                 .map(|p| dense_mask(&p.formula(), layout.row(row), layout.row(row)));
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_survives_its_file(pattern in pattern()) {
+    fn patterns_round_trip_through_toml(pattern in pattern()) {
         let text = kiln_spec::config::to_toml(&std::collections::BTreeMap::from([("pattern", &pattern)]));
         let read: std::collections::BTreeMap<String, Pattern> = kiln_spec::config::parse(&text, None).expect("its own text");
         prop_assert_eq!(&read["pattern"], &pattern);
@@ -104,7 +104,7 @@ proptest! {
 }
 
 #[test]
-fn the_widest_window_is_everything() {
+fn the_widest_window_is_full_attention() {
     let layout = Layout::packed(&[vec![DocumentSpan { length: 9, start: 0, direction: Direction::Bidirectional }]], 9);
     let widest = Pattern::window(u32::MAX, u32::MAX);
     assert_eq!(

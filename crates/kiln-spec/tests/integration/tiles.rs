@@ -1,4 +1,4 @@
-//! The reading of whole tiles is certain where it says so, and says so where it should.
+//! Tile coverage and tile plans against brute force.
 
 use crate::common::{direction, formula, layout, mark, pattern};
 use kiln_spec::{
@@ -8,7 +8,7 @@ use kiln_spec::{
 };
 use proptest::{collection::vec, prelude::*};
 
-/// What a tile holds, pair by pair.
+/// Coverage of a tile, pair by pair.
 fn brute_force(formula: &Formula, queries: &[kiln_spec::TokenMark], keys: &[kiln_spec::TokenMark]) -> TileCoverage {
     let table = dense_mask(formula, queries, keys);
     match (table.iter().all(|sees| *sees), table.iter().any(|sees| *sees)) {
@@ -18,26 +18,27 @@ fn brute_force(formula: &Formula, queries: &[kiln_spec::TokenMark], keys: &[kiln
     }
 }
 
-fn is_sound(said: TileCoverage, is: TileCoverage) -> bool {
-    said == TileCoverage::Partial || said == is
+/// Whether a coverage is correct: exact, or undecided.
+fn is_sound(coverage: TileCoverage, exact: TileCoverage) -> bool {
+    coverage == TileCoverage::Partial || coverage == exact
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn a_certain_tile_is_as_it_says(formula in formula(), queries in vec(mark(), 1..6), keys in vec(mark(), 1..6)) {
+    fn certain_coverage_is_correct(formula in formula(), queries in vec(mark(), 1..6), keys in vec(mark(), 1..6)) {
         let said = formula.tile_coverage(&MarkRange::from_marks(&queries), &MarkRange::from_marks(&keys));
         prop_assert!(is_sound(said, brute_force(&formula, &queries, &keys)), "{:?}", said);
     }
 
     #[test]
-    fn tiles_of_one_pair_are_exact(formula in formula(), query in mark(), key in mark()) {
+    fn the_coverage_of_one_pair_is_exact(formula in formula(), query in mark(), key in mark()) {
         let said = formula.tile_coverage(&MarkRange::from_marks(&[query]), &MarkRange::from_marks(&[key]));
         prop_assert_eq!(said, brute_force(&formula, &[query], &[key]));
     }
 }
 
-/// The dense table that the tiles stand for.
+/// Dense mask of a tile plan.
 fn dense_from_tiles(tiles: &TilePlan, keys: usize) -> Vec<bool> {
     let mut table = Vec::new();
     for number in 0..keys.div_ceil(tiles.tile_size) {
@@ -58,14 +59,14 @@ fn dense_from_tiles(tiles: &TilePlan, keys: usize) -> Vec<bool> {
 
 proptest! {
     #[test]
-    fn many_keys_at_once_are_one_by_one(formula in formula(), query in mark(), keys in vec(mark(), 0..9)) {
+    fn evaluate_row_equals_evaluate(formula in formula(), query in mark(), keys in vec(mark(), 0..9)) {
         let mut row = vec![true];
         formula.evaluate_row(&query, &keys, &mut row);
         prop_assert_eq!(&row[1..], dense_mask(&formula, &[query], &keys));
     }
 
     #[test]
-    fn tiles_of_layouts_are_certain(layout in layout(), pattern in pattern(), size in 1usize..7) {
+    fn tile_plans_of_layouts_equal_the_dense_mask(layout in layout(), pattern in pattern(), size in 1usize..7) {
         let formula = pattern.visibility_formula();
         for row in 0..layout.batch_size() {
             let marks = layout.row(row);
@@ -87,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn one_document_and_one_window_is_known_exactly(
+    fn coverage_of_a_window_in_one_document_is_exact(
         n in 1usize..8, size in 1usize..5, before in 0u32..12, after in 0u32..12, direction in direction(),
     ) {
         let layout = Layout::packed(&[vec![DocumentSpan { length: n * size, start: 3, direction }]], n * size);
@@ -95,14 +96,14 @@ proptest! {
         let tiles = TilePlan::new(&formula, layout.row(0), layout.row(0), size);
         let each = layout.row(0).chunks(size).flat_map(|q| layout.row(0).chunks(size).map(move |k| (q, k)));
         let exact: Vec<TileCoverage> = each.map(|(q, k)| brute_force(&formula, q, k)).collect();
-        // Along a document everything compared is monotone, save the marks of a prefix.
+        // Within a document all compared terms are monotone, except for the prefix mark.
         let known = |is: TileCoverage, said: TileCoverage| is == said || matches!((direction, is), (Direction::Prefix(_), TileCoverage::Empty));
         prop_assert!(exact.iter().zip(&tiles.coverage).all(|(is, said)| known(*is, *said)), "{:?}", tiles);
     }
 }
 
 #[test]
-fn half_of_a_causal_plan_is_skipped() {
+fn nearly_half_of_the_tiles_of_a_causal_plan_are_empty() {
     let layout = Layout::packed(&[vec![DocumentSpan { length: 64, start: 0, direction: Direction::Causal }]], 64);
     let tiles = TilePlan::new(&Pattern::default().visibility_formula(), layout.row(0), layout.row(0), 8);
     let count = |fill| tiles.coverage.iter().filter(|f| **f == fill).count();
@@ -111,11 +112,11 @@ fn half_of_a_causal_plan_is_skipped() {
 }
 
 #[test]
-fn documents_and_padding_are_skipped() {
+fn tiles_across_documents_and_padding_are_empty() {
     let piece = |length| DocumentSpan { length, start: 0, direction: Direction::Bidirectional };
     let layout = Layout::packed(&[vec![piece(8), piece(8)]], 24);
     let tiles = TilePlan::new(&Pattern::default().visibility_formula(), layout.row(0), layout.row(0), 8);
     use TileCoverage::{Empty, Full};
-    // Padding (the last row) has document 0, and is skipped as keys, not as queries.
+    // Padding (the last block) has document 0. It is never visible as a key, but is not skipped as a query.
     assert_eq!(tiles.coverage, [Full, Empty, Empty, Empty, Full, Empty, Full, Empty, Empty]);
 }

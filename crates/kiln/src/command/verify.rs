@@ -1,4 +1,20 @@
-//! `kiln verify`: checks that all ways of running a model give the same results.
+//! `kiln verify MODEL`: checks that all ways of running a model give the same results.
+//!
+//! ```console
+//! kiln verify models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! | check | compares |
+//! |---|---|
+//! | chunked = whole | a sequence in chunks of 1 and 3 tokens with a key-value cache, and in one call |
+//! | packed = separate | several documents in one sequence, and each alone |
+//! | padded = unpadded | a batch with padding, and each sequence alone |
+//! | fused kernel = reference | the fused kernels, and the reference kernels |
+//! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
+//! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
+//!
+//! JSON: `{"passed","checks":[{"name","applicable","passed","apart","most","reason"}]}`: the difference, the tolerance, and why a
+//! check does not apply.
 
 use super::{
     device_args::DeviceArgs,
@@ -14,8 +30,8 @@ use kiln_data::{
 };
 use kiln_infer::{block_on, equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
+use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
-use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,10 +50,20 @@ pub struct Args {
 /// An identity that was checked.
 struct Check {
     name: &'static str,
-    /// Largest difference, or why the check does not apply to the model.
-    difference: Result<f64, &'static str>,
+    outcome: Outcome,
     /// Largest difference that passes.
     tolerance: f64,
+}
+
+/// Result of a check.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// Largest difference between the two results.
+    Difference(f64),
+    /// Nothing was compared, because the model or the device lacks what the check is about; the reason.
+    NotApplicable(&'static str),
+    /// A property of the model that neither passes nor fails.
+    Note(&'static str),
 }
 
 /// Largest difference between two results in 32-bit floating point, relative to the largest value.
@@ -72,8 +98,8 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     };
     let mut checks = model_checks(&loaded, &texts, &device)?;
     checks.extend(tokenizer_checks(&loaded.tokenizer, &texts));
-    checks.extend(chat_checks(&loaded.tokenizer, source.chat()?.as_ref())?);
-    let passed = checks.iter().all(Check::passed);
+    checks.extend(chat_checks(&loaded.tokenizer, source.chat_template()?.as_ref())?);
+    let passed = checks.iter().all(|check| check.passed() != Some(false));
     let rows: Vec<Vec<String>> = checks.iter().map(Check::table_row).collect();
     let json = json!({ "passed": passed, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() });
     let table = format_table(&["check", "difference", "tolerance", "result"], &rows, &[1, 2]);
@@ -85,47 +111,62 @@ impl Check {
     /// A difference of floating-point results.
     fn computed(name: &'static str, difference: Result<f64, ExecutionError>) -> Result<Self, CliError> {
         let difference = difference.map_err(|error| CliError::failed("device", error.to_string()))?;
-        Ok(Self { name, difference: Ok(difference), tolerance: TOLERANCE })
+        Ok(Self { name, outcome: Outcome::Difference(difference), tolerance: TOLERANCE })
     }
 
     /// A number of mismatches, of which none is allowed.
     fn counted(name: &'static str, mismatches: usize) -> Self {
-        Self { name, difference: Ok(mismatches as f64), tolerance: 0.0 }
+        Self { name, outcome: Outcome::Difference(mismatches as f64), tolerance: 0.0 }
     }
 
     /// A check that does not apply.
     fn not_applicable(name: &'static str, reason: &'static str, tolerance: f64) -> Self {
-        Self { name, difference: Err(reason), tolerance }
+        Self { name, outcome: Outcome::NotApplicable(reason), tolerance }
     }
 
-    fn passed(&self) -> bool {
-        self.difference.map_or(true, |difference| difference <= self.tolerance)
+    /// Whether the check passed; `None` if nothing was compared.
+    fn passed(&self) -> Option<bool> {
+        match self.outcome {
+            Outcome::Difference(difference) => Some(difference <= self.tolerance),
+            Outcome::NotApplicable(_) | Outcome::Note(_) => None,
+        }
     }
 
+    /// Name, difference, tolerance and result.
     fn table_row(&self) -> Vec<String> {
-        let result = match self.difference {
-            Ok(_) if self.passed() => "passed",
-            Ok(_) => "FAILED",
-            Err(reason) => reason,
+        let [difference, result] = match self.outcome {
+            Outcome::Difference(difference) => {
+                let result = if self.passed() == Some(true) { "passed" } else { "FAILED" };
+                [format!("{difference:.1e}"), result.to_string()]
+            }
+            Outcome::NotApplicable(reason) => ["–".to_string(), format!("not applicable: {reason}")],
+            Outcome::Note(text) => ["–".to_string(), text.to_string()],
         };
-        let difference = self.difference.map_or("–".to_string(), |difference| format!("{difference:.1e}"));
-        vec![self.name.to_string(), difference, format!("{:.0e}", self.tolerance), result.to_string()]
+        vec![self.name.to_string(), difference, format!("{:.0e}", self.tolerance), result]
     }
 
+    /// The check as JSON. `passed` and `apart` are null if nothing was compared; `reason` then says why.
     fn to_json(&self) -> Value {
+        let (difference, reason) = match self.outcome {
+            Outcome::Difference(difference) => (Some(difference), None),
+            Outcome::NotApplicable(text) | Outcome::Note(text) => (None, Some(text)),
+        };
         json!({
             "name": self.name,
-            "apart": self.difference.ok(),
-            "most": self.tolerance,
+            "applicable": !matches!(self.outcome, Outcome::NotApplicable(_)),
             "passed": self.passed(),
-            "not_asked": self.difference.err(),
+            "apart": difference,
+            "most": self.tolerance,
+            "reason": reason,
         })
     }
 }
 
 /// Checks of the model: chunked, packed and padded input, and the fused kernels.
-fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
-    let LoadedModel { model, tokenizer, .. } = loaded;
+///
+/// Texts are cut off after [`MAX_TOKENS`] tokens, or at the number of positions of the model.
+fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
+    let Pretrained { model, tokenizer, .. } = loaded;
     let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
     let mut documents: Vec<Vec<u32>> = Vec::new();
     for text in texts {
@@ -142,7 +183,7 @@ fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result
         if direction == Direction::Causal {
             Check::computed(chunked, block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?
         } else {
-            Check::not_applicable(chunked, "not applicable: attention is not causal", TOLERANCE)
+            Check::not_applicable(chunked, "attention is not causal", TOLERANCE)
         },
         Check::computed("packed = separate", block_on(equivalence::packed_difference(model, &documents, direction)))?,
         Check::computed(
@@ -151,10 +192,12 @@ fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result
         )?,
         if *device == Device::flex() {
             let kernels = [Kernel::Fused, Kernel::Reference];
-            let difference = equivalence::kernel_difference(model, &documents[0], direction, kernels);
-            Check::computed(fused, block_on(difference))?
+            match block_on(equivalence::kernel_difference(model, &documents[0], direction, kernels)).transpose() {
+                Some(difference) => Check::computed(fused, difference)?,
+                None => Check::not_applicable(fused, "no layer of the model uses the fused kernel", TOLERANCE),
+            }
         } else {
-            Check::not_applicable(fused, "not applicable: this device has no fused kernels", TOLERANCE)
+            Check::not_applicable(fused, "this device has no fused kernels", TOLERANCE)
         },
     ])
 }
@@ -170,10 +213,13 @@ fn tokenizer_checks(tokenizer: &Tokenizer, texts: &[&str]) -> [Check; 4] {
 }
 
 /// Checks of the chat template: it renders, its special tokens are single tokens, and no text is lost.
+///
+/// If the template cannot be rendered, the remaining checks are left out. The last entry reports whether the cache of
+/// earlier turns can be reused, and cannot fail.
 fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec<Check>, CliError> {
     let names = ["chat template renders", "template special tokens are single", "messages survive the template"];
     let Some(chat) = chat else {
-        let reason = "not applicable: the model has no chat template";
+        let reason = "the model has no chat template";
         return Ok(names.map(|name| Check::not_applicable(name, reason, 0.0)).into());
     };
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -199,6 +245,6 @@ fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec
         Check::counted(names[0], 0),
         Check::counted(names[1], split.len()),
         Check::counted(names[2], lost),
-        Check::not_applicable("conversations extend their prefix", cache_use, 0.0),
+        Check { name: "conversations extend their prefix", outcome: Outcome::Note(cache_use), tolerance: 0.0 },
     ])
 }

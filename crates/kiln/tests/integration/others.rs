@@ -24,7 +24,7 @@ fn near(a: &[f64], b: &[f64], most: f64) {
 }
 
 #[test]
-fn an_exported_run_answers_as_before() {
+fn an_exported_run_gives_the_same_results() {
     let home = trained_home();
     let here = home.path();
     let done =
@@ -68,7 +68,7 @@ fn an_exported_run_answers_as_before() {
 }
 
 #[test]
-fn every_command_takes_models_of_others() {
+fn every_command_accepts_hugging_face_folders() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -88,8 +88,9 @@ fn every_command_takes_models_of_others() {
     assert_eq!(embed["shape"], serde_json::json!([2, 32]));
     let verify = run_kiln(here, &["verify", "hf", "--json"]).expect_success().json_output();
     assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 11), "{verify}");
+    assert_eq!((&verify["checks"][3]["applicable"], &verify["checks"][3]["passed"]), (&true.into(), &true.into()));
     // Without a template nothing is asked of one; one whose marks the tokenizer doesn't know fails.
-    assert!(verify["checks"][10]["not_asked"].as_str().unwrap().contains("no chat template"), "{verify}");
+    assert!(verify["checks"][10]["reason"].as_str().unwrap().contains("no chat template"), "{verify}");
     let failed = |template: &str| {
         fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
         let done = run_kiln(here, &["verify", "hf", "--json"]);
@@ -97,7 +98,7 @@ fn every_command_takes_models_of_others() {
         let failed = json["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
         let failed: Vec<String> = failed.map(|check| check["name"].as_str().unwrap().into()).collect();
         assert_eq!(done.exit_code == Some(1), !failed.is_empty(), "{done:?}");
-        (failed, json["checks"].as_array().unwrap().last().unwrap()["not_asked"].to_string())
+        (failed, json["checks"].as_array().unwrap().last().unwrap()["reason"].to_string())
     };
     let lines = "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}";
     let asks = "{% if add_generation_prompt %}assistant:\n{% endif %}";
@@ -132,7 +133,7 @@ fn every_command_takes_models_of_others() {
 }
 
 #[test]
-fn a_conversation_follows_the_template() {
+fn a_conversation_uses_the_chat_template() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -152,6 +153,18 @@ fn a_conversation_follows_the_template() {
     assert!(hot.exit_code == Some(2) && hot.stderr.contains("--temperature"), "{hot:?}");
 }
 
+#[test]
+fn verify_reports_a_kernel_that_no_layer_uses_as_not_applicable() {
+    let home = crate::common::tiny_home();
+    let parts = "model.blocks.*.sublayers.0.parts=[\"gla\"]";
+    run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", parts]).expect_success();
+    let verify = run_kiln(home.path(), &["verify", "run", "--json"]).expect_success().json_output();
+    let check = &verify["checks"][3];
+    assert_eq!((&check["applicable"], &check["passed"]), (&false.into(), &Value::Null), "{verify}");
+    assert!(check["reason"].as_str().unwrap().contains("no layer of the model uses"), "{verify}");
+    assert_eq!(verify["passed"], true);
+}
+
 /// A conversation of these lines.
 fn run_chat(here: &Path, args: &[&str], lines: &str) -> crate::common::CommandResult {
     let mut child = kiln_command(here, &[&["chat"], args].concat());
@@ -164,7 +177,7 @@ fn run_chat(here: &Path, args: &[&str], lines: &str) -> crate::common::CommandRe
 const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
 
 #[test]
-fn a_conversation_goes_on_from_what_was_read_of_it() {
+fn a_conversation_reuses_the_prefix_cache() {
     let home = crate::common::tiny_home();
     let here = home.path();
     // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
@@ -203,7 +216,7 @@ fn tuned(stop: &str) -> TempDir {
 }
 
 #[test]
-fn a_run_keeps_the_template_of_its_model() {
+fn a_fine_tuned_run_keeps_the_chat_template() {
     let home = tuned("[2, 399]");
     let here = home.path();
     let json = run_chat(here, &["tuned", "--max-new-tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n")
@@ -232,7 +245,7 @@ fn a_run_keeps_the_template_of_its_model() {
 }
 
 #[test]
-fn a_run_keeps_the_tokens_that_end_an_answer() {
+fn a_fine_tuned_run_keeps_the_stop_tokens() {
     let all: Vec<usize> = (0..400).collect();
     let home = tuned(&format!("{all:?}"));
     let ends = |model: &str| {
@@ -263,7 +276,7 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
 }
 
 #[test]
-fn a_file_of_a_folder_means_the_folder() {
+fn a_file_of_a_model_folder_stands_for_the_folder() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -297,7 +310,7 @@ fn a_file_of_a_folder_means_the_folder() {
 }
 
 #[test]
-fn what_is_no_model_is_said() {
+fn invalid_model_files_are_errors() {
     let home = trained_home();
     let here = home.path();
     fs::create_dir(here.join("odd")).unwrap();

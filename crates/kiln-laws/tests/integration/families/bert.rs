@@ -47,7 +47,7 @@ fn unpadded_values(case: &Case, (shape, values): (Vec<usize>, Vec<f64>), padding
 }
 
 #[test]
-fn outputs_are_the_reference_codes_padded_on_either_side() {
+fn outputs_equal_the_reference_padded_on_either_side() {
     for case in CASES.map(Case::open) {
         let model = case.load(&device()).model;
         let gaps = [(Padding::Right, "outputs"), (Padding::Left, "left.outputs")].map(|(padding, name)| {
@@ -61,7 +61,7 @@ fn outputs_are_the_reference_codes_padded_on_either_side() {
 }
 
 #[test]
-fn an_option_that_is_changed_changes_the_same_numbers() {
+fn a_changed_option_changes_the_same_values() {
     for case in CASES.map(Case::open) {
         let found = unpadded_values(
             &case,
@@ -98,14 +98,14 @@ fn hidden_states_are_equal_layer_by_layer() {
 }
 
 #[test]
-fn gradients_are_the_reference_codes() {
+fn gradients_equal_the_reference() {
     for case in CASES.map(Case::open) {
         check_gradients(&case, |model, device| run(&case, model, Padding::Right, None, device));
     }
 }
 
 #[test]
-fn saved_models_are_loaded_as_they_were() {
+fn saved_models_load_unchanged() {
     CASES.map(Case::open).iter().for_each(check_saving);
 }
 
@@ -178,7 +178,7 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_text_has_the_same_vector_in_any_company() {
+fn a_text_has_the_same_vector_in_any_batch() {
     let case = Case::open("bert-bare");
     let model = case.load(&device()).model;
     let (ids, lengths) = (case.ids("ids"), case.lengths());

@@ -26,7 +26,7 @@ fn parse_scaling(json: Value) -> RotaryScaling {
 }
 
 #[test]
-fn a_configuration_that_is_written_back_means_the_same() {
+fn a_written_configuration_reads_back_equal() {
     for case in DECODERS.map(Case::open) {
         let loaded = case.load(&device());
         let json = loaded.family.config_to_json(loaded.model.config()).unwrap();
@@ -43,7 +43,7 @@ fn a_configuration_that_is_written_back_means_the_same() {
 }
 
 #[test]
-fn older_files_say_the_same_in_other_words() {
+fn older_files_give_the_same_configuration() {
     let new = json!({ "rope_parameters": { "rope_type": "linear", "rope_theta": 300.0, "factor": 2.0 } });
     let old = json!({ "rope_theta": 300.0, "rope_scaling": { "type": "linear", "factor": 2.0 } });
     assert_eq!(read_config(&llama_json(new)).unwrap().1, read_config(&llama_json(old)).unwrap().1);
@@ -53,7 +53,7 @@ fn older_files_say_the_same_in_other_words() {
 }
 
 #[test]
-fn a_window_that_counts_the_token_itself_is_one_less() {
+fn a_window_that_counts_the_token_itself_becomes_one_less() {
     let case = Case::open("mistral-window");
     let config = case.load(&device()).model.config().clone();
     let patterns: Vec<Pattern> = config
@@ -113,7 +113,7 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
 }
 
 #[test]
-fn the_guide_shows_a_family_as_it_is() {
+fn the_guide_shows_the_file_of_a_family() {
     let guide = include_str!("../../../../../docs/models.md");
     let (file, list) =
         (include_str!("../../../../kiln-models/src/hf/phi3.rs"), include_str!("../../../../kiln-models/src/hf/mod.rs"));

@@ -19,7 +19,7 @@ pub fn gradients_by_name(model: &Model, gradients: &Gradients) -> StateDict {
 }
 
 #[test]
-fn gradients_are_the_reference_codes() {
+fn gradients_equal_the_reference() {
     for case in DECODERS.map(Case::open) {
         let loaded = case.load(&device().autodiff());
         let (shape, cotangent) = case.reference.values("cotangent");

@@ -10,7 +10,7 @@ use std::path::Path;
 
 #[test]
 #[ignore = "needs models/all-minilm-l6-v2, which tools/fetch_models.py fetches"]
-fn vectors_of_texts_are_the_reference_codes() {
+fn vectors_of_texts_equal_the_reference() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/all-minilm-l6-v2");
     let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
     let modules = json(sentence_transformers::MODULES_FILE);

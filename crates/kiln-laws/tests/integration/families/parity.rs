@@ -22,7 +22,7 @@ fn every_family_has_two_models_of_different_shapes() {
 }
 
 #[test]
-fn logits_are_the_reference_codes_padded_on_either_side() {
+fn logits_equal_the_reference_padded_on_either_side() {
     for case in DECODERS.map(Case::open) {
         let (model, lengths) = (case.load(&device()).model, case.lengths());
         let out = logits(&model, &case.ids("ids"), &lengths, None);
@@ -42,7 +42,7 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
 }
 
 #[test]
-fn an_option_that_is_changed_changes_the_same_numbers() {
+fn a_changed_option_changes_the_same_values() {
     for case in DECODERS.map(Case::open) {
         let lengths = case.lengths();
         let out = logits(&case.control_model(&device()), &case.ids("ids"), &lengths, None);

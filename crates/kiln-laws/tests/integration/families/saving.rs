@@ -9,7 +9,7 @@ use kiln_pretrained::files::{ModelFolder, SaveError, SaveOptions, load, save};
 use std::path::PathBuf;
 
 #[test]
-fn saved_models_are_loaded_as_they_were() {
+fn saved_models_load_unchanged() {
     let temporary = tempfile::tempdir().unwrap();
     let home = std::env::var_os("KILN_KEEP").map_or(temporary.path().to_owned(), PathBuf::from);
     for (i, case) in DECODERS.map(Case::open).into_iter().enumerate() {
@@ -37,7 +37,7 @@ fn saved_models_are_loaded_as_they_were() {
 }
 
 #[test]
-fn a_model_of_kilns_goes_to_the_family_that_has_all_of_it() {
+fn a_kiln_model_is_saved_as_the_family_that_covers_it() {
     for case in DECODERS.map(Case::open) {
         let loaded = case.load(&device());
         let (family, _) = hf::find_family(loaded.model.config()).unwrap();
@@ -49,7 +49,7 @@ fn a_model_of_kilns_goes_to_the_family_that_has_all_of_it() {
 }
 
 #[test]
-fn what_no_family_has_is_named() {
+fn options_that_no_family_covers_are_named() {
     let mut config = Case::open("llama-biases").load(&device()).model.config().clone();
     config.visibility = Visibility::Bidirectional;
     let refusal = hf::find_family(&config).unwrap_err();

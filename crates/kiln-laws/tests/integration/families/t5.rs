@@ -32,7 +32,7 @@ fn run(
 }
 
 #[test]
-fn logits_are_the_reference_codes_padded_on_either_side() {
+fn logits_equal_the_reference_padded_on_either_side() {
     for case in CASES.map(Case::open) {
         let model = case.load(&device()).model;
         let gaps = [(Padding::Right, "outputs"), (Padding::Left, "left.outputs")].map(|(padding, name)| {
@@ -45,7 +45,7 @@ fn logits_are_the_reference_codes_padded_on_either_side() {
 }
 
 #[test]
-fn an_option_that_is_changed_changes_the_same_numbers() {
+fn a_changed_option_changes_the_same_values() {
     for case in CASES.map(Case::open) {
         let found = numbers(run(&case, &case.control_model(), Padding::Right, None, &device()).0).1;
         assert!(case.relative_difference(&found, &case.reference.values("control").1) <= TOLERANCE, "{}", case.name);
@@ -92,7 +92,7 @@ fn hidden_states_of_both_stacks_are_equal_layer_by_layer() {
 }
 
 #[test]
-fn gradients_are_the_reference_codes() {
+fn gradients_equal_the_reference() {
     for case in CASES.map(Case::open) {
         check_gradients(&case, |model, device| run(&case, model, Padding::Right, None, device).0);
     }
@@ -116,7 +116,7 @@ fn greedy_tokens_are_equal_for_64_steps_from_cached_state() {
 }
 
 #[test]
-fn saved_models_are_loaded_as_they_were() {
+fn saved_models_load_unchanged() {
     CASES.map(Case::open).iter().for_each(check_saving);
 }
 
@@ -145,7 +145,7 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
 /// Newer files say of every T5 that its head shares the embedding, and apart from that whether what goes into it is
 /// scaled.
 #[test]
-fn whether_the_head_is_shared_and_whether_it_scales_are_two_things() {
+fn head_tying_and_head_scaling_are_independent() {
     let opened = |name: &'static str, changes: Value| {
         let (case, home) = (Case::open(name), tempfile::tempdir().unwrap());
         let mut json: Value = serde_json::from_slice(&std::fs::read(case.folder.join("config.json")).unwrap()).unwrap();

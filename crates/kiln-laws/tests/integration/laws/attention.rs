@@ -89,7 +89,7 @@ fn check(file: &Fixture, groups: &str, mask: &str, sight: &BlockMask, softcap: O
 }
 
 #[test]
-fn the_reference_is_pytorch() {
+fn the_reference_equals_pytorch() {
     let file = Fixture::open("attention");
     for (mask, sight) in masks(&file) {
         let expected: Vec<bool> = file.values(&format!("mask.{mask}")).1.iter().map(|x| *x != 0.0).collect();
@@ -104,7 +104,7 @@ fn the_reference_is_pytorch() {
 }
 
 #[test]
-fn the_fixture_sees_another_window_softcap_and_scale() {
+fn the_fixture_detects_another_window_softcap_or_scale() {
     let file = Fixture::open("attention");
     let input = |name: &str| file.tensor::<4>(name, &device());
     let [query, key, value] = [input("q"), input("g2.k"), input("g2.v")];
@@ -160,14 +160,14 @@ fn tolerance(case: &Case) -> f64 {
 
 proptest! {
     #[test]
-    fn burns_own_is_the_reference(case in case()) {
+    fn burns_kernel_equals_the_reference(case in case()) {
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
         let distance = max_abs_diff(&reference, &builtin);
         prop_assert!(distance <= tolerance(&case), "{}", distance);
     }
 
     #[test]
-    fn causal_without_a_mask_is_causal_with_one(
+    fn causal_without_a_mask_equals_causal_with_one(
         queries in 1usize..5, past in 0usize..5, groups in 1usize..3, values in vec(-2.0f64..2.0, 200),
     ) {
         let mut values = values.into_iter().cycle();
@@ -191,7 +191,7 @@ proptest! {
 
     /// Outputs over parts of the keys, merged by their log-sum-exps, are the output over all keys.
     #[test]
-    fn parts_merge_by_log_sum(case in case(), share in 0.0f64..1.0) {
+    fn partial_outputs_merge_by_log_sum_exp(case in case(), share in 0.0f64..1.0) {
         let seq = case.key.dims()[2];
         let cut = 1 + (share * (seq - 1) as f64) as usize;
         prop_assume!(cut < seq);
@@ -216,7 +216,7 @@ proptest! {
 
 /// Beyond 2¹⁸ scores a head Burn works in tiles.
 #[test]
-fn tiled_attention_is_the_reference() {
+fn tiled_attention_equals_the_reference() {
     let seq = 600;
     let mut random = kiln_spec::Random::new(1, "attention", 0, 0);
     let mut numbers = |heads: usize| {

@@ -20,7 +20,7 @@ fn model(config: &kiln_models::ModelConfig, device: &Device) -> Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn packed_padded_and_apart_have_one_gradient(
+    fn packed_padded_and_separate_documents_have_the_same_gradient(
         config in strategies::model(), documents in strategies::documents(), padding in 0usize..4,
     ) {
         let (model, direction) = (model(&config, &device().autodiff()), strategies::direction(&config));
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn batch_mates_change_nothing(
+    fn other_documents_of_a_batch_change_nothing(
         config in strategies::model(), documents in strategies::documents(), others in strategies::documents(),
     ) {
         let (model, direction) = (model(&config, &device()), strategies::direction(&config));
@@ -48,7 +48,7 @@ proptest! {
 }
 
 #[test]
-fn a_document_more_changes_the_gradient() {
+fn another_document_changes_the_gradient() {
     let config = kiln_models::ModelConfig { vocab: 11, hidden: 8, ..Default::default() };
     let model = model(&config, &device().autodiff());
     let of = |documents: &[Vec<u32>]| loss_gradients(&model, &DocumentRows::packed(documents, Default::default(), 0));

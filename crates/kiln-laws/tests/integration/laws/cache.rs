@@ -49,7 +49,7 @@ const PATTERNS: [(&str, CachePolicy, [usize; 3]); 6] = [
 ];
 
 #[test]
-fn a_cache_holds_what_later_tokens_see() {
+fn a_cache_keeps_the_keys_that_later_tokens_see() {
     for (pattern, keep, keys) in PATTERNS {
         let model = model(pattern);
         let part = model.blocks()[0].parts().next().expect("attention").1;
@@ -61,7 +61,7 @@ fn a_cache_holds_what_later_tokens_see() {
 
 /// One row and rows of one length: nothing stands in the way of dropping. Rows of two lengths: all is kept.
 #[test]
-fn what_is_dropped_is_not_missed() {
+fn evicted_keys_change_no_output() {
     for (pattern, ..) in PATTERNS {
         let model = to_f64(model(pattern));
         let documents = [document(20), document(20).into_iter().rev().collect(), document(13)];

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn random_models_are_legal_and_survive_their_files(config in strategies::model()) {
+    fn random_models_are_legal_and_survive_toml_and_json(config in strategies::model()) {
         prop_assert_eq!(config.check("model"), Ok(()));
         let toml = kiln_spec::config::to_toml(&config);
         let read: ModelConfig = kiln_spec::config::parse(&toml, None).expect("its own text");
@@ -210,7 +210,7 @@ fn check_refused(text: &str, path: &str, reason: &str) {
 }
 
 #[test]
-fn what_cannot_be_is_refused_where_it_stands() {
+fn illegal_values_are_refused_at_their_path() {
     for (text, path, reason) in REFUSED {
         check_refused(text, path, reason);
     }

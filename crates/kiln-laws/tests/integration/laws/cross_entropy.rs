@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*};
 const TOLERANCE: f64 = 1e-5;
 
 #[test]
-fn losses_and_gradients_are_pytorchs() {
+fn losses_and_gradients_equal_those_of_pytorch() {
     let (file, plain) = (Fixture::open("cross_entropy"), device());
     let logits = file.tensor::<3>("logits", &plain.clone().autodiff()).require_grad();
     let targets = file.integers::<2>("targets", &plain.clone().autodiff()).reshape([10]);
@@ -27,7 +27,7 @@ fn losses_and_gradients_are_pytorchs() {
 
 proptest! {
     #[test]
-    fn it_is_minus_log_of_the_share(
+    fn it_equals_minus_log_of_the_probability(
         logits in vec(-30.0f64..30.0, 5), target in 0usize..5, shift in -1e4f64..1e4,
     ) {
         let of = |logits: Vec<f64>| {

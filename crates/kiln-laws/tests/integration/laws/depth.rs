@@ -90,7 +90,7 @@ fn model(config: &ModelConfig) -> Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn all_tokens_with_weight_1_are_the_dense_block(
+    fn full_capacity_with_weight_1_equals_the_dense_block(
         config in strategies::model(), documents in strategies::documents(), padding in 0usize..3,
     ) {
         let rows = DocumentRows::packed(&documents, strategies::direction(&config), padding);
@@ -104,7 +104,7 @@ proptest! {
 
     /// Tokens that aren't chosen pass to the bit; while training exactly the share that was asked for is chosen.
     #[test]
-    fn the_others_pass_unchanged(
+    fn tokens_that_are_not_selected_pass_unchanged(
         config in strategies::model(), documents in strategies::documents(), capacity in 0.05f64..1.0, sigmoid in any::<bool>(),
     ) {
         let gate = if sigmoid { RouterGate::Sigmoid } else { RouterGate::Raw };
@@ -132,7 +132,7 @@ proptest! {
 
     /// The block in a stream of its members is the block in a stream of all of which they alone live.
     #[test]
-    fn members_among_others_are_members_alone(config in strategies::model(), documents in strategies::documents()) {
+    fn selected_tokens_see_selected_tokens_only(config in strategies::model(), documents in strategies::documents()) {
         let config = with_depth_rule(&config, &mixture(0.4, RouterGate::Raw));
         let (model, rows) = (model(&config), DocumentRows::packed(&documents, strategies::direction(&config), 0));
         let (members, alone) = hidden_and_loss(&model, &rows, Some(KEY));
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn layer_drop_leaves_blocks_out_of_training_alone(
+    fn layer_drop_skips_blocks_in_training_only(
         config in strategies::model(), documents in strategies::documents(), rate in 0.2f64..0.8,
     ) {
         let [plain, dropped] = [DepthConfig::default(), DepthConfig::LayerDrop(LayerDropConfig { rate })]
@@ -192,7 +192,7 @@ fn small(depth: DepthConfig) -> ModelConfig {
 const DOCUMENT: [u32; 10] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
 
 #[test]
-fn layer_drop_drops_as_often_as_it_should() {
+fn layer_drop_drops_at_its_rate() {
     let model = Model::init(&small(DepthConfig::LayerDrop(LayerDropConfig { rate: 0.3 })), 3, &device());
     let rows = DocumentRows::packed(&[DOCUMENT.to_vec()], Default::default(), 0);
     let dropped = |step| {
@@ -207,7 +207,7 @@ fn layer_drop_drops_as_often_as_it_should() {
 
 /// While training a router sees the whole row: that is why inference needs a predictor.
 #[test]
-fn a_router_is_not_causal() {
+fn the_training_router_is_not_causal() {
     let model = Model::init(&small(mixture(0.5, RouterGate::Raw)), 3, &device());
     let members = |last: u32| {
         let mut document = DOCUMENT.to_vec();
@@ -264,7 +264,7 @@ fn assert_gradients(found: &ByPath<Vec<f64>>, wanted: &ByPath<(f64, Vec<f64>)>) 
 
 /// Routers learn from the loss, predictors from theirs, and nothing else from that.
 #[test]
-fn gradients_of_routers_and_predictors_are_slopes() {
+fn gradients_of_routers_and_predictors_equal_finite_differences() {
     for gate in [RouterGate::Raw, RouterGate::Sigmoid] {
         let model = to_f64(Model::init(&small(mixture(0.4, gate)), 3, &device().autodiff()));
         let is_predictor = |path: &str| path.contains(".depth.predictor.");

@@ -35,7 +35,7 @@ proptest! {
     }
 
     #[test]
-    fn without_draws_it_is_off(config in strategies::model(), documents in strategies::documents()) {
+    fn without_an_rng_key_it_is_off(config in strategies::model(), documents in strategies::documents()) {
         let rows = DocumentRows::packed(&documents, strategies::direction(&config), 1);
         let [off, on] = [0.0, 0.5].map(|dropout| {
             loss_value(&Model::init(&ModelConfig { dropout, ..config.clone() }, 4, &device()), &rows)
@@ -49,7 +49,7 @@ proptest! {
 }
 
 #[test]
-fn factors_are_0_or_the_inverse_of_what_is_kept() {
+fn factors_are_0_or_the_inverse_keep_probability() {
     let layout = kiln_spec::Layout::from_offsets(&[0], &[1], 1, Default::default());
     let mut cx = Context::training(&layout, KEY, &device());
     let factors = |cx: &Context, leaf: &str| -> Vec<f32> {

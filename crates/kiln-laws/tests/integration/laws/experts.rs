@@ -109,7 +109,7 @@ const EXPERT_KINDS: [&str; 2] = [r#"{"gated_mlp":{"intermediate":5,"bias":true}}
 const EXACT: f64 = 1e-12;
 
 #[test]
-fn identical_experts_are_one() {
+fn identical_experts_equal_one_expert() {
     for (kind, (n, k)) in EXPERT_KINDS.iter().flat_map(|kind| [(1, 1), (4, 2), (3, 3), (4, 1)].map(|n| (kind, n))) {
         let dense = part(kind, &device());
         let one = values(&dense);
@@ -125,7 +125,7 @@ fn identical_experts_are_one() {
 }
 
 #[test]
-fn an_undecided_router_takes_the_mean_of_the_first() {
+fn a_uniform_router_averages_the_first_experts() {
     for (kind, k) in EXPERT_KINDS.iter().flat_map(|kind| [2, 4].map(|k| (kind, k))) {
         let text = format!(r#"{{"experts":{{"num_experts":4,"top_k":{k},"expert":{kind}}}}}"#);
         let mixture = with_equal_logits(&part(&text, &device()));
@@ -167,7 +167,7 @@ fn top_k(p: &[f64], k: usize) -> Vec<usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn the_router_is_its_formulas(config in strategies::experts(), padding in 0usize..3) {
+    fn the_router_equals_its_formulas(config in strategies::experts(), padding in 0usize..3) {
         let (n, k) = (config.num_experts, config.top_k);
         let mixture = build_part(&PartConfig::Experts(config.clone()), &device());
         let layout = layout(&LENGTHS, padding);
@@ -201,7 +201,7 @@ proptest! {
 
 /// 1 for the balance at its best; (ln n)² for the size of logits that are all 0; nothing if it weighs nothing.
 #[test]
-fn losses_of_an_undecided_router() {
+fn losses_of_a_uniform_router_equal_their_formulas() {
     let text = r#"{"experts":{"num_experts":4,"router_aux_loss_coef":0.5,"router_z_loss_coef":0.25}}"#;
     let (_, _, added) = run(&with_equal_logits(&part(text, &device())), &layout(&LENGTHS, 2));
     let all: Vec<(f64, f64)> = added.values().map(|(value, weight)| (numbers(value)[0], *weight)).collect();
@@ -213,7 +213,7 @@ fn losses_of_an_undecided_router() {
 
 /// Padding counts in no loss: alone and beside a longer row.
 #[test]
-fn losses_count_live_tokens_alone() {
+fn losses_count_valid_tokens_only() {
     let mixture = part(r#"{"experts":{"num_experts":4}}"#, &device());
     let of = |padding| run(&mixture, &layout(&LENGTHS[..1], padding)).2;
     let (alone, padded) = (of(0), of(5));
@@ -226,7 +226,7 @@ fn losses_count_live_tokens_alone() {
 
 /// Away from where the choice changes, a model's gradient is its slope.
 #[test]
-fn gradients_are_slopes_where_the_choice_holds() {
+fn gradients_equal_finite_differences_where_the_choice_is_constant() {
     for (k, shared) in [(1, ""), (2, ", shared_expert = 'mlp'")] {
         let text = format!(
             "vocab = 11\nhidden = 8\nposition = 'none'\nblocks = [{{ sublayers = [{{ parts = [{{ experts = {{ \
@@ -243,7 +243,7 @@ fn gradients_are_slopes_where_the_choice_holds() {
 
 /// The same for the losses on the way, by the router's weights.
 #[test]
-fn gradients_of_added_losses_are_slopes() {
+fn gradients_of_auxiliary_losses_equal_finite_differences() {
     let text = r#"{"experts":{"num_experts":4,"router_aux_loss_coef":0.5,"router_z_loss_coef":0.25}}"#;
     let (tracked, layout) = (part(text, &device().autodiff()), layout(&LENGTHS, 1));
     let total = |part: &Part| {

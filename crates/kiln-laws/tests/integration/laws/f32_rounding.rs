@@ -16,7 +16,7 @@ const ROUNDING: f64 = 2e-4;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn f32_is_f64(config in strategies::model(), documents in strategies::documents(), padding in 0usize..3) {
+    fn f32_equals_f64_to_rounding(config in strategies::model(), documents in strategies::documents(), padding in 0usize..3) {
         let config = strategies::with_soft_norms(&config);
         let rows = DocumentRows::packed(&documents, strategies::direction(&config), padding);
         let single = Model::init(&config, 8, &device().autodiff());

@@ -30,7 +30,7 @@ fn build_context(position: &PositionConfig) -> BuildContext<'_> {
 
 /// Output and gradients of a module with the fixture's weights, against the fixture.
 fn check<M: Module>(layer: &str, module: M, weights: &[(&str, &str)], forward: impl Fn(&M, Tensor<3>) -> Tensor<3>) {
-    let file = Fixture::open("norms");
+    let file = Fixture::open("norms_equal_those_of_pytorch");
     let plain = device();
     let value = |tensor: &str| {
         let (shape, values) = file.values(&format!("{layer}.{tensor}"));
@@ -58,7 +58,7 @@ fn norm(config: &NormConfig) -> Norm {
 }
 
 #[test]
-fn norms() {
+fn norms_equal_those_of_pytorch() {
     let layer = |bias| NormConfig::Layer(LayerNormConfig { eps: 1e-5, bias });
     check("layer_norm", norm(&layer(true)), &[("weight", "weight"), ("bias", "bias")], |n, x| n.forward(x));
     let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-6 }));
@@ -73,20 +73,20 @@ fn another_epsilon_is_noticed() {
 }
 
 #[test]
-fn activations() {
+fn activations_equal_those_of_pytorch() {
     let none = || {
         PositionConfig::None(NoOptions {})
             .init(&build_context(&PositionConfig::default()), &mut Initializer::new(0, &device()))
     };
     check("gelu_erf", none(), &[], |_, x| Activation::Gelu.apply(x));
     check("gelu_tanh", none(), &[], |_, x| Activation::GeluTanh.apply(x));
-    let file = Fixture::open("norms");
+    let file = Fixture::open("norms_equal_those_of_pytorch");
     let [erf, tanh] = ["gelu_erf.output", "gelu_tanh.output"].map(|name| file.tensor::<3>(name, &device()));
     assert!(max_abs_diff(&erf, &tanh) > 10.0 * TOLERANCE, "the two would not be told apart");
 }
 
 #[test]
-fn gated_feed_forward() {
+fn the_gated_mlp_equals_that_of_pytorch() {
     let config =
         PartConfig::GatedMlp(GatedMlpConfig { intermediate: Some(12), activation: Activation::Silu, bias: false });
     let part = config.init(&build_context(&PositionConfig::default()), &mut Initializer::new(0, &device().autodiff()));

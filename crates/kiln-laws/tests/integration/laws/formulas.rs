@@ -27,19 +27,19 @@ fn random_layout(rows: usize) -> impl Strategy<Value = Layout> {
 
 proptest! {
     #[test]
-    fn of_any_formula_and_marks(formula in layouts::formula(), queries in random_layout(2), keys in random_layout(2)) {
+    fn the_device_evaluates_any_formula_like_the_host(formula in layouts::formula(), queries in random_layout(2), keys in random_layout(2)) {
         prop_assert_eq!(evaluate_on_device(&formula, &queries, &keys), evaluate_on_host(&formula, &queries, &keys));
     }
 
     #[test]
-    fn of_any_pattern_and_layout(pattern in layouts::pattern(), layout in layouts::layout()) {
+    fn the_device_evaluates_any_pattern_like_the_host(pattern in layouts::pattern(), layout in layouts::layout()) {
         for formula in [pattern.visibility_formula(), pattern.cross_visibility_formula()] {
             prop_assert_eq!(evaluate_on_device(&formula, &layout, &layout), evaluate_on_host(&formula, &layout, &layout));
         }
     }
 
     #[test]
-    fn a_stream_hides_what_is_not_seen(pattern in layouts::pattern(), layout in layouts::layout()) {
+    fn the_dense_mask_hides_what_the_formula_hides(pattern in layouts::pattern(), layout in layouts::layout()) {
         let mut cx = Context::new(&layout, &device());
         let sight = cx.block_mask(&pattern, KeySource::OwnStream(CachePolicy::for_pattern(&pattern)));
         let hidden = sight.dense().clone();
@@ -59,7 +59,7 @@ proptest! {
 }
 
 #[test]
-fn a_window_shifted_by_one_is_noticed() {
+fn a_window_shifted_by_one_is_detected() {
     let layout = Layout::from_offsets(&[0], &[9], 9, kiln_spec::Direction::Causal);
     let have = evaluate_on_device(&Pattern::window(3, 0).visibility_formula(), &layout, &layout);
     assert_ne!(have, evaluate_on_host(&Pattern::window(4, 0).visibility_formula(), &layout, &layout));

@@ -107,7 +107,7 @@ fn run(part: &Part, layout: &Layout, [from, to]: [usize; 2], state: Option<State
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_layer_is_its_equations(layout in layout()) {
+    fn the_layer_equals_its_equations(layout in layout()) {
         let part = part();
         let weights = values(&part);
         let (x, width) = (numbers(&input(&layout)), layout.sequence_length());
@@ -127,7 +127,7 @@ proptest! {
 
     /// A document goes on in the next call, and another one begins there, wherever the cut is.
     #[test]
-    fn a_cut_changes_nothing(layout in layout(), at in 1usize..40) {
+    fn a_split_document_gives_the_same_result(layout in layout(), at in 1usize..40) {
         let (part, width) = (part(), layout.sequence_length());
         let at = at.min(width - 1);
         let (whole, end) = run(&part, &layout, [0, width], None);
@@ -141,7 +141,7 @@ proptest! {
 
 /// Without the last document's number, a second document would go on with the state of the first.
 #[test]
-fn two_documents_are_not_one() {
+fn two_documents_differ_from_one() {
     let marks = |second: usize| {
         let mark = |t: usize| TokenMark::new(t % 3, if t < 3 { 0 } else { second }, Direction::Causal);
         Layout::from_marks((0..6).map(mark).collect(), 6).expect("a row")

@@ -70,7 +70,7 @@ fn training_gradients(model: &Model, rows: &DocumentRows, draws: RngKey) -> ByPa
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
-    fn gradients_are_slopes(config in strategies::model(), documents in strategies::documents(), padding in 0usize..3) {
+    fn gradients_equal_finite_differences(config in strategies::model(), documents in strategies::documents(), padding in 0usize..3) {
         prop_assume!(strategies::is_differentiable(&config));
         let config = strategies::with_zero_branches(&config);
         let (model, rows) = (perturbed_model(&config), DocumentRows::packed(&documents, strategies::direction(&config), padding));
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[test]
-fn a_gradient_a_thousandth_off_is_noticed() {
+fn an_error_of_a_thousandth_is_detected() {
     let mut config = ModelConfig { vocab: 11, hidden: 8, ..ModelConfig::default() };
     config.blocks[0].repeat = 1;
     let config = strategies::with_zero_branches(&config);

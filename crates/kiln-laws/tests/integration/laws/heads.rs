@@ -56,7 +56,7 @@ fn repeat_heads(data: &TensorData, wanted: &[usize], head_dim: usize) -> TensorD
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn shared_keys_are_repeated_keys(
+    fn shared_keys_equal_repeated_keys(
         mut config in strategies::model_with_attention(), documents in strategies::documents(), kv in 1usize..3, group in 1usize..4,
     ) {
         for heads in heads(&mut config) {
@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn as_many_heads_for_keys_is_multi_head(mut config in strategies::model_with_attention(), documents in strategies::documents()) {
+    fn as_many_key_heads_as_query_heads_is_multi_head(mut config in strategies::model_with_attention(), documents in strategies::documents()) {
         heads(&mut config).for_each(|heads| heads.kv_heads = Some(heads.heads));
         let mut unsaid = config.clone();
         heads(&mut unsaid).for_each(|heads| heads.kv_heads = None);

@@ -96,7 +96,7 @@ fn apply_junction(junction: &Junction, x: Tensor<3>) -> Tensor<3> {
 }
 
 #[test]
-fn a_sandwich_norms_what_goes_in_and_what_comes_out() {
+fn a_sandwich_normalizes_input_and_output() {
     let norm = NormConfig::Rms(RmsNormConfig { eps: 1e-6 });
     let weights = [vec![1.0, 2.0, 0.5, -1.0], vec![0.3, -0.7, 1.5, 2.0]];
     let [before, after] =
@@ -110,7 +110,7 @@ fn a_sandwich_norms_what_goes_in_and_what_comes_out() {
 }
 
 #[test]
-fn rezero_scales_the_branch_alone() {
+fn rezero_scales_only_the_branch() {
     let junction = build_junction(JunctionConfig::ReZero(ReZeroConfig::default()), &[("scale", vec![0.25])]);
     let x = rows([0.1, -0.4, 2.0, 1.0, -1.0, 0.2, 0.3, 0.7]);
     assert_close(&apply_junction(&junction, x.clone()), &(x.clone() + x.exp() * 0.25), 1e-12);

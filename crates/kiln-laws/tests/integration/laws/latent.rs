@@ -48,7 +48,7 @@ fn eye() -> TensorData {
 }
 
 #[test]
-fn full_rank_without_turning_is_multi_head() {
+fn full_rank_without_rotation_is_multi_head() {
     // No positions in the one that has nothing but plain parts.
     let plain = model("{ heads = { heads = 2 } }, position = 'none'");
     let (from, wide) = (values(&plain), latent());
@@ -74,7 +74,7 @@ fn full_rank_without_turning_is_multi_head() {
 
 /// A token at a time is read absorbed, the whole expanded.
 #[test]
-fn absorbed_is_expanded() {
+fn the_absorbed_form_equals_the_expanded_form() {
     let documents = [(0..11).collect::<Vec<u32>>(), vec![3, 1, 4, 1, 5]];
     let model = latent();
     let apart = block_on(equivalence::chunked_difference(&model, &documents, &[1])).expect("numbers");

@@ -24,7 +24,7 @@ fn config(text: &str) -> ModelConfig {
 }
 
 #[test]
-fn names_say_place_and_role() {
+fn names_tell_location_and_role() {
     let config = config(
         r#"
         vocab = 11
@@ -80,7 +80,7 @@ fn another_variant_has_the_same_names() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn names_are_distinct_and_hold_no_variant(config in strategies::model()) {
+    fn names_are_distinct_and_contain_no_variant(config in strategies::model()) {
         let all = paths(&config);
         prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
         for name in &all {
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn adding_a_block_leaves_the_others_as_they_were(config in strategies::model(), more in strategies::block()) {
+    fn adding_a_block_changes_no_other_weight(config in strategies::model(), more in strategies::block()) {
         let mut longer = config.clone();
         longer.blocks.push(more);
         longer.resolve();
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn adding_a_part_leaves_the_others_as_they_were(config in strategies::model(), at in 0usize..3) {
+    fn adding_a_part_changes_no_other_weight(config in strategies::model(), at in 0usize..3) {
         let mut wider = config.clone();
         let sublayers = &mut wider.blocks[0].sublayers;
         let at = at % sublayers.len();
@@ -162,7 +162,7 @@ fn assert_unchanged(before: &StateDict, after: &StateDict) -> Result<(), TestCas
 }
 
 #[test]
-fn values_go_out_and_in_by_name() {
+fn values_are_saved_and_loaded_by_name() {
     let config = config("vocab = 11\nhidden = 8");
     let [one, two] = [1, 2].map(|seed| Model::init(&config, seed, &device()));
     let wanted = values(&two);
@@ -173,7 +173,7 @@ fn values_go_out_and_in_by_name() {
 }
 
 #[test]
-fn what_does_not_fit_is_listed() {
+fn mismatched_values_are_listed() {
     let config = config("vocab = 11\nhidden = 8");
     let model = || Model::init(&config, 1, &device());
     let mut wrong = values(&model());
@@ -189,7 +189,7 @@ fn what_does_not_fit_is_listed() {
 }
 
 #[test]
-fn repeating_a_block_is_writing_it_again() {
+fn a_repeated_block_equals_one_written_twice() {
     let repeated = config("vocab = 11\nhidden = 8");
     let mut written = repeated.clone();
     written.blocks = vec![BlockConfig { repeat: 1, ..repeated.blocks[0].clone() }; 4];

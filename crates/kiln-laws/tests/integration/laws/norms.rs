@@ -13,7 +13,7 @@ use kiln_nn::{
 
 /// w ⊙ tanh(α x) + b.
 #[test]
-fn dynamic_tanh_is_its_formula() {
+fn dynamic_tanh_equals_its_formula() {
     let model = ModelConfig { hidden: 3, ..ModelConfig::default() };
     let config = NormConfig::DynamicTanh(DynamicTanhConfig { alpha_init: 0.7 });
     let norm = to_f64(config.init(&model.build_context(), &mut Initializer::new(0, &device())));

@@ -41,7 +41,7 @@ fn pooled_model() -> impl Strategy<Value = kiln_models::ModelConfig> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn a_row_a_document_however_they_are_laid_out(
+    fn each_document_gives_one_row_in_any_layout(
         config in pooled_model(), documents in strategies::documents(), padding in 0usize..4,
     ) {
         let model = to_f64(Model::init(&config, 3, &device()));
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn embeddings_lie_on_the_unit_sphere(config in pooled_model(), documents in strategies::documents()) {
+    fn embeddings_have_length_1(config in pooled_model(), documents in strategies::documents()) {
         let sphere = matches!(&config.head, HeadConfig::Embedding(embedding) if embedding.normalize);
         prop_assume!(sphere);
         let model = to_f64(Model::init(&config, 3, &device()));

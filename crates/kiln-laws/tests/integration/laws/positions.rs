@@ -26,7 +26,7 @@ fn build_position(config: &PositionConfig, hidden: usize) -> Position {
 }
 
 #[test]
-fn sinusoids_are_those_of_marian() {
+fn sinusoids_equal_those_of_marian() {
     let file = Fixture::open("positions");
     let table = file.tensor::<2>("sinusoidal.half", &device());
     let [length, hidden] = table.dims();
@@ -49,7 +49,7 @@ fn sinusoids_are_those_of_marian() {
 }
 
 #[test]
-fn slopes_are_those_of_bloom() {
+fn slopes_equal_those_of_bloom() {
     let file = Fixture::open("positions");
     for heads in [4, 6, 8] {
         // BLOOM adds slope · key's position: the same but for a constant a query.
@@ -66,7 +66,7 @@ fn slopes_are_those_of_bloom() {
 }
 
 #[test]
-fn buckets_are_those_of_t5() {
+fn buckets_equal_those_of_t5() {
     let file = Fixture::open("positions");
     for (both, side) in [(false, "behind"), (true, "both")] {
         for (buckets, most) in [(32usize, 128usize), (12, 20)] {
@@ -78,7 +78,7 @@ fn buckets_are_those_of_t5() {
 }
 
 #[test]
-fn scaled_frequencies_are_those_of_hugging_face() {
+fn scaled_frequencies_equal_those_of_hugging_face() {
     let file = Fixture::open("positions");
     let yarn = |beta_fast, beta_slow| {
         RotaryScaling::Yarn(rotary_scaling::YarnScaling {
@@ -105,7 +105,7 @@ fn scaled_frequencies_are_those_of_hugging_face() {
 }
 
 #[test]
-fn neighbours_turn_as_in_the_paper() {
+fn interleaved_pairs_rotate_as_in_the_paper() {
     let file = Fixture::open("positions");
     let x = file.tensor::<4>("neighbours.x", &device());
     let at = file.values("neighbours.positions").1;
@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     /// With slopes of 0 the bias says nothing: the table is all the formula has.
     #[test]
-    fn slopes_of_zero_are_no_positions(config in strategies::model_with_attention(), documents in strategies::documents()) {
+    fn slopes_of_zero_equal_no_positions(config in strategies::model_with_attention(), documents in strategies::documents()) {
         // 2^(−2000 h / H) is 0 in f32.
         let flat = with_position(&config, PositionConfig::Alibi(AlibiConfig { alibi_bias_max: 4000.0 }));
         let none = with_position(&config, PositionConfig::None(NoOptions {}));
@@ -144,7 +144,7 @@ proptest! {
 
 /// Sums are told apart by more than rounding: a steep slope moves what a model says, whichever way it is computed.
 #[test]
-fn a_slope_shows() {
+fn a_slope_changes_the_output() {
     let text = "vocab = 11\nhidden = 8\nposition = 'alibi'\nblocks = [{ sublayers = [{ parts = ['attention'] }] }]";
     let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("legal");
     config.resolve();

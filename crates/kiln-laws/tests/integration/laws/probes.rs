@@ -46,7 +46,7 @@ fn document() -> impl Strategy<Value = Vec<u32>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn listening_to_what_every_kernel_forms_changes_no_bit(config in strategies::model(), ids in document()) {
+    fn probing_what_every_kernel_computes_changes_no_bit(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
         let alone = hidden(&model, &ids, None);
         let record = ActivationRecorder::new(&["*residual", "*out", "*keys", "*queries", "*values", "*embedding", "hidden"]);
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_add_up_and_cost_only_rounding(config in strategies::model(), ids in document()) {
+    fn attention_weights_sum_to_one_and_change_only_rounding(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
         let record = ActivationRecorder::new(&["*.weights"]);
         let heard = hidden(&model, &ids, boxed_probe(record.clone()));
@@ -75,7 +75,7 @@ proptest! {
 
     /// The stream after a block, taken from another text, is what the rest of the model then works on.
     #[test]
-    fn a_patched_stream_is_the_other_text(config in strategies::model(), ids in document(), shift in 1u32..11) {
+    fn a_patched_stream_gives_the_other_text(config in strategies::model(), ids in document(), shift in 1u32..11) {
         let model = Model::init(&config, 3, &device());
         let other: Vec<u32> = ids.iter().map(|id| (id + shift) % strategies::VOCAB as u32).collect();
         let path = format!("blocks.{}.residual", config.num_layers() - 1);
@@ -87,7 +87,7 @@ proptest! {
 
     /// Ablating all that a pre-norm decoder's blocks add leaves the embedding.
     #[test]
-    fn what_is_ablated_is_gone(ids in document()) {
+    fn an_ablated_part_adds_nothing(ids in document()) {
         let model = Model::init(&plain_model(), 3, &device());
         let record = ActivationRecorder::new(&["embedding", "blocks.1.residual"]);
         let probes: Vec<Box<dyn Probe>> = vec![Box::new(ablate("*.out")), Box::new(record.clone())];
@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn maps_and_lens_of_any_model(config in strategies::model(), ids in document()) {
+    fn attention_maps_and_lens_work_for_any_model(config in strategies::model(), ids in document()) {
         let model = Model::init(&config, 3, &device());
         let inside = block_on(inspect(&model, &ids)).expect("numbers");
         let heads: usize = num_attention_heads(&config);
@@ -115,7 +115,7 @@ proptest! {
 
 /// The lens after the last layer is the model itself.
 #[test]
-fn the_last_lens_is_the_model() {
+fn the_last_lens_gives_the_models_logits() {
     let (model, ids) = (Model::init(&plain_model(), 3, &device()), [1, 2, 3, 4]);
     let inside = block_on(inspect(&model, &ids)).expect("numbers");
     let hidden = TensorData::new(hidden(&model, &ids, None), [4, 8]);
@@ -157,7 +157,7 @@ fn plain_model() -> ModelConfig {
 }
 
 #[test]
-fn an_ablated_head_changes_what_is_said() {
+fn an_ablated_head_changes_the_logits() {
     let model = Model::init(&plain_model(), 3, &device());
     assert!(model.num_params() > 0);
     let whole = hidden(&model, &[1, 2, 3], None);

@@ -58,7 +58,7 @@ fn loss_and_gradients(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn on_is_off(config in strategies::model(), documents in strategies::documents(), dropout in 0u8..2, frozen in 0u8..2) {
+    fn recomputed_blocks_equal_stored_ones(config in strategies::model(), documents in strategies::documents(), dropout in 0u8..2, frozen in 0u8..2) {
         let config = ModelConfig { dropout: 0.3 * f64::from(dropout), ..config };
         let rows = DocumentRows::padded(&documents, strategies::direction(&config), 1);
         let single = Model::init(&config, 6, &device().autodiff());
@@ -87,7 +87,7 @@ fn without_embedding(model: Model) -> Model {
 
 /// A control: other draws would be noticed, and so would gradients that stay in the sink.
 #[test]
-fn what_is_compared_depends_on_the_draws() {
+fn the_compared_values_depend_on_the_random_numbers() {
     let config = ModelConfig { vocab: 11, hidden: 8, dropout: 0.3, ..ModelConfig::default() };
     let (model, rows) = (
         Model::init(&config, 6, &device().autodiff()),

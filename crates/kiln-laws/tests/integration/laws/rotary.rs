@@ -23,7 +23,7 @@ fn layout_at(positions: &[i32], width: usize) -> Layout {
 }
 
 #[test]
-fn the_numbers_are_llamas() {
+fn values_equal_those_of_llama() {
     let file = Fixture::open("rotary");
     let positions: Vec<i32> = file.values("positions").1.into_iter().map(|p| p as i32).collect();
     let x = file.tensor::<4>("x", &device());
@@ -53,7 +53,7 @@ fn vector() -> impl Strategy<Value = [f64; 6]> {
 proptest! {
     /// ⟨R_m q, R_n k⟩ = ⟨R_{m−n+c} q, R_c k⟩: the angles are f32, so that 1000 radians are known to 6e-5.
     #[test]
-    fn a_look_depends_on_the_distance(
+    fn a_score_depends_on_the_distance(
         q in vector(), k in vector(), theta in 2.0f64..20_000.0, m in 0i32..500, n in 0i32..500, c in 0i32..500,
     ) {
         let look = |m, n| dot(&rotated(theta, q, m), &rotated(theta, k, n));
@@ -63,19 +63,19 @@ proptest! {
     }
 
     #[test]
-    fn turning_keeps_the_length(x in vector(), theta in 2.0f64..20_000.0, position in 0i32..10_000) {
+    fn rotation_keeps_the_length(x in vector(), theta in 2.0f64..20_000.0, position in 0i32..10_000) {
         let y = rotated(theta, x, position);
         prop_assert!((dot(&x, &x) - dot(&y, &y)).abs() < 1e-6);
     }
 
     #[test]
-    fn the_first_position_turns_nothing(x in vector(), theta in 2.0f64..20_000.0) {
+    fn the_first_position_is_not_rotated(x in vector(), theta in 2.0f64..20_000.0) {
         prop_assert_eq!(rotated(theta, x, 0), x.to_vec());
     }
 
     /// The pairs are (i, i + d/2), pair i turned by position · θ^(−2i/d).
     #[test]
-    fn each_pair_turns_by_its_angle(x in vector(), theta in 2.0f64..20_000.0, position in 0i32..200) {
+    fn each_pair_is_rotated_by_its_angle(x in vector(), theta in 2.0f64..20_000.0, position in 0i32..200) {
         let y = rotated(theta, x, position);
         for i in 0..3 {
             let angle = f64::from(position) * theta.powf(-2.0 * i as f64 / 6.0);

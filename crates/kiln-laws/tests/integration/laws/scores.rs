@@ -49,7 +49,7 @@ impl AttentionInputs {
 }
 
 #[test]
-fn a_sink_is_that_of_gpt_oss() {
+fn a_sink_equals_that_of_gpt_oss() {
     let file = Fixture::open("scores");
     let sides = AttentionInputs::open(&file);
     let sinks = file.tensor::<1>("sinks", &device().autodiff()).require_grad();
@@ -62,7 +62,7 @@ fn a_sink_is_that_of_gpt_oss() {
 }
 
 #[test]
-fn a_sigmoid_weighs_each_key_for_itself() {
+fn a_sigmoid_weight_does_not_depend_on_other_keys() {
     let file = Fixture::open("scores");
     let sides = AttentionInputs::open(&file);
     for (name, bias) in [("sigmoid", Some(-1.5)), ("sigmoid_by_keys", None)] {

@@ -59,7 +59,7 @@ fn small() -> Model {
 }
 
 #[test]
-fn names_say_which_stack() {
+fn parameter_names_tell_the_stack() {
     let names: Vec<String> = named_parameters(&small()).into_iter().map(|name| name.path).collect();
     for name in [
         "embedding",
@@ -78,7 +78,7 @@ fn names_say_which_stack() {
 }
 
 #[test]
-fn the_decoder_sees_the_whole_memory_and_nothing_to_come() {
+fn the_decoder_sees_the_whole_memory_and_no_later_token() {
     let model = small();
     let (given, written) = ([1, 2, 3, 4], [5, 6, 7]);
     let before = hidden(&model, &given, &written);
@@ -94,7 +94,7 @@ fn the_decoder_sees_the_whole_memory_and_nothing_to_come() {
 }
 
 #[test]
-fn an_order_of_the_memory_is_told_by_its_own_positions_alone() {
+fn only_encoder_positions_give_the_memory_an_order() {
     let model = small();
     let before = hidden(&model, &[1, 2, 3], &[5, 6]);
     let after = hidden(&model, &[3, 2, 1], &[5, 6]);
@@ -118,7 +118,7 @@ fn noise(count: usize, index: u64) -> Vec<f64> {
 
 /// Cross attention over a memory that is the tokens themselves is self-attention without positions.
 #[test]
-fn a_memory_of_its_own_is_itself() {
+fn cross_attention_to_the_stream_itself_equals_self_attention() {
     let none = PositionConfig::None(NoOptions {});
     let around = BuildContext {
         hidden: 8,
@@ -161,7 +161,7 @@ fn keys_of_the_memory_are_computed_once() {
 }
 
 #[test]
-fn without_a_memory_nothing_is_seen() {
+fn a_decoder_without_memory_gives_finite_values() {
     let model = small();
     let mut cx = Context::new(&layout(2, Direction::Causal), &device());
     assert!(model.forward(tokens(&[5, 6]), &mut cx).into_data().iter::<f64>().all(f64::is_finite));
@@ -171,7 +171,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     /// A document without tokens in the encoder sees nothing there, whatever its mates have.
     #[test]
-    fn mates_in_the_memory_change_nothing(config in strategies::encoder_decoder(), mates in vec(0u32..11, 1..6), own in 0u32..3) {
+    fn other_documents_of_the_memory_change_nothing(config in strategies::encoder_decoder(), mates in vec(0u32..11, 1..6), own in 0u32..3) {
         let model = to_f64(Model::init(&config, 3, &device()));
         let written: Vec<u32> = vec![4, 5, 6];
         let given: Vec<u32> = (0..own).collect();

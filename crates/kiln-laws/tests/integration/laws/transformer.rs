@@ -71,7 +71,7 @@ fn run(file: &Fixture, lengths: [usize; 2]) -> (Tensor<3>, Tensor<3>) {
 }
 
 #[test]
-fn two_stacks_are_pytorchs() {
+fn an_encoder_decoder_equals_that_of_pytorch() {
     let file = Fixture::open("stacks");
     assert_eq!(file.values("lengths").1, [5.0, 3.0]);
     let (hidden, memory) = run(&file, [5, 3]);
@@ -111,7 +111,7 @@ fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str])
 }
 
 #[test]
-fn classes_are_berts() {
+fn classification_equals_that_of_bert() {
     let file = Fixture::open("stacks");
     let config = HeadConfig::Class(ClassificationHeadConfig { num_classes: 3, pooling: Pooling::First, pooler: true });
     let weights = ["pooler.weight", "pooler.bias", "classes.weight", "classes.bias"];
@@ -120,7 +120,7 @@ fn classes_are_berts() {
 }
 
 #[test]
-fn embeddings_are_the_mean_of_live_tokens() {
+fn embeddings_are_the_mean_of_valid_tokens() {
     let file = Fixture::open("stacks");
     let of = |pool| {
         let config =

@@ -72,7 +72,7 @@ fn token_differences(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64>
 }
 
 #[test]
-fn logits_are_those_of_peft() {
+fn logits_equal_those_of_peft() {
     for (case, model) in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
         let adapted = load_adapted(case, model, &device());
@@ -108,7 +108,7 @@ fn gradients(model: &Model, graph: &Gradients) -> StateDict {
 }
 
 #[test]
-fn gradients_are_those_of_peft() {
+fn gradients_equal_those_of_peft() {
     for (case, model) in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
         let adapted = parameters::to_f64(load_adapted(case, model, &device().autodiff()));
@@ -131,7 +131,7 @@ fn gradients_are_those_of_peft() {
 }
 
 #[test]
-fn what_is_saved_is_what_was_read() {
+fn a_saved_adapter_equals_the_loaded_one() {
     let temporary = tempfile::tempdir().unwrap();
     let out = std::env::var_os("KILN_SAVED").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
     for (case, model) in CASES {
@@ -203,7 +203,7 @@ fn tensors_that_do_not_fit_are_listed() {
 }
 
 #[test]
-fn a_fused_map_of_the_bases_is_refused() {
+fn adapters_on_a_fused_projection_are_refused() {
     let model = load_base("gpt2-tied", &device());
     let lora = kiln_peft::LoraConfig { target_modules: vec!["attention.q".into()], ..Default::default() };
     let adapted = kiln_peft::attach(&model, &kiln_peft::AdapterConfig::Lora(lora), 0).unwrap();
@@ -213,7 +213,7 @@ fn a_fused_map_of_the_bases_is_refused() {
 
 /// Llama's names would fit a plain Phi-3, which calls its maps otherwise: the family that was loaded decides.
 #[test]
-fn maps_are_named_as_their_family_names_them() {
+fn parameters_have_the_names_of_their_family() {
     let loaded = files::load(&fixtures().join("hf/phi3-tied"), &device()).expect("a model");
     let attached = |targets: &str, model: &Model| {
         let lora = kiln_peft::LoraConfig { target_modules: vec![targets.into()], ..Default::default() };

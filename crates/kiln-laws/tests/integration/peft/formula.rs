@@ -72,7 +72,7 @@ fn a_lora_adds_its_scaled_product() {
 }
 
 #[test]
-fn dropout_acts_before_a_alone_and_only_while_training() {
+fn dropout_acts_before_a_and_in_training_only() {
     let map = linear_with_lora(LoraSpec { dropout: 0.5, ..SHAPE });
     let layout = Layout::packed(&[vec![DocumentSpan { length: ROWS, start: 0, direction: Direction::Causal }]], ROWS);
     let plain = to_vec(map.forward(input()));

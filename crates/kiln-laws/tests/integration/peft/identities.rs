@@ -52,7 +52,7 @@ fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
 }
 
 #[test]
-fn new_and_switched_off_adapters_change_no_bit() {
+fn new_and_disabled_adapters_change_no_bit() {
     for (name, adapted) in adapted_models() {
         let base = hidden_values(&detach(&adapted), true);
         assert_eq!(hidden_values(&adapted, true), base, "{name}");
@@ -66,7 +66,7 @@ fn new_and_switched_off_adapters_change_no_bit() {
 }
 
 #[test]
-fn merged_is_unmerged_and_back() {
+fn merging_and_unmerging_change_nothing() {
     for (name, adapted) in adapted_models() {
         let moved = perturbed(adapted);
         let before = parameters::values(&moved);
@@ -86,7 +86,7 @@ fn merged_is_unmerged_and_back() {
 }
 
 #[test]
-fn merged_is_unmerged_in_f32() {
+fn merging_changes_only_rounding_in_f32() {
     let mut config = ModelConfig { vocab: 11, hidden: 16, ..ModelConfig::default() };
     config.resolve();
     let model = adapt_all_layers(&Model::init(&config, 5, &device())).unwrap();
@@ -111,7 +111,7 @@ fn with_changed_adapter(model: &Model, name: &str, change: impl Fn(&mut Attached
 
 /// Each map asks its adapter, and gives it the call to draw its random numbers from.
 #[test]
-fn each_adapter_acts_and_draws() {
+fn each_adapter_has_an_effect_and_its_own_random_numbers() {
     for (name, adapted) in adapted_models() {
         let moved = perturbed(adapted);
         let whole = hidden_values(&moved, true);

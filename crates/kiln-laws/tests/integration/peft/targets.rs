@@ -26,7 +26,7 @@ fn refusal(model: &Model, config: LoraConfig) -> String {
 }
 
 #[test]
-fn parameters_are_named_by_their_map_and_method() {
+fn parameters_are_named_by_projection_and_method() {
     let adapted = attach(&small_model(), &AdapterConfig::Lora(lora(&["attention.q", "blocks.1.*.down"])), 0).unwrap();
     assert_eq!(adapted.adapters().len(), 3);
     let found = named_parameters(&adapted).into_iter().filter(|name| name.path.contains("lora"));
@@ -45,7 +45,7 @@ fn parameters_are_named_by_their_map_and_method() {
 }
 
 #[test]
-fn a_bare_word_is_the_papers_choice() {
+fn a_bare_name_has_the_defaults_of_the_paper() {
     let config: AdapterConfig = kiln_spec::config::parse::<Wrapped>("adapter = 'lora'", None).unwrap().adapter;
     let adapted = attach(&small_model(), &config, 0).unwrap();
     let found: Vec<&str> = adapted.adapters().keys().map(String::as_str).collect();
@@ -58,7 +58,7 @@ struct Wrapped {
 }
 
 #[test]
-fn what_fits_nothing_is_an_error_that_says_what_there_is() {
+fn targets_without_a_match_are_refused_with_the_available_ones() {
     let said = refusal(&small_model(), lora(&["q", "atention.q"]));
     for part in [
         "adapter.lora.target_modules",
@@ -74,7 +74,7 @@ fn what_fits_nothing_is_an_error_that_says_what_there_is() {
 }
 
 #[test]
-fn stacked_experts_have_none_and_say_so() {
+fn stacked_experts_are_refused_with_the_reason() {
     let experts = model(
         "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
          'gated_mlp' } }] }] }]",
@@ -87,7 +87,7 @@ fn stacked_experts_have_none_and_say_so() {
 }
 
 #[test]
-fn what_can_not_be_is_refused() {
+fn illegal_options_are_refused() {
     let small = small_model();
     let class = model("vocab = 11\nhidden = 8\nhead = 'class'\nvisibility = 'bidirectional'");
     assert!(attach(&class, &AdapterConfig::Lora(lora(&["head.classes"])), 0).is_ok());

@@ -24,7 +24,7 @@ fn check_page(page: &str, made: &str) {
 }
 
 #[test]
-fn the_table_of_variants_is_the_registry() {
+fn the_table_of_variants_is_up_to_date() {
     check_page("variants.md", &format!("{}\n", kiln::variants::markdown()));
 }
 
@@ -49,7 +49,7 @@ fn pattern_picture(pattern: &Pattern) -> String {
 }
 
 #[test]
-fn the_pictures_of_patterns_are_drawn_from_them() {
+fn the_pictures_of_patterns_are_up_to_date() {
     let drawn = Pattern::CARDS.iter().map(|card| {
         let line = format!("pattern = {}", card.example_toml());
         let read: toml::Table = line.parse().expect("an example is TOML");

@@ -63,7 +63,7 @@ fn sound_case() -> TestCase {
 }
 
 #[test]
-fn a_planted_fault_is_seen() {
+fn each_law_detects_its_planted_fault() {
     for (name, planted) in FAULTS {
         let law = LAWS.iter().find(|law| law.name == name).expect("a law");
         assert_eq!(law.check(&sound_case()), Ok(()), "{name}");
@@ -78,14 +78,14 @@ fn a_planted_fault_is_seen() {
 }
 
 #[test]
-fn every_law_has_its_fault() {
+fn every_law_has_a_planted_fault() {
     for law in &LAWS {
         assert!(FAULTS.iter().any(|(name, _)| *name == law.name), "{}", law.name);
     }
 }
 
 #[test]
-fn a_panic_is_a_breach() {
+fn a_panic_is_a_violation() {
     let breach = LAWS[0].check(&TestCase { fault: Some(|_, _| panic!("out of turns")), ..sound_case() });
     assert_eq!(breach, Err("it panicked: out of turns".into()));
 }

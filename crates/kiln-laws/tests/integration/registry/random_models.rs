@@ -1,73 +1,66 @@
-//! Random configurations by the schema: every key and every name, hybrids, one to three blocks. What is legal is built,
-//! run, differentiated, written with from its cache, saved and loaded, and keeps the laws; what is not is refused.
+//! Random configurations by the schema: every key and every name, hybrids of one or two blocks. An illegal one is refused.
+//! The legal ones that are run are built, differentiated, saved, loaded, and generate text from a cache, and keep the laws.
+//! Together they hold every legal pair of variants (`pair_coverage`).
 
+use super::pair_coverage::{pairs_in, required_pairs, select_cover};
 use crate::registry::{
     LAWS, LEARNING_LAW, Verdict,
     shape::{load_values, save_weights},
 };
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln::variants::FAMILIES;
 use kiln_infer::{GenerateRequest, Sampling, block_on, generate};
-use kiln_laws::{device, random_config, strategies::VOCAB, test_case::TestCase, variant_cases};
+use kiln_laws::{
+    device, random_config,
+    strategies::VOCAB,
+    test_case::TestCase,
+    variant_sites::{VariantName, exemption},
+};
 use kiln_models::{Model, ModelConfig, Visibility, load_state_dict};
 use kiln_nn::Context;
 use kiln_spec::{DocumentSpan, Layout};
 use std::{
     collections::BTreeSet,
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Configurations that are drawn.
+/// Configurations that are drawn without a wish.
 const NUM_CONFIGS: u64 = 500;
 
-/// How many of the legal ones are run.
-const MAX_RUNS: usize = 60;
+/// Bounds of the number of models that are run. The cover of all pairs needs fewer than the least.
+const RUNS: RangeInclusive<usize> = 60..=120;
 
-/// Blocks, repetitions counted.
+/// The most blocks of a model that is run, repetitions counted.
 const MAX_LAYERS: usize = 3;
 
 /// Shorter tables of positions are legal, but too short for the laws.
 const MIN_POSITIONS: usize = 12;
 
-/// A legal configuration, what is refused, or what went wrong instead.
-fn checked_config(seed: u64) -> Result<Result<ModelConfig, String>, String> {
-    let made = catch_unwind(|| match random_config::config(seed) {
-        Err(unreadable) => Err(unreadable),
-        Ok(mut config) => {
-            config.check("model").map_err(|refusal| refusal.to_string())?;
-            config.resolve();
-            let again = config.check("model");
-            assert_eq!(again, Ok(()), "legal only as long as it isn't written down");
-            Ok(config)
-        }
+/// Draws a configuration: a legal one, or why it is refused. The outer error tells what went wrong in refusing.
+pub fn legal_config(seed: u64, wanted: &[VariantName]) -> Result<Result<ModelConfig, String>, String> {
+    let drawn = catch_unwind(|| -> Result<ModelConfig, String> {
+        let mut config = random_config::config(seed, wanted)?;
+        config.check("model").map_err(|error| error.to_string())?;
+        config.resolve();
+        assert_eq!(config.check("model"), Ok(()), "legal only as long as its defaults are not written out");
+        Ok(config)
     });
-    let made = made.map_err(|_| format!("draw {seed} panicked: {}", random_config::config_value(seed)))?;
-    match made {
-        Err(refusal) if refusal.is_empty() => Err(format!("draw {seed} is refused without a word")),
-        made => Ok(made),
+    let drawn = drawn.map_err(|_| format!("draw {seed} panicked: {}", random_config::config_value(seed, wanted)))?;
+    match drawn {
+        Err(error) if error.is_empty() => Err(format!("draw {seed} is refused without a reason")),
+        drawn => Ok(drawn),
     }
 }
 
-/// Names of all parts of models.
-fn all_names() -> impl Iterator<Item = &'static str> {
-    let parts = FAMILIES
-        .iter()
-        .filter(|family| variant_cases::FAMILIES_TESTED_ELSEWHERE.iter().all(|(name, _)| *name != family.name));
-    parts.flat_map(|family| family.cards).map(|card| card.name)
-}
-
-/// Those that stand in a configuration.
-fn names(config: &ModelConfig) -> BTreeSet<&'static str> {
-    let text = serde_json::to_string(config).expect("plain data");
-    all_names().filter(|name| text.contains(&format!("\"{name}\""))).collect()
+/// Whether a legal model is small enough to run and long enough for the laws.
+pub fn is_runnable(config: &ModelConfig) -> bool {
+    config.num_layers() <= MAX_LAYERS && config.position.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
 }
 
 /// All the laws but learning, and the way through a file to a text.
 fn check_laws(config: &ModelConfig) -> Verdict {
     let subject = TestCase::new("a draw", config.clone());
-    for law in
-        LAWS.iter().filter(|law| law.name != LEARNING_LAW && variant_cases::exemption(config, law.name).is_none())
-    {
+    for law in LAWS.iter().filter(|law| law.name != LEARNING_LAW && exemption(config, law.name).is_none()) {
         law.check(&subject).map_err(|why| format!("{}: {why}", law.name))?;
     }
     let written = catch_unwind(AssertUnwindSafe(|| check_generation(config)));
@@ -107,28 +100,28 @@ fn check_generation(config: &ModelConfig) -> Verdict {
 }
 
 #[test]
-fn random_models_are_refused_or_keep_the_laws() {
+fn random_models_are_refused_or_satisfy_the_laws() {
     let (mut legal, mut refused, mut breaches) = (Vec::new(), 0, Vec::new());
     for seed in 0..NUM_CONFIGS {
-        match checked_config(seed) {
-            Ok(Ok(config)) => legal.push((seed, config)),
+        match legal_config(seed, &[]) {
+            Ok(Ok(config)) => legal.push(config),
             Ok(Err(_)) => refused += 1,
             Err(breach) => breaches.push(breach),
         }
     }
-    let long = |config: &ModelConfig| config.position.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS);
-    let fits = |(_, config): &&(u64, ModelConfig)| config.num_layers() <= MAX_LAYERS && long(config);
-    let run: Vec<_> = legal.iter().filter(fits).take(MAX_RUNS).collect();
-    for (seed, config) in &run {
-        breaches.extend(
-            check_laws(config).err().map(|why| format!("draw {seed}: {why}\n{}", kiln_spec::config::to_toml(config))),
-        );
+    println!("{refused} refused, {} legal", legal.len());
+    assert!(refused > 10 && legal.len() > 10);
+    let (models, not_drawn) = select_cover(legal.into_iter().filter(is_runnable).collect(), *RUNS.start());
+    println!("{} models are run; no model was drawn for the pairs {not_drawn:?}", models.len());
+    assert!(RUNS.contains(&models.len()), "{} models", models.len());
+    let mut covered = BTreeSet::new();
+    for config in &models {
+        match check_laws(config) {
+            Ok(()) => covered.extend(pairs_in(config)),
+            Err(reason) => breaches.push(format!("{reason}\n{}", kiln_spec::config::to_toml(config))),
+        }
     }
-    println!("{refused} refused, {} legal, {} run", legal.len(), run.len());
     assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
-    assert!(refused > 10 && run.len() >= MAX_RUNS / 2, "{refused} refused, {} run", run.len());
-    let seen: BTreeSet<&str> = legal.iter().flat_map(|(_, config)| names(config)).collect();
-    let unseen: Vec<&str> = all_names().filter(|name| !seen.contains(name)).collect();
-    println!("in no legal draw: {unseen:?}");
-    assert!(unseen.len() * 4 < seen.len(), "most variants should be drawn; these are not: {unseen:?}");
+    let missing: Vec<_> = required_pairs().into_iter().filter(|pair| !covered.contains(pair)).collect();
+    assert!(missing.is_empty(), "pairs of variants in no model that ran: {missing:#?}");
 }

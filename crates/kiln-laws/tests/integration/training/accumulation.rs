@@ -31,7 +31,7 @@ fn train_steps(mut models: Models, batches: &[Batch], mut optimiser: Optimizer, 
 }
 
 #[test]
-fn parts_of_unequal_weight_are_one_batch() {
+fn micro_batches_of_unequal_weight_equal_one_batch() {
     let batch = batch(6, 48);
     let weights: Vec<f64> = split_batch(&batch, 6).iter().map(Batch::total_weight).collect();
     assert!(weights.windows(2).all(|pair| pair[1] < pair[0]), "parts of equal weight show nothing: {weights:?}");
@@ -60,7 +60,7 @@ fn assert_close(one: &(Vec<f64>, StateDict), many: &(Vec<f64>, StateDict), toler
 }
 
 #[test]
-fn a_run_in_parts_has_the_losses_of_a_run_in_one() {
+fn gradient_accumulation_gives_the_losses_of_one_batch() {
     let home = tempfile::tempdir().unwrap();
     let losses = |parts: usize| {
         let path = home.path().join(parts.to_string());

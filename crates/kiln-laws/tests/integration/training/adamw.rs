@@ -91,7 +91,7 @@ fn update_params(set: &Setting, time: u64, rate: f64, decays: bool) -> By {
 }
 
 #[test]
-fn both_kernels_have_pytorchs_numbers() {
+fn both_kernels_equal_pytorch() {
     for kernel in [fused::adamw, reference::adamw] {
         for set in &SETTINGS {
             for parameter in ["matrix", "vector"] {
@@ -104,7 +104,7 @@ fn both_kernels_have_pytorchs_numbers() {
 }
 
 #[test]
-fn so_has_the_optimiser_by_name() {
+fn the_optimizer_equals_pytorch() {
     for set in &SETTINGS {
         let rule = AdamW { beta2: set.beta2, weight_decay: set.decay, ..AdamW::default() };
         let mut optimiser = Optimizer::new(&OptimizerConfig::AdamW(rule));
@@ -131,7 +131,7 @@ fn reference_update(by: &By, [w, m, v]: [f64; 3], g: f64) -> [f64; 3] {
 
 /// Over a long run, too. What is left is the rounding of β₂ and of 1 − ηλ, the same in each step: as in PyTorch.
 #[test]
-fn both_kernels_stay_with_the_equation() {
+fn both_kernels_follow_the_equation() {
     let gradient = |t: u64, i: usize| f64::from(((t as f64 * 0.7 + i as f64).sin() * [1e-7, 1.0, 1e4][i % 3]) as f32);
     for kernel in [fused::adamw, reference::adamw] {
         let mut exactly = vec![[1.0, 0.0, 0.0]; 40];

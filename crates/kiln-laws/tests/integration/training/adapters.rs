@@ -34,7 +34,7 @@ fn state_tensor_names(path: &Path, step: u64) -> Vec<String> {
 }
 
 #[test]
-fn only_adapters_move_and_are_remembered() {
+fn only_adapters_train_and_are_saved() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
     let recipe = small_recipe(&[LORA]);
@@ -53,7 +53,7 @@ fn only_adapters_move_and_are_remembered() {
 }
 
 #[test]
-fn stopped_recomputed_or_not_the_run_is_the_same() {
+fn stopping_and_recomputation_change_no_bit() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let lora = LORA.replace("rank = 2", "rank = 2, dropout = 0.2");
@@ -88,7 +88,7 @@ fn two_stage_recipe() -> Recipe {
 }
 
 #[test]
-fn the_next_stage_begins_with_them_merged() {
+fn the_next_stage_starts_with_merged_adapters() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     train(&two_stage_recipe(), &path("whole"));
@@ -126,7 +126,7 @@ fn a_run_is_loaded_with_its_adapters_and_another_starts_from_it() {
 }
 
 #[test]
-fn targets_that_fit_nothing_are_refused_where_the_recipe_says_them() {
+fn targets_without_a_match_are_refused_at_their_key() {
     let nothing = |name: &str, _: Option<&str>| panic!("{name}");
     let text = "[[stages]]\nadapter = { lora = { target_modules = ['kv'] } }\n";
     let error = Recipe::load(text, Some("r.toml"), &[], &nothing).unwrap_err();

@@ -49,7 +49,7 @@ impl Objective for WithAuxiliaryLoss {
 }
 
 #[test]
-fn they_count_as_if_the_objective_had_added_them() {
+fn auxiliary_losses_count_like_terms_of_the_objective() {
     let batch = batch(6, 32);
     for parts in [1, 3] {
         let batches: Vec<Batch> =
@@ -80,7 +80,7 @@ fn they_count_as_if_the_objective_had_added_them() {
 }
 
 #[test]
-fn the_rows_of_a_run_name_them() {
+fn metrics_name_auxiliary_losses() {
     let home = tempfile::tempdir().unwrap();
     let losses = |parts: usize| {
         let path = home.path().join(parts.to_string());
@@ -96,7 +96,7 @@ fn the_rows_of_a_run_name_them() {
 
 /// The losses of experts are in the rows of a run, the balance at first near its best.
 #[test]
-fn the_rows_of_a_run_name_those_of_experts() {
+fn metrics_name_the_losses_of_experts() {
     let home = tempfile::tempdir().unwrap();
     let sets = [
         "stages.0.steps=3",

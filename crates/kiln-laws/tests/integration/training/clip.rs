@@ -58,7 +58,7 @@ fn parameter_changes(clip: Option<f64>, given: &GivenGradients) -> (f64, StateDi
 }
 
 #[test]
-fn clipping_is_pytorchs() {
+fn clipping_equals_that_of_pytorch() {
     let file = Fixture::open("clip");
     let given = PARAMETERS.map(|(tensor, name)| (name.to_string(), file.values(&format!("{tensor}.gradient")).1));
     let (given, wanted) = (GivenGradients(given.to_vec()), file.values("norm").1[0]);

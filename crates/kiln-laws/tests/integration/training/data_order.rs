@@ -49,7 +49,7 @@ impl Objective for RecordingObjective {
 }
 
 #[test]
-fn a_resumed_run_sees_what_it_would_have_seen() {
+fn a_resumed_run_sees_the_same_data() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=9", "stages.0.eval_every=0"]));
     let seen = |stops: &[u64], name: &str| {
         let (notes, path) = (Arc::new(Mutex::new(Vec::new())), home.path().join(name));

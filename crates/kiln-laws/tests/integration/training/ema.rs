@@ -15,7 +15,7 @@ fn values_of(values: &StateDict, name: &str) -> Vec<f64> {
 }
 
 #[test]
-fn it_is_the_recurrence() {
+fn it_follows_the_recurrence() {
     let (mut models, batch) = (models(), batch(6, 32));
     let (mut average, names) = (WeightEma::new(&models.policy, 0.6), ["embedding", "blocks.1.attention.k.weight"]);
     let mut wanted = names.map(|name| values_of(&values(&models.policy), name));
@@ -56,7 +56,7 @@ fn raw_weights(path: &std::path::Path, step: u64) -> NamedTensors {
 }
 
 #[test]
-fn it_is_what_a_stage_validates_and_leaves() {
+fn a_stage_validates_and_saves_the_mean() {
     let home = tempfile::tempdir().unwrap();
     let (with, without) = (home.path().join("with"), home.path().join("without"));
     train(&two_stage_recipe("stages.0.ema_decay=0.9"), &with);
@@ -75,7 +75,7 @@ fn it_is_what_a_stage_validates_and_leaves() {
 }
 
 #[test]
-fn a_run_that_was_stopped_is_the_run_that_was_not() {
+fn a_stopped_run_resumes_exactly() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), two_stage_recipe("stages.0.ema_decay=0.9"));
     let path = |name: &str| home.path().join(name);
     train(&recipe, &path("undisturbed"));

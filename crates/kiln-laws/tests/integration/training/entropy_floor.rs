@@ -154,7 +154,7 @@ fn a_model_comes_near_the_floor_and_stays_above_it() {
 
 /// A control: who has learnt stories by heart is below the floor on them, and is noticed.
 #[test]
-fn a_model_that_knows_its_stories_by_heart_is_caught() {
+fn a_model_that_memorized_its_stories_is_detected() {
     let mut stories = held_out_stories(40);
     stories.sort_by_key(|story| story.text.len());
     stories.truncate(3);

@@ -13,7 +13,7 @@ use std::{
 };
 
 const KILLS: usize = 12;
-const TEST: &str = "no_moment_to_be_killed_at_changes_a_bit";
+const TEST: &str = "a_kill_at_any_moment_changes_no_bit";
 
 /// Saves often, so that many kills are in the middle of it.
 fn frequent_save_recipe() -> Recipe {
@@ -45,7 +45,7 @@ fn run_with_kills(home: &Path, time: Duration, random: &mut Random) -> usize {
 }
 
 #[test]
-fn no_moment_to_be_killed_at_changes_a_bit() {
+fn a_kill_at_any_moment_changes_no_bit() {
     if let Some(home) = subprocess::folder() {
         return run_child(&home);
     }

@@ -44,7 +44,7 @@ fn replay_fixture(config: &Muon, set: &str, parameter: &str, name: &str) -> (f64
 const MATRIX: &str = "blocks.0.attention.q.weight";
 
 #[test]
-fn it_has_pytorchs_numbers() {
+fn it_equals_pytorch() {
     for parameter in ["tall", "wide"] {
         for (set, nesterov) in [("nesterov", true), ("heavy", false)] {
             let found = replay_fixture(&Muon { nesterov, ..Muon::default() }, set, parameter, MATRIX);
@@ -56,7 +56,7 @@ fn it_has_pytorchs_numbers() {
 }
 
 #[test]
-fn what_is_no_matrix_of_a_block_goes_to_adamw() {
+fn parameters_other_than_block_matrices_use_adamw() {
     let (muon, shapes) = (Muon::default(), [vec![6, 2], vec![12]]);
     let by = |config: OptimizerConfig, name: &str, shape: &[usize]| {
         let mut optimiser = Optimizer::new(&config);
@@ -119,7 +119,7 @@ fn singular_values_come_near_1() {
 
 /// The formula on a number: what happens to every singular value.
 #[test]
-fn each_singular_value_goes_its_own_way() {
+fn each_singular_value_follows_the_polynomial() {
     let numbers = [3.0f64, 0.4, 0.02];
     let norm = numbers.iter().map(|x| x * x).sum::<f64>().sqrt();
     let diagonal: Vec<f32> = (0..9).map(|i| if i % 4 == 0 { numbers[i / 4] as f32 } else { 0.0 }).collect();
@@ -132,7 +132,7 @@ fn each_singular_value_goes_its_own_way() {
 }
 
 #[test]
-fn a_run_that_was_stopped_is_the_run_that_was_not() {
+fn a_stopped_run_resumes_exactly() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=8", "stages.0.optimizer=\"muon\""]));
     let path = |name: &str| home.path().join(name);
     train(&recipe, &path("undisturbed"));

@@ -49,7 +49,7 @@ impl Objective for ScaledLoss {
 }
 
 #[test]
-fn a_loss_that_is_none_stops_the_run_before_it_touches_a_weight() {
+fn a_loss_that_is_not_finite_stops_the_run_before_the_update() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let recipe = recipe(&[
@@ -115,7 +115,7 @@ fn step_error(parameter: &str, value: f32, objective: &dyn Objective) -> String 
 }
 
 #[test]
-fn the_place_is_named_where_it_began() {
+fn the_error_names_the_first_layer_with_such_a_value() {
     let weight = "blocks.1.feed_forward.up.weight";
     for wrong in [f32::INFINITY, f32::NAN] {
         assert_eq!(step_error(weight, wrong, &Full), format!("the weight {weight}"));
@@ -132,7 +132,7 @@ fn the_place_is_named_where_it_began() {
 }
 
 #[test]
-fn gradients_that_are_none_are_named() {
+fn gradients_that_are_not_finite_are_named() {
     let models = models();
     let batch = batch(2, 16);
     let of = |objective: &ScaledLoss| {

@@ -29,7 +29,7 @@ fn train_model(objective: &str, sets: &[&str], path: &Path) -> LoadedRun {
 }
 
 #[test]
-fn losses_fall_and_stops_change_no_bit() {
+fn losses_fall_and_stopping_changes_no_bit() {
     let home = tempfile::tempdir().unwrap();
     for objective in ["prefix", "masked", "{ masked = { unit = \"span\" } }", "unified"] {
         let name = objective.replace(|c: char| !c.is_alphanumeric(), "");
@@ -53,7 +53,7 @@ fn losses_fall_and_stops_change_no_bit() {
 }
 
 #[test]
-fn what_the_generator_knows_is_said_of_the_next_token_only() {
+fn reference_losses_are_reported_for_the_full_objective_only() {
     let home = tempfile::tempdir().unwrap();
     for (objective, known) in [("full", true), ("prefix", false), ("masked", false), ("unified", false)] {
         let path = home.path().join(objective);
@@ -72,7 +72,7 @@ fn what_the_generator_knows_is_said_of_the_next_token_only() {
 }
 
 #[test]
-fn a_masked_model_fills_blanks_and_writes_nothing() {
+fn a_masked_model_infills_and_does_not_generate() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("masked", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Bidirectional);
@@ -88,7 +88,7 @@ fn a_masked_model_fills_blanks_and_writes_nothing() {
 }
 
 #[test]
-fn a_prefix_model_sees_its_prompt_whole() {
+fn a_prefix_model_sees_its_whole_prompt() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("prefix", &["stages.0.steps=60"], &home.path().join("run"));
     let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
@@ -115,7 +115,7 @@ fn a_prefix_model_sees_its_prompt_whole() {
 }
 
 #[test]
-fn a_unified_model_writes_and_fills() {
+fn a_unified_model_generates_and_infills() {
     let home = tempfile::tempdir().unwrap();
     let loaded = train_model("unified", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Causal);
@@ -129,7 +129,7 @@ fn a_unified_model_writes_and_fills() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_at_its_path() {
+fn illegal_values_are_refused_at_their_path() {
     let refused = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
         Recipe::load("tokenizer = \"byte\"\n[[stages]]", None, &sets, &|_, _| unreachable!()).unwrap_err()

@@ -22,7 +22,7 @@ fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn rows_and_weights_are_the_same() {
+fn metrics_and_weights_are_the_same() {
     let home = tempfile::tempdir().unwrap();
     for (name, more) in
         [("frozen", vec![]), ("whole", vec!["stages.0.trainable=[\"*\"]", "stages.0.gradient_accumulation=1"])]
@@ -38,7 +38,7 @@ fn rows_and_weights_are_the_same() {
 }
 
 #[test]
-fn a_stopped_one_goes_on() {
+fn a_stopped_run_resumes_exactly() {
     let home = tempfile::tempdir().unwrap();
     let (whole, stopped) = (home.path().join("whole"), home.path().join("stopped"));
     let wanted = run(&whole, "block", &[]);

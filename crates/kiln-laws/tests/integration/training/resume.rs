@@ -33,7 +33,7 @@ fn run_with_stops(recipe: &Recipe, path: &Path, mut next: impl FnMut(u64) -> u64
 }
 
 #[test]
-fn stops_at_any_steps_change_no_bit() {
+fn stopping_at_any_step_changes_no_bit() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), full_featured_recipe());
     let path = |name: &str| home.path().join(name);
     train(&recipe, &path("undisturbed"));
@@ -51,7 +51,7 @@ fn stops_at_any_steps_change_no_bit() {
 }
 
 #[test]
-fn a_run_that_ended_stays_as_it_is() {
+fn resuming_a_finished_run_changes_nothing() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), recipe(&["stages.0.steps=3"]));
     let path = home.path().join("run");
     train(&recipe, &path);

@@ -41,7 +41,7 @@ fn a_run_stopped_in_its_second_stage_keeps_the_first() {
 }
 
 #[test]
-fn steps_and_tokens_count_on_and_schedules_begin_anew() {
+fn steps_and_tokens_continue_and_schedules_restart() {
     let (home, recipe) = (tempfile::tempdir().unwrap(), two_stage_recipe());
     let path = home.path().join("run");
     train(&recipe, &path);

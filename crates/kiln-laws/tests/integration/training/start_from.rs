@@ -1,11 +1,12 @@
 //! A run that starts from another one begins where that one ended.
 
 use crate::training::runs::{TestRun, recipe, steps, train, weights};
-use kiln_train::{TrainError, pretrained::PretrainedError};
+use kiln_pretrained::PretrainedError;
+use kiln_train::TrainError;
 use std::fs;
 
 #[test]
-fn it_begins_at_the_other_runs_weights_with_its_tokenizer() {
+fn a_run_starts_with_the_weights_and_tokenizer_of_another() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let bpe = "tokenizer={ bpe = { vocab = 320 } }";
@@ -39,7 +40,7 @@ fn it_begins_at_the_other_runs_weights_with_its_tokenizer() {
 }
 
 #[test]
-fn what_it_cannot_begin_from_is_said() {
+fn an_unusable_start_is_refused_with_the_reason() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
     let from = |name: &str| format!("from={:?}", path(name).display().to_string());

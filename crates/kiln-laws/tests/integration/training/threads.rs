@@ -106,13 +106,18 @@ fn norms() -> String {
 }
 
 #[test]
-fn a_large_gradient() {
+fn the_norm_of_a_large_gradient_is_the_same_on_any_number_of_threads() {
     if let Some(home) = subprocess::folder() {
         return fs::write(home.join("norms"), norms()).unwrap();
     }
     let home = tempfile::tempdir().unwrap();
     let of = |threads: usize| {
-        subprocess::assert_passes(subprocess::rerun_test(module_path!(), "a_large_gradient", home.path(), threads));
+        subprocess::assert_passes(subprocess::rerun_test(
+            module_path!(),
+            "the_norm_of_a_large_gradient_is_the_same_on_any_number_of_threads",
+            home.path(),
+            threads,
+        ));
         fs::read_to_string(home.path().join("norms")).unwrap()
     };
     let one = of(1);
@@ -122,11 +127,11 @@ fn a_large_gradient() {
 }
 
 #[test]
-fn a_large_tensor() {
-    check_same_bits("a_large_tensor", "large");
+fn a_run_with_a_large_tensor_is_the_same_on_any_number_of_threads() {
+    check_same_bits("a_run_with_a_large_tensor_is_the_same_on_any_number_of_threads", "large");
 }
 
 #[test]
-fn wide_rows() {
-    check_same_bits("wide_rows", "middling");
+fn a_run_with_wide_rows_is_the_same_on_any_number_of_threads() {
+    check_same_bits("a_run_with_wide_rows_is_the_same_on_any_number_of_threads", "middling");
 }

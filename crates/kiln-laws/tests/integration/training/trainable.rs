@@ -20,7 +20,7 @@ fn moved_parameters(trains: &str) -> (Vec<String>, usize) {
 }
 
 #[test]
-fn only_what_fits_the_patterns_moves() {
+fn only_matching_parameters_change() {
     let (all, count) = moved_parameters(r#"["*"]"#);
     assert_eq!(all.len(), count);
     let (some, _) = moved_parameters(r#"["blocks.1.attention.*", "norm.weight"]"#);
@@ -36,7 +36,7 @@ fn only_what_fits_the_patterns_moves() {
 }
 
 #[test]
-fn a_pattern_that_fits_nothing_is_refused_at_its_path() {
+fn a_pattern_without_a_match_is_refused_at_its_path() {
     let home = tempfile::tempdir().unwrap();
     let recipe = recipe(&[r#"stages.0.trainable=["norm.weight", "blocks.*.atention.*"]"#]);
     let failure = TestRun::default().start(&recipe, &home.path().join("run")).unwrap_err();

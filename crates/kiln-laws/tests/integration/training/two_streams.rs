@@ -69,7 +69,7 @@ fn loss(objective: &dyn Objective, models: &Models, packed: &PackedSequences) ->
 }
 
 #[test]
-fn it_learns_to_say_what_it_has_read() {
+fn an_encoder_decoder_learns_to_repeat_its_input() {
     let mut models = Models { policy: Model::init(&config(32), 1, &autodiff()) };
     let mut optimiser = Optimizer::new(&OptimizerConfig::default());
     assert!(loss(&halves_prefix(), &models, &repeated_tokens(1 << 20)) > 2.0);
@@ -86,7 +86,7 @@ fn it_learns_to_say_what_it_has_read() {
 }
 
 #[test]
-fn packed_documents_are_trained_as_if_they_were_alone() {
+fn packed_documents_train_like_separate_ones() {
     let models = Models { policy: kiln_laws::parameters::to_f64(Model::init(&config(16), 1, &autodiff())) };
     let packed = repeated_tokens(0);
     let alone =
@@ -96,7 +96,7 @@ fn packed_documents_are_trained_as_if_they_were_alone() {
 }
 
 #[test]
-fn the_full_objective_says_why_it_has_no_use_for_an_encoder() {
+fn the_full_objective_refuses_an_encoder_with_the_reason() {
     let stage = StageConfig { steps: 1, sequence_length: 8, ..StageConfig::default() };
     for (stack, reason) in [("encoder-decoder", "without input"), ("encoder", "after it")] {
         let model = match stack {

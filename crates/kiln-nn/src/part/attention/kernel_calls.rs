@@ -74,7 +74,9 @@ impl Attention {
             score: self.score.clone(),
             needs_log_sum_exp: facts.needs_log_sum_exp,
         };
-        attend(plan_attention(&facts).kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
+        let kernel = plan_attention(&facts).kernel;
+        cx.record_kernel(kernel);
+        attend(kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
     }
 
     /// Facts for the planner that follow from the configuration. The log-sum-exp is needed for a sink, and to merge a prefix

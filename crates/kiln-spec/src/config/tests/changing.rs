@@ -1,4 +1,4 @@
-//! Merging and `--set`, both by the schema.
+//! Merging and `--set` assignments.
 use super::*;
 
 const PARENT: &str = "name = 'p'\nschedule = { cosine = { floor = 0.2, warmup = 3 } }\n[notes]\na = true\nb = true";
@@ -15,14 +15,14 @@ fn after(text: &str, assignments: &[&str]) -> Result<toml::Table, ConfigError> {
 }
 
 #[test]
-fn tables_merge_and_the_child_wins() {
+fn tables_merge_and_the_child_takes_precedence() {
     let both = merged(PARENT, "name = 'c'\n[notes]\nb = false\nc = false");
     assert_eq!(both["name"].as_str(), Some("c"));
     assert_eq!(both["notes"], table("a = true\nb = false\nc = false").into());
 }
 
 #[test]
-fn a_choice_merges_with_the_same_choice_alone() {
+fn a_choice_merges_only_with_the_same_alternative() {
     let schedule = |child: &str| merged(PARENT, child)["schedule"].clone();
     let value = |text: &str| table(&format!("v = {text}"))["v"].clone();
     assert_eq!(schedule("schedule.cosine.floor = 0.5"), value("{ cosine = { floor = 0.5, warmup = 3 } }"));
@@ -34,7 +34,7 @@ fn a_choice_merges_with_the_same_choice_alone() {
 }
 
 #[test]
-fn lists_are_replaced_whole() {
+fn lists_are_replaced() {
     let parent = "[[blocks]]\nrepeat = 2\nparts = ['gated']";
     assert_eq!(merged(parent, "[[blocks]]\nparts = []"), table("[[blocks]]\nparts = []"));
 }
@@ -50,7 +50,7 @@ fn an_assignment_changes_one_key() {
 }
 
 #[test]
-fn values_are_toml_or_else_strings() {
+fn values_are_toml_and_otherwise_strings() {
     let note = |value: &str| after("", &[&format!("notes.a={value}")]).unwrap()["notes"]["a"].clone();
     assert_eq!(note("3"), 3.into());
     assert_eq!(note(" '3' "), "3".into());
@@ -62,7 +62,7 @@ fn values_are_toml_or_else_strings() {
 }
 
 #[test]
-fn a_key_that_takes_only_text_gets_text() {
+fn a_string_key_gets_a_string() {
     let name = |value: &str| after("", &[&format!("name={value}")]).unwrap()["name"].clone();
     assert_eq!(name("2024"), "2024".into());
     assert_eq!(name("true"), "true".into());
@@ -70,25 +70,25 @@ fn a_key_that_takes_only_text_gets_text() {
 }
 
 #[test]
-fn a_choice_that_may_be_absent_is_a_choice() {
+fn an_optional_choice_is_a_choice() {
     #[derive(JsonSchema)]
     #[allow(dead_code)]
-    struct Maybe {
+    struct WithOption {
         schedule: Option<Schedule>,
     }
     let mut changed = table("schedule = 'cosine'");
-    set(&schema_for!(Maybe), &mut changed, "schedule.linear.floor=0").unwrap();
+    set(&schema_for!(WithOption), &mut changed, "schedule.linear.floor=0").unwrap();
     assert_eq!(changed, table("schedule.linear.floor = 0"));
     let child = table("schedule.cosine.floor = 0");
-    assert_eq!(merge(&schema_for!(Maybe), changed, child.clone()), child);
-    assert_eq!(explain(&schema_for!(Maybe))[0].allowed, "one of: cosine, linear, constant; may be absent");
+    assert_eq!(merge(&schema_for!(WithOption), changed, child.clone()), child);
+    assert_eq!(explain(&schema_for!(WithOption))[0].allowed, "one of: cosine, linear, constant; optional");
 }
 
 const BLOCKS: &str =
     "[[blocks]]\nparts = ['gated', { attention = { heads = 2 } }]\n[[blocks]]\nparts = [{ attention = { heads = 4 } }]";
 
 #[test]
-fn a_star_is_every_item() {
+fn a_wildcard_is_every_item() {
     let changed = after(BLOCKS, &["blocks.*.repeat=3", "blocks[*].parts[0]=gated"]).unwrap();
     let blocks = changed["blocks"].as_array().unwrap();
     assert!(blocks.iter().all(|block| block["repeat"] == 3.into() && block["parts"][0] == "gated".into()));
@@ -96,15 +96,15 @@ fn a_star_is_every_item() {
 }
 
 #[test]
-fn a_name_after_a_star_selects_the_items_of_that_name() {
+fn a_name_after_a_wildcard_selects_the_items_of_that_name() {
     let changed = after(BLOCKS, &["blocks.*.parts.*.attention.heads=8"]).unwrap();
     assert_eq!(changed, table(&BLOCKS.replace("= 2", "= 8").replace("= 4", "= 8")));
     let error = after(BLOCKS, &["blocks.*.parts.*.both=[]"]).unwrap_err();
-    assert_eq!(error.to_string(), "blocks[*].parts: `*` finds nothing: no item is `both`");
+    assert_eq!(error.to_string(), "blocks[*].parts: `*` matches no item: no item is `both`");
 }
 
 #[test]
-fn a_choice_becomes_the_one_of_the_path() {
+fn a_choice_becomes_the_alternative_in_the_path() {
     let schedule = |text: &str, assignment| after(text, &[assignment]).unwrap()["schedule"].clone();
     let floor = |name: &str| toml::Value::from(table(&format!("{name} = {{ floor = 0 }}")));
     assert_eq!(schedule("schedule = 'cosine'", "schedule.cosine.floor=0"), floor("cosine"));
@@ -115,25 +115,25 @@ fn a_choice_becomes_the_one_of_the_path() {
 }
 
 #[test]
-fn a_missing_table_begins_as_the_default() {
+fn a_missing_table_starts_from_its_default() {
     let changed = after("", &["schedule.cosine.floor=0", "notes.a=true"]).unwrap();
     assert_eq!(changed, table("schedule.cosine = { floor = 0, warmup = 7 }\nnotes.a = true"));
 }
 
 #[test]
-fn what_cannot_be_set_is_an_error_that_says_what_is_there() {
+fn an_invalid_assignment_is_an_error_with_the_found_value() {
     let cases = [
-        ("blocks.2.repeat=1", "set", "blocks: item 2 is out of range: the list has 2 items, 0 to 1"),
+        ("blocks.2.repeat=1", "set", "blocks: index 2 is out of range: the list has 2 items, indices 0 to 1"),
         (
             "blocks.repeat=1",
             "set",
-            "blocks: here is a list and no `repeat`: write an index or `*`, the list has 2 items, 0 to 1",
+            "blocks: expected an index or `*`, found `repeat`: the list has 2 items, indices 0 to 1",
         ),
-        ("name.first=1", "set", "name: here is the string `\"x\"`, there is no `first` in it"),
+        ("name.first=1", "set", "name: cannot set `first`: expected a table, found the string `\"x\"`"),
         ("blocks.0.part=1", "unknown-key", "blocks[0].part: unknown key `part`"),
         ("blocks.0.parts.0.atention.heads=1", "unknown-choice", "blocks[0].parts[0]: unknown choice `atention`"),
-        ("name", "set", "`name` says no value: write `key=value`"),
-        ("=1", "set", "`=1` says no key: write `key=value`"),
+        ("name", "set", "`name` has no value: write `key=value`"),
+        ("=1", "set", "`=1` has no key: write `key=value`"),
     ];
     let text = format!("name = 'x'\n{BLOCKS}");
     for (assignment, kind, message) in cases {
@@ -141,11 +141,11 @@ fn what_cannot_be_set_is_an_error_that_says_what_is_there() {
         assert_eq!((error.code(), error.to_string().as_str()), (kind, message));
     }
     let error = after("blocks = []", &["blocks.*.repeat=1"]).unwrap_err();
-    assert_eq!(error.message(), "`*` finds nothing: the list is empty");
+    assert_eq!(error.message(), "`*` matches no item: the list is empty");
 }
 
 #[test]
-fn a_failed_assignment_changes_nothing() {
+fn a_failed_assignment_leaves_the_table_unchanged() {
     let mut changed = table(BLOCKS);
     let before = changed.clone();
     set(&schema(), &mut changed, "blocks.*.parts.1=gated").unwrap_err();
@@ -153,7 +153,7 @@ fn a_failed_assignment_changes_nothing() {
 }
 
 #[test]
-fn an_alias_merges_and_is_set_as_the_name_that_it_stands_for() {
+fn aliases_become_canonical_names_when_merged_and_set() {
     let value = |text: &str| table(&format!("v = {text}"))["v"].clone();
     let both = merged("schedule = { line = { floor = 0.5 } }", "schedule.linear.warmup = 2");
     assert_eq!(both["schedule"], value("{ linear = { floor = 0.5, warmup = 2 } }"));

@@ -1,15 +1,15 @@
-//! Every key is explained from the schema.
+//! Reference of keys from the schema.
 use super::*;
 
 fn key(path: &str) -> ConfigKey {
     let keys = explain(&schema());
-    let found: Vec<_> = keys.iter().filter(|key| key.path == path).collect();
-    assert_eq!(found.len(), 1, "{path} in {:#?}", keys);
-    found[0].clone()
+    let matches: Vec<_> = keys.iter().filter(|key| key.path == path).collect();
+    assert_eq!(matches.len(), 1, "{path} in {:#?}", keys);
+    matches[0].clone()
 }
 
 #[test]
-fn every_key_stands_once_under_its_path() {
+fn every_key_is_listed_once_with_its_path() {
     let paths: Vec<_> = explain(&schema()).into_iter().map(|key| key.path).collect();
     let mut sorted = paths.clone();
     sorted.sort();
@@ -41,7 +41,7 @@ fn every_key_stands_once_under_its_path() {
 }
 
 #[test]
-fn a_key_has_its_doc_default_and_legal_values() {
+fn a_key_has_a_description_a_default_and_allowed_values() {
     let floor = key("schedule.cosine.floor");
     assert_eq!(floor.description, "Where it ends, as a share of the peak.");
     assert_eq!(floor.default.as_deref(), Some("0.1"));
@@ -54,23 +54,23 @@ fn a_key_has_its_doc_default_and_legal_values() {
 }
 
 #[test]
-fn required_keys_have_no_default_and_optional_ones_are_absent() {
+fn required_keys_have_no_default_and_optional_keys_are_absent() {
     assert_eq!(key("name").default, None);
     assert_eq!(key("blocks[].parts[].attention.heads").default, None);
     let window = key("blocks[].parts[].attention.window");
     assert_eq!(window.default.as_deref(), Some("absent"));
-    assert_eq!(window.allowed, "whole number, from 0; may be absent");
+    assert_eq!(window.allowed, "integer, at least 0; optional");
 }
 
 #[test]
-fn lists_and_open_tables_say_what_they_hold() {
+fn lists_and_open_tables_describe_their_values() {
     assert_eq!(key("blocks").allowed, "list of: table");
     assert_eq!(key("blocks[].parts").allowed, "list of: one of: attention, gated, both");
-    assert_eq!(key("notes").allowed, "table of any names, each: true or false");
+    assert_eq!(key("notes").allowed, "table with any keys, values: true or false");
 }
 
 #[test]
-fn the_schema_tells_which_names_may_stand_alone() {
+fn the_schema_lists_the_names_that_may_be_bare_words() {
     let schema = schema_for!(Schedule).to_value();
     assert_eq!(schema["oneOf"][0], serde_json::json!({ "type": "string", "enum": ["cosine", "constant"] }));
     assert_eq!(schema["oneOf"][2]["required"], serde_json::json!(["linear"]));
@@ -78,7 +78,7 @@ fn the_schema_tells_which_names_may_stand_alone() {
 }
 
 #[test]
-fn legal_keys_follow_any_way_of_writing_a_path() {
+fn allowed_keys_accept_all_notations_of_a_path() {
     let at = |path| allowed_keys(&schema(), path);
     assert_eq!(at(""), ["name", "schedule", "blocks", "notes"]);
     assert_eq!(at("schedule"), ["cosine", "linear", "constant"]);

@@ -1,8 +1,8 @@
-//! Errors say what is wrong, on which line of which file, and what to do.
+//! Errors of parsing and deserialization: message, help and location.
 use super::*;
 
-/// Path, line and kind of the error in `text`.
-fn fault(text: &str) -> (String, Option<usize>, &'static str) {
+/// Path, line and code of the error in `text`.
+fn error_in(text: &str) -> (String, Option<usize>, &'static str) {
     let error = sample(text).unwrap_err();
     assert_eq!(error.file.as_deref(), Some("sample.toml"));
     (error.path.clone(), error.line, error.code())
@@ -13,7 +13,7 @@ fn at(path: &str, line: usize, kind: &'static str) -> (String, Option<usize>, &'
 }
 
 #[test]
-fn each_fault_has_its_path_and_line() {
+fn each_error_has_its_path_and_line() {
     let list = "name = 'a'\n[[blocks]]\nparts = [\n  'gated',\n";
     let cases = [
         ("name = 'a'\nschedule = 'cosin'", at("schedule", 2, "unknown-choice")),
@@ -45,49 +45,49 @@ fn each_fault_has_its_path_and_line() {
         ("name = 'a'\n\nschedule = [1,", at("", 3, "syntax")),
     ];
     for (text, expected) in cases {
-        assert_eq!(fault(text), expected, "{text}");
+        assert_eq!(error_in(text), expected, "{text}");
     }
 }
 
 #[test]
 fn a_key_missing_from_the_root_has_a_file_and_no_line() {
-    assert_eq!(fault("blocks = []"), ("name".to_owned(), None, "missing-key"));
+    assert_eq!(error_in("blocks = []"), ("name".to_owned(), None, "missing-key"));
 }
 
 #[test]
-fn an_error_reads_well() {
+fn messages_and_help_are_as_documented() {
     let error = sample("name = 'a'\n[[blocks]]\nparts = [{ attention = { haeds = 4 } }]").unwrap_err();
     assert_eq!(error.to_string(), "sample.toml:3: blocks[0].parts[0].attention.haeds: unknown key `haeds`");
-    assert_eq!(error.help().unwrap(), "did you mean `heads`? keys here: heads, window");
+    assert_eq!(error.help().unwrap(), "did you mean `heads`? valid keys: heads, window");
     let error = sample("name = 'a'\nschedule = { cosine = { warmup = 0.5 } }").unwrap_err();
-    assert_eq!(error.message(), "expected a whole number from 0 to 4294967295, found floating point `0.5`");
+    assert_eq!(error.message(), "expected an integer from 0 to 4294967295, found floating point `0.5`");
     let error = sample("name = 'a'\nschedule = 'cosin'").unwrap_err();
-    assert_eq!(error.help().unwrap(), "did you mean `cosine`? choices here: cosine, linear, constant");
+    assert_eq!(error.help().unwrap(), "did you mean `cosine`? valid choices: cosine, linear, constant");
     let error = sample("name = 'a'\nschedule = 'linear'").unwrap_err();
     assert_eq!(error.help().unwrap(), "write `{ linear = { floor = … } }`");
     let error = sample("näme =").unwrap_err();
-    assert!(error.to_string().starts_with("sample.toml:1: not TOML: "), "{error}");
+    assert!(error.to_string().starts_with("sample.toml:1: invalid TOML: "), "{error}");
 }
 
 #[test]
-fn a_bare_word_stands_for_a_table_and_not_for_a_list() {
+fn a_bare_word_cannot_replace_a_list() {
     let error = sample("name = 'a'\n[[blocks]]\nparts = ['both']").unwrap_err();
     assert_eq!((error.path.as_str(), error.line), ("blocks[0].parts[0].both", Some(3)));
-    assert_eq!(error.message(), "`both` cannot stand as a bare word: expected a list under it, `{ both = … }`");
+    assert_eq!(error.message(), "`both` needs a value: expected a list, write `{ both = … }`");
 }
 
 #[test]
-fn two_names_in_one_choice_are_refused_with_both() {
+fn two_names_in_one_choice_are_an_error_with_both() {
     let two = "name = 'a'\n[schedule]\ncosine = {}\nlinear = { floor = 0.0 }";
     let error = sample(two).unwrap_err();
     assert_eq!((error.path.as_str(), error.line), ("schedule", Some(2)));
     assert!(error.message().contains("`cosine`") && error.message().contains("`linear`"), "{error}");
-    let beside = sample("name = 'a'\nschedule = { cosine = {}, warmup = 1 }").unwrap_err();
-    assert!(beside.message().contains("`warmup`") && beside.message().contains("`cosine`"), "{beside}");
+    let unknown = sample("name = 'a'\nschedule = { cosine = {}, warmup = 1 }").unwrap_err();
+    assert!(unknown.message().contains("`warmup`") && unknown.message().contains("`cosine`"), "{unknown}");
 }
 
 #[test]
-fn spans_reach_through_a_choice_without_our_help() {
+fn toml_spans_and_serde_paths_pass_through_a_choice() {
     let text = "name = 'a'\n[[blocks]]\nparts = [\n 'gated',\n { attention = { haeds = 4 } }]";
     let error = toml::from_str::<Sample>(text).unwrap_err();
     assert_eq!(&text[error.span().unwrap()], "haeds");
@@ -104,7 +104,7 @@ fn layered() -> LayeredConfig {
 }
 
 #[test]
-fn a_typo_is_found_in_the_file_that_has_it() {
+fn an_error_names_the_file_that_contains_the_key() {
     let mut both = layered();
     let error = both.deserialize::<Sample>().unwrap_err();
     assert_eq!(error.to_string(), "child.toml:3: blocks[0].parts[0]: unknown choice `gatde`");
@@ -124,21 +124,21 @@ fn an_error_in_an_assignment_names_the_assignment() {
 }
 
 #[test]
-fn an_assignment_over_a_line_is_the_place_of_what_it_set_alone() {
+fn an_assignment_is_the_location_of_the_key_that_it_set() {
     let mut both = layered();
     both.set(&schema(), "schedule.cosine.warmup=99").unwrap();
-    let place = |path| both.with_location(ValidationError::new(path, "no")).location().unwrap();
-    assert_eq!(place("schedule.cosine.warmup"), "--set schedule.cosine.warmup=99: schedule.cosine.warmup");
-    assert_eq!(place("schedule.cosine"), "parent.toml:3: schedule.cosine");
-    assert_eq!(place("name"), "parent.toml:1: name");
+    let location = |path| both.with_location(ValidationError::new(path, "no")).location().unwrap();
+    assert_eq!(location("schedule.cosine.warmup"), "--set schedule.cosine.warmup=99: schedule.cosine.warmup");
+    assert_eq!(location("schedule.cosine"), "parent.toml:3: schedule.cosine");
+    assert_eq!(location("name"), "parent.toml:1: name");
 }
 
 #[test]
-fn a_refusal_gets_the_place_of_its_path() {
-    let refusal = ValidationError::new("cosine.warmup", "longer than the run")
+fn a_validation_error_gets_the_location_of_its_path() {
+    let error = ValidationError::new("cosine.warmup", "longer than the run")
         .with_suggestion("warmup = 0")
         .with_path_prefix("schedule");
-    let error = layered().with_location(refusal.clone());
+    let error = layered().with_location(error);
     assert_eq!(error.to_string(), "parent.toml:5: schedule.cosine.warmup: longer than the run");
     assert_eq!((error.code(), error.help()), ("refused", Some("warmup = 0".to_owned())));
     let elsewhere = layered().with_location(ValidationError::new("schedule.cosine.length", "no"));

@@ -1,25 +1,25 @@
-//! What is written is read again, in its shortest form.
+//! Round trips through TOML and JSON, and the shortest form of choices.
 use proptest::prelude::*;
 
 use super::*;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct One {
+struct TwoChoices {
     part: Part,
     schedule: Schedule,
 }
 
 #[test]
-fn a_choice_with_nothing_to_say_is_a_bare_word() {
+fn a_choice_without_options_is_a_bare_word() {
     let attention = Attention { heads: 4, window: None };
-    let one = One { part: Part::Attention(attention), schedule: Schedule::Constant(NoOptions {}) };
-    let text = to_toml(&one);
+    let value = TwoChoices { part: Part::Attention(attention), schedule: Schedule::Constant(NoOptions {}) };
+    let text = to_toml(&value);
     assert_eq!(table(&text), table("part = { attention = { heads = 4 } }\nschedule = 'constant'"));
-    assert_eq!(parse::<One>(&text, None).unwrap(), one);
+    assert_eq!(parse::<TwoChoices>(&text, None).unwrap(), value);
 }
 
 #[test]
-fn a_bare_word_and_an_empty_table_are_the_defaults() {
+fn a_bare_word_and_an_empty_table_have_default_options() {
     let schedule = |text: &str| sample(&format!("name = 'a'\n{text}")).unwrap().schedule;
     let defaults = Schedule::Cosine(Cosine::default());
     assert_eq!(schedule("schedule = 'cosine'"), defaults);
@@ -30,7 +30,7 @@ fn a_bare_word_and_an_empty_table_are_the_defaults() {
 }
 
 #[test]
-fn names_are_those_of_the_file_in_order() {
+fn names_are_in_declaration_order() {
     assert_eq!(Schedule::NAMES, ["cosine", "linear", "constant"]);
     assert_eq!(Schedule::Linear(Linear { floor: 0.0, warmup: 0 }).name(), "linear");
 }
@@ -44,7 +44,7 @@ fn json_reads_and_writes_the_same_forms() {
 }
 
 #[test]
-fn another_macro_can_make_choices_and_pass_the_doc_comments_on() {
+fn another_macro_can_define_choices_with_doc_comments() {
     macro_rules! both {
         ($(#[doc = $about:literal])* $Config:ident {
             $($(#[doc = $doc:literal])* $name:literal => $Type:ident($Inner:ty)),+
@@ -81,7 +81,7 @@ fn parts() -> impl Strategy<Value = Part> {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    // Eighths, since a JSON reader may round a decimal to a neighbour.
+    // Eighths, because a JSON parser may round a decimal fraction.
     let floor = || (0..8u8).prop_map(|eighths| f64::from(eighths) / 8.0);
     let cosine = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Cosine(Cosine { floor, warmup }));
     let linear = (floor(), 0..9u32).prop_map(|(floor, warmup)| Schedule::Linear(Linear { floor, warmup }));
@@ -97,20 +97,20 @@ fn samples() -> impl Strategy<Value = Sample> {
 
 proptest! {
     #[test]
-    fn any_configuration_survives_toml_and_json(written in samples()) {
+    fn any_configuration_round_trips_through_toml_and_json(written in samples()) {
         prop_assert_eq!(&sample(&to_toml(&written)).unwrap(), &written);
         let json = serde_json::to_string(&written).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Sample>(&json).unwrap(), &written);
     }
 
     #[test]
-    fn any_number_survives_toml_to_the_bit(floor in any::<f64>().prop_filter("a number", |x| !x.is_nan())) {
+    fn any_number_round_trips_through_toml_exactly(floor in any::<f64>().prop_filter("a number", |x| !x.is_nan())) {
         let written = Linear { floor, warmup: 0 };
         prop_assert_eq!(parse::<Linear>(&to_toml(&written), None).unwrap().floor.to_bits(), floor.to_bits());
     }
 
     #[test]
-    fn a_whole_configuration_over_another_is_itself_but_for_open_tables(parent in samples(), child in samples()) {
+    fn a_complete_configuration_over_another_is_itself_except_for_open_tables(parent in samples(), child in samples()) {
         let layer = |sample: &Sample| LayeredConfig::new(&to_toml(sample), None).unwrap();
         let mut merged: Sample = layer(&child).with_parent(&schema(), layer(&parent)).deserialize().unwrap();
         let mut notes = parent.notes;

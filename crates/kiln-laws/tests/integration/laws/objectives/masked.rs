@@ -21,7 +21,7 @@ fn corrupted_tokens(packed: &PackedSequences, batch: &Batch) -> Vec<(u32, u32, b
 }
 
 #[test]
-fn only_text_is_chosen_and_only_what_is_chosen_changes() {
+fn only_text_is_selected_and_only_selected_tokens_change() {
     let packed = packed(0, 40);
     for unit in units() {
         let batch = batch(&Masked { unit, ..Masked::default() }, &packed, 0);
@@ -39,7 +39,7 @@ fn only_text_is_chosen_and_only_what_is_chosen_changes() {
 }
 
 #[test]
-fn tokens_and_words_are_chosen_at_the_rate() {
+fn tokens_and_words_are_selected_at_the_rate() {
     let packed = packed(0, 300);
     for (unit, rate) in [(0, 0.15), (0, 0.4), (1, 0.15)] {
         let objective = Masked { rate, unit: units()[unit].clone(), ..Masked::default() };
@@ -58,7 +58,7 @@ fn tokens_and_words_are_chosen_at_the_rate() {
 }
 
 #[test]
-fn what_stands_there_is_mask_random_or_the_token_itself() {
+fn a_selected_token_becomes_mask_random_or_itself() {
     let packed = packed(0, 400);
     for (mask, random, unit) in [(0.8, 0.1, 0), (0.5, 0.4, 0), (0.8, 0.1, 1)] {
         let objective = Masked {
@@ -83,7 +83,7 @@ fn what_stands_there_is_mask_random_or_the_token_itself() {
 }
 
 #[test]
-fn random_tokens_are_drawn_evenly() {
+fn random_tokens_are_uniform() {
     let (packed, vocabulary) = (packed(0, 300), tokenizer().vocabulary());
     let objective = Masked { rate: 0.5, mask_replace_prob: 0.0, random_replace_prob: 1.0, ..Masked::default() };
     let places = corrupted_tokens(&packed, &batch(&objective, &packed, 0));
@@ -96,7 +96,7 @@ fn random_tokens_are_drawn_evenly() {
 }
 
 #[test]
-fn a_word_is_chosen_whole_or_not_at_all() {
+fn a_word_is_selected_whole_or_not_at_all() {
     let packed = packed(0, 60);
     let mut several = 0;
     for unit in &units()[1..] {
@@ -137,7 +137,7 @@ fn masked_runs(packed: &PackedSequences, batch: &Batch) -> Vec<(usize, bool)> {
 const LOW_MASK_RATIO: f64 = 0.004;
 
 #[test]
-fn spans_are_as_long_as_the_truncated_geometric_says() {
+fn span_lengths_follow_the_truncated_geometric_distribution() {
     let packed = repeated_words(60, 20_000);
     for spans in [SpanMasking::default(), SpanMasking { p: 0.5, max_length: 5 }] {
         let objective = Masked { rate: LOW_MASK_RATIO, unit: MaskUnit::Span(spans.clone()), ..Masked::default() };
@@ -167,7 +167,7 @@ fn spans_are_as_long_as_the_truncated_geometric_says() {
 }
 
 #[test]
-fn a_span_shares_what_stands_in_its_place() {
+fn the_tokens_of_a_span_are_replaced_in_one_way() {
     let packed = repeated_words(20, 20_000);
     let unit = MaskUnit::Span(SpanMasking { p: 0.0, max_length: 6 });
     let batch =

@@ -86,7 +86,7 @@ pub fn assert_no_target_leak(batch: &Batch, after: impl Fn(usize) -> isize) {
 }
 
 #[test]
-fn the_bound_of_chi_square_tells_a_fair_coin_from_another() {
+fn the_chi_square_bound_separates_a_fair_coin_from_a_biased_one() {
     assert_distribution(&[5_050, 4_950], &[5_000.0, 5_000.0]);
     assert!(std::panic::catch_unwind(|| assert_distribution(&[5_300, 4_700], &[5_000.0, 5_000.0])).is_err());
 }

@@ -37,7 +37,7 @@ fn build_batch(objective: &dyn Objective, models: &Models, packed: &PackedSequen
 }
 
 #[test]
-fn prefix_nothing_is_causal_and_prefix_everything_full() {
+fn an_empty_prefix_is_causal_and_a_whole_one_bidirectional() {
     let (models, packed) = (models(), packed(0, 3));
     let causal = next_token_batch(&packed, Direction::Causal).unwrap();
     let whole = next_token_batch(&packed, Direction::Bidirectional).unwrap();
@@ -51,7 +51,7 @@ fn prefix_nothing_is_causal_and_prefix_everything_full() {
 }
 
 #[test]
-fn the_loss_is_that_of_the_places_that_count() {
+fn the_loss_counts_weighted_positions_only() {
     let (models, packed) = (models(), packed(0, 3));
     for objective in [&Masked::default() as &dyn Objective, &Prefix::default(), &Unified::default()] {
         let batch = build_batch(objective, &models, &packed);

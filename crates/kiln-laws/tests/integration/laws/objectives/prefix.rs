@@ -19,13 +19,13 @@ fn prefix_lengths(batch: &Batch) -> Vec<usize> {
 }
 
 #[test]
-fn no_prefix_is_full() {
+fn an_empty_prefix_is_the_full_objective() {
     let packed = packed(0, 12);
     assert_eq!(batch(&fixed_prefix(0.0), &packed, 0), next_token_batch(&packed, Direction::Causal).unwrap());
 }
 
 #[test]
-fn a_prefix_of_everything_is_seen_as_from_both_sides_and_counts_nothing() {
+fn a_whole_prefix_is_bidirectional_and_has_no_targets() {
     let packed = packed(0, 12);
     let batch = batch(&fixed_prefix(1.0), &packed, 0);
     let piece = |row: &Vec<Sequence>| {
@@ -36,7 +36,7 @@ fn a_prefix_of_everything_is_seen_as_from_both_sides_and_counts_nothing() {
 }
 
 #[test]
-fn what_comes_after_the_prefix_counts_once() {
+fn each_token_after_the_prefix_is_one_target() {
     let packed = story_beginnings(0, 60);
     for step in 0..4 {
         let batch = batch(&Prefix::default(), &packed, step);
@@ -59,7 +59,7 @@ fn repeated_documents(count: usize, length: usize) -> PackedSequences {
 }
 
 #[test]
-fn splits_are_drawn_evenly() {
+fn splits_are_uniform() {
     for (least, most, first, last) in [(0.0, 1.0, 0, 19), (0.25, 0.5, 5, 9)] {
         let mut counts = [0; 20];
         let prefixes = prefix_lengths(&batch(&prefix_between(least, most), &repeated_documents(4000, 20), 1));
@@ -72,7 +72,7 @@ fn splits_are_drawn_evenly() {
 }
 
 #[test]
-fn a_piece_of_a_document_has_a_prefix_of_its_own() {
+fn each_piece_of_a_document_has_its_own_prefix() {
     let tokens = packed(0, 1).rows[0][0].tokens[..20].to_vec();
     let pieces = [(0, 0), (40, 0), (3, 1)].map(|(start, document)| Sequence {
         tokens: tokens.clone(),
@@ -90,7 +90,7 @@ fn a_piece_of_a_document_has_a_prefix_of_its_own() {
 }
 
 #[test]
-fn a_text_ends_the_prefix() {
+fn the_prefix_ends_after_the_first_match_of_a_text() {
     let document = |text: &str, document| Sequence {
         tokens: [vec![tokenizer().special_tokens().bos], tokenizer().encode(text)].concat(),
         document,

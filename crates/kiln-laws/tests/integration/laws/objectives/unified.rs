@@ -24,7 +24,7 @@ fn build_batch(objective: &Unified, packed: &PackedSequences, step: u64) -> Batc
 }
 
 #[test]
-fn one_mode_alone_is_the_objective_that_it_is() {
+fn a_single_mode_equals_its_objective() {
     let packed = packed(0, 10);
     let alone = |shares| build_batch(&Unified { shares, mode_tokens: false, ..Unified::default() }, &packed, 3);
     let defaults = Unified::default();
@@ -44,7 +44,7 @@ fn mode_token_ids() -> [u32; 4] {
 }
 
 #[test]
-fn modes_come_in_their_shares() {
+fn modes_occur_at_their_shares() {
     let packed = packed(0, 3000);
     for shares in
         [ModeShares::default(), ModeShares { bidirectional: 0.0, left_to_right: 3.0, ..ModeShares::default() }]
@@ -65,7 +65,7 @@ fn modes_come_in_their_shares() {
 }
 
 #[test]
-fn the_token_of_the_mode_changes_the_first_input_and_gives_nothing_away() {
+fn the_mode_token_changes_the_first_input_and_leaks_no_target() {
     let packed = story_beginnings(0, 80);
     let plain = Unified { mode_tokens: false, ..Unified::default() };
     let (with, without) = (build_batch(&Unified::default(), &packed, 1), build_batch(&plain, &packed, 1));
@@ -91,7 +91,7 @@ fn the_token_of_the_mode_changes_the_first_input_and_gives_nothing_away() {
 }
 
 #[test]
-fn a_model_of_all_modes_writes_and_fills() {
+fn a_unified_model_generates_and_infills() {
     let (s, unified) = (tokenizer().special_tokens(), Unified::default());
     let usage = |unified: &Unified, visibility| {
         let config = ModelConfig { visibility, ..ModelConfig::default() };

@@ -1,4 +1,4 @@
-//! What is dropped, no later token sees; and what is said of layouts.
+//! Cache policies against brute force, and properties of layouts.
 
 use crate::common::{document_spans, layout, mark, pattern, pattern_allows, single_pattern};
 use kiln_spec::{
@@ -13,13 +13,13 @@ fn causal_mark(position: usize) -> TokenMark {
     TokenMark::new(position, 0, Direction::Causal)
 }
 
-/// Positions that a policy drops of `length` tokens.
-fn evicted_range(keep: CachePolicy, length: usize) -> std::ops::Range<usize> {
-    let [first, last] = keep.retained_counts(length);
+/// Positions that a policy drops from `length` tokens.
+fn evicted_range(policy: CachePolicy, length: usize) -> std::ops::Range<usize> {
+    let [first, last] = policy.retained_counts(length);
     first..length - last
 }
 
-/// Whether no token from `next` on sees the key, by the words of the pattern.
+/// Whether no token from position `next` on attends to the key.
 fn is_never_visible(pattern: &Pattern, key: usize, next: usize) -> bool {
     (next..next + 24).all(|query| !pattern_allows(pattern, &causal_mark(query), &causal_mark(key)))
 }
@@ -27,50 +27,50 @@ fn is_never_visible(pattern: &Pattern, key: usize, next: usize) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn what_is_dropped_no_later_token_sees(pattern in pattern(), length in 1usize..30) {
-        let keep = CachePolicy::for_pattern(&pattern);
-        prop_assert!((1..=length).contains(&keep.retained_len(length)));
-        for key in evicted_range(keep, length) {
-            prop_assert!(is_never_visible(&pattern, key, length), "{:?} drops {} of {}", keep, key, length);
+    fn dropped_keys_are_visible_to_no_later_token(pattern in pattern(), length in 1usize..30) {
+        let policy = CachePolicy::for_pattern(&pattern);
+        prop_assert!((1..=length).contains(&policy.retained_len(length)));
+        for key in evicted_range(policy, length) {
+            prop_assert!(is_never_visible(&pattern, key, length), "{:?} drops {} of {}", policy, key, length);
         }
     }
 
-    /// Step by step a key is dropped once and for all, from wherever the kept ones then stand.
+    /// Applying a policy after every chunk drops the same keys as applying it once.
     #[test]
-    fn what_is_kept_of_what_was_kept_is_what_is_kept(pattern in pattern(), chunks in vec(1usize..6, 1..8)) {
-        let keep = CachePolicy::for_pattern(&pattern);
+    fn a_policy_can_be_applied_step_by_step(pattern in pattern(), chunks in vec(1usize..6, 1..8)) {
+        let policy = CachePolicy::for_pattern(&pattern);
         let (mut kept, mut length) = (Vec::new(), 0);
         for chunk in chunks {
             kept.extend(length..length + chunk);
             length += chunk;
-            let [first, last] = keep.retained_counts(kept.len());
+            let [first, last] = policy.retained_counts(kept.len());
             kept.drain(first..kept.len() - last);
-            let gone = evicted_range(keep, length);
+            let gone = evicted_range(policy, length);
             prop_assert!(kept.iter().copied().eq((0..length).filter(|key| !gone.contains(key))));
         }
     }
 
-    /// A pattern alone keeps no more than it needs: one key less would miss one, at the worst place of the sequence.
+    /// The policy of a single pattern is minimal: with fewer keys, a visible one would be dropped at some length.
     #[test]
-    fn what_is_kept_is_needed(pattern in single_pattern()) {
+    fn policies_of_single_patterns_are_minimal(pattern in single_pattern()) {
         let missed = |fewer: CachePolicy| (1usize..40).any(|length| {
             evicted_range(fewer, length).any(|key| !is_never_visible(&pattern, key, length))
         });
-        let none_of_every_stretch = matches!(&pattern, Pattern::Fixed(f) if f.summaries == 0);
+        let has_no_summaries = matches!(&pattern, Pattern::Fixed(f) if f.summaries == 0);
         match CachePolicy::for_pattern(&pattern) {
-            CachePolicy::All => prop_assert!(none_of_every_stretch || missed(CachePolicy::first_and_last(5, 15))),
-            // The newest token is kept too, though the next one needs not look as far back.
+            CachePolicy::All => prop_assert!(has_no_summaries || missed(CachePolicy::first_and_last(5, 15))),
+            // The newest key is kept too, although the next token reaches back one position less.
             CachePolicy::Last(n) => prop_assert!(n < 3 || missed(CachePolicy::Last(n - 2))),
             CachePolicy::FirstAndLast { first, last } => prop_assert!(missed(CachePolicy::first_and_last(first - 1, last))),
         }
     }
 
     #[test]
-    fn one_bound_is_enough_and_all_are_needed(a in pattern(), b in pattern()) {
-        let [x, y] = [CachePolicy::for_pattern(&a), CachePolicy::for_pattern(&b)].map(|keep| keep != CachePolicy::All);
+    fn an_intersection_needs_one_bounded_member_and_a_union_needs_all(a in pattern(), b in pattern()) {
+        let [x, y] = [CachePolicy::for_pattern(&a), CachePolicy::for_pattern(&b)].map(|policy| policy != CachePolicy::All);
         let both = CachePolicy::for_pattern(&Pattern::And(vec![a.clone(), b.clone()]));
         let any = CachePolicy::for_pattern(&Pattern::Or(vec![a.clone(), b.clone()]));
-        prop_assert_eq!([both, any].map(|keep| keep != CachePolicy::All), [x || y, x && y]);
+        prop_assert_eq!([both, any].map(|policy| policy != CachePolicy::All), [x || y, x && y]);
         for length in 0..30 {
             let [x, y] = [&a, &b].map(|p| CachePolicy::for_pattern(p).retained_len(length));
             prop_assert!(both.retained_len(length) <= x.min(y) && any.retained_len(length) <= x + y);
@@ -79,16 +79,16 @@ proptest! {
 }
 
 #[test]
-fn the_first_and_the_newest_are_kept_of_a_window_with_sinks() {
+fn a_window_with_attention_sinks_keeps_the_first_and_the_last_keys() {
     let sinks = Pattern::GlobalTokens(GlobalTokens { first: NonZeroU32::MIN.saturating_add(1) });
-    let keep = CachePolicy::for_pattern(&Pattern::Or(vec![sinks, Pattern::window(3, 0)]));
-    assert_eq!(keep, CachePolicy::FirstAndLast { first: 2, last: 4 });
-    assert_eq!([5, 6, 7, 100].map(|length| keep.retained_counts(length)), [[0, 5], [0, 6], [2, 4], [2, 4]]);
+    let policy = CachePolicy::for_pattern(&Pattern::Or(vec![sinks, Pattern::window(3, 0)]));
+    assert_eq!(policy, CachePolicy::FirstAndLast { first: 2, last: 4 });
+    assert_eq!([5, 6, 7, 100].map(|length| policy.retained_counts(length)), [[0, 5], [0, 6], [2, 4], [2, 4]]);
 }
 
 proptest! {
     #[test]
-    fn plain_causal_is_the_causal_table(layout in layout()) {
+    fn plain_causal_layouts_have_the_causal_mask(layout in layout()) {
         let formula = Pattern::default().visibility_formula();
         let plain = |row: usize| {
             let (width, marks) = (layout.sequence_length(), layout.row(row));
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn whole_causal_rows_are_plain(starts in vec(0usize..9, 1..4), width in 1usize..9) {
+    fn full_causal_rows_are_plain_causal(starts in vec(0usize..9, 1..4), width in 1usize..9) {
         let whole = Layout::from_offsets(&starts, &vec![width; starts.len()], width, Direction::Causal);
         prop_assert!(is_plain_causal(&whole));
         let short = Layout::from_offsets(&starts, &vec![width - 1; starts.len()], width, Direction::Causal);
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn a_layout_holds_its_documents(rows in vec(document_spans(), 1..4), width in 1usize..20) {
+    fn a_layout_contains_its_documents(rows in vec(document_spans(), 1..4), width in 1usize..20) {
         let layout = Layout::packed(&rows, width);
         prop_assert_eq!((layout.batch_size(), layout.sequence_length()), (rows.len(), width));
         for (r, row) in rows.iter().enumerate() {
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn continued_rows_are_pieces_of_the_whole(cut in 0usize..12) {
+    fn parts_of_a_document_have_the_marks_of_the_whole(cut in 0usize..12) {
         let whole = |direction| Layout::packed(&[vec![DocumentSpan { length: 12, start: 0, direction }]], 12);
         for direction in [Direction::Causal, Direction::Bidirectional, Direction::Prefix(5), Direction::Reversed] {
             let parts = [(0, cut), (cut, 12 - cut)];
@@ -140,7 +140,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn marks_that_fill_no_rows_are_no_layout(marks in vec(mark(), 1..20), width in 0usize..7) {
+    fn marks_that_do_not_fill_rows_are_not_a_layout(marks in vec(mark(), 1..20), width in 0usize..7) {
         let whole = width > 0 && marks.len() % width == 0;
         prop_assert_eq!(Layout::from_marks(marks, width).is_some(), whole);
     }

@@ -1,0 +1,142 @@
+//! Position encodings, projections, scores and attention.
+
+use super::{MAX_POSITIONS, norm};
+use crate::layouts;
+use kiln_kernels::attention::{Score, Sigmoid, Softmax};
+use kiln_nn::{
+    part::attention::{
+        AttentionConfig, AttentionSource, LatentProjectionConfig, MultiHeadProjectionConfig, ProjectionConfig,
+        SegmentsConfig,
+    },
+    position::{
+        AlibiConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig, RotaryScaling,
+        SinusoidalPositionConfig,
+        rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
+    },
+};
+use kiln_spec::config::NoOptions;
+use proptest::{option, prelude::*, sample::select};
+
+/// Position encoding of a stack. T5's is left out: its table must fit the heads of an attention (see [`attention`]).
+pub fn position() -> impl Strategy<Value = PositionConfig> {
+    prop_oneof![
+        1 => Just(PositionConfig::None(NoOptions {})),
+        1 => learned().prop_map(PositionConfig::Learned),
+        1 => sinusoidal().prop_map(PositionConfig::Sinusoidal),
+        3 => rotary().prop_map(PositionConfig::Rotary),
+        1 => (0.0f64..8.0).prop_map(|alibi_bias_max| PositionConfig::Alibi(AlibiConfig { alibi_bias_max })),
+    ]
+}
+
+/// A learned table of [`MAX_POSITIONS`] rows, the first of them for position `offset`.
+fn learned() -> impl Strategy<Value = LearnedPositionConfig> {
+    (0usize..3).prop_map(|offset| LearnedPositionConfig { max_position_embeddings: MAX_POSITIONS, offset })
+}
+
+/// Sinusoidal positions in both pairings.
+fn sinusoidal() -> impl Strategy<Value = SinusoidalPositionConfig> {
+    any::<bool>().prop_map(|interleaved| SinusoidalPositionConfig { theta: 100.0, interleaved })
+}
+
+/// Rotary positions that rotate all coordinates of a head, with every scaling.
+fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
+    let yarn = YarnScaling {
+        factor: 4.0,
+        original_max_position_embeddings: 8,
+        beta_fast: 2.0,
+        beta_slow: 0.5,
+        attention_factor: None,
+    };
+    let llama3 = Llama3Scaling {
+        factor: 3.0,
+        original_max_position_embeddings: 16,
+        low_freq_factor: 0.5,
+        high_freq_factor: 2.0,
+    };
+    let scaling = vec![
+        RotaryScaling::default(),
+        RotaryScaling::Linear(LinearScaling { factor: 2.5 }),
+        RotaryScaling::Yarn(yarn),
+        RotaryScaling::Llama3(llama3),
+    ];
+    (2.0f64..20_000.0, any::<bool>(), select(scaling)).prop_map(|(theta, interleaved, scaling)| RotaryEmbeddingConfig {
+        theta,
+        interleaved,
+        partial_factor: 1.0,
+        scaling,
+    })
+}
+
+/// Multi-head, grouped-query and multi-query projections: one or two key-value heads of up to three query heads each.
+fn heads() -> impl Strategy<Value = ProjectionConfig> {
+    let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
+    let scale = option::of(Just(0.6));
+    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
+        let config = MultiHeadProjectionConfig {
+            heads: kv_heads * group,
+            kv_heads: Some(kv_heads),
+            head_dim: Some(2 * half),
+            bias,
+            out_bias: other.then_some(!bias),
+            scale,
+        };
+        ProjectionConfig::Heads(config)
+    })
+}
+
+/// Latent projections whose widths all differ, so that a mix-up of two widths is an error of shapes.
+fn latent() -> impl Strategy<Value = ProjectionConfig> {
+    (1usize..=3, option::of(1usize..4), norm()).prop_map(|(heads, q_lora_rank, norm)| {
+        ProjectionConfig::Latent(LatentProjectionConfig {
+            heads,
+            q_lora_rank,
+            norm,
+            kv_lora_rank: Some(3),
+            qk_nope_head_dim: Some(5),
+            qk_rope_head_dim: Some(2),
+            v_head_dim: Some(4),
+        })
+    })
+}
+
+/// Softmax with softcap, temperature and sink, or sigmoid with and without a bias.
+pub fn score() -> impl Strategy<Value = Score> {
+    let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
+    prop_oneof![
+        3 => softmax.prop_map(|(softcap, temperature, sink)| Score::Softmax(Softmax { softcap, temperature, sink })),
+        1 => option::of(-3.0f64..1.0).prop_map(|bias| Score::Sigmoid(Sigmoid { bias })),
+    ]
+}
+
+/// Attention of any projection, pattern and score, with the positions of the stack or its own, and with or without a
+/// trained prefix. Cross attention is left out.
+pub fn attention() -> impl Strategy<Value = AttentionConfig> {
+    let own = prop_oneof![
+        position().prop_filter("only a stack adds positions to embeddings", |p| !p.is_added_to_embedding()),
+        relative_bias().prop_map(PositionConfig::T5)
+    ];
+    let source = prop_oneof![
+        2 => Just(AttentionSource::default()),
+        1 => (1usize..4).prop_map(|prefix_length| AttentionSource::Segments(SegmentsConfig { prefix_length })),
+    ];
+    let projection = prop_oneof![2 => heads(), 1 => latent()];
+    (projection, option::weighted(0.4, own), layouts::pattern(), score(), source).prop_map(
+        |(projection, position, pattern, score, source)| AttentionConfig {
+            source,
+            projection,
+            position,
+            pattern,
+            score,
+        },
+    )
+}
+
+/// T5's relative bias, with buckets for one side or for both.
+fn relative_bias() -> impl Strategy<Value = RelativeBiasConfig> {
+    (any::<bool>(), 2usize..5).prop_map(|(bidirectional, side)| RelativeBiasConfig {
+        num_buckets: if bidirectional { 2 * side } else { side },
+        max_distance: 6,
+        bidirectional: Some(bidirectional),
+        heads: None,
+    })
+}

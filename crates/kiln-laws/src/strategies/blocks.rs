@@ -1,0 +1,120 @@
+//! Norms, junctions, feed-forward networks, experts, gated linear attention, and blocks of them.
+
+use super::attention;
+use kiln_models::{BlockConfig, SublayerConfig};
+use kiln_nn::{
+    depth::{DepthConfig, LayerDropConfig, MixtureOfDepthsConfig, RouterGate},
+    junction::{JunctionConfig, NormPlacementConfig, ReZeroConfig},
+    norm::{LayerNormConfig, NormConfig, RmsNormConfig},
+    part::{
+        PartConfig,
+        experts::{ExpertConfig, MixtureOfExpertsConfig},
+        feed_forward::{activation::Activation, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+        gated_linear_attention::GatedLinearAttentionConfig,
+    },
+};
+use kiln_spec::config::NoOptions;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+/// Any norm, or none.
+pub fn norm() -> impl Strategy<Value = NormConfig> {
+    prop_oneof![
+        1 => Just(NormConfig::None(NoOptions {})),
+        3 => select(vec![1e-6, 1e-3]).prop_map(|eps| NormConfig::Rms(RmsNormConfig { eps })),
+        3 => layer_norm().prop_map(NormConfig::Layer),
+    ]
+}
+
+/// Layer norm with and without a bias.
+fn layer_norm() -> impl Strategy<Value = LayerNormConfig> {
+    (select(vec![1e-5, 1e-3]), any::<bool>()).prop_map(|(eps, bias)| LayerNormConfig { eps, bias })
+}
+
+/// Any junction, with any norm where it has one.
+pub fn junction() -> impl Strategy<Value = JunctionConfig> {
+    prop_oneof![
+        norm().prop_map(|norm| JunctionConfig::Pre(NormPlacementConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Post(NormPlacementConfig { norm })),
+        norm().prop_map(|norm| JunctionConfig::Sandwich(NormPlacementConfig { norm })),
+        select(vec![0.0, 1.0]).prop_map(|alpha_init| JunctionConfig::ReZero(ReZeroConfig { alpha_init })),
+    ]
+}
+
+/// A gated MLP of any activation; the intermediate width is given in four of five cases.
+fn gated_mlp() -> impl Strategy<Value = GatedMlpConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>())
+        .prop_map(|(intermediate, activation, bias)| GatedMlpConfig { intermediate, activation, bias })
+}
+
+/// An MLP of two matrices, drawn like [`gated_mlp`].
+fn mlp() -> impl Strategy<Value = MlpConfig> {
+    (option::weighted(0.8, 1usize..9), activation(), any::<bool>())
+        .prop_map(|(intermediate, activation, bias)| MlpConfig { intermediate, activation, bias })
+}
+
+/// Any activation.
+fn activation() -> impl Strategy<Value = Activation> {
+    select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu])
+}
+
+/// A mixture of one to four experts of either kind. One, some or all of them are active, with or without a shared one.
+pub fn experts() -> impl Strategy<Value = MixtureOfExpertsConfig> {
+    let numbers = (1usize..5).prop_flat_map(|experts| (Just(experts), 1..=experts, any::<bool>()));
+    (numbers, expert(), option::weighted(0.3, expert())).prop_map(
+        |((num_experts, top_k, normalize), expert, shared_expert)| MixtureOfExpertsConfig {
+            num_experts,
+            top_k,
+            norm_topk_prob: Some(normalize && top_k > 1),
+            expert,
+            shared_expert,
+            ..MixtureOfExpertsConfig::default()
+        },
+    )
+}
+
+/// Either kind of expert.
+fn expert() -> impl Strategy<Value = ExpertConfig> {
+    prop_oneof![gated_mlp().prop_map(ExpertConfig::GatedMlp), mlp().prop_map(ExpertConfig::Mlp)]
+}
+
+/// Gated linear attention of one to three heads. A high temperature makes the gates forget little, a low one much.
+pub fn gla() -> impl Strategy<Value = GatedLinearAttentionConfig> {
+    let numbers = (1usize..=3, 1usize..=4, 1usize..=4, 1usize..=3);
+    (numbers, select(vec![1.0, 4.0, 16.0]), norm()).prop_map(|((heads, key, value, rank), temperature, norm)| {
+        GatedLinearAttentionConfig { heads, head_dim: Some(key), value_dim: Some(value), rank, temperature, norm }
+    })
+}
+
+/// Any part; attention in three of seven cases.
+pub fn part() -> impl Strategy<Value = PartConfig> {
+    prop_oneof![
+        3 => attention().prop_map(PartConfig::Attention),
+        1 => gla().prop_map(PartConfig::Gla),
+        1 => mlp().prop_map(PartConfig::Mlp),
+        1 => gated_mlp().prop_map(PartConfig::GatedMlp),
+        1 => experts().prop_map(PartConfig::Experts),
+    ]
+}
+
+/// A block of one to three sublayers of one or two parts each, run once or twice.
+pub fn block() -> impl Strategy<Value = BlockConfig> {
+    let sublayer = (junction(), vec(part(), 1..3)).prop_map(|(junction, parts)| SublayerConfig { junction, parts });
+    (1usize..3, depth(), vec(sublayer, 1..4)).prop_map(|(repeat, depth, sublayers)| BlockConfig {
+        repeat,
+        depth,
+        sublayers,
+    })
+}
+
+/// Any depth rule: every token in four of seven cases.
+pub fn depth() -> impl Strategy<Value = DepthConfig> {
+    let gate = select(vec![RouterGate::Raw, RouterGate::Sigmoid]);
+    let mixture = (select(vec![0.2, 0.5, 1.0]), gate, select(vec![0.0, 0.5]));
+    prop_oneof![
+        4 => Just(DepthConfig::default()),
+        1 => (0.0f64..0.9).prop_map(|rate| DepthConfig::LayerDrop(LayerDropConfig { rate })),
+        2 => mixture.prop_map(|(capacity, gate, predictor_loss_coef)| {
+            DepthConfig::MixtureOfDepths(MixtureOfDepthsConfig { capacity, gate, predictor_loss_coef })
+        }),
+    ]
+}
