@@ -82,9 +82,9 @@ mod tests {
             ..Series::default()
         });
         let scale = Scale { low: 0.0, high: 2.0, is_log: false };
-        let read = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
-        let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
-        let want = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
-        assert_eq!(read["series"], want);
+        let json = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
+        let data: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
+        assert_eq!(data["series"], expected);
     }
 }

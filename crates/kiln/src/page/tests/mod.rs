@@ -98,6 +98,8 @@ fn missing_data_has_no_section() {
     for heading in ["Objective example", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
         assert!(complete.contains(heading) && !bare.contains(heading), "{heading}");
     }
+    let floor_note = "lowest possible loss (the floor)";
+    assert!(complete.contains(floor_note) && !bare.contains(floor_note));
     assert!(complete.contains("ownership") && !complete.contains("Compression compared with gzip"));
     assert!(render_report(&fixture::report_of_text(50)).contains("Compression compared with gzip"));
 }
