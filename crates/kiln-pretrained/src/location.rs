@@ -107,8 +107,11 @@ impl BaseReference {
         };
         let config: Value = serde_json::from_slice(&text).map_err(LoadError::broken(&file, "JSON"))?;
         let Some(name) = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()) else {
-            let error = ValidationError::new("base_model_name_or_path", "the base model of the adapters is not named");
-            let suggestion = format!("name the model, and the adapters by `--adapter {}`", path.display());
+            let error = ValidationError::new(
+                "base_model_name_or_path",
+                "missing key: the folder does not name the base model of its adapters",
+            );
+            let suggestion = format!("pass the base model, and the adapters with `--adapter {}`", path.display());
             return Err(PretrainedError::Unsupported { file, error: error.with_suggestion(suggestion) });
         };
         let mut candidates = vec![path.join(name), PathBuf::from(name)];

@@ -238,14 +238,14 @@ impl PretrainedSource {
 /// Describes, for an error message, what is at a path that is not a model.
 fn describe_path(path: &Path) -> &'static str {
     if path.join(RUN_FILE).is_file() {
-        return "a run folder of Kiln, which `kiln_train::pretrained::load` opens";
+        return "a Kiln run folder; export the run first with `kiln export`";
     }
     if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
         return "an empty folder";
     }
     match () {
         () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
-        () if path.exists() => "a file that is no .gguf",
+        () if path.exists() => "a file that is not in GGUF format",
         () => "nothing",
     }
 }
