@@ -245,7 +245,7 @@ fn describe_path(path: &Path) -> &'static str {
     }
     match () {
         () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
-        () if path.exists() => "a file that is no .gguf",
+        () if path.exists() => "a file, but not a .gguf file",
         () => "nothing",
     }
 }
