@@ -1,9 +1,9 @@
-//! Compare attention patterns and position encodings: train a small model with each combination and print a table.
-//!
-//! The last column is the loss on sequences twice as long as in training (length extrapolation).
+//! Compare attention patterns and position encodings: train a small model with each combination and print a table. The
+//! last column is the loss on sequences twice as long as in training (length extrapolation).
 //!
 //! `cargo run --release --example compare_attention [-- STEPS]`
 
+use burn::module::Module;
 use kiln::data::{DiskSpace, stories, tokenizer::MAX_TRAINING_BYTES};
 use kiln::nn::{context::RngKey, part::PartConfig, position::PositionConfig};
 use kiln::prelude::*;
@@ -32,7 +32,7 @@ fn train(config: &ModelConfig, packer: &Packer, steps: u64) -> Result<Models, Bo
         let gradients = compute_gradients(&models, &[batch], &*objective, RngKey { seed: 0, step, micro_batch: 0 });
         models.policy = gradients.apply(models.policy, &mut optimizer, 4e-3, Some(1.0));
     }
-    Ok(models)
+    Ok(Models { policy: models.policy.valid() })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -56,6 +56,7 @@ pub mod config;
 pub mod corpus;
 pub mod encoder_decoder;
 mod error;
+pub mod file_set;
 pub mod pack;
 #[cfg(feature = "files")]
 pub mod prefetch;
@@ -69,6 +70,7 @@ pub use config::{DataConfig, FilesConfig, SourceConfig};
 pub use corpus::{Corpus, DiskSpace, Subset, TokenizedDocuments, ValidationSplit};
 pub use encoder_decoder::{EncoderBatch, encoder_decoder_batch};
 pub use error::DataError;
+pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetcher;

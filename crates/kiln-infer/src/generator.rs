@@ -3,13 +3,13 @@
 use crate::{
     error::GenerateError,
     generate::{Generation, generate},
-    generation_mode::GenerationMode,
     prefix_cache::PrefixCache,
     request::{FinishReason, GenerateRequest},
     sample::Sampling,
 };
 use kiln_data::{StreamDecoder, TokenRole, Tokenizer, tokenizer::EncodeOptions};
 use kiln_models::Model;
+use kiln_pretrained::GenerationMode;
 
 /// A model with its tokenizer, ready to write and to fill blanks.
 #[derive(Clone, Copy, Debug)]

@@ -24,7 +24,7 @@ pub enum TrainError {
     Generate(#[from] kiln_infer::GenerateError),
     /// The model to start from cannot be loaded.
     #[error(transparent)]
-    Pretrained(#[from] crate::pretrained::PretrainedError),
+    Pretrained(#[from] kiln_pretrained::PretrainedError),
     /// The device failed.
     #[error("reading from the device: {0}")]
     Device(#[from] burn::tensor::ExecutionError),

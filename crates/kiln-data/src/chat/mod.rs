@@ -60,7 +60,11 @@ mod tests;
 mod tojson;
 mod value_limits;
 
-use crate::{DataError, tokenizer::token_content};
+use crate::{
+    DataError,
+    file_set::{FileSet, read_json, read_text},
+    tokenizer::token_content,
+};
 pub use clock::TemplateClock;
 pub use message::chat_message;
 use message::with_reasoning_aliases;
@@ -150,14 +154,21 @@ impl ChatTemplate {
     /// If a file cannot be read or parsed, or those of [`new`](Self::new).
     #[cfg(feature = "files")]
     pub fn from_folder(folder: &std::path::Path) -> Result<Option<Self>, DataError> {
-        use crate::tokenizer::pretrained::{read_json, read_text};
-        let mut config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-        if let (Some(map), Some(config)) = (read_json(folder, "special_tokens_map.json")?, config.as_object_mut()) {
+        Self::from_files(folder)
+    }
+
+    /// The template of the files of a folder, on disk or in memory, as `from_folder` reads it.
+    ///
+    /// # Errors
+    /// If a file cannot be read or parsed, or those of [`new`](Self::new).
+    pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Option<Self>, DataError> {
+        let mut config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+        if let (Some(map), Some(config)) = (read_json(files, "special_tokens_map.json")?, config.as_object_mut()) {
             for (name, token) in map.as_object().into_iter().flatten() {
                 config.entry(name).or_insert_with(|| token.clone());
             }
         }
-        match read_text(folder, "chat_template.jinja")? {
+        match read_text(files, "chat_template.jinja")? {
             Some(template) => Self::new(&template, special_tokens_of_config(&config)).map(Some),
             None => Self::from_config(&config, false),
         }

@@ -182,7 +182,6 @@ impl DataError {
     }
 
     /// The same error with the path of the tokenizer file, if it is a [`DataError::Tokenizer`] without one.
-    #[cfg(feature = "files")]
     pub(crate) fn with_path(self, path: &std::path::Path) -> Self {
         match self {
             Self::Tokenizer { path: None, reason } => {

@@ -65,7 +65,6 @@ mod encoding;
 mod fixtures;
 mod hf;
 mod pre_tokenizer;
-#[cfg(feature = "files")]
 pub mod pretrained;
 mod roles;
 mod special_tokens;

@@ -10,12 +10,13 @@
 //! | `special_tokens_map.json`, `config.json` | roles of tokens | – |
 
 use super::{Tokenizer, convert, roles};
-use crate::DataError;
+use crate::{
+    DataError,
+    file_set::{FileSet, parse_json, read_json, read_text},
+};
 use serde_json::Value;
-use std::{fs, io::Read, path::Path};
-
-/// Maximum size of a tokenizer file, in bytes: 256 MiB.
-const MAX_FILE_BYTES: u64 = 1 << 28;
+#[cfg(feature = "files")]
+use std::path::Path;
 
 /// Names of SentencePiece models, in the order in which they are tried.
 const SENTENCEPIECE_FILES: [&str; 4] =
@@ -30,28 +31,37 @@ const SENTENCEPIECE_FILES: [&str; 4] =
 /// # Errors
 /// [`DataError::Tokenizer`] if the folder has none of these files or one is invalid; [`DataError::Io`] if a file cannot
 /// be read.
+#[cfg(feature = "files")]
 pub fn from_folder(folder: &Path) -> Result<Tokenizer, DataError> {
-    load_folder(folder).map_err(|error| error.with_path(folder))
+    from_files(folder)
 }
 
-fn load_folder(folder: &Path) -> Result<Tokenizer, DataError> {
-    let config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
-    let mut file = match read_text(folder, "tokenizer.json")? {
+/// Loads the tokenizer of the files of a folder, on disk or in memory, as `from_folder` does.
+///
+/// # Errors
+/// [`DataError::Tokenizer`] if there is no tokenizer or a file is invalid; [`DataError::Io`] if a file cannot be read.
+pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
+    load_files(files).map_err(|error| error.with_path(&files.folder()))
+}
+
+fn load_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
+    let config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
+    let mut file = match read_text(files, "tokenizer.json")? {
         Some(file) if super::TokenizerJson::is_kiln_trained(&file) => return Tokenizer::from_json(&file),
-        Some(file) => serde_json::from_str(&file).map_err(|error| json_error(folder, "tokenizer.json", &error))?,
-        None => convert_folder(folder, &config)?,
+        Some(file) => parse_json(files, "tokenizer.json", &file)?,
+        None => convert_files(files, &config)?,
     };
     if !file.is_object() {
-        return Err(DataError::tokenizer("expected a JSON object").with_path(&folder.join("tokenizer.json")));
+        return Err(DataError::tokenizer("expected a JSON object").with_path(&files.location("tokenizer.json")));
     }
-    let special_tokens_map = read_json(folder, "special_tokens_map.json")?.unwrap_or_default();
-    let model = read_json(folder, "config.json")?;
-    let files = [config, special_tokens_map];
-    let mut names = roles::roles_from_files(&files, model.as_ref(), |id| token_name(&file, id));
+    let special_tokens_map = read_json(files, "special_tokens_map.json")?.unwrap_or_default();
+    let model = read_json(files, "config.json")?;
+    let configs = [config, special_tokens_map];
+    let mut names = roles::roles_from_files(&configs, model.as_ref(), |id| token_name(&file, id));
     if names.is_empty() {
         return Tokenizer::from_json(&file.to_string());
     }
-    names.extend(roles::default_roles(&file, &files, &names));
+    names.extend(roles::default_roles(&file, &configs, &names));
     roles::write_roles(&mut file, &names);
     Tokenizer::from_json(&file.to_string())
 }
@@ -62,37 +72,39 @@ fn load_folder(folder: &Path) -> Result<Tokenizer, DataError> {
 ///
 /// # Errors
 /// [`DataError::PathNotFound`], or those of [`from_folder`].
+#[cfg(feature = "files")]
 pub fn from_file(path: &Path) -> Result<Tokenizer, DataError> {
     load_file(path).map_err(|error| error.with_path(path))
 }
 
+#[cfg(feature = "files")]
 fn load_file(path: &Path) -> Result<Tokenizer, DataError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = read_bytes(folder, &name)?
-        .ok_or_else(|| DataError::PathNotFound { path: path.display().to_string(), nearest: None })?;
+    let missing = || DataError::PathNotFound { path: path.display().to_string(), nearest: None };
+    if path.extension().is_some_and(|extension| extension == "model") {
+        let bytes = folder.read(&name)?.ok_or_else(missing)?;
+        return convert::parse_sentencepiece(&bytes)?.to_tokenizer();
+    }
+    let text = read_text(folder, &name)?.ok_or_else(missing)?;
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("model") => convert::parse_sentencepiece(&bytes)?.to_tokenizer(),
-        Some("txt") => {
-            let vocab = decode_utf8(folder, &name, bytes)?;
-            Tokenizer::from_json(&convert::from_vocab_txt(&vocab, &Value::Null).to_string())
-        }
+        Some("txt") => Tokenizer::from_json(&convert::from_vocab_txt(&text, &Value::Null).to_string()),
         _ if name == "tokenizer.json" => from_folder(folder),
-        _ => Tokenizer::from_json(&decode_utf8(folder, &name, bytes)?),
+        _ => Tokenizer::from_json(&text),
     }
 }
 
 /// The `tokenizer.json` of a folder that has none, converted from its other files.
-fn convert_folder(folder: &Path, config: &Value) -> Result<Value, DataError> {
+fn convert_files<F: FileSet + ?Sized>(files: &F, config: &Value) -> Result<Value, DataError> {
     for name in SENTENCEPIECE_FILES {
-        if let Some(bytes) = read_bytes(folder, name)? {
+        if let Some(bytes) = files.read(name)? {
             return convert_sentencepiece(&bytes, config);
         }
     }
-    if let Some(vocab) = read_text(folder, "vocab.txt")? {
+    if let Some(vocab) = read_text(files, "vocab.txt")? {
         return Ok(convert::from_vocab_txt(&vocab, config));
     }
-    let (Some(vocab), Some(merges)) = (read_text(folder, "vocab.json")?, read_text(folder, "merges.txt")?) else {
+    let (Some(vocab), Some(merges)) = (read_text(files, "vocab.json")?, read_text(files, "merges.txt")?) else {
         let names = SENTENCEPIECE_FILES.join(", ");
         let reason =
             format!("found no tokenizer.json, {names}, vocab.txt, or vocab.json with merges.txt in the folder");
@@ -135,48 +147,7 @@ fn token_name(file: &Value, id: u64) -> Option<String> {
     name.map(str::to_string)
 }
 
-/// A JSON file of the folder; `None` if it does not exist.
-pub(crate) fn read_json(folder: &Path, name: &str) -> Result<Option<Value>, DataError> {
-    let Some(text) = read_text(folder, name)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| json_error(folder, name, &error))
-}
-
-/// A text file of the folder; `None` if it does not exist.
-pub(crate) fn read_text(folder: &Path, name: &str) -> Result<Option<String>, DataError> {
-    read_bytes(folder, name)?.map(|bytes| decode_utf8(folder, name, bytes)).transpose()
-}
-
-fn decode_utf8(folder: &Path, name: &str, bytes: Vec<u8>) -> Result<String, DataError> {
-    String::from_utf8(bytes).map_err(|error| DataError::InvalidUtf8 {
-        path: folder.join(name).display().to_string(),
-        offset: error.utf8_error().valid_up_to() as u64,
-    })
-}
-
-/// A file of the folder, up to [`MAX_FILE_BYTES`]; `None` if it does not exist.
-fn read_bytes(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, DataError> {
-    let path = folder.join(name);
-    let file = match fs::File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| read_error(&path, &error))?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| read_error(&path, &error))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(DataError::tokenizer(format!("the file is larger than {MAX_FILE_BYTES} bytes")).with_path(&path));
-    }
-    Ok(Some(bytes))
-}
-
-fn read_error(path: &Path, error: &std::io::Error) -> DataError {
-    DataError::Io { path: path.display().to_string(), action: "read the file", reason: error.to_string() }
-}
-
-fn json_error(folder: &Path, name: &str, error: &serde_json::Error) -> DataError {
-    DataError::tokenizer(format!("invalid JSON: {error}")).with_path(&folder.join(name))
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests {
     use super::{
         super::{

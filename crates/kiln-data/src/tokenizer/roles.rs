@@ -89,7 +89,6 @@ fn has_role(token: &Value, role: &str) -> bool {
 
 /// Roles by usual names, as pairs of role and token name, for roles that no file mentions: BERT's files declare at
 /// most `pad`. A role that a file sets to null stays without a token. Only added tokens are candidates.
-#[cfg(feature = "files")]
 pub(crate) fn default_roles(
     json: &Value,
     files: &[Value],
@@ -158,7 +157,6 @@ fn next_free_id(json: &Value, added: &[Value]) -> u64 {
 /// Roles that the files of a folder declare, as pairs of role and token name. `files` (`tokenizer_config.json`,
 /// `special_tokens_map.json`) name tokens, `config` (`config.json`) gives ids; the first file that names a token of a
 /// role counts. `token` finds the name of a token by its id.
-#[cfg(feature = "files")]
 pub(crate) fn roles_from_files(
     files: &[Value],
     config: Option<&Value>,

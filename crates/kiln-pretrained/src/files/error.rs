@@ -1,88 +1,90 @@
-//! Why a folder can't be read.
+//! Errors of reading model files.
 
 use crate::pickle::PickleError;
 use kiln_models::hf::LoadWeightsError;
 use kiln_spec::ValidationError;
 use std::{io, path::PathBuf};
 
-/// Why a model can't be loaded.
+/// Why the files of a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A file can't be read.
+    /// A file cannot be read.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file isn't what its name says.
+    /// A file is damaged or of another format.
     #[error("{}: {reason}", file.display())]
     Broken {
         /// The file.
         file: PathBuf,
-        /// What was expected, and what was found.
+        /// What was expected and what was found.
         reason: String,
     },
-    /// No weights are in the folder.
-    #[error("{}: no weights: neither model.safetensors nor pytorch_model.bin is there, nor an index of either", folder.display())]
+    /// The folder has no weights.
+    #[error("{}: no weights found; expected model.safetensors or pytorch_model.bin, or an index of either", folder.display())]
     NoWeights {
         /// The folder.
         folder: PathBuf,
     },
-    /// A pickle holds more than tensors, or is broken.
+    /// A PyTorch file asks for more than tensors, or is damaged.
     #[error("{}: {source}", file.display())]
     Pickle {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         source: PickleError,
     },
-    /// A name leads out of the folder.
-    #[error("{}: `{name}` is not a file of this folder; a model's files lie beside its config.json", folder.display())]
+    /// A file name leads out of the folder.
+    #[error("{}: `{name}` is not a file of this folder; the files of a model must be in the folder of its config.json", folder.display())]
     OutsideFolder {
         /// The folder.
         folder: PathBuf,
         /// The name.
         name: String,
     },
-    /// The configuration is one of a model that Kiln can't compute.
+    /// The family or an option of the configuration is not supported.
     #[error("{}: {error}", file.display())]
     Config {
         /// The file.
         file: PathBuf,
-        /// What, and what to do.
+        /// The key, what is wrong and what to do.
         error: ValidationError,
     },
-    /// The weights don't make the model.
+    /// The weights do not fit the configuration.
     #[error("{}: {source}", folder.display())]
     Weights {
-        /// The folder.
+        /// The folder, or the GGUF file.
         folder: PathBuf,
-        /// What doesn't fit.
+        /// Which tensors do not fit.
         source: LoadWeightsError,
     },
 }
 
 impl LoadError {
-    /// For `map_err` on reading a file.
-    pub(super) fn io(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    /// An adapter for `map_err` where `file` is read.
+    #[cfg(feature = "files")]
+    pub(crate) fn io(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Io { file, source }
     }
 
-    /// For `map_err` on understanding one.
-    pub(super) fn broken<E: ToString>(file: impl Into<PathBuf>, expected: &str) -> impl FnOnce(E) -> Self {
-        let (file, expected) = (file.into(), expected.to_owned());
+    /// An adapter for `map_err` where `file` is parsed as the format `expected`.
+    pub(crate) fn broken<E: ToString>(file: impl Into<PathBuf>, expected: &str) -> impl FnOnce(E) -> Self {
+        let file = file.into();
+        let expected = expected.to_owned();
         move |error| Self::Broken { file, reason: format!("{expected} was expected: {}", error.to_string()) }
     }
 
-    /// What to do about it, if that isn't said with the reason.
+    /// What to do about the error, where the message does not say it.
     pub fn help(&self) -> Option<&str> {
         match self {
-            Self::Config { error: refusal, .. } => refusal.suggestion.as_deref(),
-            Self::NoWeights { .. } => Some("the folder of a model, with its weights"),
-            Self::Broken { .. } => Some("fetch the file again: it may not have arrived whole"),
+            Self::Config { error, .. } => error.suggestion.as_deref(),
+            Self::NoWeights { .. } => Some("name a model folder that has its weights"),
+            Self::Broken { .. } => Some("fetch the file again: the download may be incomplete"),
             _ => None,
         }
     }

@@ -1,163 +1,185 @@
-//! A folder with a model.
+//! A model folder in the Hugging Face layout: `config.json` with safetensors or PyTorch weights, one file or several.
 
 use super::{
-    CONFIG_FILE, GENERATION_CONFIG_FILE, LoadError, MappedFile, PYTORCH_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
+    CONFIG_FILE, GENERATION_CONFIG_FILE, LoadError, ModelFiles, PYTORCH_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
     SafeTensorsFiles, WEIGHT_FILES,
 };
-use crate::pickle::{PickleFile, PickleFiles};
+use crate::{
+    PretrainedModel,
+    pickle::{PickleFile, PickleFiles},
+};
 use burn::tensor::Device;
 use kiln_models::{
-    config::ModelConfig,
+    ModelConfig,
     hf::{self, Family},
-    model::Model,
     tensors::TensorSource,
 };
-use serde_json::{Map as Object, Value};
+use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
-    fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
-/// A model, and what its folder says of it.
-#[derive(Debug)]
-pub struct LoadedModel {
-    /// The model.
-    pub model: Model,
-    /// Its family.
-    pub family: &'static Family,
-    /// `config.json` as it is.
+/// An opened model folder, on disk or in memory: its configuration is read, its weights are not.
+///
+/// Weights come from the first of [`WEIGHT_FILES`] that the folder has.
+pub struct ModelFolder<'a> {
+    folder: PathBuf,
+    config_file: PathBuf,
+    /// `config.json`. Where the weights alone decide an option (T5's tied head), the option is set from them.
     pub config_json: Value,
-    /// `generation_config.json`, if there is one.
+    /// `generation_config.json`, if the folder has one.
     pub generation_config: Option<Value>,
+    tensors: Box<dyn TensorSource + 'a>,
 }
 
-/// Loads the model of a folder.
+/// Loads the model of a folder on disk, without its tokenizer.
 ///
 /// # Errors
-/// If a file is missing, broken or leads out of the folder, the family or an option of it is unknown, or the weights
-/// aren't the model's.
-pub fn load(path: &Path, device: &Device) -> Result<LoadedModel, LoadError> {
+/// If a file is missing or broken, a file name leads out of the folder, the family or an option of it is not supported,
+/// or the weights do not fit the configuration.
+#[cfg(feature = "files")]
+pub fn load(path: &Path, device: &Device) -> Result<PretrainedModel, LoadError> {
     ModelFolder::open(path)?.load(device)
 }
 
-/// An opened folder: its configuration is read, its weights are not.
-pub struct ModelFolder {
-    path: PathBuf,
-    /// `config.json`, settled where the weights alone say what holds.
-    pub config_json: Value,
-    /// `generation_config.json`, if there is one.
-    pub generation_config: Option<Value>,
-    tensors: Box<dyn TensorSource>,
-}
-
-impl ModelFolder {
-    /// Opens a folder.
+impl ModelFolder<'static> {
+    /// Opens a folder on disk.
     ///
     /// # Errors
-    /// If a file is missing, broken or leads out of the folder.
+    /// If a file is missing or broken, or a file name leads out of the folder.
+    #[cfg(feature = "files")]
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let mut config_json = read_json(&path_in_folder(path, CONFIG_FILE)?)?;
-        let generation = match path.join(GENERATION_CONFIG_FILE).exists() {
-            true => Some(read_json(&path_in_folder(path, GENERATION_CONFIG_FILE)?)?),
-            false => None,
-        };
-        let tensors = open_weights(path)?;
+        Self::from_files(path)
+    }
+}
+
+impl<'a> ModelFolder<'a> {
+    /// Opens a set of files, on disk or in memory.
+    ///
+    /// # Errors
+    /// If a file is missing or broken, or a file name leads out of the folder.
+    pub fn from_files<F: ModelFiles<Bytes: 'a> + ?Sized>(files: &F) -> Result<Self, LoadError> {
+        let mut config_json = read_json(files, CONFIG_FILE)?.ok_or_else(|| missing_file(files, CONFIG_FILE))?;
+        let generation_config = read_json(files, GENERATION_CONFIG_FILE)?;
+        let tensors = open_weights(files)?;
         hf::t5::resolve_tied_embeddings(&mut config_json, &*tensors);
-        Ok(Self { path: path.into(), config_json, generation_config: generation, tensors })
+        Ok(Self {
+            folder: files.folder(),
+            config_file: files.location(CONFIG_FILE),
+            config_json,
+            generation_config,
+            tensors,
+        })
     }
 
-    /// The tensors of the weights.
+    /// The tensors of the weights, under the names of the files.
     pub fn tensors(&self) -> &dyn TensorSource {
         &*self.tensors
     }
 
-    /// The family and what the model is.
+    /// Returns the model's family and its configuration.
     ///
     /// # Errors
-    /// If the family or an option of it is unknown.
+    /// If the family or an option of it is not supported.
     pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
-        let file = self.path.join(CONFIG_FILE);
-        hf::read_config(&self.config_json).map_err(|refusal| LoadError::Config { file, error: refusal })
+        let config = hf::read_config(&self.config_json);
+        config.map_err(|error| LoadError::Config { file: self.config_file.clone(), error })
     }
 
-    /// The model.
+    /// Loads the weights onto `device`, one tensor at a time.
     ///
     /// # Errors
-    /// If Kiln doesn't know it, or the weights aren't the model's.
-    pub fn load(self, device: &Device) -> Result<LoadedModel, LoadError> {
+    /// If the configuration is not supported, or the weights do not fit it.
+    pub fn load(self, device: &Device) -> Result<PretrainedModel, LoadError> {
         let (family, config) = self.config()?;
         let model = hf::load_model(&config, family, self.tensors(), device)
-            .map_err(|source| LoadError::Weights { folder: self.path, source })?;
-        Ok(LoadedModel { model, family, config_json: self.config_json, generation_config: self.generation_config })
+            .map_err(|source| LoadError::Weights { folder: self.folder, source })?;
+        Ok(PretrainedModel { model, family, config_json: self.config_json, generation_config: self.generation_config })
     }
 }
 
-/// Safetensors before pickles, one file before several.
-fn open_weights(folder: &Path) -> Result<Box<dyn TensorSource>, LoadError> {
-    let there = WEIGHT_FILES.into_iter().find(|name| folder.join(name).exists());
-    Ok(match there {
-        Some(SAFETENSORS_FILE) => Box::new(SafeTensorsFiles::open(&[path_in_folder(folder, SAFETENSORS_FILE)?])?),
-        Some(SAFETENSORS_INDEX_FILE) => open_sharded(folder, SAFETENSORS_INDEX_FILE, SafeTensorsFiles::open)?,
-        Some(PYTORCH_FILE) => Box::new(open_pickle(&path_in_folder(folder, PYTORCH_FILE)?)?),
-        Some(index) => open_sharded(folder, index, open_pickles)?,
-        None => return Err(LoadError::NoWeights { folder: folder.into() }),
-    })
+/// Opens the weights: safetensors before PyTorch files, one file before several.
+fn open_weights<'a, F>(files: &F) -> Result<Box<dyn TensorSource + 'a>, LoadError>
+where
+    F: ModelFiles<Bytes: 'a> + ?Sized,
+{
+    for name in WEIGHT_FILES {
+        let Some(bytes) = files.open(name)? else { continue };
+        let location = files.location(name);
+        return Ok(match name {
+            SAFETENSORS_FILE => Box::new(SafeTensorsFiles::from_bytes([(location, bytes)])?),
+            SAFETENSORS_INDEX_FILE => open_sharded(files, name, SafeTensorsFiles::from_bytes)?,
+            PYTORCH_FILE => Box::new(open_pickle_bytes(&location, bytes)?),
+            _ => open_sharded(files, name, open_pickles)?,
+        });
+    }
+    Err(LoadError::NoWeights { folder: files.folder() })
 }
 
-/// A file that `torch.save` wrote.
+/// Opens a file that `torch.save` wrote.
 ///
 /// # Errors
-/// If it can't be read, or asks for more than tensors.
-pub fn open_pickle(file: &Path) -> Result<PickleFile<MappedFile>, LoadError> {
-    let pickle = PickleFile::open(MappedFile::open(file).map_err(LoadError::io(file))?);
-    pickle.map_err(|source| LoadError::Pickle { file: file.into(), source })
+/// If the file cannot be read, or asks for more than tensors and plain data.
+#[cfg(feature = "files")]
+pub fn open_pickle(path: &Path) -> Result<PickleFile<super::MappedFile>, LoadError> {
+    open_pickle_bytes(path, super::MappedFile::open(path).map_err(LoadError::io(path))?)
 }
 
-fn open_pickles(files: &[PathBuf]) -> Result<PickleFiles<MappedFile>, LoadError> {
-    let opened = files.iter().map(|file| open_pickle(file)).collect::<Result<_, _>>()?;
-    PickleFiles::new(opened).map_err(|error| LoadError::Broken { file: files[0].clone(), reason: error.to_string() })
+fn open_pickle_bytes<B: AsRef<[u8]>>(location: &Path, bytes: B) -> Result<PickleFile<B>, LoadError> {
+    PickleFile::open(bytes).map_err(|source| LoadError::Pickle { file: location.into(), source })
 }
 
-/// The files that an index names.
-fn open_sharded<T: TensorSource + 'static>(
-    folder: &Path,
+fn open_pickles<B: AsRef<[u8]>>(shards: Vec<(PathBuf, B)>) -> Result<PickleFiles<B>, LoadError> {
+    let first = shards.first().map(|(location, _)| location.clone()).unwrap_or_default();
+    let opened = shards.into_iter().map(|(location, bytes)| open_pickle_bytes(&location, bytes));
+    let opened = opened.collect::<Result<Vec<_>, _>>()?;
+    PickleFiles::new(opened).map_err(|error| LoadError::Broken { file: first, reason: error.to_string() })
+}
+
+/// Opens the shards that the index file `index` lists under `weight_map` (tensor name → file name).
+fn open_sharded<'a, F, T>(
+    files: &F,
     index: &str,
-    open: impl FnOnce(&[PathBuf]) -> Result<T, LoadError>,
-) -> Result<Box<dyn TensorSource>, LoadError> {
-    let path = path_in_folder(folder, index)?;
-    let index = read_json(&path)?;
-    let broken = |reason: String| LoadError::Broken { file: path.clone(), reason };
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let map: &Object<String, Value> = map.ok_or_else(|| broken("an object `weight_map` was expected".into()))?;
-    let mut names = BTreeSet::new();
-    for (tensor, file) in map {
-        names.insert(file.as_str().ok_or_else(|| broken(format!("`{tensor}` is in {file}, which is no name")))?);
+    open: impl FnOnce(Vec<(PathBuf, F::Bytes)>) -> Result<T, LoadError>,
+) -> Result<Box<dyn TensorSource + 'a>, LoadError>
+where
+    F: ModelFiles + ?Sized,
+    T: TensorSource + 'a,
+{
+    let file = files.location(index);
+    let broken = |reason: String| LoadError::Broken { file: file.clone(), reason };
+    let json = read_json(files, index)?.unwrap_or_default();
+    let weight_map: &Map<String, Value> = json
+        .get("weight_map")
+        .and_then(Value::as_object)
+        .ok_or_else(|| broken("expected an object `weight_map`".into()))?;
+    let mut shard_names = BTreeSet::new();
+    for (tensor, shard) in weight_map {
+        let name = shard.as_str();
+        shard_names
+            .insert(name.ok_or_else(|| broken(format!("weight_map.{tensor}: expected a file name, found {shard}")))?);
     }
-    let files = names.into_iter().map(|name| path_in_folder(folder, name)).collect::<Result<Vec<_>, _>>()?;
-    let tensors = open(&files)?;
-    match map.keys().find(|name| !tensors.entries().contains_key(*name)) {
-        Some(name) => Err(broken(format!("`{name}` is in none of the files that are named"))),
+    let mut shards = Vec::new();
+    for name in shard_names {
+        let bytes = files.open(name)?.ok_or_else(|| missing_file(files, name))?;
+        shards.push((files.location(name), bytes));
+    }
+    let tensors = open(shards)?;
+    match weight_map.keys().find(|name| !tensors.entries().contains_key(*name)) {
+        Some(name) => Err(broken(format!("the tensor `{name}` is in none of the listed files"))),
         None => Ok(Box::new(tensors)),
     }
 }
 
-/// The path of a file of this folder. Links are followed within the folder alone, or from a snapshot of the hub's cache
-/// to its blobs.
-pub(super) fn path_in_folder(folder: &Path, name: &str) -> Result<PathBuf, LoadError> {
-    let outside = || LoadError::OutsideFolder { folder: folder.into(), name: name.into() };
-    let mut parts = Path::new(name).components();
-    let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else { return Err(outside()) };
-    let path = folder.join(name);
-    let real = path.canonicalize().map_err(LoadError::io(&path))?;
-    let home = folder.canonicalize().map_err(LoadError::io(folder))?;
-    let snapshots = home.parent().filter(|parent| parent.ends_with("snapshots"));
-    let blobs = snapshots.and_then(Path::parent).map(|cache| cache.join("blobs"));
-    let lies_in = real.parent();
-    if lies_in == Some(&home) || lies_in.is_some() && lies_in == blobs.as_deref() { Ok(path) } else { Err(outside()) }
+/// Reads the JSON file `name`; `None` if there is no such file.
+pub(crate) fn read_json<F: ModelFiles + ?Sized>(files: &F, name: &str) -> Result<Option<Value>, LoadError> {
+    let Some(bytes) = files.open(name)? else { return Ok(None) };
+    let json = serde_json::from_slice(bytes.as_ref()).map_err(LoadError::broken(files.location(name), "JSON"))?;
+    Ok(Some(json))
 }
 
-fn read_json(file: &Path) -> Result<Value, LoadError> {
-    let text = fs::read(file).map_err(LoadError::io(file))?;
-    serde_json::from_slice(&text).map_err(LoadError::broken(file, "JSON"))
+fn missing_file<F: ModelFiles + ?Sized>(files: &F, name: &str) -> LoadError {
+    let error = std::io::Error::new(std::io::ErrorKind::NotFound, "file not found");
+    LoadError::Io { file: files.location(name), source: error }
 }

@@ -1,15 +1,21 @@
-//! A file as memory: the one place of this crate with unsafe code.
+//! Memory-mapped files: the only module of this crate with unsafe code.
 //!
-//! Mapping is unsafe because another process could change the file under the map. Kiln reads numbers from it as bytes
-//! and copies them, so that a change yields other numbers, as it would with `read`; only a file that is cut short while
-//! it is read ends the process (SIGBUS), as it does in every program that maps files. Kiln itself never writes into a
-//! file that it reads: what it saves is written beside it and renamed.
+//! Mapping is unsafe because another process may change the file under the map. Kiln copies the mapped bytes and treats
+//! every byte value as valid, so a changed file yields other numbers, as it would with `read`. A file that is truncated
+//! while it is read ends the process (SIGBUS), as in every program that maps files. Kiln itself never writes into a
+//! file that it reads: it writes a temporary file and renames it.
 #![allow(unsafe_code)]
 
+use super::{LoadError, ModelBytes, ModelFiles};
 use memmap2::Mmap;
-use std::{fs::File, io, ops::Range, path::Path};
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    path::{Component, Path, PathBuf},
+};
 
-/// A file's bytes, read where they are looked at.
+/// A file mapped into memory, read-only. Pages are loaded from disk when they are first read.
 #[derive(Debug)]
 pub struct MappedFile(Mmap);
 
@@ -17,37 +23,20 @@ impl MappedFile {
     /// Maps a file.
     ///
     /// # Errors
-    /// If it can't be opened, or is none.
+    /// If the path cannot be opened or is not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
         }
-        // SAFETY: the map is read-only and is looked at as bytes, of which every value is valid; see above for files
-        // that change.
+        // SAFETY: the map is read-only and is read as bytes, every value of which is valid. The module's documentation
+        // says what happens when the file changes.
         Ok(Self(unsafe { Mmap::map(&file)? }))
     }
 
-    /// All of it.
+    /// The contents of the file.
     pub fn bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// Tells the system that these bytes won't be looked at soon, so that they take no memory. They can still be read.
-    pub fn release_pages(&self, range: Range<usize>) {
-        #[cfg(unix)]
-        if range.end <= self.0.len() && !range.is_empty() {
-            // Whole pages, so that neighbours stay.
-            let page = 4096;
-            let (from, to) = (range.start.next_multiple_of(page), range.end / page * page);
-            if from < to {
-                // SAFETY: of a read-only map of a file, dropped pages are read from the file again.
-                let advised =
-                    unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
-                // Advice that isn't taken costs memory and nothing else.
-                let _ = advised;
-            }
-        }
     }
 }
 
@@ -55,4 +44,56 @@ impl AsRef<[u8]> for MappedFile {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
+}
+
+impl ModelBytes for MappedFile {
+    /// Returns the whole pages within `range` to the system (`MADV_DONTNEED`), so that loading a model takes little more
+    /// memory than the model itself. Does nothing on systems other than Unix.
+    fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if range.end <= self.0.len() && !range.is_empty() {
+            // Whole pages only, so that the neighbors of the range stay in memory.
+            const PAGE: usize = 4096;
+            let start = range.start.next_multiple_of(PAGE);
+            let end = range.end / PAGE * PAGE;
+            if start < end {
+                // SAFETY: in a read-only map of a file, a dropped page is read from the file again.
+                let advised =
+                    unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+                // If the system ignores the advice, the pages only take memory longer.
+                let _ = advised;
+            }
+        }
+    }
+}
+
+impl ModelFiles for Path {
+    type Bytes = MappedFile;
+
+    fn open(&self, name: &str) -> Result<Option<MappedFile>, LoadError> {
+        let Some(path) = path_in_folder(self, name)? else { return Ok(None) };
+        MappedFile::open(&path).map(Some).map_err(LoadError::io(path))
+    }
+}
+
+/// Returns the path of the file `name` of a folder, or `None` if there is no such file. A symbolic link may only lead to a file of the same folder, or from
+/// a snapshot of the hub's cache to the cache's blobs.
+///
+/// # Errors
+/// [`LoadError::OutsideFolder`] if `name` has several components or leads elsewhere.
+fn path_in_folder(folder: &Path, name: &str) -> Result<Option<PathBuf>, LoadError> {
+    let outside = || LoadError::OutsideFolder { folder: folder.into(), name: name.into() };
+    let mut components = Path::new(name).components();
+    let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else { return Err(outside()) };
+    let path = folder.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let target = path.canonicalize().map_err(LoadError::io(&path))?;
+    let folder = folder.canonicalize().map_err(LoadError::io(folder))?;
+    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"));
+    let blobs = snapshots.and_then(Path::parent).map(|cache| cache.join("blobs"));
+    let target_folder = target.parent();
+    let is_inside = target_folder == Some(&folder) || target_folder.is_some() && target_folder == blobs.as_deref();
+    if is_inside { Ok(Some(path)) } else { Err(outside()) }
 }

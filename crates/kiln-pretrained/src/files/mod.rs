@@ -1,35 +1,49 @@
-//! Models in folders as Hugging Face lays them out: `config.json` beside `model.safetensors`, or beside several such
-//! files and an index of them.
+//! Model folders in the Hugging Face layout, on disk or in memory.
+//!
+//! ```text
+//! config.json  generation_config.json
+//! model.safetensors | model.safetensors.index.json + shards | pytorch_model.bin | pytorch_model.bin.index.json + shards
+//! ```
+//! [`ModelFolder`] reads such a folder, [`save`] writes one (feature `files`).
 
+mod bytes;
 mod error;
 mod folder;
-mod gguf;
+#[cfg(feature = "files")]
 mod mmap;
 mod safetensors;
+#[cfg(feature = "files")]
 mod save;
-mod shards;
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests;
 
+pub use bytes::{ModelBytes, ModelFiles};
 pub use error::LoadError;
-pub use folder::{LoadedModel, ModelFolder, load, open_pickle};
-pub use gguf::{GgufFile, save_gguf};
+pub use folder::ModelFolder;
+#[cfg(feature = "files")]
+pub(crate) use folder::read_json;
+#[cfg(feature = "files")]
+pub use folder::{load, open_pickle};
+#[cfg(feature = "files")]
 pub use mmap::MappedFile;
 pub use safetensors::SafeTensorsFiles;
+#[cfg(feature = "files")]
+pub(crate) use save::write_atomically;
+#[cfg(feature = "files")]
 pub use save::{SaveError, SaveOptions, save, save_json, save_tensors};
 
-/// What a model is.
+/// The model's configuration.
 pub const CONFIG_FILE: &str = "config.json";
-/// How it writes by default.
+/// Generation settings, such as the tokens that end a text.
 pub const GENERATION_CONFIG_FILE: &str = "generation_config.json";
-/// Its weights in one file.
+/// All weights in one safetensors file.
 pub const SAFETENSORS_FILE: &str = "model.safetensors";
-/// Which of several files each of its weights is in.
+/// The index of weights in several safetensors files: tensor name → file name.
 pub const SAFETENSORS_INDEX_FILE: &str = "model.safetensors.index.json";
-/// Its weights as `torch.save` writes them.
+/// All weights in one file of `torch.save`.
 pub const PYTORCH_FILE: &str = "pytorch_model.bin";
-/// Which of several such files each is in.
+/// The index of weights in several files of `torch.save`.
 pub const PYTORCH_INDEX_FILE: &str = "pytorch_model.bin.index.json";
 
-/// How weights may be laid out, in the order in which they are looked for.
+/// File names of weights, in the order in which they are looked for.
 pub const WEIGHT_FILES: [&str; 4] = [SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, PYTORCH_FILE, PYTORCH_INDEX_FILE];

@@ -1,6 +1,8 @@
-//! Tensors of `.safetensors` files, converted to f32 where they are asked for.
+//! Tensors of `.safetensors` files, converted to f32 when they are read.
+//!
+//! Format: <https://huggingface.co/docs/safetensors>: 8 bytes of header length, a JSON header, the tensors' bytes.
 
-use super::{error::LoadError, mmap::MappedFile};
+use super::{LoadError, ModelBytes};
 use burn::tensor::{TensorData, bf16, f16};
 use kiln_kernels::packed::{GgmlType, PackedMatrix};
 use kiln_models::tensors::{TensorError, TensorInfo, TensorSource};
@@ -11,10 +13,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One file or several.
-#[derive(Debug, Default)]
-pub struct SafeTensorsFiles {
-    maps: Vec<MappedFile>,
+/// The tensors of one safetensors file, or of several shards.
+///
+/// Opening reads the headers and checks them against the lengths of the files. Reading a tensor converts F16, BF16 and
+/// F64 to f32 and then [releases](ModelBytes::release) its bytes.
+#[derive(Debug)]
+pub struct SafeTensorsFiles<B> {
+    files: Vec<B>,
     locations: BTreeMap<String, TensorLocation>,
     entries: BTreeMap<String, TensorInfo>,
 }
@@ -26,72 +31,87 @@ struct TensorLocation {
     dtype: Dtype,
 }
 
-impl SafeTensorsFiles {
-    /// Opens files; their headers are read and checked against their lengths, their numbers are not.
+#[cfg(feature = "files")]
+impl SafeTensorsFiles<super::MappedFile> {
+    /// Maps and opens files.
     ///
     /// # Errors
-    /// If one can't be read, or a name is in two of them.
-    pub fn open(files: &[PathBuf]) -> Result<Self, LoadError> {
-        let mut all = Self::default();
-        for file in files {
-            all.add_file(file)?;
+    /// If a file cannot be read or is not a safetensors file, or two files have a tensor of the same name.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, LoadError> {
+        let map = |path: &PathBuf| {
+            let mapped = super::MappedFile::open(path).map_err(LoadError::io(path))?;
+            Ok((path.clone(), mapped))
+        };
+        Self::from_bytes(paths.iter().map(map).collect::<Result<Vec<_>, LoadError>>()?)
+    }
+}
+
+impl<B: ModelBytes> SafeTensorsFiles<B> {
+    /// Opens the bytes of files, each with its location for error messages.
+    ///
+    /// # Errors
+    /// If bytes are not a safetensors file, or two files have a tensor of the same name.
+    pub fn from_bytes(files: impl IntoIterator<Item = (PathBuf, B)>) -> Result<Self, LoadError> {
+        let mut all = Self { files: Vec::new(), locations: BTreeMap::new(), entries: BTreeMap::new() };
+        for (location, file) in files {
+            all.add_file(&location, file)?;
         }
         Ok(all)
     }
 
-    fn add_file(&mut self, file: &Path) -> Result<(), LoadError> {
-        let map = MappedFile::open(file).map_err(LoadError::io(file))?;
-        let bytes = map.bytes();
-        let tensors = SafeTensors::deserialize(bytes).map_err(LoadError::broken(file, "a safetensors file"))?;
+    fn add_file(&mut self, path: &Path, file: B) -> Result<(), LoadError> {
+        let bytes = file.as_ref();
+        let tensors = SafeTensors::deserialize(bytes).map_err(LoadError::broken(path, "a safetensors file"))?;
         for (name, view) in tensors.iter() {
             let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
-            let place = TensorLocation {
-                file_index: self.maps.len(),
+            let location = TensorLocation {
+                file_index: self.files.len(),
                 byte_range: start..start + view.data().len(),
                 dtype: view.dtype(),
             };
             let entry = TensorInfo { shape: view.shape().to_vec(), dtype: view.dtype().to_string() };
             if self.entries.insert(name.to_owned(), entry).is_some() {
-                let reason = format!("`{name}` is in another file too");
-                return Err(LoadError::Broken { file: file.into(), reason });
+                let reason = format!("the tensor `{name}` is in another file too");
+                return Err(LoadError::Broken { file: path.into(), reason });
             }
-            self.locations.insert(name.to_owned(), place);
+            self.locations.insert(name.to_owned(), location);
         }
-        self.maps.push(map);
+        self.files.push(file);
         Ok(())
     }
 }
 
-impl TensorSource for SafeTensorsFiles {
+impl<B: ModelBytes> TensorSource for SafeTensorsFiles<B> {
     fn entries(&self) -> &BTreeMap<String, TensorInfo> {
         &self.entries
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let (Some(place), Some(entry)) = (self.locations.get(name), self.entries.get(name)) else {
+        let (Some(location), Some(entry)) = (self.locations.get(name), self.entries.get(name)) else {
             return Err(TensorError::NotFound(name.into()));
         };
-        let map = &self.maps[place.file_index];
-        let values =
-            decode_f32(&map.bytes()[place.byte_range.clone()], place.dtype).ok_or_else(|| TensorError::Broken {
-                name: name.into(),
-                reason: format!("stored as {}; Kiln reads F32, F16, BF16 and F64", entry.dtype),
-            })?;
-        map.release_pages(place.byte_range.clone());
+        let file = &self.files[location.file_index];
+        let bytes = &file.as_ref()[location.byte_range.clone()];
+        let values = decode_f32(bytes, location.dtype).ok_or_else(|| TensorError::Broken {
+            name: name.into(),
+            reason: format!("stored as {}; Kiln reads F32, F16, BF16 and F64", entry.dtype),
+        })?;
+        file.release(location.byte_range.clone());
         Ok(TensorData::new(values, entry.shape.clone()))
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let (place, entry) = (self.locations.get(name)?, self.entries.get(name)?);
+        let (location, entry) = (self.locations.get(name)?, self.entries.get(name)?);
         let [rows, columns] = entry.shape[..] else { return None };
         let packing = GgmlType::from_name(&entry.dtype).filter(|packing| packing.has_mat_vec())?;
-        let map = &self.maps[place.file_index];
-        let packed = PackedMatrix::new(packing, [rows, columns], map.bytes()[place.byte_range.clone()].into());
-        map.release_pages(place.byte_range.clone());
+        let file = &self.files[location.file_index];
+        let packed = PackedMatrix::new(packing, [rows, columns], file.as_ref()[location.byte_range.clone()].into());
+        file.release(location.byte_range.clone());
         packed
     }
 }
 
+/// The values of little-endian floats as f32; `None` for other types.
 fn decode_f32(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
     Some(match dtype {
         Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),

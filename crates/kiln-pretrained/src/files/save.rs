@@ -1,56 +1,56 @@
-//! Writing a folder: every file appears whole or not at all.
+//! Writes a model folder in the Hugging Face layout. Every file is written under a temporary name and renamed, so that
+//! it is either complete or absent.
 
-use super::{
-    CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
-    shards::{Shard, shard_index, split_into_shards},
-};
+use super::{CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE};
 use kiln_models::{
-    config::ModelConfig,
+    ModelConfig, WeightMismatch,
     hf::{self, Family},
-    parameters::WeightMismatch,
-    tensors::{TensorError, TensorSource, WeightDtype},
+    tensors::{TensorError, TensorInfo, TensorSource, WeightDtype, pack_tensor},
 };
 use kiln_spec::ValidationError;
-use serde_json::Value;
+use safetensors::{Dtype, View};
+use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-/// Why a model can't be saved.
+/// Why a model cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    /// No family has a counterpart for all of it.
+    /// No model family of Hugging Face has a counterpart for every part of the model.
     #[error("no family can hold this model: {0}")]
     Config(#[from] ValidationError),
-    /// The weights aren't the model's alone.
+    /// The weights do not fit the configuration.
     #[error(transparent)]
     Weights(#[from] WeightMismatch),
-    /// A tensor can't be read, or not be stored so.
+    /// A tensor cannot be read, or has values that the data type cannot hold.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// A file can't be written.
+    /// A file cannot be written.
     #[error("{}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// How a folder is laid out.
+/// How a folder is written.
 #[derive(Clone, Copy, Debug)]
 pub struct SaveOptions<'a> {
-    /// The configuration that the model came with: its family is kept, and what Kiln has no use for.
+    /// The `config.json` that the model was loaded with. Its family is kept, and so are keys that Kiln does not use.
     pub config_json: Option<&'a Value>,
-    /// Written beside it as `generation_config.json`.
+    /// The contents of `generation_config.json`; `None` writes no such file.
     pub generation_config: Option<&'a Value>,
-    /// More bytes of weights than this go into several files.
+    /// Largest size of a weight file in bytes (default: 5 GB). Larger models are split into shards with an index.
     pub max_shard_size: usize,
-    /// How the weights are stored: as floats.
+    /// Data type of the weights: F32 (default), F16 or BF16.
     pub dtype: WeightDtype,
 }
 
@@ -60,85 +60,87 @@ impl Default for SaveOptions<'_> {
     }
 }
 
-/// Saves a model: `weights` by Kiln's names, see [`ModelTensors`](kiln_models::ModelTensors), one tensor after the other. Returns the
-/// family.
+/// Saves a model as a folder. `weights` are under Kiln's parameter names (see
+/// [`ModelTensors`](kiln_models::ModelTensors)) and read one tensor at a time. Returns the family.
 ///
 /// # Errors
-/// If no family can hold it, the weights aren't the model's or can't be stored so, or a file can't be written.
+/// If no family can hold the model, the weights do not fit the configuration or the data type, or a file cannot be
+/// written.
 pub fn save(
     folder: &Path,
     config: &ModelConfig,
     weights: &dyn TensorSource,
-    layout: SaveOptions,
+    options: SaveOptions,
 ) -> Result<&'static Family, SaveError> {
-    let (family, mut json) = hf::to_config_json(config, layout.config_json)?;
-    json["dtype"] = torch_dtype(layout.dtype)?.into();
+    let (family, mut json) = hf::to_config_json(config, options.config_json)?;
+    json["dtype"] = torch_dtype(options.dtype)?.into();
     let tensors = hf::export_tensors(config, family, weights)?;
     fs::create_dir_all(folder).map_err(io_error(folder))?;
-    let files = split_into_shards(&tensors, layout);
-    for (name, views) in &files {
-        write_tensors(&folder.join(name), views)?;
+    let shards = split_into_shards(&tensors, options);
+    for (name, shard) in &shards {
+        write_tensors(&folder.join(name), shard)?;
     }
-    if files.len() > 1 {
-        save_json(&folder.join(SAFETENSORS_INDEX_FILE), &shard_index(&files))?;
+    if shards.len() > 1 {
+        save_json(&folder.join(SAFETENSORS_INDEX_FILE), &shard_index(&shards))?;
     }
-    if let Some(generation) = layout.generation_config {
+    if let Some(generation) = options.generation_config {
         save_json(&folder.join(GENERATION_CONFIG_FILE), generation)?;
     }
     save_json(&folder.join(CONFIG_FILE), &json)?;
-    // The other layout, of a model that stood here before, would be taken for this one's.
-    let stale = folder.join(if files.len() > 1 { SAFETENSORS_FILE } else { SAFETENSORS_INDEX_FILE });
+    // Weights of an earlier model in the other layout would be taken for this model's.
+    let stale = folder.join(if shards.len() > 1 { SAFETENSORS_FILE } else { SAFETENSORS_INDEX_FILE });
     if stale.exists() {
         fs::remove_file(&stale).map_err(io_error(&stale))?;
     }
     Ok(family)
 }
 
-/// What `config.json` calls these numbers.
-fn torch_dtype(numbers: WeightDtype) -> Result<&'static str, ValidationError> {
-    match numbers {
+/// The value of `dtype` in `config.json`.
+fn torch_dtype(dtype: WeightDtype) -> Result<&'static str, ValidationError> {
+    match dtype {
         WeightDtype::F32 => Ok("float32"),
         WeightDtype::F16 => Ok("float16"),
         WeightDtype::BF16 => Ok("bfloat16"),
         WeightDtype::Q8_0 => {
-            Err(ValidationError::new("numbers", "safetensors have no Q8_0").with_suggestion("f32, f16 or bf16"))
+            Err(ValidationError::new("dtype", "safetensors files have no Q8_0").with_suggestion("f32, f16 or bf16"))
         }
     }
 }
 
-/// What the reference code looks for before it reads a file.
+/// Metadata of a safetensors file. The `transformers` library refuses a file without `format`.
 const SAFETENSORS_METADATA: [(&str, &str); 1] = [("format", "pt")];
 
-/// Writes named tensors as one file, which appears whole or not at all.
+/// Writes tensors as one safetensors file of f32.
 ///
 /// # Errors
-/// If one can't be read, or the file can't be written.
+/// If a tensor cannot be read, or the file cannot be written.
 pub fn save_tensors(file: &Path, tensors: &dyn TensorSource) -> Result<(), SaveError> {
-    let one = SaveOptions { max_shard_size: usize::MAX, ..SaveOptions::default() };
-    split_into_shards(tensors, one).iter().try_for_each(|(_, views)| write_tensors(file, views))
+    let one_file = SaveOptions { max_shard_size: usize::MAX, ..SaveOptions::default() };
+    split_into_shards(tensors, one_file).iter().try_for_each(|(_, shard)| write_tensors(file, shard))
 }
 
-fn write_tensors(file: &Path, tensors: &Shard) -> Result<(), SaveError> {
-    let write = |temporary: &Path| {
-        let about = HashMap::from(SAFETENSORS_METADATA.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        // The library makes a file for its owner alone; others may read this one as any other file.
-        let permissions =
-            File::create(temporary).and_then(|plain| plain.metadata()).map_err(io_error(file))?.permissions();
-        let written = safetensors::serialize_to_file(tensors, Some(about), temporary);
-        if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
-            return Err(SaveError::Tensor(error));
-        }
-        let written = written.map_err(io::Error::other).and_then(|()| fs::set_permissions(temporary, permissions));
-        let synced = written.and_then(|()| File::open(temporary)?.sync_all());
-        synced.map_err(io_error(file))
-    };
-    write_atomically(file, write, io_error(file))
+fn write_tensors(file: &Path, shard: &Shard) -> Result<(), SaveError> {
+    write_atomically(file, |temporary| write_shard(file, temporary, shard), io_error(file))
 }
 
-/// Writes JSON as one file, which appears whole or not at all.
+/// Writes a shard to the path `temporary` of the later `file`.
+fn write_shard(file: &Path, temporary: &Path, shard: &Shard) -> Result<(), SaveError> {
+    let metadata = HashMap::from(SAFETENSORS_METADATA.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    // The library creates a file that only its owner can read. A plain file has the permissions that the user expects.
+    let plain = File::create(temporary).and_then(|plain| plain.metadata()).map_err(io_error(file))?;
+    let written = safetensors::serialize_to_file(shard, Some(metadata), temporary);
+    if let Some(error) = shard.values().find_map(|pending| pending.error.take()) {
+        return Err(SaveError::Tensor(error));
+    }
+    let written = written.map_err(io::Error::other);
+    let written = written.and_then(|()| fs::set_permissions(temporary, plain.permissions()));
+    written.and_then(|()| File::open(temporary)?.sync_all()).map_err(io_error(file))
+}
+
+/// Writes JSON, indented, as one file.
 ///
 /// # Errors
-/// If it can't be written.
+/// If the file cannot be written.
 pub fn save_json(file: &Path, json: &Value) -> Result<(), SaveError> {
     let write = |temporary: &Path| {
         let mut written = File::create(temporary)?;
@@ -148,17 +150,18 @@ pub fn save_json(file: &Path, json: &Value) -> Result<(), SaveError> {
     write_atomically(file, |temporary| write(temporary).map_err(io_error(file)), io_error(file))
 }
 
-/// Writes beside the place and renames.
-pub(super) fn write_atomically<E>(
+/// Calls `write` with a temporary path beside `file` and renames the result to `file`. Removes the temporary file if
+/// either fails.
+pub(crate) fn write_atomically<E>(
     file: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
-    stuck: impl FnOnce(io::Error) -> E,
+    rename_error: impl FnOnce(io::Error) -> E,
 ) -> Result<(), E> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = file.with_file_name(format!(".tmp-{name}-{}", std::process::id()));
-    let written = write(&temporary).and_then(|()| fs::rename(&temporary, file).map_err(stuck));
+    let written = write(&temporary).and_then(|()| fs::rename(&temporary, file).map_err(rename_error));
     if written.is_err() {
-        // Nothing is left to remove if it was never made.
+        // The file may not have been created.
         let _ = fs::remove_file(&temporary);
     }
     written
@@ -167,4 +170,79 @@ pub(super) fn write_atomically<E>(
 fn io_error(file: &Path) -> impl FnOnce(io::Error) -> SaveError {
     let file = file.to_owned();
     move |source| SaveError::Io { file, source }
+}
+
+/// The tensors of one file, by name.
+type Shard<'a> = BTreeMap<&'a str, PendingTensor<'a>>;
+
+/// Splits tensors, in the order of their names, into files of at most `max_shard_size` bytes each, at least one tensor a
+/// file. Returns pairs of file name and tensors.
+fn split_into_shards<'a>(tensors: &'a dyn TensorSource, options: SaveOptions) -> Vec<(String, Shard<'a>)> {
+    let mut shards = vec![Shard::new()];
+    let mut shard_size = 0;
+    for (name, entry) in tensors.entries() {
+        let pending = PendingTensor { tensors, name, entry, dtype: options.dtype, error: RefCell::default() };
+        let size = (&pending).data_len();
+        if shard_size + size > options.max_shard_size && shard_size > 0 {
+            shards.push(Shard::new());
+            shard_size = 0;
+        }
+        shard_size += size;
+        shards.last_mut().expect("there is a first").insert(name, pending);
+    }
+    let count = shards.len();
+    shards.into_iter().enumerate().map(|(index, shard)| (shard_name(index, count), shard)).collect()
+}
+
+/// The file name of shard `index` (from 0) of `count`.
+fn shard_name(index: usize, count: usize) -> String {
+    if count == 1 {
+        return SAFETENSORS_FILE.into();
+    }
+    format!("model-{:05}-of-{count:05}.safetensors", index + 1)
+}
+
+/// The contents of [`SAFETENSORS_INDEX_FILE`].
+fn shard_index(shards: &[(String, Shard)]) -> Value {
+    let total: usize = shards.iter().flat_map(|(_, shard)| shard.values()).map(|pending| pending.data_len()).sum();
+    let map: BTreeMap<&str, &str> =
+        shards.iter().flat_map(|(file, shard)| shard.keys().map(move |name| (*name, file.as_str()))).collect();
+    json!({ "metadata": { "total_size": total }, "weight_map": map })
+}
+
+/// A tensor that is read when the safetensors library asks for its bytes. The library's trait has no errors, so an
+/// error is stored here and the bytes are empty.
+struct PendingTensor<'a> {
+    tensors: &'a dyn TensorSource,
+    name: &'a str,
+    entry: &'a TensorInfo,
+    dtype: WeightDtype,
+    error: RefCell<Option<TensorError>>,
+}
+
+impl View for &PendingTensor<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.dtype {
+            WeightDtype::F16 => Dtype::F16,
+            WeightDtype::BF16 => Dtype::BF16,
+            WeightDtype::F32 | WeightDtype::Q8_0 => Dtype::F32,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.entry.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let read = self.tensors.read(self.name);
+        let bytes = read.and_then(|data| pack_tensor(self.dtype.packing(), self.name, data));
+        Cow::Owned(bytes.unwrap_or_else(|error| {
+            self.error.replace(Some(error));
+            Vec::new()
+        }))
+    }
+
+    fn data_len(&self) -> usize {
+        self.entry.shape.iter().product::<usize>() * self.dtype.packing().block_bytes
+    }
 }

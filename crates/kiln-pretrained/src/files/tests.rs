@@ -167,7 +167,7 @@ fn weights_may_be_a_pickle_or_several() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join(CONFIG_FILE), tiny().to_string()).unwrap();
     let [module, types] =
-        ["module", "types"].map(|name| format!("{}/fixtures/pickle/{name}.pt", env!("CARGO_MANIFEST_DIR")));
+        ["module", "types"].map(|name| format!("{}/tests/fixtures/pickle/{name}.pt", env!("CARGO_MANIFEST_DIR")));
     fs::copy(&module, home.path().join(PYTORCH_FILE)).unwrap();
     let names = |folder: &ModelFolder| folder.tensors().entries().len();
     let single = ModelFolder::open(home.path()).unwrap();

@@ -1,13 +1,15 @@
 //! A model in Hugging Face's terms as a GGUF file.
 
 use super::{
-    GgufTokenizer, Metadata, PlannedTensor, RowPermutation, Value,
+    Metadata, PlannedTensor, RowPermutation, Value,
     arch::{Architecture, llama3_freq_factors},
     round_trip,
     row_permutation::HeadCounts,
+    tokenizer::write_tokenizer,
     write::write_gguf,
 };
 use burn::tensor::TensorData;
+use kiln_data::tokenizer::GgufTokenizer;
 use kiln_models::{
     hf,
     tensors::{TensorError, TensorSource, WeightDtype, pack_tensor},
@@ -118,7 +120,7 @@ impl GgufExport<'_> {
         };
         metadata.set("general.file_type", Value::U32(kind));
         if let Some(tokenizer) = self.tokenizer {
-            tokenizer.write(&mut metadata);
+            write_tokenizer(tokenizer, &mut metadata);
         }
         // Other programs look for it beside the tokenizer.
         if let Some(types) = self.config_json["type_vocab_size"].as_u64() {

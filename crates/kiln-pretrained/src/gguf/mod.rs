@@ -11,21 +11,27 @@ pub mod arch;
 mod cursor;
 mod error;
 mod export;
+mod file;
 mod hf_view;
 mod metadata;
 mod reader;
 mod round_trip;
 mod row_permutation;
+#[cfg(feature = "files")]
+mod save;
 mod tokenizer;
 mod value;
 mod write;
 
 pub use error::GgufError;
 pub use export::{ExportError, GgufExport};
+pub use file::GgufFile;
 pub use hf_view::{HfTensorView, read_as_hf};
 pub use metadata::Metadata;
 pub use reader::GgufReader;
 pub use row_permutation::RowPermutation;
-pub use tokenizer::GgufTokenizer;
+#[cfg(feature = "files")]
+pub use save::save_gguf;
+pub use tokenizer::{read_tokenizer, write_tokenizer};
 pub use value::{Array, Value};
 pub use write::{PlannedTensor, write_gguf};

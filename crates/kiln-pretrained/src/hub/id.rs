@@ -12,6 +12,22 @@ pub struct ModelId {
 }
 
 impl ModelId {
+    /// Reads a model source that may be a name on the hub: `owner/name` or `owner/name:file.gguf`. `None` if it does not
+    /// have this form, or is not a valid name and does not name a file either.
+    ///
+    /// # Errors
+    /// If the source names a file, but is not a valid name.
+    pub fn from_source(source: &str) -> Result<Option<Self>, HubError> {
+        if !is_hub_name(source) {
+            return Ok(None);
+        }
+        match Self::parse(source) {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if source.contains(':') => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Reads `name`, `owner/name` or either with `:file.gguf`.
     ///
     /// # Errors
@@ -25,6 +41,12 @@ impl ModelId {
         }
         Ok(Self { repo: model.into(), file: file.map(str::to_string) })
     }
+}
+
+/// Whether a source has the form `owner/name`, with or without `:file.gguf`. A single word means a missing folder more
+/// often than a model of the hub.
+fn is_hub_name(source: &str) -> bool {
+    source.split(':').next().is_some_and(|model| model.split('/').count() == 2)
 }
 
 /// Whether one part of a name is as the hub allows.

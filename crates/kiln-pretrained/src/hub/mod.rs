@@ -82,6 +82,20 @@ impl Hub {
         self.fetch_or_cached(id, revision, FileSet::Model, progress)
     }
 
+    /// Downloads a model by a source that may be its name on the hub, at the revision `main`, and returns its path.
+    /// `None` if the source does not have the form of a name.
+    ///
+    /// # Errors
+    /// As [`fetch_model`](Self::fetch_model).
+    pub fn fetch_by_name(
+        &self,
+        source: &str,
+        progress: &mut dyn FnMut(DownloadProgress),
+    ) -> Result<Option<PathBuf>, HubError> {
+        let Some(id) = ModelId::from_source(source)? else { return Ok(None) };
+        self.fetch_model(&id, "main", progress).map(Some)
+    }
+
     /// The same of a model's tokenizer alone: a folder with its files, or the GGUF file that carries it.
     ///
     /// # Errors

@@ -184,7 +184,7 @@ fn names_in_a_list_stay_below_the_folder() {
 }
 
 #[test]
-fn a_token_goes_to_the_hub_alone() {
+fn the_access_token_is_sent_to_the_hub_only() {
     let mut place = test_hub(ServedModel { token: Some("secret".into()), ..model(&PLAIN) });
     let Err(error) = place.get("owner/model") else { panic!("without a token") };
     assert!(matches!(error, HubError::Unauthorized { status: 401, .. }) && error.to_string().contains("HF_TOKEN"));

@@ -5,25 +5,28 @@ use crate::{
     safetensors,
 };
 use burn::tensor::{Device, Tensor, TensorData};
+use kiln_data::tokenizer::{GgufTokenizer, TokenRoles};
 use kiln_kernels::packed::{GgmlType, quantize::quantize};
 use kiln_models::{
     ModelTensors, StateDict, hf,
     tensors::{InMemoryTensors, TensorSource, WeightDtype},
 };
 use kiln_nn::{Context, head::Pooling};
-use kiln_pretrained::gguf::{ExportError, GgufExport, GgufReader, GgufTokenizer, read_as_hf};
+use kiln_pretrained::gguf::{ExportError, GgufExport, GgufReader, read_as_hf, read_tokenizer};
 use kiln_spec::Layout;
 use serde_json::{Value, json};
 
 pub fn sample_tokenizer() -> GgufTokenizer {
     GgufTokenizer {
         model: "gpt2".into(),
-        pre_tokenizer: Some("default".into()),
+        pre: Some("default".into()),
         tokens: (0..29).map(|id| format!("t{id}")).collect(),
         token_types: vec![1; 29],
         merges: vec!["t 1".into()],
-        special_token_ids: [("bos".into(), 1), ("eos".into(), 2)].into(),
-        add_special_tokens: [("bos".into(), true)].into(),
+        roles: TokenRoles { bos: Some(1), eos: Some(2), ..TokenRoles::default() },
+        add_bos: Some(true),
+        add_sep: Some(false),
+        other_token_ids: [("eot".into(), 3)].into(),
         add_space_prefix: Some(false),
         precompiled_charsmap: vec![0, 255],
         chat_template: Some("{{ messages }}".into()),
@@ -95,7 +98,7 @@ fn what_is_written_is_read() {
     for (name, numbers) in MODELS.into_iter().flat_map(|name| each.map(|numbers| (name, numbers))) {
         let (json, tensors) = original(name);
         let file = GgufReader::open(written(&json, &InMemoryTensors::from(tensors.clone()), numbers).unwrap()).unwrap();
-        assert_eq!(GgufTokenizer::read(file.metadata()).unwrap().unwrap(), sample_tokenizer());
+        assert_eq!(read_tokenizer(file.metadata()).unwrap().unwrap(), sample_tokenizer());
         let (found, renamed) = read_as_hf(file.metadata(), &file).unwrap();
         let mut kept = StateDict::new();
         for (tensor, data) in &tensors {

@@ -3,7 +3,8 @@
 use crate::bytes;
 use kiln_models::tensors::TensorSource;
 use kiln_pretrained::gguf::{
-    Array, GgufError, GgufReader, GgufTokenizer, Metadata, PlannedTensor, Value, read_as_hf, write_gguf,
+    Array, GgufError, GgufReader, Metadata, PlannedTensor, Value, read_as_hf, read_tokenizer, write_gguf,
+    write_tokenizer,
 };
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ fn use_all(bytes: &[u8]) {
     for name in file.entries().keys() {
         let _ = file.read(name);
     }
-    let _ = GgufTokenizer::read(file.metadata());
+    let _ = read_tokenizer(file.metadata());
     if let Ok((_, tensors)) = read_as_hf(file.metadata(), &file) {
         for name in tensors.entries().keys() {
             let _ = tensors.read(name);
@@ -122,14 +123,14 @@ fn tensors_lie_within_the_file() {
 #[test]
 fn a_tokenizer_with_lists_that_do_not_fit_is_refused() {
     let mut metadata = Metadata::default();
-    crate::exports::sample_tokenizer().write(&mut metadata);
+    write_tokenizer(&crate::exports::sample_tokenizer(), &mut metadata);
     let refused = |key: &str, value: Value| {
         let mut metadata = metadata.clone();
         metadata.set(format!("tokenizer.ggml.{key}"), value);
-        GgufTokenizer::read(&metadata).unwrap_err().to_string()
+        read_tokenizer(&metadata).unwrap_err().to_string()
     };
     assert!(refused("token_type", Value::Array(Array::I32(vec![1]))).contains("29 tokens"));
     assert!(refused("bos_token_id", Value::U32(29)).contains("an id below 29"));
-    assert!(refused("tokens", Value::U32(1)).contains("a list of texts"));
-    assert_eq!(GgufTokenizer::read(&Metadata::default()), Ok(None));
+    assert!(refused("tokens", Value::U32(1)).contains("a list of strings"));
+    assert_eq!(read_tokenizer(&Metadata::default()), Ok(None));
 }

@@ -4,10 +4,7 @@
 use burn::tensor::Device;
 use kiln_models::{Model, tensors::WeightDtype};
 use kiln_nn::State;
-use kiln_pretrained::{
-    files::{GgufFile, save_gguf},
-    gguf::{GgufExport, read_as_hf},
-};
+use kiln_pretrained::gguf::{GgufExport, GgufFile, read_as_hf, save_gguf};
 use kiln_spec::Direction;
 use serde_json::Value as Json;
 use std::time::Instant;
@@ -76,7 +73,7 @@ fn the_reference_says_the_same() {
 fn it_is_written_again() {
     let file = GgufFile::open(variable("KILN_SMOLLM2").as_ref()).unwrap();
     let (config_json, tensors) = read_as_hf(file.metadata(), &file).unwrap();
-    let tokenizer = file.tokenizer().unwrap().expect("a tokenizer");
+    let tokenizer = file.tokenizer_metadata().expect("a tokenizer");
     assert_eq!(Some(tokenizer.tokens.len() as u64), config_json["vocab_size"].as_u64());
     for (numbers, end) in [(WeightDtype::F16, "f16"), (WeightDtype::Q8_0, "q8_0")] {
         let export = GgufExport {
@@ -86,7 +83,7 @@ fn it_is_written_again() {
             dtype: numbers,
             default_context_length: 2048,
             pooling: None,
-            tokenizer: Some(&tokenizer),
+            tokenizer: Some(tokenizer),
         };
         let path = format!("{}.{end}.gguf", variable("KILN_SMOLLM2_OUT"));
         save_gguf(path.as_ref(), &export).unwrap();

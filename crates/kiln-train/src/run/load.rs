@@ -44,14 +44,22 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
         return Err(RunFolderError::NotRunFolder { path: path.to_owned(), found: "no checkpoint yet".into() }.into());
     };
     let step = stage.checkpoints().best_step()?.unwrap_or(last_step);
-    let json = fs::read_to_string(paths.tokenizer())
-        .map_err(|error| RunFolderError::from_io("read", &paths.tokenizer(), error))?;
-    let tokenizer = Tokenizer::from_json(&json)?;
+    let tokenizer = load_tokenizer(&paths)?;
     let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;
     Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, step })
+}
+
+/// Reads the tokenizer of a run.
+///
+/// # Errors
+/// If the run has none yet, or its file is damaged.
+pub fn load_tokenizer(paths: &RunPaths) -> Result<Tokenizer, TrainError> {
+    let file = paths.tokenizer();
+    let json = fs::read_to_string(&file).map_err(|error| RunFolderError::from_io("read", &file, error))?;
+    Ok(Tokenizer::from_json(&json)?)
 }
 
 /// The model with the weights in `tensors`, which were read from `file`.

@@ -16,7 +16,7 @@ mod stage_run;
 
 pub use data::{is_built_in, open_data, token_storage};
 pub use diagnose::find_non_finite;
-pub use load::{LoadedRun, load};
+pub use load::{LoadedRun, load, load_tokenizer};
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
 

@@ -72,7 +72,7 @@ pub fn init_models(
 fn continues_adapter(recipe: &Recipe, from: &ModelSource, model: &Model) -> bool {
     let adapter = recipe.stages.first().and_then(|stage| stage.adapter.as_ref());
     let configured = adapter.and_then(|adapter| adapter.build_adapters(model.config(), "adapter").ok());
-    matches!(from, ModelSource::WithAdapter { .. }) && configured.as_ref() == Some(model.adapters())
+    !from.adapters().is_empty() && configured.as_ref() == Some(model.adapters())
 }
 
 /// The model of a stage: the adapters of an earlier stage are merged into its weights, and those of `stage` are attached.

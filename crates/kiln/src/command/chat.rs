@@ -1,4 +1,14 @@
-//! `kiln chat`: a conversation in the terminal, formatted by the model's chat template.
+//! `kiln chat MODEL`: a conversation in the terminal, formatted by the model's chat template.
+//!
+//! ```console
+//! kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --system "Answer in one sentence."
+//! echo "Why is the sky blue?" | kiln chat models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! Each line of standard input is one message; the conversation ends with the input. The key-value cache of the earlier turns
+//! is reused if the template renders them unchanged at the start of the next prompt.
+//!
+//! JSON: `{"messages":[{"role","content"}],"turns":[{"tokens","read_before"}]}`, where `read_before` counts the cached tokens.
 
 use super::{
     device_args::DeviceArgs,
@@ -8,7 +18,7 @@ use super::{
 };
 use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
 use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
-use kiln_train::pretrained::LoadedModel;
+use kiln_pretrained::Pretrained;
 use serde_json::{Value, json};
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -43,6 +53,8 @@ pub struct Args {
 }
 
 /// Reads one message per line of standard input, until its end, and prints the replies. Empty lines are ignored.
+///
+/// Fails before the weights are loaded if the model has no chat template.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     args.sampling().check("").map_err(super::generate::option_error)?;
     let source = args.model.source()?;
@@ -50,7 +62,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     if source.run_folder().is_none() {
         kiln_infer::request::check_can_generate(&source.config()?)?;
     }
-    let chat = source.chat()?.ok_or_else(|| {
+    let chat = source.chat_template()?.ok_or_else(|| {
         CliError::failed("chat", "the model has no chat template")
             .with_location(args.model.model.display().to_string())
             .with_help("use `kiln generate` to continue a text without a template")
@@ -67,7 +79,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 struct ChatSession<'a> {
     args: &'a Args,
     chat: ChatTemplate,
-    loaded: LoadedModel,
+    loaded: Pretrained,
     messages: Vec<Value>,
     /// Key-value cache of the conversation so far.
     prefix_cache: Option<PrefixCache>,
@@ -78,6 +90,7 @@ struct ChatSession<'a> {
 }
 
 impl ChatSession<'_> {
+    /// On a terminal, `> ` is printed to standard error before each message.
     fn read_messages(&mut self) -> Result<(), CliError> {
         let is_terminal = io::stdin().is_terminal();
         if is_terminal {
@@ -98,6 +111,8 @@ impl ChatSession<'_> {
     }
 
     /// Adds a user message, generates the reply and adds it.
+    ///
+    /// The cache is dropped if the conversation no longer starts with its tokens, or with `--no-prefix-cache`.
     fn respond(&mut self, message: &str) -> Result<(), CliError> {
         self.messages.push(chat_message("user", message));
         let ids = self.prompt_ids()?;
@@ -108,11 +123,11 @@ impl ChatSession<'_> {
         let options = GenerateOptions {
             sampling: self.args.sampling(),
             max_new_tokens: self.args.max_new_tokens,
-            stop_token_ids: self.loaded.stop_tokens.clone(),
+            stop_token_ids: self.loaded.generation.stop_token_ids.clone(),
             ..GenerateOptions::default()
         };
         let loaded = &self.loaded;
-        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+        let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
         let mut stream = generator.stream_with_cache(prefix_cache, ids, &options)?;
         let mut reply = String::new();
         while let Some(chunk) = block_on(stream.next())? {
@@ -125,6 +140,7 @@ impl ChatSession<'_> {
         Ok(())
     }
 
+    /// Prints a part of a reply, unless the result is JSON.
     fn print(&self, text: &str) -> Result<(), CliError> {
         if self.quiet { Ok(()) } else { print_chunk(text) }
     }
@@ -139,6 +155,7 @@ impl ChatSession<'_> {
 }
 
 impl Args {
+    /// The options of the command line, with defaults for the others.
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_p, seed, .. } = *self;
         Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }

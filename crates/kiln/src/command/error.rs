@@ -17,6 +17,8 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// Error of a command.
+///
+/// Built from the errors of the crates by the conversions in `error_conversions`, or from a message.
 #[derive(Debug)]
 pub struct CliError {
     /// Short identifier for programs, such as `usage` or `not-readable`.
@@ -62,6 +64,8 @@ impl CliError {
     }
 
     /// Prints the error to standard error: with the source line on a terminal, else as unwrapped plain lines.
+    ///
+    /// Plain lines start with `error:`, `  at:` and `  help:`. The location is left out if the message contains it.
     pub fn report(&self) {
         let mut report = String::new();
         let is_graphical =
@@ -101,6 +105,7 @@ impl CliError {
 }
 
 impl fmt::Display for CliError {
+    /// Used by the graphical report, which prints the location itself where it shows a source line.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.unmentioned_location() {
             Some(location) if self.snippet.is_none() => write!(f, "{location}: {}", self.message),
@@ -112,18 +117,22 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {}
 
 impl miette::Diagnostic for CliError {
+    /// Printed above the message.
     fn code(&self) -> Option<Box<dyn fmt::Display + '_>> {
         Some(Box::new(self.kind))
     }
 
+    /// Printed below the message.
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
+    /// The text around the error.
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
         self.snippet.as_ref().map(|snippet| &snippet.0 as &dyn miette::SourceCode)
     }
 
+    /// Marks the line at fault.
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.snippet.as_ref()?.1;
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".into()), span))))

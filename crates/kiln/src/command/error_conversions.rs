@@ -1,14 +1,19 @@
 //! Conversions of the crates' errors into [`CliError`]: kind, location, help and exit code of each.
+//!
+//! The message is always the `Display` text of the error. An error that wraps one of another crate is converted by the
+//! conversion of the inner error, so that kind and location are those of the cause. Errors in recipes and options have exit
+//! code 2, all others 1.
 
 use super::error::{CliError, EXIT_FAILURE, EXIT_USAGE};
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
+use kiln_pretrained::PretrainedError;
 use kiln_spec::config::ConfigError;
-use kiln_train::pretrained::PretrainedError;
 use kiln_train::{RunFolderError, TrainError};
 use std::path::Path;
 
 impl From<TrainError> for CliError {
+    /// Errors of the run itself state their kind, location and help.
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Config(error) => error.into(),
@@ -24,35 +29,38 @@ impl From<TrainError> for CliError {
 }
 
 impl From<PretrainedError> for CliError {
+    /// The location is the file or the folder at fault; missing files are explained in the help.
     fn from(error: PretrainedError) -> Self {
         let message = error.to_string();
         match error {
-            PretrainedError::Run(error) => (*error).into(),
             PretrainedError::Tokenizer(error) => error.into(),
             PretrainedError::NotFound { path, .. } => failed_at("not-a-run", message, &path).with_help(
                 "give a run folder (new runs are in `runs`), a folder with a config.json or an adapter_config.json, or a \
                  .gguf file",
             ),
-            PretrainedError::MissingBase(base) => failed_at("no-base", message, &base.adapter)
-                .with_help(format!("give the base model, and the adapters with `--adapter {}`", base.adapter.display())),
+            PretrainedError::MissingBase { adapter, .. } => failed_at("no-base", message, &adapter)
+                .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
             PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
-            PretrainedError::Io { file, .. } => failed_at("not-readable", message, &file),
-            PretrainedError::Unsupported { file, refusal } => {
-                Self { help: refusal.suggestion.map(Into::into), ..failed_at("unknown", message, &file) }
+            PretrainedError::Unsupported { file, error } => {
+                Self { help: error.suggestion.map(Into::into), ..failed_at("unknown", message, &file) }
             }
             PretrainedError::VocabSizeMismatch { path, .. } => failed_at("model", message, &path),
             PretrainedError::NoTokenizer(file) => failed_at("tokenizer", message, &file)
                 .with_help("use a model with a tokenizer, or `kiln logits`, which needs none"),
-            PretrainedError::Folder(error) => Self { help: error.help().map(Into::into), ..Self::failed("model", message) },
+            PretrainedError::Load(error) => Self { help: error.help().map(Into::into), ..Self::failed("model", message) },
+            PretrainedError::Hub(_) => Self::failed("hub", message),
+            _ => Self::failed("model", message),
         }
     }
 }
 
+/// An error with a path as its location.
 fn failed_at(kind: &'static str, message: String, path: &Path) -> CliError {
     CliError::failed(kind, message).with_location(path.display().to_string())
 }
 
 impl From<ConfigError> for CliError {
+    /// Errors in recipes and `--set`: the location has file, line and key, and the report shows the line.
     fn from(error: ConfigError) -> Self {
         let base = Self::new(error.code(), error.message(), EXIT_USAGE);
         Self { location: error.location(), help: error.help(), ..base }.with_source_line(&error)
@@ -60,6 +68,8 @@ impl From<ConfigError> for CliError {
 }
 
 impl From<DataError> for CliError {
+    /// Errors in texts and tokenizers always have a help. Only an error in the data configuration is the fault of the
+    /// recipe.
     fn from(error: DataError) -> Self {
         let exit_code = if matches!(error, DataError::Config { .. }) { EXIT_USAGE } else { EXIT_FAILURE };
         let base = Self::new(error.kind(), error.to_string(), exit_code);
@@ -68,6 +78,7 @@ impl From<DataError> for CliError {
 }
 
 impl From<RunFolderError> for CliError {
+    /// The location is a file or folder of the run.
     fn from(error: RunFolderError) -> Self {
         let location = error.location().display().to_string();
         Self { location: Some(location), help: error.help(), ..Self::failed(error.kind(), error.to_string()) }
@@ -75,6 +86,7 @@ impl From<RunFolderError> for CliError {
 }
 
 impl From<GenerateError> for CliError {
+    /// Invalid options, prompts that are too long and prompts without `___` are usage errors.
     fn from(error: GenerateError) -> Self {
         let is_usage = matches!(
             error,
@@ -105,6 +117,7 @@ fn suggestion(error: &GenerateError) -> Option<&'static str> {
 }
 
 impl From<&clap::Error> for CliError {
+    /// The message is the first paragraph of clap's text, the help its tips. Usage lines are left out.
     fn from(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let paragraphs: Vec<&str> = text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()).collect();

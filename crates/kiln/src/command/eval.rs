@@ -1,4 +1,16 @@
-//! `kiln eval`: loss, perplexity, bits per byte and accuracy on validation text or on given text.
+//! `kiln eval MODEL`: loss, perplexity, bits per byte and accuracy on validation text or on given text.
+//!
+//! ```console
+//! kiln eval runs/stories
+//! kiln eval models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data texts/ --sequence-length 1024
+//! ```
+//!
+//! A run is evaluated with the objective of its last stage; another model with next-token prediction, or with masked language
+//! modeling if its attention is bidirectional. The perplexity of a masked model is a pseudo-perplexity and not comparable with
+//! that of a causal one.
+//!
+//! JSON: `{"loss","perplexity","bits_per_byte","accuracy","tokens","bytes","kind","modes"}`; loss in nats per token; `kind` is
+//! `causal` or `pseudo`; `modes` has the components of the objective `unified`.
 
 use super::{
     device_args::DeviceArgs,
@@ -32,6 +44,8 @@ pub struct Args {
 }
 
 /// Evaluates the model with its objective, and with each component of the objective.
+///
+/// The evaluation reads every token of the text once.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let files = (!args.data.is_empty()).then(|| args.files_config());
@@ -46,6 +60,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
 }
 
 impl Measurement {
+    /// The result as JSON, in nats per token and bits per byte.
     fn to_json(&self) -> Value {
         json!({
             "loss": self.evaluation.loss,
@@ -59,6 +74,8 @@ impl Measurement {
     }
 
     /// Name and value of each metric.
+    ///
+    /// The floor and the accuracy by kind exist for the built-in stories only.
     fn table_rows(&self) -> Vec<(&'static str, String)> {
         let evaluation = &self.evaluation;
         let loss = evaluation.loss;
@@ -80,6 +97,7 @@ impl Measurement {
 }
 
 impl Args {
+    /// The files of `--data`, with `--field`.
     fn files_config(&self) -> FilesConfig {
         let mut files = FilesConfig::new(&self.data);
         files.field = self.field.clone().unwrap_or(files.field);

@@ -5,17 +5,20 @@ use burn::tensor::Device;
 use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility};
+use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
-    pretrained::{LoadedModel, ModelSource},
+    pretrained::ModelSource,
     run,
     run_folder::RunPaths,
 };
 use std::sync::Arc;
 
 /// A model and the text it is evaluated on.
+///
+/// The text is tokenized once; it can then be evaluated at several sequence lengths.
 pub struct Evaluator {
     model: Model,
     tokenizer: Tokenizer,
@@ -47,7 +50,7 @@ impl Evaluator {
     /// If there are no files and the model is not a run.
     pub fn open(source: ModelSource, files: Option<FilesConfig>, device: &Device) -> Result<Self, CliError> {
         let recipe = source.run_folder().map(|path| run::load_recipe(&RunPaths::open(path)?)).transpose()?;
-        let LoadedModel { model, tokenizer, .. } = source.load(device)?;
+        let Pretrained { model, tokenizer, .. } = source.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = match recipe.as_ref().and_then(|recipe| recipe.stages.last()) {
             Some(stage) => stage.clone(),
@@ -73,6 +76,8 @@ impl Evaluator {
     }
 
     /// The text in sequences of `length` tokens, with as many tokens per batch as in training.
+    ///
+    /// Documents that are longer than a sequence are split; at a greater length, more tokens have a long context.
     pub fn eval_set(&self, length: usize) -> Result<EvalSet, CliError> {
         let batch_size = (self.stage.sequence_length * self.stage.batch_size / length.max(1)).max(1);
         Ok(EvalSet::new(&self.corpus, &self.tokenizer, (length, batch_size), None, self.is_built_in, self.seed)?)
@@ -87,6 +92,8 @@ impl Evaluator {
 }
 
 /// The whole text of `files`, or the text of `data` with the split of the run.
+///
+/// `files` take precedence over `data`.
 fn open_text(
     files: Option<FilesConfig>,
     data: Option<DataConfig>,
@@ -105,6 +112,8 @@ fn open_text(
 
 /// Objective and sizes for a model that was not trained by Kiln: masked language modeling if its attention is
 /// bidirectional, else next-token prediction.
+///
+/// Refuses models whose head predicts no tokens.
 fn default_stage(model: &Model) -> Result<StageConfig, CliError> {
     let config = model.config();
     let objective = match config.effective_visibility() {

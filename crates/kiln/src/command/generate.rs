@@ -1,4 +1,14 @@
-//! `kiln generate`: text after a prompt, or in place of `___` in it.
+//! `kiln generate MODEL`: text after a prompt, or in place of `___` in it.
+//!
+//! ```console
+//! kiln generate runs/stories --prompt "Once upon a time" --temperature 0.8 --top-p 0.95
+//! kiln generate runs/masked --prompt "Anna had a ___ kite." --mask-length 1
+//! ```
+//!
+//! Standard output has the prompt and the text, as it is generated. Sampling is reproducible: the same seed gives the same text.
+//!
+//! JSON: `{"prompt","text","ids","tokens_per_second","stopped_by"}`; `stopped_by` is `eos`, `length` or `tokens`. With `___`,
+//! `text` is the whole text, `blanks` has the parts that were filled in, and `stopped_by` is `blanks`.
 
 use super::{
     device_args::DeviceArgs,
@@ -55,14 +65,15 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let loaded = args.model.source()?.load(&device)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
-    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation_mode);
+    let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates, infills } = generator.mode();
     if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
         return infill(args, &generator);
     }
-    generate_stream(args, &generator, loaded.stop_tokens.clone(), json)
+    generate_stream(args, &generator, loaded.generation.stop_token_ids.clone(), json)
 }
 
+/// Prints the completed text at the end, because tokens are not filled in from left to right.
 fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError> {
     let options = InfillOptions {
         sampling: args.sampling(),
@@ -83,6 +94,9 @@ fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError>
 }
 
 /// Prints the prompt and the text as it is generated; with `json`, nothing.
+///
+/// Generation ends at an end token of the tokenizer, at one of `stop_token_ids`, at the maximum number of new tokens,
+/// or at the last position of the model.
 fn generate_stream(
     args: &Args,
     generator: &Generator,
@@ -114,11 +128,13 @@ fn generate_stream(
     Ok(CommandOutput::new(json, ""))
 }
 
+/// Prints a part of the result, unless it is JSON.
 fn print_unless(json: bool, text: &str) -> Result<(), CliError> {
     if json { Ok(()) } else { print_chunk(text) }
 }
 
 impl Args {
+    /// The sampling options of the command line.
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_k, top_p, min_p, seed, .. } = *self;
         Sampling { temperature, top_k, top_p, min_p, seed }

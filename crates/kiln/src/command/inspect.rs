@@ -1,4 +1,18 @@
-//! `kiln inspect`: architecture, parameters and cost of a model.
+//! `kiln inspect MODEL`: architecture, parameters and cost of a model.
+//!
+//! ```console
+//! kiln inspect runs/stories
+//! kiln inspect models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --json
+//! kiln inspect runs/stories --text "Once upon a time"
+//! ```
+//!
+//! The tables show the size of the model, then one line per layer with parameters, memory in f32, floating-point operations
+//! and decode state per token, and the kernels of training and inference with the reason for their choice, then each attention
+//! pattern. Quantized tensors of a file are listed with their types. With `--text`, see `inspect_text`.
+//!
+//! JSON: `{"parameters","bytes","flops_per_token","state_bytes_per_token","length","stored":[{"stored","tensors","numbers",
+//! "bytes","multiplied"}],"modules":[{"path","what","parameters","bytes","flops_per_token","state_bytes_per_token","kernel",
+//! "reason","pattern"}]}`.
 
 use super::{
     device_args::DeviceArgs,
@@ -47,20 +61,27 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let source = args.model.source()?;
     if let Some(text) = &args.text {
-        let folder = if let ModelSource::Run(run) = &source { run.as_path() } else { Path::new("") };
+        let folder = plain_run_folder(&source).unwrap_or(Path::new(""));
         let out = args.out.clone().unwrap_or_else(|| folder.join("inspect.html"));
         return inspect_text::run(&args.model, text, &out, &args.device);
     }
     let (model, length) = model_outline(&source)?;
     let summary = model_summary::summarize(&model, length, PATTERN_SIZE);
-    let formats = source.tensor_formats()?;
+    let formats = source.dtypes()?;
     let tables = [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
     Ok(CommandOutput::new(to_json(&summary, length, &formats), tables.join("\n\n")))
 }
 
+/// The run folder of a model without adapters over it.
+fn plain_run_folder(source: &ModelSource) -> Option<&Path> {
+    source.run_folder().filter(|_| source.adapters().is_empty())
+}
+
 /// A model without weights, and the sequence length for its costs: that of the training, or the number of positions.
+///
+/// A run without a tokenizer yet is an error, because its vocabulary size is unknown.
 fn model_outline(source: &ModelSource) -> Result<(Model, usize), CliError> {
-    let ModelSource::Run(path) = source else {
+    let Some(path) = plain_run_folder(source) else {
         let model = Model::without_weights(&source.config()?);
         let max_positions = model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
         return Ok((model, max_positions.min(DEFAULT_SEQUENCE_LENGTH)));
@@ -73,6 +94,7 @@ fn model_outline(source: &ModelSource) -> Result<(Model, usize), CliError> {
     Ok((model, recipe.stages.last().map_or(0, |stage| stage.sequence_length)))
 }
 
+/// Sum of a cost over all layers.
 fn sum_layers(summary: &ModelSummary, value: impl Fn(&LayerSummary) -> f64) -> f64 {
     summary.layers.iter().map(value).sum()
 }
@@ -99,6 +121,8 @@ fn format_tensor_formats(formats: &[DtypeSummary]) -> String {
     formats.iter().map(format_tensor_format).collect::<Vec<_>>().join("; ")
 }
 
+/// Number, type and size of the tensors of one type. Some quantized types are multiplied as they are, others are
+/// dequantized first.
 fn format_tensor_format(format: &DtypeSummary) -> String {
     let tensors = if format.num_tensors == 1 { "tensor" } else { "tensors" };
     let size = format.num_bytes().map_or_else(String::new, |size| format!(", {}", format_bytes(size as f64)));
@@ -132,6 +156,7 @@ fn layer_table(summary: &ModelSummary, model: &Model) -> String {
     lines.join("\n")
 }
 
+/// Zeros are dashes. Layers without a choice of kernel have empty cells.
 fn layer_row(layer: &LayerSummary, plan: Option<&LayerKernels>) -> Vec<String> {
     let costs = [
         format_count(layer.parameters as f64),
@@ -155,6 +180,8 @@ struct LayerKernels {
 }
 
 /// Kernels of all layers that have a choice.
+///
+/// Layers of the encoder come first.
 fn layer_kernels(model: &Model) -> Vec<LayerKernels> {
     let encoder = model.encoder().map_or(&[][..], |encoder| encoder.blocks());
     let mut layers = Vec::new();
@@ -176,6 +203,8 @@ fn layer_kernels(model: &Model) -> Vec<LayerKernels> {
 }
 
 /// Each different attention pattern once, with the layers that have it.
+///
+/// A pattern that depends on the sequence length is drawn for 32 tokens.
 fn draw_patterns(summary: &ModelSummary) -> String {
     let mut groups: Vec<(&PatternMask, Vec<&str>)> = Vec::new();
     for layer in &summary.layers {
@@ -195,6 +224,7 @@ fn draw_patterns(summary: &ModelSummary) -> String {
     drawings.collect::<Vec<_>>().join("\n\n")
 }
 
+/// `length` is the sequence length of the costs.
 fn to_json(summary: &ModelSummary, length: usize, formats: &[DtypeSummary]) -> Value {
     json!({
         "parameters": summary.total_parameters,
@@ -207,6 +237,7 @@ fn to_json(summary: &ModelSummary, length: usize, formats: &[DtypeSummary]) -> V
     })
 }
 
+/// The tensors of one type; `bytes` is null for types of unknown size.
 fn format_json(format: &DtypeSummary) -> Value {
     json!({
         "stored": format.dtype,
@@ -217,6 +248,7 @@ fn format_json(format: &DtypeSummary) -> Value {
     })
 }
 
+/// A layer; `pattern` is the description of its attention pattern.
 fn layer_json(layer: &LayerSummary) -> Value {
     json!({
         "path": layer.path,

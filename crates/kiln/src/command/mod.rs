@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand, each from its arguments to a [`CommandOutput`].
+//! The command line: one file per subcommand, each from its arguments to a `CommandOutput`.
 //!
 //! Messages and progress go to standard error, results to standard output. With `--json` the last line of standard
 //! output is one JSON object; an error is `{"error":{"kind","message","where","help"}}`. Exit codes: 0 success, 1

@@ -1,4 +1,17 @@
-//! `kiln train`: start or resume a run.
+//! `kiln train [RECIPE]`: start or resume a run.
+//!
+//! ```console
+//! kiln train
+//! kiln train text --data notes.txt --steps 500 --set stages.0.batch_size=4
+//! kiln train --from models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt
+//! kiln train --resume runs/stories
+//! ```
+//!
+//! Recipe, data and memory are checked before the run folder is created; the folder and its recipe exist before any long work.
+//! At the end the model is compared with compressors (text other than the built-in stories) and the report is written. After
+//! Ctrl-C the state is saved and the exit code is 130.
+//!
+//! JSON: see [`MetricsSummary::to_json`].
 
 use super::{
     compression,
@@ -16,7 +29,6 @@ use kiln_data::{FilesConfig, SourceConfig};
 use kiln_peft::AdapterConfig;
 use kiln_train::{
     Recipe, TrainError,
-    pretrained::ModelSource,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
@@ -89,6 +101,9 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 
 impl Args {
     /// The recipe with its overrides, in the order `--from`, `--steps`, `--seed`, `--set`; then `--data`.
+    ///
+    /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
+    /// an error.
     fn recipe(&self) -> Result<Recipe, CliError> {
         let default = match (&self.from, self.data.is_empty()) {
             (Some(_), _) => "finetune",
@@ -132,7 +147,7 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     // The local path, because a run cannot read a model id on the hub.
     let path = toml::Value::from(source.path().display().to_string());
     let mut sets = vec![format!("from={path}"), format!("model={model}")];
-    if let ModelSource::WithAdapter { adapter, .. } = &source {
+    if let Some(adapter) = source.adapters().last() {
         let model = source.load_model(&Device::flex())?.model;
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
             CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
@@ -144,11 +159,14 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     Ok(sets)
 }
 
+/// A value for an assignment of `--set`.
 fn to_toml_value(value: &impl Serialize) -> Result<toml::Value, CliError> {
     toml::Value::try_from(value).map_err(|error| CliError::failed("model", error.to_string()))
 }
 
 /// Whether the comparison with compressors was interrupted.
+///
+/// Its result is not needed, so that an interruption is no failure.
 fn was_stopped(result: Result<(), CliError>) -> Result<bool, CliError> {
     match result {
         Err(error) if error.kind == "stopped" => Ok(true),
@@ -172,6 +190,7 @@ fn write_report(run: &Path, device: &Device) {
     }
 }
 
+/// Prints the summary to standard error with `json`, because standard output has the JSON result only.
 fn command_output(outcome: &RunOutcome, progress: &ProgressReporter, json: bool) -> Result<CommandOutput, CliError> {
     let rows = run::load_metrics(&RunPaths::open(&outcome.folder)?)?;
     let summary = MetricsSummary::from_rows(&rows);

@@ -1,4 +1,20 @@
-//! `kiln verify`: checks that all ways of running a model give the same results.
+//! `kiln verify MODEL`: checks that all ways of running a model give the same results.
+//!
+//! ```console
+//! kiln verify models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+//! ```
+//!
+//! | check | compares |
+//! |---|---|
+//! | chunked = whole | a sequence in chunks of 1 and 3 tokens with a key-value cache, and in one call |
+//! | packed = separate | several documents in one sequence, and each alone |
+//! | padded = unpadded | a batch with padding, and each sequence alone |
+//! | fused kernel = reference | the fused kernels, and the reference kernels |
+//! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
+//! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
+//!
+//! JSON: `{"passed","checks":[{"name","applicable","passed","apart","most","reason"}]}`: the difference, the tolerance, and why a
+//! check does not apply.
 
 use super::{
     device_args::DeviceArgs,
@@ -14,8 +30,8 @@ use kiln_data::{
 };
 use kiln_infer::{block_on, equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
+use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
-use kiln_train::pretrained::LoadedModel;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -82,7 +98,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     };
     let mut checks = model_checks(&loaded, &texts, &device)?;
     checks.extend(tokenizer_checks(&loaded.tokenizer, &texts));
-    checks.extend(chat_checks(&loaded.tokenizer, source.chat()?.as_ref())?);
+    checks.extend(chat_checks(&loaded.tokenizer, source.chat_template()?.as_ref())?);
     let passed = checks.iter().all(|check| check.passed() != Some(false));
     let rows: Vec<Vec<String>> = checks.iter().map(Check::table_row).collect();
     let json = json!({ "passed": passed, "checks": checks.iter().map(Check::to_json).collect::<Vec<_>>() });
@@ -116,6 +132,7 @@ impl Check {
         }
     }
 
+    /// Name, difference, tolerance and result.
     fn table_row(&self) -> Vec<String> {
         let [difference, result] = match self.outcome {
             Outcome::Difference(difference) => {
@@ -146,8 +163,10 @@ impl Check {
 }
 
 /// Checks of the model: chunked, packed and padded input, and the fused kernels.
-fn model_checks(loaded: &LoadedModel, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
-    let LoadedModel { model, tokenizer, .. } = loaded;
+///
+/// Texts are cut off after [`MAX_TOKENS`] tokens, or at the number of positions of the model.
+fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
+    let Pretrained { model, tokenizer, .. } = loaded;
     let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
     let mut documents: Vec<Vec<u32>> = Vec::new();
     for text in texts {
@@ -194,6 +213,9 @@ fn tokenizer_checks(tokenizer: &Tokenizer, texts: &[&str]) -> [Check; 4] {
 }
 
 /// Checks of the chat template: it renders, its special tokens are single tokens, and no text is lost.
+///
+/// If the template cannot be rendered, the remaining checks are left out. The last entry reports whether the cache of
+/// earlier turns can be reused, and cannot fail.
 fn chat_checks(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Result<Vec<Check>, CliError> {
     let names = ["chat template renders", "template special tokens are single", "messages survive the template"];
     let Some(chat) = chat else {

@@ -36,7 +36,7 @@ fn of_peft(home: &Path) -> (String, [Vec<f64>; 2]) {
 }
 
 #[test]
-fn an_adapter_folder_is_a_model_wherever_its_base_is() {
+fn an_adapter_folder_finds_its_base_model() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (ids, [with, without]) = of_peft(here);
@@ -59,7 +59,7 @@ fn an_adapter_folder_is_a_model_wherever_its_base_is() {
 }
 
 #[test]
-fn a_base_that_is_nowhere_is_said() {
+fn a_missing_base_model_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (ids, _) = of_peft(here);
@@ -125,7 +125,7 @@ fn tuned() -> TempDir {
 const IDS: &str = "7,300,12,299,1";
 
 #[test]
-fn adapters_of_a_run_go_into_a_folder() {
+fn adapters_of_a_run_are_exported() {
     let home = tuned();
     let here = home.path();
     let config: Value = serde_json::from_slice(&fs::read(here.join("peft/adapter_config.json")).unwrap()).unwrap();
@@ -144,7 +144,7 @@ fn adapters_of_a_run_go_into_a_folder() {
 }
 
 #[test]
-fn every_command_takes_adapters() {
+fn every_command_accepts_adapters() {
     let home = tuned();
     let here = home.path();
     let both = |command: &[&str], rest: &[&str]| {
@@ -173,7 +173,7 @@ fn every_command_takes_adapters() {
 }
 
 #[test]
-fn what_is_no_adapter_alone_stays_whole() {
+fn a_model_with_other_trained_weights_is_not_exported_as_adapters() {
     let home = tuned();
     let here = home.path();
     let refused = |model: &[&str], told: &str| {
@@ -195,7 +195,7 @@ fn what_is_no_adapter_alone_stays_whole() {
 }
 
 #[test]
-fn adapters_go_on_training() {
+fn adapters_of_a_folder_can_be_trained_further() {
     let home = tuned();
     let here = home.path();
     let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];

@@ -46,7 +46,7 @@ fn zipped(text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn data_that_is_no_text() {
+fn invalid_training_data_is_an_error() {
     let home = tiny_home();
     let put = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
     put("empty.txt", b"");
@@ -83,7 +83,7 @@ fn data_that_is_no_text() {
 }
 
 #[test]
-fn recipes_that_say_what_cannot_be() {
+fn invalid_recipes_are_refused() {
     let home = tiny_home();
     let put = |name: &str, from: &str, to: &str| {
         assert!(TINY_RECIPE.contains(from), "{from}");
@@ -131,7 +131,7 @@ fn recipes_that_say_what_cannot_be() {
 }
 
 #[test]
-fn command_lines_that_nobody_can_read() {
+fn invalid_command_lines_are_refused() {
     let home = trained_home();
     check(
         home.path(),
@@ -155,7 +155,7 @@ fn command_lines_that_nobody_can_read() {
 }
 
 #[test]
-fn prompts_that_do_not_fit() {
+fn prompts_that_are_too_long_are_refused() {
     let home = tiny_home();
     let learned = "model.position={ learned = { max_position_embeddings = 32 } }";
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).expect_success();
@@ -168,7 +168,7 @@ fn prompts_that_do_not_fit() {
 }
 
 #[test]
-fn folders_that_are_no_runs_or_not_to_be_had() {
+fn invalid_folders_are_refused() {
     let home = trained_home();
     fs::write(home.path().join("file"), "mine").unwrap();
     fs::create_dir(home.path().join("other")).unwrap();
@@ -203,7 +203,7 @@ const NO_MODELS: [(&str, &str, &[&str]); 7] = [
 ];
 
 #[test]
-fn models_that_are_none() {
+fn invalid_models_are_refused() {
     let home = tiny_home();
     let (here, at) = (home.path(), |name: &str| home.path().join(name));
     fs::create_dir(at("empty")).unwrap();
@@ -248,7 +248,7 @@ fn models_that_are_none() {
 }
 
 #[test]
-fn runs_that_somebody_broke() {
+fn damaged_run_folders_are_errors() {
     let home = trained_home();
     let run = home.path().join("run");
     let checkpoint = run.join("stages/0-pretrain/checkpoints/step-000006");
@@ -293,7 +293,7 @@ fn runs_that_somebody_broke() {
 
 #[test]
 #[cfg(unix)]
-fn a_full_disk_loses_nothing() {
+fn a_full_disk_leaves_the_run_resumable() {
     let home = tiny_home();
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "undisturbed"]).expect_success();
     // A limit on the size of files, in blocks of the shell's: what a full disk looks like, without privileges.
@@ -319,7 +319,7 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
-fn numbers_that_run_away_stop_the_run() {
+fn a_non_finite_loss_stops_the_run() {
     let home = tiny_home();
     let peak = "stages.0.schedule={ constant = { learning_rate = 1e30, warmup = 0 } }";
     let args =
@@ -332,7 +332,7 @@ fn numbers_that_run_away_stop_the_run() {
 }
 
 #[test]
-fn errors_read_well_without_json() {
+fn errors_are_plain_lines_without_json() {
     let home = tiny_home();
     fs::write(home.path().join("typo.toml"), TINY_RECIPE.replace("sequence_length", "sequence_lenght")).unwrap();
     let done = run_kiln(home.path(), &["train", "typo.toml"]);

@@ -8,7 +8,7 @@ const TRAIN: [&str; 9] =
     ["train", "tiny.toml", "--data", "texts", "--steps", "8", "--set", "stages.0.checkpoint_every=0.25", "--out"];
 
 #[test]
-fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
+fn a_run_can_be_resumed_from_another_folder() {
     let home = tiny_home();
     let at = |name: &str| home.path().join(name);
     fs::create_dir_all(at("texts")).unwrap();
@@ -40,7 +40,7 @@ fn a_resumed_run_finds_its_text_and_its_origin_from_another_folder() {
 }
 
 #[test]
-fn text_that_is_gone_is_named_so_that_it_can_be_found() {
+fn missing_text_of_a_resumed_run_is_named() {
     let home = tiny_home();
     fs::write(home.path().join("text.txt"), "Ann and Ben went home. ".repeat(999)).unwrap();
     run_kiln(home.path(), &["train", "tiny.toml", "--data", "text.txt", "--out", "run"]).expect_success();

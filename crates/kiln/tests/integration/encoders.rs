@@ -115,7 +115,7 @@ fn refused(home: &Path, args: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
-fn an_encoder_writes_nothing_and_says_what_it_does_instead() {
+fn an_encoder_does_not_generate_and_suggests_other_commands() {
     let home = berts();
     let here = home.path();
     for (case, head) in [("bert-bare", "`embedding`"), ("bert-classes", "`class`")] {
@@ -139,7 +139,7 @@ fn an_encoder_writes_nothing_and_says_what_it_does_instead() {
 }
 
 #[test]
-fn what_has_no_loss_over_tokens_is_not_measured() {
+fn models_without_a_token_loss_are_not_evaluated() {
     let home = berts();
     let here = home.path();
     let eval = |model: &'static str| vec!["eval", model, "--data", "text.txt"];
@@ -149,13 +149,13 @@ fn what_has_no_loss_over_tokens_is_not_measured() {
     refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
     fs::copy(crate_path("kiln-pretrained/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
-    refused(here, &eval("t5.gguf"), 1, &["t5.gguf carries no tokenizer", "kiln logits"]);
+    refused(here, &eval("t5.gguf"), 1, &["t5.gguf: the GGUF file has no tokenizer", "kiln logits"]);
 }
 
 /// With one word that isn't special, a token that is chosen is masked, else stays as it is: the loss of many texts of that
 /// word is a mean of two json_values, in which each counts a whole number of times.
 #[test]
-fn the_loss_of_an_encoder_is_that_of_its_masks() {
+fn the_loss_of_an_encoder_is_over_masked_tokens() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let names: Vec<String> = (0..37).map(|id| format!("<{id}>")).collect();
@@ -175,7 +175,7 @@ fn the_loss_of_an_encoder_is_that_of_its_masks() {
 }
 
 #[test]
-fn the_loss_of_a_file_is_that_of_its_logits() {
+fn the_loss_of_a_file_agrees_with_the_logits() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     write_word_model("hf/llama-biases", &here.join("folder"), &[(0, "<unk>"), (1, "<s>"), (2, "</s>")], "<s> A");

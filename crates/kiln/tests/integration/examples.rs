@@ -3,8 +3,9 @@
 use crate::common::{CommandResult, run_kiln};
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// An example as Cargo built it: `cargo test` without `--test` builds the examples before it runs the tests.
@@ -15,10 +16,17 @@ fn example_path(name: &str) -> PathBuf {
     path
 }
 
-/// The standard output of an example that ran in `folder`.
+/// The standard output of an example that ran in `folder`, with `input` on its standard input.
+fn run_example_with_input(folder: &Path, name: &str, args: &[&str], input: &str) -> String {
+    let mut command = Command::new(example_path(name));
+    let command = command.args(args).current_dir(folder);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    CommandResult::from_output(child.wait_with_output().unwrap()).expect_success().stdout
+}
+
 fn run_example(folder: &Path, name: &str, args: &[&str]) -> String {
-    let output = Command::new(example_path(name)).args(args).current_dir(folder).output().unwrap();
-    CommandResult::from_output(output).expect_success().stdout
+    run_example_with_input(folder, name, args, "")
 }
 
 #[test]
@@ -42,6 +50,11 @@ fn every_example_runs() {
 
     let table = run_example(here, "compare_attention", &["2"]);
     assert_eq!(table.lines().count(), 7, "{table}");
+
+    let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: ";
+    fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
+    let replies = run_example_with_input(here, "chat", &["hf"], "Who is Ann?\nAnd Ben?\n");
+    assert!(replies.lines().count() >= 2, "{replies}");
 }
 
 #[test]

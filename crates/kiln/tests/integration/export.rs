@@ -67,7 +67,7 @@ fn configs() -> [(&'static str, Value, &'static str); 4] {
 }
 
 #[test]
-fn a_gguf_answers_as_the_folder_that_it_came_from() {
+fn a_gguf_file_gives_the_same_results_as_its_folder() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     for (name, config, tokenizer) in configs() {
@@ -117,7 +117,7 @@ fn a_gguf_answers_as_the_folder_that_it_came_from() {
 }
 
 #[test]
-fn weights_of_folders_are_stored_as_asked() {
+fn weights_are_exported_in_the_requested_dtype() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (name, config, tokenizer) = configs()[1].clone();
@@ -170,7 +170,7 @@ fn numbers_beyond_16_bits_are_refused_by_their_tensor() {
 }
 
 #[test]
-fn what_a_gguf_has_no_words_for_is_said() {
+fn models_that_gguf_cannot_store_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let here = home.path();
     let (name, config, _) = configs()[1].clone();

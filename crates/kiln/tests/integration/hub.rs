@@ -81,7 +81,7 @@ const TRAIN: [&str; 11] = [
 ];
 
 #[test]
-fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
+fn a_hub_model_is_downloaded_once_and_used_offline() {
     let place = start_hub(None);
     let ids = |done: CommandResult| done.expect_success().json_output()["ids"].take();
     let written = ids(place.run(&GENERATE, &[]));
@@ -113,7 +113,7 @@ fn a_model_of_the_hub_is_fetched_once_and_used_without_it() {
 }
 
 #[test]
-fn a_file_or_a_tokenizer_of_the_hub_is_fetched_alone() {
+fn single_files_and_tokenizers_are_downloaded_alone() {
     let place = start_hub(None);
     let encode = ["tokenizer", "encode", "owner/model", "--text", "w7 w8"];
     let ids = |done: CommandResult| done.expect_success().json_output()["ids"].take();
@@ -130,7 +130,7 @@ fn a_file_or_a_tokenizer_of_the_hub_is_fetched_alone() {
 }
 
 #[test]
-fn what_the_hub_has_not_is_said_with_its_answer() {
+fn missing_hub_models_are_errors_with_the_status() {
     let place = start_hub(None);
     let before = crate::common::list_files(place.home.path());
     let error = place.error(&["generate", "owner/other"], &[]);
@@ -145,7 +145,7 @@ fn what_the_hub_has_not_is_said_with_its_answer() {
 }
 
 #[test]
-fn a_token_goes_to_the_hub_alone() {
+fn the_access_token_is_sent_to_the_hub_only() {
     let place = start_hub(Some("secret"));
     let error = place.error(&GENERATE, &[]);
     assert!(error.contains("status 401") && error.contains("HF_TOKEN"), "{error}");

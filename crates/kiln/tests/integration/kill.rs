@@ -47,7 +47,7 @@ fn undisturbed(home: &Path) -> ((Vec<Vec<u8>>, Vec<String>), Duration) {
 }
 
 #[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_saves_and_prints_the_resume_command() {
     let home = tiny_home();
     let (wanted, _) = undisturbed(home.path());
     let mut child = spawn(home.path(), &[&TRAIN[..], &["--out", "run", "--json"]].concat());
@@ -70,7 +70,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 }
 
 #[test]
-fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
+fn ctrl_c_while_reading_text_stops_at_once() {
     let home = tiny_home();
     write_big_text(home.path(), 100);
     let train = ["train", "tiny.toml", "--data", "big.txt.zst", "--set", "stages.0.sequence_length=256", "--out"];
@@ -92,7 +92,7 @@ fn ctrl_c_while_text_is_read_stops_at_once_and_says_how_to_go_on() {
 }
 
 #[test]
-fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
+fn a_killed_run_resumes_bit_identically() {
     let home = tiny_home();
     let (wanted, mut time) = undisturbed(home.path());
     let mut random = kiln::spec::Random::new(7, "kill", 0, 0);
@@ -127,7 +127,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_goes_on() {
 /// `cargo test --release -p kiln kill -- --ignored --nocapture`
 #[test]
 #[ignore = "takes ten minutes"]
-fn the_main_job_survives_ten_kills_at_random_moments() {
+fn the_main_job_survives_ten_kills_at_random_times() {
     let home = tiny_home();
     const MAIN: [&str; 6] = ["train", "--steps", "60", "--set", "stages.*.checkpoint_every=5", "--out"];
     let started = Instant::now();

@@ -47,6 +47,6 @@ fn a_text_larger_than_memory_trains() {
 /// `cargo test --release -p kiln memory -- --ignored --nocapture`
 #[test]
 #[ignore = "takes a minute and two gigabytes of disk"]
-fn a_text_larger_than_a_gigabyte_trains_in_one() {
+fn a_text_larger_than_a_gigabyte_trains_in_one_gigabyte() {
     trains_within(1100, 1000);
 }

@@ -4,7 +4,7 @@ use crate::common::{TINY_RECIPE, run_kiln};
 use std::fs;
 
 #[test]
-fn each_is_listed_and_shown_before_and_after() {
+fn every_objective_is_listed_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let listed = run_kiln(home.path(), &["objective", "list", "--json"]).expect_success().json_output();
     let names: Vec<&str> =
@@ -33,7 +33,7 @@ fn each_is_listed_and_shown_before_and_after() {
 }
 
 #[test]
-fn options_change_what_is_shown_and_wrong_ones_are_refused() {
+fn options_change_the_example_and_invalid_ones_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let show = |more: &[&str]| run_kiln(home.path(), &[&["objective", "show", "masked", "--json"], more].concat());
     let asked = |more: &[&str]| {
@@ -52,7 +52,7 @@ fn options_change_what_is_shown_and_wrong_ones_are_refused() {
 }
 
 #[test]
-fn a_masked_model_is_trained_measured_and_fills_blanks() {
+fn a_masked_model_is_trained_evaluated_and_fills_in_text() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("tiny.toml"), TINY_RECIPE).unwrap();
     let call = ["train", "tiny.toml", "--set", "stages.0.objective=masked", "--out", "run", "--json"];

@@ -24,7 +24,7 @@ fn near(a: &[f64], b: &[f64], most: f64) {
 }
 
 #[test]
-fn an_exported_run_answers_as_before() {
+fn an_exported_run_gives_the_same_results() {
     let home = trained_home();
     let here = home.path();
     let done =
@@ -68,7 +68,7 @@ fn an_exported_run_answers_as_before() {
 }
 
 #[test]
-fn every_command_takes_models_of_others() {
+fn every_command_accepts_hugging_face_folders() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -133,7 +133,7 @@ fn every_command_takes_models_of_others() {
 }
 
 #[test]
-fn a_conversation_follows_the_template() {
+fn a_conversation_uses_the_chat_template() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -177,7 +177,7 @@ fn run_chat(here: &Path, args: &[&str], lines: &str) -> crate::common::CommandRe
 const TEMPLATE: &str = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
 
 #[test]
-fn a_conversation_goes_on_from_what_was_read_of_it() {
+fn a_conversation_reuses_the_prefix_cache() {
     let home = crate::common::tiny_home();
     let here = home.path();
     // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
@@ -216,7 +216,7 @@ fn tuned(stop: &str) -> TempDir {
 }
 
 #[test]
-fn a_run_keeps_the_template_of_its_model() {
+fn a_fine_tuned_run_keeps_the_chat_template() {
     let home = tuned("[2, 399]");
     let here = home.path();
     let json = run_chat(here, &["tuned", "--max-new-tokens", "5", "--json"], "Hello Ann\nAnd Ben?\n")
@@ -245,7 +245,7 @@ fn a_run_keeps_the_template_of_its_model() {
 }
 
 #[test]
-fn a_run_keeps_the_tokens_that_end_an_answer() {
+fn a_fine_tuned_run_keeps_the_stop_tokens() {
     let all: Vec<usize> = (0..400).collect();
     let home = tuned(&format!("{all:?}"));
     let ends = |model: &str| {
@@ -276,7 +276,7 @@ fn a_run_keeps_the_tokens_that_end_an_answer() {
 }
 
 #[test]
-fn a_file_of_a_folder_means_the_folder() {
+fn a_file_of_a_model_folder_stands_for_the_folder() {
     let home = trained_home();
     let here = home.path();
     run_kiln(here, &["export", "run", "--format", "hf", "--out", "hf"]).expect_success();
@@ -310,7 +310,7 @@ fn a_file_of_a_folder_means_the_folder() {
 }
 
 #[test]
-fn what_is_no_model_is_said() {
+fn invalid_model_files_are_errors() {
     let home = trained_home();
     let here = home.path();
     fs::create_dir(here.join("odd")).unwrap();

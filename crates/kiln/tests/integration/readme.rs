@@ -83,7 +83,7 @@ fn every_command_runs() {
 }
 
 #[test]
-fn the_objective_of_the_guide_is_that_of_the_example() {
+fn the_guide_quotes_the_objective_example() {
     let (guide, example) = (read("docs/objectives.md"), read("examples/objective.rs"));
     let code = blocks(&guide, "rust");
     assert_eq!(code.len(), 1);
@@ -114,7 +114,7 @@ fn every_recipe_of_the_guides_loads() {
 }
 
 #[test]
-fn every_link_to_a_file_leads_somewhere() {
+fn every_link_to_a_file_exists() {
     let pages =
         GUIDES.into_iter().chain(["ARCHITECTURE.md", "docs/training.md", "docs/add-a-variant.md", "docs/LOG.md"]);
     for name in pages {

@@ -35,7 +35,7 @@ fn recipe(here: &Path, path: &str) {
 }
 
 #[test]
-fn a_run_takes_its_tokenizer_from_a_file_and_keeps_it() {
+fn a_run_copies_its_tokenizer_file() {
     let home = tiny_home();
     let here = home.path();
     fs::create_dir(here.join("other")).unwrap();
@@ -71,7 +71,7 @@ fn a_run_takes_its_tokenizer_from_a_file_and_keeps_it() {
 }
 
 #[test]
-fn a_tokenizer_that_can_not_be_had_is_refused_before_anything_is_written() {
+fn an_invalid_tokenizer_is_refused_before_the_run_exists() {
     let home = tiny_home();
     let here = home.path();
     fs::write(here.join("broken.json"), &reference("wordpiece_cased").to_string()[..999]).unwrap();
@@ -98,7 +98,7 @@ fn a_tokenizer_that_can_not_be_had_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn bytes_that_a_vocabulary_lacks_are_named() {
+fn unencodable_bytes_are_named() {
     let home = tiny_home();
     let here = home.path();
     let file = fs::read_to_string(here.join("gpt/vocab.json")).unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{fs, process::Stdio};
 
 #[test]
-fn train_leaves_a_run_and_says_what_it_came_to() {
+fn train_writes_a_run_folder_and_prints_a_summary() {
     let home = tiny_home();
     let done = run_kiln(home.path(), &["train", "tiny.toml", "--json"]).expect_success();
     let json = done.json_output();
@@ -49,7 +49,7 @@ fn steps_seed_and_set_change_the_recipe() {
 }
 
 #[test]
-fn generate_writes_on() {
+fn generate_continues_the_prompt() {
     let home = trained_home();
     let args = ["generate", "run", "--prompt", "Ann was", "--max-new-tokens", "12", "--seed", "3"];
     let plain = run_kiln(home.path(), &args).expect_success();
@@ -64,7 +64,7 @@ fn generate_writes_on() {
 }
 
 #[test]
-fn eval_measures_on_validation_text_and_on_any() {
+fn eval_uses_validation_text_or_given_text() {
     let home = trained_home();
     let validation = run_kiln(home.path(), &["eval", "run", "--json"]).expect_success().json_output();
     assert_eq!(
@@ -86,7 +86,7 @@ fn eval_measures_on_validation_text_and_on_any() {
 }
 
 #[test]
-fn inspect_and_tokenizer_show_what_is_inside() {
+fn inspect_shows_model_and_tokenizer() {
     let home = trained_home();
     let json = run_kiln(home.path(), &["inspect", "run", "--json"]).expect_success().json_output();
     let modules = json["modules"].as_array().unwrap();
@@ -109,7 +109,7 @@ fn inspect_and_tokenizer_show_what_is_inside() {
 }
 
 #[test]
-fn inspect_looks_at_a_text() {
+fn inspect_analyzes_a_text() {
     let home = trained_home();
     let done = run_kiln(home.path(), &["inspect", "run", "--text", "A <b>cat</b>", "--json"]).expect_success();
     let json = done.json_output();
@@ -131,7 +131,7 @@ fn inspect_looks_at_a_text() {
 }
 
 #[test]
-fn compare_says_what_differs() {
+fn compare_lists_the_recipe_differences() {
     let home = trained_home();
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "wide", "--set", "model.hidden=32"]).expect_success();
     let done = run_kiln(home.path(), &["compare", "run", "wide", "--out", "both.html", "--json"]).expect_success();
@@ -151,7 +151,7 @@ fn compare_says_what_differs() {
 }
 
 #[test]
-fn a_finished_run_says_so() {
+fn resuming_a_finished_run_does_nothing() {
     let home = trained_home();
     let done = run_kiln(home.path(), &["train", "--resume", "run", "--json"]).expect_success();
     assert!(done.stderr.contains("finished before"), "{}", done.stderr);
@@ -159,7 +159,7 @@ fn a_finished_run_says_so() {
 }
 
 #[test]
-fn real_text_is_compared_with_compressors() {
+fn the_model_is_compared_with_compressors() {
     let home = tiny_home();
     let folder = home.path().join("texts");
     fs::create_dir(&folder).unwrap();
@@ -186,7 +186,7 @@ fn real_text_is_compared_with_compressors() {
 }
 
 #[test]
-fn what_needs_no_run_answers_too() {
+fn commands_without_a_run_print_results() {
     let home = tiny_home();
     let json = |args: &[&str]| run_kiln(home.path(), &[args, &["--json"]].concat()).expect_success().json_output();
     assert_eq!(json(&["devices"])["devices"][0]["device"], "flex");
@@ -209,7 +209,7 @@ fn what_needs_no_run_answers_too() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_output_is_not_an_error() {
     let home = trained_home();
     let mut child = kiln_command(home.path(), &["recipe", "explain"])
         .stdout(Stdio::piped())

@@ -12,6 +12,7 @@ use crate::{
     tokenizer::{TokenRoles, Tokenizer, roles::ROLE_NAMES},
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Tokenizer as GGUF metadata: one field for each key `tokenizer.ggml.*`. Lists are empty and flags `None` if the file
 /// lacks the key.
@@ -45,6 +46,12 @@ pub struct GgufTokenizer {
     /// `remove_extra_whitespaces`: whether runs of spaces become one space, and spaces at both ends are removed
     /// (`llama`, `t5`). Absent: `true` for `t5`.
     pub remove_extra_whitespaces: Option<bool>,
+    /// `add_sep_token`. Kept for files that are written again; [`to_tokenizer`](Self::to_tokenizer) ignores it.
+    pub add_sep: Option<bool>,
+    /// Ids of the other keys `tokenizer.ggml.ROLE_token_id` by role: `eot` (end of turn), `eom` (end of message), ….
+    pub other_token_ids: BTreeMap<String, u32>,
+    /// `tokenizer.chat_template`: the chat template (Jinja).
+    pub chat_template: Option<String>,
 }
 
 /// Values of `tokenizer.ggml.token_type`, the same as those of SentencePiece.
@@ -92,6 +99,12 @@ impl GgufTokenizer {
         let (first, last) = self.tokens_around_text();
         add_template_processing(&mut json, first, last);
         build_tokenizer(json, &self.role_names())
+    }
+
+    /// The ids of all special tokens: roles first, then [`other_token_ids`](Self::other_token_ids).
+    pub fn special_token_ids(&self) -> Vec<u32> {
+        let role_ids = self.roles.slots().into_iter().flatten();
+        role_ids.chain(self.other_token_ids.values().copied()).collect()
     }
 
     /// Checks the lengths of the lists, the lengths of the tokens, and the ids of the roles.

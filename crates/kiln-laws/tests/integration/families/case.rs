@@ -4,7 +4,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::fixture::Fixture;
 use kiln_models::{Model, hf};
 use kiln_nn::{Context, Probe};
-use kiln_pretrained::files::{LoadedModel, ModelFolder, load};
+use kiln_pretrained::{
+    PretrainedModel,
+    files::{ModelFolder, load},
+};
 use kiln_spec::{Direction, Layout};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -37,7 +40,7 @@ impl Case {
         Self { name, folder, reference: Fixture::open(&format!("hf/{name}/expected")) }
     }
 
-    pub fn load(&self, device: &Device) -> LoadedModel {
+    pub fn load(&self, device: &Device) -> PretrainedModel {
         load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 

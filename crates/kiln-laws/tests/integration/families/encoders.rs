@@ -8,7 +8,10 @@ use kiln_models::{
     tensors::{InMemoryTensors, TensorSource},
 };
 use kiln_nn::{Context, Probe};
-use kiln_pretrained::files::{LoadedModel, ModelFolder, SaveOptions as Laid, load, save};
+use kiln_pretrained::{
+    PretrainedModel,
+    files::{ModelFolder, SaveOptions as Laid, load, save},
+};
 use kiln_spec::{Direction, Layout, TokenMark};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -35,7 +38,7 @@ impl Case {
         Self { name, folder, reference: Fixture::open(&format!("hf-encoders/{name}/expected")) }
     }
 
-    pub fn load(&self, device: &Device) -> LoadedModel {
+    pub fn load(&self, device: &Device) -> PretrainedModel {
         load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 

@@ -1,7 +1,8 @@
 //! A run that starts from another run begins with its last weights.
 
 use crate::training::runs::{TestRun, recipe, steps, train, weights};
-use kiln_train::{TrainError, pretrained::PretrainedError};
+use kiln_pretrained::PretrainedError;
+use kiln_train::TrainError;
 use std::fs;
 
 #[test]

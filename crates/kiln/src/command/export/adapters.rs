@@ -1,4 +1,7 @@
 //! Export of the adapters alone, as a folder in the format of PEFT.
+//!
+//! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. It is
+//! only valid if the base weights are unchanged, which is checked bit by bit.
 
 use super::{super::error::CliError, Args, export_error};
 use burn::tensor::{Device, ExecutionError};
@@ -6,7 +9,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
 use kiln_peft::{detach, merge};
 use kiln_pretrained::peft_format;
-use kiln_train::pretrained::{ModelSource, PretrainedModel, run_origin};
+use kiln_train::pretrained::{ModelSource, SourceModel, run_origin};
 use std::path::absolute;
 
 /// Writes the adapter folder and returns the family of the base model, or `adapters` if it has none.
@@ -16,7 +19,7 @@ use std::path::absolute;
 pub(super) fn write_adapters(
     args: &Args,
     source: &ModelSource,
-    weights: &PretrainedModel,
+    weights: &SourceModel,
     device: &Device,
 ) -> Result<&'static str, CliError> {
     if weights.model.adapters().is_empty() {
@@ -36,26 +39,28 @@ pub(super) fn write_adapters(
 
 /// The base model of the adapters.
 fn base_source(source: &ModelSource) -> Result<ModelSource, CliError> {
-    match source {
-        ModelSource::Run(run) => match ModelSource::open(&run_origin(run)?.ok_or_else(no_base)?)? {
-            // The run continued these adapters.
-            ModelSource::WithAdapter { base, .. } => Ok(*base),
-            origin => Ok(origin),
-        },
-        ModelSource::WithAdapter { base, .. } if matches!(**base, ModelSource::WithAdapter { .. }) => {
-            Err(export_error("the model has several adapter folders on top of each other; PEFT format holds one")
-                .with_help("use --format hf to export the model with merged adapters"))
+    match (source, source.adapters()) {
+        (ModelSource::Run { folder, .. }, []) => {
+            let mut origin = ModelSource::open(&run_origin(folder)?.ok_or_else(no_base)?)?;
+            // If the run continued adapters, their base is the model below them.
+            origin.pop_adapter();
+            Ok(origin)
         }
-        ModelSource::WithAdapter { base, .. } => Ok(ModelSource::open(base.path())?),
-        ModelSource::Folder(_) | ModelSource::Gguf(_) => Err(no_base()),
+        (ModelSource::Pretrained(_), []) => Err(no_base()),
+        (_, [_]) => Ok(ModelSource::open(source.base_path())?),
+        _ => Err(export_error("the model has several adapter folders on top of each other; PEFT format holds one")
+            .with_help("use --format hf to export the model with merged adapters")),
     }
 }
 
+/// A run that was trained from random weights, or a model without adapters.
 fn no_base() -> CliError {
     export_error("the run did not start from a model, so that its adapters have no base model")
 }
 
 /// Whether the parameters of two models are bit-identical.
+///
+/// Compares names and bytes, so that NaNs compare equal too.
 fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
     let [a, b] = [a, b].map(|model| block_on(state_dict(model)).map_err(device_error));
     let (a, b) = (a?, b?);
@@ -63,6 +68,7 @@ fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
         && a.iter().all(|(name, data)| b.get(name).is_some_and(|other| other.as_bytes() == data.as_bytes())))
 }
 
+/// An error while values are read from the device.
 fn device_error(error: ExecutionError) -> CliError {
     CliError::failed("device", error.to_string())
 }

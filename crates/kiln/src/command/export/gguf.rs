@@ -1,4 +1,7 @@
 //! Export as a GGUF file for llama.cpp.
+//!
+//! Matrices are stored as f16 unless `--dtype` names another type; vectors are always f32, as llama.cpp expects. The tensors are
+//! written one at a time, so that the memory does not depend on the size of the file.
 
 use super::{
     super::{error::CliError, output::print_message},
@@ -6,18 +9,16 @@ use super::{
 };
 use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
-use kiln_pretrained::{files::save_gguf, gguf::GgufExport};
-use kiln_train::pretrained::{ModelSource, PretrainedModel};
+use kiln_pretrained::gguf::{GgufExport, save_gguf};
+use kiln_train::pretrained::{ModelSource, SourceModel};
 
 /// Context length in the metadata of a model without a maximum of positions.
 const DEFAULT_CONTEXT_LENGTH: usize = 2048;
 
 /// Writes the file and returns the family of the model.
-pub(super) fn write_gguf(
-    args: &Args,
-    source: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+///
+/// Fails if no model family of GGUF has the architecture, such as one with a sliding window in a family without.
+pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
         .map_err(|error| export_error(format!("no model family has this architecture: {error}")))?;
@@ -46,9 +47,13 @@ pub(super) fn write_gguf(
 }
 
 /// Pooling and normalization of a sentence-embedding model.
+///
+/// `None` for models with another head.
 fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
     match (head, source) {
-        (HeadConfig::Embedding(config), ModelSource::Run(_)) => Ok(Some(config.clone())),
+        (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {
+            Ok(Some(config.clone()))
+        }
         (HeadConfig::Embedding(_), source) => Ok(Some(source.embedding_config()?)),
         _ => Ok(None),
     }

@@ -1,11 +1,15 @@
 //! Export as a Hugging Face folder.
+//!
+//! The folder has `config.json`, the weights as safetensors (in several files with an index if they exceed
+//! `--max-shard-size`), `tokenizer.json`, `tokenizer_config.json` and, if the model has one, `chat_template.jinja`. A model that
+//! came from a Hugging Face folder keeps the unknown keys of its `config.json`.
 
 use super::{super::error::CliError, Args, export_error};
 use kiln_data::{Tokenizer, chat::ChatTemplate, tokenizer::TokenRoles};
 use kiln_models::{ModelTensors, tensors::WeightDtype};
 use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save};
 use kiln_train::{
-    pretrained::{ModelSource, PretrainedModel},
+    pretrained::{ModelSource, SourceModel},
     run_folder::write_atomic,
 };
 use serde_json::{Map, Value};
@@ -15,14 +19,12 @@ use std::{fmt::Display, path::Path};
 const DEFAULT_SHARD_MEGABYTES: u64 = 5000;
 
 /// Writes the folder and returns the family of the model.
-pub(super) fn write_folder(
-    args: &Args,
-    source: &ModelSource,
-    weights: &PretrainedModel,
-) -> Result<&'static str, CliError> {
+///
+/// Fails before it writes anything if no model family has the architecture.
+pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
     let config = weights.model.config();
     let tokenizer = source.tokenizer()?;
-    let chat = source.chat()?;
+    let chat = source.chat_template()?;
     let shard_bytes = args.max_shard_size.unwrap_or(DEFAULT_SHARD_MEGABYTES).saturating_mul(1_000_000);
     let options = SaveOptions {
         config_json: weights.config_json.as_ref(),
@@ -56,6 +58,8 @@ fn tokenizer_config(tokenizer: &Tokenizer, chat: Option<&ChatTemplate>) -> Value
 }
 
 /// Adds the special token ids to the `config.json` of a model trained by Kiln.
+///
+/// Other programs read bos, eos and pad from there. A model from a Hugging Face folder has them already.
 fn write_special_token_ids(path: &Path, tokenizer: &Tokenizer, has_encoder: bool) -> Result<(), CliError> {
     let read_error = |error: &dyn Display| export_error(format!("cannot read {}: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| read_error(&error))?;

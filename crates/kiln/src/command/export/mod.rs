@@ -1,4 +1,12 @@
-//! `kiln export`: Hugging Face folder, GGUF file or PEFT adapter folder.
+//! `kiln export MODEL --format F --out PATH`: Hugging Face folder, GGUF file or PEFT adapter folder.
+//!
+//! ```console
+//! kiln export runs/stories --format hf --out hf --dtype bf16
+//! kiln export runs/stories --format gguf --out stories.gguf --dtype q8_0
+//! kiln export runs/fine-tuned --format peft --out adapters
+//! ```
+//!
+//! JSON: `{"out","family"}`.
 
 mod adapters;
 mod gguf;
@@ -42,6 +50,7 @@ pub enum ExportDtype {
 }
 
 impl From<ExportDtype> for WeightDtype {
+    /// The same type in the writers.
     fn from(dtype: ExportDtype) -> Self {
         match dtype {
             ExportDtype::F32 => Self::F32,
@@ -115,6 +124,8 @@ impl Args {
 }
 
 /// An error of the export.
+///
+/// Exit code 1, kind `export`.
 fn export_error(reason: impl Display) -> CliError {
     CliError::failed("export", reason.to_string())
 }

@@ -14,7 +14,7 @@ pub fn pickle(file: &[u8]) -> bool {
 
 pub fn gguf(file: &[u8]) -> bool {
     let Ok(file) = format::GgufReader::open(file) else { return false };
-    let carried = format::GgufTokenizer::read(file.metadata());
+    let carried = format::read_tokenizer(file.metadata());
     let config = format::read_as_hf(file.metadata(), &file).ok().map(|(config, _)| hf::read_config(&config).is_ok());
     read_all_tensors(&file) && carried.is_ok() && config != Some(false)
 }

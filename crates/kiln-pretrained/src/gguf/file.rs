@@ -1,0 +1,189 @@
+//! One GGUF file: model, tokenizer and chat template.
+
+use super::{GgufReader, Metadata, read_as_hf, read_tokenizer};
+use crate::{
+    PretrainedError, PretrainedModel,
+    files::{LoadError, ModelBytes},
+};
+use burn::tensor::{Device, TensorData};
+use kiln_data::{ChatTemplate, Tokenizer, tokenizer::GgufTokenizer};
+use kiln_kernels::packed::PackedMatrix;
+use kiln_models::{
+    DtypeSummary, ModelConfig,
+    hf::{self, Family},
+    tensors::{TensorError, TensorInfo, TensorSource},
+};
+use kiln_nn::head::Pooling;
+use kiln_spec::ValidationError;
+use serde_json::{Map, Value};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// An opened GGUF file, on disk (`B` = `MappedFile`) or in memory: its header is read and checked, its tensors are not.
+#[derive(Debug)]
+pub struct GgufFile<B> {
+    location: PathBuf,
+    reader: GgufReader<B>,
+    tokenizer: Option<GgufTokenizer>,
+}
+
+#[cfg(feature = "files")]
+impl GgufFile<crate::files::MappedFile> {
+    /// Maps and opens a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not a GGUF file that Kiln reads.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        Self::from_bytes(path, crate::files::MappedFile::open(path).map_err(LoadError::io(path))?)
+    }
+}
+
+impl<B: ModelBytes> GgufFile<B> {
+    /// Opens the bytes of a file. `location` names the file in error messages.
+    ///
+    /// # Errors
+    /// If the bytes are not a GGUF file that Kiln reads, or the parts of its tokenizer contradict each other.
+    pub fn from_bytes(location: &Path, bytes: B) -> Result<Self, LoadError> {
+        let broken = |error: super::GgufError| LoadError::Broken { file: location.into(), reason: error.to_string() };
+        let reader = GgufReader::open(bytes).map_err(broken)?;
+        let tokenizer = read_tokenizer(reader.metadata());
+        let tokenizer = tokenizer.map_err(|error| LoadError::Config { file: location.into(), error })?;
+        Ok(Self { location: location.into(), reader, tokenizer })
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.location
+    }
+
+    /// The metadata of the file.
+    pub fn metadata(&self) -> &Metadata {
+        self.reader.metadata()
+    }
+
+    /// The tokenizer of the file as data; `None` if the file has none.
+    pub fn tokenizer_metadata(&self) -> Option<&GgufTokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Returns the model's family and its configuration.
+    ///
+    /// # Errors
+    /// If the architecture or an option of it is not supported.
+    pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
+        let (config_json, _) = read_as_hf(self.metadata(), self).map_err(|error| self.config_error(error))?;
+        hf::read_config(&config_json).map_err(|error| self.config_error(error))
+    }
+
+    /// Loads the model onto `device`, one tensor at a time.
+    ///
+    /// # Errors
+    /// If the architecture or an option of it is not supported, or the tensors do not fit the metadata.
+    pub fn load(&self, device: &Device) -> Result<PretrainedModel, LoadError> {
+        let (config_json, tensors) = read_as_hf(self.metadata(), self).map_err(|error| self.config_error(error))?;
+        let (family, config) = hf::read_config(&config_json).map_err(|error| self.config_error(error))?;
+        let model = hf::load_model(&config, family, &tensors, device)
+            .map_err(|source| LoadError::Weights { folder: self.location.clone(), source })?;
+        Ok(PretrainedModel { model, family, config_json, generation_config: None })
+    }
+
+    /// Returns how the tensors are stored, most values first.
+    pub fn dtypes(&self) -> Vec<DtypeSummary> {
+        DtypeSummary::summarize(self.entries())
+    }
+
+    /// Builds the tokenizer of the file.
+    ///
+    /// # Errors
+    /// If the file has no tokenizer, or one of a kind that is not supported.
+    pub fn tokenizer(&self) -> Result<Tokenizer, PretrainedError> {
+        let metadata = self.tokenizer.as_ref();
+        let metadata = metadata.ok_or_else(|| PretrainedError::NoTokenizer(self.location.clone()))?;
+        Ok(metadata.to_tokenizer()?)
+    }
+
+    /// Returns the chat template of the file; `None` if the file has none.
+    ///
+    /// # Errors
+    /// If the template is not valid.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, PretrainedError> {
+        let Some(metadata) = &self.tokenizer else { return Ok(None) };
+        let Some(template) = &metadata.chat_template else { return Ok(None) };
+        let roles = &metadata.roles;
+        let named_ids = [
+            ("bos_token", roles.bos),
+            ("eos_token", roles.eos),
+            ("pad_token", roles.pad),
+            ("mask_token", roles.mask),
+            ("unk_token", roles.unk),
+            ("sep_token", roles.sep),
+            ("cls_token", roles.cls),
+        ];
+        let mut constants = Map::new();
+        for (name, id) in named_ids {
+            if let Some(token) = id.and_then(|id| metadata.tokens.get(id as usize)) {
+                constants.insert(name.into(), Value::from(token.as_str()));
+            }
+        }
+        Ok(Some(ChatTemplate::new(template, constants)?))
+    }
+
+    /// Returns the ids of the tokens that end a text: end of sequence, of turn (`eot`) and of message (`eom`).
+    pub fn stop_token_ids(&self) -> Vec<u32> {
+        let Some(metadata) = &self.tokenizer else { return Vec::new() };
+        let end_of_turn = ["eot", "eom"].iter().filter_map(|role| metadata.other_token_ids.get(*role).copied());
+        metadata.roles.eos.into_iter().chain(end_of_turn).collect()
+    }
+
+    /// Returns how an encoder pools its vectors (`ARCHITECTURE.pooling_type`); `None` if the file does not say.
+    ///
+    /// # Errors
+    /// If the value is not 0 (none), 1 (mean), 2 (first) or 3 (last).
+    pub fn pooling(&self) -> Result<Option<Pooling>, PretrainedError> {
+        let unsupported = |error| PretrainedError::Unsupported { file: self.location.clone(), error };
+        let metadata = self.metadata();
+        let architecture = metadata.string("general.architecture").map_err(unsupported)?.unwrap_or_default();
+        let key = format!("{architecture}.pooling_type");
+        match metadata.integer(&key).map_err(unsupported)? {
+            None | Some(0) => Ok(None),
+            Some(1) => Ok(Some(Pooling::Mean)),
+            Some(2) => Ok(Some(Pooling::First)),
+            Some(3) => Ok(Some(Pooling::Last)),
+            Some(other) => {
+                let reason = format!("expected 1 (mean), 2 (first) or 3 (last), found {other}");
+                Err(unsupported(ValidationError::new(key, reason)))
+            }
+        }
+    }
+
+    /// Releases the bytes of a tensor that was read.
+    fn release(&self, name: &str) {
+        if let Some(range) = self.reader.byte_range(name) {
+            self.reader.bytes().release(range);
+        }
+    }
+
+    fn config_error(&self, error: ValidationError) -> LoadError {
+        LoadError::Config { file: self.location.clone(), error }
+    }
+}
+
+impl<B: ModelBytes> TensorSource for GgufFile<B> {
+    fn entries(&self) -> &BTreeMap<String, TensorInfo> {
+        self.reader.entries()
+    }
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        let data = self.reader.read(name)?;
+        self.release(name);
+        Ok(data)
+    }
+
+    fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
+        let packed = self.reader.read_packed(name)?;
+        self.release(name);
+        Some(packed)
+    }
+}

@@ -1,0 +1,24 @@
+//! Writes a GGUF file to disk.
+
+use super::{ExportError, GgufExport};
+use crate::files::write_atomically;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+/// Writes a GGUF file to `path`. The file is either complete or absent.
+///
+/// # Errors
+/// As [`GgufExport::write`].
+pub fn save_gguf(path: &Path, export: &GgufExport) -> Result<(), ExportError> {
+    write_atomically(path, |temporary| write_file(temporary, export), ExportError::from)
+}
+
+fn write_file(path: &Path, export: &GgufExport) -> Result<(), ExportError> {
+    let mut out = BufWriter::new(File::create(path)?);
+    export.write(&mut out)?;
+    out.flush()?;
+    Ok(out.get_ref().sync_all()?)
+}

@@ -1,0 +1,146 @@
+//! [`Pretrained`]: a model with everything that its files hold besides weights.
+
+use crate::{
+    GenerationMode, GenerationSettings, PretrainedError,
+    files::{ModelBytes, ModelFiles, ModelFolder},
+    generation::{decoder_start_token, stop_token_ids},
+    gguf::GgufFile,
+};
+use burn::tensor::Device;
+use kiln_data::{ChatTemplate, DataError, MemoryFiles, Tokenizer, tokenizer::pretrained};
+use kiln_models::{Model, hf::Family};
+use serde_json::Value;
+use std::path::Path;
+
+/// A pretrained model that is ready to use: weights, tokenizer, chat template and generation settings.
+#[derive(Debug)]
+pub struct Pretrained {
+    /// The model, on the chosen device.
+    pub model: Model,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The chat template; `None` if the model has none, or one that is not valid (see `chat_template_error`).
+    pub chat_template: Option<ChatTemplate>,
+    /// Why the chat template of the model's files cannot be used. An invalid template prevents chats, not loading.
+    pub chat_template_error: Option<DataError>,
+    /// What the model can do with a text, and which tokens end a text.
+    pub generation: GenerationSettings,
+}
+
+/// A pretrained model without its tokenizer, with the configuration of its files.
+#[derive(Debug)]
+pub struct PretrainedModel {
+    /// The model.
+    pub model: Model,
+    /// Its model family.
+    pub family: &'static Family,
+    /// The contents of `config.json`; of a GGUF file, its metadata in that form.
+    pub config_json: Value,
+    /// The contents of `generation_config.json`, if the model has one.
+    pub generation_config: Option<Value>,
+}
+
+impl PretrainedModel {
+    /// Returns the token that the decoder of an encoder–decoder starts with; `None` for other models.
+    pub fn decoder_start_token(&self) -> Option<u32> {
+        self.model.encoder().map(|_| decoder_start_token(&self.config_json))
+    }
+}
+
+impl Pretrained {
+    /// Loads a model onto Burn's default device: the CPU backend flex, unless a GPU backend is compiled in or the
+    /// environment variable `BURN_DEVICE` names another one.
+    ///
+    /// `source` is a Hugging Face folder, a `.gguf` file, a PEFT adapter folder, or (feature `hub`) a name on the hub:
+    /// `owner/name`, or `owner/name:file.gguf`. A path that exists takes precedence over a name. Run folders of Kiln are
+    /// opened by `kiln_train::pretrained::load`, which accepts every source of this function too.
+    ///
+    /// # Errors
+    /// If the source has no model, its family or an option of it is not supported, or a file is damaged.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// let pretrained = kiln_pretrained::Pretrained::load("models/SmolLM2-135M-Instruct")?;
+    /// println!("{} tokens", pretrained.tokenizer.vocab_size());
+    /// # Ok::<(), kiln_pretrained::PretrainedError>(())
+    /// ```
+    #[cfg(feature = "files")]
+    pub fn load(source: impl AsRef<Path>) -> Result<Self, PretrainedError> {
+        Self::load_on(source, &Device::default())
+    }
+
+    /// Loads a model as [`load`](Self::load) does, onto `device`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    #[cfg(feature = "files")]
+    pub fn load_on(source: impl AsRef<Path>, device: &Device) -> Result<Self, PretrainedError> {
+        crate::PretrainedSource::open(source.as_ref())?.load(device)
+    }
+
+    /// Loads a model from bytes in memory, without a file system: for browsers and tests.
+    ///
+    /// `files` are pairs of file name and contents: either one GGUF file under any name, or the files of a Hugging Face
+    /// folder, of which `config.json`, weights and a tokenizer are required. All files that the folder may have on disk
+    /// are recognized, such as shards with their index, `tokenizer_config.json` and `generation_config.json`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        device: &Device,
+    ) -> Result<Self, PretrainedError> {
+        let files: Vec<(&str, &[u8])> = files.into_iter().collect();
+        if let [(name, bytes)] = files[..] {
+            return Self::from_gguf(&GgufFile::from_bytes(name.as_ref(), bytes)?, device);
+        }
+        Self::from_files(&files.into_iter().collect::<MemoryFiles>(), device)
+    }
+
+    /// Loads the files of a Hugging Face folder, on disk or in memory.
+    pub(crate) fn from_files<F: ModelFiles + ?Sized>(files: &F, device: &Device) -> Result<Self, PretrainedError> {
+        let folder = ModelFolder::from_files(files)?;
+        // An unsupported model is reported before its tokenizer is read.
+        folder.config()?;
+        let tokenizer = pretrained::from_files(files)?;
+        let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
+        let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
+        Self::new(&files.folder(), folder.load(device)?, tokenizer, chat_template, stop_ids)
+    }
+
+    /// Loads a GGUF file, on disk or in memory.
+    pub(crate) fn from_gguf<B: ModelBytes>(file: &GgufFile<B>, device: &Device) -> Result<Self, PretrainedError> {
+        file.config()?;
+        let tokenizer = file.tokenizer()?;
+        Self::new(file.path(), file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
+    }
+
+    /// Combines the parts of a model that was read from `location`.
+    fn new(
+        location: &Path,
+        loaded: PretrainedModel,
+        tokenizer: Tokenizer,
+        chat_template: Result<Option<ChatTemplate>, PretrainedError>,
+        stop_token_ids: Vec<u32>,
+    ) -> Result<Self, PretrainedError> {
+        let config = loaded.model.config();
+        if tokenizer.vocab_size() > config.vocab {
+            return Err(PretrainedError::VocabSizeMismatch {
+                path: location.into(),
+                tokenizer_vocab: tokenizer.vocab_size(),
+                model_vocab: config.vocab,
+            });
+        }
+        let mut mode = GenerationMode::for_visibility(config.visibility, tokenizer.special_tokens());
+        if let (Some(format), Some(start)) = (mode.generates.as_mut(), loaded.decoder_start_token()) {
+            format.first_token = start;
+        }
+        let (chat_template, chat_template_error) = match chat_template {
+            Ok(template) => (template, None),
+            Err(PretrainedError::Tokenizer(error)) => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        let generation = GenerationSettings { mode, stop_token_ids, config_json: loaded.generation_config };
+        Ok(Self { model: loaded.model, tokenizer, chat_template, chat_template_error, generation })
+    }
+}

@@ -1,0 +1,346 @@
+//! Models of every source: run folders of Kiln, and all that `kiln-pretrained` loads.
+//!
+//! [`ModelSource`] wraps [`PretrainedSource`] and adds run folders, which need a recipe to be read. [`load`] is the
+//! shortest way from a path to a model:
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use kiln_spec::Direction;
+//! use kiln_train::pretrained;
+//!
+//! let loaded = pretrained::load("runs/stories".as_ref(), &Device::flex())?;
+//! let ids: Vec<i32> = loaded.tokenizer.encode("Water boils at").into_iter().map(|id| id as i32).collect();
+//! let (hidden, _) = loaded.model.step(&ids, &[ids.len()], Direction::Causal, Default::default());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::{
+    TrainError, run,
+    run_folder::{RunPaths, write_atomic},
+};
+use burn::tensor::Device;
+use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
+use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
+use kiln_nn::head::EmbeddingHeadConfig;
+use kiln_pretrained::{
+    GenerationSettings, ModelLocation, Pretrained, PretrainedModel, PretrainedSource,
+    files::GENERATION_CONFIG_FILE,
+    generation::{decoder_start_token, stop_token_ids},
+    source::{adapter_chat_template, apply_adapters, default_embedding_config},
+};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// An opened model on disk: a run folder or a pretrained model, with adapter folders over it.
+#[derive(Debug)]
+pub enum ModelSource {
+    /// A run folder of Kiln.
+    Run {
+        /// The folder.
+        folder: PathBuf,
+        /// Adapter folders, in the order in which they are applied.
+        adapters: Vec<PathBuf>,
+    },
+    /// A Hugging Face folder or a GGUF file, with its adapters.
+    Pretrained(Box<PretrainedSource>),
+}
+
+/// A model without its tokenizer, and what its files say of it. The parts that a run folder does not have are `None`.
+#[derive(Debug)]
+pub struct SourceModel {
+    /// The model.
+    pub model: Model,
+    /// Its model family.
+    pub family: Option<&'static Family>,
+    /// The contents of `config.json`; of a GGUF file, its metadata in that form.
+    pub config_json: Option<Value>,
+    /// The contents of `generation_config.json`.
+    pub generation_config: Option<Value>,
+}
+
+impl SourceModel {
+    /// Returns the token that the decoder of an encoder–decoder of another program starts with. `None` for other models,
+    /// and for runs, whose decoders start with the tokenizer's bos.
+    pub fn decoder_start_token(&self) -> Option<u32> {
+        let config = self.config_json.as_ref().filter(|_| self.model.encoder().is_some());
+        config.map(decoder_start_token)
+    }
+}
+
+impl From<PretrainedModel> for SourceModel {
+    fn from(loaded: PretrainedModel) -> Self {
+        let PretrainedModel { model, family, config_json, generation_config } = loaded;
+        Self { model, family: Some(family), config_json: Some(config_json), generation_config }
+    }
+}
+
+/// The file that identifies a run folder.
+const RECIPE_FILE: &str = "recipe.toml";
+
+/// Loads a model with its tokenizer, chat template and generation settings from a path: a run folder, or any source on
+/// disk that [`Pretrained::load`] accepts.
+///
+/// # Errors
+/// If there is no model, its family or an option of it is not supported, or a file is damaged.
+pub fn load(path: &Path, device: &Device) -> Result<Pretrained, TrainError> {
+    ModelSource::open(path)?.load(device)
+}
+
+/// Returns the path of the model that a run started from (`from` of its recipe); `None` if it started from scratch.
+///
+/// # Errors
+/// If the recipe cannot be read.
+pub fn run_origin(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let recipe = run::load_recipe(&RunPaths::open(folder)?)?;
+    Ok(recipe.from.map(PathBuf::from))
+}
+
+impl ModelSource {
+    /// Opens the model at a path. Nothing is downloaded.
+    ///
+    /// # Errors
+    /// If there is no model, or a damaged GGUF file.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        Self::at(ModelLocation::on_disk(path)?)
+    }
+
+    /// Opens the model at a location.
+    ///
+    /// # Errors
+    /// If the base is not a model, or a damaged GGUF file.
+    pub fn at(mut location: ModelLocation) -> Result<Self, TrainError> {
+        // The recipe of a run folder means the folder.
+        if location.base.file_name().is_some_and(|name| name == RECIPE_FILE) && location.base.is_file() {
+            let folder = location.base.parent().filter(|folder| !folder.as_os_str().is_empty());
+            location.base = folder.unwrap_or(Path::new(".")).to_owned();
+        }
+        if location.base.join(RECIPE_FILE).is_file() {
+            return Ok(Self::Run { folder: location.base, adapters: location.adapters });
+        }
+        Ok(Self::Pretrained(Box::new(PretrainedSource::at(location)?)))
+    }
+
+    /// Returns the same model with the adapters of `folder` over it. Adapters below are merged into the weights.
+    #[must_use]
+    pub fn with_adapter(self, folder: &Path) -> Self {
+        match self {
+            Self::Run { folder: run, mut adapters } => {
+                adapters.push(folder.to_owned());
+                Self::Run { folder: run, adapters }
+            }
+            Self::Pretrained(source) => Self::Pretrained(Box::new(source.with_adapter(folder))),
+        }
+    }
+
+    /// Removes the adapter folder that is applied last, and returns it.
+    pub fn pop_adapter(&mut self) -> Option<PathBuf> {
+        match self {
+            Self::Run { adapters, .. } => adapters.pop(),
+            Self::Pretrained(source) => source.pop_adapter(),
+        }
+    }
+
+    /// The adapter folders, in the order in which they are applied.
+    pub fn adapters(&self) -> &[PathBuf] {
+        match self {
+            Self::Run { adapters, .. } => adapters,
+            Self::Pretrained(source) => source.adapters(),
+        }
+    }
+
+    /// The path of the base model.
+    pub fn base_path(&self) -> &Path {
+        match self {
+            Self::Run { folder, .. } => folder,
+            Self::Pretrained(source) => source.base_path(),
+        }
+    }
+
+    /// The path that names the model: the last adapter folder, else the base model.
+    pub fn path(&self) -> &Path {
+        self.adapters().last().map_or(self.base_path(), PathBuf::as_path)
+    }
+
+    /// The run folder, if the base model is one.
+    pub fn run_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Run { folder, .. } => Some(folder),
+            Self::Pretrained(_) => None,
+        }
+    }
+
+    /// Returns the family whose names the parameters have in the files of other programs. A run has the family of the
+    /// model that it started from, or none.
+    ///
+    /// # Errors
+    /// If the family is not supported, or a file is damaged.
+    pub fn family(&self) -> Result<Option<&'static Family>, TrainError> {
+        match self {
+            Self::Run { folder, .. } => match run_origin(folder)? {
+                // A run can be used without the model that it started from.
+                Some(origin) => Self::open(&origin).map_or(Ok(None), |origin| origin.family()),
+                None => Ok(None),
+            },
+            Self::Pretrained(source) => Ok(Some(source.family()?)),
+        }
+    }
+
+    /// Loads model, tokenizer, chat template and generation settings. Of a run, the best checkpoint of the last stage is
+    /// loaded, or the newest if none was evaluated.
+    ///
+    /// # Errors
+    /// If the model or an option of it is not supported, a file is damaged, or model and tokenizer do not fit.
+    pub fn load(&self, device: &Device) -> Result<Pretrained, TrainError> {
+        match self {
+            Self::Run { folder, adapters } => self.load_run(folder, adapters, device),
+            Self::Pretrained(source) => Ok(source.load(device)?),
+        }
+    }
+
+    fn load_run(&self, folder: &Path, adapters: &[PathBuf], device: &Device) -> Result<Pretrained, TrainError> {
+        let loaded = run::load(folder, device)?;
+        let generation = GenerationSettings {
+            mode: loaded.generation_mode(),
+            stop_token_ids: self.stop_token_ids()?,
+            config_json: self.generation_config()?,
+        };
+        let (chat_template, chat_template_error) = match self.chat_template() {
+            Ok(template) => (template, None),
+            Err(TrainError::Data(error)) => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        Ok(Pretrained {
+            model: self.adapted_run(loaded.model, adapters)?,
+            tokenizer: loaded.tokenizer,
+            chat_template,
+            chat_template_error,
+            generation,
+        })
+    }
+
+    /// The model of a run with adapter folders over it. The family is needed, and so read, only for adapters.
+    fn adapted_run(&self, model: Model, adapters: &[PathBuf]) -> Result<Model, TrainError> {
+        if adapters.is_empty() {
+            return Ok(model);
+        }
+        Ok(apply_adapters(model, self.family()?, adapters)?)
+    }
+
+    /// Loads the model without its tokenizer.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_model(&self, device: &Device) -> Result<SourceModel, TrainError> {
+        match self {
+            Self::Run { folder, adapters } => Ok(SourceModel {
+                model: self.adapted_run(run::load(folder, device)?.model, adapters)?,
+                family: None,
+                config_json: None,
+                generation_config: self.generation_config()?,
+            }),
+            Self::Pretrained(source) => Ok(source.load_model(device)?.into()),
+        }
+    }
+
+    /// Returns the configuration of the base model. Weights are not read.
+    ///
+    /// # Errors
+    /// If the model or an option of it is not supported, or a file is damaged.
+    pub fn config(&self) -> Result<ModelConfig, TrainError> {
+        match self {
+            Self::Run { folder, .. } => {
+                let recipe = run::load_recipe(&RunPaths::open(folder)?)?;
+                run::model_config(&recipe, &self.tokenizer()?)
+            }
+            Self::Pretrained(source) => Ok(source.config()?),
+        }
+    }
+
+    /// Reads the tokenizer.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn tokenizer(&self) -> Result<Tokenizer, TrainError> {
+        match self {
+            Self::Run { folder, .. } => run::load_tokenizer(&RunPaths::open(folder)?),
+            Self::Pretrained(source) => Ok(source.tokenizer()?),
+        }
+    }
+
+    /// Reads the chat template: that of the last adapter folder that has one, else that of the base model.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the template is not valid.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, TrainError> {
+        match self {
+            Self::Run { folder, adapters } => match adapter_chat_template(adapters)? {
+                Some(template) => Ok(Some(template)),
+                None => Ok(ChatTemplate::from_folder(folder)?),
+            },
+            Self::Pretrained(source) => Ok(source.chat_template()?),
+        }
+    }
+
+    /// Reads the ids of the tokens that end a text.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn stop_token_ids(&self) -> Result<Vec<u32>, TrainError> {
+        match self {
+            Self::Run { .. } => Ok(stop_token_ids(&self.generation_config()?)),
+            Self::Pretrained(source) => Ok(source.stop_token_ids()?),
+        }
+    }
+
+    /// Reads `generation_config.json`; `None` if the model has none.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn generation_config(&self) -> Result<Option<Value>, TrainError> {
+        match self {
+            Self::Run { folder, .. } => Ok(read_json(folder.as_path(), GENERATION_CONFIG_FILE)?),
+            Self::Pretrained(source) => Ok(source.generation_config()?),
+        }
+    }
+
+    /// Returns how the files store the tensors, most values first; nothing for a run.
+    ///
+    /// # Errors
+    /// If a file is damaged.
+    pub fn dtypes(&self) -> Result<Vec<DtypeSummary>, TrainError> {
+        match self {
+            Self::Run { .. } => Ok(Vec::new()),
+            Self::Pretrained(source) => Ok(source.dtypes()?),
+        }
+    }
+
+    /// Returns how the model turns a text into one vector, as its files say; by the mean over tokens if they do not.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has an option that Kiln does not support.
+    pub fn embedding_config(&self) -> Result<EmbeddingHeadConfig, TrainError> {
+        match self {
+            Self::Run { folder, .. } => Ok(default_embedding_config(folder)?),
+            Self::Pretrained(source) => Ok(source.embedding_config()?),
+        }
+    }
+}
+
+/// Writes chat template and generation settings of the model that a run starts from into the run folder, in the layout
+/// of a Hugging Face folder. Writes no file for what the model does not have.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub(crate) fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainError> {
+    if let Some(template) = origin.chat_template()? {
+        write_atomic(&run.tokenizer_config(), format!("{:#}\n", template.to_config()).as_bytes())?;
+    }
+    let stop_ids = origin.stop_token_ids()?;
+    if !stop_ids.is_empty() {
+        let config = origin.generation_config()?.filter(Value::is_object);
+        let mut config = config.unwrap_or_else(|| Value::Object(Default::default()));
+        config["eos_token_id"] = stop_ids.into();
+        write_atomic(&run.generation_config(), format!("{config:#}\n").as_bytes())?;
+    }
+    Ok(())
+}
