@@ -1,85 +1,93 @@
-//! What can go wrong while a model writes.
+//! Errors of generation and infilling.
 
 use burn::tensor::ExecutionError;
 use kiln_data::DataError;
 use kiln_spec::ValidationError;
 
-/// Why nothing is written, or no more.
+/// Error of generation, infilling or embedding. Rows count from 0.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// An option that can't be.
+    /// Invalid option, such as a negative temperature.
     #[error(transparent)]
     InvalidOption(#[from] ValidationError),
-    /// A prompt without tokens.
-    #[error("prompt {row} has no token: begin it with the tokenizer's first one (bos)")]
+    /// Prompt without tokens.
+    #[error("prompt {row} has no tokens: start it with the tokenizer's `bos` token")]
     EmptyPrompt {
-        /// Which prompt, from 0.
+        /// Index of the prompt.
         row: usize,
     },
-    /// A token that the model doesn't have.
-    #[error("prompt {row} holds the token {id}; the model has {vocab}, ids from 0")]
+    /// Token id beyond the vocabulary of the model.
+    #[error("prompt {row} contains the token id {id}, but the model's vocabulary has {vocab} tokens")]
     UnknownToken {
-        /// Which prompt, from 0.
+        /// Index of the prompt.
         row: usize,
-        /// The token.
+        /// Token id.
         id: u32,
-        /// Number of tokens that the model has.
+        /// Vocabulary size of the model.
         vocab: usize,
     },
-    /// A prompt longer than the model's table of positions.
-    #[error("prompt {row} has {tokens} tokens, the model positions for {limit}: shorten it")]
+    /// Prompt longer than the model's table of positions.
+    #[error("prompt {row} has {tokens} tokens, but the model has positions for {limit}: shorten the prompt")]
     PromptTooLong {
-        /// Which prompt, from 0.
+        /// Index of the prompt.
         row: usize,
-        /// Tokens of the prompt.
+        /// Length of the prompt in tokens.
         tokens: usize,
-        /// Positions of the model.
+        /// Number of positions of the model.
         limit: usize,
     },
-    /// A model that doesn't write from left to right.
-    #[error("the model doesn't write on: its tokens see what comes after them. It fills blanks: write ___ for each")]
-    Bidirectional,
-    /// An encoder alone.
+    /// Bidirectional model, which cannot generate from left to right.
     #[error(
-        "an encoder reads: it gives a vector for each token or document, and writes nothing; \
-         a model with `stack = \"decoder\"` or \"encoder-decoder\" writes"
+        "the model is bidirectional and cannot continue a text: write ___ in the text for each blank that it should fill"
+    )]
+    Bidirectional,
+    /// Encoder-only model.
+    #[error(
+        "an encoder cannot generate text, only vectors for tokens and documents: \
+         use a model with `stack = \"decoder\"` or `stack = \"encoder-decoder\"`"
     )]
     EncoderOnly,
-    /// A head without logits over tokens.
-    #[error("the head `{head}` gives one vector a document; a model with `head = \"language\"` writes")]
+    /// Model whose head has no logits over tokens.
+    #[error(
+        "the head `{head}` gives one vector for each document and no token logits: use a model with `head = \"language\"`"
+    )]
     NoLanguageHead {
-        /// The head.
+        /// Name of the head.
         head: &'static str,
     },
-    /// A text without a blank, for a model that fills them.
-    #[error("prompt {row} holds no blank to fill: write ___ where tokens are missing")]
+    /// Text without a blank, for infilling.
+    #[error("prompt {row} has no blank: write ___ where text is missing")]
     NoBlank {
-        /// Which prompt, from 0.
+        /// Index of the text.
         row: usize,
     },
-    /// A model that fills no blanks.
-    #[error("the model fills no blanks: it was trained to write on, not to see what comes after a blank")]
+    /// Causal model, which cannot fill blanks.
+    #[error("the model cannot fill blanks: it was not trained to attend to the text after a blank")]
     NoInfilling,
-    /// A tokenizer that knows more tokens than the model.
-    #[error("the tokenizer has {tokenizer} tokens, the model {model}: they don't belong together")]
+    /// Tokenizer with more tokens than the model.
+    #[error(
+        "the tokenizer has {tokenizer} tokens, but the model only {model}: use the tokenizer that the model was trained with"
+    )]
     VocabMismatch {
-        /// Tokens of the tokenizer.
+        /// Vocabulary size of the tokenizer.
         tokenizer: usize,
-        /// Tokens of the model.
+        /// Vocabulary size of the model.
         model: usize,
     },
-    /// Logits that are no numbers: the weights are broken.
-    #[error("token {step} of prompt {row}: the model's logits are not finite, its weights are broken")]
+    /// NaN or infinite logits.
+    #[error(
+        "the logits of new token {step} of prompt {row} are not finite: the weights are damaged or training diverged"
+    )]
     NotFinite {
-        /// Which prompt, from 0.
+        /// Index of the prompt.
         row: u64,
-        /// Which new token, from 0.
+        /// Index of the new token, from 0.
         step: u64,
     },
-    /// Text that can't be made of tokens.
+    /// Error of the tokenizer.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The device failed.
-    #[error("reading from the device: {0}")]
+    /// Error of the device.
+    #[error("cannot read results from the device: {0}")]
     Device(#[from] ExecutionError),
 }

@@ -1,11 +1,14 @@
-//! Waiting on a host.
+//! Minimal executor for native programs.
 
 use std::{
     pin::pin,
     task::{Context, Poll, Waker},
 };
 
-/// Runs a future to its end and blocks meanwhile. For hosts: in a browser, await it.
+/// Runs a future to completion on the current thread and returns its result.
+///
+/// Polls in a loop and yields the thread between polls: the futures of this crate only wait for the device. In a browser,
+/// where blocking is impossible, await them instead.
 ///
 /// ```
 /// assert_eq!(kiln_infer::block_on(async { 1 + 1 }), 2);

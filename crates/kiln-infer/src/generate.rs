@@ -1,93 +1,102 @@
-//! Several prompts at once, token by token, from cached state.
+//! Batched autoregressive generation from cached state.
 //!
-//! The prompts go through the model first, in one chunk or in several; then each step feeds every row's last token.
-//! Rows may be of unequal length; a row that has ended feeds nothing more. B rows, T tokens, M hidden, V vocabulary.
+//! 1. Prefill: the prompts go through the model in one or more chunks, which fills the state (KV cache, recurrent states).
+//! 2. Decoding: each step feeds the last token of every active row and samples the next one from its logits.
+//!
+//! Rows may have different lengths; finished rows are no longer computed. Generating from the cache gives the same logits
+//! as processing the whole text for each token, up to rounding. Shapes: B rows, T tokens, M hidden, V vocabulary.
 
 use crate::{
     error::GenerateError,
     prefix_cache::PrefixCache,
-    request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken, pad_rows},
+    request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken},
+    rows::{as_slices, int_tensor, pad_rows},
 };
-use burn::{
-    module::Module,
-    tensor::{Int, Tensor, TensorData},
-};
+use burn::{module::Module, tensor::Tensor};
 use kiln_models::{Model, Visibility};
-use kiln_nn::State;
 use kiln_spec::Direction;
 
-/// Writing under way: [`next`](Self::next) moves every row on by a token.
+/// Running generation. Each call of [`next`](Self::next) yields one token for every active row.
 pub struct Generation {
     model: Model,
     request: GenerateRequest,
-    state: State,
-    /// What a single row has read.
-    cached_tokens: Vec<u32>,
+    /// State of all rows, with the tokens processed so far if there is a single row.
+    cache: PrefixCache,
     rows: Vec<Row>,
+    /// Number of tokens generated for each active row.
     step: u64,
 }
 
+/// State of one sequence.
 #[derive(Default)]
 struct Row {
-    /// Tokens of prompt and continuation so far.
+    /// Number of tokens of prompt and continuation. The prompt of an encoder-decoder model counts as one token.
     length: usize,
-    /// The last token, which the model hasn't seen yet.
+    /// Last token, which the model has not processed yet.
     last_token: u32,
+    /// Why the sequence ended; `None` while it is active.
     finish_reason: Option<FinishReason>,
 }
 
-/// Writes all of it.
+/// Generates the continuations of all prompts of a request.
 ///
 /// # Errors
-/// If the request can't be met, the weights are broken or the device fails.
+/// An invalid request ([`GenerateRequest::check`]), logits that are not finite, or an error of the device.
 pub async fn generate(model: &Model, request: GenerateRequest) -> Result<Vec<GenerateOutput>, GenerateError> {
     let mut generation = Generation::new(model, request)?;
     let mut ids = vec![Vec::new(); generation.rows.len()];
     while let Some(tokens) = generation.next().await? {
         tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
     }
-    let stops = generation.rows.iter().map(|row| row.finish_reason.unwrap_or(FinishReason::MaxTokens));
-    Ok(ids.into_iter().zip(stops).map(|(ids, stopped_by)| GenerateOutput { ids, finish_reason: stopped_by }).collect())
+    let finish_reasons = generation.rows.iter().map(|row| row.finish_reason.unwrap_or(FinishReason::MaxTokens));
+    Ok(ids.into_iter().zip(finish_reasons).map(|(ids, finish_reason)| GenerateOutput { ids, finish_reason }).collect())
 }
 
 impl Generation {
-    /// Checks the request; computes nothing yet.
+    /// Checks a request and prepares its generation. Nothing is computed before the first [`next`](Self::next).
     ///
     /// # Errors
-    /// If the request can't be met.
+    /// An invalid request ([`GenerateRequest::check`]).
     pub fn new(model: &Model, request: GenerateRequest) -> Result<Self, GenerateError> {
         Self::with_cache(model, request, None)
     }
 
-    /// The same for a single prompt of which the same model has read the beginning; if it begins otherwise, the model
-    /// reads it anew.
+    /// Prepares the generation for a single prompt from a prefix cache of the same model.
+    ///
+    /// Only the tokens after the cached ones are processed. The cache is ignored if the prompt does not begin with its
+    /// tokens, if there are several prompts, or if the model does not support it.
     ///
     /// # Errors
-    /// If the request can't be met.
+    /// An invalid request ([`GenerateRequest::check`]).
     pub fn with_cache(
         model: &Model,
         request: GenerateRequest,
-        reading: Option<PrefixCache>,
+        cache: Option<PrefixCache>,
     ) -> Result<Self, GenerateError> {
         request.check(model)?;
-        let fits = |reading: &PrefixCache| matches!(&request.prompts[..], [prompt] if reading.extends(prompt));
-        let reading = reading.filter(|reading| PrefixCache::is_supported_by(model) && fits(reading));
-        let stopped = (request.max_new_tokens == 0).then_some(FinishReason::MaxTokens);
-        // The prompts of an encoder–decoder take no place in its decoder.
-        let own = |prompt: &Vec<u32>| if model.encoder().is_some() { 1 } else { prompt.len() };
-        let row = |prompt: &Vec<u32>| Row { length: own(prompt), last_token: 0, finish_reason: stopped };
-        let rows: Vec<Row> = request.prompts.iter().map(row).collect();
-        // Without gradients: a graph would keep every step's tensors.
+        let cache = cache.filter(|cache| {
+            PrefixCache::is_supported_by(model) && matches!(&request.prompts[..], [prompt] if cache.extends(prompt))
+        });
+        let finish_reason = (request.max_new_tokens == 0).then_some(FinishReason::MaxTokens);
+        let has_encoder = model.encoder().is_some();
+        let rows: Vec<Row> = request
+            .prompts
+            .iter()
+            .map(|prompt| Row { length: if has_encoder { 1 } else { prompt.len() }, last_token: 0, finish_reason })
+            .collect();
+        // The inner model has no gradients: a graph would keep the tensors of every step.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-        let fresh = || PrefixCache { tokens: Vec::new(), state: State::new(rows.len()) };
-        let PrefixCache { tokens: read, state } = reading.unwrap_or_else(fresh);
-        Ok(Self { model, state, cached_tokens: read, rows, request, step: 0 })
+        let cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len()));
+        Ok(Self { model, cache, rows, request, step: 0 })
     }
 
-    /// The next token of each row that has one; `None` when all have ended.
+    /// Generates the next token of each active row. Returns `None` when all rows have ended.
+    ///
+    /// A row that generates a stop token ends without a token, so that the list may be shorter than the number of active
+    /// rows, or empty.
     ///
     /// # Errors
-    /// If the weights are broken or the device fails.
+    /// [`GenerateError::NotFinite`], or an error of the device.
     pub async fn next(&mut self) -> Result<Option<Vec<GeneratedToken>>, GenerateError> {
         let active: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row].finish_reason.is_none()).collect();
         if active.is_empty() {
@@ -106,27 +115,32 @@ impl Generation {
         Ok((!tokens.is_empty() || self.is_running()).then_some(tokens))
     }
 
-    /// Why a row has ended; `None` if it hasn't, or isn't there.
+    /// Returns why a row ended; `None` if it is active or does not exist.
     pub fn finish_reason(&self, row: usize) -> Option<FinishReason> {
         self.rows.get(row)?.finish_reason
     }
 
-    /// What a single prompt and its continuation have left, to go on from; none of a model that reads with an encoder
-    /// or sees prompts whole.
+    /// Returns the prefix cache of a single prompt and its continuation, without the last token, which was not processed.
+    ///
+    /// `None` for several prompts, before the first token, and for models that do not support it: those with an encoder or
+    /// with prefix visibility.
     pub fn into_prefix_cache(self) -> Option<PrefixCache> {
-        let fits = self.rows.len() == 1 && PrefixCache::is_supported_by(&self.model) && !self.cached_tokens.is_empty();
-        fits.then_some(PrefixCache { tokens: self.cached_tokens, state: self.state })
+        let is_usable =
+            self.rows.len() == 1 && PrefixCache::is_supported_by(&self.model) && !self.cache.tokens.is_empty();
+        is_usable.then_some(self.cache)
     }
 
-    /// Bytes that are kept of the tokens so far.
+    /// Returns the size of the state of all rows in bytes.
     pub fn state_bytes(&self) -> usize {
-        self.state.bytes()
+        self.cache.state.bytes()
     }
 
+    /// Whether a row is active.
     fn is_running(&self) -> bool {
         self.rows.iter().any(|row| row.finish_reason.is_none())
     }
 
+    /// Records a sampled token and decides whether its row ends. `None` for a stop token.
     fn accept_token(&mut self, row: usize, id: u32) -> Option<GeneratedToken> {
         let limit = self.model.config().position.max_positions().unwrap_or(usize::MAX);
         let state = &mut self.rows[row];
@@ -134,66 +148,73 @@ impl Generation {
             state.finish_reason = Some(FinishReason::Eos);
             return None;
         }
-        (state.last_token, state.length) = (id, state.length + 1);
-        state.finish_reason = match () {
-            () if self.step + 1 >= self.request.max_new_tokens as u64 => Some(FinishReason::MaxTokens),
-            () if state.length > limit => Some(FinishReason::ContextLength),
-            () => None,
+        state.last_token = id;
+        state.length += 1;
+        state.finish_reason = if self.step + 1 >= self.request.max_new_tokens as u64 {
+            Some(FinishReason::MaxTokens)
+        } else if state.length > limit {
+            Some(FinishReason::ContextLength)
+        } else {
+            None
         };
         Some(GeneratedToken { row, id })
     }
 
-    /// Every prompt through the model: hidden states of their last tokens, `[B, M]`. Those of an encoder–decoder go
-    /// through its encoder, and the first token of each row through its decoder.
+    /// Processes all prompts and returns the hidden states of their last tokens, `[B, M]`.
+    ///
+    /// Prompts of an encoder-decoder model go through its encoder; the decoder then processes its start token.
     fn prefill(&mut self) -> Tensor<2> {
         let mut prompts = std::mem::take(&mut self.request.prompts);
         if self.model.encoder().is_some() {
-            let (tokens, lengths) = pad_rows(&prompts.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            self.state = self.model.init_state(&tokens, &lengths);
+            let (tokens, lengths) = pad_rows(&as_slices(&prompts));
+            self.cache.state = self.model.init_state(&tokens, &lengths);
             prompts = vec![vec![self.request.decoder_start_token_id]; prompts.len()];
         }
         let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
-        // A token of a prefix sees what comes after it, so that it can't go before.
-        let (direction, chunk) = match self.model.config().effective_visibility() {
+        // With prefix visibility, tokens attend to later ones: the prompt cannot be split.
+        let (direction, chunk_size) = match self.model.config().effective_visibility() {
             Visibility::Prefix => (Direction::Prefix(longest), longest),
             _ => (Direction::Causal, self.request.prefill_chunk_size.unwrap_or(longest)),
         };
-        let mut last = vec![None; prompts.len()];
-        for begin in (self.cached_tokens.len()..longest).step_by(chunk.max(1)) {
-            let end = longest.min(begin + chunk);
-            let parts: Vec<&[u32]> = prompts.iter().map(|p| &p[begin.min(p.len())..end.min(p.len())]).collect();
-            let hidden = self.forward_chunk(&parts, direction);
-            for (row, prompt) in prompts.iter().enumerate().filter(|(_, p)| p.len() > begin && p.len() <= end) {
-                let token = hidden.clone().narrow(0, row, 1).narrow(1, prompt.len() - 1 - begin, 1);
-                last[row] = Some(token.squeeze_dim::<2>(1));
+        let mut last_hidden = vec![None; prompts.len()];
+        for start in (self.cache.tokens.len()..longest).step_by(chunk_size.max(1)) {
+            let end = longest.min(start + chunk_size);
+            let chunks: Vec<&[u32]> =
+                prompts.iter().map(|prompt| &prompt[start.min(prompt.len())..end.min(prompt.len())]).collect();
+            let hidden = self.forward_chunk(&chunks, direction);
+            for (row, prompt) in prompts.iter().enumerate() {
+                if prompt.len() > start && prompt.len() <= end {
+                    let token = hidden.clone().narrow(0, row, 1).narrow(1, prompt.len() - 1 - start, 1);
+                    last_hidden[row] = Some(token.squeeze_dim::<2>(1));
+                }
             }
         }
-        Tensor::cat(last.into_iter().flatten().collect(), 0)
+        Tensor::cat(last_hidden.into_iter().flatten().collect(), 0)
     }
 
-    /// The last token of each active row: its hidden states, `[active, M]`.
+    /// Processes the last token of each active row and returns its hidden states, `[active, M]`.
     fn decode(&mut self, active: &[usize]) -> Tensor<2> {
         let tokens: Vec<Option<u32>> =
             self.rows.iter().map(|row| row.finish_reason.is_none().then_some(row.last_token)).collect();
-        let parts: Vec<&[u32]> = tokens.iter().map(Option::as_slice).collect();
-        let hidden = self.forward_chunk(&parts, Direction::Causal).squeeze_dim::<2>(1);
+        let chunks: Vec<&[u32]> = tokens.iter().map(Option::as_slice).collect();
+        let hidden = self.forward_chunk(&chunks, Direction::Causal).squeeze_dim::<2>(1);
         if active.len() == self.rows.len() {
             return hidden;
         }
         let indices: Vec<i32> = active.iter().map(|row| *row as i32).collect();
-        let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [active.len()]), &hidden.device());
+        let indices = int_tensor(indices, [active.len()], &hidden.device());
         hidden.select(0, indices)
     }
 
-    /// Moves every row on by its part: hidden states `[B, T, M]`.
-    fn forward_chunk(&mut self, parts: &[&[u32]], direction: Direction) -> Tensor<3> {
-        if let [part] = parts {
-            self.cached_tokens.extend_from_slice(part);
+    /// Processes one chunk of each row, which may be empty, and updates the state. Returns hidden states `[B, T, M]`.
+    fn forward_chunk(&mut self, chunks: &[&[u32]], direction: Direction) -> Tensor<3> {
+        if let [chunk] = chunks {
+            self.cache.tokens.extend_from_slice(chunk);
         }
-        let (tokens, lengths) = pad_rows(parts);
-        let state = std::mem::take(&mut self.state);
+        let (tokens, lengths) = pad_rows(chunks);
+        let state = std::mem::take(&mut self.cache.state);
         let (hidden, state) = self.model.step(&tokens, &lengths, direction, state);
-        self.state = state;
+        self.cache.state = state;
         hidden
     }
 }

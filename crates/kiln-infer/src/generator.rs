@@ -1,4 +1,4 @@
-//! From text to text.
+//! Text generator: a model with its tokenizer.
 
 use crate::{
     error::GenerateError,
@@ -11,7 +11,9 @@ use kiln_data::{StreamDecoder, TokenRole, Tokenizer, tokenizer::EncodeOptions};
 use kiln_models::Model;
 use kiln_pretrained::GenerationMode;
 
-/// A model with its tokenizer, ready to write and to fill blanks.
+/// Model and tokenizer for generating text and filling blanks.
+///
+/// The example of the [crate] shows both ways of generation.
 #[derive(Clone, Copy, Debug)]
 pub struct Generator<'a> {
     pub(crate) model: &'a Model,
@@ -19,16 +21,16 @@ pub struct Generator<'a> {
     pub(crate) mode: GenerationMode,
 }
 
-/// How a text goes on.
+/// Options of text generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateOptions {
-    /// How a token is chosen.
+    /// Choice of each token.
     pub sampling: Sampling,
-    /// At most so many new tokens.
+    /// Maximum number of new tokens. Default: 256.
     pub max_new_tokens: usize,
-    /// At most so many tokens of a prompt go through the model at once; absent: all.
+    /// Maximum number of prompt tokens that are processed at once, to limit memory; `None` (default): all.
     pub prefill_chunk_size: Option<usize>,
-    /// Tokens that end the text, besides the tokenizer's own.
+    /// Stop tokens in addition to the tokenizer's `<eos>`.
     pub stop_token_ids: Vec<u32>,
 }
 
@@ -43,149 +45,156 @@ impl Default for GenerateOptions {
     }
 }
 
-/// What was written after a prompt.
+/// Continuation of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
-    /// The text after the prompt.
+    /// Text after the prompt.
     pub text: String,
-    /// Its tokens.
+    /// Token ids of `text`.
     pub ids: Vec<u32>,
-    /// Why it ends.
+    /// Why the text ended.
     pub finish_reason: FinishReason,
 }
 
 impl<'a> Generator<'a> {
-    /// Puts the two together.
+    /// Creates a generator. Its mode follows from the model's visibility, see [`GenerationMode::for_visibility`].
     ///
     /// # Errors
-    /// If the tokenizer has tokens that the model lacks.
+    /// [`GenerateError::VocabMismatch`] if the tokenizer has more tokens than the model. The model may have more, as many
+    /// published models with padded vocabularies do.
     pub fn new(model: &'a Model, tokenizer: &'a Tokenizer) -> Result<Self, GenerateError> {
-        let (tokens, known) = (tokenizer.vocab_size(), model.config().vocab);
-        if tokens > known {
-            return Err(GenerateError::VocabMismatch { tokenizer: tokens, model: known });
+        let tokenizer_vocab = tokenizer.vocab_size();
+        let model_vocab = model.config().vocab;
+        if tokenizer_vocab > model_vocab {
+            return Err(GenerateError::VocabMismatch { tokenizer: tokenizer_vocab, model: model_vocab });
         }
-        let usage = GenerationMode::for_visibility(model.config().visibility, tokenizer.special_tokens());
-        Ok(Self { model, tokenizer, mode: usage })
+        let mode = GenerationMode::for_visibility(model.config().visibility, tokenizer.special_tokens());
+        Ok(Self { model, tokenizer, mode })
     }
 
-    /// The same for a model that was trained to do this with a text.
-    pub fn with_mode(self, usage: GenerationMode) -> Self {
-        Self { mode: usage, ..self }
+    /// Sets the mode of a model that was trained differently, such as with the `unified` objective.
+    pub fn with_mode(self, mode: GenerationMode) -> Self {
+        Self { mode, ..self }
     }
 
-    /// Its tokenizer.
+    /// Returns the tokenizer.
     pub fn tokenizer(&self) -> &'a Tokenizer {
         self.tokenizer
     }
 
-    /// What it can do with a text.
+    /// Returns the mode.
     pub fn mode(&self) -> GenerationMode {
         self.mode
     }
 
-    /// Goes on after `prompt`, piece by piece.
+    /// Starts to generate the continuation of a prompt, piece by piece.
     ///
     /// # Errors
-    /// If an option can't be, or the prompt is too long.
+    /// An invalid option, a model that cannot generate, or a prompt that is too long.
     pub fn stream(&self, prompt: &str, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
         self.stream_ids(self.encode_prompts(&[prompt])?.remove(0), options)
     }
 
-    /// Goes on after tokens as they are, piece by piece.
+    /// Starts to generate the continuation of token ids, piece by piece. No `<bos>` is added.
     ///
     /// # Errors
-    /// If an option can't be, or there are too many tokens.
+    /// As [`stream`](Self::stream).
     pub fn stream_ids(&self, ids: Vec<u32>, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
         self.stream_with_cache(None, ids, options)
     }
 
-    /// The same where the model has read the beginning of the tokens; if they begin otherwise, it reads them anew.
+    /// Starts to generate the continuation of token ids from a prefix cache, see [`Generation::with_cache`].
     ///
     /// # Errors
-    /// If an option can't be, or there are too many tokens.
+    /// As [`stream`](Self::stream).
     pub fn stream_with_cache(
         &self,
-        reading: Option<PrefixCache>,
+        cache: Option<PrefixCache>,
         ids: Vec<u32>,
         options: &GenerateOptions,
     ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.build_request(vec![ids], options)?;
-        let generation = Generation::with_cache(&model, request, reading)?;
+        let generation = Generation::with_cache(&model, request, cache)?;
         let decoder = Some(StreamDecoder::new(self.tokenizer));
         Ok(TextStream { generation, decoder, ids: Vec::new() })
     }
 
-    /// Goes on after each of `prompts`, all of them at once.
+    /// Generates the continuations of several prompts in one batch.
     ///
     /// # Errors
-    /// If an option can't be, a prompt is too long, the weights are broken or the device fails.
+    /// As [`stream`](Self::stream); also [`GenerateError::NotFinite`] and errors of the device.
     pub async fn generate(
         &self,
         prompts: &[&str],
         options: &GenerateOptions,
     ) -> Result<Vec<GeneratedText>, GenerateError> {
         let (model, request) = self.build_request(self.encode_prompts(prompts)?, options)?;
-        let outputs = generate(&model, request).await?;
-        let written = |output: crate::GenerateOutput| {
+        let mut texts = Vec::with_capacity(prompts.len());
+        for output in generate(&model, request).await? {
             let text = self.tokenizer.decode(&output.ids)?;
-            Ok(GeneratedText { text, ids: output.ids, finish_reason: output.finish_reason })
-        };
-        outputs.into_iter().map(written).collect()
+            texts.push(GeneratedText { text, ids: output.ids, finish_reason: output.finish_reason });
+        }
+        Ok(texts)
     }
 
-    /// Tokens of prompts, as the model was trained to see them.
+    /// Token ids of prompts in the format of the mode.
     fn encode_prompts(&self, prompts: &[&str]) -> Result<Vec<Vec<u32>>, GenerateError> {
-        let opening = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
-        // An encoder reads a text to its end, with all that its tokenizer puts around it.
-        let whole = self.model.encoder().is_some() && !self.tokenizer.is_kiln_trained();
-        let ids = |text: &&str| match whole {
-            true => Ok(self.tokenizer.encode_for_model(text, None, &EncodeOptions::default())?.ids),
-            false => Ok(self.tokenizer.encode_prompt(opening.first_token, text)),
-        };
-        prompts.iter().map(ids).collect()
+        let format = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
+        // Encoders of published encoder-decoder models (T5) expect the tokenizer's template, including `</s>`.
+        if self.model.encoder().is_some() && !self.tokenizer.is_kiln_trained() {
+            return prompts
+                .iter()
+                .map(|text| Ok(self.tokenizer.encode_for_model(text, None, &EncodeOptions::default())?.ids))
+                .collect();
+        }
+        Ok(prompts.iter().map(|text| self.tokenizer.encode_prompt(format.first_token, text)).collect())
     }
 
+    /// Request for prompts, and the model with the visibility of the mode.
     fn build_request(
         &self,
         prompts: Vec<Vec<u32>>,
         options: &GenerateOptions,
     ) -> Result<(Model, GenerateRequest), GenerateError> {
-        let (opening, specials) =
-            (self.mode.generates.ok_or(GenerateError::Bidirectional)?, self.tokenizer.special_tokens());
-        let own = specials.has_role(TokenRole::Eos).then_some(specials.eos);
+        let format = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
+        let special_tokens = self.tokenizer.special_tokens();
+        let eos = special_tokens.has_role(TokenRole::Eos).then_some(special_tokens.eos);
         let request = GenerateRequest {
             prompts,
             sampling: options.sampling.clone(),
             max_new_tokens: options.max_new_tokens,
-            stop_token_ids: own.into_iter().chain(options.stop_token_ids.iter().copied()).collect(),
+            stop_token_ids: eos.into_iter().chain(options.stop_token_ids.iter().copied()).collect(),
             prefill_chunk_size: options.prefill_chunk_size,
-            decoder_start_token_id: opening.first_token,
+            decoder_start_token_id: format.first_token,
         };
-        Ok((self.model.clone().with_visibility(opening.visibility), request))
+        Ok((self.model.clone().with_visibility(format.visibility), request))
     }
 }
 
-/// A text as it is written.
+/// Text that is generated piece by piece.
 pub struct TextStream<'a> {
     generation: Generation,
+    /// `None` after the end.
     decoder: Option<StreamDecoder<'a>>,
     ids: Vec<u32>,
 }
 
 impl TextStream<'_> {
-    /// The next piece of text, empty while a character is not complete; `None` at the end. All pieces together are
-    /// the text.
+    /// Generates the next token and returns the text that it completes; `None` at the end.
+    ///
+    /// The piece is empty while the bytes of a character are incomplete. All pieces concatenate to the text of
+    /// [`Generator::generate`].
     ///
     /// # Errors
-    /// If the weights are broken or the device fails.
+    /// [`GenerateError::NotFinite`], or an error of the device.
     pub async fn next(&mut self) -> Result<Option<String>, GenerateError> {
         let Some(decoder) = self.decoder.as_mut() else { return Ok(None) };
         match self.generation.next().await? {
             Some(tokens) => {
                 let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-                let pieces = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
+                let piece = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
                 self.ids.extend(ids);
-                Ok(Some(pieces))
+                Ok(Some(piece))
             }
             None => {
                 let rest = self.decoder.take().map(StreamDecoder::finish).unwrap_or_default();
@@ -194,17 +203,17 @@ impl TextStream<'_> {
         }
     }
 
-    /// The new tokens so far.
+    /// Returns the new token ids so far.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// What the model has read by now, to go on from ([`Generator::stream_after`]).
+    /// Returns the prefix cache for [`Generator::stream_with_cache`], see [`Generation::into_prefix_cache`].
     pub fn into_prefix_cache(self) -> Option<PrefixCache> {
         self.generation.into_prefix_cache()
     }
 
-    /// Why the text has ended; `None` if it hasn't.
+    /// Returns why the text ended; `None` if it has not.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.generation.finish_reason(0)
     }

@@ -1,75 +1,75 @@
-//! Blanks in a text, filled by a model that sees both sides of them.
+//! Infilling of masked tokens by a bidirectional model.
 //!
-//! The surest first: of all blanks that are left, the one whose token the model gives the highest probability is filled,
-//! and the model reads the text anew (Mask-Predict, 1904.09324, with one token an iteration). B rows, T tokens, N blanks,
-//! M hidden, V vocabulary.
+//! By default the masks of a text are filled one after the other, the most confident first: the model predicts all masks,
+//! the prediction with the highest probability is kept, and the model reads the text again (Mask-Predict, 1904.09324, with
+//! one token per iteration). N masks cost N forward passes. With [`InfillRequest::parallel`] all masks are filled in one
+//! pass. Shapes: B rows, T tokens, N masks of all rows, M hidden, V vocabulary.
 
 use crate::{
     error::GenerateError,
     request::{check_language_head, check_texts},
+    rows::{as_slices, int_tensor, one_document_per_row, pad_rows_to},
     sample::Sampling,
 };
-use burn::{
-    module::Module,
-    tensor::{Int, Tensor, TensorData},
-};
+use burn::{module::Module, tensor::Tensor};
 use kiln_models::Model;
 use kiln_nn::Context;
-use kiln_spec::{Direction, DocumentSpan, Layout};
+use kiln_spec::Direction;
 
-/// Texts with blanks.
+/// Request for filling the masked tokens of one or more texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfillRequest {
-    /// Token ids of each text.
+    /// Token ids of each text. Each text has at least one mask token.
     pub texts: Vec<Vec<u32>>,
-    /// The token that stands for a blank.
+    /// Id of the mask token.
     pub mask_token_id: u32,
-    /// Tokens that fill no blank.
+    /// Tokens that are never predicted, such as special tokens. The mask token is always excluded.
     pub suppress_tokens: Vec<u32>,
-    /// How a token is chosen; each place has a random number of its own.
+    /// Choice of each token. The random number of a mask depends on its row and position only.
     pub sampling: Sampling,
-    /// Whether all blanks are filled at once, and the model reads the text only once.
+    /// Whether all masks are filled in one forward pass.
     pub parallel: bool,
 }
 
-/// A token for a blank.
+/// Sampled token for a mask.
 struct Prediction {
+    /// Index of the mask in its text.
     position: usize,
     id: u32,
-    /// What the model gives it, whatever it was sampled with.
+    /// Probability of the token under the model at temperature 1 without filters: its confidence.
     probability: f64,
 }
 
-/// The texts with all blanks filled.
+/// Fills all masks and returns the complete texts.
 ///
 /// # Errors
-/// If a text has no blank, is too long or of other tokens than the model's, if the weights are broken or the device
-/// fails.
-pub async fn infill(model: &Model, blanks: InfillRequest) -> Result<Vec<Vec<u32>>, GenerateError> {
-    blanks.sampling.check("")?;
+/// [`GenerateError::NoBlank`] for a text without a mask, an invalid option, a text that is too long or has unknown tokens,
+/// [`GenerateError::NotFinite`], or an error of the device.
+pub async fn infill(model: &Model, request: InfillRequest) -> Result<Vec<Vec<u32>>, GenerateError> {
+    request.sampling.check("")?;
     check_language_head(model.config())?;
-    check_texts(&blanks.texts, model)?;
-    let none = |text: &Vec<u32>| !text.contains(&blanks.mask_token_id);
-    if let Some(row) = blanks.texts.iter().position(none) {
+    check_texts(&request.texts, model)?;
+    if let Some(row) = request.texts.iter().position(|text| !text.contains(&request.mask_token_id)) {
         return Err(GenerateError::NoBlank { row });
     }
+    let InfillRequest { mut texts, mask_token_id, suppress_tokens, sampling, parallel } = request;
     let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-    let InfillRequest { texts, mask_token_id: mask, suppress_tokens: never, sampling, parallel: at_once } = blanks;
-    let (mut texts, reader) = (texts, Infiller { model, mask_token_id: mask, suppress_tokens: never, sampling });
+    let infiller = Infiller { model, mask_token_id, suppress_tokens, sampling };
     loop {
-        let guesses = reader.predict(&texts).await?;
-        if guesses.iter().all(Vec::is_empty) {
+        let predictions = infiller.predict(&texts).await?;
+        if predictions.iter().all(Vec::is_empty) {
             return Ok(texts);
         }
-        for (text, mut guesses) in texts.iter_mut().zip(guesses) {
-            // Of equals the first.
-            guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-            guesses.truncate(if at_once { guesses.len() } else { 1 });
-            guesses.into_iter().for_each(|guess| text[guess.position] = guess.id);
+        for (text, mut predictions) in texts.iter_mut().zip(predictions) {
+            // The sort is stable: of equal probabilities, the first position is filled.
+            predictions.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+            predictions.truncate(if parallel { predictions.len() } else { 1 });
+            predictions.into_iter().for_each(|prediction| text[prediction.position] = prediction.id);
         }
     }
 }
 
+/// Model with the options of a request.
 struct Infiller {
     model: Model,
     mask_token_id: u32,
@@ -78,46 +78,52 @@ struct Infiller {
 }
 
 impl Infiller {
-    /// What each text's blanks hold, the texts as they are.
+    /// Predictions for all masks of each text, in order.
     async fn predict(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<Prediction>>, GenerateError> {
-        let blank = |(row, text): (usize, &Vec<u32>)| {
-            let places = text.iter().enumerate().filter(|(_, id)| **id == self.mask_token_id);
-            places.map(|(place, _)| (row, place)).collect::<Vec<_>>()
-        };
-        let blanks: Vec<(usize, usize)> = texts.iter().enumerate().flat_map(blank).collect();
-        let mut guesses: Vec<Vec<Prediction>> = texts.iter().map(|_| Vec::new()).collect();
-        if blanks.is_empty() {
-            return Ok(guesses);
+        let masks = self.mask_positions(texts);
+        let mut predictions: Vec<Vec<Prediction>> = texts.iter().map(|_| Vec::new()).collect();
+        if masks.is_empty() {
+            return Ok(predictions);
         }
-        let logits = self.logits(texts, &blanks).into_data_async().await?.convert::<f32>();
+        let logits = self.logits(texts, &masks).into_data_async().await?.convert::<f32>();
         let logits = logits.as_slice::<f32>().unwrap_or_default();
-        let vocab = logits.len() / blanks.len();
-        for ((row, place), logits) in blanks.into_iter().zip(logits.chunks_exact(vocab.max(1))) {
+        let vocab = logits.len() / masks.len();
+        for ((row, position), logits) in masks.into_iter().zip(logits.chunks_exact(vocab.max(1))) {
             let mut logits = logits.to_vec();
-            let banned = self.suppress_tokens.iter().chain([&self.mask_token_id]).filter(|id| (**id as usize) < vocab);
-            banned.for_each(|id| logits[*id as usize] = f32::NEG_INFINITY);
-            let id = self.sampling.sample(&logits, place as u64, row as u64)?;
-            let plain = Sampling::default().probabilities(&logits);
-            let probability = plain.map_or(0.0, |plain| plain[id as usize]);
-            guesses[row].push(Prediction { position: place, id, probability });
+            for id in self.suppress_tokens.iter().chain([&self.mask_token_id]) {
+                if let Some(logit) = logits.get_mut(*id as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+            let id = self.sampling.sample(&logits, position as u64, row as u64)?;
+            let probabilities = Sampling::default().probabilities(&logits);
+            let probability = probabilities.map_or(0.0, |probabilities| probabilities[id as usize]);
+            predictions[row].push(Prediction { position, id, probability });
         }
-        Ok(guesses)
+        Ok(predictions)
     }
 
-    /// Logits of each blank, `[N, V]`.
-    fn logits(&self, texts: &[Vec<u32>], blanks: &[(usize, usize)]) -> Tensor<2> {
+    /// Row and position of every mask, row-major.
+    fn mask_positions(&self, texts: &[Vec<u32>]) -> Vec<(usize, usize)> {
+        let mut masks = Vec::new();
+        for (row, text) in texts.iter().enumerate() {
+            let positions = text.iter().enumerate().filter(|(_, id)| **id == self.mask_token_id);
+            masks.extend(positions.map(|(position, _)| (row, position)));
+        }
+        masks
+    }
+
+    /// Logits of every mask, `[N, V]`.
+    fn logits(&self, texts: &[Vec<u32>], masks: &[(usize, usize)]) -> Tensor<2> {
         let width = texts.iter().map(Vec::len).max().unwrap_or_default();
-        let whole =
-            |text: &Vec<u32>| vec![DocumentSpan { length: text.len(), start: 0, direction: Direction::Bidirectional }];
-        let layout = Layout::packed(&texts.iter().map(whole).collect::<Vec<_>>(), width);
-        let padded = |text: &Vec<u32>| (0..width).map(|i| text.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
-        let tokens: Vec<i32> = texts.iter().flat_map(padded).collect();
+        let rows = as_slices(texts);
+        let layout = one_document_per_row(&rows, width, |_| Direction::Bidirectional);
         let device = self.model.device();
-        let tokens = Tensor::from_data(TensorData::new(tokens, [texts.len(), width]), &device);
+        let tokens = int_tensor(pad_rows_to(&rows, width), [texts.len(), width], &device);
         let hidden = self.model.forward(tokens, &mut Context::new(&layout, &device));
         let [b, t, m] = hidden.dims();
-        let places: Vec<i32> = blanks.iter().map(|(row, place)| (row * width + place) as i32).collect();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [blanks.len()]), &device);
-        self.model.logits(hidden.reshape([b * t, m]).select(0, places))
+        let indices: Vec<i32> = masks.iter().map(|(row, position)| (row * width + position) as i32).collect();
+        let indices = int_tensor(indices, [masks.len()], &device);
+        self.model.logits(hidden.reshape([b * t, m]).select(0, indices))
     }
 }

@@ -1,4 +1,4 @@
-//! Blanks in a text that a person wrote.
+//! Infilling of text: blanks are written `___`.
 
 use crate::{
     error::GenerateError,
@@ -9,17 +9,17 @@ use crate::{
 use kiln_data::{DataError, TokenRole};
 use kiln_spec::ValidationError;
 
-/// What stands for a blank in a text.
+/// Blank in a text: three underscores.
 pub const BLANK: &str = "___";
 
-/// How blanks are filled.
+/// Options of infilling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InfillOptions {
-    /// How a token is chosen.
+    /// Choice of each token.
     pub sampling: Sampling,
-    /// Tokens of each blank.
+    /// Number of tokens of each blank. Default: 1.
     pub mask_length: usize,
-    /// Whether all are filled at once; else the surest first, the text being read anew after each token.
+    /// Whether all tokens are filled in one forward pass. Default: false, the most confident token first, one pass each.
     pub parallel: bool,
 }
 
@@ -29,102 +29,118 @@ impl Default for InfillOptions {
     }
 }
 
-/// A text whose blanks are filled.
+/// Text with filled blanks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfillOutput {
-    /// All of the text.
+    /// Complete text.
     pub text: String,
-    /// What each blank holds.
+    /// Text of each blank.
     pub blanks: Vec<String>,
-    /// The tokens of all blanks.
+    /// Token ids of all blanks.
     pub ids: Vec<u32>,
 }
 
 impl Generator<'_> {
-    /// Fills the blanks, written `___`, of each of `texts`.
+    /// Fills the blanks (`___`) of each text.
     ///
     /// # Errors
-    /// If the model fills no blanks, an option can't be, a text is too long or has no blank, the weights are broken or
-    /// the device fails.
-    pub async fn infill(&self, texts: &[&str], filling: &InfillOptions) -> Result<Vec<InfillOutput>, GenerateError> {
-        if filling.mask_length == 0 {
-            return Err(ValidationError::new("blank", "a blank of 0 tokens").with_suggestion("1 or more").into());
+    /// [`GenerateError::NoInfilling`] for a causal model, [`GenerateError::NoBlank`] for a text without a blank, an invalid
+    /// option, a text that is too long, [`GenerateError::NotFinite`], or an error of the device.
+    pub async fn infill(&self, texts: &[&str], options: &InfillOptions) -> Result<Vec<InfillOutput>, GenerateError> {
+        if options.mask_length == 0 {
+            let error = ValidationError::new("mask_length", "expected at least 1 token for each blank, found 0");
+            return Err(error.with_suggestion("1 or more").into());
         }
-        let tokens = texts.iter().map(|text| self.encode_masked(text, filling.mask_length)).collect();
-        let whole = self.infill_tokens(tokens, filling).await?;
-        texts.iter().zip(whole).map(|(text, whole)| self.build_output(text, &whole, filling.mask_length)).collect()
+        let masked = texts.iter().map(|text| self.encode_masked(text, options.mask_length)).collect();
+        let filled = self.infill_tokens(masked, options).await?;
+        texts.iter().zip(filled).map(|(text, ids)| self.build_output(text, &ids, options.mask_length)).collect()
     }
 
-    /// The same of tokens, where the tokenizer's mask stands for a blank.
+    /// Fills the mask tokens of each sequence of token ids. `<bos>` and `<eos>` are added for the model and removed from the
+    /// result.
     ///
     /// # Errors
-    /// The same.
+    /// As [`infill`](Self::infill).
     pub async fn infill_tokens(
         &self,
         texts: Vec<Vec<u32>>,
-        filling: &InfillOptions,
+        options: &InfillOptions,
     ) -> Result<Vec<Vec<u32>>, GenerateError> {
-        let opening = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
-        let specials = self.tokenizer.special_tokens();
-        specials.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
-        let open = |text: Vec<u32>| [vec![opening.first_token], text, vec![specials.eos]].concat();
-        let blanks = InfillRequest {
-            texts: texts.into_iter().map(open).collect(),
-            mask_token_id: specials.mask,
+        let format = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
+        let special_tokens = self.tokenizer.special_tokens();
+        special_tokens.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
+        let request = InfillRequest {
+            texts: texts
+                .into_iter()
+                .map(|text| [vec![format.first_token], text, vec![special_tokens.eos]].concat())
+                .collect(),
+            mask_token_id: special_tokens.mask,
             suppress_tokens: (0..self.tokenizer.vocab_size() as u32)
                 .filter(|id| self.tokenizer.is_special(*id))
                 .collect(),
-            sampling: filling.sampling.clone(),
-            parallel: filling.parallel,
+            sampling: options.sampling.clone(),
+            parallel: options.parallel,
         };
-        let model = self.model.clone().with_visibility(opening.visibility);
-        let whole = infill(&model, blanks).await?;
-        Ok(whole.into_iter().map(|text| text[1..text.len() - 1].to_vec()).collect())
+        let model = self.model.clone().with_visibility(format.visibility);
+        let filled = infill(&model, request).await?;
+        Ok(filled.into_iter().map(|text| text[1..text.len() - 1].to_vec()).collect())
     }
 
-    /// Tokens, where the tokenizer's mask stands for a blank, as a person writes them.
+    /// Decodes token ids and writes each mask token as a blank (`___`).
     ///
     /// # Errors
-    /// If a token is none of the tokenizer's.
-    pub fn decode_with_blanks(&self, tokens: &[u32]) -> Result<String, DataError> {
-        let (mask, lead) = (self.tokenizer.special_tokens().mask, self.tokenizer.vocabulary().has_leading_spaces());
+    /// [`DataError::TokenId`] for an id beyond the vocabulary.
+    pub fn decode_with_blanks(&self, ids: &[u32]) -> Result<String, DataError> {
+        let mask = self.tokenizer.special_tokens().mask;
+        let has_leading_spaces = self.tokenizer.vocabulary().has_leading_spaces();
         let mut text = String::new();
-        for run in tokens.chunk_by(|a, b| (*a == mask) == (*b == mask)) {
+        for run in ids.chunk_by(|a, b| (*a == mask) == (*b == mask)) {
             if run[0] != mask {
                 text += &self.tokenizer.decode(run)?;
                 continue;
             }
             for _ in run {
-                text += if lead && !text.is_empty() { " " } else { "" };
+                text += if has_leading_spaces && !text.is_empty() { " " } else { "" };
                 text += BLANK;
             }
         }
         Ok(text)
     }
 
-    /// The pieces of a text between its blanks, as tokens. A learned token carries the space before its word: the one
-    /// before a blank belongs to the blank.
+    /// Token ids of the text between the blanks.
+    ///
+    /// Learned tokens include the space before a word. Therefore the space before a blank belongs to the blank.
     fn encode_between_blanks(&self, text: &str) -> Vec<Vec<u32>> {
-        let (lead, blanks) = (self.tokenizer.vocabulary().has_leading_spaces(), text.matches(BLANK).count());
-        let piece = |(i, piece): (usize, &str)| match piece.strip_suffix(' ') {
-            Some(without) if lead && i < blanks => self.tokenizer.encode(without),
-            _ => self.tokenizer.encode(piece),
-        };
-        text.split(BLANK).enumerate().map(piece).collect()
+        let has_leading_spaces = self.tokenizer.vocabulary().has_leading_spaces();
+        let num_blanks = text.matches(BLANK).count();
+        text.split(BLANK)
+            .enumerate()
+            .map(|(index, piece)| match piece.strip_suffix(' ') {
+                Some(without_space) if has_leading_spaces && index < num_blanks => self.tokenizer.encode(without_space),
+                _ => self.tokenizer.encode(piece),
+            })
+            .collect()
     }
 
-    fn encode_masked(&self, text: &str, tokens: usize) -> Vec<u32> {
-        self.encode_between_blanks(text).join(&vec![self.tokenizer.special_tokens().mask; tokens][..])
+    /// Token ids of a text with `mask_length` mask tokens for each blank.
+    fn encode_masked(&self, text: &str, mask_length: usize) -> Vec<u32> {
+        let masks = vec![self.tokenizer.special_tokens().mask; mask_length];
+        self.encode_between_blanks(text).join(&masks[..])
     }
 
-    fn build_output(&self, text: &str, whole: &[u32], tokens: usize) -> Result<InfillOutput, GenerateError> {
-        let mut at = 0;
-        let (mut blanks, mut ids) = (Vec::new(), Vec::new());
-        for piece in self.encode_between_blanks(text).iter().take(text.matches(BLANK).count()) {
-            at += piece.len() + tokens;
-            blanks.push(self.tokenizer.decode(&whole[at - tokens..at])?);
-            ids.extend_from_slice(&whole[at - tokens..at]);
+    /// Result for a text from its filled token ids.
+    fn build_output(&self, text: &str, filled: &[u32], mask_length: usize) -> Result<InfillOutput, GenerateError> {
+        let num_blanks = text.matches(BLANK).count();
+        let mut blanks = Vec::with_capacity(num_blanks);
+        let mut ids = Vec::with_capacity(num_blanks * mask_length);
+        let mut start = 0;
+        for piece in self.encode_between_blanks(text).iter().take(num_blanks) {
+            start += piece.len();
+            let blank = &filled[start..start + mask_length];
+            blanks.push(self.tokenizer.decode(blank)?);
+            ids.extend_from_slice(blank);
+            start += mask_length;
         }
-        Ok(InfillOutput { text: self.tokenizer.decode(whole)?, blanks, ids })
+        Ok(InfillOutput { text: self.tokenizer.decode(filled)?, blanks, ids })
     }
 }

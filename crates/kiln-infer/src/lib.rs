@@ -1,14 +1,45 @@
-//! Text from a language model: prompt → generation → sample, from cached state.
+//! Inference: text generation from cached state, infilling, embeddings, and checks of models and tokenizers.
 //!
-//! * [`sample`]: from logits to a token, on the host;
-//! * [`request`] and [`mod@generate`]: several prompts at once, token by token;
-//! * [`reading`]: what was read, to go on from;
-//! * [`embed`](mod@embed): a vector a text;
-//! * [`fill`](mod@fill): blanks in a text;
-//! * [`text`] and [`blank`]: the same from text to text;
-//! * [`identities`] and [`texts`]: what must be equal and what must come back, as functions.
+//! | step | types | result |
+//! |---|---|---|
+//! | 1. model and tokenizer | [`Generator`] with a [`GenerationMode`] | text in, text out |
+//! | 2. options | [`GenerateOptions`] with [`Sampling`] | temperature, top-k, top-p, min-p, stop tokens |
+//! | 3. text | [`Generator::generate`], [`Generator::stream`] → [`GeneratedText`], [`TextStream`] | continuations, at once or piece by piece |
+//! | 4. token ids | [`GenerateRequest`] → [`Generation`] → [`GeneratedToken`], [`GenerateOutput`] | batched decoding with a KV cache |
+//! | 5. reuse | [`PrefixCache`] | the state after a text, for the next turn of a chat |
+//! | infilling | [`Generator::infill`], [`InfillRequest`] → [`InfillOutput`] | filled blanks (`___`) of a masked language model |
+//! | embeddings | [`embed()`] | one vector per text |
+//! | checks | [`equivalence`], [`tokenizer_checks`] | differences that should be 0, for `kiln verify` |
 //!
-//! Nothing here needs threads, files or clocks. What reads from the device is `async`; a host waits with [`block_on`].
+//! ```
+//! use burn::tensor::Device;
+//! use kiln_data::{Tokenizer, TokenizerConfig};
+//! use kiln_infer::{GenerateOptions, Generator, Sampling, block_on};
+//! use kiln_models::{Model, ModelConfig};
+//!
+//! // A byte-level tokenizer and a model of one block with random weights.
+//! let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), ["Ann has a cat."].map(Ok))?;
+//! let mut config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 32, ..ModelConfig::default() };
+//! config.blocks[0].repeat = 1;
+//! let model = Model::init(&config, 0, &Device::flex());
+//!
+//! let generator = Generator::new(&model, &tokenizer)?;
+//! let sampling = Sampling { temperature: 0.8, top_p: Some(0.9), seed: 1, ..Sampling::default() };
+//! let options = GenerateOptions { sampling, max_new_tokens: 8, ..GenerateOptions::default() };
+//! let output = block_on(generator.generate(&["Ann"], &options))?.remove(0);
+//!
+//! // Streaming yields the same text.
+//! let mut stream = generator.stream("Ann", &options)?;
+//! let mut text = String::new();
+//! while let Some(piece) = block_on(stream.next())? {
+//!     text += &piece;
+//! }
+//! assert_eq!((text, stream.ids()), (output.text, output.ids.as_slice()));
+//! # Ok::<(), kiln_infer::GenerateError>(())
+//! ```
+//!
+//! The crate uses no threads, files or clocks, so that it also runs in a browser. Functions that read from the device are
+//! `async`; native programs wait with [`block_on`].
 #![forbid(unsafe_code)]
 
 pub mod embed;
@@ -21,6 +52,7 @@ pub mod infill;
 pub mod infill_text;
 pub mod prefix_cache;
 pub mod request;
+mod rows;
 pub mod sample;
 pub mod tokenizer_checks;
 

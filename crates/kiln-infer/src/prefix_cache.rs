@@ -1,28 +1,35 @@
-//! What a model has read, to go on from instead of reading it anew.
+//! Prefix cache: the state of a model after a text, so that a longer text with the same beginning continues from it.
 
 use kiln_models::{Model, Visibility};
 use kiln_nn::State;
 
-/// One text as far as a model has read it, with the state after it. No state can be taken back (a window forgets, a
-/// recurrence has mixed), so that only a text which begins with these tokens goes on from it.
+/// Tokens of one sequence that a model has processed, with the state after them (KV cache, recurrent states).
+///
+/// A chat keeps it between turns: each turn only processes the new tokens. The state cannot be rewound, because windows
+/// drop keys and recurrences mix all tokens. Therefore a cache is only usable for a text that begins with all its tokens.
 pub struct PrefixCache {
     pub(crate) tokens: Vec<u32>,
     pub(crate) state: State,
 }
 
 impl PrefixCache {
-    /// The tokens that were read.
+    /// Cache of no tokens, with the initial state for `num_rows` sequences.
+    pub(crate) fn empty(num_rows: usize) -> Self {
+        Self { tokens: Vec::new(), state: State::new(num_rows) }
+    }
+
+    /// Returns the tokens that were processed.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Whether a text begins with them and has more.
+    /// Returns whether `text` begins with the cached tokens and has at least one more.
     pub fn extends(&self, text: &[u32]) -> bool {
         text.len() > self.tokens.len() && text.starts_with(&self.tokens)
     }
 
-    /// Whether a model reads in such a way that what it has read doesn't change with what comes after: neither with an
-    /// encoder nor with a prefix that is seen whole.
+    /// Whether the state of a model after a text is independent of what follows: not with an encoder, which reads whole
+    /// prompts, nor with prefix visibility, where prompt tokens attend to later prompt tokens.
     pub(crate) fn is_supported_by(model: &Model) -> bool {
         model.encoder().is_none() && model.config().effective_visibility() == Visibility::Causal
     }
@@ -30,6 +37,6 @@ impl PrefixCache {
 
 impl std::fmt::Debug for PrefixCache {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Reading of {} tokens, {} bytes", self.tokens.len(), self.state.bytes())
+        write!(f, "PrefixCache {{ tokens: {}, bytes: {} }}", self.tokens.len(), self.state.bytes())
     }
 }

@@ -1,57 +1,55 @@
-//! What is to be written, and what comes of it.
+//! Generation requests and results in token ids, and the checks of a request against a model.
 
 use crate::{error::GenerateError, sample::Sampling};
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
 
-/// What is to be written.
+/// Request for the continuation of one or more prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateRequest {
-    /// Token ids of each prompt.
+    /// Token ids of each prompt. Prompts may have different lengths; none may be empty.
     pub prompts: Vec<Vec<u32>>,
-    /// How a token is chosen.
+    /// Choice of each token.
     pub sampling: Sampling,
-    /// At most so many new tokens a prompt.
+    /// Maximum number of new tokens for each prompt.
     pub max_new_tokens: usize,
-    /// Tokens that end a text; they are not part of what is written.
+    /// Tokens that end a sequence. They are not part of the output.
     pub stop_token_ids: Vec<u32>,
-    /// At most so many tokens of the prompts go through the model at once; absent: all. Prompts that are seen whole
-    /// (visibility `prefix`) go at once in any case.
+    /// Maximum number of prompt tokens that are processed at once, to limit memory; `None`: all. Prompts with prefix
+    /// visibility are always processed at once.
     pub prefill_chunk_size: Option<usize>,
-    /// The token that the decoder of an encoder–decoder begins with, its encoder having read the prompt.
+    /// First token of the decoder of an encoder-decoder model, whose prompts are read by the encoder. Ignored by other
+    /// models.
     pub decoder_start_token_id: u32,
 }
 
 impl GenerateRequest {
-    /// Whether this model can meet it.
+    /// Checks the request against a model.
     ///
     /// # Errors
-    /// The first thing that it can't.
+    /// The first problem: an invalid option, a model that cannot generate, or a prompt that is empty, too long or has
+    /// unknown tokens.
     pub fn check(&self, model: &Model) -> Result<(), GenerateError> {
         self.sampling.check("")?;
         if self.prefill_chunk_size == Some(0) {
-            return Err(ValidationError::new("chunk", "a prompt in chunks of 0 tokens")
-                .with_suggestion("1 or more")
-                .into());
+            let error = ValidationError::new("prefill_chunk_size", "expected at least 1 token, found 0");
+            return Err(error.with_suggestion("1 or more").into());
         }
         let config = model.config();
         check_can_generate(config)?;
-        let vocab = config.vocab;
-        if config.encoder_model_config().is_some() && self.decoder_start_token_id as usize >= vocab {
-            return Err(ValidationError::new(
-                "start",
-                format!("the token {}; the model has {vocab}", self.decoder_start_token_id),
-            )
-            .into());
+        let start = self.decoder_start_token_id;
+        if config.encoder_model_config().is_some() && start as usize >= config.vocab {
+            let reason = format!("expected a token id below {}, found {start}", config.vocab);
+            return Err(ValidationError::new("decoder_start_token_id", reason).into());
         }
         check_texts(&self.prompts, model)
     }
 }
 
-/// Whether a model writes at all.
+/// Checks that a model can generate text from left to right.
 ///
 /// # Errors
-/// Its head or its stack, or that its tokens see what comes after them.
+/// [`GenerateError::NoLanguageHead`], [`GenerateError::EncoderOnly`] or [`GenerateError::Bidirectional`].
 pub fn check_can_generate(config: &ModelConfig) -> Result<(), GenerateError> {
     check_language_head(config)?;
     match config {
@@ -61,18 +59,22 @@ pub fn check_can_generate(config: &ModelConfig) -> Result<(), GenerateError> {
     }
 }
 
-/// Whether a model has logits over tokens.
+/// Checks that the head of a model has logits over tokens. Heads with pooling have one output per document.
 pub(crate) fn check_language_head(config: &ModelConfig) -> Result<(), GenerateError> {
-    let head = || GenerateError::NoLanguageHead { head: config.head.name() };
-    config.head.pooling().is_none().then_some(()).ok_or_else(head)
+    if config.head.pooling().is_some() {
+        return Err(GenerateError::NoLanguageHead { head: config.head.name() });
+    }
+    Ok(())
 }
 
-/// Whether the model can read these texts.
+/// Checks that texts have tokens, that the model has these tokens, and that it has enough positions. For an
+/// encoder-decoder model, the positions of the encoder count.
 pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), GenerateError> {
     let config = model.config();
-    let reader = config.encoder_model_config();
-    let position = reader.as_ref().map_or(&config.position, |encoder| &encoder.position);
-    let (vocab, limit) = (config.vocab, position.max_positions().unwrap_or(i32::MAX as usize));
+    let encoder_config = config.encoder_model_config();
+    let position = encoder_config.as_ref().map_or(&config.position, |encoder| &encoder.position);
+    let limit = position.max_positions().unwrap_or(i32::MAX as usize);
+    let vocab = config.vocab;
     for (row, text) in texts.iter().enumerate() {
         if text.is_empty() {
             return Err(GenerateError::EmptyPrompt { row });
@@ -87,36 +89,28 @@ pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), Gener
     Ok(())
 }
 
-/// Rows as wide as the longest, and how long each is.
-pub(crate) fn pad_rows(rows: &[&[u32]]) -> (Vec<i32>, Vec<usize>) {
-    let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
-    let width = lengths.iter().copied().max().unwrap_or_default();
-    let padded = |row: &&[u32]| (0..width).map(|i| row.get(i).map_or(0, |id| *id as i32)).collect::<Vec<_>>();
-    (rows.iter().flat_map(padded).collect(), lengths)
-}
-
-/// A token that was written.
+/// New token of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneratedToken {
-    /// Whose continuation it is.
+    /// Index of the prompt that it continues.
     pub row: usize,
-    /// Its id.
+    /// Token id.
     pub id: u32,
 }
 
-/// Why a text ends.
+/// Reason why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// A token that ends a text came.
+    /// A stop token was generated.
     Eos,
-    /// There are as many tokens as were asked for.
+    /// The maximum number of new tokens was reached.
     MaxTokens,
     /// The model has no more positions.
     ContextLength,
 }
 
 impl FinishReason {
-    /// The word for it: `eos`, `tokens`, `length`.
+    /// Returns the name in JSON output: `eos`, `tokens`, `length`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Eos => "eos",
@@ -126,11 +120,11 @@ impl FinishReason {
     }
 }
 
-/// What was written after one prompt.
+/// Continuation of one prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerateOutput {
-    /// The new tokens.
+    /// New tokens, without prompt and stop token.
     pub ids: Vec<u32>,
-    /// Why there are no more.
+    /// Why the sequence ended.
     pub finish_reason: FinishReason,
 }

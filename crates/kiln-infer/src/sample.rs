@@ -1,38 +1,44 @@
-//! From logits to a token.
+//! Sampling of the next token from logits, on the host.
 //!
-//! The filters act in the order of Hugging Face's: temperature, top-k, top-p, min-p; what is left is drawn from in
-//! proportion. V vocabulary.
+//! The filters are applied in the order of Hugging Face's logits processors, and give the same probabilities:
+//!
+//! 1. temperature τ: p ∝ exp(logit / τ); τ = 0 chooses the most probable token;
+//! 2. top-k: the k most probable tokens;
+//! 3. top-p (nucleus): the smallest set of most probable tokens whose probability is at least p;
+//! 4. min-p: tokens with at least p times the probability of the most probable one.
+//!
+//! The token is drawn from the remaining ones in proportion to their probabilities, computed in `f64`. V vocabulary.
 
 use crate::error::GenerateError;
 use kiln_spec::{Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the next token is chosen.
+/// Sampling options: how the next token is chosen.
 ///
 /// ```
 /// use kiln_infer::Sampling;
 /// let logits = [0.0, 2.0, 1.0];
-/// assert_eq!(Sampling::greedy().draw(&logits, 0, 0)?, 1);
-/// let two = Sampling { top_k: Some(2), ..Sampling::default() };
-/// assert_eq!(two.probabilities(&logits).map(|p| p[0]), Some(0.0));
+/// assert_eq!(Sampling::greedy().sample(&logits, 0, 0)?, 1);
+/// let top_two = Sampling { top_k: Some(2), ..Sampling::default() };
+/// assert_eq!(top_two.probabilities(&logits).map(|p| p[0]), Some(0.0));
 /// # Ok::<(), kiln_infer::GenerateError>(())
 /// ```
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
-    /// Logits are divided by it; 0: the likeliest token, of equals the first.
+    /// Temperature: logits are divided by it. 0: always the most probable token, the first one of equal tokens.
     pub temperature: f64,
-    /// Only so many of the likeliest tokens, and the last one's equals (1805.04833). Absent: all.
+    /// Number of most probable tokens to sample from; tokens equal to the last one are included (1805.04833). Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
-    /// Only the likeliest tokens that hold this share of the probability (1904.09751). Absent: all.
+    /// Total probability of the most probable tokens to sample from (nucleus sampling, 1904.09751). Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// Only tokens at least so likely, as a share of the likeliest one's probability (2407.01082). Absent: all.
+    /// Minimum probability of a token as a fraction of the highest one (2407.01082). Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f64>,
-    /// Names the random numbers.
+    /// Random seed.
     pub seed: u64,
 }
 
@@ -43,50 +49,54 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Always the likeliest token.
+    /// Returns greedy sampling: always the most probable token.
     pub fn greedy() -> Self {
         Self { temperature: 0.0, ..Self::default() }
     }
 
-    /// Refuses what can't be, with the key under `path`.
+    /// Checks the ranges: temperature ≥ 0 and finite, top-k ≥ 1, 0 < top-p ≤ 1, 0 ≤ min-p ≤ 1.
     ///
     /// # Errors
-    /// The first value that can't be.
+    /// The first value out of range, with its key below `path`.
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
-        let refuse = |key, reason| Err(ValidationError::new(key, reason).with_path_prefix(path));
-        match *self {
-            Self { temperature: t, .. } if !t.is_finite() || t < 0.0 => {
-                refuse("temperature", format!("expected 0 (always the likeliest token) or more, found {t}"))
+        let (key, reason) = match *self {
+            Self { temperature, .. } if !temperature.is_finite() || temperature < 0.0 => {
+                ("temperature", format!("expected a number of at least 0 (0: greedy), found {temperature}"))
             }
-            Self { top_k: Some(0), .. } => refuse("top_k", "expected 1 or more tokens to choose from, found 0".into()),
+            Self { top_k: Some(0), .. } => ("top_k", "expected at least 1 token, found 0".into()),
             Self { top_p: Some(p), .. } if !(p > 0.0 && p <= 1.0) => {
-                refuse("top_p", format!("expected a share above 0 and up to 1, found {p}"))
+                ("top_p", format!("expected a probability above 0 and at most 1, found {p}"))
             }
             Self { min_p: Some(p), .. } if !(0.0..=1.0).contains(&p) => {
-                refuse("min_p", format!("expected a share from 0 to 1, found {p}"))
+                ("min_p", format!("expected a fraction from 0 to 1, found {p}"))
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        Err(ValidationError::new(key, reason).with_path_prefix(path))
     }
 
-    /// The token for `logits [V]`: the `step`-th new one of the `row`-th prompt.
+    /// Samples a token id from logits `[V]`.
+    ///
+    /// The random number is a function of the seed, the index `step` of the new token and the index `row` of the prompt:
+    /// results do not depend on the batch or on cached state.
     ///
     /// # Errors
-    /// If the logits are not finite (−∞, for a token that must not come, is allowed).
+    /// [`GenerateError::NotFinite`] if a logit is NaN or +∞, or all are −∞. Single logits of −∞ exclude their tokens.
     pub fn sample(&self, logits: &[f32], step: u64, row: u64) -> Result<u32, GenerateError> {
         let weights = self.unnormalized_probabilities(logits).ok_or(GenerateError::NotFinite { row, step })?;
         let total: f64 = weights.iter().sum();
-        let mut left = Random::new(self.seed, "sample", step, row).uniform() * total;
-        let hit = weights.iter().position(|weight| {
-            left -= weight;
-            left < 0.0
+        let mut remaining = Random::new(self.seed, "sample", step, row).uniform() * total;
+        let sampled = weights.iter().position(|weight| {
+            remaining -= weight;
+            remaining < 0.0
         });
-        let last = || weights.iter().rposition(|weight| *weight > 0.0);
-        Ok(hit.or_else(last).unwrap_or_default() as u32)
+        // Rounding may leave a remainder after the last weight.
+        let sampled = sampled.or_else(|| weights.iter().rposition(|weight| *weight > 0.0));
+        Ok(sampled.unwrap_or_default() as u32)
     }
 
-    /// The probability of each token for `logits [V]`, 0 for what a filter takes out. `None` if the logits are not
-    /// finite.
+    /// Returns the probability of each token for logits `[V]`; 0 for tokens that a filter removes. `None` if the logits are
+    /// not finite.
     pub fn probabilities(&self, logits: &[f32]) -> Option<Vec<f64>> {
         let mut weights = self.unnormalized_probabilities(logits)?;
         let total: f64 = weights.iter().sum();
@@ -94,18 +104,18 @@ impl Sampling {
         Some(weights)
     }
 
-    /// Probabilities up to a factor; the likeliest token has 1.
+    /// Probabilities relative to that of the most probable token, which has 1. Min-p is therefore a plain threshold.
     fn unnormalized_probabilities(&self, logits: &[f32]) -> Option<Vec<f64>> {
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if !most.is_finite() || logits.iter().any(|x| x.is_nan()) {
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if !max.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
             return None;
         }
         if self.temperature == 0.0 {
-            let first = logits.iter().position(|x| *x == most);
-            return Some((0..logits.len()).map(|i| if Some(i) == first { 1.0 } else { 0.0 }).collect());
+            let first_max = logits.iter().position(|logit| *logit == max);
+            return Some((0..logits.len()).map(|i| if Some(i) == first_max { 1.0 } else { 0.0 }).collect());
         }
-        let weight = |x: &f32| (f64::from(*x - most) / self.temperature).exp();
-        let mut weights: Vec<f64> = logits.iter().map(weight).collect();
+        let mut weights: Vec<f64> =
+            logits.iter().map(|logit| (f64::from(*logit - max) / self.temperature).exp()).collect();
         if let Some(k) = self.top_k {
             keep_top_k(&mut weights, k);
         }
@@ -119,26 +129,28 @@ impl Sampling {
     }
 }
 
+/// Sets all weights below the `k`-th largest one to 0. O(V).
 fn keep_top_k(weights: &mut [f64], k: usize) {
     if k >= weights.len() {
         return;
     }
     let mut sorted = weights.to_vec();
-    let (_, least, _) = sorted.select_nth_unstable_by(k.saturating_sub(1), |a, b| b.total_cmp(a));
-    weights.iter_mut().filter(|weight| **weight < *least).for_each(|weight| *weight = 0.0);
+    let (_, threshold, _) = sorted.select_nth_unstable_by(k.saturating_sub(1), |a, b| b.total_cmp(a));
+    weights.iter_mut().filter(|weight| **weight < *threshold).for_each(|weight| *weight = 0.0);
 }
 
+/// Keeps the largest weights until their sum is at least `p` times the total; sets the others to 0. O(V log V).
 fn keep_top_p(weights: &mut [f64], p: f64) {
     let mut order: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0.0).collect();
     order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
-    let enough = p * order.iter().map(|i| weights[*i]).sum::<f64>();
-    let mut before = 0.0;
+    let target = p * order.iter().map(|i| weights[*i]).sum::<f64>();
+    let mut sum_before = 0.0;
     for i in order {
         let weight = weights[i];
-        if before >= enough {
+        if sum_before >= target {
             weights[i] = 0.0;
         }
-        before += weight;
+        sum_before += weight;
     }
 }
 

@@ -36,7 +36,7 @@ const CASES: [Case; 9] = [
 ];
 
 #[test]
-fn probabilities_are_those_of_hugging_faces_warpers() {
+fn probabilities_equal_those_of_hugging_face() {
     for (temperature, top_k, top_p, min_p, want) in CASES {
         let sampling = Sampling { temperature, top_k, top_p, min_p, seed: 0 };
         let have = sampling.probabilities(&LOGITS).expect("finite");
@@ -47,14 +47,14 @@ fn probabilities_are_those_of_hugging_faces_warpers() {
 }
 
 #[test]
-fn greedy_takes_the_first_of_the_likeliest() {
+fn greedy_sampling_returns_the_first_most_probable_token() {
     assert_eq!(Sampling::greedy().sample(&LOGITS, 5, 1).expect("finite"), 3);
     let cold = Sampling { temperature: 1e-300, top_k: Some(1), ..Sampling::default() };
     assert!(matches!(cold.sample(&LOGITS, 0, 0), Ok(3 | 4)));
 }
 
 #[test]
-fn shares_of_many_draws_are_the_probabilities() {
+fn frequencies_of_samples_match_the_probabilities() {
     let sampling = Sampling { temperature: 1.3, top_k: Some(6), seed: 11, ..Sampling::default() };
     let want = sampling.probabilities(&LOGITS).expect("finite");
     let mut counts = [0.0; LOGITS.len()];
@@ -68,7 +68,7 @@ fn shares_of_many_draws_are_the_probabilities() {
 }
 
 #[test]
-fn draws_depend_on_seed_step_and_row_alone() {
+fn samples_depend_on_seed_step_and_row_only() {
     let draws = |seed, row| -> Vec<u32> {
         let sampling = Sampling { seed, ..Sampling::default() };
         (0..40).map(|step| sampling.sample(&LOGITS, step, row).expect("finite")).collect()
@@ -79,9 +79,12 @@ fn draws_depend_on_seed_step_and_row_alone() {
 }
 
 #[test]
-fn impossible_values_are_refused_by_key() {
+fn values_out_of_range_are_errors_with_their_key() {
     let table = [
-        (Sampling { temperature: -1.0, ..Sampling::default() }, "sampling.temperature: expected 0"),
+        (
+            Sampling { temperature: -1.0, ..Sampling::default() },
+            "sampling.temperature: expected a number of at least 0",
+        ),
         (Sampling { temperature: f64::NAN, ..Sampling::default() }, "sampling.temperature: "),
         (Sampling { temperature: f64::INFINITY, ..Sampling::default() }, "sampling.temperature: "),
         (Sampling { top_k: Some(0), ..Sampling::default() }, "sampling.top_k: "),
@@ -92,20 +95,23 @@ fn impossible_values_are_refused_by_key() {
         (Sampling { min_p: Some(f64::NAN), ..Sampling::default() }, "sampling.min_p: "),
     ];
     for (sampling, text) in table {
-        let refusal = sampling.check("sampling").expect_err("refused").to_string();
-        assert!(refusal.starts_with(text), "{refusal}");
+        let error = sampling.check("sampling").expect_err("out of range").to_string();
+        assert!(error.starts_with(text), "{error}");
     }
     assert_eq!(Sampling { top_p: Some(1.0), min_p: Some(0.0), ..Sampling::greedy() }.check(""), Ok(()));
 }
 
 #[test]
-fn broken_logits_are_an_error() {
+fn logits_that_are_not_finite_are_an_error() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut logits = LOGITS;
         logits[2] = bad;
         for sampling in [Sampling::greedy(), Sampling::default()] {
             let error = sampling.sample(&logits, 3, 1).expect_err("broken").to_string();
-            assert_eq!(error, "token 3 of prompt 1: the model's logits are not finite, its weights are broken");
+            assert_eq!(
+                error,
+                "the logits of new token 3 of prompt 1 are not finite: the weights are damaged or training diverged"
+            );
         }
     }
     assert!(Sampling::default().sample(&[], 0, 0).is_err());
@@ -113,7 +119,7 @@ fn broken_logits_are_an_error() {
     assert!(matches!(Sampling::default().sample(&[f32::NEG_INFINITY, 0.0], 0, 0), Ok(1)));
 }
 
-/// What a filter of the three may leave, straight from the definitions.
+/// Tokens that the filters keep, from their definitions.
 fn brute_force(logits: &[f32], sampling: &Sampling) -> Vec<bool> {
     let scaled: Vec<f64> = logits.iter().map(|x| f64::from(*x) / sampling.temperature).collect();
     let shares = |kept: &[bool]| -> Vec<f64> {
@@ -150,7 +156,7 @@ where
 
 proptest! {
     #[test]
-    fn filters_leave_what_the_definitions_say(
+    fn filters_match_their_definitions(
         logits in proptest::collection::vec(-8i32..8, 1..30),
         temperature in 0.3f64..3.0,
         top_k in optional(1usize..20),

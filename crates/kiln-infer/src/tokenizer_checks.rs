@@ -1,48 +1,59 @@
-//! What must come back of texts and conversations, as functions: each counts what doesn't.
+//! Tokenizer checks: each function counts texts or conversations for which a property of tokenizers does not hold.
 //!
-//! They hold for any tokenizer. One that changes text (lower case, accents, control characters) is held to what it makes
-//! of it, not to the text.
+//! | function | property |
+//! |---|---|
+//! | [`roundtrip_mismatch`] | decoding gives a text with the same tokens |
+//! | [`reload_mismatch`] | a saved and reloaded tokenizer encodes equally |
+//! | [`streaming_mismatch`] | streamed decoding equals decoding at once |
+//! | [`bad_offsets`] | offsets are ordered and cover the text |
+//! | [`split_special_tokens`] | special tokens of a chat template are single tokens |
+//! | [`lost_in_template`] | a rendered conversation contains all its texts |
+//! | [`is_prefix_stable`] | a conversation begins with the tokens of its earlier turns |
+//!
+//! They hold for every tokenizer and are used by `kiln verify`. A tokenizer that normalizes text (lower case, accents,
+//! control characters) is compared on the normalized text: equal tokens are sufficient.
 
 use kiln_data::{
     DataError, Encoding, StreamDecoder, Tokenizer,
     chat::{ChatTemplate, ChatTemplateOptions, chat_message},
     tokenizer::EncodeOptions,
 };
+use std::ops::Range;
 
-/// Who turns text into tokens and back: a tokenizer, or whatever stands around one.
+/// Encoding and decoding of text. Implemented by [`Tokenizer`]; tests implement it for tokenizers with deliberate faults.
 pub trait TokenText {
-    /// The tokenizer.
+    /// Returns the tokenizer.
     fn tokenizer(&self) -> &Tokenizer;
 
-    /// Ids of a text.
+    /// Returns the token ids of a text, without special tokens around it.
     fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer().encode(text)
     }
 
-    /// The same with the place of each token.
+    /// Returns the token ids of a text with their byte ranges.
     fn encode_with_offsets(&self, text: &str) -> Encoding {
         self.tokenizer().encode_with_offsets(text)
     }
 
-    /// The text of tokens.
+    /// Returns the text of token ids.
     ///
     /// # Errors
-    /// An id that is none.
+    /// [`DataError::TokenId`] for an id beyond the vocabulary.
     fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
         self.tokenizer().decode(ids)
     }
 
-    /// The same, token by token.
+    /// Returns the text of token ids, decoded token by token.
     ///
     /// # Errors
-    /// An id that is none.
+    /// [`DataError::TokenId`] for an id beyond the vocabulary.
     fn decode_streaming(&self, ids: &[u32]) -> Result<String, DataError> {
         let mut decoder = StreamDecoder::new(self.tokenizer());
         let text = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
         Ok(text + &decoder.finish())
     }
 
-    /// What it is saved as.
+    /// Returns the `tokenizer.json` of the tokenizer.
     fn to_json(&self) -> String {
         self.tokenizer().to_json().into()
     }
@@ -54,134 +65,158 @@ impl TokenText for Tokenizer {
     }
 }
 
-/// Texts whose tokens don't stand for them: what they are decoded to has other tokens. Nothing is asked of a text with a
-/// special token, which has no text, or one for what is unknown, which is lost; nor of space alone, which some tokenizers
-/// add and take away again.
-pub fn roundtrip_mismatch(spell: &impl TokenText, texts: &[&str]) -> usize {
-    let unknown = spell.tokenizer().token_roles().unk;
-    let stays = |text: &&&str| {
-        let ids = spell.encode(text);
-        let silent = |id: &u32| Some(*id) == unknown || spell.tokenizer().is_special(*id);
-        let lossy = text.trim().is_empty() || ids.iter().any(silent);
-        lossy || spell.decode(&ids).is_ok_and(|back| back == **text || spell.encode(&back) == ids)
-    };
-    texts.len() - texts.iter().filter(stays).count()
+/// Number of texts for which `holds` is false.
+fn count_failures(texts: &[&str], holds: impl Fn(&str) -> bool) -> usize {
+    texts.iter().filter(|text| !holds(text)).count()
 }
 
-/// Texts that have other tokens once the tokenizer was saved and opened again.
-pub fn reload_mismatch(spell: &impl TokenText, texts: &[&str]) -> usize {
-    let Ok(again) = Tokenizer::from_json(&spell.to_json()) else { return texts.len() };
-    let whole =
-        |tokenizer: &Tokenizer, text: &str| tokenizer.encode_for_model(text, None, &EncodeOptions::default()).ok();
-    let same = |text: &&&str| {
-        again.encode(text) == spell.encode(text) && whole(&again, text) == whole(spell.tokenizer(), text)
-    };
-    texts.len() - texts.iter().filter(same).count()
+/// Returns the number of texts that decode to neither the same text nor a text with the same tokens.
+///
+/// Texts that cannot be preserved are not counted: those with special tokens, which decode to nothing, or unknown tokens,
+/// and white space alone, which some tokenizers add and strip.
+pub fn roundtrip_mismatch(tokenizer: &impl TokenText, texts: &[&str]) -> usize {
+    let unknown = tokenizer.tokenizer().token_roles().unk;
+    count_failures(texts, |text| {
+        let ids = tokenizer.encode(text);
+        let is_lossy = text.trim().is_empty()
+            || ids.iter().any(|id| Some(*id) == unknown || tokenizer.tokenizer().is_special(*id));
+        is_lossy || tokenizer.decode(&ids).is_ok_and(|decoded| decoded == *text || tokenizer.encode(&decoded) == ids)
+    })
 }
 
-/// Texts that come otherwise token by token than at once.
-pub fn streaming_mismatch(spell: &impl TokenText, texts: &[&str]) -> usize {
-    let same = |text: &&&str| {
-        let ids = spell.encode(text);
-        matches!((spell.decode_streaming(&ids), spell.decode(&ids)), (Ok(streamed), Ok(whole)) if streamed == whole)
-    };
-    texts.len() - texts.iter().filter(same).count()
+/// Returns the number of texts that have other tokens after the tokenizer was saved and reloaded.
+pub fn reload_mismatch(tokenizer: &impl TokenText, texts: &[&str]) -> usize {
+    let Ok(reloaded) = Tokenizer::from_json(&tokenizer.to_json()) else { return texts.len() };
+    count_failures(texts, |text| {
+        reloaded.encode(text) == tokenizer.encode(text)
+            && template_ids(&reloaded, text) == template_ids(tokenizer.tokenizer(), text)
+    })
 }
 
-/// Texts whose tokens have wrong places: outside of the text, before that of the token before, or with characters in no
-/// token's place that the tokens are of all the same: left out, they are others. Space may lie between them.
-pub fn bad_offsets(spell: &impl TokenText, texts: &[&str]) -> usize {
-    let right = |text: &&&str| {
-        let Encoding { ids, offsets, .. } = spell.encode_with_offsets(text);
-        let inside = offsets.iter().all(|place| place.start <= place.end && place.end <= text.len());
-        // Of a token that is trimmed to nothing, the place may be anywhere around.
-        let full: Vec<_> = offsets.iter().filter(|place| !place.is_empty()).collect();
-        let ordered = full.windows(2).all(|pair| pair[0].start <= pair[1].start);
-        inside && ordered && ids == spell.encode(text) && {
+/// Encoding of a text with the special tokens of the tokenizer's template; `None` if it fails.
+fn template_ids(tokenizer: &Tokenizer, text: &str) -> Option<Encoding> {
+    tokenizer.encode_for_model(text, None, &EncodeOptions::default()).ok()
+}
+
+/// Returns the number of texts whose tokens decode to another text token by token than at once.
+pub fn streaming_mismatch(tokenizer: &impl TokenText, texts: &[&str]) -> usize {
+    count_failures(texts, |text| {
+        let ids = tokenizer.encode(text);
+        let results = (tokenizer.decode_streaming(&ids), tokenizer.decode(&ids));
+        matches!(results, (Ok(streamed), Ok(decoded)) if streamed == decoded)
+    })
+}
+
+/// Returns the number of texts with wrong token offsets.
+///
+/// Offsets are wrong if a range is outside of the text, starts before that of the previous token, or if the ranges omit
+/// characters that matter: the text without them has other tokens. White space may be omitted.
+pub fn bad_offsets(tokenizer: &impl TokenText, texts: &[&str]) -> usize {
+    count_failures(texts, |text| {
+        let Encoding { ids, offsets, .. } = tokenizer.encode_with_offsets(text);
+        let are_inside = offsets.iter().all(|range| range.start <= range.end && range.end <= text.len());
+        // A token that is trimmed to nothing has an empty range at an arbitrary position.
+        let non_empty: Vec<_> = offsets.iter().filter(|range| !range.is_empty()).collect();
+        let are_ordered = non_empty.windows(2).all(|pair| pair[0].start <= pair[1].start);
+        are_inside && are_ordered && ids == tokenizer.encode(text) && {
             let covered = covered_text(text, &offsets);
-            covered == **text || spell.encode(&covered) == ids
+            covered == *text || tokenizer.encode(&covered) == ids
         }
-    };
-    texts.len() - texts.iter().filter(right).count()
+    })
 }
 
-/// The text without the characters, other than space, that lie in no place.
-fn covered_text(text: &str, places: &[std::ops::Range<usize>]) -> String {
-    let mut there = vec![false; text.len()];
-    places.iter().for_each(|place| there[place.clone()].fill(true));
-    // An accent may have been joined to the letter before, whose place then stands for both.
-    let accent = |c: char| matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}');
-    let stays =
-        |(at, c): &(usize, char)| c.is_whitespace() || accent(*c) || there[*at..*at + c.len_utf8()].contains(&true);
-    text.char_indices().filter(stays).map(|(_, c)| c).collect()
+/// Text without the characters that are in no range, except for white space.
+fn covered_text(text: &str, ranges: &[Range<usize>]) -> String {
+    let mut is_covered = vec![false; text.len()];
+    ranges.iter().for_each(|range| is_covered[range.clone()].fill(true));
+    text.char_indices()
+        .filter(|(start, c)| {
+            c.is_whitespace() || is_combining_mark(*c) || is_covered[*start..*start + c.len_utf8()].contains(&true)
+        })
+        .map(|(_, c)| c)
+        .collect()
 }
 
-/// What a conversation is, as a template gets it: roles and texts.
+/// Whether a character is a combining mark. Normalization may compose it with the preceding letter, whose range then
+/// stands for both.
+fn is_combining_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
+}
+
+/// Turns of a conversation: role and text of each message.
 pub type ChatTurns<'a> = [(&'a str, &'a str)];
 
+/// Text of a conversation by its template.
 fn render(chat: &ChatTemplate, turns: &ChatTurns, options: &ChatTemplateOptions) -> Result<String, DataError> {
     let messages: Vec<_> = turns.iter().map(|(role, text)| chat_message(role, text)).collect();
     chat.render(&messages, options)
 }
 
-/// Special tokens in a rendered conversation that aren't single tokens, so that the model doesn't see what the template
-/// means: those that the template's files name, and all of the form `<|…|>`.
+/// Returns the special tokens of a rendered conversation that are not single tokens, so that the model reads them as text.
+///
+/// Special tokens are those in the configuration of the template and all of the form `<|…|>`. Sorted, without duplicates.
 ///
 /// # Errors
-/// If the template renders no such conversation.
+/// If the template cannot render the conversation.
 pub fn split_special_tokens(
-    spell: &impl TokenText,
+    tokenizer: &impl TokenText,
     chat: &ChatTemplate,
     turns: &ChatTurns,
     options: &ChatTemplateOptions,
 ) -> Result<Vec<String>, DataError> {
     let text = render(chat, turns, options)?;
-    let named = chat.special_tokens().values().filter_map(|token| token.as_str()).filter(|token| text.contains(token));
-    let bars = [("<|", "|>"), ("<｜", "｜>")].into_iter().flat_map(|(open, close)| {
-        let token = move |rest: &str| Some(format!("{open}{}{close}", &rest[..rest.find(close)?]));
-        text.split(open).skip(1).filter_map(token).collect::<Vec<_>>()
-    });
-    let mut split: Vec<String> = named.map(str::to_string).chain(bars).collect();
-    split.sort_unstable();
-    split.dedup();
-    split.retain(|token| spell.encode(token).len() != 1);
-    Ok(split)
+    let configured = chat.special_tokens().values().filter_map(|token| token.as_str());
+    let mut special_tokens: Vec<String> = configured.filter(|token| text.contains(token)).map(str::to_string).collect();
+    for (open, close) in [("<|", "|>"), ("<｜", "｜>")] {
+        let inner = text.split(open).skip(1).filter_map(|rest| Some(&rest[..rest.find(close)?]));
+        special_tokens.extend(inner.map(|inner| format!("{open}{inner}{close}")));
+    }
+    special_tokens.sort_unstable();
+    special_tokens.dedup();
+    special_tokens.retain(|token| tokenizer.encode(token).len() != 1);
+    Ok(special_tokens)
 }
 
-/// Texts of a conversation that its tokens don't hold.
+/// Returns the number of messages whose text is missing in the decoded tokens of the rendered conversation.
+///
+/// White space is ignored, because tokenizers treat it differently within a text and at its start.
 ///
 /// # Errors
-/// If the template renders no such conversation.
+/// If the template cannot render the conversation.
 pub fn lost_in_template(
-    spell: &impl TokenText,
+    tokenizer: &impl TokenText,
     chat: &ChatTemplate,
     turns: &ChatTurns,
     options: &ChatTemplateOptions,
 ) -> Result<usize, DataError> {
-    let back = |text: &str| {
-        let text = spell.decode(&spell.encode(text)).unwrap_or_default();
-        // Where words begin is another matter in the middle of a text.
-        text.split_whitespace().collect::<String>()
-    };
-    let whole = back(&render(chat, turns, options)?);
-    Ok(turns.iter().filter(|(_, text)| !whole.contains(&back(text))).count())
+    let conversation = decoded_without_space(tokenizer, &render(chat, turns, options)?);
+    Ok(turns.iter().filter(|(_, text)| !conversation.contains(&decoded_without_space(tokenizer, text))).count())
 }
 
-/// Whether a conversation goes on from the tokens of its beginning, up to where an answer is asked for: only then can a
-/// model go on from what it has read, and needn't read all of it anew for each answer.
+/// Text after encoding and decoding, without white space.
+fn decoded_without_space(tokenizer: &impl TokenText, text: &str) -> String {
+    let decoded = tokenizer.decode(&tokenizer.encode(text)).unwrap_or_default();
+    decoded.split_whitespace().collect()
+}
+
+/// Returns whether the tokens of a conversation begin with the tokens of each generation prompt before: the messages up to
+/// an answer, rendered with `add_generation_prompt`.
+///
+/// Only then can a model reuse its state between turns ([`crate::PrefixCache`]).
 ///
 /// # Errors
-/// If the template renders no such conversation.
+/// If the template cannot render the conversation.
 pub fn is_prefix_stable(
-    spell: &impl TokenText,
+    tokenizer: &impl TokenText,
     chat: &ChatTemplate,
     turns: &ChatTurns,
     options: &ChatTemplateOptions,
 ) -> Result<bool, DataError> {
-    let asked = ChatTemplateOptions { add_generation_prompt: true, ..options.clone() };
-    let answers = (0..turns.len()).filter(|turn| turns[*turn].0 == "assistant");
-    let asked = answers.map(|turn| Ok(spell.encode(&render(chat, &turns[..turn], &asked)?)));
-    let asked = asked.collect::<Result<Vec<_>, DataError>>()?;
-    let whole = spell.encode(&render(chat, turns, options)?);
-    Ok(asked.iter().all(|ids| whole.starts_with(ids)))
+    let prompt_options = ChatTemplateOptions { add_generation_prompt: true, ..options.clone() };
+    let mut prompts = Vec::new();
+    for turn in (0..turns.len()).filter(|turn| turns[*turn].0 == "assistant") {
+        prompts.push(tokenizer.encode(&render(chat, &turns[..turn], &prompt_options)?));
+    }
+    let conversation = tokenizer.encode(&render(chat, turns, options)?);
+    Ok(prompts.iter().all(|ids| conversation.starts_with(ids)))
 }

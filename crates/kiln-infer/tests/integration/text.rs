@@ -1,4 +1,4 @@
-//! From text to text.
+//! Text generation and infilling with a tokenizer.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_data::{SpecialTokens, Tokenizer, TokenizerConfig};
@@ -32,10 +32,10 @@ fn options(seed: u64) -> GenerateOptions {
 }
 
 #[test]
-fn the_pieces_of_a_stream_are_the_text() {
+fn the_pieces_of_a_stream_concatenate_to_the_text() {
     let tokenizer = tokenizer();
     let model = model(tokenizer.vocab_size());
-    let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+    let generator = Generator::new(&model, &tokenizer).expect("matching vocabularies");
     for seed in 0..8 {
         let whole = block_on(generator.generate(&["Bäume"], &options(seed))).expect("written").remove(0);
         let mut stream = generator.stream("Bäume", &options(seed)).expect("legal");
@@ -51,17 +51,17 @@ fn the_pieces_of_a_stream_are_the_text() {
 }
 
 #[test]
-fn a_tokenizer_of_another_model_is_refused() {
+fn a_tokenizer_of_another_model_is_an_error() {
     let tokenizer = tokenizer();
-    let error = Generator::new(&model(7), &tokenizer).expect_err("refused");
+    let error = Generator::new(&model(7), &tokenizer).expect_err("an error");
     assert!(matches!(error, GenerateError::VocabMismatch { model: 7, .. }));
 }
 
 #[test]
-fn an_empty_prompt_begins_a_text() {
+fn an_empty_prompt_starts_a_text() {
     let tokenizer = tokenizer();
     let model = model(tokenizer.vocab_size());
-    let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+    let generator = Generator::new(&model, &tokenizer).expect("matching vocabularies");
     let written = block_on(generator.generate(&["", "Anna"], &options(1))).expect("written");
     assert_eq!(written.len(), 2);
     assert!(written.iter().all(|w| !w.ids.is_empty() || w.finish_reason == FinishReason::Eos));
@@ -72,25 +72,25 @@ fn masked_model(tokenizer: &Tokenizer) -> Model {
 }
 
 #[test]
-fn blanks_are_filled_and_the_rest_stays() {
+fn blanks_are_filled_and_the_rest_is_unchanged() {
     let tokenizer = tokenizer();
     let model = masked_model(&tokenizer);
-    let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+    let generator = Generator::new(&model, &tokenizer).expect("matching vocabularies");
     for (text, tokens, at_once) in [("___", 1, true), ("Anna ___ Bäume.___", 2, false), ("______ sah", 1, false)] {
-        let filling = InfillOptions { mask_length: tokens, parallel: at_once, ..InfillOptions::default() };
-        let filled = block_on(generator.infill(&[text, text], &filling)).expect("filled");
+        let options = InfillOptions { mask_length: tokens, parallel: at_once, ..InfillOptions::default() };
+        let filled = block_on(generator.infill(&[text, text], &options)).expect("filled");
         for filled in filled {
-            let wanted = filled.blanks.iter().fold(text.to_string(), |text, blank| text.replacen(BLANK, blank, 1));
-            // A byte alone may be no character; then the text holds a replacement character for it.
+            let expected = filled.blanks.iter().fold(text.to_string(), |text, blank| text.replacen(BLANK, blank, 1));
+            // A single byte may not be a character; then the text contains a replacement character.
             assert_eq!(filled.ids.len(), filled.blanks.len() * tokens);
-            assert!(wanted == filled.text || filled.text.contains('\u{FFFD}'), "{wanted} {}", filled.text);
+            assert!(expected == filled.text || filled.text.contains('\u{FFFD}'), "{expected} {}", filled.text);
             assert!(filled.ids.iter().all(|id| !tokenizer.is_special(*id)));
         }
     }
 }
 
-/// The definition: of all blanks left, the surest is filled and the whole text read anew.
-fn infill_reference(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32]) -> Vec<u32> {
+/// Reference: fills the most confident mask, then processes the whole text again.
+fn infill_reference(model: &Model, mut text: Vec<u32>, mask: u32, suppressed: &[u32]) -> Vec<u32> {
     while text.contains(&mask) {
         let piece = DocumentSpan { length: text.len(), start: 0, direction: Direction::Bidirectional };
         let layout = Layout::packed(&[vec![piece]], text.len());
@@ -101,7 +101,7 @@ fn infill_reference(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32])
         let mut best = (0.0, 0, 0);
         for (place, logits) in logits.chunks(model.config().vocab).enumerate().filter(|(place, _)| text[*place] == mask)
         {
-            let allowed = |id: &usize| !never.contains(&(*id as u32));
+            let allowed = |id: &usize| !suppressed.contains(&(*id as u32));
             let sum: f64 = (0..logits.len()).filter(allowed).map(|id| f64::from(logits[id]).exp()).sum();
             for id in (0..logits.len()).filter(allowed) {
                 let probability = f64::from(logits[id]).exp() / sum;
@@ -114,33 +114,33 @@ fn infill_reference(model: &Model, mut text: Vec<u32>, mask: u32, never: &[u32])
 }
 
 #[test]
-fn the_surest_blank_is_filled_first() {
+fn the_most_confident_mask_is_filled_first() {
     let tokenizer = tokenizer();
     let (model, mask) = (masked_model(&tokenizer), tokenizer.special_tokens().mask);
-    let never: Vec<u32> = (0..SpecialTokens::count() as u32).collect();
+    let suppressed: Vec<u32> = (0..SpecialTokens::count() as u32).collect();
     let texts = [vec![60, mask, 70, mask, mask, 80], vec![mask, 99, mask], vec![mask; 7]];
     let blanks = |at_once| InfillRequest {
         texts: texts.to_vec(),
         mask_token_id: mask,
-        suppress_tokens: never.clone(),
+        suppress_tokens: suppressed.clone(),
         sampling: Sampling::greedy(),
         parallel: at_once,
     };
     let filled = block_on(infill(&model, blanks(false))).expect("filled");
     for (text, filled) in texts.iter().zip(&filled) {
-        assert_eq!(*filled, infill_reference(&model, text.clone(), mask, &never));
+        assert_eq!(*filled, infill_reference(&model, text.clone(), mask, &suppressed));
     }
-    // Otherwise the order of filling would not be seen.
+    // The test is only meaningful if the order matters.
     assert_ne!(filled, block_on(infill(&model, blanks(true))).expect("filled"));
 }
 
 #[test]
-fn blanks_are_shown_as_they_are_written() {
+fn blanks_are_decoded_as_they_are_encoded() {
     let bpe =
         Tokenizer::train(&TokenizerConfig::default(), ["the cat and the cat and the hat"; 9].map(Ok)).expect("bpe");
     for tokenizer in [tokenizer(), bpe] {
         let model = masked_model(&tokenizer);
-        let generator = Generator::new(&model, &tokenizer).expect("they belong together");
+        let generator = Generator::new(&model, &tokenizer).expect("matching vocabularies");
         let mask = tokenizer.special_tokens().mask;
         let lead = tokenizer.vocabulary().has_leading_spaces();
         let space = if lead { vec![] } else { tokenizer.encode(" ") };
@@ -154,18 +154,18 @@ fn blanks_are_shown_as_they_are_written() {
 }
 
 #[test]
-fn what_cannot_be_filled_is_refused() {
+fn invalid_infilling_is_an_error() {
     let tokenizer = tokenizer();
     let (reads, writes) = (masked_model(&tokenizer), model(tokenizer.vocab_size()));
-    let error = |model: &Model, text: &str, filling: &InfillOptions| {
-        let generator = Generator::new(model, &tokenizer).expect("they belong together");
-        block_on(generator.infill(&[text], filling)).expect_err("refused")
+    let error = |model: &Model, text: &str, infill_options: &InfillOptions| {
+        let generator = Generator::new(model, &tokenizer).expect("matching vocabularies");
+        block_on(generator.infill(&[text], infill_options)).expect_err("an error")
     };
-    let filling = InfillOptions::default();
-    assert!(matches!(error(&reads, "no blank", &filling), GenerateError::NoBlank { row: 0 }));
-    assert!(matches!(error(&writes, "a ___", &filling), GenerateError::NoInfilling));
+    let defaults = InfillOptions::default();
+    assert!(matches!(error(&reads, "no blank", &defaults), GenerateError::NoBlank { row: 0 }));
+    assert!(matches!(error(&writes, "a ___", &defaults), GenerateError::NoInfilling));
     let none = InfillOptions { mask_length: 0, ..InfillOptions::default() };
     assert!(matches!(error(&reads, "a ___", &none), GenerateError::InvalidOption(_)));
-    let generator = Generator::new(&reads, &tokenizer).expect("they belong together");
+    let generator = Generator::new(&reads, &tokenizer).expect("matching vocabularies");
     assert!(matches!(generator.stream("a", &options(0)), Err(GenerateError::Bidirectional)));
 }

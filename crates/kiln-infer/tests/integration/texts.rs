@@ -1,4 +1,4 @@
-//! What comes back of texts and conversations, of tokenizers of every kind, and of some that are broken.
+//! Tokenizer checks on tokenizers of every kind, and on tokenizers with deliberate faults.
 
 use kiln_data::{ChatTemplate, ChatTemplateOptions, DataError, Encoding, Tokenizer, TokenizerConfig};
 use kiln_infer::tokenizer_checks::{
@@ -13,7 +13,7 @@ fn fixture(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(name)).expect("a fixture")).expect("JSON")
 }
 
-/// Tokenizers of others, some of which change texts.
+/// Hugging Face tokenizers, some of which normalize texts.
 const HF_TOKENIZERS: [&str; 8] =
     ["byte_level", "llama3", "roberta", "wordpiece_cased", "wordpiece_uncased", "unigram", "clip", "characters"];
 
@@ -28,7 +28,7 @@ fn kiln_tokenizer() -> Tokenizer {
 }
 
 #[test]
-fn every_tokenizer_keeps_what_it_promises() {
+fn every_tokenizer_passes_all_checks() {
     let file = fixture("tokenizers/texts.json");
     let hard: Vec<&str> = file.as_array().expect("texts").iter().filter_map(Value::as_str).collect();
     assert!(hard.len() >= 40);
@@ -51,7 +51,7 @@ fn every_tokenizer_keeps_what_it_promises() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A tokenizer with a fault.
+/// Tokenizer with a deliberate fault.
 struct BrokenTokenizer(Tokenizer, Fault);
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,7 +86,7 @@ impl TokenText for BrokenTokenizer {
     }
 
     fn decode_streaming(&self, ids: &[u32]) -> Result<String, DataError> {
-        // Every token by itself.
+        // Decodes every token separately.
         let one = |id: &u32| self.0.decode(std::slice::from_ref(id));
         match self.1 {
             Fault::StreamTokensAlone => ids.iter().map(one).collect(),
@@ -104,7 +104,7 @@ impl TokenText for BrokenTokenizer {
 }
 
 #[test]
-fn what_is_broken_is_counted() {
+fn every_fault_is_counted() {
     let texts = ["Hello there, Ann", "🌳 and Bäume öfter"];
     for (fault, found) in [
         (Fault::DecodeSkipsToken, [2, 0, 2, 0]),
@@ -134,7 +134,7 @@ fn chat(template: &str) -> ChatTemplate {
 }
 
 #[test]
-fn conversations_come_back_and_go_on() {
+fn conversations_round_trip_and_are_prefix_stable() {
     let options = ChatTemplateOptions::default();
     let plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
     for name in HF_TOKENIZERS {
@@ -145,18 +145,18 @@ fn conversations_come_back_and_go_on() {
     let tokenizer = hf_tokenizer("byte_level");
     let lines = plain.replace("assistant: ", "assistant:");
     assert!(is_prefix_stable(&tokenizer, &chat(&lines), &TURNS, &options).expect("rendered"));
-    // What counts the messages that are left changes with each.
+    // A template that renders the number of messages changes earlier text with each turn.
     let counted = lines.replace("{% for", "{{ messages | length }}{% for");
     assert!(!is_prefix_stable(&tokenizer, &chat(&counted), &TURNS, &options).expect("rendered"));
 }
 
 #[test]
-fn what_a_template_loses_is_counted() {
+fn texts_lost_in_a_template_are_counted() {
     let (tokenizer, options) = (hf_tokenizer("byte_level"), ChatTemplateOptions::default());
-    let heard = |template: &str| lost_in_template(&tokenizer, &chat(template), &TURNS, &options);
-    assert_eq!(heard("{{ messages[0].content }} {{ messages[1].content | upper }}").expect("rendered"), 3);
-    assert!(heard("{{ raise_exception('no') }}").expect_err("refused").to_string().contains("no"));
-    // Marks that the tokenizer doesn't know are text to the model.
+    let lost = |template: &str| lost_in_template(&tokenizer, &chat(template), &TURNS, &options);
+    assert_eq!(lost("{{ messages[0].content }} {{ messages[1].content | upper }}").expect("rendered"), 3);
+    assert!(lost("{{ raise_exception('no') }}").expect_err("refused").to_string().contains("no"));
+    // Special tokens that the tokenizer does not know are text to the model.
     let marks = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}";
     let found = split_special_tokens(&tokenizer, &chat(marks), &TURNS, &options).expect("rendered");
     assert_eq!(found, ["</s>", "<|assistant|>", "<|user|>"]);

@@ -1,4 +1,4 @@
-//! An encoder–decoder writes: its encoder reads the prompt, its decoder begins with a token of its own.
+//! Generation with encoder-decoder models.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_infer::{FinishReason, GenerateError, GenerateRequest, Generation, Sampling, block_on, generate};
@@ -18,7 +18,7 @@ fn model(position: &str) -> Model {
     };
     let text = format!(
         "stack = \"encoder-decoder\"\nvocab = {VOCAB}\nhidden = 16\nposition = {position}\n[[blocks]]\nrepeat = 2\n\
-         sublayers = [{}, {}, {{ parts = [\"gated\"] }}]",
+         sublayers = [{}, {}, {{ parts = [\"gated_mlp\"] }}]",
         attention("self"),
         attention("cross"),
     );
@@ -48,7 +48,7 @@ fn ids(tokens: &[u32]) -> Tensor<2, burn::tensor::Int> {
     Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), &Device::flex())
 }
 
-/// The same without state: both streams whole for each token.
+/// Reference without cached state: encoder and decoder process everything for each token.
 fn generate_uncached(model: &Model, prompt: &[u32], row_number: u64, sampling: &Sampling, tokens: usize) -> Vec<u32> {
     let mut text = vec![DECODER_START];
     for step in 0..tokens as u64 {
@@ -64,14 +64,14 @@ fn generate_uncached(model: &Model, prompt: &[u32], row_number: u64, sampling: &
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn cached_is_anew(
+    fn cached_generation_equals_uncached_generation(
         prompts in proptest::collection::vec(proptest::collection::vec(0..VOCAB, 1..9), 1..4), tokens in 1usize..9,
         position in prop::sample::select(vec!["\"none\"", "\"rotary\"", "{ learned = { max_position_embeddings = 12 } }"]),
     ) {
         let model = model(position);
         let request = request(&prompts, tokens);
-        let written = block_on(generate(&model, request.clone())).expect("written");
-        for (number, (prompt, output)) in prompts.iter().zip(written).enumerate() {
+        let outputs = block_on(generate(&model, request.clone())).expect("generated");
+        for (number, (prompt, output)) in prompts.iter().zip(outputs).enumerate() {
             prop_assert_eq!(output.finish_reason, FinishReason::MaxTokens);
             prop_assert_eq!(output.ids, generate_uncached(&model, prompt, number as u64, &request.sampling, tokens));
         }
@@ -79,29 +79,29 @@ proptest! {
 }
 
 #[test]
-fn the_prompt_matters_and_takes_no_place_in_the_decoder() {
+fn the_prompt_uses_no_positions_of_the_decoder() {
     let model = model("{ learned = { max_position_embeddings = 6 } }");
-    let written = block_on(generate(&model, request(&[vec![2; 6], vec![3; 5]], 20))).expect("written");
-    assert_ne!(written[0].ids, written[1].ids);
-    let ends: Vec<_> = written.iter().map(|output| (output.ids.len(), output.finish_reason)).collect();
+    let outputs = block_on(generate(&model, request(&[vec![2; 6], vec![3; 5]], 20))).expect("generated");
+    assert_ne!(outputs[0].ids, outputs[1].ids);
+    let ends: Vec<_> = outputs.iter().map(|output| (output.ids.len(), output.finish_reason)).collect();
     assert_eq!(ends, [(6, FinishReason::ContextLength); 2]);
     let error = Generation::new(&model, request(&[vec![1; 7]], 1)).map(|_| ()).expect_err("longer than the encoder");
     assert!(matches!(error, GenerateError::PromptTooLong { limit: 6, .. }));
     let wrong = GenerateRequest { decoder_start_token_id: VOCAB, ..request(&[vec![1]], 1) };
     let error = Generation::new(&model, wrong).map(|_| ()).expect_err("no such token").to_string();
-    assert!(error.starts_with("start: "), "{error}");
+    assert!(error.starts_with("decoder_start_token_id: "), "{error}");
 }
 
 #[test]
-fn what_reads_only_says_what_writes() {
-    let refused = |text: &str| {
+fn models_that_cannot_generate_are_errors() {
+    let error_of = |text: &str| {
         let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("well formed");
         config.resolve();
         let model = Model::init(&config, 0, &Device::flex());
-        Generation::new(&model, request(&[vec![1]], 1)).map(|_| ()).expect_err("refused").to_string()
+        Generation::new(&model, request(&[vec![1]], 1)).map(|_| ()).expect_err("cannot generate").to_string()
     };
-    let encoder = refused("stack = \"encoder\"\nvocab = 13\nhidden = 8");
-    assert!(encoder.contains("writes nothing") && encoder.contains("encoder-decoder"), "{encoder}");
-    let head = refused("head = \"class\"\nvocab = 13\nhidden = 8");
+    let encoder = error_of("stack = \"encoder\"\nvocab = 13\nhidden = 8");
+    assert!(encoder.contains("cannot generate text") && encoder.contains("encoder-decoder"), "{encoder}");
+    let head = error_of("head = \"class\"\nvocab = 13\nhidden = 8");
     assert!(head.contains("`class`") && head.contains("language"), "{head}");
 }

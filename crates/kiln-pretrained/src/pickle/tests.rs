@@ -1,12 +1,11 @@
-use super::{
-    PickleError, PickleFile, PickleFiles,
-    testing::{dictionary, file, tensor, text, zip},
-};
+//! Files of PyTorch (`tools/fixtures_pickle.py`) are read as PyTorch reads them; damaged and malicious files are refused.
+
+use super::{PickleError, PickleFile, PickleFiles};
 use kiln_models::tensors::TensorSource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What `tools/fixtures_pickle.py` wrote.
+/// Files that PyTorch wrote.
 const FILES: [(&str, &[u8]); 10] = [
     ("types", include_bytes!("../../tests/fixtures/pickle/types.pt")),
     ("views", include_bytes!("../../tests/fixtures/pickle/views.pt")),
@@ -84,9 +83,9 @@ fn a_tensor_lies_within_its_storage() {
         (tensor("0", 6, 7, &[], &[]), "leaves its storage"),
         (tensor("0", 6, 0, &[2, 2], &[i64::MAX, i64::MAX]), "leaves its storage"),
         (tensor("0", 6, i64::MAX, &[1], &[1]), "leaves its storage"),
-        (tensor("0", 6, 5, &[6], &[-1]), "-1 can't be"),
-        (tensor("0", 6, -1, &[6], &[1]), "-1 can't be"),
-        (tensor("0", 6, 0, &[-6], &[1]), "-6 can't be"),
+        (tensor("0", 6, 5, &[6], &[-1]), "-1 is not valid"),
+        (tensor("0", 6, -1, &[6], &[1]), "-1 is not valid"),
+        (tensor("0", 6, 0, &[-6], &[1]), "-6 is not valid"),
         (tensor("0", 6, 0, &[6], &[1, 1]), "1 sizes, 2 strides"),
         (tensor("0", 6, 0, &[1 << 40], &[0]), "larger than the whole file"),
         (tensor("0", 6, 0, &[i64::MAX, i64::MAX], &[0, 0]), "larger than the whole file"),
@@ -155,4 +154,54 @@ fn what_is_cut_off_is_refused() {
             assert!(PickleFile::open(&file[..length]).is_err(), "{name} cut at {length}");
         }
     }
+}
+
+/// A zip of stored entries.
+fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let start = file.len() as u32;
+        let sizes = [data.len() as u32, data.len() as u32].map(u32::to_le_bytes).concat();
+        let lengths = [name.len() as u16, 0].map(u16::to_le_bytes).concat();
+        // Version, flags, method, time, date and checksum, which nobody looks at.
+        file.extend([b"PK\x03\x04", &[0; 14][..], &sizes, &lengths, name.as_bytes(), data].concat());
+        let places = [&[0; 10][..], &start.to_le_bytes()].concat();
+        directory.extend([b"PK\x01\x02", &[0; 16][..], &sizes, &lengths, &places, name.as_bytes()].concat());
+    }
+    let counts = [entries.len() as u16; 2].map(u16::to_le_bytes).concat();
+    let place = [directory.len() as u32, file.len() as u32].map(u32::to_le_bytes).concat();
+    [&file[..], &directory, b"PK\x05\x06", &[0; 4], &counts, &place, &[0; 2]].concat()
+}
+
+/// A file with this pickle and six bytes of storage `0`.
+fn file(pickle: &[u8]) -> Vec<u8> {
+    zip(&[("a/data.pkl", pickle), ("a/data/0", &[1, 2, 3, 4, 5, 6])])
+}
+
+/// A whole number.
+fn whole(number: i64) -> Vec<u8> {
+    [&[0x8a, 8][..], &number.to_le_bytes()].concat()
+}
+
+fn tuple(numbers: &[i64]) -> Vec<u8> {
+    let items: Vec<u8> = numbers.iter().flat_map(|&number| whole(number)).collect();
+    [b"(", &items[..], b"t"].concat()
+}
+
+/// A text of less than 256 bytes.
+fn text(text: &str) -> Vec<u8> {
+    [&[0x8c, text.len() as u8], text.as_bytes()].concat()
+}
+
+/// Operations that push a tensor of bytes over storage `key`, said to hold `numel`.
+fn tensor(key: &str, numel: i64, offset: i64, shape: &[i64], stride: &[i64]) -> Vec<u8> {
+    let storage =
+        [b"(", &text("storage")[..], b"ctorch\nByteStorage\n", &text(key), &text("cpu"), &whole(numel)].concat();
+    let view = [whole(offset), tuple(shape), tuple(stride)].concat();
+    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], b"tQ", &view, b"\x89)tR"].concat()
+}
+
+/// A pickle of a dictionary of one entry.
+fn dictionary(value: &[u8]) -> Vec<u8> {
+    [b"\x80\x02}", &text("w")[..], value, b"s."].concat()
 }

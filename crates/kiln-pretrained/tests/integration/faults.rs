@@ -112,7 +112,7 @@ fn tensors_lie_within_the_file() {
     assert!(wrong(sides + 20, 32).contains("the file has"));
     assert!(wrong(sides + 20, 1).contains("no multiple of 32"));
     assert!(wrong(sides + 16, 2).contains("blocks of 32"));
-    assert!(wrong(sides + 16, 4).contains("quantise it anew"));
+    assert!(wrong(sides + 16, 4).contains("quantize it anew"));
     assert!(wrong(sides - 4, 9).contains("9 dimensions"));
     assert!(wrong(sides + 7, 0xff).contains("more than this machine"));
     assert!(wrong(24 + 25 + 4, 33).contains("power of two"));

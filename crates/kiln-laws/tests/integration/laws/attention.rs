@@ -214,7 +214,7 @@ proptest! {
     }
 }
 
-/// Beyond 2¹⁸ scores a head Burn works in tiles.
+/// Beyond 2¹⁸ scores per head Burn works in tiles.
 #[test]
 fn tiled_attention_equals_the_reference() {
     let seq = 600;

@@ -24,7 +24,7 @@ fn document(length: usize) -> Vec<u32> {
     (0..length).map(|i| (i * 7 % strategies::VOCAB) as u32).collect()
 }
 
-/// Keys held after each of `length` tokens, one row, one token a step.
+/// Keys held after each of `length` tokens, one row, one token per step.
 fn cached_bytes(model: &Model, length: usize) -> Vec<usize> {
     let mut state = State::new(1);
     let step = |id: u32| {

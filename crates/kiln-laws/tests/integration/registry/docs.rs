@@ -56,7 +56,7 @@ fn the_pictures_of_patterns_are_up_to_date() {
         let pattern: Pattern = read["pattern"].clone().try_into().expect("an example is a pattern");
         let (name, paper) = (card.name, card.paper);
         format!(
-            "\n## {name}\n\n{pattern} ({paper}). KV cache: {}.\n\n```text\n{line}\n\n{}\n```\n",
+            "\n## {name}\n\nExample: {pattern}. Paper: {paper}. KV cache: {}.\n\n```text\n{line}\n\n{}\n```\n",
             card.state,
             pattern_picture(&pattern)
         )

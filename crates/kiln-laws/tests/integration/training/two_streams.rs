@@ -80,7 +80,7 @@ fn an_encoder_decoder_learns_to_repeat_its_input() {
         let found = compute_gradients(&models, &[batch], &halves_prefix(), RngKey { step, ..RNG_KEY });
         models.policy = found.apply(models.policy, &mut optimiser, 1e-2, Some(1.0));
     }
-    // Without the encoder, four of five tokens are one of eight: 1.66 nats a token at best.
+    // Without the encoder, four of five tokens are one of eight: 1.66 nats per token at best.
     let learned = loss(&halves_prefix(), &models, &repeated_tokens(1 << 20));
     assert!(learned < 0.3, "{learned}");
 }

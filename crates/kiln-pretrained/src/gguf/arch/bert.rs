@@ -1,5 +1,5 @@
-//! BERT, as files for embeddings hold it: without pooler and heads. RoBERTa is the same with positions that start at the
-//! first.
+//! `bert`: BERT encoders for embeddings, without pooler and heads. RoBERTa is written as BERT: its position table loses the
+//! rows before the first position (`pad_token_id` + 1).
 
 use super::{Architecture, MetadataReader, NameRule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, Value};
@@ -30,6 +30,7 @@ const NAME_RULES: [NameRule; 12] = [
     plain_rule("blk.{}.layer_output_norm", "encoder.layer.{}.output.LayerNorm"),
 ];
 
+/// The `config.json` of a BERT.
 fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let heads = fields.size("attention.head_count")?;
     fields.require("attention.head_count_kv", heads)?;
@@ -49,6 +50,7 @@ fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     }))
 }
 
+/// The metadata of a BERT or RoBERTa.
 fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     let mut metadata = size_metadata(
         config,
@@ -61,9 +63,10 @@ fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
         ],
     )?;
     if config["model_type"] != ARCHITECTURE.name {
-        let before = config["pad_token_id"].as_u64().unwrap_or(1) as usize + 1;
-        let all = metadata.integer("context_length")?.unwrap_or_default();
-        metadata.set("context_length", Value::U32(all.saturating_sub(before) as u32));
+        // RoBERTa's positions start behind the padding id, and its table has rows for the positions before.
+        let unused_rows = config["pad_token_id"].as_u64().unwrap_or(1) as usize + 1;
+        let rows = metadata.integer("context_length")?.unwrap_or_default();
+        metadata.set("context_length", Value::U32(rows.saturating_sub(unused_rows) as u32));
     }
     let eps = config["layer_norm_eps"].as_f64().unwrap_or(1e-12);
     metadata.set("attention.layer_norm_epsilon", Value::F32(eps as f32));

@@ -1,4 +1,4 @@
-//! GPT-2. Hugging Face keeps its matrices `[in, out]`, llama.cpp `[out, in]`.
+//! `gpt2`: GPT-2. Its linear weights are `[in, out]` in the Hugging Face format and `[out, in]` in GGUF.
 
 use super::{Architecture, MetadataReader, NameRule, permuted_rule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, RowPermutation, Value};
@@ -27,6 +27,7 @@ const NAME_RULES: [NameRule; 10] = [
     permuted_rule("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", RowPermutation::Transpose),
 ];
 
+/// The `config.json` of a GPT-2.
 fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let heads = fields.size("attention.head_count")?;
     fields.require("attention.head_count_kv", heads)?;
@@ -45,6 +46,7 @@ fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     }))
 }
 
+/// The metadata of a GPT-2.
 fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     let mut metadata = size_metadata(
         config,
