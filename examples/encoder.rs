@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let outcome = run::start(&recipe, None, context)?;
     let encoder = run::load(&outcome.folder, &device)?;
 
-    // Each `___` is one masked token; the most confident prediction is filled in first.
+    // Each `___` is one masked token.
     let generator = Generator::new(&encoder.model, &encoder.tokenizer)?.with_mode(encoder.generation_mode());
     let options = InfillOptions { sampling: Sampling::greedy(), ..InfillOptions::default() };
-    let filled = block_on(generator.infill(&["Anna had a friend ___ Oscar. He was ___ artist."], &options))?;
+    let filled = block_on(generator.infill(&["Long ago, in a small ___, there lived a man named Oscar."], &options))?;
     println!("{}", filled[0].text);
 
     // One vector per sentence: the mean of the hidden states, divided by its Euclidean norm.

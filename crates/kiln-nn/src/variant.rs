@@ -70,10 +70,10 @@ pub const MAX_WIDTH: usize = 1 << 20;
 /// Cost of a part, besides the memory of its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Floating-point operations a token, forward only: a multiplication and an addition count as two. Attention counts the
+    /// Floating-point operations per token, forward only: a multiplication and an addition count as two. Attention counts the
     /// keys that the last token of the sequence sees.
     pub flops: f64,
-    /// Bytes of decode state a token in f32, averaged over the sequence.
+    /// Bytes of decode state per token in f32, averaged over the sequence.
     pub state_bytes: f64,
 }
 

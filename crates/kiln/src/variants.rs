@@ -21,17 +21,30 @@ use kiln_nn::{
     position::Position,
 };
 use kiln_peft::AdapterConfig;
-use kiln_spec::{Card, Pattern, VariantFamily};
+use kiln_spec::{Card, Pattern, VariantFamily, card::ALL_LAWS};
 use kiln_train::{ObjectiveConfig, optimizer::OptimizerConfig, schedule::ScheduleConfig};
 
 /// All families: first the components of models, then those of training.
 pub const FAMILIES: &[VariantFamily] = &[
     VariantFamily { name: "part", description: "parts of a sublayer", cards: Part::CARDS },
-    VariantFamily { name: "source", description: "sources of keys and values", cards: AttentionSource::CARDS },
-    VariantFamily { name: "projection", description: "attention projections", cards: AnyProjection::CARDS },
+    VariantFamily {
+        name: "source",
+        description: "sources of keys and values (`segments`: prefix tuning)",
+        cards: AttentionSource::CARDS,
+    },
+    VariantFamily {
+        name: "projection",
+        description: "attention projections (`heads`: multi-head, grouped-query and multi-query; `latent`: MLA)",
+        cards: AnyProjection::CARDS,
+    },
     VariantFamily { name: "expert", description: "expert networks of a mixture of experts", cards: Expert::CARDS },
     VariantFamily { name: "position", description: "position encodings", cards: Position::CARDS },
-    VariantFamily { name: "pattern", description: "attention patterns", cards: Pattern::CARDS },
+    VariantFamily {
+        name: "pattern",
+        description: "attention patterns (`global`: full attention, no restriction; `global_tokens`: Longformer's global \
+                      attention)",
+        cards: Pattern::CARDS,
+    },
     VariantFamily {
         name: "score",
         description: "attention score functions",
@@ -46,7 +59,11 @@ pub const FAMILIES: &[VariantFamily] = &[
         description: "adapters (parameter-efficient fine-tuning)",
         cards: AdapterConfig::CARDS,
     },
-    VariantFamily { name: "objective", description: "training objectives", cards: ObjectiveConfig::CARDS },
+    VariantFamily {
+        name: "objective",
+        description: "training objectives (`full`: causal language modeling)",
+        cards: ObjectiveConfig::CARDS,
+    },
     VariantFamily { name: "optimizer", description: "optimizers", cards: OptimizerConfig::CARDS },
     VariantFamily { name: "schedule", description: "learning-rate schedules", cards: ScheduleConfig::CARDS },
 ];
@@ -79,7 +96,10 @@ fn family_markdown(family: &VariantFamily) -> String {
 
 /// One list item for each property test that a card is exempt from.
 fn exemption_lines(card: &'static Card) -> impl Iterator<Item = String> {
-    card.exemptions.iter().map(|(law, reason)| format!("\n- `{}` need not keep “{law}”: {reason}", card.name))
+    card.exemptions.iter().map(|(law, reason)| {
+        let law = if *law == ALL_LAWS { (*law).to_string() } else { format!("the law “{law}”") };
+        format!("\n- `{}` is exempt from {law}: {reason}", card.name)
+    })
 }
 
 /// A line of a Markdown table.

@@ -146,7 +146,7 @@ pub enum DataError {
         reason: String,
     },
     /// A tokenizer without the special tokens that an objective needs.
-    #[error("the tokenizer has no special token {}", .missing.join(", "))]
+    #[error("the tokenizer lacks the special tokens {}", .missing.join(", "))]
     MissingSpecialTokens {
         /// Names of the missing special tokens.
         missing: Vec<String>,

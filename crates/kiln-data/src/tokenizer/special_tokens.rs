@@ -1,16 +1,4 @@
 //! [`SpecialTokens`]: ids of padding, document boundaries, masks, directions and span sentinels.
-//!
-//! Every tokenizer that Kiln trains has the same special tokens with the same ids, so that one vocabulary serves every
-//! objective:
-//!
-//! | id | name | used by |
-//! |---|---|---|
-//! | 0 | `<pad>` | batches: the rest of a row |
-//! | 1, 2 | `<bos>`, `<eos>` | packing: beginning and end of each document |
-//! | 3 | `<mask>` | masked language models (1810.04805): a token to predict |
-//! | 4 | `<sep>` | reserved: between the two texts of a pair |
-//! | 5–8 | `<bidirectional>`, `<left-to-right>`, `<right-to-left>`, `<sequence-to-sequence>` | the unified objective (UniLM, 1905.03197): the first token of a text names its mode |
-//! | 9–40 | `<sentinel_0>` … `<sentinel_31>` | reserved for span corruption (T5, 1910.10683): a span that is left out |
 
 use super::roles::TokenRoles;
 use crate::DataError;
@@ -59,13 +47,25 @@ impl TokenRole {
             Self::Eos => ROLE_TOKENS[2],
             Self::Mask => ROLE_TOKENS[3],
             Self::Sep => ROLE_TOKENS[4],
-            Self::Directions => "for text directions (<bidirectional>, …)",
-            Self::Sentinels => "for span sentinels (<sentinel_0>, …)",
+            Self::Directions => "<bidirectional> to <sequence-to-sequence>",
+            Self::Sentinels => "<sentinel_0> to <sentinel_31> (or <extra_id_0>, …)",
         }
     }
 }
 
 /// Ids of the special tokens by role.
+///
+/// Every tokenizer that Kiln trains has the same special tokens with the same ids, so that one vocabulary serves every
+/// objective:
+///
+/// | id | name | used by |
+/// |---|---|---|
+/// | 0 | `<pad>` | batches: the rest of a row |
+/// | 1, 2 | `<bos>`, `<eos>` | packing: beginning and end of each document |
+/// | 3 | `<mask>` | masked language models (1810.04805): a token to predict |
+/// | 4 | `<sep>` | reserved: between the two texts of a pair |
+/// | 5–8 | `<bidirectional>`, `<left-to-right>`, `<right-to-left>`, `<sequence-to-sequence>` | the unified objective (UniLM, 1905.03197): the first token of a text names its mode |
+/// | 9–40 | `<sentinel_0>` … `<sentinel_31>` | reserved for span corruption (T5, 1910.10683): a span that is left out |
 ///
 /// A tokenizer trained by Kiln has all of them. Another tokenizer may lack some: then the field holds the id of a
 /// substitute (`eos` for `bos`, `pad` for most), and code that needs the role calls

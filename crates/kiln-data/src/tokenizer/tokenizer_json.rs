@@ -228,3 +228,26 @@ impl TokenizerJson {
 fn single_character(token: &str) -> Option<char> {
     token.chars().next().filter(|c| c.len_utf8() == token.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn merges_are_pairs_or_text_with_a_space() {
+        let merges =
+            [json!(["a b", "c"]), json!("a b"), json!("ab"), json!(["a"]), json!(["a", "b", "c"]), json!(["a", 1])];
+        let pairs = merges.each_ref().map(merge_pair);
+        assert_eq!(pairs, [Some(("a b", "c")), Some(("a", "b")), None, None, None, None]);
+    }
+
+    #[test]
+    fn merges_lose_the_prefix_of_the_second_token() {
+        let vocab = ["a", "##b", "ab"];
+        assert!(check_merges(&[json!(["a", "##b"])], "##", |token| vocab.contains(&token)).is_ok());
+        for (merge, prefix) in [(json!(["a", "##b"]), ""), (json!(["a", "c"]), "##"), (json!("a"), "##")] {
+            assert!(check_merges(&[merge], prefix, |token| vocab.contains(&token)).is_err());
+        }
+    }
+}

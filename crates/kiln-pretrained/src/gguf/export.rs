@@ -1,4 +1,8 @@
-//! A model in Hugging Face's terms as a GGUF file.
+//! Exports a model in Hugging Face terms as a GGUF file.
+//!
+//! The metadata get the architecture's keys, `general.*` and the tokenizer. Each tensor is renamed, its rows are permuted
+//! to llama.cpp's order, and its values are converted to the data type. Before anything is written, the planned file is
+//! read back: a model that it would not describe completely is refused.
 
 use super::{
     Metadata, PlannedTensor, RowPermutation, Value,
@@ -19,173 +23,203 @@ use kiln_spec::ValidationError;
 use serde_json::Value as Json;
 use std::io::Write;
 
-/// Why a model can't be written.
+/// Why a model cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The model has no counterpart in GGUF files.
+    /// GGUF has no counterpart for the architecture or an option.
     #[error(transparent)]
     Unsupported(#[from] ValidationError),
-    /// A tensor can't be read, or not be stored so.
+    /// A tensor cannot be read, has no name in GGUF, or has values that the data type cannot hold.
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// Writing failed.
-    #[error("writing a GGUF file: {0}")]
+    #[error("cannot write the GGUF file: {0}")]
     Io(#[from] std::io::Error),
 }
 
-/// A model to be written.
+/// A model that is to be written as a GGUF file.
 #[derive(Clone, Copy)]
 pub struct GgufExport<'a> {
-    /// Its name, for people.
+    /// The model's name (`general.name`), for people.
     pub name: &'a str,
-    /// Its `config.json`, with nothing left to defaults (see [`described`](hf::described)).
+    /// The model's `config.json`, complete as [`to_config_json`](hf::to_config_json) returns it.
     pub config_json: &'a Json,
-    /// Its tensors, as Hugging Face's files name and order them.
+    /// The weights, under Hugging Face names.
     pub tensors: &'a dyn TensorSource,
-    /// How matrices are stored: Q8_0 becomes F16 where rows are no multiple of 32. Vectors and tables of positions and
-    /// types are F32.
+    /// Data type of matrices. With Q8_0, a matrix whose rows are not a multiple of 32 becomes F16. Vectors, and tables of
+    /// positions and token types, are always F32.
     pub dtype: WeightDtype,
-    /// The longest text that other programs may expect of it, in tokens, if `config.json` doesn't say.
+    /// The context length in tokens, if `config.json` does not have one.
     pub default_context_length: usize,
-    /// How an encoder's vectors become one.
+    /// How an encoder pools its vectors; `None` for other models.
     pub pooling: Option<Pooling>,
-    /// Its tokenizer.
+    /// The tokenizer; `None` writes a file without one.
     pub tokenizer: Option<&'a GgufTokenizer>,
 }
 
-/// What a tensor in the file is made of.
+/// The sizes of a model that its tensors depend on.
+#[derive(Clone, Copy)]
+struct ModelSizes {
+    heads: HeadCounts,
+    context_length: usize,
+}
+
+/// The source of a tensor in the file.
 struct TensorOrigin<'a> {
     hf_name: &'a str,
     permutation: RowPermutation,
-    /// Rows before the first that is written.
+    /// Number of first rows that are not written.
     skipped_rows: usize,
 }
 
 impl GgufExport<'_> {
-    /// Writes it, one tensor after the other.
+    /// Writes the file. One tensor is in memory at a time.
     ///
     /// # Errors
-    /// If its family or an option has no counterpart, a tensor no name or numbers that can't be stored so, or writing
-    /// fails.
+    /// If GGUF has no counterpart for the architecture, an option or a tensor, a value is out of range of the data type,
+    /// or writing fails. A model that the file would not describe completely is refused before anything is written.
     pub fn write(&self, out: &mut impl Write) -> Result<(), ExportError> {
         let architecture = Architecture::from_config_json(self.config_json)?;
         let metadata = self.build_metadata(architecture)?;
-        let size = |key: &str| metadata.integer(&format!("{}.{key}", architecture.name));
-        let queries = size("attention.head_count")?.unwrap_or(1);
-        let heads = HeadCounts { queries, keys: size("attention.head_count_kv")?.unwrap_or(queries) };
-        let context = size("context_length")?.unwrap_or(self.default_context_length);
-        let (mut planned, mut sources) = (Vec::new(), Vec::new());
-        for (hub, entry) in self.tensors.entries() {
-            let (plan, source) = self.plan_tensor(architecture, hub, &entry.shape, heads, context)?;
+        let sizes = self.model_sizes(architecture, &metadata)?;
+        let mut planned = Vec::new();
+        let mut origins = Vec::new();
+        for (hf_name, entry) in self.tensors.entries() {
+            let (plan, origin) = self.plan_tensor(architecture, hf_name, &entry.shape, sizes)?;
             planned.push(plan);
-            sources.push(source);
+            origins.push(origin);
         }
-        let divisors = llama3_freq_factors(self.config_json)?;
-        if let (Some(values), Some(name)) = (&divisors, architecture.derived_tensors.first()) {
+        // The frequency factors of Llama 3 are the last tensor; they are derived from the configuration.
+        let freq_factors = llama3_freq_factors(self.config_json)?;
+        if let (Some(values), Some(name)) = (&freq_factors, architecture.derived_tensors.first()) {
             let packing = WeightDtype::F32.packing();
             planned.push(PlannedTensor { name: (*name).into(), shape: vec![values.len()], packing });
         }
-        round_trip::check_round_trip(self.config_json, &metadata, &planned, divisors.as_deref())?;
+        round_trip::check_round_trip(self.config_json, &metadata, &planned, freq_factors.as_deref())?;
         write_gguf(out, &metadata, &planned, |index| {
             let packing = planned[index].packing;
-            let Some(source) = sources.get(index) else {
-                return Ok(pack_tensor(packing, "", TensorData::from(&divisors.clone().unwrap_or_default()[..]))?);
+            let Some(origin) = origins.get(index) else {
+                return Ok(pack_tensor(packing, "", TensorData::from(&freq_factors.clone().unwrap_or_default()[..]))?);
             };
-            let turned = source.permutation.to_gguf(self.tensors.read(source.hf_name)?, heads);
-            Ok(pack_tensor(packing, source.hf_name, skip_rows(turned, source.skipped_rows))?)
+            let permuted = origin.permutation.to_gguf(self.tensors.read(origin.hf_name)?, sizes.heads);
+            Ok(pack_tensor(packing, origin.hf_name, skip_rows(permuted, origin.skipped_rows))?)
         })
     }
 
+    /// Reads heads and context length from the metadata.
+    fn model_sizes(&self, architecture: &Architecture, metadata: &Metadata) -> Result<ModelSizes, ValidationError> {
+        let size = |key: &str| metadata.integer(&format!("{}.{key}", architecture.name));
+        let queries = size("attention.head_count")?.unwrap_or(1);
+        let keys = size("attention.head_count_kv")?.unwrap_or(queries);
+        let context_length = size("context_length")?.unwrap_or(self.default_context_length);
+        Ok(ModelSizes { heads: HeadCounts { queries, keys }, context_length })
+    }
+
+    /// Builds all metadata of the file.
     fn build_metadata(&self, architecture: &Architecture) -> Result<Metadata, ExportError> {
+        let own_key = |key: &str| format!("{}.{key}", architecture.name);
         let mut metadata = Metadata::default();
         for (key, value) in (architecture.to_metadata)(self.config_json)?.0 {
-            metadata.set(format!("{}.{key}", architecture.name), value);
+            metadata.set(own_key(&key), value);
         }
-        let own = |key: &str| format!("{}.{key}", architecture.name);
-        let context =
-            self.config_json["max_position_embeddings"].as_u64().unwrap_or(self.default_context_length as u64);
-        let context = Value::U32(u32::try_from(context).unwrap_or(u32::MAX));
-        metadata.0.entry(own("context_length")).or_insert(context);
+        let context_length = self.config_json["max_position_embeddings"].as_u64();
+        let context_length = context_length.unwrap_or(self.default_context_length as u64);
+        let context_length = Value::U32(u32::try_from(context_length).unwrap_or(u32::MAX));
+        metadata.0.entry(own_key("context_length")).or_insert(context_length);
         if let Some(pooling) = self.pooling {
-            metadata.set(own("pooling_type"), Value::U32(pooling_type(pooling)?));
+            metadata.set(own_key("pooling_type"), Value::U32(pooling_type(pooling)?));
         }
         metadata.set("general.architecture", Value::String(architecture.name.into()));
         metadata.set("general.name", Value::String(self.name.into()));
         metadata.set("general.quantization_version", Value::U32(2));
-        let kind = match self.dtype {
-            WeightDtype::F32 => 0,
-            WeightDtype::F16 => 1,
-            WeightDtype::Q8_0 => 7,
-            WeightDtype::BF16 => 32,
-        };
-        metadata.set("general.file_type", Value::U32(kind));
+        metadata.set("general.file_type", Value::U32(file_type(self.dtype)));
         if let Some(tokenizer) = self.tokenizer {
             write_tokenizer(tokenizer, &mut metadata);
         }
-        // Other programs look for it beside the tokenizer.
+        // llama.cpp reads the number of token types from the tokenizer's keys.
         if let Some(types) = self.config_json["type_vocab_size"].as_u64() {
             metadata.set("tokenizer.ggml.token_type_count", Value::U32(types as u32));
         }
         Ok(metadata)
     }
 
+    /// Decides name, shape and type of a tensor in the file.
     fn plan_tensor<'a>(
         &self,
         architecture: &Architecture,
-        hub: &'a str,
+        hf_name: &'a str,
         shape: &[usize],
-        heads: HeadCounts,
-        context: usize,
+        sizes: ModelSizes,
     ) -> Result<(PlannedTensor, TensorOrigin<'a>), ExportError> {
-        let refuse = |reason: &str| TensorError::Broken { name: hub.into(), reason: reason.into() };
-        let prefix = self.config_json["model_type"].as_str().and_then(|name| hf::family(name).ok()).map(|f| f.prefix);
-        let bare = prefix.and_then(|prefix| hub.strip_prefix(prefix));
-        // A feed-forward's names say by themselves whether it has a gate.
-        let rules = [true, false].map(architecture.name_rules).concat();
-        let name = |hub: &str| rules.iter().find_map(|rule| Some((rule.to_gguf(hub)?, rule.permutation)));
-        let found = name(hub).or_else(|| name(bare?));
-        let (name, turn) = found.ok_or_else(|| refuse("GGUF files have no name for it"))?;
-        let mut shape = turn.permuted_shape(shape);
-        if !turn.can_apply(&shape, heads) {
-            return Err(refuse("its rows don't belong to the heads that config.json says").into());
+        let broken = |reason: &str| TensorError::Broken { name: hf_name.into(), reason: reason.into() };
+        let renamed = self.gguf_name(architecture, hf_name);
+        let (name, permutation) = renamed.ok_or_else(|| broken("GGUF has no name for it"))?;
+        let mut shape = permutation.permuted_shape(shape);
+        if !permutation.can_apply(&shape, sizes.heads) {
+            return Err(broken("its rows cannot be split among the heads of config.json").into());
         }
-        let before = if name == POSITION_TABLE { shape[0].saturating_sub(context) } else { 0 };
-        shape.iter_mut().take(1).for_each(|rows| *rows -= before);
-        let numbers = match self.dtype {
+        let skipped_rows = if name == POSITION_TABLE { shape[0].saturating_sub(sizes.context_length) } else { 0 };
+        if let Some(rows) = shape.first_mut() {
+            *rows -= skipped_rows;
+        }
+        let packing = self.tensor_dtype(&name, &shape).packing();
+        let origin = TensorOrigin { hf_name, permutation, skipped_rows };
+        Ok((PlannedTensor { name, shape, packing }, origin))
+    }
+
+    /// The name of a tensor in the file. Bare models have names without the family's prefix.
+    fn gguf_name(&self, architecture: &Architecture, hf_name: &str) -> Option<(String, RowPermutation)> {
+        // Names of gated and of plain feed-forward networks do not collide.
+        let rules = [true, false].map(architecture.name_rules).concat();
+        let rename = |name: &str| rules.iter().find_map(|rule| Some((rule.to_gguf(name)?, rule.permutation)));
+        rename(hf_name).or_else(|| {
+            let family = hf::family(self.config_json["model_type"].as_str()?).ok()?;
+            rename(hf_name.strip_prefix(family.prefix)?)
+        })
+    }
+
+    /// The data type of a tensor in the file.
+    fn tensor_dtype(&self, name: &str, shape: &[usize]) -> WeightDtype {
+        match self.dtype {
             _ if shape.len() < 2 || F32_TABLES.iter().any(|table| name.ends_with(table)) => WeightDtype::F32,
             WeightDtype::Q8_0 if !shape[shape.len() - 1].is_multiple_of(32) => WeightDtype::F16,
-            numbers => numbers,
-        };
-        Ok((
-            PlannedTensor { name, shape, packing: numbers.packing() },
-            TensorOrigin { hf_name: hub, permutation: turn, skipped_rows: before },
-        ))
+            dtype => dtype,
+        }
     }
 }
 
-/// The table of positions: RoBERTa's has rows before the first position's, which GGUF files leave out.
+/// The table of position embeddings. RoBERTa's has rows before the first position, which GGUF files leave out.
 const POSITION_TABLE: &str = "position_embd.weight";
-/// Tables of which other programs want the numbers as floats of 32 bits.
+/// Tables that llama.cpp reads as F32 only.
 const F32_TABLES: [&str; 3] = [POSITION_TABLE, "token_types.weight", "attn_rel_b.weight"];
 
-/// The rows behind the first ones.
-fn skip_rows(tensor: TensorData, before: usize) -> TensorData {
-    if before == 0 {
+/// Returns a tensor without its first `count` rows.
+fn skip_rows(tensor: TensorData, count: usize) -> TensorData {
+    if count == 0 {
         return tensor;
     }
-    let (mut shape, values) = (tensor.shape().to_vec(), tensor.iter::<f32>());
-    shape[0] -= before;
-    TensorData::new(values.skip(before * shape[1]).collect::<Vec<_>>(), shape)
+    let mut shape = tensor.shape().to_vec();
+    shape[0] -= count;
+    let values: Vec<f32> = tensor.iter::<f32>().skip(count * shape[1]).collect();
+    TensorData::new(values, shape)
 }
 
-/// The number that stands for a way of pooling.
+/// The value of `general.file_type` (`enum llama_ftype`).
+fn file_type(dtype: WeightDtype) -> u32 {
+    match dtype {
+        WeightDtype::F32 => 0,
+        WeightDtype::F16 => 1,
+        WeightDtype::Q8_0 => 7,
+        WeightDtype::BF16 => 32,
+    }
+}
+
+/// The value of `ARCHITECTURE.pooling_type` (`enum llama_pooling_type`).
 fn pooling_type(pooling: Pooling) -> Result<u32, ValidationError> {
     match pooling {
         Pooling::Mean => Ok(1),
         Pooling::First => Ok(2),
         Pooling::Last => Ok(3),
-        Pooling::Max => {
-            Err(ValidationError::new("pooling_type", "GGUF files have no pooling by the largest of each number"))
-        }
+        Pooling::Max => Err(ValidationError::new("pooling_type", "GGUF has no max pooling")),
     }
 }

@@ -1,4 +1,7 @@
-//! A GGUF file as a Hugging Face folder: a `config.json`, and tensors under that side's names, in its order.
+//! A GGUF file seen as a Hugging Face folder: its `config.json`, and its tensors under the family's names.
+//!
+//! Quantized matrices stay quantized where the order of rows allows it: a permutation of rows moves whole rows of blocks,
+//! a transposition dequantizes.
 
 use super::{
     Metadata, RowPermutation,
@@ -12,18 +15,23 @@ use kiln_spec::ValidationError;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Tensors of a GGUF file under Hugging Face's names. What has none there keeps its own.
+/// The tensors of a GGUF file under Hugging Face names, with rows in Hugging Face order. Derived tensors are left out.
 pub struct HfTensorView<'a> {
     tensors: &'a dyn TensorSource,
     entries: BTreeMap<String, TensorInfo>,
+    /// For each Hugging Face name: the name in the file, and how the rows differ.
     origins: BTreeMap<String, (String, RowPermutation)>,
     heads: HeadCounts,
 }
 
-/// The `config.json` that a file stands for, and its tensors as that family names them.
+/// Token ids that a `config.json` has too: its key, and the role in the GGUF key `tokenizer.ggml.ROLE_token_id`.
+const TOKEN_ID_KEYS: [(&str, &str); 3] =
+    [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")];
+
+/// Returns the `config.json` that the metadata stand for, and the tensors under the names of that family.
 ///
 /// # Errors
-/// An architecture or an option of it that Kiln doesn't know, by its key.
+/// If the architecture or an option of it is not supported; the error's path is the key.
 pub fn read_as_hf<'a>(
     metadata: &'a Metadata,
     tensors: &'a dyn TensorSource,
@@ -33,10 +41,9 @@ pub fn read_as_hf<'a>(
     let mut config = (architecture.to_config_json)(&fields)?;
     fields.finish()?;
     config["model_type"] = architecture.name.into();
-    for (ours, theirs) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
-        let id = metadata.integer(&format!("tokenizer.ggml.{theirs}_token_id"))?;
-        if let Some(id) = id {
-            config[ours] = id.into();
+    for (hf_key, role) in TOKEN_ID_KEYS {
+        if let Some(id) = metadata.integer(&format!("tokenizer.ggml.{role}_token_id"))? {
+            config[hf_key] = id.into();
         }
     }
     let queries = fields.size("attention.head_count")?;
@@ -45,34 +52,38 @@ pub fn read_as_hf<'a>(
 }
 
 impl<'a> HfTensorView<'a> {
+    /// Renames the tensors of a file by the rules of its architecture.
+    ///
+    /// # Errors
+    /// If two tensors have the same Hugging Face name.
     fn new(
         architecture: &Architecture,
         tensors: &'a dyn TensorSource,
         heads: HeadCounts,
     ) -> Result<Self, ValidationError> {
-        let (mut entries, mut from) = (BTreeMap::new(), BTreeMap::new());
-        let gated = tensors.entries().keys().any(|name| name.ends_with(".ffn_gate.weight"));
-        let rules = (architecture.name_rules)(gated);
+        let mut entries = BTreeMap::new();
+        let mut origins = BTreeMap::new();
+        let is_gated = tensors.entries().keys().any(|name| name.ends_with(".ffn_gate.weight"));
+        let rules = (architecture.name_rules)(is_gated);
         for (name, entry) in tensors.entries() {
             if architecture.derived_tensors.contains(&name.as_str()) {
                 continue;
             }
-            let found = rules.iter().find_map(|rule| Some((rule.to_hf(name)?, rule.permutation)));
-            let (hub, turn) = found.unwrap_or_else(|| (name.clone(), RowPermutation::Identity));
-            entries.insert(
-                hub.clone(),
-                TensorInfo { shape: turn.permuted_shape(&entry.shape), dtype: entry.dtype.clone() },
-            );
-            if let Some((other, _)) = from.insert(hub, (name.clone(), turn)) {
-                return Err(ValidationError::new(name, format!("the tensor `{other}` stands for the same")));
+            // A tensor without a rule keeps its name, so that loading reports it as unexpected.
+            let renamed = rules.iter().find_map(|rule| Some((rule.to_hf(name)?, rule.permutation)));
+            let (hf_name, permutation) = renamed.unwrap_or_else(|| (name.clone(), RowPermutation::Identity));
+            let shape = permutation.permuted_shape(&entry.shape);
+            entries.insert(hf_name.clone(), TensorInfo { shape, dtype: entry.dtype.clone() });
+            if let Some((other, _)) = origins.insert(hf_name, (name.clone(), permutation)) {
+                return Err(ValidationError::new(name, format!("the tensor `{other}` has the same meaning")));
             }
         }
-        Ok(Self { tensors, entries, origins: from, heads })
+        Ok(Self { tensors, entries, origins, heads })
     }
 
-    /// The name in the GGUF file, and how its numbers are turned.
-    pub fn origin(&self, hub: &str) -> Option<(&str, RowPermutation)> {
-        self.origins.get(hub).map(|(name, turn)| (name.as_str(), *turn))
+    /// Returns the name in the GGUF file of a tensor, and how its rows differ.
+    pub fn origin(&self, hf_name: &str) -> Option<(&str, RowPermutation)> {
+        self.origins.get(hf_name).map(|(name, permutation)| (name.as_str(), *permutation))
     }
 }
 
@@ -82,18 +93,19 @@ impl TensorSource for HfTensorView<'_> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let (origin, turn) = self.origin(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
+        let (origin, permutation) = self.origin(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
         let tensor = self.tensors.read(origin)?;
-        if !turn.can_apply(tensor.shape(), self.heads) {
-            let heads = [self.heads.queries, self.heads.keys];
-            let reason = format!("its shape {:?} has no rows for {heads:?} heads", tensor.shape().to_vec());
+        if !permutation.can_apply(tensor.shape(), self.heads) {
+            let HeadCounts { queries, keys } = self.heads;
+            let shape = tensor.shape().to_vec();
+            let reason = format!("the rows of {shape:?} cannot be split among {queries} query or {keys} key heads");
             return Err(TensorError::Broken { name: origin.into(), reason });
         }
-        Ok(turn.to_hf(tensor, self.heads))
+        Ok(permutation.to_hf(tensor, self.heads))
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let (origin, turn) = self.origin(name)?;
-        turn.packed_to_hf(self.tensors.read_packed(origin)?, self.heads)
+        let (origin, permutation) = self.origin(name)?;
+        permutation.packed_to_hf(self.tensors.read_packed(origin)?, self.heads)
     }
 }

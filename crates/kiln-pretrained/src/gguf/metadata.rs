@@ -1,14 +1,18 @@
-//! Metadata by key, and how keys are read.
+//! Metadata: values by key, and typed access to them.
 
-use super::{Array, GgufError, Value, cursor::Cursor};
+use super::{
+    Array, Value,
+    cursor::{Cursor, GgufError},
+};
 use kiln_spec::ValidationError;
 use std::collections::BTreeMap;
 
-/// Values by key: `general.architecture`, `llama.block_count`.
+/// Metadata of a GGUF file: values by key, such as `general.architecture` and `llama.block_count`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metadata(pub BTreeMap<String, Value>);
 
 impl Metadata {
+    /// Reads `count` keys with their values.
     pub(super) fn read(cursor: &mut Cursor, count: usize) -> Result<Self, GgufError> {
         let mut values = BTreeMap::new();
         for index in 0..count {
@@ -17,59 +21,61 @@ impl Metadata {
             cursor.context = format!("metadata `{key}`");
             let value = Value::read(cursor)?;
             if values.insert(key, value).is_some() {
-                return Err(cursor.error("the key is there twice"));
+                return Err(cursor.error("the key exists twice"));
             }
         }
         Ok(Self(values))
     }
 
-    /// Adds a value.
+    /// Sets the value of a key.
     pub fn set(&mut self, key: impl Into<String>, value: Value) {
         self.0.insert(key.into(), value);
     }
 
-    /// What stands under a key, read by `read`.
+    /// Returns the value of a key, converted by `convert`; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else; `what` says what was expected.
+    /// If `convert` returns `None`. `expected` names the expected type in the error, whose path is the key.
     pub fn get<'a, T>(
         &'a self,
         key: &str,
-        what: &str,
-        read: impl Fn(&'a Value) -> Option<T>,
+        expected: &str,
+        convert: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, ValidationError> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
-        let wrong = || ValidationError::new(key, format!("{what} was expected, found {}", value.describe()));
-        read(value).map(Some).ok_or_else(wrong)
+        match convert(value) {
+            Some(converted) => Ok(Some(converted)),
+            None => Err(ValidationError::new(key, format!("expected {expected}, found {}", value.describe()))),
+        }
     }
 
-    /// The text under a key, if it is there.
+    /// Returns the string under a key; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value is not a string.
     pub fn string(&self, key: &str) -> Result<Option<&str>, ValidationError> {
-        self.get(key, "text", Value::as_str)
+        self.get(key, "a string", Value::as_str)
     }
 
-    /// The whole number under a key, if it is there.
+    /// Returns the non-negative integer under a key, of any integer type; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value is not such an integer.
     pub fn integer(&self, key: &str) -> Result<Option<usize>, ValidationError> {
-        self.get(key, "a whole number from 0 on", |value| value.as_integer().and_then(|n| n.try_into().ok()))
+        self.get(key, "a non-negative integer", |value| value.as_integer().and_then(|n| n.try_into().ok()))
     }
 
-    /// Yes or no under a key, if it is there.
+    /// Returns the boolean under a key; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value is not a boolean.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, ValidationError> {
-        self.get(key, "yes or no", |value| if let Value::Bool(yes) = value { Some(*yes) } else { None })
+        self.get(key, "a boolean", |value| if let Value::Bool(yes) = value { Some(*yes) } else { None })
     }
 }
 
 impl Value {
-    /// A whole number from 0 on.
+    /// The value as a non-negative integer, if it is one of any integer type.
     pub fn as_integer(&self) -> Option<u64> {
         match *self {
             Value::U8(n) => Some(n.into()),
@@ -84,7 +90,8 @@ impl Value {
         }
     }
 
-    /// A number. One of 32 bits is taken as the shortest decimal that means it: 1e-5, not 9.9999997e-6.
+    /// The value as a number. A 32-bit float becomes the shortest decimal that rounds to it: 1e-5, not 9.9999997e-6, so
+    /// that it equals the number in a `config.json`.
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Value::F32(n) => n.to_string().parse().ok(),
@@ -93,17 +100,17 @@ impl Value {
         }
     }
 
-    /// Text.
+    /// The value as a string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Value::String(text) = self { Some(text) } else { None }
     }
 
-    /// Texts.
+    /// The value as a list of strings, if it is one.
     pub fn as_strings(&self) -> Option<&[String]> {
         if let Value::Array(Array::String(texts)) = self { Some(texts) } else { None }
     }
 
-    /// Whether it is 0, no, or empty: as good as not there.
+    /// Whether the value is 0, false or empty, which switches an option off.
     pub(super) fn is_unset(&self) -> bool {
         match self {
             Value::Bool(yes) => !yes,
@@ -113,7 +120,7 @@ impl Value {
         }
     }
 
-    /// What it is, for errors: arrays without their values.
+    /// A description for errors. Arrays are described by their length.
     pub(super) fn describe(&self) -> String {
         match self {
             Value::Array(array) => format!("an array of {}", array.len()),

@@ -1,15 +1,18 @@
-//! GGUF, the format of llama.cpp: metadata by key, a tokenizer, and tensors that may be packed in blocks.
+//! GGUF, the file format of llama.cpp: metadata by key, a tokenizer, and tensors that may be quantized in blocks.
 //!
 //! ```text
-//! bytes ─► File (header, metadata, tensors) ─► config.json and tensors under Hugging Face's names ─► hf::assemble
+//! bytes ─► GgufReader (header, metadata, tensors) ─► read_as_hf: config.json and tensors under Hugging Face names ─► hf::load_model
 //! ```
 //!
-//! An architecture is one file in `arch/`: it translates metadata and names; what the model is, the family of
-//! Hugging Face's files says (see [`hf`](kiln_models::hf)).
+//! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. Kiln reads versions 2 and 3, little-endian,
+//! and writes version 3.
+//!
+//! An architecture is one file in [`arch`]: it translates metadata to a `config.json` and back, and tensor names. What
+//! the model computes is defined by the model family of the Hugging Face format (see [`hf`](kiln_models::hf)).
+//! [`GgufFile`] opens a file with its tokenizer, [`GgufExport`] writes one.
 
 pub mod arch;
 mod cursor;
-mod error;
 mod export;
 mod file;
 mod hf_view;
@@ -23,7 +26,7 @@ mod tokenizer;
 mod value;
 mod write;
 
-pub use error::GgufError;
+pub use cursor::GgufError;
 pub use export::{ExportError, GgufExport};
 pub use file::GgufFile;
 pub use hf_view::{HfTensorView, read_as_hf};

@@ -1,12 +1,23 @@
-//! A file in memory (or in a memory map): what it says of itself is checked against its size when it is opened.
+//! Reads GGUF files. When a file is opened, everything in its header is checked against its size.
+//!
+//! ```text
+//! "GGUF"  version: u32  tensors: u64  keys: u64
+//! for each key:     name: string  type: u32  value
+//! for each tensor:  name: string  dimensions: u32  sizes: u64 (fastest first)  type: u32  offset: u64
+//! padding to a multiple of `general.alignment`, then the tensors' blocks; offsets count from here
+//! ```
 
-use super::{GgufError, Metadata, Value, cursor::Cursor};
+use super::{
+    GgufError, Metadata, Value,
+    cursor::Cursor,
+    write::{ALIGNMENT, ALIGNMENT_KEY},
+};
 use burn::tensor::TensorData;
 use kiln_kernels::packed::{GGML_TYPES, GgmlType, PackedMatrix};
 use kiln_models::tensors::{TensorError, TensorInfo, TensorSource, num_elements};
 use std::{collections::BTreeMap, ops::Range};
 
-/// A GGUF file whose bytes are in `B`.
+/// A GGUF file whose bytes are in `B`: a vector, a slice or a memory map.
 #[derive(Debug)]
 pub struct GgufReader<B> {
     bytes: B,
@@ -16,139 +27,144 @@ pub struct GgufReader<B> {
     locations: BTreeMap<String, TensorLocation>,
 }
 
-/// Where a tensor is.
+/// Type and position of a tensor.
 #[derive(Debug)]
 struct TensorLocation {
     packing: &'static GgmlType,
+    /// While the header is read: from the beginning of the tensors; afterwards: from the beginning of the file.
     offset: usize,
     num_bytes: usize,
 }
 
-/// Dimensions of a tensor, at most.
+/// Maximum number of dimensions of a tensor.
 const MAX_DIMS: u32 = 8;
-/// The key that says on which multiples tensors begin, and what holds without it.
-const ALIGNMENT: (&str, usize) = ("general.alignment", 32);
-/// The least bytes of a key with its value, and of what is said of a tensor.
-const MIN_RECORD_BYTES: [usize; 2] = [8 + 4 + 1, 8 + 4 + 4 + 8];
+/// Smallest size of a key with its value: length of the name, type, one byte.
+const MIN_KEY_BYTES: usize = 8 + 4 + 1;
+/// Smallest size of a tensor's description: length of the name, dimensions, type, offset.
+const MIN_TENSOR_BYTES: usize = 8 + 4 + 4 + 8;
 
 impl<B: AsRef<[u8]>> GgufReader<B> {
-    /// Reads the header; numbers stay where they are.
+    /// Reads the header. Tensor values are not read.
     ///
     /// # Errors
-    /// If it is no GGUF file of version 2 or 3, contradicts itself, or has a tensor packed as Kiln doesn't know.
+    /// If the bytes are not a GGUF file of version 2 or 3, the file is damaged, or a tensor has an unknown type.
     pub fn open(bytes: B) -> Result<Self, GgufError> {
-        let whole = bytes.as_ref();
-        let mut cursor = Cursor::new(whole);
-        if !whole.starts_with(b"GGUF") {
-            return Err(GgufError::BadMagic { found: whole.iter().take(4).copied().collect() });
+        let file = bytes.as_ref();
+        if !file.starts_with(b"GGUF") {
+            return Err(GgufError::BadMagic { found: file.iter().take(4).copied().collect() });
         }
+        let mut cursor = Cursor::new(file);
         cursor.take(4)?;
         let version = cursor.u32()?;
         if !(2..=3).contains(&version) {
             return Err(GgufError::UnsupportedVersion { found: version });
         }
-        let tensors = cursor.count("tensors", MIN_RECORD_BYTES[1])?;
-        let keys = cursor.count("keys", MIN_RECORD_BYTES[0])?;
-        let metadata = Metadata::read(&mut cursor, keys)?;
-        let (mut entries, mut places) = (BTreeMap::new(), BTreeMap::new());
-        for index in 0..tensors {
-            cursor.context = format!("tensor {index} of {tensors}");
-            let (name, entry, place) = read_tensor_info(&mut cursor)?;
+        let num_tensors = cursor.count("tensors", MIN_TENSOR_BYTES)?;
+        let num_keys = cursor.count("keys", MIN_KEY_BYTES)?;
+        let metadata = Metadata::read(&mut cursor, num_keys)?;
+        let mut entries = BTreeMap::new();
+        let mut locations = BTreeMap::new();
+        for index in 0..num_tensors {
+            cursor.context = format!("tensor {index} of {num_tensors}");
+            let (name, entry, location) = read_tensor_info(&mut cursor)?;
             if entries.insert(name.clone(), entry).is_some() {
                 return Err(cursor.error(format!("the name `{name}` is there twice")));
             }
-            places.insert(name, place);
+            locations.insert(name, location);
         }
-        resolve_offsets(&mut places, &metadata, &cursor)?;
-        Ok(Self { version, metadata, entries, locations: places, bytes })
+        resolve_offsets(&mut locations, &metadata, &cursor)?;
+        Ok(Self { version, metadata, entries, locations, bytes })
     }
 
-    /// The version of the format.
+    /// The version of the format: 2 or 3.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Its metadata.
+    /// The metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// A tensor as it is packed.
+    /// Returns type and blocks of a tensor as they are in the file.
     pub fn packed_bytes(&self, name: &str) -> Option<(&'static GgmlType, &[u8])> {
         let packing = self.locations.get(name)?.packing;
         Some((packing, self.bytes.as_ref().get(self.byte_range(name)?)?))
     }
 
-    /// Where in the file a tensor is.
+    /// Returns the byte range of a tensor in the file.
     pub fn byte_range(&self, name: &str) -> Option<Range<usize>> {
-        self.locations.get(name).map(|place| place.offset..place.offset + place.num_bytes)
+        self.locations.get(name).map(|location| location.offset..location.offset + location.num_bytes)
     }
 
-    /// What holds the bytes.
+    /// The holder of the bytes.
     pub fn bytes(&self) -> &B {
         &self.bytes
     }
 }
 
-/// Name, shape and place (from where tensors begin) of the next tensor.
+/// Reads the description of one tensor: name, shape and type, location.
 fn read_tensor_info(cursor: &mut Cursor) -> Result<(String, TensorInfo, TensorLocation), GgufError> {
     let name = cursor.string()?;
     cursor.context = format!("tensor `{name}`");
-    let ranks = cursor.u32()?;
-    if ranks > MAX_DIMS {
-        return Err(cursor.error(format!("{ranks} dimensions, Kiln reads {MAX_DIMS} at most")));
+    let num_dims = cursor.u32()?;
+    if num_dims > MAX_DIMS {
+        return Err(cursor.error(format!("{num_dims} dimensions, Kiln reads {MAX_DIMS} at most")));
     }
-    let mut shape = (0..ranks).map(|_| cursor.size()).collect::<Result<Vec<usize>, _>>()?;
-    let code = cursor.u32()?;
-    let Some(packing) = GgmlType::from_type_id(code) else {
-        let known = GGML_TYPES.iter().map(|packing| packing.name).collect::<Vec<_>>().join(", ");
-        return Err(cursor.error(format!("it is packed by type {code}, Kiln knows {known}; quantise it anew")));
+    let mut shape = (0..num_dims).map(|_| cursor.size()).collect::<Result<Vec<usize>, _>>()?;
+    let type_id = cursor.u32()?;
+    let Some(packing) = GgmlType::from_type_id(type_id) else {
+        let supported = GGML_TYPES.iter().map(|packing| packing.name).collect::<Vec<_>>().join(", ");
+        return Err(cursor.error(format!("unsupported type {type_id}; supported: {supported}; quantize it anew")));
     };
+    // The file lists the fastest dimension first.
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(packing.block_size) {
-        let reason = format!("rows of {row} numbers in {} blocks of {}", packing.name, packing.block_size);
+        let reason = format!("rows of {row} values in {} blocks of {}", packing.name, packing.block_size);
         return Err(cursor.error(reason));
     }
-    let Some(length) = num_elements(&shape).and_then(|numbers| packing.byte_len(numbers)) else {
+    let Some(num_bytes) = num_elements(&shape).and_then(|numel| packing.byte_len(numel)) else {
         return Err(cursor.error(format!("the shape {shape:?} is more than this machine can address")));
     };
     shape.reverse();
-    let from = cursor.size()?;
-    Ok((
-        name,
-        TensorInfo { shape, dtype: packing.name.into() },
-        TensorLocation { packing, offset: from, num_bytes: length },
-    ))
+    let offset = cursor.size()?;
+    let info = TensorInfo { shape, dtype: packing.name.into() };
+    Ok((name, info, TensorLocation { packing, offset, num_bytes }))
 }
 
-/// Finds where tensors begin, and that all of them are in the file.
+/// Makes the offsets count from the beginning of the file, and checks that every tensor is aligned and within the file.
+/// The tensors begin at the first multiple of the alignment behind the header, where `cursor` is.
 fn resolve_offsets(
-    places: &mut BTreeMap<String, TensorLocation>,
+    locations: &mut BTreeMap<String, TensorLocation>,
     metadata: &Metadata,
     cursor: &Cursor,
 ) -> Result<(), GgufError> {
-    let broken =
-        |what: String, reason: String| Err(GgufError::Broken { offset: cursor.position, location: what, reason });
-    let alignment = match metadata.0.get(ALIGNMENT.0).map(Value::as_integer) {
-        None => ALIGNMENT.1,
+    let broken = |location: String, reason: String| GgufError::Broken { offset: cursor.position, location, reason };
+    let alignment = match metadata.0.get(ALIGNMENT_KEY).map(Value::as_integer) {
+        None => ALIGNMENT,
         Some(Some(n)) if n.is_power_of_two() && n <= 1 << 30 => n as usize,
-        Some(_) => return broken(ALIGNMENT.0.into(), "a power of two was expected".into()),
+        Some(_) => return Err(broken(ALIGNMENT_KEY.into(), "expected a power of two up to 2³⁰".into())),
     };
-    let (begin, size) = (cursor.position.next_multiple_of(alignment), cursor.position + cursor.remaining());
-    for (name, place) in places {
-        if !place.offset.is_multiple_of(alignment) {
-            return broken(
-                format!("tensor `{name}`"),
-                format!("it begins at {}, no multiple of {alignment}", place.offset),
-            );
+    let data_start = cursor.position.next_multiple_of(alignment);
+    let file_size = cursor.position + cursor.remaining();
+    for (name, location) in locations {
+        let tensor = || format!("tensor `{name}`");
+        if !location.offset.is_multiple_of(alignment) {
+            let reason = format!("it begins at {}, no multiple of {alignment}", location.offset);
+            return Err(broken(tensor(), reason));
         }
-        let from = begin.checked_add(place.offset);
-        match from.and_then(|from| from.checked_add(place.num_bytes)) {
-            Some(end) if end <= size || place.num_bytes == 0 => place.offset = from.unwrap_or(size).min(size),
-            _ => {
-                let reason =
-                    format!("{} bytes from byte {begin} + {}, the file has {size}", place.num_bytes, place.offset);
-                return broken(format!("tensor `{name}`"), reason);
+        let start = data_start.checked_add(location.offset);
+        let end = start.and_then(|start| start.checked_add(location.num_bytes));
+        let is_inside = end.is_some_and(|end| end <= file_size || location.num_bytes == 0);
+        match start.filter(|_| is_inside) {
+            // A tensor without elements may begin behind the end.
+            Some(start) => location.offset = start.min(file_size),
+            None => {
+                let reason = format!(
+                    "{} bytes from byte {data_start} + {}, the file has {file_size}",
+                    location.num_bytes, location.offset
+                );
+                return Err(broken(tensor(), reason));
             }
         }
     }
@@ -171,7 +187,7 @@ impl<B: AsRef<[u8]>> TensorSource for GgufReader<B> {
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
         let [rows, columns] = self.entries.get(name)?.shape[..] else { return None };
-        let (packing, bytes) = GgufReader::packed_bytes(self, name).filter(|(packing, _)| packing.has_mat_vec())?;
+        let (packing, bytes) = self.packed_bytes(name).filter(|(packing, _)| packing.has_mat_vec())?;
         PackedMatrix::new(packing, [rows, columns], bytes.into())
     }
 }

@@ -1,4 +1,4 @@
-//! What a file that is yet to be written will be read as.
+//! Check before a GGUF file is written: read back, it must be the same model.
 
 use super::{Metadata, PlannedTensor, read_as_hf};
 use burn::tensor::TensorData;
@@ -11,7 +11,7 @@ use kiln_spec::ValidationError;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Names and shapes of tensors, and the one whose numbers say something of the model.
+/// The tensors of a planned file: names and shapes, and the values of the one tensor that determines the configuration.
 struct PlannedFile<'a> {
     entries: BTreeMap<String, TensorInfo>,
     freq_factors: &'a [f32],
@@ -27,27 +27,31 @@ impl TensorSource for PlannedFile<'_> {
     }
 }
 
-/// Refuses a model that would be read as another.
+/// Checks that a file with these metadata and tensors reads as the model of `config_json`. `freq_factors` are the values
+/// of the tensor `rope_freqs.weight`, if the file gets one.
+///
+/// # Errors
+/// The first option of the model that the file would lose, with both values.
 pub(super) fn check_round_trip(
     config_json: &Json,
     metadata: &Metadata,
     planned: &[PlannedTensor],
-    divisors: Option<&[f32]>,
+    freq_factors: Option<&[f32]>,
 ) -> Result<(), ValidationError> {
     let entry = |plan: &PlannedTensor| (plan.name.clone(), TensorInfo::f32(plan.shape.clone()));
-    let outline =
-        PlannedFile { entries: planned.iter().map(entry).collect(), freq_factors: divisors.unwrap_or_default() };
-    let (_, found) = hf::read_config(&read_as_hf(metadata, &outline)?.0)?;
-    let (_, mut want) = hf::read_config(config_json)?;
-    // Training's alone; and positions are counted from the first row that is written.
-    want.dropout = found.dropout;
-    if let PositionConfig::Learned(learned) = &mut want.position {
+    let entries = planned.iter().map(entry).collect();
+    let file = PlannedFile { entries, freq_factors: freq_factors.unwrap_or_default() };
+    let (_, found) = hf::read_config(&read_as_hf(metadata, &file)?.0)?;
+    let (_, mut expected) = hf::read_config(config_json)?;
+    // Dropout matters for training only; positions are counted from the first row that is written.
+    expected.dropout = found.dropout;
+    if let PositionConfig::Learned(learned) = &mut expected.position {
         learned.offset = 0;
     }
-    match config_diff(&want, &found).first() {
+    match config_diff(&expected, &found).first() {
         None => Ok(()),
         Some((path, ours, theirs)) => {
-            let reason = format!("a GGUF file has no counterpart for {ours}: there it is {theirs}");
+            let reason = format!("a GGUF file has no counterpart for {ours}: it would be read as {theirs}");
             Err(ValidationError::new(path, reason).with_suggestion("the format `hf`, which keeps it"))
         }
     }

@@ -8,10 +8,11 @@ use std::{
     path::Path,
 };
 
-/// Writes a GGUF file to `path`. The file is either complete or absent.
+/// Writes a GGUF file to `path`. The file is written under a temporary name and renamed, so that it is either complete or
+/// absent.
 ///
 /// # Errors
-/// As [`GgufExport::write`].
+/// As [`GgufExport::write`], and if the file cannot be created or renamed.
 pub fn save_gguf(path: &Path, export: &GgufExport) -> Result<(), ExportError> {
     write_atomically(path, |temporary| write_file(temporary, export), ExportError::from)
 }

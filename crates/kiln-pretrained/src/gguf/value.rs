@@ -1,13 +1,16 @@
-//! Values of metadata.
+//! Values of metadata: their types, and how each is encoded.
+//!
+//! A value is its type code (u32) and its contents: numbers in little-endian order, a string as its length (u64) and
+//! UTF-8, an array as the type code of its items (u32), their number (u64) and the items without type codes.
 
-use super::{GgufError, cursor::Cursor};
+use super::cursor::{Cursor, GgufError};
 
-/// Arrays within arrays, at most.
+/// Maximum nesting of arrays.
 const MAX_ARRAY_DEPTH: usize = 8;
 
-/// How a type stands in a file.
+/// A type with an encoding in the file.
 trait GgufType: Sized {
-    /// Bytes that one takes, at least.
+    /// Smallest size of a value in bytes.
     const MIN_BYTES: usize;
     fn read(cursor: &mut Cursor) -> Result<Self, GgufError>;
     fn write(&self, out: &mut Vec<u8>);
@@ -15,22 +18,24 @@ trait GgufType: Sized {
 
 macro_rules! define_values {
     ($($(#[$doc:meta])* $name:ident($type:ty) = $code:literal,)*) => {
-        /// A value.
+        /// A value of metadata.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Value { $($(#[$doc])* $name($type),)* }
 
-        /// Values of one type.
+        /// An array of values of one type.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Array { $($(#[$doc])* $name(Vec<$type>),)* }
 
         impl Value {
+            /// Reads a type code and a value.
             pub(super) fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
                 match cursor.u32()? {
                     $($code => <$type as GgufType>::read(cursor).map(Value::$name),)*
-                    other => Err(cursor.error(format!("{other} is no type of values"))),
+                    other => Err(cursor.error(format!("unsupported value type {other}; supported: 0 to 12"))),
                 }
             }
 
+            /// Writes the type code and the value.
             pub(super) fn write(&self, out: &mut Vec<u8>) {
                 match self { $(Value::$name(value) => {
                     out.extend_from_slice(&u32::to_le_bytes($code));
@@ -40,7 +45,7 @@ macro_rules! define_values {
         }
 
         impl Array {
-            /// How many there are.
+            /// Number of values.
             pub fn len(&self) -> usize {
                 match self { $(Array::$name(values) => values.len(),)* }
             }
@@ -51,12 +56,12 @@ macro_rules! define_values {
 
             fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
                 if cursor.depth == MAX_ARRAY_DEPTH {
-                    return Err(cursor.error(format!("more than {MAX_ARRAY_DEPTH} arrays within each other")));
+                    return Err(cursor.error(format!("more than {MAX_ARRAY_DEPTH} arrays are nested")));
                 }
                 cursor.depth += 1;
                 let read = match cursor.u32()? {
                     $($code => read_list(cursor).map(Array::$name),)*
-                    other => Err(cursor.error(format!("{other} is no type of values"))),
+                    other => Err(cursor.error(format!("unsupported value type {other}; supported: 0 to 12"))),
                 };
                 cursor.depth -= 1;
                 read
@@ -74,31 +79,31 @@ macro_rules! define_values {
 }
 
 define_values! {
-    /// 8 bits without a sign.
+    /// Unsigned 8-bit integer.
     U8(u8) = 0,
-    /// 8 bits.
+    /// Signed 8-bit integer.
     I8(i8) = 1,
-    /// 16 bits without a sign.
+    /// Unsigned 16-bit integer.
     U16(u16) = 2,
-    /// 16 bits.
+    /// Signed 16-bit integer.
     I16(i16) = 3,
-    /// 32 bits without a sign.
+    /// Unsigned 32-bit integer.
     U32(u32) = 4,
-    /// 32 bits.
+    /// Signed 32-bit integer.
     I32(i32) = 5,
-    /// A float of 32 bits.
+    /// 32-bit float.
     F32(f32) = 6,
-    /// Yes or no.
+    /// Boolean: one byte, 0 or 1.
     Bool(bool) = 7,
-    /// Text.
+    /// UTF-8 string.
     String(String) = 8,
-    /// Values of one type.
+    /// Array of values of one type.
     Array(Array) = 9,
-    /// 64 bits without a sign.
+    /// Unsigned 64-bit integer.
     U64(u64) = 10,
-    /// 64 bits.
+    /// Signed 64-bit integer.
     I64(i64) = 11,
-    /// A float of 64 bits.
+    /// 64-bit float.
     F64(f64) = 12,
 }
 
@@ -122,7 +127,7 @@ impl GgufType for bool {
         match cursor.array()? {
             [0] => Ok(false),
             [1] => Ok(true),
-            [other] => Err(cursor.error(format!("yes or no (1 or 0) was expected, found {other}"))),
+            [other] => Err(cursor.error(format!("expected a boolean (0 or 1), found {other}"))),
         }
     }
     fn write(&self, out: &mut Vec<u8>) {
@@ -141,13 +146,14 @@ impl GgufType for String {
     }
 }
 
+/// Reads the number of values, then the values.
 fn read_list<T: GgufType>(cursor: &mut Cursor) -> Result<Vec<T>, GgufError> {
     let count = cursor.count("values", T::MIN_BYTES)?;
     (0..count).map(|_| T::read(cursor)).collect()
 }
 
 impl Array {
-    /// Whether there are none.
+    /// Whether the array is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

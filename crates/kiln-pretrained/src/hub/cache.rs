@@ -1,5 +1,5 @@
-//! The cache: `models--owner--name/{blobs, refs, snapshots}`. Blobs are files by their hashes, snapshots are folders of
-//! links to them by commit, refs say which commit a branch was.
+//! The cache: `models--owner--name/{blobs, refs, snapshots}`. `blobs` has files by their hashes, `snapshots/COMMIT` links to
+//! them under their names, and `refs/BRANCH` has the commit of a branch.
 
 use super::{FileSet, HubError, ModelId, file_selection, id, read_json};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One commit of a model.
+/// One commit of a model in the cache.
 pub(super) struct Snapshot {
     repo: CacheRepo,
     folder: PathBuf,
@@ -16,41 +16,45 @@ pub(super) struct Snapshot {
     revision: String,
 }
 
-fn repo(cache: &Path, model: &str, revision: &str) -> CacheRepo {
+/// The cache of a model, with the library's knowledge of its layout.
+fn cache_repo(cache: &Path, model: &str, revision: &str) -> CacheRepo {
     Cache::new(cache.into()).repo(Repo::with_revision(model.into(), RepoType::Model, revision.into()))
 }
 
 impl Snapshot {
+    /// The snapshot of `commit`, which `revision` is at the moment. Nothing is created on disk.
     pub fn new(cache: &Path, model: &str, revision: &str, commit: &str) -> Self {
-        let repo = repo(cache, model, revision);
+        let repo = cache_repo(cache, model, revision);
         Self { folder: repo.pointer_path(commit), repo, commit: commit.into(), revision: revision.into() }
     }
 
+    /// The hash of the commit.
     pub fn commit(&self) -> &str {
         &self.commit
     }
 
+    /// The folder with the model's files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The folder of blobs.
+    /// The folder of the blobs.
     pub fn blobs(&self) -> PathBuf {
         self.folder.join("../../blobs")
     }
 
-    /// Makes a file of the snapshot a link to a blob.
+    /// Makes `file` of the snapshot a link to a blob, and returns its path.
     pub fn link(&self, file: &str, blob: &str) -> Result<PathBuf, HubError> {
         let path = self.folder.join(file);
-        let made = fs::create_dir_all(path.parent().expect("a folder's file")).and_then(|()| {
+        let linked = fs::create_dir_all(path.parent().expect("a file in a folder")).and_then(|()| {
             let target = format!("{}../../blobs/{blob}", "../".repeat(file.matches('/').count()));
             link(&target, &self.blobs().join(blob), &path)
         });
-        made.map_err(HubError::io(&path))?;
+        linked.map_err(HubError::io(&path))?;
         Ok(path)
     }
 
-    /// Notes that the revision is this commit: all that is needed of it is here.
+    /// Writes the commit of the revision. Called when all requested files are in the snapshot.
     pub fn write_ref(&self) -> Result<(), HubError> {
         if self.revision == self.commit {
             return Ok(());
@@ -59,6 +63,7 @@ impl Snapshot {
     }
 }
 
+/// Creates a symbolic link, and replaces an existing one.
 #[cfg(unix)]
 fn link(target: &str, _blob: &Path, path: &Path) -> io::Result<()> {
     match std::os::unix::fs::symlink(target, path) {
@@ -66,46 +71,49 @@ fn link(target: &str, _blob: &Path, path: &Path) -> io::Result<()> {
             fs::remove_file(path)?;
             std::os::unix::fs::symlink(target, path)
         }
-        made => made,
+        created => created,
     }
 }
 
+/// Creates a hard link, or a copy where the file system has no links.
 #[cfg(not(unix))]
 fn link(_target: &str, blob: &Path, path: &Path) -> io::Result<()> {
     fs::hard_link(blob, path).or_else(|_| fs::copy(blob, path).map(|_| ()))
 }
 
-/// What the cache has of a revision, if that is enough.
-pub(super) fn cached_path(cache: &Path, id: &ModelId, revision: &str, part: FileSet) -> Option<PathBuf> {
-    let repo = repo(cache, &id.repo, revision);
-    let by_ref = repo.pointer_path("x").parent()?.parent()?.join("refs").join(revision);
-    let commit = fs::read_to_string(by_ref).map_or_else(|_| revision.to_string(), |commit| commit.trim().to_string());
-    let folder = repo.pointer_path(&commit);
-    if !id::is_commit_hash(&commit) {
+/// Returns the path of a revision in the cache, if the cache has all files of `file_set`: for a model its configuration
+/// and all weights, for a tokenizer a file with its vocabulary, for a GGUF file that file.
+pub(super) fn cached_path(cache: &Path, id: &ModelId, revision: &str, file_set: FileSet) -> Option<PathBuf> {
+    let repo = cache_repo(cache, &id.repo, revision);
+    let ref_file = repo.pointer_path("x").parent()?.parent()?.join("refs").join(revision);
+    // Without a ref, the revision is a commit.
+    let commit = fs::read_to_string(ref_file).unwrap_or_else(|_| revision.to_string());
+    let commit = commit.trim();
+    if !id::is_commit_hash(commit) {
         return None;
     }
-    match &id.file {
-        Some(file) => Some(folder.join(file)).filter(|path| path.is_file()),
-        None if part == FileSet::Tokenizer => {
-            (!file_selection::tokenizer_files(&file_names(&folder)).is_empty()).then_some(folder)
-        }
-        None => has_weights(&folder).then_some(folder),
-    }
+    let folder = repo.pointer_path(commit);
+    let is_complete = match (&id.file, file_set) {
+        (Some(file), _) => return Some(folder.join(file)).filter(|path| path.is_file()),
+        (None, FileSet::Tokenizer) => !file_selection::tokenizer_files(&file_names(&folder)).is_empty(),
+        (None, FileSet::Model) => has_weights(&folder),
+    };
+    is_complete.then_some(folder)
 }
 
-/// The files in a folder, not those in folders in it.
+/// The names of the files in a folder, without those in subfolders.
 fn file_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
-/// Whether all weights of a folder are there, and its configuration.
+/// Whether a folder has `config.json` and all weights, with every shard that an index lists.
 fn has_weights(folder: &Path) -> bool {
     let files = file_names(folder);
     let index = file_selection::weights_index(&files).and_then(|index| read_json(&folder.join(index)).ok());
-    let found = file_selection::weight_files(&files, index.as_ref());
-    let map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
-    let shards = map.is_none_or(|map| map.values().all(|file| found.iter().any(|found| file == found)));
-    let config = folder.join("config.json").is_file();
-    config && shards && !found.is_empty() && found.iter().all(|file| folder.join(file).is_file())
+    let weights = file_selection::weight_files(&files, index.as_ref());
+    let weight_map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
+    let has_shards = weight_map.is_none_or(|map| map.values().all(|file| weights.iter().any(|found| file == found)));
+    let has_config = folder.join("config.json").is_file();
+    has_config && has_shards && !weights.is_empty() && weights.iter().all(|file| folder.join(file).is_file())
 }

@@ -1,100 +1,102 @@
-//! Why the hub gives no model.
+//! Errors of downloads from the hub.
 
 use std::{io, path::PathBuf};
 
-/// Why the hub gives no model.
+/// Why a model cannot be downloaded from the hub.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// This can't be the name of a model.
+    /// The text is not a valid name of a model.
     #[error(
-        "`{0}` is no name of a model on the hub: `name`, `owner/name` or `owner/name:file.gguf`, of letters, digits, `-`, `_` and `.`"
+        "`{0}` is not a valid name of a model on the hub; expected `name`, `owner/name` or `owner/name:file.gguf` of \
+         letters, digits, `-`, `_` and `.`"
     )]
     InvalidId(String),
-    /// This can't be a revision.
-    #[error("`{0}` is no revision: a branch, a tag or a commit")]
+    /// The text is not a valid revision.
+    #[error("`{0}` is not a valid revision; expected a branch, a tag or a commit")]
     InvalidRevision(String),
-    /// The hub wants to know who asks.
+    /// The hub does not let this user read the model.
     #[error(
-        "the hub refuses `{id}` (status {status}): it is private, gated, or not there. Check the name; if it is right, accept its terms on its page and set HF_TOKEN"
+        "the hub refuses `{id}` (status {status}): the model is private, gated, or does not exist. Check the name; if it \
+         is right, accept the model's terms on its page and set HF_TOKEN"
     )]
     Unauthorized {
         /// The model.
         id: String,
-        /// 401 or 403.
+        /// The HTTP status: 401 or 403.
         status: u16,
     },
-    /// There is no such thing.
+    /// The hub does not have the model, the revision or the file.
     #[error("the hub has no {requested} of `{id}` at revision `{revision}`{}: check the name and the revision", status_suffix(*status))]
     NotFound {
         /// The model.
         id: String,
-        /// Its revision.
+        /// The revision.
         revision: String,
-        /// What was asked for.
+        /// What was requested.
         requested: String,
-        /// What it answers, where it isn't that its list of files lacks it.
+        /// The HTTP status; `None` if the model's list of files does not have it.
         status: Option<u16>,
     },
-    /// The hub must not be asked, and the cache hasn't it.
-    #[error("`{id}` at revision `{revision}` is not complete in {}, and HF_HUB_OFFLINE forbids to fetch it", cache.display())]
+    /// The hub is not asked, because it is switched off, and the cache does not have the model.
+    #[error("`{id}` at revision `{revision}` is not complete in {}, and HF_HUB_OFFLINE prevents the download", cache.display())]
     Offline {
         /// The model.
         id: String,
-        /// Its revision.
+        /// The revision.
         revision: String,
-        /// The cache.
+        /// The folder of the cache.
         cache: PathBuf,
     },
-    /// The hub can't be reached, and the cache hasn't it.
-    #[error("{url} can't be reached: {reason}. Check the network, HF_ENDPOINT and HTTPS_PROXY")]
+    /// The hub cannot be reached, and the cache does not have the model.
+    #[error("cannot reach {url}: {reason}. Check the network, HF_ENDPOINT and HTTPS_PROXY")]
     Unreachable {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The hub answers what it shouldn't.
-    #[error("{url} answers {reason}")]
+    /// The hub's response is not as expected.
+    #[error("unexpected response of {url}: {reason}")]
     BadResponse {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// A file didn't arrive whole; what did is kept.
-    #[error("{file} broke off after {received} of {size} bytes; the same command goes on from there")]
+    /// A download broke off. The received part is kept.
+    #[error("the download of {file} broke off after {received} of {size} bytes; run the command again to resume it")]
     Interrupted {
         /// The file.
         file: String,
-        /// Bytes that arrived.
+        /// Bytes that were received.
         received: u64,
-        /// Bytes that it has.
+        /// Size of the file in bytes.
         size: u64,
     },
-    /// A file arrived wrong; it was deleted.
-    #[error("{file} arrived with the SHA-256 {found}, not {expected}; it was deleted, fetch it again")]
+    /// A downloaded file has another hash than the hub announced. It was deleted.
+    #[error("{file} was received with the SHA-256 {found}, expected {expected}; it was deleted, download it again")]
     HashMismatch {
         /// The file.
         file: String,
-        /// The hub's.
+        /// The hash that the hub announced.
         expected: String,
-        /// The file's.
+        /// The hash of the received file.
         found: String,
     },
-    /// A name in the model's list of files leads elsewhere.
-    #[error("`{id}` lists a file `{name}`, which is no path below its folder")]
+    /// A name in the model's list of files leads out of the model's folder.
+    #[error("`{id}` lists a file `{name}`, which is not a path below its folder")]
     UnsafePath {
         /// The model.
         id: String,
         /// The name.
         name: String,
     },
-    /// The cache can't be read or written.
+    /// The cache cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -104,7 +106,7 @@ fn status_suffix(status: Option<u16>) -> String {
 }
 
 impl HubError {
-    /// For `map_err` where a path is read or written.
+    /// An adapter for `map_err` where `path` is read or written.
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }

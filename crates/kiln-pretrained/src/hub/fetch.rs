@@ -1,10 +1,18 @@
-//! One file, whole and checked, however often its transfer breaks off.
+//! Downloads one file: resumed after interruptions, checked before it gets its name.
+//!
+//! 1. The hub announces hash (ETag) and size of the file.
+//! 2. Bytes are appended to `blobs/HASH.incomplete`. A lock on this file keeps other processes out.
+//! 3. If the connection breaks off, a new request asks for the rest (`Range`). Three attempts in a row without a new byte
+//!    end the download; the next call continues it.
+//! 4. Length and SHA-256 are compared with what the hub announced.
+//! 5. The file is renamed to `blobs/HASH`, and the snapshot gets a link to it.
 
 use super::{
-    DownloadProgress, HubError, ModelId,
+    HubError, ModelId, ProgressFn,
     cache::Snapshot,
     http::{Client, FileMetadata, header},
 };
+use crate::hub::DownloadProgress;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,10 +20,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How often a transfer may break off without having brought anything.
+/// Number of attempts in a row that may end without a new byte.
 const MAX_ATTEMPTS: usize = 3;
 
-/// A file on its way.
+/// Bytes that are read from the connection at a time.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// The download of a file: its place on the hub, and what the hub announced about it.
 struct Download<'a> {
     client: &'a Client<'a>,
     id: &'a ModelId,
@@ -24,141 +35,171 @@ struct Download<'a> {
     metadata: FileMetadata,
 }
 
-/// A file's path in the snapshot; fetches it if it isn't there.
+/// The file that received bytes are appended to: `HASH.incomplete` among the blobs.
+struct PartialFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl PartialFile {
+    /// Opens or creates the file, and waits for another process that downloads it.
+    fn open_locked(path: PathBuf) -> Result<Self, HubError> {
+        let options = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let file = options.map_err(HubError::io(&path))?;
+        file.lock().map_err(HubError::io(&path))?;
+        Ok(Self { file, path })
+    }
+
+    /// Bytes that were received so far.
+    fn len(&self) -> Result<u64, HubError> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(HubError::io(&self.path))
+    }
+
+    /// Discards the received bytes.
+    fn clear(&self) -> Result<(), HubError> {
+        self.file.set_len(0).map_err(HubError::io(&self.path))
+    }
+
+    /// Adds received bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
+        self.file.write_all(bytes).map_err(HubError::io(&self.path))
+    }
+
+    /// Makes the complete file a blob, after its contents have reached the disk.
+    fn finish(self, blob: &Path) -> Result<(), HubError> {
+        self.file.sync_all().map_err(HubError::io(&self.path))?;
+        fs::rename(&self.path, blob).map_err(HubError::io(blob))
+    }
+}
+
+/// Returns the path of a file in the snapshot, after downloading it if the cache does not have it. A blob of the same hash
+/// from another commit is linked without a download.
+///
+/// # Errors
+/// If the hub does not have the file, the download breaks off or its hash differs, or the cache cannot be written.
 pub(super) fn fetch_file(
     client: &Client,
     snapshot: &Snapshot,
     id: &ModelId,
     file: &str,
-    progress: &mut dyn FnMut(DownloadProgress),
+    progress: &mut ProgressFn,
 ) -> Result<PathBuf, HubError> {
     let path = snapshot.folder().join(file);
     if path.is_file() {
         return Ok(path);
     }
-    let head = client.file_metadata(id, snapshot.commit(), file)?;
-    let (blobs, name) = (snapshot.blobs(), head.etag.clone());
+    let metadata = client.file_metadata(id, snapshot.commit(), file)?;
+    let blob = metadata.etag.clone();
+    let blobs = snapshot.blobs();
+    // `blobs` is a path relative to the snapshot, which must exist first.
     fs::create_dir_all(snapshot.folder()).and_then(|()| fs::create_dir_all(&blobs)).map_err(HubError::io(&blobs))?;
-    let transfer = Download { client, id, commit: snapshot.commit(), file, metadata: head };
-    if !blobs.join(&name).is_file() {
-        transfer.run(&blobs, progress)?;
+    let download = Download { client, id, commit: snapshot.commit(), file, metadata };
+    if !blobs.join(&blob).is_file() {
+        download.run(&blobs, progress)?;
     }
-    snapshot.link(file, &name)
+    snapshot.link(file, &blob)
 }
 
 impl Download<'_> {
-    fn run(&self, blobs: &Path, progress: &mut dyn FnMut(DownloadProgress)) -> Result<(), HubError> {
-        let (whole, part) = (blobs.join(&self.metadata.etag), blobs.join(format!("{}.incomplete", self.metadata.etag)));
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(&part).map_err(HubError::io(&part))?;
-        // Another process may be fetching the same file: wait for it, then see what it left.
-        file.lock().map_err(HubError::io(&part))?;
-        if whole.is_file() {
+    /// Downloads the file into the folder `blobs`.
+    fn run(&self, blobs: &Path, progress: &mut ProgressFn) -> Result<(), HubError> {
+        let blob = blobs.join(&self.metadata.etag);
+        let mut part = PartialFile::open_locked(blobs.join(format!("{}.incomplete", self.metadata.etag)))?;
+        // Another process may have completed the file while this one waited.
+        if blob.is_file() {
             return Ok(());
         }
-        self.receive(&mut file, &part, progress)?;
-        self.verify_hash(&mut file, &part)?;
-        file.sync_all().map_err(HubError::io(&part))?;
-        fs::rename(&part, &whole).map_err(HubError::io(&whole))
+        self.receive(&mut part, progress)?;
+        self.verify_hash(&mut part)?;
+        part.finish(&blob)
     }
 
-    /// Receives until all is there.
-    fn receive(
-        &self,
-        file: &mut File,
-        part: &Path,
-        progress: &mut dyn FnMut(DownloadProgress),
-    ) -> Result<(), HubError> {
-        let mut have = file_len(file, part)?;
-        if self.metadata.size.is_some_and(|size| have > size) {
-            file.set_len(0).map_err(HubError::io(part))?;
-            have = 0;
+    /// Receives the file, in as many requests as it takes. If the size is unknown, the first response that ends properly
+    /// is the file.
+    fn receive(&self, part: &mut PartialFile, progress: &mut ProgressFn) -> Result<(), HubError> {
+        let expected = self.metadata.size;
+        let mut received = part.len()?;
+        if expected.is_some_and(|size| received > size) {
+            part.clear()?;
+            received = 0;
         }
         let mut attempts = MAX_ATTEMPTS;
-        while attempts > 0 && (self.metadata.size.is_none_or(|size| have < size)) {
-            let ended = self.receive_once(file, part, have, progress)?;
-            let now = file_len(file, part)?;
-            if ended && self.metadata.size.is_none() {
+        while attempts > 0 && expected.is_none_or(|size| received < size) {
+            let is_complete = self.receive_once(part, received, progress)?;
+            let now = part.len()?;
+            if is_complete && expected.is_none() {
                 return Ok(());
             }
-            attempts = if now > have { MAX_ATTEMPTS } else { attempts - 1 };
-            have = now;
+            attempts = if now > received { MAX_ATTEMPTS } else { attempts - 1 };
+            received = now;
         }
-        if let Some(size) = self.metadata.size.filter(|size| have > *size) {
-            file.set_len(0).map_err(HubError::io(part))?;
-            let url = self.client.file_url(self.id, self.commit, self.file);
-            return Err(HubError::BadResponse {
-                url,
-                reason: format!("with more than the {size} bytes that it announced"),
-            });
-        }
-        match self.metadata.size {
-            Some(size) if have == size => Ok(()),
-            size => Err(HubError::Interrupted { file: self.file.into(), received: have, size: size.unwrap_or(have) }),
+        match expected {
+            Some(size) if received == size => Ok(()),
+            Some(size) if received > size => {
+                part.clear()?;
+                let url = self.client.file_url(self.id, self.commit, self.file);
+                Err(HubError::BadResponse { url, reason: format!("more than the {size} bytes that it announced") })
+            }
+            size => Err(HubError::Interrupted { file: self.file.into(), received, size: size.unwrap_or(received) }),
         }
     }
 
-    /// Receives what one request brings; whether it ended as it should.
-    fn receive_once(
-        &self,
-        file: &mut File,
-        part: &Path,
-        have: u64,
-        progress: &mut dyn FnMut(DownloadProgress),
-    ) -> Result<bool, HubError> {
-        let answer = self.client.download(self.id, self.commit, self.file, have)?;
-        let begins = format!("bytes {have}-");
-        let goes_on = header(&answer, "content-range").is_some_and(|range| range.starts_with(&begins));
-        let mut done = have;
-        if have > 0 && !(answer.status().as_u16() == 206 && goes_on) {
-            file.set_len(0).map_err(HubError::io(part))?;
-            done = 0;
-            if answer.status().as_u16() != 200 {
+    /// Receives the response of one request, from byte `start` on. Returns whether it ended properly. A server that
+    /// ignores the range sends the file from its beginning (status 200); then the received bytes are discarded.
+    fn receive_once(&self, part: &mut PartialFile, start: u64, progress: &mut ProgressFn) -> Result<bool, HubError> {
+        let response = self.client.download(self.id, self.commit, self.file, start)?;
+        let status = response.status().as_u16();
+        let range_start = format!("bytes {start}-");
+        let is_continued = header(&response, "content-range").is_some_and(|range| range.starts_with(&range_start));
+        let mut received = start;
+        if start > 0 && !(status == 206 && is_continued) {
+            // The server sends the file from its beginning, or refuses the range.
+            part.clear()?;
+            received = 0;
+            if status != 200 {
                 return Ok(false);
             }
         }
-        let mut body = answer.into_body().into_reader();
-        let mut buffer = vec![0; 1 << 16];
+        let mut body = response.into_body().into_reader();
+        let mut buffer = vec![0; BUFFER_BYTES];
         let limit = self.metadata.size.unwrap_or(u64::MAX);
-        while done <= limit {
-            progress(DownloadProgress { file: self.file, received: done, total: self.metadata.size.unwrap_or(done) });
+        while received <= limit {
+            progress(DownloadProgress { file: self.file, received, total: self.metadata.size.unwrap_or(received) });
             let Ok(count) = body.read(&mut buffer) else { return Ok(false) };
             if count == 0 {
                 return Ok(true);
             }
-            file.write_all(&buffer[..count]).map_err(HubError::io(part))?;
-            done += count as u64;
+            part.append(&buffer[..count])?;
+            received += count as u64;
         }
         Ok(true)
     }
 
-    /// Holds a large file, whose name is its SHA-256, against it.
-    fn verify_hash(&self, file: &mut File, part: &Path) -> Result<(), HubError> {
+    /// Compares the hash of a large file with its ETag, which is its SHA-256. The ETags of small files are other hashes.
+    fn verify_hash(&self, part: &mut PartialFile) -> Result<(), HubError> {
         let expected = &self.metadata.etag;
         if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(());
         }
-        let found = sha256(file).map_err(HubError::io(part))?;
+        let found = sha256(&mut part.file).map_err(HubError::io(&part.path))?;
         if found.eq_ignore_ascii_case(expected) {
             return Ok(());
         }
-        // Emptied, not removed: whoever waits for it has it open.
-        file.set_len(0).map_err(HubError::io(part))?;
+        // The file is emptied, not removed: a process that waits for it has it open.
+        part.clear()?;
         Err(HubError::HashMismatch { file: self.file.into(), expected: expected.clone(), found })
     }
 }
 
-fn file_len(file: &File, part: &Path) -> Result<u64, HubError> {
-    file.metadata().map(|data| data.len()).map_err(HubError::io(part))
-}
-
+/// The SHA-256 of a file in hexadecimal.
 fn sha256(file: &mut File) -> io::Result<String> {
     file.seek(SeekFrom::Start(0))?;
-    let (mut sha, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            count => sha.update(&buffer[..count]),
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => hash.update(&buffer[..count]),
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Names on the hub.
+//! Names on the hub, and the checks of names that come from it.
 
 use super::HubError;
 
-/// A model on the hub, or one GGUF file of it.
+/// The name of a model on the hub, or of one GGUF file of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelId {
     /// `name` or `owner/name`.
     pub repo: String,
-    /// The file, if one is meant.
+    /// The path of a GGUF file in the model's folder; `None` for the whole model.
     pub file: Option<String>,
 }
 
@@ -28,54 +28,60 @@ impl ModelId {
         }
     }
 
-    /// Reads `name`, `owner/name` or either with `:file.gguf`.
+    /// Parses `name`, `owner/name` or either with `:file.gguf`.
     ///
     /// # Errors
-    /// If it can't be a name.
+    /// [`HubError::InvalidId`] if the text is not a valid name.
     pub fn parse(text: &str) -> Result<Self, HubError> {
-        let (model, file) = text.split_once(':').map_or((text, None), |(model, file)| (model, Some(file)));
-        let parts: Vec<_> = model.split('/').collect();
-        let gguf = file.is_none_or(|file| file.ends_with(".gguf") && is_safe_path(file));
-        if parts.len() > 2 || !parts.iter().all(|part| is_valid_part(part)) || !gguf {
+        let (repo, file) = match text.split_once(':') {
+            Some((repo, file)) => (repo, Some(file)),
+            None => (text, None),
+        };
+        let parts: Vec<_> = repo.split('/').collect();
+        let is_gguf = file.is_none_or(|file| file.ends_with(".gguf") && is_safe_path(file));
+        if parts.len() > 2 || !parts.iter().all(|part| is_valid_part(part)) || !is_gguf {
             return Err(HubError::InvalidId(text.into()));
         }
-        Ok(Self { repo: model.into(), file: file.map(str::to_string) })
+        Ok(Self { repo: repo.into(), file: file.map(str::to_string) })
     }
 }
 
 /// Whether a source has the form `owner/name`, with or without `:file.gguf`. A single word means a missing folder more
 /// often than a model of the hub.
 fn is_hub_name(source: &str) -> bool {
-    source.split(':').next().is_some_and(|model| model.split('/').count() == 2)
+    source.split(':').next().is_some_and(|repo| repo.split('/').count() == 2)
 }
 
-/// Whether one part of a name is as the hub allows.
+/// Whether the hub allows an owner or a name: 1 to 96 letters, digits, `-`, `_` and `.`, without `--` and `..`, and without
+/// `-` or `.` at either end.
 fn is_valid_part(part: &str) -> bool {
-    let allowed = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    let edges = part.starts_with(['-', '.']) || part.ends_with(['-', '.']);
-    (1..=96).contains(&part.len()) && allowed && !edges && !part.contains("--") && !part.contains("..")
+    let is_allowed = part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let has_bad_end = part.starts_with(['-', '.']) || part.ends_with(['-', '.']);
+    (1..=96).contains(&part.len()) && is_allowed && !has_bad_end && !part.contains("--") && !part.contains("..")
 }
 
-/// Whether a name in a list of files is a path below the list's folder, on every system.
+/// Whether a file name from the hub is a path below the model's folder on every operating system.
 pub(super) fn is_safe_path(name: &str) -> bool {
-    let part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
     name.len() <= 1024
-        && name.split('/').all(part)
+        && name.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= 255)
         && !name.contains(['\\', ':'])
         && !name.chars().any(char::is_control)
 }
 
-/// Checks a revision: a branch, a tag or a commit.
+/// Checks that a revision can be a branch, a tag or a commit.
+///
+/// # Errors
+/// [`HubError::InvalidRevision`].
 pub(super) fn check_revision(text: &str) -> Result<(), HubError> {
-    let allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    if is_safe_path(text) && allowed && !text.contains("..") {
+    let is_allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    if is_safe_path(text) && is_allowed && !text.contains("..") {
         Ok(())
     } else {
         Err(HubError::InvalidRevision(text.into()))
     }
 }
 
-/// Whether a text is a commit's hash.
+/// Whether a text can be the hash of a commit: 7 to 64 hexadecimal digits.
 pub(super) fn is_commit_hash(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -6,9 +6,9 @@ use kiln_models::{Model, hf::Family, tensors::InMemoryTensors};
 use serde_json::Value;
 use std::{fs, path::Path};
 
-/// What the adapters are.
+/// The configuration of the adapters.
 pub const CONFIG_FILE: &str = "adapter_config.json";
-/// Their numbers.
+/// The weights of the adapters.
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 
 fn file_error<E: ToString>(file: &Path) -> impl FnOnce(E) -> PeftFormatError {
@@ -16,30 +16,31 @@ fn file_error<E: ToString>(file: &Path) -> impl FnOnce(E) -> PeftFormatError {
     move |error| PeftFormatError::File { file, reason: error.to_string() }
 }
 
-/// The model with the adapters of a folder.
+/// Returns the model with the adapters of a folder attached.
 ///
 /// # Errors
-/// If a file can't be read, or as for [`read`].
+/// If a file cannot be read, or as for [`read_adapters`].
 pub fn load_adapters(model: &Model, family: Option<&Family>, folder: &Path) -> Result<Model, PeftFormatError> {
-    let (config, weights) = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
-    let json = fs::read(&config).map_err(file_error(&config))?;
-    let json: Value = serde_json::from_slice(&json).map_err(file_error(&config))?;
-    let tensors = SafeTensorsFiles::open(std::slice::from_ref(&weights)).map_err(file_error(&weights))?;
+    let config_file = folder.join(CONFIG_FILE);
+    let weights_file = folder.join(WEIGHTS_FILE);
+    let json = fs::read(&config_file).map_err(file_error(&config_file))?;
+    let json: Value = serde_json::from_slice(&json).map_err(file_error(&config_file))?;
+    let tensors = SafeTensorsFiles::open(std::slice::from_ref(&weights_file)).map_err(file_error(&weights_file))?;
     read_adapters(model, family, &json, &tensors)
 }
 
-/// Saves the adapters of a model; `base` is what the folder calls the model that they belong to.
+/// Saves the adapters of a model as a folder. `base` becomes `base_model_name_or_path`: a path or a name on the hub.
 ///
 /// # Errors
-/// If a file can't be written, or as for [`write()`].
+/// If a file cannot be written, or as for [`write_adapters`].
 pub async fn save_adapters(
     model: &Model,
     family: Option<&Family>,
     folder: &Path,
     base: Option<&str>,
 ) -> Result<(), PeftFormatError> {
-    let (config, values) = write_adapters(model, family, base).await?;
+    let (config, tensors) = write_adapters(model, family, base).await?;
     fs::create_dir_all(folder).map_err(file_error(folder))?;
-    save_tensors(&folder.join(WEIGHTS_FILE), &InMemoryTensors::from(values))?;
+    save_tensors(&folder.join(WEIGHTS_FILE), &InMemoryTensors::from(tensors))?;
     Ok(save_json(&folder.join(CONFIG_FILE), &config)?)
 }

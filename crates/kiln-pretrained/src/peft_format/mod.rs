@@ -1,4 +1,10 @@
-//! Adapters as `peft` keeps them: `adapter_config.json` and named tensors, A `[r, in]` and B `[out, r]`.
+//! Adapters in PEFT's format: `adapter_config.json` and named tensors, A `[r, in]` and B `[out, r]`.
+//!
+//! A tensor is named `base_model.model.MODULE.lora_A.weight`, where MODULE is the base model's name of a linear layer, such
+//! as `model.layers.0.self_attn.q_proj`. Kiln's parameters are transposed: `a` is `[in, r]`, `b` is `[r, out]`.
+//!
+//! Read: LoRA and rsLoRA with ranks and α by layer (`rank_pattern`, `alpha_pattern`). See
+//! <https://huggingface.co/docs/peft/developer_guides/checkpoint>.
 
 mod adapter_config;
 #[cfg(feature = "files")]
@@ -24,135 +30,151 @@ use module_names::{find_module, module_of_tensor, shortest_targets, target_modul
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why adapters can't be read or written.
+/// Why adapters cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PeftFormatError {
-    /// An option or a map that Kiln has no counterpart for.
+    /// An option or a layer has no counterpart in Kiln, or in the format.
     #[error(transparent)]
     Unsupported(#[from] ValidationError),
-    /// Tensors that don't fit the model.
+    /// The tensors do not fit the model.
     #[error(transparent)]
     Mismatch(#[from] WeightMismatch),
-    /// A tensor can't be read.
+    /// A tensor cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// The device failed.
+    /// Reading weights from the device failed.
     #[error("the device failed: {0:?}")]
     Device(ExecutionError),
-    /// A file can't be written.
+    /// A file cannot be written.
     #[cfg(feature = "files")]
     #[error(transparent)]
     Save(#[from] crate::files::SaveError),
-    /// A file can't be read, or isn't what its name says.
+    /// A file cannot be read, or has another format.
     #[error("{}: {reason}", file.display())]
     File {
         /// The file.
         file: std::path::PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
 }
 
-/// The model with the adapters that `config`, an `adapter_config.json`, and the tensors describe, named as the model's
-/// `family` names its maps; without one, as the first family does that can hold the model.
+/// The tensors that a file must have, by name: Kiln's parameter, and the shape in the file.
+type ExpectedTensors = BTreeMap<String, (String, [usize; 2])>;
+
+/// Returns the model with adapters attached. `config` is the contents of `adapter_config.json`, `tensors` those of the
+/// weight file. `family` gives the base model's names of layers; without it, the first family that can hold the model
+/// does.
 ///
 /// # Errors
-/// An option that Kiln doesn't implement, by its name; tensors that are missing, unexpected or of another shape; or
-/// adapters that the model has already.
+/// If an option is not supported (the error's path is the key), a tensor is missing, unexpected or of another shape, or
+/// the model already has adapters.
 pub fn read_adapters(
     model: &Model,
     family: Option<&Family>,
     config: &Value,
-    file: &dyn TensorSource,
+    tensors: &dyn TensorSource,
 ) -> Result<Model, PeftFormatError> {
     if !model.adapters().is_empty() {
         let reason = format!("the model has {} adapters already", model.adapters().len());
         return Err(ValidationError::new("adapter", reason).with_suggestion("merge or detach them first").into());
     }
-    let (options, places) = (PeftLoraConfig::from_json(config)?, target_modules(model.config(), family)?);
-    let modules: BTreeSet<&str> = file.entries().keys().filter_map(|name| module_of_tensor(name)).collect();
+    let lora = PeftLoraConfig::from_json(config)?;
+    let layers = target_modules(model.config(), family)?;
+    let modules: BTreeSet<&str> = tensors.entries().keys().filter_map(|name| module_of_tensor(name)).collect();
     let modules: Vec<&str> = modules.into_iter().collect();
-    options.check_targets(&modules)?;
-    let (mut adapters, mut wanted) = (AdapterMap::new(), BTreeMap::new());
+    lora.check_targets(&modules)?;
+    let mut adapters = AdapterMap::new();
+    let mut expected = ExpectedTensors::new();
     for module in modules {
-        let (place, shape) = (find_module(&places, module)?, options.spec_for(module));
-        adapters.insert(place.name.clone(), AttachedAdapter { spec: AdapterSpec::Lora(shape), enabled: true });
-        let [from, to] = place.shape;
-        for (matrix, leaf, shape) in [("A", "a", [shape.rank, from]), ("B", "b", [to, shape.rank])] {
-            wanted.insert(tensor_name(module, matrix), (format!("{}.lora.{leaf}", place.name), shape));
-        }
+        let layer = find_module(&layers, module)?;
+        let spec = lora.spec_for(module);
+        let [inputs, outputs] = layer.shape;
+        let parameter = |matrix: &str| format!("{}.lora.{matrix}", layer.name);
+        expected.insert(tensor_name(module, "A"), (parameter("a"), [spec.rank, inputs]));
+        expected.insert(tensor_name(module, "B"), (parameter("b"), [outputs, spec.rank]));
+        adapters.insert(layer.name.clone(), AttachedAdapter { spec: AdapterSpec::Lora(spec), enabled: true });
     }
-    check_tensors(file, &wanted)?;
+    check_tensors(tensors, &expected)?;
     let mut values = StateDict::new();
-    for (name, (parameter, _)) in wanted {
-        values.insert(parameter, transposed(file.read(&name)?));
+    for (name, (parameter, _)) in expected {
+        values.insert(parameter, transposed(tensors.read(&name)?));
     }
     Ok(model.with_adapters(adapters, 0).load_partial_state_dict(values))
 }
 
-/// Lists what is missing, unexpected or of another shape.
-fn check_tensors(
-    file: &dyn TensorSource,
-    wanted: &BTreeMap<String, (String, [usize; 2])>,
-) -> Result<(), WeightMismatch> {
-    let found = file.entries();
+/// Compares names and shapes of tensors with those expected, and lists all differences.
+fn check_tensors(tensors: &dyn TensorSource, expected: &ExpectedTensors) -> Result<(), WeightMismatch> {
+    let entries = tensors.entries();
     let mut mismatch = WeightMismatch {
-        missing_keys: wanted.keys().filter(|name| !found.contains_key(*name)).cloned().collect(),
-        unexpected_keys: found.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect(),
+        missing_keys: expected.keys().filter(|name| !entries.contains_key(*name)).cloned().collect(),
+        unexpected_keys: entries.keys().filter(|name| !expected.contains_key(*name)).cloned().collect(),
         mismatched_shapes: Vec::new(),
     };
-    for (name, (_, shape)) in wanted {
-        if let Some(entry) = found.get(name).filter(|entry| entry.shape != shape) {
+    for (name, (_, shape)) in expected {
+        if let Some(entry) = entries.get(name).filter(|entry| entry.shape != shape) {
             mismatch.mismatched_shapes.push((name.clone(), shape.to_vec(), entry.shape.clone()));
         }
     }
     if mismatch == WeightMismatch::default() { Ok(()) } else { Err(mismatch) }
 }
 
-/// A matrix with its sides changed.
+/// Returns the transpose of a matrix as f32.
 fn transposed(data: TensorData) -> TensorData {
     let [rows, columns] = [data.shape()[0], data.shape()[1]];
     let values: Vec<f32> = data.iter::<f32>().collect();
-    let turned = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| values[r * columns + c]);
-    TensorData::new(turned.collect::<Vec<_>>(), [columns, rows])
+    let mut transposed = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        transposed.extend((0..rows).map(|row| values[row * columns + column]));
+    }
+    TensorData::new(transposed, [columns, rows])
 }
 
-/// `adapter_config.json` and tensors of a model's adapters, whether they are switched on or not; `base` is what the
-/// file calls the model that they belong to, `family` as for [`read`].
+/// Returns the contents of `adapter_config.json` and the tensors of a model's adapters, enabled or not. `base` becomes
+/// `base_model_name_or_path`; `family` is as for [`read_adapters`].
 ///
 /// # Errors
-/// If the model has none or no family can hold it, or what the format has no place for.
+/// If the model has no adapters, no family can hold it, or the format has no counterpart for an adapter.
 pub async fn write_adapters(
     model: &Model,
     family: Option<&Family>,
     base: Option<&str>,
 ) -> Result<(Value, StateDict), PeftFormatError> {
-    let places = target_modules(model.config(), family)?;
-    let mut made = model.adapter_modules();
-    let (mut shapes, mut values) = (BTreeMap::<String, LoraSpec>::new(), StateDict::new());
-    let mut left: BTreeSet<&String> = model.adapters().keys().collect();
-    for (module, place) in &places {
-        let Some(AnyAdapter::Lora(lora)) = made.remove(&place.name) else { continue };
-        module_names::find_module(&places, module)?;
-        left.remove(&place.name);
-        if let Some(AttachedAdapter { spec: AdapterSpec::Lora(shape), .. }) = model.adapters().get(&place.name) {
-            shapes.insert(module.clone(), *shape);
+    let layers = target_modules(model.config(), family)?;
+    let mut adapter_modules = model.adapter_modules();
+    let mut specs = BTreeMap::<String, LoraSpec>::new();
+    let mut tensors = StateDict::new();
+    let mut unwritten: BTreeSet<&String> = model.adapters().keys().collect();
+    for (module, layer) in &layers {
+        let Some(AnyAdapter::Lora(lora)) = adapter_modules.remove(&layer.name) else { continue };
+        find_module(&layers, module)?;
+        unwritten.remove(&layer.name);
+        if let Some(AttachedAdapter { spec: AdapterSpec::Lora(spec), .. }) = model.adapters().get(&layer.name) {
+            specs.insert(module.clone(), *spec);
         }
-        values.insert(tensor_name(module, "A"), read_values(lora.a.val()).await?);
-        values.insert(tensor_name(module, "B"), read_values(lora.b.val()).await?);
+        tensors.insert(tensor_name(module, "A"), read_transposed(lora.a.val()).await?);
+        tensors.insert(tensor_name(module, "B"), read_transposed(lora.b.val()).await?);
     }
-    if let Some(map) = left.first() {
-        return Err(ValidationError::new(map.as_str(), "the family has no map that is this one alone").into());
+    if let Some(layer) = unwritten.first() {
+        let reason = "the family has no linear layer that is this one alone";
+        return Err(ValidationError::new(layer.as_str(), reason).into());
     }
-    let modules: Vec<&String> = shapes.keys().collect();
-    let task = match (model.config().stack, &model.config().head) {
+    let modules: Vec<&String> = specs.keys().collect();
+    let targets = shortest_targets(&layers, &modules);
+    let config = adapter_config::to_json(&specs, &targets, (task_type(model), base))?;
+    Ok((config, tensors))
+}
+
+/// The value of `task_type`: the kind of model that PEFT loads the base model as.
+fn task_type(model: &Model) -> Option<&'static str> {
+    match (model.config().stack, &model.config().head) {
         (Stack::Decoder, HeadConfig::Language(_)) => Some("CAUSAL_LM"),
         (Stack::EncoderDecoder, HeadConfig::Language(_)) => Some("SEQ_2_SEQ_LM"),
         _ => None,
-    };
-    Ok((adapter_config::to_json(&shapes, &shortest_targets(&places, &modules), (task, base))?, values))
+    }
 }
 
-async fn read_values(matrix: Tensor<2>) -> Result<TensorData, PeftFormatError> {
+/// Reads a matrix from the device, and returns its transpose.
+async fn read_transposed(matrix: Tensor<2>) -> Result<TensorData, PeftFormatError> {
     Ok(transposed(matrix.into_data_async().await.map_err(PeftFormatError::Device)?))
 }

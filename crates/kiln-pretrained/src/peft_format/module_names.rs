@@ -1,4 +1,4 @@
-//! What `peft` calls the parameters of adapters: after the base's names of the maps that they stand beside.
+//! PEFT's names of adapters, which follow from the base model's names of its linear layers.
 
 use kiln_models::{
     Model, ModelConfig,
@@ -8,76 +8,91 @@ use kiln_nn::head::HeadConfig;
 use kiln_spec::ValidationError;
 use std::collections::BTreeMap;
 
-/// What stands before every name.
+/// The beginning of all tensor names.
 const PEFT_PREFIX: &str = "base_model.model.";
 
-/// A linear map.
+/// A linear layer of Kiln's under a name of the base model.
 #[derive(Clone, Debug)]
 pub(super) struct TargetModule {
-    /// Kiln's name of it.
+    /// The name in Kiln.
     pub name: String,
     /// `[in, out]`.
     pub shape: [usize; 2],
-    /// Whether it is a part of a map of the base's.
+    /// Whether the base model has this layer and others as one fused layer.
     pub fused: bool,
 }
 
-/// The linear maps of a model, by the base's names: `model.layers.0.self_attn.q_proj`. Those of the bare class, whose
-/// outputs are hidden states, have nothing before them.
+/// Returns the linear layers of a model by the base model's names, such as `model.layers.0.self_attn.q_proj`. The names of
+/// a bare model, whose outputs are hidden states, have no prefix. Without `family`, the first family that can hold the
+/// model gives the names.
+///
+/// # Errors
+/// If no family can hold the model.
 pub(super) fn target_modules(
     config: &ModelConfig,
     family: Option<&Family>,
 ) -> Result<BTreeMap<String, TargetModule>, ValidationError> {
-    let family = family.map_or_else(|| Ok(hf::find_family(config)?.0), Ok::<_, ValidationError>)?;
-    let bare = matches!(config.head, HeadConfig::Embedding(_));
+    let family = match family {
+        Some(family) => family,
+        None => hf::find_family(config)?.0,
+    };
+    let is_bare = matches!(config.head, HeadConfig::Embedding(_));
     let shapes: BTreeMap<String, [usize; 2]> = Model::linear_layers(config).into_iter().collect();
-    let mut places = BTreeMap::new();
-    for tie in (family.bindings)(config) {
-        let map = tie.parameter.strip_suffix(".weight").and_then(|map| Some((map, shapes.get(map)?)));
-        if let (Some((map, shape)), Some(module)) = (map, tie.tensor.strip_suffix(".weight")) {
-            let place = TargetModule { name: map.to_owned(), shape: *shape, fused: tie.layout.slice.is_some() };
-            let module = if bare { module.strip_prefix(family.prefix).unwrap_or(module) } else { module };
-            places.insert(module.to_owned(), place);
-        }
+    let mut modules = BTreeMap::new();
+    for binding in (family.bindings)(config) {
+        let Some(name) = binding.parameter.strip_suffix(".weight") else { continue };
+        let (Some(shape), Some(module)) = (shapes.get(name), binding.tensor.strip_suffix(".weight")) else { continue };
+        let module = if is_bare { module.strip_prefix(family.prefix).unwrap_or(module) } else { module };
+        let fused = binding.layout.slice.is_some();
+        modules.insert(module.to_owned(), TargetModule { name: name.to_owned(), shape: *shape, fused });
     }
-    Ok(places)
+    Ok(modules)
 }
 
-/// The place of a module, or why it has no adapter in Kiln.
+/// Finds a layer by the base model's name.
+///
+/// # Errors
+/// If it is not a linear layer of the model, or is fused: PEFT's adapter of a fused layer has one A for all parts, Kiln's
+/// parts have one each.
 pub(super) fn find_module<'a>(
-    places: &'a BTreeMap<String, TargetModule>,
+    modules: &'a BTreeMap<String, TargetModule>,
     module: &str,
 ) -> Result<&'a TargetModule, ValidationError> {
-    let refuse = |reason: String| Err(ValidationError::new(module, reason));
-    match places.get(module) {
-        Some(place) if place.fused => {
-            refuse("the base's map is several of Kiln's side by side, whose adapters share an A there".into())
+    match modules.get(module) {
+        Some(found) if !found.fused => Ok(found),
+        Some(_) => {
+            let reason =
+                "the base model fuses several of Kiln's linear layers into this one, whose adapters share an A";
+            Err(ValidationError::new(module, reason))
         }
-        Some(place) => Ok(place),
-        None => refuse("no linear map of this model that can have an adapter".into()),
+        None => Err(ValidationError::new(module, "not a linear layer of this model that can have an adapter")),
     }
 }
 
-/// `A` or `B` of a module.
+/// Returns the name of the matrix `A` or `B` of a layer's adapter.
 pub(super) fn tensor_name(module: &str, matrix: &str) -> String {
     format!("{PEFT_PREFIX}{module}.lora_{matrix}.weight")
 }
 
-/// The module that a tensor belongs to.
+/// Returns the layer that a tensor belongs to.
 pub(super) fn module_of_tensor(tensor: &str) -> Option<&str> {
     let rest = tensor.strip_prefix(PEFT_PREFIX)?;
     rest.strip_suffix(".lora_A.weight").or_else(|| rest.strip_suffix(".lora_B.weight"))
 }
 
-/// The shortest names that fit these modules and no other place: ends such as `q_proj`, or whole names.
-pub(super) fn shortest_targets(places: &BTreeMap<String, TargetModule>, modules: &[&String]) -> Vec<String> {
-    let end = |module: &str| module.rsplit('.').next().unwrap_or(module).to_owned();
-    let mut ends: Vec<String> = modules.iter().map(|module| end(module)).collect();
+/// Returns the shortest names that match `targets` and no other layer of `modules`: last components such as `q_proj` if
+/// these suffice, else full names.
+pub(super) fn shortest_targets(modules: &BTreeMap<String, TargetModule>, targets: &[&String]) -> Vec<String> {
+    let mut ends: Vec<String> = targets.iter().map(|module| last_component(module).to_owned()).collect();
     ends.sort();
     ends.dedup();
-    let meant = |module: &String| modules.contains(&module);
-    match places.keys().all(|module| meant(module) == ends.contains(&end(module))) {
-        true => ends,
-        false => modules.iter().map(|module| (*module).clone()).collect(),
+    let is_matched = |module: &String| ends.iter().any(|end| end == last_component(module));
+    if modules.keys().all(|module| targets.contains(&module) == is_matched(module)) {
+        return ends;
     }
+    targets.iter().map(|module| (*module).clone()).collect()
+}
+
+fn last_component(module: &str) -> &str {
+    module.rsplit('.').next().unwrap_or(module)
 }

@@ -1,40 +1,44 @@
-//! Bytes taken from the front, never past the end.
+//! A reading position in bytes.
 
 use super::PickleError;
 
-/// Bytes and how many of them are read.
+/// Bytes with a reading position. All numbers are little-endian; nothing is read beyond the end.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
+    /// Number of bytes that were read.
     pub position: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(all: &'a [u8]) -> Self {
-        Self { bytes: all, position: 0 }
+    /// A cursor at the beginning of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
     }
 
-    /// From a place on that lies within.
-    pub fn starting_at(all: &'a [u8], at: usize) -> Self {
-        Self { bytes: all, position: at }
+    /// A cursor at `position`, which must be at most the number of bytes.
+    pub fn starting_at(bytes: &'a [u8], position: usize) -> Self {
+        Self { bytes, position }
     }
 
+    /// An error at the current position.
     pub fn fail<T>(&self, reason: impl Into<String>) -> Result<T, PickleError> {
         Err(PickleError::Broken { offset: self.position, reason: reason.into() })
     }
 
+    /// Reads `length` bytes.
     pub fn take(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
-        let rest = &self.bytes[self.position..];
-        match usize::try_from(length).ok().and_then(|length| rest.get(..length)) {
+        let remaining = &self.bytes[self.position..];
+        match usize::try_from(length).ok().and_then(|length| remaining.get(..length)) {
             Some(taken) => {
                 self.position += taken.len();
                 Ok(taken)
             }
-            None => self.fail(format!("{length} bytes are announced, {} are left", rest.len())),
+            None => self.fail(format!("{length} bytes are announced, {} are left", remaining.len())),
         }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        self.take(N as u64).map(|taken| taken.try_into().expect("as many as asked for"))
+        self.take(N as u64).map(|taken| taken.try_into().expect("N bytes"))
     }
 
     pub fn u8(&mut self) -> Result<u8, PickleError> {
@@ -53,29 +57,30 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// Reads UTF-8 text of `length` bytes.
     pub fn string(&mut self, length: u64) -> Result<&'a str, PickleError> {
         let taken = self.take(length)?;
-        std::str::from_utf8(taken).or_else(|_| self.fail("a text that isn't UTF-8"))
+        std::str::from_utf8(taken).or_else(|_| self.fail("a string is not UTF-8"))
     }
 
-    /// Up to the end of the line, without it.
+    /// Reads a line, and returns it without its line feed.
     pub fn line(&mut self) -> Result<&'a str, PickleError> {
         let Some(length) = self.bytes[self.position..].iter().position(|&byte| byte == b'\n') else {
-            return self.fail("a line without an end");
+            return self.fail("a line has no end");
         };
-        let line = self.string(length as u64);
+        let line = self.string(length as u64)?;
         self.position += 1;
-        line
+        Ok(line)
     }
 
-    /// A whole number in two's complement, lowest byte first.
+    /// Reads an integer of `length` bytes in two's complement, at most 16 bytes.
     pub fn signed_integer(&mut self, length: u8) -> Result<i128, PickleError> {
         let taken = self.take(length.into())?;
         if taken.len() > 16 {
-            return self.fail("a whole number of more than 16 bytes");
+            return self.fail("an integer has more than 16 bytes");
         }
-        let negative = taken.last().is_some_and(|byte| byte >> 7 == 1);
-        let mut bytes = [if negative { 0xff } else { 0 }; 16];
+        let is_negative = taken.last().is_some_and(|byte| byte >> 7 == 1);
+        let mut bytes = [if is_negative { 0xff } else { 0 }; 16];
         bytes[..taken.len()].copy_from_slice(taken);
         Ok(i128::from_le_bytes(bytes))
     }

@@ -1,70 +1,107 @@
-//! Weights as `torch.save` writes them (`pytorch_model.bin`, `.pt`), read without running anything of the file.
+//! PyTorch weights (`pytorch_model.bin`, `.pt`), read without executing anything from the file.
 //!
-//! A pickle is a program for a small stack machine. Ours knows the operations that data needs and the few names from
-//! which tensors are built; whatever else a file asks for is refused by its name. Nothing that a file claims is
-//! believed before it is held against the bytes that are there, and nothing is kept whose size isn't bounded by theirs.
+//! A pickle is a program for a stack machine (Python's `pickletools` lists its operations). The interpreter of this module
+//! knows the operations that data needs and the few global names from which tensors are built; any other name is an error
+//! that quotes it. Every size in the file is checked against the bytes that exist before memory is allocated for it.
+//!
+//! ```text
+//! file ─► container (zip archive, or the format before PyTorch 1.6) ─► unpickler ─► state_dict: name → tensor view
+//! ```
 
+mod container;
 mod cursor;
-mod error;
-mod files;
-mod global;
-mod legacy;
 mod object;
 mod state_dict;
-mod storage;
-mod strided;
-#[cfg(test)]
-mod testing;
+mod tensor_view;
 #[cfg(test)]
 mod tests;
 mod unpickler;
 mod zip_archive;
 
-pub use error::PickleError;
-pub use files::PickleFiles;
-
 use burn::tensor::TensorData;
 use kiln_models::tensors::{TensorError, TensorInfo, TensorSource};
 use std::{collections::BTreeMap, ops::Range};
-use storage::{Storage, StorageDtype};
-use strided::StridedView;
-use zip_archive::ZipArchive;
+use tensor_view::{StorageDtype, StridedView};
 
-/// A tensor: a view of a storage, checked to lie within it.
+/// Why a PyTorch file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PickleError {
+    /// The file is not one that `torch.save` writes.
+    #[error("not a file of weights as `torch.save` writes it: {0}")]
+    NotTorchSave(String),
+    /// The pickle names a Python function or class that is not needed for tensors.
+    #[error(
+        "the file asks for `{0}`, which Kiln does not run: only tensors are read. Save the weights alone, \
+         `torch.save(model.state_dict(), …)`, or as safetensors"
+    )]
+    UnsupportedGlobal(String),
+    /// The pickle is damaged, or uses an operation that is not supported.
+    #[error("the pickle is broken at byte {offset}: {reason}")]
+    Broken {
+        /// Position in the pickle, in bytes.
+        offset: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A storage does not have the size that the pickle states.
+    #[error("storage `{key}` of the file {reason}")]
+    Storage {
+        /// The key of the storage.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor does not fit its storage.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+}
+
+impl PickleError {
+    fn not_torch_save(reason: impl Into<String>) -> Self {
+        Self::NotTorchSave(reason.into())
+    }
+}
+
+/// A tensor of a file: a view of a storage, checked to be within it.
 struct TensorView {
     dtype: StorageDtype,
+    /// The storage's bytes in the file.
     byte_range: Range<usize>,
     view: StridedView,
 }
 
-/// The tensors of a file that `torch.save` wrote, by their names in its dictionary. Nested dictionaries join their
-/// keys by dots; of a training checkpoint it is the `state_dict`, `model_state_dict`, `model` or `module` that counts.
+/// The tensors of one file of `torch.save`, under their names in its dictionary.
 ///
-/// `B` holds the file: a vector, a slice or a memory map.
+/// The keys of nested dictionaries are joined by dots. In a training checkpoint, the dictionary under `state_dict`,
+/// `model_state_dict`, `model` or `module` is read. `B` holds the bytes: a vector, a slice or a memory map.
+///
+/// Integers, booleans and floats of every width become f32.
 pub struct PickleFile<B> {
-    file: B,
+    bytes: B,
     entries: BTreeMap<String, TensorInfo>,
     views: BTreeMap<String, TensorView>,
 }
 
 impl<B: AsRef<[u8]>> PickleFile<B> {
-    /// Opens a file: reads its pickle and checks all that it says of tensors; reads no numbers.
+    /// Opens a file: interprets its pickle and checks every tensor against the file. Tensor values are not read.
     ///
     /// # Errors
-    /// If it isn't such a file, asks for anything but tensors and plain data, or contradicts itself.
+    /// If the file is of another format or damaged, or its pickle asks for anything but tensors and plain data.
     pub fn open(file: B) -> Result<Self, PickleError> {
         let bytes = file.as_ref();
-        let (named, places) = if ZipArchive::is_zip(bytes) { open_zip(bytes)? } else { legacy::open(bytes)? };
+        let contents = container::open(bytes)?;
+        let mut entries = BTreeMap::new();
         let mut views = BTreeMap::new();
-        for (name, tensor) in named {
-            let range = places.range(&tensor.storage)?;
+        for (name, tensor) in contents.tensors {
+            let byte_range = contents.storages.range(&tensor.storage)?;
+            let dtype = tensor.storage.dtype;
             let checked = tensor.view.check(tensor.storage.numel, bytes.len());
             checked.map_err(|reason| TensorError::Broken { name: name.clone(), reason })?;
-            views.insert(name, TensorView { dtype: tensor.storage.dtype, byte_range: range, view: tensor.view });
+            let info = TensorInfo { shape: tensor.view.shape.clone(), dtype: dtype.name().into() };
+            entries.insert(name.clone(), info);
+            views.insert(name, TensorView { dtype, byte_range, view: tensor.view });
         }
-        let entry = |view: &TensorView| TensorInfo { shape: view.view.shape.clone(), dtype: view.dtype.name().into() };
-        let entries = views.iter().map(|(name, view)| (name.clone(), entry(view))).collect();
-        Ok(Self { file, entries, views })
+        Ok(Self { bytes: file, entries, views })
     }
 }
 
@@ -74,37 +111,41 @@ impl<B: AsRef<[u8]>> TensorSource for PickleFile<B> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let view = self.views.get(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
-        let numbers = view.dtype.gather(&self.file.as_ref()[view.byte_range.clone()], &view.view);
-        Ok(TensorData::new(numbers, view.view.shape.clone()))
+        let tensor = self.views.get(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
+        let storage = &self.bytes.as_ref()[tensor.byte_range.clone()];
+        Ok(TensorData::new(tensor.dtype.gather(storage, &tensor.view), tensor.view.shape.clone()))
     }
 }
 
-/// Where storages lie in a file, by key.
-struct StorageRanges(BTreeMap<String, Range<usize>>);
+/// The tensors of several files of `torch.save`, as an index lists them, under one set of names.
+pub struct PickleFiles<B> {
+    files: Vec<PickleFile<B>>,
+    entries: BTreeMap<String, TensorInfo>,
+}
 
-impl StorageRanges {
-    fn range(&self, storage: &Storage) -> Result<Range<usize>, PickleError> {
-        let claimed = storage.numel.checked_mul(storage.dtype.itemsize());
-        match self.0.get(storage.key) {
-            Some(range) if Some(range.len()) == claimed => Ok(range.clone()),
-            Some(range) => Err(PickleError::Storage {
-                key: storage.key.into(),
-                reason: format!("holds {} bytes, not {} × {}", range.len(), storage.numel, storage.dtype.name()),
-            }),
-            None => Err(PickleError::Storage { key: storage.key.into(), reason: "is not in the file".into() }),
+impl<B: AsRef<[u8]>> PickleFiles<B> {
+    /// Joins opened files.
+    ///
+    /// # Errors
+    /// If two of them have a tensor of the same name.
+    pub fn new(files: Vec<PickleFile<B>>) -> Result<Self, TensorError> {
+        let mut entries = BTreeMap::new();
+        for (name, entry) in files.iter().flat_map(TensorSource::entries) {
+            if entries.insert(name.clone(), entry.clone()).is_some() {
+                return Err(TensorError::Broken { name: name.clone(), reason: "it is in two of the files".into() });
+            }
         }
+        Ok(Self { files, entries })
     }
 }
 
-type ParsedFile<'a> = (BTreeMap<String, object::PickledTensor<'a>>, StorageRanges);
-
-fn open_zip(bytes: &[u8]) -> Result<ParsedFile<'_>, PickleError> {
-    let archive = ZipArchive::open(bytes)?;
-    let (folder, pickle) = archive.find_pickle()?;
-    if archive.get(&format!("{folder}byteorder")).is_some_and(|range| &bytes[range] != b"little") {
-        return Err(PickleError::not_torch_save("its numbers are not little-endian"));
+impl<B: AsRef<[u8]>> TensorSource for PickleFiles<B> {
+    fn entries(&self) -> &BTreeMap<String, TensorInfo> {
+        &self.entries
     }
-    let ran = unpickler::run(&bytes[pickle])?;
-    Ok((state_dict::named_tensors(&ran)?, StorageRanges(archive.entries_under(&format!("{folder}data/")))))
+
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        let file = self.files.iter().find(|file| file.entries().contains_key(name));
+        file.ok_or_else(|| TensorError::NotFound(name.into()))?.read(name)
+    }
 }

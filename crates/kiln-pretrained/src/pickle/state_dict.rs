@@ -1,4 +1,4 @@
-//! Named tensors among what a pickle holds.
+//! The named tensors among the objects of a pickle.
 
 use super::{
     PickleError,
@@ -7,59 +7,66 @@ use super::{
 };
 use std::collections::BTreeMap;
 
-/// Under which keys training scripts put the weights, beside counters and the optimiser's state.
+/// Keys under which training scripts save the weights, next to counters and the optimizer's state.
 const STATE_DICT_KEYS: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 
-/// How deep dictionaries may nest.
+/// Maximum nesting of dictionaries.
 const MAX_DEPTH: usize = 32;
 
-/// How long a name may be, in bytes.
+/// Maximum length of a tensor's name in bytes.
 const MAX_NAME_LEN: usize = 512;
 
-/// How many letters of names cost as much as a value.
-const LETTERS_PER_VISIT: usize = 16;
+/// Bytes of a name that cost as much of the budget as one object.
+const NAME_BYTES_PER_UNIT: usize = 16;
 
-/// The tensors of the result by name; what isn't a tensor is left out.
-pub(super) fn named_tensors<'a>(ran: &Unpickled<'a>) -> Result<BTreeMap<String, PickledTensor<'a>>, PickleError> {
-    let mut walk = TensorWalk { unpickled: ran, budget: ran.length, found: BTreeMap::new() };
-    walk.visit(find_state_dict(ran), "", 0)?;
-    if walk.found.is_empty() {
+/// Returns the tensors of a pickle's result by name. Other values are left out.
+///
+/// # Errors
+/// If there are no tensors, two have the same name, or the names exceed the limits.
+pub(super) fn named_tensors<'a>(unpickled: &Unpickled<'a>) -> Result<BTreeMap<String, PickledTensor<'a>>, PickleError> {
+    let mut walk = TensorWalk { unpickled, budget: unpickled.length, tensors: BTreeMap::new() };
+    walk.visit(find_state_dict(unpickled), "", 0)?;
+    if walk.tensors.is_empty() {
         return Err(PickleError::not_torch_save("there is no tensor in it"));
     }
-    Ok(walk.found)
+    Ok(walk.tensors)
 }
 
-/// The dictionary that holds the weights.
-fn find_state_dict(ran: &Unpickled) -> ObjectId {
-    let mut at = ran.root;
+/// Follows [`STATE_DICT_KEYS`] from the result to the dictionary that has the weights.
+fn find_state_dict(unpickled: &Unpickled) -> ObjectId {
+    let mut dictionary = unpickled.root;
     for _ in 0..MAX_DEPTH {
-        let Object::Dict(pairs) = &ran.objects[at.0] else { break };
-        let under = |&word: &&str| {
-            let named = |id: &ObjectId| matches!(ran.objects[id.0], Object::Str(text) if text == word);
-            let value = pairs.iter().find(|(key, _)| named(key))?.1;
-            matches!(ran.objects[value.0], Object::Dict(_)).then_some(value)
-        };
-        let Some(below) = STATE_DICT_KEYS.iter().find_map(under) else { break };
-        at = below;
+        let inner = STATE_DICT_KEYS.iter().find_map(|key| inner_dictionary(unpickled, dictionary, key));
+        match inner {
+            Some(inner) => dictionary = inner,
+            None => break,
+        }
     }
-    at
+    dictionary
 }
 
-struct TensorWalk<'r, 'a> {
-    unpickled: &'r Unpickled<'a>,
-    /// How many more values may be looked at: a pickle can't name more than it has bytes, unless it names a dictionary
-    /// in several places, which could take for ever.
+/// The value of `key` in a dictionary, if that is a dictionary too.
+fn inner_dictionary(unpickled: &Unpickled, dictionary: ObjectId, key: &str) -> Option<ObjectId> {
+    let Object::Dict(pairs) = &unpickled.objects[dictionary.0] else { return None };
+    let is_key = |id: ObjectId| matches!(unpickled.objects[id.0], Object::Str(text) if text == key);
+    let (_, value) = pairs.iter().find(|(name, _)| is_key(*name))?;
+    matches!(unpickled.objects[value.0], Object::Dict(_)).then_some(*value)
+}
+
+struct TensorWalk<'u, 'a> {
+    unpickled: &'u Unpickled<'a>,
+    /// Number of objects that may still be visited. A pickle cannot name more objects than it has bytes, unless it
+    /// refers to one dictionary many times, which could make the walk exponentially long.
     budget: usize,
-    found: BTreeMap<String, PickledTensor<'a>>,
+    tensors: BTreeMap<String, PickledTensor<'a>>,
 }
 
 impl<'a> TensorWalk<'_, 'a> {
     fn visit(&mut self, id: ObjectId, name: &str, depth: usize) -> Result<(), PickleError> {
-        let ran = self.unpickled;
-        match &ran.objects[id.0] {
+        match &self.unpickled.objects[id.0] {
             Object::Tensor(tensor) => {
-                self.spend(name.len() / LETTERS_PER_VISIT)?;
-                if self.found.insert(name.to_string(), (**tensor).clone()).is_some() {
+                self.spend(name.len() / NAME_BYTES_PER_UNIT)?;
+                if self.tensors.insert(name.to_string(), (**tensor).clone()).is_some() {
                     return Err(PickleError::not_torch_save(format!("it names `{name}` twice")));
                 }
                 Ok(())
@@ -74,6 +81,7 @@ impl<'a> TensorWalk<'_, 'a> {
         }
     }
 
+    /// Visits the values of a dictionary, or with `None` for keys the items of a list, which are named by index.
     fn visit_children(
         &mut self,
         pairs: impl ExactSizeIterator<Item = (Option<ObjectId>, ObjectId)>,
@@ -84,16 +92,18 @@ impl<'a> TensorWalk<'_, 'a> {
             return Err(unbounded_names());
         }
         self.spend(pairs.len())?;
-        for (i, (key, value)) in pairs.enumerate() {
-            if self.may_hold_tensors(value) {
-                let key = match key.map(|key| &self.unpickled.objects[key.0]) {
-                    None => i.to_string(),
-                    Some(Object::Str(text)) if text.len() <= MAX_NAME_LEN => text.to_string(),
-                    Some(Object::Int(whole)) => whole.to_string(),
-                    _ => return Err(PickleError::not_torch_save("it has a tensor under a key that is no name")),
-                };
-                self.visit(value, &join_name(name, &key), depth + 1)?;
+        for (index, (key, value)) in pairs.enumerate() {
+            if !self.may_have_tensors(value) {
+                continue;
             }
+            let key = match key.map(|key| &self.unpickled.objects[key.0]) {
+                None => index.to_string(),
+                Some(Object::Str(text)) if text.len() <= MAX_NAME_LEN => text.to_string(),
+                Some(Object::Int(number)) => number.to_string(),
+                _ => return Err(PickleError::not_torch_save("a tensor has a key that is not a name")),
+            };
+            let full_name = if name.is_empty() { key } else { format!("{name}.{key}") };
+            self.visit(value, &full_name, depth + 1)?;
         }
         Ok(())
     }
@@ -103,18 +113,15 @@ impl<'a> TensorWalk<'_, 'a> {
         Ok(())
     }
 
-    /// Whether something may be a tensor or hold one.
-    fn may_hold_tensors(&self, id: ObjectId) -> bool {
+    /// Whether an object is a tensor or may contain one.
+    fn may_have_tensors(&self, id: ObjectId) -> bool {
         matches!(self.unpickled.objects[id.0], Object::Tensor(_) | Object::Dict(_) | Object::List(_) | Object::Tuple(_))
     }
 }
 
 fn unbounded_names() -> PickleError {
-    let limits =
-        format!("more than {MAX_DEPTH} dictionaries deep, {MAX_NAME_LEN} bytes long, or the same again and again");
+    let limits = format!(
+        "dictionaries nest more than {MAX_DEPTH} deep, a name is longer than {MAX_NAME_LEN} bytes, or one dictionary is used again and again"
+    );
     PickleError::not_torch_save(format!("its names are without end: {limits}"))
-}
-
-fn join_name(name: &str, key: &str) -> String {
-    if name.is_empty() { key.to_string() } else { format!("{name}.{key}") }
 }

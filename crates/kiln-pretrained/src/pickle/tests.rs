@@ -1,12 +1,11 @@
-use super::{
-    PickleError, PickleFile, PickleFiles,
-    testing::{dictionary, file, tensor, text, zip},
-};
+//! Files of PyTorch (`tools/fixtures_pickle.py`) are read as PyTorch reads them; damaged and malicious files are refused.
+
+use super::{PickleError, PickleFile, PickleFiles};
 use kiln_models::tensors::TensorSource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What `tools/fixtures_pickle.py` wrote.
+/// Files that PyTorch wrote.
 const FILES: [(&str, &[u8]); 10] = [
     ("types", include_bytes!("../../tests/fixtures/pickle/types.pt")),
     ("views", include_bytes!("../../tests/fixtures/pickle/views.pt")),
@@ -56,7 +55,7 @@ fn refused(file: &[u8]) -> PickleError {
 }
 
 #[test]
-fn a_file_that_asks_for_code_is_refused_by_the_name() {
+fn pickles_that_ask_for_code_are_refused_by_name() {
     let message = refused(include_bytes!("../../tests/fixtures/pickle/command.pt")).to_string();
     assert!(message.contains("`posix.system`"), "{message}");
     let stacked = [&text("os")[..], &text("system"), b"\x93", &text("true"), b"\x85R"].concat();
@@ -74,7 +73,7 @@ fn a_file_that_asks_for_code_is_refused_by_the_name() {
 }
 
 #[test]
-fn a_tensor_lies_within_its_storage() {
+fn tensors_outside_their_storage_are_refused() {
     let open = |tensor: Vec<u8>| PickleFile::open(file(&dictionary(&tensor)));
     let right = open(tensor("0", 6, 0, &[2, 3], &[3, 1])).unwrap();
     assert_eq!(right.read("w").unwrap().try_to_vec::<f32>().unwrap(), [1., 2., 3., 4., 5., 6.]);
@@ -84,9 +83,9 @@ fn a_tensor_lies_within_its_storage() {
         (tensor("0", 6, 7, &[], &[]), "leaves its storage"),
         (tensor("0", 6, 0, &[2, 2], &[i64::MAX, i64::MAX]), "leaves its storage"),
         (tensor("0", 6, i64::MAX, &[1], &[1]), "leaves its storage"),
-        (tensor("0", 6, 5, &[6], &[-1]), "-1 can't be"),
-        (tensor("0", 6, -1, &[6], &[1]), "-1 can't be"),
-        (tensor("0", 6, 0, &[-6], &[1]), "-6 can't be"),
+        (tensor("0", 6, 5, &[6], &[-1]), "-1 is not valid"),
+        (tensor("0", 6, -1, &[6], &[1]), "-1 is not valid"),
+        (tensor("0", 6, 0, &[-6], &[1]), "-6 is not valid"),
         (tensor("0", 6, 0, &[6], &[1, 1]), "1 sizes, 2 strides"),
         (tensor("0", 6, 0, &[1 << 40], &[0]), "larger than the whole file"),
         (tensor("0", 6, 0, &[i64::MAX, i64::MAX], &[0, 0]), "larger than the whole file"),
@@ -102,7 +101,7 @@ fn a_tensor_lies_within_its_storage() {
 }
 
 #[test]
-fn nothing_is_without_end() {
+fn names_objects_and_sizes_are_bounded() {
     let tensor = tensor("0", 6, 0, &[6], &[1]);
     let deep = [&b"}X\x01\0\0\0w".repeat(100_000)[..], &tensor, &b"s".repeat(100_000), b"."].concat();
     assert!(refused(&file(&deep)).to_string().contains("without end"));
@@ -121,7 +120,7 @@ fn nothing_is_without_end() {
 }
 
 #[test]
-fn names_are_unambiguous() {
+fn duplicate_names_are_refused() {
     let tensor = tensor("0", 6, 0, &[6], &[1]);
     let pickle = [b"}", &text("w")[..], &tensor, b"s", &text("w"), &tensor, b"s."].concat();
     assert!(refused(&file(&pickle)).to_string().contains("`w` twice"));
@@ -133,7 +132,7 @@ fn names_are_unambiguous() {
 }
 
 #[test]
-fn an_archive_is_stored_and_little_endian() {
+fn compressed_and_big_endian_archives_are_refused() {
     let pickle = dictionary(&tensor("0", 6, 0, &[6], &[1]));
     let big = zip(&[("a/data.pkl", &pickle), ("a/byteorder", b"big"), ("a/data/0", &[0; 6])]);
     assert!(refused(&big).to_string().contains("little-endian"));
@@ -149,10 +148,60 @@ fn an_archive_is_stored_and_little_endian() {
 }
 
 #[test]
-fn what_is_cut_off_is_refused() {
+fn truncated_files_are_refused() {
     for (name, file) in FILES {
         for length in 0..file.len() {
             assert!(PickleFile::open(&file[..length]).is_err(), "{name} cut at {length}");
         }
     }
+}
+
+/// A zip of stored entries.
+fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let start = file.len() as u32;
+        let sizes = [data.len() as u32, data.len() as u32].map(u32::to_le_bytes).concat();
+        let lengths = [name.len() as u16, 0].map(u16::to_le_bytes).concat();
+        // Version, flags, method, time, date and checksum, which nobody looks at.
+        file.extend([b"PK\x03\x04", &[0; 14][..], &sizes, &lengths, name.as_bytes(), data].concat());
+        let places = [&[0; 10][..], &start.to_le_bytes()].concat();
+        directory.extend([b"PK\x01\x02", &[0; 16][..], &sizes, &lengths, &places, name.as_bytes()].concat());
+    }
+    let counts = [entries.len() as u16; 2].map(u16::to_le_bytes).concat();
+    let place = [directory.len() as u32, file.len() as u32].map(u32::to_le_bytes).concat();
+    [&file[..], &directory, b"PK\x05\x06", &[0; 4], &counts, &place, &[0; 2]].concat()
+}
+
+/// A file with this pickle and six bytes of storage `0`.
+fn file(pickle: &[u8]) -> Vec<u8> {
+    zip(&[("a/data.pkl", pickle), ("a/data/0", &[1, 2, 3, 4, 5, 6])])
+}
+
+/// A whole number.
+fn whole(number: i64) -> Vec<u8> {
+    [&[0x8a, 8][..], &number.to_le_bytes()].concat()
+}
+
+fn tuple(numbers: &[i64]) -> Vec<u8> {
+    let items: Vec<u8> = numbers.iter().flat_map(|&number| whole(number)).collect();
+    [b"(", &items[..], b"t"].concat()
+}
+
+/// A text of less than 256 bytes.
+fn text(text: &str) -> Vec<u8> {
+    [&[0x8c, text.len() as u8], text.as_bytes()].concat()
+}
+
+/// Operations that push a tensor of bytes over storage `key`, said to hold `numel`.
+fn tensor(key: &str, numel: i64, offset: i64, shape: &[i64], stride: &[i64]) -> Vec<u8> {
+    let storage =
+        [b"(", &text("storage")[..], b"ctorch\nByteStorage\n", &text(key), &text("cpu"), &whole(numel)].concat();
+    let view = [whole(offset), tuple(shape), tuple(stride)].concat();
+    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], b"tQ", &view, b"\x89)tR"].concat()
+}
+
+/// A pickle of a dictionary of one entry.
+fn dictionary(value: &[u8]) -> Vec<u8> {
+    [b"\x80\x02}", &text("w")[..], value, b"s."].concat()
 }

@@ -1,26 +1,35 @@
-//! The zip that `torch.save` writes since PyTorch 1.6: entries are stored as they are, never compressed, so that an
-//! entry is a slice of the file and can't be larger than it.
+//! Zip archives of `torch.save`. Entries are stored, never compressed, so that each is a slice of the file and cannot be
+//! larger than it. Section numbers are those of PKWARE's APPNOTE 6.3.
+//!
+//! ```text
+//! local header, data | local header, data | …          (one for each entry)
+//! central directory: name, sizes and position of each entry
+//! Zip64 record and locator (large archives only)
+//! end-of-central-directory record, comment
+//! ```
 
 use super::{PickleError, cursor::Cursor};
 use std::{collections::BTreeMap, ops::Range};
 
-/// Where entries lie in a file, by name.
+/// The byte ranges of an archive's entries, by name.
 pub(super) struct ZipArchive {
     entries: BTreeMap<String, Range<usize>>,
 }
 
-/// Bytes of the record at the end, and how long a comment may follow it.
+/// Size of the end-of-central-directory record without its comment (4.3.16).
 const END_RECORD_BYTES: usize = 22;
+/// Maximum size of that comment.
 const MAX_COMMENT_BYTES: usize = 0xffff;
 
 impl ZipArchive {
-    /// Whether a file begins like a zip.
+    /// Whether a file begins with the signature of a zip entry.
     pub fn is_zip(file: &[u8]) -> bool {
         file.starts_with(b"PK\x03\x04")
     }
 
+    /// Reads the central directory and checks that every entry is within the file.
     pub fn open(file: &[u8]) -> Result<Self, PickleError> {
-        let (count, size, start) = central_directory(file)?;
+        let CentralDirectory { count, size, start } = CentralDirectory::locate(file)?;
         let directory = usize::try_from(start).ok().and_then(|start| file.get(start..));
         let directory = directory.and_then(|rest| rest.get(..usize::try_from(size).ok()?));
         let mut bytes = Cursor::new(directory.ok_or_else(|| PickleError::not_torch_save("its directory is cut off"))?);
@@ -34,76 +43,106 @@ impl ZipArchive {
         Ok(Self { entries })
     }
 
+    /// The byte range of an entry.
     pub fn get(&self, name: &str) -> Option<Range<usize>> {
         self.entries.get(name).cloned()
     }
 
-    /// The folder that all lies in, with its slash, and where the pickle lies.
+    /// Returns the folder of the entry `data.pkl`, with its slash, and the byte range of the entry.
     pub fn find_pickle(&self) -> Result<(&str, Range<usize>), PickleError> {
-        let found = |(name, range): (&'_ String, &Range<usize>)| name.ends_with("/data.pkl").then(|| range.clone());
-        let mut found = self.entries.iter().filter_map(|entry| Some((entry.0, found(entry)?)));
-        match (found.next(), found.next()) {
-            (Some((name, range)), None) => Ok((&name[..name.len() - "data.pkl".len()], range)),
+        let mut pickles = self.entries.iter().filter(|(name, _)| name.ends_with("/data.pkl"));
+        match (pickles.next(), pickles.next()) {
+            (Some((name, range)), None) => Ok((&name[..name.len() - "data.pkl".len()], range.clone())),
             _ => Err(PickleError::not_torch_save("its archive should have one `data.pkl` in a folder")),
         }
     }
 
-    /// Entries of a folder, without its name.
+    /// The byte ranges of a folder's entries, by name without the folder.
     pub fn entries_under(&self, folder: &str) -> BTreeMap<String, Range<usize>> {
-        let below =
-            |entry: (&String, &Range<usize>)| Some((entry.0.strip_prefix(folder)?.to_string(), entry.1.clone()));
-        self.entries.iter().filter_map(below).collect()
+        let mut inside = BTreeMap::new();
+        for (name, range) in &self.entries {
+            if let Some(name) = name.strip_prefix(folder) {
+                inside.insert(name.to_string(), range.clone());
+            }
+        }
+        inside
     }
 }
 
-/// The directory's number of entries, length and start, from the record at the end (APPNOTE 4.3.16), or where its
-/// fields are full, from the large one before it (4.3.14).
-fn central_directory(file: &[u8]) -> Result<(u64, u64, u64), PickleError> {
-    let earliest = file.len().saturating_sub(END_RECORD_BYTES + MAX_COMMENT_BYTES);
-    let starts = |at: &usize| file[*at..].starts_with(b"PK\x05\x06");
-    let latest = file.len().saturating_sub(END_RECORD_BYTES - 1);
-    let at =
-        (earliest..latest).rev().find(starts).ok_or_else(|| PickleError::not_torch_save("its archive is cut off"))?;
-    let mut end = Cursor::new(&file[at..]);
-    end.take(10)?;
-    let small = (end.u16()?.into(), end.u32()?.into(), end.u32()?.into());
-    let locator = file[..at].len().checked_sub(20).map(|start| &file[start..at]);
-    let Some(locator) = locator.filter(|locator| locator.starts_with(b"PK\x06\x07")) else { return Ok(small) };
-    let start = Cursor::starting_at(locator, 8).u64()?;
-    let mut end = Cursor::new(file);
-    end.take(start)?;
-    if end.take(4)? != b"PK\x06\x06" {
-        return Err(PickleError::not_torch_save("its archive's large directory isn't where it should be"));
-    }
-    end.take(28)?;
-    Ok((end.u64()?, end.u64()?, end.u64()?))
+/// Where the central directory is.
+struct CentralDirectory {
+    /// Number of entries.
+    count: u64,
+    /// Size in bytes.
+    size: u64,
+    /// Position in the file.
+    start: u64,
 }
 
-/// A row of the directory (4.3.12): an entry's name, and where its bytes lie.
+impl CentralDirectory {
+    /// Finds the directory by the record at the end of the file (4.3.16), or by the Zip64 record (4.3.14) if a locator
+    /// for that precedes it.
+    fn locate(file: &[u8]) -> Result<Self, PickleError> {
+        let earliest = file.len().saturating_sub(END_RECORD_BYTES + MAX_COMMENT_BYTES);
+        let latest = file.len().saturating_sub(END_RECORD_BYTES - 1);
+        let Some(end) = (earliest..latest).rev().find(|position| file[*position..].starts_with(b"PK\x05\x06")) else {
+            return Err(PickleError::not_torch_save("its archive is cut off"));
+        };
+        let locator = end.checked_sub(20).map(|start| &file[start..end]);
+        match locator.filter(|locator| locator.starts_with(b"PK\x06\x07")) {
+            Some(locator) => Self::read_zip64(file, Cursor::starting_at(locator, 8).u64()?),
+            None => {
+                let mut record = Cursor::starting_at(file, end);
+                record.take(10)?;
+                let count = record.u16()?.into();
+                Ok(Self { count, size: record.u32()?.into(), start: record.u32()?.into() })
+            }
+        }
+    }
+
+    /// Reads the Zip64 end-of-central-directory record at `position`.
+    fn read_zip64(file: &[u8], position: u64) -> Result<Self, PickleError> {
+        let mut record = Cursor::new(file);
+        record.take(position)?;
+        if record.take(4)? != b"PK\x06\x06" {
+            return Err(PickleError::not_torch_save("the Zip64 directory of its archive is not where it should be"));
+        }
+        record.take(28)?;
+        Ok(Self { count: record.u64()?, size: record.u64()?, start: record.u64()? })
+    }
+}
+
+/// Reads a directory header (4.3.12): returns the name and the byte range of an entry.
 fn read_entry(row: &mut Cursor, file: &[u8]) -> Result<(String, Range<usize>), PickleError> {
     if row.take(4)? != b"PK\x01\x02" {
         return row.fail("the archive's directory has no entry where one should be");
     }
     row.take(4)?;
-    let (flags, method) = (row.u16()?, row.u16()?);
+    let flags = row.u16()?;
+    let method = row.u16()?;
     row.take(8)?;
-    let (packed, size) = (row.u32()?, row.u32()?);
-    let (name, extra, comment) = (row.u16()?, row.u16()?, row.u16()?);
+    let compressed_size = row.u32()?;
+    let size = row.u32()?;
+    let name_len = row.u16()?;
+    let extra_len = row.u16()?;
+    let comment_len = row.u16()?;
     row.take(8)?;
     let start = row.u32()?;
-    let name = row.string(name.into())?.to_string();
-    let large = Zip64Sizes::read(row.take(extra.into())?, size, packed, start)?;
-    row.take(comment.into())?;
-    if method != 0 || flags & 1 != 0 || large.compressed_size != large.size {
+    let name = row.string(name_len.into())?.to_string();
+    let sizes = Zip64Sizes::read(row.take(extra_len.into())?, size, compressed_size, start)?;
+    row.take(comment_len.into())?;
+    // Method 0 is "stored"; flag bit 0 means "encrypted".
+    if method != 0 || flags & 1 != 0 || sizes.compressed_size != sizes.size {
         return Err(PickleError::not_torch_save(format!("`{name}` of its archive is compressed or encrypted")));
     }
-    let range = data_range(file, large.start, large.size);
-    let range =
-        range.map_err(|_| PickleError::not_torch_save(format!("`{name}` of its archive lies outside of the file")))?;
-    Ok((name, range))
+    match data_range(file, sizes.start, sizes.size) {
+        Ok(range) => Ok((name, range)),
+        Err(_) => Err(PickleError::not_torch_save(format!("`{name}` of its archive is outside of the file"))),
+    }
 }
 
-/// An entry's bytes: behind its header (4.3.7), whose name and extra field have lengths of their own.
+/// The byte range of an entry's data, which follows its local header (4.3.7). The lengths of the local header's name and
+/// extra field may differ from those in the directory.
 fn data_range(file: &[u8], start: u64, size: u64) -> Result<Range<usize>, PickleError> {
     let mut header = Cursor::new(file);
     header.take(start)?;
@@ -111,14 +150,16 @@ fn data_range(file: &[u8], start: u64, size: u64) -> Result<Range<usize>, Pickle
         return header.fail("no entry");
     }
     header.take(22)?;
-    let (name, extra) = (header.u16()?, header.u16()?);
-    header.take(u64::from(name) + u64::from(extra))?;
-    let begin = header.position;
+    let name_len = header.u16()?;
+    let extra_len = header.u16()?;
+    header.take(u64::from(name_len) + u64::from(extra_len))?;
+    let data_start = header.position;
     header.take(size)?;
-    Ok(begin..header.position)
+    Ok(data_start..header.position)
 }
 
-/// Sizes and start of an entry, those that are full replaced by the large ones of the extra field 1 (4.5.3).
+/// Sizes and position of an entry. A 32-bit field of all ones is replaced by the 64-bit field of the Zip64 extra field
+/// (4.5.3, tag 1).
 struct Zip64Sizes {
     size: u64,
     compressed_size: u64,
@@ -126,18 +167,19 @@ struct Zip64Sizes {
 }
 
 impl Zip64Sizes {
-    fn read(extra: &[u8], size: u32, packed: u32, start: u32) -> Result<Self, PickleError> {
-        let mut large = Self { size: size.into(), compressed_size: packed.into(), start: start.into() };
+    fn read(extra: &[u8], size: u32, compressed_size: u32, start: u32) -> Result<Self, PickleError> {
+        let mut sizes = Self { size: size.into(), compressed_size: compressed_size.into(), start: start.into() };
         let mut fields = Cursor::new(extra);
         while fields.position + 4 <= extra.len() {
-            let (tag, length) = (fields.u16()?, fields.u16()?);
+            let tag = fields.u16()?;
+            let length = fields.u16()?;
             let mut field = Cursor::new(fields.take(length.into())?);
-            for part in [&mut large.size, &mut large.compressed_size, &mut large.start] {
-                if tag == 1 && *part == u64::from(u32::MAX) {
-                    *part = field.u64()?;
+            for value in [&mut sizes.size, &mut sizes.compressed_size, &mut sizes.start] {
+                if tag == 1 && *value == u64::from(u32::MAX) {
+                    *value = field.u64()?;
                 }
             }
         }
-        Ok(large)
+        Ok(sizes)
     }
 }

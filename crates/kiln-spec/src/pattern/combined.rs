@@ -7,14 +7,14 @@ use crate::{cache_policy::CachePolicy, card::Card, formula::Formula};
 
 /// Card of the intersection.
 pub(super) const AND: Card = Card {
-    state: "minimum of its members",
+    state: "at most the smallest cache of its members",
     example: "{ and = [{ window = { before = 6 } }, { strided = { stride = 2 } }] }",
     ..Card::config_only("2004.05150, dilated window")
 };
 
 /// Card of the union.
 pub(super) const OR: Card = Card {
-    state: "maximum of its members",
+    state: "the first and the last tokens that its members keep; T if a member keeps T",
     example: "{ or = [{ window = { before = 2 } }, { strided = { stride = 3 } }] }",
     ..Card::config_only("1904.10509, 2007.14062")
 };
@@ -36,7 +36,7 @@ pub(super) fn all_of(patterns: &[Pattern]) -> CombinedPattern<'_> {
         combine_formulas: Formula::And,
         combine_policies: CachePolicy::intersection,
         empty_policy: CachePolicy::All,
-        separator: " and ",
+        separator: " AND ",
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) fn any_of(patterns: &[Pattern]) -> CombinedPattern<'_> {
         combine_formulas: Formula::Or,
         combine_policies: CachePolicy::union,
         empty_policy: CachePolicy::Last(1),
-        separator: " or ",
+        separator: " OR ",
     }
 }
 

@@ -15,7 +15,7 @@ use std::num::NonZeroU32;
 
 /// Card of fixed attention.
 pub(super) const CARD: Card = Card {
-    state: "T, of which T × summaries / stride are visible",
+    state: "T, although later tokens see only T × summaries / stride of them",
     time: "T² × summaries / stride",
     // Alone, the first tokens would have no visible key.
     example: "{ or = [{ blocks = { size = 3 } }, { fixed = { stride = 3 } }] }",

@@ -15,7 +15,7 @@ use std::num::NonZeroU32;
 
 /// Card of global tokens.
 pub(super) const CARD: Card = Card {
-    state: "first",
+    state: "the first tokens (option first)",
     time: "T × first",
     example: "{ or = [{ global_tokens = { first = 2 } }, { window = { before = 3 } }] }",
     ..Card::config_only("2004.05150, 2007.14062")

@@ -55,7 +55,7 @@ use std::process::ExitCode;
 ///
 /// Arguments before the subcommand.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version, about, long_about = None, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "kiln", version, long_about = None, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     /// Print the result as one JSON object, on the last line of standard output.
     #[arg(long, global = true)]

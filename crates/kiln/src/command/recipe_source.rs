@@ -32,7 +32,7 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
     },
     BuiltInRecipe {
         name: "stories-long",
-        description: "Built-in stories with a larger model; under an hour.",
+        description: "Built-in stories with a larger model; a quarter of an hour on two cores.",
         text: include_str!("../../recipes/stories-long.toml"),
     },
     BuiltInRecipe {

@@ -104,7 +104,8 @@ mod tests {
         LayerSummary { path: path.into(), title: title.into(), ..LayerSummary::default() }
     }
 
-    fn found(layers: &[LayerSummary]) -> Vec<(usize, usize)> {
+    /// Period and count of each repeat.
+    fn periods(layers: &[LayerSummary]) -> Vec<(usize, usize)> {
         find_repeats(layers).iter().map(|r| (r.period, r.count)).collect()
     }
 
@@ -118,7 +119,7 @@ mod tests {
             ]
         }));
         layers.push(layer("head", "head"));
-        assert_eq!(found(&layers), [(1, 1), (1, 6), (1, 1)]);
+        assert_eq!(periods(&layers), [(1, 1), (1, 6), (1, 1)]);
         assert_eq!(find_repeats(&layers)[1].blocks[5].layers.len(), 2);
     }
 
@@ -126,8 +127,8 @@ mod tests {
     fn alternating_blocks_are_one_pattern() {
         let kind = |n: usize| if n % 3 == 2 { "global" } else { "window" };
         let layers: Vec<_> = (0..9).map(|n| layer(&format!("decoder.blocks.{n}.attention"), kind(n))).collect();
-        assert_eq!(found(&layers), [(3, 3)]);
-        assert_eq!(found(&layers[..4]), [(1, 2), (1, 1), (1, 1)]);
+        assert_eq!(periods(&layers), [(3, 3)]);
+        assert_eq!(periods(&layers[..4]), [(1, 2), (1, 1), (1, 1)]);
     }
 
     #[test]

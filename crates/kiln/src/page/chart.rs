@@ -4,6 +4,14 @@
 //! and print), stretch to the width of the screen while text and line widths stay the same, and carry their values for
 //! the pointer. The SVG holds paths only: x in `0..1000` units, y in pixels, `preserveAspectRatio="none"`. Labels are
 //! HTML over it. [`Chart::draw`] computes all positions; `templates/chart.html` prints them.
+//!
+//! - **Position**: x = 1000 · p units and y = height · (1 − p) pixels for a value at position p of its axis
+//!   ([`Scale::position`]), rounded to a tenth.
+//! - **Ticks**: about 5 on the x axis and one per 45 pixels on the y axis, at least 3 ([`Scale::ticks`]).
+//! - **Downsampling**: at most five points for each of 333 columns ([`downsample::downsample`]).
+//! - **Color**: index i is the CSS variable `--c(i mod 6)` of `page.css` (blue, orange, green, purple, ocher, light blue,
+//!   with other values in a dark color scheme); from 6 on the line is dotted. Levels are gray and dashed.
+//! - **Gaps**: a non-finite value interrupts a line. A point without neighbors is a dot.
 
 use serde::Serialize;
 
@@ -125,7 +133,8 @@ struct LineView {
 }
 
 impl Chart {
-    /// Computes all positions. Returns `None` if there is no finite value to draw.
+    /// Computes all positions. Returns `None` if there is no finite value to draw: no points, only NaN and infinities, or
+    /// only non-positive values on a logarithmic axis.
     pub fn draw(&self) -> Option<ChartView> {
         let (x, y) = self.scales()?;
         // Three SVG units per column: more points than that cannot be seen.
@@ -154,7 +163,10 @@ impl Chart {
         })
     }
 
-    /// Scales of the two axes. Outliers of faint lines do not widen the y axis.
+    /// Scales of the two axes.
+    ///
+    /// Outliers of faint lines do not widen the y axis ([`downsample::without_outliers`]). The y axis is rounded outwards
+    /// unless its range is given; the x axis only for a scatter plot, so that lines begin and end at the frame.
     fn scales(&self) -> Option<(Scale, Scale)> {
         let points = self.series.iter().flat_map(|series| series.points.iter().copied());
         let x_values = points.filter(|point| point.1.is_finite()).map(|point| point.0);
@@ -186,12 +198,13 @@ impl Chart {
             .collect()
     }
 
-    /// Pixels from the top of the frame.
+    /// Pixels from the top of the frame, height · (1 − p), clipped to ±100 heights.
     fn y_pixel(&self, y: &Scale, value: f64) -> f64 {
         round_tenth(self.height * (1.0 - y.position(value)).clamp(-MAX_OVERSHOOT, MAX_OVERSHOOT))
     }
 
-    /// Non-finite points split the line. Runs of one point become dots.
+    /// A line as SVG paths. Non-finite points split it, and runs of one point become dots. A dashed line spans the whole
+    /// frame at the height of its first point.
     fn line_view(&self, series: &Series, points: &[(f64, f64)], x: &Scale, y: &Scale) -> LineView {
         let mut view =
             LineView { style: series.style, color: series.color, d: String::new(), isolated_points: String::new() };
@@ -208,7 +221,8 @@ impl Chart {
         view
     }
 
-    /// Label at the last point of a named line.
+    /// Label with name and last finite value at the end of a line. `None` for faint and unnamed lines and for lines
+    /// without a finite value.
     fn end_label(&self, series: &Series, points: &[(f64, f64)], y: &Scale) -> Option<EndLabel> {
         let (_, value) = points.iter().rev().find(|point| y.position(point.1).is_finite())?;
         let is_named = series.style != LineStyle::Faint && !series.name.is_empty();
@@ -221,7 +235,7 @@ impl Chart {
         })
     }
 
-    /// First and last value of each solid line, as text for screen readers.
+    /// First and last finite value of each solid line, as text for screen readers: `Loss: training from 6.90 to 1.93`.
     fn summary(&self) -> String {
         let solid = self.series.iter().filter(|series| series.style == LineStyle::Line);
         let ranges = solid.filter_map(|series| {

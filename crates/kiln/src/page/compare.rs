@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::chart::{Axis, Chart, ChartView, LineStyle, Series};
-use super::curves::{self, horizontal_line, zoomed_range};
+use super::curves::{self, FLOOR_LABEL, horizontal_line, zoomed_range};
 use super::data::{ComparedRun, Comparison};
 use super::downsample::smooth;
 use super::labels::Dot;
@@ -31,6 +31,8 @@ pub struct View {
     cost_chart: Option<ChartView>,
     length_chart: Option<ChartView>,
     final_metrics: Vec<FinalMetrics>,
+    /// Whether the loss charts show the lowest possible loss; a note then explains the dashed line.
+    has_floor: bool,
 }
 
 /// A row of the table of final results.
@@ -86,6 +88,7 @@ pub fn view(compare: &Comparison) -> View {
         cost_chart: cost_chart(runs),
         length_chart: length_chart(runs),
         final_metrics: final_metrics(runs),
+        has_floor: shared_floor(runs).is_some(),
     }
 }
 
@@ -110,7 +113,7 @@ fn rank_by_loss(runs: &[ComparedRun]) -> Vec<RankedRun<'_>> {
 fn summary(runs: &[ComparedRun]) -> String {
     let ranked = rank_by_loss(runs);
     let Some(best) = ranked.first() else {
-        return format!("None of the {} runs has been evaluated yet.", runs.len());
+        return "No run has been evaluated yet.".into();
     };
     let best_time = format_duration(best.run.seconds);
     let lead =
@@ -157,10 +160,11 @@ impl XAxis {
     }
 }
 
-/// Validation loss of every run, the smoothed training loss behind it, and the floor if all runs have the same.
+/// Loss of all runs in nats per token over steps, tokens or time, 380 pixels high.
 ///
-/// The y axis is that of the close-up ([`zoomed_range`]): it ends at the highest loss after the first tenth of the
-/// longest run.
+/// A run has two lines of its color: the validation loss (solid, named) and the smoothed training loss behind it (faint).
+/// If all runs have the same floor, it is a dashed line. The y axis is that of the close-up ([`zoomed_range`]): it ends at
+/// the highest loss after the first tenth of the longest run.
 fn loss_chart(runs: &[ComparedRun], x_axis: XAxis) -> Option<ChartView> {
     let training = runs.iter().enumerate().map(|(color, run)| {
         let points = curves::steps(&run.rows)
@@ -175,7 +179,7 @@ fn loss_chart(runs: &[ComparedRun], x_axis: XAxis) -> Option<ChartView> {
         Series { name: run.name.clone(), color, points, ..Series::default() }
     });
     let mut series: Vec<Series> = training.chain(validation).collect();
-    series.extend(shared_floor(runs).and_then(|floor| horizontal_line("floor", floor, &series)));
+    series.extend(shared_floor(runs).and_then(|floor| horizontal_line(FLOOR_LABEL, floor, &series)));
     let range = zoomed_range(&series);
     let y = Axis { label: "nats per token".into(), unit: Unit::Loss, range, ..Axis::default() };
     Chart { title: "Loss".into(), height: 380.0, x: x_axis.axis(), y, series, ..Chart::default() }.draw()
@@ -187,10 +191,11 @@ fn shared_floor(runs: &[ComparedRun]) -> Option<f64> {
     runs.iter().all(|run| run.floor.is_some_and(|floor| (floor - first).abs() < 1e-3)).then_some(first)
 }
 
-/// Validation loss over training time. The area of a point is proportional to the number of parameters.
+/// Scatter plot of validation loss (y, nats per token) over training time (x), one point per run, 320 pixels high.
 ///
-/// `None` if no run has a loss. The diameter is proportional to the square root of the number of parameters, between
-/// 8 and 26 pixels.
+/// The diameter is 26 · √(parameters / most parameters) pixels and at least 8, so that the area is proportional to the
+/// number of parameters. The label is the name of the run, the tooltip adds loss, time and parameters. `None` if no run
+/// has a loss.
 fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
     let max_parameters = runs.iter().map(|run| run.parameters).max()?.max(1) as f64;
     let (largest, smallest) = DOT_DIAMETER;
@@ -211,7 +216,7 @@ fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
         note: "lower left is better; the area of a point shows the number of parameters".into(),
         height: 320.0,
         x: Axis { label: "time".into(), unit: Unit::Seconds, ..Axis::default() },
-        y: Axis { label: "validation loss".into(), unit: Unit::Plain, ..Axis::default() },
+        y: Axis { label: "validation loss, nats per token".into(), unit: Unit::Plain, ..Axis::default() },
         dots: dots.collect(),
         ..Chart::default()
     };
@@ -278,7 +283,7 @@ mod tests {
         let both = "b has the lowest validation loss, 1.650 nats per token, after 1 min 30 s; a is the fastest, 1 min, and ends 0.050 above it.";
         assert_eq!(summary(&runs), both);
         assert_eq!(summary(&runs[1..]), "b has the lowest validation loss, 1.650 nats per token, after 1 min 30 s.");
-        assert_eq!(summary(&[run("c", Some(f64::NAN), 1.0)]), "None of the 1 runs has been evaluated yet.");
+        assert_eq!(summary(&[run("c", Some(f64::NAN), 1.0)]), "No run has been evaluated yet.");
     }
 
     #[test]

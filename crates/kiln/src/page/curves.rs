@@ -1,4 +1,15 @@
 //! The charts of one run, from the rows of `metrics.jsonl`.
+//!
+//! | chart | height | x | y | color: line |
+//! |---|---|---|---|---|
+//! | loss ([`loss_chart`]) | 340 px | step | nats per token | 0: training, 1: validation, gray dashed: lowest possible |
+//! | accuracy ([`accuracy_chart`]) | 240 px | step | 0 to 100 % | one for each kind of dependency, in alphabetical order |
+//! | accepted sentences ([`acceptance_chart`]) | 240 px | step | 0 to 100 % | 0: well formed, 1: also consistent |
+//! | training ([`training_charts`]) | 130 px | step | one unit each | 0 |
+//!
+//! All of them belong to the report (`templates/report.html`). The comparison page uses the row filters and
+//! [`zoomed_range`]. A chart whose values are all missing or non-finite is `None`, and the page leaves it out; a single
+//! value is drawn as a dot.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +27,17 @@ const THROUGHPUT_POINTS: usize = 60;
 
 /// Number of steps for which the page holds tokens and time.
 const CLOCK_POINTS: usize = 150;
+
+/// Label of the dashed line at the entropy of the built-in stories.
+pub const FLOOR_LABEL: &str = "lowest possible";
+
+/// An event in words: `not_finite` becomes `loss not finite`.
+pub fn event_label(event: &str) -> String {
+    match event {
+        "not_finite" => "loss not finite".into(),
+        _ => event.replace('_', " "),
+    }
+}
 
 /// Training steps among `rows`.
 pub fn steps(rows: &[Row]) -> impl Iterator<Item = &StepRow> {
@@ -37,12 +59,12 @@ pub fn events(rows: &[Row]) -> impl Iterator<Item = &EventRow> {
     rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None })
 }
 
-/// One point per training step. A missing value becomes a gap.
+/// One point (step, value) per training step. A missing value becomes NaN, which the chart draws as a gap.
 pub fn step_points(rows: &[Row], value: impl Fn(&StepRow) -> Option<f64>) -> Vec<(f64, f64)> {
     steps(rows).map(|row| (row.step as f64, value(row).unwrap_or(f64::NAN))).collect()
 }
 
-/// One point per evaluation that has the value.
+/// One point (step, value) per evaluation that has the value. Neighboring evaluations are connected.
 pub fn validation_points(rows: &[Row], value: impl Fn(&ValidationRow) -> Option<f64>) -> Vec<(f64, f64)> {
     validations(rows).filter_map(|row| Some((row.step as f64, value(row)?))).collect()
 }
@@ -62,20 +84,20 @@ fn line_series(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
     Series { name: name.into(), color, points, ..Series::default() }
 }
 
-/// A dashed line at `value` over the x range of `series`. `None` if `series` has no point.
+/// A dashed gray line at `value` over the x range of `series`. `None` if `series` has no point.
 pub fn horizontal_line(name: &str, value: f64, series: &[Series]) -> Option<Series> {
-    let x_values = || series.iter().flat_map(|line| line.points.iter().map(|point| point.0));
-    let first = x_values().min_by(f64::total_cmp)?;
-    let last = x_values().max_by(f64::total_cmp)?;
+    let points = series.iter().flat_map(|line| &line.points);
+    let first = points.clone().map(|point| point.0).min_by(f64::total_cmp)?;
+    let last = points.map(|point| point.0).max_by(f64::total_cmp)?;
     Some(Series { style: LineStyle::Dashed, ..line_series(name, 0, vec![(first, value), (last, value)]) })
 }
 
-/// Smoothed training loss.
+/// Smoothed training loss over steps, in nats per token.
 pub(super) fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     smooth(&step_points(rows, |row| row.loss))
 }
 
-/// Validation loss.
+/// Validation loss over steps, in nats per token.
 pub(super) fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     validation_points(rows, |row| row.loss)
 }
@@ -91,10 +113,11 @@ pub enum LossView {
     Log,
 }
 
-/// Training and validation loss, the floor if there is one, and markers of events.
+/// Training and validation loss in nats per token over steps, with vertical markers at events.
 ///
-/// The training loss appears twice: smoothed, and faint with every step, so that spikes stay visible. The event
-/// `finished` has no marker. `floor` is the entropy of the built-in stories, in nats per token.
+/// The training loss appears twice in color 0: smoothed ([`smooth`]), and faint with every step, so that spikes stay
+/// visible. The validation loss has color 1. `floor`, the entropy of the built-in stories in nats per token, becomes a
+/// dashed line. The event `finished` has no marker. Missing losses interrupt the line.
 pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<ChartView> {
     let is_log = view == LossView::Log;
     let mut series = vec![
@@ -102,7 +125,7 @@ pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<Ch
         line_series("training", 0, training_loss(rows)),
         line_series("validation", 1, validation_loss(rows)),
     ];
-    series.extend(floor.and_then(|value| horizontal_line("floor", value, &series)));
+    series.extend(floor.and_then(|value| horizontal_line(FLOOR_LABEL, value, &series)));
     let range = if view == LossView::Zoomed { zoomed_range(&series) } else { None };
     let markers = events(rows).filter(|row| row.event != "finished");
     let chart = Chart {
@@ -111,16 +134,17 @@ pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<Ch
         x: Axis { is_log, ..step_axis() },
         y: Axis { label: "nats per token".into(), unit: Unit::Loss, is_log, range, ..Axis::default() },
         series,
-        event_markers: markers.map(|row| (row.step as f64, row.event.replace('_', " "))).collect(),
+        event_markers: markers.map(|row| (row.step as f64, event_label(&row.event))).collect(),
         ..Chart::default()
     };
     chart.draw()
 }
 
-/// Range of the y axis for a close-up: the values of the named lines after the first tenth of the x range, rounded
-/// outwards.
+/// Range of the y axis for a close-up.
 ///
-/// The steep fall at the start of a training would otherwise take most of the height. `None` if no value remains.
+/// With x_max the largest x of the named lines, the range covers their finite values at x > 0.1 · x_max and is rounded
+/// outwards ([`Scale::round_ends`]). Faint lines do not count. Without this limit, the steep fall at the start of a
+/// training takes most of the height. `None` if no value remains.
 pub fn zoomed_range(series: &[Series]) -> Option<(f64, f64)> {
     let named = series.iter().filter(|line| line.style != LineStyle::Faint);
     let points: Vec<(f64, f64)> =
@@ -131,10 +155,11 @@ pub fn zoomed_range(series: &[Series]) -> Option<(f64, f64)> {
     Some((scale.low, scale.high))
 }
 
-/// A chart of shares, with a y axis from 0 to 100 %.
-fn share_chart(title: &str, series: Vec<Series>) -> Option<ChartView> {
+/// A chart of shares: 240 pixels high, with a fixed y axis from 0 to 100 %, `note` beside the title.
+fn share_chart(title: &str, note: &str, series: Vec<Series>) -> Option<ChartView> {
     let y = Axis { unit: Unit::Percent, range: Some((0.0, 1.0)), ..Axis::default() };
-    Chart { title: title.into(), height: 240.0, x: step_axis(), y, series, ..Chart::default() }.draw()
+    let x = step_axis();
+    Chart { title: title.into(), note: note.into(), height: 240.0, x, y, series, ..Chart::default() }.draw()
 }
 
 /// Accuracy: by kind of dependency for the built-in stories, else over all tokens.
@@ -146,22 +171,23 @@ pub fn accuracy_chart(rows: &[Row]) -> Option<ChartView> {
     let kinds: BTreeSet<&String> = by_kind.flat_map(|kinds| kinds.keys()).collect();
     if kinds.is_empty() {
         let accuracy = line_series("", 0, validation_points(rows, |row| row.accuracy));
-        return share_chart("Accuracy", vec![accuracy]);
+        return share_chart("Accuracy", "correctly predicted tokens of the validation text", vec![accuracy]);
     }
     let series = kinds.iter().enumerate().map(|(color, kind)| {
         let points = validation_points(rows, |row| row.accuracy_by_kind.as_ref()?.get(*kind)?.accuracy());
         line_series(kind, color, points)
     });
-    share_chart("Accuracy by kind of dependency", series.collect())
+    share_chart("Accuracy by kind of dependency", "correctly predicted tokens", series.collect())
 }
 
-/// Share of the sentences in the samples that the grammar of the built-in stories accepts.
+/// Share of the sentences in the samples that the grammar of the built-in stories accepts (well formed), and of those
+/// that also agree with the sentences before them (consistent). `None` for other texts.
 pub fn acceptance_chart(rows: &[Row]) -> Option<ChartView> {
     let series = vec![
         line_series("well formed", 0, sample_points(rows, |row| row.acceptance_rate)),
-        line_series("and consistent", 1, sample_points(rows, consistent_share)),
+        line_series("also consistent", 1, sample_points(rows, consistent_share)),
     ];
-    share_chart("Accepted sentences in samples", series)
+    share_chart("Accepted sentences", "of all sentences in samples", series)
 }
 
 /// Share of the sentences that are consistent with the sentences before them. `None` without sentences.
@@ -197,7 +223,7 @@ pub fn training_charts(rows: &[Row]) -> Vec<ChartView> {
     charts.into_iter().flatten().collect()
 }
 
-/// A small chart of one line, with its last value beside the title.
+/// A small chart of one line in color 0, 130 pixels high, with the last finite value beside the title.
 fn small_chart(title: &str, points: Vec<(f64, f64)>, y: Axis) -> Option<ChartView> {
     let last = points.iter().rev().map(|point| point.1).find(|value| value.is_finite());
     let note = last.map(|value| format!("{} at the end", y.unit.format(value))).unwrap_or_default();
@@ -205,16 +231,17 @@ fn small_chart(title: &str, points: Vec<(f64, f64)>, y: Axis) -> Option<ChartVie
     Chart { title: title.into(), note, height: 130.0, x: step_axis(), y, series, ..Chart::default() }.draw()
 }
 
-/// Ratio of the largest to the smallest positive value; not a number without one.
+/// Ratio of the largest to the smallest positive value. NaN, which is above no limit, without a positive value.
 fn max_min_ratio(points: &[(f64, f64)]) -> f64 {
-    let positive = || points.iter().map(|point| point.1).filter(|value| value.is_finite() && *value > 0.0);
-    positive().fold(f64::NEG_INFINITY, f64::max) / positive().fold(f64::INFINITY, f64::min)
+    let positive = points.iter().map(|point| point.1).filter(|value| value.is_finite() && *value > 0.0);
+    positive.clone().fold(f64::NEG_INFINITY, f64::max) / positive.fold(f64::INFINITY, f64::min)
 }
 
-/// Tokens per second, averaged over equal stretches of the training.
+/// Training tokens per second, averaged over stretches of the training.
 ///
-/// A stretch is a sixtieth of the steps. A stretch without tokens or time becomes a gap, which happens where a run
-/// was resumed.
+/// Every k-th timed step ends a stretch, k = ⌊number of timed steps / 60⌋ and at least 1. The rate of a stretch from
+/// step a to step b is (tokens_b − tokens_a) / (seconds_b − seconds_a), drawn at b. A rate that is not positive becomes a
+/// gap, which happens where a run was resumed and its clock restarted. One timed step gives no point.
 fn throughput_points(rows: &[Row]) -> Vec<(f64, f64)> {
     let timed: Vec<(&StepRow, f64)> = steps(rows).filter_map(|row| Some((row, row.seconds?))).collect();
     let stride = (timed.len() / THROUGHPUT_POINTS).max(1);
@@ -227,7 +254,10 @@ fn throughput_points(rows: &[Row]) -> Vec<(f64, f64)> {
     rates.collect()
 }
 
-/// JSON array of `[step, tokens, seconds]` for `hover.js`, which interpolates between them. `seconds` may be null.
+/// JSON array of `[step, tokens, seconds]` at about 150 steps, the last one included; `seconds` may be null.
+///
+/// `templates/page.html` puts it into `data-clock`. For a chart over steps, `hover.js` shows tokens and time of the
+/// nearest entry. An empty run gives `[]`.
 pub fn clock_json(rows: &[Row]) -> String {
     let all: Vec<(u64, u64, Option<f64>)> =
         steps(rows).map(|row| (row.step, row.tokens, row.seconds.filter(|time| time.is_finite()))).collect();

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics_rows::Row;
 
-/// Data of the training report.
+/// Data of the training report, drawn by [`render_report`](super::render_report).
+///
+/// `kiln train` and `kiln report` fill it from the run folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
@@ -55,7 +57,9 @@ pub struct Report {
     pub checkpoints: Vec<CheckpointEntry>,
 }
 
-/// Bits per byte of the model and of general compressors on the same text.
+/// Bits per byte of the model and of general compressors on the same text; lower is better.
+///
+/// The report draws a bar for each value. Only runs on text other than the built-in stories have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Compression {
     /// Size of the text.
@@ -110,6 +114,9 @@ pub struct LayerSummary {
 }
 
 /// A small attention mask: rows are queries, columns are keys.
+///
+/// Drawn as a square of `size × size` cells with the visible ones in the accent color, and below it the title and the
+/// share of visible cells. Size 0 is an empty square.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatternMask {
     /// Number of queries and of keys.
@@ -163,7 +170,7 @@ pub struct CheckpointEntry {
     pub is_best: bool,
 }
 
-/// Data of the comparison page.
+/// Data of the comparison page, drawn by [`render_comparison`](super::render_comparison).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Comparison {
@@ -171,7 +178,7 @@ pub struct Comparison {
     pub runs: Vec<ComparedRun>,
 }
 
-/// One run of a comparison.
+/// One run of a comparison. Its color is its position: six colors, then the same six dotted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparedRun {

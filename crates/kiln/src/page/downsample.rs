@@ -1,30 +1,40 @@
-//! Downsampling and smoothing of curves.
+//! Downsampling and smoothing of curves, so that the page of a long run stays small and readable.
+//!
+//! Both work on points (x, y) sorted by x and keep their order. A point with a non-finite y is a gap in the curve.
 
 use super::scale::Scale;
 
-/// The smoothing window is this fraction of the curve on each side, applied twice.
+/// The smoothing window reaches n / 160 points to each side, for a curve of n points.
 const SMOOTHING_FRACTION: usize = 160;
 
-/// At most five points for each of `columns` columns of the x axis: first, lowest, highest and last finite point, so
-/// that no outlier is lost, and one non-finite point if there is a gap. Returns short curves unchanged.
+/// Min-max downsampling: at most five points for each of `columns` equally wide columns of the x axis.
 ///
-/// x must be sorted. Takes O(n). The result keeps the order of the points.
+/// A column keeps its first, lowest, highest and last finite point, so that no outlier is lost, and one non-finite point
+/// if it has a gap. On a logarithmic axis the columns are equally wide on the screen. Curves of at most 2 · `columns`
+/// points are returned unchanged. x must be sorted. Takes O(n).
 pub fn downsample(points: &[(f64, f64)], x: &Scale, columns: usize) -> Vec<(f64, f64)> {
     if points.len() <= 2 * columns {
         return points.to_vec();
     }
-    let column = |point: &(f64, f64)| (x.position(point.0) * columns as f64).floor() as i64;
-    points.chunk_by(|a, b| column(a) == column(b)).flat_map(extreme_points).collect()
+    points
+        .chunk_by(|a, b| column_index(a.0, x, columns) == column_index(b.0, x, columns))
+        .flat_map(extreme_points)
+        .collect()
+}
+
+/// Column ⌊p · columns⌋ of a value at position p of the axis.
+fn column_index(value: f64, x: &Scale, columns: usize) -> i64 {
+    (x.position(value) * columns as f64).floor() as i64
 }
 
 /// First, lowest, highest, last finite and first non-finite point, without duplicates, in order.
 fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let finite = || (0..points.len()).filter(|index| points[*index].1.is_finite());
+    let finite = (0..points.len()).filter(|index| points[*index].1.is_finite());
     let mut selected: Vec<usize> = [
-        finite().next(),
-        finite().min_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
-        finite().max_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
-        finite().next_back(),
+        finite.clone().next(),
+        finite.clone().min_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
+        finite.clone().max_by(|a, b| points[*a].1.total_cmp(&points[*b].1)),
+        finite.clone().next_back(),
         points.iter().position(|point| !point.1.is_finite()),
     ]
     .into_iter()
@@ -35,9 +45,11 @@ fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     selected.into_iter().map(|index| points[index]).collect()
 }
 
-/// The points at most 10 % above the 99.5th percentile of the values.
+/// The points with y ≤ 1.1 · q, where q is the 99.5th percentile of the finite y.
 ///
-/// Used for the range of an axis: a single spike does not flatten the rest of a curve. Non-finite points are removed.
+/// The range of a y axis is that of the remaining points, so that a single spike does not flatten the rest of the curve.
+/// Non-finite points are removed. Curves of fewer than 200 points keep every finite positive point, because their
+/// percentile is the maximum. Takes O(n log n).
 pub fn without_outliers(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut values: Vec<f64> = points.iter().map(|point| point.1).filter(|value| value.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -45,8 +57,11 @@ pub fn without_outliers(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.iter().copied().filter(|point| point.1 <= limit * 1.1).collect()
 }
 
-/// Moving average, applied twice, which approximates a triangular window of a fortieth of the curve. The window shrinks
-/// at the start, where losses fall fast, and is cut off at the end. Non-finite values are left out of the averages.
+/// Moving average over 2r + 1 points, r = ⌊n / 160⌋, applied twice: a triangular window of about n / 40 points.
+///
+/// At index i < r the window shrinks to 2i + 1 points, so that the steep fall at the start of a training stays; at the
+/// end the window is cut off. Non-finite values are left out of the averages; an average without a finite value is NaN.
+/// Curves of fewer than 160 points are returned unchanged, except for gaps.
 pub fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let radius = points.len() / SMOOTHING_FRACTION;
     moving_average(&moving_average(points, radius), radius)

@@ -1,4 +1,8 @@
-//! Chart data for `hover.js`, which shows the values under the pointer.
+//! Chart data for `templates/hover.js`, which shows the values under the pointer.
+//!
+//! `templates/chart.html` writes the JSON into the attribute `data-hover` of each chart. The script finds the x value
+//! under the pointer, takes the nearest point of each line, marks it, and lists the values in a tooltip. Without
+//! JavaScript the page shows everything but this tooltip.
 
 use serde::Serialize;
 
@@ -38,12 +42,15 @@ pub fn hover_json<'a>(
     lines: impl Iterator<Item = (&'a Series, &'a Vec<(f64, f64)>)>,
     (x, y): (&Scale, &Scale),
 ) -> String {
-    let is_drawn = |point: &&(f64, f64)| x.position(point.0).is_finite() && y.position(point.1).is_finite();
     let solid = lines.filter(|(series, _)| series.style == LineStyle::Line);
     let series = solid.map(|(series, points)| HoverSeries {
         name: &series.name,
         color: series.color,
-        points: points.iter().filter(is_drawn).map(|(x, y)| (round_digits(*x), round_digits(*y))).collect(),
+        points: points
+            .iter()
+            .filter(|point| x.position(point.0).is_finite() && y.position(point.1).is_finite())
+            .map(|(x, y)| (round_digits(*x), round_digits(*y)))
+            .collect(),
     });
     let data = HoverData {
         x: [x.low, x.high],
@@ -75,9 +82,9 @@ mod tests {
             ..Series::default()
         });
         let scale = Scale { low: 0.0, high: 2.0, is_log: false };
-        let read = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
-        let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
-        let want = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
-        assert_eq!(read["series"], want);
+        let json = hover_json(&Chart::default(), lines.iter().map(|s| (s, &s.points)), (&scale, &scale));
+        let data: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected = serde_json::json!([{ "name": "a\"b", "color": 0, "points": [[0.0, 1.0], [2.0, 1.23457]] }]);
+        assert_eq!(data["series"], expected);
     }
 }

@@ -1,4 +1,14 @@
 //! Data and view of the model analysis page: attention maps and logit lens of one text.
+//!
+//! `kiln inspect MODEL --text TEXT` fills an [`InspectPage`] from `kiln_interpret::inspect`; `templates/inspect.html` draws
+//! the view:
+//!
+//! - **Logit lens**: tables of up to 12 tokens (columns) by layers (rows). A cell holds the most likely next token and its
+//!   probability p; its background is the accent color with 70 % · p opacity.
+//! - **Attention maps**: one square SVG per head, queries downwards, keys to the right, a cell of 15 pixels (12 for more
+//!   than 28 tokens). A weight w has shade ⌊12 · √w⌉ of 12; the legend shows the shades of five weights.
+//!
+//! An empty text gives a page with its heading only. Non-finite weights count as 0, non-finite probabilities are a dash.
 
 use std::fmt::Write;
 
@@ -93,9 +103,9 @@ struct HeadMapView {
     shares: String,
     /// Number of tokens.
     size: usize,
-    /// Space for the token names above and to the left, in cells.
+    /// Space for the token names above and to the left, in cells: ⌈0.52 · longest name + 0.5⌉.
     label_margin: f64,
-    /// Size of a cell, in pixels.
+    /// Size of a cell, in pixels: 15, or 12 for more than 28 tokens.
     cell_pixels: f64,
     /// Opacity, and SVG path of the cells with this opacity.
     levels: Vec<(f64, String)>,
@@ -137,7 +147,7 @@ fn summary(page: &InspectPage) -> String {
     let confidence = page.lens.last().map_or(String::new(), |row| {
         let sum: f64 = row.top_tokens.iter().map(|(_, probability)| probability).sum();
         let mean = format_percent(sum / row.top_tokens.len().max(1) as f64).replace(' ', "\u{a0}");
-        format!(" The most likely next token has a probability of {mean} on average.")
+        format!(" After the last layer, the most likely next token has a probability of {mean} on average.")
     });
     format!("{tokens}; {heads} in {layers}.{confidence}")
 }
@@ -199,7 +209,7 @@ fn short_token(token: &str) -> String {
     name.chars().take(MAX_NAME_CHARS - 1).chain(['…']).collect()
 }
 
-/// Shade of a weight. The square root separates small weights.
+/// Shade ⌊12 · √w⌉ of a weight w, clamped to 0..=12. The square root separates small weights; NaN is shade 0.
 fn shade_level(weight: f32) -> usize {
     (f64::from(weight).clamp(0.0, 1.0).sqrt() * SHADE_LEVELS as f64).round() as usize
 }
@@ -209,7 +219,8 @@ fn opacity(level: usize) -> f64 {
     (level as f64 / SHADE_LEVELS as f64 * 100.0).round() / 100.0
 }
 
-/// One SVG path per shade, with one rectangle for each run of equal cells in a row.
+/// Opacity and SVG path of each shade in use, with one rectangle for each run of equal cells in a row. Shade 0 is not
+/// drawn. Coordinates are in cells: x is the key, y the query.
 fn cell_paths(weights: &[f32], size: usize) -> Vec<(f64, String)> {
     let mut paths = vec![String::new(); SHADE_LEVELS + 1];
     for (query, row) in weights.chunks(size.max(1)).enumerate() {
@@ -232,15 +243,17 @@ fn cell_paths(weights: &[f32], size: usize) -> Vec<(f64, String)> {
 pub fn attention_shares(weights: &[f32], size: usize) -> AttentionShares {
     let skipped = usize::from(size > 1);
     let rows: Vec<(usize, &[f32])> = weights.chunks(size.max(1)).enumerate().skip(skipped).collect();
-    let mean = |key: &dyn Fn(usize) -> Option<usize>| {
-        let weights = rows.iter().map(|(query, row)| key(*query).and_then(|key| row.get(key)).copied());
-        weights.map(|weight| f64::from(weight.unwrap_or(0.0))).sum::<f64>() / rows.len().max(1) as f64
-    };
     AttentionShares {
-        self_token: mean(&Some),
-        previous_token: mean(&|query| query.checked_sub(1)),
-        first_token: mean(&|_| Some(0)),
+        self_token: mean_weight(&rows, Some),
+        previous_token: mean_weight(&rows, |query| query.checked_sub(1)),
+        first_token: mean_weight(&rows, |_| Some(0)),
     }
+}
+
+/// Mean over the queries of the weight at the key that `key` returns for each. A missing key or weight counts 0.
+fn mean_weight(rows: &[(usize, &[f32])], key: impl Fn(usize) -> Option<usize>) -> f64 {
+    let weights = rows.iter().map(|(query, row)| key(*query).and_then(|key| row.get(key)).copied());
+    weights.map(|weight| f64::from(weight.unwrap_or(0.0))).sum::<f64>() / rows.len().max(1) as f64
 }
 
 /// `self 50 %, previous 25 %, first 38 %`.

@@ -33,8 +33,10 @@ pub struct EndLabel {
     pub style: LineStyle,
 }
 
-/// Moves labels up and down until they are a line of text apart, in the order of their line ends. Labels of lines that
-/// leave the frame are placed at its edge.
+/// Moves labels up and down until they are 17 pixels (a line of text) apart, in the order of their line ends.
+///
+/// Labels of lines that leave the frame are placed at its edge. More labels than the frame has lines of text extend
+/// below it. Takes O(n log n).
 pub fn separate_labels(mut labels: Vec<EndLabel>, height: f64) -> Vec<EndLabel> {
     labels.iter_mut().for_each(|label| label.top = label.top.clamp(0.0, height));
     labels.sort_by(|a, b| a.top.total_cmp(&b.top));
@@ -52,11 +54,14 @@ pub fn separate_labels(mut labels: Vec<EndLabel>, height: f64) -> Vec<EndLabel> 
     labels
 }
 
-/// Width that the labels need to the right of the frame, in pixels.
+/// Width that the labels need to the right of the frame, in pixels: 24 + 7.8 · letters of the longest label, at most 210;
+/// 14 without labels.
 pub fn label_width(labels: &[EndLabel]) -> f64 {
     let lengths = labels.iter().map(|label| label.name.chars().count() + label.value.chars().count());
-    let width = |letters: usize| (24.0 + letters as f64 * MAX_LETTER_WIDTH).round().min(MAX_GUTTER);
-    lengths.max().map_or(MIN_GUTTER, width)
+    match lengths.max() {
+        Some(letters) => (24.0 + letters as f64 * MAX_LETTER_WIDTH).round().min(MAX_GUTTER),
+        None => MIN_GUTTER,
+    }
 }
 
 /// A named point.

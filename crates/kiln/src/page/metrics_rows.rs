@@ -1,7 +1,13 @@
 //! The rows of `metrics.jsonl`, as the pages read them.
 //!
 //! JSON has no infinity and no NaN; such numbers are written as null and read as `None`. The serde names are the file
-//! format.
+//! format. A row is one line:
+//!
+//! ```json
+//! {"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.0003,"gradient_norm":1.2,"seconds":0.21}
+//! {"kind":"validation","step":50,"tokens":153600,"loss":2.1,"accuracy":0.54,"seconds":13.2}
+//! {"kind":"event","step":50,"event":"interrupted","detail":"Ctrl-C; state saved","seconds":13.4}
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -40,7 +46,7 @@ pub struct StepRow {
     pub step: u64,
     /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss of the step.
+    /// Mean loss of the step, in nats per token.
     pub loss: Option<f64>,
     /// Learning rate of the step.
     pub learning_rate: Option<f64>,
@@ -60,9 +66,9 @@ pub struct ValidationRow {
     pub step: u64,
     /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss.
+    /// Mean loss, in nats per token.
     pub loss: Option<f64>,
-    /// Entropy of the built-in stories on the same text.
+    /// Entropy of the built-in stories on the same text, in nats per token: the lowest possible loss.
     pub floor: Option<f64>,
     /// Bits per byte.
     pub bits_per_byte: Option<f64>,
@@ -75,7 +81,7 @@ pub struct ValidationRow {
     pub seconds: Option<f64>,
 }
 
-/// Number of correct predictions, of a total.
+/// Number of correct predictions, of a total. Written as `{"right": 61, "total": 100}`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct AnswerCounts {
     /// Correct predictions.

@@ -1,6 +1,12 @@
 //! HTML pages: training report, run comparison, model analysis. Each page is one file that loads nothing.
 //!
-//! A page is plain data ([`Report`], [`Comparison`], [`InspectPage`](inspect::InspectPage)). The modules `report`,
+//! | page | function | data | template |
+//! |---|---|---|---|
+//! | training report | [`render_report`] | [`Report`] | `report.html` |
+//! | run comparison | [`render_comparison`] | [`Comparison`] | `compare.html` |
+//! | model analysis | [`render_inspect`] | [`InspectPage`](inspect::InspectPage) | `inspect.html` |
+//!
+//! All three extend `page.html` and draw their charts with `chart.html`. A page is plain data ([`Report`], [`Comparison`], [`InspectPage`](inspect::InspectPage)). The modules `report`,
 //! `compare` and `inspect` turn the data into a view, a serializable struct with every number already formatted. The
 //! minijinja templates in `templates/` print the view. Templates escape all text, and an unknown field is an error
 //! ([`UndefinedBehavior::Strict`]). `hover.js` adds values under the pointer; the page is complete without it.

@@ -1,4 +1,10 @@
 //! The view of a model: a table of its layers with their costs, and its attention patterns.
+//!
+//! The report includes it by the macro in `templates/model.html`. The table has one row per layer of each different
+//! block: name, description, parameters (a number and a bar, whose full width is the largest row), FLOPs per token of the
+//! forward pass, bytes of decode state per token, and the kernel. Below it are the reasons for the kernels and one square
+//! per different attention pattern: queries downwards, keys to the right, visible cells in the accent color. A model
+//! without layers has no section.
 
 use std::fmt::Write;
 
@@ -90,9 +96,7 @@ pub fn view(model: &ModelSummary) -> ModelView {
     }
 }
 
-/// `decoder · hidden size 128 · vocabulary size 1024`, without unknown values.
-///
-/// The unit of both sizes is a number of values.
+/// `decoder · hidden size 128 · vocabulary size 1024`. An empty stack and sizes of 0 are left out.
 fn model_title(model: &ModelSummary) -> String {
     let mut facts = Vec::new();
     if !model.stack.is_empty() {

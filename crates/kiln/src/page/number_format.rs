@@ -41,6 +41,10 @@ impl Unit {
     }
 
     /// `value` as a tick label of an axis whose ticks are `step` apart, with enough digits to distinguish them.
+    ///
+    /// Plain numbers and losses have max(0, −⌊log₁₀ step⌋) decimals, percentages the same for 100 · step. Counts from
+    /// 10 000 have an SI prefix and at least three significant digits. Times are in hours or minutes if `step` is a
+    /// multiple of half of one. A value below 10⁻⁶ · step is `0`.
     pub fn format_tick(self, value: f64, step: f64) -> String {
         let is_zero = value.abs() < step * 1e-6;
         match self {
@@ -70,7 +74,7 @@ impl Unit {
     }
 }
 
-/// Decimal places that distinguish multiples of `step`.
+/// Decimal places that distinguish multiples of `step`: 2 for 0.05, 0 from 1 on.
 fn decimal_places(step: f64) -> usize {
     (-(step.log10() + 1e-9).floor()).max(0.0) as usize
 }

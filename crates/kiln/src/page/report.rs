@@ -1,4 +1,21 @@
-//! The view of the training report.
+//! The view of the training report, `templates/report.html`.
+//!
+//! The page from top to bottom:
+//!
+//! | section | drawn from | left out without |
+//! |---|---|---|
+//! | name, one-sentence summary, facts | [`Report`] | – |
+//! | headline metrics, in 3 or 4 columns | [`Report`] | each metric without its value |
+//! | loss: close-up, full, log–log | steps, evaluations, events | any loss |
+//! | accuracy and accepted sentences, over steps | evaluations, samples | the values |
+//! | compression: bars in bits per byte, best first | [`Compression`] | the value of the model |
+//! | samples of up to four steps | samples | samples |
+//! | objective examples with their attention masks | [`ObjectiveExample`] | tokens |
+//! | model: layers, costs, attention patterns | [`ModelSummary`](super::data::ModelSummary) | layers |
+//! | training curves over steps | steps | finite values |
+//! | checkpoints, the latest 100 events, recipe | [`Report`], events | entries |
+//!
+//! A run without any row gives a page with the name, the summary `no loss has been measured`, tokens and time.
 
 use serde::Serialize;
 
@@ -31,8 +48,10 @@ pub struct View<'a> {
     training_charts: Vec<ChartView>,
     compression: Option<CompressionBars>,
     sample_groups: Vec<SampleGroup>,
-    /// Whether a sample holds a rejected sentence.
+    /// Whether a sample holds a rejected sentence; a note then explains the underline.
     has_rejected: bool,
+    /// Whether the loss charts show the lowest possible loss; a note then explains the dashed line.
+    has_floor: bool,
     model: ModelView,
     examples: Vec<ExampleView<'a>>,
     /// Step, validation loss, size, and whether it is the best.
@@ -86,6 +105,7 @@ pub fn view(report: &Report) -> View<'_> {
         training_charts: curves::training_charts(&report.rows),
         compression: report.compression.as_ref().and_then(compression_bars),
         has_rejected: sample_groups.iter().any(SampleGroup::has_rejected),
+        has_floor: finite_value(report.floor).is_some(),
         sample_groups,
         model: model_view::view(&report.model),
         examples: examples.map(example_view).collect(),
@@ -96,7 +116,7 @@ pub fn view(report: &Report) -> View<'_> {
     }
 }
 
-/// The charts of the three loss views. A view without a finite value is left out.
+/// The tabs of the loss chart: close-up (shown first), full, and log–log. A view without a finite value is left out.
 fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     use curves::LossView::{Full, Log, Zoomed};
     let views = [("close-up", Zoomed), ("full", Full), ("log–log", Log)];
@@ -131,7 +151,7 @@ fn format_steps(report: &Report) -> String {
 }
 
 /// One sentence on how the run ended: `After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats per
-/// token, 18 % above the floor of 1.63.`
+/// token, 18 % above the lowest possible loss of 1.63.`
 ///
 /// Numbers and units are joined by non-breaking spaces. The beginning depends on the last event: interrupted, stopped
 /// by a non-finite loss, or neither.
@@ -163,19 +183,20 @@ fn describe_loss(report: &Report) -> String {
     }
 }
 
-/// By how much the validation loss exceeds the floor, relative to the floor. Negative below it.
+/// By how much the validation loss exceeds the floor, relative to the floor: loss / floor − 1. Negative below it; `None`
+/// unless both are finite and the floor is positive.
 fn share_above_floor(report: &Report) -> Option<f64> {
     let loss = finite_value(report.validation_loss)?;
     let floor = finite_value(report.floor).filter(|floor| *floor > 0.0)?;
     Some(loss / floor - 1.0)
 }
 
-/// `, 18 % above the floor of 1.63`.
+/// `, 18 % above the lowest possible loss of 1.63`.
 fn floor_comparison(report: &Report) -> Option<String> {
     let floor = report.floor?;
     let share = share_above_floor(report)?;
     let side = if share < 0.0 { "below" } else { "above" };
-    Some(format!(", {} {side} the floor of {floor:.2}", non_breaking(format_percent(share.abs()))))
+    Some(format!(", {} {side} the lowest possible loss of {floor:.2}", non_breaking(format_percent(share.abs()))))
 }
 
 /// `, 1.42 bits per byte (xz: 1.83)`, with the best compressor.
@@ -193,7 +214,8 @@ fn compressor_results(compression: &Compression) -> Vec<(&'static str, f64)> {
     results.into_iter().filter_map(|(name, bits)| Some((name, finite_value(bits)?))).collect()
 }
 
-/// The text size and one bar per compressor and for the model. `None` if the model has no finite value.
+/// The text size and one bar per compressor and for the model, best first. The width is 100 % · bits / largest bits.
+/// `None` if the model has no finite value.
 fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
     let mut results = compressor_results(compression);
     results.push(("this model", finite_value(compression.model)?));
@@ -206,7 +228,8 @@ fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
 
 /// The metrics that the run has, most important first.
 ///
-/// Up to eight; the four of the built-in stories and of the compression are missing for most runs.
+/// Up to eight: validation loss, its distance from the lowest possible loss, training loss, bits per byte, accepted
+/// sentences, parameters, tokens and time. Tokens and time are always there.
 fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let floor = finite_value(report.floor).map(|floor| format!("of {floor:.3} nats per token")).unwrap_or_default();
     let speed =
@@ -215,10 +238,10 @@ fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let acceptance_rate = finite_value(report.acceptance_rate).map(format_percent);
     let metrics = [
         ("Validation loss", format_loss(report.validation_loss), "nats per token".into()),
-        ("Above the floor", share_above_floor(report).map(format_percent), floor),
+        ("Above the lowest possible loss", share_above_floor(report).map(format_percent), floor),
         ("Training loss", format_loss(report.train_loss), "nats per token".into()),
         ("Bits per byte", format_loss(report.bits_per_byte), "of validation text".into()),
-        ("Accepted", acceptance_rate, "of the sentences in samples".into()),
+        ("Accepted by the grammar", acceptance_rate, "of the sentences in samples".into()),
         ("Parameters", parameters, String::new()),
         ("Tokens", Some(format_count(report.tokens as f64)), format!("in {}", format_steps(report))),
         ("Time", Some(format_duration(report.seconds)), speed.unwrap_or_default()),
@@ -251,5 +274,5 @@ fn event_rows(report: &Report) -> Vec<(String, String, String, String)> {
 fn event_row(row: &EventRow) -> (String, String, String, String) {
     let step = format_count(row.step as f64);
     let time = row.seconds.map(format_duration).unwrap_or_default();
-    (step, row.event.replace('_', " "), row.detail.clone().unwrap_or_default(), time)
+    (step, curves::event_label(&row.event), row.detail.clone().unwrap_or_default(), time)
 }

@@ -1,4 +1,7 @@
-//! Generated samples at a few steps of the training.
+//! Generated samples at a few steps of the training: the section "Samples" of `templates/report.html`.
+//!
+//! A sample shows its prompt in bold, then its text. Sentences that the grammar of the built-in stories rejects are
+//! underlined; other texts have no verdicts and no underline.
 
 use serde::Serialize;
 
@@ -115,26 +118,27 @@ mod tests {
     use super::super::metrics_rows::Verdict;
     use super::*;
 
-    fn cut(text: &str, marks: &[(usize, usize, bool)]) -> Vec<(String, &'static str)> {
-        let marks = marks.iter().map(|(start, end, ok)| Verdict { start: *start, end: *end, accepted: *ok }).collect();
-        let sample = Sample { text: text.into(), verdicts: marks, ..Sample::default() };
-        split_spans(&sample).into_iter().map(|piece| (piece.text, piece.verdict)).collect()
+    fn spans(text: &str, marks: &[(usize, usize, bool)]) -> Vec<(String, &'static str)> {
+        let verdicts =
+            marks.iter().map(|(start, end, ok)| Verdict { start: *start, end: *end, accepted: *ok }).collect();
+        let sample = Sample { text: text.into(), verdicts, ..Sample::default() };
+        split_spans(&sample).into_iter().map(|span| (span.text, span.verdict)).collect()
     }
 
     #[test]
     fn a_text_is_split_at_its_verdicts() {
-        let read = cut("One. Two. rest", &[(5, 9, false), (0, 4, true)]);
-        let want = [("One.", "ok"), (" ", ""), ("Two.", "bad"), (" rest", "")].map(|(t, v)| (t.to_string(), v));
-        assert_eq!(read, want);
+        let actual = spans("One. Two. rest", &[(5, 9, false), (0, 4, true)]);
+        let expected = [("One.", "ok"), (" ", ""), ("Two.", "bad"), (" rest", "")].map(|(t, v)| (t.to_string(), v));
+        assert_eq!(actual, expected);
     }
 
     #[test]
     fn invalid_verdicts_are_ignored() {
-        let whole = [("äbc".to_string(), "")];
+        let unsplit = [("äbc".to_string(), "")];
         for bad in [(1, 3, true), (2, 99, true), (3, 1, false), (usize::MAX, usize::MAX, true)] {
-            assert_eq!(cut("äbc", &[bad]), whole, "{bad:?}");
+            assert_eq!(spans("äbc", &[bad]), unsplit, "{bad:?}");
         }
-        assert_eq!(cut("abcd", &[(0, 3, true), (2, 4, false)])[0], ("abc".to_string(), "ok"));
+        assert_eq!(spans("abcd", &[(0, 3, true), (2, 4, false)])[0], ("abc".to_string(), "ok"));
     }
 
     #[test]
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        let read = cut(&"ä".repeat(5000), &[]);
-        assert!(read[0].0.len() <= MAX_TEXT_BYTES && read[1].0 == " …");
+        let actual = spans(&"ä".repeat(5000), &[]);
+        assert!(actual[0].0.len() <= MAX_TEXT_BYTES && actual[1].0 == " …");
     }
 }

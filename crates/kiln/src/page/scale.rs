@@ -1,4 +1,11 @@
 //! Axis scales: from values to positions, and round tick values.
+//!
+//! A value v on an axis from `low` to `high` has the position
+//!
+//! - linear: (v − low) / (high − low)
+//! - logarithmic: ln(v / low) / ln(high / low)
+//!
+//! which is 0 at `low` and 1 at `high`. The chart multiplies it by the width of the frame, or 1 minus it by the height.
 
 use super::number_format::Unit;
 
@@ -29,8 +36,9 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// The smallest axis over `values`. Values that are not finite, larger than 1e150, or not positive on a logarithmic
-    /// axis are ignored. Returns `None` if no value remains.
+    /// The smallest axis over `values`. Values that are not finite, not below 1e150 in magnitude, or not positive on a
+    /// logarithmic axis are ignored. Returns `None` if no value remains. One value v gives an axis from 0.9 v to 1.1 v
+    /// (logarithmic: 0.5 v to 1.5 v), or from −1 to 1 for v = 0.
     pub fn from_values(values: impl Iterator<Item = f64>, is_log: bool) -> Option<Self> {
         let usable = values.filter(|value| value.abs() < MAX_VALUE && (!is_log || *value > 0.0));
         let ends = usable.fold(None, |ends: Option<(f64, f64)>, value| {
@@ -40,7 +48,7 @@ impl Scale {
         ends.map(|(low, high)| Self { low, high, is_log }.with_min_width())
     }
 
-    /// Widens an axis of (almost) no length by 10 % of its value on both sides, a logarithmic one by 50 %.
+    /// Widens an axis shorter than 10⁻⁹ of its larger end: by 10 % of its value on both sides, a logarithmic one by 50 %.
     fn with_min_width(self) -> Self {
         let length = self.high - self.low;
         if length > self.high.abs().max(self.low.abs()) * 1e-9 && length.is_finite() {
@@ -53,7 +61,8 @@ impl Scale {
         Self { low: self.low - margin, high: self.low + margin, ..self }
     }
 
-    /// Moves the ends outwards: of a linear axis to round values, of a logarithmic one by 4 % of its length.
+    /// Moves the ends outwards: of a linear axis to multiples of a third of the distance of `ticks` ticks, of a
+    /// logarithmic one by the factor (high / low)^0.04, which is 4 % of its length.
     pub fn round_ends(self, unit: Unit, ticks: usize) -> Self {
         if self.is_log {
             let margin = (self.high / self.low).powf(0.04);
@@ -77,9 +86,11 @@ impl Scale {
         }
     }
 
-    /// About `count` round values on the axis, with their labels.
+    /// About `count` round values on the axis, with their labels: the multiples of the tick distance between `low` and
+    /// `high`.
     ///
-    /// Never more than 50. A short logarithmic axis has linear ticks, because it may not contain two powers of ten.
+    /// Never more than 50. A logarithmic axis with high / low ≤ 12 has these ticks too, because it may not contain two
+    /// powers of ten.
     pub fn ticks(&self, unit: Unit, count: usize) -> Vec<(f64, String)> {
         if self.is_log && self.high / self.low > MIN_LOG_TICK_RATIO {
             return self.log_ticks(count).into_iter().map(|value| (value, unit.format(value))).collect();
@@ -90,9 +101,9 @@ impl Scale {
         values.take(MAX_TICKS).map(|value| (value, unit.format_tick(value, step))).collect()
     }
 
-    /// Powers of ten, with 1, 2, 5 or 1, 3 in between on a short axis.
+    /// Multiples of powers of ten: by 1, 2 and 5 on an axis of up to two decades, by 1 and 3 on three, by 1 on more.
     ///
-    /// On an axis of many decades, powers are skipped so that about `count` remain.
+    /// Every k-th power is used, k = ⌈decades / count⌉, so that about `count` remain on an axis of many decades.
     fn log_ticks(&self, count: usize) -> Vec<f64> {
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
@@ -108,8 +119,8 @@ impl Scale {
         values.filter(|value| (self.low * 0.999..=self.high * 1.001).contains(value)).collect()
     }
 
-    /// The smallest round distance with at most about `count` ticks: 1, 2 or 5 times a power of ten; for times also
-    /// quarters of a minute and of an hour. Counts have a distance of at least 1.
+    /// The smallest round distance that is at least (high − low) / count: 1, 2 or 5 times a power of ten. Times between
+    /// 5 s and 12 h use [`TIME_STEPS`] instead. Counts have a distance of at least 1.
     fn tick_step(&self, unit: Unit, count: usize) -> f64 {
         let distance = (self.high - self.low) / count.max(1) as f64;
         let power = 10f64.powi(distance.log10().floor() as i32);

@@ -1,4 +1,4 @@
-//! Norms, activations and the gated feed-forward against PyTorch's numbers.
+//! Norms, activations and the gated MLP against PyTorch's values.
 
 use burn::{
     module::Module,

@@ -1,5 +1,16 @@
-//! BERT, as files for embeddings hold it: without pooler and heads. RoBERTa is the same with positions that start at the
-//! first.
+//! `bert`: BERT encoders for embeddings, without pooler and heads.
+//!
+//! RoBERTa is written as BERT: its position table loses the rows before the first position (`pad_token_id` + 1), so that
+//! positions count from 0 in the file.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | rows of `token_embd.weight`, `position_embd.weight`, `token_types.weight` | `vocab_size`, `max_position_embeddings`, `type_vocab_size` |
+//! | `embedding_length`, `feed_forward_length`, `block_count` | `hidden_size`, `intermediate_size`, `num_hidden_layers` |
+//! | `attention.head_count` | `num_attention_heads` |
+//! | `attention.layer_norm_epsilon` | `layer_norm_eps` (default 1e-12) |
+//! | `attention.causal` = false | |
+//! | `pooling_type` | the pooling of sentence-transformers (see [`GgufFile::pooling`](crate::gguf::GgufFile::pooling)) |
 
 use super::{Architecture, MetadataReader, NameRule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, Value};
@@ -15,6 +26,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[],
 };
 
+/// Names of BERT's tensors, without the prefix `bert.` of models with a head.
 const NAME_RULES: [NameRule; 12] = [
     plain_rule("token_embd", "embeddings.word_embeddings"),
     plain_rule("position_embd", "embeddings.position_embeddings"),
@@ -30,6 +42,7 @@ const NAME_RULES: [NameRule; 12] = [
     plain_rule("blk.{}.layer_output_norm", "encoder.layer.{}.output.LayerNorm"),
 ];
 
+/// The `config.json` of a BERT.
 fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let heads = fields.size("attention.head_count")?;
     fields.require("attention.head_count_kv", heads)?;
@@ -49,6 +62,7 @@ fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     }))
 }
 
+/// The metadata of a BERT or RoBERTa.
 fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     let mut metadata = size_metadata(
         config,
@@ -61,9 +75,10 @@ fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
         ],
     )?;
     if config["model_type"] != ARCHITECTURE.name {
-        let before = config["pad_token_id"].as_u64().unwrap_or(1) as usize + 1;
-        let all = metadata.integer("context_length")?.unwrap_or_default();
-        metadata.set("context_length", Value::U32(all.saturating_sub(before) as u32));
+        // RoBERTa's positions start behind the padding id, and its table has rows for the positions before.
+        let unused_rows = config["pad_token_id"].as_u64().unwrap_or(1) as usize + 1;
+        let rows = metadata.integer("context_length")?.unwrap_or_default();
+        metadata.set("context_length", Value::U32(rows.saturating_sub(unused_rows) as u32));
     }
     let eps = config["layer_norm_eps"].as_f64().unwrap_or(1e-12);
     metadata.set("attention.layer_norm_epsilon", Value::F32(eps as f32));

@@ -1,4 +1,17 @@
-//! Llama, and Mistral under the same name.
+//! `llama`: Llama, and Mistral under the same name.
+//!
+//! The rows of q and k are permuted (see [`RowPermutation`]). Biases exist if their tensors do; the first layer decides.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | `embedding_length`, `feed_forward_length`, `block_count` | `hidden_size`, `intermediate_size`, `num_hidden_layers` |
+//! | `attention.head_count`, `attention.head_count_kv` | `num_attention_heads`, `num_key_value_heads` |
+//! | `attention.key_length`, `attention.value_length`, `rope.dimension_count` | `head_dim`: all equal |
+//! | `attention.layer_norm_rms_epsilon` | `rms_norm_eps` (default 1e-6) |
+//! | `context_length` | `max_position_embeddings` |
+//! | `rope.*`, the tensor `rope_freqs.weight` | `rope_theta`, `rope_scaling` |
+//! | no tensor `output.weight` | `tie_word_embeddings` |
+//! | none | `hidden_act`: `silu`; a model with sliding windows is refused |
 
 use super::{Architecture, MetadataReader, NameRule, permuted_rule, plain_rule, rope, size_metadata};
 use crate::gguf::{Metadata, RowPermutation, Value};
@@ -14,6 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[rope::ROPE_FREQS_TENSOR],
 };
 
+/// Names of Llama's tensors; the rows of q and k are permuted.
 const NAME_RULES: [NameRule; 12] = [
     plain_rule("token_embd", "model.embed_tokens"),
     plain_rule("output_norm", "model.norm"),
@@ -29,7 +43,7 @@ const NAME_RULES: [NameRule; 12] = [
     plain_rule("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj"),
 ];
 
-/// With what Llama's own `config.json` says of biases.
+/// The `config.json` of a Llama, with its keys for biases.
 fn config_with_biases(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let mut config = config(fields)?;
     config["attention_bias"] = fields.has_tensor("blk.0.attn_q.bias").into();
@@ -37,9 +51,10 @@ fn config_with_biases(fields: &MetadataReader) -> Result<Json, ValidationError> 
     Ok(config)
 }
 
-/// `config.json` of Llama and its kin.
+/// The `config.json` of architectures like Llama.
 pub(super) fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
-    let (hidden, heads) = (fields.size("embedding_length")?, fields.size("attention.head_count")?);
+    let hidden = fields.size("embedding_length")?;
+    let heads = fields.size("attention.head_count")?;
     let head_dim = fields.integer("attention.key_length")?.unwrap_or(hidden / heads);
     fields.require("attention.value_length", head_dim)?;
     fields.require("rope.dimension_count", head_dim)?;
@@ -61,7 +76,11 @@ pub(super) fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     Ok(config)
 }
 
-/// The reverse.
+/// The metadata of architectures like Llama.
+///
+/// # Errors
+/// If a size is missing, the activation is not silu, the model has sliding windows, or its rotary scaling has no
+/// counterpart.
 pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     let mut metadata = size_metadata(
         config,
@@ -73,12 +92,11 @@ pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
             ("attention.head_count", "num_attention_heads"),
         ],
     )?;
-    let whole = |key: &str| metadata.integer(key).map(Option::unwrap_or_default);
-    let (hidden, heads) = (whole("embedding_length")?, whole("attention.head_count")?);
-    let or = |key: &str, default: usize| config[key].as_u64().unwrap_or(default as u64) as u32;
-    let head_dim = or("head_dim", hidden / heads.max(1));
+    let hidden = metadata.integer("embedding_length")?.unwrap_or_default();
+    let heads = metadata.integer("attention.head_count")?.unwrap_or_default();
+    let head_dim = size_or(config, "head_dim", hidden / heads.max(1));
     for (key, value) in [
-        ("attention.head_count_kv", or("num_key_value_heads", heads)),
+        ("attention.head_count_kv", size_or(config, "num_key_value_heads", heads)),
         ("attention.key_length", head_dim),
         ("attention.value_length", head_dim),
         ("rope.dimension_count", head_dim),
@@ -89,10 +107,16 @@ pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     metadata.set("attention.layer_norm_rms_epsilon", Value::F32(eps as f32));
     match config["hidden_act"].as_str() {
         None | Some("silu") => {}
-        Some(other) => return Err(ValidationError::new("hidden_act", format!("GGUF files mean silu, found {other}"))),
+        Some(other) => {
+            return Err(ValidationError::new(
+                "hidden_act",
+                format!("GGUF files of this architecture imply silu, found {other}"),
+            ));
+        }
     }
     if config["use_sliding_window"] == true && !config["sliding_window"].is_null() {
-        let reason = "a GGUF file of this architecture has no windows: every layer would see the whole text";
+        let reason =
+            "GGUF files of this architecture have no sliding windows: every layer would attend to the whole text";
         return Err(
             ValidationError::new("use_sliding_window", reason).with_suggestion("the format `hf`, which keeps them")
         );
@@ -101,13 +125,18 @@ pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     Ok(metadata)
 }
 
-/// The names, for architectures that turn nothing.
+/// A size of `config.json`, or its default.
+fn size_or(config: &Json, key: &str, default: usize) -> u32 {
+    config[key].as_u64().unwrap_or(default as u64) as u32
+}
+
+/// Llama's names, for architectures whose rows are the same in both formats.
 pub(super) const fn unpermuted_rules() -> [NameRule; 12] {
-    let mut names = NAME_RULES;
+    let mut rules = NAME_RULES;
     let mut i = 0;
-    while i < names.len() {
-        names[i].permutation = RowPermutation::Identity;
+    while i < rules.len() {
+        rules[i].permutation = RowPermutation::Identity;
         i += 1;
     }
-    names
+    rules
 }

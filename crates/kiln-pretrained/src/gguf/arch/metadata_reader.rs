@@ -1,20 +1,27 @@
-//! The metadata of an architecture, read so that nothing in them is ignored in silence.
+//! Access to an architecture's metadata that reports every key that was not read.
 
 use crate::gguf::{Metadata, Value};
 use kiln_models::tensors::TensorSource;
 use kiln_spec::{ValidationError, config::closest_match};
 use std::{cell::RefCell, collections::BTreeSet};
 
-/// What a file says of its model: keys without the architecture's name, and tensors.
+/// A file's metadata of its architecture, by keys without the architecture's prefix, and its tensors.
+///
+/// The reader notes which keys are read. [`finish`](Self::finish) refuses keys that were not, so that no option of a model
+/// is ignored in silence.
 pub struct MetadataReader<'a> {
     architecture: &'a str,
     metadata: &'a Metadata,
     tensors: &'a dyn TensorSource,
+    /// Full keys that were read or can be ignored.
     known_keys: RefCell<BTreeSet<String>>,
 }
 
-/// Keys of any architecture that say nothing of what the model computes.
+/// Keys of all architectures that do not change what the model computes.
 const IGNORED_KEYS: [&str; 4] = ["vocab_size", "rope.scaling.finetuned", "tensor_data_layout", "pooling_type"];
+
+/// Largest size that a file may state.
+const MAX_SIZE: usize = 1 << 28;
 
 impl<'a> MetadataReader<'a> {
     pub(in crate::gguf) fn new(architecture: &'a str, metadata: &'a Metadata, tensors: &'a dyn TensorSource) -> Self {
@@ -22,127 +29,127 @@ impl<'a> MetadataReader<'a> {
         Self { architecture, metadata, tensors, known_keys: RefCell::new(known) }
     }
 
-    /// The whole key.
+    /// Returns the key with the architecture's prefix, and notes it as read.
     pub fn full_key(&self, key: &str) -> String {
         let key = format!("{}.{key}", self.architecture);
         self.known_keys.borrow_mut().insert(key.clone());
         key
     }
 
-    /// A whole number, if it is there.
+    /// Returns a non-negative integer; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn integer(&self, key: &str) -> Result<Option<usize>, ValidationError> {
         self.metadata.integer(&self.full_key(key))
     }
 
-    /// A size that the file must say: from 1 to 2²⁸.
+    /// Returns a required size from 1 to 2²⁸.
     ///
     /// # Errors
-    /// If it doesn't.
+    /// If the key is absent, or the value has another type or is out of range.
     pub fn size(&self, key: &str) -> Result<usize, ValidationError> {
         let found = self.integer(key)?;
-        let told = || found.map_or("nothing".into(), |size| size.to_string());
-        let wrong = || {
-            ValidationError::new(
-                self.full_key(key),
-                format!("a size from 1 to {} was expected, found {}", 1 << 28, told()),
-            )
-        };
-        found.filter(|size| (1..=1 << 28).contains(size)).ok_or_else(wrong)
+        if let Some(size) = found.filter(|size| (1..=MAX_SIZE).contains(size)) {
+            return Ok(size);
+        }
+        let found = found.map_or("nothing".into(), |size| size.to_string());
+        let reason = format!("expected a size from 1 to {MAX_SIZE}, found {found}");
+        Err(ValidationError::new(self.full_key(key), reason))
     }
 
-    /// A number, if it is there.
+    /// Returns a number; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn float(&self, key: &str) -> Result<Option<f64>, ValidationError> {
         self.metadata.get(&self.full_key(key), "a number", Value::as_float)
     }
 
-    /// A word, if it is there.
+    /// Returns a string; `None` if the key is absent.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn string(&self, key: &str) -> Result<Option<&'a str>, ValidationError> {
         self.metadata.string(&self.full_key(key))
     }
 
-    /// Refuses a switch that stands otherwise than this, the only way that Kiln implements.
+    /// Checks that a boolean is absent or has the only value that Kiln implements.
     ///
     /// # Errors
-    /// If it does, or is no switch.
-    pub fn require_flag(&self, key: &str, on: bool) -> Result<(), ValidationError> {
+    /// If it has the other value or another type.
+    pub fn require_flag(&self, key: &str, supported: bool) -> Result<(), ValidationError> {
         let key = self.full_key(key);
         match self.metadata.flag(&key)? {
-            Some(found) if found != on => {
-                let reason = format!("Kiln implements this of `{}` with {on} alone, found {found}", self.architecture);
-                Err(ValidationError::new(key, reason))
-            }
+            Some(found) if found != supported => Err(self.unsupported_value(key, &supported, &found)),
             _ => Ok(()),
         }
     }
 
-    /// Refuses a key whose value is another than this one, the only one that Kiln implements.
+    /// Checks that an integer is absent or has the only value that Kiln implements.
     ///
     /// # Errors
-    /// If it is.
-    pub fn require(&self, key: &str, value: usize) -> Result<(), ValidationError> {
+    /// If it has another value or another type.
+    pub fn require(&self, key: &str, supported: usize) -> Result<(), ValidationError> {
         match self.integer(key)? {
-            Some(other) if other != value => {
-                let reason =
-                    format!("Kiln implements this of `{}` with {value} alone, found {other}", self.architecture);
-                Err(ValidationError::new(self.full_key(key), reason))
-            }
+            Some(found) if found != supported => Err(self.unsupported_value(self.full_key(key), &supported, &found)),
             _ => Ok(()),
         }
     }
 
-    /// Whether there is a tensor of this name.
-    pub fn has_tensor(&self, tensor: &str) -> bool {
-        self.tensors.entries().contains_key(tensor)
+    fn unsupported_value<T: ToString>(&self, key: String, supported: &T, found: &T) -> ValidationError {
+        let (supported, found) = (supported.to_string(), found.to_string());
+        ValidationError::new(
+            key,
+            format!("Kiln implements `{}` with {supported} only, found {found}", self.architecture),
+        )
     }
 
-    /// The numbers of a tensor, if it is there.
+    /// Whether the file has a tensor.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.tensors.entries().contains_key(name)
+    }
+
+    /// Returns the values of a tensor; `None` if the file does not have it.
     ///
     /// # Errors
-    /// If it can't be read.
+    /// If the tensor cannot be read.
     pub fn tensor_values(&self, name: &str) -> Result<Option<Vec<f32>>, ValidationError> {
         if !self.has_tensor(name) {
             return Ok(None);
         }
-        let read = self.tensors.read(name).map_err(|error| ValidationError::new(name, error.to_string()))?;
-        Ok(read.convert::<f32>().try_into_vec().ok())
+        let data = self.tensors.read(name).map_err(|error| ValidationError::new(name, error.to_string()))?;
+        Ok(data.convert::<f32>().try_into_vec().ok())
     }
 
-    /// Rows of a table.
+    /// Returns the number of rows of a matrix.
     ///
     /// # Errors
-    /// If it isn't there, or no table.
-    pub fn num_rows(&self, table: &str) -> Result<usize, ValidationError> {
-        match self.tensors.entries().get(table).map(|entry| &entry.shape[..]) {
+    /// If the file does not have the tensor, or it is not a matrix.
+    pub fn num_rows(&self, name: &str) -> Result<usize, ValidationError> {
+        match self.tensors.entries().get(name).map(|entry| &entry.shape[..]) {
             Some([rows, _]) => Ok(*rows),
-            Some(other) => Err(ValidationError::new(table, format!("a table was expected, found the shape {other:?}"))),
-            None => Err(ValidationError::new(table, "the file has no such tensor")),
+            Some(other) => Err(ValidationError::new(name, format!("expected a matrix, found the shape {other:?}"))),
+            None => Err(ValidationError::new(name, "the file has no such tensor")),
         }
     }
 
-    /// Refuses what of this architecture nobody has read, unless it is switched off.
+    /// Checks that every key of the architecture was read, or has a value that switches its option off.
     ///
     /// # Errors
-    /// The first such key.
+    /// The first key that was not read.
     pub fn finish(&self) -> Result<(), ValidationError> {
-        let (known, ours) = (self.known_keys.borrow(), format!("{}.", self.architecture));
-        let mut keys = self.metadata.0.iter().filter(|(key, _)| key.starts_with(&ours));
-        let Some((key, value)) = keys.find(|(key, value)| !known.contains(*key) && !value.is_unset()) else {
+        let known = self.known_keys.borrow();
+        let prefix = format!("{}.", self.architecture);
+        let mut own_keys = self.metadata.0.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let Some((key, value)) = own_keys.find(|(key, value)| !known.contains(*key) && !value.is_unset()) else {
             return Ok(());
         };
-        let reason = format!("no option of `{}` that Kiln implements, found {}", self.architecture, value.describe());
-        let refusal = ValidationError::new(key, reason);
+        let reason = format!("unsupported option of `{}`, found {}", self.architecture, value.describe());
+        let error = ValidationError::new(key, reason);
         Err(match closest_match(key, known.iter().map(String::as_str)) {
-            Some(near) => refusal.with_suggestion(near),
-            None => refusal,
+            Some(close) => error.with_suggestion(close),
+            None => error,
         })
     }
 }

@@ -1,6 +1,6 @@
-//! Architectures, as `general.architecture` names them: metadata to `config.json` and back, and names.
+//! Architectures of GGUF files (`general.architecture`): metadata ↔ `config.json`, and tensor names.
 //!
-//! One is a file here (its `mod` line and its line in [`ARCHITECTURES`]).
+//! An architecture is one file here, its `mod` line and its line in [`ARCHITECTURES`].
 
 mod bert;
 mod gpt2;
@@ -17,122 +17,125 @@ use super::{Metadata, RowPermutation, Value};
 use kiln_spec::{ValidationError, config::closest_match};
 use serde_json::Value as Json;
 
-/// All that Kiln reads.
+/// All architectures that Kiln reads and writes.
 pub const ARCHITECTURES: &[Architecture] =
     &[llama::ARCHITECTURE, qwen2::ARCHITECTURE, gpt2::ARCHITECTURE, bert::ARCHITECTURE, t5::ARCHITECTURE];
 
-/// Metadata of a `config.json`.
+/// A function from `config.json` to metadata.
 pub type MetadataFn = fn(&Json) -> Result<Metadata, ValidationError>;
 
 /// An architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
-    /// Its name in `general.architecture`.
+    /// The name in `general.architecture`.
     pub name: &'static str,
-    /// What a `config.json` of the same model says.
+    /// Returns the `config.json` of the same model. `model_type` and token ids are added by the caller.
     pub to_config_json: fn(&MetadataReader) -> Result<Json, ValidationError>,
-    /// The reverse. Keys are without the architecture's name.
+    /// Returns the metadata of a `config.json`. Keys have no architecture prefix.
     pub to_metadata: MetadataFn,
-    /// Families (`model_type`) whose models it holds besides those of its own name.
+    /// Other families (`model_type`) whose models are written as this architecture.
     pub aliases: &'static [&'static str],
-    /// Names of tensors, without `.weight` and `.bias`, of a model whose feed-forwards have a gate, or have none.
+    /// Returns the names of tensors, without `.weight` and `.bias`, for gated (`true`) or plain feed-forward networks.
     pub name_rules: fn(bool) -> Vec<NameRule>,
-    /// Tensors that say what the configuration says.
+    /// Tensors of a file that follow from the configuration and are no parameters.
     pub derived_tensors: &'static [&'static str],
 }
 
-/// A tensor's name in a GGUF file and in Hugging Face's; `{}` is the number of the block.
+/// The names of a tensor in GGUF and in the Hugging Face format. `{}` stands for the index of the layer.
 #[derive(Clone, Copy, Debug)]
 pub struct NameRule {
-    /// In the GGUF file: `blk.{}.attn_q`.
+    /// The GGUF name: `blk.{}.attn_q`.
     pub gguf_name: &'static str,
-    /// In Hugging Face's: `model.layers.{}.self_attn.q_proj`.
+    /// The Hugging Face name: `model.layers.{}.self_attn.q_proj`.
     pub hf_name: &'static str,
-    /// How the numbers differ.
+    /// How the rows differ.
     pub permutation: RowPermutation,
 }
 
-const fn plain_rule(gguf: &'static str, hub: &'static str) -> NameRule {
-    permuted_rule(gguf, hub, RowPermutation::Identity)
+/// A rule for a tensor with the same rows in both formats.
+const fn plain_rule(gguf_name: &'static str, hf_name: &'static str) -> NameRule {
+    permuted_rule(gguf_name, hf_name, RowPermutation::Identity)
 }
 
-const fn permuted_rule(gguf: &'static str, hub: &'static str, turn: RowPermutation) -> NameRule {
-    NameRule { gguf_name: gguf, hf_name: hub, permutation: turn }
+const fn permuted_rule(gguf_name: &'static str, hf_name: &'static str, permutation: RowPermutation) -> NameRule {
+    NameRule { gguf_name, hf_name, permutation }
 }
 
 impl Architecture {
-    /// The architecture that metadata names.
+    /// Returns the architecture that metadata name.
     ///
     /// # Errors
-    /// If they name none, or one that Kiln doesn't know: with those that it knows.
+    /// If `general.architecture` is missing or not supported; the error lists the supported ones.
     pub fn from_metadata(metadata: &Metadata) -> Result<&'static Self, ValidationError> {
         const KEY: &str = "general.architecture";
         match metadata.string(KEY)? {
-            Some(name) => find_architecture(KEY, name, |known| vec![known.name]),
-            None => Err(ValidationError::new(
-                KEY,
-                "a file that holds a model names its architecture here; this one doesn't",
-            )),
+            Some(name) => find_architecture(KEY, name, |architecture| vec![architecture.name]),
+            None => Err(ValidationError::new(KEY, "the file does not name the architecture of a model")),
         }
     }
 
-    /// The architecture that holds a model of this `config.json`.
+    /// Returns the architecture for a `config.json`.
     ///
     /// # Errors
-    /// If Kiln knows none for its `model_type`.
+    /// If no architecture holds models of this `model_type`; the error lists the supported ones.
     pub fn from_config_json(config_json: &Json) -> Result<&'static Self, ValidationError> {
         const KEY: &str = "model_type";
         let name = config_json.get(KEY).and_then(Json::as_str).unwrap_or_default();
-        find_architecture(KEY, name, |known| [&[known.name], known.aliases].concat())
+        find_architecture(KEY, name, |architecture| [&[architecture.name], architecture.aliases].concat())
     }
 }
 
 impl NameRule {
-    /// The name in Hugging Face's files of the tensor `gguf`, if this rule is about it.
-    pub fn to_hf(&self, gguf: &str) -> Option<String> {
-        rename_tensor(gguf, self.gguf_name, self.hf_name)
+    /// Returns the Hugging Face name of the tensor `gguf_name`, if the rule applies to it.
+    pub fn to_hf(&self, gguf_name: &str) -> Option<String> {
+        rename_tensor(gguf_name, self.gguf_name, self.hf_name)
     }
 
-    /// The reverse.
-    pub fn to_gguf(&self, hub: &str) -> Option<String> {
-        rename_tensor(hub, self.hf_name, self.gguf_name)
+    /// Returns the GGUF name of the tensor `hf_name`, if the rule applies to it.
+    pub fn to_gguf(&self, hf_name: &str) -> Option<String> {
+        rename_tensor(hf_name, self.hf_name, self.gguf_name)
     }
 }
 
-/// The architecture that is called so.
+/// Finds the architecture that has `name` among its `names`. `key` is the path of the error.
 fn find_architecture(
     key: &str,
     name: &str,
-    called: impl Fn(&Architecture) -> Vec<&'static str>,
+    names: impl Fn(&Architecture) -> Vec<&'static str>,
 ) -> Result<&'static Architecture, ValidationError> {
-    if let Some(found) = ARCHITECTURES.iter().find(|known| called(known).contains(&name)) {
+    if let Some(found) = ARCHITECTURES.iter().find(|architecture| names(architecture).contains(&name)) {
         return Ok(found);
     }
-    let known: Vec<&str> = ARCHITECTURES.iter().flat_map(called).collect();
-    let meant = closest_match(name, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
-    let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let reason = format!("`{name}` is no architecture that Kiln knows of GGUF files");
-    Err(ValidationError::new(key, reason).with_suggestion(format!("{}known are {all}", meant.unwrap_or_default())))
-}
-
-/// A name of the form `from` in the form `to`.
-fn rename_tensor(name: &str, from: &str, to: &str) -> Option<String> {
-    let (stem, end) = name.rsplit_once('.').filter(|(_, end)| ["weight", "bias"].contains(end))?;
-    let Some((before, after)) = from.split_once("{}") else {
-        return (stem == from).then(|| format!("{to}.{end}"));
+    let supported: Vec<&str> = ARCHITECTURES.iter().flat_map(names).collect();
+    let list = supported.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let suggestion = match closest_match(name, supported.iter().copied()) {
+        Some(close) => format!("did you mean `{close}`? supported: {list}"),
+        None => format!("supported: {list}"),
     };
-    let block = stem.strip_prefix(before)?.strip_suffix(after)?;
-    let number = !block.is_empty() && block.bytes().all(|byte| byte.is_ascii_digit());
-    number.then(|| format!("{}.{end}", to.replace("{}", block)))
+    let reason = format!("unsupported architecture of a GGUF file, `{name}`");
+    Err(ValidationError::new(key, reason).with_suggestion(suggestion))
 }
 
-/// Metadata of sizes: a key, and the key in `config.json` that says it.
+/// Returns a name of the form `from` in the form `to`: `.weight` or `.bias` stays, and so does the layer index that `{}`
+/// stands for.
+fn rename_tensor(name: &str, from: &str, to: &str) -> Option<String> {
+    let (stem, suffix) = name.rsplit_once('.').filter(|(_, suffix)| ["weight", "bias"].contains(suffix))?;
+    let Some((before, after)) = from.split_once("{}") else {
+        return (stem == from).then(|| format!("{to}.{suffix}"));
+    };
+    let layer = stem.strip_prefix(before)?.strip_suffix(after)?;
+    let is_index = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
+    is_index.then(|| format!("{}.{suffix}", to.replace("{}", layer)))
+}
+
+/// Metadata of sizes: pairs of a GGUF key and the key in `config.json`.
 fn size_metadata(config: &Json, keys: &[(&str, &str)]) -> Result<Metadata, ValidationError> {
     let mut metadata = Metadata::default();
-    for (key, theirs) in keys {
-        let size = config[theirs].as_u64().and_then(|size| u32::try_from(size).ok());
-        let wrong = || ValidationError::new(*theirs, format!("a whole number was expected, found {}", config[theirs]));
-        metadata.set(*key, Value::U32(size.ok_or_else(wrong)?));
+    for (gguf_key, hf_key) in keys {
+        let Some(size) = config[hf_key].as_u64().and_then(|size| u32::try_from(size).ok()) else {
+            return Err(ValidationError::new(*hf_key, format!("expected an integer, found {}", config[hf_key])));
+        };
+        metadata.set(*gguf_key, Value::U32(size));
     }
     Ok(metadata)
 }

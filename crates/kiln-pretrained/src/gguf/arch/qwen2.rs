@@ -1,4 +1,5 @@
-//! Qwen 2: Llama with biases of q, k and v. Rows are not turned.
+//! `qwen2`: Qwen 2, which is Llama with biases of q, k and v. The rows of q and k are not permuted, because llama.cpp
+//! rotates halves for this architecture. Metadata keys are those of Llama.
 
 use super::{Architecture, MetadataReader, NameRule, llama, rope};
 use kiln_spec::ValidationError;
@@ -15,6 +16,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 
 const NAME_RULES: [NameRule; 12] = llama::unpermuted_rules();
 
+/// The `config.json` of a Qwen 2. GGUF has no sliding windows for this architecture.
 fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let mut config = llama::config(fields)?;
     config["use_sliding_window"] = false.into();

@@ -1,6 +1,19 @@
-//! The pickle machine: the operations of protocols 2 to 5 that data needs.
+//! The interpreter of pickles: the operations of protocols 2 to 5 that data needs (Python's `pickletools` documents them).
 //!
-//! An operation makes at most one object, of a size that the file can't choose, and no more are made than `OBJECTS`.
+//! | operations | effect |
+//! |---|---|
+//! | PROTO, FRAME | ignored |
+//! | NONE, NEWTRUE, NEWFALSE, BINFLOAT, BINBYTES | push an object that tensors do not need |
+//! | BININT, BININT1, BININT2, LONG1 | push an integer |
+//! | BINUNICODE, SHORT_BINUNICODE, BINSTRING, … | push a string |
+//! | EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, MARK | push an empty collection, or a mark |
+//! | TUPLE, TUPLE1 – TUPLE3 | pop items, push a tuple |
+//! | APPEND(S), SETITEM(S), BUILD | pop items, add them to the collection below |
+//! | GLOBAL, STACK_GLOBAL, REDUCE, BINPERSID | names, calls, storages (`rebuild`) |
+//! | BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET | store the top object, or push a stored one |
+//! | STOP | end |
+//!
+//! An operation creates at most one object, of a size that its bytes bound, and a pickle at most [`MAX_OBJECTS`].
 
 mod rebuild;
 
@@ -11,31 +24,42 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// How many objects a pickle may make. Ten thousand tensors take a quarter of a million.
+/// Maximum number of objects of a pickle. Ten thousand tensors take a quarter of a million.
 const MAX_OBJECTS: usize = 1 << 22;
 
+/// The state of the stack machine.
 struct Unpickler<'a> {
     bytes: Cursor<'a>,
     objects: Vec<Object<'a>>,
     stack: Vec<ObjectId>,
+    /// Heights of the stack at the operations MARK.
     marks: Vec<usize>,
+    /// Objects that the pickle refers to again, by its numbers for them.
     memo: HashMap<usize, ObjectId>,
 }
 
-/// What a pickle came to.
+/// The result of a pickle.
 pub(super) struct Unpickled<'a> {
-    /// All objects that it made.
+    /// All objects that the pickle created.
     pub objects: Vec<Object<'a>>,
-    /// Which of them is the result.
+    /// The object that the pickle returns.
     pub root: ObjectId,
-    /// How many bytes it took.
+    /// Length of the pickle in bytes. Other data may follow.
     pub length: usize,
 }
 
-/// Runs a pickle to its end.
+/// Runs a pickle up to its operation STOP.
+///
+/// # Errors
+/// If the pickle is damaged, uses an operation or a global name that is not supported, or exceeds a limit.
 pub(super) fn run(pickle: &[u8]) -> Result<Unpickled<'_>, PickleError> {
-    let (bytes, empty) = (Cursor::new(pickle), Vec::new());
-    let mut machine = Unpickler { bytes, objects: empty, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine = Unpickler {
+        bytes: Cursor::new(pickle),
+        objects: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    };
     loop {
         let operation = machine.bytes.u8()?;
         if operation == b'.' {
@@ -47,6 +71,7 @@ pub(super) fn run(pickle: &[u8]) -> Result<Unpickled<'_>, PickleError> {
 }
 
 impl<'a> Unpickler<'a> {
+    /// Executes one operation other than STOP.
     fn execute(&mut self, operation: u8) -> Result<(), PickleError> {
         match operation {
             0x80 => self.bytes.u8().map(|_protocol| ()),
@@ -68,7 +93,7 @@ impl<'a> Unpickler<'a> {
         }
     }
 
-    /// Operations that push what stands in the pickle.
+    /// Reads the operand of an operation that pushes a constant or an empty collection.
     fn read_literal(&mut self, operation: u8) -> Result<Object<'a>, PickleError> {
         let bytes = &mut self.bytes;
         Ok(match operation {
@@ -86,10 +111,11 @@ impl<'a> Unpickler<'a> {
             b')' => Object::Tuple(Vec::new()),
             b']' => Object::List(Vec::new()),
             b'}' => Object::Dict(Vec::new()),
-            _ => return bytes.fail(format!("operation {:?} is none that tensors need", char::from(operation))),
+            _ => return bytes.fail(format!("unsupported operation {:?}", char::from(operation))),
         })
     }
 
+    /// Creates an object and pushes it.
     fn push(&mut self, object: Object<'a>) -> Result<(), PickleError> {
         if self.objects.len() == MAX_OBJECTS {
             return self.bytes.fail(format!("more than {MAX_OBJECTS} objects"));
@@ -99,44 +125,46 @@ impl<'a> Unpickler<'a> {
         Ok(())
     }
 
-    /// Takes the top, which doesn't lie below the last mark.
+    /// Pops the top object, which must be above the last mark.
     fn pop(&mut self) -> Result<ObjectId, PickleError> {
         if self.stack.len() <= self.marks.last().copied().unwrap_or(0) {
-            return self.bytes.fail("an operation finds nothing to work on");
+            return self.bytes.fail("an operation needs an object, but the stack is empty");
         }
         Ok(self.stack.pop().expect("not empty"))
     }
 
-    /// Takes what lies above the last mark, and the mark.
+    /// Pops the objects above the last mark, and the mark.
     fn pop_to_mark(&mut self) -> Result<Vec<ObjectId>, PickleError> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark)),
-            None => self.bytes.fail("an operation finds no mark"),
+            None => self.bytes.fail("an operation needs a mark, but there is none"),
         }
     }
 
+    /// PUT and MEMOIZE store the top object under a number, GET pushes it again.
     fn access_memo(&mut self, operation: u8) -> Result<(), PickleError> {
-        let place = match operation {
+        let key = match operation {
             b'q' | b'h' => self.bytes.u8()?.into(),
             b'r' | b'j' => self.bytes.u32()? as usize,
             _ => self.memo.len(),
         };
         if matches!(operation, b'h' | b'j') {
-            let Some(&id) = self.memo.get(&place) else {
-                return self.bytes.fail(format!("nothing was remembered as {place}"));
+            let Some(&id) = self.memo.get(&key) else {
+                return self.bytes.fail(format!("no object was remembered as {key}"));
             };
             self.stack.push(id);
         } else {
             let id = self.pop()?;
             self.stack.push(id);
-            self.memo.insert(place, id);
+            self.memo.insert(key, id);
         }
         if self.memo.len() > self.objects.len() {
-            return self.bytes.fail("more is remembered than there is");
+            return self.bytes.fail("more objects are remembered than exist");
         }
         Ok(())
     }
 
+    /// TUPLE takes the items above the mark, TUPLE1 to TUPLE3 as many as they say.
     fn push_tuple(&mut self, operation: u8) -> Result<(), PickleError> {
         let items = if operation == b't' {
             self.pop_to_mark()?
@@ -148,6 +176,7 @@ impl<'a> Unpickler<'a> {
         self.push(Object::Tuple(items))
     }
 
+    /// APPEND(S) extends a list, SETITEM(S) a dictionary; BUILD sets attributes, which are ignored.
     fn append_items(&mut self, operation: u8) -> Result<(), PickleError> {
         let items = match operation {
             b'e' | b'u' => self.pop_to_mark()?,
@@ -164,9 +193,9 @@ impl<'a> Unpickler<'a> {
             (Object::Dict(dict), b's' | b'u') if items.len() % 2 == 0 => {
                 dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
             }
-            // The versions of a state dictionary's modules.
+            // Attributes of a state dictionary: the versions of its modules.
             (Object::Dict(_), b'b') => {}
-            _ => return self.bytes.fail("something is filled that is neither a list nor a dictionary"),
+            _ => return self.bytes.fail("items are added to an object that is neither a list nor a dictionary"),
         }
         Ok(())
     }

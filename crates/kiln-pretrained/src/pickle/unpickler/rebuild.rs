@@ -1,18 +1,17 @@
-//! Operations that build what tensors are made of: names, calls, and references to storages.
+//! The operations that build tensors: global names (GLOBAL), calls (REDUCE) and references to storages (BINPERSID).
 
 use super::Unpickler;
 use crate::pickle::{
     PickleError,
-    global::Global,
-    object::{Object, ObjectId, PickledTensor},
-    storage::Storage,
-    strided::StridedView,
+    object::{Global, Object, ObjectId, PickledTensor},
+    tensor_view::{Storage, StridedView},
 };
 
-/// How many dimensions a tensor may have: more than any weights have.
+/// Maximum number of dimensions of a tensor.
 const MAX_DIMS: usize = 8;
 
 impl<'a> Unpickler<'a> {
+    /// GLOBAL reads module and name as two lines, STACK_GLOBAL pops them.
     pub(super) fn push_global(&mut self, operation: u8) -> Result<(), PickleError> {
         let (module, name) = if operation == b'c' {
             (self.bytes.line()?, self.bytes.line()?)
@@ -25,6 +24,8 @@ impl<'a> Unpickler<'a> {
         self.push(Object::Global(global))
     }
 
+    /// REDUCE: pops arguments and a global, and pushes the result of the call. Only the globals of [`Global`] can be
+    /// called, and their results are built here: no code of the file runs.
     pub(super) fn reduce(&mut self) -> Result<(), PickleError> {
         let arguments = self.pop()?;
         let called = self.pop()?;
@@ -39,12 +40,14 @@ impl<'a> Unpickler<'a> {
                 return Ok(());
             }
             _ => {
-                return self.bytes.fail("a call with arguments that don't fit, or of something that can't be called");
+                return self.bytes.fail("a call has unexpected arguments, or its target is not a function");
             }
         };
         self.push(object)
     }
 
+    /// `_rebuild_tensor(storage, offset, size, stride)`. The view is checked against its storage later, when the size of
+    /// the storage in the file is known.
     fn rebuild_tensor(
         &self,
         storage: ObjectId,
@@ -53,48 +56,56 @@ impl<'a> Unpickler<'a> {
         stride: ObjectId,
     ) -> Result<Object<'a>, PickleError> {
         let Object::Storage(storage) = self.objects[storage.0] else {
-            return self.bytes.fail("a tensor of something that is no storage");
+            return self.bytes.fail("the first argument of a tensor is not a storage");
         };
-        let (offset, shape, stride) = (self.as_count(offset)?, self.as_counts(size)?, self.as_counts(stride)?);
+        let offset = self.as_count(offset)?;
+        let shape = self.as_counts(size)?;
+        let stride = self.as_counts(stride)?;
         Ok(Object::Tensor(Box::new(PickledTensor { storage, view: StridedView { offset, shape, stride } })))
     }
 
-    /// A dictionary from a list of pairs, which is used up.
+    /// `OrderedDict(pairs)`. The list is moved, not copied, so that a pickle cannot multiply it.
     fn ordered_dict(&mut self, list: ObjectId) -> Result<Object<'a>, PickleError> {
-        let Object::List(list) = &mut self.objects[list.0] else { return self.bytes.fail("a dictionary of no list") };
+        let Object::List(list) = &mut self.objects[list.0] else {
+            return self.bytes.fail("the argument of a dictionary is not a list");
+        };
         let list = std::mem::take(list);
         let pair = |id: ObjectId| match &self.objects[id.0] {
             Object::Tuple(pair) | Object::List(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
-            _ => self.bytes.fail("a dictionary's list holds something else than pairs"),
+            _ => self.bytes.fail("an item of a dictionary's list is not a pair"),
         };
         list.into_iter().map(pair).collect::<Result<_, _>>().map(Object::Dict)
     }
 
-    /// `("storage", type, key, location, numel)`, in older files with a view that is always empty since 0.4.
+    /// BINPERSID: the tuple `("storage", class, key, location, numel)` refers to a storage. Older files have a sixth item,
+    /// which is None since PyTorch 0.4.
     pub(super) fn persistent_load(&mut self) -> Result<(), PickleError> {
         let id = self.pop()?;
-        let &[tag, kind, key, _location, numel, ref view @ ..] = self.as_tuple(id)? else {
-            return self.bytes.fail("a reference to something outside the pickle that is no storage");
+        let &[tag, class, key, _location, numel, ref view @ ..] = self.as_tuple(id)? else {
+            return self.bytes.fail("a persistent id does not refer to a storage");
         };
-        let plain =
+        let is_plain =
             self.as_text(tag)? == "storage" && view.iter().all(|id| matches!(self.objects[id.0], Object::Other));
-        let (Object::Global(Global::Storage(kind)), true) = (&self.objects[kind.0], plain) else {
-            return self.bytes.fail("a reference to something outside the pickle that is no plain storage");
+        let (Object::Global(Global::Storage(dtype)), true) = (&self.objects[class.0], is_plain) else {
+            return self.bytes.fail("a persistent id does not refer to a plain storage");
         };
-        let storage = Storage { dtype: *kind, key: self.as_text(key)?, numel: self.as_count(numel)? };
+        let storage = Storage { dtype: *dtype, key: self.as_text(key)?, numel: self.as_count(numel)? };
         self.push(Object::Storage(storage))
     }
 
+    /// The items of a tuple.
     fn as_tuple(&self, id: ObjectId) -> Result<&[ObjectId], PickleError> {
-        let Object::Tuple(items) = &self.objects[id.0] else { return self.bytes.fail("a tuple is expected") };
+        let Object::Tuple(items) = &self.objects[id.0] else { return self.bytes.fail("expected a tuple") };
         Ok(items)
     }
 
+    /// The text of a string.
     fn as_text(&self, id: ObjectId) -> Result<&'a str, PickleError> {
-        let Object::Str(text) = self.objects[id.0] else { return self.bytes.fail("a text is expected") };
+        let Object::Str(text) = self.objects[id.0] else { return self.bytes.fail("expected a string") };
         Ok(text)
     }
 
+    /// The sizes or strides of a tensor: a tuple of at most [`MAX_DIMS`] integers.
     fn as_counts(&self, id: ObjectId) -> Result<Vec<usize>, PickleError> {
         match self.as_tuple(id)? {
             sizes if sizes.len() <= MAX_DIMS => sizes.iter().map(|&id| self.as_count(id)).collect(),
@@ -102,8 +113,10 @@ impl<'a> Unpickler<'a> {
         }
     }
 
+    /// A non-negative integer: a size, an offset or a stride.
     fn as_count(&self, id: ObjectId) -> Result<usize, PickleError> {
-        let Object::Int(whole) = self.objects[id.0] else { return self.bytes.fail("a whole number is expected") };
-        usize::try_from(whole).or_else(|_| self.bytes.fail(format!("{whole} can't be a count, an offset or a stride")))
+        let Object::Int(number) = self.objects[id.0] else { return self.bytes.fail("expected an integer") };
+        usize::try_from(number)
+            .or_else(|_| self.bytes.fail(format!("{number} is not valid as a size, an offset or a stride")))
     }
 }

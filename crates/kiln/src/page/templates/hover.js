@@ -1,5 +1,5 @@
 "use strict";
-// Answers the pointer: a cross-hair at the nearest step, with the values of all lines there.
+// Shows a vertical line at the point nearest to the pointer, and a tooltip with the values of all lines there.
 (() => {
   const clock = JSON.parse(document.body.dataset.clock || "[]");
   const compact = v => {
@@ -19,10 +19,10 @@
     return Math.abs(points[low][0] - x) <= Math.abs(points[high][0] - x) ? points[low] : points[high];
   };
   const make = (parent, tag, name, text) => {
-    const made = document.createElement(tag);
-    made.className = name;
-    if (text !== undefined) made.textContent = text;
-    return parent.appendChild(made);
+    const element = document.createElement(tag);
+    element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return parent.appendChild(element);
   };
   const xLabel = (x, chart) => {
     if (!chart.counts_steps) return write[chart.units[0]](x);
@@ -45,15 +45,15 @@
       const box = frame.getBoundingClientRect();
       const at = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
       const x = value(at, chart.x, chart.log[0]);
-      const found = series.map(s => [s, nearest(s.points, x)]);
-      const close = found.map(f => f[1][0]).reduce((a, b) => Math.abs(a - x) <= Math.abs(b - x) ? a : b);
-      const across = share(close, chart.x, chart.log[0]);
+      const points = series.map(s => [s, nearest(s.points, x)]);
+      const nearestX = points.map(p => p[1][0]).reduce((a, b) => Math.abs(a - x) <= Math.abs(b - x) ? a : b);
+      const across = share(nearestX, chart.x, chart.log[0]);
       const cross = make(frame, "div", "cross");
       cross.style.left = `${100 * across}%`;
       const tip = make(frame, "div", "tip");
-      make(tip, "small", "", xLabel(close, chart));
+      make(tip, "small", "", xLabel(nearestX, chart));
       shown = [cross, tip];
-      for (const [s, [px, py]] of found) {
+      for (const [s, [px, py]] of points) {
         const down = 1 - share(py, chart.y, chart.log[1]);
         if (down >= 0 && down <= 1) {
           const spot = make(frame, "div", `spot c${s.color % 6}`);

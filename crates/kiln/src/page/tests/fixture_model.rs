@@ -2,8 +2,9 @@
 
 use super::super::{ExampleToken, LayerSummary, ModelSummary, ObjectiveExample, PatternMask};
 
-fn pattern(title: &str, sees: impl Fn(usize, usize) -> bool) -> PatternMask {
-    let cells = (0..48 * 48).map(|at| u8::from(sees(at / 48, at % 48))).collect();
+/// A mask of 48 × 48 cells; `is_visible` takes query and key.
+fn pattern(title: &str, is_visible: impl Fn(usize, usize) -> bool) -> PatternMask {
+    let cells = (0..48 * 48).map(|at| u8::from(is_visible(at / 48, at % 48))).collect();
     PatternMask { size: 48, cells, title: title.into() }
 }
 
@@ -31,10 +32,9 @@ pub fn model() -> ModelSummary {
                 "causal, head 48, 2 threads: all tiles that are not empty",
             )
         } else {
-            let window = |q: usize, k: usize| k <= q && (q - k <= 12 || k < 2);
             (
                 "4 heads, 2 kv, rotary, window 64, 2 global tokens",
-                pattern("causal, window 64, 2 global tokens", window),
+                pattern("causal, window 64, 2 global tokens", |q, k| k <= q && (q - k <= 12 || k < 2)),
                 "fused tiles",
                 "window of 64 leaves 38 % of the tiles",
             )
@@ -56,16 +56,16 @@ pub fn model() -> ModelSummary {
 
 /// Inputs and targets of the masked objective.
 pub fn example() -> ObjectiveExample {
-    let given = ["<bos>", "The", " old", " <mask>", " keeps", " a", " <mask>", "."];
-    let asked = [None, None, None, Some(" ferryman"), None, None, Some(" lantern"), None];
-    let token = |(input, target): (&str, Option<&str>)| ExampleToken {
+    let inputs = ["<bos>", "The", " old", " <mask>", " keeps", " a", " <mask>", "."];
+    let targets = [None, None, None, Some(" ferryman"), None, None, Some(" lantern"), None];
+    let tokens = inputs.into_iter().zip(targets).map(|(input, target)| ExampleToken {
         input: input.into(),
         target: target.map(Into::into),
         is_masked: target.is_some(),
-    };
+    });
     ObjectiveExample {
         title: "A fifth of the tokens is masked; the loss is computed there.".into(),
-        tokens: given.into_iter().zip(asked).map(token).collect(),
+        tokens: tokens.collect(),
         pattern: Some(PatternMask { size: 8, cells: vec![1; 64], title: "attention mask".into() }),
     }
 }

@@ -1,104 +1,12 @@
-//! Complete pages: with hostile text, with missing and non-finite values, and of long runs.
+//! Complete pages: with missing and non-finite values, of long runs, and (in `hostile`) with hostile text.
 
 mod fixture;
 mod fixture_model;
+mod hostile;
 
 use std::collections::BTreeMap;
 
 use super::*;
-
-const HOSTILE: &str = "</script><script>alert(1)</script><b onclick='x()'>\"{{ 7 * 7 }}";
-
-/// Asserts that the hostile text is escaped, not evaluated as a template, and nowhere a tag.
-fn assert_harmless(page: &str) {
-    let scripts = page.matches("<script").count();
-    assert_eq!((scripts, page.matches("</script").count()), (1, 1), "only the page's own script");
-    assert!(!page.contains("<b onclick") && !page.contains("onclick='x()'"));
-    assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("{{ 7 * 7 }}"));
-}
-
-#[test]
-fn a_model_analysis_shows_hostile_text_as_text() {
-    let text = HOSTILE.to_string();
-    let inside = inspect::InspectPage {
-        name: text.clone(),
-        text: text.clone(),
-        omitted_tokens: 3,
-        tokens: vec![text.clone(), "b".into()],
-        attention: vec![inspect::LayerAttention { path: text.clone(), heads: vec![vec![1.0, 0.0, 0.5, 0.5], vec![]] }],
-        lens: vec![inspect::LensRow { name: text.clone(), top_tokens: vec![(text, f64::NAN)] }],
-    };
-    assert_harmless(&super::render_inspect(&inside));
-    let nothing = super::render_inspect(&inspect::InspectPage::default());
-    assert!(nothing.contains("0 tokens") && !nothing.contains("Attention maps"));
-}
-
-fn hostile_rows() -> Vec<Row> {
-    let text = HOSTILE.to_string();
-    let sample = Sample {
-        prompt: text.clone(),
-        text: text.clone(),
-        verdicts: vec![Verdict { start: 3, end: 20, accepted: false }],
-        ..Sample::default()
-    };
-    let answers = BTreeMap::from([(text.clone(), AnswerCounts { correct: 1, total: 2 })]);
-    vec![
-        Row::Step(StepRow {
-            step: 1,
-            loss: Some(2.0),
-            losses: BTreeMap::from([(text.clone(), Some(1.0))]),
-            ..StepRow::default()
-        }),
-        Row::Validation(ValidationRow {
-            step: 1,
-            loss: Some(2.0),
-            accuracy_by_kind: Some(answers),
-            ..ValidationRow::default()
-        }),
-        Row::Samples(SamplesRow { step: 1, samples: vec![sample], acceptance_rate: None }),
-        Row::Event(EventRow { step: 1, event: text.clone(), detail: Some(text), seconds: None }),
-    ]
-}
-
-#[test]
-fn a_report_shows_hostile_text_as_text() {
-    let text = HOSTILE.to_string();
-    let pattern = PatternMask { size: 1, cells: vec![1], title: text.clone() };
-    let layer = LayerSummary {
-        path: format!("blocks.0.{text}"),
-        title: text.clone(),
-        kernel: Some(text.clone()),
-        kernel_reason: Some(text.clone()),
-        pattern: Some(pattern.clone()),
-        ..LayerSummary::default()
-    };
-    let token = ExampleToken { input: text.clone(), target: Some(text.clone()), is_masked: true };
-    let page = render_report(&Report {
-        name: text.clone(),
-        objective: text.clone(),
-        run_info: vec![(text.clone(), text.clone())],
-        recipe_toml: text.clone(),
-        rows: hostile_rows(),
-        model: ModelSummary { stack: text.clone(), layers: vec![layer], ..ModelSummary::default() },
-        examples: vec![ObjectiveExample { title: text, tokens: vec![token], pattern: Some(pattern) }],
-        ..Report::default()
-    });
-    assert_harmless(&page);
-}
-
-#[test]
-fn a_comparison_shows_hostile_text_as_text() {
-    let text = HOSTILE.to_string();
-    let differs = BTreeMap::from([(text.clone(), text.clone())]);
-    let run = ComparedRun {
-        name: text,
-        config_diff: differs,
-        validation_loss: Some(2.0),
-        rows: hostile_rows(),
-        ..ComparedRun::default()
-    };
-    assert_harmless(&render_comparison(&Comparison { runs: vec![run.clone(), run] }));
-}
 
 #[test]
 fn an_empty_run_has_a_page() {
@@ -114,31 +22,30 @@ fn one_step_is_a_point() {
     assert!(page.contains("After 1 step ") && page.contains("h.01\""));
 }
 
+/// A training step with `value` as every metric.
+fn step_row(step: u64, value: f64) -> Row {
+    Row::Step(StepRow {
+        step,
+        tokens: 0,
+        loss: Some(value),
+        learning_rate: Some(value),
+        gradient_norm: Some(value),
+        seconds: Some(value),
+        losses: BTreeMap::from([("balance".to_string(), Some(value))]),
+    })
+}
+
+/// An evaluation with `value` as loss and accuracy.
+fn validation_row(step: u64, value: f64) -> Row {
+    Row::Validation(ValidationRow { step, loss: Some(value), accuracy: Some(value), ..ValidationRow::default() })
+}
+
 #[test]
 fn non_finite_values_leave_gaps() {
     let losses = [5.0, f64::NAN, f64::INFINITY, 4.0, f64::NEG_INFINITY, -1e308, 1e308];
-    let step = |(nth, loss): (usize, &f64)| {
-        let (step, bad) = (nth as u64 + 1, Some(*loss));
-        let losses = BTreeMap::from([("balance".to_string(), bad)]);
-        Row::Step(StepRow {
-            step,
-            loss: bad,
-            learning_rate: bad,
-            gradient_norm: bad,
-            seconds: bad,
-            losses,
-            ..StepRow::default()
-        })
-    };
-    let round = |(nth, loss): (usize, &f64)| {
-        Row::Validation(ValidationRow {
-            step: nth as u64 + 1,
-            loss: Some(*loss),
-            accuracy: Some(*loss),
-            ..ValidationRow::default()
-        })
-    };
-    let rows: Vec<Row> = losses.iter().enumerate().map(step).chain(losses.iter().enumerate().map(round)).collect();
+    let steps = (1..).zip(losses).map(|(step, value)| step_row(step, value));
+    let validations = (1..).zip(losses).map(|(step, value)| validation_row(step, value));
+    let rows: Vec<Row> = steps.chain(validations).collect();
     let bad = Some(f64::NAN);
     let page = render_report(&Report {
         seconds: f64::NAN,
@@ -174,7 +81,7 @@ fn a_page_loads_nothing() {
 #[test]
 fn the_summary_says_how_the_run_ended() {
     let mut run = fixture::report(720);
-    let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats per token, 18 % above the floor of 1.63.";
+    let finished = "After 720 steps (2.21 M tokens, 2 min 58 s) validation loss is 1.93 nats per token, 18 % above the lowest possible loss of 1.63.";
     assert_eq!(run_summary(&run), finished);
     run.rows.push(Row::Event(EventRow { event: "interrupted".into(), ..EventRow::default() }));
     assert!(run_summary(&run).starts_with("Interrupted after 720 steps"));
@@ -186,17 +93,19 @@ fn the_summary_says_how_the_run_ended() {
 
 #[test]
 fn missing_data_has_no_section() {
-    let whole = render_report(&fixture::report(50));
+    let complete = render_report(&fixture::report(50));
     let bare = render_report(&Report { rows: fixture::rows(50, 1.0), ..Report::default() });
     for heading in ["Objective example", "Model</h2>", "Checkpoints", "<summary>Recipe"] {
-        assert!(whole.contains(heading) && !bare.contains(heading), "{heading}");
+        assert!(complete.contains(heading) && !bare.contains(heading), "{heading}");
     }
-    assert!(whole.contains("ownership") && !whole.contains("Compression compared with gzip"));
+    let floor_note = "lowest possible loss (the floor)";
+    assert!(complete.contains(floor_note) && !bare.contains(floor_note));
+    assert!(complete.contains("ownership") && !complete.contains("Compression compared with gzip"));
     assert!(render_report(&fixture::report_of_text(50)).contains("Compression compared with gzip"));
 }
 
 #[test]
-fn metrics_are_read_line_by_line() {
+fn rows_are_parsed_line_by_line() {
     let text = concat!(
         r#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.0003,"gradient_norm":null,"seconds":0.21}"#,
         "\n",
@@ -215,6 +124,6 @@ fn metrics_are_read_line_by_line() {
         Row::Compression { step: 720, compression: Compression { bytes: 1000, model: Some(1.3), .. } }
     ));
     assert_eq!((rows.len(), matches!(rows[3], Row::Other)), (4, true));
-    let error = parse_rows("{\"kind\":\"step\"}\nnothing\n").expect_err("no row");
+    let error = parse_rows("{\"kind\":\"step\"}\nnothing\n").expect_err("an invalid row");
     assert!(error.to_string().starts_with("line 2 of metrics.jsonl"), "{error}");
 }
