@@ -197,7 +197,7 @@ const NO_MODELS: [(&str, &str, &[&str]); 7] = [
     ("bare", "model", &["bare", "no weights", "model.safetensors"]),
     ("cut", "model", &["cut/model.safetensors", "was expected", "fetch the file again"]),
     ("cut.gguf", "model", &["cut.gguf", "fetch the file again"]),
-    ("lama", "model", &["lama/config.json", "model_type", "`lama`", "`llama`"]),
+    ("lama", "model", &["lama/config.json", "model_type", "\"lama\"", "\"llama\""]),
     ("odd", "model", &["odd/config.json", "hidden_act", "mish"]),
     ("words", "model", &["words/config.json", "fetch the file again"]),
 ];
