@@ -131,3 +131,21 @@ impl BaseReference {
         PretrainedError::MissingBase { adapter: self.adapter, base: self.name, candidates: self.candidates }
     }
 }
+
+/// A file that every run folder of Kiln has.
+const RUN_FILE: &str = "recipe.toml";
+
+/// Describes, for an error message, what is at a path that is not a model.
+pub(crate) fn describe_path(path: &Path) -> &'static str {
+    if path.join(RUN_FILE).is_file() {
+        return "a run folder of Kiln, which `kiln_train::pretrained::load` opens";
+    }
+    if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        return "an empty folder";
+    }
+    match () {
+        () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
+        () if path.exists() => "a file, but not a .gguf file",
+        () => "nothing",
+    }
+}

@@ -1,4 +1,4 @@
-//! Softmax attention against PyTorch's numbers, and kernels against each other.
+//! Softmax attention against PyTorch's values, and kernels against each other.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::{

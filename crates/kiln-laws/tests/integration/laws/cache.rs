@@ -1,4 +1,4 @@
-//! Caches keep what the pattern says and no more, and text from them is text from the whole.
+//! Caches keep the keys that the pattern needs and no others; decoding from them equals a whole forward pass.
 
 use kiln_infer::{block_on, equivalence};
 use kiln_laws::{device, parameters::to_f64, strategies};

@@ -1,4 +1,4 @@
-//! Objectives: what goes in and what is asked is as their formulas say, and a function of text and random numbers alone.
+//! Objectives: inputs and targets follow the formulas and are a function of text and random numbers only.
 
 mod masked;
 mod model;
