@@ -53,8 +53,8 @@ pub(crate) fn pad_graph_depth<const D: usize>(leaf: Tensor<D>, depth: usize) -> 
 
 /// `x` with the same values as a node of its own in the graph. Without autodiff it returns `x` itself.
 ///
-/// Gradients of everything that reads the result add up at this node before they meet the gradients of other readers of
-/// `x`. Use it wherever a tensor would get a third reader. D ≥ 2, no copy of the values, 2 graph operations.
+/// Gradients of everything that reads the result add up at this node before the gradients of other readers of `x` are
+/// added. Use it where a tensor would get a third reader. D ≥ 2, no copy of the values, 2 graph operations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -83,7 +83,7 @@ pub fn reshape_barrier<const D: usize, const E: usize>(x: Tensor<D>, shape: [usi
 /// One tensor for several parallel readers, whose gradients add up pairwise in a fixed order.
 ///
 /// Reader i reads through a barrier chained to the barrier of reader i − 1. With readers 1 … n the gradient is
-/// g₁ + (g₂ + (… + gₙ)), whatever the depth of each reader's own graph.
+/// g₁ + (g₂ + (… + gₙ)), for any depth of each reader's own graph.
 pub struct ReaderChain<const D: usize> {
     rest: Tensor<D>,
 }

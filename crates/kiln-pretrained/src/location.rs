@@ -25,6 +25,7 @@ pub struct ModelLocation {
 pub type FetchModel<'a> = dyn FnMut(&str) -> Result<Option<PathBuf>, PretrainedError> + 'a;
 
 /// Maximum number of adapter folders in a chain, each the base model of the next. A longer chain is assumed to be a cycle.
+/// The error in [`ModelLocation::resolve`] repeats the number.
 const MAX_ADAPTERS: usize = 8;
 
 impl ModelLocation {

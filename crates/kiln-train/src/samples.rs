@@ -82,7 +82,7 @@ fn mask_words(sequence: &Sequence, vocabulary: &Vocabulary, max_tokens: usize, s
     Masked::whole_words(MASK_RATE).build_segment(&sequence, vocabulary, &mut random).inputs
 }
 
-/// A generated story with its score. `finished` says that the model ended the text itself.
+/// A generated story with its score. `finished`: the model ended the text with an end-of-text token.
 fn score_sample(text: String, finished: bool) -> Sample {
     let evaluation = stories::evaluate_text(&text, finished);
     let score = GrammarScore {

@@ -44,7 +44,8 @@ impl Context {
         self.dropout_named(&self.path(name), rate, x)
     }
 
-    /// Dropout of `x` at a full path, whatever the current scope: for adapters, whose numbers must not depend on the caller.
+    /// Dropout of `x` at a full path, independent of the current scope. For adapters, whose random numbers must not depend on the
+    /// caller.
     pub fn dropout_named<const D: usize>(&self, path: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
         let Some(random) = self.random_named("dropout", path).filter(|_| rate > 0.0) else { return x };
         let (factors, dtype) = (self.sample_dropout_mask(random, rate, x.dims()), x.dtype());

@@ -33,7 +33,7 @@ use std::{
 /// Number of packed batches that are prepared in advance.
 const PREFETCHED_BATCHES: usize = 4;
 
-/// How a stage ended.
+/// Outcome of [`StageRun::train`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOutcome {
     /// All steps are completed.

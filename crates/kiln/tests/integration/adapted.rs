@@ -198,7 +198,7 @@ fn a_model_with_other_trained_weights_is_not_exported_as_adapters() {
 fn adapters_of_a_folder_can_be_trained_further() {
     let home = tuned();
     let here = home.path();
-    let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];
+    let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.learning_rate=1e-30"];
     let data = ["--data", "text.txt", "--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"];
     run_kiln(here, &[&["train", "--from", "peft", "--out", "still"], &data[..], &steps].concat()).expect_success();
     // As good as nothing was learned, so that they are what they were; adapters begun anew would be others.

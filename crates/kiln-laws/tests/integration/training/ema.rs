@@ -60,7 +60,7 @@ fn a_stage_validates_and_saves_the_mean() {
     let home = tempfile::tempdir().unwrap();
     let (with, without) = (home.path().join("with"), home.path().join("without"));
     train(&two_stage_recipe("stages.0.ema_decay=0.9"), &with);
-    train(&two_stage_recipe("stages.0.keep_checkpoint_every=1"), &without);
+    train(&two_stage_recipe("stages.0.keep_checkpoints=1"), &without);
     // The weights that train are what they would be without a mean; the model of the checkpoint is another.
     assert_eq!(raw_weights(&with, 8), weights(&without, 0, 8));
     assert!(raw_weights(&without, 8).is_empty());

@@ -77,7 +77,7 @@ fn golden_losses_of_everything_else() {
         "model.blocks.*.sublayers.0.junction=\"post\"",
         "model.blocks.*.sublayers.0.parts=[{ attention = { pattern = { window = { before = 9, after = 0 } }, \
          projection = { heads = { heads = 4, kv_heads = 2 } } } }]",
-        "model.blocks.*.sublayers.1.parts=[\"plain\"]",
+        "model.blocks.*.sublayers.1.parts=[\"mlp\"]",
     ];
     check("else", &recipe(&sets));
 }

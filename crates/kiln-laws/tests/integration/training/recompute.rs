@@ -11,8 +11,8 @@ const SETTINGS: [&str; 6] = [
     "model.dropout=0.1",
     "stages.0.trainable=[\"blocks.*\", \"norm*\"]",
     "model.blocks=[{ repeat = 2, depth = { mixture_of_depths = { capacity = 0.4 } }, sublayers = [{ parts = [\"attention\", \
-     \"gated\"] }] }, { depth = { layer_drop = { rate = 0.5 } }, sublayers = [{ junction = \"sandwich\", parts = \
-     [\"gated\"] }] }, { sublayers = [{ parts = [\"attention\"] }] }]",
+     \"gated_mlp\"] }] }, { depth = { layer_drop = { rate = 0.5 } }, sublayers = [{ junction = \"sandwich\", parts = \
+     [\"gated_mlp\"] }] }, { sublayers = [{ parts = [\"attention\"] }] }]",
 ];
 
 fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {

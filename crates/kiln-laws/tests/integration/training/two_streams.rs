@@ -34,7 +34,7 @@ fn vocabulary() -> Arc<Vocabulary> {
 fn config(hidden: usize) -> ModelConfig {
     let text = format!(
         "stack = \"encoder-decoder\"\nvocab = 11\nhidden = {hidden}\n[[blocks]]\nsublayers = [{{ parts = [\"attention\"] \
-         }}, {{ parts = [{{ attention = {{ source = \"cross\" }} }}] }}, {{ parts = [\"gated\"] }}]"
+         }}, {{ parts = [{{ attention = {{ source = \"cross\" }} }}] }}, {{ parts = [\"gated_mlp\"] }}]"
     );
     let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("well formed");
     config.resolve();
