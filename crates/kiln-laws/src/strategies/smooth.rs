@@ -31,26 +31,26 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
     for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
         match &mut sublayer.junction {
             JunctionConfig::Pre(placement) | JunctionConfig::Post(placement) | JunctionConfig::Sandwich(placement) => {
-                soften(&mut placement.norm);
+                enlarge_epsilon(&mut placement.norm);
             }
             _ => {}
         }
         for part in &mut sublayer.parts {
             if let PartConfig::Gla(gla) = part {
-                soften(&mut gla.norm);
+                enlarge_epsilon(&mut gla.norm);
             }
         }
     }
-    config.encoder.iter_mut().filter_map(|encoder| encoder.norm.as_mut()).for_each(soften);
+    config.encoder.iter_mut().filter_map(|encoder| encoder.norm.as_mut()).for_each(enlarge_epsilon);
     if let HeadConfig::Language(LanguageModelHeadConfig { transform: Some(transform), .. }) = &mut config.head {
-        soften(&mut transform.norm);
+        enlarge_epsilon(&mut transform.norm);
     }
-    [&mut config.norm, &mut config.embedding.norm].into_iter().for_each(soften);
+    [&mut config.norm, &mut config.embedding.norm].into_iter().for_each(enlarge_epsilon);
     config
 }
 
 /// Sets ε = 0.3, or RMS norm where there is no norm.
-fn soften(norm: &mut NormConfig) {
+fn enlarge_epsilon(norm: &mut NormConfig) {
     match norm {
         NormConfig::Rms(rms) => rms.eps = 0.3,
         NormConfig::Layer(layer) => layer.eps = 0.3,
@@ -60,8 +60,8 @@ fn soften(norm: &mut NormConfig) {
 
 /// Returns the model [`with_soft_norms`] and with ReZero's α = 0.
 ///
-/// A residual stream without norms grows from block to block, and the loss becomes so large that a finite difference has
-/// no significant digits. With α = 0 such branches add nothing, but α has a gradient.
+/// A residual stream without norms grows from block to block, and the loss becomes so large that a finite difference
+/// has no significant digits. With α = 0 such branches add nothing, but α has a gradient.
 pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
     let mut config = with_soft_norms(config);
     for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
