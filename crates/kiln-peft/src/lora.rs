@@ -14,7 +14,7 @@ const MAX_RANK: usize = 1 << 16;
 pub struct LoraConfig {
     /// Rank r.
     pub rank: usize,
-    /// α of the scale α / r.
+    /// Scaling numerator: the adapter output is multiplied by alpha / rank (with `rslora`, by alpha / √rank).
     pub alpha: f64,
     /// Use rank-stabilized LoRA: scale α / √r (2312.03732).
     pub rslora: bool,

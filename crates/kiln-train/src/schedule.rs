@@ -23,7 +23,7 @@ kiln_spec::choice! {
         /// Warmup-stable-decay (2404.06395): constant, then linear decay over the last steps.
         "wsd" => Wsd(Wsd) with Card::config_only("2404.06395"),
         /// Constant learning rate after the warmup.
-        "constant" => Constant(Constant) with Card::config_only("after a warm-up: 1706.02677"),
+        "constant" => Constant(Constant) with Card::config_only("after a warmup: 1706.02677"),
     }
 }
 

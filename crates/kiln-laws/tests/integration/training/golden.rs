@@ -60,7 +60,7 @@ fn golden_losses_of_a_plain_decoder() {
     check("plain", &recipe(&[LENGTH, "stages.0.batch_size=4"]));
 }
 
-/// What the plain one leaves out: other norms, positions, heads, junctions and feed-forwards, dropout, parts of a
+/// What the plain one leaves out: other norms, positions, heads, junctions and feed-forward parts, dropout, parts of a
 /// batch, another schedule, a tokenizer that is trained.
 #[test]
 fn golden_losses_of_everything_else() {

@@ -1,4 +1,4 @@
-//! Training is exact: the optimiser's numbers, one batch in parts, runs that are stopped, killed and resumed, and a
+//! Training is exact: the optimizer's numbers, one batch in parts, runs that are stopped, killed and resumed, and a
 //! loss that comes near the floor and not below it.
 
 mod accumulation;

@@ -1,4 +1,4 @@
-//! Single steps without a run: a model, batches, and the plainest of optimisers.
+//! Single steps without a run: a model, batches, and the plainest of optimizers.
 
 use crate::training::runs::{autodiff, recipe};
 use burn::tensor::Tensor;

@@ -59,7 +59,8 @@ pub struct AttentionConfig {
     /// Position encoding. Absent: that of the stack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<PositionConfig>,
-    /// Attention pattern, by position only.
+    /// Which tokens may attend to which, by their positions. The causal mask, document boundaries and padding are
+    /// applied in addition.
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
     pub score: Score,
