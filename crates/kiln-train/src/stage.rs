@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
 const MAX_TOKENS_PER_STEP: usize = 1 << 24;
 
-/// Configuration of one training stage. A recipe runs its stages in order, each on the weights of the one before.
+/// Configuration of one training stage. A recipe runs its stages in order, each with the weights of the previous one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
@@ -68,9 +68,9 @@ pub struct StageConfig {
     /// decimal point is a fraction of the stage (0.1: ten evaluations; 1.0: only at the end). The last step is always
     /// evaluated. 0: only the last step, and no evaluation before the first step of a run with `from`.
     pub eval_every: StepsOrFraction,
-    /// Maximum number of validation tokens per evaluation, limited to 1/8 of the training tokens between two
-    /// evaluations (but not below 1024). The last evaluation, and the one before the first step of a run with `from`,
-    /// may use four times as many.
+    /// Maximum number of validation tokens per evaluation. Also limited to 1/8 of the training tokens between two
+    /// evaluations, or to 1024 tokens if that is more. The last evaluation, and the one before the first step of a run
+    /// with `from`, may use four times as many.
     pub eval_tokens: u64,
     /// Number of texts generated at each evaluation.
     pub num_samples: usize,
