@@ -37,7 +37,7 @@
 //! assert_eq!(tokenizer.decode(&tokenizer.encode("Ann has 7 hats."))?, "Ann has 7 hats.");
 //!
 //! let corpus = Corpus::build(&source, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ())?;
-//! let packer = Packer::training(Arc::new(corpus), 64, 7)?; // 64 tokens a row, seed 7
+//! let packer = Packer::training(Arc::new(corpus), 64, 7)?; // 64 tokens per row, seed 7
 //! let batch: Batch = next_token_batch(&packer.rows_at_step(0, 4)?, Direction::Causal)?; // 4 rows
 //! assert_eq!((batch.batch_size, batch.sequence_length, batch.inputs.len()), (4, 64, 256));
 //! assert_eq!(batch.inputs[0], tokenizer.special_tokens().bos as i32);
@@ -77,7 +77,7 @@ pub use prefetch::Prefetcher;
 pub use source::{Document, Source, StopSignal, StoppableSource};
 pub use tokenizer::{Encoding, SpecialTokens, StreamDecoder, TokenRole, Tokenizer, TokenizerConfig, Vocabulary};
 
-/// Bytes as lowercase hexadecimal digits, two a byte.
+/// Bytes as lowercase hexadecimal digits, two per byte.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

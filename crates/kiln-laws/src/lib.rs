@@ -12,8 +12,8 @@
 //! 4. **Numbers.** [`loss`] is a loss that does not depend on the layout; [`parameters`] has values and gradients by
 //!    name; [`fixture::Fixture`] reads reference values of other programs from `fixtures/`.
 //!
-//! The tests are the binary `tests/integration`. The equivalences that users can check too (`kiln verify`) are functions
-//! of [`kiln_infer::equivalence`].
+//! The tests are the binary `tests/integration`. The equivalences that users can check too (`kiln verify`) are
+//! functions of [`kiln_infer::equivalence`].
 //!
 //! ```
 //! use kiln_laws::{device, loss::{DocumentRows, loss_value}, max_abs_diff, variant_cases::variant_cases};

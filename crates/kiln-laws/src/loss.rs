@@ -1,8 +1,8 @@
 //! A loss of a whole model over documents that is the same for every layout of these documents.
 //!
-//! For document d with the tokens x₀ … xₙ₋₁ it is Σᵢ (1 + 0.1 i) · −log p(xᵢ₊₁ | x₀ … xᵢ), where xₙ is x₀ again. The weights
-//! differ by position, so that a mix-up of positions changes the sum. Laws compare its value and its gradients between
-//! packed, padded and separate documents.
+//! For document d with the tokens x₀ … xₙ₋₁ it is Σᵢ (1 + 0.1 i) · −log p(xᵢ₊₁ | x₀ … xᵢ), where xₙ is x₀ again. The
+//! weights differ by position, so that a mix-up of positions changes the sum. Laws compare its value and its gradients
+//! between packed, padded and separate documents.
 
 use crate::parameters::{ByPath, gradients};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -50,8 +50,8 @@ impl DocumentRows {
 
     /// Input ids, target ids and weights of the loss, each `[rows × width]`.
     ///
-    /// The target of a document's last token is its first token, so that no target lies outside the document. Padding has
-    /// id 0 and weight 0.
+    /// The target of a document's last token is its first token, so that no target lies outside the document. Padding
+    /// has id 0 and weight 0.
     pub fn inputs_targets_weights(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
         let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for (number, row) in self.documents.iter().enumerate() {
@@ -107,7 +107,8 @@ pub fn loss_value(run: &impl ModelRunner, rows: &DocumentRows) -> f64 {
     loss(run, rows, &mut cx).into_data().iter::<f64>().sum()
 }
 
-/// Gradients of the loss by every parameter, of a forward pass without dropout. The model must be on an autodiff device.
+/// Gradients of the loss by every parameter, of a forward pass without dropout. The model must be on an autodiff
+/// device.
 pub fn loss_gradients(run: &impl ModelRunner, rows: &DocumentRows) -> ByPath<Vec<f64>> {
     let mut cx = Context::new(&rows.layout(), &run.model().device());
     gradients(run.model(), &loss(run, rows, &mut cx).backward())

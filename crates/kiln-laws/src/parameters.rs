@@ -44,7 +44,8 @@ pub fn to_f64<M: Module>(module: M) -> M {
 
 /// The module in `f64` with 0.3 · N(0, 1) added to every value.
 ///
-/// Initial values hide mistakes: a bias of 0 or a gain of 1 has no effect. The noise depends on the parameter's path only.
+/// Initial values hide mistakes: a bias of 0 or a gain of 1 has no effect. The noise depends on the parameter's path
+/// only.
 pub fn perturbed<M: Module>(module: M) -> M {
     map_values(module, |path, data| {
         let mut random = Random::new(1, path, 0, 0);

@@ -1,7 +1,7 @@
 //! Proptest strategies for tiny legal models: every choice and every option, up to four layers of width 4 to 8.
 //!
-//! [`model`] draws any stack, [`decoder`], [`encoder`] and [`encoder_decoder`] one kind of stack, and the other functions
-//! draw one part each. All drawn models are resolved: every option is written out.
+//! [`model`] draws any stack, [`decoder`], [`encoder`] and [`encoder_decoder`] one kind of stack, and the other
+//! functions draw one part each. All drawn models are resolved: every option is written out.
 
 mod attention;
 mod blocks;

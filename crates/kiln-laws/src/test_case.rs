@@ -69,7 +69,8 @@ impl TestCase {
         TestModel { model, fault: self.fault }
     }
 
-    /// The model in `f64` with perturbed weights (see [`perturbed`]), so that parameters that start at 0 have an effect.
+    /// The model in `f64` with perturbed weights (see [`perturbed`]), so that parameters that start at 0 have an
+    /// effect.
     pub fn model_f64(&self, device: &Device) -> TestModel {
         TestModel { model: perturbed(Model::init(&self.config, 5, device)), fault: self.fault }
     }

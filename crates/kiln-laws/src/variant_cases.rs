@@ -75,7 +75,8 @@ fn variant_case(family: &str, card: &Card, template: &str) -> TestCase {
     TestCase::new(name, config)
 }
 
-/// Families without a template or a mention in [`FAMILIES_TESTED_ELSEWHERE`], and templates of families that do not exist.
+/// Families without a template or a mention in [`FAMILIES_TESTED_ELSEWHERE`], and templates of families that do not
+/// exist.
 pub fn unmatched_families() -> Vec<&'static str> {
     let known: Vec<&str> = MODEL_TEMPLATES.iter().chain(FAMILIES_TESTED_ELSEWHERE).map(|(family, _)| *family).collect();
     let listed: Vec<&str> = FAMILIES.iter().map(|family: &VariantFamily| family.name).collect();

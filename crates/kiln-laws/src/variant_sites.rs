@@ -32,8 +32,8 @@ impl VariantSite {
 
 /// Returns the variants of a model with their paths, parents before children.
 ///
-/// The schema of [`ModelConfig`] tells which keys are choices, and the names of a choice's alternatives tell its family.
-/// A key or text that only equals the name of a variant is not returned.
+/// The schema of [`ModelConfig`] tells which keys are choices, and the names of a choice's alternatives tell its
+/// family. A key or text that only equals the name of a variant is not returned.
 pub fn variant_sites(config: &ModelConfig) -> Vec<VariantSite> {
     static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schema_for!(ModelConfig));
     let value = serde_json::to_value(config).expect("a configuration is plain data");
@@ -51,7 +51,8 @@ pub fn family_with_names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Op
     FAMILIES.iter().find(|family| family.cards.iter().map(|card| card.name).eq(names.clone()))
 }
 
-/// Returns why a model need not keep a law: the first exemption on the card of a variant in it, with the variant's path.
+/// Returns why a model need not keep a law: the first exemption on the card of a variant in it, with the variant's
+/// path.
 pub fn exemption(config: &ModelConfig, law: &str) -> Option<(String, &'static str)> {
     let exempt = |site: VariantSite| site.card.exemption(law).map(|reason| (site.path, reason));
     variant_sites(config).into_iter().find_map(exempt)

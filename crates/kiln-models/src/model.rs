@@ -2,7 +2,7 @@
 //!
 //! One [`Model::forward`] serves training, prefill and decoding. What differs between them is in the
 //! [`Context`](kiln_nn::Context): the layout of the batch, the state of earlier tokens, random numbers, probes. In shapes
-//! B is rows, T tokens a row, M the hidden size, V the vocabulary.
+//! B is rows, T tokens per row, M the hidden size, V the vocabulary.
 
 use crate::{
     block::Block,

@@ -1,4 +1,4 @@
-//! Order of gradient sums: every operation that only steers Burn's autograd.
+//! Fixes the order in which Burn's autograd adds gradients. All operations that exist only for this purpose are here.
 //!
 //! Gradient checkpointing (1604.06174) must not change a bit of any gradient. Floating-point addition isn't associative,
 //! (a + b) + c ≠ a + (b + c), so a gradient with three or more terms depends on the order in which autograd adds them.
@@ -12,16 +12,18 @@
 //! A recomputed block is one operation of the outer graph instead of a hundred, and its own graph starts at depth 0. That
 //! shifts the depths, so rule 2 alone would give other sums. Two measures keep them equal:
 //!
-//! * **At most two readers.** a + b = b + a holds to the bit. A tensor that crosses the border of a block, or that parallel
-//!   parts share, goes through [`graph_barrier`]: the block's readers add up behind the barrier, and the outside sees one
-//!   gradient. [`ReaderChain`] does the same for any number of parallel readers, and [`reshape_barrier`] where a reshape
-//!   is needed anyway.
+//! * **At most two gradients per sum.** a + b = b + a holds to the bit. A tensor read both inside and outside a block goes
+//!   through [`graph_barrier`]. The gradients from inside are summed at the barrier, so the outer graph adds one term for the
+//!   block. The same holds for a tensor that parallel parts share. [`ReaderChain`] does the same for any number of parallel
+//!   readers, and [`reshape_barrier`] where a reshape is needed anyway.
 //! * **Equal depth.** Inside a recomputed block the leaf is padded (`pad_graph_depth`) to the depth that the block's
-//!   input has in the stored graph, so that operations that mix the input with parameters keep their place.
+//!   input has in the stored graph, so that operations on the input and parameters run in the same order.
 //!
 //! Users: `context::recompute` (block input, encoder memory), `kiln_models::block` (parallel parts), `kiln_models::model`
-//! (embedding table read by encoder and decoder), [`crate::part::experts`] (router and experts read one input). The law is
-//! tested by `kiln-laws`, `laws/recompute.rs`: gradients with checkpointing on and off are equal to the bit, in f32 and f64.
+//! (embedding table read by encoder and decoder), [`crate::part::experts`] (router and experts read one input).
+//!
+//! Test: `recomputed_blocks_equal_stored_ones` in `kiln-laws/tests/integration/laws/recompute.rs`. The gradients with and without
+//! checkpointing are bit-identical.
 
 use burn::tensor::Tensor;
 
@@ -51,8 +53,8 @@ pub(crate) fn pad_graph_depth<const D: usize>(leaf: Tensor<D>, depth: usize) -> 
 
 /// `x` with the same values as a node of its own in the graph. Without autodiff it returns `x` itself.
 ///
-/// Gradients of everything that reads the result add up at this node before they meet the gradients of other readers of
-/// `x`. Use it wherever a tensor would get a third reader. D ≥ 2, no copy of the values, 2 graph operations.
+/// Gradients of everything that reads the result add up at this node before the gradients of other readers of `x` are
+/// added. Use it where a tensor would get a third reader. D ≥ 2, no copy of the values, 2 graph operations.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -81,7 +83,7 @@ pub fn reshape_barrier<const D: usize, const E: usize>(x: Tensor<D>, shape: [usi
 /// One tensor for several parallel readers, whose gradients add up pairwise in a fixed order.
 ///
 /// Reader i reads through a barrier chained to the barrier of reader i − 1. With readers 1 … n the gradient is
-/// g₁ + (g₂ + (… + gₙ)), whatever the depth of each reader's own graph.
+/// g₁ + (g₂ + (… + gₙ)), for any depth of each reader's own graph.
 pub struct ReaderChain<const D: usize> {
     rest: Tensor<D>,
 }

@@ -51,7 +51,7 @@
 //! let mut cx = Context::new(&layout, &device);
 //! let out = part.forward(Tensor::ones([1, 5, 16], &device), &mut cx);
 //! assert_eq!(out.dims(), [1, 5, 16]);
-//! // Three matrices of 16 × 32, two operations a weight.
+//! // Three matrices of 16 × 32, two operations per weight.
 //! assert_eq!(part.cost(5).flops, 2.0 * 3.0 * 16.0 * 32.0);
 //! assert_eq!(part.describe(), "16 → 32, silu gate");
 //! ```

@@ -1,7 +1,7 @@
 //! Linear map y = x W + b, with a weight that may be quantized and an adapter that may change it.
 //!
 //! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapter under its name (`lora.a`). The weight is
-//! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations a token, plus the
+//! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations per token, plus the
 //! adapter's.
 
 use crate::{
@@ -99,7 +99,7 @@ impl Linear {
         WeightView::new(&self.weight, self.packed.as_ref())
     }
 
-    /// Returns the floating-point operations a token: 2 · in · out, plus the adapter's.
+    /// Returns the floating-point operations per token: 2 · in · out, plus the adapter's.
     pub fn flops(&self) -> f64 {
         let adapter = self.adapter.as_ref().filter(|_| self.adapter_enabled).map_or(0.0, AnyAdapter::flops);
         2.0 * self.weight.lazy_shape().num_elements() as f64 + adapter

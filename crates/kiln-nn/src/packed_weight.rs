@@ -1,8 +1,8 @@
 //! Packed weights: matrices of a model in a block format of GGUF, dequantized only when their values are read.
 //!
 //! A packed matrix has a parameter of the same shape. The parameter is uninitialized, and computed from the packed rows when
-//! it is first read. Until then products use the packed rows, which take 2 to 8 times less memory. From then on the
-//! parameter's value counts: reading or training a weight unpacks it for good.
+//! it is first read. Until then products use the packed rows, which take 2 to 8 times less memory. From then on
+//! products use the parameter's value: reading or training a weight dequantizes it permanently.
 
 use burn::{
     module::{Param, ParamId},
@@ -10,7 +10,7 @@ use burn::{
 };
 use kiln_kernels::packed::{PackedMatrix, packed_linear, packed_rows};
 
-/// Packed matrix and its orientation to the parameter.
+/// Packed matrix, and whether it is the parameter's transpose.
 #[derive(Clone, Debug)]
 pub struct PackedWeight {
     /// Packed rows.
@@ -49,7 +49,7 @@ impl PackedWeight {
     }
 }
 
-/// Matrix of a model, packed or not: the products that need no dequantized copy.
+/// A weight matrix, quantized or not. Its methods multiply and look up rows without dequantizing the whole matrix.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightView<'a> {
     weight: &'a Param<Tensor<2>>,
@@ -63,12 +63,12 @@ impl<'a> WeightView<'a> {
         Self { weight, packed }
     }
 
-    /// Returns the packed matrix, if the products use it.
+    /// Returns the packed matrix; `None` if there is none or it has already been dequantized.
     pub fn packed(&self) -> Option<&'a PackedMatrix> {
         self.packed
     }
 
-    /// Returns the parameter's value. A packed weight is dequantized and stays so.
+    /// Returns the dequantized weight. From then on, the packed form is no longer used.
     pub fn val(&self) -> Tensor<2> {
         self.weight.val()
     }

@@ -1,15 +1,15 @@
-//! Registries of parts: what a variant has, and the macro that builds a family from a list.
+//! Registries of parts: the trait of a variant, and the macro that declares a family of variants.
 //!
 //! A family (norms, positions, parts, …) is a list of variants. For each list line `"name" => Name(Module)` the macro
 //! [`variants!`](crate::variants!) generates
 //!
-//! * an alternative of the configuration enum, read and written under `name`: `norm = { rms = { eps = 1e-6 } }`, or the bare
+//! * a variant of the configuration enum, read and written under `name`: `norm = { rms = { eps = 1e-6 } }`, or the bare
 //!   name for defaults;
-//! * an alternative of the module enum, which derefs to the family's trait object;
+//! * a variant of the module enum, which derefs to the family's trait object;
 //! * `card`, `resolve`, `check` and `init` on the configuration, and `CARDS` for listings.
 //!
 //! A model is built in three steps: `resolve` writes defaults that depend on the model into the configuration, `check`
-//! refuses what can't work, `init` makes the parameters.
+//! rejects invalid configurations, `init` creates the parameters.
 
 use crate::init::Initializer;
 use burn::module::Module;
@@ -63,17 +63,17 @@ pub(crate) fn invalid(path: &str, key: &str, reason: impl Into<String>) -> Resul
     Err(ValidationError::new(format!("{path}.{key}"), reason))
 }
 
-/// Greatest width of a matrix, 1,048,576. A larger number in a configuration is a slip, and its products would not fit into
-/// memory.
+/// Maximum width of a matrix, 1,048,576. A larger number in a configuration is treated as a mistake: a matrix of that size would
+/// not fit into memory.
 pub const MAX_WIDTH: usize = 1 << 20;
 
 /// Cost of a part, besides the memory of its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Floating-point operations a token, forward only: a multiplication and an addition count as two. Attention counts the
+    /// Floating-point operations per token, forward only: a multiplication and an addition count as two. Attention counts the
     /// keys that the last token of the sequence sees.
     pub flops: f64,
-    /// Bytes of decode state a token in f32, averaged over the sequence.
+    /// Bytes of decode state per token in f32, averaged over the sequence.
     pub state_bytes: f64,
 }
 
@@ -91,14 +91,14 @@ pub struct Cost {
 ///
 /// `Norm` is the module enum. Parameter paths leave it out: a variant's parameters are named as if the enum were the variant
 /// (`attention_norm.weight`). It derefs to `dyn Normalization`. `NormConfig` is the
-/// configuration enum, made by `kiln_spec::choice!`, with one alternative per variant and these methods:
+/// configuration enum, made by `kiln_spec::choice!`, with these methods:
 ///
 /// * `card()`: the card of the chosen variant;
 /// * `resolve(&mut self, build)`, `check(&self, build, path)`, `init(&self, build, init) -> Norm`: those of [`Variant`];
 ///   `check` appends the variant's name to the path.
 ///
-/// `Norm::CARDS` lists the cards of all variants in the order of the list. Names in quotes are the recipe's words and the
-/// names on cards; they must not change once released.
+/// `Norm::CARDS` lists the cards of all variants in the order of the list. Names in quotes are those in recipes and
+/// on cards; they must not change once released.
 #[macro_export]
 macro_rules! variants {
     ($(#[doc = $about:literal])* $Kind:ident, $Config:ident: dyn $Trait:path {

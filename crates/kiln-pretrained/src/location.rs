@@ -1,4 +1,4 @@
-//! Where the files of a model are: a base model and the adapter folders over it.
+//! Location of a model's files: a base model and the adapter folders that apply to it.
 
 use crate::{
     PretrainedError,
@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The paths that a model is loaded from.
+/// Paths of a model: the base model and its adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelLocation {
     /// The base model: a folder or a `.gguf` file. It may not exist.
@@ -24,12 +24,13 @@ pub struct ModelLocation {
 /// A function that downloads a model by its name on the hub and returns its path; `None` if the text is not such a name.
 pub type FetchModel<'a> = dyn FnMut(&str) -> Result<Option<PathBuf>, PretrainedError> + 'a;
 
-/// Longest chain of adapter folders over each other. A longer one is taken for a cycle.
+/// Maximum number of adapter folders in a chain, each the base model of the next. A longer chain is assumed to be a cycle.
+/// The error in [`ModelLocation::resolve`] repeats the number.
 const MAX_ADAPTERS: usize = 8;
 
 impl ModelLocation {
     /// Finds a model on disk. `source` is the folder or `.gguf` file of a model, an adapter folder whose base model is on
-    /// disk, or a file of such a folder that is typical for it, such as its `config.json`.
+    /// disk, or one of the model files of such a folder: `config.json`, `adapter_config.json` or a weight file.
     ///
     /// # Errors
     /// If an adapter folder cannot be read or its base model does not exist. Whether the base is a model is not checked.
@@ -37,7 +38,7 @@ impl ModelLocation {
         Self::resolve(source, &mut |_| Ok(None))
     }
 
-    /// Returns `source` as text if it may be a name on the hub: if neither the path nor its parent folder exists.
+    /// Returns `source` as text if it may be a hub name such as `owner/model`: if neither the path nor its parent folder exists.
     pub fn remote_name(source: &Path) -> Option<&str> {
         let is_path = source.exists() || source.parent().is_some_and(Path::is_dir);
         source.to_str().filter(|_| !is_path)
@@ -57,7 +58,8 @@ impl ModelLocation {
         let mut adapters = Vec::new();
         while let Some(reference) = BaseReference::read(&path)? {
             if adapters.len() == MAX_ADAPTERS {
-                let found = "adapters of adapters, and so on: a circle?";
+                let found =
+                    "a chain of more than 8 adapter folders; do their base_model_name_or_path values form a cycle?";
                 return Err(PretrainedError::NotFound { path, found });
             }
             let base = match reference.existing_path() {
@@ -72,12 +74,13 @@ impl ModelLocation {
     }
 }
 
-/// Returns the folder of a typical file of a model or adapter folder; any other path unchanged.
+/// Returns the parent folder if `path` is a model file (configuration or weights of a model or adapter folder); any other path
+/// unchanged.
 fn model_folder(path: &Path) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_typical =
+    let is_model_file =
         [files::CONFIG_FILE, peft_format::CONFIG_FILE].contains(&name) || files::WEIGHT_FILES.contains(&name);
-    match path.parent().filter(|_| is_typical && path.is_file()) {
+    match path.parent().filter(|_| is_model_file && path.is_file()) {
         Some(folder) if folder.as_os_str().is_empty() => ".".into(),
         Some(folder) => folder.into(),
         None => path.into(),
@@ -123,7 +126,26 @@ impl BaseReference {
         self.candidates.iter().find(is_other).map(PathBuf::as_path)
     }
 
+    /// The error of a base model that is neither on disk nor on the hub.
     fn missing_error(self) -> PretrainedError {
         PretrainedError::MissingBase { adapter: self.adapter, base: self.name, candidates: self.candidates }
+    }
+}
+
+/// A file that every run folder of Kiln has.
+const RUN_FILE: &str = "recipe.toml";
+
+/// Describes, for an error message, what is at a path that is not a model.
+pub(crate) fn describe_path(path: &Path) -> &'static str {
+    if path.join(RUN_FILE).is_file() {
+        return "a run folder of Kiln, which `kiln_train::pretrained::load` opens";
+    }
+    if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        return "an empty folder";
+    }
+    match () {
+        () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
+        () if path.exists() => "a file, but not a .gguf file",
+        () => "nothing",
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     ModelLocation, Pretrained, PretrainedError, PretrainedModel,
     files::{self, MappedFile, ModelFolder},
     gguf::GgufFile,
-    peft_format,
+    location, peft_format,
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json, tokenizer::pretrained};
@@ -31,9 +31,6 @@ pub enum BaseFiles {
     /// A GGUF file.
     Gguf(Box<GgufFile<MappedFile>>),
 }
-
-/// A file that every run folder of Kiln has.
-const RUN_FILE: &str = "recipe.toml";
 
 impl PretrainedSource {
     /// Opens what `source` names: a path, or with the feature `hub` a name on the hub, which is downloaded as
@@ -63,7 +60,7 @@ impl PretrainedSource {
         if base.extension().is_some_and(|ending| ending == "gguf") && base.is_file() {
             return Ok(Self { base: BaseFiles::Gguf(Box::new(GgufFile::open(&base)?)), adapters });
         }
-        let found = describe_path(&base);
+        let found = location::describe_path(&base);
         Err(PretrainedError::NotFound { path: base, found })
     }
 
@@ -232,21 +229,6 @@ impl PretrainedSource {
                 Ok(EmbeddingHeadConfig { pooling: file.pooling()?.unwrap_or(default.pooling), ..default })
             }
         }
-    }
-}
-
-/// Describes, for an error message, what is at a path that is not a model.
-fn describe_path(path: &Path) -> &'static str {
-    if path.join(RUN_FILE).is_file() {
-        return "a run folder of Kiln, which `kiln_train::pretrained::load` opens";
-    }
-    if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
-        return "an empty folder";
-    }
-    match () {
-        () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
-        () if path.exists() => "a file that is no .gguf",
-        () => "nothing",
     }
 }
 

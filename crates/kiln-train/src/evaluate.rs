@@ -49,7 +49,8 @@ impl EvalSet {
     /// Validation documents of `corpus`: those with the smallest hashes, up to `max_tokens` tokens, in batches of
     /// `size` = (sequence length, batch size).
     ///
-    /// `built_in` says that the documents are built-in stories. `seed` seeds the corruption of the documents.
+    /// With `is_builtin_stories`, the exact probabilities of the documents are computed too. `seed` seeds the random numbers of
+    /// the objective.
     ///
     /// # Errors
     /// If the corpus cannot be read.
@@ -58,14 +59,14 @@ impl EvalSet {
         tokenizer: &Tokenizer,
         size: (usize, usize),
         max_tokens: Option<u64>,
-        built_in: bool,
+        is_builtin_stories: bool,
         seed: u64,
     ) -> Result<Self, DataError> {
         let (sequence_length, batch_size) = size;
         let packer = Packer::validation(corpus.clone(), sequence_length, max_tokens)?;
         let batches = packer.iter_epoch(batch_size).collect::<Result<Vec<_>, _>>()?;
         let mut eval_set = Self { batches, seed, story_references: BTreeMap::new() };
-        if !built_in {
+        if !is_builtin_stories {
             return Ok(eval_set);
         }
         let documents: BTreeSet<usize> = eval_set.sequences().map(|sequence| sequence.document).collect();
@@ -104,7 +105,7 @@ impl EvalSet {
     /// If the objective cannot make a batch.
     pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
         let mut totals = EvalTotals::default();
-        // The references are of the next token, given all tokens before it.
+        // The exact probabilities are those of the next token, given all tokens before it.
         let has_reference = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
         for packed in &self.batches {
             let batch = self.make_batch(packed, models, objective).await?;

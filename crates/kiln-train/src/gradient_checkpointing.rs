@@ -18,14 +18,14 @@ pub enum GradientCheckpointing {
 }
 
 impl GradientCheckpointing {
-    /// The sink that collects the gradients of recomputed blocks: none if nothing is recomputed.
+    /// The sink that collects the gradients of recomputed blocks. `None` without gradient checkpointing.
     pub(crate) fn gradient_sink(self) -> Option<GradientSink> {
         (self == Self::Block).then(GradientSink::default)
     }
 }
 
-/// All gradients of a backward pass: those in `sink`, of the recomputed blocks, and `gradients`, of all other parameters.
-/// They are added in this order, so that a recomputed step gives the same bits.
+/// Sum of the gradients of a backward pass: those of the recomputed blocks in `sink`, then `gradients` of the outer graph. The
+/// order is fixed, so that a step with gradient checkpointing is bit-identical to one without.
 pub(crate) fn collect_gradients(
     model: &Model,
     gradients: GradientsParams,

@@ -1,7 +1,7 @@
 //! Models of every source: run folders of Kiln, and all that `kiln-pretrained` loads.
 //!
-//! [`ModelSource`] wraps [`PretrainedSource`] and adds run folders, which need a recipe to be read. [`load`] is the
-//! shortest way from a path to a model:
+//! [`ModelSource`] wraps [`PretrainedSource`] and adds run folders, which need a recipe to be read. [`load`] loads
+//! model and tokenizer from a path:
 //!
 //! ```no_run
 //! use burn::tensor::Device;
@@ -45,7 +45,8 @@ pub enum ModelSource {
     Pretrained(Box<PretrainedSource>),
 }
 
-/// A model without its tokenizer, and what its files say of it. The parts that a run folder does not have are `None`.
+/// A model without its tokenizer, with its family and the contents of its configuration files. What a run folder does not have is
+/// `None`.
 #[derive(Debug)]
 pub struct SourceModel {
     /// The model.
@@ -59,8 +60,8 @@ pub struct SourceModel {
 }
 
 impl SourceModel {
-    /// Returns the token that the decoder of an encoder–decoder of another program starts with. `None` for other models,
-    /// and for runs, whose decoders start with the tokenizer's bos.
+    /// Returns the decoder start token of an encoder–decoder that was loaded from a Hugging Face folder or a GGUF file. `None`
+    /// for other models, and for runs, whose decoders start with the tokenizer's bos.
     pub fn decoder_start_token(&self) -> Option<u32> {
         let config = self.config_json.as_ref().filter(|_| self.model.encoder().is_some());
         config.map(decoder_start_token)
@@ -109,7 +110,7 @@ impl ModelSource {
     /// # Errors
     /// If the base is not a model, or a damaged GGUF file.
     pub fn at(mut location: ModelLocation) -> Result<Self, TrainError> {
-        // The recipe of a run folder means the folder.
+        // The path of a run's `recipe.toml` is accepted in place of the run folder.
         if location.base.file_name().is_some_and(|name| name == RECIPE_FILE) && location.base.is_file() {
             let folder = location.base.parent().filter(|folder| !folder.as_os_str().is_empty());
             location.base = folder.unwrap_or(Path::new(".")).to_owned();
@@ -218,7 +219,7 @@ impl ModelSource {
         })
     }
 
-    /// The model of a run with adapter folders over it. The family is needed, and so read, only for adapters.
+    /// The model of a run with adapter folders applied. The family is read only if there are adapters: they need it.
     fn adapted_run(&self, model: Model, adapters: &[PathBuf]) -> Result<Model, TrainError> {
         if adapters.is_empty() {
             return Ok(model);

@@ -61,7 +61,8 @@ impl Default for Recipe {
     }
 }
 
-/// Finds a base recipe: from its name, and the file that names it, to its text and the name of that text in errors.
+/// Function that finds a base recipe. Arguments: the value of `extends`, and the file that has it, if it is a file. Result: the
+/// text of the base recipe, and its file name for errors.
 pub type RecipeResolver<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
 
 /// Maximum number of base recipes above a recipe, each extending the next.
@@ -73,8 +74,8 @@ impl Recipe {
         schema_for!(Recipe)
     }
 
-    /// Reads a recipe: `text` over its base recipes, which `find` looks up, and the assignments `key=value` in `sets` over
-    /// both. `file` is the name of the text in errors.
+    /// Reads the recipe `text`. Its keys override those of its base recipes, which `find` looks up; the assignments `key=value`
+    /// in `sets` override both. `file` is the file name of the text for errors.
     ///
     /// ```
     /// # use kiln_spec::{ValidationError, config::ConfigError};
@@ -88,7 +89,7 @@ impl Recipe {
     /// ```
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key. Old names of keys are refused first, all in one error.
+    /// The first invalid key, with file and line. Renamed keys are reported first, all in one error.
     pub fn load(text: &str, file: Option<&str>, sets: &[String], find: RecipeResolver) -> Result<Self, ConfigError> {
         let schema = Self::schema();
         let mut renamed_keys = Vec::new();
@@ -117,7 +118,7 @@ impl Recipe {
     /// old names are translated.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file, line and key.
+    /// The first invalid key, with file and line.
     pub fn load_saved(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
         let translated = renamed::translate(text);
         Self::load(translated.as_deref().unwrap_or(text), file, &[], &refuse_parent)

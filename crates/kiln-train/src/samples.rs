@@ -4,7 +4,7 @@ use crate::{
     StageConfig,
     evaluate::EvalSet,
     metrics::{GrammarScore, GrammarSpan, Sample, Samples},
-    objective::{Corruption, Masked},
+    objective::{Masked, SegmentBuilder},
 };
 use kiln_data::{Sequence, Vocabulary, stories};
 use kiln_infer::{FinishReason, GenerateError, GenerateOptions, Generator, InfillOptions, Sampling};
@@ -16,7 +16,7 @@ const MASK_RATE: f64 = 0.15;
 /// Generates `config.num_samples` texts of at most `config.sample_tokens` tokens, at temperature 1 from an empty prompt:
 /// samples of the model's own distribution. A model that only infills gets validation texts with masked words.
 ///
-/// `built_in` says that the model is trained on the built-in stories: then the texts are scored by their grammar.
+/// With `is_builtin_stories` (the model is trained on the built-in stories), the texts are scored by the grammar of the stories.
 ///
 /// # Errors
 /// If the device fails.
@@ -25,7 +25,7 @@ pub async fn generate_samples(
     eval_set: &EvalSet,
     config: &StageConfig,
     seed: u64,
-    built_in: bool,
+    is_builtin_stories: bool,
 ) -> Result<Samples, GenerateError> {
     let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
     if generator.mode().generates.is_none() {
@@ -35,7 +35,7 @@ pub async fn generate_samples(
     let options = GenerateOptions { sampling, max_new_tokens: config.sample_tokens, ..GenerateOptions::default() };
     let mut samples = Vec::with_capacity(config.num_samples);
     for generated in generator.generate(&vec![""; config.num_samples], &options).await? {
-        samples.push(match built_in {
+        samples.push(match is_builtin_stories {
             true => score_sample(generated.text, generated.finish_reason == FinishReason::Eos),
             false => Sample { text: generated.text, ..Sample::default() },
         });
@@ -79,10 +79,10 @@ fn mask_words(sequence: &Sequence, vocabulary: &Vocabulary, max_tokens: usize, s
     let ordinary = sequence.tokens.iter().copied().filter(|id| !vocabulary.is_special(*id));
     let sequence = Sequence { tokens: ordinary.take(max_tokens).collect(), ..sequence.clone() };
     let mut random = Random::new(seed, "samples", sequence.document as u64, sequence.start as u64);
-    Masked::whole_words(MASK_RATE).corrupt(&sequence, vocabulary, &mut random).inputs
+    Masked::whole_words(MASK_RATE).build_segment(&sequence, vocabulary, &mut random).inputs
 }
 
-/// A generated story with its score. `finished` says that the model ended the text itself.
+/// A generated story with its score. `finished`: the model ended the text with an end-of-text token.
 fn score_sample(text: String, finished: bool) -> Sample {
     let evaluation = stories::evaluate_text(&text, finished);
     let score = GrammarScore {

@@ -190,7 +190,8 @@ impl StageConfig {
         }
     }
 
-    /// Whether an event with the interval `every` is due after `done` steps. It is always due after the last step.
+    /// Whether an evaluation or a checkpoint with the interval `every` is due after `done` steps. Both are always due after the
+    /// last step.
     pub fn is_due(&self, every: StepsOrFraction, done: u64) -> bool {
         let steps = self.steps.max(1);
         let completed_before = every.intervals_completed(done.saturating_sub(1), steps);

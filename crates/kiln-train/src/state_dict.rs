@@ -22,9 +22,19 @@ pub async fn model_tensors(model: &Model) -> Result<NamedTensors, ExecutionError
     Ok(state_dict(model).await?.into_iter().map(|(name, data)| (name, raw_from_data(&data))).collect())
 }
 
-/// Tensors of a file as values for a model; none if one is not of 32-bit floats.
-pub fn values_from_tensors(tensors: NamedTensors) -> Option<StateDict> {
-    tensors.into_iter().map(|(name, raw)| Some((name, data_from_raw(raw)?))).collect()
+/// Tensors of a file as values for a model.
+///
+/// # Errors
+/// The name of the first tensor that is not of 32-bit floats.
+pub fn values_from_tensors(tensors: NamedTensors) -> Result<StateDict, String> {
+    let mut values = StateDict::new();
+    for (name, raw) in tensors {
+        match data_from_raw(raw) {
+            Some(data) => values.insert(name, data),
+            None => return Err(name),
+        };
+    }
+    Ok(values)
 }
 
 /// Trained weights of a stage with an EMA, as `weights.<parameter>`.

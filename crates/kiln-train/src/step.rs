@@ -43,11 +43,11 @@ pub fn compute_gradients_with(
     rng_key: RngKey,
     checkpointing: GradientCheckpointing,
 ) -> Gradients {
-    // At least a tiny number: a batch without weights has the loss 0, not NaN.
+    // The lower bound avoids 0 / 0: a batch in which no token has a weight has the loss 0, not NaN.
     let total_weight = batches.iter().map(Batch::total_weight).sum::<f64>().max(f64::MIN_POSITIVE);
     let device = models.policy.device().without_autodiff();
-    let mut sum = GradientsAccumulator::new();
-    let mut single = None;
+    let mut gradient_accumulator = GradientsAccumulator::new();
+    let mut single_batch_gradients = None;
     let mut loss = None;
     let mut auxiliary_losses = BTreeMap::new();
     for (index, batch) in batches.iter().enumerate() {
@@ -57,18 +57,23 @@ pub fn compute_gradients_with(
         let batch_loss = objective.loss(models, batch, &mut cx) / total_weight;
         accumulate(&mut loss, batch_loss.clone().inner());
         let fraction = batch.total_weight() / total_weight;
-        let differentiated = cx.take_auxiliary_losses().into_iter().fold(batch_loss, |total, auxiliary| {
+        let mut total_loss = batch_loss;
+        for auxiliary in cx.take_auxiliary_losses() {
             let sum = auxiliary_losses.entry(auxiliary.name).or_insert(None);
             accumulate(sum, auxiliary.value.clone().inner() * fraction);
-            total + auxiliary.value * (auxiliary.weight * fraction)
-        });
-        let mut graph = differentiated.backward();
+            total_loss = total_loss + auxiliary.value * (auxiliary.weight * fraction);
+        }
+        let mut graph = total_loss.backward();
         let gradients = GradientsParams::from_module(&mut graph, &models.policy);
         let gradients = collect_gradients(&models.policy, gradients, sink);
         // A single batch needs no accumulator.
-        if batches.len() == 1 { single = Some(gradients) } else { sum.accumulate(&models.policy, gradients) }
+        if batches.len() == 1 {
+            single_batch_gradients = Some(gradients);
+        } else {
+            gradient_accumulator.accumulate(&models.policy, gradients);
+        }
     }
-    let by_parameter = single.unwrap_or_else(|| sum.grads());
+    let by_parameter = single_batch_gradients.unwrap_or_else(|| gradient_accumulator.grads());
     let norm = global_norm(&models.policy, &by_parameter);
     let auxiliary_losses = auxiliary_losses.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     Gradients {

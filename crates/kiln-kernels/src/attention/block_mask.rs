@@ -3,10 +3,10 @@
 //! A mask has two forms, each computed at most once and only if a kernel reads it:
 //!
 //! * **dense** ([`DenseMask`]): a boolean tensor `[B, 1, T, S]` on the device, for the reference and Burn's attention;
-//! * **tiles** ([`TilePlan`], one a sequence): tiles of 64 × 64 pairs on the host, each fully visible, fully hidden or with
+//! * **tiles** ([`TilePlan`], one per sequence): tiles of 64 × 64 pairs on the host, each fully visible, fully hidden or with
 //!   its own small table. The fused kernel skips hidden tiles.
 //!
-//! Layers with the same pattern share one mask, so the cost is paid once a call. Convention: in formulas and tile plans true
+//! Layers with the same pattern share one mask, so the cost is paid once per call. Convention: in formulas and tile plans true
 //! means visible; in [`DenseMask`] true means hidden, as Burn's operations expect. This is the only place of the inversion.
 
 use burn::tensor::{Bool, Device, Int, Tensor};

@@ -1,4 +1,4 @@
-//! Q5_0 and Q5_1: 32 values a block, with one scale and, in Q5_1, one minimum.
+//! Q5_0 and Q5_1: 32 values per block, with one scale and, in Q5_1, one minimum.
 //!
 //! Layouts (`block_q5_0`, `block_q5_1` of ggml-common.h): d f16 \[, m f16\], 4 bytes with the fifth bits, 16 bytes with the low
 //! nibbles. Byte i of the nibbles holds values i (low) and i + 16 (high); bit i of the fifth bits belongs to value i.

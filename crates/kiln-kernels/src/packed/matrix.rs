@@ -65,7 +65,7 @@ impl PackedMatrix {
         Self { shape: [count, self.shape[1]], bytes: bytes.into(), ..*self }
     }
 
-    /// Returns the dequantized values, row-major: 4 bytes a value.
+    /// Returns the dequantized values, row-major: 4 bytes per value.
     pub fn dequantize(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.shape[0] * self.shape[1]];
         self.ggml_type.dequantize(&self.bytes, &mut out);

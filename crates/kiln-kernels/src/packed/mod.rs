@@ -3,7 +3,7 @@
 //! A format ([`GgmlType`]) packs a fixed number of values into a block of bytes, with its own scales. A value is
 //! scale · q + offset with q a small integer. A row is a whole number of blocks, so rows can be read on their own.
 //!
-//! | format | values a block | bytes a block | bits a value | product without dequantization |
+//! | format | values per block | bytes per block | bits per value | product without dequantization |
 //! |---|---|---|---|---|
 //! | F32 | 1 | 4 | 32 | |
 //! | F16, BF16 | 1 | 2 | 16 | yes |

@@ -1,7 +1,7 @@
 //! RMSNorm in one pass forward and one backward.
 //!
 //! Order of sums: over a row in 16 lanes ([`sum`]); the weight's gradient over rows in blocks of fixed size
-//! ([`par_sum_rows`]: 16,384 / M rows a block). Both depend on the shape alone, so the bits are the same for any number of
+//! ([`par_sum_rows`]: 16,384 / M rows per block). Both depend on the shape alone, so the bits are the same for any number of
 //! threads (`threads_change_no_bit`). r is computed again in the backward pass instead of stored: it costs one pass over a
 //! row that the gradient reads anyway.
 

@@ -5,7 +5,7 @@
 //! is the rotation by −φ. Queries and keys rotated alike have products that depend on the difference of positions only.
 //!
 //! Shapes: B batch, H heads, T tokens, D width of a head, P pairs, 2 P ≤ D; dimensions from 2 P on pass unchanged.
-//! Cost: 6 operations a pair. No sums over more than two terms, so no order of summation; fused and reference differ by at
+//! Cost: 6 operations per pair. No sums over more than two terms, so no order of summation; fused and reference differ by at
 //! most 1e-5 for values around 1 (`rotation_is_its_reference`).
 
 pub mod fused;

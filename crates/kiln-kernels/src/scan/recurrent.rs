@@ -3,7 +3,7 @@
 use super::{ScanInputs, ScanOutput};
 use burn::tensor::Tensor;
 
-/// S_t = diag(exp(g_t)) S_{t−1} + k_tᵀ v_t, o_t = q_t S_t; see the [module](super). T steps of work D · E a head.
+/// S_t = diag(exp(g_t)) S_{t−1} + k_tᵀ v_t, o_t = q_t S_t; see the [module](super). T steps of work D · E per head.
 pub fn scan(inputs: ScanInputs) -> ScanOutput {
     let [b, _, t, _] = inputs.query.dims();
     let mut state = inputs.state;

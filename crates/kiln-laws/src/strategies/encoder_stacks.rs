@@ -24,8 +24,8 @@ pub fn encoder() -> impl Strategy<Value = ModelConfig> {
     })
 }
 
-/// Replaces parts that work from left to right only: an encoder is bidirectional, and an encoder without blocks of its own
-/// has those of the decoder.
+/// Replaces parts that work from left to right only: an encoder is bidirectional, and an encoder without blocks of its
+/// own has those of the decoder.
 fn replace_causal_only(block: &mut BlockConfig) {
     for part in block.sublayers.iter_mut().flat_map(|sublayer| &mut sublayer.parts) {
         if part.card().causality == Causality::CausalOnly {
@@ -34,8 +34,8 @@ fn replace_causal_only(block: &mut BlockConfig) {
     }
 }
 
-/// Any legal encoder-decoder. The encoder is like the decoder, or has positions, blocks or a norm of its own. One sublayer
-/// of the decoder is a cross attention, at any position of the first block.
+/// Any legal encoder-decoder. The encoder is like the decoder, or has positions, blocks or a norm of its own. One
+/// sublayer of the decoder is a cross attention, at any position of the first block.
 pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
     let own = (option::of(position()), option::of(vec(block(), 1..3)), option::of(norm()));
     let own = own.prop_map(|(position, blocks, norm)| EncoderConfig { position, blocks, norm });

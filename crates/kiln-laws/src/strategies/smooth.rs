@@ -60,8 +60,8 @@ fn soften(norm: &mut NormConfig) {
 
 /// Returns the model [`with_soft_norms`] and with ReZero's α = 0.
 ///
-/// A residual stream without norms grows from block to block, and the loss becomes so large that a finite difference has
-/// no significant digits. With α = 0 such branches add nothing, but α has a gradient.
+/// A residual stream without norms grows from block to block, and the loss becomes so large that a finite difference
+/// has no significant digits. With α = 0 such branches add nothing, but α has a gradient.
 pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
     let mut config = with_soft_norms(config);
     for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {

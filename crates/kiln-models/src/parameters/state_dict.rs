@@ -23,7 +23,7 @@ impl WeightMismatch {
         self.missing_keys.is_empty() && self.unexpected_keys.is_empty() && self.mismatched_shapes.is_empty()
     }
 
-    /// The differences, one a line: `- name` missing, `+ name` unexpected, `~ name: expected [2, 3], found [3, 2]`.
+    /// The differences, one per line: `- name` missing, `+ name` unexpected, `~ name: expected [2, 3], found [3, 2]`.
     pub fn diff(&self) -> String {
         let missing = self.missing_keys.iter().map(|name| format!("- {name}"));
         let unexpected = self.unexpected_keys.iter().map(|name| format!("+ {name}"));

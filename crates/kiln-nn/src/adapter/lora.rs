@@ -1,8 +1,8 @@
 //! Low-rank adaptation (LoRA): y = x W + b + s · dropout(x) A B (2106.09685, section 4.1).
 //!
 //! Parameters: `a [in, r]` and `b [r, out]`, r the rank; B starts at 0, so a new adapter changes nothing. Scale s = α / r, or
-//! α / √r with rank stabilization (rsLoRA, 2312.03732). The product A B is formed only when the adapter is merged: a token
-//! costs 2 r (in + out) operations.
+//! α / √r with rank stabilization (rsLoRA, 2312.03732). Cost: 2 r (in + out) operations per token; the
+//! product A B is computed only when the adapter is merged.
 
 use super::Adapter;
 use crate::{context::Context, init::Initializer, linear::Linear};

@@ -28,7 +28,7 @@ pub trait Adapter: Module + Sized {
     /// Returns the weight `[in, out]` that gives the same output without the adapter, from the map's weight.
     fn merge(&self, weight: Tensor<2>) -> Tensor<2>;
 
-    /// Returns the floating-point operations a token.
+    /// Returns the floating-point operations per token.
     fn flops(&self) -> f64;
 }
 
@@ -69,7 +69,7 @@ macro_rules! adapters {
                 match self { $(Self::$Name(adapter) => adapter.merge(weight)),+ }
             }
 
-            /// Returns the floating-point operations a token.
+            /// Returns the floating-point operations per token.
             pub fn flops(&self) -> f64 {
                 match self { $(Self::$Name(adapter) => adapter.flops()),+ }
             }

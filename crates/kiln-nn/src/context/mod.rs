@@ -10,7 +10,7 @@
 //!
 //! A context also carries the path of the running part (`blocks.3.attention`), which names its state, its random numbers, its
 //! probes and its losses. [`Context::scope`] extends the path. What is derived from the tokens (masks, rotary tables) is
-//! computed once a call, in [`TokenStream`].
+//! computed once per call, in [`TokenStream`].
 
 pub mod probe;
 mod random;
@@ -162,47 +162,47 @@ impl Context {
         result
     }
 
-    /// Returns the path of `leaf` in the current scope: `blocks.3.attention.weights`. An empty leaf gives the scope's path.
-    pub fn path(&self, leaf: &str) -> String {
+    /// Returns the path of `name` in the current scope: `blocks.3.attention.weights`. An empty name gives the scope's path.
+    pub fn path(&self, name: &str) -> String {
         let mut path = self.path.join(".");
-        if !path.is_empty() && !leaf.is_empty() {
+        if !path.is_empty() && !name.is_empty() {
             path.push('.');
         }
-        path + leaf
+        path + name
     }
 
-    /// Returns the block mask of a pattern over the given keys; computed once a call for each pair.
+    /// Returns the block mask of a pattern over the given keys; computed once per call for each pair.
     pub fn block_mask(&mut self, pattern: &Pattern, keys: KeySource) -> BlockMask {
         self.stream.block_mask(pattern, keys, self.memory.as_ref().map(|memory| &memory.token_marks))
     }
 
-    /// Takes the state slot of `leaf` out. `None`: this call has no state. `Some(default)`: the slot is empty, or holds another
+    /// Takes the state slot of `name` out. `None`: this call has no state. `Some(default)`: the slot is empty, or holds another
     /// type.
-    pub fn take_state<S: Stateful + Default>(&mut self, leaf: &str) -> Option<S> {
-        let path = self.path(leaf);
+    pub fn take_state<S: Stateful + Default>(&mut self, name: &str) -> Option<S> {
+        let path = self.path(name);
         let slot = self.state.as_mut()?.slots.remove(&path);
         Some(slot.and_then(|slot| slot.into_any().downcast().ok()).map_or_else(S::default, |state| *state))
     }
 
-    /// Stores the state slot of `leaf` for the next call. Does nothing if this call has no state.
-    pub fn put_state<S: Stateful>(&mut self, leaf: &str, slot: S) {
-        let path = self.path(leaf);
+    /// Stores the state slot of `name` for the next call. Does nothing if this call has no state.
+    pub fn put_state<S: Stateful>(&mut self, name: &str, slot: S) {
+        let path = self.path(name);
         if let Some(state) = self.state.as_mut() {
             state.slots.insert(path, Box::new(slot));
         }
     }
 
-    /// Returns the path of `leaf` if a probe reads it, otherwise `None`.
-    pub fn probed_path(&self, leaf: &str) -> Option<String> {
+    /// Returns the path of `name` if a probe reads it, otherwise `None`.
+    pub fn probed_path(&self, name: &str) -> Option<String> {
         let probe = self.probe.as_ref()?;
-        let path = self.path(leaf);
+        let path = self.path(name);
         probe.wants(&path).then_some(path)
     }
 
-    /// Passes `value` through the probe at `leaf` and returns the value to use. Without a probe there it returns `value`
+    /// Passes `value` through the probe at `name` and returns the value to use. Without a probe there it returns `value`
     /// unchanged and at no cost. D ≤ 4; the probe sees leading dimensions of 1.
-    pub fn probe_value<const D: usize>(&mut self, leaf: &str, value: Tensor<D>) -> Tensor<D> {
-        let Some(path) = self.probed_path(leaf) else { return value };
+    pub fn probe_value<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+        let Some(path) = self.probed_path(name) else { return value };
         let Some(probe) = self.probe.as_mut() else { return value };
         let shape = value.dims();
         let mut shape4 = [1; 4];

@@ -9,11 +9,12 @@ use burn::tensor::Tensor;
 pub trait Probe: Send {
     /// Whether [`intercept`](Self::intercept) is called for this path.
     ///
-    /// Attention weights are formed by the reference kernel only, so a layer whose weights are read uses that kernel; its
-    /// plan states the reason.
+    /// Only the reference kernel materializes attention weights, so probing the weights of a layer selects that kernel
+    /// ([`KernelPlan`](kiln_kernels::planner::KernelPlan) gives this as the reason).
     fn wants(&self, path: &str) -> bool;
 
-    /// Receives the value at `path` and returns the value that the model continues with: the same tensor to read only. A
-    /// tensor with fewer than four dimensions has leading dimensions of 1; the result must have the same shape.
+    /// Returns the value that the model continues with. To observe without changing anything, return `value` itself.
+    ///
+    /// A tensor with fewer than four dimensions has leading dimensions of 1. The result must have the shape of `value`.
     fn intercept(&mut self, path: &str, value: Tensor<4>) -> Tensor<4>;
 }

@@ -8,21 +8,21 @@ use burn::tensor::{Tensor, TensorData};
 use kiln_spec::{Random, formula::MarkField};
 
 impl Context {
-    /// Returns the random numbers of a use (`layer_drop`) at `leaf`. `None` unless this is a training call.
-    pub fn random(&self, name: &str, leaf: &str) -> Option<Random> {
-        self.rng_key.and_then(|_| self.random_named(name, &self.path(leaf)))
+    /// Returns the random numbers for a use (`layer_drop`) at the path of `name`. `None` unless this is a training call.
+    pub fn random(&self, usage: &str, name: &str) -> Option<Random> {
+        self.rng_key.and_then(|_| self.random_named(usage, &self.path(name)))
     }
 
-    /// The random numbers of a use at a full path.
-    fn random_named(&self, name: &str, path: &str) -> Option<Random> {
+    /// The random numbers for a use at a full path.
+    fn random_named(&self, usage: &str, path: &str) -> Option<Random> {
         let key = self.rng_key?;
-        Some(Random::new(key.seed, &format!("{name}.{path}"), key.step, key.micro_batch))
+        Some(Random::new(key.seed, &format!("{usage}.{path}"), key.step, key.micro_batch))
     }
 
     /// Returns dropout factors of a shape: 0 with probability `rate`, otherwise 1/(1 − rate), so that the mean stays. `None`
     /// unless this is a training call and `rate` > 0.
-    pub fn dropout_mask<const D: usize>(&self, leaf: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
-        let random = self.random("dropout", leaf).filter(|_| rate > 0.0)?;
+    pub fn dropout_mask<const D: usize>(&self, name: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
+        let random = self.random("dropout", name).filter(|_| rate > 0.0)?;
         Some(self.sample_dropout_mask(random, rate, shape))
     }
 
@@ -36,15 +36,16 @@ impl Context {
         Tensor::from_data(TensorData::new(factors, shape), &device)
     }
 
-    /// Dropout of `x` with `rate` at `leaf`. Outside training it returns `x`.
-    pub fn dropout<const D: usize>(&self, leaf: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
+    /// Dropout of `x` with `rate` at `name`. Outside training it returns `x`.
+    pub fn dropout<const D: usize>(&self, name: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
         if self.rng_key.is_none() || rate <= 0.0 {
             return x;
         }
-        self.dropout_named(&self.path(leaf), rate, x)
+        self.dropout_named(&self.path(name), rate, x)
     }
 
-    /// Dropout of `x` at a full path, whatever the current scope: for adapters, whose numbers must not depend on the caller.
+    /// Dropout of `x` at a full path, independent of the current scope. For adapters, whose random numbers must not depend on the
+    /// caller.
     pub fn dropout_named<const D: usize>(&self, path: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
         let Some(random) = self.random_named("dropout", path).filter(|_| rate > 0.0) else { return x };
         let (factors, dtype) = (self.sample_dropout_mask(random, rate, x.dims()), x.dtype());

@@ -2,12 +2,11 @@
 //!
 //! Forward, the part runs without a graph: only its input `[B, T, M]` is stored. Backward, it runs once more from that
 //! input, on new leaves, in a context with the same random-number key, so every value has the same bits as in the first
-//! run. Its vector–Jacobian product then gives the gradients of the input and of the encoder memory, which go on in the
-//! outer graph. The gradients of its parameters go to a [`GradientSink`], because the outer graph doesn't know the
-//! parameters.
+//! run. Its vector–Jacobian product then gives the gradients of the input and of the encoder memory to the outer graph. The
+//! gradients of its parameters are collected in a [`GradientSink`], because the parameters are not in the outer graph.
 //!
-//! Memory: one `[B, T, M]` a part instead of all activations. Time: one more forward pass. Results are bit-identical to a
-//! run without checkpointing; [`crate::autograd_order`] says what that takes.
+//! Memory: one `[B, T, M]` per part instead of all activations. Time: one more forward pass. Results are bit-identical to a
+//! run without checkpointing; [`crate::autograd_order`] explains how.
 
 use super::{AuxiliaryLoss, Context, Memory, RngKey, TokenMarks, TokenStream};
 use crate::{
@@ -30,7 +29,7 @@ pub struct GradientSink {
 }
 
 impl GradientSink {
-    /// Takes the gradients collected so far, one entry a recomputed part, in the order of the backward pass.
+    /// Takes the gradients collected so far, one entry per recomputed part, in the order of the backward pass.
     pub fn take(&self) -> Vec<GradientsParams> {
         std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -40,8 +39,8 @@ impl GradientSink {
     }
 }
 
-/// The forward function of a part, `[B, T, M] → [B, T, M]`. A function pointer: it captures nothing that a second run
-/// could find changed.
+/// The forward function of a part, `[B, T, M] → [B, T, M]`. A function pointer captures no state, so the
+/// second run computes the same function.
 pub type ForwardFn<P> = fn(&P, Tensor<3>, &mut Context) -> Tensor<3>;
 
 /// A part and the position encoding of its stack, which has parameters too (T5, learned positions).
@@ -66,15 +65,16 @@ impl Context {
         let memory = self.memory.as_ref().map(|memory| memory.hidden.clone());
         let (shape, out, mut losses) = self.forward_no_grad(modules.no_grad(), x.clone().detach(), run);
         let block = self.recompute_block();
-        // The operation has two inputs. Without a memory the second is a constant, and gets no gradient.
-        let second = memory.unwrap_or_else(|| x.clone().detach());
-        let (input, after_recomputed) = (x.clone().inner(), sink.after_recomputed);
+        // The operation has two inputs. Without an encoder memory, the second is a constant and gets no gradient.
+        let memory_input = memory.unwrap_or_else(|| x.clone().detach());
+        let input = x.clone().inner();
+        let after_recomputed = sink.after_recomputed;
         self.gradient_sink = Some(GradientSink { after_recomputed: true, ..sink.clone() });
         let vjp = move |gradient, depths: [usize; 2]| {
             let depths = depths.map(|depth| leaf_depth(depth, after_recomputed));
             block.vjp(modules_without_autodiff.clone().train(), (input.clone(), depths), gradient, run, &sink)
         };
-        let out = recompute([x, second], out, Arc::new(vjp));
+        let out = recompute([x, memory_input], out, Arc::new(vjp));
         let length = shape.iter().product();
         for (i, loss) in losses.iter_mut().enumerate() {
             loss.value = out.clone().narrow(0, length + i, 1);
@@ -124,7 +124,7 @@ impl Context {
     }
 }
 
-/// What a part needs to run again: tokens, memory, random-number key, forced kernel and path.
+/// Inputs of a part's second run: tokens, memory, random-number key, forced kernel and path.
 struct RecomputeBlock {
     stream: TokenStream,
     memory: Option<Memory>,

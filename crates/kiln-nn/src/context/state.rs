@@ -8,7 +8,7 @@ use std::{any::Any, collections::HashMap};
 pub trait Stateful: Any + Send {
     /// Returns the size in bytes.
     fn bytes(&self) -> usize;
-    /// Returns the state as `Any`, for the slot that gives it back by type.
+    /// Returns the state as `Any`, so that [`Context::take_state`](super::Context::take_state) can downcast it.
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 

@@ -1,4 +1,4 @@
-//! Token stream: the tokens of a call, the keys that they can see, and what is derived from both once a call.
+//! Token stream: the tokens of a call, the keys that they can see, and what is derived from both once per call.
 //!
 //! Layers with the same pattern share one [`BlockMask`], layers with the same frequencies one rotary table.
 
@@ -85,8 +85,8 @@ impl TokenStream {
         block_mask
     }
 
-    /// Returns factor · cos and factor · sin of position · frequency for this call's tokens, `[B, 1, T, P]`. Computed once a
-    /// call for each set of frequencies.
+    /// Returns factor · cos and factor · sin of position · frequency for this call's tokens, `[B, 1, T, P]`. Computed once
+    /// per call for each set of frequencies.
     pub fn rotary_table(&mut self, frequencies: &[f32], factor: f64) -> RotaryTable {
         let mut cache_key: Vec<u32> = frequencies.iter().map(|frequency| frequency.to_bits()).collect();
         cache_key.push((factor as f32).to_bits());
@@ -113,14 +113,15 @@ impl TokenStream {
 
 /// Returns how many of these keys a policy caches, from the beginning and from the end.
 ///
-/// Rows of unequal length cache all keys: counted from the end, a short row's padding would displace its tokens.
+/// If rows have padding, all keys are kept. A window keeps the last n columns, and in a short row those would be padding instead
+/// of its tokens.
 pub fn retained_counts(policy: CachePolicy, keys: &TokenMarks) -> [usize; 2] {
     let [_, length] = keys.dims();
     if keys.is_contiguous() { policy.retained_counts(length) } else { [0, length] }
 }
 
-/// The block mask of a formula. `is_own_stream`: the last keys are the queries themselves. Across two streams no token is
-/// its own key, and a query whose document has no key sees nothing.
+/// The block mask of a formula. `is_own_stream`: the last keys are the queries' own tokens. In cross-attention no token is
+/// its own key, and a query whose document has no key is fully masked.
 fn build_block_mask(formula: Formula, tokens: &TokenMarks, keys: &TokenMarks, is_own_stream: bool) -> BlockMask {
     let positions = [tokens, keys].map(|marks| marks.field(MarkField::Position).clone());
     let (dense_formula, dense_tokens, dense_keys) = (formula.clone(), tokens.clone(), keys.clone());
@@ -137,7 +138,8 @@ fn build_block_mask(formula: Formula, tokens: &TokenMarks, keys: &TokenMarks, is
     block_mask
 }
 
-/// The dense mask of a formula. If every token sees itself, every query has a visible key, and kernels need no correction.
+/// The dense mask of a formula. If every token attends to itself, no query is fully masked, and the output need not be zeroed
+/// for such queries.
 fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, is_own_stream: bool) -> DenseMask {
     let visible = evaluate_formula(formula, tokens, keys);
     let [b, t, _] = visible.dims();
@@ -148,7 +150,7 @@ fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, i
     DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key }
 }
 
-/// Whether the mask is causal and aligned at the end, and nothing else: one document a row, no padding, no dropped keys.
+/// Whether the mask is causal and aligned at the end, and nothing else: one document per row, no padding, no dropped keys.
 fn is_causal(pattern: &Pattern, tokens: &TokenMarks, keys: &TokenMarks) -> bool {
     let is_global = matches!(pattern, Pattern::Global(_)) && tokens.dims()[1] <= keys.dims()[1];
     is_global && keys.layout().is_some_and(kiln_spec::plan::is_plain_causal)

@@ -1,4 +1,5 @@
-//! Substream: another selection of tokens inside a stream, in which a depth rule runs its block.
+//! Substream: the subset of a call's tokens that a block processes under mixture of depths. It has its own cached keys, masks
+//! and rotary tables.
 
 use super::{Context, Stateful, TokenMarks, TokenStream};
 use kiln_spec::plan::CachePolicy;
@@ -19,16 +20,18 @@ impl Stateful for SubstreamKeys {
 }
 
 impl Context {
-    /// Runs `part` on the tokens of `marks`, after those that the substream at `leaf` had in earlier calls.
+    /// Runs `part` on the subset `marks` of the call's tokens. Keys that earlier calls cached for the substream `name` come before
+    /// them.
     ///
-    /// State, encoder output, randomness and probe stay the same; masks and rotary tables are those of the substream.
-    pub fn with_substream<R>(&mut self, leaf: &str, marks: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
-        let SubstreamKeys(cached_keys) = self.take_state(leaf).unwrap_or_default();
+    /// Masks and rotary tables are computed for the subset. State, encoder output, random numbers and probe are those of the
+    /// call.
+    pub fn with_substream<R>(&mut self, name: &str, marks: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
+        let SubstreamKeys(cached_keys) = self.take_state(name).unwrap_or_default();
         let outer = std::mem::replace(&mut self.stream, TokenStream::new(marks, cached_keys));
         let result = part(self);
         let inner = std::mem::replace(&mut self.stream, outer);
         if self.state.is_some() {
-            self.put_state(leaf, SubstreamKeys(inner.keys_to_cache()));
+            self.put_state(name, SubstreamKeys(inner.keys_to_cache()));
         }
         result
     }

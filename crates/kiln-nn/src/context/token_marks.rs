@@ -26,7 +26,7 @@ const FIELDS: [MarkField; 5] =
     [MarkField::Position, MarkField::Order, MarkField::Document, MarkField::Prefix, MarkField::Valid];
 
 impl TokenMarks {
-    /// Uploads a layout: 5 × 4 bytes a token.
+    /// Uploads a layout: 5 × 4 bytes per token.
     pub fn new(layout: &Layout, device: &Device) -> Self {
         let shape = [layout.batch_size(), layout.sequence_length()];
         let upload = |field| {

@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | always | all tokens | all tokens | | |
 //! | layer drop | all tokens, or none with probability `rate` | all tokens | | 1909.11556 |
-//! | mixture of depths | the top share of each row by a router | tokens picked by a predictor | `router`, `predictor` | 2404.02258 |
+//! | mixture of depths | tokens of each row with the greatest router outputs | tokens selected by a predictor | `router`, `predictor` | 2404.02258 |
 //!
 //! A rule wraps a whole block, residual connections included, so a token for which the block doesn't run passes unchanged.
 //! Its parameters are under `blocks.N.depth`.

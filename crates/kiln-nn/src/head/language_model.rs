@@ -4,7 +4,7 @@
 //! norm(activation(h W_t + b_t)) (1810.04805). T5 scales h by 1/√M.
 //!
 //! Parameters: `weight [M, V]` unless tied, `bias [V]` (optional), and with a transform `transform.dense.weight [M, M]`,
-//! `transform.dense.bias [M]`, `transform.norm`. Cost: 2 M V operations a token, usually the most expensive single matrix.
+//! `transform.dense.bias [M]`, `transform.norm`. Cost: 2 M V operations per token, usually the most expensive single matrix.
 
 use super::OutputHead;
 use crate::{

@@ -62,7 +62,7 @@ impl Default for HeadConfig {
 impl HeadConfig {
     /// Returns the pooling of the configured head; `None` for a head that works on each token.
     pub fn pooling(&self) -> Option<Pooling> {
-        // The module knows: a head of width 1 without memory is built to ask it.
+        // Only a module knows its pooling, so a head of width 1 is built, without memory for its parameters.
         let position = PositionConfig::default();
         let build = BuildContext {
             hidden: 1,

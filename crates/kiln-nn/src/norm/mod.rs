@@ -7,7 +7,7 @@
 //! | dynamic tanh | w ⊙ tanh(α x) + b | `alpha [1]`, `weight [M]`, `bias [M]` | 2503.10622 |
 //! | none | x | | |
 //!
-//! Weights start at 1, biases at 0. Cost: a few operations an element, no state.
+//! Weights start at 1, biases at 0. Cost: a few operations per element, no state.
 
 mod dynamic_tanh;
 mod layer_norm;

@@ -1,12 +1,12 @@
 //! Parts of a sublayer: token mixers and feed-forward networks.
 //!
-//! | part | kind | cost of T tokens | state a sequence | paper |
+//! | part | kind | cost of T tokens | state per sequence | paper |
 //! |---|---|---|---|---|
 //! | [`attention`] | mixer | T² or T · window | keys and values | 1706.03762 |
 //! | [`gated_linear_attention`] | mixer | T | H D E | 2312.06635 |
 //! | [`feed_forward::mlp`] | feed-forward | T | | 1706.03762 |
 //! | [`feed_forward::gated_mlp`] | feed-forward | T | | 2002.05202 |
-//! | [`experts`] | feed-forward | T · experts a token | | 1701.06538, 2101.03961 |
+//! | [`experts`] | feed-forward | T · experts per token | | 1701.06538, 2101.03961 |
 //!
 //! A sublayer has one part, or several in parallel whose outputs are added. Parameters are under the part's role:
 //! `blocks.0.attention.q.weight`, `blocks.0.feed_forward.up.weight`.
@@ -29,12 +29,12 @@ use burn::tensor::Tensor;
 use kiln_kernels::planner::KernelPlan;
 use kiln_spec::Pattern;
 
-/// Part of a sublayer.
+/// Interface that every part implements.
 pub trait Layer {
     /// Forward pass, `[B, T, M] → [B, T, M]`, without the residual connection.
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3>;
 
-    /// Returns the cost a token in a sequence of `length` tokens.
+    /// Returns the cost per token in a sequence of `length` tokens.
     fn cost(&self, length: usize) -> Cost;
 
     /// Returns the attention pattern over the part's own tokens, if it has one.
@@ -42,8 +42,8 @@ pub trait Layer {
         None
     }
 
-    /// Returns the kernel that would compute it and the reason, if there is a choice. `needs_gradients`: training; otherwise
-    /// decoding.
+    /// Returns the kernel that this part would use, and why. `None` if the part has only one. `needs_gradients` is true for
+    /// training, false for decoding.
     fn plan(&self, _needs_gradients: bool) -> Option<KernelPlan> {
         None
     }

@@ -1,7 +1,7 @@
 //! Attention with linear biases (ALiBi): score + (−m_h · |i − j|) with a slope m_h for each head (2108.12409, section 3).
 //!
-//! No parameters. Slopes are a geometric series, m_h = 2^(−8 h / H) by default, so some heads look far and others near.
-//! Extends to longer sequences than it was trained on, since the bias depends on the distance alone.
+//! No parameters. Slopes are a geometric series, m_h = 2^(−8 h / H) by default, so some heads attend to distant
+//! keys and others to near ones. Works for longer sequences than in training, since the bias depends on the distance alone.
 
 use super::PositionEncoding;
 use crate::{

@@ -33,7 +33,7 @@ impl Default for LearnedPositionConfig {
     }
 }
 
-/// Greatest number of positions and offset: more is a slip in a recipe.
+/// Maximum number of positions, and maximum offset. A larger number in a recipe is treated as a mistake.
 const MAX_POSITIONS: usize = 1 << 28;
 
 /// Reason of an error about a number of positions.

@@ -114,7 +114,7 @@ impl PositionConfig {
     }
 }
 
-/// Returns θ^(−i/pairs) for i = 0 … pairs − 1: radians a token, without scaling.
+/// Returns θ^(−i/pairs) for i = 0 … pairs − 1: radians per token, without scaling.
 pub fn inverse_frequencies(theta: f64, pairs: usize) -> Vec<f32> {
     RotaryScaling::default().scaled_frequencies(theta, pairs).0
 }

@@ -2,7 +2,7 @@
 //!
 //! Queries and keys are rotated, so their product depends on the difference of positions. No parameters. P = D / 2 pairs, or
 //! fewer with `partial_factor` (GPT-NeoX, Phi): the other dimensions carry no position. Longer contexts by
-//! [`RotaryScaling`]. cos and sin are computed once a call for all layers; the rotation is the kernel
+//! [`RotaryScaling`]. cos and sin are computed once per call for all layers; the rotation is the kernel
 //! [`apply_rotary`].
 
 use super::{PositionEncoding, rotary_scaling::RotaryScaling};

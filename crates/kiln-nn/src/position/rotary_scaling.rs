@@ -6,7 +6,8 @@
 //! * linear: f_i / s (2306.15595);
 //! * YaRN: f_i for r_i ≥ `beta_fast`, f_i / s for r_i ≤ `beta_slow`, a linear ramp in the pair's index between
 //!   (2309.00071, section 3.2), and cos and sin times 0.1 ln s + 1 (eq. 22);
-//! * Llama 3: the same with a ramp linear in r_i and no factor of cos and sin.
+//! * Llama 3.1: as YaRN with `high_freq_factor` for `beta_fast` and `low_freq_factor` for `beta_slow`, but linear in r_i instead
+//!   of in the pair's index, and without the factor of cos and sin.
 //!
 //! Frequencies are computed in f64 and rounded to f32.
 
@@ -23,7 +24,8 @@ kiln_spec::choice! {
         /// YaRN: low frequencies are divided by `factor`, high ones kept, with a ramp between; attention is rescaled
         /// (2309.00071).
         "yarn" => Yarn(YarnScaling),
-        /// Llama 3.1: as YaRN, with a ramp in wavelength and no rescaling of attention (2407.21783).
+        /// Llama 3.1: like YaRN, but interpolated linearly in the number of rotations (context / wavelength), and without
+        /// rescaling attention (2407.21783).
         "llama3" => Llama3(Llama3Scaling),
     }
 }
@@ -90,7 +92,7 @@ impl Default for RotaryScaling {
 }
 
 impl RotaryScaling {
-    /// Returns the frequencies of `pairs` pairs for the base `theta`, in radians a token, and the factor of cos and sin.
+    /// Returns the frequencies of `pairs` pairs for the base `theta`, in radians per token, and the factor of cos and sin.
     pub fn scaled_frequencies(&self, theta: f64, pairs: usize) -> (Vec<f32>, f64) {
         let unscaled = (0..pairs).map(|i| theta.powf(-(i as f64) / pairs as f64));
         match self {
@@ -145,7 +147,8 @@ impl RotaryScaling {
 }
 
 impl Llama3Scaling {
-    /// Frequency f between f / s (few rotations over the original context) and f (many), linear in the rotations.
+    /// Scaled frequency: f / s for r ≤ `low_freq_factor` rotations over the original context, f for r ≥ `high_freq_factor`,
+    /// linear in r between them.
     fn scale(&self, frequency: f64) -> f64 {
         let rotations = self.original_max_position_embeddings as f64 * frequency / std::f64::consts::TAU;
         let share = (rotations - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor);

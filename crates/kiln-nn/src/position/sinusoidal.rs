@@ -1,6 +1,6 @@
 //! Sinusoidal position embeddings: x + (sin, cos) of position · θ^(−2i/M) for each pair of channels (1706.03762, section 3.5).
 //!
-//! No parameters; θ = 10000 by default. The values are computed for the call's positions, so there is no greatest length.
+//! No parameters; θ = 10000 by default. The values are computed for the call's positions, so the length is not limited.
 
 use super::PositionEncoding;
 use crate::{

@@ -59,6 +59,7 @@ impl<B: ModelBytes> SafeTensorsFiles<B> {
         Ok(all)
     }
 
+    /// Adds the tensors of one file. Their byte ranges count from the beginning of the file.
     fn add_file(&mut self, path: &Path, file: B) -> Result<(), LoadError> {
         let bytes = file.as_ref();
         let tensors = SafeTensors::deserialize(bytes).map_err(LoadError::broken(path, "a safetensors file"))?;

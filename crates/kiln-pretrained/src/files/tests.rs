@@ -37,7 +37,7 @@ fn saved(folder: &Path, shard: usize) -> StateDict {
 }
 
 #[test]
-fn weights_may_be_read_by_whom_other_files_may() {
+fn weight_files_have_the_permissions_of_other_files() {
     let home = tempfile::tempdir().unwrap();
     saved(home.path(), usize::MAX);
     let [weights, config] =
@@ -56,7 +56,7 @@ fn read(folder: &Path) -> StateDict {
 }
 
 #[test]
-fn what_is_saved_is_loaded_from_one_file_and_from_several() {
+fn saved_models_load_from_one_file_and_from_shards() {
     let home = tempfile::tempdir().unwrap();
     let weights = saved(home.path(), 600);
     assert!(home.path().join(SAFETENSORS_INDEX_FILE).exists() && !home.path().join(SAFETENSORS_FILE).exists());
@@ -93,7 +93,7 @@ fn names_that_lead_out_of_the_folder_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn the_hubs_cache_links_to_its_blobs() {
+fn links_to_blobs_of_the_hub_cache_are_followed() {
     let home = tempfile::tempdir().unwrap();
     let (blobs, snapshot) = (home.path().join("blobs"), home.path().join("snapshots/abc"));
     saved(&blobs, usize::MAX);
@@ -105,7 +105,7 @@ fn the_hubs_cache_links_to_its_blobs() {
 }
 
 #[test]
-fn a_broken_header_is_an_error_and_no_allocation() {
+fn damaged_headers_are_errors_without_allocation() {
     let home = tempfile::tempdir().unwrap();
     saved(home.path(), usize::MAX);
     let file = home.path().join(SAFETENSORS_FILE);
@@ -122,7 +122,7 @@ fn a_broken_header_is_an_error_and_no_allocation() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_listed_like_a_diff() {
+fn mismatched_weights_are_listed_like_a_diff() {
     let home = tempfile::tempdir().unwrap();
     saved(home.path(), usize::MAX);
     let mut json = tiny();
@@ -163,7 +163,7 @@ fn all_floats_are_read_as_f32() {
 use ::safetensors::{Dtype, tensor::TensorView};
 
 #[test]
-fn weights_may_be_a_pickle_or_several() {
+fn pickled_weights_load_from_one_file_and_from_shards() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join(CONFIG_FILE), tiny().to_string()).unwrap();
     let [module, types] =

@@ -1,4 +1,8 @@
 //! Exports a model in Hugging Face terms as a GGUF file.
+//!
+//! The metadata get the architecture's keys, `general.*` and the tokenizer. Each tensor is renamed, its rows are permuted
+//! to llama.cpp's order, and its values are converted to the data type. Before anything is written, the planned file is
+//! read back: a model that it would not describe completely is refused.
 
 use super::{
     Metadata, PlannedTensor, RowPermutation, Value,
@@ -102,6 +106,7 @@ impl GgufExport<'_> {
         })
     }
 
+    /// Reads heads and context length from the metadata.
     fn model_sizes(&self, architecture: &Architecture, metadata: &Metadata) -> Result<ModelSizes, ValidationError> {
         let size = |key: &str| metadata.integer(&format!("{}.{key}", architecture.name));
         let queries = size("attention.head_count")?.unwrap_or(1);
@@ -110,6 +115,7 @@ impl GgufExport<'_> {
         Ok(ModelSizes { heads: HeadCounts { queries, keys }, context_length })
     }
 
+    /// Builds all metadata of the file.
     fn build_metadata(&self, architecture: &Architecture) -> Result<Metadata, ExportError> {
         let own_key = |key: &str| format!("{}.{key}", architecture.name);
         let mut metadata = Metadata::default();

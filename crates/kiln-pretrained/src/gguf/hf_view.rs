@@ -1,4 +1,7 @@
 //! A GGUF file seen as a Hugging Face folder: its `config.json`, and its tensors under the family's names.
+//!
+//! Quantized matrices stay quantized where the order of rows allows it: a permutation of rows moves whole rows of blocks,
+//! a transposition dequantizes.
 
 use super::{
     Metadata, RowPermutation,
@@ -49,6 +52,10 @@ pub fn read_as_hf<'a>(
 }
 
 impl<'a> HfTensorView<'a> {
+    /// Renames the tensors of a file by the rules of its architecture.
+    ///
+    /// # Errors
+    /// If two tensors have the same Hugging Face name.
     fn new(
         architecture: &Architecture,
         tensors: &'a dyn TensorSource,

@@ -1,4 +1,16 @@
-//! The tokenizer in the metadata of a GGUF file: the keys `tokenizer.ggml.*` and `tokenizer.chat_template`.
+//! The tokenizer in the metadata of a GGUF file.
+//!
+//! | key | type | field of [`GgufTokenizer`] |
+//! |---|---|---|
+//! | `tokenizer.ggml.model`, `.pre` | string | `model`, `pre` |
+//! | `.tokens`, `.merges` | list of strings | `tokens`, `merges` |
+//! | `.scores` | list of f32 | `scores` |
+//! | `.token_type` | list of i32 or u32 | `token_types` |
+//! | `.precompiled_charsmap` | list of u8 or i8 | `precompiled_charsmap` |
+//! | `.ROLE_token_id` | integer | `roles`, or `other_token_ids` for roles that tokenizers do not use |
+//! | `.add_bos_token`, `.add_eos_token`, `.add_sep_token` | boolean | `add_bos`, `add_eos`, `add_sep` |
+//! | `.add_space_prefix`, `.remove_extra_whitespaces` | boolean | the same names |
+//! | `tokenizer.chat_template` | string | `chat_template` |
 
 use super::{Array, Metadata, Value};
 use kiln_data::tokenizer::{GgufTokenizer, TokenRoles};
@@ -129,10 +141,12 @@ pub fn write_tokenizer(tokenizer: &GgufTokenizer, metadata: &mut Metadata) {
     }
 }
 
+/// The value as a list of f32.
 fn as_f32_list(value: &Value) -> Option<Vec<f32>> {
     if let Value::Array(Array::F32(list)) = value { Some(list.clone()) } else { None }
 }
 
+/// The value as a list of i32. Some writers use u32 for token types.
 fn as_i32_list(value: &Value) -> Option<Vec<i32>> {
     match value {
         Value::Array(Array::I32(list)) => Some(list.clone()),
@@ -141,6 +155,7 @@ fn as_i32_list(value: &Value) -> Option<Vec<i32>> {
     }
 }
 
+/// The value as bytes. Some writers use i8.
 fn as_byte_list(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Array(Array::U8(list)) => Some(list.clone()),

@@ -1,4 +1,7 @@
 //! Values of metadata: their types, and how each is encoded.
+//!
+//! A value is its type code (u32) and its contents: numbers in little-endian order, a string as its length (u64) and
+//! UTF-8, an array as the type code of its items (u32), their number (u64) and the items without type codes.
 
 use super::cursor::{Cursor, GgufError};
 

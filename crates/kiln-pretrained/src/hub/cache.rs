@@ -22,11 +22,13 @@ fn cache_repo(cache: &Path, model: &str, revision: &str) -> CacheRepo {
 }
 
 impl Snapshot {
+    /// The snapshot of `commit`, which `revision` is at the moment. Nothing is created on disk.
     pub fn new(cache: &Path, model: &str, revision: &str, commit: &str) -> Self {
         let repo = cache_repo(cache, model, revision);
         Self { folder: repo.pointer_path(commit), repo, commit: commit.into(), revision: revision.into() }
     }
 
+    /// The hash of the commit.
     pub fn commit(&self) -> &str {
         &self.commit
     }
@@ -79,7 +81,8 @@ fn link(_target: &str, blob: &Path, path: &Path) -> io::Result<()> {
     fs::hard_link(blob, path).or_else(|_| fs::copy(blob, path).map(|_| ()))
 }
 
-/// Returns the path of a revision in the cache, if the cache has all files of `file_set`.
+/// Returns the path of a revision in the cache, if the cache has all files of `file_set`: for a model its configuration
+/// and all weights, for a tokenizer a file with its vocabulary, for a GGUF file that file.
 pub(super) fn cached_path(cache: &Path, id: &ModelId, revision: &str, file_set: FileSet) -> Option<PathBuf> {
     let repo = cache_repo(cache, &id.repo, revision);
     let ref_file = repo.pointer_path("x").parent()?.parent()?.join("refs").join(revision);

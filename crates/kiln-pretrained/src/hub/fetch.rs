@@ -1,4 +1,11 @@
 //! Downloads one file: resumed after interruptions, checked before it gets its name.
+//!
+//! 1. The hub announces hash (ETag) and size of the file.
+//! 2. Bytes are appended to `blobs/HASH.incomplete`. A lock on this file keeps other processes out.
+//! 3. If the connection breaks off, a new request asks for the rest (`Range`). Three attempts in a row without a new byte
+//!    end the download; the next call continues it.
+//! 4. Length and SHA-256 are compared with what the hub announced.
+//! 5. The file is renamed to `blobs/HASH`, and the snapshot gets a link to it.
 
 use super::{
     HubError, ModelId, ProgressFn,
@@ -19,7 +26,7 @@ const MAX_ATTEMPTS: usize = 3;
 /// Bytes that are read from the connection at a time.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// The download of a file.
+/// The download of a file: its place on the hub, and what the hub announced about it.
 struct Download<'a> {
     client: &'a Client<'a>,
     id: &'a ModelId,
@@ -43,26 +50,33 @@ impl PartialFile {
         Ok(Self { file, path })
     }
 
+    /// Bytes that were received so far.
     fn len(&self) -> Result<u64, HubError> {
         self.file.metadata().map(|metadata| metadata.len()).map_err(HubError::io(&self.path))
     }
 
+    /// Discards the received bytes.
     fn clear(&self) -> Result<(), HubError> {
         self.file.set_len(0).map_err(HubError::io(&self.path))
     }
 
+    /// Adds received bytes at the end.
     fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         self.file.write_all(bytes).map_err(HubError::io(&self.path))
     }
 
-    /// Makes the complete file a blob.
+    /// Makes the complete file a blob, after its contents have reached the disk.
     fn finish(self, blob: &Path) -> Result<(), HubError> {
         self.file.sync_all().map_err(HubError::io(&self.path))?;
         fs::rename(&self.path, blob).map_err(HubError::io(blob))
     }
 }
 
-/// Returns the path of a file in the snapshot, after downloading it if the cache does not have it.
+/// Returns the path of a file in the snapshot, after downloading it if the cache does not have it. A blob of the same hash
+/// from another commit is linked without a download.
+///
+/// # Errors
+/// If the hub does not have the file, the download breaks off or its hash differs, or the cache cannot be written.
 pub(super) fn fetch_file(
     client: &Client,
     snapshot: &Snapshot,
@@ -87,6 +101,7 @@ pub(super) fn fetch_file(
 }
 
 impl Download<'_> {
+    /// Downloads the file into the folder `blobs`.
     fn run(&self, blobs: &Path, progress: &mut ProgressFn) -> Result<(), HubError> {
         let blob = blobs.join(&self.metadata.etag);
         let mut part = PartialFile::open_locked(blobs.join(format!("{}.incomplete", self.metadata.etag)))?;
@@ -99,7 +114,8 @@ impl Download<'_> {
         part.finish(&blob)
     }
 
-    /// Receives the file, in as many requests as it takes.
+    /// Receives the file, in as many requests as it takes. If the size is unknown, the first response that ends properly
+    /// is the file.
     fn receive(&self, part: &mut PartialFile, progress: &mut ProgressFn) -> Result<(), HubError> {
         let expected = self.metadata.size;
         let mut received = part.len()?;
@@ -128,7 +144,8 @@ impl Download<'_> {
         }
     }
 
-    /// Receives the response of one request, from byte `start` on. Returns whether it ended properly.
+    /// Receives the response of one request, from byte `start` on. Returns whether it ended properly. A server that
+    /// ignores the range sends the file from its beginning (status 200); then the received bytes are discarded.
     fn receive_once(&self, part: &mut PartialFile, start: u64, progress: &mut ProgressFn) -> Result<bool, HubError> {
         let response = self.client.download(self.id, self.commit, self.file, start)?;
         let status = response.status().as_u16();

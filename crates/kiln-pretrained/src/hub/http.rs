@@ -1,4 +1,10 @@
 //! Requests to the hub's HTTP API.
+//!
+//! | request | response |
+//! |---|---|
+//! | `GET /api/models/OWNER/NAME/revision/REVISION` | JSON: the commit (`sha`), the files (`siblings`) |
+//! | `HEAD /OWNER/NAME/resolve/COMMIT/FILE` | hash and size, as headers |
+//! | `GET /OWNER/NAME/resolve/COMMIT/FILE` | the file; large ones by a redirection to another server |
 
 use super::{Hub, HubError, ModelId, id};
 use serde_json::Value;
@@ -39,6 +45,7 @@ pub(super) struct FileMetadata {
 }
 
 impl<'h> Client<'h> {
+    /// A client for `hub`, which connects with the first request.
     pub fn new(hub: &'h Hub) -> Self {
         // Redirections are followed here, because the token must not go to other servers.
         let config = Agent::config_builder()
@@ -52,6 +59,9 @@ impl<'h> Client<'h> {
     }
 
     /// Requests the list of a model's files at a revision.
+    ///
+    /// # Errors
+    /// If the hub has no such model or revision, or lists a file name that is not a path below the model's folder.
     pub fn list_files(&self, id: &ModelId, revision: &str) -> Result<RepoFiles, HubError> {
         let revision_path = revision.replace('/', "%2F");
         let url = format!("{}/api/models/{}/revision/{revision_path}", self.hub.endpoint, id.repo);

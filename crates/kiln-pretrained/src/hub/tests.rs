@@ -81,7 +81,7 @@ fn a_model_is_fetched_once_into_the_shared_cache() {
 }
 
 #[test]
-fn only_what_is_needed_is_fetched() {
+fn only_needed_files_are_downloaded() {
     let all = [
         "1_Pooling/config.json",
         "config.json",
@@ -142,7 +142,7 @@ fn a_tokenizer_is_fetched_without_the_weights() {
 }
 
 #[test]
-fn a_transfer_that_breaks_off_goes_on() {
+fn interrupted_downloads_resume() {
     for whole in [false, true] {
         let place = test_hub(ServedModel { cut_after: vec![100_000, 200_000], ignores_ranges: whole, ..model(&PLAIN) });
         let folder = place.get("owner/model").unwrap();
@@ -163,7 +163,7 @@ fn a_transfer_that_breaks_off_goes_on() {
 }
 
 #[test]
-fn what_arrives_wrong_is_refused() {
+fn downloads_with_a_wrong_hash_are_refused() {
     let place = test_hub(ServedModel { etag: Some("0".repeat(64)), ..model(&PLAIN) });
     assert!(matches!(place.get("owner/model"), Err(HubError::HashMismatch { .. })));
     assert!(place.cached_files().is_empty());
@@ -198,7 +198,7 @@ fn the_access_token_is_sent_to_the_hub_only() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn missing_models_and_revisions_are_errors() {
     let place = test_hub(model(&PLAIN));
     let Err(error) = place.get("owner/other") else { panic!("no such model") };
     assert!(error.to_string().contains("owner/other") && error.to_string().contains("status 404"), "{error}");
@@ -214,7 +214,7 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
-fn the_cache_serves_without_the_hub() {
+fn the_cache_is_used_offline() {
     let mut place = test_hub(model(&PLAIN));
     let offline = Hub { offline: true, ..place.hub.clone() };
     let id = ModelId::parse("owner/model").unwrap();
@@ -236,7 +236,7 @@ fn the_cache_serves_without_the_hub() {
 }
 
 #[test]
-fn names_of_models() {
+fn valid_and_invalid_model_names() {
     for right in ["gpt2", "owner/model", "owner/model-7B_v0.1", "owner/model:a/b.Q4_0.gguf"] {
         assert!(ModelId::parse(right).is_ok(), "{right}");
     }
@@ -248,7 +248,7 @@ fn names_of_models() {
 }
 
 #[test]
-fn a_model_that_moved_is_found() {
+fn renamed_models_are_found() {
     let place = test_hub(model(&PLAIN));
     assert!(place.get("old/name").unwrap().join("model.safetensors").is_file());
 }

@@ -1,4 +1,13 @@
 //! `adapter_config.json` of a LoRA, read and written. Options that Kiln does not implement are refused by name.
+//!
+//! | key | meaning | default |
+//! |---|---|---|
+//! | `r` | rank | 8 |
+//! | `lora_alpha` | α: the adapter's output is scaled by α/r, or α/√r with `use_rslora` | 8 |
+//! | `use_rslora` | rank-stabilized scale (2312.03732) | false |
+//! | `lora_dropout` | dropout of the adapter's input in training | 0 |
+//! | `target_modules` | layers with adapters, by the ends of their names | |
+//! | `rank_pattern`, `alpha_pattern` | ranks and α of single layers, by the ends of their names | none |
 
 use kiln_models::hf::ConfigReader;
 use kiln_nn::adapter::{LoraInit, LoraSpec};

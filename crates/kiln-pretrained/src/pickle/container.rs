@@ -47,6 +47,7 @@ pub(super) fn open(file: &[u8]) -> Result<Contents<'_>, PickleError> {
     if ZipArchive::is_zip(file) { open_zip(file) } else { open_legacy(file) }
 }
 
+/// Opens a zip archive. The pickle is interpreted, the storages are left where they are.
 fn open_zip(file: &[u8]) -> Result<Contents<'_>, PickleError> {
     let archive = ZipArchive::open(file)?;
     let (folder, pickle) = archive.find_pickle()?;
@@ -58,6 +59,7 @@ fn open_zip(file: &[u8]) -> Result<Contents<'_>, PickleError> {
     Ok(Contents { tensors: state_dict::named_tensors(&unpickled)?, storages })
 }
 
+/// Opens a file in the format before PyTorch 1.6.
 fn open_legacy(file: &[u8]) -> Result<Contents<'_>, PickleError> {
     let mut position = 0;
     for number in [MAGIC, VERSION] {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{bf16, f16};
 
-/// A storage as a pickle refers to it.
+/// A storage as a pickle refers to it: an array of `numel` values of one type, under a key of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storage<'a> {
     pub dtype: StorageDtype,

@@ -55,7 +55,7 @@ fn refused(file: &[u8]) -> PickleError {
 }
 
 #[test]
-fn a_file_that_asks_for_code_is_refused_by_the_name() {
+fn pickles_that_ask_for_code_are_refused_by_name() {
     let message = refused(include_bytes!("../../tests/fixtures/pickle/command.pt")).to_string();
     assert!(message.contains("`posix.system`"), "{message}");
     let stacked = [&text("os")[..], &text("system"), b"\x93", &text("true"), b"\x85R"].concat();
@@ -73,7 +73,7 @@ fn a_file_that_asks_for_code_is_refused_by_the_name() {
 }
 
 #[test]
-fn a_tensor_lies_within_its_storage() {
+fn tensors_outside_their_storage_are_refused() {
     let open = |tensor: Vec<u8>| PickleFile::open(file(&dictionary(&tensor)));
     let right = open(tensor("0", 6, 0, &[2, 3], &[3, 1])).unwrap();
     assert_eq!(right.read("w").unwrap().try_to_vec::<f32>().unwrap(), [1., 2., 3., 4., 5., 6.]);
@@ -101,7 +101,7 @@ fn a_tensor_lies_within_its_storage() {
 }
 
 #[test]
-fn nothing_is_without_end() {
+fn names_objects_and_sizes_are_bounded() {
     let tensor = tensor("0", 6, 0, &[6], &[1]);
     let deep = [&b"}X\x01\0\0\0w".repeat(100_000)[..], &tensor, &b"s".repeat(100_000), b"."].concat();
     assert!(refused(&file(&deep)).to_string().contains("without end"));
@@ -120,7 +120,7 @@ fn nothing_is_without_end() {
 }
 
 #[test]
-fn names_are_unambiguous() {
+fn duplicate_names_are_refused() {
     let tensor = tensor("0", 6, 0, &[6], &[1]);
     let pickle = [b"}", &text("w")[..], &tensor, b"s", &text("w"), &tensor, b"s."].concat();
     assert!(refused(&file(&pickle)).to_string().contains("`w` twice"));
@@ -132,7 +132,7 @@ fn names_are_unambiguous() {
 }
 
 #[test]
-fn an_archive_is_stored_and_little_endian() {
+fn compressed_and_big_endian_archives_are_refused() {
     let pickle = dictionary(&tensor("0", 6, 0, &[6], &[1]));
     let big = zip(&[("a/data.pkl", &pickle), ("a/byteorder", b"big"), ("a/data/0", &[0; 6])]);
     assert!(refused(&big).to_string().contains("little-endian"));
@@ -148,7 +148,7 @@ fn an_archive_is_stored_and_little_endian() {
 }
 
 #[test]
-fn what_is_cut_off_is_refused() {
+fn truncated_files_are_refused() {
     for (name, file) in FILES {
         for length in 0..file.len() {
             assert!(PickleFile::open(&file[..length]).is_err(), "{name} cut at {length}");

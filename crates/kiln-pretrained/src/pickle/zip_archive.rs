@@ -1,5 +1,12 @@
 //! Zip archives of `torch.save`. Entries are stored, never compressed, so that each is a slice of the file and cannot be
 //! larger than it. Section numbers are those of PKWARE's APPNOTE 6.3.
+//!
+//! ```text
+//! local header, data | local header, data | …          (one for each entry)
+//! central directory: name, sizes and position of each entry
+//! Zip64 record and locator (large archives only)
+//! end-of-central-directory record, comment
+//! ```
 
 use super::{PickleError, cursor::Cursor};
 use std::{collections::BTreeMap, ops::Range};

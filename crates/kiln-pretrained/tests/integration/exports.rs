@@ -93,7 +93,7 @@ fn outputs(config_json: &Value, tensors: &dyn TensorSource) -> Vec<f32> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn exported_files_are_read_back() {
     let each = [WeightDtype::F32, WeightDtype::F16, WeightDtype::BF16, WeightDtype::Q8_0];
     for (name, numbers) in MODELS.into_iter().flat_map(|name| each.map(|numbers| (name, numbers))) {
         let (json, tensors) = original(name);
@@ -129,7 +129,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn eight_bits_where_rows_have_blocks() {
+fn q8_0_needs_rows_of_whole_blocks() {
     // A feed-forward of 64.
     let mut json = config("tiny-llama");
     json["intermediate_size"] = json!(64);
@@ -184,7 +184,7 @@ fn roberta_is_a_bert_without_the_rows_before_its_positions() {
 }
 
 #[test]
-fn what_has_no_counterpart_is_refused() {
+fn models_without_a_gguf_counterpart_are_refused() {
     let (json, tensors) = original("tiny-llama");
     let refused = |json: &Value, tensors: &StateDict| {
         written(json, &InMemoryTensors::from(tensors.clone()), WeightDtype::F16).unwrap_err().to_string()

@@ -27,7 +27,7 @@ fn use_all(bytes: &[u8]) {
 }
 
 #[test]
-fn no_file_that_ends_early_is_read() {
+fn truncated_files_are_refused() {
     let whole = bytes("tiny-llama3.gguf");
     let header = 1200;
     let ends = (0..header).chain((header..whole.len() - 32).step_by(997));
@@ -40,14 +40,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn any_bytes_may_be_wrong(changes in prop::collection::vec((0usize..2500, any::<u8>()), 1..6), model in 0usize..2) {
+    fn damaged_files_never_panic(changes in prop::collection::vec((0usize..2500, any::<u8>()), 1..6), model in 0usize..2) {
         let mut file = bytes(["tiny-llama.gguf", "packings.gguf"][model]);
         changes.iter().for_each(|(at, byte)| file[*at] = *byte);
         use_all(&file);
     }
 
     #[test]
-    fn any_bytes_may_follow(tail in prop::collection::vec(any::<u8>(), 0..200), tensors in 0u64..3, keys in 0u64..3) {
+    fn random_headers_never_panic(tail in prop::collection::vec(any::<u8>(), 0..200), tensors in 0u64..3, keys in 0u64..3) {
         let mut file = b"GGUF\x03\0\0\0".to_vec();
         file.extend(tensors.to_le_bytes());
         file.extend(keys.to_le_bytes());
@@ -66,7 +66,7 @@ fn header(version: u32, tensors: u64, keys: u64, rest: &[u8]) -> String {
 }
 
 #[test]
-fn errors_say_where() {
+fn errors_name_the_position() {
     assert!(open(b"PK\x03\x04").unwrap_err().to_string().contains("not a GGUF file"));
     assert!(open(b"GG").unwrap_err().to_string().contains("not a GGUF file"));
     assert!(header(1, 0, 0, &[]).contains("version 1"));
@@ -81,7 +81,7 @@ fn errors_say_where() {
 }
 
 #[test]
-fn arrays_within_arrays_have_an_end() {
+fn nested_arrays_are_limited() {
     let mut rest = 1u64.to_le_bytes().to_vec();
     rest.extend(b"k\x09\0\0\0");
     for _ in 0..1000 {
@@ -104,7 +104,7 @@ fn one(change: impl Fn(&mut Vec<u8>)) -> Result<(), String> {
 }
 
 #[test]
-fn tensors_lie_within_the_file() {
+fn tensors_outside_the_file_are_refused() {
     // After the header of 24 bytes: key (25), type and value (8); name (9), ranks (4), sides (16), type (4), place (8).
     let sides = 24 + 25 + 8 + 9 + 4;
     assert_eq!(one(|_| ()), Ok(()));

@@ -1,9 +1,11 @@
-//! GGUF files of other programs, and Kiln's own (see `tools/fixtures_gguf.py`).
+//! Model files of other programs, and Kiln's own: GGUF (see `tools/fixtures_gguf.py`), folders, adapters.
 
 mod exports;
 mod faults;
 mod models;
 mod packings;
+#[cfg(feature = "files")]
+mod pretrained;
 #[cfg(feature = "files")]
 mod real;
 

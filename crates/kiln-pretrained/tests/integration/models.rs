@@ -69,7 +69,7 @@ fn families_read_the_same_model() {
 }
 
 #[test]
-fn what_is_not_implemented_is_refused_by_name() {
+fn unsupported_options_are_refused_by_key() {
     let file = gguf("tiny-llama");
     let refusal = |key: &str, value: Value| {
         let mut metadata = file.metadata().clone();
@@ -87,7 +87,7 @@ fn what_is_not_implemented_is_refused_by_name() {
 }
 
 #[test]
-fn rows_that_belong_to_no_head_are_refused() {
+fn rows_that_do_not_divide_into_heads_are_refused() {
     let file = gguf("tiny-llama");
     let mut metadata = file.metadata().clone();
     for key in ["head_count", "head_count_kv"] {

@@ -7,7 +7,7 @@ use kiln_pretrained::gguf::{Array, Value};
 use safetensors::SafeTensors;
 
 #[test]
-fn every_packing_means_the_same_numbers() {
+fn every_quantization_is_dequantized_like_the_gguf_package() {
     let (file, want) = (gguf("packings"), safetensors("packings"));
     assert_eq!(file.entries().len(), GGML_TYPES.len());
     for (name, shape, found) in bits(&file) {
@@ -17,7 +17,7 @@ fn every_packing_means_the_same_numbers() {
 }
 
 #[test]
-fn eight_bits_are_packed_alike() {
+fn q8_0_is_quantized_like_the_gguf_package() {
     let file = bytes("packings.safetensors");
     let file = SafeTensors::deserialize(&file).unwrap();
     let want = file.tensor("plain.Q8_0").unwrap();
@@ -30,7 +30,7 @@ fn eight_bits_are_packed_alike() {
 }
 
 #[test]
-fn every_type_of_value() {
+fn every_metadata_type_is_read() {
     let file = gguf("packings");
     let value = |name: &str| &file.metadata().0[&format!("test.{name}")];
     assert_eq!(file.version(), 3);

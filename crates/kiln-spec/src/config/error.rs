@@ -218,7 +218,8 @@ fn describe_renamed(keys: &[RenamedKey]) -> String {
         }
     }
     let list: Vec<String> = names.iter().map(|(old, new)| describe_renamed_key(old, new, keys)).collect();
-    format!("{} keys were renamed: {}", names.len(), list.join(", "))
+    let were = if names.len() == 1 { "key was" } else { "keys were" };
+    format!("{} {were} renamed: {}", names.len(), list.join(", "))
 }
 
 /// `` `rows` → `batch_size` (lines 9, 31) ``; without lines for a `--set` assignment.

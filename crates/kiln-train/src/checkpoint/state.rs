@@ -141,8 +141,8 @@ impl HashedFile {
         let mut text = serde_json::to_string_pretty(self).expect("a state is strings and numbers");
         text.push('\n');
         let hash = sha256_hex(text.as_bytes());
-        let at = text.rfind(ZERO_HASH).expect("the hash is the last key");
-        text.replace_range(at..at + ZERO_HASH.len(), &hash);
+        let hash_start = text.rfind(ZERO_HASH).expect("the hash is the last key");
+        text.replace_range(hash_start..hash_start + ZERO_HASH.len(), &hash);
         text.into_bytes()
     }
 

@@ -112,6 +112,9 @@ impl Checkpoints {
     }
 
     /// Reads the checkpoint of a step and verifies each of its files.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged.
     pub fn load(&self, step: u64) -> Result<Checkpoint, RunFolderError> {
         Checkpoint::read(step, self.file_reader(step)).map_err(|failure| self.to_run_folder_error(step, failure))
     }
@@ -141,8 +144,8 @@ impl Checkpoints {
         }
     }
 
-    /// The error of a checkpoint that could not be read. It names the steps of the other checkpoints. A missing file is a
-    /// damage.
+    /// The error of a checkpoint that could not be read. It names the steps of the other checkpoints. A missing file
+    /// counts as damaged.
     fn to_run_folder_error(&self, step: u64, failure: ReadFailure) -> RunFolderError {
         let (file, error) = match failure {
             ReadFailure::Invalid(name, error) => (self.folder(step).join(name), error),

@@ -1,6 +1,6 @@
 //! Causal language modeling: every token is predicted from the tokens before it, p(x) = Π p(x_t | x_<t).
 
-use super::{BatchFuture, Corruption, LossKind, Models, Objective, check_autoregressive, target_loss};
+use super::{BatchFuture, LossKind, Models, Objective, SegmentBuilder, check_autoregressive, target_loss};
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, Vocabulary, next_token_batch, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
@@ -14,8 +14,8 @@ pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::c
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Full;
 
-impl Corruption for Full {
-    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
+impl SegmentBuilder for Full {
+    fn build_segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
         next_token_segment(sequence, Direction::Causal, vocabulary.special_tokens().pad)
     }
 }

@@ -3,7 +3,7 @@
 //! Of the selected tokens, `mask_replace_prob` become the mask token, `random_replace_prob` a random token, and the rest
 //! stay unchanged, so that a token that the model sees is not always right. The loss counts the selected tokens only.
 
-use super::{BatchFuture, Corruption, Models, Objective, SpanMasking, corrupt_batch, target_loss};
+use super::{BatchFuture, Models, Objective, SegmentBuilder, SpanMasking, segment_batch, target_loss};
 use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, TokenRole, Vocabulary};
@@ -127,12 +127,12 @@ fn word_ranges(tokens: &[u32], vocabulary: &Vocabulary) -> Vec<Range<usize>> {
     words.filter(|word| !vocabulary.is_special(tokens[word.start])).collect()
 }
 
-impl Corruption for Masked {
+impl SegmentBuilder for Masked {
     fn required_roles(&self) -> Vec<TokenRole> {
         if self.mask_replace_prob > 0.0 { vec![TokenRole::Mask] } else { Vec::new() }
     }
 
-    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
+    fn build_segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let targets = sequence.tokens.clone();
         let (mut inputs, mut weights) = (targets.clone(), vec![0.0; targets.len()]);
         for group in self.select_positions(&targets, vocabulary, random) {
@@ -152,7 +152,7 @@ impl Corruption for Masked {
 
 impl Objective for Masked {
     fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, random: Random) -> BatchFuture<'a> {
-        Box::pin(std::future::ready(corrupt_batch(packed, random, self)))
+        Box::pin(std::future::ready(segment_batch(packed, random, self)))
     }
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {

@@ -11,22 +11,22 @@
 //! `run::start_with_objectives`.
 
 mod config;
-mod corruption;
 mod full;
 mod loss;
 mod masked;
 mod mode;
 mod prefix;
+mod segment_builder;
 mod spans;
 mod unified;
 
 pub use config::ObjectiveConfig;
-pub use corruption::{Corruption, corrupt_batch};
 pub use full::Full;
 pub use loss::{hidden_states, restart_positions, target_loss, to_device};
 pub use masked::{MaskUnit, Masked};
 pub use mode::ModeShares;
 pub use prefix::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};
+pub use segment_builder::{SegmentBuilder, segment_batch};
 pub use spans::SpanMasking;
 pub use unified::Unified;
 

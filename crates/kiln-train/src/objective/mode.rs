@@ -59,7 +59,7 @@ impl Mode {
         }
     }
 
-    /// The attention direction of its documents; the prefix length 1 stands for any.
+    /// The attention direction of its documents. The prefix length 1 is a placeholder: callers compare only the kind.
     pub(super) fn direction(self) -> Direction {
         match self {
             Self::Bidirectional => Direction::Bidirectional,

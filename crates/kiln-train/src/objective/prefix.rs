@@ -3,8 +3,8 @@
 //! section 3.2.1; 2210.11399).
 
 use super::{
-    BatchFuture, Corruption, Models, Objective,
-    corruption::{DocumentRng, corrupt_batch},
+    BatchFuture, Models, Objective, SegmentBuilder,
+    segment_builder::{DocumentRng, segment_batch},
     target_loss,
 };
 use crate::recipe::invalid;
@@ -147,8 +147,8 @@ impl Prefix {
     }
 }
 
-impl Corruption for Prefix {
-    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
+impl SegmentBuilder for Prefix {
+    fn build_segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let prefix = self.split.prefix_len(&sequence.tokens, vocabulary, random);
         // The direction counts positions from the start of the document. The row may hold a later chunk of it.
         let direction = Direction::Prefix(if prefix > 0 { sequence.start + prefix } else { 0 });
@@ -163,7 +163,7 @@ impl Objective for Prefix {
     fn batch<'a>(&'a self, packed: &'a PackedSequences, models: &'a Models, random: Random) -> BatchFuture<'a> {
         let batch = match models.policy.config().stack {
             Stack::EncoderDecoder => self.encoder_decoder_batch(packed, random),
-            Stack::Decoder | Stack::Encoder => corrupt_batch(packed, random, self),
+            Stack::Decoder | Stack::Encoder => segment_batch(packed, random, self),
         };
         Box::pin(std::future::ready(batch))
     }

@@ -41,11 +41,11 @@ impl SpanMasking {
     pub(super) fn sample_spans(&self, words: &[Range<usize>], budget: usize, random: &mut Random) -> Vec<Range<usize>> {
         let lengths = self.length_probabilities();
         let mut taken = vec![false; words.len()];
-        let mut left = budget;
+        let mut remaining = budget;
         let mut spans = Vec::new();
-        // The number of draws is bounded: few of them fit if little is free.
+        // The number of draws is bounded, because most draws are rejected when few words are free.
         for _ in 0..32 * words.len() {
-            if left == 0 {
+            if remaining == 0 {
                 break;
             }
             let length = 1 + sample_weighted(&lengths, random);
@@ -56,12 +56,12 @@ impl SpanMasking {
             };
             let tokens: usize = span.iter().map(ExactSizeIterator::len).sum();
             // The last span may exceed the budget, with a probability that keeps the expected rate exact.
-            if tokens > left && random.uniform() * tokens as f64 >= left as f64 {
+            if tokens > remaining && random.uniform() * tokens as f64 >= remaining as f64 {
                 break;
             }
             taken[start..start + length].fill(true);
             spans.push(start..start + length);
-            left = left.saturating_sub(tokens);
+            remaining = remaining.saturating_sub(tokens);
         }
         spans
     }
@@ -69,11 +69,11 @@ impl SpanMasking {
 
 /// A random index with probabilities proportional to `weights`, of which at least one must be above 0.
 pub(super) fn sample_weighted(weights: &[f64], random: &mut Random) -> usize {
-    let mut left = random.uniform() * weights.iter().sum::<f64>();
+    let mut remaining = random.uniform() * weights.iter().sum::<f64>();
     let sampled = weights.iter().position(|weight| {
-        left -= weight;
-        left < 0.0
+        remaining -= weight;
+        remaining < 0.0
     });
-    // Rounding can leave a rest above 0: then the last possible index is taken.
+    // If rounding leaves `remaining` at 0 or above, the last index with a weight above 0 is returned.
     sampled.or_else(|| weights.iter().rposition(|weight| *weight > 0.0)).unwrap_or_default()
 }

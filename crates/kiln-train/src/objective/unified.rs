@@ -6,9 +6,9 @@
 //! generation uses the key-value cache, where UniLM has to read a new mask token for each generated token.
 
 use super::{
-    BatchFuture, Corruption, Full, LossKind, Masked, Models, Objective, Prefix, corrupt_batch,
+    BatchFuture, Full, LossKind, Masked, Models, Objective, Prefix, SegmentBuilder,
     mode::{Mode, ModeShares},
-    target_loss,
+    segment_batch, target_loss,
 };
 use crate::recipe::invalid;
 use burn::tensor::Tensor;
@@ -54,23 +54,24 @@ impl Unified {
     }
 }
 
-impl Corruption for Unified {
+impl SegmentBuilder for Unified {
     fn required_roles(&self) -> Vec<TokenRole> {
         let is_masked = self.shares.contains(Mode::Bidirectional);
         let mask_roles = if is_masked { self.masked.required_roles() } else { Vec::new() };
         mask_roles.into_iter().chain(self.mode_tokens.then_some(TokenRole::Directions)).collect()
     }
 
-    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
+    fn build_segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment {
         let mode = self.shares.sample_mode(random);
         let pad = vocabulary.special_tokens().pad;
         let mut segment = match mode {
-            Mode::Bidirectional => self.masked.corrupt(sequence, vocabulary, random),
-            Mode::LeftToRight => Full.corrupt(sequence, vocabulary, random),
+            Mode::Bidirectional => self.masked.build_segment(sequence, vocabulary, random),
+            Mode::LeftToRight => Full.build_segment(sequence, vocabulary, random),
             Mode::RightToLeft => next_token_segment(sequence, Direction::Reversed, pad),
-            Mode::SequenceToSequence => self.prefix.corrupt(sequence, vocabulary, random),
+            Mode::SequenceToSequence => self.prefix.build_segment(sequence, vocabulary, random),
         };
-        // The mode token is given and not predicted: it has no weight where inputs and targets are at the same position.
+        // The mode token replaces the first input. In the masked mode, position 0 would have to predict the token that was
+        // replaced, so its weight is 0. In the other modes position 0 predicts its neighbor or nothing, and keeps its weight.
         if self.mode_tokens
             && let (Some(input), Some(weight)) = (segment.inputs.first_mut(), segment.weights.first_mut())
         {
@@ -83,7 +84,7 @@ impl Corruption for Unified {
 
 impl Objective for Unified {
     fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, random: Random) -> BatchFuture<'a> {
-        let mut batch = corrupt_batch(packed, random, self);
+        let mut batch = segment_batch(packed, random, self);
         if self.mode_tokens {
             // Right-to-left documents would hide the mode token, which is the first, from all tokens after it.
             batch = batch.map(|batch| Batch { layout: batch.layout.with_visible_first_token(), ..batch });

@@ -9,7 +9,7 @@ use kiln_spec::{Card, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) const CARD: Card = Card { state: "2 numbers a parameter", ..Card::config_only("1711.05101") };
+pub(super) const CARD: Card = Card { state: "2 numbers per parameter", ..Card::config_only("1711.05101") };
 
 /// AdamW options. The state of a parameter is its first and second moment.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

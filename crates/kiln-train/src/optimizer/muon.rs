@@ -8,7 +8,7 @@ use kiln_spec::{Card, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) const CARD: Card = Card { state: "1 number a parameter of a matrix", ..Card::config_only("2502.16982") };
+pub(super) const CARD: Card = Card { state: "1 number per parameter of a matrix", ..Card::config_only("2502.16982") };
 
 /// Muon options. The state of a weight matrix is its momentum.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

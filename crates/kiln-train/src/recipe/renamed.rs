@@ -1,4 +1,4 @@
-//! Recipe keys of earlier Kilns, and their new names.
+//! Recipe keys of earlier versions of Kiln, and their new names.
 //!
 //! A recipe with an old name is refused with the new one. The `recipe.toml` of an old run is translated, so that
 //! `generate`, `eval`, `inspect`, `compare`, `export` and `chat` still read the run.

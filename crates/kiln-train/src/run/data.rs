@@ -80,6 +80,6 @@ pub fn open_data<'a>(
 }
 
 /// Whether the data are the built-in stories, whose probabilities are known.
-pub fn is_built_in(data: &DataConfig) -> bool {
+pub fn is_builtin_stories(data: &DataConfig) -> bool {
     matches!(data.source, SourceConfig::Stories(_))
 }

@@ -64,8 +64,7 @@ pub fn load_tokenizer(paths: &RunPaths) -> Result<Tokenizer, TrainError> {
 
 /// The model with the weights in `tensors`, which were read from `file`.
 pub fn load_weights(model: Model, tensors: NamedTensors, file: &Path) -> Result<Model, TrainError> {
-    let Some(values) = values_from_tensors(tensors) else {
-        return Err(TrainError::InvalidTensor { file: file.to_owned(), tensor: "a tensor of another type".into() });
-    };
+    let values =
+        values_from_tensors(tensors).map_err(|tensor| TrainError::InvalidTensor { file: file.to_owned(), tensor })?;
     load_state_dict(model, values).map_err(|mismatch| TrainError::WeightMismatch { file: file.to_owned(), mismatch })
 }

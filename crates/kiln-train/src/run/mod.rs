@@ -14,7 +14,7 @@ mod setup;
 mod stage_output;
 mod stage_run;
 
-pub use data::{is_built_in, open_data, token_storage};
+pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
 pub use load::{LoadedRun, load, load_tokenizer};
 pub use progress::{ProgressEvent, ProgressListener};

@@ -31,19 +31,19 @@ impl StageRun<'_> {
         listener.on_event(ProgressEvent::StageStarted {
             name: &self.config.name,
             parameters: (models.policy.num_params(), count_trainable(&models.policy)),
-            steps_done: self.step,
+            steps_done: self.steps_done,
             steps: self.config.steps,
         });
-        if self.step > 0 {
-            let detail = format!("resumed after step {}", self.step);
+        if self.steps_done > 0 {
+            let detail = format!("resumed after step {}", self.steps_done);
             emit(log, listener, self.event_row(EventKind::Resumed, &detail))?;
         }
         Ok(())
     }
 
-    /// Seeds of the random numbers of the next step, which counts over the whole run.
+    /// Random-number key of the step in progress. Its step counts over the whole run.
     pub(super) fn rng_key(&self) -> RngKey {
-        RngKey { seed: self.recipe.seed, step: self.steps_before + self.step, micro_batch: 0 }
+        RngKey { seed: self.recipe.seed, step: self.run_step(), micro_batch: 0 }
     }
 
     /// Seconds of training of this stage, over all processes.
@@ -51,32 +51,32 @@ impl StageRun<'_> {
         self.seconds_before + self.started_at.elapsed().as_secs_f64()
     }
 
-    /// An event after the current step.
+    /// An event after the last completed step.
     pub(super) fn event_row(&self, kind: EventKind, detail: &str) -> MetricsRow {
         MetricsRow::Event(RunEvent {
-            step: self.steps_before + self.step,
+            step: self.run_step(),
             kind,
             detail: detail.into(),
             seconds: self.elapsed_seconds(),
         })
     }
 
-    /// Metrics of the current step. Reads loss and norm from the device: the only wait for the device in a step.
+    /// Metrics of the step in progress. Reads loss and norm from the device: the only wait for the device in a step.
     pub(super) fn step_metrics(&self, gradients: &Gradients, batch: &Batch) -> StepMetrics {
         let auxiliary_losses = gradients.auxiliary_losses.iter();
         StepMetrics {
-            step: self.steps_before + self.step + 1,
+            step: self.run_step() + 1,
             tokens: self.tokens + batch.layout.num_valid() as u64,
             loss: read_scalar(&gradients.loss),
-            learning_rate: self.config.schedule.learning_rate(self.step, self.config.steps),
+            learning_rate: self.config.schedule.learning_rate(self.steps_done, self.config.steps),
             gradient_norm: read_scalar(&gradients.norm),
             seconds: self.elapsed_seconds(),
             auxiliary_losses: auxiliary_losses.map(|(name, value)| (name.clone(), Some(read_scalar(value)))).collect(),
         }
     }
 
-    /// Checks that loss and gradient norm are finite, before the weights are updated. Otherwise writes an event with the
-    /// first value that is not finite.
+    /// Checks that loss and gradient norm of the step in progress are finite, before the weights are updated. Otherwise writes
+    /// an event with the first value that is not finite.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`].
@@ -96,9 +96,12 @@ impl StageRun<'_> {
         let origin = block_on(find_non_finite(models, batch, &*self.objective, self.rng_key(), gradients))?;
         log.append(&self.event_row(EventKind::NotFinite, &format!("{quantity} at step {}: {origin}", row.step)))?;
         log.sync()?;
-        // The stages before this one have saved their last step.
-        let end_of_last_stage = (self.steps_before > 0).then_some(0);
-        let last_saved_step = self.last_saved.or(end_of_last_stage).map(|step| self.steps_before + step);
+        let last_saved_step = match self.last_saved {
+            Some(step) => Some(self.steps_before + step),
+            // The previous stage saved its last step.
+            None if self.steps_before > 0 => Some(self.steps_before),
+            None => None,
+        };
         Err(TrainError::NotFinite { step: row.step, quantity, origin, last_saved_step })
     }
 
@@ -122,10 +125,10 @@ impl StageRun<'_> {
         log: &mut MetricsLog,
         listener: &mut dyn ProgressListener,
     ) -> Result<Option<f64>, TrainError> {
-        if !self.config.is_due(self.config.eval_every, self.step) {
+        if !self.config.is_due(self.config.eval_every, self.steps_done) {
             return Ok(None);
         }
-        let budget = self.config.validation_budget(self.step);
+        let budget = self.config.validation_budget(self.steps_done);
         self.validate_with_budget(budget, models, log, listener).map(Some)
     }
 
@@ -136,8 +139,7 @@ impl StageRun<'_> {
         log: &mut MetricsLog,
         listener: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
-        let is_due =
-            self.recipe.from.is_some() && self.steps_before + self.step == 0 && !self.config.eval_every.is_zero();
+        let is_due = self.recipe.from.is_some() && self.run_step() == 0 && !self.config.eval_every.is_zero();
         // On as many tokens as after the last step, so that the two can be compared.
         let budget = self.config.validation_budget(self.config.steps);
         if is_due { self.validate_with_budget(budget, models, log, listener).map(drop) } else { Ok(()) }
@@ -155,14 +157,15 @@ impl StageRun<'_> {
         let models = Models { policy: self.eval_model(models).valid() };
         let eval_set = self.take_eval_set(budget)?;
         let evaluation = block_on(eval_set.evaluate(&models, &*self.objective))?;
-        let row = evaluation.to_metrics(self.steps_before + self.step, self.tokens, self.elapsed_seconds());
+        let row = evaluation.to_metrics(self.run_step(), self.tokens, self.elapsed_seconds());
         emit(log, listener, MetricsRow::Validation(row))?;
         if config.num_samples > 0 {
             let mode = self.objective.generation_mode(models.policy.config(), self.tokenizer.special_tokens());
             let generator = Generator::new(&models.policy, self.tokenizer)?.with_mode(mode);
             let seed = self.recipe.seed;
-            let mut row = block_on(samples::generate_samples(&generator, &eval_set, config, seed, self.built_in))?;
-            row.step = self.steps_before + self.step;
+            let mut row =
+                block_on(samples::generate_samples(&generator, &eval_set, config, seed, self.is_builtin_stories))?;
+            row.step = self.run_step();
             row.seconds = self.elapsed_seconds();
             emit(log, listener, MetricsRow::Samples(row))?;
         }
@@ -170,22 +173,23 @@ impl StageRun<'_> {
         Ok(evaluation.loss)
     }
 
-    /// The validation documents for a budget. They are kept between evaluations, since the references of stories are slow.
+    /// Takes the validation documents for a budget out of `self`, or reads them if the last evaluation had another budget. They
+    /// are kept between evaluations, because the exact probabilities of the built-in stories are slow to compute.
     fn take_eval_set(&mut self, budget: u64) -> Result<EvalSet, TrainError> {
         if let Some((_, eval_set)) = self.eval_set.take().filter(|(last_budget, _)| *last_budget == budget) {
             return Ok(eval_set);
         }
         let size = (self.config.sequence_length, self.config.batch_size);
-        Ok(EvalSet::new(&self.corpus, self.tokenizer, size, Some(budget), self.built_in, self.recipe.seed)?)
+        Ok(EvalSet::new(&self.corpus, self.tokenizer, size, Some(budget), self.is_builtin_stories, self.recipe.seed)?)
     }
 
-    /// Saves a checkpoint of the current step, with its validation loss if it was evaluated.
+    /// Saves a checkpoint after the last completed step, with its validation loss if it was evaluated.
     pub(super) fn save_checkpoint(&mut self, models: &Models, eval_loss: Option<f64>) -> Result<(), TrainError> {
         let state = TrainerState {
-            step: self.step,
+            step: self.steps_done,
             steps: self.config.steps,
             tokens: self.tokens,
-            data_position: self.step * self.config.batch_size as u64,
+            data_position: self.steps_done * self.config.batch_size as u64,
             eval_loss,
             fingerprints: self.fingerprints.clone(),
             extra: [("seconds".to_string(), self.elapsed_seconds().into())].into_iter().collect(),
@@ -197,7 +201,7 @@ impl StageRun<'_> {
         }
         let retention = Retention { keep_last: self.config.keep_checkpoints };
         self.folder.checkpoints().save(&Checkpoint { state, model_tensors, training_tensors }, retention)?;
-        self.last_saved = Some(self.step);
+        self.last_saved = Some(self.steps_done);
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ use std::{
 /// Number of packed batches that are prepared in advance.
 const PREFETCHED_BATCHES: usize = 4;
 
-/// How a stage ended.
+/// Outcome of [`StageRun::train`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOutcome {
     /// All steps are completed.
@@ -47,7 +47,9 @@ pub struct StageRun<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) config: &'a StageConfig,
     pub(super) tokenizer: &'a Tokenizer,
-    pub(super) built_in: bool,
+    /// Whether the stage trains on the built-in stories: then samples are scored by their grammar, and the loss is compared
+    /// with the entropy of the generator.
+    pub(super) is_builtin_stories: bool,
     pub(super) folder: StageFolder,
     pub(super) corpus: Arc<Corpus>,
     pub(super) objective: Box<dyn Objective>,
@@ -56,15 +58,15 @@ pub struct StageRun<'a> {
     pub(super) ema: Option<WeightEma>,
     pub(super) fingerprints: Fingerprints,
     /// Number of completed steps of this stage.
-    pub(super) step: u64,
-    /// Number of steps of the stages before this one: metrics and random numbers count over the whole run.
+    pub(super) steps_done: u64,
+    /// Number of steps of the stages before this one.
     pub(super) steps_before: u64,
     /// Number of training tokens of the run so far.
     pub(super) tokens: u64,
     /// Seconds of training of this stage in earlier processes.
     pub(super) seconds_before: f64,
     pub(super) started_at: Instant,
-    /// Step of the last checkpoint of this stage.
+    /// Completed steps of this stage at its last checkpoint; `None` if it has none.
     pub(super) last_saved: Option<u64>,
     /// Validation documents of the last evaluation, with their budget in tokens.
     pub(super) eval_set: Option<(u64, EvalSet)>,
@@ -91,14 +93,14 @@ impl<'a> StageRun<'a> {
             recipe,
             config,
             tokenizer,
-            built_in: data::is_built_in(config.data_config(recipe)),
+            is_builtin_stories: data::is_builtin_stories(config.data_config(recipe)),
             folder,
             corpus,
             objective,
             optimizer: Optimizer::new(&config.optimizer),
             ema: None,
             fingerprints,
-            step: 0,
+            steps_done: 0,
             steps_before: earlier_stages.iter().map(|stage| stage.steps).sum(),
             tokens,
             seconds_before: 0.0,
@@ -115,7 +117,12 @@ impl<'a> StageRun<'a> {
 
     /// Number of completed steps of this stage.
     pub fn steps_done(&self) -> u64 {
-        self.step
+        self.steps_done
+    }
+
+    /// Number of completed steps of the run, over all stages: the count that metrics and random numbers use.
+    pub(super) fn run_step(&self) -> u64 {
+        self.steps_before + self.steps_done
     }
 
     /// Restores the stage from a checkpoint, and returns the models with its weights.
@@ -134,7 +141,7 @@ impl<'a> StageRun<'a> {
         }
         load_optimizer_state(&mut self.optimizer, &models.policy, training_tensors, device)
             .map_err(|tensor| TrainError::InvalidTensor { file: folder.join(TRAIN_FILE), tensor })?;
-        self.step = state.step;
+        self.steps_done = state.step;
         self.tokens = state.tokens;
         self.last_saved = Some(state.step);
         self.seconds_before = state.extra.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
@@ -153,8 +160,8 @@ impl<'a> StageRun<'a> {
         listener: &mut dyn ProgressListener,
     ) -> Result<(Models, StageOutcome), TrainError> {
         let config = self.config;
-        if self.step >= config.steps {
-            listener.on_event(ProgressEvent::AlreadyFinished(self.step));
+        if self.steps_done >= config.steps {
+            listener.on_event(ProgressEvent::AlreadyFinished(self.steps_done));
             return Ok((self.finish(models), StageOutcome::Completed));
         }
         let mut models = Models { policy: self.set_trainable(models.policy)? };
@@ -167,16 +174,16 @@ impl<'a> StageRun<'a> {
         let packer = Packer::training(self.corpus.clone(), config.sequence_length, self.recipe.seed)?;
         let batch_size = config.batch_size;
         // Steps count over the whole run, so that a stage on the same data continues where the one before it ended.
-        let remaining = self.steps_before + self.step..self.steps_before + config.steps;
+        let remaining = self.run_step()..self.steps_before + config.steps;
         for packed in Prefetcher::new(PREFETCHED_BATCHES, remaining, move |step| packer.rows_at_step(step, batch_size))
         {
             models = self.train_step(models, &packed?, log, listener)?;
             let eval_loss = self.validate(&models, log, listener)?;
-            let is_interrupted = stop.load(Ordering::Relaxed) && self.step < config.steps;
-            if is_interrupted || config.is_due(config.checkpoint_every, self.step) {
+            let is_interrupted = stop.load(Ordering::Relaxed) && self.steps_done < config.steps;
+            if is_interrupted || config.is_due(config.checkpoint_every, self.steps_done) {
                 log.sync()?;
                 self.save_checkpoint(&models, eval_loss)?;
-                listener.on_event(ProgressEvent::CheckpointSaved(self.step));
+                listener.on_event(ProgressEvent::CheckpointSaved(self.steps_done));
             }
             if is_interrupted {
                 emit(log, listener, self.event_row(EventKind::Interrupted, "asked to stop; saved"))?;
@@ -197,7 +204,7 @@ impl<'a> StageRun<'a> {
         listener: &mut dyn ProgressListener,
     ) -> Result<Models, TrainError> {
         let config = self.config;
-        let random = Random::new(self.recipe.seed, "objective", self.steps_before + self.step, 0);
+        let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
         let batch = block_on(self.objective.batch(packed, &models, random))?;
         let batch = restart_positions(batch, &models.policy);
         let parts = split_micro_batches(&batch, config.gradient_accumulation);
@@ -206,10 +213,10 @@ impl<'a> StageRun<'a> {
         let row = self.step_metrics(&gradients, &batch);
         self.check_finite(&row, &gradients, &models, &batch, log)?;
         models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
-        self.step += 1;
+        self.steps_done += 1;
         self.tokens = row.tokens;
         if let Some(ema) = &mut self.ema {
-            ema.update(&models.policy, self.step);
+            ema.update(&models.policy, self.steps_done);
         }
         emit(log, listener, MetricsRow::Step(row))?;
         Ok(models)

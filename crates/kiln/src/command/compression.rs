@@ -34,7 +34,7 @@ const MIN_BYTES: u64 = 1 << 16;
 pub fn compare_compressors(path: &Path, device: &Device, stop: StopSignal) -> Result<(), CliError> {
     let folder = RunFolder::open(path)?;
     let recipe = run::load_recipe(&folder)?;
-    if !gives_likelihood(&recipe) || run::is_built_in(data_config(&recipe)) {
+    if !gives_likelihood(&recipe) || run::is_builtin_stories(data_config(&recipe)) {
         return Ok(());
     }
     let rows = run::load_metrics(&folder)?;

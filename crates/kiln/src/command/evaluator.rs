@@ -26,7 +26,7 @@ pub struct Evaluator {
     seed: u64,
     corpus: Arc<Corpus>,
     /// Whether the text consists of built-in stories, for which the entropy is known.
-    is_built_in: bool,
+    is_builtin_stories: bool,
 }
 
 /// Sequence length for models whose training length is unknown.
@@ -57,12 +57,12 @@ impl Evaluator {
             None => default_stage(&model)?,
         };
         let data = recipe.map(|recipe| stage.data_config(&recipe).clone());
-        let is_built_in = files.is_none() && data.as_ref().is_some_and(run::is_built_in);
+        let is_builtin_stories = files.is_none() && data.as_ref().is_some_and(run::is_builtin_stories);
         let (text, split) = open_text(files, data)?;
         print_message(&format!("evaluating on {}", text.describe()));
         let storage = run::token_storage(&std::env::temp_dir());
         let corpus = Arc::new(Corpus::build(&*text, &split, &tokenizer, &storage, |_, _| ())?);
-        Ok(Self { model, tokenizer, stage, seed, corpus, is_built_in })
+        Ok(Self { model, tokenizer, stage, seed, corpus, is_builtin_stories })
     }
 
     /// Sequence length of the training.
@@ -80,7 +80,7 @@ impl Evaluator {
     /// Documents that are longer than a sequence are split; at a greater length, more tokens have a long context.
     pub fn eval_set(&self, length: usize) -> Result<EvalSet, CliError> {
         let batch_size = (self.stage.sequence_length * self.stage.batch_size / length.max(1)).max(1);
-        Ok(EvalSet::new(&self.corpus, &self.tokenizer, (length, batch_size), None, self.is_built_in, self.seed)?)
+        Ok(EvalSet::new(&self.corpus, &self.tokenizer, (length, batch_size), None, self.is_builtin_stories, self.seed)?)
     }
 
     /// Evaluates the model with an objective.

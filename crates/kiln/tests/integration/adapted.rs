@@ -81,11 +81,11 @@ fn a_missing_base_model_is_an_error() {
     assert!(error["kind"] == "hub" && error["message"].as_str().unwrap().contains("owner/gone"), "{error}");
     base(&here.join("adapter"), "");
     assert!(asked("adapter")["message"].as_str().unwrap().contains("base_model_name_or_path"));
-    // Nor does anything go round in circles.
+    // Two adapter folders that name each other as their base model are an error.
     copy_files(&here.join("adapter"), &here.join("other"));
     base(&here.join("adapter"), "../other");
     base(&here.join("other"), "../adapter");
-    assert!(asked("adapter")["message"].as_str().unwrap().contains("circle"));
+    assert!(asked("adapter")["message"].as_str().unwrap().contains("form a cycle"));
     base(&here.join("adapter"), "../adapter");
     assert_eq!(asked("adapter")["kind"], "no-base");
     // An adapter of another model doesn't fit.
@@ -198,7 +198,7 @@ fn a_model_with_other_trained_weights_is_not_exported_as_adapters() {
 fn adapters_of_a_folder_can_be_trained_further() {
     let home = tuned();
     let here = home.path();
-    let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.peak=1e-30"];
+    let steps = ["--steps", "1", "--set", "stages.0.schedule.cosine.learning_rate=1e-30"];
     let data = ["--data", "text.txt", "--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"];
     run_kiln(here, &[&["train", "--from", "peft", "--out", "still"], &data[..], &steps].concat()).expect_success();
     // As good as nothing was learned, so that they are what they were; adapters begun anew would be others.

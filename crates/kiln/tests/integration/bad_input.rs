@@ -110,7 +110,7 @@ fn invalid_recipes_are_refused() {
                 &["typo.toml:13", "unknown key `sequence_lenght`", "did you mean `sequence_length`?"],
             ),
             case(&train("part.toml"), 2, "unknown-choice", &["part.toml:9", "did you mean `mlp`?"]),
-            case(&train("type.toml"), 2, "value", &["type.toml:14", "expected a whole number"]),
+            case(&train("type.toml"), 2, "value", &["type.toml:14", "expected an integer"]),
             case(&train("old.toml"), 2, "renamed-key", &["old.toml:14", "`rows` was renamed to `batch_size`"]),
             case(&train("heads.toml"), 2, "refused", &["heads.toml:9", "3 heads don't divide hidden = 16"]),
             case(&train("circle.toml"), 2, "refused", &["do they extend each other?"]),
@@ -197,7 +197,7 @@ const NO_MODELS: [(&str, &str, &[&str]); 7] = [
     ("bare", "model", &["bare", "no weights", "model.safetensors"]),
     ("cut", "model", &["cut/model.safetensors", "was expected", "fetch the file again"]),
     ("cut.gguf", "model", &["cut.gguf", "fetch the file again"]),
-    ("lama", "model", &["lama/config.json", "model_type", "`lama`", "`llama`"]),
+    ("lama", "model", &["lama/config.json", "model_type", "\"lama\"", "\"llama\""]),
     ("odd", "model", &["odd/config.json", "hidden_act", "mish"]),
     ("words", "model", &["words/config.json", "fetch the file again"]),
 ];

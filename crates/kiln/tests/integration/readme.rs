@@ -62,6 +62,13 @@ fn small(line: &str) -> Vec<String> {
     words
 }
 
+/// Whether CI runs the command of a line, or the example that it names.
+fn runs(ci: &str, line: &str) -> bool {
+    let example = line.strip_prefix("cargo run --release --example ");
+    let listed = |name: &str| ci.lines().any(|line| line.contains("for name in ") && line.contains(name));
+    ci.contains(line) || example.is_some_and(listed)
+}
+
 #[test]
 fn every_command_runs() {
     let home = tempfile::tempdir().unwrap();
@@ -71,7 +78,7 @@ fn every_command_runs() {
         let blocks = blocks(&read(page), "console");
         for line in blocks.iter().flat_map(|block| block.lines()) {
             let Some(call) = line.strip_prefix(CALL) else {
-                assert!(everything.contains(line), "{page}: nothing runs `{line}`");
+                assert!(runs(&everything, line), "{page}: nothing runs `{line}`");
                 continue;
             };
             let words = small(call);

@@ -57,13 +57,13 @@ fn dependency_kinds_match_the_slots() {
     let text = "Once there was a kind girl named Mia. She lived in a town near the old mill. She was a baker. She had a \
                 red kite. Her best friend was Tom, a farmer. At noon, Mia slowly gave her red kite to Tom. Mia and";
     let story = |end: &str| format!("{}{end}", text.trim_end_matches("Mia and"));
-    let told = story(
+    let complete_story = story(
         "Now the kite belonged to Tom, who was happy. Then Mia went home slowly to the town. She thanked Tom softly and \
          slept well.",
     );
-    let spans = determined_tokens(&told).unwrap();
+    let spans = determined_tokens(&complete_story).unwrap();
     let kind = |before: &str| {
-        let at = told.find(before).unwrap() + before.len();
+        let at = complete_story.find(before).unwrap() + before.len();
         spans.iter().find(|span| span.range.start == at).map(|span| span.kind)
     };
     assert_eq!(kind("kite belonged to "), Some(DependencyKind::Ownership));

@@ -62,8 +62,8 @@ fn an_ambiguous_pronoun_leaves_two_states() {
     let belief = belief_after(text.trim_end(), 7);
     assert_eq!(belief.len(), 2, "either woman may have had the idea");
     assert!(belief.iter().all(|(_, p)| (p - 0.5).abs() < 1e-12));
-    let told = format!("{text}So they danced slowly until night.");
-    assert_eq!(belief_after(&told, 8).len(), 1, "the owner of the idea is forgotten");
+    let story = format!("{text}So they danced slowly until night.");
+    assert_eq!(belief_after(&story, 8).len(), 1, "the owner of the idea is forgotten");
 }
 
 #[test]

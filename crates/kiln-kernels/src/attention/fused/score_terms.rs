@@ -49,7 +49,7 @@ pub struct ScoreTerms<'a> {
 
 impl<'a> DistanceRange<'a> {
     /// Returns all distances from the smallest (first key, last query) to the greatest of a sequence. The lookup has as many
-    /// entries as queries + keys, so a bias is computed once a distance instead of once a pair.
+    /// entries as queries + keys, so a bias is computed once per distance instead of once per pair.
     pub fn new(kind: &BiasKind, tiles: &'a TilePlan) -> Self {
         let [first_query, last_query] = min_max(&tiles.query_positions);
         let [first_key, last_key] = min_max(&tiles.key_positions);

@@ -1,4 +1,4 @@
-//! BERT and RoBERTa: outputs, hidden states, gradients, files old and new, and sentences as vectors.
+//! BERT and RoBERTa against the reference: outputs, hidden states, gradients, old and new files, sentence vectors.
 
 use crate::families::encoders::{
     Case, Padding, TOLERANCE, check_gradients, check_saving, context, shape_and_values as numbers,
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 const CASES: [&str; 6] =
     ["bert-masked", "bert-untied", "bert-bare", "bert-classes", "roberta-masked", "roberta-classes"];
 
-/// A row a token, or a text for classes; of the bare class hidden states.
+/// Outputs: a row for each token, or for each text if the head classifies; hidden states if there is no head.
 fn run(case: &Case, model: &Model, padding: Padding, probe: Option<Box<dyn Probe>>, device: &Device) -> Tensor<2> {
     let side = if padding == Padding::Left { "left." } else { "" };
     let mut cx = context(&case.layout(padding), probe, device);
@@ -36,7 +36,7 @@ fn run(case: &Case, model: &Model, padding: Padding, probe: Option<Box<dyn Probe
     }
 }
 
-/// Of texts alone, found or expected.
+/// Values at tokens of texts, computed or expected.
 fn unpadded_values(case: &Case, (shape, values): (Vec<usize>, Vec<f64>), padding: Padding) -> Vec<f64> {
     let width = case.reference.values("ids").0[1];
     match shape[..] {
@@ -109,7 +109,7 @@ fn saved_models_load_unchanged() {
     CASES.map(Case::open).iter().for_each(check_saving);
 }
 
-/// Tensors of a folder under other names.
+/// Renames the tensors of a folder.
 struct RenamedTensors<'a>(&'a dyn TensorSource, BTreeMap<String, String>, BTreeMap<String, TensorInfo>);
 
 impl<'a> RenamedTensors<'a> {

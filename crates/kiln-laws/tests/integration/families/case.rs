@@ -1,4 +1,4 @@
-//! A case: a folder with a model of the reference code, and what it computes.
+//! Test cases of decoder families: a folder with a model of the reference code and its results.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::fixture::Fixture;
@@ -12,7 +12,7 @@ use kiln_spec::{Direction, Layout};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Decoders; every family has two of different shapes at least.
+/// Names of the test cases of decoders: at least two of different shapes for each family.
 pub const DECODERS: [&str; 12] = [
     "gpt2-tied",
     "gpt2-scaled",
@@ -44,14 +44,14 @@ impl Case {
         load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// The same weights under the configuration with an option changed.
+    /// The model with one option of `config.json` changed.
     pub fn control_model(&self, device: &Device) -> Model {
         let text = std::fs::read(self.folder.join("control.json")).unwrap();
         let (family, config) = hf::read_config(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
         hf::load_model(&config, family, ModelFolder::open(&self.folder).unwrap().tensors(), device).unwrap()
     }
 
-    /// A tensor of whole numbers.
+    /// A tensor of integers.
     pub fn ids(&self, name: &str) -> Vec<u32> {
         self.reference.values(name).1.into_iter().map(|id| id as u32).collect()
     }
@@ -60,14 +60,14 @@ impl Case {
         self.ids("lengths").into_iter().map(|length| length as usize).collect()
     }
 
-    /// What is expected at real tokens, row by row.
+    /// Expected values at real tokens, row by row.
     pub fn unpadded_values(&self, name: &str, padded_left: bool) -> Vec<f64> {
         let (shape, values) = self.reference.values(name);
         unpadded_values(&values, shape[1], shape[2], &self.lengths(), padded_left)
     }
 }
 
-/// What stands at real tokens of `[rows, width, each]`.
+/// Values at real tokens of a tensor `[rows, width, n]`.
 pub fn unpadded_values(values: &[f64], width: usize, each: usize, lengths: &[usize], padded_left: bool) -> Vec<f64> {
     let row = |(row, length): (usize, &usize)| {
         let from = row * width + if padded_left { width - length } else { 0 };
@@ -76,7 +76,7 @@ pub fn unpadded_values(values: &[f64], width: usize, each: usize, lengths: &[usi
     lengths.iter().enumerate().flat_map(row).collect()
 }
 
-/// Logits `[rows, width, vocab]` of rows that are padded on the right.
+/// Logits `[rows, width, vocab]` of rows with padding on the right.
 pub fn logits(model: &Model, ids: &[u32], lengths: &[usize], probe: Option<Box<dyn Probe>>) -> Tensor<3> {
     let (rows, width) = (lengths.len(), ids.len() / lengths.len());
     let mut cx =
@@ -94,7 +94,7 @@ pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// Greatest |a − b| as a share of the greatest |b|.
+/// Largest |a − b|, relative to the largest |b|.
 pub fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     kiln_laws::max_abs_diff(a, b) / b.iter().fold(0.0, |most: f64, x| most.max(x.abs()))

@@ -1,4 +1,4 @@
-//! `config.json` both ways, and what in it is refused.
+//! `config.json`, read and written, and what is refused.
 
 use crate::families::case::{Case, DECODERS};
 use kiln_laws::device;

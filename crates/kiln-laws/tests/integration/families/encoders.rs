@@ -1,4 +1,4 @@
-//! Encoders and encoder–decoders of the reference code: a folder each, with what they compute.
+//! Test cases of encoders and encoder-decoders: a folder with a model of the reference code and its results.
 
 use crate::families::gradients::gradients_by_name;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -16,7 +16,7 @@ use kiln_spec::{Direction, Layout, TokenMark};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Of the largest output, in f32 on both sides; found are a few 1e-6.
+/// Tolerance relative to the largest output. Both sides compute in f32; measured differences are a few 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
 
 pub struct Case {
@@ -25,7 +25,7 @@ pub struct Case {
     pub reference: Fixture,
 }
 
-/// On which side rows are padded.
+/// Side of the padding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     Left,
@@ -42,7 +42,7 @@ impl Case {
         load(&self.folder, device).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// The same weights under the configuration with options changed.
+    /// The model with some options of `config.json` changed.
     pub fn control_model(&self) -> Model {
         let text = std::fs::read(self.folder.join("control.json")).unwrap();
         let (family, config) = hf::read_config(&serde_json::from_slice::<Value>(&text).unwrap()).unwrap();
@@ -57,13 +57,13 @@ impl Case {
         self.ids("lengths").into_iter().map(|length| length as usize).collect()
     }
 
-    /// `[rows, width]` of whole numbers.
+    /// A tensor `[rows, width]` of integers.
     pub fn tokens(&self, name: &str, device: &Device) -> Tensor<2, Int> {
         let (shape, ids) = self.reference.values(name);
         Tensor::from_data(TensorData::new(ids.into_iter().map(|id| id as i32).collect::<Vec<_>>(), shape), device)
     }
 
-    /// The texts' layout.
+    /// Layout of the texts.
     pub fn layout(&self, padding: Padding) -> Layout {
         let (lengths, width) = (self.lengths(), self.reference.values("ids").0[1]);
         let row = |length: &usize| {
@@ -77,7 +77,7 @@ impl Case {
         Layout::from_marks(lengths.iter().flat_map(row).collect(), width).unwrap()
     }
 
-    /// What stands at tokens of texts, of `[rows, width, each]`.
+    /// Values at tokens of texts, of a tensor `[rows, width, n]`.
     pub fn unpadded_values(&self, (shape, values): (Vec<usize>, Vec<f64>), padding: Padding) -> Vec<f64> {
         let (width, each) = (shape[1], shape[2]);
         let row = |(row, length): (usize, &usize)| {
@@ -87,14 +87,14 @@ impl Case {
         self.lengths().iter().enumerate().flat_map(row).collect()
     }
 
-    /// The greatest difference from what is expected, as a share of the greatest that is.
+    /// Largest difference from the expected values, relative to the largest of these.
     pub fn relative_difference(&self, found: &[f64], expected: &[f64]) -> f64 {
         assert_eq!(found.len(), expected.len(), "{}", self.name);
         max_abs_diff(found, expected) / expected.iter().fold(0.0, |most: f64, x| most.max(x.abs()))
     }
 }
 
-/// A call over this layout, somebody listening.
+/// A context for this layout with a probe.
 pub fn context(layout: &Layout, probe: Option<Box<dyn Probe>>, device: &Device) -> Context {
     let mut cx = Context::new(layout, device);
     cx.probe = probe;
@@ -105,7 +105,7 @@ pub fn shape_and_values<const D: usize>(tensor: Tensor<D>) -> (Vec<usize>, Vec<f
     (tensor.dims().to_vec(), tensor.into_data().iter::<f64>().collect())
 }
 
-/// Gradients of the sum of outputs times the case's cotangent are the reference code's, weight by weight.
+/// Asserts that the gradients of Σ output · cotangent equal those of the reference, weight by weight.
 pub fn check_gradients(case: &Case, outputs: impl Fn(&Model, &Device) -> Tensor<2>) {
     let device = device().autodiff();
     let loaded = case.load(&device);
@@ -129,8 +129,8 @@ pub fn check_gradients(case: &Case, outputs: impl Fn(&Model, &Device) -> Tensor<
     }
 }
 
-/// What is loaded is saved as it was, and `config.json` means the same. With `KILN_KEEP` set to a folder, what is saved
-/// stays there, for `tools/fixtures_hf_encoders.py --check`.
+/// Asserts that a loaded model is saved unchanged, with an equivalent `config.json`. With `KILN_KEEP=DIR` the saved
+/// models stay in DIR, for `tools/fixtures_hf_encoders.py --check`.
 pub fn check_saving(case: &Case) {
     let temporary = tempfile::tempdir().unwrap();
     let home = std::env::var_os("KILN_KEEP").map_or(temporary.path().to_owned(), PathBuf::from);

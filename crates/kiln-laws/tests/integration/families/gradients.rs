@@ -1,4 +1,4 @@
-//! Gradients by every weight, under the names and in the layout of the file.
+//! Gradients of every weight against the reference, by the names and in the layout of the file.
 
 use crate::families::case::{Case, DECODERS, logits, relative_difference};
 use burn::tensor::{Gradients, Tensor, TensorData};
@@ -8,7 +8,7 @@ use kiln_models::{
     tensors::{InMemoryTensors, TensorSource},
 };
 
-/// Gradients of every weight.
+/// Gradients of every weight, by name.
 pub fn gradients_by_name(model: &Model, gradients: &Gradients) -> StateDict {
     let mut found = StateDict::new();
     for_each_param(model, |param| {

@@ -1,4 +1,4 @@
-//! Other people's models compute the same numbers here: tiny ones of the reference code, from `fixtures`.
+//! Model families of Hugging Face: tiny models give the results that the reference code gave (`fixtures`).
 
 mod bert;
 mod case;

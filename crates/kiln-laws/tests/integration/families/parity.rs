@@ -1,4 +1,4 @@
-//! Logits, hidden states and greedy tokens.
+//! Logits, hidden states and greedy tokens of decoders against the reference.
 
 use crate::families::case::{Case, DECODERS, logits, relative_difference, to_vec, unpadded_values};
 use kiln_infer::{GenerateRequest, Sampling, block_on, generate};
@@ -6,7 +6,7 @@ use kiln_interpret::ActivationRecorder;
 use kiln_laws::device;
 use kiln_models::hf::FAMILIES;
 
-/// Of the largest logit, in f32 on both sides; found are a few 1e-6.
+/// Tolerance relative to the largest logit. Both sides compute in f32; measured differences are a few 1e-6.
 const TOLERANCE: f64 = 1e-4;
 
 #[test]

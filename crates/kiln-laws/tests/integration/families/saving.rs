@@ -1,4 +1,4 @@
-//! What is loaded is saved as it was. With `KILN_KEEP` set to a folder, what is saved stays there, for
+//! Models that are loaded and saved again are equal. With `KILN_KEEP=DIR` the saved models stay in DIR, for
 //! `tools/fixtures_hf.py --check`.
 
 use crate::families::case::{Case, DECODERS};

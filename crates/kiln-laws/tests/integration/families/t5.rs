@@ -1,4 +1,4 @@
-//! T5 and mT5: logits, hidden states of both stacks, gradients, greedy tokens.
+//! T5 and mT5 against the reference: logits, hidden states of both stacks, gradients, greedy tokens.
 
 use crate::families::encoders::{
     Case, Padding, TOLERANCE, check_gradients, check_saving, context, shape_and_values as numbers,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const CASES: [&str; 4] = ["t5-tied", "t5-gated", "mt5-untied", "mt5-tied"];
 
-/// Logits, a row a token written, and the encoder's output.
+/// Logits of the decoder's tokens, and the output of the encoder.
 fn run(
     case: &Case,
     model: &Model,
@@ -142,8 +142,7 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
     assert!(config("relative_attention_num_buckets", json!(3)).is_err());
 }
 
-/// Newer files say of every T5 that its head shares the embedding, and apart from that whether what goes into it is
-/// scaled.
+/// Newer files say of every T5 that the head is tied to the embedding. Whether its input is scaled is another key.
 #[test]
 fn head_tying_and_head_scaling_are_independent() {
     let opened = |name: &'static str, changes: Value| {

@@ -1,8 +1,8 @@
-//! Readers of other people's files, fed with files that were damaged at random: each is read or refused, in bounded
-//! time and without a panic.
+//! Readers of untrusted files, with files that are damaged at random: a file is read or refused, in bounded time and
+//! without a panic.
 //!
-//! Two seconds a reader, or `KILN_FUZZ_SECONDS`; the same damage on every run, farther the longer it takes. Under
-//! `ulimit -v` an allocation that a header merely claims ends the run.
+//! A reader gets two seconds, or `KILN_FUZZ_SECONDS`. Every run draws the same damage; a longer run continues it. Under
+//! `ulimit -v`, an allocation of the size that a header claims ends the process.
 
 mod mutate;
 mod seeds;
@@ -18,10 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a reader may take for a file of a few kilobytes.
+/// Time limit of a reader for a file of a few kilobytes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps the file and ends the run if a reader doesn't come back: a file is sent before it is read, nothing after.
+/// Starts a thread that saves the current file and aborts the process if a reader exceeds [`TIMEOUT`].
+///
+/// The caller sends a file before it is read, and an empty one after.
 fn spawn_watchdog(name: String) -> mpsc::Sender<Vec<u8>> {
     let (sender, files) = mpsc::channel::<Vec<u8>>();
     thread::spawn(move || {
@@ -37,14 +39,14 @@ fn spawn_watchdog(name: String) -> mpsc::Sender<Vec<u8>> {
     sender
 }
 
-/// Writes the seeds where `KILN_FUZZ_SEEDS` says, a folder a reader, for fuzzers that begin with files.
+/// Writes the seed files to `KILN_FUZZ_SEEDS/<reader>`, if the variable is set, as the first corpus of libFuzzer.
 fn write_seeds(name: &str, seeds: &[Vec<u8>]) {
     let Some(folder) = env::var_os("KILN_FUZZ_SEEDS").map(|home| Path::new(&home).join(name)) else { return };
     fs::create_dir_all(&folder).unwrap();
     seeds.iter().enumerate().for_each(|(i, seed)| fs::write(folder.join(i.to_string()), seed).unwrap());
 }
 
-/// Damages seeds, again and again what was read farther than before, and has them read.
+/// Reads mutated files until the time is over. A file that is read whole is mutated further.
 fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     assert!(seeds.iter().any(|seed| read(seed)), "{name}: no seed is read");
     write_seeds(name, &seeds);
@@ -73,7 +75,7 @@ fn fuzz(name: &str, seeds: Vec<Vec<u8>>, read: impl Fn(&[u8]) -> bool) {
     assert!(whole > 0 && whole < rounds, "{name}: the damage is too small or too large");
 }
 
-/// A test a reader, and which seeds it is given.
+/// A test for each reader, with its seed files.
 macro_rules! fuzz_tests {
     ($($name:ident: $seeds:expr;)*) => {
         $(

@@ -1,18 +1,18 @@
-//! Damage to files: bits, bytes, numbers, parts taken out, doubled, moved or taken from another file.
+//! Mutations of files: bits, bytes and integers change; parts are removed, doubled, moved or copied from another file.
 
 use kiln_spec::Random;
 
-/// Files and how they are damaged.
+/// Seed files and the random generator of mutations.
 pub struct Mutator {
     files: Vec<Vec<u8>>,
     seeds: usize,
     random: Random,
 }
 
-/// How many damaged files are kept to be damaged further.
+/// Largest number of mutated files that are kept for further mutation.
 const MAX_CORPUS: usize = 256;
 
-/// How long a file may become.
+/// Largest size of a mutated file, in bytes.
 const MAX_LENGTH: usize = 1 << 17;
 
 impl Mutator {
@@ -20,12 +20,12 @@ impl Mutator {
         Self { seeds: seeds.len(), files: seeds, random: Random::new(0, "fuzz", 0, 0) }
     }
 
-    /// A whole number below `below`.
+    /// A random integer below `below`.
     fn random_below(&mut self, below: usize) -> usize {
         self.random.uniform_int(below.max(1))
     }
 
-    /// Keeps a file to be damaged further.
+    /// Keeps a file for further mutation.
     pub fn add(&mut self, file: Vec<u8>) {
         if self.files.len() < self.seeds + MAX_CORPUS {
             self.files.push(file);
@@ -35,7 +35,7 @@ impl Mutator {
         }
     }
 
-    /// The next damaged file.
+    /// The next mutated file.
     pub fn next(&mut self) -> Vec<u8> {
         let from = self.random_below(self.files.len());
         let mut file = self.files[from].clone();
@@ -70,7 +70,7 @@ impl Mutator {
         }
     }
 
-    /// A number of 1, 2, 4 or 8 bytes that is often forgotten.
+    /// Writes an edge-case integer of 1, 2, 4 or 8 bytes.
     fn mutate_number(&mut self, file: &mut [u8], at: usize) {
         let numbers =
             [0, 1, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 1 << 32, 1 << 62, u64::MAX >> 1, u64::MAX - 7, u64::MAX];
@@ -80,7 +80,7 @@ impl Mutator {
         }
     }
 
-    /// Another number in place of one that is written in digits.
+    /// Replaces a decimal number.
     fn mutate_digits(&mut self, file: &mut Vec<u8>) {
         let starts: Vec<usize> = (0..file.len()).filter(|&i| file[i].is_ascii_digit()).collect();
         if starts.is_empty() {

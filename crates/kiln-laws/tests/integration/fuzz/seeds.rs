@@ -1,4 +1,4 @@
-//! Files to begin with.
+//! Seed files: valid files that the mutations start from.
 
 use serde_json::{Value, json};
 use std::{
@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Below the folder of the crates.
+/// A path in the folder `crates` of the repository.
 fn crates_path(path: &str) -> PathBuf {
     let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("crates"));
     above.find(|crates| crates.is_dir()).unwrap().join(path)
 }
 
-/// All files of a folder of fixtures that end so.
+/// All files of a folder of fixtures with this ending.
 pub fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     let paths = fs::read_dir(crates_path(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
@@ -20,7 +20,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// A safetensors file of this header, with 12 bytes of tensors.
+/// A safetensors file with this header and 12 bytes of data.
 fn safetensors_bytes(header: &Value) -> Vec<u8> {
     let header = header.to_string();
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 12]].concat()
@@ -35,14 +35,14 @@ pub fn safetensors() -> Vec<Vec<u8>> {
     }))]
 }
 
-/// A tensor that no folder holds, and the file that does.
+/// A tensor that must not be found, because its file is outside the folder.
 pub const OUTSIDE_TENSOR: &str = "outside";
 
 pub fn outside_file() -> Vec<u8> {
     safetensors_bytes(&json!({ OUTSIDE_TENSOR: {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]} }))
 }
 
-/// Indexes of the first file, and of one outside.
+/// Indexes that name a file of the folder, and files outside it.
 pub fn indexes() -> Vec<Vec<u8>> {
     let index = |weights: Value| json!({"metadata": {"total_size": 8}, "weight_map": weights}).to_string().into_bytes();
     vec![
@@ -52,7 +52,7 @@ pub fn indexes() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Configurations of the families that fixtures have.
+/// Configurations of all families with fixtures.
 pub fn configs() -> Vec<Vec<u8>> {
     let fixtures = ["kiln-laws/fixtures/hf", "kiln-laws/fixtures/hf-encoders"].map(crates_path);
     let cases = fixtures.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
@@ -70,7 +70,7 @@ fn tokenizer_json(model: Value, pre: Value, decoder: Value) -> Vec<u8> {
     serde_json::to_vec(&tokenizer).unwrap()
 }
 
-/// Small tokenizers of three kinds.
+/// Small `tokenizer.json` files of three kinds.
 pub fn tokenizers() -> Vec<Vec<u8>> {
     let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     let bpe = json!({"type": "BPE", "unk_token": "<s>", "fuse_unk": false, "byte_fallback": false,
@@ -90,7 +90,7 @@ pub fn tokenizers() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A SentencePiece model of four pieces: an unknown one, two controls and a letter, each a text, a score and a type.
+/// A SentencePiece model of four pieces, each with text, score and type: unknown, two control tokens and a letter.
 pub fn sentencepiece() -> Vec<u8> {
     let piece = |text: &str, kind: u8| {
         let fields =
@@ -100,7 +100,7 @@ pub fn sentencepiece() -> Vec<u8> {
     [piece("<unk>", 2), piece("<s>", 3), piece("</s>", 3), piece("▁a", 1)].concat()
 }
 
-/// Chat templates, the conversation that they are given, and what a `tokenizer_config.json` may say.
+/// Chat templates, the conversation that they render, and keys of `tokenizer_config.json`.
 fn chat_templates() -> Value {
     serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
 }
@@ -117,7 +117,7 @@ pub fn templates() -> Vec<Vec<u8>> {
     own.chain(hungry.map(|text| text.as_bytes().to_vec())).collect()
 }
 
-/// Messages, tools and documents.
+/// A conversation with tools and documents.
 pub fn conversation() -> Value {
     let chats = chat_templates();
     json!({"messages": chats["chats"]["calls"], "tools": chats["rich"]["tools"], "documents": chats["rich"]["documents"]})
@@ -137,7 +137,7 @@ pub fn tokenizer_configs() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-/// The folder of the model that the adapters belong to.
+/// Folder of the base model of the adapters.
 pub fn model() -> PathBuf {
     crates_path("kiln-laws/fixtures/hf/llama-biases")
 }
@@ -152,7 +152,7 @@ pub fn adapters() -> Vec<Vec<u8>> {
     vec![fs::read(crates_path(ADAPTER).join("adapter_config.json")).unwrap()]
 }
 
-/// `modules.json` and what it says of pooling.
+/// `modules.json` files, and the pooling configurations that they name.
 pub fn modules() -> Vec<Vec<u8>> {
     let module = |i: u32, path: &str, kind: &str| json!({"idx": i, "name": i.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
     let modules =

@@ -1,4 +1,4 @@
-//! Softmax attention against PyTorch's numbers, and kernels against each other.
+//! Softmax attention against PyTorch's values, and kernels against each other.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::{
@@ -214,7 +214,7 @@ proptest! {
     }
 }
 
-/// Beyond 2¹⁸ scores a head Burn works in tiles.
+/// Beyond 2¹⁸ scores per head Burn works in tiles.
 #[test]
 fn tiled_attention_equals_the_reference() {
     let seq = 600;

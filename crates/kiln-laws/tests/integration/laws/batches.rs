@@ -1,4 +1,4 @@
-//! How documents are laid out changes neither losses nor gradients.
+//! The layout of documents in a batch changes neither losses nor gradients.
 
 use burn::tensor::Device;
 use kiln_laws::{

@@ -1,4 +1,4 @@
-//! Caches keep what the pattern says and no more, and text from them is text from the whole.
+//! Caches keep the keys that the pattern needs and no others; decoding from them equals a whole forward pass.
 
 use kiln_infer::{block_on, equivalence};
 use kiln_laws::{device, parameters::to_f64, strategies};
@@ -24,7 +24,7 @@ fn document(length: usize) -> Vec<u32> {
     (0..length).map(|i| (i * 7 % strategies::VOCAB) as u32).collect()
 }
 
-/// Keys held after each of `length` tokens, one row, one token a step.
+/// Keys held after each of `length` tokens, one row, one token per step.
 fn cached_bytes(model: &Model, length: usize) -> Vec<usize> {
     let mut state = State::new(1);
     let step = |id: u32| {

@@ -1,4 +1,4 @@
-//! Models are values: they survive their files, and what can't be is refused with its place.
+//! Model configurations: they survive TOML and JSON, and illegal values are refused with their path.
 
 use kiln_laws::{device, parameters, strategies};
 use kiln_models::{Model, ModelConfig, named_parameters};

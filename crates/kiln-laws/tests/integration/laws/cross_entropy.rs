@@ -1,4 +1,4 @@
-//! Cross-entropy against PyTorch's numbers and the definition.
+//! Cross-entropy against PyTorch's values and the definition.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::{

@@ -1,4 +1,4 @@
-//! Depth rules: which blocks run for which tokens, while training and after.
+//! Depth rules: which blocks run for which tokens, in training and in inference.
 
 use burn::tensor::{Tensor, TensorData};
 use kiln_laws::{

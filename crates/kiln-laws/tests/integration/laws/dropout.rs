@@ -1,4 +1,4 @@
-//! Dropout is a function of its key, and off unless a call trains.
+//! Dropout is a function of its key, and off outside training.
 
 use kiln_laws::{
     device,

@@ -1,4 +1,4 @@
-//! Mixtures of experts: against feed-forward parts that they must equal, and their router against its formulas.
+//! Mixtures of experts: against equivalent feed-forward networks, and the router against its formulas.
 
 use crate::laws::gradients::{TOLERANCE, finite_difference_error, perturbed_model};
 use burn::tensor::{DType, Device, Tensor, TensorData};

@@ -1,4 +1,4 @@
-//! In f32 a model computes what it computes in f64, to rounding: whatever kernels the two take.
+//! Models in f32 against f64: the two use different kernels and differ by rounding only.
 
 use kiln_laws::{
     device,
@@ -9,8 +9,8 @@ use kiln_laws::{
 use kiln_models::Model;
 use proptest::prelude::*;
 
-/// f32 has 6e-8; small differences of large numbers lose three digits of it. Norms bend gently here: where one of nearly
-/// equal numbers divides by almost nothing, no digit is left.
+/// f32 has 6e-8; small differences of large numbers lose three digits of it. Norms bend gently here: where one of
+/// nearly equal numbers divides by almost nothing, no digit is left.
 const ROUNDING: f64 = 2e-4;
 
 proptest! {

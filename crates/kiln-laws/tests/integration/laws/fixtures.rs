@@ -1,4 +1,4 @@
-//! Norms, activations and the gated feed-forward against PyTorch's numbers.
+//! Norms, activations and the gated MLP against PyTorch's values.
 
 use burn::{
     module::Module,
@@ -30,7 +30,7 @@ fn build_context(position: &PositionConfig) -> BuildContext<'_> {
 
 /// Output and gradients of a module with the fixture's weights, against the fixture.
 fn check<M: Module>(layer: &str, module: M, weights: &[(&str, &str)], forward: impl Fn(&M, Tensor<3>) -> Tensor<3>) {
-    let file = Fixture::open("norms_equal_those_of_pytorch");
+    let file = Fixture::open("norms");
     let plain = device();
     let value = |tensor: &str| {
         let (shape, values) = file.values(&format!("{layer}.{tensor}"));
@@ -80,7 +80,7 @@ fn activations_equal_those_of_pytorch() {
     };
     check("gelu_erf", none(), &[], |_, x| Activation::Gelu.apply(x));
     check("gelu_tanh", none(), &[], |_, x| Activation::GeluTanh.apply(x));
-    let file = Fixture::open("norms_equal_those_of_pytorch");
+    let file = Fixture::open("norms");
     let [erf, tanh] = ["gelu_erf.output", "gelu_tanh.output"].map(|name| file.tensor::<3>(name, &device()));
     assert!(max_abs_diff(&erf, &tanh) > 10.0 * TOLERANCE, "the two would not be told apart");
 }

@@ -1,4 +1,4 @@
-//! The device reads a formula as the host does, and a stream joins it as the dense table says.
+//! Mask formulas: the device evaluates them like the host, and a stream gives the dense mask.
 
 use kiln_laws::{device, layouts};
 use kiln_nn::{

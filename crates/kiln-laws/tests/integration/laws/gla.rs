@@ -1,4 +1,5 @@
-//! Gated linear attention: the layer against its equations on the host, whatever the marks say, and its state over calls.
+//! Gated linear attention: the layer against its equations on the host, for any token marks, and its state between
+//! calls.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::testing::{assert_close, max_abs_diff, to_f64_vec as numbers};

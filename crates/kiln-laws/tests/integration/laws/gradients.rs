@@ -1,4 +1,4 @@
-//! Gradients of whole models are the slopes that finite differences find.
+//! Gradients of whole models against finite differences.
 
 use burn::tensor::TensorData;
 use kiln_laws::{

@@ -1,4 +1,4 @@
-//! One projection by two numbers: with as many heads for keys it is multi-head, with fewer each is shared.
+//! Multi-head, grouped-query and multi-query projections are one projection with two numbers of heads.
 
 use burn::tensor::TensorData;
 use kiln_laws::{

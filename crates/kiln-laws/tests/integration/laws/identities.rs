@@ -1,5 +1,5 @@
-//! The identities hold for any legal model: in f64 to the last digits, and in f32, where other kernels work, to its
-//! rounding.
+//! The equivalences of `kiln verify` for any legal model: in f64 to the last digits, in f32, which uses other kernels,
+//! to rounding.
 
 use burn::tensor::ExecutionError;
 use kiln_infer::{block_on, equivalence};

@@ -1,4 +1,4 @@
-//! Junctions compute what their equations say.
+//! Junctions against their equations.
 
 use burn::tensor::{Tensor, TensorData};
 use kiln_kernels::testing::assert_close;

@@ -1,5 +1,5 @@
-//! Latent attention: with latents as wide as the hidden state and nothing to turn it is multi-head attention, and both
-//! forms of reading are one.
+//! Latent attention (MLA): with full rank and without rotation it is multi-head attention; the absorbed form equals the
+//! expanded one.
 
 use burn::tensor::TensorData;
 use kiln_infer::{block_on, equivalence};

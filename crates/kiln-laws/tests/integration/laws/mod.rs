@@ -1,4 +1,4 @@
-//! The laws.
+//! Laws of single components and of whole models.
 
 mod attention;
 mod batches;

@@ -1,4 +1,4 @@
-//! Parameters by name: what names look like, and that weights depend on nothing but seed and name.
+//! Parameter names: their form, and that initial weights depend on seed and name only.
 
 use burn::tensor::TensorData;
 use kiln_laws::{device, strategies, values};

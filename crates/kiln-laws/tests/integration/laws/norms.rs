@@ -1,4 +1,4 @@
-//! Norms against their formulas, number by number.
+//! Norms against their formulas, element by element.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_laws::{

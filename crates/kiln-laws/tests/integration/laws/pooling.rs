@@ -1,4 +1,4 @@
-//! Heads that give one vector a document.
+//! Heads that give one vector for each document.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_laws::{device, loss::DocumentRows, max_abs_diff, parameters::to_f64, strategies};

@@ -1,4 +1,4 @@
-//! Positions besides the plain rotary ones: tables that others made, and what each means.
+//! Position encodings other than plain RoPE: tables of other programs, and properties.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_infer::{block_on, equivalence};

@@ -1,4 +1,4 @@
-//! Who listens hears what passes and changes nothing; what is changed is what goes on.
+//! Probes: reading changes nothing, and a changed value is what the model continues with.
 
 use burn::{
     module::Module,

@@ -1,5 +1,4 @@
-//! Blocks that are run again in the backward pass give the bits of those that were kept: losses, added losses and
-//! gradients, whatever is drawn at random.
+//! Gradient checkpointing: recomputed blocks give the bits of stored ones, for losses, auxiliary losses and gradients.
 
 use burn::{
     optim::{GradientsAccumulator, GradientsParams},

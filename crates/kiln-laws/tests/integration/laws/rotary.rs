@@ -1,4 +1,4 @@
-//! Rotary positions: Llama's numbers, and what turning by position means.
+//! Rotary position embedding (RoPE): values of Llama, and the properties of a rotation.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_kernels::testing::{assert_close, to_f64_vec};

@@ -1,4 +1,4 @@
-//! Sinks and sigmoids are as the papers' codes say, gradients included.
+//! Attention sinks and sigmoid attention against the papers' code, gradients included.
 
 use burn::tensor::Tensor;
 use kiln_kernels::{

@@ -1,4 +1,4 @@
-//! Two streams: who sees whom across them, and what is kept of the memory.
+//! Encoder-decoders: what the decoder sees of the memory, and what is cached of it.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use kiln_laws::{device, max_abs_diff as apart, parameters::to_f64, strategies};

@@ -1,4 +1,4 @@
-//! An encoder–decoder and the heads that pool, against PyTorch's numbers.
+//! An encoder-decoder and the heads that pool against PyTorch's values.
 
 use burn::{
     module::{Module, Param},

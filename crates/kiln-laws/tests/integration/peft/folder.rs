@@ -1,4 +1,5 @@
-//! Adapter folders, against peft: what it computes with them, and what it reads of ours (the record beside the fixtures).
+//! Adapter folders against peft: its results with its own folders, and its record of reading Kiln's (in
+//! `fixtures/peft`).
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kiln_infer::block_on;
@@ -15,14 +16,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// In f64, as a share of the greatest number: the reference's norms and rotary tables are in f32 even so.
+/// Relative tolerance in f64: the norms and rotary tables of the reference are in f32 there too.
 const EXACT: f64 = 1e-5;
-/// In f32, of the token of "llama" where it is farthest: the case's strong adapters enlarge rounding there. Rounding the
-/// output of every part of peft's own model once, as f32 does, moves that token's logits by 1.4e-5, those of others
-/// by at most 8.6e-6, and in f64 Kiln's are 1.1e-6 from peft's.
+/// Relative tolerance in f32 of the token of the case "llama" with the largest difference, where strong adapters
+/// enlarge rounding. Rounding the output of every part of peft's own model once moves that token's logits by 1.4e-5 and
+/// those of others by at most 8.6e-6. In f64, Kiln's logits differ from peft's by 1.1e-6.
 const F32_TOLERANCE: f64 = 2.5e-5;
 
-/// Adapters, and the model that they belong to.
+/// A test case: adapters and their base model.
 const CASES: [(&str, &str); 3] = [("llama", "llama-biases"), ("llama-rs", "llama-llama3"), ("gpt2", "gpt2-tied")];
 
 fn fixtures() -> PathBuf {
@@ -38,7 +39,7 @@ fn load_adapted(case: &str, model: &str, device: &Device) -> Model {
         .unwrap_or_else(|e| panic!("{case}: {e}"))
 }
 
-/// Logits `[N, V]` of a case's texts, padding included, and which of them stand for a token.
+/// Logits `[N, V]` of the texts of a case, padding included, and which rows are tokens.
 fn logits(model: &Model, fixture: &Fixture) -> (Tensor<2>, Vec<bool>) {
     let ((shape, ids), (_, lengths)) = (fixture.values("ids"), fixture.values("lengths"));
     let documents: Vec<Vec<u32>> = (0..shape[0])
@@ -57,12 +58,12 @@ fn to_vec<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// Greatest difference of the live rows, as a share of the greatest logit.
+/// Largest difference over rows of tokens, relative to the largest logit.
 fn relative_difference(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> f64 {
     token_differences(found, wanted).into_iter().fold(0.0, f64::max)
 }
 
-/// Greatest difference of each live row, as a share of the greatest logit.
+/// Largest difference of each row of a token, relative to the largest logit.
 fn token_differences(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64> {
     let [_, width] = found.0.dims();
     let found_all = to_vec(found.0.clone());
@@ -154,7 +155,7 @@ fn a_saved_adapter_equals_the_loaded_one() {
     }
 }
 
-/// What is said of an adapter folder with one option changed.
+/// Error for an adapter folder with one option changed.
 fn refusal(key: &str, value: Value) -> String {
     let folder = fixtures().join("peft/llama");
     let mut config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
@@ -211,7 +212,7 @@ fn adapters_on_a_fused_projection_are_refused() {
     assert!(said.contains("blocks.0.attention.q") && said.contains("no linear layer that is this one alone"), "{said}");
 }
 
-/// Llama's names would fit a plain Phi-3, which calls its maps otherwise: the family that was loaded decides.
+/// Names of Llama would fit a plain Phi-3, whose files have other names: the family of the loaded model decides.
 #[test]
 fn parameters_have_the_names_of_their_family() {
     let loaded = files::load(&fixtures().join("hf/phi3-tied"), &device()).expect("a model");

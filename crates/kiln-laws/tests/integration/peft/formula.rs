@@ -1,4 +1,4 @@
-//! One map with a LoRA, against loops over its numbers.
+//! A linear layer with LoRA against loops over its numbers.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_laws::{device, max_abs_diff};
@@ -16,7 +16,7 @@ const IN_FEATURES: usize = 5;
 const OUT_FEATURES: usize = 4;
 const ROWS: usize = 6;
 
-/// A map with a bias and a LoRA, all of its numbers drawn, in f64.
+/// A linear layer with bias and LoRA, of random values in f64.
 fn linear_with_lora(shape: LoraSpec) -> Linear {
     let adapters = AdapterMap::from([("m".into(), AttachedAdapter { spec: AdapterSpec::Lora(shape), enabled: true })]);
     let mut init = Initializer::new(0, &device()).with_adapters(adapters, Initializer::new(0, &device()));
@@ -42,12 +42,12 @@ fn to_vec<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// Numbers of the weight, the bias, A and B, in the order of the walk.
+/// Values of weight, bias, A and B, in the order of the module.
 fn weight_values(map: &Linear) -> Vec<Vec<f64>> {
     kiln_laws::parameters::values(map).into_values().map(|data| data.iter::<f64>().collect()).collect()
 }
 
-/// x W + b + s x' A B, number by number.
+/// x W + b + s x' A B, element by element.
 fn reference(map: &Linear, x: &[f64], dropped: &[f64], scale: f64) -> Vec<f64> {
     let [a, b, bias, weight] = weight_values(map).try_into().expect("four parameters, by name");
     let rank = a.len() / IN_FEATURES;

@@ -1,5 +1,4 @@
-//! Whatever parts a model has: new adapters change nothing, switched off they are as if they weren't there, merged they
-//! compute the same, and each of them acts.
+//! Adapters on any model: new ones and disabled ones change nothing, merged ones compute the same, each has an effect.
 
 use kiln_laws::{
     device,
@@ -16,13 +15,13 @@ use kiln_nn::{
 };
 use kiln_peft::{AdapterConfig, LoraConfig, MergedModel, attach, detach, merge, set_enabled};
 
-/// Adapters beside every linear map of a model; `None` if it has none.
+/// The model with adapters on every linear layer; `None` if it has no linear layer.
 fn adapt_all_layers(model: &Model) -> Option<Model> {
     let lora = LoraConfig { rank: 2, alpha: 3.0, target_modules: vec!["*".into()], ..LoraConfig::default() };
     attach(model, &AdapterConfig::Lora(lora), 9).ok()
 }
 
-/// Every variant in its small model, with adapters beside all maps.
+/// The model of every variant, with adapters on all linear layers.
 fn adapted_models() -> Vec<(String, Model)> {
     let adapted = |config: &ModelConfig| adapt_all_layers(&Model::init(config, 5, &device()));
     // What no small decoder can hold has nothing to act on.
@@ -32,7 +31,7 @@ fn adapted_models() -> Vec<(String, Model)> {
     all
 }
 
-/// The loss and the losses added on the way, while training or not.
+/// The loss and the auxiliary losses, in training or not.
 fn hidden_values(model: &Model, training: bool) -> Vec<f64> {
     let documents = [vec![1, 2, 3, 4, 5], vec![3, 1, 2]];
     let rows = DocumentRows::padded(&documents, model.config().visibility.direction(3), 1);
@@ -102,14 +101,14 @@ fn merging_changes_only_rounding_in_f32() {
     assert!(max_abs_diff(&unmerged, &hidden_values(&detach(&model), false)) > 1e-3, "a control");
 }
 
-/// The model with one of its adapters changed.
+/// The model with the values of one adapter changed.
 fn with_changed_adapter(model: &Model, name: &str, change: impl Fn(&mut AttachedAdapter)) -> Model {
     let mut adapters: AdapterMap = model.adapters().clone();
     change(adapters.get_mut(name).expect("an adapter"));
     model.with_adapters(adapters, 0)
 }
 
-/// Each map asks its adapter, and gives it the call to draw its random numbers from.
+/// Every linear layer calls its adapter, with the context that dropout draws from.
 #[test]
 fn each_adapter_has_an_effect_and_its_own_random_numbers() {
     for (name, adapted) in adapted_models() {

@@ -1,4 +1,4 @@
-//! Adapters: what they compute, where they may stand, and that the base stays as it is.
+//! Adapters: what they compute, which layers take them, and that the base model does not change.
 
 mod folder;
 mod formula;

@@ -1,4 +1,4 @@
-//! Which maps have adapters, what they are called, and what is refused.
+//! Which layers have adapters, the names of their parameters, and refusals.
 
 use kiln_laws::device;
 use kiln_models::{Model, ModelConfig, named_parameters};

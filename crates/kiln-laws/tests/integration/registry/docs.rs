@@ -1,13 +1,13 @@
-//! docs/ says what the registry says. `KILN_BLESS=1` writes it anew.
+//! Pages of docs/ that are generated from the registry. `KILN_BLESS=1` writes them.
 
 use kiln_spec::{Direction, DocumentSpan, Layout, Pattern, plan::dense_mask};
 use std::{fs, path::PathBuf};
 
-/// What stands before and after what is written here.
+/// Markers before and after the generated part of a page.
 const BEGIN: &str = "<!-- made from the cards: KILN_BLESS=1 cargo test -p kiln-laws registry::docs -->\n";
 const END: &str = "<!-- end -->\n";
 
-/// Tokens of a picture.
+/// Width and height of a picture, in tokens.
 const SIZE: usize = 12;
 
 fn check_page(page: &str, made: &str) {
@@ -28,7 +28,7 @@ fn the_table_of_variants_is_up_to_date() {
     check_page("variants.md", &format!("{}\n", kiln::variants::markdown()));
 }
 
-/// Who sees whom, a row a query: whatever the direction, and from left to right.
+/// Picture of a pattern, a row for each query: `█` visible also under causal attention, `░` visible only without it.
 fn pattern_picture(pattern: &Pattern) -> String {
     let table = |direction| {
         let layout = Layout::packed(&[vec![DocumentSpan { length: SIZE, start: 0, direction }]], SIZE);

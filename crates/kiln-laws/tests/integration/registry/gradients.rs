@@ -1,4 +1,4 @@
-//! Gradients of losses: the same sum however documents are laid out, and numbers.
+//! Laws on gradients: the same sum in any layout, and finite values.
 
 use crate::registry::{Verdict, shape::rows};
 use kiln_infer::equivalence::ModelRunner;
@@ -11,10 +11,10 @@ use kiln_laws::{
 };
 use kiln_nn::{Context, context::RngKey};
 
-/// Sums of some hundred numbers in `f64`, as a share of the greatest gradient.
+/// Tolerance relative to the largest gradient: sums of a few hundred numbers in `f64`.
 const EXACT: f64 = 1e-9;
 
-/// Packed in a row, side by side with padding, or each alone: one gradient.
+/// Packed, padded and separate documents have the same gradients.
 pub fn gradients_add_up(subject: &TestCase) -> Verdict {
     let (run, direction) = (subject.model_f64(&device().autodiff()), subject.direction());
     let document = |length: u32| (0..length).map(|i| (7 * i + length) % VOCAB as u32).collect();
@@ -40,7 +40,7 @@ pub fn gradients_add_up(subject: &TestCase) -> Verdict {
     Ok(())
 }
 
-/// Gradients while training: losses that parts add on the way count too.
+/// Gradients in training, auxiliary losses included.
 fn training_gradients(run: &TestModel, rows: &DocumentRows) -> ByPath<Vec<f64>> {
     let mut cx = Context::training(&rows.layout(), RngKey { seed: 1, step: 2, micro_batch: 0 }, &device());
     let main = loss(run, rows, &mut cx);
@@ -48,8 +48,7 @@ fn training_gradients(run: &TestModel, rows: &DocumentRows) -> ByPath<Vec<f64>> 
     gradients(run.model(), &all.backward())
 }
 
-/// Every parameter has a gradient, whether it trains or not at that moment, and each is a number: at the weights that a
-/// run begins with, and elsewhere.
+/// Every parameter has a gradient and every gradient is finite, at initial weights and at perturbed ones.
 pub fn finite(subject: &TestCase) -> Verdict {
     let device = device().autodiff();
     for run in [subject.model(9, &device), subject.model_f64(&device)] {

@@ -1,4 +1,5 @@
-//! A tiny task: bytes of the built-in stories. What is learned within a moment is far below the entropy of single bytes.
+//! The law of learning: a few steps on the bytes of the built-in stories bring the loss far below the entropy of single
+//! bytes.
 
 use crate::registry::Verdict;
 use burn::tensor::Tensor;
@@ -26,7 +27,7 @@ const STEPS: u64 = 120;
 const ROWS: usize = 8;
 const WIDTH: usize = 48;
 
-/// The batches, and the entropy of their single targets in nats.
+/// Training batches, and the entropy of the distribution of their targets, in nats.
 struct Task {
     batches: Vec<Batch>,
     entropy: f64,
@@ -51,7 +52,7 @@ static TASK: LazyLock<Task> = LazyLock::new(|| {
     Task { batches, entropy, vocab: tokenizer.vocab_size() }
 });
 
-/// The next token, run as the subject is run.
+/// The full objective with the fault of a test case.
 struct NextTokenObjective<'a>(&'a TestCase);
 
 impl Objective for NextTokenObjective<'_> {
@@ -74,7 +75,7 @@ impl Objective for NextTokenObjective<'_> {
     }
 }
 
-/// The loss of the last steps is well below what counting bytes gives.
+/// The mean loss of the last five steps is 0.3 nats below the entropy of single bytes.
 pub fn learns(subject: &TestCase) -> Verdict {
     let task = &*TASK;
     let mut config = ModelConfig { vocab: task.vocab, ..subject.config.clone() };

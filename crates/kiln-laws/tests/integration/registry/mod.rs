@@ -1,5 +1,5 @@
-//! The laws over the registry: every variant on a list, in a small model at its place, keeps every law, or its card
-//! says why it can't. A variant that is added to a list is judged unasked.
+//! Laws over the registry: every listed variant, in a small model, satisfies every law, or its card exempts it with a
+//! reason. A variant that is added to a list is tested without further registration.
 
 mod docs;
 mod exemptions;
@@ -23,18 +23,18 @@ use std::{
     path::Path,
 };
 
-/// Whether a law is kept, else how far it is from that.
+/// Result of a law: how the model violates it, if it does.
 type Verdict = Result<(), String>;
 
-/// What must hold of every model.
+/// A property that every model must have.
 struct ModelLaw {
     name: &'static str,
-    /// Whether it speaks of models that see no further than themselves.
+    /// Whether the law is about causal models: models that see everything need not satisfy it.
     causal_only: bool,
     check: fn(&TestCase) -> Verdict,
 }
 
-/// The laws.
+/// The laws, in the order in which they are checked.
 const LAWS: [ModelLaw; 10] = [
     ModelLaw { name: "shape", causal_only: false, check: shape::shape },
     ModelLaw { name: "round trip", causal_only: false, check: shape::round_trip },
@@ -48,11 +48,11 @@ const LAWS: [ModelLaw; 10] = [
     ModelLaw { name: LEARNING_LAW, causal_only: true, check: learning::learns },
 ];
 
-/// The slowest of them.
+/// The slowest law, which has a test of its own and is not checked on random models.
 const LEARNING_LAW: &str = "learns";
 
 impl ModelLaw {
-    /// Judges; a panic is a breach too.
+    /// Checks a model. A panic is a violation.
     fn check(&self, subject: &TestCase) -> Verdict {
         let judged = catch_unwind(AssertUnwindSafe(|| (self.check)(subject)));
         judged.unwrap_or_else(|panic| {
@@ -61,14 +61,14 @@ impl ModelLaw {
         })
     }
 
-    /// Why a variant need not keep it.
+    /// Returns why a variant need not satisfy the law, if it need not.
     fn exemption(&self, card: &Card) -> Option<&'static str> {
         let sees_all = self.causal_only && card.causality == Causality::BidirectionalOnly;
         card.exemption(self.name).or(sees_all.then_some("it always sees everything"))
     }
 }
 
-/// Judges every variant by some laws, prints what ran, and fails with every breach.
+/// Checks every variant against some laws, prints the results, and fails with the list of all violations.
 fn run(laws: &[&ModelLaw]) {
     let (mut breaches, mut judged, mut exempt) = (Vec::new(), 0, 0);
     for (card, subject) in variant_cases() {
@@ -120,7 +120,7 @@ fn exemptions_name_laws_and_reasons() {
     }
 }
 
-/// Kinds that a source declares with cards: registries, and choices whose alternatives have them.
+/// Types that a source file declares with cards: registries (`variants!`), and choices whose alternatives have cards.
 fn declared(source: &str) -> Vec<String> {
     let (mut kinds, mut choice) = (Vec::new(), "");
     for line in source.lines().map(str::trim).filter(|line| !line.starts_with("//")) {

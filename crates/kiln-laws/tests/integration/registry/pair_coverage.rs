@@ -70,9 +70,9 @@ fn find_model(pair: &Pair) -> Option<ModelConfig> {
     runnable.find(|config| pairs_in(config).contains(pair))
 }
 
-/// Selects models that together hold the required pairs, from `pool` and from models that are drawn for the pairs missing
-/// there: always the model with the most new pairs, then others of the pool until there are `min_models`. Returns the models, and the pairs for
-/// which no model was drawn.
+/// Selects models that together hold the required pairs, from `pool` and from models that are drawn for the pairs
+/// missing there: always the model with the most new pairs, then others of the pool until there are `min_models`.
+/// Returns the models, and the pairs for which no model was drawn.
 pub fn select_cover(mut pool: Vec<ModelConfig>, min_models: usize) -> (Vec<ModelConfig>, BTreeSet<Pair>) {
     let required = required_pairs();
     let mut held: Vec<BTreeSet<Pair>> = pool.iter().map(|config| &pairs_in(config) & &required).collect();

@@ -1,4 +1,4 @@
-//! The laws themselves are tried: each is seen to fail on a model that keeps all of them but for a planted fault.
+//! Tests of the laws: each law fails on a model with a planted fault.
 
 use crate::registry::LAWS;
 use burn::tensor::Tensor;
@@ -9,15 +9,15 @@ use kiln_laws::{
 use kiln_nn::Context;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What goes wrong.
+/// A fault to plant.
 enum PlantedFault {
-    /// While it runs.
+    /// In the forward pass.
     Forward(FaultFn),
-    /// When its text is read.
+    /// In the parser of configurations.
     Parse(ParseFn),
 }
 
-/// A law, and a model that breaks it.
+/// Faults, each with the law that must detect it.
 const FAULTS: [(&str, PlantedFault); 11] = [
     ("shape", PlantedFault::Forward(|hidden, _| hidden.clone().narrow(2, 1, hidden.dims()[2] - 1))),
     ("shape", PlantedFault::Forward(|hidden, _| hidden.log())),
@@ -38,20 +38,20 @@ fn drop_blocks(text: &str) -> Result<kiln_models::ModelConfig, kiln_spec::config
     Ok(kiln_models::ModelConfig { blocks: Default::default(), ..read })
 }
 
-/// Something else each time.
+/// Gives other values in each call.
 fn nondeterministic(hidden: Tensor<3>, _: &mut Context) -> Tensor<3> {
     static TIMES: AtomicU32 = AtomicU32::new(0);
     hidden * (1.0 + 1e-3 * f64::from(TIMES.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// Every place gets a little of the next.
+/// Adds a thousandth of the next token to each token.
 fn leak_next_token(hidden: Tensor<3>, _: &mut Context) -> Tensor<3> {
     let [_, t, _] = hidden.dims();
     let next = hidden.clone().narrow(1, 1, t - 1) * 1e-3;
     Tensor::cat(vec![hidden.clone().narrow(1, 0, t - 1) + next, hidden.narrow(1, t - 1, 1)], 1)
 }
 
-/// Rows with more than one document, or with padding, give no gradients.
+/// Detaches the hidden states of rows with several documents or with padding.
 fn detach_when_packed(hidden: Tensor<3>, cx: &mut Context) -> Tensor<3> {
     let alone =
         cx.stream.tokens.layout().is_some_and(|layout| layout.marks().iter().all(|m| m.valid && m.document == 0));

@@ -1,6 +1,6 @@
-//! Random configurations by the schema: every key and every name, hybrids of one or two blocks. An illegal one is refused.
-//! The legal ones that are run are built, differentiated, saved, loaded, and generate text from a cache, and keep the laws.
-//! Together they hold every legal pair of variants (`pair_coverage`).
+//! Random configurations by the schema: every key and every name, hybrids of one or two blocks. An illegal one is
+//! refused. The legal ones that are run are built, differentiated, saved, loaded, and generate text from a cache, and
+//! keep the laws. Together they hold every legal pair of variants (`pair_coverage`).
 
 use super::pair_coverage::{pairs_in, required_pairs, select_cover};
 use crate::registry::{
@@ -24,16 +24,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Configurations that are drawn without a wish.
+/// Number of configurations that are drawn without wanted variants.
 const NUM_CONFIGS: u64 = 500;
 
-/// Bounds of the number of models that are run. The cover of all pairs needs fewer than the least.
+/// Number of models that are run: at least, and at most. The cover of all pairs needs fewer than the minimum.
 const RUNS: RangeInclusive<usize> = 60..=120;
 
-/// The most blocks of a model that is run, repetitions counted.
+/// Largest number of blocks of a model that is run, repetitions counted.
 const MAX_LAYERS: usize = 3;
 
-/// Shorter tables of positions are legal, but too short for the laws.
+/// Smallest table of positions of a model that is run: the laws use documents of this length.
 const MIN_POSITIONS: usize = 12;
 
 /// Draws a configuration: a legal one, or why it is refused. The outer error tells what went wrong in refusing.
@@ -57,7 +57,7 @@ pub fn is_runnable(config: &ModelConfig) -> bool {
     config.num_layers() <= MAX_LAYERS && config.position.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
 }
 
-/// All the laws but learning, and the way through a file to a text.
+/// Checks all laws except learning, then saving, loading and generation.
 fn check_laws(config: &ModelConfig) -> Verdict {
     let subject = TestCase::new("a draw", config.clone());
     for law in LAWS.iter().filter(|law| law.name != LEARNING_LAW && exemption(config, law.name).is_none()) {
@@ -67,7 +67,7 @@ fn check_laws(config: &ModelConfig) -> Verdict {
     written.unwrap_or_else(|_| Err("writing panicked".into())).map_err(|why| format!("generation: {why}"))
 }
 
-/// A model that has been to a file writes greedily from its cache what a forward over the whole text would choose.
+/// A saved and loaded model generates from its cache the tokens that a forward pass over the whole text gives (greedy).
 fn check_generation(config: &ModelConfig) -> Verdict {
     let saved = load_values(&save_weights(&Model::init(config, 5, &device()))?)?;
     let model = load_state_dict(Model::init(config, 6, &device()), saved).map_err(|mismatch| mismatch.to_string())?;

@@ -1,4 +1,4 @@
-//! Shapes, files, and the same twice.
+//! Laws on shapes, files and determinism.
 
 use crate::registry::Verdict;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -15,13 +15,13 @@ use kiln_nn::{Context, context::RngKey};
 use kiln_train::{checkpoint::RawTensor, state_dict};
 use safetensors::SafeTensors;
 
-/// Three rows of unequal documents.
+/// Three rows of documents of 7, 4 and 1 tokens, with padding.
 pub fn rows(subject: &TestCase) -> DocumentRows {
     let document = |length: usize, from: u32| (0..length as u32).map(|i| (from + 3 * i) % VOCAB as u32).collect();
     DocumentRows::padded(&[document(7, 0), document(4, 2), document(1, 5)], subject.direction(), 1)
 }
 
-/// Hidden states of rows, and their numbers.
+/// Shape and values of the hidden states.
 fn hidden(run: &TestModel, rows: &DocumentRows) -> ([usize; 3], Vec<f32>) {
     let (device, shape) = (run.model().device(), [rows.documents.len(), rows.width]);
     let tokens = Tensor::<2, Int>::from_data(TensorData::new(rows.inputs_targets_weights().0, shape), &device);
@@ -33,7 +33,7 @@ fn check(holds: bool, why: impl Into<String>) -> Verdict {
     if holds { Ok(()) } else { Err(why.into()) }
 }
 
-/// `[B, T] → [B, T, M]`, all of it numbers; costs are numbers; the head gives a row for each place.
+/// Shapes: `[B, T] → [B, T, M]` with finite values, finite costs, and a row of outputs for each token.
 pub fn shape(subject: &TestCase) -> Verdict {
     let (run, rows) = (subject.model(5, &device()), rows(subject));
     let wanted = [rows.documents.len(), rows.width, subject.config.hidden];
@@ -47,8 +47,8 @@ pub fn shape(subject: &TestCase) -> Verdict {
     check(costs.into_iter().all(counts), "a cost that is no number from 0")
 }
 
-/// The configuration comes back from its text and its JSON as it was; its weights come back from a file by name, into a
-/// model that began otherwise, and it then computes the same.
+/// Round trip: the configuration survives TOML and JSON. Saved weights load by name into a differently initialized
+/// model, which then computes the same.
 pub fn round_trip(subject: &TestCase) -> Verdict {
     let config = &subject.config;
     config.check("model").map_err(|refusal| format!("refused: {refusal}"))?;
@@ -71,23 +71,23 @@ pub fn round_trip(subject: &TestCase) -> Verdict {
     check(a == b, "saved and loaded, it computes something else")
 }
 
-/// The bytes of a file of weights.
+/// Bytes of a safetensors file of the weights.
 pub fn save_weights(model: &Model) -> Result<Vec<u8>, String> {
     let tensors = kiln_infer::block_on(state_dict::model_tensors(model)).map_err(|error| error.to_string())?;
     safetensors::serialize(&tensors, None).map_err(|error| error.to_string())
 }
 
-/// What such a file holds.
+/// Reads the weights of such a file.
 pub fn load_values(bytes: &[u8]) -> Result<kiln_models::StateDict, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let raw = |(name, view): (&str, safetensors::tensor::TensorView)| {
         (name.to_string(), RawTensor { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() })
     };
     let tensors = file.iter().map(raw).collect();
-    state_dict::values_from_tensors(tensors).ok_or_else(|| "a weight that is no f32".into())
+    state_dict::values_from_tensors(tensors).map_err(|name| format!("`{name}` is not f32"))
 }
 
-/// Made twice and trained on twice, losses and gradients are the same to the bit.
+/// Determinism: two models of the same seed have bit-identical losses and gradients in training.
 pub fn deterministic(subject: &TestCase) -> Verdict {
     let once = || {
         let (run, rows) = (subject.model(5, &device().autodiff()), rows(subject));

@@ -1,4 +1,4 @@
-//! Who looks at what: no further than allowed, and no matter how documents are laid out.
+//! Laws on visibility: causality, and independence of the layout.
 
 use crate::registry::Verdict;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -12,10 +12,10 @@ use kiln_laws::{
 use kiln_nn::Context;
 use kiln_spec::{Direction, Layout, Random};
 
-/// Tokens of the document whose Jacobian is taken, all of them different.
+/// Length of the document whose Jacobian is computed. All its tokens differ.
 const LENGTH: usize = 7;
 
-/// Documents of one length, and of several.
+/// Lengths of documents: one, two equal ones, three different ones.
 const DOCUMENTS: [&[usize]; 3] = [&[9], &[6, 6], &[8, 3, 1]];
 
 fn documents(lengths: &[usize]) -> Vec<Vec<u32>> {
@@ -30,8 +30,8 @@ fn forward(run: &TestModel, tokens: &[i32]) -> Tensor<3> {
     run.forward(tokens, &mut Context::new(&layout, &device))
 }
 
-/// The upper part of the Jacobian is exactly zero, and its diagonal is not; and other tokens later on change nothing,
-/// not even by a jump that has no derivative.
+/// Causality: the Jacobian of outputs by inputs is exactly 0 above its diagonal and not on it. Other later tokens
+/// change no output either, so that a jump without a derivative is detected too.
 pub fn causal(subject: &TestCase) -> Verdict {
     let run = subject.model_f64(&device().autodiff());
     let tokens: Vec<i32> = (0..LENGTH as i32).collect();
@@ -67,7 +67,7 @@ fn check_later_tokens(run: &TestModel, tokens: &[i32]) -> Verdict {
     Ok(())
 }
 
-/// Judges by a difference, in `f64` and in `f32`.
+/// Checks that a difference is within the tolerance, in `f64` and in `f32`.
 fn check_difference(subject: &TestCase, difference: impl Fn(&TestModel) -> (f64, String)) -> Verdict {
     for (run, most) in subject.models_with_tolerance() {
         let (apart, what) = difference(&run);
@@ -78,7 +78,7 @@ fn check_difference(subject: &TestCase, difference: impl Fn(&TestModel) -> (f64,
     Ok(())
 }
 
-/// Any chunking of documents, alone and side by side, is the whole.
+/// Documents that are read in chunks, alone and together, give the results of whole ones.
 pub fn chunked(subject: &TestCase) -> Verdict {
     for lengths in DOCUMENTS {
         for chunks in [&[1][..], &[3], &[2, 5, 1]] {
@@ -92,7 +92,7 @@ pub fn chunked(subject: &TestCase) -> Verdict {
     Ok(())
 }
 
-/// Documents in one row are the documents apart.
+/// Documents in one row give the results of separate rows.
 pub fn packed(subject: &TestCase) -> Verdict {
     check_difference(subject, |run| {
         let documents = documents(&[8, 3, 1, 5]);
@@ -101,7 +101,7 @@ pub fn packed(subject: &TestCase) -> Verdict {
     })
 }
 
-/// Rows with padding are the rows alone.
+/// Rows with padding give the results of rows without.
 pub fn padded(subject: &TestCase) -> Verdict {
     for padding in [0, 3] {
         check_difference(subject, |run| {

@@ -1,4 +1,4 @@
-//! A batch in parts is the batch: every token counts alike, whichever part it is in.
+//! Gradient accumulation: every token has the same weight, whichever micro-batch it is in.
 
 use crate::training::{
     runs::{recipe, steps, train},
@@ -19,7 +19,7 @@ fn split_batch(batch: &Batch, parts: usize) -> Vec<Batch> {
     (0..parts).map(|part| batch.select_rows(part * rows..(part + 1) * rows)).collect()
 }
 
-/// Loss, norm and weights after some steps on the same batch.
+/// Loss, gradient norm and weights after some steps on one batch, given as micro-batches.
 fn train_steps(mut models: Models, batches: &[Batch], mut optimizer: Optimizer, rate: f64) -> (Vec<f64>, StateDict) {
     let mut figures = Vec::new();
     for _ in 0..3 {

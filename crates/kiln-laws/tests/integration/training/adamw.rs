@@ -1,4 +1,4 @@
-//! AdamW against PyTorch's numbers and against the equation in f64.
+//! AdamW against PyTorch's values and against the equation in f64.
 
 use burn::tensor::{Tensor, TensorData};
 use kiln_kernels::{
@@ -8,10 +8,10 @@ use kiln_kernels::{
 use kiln_laws::{device, fixture::Fixture};
 use kiln_train::optimizer::{AdamW, Optimizer, OptimizerConfig, ParamUpdate};
 
-/// PyTorch computes in 32 bits itself, and is so far from the same in 64.
+/// Tolerance of weights: the distance of PyTorch's f32 results from its f64 ones.
 const TOLERANCE: f64 = 2e-6;
 
-/// Of the running means, as a share of what they are means of.
+/// Tolerance of moments, relative to the largest value that they average.
 const MOMENT_TOLERANCE: f64 = 5e-7;
 
 struct Setting {
@@ -23,10 +23,10 @@ struct Setting {
 const SETTINGS: [Setting; 2] =
     [Setting { name: "beta95", beta2: 0.95, decay: 0.1 }, Setting { name: "beta999", beta2: 0.999, decay: 0.01 }];
 
-/// `after`, `first_moment` and `second_moment`, flat.
+/// Weights, first and second moments, flattened.
 type WeightAndMoments = [Vec<f64>; 3];
 
-/// What does fifty updates: time, rate, whether the parameter decays, weight, gradient and the means before.
+/// An update: step, learning rate, whether weight decay applies, weight, gradient, and the moments before.
 type UpdateFn<'a> = &'a mut dyn FnMut(u64, f64, bool, Tensor<1>, Tensor<1>, Tensor<1>, Tensor<1>) -> AdamWOutput;
 
 fn flat_tensor(values: &[f64]) -> Tensor<1> {
@@ -35,7 +35,7 @@ fn flat_tensor(values: &[f64]) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [length]), &device())
 }
 
-/// Runs the updates over the fixture's gradients and hands on what is there after the steps that it shows.
+/// Runs updates with the gradients of the fixture, and calls back at the steps whose results it holds.
 fn replay_fixture(set: &Setting, parameter: &str, updates: UpdateFn, mut seen: impl FnMut(u64, WeightAndMoments)) {
     let file = Fixture::open("adamw");
     let (_, rates) = file.values("lr");
@@ -52,7 +52,7 @@ fn replay_fixture(set: &Setting, parameter: &str, updates: UpdateFn, mut seen: i
     }
 }
 
-/// The greatest of |g| and of g² that each number has met by step `time`.
+/// Largest |g| and g² of each element up to step `time`.
 fn max_gradient_sizes(parameter: &str, time: u64) -> [Vec<f64>; 2] {
     let file = Fixture::open("adamw");
     let length = file.values(&format!("{parameter}.initial")).1.len();
@@ -121,7 +121,7 @@ fn the_optimizer_equals_pytorch() {
     }
 }
 
-/// The equation, in f64.
+/// The AdamW equation in f64 (1711.05101).
 fn reference_update(by: &By, [w, m, v]: [f64; 3], g: f64) -> [f64; 3] {
     let (m, v) = (by.beta1 * m + (1.0 - by.beta1) * g, by.beta2 * v + (1.0 - by.beta2) * g * g);
     let corrected = |mean: f64, beta: f64| mean / (1.0 - beta.powf(by.step as f64));
@@ -129,7 +129,7 @@ fn reference_update(by: &By, [w, m, v]: [f64; 3], g: f64) -> [f64; 3] {
     [w * (1.0 - by.learning_rate * by.weight_decay) - by.learning_rate * step, m, v]
 }
 
-/// Over a long run, too. What is left is the rounding of β₂ and of 1 − ηλ, the same in each step: as in PyTorch.
+/// Over many steps too. The rest is the rounding of β₂ and of 1 − ηλ to f32, the same in each step, as in PyTorch.
 #[test]
 fn both_kernels_follow_the_equation() {
     let gradient = |t: u64, i: usize| f64::from(((t as f64 * 0.7 + i as f64).sin() * [1e-7, 1.0, 1e4][i % 3]) as f32);

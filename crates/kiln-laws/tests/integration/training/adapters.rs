@@ -1,4 +1,4 @@
-//! A stage with adapters trains them alone, goes on to the bit, and leaves them merged to the next.
+//! A stage with adapters trains only them, resumes to the bit, and merges them for the next stage.
 
 use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train, weights};
 use kiln_infer::block_on;
@@ -25,7 +25,7 @@ fn small_recipe(sets: &[&str]) -> Recipe {
     recipe(&[&fixed[..], sets].concat())
 }
 
-/// Names of tensors of the training state.
+/// Names of the tensors of the training state.
 fn state_tensor_names(path: &Path, step: u64) -> Vec<String> {
     let file = path.join(format!("stages/0-pretrain/checkpoints/step-{step:06}")).join(TRAIN_FILE);
     let bytes = fs::read(file).unwrap();
@@ -77,7 +77,7 @@ fn stopping_and_recomputation_change_no_bit() {
     assert!(run_result(&path("other")) != wanted, "dropout of the adapters changes nothing");
 }
 
-/// Two stages: the first with adapters, the second without.
+/// A recipe of two stages, the first with adapters.
 fn two_stage_recipe() -> Recipe {
     let stages = format!(
         "stages=[{{ name = 'a', {}, {common} }}, {{ name = 'b', trainable = ['norm.weight'], {common} }}]",

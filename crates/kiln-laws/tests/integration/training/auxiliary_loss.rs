@@ -1,4 +1,4 @@
-//! Losses that parts add on the way are weighted into the gradient, and reported before their weights.
+//! Auxiliary losses are weighted into the gradient and reported without their weights.
 
 use crate::training::{
     runs::{TestRun, recipe, steps},
@@ -17,7 +17,7 @@ use kiln_train::{
 
 const AUXILIARY_WEIGHT: f64 = 0.25;
 
-/// The mean square of the hidden states of the places that count.
+/// Mean square of the hidden states at weighted positions.
 fn mean_square(models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
     let hidden = models.policy.forward(to_device(&models.policy, batch, &batch.inputs), cx);
     let [rows, width, size] = hidden.dims();
@@ -26,7 +26,7 @@ fn mean_square(models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
     (hidden.square() * weights).sum() / (batch.total_weight() * size as f64)
 }
 
-/// The full objective, to which something is added: on the way, or by the objective itself.
+/// The full objective with an additional term, added as an auxiliary loss or by the objective itself.
 struct WithAuxiliaryLoss(bool);
 
 impl Objective for WithAuxiliaryLoss {
@@ -94,7 +94,7 @@ fn metrics_name_auxiliary_losses() {
     assert!(whole.iter().zip(&parts).all(|(a, b)| (a / b - 1.0).abs() < 1e-5), "{whole:?} {parts:?}");
 }
 
-/// The losses of experts are in the rows of a run, the balance at first near its best.
+/// Metrics have the losses of experts. The balance loss is near its minimum at first.
 #[test]
 fn metrics_name_the_losses_of_experts() {
     let home = tempfile::tempdir().unwrap();

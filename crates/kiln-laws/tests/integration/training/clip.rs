@@ -1,4 +1,4 @@
-//! Clipping by global norm against PyTorch's numbers, through the step itself.
+//! Clipping by global norm against PyTorch's values, in a whole training step.
 
 use crate::training::toy::{RNG_KEY, batch, config, gradient_descent, models, weights};
 use burn::tensor::Tensor;
@@ -13,11 +13,11 @@ use kiln_train::{
     step::compute_gradients,
 };
 
-/// Which parameters stand for the fixture's, larger than those: the rest has no gradient.
+/// Parameters that hold the tensors of the fixture. They are larger; their other elements have gradient 0.
 const PARAMETERS: [(&str, &str); 3] =
     [("a", "embedding"), ("b", "norm.weight"), ("c", "blocks.1.feed_forward.down.weight")];
 
-/// A loss whose gradients are given, by the names of parameters.
+/// A loss with given gradients, by parameter name.
 pub struct GivenGradients(pub Vec<(String, Vec<f64>)>);
 
 impl Objective for GivenGradients {
@@ -39,7 +39,7 @@ impl Objective for GivenGradients {
     }
 }
 
-/// Weight · wanted gradient, summed over a parameter, `[1]`.
+/// Σ weight · gradient over a parameter, `[1]`.
 fn weighted_sum(param: &ParamView, gradient: &[f64]) -> Tensor<1> {
     let weight = param.tensor().flatten();
     let mut wanted: Vec<f32> = gradient.iter().map(|g| *g as f32).collect();
@@ -47,7 +47,7 @@ fn weighted_sum(param: &ParamView, gradient: &[f64]) -> Tensor<1> {
     (weight.clone() * Tensor::from_floats(wanted.as_slice(), &weight.device().without_autodiff())).sum()
 }
 
-/// How far plain descent at rate 1 moves each parameter.
+/// Change of each parameter by gradient descent at rate 1.
 fn parameter_changes(clip: Option<f64>, given: &GivenGradients) -> (f64, StateDict, StateDict) {
     let models = models();
     let before = weights(&models);

@@ -1,4 +1,4 @@
-//! What a step is trained on is a function of seed and step alone.
+//! The data of a step is a function of seed and step only.
 
 use crate::training::{
     runs::{TestRun, recipe},
@@ -30,7 +30,7 @@ fn prefetching_changes_nothing() {
     assert_ne!(other.rows_at_step(0, 3).unwrap(), alone[0]);
 }
 
-/// The full objective, noting what it is given.
+/// The full objective, recording its batches.
 struct RecordingObjective(Arc<Mutex<Vec<PackedSequences>>>);
 
 impl Objective for RecordingObjective {
@@ -71,7 +71,7 @@ fn a_resumed_run_sees_the_same_data() {
     assert!((1..9).all(|step| whole[step] != whole[step - 1]));
 }
 
-/// A stage on the same text goes on with it.
+/// A second stage on the same text continues the order of the first.
 #[test]
 fn stages_share_one_order() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The running mean of the weights: its numbers, where it is used, and exact resumption.
+//! Exponential moving average of the weights: its values, where it is used, and exact resumption.
 
 use crate::training::{
     runs::{TestRun, assert_same_result, metric_rows, recipe, run_result, stages, train, weights},
@@ -36,7 +36,7 @@ fn it_follows_the_recurrence() {
     }
 }
 
-/// A stage of eight steps with a mean, then one of four without that trains a part of the model.
+/// A stage of eight steps with an average, then a stage of four without one that trains some parameters.
 fn two_stage_recipe(first: &str) -> Recipe {
     let mut recipe = recipe(&["stages.0.steps=8", "stages.0.keep_checkpoints=9", "stages.0.checkpoint_every=1", first]);
     let last =
@@ -47,7 +47,7 @@ fn two_stage_recipe(first: &str) -> Recipe {
     recipe
 }
 
-/// What the checkpoint of a stage keeps of the weights that train.
+/// Trained weights in the checkpoint of a stage.
 fn raw_weights(path: &std::path::Path, step: u64) -> NamedTensors {
     let (state, train) = (stages(path), |name: &String| name.starts_with("weights."));
     let checkpoint = state[0].checkpoints().load(step).unwrap();
@@ -60,7 +60,7 @@ fn a_stage_validates_and_saves_the_mean() {
     let home = tempfile::tempdir().unwrap();
     let (with, without) = (home.path().join("with"), home.path().join("without"));
     train(&two_stage_recipe("stages.0.ema_decay=0.9"), &with);
-    train(&two_stage_recipe("stages.0.keep_checkpoint_every=1"), &without);
+    train(&two_stage_recipe("stages.0.keep_checkpoints=1"), &without);
     // The weights that train are what they would be without a mean; the model of the checkpoint is another.
     assert_eq!(raw_weights(&with, 8), weights(&without, 0, 8));
     assert!(raw_weights(&without, 8).is_empty());

@@ -1,4 +1,4 @@
-//! The built-in corpus has a known entropy: a model comes near it, and none gets below by more than chance.
+//! The entropy of the built-in corpus is known: a model comes near it and gets below it by chance only.
 
 use crate::training::{
     runs::{recipe, train},
@@ -27,14 +27,14 @@ use kiln_train::{
 };
 use std::{collections::HashMap, path::Path};
 
-/// Stories that no model here is trained on.
+/// Held-out stories.
 const HELD_OUT_SEED: u64 = 77;
 
 fn held_out_stories(count: u64) -> Vec<Story> {
     (0..count).map(|number| story(HELD_OUT_SEED, number)).collect()
 }
 
-/// Whole stories, each in a row of its own.
+/// A batch of whole stories, one for each row.
 fn story_batch(stories: &[Story], tokenizer: &Tokenizer) -> Batch {
     let specials = tokenizer.special_tokens();
     let tokens = |story: &Story| [vec![specials.bos], tokenizer.encode(&story.text), vec![specials.eos]].concat();
@@ -50,7 +50,7 @@ fn story_batch(stories: &[Story], tokenizer: &Tokenizer) -> Batch {
     .unwrap()
 }
 
-/// By how many nats a model is above −log p of each story; its end counts.
+/// Loss of a model on each story above −log p of the generator, in nats, end token included.
 fn excess_nats(model: &Model, tokenizer: &Tokenizer, stories: &[Story]) -> Vec<f64> {
     let of_eight = |stories: &[Story]| {
         let batch = story_batch(stories, tokenizer);
@@ -66,7 +66,7 @@ fn excess_nats(model: &Model, tokenizer: &Tokenizer, stories: &[Story]) -> Vec<f
     stories.chunks(8).flat_map(of_eight).collect()
 }
 
-/// Mean and its standard error.
+/// Mean, and its standard error.
 fn mean_and_standard_error(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -74,15 +74,15 @@ fn mean_and_standard_error(values: &[f64]) -> (f64, f64) {
     (mean, (variance / n).sqrt())
 }
 
-/// Whether more than chance is needed to be so low: on average over stories, or on one of them. A story of which a model
-/// makes eˣ times what the generator makes of it comes with a probability below e⁻ˣ.
+/// Whether the losses are lower than chance allows, on average or on one story. A story to which a model gives eˣ times
+/// the probability of the generator occurs with a probability below e⁻ˣ.
 fn is_below_floor(above: &[f64]) -> bool {
     let (mean, error) = mean_and_standard_error(above);
     let lucky = (above.len() as f64 * 1e6).ln();
     mean < -3.0 * error || above.iter().any(|nats| *nats < -lucky)
 }
 
-/// Nats a token of held-out stories under counted pairs of tokens, smoothed by counted tokens.
+/// Loss of a smoothed bigram model on held-out stories, in nats per token.
 fn bigram_nats(source: &StoriesConfig, tokenizer: &Tokenizer) -> f64 {
     let corpus = Corpus::build(
         source,
@@ -152,7 +152,7 @@ fn a_model_comes_near_the_floor_and_stays_above_it() {
     assert!(!is_below_floor(&excess_nats(&untrained, &loaded.tokenizer, &stories[..16])));
 }
 
-/// A control: who has learned stories by heart is below the floor on them, and is noticed.
+/// Control: a model that memorized stories is below the floor on them, and is detected.
 #[test]
 fn a_model_that_memorized_its_stories_is_detected() {
     let mut stories = held_out_stories(40);

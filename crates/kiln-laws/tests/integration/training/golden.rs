@@ -1,22 +1,22 @@
-//! Losses of a tiny run, kept in `golden/`: whoever changes what is computed changes that file in the same commit.
-//! `KILN_BLESS=1` writes it anew.
+//! Golden losses of tiny runs, in `golden/`. A change of what is computed changes these files in the same commit:
+//! `KILN_BLESS=1` writes them.
 
 use crate::training::runs::{recipe, train};
 use kiln_train::{Recipe, metrics::MetricsRow, run::load_metrics, run_folder::RunPaths};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Of losses, in nats. Another machine rounds differently; a mistake shows in the first digits.
+/// Tolerance of losses, in nats. Another machine rounds differently; a mistake changes the first digits.
 const TOLERANCE: f64 = 1e-4;
 
-/// Gradients go with the weights, whose roundings they add up: a share of their norm.
+/// Relative tolerance of gradient norms, in which roundings of the weights add up.
 const NORM_TOLERANCE: f64 = 1e-3;
 
 fn fixture_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.json"))
 }
 
-/// Step losses, norms of gradients and validation losses of a run.
+/// Losses of steps, gradient norms and validation losses of a run.
 fn golden_metrics(recipe: &Recipe) -> Value {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
@@ -60,8 +60,8 @@ fn golden_losses_of_a_plain_decoder() {
     check("plain", &recipe(&[LENGTH, "stages.0.batch_size=4"]));
 }
 
-/// What the plain one leaves out: other norms, positions, heads, junctions and feed-forward parts, dropout, parts of a
-/// batch, another schedule, a tokenizer that is trained.
+/// Features that the plain decoder lacks: other norms, positions, heads, junctions and MLPs, dropout, micro-batches,
+/// another schedule, a trained tokenizer.
 #[test]
 fn golden_losses_of_everything_else() {
     let sets = [
@@ -77,7 +77,7 @@ fn golden_losses_of_everything_else() {
         "model.blocks.*.sublayers.0.junction=\"post\"",
         "model.blocks.*.sublayers.0.parts=[{ attention = { pattern = { window = { before = 9, after = 0 } }, \
          projection = { heads = { heads = 4, kv_heads = 2 } } } }]",
-        "model.blocks.*.sublayers.1.parts=[\"plain\"]",
+        "model.blocks.*.sublayers.1.parts=[\"mlp\"]",
     ];
     check("else", &recipe(&sets));
 }

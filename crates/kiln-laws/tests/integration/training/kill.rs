@@ -15,12 +15,12 @@ use std::{
 const KILLS: usize = 12;
 const TEST: &str = "a_kill_at_any_moment_changes_no_bit";
 
-/// Saves often, so that many kills are in the middle of it.
+/// A run that saves a checkpoint at every step, so that many kills happen while it saves.
 fn frequent_save_recipe() -> Recipe {
     recipe(&["stages.0.steps=60", "stages.0.checkpoint_every=1", "stages.0.eval_every=0.25", "model.dropout=0.1"])
 }
 
-/// In a child: starts the run or goes on with it.
+/// In the child process: starts the run, or resumes it.
 fn run_child(home: &Path) {
     let path = home.join("run");
     let run = TestRun::default();
@@ -29,7 +29,8 @@ fn run_child(home: &Path) {
     assert!(!ended.unwrap().interrupted);
 }
 
-/// Kills a run at moments up to a share of `time` after its process began, until it ends by itself. Returns the kills.
+/// Kills a run at random moments, at most 0.2 · `time` after its process started, until it ends by itself. Returns the
+/// number of kills.
 fn run_with_kills(home: &Path, time: Duration, random: &mut Random) -> usize {
     for kills in 0..200 {
         let mut run = subprocess::rerun_test(module_path!(), TEST, home, 2).spawn().unwrap();

@@ -1,5 +1,5 @@
-//! Training is exact: the optimizer's numbers, one batch in parts, runs that are stopped, killed and resumed, and a
-//! loss that comes near the floor and not below it.
+//! Training: optimizers against reference values, gradient accumulation, runs that are stopped, killed and resumed,
+//! losses near the entropy of the corpus.
 
 mod accumulation;
 mod adamw;

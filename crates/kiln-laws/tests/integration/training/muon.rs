@@ -1,4 +1,4 @@
-//! Muon against PyTorch's numbers, the band of singular values that its iteration promises, and exact resumption.
+//! Muon against PyTorch's values, the range of singular values that its iteration reaches, and exact resumption.
 
 use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train};
 use burn::tensor::{Tensor, TensorData};
@@ -10,10 +10,11 @@ use kiln_train::{
     optimizer::{AdamW, Muon, Optimizer, OptimizerConfig, ParamUpdate, orthogonalize},
 };
 
-/// PyTorch computes in 32 bits itself; its numbers in 64 are within 1e-5 of those, as a share.
+/// Relative tolerance: the distance of PyTorch's f32 results from its f64 ones is below 1e-5.
 const TOLERANCE: f64 = 5e-6;
 
-/// What five iterations make of singular values above 0.0015 of the norm, with some room for rounding.
+/// Range of singular values after five iterations, for those above 0.0015 of the norm before, with a margin for
+/// rounding.
 const SINGULAR_VALUE_RANGE: (f64, f64) = (0.68, 1.21);
 
 fn flat_tensor(values: &[f64]) -> Tensor<1> {
@@ -22,8 +23,8 @@ fn flat_tensor(values: &[f64]) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [length]), &device())
 }
 
-/// Follows the fixture's gradients under a name; the greatest distance from PyTorch's weights, as seen so far, and at
-/// the end whether momentum alone was kept.
+/// Trains a parameter of this name on the fixture's gradients. Returns the largest distance from PyTorch's weights, and
+/// whether the optimizer kept momentum only.
 fn replay_fixture(config: &Muon, set: &str, parameter: &str, name: &str) -> (f64, usize) {
     let file = Fixture::open("muon");
     let mut optimizer = Optimizer::new(&OptimizerConfig::Muon(config.clone()));
@@ -85,7 +86,7 @@ fn random_matrix(name: &str, [rows, columns]: [usize; 2]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(numbers, [rows, columns]), &device())
 }
 
-/// The greatest eigenvalue of a symmetric matrix without negative ones, by powers of it.
+/// Largest eigenvalue of a positive semidefinite matrix, by power iteration.
 fn max_eigenvalue(matrix: Tensor<2>) -> f64 {
     let [rows, _] = matrix.dims();
     let mut along = random_matrix("powers", [rows, 1]);
@@ -97,8 +98,8 @@ fn max_eigenvalue(matrix: Tensor<2>) -> f64 {
     to_f64_vec(&matrix.matmul(along).square().sum().sqrt())[0]
 }
 
-/// Every singular value of the result lies within the band: the greatest eigenvalue of U Uᵀ, and of what it lacks to
-/// the square of the band's end.
+/// Every singular value of the result is in the range: checked by the largest eigenvalues of U Uᵀ and of b² I − U Uᵀ,
+/// where b is the upper end.
 #[test]
 fn singular_values_come_near_1() {
     for shape in [[16, 16], [24, 9], [5, 40], [1, 7], [64, 48]] {
@@ -117,7 +118,7 @@ fn singular_values_come_near_1() {
     }
 }
 
-/// The formula on a number: what happens to every singular value.
+/// The iteration on diagonal matrices: each singular value follows the polynomial on its own.
 #[test]
 fn each_singular_value_follows_the_polynomial() {
     let numbers = [3.0f64, 0.4, 0.02];

@@ -1,4 +1,4 @@
-//! A run stops on numbers that are none, says where they began and keeps what was good.
+//! A run stops on values that are not finite, reports where they began, and keeps the last good checkpoint.
 
 use crate::training::{
     runs::{TestRun, assert_same_result, recipe, run_result, steps, train, weights},
@@ -24,7 +24,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// The full objective, times what a call's number gives.
+/// The full objective, multiplied by a factor that depends on the call.
 struct ScaledLoss(Arc<AtomicU64>, fn(u64) -> f64);
 
 impl ScaledLoss {
@@ -100,7 +100,7 @@ fn steps_are_counted_over_all_stages() {
     }
 }
 
-/// What a step says of a model with some numbers of some parameter replaced.
+/// Error of a step on a model with some values of a parameter replaced.
 fn step_error(parameter: &str, value: f32, objective: &dyn Objective) -> String {
     let mut models = models();
     let mut all = values(&models.policy);

@@ -1,5 +1,4 @@
-//! Each objective teaches a small model something, can be stopped at any step, and leaves a model that does what it was
-//! trained for.
+//! Each objective lowers the loss of a small model, can be stopped at any step, and leaves a model for its task.
 
 use crate::training::runs::{TestRun, assert_same_result, metric_rows, recipe, run_result, steps, train};
 use burn::tensor::{Tensor, TensorData};

@@ -1,9 +1,9 @@
-//! A run whose blocks are computed again in the backward pass is the run that kept them.
+//! A run with gradient checkpointing equals one without.
 
 use crate::training::runs::{TestRun, metric_rows, recipe, train, weights};
 use std::path::Path;
 
-/// Dropout, parts of a batch, depth rules with added losses, a frozen embedding.
+/// A recipe with dropout, micro-batches, depth rules with auxiliary losses, and a frozen embedding.
 const SETTINGS: [&str; 6] = [
     "stages.0.steps=6",
     "stages.0.gradient_accumulation=2",
@@ -11,8 +11,8 @@ const SETTINGS: [&str; 6] = [
     "model.dropout=0.1",
     "stages.0.trainable=[\"blocks.*\", \"norm*\"]",
     "model.blocks=[{ repeat = 2, depth = { mixture_of_depths = { capacity = 0.4 } }, sublayers = [{ parts = [\"attention\", \
-     \"gated\"] }] }, { depth = { layer_drop = { rate = 0.5 } }, sublayers = [{ junction = \"sandwich\", parts = \
-     [\"gated\"] }] }, { sublayers = [{ parts = [\"attention\"] }] }]",
+     \"gated_mlp\"] }] }, { depth = { layer_drop = { rate = 0.5 } }, sublayers = [{ junction = \"sandwich\", parts = \
+     [\"gated_mlp\"] }] }, { sublayers = [{ parts = [\"attention\"] }] }]",
 ];
 
 fn run(path: &Path, recompute: &str, more: &[&str]) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! A run that was stopped is the run that wasn't, to the bit.
+//! A stopped and resumed run equals an uninterrupted one, to the bit.
 
 use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train};
 use kiln_spec::Random;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const STEPS: u64 = 24;
 
-/// Everything that has to be found again: dropout, parts of a batch, a schedule, samples, validations.
+/// A recipe with all state that must be restored: dropout, micro-batches, a schedule, samples, validations.
 fn full_featured_recipe() -> Recipe {
     recipe(&[
         "model.dropout=0.1",
@@ -20,7 +20,7 @@ fn full_featured_recipe() -> Recipe {
     ])
 }
 
-/// Runs with stops after the steps that `next` says, given the steps done. Returns how often it stopped.
+/// Runs and stops after the steps that `next` returns for the steps done. Returns the number of stops.
 fn run_with_stops(recipe: &Recipe, path: &Path, mut next: impl FnMut(u64) -> u64) -> usize {
     let mut ended = TestRun { stop_after: Some(next(0)), ..TestRun::default() }.start(recipe, path).unwrap();
     let mut stops = 0;
@@ -61,7 +61,7 @@ fn resuming_a_finished_run_changes_nothing() {
     assert_same_result(&run_result(&path), &wanted, "resumed after its end");
 }
 
-/// A control: what is compared does notice another run.
+/// Control: the comparison detects another run.
 #[test]
 fn another_seed_is_another_run() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Small runs, and what they computed.
+//! Small training runs, and their results.
 
 use burn::tensor::Device;
 use kiln_laws::device;
@@ -19,7 +19,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// A run that takes a moment.
+/// A recipe that trains in less than a second.
 const SMALL_RECIPE: &str = r#"
 name = "small"
 seed = 3
@@ -42,7 +42,7 @@ num_samples = 0
 checkpoint_every = 0.3333333333333333
 "#;
 
-/// The small recipe with some keys set.
+/// The small recipe with some keys set, as by `--set`.
 pub fn recipe(sets: &[&str]) -> Recipe {
     let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
     let nothing = |name: &str, _: Option<&str>| {
@@ -51,7 +51,7 @@ pub fn recipe(sets: &[&str]) -> Recipe {
     Recipe::load(SMALL_RECIPE, None, &sets, &nothing).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Asks a run to stop after a step.
+/// Stops a run after a step, as Ctrl-C does.
 struct StopAfter<'a>(&'a AtomicBool, u64);
 
 impl ProgressListener for StopAfter<'_> {
@@ -64,11 +64,11 @@ impl ProgressListener for StopAfter<'_> {
     }
 }
 
-/// A way to run: asked to stop after a step or not, for the objectives of the recipe or another one.
+/// Options of a test run.
 pub struct TestRun<'a> {
-    /// The step after which it is asked to stop.
+    /// Step after which the run is stopped; `None`: it runs to its end.
     pub stop_after: Option<u64>,
-    /// What is trained for.
+    /// Objective of a stage; by default that of the recipe.
     pub objective: &'a dyn Fn(&StageConfig) -> Box<dyn Objective>,
 }
 
@@ -88,7 +88,7 @@ impl TestRun<'_> {
         self.with_host(|host| start_with_objectives(recipe, Some(path), host, self.objective))
     }
 
-    /// Goes on with it.
+    /// Resumes the run in `path`.
     pub fn resume(&self, path: &Path) -> Result<RunOutcome, TrainError> {
         self.with_host(|host| resume_with_objectives(path, host, self.objective))
     }
@@ -100,23 +100,23 @@ impl TestRun<'_> {
     }
 }
 
-/// Runs to the end.
+/// Trains to the end in `path`.
 pub fn train(recipe: &Recipe, path: &Path) {
     assert!(!TestRun::default().start(recipe, path).unwrap().interrupted);
 }
 
-/// The stages of a run.
+/// Folders of the stages of a run.
 pub fn stages(path: &Path) -> Vec<StageFolder> {
     let paths = RunPaths::open(path).unwrap();
     paths.stages(&run::load_recipe(&paths).unwrap())
 }
 
-/// The weights of a stage after a step, by name.
+/// Weights of a stage after a step, by name.
 pub fn weights(path: &Path, stage: usize, step: u64) -> NamedTensors {
     stages(path)[stage].checkpoints().load_model(step).unwrap().1
 }
 
-/// Lines of metrics but for events, without what a clock says.
+/// Lines of the metrics without events and times.
 pub fn metric_rows(path: &Path) -> Vec<String> {
     let timeless = |row: MetricsRow| match row {
         MetricsRow::Step(row) => Some(MetricsRow::Step(StepMetrics { seconds: 0.0, ..row })),
@@ -134,20 +134,20 @@ pub fn metric_rows(path: &Path) -> Vec<String> {
     all.into_iter().filter_map(timeless).map(|row| row.to_json_line()).collect()
 }
 
-/// The steps of a run.
+/// Metrics of the steps of a run.
 pub fn steps(path: &Path) -> Vec<StepMetrics> {
     let all = load_metrics(&RunPaths::open(path).unwrap()).unwrap();
     all.into_iter().filter_map(|row| if let MetricsRow::Step(step) = row { Some(step) } else { None }).collect()
 }
 
-/// All that a run computed: rows, and the bytes of each stage's last checkpoint.
+/// Results of a run: metrics, and the bytes of each stage's last checkpoint.
 #[derive(PartialEq)]
 pub struct RunResult {
     rows: Vec<String>,
     files: Vec<Vec<u8>>,
 }
 
-/// What the run in `path` computed.
+/// Results of the run in `path`.
 pub fn run_result(path: &Path) -> RunResult {
     let last = |stage: StageFolder| {
         let checkpoints = stage.checkpoints();
@@ -157,7 +157,7 @@ pub fn run_result(path: &Path) -> RunResult {
     RunResult { rows: metric_rows(path), files: stages(path).into_iter().flat_map(last).collect() }
 }
 
-/// Fails unless two runs computed the same, to the bit.
+/// Asserts that two runs have the same results, to the bit.
 #[track_caller]
 pub fn assert_same_result(found: &RunResult, wanted: &RunResult, what: &str) {
     for (found, wanted) in found.rows.iter().zip(&wanted.rows) {
@@ -167,7 +167,7 @@ pub fn assert_same_result(found: &RunResult, wanted: &RunResult, what: &str) {
     assert!(found.files == wanted.files, "{what}: rows are the same, files are not");
 }
 
-/// Where runs compute, with gradients.
+/// The device of the laws with autodiff.
 pub fn autodiff() -> Device {
     device().autodiff()
 }

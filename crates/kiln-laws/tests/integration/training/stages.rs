@@ -1,11 +1,11 @@
-//! Stages follow each other in one run.
+//! Stages of one run.
 
 use crate::training::runs::{
     TestRun, assert_same_result, metric_rows, recipe, run_result, stages, steps, train, weights,
 };
 use kiln_train::{Recipe, StageConfig};
 
-/// A stage of ten steps, then one of eight that trains a part of the model in shorter rows.
+/// A stage of ten steps, then a stage of eight that trains some parameters on shorter sequences.
 fn two_stage_recipe() -> Recipe {
     let mut recipe = recipe(&["stages.0.steps=10", "stages.0.checkpoint_every=0.5", "stages.0.eval_every=1.0"]);
     recipe.stages.push(StageConfig {

@@ -1,4 +1,4 @@
-//! A run that starts from another one begins where that one ended.
+//! A run that starts from another run begins with its last weights.
 
 use crate::training::runs::{TestRun, recipe, steps, train, weights};
 use kiln_pretrained::PretrainedError;

@@ -1,4 +1,4 @@
-//! The test binary runs one of its own tests again as another process, told by a variable that it is the child.
+//! Tests that run themselves again in a child process, with other environment variables.
 
 use std::{
     env,
@@ -8,13 +8,13 @@ use std::{
 
 const FOLDER_VARIABLE: &str = "KILN_LAWS_CHILD_IN";
 
-/// The folder that the child works in; none in the parent.
+/// Folder that the child process works in; `None` in the parent.
 pub fn folder() -> Option<PathBuf> {
     env::var_os(FOLDER_VARIABLE).map(PathBuf::from)
 }
 
-/// Runs `test` (`module_path!()` and the function's name) again as a child that works in `folder`, with so many
-/// threads to compute with.
+/// Command that runs one test, given by `module_path!()` and function, in a child process that works in `folder`. The
+/// thread pool of a process has one size, so that another number of `threads` needs another process.
 pub fn rerun_test(module: &str, test: &str, folder: &Path, threads: usize) -> Command {
     let (_, path) = module.split_once("::").unwrap();
     let mut command = Command::new(env::current_exe().unwrap());
@@ -24,7 +24,7 @@ pub fn rerun_test(module: &str, test: &str, folder: &Path, threads: usize) -> Co
     command
 }
 
-/// Runs the child to its end, which must be a passed test.
+/// Runs the child process to its end. Its test must pass.
 #[track_caller]
 pub fn assert_passes(mut command: Command) {
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();

@@ -1,5 +1,5 @@
-//! The number of threads changes no bit, nor does the size of a tensor: above some millions of numbers a sum by threads
-//! would have no fixed order.
+//! Results depend neither on the number of threads nor on the size of tensors. Burn sums millions of numbers with
+//! threads, in no fixed order: Kiln must not use that sum.
 
 use crate::training::{
     clip::GivenGradients,
@@ -12,7 +12,7 @@ use kiln_spec::Random;
 use kiln_train::{Models, Recipe, run::load, step::compute_gradients};
 use std::{fs, path::Path};
 
-/// A vocabulary of some thousand made-up words, so that the embedding has more than five million numbers.
+/// A recipe with thousands of words, so that the embedding has more than five million values.
 fn large_recipe(home: &Path) -> Recipe {
     let mut random = Random::new(1, "words", 0, 0);
     let mut word =
@@ -40,16 +40,16 @@ fn large_recipe(home: &Path) -> Recipe {
         "stages.0.eval_every=1.0",
         "stages.0.eval_tokens=64",
         "stages.0.checkpoint_every=1.0",
-        "stages.0.keep_checkpoint_every=1.0",
+        "stages.0.keep_checkpoints=1.0",
     ])
 }
 
-/// Rows wide enough for products to be divided among threads.
+/// A recipe with rows that are wide enough for matrix products on several threads.
 fn medium_recipe() -> Recipe {
     recipe(&["model.hidden=64", "stages.0.sequence_length=256", "stages.0.steps=6", "stages.0.num_samples=1"])
 }
 
-/// In a child: a run in each folder, stopped after each step if the folder says so.
+/// In the child process: a run in its folder, stopped after each step if the folder has a file `stops`.
 fn run_child(home: &Path) {
     let (name, stops) = (home.file_name().unwrap().to_str().unwrap(), home.join("stops").exists());
     let recipe = if name.starts_with("large") { large_recipe(home.parent().unwrap()) } else { medium_recipe() };
@@ -88,7 +88,7 @@ fn check_same_bits(test: &str, kind: &str) {
     assert_eq!(stages(&one).len(), 1);
 }
 
-/// Bits of the global norms of gradients that are spread over all of a large tensor.
+/// Bits of the global norms of gradients of a large tensor.
 fn norms() -> String {
     let config = ModelConfig { vocab: 4200, hidden: 1280, ..config() };
     let models = Models { policy: Model::init(&config, 1, &autodiff()) };

@@ -1,4 +1,4 @@
-//! Single steps without a run: a model, batches, and the plainest of optimizers.
+//! Single training steps without a run: a small model, batches, and plain gradient descent.
 
 use crate::training::runs::{autodiff, recipe};
 use burn::tensor::Tensor;
@@ -15,10 +15,10 @@ use kiln_train::{
 };
 use std::sync::Arc;
 
-/// Where nothing is random.
+/// A key for steps without dropout.
 pub const RNG_KEY: RngKey = RngKey { seed: 0, step: 0, micro_batch: 0 };
 
-/// w ← w − rate · gradient.
+/// Gradient descent: w ← w − rate · gradient.
 pub struct GradientDescent;
 
 impl UpdateRule for GradientDescent {
@@ -37,34 +37,34 @@ impl UpdateRule for GradientDescent {
     }
 }
 
-/// Plain descent.
+/// An optimizer that is gradient descent without weight decay.
 pub fn gradient_descent() -> Optimizer {
     Optimizer { rule: Box::new(GradientDescent), ..Optimizer::new(&OptimizerConfig::default()) }
 }
 
-/// The small recipe's model.
+/// Model of the small recipe.
 pub fn config() -> ModelConfig {
     ModelConfig { vocab: tokenizer().vocab_size(), ..recipe(&[]).model }
 }
 
-/// The small recipe's model with new weights.
+/// Model of the small recipe with newly initialized weights.
 pub fn models() -> Models {
     Models { policy: Model::init(&config(), 5, &autodiff()) }
 }
 
-/// A token a byte.
+/// The byte tokenizer.
 pub fn tokenizer() -> Tokenizer {
     Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok::<_, kiln_data::DataError>("")]).unwrap()
 }
 
-/// A corpus of `count` stories, in tokens.
+/// A corpus of `count` stories.
 pub fn corpus(count: u64, tokenizer: &Tokenizer) -> Arc<Corpus> {
     let texts: Vec<String> = (0..count).map(|number| stories::text(1, number)).collect();
     let split = ValidationSplit::new(&texts, 0.1).unwrap();
     Arc::new(Corpus::build(&texts, &split, tokenizer, &DiskSpace::in_memory(), |_, _| ()).unwrap())
 }
 
-/// Rows of stories, each row with another number of tokens that count.
+/// Rows of stories with different numbers of targets.
 pub fn batch(rows: usize, width: usize) -> Batch {
     let packer = Packer::training(corpus(40, &tokenizer()), width, 2).unwrap();
     let mut batch = next_token_batch(&packer.rows_at_step(0, rows).unwrap(), Direction::Causal).unwrap();
@@ -80,7 +80,7 @@ pub fn weights(models: &Models) -> StateDict {
     values(&models.policy)
 }
 
-/// The distance of two models' weights as a share of the size of the first.
+/// Distance between the weights of two models, relative to the norm of the first.
 pub fn relative_difference(a: &StateDict, b: &StateDict) -> f64 {
     assert!(a.keys().eq(b.keys()));
     let pairs = a.iter().flat_map(|(name, data)| data.iter::<f64>().zip(b[name].iter::<f64>()).collect::<Vec<_>>());

@@ -1,9 +1,9 @@
-//! Only what is said to train moves.
+//! Frozen parameters do not change.
 
 use crate::training::runs::{TestRun, recipe, train, weights};
 use kiln_train::TrainError;
 
-/// Names of parameters that moved between steps 1 and 4 of a run of these.
+/// Names of parameters that changed between steps 1 and 4 of a run with these keys.
 fn moved_parameters(trains: &str) -> (Vec<String>, usize) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");

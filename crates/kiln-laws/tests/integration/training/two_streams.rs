@@ -1,4 +1,4 @@
-//! An encoder–decoder trains: the beginning of a document in the encoder, the rest from the decoder.
+//! Training of an encoder-decoder: the encoder reads the first part of a document, the decoder predicts the rest.
 
 use crate::training::{
     runs::autodiff,
@@ -20,12 +20,12 @@ use std::sync::Arc;
 const BOS: u32 = 1;
 const EOS: u32 = 2;
 
-/// The second half of a document after the first.
+/// Objective: predict the second half of a document from the first.
 fn halves_prefix() -> Prefix {
     Prefix { split: PrefixSplit::Share(FixedShare { share: 0.5 }) }
 }
 
-/// Of bytes: what matters here is where its special tokens are.
+/// A byte tokenizer with its special tokens.
 fn vocabulary() -> Arc<Vocabulary> {
     let none = std::iter::empty::<Result<String, kiln_data::DataError>>();
     Tokenizer::train(&TokenizerConfig::Byte(NoOptions {}), none).expect("a tokenizer").vocabulary().clone()
@@ -34,7 +34,7 @@ fn vocabulary() -> Arc<Vocabulary> {
 fn config(hidden: usize) -> ModelConfig {
     let text = format!(
         "stack = \"encoder-decoder\"\nvocab = 11\nhidden = {hidden}\n[[blocks]]\nsublayers = [{{ parts = [\"attention\"] \
-         }}, {{ parts = [{{ attention = {{ source = \"cross\" }} }}] }}, {{ parts = [\"gated\"] }}]"
+         }}, {{ parts = [{{ attention = {{ source = \"cross\" }} }}] }}, {{ parts = [\"gated_mlp\"] }}]"
     );
     let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("well formed");
     config.resolve();
@@ -42,7 +42,7 @@ fn config(hidden: usize) -> ModelConfig {
     config
 }
 
-/// Documents that say four tokens twice, two of them in a row.
+/// Documents that repeat four tokens, two documents in a row.
 fn repeated_tokens(step: u64) -> PackedSequences {
     let mut random = Random::new(8, "echoes", step, 0);
     let mut document = || {
@@ -80,7 +80,7 @@ fn an_encoder_decoder_learns_to_repeat_its_input() {
         let found = compute_gradients(&models, &[batch], &halves_prefix(), RngKey { step, ..RNG_KEY });
         models.policy = found.apply(models.policy, &mut optimizer, 1e-2, Some(1.0));
     }
-    // Without the encoder, four of five tokens are one of eight: 1.66 nats a token at best.
+    // Without the encoder, four of five tokens are one of eight: 1.66 nats per token at best.
     let learned = loss(&halves_prefix(), &models, &repeated_tokens(1 << 20));
     assert!(learned < 0.3, "{learned}");
 }

@@ -21,8 +21,8 @@ impl Variant for Gain {
     type Config = NoOptions;
     const CARD: Card = Card::new("gain", "2103.17239");
 
-    fn init(_config: &NoOptions, around: &BuildContext, init: &mut Initializer) -> Self {
-        Self { weight: init.constant([around.hidden], 1.0) }
+    fn init(_config: &NoOptions, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self { weight: init.constant([build.hidden], 1.0) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! docs/add-a-variant.md is true: its file compiles and its list line enters it in a registry.
+//! docs/add-a-variant.md is true: its file compiles, and its list line adds a variant to a registry.
 
 mod gain;
 

@@ -25,7 +25,7 @@ pub fn merge_partial_outputs(a: AttentionOutput, b: AttentionOutput) -> Attentio
     }
 }
 
-/// Applies attention sinks, one logit a head, `[H]`: out · e^L / (e^L + e^sink) = out · σ(L − sink) (gpt-oss; 2309.17453).
+/// Applies attention sinks, one logit per head, `[H]`: out · e^L / (e^L + e^sink) = out · σ(L − sink) (gpt-oss; 2309.17453).
 pub fn apply_sink(attention: AttentionOutput, sink: Tensor<1>) -> Tensor<4> {
     let Some(log_sum) = attention.log_sum_exp else { return attention.out };
     let heads = sink.dims()[0];

@@ -41,17 +41,17 @@ impl Attention {
         }
     }
 
-    /// Plans and runs one kernel call. `leaf` names its weights for probes and dropout.
+    /// Plans and runs one kernel call. `name` names its weights for probes and dropout.
     fn call_kernel(
         &self,
-        leaf: &str,
+        name: &str,
         inputs: QueryKeyValue,
         block_mask: BlockMask,
         bias: Option<DistanceBias>,
         cx: &mut Context,
     ) -> AttentionOutput {
         let ([b, h, t, _], s) = (inputs.query.dims(), inputs.key.dims()[2]);
-        let dropout = cx.dropout_mask(leaf, self.dropout, [b, h, t, s]);
+        let dropout = cx.dropout_mask(name, self.dropout, [b, h, t, s]);
         let facts = PlannerInput {
             needs_gradients: inputs.query.is_autodiff(),
             is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(&inputs.query),
@@ -59,7 +59,7 @@ impl Attention {
             has_bias: bias.is_some(),
             tiles_known: block_mask.has_tiles(),
             has_dropout: dropout.is_some(),
-            hooked_path: cx.probed_path(leaf),
+            hooked_path: cx.probed_path(name),
             forced_kernel: cx.forced_kernel,
             ..self.kernel_requirements()
         };
@@ -76,7 +76,7 @@ impl Attention {
         };
         let kernel = plan_attention(&facts).kernel;
         cx.record_kernel(kernel);
-        attend(kernel, call, Some(&mut |weights| cx.probe_value(leaf, weights)))
+        attend(kernel, call, Some(&mut |weights| cx.probe_value(name, weights)))
     }
 
     /// Facts for the planner that follow from the configuration. The log-sum-exp is needed for a sink, and to merge a prefix

@@ -196,7 +196,7 @@ impl Layer for Attention {
         Some(plan_attention(&PlannerInput {
             needs_gradients,
             is_cpu_f32: self.projection.has_cpu_kernel(),
-            // Decoding has one query a call; in training the number isn't known.
+            // Decoding has one query per call; in training the number isn't known.
             num_queries: usize::from(!needs_gradients),
             has_dropout: needs_gradients && self.dropout > 0.0,
             tiles_known: true,

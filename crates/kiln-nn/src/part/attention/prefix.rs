@@ -1,6 +1,6 @@
 //! Trained prefix of keys and values (prefix tuning, 2101.00190, section 4).
 //!
-//! P trained key-value pairs a head that every query of every document sees. They have no position and belong to no document,
+//! P trained key-value pairs per head that every query of every document sees. They have no position and belong to no document,
 //! so attention over them is a kernel call of its own, merged with that over the tokens.
 
 use crate::{init::Initializer, part::attention::projection::KeyValue};

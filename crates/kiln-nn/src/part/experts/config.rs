@@ -12,7 +12,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Greatest number of experts. A larger number in a recipe is a slip.
+/// Maximum number of experts. A larger number in a recipe is treated as a mistake.
 const MAX_EXPERTS: usize = 4096;
 
 crate::variants! {

@@ -2,16 +2,17 @@
 //! eq. 1; 2101.03961).
 //!
 //! * p = softmax(x W_router), selected: the k greatest of p;
-//! * w_e = p_e of the selected experts, with `norm_topk_prob` divided by their sum, otherwise 0;
+//! * w_e = p_e for a selected expert and 0 for the others. If `norm_topk_prob` is set, the weights are then divided by their
+//!   sum;
 //! * optionally plus a shared expert that every token passes (2401.06066, eq. 9).
 //!
 //! Experts have no capacity limit, so no token is dropped, and a token's output doesn't depend on other tokens. Auxiliary
 //! losses keep the router balanced: `balance` (load balancing) and `z` (router z-loss), over the live tokens.
 //!
-//! Parameters: `router.weight [M, E]`, `experts.…` (see `StackedExperts`), `shared.…` with a shared expert. Cost: k experts a
-//! token with the grouped kernel (CPU), all E without it.
+//! Parameters: `router.weight [M, E]`, `experts.…` (see `StackedExperts`), `shared.…` with a shared expert. Cost: k experts
+//! per token with the grouped kernel (CPU), all E without it.
 //!
-//! Shapes: B sequences, T tokens, M hidden, N = B · T, E experts, k experts a token.
+//! Shapes: B sequences, T tokens, M hidden, N = B · T, E experts, k experts per token.
 
 mod config;
 mod router;

@@ -1,6 +1,6 @@
 //! Router of a mixture of experts: probabilities, top-k selection, weights and auxiliary losses.
 //!
-//! Shapes: N tokens, E experts, k experts a token.
+//! Shapes: N tokens, E experts, k experts per token.
 
 use crate::autograd_order::stop_gradient;
 use burn::tensor::{Int, Tensor, activation::softmax};
@@ -36,8 +36,8 @@ pub fn multi_hot(selected: &Tensor<2, Int>, like: &Tensor<2>) -> Tensor<2> {
     is_selected.int().sum_dim(1).squeeze_dim::<2>(1).float().cast(like.dtype())
 }
 
-/// Returns the weight of each expert's output, `[N, E]`: its probability, with `normalize` divided by the sum over the selected
-/// ones; 0 for experts that aren't selected.
+/// Returns the weight of each expert's output, `[N, E]`: w_e = p_e for a selected expert and 0 for the others. With `normalize`,
+/// the weights are then divided by their sum.
 pub fn expert_weights(p: Tensor<2>, selected: Tensor<2>, normalize: bool) -> Tensor<2> {
     let weights = p * selected;
     if normalize { weights.clone() / weights.sum_dim(1) } else { weights }

@@ -1,4 +1,4 @@
-//! Stacked matrices of all experts: one tensor `[E, in, out]` a linear map.
+//! Stacked matrices of all experts: one tensor `[E, in, out]` per linear map.
 //!
 //! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`].
 
@@ -39,7 +39,7 @@ impl StackedLinear {
         y.unsqueeze_dim(0)
     }
 
-    /// Operations a row.
+    /// Floating-point operations per row.
     fn flops(&self) -> f64 {
         let [_, from, to] = self.weight.shape().dims();
         2.0 * (from * to) as f64
@@ -92,7 +92,7 @@ impl StackedExperts {
         self.down.forward(activated, expert)
     }
 
-    /// Returns the floating-point operations of one expert a token.
+    /// Returns the floating-point operations of one expert per token.
     pub fn flops(&self) -> f64 {
         self.gate.iter().chain([&self.up, &self.down]).map(StackedLinear::flops).sum()
     }

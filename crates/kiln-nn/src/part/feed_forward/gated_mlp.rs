@@ -1,7 +1,7 @@
 //! Gated feed-forward network (GLU, SwiGLU): (f(x W_gate) ⊙ x W_up) W_down (2002.05202, eq. 6).
 //!
 //! Parameters: `gate.weight [M, N]`, `up.weight [M, N]`, `down.weight [N, M]`, N the intermediate size, and with biases
-//! `gate.bias [N]`, `up.bias [N]`, `down.bias [M]`. Cost: 6 M N operations a token. The default N = 8/3 M gives as many
+//! `gate.bias [N]`, `up.bias [N]`, `down.bias [M]`. Cost: 6 M N operations per token. The default N = 8/3 M gives as many
 //! parameters as an MLP of 4 M.
 
 use super::activation::Activation;

@@ -1,7 +1,7 @@
 //! Feed-forward network (MLP) of two matrices: f(x W₁ + b₁) W₂ + b₂ (1706.03762, eq. 2).
 //!
 //! Parameters: `up.weight [M, N]`, `down.weight [N, M]`, N the intermediate size, and with biases `up.bias [N]`,
-//! `down.bias [M]`. Cost: 4 M N operations a token.
+//! `down.bias [M]`. Cost: 4 M N operations per token.
 
 use super::activation::Activation;
 use crate::{

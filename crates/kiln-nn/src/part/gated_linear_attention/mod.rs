@@ -10,7 +10,7 @@
 //!
 //! Parameters: `q.weight`, `k.weight [M, H D]`, `v.weight [M, H E]`, `decay_in.weight [M, rank]` (W₁), `decay_out.weight
 //! [rank, H D]` (W₂), `decay_out.bias [H D]`, `gate.weight [M, H E]` (W_r), `gate.bias [H E]`, `norm` of width E, `o.weight
-//! [H E, M]`. Cost: the matrices plus 4 H D E operations a token, independent of the length. State: H D E values a sequence.
+//! [H E, M]`. Cost: the matrices plus 4 H D E operations per token, independent of the length. State: H D E values per sequence.
 //! Probe: `log_decay [B, H, T, D]`.
 //!
 //! Shapes: B sequences, T tokens, M hidden, H heads, D width of a key, E width of a value.

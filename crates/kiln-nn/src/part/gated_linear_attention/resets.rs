@@ -7,13 +7,13 @@ use kiln_spec::formula::MarkField;
 /// Document number that no token has.
 const NO_DOCUMENT: i32 = -1;
 
-/// Returns the "last document" of rows without tokens so far, `[B, 1]`: none.
+/// Returns the initial `last_document` for [`document_starts`], `[B, 1]`: −1 in every row, because no token has been read yet.
 pub fn no_document(tokens: &TokenMarks) -> Tensor<2, Int> {
     Tensor::full([tokens.dims()[0], 1], NO_DOCUMENT, &tokens.field(MarkField::Document).device())
 }
 
 /// Returns 1 for each valid token whose document differs from that of the valid token before it, otherwise 0, `[B, T]`; and the
-/// document of the last valid token, `[B, 1]`. `last_document` is that of the call before.
+/// document of the last valid token, `[B, 1]`. `last_document` is the document that the previous call returned.
 ///
 /// Invalid tokens are skipped: the index of the latest valid token is a running maximum over the row.
 pub fn document_starts(tokens: &TokenMarks, last_document: Tensor<2, Int>) -> (Tensor<2, Int>, Tensor<2, Int>) {

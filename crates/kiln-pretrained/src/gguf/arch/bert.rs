@@ -1,5 +1,16 @@
-//! `bert`: BERT encoders for embeddings, without pooler and heads. RoBERTa is written as BERT: its position table loses the
-//! rows before the first position (`pad_token_id` + 1).
+//! `bert`: BERT encoders for embeddings, without pooler and heads.
+//!
+//! RoBERTa is written as BERT: its position table loses the rows before the first position (`pad_token_id` + 1), so that
+//! positions count from 0 in the file.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | rows of `token_embd.weight`, `position_embd.weight`, `token_types.weight` | `vocab_size`, `max_position_embeddings`, `type_vocab_size` |
+//! | `embedding_length`, `feed_forward_length`, `block_count` | `hidden_size`, `intermediate_size`, `num_hidden_layers` |
+//! | `attention.head_count` | `num_attention_heads` |
+//! | `attention.layer_norm_epsilon` | `layer_norm_eps` (default 1e-12) |
+//! | `attention.causal` = false | |
+//! | `pooling_type` | the pooling of sentence-transformers (see [`GgufFile::pooling`](crate::gguf::GgufFile::pooling)) |
 
 use super::{Architecture, MetadataReader, NameRule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, Value};
@@ -15,6 +26,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[],
 };
 
+/// Names of BERT's tensors, without the prefix `bert.` of models with a head.
 const NAME_RULES: [NameRule; 12] = [
     plain_rule("token_embd", "embeddings.word_embeddings"),
     plain_rule("position_embd", "embeddings.position_embeddings"),

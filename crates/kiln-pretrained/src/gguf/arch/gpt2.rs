@@ -1,4 +1,15 @@
-//! `gpt2`: GPT-2. Its linear weights are `[in, out]` in the Hugging Face format and `[out, in]` in GGUF.
+//! `gpt2`: GPT-2.
+//!
+//! The linear weights are `[in, out]` in the Hugging Face format (PyTorch's `Conv1D`) and `[out, in]` in GGUF, so that
+//! they are transposed. Attention is one fused matrix for q, k and v in both formats. The position table has one row for
+//! each position; its number of rows is the context length.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | `embedding_length`, `feed_forward_length` | `n_embd`, `n_inner` |
+//! | `block_count`, `attention.head_count` | `n_layer`, `n_head` |
+//! | rows of `position_embd.weight` | `n_positions` |
+//! | none | `activation_function`: `gelu_new` |
 
 use super::{Architecture, MetadataReader, NameRule, permuted_rule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, RowPermutation, Value};
@@ -14,6 +25,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[],
 };
 
+/// Names of GPT-2's tensors; those with a linear weight are transposed.
 const NAME_RULES: [NameRule; 10] = [
     plain_rule("token_embd", "transformer.wte"),
     plain_rule("position_embd", "transformer.wpe"),

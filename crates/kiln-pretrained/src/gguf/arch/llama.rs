@@ -1,4 +1,17 @@
-//! `llama`: Llama, and Mistral under the same name. The rows of q and k are permuted (see [`RowPermutation`]).
+//! `llama`: Llama, and Mistral under the same name.
+//!
+//! The rows of q and k are permuted (see [`RowPermutation`]). Biases exist if their tensors do; the first layer decides.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | `embedding_length`, `feed_forward_length`, `block_count` | `hidden_size`, `intermediate_size`, `num_hidden_layers` |
+//! | `attention.head_count`, `attention.head_count_kv` | `num_attention_heads`, `num_key_value_heads` |
+//! | `attention.key_length`, `attention.value_length`, `rope.dimension_count` | `head_dim`: all equal |
+//! | `attention.layer_norm_rms_epsilon` | `rms_norm_eps` (default 1e-6) |
+//! | `context_length` | `max_position_embeddings` |
+//! | `rope.*`, the tensor `rope_freqs.weight` | `rope_theta`, `rope_scaling` |
+//! | no tensor `output.weight` | `tie_word_embeddings` |
+//! | none | `hidden_act`: `silu`; a model with sliding windows is refused |
 
 use super::{Architecture, MetadataReader, NameRule, permuted_rule, plain_rule, rope, size_metadata};
 use crate::gguf::{Metadata, RowPermutation, Value};
@@ -14,6 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[rope::ROPE_FREQS_TENSOR],
 };
 
+/// Names of Llama's tensors; the rows of q and k are permuted.
 const NAME_RULES: [NameRule; 12] = [
     plain_rule("token_embd", "model.embed_tokens"),
     plain_rule("output_norm", "model.norm"),
@@ -63,6 +77,10 @@ pub(super) fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
 }
 
 /// The metadata of architectures like Llama.
+///
+/// # Errors
+/// If a size is missing, the activation is not silu, the model has sliding windows, or its rotary scaling has no
+/// counterpart.
 pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
     let mut metadata = size_metadata(
         config,

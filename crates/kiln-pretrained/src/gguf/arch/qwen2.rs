@@ -1,4 +1,5 @@
-//! `qwen2`: Qwen 2, which is Llama with biases of q, k and v. The rows of q and k are not permuted.
+//! `qwen2`: Qwen 2, which is Llama with biases of q, k and v. The rows of q and k are not permuted, because llama.cpp
+//! rotates halves for this architecture. Metadata keys are those of Llama.
 
 use super::{Architecture, MetadataReader, NameRule, llama, rope};
 use kiln_spec::ValidationError;

@@ -1,4 +1,15 @@
 //! Rotary position embeddings: the keys `rope.*`, and the tensor of Llama 3's frequency factors.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | `rope.freq_base` | `rope_theta` (default 10000) |
+//! | `rope.scaling.type`: `none`, `linear`, `yarn` | `rope_scaling.rope_type` |
+//! | `rope.scaling.factor`, older `rope.scale_linear` | `rope_scaling.factor` |
+//! | `rope.scaling.original_context_length` | `rope_scaling.original_max_position_embeddings` |
+//! | `rope.scaling.yarn_beta_fast`, `…_slow` | `rope_scaling.beta_fast`, `beta_slow` (defaults 32 and 1) |
+//! | the tensor `rope_freqs.weight` | `rope_scaling` of type `llama3` |
+//!
+//! The rotary frequencies are θ^(−i/h) for the pairs i = 0 … h − 1 of a head of 2h values.
 
 use super::MetadataReader;
 use crate::gguf::{Metadata, Value};
@@ -36,6 +47,7 @@ impl Llama3Scaling {
         (0..pairs).map(freq_factor).collect()
     }
 
+    /// The value of `rope_scaling` in a `config.json`.
     fn to_json(self) -> Json {
         json!({
             "rope_type": "llama3",
@@ -48,6 +60,9 @@ impl Llama3Scaling {
 }
 
 /// Reads the rotary embedding of a file into `rope_theta` and `rope_scaling` of `config`.
+///
+/// # Errors
+/// If the scaling has an unknown type, or frequency factors that are not Llama 3's.
 pub(super) fn read(fields: &MetadataReader, config: &mut Json) -> Result<(), ValidationError> {
     let theta = fields.float("rope.freq_base")?.unwrap_or(10_000.0);
     config["rope_theta"] = json!(theta);
@@ -103,12 +118,16 @@ fn rope_scaling(config: &Json) -> &Json {
     objects.find(|value| value.is_object()).unwrap_or(&Json::Null)
 }
 
+/// The type of a rotary scaling, under its current or its older key.
 fn rope_type(scaling: &Json) -> &str {
     scaling["rope_type"].as_str().or(scaling["type"].as_str()).unwrap_or("default")
 }
 
 /// Writes the rotary embedding of a `config.json` into `metadata`. Llama 3's frequency factors are a tensor, which
 /// [`llama3_freq_factors`] returns.
+///
+/// # Errors
+/// If the scaling has no counterpart in GGUF, or lacks its factor.
 pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), ValidationError> {
     let scaling = rope_scaling(config);
     let theta = scaling["rope_theta"].as_f64().or(config["rope_theta"].as_f64()).unwrap_or(10_000.0);
@@ -152,7 +171,11 @@ fn write_scaling(scaling: &Json, metadata: &mut Metadata) -> Result<(), Validati
     Ok(())
 }
 
-/// Returns Llama 3's frequency factors for a `config.json`; `None` if it has another rotary scaling.
+/// Returns Llama 3's frequency factors for a `config.json`, one for each pair of a head; `None` if it has another rotary
+/// scaling.
+///
+/// # Errors
+/// If a parameter of the scaling is missing.
 pub(in crate::gguf) fn llama3_freq_factors(config: &Json) -> Result<Option<Vec<f32>>, ValidationError> {
     let scaling = rope_scaling(config);
     if rope_type(scaling) != "llama3" {

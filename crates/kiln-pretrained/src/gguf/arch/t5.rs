@@ -1,4 +1,16 @@
-//! `t5`: T5 and mT5, encoder and decoder. The relative position biases are in the first layer of each stack.
+//! `t5`: T5 and mT5, encoder and decoder.
+//!
+//! Tensors of the encoder begin with `enc.`, those of the decoder with `dec.`. The relative position biases
+//! (`attn_rel_b`, `[buckets, heads]`) are in the first layer of each stack, as in the Hugging Face format. The queries
+//! are not scaled by 1/√d; T5's initialization takes care of that.
+//!
+//! | metadata | `config.json` |
+//! |---|---|
+//! | `attention.key_length` = `attention.value_length` | `d_kv` |
+//! | `attention.relative_buckets_count` | `relative_attention_num_buckets` |
+//! | a tensor `ffn_gate` exists | `feed_forward_proj`: `gated-gelu`, else `relu` |
+//! | no tensor `output.weight` | `tie_word_embeddings`; then the head's input is scaled by 1/√`d_model` |
+//! | none | `relative_attention_max_distance`: 128, the value of all published models |
 
 use super::{Architecture, MetadataReader, NameRule, plain_rule, size_metadata};
 use crate::gguf::{Metadata, Value};
@@ -14,6 +26,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     derived_tensors: &[],
 };
 
+/// Names that do not depend on the kind of feed-forward network. `{}` is the layer within its stack.
 const NAME_RULES: [NameRule; 27] = [
     plain_rule("token_embd", "shared"),
     plain_rule("output", "lm_head"),
@@ -54,7 +67,7 @@ fn name_rules(gated: bool) -> Vec<NameRule> {
     NAME_RULES.into_iter().chain(up_rules).collect()
 }
 
-/// The `config.json` of a T5.
+/// The `config.json` of a T5. ε is read from `layer_norm_rms_epsilon` or `layer_norm_epsilon`, with the default 1e-6.
 fn config(fields: &MetadataReader) -> Result<Json, ValidationError> {
     let layers = fields.size("block_count")?;
     let heads = fields.size("attention.head_count")?;

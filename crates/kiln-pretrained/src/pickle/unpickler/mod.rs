@@ -1,5 +1,18 @@
 //! The interpreter of pickles: the operations of protocols 2 to 5 that data needs (Python's `pickletools` documents them).
 //!
+//! | operations | effect |
+//! |---|---|
+//! | PROTO, FRAME | ignored |
+//! | NONE, NEWTRUE, NEWFALSE, BINFLOAT, BINBYTES | push an object that tensors do not need |
+//! | BININT, BININT1, BININT2, LONG1 | push an integer |
+//! | BINUNICODE, SHORT_BINUNICODE, BINSTRING, … | push a string |
+//! | EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, MARK | push an empty collection, or a mark |
+//! | TUPLE, TUPLE1 – TUPLE3 | pop items, push a tuple |
+//! | APPEND(S), SETITEM(S), BUILD | pop items, add them to the collection below |
+//! | GLOBAL, STACK_GLOBAL, REDUCE, BINPERSID | names, calls, storages (`rebuild`) |
+//! | BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET | store the top object, or push a stored one |
+//! | STOP | end |
+//!
 //! An operation creates at most one object, of a size that its bytes bound, and a pickle at most [`MAX_OBJECTS`].
 
 mod rebuild;
@@ -14,6 +27,7 @@ use std::collections::HashMap;
 /// Maximum number of objects of a pickle. Ten thousand tensors take a quarter of a million.
 const MAX_OBJECTS: usize = 1 << 22;
 
+/// The state of the stack machine.
 struct Unpickler<'a> {
     bytes: Cursor<'a>,
     objects: Vec<Object<'a>>,

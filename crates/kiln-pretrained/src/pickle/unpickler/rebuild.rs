@@ -24,7 +24,8 @@ impl<'a> Unpickler<'a> {
         self.push(Object::Global(global))
     }
 
-    /// REDUCE: pops arguments and a global, and pushes the result of the call.
+    /// REDUCE: pops arguments and a global, and pushes the result of the call. Only the globals of [`Global`] can be
+    /// called, and their results are built here: no code of the file runs.
     pub(super) fn reduce(&mut self) -> Result<(), PickleError> {
         let arguments = self.pop()?;
         let called = self.pop()?;
@@ -45,7 +46,8 @@ impl<'a> Unpickler<'a> {
         self.push(object)
     }
 
-    /// `_rebuild_tensor(storage, offset, size, stride)`.
+    /// `_rebuild_tensor(storage, offset, size, stride)`. The view is checked against its storage later, when the size of
+    /// the storage in the file is known.
     fn rebuild_tensor(
         &self,
         storage: ObjectId,
@@ -91,16 +93,19 @@ impl<'a> Unpickler<'a> {
         self.push(Object::Storage(storage))
     }
 
+    /// The items of a tuple.
     fn as_tuple(&self, id: ObjectId) -> Result<&[ObjectId], PickleError> {
         let Object::Tuple(items) = &self.objects[id.0] else { return self.bytes.fail("expected a tuple") };
         Ok(items)
     }
 
+    /// The text of a string.
     fn as_text(&self, id: ObjectId) -> Result<&'a str, PickleError> {
         let Object::Str(text) = self.objects[id.0] else { return self.bytes.fail("expected a string") };
         Ok(text)
     }
 
+    /// The sizes or strides of a tensor: a tuple of at most [`MAX_DIMS`] integers.
     fn as_counts(&self, id: ObjectId) -> Result<Vec<usize>, PickleError> {
         match self.as_tuple(id)? {
             sizes if sizes.len() <= MAX_DIMS => sizes.iter().map(|&id| self.as_count(id)).collect(),
@@ -108,6 +113,7 @@ impl<'a> Unpickler<'a> {
         }
     }
 
+    /// A non-negative integer: a size, an offset or a stride.
     fn as_count(&self, id: ObjectId) -> Result<usize, PickleError> {
         let Object::Int(number) = self.objects[id.0] else { return self.bytes.fail("expected an integer") };
         usize::try_from(number)

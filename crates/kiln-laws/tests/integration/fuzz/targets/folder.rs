@@ -1,4 +1,4 @@
-//! Folders and tables, of which one file is damaged. They lie on a disk: a map needs one.
+//! Readers of model folders, of which one file is damaged. The files are on disk, because weights are memory-mapped.
 
 use super::super::seeds;
 use super::{
@@ -15,7 +15,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A folder within another one.
+/// A model folder in a temporary folder.
 struct TempModelFolder {
     parent: TempDir,
 }
@@ -34,7 +34,7 @@ impl TempModelFolder {
         self.parent.path().join("model")
     }
 
-    /// Puts a file there: written anew, not over what may be mapped.
+    /// Replaces a file. The old one is removed first, because it may be memory-mapped.
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let (path, fresh) = (self.path().join(name), self.path().join("fresh"));
         fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path)).unwrap();
@@ -42,7 +42,7 @@ impl TempModelFolder {
     }
 }
 
-/// A thread's own folder, made once, of the files that aren't damaged.
+/// Creates the folder of a thread once, with the files that are not damaged.
 macro_rules! temp_model_folder {
     ($($name:literal = $bytes:expr),* $(,)?) => {{
         thread_local! { static HOME: TempModelFolder = TempModelFolder::new(&[$(($name, &$bytes)),*]); }
@@ -61,7 +61,7 @@ pub fn safetensors(file: &[u8]) -> bool {
     })
 }
 
-/// Beside the folder lies a file with a tensor that must not be found.
+/// The parent folder has a file with a tensor that must not be found.
 pub fn safetensors_index(file: &[u8]) -> bool {
     temp_model_folder!("config.json" = *b"{}", "weights.safetensors" = seeds::safetensors()[0]).with(|home| {
         fs::write(home.parent.path().join("outside.safetensors"), seeds::outside_file()).unwrap();
@@ -82,7 +82,7 @@ pub fn tokenizer_config(file: &[u8]) -> bool {
     })
 }
 
-/// `adapter_config.json`, beside the tensors and the model that it was written for.
+/// `adapter_config.json`, with the tensors and the base model that it was written for.
 pub fn adapter(file: &[u8]) -> bool {
     thread_local! { static MODEL: Model = files::load(&seeds::model(), &Device::flex()).unwrap().model; }
     temp_model_folder!("adapter_model.safetensors" = seeds::adapter_tensors()).with(|home| {

@@ -1,6 +1,6 @@
-//! What reads a file: true if all of it is read, false if it is refused.
+//! Fuzz targets: a function for each reader. True if the whole file was read, false if it was refused.
 //!
-//! The fuzz targets in `fuzz/`, at the root of the repository, are these.
+//! The programs of `fuzz/`, at the root of the repository, use the same functions.
 
 mod folder;
 mod text;

@@ -1,4 +1,4 @@
-//! Configurations, tokenizers and templates.
+//! Readers of configurations, tokenizers and templates.
 
 use super::super::seeds;
 use kiln_data::{
@@ -13,10 +13,10 @@ pub fn config(file: &[u8]) -> bool {
     serde_json::from_slice(file).is_ok_and(|json| hf::read_config(&json).is_ok())
 }
 
-/// A text with what tokenizers find hard.
+/// A text with several scripts, emoji, control characters and runs of spaces.
 const TEXT: &str = "ab a\u{0301}b 🙂👨‍👩‍👧 <s> 漢字\r\n  x";
 
-/// Whether a tokenizer reads the text and writes it again.
+/// Whether a tokenizer encodes and decodes the text.
 pub fn check_tokenizer(tokenizer: &Tokenizer) -> bool {
     tokenizer.decode(&tokenizer.encode(TEXT)).is_ok()
 }
@@ -32,10 +32,10 @@ pub fn sentencepiece(file: &[u8]) -> bool {
         .is_ok_and(|tokenizer| check_tokenizer(&tokenizer))
 }
 
-/// The most bytes that a template may make of the conversation below.
+/// Limit of the output of a template, in bytes.
 const MAX_LENGTH: usize = 1 << 29;
 
-/// Whether a template makes a text of a conversation with all that one can have, or none of the shortest.
+/// Whether a template renders a conversation with every kind of content, or else a minimal one.
 pub fn can_render(chat: &ChatTemplate) -> bool {
     let conversation = seeds::conversation();
     let options = ChatTemplateOptions {
@@ -58,7 +58,7 @@ pub fn chat_template(file: &[u8]) -> bool {
     chat.is_some_and(|chat| chat.is_ok_and(|chat| can_render(&chat)))
 }
 
-/// `modules.json`, or what it says of pooling.
+/// `modules.json`, or a pooling configuration.
 pub fn modules(file: &[u8]) -> bool {
     let Ok(json) = serde_json::from_slice::<Value>(file) else { return false };
     let place = sentence_transformers::pooling_file(Some(&json));

@@ -1,9 +1,9 @@
-//! Weights in one piece.
+//! Readers of weights in one file.
 
 use kiln_models::{hf, tensors::TensorSource};
 use kiln_pretrained::{gguf as format, pickle::PickleFile};
 
-/// Reads every tensor.
+/// Reads every tensor of a file.
 pub fn read_all_tensors(tensors: &dyn TensorSource) -> bool {
     tensors.entries().keys().all(|name| tensors.read(name).is_ok())
 }

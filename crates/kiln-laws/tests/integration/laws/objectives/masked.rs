@@ -1,4 +1,4 @@
-//! The masked objective chooses, replaces and asks at the rates that it says.
+//! The masked objective: which tokens are selected, how they are replaced, and at which rates.
 
 use super::{assert_distribution, batch, pack_rows, packed, tokenizer};
 use kiln_data::{Batch, PackedSequences, Sequence};

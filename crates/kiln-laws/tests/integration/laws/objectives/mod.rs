@@ -1,4 +1,4 @@
-//! Objectives: what goes in and what is asked is as their formulas say, and a function of text and random numbers alone.
+//! Objectives: inputs and targets follow the formulas and are a function of text and random numbers only.
 
 mod masked;
 mod model;
@@ -7,7 +7,7 @@ mod unified;
 
 use kiln_data::{Batch, PackedSequences, Sequence, Tokenizer, TokenizerConfig, stories, tokenizer::VocabConfig};
 use kiln_spec::{Pattern, Random, plan::dense_mask};
-use kiln_train::objective::{Corruption, corrupt_batch};
+use kiln_train::objective::{SegmentBuilder, segment_batch};
 use std::sync::LazyLock;
 
 /// A learned vocabulary of a few hundred tokens.
@@ -20,7 +20,7 @@ pub fn tokenizer() -> &'static Tokenizer {
     &TOKENIZER
 }
 
-/// Stories from `first` on as whole documents, one a row.
+/// Stories from `first` on as whole documents, one per row.
 pub fn packed(first: u64, count: u64) -> PackedSequences {
     let specials = tokenizer().special_tokens();
     let document = |number: u64| {
@@ -48,8 +48,8 @@ pub fn pack_rows(rows: Vec<Vec<Sequence>>) -> PackedSequences {
 }
 
 /// The `step`-th batch.
-pub fn batch(objective: &dyn Corruption, packed: &PackedSequences, step: u64) -> Batch {
-    corrupt_batch(packed, Random::new(5, "objective", step, 0), objective).expect("a batch")
+pub fn batch(objective: &dyn SegmentBuilder, packed: &PackedSequences, step: u64) -> Batch {
+    segment_batch(packed, Random::new(5, "objective", step, 0), objective).expect("a batch")
 }
 
 /// χ² of counts against expected ones, and the value that one in about a million is above: with d = n − 1 degrees of

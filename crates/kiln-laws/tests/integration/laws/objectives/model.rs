@@ -1,4 +1,4 @@
-//! What a model makes of the batches.
+//! Objectives with a model: visibility and losses.
 
 use super::{batch, packed, tokenizer};
 use burn::tensor::Tensor;

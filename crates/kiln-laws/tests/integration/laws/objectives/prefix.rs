@@ -1,4 +1,4 @@
-//! The prefix objective splits where it says and counts what comes after.
+//! The prefix objective: where it splits, and which tokens are targets.
 
 use super::{assert_distribution, assert_no_target_leak, batch, pack_rows, packed, story_beginnings, tokenizer};
 use kiln_data::{Batch, PackedSequences, Sequence, next_token_batch};

@@ -1,4 +1,4 @@
-//! The unified objective mixes the others, and is each of them alone.
+//! The unified objective: a mixture of the others.
 
 use super::{assert_distribution, assert_no_target_leak, batch, packed, story_beginnings, tokenizer};
 use burn::tensor::Device;

@@ -4,7 +4,7 @@
 //! multi-query (1911.02150), between them grouped-query (2305.13245): H / G query heads share keys and values.
 //!
 //! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, and biases of the output
-//! widths. Cost: 4 M D (H + G) operations a token, 4 H D for each key. Cache: 2 G D values a token.
+//! widths. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
 
 use super::{KeyValue, Projection};
 use crate::{
@@ -69,7 +69,7 @@ pub struct MultiHeadProjection {
 impl Variant for MultiHeadProjection {
     type Config = MultiHeadProjectionConfig;
     const CARD: Card = Card {
-        state: "2 × kv heads × head width a token",
+        state: "2 × kv heads × head width per token",
         time: "T²",
         incompatible_with: "kv heads that don't divide heads",
         ..Card::new("heads", "1706.03762, 2305.13245, 1911.02150")

@@ -1,6 +1,6 @@
 //! Projections: from hidden states to queries, keys and values, and from the heads' outputs back.
 //!
-//! | projection | cached a token | parameters | paper |
+//! | projection | cached per token | parameters | paper |
 //! |---|---|---|---|
 //! | multi-head, grouped-query, multi-query | 2 G D | `q`, `k`, `v`, `o` | 1706.03762, 2305.13245, 1911.02150 |
 //! | latent (MLA) | rank + rotary width | `q`, `kv_down`, `kv_norm`, `k_rope`, `k`, `v`, `o`, … | 2405.04434 |
@@ -59,7 +59,7 @@ pub struct QueryKeyValue {
     pub value: Tensor<4>,
     /// Factor of the products q · k.
     pub scale: f64,
-    /// Whether the values are those of heads or latents; the output projection needs to know.
+    /// Form of `value`: per-head values, or shared latents to which `project_output` still has to apply W_v.
     pub latent_form: LatentForm,
 }
 
@@ -78,13 +78,13 @@ impl QueryKeyValue {
     }
 }
 
-/// Form of the values of a call.
+/// Form of the values that a projection passes to the attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LatentForm {
-    /// Values of each head.
+    /// The kernel's values are those of each head.
     #[default]
     Expanded,
-    /// Latents that all heads share (absorbed MLA): the values are computed from the output.
+    /// The kernel's values are the shared latents (absorbed MLA). `project_output` applies W_v to the kernel's output.
     Absorbed,
 }
 
@@ -105,7 +105,7 @@ pub trait Projection {
     /// Whether fused CPU kernels support its outputs.
     fn has_cpu_kernel(&self) -> bool;
 
-    /// Returns the floating-point operations a token (projections), and those for each key that the token sees.
+    /// Returns the floating-point operations per token (projections), and those per token and visible key.
     fn flops(&self) -> (f64, f64);
 
     /// Returns a summary for listings: `4 heads of 16, 2 kv`.

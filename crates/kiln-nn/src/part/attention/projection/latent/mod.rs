@@ -63,7 +63,7 @@ pub struct LatentProjection {
 impl Variant for LatentProjection {
     type Config = LatentProjectionConfig;
     const CARD: Card = Card {
-        state: "rank + rope width a token",
+        state: "rank + rope width per token",
         time: "T²",
         incompatible_with: "widths of 0, rotary positions on an odd number of dimensions",
         ..Card::new("latent", "2405.04434")
@@ -129,14 +129,15 @@ impl Projection for LatentProjection {
 
     fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
         let [latent, key_rope]: [Tensor<4>; 2] = key_value.try_into().expect("a latent and a rotary key");
-        let ([b, _, s, _], [nope, rope, _]) = (latent.dims(), self.head_dims());
+        let [b, _, s, _] = latent.dims();
+        let [nope, rope, _] = self.head_dims();
         let query = split_heads(self.query_states(x, cx), self.heads);
         let t = query.dims()[2];
         let query_nope = query.clone().narrow(3, 0, nope);
         let query_rope = rotate(query.narrow(3, nope, rope), cx);
         let scale = 1.0 / ((nope + rope) as f64).sqrt();
-        // Expanding costs S products of rank R, whatever T; absorbing makes each of the T · S products R wide. Few queries
-        // are cheaper absorbed.
+        // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
+        // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
         if cx.state.is_some() && t < nope {
             let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
             let query = Tensor::cat(vec![absorbed, query_rope], 3);

@@ -1,35 +1,41 @@
-//! Batches that are made document by document, with random numbers that depend on the document only.
+//! Batches that an objective builds document by document, with random numbers that depend on the document only.
 
 use kiln_data::{Batch, DataError, PackedSequences, Segment, Sequence, TokenRole, Vocabulary};
 use kiln_spec::Random;
 
-/// Corruption of a document: from its tokens to model inputs, targets and weights.
-pub trait Corruption {
-    /// Inputs, targets, weights and attention direction of a document, or of the chunk of it that a row holds.
+/// Builder of the training segment of a document: from its tokens to inputs, targets, weights and attention direction.
+///
+/// Masked language modeling corrupts the inputs; next-token objectives only shift them.
+pub trait SegmentBuilder {
+    /// Returns the segment of a document, or of the chunk of it that a row holds.
     ///
     /// All randomness comes from `random`, which is seeded by the document. The vocabulary has the special tokens that
     /// [`required_roles`](Self::required_roles) lists.
-    fn corrupt(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment;
+    fn build_segment(&self, sequence: &Sequence, vocabulary: &Vocabulary, random: &mut Random) -> Segment;
 
-    /// Special tokens that the corruption inserts. A tokenizer without one of them is refused. Default: none.
+    /// Returns the special tokens that this builder inserts. A tokenizer without one of them is refused. Default: none.
     fn required_roles(&self) -> Vec<TokenRole> {
         Vec::new()
     }
 }
 
-/// Batch of packed documents, each corrupted by `corrupt`.
+/// Returns the batch of packed documents, with the segments that `builder` makes of them.
 ///
-/// Random numbers are seeded by `random`, the document and the start of the chunk: a document is corrupted in the same way
-/// whatever else is in the batch.
+/// Random numbers are seeded by `random`, the document and the start of the chunk, so a document's segment does not depend on
+/// the other documents of the batch.
 ///
 /// # Errors
 /// If the tokenizer lacks a required special token, or a segment is longer than the rest of its row.
-pub fn corrupt_batch(packed: &PackedSequences, random: Random, corrupt: &dyn Corruption) -> Result<Batch, DataError> {
-    packed.vocabulary.special_tokens().require_roles(&corrupt.required_roles())?;
+pub fn segment_batch(
+    packed: &PackedSequences,
+    random: Random,
+    builder: &dyn SegmentBuilder,
+) -> Result<Batch, DataError> {
+    packed.vocabulary.special_tokens().require_roles(&builder.required_roles())?;
     let rng = DocumentRng::for_batch(random);
     let mut rows: Vec<Vec<Segment>> = Vec::with_capacity(packed.rows.len());
     for row in &packed.rows {
-        let segments = row.iter().map(|s| corrupt.corrupt(s, &packed.vocabulary, &mut rng.for_sequence(s)));
+        let segments = row.iter().map(|s| builder.build_segment(s, &packed.vocabulary, &mut rng.for_sequence(s)));
         rows.push(segments.collect());
     }
     Batch::from_rows(&rows, packed.sequence_length, packed.pad_id())
