@@ -54,7 +54,7 @@
 //! let folder = tempfile::tempdir()?;
 //! let options = files::SaveOptions { config_json: Some(&config_json), ..Default::default() };
 //! files::save(folder.path(), &config, &ModelTensors::new(&model), options)?;
-//! std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_json())?;
+//! files::save_json(&folder.path().join("tokenizer.json"), &serde_json::from_str(tokenizer.to_json())?)?;
 //!
 //! let pretrained = Pretrained::load_on(folder.path(), &Device::flex())?;
 //! assert_eq!(pretrained.model.config().hidden, 8);
@@ -62,8 +62,8 @@
 //! assert!(pretrained.generation.mode.generates.is_some());
 //!
 //! let names = ["config.json", "model.safetensors", "tokenizer.json"];
-//! let contents = names.map(|name| std::fs::read(folder.path().join(name)).unwrap());
-//! let bytes = names.into_iter().zip(contents.iter().map(Vec::as_slice));
+//! let mapped = names.map(|name| files::MappedFile::open(&folder.path().join(name)).unwrap());
+//! let bytes = names.into_iter().zip(mapped.iter().map(files::MappedFile::bytes));
 //! let same = Pretrained::from_bytes(bytes, &Device::flex())?;
 //! assert_eq!(same.model.config().vocab, tokenizer.vocab_size());
 //! # Ok(())

@@ -9,6 +9,9 @@
 //! | `tokenizer_config.json` | settings and roles of tokens, the class of the tokenizer | – |
 //! | `special_tokens_map.json`, `config.json` | roles of tokens | – |
 
+#[cfg(all(test, feature = "files"))]
+mod tests;
+
 use super::{Tokenizer, convert, roles};
 use crate::{
     DataError,
@@ -145,65 +148,4 @@ fn token_name(file: &Value, id: u64) -> Option<String> {
         pieces => pieces[usize::try_from(id).ok()?][0].as_str(),
     });
     name.map(str::to_string)
-}
-
-#[cfg(all(test, feature = "files"))]
-mod tests {
-    use super::{
-        super::{
-            TokenRoles,
-            fixtures::{encode, load, texts, tokenizer_json},
-        },
-        *,
-    };
-
-    fn write(folder: &tempfile::TempDir, name: &str, text: &str) {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-
-    fn open(folder: &tempfile::TempDir) -> Tokenizer {
-        from_folder(folder.path()).unwrap()
-    }
-
-    #[test]
-    fn folders_are_read_in_every_layout() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = tokenizer_json("wordpiece_uncased");
-        let error = from_folder(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("vocab.txt"), "{error}");
-        assert_eq!(error.location(), Some(folder.path().display().to_string()));
-        let mut vocab: Vec<(&String, u64)> = file["model"]["vocab"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(token, id)| (token, id.as_u64().unwrap()))
-            .collect();
-        vocab.sort_by_key(|(_, id)| *id);
-        write(&folder, "vocab.txt", &vocab.iter().map(|(token, _)| format!("{token}\n")).collect::<String>());
-        let (converted, original) = (open(&folder), load(&file));
-        for text in texts() {
-            assert_eq!(encode(&converted, &text), encode(&original, &text), "{text:?}");
-        }
-        let config = r#"{"do_lower_case": false, "pad_token": {"content": "[MASK]"}, "eos_token": "<end>"}"#;
-        write(&folder, "tokenizer_config.json", config);
-        let configured = open(&folder);
-        assert_eq!(configured.token_roles().pad, converted.token_roles().mask);
-        assert_eq!(configured.token_roles().eos, Some(vocab.len() as u32));
-        assert_ne!(configured.encode("THE"), converted.encode("THE"));
-        let again = Tokenizer::from_json(configured.to_json()).unwrap();
-        assert_eq!((again.token_roles(), again.vocab_size()), (configured.token_roles(), vocab.len() + 1));
-    }
-
-    /// The files of bert-base declare at most the role `pad`.
-    #[test]
-    fn undeclared_roles_follow_from_names() {
-        let folder = tempfile::tempdir().unwrap();
-        write(&folder, "tokenizer.json", &tokenizer_json("wordpiece_uncased").to_string());
-        let roles = open(&folder).token_roles();
-        assert!(roles.cls.is_some() && roles.mask.is_some(), "{roles:?}");
-        write(&folder, "config.json", r#"{"pad_token_id": 0, "bos_token_id": null}"#);
-        assert_eq!(open(&folder).token_roles(), roles);
-        write(&folder, "tokenizer_config.json", r#"{"mask_token": null}"#);
-        assert_eq!(open(&folder).token_roles(), TokenRoles { mask: None, ..roles });
-    }
 }

@@ -31,26 +31,26 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
     for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
         match &mut sublayer.junction {
             JunctionConfig::Pre(placement) | JunctionConfig::Post(placement) | JunctionConfig::Sandwich(placement) => {
-                soften(&mut placement.norm);
+                enlarge_epsilon(&mut placement.norm);
             }
             _ => {}
         }
         for part in &mut sublayer.parts {
             if let PartConfig::Gla(gla) = part {
-                soften(&mut gla.norm);
+                enlarge_epsilon(&mut gla.norm);
             }
         }
     }
-    config.encoder.iter_mut().filter_map(|encoder| encoder.norm.as_mut()).for_each(soften);
+    config.encoder.iter_mut().filter_map(|encoder| encoder.norm.as_mut()).for_each(enlarge_epsilon);
     if let HeadConfig::Language(LanguageModelHeadConfig { transform: Some(transform), .. }) = &mut config.head {
-        soften(&mut transform.norm);
+        enlarge_epsilon(&mut transform.norm);
     }
-    [&mut config.norm, &mut config.embedding.norm].into_iter().for_each(soften);
+    [&mut config.norm, &mut config.embedding.norm].into_iter().for_each(enlarge_epsilon);
     config
 }
 
 /// Sets ε = 0.3, or RMS norm where there is no norm.
-fn soften(norm: &mut NormConfig) {
+fn enlarge_epsilon(norm: &mut NormConfig) {
     match norm {
         NormConfig::Rms(rms) => rms.eps = 0.3,
         NormConfig::Layer(layer) => layer.eps = 0.3,
