@@ -12,11 +12,11 @@ const MAX_RANK: usize = 1 << 16;
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Rank r.
+    /// Rank r of the matrices A and B.
     pub rank: usize,
-    /// α of the scale α / r.
+    /// Scaling numerator: the adapter output is multiplied by alpha / rank (with `rslora`, by alpha / √rank).
     pub alpha: f64,
-    /// Use rank-stabilized LoRA: scale α / √r (2312.03732).
+    /// Use rank-stabilized LoRA: multiply the adapter output by alpha / √rank (2312.03732).
     pub rslora: bool,
     /// Dropout probability of the adapter input.
     pub dropout: f64,

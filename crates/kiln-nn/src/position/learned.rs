@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnedPositionConfig {
-    /// Number of positions. Longer sequences are refused.
+    /// Maximum sequence length. Longer sequences are an error.
     pub max_position_embeddings: usize,
     /// Index of the first position in the table (2 in RoBERTa and OPT).
     pub offset: usize,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub struct RelativeBiasConfig {
     /// Number of buckets.
     pub num_buckets: usize,
-    /// Distances from here on share the last bucket.
+    /// All distances from this one on share the last bucket.
     pub max_distance: usize,
     /// Use half of the buckets for keys after the query. Absent: true unless the stack is causal.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -31,7 +31,7 @@ pub struct GgufReader<B> {
 #[derive(Debug)]
 struct TensorLocation {
     packing: &'static GgmlType,
-    /// While the header is read: from the beginning of the tensors; afterwards: from the beginning of the file.
+    /// While the header is read: from the beginning of the tensors; afterward: from the beginning of the file.
     offset: usize,
     num_bytes: usize,
 }

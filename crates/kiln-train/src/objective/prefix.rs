@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prefix {
-    /// How the prefix length of a document is chosen. A document that is longer than a sequence is split in each of its
-    /// chunks.
+    /// How the prefix length is chosen. A document longer than `sequence_length` is cut into chunks, and each chunk
+    /// gets its own prefix.
     pub split: PrefixSplit,
 }
 

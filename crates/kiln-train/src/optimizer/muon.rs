@@ -22,8 +22,8 @@ pub struct Muon {
     pub ns_steps: usize,
     /// Decoupled weight decay λ, multiplied by the learning rate.
     pub weight_decay: f64,
-    /// Patterns of matrix names optimized by AdamW; `*` matches any characters. Parameters that are not matrices always
-    /// are.
+    /// Patterns of the names of matrices optimized by AdamW; `*` matches any characters. Biases, norms and other
+    /// non-matrix parameters always use AdamW.
     pub adamw_params: Vec<String>,
     /// AdamW options for those parameters.
     pub adamw: AdamW,

@@ -48,7 +48,8 @@ pub struct MixtureOfExpertsConfig {
     pub router_z_loss_coef: f64,
     /// Architecture of each expert.
     pub expert: ExpertConfig,
-    /// Shared expert that runs for every token (2401.06066). For several, use one of their total width.
+    /// Shared expert, applied to every token in addition to the selected ones (2401.06066). For n shared experts of
+    /// intermediate size w, configure one with `intermediate` = n · w. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_expert: Option<ExpertConfig>,
 }

@@ -33,7 +33,7 @@ pub struct MultiHeadProjectionConfig {
     pub head_dim: Option<usize>,
     /// Use biases in all four projections.
     pub bias: bool,
-    /// Use a bias in the output projection. Absent: as `bias`.
+    /// Use a bias in the output projection. Absent: same as `bias`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_bias: Option<bool>,
     /// Factor applied to query-key products. Absent: 1/√(head width). T5 uses 1.
