@@ -184,7 +184,7 @@ impl ModelConfig {
                 ("vocab", format!("expected at most {MAX_VOCAB} tokens, found {}", self.vocab))
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
+                ("dropout", format!("expected a number of at least 0 and below 1, found {}", self.dropout))
             }
             _ if self.blocks.is_empty() => ("blocks", "expected at least one block, found none".into()),
             _ if layers > MAX_LAYERS => ("blocks", format!("expected at most {MAX_LAYERS} blocks, found {layers}")),

@@ -54,10 +54,10 @@ impl LoraConfig {
                 ("rank", format!("expected a rank from 1 to {MAX_RANK}, found {}", self.rank))
             }
             _ if !(self.alpha > 0.0 && self.alpha.is_finite()) => {
-                ("alpha", format!("expected a number above 0, found {}", self.alpha))
+                ("alpha", format!("expected a finite number above 0, found {}", self.alpha))
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
+                ("dropout", format!("expected a number of at least 0 and below 1, found {}", self.dropout))
             }
             _ => return Ok(()),
         };

@@ -52,7 +52,7 @@ fn no_match_error(model: &ModelConfig, layers: &[String], pattern: &str, path: &
     let parameters = named_parameters(&Model::without_weights(model));
     let no_match = format!("`{pattern}` matches no linear layer");
     let reason = match parameters.iter().find(|parameter| matches_parameter(pattern, parameter)) {
-        Some(parameter) => format!("{no_match}; it matches `{}`, which can't have an adapter", parameter.path),
+        Some(parameter) => format!("{no_match}; it matches `{}`, which cannot have an adapter", parameter.path),
         None => no_match,
     };
     let error = ValidationError::new(path, format!("{reason}; linear layers: {list}"));

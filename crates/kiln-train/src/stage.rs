@@ -161,7 +161,11 @@ impl StageConfig {
             _ if length < 2 => invalid(path, "sequence_length", format!("must be at least 2 tokens, found {length}")),
             _ if max_positions.is_some_and(|max| length > max) => {
                 let max = max_positions.unwrap_or_default();
-                invalid(path, "sequence_length", format!("{length} tokens, but model.position has only {max}"))
+                invalid(
+                    path,
+                    "sequence_length",
+                    format!("found {length} tokens, but the model supports at most {max} tokens"),
+                )
             }
             _ if batch_size == 0 || length.saturating_mul(batch_size) > MAX_TOKENS_PER_STEP => {
                 let found = format!("found {batch_size} sequences of {length} tokens");
@@ -181,7 +185,7 @@ impl StageConfig {
                 invalid(path, "max_grad_norm", format!("must be above 0, found {norm}"))
             }
             (_, Some(decay)) if !(0.0..1.0).contains(&decay) => {
-                invalid(path, "ema_decay", format!("must be at least 0 and less than 1, found {decay}"))
+                invalid(path, "ema_decay", format!("must be at least 0 and below 1, found {decay}"))
             }
             _ if self.trainable.is_empty() => {
                 invalid(path, "trainable", "the list is empty: nothing would train".into())

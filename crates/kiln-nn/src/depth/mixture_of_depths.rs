@@ -101,7 +101,7 @@ impl Variant for MixtureOfDepths {
             _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => invalid(
                 path,
                 "predictor_loss_coef",
-                format!("expected a finite number, 0 or more, found {}", config.predictor_loss_coef),
+                format!("expected a finite number of at least 0, found {}", config.predictor_loss_coef),
             ),
             _ => Ok(()),
         }

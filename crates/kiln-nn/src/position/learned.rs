@@ -60,7 +60,7 @@ impl Variant for LearnedPosition {
             (_, offset) if offset > MAX_POSITIONS => invalid(path, "offset", too_many(offset)),
             (0, _) => Err(ValidationError::new(
                 format!("{path}.max_position_embeddings"),
-                "a table of no positions, expected at least 1",
+                "expected at least 1 position, found 0",
             )
             .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),

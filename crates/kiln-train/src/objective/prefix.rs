@@ -112,7 +112,7 @@ impl PrefixSplit {
                 Err(ValidationError::new(path, reason).with_suggestion("min = 0.0, max = 1.0"))
             }
             Self::Share(FixedShare { share }) if !(0.0..1.0).contains(share) => {
-                invalid(&path, "share", format!("must be at least 0 and less than 1, found {share}"))
+                invalid(&path, "share", format!("must be at least 0 and below 1, found {share}"))
             }
             Self::After(AfterText { text }) if text.is_empty() => {
                 invalid(&path, "text", "the text that ends the prefix is empty".into())

@@ -56,9 +56,11 @@ impl Muon {
             _ if !(1..=50).contains(&self.ns_steps) => {
                 invalid(path, "ns_steps", format!("must be from 1 to 50, found {}", self.ns_steps))
             }
-            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                invalid(path, "weight_decay", format!("must be 0 or more, found {}", self.weight_decay))
-            }
+            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => invalid(
+                path,
+                "weight_decay",
+                format!("must be a finite number of at least 0, found {}", self.weight_decay),
+            ),
             _ => self.adamw.check(&format!("{path}.adamw")),
         }
     }

@@ -98,7 +98,7 @@ fn packed_documents_train_like_separate_ones() {
 #[test]
 fn the_full_objective_refuses_an_encoder_with_the_reason() {
     let stage = StageConfig { steps: 1, sequence_length: 8, ..StageConfig::default() };
-    for (stack, reason) in [("encoder-decoder", "without input"), ("encoder", "after it")] {
+    for (stack, reason) in [("encoder-decoder", "fed to its encoder"), ("encoder", "after it")] {
         let model = match stack {
             "encoder" => kiln_spec::config::parse("stack = \"encoder\"", None).expect("well formed"),
             _ => config(8),

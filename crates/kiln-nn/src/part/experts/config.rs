@@ -88,7 +88,7 @@ impl MixtureOfExpertsConfig {
             [("router_aux_loss_coef", self.router_aux_loss_coef), ("router_z_loss_coef", self.router_z_loss_coef)]
         {
             if !(weight >= 0.0 && weight.is_finite()) {
-                return invalid(path, key, format!("the coefficient of a loss must be 0 or above, found {weight}"));
+                return invalid(path, key, format!("expected a finite number of at least 0, found {weight}"));
             }
         }
         self.expert.check(build, &format!("{path}.expert"))?;
