@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// The beginning of all tensor names.
 const PEFT_PREFIX: &str = "base_model.model.";
 
-/// A linear layer of Kiln's under a name of the base model.
+/// A linear layer of Kiln under a name of the base model.
 #[derive(Clone, Debug)]
 pub(super) struct TargetModule {
     /// The name in Kiln.
@@ -61,8 +61,7 @@ pub(super) fn find_module<'a>(
     match modules.get(module) {
         Some(found) if !found.fused => Ok(found),
         Some(_) => {
-            let reason =
-                "the base model fuses several of Kiln's linear layers into this one, whose adapters share an A";
+            let reason = "the base model fuses several linear layers of Kiln into this one, whose adapters share an A";
             Err(ValidationError::new(module, reason))
         }
         None => Err(ValidationError::new(module, "not a linear layer of this model that can have an adapter")),
