@@ -86,13 +86,13 @@ just bench --write docs/benchmarks.md
 
 ## Method
 
-- Each program runs in its own process. In each round, every program runs once. Rounds: {rounds}, after a warm-up round that
+- Each program runs in its own process. In each round, every program runs once. Rounds: {rounds}, after a warmup round that
   is not counted.
 - A figure is the median over the rounds, with the minimum and maximum in parentheses.
 - "Kiln ÷ this" is the median of the ratios in each round. Below 1, Kiln is better in time and memory; above 1, Kiln is
   better in speed.
 - CPU is the user and system time of all threads. Memory is the peak resident set size, memory-mapped files included.
-- The warm-up round compares the outputs of all programs. Nothing is reported if they differ by more than the allowed
+- The warmup round compares the outputs of all programs. Nothing is reported if they differ by more than the allowed
   tolerance.
 
 ## Differences between the programs

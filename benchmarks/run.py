@@ -31,7 +31,7 @@ def parse_arguments():
     parser.add_argument("--only", choices=["load", "generate"],
                         help="run only the loading scenarios, or only the generation scenarios (start and decode)")
     parser.add_argument("--threads", type=int, default=2, help="number of threads")
-    parser.add_argument("--rounds", type=int, default=7, help="number of rounds, without the warm-up round")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds, without the warmup round")
     parser.add_argument("--prompt", default=scenarios.PROMPT, help="prompt of the generation scenarios")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/bench", help="output folder of results.json and medians.svg")
     parser.add_argument("--write", type=Path, help="Markdown page to write; its chart goes to images/ in the same folder")

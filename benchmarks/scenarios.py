@@ -65,7 +65,7 @@ def compared(scenario, subjects, model, answers, same):
 
 
 def rounds(name, how):
-    """Round numbers; round 0 is the warm-up round and is not counted."""
+    """Round numbers; round 0 is the warmup round and is not counted."""
     for round in range(how.rounds + 1):
         print(f"{name}: round {round} of {how.rounds}", file=sys.stderr)
         yield round

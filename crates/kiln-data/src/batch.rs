@@ -85,7 +85,7 @@ impl Batch {
         let end = (row + 1) * self.sequence_length;
         if self.inputs.len() > end {
             let num_tokens = self.inputs.len() + self.sequence_length - end;
-            let reason = format!("found {num_tokens} tokens, expected at most {}", self.sequence_length);
+            let reason = format!("expected at most {} tokens, found {num_tokens}", self.sequence_length);
             return Err(DataError::Batch { row, reason });
         }
         self.inputs.resize(end, pad_id);
@@ -100,12 +100,12 @@ impl Batch {
         if lengths != [lengths[0]; 3] {
             let [inputs, targets, weights] = lengths;
             let reason = format!(
-                "a segment has {inputs} inputs, {targets} targets and {weights} weights, expected equal numbers"
+                "expected equal numbers in a segment, found {inputs} inputs, {targets} targets and {weights} weights"
             );
             return Err(DataError::Batch { row, reason });
         }
         if let Some(weight) = segment.weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-            let reason = format!("found the loss weight {weight}, expected a finite number of at least 0");
+            let reason = format!("expected loss weights that are finite and at least 0, found {weight}");
             return Err(DataError::Batch { row, reason });
         }
         for (to, from) in [(&mut self.inputs, &segment.inputs), (&mut self.targets, &segment.targets)] {
@@ -141,7 +141,7 @@ impl Batch {
 pub(crate) fn checked_token_id(token: u32, row: usize) -> Result<i32, DataError> {
     i32::try_from(token).map_err(|_| DataError::Batch {
         row,
-        reason: format!("found the token id {token}, expected at most {}", i32::MAX),
+        reason: format!("expected a token id of at most {}, found {token}", i32::MAX),
     })
 }
 

@@ -20,7 +20,7 @@ use std::path::Path;
 kiln_spec::choice! {
     /// Text source.
     pub enum SourceConfig {
-        /// Built-in synthetic stories with known probabilities.
+        /// Built-in stories, sampled from a built-in grammar, so that the lowest possible loss is known.
         "stories" => Stories(StoriesConfig),
         /// Text files, folders, .jsonl files (each also as .gz or .zst) and .parquet files.
         "files" => Files(FilesConfig),

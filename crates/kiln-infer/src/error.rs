@@ -27,7 +27,7 @@ pub enum GenerateError {
         vocab: usize,
     },
     /// Prompt longer than the model's table of positions.
-    #[error("prompt {row} has {tokens} tokens, but the model has positions for {limit}: shorten the prompt")]
+    #[error("prompt {row} has {tokens} tokens, but the model supports at most {limit} tokens: shorten the prompt")]
     PromptTooLong {
         /// Index of the prompt.
         row: usize,
@@ -38,7 +38,7 @@ pub enum GenerateError {
     },
     /// Bidirectional model, which cannot generate from left to right.
     #[error(
-        "the model is bidirectional and cannot continue a text: write ___ in the text for each blank that it should fill"
+        "the model is bidirectional and cannot continue a text: write `___` in the text for each masked position to fill"
     )]
     Bidirectional,
     /// Encoder-only model.
@@ -56,17 +56,17 @@ pub enum GenerateError {
         head: &'static str,
     },
     /// Text without a blank, for infilling.
-    #[error("prompt {row} has no blank: write ___ where text is missing")]
+    #[error("prompt {row} has no masked position: write `___` where text is missing")]
     NoBlank {
         /// Index of the text.
         row: usize,
     },
     /// Causal model, which cannot fill blanks.
-    #[error("the model cannot fill blanks: it was not trained to attend to the text after a blank")]
+    #[error("the model cannot fill masked positions: it was not trained to attend to the text after them")]
     NoInfilling,
     /// Tokenizer with more tokens than the model.
     #[error(
-        "the tokenizer has {tokenizer} tokens, but the model only {model}: use the tokenizer that the model was trained with"
+        "the tokenizer has {tokenizer} tokens, but the model has only {model}: use the tokenizer that the model was trained with"
     )]
     VocabMismatch {
         /// Vocabulary size of the tokenizer.

@@ -48,8 +48,9 @@ impl Generator<'_> {
     /// option, a text that is too long, [`GenerateError::NotFinite`], or an error of the device.
     pub async fn infill(&self, texts: &[&str], options: &InfillOptions) -> Result<Vec<InfillOutput>, GenerateError> {
         if options.mask_length == 0 {
-            let error = ValidationError::new("mask_length", "expected at least 1 token for each blank, found 0");
-            return Err(error.with_suggestion("1 or more").into());
+            let error =
+                ValidationError::new("mask_length", "expected at least 1 token for each masked position, found 0");
+            return Err(error.with_suggestion("use 1 or more").into());
         }
         let masked = texts.iter().map(|text| self.encode_masked(text, options.mask_length)).collect();
         let filled = self.infill_tokens(masked, options).await?;

@@ -33,7 +33,7 @@ impl GenerateRequest {
         self.sampling.check("")?;
         if self.prefill_chunk_size == Some(0) {
             let error = ValidationError::new("prefill_chunk_size", "expected at least 1 token, found 0");
-            return Err(error.with_suggestion("1 or more").into());
+            return Err(error.with_suggestion("use 1 or more").into());
         }
         let config = model.config();
         check_can_generate(config)?;

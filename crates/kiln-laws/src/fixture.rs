@@ -49,7 +49,7 @@ impl Fixture {
         Tensor::from_data(TensorData::new(values, shape), (device, DType::F64))
     }
 
-    /// A tensor of integers, for token ids and masks. Values of other types are rounded towards zero.
+    /// A tensor of integers, for token ids and masks. Values of other types are rounded toward zero.
     ///
     /// # Panics
     /// If the file has no tensor of this name and of rank `D`.

@@ -1,5 +1,8 @@
 //! Random model configurations, drawn from the JSON schema, so that every key and every name can occur, also those that
 //! are added later. Many are legal; `check` must refuse the others.
+//!
+//! Integers are drawn from 0, 1, 2, 4, 6 and 8 and numbers from 0 to 10⁴, edge cases of most keys. [`crate::strategies`]
+//! draws legal models only, but each of its options is written by hand.
 
 use crate::{
     strategies::VOCAB,
@@ -111,6 +114,7 @@ impl<'a> SchemaSampler<'a> {
         tables.iter().find(|form| form["required"][0] == name).copied()
     }
 
+    /// Draws a table: required keys, common keys in three of four cases, other keys in one of four.
     fn sample_table(&mut self, node: &'a Value, depth: usize) -> Value {
         let required: Vec<&str> = node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let mut table = Map::new();
@@ -125,6 +129,7 @@ impl<'a> SchemaSampler<'a> {
         Value::Object(table)
     }
 
+    /// Draws a list of one or two items; an empty one below twice [`MAX_DEPTH`].
     fn sample_list(&mut self, node: &'a Value, depth: usize) -> Value {
         let length = if depth > 2 * MAX_DEPTH { 0 } else { 1 + self.random.uniform_int(2) };
         (0..length).filter_map(|_| self.sample_value("", &node["items"], depth + 1)).collect()

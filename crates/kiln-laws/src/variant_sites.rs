@@ -1,4 +1,17 @@
-//! Variants of a configuration: which member of which family stands at which key.
+//! Variants of a configuration with their paths: which member of which family is selected at which key.
+//!
+//! Laws use them for exemptions ([`exemption`]), and random models for the pairs of variants that they hold.
+//!
+//! ```
+//! use kiln_laws::variant_sites::{exemption, variant_sites};
+//! use kiln_models::ModelConfig;
+//!
+//! let sites = variant_sites(&ModelConfig::default());
+//! let norms: Vec<_> = sites.iter().filter(|site| site.family.name == "norm").map(|site| site.path.as_str()).collect();
+//! assert!(["embedding.norm", "norm"].iter().all(|path| norms.contains(path)));
+//! assert!(norms.contains(&"blocks[0].sublayers[1].junction.pre.norm"));
+//! assert_eq!(exemption(&ModelConfig::default(), "causal"), None);
+//! ```
 
 use kiln::variants::FAMILIES;
 use kiln_models::ModelConfig;
@@ -40,6 +53,7 @@ pub fn variant_sites(config: &ModelConfig) -> Vec<VariantSite> {
     selected_choices(&SCHEMA, &value).into_iter().filter_map(site).collect()
 }
 
+/// The site of a choice; `None` if the choice belongs to no family, as activations and poolings.
 fn site(choice: SelectedChoice) -> Option<VariantSite> {
     let family = family_with_names(choice.alternatives.iter().map(String::as_str))?;
     let card = family.cards.iter().find(|card| card.name == choice.selected)?;

@@ -24,7 +24,7 @@ use kiln_spec::{Direction, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Default attention direction, used for generation. In training the objective sets it for each document.
+/// Attention mask for generation and other inference. In training, the objective sets the mask of each document.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Visibility {
@@ -51,8 +51,9 @@ pub struct ModelConfig {
     pub embedding: InputEmbeddingConfig,
     /// Position encoding. An attention part may override it.
     pub position: PositionConfig,
-    /// Default attention direction. Absent: that of the last stage's objective; `bidirectional` for an encoder,
-    /// `prefix` for an encoder-decoder.
+    /// Attention mask for generation and other inference: causal, bidirectional or prefix. Training always uses the
+    /// mask of the stage's objective. Absent: the mask that the last stage trains; for an encoder always bidirectional,
+    /// for an encoder-decoder always prefix.
     pub visibility: Visibility,
     /// Dropout probability in training.
     pub dropout: f64,
@@ -183,7 +184,7 @@ impl ModelConfig {
                 ("vocab", format!("expected at most {MAX_VOCAB} tokens, found {}", self.vocab))
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
+                ("dropout", format!("expected a number of at least 0 and below 1, found {}", self.dropout))
             }
             _ if self.blocks.is_empty() => ("blocks", "expected at least one block, found none".into()),
             _ if layers > MAX_LAYERS => ("blocks", format!("expected at most {MAX_LAYERS} blocks, found {layers}")),

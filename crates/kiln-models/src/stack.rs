@@ -139,17 +139,16 @@ impl ModelConfig {
 
     /// An encoder and an encoder-decoder work with one visibility only.
     fn check_visibility(&self, path: &str) -> Result<(), ValidationError> {
-        let (only, reason) = match self.stack {
+        let (only, stack) = match self.stack {
             Stack::Decoder => return Ok(()),
-            Stack::Encoder => (Visibility::Bidirectional, "in an encoder every token sees the whole document"),
-            Stack::EncoderDecoder => (
-                Visibility::Prefix,
-                "in an encoder-decoder the prompt is bidirectional and the tokens after it are causal",
-            ),
+            Stack::Encoder => (Visibility::Bidirectional, "encoder"),
+            Stack::EncoderDecoder => (Visibility::Prefix, "encoder-decoder"),
         };
-        if self.stack.resolve_visibility(self.visibility) == only {
+        let visibility = self.stack.resolve_visibility(self.visibility);
+        if visibility == only {
             return Ok(());
         }
+        let reason = format!("must be `{}` for an {stack}, found `{}`", only.name(), visibility.name());
         let suggestion = format!("visibility = \"{}\"", only.name());
         Err(ValidationError::new(format!("{path}.visibility"), reason).with_suggestion(suggestion))
     }

@@ -136,7 +136,7 @@ impl WeightDtype {
 /// If a value is NaN, infinite or out of range in a type of 16 or 8 bits, or Kiln does not write the type.
 pub fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
     let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
-    let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(format!("{error:?}")))?;
+    let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(error.to_string()))?;
     quantize(packing, &values).ok_or_else(|| {
         broken(format!("values are not representable in {}: NaN, infinite or out of range", packing.name))
     })

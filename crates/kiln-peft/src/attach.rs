@@ -15,7 +15,7 @@ use kiln_spec::ValidationError;
 /// already. Error paths start with `adapter`.
 pub fn attach(model: &Model, config: &AdapterConfig, seed: u64) -> Result<Model, ValidationError> {
     if !model.adapters().is_empty() {
-        let reason = format!("the model has {} adapters already", model.adapters().len());
+        let reason = format!("the model already has {} adapters", model.adapters().len());
         return Err(ValidationError::new("adapter", reason).with_suggestion("merge or detach them first"));
     }
     Ok(model.with_adapters(config.build_adapters(model.config(), "adapter")?, seed))

@@ -12,11 +12,11 @@ const MAX_RANK: usize = 1 << 16;
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Rank r.
+    /// Rank r of the matrices A and B.
     pub rank: usize,
-    /// α of the scale α / r.
+    /// Scaling numerator: the adapter output is multiplied by alpha / rank (with `rslora`, by alpha / √rank).
     pub alpha: f64,
-    /// Use rank-stabilized LoRA: scale α / √r (2312.03732).
+    /// Use rank-stabilized LoRA: multiply the adapter output by alpha / √rank (2312.03732).
     pub rslora: bool,
     /// Dropout probability of the adapter input.
     pub dropout: f64,
@@ -54,10 +54,10 @@ impl LoraConfig {
                 ("rank", format!("expected a rank from 1 to {MAX_RANK}, found {}", self.rank))
             }
             _ if !(self.alpha > 0.0 && self.alpha.is_finite()) => {
-                ("alpha", format!("expected a number above 0, found {}", self.alpha))
+                ("alpha", format!("expected a finite number above 0, found {}", self.alpha))
             }
             _ if !(0.0..1.0).contains(&self.dropout) => {
-                ("dropout", format!("expected a probability from 0 to below 1, found {}", self.dropout))
+                ("dropout", format!("expected a number of at least 0 and below 1, found {}", self.dropout))
             }
             _ => return Ok(()),
         };

@@ -45,14 +45,14 @@ pub(crate) fn select_linear_layers(
 }
 
 /// The error of a pattern that matches no linear layer. It lists the layers, and names a parameter that the pattern matches
-/// and the pattern that is spelt most alike, if there are any.
+/// and the most similar pattern, if there are any.
 fn no_match_error(model: &ModelConfig, layers: &[String], pattern: &str, path: &str) -> ValidationError {
     let layers: BTreeSet<String> = layers.iter().map(|layer| block_pattern(layer)).collect();
     let list = layers.iter().map(|layer| format!("`{layer}`")).collect::<Vec<_>>().join(", ");
     let parameters = named_parameters(&Model::without_weights(model));
     let no_match = format!("`{pattern}` matches no linear layer");
     let reason = match parameters.iter().find(|parameter| matches_parameter(pattern, parameter)) {
-        Some(parameter) => format!("{no_match}; it matches `{}`, which can't have an adapter", parameter.path),
+        Some(parameter) => format!("{no_match}; it matches `{}`, which cannot have an adapter", parameter.path),
         None => no_match,
     };
     let error = ValidationError::new(path, format!("{reason}; linear layers: {list}"));

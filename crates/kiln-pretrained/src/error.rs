@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum PretrainedError {
     /// The path has no model.
-    #[error("expected a model, found {found}: {}", path.display())]
+    #[error("{}: expected a model, found {found}", path.display())]
     NotFound {
         /// The path.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum PretrainedError {
     },
     /// The tokenizer has more tokens than the model.
     #[error(
-        "{}: the tokenizer has {tokenizer_vocab} tokens, the model {model_vocab}: they do not belong together",
+        "{}: the tokenizer has {tokenizer_vocab} tokens, but the model has {model_vocab}; use the tokenizer of the model",
         path.display()
     )]
     VocabSizeMismatch {

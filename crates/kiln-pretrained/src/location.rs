@@ -110,8 +110,11 @@ impl BaseReference {
         };
         let config: Value = serde_json::from_slice(&text).map_err(LoadError::broken(&file, "JSON"))?;
         let Some(name) = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()) else {
-            let error = ValidationError::new("base_model_name_or_path", "the base model of the adapters is not named");
-            let suggestion = format!("name the model, and the adapters by `--adapter {}`", path.display());
+            let error = ValidationError::new(
+                "base_model_name_or_path",
+                "missing key: the folder does not name the base model of its adapters",
+            );
+            let suggestion = format!("pass the base model, and the adapters with `--adapter {}`", path.display());
             return Err(PretrainedError::Unsupported { file, error: error.with_suggestion(suggestion) });
         };
         let mut candidates = vec![path.join(name), PathBuf::from(name)];
@@ -138,14 +141,14 @@ const RUN_FILE: &str = "recipe.toml";
 /// Describes, for an error message, what is at a path that is not a model.
 pub(crate) fn describe_path(path: &Path) -> &'static str {
     if path.join(RUN_FILE).is_file() {
-        return "a run folder of Kiln, which `kiln_train::pretrained::load` opens";
+        return "a Kiln run folder; export the run first with `kiln export`";
     }
     if path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
         return "an empty folder";
     }
     match () {
         () if path.is_dir() => "a folder with neither a recipe.toml nor a config.json",
-        () if path.exists() => "a file, but not a .gguf file",
+        () if path.exists() => "a file that is not in GGUF format",
         () => "nothing",
     }
 }

@@ -22,9 +22,9 @@ use std::{mem::discriminant, path::Path};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Version of the recipe format. This Kiln reads 1.
+    /// Version of the recipe format. Must be 1.
     pub version: u32,
-    /// Name of the runs made from this recipe.
+    /// Name of the run. Without `--out`, the run folder is named after it.
     pub name: String,
     /// Base recipe, by name or path. Keys in this file override it, key by key.
     #[serde(skip_serializing_if = "Option::is_none")]

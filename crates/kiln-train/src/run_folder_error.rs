@@ -84,7 +84,7 @@ pub enum RunFolderError {
         found_fingerprint: String,
     },
     /// A line of the metrics file is not a valid row.
-    #[error("{}:{line}: expected a row of metrics, found {found}", path.display())]
+    #[error("{}:{line}: expected a metrics record, found {found}", path.display())]
     InvalidMetrics {
         /// The metrics file.
         path: PathBuf,

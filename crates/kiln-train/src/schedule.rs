@@ -23,7 +23,7 @@ kiln_spec::choice! {
         /// Warmup-stable-decay (2404.06395): constant, then linear decay over the last steps.
         "wsd" => Wsd(Wsd) with Card::config_only("2404.06395"),
         /// Constant learning rate after the warmup.
-        "constant" => Constant(Constant) with Card::config_only("after a warm-up: 1706.02677"),
+        "constant" => Constant(Constant) with Card::config_only("after a warmup: 1706.02677"),
     }
 }
 
@@ -33,12 +33,12 @@ kiln_spec::choice! {
 pub struct Cosine {
     /// Peak learning rate, reached at the end of the warmup.
     pub learning_rate: f64,
-    /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
+    /// Warmup: a number of steps (an integer) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
     /// Final learning rate as a fraction of `learning_rate`. Absent: 0.1, or given by `min_learning_rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_lr_ratio: Option<f64>,
-    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    /// Final learning rate. Cannot be combined with `min_lr_ratio`. Absent: given by `min_lr_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_learning_rate: Option<f64>,
 }
@@ -49,12 +49,12 @@ pub struct Cosine {
 pub struct Linear {
     /// Peak learning rate, reached at the end of the warmup.
     pub learning_rate: f64,
-    /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
+    /// Warmup: a number of steps (an integer) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
     /// Final learning rate as a fraction of `learning_rate`. Absent: 0, or given by `min_learning_rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_lr_ratio: Option<f64>,
-    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    /// Final learning rate. Cannot be combined with `min_lr_ratio`. Absent: given by `min_lr_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_learning_rate: Option<f64>,
 }
@@ -65,14 +65,14 @@ pub struct Linear {
 pub struct Wsd {
     /// Peak learning rate, reached at the end of the warmup.
     pub learning_rate: f64,
-    /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
+    /// Warmup: a number of steps (an integer) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
-    /// Decay phase at the end: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
+    /// Decay phase at the end: a number of steps (an integer) or a fraction of the stage (0.0 to 1.0).
     pub decay: StepsOrFraction,
     /// Final learning rate as a fraction of `learning_rate`. Absent: 0, or given by `min_learning_rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_lr_ratio: Option<f64>,
-    /// Final learning rate. Excludes `min_lr_ratio`. Absent: given by `min_lr_ratio`.
+    /// Final learning rate. Cannot be combined with `min_lr_ratio`. Absent: given by `min_lr_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_learning_rate: Option<f64>,
 }
@@ -83,7 +83,7 @@ pub struct Wsd {
 pub struct Constant {
     /// Peak learning rate, reached at the end of the warmup.
     pub learning_rate: f64,
-    /// Warmup: a number of steps (a whole number) or a fraction of the stage (0.0 to 1.0).
+    /// Warmup: a number of steps (an integer) or a fraction of the stage (0.0 to 1.0).
     pub warmup: StepsOrFraction,
 }
 

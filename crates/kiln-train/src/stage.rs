@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
 const MAX_TOKENS_PER_STEP: usize = 1 << 24;
 
-/// Configuration of one training stage. A recipe runs its stages in order, each on the weights of the one before.
+/// Configuration of one training stage. A recipe runs its stages in order, each with the weights of the previous one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageConfig {
@@ -54,8 +54,9 @@ pub struct StageConfig {
     pub tokens: u64,
     /// Sequence length in tokens: the longest context seen in training.
     pub sequence_length: usize,
-    /// Number of sequences per optimizer step, over all parts of `gradient_accumulation`. Hugging Face's
-    /// `per_device_train_batch_size` is the size of one part.
+    /// Total number of sequences per optimizer step. With `gradient_accumulation` = n, each forward pass processes
+    /// `batch_size` / n of them (Hugging Face: `per_device_train_batch_size` = `batch_size` / n,
+    /// `gradient_accumulation_steps` = n).
     pub batch_size: usize,
     /// Number of parts that a batch is split into to save memory. Gradients are accumulated over the parts. Must divide
     /// `batch_size`.
@@ -63,18 +64,21 @@ pub struct StageConfig {
     /// Activations recomputed in the backward pass to save memory (gradient checkpointing). The results are
     /// bit-identical.
     pub gradient_checkpointing: GradientCheckpointing,
-    /// Evaluation interval: a number of steps (a whole number), or a fraction of the stage (0.1: ten evaluations). The
-    /// last step is always evaluated. 1 evaluates after every step, 1.0 and 0 after the last step only. 0 also skips the
-    /// evaluation before the first step of a run with `from`.
+    /// Evaluation interval. An integer is a number of steps (100: every 100 steps; 1: every step). A number with a
+    /// decimal point is a fraction of the stage (0.1: ten evaluations; 1.0: only at the end). The last step is always
+    /// evaluated. 0: only the last step, and no evaluation before the first step of a run with `from`.
     pub eval_every: StepsOrFraction,
-    /// Maximum number of validation tokens per evaluation. The last evaluation uses four times as many.
+    /// Maximum number of validation tokens per evaluation. Also limited to 1/8 of the training tokens between two
+    /// evaluations, or to 1024 tokens if that is more. The last evaluation, and the one before the first step of a run
+    /// with `from`, may use four times as many.
     pub eval_tokens: u64,
     /// Number of texts generated at each evaluation.
     pub num_samples: usize,
     /// Maximum number of new tokens per sample.
     pub sample_tokens: usize,
-    /// Checkpoint interval: a number of steps (a whole number), or a fraction of the stage (0.25: four checkpoints). The
-    /// last step is always saved. 1 saves after every step, 1.0 and 0 after the last step only.
+    /// Checkpoint interval. An integer is a number of steps (100: every 100 steps; 1: every step). A number with a
+    /// decimal point is a fraction of the stage (0.25: four checkpoints; 1.0: only at the end). The last step is always
+    /// saved. 0: only the last step.
     pub checkpoint_every: StepsOrFraction,
     /// Number of most recent checkpoints to keep. The best one is always kept.
     pub keep_checkpoints: usize,
@@ -157,7 +161,11 @@ impl StageConfig {
             _ if length < 2 => invalid(path, "sequence_length", format!("must be at least 2 tokens, found {length}")),
             _ if max_positions.is_some_and(|max| length > max) => {
                 let max = max_positions.unwrap_or_default();
-                invalid(path, "sequence_length", format!("{length} tokens, but model.position has only {max}"))
+                invalid(
+                    path,
+                    "sequence_length",
+                    format!("found {length} tokens, but the model supports at most {max} tokens"),
+                )
             }
             _ if batch_size == 0 || length.saturating_mul(batch_size) > MAX_TOKENS_PER_STEP => {
                 let found = format!("found {batch_size} sequences of {length} tokens");
@@ -177,7 +185,7 @@ impl StageConfig {
                 invalid(path, "max_grad_norm", format!("must be above 0, found {norm}"))
             }
             (_, Some(decay)) if !(0.0..1.0).contains(&decay) => {
-                invalid(path, "ema_decay", format!("must be at least 0 and less than 1, found {decay}"))
+                invalid(path, "ema_decay", format!("must be at least 0 and below 1, found {decay}"))
             }
             _ if self.trainable.is_empty() => {
                 invalid(path, "trainable", "the list is empty: nothing would train".into())

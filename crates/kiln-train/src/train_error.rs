@@ -26,7 +26,7 @@ pub enum TrainError {
     #[error(transparent)]
     Pretrained(#[from] kiln_pretrained::PretrainedError),
     /// The device failed.
-    #[error("reading from the device: {0}")]
+    #[error("cannot read results from the device: {0}")]
     Device(#[from] burn::tensor::ExecutionError),
     /// The weights in a file do not match the model.
     #[error("{}: {mismatch}", file.display())]
@@ -37,7 +37,7 @@ pub enum TrainError {
         mismatch: WeightMismatch,
     },
     /// A tensor in a file has another type or shape than expected.
-    #[error("{}: expected 32-bit floats that fit the model, found `{tensor}`", file.display())]
+    #[error("{}: tensor `{tensor}`: expected 32-bit floats in the shape of the model", file.display())]
     InvalidTensor {
         /// The file.
         file: PathBuf,

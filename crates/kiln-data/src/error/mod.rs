@@ -166,7 +166,7 @@ pub enum DataError {
         vocab_size: usize,
     },
     /// Sequences that do not form a valid batch.
-    #[error("batch, row {row}: {reason}")]
+    #[error("batch, sequence {row}: {reason}")]
     Batch {
         /// The row, from 0.
         row: usize,

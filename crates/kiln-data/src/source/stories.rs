@@ -30,7 +30,7 @@ impl StoriesConfig {
         Err(DataError::Config {
             key: "data.source.stories.megabytes",
             found: self.megabytes.to_string(),
-            expected: "a number above 0".into(),
+            expected: "a finite number above 0".into(),
         })
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 kiln_spec::choice! {
     /// Tokenizer. A tokenizer trained by Kiln is lossless: decoding returns the encoded text.
     pub enum TokenizerConfig {
-        /// Byte-level, without training.
+        /// One token per byte, without training.
         "byte" => Byte(NoOptions),
         /// Character-level; rare characters are encoded as bytes.
         "character" => Character(VocabConfig),

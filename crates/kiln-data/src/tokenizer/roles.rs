@@ -3,7 +3,7 @@
 //! Hugging Face folders declare roles outside of `tokenizer.json`: by name in `tokenizer_config.json` and
 //! `special_tokens_map.json` (`"bos_token": "<s>"` or `"bos_token": {"content": "<s>"}`), by id in `config.json`
 //! (`"bos_token_id": 1`, or a list of ids). Loading a folder collects them ([`roles_from_files`]) and writes them into
-//! the `tokenizer.json` as `added_tokens[…].roles` ([`write_roles`]), so that this one file is enough afterwards.
+//! the `tokenizer.json` as `added_tokens[…].roles` ([`write_roles`]), so that this one file is enough afterward.
 
 use super::SpecialTokens;
 use serde_json::{Value, json};

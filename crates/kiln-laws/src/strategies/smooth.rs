@@ -95,6 +95,7 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
     })
 }
 
+/// Whether the activation of an expert is differentiable everywhere.
 fn is_expert_differentiable(expert: &ExpertConfig) -> bool {
     match expert {
         ExpertConfig::Mlp(mlp) => mlp.activation != Activation::Relu,

@@ -16,7 +16,7 @@ use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Parts under one junction.
+/// Sublayer: one or more modules (parts) that share a residual connection and a norm.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(deny_unknown_fields)]
 pub struct SublayerConfig {
@@ -27,17 +27,17 @@ pub struct SublayerConfig {
     pub parts: Vec<PartConfig>,
 }
 
-/// A block: sublayers one after the other, under a depth rule.
+/// Transformer block: sublayers applied in order, each with its own residual connection.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(deny_unknown_fields)]
 pub struct BlockConfig {
     /// Number of copies of the block, each with its own weights.
     #[serde(default = "default_repeat")]
     pub repeat: usize,
-    /// Depth rule: which tokens the block runs for.
+    /// Whether the block is skipped for some tokens or steps (LayerDrop, mixture of depths).
     #[serde(default)]
     pub depth: DepthConfig,
-    /// Sublayers, run in order.
+    /// Sublayers, applied in order.
     pub sublayers: Vec<SublayerConfig>,
 }
 

@@ -152,7 +152,7 @@ impl<'a> ConfigReader<'a> {
         let value = value.into();
         match self.get(key) {
             Some(other) if *other != value && (other.as_f64().is_none() || other.as_f64() != value.as_f64()) => {
-                let reason = format!("Kiln supports only {value} for this option of `{}`, found {other}", self.family);
+                let reason = format!("only {value} is supported for `{}`, found {other}", self.family);
                 Err(ValidationError::new(key, reason))
             }
             _ => Ok(()),
@@ -173,7 +173,7 @@ impl<'a> ConfigReader<'a> {
         let mut unread = self.keys.iter().filter(|(key, _)| !is_ignored_key(key) && !known.contains(*key));
         let Some((key, value)) = unread.find(|(_, value)| !is_switched_off(value)) else { return Ok(()) };
         let meant = closest_match(key, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`? "));
-        let reason = format!("unsupported option of `{}`, found {value}", self.family);
+        let reason = format!("unsupported key of `{}`, found {value}", self.family);
         let suggestion =
             format!("{}remove it from config.json if the model does not depend on it", meant.unwrap_or_default());
         Err(ValidationError::new(key, reason).with_suggestion(suggestion))
@@ -214,7 +214,7 @@ mod tests {
                 .require("tensor_parallel", 1)
                 .unwrap_err()
                 .to_string()
-                .contains("supports only 1 for this option of `toy`, found 2")
+                .contains("only 1 is supported for `toy`, found 2")
         );
         assert!(fields.require("absent", 1).is_ok() && fields.require("tensor_parallel", 2.0).is_ok());
         assert_eq!(fields.string("act", "silu").unwrap_err().path, "act");

@@ -63,7 +63,7 @@ impl Family {
         match differences.first() {
             None => Ok(json),
             Some((path, ours, theirs)) => {
-                let reason = format!("the family `{}` cannot express {ours}: it always has {theirs}", self.name);
+                let reason = format!("Hugging Face's `{}` cannot represent {ours}; it always uses {theirs}", self.name);
                 Err((differences.len(), ValidationError::new(path, reason)))
             }
         }
@@ -80,7 +80,7 @@ impl Family {
 
 /// The error of [`Family::write_config`] for a part that the family does not have. `supported` is what it has instead.
 pub(super) fn inexpressible(path: &str, supported: &str) -> ValidationError {
-    ValidationError::new(path, format!("the family supports only {supported}"))
+    ValidationError::new(path, format!("Hugging Face's format supports only {supported}"))
 }
 
 /// Differences between two models: path, value in `ours`, value in `theirs`, as JSON. Empty if they compute the same.

@@ -62,7 +62,7 @@ pub const FAMILIES: &[Family] = &[
 /// The family with this `model_type` or alias.
 ///
 /// # Errors
-/// If no family has the name. The error lists all names and the one that is spelt most alike.
+/// If no family has the name. The error lists all names and the most similar one.
 pub fn family(model_type: &str) -> Result<&'static Family, ValidationError> {
     if let Some(family) = FAMILIES.iter().find(|f| f.name == model_type || f.aliases.contains(&model_type)) {
         return Ok(family);

@@ -121,7 +121,7 @@ fn read_pooling(json: &Value) -> Result<Pooling, ValidationError> {
 /// If the head has a projection: it would be a `Dense` module with a weight file of its own.
 pub fn config_files(head: &EmbeddingHeadConfig, hidden: usize) -> Result<Vec<(String, Value)>, ValidationError> {
     if head.projection_dim.is_some() {
-        let reason = "the module `Dense` of sentence-transformers cannot be written";
+        let reason = "the projection of an embedding head (module `Dense` of sentence-transformers) cannot be saved";
         return Err(ValidationError::new("model.head.embedding.projection_dim", reason));
     }
     let mut modules = vec![module_entry(0, "", "Transformer"), module_entry(1, "1_Pooling", "Pooling")];

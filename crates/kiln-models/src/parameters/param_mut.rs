@@ -126,7 +126,7 @@ impl ParamMut<'_> {
     }
 
     /// Replaces the value by `data`, stored as `dtype` (default: the parameter's own). The id stays; on an autodiff
-    /// device the parameter is trainable afterwards.
+    /// device the parameter is trainable afterward.
     ///
     /// # Panics
     /// If `data` has another rank.

@@ -153,7 +153,7 @@ impl Context {
     }
 
     /// Runs `part` on another sequence of tokens, without state and with its own positions: the encoder of an
-    /// encoder–decoder. Stream, state and position encoding are restored afterwards.
+    /// encoder–decoder. Stream, state and position encoding are restored afterward.
     pub fn with_separate_stream<R>(&mut self, tokens: TokenMarks, part: impl FnOnce(&mut Self) -> R) -> R {
         let stream = std::mem::replace(&mut self.stream, TokenStream::new(tokens, HashMap::new()));
         let (state, position) = (self.state.take(), self.position.take());

@@ -44,7 +44,7 @@ impl Variant for LayerDrop {
         if (0.0..1.0).contains(&config.rate) {
             return Ok(());
         }
-        let reason = format!("expected a probability from 0 to 1, without 1 itself, found {}", config.rate);
+        let reason = format!("expected a number of at least 0 and below 1, found {}", config.rate);
         Err(ValidationError::new(format!("{path}.rate"), reason).with_suggestion("rate = 0.2"))
     }
 

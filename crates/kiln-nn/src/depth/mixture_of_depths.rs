@@ -49,11 +49,12 @@ pub enum RouterGate {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixtureOfDepthsConfig {
-    /// Fraction of the tokens of a sequence that the block runs for in training. 1: all tokens, in inference too.
+    /// Fraction of the tokens of each sequence that the router selects in training. In inference, a trained predictor
+    /// decides for each token. 1: all tokens, also in inference.
     pub capacity: f64,
     /// How the router output scales the block output.
     pub gate: RouterGate,
-    /// Weight of the predictor loss.
+    /// Weight of the loss of the predictor, which learns the router's selection.
     pub predictor_loss_coef: f64,
 }
 
@@ -100,7 +101,7 @@ impl Variant for MixtureOfDepths {
             _ if !(config.predictor_loss_coef >= 0.0 && config.predictor_loss_coef.is_finite()) => invalid(
                 path,
                 "predictor_loss_coef",
-                format!("expected a finite number, 0 or more, found {}", config.predictor_loss_coef),
+                format!("expected a finite number of at least 0, found {}", config.predictor_loss_coef),
             ),
             _ => Ok(()),
         }

@@ -28,7 +28,7 @@ pub trait DepthRule {
 }
 
 crate::variants! {
-    /// Depth rule: which tokens a block runs for.
+    /// Whether the block is skipped for some tokens or steps (LayerDrop, mixture of depths).
     Depth, DepthConfig: dyn DepthRule {
         /// All tokens.
         "always" => Always(Always),

@@ -39,7 +39,7 @@ impl Variant for ReZero {
         if config.alpha_init.is_finite() {
             return Ok(());
         }
-        let reason = format!("the initial α must be finite, found {}", config.alpha_init);
+        let reason = format!("the initial α must be a finite number, found {}", config.alpha_init);
         Err(ValidationError::new(format!("{path}.alpha_init"), reason).with_suggestion("alpha_init = 0.0"))
     }
 

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DynamicTanhConfig {
-    /// Initial value of α, the slope at 0. The paper scales embeddings by √hidden; without that, as here, a larger
-    /// value learns faster.
+    /// Initial value of α, the slope of tanh(α x) at 0. The paper scales the embeddings by √hidden; in Kiln they are
+    /// not scaled by default, and a larger initial value trains faster.
     pub alpha_init: f64,
 }
 

@@ -45,7 +45,7 @@ impl Variant for Alibi {
         if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
             return Ok(());
         }
-        let reason = format!("`alibi_bias_max` must be 0 or more, found {}", config.alibi_bias_max);
+        let reason = format!("expected a finite number of at least 0, found {}", config.alibi_bias_max);
         Err(ValidationError::new(format!("{path}.alibi_bias_max"), reason).with_suggestion("alibi_bias_max = 8.0"))
     }
 

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnedPositionConfig {
-    /// Number of positions. Longer sequences are refused.
+    /// Maximum sequence length. Longer sequences are an error.
     pub max_position_embeddings: usize,
     /// Index of the first position in the table (2 in RoBERTa and OPT).
     pub offset: usize,
@@ -60,7 +60,7 @@ impl Variant for LearnedPosition {
             (_, offset) if offset > MAX_POSITIONS => invalid(path, "offset", too_many(offset)),
             (0, _) => Err(ValidationError::new(
                 format!("{path}.max_position_embeddings"),
-                "a table of no positions, expected at least 1",
+                "expected at least 1 position, found 0",
             )
             .with_suggestion("max_position_embeddings = 1024")),
             _ => Ok(()),

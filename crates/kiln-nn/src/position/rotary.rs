@@ -26,7 +26,7 @@ pub struct RotaryEmbeddingConfig {
     /// Rotate neighboring dimensions (2i, 2i + 1), as in the paper and GPT-J. false: rotate (i, i + d/2), as in NeoX
     /// and Llama.
     pub interleaved: bool,
-    /// Fraction of a head's dimensions that are rotated, from the first on.
+    /// Fraction of a head's dimensions that are rotated, starting with the first.
     pub partial_factor: f64,
     /// Frequency scaling for longer contexts.
     pub scaling: RotaryScaling,

@@ -117,7 +117,7 @@ impl RotaryScaling {
             Self::Linear(linear) => invalid_factor(linear.factor),
             Self::Llama3(llama3) => invalid_factor(llama3.factor).or_else(|| match llama3 {
                 Llama3Scaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original_max_position_embeddings", "a context of no tokens, expected at least 1".into()))
+                    Some(("original_max_position_embeddings", "expected at least 1 token, found 0".into()))
                 }
                 Llama3Scaling { low_freq_factor: low, high_freq_factor: high, .. }
                     if !(*low > 0.0 && high > low && high.is_finite()) =>
@@ -131,7 +131,7 @@ impl RotaryScaling {
             }),
             Self::Yarn(yarn) => invalid_factor(yarn.factor).or_else(|| match yarn {
                 YarnScaling { original_max_position_embeddings: 0, .. } => {
-                    Some(("original_max_position_embeddings", "a context of no tokens, expected at least 1".into()))
+                    Some(("original_max_position_embeddings", "expected at least 1 token, found 0".into()))
                 }
                 YarnScaling { beta_fast, beta_slow, .. } if !(*beta_slow > 0.0 && beta_fast > beta_slow) => Some((
                     "beta_fast",
@@ -176,5 +176,5 @@ impl YarnScaling {
 /// The key and reason of an invalid context factor.
 fn invalid_factor(factor: f64) -> Option<(&'static str, String)> {
     let is_valid = factor.is_finite() && factor >= 1.0;
-    (!is_valid).then(|| ("factor", format!("expected a finite number, 1 or more, found {factor}")))
+    (!is_valid).then(|| ("factor", format!("expected a finite number of at least 1, found {factor}")))
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub struct RelativeBiasConfig {
     /// Number of buckets.
     pub num_buckets: usize,
-    /// Distances from here on share the last bucket.
+    /// All distances from this one on share the last bucket.
     pub max_distance: usize,
     /// Use half of the buckets for keys after the query. Absent: true unless the stack is causal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ impl Variant for RelativeBias {
                 format!("expected a distance above {} and at most {}, found {max_distance}", side / 2, 1 << 24),
             ),
             _ if config.heads.unwrap_or(build.heads) == 0 => {
-                invalid(path, "heads", "a bias for 0 heads: the stack has no attention with a number of heads")
+                invalid(path, "heads", "position.t5 needs an attention layer, but the stack has none")
             }
             _ => Ok(()),
         }

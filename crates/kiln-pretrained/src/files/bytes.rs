@@ -7,7 +7,7 @@ use std::ops::Range;
 /// The bytes of one model file: a vector, a slice, or a memory map (`MappedFile`, feature `files`).
 pub trait ModelBytes: AsRef<[u8]> {
     /// Tells the holder that `range` will not be read again soon. A memory map returns these pages to the system; bytes
-    /// in memory stay as they are. The range can still be read afterwards.
+    /// in memory stay as they are. The range can still be read afterward.
     fn release(&self, _range: Range<usize>) {}
 }
 

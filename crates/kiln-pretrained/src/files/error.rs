@@ -76,7 +76,7 @@ impl LoadError {
     pub(crate) fn broken<E: ToString>(file: impl Into<PathBuf>, expected: &str) -> impl FnOnce(E) -> Self {
         let file = file.into();
         let expected = expected.to_owned();
-        move |error| Self::Broken { file, reason: format!("{expected} was expected: {}", error.to_string()) }
+        move |error| Self::Broken { file, reason: format!("expected {expected}: {}", error.to_string()) }
     }
 
     /// What to do about the error, where the message does not say it.
@@ -84,7 +84,7 @@ impl LoadError {
         match self {
             Self::Config { error, .. } => error.suggestion.as_deref(),
             Self::NoWeights { .. } => Some("name a model folder that has its weights"),
-            Self::Broken { .. } => Some("fetch the file again: the download may be incomplete"),
+            Self::Broken { .. } => Some("download the file again: it may be incomplete"),
             _ => None,
         }
     }

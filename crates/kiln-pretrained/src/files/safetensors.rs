@@ -72,7 +72,7 @@ impl<B: ModelBytes> SafeTensorsFiles<B> {
             };
             let entry = TensorInfo { shape: view.shape().to_vec(), dtype: view.dtype().to_string() };
             if self.entries.insert(name.to_owned(), entry).is_some() {
-                let reason = format!("the tensor `{name}` is in another file too");
+                let reason = format!("duplicate tensor `{name}`: another file contains it too");
                 return Err(LoadError::Broken { file: path.into(), reason });
             }
             self.locations.insert(name.to_owned(), location);

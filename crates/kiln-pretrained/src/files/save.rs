@@ -23,7 +23,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// No model family of Hugging Face has a counterpart for every part of the model.
-    #[error("no family can hold this model: {0}")]
+    #[error("no Hugging Face model family can represent this model: {0}")]
     Config(#[from] ValidationError),
     /// The weights do not fit the configuration.
     #[error(transparent)]
@@ -101,9 +101,8 @@ fn torch_dtype(dtype: WeightDtype) -> Result<&'static str, ValidationError> {
         WeightDtype::F32 => Ok("float32"),
         WeightDtype::F16 => Ok("float16"),
         WeightDtype::BF16 => Ok("bfloat16"),
-        WeightDtype::Q8_0 => {
-            Err(ValidationError::new("dtype", "safetensors files have no Q8_0").with_suggestion("f32, f16 or bf16"))
-        }
+        WeightDtype::Q8_0 => Err(ValidationError::new("dtype", "safetensors files cannot store Q8_0")
+            .with_suggestion("supported: f32, f16, bf16")),
     }
 }
 

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GgufError {
     /// The file has another format.
-    #[error("not a GGUF file: it begins with the bytes {found:02x?}, not with \"GGUF\"")]
+    #[error("not a GGUF file: expected it to begin with \"GGUF\", found the bytes {found:02x?}")]
     BadMagic {
         /// The first bytes of the file, at most four.
         found: Vec<u8>,
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
     /// Reads `length` bytes.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], GgufError> {
         if length > self.remaining() {
-            return Err(self.error(format!("expected {length} bytes, {} are left", self.remaining())));
+            return Err(self.error(format!("expected {length} bytes, but only {} remain", self.remaining())));
         }
         let taken = &self.bytes[self.position..self.position + length];
         self.position += length;
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
     pub fn count(&mut self, items: &str, min_bytes: usize) -> Result<usize, GgufError> {
         let count = self.size()?;
         if count > self.remaining() / min_bytes {
-            return Err(self.error(format!("{count} {items} are announced, {} bytes are left", self.remaining())));
+            return Err(self.error(format!("expected {count} {items}, but only {} bytes remain", self.remaining())));
         }
         Ok(count)
     }
@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
         let bytes = self.take(length)?;
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(self.error(format!("a string is not UTF-8: {error}"))),
+            Err(error) => Err(self.error(format!("invalid UTF-8 in a string: {error}"))),
         }
     }
 }

@@ -151,12 +151,17 @@ impl GgufExport<'_> {
         shape: &[usize],
         sizes: ModelSizes,
     ) -> Result<(PlannedTensor, TensorOrigin<'a>), ExportError> {
-        let broken = |reason: &str| TensorError::Broken { name: hf_name.into(), reason: reason.into() };
+        let broken = |reason: String| TensorError::Broken { name: hf_name.into(), reason };
         let renamed = self.gguf_name(architecture, hf_name);
-        let (name, permutation) = renamed.ok_or_else(|| broken("GGUF has no name for it"))?;
+        let (name, permutation) =
+            renamed.ok_or_else(|| broken(format!("GGUF architecture `{}` has no tensor for it", architecture.name)))?;
         let mut shape = permutation.permuted_shape(shape);
         if !permutation.can_apply(&shape, sizes.heads) {
-            return Err(broken("its rows cannot be split among the heads of config.json").into());
+            let HeadCounts { queries, keys } = sizes.heads;
+            let reason = format!(
+                "shape {shape:?} does not match num_attention_heads = {queries}, num_key_value_heads = {keys} of config.json"
+            );
+            return Err(broken(reason).into());
         }
         let skipped_rows = if name == POSITION_TABLE { shape[0].saturating_sub(sizes.context_length) } else { 0 };
         if let Some(rows) = shape.first_mut() {
@@ -220,6 +225,7 @@ fn pooling_type(pooling: Pooling) -> Result<u32, ValidationError> {
         Pooling::Mean => Ok(1),
         Pooling::First => Ok(2),
         Pooling::Last => Ok(3),
-        Pooling::Max => Err(ValidationError::new("pooling_type", "GGUF has no max pooling")),
+        Pooling::Max => Err(ValidationError::new("pooling_type", "GGUF does not support max pooling")
+            .with_suggestion("supported: mean, first, last")),
     }
 }

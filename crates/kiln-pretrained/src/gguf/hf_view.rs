@@ -74,8 +74,9 @@ impl<'a> HfTensorView<'a> {
             let (hf_name, permutation) = renamed.unwrap_or_else(|| (name.clone(), RowPermutation::Identity));
             let shape = permutation.permuted_shape(&entry.shape);
             entries.insert(hf_name.clone(), TensorInfo { shape, dtype: entry.dtype.clone() });
-            if let Some((other, _)) = origins.insert(hf_name, (name.clone(), permutation)) {
-                return Err(ValidationError::new(name, format!("the tensor `{other}` has the same meaning")));
+            if let Some((other, _)) = origins.insert(hf_name.clone(), (name.clone(), permutation)) {
+                let reason = format!("duplicate: `{other}` maps to the same Hugging Face tensor `{hf_name}`");
+                return Err(ValidationError::new(name, reason));
             }
         }
         Ok(Self { tensors, entries, origins, heads })
@@ -98,7 +99,7 @@ impl TensorSource for HfTensorView<'_> {
         if !permutation.can_apply(tensor.shape(), self.heads) {
             let HeadCounts { queries, keys } = self.heads;
             let shape = tensor.shape().to_vec();
-            let reason = format!("the rows of {shape:?} cannot be split among {queries} query or {keys} key heads");
+            let reason = format!("shape {shape:?} does not match {queries} attention heads and {keys} key-value heads");
             return Err(TensorError::Broken { name: origin.into(), reason });
         }
         Ok(permutation.to_hf(tensor, self.heads))

@@ -21,7 +21,7 @@ impl Metadata {
             cursor.context = format!("metadata `{key}`");
             let value = Value::read(cursor)?;
             if values.insert(key, value).is_some() {
-                return Err(cursor.error("the key exists twice"));
+                return Err(cursor.error("duplicate key"));
             }
         }
         Ok(Self(values))

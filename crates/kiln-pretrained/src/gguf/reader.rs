@@ -31,7 +31,7 @@ pub struct GgufReader<B> {
 #[derive(Debug)]
 struct TensorLocation {
     packing: &'static GgmlType,
-    /// While the header is read: from the beginning of the tensors; afterwards: from the beginning of the file.
+    /// While the header is read: from the beginning of the tensors; afterward: from the beginning of the file.
     offset: usize,
     num_bytes: usize,
 }
@@ -68,7 +68,7 @@ impl<B: AsRef<[u8]>> GgufReader<B> {
             cursor.context = format!("tensor {index} of {num_tensors}");
             let (name, entry, location) = read_tensor_info(&mut cursor)?;
             if entries.insert(name.clone(), entry).is_some() {
-                return Err(cursor.error(format!("the name `{name}` is there twice")));
+                return Err(cursor.error(format!("duplicate tensor `{name}`")));
             }
             locations.insert(name, location);
         }
@@ -109,22 +109,27 @@ fn read_tensor_info(cursor: &mut Cursor) -> Result<(String, TensorInfo, TensorLo
     cursor.context = format!("tensor `{name}`");
     let num_dims = cursor.u32()?;
     if num_dims > MAX_DIMS {
-        return Err(cursor.error(format!("{num_dims} dimensions, Kiln reads {MAX_DIMS} at most")));
+        return Err(cursor.error(format!("expected at most {MAX_DIMS} dimensions, found {num_dims}")));
     }
     let mut shape = (0..num_dims).map(|_| cursor.size()).collect::<Result<Vec<usize>, _>>()?;
     let type_id = cursor.u32()?;
     let Some(packing) = GgmlType::from_type_id(type_id) else {
         let supported = GGML_TYPES.iter().map(|packing| packing.name).collect::<Vec<_>>().join(", ");
-        return Err(cursor.error(format!("unsupported type {type_id}; supported: {supported}; quantize it anew")));
+        let reason = format!(
+            "unsupported tensor type {type_id}; supported: {supported}. Quantize the model again with one of these, for \
+             example `llama-quantize MODEL OUT Q8_0`"
+        );
+        return Err(cursor.error(reason));
     };
     // The file lists the fastest dimension first.
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(packing.block_size) {
-        let reason = format!("rows of {row} values in {} blocks of {}", packing.name, packing.block_size);
+        let reason =
+            format!("row length {row} is not a multiple of the {} block size {}", packing.name, packing.block_size);
         return Err(cursor.error(reason));
     }
     let Some(num_bytes) = num_elements(&shape).and_then(|numel| packing.byte_len(numel)) else {
-        return Err(cursor.error(format!("the shape {shape:?} is more than this machine can address")));
+        return Err(cursor.error(format!("shape {shape:?} is more than this machine can address")));
     };
     shape.reverse();
     let offset = cursor.size()?;
@@ -150,7 +155,7 @@ fn resolve_offsets(
     for (name, location) in locations {
         let tensor = || format!("tensor `{name}`");
         if !location.offset.is_multiple_of(alignment) {
-            let reason = format!("it begins at {}, no multiple of {alignment}", location.offset);
+            let reason = format!("offset {} is not a multiple of the alignment {alignment}", location.offset);
             return Err(broken(tensor(), reason));
         }
         let start = data_start.checked_add(location.offset);
@@ -161,7 +166,7 @@ fn resolve_offsets(
             Some(start) => location.offset = start.min(file_size),
             None => {
                 let reason = format!(
-                    "{} bytes from byte {data_start} + {}, the file has {file_size}",
+                    "{} bytes from byte {data_start} + {} on are needed, but the file has {file_size} bytes",
                     location.num_bytes, location.offset
                 );
                 return Err(broken(tensor(), reason));

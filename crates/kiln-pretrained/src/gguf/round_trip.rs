@@ -51,8 +51,8 @@ pub(super) fn check_round_trip(
     match config_diff(&expected, &found).first() {
         None => Ok(()),
         Some((path, ours, theirs)) => {
-            let reason = format!("a GGUF file has no counterpart for {ours}: it would be read as {theirs}");
-            Err(ValidationError::new(path, reason).with_suggestion("the format `hf`, which keeps it"))
+            let reason = format!("GGUF cannot store {ours}; it would be read back as {theirs}");
+            Err(ValidationError::new(path, reason).with_suggestion("use --format hf, which keeps it"))
         }
     }
 }

@@ -31,7 +31,7 @@ macro_rules! define_values {
             pub(super) fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
                 match cursor.u32()? {
                     $($code => <$type as GgufType>::read(cursor).map(Value::$name),)*
-                    other => Err(cursor.error(format!("unsupported value type {other}; supported: 0 to 12"))),
+                    other => Err(cursor.error(format!("unknown value type {other}; expected 0 to 12"))),
                 }
             }
 
@@ -56,12 +56,12 @@ macro_rules! define_values {
 
             fn read(cursor: &mut Cursor) -> Result<Self, GgufError> {
                 if cursor.depth == MAX_ARRAY_DEPTH {
-                    return Err(cursor.error(format!("more than {MAX_ARRAY_DEPTH} arrays are nested")));
+                    return Err(cursor.error(format!("arrays are nested deeper than {MAX_ARRAY_DEPTH}")));
                 }
                 cursor.depth += 1;
                 let read = match cursor.u32()? {
                     $($code => read_list(cursor).map(Array::$name),)*
-                    other => Err(cursor.error(format!("unsupported value type {other}; supported: 0 to 12"))),
+                    other => Err(cursor.error(format!("unknown value type {other}; expected 0 to 12"))),
                 };
                 cursor.depth -= 1;
                 read
@@ -127,7 +127,7 @@ impl GgufType for bool {
         match cursor.array()? {
             [0] => Ok(false),
             [1] => Ok(true),
-            [other] => Err(cursor.error(format!("expected a boolean (0 or 1), found {other}"))),
+            [other] => Err(cursor.error(format!("expected 0 or 1 for a boolean, found {other}"))),
         }
     }
     fn write(&self, out: &mut Vec<u8>) {

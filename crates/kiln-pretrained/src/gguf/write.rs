@@ -38,7 +38,7 @@ pub fn write_gguf<E: From<Error>>(
         let blocks = read_blocks(index)?;
         let size = packed_size(tensor)?;
         if blocks.len() != size {
-            let reason = format!("tensor `{}` takes {size} bytes, found {}", tensor.name, blocks.len());
+            let reason = format!("tensor `{}`: expected {size} bytes, found {}", tensor.name, blocks.len());
             return Err(Error::other(reason).into());
         }
         write_padded(&blocks, out)?;

@@ -7,12 +7,12 @@ use std::{io, path::PathBuf};
 pub enum HubError {
     /// The text is not a valid name of a model.
     #[error(
-        "`{0}` is not a valid name of a model on the hub; expected `name`, `owner/name` or `owner/name:file.gguf` of \
-         letters, digits, `-`, `_` and `.`"
+        "invalid model id `{0}`: expected `name`, `owner/name` or `owner/name:file.gguf` of letters, digits, `-`, `_` \
+         and `.`"
     )]
     InvalidId(String),
     /// The text is not a valid revision.
-    #[error("`{0}` is not a valid revision; expected a branch, a tag or a commit")]
+    #[error("invalid revision `{0}`: expected a branch, tag or commit")]
     InvalidRevision(String),
     /// The hub does not let this user read the model.
     #[error(
@@ -38,7 +38,7 @@ pub enum HubError {
         status: Option<u16>,
     },
     /// The hub is not asked, because it is switched off, and the cache does not have the model.
-    #[error("`{id}` at revision `{revision}` is not complete in {}, and HF_HUB_OFFLINE prevents the download", cache.display())]
+    #[error("`{id}` at revision `{revision}` is not fully cached in {}; unset HF_HUB_OFFLINE to download it", cache.display())]
     Offline {
         /// The model.
         id: String,
@@ -64,7 +64,7 @@ pub enum HubError {
         reason: String,
     },
     /// A download broke off. The received part is kept.
-    #[error("the download of {file} broke off after {received} of {size} bytes; run the command again to resume it")]
+    #[error("the download of {file} stopped after {received} of {size} bytes; run the command again to continue it")]
     Interrupted {
         /// The file.
         file: String,
@@ -74,7 +74,9 @@ pub enum HubError {
         size: u64,
     },
     /// A downloaded file has another hash than the hub announced. It was deleted.
-    #[error("{file} was received with the SHA-256 {found}, expected {expected}; it was deleted, download it again")]
+    #[error(
+        "{file}: expected the SHA-256 {expected}, found {found}; the file was deleted, run the command again to download it"
+    )]
     HashMismatch {
         /// The file.
         file: String,
@@ -84,7 +86,7 @@ pub enum HubError {
         found: String,
     },
     /// A name in the model's list of files leads out of the model's folder.
-    #[error("`{id}` lists a file `{name}`, which is not a path below its folder")]
+    #[error("`{id}` lists the file `{name}`: expected a path inside the folder of the model")]
     UnsafePath {
         /// The model.
         id: String,

@@ -138,7 +138,7 @@ impl Download<'_> {
             Some(size) if received > size => {
                 part.clear()?;
                 let url = self.client.file_url(self.id, self.commit, self.file);
-                Err(HubError::BadResponse { url, reason: format!("more than the {size} bytes that it announced") })
+                Err(HubError::BadResponse { url, reason: format!("expected {size} bytes, found more") })
             }
             size => Err(HubError::Interrupted { file: self.file.into(), received, size: size.unwrap_or(received) }),
         }

@@ -61,8 +61,8 @@ impl PeftLoraConfig {
         match fields.string("peft_type", "LORA")? {
             "LORA" => {}
             other => {
-                let reason = format!("unsupported adapter type {other}; supported: LORA");
-                return Err(ValidationError::new("peft_type", reason));
+                let error = ValidationError::new("peft_type", format!("unsupported adapter type `{other}`"));
+                return Err(error.with_suggestion("supported: LORA"));
             }
         }
         fields.ignore(&IGNORED_KEYS);
@@ -76,7 +76,7 @@ impl PeftLoraConfig {
             init: LoraInit::Uniform,
         };
         if !(0.0..1.0).contains(&default_spec.dropout) {
-            let reason = format!("expected a probability from 0 to below 1, found {}", default_spec.dropout);
+            let reason = format!("expected a number of at least 0 and below 1, found {}", default_spec.dropout);
             return Err(ValidationError::new("lora_dropout", reason));
         }
         let rank_pattern = parse_pattern("rank_pattern", fields.get("rank_pattern"));
@@ -101,7 +101,7 @@ impl PeftLoraConfig {
     pub fn check_targets(&self, modules: &[&str]) -> Result<(), ValidationError> {
         match self.target_modules.iter().find(|target| !modules.iter().any(|module| matches_suffix(target, module))) {
             Some(target) => {
-                let reason = format!("`{target}` is a target, but the file has no tensor of its adapter");
+                let reason = format!("`{target}` is a target, but the file contains no adapter weights for it");
                 Err(ValidationError::new("target_modules", reason))
             }
             None => Ok(()),
@@ -126,7 +126,9 @@ fn check_init(value: Option<&Value>) -> Result<(), ValidationError> {
         None | Some(Value::Bool(_)) => Ok(()),
         Some(value) if value.as_str().is_some_and(|init| SUPPORTED_INITS.contains(&init)) => Ok(()),
         Some(value) => {
-            let reason = format!("{value} changes the base weights too, which the folder does not have");
+            let reason = format!(
+                "init_lora_weights = {value} also changes the base weights, which an adapter folder does not contain"
+            );
             let suggestion =
                 "convert the adapter with peft: save_pretrained(path_initial_model_for_weight_conversion=…)";
             Err(ValidationError::new("init_lora_weights", reason).with_suggestion(suggestion))
@@ -143,11 +145,15 @@ fn parse_pattern(key: &str, value: Option<&Value>) -> Result<Map<String, Value>,
     };
     for (name, number) in pattern {
         if !name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
-            return Err(ValidationError::new(key, format!("expected names of modules as keys, found `{name}`")));
+            let reason = format!(
+                "regular expressions are not supported, found `{name}`; expected a module name such as `q_proj`"
+            );
+            return Err(ValidationError::new(key, reason));
         }
         let is_valid = |number: f64| number > 0.0 && (key != "rank_pattern" || number.fract() == 0.0);
         if !number.as_f64().is_some_and(is_valid) {
-            return Err(ValidationError::new(key, format!("expected a number above 0 at `{name}`, found {number}")));
+            let expected = if key == "rank_pattern" { "an integer above 0" } else { "a number above 0" };
+            return Err(ValidationError::new(key, format!("`{name}`: expected {expected}, found {number}")));
         }
     }
     Ok(pattern.clone())
@@ -168,8 +174,12 @@ pub(super) fn to_json(
     };
     let differs = |spec: &&LoraSpec| spec.rslora != first.rslora || spec.dropout != first.dropout;
     if let Some(other) = specs.values().find(differs) {
-        let reason =
-            format!("a folder has one dropout and one kind of scale for all adapters, found {first:?} and {other:?}");
+        let describe = |spec: &LoraSpec| format!("dropout = {}, rslora = {}", spec.dropout, spec.rslora);
+        let reason = format!(
+            "PEFT format needs the same `dropout` and `rslora` for all adapters, found {} and {}",
+            describe(first),
+            describe(other)
+        );
         return Err(ValidationError::new("adapter", reason));
     }
     // The first adapter gives the defaults; the others are patterns where they differ.

@@ -43,7 +43,7 @@ pub enum PeftFormatError {
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// Reading weights from the device failed.
-    #[error("the device failed: {0:?}")]
+    #[error("cannot read results from the device: {0}")]
     Device(ExecutionError),
     /// A file cannot be written.
     #[cfg(feature = "files")]
@@ -76,7 +76,7 @@ pub fn read_adapters(
     tensors: &dyn TensorSource,
 ) -> Result<Model, PeftFormatError> {
     if !model.adapters().is_empty() {
-        let reason = format!("the model has {} adapters already", model.adapters().len());
+        let reason = format!("the model already has {} adapters", model.adapters().len());
         return Err(ValidationError::new("adapter", reason).with_suggestion("merge or detach them first").into());
     }
     let lora = PeftLoraConfig::from_json(config)?;
@@ -156,8 +156,10 @@ pub async fn write_adapters(
         tensors.insert(tensor_name(module, "B"), read_transposed(lora.b.val()).await?);
     }
     if let Some(layer) = unwritten.first() {
-        let reason = "the family has no linear layer that is this one alone";
-        return Err(ValidationError::new(layer.as_str(), reason).into());
+        let reason = "in Hugging Face's format this layer is part of a fused projection, so its adapter cannot be saved \
+            separately";
+        let error = ValidationError::new(layer.as_str(), reason);
+        return Err(error.with_suggestion("merge the adapters and export with --format hf").into());
     }
     let modules: Vec<&String> = specs.keys().collect();
     let targets = shortest_targets(&layers, &modules);

@@ -61,10 +61,13 @@ pub(super) fn find_module<'a>(
     match modules.get(module) {
         Some(found) if !found.fused => Ok(found),
         Some(_) => {
-            let reason = "the base model fuses several linear layers of Kiln into this one, whose adapters share an A";
-            Err(ValidationError::new(module, reason))
+            let reason = "this fused projection (such as c_attn or qkv_proj) is stored as separate layers in Kiln, so \
+                one LoRA over it is not supported";
+            let suggestion =
+                "train the adapter on the separate projections, or merge it into the base model with peft first";
+            Err(ValidationError::new(module, reason).with_suggestion(suggestion))
         }
-        None => Err(ValidationError::new(module, "not a linear layer of this model that can have an adapter")),
+        None => Err(ValidationError::new(module, "the model has no linear layer with this name")),
     }
 }
 

@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
                 self.position += taken.len();
                 Ok(taken)
             }
-            None => self.fail(format!("{length} bytes are announced, {} are left", remaining.len())),
+            None => self.fail(format!("expected {length} bytes, but only {} remain", remaining.len())),
         }
     }
 

@@ -27,12 +27,12 @@ use tensor_view::{StorageDtype, StridedView};
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
     /// The file is not one that `torch.save` writes.
-    #[error("not a file of weights as `torch.save` writes it: {0}")]
+    #[error("not a weights file written by `torch.save`: {0}")]
     NotTorchSave(String),
     /// The pickle names a Python function or class that is not needed for tensors.
     #[error(
-        "the file asks for `{0}`, which Kiln does not run: only tensors are read. Save the weights alone, \
-         `torch.save(model.state_dict(), …)`, or as safetensors"
+        "the pickle references `{0}`; Kiln never executes pickled code and reads tensors only. Save the weights with \
+         `torch.save(model.state_dict(), …)` or as safetensors"
     )]
     UnsupportedGlobal(String),
     /// The pickle is damaged, or uses an operation that is not supported.
@@ -132,7 +132,10 @@ impl<B: AsRef<[u8]>> PickleFiles<B> {
         let mut entries = BTreeMap::new();
         for (name, entry) in files.iter().flat_map(TensorSource::entries) {
             if entries.insert(name.clone(), entry.clone()).is_some() {
-                return Err(TensorError::Broken { name: name.clone(), reason: "it is in two of the files".into() });
+                return Err(TensorError::Broken {
+                    name: name.clone(),
+                    reason: "duplicate: two of the files contain it".into(),
+                });
             }
         }
         Ok(Self { files, entries })

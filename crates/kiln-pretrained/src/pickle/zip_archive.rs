@@ -53,7 +53,7 @@ impl ZipArchive {
         let mut pickles = self.entries.iter().filter(|(name, _)| name.ends_with("/data.pkl"));
         match (pickles.next(), pickles.next()) {
             (Some((name, range)), None) => Ok((&name[..name.len() - "data.pkl".len()], range.clone())),
-            _ => Err(PickleError::not_torch_save("its archive should have one `data.pkl` in a folder")),
+            _ => Err(PickleError::not_torch_save("expected one `data.pkl` in a folder of its archive")),
         }
     }
 

@@ -105,8 +105,8 @@ fn paths_without_a_model_are_described() {
     fs::write(home.path().join("text.txt"), "").unwrap();
     assert!(error("absent").contains("found nothing"));
     assert!(error("empty").contains("an empty folder"));
-    assert!(error("run").contains("a run folder of Kiln"));
-    assert!(error("text.txt").contains("not a .gguf file"));
+    assert!(error("run").contains("a Kiln run folder"));
+    assert!(error("text.txt").contains("not in GGUF format"));
     assert!(error("").contains("neither a recipe.toml nor a config.json"));
 }
 

@@ -95,8 +95,8 @@ pub struct RenamedKey {
 ///
 /// ```
 /// # use kiln_spec::ValidationError;
-/// let error = ValidationError::new("model.blocks[3]", "mamba2 is causal only").with_suggestion("objective = \"full\"");
-/// assert_eq!(error.to_string(), "model.blocks[3]: mamba2 is causal only; instead: objective = \"full\"");
+/// let error = ValidationError::new("model.blocks[3]", "gla is causal only").with_suggestion("objective = \"full\"");
+/// assert_eq!(error.to_string(), "model.blocks[3]: gla is causal only; help: objective = \"full\"");
 /// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}{reason}{}", ColonPrefix(path), SuggestionSuffix(suggestion))]
@@ -105,7 +105,7 @@ pub struct ValidationError {
     pub path: String,
     /// What is wrong: what was found and what is required.
     pub reason: String,
-    /// What to write instead.
+    /// What to do: what to write instead, the supported values, or a name that was probably meant.
     pub suggestion: Option<String>,
 }
 
@@ -115,7 +115,7 @@ impl ValidationError {
         Self { path: path.into(), reason: reason.into(), suggestion: None }
     }
 
-    /// Adds what to write instead.
+    /// Adds what to do, such as what to write instead. It is printed after `help:`.
     pub fn with_suggestion(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());
         self
@@ -260,6 +260,6 @@ struct SuggestionSuffix<'a>(&'a Option<String>);
 
 impl fmt::Display for SuggestionSuffix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |suggestion| write!(f, "; instead: {suggestion}"))
+        self.0.as_ref().map_or(Ok(()), |suggestion| write!(f, "; help: {suggestion}"))
     }
 }

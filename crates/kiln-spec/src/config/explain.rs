@@ -71,7 +71,7 @@ impl<'a> KeyCollector<'a> {
             let path = join_path(path, alternative.name);
             let inner = alternative.payload;
             let description = description_of(alternative.schema).or_else(|| description_of(inner?)).unwrap_or_default();
-            let allowed = inner.map_or("bare word".to_owned(), describe_allowed);
+            let allowed = inner.map_or("name without options".to_owned(), describe_allowed);
             self.keys.push(ConfigKey { path: path.clone(), description, default: None, allowed });
             inner.into_iter().for_each(|inner| self.visit(inner, &path));
         }

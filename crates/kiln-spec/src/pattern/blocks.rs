@@ -21,7 +21,7 @@ pub(super) const CARD: Card = Card {
     ..Card::config_only("1911.02972, 2007.14062")
 };
 
-/// The block of each token, and a number of blocks before and after it.
+/// Each token attends to its own block, and to a number of blocks before and after it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Blocks {

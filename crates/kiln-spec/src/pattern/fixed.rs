@@ -28,7 +28,7 @@ pub(super) const CARD: Card = Card {
 pub struct Fixed {
     /// Length of a stride in tokens.
     pub stride: NonZeroU32,
-    /// Number of visible tokens at the end of each stride.
+    /// Number of visible tokens at the end of each stride (c in the paper).
     #[serde(default = "default_summaries")]
     pub summaries: u32,
 }

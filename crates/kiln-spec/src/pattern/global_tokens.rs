@@ -21,7 +21,8 @@ pub(super) const CARD: Card = Card {
     ..Card::config_only("2004.05150, 2007.14062")
 };
 
-/// The first tokens of each document attend to all tokens and are visible to all, within the direction of the batch.
+/// The first tokens of each document attend to all tokens and all tokens attend to them, except where the causal mask
+/// forbids it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalTokens {

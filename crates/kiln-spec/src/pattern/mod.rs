@@ -59,7 +59,8 @@ pub trait PatternRule {
 }
 
 crate::choice! {
-    /// Attention pattern of a layer, by position only. Causality, document boundaries and padding come from the batch.
+    /// Which tokens may attend to which, by their positions. The causal mask, document boundaries and padding are
+    /// applied in addition.
     #[derive(Eq, Hash)]
     pub enum Pattern {
         /// Full attention.

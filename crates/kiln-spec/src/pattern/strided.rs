@@ -20,11 +20,11 @@ pub(super) const CARD: Card = Card {
     ..Card::config_only("1904.10509")
 };
 
-/// Tokens at multiples of a distance, including the token itself.
+/// Each token attends to the tokens at multiples of a distance from it, and to itself.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Strided {
-    /// Distance between visible tokens; the token itself is visible.
+    /// Distance between visible tokens.
     pub stride: NonZeroU32,
 }
 

@@ -20,7 +20,7 @@ pub(super) const CARD: Card = Card {
     ..Card::config_only("2004.05150, 2310.06825")
 };
 
-/// Sliding window around each token.
+/// Sliding window: each token attends to itself, and to a number of tokens before and after it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Window {

@@ -3,7 +3,7 @@ use super::MetricsRow;
 
 /// A line of a metrics file that is not a valid row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: expected a row of metrics, found {found}")]
+#[error("line {line}: expected a metrics record, found {found}")]
 pub struct MetricsParseError {
     /// The line, from 1.
     pub line: usize,

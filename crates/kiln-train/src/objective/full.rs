@@ -35,7 +35,7 @@ impl Objective for Full {
 
     fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         if model.stack == Stack::EncoderDecoder {
-            let reason = "causal language modeling leaves the encoder of an encoder-decoder without input";
+            let reason = "objective `full` cannot train an encoder-decoder: nothing would be fed to its encoder";
             return Err(ValidationError::new(path, reason)
                 .with_suggestion("model.stack = \"decoder\", or objective = \"prefix\""));
         }

@@ -65,7 +65,7 @@ impl Masked {
     pub fn check_options(&self, path: &str) -> Result<(), ValidationError> {
         match self {
             Self { rate, .. } if !(is_fraction(*rate) && *rate > 0.0) => {
-                invalid(path, "rate", format!("must be above 0 and up to 1, found {rate}"))
+                invalid(path, "rate", format!("must be above 0 and at most 1, found {rate}"))
             }
             Self { mask_replace_prob: mask, .. } if !is_fraction(*mask) => {
                 invalid(path, "mask_replace_prob", format!("must be from 0 to 1, found {mask}"))
@@ -78,7 +78,7 @@ impl Masked {
                 invalid(path, "random_replace_prob", reason)
             }
             Self { unit: MaskUnit::Span(spans), .. } if !(0.0..1.0).contains(&spans.p) => {
-                invalid(path, "unit.span.p", format!("must be at least 0 and less than 1, found {}", spans.p))
+                invalid(path, "unit.span.p", format!("must be at least 0 and below 1, found {}", spans.p))
             }
             Self { unit: MaskUnit::Span(spans), .. } if !(1..=1024).contains(&spans.max_length) => {
                 let reason = format!("must be from 1 to 1024 words, found {}", spans.max_length);

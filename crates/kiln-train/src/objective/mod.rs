@@ -159,7 +159,7 @@ pub fn check_directions(
             incompatible.path, incompatible.part, incompatible.reason
         );
         let alternative = if direction == Direction::Causal { "masked" } else { "full" };
-        let suggestion = format!("objective = \"{alternative}\", or another part");
+        let suggestion = format!("objective = \"{alternative}\", or replace `{}` in that block", incompatible.part);
         return Err(ValidationError::new(path, reason).with_suggestion(suggestion));
     }
     Ok(())

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prefix {
-    /// How the prefix length of a document is chosen. A document that is longer than a sequence is split in each of its
-    /// chunks.
+    /// How the prefix length is chosen. A document longer than `sequence_length` is cut into chunks, and each chunk
+    /// gets its own prefix.
     pub split: PrefixSplit,
 }
 
@@ -112,7 +112,7 @@ impl PrefixSplit {
                 Err(ValidationError::new(path, reason).with_suggestion("min = 0.0, max = 1.0"))
             }
             Self::Share(FixedShare { share }) if !(0.0..1.0).contains(share) => {
-                invalid(&path, "share", format!("must be at least 0 and less than 1, found {share}"))
+                invalid(&path, "share", format!("must be at least 0 and below 1, found {share}"))
             }
             Self::After(AfterText { text }) if text.is_empty() => {
                 invalid(&path, "text", "the text that ends the prefix is empty".into())

@@ -142,7 +142,7 @@ impl Objective for Unified {
         let path = format!("{path}.unified");
         let shares = self.shares.to_array();
         if shares.iter().any(|share| !(share.is_finite() && *share >= 0.0)) {
-            return invalid(&path, "shares", format!("all must be 0 or more, found {shares:?}"));
+            return invalid(&path, "shares", format!("must be finite numbers of at least 0, found {shares:?}"));
         }
         if self.shares.modes().all(|mode| mode == Mode::RightToLeft) {
             let reason = "a model of the mode right_to_left alone can neither generate nor infill";

@@ -49,16 +49,18 @@ impl AdamW {
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         for (key, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             if !(0.0..1.0).contains(&beta) {
-                return invalid(path, key, format!("must be at least 0 and less than 1, found {beta}"));
+                return invalid(path, key, format!("must be at least 0 and below 1, found {beta}"));
             }
         }
         match self {
             _ if !(self.eps > 0.0 && self.eps.is_finite()) => {
-                invalid(path, "eps", format!("must be above 0, found {}", self.eps))
+                invalid(path, "eps", format!("must be a finite number above 0, found {}", self.eps))
             }
-            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                invalid(path, "weight_decay", format!("must be 0 or more, found {}", self.weight_decay))
-            }
+            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => invalid(
+                path,
+                "weight_decay",
+                format!("must be a finite number of at least 0, found {}", self.weight_decay),
+            ),
             _ => Ok(()),
         }
     }

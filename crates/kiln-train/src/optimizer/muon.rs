@@ -22,8 +22,8 @@ pub struct Muon {
     pub ns_steps: usize,
     /// Decoupled weight decay λ, multiplied by the learning rate.
     pub weight_decay: f64,
-    /// Patterns of matrix names optimized by AdamW; `*` matches any characters. Parameters that are not matrices always
-    /// are.
+    /// Patterns of the names of matrices optimized by AdamW; `*` matches any characters. Biases, norms and other
+    /// non-matrix parameters always use AdamW.
     pub adamw_params: Vec<String>,
     /// AdamW options for those parameters.
     pub adamw: AdamW,
@@ -56,9 +56,11 @@ impl Muon {
             _ if !(1..=50).contains(&self.ns_steps) => {
                 invalid(path, "ns_steps", format!("must be from 1 to 50, found {}", self.ns_steps))
             }
-            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => {
-                invalid(path, "weight_decay", format!("must be 0 or more, found {}", self.weight_decay))
-            }
+            _ if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) => invalid(
+                path,
+                "weight_decay",
+                format!("must be a finite number of at least 0, found {}", self.weight_decay),
+            ),
             _ => self.adamw.check(&format!("{path}.adamw")),
         }
     }

@@ -37,8 +37,12 @@ pub fn check_sources(recipe: &Recipe) -> Result<(), TrainError> {
 pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfig, TrainError> {
     let [vocab, tokenizer_size] = [recipe.model.vocab, tokenizer.vocab_size()];
     if vocab != 0 && (vocab < tokenizer_size || vocab > tokenizer_size && tokenizer.is_kiln_trained()) {
-        let reason = format!("the model has {vocab} tokens, the tokenizer {tokenizer_size}");
-        return Err(ConfigError::from(ValidationError::new("model.vocab", reason).with_suggestion("vocab = 0")).into());
+        let reason = format!("model.vocab = {vocab}, but the tokenizer has {tokenizer_size} tokens");
+        return Err(ConfigError::from(
+            ValidationError::new("model.vocab", reason)
+                .with_suggestion("vocab = 0, which takes the size of the tokenizer"),
+        )
+        .into());
     }
     let mut config = ModelConfig { vocab: vocab.max(tokenizer_size), ..recipe.model.clone() };
     config.resolve();

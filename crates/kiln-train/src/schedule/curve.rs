@@ -79,7 +79,7 @@ impl ScheduleCurve {
     /// Checks the options for a stage of `steps` steps. Paths in errors begin below the name of the schedule.
     pub fn check(&self, steps: u64) -> Result<(), ValidationError> {
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            let reason = format!("must be above 0, found {}", self.learning_rate);
+            let reason = format!("must be a finite number above 0, found {}", self.learning_rate);
             return Err(ValidationError::new("learning_rate", reason));
         }
         self.check_minimum()?;

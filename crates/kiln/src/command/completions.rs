@@ -7,7 +7,7 @@ use serde_json::json;
 /// Arguments of `kiln completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Shell.
+    /// Shell to print the script for.
     shell: Shell,
 }
 

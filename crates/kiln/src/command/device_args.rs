@@ -29,10 +29,10 @@ pub enum Backend {
 /// Device arguments, shared by the commands that compute.
 #[derive(Clone, Debug, Args)]
 pub struct DeviceArgs {
-    /// Number of threads (default: all cores).
+    /// Number of CPU threads (default: number of cores).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Compute device.
+    /// Compute device. See `kiln devices`.
     #[arg(long = "device", value_name = "DEVICE", value_enum, default_value_t)]
     pub backend: Backend,
 }

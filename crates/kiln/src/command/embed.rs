@@ -42,7 +42,9 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
     let [count, width] = vectors.dims();
     let data = vectors.into_data().convert::<f32>();
-    let values = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
+    let values = data
+        .as_slice::<f32>()
+        .map_err(|error| CliError::failed("device", format!("cannot read results from the device: {error}")))?;
     let rows: Vec<&[f32]> = values.chunks_exact(width.max(1)).collect();
     let lines = rows.iter().zip(&args.text).map(|(row, text)| {
         let similarities: Vec<String> = rows.iter().map(|other| format!("{:6.3}", cosine(row, other))).collect();

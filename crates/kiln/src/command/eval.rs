@@ -30,7 +30,8 @@ use serde_json::{Map, Value, json};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text to evaluate on, unsplit. Default: the run's validation text. May be repeated.
+    /// Text file or folder to evaluate on; all of it is used (no validation split). Default: the validation text of the
+    /// run. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
     /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).

@@ -27,8 +27,8 @@ use std::time::Instant;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Prompt (default: empty). For models trained with `masked` or `unified`, each `___` marks text to fill in, and the
-    /// completed text is printed; `masked` models can only fill in.
+    /// Text to continue (default: empty). With a model trained with the objective `masked` or `unified`, text to fill
+    /// in: each `___` is replaced, and the complete text is printed. `masked` models cannot continue text.
     #[arg(long, value_name = "TEXT", default_value = "")]
     prompt: String,
     /// Number of mask tokens for each `___`.
@@ -52,7 +52,7 @@ pub struct Args {
     /// Nucleus sampling: sample from the most likely tokens with total probability P (default: all).
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f64>,
-    /// Minimum probability, relative to the most likely token (default: none).
+    /// Min-p sampling: exclude tokens less likely than P times the most likely token (default: off).
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f64>,
     #[command(flatten)]

@@ -50,7 +50,8 @@ pub struct Args {
     /// Text to analyze: attention maps, and the predictions after each layer (logit lens).
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Output HTML page of the analysis (default: inspect.html, in the run folder of a run).
+    /// HTML page to write the analysis to (default: inspect.html in the run folder; in the current directory for other
+    /// models and with --adapter).
     #[arg(long, value_name = "FILE", requires = "text")]
     out: Option<PathBuf>,
     #[command(flatten)]

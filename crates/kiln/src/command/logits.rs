@@ -58,7 +58,9 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let logits = compute_logits(&model, &ids, encoder_ids);
     let [length, vocab] = logits.dims();
     let data = logits.into_data().convert::<f32>();
-    let values = data.as_slice::<f32>().map_err(|error| CliError::failed("device", format!("{error:?}")))?;
+    let values = data
+        .as_slice::<f32>()
+        .map_err(|error| CliError::failed("device", format!("cannot read results from the device: {error}")))?;
     let lines = ids.iter().zip(values.chunks_exact(vocab.max(1))).map(|(id, row)| format!("{id} → {}", top_logit(row)));
     Ok(CommandOutput::new(json!({ "shape": [length, vocab], "logits": values }), lines.collect::<Vec<_>>().join("\n")))
 }
@@ -118,7 +120,7 @@ fn check_sequence(flag: &str, ids: &[i32], vocab: usize, max_length: Option<usiz
         return Err(CliError::usage(message).with_location(flag));
     }
     if let Some(limit) = max_length.filter(|limit| ids.len() > *limit) {
-        let message = format!("{} tokens, but the model has positions for {limit}", ids.len());
+        let message = format!("found {} tokens, but the model supports at most {limit} tokens", ids.len());
         return Err(CliError::usage(message).with_location(flag));
     }
     Ok(())

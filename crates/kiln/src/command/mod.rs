@@ -79,7 +79,8 @@ enum Command {
     Logits(logits::Args),
     /// Evaluate a model on validation text or on given text.
     Eval(eval::Args),
-    /// Check that all ways of running a model give the same results (cached, batched, chunked, fused).
+    /// Check a model: chunked, packed and padded inputs and the fused kernels must give the same results; the tokenizer
+    /// and chat template must not lose text.
     Verify(verify::Args),
     /// Export a model to Hugging Face, GGUF or PEFT format.
     Export(export::Args),
@@ -98,7 +99,7 @@ enum Command {
     /// List and show training objectives.
     #[command(subcommand)]
     Objective(objective::Command),
-    /// List the available architecture and training components.
+    /// List the available architecture and training components, with their papers, costs and restrictions.
     Variants(variants::Args),
     /// Print a shell completion script.
     Completions(completions::Args),

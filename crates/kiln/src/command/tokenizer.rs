@@ -53,7 +53,7 @@ pub enum Command {
         /// Text to encode.
         #[arg(long, value_name = "TEXT")]
         text: String,
-        /// Do not add special tokens.
+        /// Do not add the special tokens of the tokenizer, such as the start token.
         #[arg(long, alias = "plain")]
         no_special_tokens: bool,
     },
@@ -81,9 +81,9 @@ pub enum TokenizerKind {
     Wordpiece,
     /// Unigram (SentencePiece).
     Unigram,
-    /// Bytes.
+    /// One token per byte.
     Byte,
-    /// Characters.
+    /// One token per character.
     Character,
 }
 

@@ -44,26 +44,30 @@ pub struct Args {
     /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: `stories`; `text` with --data; `finetune`
     /// with --from.
     recipe: Option<String>,
-    /// Training text: file, folder, .jsonl (each also .gz or .zst) or .parquet. Replaces the recipe's data. May be repeated.
+    /// Training text: a text file, .jsonl file (either may be compressed as .gz or .zst), .parquet file, or a folder of
+    /// such files. Replaces the data source of the recipe. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
     /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
-    /// Output folder of the run (default: the first free one of runs/NAME, runs/NAME-2, …).
+    /// Output folder of the run (default: the first of runs/NAME, runs/NAME-2, … that does not exist; NAME is the name
+    /// of the recipe).
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Pretrained model to start from: its architecture, weights and tokenizer are used. Adapters of a PEFT folder continue
-    /// training.
+    /// Model to start from: run folder, Hugging Face folder or id, PEFT adapter folder, or .gguf file. Its
+    /// architecture, weights and tokenizer are used. With a PEFT folder, its adapters are trained further.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Number of optimizer steps per stage. Schedule, evaluations and checkpoints given as fractions scale with it.
+    /// Number of optimizer steps of each stage (default: from the recipe). Warmup, decay, `eval_every` and
+    /// `checkpoint_every` follow if they are given as fractions of the stage.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Random seed.
+    /// Random seed (default: from the recipe).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Resume a run from its last checkpoint. The recipe is the run's own.
+    /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
+    /// recipe, --data, --from, --out, --steps, --seed or --set.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
     resume: Option<PathBuf>,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 /// Arguments of `kiln variants`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show only this family.
+    /// Show only components of this kind: part, source, projection, expert, position, pattern, score, norm, junction,
+    /// depth, head, adapter, objective, optimizer or schedule.
     #[arg(long, value_name = "NAME")]
     family: Option<String>,
 }

@@ -158,7 +158,7 @@ pub struct EventRow {
 
 /// An invalid line of `metrics.jsonl`.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} of metrics.jsonl is not a valid row ({source}); restore the line or delete it")]
+#[error("line {line} of metrics.jsonl is not a valid metrics record ({source}); restore the line or delete it")]
 pub struct InvalidRow {
     /// Number of the line, from 1.
     pub line: usize,

@@ -112,7 +112,7 @@ fn invalid_recipes_are_refused() {
             case(&train("part.toml"), 2, "unknown-choice", &["part.toml:9", "did you mean `mlp`?"]),
             case(&train("type.toml"), 2, "value", &["type.toml:14", "expected an integer"]),
             case(&train("old.toml"), 2, "renamed-key", &["old.toml:14", "`rows` was renamed to `batch_size`"]),
-            case(&train("heads.toml"), 2, "refused", &["heads.toml:9", "3 heads don't divide hidden = 16"]),
+            case(&train("heads.toml"), 2, "refused", &["heads.toml:9", "heads = 3 does not divide hidden = 16"]),
             case(&train("circle.toml"), 2, "refused", &["do they extend each other?"]),
             case(&train("orphan.toml"), 2, "refused", &["no built-in recipe `storeis`", "did you mean `stories`?"]),
             case(&train("nothing"), 2, "refused", &["no built-in recipe `nothing`", "stories, stories-long, text"]),
@@ -123,7 +123,7 @@ fn invalid_recipes_are_refused() {
             case(&set("model.hidden=262144"), 2, "refused", &["parameters needs at least", "smaller model.hidden"]),
             case(&set("stages.0.sequence_length=1"), 2, "refused", &["at least 2 tokens"]),
             case(&set("tokenizer.bpe.vocab=10"), 2, "refused", &["297"]),
-            case(&set("model.vocab=50"), 2, "refused", &["the model has 50 tokens, the tokenizer 297"]),
+            case(&set("model.vocab=50"), 2, "refused", &["model.vocab = 50, but the tokenizer has 297 tokens"]),
             case(&set("from=nowhere"), 1, "not-a-run", &["nowhere"]),
             case(&["recipe", "explain", "stages.stesp"], 2, "usage", &["did you mean `stages.steps`?"]),
         ],
@@ -161,7 +161,7 @@ fn prompts_that_are_too_long_are_refused() {
     run_kiln(home.path(), &["train", "tiny.toml", "--out", "run", "--set", learned]).expect_success();
     let long = "word ".repeat(20);
     let args = ["generate", "run", "--prompt", &long];
-    check(home.path(), &[case(&args, 2, "generate", &["101 tokens", "positions for 32"])]);
+    check(home.path(), &[case(&args, 2, "generate", &["101 tokens", "at most 32 tokens"])]);
     let last =
         run_kiln(home.path(), &["generate", "run", "--prompt", &long[..29], "--json"]).expect_success().json_output();
     assert_eq!(last["stopped_by"], "length");
@@ -195,11 +195,11 @@ fn invalid_folders_are_refused() {
 const NO_MODELS: [(&str, &str, &[&str]); 7] = [
     ("empty", "not-a-run", &["expected a model", "an empty folder", "empty", "a folder with a config.json"]),
     ("bare", "model", &["bare", "no weights", "model.safetensors"]),
-    ("cut", "model", &["cut/model.safetensors", "was expected", "fetch the file again"]),
-    ("cut.gguf", "model", &["cut.gguf", "fetch the file again"]),
+    ("cut", "model", &["cut/model.safetensors", "expected a safetensors file", "download the file again"]),
+    ("cut.gguf", "model", &["cut.gguf", "download the file again"]),
     ("lama", "model", &["lama/config.json", "model_type", "\"lama\"", "\"llama\""]),
     ("odd", "model", &["odd/config.json", "hidden_act", "mish"]),
-    ("words", "model", &["words/config.json", "fetch the file again"]),
+    ("words", "model", &["words/config.json", "download the file again"]),
 ];
 
 #[test]

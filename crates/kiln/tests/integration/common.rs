@@ -225,7 +225,7 @@ pub fn trained_home() -> TempDir {
     home
 }
 
-/// Everything that a run computed: weights and optimiser of its last checkpoint, and the losses.
+/// Everything that a run computed: weights and optimizer of its last checkpoint, and the losses.
 pub fn run_results(run: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
     let checkpoints = run.join("stages/0-pretrain/checkpoints");
     let last: Value = serde_json::from_slice(&fs::read(checkpoints.join("last.json")).unwrap()).unwrap();

@@ -121,7 +121,7 @@ fn single_files_and_tokenizers_are_downloaded_alone() {
     assert_eq!(place.requests().0, ["config.json", "tokenizer.json"]);
     assert_eq!(ids(place.run(&encode, &[("HF_HUB_OFFLINE", "1")])), serde_json::json!([1, 7, 8]));
     let error = place.error(&GENERATE, &[("HF_HUB_OFFLINE", "1")]);
-    assert!(error.contains("not complete") && error.contains("HF_HUB_OFFLINE"), "{error}");
+    assert!(error.contains("not fully cached") && error.contains("HF_HUB_OFFLINE"), "{error}");
     let inspect = place.run(&["inspect", "owner/model:tiny.gguf"], &[]).expect_success().json_output();
     assert!(inspect["parameters"].as_u64().unwrap() > 0, "{inspect}");
     assert_eq!(place.requests().0, ["config.json", "tokenizer.json", "tiny.gguf"]);

@@ -16,7 +16,7 @@ fn every_objective_is_listed_and_shown() {
         let mut call = vec!["objective", "show", name, "--data", "text.txt"];
         let text = run_kiln(home.path(), &call).expect_success().stdout;
         assert!(text.contains("input") && text.contains("target") && text.contains('█'), "{text}");
-        assert!(!text.contains('\u{1b}'), "colours in a pipe: {text}");
+        assert!(!text.contains('\u{1b}'), "colors in a pipe: {text}");
         call.push("--json");
         let shown = run_kiln(home.path(), &call).expect_success().json_output();
         let examples = shown["examples"].as_array().unwrap();

@@ -305,7 +305,10 @@ fn a_file_of_a_model_folder_stands_for_the_folder() {
     for file in [format!("parts/{part}"), "hf/tokenizer.json".into()] {
         let done = run_kiln(here, &["logits", &file, "--ids", "1"]);
         assert!(done.exit_code == Some(1) && done.stderr.contains(&file), "{done:?}");
-        assert!(done.stderr.contains("not a .gguf") && done.stderr.contains("a folder with a config.json"), "{done:?}");
+        assert!(
+            done.stderr.contains("not in GGUF format") && done.stderr.contains("a folder with a config.json"),
+            "{done:?}"
+        );
     }
 }
 

@@ -62,7 +62,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "position = { learned = { max_position_embeddings = 0 } }",
         "position.learned.max_position_embeddings",
-        "no positions",
+        "at least 1 position",
     ),
     ("position = { rotary = { theta = 1.0 } }", "position.rotary.theta", "above 1"),
     ("position = { rotary = { theta = nan } }", "position.rotary.theta", "above 1"),
@@ -70,20 +70,20 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "position = { rotary = { scaling = { linear = { factor = 0.5 } } } }",
         "position.rotary.scaling.linear.factor",
-        "1 or",
+        "at least 1",
     ),
     (
         "position = { rotary = { scaling = { yarn = { factor = 2.0, original_max_position_embeddings = 0 } } } }",
         "position.rotary.scaling.yarn.original_max_position_embeddings",
-        "no tokens",
+        "at least 1 token",
     ),
     ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
     ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
-    ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "whole document"),
+    ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "must be `bidirectional`"),
     ("stack = 'encoder'\nencoder = {}", "encoder", "no separate encoder"),
     ("encoder = {}", "encoder", "no separate encoder"),
     ("stack = 'encoder-decoder'", "blocks", "cross-attention to the encoder"),
-    ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "causal"),
+    ("stack = 'encoder-decoder'\nvisibility = 'bidirectional'", "visibility", "must be `prefix`"),
     ("head = { class = { num_classes = 1 } }", "head.class.num_classes", "from 2"),
     ("head = { embedding = { projection_dim = 0 } }", "head.embedding.projection_dim", "from 1"),
     ("norm = { rms = { eps = 0.0 } }", "norm.rms.eps", "above 0"),
@@ -92,7 +92,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "blocks = [{ depth = { layer_drop = { rate = 1.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
         "blocks[0].depth.layer_drop.rate",
-        "without 1",
+        "below 1",
     ),
     (
         "blocks = [{ depth = { mixture_of_depths = { capacity = 0.0 } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
@@ -102,7 +102,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "blocks = [{ depth = { mixture_of_depths = { predictor_loss_coef = nan } }, sublayers = [{ parts = ['gated_mlp'] }] }]",
         "blocks[0].depth.mixture_of_depths.predictor_loss_coef",
-        "0 or more",
+        "at least 0",
     ),
     (
         "blocks = [{ sublayers = [{ junction = { rezero = { alpha_init = inf } }, parts = ['gated_mlp'] }] }]",
@@ -118,10 +118,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 /// The same for one part.
 const PARTS: &[(&str, &str, &str)] = &[
-    ("{ gla = { heads = 0 } }", "gla.heads", "without heads"),
+    ("{ gla = { heads = 0 } }", "gla.heads", "at least 1 head"),
     ("{ gla = { heads = 3 } }", "gla.heads", "divide"),
     ("{ gla = { heads = 128 } }", "gla.heads", "hidden / 2"),
-    ("{ gla = { head_dim = 0 } }", "gla.head_dim", "width 0"),
+    ("{ gla = { head_dim = 0 } }", "gla.head_dim", "at least 1, found 0"),
     ("{ gla = { value_dim = 9000000000000 } }", "gla.value_dim", "at most"),
     ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
     ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
@@ -131,30 +131,46 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ experts = { num_experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),
     ("{ experts = { top_k = 0 } }", "experts.top_k", "found 0"),
     ("{ experts = { top_k = 1, norm_topk_prob = true } }", "experts.norm_topk_prob", "learn nothing"),
-    ("{ experts = { router_aux_loss_coef = -1.0 } }", "experts.router_aux_loss_coef", "0 or above"),
-    ("{ experts = { router_z_loss_coef = nan } }", "experts.router_z_loss_coef", "0 or above"),
+    ("{ experts = { router_aux_loss_coef = -1.0 } }", "experts.router_aux_loss_coef", "at least 0"),
+    ("{ experts = { router_z_loss_coef = nan } }", "experts.router_z_loss_coef", "at least 0"),
     (
         "{ experts = { expert = { gated_mlp = { intermediate = 0 } } } }",
         "experts.expert.gated_mlp.intermediate",
-        "width 0",
+        "at least 1, found 0",
     ),
     (
         "{ experts = { shared_expert = { mlp = { intermediate = 0 } } } }",
         "experts.shared_expert.mlp.intermediate",
-        "width 0",
+        "at least 1, found 0",
     ),
-    ("{ mlp = { intermediate = 0 } }", "mlp.intermediate", "width 0"),
-    ("{ gated_mlp = { intermediate = 0 } }", "gated_mlp.intermediate", "width 0"),
+    ("{ mlp = { intermediate = 0 } }", "mlp.intermediate", "at least 1, found 0"),
+    ("{ gated_mlp = { intermediate = 0 } }", "gated_mlp.intermediate", "at least 1, found 0"),
     ("{ gated_mlp = { intermediate = 9000000000000 } }", "gated_mlp.intermediate", "at most"),
-    ("{ attention = { projection = { heads = { heads = 0 } } } }", "attention.projection.heads.heads", "without heads"),
-    ("{ attention = { projection = { heads = { kv_heads = 0 } } } }", "attention.projection.heads.kv_heads", "without"),
+    (
+        "{ attention = { projection = { heads = { heads = 0 } } } }",
+        "attention.projection.heads.heads",
+        "at least 1 head",
+    ),
+    (
+        "{ attention = { projection = { heads = { kv_heads = 0 } } } }",
+        "attention.projection.heads.kv_heads",
+        "at least 1 head",
+    ),
     (
         "{ attention = { projection = { heads = { kv_heads = 3 } } } }",
         "attention.projection.heads.kv_heads",
-        "don't divide",
+        "does not divide",
     ),
-    ("{ attention = { projection = { heads = { heads = 7 } } } }", "attention.projection.heads.heads", "don't divide"),
-    ("{ attention = { projection = { heads = { head_dim = 0 } } } }", "attention.projection.heads.head_dim", "width 0"),
+    (
+        "{ attention = { projection = { heads = { heads = 7 } } } }",
+        "attention.projection.heads.heads",
+        "does not divide",
+    ),
+    (
+        "{ attention = { projection = { heads = { head_dim = 0 } } } }",
+        "attention.projection.heads.head_dim",
+        "at least 1, found 0",
+    ),
     ("{ attention = { projection = { heads = { head_dim = 5 } } } }", "attention.projection.heads.head_dim", "pairs"),
     (
         "{ attention = { projection = { heads = { head_dim = 4611686018427387904 } } } }",
@@ -185,7 +201,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     (
         "{ attention = { position = { alibi = { alibi_bias_max = -1.0 } } } }",
         "attention.position.alibi.alibi_bias_max",
-        "0 or more",
+        "at least 0",
     ),
     ("{ attention = { position = { t5 = { num_buckets = 1 } } } }", "attention.position.t5.num_buckets", "even number"),
     ("{ attention = { position = { t5 = { max_distance = 3 } } } }", "attention.position.t5.max_distance", "above"),

@@ -69,7 +69,9 @@ fn targets_without_a_match_are_refused_with_the_available_ones() {
         assert!(said.contains(part), "{said}");
     }
     assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));
-    assert!(refusal(&small_model(), lora(&["embedding"])).contains("matches `embedding`, which can't have an adapter"));
+    assert!(
+        refusal(&small_model(), lora(&["embedding"])).contains("matches `embedding`, which cannot have an adapter")
+    );
     assert!(refusal(&small_model(), lora(&[])).contains("at least one pattern"));
 }
 
@@ -80,7 +82,7 @@ fn stacked_experts_are_refused_with_the_reason() {
          'gated_mlp' } }] }] }]",
     );
     let said = refusal(&experts, lora(&["experts.up"]));
-    assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which can't have an adapter"), "{said}");
+    assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which cannot have an adapter"), "{said}");
     let shared = attach(&experts, &AdapterConfig::Lora(lora(&["up", "router"])), 0).unwrap();
     let found: Vec<&str> = shared.adapters().keys().map(String::as_str).collect();
     assert_eq!(found, ["blocks.0.feed_forward.router", "blocks.0.feed_forward.shared.up"]);
@@ -101,5 +103,5 @@ fn illegal_options_are_refused() {
         assert!(refusal(&small, config).starts_with(&format!("adapter.lora.{key}:")));
     }
     let adapted = attach(&small, &AdapterConfig::default(), 0).unwrap();
-    assert!(refusal(&adapted, lora(&["o"])).contains("4 adapters already"));
+    assert!(refusal(&adapted, lora(&["o"])).contains("already has 4 adapters"));
 }

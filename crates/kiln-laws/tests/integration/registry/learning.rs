@@ -82,7 +82,7 @@ pub fn learns(subject: &TestCase) -> Verdict {
     config.resolve();
     let subject = TestCase { config, ..subject.clone() };
     let mut models = Models { policy: subject.model(7, &device().autodiff()).model().clone() };
-    let mut optimiser = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut last = Vec::new();
     for (step, batch) in task.batches.iter().enumerate() {
         let draws = RngKey { seed: 1, step: step as u64, micro_batch: 0 };
@@ -91,7 +91,7 @@ pub fn learns(subject: &TestCase) -> Verdict {
         let loss: f64 = found.loss.clone().into_data().iter::<f64>().sum();
         last.push(loss);
         let warm = ((step + 1) as f64 / 5.0).min(1.0);
-        models.policy = found.apply(models.policy, &mut optimiser, 2e-2 * warm, Some(1.0));
+        models.policy = found.apply(models.policy, &mut optimizer, 2e-2 * warm, Some(1.0));
     }
     let end = last[last.len() - 5..].iter().sum::<f64>() / 5.0;
     if end < task.entropy - 0.3 {

@@ -20,12 +20,12 @@ fn split_batch(batch: &Batch, parts: usize) -> Vec<Batch> {
 }
 
 /// Loss, gradient norm and weights after some steps on one batch, given as micro-batches.
-fn train_steps(mut models: Models, batches: &[Batch], mut optimiser: Optimizer, rate: f64) -> (Vec<f64>, StateDict) {
+fn train_steps(mut models: Models, batches: &[Batch], mut optimizer: Optimizer, rate: f64) -> (Vec<f64>, StateDict) {
     let mut figures = Vec::new();
     for _ in 0..3 {
         let found = compute_gradients(&models, batches, &Full as &dyn Objective, RNG_KEY);
         figures.extend([&found.loss, &found.norm].map(|tensor| tensor.clone().into_data().iter::<f64>().sum::<f64>()));
-        models.policy = found.apply(models.policy, &mut optimiser, rate, Some(0.5));
+        models.policy = found.apply(models.policy, &mut optimizer, rate, Some(0.5));
     }
     (figures, weights(&models))
 }
@@ -39,9 +39,9 @@ fn micro_batches_of_unequal_weight_equal_one_batch() {
         let (whole, parts) = ([batch.clone()], split_batch(&batch, count));
         let in_64 = || Models { policy: to_f64(models().policy) };
         for (models, adam, tolerance) in [(models as fn() -> Models, false, 1e-6), (models, true, 1e-5)] {
-            let optimiser = || if adam { Optimizer::new(&OptimizerConfig::default()) } else { gradient_descent() };
+            let optimizer = || if adam { Optimizer::new(&OptimizerConfig::default()) } else { gradient_descent() };
             let (one, many) =
-                (train_steps(models(), &whole, optimiser(), 0.01), train_steps(models(), &parts, optimiser(), 0.01));
+                (train_steps(models(), &whole, optimizer(), 0.01), train_steps(models(), &parts, optimizer(), 0.01));
             assert_close(&one, &many, tolerance, count);
         }
         let adam = || Optimizer::new(&OptimizerConfig::default());

@@ -107,16 +107,16 @@ fn both_kernels_equal_pytorch() {
 fn the_optimizer_equals_pytorch() {
     for set in &SETTINGS {
         let rule = AdamW { beta2: set.beta2, weight_decay: set.decay, ..AdamW::default() };
-        let mut optimiser = Optimizer::new(&OptimizerConfig::AdamW(rule));
+        let mut optimizer = Optimizer::new(&OptimizerConfig::AdamW(rule));
         // The matrix decays and the vector doesn't, because of their names.
         for (parameter, name) in [("matrix", "blocks.0.attention.q.weight"), ("vector", "blocks.0.attention.q.bias")] {
             let mut update = |_, rate, _, w: Tensor<1>, g, _, _| {
-                let w = optimiser.update(&ParamUpdate { name, shape: &w.dims(), learning_rate: rate }, w, g);
-                let kept = &optimiser.states[name];
+                let w = optimizer.update(&ParamUpdate { name, shape: &w.dims(), learning_rate: rate }, w, g);
+                let kept = &optimizer.states[name];
                 (w, kept.slots[0].clone(), kept.slots[1].clone())
             };
             replay_fixture(set, parameter, &mut update, |time, found| check(set, parameter, time, &found));
-            assert_eq!(optimiser.states[name].step, 50);
+            assert_eq!(optimizer.states[name].step, 50);
         }
     }
 }

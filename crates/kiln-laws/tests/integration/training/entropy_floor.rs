@@ -162,10 +162,10 @@ fn a_model_that_memorized_its_stories_is_detected() {
     let tokenizer = Tokenizer::train(&TokenizerConfig::Bpe(VocabConfig { vocab: 400 }), texts).unwrap();
     let config = ModelConfig { hidden: 64, vocab: tokenizer.vocab_size(), ..config() };
     let mut models = Models { policy: Model::init(&config, 5, &device().autodiff()) };
-    let (batch, mut optimiser) = ([story_batch(&stories, &tokenizer)], Optimizer::new(&OptimizerConfig::default()));
+    let (batch, mut optimizer) = ([story_batch(&stories, &tokenizer)], Optimizer::new(&OptimizerConfig::default()));
     for _ in 0..150 {
         let found = compute_gradients(&models, &batch, &Full, RNG_KEY);
-        models.policy = found.apply(models.policy, &mut optimiser, 5e-3, Some(1.0));
+        models.policy = found.apply(models.policy, &mut optimizer, 5e-3, Some(1.0));
     }
     let knows = excess_nats(&models.policy.valid(), &tokenizer, &stories);
     println!("above the floor: {knows:?}");

@@ -27,19 +27,19 @@ fn flat_tensor(values: &[f64]) -> Tensor<1> {
 /// whether the optimizer kept momentum only.
 fn replay_fixture(config: &Muon, set: &str, parameter: &str, name: &str) -> (f64, usize) {
     let file = Fixture::open("muon");
-    let mut optimiser = Optimizer::new(&OptimizerConfig::Muon(config.clone()));
+    let mut optimizer = Optimizer::new(&OptimizerConfig::Muon(config.clone()));
     let (shape, start) = file.values(&format!("{parameter}.initial"));
     let (_, gradients) = file.values(&format!("{parameter}.gradients"));
     let (mut weight, mut far) = (flat_tensor(&start), 0.0);
     for (step, (rate, gradient)) in file.values("lr").1.iter().zip(gradients.chunks(start.len())).enumerate() {
         weight =
-            optimiser.update(&ParamUpdate { name, shape: &shape, learning_rate: *rate }, weight, flat_tensor(gradient));
+            optimizer.update(&ParamUpdate { name, shape: &shape, learning_rate: *rate }, weight, flat_tensor(gradient));
         if [1, 5, 20].contains(&(step + 1)) {
             let (_, wanted) = file.values(&format!("{set}.{parameter}.after.{}", step + 1));
             far = to_f64_vec(&weight).iter().zip(wanted).fold(far, |far: f64, (a, b)| far.max((a - b).abs()));
         }
     }
-    (far, optimiser.states[name].slots.len())
+    (far, optimizer.states[name].slots.len())
 }
 
 const MATRIX: &str = "blocks.0.attention.q.weight";
@@ -60,14 +60,14 @@ fn it_equals_pytorch() {
 fn parameters_other_than_block_matrices_use_adamw() {
     let (muon, shapes) = (Muon::default(), [vec![6, 2], vec![12]]);
     let by = |config: OptimizerConfig, name: &str, shape: &[usize]| {
-        let mut optimiser = Optimizer::new(&config);
+        let mut optimizer = Optimizer::new(&config);
         let numbers: Vec<f64> = (0..12).map(|i| f64::from(i).sin()).collect();
-        let weight = optimiser.update(
+        let weight = optimizer.update(
             &ParamUpdate { name, shape, learning_rate: 0.01 },
             flat_tensor(&numbers),
             flat_tensor(&numbers),
         );
-        (to_f64_vec(&weight), optimiser.states[name].slot_names.to_vec())
+        (to_f64_vec(&weight), optimizer.states[name].slot_names.to_vec())
     };
     let adamw = |name: &str, shape: &[usize]| by(OptimizerConfig::AdamW(AdamW::default()), name, shape);
     let muon = |name: &str, shape: &[usize]| by(OptimizerConfig::Muon(muon.clone()), name, shape);

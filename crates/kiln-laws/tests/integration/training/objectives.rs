@@ -139,9 +139,9 @@ fn illegal_values_are_refused_at_their_path() {
         (&["stages.0.objective={ masked = { rate = 0.0 } }"], "masked.rate", "above 0"),
         (&["stages.0.objective={ masked = { random_replace_prob = 0.3 } }"], "masked.random_replace_prob", "at most 1"),
         (&["stages.0.objective={ masked = { unit = { span = { max_length = 0 } } } }"], "unit.span.max_length", "1024"),
-        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "less than 1"),
+        (&["stages.0.objective={ prefix = { split = { share = { share = 1.0 } } } }"], "split.share", "below 1"),
         (&["stages.0.objective={ prefix = { split = { after = { text = \"\" } } } }"], "split.after.text", "text"),
-        (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "up to 1"),
+        (&["stages.0.objective={ unified = { masked = { rate = 2.0 } } }"], "unified.masked.rate", "at most 1"),
         (
             &[
                 "stages.0.objective={ unified = { shares = { bidirectional = 0, left_to_right = 0, sequence_to_sequence = 0 } } }",

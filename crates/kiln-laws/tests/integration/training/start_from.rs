@@ -13,7 +13,7 @@ fn a_run_starts_with_the_weights_and_tokenizer_of_another() {
     let quick = "stages.0.schedule={ constant = { learning_rate = 1e-2 } }";
     train(&recipe(&[bpe, quick, "stages.0.eval_every=1.0"]), &path("first"));
     let from = format!("from={:?}", path("first").display().to_string());
-    // A warm-up's first step moves nothing. The recipe's own tokenizer would have another vocabulary.
+    // A warmup's first step moves nothing. The recipe's own tokenizer would have another vocabulary.
     let sets = [
         &from,
         "seed=9",

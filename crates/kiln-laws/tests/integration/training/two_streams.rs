@@ -71,14 +71,14 @@ fn loss(objective: &dyn Objective, models: &Models, packed: &PackedSequences) ->
 #[test]
 fn an_encoder_decoder_learns_to_repeat_its_input() {
     let mut models = Models { policy: Model::init(&config(32), 1, &autodiff()) };
-    let mut optimiser = Optimizer::new(&OptimizerConfig::default());
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     assert!(loss(&halves_prefix(), &models, &repeated_tokens(1 << 20)) > 2.0);
     for step in 0..250 {
         let batch =
             block_on(halves_prefix().batch(&repeated_tokens(step), &models, Random::new(0, "objective", step, 0)))
                 .expect("a batch");
         let found = compute_gradients(&models, &[batch], &halves_prefix(), RngKey { step, ..RNG_KEY });
-        models.policy = found.apply(models.policy, &mut optimiser, 1e-2, Some(1.0));
+        models.policy = found.apply(models.policy, &mut optimizer, 1e-2, Some(1.0));
     }
     // Without the encoder, four of five tokens are one of eight: 1.66 nats per token at best.
     let learned = loss(&halves_prefix(), &models, &repeated_tokens(1 << 20));
@@ -98,7 +98,7 @@ fn packed_documents_train_like_separate_ones() {
 #[test]
 fn the_full_objective_refuses_an_encoder_with_the_reason() {
     let stage = StageConfig { steps: 1, sequence_length: 8, ..StageConfig::default() };
-    for (stack, reason) in [("encoder-decoder", "without input"), ("encoder", "after it")] {
+    for (stack, reason) in [("encoder-decoder", "fed to its encoder"), ("encoder", "after it")] {
         let model = match stack {
             "encoder" => kiln_spec::config::parse("stack = \"encoder\"", None).expect("well formed"),
             _ => config(8),

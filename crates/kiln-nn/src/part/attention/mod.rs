@@ -56,10 +56,11 @@ pub struct AttentionConfig {
     pub source: AttentionSource,
     /// Projections of queries, keys, values and output.
     pub projection: ProjectionConfig,
-    /// Position encoding. Absent: that of the stack.
+    /// Position encoding. Absent: `position` of the model, or of its encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<PositionConfig>,
-    /// Attention pattern, by position only.
+    /// Which tokens may attend to which, by their positions. The causal mask, document boundaries and padding are
+    /// applied in addition.
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
     pub score: Score,

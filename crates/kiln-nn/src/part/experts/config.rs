@@ -48,7 +48,8 @@ pub struct MixtureOfExpertsConfig {
     pub router_z_loss_coef: f64,
     /// Architecture of each expert.
     pub expert: ExpertConfig,
-    /// Shared expert that runs for every token (2401.06066). For several, use one of their total width.
+    /// Shared expert, applied to every token in addition to the selected ones (2401.06066). For n shared experts of
+    /// intermediate size w, configure one with `intermediate` = n · w. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_expert: Option<ExpertConfig>,
 }
@@ -87,7 +88,7 @@ impl MixtureOfExpertsConfig {
             [("router_aux_loss_coef", self.router_aux_loss_coef), ("router_z_loss_coef", self.router_z_loss_coef)]
         {
             if !(weight >= 0.0 && weight.is_finite()) {
-                return invalid(path, key, format!("the coefficient of a loss must be 0 or above, found {weight}"));
+                return invalid(path, key, format!("expected a finite number of at least 0, found {weight}"));
             }
         }
         self.expert.check(build, &format!("{path}.expert"))?;

@@ -59,10 +59,7 @@ pub fn default_intermediate(hidden: usize) -> usize {
 /// Checks the intermediate size of a feed-forward network at `path`.
 pub(super) fn check_intermediate(intermediate: Option<usize>, path: &str) -> Result<(), ValidationError> {
     match intermediate {
-        Some(0) => Err(ValidationError::new(
-            format!("{path}.intermediate"),
-            "a feed-forward network of width 0, expected at least 1",
-        )),
+        Some(0) => Err(ValidationError::new(format!("{path}.intermediate"), "expected at least 1, found 0")),
         Some(width) if width > MAX_WIDTH => Err(ValidationError::new(
             format!("{path}.intermediate"),
             format!("expected at most {MAX_WIDTH}, found {width}"),

@@ -45,24 +45,28 @@ impl GatedLinearAttentionConfig {
     pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let (heads, hidden) = (self.heads, build.hidden);
         if heads == 0 {
-            return invalid(path, "heads", "attention without heads, expected at least 1");
+            return invalid(path, "heads", "expected at least 1 head, found 0");
         }
         if self.head_dim.is_none() && !hidden.is_multiple_of(2usize.saturating_mul(heads)) {
             return invalid(
                 path,
                 "heads",
-                format!("{heads} heads don't divide the width of the keys, hidden / 2 = {hidden} / 2"),
+                format!("heads = {heads} does not divide the width of the keys, hidden / 2 = {hidden} / 2"),
             );
         }
         if self.value_dim.is_none() && !hidden.is_multiple_of(heads) {
-            return invalid(path, "heads", format!("{heads} heads don't divide hidden = {hidden}"));
+            return invalid(path, "heads", format!("heads = {heads} does not divide hidden = {hidden}"));
         }
         for (key, width) in ["head_dim", "value_dim"].into_iter().zip(self.head_dims(build)) {
             if width == 0 {
-                return invalid(path, key, "heads of width 0, expected at least 1");
+                return invalid(path, key, "expected at least 1, found 0");
             }
             if width.saturating_mul(heads) > MAX_WIDTH {
-                return invalid(path, key, format!("{heads} heads of {width}: at most {MAX_WIDTH} together"));
+                return invalid(
+                    path,
+                    key,
+                    format!("heads × {key} must be at most {MAX_WIDTH}, found {heads} × {width}"),
+                );
             }
         }
         if self.rank == 0 || self.rank > MAX_WIDTH {

@@ -110,15 +110,15 @@ pub(super) fn metadata(config: &Json) -> Result<Metadata, ValidationError> {
         Some(other) => {
             return Err(ValidationError::new(
                 "hidden_act",
-                format!("GGUF files of this architecture imply silu, found {other}"),
+                format!("a GGUF file of this architecture always uses the activation silu, found {other}"),
             ));
         }
     }
     if config["use_sliding_window"] == true && !config["sliding_window"].is_null() {
         let reason =
-            "GGUF files of this architecture have no sliding windows: every layer would attend to the whole text";
+            "a GGUF file of this architecture cannot store sliding windows; every layer would attend to the whole text";
         return Err(
-            ValidationError::new("use_sliding_window", reason).with_suggestion("the format `hf`, which keeps them")
+            ValidationError::new("use_sliding_window", reason).with_suggestion("use --format hf, which keeps them")
         );
     }
     rope::write(config, &mut metadata)?;

@@ -99,10 +99,7 @@ impl<'a> MetadataReader<'a> {
 
     fn unsupported_value<T: ToString>(&self, key: String, supported: &T, found: &T) -> ValidationError {
         let (supported, found) = (supported.to_string(), found.to_string());
-        ValidationError::new(
-            key,
-            format!("Kiln implements `{}` with {supported} only, found {found}", self.architecture),
-        )
+        ValidationError::new(key, format!("only {supported} is supported for `{}`, found {found}", self.architecture))
     }
 
     /// Whether the file has a tensor.
@@ -129,8 +126,8 @@ impl<'a> MetadataReader<'a> {
     pub fn num_rows(&self, name: &str) -> Result<usize, ValidationError> {
         match self.tensors.entries().get(name).map(|entry| &entry.shape[..]) {
             Some([rows, _]) => Ok(*rows),
-            Some(other) => Err(ValidationError::new(name, format!("expected a matrix, found the shape {other:?}"))),
-            None => Err(ValidationError::new(name, "the file has no such tensor")),
+            Some(other) => Err(ValidationError::new(name, format!("expected a matrix, found shape {other:?}"))),
+            None => Err(ValidationError::new(name, "missing tensor")),
         }
     }
 
@@ -145,10 +142,10 @@ impl<'a> MetadataReader<'a> {
         let Some((key, value)) = own_keys.find(|(key, value)| !known.contains(*key) && !value.is_unset()) else {
             return Ok(());
         };
-        let reason = format!("unsupported option of `{}`, found {}", self.architecture, value.describe());
+        let reason = format!("unsupported metadata key of `{}`, found {}", self.architecture, value.describe());
         let error = ValidationError::new(key, reason);
         Err(match closest_match(key, known.iter().map(String::as_str)) {
-            Some(close) => error.with_suggestion(close),
+            Some(close) => error.with_suggestion(format!("did you mean `{close}`?")),
             None => error,
         })
     }

@@ -70,7 +70,10 @@ impl Architecture {
         const KEY: &str = "general.architecture";
         match metadata.string(KEY)? {
             Some(name) => find_architecture(KEY, name, |architecture| vec![architecture.name]),
-            None => Err(ValidationError::new(KEY, "the file does not name the architecture of a model")),
+            None => Err(ValidationError::new(
+                KEY,
+                "missing key: the file does not name the model architecture (is it a model file?)",
+            )),
         }
     }
 
@@ -112,7 +115,7 @@ fn find_architecture(
         Some(close) => format!("did you mean `{close}`? supported: {list}"),
         None => format!("supported: {list}"),
     };
-    let reason = format!("unsupported architecture of a GGUF file, `{name}`");
+    let reason = format!("unsupported GGUF architecture `{name}`");
     Err(ValidationError::new(key, reason).with_suggestion(suggestion))
 }
 

@@ -83,16 +83,16 @@ pub(super) fn read(fields: &MetadataReader, config: &mut Json) -> Result<(), Val
             yarn["beta_slow"] = json!(fields.float("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0));
             yarn
         }
-        (Some("linear" | "yarn"), Some(_)) => {
-            let reason = "frequency factors together with another rotary scaling are not supported";
+        (Some(scaling_type @ ("linear" | "yarn")), Some(_)) => {
+            let reason = format!("rope_freqs together with rope.scaling.type = {scaling_type} is not supported");
             return Err(ValidationError::new(ROPE_FREQS_TENSOR, reason));
         }
         (Some(other), _) => {
             let error = ValidationError::new(
                 fields.full_key("rope.scaling.type"),
-                format!("unsupported rotary scaling `{other}` of a GGUF file"),
+                format!("unsupported rotary scaling `{other}`"),
             );
-            return Err(error.with_suggestion("none, linear or yarn"));
+            return Err(error.with_suggestion("supported: none, linear, yarn"));
         }
     };
     Ok(())
@@ -108,7 +108,8 @@ fn llama3_scaling(theta: f64, freq_factors: &[f32]) -> Result<Json, ValidationEr
     if expected.iter().zip(freq_factors).all(is_close) {
         return Ok(scaling.to_json());
     }
-    let reason = "expected the frequency factors of Llama 3 for 8192 tokens and the bounds 1 and 4, found others";
+    let reason = "unsupported rope_freqs: expected those of Llama 3 (original context 8192, low_freq_factor 1, \
+        high_freq_factor 4)";
     Err(ValidationError::new(ROPE_FREQS_TENSOR, reason))
 }
 
@@ -140,9 +141,9 @@ pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Valida
             write_scaling(scaling, metadata)
         }
         other => {
-            let reason = format!("rotary scaling `{other}` cannot be written into a GGUF file");
+            let reason = format!("a GGUF file cannot store the rotary scaling `{other}`");
             let error = ValidationError::new("rope_scaling.rope_type", reason);
-            Err(error.with_suggestion("default, linear, llama3 or yarn"))
+            Err(error.with_suggestion("supported: default, linear, llama3, yarn; use --format hf for others"))
         }
     }
 }
@@ -151,11 +152,14 @@ pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Valida
 fn write_scaling(scaling: &Json, metadata: &mut Metadata) -> Result<(), ValidationError> {
     let attention_keys = ["attention_factor", "mscale", "mscale_all_dim"];
     if let Some(key) = attention_keys.into_iter().find(|key| !scaling[*key].is_null()) {
-        let reason = "GGUF files have no attention factor other than the one that YaRN's `factor` implies";
-        return Err(ValidationError::new(format!("rope_scaling.{key}"), reason));
+        let reason = format!(
+            "a GGUF file written by Kiln cannot store `{key}`: its attention factor always follows from `factor`"
+        );
+        let error = ValidationError::new(format!("rope_scaling.{key}"), reason);
+        return Err(error.with_suggestion("remove the key, or use --format hf"));
     }
     let Some(factor) = scaling["factor"].as_f64() else {
-        return Err(ValidationError::new("rope_scaling.factor", "expected a number, found nothing"));
+        return Err(ValidationError::new("rope_scaling.factor", "missing key: expected a number"));
     };
     metadata.set("rope.scaling.factor", Value::F32(factor as f32));
     if let Some(original) = scaling["original_max_position_embeddings"].as_u64() {
@@ -182,7 +186,7 @@ pub(in crate::gguf) fn llama3_freq_factors(config: &Json) -> Result<Option<Vec<f
         return Ok(None);
     }
     let number = |key: &str| {
-        let missing = || ValidationError::new(format!("rope_scaling.{key}"), "expected a number");
+        let missing = || ValidationError::new(format!("rope_scaling.{key}"), "missing key: expected a number");
         scaling.get(key).and_then(Json::as_f64).ok_or_else(missing)
     };
     let theta = number("rope_theta").or_else(|error| config["rope_theta"].as_f64().ok_or(error))?;

@@ -69,7 +69,7 @@ fn a_damaged_line_is_named_and_the_file_is_unchanged() {
     let text = step(1).to_json_line() + "garbage\n" + &step(2).to_json_line();
     fs::write(&path, &text).unwrap();
     for error in [MetricsLog::read(&path).unwrap_err(), MetricsLog::truncate_after(&path, 1).unwrap_err()] {
-        assert!(error.to_string().contains("metrics.jsonl:2: expected a row of metrics"), "{error}");
+        assert!(error.to_string().contains("metrics.jsonl:2: expected a metrics record"), "{error}");
         assert!(error.help().unwrap().contains("remove line 2"));
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), text);

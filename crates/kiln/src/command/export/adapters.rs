@@ -30,7 +30,9 @@ pub(super) fn write_adapters(
     let family = base.family()?;
     let base_model = base.load_model(device)?.model;
     if !is_identical(&detach(&weights.model), &merge(&base_model))? {
-        let reason = format!("the base weights differ from those of {base_name}: more than the adapters was trained");
+        let reason = format!(
+            "the base weights differ from those of {base_name}: the weights of the base model were trained too"
+        );
         return Err(export_error(reason).with_help("use --format hf to export the model with merged adapters"));
     }
     block_on(peft_format::save_adapters(&weights.model, family, &args.out, Some(&base_name))).map_err(export_error)?;

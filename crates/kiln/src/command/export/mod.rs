@@ -40,7 +40,7 @@ pub enum ExportFormat {
 pub enum ExportDtype {
     /// 32-bit floating point.
     F32,
-    /// 16-bit floating point; values above 65504 are refused.
+    /// 16-bit floating point; an error if a weight exceeds ±65504 (use bf16 or f32).
     F16,
     /// bfloat16.
     Bf16,
@@ -72,7 +72,8 @@ pub struct Args {
     /// Output folder, or output .gguf file.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// Data type of the weights (default: f32), or of the matrices in a .gguf file (default: f16).
+    /// Data type of the weights. Default: f32 for --format hf; f16 for --format gguf, where it applies to matrices only
+    /// (vectors stay f32). Not for --format peft.
     #[arg(long, alias = "numbers", value_enum)]
     dtype: Option<ExportDtype>,
     /// Maximum size of a weight file in MB; larger models are split (default: 5000).

@@ -33,7 +33,7 @@ pub struct MultiHeadProjectionConfig {
     pub head_dim: Option<usize>,
     /// Use biases in all four projections.
     pub bias: bool,
-    /// Use a bias in the output projection. Absent: as `bias`.
+    /// Use a bias in the output projection. Absent: same as `bias`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_bias: Option<bool>,
     /// Factor applied to query-key products. Absent: 1/√(head width). T5 uses 1.
@@ -71,7 +71,7 @@ impl Variant for MultiHeadProjection {
     const CARD: Card = Card {
         state: "2 × kv heads × head width per token",
         time: "T²",
-        incompatible_with: "kv heads that don't divide heads",
+        incompatible_with: "`kv_heads` that does not divide `heads`",
         ..Card::new("heads", "1706.03762, 2305.13245, 1911.02150")
     };
 
@@ -84,24 +84,22 @@ impl Variant for MultiHeadProjection {
     fn check(config: &MultiHeadProjectionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         if heads == 0 || kv_heads == 0 {
-            return invalid(
-                path,
-                if heads == 0 { "heads" } else { "kv_heads" },
-                "attention without heads, expected at least 1",
-            );
+            return invalid(path, if heads == 0 { "heads" } else { "kv_heads" }, "expected at least 1 head, found 0");
         }
         if !heads.is_multiple_of(kv_heads) {
-            return invalid(path, "kv_heads", format!("{kv_heads} kv heads don't divide {heads} heads"));
+            return invalid(path, "kv_heads", format!("kv_heads = {kv_heads} does not divide heads = {heads}"));
         }
         if config.head_dim.is_none() && !build.hidden.is_multiple_of(heads) {
-            return invalid(path, "heads", format!("{heads} heads don't divide hidden = {}", build.hidden));
+            return invalid(path, "heads", format!("heads = {heads} does not divide hidden = {}", build.hidden));
         }
         let width = config.head_dim.unwrap_or(build.hidden / heads);
         match build.position.check_heads(heads, width) {
-            _ if width.saturating_mul(heads) > MAX_WIDTH => {
-                invalid(path, "head_dim", format!("{heads} heads of {width}: at most {MAX_WIDTH} together"))
-            }
-            _ if width == 0 => invalid(path, "head_dim", "heads of width 0, expected at least 1"),
+            _ if width.saturating_mul(heads) > MAX_WIDTH => invalid(
+                path,
+                "head_dim",
+                format!("heads × head_dim must be at most {MAX_WIDTH}, found {heads} × {width}"),
+            ),
+            _ if width == 0 => invalid(path, "head_dim", "expected at least 1, found 0"),
             _ if config.scale.is_some_and(|scale| !(scale > 0.0 && scale.is_finite())) => invalid(
                 path,
                 "scale",

@@ -16,13 +16,14 @@ pub struct LatentProjectionConfig {
     /// Rank of the query latent. Absent: queries are projected from the hidden state directly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q_lora_rank: Option<usize>,
-    /// Width of a head's part without position. Absent: hidden / heads.
+    /// Query and key dimensions per head without rotary embedding. Absent: hidden / heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qk_nope_head_dim: Option<usize>,
-    /// Width of a head's rotary part. Absent: half of `qk_nope_head_dim`, rounded up to an even number.
+    /// Query and key dimensions per head with rotary embedding. Absent: half of `qk_nope_head_dim`, rounded up to an
+    /// even number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qk_rope_head_dim: Option<usize>,
-    /// Value width of a head. Absent: `qk_nope_head_dim`.
+    /// Value dimensions per head. Absent: `qk_nope_head_dim`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub v_head_dim: Option<usize>,
     /// Norm of the latents.
