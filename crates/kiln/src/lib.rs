@@ -138,3 +138,8 @@ pub mod prelude {
         run::{ProgressEvent, ProgressListener, RunContext},
     };
 }
+
+/// The Rust code of the README, compiled by the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
