@@ -110,7 +110,8 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
-    /// Returns the name in JSON output: `eos`, `tokens`, `length`.
+    /// Returns the name in JSON output: `eos` (a stop token), `tokens` (`max_new_tokens` reached), `length` (no positions
+    /// left; in OpenAI's API, `length` means the limit of new tokens instead).
     pub fn name(self) -> &'static str {
         match self {
             Self::Eos => "eos",

@@ -33,7 +33,9 @@ use std::collections::BTreeMap;
 /// that Kiln uses. Cloning shares all weights.
 #[derive(Module, Debug)]
 pub struct Model {
+    /// Token embedding matrix, `[V, M]`.
     embedding: Param<Tensor<2>>,
+    /// What is applied to the looked-up vectors: scale, token types, norm.
     embedded: InputEmbedding,
     position: Position,
     blocks: Vec<Block>,

@@ -107,7 +107,8 @@ impl ModelConfig {
         }
     }
 
-    /// Visibility among the tokens that go through the head: the decoder's, or the encoder's where there is no decoder.
+    /// Self-attention visibility of the blocks that feed the head. In an encoder-decoder this is the decoder's, always
+    /// `causal`, although `visibility` is `prefix`; otherwise the resolved `visibility`.
     pub fn effective_visibility(&self) -> Visibility {
         match self.stack {
             Stack::EncoderDecoder => Visibility::Causal,

@@ -43,8 +43,8 @@ pub enum TensorError {
 
 /// Number of elements of a shape; `None` if the product of its sizes other than 0 overflows.
 ///
-/// Sizes of 0 are left out of the overflow check, so that for a shape with a count every product of some of its sizes is
-/// representable, in any order of multiplication.
+/// A size of 0 does not hide an overflow: `[0, 2^40, 2^40]` gives `None`. If the result is `Some`, any of the sizes can be
+/// multiplied in any order without overflow.
 pub fn num_elements(shape: &[usize]) -> Option<usize> {
     let mut sizes = shape.iter().filter(|size| **size != 0);
     let product = sizes.try_fold(1usize, |count, size| count.checked_mul(*size))?;
@@ -118,7 +118,7 @@ pub enum WeightDtype {
 }
 
 impl WeightDtype {
-    /// The packing that converts values to bytes.
+    /// The block format in which values are stored, in ggml's terms.
     pub fn packing(self) -> &'static GgmlType {
         let name = match self {
             Self::F32 => "F32",

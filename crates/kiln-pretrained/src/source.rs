@@ -77,7 +77,8 @@ impl PretrainedSource {
         Err(PretrainedError::NotFound { path: base, found })
     }
 
-    /// Returns the same model with the adapters of `folder` over it. Adapters below are merged into the weights.
+    /// Adds an adapter folder, applied after those already listed. When the model is loaded, all earlier adapters are merged
+    /// into its weights; those of the last folder stay attached.
     #[must_use]
     pub fn with_adapter(mut self, folder: &Path) -> Self {
         self.adapters.push(folder.to_owned());

@@ -2,7 +2,7 @@
 //!
 //! It returns no log-sum-exp and takes no bias here. Under autodiff Burn 0.22 takes a fallback that forms the scores and
 //! reads out of range for grouped heads, so the planner chooses it without gradients only. It agrees with the reference to
-//! 1e-5 in f32 (law `attention`).
+//! 1e-5 in f32 (test `laws::attention` of kiln-laws).
 
 use super::{AttentionCall, AttentionOutput};
 use burn::tensor::{module::attention, ops::AttentionModuleOptions};

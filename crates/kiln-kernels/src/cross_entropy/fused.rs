@@ -20,7 +20,7 @@ pub trait CrossEntropy: Backend {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Forward pass with the stored log-sum-exp, and gradient, on the backends that compute.
+/// Forward pass with the stored log-sum-exp, and gradient, on backends without autodiff.
 pub trait CrossEntropyGradient: CrossEntropy {
     /// Returns the cross-entropy `[N]` and log Σ exp of each row `[N]`, which the gradient needs.
     fn forward_with_log_sum_exp(

@@ -21,7 +21,7 @@ pub trait GroupedLinear: Backend {
     fn grouped_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, group: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Gradient of the grouped linear map, on the backends that compute.
+/// Gradient of the grouped linear map, on backends without autodiff.
 pub trait GroupedLinearGradient: GroupedLinear {
     /// Returns the gradients of x `[R, in]` and of the weight `[G, in, out]` from that of the output, `[R, out]`.
     fn grouped_linear_gradient(

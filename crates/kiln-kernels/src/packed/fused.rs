@@ -32,7 +32,7 @@ pub trait PackedLinear: Backend {
     fn packed_linear(x: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self>;
 }
 
-/// Gradient of the linear map, on the backends that compute. W has none.
+/// Gradient of the linear map, on backends without autodiff. W has none.
 pub trait PackedLinearGradient: PackedLinear {
     /// Returns the gradient of x, ∂y W: `[…, rows] → […, columns]`.
     fn packed_linear_gradient(gradient: FloatTensor<Self>, matrix: PackedMatrix) -> FloatTensor<Self>;

@@ -22,7 +22,7 @@ pub trait RmsNorm: Backend {
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64) -> FloatTensor<Self>;
 }
 
-/// Gradient of RMSNorm, on the backends that compute.
+/// Gradient of RMSNorm, on backends without autodiff.
 pub trait RmsNormGradient: RmsNorm {
     /// Returns the gradients of x, in its shape, and of w `[M]`.
     fn rms_norm_gradient(

@@ -20,7 +20,7 @@ pub trait SiluGate: Backend {
     fn silu_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Gradient of the gate, on the backends that compute.
+/// Gradient of the gate, on backends without autodiff.
 pub trait SiluGateGradient: SiluGate {
     /// Returns the gradients of gate and up, in their shape.
     fn silu_gate_gradient(

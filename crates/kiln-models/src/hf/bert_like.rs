@@ -70,7 +70,8 @@ pub(super) fn read(
     let norm = NormConfig::Layer(LayerNormConfig { eps, bias: true });
     let (table, offset) = (fields.size("max_position_embeddings", 512)?, defaults.position_offset);
     let length = table.checked_sub(offset).filter(|length| *length > 0).ok_or_else(|| {
-        let reason = format!("expected more than {offset} positions, which is the first one used, found {table}");
+        let reason =
+            format!("expected more than {offset}, because positions of this family start at {offset}, found {table}");
         ValidationError::new("max_position_embeddings", reason)
     })?;
     Ok(ModelConfig {

@@ -10,7 +10,7 @@
 //! that of a causal one.
 //!
 //! JSON: `{"loss","perplexity","bits_per_byte","accuracy","tokens","bytes","kind","modes"}`; loss in nats per token; `kind` is
-//! `causal` or `pseudo`; `modes` has the components of the objective `unified`.
+//! the kind of perplexity, `causal` (exact) or `pseudo`; `modes` has the same figures for each mode of the objective `unified`.
 
 use super::{
     device_args::DeviceArgs,

@@ -7,7 +7,8 @@
 //!
 //! Standard output has the prompt and the text, as it is generated. Sampling is reproducible: the same seed gives the same text.
 //!
-//! JSON: `{"prompt","text","ids","tokens_per_second","stopped_by"}`; `stopped_by` is `eos`, `length` or `tokens`. With `___`,
+//! JSON: `{"prompt","text","ids","tokens_per_second","stopped_by"}`; `stopped_by` is `eos` (a stop
+//! token), `tokens` (--max-new-tokens reached) or `length` (no positions left). With `___`,
 //! `text` is the whole text, `blanks` has the parts that were filled in, and `stopped_by` is `blanks`.
 
 use super::{

@@ -13,7 +13,7 @@
 //! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
 //! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
 //!
-//! JSON: `{"passed","checks":[{"name","applicable","passed","apart","most","reason"}]}`: the difference, the tolerance, and why a
+//! JSON: `{"passed","checks":[{"name","applicable","passed","difference","tolerance","reason"}]}`: the difference, its bound, and why a
 //! check does not apply.
 
 use super::{
@@ -155,8 +155,8 @@ impl Check {
             "name": self.name,
             "applicable": !matches!(self.outcome, Outcome::NotApplicable(_)),
             "passed": self.passed(),
-            "apart": difference,
-            "most": self.tolerance,
+            "difference": difference,
+            "tolerance": self.tolerance,
             "reason": reason,
         })
     }

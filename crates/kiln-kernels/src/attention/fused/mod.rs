@@ -119,7 +119,7 @@ pub struct SavedTensors<F> {
     params: AttentionParams,
 }
 
-/// Forward pass with what the gradient needs, and gradient, on the backends that compute.
+/// Forward pass with what the gradient needs, and gradient, on backends without autodiff.
 pub trait FusedAttentionGradient: FusedAttention {
     /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value, table.
     fn forward_with_log_sum_exp(
