@@ -1,7 +1,7 @@
 //! Language model: token embedding → blocks → final norm → head.
 //!
 //! One [`Model::forward`] serves training, prefill and decoding. What differs between them is in the
-//! [`Context`](kiln_nn::Context): the layout of the batch, the state of earlier tokens, random numbers, probes. In shapes
+//! [`Context`]: the layout of the batch, the state of earlier tokens, random numbers, probes. In shapes
 //! B is rows, T tokens per row, M the hidden size, V the vocabulary.
 
 use crate::{
@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// Outputs of the head for the hidden states of a call: `[B, T, M] → [B·T, V]` logits, or `[D, outputs]` for a head
-    /// that pools each of D documents (in the order of [`documents`](kiln_nn::head::pool::documents)).
+    /// that pools each of D documents (in the order of [`live_documents`](kiln_nn::head::pooling::live_documents)).
     pub fn outputs(&self, hidden: Tensor<3>, cx: &Context) -> Tensor<2> {
         let [b, t, m] = hidden.dims();
         self.logits(match self.head.pooling() {

@@ -35,6 +35,9 @@ impl GenerationMode {
 }
 
 /// Generation settings that come with a pretrained model.
+///
+/// `mode` is passed to a generator of `kiln-infer`, `stop_token_ids` to its options. Sampling settings (temperature,
+/// top-p, …) are the caller's choice; those of the model's author, if any, are in `config_json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerationSettings {
     /// What the model can do with a text.

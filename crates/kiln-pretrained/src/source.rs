@@ -12,11 +12,24 @@ use kiln_models::{
     DtypeSummary, Model, ModelConfig,
     hf::{Family, sentence_transformers},
 };
-use kiln_nn::head::EmbeddingHeadConfig;
+use kiln_nn::head::{EmbeddingHeadConfig, Pooling};
 use kiln_peft::merge;
 use std::path::{Path, PathBuf};
 
 /// A model on disk with the adapter folders over it. Opening reads the header of a GGUF file and nothing of a folder.
+///
+/// The methods read single parts, so that a program can look at a model before it loads the weights:
+///
+/// ```no_run
+/// use kiln_pretrained::PretrainedSource;
+///
+/// let source = PretrainedSource::open("models/SmolLM2-135M-Instruct".as_ref())?;
+/// println!("{}: hidden size {}", source.family()?.name, source.config()?.hidden);
+/// for dtype in source.dtypes()? {
+///     println!("{} tensors as {}", dtype.num_tensors, dtype.dtype);
+/// }
+/// # Ok::<(), kiln_pretrained::PretrainedError>(())
+/// ```
 #[derive(Debug)]
 pub struct PretrainedSource {
     base: BaseFiles,
@@ -225,8 +238,8 @@ impl PretrainedSource {
         match &self.base {
             BaseFiles::Folder(path) => folder_embedding_config(path),
             BaseFiles::Gguf(file) => {
-                let default = default_embedding_config(file.path())?;
-                Ok(EmbeddingHeadConfig { pooling: file.pooling()?.unwrap_or(default.pooling), ..default })
+                let pooling = file.pooling()?.unwrap_or(DEFAULT_EMBEDDING_CONFIG.pooling);
+                Ok(EmbeddingHeadConfig { pooling, ..DEFAULT_EMBEDDING_CONFIG })
             }
         }
     }
@@ -245,14 +258,10 @@ fn folder_embedding_config(folder: &Path) -> Result<EmbeddingHeadConfig, Pretrai
     sentence_transformers::embedding_head(modules.as_ref(), pooling.as_ref()).map_err(unsupported)
 }
 
-/// The embedding head of a model whose files do not describe one: mean pooling.
-///
-/// # Errors
-/// None in practice; `file` names the model in the error type.
-pub fn default_embedding_config(file: &Path) -> Result<EmbeddingHeadConfig, PretrainedError> {
-    sentence_transformers::embedding_head(None, None)
-        .map_err(|error| PretrainedError::Unsupported { file: file.to_owned(), error })
-}
+/// The embedding head of a model whose files do not describe one: the mean over tokens, not normalized, as in the
+/// `sentence-transformers` library.
+pub const DEFAULT_EMBEDDING_CONFIG: EmbeddingHeadConfig =
+    EmbeddingHeadConfig { pooling: Pooling::Mean, projection_dim: None, normalize: false };
 
 /// Attaches the adapters of `folders` to a model, in this order. Adapters that the model already has are merged into its
 /// weights first, so that those of the last folder remain attached. `family` names the parameters; `None` means the first

@@ -14,10 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::{
-    TrainError, run,
-    run_folder::{RunPaths, write_atomic},
-};
+use crate::{TrainError, run, run_folder::RunPaths};
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
@@ -26,7 +23,7 @@ use kiln_pretrained::{
     GenerationSettings, ModelLocation, Pretrained, PretrainedModel, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
     generation::{decoder_start_token, stop_token_ids},
-    source::{adapter_chat_template, apply_adapters, default_embedding_config},
+    source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -321,27 +318,8 @@ impl ModelSource {
     /// If a file cannot be read, or has an option that Kiln does not support.
     pub fn embedding_config(&self) -> Result<EmbeddingHeadConfig, TrainError> {
         match self {
-            Self::Run { folder, .. } => Ok(default_embedding_config(folder)?),
+            Self::Run { .. } => Ok(DEFAULT_EMBEDDING_CONFIG),
             Self::Pretrained(source) => Ok(source.embedding_config()?),
         }
     }
-}
-
-/// Writes chat template and generation settings of the model that a run starts from into the run folder, in the layout
-/// of a Hugging Face folder. Writes no file for what the model does not have.
-///
-/// # Errors
-/// If a file cannot be read or written.
-pub(crate) fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainError> {
-    if let Some(template) = origin.chat_template()? {
-        write_atomic(&run.tokenizer_config(), format!("{:#}\n", template.to_config()).as_bytes())?;
-    }
-    let stop_ids = origin.stop_token_ids()?;
-    if !stop_ids.is_empty() {
-        let config = origin.generation_config()?.filter(Value::is_object);
-        let mut config = config.unwrap_or_else(|| Value::Object(Default::default()));
-        config["eos_token_id"] = stop_ids.into();
-        write_atomic(&run.generation_config(), format!("{config:#}\n").as_bytes())?;
-    }
-    Ok(())
 }

@@ -85,3 +85,20 @@ pub(super) fn check_revision(text: &str) -> Result<(), HubError> {
 pub(super) fn is_commit_hash(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ModelId;
+
+    #[test]
+    fn valid_and_invalid_model_names() {
+        for right in ["gpt2", "owner/model", "owner/model-7B_v0.1", "owner/model:a/b.Q4_0.gguf"] {
+            assert!(ModelId::parse(right).is_ok(), "{right}");
+        }
+        for wrong in
+            ["", "a/b/c", "../b", "a/..", "a--b", "-a", "a.", "a b", "a/", "a:b", "a:../b.gguf", "a\\b", "http://a"]
+        {
+            assert!(ModelId::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

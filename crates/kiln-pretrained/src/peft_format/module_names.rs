@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// The beginning of all tensor names.
 const PEFT_PREFIX: &str = "base_model.model.";
 
-/// A linear layer of Kiln's under a name of the base model.
+/// A linear layer of Kiln under a name of the base model.
 #[derive(Clone, Debug)]
 pub(super) struct TargetModule {
     /// The name in Kiln.

@@ -35,8 +35,10 @@ impl StorageRanges {
         let expected = storage.numel.checked_mul(storage.dtype.itemsize());
         let reason = match self.0.get(storage.key) {
             Some(range) if Some(range.len()) == expected => return Ok(range.clone()),
-            Some(range) => format!("holds {} bytes, not {} × {}", range.len(), storage.numel, storage.dtype.name()),
-            None => "is not in the file".into(),
+            Some(range) => {
+                format!("expected {} × {}, found {} bytes", storage.numel, storage.dtype.name(), range.len())
+            }
+            None => "missing from the file".into(),
         };
         Err(PickleError::Storage { key: storage.key.into(), reason })
     }
@@ -113,7 +115,7 @@ fn read_storage_ranges(
     };
     let mut ranges = BTreeMap::new();
     for key in list {
-        let Object::Str(key) = keys.objects[key.0] else { return cursor.fail("a storage key is not a string") };
+        let Object::Str(key) = keys.objects[key.0] else { return cursor.fail("expected a string as storage key") };
         let Some(item_size) = item_sizes.get(key) else {
             return cursor.fail(format!("no tensor uses the storage `{key}`"));
         };
@@ -121,7 +123,7 @@ fn read_storage_ranges(
         let start = cursor.position;
         cursor.take(numel.saturating_mul(*item_size as u64))?;
         if ranges.insert(key.to_string(), start..cursor.position).is_some() {
-            return cursor.fail(format!("the storage `{key}` is listed twice"));
+            return cursor.fail(format!("duplicate storage `{key}`"));
         }
     }
     Ok(ranges)

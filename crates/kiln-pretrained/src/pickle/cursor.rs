@@ -60,13 +60,13 @@ impl<'a> Cursor<'a> {
     /// Reads UTF-8 text of `length` bytes.
     pub fn string(&mut self, length: u64) -> Result<&'a str, PickleError> {
         let taken = self.take(length)?;
-        std::str::from_utf8(taken).or_else(|_| self.fail("a string is not UTF-8"))
+        std::str::from_utf8(taken).or_else(|_| self.fail("invalid UTF-8 in a string"))
     }
 
     /// Reads a line, and returns it without its line feed.
     pub fn line(&mut self) -> Result<&'a str, PickleError> {
         let Some(length) = self.bytes[self.position..].iter().position(|&byte| byte == b'\n') else {
-            return self.fail("a line has no end");
+            return self.fail("expected a line break, found the end of the file");
         };
         let line = self.string(length as u64)?;
         self.position += 1;
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
     pub fn signed_integer(&mut self, length: u8) -> Result<i128, PickleError> {
         let taken = self.take(length.into())?;
         if taken.len() > 16 {
-            return self.fail("an integer has more than 16 bytes");
+            return self.fail("expected an integer of at most 16 bytes");
         }
         let is_negative = taken.last().is_some_and(|byte| byte >> 7 == 1);
         let mut bytes = [if is_negative { 0xff } else { 0 }; 16];

@@ -36,7 +36,7 @@ pub enum PickleError {
     )]
     UnsupportedGlobal(String),
     /// The pickle is damaged, or uses an operation that is not supported.
-    #[error("the pickle is broken at byte {offset}: {reason}")]
+    #[error("invalid pickle at byte {offset}: {reason}")]
     Broken {
         /// Position in the pickle, in bytes.
         offset: usize,
@@ -44,7 +44,7 @@ pub enum PickleError {
         reason: String,
     },
     /// A storage does not have the size that the pickle states.
-    #[error("storage `{key}` of the file {reason}")]
+    #[error("storage `{key}`: {reason}")]
     Storage {
         /// The key of the storage.
         key: String,

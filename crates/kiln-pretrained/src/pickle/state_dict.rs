@@ -27,7 +27,7 @@ pub(super) fn named_tensors<'a>(unpickled: &Unpickled<'a>) -> Result<BTreeMap<St
     let mut walk = TensorWalk { unpickled, budget: unpickled.length, tensors: BTreeMap::new() };
     walk.visit(find_state_dict(unpickled), "", 0)?;
     if walk.tensors.is_empty() {
-        return Err(PickleError::not_torch_save("there is no tensor in it"));
+        return Err(PickleError::not_torch_save("it contains no tensors"));
     }
     Ok(walk.tensors)
 }
@@ -67,7 +67,7 @@ impl<'a> TensorWalk<'_, 'a> {
             Object::Tensor(tensor) => {
                 self.spend(name.len() / NAME_BYTES_PER_UNIT)?;
                 if self.tensors.insert(name.to_string(), (**tensor).clone()).is_some() {
-                    return Err(PickleError::not_torch_save(format!("it names `{name}` twice")));
+                    return Err(PickleError::not_torch_save(format!("duplicate tensor `{name}`")));
                 }
                 Ok(())
             }
@@ -100,7 +100,7 @@ impl<'a> TensorWalk<'_, 'a> {
                 None => index.to_string(),
                 Some(Object::Str(text)) if text.len() <= MAX_NAME_LEN => text.to_string(),
                 Some(Object::Int(number)) => number.to_string(),
-                _ => return Err(PickleError::not_torch_save("a tensor has a key that is not a name")),
+                _ => return Err(PickleError::not_torch_save("expected strings or integers as keys of tensors")),
             };
             let full_name = if name.is_empty() { key } else { format!("{name}.{key}") };
             self.visit(value, &full_name, depth + 1)?;
@@ -121,7 +121,7 @@ impl<'a> TensorWalk<'_, 'a> {
 
 fn unbounded_names() -> PickleError {
     let limits = format!(
-        "dictionaries nest more than {MAX_DEPTH} deep, a name is longer than {MAX_NAME_LEN} bytes, or one dictionary is used again and again"
+        "dictionaries nest more than {MAX_DEPTH} deep, a name is longer than {MAX_NAME_LEN} bytes, or a dictionary occurs too often"
     );
-    PickleError::not_torch_save(format!("its names are without end: {limits}"))
+    PickleError::not_torch_save(format!("too many or too long tensor names: {limits}"))
 }

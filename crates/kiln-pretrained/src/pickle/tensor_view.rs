@@ -102,7 +102,11 @@ impl StridedView {
     /// file cannot claim a large allocation.
     pub fn check(&self, numel: usize, file_size: usize) -> Result<(), String> {
         if self.shape.len() != self.stride.len() {
-            return Err(format!("{} sizes, {} strides", self.shape.len(), self.stride.len()));
+            return Err(format!(
+                "expected as many strides as sizes, found {} sizes and {} strides",
+                self.shape.len(),
+                self.stride.len()
+            ));
         }
         match self.num_elements() {
             Some(0) => Ok(()),

@@ -32,12 +32,12 @@ impl ZipArchive {
         let CentralDirectory { count, size, start } = CentralDirectory::locate(file)?;
         let directory = usize::try_from(start).ok().and_then(|start| file.get(start..));
         let directory = directory.and_then(|rest| rest.get(..usize::try_from(size).ok()?));
-        let mut bytes = Cursor::new(directory.ok_or_else(|| PickleError::not_torch_save("its directory is cut off"))?);
+        let mut bytes = Cursor::new(directory.ok_or_else(|| PickleError::not_torch_save("its archive is truncated"))?);
         let mut entries = BTreeMap::new();
         for _ in 0..count {
             let (name, range) = read_entry(&mut bytes, file)?;
             if entries.insert(name.clone(), range).is_some() {
-                return Err(PickleError::not_torch_save(format!("its archive has two entries `{name}`")));
+                return Err(PickleError::not_torch_save(format!("duplicate entry `{name}` in its archive")));
             }
         }
         Ok(Self { entries })
@@ -86,7 +86,7 @@ impl CentralDirectory {
         let earliest = file.len().saturating_sub(END_RECORD_BYTES + MAX_COMMENT_BYTES);
         let latest = file.len().saturating_sub(END_RECORD_BYTES - 1);
         let Some(end) = (earliest..latest).rev().find(|position| file[*position..].starts_with(b"PK\x05\x06")) else {
-            return Err(PickleError::not_torch_save("its archive is cut off"));
+            return Err(PickleError::not_torch_save("its archive is truncated"));
         };
         let locator = end.checked_sub(20).map(|start| &file[start..end]);
         match locator.filter(|locator| locator.starts_with(b"PK\x06\x07")) {
@@ -105,7 +105,7 @@ impl CentralDirectory {
         let mut record = Cursor::new(file);
         record.take(position)?;
         if record.take(4)? != b"PK\x06\x06" {
-            return Err(PickleError::not_torch_save("the Zip64 directory of its archive is not where it should be"));
+            return Err(PickleError::not_torch_save("the Zip64 directory of its archive has a wrong offset"));
         }
         record.take(28)?;
         Ok(Self { count: record.u64()?, size: record.u64()?, start: record.u64()? })
@@ -115,7 +115,7 @@ impl CentralDirectory {
 /// Reads a directory header (4.3.12): returns the name and the byte range of an entry.
 fn read_entry(row: &mut Cursor, file: &[u8]) -> Result<(String, Range<usize>), PickleError> {
     if row.take(4)? != b"PK\x01\x02" {
-        return row.fail("the archive's directory has no entry where one should be");
+        return row.fail("expected an entry in the directory of the archive");
     }
     row.take(4)?;
     let flags = row.u16()?;
@@ -147,7 +147,7 @@ fn data_range(file: &[u8], start: u64, size: u64) -> Result<Range<usize>, Pickle
     let mut header = Cursor::new(file);
     header.take(start)?;
     if header.take(4)? != b"PK\x03\x04" {
-        return header.fail("no entry");
+        return header.fail("expected an entry of the archive");
     }
     header.take(22)?;
     let name_len = header.u16()?;

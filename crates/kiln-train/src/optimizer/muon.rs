@@ -51,7 +51,7 @@ impl Muon {
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         match self {
             _ if !(0.0..1.0).contains(&self.momentum) => {
-                invalid(path, "momentum", format!("must be at least 0 and less than 1, found {}", self.momentum))
+                invalid(path, "momentum", format!("must be at least 0 and below 1, found {}", self.momentum))
             }
             _ if !(1..=50).contains(&self.ns_steps) => {
                 invalid(path, "ns_steps", format!("must be from 1 to 50, found {}", self.ns_steps))

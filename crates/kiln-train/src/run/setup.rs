@@ -3,8 +3,8 @@
 use super::{data, progress::ProgressListener};
 use crate::{
     Models, Recipe, StageConfig, TrainError,
-    pretrained::{self, ModelSource},
-    run_folder::{RunFolder, write_atomic},
+    pretrained::ModelSource,
+    run_folder::{RunFolder, RunPaths, write_atomic},
 };
 use burn::tensor::Device;
 use kiln_data::{StopSignal, Tokenizer};
@@ -12,6 +12,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
+use serde_json::Value;
 use std::path::Path;
 
 /// Checks that the data, the tokenizer and the model to start from exist. Reads no text and no weights.
@@ -104,8 +105,27 @@ pub fn prepare_tokenizer(
         let from = ModelSource::open(Path::new(from))?;
         let tokenizer = from.tokenizer()?;
         // Saved before the tokenizer, whose file marks this step as complete.
-        pretrained::save_chat_files(&from, folder)?;
+        save_chat_files(&from, folder)?;
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     data::load_or_train_tokenizer(recipe, folder, stop, listener)
+}
+
+/// Writes chat template and generation settings of the model that a run starts from into the run folder, in the layout
+/// of a Hugging Face folder. Writes no file for what the model does not have.
+///
+/// # Errors
+/// If a file cannot be read or written.
+fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainError> {
+    if let Some(template) = origin.chat_template()? {
+        write_atomic(&run.tokenizer_config(), format!("{:#}\n", template.to_config()).as_bytes())?;
+    }
+    let stop_ids = origin.stop_token_ids()?;
+    if !stop_ids.is_empty() {
+        let config = origin.generation_config()?.filter(Value::is_object);
+        let mut config = config.unwrap_or_else(|| Value::Object(Default::default()));
+        config["eos_token_id"] = stop_ids.into();
+        write_atomic(&run.generation_config(), format!("{config:#}\n").as_bytes())?;
+    }
+    Ok(())
 }

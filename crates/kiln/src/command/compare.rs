@@ -214,7 +214,8 @@ fn diff_table(runs: &[ComparedRun], diff: &ConfigDiff) -> Option<String> {
         return None;
     }
     let head: Vec<&str> = ["recipe key"].into_iter().chain(runs.iter().map(|run| run.name.as_str())).collect();
-    let lines: Vec<Vec<String>> = diff.iter().map(|(key, values)| [&[key.clone()], &values[..]].concat()).collect();
+    let lines: Vec<Vec<String>> =
+        diff.iter().map(|(key, values)| [std::slice::from_ref(key), &values[..]].concat()).collect();
     Some(format_table(&head, &lines, &[]))
 }
 

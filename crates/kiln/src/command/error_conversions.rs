@@ -42,7 +42,7 @@ impl From<PretrainedError> for CliError {
                 .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
             PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
             PretrainedError::Unsupported { file, error } => {
-                Self { help: error.suggestion.map(Into::into), ..failed_at("unknown", message, &file) }
+                Self { help: error.suggestion, ..failed_at("unknown", message, &file) }
             }
             PretrainedError::VocabSizeMismatch { path, .. } => failed_at("model", message, &path),
             PretrainedError::NoTokenizer(file) => failed_at("tokenizer", message, &file)

@@ -107,8 +107,10 @@ impl Args {
         let encoder = config.encoder_model_config();
         let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
         check_sequence("--ids", &self.ids, config.vocab, max_encoder_positions)?;
-        let decoder_ids = self.decoder_ids.iter();
-        decoder_ids.map(|ids| check_sequence("--decoder-ids", ids, config.vocab, max_positions)).collect()
+        match &self.decoder_ids {
+            Some(ids) => check_sequence("--decoder-ids", ids, config.vocab, max_positions),
+            None => Ok(()),
+        }
     }
 }
 

@@ -74,6 +74,9 @@ use token_type::{CONTROL, USER_DEFINED};
 /// Maximum length of a token in bytes: deriving merges looks every split of a token up.
 const MAX_TOKEN_BYTES: usize = 4096;
 
+/// Text of a token, and its id.
+type NamedId = (String, u32);
+
 impl GgufTokenizer {
     /// Converts the metadata to a tokenizer.
     ///
@@ -145,7 +148,7 @@ impl GgufTokenizer {
     }
 
     /// Names and ids of the tokens that are added in front of and behind a text.
-    fn tokens_around_text(&self) -> (Option<(String, u32)>, Option<(String, u32)>) {
+    fn tokens_around_text(&self) -> (Option<NamedId>, Option<NamedId>) {
         let roles = &self.roles;
         let is_bert = self.model == "bert";
         let first = if is_bert { roles.cls.or(roles.bos) } else { roles.bos.or(roles.cls) };

@@ -150,7 +150,7 @@ impl<'a> Unpickler<'a> {
         };
         if matches!(operation, b'h' | b'j') {
             let Some(&id) = self.memo.get(&key) else {
-                return self.bytes.fail(format!("no object was remembered as {key}"));
+                return self.bytes.fail(format!("the memo has no object {key}"));
             };
             self.stack.push(id);
         } else {
@@ -159,7 +159,7 @@ impl<'a> Unpickler<'a> {
             self.memo.insert(key, id);
         }
         if self.memo.len() > self.objects.len() {
-            return self.bytes.fail("more objects are remembered than exist");
+            return self.bytes.fail("the memo has more entries than there are objects");
         }
         Ok(())
     }
