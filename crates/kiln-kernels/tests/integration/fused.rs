@@ -1,4 +1,4 @@
-//! Every fused kernel gives what its reference gives, gradients included, over odd shapes and strided views.
+//! Fused kernels against their references, gradients included, over odd shapes and strided views.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{

@@ -1,4 +1,4 @@
-//! Products with packed matrices against the numbers that they stand for.
+//! Products with packed matrices against products with the dequantized ones.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{

@@ -1,5 +1,5 @@
-//! The three forms of the scan are one: values, states and gradients, with states forgotten in between, over lengths
-//! that fill no chunk, and for gates that forget nearly everything.
+//! The three forms of the scan give the same values, states and gradients, with state resets, over lengths that are no
+//! multiple of the chunk, and for gates that forget nearly everything.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use kiln_kernels::{

@@ -1,4 +1,4 @@
-//! Adapters in folders of peft's, by every command that takes a model.
+//! Adapter folders of peft, with every command that takes a model.
 
 use crate::common::{CommandResult, copy_files, fixtures_dir, max_relative_diff, read_tensor, run_kiln};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What can be asked wrongly or be broken: each gives a message that says where and what to do, and an exit code.
+//! Invalid input: each case gives a message that names the place and the fix, and an exit code.
 
 use crate::common::{CommandResult, TINY_RECIPE, kiln_command, run_kiln, tiny_home, trained_home};
 use std::{fs, io::Write, path::Path};

@@ -1,4 +1,4 @@
-//! Runs the command as its users do.
+//! Helpers that run the command line as users do.
 
 use serde_json::{Value, json};
 use std::{

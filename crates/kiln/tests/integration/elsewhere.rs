@@ -1,4 +1,4 @@
-//! A run can be gone on with from any folder.
+//! A run can be resumed from any working directory.
 
 use crate::common::{kiln_command, run_kiln, run_results, tiny_home};
 use std::fs;

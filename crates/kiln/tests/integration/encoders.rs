@@ -1,4 +1,4 @@
-//! Encoders and encoder–decoders of others, by the commands that write and measure.
+//! Encoders and encoder-decoders of Hugging Face, with the commands that generate and evaluate.
 
 use crate::common::{
     copy_files, crate_path, fixtures_dir, json_values, read_tensor, run_kiln, set_config_key, write_word_model,

@@ -1,4 +1,4 @@
-//! Models of every family that GGUF knows, each with a tokenizer of its own kind: exported, they answer as before.
+//! Models of every GGUF family, each with a tokenizer of another kind: exported, they give the same results.
 
 use crate::common::run_kiln;
 use burn::tensor::{Device, TensorData};

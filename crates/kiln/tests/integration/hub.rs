@@ -1,4 +1,4 @@
-//! Names on the hub where a command takes a model: fetched once, from the cache without the hub, and what is said if not.
+//! Hugging Face ids where a command takes a model: downloaded once, then read from the cache; errors if the hub fails.
 
 use crate::common::{CommandResult, kiln_command, run_command, write_word_model};
 use kiln_pretrained::hub::test_server::{ServedModel, TestServer};

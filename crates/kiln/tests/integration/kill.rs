@@ -1,4 +1,4 @@
-//! A run that is stopped at any moment goes on as if nothing had been.
+//! A run that is interrupted or killed at any moment resumes exactly.
 
 use crate::common::{CommandResult, kiln_command, run_kiln, run_results, tiny_home, write_big_text};
 use std::{

@@ -1,4 +1,4 @@
-//! Text larger than memory.
+//! Training on text that is larger than memory.
 
 use crate::common::{CommandResult, tiny_home, write_big_text};
 use std::{

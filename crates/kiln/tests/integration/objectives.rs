@@ -1,4 +1,4 @@
-//! Objectives from the command line: shown, trained for, measured and used.
+//! Objectives on the command line: shown, trained, evaluated and used.
 
 use crate::common::{TINY_RECIPE, run_kiln};
 use std::fs;

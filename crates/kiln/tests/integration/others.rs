@@ -1,4 +1,4 @@
-//! Models in others' files, by every command that takes a model: a run that is exported answers as before.
+//! Models in files of other programs, with every command that takes a model: an exported run gives the same results.
 
 use crate::common::{kiln_command, max_relative_diff, run_kiln};
 use serde_json::Value;

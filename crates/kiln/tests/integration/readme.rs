@@ -1,4 +1,4 @@
-//! What is written down is true: every command of the README and the guides runs, on less text and for fewer steps.
+//! Documented commands run, with less text and fewer steps, and documented recipes load.
 
 use crate::common::run_kiln;
 use std::{fs, path::Path};

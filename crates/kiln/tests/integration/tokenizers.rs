@@ -1,4 +1,4 @@
-//! Recipes that name a tokenizer of others: they train, write, and go on.
+//! Recipes with a tokenizer file: they train, generate and resume.
 
 use crate::common::{crate_path, run_command, run_kiln, run_results};
 use serde_json::Value;
