@@ -109,7 +109,7 @@ const TUNE: [&str; 12] = [
     "3",
 ];
 
-/// A model of others' in `hf`, a run that has trained adapters crate_path it in `tuned`, those alone in `peft`.
+/// A Hugging Face model in `hf`, a run with LoRA adapters trained on it in `tuned`, the adapters alone in `peft`.
 fn tuned() -> TempDir {
     let home = crate::common::tiny_home();
     let here = home.path();

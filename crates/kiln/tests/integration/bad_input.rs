@@ -117,7 +117,7 @@ fn invalid_recipes_are_refused() {
             case(&train("orphan.toml"), 2, "refused", &["no built-in recipe `storeis`", "did you mean `stories`?"]),
             case(&train("nothing"), 2, "refused", &["no built-in recipe `nothing`", "stories, stories-long, text"]),
             case(&set("seed"), 2, "set", &["write `key=value`"]),
-            case(&set("stages.4.steps=1"), 2, "set", &["item 4 is out of range"]),
+            case(&set("stages.4.steps=1"), 2, "set", &["index 4 is out of range"]),
             case(&set("model.hiden=8"), 2, "unknown-key", &["did you mean `hidden`?"]),
             case(&set("model.hidden=0"), 2, "refused", &["model.hidden", "found 0"]),
             case(&set("model.hidden=262144"), 2, "refused", &["parameters needs at least", "smaller model.hidden"]),

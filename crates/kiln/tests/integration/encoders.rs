@@ -144,16 +144,16 @@ fn models_without_a_token_loss_are_not_evaluated() {
     let here = home.path();
     let eval = |model: &'static str| vec!["eval", model, "--data", "text.txt"];
     refused(here, &eval("bert-bare"), 2, &["the head `language`, found `embedding`", "kiln embed"]);
-    refused(here, &eval("bert-classes"), 2, &["the head `class`", "kiln logits"]);
+    refused(here, &eval("bert-classes"), 2, &["the head `language`, found `class`", "kiln logits"]);
     write_word_model("hf-encoders/t5-tied", &here.join("t5"), &T5, "A </s>");
-    refused(here, &eval("t5"), 2, &["the encoder has nothing to read", "--decoder-ids"]);
+    refused(here, &eval("t5"), 2, &["nothing would be fed to its encoder", "--decoder-ids"]);
     // Which holds for a file without a tokenizer too, but that is said first.
     fs::copy(crate_path("kiln-pretrained/tests/fixtures/tiny-t5.gguf"), here.join("t5.gguf")).unwrap();
     refused(here, &eval("t5.gguf"), 1, &["t5.gguf: the GGUF file has no tokenizer", "kiln logits"]);
 }
 
 /// With one word that isn't special, a token that is chosen is masked, else stays as it is: the loss of many texts of that
-/// word is a mean of two json_values, in which each counts a whole number of times.
+/// word is a mean of two numbers, in which each counts a whole number of times.
 #[test]
 fn the_loss_of_an_encoder_is_over_masked_tokens() {
     let home = tempfile::tempdir().unwrap();

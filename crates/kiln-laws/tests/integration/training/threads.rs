@@ -40,7 +40,7 @@ fn large_recipe(home: &Path) -> Recipe {
         "stages.0.eval_every=1.0",
         "stages.0.eval_tokens=64",
         "stages.0.checkpoint_every=1.0",
-        "stages.0.keep_checkpoints=1.0",
+        "stages.0.keep_checkpoints=1",
     ])
 }
 
