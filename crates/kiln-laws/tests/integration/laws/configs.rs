@@ -52,7 +52,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("hidden = 2000000", "hidden", "from 1"),
     ("vocab = 300000000", "vocab", "at most"),
     ("dropout = 1.0", "dropout", "below 1"),
-    ("dropout = -0.1", "dropout", "from 0"),
+    ("dropout = -0.1", "dropout", "at least 0"),
     ("dropout = nan", "dropout", "NaN"),
     ("blocks = []", "blocks", "at least one block"),
     ("blocks = [{ repeat = 5000, sublayers = [{ parts = ['gated_mlp'] }] }]", "blocks", "4096"),
