@@ -120,6 +120,7 @@ impl Context {
     /// Returns the context of a call that continues the sequences of `state`: row i has `lengths[i]` new tokens in a row of
     /// `width`, the rest is padding. Prefill and decoding; [`commit`](Self::commit) gives the state back.
     pub fn resume(mut state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
+        state.set_rows_if_default(lengths.len());
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
         let stream = TokenStream::new(TokenMarks::new(&layout, device), state.cached_keys.clone());
         Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }

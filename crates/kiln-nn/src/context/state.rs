@@ -12,7 +12,8 @@ pub trait Stateful: Any + Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
-/// Decode state of a batch of sequences: empty before the first token, passed through every call.
+/// Decode state of a batch of sequences: empty before the first token, passed through every call. The default state fits
+/// any number of rows.
 ///
 /// It is consumed by [`Context::resume`](super::Context::resume) and returned by
 /// [`Context::commit`](super::Context::commit). Size: [`bytes`](Self::bytes).
@@ -70,6 +71,14 @@ impl State {
     /// Sets the encoder output that the sequences read, of as many rows.
     pub fn with_memory(self, memory: Option<Memory>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// Makes a default state that of `rows` sequences. Without it the call would have no rows, and Burn's matrix product
+    /// crashes on empty matrices.
+    pub(super) fn set_rows_if_default(&mut self, rows: usize) {
+        if self.next_positions.is_empty() {
+            self.next_positions = vec![0; rows];
+        }
     }
 
     /// Returns the position of the next token in each row.
