@@ -14,15 +14,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod source_model;
+
+pub use source_model::SourceModel;
+
 use crate::{TrainError, run, run_folder::RunPaths};
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
 use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
-    GenerationSettings, ModelLocation, Pretrained, PretrainedModel, PretrainedSource,
+    GenerationSettings, ModelLocation, Pretrained, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
-    generation::{decoder_start_token, stop_token_ids},
+    generation::stop_token_ids,
     source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
 };
 use serde_json::Value;
@@ -40,36 +44,6 @@ pub enum ModelSource {
     },
     /// A Hugging Face folder or a GGUF file, with its adapters.
     Pretrained(Box<PretrainedSource>),
-}
-
-/// A model without its tokenizer, with its family and the contents of its configuration files. What a run folder does not have is
-/// `None`.
-#[derive(Debug)]
-pub struct SourceModel {
-    /// The model.
-    pub model: Model,
-    /// Its model family.
-    pub family: Option<&'static Family>,
-    /// The contents of `config.json`; of a GGUF file, its metadata in that form.
-    pub config_json: Option<Value>,
-    /// The contents of `generation_config.json`.
-    pub generation_config: Option<Value>,
-}
-
-impl SourceModel {
-    /// Returns the decoder start token of an encoder–decoder that was loaded from a Hugging Face folder or a GGUF file. `None`
-    /// for other models, and for runs, whose decoders start with the tokenizer's bos.
-    pub fn decoder_start_token(&self) -> Option<u32> {
-        let config = self.config_json.as_ref().filter(|_| self.model.encoder().is_some());
-        config.map(decoder_start_token)
-    }
-}
-
-impl From<PretrainedModel> for SourceModel {
-    fn from(loaded: PretrainedModel) -> Self {
-        let PretrainedModel { model, family, config_json, generation_config } = loaded;
-        Self { model, family: Some(family), config_json: Some(config_json), generation_config }
-    }
 }
 
 /// The file that identifies a run folder.
