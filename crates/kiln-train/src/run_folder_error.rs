@@ -72,7 +72,7 @@ pub enum RunFolderError {
         other_steps: Vec<u64>,
     },
     /// The checkpoint was saved with another recipe, tokenizer or corpus.
-    #[error("{}: saved with {part} {saved_fingerprint}, found {part} {found_fingerprint}", folder.display())]
+    #[error("{}: the {part} has changed since the checkpoint was saved: fingerprint {saved_fingerprint}, now {found_fingerprint}", folder.display())]
     FingerprintMismatch {
         /// The checkpoint.
         folder: PathBuf,

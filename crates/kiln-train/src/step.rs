@@ -52,6 +52,7 @@ pub fn compute_gradients_with(
     let mut auxiliary_losses = BTreeMap::new();
     for (index, batch) in batches.iter().enumerate() {
         let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);
+        // Recomputed blocks run their own backward pass and leave their parameter gradients in the sink.
         let sink = checkpointing.gradient_sink();
         cx.gradient_sink = sink.clone();
         let batch_loss = objective.loss(models, batch, &mut cx) / total_weight;

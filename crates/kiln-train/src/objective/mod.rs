@@ -73,7 +73,7 @@ pub trait Objective: Send + Sync {
     /// all weights, and may call this for the parts of a batch.
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1>;
 
-    /// Attention visibility of a trained model in use.
+    /// Attention visibility of the trained model at inference.
     fn visibility(&self) -> Visibility;
 
     /// All attention directions in its batches. All parts of the model must support each of them, and `model.visibility`

@@ -19,7 +19,7 @@ struct Rename {
 enum RenameKind {
     /// A key with the same value.
     Key,
-    /// A name of a choice: a key, or a bare word.
+    /// The name of an alternative, as a table key (`gated = {…}`) or a string (`"gated"`).
     Choice,
     /// A number of events n becomes an interval: the fraction 1/n of the stage, or 0.
     CountToInterval,

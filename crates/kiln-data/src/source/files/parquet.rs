@@ -31,7 +31,7 @@ pub(crate) struct ParquetFile {
     reader: SerializedFileReader<File>,
     /// Index of the text column.
     column_index: usize,
-    /// Definition level of a value that is present; 0 for a required column.
+    /// Parquet marks a null by a definition level below this one. 0: the column cannot hold nulls.
     max_definition_level: i16,
     column_name: String,
     /// Row groups that were not opened yet.

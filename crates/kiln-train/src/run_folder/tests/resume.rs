@@ -76,7 +76,7 @@ fn a_run_resumes_only_with_the_same_recipe_tokenizer_and_corpus() {
     for (what, now) in cases {
         let error = found.check_fingerprints(&now).unwrap_err();
         assert_eq!(error.kind(), "mismatch");
-        assert!(error.to_string().contains(&format!("step-000100: saved with {what} ")), "{error}");
+        assert!(error.to_string().contains(&format!("step-000100: the {what} has changed since")), "{error}");
     }
 }
 
