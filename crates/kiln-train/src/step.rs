@@ -30,7 +30,7 @@ pub struct Gradients {
 
 /// Gradients of the mean loss over all `batches` together. Each token has the same weight, whichever batch it is in.
 ///
-/// `rng_key` seeds dropout; the index of the batch is its `micro_batch`.
+/// `rng_key` seeds dropout. Its `micro_batch` is ignored: batch i uses `micro_batch` = i.
 pub fn compute_gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, rng_key: RngKey) -> Gradients {
     compute_gradients_with(models, batches, objective, rng_key, GradientCheckpointing::None)
 }

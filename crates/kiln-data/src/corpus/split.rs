@@ -30,8 +30,8 @@ const MAX_PASSAGE_BYTES: usize = 2048;
 /// part (up to 1 MiB). Sources with fewer documents are split by passages of up to 2 KiB, which end at line ends or
 /// white space where possible; consecutive passages of the same subset stay one document.
 ///
-/// Neither subset is empty: if the bound leaves one empty, the bound moves to the nearest hash. The split is a function
-/// of the texts and the fraction only.
+/// Texts whose hash is below fraction · 2^64 are validation text. If that leaves a subset empty, the text with the nearest
+/// hash is moved into it. The split is a function of the texts and the fraction only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValidationSplit {
     unit: SplitUnit,

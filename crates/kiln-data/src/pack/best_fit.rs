@@ -35,7 +35,8 @@ const PACKING_WINDOW: usize = 4096;
 impl PackingPlan {
     /// Packs the documents `order` into rows of `sequence_length` tokens; document `d` has `lengths[d]` tokens.
     ///
-    /// With a `seed` the chunks are shuffled before they are packed. Without a seed, windows are cut from the chunks in the given order.
+    /// With a `seed` the chunks are shuffled before they are packed. Without a seed, windows are cut from the chunks in
+    /// the given order.
     pub fn new(lengths: &[u32], order: &[usize], sequence_length: usize, seed: Option<u64>) -> Self {
         let mut chunks: Vec<DocumentChunk> =
             order.iter().flat_map(|d| split_document(*d, lengths[*d], sequence_length as u32)).collect();
