@@ -131,7 +131,7 @@ fn adapter_folders_lead_to_their_base_model() {
     // Adapters that refer to each other.
     write_adapter(&at("first"), "../second");
     let error = ModelLocation::on_disk(&at("second")).unwrap_err();
-    assert!(error.to_string().contains("circle"), "{error}");
+    assert!(error.to_string().contains("cycle"), "{error}");
     write_adapter(&at("first"), "");
     assert!(matches!(ModelLocation::on_disk(&at("first")), Err(PretrainedError::Unsupported { .. })));
 }
