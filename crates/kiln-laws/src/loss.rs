@@ -53,7 +53,9 @@ impl DocumentRows {
     /// The target of a document's last token is its first token, so that no target lies outside the document. Padding
     /// has id 0 and weight 0.
     pub fn inputs_targets_weights(&self) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
-        let (mut inputs, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
+        let mut targets = Vec::new();
+        let mut weights = Vec::new();
         for (number, row) in self.documents.iter().enumerate() {
             for document in row {
                 inputs.extend(document.iter().map(|id| *id as i32));

@@ -79,7 +79,9 @@ impl TemplateClock {
 
     /// One field of `strftime`; `None` if it is not supported.
     fn format_field(&self, field: char) -> Option<String> {
-        let (hour, minute, second) = (self.second_of_day / 3600, self.second_of_day / 60 % 60, self.second_of_day % 60);
+        let hour = self.second_of_day / 3600;
+        let minute = self.second_of_day / 60 % 60;
+        let second = self.second_of_day % 60;
         Some(match field {
             'Y' => self.year.to_string(),
             'y' => format!("{:02}", self.year.rem_euclid(100)),

@@ -92,7 +92,9 @@ fn group_matrix(weight: &[f32], group: usize, [from, to]: [usize; 2]) -> MatrixR
 
 impl GroupedLinear for Flex {
     fn grouped_linear(x: FlexTensor, weight: FlexTensor, group: FlexTensor) -> FlexTensor {
-        let (x, weight, group) = (x.to_contiguous(), weight.to_contiguous(), group.to_contiguous());
+        let x = x.to_contiguous();
+        let weight = weight.to_contiguous();
+        let group = group.to_contiguous();
         let (shape, w) = (weight.shape(), as_f32_slice(&weight));
         let (from, to) = (shape[1], shape[2]);
         let rows = group_rows(&group, shape[0]);
@@ -109,7 +111,9 @@ impl GroupedLinearGradient for Flex {
         group: FlexTensor,
         gradient: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
-        let (x, weight, group) = (x.to_contiguous(), weight.to_contiguous(), group.to_contiguous());
+        let x = x.to_contiguous();
+        let weight = weight.to_contiguous();
+        let group = group.to_contiguous();
         let gradient = gradient.to_contiguous();
         let (shape, w) = (weight.shape(), as_f32_slice(&weight));
         let (from, to) = (shape[1], shape[2]);

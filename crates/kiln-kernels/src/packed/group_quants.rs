@@ -98,7 +98,9 @@ impl GroupQuant for Q4K {
     #[inline(always)]
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
         // 64 values in 32 bytes, of which the high nibbles are the second 32; a group is half of 32 values.
-        let (pair, is_high, half) = (group / 4, group / 2 % 2 == 1, group % 2);
+        let pair = group / 4;
+        let is_high = group / 2 % 2 == 1;
+        let half = group % 2;
         let [scale, min] = scale_and_min(block, 4, group / 2);
         let quants = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 16 + 32 * pair + 16 * half), is_high));
         (quants, read_f16::<S>(block, 0) * scale, -(read_f16::<S>(block, 2) * min))
@@ -112,7 +114,9 @@ impl GroupQuant for Q6K {
     #[inline(always)]
     fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
         // 128 values a side, 32 a quarter; a group is half of a quarter. The four quarters share the bytes of high bits.
-        let (side, quarter, half) = (group / 8, group / 2 % 4, group % 2);
+        let side = group / 8;
+        let quarter = group / 2 % 4;
+        let half = group % 2;
         let low = nibbles::<S>(load_bytes::<S>(block, 64 * side + 32 * (quarter % 2) + 16 * half), quarter > 1);
         let high = load_bytes::<S>(block, 128 + 32 * side + 16 * half);
         let high = match quarter {

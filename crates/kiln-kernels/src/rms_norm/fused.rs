@@ -91,8 +91,12 @@ impl RmsNormGradient for Flex {
         gradient: FlexTensor,
         eps: f64,
     ) -> (FlexTensor, FlexTensor) {
-        let (x, weight, gradient) = (x.to_contiguous(), weight.to_contiguous(), gradient.to_contiguous());
-        let (xs, w, g) = (as_f32_slice(&x), as_f32_slice(&weight), as_f32_slice(&gradient));
+        let x = x.to_contiguous();
+        let weight = weight.to_contiguous();
+        let gradient = gradient.to_contiguous();
+        let xs = as_f32_slice(&x);
+        let w = as_f32_slice(&weight);
+        let g = as_f32_slice(&gradient);
         let (n, eps) = (w.len(), eps as f32);
         let mut dx = vec![0.0; xs.len()];
         par_fill_rows(&mut dx, n, |row, dx| {

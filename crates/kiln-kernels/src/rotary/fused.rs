@@ -69,8 +69,12 @@ impl Rotate for Flex {
         let x = x.transpose(1, 2).to_contiguous();
         let (cos, sin) = (cos.to_contiguous(), sin.to_contiguous());
         let shape = x.shape();
-        let (t, h, d) = (shape[1], shape[2], shape[3]);
-        let (xs, cs, ss) = (as_f32_slice(&x), as_f32_slice(&cos), as_f32_slice(&sin));
+        let t = shape[1];
+        let h = shape[2];
+        let d = shape[3];
+        let xs = as_f32_slice(&x);
+        let cs = as_f32_slice(&cos);
+        let ss = as_f32_slice(&sin);
         let sign = if is_inverse { -1.0 } else { 1.0 };
         let angle_rows = cs.len() / half / t;
         let mut y = vec![0.0; xs.len()];

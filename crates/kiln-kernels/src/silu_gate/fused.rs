@@ -75,8 +75,12 @@ impl SiluGate for Flex {
 
 impl SiluGateGradient for Flex {
     fn silu_gate_gradient(gate: FlexTensor, up: FlexTensor, gradient: FlexTensor) -> (FlexTensor, FlexTensor) {
-        let (gate, up, gradient) = (gate.to_contiguous(), up.to_contiguous(), gradient.to_contiguous());
-        let (a, b, g) = (as_f32_slice(&gate), as_f32_slice(&up), as_f32_slice(&gradient));
+        let gate = gate.to_contiguous();
+        let up = up.to_contiguous();
+        let gradient = gradient.to_contiguous();
+        let a = as_f32_slice(&gate);
+        let b = as_f32_slice(&up);
+        let g = as_f32_slice(&gradient);
         let (mut da, mut db) = (vec![0.0; a.len()], vec![0.0; a.len()]);
         par_fill_rows(&mut da, CHUNK, |i, out| gate_gradient_chunk(chunk(a, i), chunk(b, i), chunk(g, i), out));
         par_fill_rows(&mut db, CHUNK, |i, out| silu_gate_chunk(chunk(a, i), chunk(g, i), out));

@@ -57,7 +57,9 @@ impl<const D: usize> ErasedSlot for Slot<D> {
     fn map(&mut self, f: &mut dyn FnMut(AnyTensor) -> AnyTensor) {
         self.replace(|param| {
             param.map(|old| {
-                let (shape, autodiff, trainable) = (old.dims(), old.is_autodiff(), old.is_require_grad());
+                let shape = old.dims();
+                let autodiff = old.is_autodiff();
+                let trainable = old.is_require_grad();
                 let new = f(old.inner().into()).reshape(shape);
                 if autodiff { new.autodiff().set_require_grad(trainable) } else { new }
             })

@@ -124,7 +124,9 @@ pub fn retained_counts(policy: CachePolicy, keys: &TokenMarks) -> [usize; 2] {
 /// its own key, and a query whose document has no key is fully masked.
 fn build_block_mask(formula: Formula, tokens: &TokenMarks, keys: &TokenMarks, is_own_stream: bool) -> BlockMask {
     let positions = [tokens, keys].map(|marks| marks.field(MarkField::Position).clone());
-    let (dense_formula, dense_tokens, dense_keys) = (formula.clone(), tokens.clone(), keys.clone());
+    let dense_formula = formula.clone();
+    let dense_tokens = tokens.clone();
+    let dense_keys = keys.clone();
     let block_mask =
         BlockMask::new(move || build_dense_mask(&dense_formula, &dense_tokens, &dense_keys, is_own_stream));
     let mut block_mask = match tokens.shared_layout().zip(keys.shared_layout()) {

@@ -81,7 +81,9 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         bias_kind,
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
-    let (query, key, value) = (call.query.into_dispatch(), call.key.into_dispatch(), call.value.into_dispatch());
+    let query = call.query.into_dispatch();
+    let key = call.key.into_dispatch();
+    let value = call.value.into_dispatch();
     let out = Dispatch::fused_attention(query, key, value, table.into_dispatch(), hidden.into_dispatch(), params);
     let out = Tensor::<4>::from_dispatch(out);
     if !call.needs_log_sum_exp {
