@@ -30,15 +30,18 @@ pub struct EvalSet {
 /// Result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Mean loss per predicted token, in nats.
+    /// Mean loss per predicted token, in nats; NaN if no token was predicted.
     pub loss: f64,
     /// Cross-entropy of the generator of the built-in stories over the same documents, in nats per token. Absent for other
     /// text and other objectives than causal language modeling.
     pub reference_loss: Option<f64>,
     /// Number of predicted tokens.
     pub tokens: u64,
-    /// Number of bytes of text of the predicted tokens.
+    /// Number of bytes of text of the predicted tokens. Special tokens stand for no text.
     pub bytes: u64,
+    /// Loss in bits per byte: the loss of the predicted tokens that stand for text, over the bytes of that text. Special
+    /// tokens count in neither. It compares models with different tokenizers.
+    pub bits_per_byte: f64,
     /// Fraction of the predicted tokens to which the model gives the highest probability.
     pub accuracy: f64,
     /// Accuracy at the tokens that the text before them determines, by kind of dependency. Absent as `reference_loss`.
@@ -118,10 +121,11 @@ impl EvalSet {
         let reference_nll: f64 = self.story_references.values().map(|reference| reference.nll).sum();
         let has_reference = has_reference && totals.weight_sum > 0.0;
         Ok(Evaluation {
-            loss: totals.loss_sum / totals.weight_sum.max(f64::MIN_POSITIVE),
+            loss: totals.loss_sum / totals.weight_sum,
             reference_loss: has_reference.then(|| reference_nll / totals.weight_sum),
             tokens: totals.weight_sum as u64,
             bytes: totals.bytes,
+            bits_per_byte: totals.text_loss_sum / std::f64::consts::LN_2 / totals.text_bytes,
             accuracy: totals.correct / totals.weight_sum.max(f64::MIN_POSITIVE),
             by_dependency: has_reference.then_some(totals.by_dependency),
         })
@@ -166,6 +170,9 @@ struct EvalTotals {
     weight_sum: f64,
     correct: f64,
     bytes: u64,
+    /// Part of `loss_sum` that tokens of text contribute, and the bytes of that text with the same weights.
+    text_loss_sum: f64,
+    text_bytes: f64,
     by_dependency: BTreeMap<String, CorrectCount>,
 }
 
@@ -173,9 +180,16 @@ impl EvalTotals {
     /// Adds the positions of a batch that have a weight.
     fn add_batch(&mut self, batch: &Batch, predictions: &TokenPredictions, vocabulary: &Vocabulary) {
         for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
-            self.loss_sum += weight * f64::from(predictions.nll[i]);
+            let loss = weight * f64::from(predictions.nll[i]);
+            let target = batch.targets[i] as u32;
+            self.loss_sum += loss;
             self.weight_sum += weight;
-            self.bytes += vocabulary.token_bytes(batch.targets[i] as u32).len() as u64;
+            if !vocabulary.is_special(target) {
+                let bytes = vocabulary.token_bytes(target).len();
+                self.bytes += bytes as u64;
+                self.text_loss_sum += loss;
+                self.text_bytes += weight * bytes as f64;
+            }
             self.correct += if predictions.argmax[i] == batch.targets[i] { weight } else { 0.0 };
         }
     }
@@ -216,11 +230,6 @@ async fn read_ints(tensor: Tensor<1, burn::tensor::Int>) -> Vec<i32> {
 }
 
 impl Evaluation {
-    /// Loss in bits per byte of text: loss · tokens / (ln 2 · bytes). It compares models with different tokenizers.
-    pub fn bits_per_byte(&self) -> f64 {
-        self.loss * self.tokens as f64 / std::f64::consts::LN_2 / (self.bytes.max(1)) as f64
-    }
-
     /// The result as a row of metrics after `step` steps, `tokens` training tokens and `seconds` seconds.
     pub fn to_metrics(&self, step: u64, tokens: u64, seconds: f64) -> ValidationMetrics {
         ValidationMetrics {
@@ -228,7 +237,7 @@ impl Evaluation {
             tokens,
             loss: self.loss,
             reference_loss: self.reference_loss,
-            bits_per_byte: self.bits_per_byte(),
+            bits_per_byte: self.bits_per_byte,
             accuracy: self.accuracy,
             evaluated_tokens: self.tokens,
             evaluated_bytes: self.bytes,

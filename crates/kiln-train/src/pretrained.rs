@@ -18,7 +18,11 @@ mod source_model;
 
 pub use source_model::SourceModel;
 
-use crate::{TrainError, run, run_folder::RunPaths};
+use crate::{
+    TrainError,
+    run::{self, CheckpointChoice, LoadedRun, RunCheckpoint, split_checkpoint},
+    run_folder::RunPaths,
+};
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
@@ -39,6 +43,8 @@ pub enum ModelSource {
     Run {
         /// The folder.
         folder: PathBuf,
+        /// The checkpoint whose weights are used.
+        checkpoint: CheckpointChoice,
         /// Adapter folders, in the order in which they are applied.
         adapters: Vec<PathBuf>,
     },
@@ -68,12 +74,25 @@ pub fn run_origin(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
 }
 
 impl ModelSource {
-    /// Opens the model at a path. Nothing is downloaded.
+    /// Opens the model at a path, which may be `RUN@STEP`, `RUN@best` or `RUN@last`. Nothing is downloaded.
     ///
     /// # Errors
     /// If there is no model, or a damaged GGUF file.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        Self::at(ModelLocation::on_disk(path)?)
+        match Self::run_checkpoint(path)? {
+            Some(source) => Ok(source),
+            None => Self::at(ModelLocation::on_disk(path)?),
+        }
+    }
+
+    /// Opens a checkpoint of a run by `RUN@STEP`, `RUN@best` or `RUN@last`; `None` for any other path.
+    ///
+    /// # Errors
+    /// If the part after `@` names no checkpoint of the run.
+    pub fn run_checkpoint(path: &Path) -> Result<Option<Self>, TrainError> {
+        let Some((folder, checkpoint)) = split_checkpoint(path)? else { return Ok(None) };
+        RunCheckpoint::find(&folder, checkpoint)?;
+        Ok(Some(Self::Run { folder, checkpoint, adapters: Vec::new() }))
     }
 
     /// Opens the model at a location.
@@ -87,7 +106,8 @@ impl ModelSource {
             location.base = folder.unwrap_or(Path::new(".")).to_owned();
         }
         if location.base.join(RECIPE_FILE).is_file() {
-            return Ok(Self::Run { folder: location.base, adapters: location.adapters });
+            let checkpoint = CheckpointChoice::default();
+            return Ok(Self::Run { folder: location.base, checkpoint, adapters: location.adapters });
         }
         Ok(Self::Pretrained(Box::new(PretrainedSource::at(location)?)))
     }
@@ -96,9 +116,9 @@ impl ModelSource {
     #[must_use]
     pub fn with_adapter(self, folder: &Path) -> Self {
         match self {
-            Self::Run { folder: run, mut adapters } => {
+            Self::Run { folder: run, checkpoint, mut adapters } => {
                 adapters.push(folder.to_owned());
-                Self::Run { folder: run, adapters }
+                Self::Run { folder: run, checkpoint, adapters }
             }
             Self::Pretrained(source) => Self::Pretrained(Box::new(source.with_adapter(folder))),
         }
@@ -141,6 +161,17 @@ impl ModelSource {
         }
     }
 
+    /// Finds the checkpoint that is loaded, if the base model is a run.
+    ///
+    /// # Errors
+    /// If the run has no such checkpoint.
+    pub fn checkpoint(&self) -> Result<Option<RunCheckpoint>, TrainError> {
+        match self {
+            Self::Run { folder, checkpoint, .. } => RunCheckpoint::find(folder, *checkpoint).map(Some),
+            Self::Pretrained(_) => Ok(None),
+        }
+    }
+
     /// Returns the family whose names the parameters have in the files of other programs. A run has the family of the
     /// model that it started from, or none.
     ///
@@ -164,13 +195,14 @@ impl ModelSource {
     /// If the model or an option of it is not supported, a file is damaged, or model and tokenizer do not fit.
     pub fn load(&self, device: &Device) -> Result<Pretrained, TrainError> {
         match self {
-            Self::Run { folder, adapters } => self.load_run(folder, adapters, device),
+            Self::Run { folder, checkpoint, adapters } => {
+                self.load_run(run::load_checkpoint(folder, *checkpoint, device)?, adapters)
+            }
             Self::Pretrained(source) => Ok(source.load(device)?),
         }
     }
 
-    fn load_run(&self, folder: &Path, adapters: &[PathBuf], device: &Device) -> Result<Pretrained, TrainError> {
-        let loaded = run::load(folder, device)?;
+    fn load_run(&self, loaded: LoadedRun, adapters: &[PathBuf]) -> Result<Pretrained, TrainError> {
         let generation = GenerationSettings {
             mode: loaded.generation_mode(),
             stop_token_ids: self.stop_token_ids()?,
@@ -204,8 +236,8 @@ impl ModelSource {
     /// As [`load`](Self::load).
     pub fn load_model(&self, device: &Device) -> Result<SourceModel, TrainError> {
         match self {
-            Self::Run { folder, adapters } => Ok(SourceModel {
-                model: self.adapted_run(run::load(folder, device)?.model, adapters)?,
+            Self::Run { folder, checkpoint, adapters } => Ok(SourceModel {
+                model: self.adapted_run(run::load_checkpoint(folder, *checkpoint, device)?.model, adapters)?,
                 family: None,
                 config_json: None,
                 generation_config: self.generation_config()?,
@@ -245,7 +277,7 @@ impl ModelSource {
     /// If a file cannot be read, or the template is not valid.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, TrainError> {
         match self {
-            Self::Run { folder, adapters } => match adapter_chat_template(adapters)? {
+            Self::Run { folder, adapters, .. } => match adapter_chat_template(adapters)? {
                 Some(template) => Ok(Some(template)),
                 None => Ok(ChatTemplate::from_folder(folder)?),
             },

@@ -53,6 +53,16 @@ pub enum RunFolderError {
         /// What was found there.
         found: String,
     },
+    /// The run has no such checkpoint.
+    #[error("{}: the run has no checkpoint `{wanted}`, found {}", run.display(), SavedSteps(saved))]
+    NoCheckpoint {
+        /// The run folder.
+        run: PathBuf,
+        /// What was asked for: a step of the run, or another word.
+        wanted: String,
+        /// The steps with a checkpoint, counted over the whole run, ascending.
+        saved: Vec<u64>,
+    },
     /// Another process holds the lock of the run.
     #[error("{}: in use by {}", path.display(), LockOwner(*pid))]
     Locked {
@@ -132,6 +142,7 @@ impl RunFolderError {
             Self::Io { .. } => "io",
             Self::FolderExists { .. } => "exists",
             Self::NotRunFolder { .. } => "not-a-run",
+            Self::NoCheckpoint { .. } => "no-checkpoint",
             Self::Locked { .. } => "locked",
             Self::DamagedCheckpoint { .. } => "damaged",
             Self::FingerprintMismatch { .. } => "mismatch",
@@ -144,6 +155,7 @@ impl RunFolderError {
         match self {
             Self::DiskFull { path, .. } | Self::NotWritable { path, .. } | Self::Io { path, .. } => path,
             Self::FolderExists { path, .. } | Self::NotRunFolder { path, .. } | Self::Locked { path, .. } => path,
+            Self::NoCheckpoint { run, .. } => run,
             Self::DamagedCheckpoint { file, .. } => file,
             Self::FingerprintMismatch { folder, .. } => folder,
             Self::InvalidMetrics { path, .. } => path,
@@ -160,6 +172,10 @@ impl RunFolderError {
                 format!("choose another folder with --out, or resume that run: --resume {}", path.display())
             }
             Self::NotRunFolder { .. } => "give a folder with a recipe.toml".into(),
+            Self::NoCheckpoint { run, .. } => {
+                let run = run.display();
+                format!("give `{run}@STEP` with one of these steps, `{run}@best` or `{run}@last`")
+            }
             Self::Locked { pid: Some(pid), .. } => {
                 format!("wait for process {pid}, or end it: the lock ends with the process")
             }
@@ -181,6 +197,19 @@ fn recovery_hint(file: &Path, other_steps: &[u64]) -> String {
         None => "there is no other checkpoint, so the run then starts at step 0".into(),
     };
     format!("restore the file, or rename {folder} to {folder}.damaged and resume: {next}")
+}
+
+/// The steps with a checkpoint, for messages.
+struct SavedSteps<'a>(&'a [u64]);
+
+impl fmt::Display for SavedSteps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let steps: Vec<String> = self.0.iter().map(u64::to_string).collect();
+        match &steps[..] {
+            [] => f.write_str("none"),
+            steps => write!(f, "those of the steps {}", steps.join(", ")),
+        }
+    }
 }
 
 /// The process that holds a lock, for messages.

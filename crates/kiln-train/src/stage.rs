@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 /// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
 const MAX_TOKENS_PER_STEP: usize = 1 << 24;
 
+/// Smallest limit on the tokens of an evaluation that follows from the length of a stage.
+const MIN_EVAL_LIMIT: u64 = 4096;
+
 /// Configuration of one training stage. A recipe runs its stages in order, each with the weights of the previous one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +30,10 @@ pub struct StageConfig {
     pub name: String,
     /// Training objective.
     pub objective: ObjectiveConfig,
+    /// Name of an objective that is implemented in Rust and replaces `objective`. Kiln writes it when a program starts
+    /// such a run. Only that program can resume the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_objective: Option<String>,
     /// Data of this stage. Absent: the data of the recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataConfig>,
@@ -68,9 +75,9 @@ pub struct StageConfig {
     /// decimal point is a fraction of the stage (0.1: ten evaluations; 1.0: only at the end). The last step is always
     /// evaluated. 0: only the last step, and no evaluation before the first step of a run with `from`.
     pub eval_every: StepsOrFraction,
-    /// Maximum number of validation tokens per evaluation. Also limited to 1/8 of the training tokens between two
-    /// evaluations, or to 1024 tokens if that is more. The last evaluation, and the one before the first step of a run
-    /// with `from`, may use four times as many.
+    /// Maximum number of validation tokens of an evaluation. Also limited to 1/8 of the training tokens between two
+    /// evaluations, or to 4096 tokens if that is more. All evaluations of a stage, and `kiln eval RUN`, use the same
+    /// tokens: those of the documents with the smallest hashes.
     pub eval_tokens: u64,
     /// Number of texts generated at each evaluation.
     pub num_samples: usize,
@@ -89,6 +96,7 @@ impl Default for StageConfig {
         Self {
             name: "pretrain".into(),
             objective: ObjectiveConfig::default(),
+            external_objective: None,
             data: None,
             adapter: None,
             trainable: vec!["*".into()],
@@ -103,7 +111,7 @@ impl Default for StageConfig {
             gradient_accumulation: 1,
             gradient_checkpointing: GradientCheckpointing::None,
             eval_every: StepsOrFraction::Fraction(0.1),
-            eval_tokens: 16_384,
+            eval_tokens: 32_768,
             num_samples: 4,
             sample_tokens: 160,
             checkpoint_every: StepsOrFraction::Fraction(0.25),
@@ -202,11 +210,11 @@ impl StageConfig {
         done == steps || every.intervals_completed(done, steps) > completed_before
     }
 
-    /// Maximum number of validation tokens of the evaluation after `done` steps: `eval_tokens`, but at most an eighth of
-    /// the training tokens between two evaluations and at least 1024; four times as many after the last step.
-    pub fn validation_budget(&self, done: u64) -> u64 {
-        let limit = self.eval_tokens.min((self.tokens_per_evaluation() / 8).max(1024));
-        if done == self.steps { limit * 4 } else { limit }
+    /// Maximum number of tokens of the validation documents on which every evaluation of the stage is made: `eval_tokens`,
+    /// but at most an eighth of the training tokens between two evaluations, so that evaluations take little of the time of
+    /// the run, or 4096, so that the loss of a short run is not all noise.
+    pub fn eval_set_tokens(&self) -> u64 {
+        self.eval_tokens.min((self.tokens_per_evaluation() / 8).max(MIN_EVAL_LIMIT))
     }
 
     /// Number of training tokens between two evaluations.

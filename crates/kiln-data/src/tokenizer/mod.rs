@@ -143,7 +143,8 @@ impl Tokenizer {
     pub fn from_json(json: &str) -> Result<Self, DataError> {
         if !TokenizerJson::is_kiln_trained(json) {
             let loaded = HfTokenizer::from_json(json)?;
-            let vocabulary = Arc::new(Vocabulary::new(loaded.token_bytes, loaded.special_tokens));
+            let vocabulary = Vocabulary::new(loaded.token_bytes, loaded.special_tokens);
+            let vocabulary = Arc::new(vocabulary.with_written_names(&loaded.tokenizer.token_names));
             return Ok(Self { json: json.into(), scheme: Scheme::Hf(Arc::new(loaded.tokenizer)), vocabulary });
         }
         let file = TokenizerJson::parse(json)?;

@@ -1,7 +1,7 @@
 //! [`Vocabulary`]: the tokens of a tokenizer as bytes, and the beginnings of words in a sequence of ids.
 
 use super::{SpecialTokens, pre_tokenizer::split_words};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Vocabulary: the bytes of every token and the special tokens. Objectives, packing and text infilling need no more of
 /// a tokenizer.
@@ -11,12 +11,21 @@ pub struct Vocabulary {
     pub(super) token_bytes: Vec<Option<Vec<u8>>>,
     pub(super) special_tokens: SpecialTokens,
     ordinary_ids: Vec<u32>,
+    /// Names of the special tokens that the tokenizer recognizes in a text.
+    written_names: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Vocabulary {
     pub(super) fn new(token_bytes: Vec<Option<Vec<u8>>>, special_tokens: SpecialTokens) -> Self {
         let ordinary_ids = token_bytes.iter().zip(0..).filter(|(bytes, _)| bytes.is_some()).map(|(_, id)| id).collect();
-        Self { token_bytes, special_tokens, ordinary_ids }
+        Self { token_bytes, special_tokens, ordinary_ids, written_names: BTreeMap::new() }
+    }
+
+    /// The vocabulary of a tokenizer that recognizes special tokens in a text by their names, given by id.
+    pub(super) fn with_written_names(self, names: &[Option<String>]) -> Self {
+        let names = names.iter().zip(0..).filter(|(_, id)| self.is_special(*id));
+        let written_names = names.filter_map(|(name, id)| Some((id, name.clone()?.into_bytes()))).collect();
+        Self { written_names, ..self }
     }
 
     /// Number of tokens, special ones included. All ids are below it.
@@ -42,6 +51,19 @@ impl Vocabulary {
     /// The bytes that a token stands for; empty for a special token and for an id outside the vocabulary.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.token_bytes.get(id as usize).and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// The bytes by which a token is written in a text: those of [`token_bytes`](Self::token_bytes), or the name of a special
+    /// token if the tokenizer recognizes that name in a text.
+    pub fn written_bytes(&self, id: u32) -> &[u8] {
+        self.written_names.get(&id).map_or_else(|| self.token_bytes(id), Vec::as_slice)
+    }
+
+    /// Offset of the first occurrence of `text` in the [written bytes](Self::written_bytes) of `tokens`; `None` if there is
+    /// none.
+    pub fn find_text(&self, text: &[u8], tokens: &[u32]) -> Option<usize> {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|id| self.written_bytes(*id)).copied().collect();
+        memchr::memmem::find(&bytes, text)
     }
 
     /// Whether some token begins with a space and a letter (` the`), as those of BPE vocabularies do. Infilled words

@@ -141,6 +141,12 @@ impl ConfigError {
         Self { path: path.into(), file: None, line: None, kind: Box::new(kind) }
     }
 
+    /// Adds the file, if none is known.
+    pub fn with_file(mut self, file: &std::path::Path) -> Self {
+        self.file.get_or_insert_with(|| file.display().to_string());
+        self
+    }
+
     /// Returns a machine-readable code: `syntax`, `unknown-key`, `unknown-choice`, `value`, `missing-key`, `set`, `renamed-key`,
     /// `refused`.
     pub fn code(&self) -> &'static str {

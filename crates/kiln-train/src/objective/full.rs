@@ -1,6 +1,6 @@
 //! Causal language modeling: every token is predicted from the tokens before it, p(x) = Π p(x_t | x_<t).
 
-use super::{BatchFuture, LossKind, Models, Objective, SegmentBuilder, check_autoregressive, target_loss};
+use super::{BatchFuture, LossKind, Models, Objective, ObjectiveConfig, SegmentBuilder, check_autoregressive, target_loss};
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, Vocabulary, next_token_batch, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
@@ -27,6 +27,14 @@ impl Objective for Full {
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
         target_loss(&models.policy, batch, cx)
+    }
+
+    fn name(&self) -> String {
+        "full".into()
+    }
+
+    fn config(&self) -> Option<ObjectiveConfig> {
+        Some(ObjectiveConfig::default())
     }
 
     fn visibility(&self) -> Visibility {

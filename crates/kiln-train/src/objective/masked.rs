@@ -3,7 +3,7 @@
 //! Of the selected tokens, `mask_replace_prob` become the mask token, `random_replace_prob` a random token, and the rest
 //! stay unchanged, so that a token that the model sees is not always right. The loss counts the selected tokens only.
 
-use super::{BatchFuture, Models, Objective, SegmentBuilder, SpanMasking, segment_batch, target_loss};
+use super::{BatchFuture, Models, Objective, ObjectiveConfig, SegmentBuilder, SpanMasking, segment_batch, target_loss};
 use crate::recipe::invalid;
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, TokenRole, Vocabulary};
@@ -157,6 +157,14 @@ impl Objective for Masked {
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
         target_loss(&models.policy, batch, cx)
+    }
+
+    fn name(&self) -> String {
+        "masked".into()
+    }
+
+    fn config(&self) -> Option<ObjectiveConfig> {
+        Some(ObjectiveConfig::Masked(self.clone()))
     }
 
     fn visibility(&self) -> Visibility {

@@ -61,6 +61,17 @@ pub enum LossKind {
     PseudoLikelihood,
 }
 
+/// A text in the options of an objective that must occur in the training documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredText {
+    /// Its key below that of the objective, such as `prefix.split.after.text`.
+    pub key: String,
+    /// The text. Special tokens that are written in it are recognized as the tokenizer recognizes them in a document.
+    pub text: String,
+    /// What happens to a document without the text, for messages.
+    pub without: &'static str,
+}
+
 /// A training objective.
 pub trait Objective: Send + Sync {
     /// Makes a batch of packed documents: inputs, targets, weights and attention directions.
@@ -93,6 +104,25 @@ pub trait Objective: Send + Sync {
     /// How a trained model generates and infills text. Default: by the visibility of the model.
     fn generation_mode(&self, model: &ModelConfig, specials: &SpecialTokens) -> GenerationMode {
         GenerationMode::for_visibility(model.visibility, specials)
+    }
+
+    /// Name of this objective. A run that a program starts with an objective of its own writes the name down, and is resumed
+    /// only with an objective of the same name: it should include the options that change the loss, if there are any.
+    /// Default: the name of the type.
+    fn name(&self) -> String {
+        let path = std::any::type_name::<Self>().split('<').next().unwrap_or_default();
+        path.rsplit("::").next().unwrap_or_default().to_owned()
+    }
+
+    /// The recipe's form of this objective. Default: none, for an objective that is implemented outside Kiln.
+    fn config(&self) -> Option<ObjectiveConfig> {
+        None
+    }
+
+    /// The texts in the options of this objective that must occur in the training documents, such as one that ends the
+    /// prefix. A text that occurs nowhere is an error. Default: none.
+    fn required_texts(&self) -> Vec<RequiredText> {
+        Vec::new()
     }
 
     /// The objectives that this one is a mix of, by name, for evaluations of each. Default: none.

@@ -3,7 +3,7 @@
 //! section 3.2.1; 2210.11399).
 
 use super::{
-    BatchFuture, Models, Objective, SegmentBuilder,
+    BatchFuture, Models, Objective, ObjectiveConfig, RequiredText, SegmentBuilder,
     segment_builder::{DocumentRng, segment_batch},
     target_loss,
 };
@@ -103,6 +103,13 @@ impl PrefixSplit {
         ((fraction * tokens.len() as f64).floor() as usize).min(tokens.len())
     }
 
+    /// The text of `after`, if that is the split; `key` is that of the split below the objective.
+    pub(super) fn required_texts(&self, key: &str) -> Vec<RequiredText> {
+        let Self::After(AfterText { text }) = self else { return Vec::new() };
+        let without = "has no prefix and is trained as by `full`";
+        vec![RequiredText { key: format!("{key}.after.text"), text: text.clone(), without }]
+    }
+
     /// Checks the options of the split; `path` is its key in the recipe.
     fn check(&self, path: &str) -> Result<(), ValidationError> {
         let path = format!("{path}.{}", self.name());
@@ -125,11 +132,10 @@ impl PrefixSplit {
 /// Number of tokens up to and including the one in which the first occurrence of `text` ends; 0 if the document does not
 /// contain it.
 fn tokens_through(text: &[u8], tokens: &[u32], vocabulary: &Vocabulary) -> usize {
-    let bytes: Vec<u8> = tokens.iter().flat_map(|id| vocabulary.token_bytes(*id)).copied().collect();
-    let Some(begin) = bytes.windows(text.len()).position(|window| window == text) else { return 0 };
+    let Some(begin) = vocabulary.find_text(text, tokens) else { return 0 };
     let mut bytes_read = 0;
     let last = tokens.iter().position(|id| {
-        bytes_read += vocabulary.token_bytes(*id).len();
+        bytes_read += vocabulary.written_bytes(*id).len();
         bytes_read >= begin + text.len()
     });
     last.map_or(0, |token| token + 1)
@@ -170,6 +176,18 @@ impl Objective for Prefix {
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
         target_loss(&models.policy, batch, cx)
+    }
+
+    fn name(&self) -> String {
+        "prefix".into()
+    }
+
+    fn config(&self) -> Option<ObjectiveConfig> {
+        Some(ObjectiveConfig::Prefix(self.clone()))
+    }
+
+    fn required_texts(&self) -> Vec<RequiredText> {
+        self.split.required_texts("prefix.split")
     }
 
     fn visibility(&self) -> Visibility {

@@ -6,7 +6,7 @@
 //! generation uses the key-value cache, where UniLM has to read a new mask token for each generated token.
 
 use super::{
-    BatchFuture, Full, LossKind, Masked, Models, Objective, Prefix, SegmentBuilder,
+    BatchFuture, Full, LossKind, Masked, Models, Objective, ObjectiveConfig, Prefix, RequiredText, SegmentBuilder,
     mode::{Mode, ModeShares},
     segment_batch, target_loss,
 };
@@ -94,6 +94,21 @@ impl Objective for Unified {
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
         target_loss(&models.policy, batch, cx)
+    }
+
+    fn name(&self) -> String {
+        "unified".into()
+    }
+
+    fn config(&self) -> Option<ObjectiveConfig> {
+        Some(ObjectiveConfig::Unified(self.clone()))
+    }
+
+    fn required_texts(&self) -> Vec<RequiredText> {
+        match self.shares.contains(Mode::SequenceToSequence) {
+            true => self.prefix.split.required_texts("unified.prefix.split"),
+            false => Vec::new(),
+        }
     }
 
     fn visibility(&self) -> Visibility {

@@ -1,8 +1,12 @@
 //! Loading of the trained model of a run.
 
-use super::{load_recipe, model_config, setup::set_stage_adapter};
+use super::{
+    checkpoint_choice::{CheckpointChoice, RunCheckpoint},
+    model_config,
+    setup::set_stage_adapter,
+};
 use crate::{
-    Recipe, RunFolderError, TrainError,
+    Recipe, RunFolderError, StageConfig, TrainError,
     checkpoint::{MODEL_FILE, NamedTensors},
     run_folder::RunPaths,
     state_dict::values_from_tensors,
@@ -21,14 +25,21 @@ pub struct LoadedRun {
     pub tokenizer: Tokenizer,
     /// The recipe of the run.
     pub recipe: Recipe,
+    /// Index of the checkpoint's stage in the recipe.
+    pub stage: usize,
     /// Step of the checkpoint within its stage.
     pub step: u64,
 }
 
 impl LoadedRun {
-    /// How the model generates and infills text, by the objective of the last stage.
+    /// The stage of the checkpoint.
+    pub fn stage_config(&self) -> &StageConfig {
+        &self.recipe.stages[self.stage]
+    }
+
+    /// How the model generates and infills text, by the objective of its stage.
     pub fn generation_mode(&self) -> GenerationMode {
-        let objective = self.recipe.stages.last().map(|stage| stage.objective.clone()).unwrap_or_default().build();
+        let objective = self.stage_config().objective.build();
         objective.generation_mode(self.model.config(), self.tokenizer.special_tokens())
     }
 }
@@ -38,18 +49,21 @@ impl LoadedRun {
 /// # Errors
 /// If the run has no checkpoint, or the checkpoint is damaged.
 pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
-    let paths = RunPaths::open(path)?;
-    let recipe = load_recipe(&paths)?;
-    let Some((stage, last_step)) = paths.newest_checkpoint(&recipe)? else {
-        return Err(RunFolderError::NotRunFolder { path: path.to_owned(), found: "no checkpoint yet".into() }.into());
-    };
-    let step = stage.checkpoints().best_step()?.unwrap_or(last_step);
-    let tokenizer = load_tokenizer(&paths)?;
+    load_checkpoint(path, CheckpointChoice::Best, device)
+}
+
+/// Loads a checkpoint of the run in the folder `path`.
+///
+/// # Errors
+/// If the run has no such checkpoint, or the checkpoint is damaged.
+pub fn load_checkpoint(path: &Path, choice: CheckpointChoice, device: &Device) -> Result<LoadedRun, TrainError> {
+    let RunCheckpoint { recipe, stage, step } = RunCheckpoint::find(path, choice)?;
+    let tokenizer = load_tokenizer(&RunPaths::open(path)?)?;
     let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;
-    Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, step })
+    Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, stage: stage.index, step })
 }
 
 /// Reads the tokenizer of a run.

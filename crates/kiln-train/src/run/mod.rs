@@ -6,22 +6,28 @@
 //! Kiln has its own training loop: Burn's learner counts in epochs, saves between epochs only, and does not save the
 //! position in the data. Gradients and their accumulation are Burn's.
 
+mod checkpoint_choice;
 mod data;
+mod data_settings;
 mod diagnose;
 mod load;
+mod name_patterns;
+mod objectives;
 mod progress;
 mod setup;
 mod stage_output;
 mod stage_run;
 
+pub use checkpoint_choice::{CheckpointChoice, RunCheckpoint, split_checkpoint};
 pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
-pub use load::{LoadedRun, load, load_tokenizer};
+pub use load::{LoadedRun, load, load_checkpoint, load_tokenizer};
+pub use objectives::ObjectiveFactory;
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
 
 use crate::{
-    Objective, Recipe, RunFolderError, StageConfig, TrainError,
+    Recipe, RunFolderError, TrainError,
     gradient_checkpointing::GradientCheckpointing,
     metrics::MetricsRow,
     recipe::refuse_parent,
@@ -34,6 +40,7 @@ use kiln_spec::{
     config::{ConfigError, ConfigErrorKind},
 };
 use load::load_weights;
+use objectives::recipe_objective;
 use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};
 use stage_run::{StageOutcome, StageRun};
 use std::{
@@ -63,14 +70,6 @@ pub struct RunOutcome {
     pub interrupted: bool,
 }
 
-/// Makes the objective of a stage. It replaces the one in the recipe.
-pub type ObjectiveFactory<'a> = &'a dyn Fn(&StageConfig) -> Box<dyn Objective>;
-
-/// The objective that the stage names.
-fn recipe_objective(stage: &StageConfig) -> Box<dyn Objective> {
-    stage.objective.build()
-}
-
 /// Starts a run of a resolved recipe in the folder `out`, or else in the first free one of `runs/<name>`, `runs/<name>-2`, ….
 ///
 /// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder.
@@ -81,7 +80,8 @@ pub fn start(recipe: &Recipe, out: Option<&Path>, context: RunContext) -> Result
     start_with_objectives(recipe, out, context, &recipe_objective)
 }
 
-/// [`start`] with objectives that are implemented elsewhere, instead of those that the recipe names.
+/// [`start`] with objectives that are implemented elsewhere, instead of those that the recipe names. Their names are written
+/// into the recipe of the run.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -99,6 +99,8 @@ pub fn start_with_objectives(
     // Sources are checked before the folder is created, so that the same command can be repeated after an error.
     check_sources(&recipe)?;
     check_gradient_checkpointing(&recipe, &context.device)?;
+    objectives::record(&mut recipe, objectives)?;
+    name_patterns::check_name_patterns(&recipe)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
     run_until_stopped(&recipe, &folder, context, objectives, None)
@@ -123,7 +125,8 @@ pub fn resume(path: &Path, context: RunContext) -> Result<RunOutcome, TrainError
     resume_with_objectives(path, context, &recipe_objective)
 }
 
-/// [`resume`] with objectives that are implemented elsewhere. They must be those that the run was started with.
+/// [`resume`] with objectives that are implemented elsewhere. They must be those that the run was started with: others
+/// are refused by their names.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -134,6 +137,7 @@ pub fn resume_with_objectives(
 ) -> Result<RunOutcome, TrainError> {
     let folder = RunFolder::open(path)?;
     let recipe = load_own_recipe(&folder)?;
+    objectives::verify(&recipe, objectives).map_err(|error| error.with_file(&folder.recipe()))?;
     check_gradient_checkpointing(&recipe, &context.device)?;
     context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
     let resume_point = folder.find_resume_point(&recipe)?;
@@ -205,12 +209,14 @@ fn run_stages(
     let mut tokens = 0;
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
         let corpus = data::build_corpus(config.data_config(recipe), &tokenizer, folder, &stop, context.listener)?;
+        let objective = objectives(config);
+        data_settings::check_required_texts(&*objective, &corpus, index, context.listener)?;
         let stage_folder = folder.stage(index, &config.name);
         // Before the first stage, the model has adapters only if that stage continues to train them.
         if index > 0 || models.policy.adapters().is_empty() {
             models.policy = set_stage_adapter(models.policy, config, recipe.seed)?;
         }
-        let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objectives(config), tokens);
+        let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objective, tokens);
         if let Some(point) = resume_point.take() {
             models = stage.restore(models, point, &context.device)?;
         }

@@ -1,6 +1,6 @@
 //! Progress events of a run.
 
-use crate::metrics::MetricsRow;
+use crate::{metrics::MetricsRow, objective::RequiredText};
 use std::path::Path;
 
 /// Progress event of a run.
@@ -24,6 +24,15 @@ pub enum ProgressEvent<'a> {
         vocab: usize,
         /// Number of skipped files, which are no text.
         skipped: usize,
+    },
+    /// The number of training documents with a text that the objective requires was counted.
+    TextMatched {
+        /// The text.
+        required: &'a RequiredText,
+        /// Number of documents that contain it; above 0.
+        matching: usize,
+        /// Number of all training documents.
+        documents: usize,
     },
     /// A stage starts or is resumed.
     StageStarted {

@@ -128,8 +128,7 @@ impl StageRun<'_> {
         if !self.config.is_due(self.config.eval_every, self.steps_done) {
             return Ok(None);
         }
-        let budget = self.config.validation_budget(self.steps_done);
-        self.validate_with_budget(budget, models, log, listener).map(Some)
+        self.evaluate(models, log, listener).map(Some)
     }
 
     /// Evaluates the model to start from before the first step of the run, unless `eval_every` is 0.
@@ -140,22 +139,19 @@ impl StageRun<'_> {
         listener: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
         let is_due = self.recipe.from.is_some() && self.run_step() == 0 && !self.config.eval_every.is_zero();
-        // On as many tokens as after the last step, so that the two can be compared.
-        let budget = self.config.validation_budget(self.config.steps);
-        if is_due { self.validate_with_budget(budget, models, log, listener).map(drop) } else { Ok(()) }
+        if is_due { self.evaluate(models, log, listener).map(drop) } else { Ok(()) }
     }
 
-    /// Evaluates the model on at most `budget` tokens, generates samples, and writes both rows.
-    fn validate_with_budget(
+    /// Evaluates the model on the evaluation set of the stage, generates samples, and writes both rows.
+    fn evaluate(
         &mut self,
-        budget: u64,
         models: &Models,
         log: &mut MetricsLog,
         listener: &mut dyn ProgressListener,
     ) -> Result<f64, TrainError> {
         let config = self.config;
         let models = Models { policy: self.eval_model(models).valid() };
-        let eval_set = self.take_eval_set(budget)?;
+        let eval_set = self.take_eval_set()?;
         let evaluation = block_on(eval_set.evaluate(&models, &*self.objective))?;
         let row = evaluation.to_metrics(self.run_step(), self.tokens, self.elapsed_seconds());
         emit(log, listener, MetricsRow::Validation(row))?;
@@ -169,18 +165,19 @@ impl StageRun<'_> {
             row.seconds = self.elapsed_seconds();
             emit(log, listener, MetricsRow::Samples(row))?;
         }
-        self.eval_set = Some((budget, eval_set));
+        self.eval_set = Some(eval_set);
         Ok(evaluation.loss)
     }
 
-    /// Takes the validation documents for a budget out of `self`, or reads them if the last evaluation had another budget. They
-    /// are kept between evaluations, because the exact probabilities of the built-in stories are slow to compute.
-    fn take_eval_set(&mut self, budget: u64) -> Result<EvalSet, TrainError> {
-        if let Some((_, eval_set)) = self.eval_set.take().filter(|(last_budget, _)| *last_budget == budget) {
+    /// Takes the evaluation set out of `self`, or reads it. It is kept between evaluations, because the exact probabilities of
+    /// the built-in stories are slow to compute.
+    fn take_eval_set(&mut self) -> Result<EvalSet, TrainError> {
+        if let Some(eval_set) = self.eval_set.take() {
             return Ok(eval_set);
         }
         let size = (self.config.sequence_length, self.config.batch_size);
-        Ok(EvalSet::new(&self.corpus, self.tokenizer, size, Some(budget), self.is_builtin_stories, self.recipe.seed)?)
+        let max_tokens = Some(self.config.eval_set_tokens());
+        Ok(EvalSet::new(&self.corpus, self.tokenizer, size, max_tokens, self.is_builtin_stories, self.recipe.seed)?)
     }
 
     /// Saves a checkpoint after the last completed step, with its validation loss if it was evaluated.

@@ -68,8 +68,8 @@ pub struct StageRun<'a> {
     pub(super) started_at: Instant,
     /// Completed steps of this stage at its last checkpoint; `None` if it has none.
     pub(super) last_saved: Option<u64>,
-    /// Validation documents of the last evaluation, with their budget in tokens.
-    pub(super) eval_set: Option<(u64, EvalSet)>,
+    /// The validation documents of all evaluations, once the first has read them.
+    pub(super) eval_set: Option<EvalSet>,
 }
 
 impl<'a> StageRun<'a> {

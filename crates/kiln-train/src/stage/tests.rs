@@ -57,12 +57,12 @@ fn an_evaluation_reads_an_eighth_of_the_tokens_between_two_of_them() {
     let mut stage = stage(1000);
     stage.eval_tokens = 1 << 40;
     stage.resolve();
-    let budget = |every: StepsOrFraction| StageConfig { eval_every: every, ..stage.clone() }.validation_budget(1);
+    let budget = |every: StepsOrFraction| StageConfig { eval_every: every, ..stage.clone() }.eval_set_tokens();
     let tokens = 1000 * 256 * 12;
     assert_eq!(budget(StepsOrFraction::Fraction(1.0 / 3.0)), tokens / 3 / 8);
     assert_eq!(budget(StepsOrFraction::Fraction(0.4)), tokens * 2 / 5 / 8);
     assert_eq!(budget(StepsOrFraction::Steps(50)), 50 * 256 * 12 / 8);
     assert_eq!(budget(StepsOrFraction::Steps(0)), tokens / 8);
     assert_eq!(budget(StepsOrFraction::Fraction(0.0)), tokens / 8);
-    assert_eq!(stage.validation_budget(1000), 4 * stage.validation_budget(1));
+    assert_eq!(budget(StepsOrFraction::Steps(1)), 4096, "a short run has a set of some size too");
 }

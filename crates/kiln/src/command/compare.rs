@@ -17,7 +17,7 @@ use super::{
     config_diff::config_diff,
     device_args::DeviceArgs,
     error::CliError,
-    evaluator::Evaluator,
+    evaluator::{EvalText, Evaluator},
     metrics_summary::MetricsSummary,
     output::{CommandOutput, print_message},
     run_report,
@@ -154,7 +154,7 @@ impl RunData {
 ///
 /// Takes as long as one evaluation per length.
 fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, CliError> {
-    let evaluator = Evaluator::open(super::model_args::model_source(path)?, None, device)?;
+    let evaluator = Evaluator::open(super::model_args::model_source(path)?, EvalText::EvalSet, device)?;
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();
     lengths.dedup();

@@ -1,8 +1,9 @@
 //! Comparison of a trained model with general compressors: bits per byte of the same validation text.
 //!
-//! A language model with loss `L` in nats per token compresses a text of `B` bytes and `T` tokens to `L · T / ln 2` bits by
-//! arithmetic coding, so that `L · T / (B · ln 2)` bits per byte are comparable with gzip, xz and zstd, each at its best
-//! level. The model has seen the training text; the compressors start from nothing, and pay for it on short texts.
+//! A language model whose loss adds up to `L` nats over the tokens of a text of `B` bytes compresses it to `L / ln 2` bits by
+//! arithmetic coding, so that `L / (B · ln 2)` bits per byte, as in every evaluation, are comparable with gzip, xz and zstd,
+//! each at its best level. The model has seen the training text; the compressors start from nothing, and pay for it on short
+//! texts.
 
 use super::{error::CliError, output::print_message};
 use burn::tensor::Device;
@@ -53,9 +54,11 @@ pub fn compare_compressors(path: &Path, device: &Device, stop: StopSignal) -> Re
     Ok(())
 }
 
-/// Whether the loss of the last stage is the negative log-likelihood of the text.
+/// Whether the loss of the last stage is the negative log-likelihood of the text. That of an objective in Rust is unknown.
 fn gives_likelihood(recipe: &Recipe) -> bool {
-    recipe.stages.last().is_none_or(|stage| stage.objective.build().loss_kind() == LossKind::Likelihood)
+    recipe.stages.last().is_none_or(|stage| {
+        stage.external_objective.is_none() && stage.objective.build().loss_kind() == LossKind::Likelihood
+    })
 }
 
 /// The data of the last stage, which the model was trained on last.
@@ -109,18 +112,17 @@ fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Resu
     let joined = texts.concat();
     let text = joined.as_bytes();
     let loaded = run::load(path, device)?;
-    let stage = loaded.recipe.stages.last().cloned().unwrap_or_default();
+    let stage = loaded.stage_config().clone();
     let split = ValidationSplit::unsplit(Subset::Validation);
     let corpus = Arc::new(Corpus::build(&texts, &split, &loaded.tokenizer, &DiskSpace::in_memory(), |_, _| ())?);
     let size = (stage.sequence_length, stage.batch_size);
     let eval_set = EvalSet::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
     let models = Models { policy: loaded.model };
     let evaluation = block_on(eval_set.evaluate(&models, &*stage.objective.build()))?;
-    let model_bits = evaluation.loss * evaluation.tokens as f64 / std::f64::consts::LN_2;
     Ok(CompressionMetrics {
         step: loaded.step,
         text_bytes: text.len() as u64,
-        model_bits_per_byte: model_bits / text.len().max(1) as f64,
+        model_bits_per_byte: evaluation.bits_per_byte,
         gzip: bits_per_byte(text, gzip_size(text))?,
         xz: bits_per_byte(text, xz_size(text))?,
         zstd: bits_per_byte(text, zstd_size(text))?,

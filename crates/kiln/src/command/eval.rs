@@ -5,7 +5,8 @@
 //! kiln eval models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data texts/ --sequence-length 1024
 //! ```
 //!
-//! A run is evaluated with the objective of its last stage; another model with next-token prediction, or with masked language
+//! A run is evaluated with the objective of its last stage, on the text of its own evaluations, so that a checkpoint has the
+//! same loss here and in the run; another model with next-token prediction, or with masked language
 //! modeling if its attention is bidirectional. The perplexity of a masked model is a pseudo-perplexity and not comparable with
 //! that of a causal one.
 //!
@@ -15,7 +16,7 @@
 use super::{
     device_args::DeviceArgs,
     error::CliError,
-    evaluator::{Evaluator, Measurement},
+    evaluator::{EvalText, Evaluator, Measurement},
     metrics_text,
     model_args::ModelArgs,
     output::CommandOutput,
@@ -30,13 +31,16 @@ use serde_json::{Map, Value, json};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Text file or folder to evaluate on; all of it is used (no validation split). Default: the validation text of the
-    /// run. May be repeated.
+    /// Text file or folder to evaluate on; all of it is used (no validation split). Default: the evaluation set of the
+    /// run, the same validation text as in its own evaluations. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
     /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
+    /// Evaluate on all validation text of the run, not only on its evaluation set.
+    #[arg(long, conflicts_with = "data")]
+    all: bool,
     /// Sequence length in tokens: the longest context (default: as in training).
     #[arg(long, alias = "length", value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
     sequence_length: Option<usize>,
@@ -49,8 +53,7 @@ pub struct Args {
 /// The evaluation reads every token of the text once.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
-    let files = (!args.data.is_empty()).then(|| args.files_config());
-    let evaluator = Evaluator::open(args.model.source()?, files, &device)?;
+    let evaluator = Evaluator::open(args.model.source()?, args.text(), &device)?;
     let eval_set = evaluator.eval_set(args.sequence_length.unwrap_or(evaluator.trained_sequence_length()))?;
     let objective = evaluator.objective();
     let mut components = Vec::new();
@@ -66,7 +69,7 @@ impl Measurement {
         json!({
             "loss": self.evaluation.loss,
             "perplexity": self.evaluation.loss.exp(),
-            "bits_per_byte": self.evaluation.bits_per_byte(),
+            "bits_per_byte": self.evaluation.bits_per_byte,
             "accuracy": self.evaluation.accuracy,
             "tokens": self.evaluation.tokens,
             "bytes": self.evaluation.bytes,
@@ -85,7 +88,7 @@ impl Measurement {
         let mut rows = vec![
             ("loss", format!("{loss:.4} nats per token")),
             (perplexity, format!("{:.3}", loss.exp())),
-            ("bits per byte", format!("{:.4}", evaluation.bits_per_byte())),
+            ("bits per byte", format!("{:.4}", evaluation.bits_per_byte)),
             ("accuracy", format_percent(evaluation.accuracy)),
             ("text", format!("{tokens} tokens, {}", format_bytes(evaluation.bytes as f64))),
         ];
@@ -98,6 +101,15 @@ impl Measurement {
 }
 
 impl Args {
+    /// The files of `--data` with `--field`, else validation text of the run.
+    fn text(&self) -> EvalText {
+        match (self.data.is_empty(), self.all) {
+            (false, _) => EvalText::Files(self.files_config()),
+            (true, true) => EvalText::Validation,
+            (true, false) => EvalText::EvalSet,
+        }
+    }
+
     /// The files of `--data`, with `--field`.
     fn files_config(&self) -> FilesConfig {
         let mut files = FilesConfig::new(&self.data);

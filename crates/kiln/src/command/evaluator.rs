@@ -11,10 +11,19 @@ use kiln_train::{
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
     pretrained::ModelSource,
-    run,
-    run_folder::RunPaths,
+    run::{self, RunCheckpoint},
 };
 use std::sync::Arc;
+
+/// The text that a model is evaluated on.
+pub enum EvalText {
+    /// The evaluation set of the run's stage: the same validation text as in the evaluations of the run.
+    EvalSet,
+    /// All validation text of the run.
+    Validation,
+    /// All text of these files.
+    Files(FilesConfig),
+}
 
 /// A model and the text it is evaluated on.
 ///
@@ -25,6 +34,8 @@ pub struct Evaluator {
     stage: StageConfig,
     seed: u64,
     corpus: Arc<Corpus>,
+    /// Maximum number of tokens that are evaluated.
+    max_tokens: Option<u64>,
     /// Whether the text consists of built-in stories, for which the entropy is known.
     is_builtin_stories: bool,
 }
@@ -44,25 +55,28 @@ pub struct Measurement {
 }
 
 impl Evaluator {
-    /// Loads a model, and tokenizes `files` or, without them, the validation text of the run.
+    /// Loads a model and tokenizes the text.
     ///
     /// # Errors
     /// If there are no files and the model is not a run.
-    pub fn open(source: ModelSource, files: Option<FilesConfig>, device: &Device) -> Result<Self, CliError> {
-        let recipe = source.run_folder().map(|path| run::load_recipe(&RunPaths::open(path)?)).transpose()?;
+    pub fn open(source: ModelSource, text: EvalText, device: &Device) -> Result<Self, CliError> {
+        let checkpoint = source.checkpoint()?;
         let Pretrained { model, tokenizer, .. } = source.load(device)?;
-        let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
-        let stage = match recipe.as_ref().and_then(|recipe| recipe.stages.last()) {
-            Some(stage) => stage.clone(),
+        let seed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.recipe.seed);
+        let stage = match &checkpoint {
+            Some(checkpoint) => checkpoint.stage_config().clone(),
             None => default_stage(&model)?,
         };
-        let data = recipe.map(|recipe| stage.data_config(&recipe).clone());
+        checkpoint.iter().for_each(describe_checkpoint);
+        let data = checkpoint.map(|checkpoint| stage.data_config(&checkpoint.recipe).clone());
+        let max_tokens = matches!(text, EvalText::EvalSet).then(|| stage.eval_set_tokens());
+        let files = if let EvalText::Files(files) = text { Some(files) } else { None };
         let is_builtin_stories = files.is_none() && data.as_ref().is_some_and(run::is_builtin_stories);
-        let (text, split) = open_text(files, data)?;
-        print_message(&format!("evaluating on {}", text.describe()));
+        let (source, split) = open_text(files, data)?;
+        print_message(&format!("evaluating on {}", source.describe()));
         let storage = run::token_storage(&std::env::temp_dir());
-        let corpus = Arc::new(Corpus::build(&*text, &split, &tokenizer, &storage, |_, _| ())?);
-        Ok(Self { model, tokenizer, stage, seed, corpus, is_builtin_stories })
+        let corpus = Arc::new(Corpus::build(&*source, &split, &tokenizer, &storage, |_, _| ())?);
+        Ok(Self { model, tokenizer, stage, seed, corpus, max_tokens, is_builtin_stories })
     }
 
     /// Sequence length of the training.
@@ -80,14 +94,37 @@ impl Evaluator {
     /// Documents that are longer than a sequence are split; at a greater length, more tokens have a long context.
     pub fn eval_set(&self, length: usize) -> Result<EvalSet, CliError> {
         let batch_size = (self.stage.sequence_length * self.stage.batch_size / length.max(1)).max(1);
-        Ok(EvalSet::new(&self.corpus, &self.tokenizer, (length, batch_size), None, self.is_builtin_stories, self.seed)?)
+        let size = (length, batch_size);
+        let is_builtin_stories = self.is_builtin_stories;
+        Ok(EvalSet::new(&self.corpus, &self.tokenizer, size, self.max_tokens, is_builtin_stories, self.seed)?)
     }
 
     /// Evaluates the model with an objective.
+    ///
+    /// # Errors
+    /// If the objective predicts no token of the text.
     pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
         let models = Models { policy: self.model.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
-        Ok(Measurement { evaluation: block_on(eval_set.evaluate(&models, objective))?, is_pseudo })
+        let evaluation = block_on(eval_set.evaluate(&models, objective))?;
+        if evaluation.tokens == 0 {
+            let message = "the objective predicts no token of the text: there is no loss";
+            return Err(CliError::failed("no-targets", message).with_help("give a longer text with --data PATH"));
+        }
+        Ok(Measurement { evaluation, is_pseudo })
+    }
+}
+
+/// Prints which checkpoint of a run is evaluated, and with which objective if that is not the one it was trained with.
+fn describe_checkpoint(checkpoint: &RunCheckpoint) {
+    print_message(&format!("checkpoint of step {}", checkpoint.run_step()));
+    let stage = checkpoint.stage_config();
+    if let Some(name) = &stage.external_objective {
+        let objective = stage.objective.name();
+        print_message(&format!(
+            "the run was trained with the objective `{name}`, which is implemented in Rust; it is evaluated with \
+             `{objective}`, the objective of its recipe"
+        ));
     }
 }
 

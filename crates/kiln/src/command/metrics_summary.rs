@@ -4,6 +4,7 @@
 //! `{"run","steps","tokens","train_loss","validation_loss","floor","accepted","seconds","tokens_per_second"}`. Metrics that a
 //! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
+use crate::page::smooth;
 use kiln_train::metrics::{CompressionMetrics, CorrectCount, MetricsRow, Samples, StepMetrics, ValidationMetrics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct MetricsSummary {
     /// Last training step.
     pub last_step: Option<StepMetrics>,
-    /// Mean training loss over the last twentieth of the steps, because the loss of one step is noisy. Nats per token.
+    /// Training loss at the end of the smoothed curve of the report, because the loss of one step is noisy. Nats per token.
     pub train_loss: Option<f64>,
     /// Last evaluation.
     pub last_validation: Option<ValidationMetrics>,
@@ -31,7 +32,7 @@ impl MetricsSummary {
         for row in rows {
             match row {
                 MetricsRow::Step(row) => {
-                    losses.push(row.loss);
+                    losses.push((row.step as f64, row.loss));
                     summary.last_step = Some(row.clone());
                 }
                 MetricsRow::Validation(row) => summary.last_validation = Some(row.clone()),
@@ -40,8 +41,7 @@ impl MetricsSummary {
                 MetricsRow::Event(_) => {}
             }
         }
-        let last = &losses[losses.len() - losses.len().div_ceil(20)..];
-        summary.train_loss = (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64);
+        summary.train_loss = smooth(&losses).last().map(|(_, loss)| *loss);
         summary
     }
 

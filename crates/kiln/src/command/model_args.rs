@@ -18,7 +18,8 @@ const BAR_TEMPLATE: &str = "{msg} {wide_bar} {bytes} of {total_bytes} · {bytes_
 /// Model arguments, shared by the commands that use a model.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Run folder, Hugging Face folder or id, PEFT adapter folder, or .gguf file.
+    /// Run folder (RUN@STEP, RUN@best or RUN@last for one of its checkpoints), Hugging Face folder or id, PEFT adapter
+    /// folder, or .gguf file.
     pub model: PathBuf,
     /// PEFT adapter folder to apply to the model. May be repeated.
     #[arg(long, value_name = "FOLDER")]
@@ -33,10 +34,13 @@ impl ModelArgs {
     }
 }
 
-/// The model at a path or on the hub. An argument that is not a path and has the form `owner/name` or
+/// The model at a path or on the hub. `RUN@STEP`, `RUN@best` and `RUN@last` are checkpoints of a run. An argument that is not a path and has the form `owner/name` or
 /// `owner/name:file.gguf` is a model on the hub; it is downloaded unless it is in the cache. So is the base model of an
 /// adapter folder.
 pub fn model_source(model: &Path) -> Result<ModelSource, CliError> {
+    if let Some(checkpoint) = ModelSource::run_checkpoint(model)? {
+        return Ok(checkpoint);
+    }
     let mut fetch_by_name = |name: &str| {
         let id = ModelId::from_source(name)?;
         Ok(id.map(|id| download(&id, Hub::fetch_model)).transpose()?)

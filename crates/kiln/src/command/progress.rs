@@ -8,6 +8,7 @@ use crate::page::number_format::{format_bytes, format_count};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
     metrics::{MetricsRow, StepMetrics},
+    objective::RequiredText,
     run::{ProgressEvent, ProgressListener},
 };
 use std::{
@@ -112,6 +113,16 @@ impl ProgressReporter {
         ));
     }
 
+    /// A text that only some documents contain is reported with what happens to the others.
+    fn show_matches(&self, required: &RequiredText, matching: usize, documents: usize) {
+        let RequiredText { key, without, .. } = required;
+        let others = match documents - matching {
+            0 => String::new(),
+            others => format!("; each of the other {others} {without}"),
+        };
+        self.print_message(&format!("{key}: in {matching} of {documents} training documents{others}"));
+    }
+
     /// `parameters`: all and trainable.
     ///
     /// Starts the bar and the measurement of the speed. After `--resume`, steps of earlier processes count for the
@@ -190,6 +201,9 @@ impl ProgressListener for ProgressReporter {
             ProgressEvent::TrainingTokenizer => self.show_activity("training the tokenizer".into()),
             ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, skipped } => {
                 self.show_corpus(documents, tokens, validation_tokens, vocab, skipped)
+            }
+            ProgressEvent::TextMatched { required, matching, documents } => {
+                self.show_matches(required, matching, documents)
             }
             ProgressEvent::StageStarted { name, parameters, steps_done, steps } => {
                 self.show_stage(name, parameters, steps_done, steps)

@@ -105,6 +105,9 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
 /// The tokenizer of a model, of a folder with tokenizer files only, or of a tokenizer.json. From the hub, only the
 /// tokenizer files are downloaded.
 pub fn open_tokenizer(model: &Path) -> Result<Tokenizer, CliError> {
+    if let Some(checkpoint) = ModelSource::run_checkpoint(model)? {
+        return Ok(checkpoint.tokenizer()?);
+    }
     if let Some(path) = hub_tokenizer(model)? {
         // A file is a .gguf, which holds its tokenizer.
         return if path.is_file() {

@@ -87,5 +87,9 @@ fn render_template(name: &str, view: &impl Serialize) -> String {
     html.expect("the built-in templates use fields of their views only")
 }
 
+/// Moving average of a curve, as the charts draw the training loss.
+#[cfg(feature = "cli")]
+pub(crate) use downsample::smooth;
+
 #[cfg(test)]
 mod tests;
