@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod early_stopping;
 pub mod ema;
 pub mod evaluate;
 pub mod gradient_checkpointing;

@@ -3,17 +3,23 @@
 //! A recipe is read in layers: its base recipes (`extends`), its own text, and `--set` assignments. Then defaults that
 //! depend on other keys are filled in, and everything is checked. The run folder keeps the result.
 
+mod layers;
+mod lengths;
+mod model_origin;
 mod renamed;
 #[cfg(test)]
 mod tests;
+
+pub use model_origin::ModelOrigin;
 
 use crate::stage::StageConfig;
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
     ValidationError,
-    config::{ConfigError, ConfigErrorKind, LayeredConfig, RenamedKey, to_toml},
+    config::{ConfigError, LayeredConfig, to_toml},
 };
+use layers::read_layers;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::{mem::discriminant, path::Path};
@@ -65,9 +71,6 @@ impl Default for Recipe {
 /// text of the base recipe, and its file name for errors.
 pub type RecipeResolver<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<(String, String), ConfigError>;
 
-/// Maximum number of base recipes above a recipe, each extending the next.
-const MAX_EXTENDS_DEPTH: usize = 16;
-
 impl Recipe {
     /// JSON schema of a recipe.
     pub fn schema() -> Schema {
@@ -91,16 +94,22 @@ impl Recipe {
     /// # Errors
     /// The first invalid key, with file and line. Renamed keys are reported first, all in one error.
     pub fn load(text: &str, file: Option<&str>, sets: &[String], find: RecipeResolver) -> Result<Self, ConfigError> {
-        let schema = Self::schema();
-        let mut renamed_keys = Vec::new();
-        let mut layered = load_layers(text, file, find, &schema, MAX_EXTENDS_DEPTH, &mut renamed_keys)?;
-        renamed_keys.extend(sets.iter().flat_map(|assignment| renamed_in_assignment(assignment)));
-        if let Some(first) = renamed_keys.first().cloned() {
-            return Err(renamed_error(first, renamed_keys));
-        }
-        for assignment in sets {
-            layered.set(&schema, assignment)?;
-        }
+        let layered = read_layers(text, file, sets, find)?;
+        lengths::check_one_length(layered.table()).map_err(|error| layered.with_location(error))?;
+        Self::from_layers(&layered)
+    }
+
+    /// Reads the `recipe.toml` of a run as it is: old names are refused.
+    ///
+    /// # Errors
+    /// The first invalid key, with file and line.
+    #[cfg(feature = "files")]
+    pub(crate) fn load_unchanged(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
+        Self::from_layers(&read_layers(text, file, &[], &refuse_parent)?)
+    }
+
+    /// The recipe of merged layers, resolved and checked.
+    fn from_layers(layered: &LayeredConfig) -> Result<Self, ConfigError> {
         let mut recipe: Self = layered.deserialize()?;
         if layered.table().get("model").and_then(|model| model.get("visibility")).is_none() {
             recipe.model.visibility = recipe.trained_visibility();
@@ -121,7 +130,7 @@ impl Recipe {
     /// The first invalid key, with file and line.
     pub fn load_saved(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
         let translated = renamed::translate(text);
-        Self::load(translated.as_deref().unwrap_or(text), file, &[], &refuse_parent)
+        Self::from_layers(&read_layers(translated.as_deref().unwrap_or(text), file, &[], &refuse_parent)?)
     }
 
     /// Fills in the options that depend on other keys, in the model and in the stages.
@@ -192,61 +201,6 @@ impl Recipe {
     pub fn to_toml(&self) -> String {
         to_toml(self)
     }
-}
-
-/// Reads a text and its base recipes, at most `max_depth` of them, and collects the old names in all of them.
-fn load_layers(
-    text: &str,
-    file: Option<&str>,
-    find: RecipeResolver,
-    schema: &Schema,
-    max_depth: usize,
-    renamed_keys: &mut Vec<LocatedKey>,
-) -> Result<LayeredConfig, ConfigError> {
-    let mut layered = LayeredConfig::new(text, file)?;
-    renamed_keys.extend(renamed_in_text(&layered));
-    let Some(parent) = layered.take("extends") else { return Ok(layered) };
-    let reason = match parent.as_str() {
-        None => "expected the name or the path of a recipe".to_owned(),
-        Some(_) if max_depth == 0 => format!("more than {MAX_EXTENDS_DEPTH} base recipes: do they extend each other?"),
-        Some(parent) => {
-            let (text, name) = find(parent, file)?;
-            let parent = load_layers(&text, Some(&name), find, schema, max_depth - 1, renamed_keys)?;
-            return Ok(layered.with_parent(schema, parent));
-        }
-    };
-    Err(layered.with_location(ValidationError::new("extends", reason)))
-}
-
-/// An old name, and an error that has its location: path, file and line.
-type LocatedKey = (ConfigError, RenamedKey);
-
-/// The old names in one text, by line.
-fn renamed_in_text(layered: &LayeredConfig) -> Vec<LocatedKey> {
-    let old_keys = renamed::find_in_table(layered.table()).into_iter();
-    let mut keys: Vec<LocatedKey> = old_keys.map(|key| located(key, |error| layered.with_location(error))).collect();
-    keys.sort_by_key(|(location, _)| location.line);
-    keys
-}
-
-/// The old names in a `--set` assignment.
-fn renamed_in_assignment(assignment: &str) -> Vec<LocatedKey> {
-    let file = Some(format!("--set {assignment}"));
-    let old_keys = renamed::find_in_assignment(assignment).into_iter();
-    old_keys.map(|key| located(key, |error| ConfigError { file: file.clone(), ..error })).collect()
-}
-
-/// An old name with the location that `locate` adds to its path.
-fn located(key: renamed::OldKey, locate: impl Fn(ConfigError) -> ConfigError) -> LocatedKey {
-    let location = locate(ValidationError::new(key.path, String::new()).into());
-    let renamed = RenamedKey { old: key.old, new: key.new, file: location.file.clone(), line: location.line };
-    (location, renamed)
-}
-
-/// The error that lists all old names, at the location of the first.
-fn renamed_error((location, _): LocatedKey, keys: Vec<LocatedKey>) -> ConfigError {
-    let keys = keys.into_iter().map(|(_, key)| key).collect();
-    ConfigError { kind: Box::new(ConfigErrorKind::Renamed { keys, advice: None }), ..location }
 }
 
 /// Refuses the base recipe `name` of a recipe that a run has saved.

@@ -2,6 +2,7 @@
 
 use crate::{
     Recipe,
+    early_stopping::EarlyStopping,
     gradient_checkpointing::GradientCheckpointing,
     objective::ObjectiveConfig,
     optimizer::OptimizerConfig,
@@ -18,6 +19,12 @@ use serde::{Deserialize, Serialize};
 
 /// Maximum number of tokens of an optimizer step, padding included: 2²⁴.
 const MAX_TOKENS_PER_STEP: usize = 1 << 24;
+
+/// Maximum of `epochs`.
+const MAX_EPOCHS: f64 = 1e6;
+
+/// Number of steps for which a schedule is checked while the length of its stage is unknown.
+const LONGEST_STAGE: u64 = 1 << 40;
 
 /// Smallest limit on the tokens of an evaluation that follows from the length of a stage.
 const MIN_EVAL_LIMIT: u64 = 4096;
@@ -55,10 +62,17 @@ pub struct StageConfig {
     /// sampled, saved and passed to the next stage. Absent: no average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Number of optimizer steps. 0: computed from `tokens`.
+    /// Number of optimizer steps. 0: computed from `epochs`, or else from `tokens`.
     pub steps: u64,
-    /// Number of training tokens, padding included. Used if `steps` is 0.
+    /// Number of passes over the packed training data, also a fraction. A run computes `steps` from it before its first
+    /// step. Absent: the length is given by `steps` or `tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Number of training tokens, padding included. Used if `steps` is 0 and `epochs` is absent.
     pub tokens: u64,
+    /// Ends the stage when the validation loss no longer improves. Absent: all steps are done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
     /// Sequence length in tokens: the longest context seen in training.
     pub sequence_length: usize,
     /// Total number of sequences per optimizer step. With `gradient_accumulation` = n, each forward pass processes
@@ -105,7 +119,9 @@ impl Default for StageConfig {
             max_grad_norm: Some(1.0),
             ema_decay: None,
             steps: 0,
+            epochs: None,
             tokens: 2_000_000,
+            early_stopping: None,
             sequence_length: 256,
             batch_size: 12,
             gradient_accumulation: 1,
@@ -131,17 +147,30 @@ impl StageConfig {
         (self.sequence_length * self.batch_size) as u64
     }
 
+    /// Whether the number of steps is not known yet: it follows from `epochs` and the data.
+    pub fn is_length_unknown(&self) -> bool {
+        self.steps == 0 && self.epochs.is_some()
+    }
+
+    /// Sets the number of steps, and the number of tokens that follows from it.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+        self.tokens = steps * self.tokens_per_step();
+    }
+
     /// Fills in what depends on other keys: `trainable` of a stage with an adapter, `steps` from `tokens`, `tokens`, and
-    /// the minimum of the schedule.
+    /// the minimum of the schedule. The steps of `epochs` follow when the data are known.
     pub fn resolve(&mut self) {
         if let Some(adapter) = self.adapter.as_ref().filter(|_| self.trainable == ["*"]) {
             self.trainable = adapter.trainable_patterns();
         }
         self.schedule.resolve();
-        if self.steps == 0 {
-            self.steps = self.tokens.div_ceil(self.tokens_per_step().max(1)).max(1);
-        }
-        self.tokens = self.steps * self.tokens_per_step();
+        self.epochs = self.epochs.filter(|epochs| *epochs != 0.0);
+        let steps = match self.steps {
+            0 if self.epochs.is_none() => self.tokens.div_ceil(self.tokens_per_step().max(1)).max(1),
+            steps => steps,
+        };
+        self.set_steps(steps);
     }
 
     /// Checks all options; `path` is the key of the stage in the recipe, such as `stages[0]`.
@@ -155,7 +184,8 @@ impl StageConfig {
             adapter.build_adapters(model, &format!("{path}.adapter"))?;
         }
         self.optimizer.check(&format!("{path}.optimizer"))?;
-        self.schedule.check(&format!("{path}.schedule"), self.steps)?;
+        let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
+        self.schedule.check(&format!("{path}.schedule"), steps)?;
         self.objective.check(model, &format!("{path}.objective"))
     }
 
@@ -165,7 +195,12 @@ impl StageConfig {
         let max_positions = [model.position.max_positions(), encoder_positions].into_iter().flatten().min();
         let [length, batch_size, parts] = [self.sequence_length, self.batch_size, self.gradient_accumulation];
         match self {
-            _ if self.steps == 0 => invalid(path, "steps", "the stage has no steps: `steps` and `tokens` are 0".into()),
+            Self { epochs: Some(epochs), .. } if !(*epochs > 0.0 && *epochs <= MAX_EPOCHS) => {
+                invalid(path, "epochs", format!("must be above 0 and at most {MAX_EPOCHS}, found {epochs}"))
+            }
+            _ if self.steps == 0 && self.epochs.is_none() => {
+                invalid(path, "steps", "the stage has no steps: `steps` and `tokens` are 0".into())
+            }
             _ if length < 2 => invalid(path, "sequence_length", format!("must be at least 2 tokens, found {length}")),
             _ if max_positions.is_some_and(|max| length > max) => {
                 let max = max_positions.unwrap_or_default();
@@ -198,7 +233,10 @@ impl StageConfig {
             _ if self.trainable.is_empty() => {
                 invalid(path, "trainable", "the list is empty: nothing would train".into())
             }
-            _ => Ok(()),
+            _ => match &self.early_stopping {
+                Some(early_stopping) => early_stopping.check(&format!("{path}.early_stopping")),
+                None => Ok(()),
+            },
         }
     }
 

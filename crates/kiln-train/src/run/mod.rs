@@ -7,9 +7,11 @@
 //! position in the data. Gradients and their accumulation are Burn's.
 
 mod checkpoint_choice;
+mod corpora;
 mod data;
 mod data_settings;
 mod diagnose;
+mod epochs;
 mod load;
 mod name_patterns;
 mod objectives;
@@ -30,7 +32,6 @@ use crate::{
     Recipe, RunFolderError, TrainError,
     gradient_checkpointing::GradientCheckpointing,
     metrics::MetricsRow,
-    recipe::refuse_parent,
     run_folder::{MetricsLog, ResumePoint, RunFolder, RunPaths},
 };
 use burn::tensor::Device;
@@ -39,6 +40,8 @@ use kiln_spec::{
     ValidationError,
     config::{ConfigError, ConfigErrorKind},
 };
+use corpora::Corpora;
+use epochs::resolve_epochs;
 use load::load_weights;
 use objectives::recipe_objective;
 use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};
@@ -72,7 +75,8 @@ pub struct RunOutcome {
 
 /// Starts a run of a resolved recipe in the folder `out`, or else in the first free one of `runs/<name>`, `runs/<name>-2`, ….
 ///
-/// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder.
+/// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder, and so is an
+/// error in the data or in a setting before the first checkpoint.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -103,7 +107,14 @@ pub fn start_with_objectives(
     name_patterns::check_name_patterns(&recipe)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
-    run_until_stopped(&recipe, &folder, context, objectives, None)
+    let outcome = run_until_stopped(recipe.clone(), &folder, context, objectives, None);
+    // The data or a setting is wrong: the same command can be repeated once that is mended.
+    if let Err(TrainError::Config(_) | TrainError::Data(_)) = &outcome
+        && folder.newest_checkpoint(&recipe)?.is_none()
+    {
+        folder.discard();
+    }
+    outcome
 }
 
 /// Checks that the device supports gradient checkpointing, if a stage uses it.
@@ -141,7 +152,7 @@ pub fn resume_with_objectives(
     check_gradient_checkpointing(&recipe, &context.device)?;
     context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
     let resume_point = folder.find_resume_point(&recipe)?;
-    run_until_stopped(&recipe, &folder, context, objectives, resume_point)
+    run_until_stopped(recipe, &folder, context, objectives, resume_point)
 }
 
 /// Reads the recipe of a run. Keys that an earlier Kiln wrote under old names are translated.
@@ -157,7 +168,7 @@ pub fn load_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
 /// it was written.
 fn load_own_recipe(paths: &RunPaths) -> Result<Recipe, TrainError> {
     let (text, file) = read_recipe(paths)?;
-    let recipe = Recipe::load(&text, Some(&file), &[], &refuse_parent).map_err(|mut error| {
+    let recipe = Recipe::load_unchanged(&text, Some(&file)).map_err(|mut error| {
         if let ConfigErrorKind::Renamed { advice, .. } = &mut *error.kind {
             let run = paths.root().display();
             *advice =
@@ -177,24 +188,24 @@ fn read_recipe(paths: &RunPaths) -> Result<(String, String), TrainError> {
 
 /// Runs all stages. A run that is stopped while it reads data has the outcome of its last checkpoint.
 fn run_until_stopped(
-    recipe: &Recipe,
+    mut recipe: Recipe,
     folder: &RunFolder,
     context: RunContext,
     objectives: ObjectiveFactory,
     resume_point: Option<ResumePoint>,
 ) -> Result<RunOutcome, TrainError> {
-    match run_stages(recipe, folder, context, objectives, resume_point) {
+    match run_stages(&mut recipe, folder, context, objectives, resume_point) {
         Err(TrainError::Data(DataError::Stopped { .. })) => {}
         result => return result,
     }
-    let (index, step) = folder.newest_checkpoint(recipe)?.map_or((0, 0), |(stage, step)| (stage.index, step));
+    let (index, step) = folder.newest_checkpoint(&recipe)?.map_or((0, 0), |(stage, step)| (stage.index, step));
     let steps = recipe.stages.get(index).map_or(0, |stage| stage.steps);
     Ok(RunOutcome { folder: folder.root().to_owned(), steps: (step, steps), interrupted: true })
 }
 
 /// Runs the stages from that of `resume_point` on, or all.
 fn run_stages(
-    recipe: &Recipe,
+    recipe: &mut Recipe,
     folder: &RunFolder,
     context: RunContext,
     objectives: ObjectiveFactory,
@@ -202,13 +213,18 @@ fn run_stages(
 ) -> Result<RunOutcome, TrainError> {
     let stop = || context.stop_flag.load(Ordering::Relaxed);
     let tokenizer = prepare_tokenizer(recipe, folder, &stop, context.listener)?;
+    let mut corpora = Corpora::default();
+    resolve_epochs(recipe, &tokenizer, folder, &mut corpora, &stop, context.listener)?;
+    let recipe = &*recipe;
     let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
     let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
     let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
     let mut outcome = RunOutcome { folder: folder.root().to_owned(), steps: (0, 0), interrupted: false };
     let mut tokens = 0;
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
-        let corpus = data::build_corpus(config.data_config(recipe), &tokenizer, folder, &stop, context.listener)?;
+        let data = config.data_config(recipe);
+        let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
+        corpora.retain(|data| recipe.stages[index..].iter().any(|stage| stage.data_config(recipe) == data));
         let objective = objectives(config);
         data_settings::check_required_texts(&*objective, &corpus, index, context.listener)?;
         let stage_folder = folder.stage(index, &config.name);

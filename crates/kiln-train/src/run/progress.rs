@@ -44,6 +44,8 @@ pub enum ProgressEvent<'a> {
         steps_done: u64,
         /// Number of steps of the stage.
         steps: u64,
+        /// Number of epochs that the steps were computed from, if the recipe gives them.
+        epochs: Option<f64>,
     },
     /// A row of metrics was written.
     Metrics(&'a MetricsRow),

@@ -19,6 +19,10 @@ use burn::{module::Module, tensor::Tensor};
 use kiln_data::Batch;
 use kiln_infer::{Generator, block_on};
 use kiln_nn::context::RngKey;
+use serde_json::{Value, json};
+
+/// Key of the evaluations that early stopping has counted, in the state of a checkpoint.
+pub(super) const HISTORY_KEY: &str = "early_stopping";
 
 impl StageRun<'_> {
     /// Reports the start of the stage, and writes an event if it is resumed.
@@ -33,6 +37,7 @@ impl StageRun<'_> {
             parameters: (models.policy.num_params(), count_trainable(&models.policy)),
             steps_done: self.steps_done,
             steps: self.config.steps,
+            epochs: self.config.epochs,
         });
         if self.steps_done > 0 {
             let detail = format!("resumed after step {}", self.steps_done);
@@ -180,6 +185,15 @@ impl StageRun<'_> {
         Ok(EvalSet::new(&self.corpus, self.tokenizer, size, max_tokens, self.is_builtin_stories, self.recipe.seed)?)
     }
 
+    /// The further values of a checkpoint: the time, and the evaluations that early stopping has counted.
+    fn extra_state(&self) -> serde_json::Map<String, Value> {
+        let mut extra = serde_json::Map::from_iter([("seconds".to_string(), self.elapsed_seconds().into())]);
+        if self.config.early_stopping.is_some() {
+            extra.insert(HISTORY_KEY.into(), json!(self.history));
+        }
+        extra
+    }
+
     /// Saves a checkpoint after the last completed step, with its validation loss if it was evaluated.
     pub(super) fn save_checkpoint(&mut self, models: &Models, eval_loss: Option<f64>) -> Result<(), TrainError> {
         let state = TrainerState {
@@ -189,7 +203,7 @@ impl StageRun<'_> {
             data_position: self.steps_done * self.config.batch_size as u64,
             eval_loss,
             fingerprints: self.fingerprints.clone(),
-            extra: [("seconds".to_string(), self.elapsed_seconds().into())].into_iter().collect(),
+            extra: self.extra_state(),
         };
         let model_tensors = block_on(model_tensors(self.eval_model(models)))?;
         let mut training_tensors = block_on(optimizer_tensors(&self.optimizer))?;

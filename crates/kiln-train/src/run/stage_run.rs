@@ -3,11 +3,12 @@
 use super::{
     data, load_weights,
     progress::{ProgressEvent, ProgressListener},
-    stage_output::emit,
+    stage_output::{HISTORY_KEY, emit},
 };
 use crate::{
     Models, Objective, Recipe, StageConfig, TrainError,
     checkpoint::{Checkpoint, Fingerprints, MODEL_FILE, TRAIN_FILE, sha256_hex},
+    early_stopping::EvaluationHistory,
     ema::WeightEma,
     evaluate::EvalSet,
     metrics::{EventKind, MetricsRow},
@@ -68,6 +69,8 @@ pub struct StageRun<'a> {
     pub(super) started_at: Instant,
     /// Completed steps of this stage at its last checkpoint; `None` if it has none.
     pub(super) last_saved: Option<u64>,
+    /// The evaluations so far, for early stopping.
+    pub(super) history: EvaluationHistory,
     /// The validation documents of all evaluations, once the first has read them.
     pub(super) eval_set: Option<EvalSet>,
 }
@@ -106,6 +109,7 @@ impl<'a> StageRun<'a> {
             seconds_before: 0.0,
             started_at: Instant::now(),
             last_saved: None,
+            history: EvaluationHistory::default(),
             eval_set: None,
         }
     }
@@ -144,6 +148,8 @@ impl<'a> StageRun<'a> {
         self.steps_done = state.step;
         self.tokens = state.tokens;
         self.last_saved = Some(state.step);
+        let history = state.extra.get(HISTORY_KEY).cloned();
+        self.history = history.and_then(|history| serde_json::from_value(history).ok()).unwrap_or_default();
         self.seconds_before = state.extra.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
         Ok(models)
     }
@@ -160,7 +166,7 @@ impl<'a> StageRun<'a> {
         listener: &mut dyn ProgressListener,
     ) -> Result<(Models, StageOutcome), TrainError> {
         let config = self.config;
-        if self.steps_done >= config.steps {
+        if self.steps_done >= config.steps || self.reason_to_stop().is_some() {
             listener.on_event(ProgressEvent::AlreadyFinished(self.steps_done));
             return Ok((self.finish(models), StageOutcome::Completed));
         }
@@ -178,21 +184,49 @@ impl<'a> StageRun<'a> {
         for packed in Prefetcher::new(PREFETCHED_BATCHES, remaining, move |step| packer.rows_at_step(step, batch_size))
         {
             models = self.train_step(models, &packed?, log, listener)?;
-            let eval_loss = self.validate(&models, log, listener)?;
-            let is_interrupted = stop.load(Ordering::Relaxed) && self.steps_done < config.steps;
-            if is_interrupted || config.is_due(config.checkpoint_every, self.steps_done) {
-                log.sync()?;
-                self.save_checkpoint(&models, eval_loss)?;
-                listener.on_event(ProgressEvent::CheckpointSaved(self.steps_done));
-            }
-            if is_interrupted {
-                emit(log, listener, self.event_row(EventKind::Interrupted, "asked to stop; saved"))?;
+            if self.complete_step(&models, log, stop, listener)? {
                 return Ok((models, StageOutcome::Interrupted));
             }
+            if self.reason_to_stop().is_some() {
+                break;
+            }
         }
-        emit(log, listener, self.event_row(EventKind::Finished, "all steps done"))?;
+        let reason = self.reason_to_stop().unwrap_or_else(|| "all steps done".into());
+        emit(log, listener, self.event_row(EventKind::Finished, &reason))?;
         log.sync()?;
         Ok((self.finish(models), StageOutcome::Completed))
+    }
+
+    /// Evaluates and saves after a step, if that is due. Returns whether the stage was asked to stop.
+    fn complete_step(
+        &mut self,
+        models: &Models,
+        log: &mut MetricsLog,
+        stop: &AtomicBool,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<bool, TrainError> {
+        let config = self.config;
+        let eval_loss = self.validate(models, log, listener)?;
+        if let (Some(loss), Some(early_stopping)) = (eval_loss, &config.early_stopping) {
+            self.history.record(loss, self.steps_done, early_stopping.min_delta);
+        }
+        let is_last = self.steps_done >= config.steps || self.reason_to_stop().is_some();
+        let is_interrupted = stop.load(Ordering::Relaxed) && !is_last;
+        if is_last || is_interrupted || config.is_due(config.checkpoint_every, self.steps_done) {
+            log.sync()?;
+            self.save_checkpoint(models, eval_loss)?;
+            listener.on_event(ProgressEvent::CheckpointSaved(self.steps_done));
+        }
+        if is_interrupted {
+            emit(log, listener, self.event_row(EventKind::Interrupted, "asked to stop; saved"))?;
+        }
+        Ok(is_interrupted)
+    }
+
+    /// Why the stage ends before its last step: early stopping. `None`: it does not.
+    fn reason_to_stop(&self) -> Option<String> {
+        let early_stopping = self.config.early_stopping.as_ref().filter(|_| self.steps_done < self.config.steps)?;
+        self.history.reason_to_stop(early_stopping)
     }
 
     /// One optimizer step on the packed rows.

@@ -50,6 +50,11 @@ impl RunFolder {
         }
     }
 
+    /// Removes the folder of a run that ended without a checkpoint. What cannot be removed is left.
+    pub fn discard(self) {
+        let _ = std::fs::remove_dir_all(self.paths.root());
+    }
+
     /// Locks the folder of a run, to resume it, and removes temporary files.
     ///
     /// # Errors

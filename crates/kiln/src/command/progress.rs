@@ -123,19 +123,21 @@ impl ProgressReporter {
         self.print_message(&format!("{key}: in {matching} of {documents} training documents{others}"));
     }
 
-    /// `parameters`: all and trainable.
+    /// `parameters`: all and trainable. `progress`: completed and all steps.
     ///
     /// Starts the bar and the measurement of the speed. After `--resume`, steps of earlier processes count for the
     /// bar, but not for the speed.
-    fn show_stage(&mut self, name: &str, parameters: (usize, usize), steps_done: u64, steps: u64) {
+    fn show_stage(&mut self, name: &str, parameters: (usize, usize), progress: (u64, u64), epochs: Option<f64>) {
         let (total, trainable) = parameters;
+        let (steps_done, steps) = progress;
+        let epochs = epochs.map_or(String::new(), |epochs| format!(" ({epochs} {})", if epochs == 1.0 { "epoch" } else { "epochs" }));
         let resumed = if steps_done > 0 { format!(", continuing after step {steps_done}") } else { String::new() };
         let trainable = match trainable == total {
             true => String::new(),
             false => format!(", {} of them trainable", format_count(trainable as f64)),
         };
         let total = format_count(total as f64);
-        self.print_message(&format!("{name}: {steps} steps{resumed}; {total} parameters{trainable}"));
+        self.print_message(&format!("{name}: {steps} steps{epochs}{resumed}; {total} parameters{trainable}"));
         self.stage_started = true;
         self.rate = StepRate { started: Instant::now(), steps: 0, steps_before: steps_done, total_steps: steps };
         if let Some(bar) = &self.bar {
@@ -205,14 +207,14 @@ impl ProgressListener for ProgressReporter {
             ProgressEvent::TextMatched { required, matching, documents } => {
                 self.show_matches(required, matching, documents)
             }
-            ProgressEvent::StageStarted { name, parameters, steps_done, steps } => {
-                self.show_stage(name, parameters, steps_done, steps)
+            ProgressEvent::StageStarted { name, parameters, steps_done, steps, epochs } => {
+                self.show_stage(name, parameters, (steps_done, steps), epochs)
             }
             ProgressEvent::Metrics(row) => self.show_metrics(row),
             ProgressEvent::CheckpointSaved(step) => self.print_message(&format!("checkpoint saved at step {step}")),
             ProgressEvent::AlreadyFinished(step) => {
                 self.already_finished = true;
-                self.print_message(&format!("the run is finished: all {step} steps are done"));
+                self.print_message(&format!("the run is finished, after {step} steps"));
             }
         }
     }
