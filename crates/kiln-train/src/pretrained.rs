@@ -153,6 +153,23 @@ impl ModelSource {
         self.adapters().last().map_or(self.base_path(), PathBuf::as_path)
     }
 
+    /// The path that opens this model again: that of [`path`](Self::path), with `@` and the checkpoint if it is not the
+    /// best one of a run.
+    pub fn address(&self) -> PathBuf {
+        match self {
+            Self::Run { folder, checkpoint, adapters } if adapters.is_empty() => {
+                let mut address = folder.clone().into_os_string();
+                match checkpoint {
+                    CheckpointChoice::Best => {}
+                    CheckpointChoice::Last => address.push("@last"),
+                    CheckpointChoice::Step(step) => address.push(format!("@{step}")),
+                }
+                address.into()
+            }
+            _ => self.path().to_owned(),
+        }
+    }
+
     /// The run folder, if the base model is one.
     pub fn run_folder(&self) -> Option<&Path> {
         match self {

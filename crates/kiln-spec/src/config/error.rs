@@ -3,7 +3,7 @@
 //! The text of a [`ConfigError`] is `file:line: key: message`; [`ConfigError::help`] is shown in a separate line.
 use std::fmt;
 
-use super::nearest::closest_match;
+use super::{nearest::closest_match, synonyms::synonym_note};
 
 /// Error in a configuration with its location, as far as it is known.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -241,9 +241,10 @@ fn describe_renamed_key(old: &str, new: &str, keys: &[RenamedKey]) -> String {
 
 /// Help for an unknown word: the closest valid word, if one is similar, and all valid words. `plural` is what they are.
 fn suggest_alternatives(word: &str, plural: &str, allowed: &[String]) -> String {
-    let closest = closest_match(word, allowed.iter().map(String::as_str));
-    let question = closest.map(|closest| format!("did you mean `{closest}`? "));
-    format!("{}valid {plural}: {}", question.unwrap_or_default(), allowed.join(", "))
+    let names: Vec<&str> = allowed.iter().map(String::as_str).collect();
+    let question = closest_match(word, names.iter().copied()).map(|closest| format!("did you mean `{closest}`? "));
+    let note = synonym_note(word, &names).map(|note| format!("({note}) "));
+    format!("{}{}valid {plural}: {}", question.unwrap_or_default(), note.unwrap_or_default(), allowed.join(", "))
 }
 
 impl fmt::Display for ConfigError {

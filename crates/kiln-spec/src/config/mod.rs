@@ -52,6 +52,7 @@ mod serde_message;
 mod serialize;
 mod set;
 mod source_location;
+mod synonyms;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +61,7 @@ pub use error::{ConfigError, ConfigErrorKind, RenamedKey, ValidationError};
 pub use explain::{ConfigKey, allowed_keys, explain};
 pub use layered::{LayeredConfig, from_table, parse, to_toml};
 pub use merge::merge;
-pub use nearest::closest_match;
+pub use nearest::{closest_match, synonyms_of};
 pub use selected_choices::{SelectedChoice, selected_choices};
 pub use serialize::NoOptions;
 pub use set::set;

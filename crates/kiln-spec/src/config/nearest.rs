@@ -1,6 +1,9 @@
-//! Suggestions for misspelled words.
+//! Suggestions for misspelled words, and for words of other programs.
 
-/// Returns the candidate that is most similar to `word`, if one is similar enough: a typo or two, a prefix or a suffix.
+use super::synonyms::{find_synonym, names_of};
+
+/// Returns the candidate that others call `word`, or else the one that is most similar to it, if one is similar enough: a
+/// typo or two, a prefix or a suffix.
 ///
 /// The comparison ignores case. Of equally similar candidates, the first one is returned.
 ///
@@ -8,8 +11,13 @@
 /// use kiln_spec::config::closest_match;
 /// assert_eq!(closest_match("haeds", ["heads", "norm"]), Some("heads"));
 /// assert_eq!(closest_match("banana", ["heads", "norm"]), None);
+/// assert_eq!(closest_match("rope", ["learned", "rotary"]), Some("rotary"));
 /// ```
 pub fn closest_match<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    if let Some(name) = find_synonym(word, &candidates) {
+        return Some(name);
+    }
     let lower = word.to_lowercase();
     let scored = candidates.into_iter().map(|candidate| (similarity(&lower, &candidate.to_lowercase()), candidate));
     let best = scored.filter(|(score, _)| *score > 0.0).fold(None, |best: Option<(f64, &str)>, next| match best {
@@ -29,6 +37,11 @@ fn similarity(word: &str, candidate: &str) -> f64 {
     let (short, long) = if word.len() < candidate.len() { (word, candidate) } else { (candidate, word) };
     let is_affix = short.len() >= 3 && (long.starts_with(short) || long.ends_with(short));
     if is_affix { 0.5 + similarity / 8.0 } else { 0.0 }
+}
+
+/// Returns the names that papers and other programs call `word`: `rotary` for `rope`.
+pub fn synonyms_of(word: &str) -> Vec<&'static str> {
+    names_of(word).collect()
 }
 
 #[cfg(test)]

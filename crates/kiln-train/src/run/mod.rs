@@ -222,6 +222,10 @@ fn run_stages(
     let mut outcome = RunOutcome { folder: folder.root().to_owned(), steps: (0, 0), interrupted: false };
     let mut tokens = 0;
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
+        if index > first && stop() {
+            outcome.interrupted = true;
+            break;
+        }
         let data = config.data_config(recipe);
         let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
         corpora.retain(|data| recipe.stages[index..].iter().any(|stage| stage.data_config(recipe) == data));

@@ -21,6 +21,7 @@ mod error_conversions;
 mod eval;
 mod evaluator;
 mod export;
+mod foreign_flags;
 mod generate;
 mod inspect;
 mod inspect_text;
@@ -30,6 +31,7 @@ mod memory_check;
 mod metrics_summary;
 mod metrics_text;
 mod model_args;
+mod model_overrides;
 mod model_summary;
 mod objective;
 mod objective_example;
@@ -39,6 +41,7 @@ mod recipe;
 mod recipe_source;
 mod run_report;
 mod run_summary;
+mod stage_flags;
 mod table;
 mod tokenizer;
 mod train;
@@ -147,6 +150,10 @@ fn report_clap_error(error: &clap::Error) -> ExitCode {
     // The arguments could not be parsed, so that `--json` is looked up by hand.
     let json = std::env::args_os().any(|argument| argument == "--json");
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into()).collect();
+    if let Some(error) = foreign_flags::foreign_flag_error(error, &arguments) {
+        return ExitCode::from(report(&error, json));
+    }
     if json && !is_help {
         return ExitCode::from(report(&CliError::from(error), true));
     }

@@ -17,7 +17,7 @@ use super::{
     recipe_source::{self, BUILT_IN_RECIPES},
     table::format_table,
 };
-use kiln_spec::config::{ConfigKey, closest_match, explain};
+use kiln_spec::config::{ConfigKey, closest_match, explain, synonyms_of};
 use kiln_train::Recipe;
 use serde_json::{Value, json};
 
@@ -106,10 +106,12 @@ fn key_json(key: &ConfigKey) -> Value {
     json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed })
 }
 
-/// Error with the nearest key: one with the same last name, else one with a similar spelling.
+/// Error with the nearest key: one with the same last name or a synonym of it, else one with a similar spelling.
 fn unknown_key(path: &str, keys: &[ConfigKey]) -> CliError {
     let paths: Vec<String> = keys.iter().map(|key| normalize_path(&key.path)).collect();
-    let same_name = paths.iter().find(|other| last_name(other) == last_name(path)).map(String::as_str);
+    let mut names = vec![last_name(path)];
+    names.extend(synonyms_of(last_name(path)));
+    let same_name = paths.iter().find(|other| names.contains(&last_name(other))).map(String::as_str);
     let help = match same_name.or_else(|| closest_match(path, paths.iter().map(String::as_str))) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "see `kiln recipe explain` for all keys".into(),

@@ -3,7 +3,7 @@
 //! The built-in recipes are the files in `recipes/`, compiled into the program. A recipe may extend another one by name or by
 //! path (`extends = "stories"`); its own keys win.
 
-use super::error::CliError;
+use super::{error::CliError, model_overrides::overrides_from_origin};
 use kiln_spec::{
     ValidationError,
     config::{ConfigError, closest_match},
@@ -57,12 +57,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
     },
 ];
 
-/// Loads a recipe by name or path, with the assignments `sets` over it.
+/// Loads a recipe by name or path, with the assignments `sets` over it. A recipe with `from` and without a `[model]` gets the
+/// architecture of that model.
 ///
 /// Overrides have the form `key=value` and are applied in order; a value that is not TOML is a string.
 pub fn load(name: &str, sets: &[String]) -> Result<Recipe, CliError> {
     let (text, file) = read_recipe(name, None)?;
-    Ok(Recipe::load(&text, Some(&file), sets, &read_recipe)?)
+    let origin = Recipe::model_origin(&text, Some(&file), sets, &read_recipe)?;
+    let from_origin = origin.as_ref().map_or(Ok(Vec::new()), overrides_from_origin)?;
+    let sets = [from_origin, sets.to_vec()].concat();
+    Ok(Recipe::load(&text, Some(&file), &sets, &read_recipe)?)
 }
 
 /// Text of a recipe, and its name for error messages. `parent` is the recipe that `extends` this one, if any.

@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! kiln train
-//! kiln train text --data notes.txt --steps 500 --set stages.0.batch_size=4
+//! kiln train text --data notes.txt --epochs 3 --lr 1e-3 --set data.validation=0.1
 //! kiln train --from models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data notes.txt
 //! kiln train --resume runs/stories
 //! ```
@@ -19,20 +19,19 @@ use super::{
     error::{CliError, EXIT_INTERRUPTED},
     interrupt, memory_check,
     metrics_summary::MetricsSummary,
-    model_args::model_source,
+    model_overrides::overrides_from_model,
     output::{CommandOutput, print_message},
     progress::ProgressReporter,
     recipe_source, run_report, run_summary,
+    stage_flags::StageFlags,
 };
 use burn::tensor::Device;
 use kiln_data::{FilesConfig, SourceConfig};
-use kiln_peft::AdapterConfig;
 use kiln_train::{
     Recipe, TrainError,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
-use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     sync::atomic::Ordering,
@@ -59,16 +58,14 @@ pub struct Args {
     /// architecture, weights and tokenizer are used. With a PEFT folder, its adapters are trained further.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
-    /// Number of optimizer steps of each stage (default: from the recipe). Warmup, decay, `eval_every` and
-    /// `checkpoint_every` follow if they are given as fractions of the stage.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
+    #[command(flatten)]
+    stages: StageFlags,
     /// Random seed (default: from the recipe).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
-    /// recipe, --data, --from, --out, --steps, --seed or --set.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
+    /// recipe, --data, --from, --out, --seed, --set or a flag of the stages.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "seed", "set", "StageFlags"])]
     resume: Option<PathBuf>,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -104,7 +101,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 }
 
 impl Args {
-    /// The recipe with its overrides, in the order `--from`, `--steps`, `--seed`, `--set`; then `--data`.
+    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--set`; then `--data`.
     ///
     /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
     /// an error.
@@ -114,11 +111,12 @@ impl Args {
             (None, true) => recipe_source::BUILT_IN_RECIPES[0].name,
             (None, false) => "text",
         };
+        let name = self.recipe.as_deref().unwrap_or(default);
         let mut sets = self.from.as_deref().map_or(Ok(Vec::new()), overrides_from_model)?;
-        sets.extend(self.steps.map(|steps| format!("stages.*.steps={steps}")));
+        sets.extend(self.stages.assignments(name, &sets)?);
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         sets.extend(self.set.iter().cloned());
-        let mut recipe = recipe_source::load(self.recipe.as_deref().unwrap_or(default), &sets)?;
+        let mut recipe = recipe_source::load(name, &sets)?;
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files_config(&recipe.data.source));
         }
@@ -141,31 +139,6 @@ impl Args {
         files.field = self.field.clone().unwrap_or(files.field);
         files
     }
-}
-
-/// Recipe overrides for `--from`: path and architecture of the model, and the options of its adapters if it is an adapter
-/// folder.
-fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
-    let source = model_source(from)?;
-    let model = to_toml_value(&source.config()?)?;
-    // The local path, because a run cannot read a model id on the hub.
-    let path = toml::Value::from(source.path().display().to_string());
-    let mut sets = vec![format!("from={path}"), format!("model={model}")];
-    if let Some(adapter) = source.adapters().last() {
-        let model = source.load_model(&Device::flex())?.model;
-        let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
-            CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
-                .with_location(adapter.display().to_string())
-                .with_help("merge them with `kiln export --format hf`, and start from the exported model")
-        })?;
-        sets.push(format!("stages.0.adapter={}", to_toml_value(&config)?));
-    }
-    Ok(sets)
-}
-
-/// A value for an assignment of `--set`.
-fn to_toml_value(value: &impl Serialize) -> Result<toml::Value, CliError> {
-    toml::Value::try_from(value).map_err(|error| CliError::failed("model", error.to_string()))
 }
 
 /// Whether the comparison with compressors was interrupted.

@@ -86,7 +86,7 @@ fn a_special_token_that_is_written_in_the_text_ends_a_prefix() {
 fn a_pattern_that_matches_no_parameter_is_an_error_with_counts() {
     let (key, said) = refused(&[r#"stages.0.trainable=["norm.weight", "blocks.*.atention.*"]"#]);
     assert_eq!(key, "stages[0].trainable");
-    assert!(said.contains("`blocks.*.atention.*` matches none of the 18 parameters"), "{said}");
+    assert!(said.contains("`blocks.*.atention.*` matches none of the 20 parameters"), "{said}");
     let (key, said) = refused(&[r#"stages.0.optimizer={ adamw = { no_weight_decay = ["*norm*", "layernorm"] } }"#]);
     assert!(key == "stages[0].optimizer.adamw.no_weight_decay" && said.contains("`layernorm`"), "{key} {said}");
     let (key, _) = refused(&[r#"stages.0.optimizer={ muon = { adamw_params = ["lm_head"] } }"#]);

@@ -58,7 +58,8 @@ fn a_loss_that_is_not_finite_stops_the_run_before_the_update() {
         "stages.0.eval_every=1.0",
         "stages.0.keep_checkpoints=9",
     ]);
-    train(&recipe, &path("good"));
+    let finite = TestRun { objective: &|_| Box::new(ScaledLoss::new(|_| 1.0)), ..TestRun::default() };
+    finite.start(&recipe, &path("good")).unwrap();
     let calls = Arc::new(AtomicU64::new(0));
     let broken = TestRun {
         objective: &|_| Box::new(ScaledLoss(calls.clone(), |call| if call < 5 { 1.0 } else { f64::NAN })),
@@ -79,7 +80,7 @@ fn a_loss_that_is_not_finite_stops_the_run_before_the_update() {
     assert!(weights(&path("run"), 0, 4) == weights(&path("good"), 0, 4));
     assert_eq!(load(&path("run"), &kiln_laws::device()).unwrap().step, 4);
     // With a loss that is one, the run goes on as if nothing had been.
-    assert!(!TestRun::default().resume(&path("run")).unwrap().interrupted);
+    assert!(!finite.resume(&path("run")).unwrap().interrupted);
     assert_same_result(&run_result(&path("run")), &run_result(&path("good")), "after a loss that was none");
 }
 

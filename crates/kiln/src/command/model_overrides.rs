@@ -1,0 +1,42 @@
+//! Recipe overrides that take the architecture, the weights and the tokenizer of a model: `--from MODEL`, and a recipe with
+//! `from` that has no `[model]`.
+
+use super::{error::CliError, model_args::model_source};
+use burn::tensor::Device;
+use kiln_peft::AdapterConfig;
+use kiln_train::recipe::ModelOrigin;
+use serde::Serialize;
+use std::path::Path;
+
+/// Overrides for `--from`: path and architecture of the model, and the options of its adapters if it is an adapter folder.
+pub fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
+    overrides(from, false)
+}
+
+/// Overrides for a recipe that has `from` and no `[model]`. An adapter of the recipe is kept.
+pub fn overrides_from_origin(origin: &ModelOrigin) -> Result<Vec<String>, CliError> {
+    overrides(Path::new(&origin.from), origin.has_adapter)
+}
+
+fn overrides(from: &Path, has_adapter: bool) -> Result<Vec<String>, CliError> {
+    let source = model_source(from)?;
+    let model = to_toml_value(&source.config()?)?;
+    // The local path, because a run cannot read a model id on the hub.
+    let path = toml::Value::from(source.address().display().to_string());
+    let mut sets = vec![format!("from={path}"), format!("model={model}")];
+    if let Some(adapter) = source.adapters().last().filter(|_| !has_adapter) {
+        let model = source.load_model(&Device::flex())?.model;
+        let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
+            CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
+                .with_location(adapter.display().to_string())
+                .with_help("merge them with `kiln export --format hf`, and start from the exported model")
+        })?;
+        sets.push(format!("stages.0.adapter={}", to_toml_value(&config)?));
+    }
+    Ok(sets)
+}
+
+/// A value for an assignment of `--set`.
+fn to_toml_value(value: &impl Serialize) -> Result<toml::Value, CliError> {
+    toml::Value::try_from(value).map_err(|error| CliError::failed("model", error.to_string()))
+}
