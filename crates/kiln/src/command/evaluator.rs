@@ -1,6 +1,6 @@
 //! Evaluation of a model on text, at any sequence length. Used by `kiln eval` and `kiln compare`.
 
-use super::{error::CliError, output::print_message};
+use super::{error::CliError, output::{print_folded, print_message}};
 use burn::tensor::Device;
 use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;
@@ -121,7 +121,7 @@ fn describe_checkpoint(checkpoint: &RunCheckpoint) {
     let stage = checkpoint.stage_config();
     if let Some(name) = &stage.external_objective {
         let objective = stage.objective.name();
-        print_message(&format!(
+        print_folded(&format!(
             "the run was trained with the objective `{name}`, which is implemented in Rust; it is evaluated with \
              `{objective}`, the objective of its recipe"
         ));

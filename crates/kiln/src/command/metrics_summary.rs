@@ -5,7 +5,7 @@
 //! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
 use crate::page::smooth;
-use kiln_train::metrics::{CompressionMetrics, CorrectCount, MetricsRow, Samples, StepMetrics, ValidationMetrics};
+use kiln_train::metrics::{CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct MetricsSummary {
     pub last_validation: Option<ValidationMetrics>,
     /// Last generated samples.
     pub last_samples: Option<Samples>,
+    /// Why the last stage ended before its last step.
+    pub early_end: Option<String>,
     /// Last comparison with compressors.
     pub compression: Option<CompressionMetrics>,
 }
@@ -38,6 +40,9 @@ impl MetricsSummary {
                 MetricsRow::Validation(row) => summary.last_validation = Some(row.clone()),
                 MetricsRow::Samples(row) => summary.last_samples = Some(row.clone()),
                 MetricsRow::Compression(row) => summary.compression = Some(row.clone()),
+                MetricsRow::Event(event) if event.kind == EventKind::Finished => {
+                    summary.early_end = Some(event.detail.clone()).filter(|detail| detail.starts_with("stopped early"));
+                }
                 MetricsRow::Event(_) => {}
             }
         }

@@ -1,11 +1,9 @@
 //! Metrics as lines of text: steps, evaluations, samples.
 
+use super::line_width::{LINE_WIDTH, fold_parts};
 use crate::page::number_format::{format_count, format_duration, format_percent};
 use kiln_train::metrics::{CorrectCount, Sample, Samples, StepMetrics, ValidationMetrics};
 use std::collections::BTreeMap;
-
-/// Maximum width of a line of sampled text, in characters.
-const LINE_WIDTH: usize = 100;
 
 /// `step 40 of 650 · loss 4.12 · 11.3 k tokens/s · 2 min left`, where `speed` is the text of [`format_speed`].
 ///
@@ -20,15 +18,18 @@ pub fn format_speed(tokens_per_second: f64, seconds_left: f64) -> String {
     format!("{} tokens/s · {} left", format_count(tokens_per_second.round()), format_duration(seconds_left))
 }
 
-/// `validation loss 1.934 · 18 % above the floor of 1.634 · 0.806 bits per byte · recall 61 %`.
+/// `validation loss 1.934 · 18 % above the floor of 1.634 · 0.806 bits per byte`, with the accuracies in a second line.
 ///
 /// Parts that the run does not have are left out.
 pub fn format_validation(row: &ValidationMetrics) -> String {
+    if row.evaluated_tokens == 0 && row.loss.is_nan() {
+        return "no validation loss: the objective predicts no token of the validation text".into();
+    }
     let mut parts = vec![format!("validation loss {:.3}", row.loss)];
     parts.extend(row.reference_loss.map(|floor| format_above_floor(row.loss, floor)));
     parts.push(format!("{:.3} bits per byte", row.bits_per_byte));
     parts.extend(row.by_dependency.as_ref().map(format_kinds).filter(|line| !line.is_empty()));
-    parts.join(" · ")
+    fold_parts(&parts, " · ")
 }
 
 /// `18 % above the floor of 1.634`.
@@ -119,7 +120,7 @@ mod tests {
             ("recall".into(), CorrectCount { correct: 1, total: 2 }),
             ("local".into(), CorrectCount { correct: 0, total: 0 }),
         ]));
-        let expected = "validation loss 2.000 · 25 % above the floor of 1.600 · 1.250 bits per byte · recall 50 %";
+        let expected = "validation loss 2.000 · 25 % above the floor of 1.600 · 1.250 bits per byte\n  recall 50 %";
         assert_eq!(format_validation(&row), expected);
     }
 }

@@ -26,6 +26,7 @@ mod generate;
 mod inspect;
 mod inspect_text;
 mod interrupt;
+mod line_width;
 mod logits;
 mod memory_check;
 mod metrics_summary;

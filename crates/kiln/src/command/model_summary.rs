@@ -155,6 +155,18 @@ pub fn draw_pattern(pattern: &PatternMask) -> Vec<String> {
     lines
 }
 
+/// The mask with every `step`-th query and key, so that it has at most `max_size` of each.
+pub fn thin_pattern(pattern: &PatternMask, max_size: usize) -> PatternMask {
+    let step = pattern.size.div_ceil(max_size.max(1)).max(1);
+    if step == 1 {
+        return pattern.clone();
+    }
+    let kept = || (0..pattern.size).step_by(step);
+    let cells = kept().flat_map(|query| kept().map(move |key| u8::from(pattern.is_visible(query, key))));
+    let title = format!("{}; one token in {step} is drawn", pattern.title);
+    PatternMask { size: kept().count(), cells: cells.collect(), title }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +179,15 @@ mod tests {
         assert_eq!(summary.layers.iter().map(|layer| layer.parameters).sum::<u64>(), summary.total_parameters);
         let attention = summary.layers.iter().find(|layer| layer.path == "blocks.1.attention").unwrap();
         assert!(attention.flops_per_token > 0.0 && attention.state_bytes_per_token > 0.0 && attention.kernel.is_some());
+    }
+
+    #[test]
+    fn a_large_mask_is_thinned() {
+        let mask = pattern_mask(&Pattern::default(), Visibility::Causal, 11);
+        let thin = thin_pattern(&mask, 4);
+        assert_eq!(draw_pattern(&thin), ["█▄··", "███▄"]);
+        assert!(thin.title.ends_with("one token in 3 is drawn"), "{}", thin.title);
+        assert_eq!(thin_pattern(&mask, 11).size, 11);
     }
 
     #[test]

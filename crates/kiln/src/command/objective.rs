@@ -3,6 +3,7 @@
 //! ```console
 //! kiln objective list
 //! kiln objective show masked --set rate=0.3
+//! kiln objective show prefix --model runs/chat --data dialogs.jsonl --set 'split={ after = { text = "Answer:" } }'
 //! ```
 //!
 //! JSON: `list` gives `{"objectives":[{"name","about"}]}`; `show` gives
@@ -11,22 +12,24 @@
 use super::{
     color::TextStyle,
     error::CliError,
+    line_width::{LINE_WIDTH, fold_lines, format_descriptions},
     model_summary,
     objective_example::{self, TextExample},
     output::CommandOutput,
     recipe_source,
-    table::format_table,
+    tokenizer::open_tokenizer,
 };
 use crate::page::{ExampleToken, PatternMask};
 use burn::tensor::Device;
 use kiln_data::{
-    DataConfig, FilesConfig, SourceConfig, Subset, Tokenizer, TokenizerConfig, ValidationSplit,
+    DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, TokenizerConfig, ValidationSplit,
     source::stories::StoriesConfig,
 };
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::config::{Choice, closest_match, explain};
-use kiln_train::{Models, ObjectiveConfig, Recipe};
+use kiln_train::{Models, ObjectiveConfig, Recipe, objective::RequiredText};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Subcommands of `kiln objective`.
 #[derive(Debug, clap::Subcommand)]
@@ -42,9 +45,17 @@ pub enum Command {
 pub struct ShowArgs {
     /// Objective name, such as `masked`.
     name: String,
-    /// Text file or folder to use instead of a built-in story; the first document is shown. May be repeated.
+    /// Text file or folder to use instead of a built-in story. The first document is shown; for an objective that looks
+    /// for a text, the first that contains it. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
+    /// Model whose tokenizer is used: run folder, Hugging Face folder or id, or .gguf file (default: a small tokenizer is
+    /// trained on the text).
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// Maximum number of tokens of the document that are shown.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=8192))]
+    sequence_length: usize,
     /// Override an option of the objective, such as `rate=0.3` or `unit=span`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -53,8 +64,10 @@ pub struct ShowArgs {
     seed: u64,
 }
 
-/// Maximum width of a line of tokens, in characters.
-const LINE_WIDTH: usize = 96;
+/// Maximum width of a line of tokens after its name, in characters.
+const TOKENS_WIDTH: usize = LINE_WIDTH - 8;
+/// Maximum width of a mask, in characters.
+const MASK_WIDTH: usize = LINE_WIDTH - 2;
 /// Megabytes of stories that the tokenizer of an example is trained on.
 const STORY_MEGABYTES: f64 = 0.3;
 /// Names of the three lines of tokens.
@@ -85,30 +98,43 @@ fn objective_descriptions() -> Vec<(String, String)> {
 /// A line per objective, in the order of the configuration.
 fn list_objectives() -> CommandOutput {
     let objectives = objective_descriptions();
-    let rows: Vec<Vec<String>> = objectives.iter().map(|(name, text)| vec![name.clone(), text.clone()]).collect();
     let json: Vec<Value> = objectives.iter().map(|(name, text)| json!({ "name": name, "about": text })).collect();
-    CommandOutput::new(json!({ "objectives": json }), format_table(&["objective", "description"], &rows, &[]))
+    CommandOutput::new(json!({ "objectives": json }), format_descriptions(["objective", "description"], &objectives))
 }
 
 impl ShowArgs {
-    /// Trains a small tokenizer on the text, makes one batch of its first document, and prints the batch. The model
-    /// is untrained: it only takes part because objectives may use one.
+    /// Makes one batch of one document, and prints the batch. The model is untrained: it only takes part because
+    /// objectives may use one.
     fn show(&self) -> Result<CommandOutput, CliError> {
         let objective = self.objective()?;
         let source = self.data_config().source.open()?;
-        let all = ValidationSplit::unsplit(Subset::Validation);
-        let tokenizer = Tokenizer::train(&TokenizerConfig::default(), all.texts(&*source, Subset::Validation)?)?;
+        let tokenizer = self.tokenizer(&*source)?;
         let model = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 8, ..ModelConfig::default() };
         let models = Models { policy: Model::init(&model, 0, &Device::flex()) };
-        let text = all.texts(&*source, Subset::Validation)?.next().transpose()?.unwrap_or_default();
-        let examples = objective_example::text_examples(&text, &objective, &models, &tokenizer, self.seed);
+        let text = find_document(&*source, &objective, &tokenizer)?;
+        let max_tokens = self.sequence_length;
+        let examples =
+            objective_example::text_examples(&text, max_tokens, &objective, &models, &tokenizer, self.seed)?;
         let style = TextStyle::for_stdout();
         let description = objective_descriptions().into_iter().find(|(name, _)| *name == objective.name());
         let description = description.map(|(_, text)| text).unwrap_or_default();
-        let mut parts = vec![format!("{}: {description}", style.bold(objective.name()))];
+        let mut parts = vec![fold_lines(&format!("{}: {description}", style.bold(objective.name())))];
+        let tokens = tokenizer.encode(&text).len();
+        parts.extend((tokens > max_tokens).then(|| format!("the first {max_tokens} of {tokens} tokens of the document")));
         parts.extend(examples.iter().map(|example| format_example(example, style)));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
         Ok(CommandOutput::new(json!({ "objective": objective.name(), "examples": json }), parts.join("\n\n")))
+    }
+
+    /// The tokenizer of `--model`, or a small one that is trained on the text.
+    fn tokenizer(&self, source: &dyn Source) -> Result<Tokenizer, CliError> {
+        match &self.model {
+            Some(model) => open_tokenizer(model),
+            None => {
+                let all = ValidationSplit::unsplit(Subset::Validation);
+                Ok(Tokenizer::train(&TokenizerConfig::default(), all.texts(source, Subset::Validation)?)?)
+            }
+        }
     }
 
     /// The objective with its options, checked as part of a recipe.
@@ -138,15 +164,39 @@ impl ShowArgs {
     }
 }
 
+/// The first document, or the first one that contains all texts that the objective looks for.
+///
+/// # Errors
+/// If no document contains them, with the number of documents.
+fn find_document(source: &dyn Source, objective: &ObjectiveConfig, tokenizer: &Tokenizer) -> Result<String, CliError> {
+    let required = objective.build().required_texts();
+    let all = ValidationSplit::unsplit(Subset::Validation);
+    let mut documents = 0;
+    for text in all.texts(source, Subset::Validation)? {
+        let text = text?;
+        let tokens = if required.is_empty() { Vec::new() } else { tokenizer.encode(&text) };
+        let contains = |text: &RequiredText| tokenizer.vocabulary().find_text(text.text.as_bytes(), &tokens).is_some();
+        if required.iter().all(contains) {
+            return Ok(text);
+        }
+        documents += 1;
+    }
+    let texts: Vec<String> = required.iter().map(|required| format!("{:?}", required.text)).collect();
+    let message = format!("the text {} occurs in none of the {documents} documents", texts.join(" or "));
+    let keys: Vec<String> = required.into_iter().map(|required| required.key).collect();
+    Err(CliError::usage(message).with_location(keys.join(", ")).with_help("give a text of the documents, or others with --data"))
+}
+
 /// The tokens in columns of text, input and target, and the attention mask below them.
 fn format_example(example: &TextExample, style: TextStyle) -> String {
     let title = if example.mode.is_empty() { String::new() } else { format!("{}\n", style.bold(example.mode)) };
-    let mask = model_summary::draw_pattern(&example.pattern);
-    let mask: Vec<String> = mask.into_iter().map(|line| format!("  {line}")).collect();
-    format!("{title}{}\n{}:\n{}", format_columns(example, style), example.pattern.title, mask.join("\n"))
+    let pattern = model_summary::thin_pattern(&example.pattern, MASK_WIDTH);
+    let mask: Vec<String> =
+        model_summary::draw_pattern(&pattern).into_iter().map(|line| format!("  {line}")).collect();
+    format!("{title}{}\n{}:\n{}", format_columns(example, style), pattern.title, mask.join("\n"))
 }
 
-/// Lines are broken after [`LINE_WIDTH`] characters. `·` marks positions without a target.
+/// Lines are broken after [`TOKENS_WIDTH`] characters. `·` marks positions without a target.
 fn format_columns(example: &TextExample, style: TextStyle) -> String {
     let mut blocks = Vec::new();
     let mut lines = [const { String::new() }; 3];
@@ -155,7 +205,7 @@ fn format_columns(example: &TextExample, style: TextStyle) -> String {
         let target = token.target.as_deref().unwrap_or("·");
         let cells = [original.as_str(), &token.input, target];
         let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        if line_width + width > LINE_WIDTH {
+        if line_width + width > TOKENS_WIDTH {
             blocks.push(label_lines(&lines));
             lines = [const { String::new() }; 3];
             line_width = 0;

@@ -4,13 +4,13 @@
 
 use super::model_summary::layout_mask;
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
-use kiln_data::{Batch, DataConfig, PackedSequences, Sequence, Subset, Tokenizer};
+use kiln_data::{Batch, DataConfig, DataError, PackedSequences, Sequence, Subset, Tokenizer};
 use kiln_infer::block_on;
 use kiln_spec::Random;
 use kiln_train::{Models, ObjectiveConfig, StageConfig, TrainError, run};
 
-/// Maximum number of tokens of an example.
-const MAX_TOKENS: usize = 24;
+/// Maximum number of tokens of an example on a page.
+const PAGE_TOKENS: usize = 24;
 
 /// An example of an objective.
 ///
@@ -36,7 +36,8 @@ pub fn stage_examples(
 ) -> Vec<ObjectiveExample> {
     let Some(text) = first_validation_text(data).ok().flatten() else { return Vec::new() };
     let name = stage.objective.name();
-    let examples = text_examples(&text, &stage.objective, models, tokenizer, 0).into_iter().map(|example| {
+    let examples = text_examples(&text, PAGE_TOKENS, &stage.objective, models, tokenizer, 0).unwrap_or_default();
+    let examples = examples.into_iter().map(|example| {
         let mode =
             if example.mode.is_empty() { String::new() } else { format!(" ({})", example.mode.replace('_', " ")) };
         let title = format!("Inputs and targets of the objective `{name}`{mode}.");
@@ -45,27 +46,31 @@ pub fn stage_examples(
     examples.collect()
 }
 
-/// Examples on the beginning of a text: one for each component of the objective, or one for an objective without
-/// components. An example whose batch cannot be made is left out.
+/// Examples on the first `max_tokens` tokens of a text: one for each component of the objective, or one for an objective
+/// without components.
 ///
 /// `seed` selects the random masks and prefix lengths. `unified` gives one example for each of its modes.
+///
+/// # Errors
+/// If the tokenizer lacks a special token that the objective needs.
 pub fn text_examples(
     text: &str,
+    max_tokens: usize,
     objective: &ObjectiveConfig,
     models: &Models,
     tokenizer: &Tokenizer,
     seed: u64,
-) -> Vec<TextExample> {
-    let packed = pack_text(text, tokenizer);
+) -> Result<Vec<TextExample>, DataError> {
+    let packed = pack_text(text, max_tokens, tokenizer);
     let original: Vec<String> = packed.rows[0][0].tokens.iter().map(|id| tokenizer.id_to_token(*id)).collect();
     let objective = objective.build();
     let mut components = objective.components();
     if components.is_empty() {
         components = vec![("", objective)];
     }
-    let examples = components.into_iter().filter_map(|(mode, component)| {
-        let batch = block_on(component.batch(&packed, models, Random::new(seed, "example", 0, 0))).ok()?;
-        Some(TextExample {
+    let examples = components.into_iter().map(|(mode, component)| {
+        let batch = block_on(component.batch(&packed, models, Random::new(seed, "example", 0, 0)))?;
+        Ok(TextExample {
             mode,
             original: original.clone(),
             tokens: batch_tokens(&batch, tokenizer),
@@ -76,11 +81,11 @@ pub fn text_examples(
 }
 
 /// The beginning of a text as one sequence, with bos, and with eos if the text is short enough to end.
-fn pack_text(text: &str, tokenizer: &Tokenizer) -> PackedSequences {
+fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequences {
     let special = tokenizer.special_tokens();
     let mut ids = tokenizer.encode(text);
-    let is_complete = ids.len() <= MAX_TOKENS;
-    ids.truncate(MAX_TOKENS);
+    let is_complete = ids.len() <= max_tokens;
+    ids.truncate(max_tokens);
     ids.insert(0, special.bos);
     ids.extend(is_complete.then_some(special.eos));
     PackedSequences {

@@ -1,6 +1,6 @@
 //! Standard output and standard error. A closed standard output ends the command silently, as in `kiln … | head`.
 
-use super::error::CliError;
+use super::{error::CliError, line_width::fold_lines};
 use serde_json::Value;
 use std::io::{self, ErrorKind, Write};
 
@@ -38,6 +38,11 @@ pub fn print_chunk(text: &str) -> Result<(), CliError> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(CliError::failed("io", format!("cannot write to standard output: {error}"))),
     }
+}
+
+/// Prints a text to standard error, in lines of at most 80 characters.
+pub fn print_folded(text: &str) {
+    print_message(&fold_lines(text));
 }
 
 /// Prints a line to standard error. A closed standard error is ignored.

@@ -3,7 +3,7 @@
 //! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
 //! Evaluations, samples and checkpoints are printed in both cases.
 
-use super::{metrics_text, output::print_message};
+use super::{metrics_text, output::{print_folded, print_message}};
 use crate::page::number_format::{format_bytes, format_count};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
@@ -66,11 +66,11 @@ impl ProgressReporter {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// Prints a line, above the bar if there is one.
+    /// Prints a text, above the bar if there is one.
     pub fn print_message(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| print_message(text)),
-            None => print_message(text),
+            Some(bar) => bar.suspend(|| print_folded(text)),
+            None => print_folded(text),
         }
     }
 

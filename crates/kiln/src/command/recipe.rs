@@ -12,17 +12,17 @@
 
 use super::{
     error::CliError,
+    line_width::{LINE_WIDTH, fold_lines, format_descriptions},
     metrics_text::wrap_text,
     output::CommandOutput,
     recipe_source::{self, BUILT_IN_RECIPES},
-    table::format_table,
 };
 use kiln_spec::config::{ConfigKey, closest_match, explain, synonyms_of};
 use kiln_train::Recipe;
 use serde_json::{Value, json};
 
 /// Maximum width of a description, in characters.
-const DESCRIPTION_WIDTH: usize = 92;
+const DESCRIPTION_WIDTH: usize = LINE_WIDTH - 4;
 
 /// Subcommands of `kiln recipe`.
 #[derive(Debug, clap::Subcommand)]
@@ -58,9 +58,9 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
 
 /// The default recipe is the first one.
 fn list_recipes() -> CommandOutput {
-    let rows = BUILT_IN_RECIPES.iter().map(|recipe| vec![recipe.name.into(), recipe.description.into()]);
+    let rows = BUILT_IN_RECIPES.iter().map(|recipe| (recipe.name.into(), recipe.description.into()));
     let json = BUILT_IN_RECIPES.iter().map(|recipe| json!({ "name": recipe.name, "about": recipe.description }));
-    let table = format_table(&["recipe", "description"], &rows.collect::<Vec<_>>(), &[]);
+    let table = format_descriptions(["recipe", "description"], &rows.collect::<Vec<_>>());
     CommandOutput::new(json!({ "recipes": json.collect::<Vec<_>>() }), table)
 }
 
@@ -96,7 +96,7 @@ fn normalize_path(path: &str) -> String {
 /// `path  (allowed values, default …)`, and the description below it.
 fn format_key(key: &ConfigKey) -> String {
     let default = key.default.as_ref().map_or(String::new(), |default| format!(", default {default}"));
-    let mut lines = vec![format!("{}  ({}{default})", key.path, key.allowed)];
+    let mut lines = vec![fold_lines(&format!("{}  ({}{default})", key.path, key.allowed))];
     lines.extend(wrap_text(&key.description, DESCRIPTION_WIDTH).into_iter().map(|line| format!("    {line}")));
     lines.join("\n")
 }

@@ -66,11 +66,12 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     let metrics = MetricsSummary::from_rows(&run::load_metrics(paths)?);
     let model = outline_model(paths, &recipe)?;
     let summary = model.as_ref().map(|model| model_summary::summarize(model, stage.sequence_length, PATTERN_SIZE));
+    let objective = stage.external_objective.clone().unwrap_or_else(|| stage.objective.name().into());
     Ok(Report {
         name: run_name(paths.root()),
-        objective: stage.objective.name().into(),
+        objective,
         is_pseudo: stage.objective.build().loss_kind() == LossKind::PseudoLikelihood,
-        run_info: run_info(&recipe, &stage, summary.as_ref(), device),
+        run_info: [run_info(&recipe, &stage, summary.as_ref(), device), early_end(&metrics)].concat(),
         parameters: summary.as_ref().map_or(0, |summary| summary.total_parameters),
         steps: metrics.steps(),
         tokens: metrics.tokens(),
@@ -88,6 +89,11 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
         examples: model.map_or(Ok(Vec::new()), |model| examples(paths, &recipe, &stage, model))?,
         checkpoints: checkpoints(paths, &recipe)?,
     })
+}
+
+/// Why the run ended before its last step, if it did.
+fn early_end(metrics: &MetricsSummary) -> Vec<(String, String)> {
+    metrics.early_end.iter().map(|reason| ("Ended".to_string(), reason.clone())).collect()
 }
 
 /// The comparison with compressors, as the page reads it.
@@ -108,6 +114,10 @@ fn examples(
     stage: &StageConfig,
     model: Model,
 ) -> Result<Vec<ObjectiveExample>, CliError> {
+    // What an objective in Rust makes of a text is unknown here.
+    if stage.external_objective.is_some() {
+        return Ok(Vec::new());
+    }
     let tokenizer = super::tokenizer::open_tokenizer(paths.root())?;
     let models = Models { policy: model };
     Ok(objective_example::stage_examples(stage.data_config(recipe), stage, &models, &tokenizer))

@@ -9,7 +9,7 @@ use kiln_train::{
 use std::path::Path;
 
 /// Width and height of the loss chart, in characters.
-const CHART_SIZE: (usize, usize) = (72, 9);
+const CHART_SIZE: (usize, usize) = (70, 9);
 
 /// Summary of the run at `path`. Metrics that the run does not have are left out.
 ///
@@ -23,6 +23,7 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
     let kinds = summary.accuracy_by_kind().map(metrics_text::format_kinds).filter(|kinds| !kinds.is_empty());
     let lines = [
         ("training", Some(format_training(summary))),
+        ("ended", summary.early_end.clone()),
         ("training loss", summary.train_loss.map(|loss| format!("{loss:.3} nats per token at the end"))),
         ("validation loss", validation),
         ("floor", floor.map(|(loss, floor)| metrics_text::format_above_floor(loss, floor))),
@@ -56,7 +57,7 @@ fn format_training(summary: &MetricsSummary) -> String {
 fn format_compression(row: &CompressionMetrics) -> String {
     let CompressionMetrics { model_bits_per_byte, gzip, xz, zstd, .. } = row;
     let size = format_bytes(row.text_bytes as f64);
-    format!("{model_bits_per_byte:.3} (gzip {gzip:.3}, xz {xz:.3}, zstd {zstd:.3}) on {size} of validation text")
+    format!("{model_bits_per_byte:.3} (gzip {gzip:.3}, xz {xz:.3}, zstd {zstd:.3}) on {size}")
 }
 
 /// `None` if the report was not written.

@@ -176,7 +176,8 @@ fn command_output(outcome: &RunOutcome, progress: &ProgressReporter, json: bool)
         let (done, total) = outcome.steps;
         let phase = if progress.stage_started { "" } else { " while reading text," };
         format!(
-            "interrupted{phase} after step {done} of {total}; the state is saved. Continue with: kiln train --resume {run}"
+            "interrupted{phase} after step {done} of {total}; the state is saved\n\
+             continue with: kiln train --resume {run}"
         )
     } else if progress.already_finished {
         format!("{}\nnothing to do: the run was finished before", run_summary::render(&outcome.folder, &summary, &rows))

@@ -84,7 +84,7 @@ fn ctrl_c_while_reading_text_stops_at_once() {
         err.read_to_string(&mut rest).unwrap();
         let done = CommandResult::from_output(child.wait_with_output().unwrap());
         assert_eq!(done.exit_code, Some(130), "{rest}");
-        let told = "interrupted while reading text, after step 0 of 6; the state is saved. Continue with: kiln train --resume run";
+        let told = "interrupted while reading text, after step 0 of 6; the state is saved\ncontinue with: kiln train --resume run";
         assert!(done.stdout.contains(told) && !rest.contains("checkpoint saved"), "{rest}{}", done.stdout);
     }
     run_kiln(home.path(), &["train", "--resume", "run"]).expect_success();

@@ -12,8 +12,10 @@ mod hub;
 mod kill;
 #[cfg(unix)]
 mod memory;
+mod numbers;
 mod objectives;
 mod others;
 mod readme;
+mod run_options;
 mod tokenizers;
 mod whole_way;
