@@ -20,6 +20,7 @@ mod metadata;
 mod reader;
 mod round_trip;
 mod row_permutation;
+mod sampling;
 #[cfg(feature = "files")]
 mod save;
 mod tokenizer;
