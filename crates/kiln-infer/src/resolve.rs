@@ -29,7 +29,35 @@ impl GenerateOptions {
             of_file.check().map_err(unsupported)?;
         }
         let defaults = Self { stop_token_ids: model.stop_token_ids.clone(), ..self };
-        Ok(defaults.with_settings(flags, file.as_ref()))
+        let options = defaults.with_settings(flags, file.as_ref());
+        if let Some(file) = &file {
+            warn_unused(file, &options, model);
+        }
+        Ok(options)
+    }
+
+    /// Limits the length to the number of tokens that a model with rotary positions was made for
+    /// ([`GenerationSettings::context_length`]), so that the text ends there. A longer prompt, or a longer `max_length`
+    /// among the flags, only leads to a warning: such a model computes with any number of positions.
+    pub fn within_context(self, prompt_tokens: usize, flags: &GenerationConfig, model: &GenerationSettings) -> Self {
+        let Some(context_length) = model.context_length else { return self };
+        if prompt_tokens > context_length {
+            log::warn!(
+                "the prompt has {prompt_tokens} tokens, but the model was made for at most {context_length} tokens \
+                 (`max_position_embeddings`): the text may be of low quality"
+            );
+            return self;
+        }
+        if let Some(max_length) = flags.max_length.filter(|max_length| *max_length > context_length) {
+            log::warn!(
+                "`max_length` is {max_length}, but the model was made for at most {context_length} tokens \
+                 (`max_position_embeddings`): text beyond them may be of low quality"
+            );
+            return self;
+        }
+        // The last token needs no position: the model does not process it.
+        let max_length = self.max_length.unwrap_or(usize::MAX).min(context_length.saturating_add(1));
+        Self { max_length: Some(max_length), ..self }
     }
 
     /// Returns the settings of `flags`, then of `file`, then of `self`, by the rules of [`resolve`](Self::resolve). End
@@ -55,6 +83,23 @@ impl GenerateOptions {
             decoder_start_token_id: flags.decoder_start_token_id.or(self.decoder_start_token_id),
             ..self
         }
+    }
+}
+
+/// Reports the settings of a file that are not applied: those that Kiln does not support, and those of sampling if the text
+/// is decoded greedily.
+fn warn_unused(file: &GenerationConfig, options: &GenerateOptions, model: &GenerationSettings) {
+    let path = model.config_file.display();
+    if !file.unsupported.is_empty() {
+        log::warn!("{path}: settings that are not supported and not applied: {}", file.unsupported.join(", "));
+    }
+    let unused = file.sampling_names();
+    if options.sampling.temperature == 0.0 && file.do_sample != Some(true) && !unused.is_empty() {
+        let reason = if file.do_sample.is_some() { "`do_sample` is false" } else { "there is no `do_sample`" };
+        log::warn!(
+            "{path}: {} without effect, because {reason} (greedy decoding); to sample, give a temperature",
+            unused.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        );
     }
 }
 
