@@ -156,7 +156,7 @@ fn parts_that_contradict_each_other_are_refused() {
         ("llama.rope.freq_base", Value::F32(1.0), "`llama.rope.freq_base`"),
         ("tokenizer.ggml.model", Value::String("gpt2".into()), "expected absent"),
         ("split.count", Value::U16(3), "`split.count` is 3, expected 2"),
-        ("split.count", Value::U16(1), "`split.count` is absent"),
+        ("split.count", Value::U16(1), "`split.count` is 2, expected 1"),
         ("split.count", Value::String("2".into()), "expected a non-negative integer"),
         ("split.no", Value::U16(2), "expected an index below split.count = 2, found 2"),
         ("split.tensors.count", Value::I32(99), "split.tensors.count is 99"),
