@@ -13,7 +13,7 @@ use std::{
 /// Largest number of links that are followed, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
 
-/// Opens a file, and if it is a part of a split model, all parts beside it.
+/// Opens a file, and if it is a part of a split model, all parts in its folder.
 ///
 /// # Errors
 /// If a file cannot be read, is not a GGUF file that Kiln reads, or is missing.
