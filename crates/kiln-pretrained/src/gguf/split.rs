@@ -145,7 +145,9 @@ mod tests {
         let names = split_part_names("a-b-00002-of-00003.gguf").unwrap();
         assert_eq!(names, ["a-b-00001-of-00003.gguf", "a-b-00002-of-00003.gguf", "a-b-00003-of-00003.gguf"]);
         assert_eq!(split_part_names("Q4/x-00001-of-00001.gguf").unwrap(), ["Q4/x-00001-of-00001.gguf"]);
-        for other in ["x.gguf", "x-1-of-2.gguf", "x-00003-of-00002.gguf", "x-00000-of-00002.gguf", "x-+0001-of-00002.gguf"] {
+        for other in
+            ["x.gguf", "x-1-of-2.gguf", "x-00003-of-00002.gguf", "x-00000-of-00002.gguf", "x-+0001-of-00002.gguf"]
+        {
             assert_eq!(split_part_names(other), None, "{other}");
         }
     }

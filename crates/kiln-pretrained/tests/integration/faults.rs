@@ -124,7 +124,10 @@ fn types_that_are_not_read_are_named() {
     let of_type = |id: u8| one(|file| file[24 + 25 + 8 + 9 + 4 + 16] = id).unwrap_err();
     for (id, name) in [(16, "IQ2_XXS"), (4, "Q4_2"), (31, "Q4_0_4_4"), (28, "F64"), (35, "TQ2_0"), (40, "NVFP4")] {
         let error = of_type(id);
-        assert!(error.contains(&format!("tensor `t`: unsupported type {name} (ggml type {id}); supported: F32, F16")), "{error}");
+        assert!(
+            error.contains(&format!("tensor `t`: unsupported type {name} (ggml type {id}); supported: F32, F16")),
+            "{error}"
+        );
     }
     assert!(of_type(99).contains("unsupported type 99, which this version does not know"));
 }

@@ -64,7 +64,12 @@ fn parts_are_found_through_links() {
         symlink(format!("../../blobs/{index}"), cache.join("snapshots/abc").join(name)).unwrap();
     }
     let whole = bits(&gguf("tiny-llama3"));
-    for path in ["links/any.gguf", "links/again.gguf", &format!("links/{}", PARTS[2]), &format!("cache/snapshots/abc/{}", PARTS[1])] {
+    for path in [
+        "links/any.gguf",
+        "links/again.gguf",
+        &format!("links/{}", PARTS[2]),
+        &format!("cache/snapshots/abc/{}", PARTS[1]),
+    ] {
         assert_eq!(bits(&GgufFile::open(&home.path().join(path)).unwrap()), whole, "{path}");
     }
 }
@@ -75,7 +80,9 @@ fn missing_parts_are_named() {
     write_parts(home.path());
     fs::remove_file(home.path().join(PARTS[1])).unwrap();
     let error = refusal(&home.path().join(PARTS[2]));
-    assert!(matches!(&error, LoadError::Split { error: SplitError::Missing { missing, .. }, .. } if missing == &PARTS[1..2]));
+    assert!(
+        matches!(&error, LoadError::Split { error: SplitError::Missing { missing, .. }, .. } if missing == &PARTS[1..2])
+    );
     let text = error.to_string();
     assert!(text.contains("part 3 of 3") && text.contains(PARTS[1]) && error.help().is_some(), "{text}");
     // A part without a name that leads to the others.
@@ -126,7 +133,8 @@ fn parts_that_contradict_each_other_are_refused() {
     let count = gguf("tiny-llama3").entries().len();
     let (half, total) = (count / 2, Value::I32(i32::try_from(count).unwrap()));
     let whole = gguf("tiny-llama3").metadata().0.clone();
-    let first_keys = [("split.no", Value::U16(0)), ("split.count", Value::U16(2)), ("split.tensors.count", total.clone())];
+    let first_keys =
+        [("split.no", Value::U16(0)), ("split.count", Value::U16(2)), ("split.tensors.count", total.clone())];
     let mut first: Vec<(&str, Value)> = whole.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
     first.extend(first_keys);
     let second = |changes: &[(&'static str, Value)]| {
