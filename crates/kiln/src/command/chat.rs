@@ -34,13 +34,13 @@ pub struct Args {
     /// System prompt.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    #[command(flatten)]
-    generation: GenerationArgs,
     /// Do not reuse the key-value cache of earlier turns (slower).
     #[arg(long, alias = "anew")]
     no_prefix_cache: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
 }
 
 /// Reads one message per line of standard input, until its end, and prints the replies. Empty lines are ignored.

@@ -44,9 +44,9 @@ pub struct Args {
     #[arg(long, alias = "at-once")]
     parallel: bool,
     #[command(flatten)]
-    generation: GenerationArgs,
-    #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
 }
 
 /// Fills in a prompt with `___` if the model can, else generates after the prompt.
