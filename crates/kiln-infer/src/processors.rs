@@ -105,7 +105,10 @@ impl LogitsProcessors {
             ("encoder_repetition_penalty", self.encoder_repetition_penalty),
         ];
         if let Some((key, factor)) = factors.into_iter().find(|(_, factor)| !(*factor > 0.0 && factor.is_finite())) {
-            return Err(ValidationError::new(key, format!("expected a number above 0 (1: no penalty), found {factor}")));
+            return Err(ValidationError::new(
+                key,
+                format!("expected a number above 0 (1: no penalty), found {factor}"),
+            ));
         }
         let decay = self.exponential_decay_length_penalty.map_or(1.0, |(_, factor)| factor);
         let amounts = [
@@ -162,7 +165,9 @@ impl LogitsProcessors {
             force(logits, &self.forced_eos_token_ids);
         }
         if self.remove_invalid_values {
-            logits.iter_mut().for_each(|logit| *logit = if logit.is_nan() { 0.0 } else { logit.clamp(f32::MIN, f32::MAX) });
+            logits
+                .iter_mut()
+                .for_each(|logit| *logit = if logit.is_nan() { 0.0 } else { logit.clamp(f32::MIN, f32::MAX) });
         }
         if let Some((start, factor)) = self.exponential_decay_length_penalty.filter(|(start, _)| num_new > *start) {
             let growth = factor.powi(i32::try_from(num_new - start).unwrap_or(i32::MAX)) - 1.0;

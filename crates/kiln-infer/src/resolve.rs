@@ -24,7 +24,8 @@ impl GenerateOptions {
         if let Some(file) = &file {
             // Sampling settings of a model that is decoded greedily have no effect and need not be valid.
             let do_sample = Some(is_sampled(&self.sampling, flags, Some(file)));
-            let of_file = Self::default().with_settings(&GenerationConfig { do_sample, ..Default::default() }, Some(file));
+            let of_file =
+                Self::default().with_settings(&GenerationConfig { do_sample, ..Default::default() }, Some(file));
             let unsupported = |error| PretrainedError::Unsupported { file: model.config_file.clone(), error };
             of_file.check().map_err(unsupported)?;
         }
@@ -140,7 +141,8 @@ fn with_sampling(defaults: Sampling, settings: &GenerationConfig, has_file: bool
 /// Logits processors by settings, without the minimum lengths.
 fn with_processors(defaults: LogitsProcessors, settings: &GenerationConfig) -> LogitsProcessors {
     let sequence_bias = settings.sequence_bias.as_ref();
-    let sequence_bias = sequence_bias.map(|biases| biases.iter().map(|(ids, bias)| (ids.clone(), *bias as f32)).collect());
+    let sequence_bias =
+        sequence_bias.map(|biases| biases.iter().map(|(ids, bias)| (ids.clone(), *bias as f32)).collect());
     let ids = |ids: &Option<Vec<u32>>, default| ids.clone().unwrap_or(default);
     LogitsProcessors {
         sequence_bias: sequence_bias.unwrap_or(defaults.sequence_bias),

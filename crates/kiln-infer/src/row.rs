@@ -26,7 +26,13 @@ impl Row {
     }
 
     /// Samples the next token from the model's logits `[V]`, after the logits processors.
-    pub fn sample(&self, request: &GenerateRequest, row: usize, step: u64, logits: &[f32]) -> Result<u32, GenerateError> {
+    pub fn sample(
+        &self,
+        request: &GenerateRequest,
+        row: usize,
+        step: u64,
+        logits: &[f32],
+    ) -> Result<u32, GenerateError> {
         let GenerateRequest { processors, sampling, .. } = request;
         if *processors == LogitsProcessors::default() {
             return sampling.sample(logits, step, row as u64);

@@ -30,8 +30,11 @@ impl<'a> RowText<'a> {
             match &ids[..] {
                 [id] if tokenizer.is_special(*id) => stop_token_ids.push(*id),
                 ids if ids.iter().any(|id| tokenizer.is_special(*id) && text.contains(&tokenizer.id_to_token(*id))) => {
-                    let reason = format!("{text:?} contains a special token and other text: special tokens have no text");
-                    return Err(ValidationError::new("stop", reason).with_suggestion("use the special token alone").into());
+                    let reason =
+                        format!("{text:?} contains a special token and other text: special tokens have no text");
+                    return Err(ValidationError::new("stop", reason)
+                        .with_suggestion("use the special token alone")
+                        .into());
                 }
                 _ => stop_texts.push(text.clone()),
             }

@@ -77,7 +77,10 @@ mod tests {
     #[test]
     fn the_beginning_of_a_stop_text_is_withheld() {
         let mut scanner = StopScanner::new(&["END".into(), "\n\n".into()]);
-        assert_eq!(["a E", "N", "N", "\n", "b", "\nE"].map(|piece| scanner.push(piece)), ["a ", "", "ENN", "", "\nb", "\n"]);
+        assert_eq!(
+            ["a E", "N", "N", "\n", "b", "\nE"].map(|piece| scanner.push(piece)),
+            ["a ", "", "ENN", "", "\nb", "\n"]
+        );
         assert_eq!((scanner.push("NDx"), scanner.is_stopped()), (String::new(), true));
         assert_eq!((scanner.push("more"), scanner.finish()), (String::new(), String::new()));
         let mut scanner = StopScanner::new(&["END".into()]);

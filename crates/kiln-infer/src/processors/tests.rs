@@ -56,15 +56,24 @@ fn values_out_of_range_are_errors_with_their_key() {
         (LogitsProcessors { repetition_penalty: 0.0, ..default() }, "repetition_penalty: expected a number above 0"),
         (LogitsProcessors { repetition_penalty: f64::NAN, ..default() }, "repetition_penalty: "),
         (LogitsProcessors { encoder_repetition_penalty: -1.0, ..default() }, "encoder_repetition_penalty: "),
-        (LogitsProcessors { presence_penalty: f64::INFINITY, ..default() }, "presence_penalty: expected a finite number"),
+        (
+            LogitsProcessors { presence_penalty: f64::INFINITY, ..default() },
+            "presence_penalty: expected a finite number",
+        ),
         (LogitsProcessors { frequency_penalty: f64::NAN, ..default() }, "frequency_penalty: "),
         (
             LogitsProcessors { exponential_decay_length_penalty: Some((1, f64::NAN)), ..default() },
             "exponential_decay_length_penalty: ",
         ),
-        (LogitsProcessors { bad_words_ids: vec![vec![1], vec![]], ..default() }, "bad_words_ids: expected at least one"),
+        (
+            LogitsProcessors { bad_words_ids: vec![vec![1], vec![]], ..default() },
+            "bad_words_ids: expected at least one",
+        ),
         (LogitsProcessors { sequence_bias: vec![(vec![], 1.0)], ..default() }, "sequence_bias: expected at least one"),
-        (LogitsProcessors { sequence_bias: vec![(vec![1], f32::NAN)], ..default() }, "sequence_bias: expected a number"),
+        (
+            LogitsProcessors { sequence_bias: vec![(vec![1], f32::NAN)], ..default() },
+            "sequence_bias: expected a number",
+        ),
     ];
     for (processors, text) in table {
         let error = processors.check().expect_err("out of range").to_string();

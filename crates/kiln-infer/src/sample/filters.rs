@@ -66,7 +66,9 @@ pub(super) fn keep_typical(weights: &mut [f64], mass: f64) {
         sum += weights[*i] / total;
         sum >= mass
     });
-    let Some(threshold) = last.or(order.len().checked_sub(1)).map(|last| distance(weights[order[last]])) else { return };
+    let Some(threshold) = last.or(order.len().checked_sub(1)).map(|last| distance(weights[order[last]])) else {
+        return;
+    };
     // Tokens that are as typical as the last one remain too.
     order.retain(|i| distance(weights[*i]) > threshold);
     order.into_iter().for_each(|i| weights[i] = 0.0);

@@ -2,9 +2,7 @@
 //! are made by `tools/fixtures_generation.py`.
 
 use burn::tensor::Device;
-use kiln_infer::{
-    FinishReason, GenerateOptions, GenerationConfig, Generator, TokenHistory, block_on,
-};
+use kiln_infer::{FinishReason, GenerateOptions, GenerationConfig, Generator, TokenHistory, block_on};
 use kiln_pretrained::Pretrained;
 use serde::Deserialize;
 use serde_json::Value;

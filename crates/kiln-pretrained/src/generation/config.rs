@@ -150,8 +150,12 @@ impl GenerationConfig {
     /// Returns the names of the settings that only have an effect on sampling, if they differ from the neutral value.
     pub fn sampling_names(&self) -> Vec<&'static str> {
         let is_changed = |value: Option<f64>, neutral| value.is_some_and(|value| value != neutral);
-        let mut names: Vec<&str> =
-            self.sampling_numbers().into_iter().filter(|(_, value, neutral)| is_changed(*value, *neutral)).map(|(name, ..)| name).collect();
+        let mut names: Vec<&str> = self
+            .sampling_numbers()
+            .into_iter()
+            .filter(|(_, value, neutral)| is_changed(*value, *neutral))
+            .map(|(name, ..)| name)
+            .collect();
         // 50 is the default of `transformers`, 0 means all.
         if self.top_k.is_some_and(|k| k != 0 && k != 50) {
             names.push("top_k");

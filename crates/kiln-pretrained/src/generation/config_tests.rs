@@ -38,7 +38,10 @@ fn values_of_another_type_are_errors_with_their_key() {
         (json!({ "top_k": -1 }), "top_k: expected a whole number from 0, found -1"),
         (json!({ "top_k": 1.5 }), "top_k: expected a whole number from 0, found 1.5"),
         (json!({ "do_sample": 1 }), "do_sample: expected true or false, found 1"),
-        (json!({ "eos_token_id": [1, "a"] }), "eos_token_id: expected a token id or a list of token ids, found [1,\"a\"]"),
+        (
+            json!({ "eos_token_id": [1, "a"] }),
+            "eos_token_id: expected a token id or a list of token ids, found [1,\"a\"]",
+        ),
         (json!({ "forced_bos_token_id": 4294967296u64 }), "forced_bos_token_id: expected a token id, found 4294967296"),
         (json!({ "bad_words_ids": [1] }), "bad_words_ids: expected a list of lists of token ids, found [1]"),
         (json!({ "sequence_bias": [[1, 2.0]] }), "sequence_bias: expected a list of pairs [token ids, bias], found "),
@@ -67,7 +70,8 @@ fn unsupported_settings_are_named_unless_neutral() {
         "force_words_ids": [[1]], "watermarking_config": { "bias": 2.0 }, "chat_format": "chatml",
     });
     let named = GenerationConfig::from_json(&active).expect("valid").unsupported;
-    for name in ["num_beams` = 4 (beam", "guidance_scale", "penalty_alpha", "max_time", "early_stopping", "force_words"] {
+    for name in ["num_beams` = 4 (beam", "guidance_scale", "penalty_alpha", "max_time", "early_stopping", "force_words"]
+    {
         assert!(named.iter().any(|text| text.contains(name)), "{name}: {named:?}");
     }
     assert!(named.contains(&"`chat_format` = \"chatml\" (unknown setting)".to_string()), "{named:?}");

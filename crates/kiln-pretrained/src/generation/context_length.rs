@@ -62,7 +62,10 @@ mod tests {
         let llama3 = json!({ "rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 128 });
         assert_eq!(scaled(llama3), Some(512));
         assert_eq!(scaled(json!({ "rope_type": "longrope", "factor": 8.0 })), Some(512));
-        assert_eq!(length(json!({ "max_position_embeddings": 9, "rope_parameters": { "rope_type": "default" } })), Some(9));
+        assert_eq!(
+            length(json!({ "max_position_embeddings": 9, "rope_parameters": { "rope_type": "default" } })),
+            Some(9)
+        );
     }
 
     #[test]

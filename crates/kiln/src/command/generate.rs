@@ -24,7 +24,9 @@ use super::{
     output::{CommandOutput, print_chunk},
     tokenizer::warn_unencodable,
 };
-use kiln_infer::{BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, block_on};
+use kiln_infer::{
+    BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, block_on,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -39,7 +39,8 @@ impl GenerationArgs {
     /// reported.
     pub fn infill_sampling(&self) -> Sampling {
         let mut others = self.tokens.settings().names();
-        let without_penalties = ["temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
+        let without_penalties =
+            ["temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
         others.extend(self.sampling.settings().names().into_iter().filter(|name| !without_penalties.contains(name)));
         if !others.is_empty() {
             let flags: Vec<String> = others.into_iter().map(flag_name).collect();
@@ -53,7 +54,9 @@ impl GenerationArgs {
     pub fn resolve(&self, defaults: GenerateOptions, model: &Pretrained) -> Result<GenerateOptions, CliError> {
         let options = defaults.resolve(&self.settings(), &model.generation)?;
         if self.sampling.seed.is_some() && options.sampling.temperature == 0.0 {
-            log::warn!("--seed has no effect: without sampling, the most likely token is always chosen (greedy decoding)");
+            log::warn!(
+                "--seed has no effect: without sampling, the most likely token is always chosen (greedy decoding)"
+            );
         }
         let sampling = Sampling { seed: self.seed(), ..options.sampling };
         Ok(GenerateOptions { sampling, mask_unassigned: self.tokens.mask_unassigned, ..options })
