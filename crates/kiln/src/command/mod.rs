@@ -23,6 +23,7 @@ mod evaluator;
 mod export;
 mod foreign_flags;
 mod generate;
+mod generation_args;
 mod inspect;
 mod inspect_text;
 mod interrupt;
@@ -42,12 +43,15 @@ mod recipe;
 mod recipe_source;
 mod run_report;
 mod run_summary;
+mod sampling_args;
 mod stage_flags;
 mod table;
+mod token_args;
 mod tokenizer;
 mod train;
 mod variants;
 mod verify;
+mod warnings;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use error::CliError;
@@ -135,6 +139,7 @@ impl Command {
 
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
+    warnings::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report_clap_error(&error),
