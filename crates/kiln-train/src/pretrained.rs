@@ -14,21 +14,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod checkpoint_source;
 mod source_model;
 
 pub use source_model::SourceModel;
 
 use crate::{
     TrainError,
-    run::{self, CheckpointChoice, LoadedRun, RunCheckpoint, split_checkpoint},
+    run::{self, CheckpointChoice},
     run_folder::RunPaths,
 };
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, TokenRole, Tokenizer, file_set::read_json};
+use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
 use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
-    GenerationSettings, ModelLocation, Pretrained, PretrainedSource,
+    ModelLocation, Pretrained, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
     generation::stop_token_ids,
     source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
@@ -83,16 +84,6 @@ impl ModelSource {
             Some(source) => Ok(source),
             None => Self::at(ModelLocation::on_disk(path)?),
         }
-    }
-
-    /// Opens a checkpoint of a run by `RUN@STEP`, `RUN@best` or `RUN@last`; `None` for any other path.
-    ///
-    /// # Errors
-    /// If the part after `@` names no checkpoint of the run.
-    pub fn run_checkpoint(path: &Path) -> Result<Option<Self>, TrainError> {
-        let Some((folder, checkpoint)) = split_checkpoint(path)? else { return Ok(None) };
-        RunCheckpoint::find(&folder, checkpoint)?;
-        Ok(Some(Self::Run { folder, checkpoint, adapters: Vec::new() }))
     }
 
     /// Opens the model at a location.
@@ -153,39 +144,11 @@ impl ModelSource {
         self.adapters().last().map_or(self.base_path(), PathBuf::as_path)
     }
 
-    /// The path that opens this model again: that of [`path`](Self::path), with `@` and the checkpoint if it is not the
-    /// best one of a run.
-    pub fn address(&self) -> PathBuf {
-        match self {
-            Self::Run { folder, checkpoint, adapters } if adapters.is_empty() => {
-                let mut address = folder.clone().into_os_string();
-                match checkpoint {
-                    CheckpointChoice::Best => {}
-                    CheckpointChoice::Last => address.push("@last"),
-                    CheckpointChoice::Step(step) => address.push(format!("@{step}")),
-                }
-                address.into()
-            }
-            _ => self.path().to_owned(),
-        }
-    }
-
     /// The run folder, if the base model is one.
     pub fn run_folder(&self) -> Option<&Path> {
         match self {
             Self::Run { folder, .. } => Some(folder),
             Self::Pretrained(_) => None,
-        }
-    }
-
-    /// Finds the checkpoint that is loaded, if the base model is a run.
-    ///
-    /// # Errors
-    /// If the run has no such checkpoint.
-    pub fn checkpoint(&self) -> Result<Option<RunCheckpoint>, TrainError> {
-        match self {
-            Self::Run { folder, checkpoint, .. } => RunCheckpoint::find(folder, *checkpoint).map(Some),
-            Self::Pretrained(_) => Ok(None),
         }
     }
 
@@ -217,34 +180,6 @@ impl ModelSource {
             }
             Self::Pretrained(source) => Ok(source.load(device)?),
         }
-    }
-
-    fn load_run(&self, folder: &Path, loaded: LoadedRun, adapters: &[PathBuf]) -> Result<Pretrained, TrainError> {
-        let mut stop_token_ids = self.stop_token_ids()?;
-        let special_tokens = loaded.tokenizer.special_tokens();
-        // The run has learned to end its texts with the tokenizer's token, whatever the model it started from used.
-        if special_tokens.has_role(TokenRole::Eos) && !stop_token_ids.contains(&special_tokens.eos) {
-            stop_token_ids.push(special_tokens.eos);
-        }
-        let generation = GenerationSettings {
-            mode: loaded.generation_mode(),
-            stop_token_ids,
-            config_json: self.generation_config()?,
-            config_file: folder.join(GENERATION_CONFIG_FILE),
-            context_length: None,
-        };
-        let (chat_template, chat_template_error) = match self.chat_template() {
-            Ok(template) => (template, None),
-            Err(TrainError::Data(error)) => (None, Some(error)),
-            Err(error) => return Err(error),
-        };
-        Ok(Pretrained {
-            model: self.adapted_run(loaded.model, adapters)?,
-            tokenizer: loaded.tokenizer,
-            chat_template,
-            chat_template_error,
-            generation,
-        })
     }
 
     /// The model of a run with adapter folders applied. The family is read only if there are adapters: they need it.

@@ -43,12 +43,11 @@ pub fn compute_gradients_with(
     rng_key: RngKey,
     checkpointing: GradientCheckpointing,
 ) -> Gradients {
-    // The lower bound avoids 0 / 0: a batch in which no token has a weight has the loss 0, not NaN.
-    let total_weight = batches.iter().map(Batch::total_weight).sum::<f64>().max(f64::MIN_POSITIVE);
+    // A batch in which no token has a weight has the loss 0 and zero gradients, not 0 / 0.
+    let total_weight = Some(batches.iter().map(Batch::total_weight).sum::<f64>()).filter(|w| *w > 0.0).unwrap_or(1.0);
     let device = models.policy.device().without_autodiff();
     let mut gradient_accumulator = GradientsAccumulator::new();
-    let mut single_batch_gradients = None;
-    let mut loss = None;
+    let (mut single_batch_gradients, mut loss) = (None, None);
     let mut auxiliary_losses = BTreeMap::new();
     for (index, batch) in batches.iter().enumerate() {
         let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);

@@ -50,7 +50,10 @@ const SYNONYMS: &[Synonym] = &[
     synonym("head_dim", &["head_size", "d_head", "head_width", "d_k"]),
     synonym("window", &["sliding_window", "swa", "sliding", "local", "banded"]),
     synonym("global", &["dense", "all", "none", "full_attention", "full"]),
-    synonym("intermediate", &["intermediate_size", "d_ff", "ffn_dim", "ffn_hidden_size", "n_inner", "hidden_dim", "dim_ff"]),
+    synonym(
+        "intermediate",
+        &["intermediate_size", "d_ff", "ffn_dim", "ffn_hidden_size", "n_inner", "hidden_dim", "dim_ff"],
+    ),
     synonym("activation", &["hidden_act", "act", "act_fn", "activation_function"]),
     synonym("num_experts", &["num_local_experts", "n_experts", "n_routed_experts", "experts"]),
     synonym("top_k", &["num_experts_per_tok", "n_experts_used", "experts_per_token", "k"]),
@@ -70,7 +73,10 @@ const SYNONYMS: &[Synonym] = &[
     synonym("layer_drop", &["layerdrop", "stochastic_depth", "drop_path"]),
     synonym("mixture_of_depths", &["mod", "mixture_of_depth"]),
     // Model.
-    synonym("hidden", &["hidden_size", "d_model", "n_embd", "dim", "embedding_length", "embed_dim", "model_dim", "width"]),
+    synonym(
+        "hidden",
+        &["hidden_size", "d_model", "n_embd", "dim", "embedding_length", "embed_dim", "model_dim", "width"],
+    ),
     synonym("repeat", &["num_layers", "n_layer", "n_layers", "num_hidden_layers", "block_count", "depth", "layers"]),
     synonym("blocks", &["layers", "num_layers", "n_layer", "n_layers", "num_hidden_layers"]),
     synonym("vocab", &["vocab_size", "n_vocab", "vocabulary_size"]),
@@ -106,7 +112,17 @@ const SYNONYMS: &[Synonym] = &[
     synonym("batch_size", &["per_device_train_batch_size", "train_batch_size", "bs", "batch", "micro_batch_size"]),
     synonym(
         "sequence_length",
-        &["max_length", "max_seq_length", "seq_len", "seq_length", "block_size", "context_length", "n_ctx", "ctx", "max_len"],
+        &[
+            "max_length",
+            "max_seq_length",
+            "seq_len",
+            "seq_length",
+            "block_size",
+            "context_length",
+            "n_ctx",
+            "ctx",
+            "max_len",
+        ],
     ),
     synonym("gradient_accumulation", &["gradient_accumulation_steps", "grad_accum", "accumulation_steps", "grad_acc"]),
     synonym("gradient_checkpointing", &["activation_checkpointing", "recompute", "remat"]),
@@ -167,13 +183,9 @@ mod tests {
     #[test]
     fn a_word_of_the_field_finds_the_name_that_is_valid_there() {
         let parts = ["attention", "gla", "mlp", "gated_mlp", "experts"];
-        for (word, name) in [
-            ("moe", "experts"),
-            ("ffn", "mlp"),
-            ("SwiGLU", "gated_mlp"),
-            ("gqa", "attention"),
-            ("feed-forward", "mlp"),
-        ] {
+        for (word, name) in
+            [("moe", "experts"), ("ffn", "mlp"), ("SwiGLU", "gated_mlp"), ("gqa", "attention"), ("feed-forward", "mlp")]
+        {
             assert_eq!(find_synonym(word, &parts), Some(name), "{word}");
         }
         assert_eq!(find_synonym("rope", &["none", "learned", "rotary"]), Some("rotary"));

@@ -1,6 +1,8 @@
 //! Causal language modeling: every token is predicted from the tokens before it, p(x) = Π p(x_t | x_<t).
 
-use super::{BatchFuture, LossKind, Models, Objective, ObjectiveConfig, SegmentBuilder, check_autoregressive, target_loss};
+use super::{
+    BatchFuture, LossKind, Models, Objective, ObjectiveConfig, SegmentBuilder, check_autoregressive, target_loss,
+};
 use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, Vocabulary, next_token_batch, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};

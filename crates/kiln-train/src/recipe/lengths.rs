@@ -26,7 +26,9 @@ pub(super) fn clear_other_lengths(assignment: &str) -> Vec<String> {
 pub(super) fn check_one_length(recipe: &Table) -> Result<(), ValidationError> {
     let stages = recipe.get("stages").and_then(Value::as_array).into_iter().flatten();
     for (index, stage) in stages.enumerate() {
-        let given = |key: &&str| stage.get(key).is_some_and(|length| length.as_float() != Some(0.0) && length.as_integer() != Some(0));
+        let given = |key: &&str| {
+            stage.get(key).is_some_and(|length| length.as_float() != Some(0.0) && length.as_integer() != Some(0))
+        };
         let others: Vec<&str> = LENGTH_KEYS.into_iter().filter(|key| *key != "epochs" && given(key)).collect();
         if let (true, Some(other)) = (given(&"epochs"), others.first()) {
             let reason = format!("`epochs` and `{other}` both give the length of the stage");
@@ -45,7 +47,9 @@ mod tests {
     fn an_assigned_length_replaces_the_others() {
         assert_eq!(clear_other_lengths("stages.*.epochs=2.5"), ["stages.*.steps=0", "stages.*.tokens=0"]);
         assert_eq!(clear_other_lengths("stages[0].steps = 7"), ["stages[0].epochs=0", "stages[0].tokens=0"]);
-        for other in ["stages.0.steps=0", "stages.0.steps=many", "stages.0.schedule.wsd.decay=3", "model.steps=3", "steps=3"] {
+        for other in
+            ["stages.0.steps=0", "stages.0.steps=many", "stages.0.schedule.wsd.decay=3", "model.steps=3", "steps=3"]
+        {
             assert!(clear_other_lengths(other).is_empty(), "{other}");
         }
     }
@@ -53,7 +57,9 @@ mod tests {
     #[test]
     fn epochs_exclude_another_length() {
         let check = |text: &str| check_one_length(&text.parse().unwrap());
-        for text in ["epochs = 2", "epochs = 2\nsteps = 0\ntokens = 0", "steps = 4\ntokens = 9", "epochs = 0.0\nsteps = 3"] {
+        for text in
+            ["epochs = 2", "epochs = 2\nsteps = 0\ntokens = 0", "steps = 4\ntokens = 9", "epochs = 0.0\nsteps = 3"]
+        {
             check(&format!("[[stages]]\n{text}")).unwrap();
         }
         let error = check("[[stages]]\n[[stages]]\nepochs = 2\nsteps = 4").unwrap_err();

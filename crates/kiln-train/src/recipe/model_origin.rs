@@ -26,7 +26,8 @@ impl Recipe {
         find: RecipeResolver,
     ) -> Result<Option<ModelOrigin>, ConfigError> {
         // An assignment below `model` changes one key; only one to the whole model replaces it.
-        let own_keys: Vec<String> = sets.iter().filter(|set| !set.trim_start().starts_with("model.")).cloned().collect();
+        let own_keys: Vec<String> =
+            sets.iter().filter(|set| !set.trim_start().starts_with("model.")).cloned().collect();
         let layered = read_layers(text, file, &own_keys, find)?;
         let table = layered.table();
         let from = table.get("from").and_then(Value::as_str).filter(|_| !table.contains_key("model"));

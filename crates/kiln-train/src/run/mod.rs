@@ -19,6 +19,7 @@ mod progress;
 mod setup;
 mod stage_output;
 mod stage_run;
+mod stage_step;
 
 pub use checkpoint_choice::{CheckpointChoice, RunCheckpoint, split_checkpoint};
 pub use data::{is_builtin_stories, open_data, token_storage};
@@ -35,13 +36,13 @@ use crate::{
     run_folder::{MetricsLog, ResumePoint, RunFolder, RunPaths},
 };
 use burn::tensor::Device;
+use corpora::Corpora;
+use epochs::resolve_epochs;
 use kiln_data::DataError;
 use kiln_spec::{
     ValidationError,
     config::{ConfigError, ConfigErrorKind},
 };
-use corpora::Corpora;
-use epochs::resolve_epochs;
 use load::load_weights;
 use objectives::recipe_objective;
 use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};

@@ -11,18 +11,13 @@ use crate::{
     early_stopping::EvaluationHistory,
     ema::WeightEma,
     evaluate::EvalSet,
-    metrics::{EventKind, MetricsRow},
-    objective::restart_positions,
+    metrics::EventKind,
     optimizer::Optimizer,
     run_folder::{MetricsLog, ResumePoint, StageFolder},
     state_dict::{load_optimizer_state, take_online_tensors},
-    step::{compute_gradients_with, set_trainable},
 };
 use burn::tensor::Device;
-use kiln_data::{Batch, Corpus, PackedSequences, Packer, Prefetcher, Tokenizer};
-use kiln_infer::block_on;
-use kiln_models::Model;
-use kiln_spec::{Random, ValidationError, config::ConfigError};
+use kiln_data::{Corpus, Packer, Prefetcher, Tokenizer};
 use std::{
     sync::{
         Arc,
@@ -69,6 +64,8 @@ pub struct StageRun<'a> {
     pub(super) started_at: Instant,
     /// Completed steps of this stage at its last checkpoint; `None` if it has none.
     pub(super) last_saved: Option<u64>,
+    /// Number of batches in a row without a predicted token, and of their tokens.
+    pub(super) empty_batches: (usize, usize),
     /// The evaluations so far, for early stopping.
     pub(super) history: EvaluationHistory,
     /// The validation documents of all evaluations, once the first has read them.
@@ -109,6 +106,7 @@ impl<'a> StageRun<'a> {
             seconds_before: 0.0,
             started_at: Instant::now(),
             last_saved: None,
+            empty_batches: (0, 0),
             history: EvaluationHistory::default(),
             eval_set: None,
         }
@@ -228,48 +226,4 @@ impl<'a> StageRun<'a> {
         let early_stopping = self.config.early_stopping.as_ref().filter(|_| self.steps_done < self.config.steps)?;
         self.history.reason_to_stop(early_stopping)
     }
-
-    /// One optimizer step on the packed rows.
-    fn train_step(
-        &mut self,
-        mut models: Models,
-        packed: &PackedSequences,
-        log: &mut MetricsLog,
-        listener: &mut dyn ProgressListener,
-    ) -> Result<Models, TrainError> {
-        let config = self.config;
-        let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
-        let batch = block_on(self.objective.batch(packed, &models, random))?;
-        let batch = restart_positions(batch, &models.policy);
-        let parts = split_micro_batches(&batch, config.gradient_accumulation);
-        let checkpointing = config.gradient_checkpointing;
-        let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);
-        let row = self.step_metrics(&gradients, &batch);
-        self.check_finite(&row, &gradients, &models, &batch, log)?;
-        models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
-        self.steps_done += 1;
-        self.tokens = row.tokens;
-        if let Some(ema) = &mut self.ema {
-            ema.update(&models.policy, self.steps_done);
-        }
-        emit(log, listener, MetricsRow::Step(row))?;
-        Ok(models)
-    }
-
-    /// The model with only the parameters trainable that `trainable` names.
-    fn set_trainable(&self, model: Model) -> Result<Model, TrainError> {
-        set_trainable(model, &self.config.trainable).map_err(|pattern| {
-            let error = ValidationError::new(
-                format!("stages[{}].trainable", self.folder.index),
-                format!("no parameter name matches `{pattern}`"),
-            );
-            ConfigError::from(error.with_suggestion("trainable = [\"*\"]")).into()
-        })
-    }
-}
-
-/// The batch in `parts` batches of consecutive rows. `parts` divides the batch size.
-fn split_micro_batches(batch: &Batch, parts: usize) -> Vec<Batch> {
-    let rows = batch.batch_size / parts;
-    (0..parts).map(|i| batch.select_rows(i * rows..(i + 1) * rows)).collect()
 }

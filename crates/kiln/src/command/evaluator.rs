@@ -1,6 +1,9 @@
 //! Evaluation of a model on text, at any sequence length. Used by `kiln eval` and `kiln compare`.
 
-use super::{error::CliError, output::{print_folded, print_message}};
+use super::{
+    error::CliError,
+    output::{print_folded, print_message},
+};
 use burn::tensor::Device;
 use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;

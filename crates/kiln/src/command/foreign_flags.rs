@@ -110,14 +110,13 @@ mod tests {
         for (command, flags) in [("train", FOREIGN_FLAGS), ("generate", GENERATION_FLAGS)] {
             let known = cli.find_subcommand(command).unwrap();
             let is_flag = |name: &str| {
-                known.get_arguments().any(|arg| {
-                    arg.get_long_and_visible_aliases().unwrap_or_default().contains(&name)
-                })
+                known.get_arguments().any(|arg| arg.get_long_and_visible_aliases().unwrap_or_default().contains(&name))
             };
             for (names, suggested) in flags {
                 names.iter().for_each(|name| assert!(!is_flag(name), "--{name} exists"));
                 if let Some(assignment) = suggested.strip_prefix("--set ") {
-                    let key = assignment.trim_matches('\'').split('=').next().unwrap().replace(".*", "").replace(".0", "");
+                    let key =
+                        assignment.trim_matches('\'').split('=').next().unwrap().replace(".*", "").replace(".0", "");
                     assert!(paths.contains(&key) || !allowed_keys(&schema, &key).is_empty(), "{key}");
                 } else if let Some(flag) = suggested.split(' ').next().unwrap().strip_prefix("--") {
                     assert!(is_flag(flag), "--{flag}");

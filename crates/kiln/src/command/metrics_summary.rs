@@ -5,7 +5,9 @@
 //! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
 use crate::page::smooth;
-use kiln_train::metrics::{CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics};
+use kiln_train::metrics::{
+    CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

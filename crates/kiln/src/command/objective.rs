@@ -113,14 +113,15 @@ impl ShowArgs {
         let models = Models { policy: Model::init(&model, 0, &Device::flex()) };
         let text = find_document(&*source, &objective, &tokenizer)?;
         let max_tokens = self.sequence_length;
-        let examples =
-            objective_example::text_examples(&text, max_tokens, &objective, &models, &tokenizer, self.seed)?;
+        let examples = objective_example::text_examples(&text, max_tokens, &objective, &models, &tokenizer, self.seed)?;
         let style = TextStyle::for_stdout();
         let description = objective_descriptions().into_iter().find(|(name, _)| *name == objective.name());
         let description = description.map(|(_, text)| text).unwrap_or_default();
         let mut parts = vec![fold_lines(&format!("{}: {description}", style.bold(objective.name())))];
         let tokens = tokenizer.encode(&text).len();
-        parts.extend((tokens > max_tokens).then(|| format!("the first {max_tokens} of {tokens} tokens of the document")));
+        parts.extend(
+            (tokens > max_tokens).then(|| format!("the first {max_tokens} of {tokens} tokens of the document")),
+        );
         parts.extend(examples.iter().map(|example| format_example(example, style)));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
         Ok(CommandOutput::new(json!({ "objective": objective.name(), "examples": json }), parts.join("\n\n")))
@@ -184,15 +185,16 @@ fn find_document(source: &dyn Source, objective: &ObjectiveConfig, tokenizer: &T
     let texts: Vec<String> = required.iter().map(|required| format!("{:?}", required.text)).collect();
     let message = format!("the text {} occurs in none of the {documents} documents", texts.join(" or "));
     let keys: Vec<String> = required.into_iter().map(|required| required.key).collect();
-    Err(CliError::usage(message).with_location(keys.join(", ")).with_help("give a text of the documents, or others with --data"))
+    Err(CliError::usage(message)
+        .with_location(keys.join(", "))
+        .with_help("give a text of the documents, or others with --data"))
 }
 
 /// The tokens in columns of text, input and target, and the attention mask below them.
 fn format_example(example: &TextExample, style: TextStyle) -> String {
     let title = if example.mode.is_empty() { String::new() } else { format!("{}\n", style.bold(example.mode)) };
     let pattern = model_summary::thin_pattern(&example.pattern, MASK_WIDTH);
-    let mask: Vec<String> =
-        model_summary::draw_pattern(&pattern).into_iter().map(|line| format!("  {line}")).collect();
+    let mask: Vec<String> = model_summary::draw_pattern(&pattern).into_iter().map(|line| format!("  {line}")).collect();
     format!("{title}{}\n{}:\n{}", format_columns(example, style), pattern.title, mask.join("\n"))
 }
 

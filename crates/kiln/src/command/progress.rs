@@ -3,7 +3,10 @@
 //! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
 //! Evaluations, samples and checkpoints are printed in both cases.
 
-use super::{metrics_text, output::{print_folded, print_message}};
+use super::{
+    metrics_text,
+    output::{print_folded, print_message},
+};
 use crate::page::number_format::{format_bytes, format_count};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
@@ -130,7 +133,8 @@ impl ProgressReporter {
     fn show_stage(&mut self, name: &str, parameters: (usize, usize), progress: (u64, u64), epochs: Option<f64>) {
         let (total, trainable) = parameters;
         let (steps_done, steps) = progress;
-        let epochs = epochs.map_or(String::new(), |epochs| format!(" ({epochs} {})", if epochs == 1.0 { "epoch" } else { "epochs" }));
+        let epochs = epochs
+            .map_or(String::new(), |epochs| format!(" ({epochs} {})", if epochs == 1.0 { "epoch" } else { "epochs" }));
         let resumed = if steps_done > 0 { format!(", continuing after step {steps_done}") } else { String::new() };
         let trainable = match trainable == total {
             true => String::new(),

@@ -38,7 +38,8 @@ fn a_checkpoint_has_one_held_out_loss() {
     for objective in ["full", "masked", "prefix", "unified"] {
         let home = tiny_home();
         let set = format!("stages.0.objective={objective}");
-        let sets = ["--set", &set, "--set", "stages.0.eval_tokens=600", "--out", "run"];
+        let sizes = ["--set", "data.source.stories.megabytes=0.2", "--set", "stages.0.eval_tokens=2000"];
+        let sets = [&["--set", &set, "--out", "run"], &sizes[..]].concat();
         let trained = json(home.path(), &[&["train", "tiny.toml"], &sets[..], &EVERY_TWO_STEPS].concat());
         let validations = rows(home.path(), "validation");
         assert_eq!(validations.iter().map(|row| row["step"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 4, 6]);
@@ -81,10 +82,23 @@ fn the_training_loss_of_the_summary_is_the_end_of_the_curve() {
 #[test]
 fn a_text_without_a_predicted_token_has_no_loss() {
     let home = tiny_home();
-    let masked = ["--set", "stages.0.objective={ masked = { rate = 1e-9 } }"];
-    let trained = run_kiln(home.path(), &[&["train", "tiny.toml", "--out", "run"], &masked[..]].concat()).expect_success();
+    let masked = ["--set", "stages.0.objective={ masked = { rate = 1e-3 } }", "--steps", "3"];
+    let trained =
+        run_kiln(home.path(), &[&["train", "tiny.toml", "--out", "run"], &masked[..]].concat()).expect_success();
     assert!(trained.stderr.contains("no validation loss: the objective predicts no token"), "{}", trained.stderr);
     assert!(rows(home.path(), "validation").iter().all(|row| row["loss"].is_null()));
     let evaluated = run_kiln(home.path(), &["eval", "run", "--json"]);
     assert_eq!((evaluated.exit_code, &evaluated.json_output()["error"]["kind"]), (Some(1), &"no-targets".into()));
+}
+
+#[test]
+fn an_objective_that_predicts_nothing_is_an_error_with_counts() {
+    let home = tiny_home();
+    let set = "stages.0.objective={ masked = { rate = 1e-9 } }";
+    let refused = run_kiln(home.path(), &["train", "tiny.toml", "--steps", "20", "--set", set, "--json"]);
+    let error = &refused.json_output()["error"];
+    assert_eq!((refused.exit_code, &error["where"]), (Some(2), &"stages[0].objective".into()), "{refused:?}");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("`masked` predicts none of the ") && message.contains(" 8 batches"), "{message}");
+    assert!(!home.path().join("runs/tiny").exists());
 }

@@ -42,7 +42,7 @@ fn options_change_the_example_and_invalid_ones_are_refused() {
         (tokens.iter().filter(|token| !token["asked"].is_null()).count(), tokens.len())
     };
     let (all, tokens) = asked(&["--set", "rate=1.0"]);
-    assert_eq!(all + 1, tokens, "all but <bos>");
+    assert_eq!(all + 2, tokens, "all but <bos> and <eos>");
     assert!(asked(&["--set", "rate=0.1", "--set", "unit=span"]).0 < all);
     let wrong = show(&["--set", "rate=2.0"]);
     assert_eq!(wrong.exit_code, Some(2), "{wrong:?}");

@@ -86,7 +86,10 @@ fn a_checkpoint_of_a_run_is_a_model() {
     ] {
         let done = run_kiln(home.path(), &args);
         // The tiny model has no family: only its export is refused, after the model was found.
-        assert!(done.exit_code == Some(0) || args[0] == "export" && !done.stderr.contains("run@4"), "{args:?} {done:?}");
+        assert!(
+            done.exit_code == Some(0) || args[0] == "export" && !done.stderr.contains("run@4"),
+            "{args:?} {done:?}"
+        );
     }
     let unknown = run_kiln(home.path(), &["eval", "run@5", "--json"]);
     let error = &unknown.json_output()["error"];
@@ -97,7 +100,8 @@ fn a_checkpoint_of_a_run_is_a_model() {
 #[test]
 fn a_recipe_without_a_model_takes_that_of_its_origin() {
     let home = trained_home();
-    let stage = "[[stages]]\nsteps = 2\nsequence_length = 32\nbatch_size = 2\nnum_samples = 0\nschedule = \"constant\"\n";
+    let stage =
+        "[[stages]]\nsteps = 2\nsequence_length = 32\nbatch_size = 2\nnum_samples = 0\nschedule = \"constant\"\n";
     let data = "data = { source = { stories = { megabytes = 0.03 } } }\n";
     for (name, from) in [("first", "run"), ("second", "run@4")] {
         fs::write(home.path().join("more.toml"), format!("from = \"{from}\"\n{data}{stage}")).unwrap();
@@ -118,7 +122,8 @@ fn a_recipe_without_a_model_takes_that_of_its_origin() {
 #[test]
 fn a_run_that_stops_early_says_why() {
     let home = tiny_home();
-    let sets = ["stages.0.steps=50", "stages.0.eval_every=2", "stages.0.early_stopping={ patience = 2, min_delta = 9.0 }"];
+    let sets =
+        ["stages.0.steps=50", "stages.0.eval_every=2", "stages.0.early_stopping={ patience = 2, min_delta = 9.0 }"];
     let sets = sets.iter().flat_map(|set| ["--set", set]);
     let args: Vec<&str> = ["train", "tiny.toml", "--out", "run"].into_iter().chain(sets).collect();
     let done = run_kiln(home.path(), &args).expect_success();
@@ -151,7 +156,8 @@ fn an_objective_in_rust_is_named_wherever_it_is_missed() {
 fn an_example_has_the_tokens_of_the_model_and_the_whole_document() {
     let home = trained_home();
     fs::write(home.path().join("a.txt"), "No such thing.").unwrap();
-    fs::write(home.path().join("b.txt"), format!("What is two and two? Answer: {} four.", "well, ".repeat(20))).unwrap();
+    fs::write(home.path().join("b.txt"), format!("What is two and two? Answer: {} four.", "well, ".repeat(20)))
+        .unwrap();
     let set = ["--set", "split={ after = { text = \"Answer:\" } }"];
     let base = ["objective", "show", "prefix", "--model", "run", "--data", "a.txt", "--data", "b.txt"];
     let shown = run_kiln(home.path(), &[&base[..], &set, &["--json"]].concat()).expect_success().json_output();
@@ -185,7 +191,8 @@ fn lines_fit_eighty_columns() {
         texts.push(run_kiln(home.path(), &[&list[..], name].concat()).expect_success().stdout);
     }
     for line in texts.iter().flat_map(|text| text.lines()) {
-        assert!(line.chars().count() <= 80 || line.contains('/'), "{line}");
+        let is_word = !line.trim().contains(' ');
+        assert!(line.chars().count() <= 80 || line.contains('/') || is_word, "{line}");
     }
 }
 

@@ -7,7 +7,8 @@ use std::{fs, path::Path};
 
 /// 40 questions with their answers, one a document. `separator` is between question and answer.
 fn write_texts(home: &Path, separator: &str) -> String {
-    let rows = (0..40).map(|i| serde_json::json!({ "text": format!("What is {i} and {i}?{separator}It is {}.", 2 * i) }));
+    let rows =
+        (0..40).map(|i| serde_json::json!({ "text": format!("What is {i} and {i}?{separator}It is {}.", 2 * i) }));
     let path = home.join("texts.jsonl");
     fs::write(&path, rows.map(|row| format!("{row}\n")).collect::<String>()).unwrap();
     format!("data.source={{ files = {{ paths = [{:?}] }} }}", path.display().to_string())

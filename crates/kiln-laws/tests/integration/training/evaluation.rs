@@ -33,7 +33,10 @@ fn all_evaluations_of_a_stage_have_the_same_text() {
         let rows = validations(&[&objective, "stages.0.steps=8", "stages.0.eval_every=2", "stages.0.eval_tokens=700"]);
         assert_eq!(rows.len(), 4);
         for row in &rows {
-            assert_eq!((row.evaluated_tokens, row.evaluated_bytes), (rows[0].evaluated_tokens, rows[0].evaluated_bytes));
+            assert_eq!(
+                (row.evaluated_tokens, row.evaluated_bytes),
+                (rows[0].evaluated_tokens, rows[0].evaluated_bytes)
+            );
             assert_eq!(row.reference_loss, rows[0].reference_loss);
         }
         assert!(rows[3].loss < rows[0].loss, "{objective} learns nothing");
@@ -53,10 +56,12 @@ fn bits_per_byte_leave_out_special_tokens_in_both_parts() {
     for packed in Packer::validation(corpus.clone(), 64, None).unwrap().iter_epoch(4) {
         let batch = next_token_batch(&packed.unwrap(), Direction::Causal).unwrap();
         let model = &models.policy;
-        let hidden = model.forward(to_device(model, &batch, &batch.inputs), &mut Context::new(&batch.layout, &device()));
+        let hidden =
+            model.forward(to_device(model, &batch, &batch.inputs), &mut Context::new(&batch.layout, &device()));
         let [b, t, m] = hidden.dims();
         let targets = to_device(model, &batch, &batch.targets).reshape([b * t]);
-        let nats: Vec<f64> = model.cross_entropy(hidden.reshape([b * t, m]), targets).into_data().iter::<f64>().collect();
+        let nats: Vec<f64> =
+            model.cross_entropy(hidden.reshape([b * t, m]), targets).into_data().iter::<f64>().collect();
         for (i, nats) in nats.iter().enumerate().filter(|(i, _)| batch.weights[*i] > 0.0) {
             all += nats;
             count += 1;

@@ -127,8 +127,10 @@ fn a_stage_ends_when_the_validation_loss_stops_improving() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
     train(&overfitting_recipe(), &path);
-    let losses: Vec<f64> =
-        rows(&path).iter().filter_map(|row| if let MetricsRow::Validation(row) = row { Some(row.loss) } else { None }).collect();
+    let losses: Vec<f64> = rows(&path)
+        .iter()
+        .filter_map(|row| if let MetricsRow::Validation(row) = row { Some(row.loss) } else { None })
+        .collect();
     // By the definition: the first evaluation that is the second in a row without an improvement.
     let (mut best, mut worse, mut end) = (f64::INFINITY, 0, None);
     for (index, loss) in losses.iter().enumerate() {

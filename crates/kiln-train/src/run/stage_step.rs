@@ -1,0 +1,89 @@
+//! One optimizer step of a stage, and what must hold before it.
+
+use super::{progress::ProgressListener, stage_output::emit, stage_run::StageRun};
+use crate::{
+    Models, TrainError,
+    metrics::MetricsRow,
+    objective::restart_positions,
+    run_folder::MetricsLog,
+    step::{compute_gradients_with, set_trainable},
+};
+use kiln_data::{Batch, PackedSequences};
+use kiln_infer::block_on;
+use kiln_models::Model;
+use kiln_spec::{Random, ValidationError, config::ConfigError};
+
+/// Number of batches in a row in which no token is predicted, after which a stage is given up.
+const MAX_EMPTY_BATCHES: usize = 8;
+
+impl StageRun<'_> {
+    /// One optimizer step on the packed rows.
+    pub(super) fn train_step(
+        &mut self,
+        mut models: Models,
+        packed: &PackedSequences,
+        log: &mut MetricsLog,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<Models, TrainError> {
+        let config = self.config;
+        let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
+        let batch = block_on(self.objective.batch(packed, &models, random))?;
+        let batch = restart_positions(batch, &models.policy);
+        let parts = split_micro_batches(&batch, config.gradient_accumulation);
+        let checkpointing = config.gradient_checkpointing;
+        let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);
+        let mut row = self.step_metrics(&gradients, &batch);
+        self.check_finite(&row, &gradients, &models, &batch, log)?;
+        if batch.total_weight() == 0.0 {
+            row.loss = f64::NAN;
+        }
+        self.check_has_targets(&batch)?;
+        models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
+        self.steps_done += 1;
+        self.tokens = row.tokens;
+        if let Some(ema) = &mut self.ema {
+            ema.update(&models.policy, self.steps_done);
+        }
+        emit(log, listener, MetricsRow::Step(row))?;
+        Ok(models)
+    }
+
+    /// Counts the batches in a row in which the objective predicts no token.
+    ///
+    /// # Errors
+    /// If these are [`MAX_EMPTY_BATCHES`].
+    fn check_has_targets(&mut self, batch: &Batch) -> Result<(), TrainError> {
+        if batch.total_weight() > 0.0 {
+            self.empty_batches = (0, 0);
+            return Ok(());
+        }
+        let (batches, tokens) = &mut self.empty_batches;
+        *batches += 1;
+        *tokens += batch.layout.num_valid();
+        if *batches < MAX_EMPTY_BATCHES {
+            return Ok(());
+        }
+        let reason =
+            format!("`{}` predicts none of the {tokens} tokens of {batches} batches in a row", self.objective.name());
+        let path = format!("stages[{}].objective", self.folder.index);
+        let suggestion = "options that select more tokens, a shorter prefix or a longer sequence_length";
+        Err(ConfigError::from(ValidationError::new(path, reason).with_suggestion(suggestion)).into())
+    }
+
+    /// The model with only the parameters trainable that `trainable` names.
+    pub(super) fn set_trainable(&self, model: Model) -> Result<Model, TrainError> {
+        set_trainable(model, &self.config.trainable).map_err(|pattern| {
+            let error = ValidationError::new(
+                format!("stages[{}].trainable", self.folder.index),
+                format!("no parameter name matches `{pattern}`"),
+            );
+            ConfigError::from(error.with_suggestion("trainable = [\"*\"]")).into()
+        })
+    }
+}
+
+/// The batch in `parts` batches of consecutive rows. `parts` divides the batch size.
+fn split_micro_batches(batch: &Batch, parts: usize) -> Vec<Batch> {
+    let rows = batch.batch_size / parts;
+    (0..parts).map(|i| batch.select_rows(i * rows..(i + 1) * rows)).collect()
+}
