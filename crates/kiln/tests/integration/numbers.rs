@@ -95,7 +95,8 @@ fn a_text_without_a_predicted_token_has_no_loss() {
 fn an_objective_that_predicts_nothing_is_an_error_with_counts() {
     let home = tiny_home();
     let set = "stages.0.objective={ masked = { rate = 1e-9 } }";
-    let refused = run_kiln(home.path(), &["train", "tiny.toml", "--steps", "20", "--set", set, "--json"]);
+    let unsaved = ["--set", "stages.0.checkpoint_every=0", "--steps", "20"];
+    let refused = run_kiln(home.path(), &[&["train", "tiny.toml", "--set", set, "--json"], &unsaved[..]].concat());
     let error = &refused.json_output()["error"];
     assert_eq!((refused.exit_code, &error["where"]), (Some(2), &"stages[0].objective".into()), "{refused:?}");
     let message = error["message"].as_str().unwrap();
