@@ -50,7 +50,7 @@ impl RunFolder {
         }
     }
 
-    /// Removes the folder of a run that ended without a checkpoint. What cannot be removed is left.
+    /// Removes the folder of a run that ended without a checkpoint. A failure to remove it is ignored.
     pub fn discard(self) {
         let _ = std::fs::remove_dir_all(self.paths.root());
     }
