@@ -36,8 +36,8 @@ pub struct FilesConfig {
     /// Folder that relative paths start from. Absent: the current directory, which is saved with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text. A table without it may have a single
-    /// column (Parquet: a single string column) instead.
+    /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text. For the default `text`, a table
+    /// without such a column may have a single column (Parquet: a single string column) instead.
     #[serde(default = "default_text_field")]
     pub field: String,
     /// File extensions to read in folders, such as ["rs", "md"]. Empty: all files.
@@ -50,8 +50,11 @@ pub struct FilesConfig {
 }
 
 /// Default of [`FilesConfig::field`].
+pub(crate) const DEFAULT_TEXT_FIELD: &str = "text";
+
+/// [`DEFAULT_TEXT_FIELD`], for serde.
 fn default_text_field() -> String {
-    "text".into()
+    DEFAULT_TEXT_FIELD.into()
 }
 
 /// Training text and validation split.

@@ -114,7 +114,8 @@ impl DataError {
     /// What to do about the error, as an imperative without a full stop.
     pub fn help(&self) -> String {
         let help = self.correction();
-        if self.is_bad_row() || matches!(self, Self::BadRows { .. }) { help + SKIP_HELP } else { help }
+        let is_skippable = self.is_bad_row() && !matches!(self, Self::Conversations { .. });
+        if is_skippable || matches!(self, Self::BadRows { .. }) { help + SKIP_HELP } else { help }
     }
 
     /// How to correct the cause of the error.

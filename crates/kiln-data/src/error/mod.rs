@@ -117,7 +117,7 @@ pub enum DataError {
         field: String,
     },
     /// Rows that hold conversations and no text.
-    #[error("{}: no field `{field}`; found `{found}`, and conversations cannot be read", path_and_line(.path, *.line))]
+    #[error("{}: no field `{field}`; found `{found}`, but conversations are not read yet", path_and_line(.path, *.line))]
     Conversations {
         /// The file.
         path: String,

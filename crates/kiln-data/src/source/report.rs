@@ -77,6 +77,8 @@ pub struct ReadReport {
     pub bad_rows: Omissions,
     /// Files in folders that were left out, because they hold no text.
     pub skipped_files: Omissions,
+    /// The configured field, if it is not the default and no file has fields.
+    pub unused_field: Option<String>,
 }
 
 impl ReadReport {
@@ -103,9 +105,10 @@ impl ReadReport {
         }
     }
 
-    /// Messages about bad rows and files that were left out, each with its first examples. Empty if nothing was left out.
-    pub fn omissions(&self) -> Vec<String> {
-        let mut messages = Vec::new();
+    /// Messages for people: the [`summary`](Self::summary); then bad rows and files that were left out, with the first of
+    /// them; then a field that no file has. Empty for a source without files.
+    pub fn messages(&self) -> Vec<String> {
+        let mut messages = Vec::from_iter(self.summary());
         for (omitted, one, many) in
             [(&self.bad_rows, "bad row", "bad rows"), (&self.skipped_files, "file without text", "files without text")]
         {
@@ -114,6 +117,11 @@ impl ReadReport {
                 messages.push(format!("skipped {} {kind}:{omitted}", group_digits(omitted.count)));
             }
         }
+        messages.extend(
+            self.unused_field
+                .as_ref()
+                .map(|field| format!("warning: the field `{field}` is not used, because no file has rows with fields")),
+        );
         messages
     }
 }
@@ -155,12 +163,12 @@ mod tests {
     #[test]
     fn omissions_are_counted_and_the_first_are_shown() {
         let mut report = ReadReport::default();
-        assert_eq!(report.omissions(), [""; 0]);
+        assert_eq!(report.messages(), [""; 0]);
         for line in 1..=1007 {
             let reason = "broken".into();
             report.bad_rows.add(&DataError::InvalidCsvRow { path: "a.csv".into(), line, reason });
         }
-        let message = report.omissions().remove(0);
+        let message = report.messages().remove(0);
         assert!(message.starts_with("skipped 1,007 bad rows:\n  a.csv:1: "), "{message}");
         assert!(message.ends_with("a.csv:5: broken\n  and 1,002 more"), "{message}");
     }

@@ -169,6 +169,17 @@ fn other_encodings_and_archives_are_named() {
 }
 
 #[test]
+fn a_field_that_no_file_has_is_reported() {
+    let folder = folder(&[("a.txt", b"a")]);
+    let named = FilesConfig { field: "body".into(), ..config(&[folder.path().into()]) };
+    let source = FileSource::open(&named).unwrap();
+    source.documents().unwrap().for_each(drop);
+    let messages = source.report().messages();
+    assert_eq!(messages[0], "1 document, plain text");
+    assert!(messages[1].contains("the field `body` is not used"), "{messages:?}");
+}
+
+#[test]
 fn a_mixed_folder_is_summarized_by_format() {
     let folder =
         folder(&[("a.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"\"}\n"), ("b.txt", b"b\0"), ("c.csv", b"text\nc\nd\n")]);

@@ -34,7 +34,7 @@ mod text;
 mod walk;
 
 use super::{Documents, Source, StopSignal, report::ReadReport};
-use crate::{DataError, FilesConfig};
+use crate::{DataError, FilesConfig, config::DEFAULT_TEXT_FIELD};
 use documents::FileDocuments;
 use std::{
     path::Path,
@@ -118,6 +118,9 @@ impl Source for FileSource {
     }
 
     fn report(&self) -> ReadReport {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_unused = report.documents.keys().all(|(_, field)| field.is_none()) && !report.documents.is_empty();
+        let is_default = self.config.field == DEFAULT_TEXT_FIELD;
+        ReadReport { unused_field: (is_unused && !is_default).then(|| self.config.field.clone()), ..report }
     }
 }

@@ -4,7 +4,7 @@
 //! columns are not supported.
 
 use super::{checked_pages::CheckedPages, json::missing_field_error, rows::Row};
-use crate::DataError;
+use crate::{DataError, config::DEFAULT_TEXT_FIELD};
 use parquet::{
     basic::{ConvertedType, LogicalType, Type as Physical},
     column::reader::ColumnReaderImpl,
@@ -42,7 +42,8 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// Opens a file. The text is in the column `field`; without such a column, in the only string column.
+    /// Opens a file. The text is in the column `field`; without a column of the default name `text`, in the only
+    /// string column.
     pub fn open(path: &Path, field: &str) -> Result<Self, DataError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(super::walk::io_error(path, "open the file"))?;
@@ -153,7 +154,7 @@ fn field_type_error(path: &str, line: u64, field: &str, found: &'static str) -> 
     DataError::WrongFieldType { path: path.into(), line, field: field.into(), found }
 }
 
-/// Index of the column called `field`, else of the only string column.
+/// Index of the column called `field`, else of the only string column, if `field` is the default.
 ///
 /// Fails if `field` is a column of another type, or if there is no such column and not exactly one string column.
 fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usize, DataError> {
@@ -162,7 +163,7 @@ fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usi
     match (columns.iter().position(|column| column.path().string() == field), string_columns.as_slice()) {
         (Some(column), strings) if strings.contains(&column) => Ok(column),
         (Some(_), _) => Err(field_type_error(path, 0, field, "not a string column")),
-        (None, [only]) => Ok(*only),
+        (None, [only]) if field == DEFAULT_TEXT_FIELD => Ok(*only),
         (None, _) => {
             let found = schema.root_schema().get_fields().iter().map(|column| column.name().to_string()).collect();
             Err(missing_field_error(path.into(), 0, field.into(), found))

@@ -7,7 +7,7 @@ mod record;
 mod tests;
 
 use super::{reader::FileReader, rows::Row};
-use crate::DataError;
+use crate::{DataError, config::DEFAULT_TEXT_FIELD};
 use record::{Record, RecordReader};
 
 /// Delimiters of CSV files. The comma is used if no other one separates the text column in the header.
@@ -28,8 +28,8 @@ pub(super) struct CsvFile {
 }
 
 impl CsvFile {
-    /// Reads the header of `reader`, of which `start` was read ahead. The text is in the column `field`; without such a
-    /// column, in the only column. `None` for an empty file.
+    /// Reads the header of `reader`, of which `start` was read ahead. The text is in the column `field`; without a
+    /// column of the default name `text`, in the only column. `None` for an empty file.
     ///
     /// # Errors
     /// [`DataError::MissingTextField`] if there are several columns and none is called `field`.
@@ -44,7 +44,7 @@ impl CsvFile {
             let reason = "the lines end with a carriage return alone, expected a line feed".into();
             return Err(DataError::InvalidCsvRow { path, line: 1, reason });
         }
-        let Some(column) = find_column(&names, field).or_else(|| only_column(&names)) else {
+        let Some(column) = find_column(&names, field).or_else(|| only_column(&names, field)) else {
             return Err(super::json::missing_field_error(path, 0, field.into(), names));
         };
         Ok(Some(Self { records, column, num_columns: names.len(), field: names[column].clone() }))
@@ -94,11 +94,11 @@ fn find_column(names: &[String], field: &str) -> Option<usize> {
     exact.or_else(|| names.iter().position(|name| name.trim() == field))
 }
 
-/// Index of the only column. `None` for several columns, and for a name with another delimiter in it: then there are several
-/// columns too.
-fn only_column(names: &[String]) -> Option<usize> {
+/// Index of the only column, in place of the default column. `None` for another field, for several columns, and for a name
+/// with another delimiter in it: then there are several columns too.
+fn only_column(names: &[String], field: &str) -> Option<usize> {
     let [name] = names else { return None };
-    (!name.bytes().any(|byte| CSV_DELIMITERS.contains(&byte))).then_some(0)
+    (field == DEFAULT_TEXT_FIELD && !name.bytes().any(|byte| CSV_DELIMITERS.contains(&byte))).then_some(0)
 }
 
 impl Iterator for CsvFile {

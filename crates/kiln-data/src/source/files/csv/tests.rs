@@ -34,6 +34,8 @@ fn the_column_is_chosen_by_name_or_as_the_only_one() {
         let reader = FileReader::from_bytes("a.csv", csv.as_bytes().to_vec());
         CsvFile::open(reader, csv.as_bytes(), false, "text").map(|_| ()).unwrap_err().to_string()
     };
+    let reader = FileReader::from_bytes("a.csv", b"sentence\nx\n".to_vec());
+    assert!(CsvFile::open(reader, b"sentence\nx\n", false, "body").is_err(), "another field was asked for");
     assert_eq!(error("id,body\n1,x\n"), "a.csv: no field `text`; found `id`, `body`");
     assert_eq!(error("id;body\n1;x\n"), "a.csv: no field `text`; found `id;body`");
     assert!(error("text\rx\ry").contains("carriage return"));
