@@ -85,10 +85,10 @@ fn bad_rows_end_a_command_unless_they_are_left_out() {
     let mut lines = json_lines(&rows(30));
     lines.insert_str(0, "{\"text\": \"NaN beside it\", \"score\": NaN}\n{\"text\": null}\n{\"text\": \"\\ud83d\"}\n");
     fs::write(home.path().join("bad.jsonl"), lines).unwrap();
-    for args in [
-        &["eval", "run", "--data", "bad.jsonl", "--json"][..],
-        &["train", "tiny.toml", "--data", "bad.jsonl", "--out", "new", "--json"],
-        &["tokenizer", "train", "bad.jsonl", "--out", "t.json", "--json"],
+    for (output, args) in [
+        ("none", &["eval", "run", "--data", "bad.jsonl", "--json"][..]),
+        ("new", &["train", "tiny.toml", "--data", "bad.jsonl", "--out", "new", "--json"]),
+        ("t.json", &["tokenizer", "train", "bad.jsonl", "--out", "t.json", "--json"]),
     ] {
         let done = run_kiln(home.path(), args);
         let error = &done.json_output()["error"];
@@ -96,7 +96,7 @@ fn bad_rows_end_a_command_unless_they_are_left_out() {
         for part in ["2 bad rows", "bad.jsonl:2: field `text` is null", "bad.jsonl:3: ", "--skip-bad-rows"] {
             assert!(done.stderr.contains(part), "`{part}`: {}", done.stderr);
         }
-        assert!(!home.path().join("new").exists() && !home.path().join("t.json").exists());
+        assert!(!home.path().join(output).exists(), "{output}");
         let done = run_kiln(home.path(), &[args, &["--skip-bad-rows"]].concat()).expect_success();
         assert!(done.stderr.contains("31 documents, field `text`, JSON lines\n"), "{}", done.stderr);
         assert!(done.stderr.contains("skipped 2 bad rows:\n  "), "{}", done.stderr);
