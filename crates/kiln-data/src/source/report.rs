@@ -4,6 +4,7 @@ use crate::DataError;
 use std::{collections::BTreeMap, fmt};
 
 /// Maximum number of bad rows or skipped files that a report shows; the others are counted.
+#[cfg(feature = "files")]
 const MAX_EXAMPLES: usize = 5;
 
 /// Format of a file with text, recognized by its name and its first bytes.
@@ -47,6 +48,7 @@ pub struct Omissions {
 
 impl Omissions {
     /// Counts a row or a file.
+    #[cfg(feature = "files")]
     pub(crate) fn add(&mut self, error: &DataError) {
         self.count += 1;
         if self.examples.len() < MAX_EXAMPLES {
@@ -160,6 +162,7 @@ mod tests {
         assert_eq!(report.summary().unwrap(), "1 document, plain text");
     }
 
+    #[cfg(feature = "files")]
     #[test]
     fn omissions_are_counted_and_the_first_are_shown() {
         let mut report = ReadReport::default();
