@@ -1,6 +1,5 @@
 //! Report of a pass over a source: documents by format, bad rows and skipped files.
 
-use crate::DataError;
 use std::{collections::BTreeMap, fmt};
 
 /// Maximum number of bad rows or skipped files that a report shows; the others are counted.
@@ -49,7 +48,7 @@ pub struct Omissions {
 impl Omissions {
     /// Counts a row or a file.
     #[cfg(feature = "files")]
-    pub(crate) fn add(&mut self, error: &DataError) {
+    pub(crate) fn add(&mut self, error: &crate::DataError) {
         self.count += 1;
         if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(error.to_string());
@@ -169,7 +168,7 @@ mod tests {
         assert_eq!(report.messages(), [""; 0]);
         for line in 1..=1007 {
             let reason = "broken".into();
-            report.bad_rows.add(&DataError::InvalidCsvRow { path: "a.csv".into(), line, reason });
+            report.bad_rows.add(&crate::DataError::InvalidCsvRow { path: "a.csv".into(), line, reason });
         }
         let message = report.messages().remove(0);
         assert!(message.starts_with("skipped 1,007 bad rows:\n  a.csv:1: "), "{message}");

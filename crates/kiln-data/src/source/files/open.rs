@@ -65,7 +65,8 @@ fn is_skippable(path: &Path, error: &DataError) -> bool {
     let promises_rows = ROW_EXTENSIONS.iter().any(|extension| name.ends_with(extension));
     match error {
         DataError::UnsupportedFile { is_text, .. } => !promises_rows && !is_text,
-        DataError::InvalidUtf8 { .. } | DataError::CorruptFile { .. } => !promises_rows,
+        // Line 0: not a row.
+        DataError::InvalidUtf8 { line: 0, .. } | DataError::CorruptFile { .. } => !promises_rows,
         DataError::InvalidJsonLine { .. } | DataError::MissingTextField { .. } => name.ends_with(".json"),
         _ => false,
     }

@@ -1,7 +1,8 @@
 //! Records of CSV files, as RFC 4180 describes them.
 //!
 //! Fields with delimiters, line ends or quotes are in double quotes, with the quotes inside doubled. Unlike the crate `csv`,
-//! this reader refuses text after a closing quote and quotes that are never closed: those would join rows silently.
+//! this reader refuses text after a closing quote and quotes that are never closed: those would join rows silently. Between
+//! tabs, such quotes are text.
 
 use crate::{
     DataError,
@@ -99,8 +100,17 @@ impl RecordReader {
     /// Parses the record at `position` into `fields`.
     fn parse_record(&mut self, fields: &mut Vec<Vec<u8>>) -> Result<Parsed, DataError> {
         let mut index = self.position;
+        // Relative to `position`, which moves when more is read.
+        let mut field_start = 0;
         let (mut state, mut field) = (State::FieldStart, Vec::new());
-        while let Some(byte) = self.byte_at(&mut index)? {
+        loop {
+            let byte = self.byte_at(&mut index)?;
+            if self.is_literal_quote(state, byte, index - self.position) {
+                (index, state) = (self.position + field_start, State::Unquoted);
+                field.clear();
+                continue;
+            }
+            let Some(byte) = byte else { break };
             index += 1;
             if index - self.position > MAX_ROW_BYTES {
                 return Ok(Parsed::TooLong);
@@ -120,6 +130,7 @@ impl RecordReader {
                 }
                 (_, byte) if byte == self.delimiter => {
                     fields.push(std::mem::take(&mut field));
+                    field_start = index - self.position;
                     state = State::FieldStart;
                 }
                 // A carriage return after a closing quote belongs to the line end.
@@ -136,6 +147,18 @@ impl RecordReader {
         }
         fields.push(field);
         Ok(Parsed::Record { end: index })
+    }
+
+    /// Whether `byte` shows that the quote at the start of a field is text, because the field is no valid quoted field.
+    /// Many TSV files have no quoted fields, because text with tabs and line ends is not allowed in them.
+    fn is_literal_quote(&self, state: State, byte: Option<u8>, record_bytes: usize) -> bool {
+        let is_malformed = match (state, byte) {
+            (State::AfterQuote, Some(byte)) => byte != self.delimiter && !b"\"\r\n".contains(&byte),
+            (State::Quoted, Some(_)) => record_bytes >= MAX_ROW_BYTES,
+            (State::Quoted, None) => true,
+            _ => false,
+        };
+        is_malformed && self.delimiter == b'\t'
     }
 
     /// The byte at `index` of the buffer; `None` at the end of the file. When more is read, the processed bytes are dropped,

@@ -42,6 +42,15 @@ fn the_column_is_chosen_by_name_or_as_the_only_one() {
 }
 
 #[test]
+fn quotes_between_tabs_may_be_text() {
+    let tsv = "id\ttext\n1\t\"a\" b\n2\t\"c\td\"\n3\t\"e \"\"f\"\n4\t\"never closed\n5\tg";
+    let reader = FileReader::from_bytes("a.tsv", tsv.as_bytes().to_vec());
+    let file = CsvFile::open(reader, tsv.as_bytes(), true, "text").unwrap().unwrap();
+    let texts: Vec<String> = file.map(|row| row.unwrap().text).collect();
+    assert_eq!(texts, ["\"a\" b", "c\td", "e \"f", "\"never closed", "g"]);
+}
+
+#[test]
 fn faults_spoil_one_row() {
     let spoiled = rows("id,text\n1,\"a\" b\n2,c\n3,d,e\n4\n5,f\n6,\"never\nclosed\n", "text");
     let messages: Vec<Result<&str, &str>> =
