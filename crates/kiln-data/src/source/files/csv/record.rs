@@ -98,10 +98,11 @@ impl RecordReader {
     }
 
     /// Parses the record at `position` into `fields`.
+    ///
+    /// The start of a field is relative to `position`, which moves when more is read. A carriage return after a closing quote
+    /// belongs to the line end.
     fn parse_record(&mut self, fields: &mut Vec<Vec<u8>>) -> Result<Parsed, DataError> {
-        let mut index = self.position;
-        // Relative to `position`, which moves when more is read.
-        let mut field_start = 0;
+        let (mut index, mut field_start) = (self.position, 0);
         let (mut state, mut field) = (State::FieldStart, Vec::new());
         loop {
             let byte = self.byte_at(&mut index)?;
@@ -133,7 +134,6 @@ impl RecordReader {
                     field_start = index - self.position;
                     state = State::FieldStart;
                 }
-                // A carriage return after a closing quote belongs to the line end.
                 (State::AfterQuote, b'\r') => {}
                 (State::AfterQuote, _) => return Ok(Parsed::Malformed { reason: "text follows a closing quote" }),
                 (State::FieldStart | State::Unquoted, _) => {
