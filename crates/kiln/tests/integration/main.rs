@@ -14,6 +14,7 @@ mod kill;
 mod memory;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
 mod tokenizers;
 mod whole_way;
