@@ -33,19 +33,20 @@ fn logits_reads_a_text_and_lists_the_most_likely_tokens() {
 fn a_report_shows_the_command_line_and_a_fine_tuning_run_leads_with_its_base() {
     let home = trained_home();
     fs::write(home.path().join("notes.txt"), "Ann had a red kite. ".repeat(400)).unwrap();
-    let args = ["train", "--from", "run", "--data", "notes.txt", "--steps", "2", "--set", "name=it's"];
+    let args = ["train", "--from", "run", "--data", "notes.txt", "--steps", "2", "--out", "it's"];
     run_kiln(home.path(), &args).expect_success();
-    let page = fs::read_to_string(home.path().join("runs/it's/report.html")).unwrap();
+    let page = fs::read_to_string(home.path().join("it's/report.html")).unwrap();
     assert!(
         page.contains(
-            "kiln train --from run --data notes.txt --steps 2 --set &#x27;name=it&#x27;\\&#x27;&#x27;s&#x27;"
+            "kiln train --from run --data notes.txt --steps 2 --out &#x27;it&#x27;\\&#x27;&#x27;s&#x27;"
         )
     );
     assert!(page.contains(&format!("# kiln {}", env!("CARGO_PKG_VERSION"))));
     for told in ["Fine-tuned from run (LoRA, rank ", "nats per token, before → after", "<code>full</code>"] {
         assert!(page.contains(told), "{told}");
     }
-    assert!(!page.contains('`'), "backticks are markup, not text");
+    let text = page.split("<script>").next().unwrap();
+    assert!(!text.contains('`'), "backticks are markup, not text");
 }
 
 #[test]

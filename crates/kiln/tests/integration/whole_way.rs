@@ -137,7 +137,8 @@ fn compare_lists_the_recipe_differences() {
     let done = run_kiln(home.path(), &["compare", "run", "wide", "--out", "both.html", "--json"]).expect_success();
     let json = done.json_output();
     let runs = json["runs"].as_array().unwrap();
-    assert_eq!(sorted_keys(&runs[0]), ["differs", "parameters", "run", "seconds", "validation_loss"]);
+    let keys = ["bits_per_byte", "differs", "parameters", "run", "seconds", "tokens_per_second", "validation_loss"];
+    assert_eq!(sorted_keys(&runs[0]), keys);
     assert_eq!(runs.iter().map(|run| &run["differs"]["model.hidden"]).collect::<Vec<_>>(), ["16", "32"]);
     assert!(runs[1]["parameters"].as_u64() > runs[0]["parameters"].as_u64());
     let page = fs::read_to_string(home.path().join("both.html")).unwrap();
