@@ -37,9 +37,7 @@ fn a_report_shows_the_command_line_and_a_fine_tuning_run_leads_with_its_base() {
     run_kiln(home.path(), &args).expect_success();
     let page = fs::read_to_string(home.path().join("it's/report.html")).unwrap();
     assert!(
-        page.contains(
-            "kiln train --from run --data notes.txt --steps 2 --out &#x27;it&#x27;\\&#x27;&#x27;s&#x27;"
-        )
+        page.contains("kiln train --from run --data notes.txt --steps 2 --out &#x27;it&#x27;\\&#x27;&#x27;s&#x27;")
     );
     assert!(page.contains(&format!("# kiln {}", env!("CARGO_PKG_VERSION"))));
     for told in ["Fine-tuned from run (LoRA, rank ", "nats per token, before → after", "<code>full</code>"] {
