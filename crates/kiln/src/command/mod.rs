@@ -45,7 +45,6 @@ mod run_summary;
 mod sampling_args;
 mod start_record;
 mod table;
-mod table;
 mod token_args;
 mod token_text;
 mod tokenizer;
