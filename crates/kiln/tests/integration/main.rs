@@ -15,6 +15,7 @@ mod kill;
 mod memory;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
 mod tokenizers;
 mod whole_way;
