@@ -32,7 +32,8 @@ fn output(home: &Path, flags: &[&str]) -> Value {
 
 /// What `transformers` writes with settings, by the fixture.
 fn reference(model: &str, settings: &Value) -> Value {
-    let texts: Value = serde_json::from_slice(&fs::read(crate_path("kiln-infer/fixtures/generations.json")).unwrap()).unwrap();
+    let texts: Value =
+        serde_json::from_slice(&fs::read(crate_path("kiln-infer/fixtures/generations.json")).unwrap()).unwrap();
     let text = texts[model].as_array().unwrap().iter().find(|text| text["settings"] == *settings);
     text.unwrap_or_else(|| panic!("no text with {settings}"))["ids"].clone()
 }
@@ -54,7 +55,10 @@ fn settings_of_the_folder_apply_and_flags_take_precedence() {
     // A sampling flag turns sampling on: different seeds give different texts.
     let sampled = |seed: &str| output(here, &["--top-p", "0.9", "--temperature", "3", "--seed", seed])["ids"].clone();
     assert!(sampled("1") == sampled("1") && sampled("1") != sampled("2"));
-    assert_eq!(output(here, &["--temperature", "0", "--top-p", "0.9", "--eos-token-id", "9999"])["ids"], by_file["ids"]);
+    assert_eq!(
+        output(here, &["--temperature", "0", "--top-p", "0.9", "--eos-token-id", "9999"])["ids"],
+        by_file["ids"]
+    );
 }
 
 #[test]
@@ -73,7 +77,10 @@ fn the_start_token_of_a_decoder_is_a_setting() {
 fn json_has_the_speeds_of_prompt_and_text() {
     let home = home_with("llama", Some(json!({ "max_new_tokens": 14, "eos_token_id": 9999 })));
     let json = output(home.path(), &[]);
-    assert_eq!((&json["prompt"], &json["prompt_tokens"], &json["stopped_by"]), (&json!(PROMPT), &json!(6), &json!("tokens")));
+    assert_eq!(
+        (&json["prompt"], &json["prompt_tokens"], &json["stopped_by"]),
+        (&json!(PROMPT), &json!(6), &json!("tokens"))
+    );
     for key in ["prefill_tokens_per_second", "decode_tokens_per_second", "tokens_per_second"] {
         assert!(json[key].as_f64().is_some_and(|speed| speed > 0.0), "{key}: {json}");
     }
@@ -123,7 +130,9 @@ fn what_is_not_applied_is_reported_once() {
     let home = home_with("llama", Some(json!({ "num_beams": 4, "guidance_scale": 2.0, "top_p": 0.5, "my_key": 1 })));
     let here = home.path();
     let result = generate(here, &["--max-new-tokens", "2"]).expect_success();
-    for text in ["`num_beams` = 4", "`guidance_scale` = 2.0", "`my_key` = 1 (unknown setting)", "`top_p` without effect"] {
+    for text in
+        ["`num_beams` = 4", "`guidance_scale` = 2.0", "`my_key` = 1 (unknown setting)", "`top_p` without effect"]
+    {
         assert_eq!(result.stderr.matches(text).count(), 1, "{text}: {}", result.stderr);
     }
     assert!(result.stderr.contains("generation_config.json"), "{}", result.stderr);
@@ -179,7 +188,10 @@ fn lengths_count_the_prompt_and_end_at_the_last_position() {
     assert_eq!(ended(&["--max-new-tokens", "5"]), (5, "tokens".into()));
     assert_eq!(ended(&["--max-length", "7"]), (1, "length".into()));
     let full = generate(here, &["--max-length", "6"]);
-    assert!(full.exit_code == Some(2) && full.stderr.contains("prompt 0 has 6 tokens and `max_length` = 6"), "{full:?}");
+    assert!(
+        full.exit_code == Some(2) && full.stderr.contains("prompt 0 has 6 tokens and `max_length` = 6"),
+        "{full:?}"
+    );
     // The model was made for 64 tokens; the last one needs no position.
     assert_eq!(ended(&["--max-new-tokens", "500"]), (59, "length".into()));
     let beyond = generate(here, &["--max-length", "70"]).expect_success();
@@ -195,7 +207,8 @@ fn a_prompt_beyond_rotary_positions_is_a_warning_with_both_lengths() {
     let long = generate(here, &["--max-new-tokens", "3"]).expect_success();
     assert!(long.stderr.contains("prompt has 6 tokens") && long.stderr.contains("at most 4 tokens"), "{long:?}");
     assert_eq!(long.json_output()["ids"].as_array().unwrap().len(), 3);
-    let scaling = json!({ "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 4 });
+    let scaling =
+        json!({ "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 4 });
     set_config_key(&here.join("model"), "rope_parameters", scaling);
     let scaled = generate(here, &["--max-new-tokens", "3"]).expect_success();
     assert_eq!(scaled.stderr, "");
