@@ -76,8 +76,9 @@ pub struct RunOutcome {
 
 /// Starts a run of a resolved recipe in the folder `out`, or else in the first free one of `runs/<name>`, `runs/<name>-2`, ….
 ///
-/// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder, and so is an
-/// error in the data or in a setting before the first checkpoint.
+/// The sources and their first rows, and the settings that need no data, are checked before the folder is created. Folder and
+/// recipe are written before all data are read. An error in the text or in a setting that is found later removes the folder,
+/// if it has no checkpoint.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -102,20 +103,33 @@ pub fn start_with_objectives(
         recipe.resolve_paths(&current);
     }
     // Sources are checked before the folder is created, so that the same command can be repeated after an error.
-    check_sources(&recipe)?;
     check_gradient_checkpointing(&recipe, &context.device)?;
     objectives::record(&mut recipe, objectives)?;
     name_patterns::check_name_patterns(&recipe)?;
+    check_sources(&recipe, &|| context.stop_flag.load(Ordering::Relaxed))?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
-    context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
-    let outcome = run_until_stopped(recipe.clone(), &folder, context, objectives, None);
-    // The data or a setting is wrong: the same command can be repeated once that is mended.
-    if let Err(TrainError::Config(_) | TrainError::Data(_)) = &outcome
-        && folder.newest_checkpoint(&recipe)?.is_none()
-    {
-        folder.discard();
+    let RunContext { device, stop_flag, listener } = context;
+    listener.on_event(ProgressEvent::RunOpened(folder.root()));
+    let context = RunContext { device, stop_flag, listener };
+    let result = run_until_stopped(recipe.clone(), &folder, context, objectives, None);
+    match result {
+        Err(error) if is_mistake_in_input(&error) && folder.newest_checkpoint(&recipe)?.is_none() => {
+            let root = folder.root().to_owned();
+            folder.remove()?;
+            listener.on_event(ProgressEvent::RunRemoved(&root));
+            Err(error)
+        }
+        result => result,
     }
-    outcome
+}
+
+/// Whether an error is one of the text or of a setting: the same command can be repeated once that is corrected.
+fn is_mistake_in_input(error: &TrainError) -> bool {
+    match error {
+        TrainError::Config(_) => true,
+        TrainError::Data(error) => error.is_text_error(),
+        _ => false,
+    }
 }
 
 /// Checks that the device supports gradient checkpointing, if a stage uses it.

@@ -1,6 +1,7 @@
 //! Progress events of a run.
 
 use crate::{metrics::MetricsRow, objective::RequiredText};
+use kiln_data::ReadReport;
 use std::path::Path;
 
 /// Progress event of a run.
@@ -22,8 +23,8 @@ pub enum ProgressEvent<'a> {
         validation_tokens: u64,
         /// Vocabulary size.
         vocab: usize,
-        /// Number of skipped files, which are no text.
-        skipped: usize,
+        /// Documents by format, bad rows and skipped files.
+        report: &'a ReadReport,
     },
     /// The number of training documents with a text that the objective requires was counted.
     TextMatched {
@@ -47,6 +48,8 @@ pub enum ProgressEvent<'a> {
         /// Number of epochs that the steps were computed from, if the recipe gives them.
         epochs: Option<f64>,
     },
+    /// The run folder was removed, because an error in the text ended the run before its first checkpoint.
+    RunRemoved(&'a Path),
     /// A row of metrics was written.
     Metrics(&'a MetricsRow),
     /// A checkpoint of this step was saved.

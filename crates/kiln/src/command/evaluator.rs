@@ -64,6 +64,8 @@ impl Evaluator {
     /// If there are no files and the model is not a run.
     pub fn open(source: ModelSource, text: EvalText, device: &Device) -> Result<Self, CliError> {
         let checkpoint = source.checkpoint()?;
+        let files = if let EvalText::Files(files) = &text { Some(files.clone()) } else { None };
+        check_text(files.as_ref(), checkpoint.as_ref())?;
         let Pretrained { model, tokenizer, .. } = source.load(device)?;
         let seed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.recipe.seed);
         let stage = match &checkpoint {
@@ -73,12 +75,12 @@ impl Evaluator {
         checkpoint.iter().for_each(describe_checkpoint);
         let data = checkpoint.map(|checkpoint| stage.data_config(&checkpoint.recipe).clone());
         let max_tokens = matches!(text, EvalText::EvalSet).then(|| stage.eval_set_tokens());
-        let files = if let EvalText::Files(files) = text { Some(files) } else { None };
         let is_builtin_stories = files.is_none() && data.as_ref().is_some_and(run::is_builtin_stories);
         let (source, split) = open_text(files, data)?;
         print_message(&format!("evaluating on {}", source.describe()));
         let storage = run::token_storage(&std::env::temp_dir());
         let corpus = Arc::new(Corpus::build(&*source, &split, &tokenizer, &storage, |_, _| ())?);
+        source.report().messages().iter().for_each(|message| print_folded(message));
         Ok(Self { model, tokenizer, stage, seed, corpus, max_tokens, is_builtin_stories })
     }
 
@@ -129,6 +131,13 @@ fn describe_checkpoint(checkpoint: &RunCheckpoint) {
              `{objective}`, the objective of its recipe"
         ));
     }
+}
+
+/// Checks the first rows of the text that [`open_text`] will open, before the weights are loaded.
+fn check_text(files: Option<&FilesConfig>, checkpoint: Option<&RunCheckpoint>) -> Result<(), CliError> {
+    let run_data = |run: &RunCheckpoint| run.stage_config().data_config(&run.recipe).source.clone();
+    let source = files.map(|files| SourceConfig::Files(files.clone())).or_else(|| checkpoint.map(run_data));
+    Ok(source.map_or(Ok(()), |source| source.open()?.check(&|| false))?)
 }
 
 /// The whole text of `files`, or the text of `data` with the split of the run.

@@ -26,6 +26,8 @@ pub struct MetricsSummary {
     pub early_end: Option<String>,
     /// Last comparison with compressors.
     pub compression: Option<CompressionMetrics>,
+    /// Command line and version of Kiln of each process that started the run.
+    pub commands: Vec<String>,
 }
 
 impl MetricsSummary {
@@ -45,6 +47,7 @@ impl MetricsSummary {
                 MetricsRow::Event(event) if event.kind == EventKind::Finished => {
                     summary.early_end = Some(event.detail.clone()).filter(|detail| detail.starts_with("stopped early"));
                 }
+                MetricsRow::Event(row) if row.kind == EventKind::Started => summary.commands.push(row.detail.clone()),
                 MetricsRow::Event(_) => {}
             }
         }

@@ -7,6 +7,7 @@
 //! This module needs the feature `cli`, which is enabled by default. It has no interface besides [`main`].
 
 mod ascii_chart;
+mod base_model;
 mod chat;
 mod color;
 mod compare;
@@ -27,6 +28,7 @@ mod generation_args;
 mod inspect;
 mod inspect_text;
 mod interrupt;
+mod layer_table;
 mod line_width;
 mod logits;
 mod memory_check;
@@ -45,8 +47,10 @@ mod run_report;
 mod run_summary;
 mod sampling_args;
 mod stage_flags;
+mod start_record;
 mod table;
 mod token_args;
+mod token_text;
 mod tokenizer;
 mod train;
 mod variants;

@@ -3,10 +3,12 @@
 mod adapted;
 mod bad_input;
 mod common;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod generation;
 mod hub;
 #[cfg(unix)]
 mod kill;
@@ -15,6 +17,7 @@ mod memory;
 mod numbers;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
 mod run_options;
 mod tokenizers;
