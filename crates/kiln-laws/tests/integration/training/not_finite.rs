@@ -1,7 +1,7 @@
 //! A run stops on values that are not finite, reports where they began, and keeps the last good checkpoint.
 
 use crate::training::{
-    runs::{TestRun, assert_same_result, recipe, run_result, steps, train, weights},
+    runs::{TestRun, assert_same_result, recipe, run_result, steps, weights},
     toy::{RNG_KEY, batch, models},
 };
 use burn::tensor::{Tensor, TensorData};
