@@ -27,18 +27,12 @@ impl SentenceEncoder<'_> {
     /// Returns one vector per text, `[texts, width]`. `prompt` is put before every text.
     ///
     /// # Errors
-    /// If a text cannot be tokenized, has no tokens, or has none besides the prompt and prompts are not pooled; if a dense
-    /// module does not fit the model.
+    /// If a text cannot be tokenized or has no tokens, the prompt leaves no room for a text, or a dense module does not fit
+    /// the model.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S], prompt: &str) -> Result<Tensor<2>, GenerateError> {
+        let prompt_length = if prompt.is_empty() { 0 } else { self.prompt_length(prompt)? };
+        let skipped = if self.config.pooling.include_prompt { 0 } else { prompt_length };
         let ids = texts.iter().map(|text| self.tokenize(prompt, text.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        let skipped = match self.config.pooling.include_prompt || prompt.is_empty() {
-            true => 0,
-            false => self.prompt_length(prompt)?,
-        };
-        if let Some(row) = ids.iter().position(|ids| skipped > 0 && ids.len() <= skipped) {
-            let reason = format!("text {row} has no tokens after the prompt, which has {skipped} tokens");
-            return Err(ValidationError::new("prompt", reason).with_suggestion("use a shorter prompt").into());
-        }
         let vectors = pool_texts(self.model, &ids, &self.config.pooling.modes, skipped)?;
         if ids.is_empty() { Ok(vectors) } else { Ok(self.config.apply_modules(vectors)?) }
     }
@@ -62,6 +56,10 @@ impl SentenceEncoder<'_> {
     /// Number of tokens of a prompt at the start of a text: without the special token that ends a text.
     fn prompt_length(&self, prompt: &str) -> Result<usize, GenerateError> {
         let prompt_ids = self.tokenize(prompt, "")?;
+        if let Some(limit) = self.max_length().filter(|limit| prompt_ids.len() >= *limit) {
+            let reason = format!("the prompt leaves no room for a text in the model's {limit} tokens");
+            return Err(ValidationError::new("prompt", reason).with_suggestion("use a shorter prompt").into());
+        }
         let empty_ids = self.tokenize("", "")?;
         let ends_alike = empty_ids.last().is_some_and(|end| prompt_ids.last() == Some(end));
         Ok(prompt_ids.len() - usize::from(ends_alike))

@@ -143,7 +143,7 @@ fn what_kiln_lacks_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_text_needs_tokens_besides_a_prompt_that_is_not_pooled() {
+fn a_prompt_leaves_room_for_the_text() {
     let folder = case("prompts");
     let source = PretrainedSource::open(folder.path()).unwrap();
     let config = source.sentence_config().unwrap();
@@ -151,6 +151,6 @@ fn a_text_needs_tokens_besides_a_prompt_that_is_not_pooled() {
     let encoder = SentenceEncoder { model: &model, tokenizer: &tokenizer, config: &config };
     let long = "the cat ".repeat(12);
     let said = encoder.encode(&["a cat"], &long).expect_err("too long").to_string();
-    assert!(said.contains("no tokens after the prompt"), "{said}");
+    assert!(said.contains("no room for a text in the model's 14 tokens"), "{said}");
     assert_eq!(encoder.encode(&[""; 0], "").unwrap().dims(), [0, 80]);
 }

@@ -3,8 +3,9 @@
 use super::{DenseActivation, DenseModule, Prompts, SentenceConfig, Similarity, VectorModule, settings};
 use crate::{
     PretrainedError,
-    files::{CONFIG_FILE, SafeTensorsFiles, open_pickle, read_json},
+    files::{CONFIG_FILE, SafeTensorsFiles, open_pickle},
 };
+use kiln_data::file_set::read_json;
 use kiln_models::{
     hf::{
         ConfigReader,
