@@ -4,6 +4,7 @@ mod adapted;
 mod adapter_forms;
 mod bad_input;
 mod common;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
