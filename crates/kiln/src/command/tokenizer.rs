@@ -12,6 +12,7 @@
 use super::{
     error::CliError,
     model_args::{hub_tokenizer, model_source},
+    out_path,
     output::{CommandOutput, print_message},
     table::{format_pairs, format_table},
 };
@@ -42,6 +43,9 @@ pub enum Command {
         /// Output file.
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
+        /// Replace an existing output file.
+        #[arg(long)]
+        force: bool,
         /// Field of a .jsonl file, or column of a .parquet file, that holds the text.
         #[arg(long, value_name = "NAME", default_value = "text")]
         field: String,
@@ -90,7 +94,10 @@ pub enum TokenizerKind {
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab_size, out, field } => train_tokenizer(data, field, *kind, *vocab_size, out),
+        Command::Train { data, kind, vocab_size, out, force, field } => {
+            out_path::check_file(out, *force)?;
+            train_tokenizer(data, field, *kind, *vocab_size, out)
+        }
         Command::Encode { model, text, no_special_tokens } => {
             encode(&open_tokenizer(model)?, text, !*no_special_tokens)
         }

@@ -7,6 +7,7 @@ mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod hub;
 #[cfg(unix)]
 mod kill;
