@@ -162,6 +162,10 @@ fn a_gguf_file_keeps_what_it_has_a_place_for_and_names_the_rest() {
     assert_eq!((&config["mask_token"], &config["model_max_length"]), (&json!("<MASK>"), &json!(256)));
     let settings = read_json(&here.join("back/generation_config.json"));
     assert_eq!(settings["eos_token_id"], json!([0, 2]), "both end tokens");
+    let expected = json!({ "do_sample": true, "temperature": 0.6, "top_k": 50, "top_p": 0.9, "repetition_penalty": 1.05 });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&settings[key], value, "{key}");
+    }
     let logits = |model: &str| {
         run_kiln(here, &["logits", model, "--ids", "7,300,12,299,1", "--json"]).expect_success().json_output()
     };

@@ -78,10 +78,16 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// The settings of a model without settings, which is sampled from its own distribution. A file without these keys would mean
+/// greedy decoding.
+fn sampling_defaults() -> Map<String, Value> {
+    [("do_sample".into(), true.into()), ("top_k".into(), 0.into())].into_iter().collect()
+}
+
 /// The contents of `generation_config.json`: `given`, and for a GGUF file the ids of the tokens that begin, end and pad a text.
 pub(super) fn generation_config(source: &ModelSource, given: Option<&Value>) -> Option<Value> {
     let Some(file) = gguf_file(source) else { return given.cloned() };
-    let mut config = given.and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut config = given.and_then(Value::as_object).cloned().unwrap_or_else(sampling_defaults);
     let stops = match &file.stop_token_ids()[..] {
         [] => None,
         [one] => Some(Value::from(*one)),
@@ -94,5 +100,5 @@ pub(super) fn generation_config(source: &ModelSource, given: Option<&Value>) -> 
             config.entry(key).or_insert(value);
         }
     }
-    (!config.is_empty()).then_some(Value::Object(config))
+    Some(Value::Object(config))
 }
