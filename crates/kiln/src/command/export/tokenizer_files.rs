@@ -87,6 +87,10 @@ fn sampling_defaults() -> Map<String, Value> {
 /// The contents of `generation_config.json`: `given`, and for a GGUF file the ids of the tokens that begin, end and pad a text.
 pub(super) fn generation_config(source: &ModelSource, given: Option<&Value>) -> Option<Value> {
     let Some(file) = gguf_file(source) else { return given.cloned() };
+    // An encoder generates nothing.
+    if given.is_none() && file.metadata().string("general.architecture") == Ok(Some("bert")) {
+        return None;
+    }
     let mut config = given.and_then(Value::as_object).cloned().unwrap_or_else(sampling_defaults);
     let stops = match &file.stop_token_ids()[..] {
         [] => None,
