@@ -3,6 +3,7 @@
 mod adapted;
 mod bad_input;
 mod common;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
