@@ -1,6 +1,7 @@
 //! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
 
 mod adapted;
+mod adapter_forms;
 mod bad_input;
 mod common;
 mod data;
@@ -19,5 +20,6 @@ mod objectives;
 mod others;
 mod pages;
 mod readme;
+mod sentences;
 mod tokenizers;
 mod whole_way;
