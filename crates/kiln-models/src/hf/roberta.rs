@@ -27,13 +27,10 @@ pub(super) const FAMILY: Family = Family {
     bindings,
 };
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let position_offset = fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1);
     let defaults = bert_like::Defaults { vocab: 50_265, position_offset, head_activation: Some(Activation::Gelu) };
-    let config = bert_like::read(&fields, &FAMILY, &defaults)?;
-    fields.finish()?;
-    Ok(config)
+    bert_like::read(fields, &FAMILY, &defaults)
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
