@@ -175,7 +175,7 @@ impl<'a> ConfigReader<'a> {
         }
         let Some((first, rate)) = rates.first().copied() else { return Ok(default) };
         for (key, other) in rates.into_iter().filter(|(_, other)| *other != rate) {
-            self.warn(key, format!("{other} differs from `{first}`; Kiln trains with one dropout probability, {rate}"));
+            self.warn(key, format!("{other} differs from `{first}`: Kiln trains with one dropout probability, {rate}"));
         }
         Ok(rate)
     }
@@ -183,7 +183,7 @@ impl<'a> ConfigReader<'a> {
     /// Reads a dropout probability that Kiln does not have. A value above 0 is a warning: dropout acts in training only.
     pub fn ignore_dropout(&self, key: &str) -> Result<(), ValidationError> {
         if let Some(rate) = self.float(key)?.filter(|rate| *rate != 0.0) {
-            self.warn(key, format!("{rate} is ignored; Kiln trains `{}` without this dropout", self.family));
+            self.warn(key, format!("{rate} acts in training only, and Kiln trains `{}` without it", self.family));
         }
         Ok(())
     }
@@ -234,7 +234,20 @@ mod tests {
         assert_eq!(fields.string("act", "silu").unwrap_err().path, "act");
         assert_eq!(fields.integer("layers").unwrap_err().path, "layers");
         assert_eq!(fields.size("wide", 1).unwrap_err().path, "wide");
-        assert_eq!(fields.dropout(&["a", "b"], 0.0).unwrap_err().path, "b");
         assert_eq!(fields.dropout(&["a", "c"], 0.1).unwrap(), 0.1);
+        assert!(fields.into_warnings().is_empty());
+    }
+
+    #[test]
+    fn dropout_that_kiln_does_not_have_is_a_warning() {
+        let json = json!({ "a": 0.1, "b": 0.2, "c": 0.3, "d": 0 });
+        let fields = ConfigReader::new("toy", &json).unwrap();
+        assert_eq!(fields.dropout(&["a", "b"], 0.0).unwrap(), 0.1);
+        assert!(fields.ignore_dropout("c").is_ok() && fields.ignore_dropout("d").is_ok());
+        let warnings: Vec<String> = fields.into_warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [
+            "b: 0.2 differs from `a`: Kiln trains with one dropout probability, 0.1",
+            "c: 0.3 acts in training only, and Kiln trains `toy` without it"
+        ]);
     }
 }

@@ -84,15 +84,20 @@ pub fn family(model_type: &str) -> Result<&'static Family, ValidationError> {
 /// An unsupported `model_type`, a value of the wrong type or range, or an option that Kiln does not implement. The error's
 /// path is the key in `config.json`.
 pub fn read_config(config_json: &Value) -> Result<(&'static Family, ModelConfig), ValidationError> {
-    let family = find_family_of_file(config_json)?;
-    Ok((family, family.config_from_json(config_json)?))
+    read_config_with_warnings(config_json).map(|(family, config, _)| (family, config))
 }
 
-/// What a `config.json` says without effect: keys that the reference does not read either, and values that are not used.
-/// Empty for a file that [`read_config`] refuses.
-pub fn config_warnings(config_json: &Value) -> Vec<ConfigWarning> {
-    let read = find_family_of_file(config_json).and_then(|family| family.config_with_warnings(config_json));
-    read.map(|(_, warnings)| warnings).unwrap_or_default()
+/// The family and the model of a `config.json`, with what the file says without effect: keys that the reference does not
+/// read either, and values that are not used.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn read_config_with_warnings(
+    config_json: &Value,
+) -> Result<(&'static Family, ModelConfig, Vec<ConfigWarning>), ValidationError> {
+    let family = find_family_of_file(config_json)?;
+    let (config, warnings) = family.config_with_warnings(config_json)?;
+    Ok((family, config, warnings))
 }
 
 /// The family that `model_type` of a `config.json` names, if the file is one of a text model with plain weights.
