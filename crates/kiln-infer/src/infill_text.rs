@@ -70,11 +70,11 @@ impl Generator<'_> {
         let format = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
         let special_tokens = self.tokenizer.special_tokens();
         special_tokens.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
+        let enclosed = |text| [vec![format.first_token], text, vec![special_tokens.eos]].concat();
+        let texts: Vec<Vec<u32>> = texts.into_iter().map(enclosed).collect();
+        self.check_rows(&texts)?;
         let request = InfillRequest {
-            texts: texts
-                .into_iter()
-                .map(|text| [vec![format.first_token], text, vec![special_tokens.eos]].concat())
-                .collect(),
+            texts,
             mask_token_id: special_tokens.mask,
             suppress_tokens: (0..self.tokenizer.vocab_size() as u32)
                 .filter(|id| self.tokenizer.is_special(*id))

@@ -91,7 +91,7 @@ pub(crate) struct DocumentWriter {
 }
 
 impl DocumentWriter {
-    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`.
+    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`, or the model a row for them.
     pub fn new(disk_space: &DiskSpace, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         tokenizer.special_tokens().require_roles(&[TokenRole::Bos, TokenRole::Eos])?;
         let documents = TokenizedDocuments {
@@ -102,8 +102,8 @@ impl DocumentWriter {
             bytes: 0,
             fingerprint: String::new(),
         };
-        let bos = tokenizer.special_tokens().bos;
-        let eos = tokenizer.special_tokens().eos;
+        let [bos, eos] = [tokenizer.special_tokens().bos, tokenizer.special_tokens().eos];
+        tokenizer.check_rows(&[bos, eos], tokenizer.vocabulary().model_rows())?;
         Ok(Self { documents, open_length: None, hasher: Sha256::new(), bos, eos })
     }
 

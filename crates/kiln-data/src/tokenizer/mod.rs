@@ -66,6 +66,7 @@ mod fixtures;
 mod hf;
 mod pre_tokenizer;
 pub mod pretrained;
+mod model_rows;
 mod roles;
 mod special_tokens;
 mod stream;

@@ -98,6 +98,7 @@ pub(super) fn read_with_head(
 ) -> Result<ModelConfig, ValidationError> {
     fields.require("is_encoder_decoder", true)?;
     fields.require("is_decoder", false)?;
+    fields.require("is_causal", true)?;
     fields.ignore(&["n_positions", "classifier_dropout", "max_position_embeddings"]);
     if let Some(class) = fields.get("architectures").and_then(|list| list[0].as_str())
         && !defaults.family.architectures.contains(&class)

@@ -37,7 +37,9 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let options = EncodeOptions { truncation, ..EncodeOptions::default() };
     let mut ids = Vec::new();
     for text in &args.text {
-        ids.push(tokenizer.encode_for_model(text, None, &options)?.ids);
+        let text_ids = tokenizer.encode_for_model(text, None, &options)?.ids;
+        tokenizer.check_rows(&text_ids, model.config().vocab)?;
+        ids.push(text_ids);
     }
     let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
     let [count, width] = vectors.dims();

@@ -67,7 +67,8 @@ impl ConfigReader<'_> {
                 return Err(self.unsupported_key(key, value, similar));
             }
             if !is_switched_off(value) {
-                let similar = similar.filter(|similar| !self.keys.contains_key(similar));
+                let is_typo = |similar: &String| !(similar.contains(key.as_str()) || key.contains(similar.as_str()));
+                let similar = similar.filter(|similar| !self.keys.contains_key(similar) && is_typo(similar));
                 self.ignored_keys.borrow_mut().push(IgnoredKey { key: key.clone(), similar });
             }
         }
