@@ -107,19 +107,18 @@ impl Pretrained {
         let tokenizer = pretrained::from_files(files)?;
         let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
-        Self::new(&files.folder(), folder.load(device)?, tokenizer, chat_template, stop_ids)
+        Self::new(folder.load(device)?, tokenizer, chat_template, stop_ids)
     }
 
     /// Loads a GGUF file, on disk or in memory.
     pub(crate) fn from_gguf<B: ModelBytes>(file: &GgufFile<B>, device: &Device) -> Result<Self, PretrainedError> {
         file.config()?;
         let tokenizer = file.tokenizer()?;
-        Self::new(file.path(), file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
+        Self::new(file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
     }
 
-    /// Combines the parts of a model that was read from `location`.
+    /// Combines the parts of a model.
     fn new(
-        location: &Path,
         loaded: PretrainedModel,
         tokenizer: Tokenizer,
         chat_template: Result<Option<ChatTemplate>, PretrainedError>,

@@ -3,6 +3,7 @@
 mod adapted;
 mod bad_input;
 mod common;
+mod config_keys;
 mod elsewhere;
 mod encoders;
 mod examples;
@@ -16,4 +17,5 @@ mod objectives;
 mod others;
 mod readme;
 mod tokenizers;
+mod vocabulary;
 mod whole_way;

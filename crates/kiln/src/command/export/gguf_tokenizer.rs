@@ -15,6 +15,10 @@ pub(super) fn build_tokenizer(source: &ModelSource, vocab: usize) -> Result<Gguf
         Some(tokenizer) => tokenizer.clone(),
         None => GgufTokenizer::from_tokenizer(&source.tokenizer()?)?.with_vocab_size(vocab),
     };
+    let left_out = gguf.remove_tokens_from(vocab);
+    if !left_out.is_empty() {
+        log::warn!("the GGUF file leaves out tokens for which the model has no row: {}", left_out.join(", "));
+    }
     if let Some(chat) = source.chat_template()? {
         gguf.chat_template = Some(chat.template().into());
     }
