@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
                 Some(start) => start,
                 None => source.tokenizer()?.special_tokens().bos,
             };
+            check_decoder_start(start, model.config().vocab)?;
             (vec![start as i32], Some(args.ids.as_slice()))
         }
         (_, Some(_)) => {
@@ -112,6 +113,15 @@ impl Args {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a token that the decoder starts with and that the model has no row for.
+fn check_decoder_start(start: u32, vocab: usize) -> Result<(), CliError> {
+    if (start as usize) < vocab {
+        return Ok(());
+    }
+    let message = format!("decoder_start_token_id is {start}, but the model has ids from 0 to {}", vocab - 1);
+    Err(CliError::failed("model", message).with_help("correct it in config.json, or give the decoder's input with --decoder-ids"))
 }
 
 /// `max_length` is the number of positions of the stack that reads the ids; `None` if it is not limited.
