@@ -109,7 +109,7 @@ impl Pretrained {
         let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
         let location = files.folder();
-        let mut pretrained = Self::new(folder.load(device)?, tokenizer, chat_template, stop_ids)?;
+        let mut pretrained = Self::new(&location, folder.load(device)?, tokenizer, chat_template, stop_ids)?;
         pretrained.generation.config_file = location.join(GENERATION_CONFIG_FILE);
         Ok(pretrained)
     }
@@ -118,11 +118,12 @@ impl Pretrained {
     pub(crate) fn from_gguf<B: ModelBytes>(file: &GgufFile<B>, device: &Device) -> Result<Self, PretrainedError> {
         file.config()?;
         let tokenizer = file.tokenizer()?;
-        Self::new(file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
+        Self::new(file.path(), file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
     }
 
-    /// Combines the parts of a model.
+    /// Combines the parts of a model that was read from `location`.
     fn new(
+        location: &Path,
         loaded: PretrainedModel,
         tokenizer: Tokenizer,
         chat_template: Result<Option<ChatTemplate>, PretrainedError>,
