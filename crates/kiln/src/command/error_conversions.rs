@@ -40,7 +40,9 @@ impl From<PretrainedError> for CliError {
             ),
             PretrainedError::MissingBase { adapter, .. } => failed_at("no-base", message, &adapter)
                 .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
-            PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
+            PretrainedError::Adapter { folder, error } => {
+                Self { help: error.help().map(Into::into), ..failed_at("adapter", message, &folder) }
+            }
             PretrainedError::Unsupported { file, error } => {
                 Self { help: error.suggestion, ..failed_at("unknown", message, &file) }
             }
@@ -89,7 +91,10 @@ impl From<GenerateError> for CliError {
     fn from(error: GenerateError) -> Self {
         let is_usage = matches!(
             error,
-            GenerateError::InvalidOption(_) | GenerateError::PromptTooLong { .. } | GenerateError::NoBlank { .. }
+            GenerateError::InvalidOption(_)
+                | GenerateError::PromptTooLong { .. }
+                | GenerateError::NoRoom { .. }
+                | GenerateError::NoBlank { .. }
         );
         let help = suggestion(&error).map(String::from);
         let exit_code = if is_usage { EXIT_USAGE } else { EXIT_FAILURE };

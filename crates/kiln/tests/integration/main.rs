@@ -8,6 +8,7 @@ mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod generation;
 mod hub;
 #[cfg(unix)]
 mod kill;
@@ -15,6 +16,7 @@ mod kill;
 mod memory;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
 mod tokenizers;
 mod vocabulary;

@@ -88,3 +88,17 @@ fn a_run_starts_from_such_a_model_and_is_exported() {
     // Without the token, the file reads its letters.
     run_kiln(home.path(), &["generate", "run.gguf", "--prompt", "a zebra", "--tokens", "2"]).expect_success();
 }
+
+#[test]
+fn a_decoder_that_starts_with_a_token_without_a_row_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    let t5 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kiln-laws/fixtures/hf-encoders/t5-tied");
+    let mut config: Value = serde_json::from_slice(&fs::read(t5.join("config.json")).unwrap()).unwrap();
+    config["decoder_start_token_id"] = 7777.into();
+    fs::write(home.path().join("config.json"), config.to_string()).unwrap();
+    fs::copy(t5.join("model.safetensors"), home.path().join("model.safetensors")).unwrap();
+    let failed = run_kiln(home.path(), &["logits", ".", "--ids", "5,6"]);
+    assert_eq!(failed.exit_code, Some(1), "{failed:?}");
+    assert!(failed.stderr.contains("decoder_start_token_id is 7777, but the model has ids from 0 to"), "{failed:?}");
+    run_kiln(home.path(), &["logits", ".", "--ids", "5,6", "--decoder-ids", "1"]).expect_success();
+}
