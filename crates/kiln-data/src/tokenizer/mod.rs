@@ -64,9 +64,9 @@ mod encoding;
 #[cfg(test)]
 mod fixtures;
 mod hf;
+mod model_rows;
 mod pre_tokenizer;
 pub mod pretrained;
-mod model_rows;
 mod roles;
 mod special_tokens;
 mod stream;

@@ -245,9 +245,12 @@ mod tests {
         assert_eq!(fields.dropout(&["a", "b"], 0.0).unwrap(), 0.1);
         assert!(fields.ignore_dropout("c").is_ok() && fields.ignore_dropout("d").is_ok());
         let warnings: Vec<String> = fields.into_warnings().iter().map(ToString::to_string).collect();
-        assert_eq!(warnings, [
-            "b: 0.2 differs from `a`: Kiln trains with one dropout probability, 0.1",
-            "c: 0.3 acts in training only, and Kiln trains `toy` without it"
-        ]);
+        assert_eq!(
+            warnings,
+            [
+                "b: 0.2 differs from `a`: Kiln trains with one dropout probability, 0.1",
+                "c: 0.3 acts in training only, and Kiln trains `toy` without it"
+            ]
+        );
     }
 }

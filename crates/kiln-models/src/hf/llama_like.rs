@@ -14,7 +14,13 @@
 //! | `rope_parameters` (older files: `rope_theta`, `rope_scaling`) | `position.rotary` |
 //! | `tie_word_embeddings` | `tied` of the head |
 
-use super::{activation, binding::Binding, config_reader::ConfigReader, family::inexpressible, rope::{self, RotaryClass}};
+use super::{
+    activation,
+    binding::Binding,
+    config_reader::ConfigReader,
+    family::inexpressible,
+    rope::{self, RotaryClass},
+};
 use crate::config::{BlockConfig, ModelConfig, SublayerConfig};
 use kiln_nn::{
     head::{HeadConfig, LanguageModelHeadConfig},

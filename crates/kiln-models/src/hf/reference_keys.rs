@@ -76,10 +76,19 @@ mod tests {
     #[test]
     fn a_key_is_used_if_the_class_reads_it_and_it_is_not_the_default() {
         let [llama, gpt2] = ["llama", "gpt2"].map(|name| ReferenceKeys::of(name).unwrap());
-        assert!(llama.is_used("attention_chunk_size", &json!(64)) && llama.is_used("quantization_config", &json!({"bits": 4})));
+        assert!(
+            llama.is_used("attention_chunk_size", &json!(64))
+                && llama.is_used("quantization_config", &json!({"bits": 4}))
+        );
         assert!(!llama.is_used("attention_chunk_size", &Value::Null) && !llama.is_used("attention_dropout", &json!(0)));
-        assert!(!llama.is_used("unsloth_version", &json!("2024.11.7")) && !llama.is_used("attn_logit_softcapping", &json!(30.0)));
+        assert!(
+            !llama.is_used("unsloth_version", &json!("2024.11.7"))
+                && !llama.is_used("attn_logit_softcapping", &json!(30.0))
+        );
         assert!(gpt2.is_used("hidden_size", &json!(8)) && !gpt2.is_used("scale_attn_weights", &json!(true)));
-        assert_eq!((gpt2.alias("n_embd"), gpt2.alias("n_inner"), llama.alias("hidden_size")), (Some("hidden_size"), None, None));
+        assert_eq!(
+            (gpt2.alias("n_embd"), gpt2.alias("n_inner"), llama.alias("hidden_size")),
+            (Some("hidden_size"), None, None)
+        );
     }
 }

@@ -131,7 +131,9 @@ fn read_scaling<'a>(
     let rope_type = fields.string("rope_type", older_name)?;
     let scaling = match (class, rope_type) {
         (_, "default") => RotaryScaling::default(),
-        (RotaryClass::Scaled, "linear") => RotaryScaling::Linear(LinearScaling { factor: float(fields, "factor", None)? }),
+        (RotaryClass::Scaled, "linear") => {
+            RotaryScaling::Linear(LinearScaling { factor: float(fields, "factor", None)? })
+        }
         (RotaryClass::Scaled, "llama3") => RotaryScaling::Llama3(Llama3Scaling {
             factor: float(fields, "factor", None)?,
             original_max_position_embeddings: original_length(fields, lengths)?,

@@ -226,7 +226,8 @@ fn check_decoder_start(start: u32, vocab: usize) -> Result<(), CliError> {
         return Ok(());
     }
     let message = format!("decoder_start_token_id is {start}, but the model has ids from 0 to {}", vocab - 1);
-    Err(CliError::failed("model", message).with_help("correct it in config.json, or give the decoder's input with --decoder-ids"))
+    Err(CliError::failed("model", message)
+        .with_help("correct it in config.json, or give the decoder's input with --decoder-ids"))
 }
 
 /// `max_length` is the number of positions of the stack that reads the ids; `None` if it is not limited.

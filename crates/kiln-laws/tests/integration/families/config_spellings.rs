@@ -33,7 +33,8 @@ fn every_spelling_gives_the_logits_of_the_reference() {
         let (family, config) = hf::read_config(&case["config"]).unwrap_or_else(|error| panic!("{name}: {error}"));
         let file = folder().join(case["weights"].as_str().expect("a name")).with_extension("safetensors");
         let tensors = SafeTensorsFiles::open(&[file]).expect("weights");
-        let model = hf::load_model(&config, family, &tensors, &device()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let model =
+            hf::load_model(&config, family, &tensors, &device()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let found = to_vec(logits(&model, &ids, &[ids.len()], None));
         let expected = reference.values(name).1;
         let difference = relative_difference(&found[found.len() - expected.len()..], &expected);
@@ -55,21 +56,28 @@ fn every_spelling_is_written_back() {
 fn what_has_no_effect_is_named() {
     let cases = cases();
     let expected = [
-        ("llama-foreign-keys", vec![
-            "keys that `llama` does not read are ignored: attn_logit_softcapping, hiden_size, max_sequence_length, \
+        (
+            "llama-foreign-keys",
+            vec![
+                "keys that `llama` does not read are ignored: attn_logit_softcapping, hiden_size, max_sequence_length, \
              mm_hidden_size, rope_interleaved, unsloth_fixed, unsloth_version, use_qk_norm",
-        ]),
+            ],
+        ),
         ("llama-yarn-finetuned", vec!["keys that `llama` does not read are ignored: rope_scaling.finetuned"]),
         ("llama-default-factor", vec!["keys that `llama` does not read are ignored: rope_scaling.factor"]),
         ("llama-linear-both", vec!["rope_parameters: ignored, because `rope_scaling` has precedence"]),
-        ("llama-partial", vec![
-            "partial_rotary_factor: 0.5 is ignored, because `llama` always rotates all dimensions of a head",
-        ]),
+        (
+            "llama-partial",
+            vec!["partial_rotary_factor: 0.5 is ignored, because `llama` always rotates all dimensions of a head"],
+        ),
         ("llama-dropout", vec!["attention_dropout: 0.1 acts in training only, and Kiln trains `llama` without it"]),
-        ("gpt2-dropouts", vec![
-            "embd_pdrop: 0.2 differs from `resid_pdrop`: Kiln trains with one dropout probability, 0.1",
-            "attn_pdrop: 0 differs from `resid_pdrop`: Kiln trains with one dropout probability, 0.1",
-        ]),
+        (
+            "gpt2-dropouts",
+            vec![
+                "embd_pdrop: 0.2 differs from `resid_pdrop`: Kiln trains with one dropout probability, 0.1",
+                "attn_pdrop: 0 differs from `resid_pdrop`: Kiln trains with one dropout probability, 0.1",
+            ],
+        ),
     ];
     for (name, mut lines) in expected {
         let mut found = warnings(&cases[name]);
@@ -105,9 +113,10 @@ fn a_misspelled_key_is_ignored_with_the_key_that_it_may_mean() {
     let warnings = read("llama", json!({ "hiden_size": 64 })).unwrap();
     assert_eq!(warnings, ["keys that `llama` does not read are ignored: hiden_size (did you mean `hidden_size`?)"]);
     // The file has that key.
-    assert_eq!(read("llama", json!({ "hiden_size": 64, "hidden_size": 64 })).unwrap(), [
-        "keys that `llama` does not read are ignored: hiden_size"
-    ]);
+    assert_eq!(
+        read("llama", json!({ "hiden_size": 64, "hidden_size": 64 })).unwrap(),
+        ["keys that `llama` does not read are ignored: hiden_size"]
+    );
     assert_eq!(read("llama", json!({ "extra": null, "off": false, "none": [] })).unwrap(), [""; 0]);
 }
 
@@ -138,7 +147,10 @@ fn what_kiln_does_not_read_is_refused_by_its_right_name() {
         (json!({ "quantization_config": { "quant_method": "gptq", "bits": 4 } }), "weights quantized by gptq, 4 bits"),
         (json!({ "quantization_config": { "load_in_4bit": true } }), "weights quantized by an unnamed method, 4 bits"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } }), "rope_scaling.type: dynamic NTK scaling"),
-        (json!({ "rope_parameters": { "rope_type": "longrope" } }), "rope_parameters.rope_type: LongRoPE (\"longrope\")"),
+        (
+            json!({ "rope_parameters": { "rope_type": "longrope" } }),
+            "rope_parameters.rope_type: LongRoPE (\"longrope\")",
+        ),
         (json!({ "rope_scaling": { "type": "ntk", "factor": 2.0 } }), "unsupported rotary scaling \"ntk\" of `llama`"),
         (json!({ "rope_scaling": { "type": "linear", "factor": "2.0" } }), "rope_scaling.factor: expected a number"),
         (json!({ "rope_scaling": { "type": "linear" } }), "rope_scaling.factor: expected a number, found none"),

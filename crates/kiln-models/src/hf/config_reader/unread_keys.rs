@@ -97,4 +97,3 @@ impl ConfigReader<'_> {
         ignored.into_iter().chain(self.ignored_values.into_inner()).collect()
     }
 }
-

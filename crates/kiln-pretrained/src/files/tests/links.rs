@@ -11,7 +11,9 @@ fn names_that_lead_out_of_the_folder_are_refused() {
     fs::rename(folder.join(SAFETENSORS_FILE), folder.join("a.safetensors")).unwrap();
     let absolute = other.join(SAFETENSORS_FILE).display().to_string();
     let below = "../model/a.safetensors";
-    for name in ["../other/model.safetensors", &absolute, below, "./a.safetensors", "b/a.safetensors", "b\\a", "..", "."] {
+    for name in
+        ["../other/model.safetensors", &absolute, below, "./a.safetensors", "b/a.safetensors", "b\\a", "..", "."]
+    {
         let index = json!({ "weight_map": { "transformer.wte.weight": name } });
         fs::write(folder.join(SAFETENSORS_INDEX_FILE), index.to_string()).unwrap();
         let error = ModelFolder::open(&folder).err().unwrap();
@@ -48,7 +50,8 @@ fn folders_of_symbolic_links_are_opened() {
         fs::rename(&origin, &blobs).unwrap();
         let snapshot = blobs.with_file_name("snapshots").join("abc");
         link_files(&blobs, &snapshot, |name| Path::new("../../blobs").join(name));
-        let [relative, absolute, twice] = ["relative", "absolute", "twice"].map(|to| home.path().join(format!("{kind}-{to}")));
+        let [relative, absolute, twice] =
+            ["relative", "absolute", "twice"].map(|to| home.path().join(format!("{kind}-{to}")));
         link_files(&blobs, &relative, |name| Path::new("..").join(format!("{kind}-cache/blobs")).join(name));
         link_files(&blobs, &absolute, |name| blobs.join(name));
         link_files(&blobs, &twice, |name| absolute.join(name));
@@ -71,7 +74,9 @@ fn a_link_to_nothing_is_an_error_and_not_a_missing_file() {
     let error = ModelFolder::open(home.path()).err().unwrap().to_string();
     assert!(error.contains("model.safetensors: a symbolic link to ../blobs/1234, which does not exist"), "{error}");
     std::os::unix::fs::symlink("../blobs/5678", home.path().join("tokenizer.json")).unwrap();
-    assert!(kiln_data::tokenizer::pretrained::from_folder(home.path()).unwrap_err().to_string().contains("tokenizer.json"));
+    assert!(
+        kiln_data::tokenizer::pretrained::from_folder(home.path()).unwrap_err().to_string().contains("tokenizer.json")
+    );
 }
 
 #[test]
