@@ -4,6 +4,7 @@ mod adapted;
 mod bad_input;
 mod common;
 mod config_keys;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
