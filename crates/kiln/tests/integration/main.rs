@@ -1,6 +1,7 @@
 //! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
 
 mod adapted;
+mod adapter_forms;
 mod bad_input;
 mod common;
 mod config_keys;
@@ -19,6 +20,7 @@ mod objectives;
 mod others;
 mod pages;
 mod readme;
+mod sentences;
 mod tokenizers;
 mod vocabulary;
 mod whole_way;
