@@ -100,10 +100,15 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// As [`stream`](Self::stream).
     pub fn stream_ids(&self, ids: Vec<u32>, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
-        self.stream_with_cache(None, ids, options)
+        let decoder = StreamDecoder::continuing(self.tokenizer, self.decoder_context(&ids))?;
+        self.start(None, ids, options, decoder)
     }
 
-    /// Starts to generate the continuation of token ids from a prefix cache, see [`Generation::with_cache`].
+    /// Starts to generate the answer to a rendered conversation, given as token ids, from a prefix cache, see
+    /// [`Generation::with_cache`].
+    ///
+    /// The answer is decoded as a text of its own. After a prompt such as `[/INST]`, a model whose tokenizer puts a space
+    /// in front of each text generates that space, which is not part of the answer.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
@@ -113,10 +118,25 @@ impl<'a> Generator<'a> {
         ids: Vec<u32>,
         options: &GenerateOptions,
     ) -> Result<TextStream<'a>, GenerateError> {
+        self.start(cache, ids, options, StreamDecoder::new(self.tokenizer))
+    }
+
+    /// Starts to generate after token ids; `decoder` decodes the new ones.
+    fn start(
+        &self,
+        cache: Option<PrefixCache>,
+        ids: Vec<u32>,
+        options: &GenerateOptions,
+        decoder: StreamDecoder<'a>,
+    ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.build_request(vec![ids], options)?;
         let generation = Generation::with_cache(&model, request, cache)?;
-        let decoder = Some(StreamDecoder::new(self.tokenizer));
-        Ok(TextStream { generation, decoder, ids: Vec::new() })
+        Ok(TextStream { generation, decoder: Some(decoder), ids: Vec::new() })
+    }
+
+    /// The ids that the new tokens continue: the prompt, except in an encoder–decoder, whose decoder begins a text.
+    fn decoder_context<'b>(&self, prompt: &'b [u32]) -> &'b [u32] {
+        if self.model.encoder().is_some() { &[] } else { prompt }
     }
 
     /// Generates the continuations of several prompts in one batch.
@@ -128,10 +148,11 @@ impl<'a> Generator<'a> {
         prompts: &[&str],
         options: &GenerateOptions,
     ) -> Result<Vec<GeneratedText>, GenerateError> {
-        let (model, request) = self.build_request(self.encode_prompts(prompts)?, options)?;
+        let prompts = self.encode_prompts(prompts)?;
+        let (model, request) = self.build_request(prompts.clone(), options)?;
         let mut texts = Vec::with_capacity(prompts.len());
-        for output in generate(&model, request).await? {
-            let text = self.tokenizer.decode(&output.ids)?;
+        for (output, prompt) in generate(&model, request).await?.into_iter().zip(&prompts) {
+            let text = self.tokenizer.decode_continuation(self.decoder_context(prompt), &output.ids)?;
             texts.push(GeneratedText { text, ids: output.ids, finish_reason: output.finish_reason });
         }
         Ok(texts)

@@ -193,7 +193,7 @@ fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
     let vocab_size = tokenizer.vocab_size();
     let (special, mut other): (Vec<u32>, Vec<u32>) = (0..vocab_size as u32).partition(|id| tokenizer.is_special(*id));
     let special: Vec<String> = special.into_iter().map(|id| tokenizer.id_to_token(id)).collect();
-    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
+    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).len()));
     let longest = other.into_iter().take(SHOWN_LONGEST_TOKENS);
     let longest: Vec<String> = longest.map(|id| tokenizer.id_to_token(id)).collect();
     let roles = role_ids(tokenizer);

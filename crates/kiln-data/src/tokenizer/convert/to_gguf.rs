@@ -192,7 +192,7 @@ const PROBE_TEXTS: [&str; 16] = [
 /// because it recognizes no special tokens.
 fn first_difference(original: &Tokenizer, restored: &Tokenizer) -> Option<String> {
     let ids = 0..original.vocab_size() as u32;
-    let token_texts = ids.clone().filter_map(|id| String::from_utf8(original.token_bytes(id).ok()?.to_vec()).ok());
+    let token_texts = ids.clone().filter_map(|id| String::from_utf8(original.token_bytes(id).to_vec()).ok());
     let mut texts = PROBE_TEXTS.iter().map(|text| (*text).to_owned()).chain(token_texts);
     if original.is_kiln_trained() {
         return texts.find(|text| original.encode(text) != restored.encode(text));

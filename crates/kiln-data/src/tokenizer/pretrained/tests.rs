@@ -1,5 +1,7 @@
 //! Folders in every layout, and the roles of their tokens.
 
+mod grid;
+
 use super::{
     super::{
         TokenRoles,
