@@ -80,8 +80,8 @@ impl Pretrained {
 
     /// Loads a model from bytes in memory, without a file system: for browsers and tests.
     ///
-    /// `files` are pairs of file name and contents: either one GGUF file under any name, or the files of a Hugging Face
-    /// folder, of which `config.json`, weights and a tokenizer are required. All files that the folder may have on disk
+    /// `files` are pairs of file name and contents: one GGUF file under any name, all parts of a split GGUF file, or the
+    /// files of a Hugging Face folder, of which `config.json`, weights and a tokenizer are required. All files that the folder may have on disk
     /// are recognized, such as shards with their index, `tokenizer_config.json` and `generation_config.json`.
     ///
     /// # Errors
@@ -91,8 +91,10 @@ impl Pretrained {
         device: &Device,
     ) -> Result<Self, PretrainedError> {
         let files: Vec<(&str, &[u8])> = files.into_iter().collect();
-        if let [(name, bytes)] = files[..] {
-            return Self::from_gguf(&GgufFile::from_bytes(name.as_ref(), bytes)?, device);
+        let are_parts = !files.is_empty() && files.iter().all(|(name, _)| name.ends_with(".gguf"));
+        if files.len() == 1 || are_parts {
+            let parts = files.into_iter().map(|(name, bytes)| (name.as_ref(), bytes));
+            return Self::from_gguf(&GgufFile::from_parts(parts)?, device);
         }
         Self::from_files(&files.into_iter().collect::<MemoryFiles>(), device)
     }

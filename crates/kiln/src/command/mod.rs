@@ -44,6 +44,7 @@ mod tokenizer;
 mod train;
 mod variants;
 mod verify;
+mod warnings;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use error::CliError;
@@ -131,6 +132,7 @@ impl Command {
 
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
+    warnings::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report_clap_error(&error),
