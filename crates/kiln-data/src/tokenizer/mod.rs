@@ -103,8 +103,6 @@ pub struct Tokenizer {
     json: String,
     scheme: Scheme,
     vocabulary: Arc<Vocabulary>,
-    /// What the tokenizer does not follow in the files of its folder.
-    notes: Vec<String>,
     /// `model_max_length` of the folder's `tokenizer_config.json`.
     model_max_length: Option<usize>,
 }
@@ -159,18 +157,12 @@ impl Tokenizer {
     }
 
     fn new(json: &str, scheme: Scheme, vocabulary: Arc<Vocabulary>) -> Self {
-        Self { json: json.into(), scheme, vocabulary, notes: Vec::new(), model_max_length: None }
+        Self { json: json.into(), scheme, vocabulary, model_max_length: None }
     }
 
-    /// The tokenizer with what the files of its folder say besides `tokenizer.json`.
-    fn with_folder(self, notes: Vec<String>, model_max_length: Option<usize>) -> Self {
-        Self { notes, model_max_length, ..self }
-    }
-
-    /// Settings in the files of the tokenizer's folder that it does not follow, as sentences for a warning. Empty for a
-    /// tokenizer that was not loaded from a folder.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// The tokenizer with the maximum text length that its folder declares.
+    fn with_model_max_length(self, model_max_length: Option<usize>) -> Self {
+        Self { model_max_length, ..self }
     }
 
     /// Text of the tokenizer's `tokenizer.json`.

@@ -52,7 +52,7 @@ pub const CONFIG_FILE: &str = "tokenizer_config.json";
 ///
 /// The roles of its tokens are those that `tokenizer_config.json`, `special_tokens_map.json`, the class of the tokenizer
 /// and `config.json` declare, in this order of precedence; roles that none of them mentions go to added tokens with
-/// usual names. What the tokenizer does not follow in its files is in [`Tokenizer::notes`].
+/// usual names. A warning (`log`) says what the tokenizer does not follow in its files.
 ///
 /// # Errors
 /// [`DataError::Tokenizer`] if the folder has none of these files or one is invalid; [`DataError::Io`] if a file cannot
@@ -94,11 +94,15 @@ fn load_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
     let is_declared = class == chosen.class;
     let mut assembled = assemble::assemble(&ChosenClass { class, ..chosen.clone() }, is_declared, source, &settings)?;
     if !is_declared && chosen.class != TokenizerClass::Backend {
-        assembled.notes.push(format!("the tokenizer class {} does not read the vocabulary of this folder", chosen.name));
+        assembled
+            .notes
+            .push(format!("the tokenizer class {} does not read the vocabulary of this folder", chosen.name));
     }
     if !config["auto_map"].is_null() {
         assembled.notes.push(format!("{CONFIG_FILE}: the code that `auto_map` names is not run"));
     }
+    let folder = files.folder();
+    assembled.notes.iter().for_each(|note| log::warn!("{}: tokenizer: {note}", folder.display()));
     finish(assembled, &listed, [&config, &tokens_map], &model_config, settings.number("model_max_length"))
 }
 
@@ -111,7 +115,7 @@ fn finish(
     model_config: &Value,
     model_max_length: Option<u64>,
 ) -> Result<Tokenizer, DataError> {
-    let Assembled { mut file, roles: mut names, notes } = assembled;
+    let Assembled { mut file, roles: mut names, .. } = assembled;
     let is_mentioned = |role: &str| configs.iter().any(|config| config.get(format!("{role}_token")).is_some());
     let listed_roles = roles::listed_roles(listed);
     let has_listed_roles = !listed_roles.is_empty();
@@ -129,7 +133,7 @@ fn finish(
     let tokenizer = Tokenizer::from_json(&file.to_string())?;
     // Files write a huge number for "no maximum".
     let max_length = model_max_length.filter(|length| *length < 1 << 40).map(|length| length as usize);
-    Ok(tokenizer.with_folder(notes, max_length))
+    Ok(tokenizer.with_model_max_length(max_length))
 }
 
 /// Loads a tokenizer from one file: a SentencePiece `.model`, a `vocab.txt` or another `.txt` of its form, or a
@@ -192,7 +196,8 @@ fn find_sentencepiece<F: FileSet + ?Sized>(files: &F, class: TokenizerClass) -> 
     let is_readable = |class: TokenizerClass| !matches!(class.model_kind(), Some(ModelKind::WordPiece));
     for name in SENTENCEPIECE_FILES {
         if let Some(bytes) = files.read(name)? {
-            let model = convert::parse_sentencepiece(&bytes).map_err(|error| error.with_path(&files.location(name)))?;
+            let model = convert::parse_sentencepiece(&bytes).and_then(|model| model.check().map(|()| model));
+            let model = model.map_err(|error| error.with_path(&files.location(name)))?;
             let class = Some(class).filter(|class| is_readable(*class)).unwrap_or(TokenizerClass::Backend);
             return Ok(Some((class, VocabularyFile::SentencePiece(Box::new(model)))));
         }

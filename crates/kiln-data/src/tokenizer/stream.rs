@@ -98,7 +98,8 @@ impl<'a> StreamDecoder<'a> {
 fn incomplete_suffix(bytes: &[u8]) -> &[u8] {
     // A character has at most four bytes.
     for start in bytes.len().saturating_sub(3)..bytes.len() {
-        if std::str::from_utf8(&bytes[start..]).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        if std::str::from_utf8(&bytes[start..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
         {
             return &bytes[start..];
         }

@@ -95,7 +95,9 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
             encode(&open_tokenizer(model)?, text, !*no_special_tokens)
         }
         Command::Decode { model, ids } => {
-            let text = open_tokenizer(model)?.decode(ids)?;
+            let tokenizer = open_tokenizer(model)?;
+            warn_unassigned(&tokenizer, ids);
+            let text = tokenizer.decode(ids)?;
             Ok(CommandOutput::new(json!({ "text": text }), text))
         }
         Command::Inspect { model } => Ok(inspect(&open_tokenizer(model)?)),
@@ -161,6 +163,17 @@ pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
             "warning: the tokenizer has no token for the bytes {}; they are left out",
             bytes.join(" ")
         ));
+    }
+}
+
+/// Warns about ids without a token, which decode to nothing.
+fn warn_unassigned(tokenizer: &Tokenizer, ids: &[u32]) {
+    let mut unassigned: Vec<u32> = ids.iter().copied().filter(|id| !tokenizer.has_token(*id)).collect();
+    unassigned.sort_unstable();
+    unassigned.dedup();
+    if !unassigned.is_empty() {
+        let listed: Vec<String> = unassigned.iter().map(u32::to_string).collect();
+        print_message(&format!("warning: no token has the ids {}; they decode to nothing", listed.join(", ")));
     }
 }
 

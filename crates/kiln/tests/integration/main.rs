@@ -15,5 +15,6 @@ mod memory;
 mod objectives;
 mod others;
 mod readme;
+mod tokenizer_folders;
 mod tokenizers;
 mod whole_way;

@@ -25,9 +25,9 @@ use crate::DataError;
 pub use byte_level::parse_merges_txt;
 pub use gguf::GgufTokenizer;
 pub(crate) use gguf::token_type;
+pub(crate) use pre_tokenizers::QWEN2_REGEX;
 pub use sentencepiece_model::parse_sentencepiece;
 use serde_json::{Map, Value, json};
-pub(crate) use pre_tokenizers::QWEN2_REGEX;
 pub use wordpiece::from_vocab_txt;
 pub(crate) use wordpiece::parse_vocab_txt;
 

@@ -42,12 +42,22 @@ impl GgufTokenizer {
         } else {
             return Err(unsupported("`model` is neither BPE, nor WordPiece, nor Unigram"));
         };
+        let with_spaces = with_spaces_everywhere(file)?;
+        let reference = with_spaces.as_ref().unwrap_or(tokenizer);
         let mut difference = None;
         for candidate in candidates {
-            match first_difference(tokenizer, &candidate.to_tokenizer()?) {
-                None => return Ok(candidate),
-                Some(text) => difference = difference.or(Some(text)),
+            let restored = candidate.to_tokenizer()?;
+            if let Some(text) = first_difference(reference, &restored) {
+                difference = difference.or(Some(text));
+                continue;
             }
+            if let Some(text) = with_spaces.as_ref().and_then(|_| first_difference(tokenizer, &restored)) {
+                log::warn!(
+                    "readers of a GGUF file put a space in front of text that follows a special token, which this \
+                     tokenizer does not: {text:?} has other tokens there"
+                );
+            }
+            return Ok(candidate);
         }
         let text = difference.unwrap_or_default();
         Err(unsupported(format!("a tokenizer read from the file would give other ids for {text:?}")))
@@ -65,6 +75,20 @@ impl GgufTokenizer {
         }
         self
     }
+}
+
+/// The tokenizer with a space in front of each part of a text between special tokens, if the file has one in front of
+/// the text only. GGUF cannot tell the two apart.
+fn with_spaces_everywhere(mut file: Value) -> Result<Option<Tokenizer>, DataError> {
+    let first = |part: &Value| part["prepend_scheme"] == "first";
+    let pre_tokenizer = &mut file["pre_tokenizer"];
+    let parts = match pre_tokenizer["pretokenizers"].is_array() {
+        true => pre_tokenizer["pretokenizers"].as_array_mut().into_iter().flatten().collect(),
+        false => vec![pre_tokenizer],
+    };
+    let Some(part) = parts.into_iter().find(|part| first(part)) else { return Ok(None) };
+    part["prepend_scheme"] = "always".into();
+    Ok(Some(Tokenizer::from_json(&file.to_string())?))
 }
 
 /// Name of an unused id.

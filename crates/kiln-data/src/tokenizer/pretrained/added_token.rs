@@ -47,7 +47,7 @@ impl AddedToken {
 }
 
 /// Special token as a file names it: by name alone, or with settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum NamedToken {
     Name(String),
     Settings(AddedToken),

@@ -75,7 +75,10 @@ pub(super) fn assemble(
     file["added_tokens"] = added.to_json();
     let is_forced = settings.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
     let cleans_up = is_forced == Some(true) || ModelKind::of(&file["model"]) != ModelKind::Bpe;
-    if cleans_up && settings.flag("clean_up_tokenization_spaces") == Some(true) && !clean_up::is_at_end_of(&file["decoder"]) {
+    if cleans_up
+        && settings.flag("clean_up_tokenization_spaces") == Some(true)
+        && !clean_up::is_at_end_of(&file["decoder"])
+    {
         clean_up::add_to_decoder(&mut file);
     }
     if settings.flag("split_special_tokens") == Some(true) {
@@ -88,7 +91,10 @@ pub(super) fn assemble(
 /// The class, or [`TokenizerClass::Backend`] if its rules are unknown or its algorithm is not that of the vocabulary.
 fn usable_class(chosen: &ChosenClass, source: &VocabularyFile, notes: &mut Vec<String>) -> TokenizerClass {
     if chosen.is_unknown {
-        notes.push(format!("the rules of the tokenizer class {} are unknown; the tokenizer follows its files alone", chosen.name));
+        notes.push(format!(
+            "the rules of the tokenizer class {} are unknown; the tokenizer follows its files alone",
+            chosen.name
+        ));
     }
     let (found, file) = match source {
         VocabularyFile::TokenizerJson(file) => (ModelKind::of(&file["model"]), "tokenizer.json"),
@@ -120,7 +126,8 @@ fn build_sections(
     let unknown = named.role("unk").map(NamedToken::content);
     let vocabulary = match (source, class.model_kind()) {
         (VocabularyFile::TokenizerJson(file), None) => {
-            let listed = file["added_tokens"].as_array().into_iter().flatten().filter_map(AddedToken::from_json).collect();
+            let listed =
+                file["added_tokens"].as_array().into_iter().flatten().filter_map(AddedToken::from_json).collect();
             return Ok((file, listed));
         }
         (VocabularyFile::SentencePiece(model), None) => {
@@ -157,8 +164,9 @@ fn add_declared(added: &mut AddedVocabulary, class: TokenizerClass, settings: &S
     let mut new: Vec<NamedToken> = listed.map(NamedToken::Settings).collect();
     let mut known = added.names();
     known.extend(new.iter().map(|token| token.content().to_string()));
-    for token in named.roles.iter().map(|(_, token)| token).chain(&named.other).chain(&named.extra) {
-        if !known.contains(token.content()) && !new.contains(token) {
+    let mut seen = HashSet::new();
+    for token in named.with_role().chain(&named.extra) {
+        if !known.contains(token.content()) && seen.insert(token) {
             new.push(token.clone());
         }
     }
@@ -180,12 +188,15 @@ fn note_moved_ids(settings: &Settings, added: &AddedVocabulary, notes: &mut Vec<
     let mut moved = Vec::new();
     for (declared, token) in &settings.added {
         match added.id(&token.content) {
-            Some(id) if u64::from(id) != *declared => moved.push(format!("{:?} {id} (declared: {declared})", token.content)),
+            Some(id) if u64::from(id) != *declared => {
+                moved.push(format!("{:?} {id} (declared: {declared})", token.content))
+            }
             _ => {}
         }
     }
     if !moved.is_empty() {
-        let more = if moved.len() > MAX_LISTED { format!(" and {} more", moved.len() - MAX_LISTED) } else { String::new() };
+        let more =
+            if moved.len() > MAX_LISTED { format!(" and {} more", moved.len() - MAX_LISTED) } else { String::new() };
         moved.truncate(MAX_LISTED);
         notes.push(format!(
             "added tokens get the ids of the vocabulary, or the next ones without gaps: {}{more}",

@@ -96,6 +96,6 @@ mod tests {
         add_to_decoder(&mut file);
         assert!(take_from_decoder(&mut file["decoder"]) && !is_at_end_of(&file["decoder"]));
         assert_eq!(file["decoder"]["decoders"][0], original);
-        assert_eq!(clean("is n't it ? he 's , ' quoted ' ."), "isn't it? he's,'quoted'.");
+        assert_eq!(clean("is n't it ? he 's , ' quoted ' ."), "isn't it? he's,'quoted '.");
     }
 }

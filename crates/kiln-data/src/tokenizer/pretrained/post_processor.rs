@@ -12,12 +12,7 @@ pub(super) type NamedId = (String, u32);
 pub(super) type RoleTokens = BTreeMap<&'static str, NamedId>;
 
 /// The post-processor of a class. `listed` is that of the folder's `tokenizer.json`, if the folder has one.
-pub(super) fn build(
-    class: TokenizerClass,
-    settings: &Settings,
-    listed: Option<&Value>,
-    tokens: &RoleTokens,
-) -> Value {
+pub(super) fn build(class: TokenizerClass, settings: &Settings, listed: Option<&Value>, tokens: &RoleTokens) -> Value {
     let token = |role: &str| tokens.get(role).cloned();
     match class {
         Bert => bert_template(token("cls"), token("sep")),

@@ -6,6 +6,7 @@ use super::{
     vocabulary::{Entries, Vocabulary},
 };
 use crate::tokenizer::{
+    byte_encoding::to_byte_fallback,
     charsmap,
     convert::{METASPACE, QWEN2_REGEX, isolated_split, sequence},
 };
@@ -19,7 +20,12 @@ use serde_json::{Value, json};
 const QWEN3_5_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The sections of a class other than [`Backend`], around a vocabulary of its kind.
-pub(super) fn build(class: TokenizerClass, vocabulary: Vocabulary, settings: &Settings, unknown: Option<&str>) -> Value {
+pub(super) fn build(
+    class: TokenizerClass,
+    vocabulary: Vocabulary,
+    settings: &Settings,
+    unknown: Option<&str>,
+) -> Value {
     let normalizer = normalizer(class, settings, &vocabulary.charsmap);
     let pre_tokenizer = pre_tokenizer(class, settings);
     let decoder = decoder(class, settings);
@@ -39,8 +45,14 @@ fn model(class: TokenizerClass, entries: Entries, unknown: Option<&str>) -> Valu
         }),
         Entries::Bpe(vocab, merges) => {
             let is_sentencepiece = matches!(class, Llama | CodeLlama | Gemma);
-            // Llama's class has none: what no byte token spells is dropped.
-            let unknown = unknown.filter(|_| matches!(class, CodeLlama | Gemma));
+            // Llama's class has no unknown token: a character without byte tokens is dropped. With all byte tokens it is
+            // never used, and other formats ask for it.
+            let is_named = match class {
+                CodeLlama | Gemma => true,
+                Llama => (0..=255).all(|byte| vocab.contains_key(&to_byte_fallback(byte))),
+                _ => false,
+            };
+            let unknown = unknown.filter(|name| is_named && vocab.contains_key(*name));
             json!({
                 "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
                 "end_of_word_suffix": null, "fuse_unk": is_sentencepiece, "byte_fallback": is_sentencepiece,

@@ -71,9 +71,8 @@ fn renamed(model: &GgufTokenizer, settings: &Settings) -> Vec<String> {
 
 /// Merges of the normal pieces by the score of their results, the highest first, then by id and left part.
 fn merges_by_score(model: &GgufTokenizer, names: &[String]) -> Vec<Value> {
-    let normal: HashMap<&str, (f32, usize)> = pieces_of_type(model, token_type::NORMAL)
-        .map(|id| (names[id].as_str(), (model.scores[id], id)))
-        .collect();
+    let normal: HashMap<&str, (f32, usize)> =
+        pieces_of_type(model, token_type::NORMAL).map(|id| (names[id].as_str(), (model.scores[id], id))).collect();
     let mut ranked = Vec::new();
     for (token, (score, id)) in &normal {
         let splits = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));

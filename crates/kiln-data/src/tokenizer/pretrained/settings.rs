@@ -84,11 +84,8 @@ impl Settings {
                 "extra_special_tokens" if value.is_array() => {
                     let more = token_list(&key, &value)?.unwrap_or_default();
                     let extra = self.extra.get_or_insert_default();
-                    more.into_iter().for_each(|token| {
-                        if !extra.contains(&token) {
-                            extra.push(token);
-                        }
-                    });
+                    let mut seen: HashSet<NamedToken> = extra.iter().cloned().collect();
+                    extra.extend(more.into_iter().filter(|token| seen.insert(token.clone())));
                 }
                 _ => {
                     with_settings.extend(value["content"].as_str().map(str::to_string));
@@ -188,13 +185,16 @@ fn object(name: &str, value: &Value) -> Result<Map<String, Value>, DataError> {
 fn token_list(key: &str, value: &Value) -> Result<Option<Vec<NamedToken>>, DataError> {
     match value {
         Value::Null => Ok(None),
-        Value::Array(tokens) => tokens.iter().map(|token| NamedToken::from_json(key, token)).collect::<Result<_, _>>().map(Some),
+        Value::Array(tokens) => {
+            tokens.iter().map(|token| NamedToken::from_json(key, token)).collect::<Result<_, _>>().map(Some)
+        }
         _ => Err(DataError::tokenizer(format!("`{key}` is {value}, expected a list of tokens"))),
     }
 }
 
 /// An added token with its declared id.
 fn added_with_id(key: &str, id: Option<u64>, token: &Value) -> Result<(u64, AddedToken), DataError> {
-    id.zip(AddedToken::from_json(token))
-        .ok_or_else(|| DataError::tokenizer(format!("`{key}`: expected tokens with an id and `content`, found {token}")))
+    id.zip(AddedToken::from_json(token)).ok_or_else(|| {
+        DataError::tokenizer(format!("`{key}`: expected tokens with an id and `content`, found {token}"))
+    })
 }

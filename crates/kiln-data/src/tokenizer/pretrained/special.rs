@@ -21,11 +21,7 @@ pub(super) struct Named {
 
 impl Named {
     /// Reads them from the settings, else from the defaults of the class, else from a SentencePiece model.
-    pub fn read(
-        class: TokenizerClass,
-        settings: &Settings,
-        model: Option<&GgufTokenizer>,
-    ) -> Result<Self, DataError> {
+    pub fn read(class: TokenizerClass, settings: &Settings, model: Option<&GgufTokenizer>) -> Result<Self, DataError> {
         let mut roles = Vec::new();
         for (role, default) in ROLES.into_iter().zip(class.default_tokens()) {
             let of_model = || piece_of_role(model.filter(|_| class == TokenizerClass::Backend)?, role);
@@ -94,7 +90,9 @@ fn piece_of_role(model: &GgufTokenizer, role: &str) -> Option<String> {
 /// space in front of it.
 fn adapted(class: TokenizerClass, role: &str, token: NamedToken) -> NamedToken {
     match token {
-        NamedToken::Name(name) if role == "mask" && matches!(class, TokenizerClass::MpNet | TokenizerClass::Camembert) => {
+        NamedToken::Name(name)
+            if role == "mask" && matches!(class, TokenizerClass::MpNet | TokenizerClass::Camembert) =>
+        {
             NamedToken::Settings(AddedToken { lstrip: true, ..AddedToken::new_special(&name) })
         }
         other => other,
@@ -129,7 +127,8 @@ fn added_pieces(class: TokenizerClass, model: &GgufTokenizer) -> Vec<NamedToken>
     let mut tokens = Vec::new();
     for (name, kind) in model.tokens.iter().zip(&model.token_types) {
         // Without a class, the pre-tokenizer splits at user-defined pieces.
-        let is_added = *kind == token_type::CONTROL || *kind == token_type::USER_DEFINED && class != TokenizerClass::Backend;
+        let is_added =
+            *kind == token_type::CONTROL || *kind == token_type::USER_DEFINED && class != TokenizerClass::Backend;
         if is_added {
             let special = *kind == token_type::CONTROL;
             tokens.push(NamedToken::Settings(AddedToken { special, ..AddedToken::new_special(name) }));

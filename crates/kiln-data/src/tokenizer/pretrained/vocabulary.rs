@@ -53,7 +53,11 @@ impl Vocabulary {
     }
 
     /// Tokens of a SentencePiece model for a class, with the tokens that the class puts before and behind the pieces.
-    pub fn from_sentencepiece(model: &GgufTokenizer, class: TokenizerClass, settings: &Settings) -> Result<Self, DataError> {
+    pub fn from_sentencepiece(
+        model: &GgufTokenizer,
+        class: TokenizerClass,
+        settings: &Settings,
+    ) -> Result<Self, DataError> {
         let charsmap = model.precompiled_charsmap.clone();
         if class.model_kind() == Some(ModelKind::Bpe) {
             let vocab: Map<String, Value> =

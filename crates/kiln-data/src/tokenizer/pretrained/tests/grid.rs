@@ -3,7 +3,10 @@
 //! contradict them.
 
 use super::super::{super::fixtures::read_from, *};
-use crate::{MemoryFiles, tokenizer::{EncodeOptions, charsmap}};
+use crate::{
+    MemoryFiles,
+    tokenizer::{EncodeOptions, charsmap},
+};
 use std::{collections::BTreeMap, path::PathBuf};
 
 const KINDS: [&str; 5] = ["byte_level", "wordpiece", "unigram", "spm_bpe", "spm_bpe_classes"];
