@@ -18,6 +18,7 @@ mod added_token;
 mod assemble;
 mod class;
 pub(super) mod clean_up;
+mod contradictions;
 mod post_processor;
 mod sections;
 mod sentencepiece_folder;

@@ -4,7 +4,7 @@
 use super::{
     added_token::{AddedToken, AddedVocabulary, NamedToken},
     class::{ChosenClass, ModelKind, TokenizerClass},
-    clean_up,
+    clean_up, contradictions,
     post_processor::{self, RoleTokens},
     sections, sentencepiece_folder,
     settings::Settings,
@@ -72,6 +72,9 @@ pub(super) fn assemble(
         tokens.extend(id.map(|id| (*role, (token.content().to_string(), id))));
     }
     file["post_processor"] = post_processor::build(class, settings, listed_processor.as_ref(), &tokens);
+    if listed_processor.is_some() {
+        notes.extend(contradictions::notes(&file, class, settings));
+    }
     file["added_tokens"] = added.to_json();
     let is_forced = settings.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
     let cleans_up = is_forced == Some(true) || ModelKind::of(&file["model"]) != ModelKind::Bpe;

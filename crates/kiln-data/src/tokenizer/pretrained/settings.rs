@@ -12,6 +12,22 @@ use std::collections::{BTreeMap, HashSet};
 /// The roles in the order in which the reference adds their tokens.
 pub(super) const ROLES: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
 
+/// The settings that are flags.
+const FLAGS: [&str; 12] = [
+    "add_bos_token",
+    "add_eos_token",
+    "add_prefix_space",
+    "clean_up_tokenization_spaces",
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+    "do_lower_case",
+    "keep_accents",
+    "legacy",
+    "split_special_tokens",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "trim_offsets",
+];
+
 /// Settings of a tokenizer from the files of its folder.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -49,6 +65,7 @@ impl Settings {
             }
         }
         settings.take_other_tokens(true)?;
+        settings.check_flags()?;
         Ok(settings)
     }
 
@@ -152,6 +169,17 @@ impl Settings {
         };
         let same_name = self.added.values().rev().find(|added| added.content == token.content());
         Ok(Some(Some(same_name.cloned().map_or(token, NamedToken::Settings))))
+    }
+
+    /// Checks that the known flags are true, false or null.
+    fn check_flags(&self) -> Result<(), DataError> {
+        for key in FLAGS {
+            let value = self.values.get(key).unwrap_or(&Value::Null);
+            if !(value.is_boolean() || value.is_null()) {
+                return Err(DataError::tokenizer(format!("`{key}` is {value}, expected true or false")));
+            }
+        }
+        Ok(())
     }
 
     /// A flag; `None` if it is absent or null.
