@@ -5,9 +5,9 @@
 //! rejected.
 
 use super::{
-    GgufTokenizer, byte_level,
+    GgufTokenizer, METASPACE, byte_level,
     gguf::token_type::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED},
-    sentencepiece, wordpiece,
+    list_parts, sentencepiece, sequence, wordpiece,
 };
 use crate::{
     DataError,
@@ -17,10 +17,11 @@ use crate::{
         hf::{has_part_type, part_types},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 impl GgufTokenizer {
-    /// GGUF metadata that gives the same ids as `tokenizer`. Two things are lost: spaces that a special token removes
+    /// GGUF metadata that gives the same ids as `tokenizer`. A warning (`log`) says so where a SentencePiece model's
+    /// space in front has other rules. Two things are lost: spaces that a special token removes
     /// around itself (`lstrip`, `rstrip`), and the template of pairs of texts.
     ///
     /// # Errors
@@ -42,24 +43,26 @@ impl GgufTokenizer {
         } else {
             return Err(unsupported("`model` is neither BPE, nor WordPiece, nor Unigram"));
         };
-        let with_spaces = with_spaces_everywhere(file)?;
-        let reference = with_spaces.as_ref().unwrap_or(tokenizer);
         let mut difference = None;
-        for candidate in candidates {
-            let restored = candidate.to_tokenizer()?;
-            if let Some(text) = first_difference(reference, &restored) {
-                difference = difference.or(Some(text));
-                continue;
+        for candidate in &candidates {
+            match first_difference(tokenizer, &candidate.to_tokenizer()?) {
+                None => return Ok(candidate.clone()),
+                Some(text) => difference = difference.or(Some(text)),
             }
-            if let Some(text) = with_spaces.as_ref().and_then(|_| first_difference(tokenizer, &restored)) {
-                log::warn!(
-                    "readers of a GGUF file put a space in front of text that follows a special token, which this \
-                     tokenizer does not: {text:?} has other tokens there"
-                );
-            }
-            return Ok(candidate);
         }
         let text = difference.unwrap_or_default();
+        let Some(form) = sentencepiece_form(file)? else {
+            return Err(unsupported(format!("a tokenizer read from the file would give other ids for {text:?}")));
+        };
+        for candidate in candidates {
+            if first_difference(&form, &candidate.to_tokenizer()?).is_none() {
+                log::warn!(
+                    "readers of a GGUF file put a space in front of every text and behind special tokens, also where \
+                     this tokenizer does not: {text:?} has other tokens there"
+                );
+                return Ok(candidate);
+            }
+        }
         Err(unsupported(format!("a tokenizer read from the file would give other ids for {text:?}")))
     }
 
@@ -77,17 +80,19 @@ impl GgufTokenizer {
     }
 }
 
-/// The tokenizer with a space in front of each part of a text between special tokens, if the file has one in front of
-/// the text only. GGUF cannot tell the two apart.
-fn with_spaces_everywhere(mut file: Value) -> Result<Option<Tokenizer>, DataError> {
-    let first = |part: &Value| part["prepend_scheme"] == "first";
-    let pre_tokenizer = &mut file["pre_tokenizer"];
-    let parts = match pre_tokenizer["pretokenizers"].is_array() {
-        true => pre_tokenizer["pretokenizers"].as_array_mut().into_iter().flatten().collect(),
-        false => vec![pre_tokenizer],
-    };
-    let Some(part) = parts.into_iter().find(|part| first(part)) else { return Ok(None) };
-    part["prepend_scheme"] = "always".into();
+/// The tokenizer with SentencePiece's own space in front: behind every special token, and also where the text begins
+/// with a space. A `Metaspace` pre-tokenizer has other rules, which GGUF cannot tell. `None` for files without one.
+fn sentencepiece_form(mut file: Value) -> Result<Option<Tokenizer>, DataError> {
+    let pre_tokenizer = &file["pre_tokenizer"];
+    let is_metaspace = pre_tokenizer["type"] == "Metaspace" && pre_tokenizer["split"] == false;
+    if !is_metaspace || pre_tokenizer["prepend_scheme"] == "never" || !file["model"]["merges"].is_array() {
+        return Ok(None);
+    }
+    let mut normalizers = list_parts(&file["normalizer"], "normalizers");
+    normalizers.push(json!({ "type": "Prepend", "prepend": METASPACE }));
+    normalizers.push(json!({ "type": "Replace", "pattern": { "String": " " }, "content": METASPACE }));
+    file["normalizer"] = sequence("normalizers", normalizers);
+    file["pre_tokenizer"] = Value::Null;
     Ok(Some(Tokenizer::from_json(&file.to_string())?))
 }
 
