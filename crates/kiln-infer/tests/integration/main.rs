@@ -2,6 +2,7 @@
 
 mod continuations;
 mod generate;
+mod settings;
 mod text;
 mod texts;
 mod two_streams;

@@ -4,6 +4,7 @@ use super::{
     Metadata,
     parts::{GgufParts, Part},
     read_as_hf, read_tokenizer,
+    sampling::read_sampling,
 };
 use crate::{
     PretrainedError, PretrainedModel,
@@ -105,7 +106,7 @@ impl<B: ModelBytes> GgufFile<B> {
         let (family, config) = hf::read_config(&config_json).map_err(|error| self.config_error(error))?;
         let model = hf::load_model(&config, family, &tensors, device)
             .map_err(|source| LoadError::Weights { folder: self.location.clone(), source })?;
-        Ok(PretrainedModel { model, family, config_json, generation_config: None })
+        Ok(PretrainedModel { model, family, config_json, generation_config: self.generation_config() })
     }
 
     /// Returns how the tensors are stored, most values first.
@@ -154,6 +155,12 @@ impl<B: ModelBytes> GgufFile<B> {
         let Some(metadata) = &self.tokenizer else { return Vec::new() };
         let end_of_turn = ["eot", "eom"].iter().filter_map(|role| metadata.other_token_ids.get(*role).copied());
         metadata.roles.eos.into_iter().chain(end_of_turn).collect()
+    }
+
+    /// Returns the sampling settings of the file (`general.sampling.*`) in the form of a `generation_config.json`; `None` if
+    /// it has none.
+    pub fn generation_config(&self) -> Option<Value> {
+        read_sampling(self.metadata())
     }
 
     /// Returns how an encoder pools its vectors (`ARCHITECTURE.pooling_type`); `None` if the file does not say.

@@ -23,6 +23,7 @@ mod parts;
 mod reader;
 mod round_trip;
 mod row_permutation;
+mod sampling;
 #[cfg(feature = "files")]
 mod save;
 mod split;

@@ -13,6 +13,7 @@
 use super::{
     device_args::DeviceArgs,
     error::CliError,
+    generation_args::GenerationArgs,
     model_args::ModelArgs,
     output::{CommandOutput, print_chunk, print_message},
 };
@@ -33,30 +34,20 @@ pub struct Args {
     /// System prompt.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Maximum number of new tokens per reply.
-    #[arg(long, alias = "tokens", value_name = "N", default_value_t = 512)]
-    max_new_tokens: usize,
-    /// Random seed.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Sampling temperature. 0: greedy decoding.
-    #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
-    temperature: f64,
-    /// Nucleus sampling: sample from the most likely tokens with total probability P.
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
-    top_p: f64,
     /// Do not reuse the key-value cache of earlier turns (slower).
     #[arg(long, alias = "anew")]
     no_prefix_cache: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
 }
 
 /// Reads one message per line of standard input, until its end, and prints the replies. Empty lines are ignored.
 ///
 /// Fails before the weights are loaded if the model has no chat template.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
-    args.sampling().check("").map_err(super::generate::option_error)?;
+    args.generation.check()?;
     let source = args.model.source()?;
     // For a run this depends on the objective, which is known after loading.
     if source.run_folder().is_none() {
@@ -120,13 +111,10 @@ impl ChatSession<'_> {
         let prefix_cache = self.prefix_cache.take().filter(reusable);
         let cached_tokens = prefix_cache.as_ref().map_or(0, |cache| cache.tokens().len());
         self.turn_stats.push(json!({ "tokens": ids.len(), "read_before": cached_tokens }));
-        let options = GenerateOptions {
-            sampling: self.args.sampling(),
-            max_new_tokens: self.args.max_new_tokens,
-            stop_token_ids: self.loaded.generation.stop_token_ids.clone(),
-            ..GenerateOptions::default()
-        };
         let loaded = &self.loaded;
+        let generation = &self.args.generation;
+        let options = generation.resolve(default_options(), loaded)?;
+        let options = options.within_context(ids.len(), &generation.settings(), &loaded.generation);
         let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
         let mut stream = generator.stream_with_cache(prefix_cache, ids, &options)?;
         let mut reply = String::new();
@@ -154,10 +142,8 @@ impl ChatSession<'_> {
     }
 }
 
-impl Args {
-    /// The options of the command line, with defaults for the others.
-    fn sampling(&self) -> Sampling {
-        let Self { temperature, top_p, seed, .. } = *self;
-        Sampling { temperature, top_p: Some(top_p), seed, ..Sampling::default() }
-    }
+/// The options of a chat with a model that has no settings of its own.
+fn default_options() -> GenerateOptions {
+    let sampling = Sampling { temperature: 0.7, top_p: Some(0.95), ..Sampling::default() };
+    GenerateOptions { sampling, max_new_tokens: 512, ..GenerateOptions::default() }
 }
