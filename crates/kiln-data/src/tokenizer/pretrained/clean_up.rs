@@ -35,7 +35,8 @@ fn steps() -> impl Iterator<Item = Value> {
 /// Takes the steps off the end of a decoder. Returns whether it had them.
 pub(crate) fn take_from_decoder(decoder: &mut Value) -> bool {
     let steps: Vec<Value> = steps().collect();
-    let Some(parts) = decoder["decoders"].as_array_mut().filter(|parts| parts.ends_with(&steps)) else { return false };
+    let parts = decoder.get_mut("decoders").and_then(Value::as_array_mut);
+    let Some(parts) = parts.filter(|parts| parts.ends_with(&steps)) else { return false };
     parts.truncate(parts.len() - steps.len());
     true
 }
@@ -96,6 +97,7 @@ mod tests {
         add_to_decoder(&mut file);
         assert!(take_from_decoder(&mut file["decoder"]) && !is_at_end_of(&file["decoder"]));
         assert_eq!(file["decoder"]["decoders"][0], original);
+        assert!(!take_from_decoder(&mut file["absent"]) && file["absent"].is_null());
         assert_eq!(clean("is n't it ? he 's , ' quoted ' ."), "isn't it? he's,'quoted '.");
     }
 }
