@@ -40,7 +40,9 @@ impl From<PretrainedError> for CliError {
             ),
             PretrainedError::MissingBase { adapter, .. } => failed_at("no-base", message, &adapter)
                 .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
-            PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
+            PretrainedError::Adapter { folder, error } => {
+                Self { help: error.help().map(Into::into), ..failed_at("adapter", message, &folder) }
+            }
             PretrainedError::Unsupported { file, error } => {
                 Self { help: error.suggestion, ..failed_at("unknown", message, &file) }
             }
