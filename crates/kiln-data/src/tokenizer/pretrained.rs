@@ -230,15 +230,7 @@ fn find_vocab_json<F: FileSet + ?Sized>(files: &F, class: TokenizerClass) -> Res
         };
         pairs.push(json!([left, right]));
     }
-    let is_byte_level = matches!(
-        class,
-        TokenizerClass::Gpt2
-            | TokenizerClass::GptNeoX
-            | TokenizerClass::Qwen2
-            | TokenizerClass::Qwen3_5
-            | TokenizerClass::Roberta
-    );
-    let class = if is_byte_level { class } else { TokenizerClass::Gpt2 };
+    let class = if class.is_byte_level() == Some(true) { class } else { TokenizerClass::Gpt2 };
     let entries = Entries::Bpe(vocab, pairs);
     Ok(Some((class, VocabularyFile::Other(Vocabulary { entries, charsmap: Vec::new() }))))
 }

@@ -11,7 +11,10 @@ use super::{
     special::Named,
     vocabulary::Vocabulary,
 };
-use crate::{DataError, tokenizer::GgufTokenizer};
+use crate::{
+    DataError,
+    tokenizer::{GgufTokenizer, hf::has_part_type},
+};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -105,18 +108,20 @@ fn usable_class(chosen: &ChosenClass, source: &VocabularyFile, notes: &mut Vec<S
         VocabularyFile::SentencePiece(_) => (ModelKind::Unigram, "the SentencePiece model"),
         VocabularyFile::Other(_) => return chosen.class,
     };
-    match chosen.class.model_kind() {
-        Some(expected) if expected != found => {
-            notes.push(format!(
-                "the tokenizer class {} expects {}, but {file} is {}; {file} is used as it is",
-                chosen.name,
-                expected.name(),
-                found.name()
-            ));
-            TokenizerClass::Backend
-        }
-        _ => chosen.class,
+    let expected = chosen.class.model_kind().unwrap_or(found);
+    let mut differs = (expected != found).then(|| [expected.name(), found.name()]);
+    if let (VocabularyFile::TokenizerJson(file), Some(expected), None) = (source, chosen.class.is_byte_level(), differs)
+    {
+        let is_byte_level = ["pre_tokenizer", "decoder"].iter().any(|part| has_part_type(&file[*part], "ByteLevel"));
+        let alphabet = |is_byte_level| if is_byte_level { "BPE of bytes" } else { "BPE of characters" };
+        differs = (expected != is_byte_level).then(|| [alphabet(expected), alphabet(is_byte_level)]);
     }
+    let Some([expected, found]) = differs else { return chosen.class };
+    notes.push(format!(
+        "the tokenizer class {} expects {expected}, but {file} is {found}; {file} is used as it is",
+        chosen.name
+    ));
+    TokenizerClass::Backend
 }
 
 /// The file without added tokens, and the tokens that were added to it.

@@ -106,6 +106,15 @@ impl TokenizerClass {
         }
     }
 
+    /// Whether the class has a BPE of bytes (`true`) or of characters; `None` if it has no BPE.
+    pub fn is_byte_level(self) -> Option<bool> {
+        match self {
+            Gpt2 | GptNeoX | Qwen2 | Qwen3_5 | Roberta => Some(true),
+            CodeLlama | Gemma | Llama => Some(false),
+            Albert | Backend | Bert | Camembert | MpNet | T5 | XlmRoberta => None,
+        }
+    }
+
     /// The names of its default special tokens, by role in the order of the reference: `bos`, `eos`, `unk`, `sep`,
     /// `pad`, `cls`, `mask`.
     pub fn default_tokens(self) -> [Option<&'static str>; 7] {
