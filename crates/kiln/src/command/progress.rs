@@ -3,7 +3,7 @@
 //! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
 //! Evaluations, samples and checkpoints are printed in both cases.
 
-use super::{metrics_text, output::print_message};
+use super::{error::CliError, metrics_text, output::print_message, start_record::record_start};
 use crate::page::number_format::{format_bytes, format_count};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
@@ -30,6 +30,8 @@ pub struct ProgressReporter {
     pub already_finished: bool,
     /// Whether a stage has started.
     pub stage_started: bool,
+    /// Command line to record in the run folder when it is created; `None` for a resumed run.
+    pub start_command: Option<String>,
     /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     rate: StepRate,
@@ -54,6 +56,7 @@ impl ProgressReporter {
             run_folder: None,
             already_finished: false,
             stage_started: false,
+            start_command: None,
             bar,
             rate: StepRate { started: Instant::now(), steps: 0, steps_before: 0, total_steps: 0 },
             last_reading_message: Instant::now(),
@@ -77,6 +80,10 @@ impl ProgressReporter {
     fn show_run_folder(&mut self, run: &Path) {
         self.print_message(&format!("run folder: {}", run.display()));
         self.run_folder = Some(run.to_owned());
+        // The run does not depend on the record: a failure is printed, and the training goes on.
+        if let Some(Err(error)) = self.start_command.take().map(|command| record_start(run, &command)) {
+            CliError::from(error).report();
+        }
     }
 
     /// Shows an activity of unknown length.

@@ -192,7 +192,7 @@ fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result
 }
 
 /// A token between bars, so that spaces at its ends are visible.
-fn quote_token(token: &str) -> String {
+pub fn quote_token(token: &str) -> String {
     format!("|{token}|")
 }
 

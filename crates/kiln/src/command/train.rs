@@ -22,7 +22,7 @@ use super::{
     model_args::model_source,
     output::{CommandOutput, print_message},
     progress::ProgressReporter,
-    recipe_source, run_report, run_summary,
+    recipe_source, run_report, run_summary, start_record,
 };
 use burn::tensor::Device;
 use kiln_data::{FilesConfig, SourceConfig};
@@ -84,6 +84,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let stop_flag = interrupt::listen_for_ctrl_c()?;
     let mut progress = ProgressReporter::new();
+    progress.start_command = args.resume.is_none().then(start_record::command_line);
     let context = RunContext { device: device.clone(), stop_flag, listener: &mut progress };
     let outcome = match (&args.resume, recipe) {
         (Some(path), _) => run::resume(path, context),

@@ -14,6 +14,7 @@ mod kill;
 mod memory;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
 mod tokenizer_folders;
 mod tokenizers;
