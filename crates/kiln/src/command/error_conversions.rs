@@ -92,7 +92,10 @@ impl From<GenerateError> for CliError {
     fn from(error: GenerateError) -> Self {
         let is_usage = matches!(
             error,
-            GenerateError::InvalidOption(_) | GenerateError::PromptTooLong { .. } | GenerateError::NoBlank { .. }
+            GenerateError::InvalidOption(_)
+                | GenerateError::PromptTooLong { .. }
+                | GenerateError::NoRoom { .. }
+                | GenerateError::NoBlank { .. }
         );
         let help = suggestion(&error).map(String::from);
         let exit_code = if is_usage { EXIT_USAGE } else { EXIT_FAILURE };

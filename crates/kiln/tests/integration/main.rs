@@ -7,6 +7,7 @@ mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod generation;
 mod hub;
 #[cfg(unix)]
 mod kill;
