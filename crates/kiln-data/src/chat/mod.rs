@@ -52,13 +52,10 @@
 //! ```
 
 mod clock;
+mod jinja;
 mod message;
-mod python_methods;
-mod syntax_limits;
 #[cfg(test)]
 mod tests;
-mod tojson;
-mod value_limits;
 
 use crate::{
     DataError,
@@ -68,25 +65,20 @@ use crate::{
 pub use clock::TemplateClock;
 pub use message::chat_message;
 use message::with_reasoning_aliases;
-use minijinja::{Environment, Error, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
+use jinja::Program;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// Maximum length of a template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 1 << 20;
-/// Fuel of a rendering, besides one unit for each byte of its variables: an instruction costs 1, and so do 64 bytes of
-/// data that the template makes.
+/// Fuel of a rendering, besides one unit for each byte of its variables: an instruction costs 1, and so does an item or
+/// 64 bytes of text that the template makes.
 const BASE_FUEL: u64 = 4 << 20;
-/// Items of assigned values for each unit of fuel.
-const VALUE_PARTS_PER_FUEL: u64 = 16;
-/// Maximum depth of macro calls.
-const MAX_RECURSION: usize = 200;
-/// Name of the only template in the environment.
-const TEMPLATE_NAME: &str = "chat";
 
 /// Chat template: a compiled Jinja template with the special tokens that it inserts.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    program: Arc<Program>,
     source: String,
     special_tokens: Map<String, Value>,
 }
@@ -117,19 +109,8 @@ impl ChatTemplate {
             let reason = format!("the template has {length} bytes, expected at most {MAX_TEMPLATE_BYTES}");
             return Err(DataError::ChatTemplate { reason });
         }
-        syntax_limits::check_nesting(template)?;
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| template_error(&error))?);
-        environment.set_recursion_limit(MAX_RECURSION);
-        environment.set_unknown_method_callback(python_methods::call_method);
-        environment.add_filter("tojson", tojson::tojson);
-        environment.add_function("raise_exception", raise_exception);
-        let source = strip_generation_tags(template);
-        environment
-            .add_template_owned(TEMPLATE_NAME, value_limits::guard_assignments(&source))
-            .map_err(|error| template_error(&error))?;
-        Ok(Self { environment, source, special_tokens })
+        let program = Program::parse(template).map_err(|error| template_error(&error))?;
+        Ok(Self { program: Arc::new(program), source: template.to_owned(), special_tokens })
     }
 
     /// The template of a parsed `tokenizer_config.json`; `None` if it has no `chat_template`.
@@ -174,7 +155,7 @@ impl ChatTemplate {
         }
     }
 
-    /// Source of the template, without `{% generation %}` tags.
+    /// Source of the template.
     pub fn template(&self) -> &str {
         &self.source
     }
@@ -200,21 +181,10 @@ impl ChatTemplate {
     /// [`DataError::ChatTemplate`] with the message of `raise_exception`, an error in an expression with its line, or a
     /// limit that the template exceeds.
     pub fn render(&self, messages: &[Value], options: &ChatTemplateOptions) -> Result<String, DataError> {
-        let mut environment = self.environment.clone();
-        let now = options.now;
-        environment.add_function("strftime_now", move |format: String| match now {
-            Some(now) => Ok(now.strftime(&format)),
-            None => Err(operation_error("the template asks for the time, but no time was given")),
-        });
         let messages: Vec<Value> = messages.iter().map(with_reasoning_aliases).collect();
         let variables = self.variables(&messages, options);
         let num_bytes = serde_json::to_vec(&variables).map_or(0, |bytes| bytes.len() as u64);
-        let fuel = BASE_FUEL + num_bytes;
-        environment.set_fuel(Some(fuel));
-        let depth_filter = value_limits::depth_filter(VALUE_PARTS_PER_FUEL * fuel);
-        environment.add_filter(value_limits::DEPTH_FILTER, depth_filter);
-        let template = environment.get_template(TEMPLATE_NAME).map_err(|error| template_error(&error))?;
-        template.render(Jinja::from(Serde(&variables))).map_err(|error| template_error(&error))
+        self.program.render(&variables, options.now, BASE_FUEL + num_bytes).map_err(|error| template_error(&error))
     }
 
     /// The variables of the template. The conversation replaces keyword arguments of the same names, and those replace
@@ -230,16 +200,6 @@ impl ChatTemplate {
     }
 }
 
-/// `raise_exception(message)`: a template rejects the conversation.
-fn raise_exception(message: String) -> Result<Jinja, Error> {
-    Err(operation_error(message))
-}
-
-/// Error of a function, filter or method.
-fn operation_error(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, message)
-}
-
 /// A template by its name in a list of templates; `None` if `templates` is no list.
 fn named_template<'a>(templates: &'a Value, name: &str) -> Option<&'a str> {
     templates.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str()
@@ -251,35 +211,7 @@ pub(crate) fn special_tokens_of_config(config: &Value) -> Map<String, Value> {
     fields.filter_map(|(name, token)| Some((name.clone(), token_content(token)?.into()))).collect()
 }
 
-/// Replaces `{% generation %}` … `{% endgeneration %}` by `{% if true %}` … `{% endif %}`, which keeps the control of
-/// white space (`{%-`).
-fn strip_generation_tags(template: &str) -> String {
-    let mut source = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        // The search begins behind `{%`: in `{%}` the same `%` does not end the tag.
-        let Some(end) = tag[2..].find("%}").map(|end| end + 4) else { break };
-        let (tag, after) = tag.split_at(end);
-        source += before;
-        let name = tag[2..end - 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        match name {
-            "generation" => source += &tag.replace(name, "if true"),
-            "endgeneration" => source += &tag.replace(name, "endif"),
-            _ => source += tag,
-        }
-        rest = after;
-    }
-    source + rest
-}
-
-/// A MiniJinja error as [`DataError::ChatTemplate`].
-fn template_error(error: &Error) -> DataError {
-    let reason = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            "the template exceeds its limit of time or memory (an endless or doubling loop?)".into()
-        }
-        _ => error.to_string(),
-    };
-    DataError::ChatTemplate { reason }
+/// An error of a template as [`DataError::ChatTemplate`].
+fn template_error(error: &jinja::Error) -> DataError {
+    DataError::ChatTemplate { reason: error.to_string() }
 }
