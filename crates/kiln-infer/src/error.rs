@@ -36,6 +36,19 @@ pub enum GenerateError {
         /// Number of positions of the model.
         limit: usize,
     },
+    /// Maximum length that leaves no room for a new token.
+    #[error(
+        "prompt {row} has {tokens} tokens and `max_length` = {max_length} counts them, so that no new token is allowed: \
+         raise `max_length`, or limit the new tokens alone with `max_new_tokens`"
+    )]
+    NoRoom {
+        /// Index of the prompt.
+        row: usize,
+        /// Length of the prompt in tokens.
+        tokens: usize,
+        /// Maximum number of tokens of prompt and continuation.
+        max_length: usize,
+    },
     /// Bidirectional model, which cannot generate from left to right.
     #[error(
         "the model is bidirectional and cannot continue a text: write `___` in the text for each masked position to fill"
@@ -79,6 +92,17 @@ pub enum GenerateError {
         "the logits of new token {step} of prompt {row} are not finite: the weights are damaged or training diverged"
     )]
     NotFinite {
+        /// Index of the prompt.
+        row: u64,
+        /// Index of the new token, from 0.
+        step: u64,
+    },
+    /// Settings that exclude every token.
+    #[error(
+        "the generation settings exclude every token as new token {step} of prompt {row}: relax `suppress_tokens`, \
+         `bad_words_ids`, `no_repeat_ngram_size` or the settings of end tokens"
+    )]
+    NoTokenLeft {
         /// Index of the prompt.
         row: u64,
         /// Index of the new token, from 0.

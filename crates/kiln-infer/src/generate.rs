@@ -1,7 +1,8 @@
 //! Batched autoregressive generation from cached state.
 //!
 //! 1. Prefill: the prompts go through the model in one or more chunks, which fills the state (KV cache, recurrent states).
-//! 2. Decoding: each step feeds the last token of every active row and samples the next one from its logits.
+//! 2. Decoding: each step feeds the last token of every active row, changes the logits by the logits processors and samples
+//!    the next token from them.
 //!
 //! Rows may have different lengths; finished rows are no longer computed. Generating from the cache gives the same logits
 //! as processing the whole text for each token, up to rounding. Shapes: B rows, T tokens, M hidden, V vocabulary.
@@ -10,6 +11,7 @@ use crate::{
     error::GenerateError,
     prefix_cache::PrefixCache,
     request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken},
+    row::Row,
     rows::{as_slices, int_tensor, pad_rows},
 };
 use burn::{module::Module, tensor::Tensor};
@@ -25,17 +27,6 @@ pub struct Generation {
     rows: Vec<Row>,
     /// Number of tokens generated for each active row.
     step: u64,
-}
-
-/// State of one sequence.
-#[derive(Default)]
-struct Row {
-    /// Number of tokens of prompt and continuation. The prompt of an encoder-decoder model counts as one token.
-    length: usize,
-    /// Last token, which the model has not processed yet.
-    last_token: u32,
-    /// Why the sequence ended; `None` while it is active.
-    finish_reason: Option<FinishReason>,
 }
 
 /// Generates the continuations of all prompts of a request.
@@ -77,13 +68,8 @@ impl Generation {
         let cache = cache.filter(|cache| {
             PrefixCache::is_supported_by(model) && matches!(&request.prompts[..], [prompt] if cache.extends(prompt))
         });
-        let finish_reason = (request.max_new_tokens == 0).then_some(FinishReason::MaxTokens);
         let has_encoder = model.encoder().is_some();
-        let rows: Vec<Row> = request
-            .prompts
-            .iter()
-            .map(|prompt| Row { length: if has_encoder { 1 } else { prompt.len() }, last_token: 0, finish_reason })
-            .collect();
+        let rows: Vec<Row> = (0..request.prompts.len()).map(|row| Row::new(&request, row, has_encoder)).collect();
         // The inner model has no gradients: a graph would keep the tensors of every step.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
         let cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len()));
@@ -108,7 +94,7 @@ impl Generation {
         let vocab = logits.len() / active.len();
         let mut tokens = Vec::new();
         for (row, logits) in active.into_iter().zip(logits.chunks_exact(vocab.max(1))) {
-            let id = self.request.sampling.sample(logits, self.step, row as u64)?;
+            let id = self.rows[row].sample(&self.request, row, self.step, logits)?;
             tokens.extend(self.accept_token(row, id));
         }
         self.step += 1;
@@ -118,6 +104,13 @@ impl Generation {
     /// Returns why a row ended; `None` if it is active or does not exist.
     pub fn finish_reason(&self, row: usize) -> Option<FinishReason> {
         self.rows.get(row)?.finish_reason
+    }
+
+    /// Ends a row, such as after a stop text. Other rows are not affected.
+    pub fn end_row(&mut self, row: usize, reason: FinishReason) {
+        if let Some(row) = self.rows.get_mut(row) {
+            row.finish_reason = Some(reason);
+        }
     }
 
     /// Returns the prefix cache of a single prompt and its continuation, without the last token, which was not processed.
@@ -142,17 +135,19 @@ impl Generation {
 
     /// Records a sampled token and decides whether its row ends. `None` for a stop token.
     fn accept_token(&mut self, row: usize, id: u32) -> Option<GeneratedToken> {
-        let limit = self.model.config().position.max_positions().unwrap_or(usize::MAX);
+        let max_positions = self.model.config().position.max_positions().unwrap_or(usize::MAX);
+        let is_stop_token = self.request.stop_token_ids.contains(&id);
         let state = &mut self.rows[row];
-        if self.request.stop_token_ids.contains(&id) {
+        if is_stop_token {
             state.finish_reason = Some(FinishReason::Eos);
             return None;
         }
-        state.last_token = id;
-        state.length += 1;
-        state.finish_reason = if self.step + 1 >= self.request.max_new_tokens as u64 {
+        state.tokens.push(id);
+        let length = state.tokens.len();
+        state.finish_reason = if length - state.prompt_length >= self.request.max_new_tokens {
             Some(FinishReason::MaxTokens)
-        } else if state.length > limit {
+        } else if length > max_positions || self.request.max_length.is_some_and(|max_length| length >= max_length) {
+            // The last token needs no position: the model does not process it.
             Some(FinishReason::ContextLength)
         } else {
             None
@@ -164,12 +159,11 @@ impl Generation {
     ///
     /// Prompts of an encoder-decoder model go through its encoder; the decoder then processes its start token.
     fn prefill(&mut self) -> Tensor<2> {
-        let mut prompts = std::mem::take(&mut self.request.prompts);
         if self.model.encoder().is_some() {
-            let (tokens, lengths) = pad_rows(&as_slices(&prompts));
+            let (tokens, lengths) = pad_rows(&as_slices(&self.request.prompts));
             self.cache.state = self.model.init_state(&tokens, &lengths);
-            prompts = vec![vec![self.request.decoder_start_token_id]; prompts.len()];
         }
+        let prompts: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens.clone()).collect();
         let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
         // With prefix visibility, tokens attend to later ones: the prompt cannot be split.
         let (direction, chunk_size) = match self.model.config().effective_visibility() {
@@ -195,7 +189,7 @@ impl Generation {
     /// Processes the last token of each active row and returns its hidden states, `[active, M]`.
     fn decode(&mut self, active: &[usize]) -> Tensor<2> {
         let tokens: Vec<Option<u32>> =
-            self.rows.iter().map(|row| row.finish_reason.is_none().then_some(row.last_token)).collect();
+            self.rows.iter().map(|row| row.tokens.last().copied().filter(|_| row.finish_reason.is_none())).collect();
         let chunks: Vec<&[u32]> = tokens.iter().map(Option::as_slice).collect();
         let hidden = self.forward_chunk(&chunks, Direction::Causal).squeeze_dim::<2>(1);
         if active.len() == self.rows.len() {

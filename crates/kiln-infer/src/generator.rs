@@ -2,10 +2,12 @@
 
 use crate::{
     error::GenerateError,
-    generate::{Generation, generate},
+    generate::Generation,
+    generate_options::GenerateOptions,
     prefix_cache::PrefixCache,
     request::{FinishReason, GenerateRequest},
-    sample::Sampling,
+    row_text::RowText,
+    text_stream::TextStream,
 };
 use kiln_data::{StreamDecoder, TokenRole, Tokenizer, tokenizer::EncodeOptions};
 use kiln_models::Model;
@@ -21,36 +23,12 @@ pub struct Generator<'a> {
     pub(crate) mode: GenerationMode,
 }
 
-/// Options of text generation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GenerateOptions {
-    /// Choice of each token.
-    pub sampling: Sampling,
-    /// Maximum number of new tokens. Default: 256.
-    pub max_new_tokens: usize,
-    /// Maximum number of prompt tokens that are processed at once, to limit memory; `None` (default): all.
-    pub prefill_chunk_size: Option<usize>,
-    /// Stop tokens in addition to the tokenizer's `<eos>`.
-    pub stop_token_ids: Vec<u32>,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self {
-            sampling: Sampling::default(),
-            max_new_tokens: 256,
-            prefill_chunk_size: None,
-            stop_token_ids: Vec::new(),
-        }
-    }
-}
-
 /// Continuation of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
     /// Text after the prompt.
     pub text: String,
-    /// Token ids of `text`.
+    /// Token ids of `text`, those of a stop text included.
     pub ids: Vec<u32>,
     /// Why the text ended.
     pub finish_reason: FinishReason,
@@ -92,7 +70,7 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// An invalid option, a model that cannot generate, or a prompt that is too long.
     pub fn stream(&self, prompt: &str, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
-        self.stream_ids(self.encode_prompts(&[prompt])?.remove(0), options)
+        self.stream_ids(self.encode_prompt(prompt)?, options)
     }
 
     /// Starts to generate the continuation of token ids, piece by piece. No `<bos>` is added.
@@ -115,8 +93,8 @@ impl<'a> Generator<'a> {
     ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.build_request(vec![ids], options)?;
         let generation = Generation::with_cache(&model, request, cache)?;
-        let decoder = Some(StreamDecoder::new(self.tokenizer));
-        Ok(TextStream { generation, decoder, ids: Vec::new() })
+        let text = RowText::new(self.tokenizer, StreamDecoder::new(self.tokenizer), options)?;
+        Ok(TextStream { generation, text })
     }
 
     /// Generates the continuations of several prompts in one batch.
@@ -128,13 +106,31 @@ impl<'a> Generator<'a> {
         prompts: &[&str],
         options: &GenerateOptions,
     ) -> Result<Vec<GeneratedText>, GenerateError> {
-        let (model, request) = self.build_request(self.encode_prompts(prompts)?, options)?;
-        let mut texts = Vec::with_capacity(prompts.len());
-        for output in generate(&model, request).await? {
-            let text = self.tokenizer.decode(&output.ids)?;
-            texts.push(GeneratedText { text, ids: output.ids, finish_reason: output.finish_reason });
+        let prompts = self.encode_prompts(prompts)?;
+        let (model, request) = self.build_request(prompts.clone(), options)?;
+        let mut generation = Generation::new(&model, request)?;
+        let decoders = prompts.iter().map(|_| StreamDecoder::new(self.tokenizer));
+        let rows = decoders.map(|decoder| RowText::new(self.tokenizer, decoder, options));
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let mut texts = vec![String::new(); rows.len()];
+        while let Some(tokens) = generation.next().await? {
+            for token in tokens {
+                texts[token.row] += &rows[token.row].push(token.id)?;
+                if rows[token.row].is_stopped() {
+                    generation.end_row(token.row, FinishReason::StopText);
+                }
+            }
         }
-        Ok(texts)
+        let rows = texts.into_iter().zip(rows).enumerate();
+        Ok(rows.map(|(row, (text, rest))| finish_text(text, rest, generation.finish_reason(row))).collect())
+    }
+
+    /// Returns the token ids of a prompt in the format of the mode, such as with `<bos>`.
+    ///
+    /// # Errors
+    /// [`GenerateError::Bidirectional`] for a model that only infills, or an error of the tokenizer.
+    pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+        Ok(self.encode_prompts(&[prompt])?.remove(0))
     }
 
     /// Token ids of prompts in the format of the mode.
@@ -157,64 +153,44 @@ impl<'a> Generator<'a> {
         options: &GenerateOptions,
     ) -> Result<(Model, GenerateRequest), GenerateError> {
         let format = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
-        let special_tokens = self.tokenizer.special_tokens();
-        let eos = special_tokens.has_role(TokenRole::Eos).then_some(special_tokens.eos);
+        let mut processors = options.processors.clone();
+        if options.mask_unassigned {
+            processors.suppress_tokens.extend(self.unassigned_ids());
+        }
         let request = GenerateRequest {
             prompts,
+            processors,
             sampling: options.sampling.clone(),
             max_new_tokens: options.max_new_tokens,
-            stop_token_ids: eos.into_iter().chain(options.stop_token_ids.iter().copied()).collect(),
+            max_length: options.max_length,
+            stop_token_ids: self.stop_token_ids(options),
             prefill_chunk_size: options.prefill_chunk_size,
-            decoder_start_token_id: format.first_token,
+            decoder_start_token_id: options.decoder_start_token_id.unwrap_or(format.first_token),
         };
         Ok((self.model.clone().with_visibility(format.visibility), request))
     }
-}
 
-/// Text that is generated piece by piece.
-pub struct TextStream<'a> {
-    generation: Generation,
-    /// `None` after the end.
-    decoder: Option<StreamDecoder<'a>>,
-    ids: Vec<u32>,
-}
-
-impl TextStream<'_> {
-    /// Generates the next token and returns the text that it completes; `None` at the end.
-    ///
-    /// The piece is empty while the bytes of a character are incomplete. All pieces concatenate to the text of
-    /// [`Generator::generate`].
-    ///
-    /// # Errors
-    /// [`GenerateError::NotFinite`], or an error of the device.
-    pub async fn next(&mut self) -> Result<Option<String>, GenerateError> {
-        let Some(decoder) = self.decoder.as_mut() else { return Ok(None) };
-        match self.generation.next().await? {
-            Some(tokens) => {
-                let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-                let piece = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
-                self.ids.extend(ids);
-                Ok(Some(piece))
-            }
-            None => {
-                let rest = self.decoder.take().map(StreamDecoder::finish).unwrap_or_default();
-                Ok((!rest.is_empty()).then_some(rest))
-            }
+    /// The tokens that end a text: those of the options, else the tokenizer's `<eos>`, if it has one.
+    fn stop_token_ids(&self, options: &GenerateOptions) -> Vec<u32> {
+        let special_tokens = self.tokenizer.special_tokens();
+        match &options.stop_token_ids[..] {
+            [] if special_tokens.has_role(TokenRole::Eos) => vec![special_tokens.eos],
+            ids => ids.to_vec(),
         }
     }
 
-    /// Returns the new token ids so far.
-    pub fn ids(&self) -> &[u32] {
-        &self.ids
+    /// The ids of the model that have no token.
+    pub(crate) fn unassigned_ids(&self) -> impl Iterator<Item = u32> {
+        (0..self.model.config().vocab as u32).filter(|id| *id as usize >= self.tokenizer.vocab_size())
     }
+}
 
-    /// Returns the prefix cache for [`Generator::stream_with_cache`], see [`Generation::into_prefix_cache`].
-    pub fn into_prefix_cache(self) -> Option<PrefixCache> {
-        self.generation.into_prefix_cache()
-    }
-
-    /// Returns why the text ended; `None` if it has not.
-    pub fn finish_reason(&self) -> Option<FinishReason> {
-        self.generation.finish_reason(0)
-    }
+/// The result of a row from the text so far and what is still open.
+fn finish_text(text: String, mut rest: RowText, finish_reason: Option<FinishReason>) -> GeneratedText {
+    let text = text + &rest.finish();
+    let finish_reason = match rest.is_stopped() {
+        true => FinishReason::StopText,
+        false => finish_reason.unwrap_or(FinishReason::MaxTokens),
+    };
+    GeneratedText { text, ids: rest.ids().to_vec(), finish_reason }
 }

@@ -21,11 +21,14 @@ pub struct InfillOptions {
     pub mask_length: usize,
     /// Whether all tokens are filled in one forward pass. Default: false, the most confident token first, one pass each.
     pub parallel: bool,
+    /// Whether ids without a token are excluded, see [`GenerateOptions::mask_unassigned`](crate::GenerateOptions). Default:
+    /// false.
+    pub mask_unassigned: bool,
 }
 
 impl Default for InfillOptions {
     fn default() -> Self {
-        Self { sampling: Sampling::default(), mask_length: 1, parallel: false }
+        Self { sampling: Sampling::default(), mask_length: 1, parallel: false, mask_unassigned: false }
     }
 }
 
@@ -70,15 +73,15 @@ impl Generator<'_> {
         let format = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
         let special_tokens = self.tokenizer.special_tokens();
         special_tokens.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
+        let special_ids = (0..self.tokenizer.vocab_size() as u32).filter(|id| self.tokenizer.is_special(*id));
+        let unassigned_ids = self.unassigned_ids().filter(|_| options.mask_unassigned);
         let request = InfillRequest {
             texts: texts
                 .into_iter()
                 .map(|text| [vec![format.first_token], text, vec![special_tokens.eos]].concat())
                 .collect(),
             mask_token_id: special_tokens.mask,
-            suppress_tokens: (0..self.tokenizer.vocab_size() as u32)
-                .filter(|id| self.tokenizer.is_special(*id))
-                .collect(),
+            suppress_tokens: special_ids.chain(unassigned_ids).collect(),
             sampling: options.sampling.clone(),
             parallel: options.parallel,
         };

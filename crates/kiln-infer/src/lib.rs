@@ -3,7 +3,7 @@
 //! | step | types | result |
 //! |---|---|---|
 //! | 1. model and tokenizer | [`Generator`] with a [`GenerationMode`] | text in, text out |
-//! | 2. options | [`GenerateOptions`] with [`Sampling`] | temperature, top-k, top-p, min-p, stop tokens |
+//! | 2. options | [`GenerateOptions`] with [`Sampling`] and [`LogitsProcessors`] | temperature, top-p, penalties, stop texts; [`GenerateOptions::resolve`] applies a model's `generation_config.json` |
 //! | 3. text | [`Generator::generate`], [`Generator::stream`] → [`GeneratedText`], [`TextStream`] | continuations, at once or piece by piece |
 //! | 4. token ids | [`GenerateRequest`] → [`Generation`] → [`GeneratedToken`], [`GenerateOutput`] | batched decoding with a KV cache |
 //! | 5. reuse | [`PrefixCache`] | the state after a text, for the next turn of a chat |
@@ -47,23 +47,33 @@ pub mod equivalence;
 pub mod error;
 mod executor;
 pub mod generate;
+pub mod generate_options;
 pub mod generator;
 pub mod infill;
 pub mod infill_text;
 pub mod prefix_cache;
+pub mod processors;
 pub mod request;
+mod resolve;
+mod row;
+mod row_text;
 mod rows;
 pub mod sample;
+mod stop_scanner;
+pub mod text_stream;
 pub mod tokenizer_checks;
 
 pub use embed::embed;
 pub use error::GenerateError;
 pub use executor::block_on;
 pub use generate::{Generation, generate};
-pub use generator::{GenerateOptions, GeneratedText, Generator, TextStream};
+pub use generate_options::GenerateOptions;
+pub use generator::{GeneratedText, Generator};
 pub use infill::{InfillRequest, infill};
 pub use infill_text::{BLANK, InfillOptions, InfillOutput};
-pub use kiln_pretrained::{GenerationMode, PromptFormat};
+pub use kiln_pretrained::{GenerationMode, PromptFormat, generation::GenerationConfig};
 pub use prefix_cache::PrefixCache;
+pub use processors::{LogitsProcessors, TokenHistory};
 pub use request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken};
 pub use sample::Sampling;
+pub use text_stream::TextStream;

@@ -1,18 +1,23 @@
 //! Generation requests and results in token ids, and the checks of a request against a model.
 
-use crate::{error::GenerateError, sample::Sampling};
+use crate::{error::GenerateError, processors::LogitsProcessors, sample::Sampling};
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
 
-/// Request for the continuation of one or more prompts.
+/// Request for the continuation of one or more prompts. The default has no prompts and no limit of new tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateRequest {
     /// Token ids of each prompt. Prompts may have different lengths; none may be empty.
     pub prompts: Vec<Vec<u32>>,
+    /// Changes of the logits before a token is chosen.
+    pub processors: LogitsProcessors,
     /// Choice of each token.
     pub sampling: Sampling,
     /// Maximum number of new tokens for each prompt.
     pub max_new_tokens: usize,
+    /// Maximum number of tokens of prompt and continuation; of an encoder-decoder model, of start token and continuation.
+    /// `None`: no limit besides `max_new_tokens` and the positions of the model.
+    pub max_length: Option<usize>,
     /// Tokens that end a sequence. They are not part of the output.
     pub stop_token_ids: Vec<u32>,
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None`: all. Prompts with prefix
@@ -23,6 +28,21 @@ pub struct GenerateRequest {
     pub decoder_start_token_id: u32,
 }
 
+impl Default for GenerateRequest {
+    fn default() -> Self {
+        Self {
+            prompts: Vec::new(),
+            processors: LogitsProcessors::default(),
+            sampling: Sampling::default(),
+            max_new_tokens: usize::MAX,
+            max_length: None,
+            stop_token_ids: Vec::new(),
+            prefill_chunk_size: None,
+            decoder_start_token_id: 0,
+        }
+    }
+}
+
 impl GenerateRequest {
     /// Checks the request against a model.
     ///
@@ -31,18 +51,42 @@ impl GenerateRequest {
     /// unknown tokens.
     pub fn check(&self, model: &Model) -> Result<(), GenerateError> {
         self.sampling.check("")?;
+        self.processors.check()?;
         if self.prefill_chunk_size == Some(0) {
             let error = ValidationError::new("prefill_chunk_size", "expected at least 1 token, found 0");
             return Err(error.with_suggestion("use 1 or more").into());
         }
         let config = model.config();
         check_can_generate(config)?;
-        let start = self.decoder_start_token_id;
-        if config.encoder_model_config().is_some() && start as usize >= config.vocab {
-            let reason = format!("expected a token id below {}, found {start}", config.vocab);
-            return Err(ValidationError::new("decoder_start_token_id", reason).into());
+        self.check_token_ids(config)?;
+        check_texts(&self.prompts, model)?;
+        self.check_max_length(config)
+    }
+
+    /// Checks the tokens that the decoder has to read or to generate.
+    fn check_token_ids(&self, config: &ModelConfig) -> Result<(), GenerateError> {
+        let start = config.encoder_model_config().map(|_| self.decoder_start_token_id);
+        let start = start.map(|id| ("decoder_start_token_id", id));
+        let first = self.processors.forced_bos_token_id.map(|id| ("forced_bos_token_id", id));
+        let last = self.processors.forced_eos_token_ids.iter().map(|id| ("forced_eos_token_id", *id));
+        match start.into_iter().chain(first).chain(last).find(|(_, id)| *id as usize >= config.vocab) {
+            None => Ok(()),
+            Some((key, id)) => {
+                let reason = format!("expected a token id below {}, found {id}", config.vocab);
+                Err(ValidationError::new(key, reason).into())
+            }
         }
-        check_texts(&self.prompts, model)
+    }
+
+    /// Checks that `max_length` leaves room for a new token.
+    fn check_max_length(&self, config: &ModelConfig) -> Result<(), GenerateError> {
+        let Some(max_length) = self.max_length else { return Ok(()) };
+        let has_encoder = config.encoder_model_config().is_some();
+        let lengths = self.prompts.iter().map(|prompt| if has_encoder { 1 } else { prompt.len() });
+        match lengths.enumerate().find(|(_, tokens)| *tokens >= max_length) {
+            Some((row, tokens)) => Err(GenerateError::NoRoom { row, tokens, max_length }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -105,18 +149,21 @@ pub enum FinishReason {
     Eos,
     /// The maximum number of new tokens was reached.
     MaxTokens,
-    /// The model has no more positions.
+    /// The maximum length of prompt and continuation was reached, or the model has no more positions.
     ContextLength,
+    /// A stop text was generated.
+    StopText,
 }
 
 impl FinishReason {
-    /// Returns the name in JSON output: `eos` (a stop token), `tokens` (`max_new_tokens` reached), `length` (no positions
-    /// left; in OpenAI's API, `length` means the limit of new tokens instead).
+    /// Returns the name in JSON output: `eos` (a stop token), `tokens` (`max_new_tokens` reached), `length` (`max_length`
+    /// reached or no positions left; in OpenAI's API, `length` means the limit of new tokens instead), `stop` (a stop text).
     pub fn name(self) -> &'static str {
         match self {
             Self::Eos => "eos",
             Self::MaxTokens => "tokens",
             Self::ContextLength => "length",
+            Self::StopText => "stop",
         }
     }
 }

@@ -3,11 +3,16 @@
 //! The filters are applied in the order of Hugging Face's logits processors, and give the same probabilities:
 //!
 //! 1. temperature τ: p ∝ exp(logit / τ); τ = 0 chooses the most probable token;
-//! 2. top-k: the k most probable tokens;
-//! 3. top-p (nucleus): the smallest set of most probable tokens whose probability is at least p;
-//! 4. min-p: tokens with at least p times the probability of the most probable one.
+//! 2. top-H: the most probable tokens that hold a fraction of the entropy;
+//! 3. top-k: the k most probable tokens;
+//! 4. top-p (nucleus): the smallest set of most probable tokens whose probability is at least p;
+//! 5. min-p: tokens with at least p times the probability of the most probable one;
+//! 6. typical-p: the tokens whose information is closest to the entropy;
+//! 7. ε and η cutoff: tokens with at least a certain probability.
 //!
 //! The token is drawn from the remaining ones in proportion to their probabilities, computed in `f64`. V vocabulary.
+
+mod filters;
 
 use crate::error::GenerateError;
 use kiln_spec::{Random, ValidationError};
@@ -29,6 +34,10 @@ use serde::{Deserialize, Serialize};
 pub struct Sampling {
     /// Temperature: logits are divided by it. 0: always the most probable token, the first one of equal tokens.
     pub temperature: f64,
+    /// Entropy of the most probable tokens to sample from, as a fraction of that of the 100 most probable ones (2509.02510).
+    /// Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_h: Option<f64>,
     /// Number of most probable tokens to sample from; tokens equal to the last one are included (1805.04833). Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
@@ -38,13 +47,32 @@ pub struct Sampling {
     /// Minimum probability of a token as a fraction of the highest one (2407.01082). Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f64>,
+    /// Total probability of the tokens to sample from whose information is closest to the entropy (2202.00666). Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typical_p: Option<f64>,
+    /// Minimum probability of a token, except for the most probable one (2210.15191). Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_cutoff: Option<f64>,
+    /// ε of η-sampling: minimum probability of a token, which is lower at high entropy (2210.15191). Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_cutoff: Option<f64>,
     /// Random seed.
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 1.0, top_k: None, top_p: None, min_p: None, seed: 0 }
+        Self {
+            temperature: 1.0,
+            top_h: None,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            typical_p: None,
+            epsilon_cutoff: None,
+            eta_cutoff: None,
+            seed: 0,
+        }
     }
 }
 
@@ -54,7 +82,8 @@ impl Sampling {
         Self { temperature: 0.0, ..Self::default() }
     }
 
-    /// Checks the ranges: temperature ≥ 0 and finite, top-k ≥ 1, 0 < top-p ≤ 1, 0 ≤ min-p ≤ 1.
+    /// Checks the ranges: temperature ≥ 0 and finite, top-k ≥ 1, 0 < top-p ≤ 1, 0 < top-H ≤ 1, 0 ≤ min-p ≤ 1,
+    /// 0 < typical-p ≤ 1, 0 ≤ cutoffs < 1.
     ///
     /// # Errors
     /// The first value out of range, with its key below `path`.
@@ -64,15 +93,30 @@ impl Sampling {
                 ("temperature", format!("expected a number of at least 0 (0: greedy), found {temperature}"))
             }
             Self { top_k: Some(0), .. } => ("top_k", "expected at least 1 token, found 0".into()),
-            Self { top_p: Some(p), .. } if !(p > 0.0 && p <= 1.0) => {
-                ("top_p", format!("expected a probability above 0 and at most 1, found {p}"))
-            }
-            Self { min_p: Some(p), .. } if !(0.0..=1.0).contains(&p) => {
-                ("min_p", format!("expected a fraction from 0 to 1, found {p}"))
-            }
-            _ => return Ok(()),
+            _ => match self.probability_out_of_range() {
+                Some(error) => error,
+                None => return Ok(()),
+            },
         };
         Err(ValidationError::new(key, reason).with_path_prefix(path))
+    }
+
+    /// The first probability or fraction that is out of range: its key and the reason.
+    fn probability_out_of_range(&self) -> Option<(&'static str, String)> {
+        for (key, value) in [("top_p", self.top_p), ("top_h", self.top_h), ("typical_p", self.typical_p)] {
+            if let Some(p) = value.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+                return Some((key, format!("expected a probability above 0 and at most 1, found {p}")));
+            }
+        }
+        if let Some(p) = self.min_p.filter(|p| !(0.0..=1.0).contains(p)) {
+            return Some(("min_p", format!("expected a fraction from 0 to 1, found {p}")));
+        }
+        for (key, value) in [("epsilon_cutoff", self.epsilon_cutoff), ("eta_cutoff", self.eta_cutoff)] {
+            if let Some(p) = value.filter(|p| !(0.0..1.0).contains(p)) {
+                return Some((key, format!("expected a probability from 0 to below 1, found {p}")));
+            }
+        }
+        None
     }
 
     /// Samples a token id from logits `[V]`.
@@ -116,44 +160,35 @@ impl Sampling {
         }
         let mut weights: Vec<f64> =
             logits.iter().map(|logit| (f64::from(*logit - max) / self.temperature).exp()).collect();
-        if let Some(k) = self.top_k {
-            keep_top_k(&mut weights, k);
-        }
-        if let Some(p) = self.top_p.filter(|p| *p < 1.0) {
-            keep_top_p(&mut weights, p);
-        }
-        if let Some(p) = self.min_p {
-            weights.iter_mut().filter(|weight| **weight < p).for_each(|weight| *weight = 0.0);
-        }
+        self.filter(&mut weights);
         Some(weights)
     }
-}
 
-/// Sets all weights below the `k`-th largest one to 0. O(V).
-fn keep_top_k(weights: &mut [f64], k: usize) {
-    if k >= weights.len() {
-        return;
-    }
-    let mut sorted = weights.to_vec();
-    let (_, threshold, _) = sorted.select_nth_unstable_by(k.saturating_sub(1), |a, b| b.total_cmp(a));
-    weights.iter_mut().filter(|weight| **weight < *threshold).for_each(|weight| *weight = 0.0);
-}
-
-/// Keeps the largest weights until their sum is at least `p` times the total; sets the others to 0. O(V log V).
-fn keep_top_p(weights: &mut [f64], p: f64) {
-    let mut order: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0.0).collect();
-    order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
-    let target = p * order.iter().map(|i| weights[*i]).sum::<f64>();
-    let mut sum_before = 0.0;
-    for i in order {
-        let weight = weights[i];
-        if sum_before >= target {
-            weights[i] = 0.0;
+    /// Applies the filters in the order of Hugging Face's logits processors.
+    fn filter(&self, weights: &mut [f64]) {
+        if let Some(fraction) = self.top_h {
+            filters::keep_top_h(weights, fraction);
         }
-        sum_before += weight;
+        if let Some(k) = self.top_k {
+            filters::keep_top_k(weights, k);
+        }
+        if let Some(p) = self.top_p.filter(|p| *p < 1.0) {
+            filters::keep_top_p(weights, p);
+        }
+        if let Some(p) = self.min_p {
+            filters::keep_min_p(weights, p);
+        }
+        if let Some(mass) = self.typical_p.filter(|mass| *mass < 1.0) {
+            filters::keep_typical(weights, mass);
+        }
+        if let Some(epsilon) = self.epsilon_cutoff {
+            filters::keep_above_epsilon(weights, epsilon);
+        }
+        if let Some(epsilon) = self.eta_cutoff.filter(|epsilon| *epsilon > 0.0) {
+            filters::keep_above_eta(weights, epsilon);
+        }
     }
 }
 
 #[cfg(test)]
-#[path = "sample_tests.rs"]
 mod tests;

@@ -37,6 +37,8 @@ impl Packed {
                 match packing.name {
                     "F16" => block[1] = block[1] & 0x80 | 0x18,
                     "BF16" => block[1] = block[1] & 0x80 | 0x3b,
+                    "MXFP4" => block[0] = 118,
+                    "Q2_K" => [81, 83].into_iter().for_each(|at| block[at] = 0x18),
                     _ => [1, 3, packing.block_bytes - 1].into_iter().for_each(|at| block[at] = 0x18),
                 }
             }
@@ -120,7 +122,10 @@ fn largest(tensor: &Tensor<2>) -> f64 {
 fn packed_models_compute_what_their_values_do() {
     for (config, count) in families() {
         let shapes = shapes(&config);
-        for packing in ["F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"] {
+        for packing in ["F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4"]
+            .into_iter()
+            .chain(["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
+        {
             let mut tensors = Packed::new(packing, shapes.clone());
             let packed = load(&config, &tensors, &Device::flex());
             let what = format!("{} in {packing}", config["model_type"]);

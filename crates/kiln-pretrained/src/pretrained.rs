@@ -2,8 +2,8 @@
 
 use crate::{
     GenerationMode, GenerationSettings, PretrainedError,
-    files::{ModelBytes, ModelFiles, ModelFolder},
-    generation::{decoder_start_token, stop_token_ids},
+    files::{GENERATION_CONFIG_FILE, ModelBytes, ModelFiles, ModelFolder},
+    generation::{context_length, decoder_start_token, stop_token_ids},
     gguf::GgufFile,
 };
 use burn::tensor::Device;
@@ -36,14 +36,15 @@ pub struct PretrainedModel {
     pub family: &'static Family,
     /// The contents of `config.json`; of a GGUF file, its metadata in that form.
     pub config_json: Value,
-    /// The contents of `generation_config.json`, if the model has one.
+    /// The contents of `generation_config.json`, or the sampling settings of a GGUF file in that form, if there are any.
     pub generation_config: Option<Value>,
 }
 
 impl PretrainedModel {
     /// Returns the token that the decoder of an encoder–decoder starts with; `None` for other models.
     pub fn decoder_start_token(&self) -> Option<u32> {
-        self.model.encoder().map(|_| decoder_start_token(&self.config_json))
+        let configs = self.generation_config.iter().chain([&self.config_json]);
+        self.model.encoder().map(|_| decoder_start_token(configs))
     }
 }
 
@@ -80,8 +81,8 @@ impl Pretrained {
 
     /// Loads a model from bytes in memory, without a file system: for browsers and tests.
     ///
-    /// `files` are pairs of file name and contents: either one GGUF file under any name, or the files of a Hugging Face
-    /// folder, of which `config.json`, weights and a tokenizer are required. All files that the folder may have on disk
+    /// `files` are pairs of file name and contents: one GGUF file under any name, all parts of a split GGUF file, or the
+    /// files of a Hugging Face folder, of which `config.json`, weights and a tokenizer are required. All files that the folder may have on disk
     /// are recognized, such as shards with their index, `tokenizer_config.json` and `generation_config.json`.
     ///
     /// # Errors
@@ -91,8 +92,10 @@ impl Pretrained {
         device: &Device,
     ) -> Result<Self, PretrainedError> {
         let files: Vec<(&str, &[u8])> = files.into_iter().collect();
-        if let [(name, bytes)] = files[..] {
-            return Self::from_gguf(&GgufFile::from_bytes(name.as_ref(), bytes)?, device);
+        let are_parts = !files.is_empty() && files.iter().all(|(name, _)| name.ends_with(".gguf"));
+        if files.len() == 1 || are_parts {
+            let parts = files.into_iter().map(|(name, bytes)| (name.as_ref(), bytes));
+            return Self::from_gguf(&GgufFile::from_parts(parts)?, device);
         }
         Self::from_files(&files.into_iter().collect::<MemoryFiles>(), device)
     }
@@ -105,7 +108,10 @@ impl Pretrained {
         let tokenizer = pretrained::from_files(files)?;
         let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
-        Self::new(&files.folder(), folder.load(device)?, tokenizer, chat_template, stop_ids)
+        let location = files.folder();
+        let mut pretrained = Self::new(&location, folder.load(device)?, tokenizer, chat_template, stop_ids)?;
+        pretrained.generation.config_file = location.join(GENERATION_CONFIG_FILE);
+        Ok(pretrained)
     }
 
     /// Loads a GGUF file, on disk or in memory.
@@ -140,7 +146,13 @@ impl Pretrained {
             Err(PretrainedError::Tokenizer(error)) => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        let generation = GenerationSettings { mode, stop_token_ids, config_json: loaded.generation_config };
+        let generation = GenerationSettings {
+            mode,
+            stop_token_ids,
+            context_length: context_length(config, &loaded.config_json),
+            config_json: loaded.generation_config,
+            config_file: location.into(),
+        };
         Ok(Self { model: loaded.model, tokenizer, chat_template, chat_template_error, generation })
     }
 }

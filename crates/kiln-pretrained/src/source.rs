@@ -208,14 +208,14 @@ impl PretrainedSource {
         }
     }
 
-    /// Reads `generation_config.json`; `None` if the model has none.
+    /// Reads `generation_config.json`, or the sampling settings of a GGUF file in that form; `None` if the model has none.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn generation_config(&self) -> Result<Option<serde_json::Value>, PretrainedError> {
         match &self.base {
             BaseFiles::Folder(path) => Ok(files::read_json(path.as_path(), files::GENERATION_CONFIG_FILE)?),
-            BaseFiles::Gguf(_) => Ok(None),
+            BaseFiles::Gguf(file) => Ok(file.generation_config()),
         }
     }
 

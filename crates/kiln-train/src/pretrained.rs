@@ -20,7 +20,7 @@ pub use source_model::SourceModel;
 
 use crate::{TrainError, run, run_folder::RunPaths};
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
+use kiln_data::{ChatTemplate, TokenRole, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
 use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
@@ -171,10 +171,18 @@ impl ModelSource {
 
     fn load_run(&self, folder: &Path, adapters: &[PathBuf], device: &Device) -> Result<Pretrained, TrainError> {
         let loaded = run::load(folder, device)?;
+        let mut stop_token_ids = self.stop_token_ids()?;
+        let special_tokens = loaded.tokenizer.special_tokens();
+        // The run has learned to end its texts with the tokenizer's token, whatever the model it started from used.
+        if special_tokens.has_role(TokenRole::Eos) && !stop_token_ids.contains(&special_tokens.eos) {
+            stop_token_ids.push(special_tokens.eos);
+        }
         let generation = GenerationSettings {
             mode: loaded.generation_mode(),
-            stop_token_ids: self.stop_token_ids()?,
+            stop_token_ids,
             config_json: self.generation_config()?,
+            config_file: folder.join(GENERATION_CONFIG_FILE),
+            context_length: None,
         };
         let (chat_template, chat_template_error) = match self.chat_template() {
             Ok(template) => (template, None),

@@ -34,6 +34,7 @@ fn request(prompts: &[Vec<u32>], tokens: usize) -> GenerateRequest {
         stop_token_ids: Vec::new(),
         prefill_chunk_size: None,
         decoder_start_token_id: 0,
+        ..GenerateRequest::default()
     }
 }
 

@@ -35,10 +35,14 @@ pub unsafe trait F32x16: Copy {
     fn f16_to_f32(bytes: [u8; 2]) -> f32;
     /// Loads sixteen bytes; no alignment is needed.
     fn load_bytes(bytes: &[u8; 16]) -> Self::Bytes;
-    /// (byte ≫ BY) & mask for each byte, BY in 0..8.
-    fn shr_and<const BY: i32>(bytes: Self::Bytes, mask: u8) -> Self::Bytes;
-    /// low | (high ≪ 4) for each byte.
-    fn or_shl4(low: Self::Bytes, high: Self::Bytes) -> Self::Bytes;
+    /// (byte ≫ by) & mask for each byte, `by` in 0..8. A constant `by` becomes a shift by a constant.
+    fn shr_and(bytes: Self::Bytes, by: u32, mask: u8) -> Self::Bytes;
+    /// low | (high ≪ by) for each byte, `by` in 0..8.
+    fn or_shl(low: Self::Bytes, high: Self::Bytes, by: u32) -> Self::Bytes;
+    /// Sixteen bits as bytes 0 and 1, the lowest bit of the first byte first.
+    fn spread_bits(bits: [u8; 2]) -> Self::Bytes;
+    /// table\[index\] for each byte, an index in 0..16.
+    fn look_up(table: &[i8; 16], indices: Self::Bytes) -> Self::Bytes;
     /// Converts unsigned bytes, 0 to 255.
     fn from_u8(bytes: Self::Bytes) -> Self;
     /// Converts signed bytes, −128 to 127.
@@ -110,12 +114,20 @@ unsafe impl F32x16 for Portable {
         *bytes
     }
     #[inline(always)]
-    fn shr_and<const BY: i32>(bytes: [u8; 16], mask: u8) -> [u8; 16] {
-        bytes.map(|byte| (byte >> BY) & mask)
+    fn shr_and(bytes: [u8; 16], by: u32, mask: u8) -> [u8; 16] {
+        bytes.map(|byte| (byte >> by) & mask)
     }
     #[inline(always)]
-    fn or_shl4(low: [u8; 16], high: [u8; 16]) -> [u8; 16] {
-        std::array::from_fn(|i| low[i] | (high[i] << 4))
+    fn or_shl(low: [u8; 16], high: [u8; 16], by: u32) -> [u8; 16] {
+        std::array::from_fn(|i| low[i] | (high[i] << by))
+    }
+    #[inline(always)]
+    fn spread_bits(bits: [u8; 2]) -> [u8; 16] {
+        std::array::from_fn(|i| (bits[i / 8] >> (i % 8)) & 1)
+    }
+    #[inline(always)]
+    fn look_up(table: &[i8; 16], indices: [u8; 16]) -> [u8; 16] {
+        indices.map(|index| table[usize::from(index & 15)].cast_unsigned())
     }
     #[inline(always)]
     fn from_u8(bytes: [u8; 16]) -> Self {

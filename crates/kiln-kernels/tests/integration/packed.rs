@@ -23,6 +23,7 @@ fn random_matrix(random: &mut Random, packing: usize, [rows, blocks]: [usize; 2]
             "F32" => block[3] &= 0x3d,
             "BF16" => block[1] &= 0x3d,
             "Q8_K" => block[3] &= 0x3d,
+            "MXFP4" => block[0] = 0x70 | block[0] & 15,
             _ => {}
         }
     }

@@ -1,6 +1,9 @@
 //! Errors of reading model files.
 
-use crate::pickle::PickleError;
+use crate::{
+    gguf::{GgufError, SplitError},
+    pickle::PickleError,
+};
 use kiln_models::hf::LoadWeightsError;
 use kiln_spec::ValidationError;
 use std::{io, path::PathBuf};
@@ -37,6 +40,22 @@ pub enum LoadError {
         file: PathBuf,
         /// What is wrong with it.
         source: PickleError,
+    },
+    /// A file is not a GGUF file that Kiln reads.
+    #[error("{}: {source}", file.display())]
+    Gguf {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: GgufError,
+    },
+    /// The parts of a split GGUF file are not one model.
+    #[error("{}: {error}", file.display())]
+    Split {
+        /// The part that was opened, or that does not fit.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: SplitError,
     },
     /// A file name leads out of the folder.
     #[error("{}: `{name}` is not a file of this folder; the files of a model must be in the folder of its config.json", folder.display())]
@@ -84,7 +103,19 @@ impl LoadError {
         match self {
             Self::Config { error, .. } => error.suggestion.as_deref(),
             Self::NoWeights { .. } => Some("name a model folder that has its weights"),
-            Self::Broken { .. } => Some("download the file again: it may be incomplete"),
+            Self::Broken { .. } | Self::Gguf { source: GgufError::Broken { .. }, .. } => {
+                Some("download the file again: it may be incomplete")
+            }
+            Self::Gguf { source: GgufError::UnsupportedType { .. }, .. } => Some(
+                "quantize the model again with a supported type, for example `llama-quantize MODEL OUT Q8_0` (from f16 or \
+                 f32; `--allow-requantize` otherwise)",
+            ),
+            Self::Split { error: SplitError::Missing { .. }, .. } => {
+                Some("put all parts into one folder and name any of them")
+            }
+            Self::Split { error: SplitError::UnknownName { .. }, .. } => {
+                Some("give all parts the names that `llama-gguf-split` gives them, or join them with its `--merge`")
+            }
             _ => None,
         }
     }

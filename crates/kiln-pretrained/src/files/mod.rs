@@ -6,6 +6,8 @@
 //! ```
 //! [`ModelFolder`] reads such a folder, [`save`] writes one (feature `files`).
 
+#[cfg(feature = "files")]
+mod atomic_write;
 mod bytes;
 mod error;
 mod folder;
@@ -17,6 +19,10 @@ mod save;
 #[cfg(all(test, feature = "files"))]
 mod tests;
 
+#[cfg(feature = "files")]
+pub(crate) use atomic_write::write_atomically;
+#[cfg(feature = "files")]
+pub use atomic_write::{check_writable, save_bytes, save_json};
 pub use bytes::{ModelBytes, ModelFiles};
 pub use error::LoadError;
 pub use folder::ModelFolder;
@@ -28,9 +34,7 @@ pub use folder::{load, open_pickle};
 pub use mmap::MappedFile;
 pub use safetensors::SafeTensorsFiles;
 #[cfg(feature = "files")]
-pub(crate) use save::write_atomically;
-#[cfg(feature = "files")]
-pub use save::{SaveError, SaveOptions, save, save_json, save_tensors};
+pub use save::{SaveError, SaveOptions, save, save_tensors};
 
 /// The model's configuration.
 pub const CONFIG_FILE: &str = "config.json";

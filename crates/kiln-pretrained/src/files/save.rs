@@ -1,7 +1,10 @@
 //! Writes a model folder in the Hugging Face layout. Every file is written under a temporary name and renamed, so that
 //! it is either complete or absent.
 
-use super::{CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE};
+use super::{
+    CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
+    atomic_write::{io_error, save_json, write_atomically},
+};
 use kiln_models::{
     ModelConfig, WeightMismatch,
     hf::{self, Family},
@@ -15,7 +18,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -134,41 +137,6 @@ fn write_shard(file: &Path, temporary: &Path, shard: &Shard) -> Result<(), SaveE
     let written = written.map_err(io::Error::other);
     let written = written.and_then(|()| fs::set_permissions(temporary, plain.permissions()));
     written.and_then(|()| File::open(temporary)?.sync_all()).map_err(io_error(file))
-}
-
-/// Writes JSON, indented, as one file.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn save_json(file: &Path, json: &Value) -> Result<(), SaveError> {
-    let write = |temporary: &Path| {
-        let mut written = File::create(temporary)?;
-        written.write_all(format!("{json:#}\n").as_bytes())?;
-        written.sync_all()
-    };
-    write_atomically(file, |temporary| write(temporary).map_err(io_error(file)), io_error(file))
-}
-
-/// Calls `write` with a temporary path beside `file` and renames the result to `file`. Removes the temporary file if
-/// either fails.
-pub(crate) fn write_atomically<E>(
-    file: &Path,
-    write: impl FnOnce(&Path) -> Result<(), E>,
-    rename_error: impl FnOnce(io::Error) -> E,
-) -> Result<(), E> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = file.with_file_name(format!(".tmp-{name}-{}", std::process::id()));
-    let written = write(&temporary).and_then(|()| fs::rename(&temporary, file).map_err(rename_error));
-    if written.is_err() {
-        // The file may not have been created.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn io_error(file: &Path) -> impl FnOnce(io::Error) -> SaveError {
-    let file = file.to_owned();
-    move |source| SaveError::Io { file, source }
 }
 
 /// The tensors of one file, by name.

@@ -1,5 +1,7 @@
 //! A reading position in the header of a GGUF file, and the errors of reading it.
 
+use kiln_kernels::packed::{GGML_TYPES, GgmlType};
+
 /// Why bytes are not a GGUF file that Kiln reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GgufError {
@@ -15,7 +17,15 @@ pub enum GgufError {
         /// The version that the file states.
         found: u32,
     },
-    /// The file is damaged, or has a type that is not supported.
+    /// A tensor has a type that Kiln does not read.
+    #[error("tensor `{tensor}`: unsupported type {}; supported: {}", describe_type(*type_id), supported_types())]
+    UnsupportedType {
+        /// Name of the tensor.
+        tensor: String,
+        /// The type (`enum ggml_type`).
+        type_id: u32,
+    },
+    /// The file is damaged.
     #[error("GGUF file, byte {offset}, {location}: {reason}")]
     Broken {
         /// Position in the file, in bytes.
@@ -25,6 +35,19 @@ pub enum GgufError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// ggml's name of a type, with its number.
+fn describe_type(type_id: u32) -> String {
+    match GgmlType::name_of(type_id) {
+        Some(name) => format!("{name} (ggml type {type_id})"),
+        None => format!("{type_id}, which this version does not know"),
+    }
+}
+
+/// The names of all supported types.
+fn supported_types() -> String {
+    GGML_TYPES.iter().map(|packing| packing.name).collect::<Vec<_>>().join(", ")
 }
 
 /// A version whose low bytes are 0 was written by a big-endian program.

@@ -1,6 +1,11 @@
-//! One GGUF file: model, tokenizer and chat template.
+//! A model in GGUF format: weights, tokenizer and chat template.
 
-use super::{GgufReader, Metadata, read_as_hf, read_tokenizer};
+use super::{
+    Metadata,
+    parts::{GgufParts, Part},
+    read_as_hf, read_tokenizer,
+    sampling::read_sampling,
+};
 use crate::{
     PretrainedError, PretrainedModel,
     files::{LoadError, ModelBytes},
@@ -21,22 +26,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// An opened GGUF file, on disk (`B` = `MappedFile`) or in memory: its header is read and checked, its tensors are not.
+/// An opened model in GGUF format, on disk (`B` = `MappedFile`) or in memory: one file, or all parts of a split model. Headers
+/// are read and checked, tensors are not.
 #[derive(Debug)]
 pub struct GgufFile<B> {
     location: PathBuf,
-    reader: GgufReader<B>,
+    parts: GgufParts<B>,
     tokenizer: Option<GgufTokenizer>,
 }
 
 #[cfg(feature = "files")]
 impl GgufFile<crate::files::MappedFile> {
-    /// Maps and opens a file.
+    /// Maps and opens a file. If it is a part of a split model (`NAME-00001-of-00003.gguf`), the other parts are opened too.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not a GGUF file that Kiln reads.
+    /// If a file cannot be read, is not a GGUF file that Kiln reads, or is a part without the others.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        Self::from_bytes(path, crate::files::MappedFile::open(path).map_err(LoadError::io(path))?)
+        Self::new(path, super::part_files::open_parts(path)?)
     }
 }
 
@@ -46,21 +52,35 @@ impl<B: ModelBytes> GgufFile<B> {
     /// # Errors
     /// If the bytes are not a GGUF file that Kiln reads, or the parts of its tokenizer contradict each other.
     pub fn from_bytes(location: &Path, bytes: B) -> Result<Self, LoadError> {
-        let broken = |error: super::GgufError| LoadError::Broken { file: location.into(), reason: error.to_string() };
-        let reader = GgufReader::open(bytes).map_err(broken)?;
-        let tokenizer = read_tokenizer(reader.metadata());
-        let tokenizer = tokenizer.map_err(|error| LoadError::Config { file: location.into(), error })?;
-        Ok(Self { location: location.into(), reader, tokenizer })
+        Self::from_parts([(location, bytes)])
     }
 
-    /// The path of the file.
+    /// Opens the bytes of all files of a model, in any order, each with its location for error messages.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes), and if the files are not all parts of one model.
+    pub fn from_parts<'p>(parts: impl IntoIterator<Item = (&'p Path, B)>) -> Result<Self, LoadError> {
+        let parts = parts.into_iter().map(|(location, bytes)| Part::open(location, bytes));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let location = parts.first().map(|part| part.location.clone()).unwrap_or_default();
+        Self::new(&location, parts)
+    }
+
+    fn new(location: &Path, parts: Vec<Part<B>>) -> Result<Self, LoadError> {
+        let parts = GgufParts::new(parts)?;
+        let tokenizer = read_tokenizer(parts.metadata());
+        let tokenizer = tokenizer.map_err(|error| LoadError::Config { file: location.into(), error })?;
+        Ok(Self { location: location.into(), parts, tokenizer })
+    }
+
+    /// The path of the file, or of the part that was opened.
     pub fn path(&self) -> &Path {
         &self.location
     }
 
     /// The metadata of the file.
     pub fn metadata(&self) -> &Metadata {
-        self.reader.metadata()
+        self.parts.metadata()
     }
 
     /// The tokenizer of the file as data; `None` if the file has none.
@@ -86,7 +106,7 @@ impl<B: ModelBytes> GgufFile<B> {
         let (family, config) = hf::read_config(&config_json).map_err(|error| self.config_error(error))?;
         let model = hf::load_model(&config, family, &tensors, device)
             .map_err(|source| LoadError::Weights { folder: self.location.clone(), source })?;
-        Ok(PretrainedModel { model, family, config_json, generation_config: None })
+        Ok(PretrainedModel { model, family, config_json, generation_config: self.generation_config() })
     }
 
     /// Returns how the tensors are stored, most values first.
@@ -137,6 +157,12 @@ impl<B: ModelBytes> GgufFile<B> {
         metadata.roles.eos.into_iter().chain(end_of_turn).collect()
     }
 
+    /// Returns the sampling settings of the file (`general.sampling.*`) in the form of a `generation_config.json`; `None` if
+    /// it has none.
+    pub fn generation_config(&self) -> Option<Value> {
+        read_sampling(self.metadata())
+    }
+
     /// Returns how an encoder pools its vectors (`ARCHITECTURE.pooling_type`); `None` if the file does not say.
     ///
     /// # Errors
@@ -158,13 +184,6 @@ impl<B: ModelBytes> GgufFile<B> {
         }
     }
 
-    /// Releases the bytes of a tensor that was read.
-    fn release(&self, name: &str) {
-        if let Some(range) = self.reader.byte_range(name) {
-            self.reader.bytes().release(range);
-        }
-    }
-
     fn config_error(&self, error: ValidationError) -> LoadError {
         LoadError::Config { file: self.location.clone(), error }
     }
@@ -172,18 +191,14 @@ impl<B: ModelBytes> GgufFile<B> {
 
 impl<B: ModelBytes> TensorSource for GgufFile<B> {
     fn entries(&self) -> &BTreeMap<String, TensorInfo> {
-        self.reader.entries()
+        self.parts.entries()
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let data = self.reader.read(name)?;
-        self.release(name);
-        Ok(data)
+        self.parts.read(name)
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let packed = self.reader.read_packed(name)?;
-        self.release(name);
-        Some(packed)
+        self.parts.read_packed(name)
     }
 }

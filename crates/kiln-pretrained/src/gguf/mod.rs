@@ -9,7 +9,7 @@
 //!
 //! An architecture is one file in [`arch`]: it translates metadata to a `config.json` and back, and tensor names. What
 //! the model computes is defined by the model family of the Hugging Face format (see [`hf`](kiln_models::hf)).
-//! [`GgufFile`] opens a file with its tokenizer, [`GgufExport`] writes one.
+//! [`GgufFile`] opens a model with its tokenizer, from one file or from the parts of a split one, [`GgufExport`] writes one.
 
 pub mod arch;
 mod cursor;
@@ -17,11 +17,16 @@ mod export;
 mod file;
 mod hf_view;
 mod metadata;
+#[cfg(feature = "files")]
+mod part_files;
+mod parts;
 mod reader;
 mod round_trip;
 mod row_permutation;
+mod sampling;
 #[cfg(feature = "files")]
 mod save;
+mod split;
 mod tokenizer;
 mod value;
 mod write;
@@ -35,6 +40,7 @@ pub use reader::GgufReader;
 pub use row_permutation::RowPermutation;
 #[cfg(feature = "files")]
 pub use save::save_gguf;
+pub use split::{SplitError, split_part_names};
 pub use tokenizer::{read_tokenizer, write_tokenizer};
 pub use value::{Array, Value};
 pub use write::{PlannedTensor, write_gguf};

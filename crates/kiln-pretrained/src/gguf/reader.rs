@@ -13,7 +13,7 @@ use super::{
     write::{ALIGNMENT, ALIGNMENT_KEY},
 };
 use burn::tensor::TensorData;
-use kiln_kernels::packed::{GGML_TYPES, GgmlType, PackedMatrix};
+use kiln_kernels::packed::{GgmlType, PackedMatrix};
 use kiln_models::tensors::{TensorError, TensorInfo, TensorSource, num_elements};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -114,12 +114,7 @@ fn read_tensor_info(cursor: &mut Cursor) -> Result<(String, TensorInfo, TensorLo
     let mut shape = (0..num_dims).map(|_| cursor.size()).collect::<Result<Vec<usize>, _>>()?;
     let type_id = cursor.u32()?;
     let Some(packing) = GgmlType::from_type_id(type_id) else {
-        let supported = GGML_TYPES.iter().map(|packing| packing.name).collect::<Vec<_>>().join(", ");
-        let reason = format!(
-            "unsupported tensor type {type_id}; supported: {supported}. Quantize the model again with one of these, for \
-             example `llama-quantize MODEL OUT Q8_0`"
-        );
-        return Err(cursor.error(reason));
+        return Err(GgufError::UnsupportedType { tensor: name, type_id });
     };
     // The file lists the fastest dimension first.
     let row = shape.first().copied().unwrap_or(1);

@@ -94,7 +94,10 @@ pub(super) fn cached_path(cache: &Path, id: &ModelId, revision: &str, file_set: 
     }
     let folder = repo.pointer_path(commit);
     let is_complete = match (&id.file, file_set) {
-        (Some(file), _) => return Some(folder.join(file)).filter(|path| path.is_file()),
+        (Some(file), _) => {
+            let has_all = file_selection::gguf_files(file).iter().all(|part| folder.join(part).is_file());
+            return has_all.then(|| folder.join(file));
+        }
         (None, FileSet::Tokenizer) => !file_selection::tokenizer_files(&file_names(&folder)).is_empty(),
         (None, FileSet::Model) => has_weights(&folder),
     };

@@ -1,6 +1,6 @@
 //! Which of a model's files are downloaded.
 
-use crate::files::WEIGHT_FILES;
+use crate::{files::WEIGHT_FILES, gguf::split_part_names};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -75,6 +75,11 @@ pub(super) fn weight_files<'f>(files: &'f [String], index: Option<&Value>) -> Ve
     let shards = weight_map.into_iter().flat_map(|map| map.values()).filter_map(Value::as_str);
     let names: BTreeSet<&str> = single.into_iter().chain(shards).collect();
     root_files(files).filter(|file| names.contains(file)).collect()
+}
+
+/// Returns the files of a GGUF model: the file itself, or all parts of the split model that it belongs to.
+pub(super) fn gguf_files(file: &str) -> Vec<String> {
+    split_part_names(file).unwrap_or_else(|| vec![file.into()])
 }
 
 /// Returns the files in the folders that `modules.json` lists: pooling, normalization and dense layers of a sentence

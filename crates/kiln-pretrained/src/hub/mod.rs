@@ -197,13 +197,17 @@ impl Download<'_> {
         Ok(())
     }
 
+    /// Downloads a GGUF file, with the other parts if it is a part of a split model.
     fn single_file(&mut self, file: &str) -> Result<PathBuf, HubError> {
-        if !self.listed.files.iter().any(|listed| listed == file) {
-            return Err(self.missing(file));
+        let parts = file_selection::gguf_files(file);
+        if let Some(missing) = parts.iter().find(|part| !self.listed.files.contains(part)) {
+            return Err(self.missing(missing));
         }
-        let path = fetch::fetch_file(&self.client, &self.snapshot, self.id, file, self.progress)?;
+        for part in &parts {
+            fetch::fetch_file(&self.client, &self.snapshot, self.id, part, self.progress)?;
+        }
         self.snapshot.write_ref()?;
-        Ok(path)
+        Ok(self.snapshot.folder().join(file))
     }
 
     fn tokenizer(&mut self) -> Result<PathBuf, HubError> {

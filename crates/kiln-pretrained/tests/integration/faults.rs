@@ -112,12 +112,24 @@ fn tensors_outside_the_file_are_refused() {
     assert!(wrong(sides + 20, 32).contains("but the file has"));
     assert!(wrong(sides + 20, 1).contains("not a multiple of the alignment 32"));
     assert!(wrong(sides + 16, 2).contains("block size 32"));
-    assert!(wrong(sides + 16, 4).contains("llama-quantize"));
     assert!(wrong(sides - 4, 9).contains("at most 8 dimensions, found 9"));
     assert!(wrong(sides + 7, 0xff).contains("more than this machine"));
     assert!(wrong(24 + 25 + 4, 33).contains("power of two"));
     let told = one(|file| drop(file.drain(file.len() - 1..))).unwrap_err();
     assert!(told.contains("`t`") && told.contains("32 bytes"), "{told}");
+}
+
+#[test]
+fn types_that_are_not_read_are_named() {
+    let of_type = |id: u8| one(|file| file[24 + 25 + 8 + 9 + 4 + 16] = id).unwrap_err();
+    for (id, name) in [(16, "IQ2_XXS"), (4, "Q4_2"), (31, "Q4_0_4_4"), (28, "F64"), (35, "TQ2_0"), (40, "NVFP4")] {
+        let error = of_type(id);
+        assert!(
+            error.contains(&format!("tensor `t`: unsupported type {name} (ggml type {id}); supported: F32, F16")),
+            "{error}"
+        );
+    }
+    assert!(of_type(99).contains("unsupported type 99, which this version does not know"));
 }
 
 #[test]

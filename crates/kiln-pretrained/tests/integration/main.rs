@@ -8,6 +8,8 @@ mod packings;
 mod pretrained;
 #[cfg(feature = "files")]
 mod real;
+#[cfg(feature = "files")]
+mod split;
 
 use burn::tensor::TensorData;
 use kiln_models::{StateDict, tensors::TensorSource};

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use kiln_pretrained::files::check_writable;
+
 use crate::run_folder_error::RunFolderError;
 
 /// Prefix of temporary names.
@@ -15,10 +17,12 @@ const TEMPORARY_PREFIX: &str = ".tmp-";
 /// Writes a file atomically. If anything fails, an earlier file at `path` is unchanged.
 ///
 /// # Errors
-/// If the file system fails.
+/// If the file system fails, or something other than a regular file is at `path`, such as a device.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunFolderError> {
+    let write_error = |source| RunFolderError::from_io("write", path, source);
+    check_writable(path).map_err(write_error)?;
     let temporary = TemporaryPath::new_for(path);
-    write_and_sync(temporary.path(), bytes).map_err(|source| RunFolderError::from_io("write", path, source))?;
+    write_and_sync(temporary.path(), bytes).map_err(write_error)?;
     temporary.rename(path)
 }
 

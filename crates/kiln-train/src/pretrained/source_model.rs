@@ -23,7 +23,7 @@ impl SourceModel {
     /// for other models, and for runs, whose decoders start with the tokenizer's bos.
     pub fn decoder_start_token(&self) -> Option<u32> {
         let config = self.config_json.as_ref().filter(|_| self.model.encoder().is_some());
-        config.map(decoder_start_token)
+        config.map(|config| decoder_start_token([config]))
     }
 }
 

@@ -12,7 +12,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Checks that the data, the tokenizer and the model to start from exist. Reads no text and no weights.
@@ -121,10 +121,13 @@ fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainErro
         write_atomic(&run.tokenizer_config(), format!("{:#}\n", template.to_config()).as_bytes())?;
     }
     let stop_ids = origin.stop_token_ids()?;
+    let mut config = origin.generation_config()?.filter(Value::is_object);
     if !stop_ids.is_empty() {
-        let config = origin.generation_config()?.filter(Value::is_object);
-        let mut config = config.unwrap_or_else(|| Value::Object(Default::default()));
+        // A model without settings is sampled from its own distribution. A file without these keys would mean otherwise.
+        let config = config.get_or_insert_with(|| json!({ "do_sample": true, "top_k": 0 }));
         config["eos_token_id"] = stop_ids.into();
+    }
+    if let Some(config) = config {
         write_atomic(&run.generation_config(), format!("{config:#}\n").as_bytes())?;
     }
     Ok(())

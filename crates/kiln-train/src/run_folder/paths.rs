@@ -72,7 +72,8 @@ impl RunPaths {
         self.root.join("tokenizer_config.json")
     }
 
-    /// `generation_config.json`: the tokens that end a text, if the run started from a model that names them.
+    /// `generation_config.json`: generation settings and the tokens that end a text, if the run started from a model with
+    /// them.
     pub fn generation_config(&self) -> PathBuf {
         self.root.join("generation_config.json")
     }

@@ -7,21 +7,28 @@
 //!
 //! Standard output has the prompt and the text, as it is generated. Sampling is reproducible: the same seed gives the same text.
 //!
-//! JSON: `{"prompt","text","ids","tokens_per_second","stopped_by"}`; `stopped_by` is `eos` (a stop
-//! token), `tokens` (--max-new-tokens reached) or `length` (no positions left). With `___`,
-//! `text` is the whole text, `blanks` has the parts that were filled in, and `stopped_by` is `blanks`.
+//! The model's `generation_config.json` applies, see `docs/generation.md`; flags take precedence.
+//!
+//! JSON: `{"prompt","text","ids","prompt_tokens","prefill_tokens_per_second","decode_tokens_per_second",
+//! "tokens_per_second","stopped_by"}`; `stopped_by` is `eos` (a stop token), `tokens` (--max-new-tokens reached), `length`
+//! (--max-length reached or no positions left) or `stop` (a text of --stop). `ids` has the tokens of a text of --stop,
+//! `text` has not. The time of the first token is that of the prompt (prefill); a speed without tokens is null. With `___`,
+//! `text` is the whole text, `blanks` has the parts that were filled in, `stopped_by` is `blanks`, and the numbers of prompt
+//! tokens, prefill and decoding are null.
 
 use super::{
     device_args::DeviceArgs,
     error::CliError,
+    generation_args::GenerationArgs,
     model_args::ModelArgs,
     output::{CommandOutput, print_chunk},
     tokenizer::warn_unencodable,
 };
-use kiln_infer::{BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, Sampling, block_on};
-use kiln_spec::ValidationError;
+use kiln_infer::{
+    BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, block_on,
+};
 use serde_json::json;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Arguments of `kiln generate`.
 #[derive(Debug, clap::Args)]
@@ -38,31 +45,15 @@ pub struct Args {
     /// Fill in all mask tokens in one forward pass. Default: one at a time, the most confident first.
     #[arg(long, alias = "at-once")]
     parallel: bool,
-    /// Maximum number of new tokens.
-    #[arg(long, alias = "tokens", value_name = "N", default_value_t = 256)]
-    max_new_tokens: usize,
-    /// Random seed.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Sampling temperature. 0: greedy decoding.
-    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
-    temperature: f64,
-    /// Sample from the K most likely tokens (default: all).
-    #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
-    /// Nucleus sampling: sample from the most likely tokens with total probability P (default: all).
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    top_p: Option<f64>,
-    /// Min-p sampling: exclude tokens less likely than P times the most likely token (default: off).
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    min_p: Option<f64>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    generation: GenerationArgs,
 }
 
 /// Fills in a prompt with `___` if the model can, else generates after the prompt.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
-    args.sampling().check("").map_err(option_error)?;
+    args.generation.check()?;
     let device = args.device.open()?;
     let loaded = args.model.source()?.load(&device)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
@@ -71,15 +62,22 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
         return infill(args, &generator);
     }
-    generate_stream(args, &generator, loaded.generation.stop_token_ids.clone(), json)
+    if args.parallel || args.mask_length != 1 {
+        log::warn!("--parallel and --mask-length have no effect: the model continues the prompt and fills in no `___`");
+    }
+    let prompt = generator.encode_prompt(&args.prompt)?;
+    let options = args.generation.resolve(GenerateOptions::default(), &loaded)?;
+    let options = options.within_context(prompt.len(), &args.generation.settings(), &loaded.generation);
+    generate_stream(args, &generator, prompt, &options, json)
 }
 
 /// Prints the completed text at the end, because tokens are not filled in from left to right.
 fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError> {
     let options = InfillOptions {
-        sampling: args.sampling(),
+        sampling: args.generation.infill_sampling(),
         mask_length: usize::from(args.mask_length),
         parallel: args.parallel,
+        mask_unassigned: args.generation.mask_unassigned(),
     };
     let started = Instant::now();
     let output = block_on(generator.infill(&[&args.prompt], &options))?.remove(0);
@@ -88,6 +86,9 @@ fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError>
         "text": output.text,
         "blanks": output.blanks,
         "ids": output.ids,
+        "prompt_tokens": null,
+        "prefill_tokens_per_second": null,
+        "decode_tokens_per_second": null,
         "tokens_per_second": output.ids.len() as f64 / started.elapsed().as_secs_f64(),
         "stopped_by": "blanks",
     });
@@ -96,54 +97,52 @@ fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError>
 
 /// Prints the prompt and the text as it is generated; with `json`, nothing.
 ///
-/// Generation ends at an end token of the tokenizer, at one of `stop_token_ids`, at the maximum number of new tokens,
-/// or at the last position of the model.
+/// Generation ends at a stop token, before a stop text, at the maximum number of tokens, or at the last position of the
+/// model.
 fn generate_stream(
     args: &Args,
     generator: &Generator,
-    stop_token_ids: Vec<u32>,
+    prompt: Vec<u32>,
+    options: &GenerateOptions,
     json: bool,
 ) -> Result<CommandOutput, CliError> {
-    let options = GenerateOptions {
-        sampling: args.sampling(),
-        max_new_tokens: args.max_new_tokens,
-        stop_token_ids,
-        ..GenerateOptions::default()
-    };
-    let mut stream = generator.stream(&args.prompt, &options)?;
+    let prompt_tokens = prompt.len();
+    let mut stream = generator.stream_ids(prompt, options)?;
     print_unless(json, &args.prompt)?;
-    let started = Instant::now();
-    let mut text = String::new();
-    while let Some(chunk) = block_on(stream.next())? {
-        print_unless(json, &chunk)?;
-        text.push_str(&chunk);
-    }
+    let (text, prefill, total) = read_stream(&mut stream, json)?;
     print_unless(json, "\n")?;
+    let num_tokens = stream.ids().len();
     let json = json!({
         "prompt": args.prompt,
         "text": text,
         "ids": stream.ids(),
-        "tokens_per_second": stream.ids().len() as f64 / started.elapsed().as_secs_f64(),
+        "prompt_tokens": prompt_tokens,
+        "prefill_tokens_per_second": per_second(prompt_tokens, prefill),
+        "decode_tokens_per_second": per_second(num_tokens.saturating_sub(1), total.saturating_sub(prefill)),
+        "tokens_per_second": per_second(num_tokens, total),
         "stopped_by": stream.finish_reason().map(FinishReason::name),
     });
     Ok(CommandOutput::new(json, ""))
 }
 
+/// Reads a text to its end and prints it. Returns the text, the time to the first token, and the whole time.
+fn read_stream(stream: &mut TextStream, json: bool) -> Result<(String, Duration, Duration), CliError> {
+    let started = Instant::now();
+    let (mut text, mut prefill) = (String::new(), None);
+    while let Some(chunk) = block_on(stream.next())? {
+        prefill.get_or_insert_with(|| started.elapsed());
+        print_unless(json, &chunk)?;
+        text.push_str(&chunk);
+    }
+    Ok((text, prefill.unwrap_or_default(), started.elapsed()))
+}
+
+/// Tokens per second; `None` without tokens or time.
+fn per_second(tokens: usize, time: Duration) -> Option<f64> {
+    (tokens > 0 && !time.is_zero()).then(|| tokens as f64 / time.as_secs_f64())
+}
+
 /// Prints a part of the result, unless it is JSON.
 fn print_unless(json: bool, text: &str) -> Result<(), CliError> {
     if json { Ok(()) } else { print_chunk(text) }
-}
-
-impl Args {
-    /// The sampling options of the command line.
-    fn sampling(&self) -> Sampling {
-        let Self { temperature, top_k, top_p, min_p, seed, .. } = *self;
-        Sampling { temperature, top_k, top_p, min_p, seed }
-    }
-}
-
-/// An invalid sampling option, with the flag that sets it as the location.
-pub(super) fn option_error(error: ValidationError) -> CliError {
-    let flag = format!("--{}", error.path.replace('_', "-"));
-    CliError::usage(error.reason).with_location(flag)
 }

@@ -22,6 +22,7 @@ mod eval;
 mod evaluator;
 mod export;
 mod generate;
+mod generation_args;
 mod inspect;
 mod inspect_text;
 mod interrupt;
@@ -39,11 +40,14 @@ mod recipe;
 mod recipe_source;
 mod run_report;
 mod run_summary;
+mod sampling_args;
 mod table;
+mod token_args;
 mod tokenizer;
 mod train;
 mod variants;
 mod verify;
+mod warnings;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use error::CliError;
@@ -131,6 +135,7 @@ impl Command {
 
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
+    warnings::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return report_clap_error(&error),

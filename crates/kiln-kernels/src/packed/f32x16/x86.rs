@@ -12,7 +12,7 @@ pub struct Avx2(__m256, __m256);
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
-/// Operations on sixteen bytes in an SSE2 register, the same for both float types.
+/// Operations on sixteen bytes in an SSE register, the same for both float types.
 macro_rules! impl_byte_ops {
     () => {
         type Bytes = __m128i;
@@ -28,15 +28,36 @@ macro_rules! impl_byte_ops {
             unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
         }
         #[inline(always)]
-        fn shr_and<const BY: i32>(bytes: __m128i, mask: u8) -> __m128i {
+        fn shr_and(bytes: __m128i, by: u32, mask: u8) -> __m128i {
             // SAFETY: every x86_64 has SSE2. There is no shift of bytes: a 16-bit shift moves in bits of the
             // neighboring byte, which the mask clears.
-            unsafe { _mm_and_si128(_mm_srli_epi16::<BY>(bytes), _mm_set1_epi8(((0xff >> BY) & mask) as i8)) }
+            unsafe {
+                let shifted = _mm_srl_epi16(bytes, _mm_cvtsi32_si128(by as i32));
+                _mm_and_si128(shifted, _mm_set1_epi8(((0xff >> by) & mask) as i8))
+            }
         }
         #[inline(always)]
-        fn or_shl4(low: __m128i, high: __m128i) -> __m128i {
+        fn or_shl(low: __m128i, high: __m128i, by: u32) -> __m128i {
             // SAFETY: as above; the mask clears the bits of the neighboring byte.
-            unsafe { _mm_or_si128(low, _mm_and_si128(_mm_slli_epi16::<4>(high), _mm_set1_epi8(0xf0u8 as i8))) }
+            unsafe {
+                let shifted = _mm_sll_epi16(high, _mm_cvtsi32_si128(by as i32));
+                _mm_or_si128(low, _mm_and_si128(shifted, _mm_set1_epi8((0xffu8 << by) as i8)))
+            }
+        }
+        #[inline(always)]
+        fn spread_bits(bits: [u8; 2]) -> __m128i {
+            // SAFETY: SSE2. Each lane tests its own bit of its byte; a comparison gives −1 for true.
+            unsafe {
+                let [low, high] = bits.map(|byte| u64::from(byte).wrapping_mul(0x0101_0101_0101_0101) as i64);
+                let own_bit = _mm_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
+                let is_set = _mm_cmpeq_epi8(_mm_and_si128(_mm_set_epi64x(high, low), own_bit), own_bit);
+                _mm_and_si128(is_set, _mm_set1_epi8(1))
+            }
+        }
+        #[inline(always)]
+        fn look_up(table: &[i8; 16], indices: __m128i) -> __m128i {
+            // SAFETY: SSSE3, which AVX2 includes; the array has sixteen bytes and the load needs no alignment.
+            unsafe { _mm_shuffle_epi8(_mm_loadu_si128(table.as_ptr().cast()), indices) }
         }
     };
 }

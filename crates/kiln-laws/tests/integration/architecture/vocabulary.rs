@@ -27,7 +27,7 @@ const REPLACED_NAMES: &[(&str, &str)] = &[
     ("Sixteen", "F32x16"),
     ("uppers", "load_bf16"),
     ("less", "sub"),
-    ("above", "or_shl4"),
+    ("above", "or_shl"),
     ("Reading", "PrefixCache"),
     ("goes_on", "extends"),
     ("unspelt", "unencodable"),

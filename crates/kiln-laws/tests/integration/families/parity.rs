@@ -89,6 +89,7 @@ fn greedy_tokens_are_equal_for_64_steps_from_cached_state() {
                 stop_token_ids: Vec::new(),
                 prefill_chunk_size: chunk,
                 decoder_start_token_id: 0,
+                ..GenerateRequest::default()
             };
             let written = block_on(generate(&model, request)).unwrap().remove(0).ids;
             assert_eq!(written, case.ids("greedy"), "{}, chunk {chunk:?}", case.name);

@@ -82,6 +82,7 @@ fn check_generation(config: &ModelConfig) -> Verdict {
         stop_token_ids: Vec::new(),
         prefill_chunk_size: Some(2),
         decoder_start_token_id: 1,
+        ..GenerateRequest::default()
     };
     let ids = block_on(generate(&model, request)).map_err(|error| error.to_string())?.remove(0).ids;
     let whole = [prompt.clone(), ids.clone()].concat();

@@ -76,7 +76,7 @@ fn a_masked_model_infills_and_does_not_generate() {
     let loaded = train_model("masked", &[], &home.path().join("run"));
     assert_eq!(loaded.model.config().visibility, Visibility::Bidirectional);
     let generator = Generator::new(&loaded.model, &loaded.tokenizer).unwrap().with_mode(loaded.generation_mode());
-    let filling = InfillOptions { sampling: Sampling::greedy(), mask_length: 2, parallel: false };
+    let filling = InfillOptions { sampling: Sampling::greedy(), mask_length: 2, ..InfillOptions::default() };
     let filled = block_on(generator.infill(&["A ___ and ___"], &filling)).unwrap().remove(0);
     assert_eq!((filled.ids.len(), filled.blanks.len()), (4, 2));
     assert_eq!(filled.text, format!("A {} and {}", filled.blanks[0], filled.blanks[1]));

@@ -127,6 +127,24 @@ fn only_needed_files_are_downloaded() {
 }
 
 #[test]
+fn all_parts_of_a_split_file_are_downloaded() {
+    let parts = ["Q4/m-00001-of-00002.gguf", "Q4/m-00002-of-00002.gguf"];
+    let mut place = test_hub(model(&[parts[0], parts[1], "Q4/n-00001-of-00002.gguf", "config.json"]));
+    for part in parts {
+        let file = place.get(&format!("owner/model:{part}")).unwrap();
+        assert!(file.ends_with(part) && file.is_file());
+        assert_eq!(place.cached_files(), parts);
+    }
+    place.hub.offline = true;
+    let file = place.get("owner/model:Q4/m-00002-of-00002.gguf").unwrap();
+    fs::remove_file(file.with_file_name("m-00001-of-00002.gguf")).unwrap();
+    assert!(matches!(place.get("owner/model:Q4/m-00002-of-00002.gguf"), Err(HubError::Offline { .. })));
+    place.hub.offline = false;
+    let half = place.get("owner/model:Q4/n-00001-of-00002.gguf");
+    assert!(matches!(half, Err(HubError::NotFound { requested, .. }) if requested == "Q4/n-00002-of-00002.gguf"));
+}
+
+#[test]
 fn a_tokenizer_is_fetched_without_the_weights() {
     let mut place =
         test_hub(model(&["chat_template.jinja", "config.json", "merges.txt", "model.safetensors", "vocab.json"]));

@@ -13,6 +13,10 @@ pub fn pickle(file: &[u8]) -> bool {
 }
 
 pub fn gguf(file: &[u8]) -> bool {
+    // The file as a whole model, and as two parts of one.
+    let model = format::GgufFile::from_bytes("x.gguf".as_ref(), file);
+    let _ = model.map(|model| (model.config().is_ok(), model.pooling().is_ok(), model.chat_template().is_ok()));
+    let _ = format::GgufFile::from_parts([("x.gguf".as_ref(), file), ("y.gguf".as_ref(), file)]);
     let Ok(file) = format::GgufReader::open(file) else { return false };
     let carried = format::read_tokenizer(file.metadata());
     let config = format::read_as_hf(file.metadata(), &file).ok().map(|(config, _)| hf::read_config(&config).is_ok());

@@ -38,7 +38,7 @@ const CASES: [Case; 9] = [
 #[test]
 fn probabilities_equal_those_of_hugging_face() {
     for (temperature, top_k, top_p, min_p, want) in CASES {
-        let sampling = Sampling { temperature, top_k, top_p, min_p, seed: 0 };
+        let sampling = Sampling { temperature, top_k, top_p, min_p, ..Sampling::default() };
         let have = sampling.probabilities(&LOGITS).expect("finite");
         for (have, want) in have.iter().zip(want) {
             assert!((have - want).abs() < 1e-6 && (want > 0.0 || *have == 0.0), "{sampling:?}: {have} {want}");
@@ -91,6 +91,10 @@ fn values_out_of_range_are_errors_with_their_key() {
         (Sampling { top_p: Some(0.0), ..Sampling::default() }, "sampling.top_p: "),
         (Sampling { top_p: Some(1.5), ..Sampling::default() }, "sampling.top_p: "),
         (Sampling { top_p: Some(f64::NAN), ..Sampling::default() }, "sampling.top_p: "),
+        (Sampling { top_h: Some(0.0), ..Sampling::default() }, "sampling.top_h: "),
+        (Sampling { typical_p: Some(1.1), ..Sampling::default() }, "sampling.typical_p: "),
+        (Sampling { epsilon_cutoff: Some(1.0), ..Sampling::default() }, "sampling.epsilon_cutoff: "),
+        (Sampling { eta_cutoff: Some(-0.1), ..Sampling::default() }, "sampling.eta_cutoff: "),
         (Sampling { min_p: Some(-0.1), ..Sampling::default() }, "sampling.min_p: "),
         (Sampling { min_p: Some(f64::NAN), ..Sampling::default() }, "sampling.min_p: "),
     ];
@@ -164,7 +168,7 @@ proptest! {
         min_p in optional(0.0f64..1.0),
     ) {
         let logits: Vec<f32> = logits.into_iter().map(|x| x as f32 * 0.5).collect();
-        let sampling = Sampling { temperature, top_k, top_p, min_p, seed: 1 };
+        let sampling = Sampling { temperature, top_k, top_p, min_p, seed: 1, ..Sampling::default() };
         let have = sampling.probabilities(&logits).expect("finite");
         let kept: Vec<bool> = have.iter().map(|p| *p > 0.0).collect();
         prop_assert_eq!(&kept, &brute_force(&logits, &sampling));

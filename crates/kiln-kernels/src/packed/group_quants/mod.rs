@@ -1,6 +1,6 @@
-//! Matrix–vector products from packed rows: Q4_0, Q4_1, Q8_0, Q4_K and Q6_K.
+//! Matrix–vector products from packed rows, and dequantization, of all block formats of integers.
 //!
-//! In all five formats 16 consecutive values share one scale and offset: value = scale · q + offset. A group of 16 is decoded
+//! In all of them 16 consecutive values share one scale and offset: value = scale · q + offset. A group of 16 is decoded
 //! into one register type ([`F32x16`]) and multiplied with 16 values of x. Decoding a token reads each weight once, so memory
 //! bandwidth is the limit; a dequantized copy would take 4 to 8 times the memory traffic.
 //!
@@ -8,12 +8,18 @@
 //! 2e-6 · Σ |w x| against the product of the dequantized values in f64, for every instruction set (tests below). Machines
 //! with and without fused multiply–add may differ in the last bits.
 //!
-//! Layouts: `block_q4_0` … `block_q6_K` of ggml-common.h; offsets below are in bytes.
+//! Layouts: `block_q4_0` … `block_mxfp4` of ggml-common.h; offsets are in bytes. In formats with an offset, the product of
+//! scale and q has at most 22 significant bits. It is exact in f32, so a fused multiply–add gives the bits of ggml's two
+//! operations.
 
-use super::{
-    f32x16::{F32x16, dispatch_simd},
-    k_quants::scale_and_min,
-};
+mod k_quants;
+mod legacy_quants;
+mod table_quants;
+
+use super::f32x16::{F32x16, dispatch_simd};
+use k_quants::{Q2K, Q3K, Q4K, Q5K, Q6K, Q8K};
+use legacy_quants::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+use table_quants::{Iq4Nl, Iq4Xs, Mxfp4};
 
 /// Offset of formats without one. Adding −0 changes no float; adding +0 would turn −0 into +0.
 const NEGATIVE_ZERO: f32 = -0.0;
@@ -44,90 +50,7 @@ fn read_f16<S: F32x16>(block: &[u8], offset: usize) -> f32 {
 /// The low or the high four bits of each byte.
 #[inline(always)]
 fn nibbles<S: F32x16>(bytes: S::Bytes, high: bool) -> S::Bytes {
-    if high { S::shr_and::<4>(bytes, 15) } else { S::shr_and::<0>(bytes, 15) }
-}
-
-/// Q4_0: d f16, 16 bytes of nibbles; value = d (q − 8). Low nibbles are values 0–15, high ones 16–31.
-pub(super) struct Q4_0;
-/// Q4_1: d f16, m f16, 16 bytes of nibbles; value = d q + m.
-pub(super) struct Q4_1;
-/// Q8_0: d f16, 32 signed bytes; value = d q.
-pub(super) struct Q8_0;
-/// Q4_K: d f16, dmin f16, 12 bytes of 6-bit scales and minima, 128 bytes of nibbles; 8 groups of 32 with value = d · scale ·
-/// q − dmin · min. 32 bytes hold two groups: the low nibbles and the high ones.
-pub(super) struct Q4K;
-/// Q6_K: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales, d f16; value = d · scale · (q − 32).
-pub(super) struct Q6K;
-
-impl GroupQuant for Q4_0 {
-    const BLOCK_SIZE: usize = 32;
-    const BLOCK_BYTES: usize = 18;
-
-    #[inline(always)]
-    fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        let scale = read_f16::<S>(block, 0);
-        (S::from_u8(nibbles::<S>(load_bytes::<S>(block, 2), group == 1)).sub(8.0), scale, NEGATIVE_ZERO)
-    }
-}
-
-impl GroupQuant for Q4_1 {
-    const BLOCK_SIZE: usize = 32;
-    const BLOCK_BYTES: usize = 20;
-
-    #[inline(always)]
-    fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        let quants = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 4), group == 1));
-        (quants, read_f16::<S>(block, 0), read_f16::<S>(block, 2))
-    }
-}
-
-impl GroupQuant for Q8_0 {
-    const BLOCK_SIZE: usize = 32;
-    const BLOCK_BYTES: usize = 34;
-
-    #[inline(always)]
-    fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        (S::from_i8(load_bytes::<S>(block, 2 + 16 * group)), read_f16::<S>(block, 0), NEGATIVE_ZERO)
-    }
-}
-
-impl GroupQuant for Q4K {
-    const BLOCK_SIZE: usize = 256;
-    const BLOCK_BYTES: usize = 144;
-
-    #[inline(always)]
-    fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        // 64 values in 32 bytes, of which the high nibbles are the second 32; a group is half of 32 values.
-        let pair = group / 4;
-        let is_high = group / 2 % 2 == 1;
-        let half = group % 2;
-        let [scale, min] = scale_and_min(block, 4, group / 2);
-        let quants = S::from_u8(nibbles::<S>(load_bytes::<S>(block, 16 + 32 * pair + 16 * half), is_high));
-        (quants, read_f16::<S>(block, 0) * scale, -(read_f16::<S>(block, 2) * min))
-    }
-}
-
-impl GroupQuant for Q6K {
-    const BLOCK_SIZE: usize = 256;
-    const BLOCK_BYTES: usize = 210;
-
-    #[inline(always)]
-    fn decode_group<S: F32x16>(block: &[u8], group: usize) -> (S, f32, f32) {
-        // 128 values a side, 32 a quarter; a group is half of a quarter. The four quarters share the bytes of high bits.
-        let side = group / 8;
-        let quarter = group / 2 % 4;
-        let half = group % 2;
-        let low = nibbles::<S>(load_bytes::<S>(block, 64 * side + 32 * (quarter % 2) + 16 * half), quarter > 1);
-        let high = load_bytes::<S>(block, 128 + 32 * side + 16 * half);
-        let high = match quarter {
-            0 => S::shr_and::<0>(high, 3),
-            1 => S::shr_and::<2>(high, 3),
-            2 => S::shr_and::<4>(high, 3),
-            _ => S::shr_and::<6>(high, 3),
-        };
-        let scale = read_f16::<S>(block, 208) * f32::from(block[192 + group] as i8);
-        (S::from_u8(S::or_shl4(low, high)).sub(32.0), scale, NEGATIVE_ZERO)
-    }
+    S::shr_and(bytes, if high { 4 } else { 0 }, 15)
 }
 
 /// out_r = Σ_c row_rc x_c for packed rows of `x.len()` values.
@@ -189,15 +112,24 @@ macro_rules! group_quant_kernels {
 group_quant_kernels! {
     q4_0 => Q4_0,
     q4_1 => Q4_1,
+    q5_0 => Q5_0,
+    q5_1 => Q5_1,
     q8_0 => Q8_0,
+    q2_k => Q2K,
+    q3_k => Q3K,
     q4_k => Q4K,
+    q5_k => Q5K,
     q6_k => Q6K,
+    q8_k => Q8K,
+    iq4_nl => Iq4Nl,
+    iq4_xs => Iq4Xs,
+    mxfp4 => Mxfp4,
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{GGML_TYPES, MatVecFn},
+        super::{GGML_TYPES, ggml_type::MatVecFn},
         *,
     };
     use crate::packed::f32x16::Portable;
@@ -210,10 +142,13 @@ mod tests {
         let mut random = Random::new(7, name, 0, 0);
         for blocks in [0, 1, 2, 5] {
             let mut row: Vec<u8> = (0..blocks * G::BLOCK_BYTES).map(|_| random.uniform_int(256) as u8).collect();
-            // Clears exponent bits of the f16 scales, so that none is infinite or huge.
+            // Clears exponent bits of the scales, so that none is infinite or huge.
             for block in row.chunks_exact_mut(G::BLOCK_BYTES) {
-                for offset in [0, 2, G::BLOCK_BYTES - 2] {
+                for offset in [0, 2, G::BLOCK_BYTES - 4, G::BLOCK_BYTES - 2] {
                     block[offset + 1] &= 0x37;
+                }
+                if name == "MXFP4" {
+                    block[0] = 0x70 | block[0] & 15;
                 }
             }
             let x: Vec<f32> = (0..blocks * G::BLOCK_SIZE).map(|_| random.normal() as f32).collect();
@@ -236,7 +171,7 @@ mod tests {
         {
             #[target_feature(enable = "avx2,f16c,fma")]
             fn compiled<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
-                dot::<G, super::super::f32x16::Avx2>(row, x)
+                dot::<G, crate::packed::f32x16::Avx2>(row, x)
             }
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if has_avx2 && is_x86_feature_detected!("f16c") {
@@ -252,8 +187,17 @@ mod tests {
     fn products_are_within_their_error_bound() {
         check_product::<Q4_0>("Q4_0", q4_0::mat_vec);
         check_product::<Q4_1>("Q4_1", q4_1::mat_vec);
+        check_product::<Q5_0>("Q5_0", q5_0::mat_vec);
+        check_product::<Q5_1>("Q5_1", q5_1::mat_vec);
         check_product::<Q8_0>("Q8_0", q8_0::mat_vec);
+        check_product::<Q2K>("Q2_K", q2_k::mat_vec);
+        check_product::<Q3K>("Q3_K", q3_k::mat_vec);
         check_product::<Q4K>("Q4_K", q4_k::mat_vec);
+        check_product::<Q5K>("Q5_K", q5_k::mat_vec);
         check_product::<Q6K>("Q6_K", q6_k::mat_vec);
+        check_product::<Q8K>("Q8_K", q8_k::mat_vec);
+        check_product::<Iq4Nl>("IQ4_NL", iq4_nl::mat_vec);
+        check_product::<Iq4Xs>("IQ4_XS", iq4_xs::mat_vec);
+        check_product::<Mxfp4>("MXFP4", mxfp4::mat_vec);
     }
 }

@@ -1,0 +1,57 @@
+//! Text that is generated piece by piece.
+
+use crate::{
+    error::GenerateError, generate::Generation, prefix_cache::PrefixCache, request::FinishReason, row_text::RowText,
+};
+
+/// Text that is generated piece by piece.
+pub struct TextStream<'a> {
+    pub(crate) generation: Generation,
+    pub(crate) text: RowText<'a>,
+}
+
+impl TextStream<'_> {
+    /// Generates the next token and returns the text that it completes; `None` at the end.
+    ///
+    /// The piece is empty while the bytes of a character are incomplete, or while the text may be the beginning of a stop
+    /// text. All pieces concatenate to the text of [`Generator::generate`](crate::Generator::generate).
+    ///
+    /// # Errors
+    /// [`GenerateError::NotFinite`], [`GenerateError::NoTokenLeft`], or an error of the device.
+    pub async fn next(&mut self) -> Result<Option<String>, GenerateError> {
+        let Some(tokens) = self.generation.next().await? else {
+            if self.text.is_finished() {
+                return Ok(None);
+            }
+            let rest = self.text.finish();
+            self.end_if_stopped();
+            return Ok((!rest.is_empty()).then_some(rest));
+        };
+        let piece = tokens.iter().map(|token| self.text.push(token.id)).collect::<Result<String, _>>()?;
+        self.end_if_stopped();
+        Ok(Some(piece))
+    }
+
+    /// Ends the generation after a stop text.
+    fn end_if_stopped(&mut self) {
+        if self.text.is_stopped() {
+            self.generation.end_row(0, FinishReason::StopText);
+        }
+    }
+
+    /// Returns the new token ids so far, those of a stop text included.
+    pub fn ids(&self) -> &[u32] {
+        self.text.ids()
+    }
+
+    /// Returns the prefix cache for [`Generator::stream_with_cache`](crate::Generator::stream_with_cache), see
+    /// [`Generation::into_prefix_cache`].
+    pub fn into_prefix_cache(self) -> Option<PrefixCache> {
+        self.generation.into_prefix_cache()
+    }
+
+    /// Returns why the text ended; `None` if it has not.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.generation.finish_reason(0)
+    }
+}
