@@ -175,6 +175,35 @@ CONVERSATION = r"""
 {{- system | join("\n") if system else "default" }}
 {{ messages[1:][:2] | length }} {{ messages[:-1] | length }} {{ messages[5:] }}
 {% set last = messages | last %}{{ last.role }}{{ last is undefined }}
+{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.content is string %}{{ m.content.strip() }}{% else %}{{ m.content | tojson }}{% endif %}{{ eos_token if loop.last else '' }}{% endfor %}
+{% if messages and messages[0].role in ['system', 'developer'] %}{{ messages[0].content }}{% endif %}{{ messages | selectattr('role', 'ne', 'system') | list | length }}
+{% set tool_names = [] %}{% if tools %}{% set tool_names = tools | map(attribute='function.name') | list %}{% endif %}{{ tool_names }}
+{% set ns = namespace(first=true, last_user=-1) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last_user = loop.index0 %}{% endif %}{% endfor %}{{ ns.last_user }}{{ ns.last_user > 0 and not ns.first }}
+{% macro ts(p, depth=0) %}{% if p.enum is defined and p.enum %}"{{ p.enum | join('" | "') }}"{% elif p.type is string %}{{ 'number' if p.type in ['integer', 'number'] else p.type }}{% elif p.type is iterable and p.type is not mapping %}{% for t in p.type %}{{ t }}{{ ' | ' if not loop.last }}{% endfor %}{% else %}any{% endif %}{% endmacro %}{% for t in tools or [] %}{% for k, v in (t.function.parameters.properties or {}) | items %}{{ k }}{{ '?' if k not in (t.function.parameters.required or []) }}: {{ ts(v) }}{{ ', // ' ~ v.description if v.description is defined }}{{ ' default: ' + (v.default | tojson) if v.default is defined }};{% endfor %}{% endfor %}
+{% for t in tools or [] %}{{ t.function | tojson(indent=4) | indent(4) }}{% endfor %}
+{% for t in tools or [] %}{{ t.function.parameters.get('properties', {}).keys() | list | sort | join(',') }}{% endfor %}
+{% for t in tools or [] %}{{ dict(t.function, strict=true) | tojson }}{% endfor %}
+{% for t in tools or [] %}{% for k, v in t.function.parameters | dictsort %}{{ k }}={{ v is mapping }},{% endfor %}{% endfor %}
+{% for m in messages %}{% set content = m.content if m.content is string else '' %}{% set parts = content.split('\n') | map('trim') | select | list %}{{ parts }}{% endfor %}
+{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.arguments.items() | list }}{{ c.function.arguments | length }}{{ c['function']['arguments']['place'] }}{{ c.function.arguments.days[0] }}{% endfor %}{% endfor %}
+{% for m in messages %}{% for c in m.tool_calls or [] %}{% if c.function is defined %}{% set c = c.function %}{% endif %}{{ c.name }}{% if c.arguments is string %}{{ c.arguments }}{% else %}{{ c.arguments | tojson(separators=(',', ':')) }}{% endif %}{% endfor %}{% endfor %}
+{% for m in messages %}{{ m | length }}{{ m | list | first }}{{ m.items() | map('first') | join }}{% endfor %}
+{% for m in messages %}{% if not loop.first and loop.previtem.role == m.role %}{{ raise_exception('same role twice') }}{% endif %}{% endfor %}fine
+{% for m in messages | rejectattr('role', 'in', ['system']) %}{{ loop.index0 is even }}{{ loop.index is odd }}{% endfor %}
+{% set has_images = namespace(value=false) %}{% for m in messages %}{% if m.content is not string and m.content is iterable %}{% for p in m.content %}{% if 'image' in p or p.type == 'image' %}{% set has_images.value = true %}{% endif %}{% endfor %}{% endif %}{% endfor %}{{ has_images.value }}
+{{ (messages | last).content | default('', true) | string | truncate(8, true, '') }}
+{{ messages | map(attribute='content') | map('string') | map('length') | sum }}
+{% set sys = (messages | first | default({}, true)).get('content', '') %}{{ sys if sys is string else sys | length }}
+{{ [{'role': 'system', 'content': 'x'}] + messages | length if false else ([{'role': 'system', 'content': 'x'}] + messages) | length }}
+{% set messages = [{'role': 'system', 'content': 'new'}] + messages %}{% for m in messages %}{{ m.role }}{% endfor %}
+{% set documents = documents or [{'title': 'none', 'text': ''}] %}{% for d in documents %}{% for k, v in d.items() %}{{ k }}: {{ v }}{{ '\n' if not loop.last }}{% endfor %}{% endfor %}
+{% if tools is defined and tools %}{% set tools = tools | sort(attribute='function.name') %}{{ tools[0].function.name }}{% endif %}
+{{ tools | default([]) | length if tools else 'no tools' }} {{ documents is defined and documents is not none and documents | length > 0 }}
+{% for m in messages if m.content is string and m.content | trim %}{{ m.content | trim | replace('\n', ' ') | capitalize }}/{% endfor %}
+{% for m in messages %}{% filter trim %} {{ m.role }} {% endfilter %}{% endfor %}
+{% for m in messages %}{% call(x) (m) %}{{ x }}{% endcall %}{% endfor %}
+{{ messages.role }} {{ messages.count({}) }} {{ messages.nothing is defined }}
+{{ messages | tojson | length > 2 }} {{ messages | string | replace("'", '"') | length }}
 {% if messages | length > 1 and messages[1].content is not string %}{{ messages[1].content | selectattr('type', 'equalto', 'text') | map(attribute='text') | join(' ') }}{% endif %}
 """.strip("\n").split("\n")
 
@@ -493,6 +522,190 @@ a {{- 1 -}} b {{ 2 }} c {%- if true -%} d {%- endif -%} e
 {% set x = 5 if false %}{{ x }}|{{ x is defined }}
 {{ ({'a': 1}).items() | map('first') | list }} {{ {'a': 1}.items() | map('last') | list }} {{ {'b': 1, 'a': 2}.items() | sort }} {{ {'a': 1}.items() | list | first }} {{ {'a': 1}.values() | sum }} {{ {'a': 1}.keys() | list + ['x'] }} {{ 'a' in {'a': 1}.keys() }} {{ 1 in {'a': 1}.values() }} {{ ('a', 1) in {'a': 1}.items() }}
 {{ {'a': 1}.keys() + ['x'] }}
+{{ [ {'a': 1} ] | first.a }}
+{{ ([{'a': 1}] | first).a }} {{ ({'a': [1, 2]}.a | last) + 1 }} {{ ('x' if true else 'y') ~ 'z' }}
+{% for k, v in {'a': 1, 'b': 0, 'c': 2}.items() if v %}{{ k }}{{ loop.last }}{% endfor %}{% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}{% for v in {'x': 5}.values() %}{{ v }}{% endfor %}
+{{ 'İ'.lower() | length }} {{ 'ﬁx'.upper() }} {{ 'ﬁx'.title() }} {{ 'ŉa'.capitalize() }} {{ 'ÿ'.upper() }} {{ 'ΌΣΟΣ'.lower() }} {{ 'ẞ'.lower() }} {{ 'éÀ'.swapcase() }} {{ 'ñandú'.title() }} {{ "they're bill's".title() }} {{ "x1y z_a".title() }} {{ '2nd'.capitalize() }} {{ 'ÉCOLE'.capitalize() }}
+{{ 'ǆ'.title() }}
+{{ 'aΣ'.title() }}
+{{ 1 + 1.0 }} {{ 3.0 * 2 }} {{ 10 / 5 }} {{ 1e3 | int }} {{ 7.0 // 2 }} {{ 2 ** 62 }} {{ 2 ** 64 }} {{ -2 ** 63 }} {{ 1.1 + 2.2 }} {{ 1 / 3 }} {{ 100 * 1.1 }} {{ 0.1 * 3 }} {{ 1e-10 }} {{ 12345678.9 }} {{ 1e15 }} {{ 123456789012345678 }} {{ 0.00001234 }} {{ 1e100 }} {{ 2.0 ** 0.5 }} {{ 5 % 2.5 }} {{ 5.5 % 2 }} {{ -5.5 // 2 }} {{ 0.0 == -0.0 }}
+{{ '%.1f' % 2 }} {{ '%5s|%-5s|' % ('a', 'b') }} {{ '%3d%%' % 50 }} {{ '%s' % 'é' }} {{ '%s' % {'a': 1} }} {{ '%s' % ((1, 2),) }} {{ '%.3g' % 1234.5 }} {{ '%G' % 1e-10 }} {{ '%E' % 0 }} {{ '%05.1f' % 3.14159 }} {{ '% d' % 5 }} {{ '%.0f' % 0.5 }} {{ '%.0f' % 1.5 }} {{ '%f' % 1 }} {{ '%s %%' % 1 }} {{ '%d' % true }} {{ '%s' % true }} {{ '%5.2s|' % 'abc' }} {{ '%(x)5.1f|' % {'x': 2} }} {{ '%r %r' % ('a', none) }} {{ '%d' % -5 }} {{ '%05d' % -5 }}
+{{ 'x' % {} }} {{ 'x' % [] }}
+{{ 'x' % () }} {{ 'x' % 1 }}
+{{ '%s' % () }}
+{{ '%(a)s' % 1 }}
+{{ '%(a)s' % {} }}
+{{ '%' % () }}
+{{ '{:<10}|{:>10}|{:^10}|'.format('é', 1, 2.5) }} {{ '{:,.2f}'.format(1234567.891) }} {{ '{:+,d}'.format(1000) }} {{ '{:e}'.format(0.0) }} {{ '{:.0f}'.format(2.5) }} {{ '{:.3}'.format('abcdef') }} {{ '{:6.2f}|'.format(1) }} {{ '{:.1%}'.format(0.1234) }} {{ '{:o} {:X}'.format(8, 255) }} {{ '{a.x}'.format(a={'x': 1}) }} {{ '{0!s:>3}'.format(1) }} {{ '{:=+5d}'.format(3) }} {{ '{:-^9}'.format('mid') }} {{ '{:d}'.format(true) }} {{ '{}'.format(1.0) }} {{ '{:n}'.format(5) if false }} {{ '{} {} {}'.format(*[1, 2, 3]) }} {{ '{x[0]}{x[1]}'.format(x=[1, 2]) }}
+{{ '{:.2}'.format(3.14159) }}
+{{ '{:s}'.format(1) }}
+{{ '{0} {}'.format(1, 2) }}
+{{ '{:>{w}}'.format('a', w=4) }} {{ '{!r:>5}'.format('a') }} {{ '{[a]}'.format({'a': 3}) }} {{ '{.x}'.format({'x': 3}) }} {{ '{:}'.format('') }}|
+{{ '{a}'.format(**{'a': 1}) }} {{ '{}'.format([1, 'a']) }} {{ '{}'.format({'a': none}) }}
+{{ '{:5}'.format(none) }}
+{{ '{:5}'.format([1]) }}
+{{ ' a b '.split(' ', -1) }} {{ 'aXbXc'.split('X', 0) }} {{ 'a\x1cb'.split() }} {{ '\u00a0a\u2003b'.split() }} {{ 'a,,b'.split(',') }} {{ ',a,'.split(',') }} {{ 'abab'.split('ab') }} {{ 'a b c d'.rsplit(' ', 2) }} {{ 'aXXb'.rsplit('X') }} {{ 'abc'.rsplit('b', 5) }} {{ 'one two'.split(' ')[-1] }} {{ 'x'.split(',', maxsplit=-1) }} {{ 'a  b'.split(none) }}
+{{ 'a b'.split(sep=none, maxsplit=1) }} {{ 'a b'.split(' ', 1, 2) }}
+{{ 'a b'.split(wrong=1) }}
+{{ 'abc'.find(1) }}
+{{ 'abc'.count(none) }}
+{{ 'abc'.startswith() }}
+{{ 'abc'.center() }}
+{{ 'abc'.join() }}
+{{ 'x'.zfill('3') }}
+{{ '\t'.isspace() }} {{ '½'.isnumeric() if false }} {{ '٣'.isdigit() if false }} {{ 'a'.isdecimal() }} {{ '1.5'.isdigit() }} {{ '-1'.isnumeric() }} {{ 'Ünïcode'.isalpha() }} {{ 'привет'.isalpha() }} {{ 'ひらがな'.isalpha() }} {{ '한글'.isalnum() }} {{ 'A B'.isupper() }} {{ 'A1!'.isupper() }} {{ 'ß'.islower() }} {{ 'Hello World'.istitle() }} {{ 'HEllo'.istitle() }} {{ ''.istitle() }} {{ ''.isspace() }} {{ ''.isascii() }} {{ ''.isprintable() }} {{ 'é'.isprintable() }} {{ '\u200b'.isprintable() }} {{ 'if'.isidentifier() }}
+{{ '²'.isdigit() }}
+{{ [1, 2] == [1, 2] }} {{ [1] != [1.0] }} {{ {'a': [1]} == {'a': [1]} }} {{ {'a': 1, 'b': 2} == {'b': 2, 'a': 1} }} {{ range(3) == [0, 1, 2] }} {{ 'a' == 'a' }} {{ (1, 2) == (1, 2) }} {{ true == 'true' }} {{ 1 != '1' }} {{ none != nothing }} {{ [none] == [nothing] }} {{ 'x' in ['x', 'y'] and 'z' not in 'xy' }}
+{{ 1 < 2 == true }} {{ (1 < 2) == true }} {{ 1 == 1 == 1 }} {{ 'a' in 'ab' == true }} {{ not 'a' == 'b' }} {{ 2 > 1 and 1 > 0 or false }}
+{{ [1, 2, 3][0:2][::-1] }} {{ 'hello'[-3:-1] }} {{ 'hello'[10:] }}| {{ 'hello'[:100] }} {{ [][0:1] }} {{ [1, 2, 3][:-5] }} {{ [1, 2, 3][-100:2] }} {{ 'hello'[::2] }} {{ 'hello'[4::-2] }} {{ (1, 2, 3)[::-1] }} {{ range(10)[-3:] }} {{ range(10)[::-2] | list }} {{ [1, 2, 3][none:none:none] }} {{ [1, 2][0:1.5] }}x {{ {'a': 1}[:1] }}y
+{{ [[1, 2], [3]] | sum(start=[]) }} {{ [(1, 2)] | map('last') | list }} {{ [3, 1, 2] | sort | first }} {{ [3, 1, 2] | sort | reverse | list }} {{ ['b', 'a'] | sort(reverse=true) | join }} {{ [1, 2, 3, 4] | select('even') | map('string') | join(',') }} {{ ['a', 'b'] | map('upper') | list | last }} {{ {'a': 1} | list | length }} {{ 'abc' | list | reverse | join }} {{ [0, 1, none, '', 'a'] | select | list }} {{ [0, 1, none, '', 'a'] | reject | list }} {{ [1, none] | reject('none') | list }} {{ ['a', 'bb'] | selectattr('nothing') | list }} {{ [{'a': 1}, {'b': 2}] | selectattr('a', 'defined') | list }} {{ [{'a': none}] | rejectattr('a') | list }} {{ ['x', 'y'] | map('replace', 'x', 'z') | join }} {{ [1, 2, 3] | batch(2) | map('first') | list }} {{ ['a', 'b'] | map('indent', 2, true) | list }} {{ [1.5, 2.5] | map('round') | list }} {{ ['1', 'x'] | map('int', default=-1) | list }} {{ [' a'] | map('trim') | first }}
+{{ ['a'] | map('format', 1) | list }}
+{{ ['%s!'] | map('format', 1) | list }} {{ ['a', 'b'] | map('default', 'x') | list }} {{ [nothing] | map('default', 'x') | list }} {{ [{'x': {'y': [5, 6]}}] | map(attribute='x.y.1') | list }} {{ ['ab', 'c'] | map('first') | list }} {{ ['ab', 'c'] | map('list') | list }} {{ ['a', 'b'] | map('tojson') | join(',') }} {{ [[3, 1], [2]] | map('sort') | list }} {{ [[1, 2], [3]] | map('join', '-') | list }} {{ ['a'] | map(attribute='upper') | list | length }}
+{{ 'a-b_c d' | title }} {{ "o'neil (jr) [x] {y} <z> a/b" | title }} {{ 'ABC' | capitalize }} {{ '' | title }} {{ 5 | title }} {{ none | capitalize }} {{ 'x\ty' | title }} {{ 'a–b' | title }}
+{{ 'a\nb' | indent(width=3) }} {{ 'a' | indent }} {{ '' | indent(2, true) }}| {{ '\na' | indent(2) }}| {{ 'a\r\nb' | indent(2) }}| {{ 'a\n  \nb' | indent(2) }}| {{ 'a\nb' | indent(first=true) }}
+{{ '  x\n' | trim }} {{ 'xxyxx' | trim('x') }} {{ 5 | trim }} {{ 'abc' | trim('ac') }} {{ nothing | trim }}| {{ [1] | trim }}
+{{ '' | default('x') }}| {{ 0 | default(5, true) }} {{ false | default('f') }} {{ nothing | default }}| {{ nothing | default(none) }} {{ nothing | default(default_value='k') }} {{ [] | default('e', true) }} {{ {}.x | default('y') }} {{ (nothing | default('a')) | upper }}
+{{ nothing.x | default('y') }}
+{{ 5 | default('a', 'b', 'c') }}
+{{ 'a,b' | replace(',', ';') | upper }} {{ 'aaa' | replace('a', 'b', 2) }} {{ 'aaa' | replace('a', 'b', count=1) }} {{ none | replace('None', 'x') }} {{ 'abc' | replace('', '-') }}
+{{ 'a' | replace('a') }}
+{{ [1, 2] | join(', ', 'x') }} {{ ['a', none] | join('|') }} {{ [['a'], ('b',)] | join }} {{ range(3) | join('-') }} {{ {'k': 1}.items() | join }} {{ nothing | join }}| {{ [nothing, 1] | join(',') }}
+{{ 5 | join }}
+{{ 3 | tojson }} {{ 'a' | tojson }} {{ none | tojson }} {{ true | tojson }} {{ [] | tojson(indent=2) }} {{ {} | tojson(indent=2) }} {{ [[], {}] | tojson(indent=2) }} {{ {'a': []} | tojson(indent=2) }} {{ {'é': '\u2028'} | tojson }} {{ '\x1f\x7f\x80' | tojson }} {{ '😀\ud7ff' | tojson(ensure_ascii=true) }} {{ "</script>'" | tojson }} {{ {'b': {'z': 1, 'a': 2}, 'a': 1} | tojson(sort_keys=true) }} {{ {2: 1, 10: 2} | tojson(sort_keys=true) }} {{ 1.5e300 | tojson }} {{ 1e-5 | tojson }} {{ [1.0, 100.0] | tojson }}
+{{ {(1, 2): 3} | tojson }}
+{{ [1] | map('string') | tojson }}
+{{ joiner | tojson }}
+{{ 'x' | tojson(indent=2, separators=(',',)) }}
+{{ 'x' | tojson(separators='ab') }}
+{{ [1, 2] | tojson(separators=[', ', ': ']) }}
+{{ 'abc' | length == 3 }} {{ 'abc'|length > 2 and true }} {{ [1]|length - 1 }} {{ -'abc'|length }} {{ 2 * [1, 2]|length }} {{ not []|length }} {{ 'a' ~ [1]|length ~ 'b' }} {{ [1, 2]|length is even }} {{ ('a' * 3)|length }}
+{{ 1 if true else 2 if true else 3 }} {{ (1 if false else 2) if true else 3 }} {{ 1 if false else (2 if false else 3) }} {{ [1 if true else 0, 2 if false else 5] }} {{ {'a': 1 if true else 2} }} {{ 'x' if nothing is defined and nothing.y else 'z' }} {{ 'a' if not none }} {{ 'b' if [] else 'c' if {} else 'd' }}
+{% set a = b = 1 %}
+{% set a.b.c = 1 %}
+{% set 'a' = 1 %}
+{% set none = 1 %}
+{% set loop = 1 %}{{ loop }}
+{% for loop in [1] %}{% endfor %}
+{% for x in [1] %}{{ x }}{% endfor
+{% if true %}
+{% endif %}
+{% else %}
+{% for x in [1] %}{% endif %}
+{% macro f( %}{% endmacro %}
+{% macro f(a=1, b) %}{% endmacro %}
+{{ f(a=1, 2) }}
+{{ f(**{}, 1) }}
+{{ 'a }}
+{{ 1 2 }}
+{{ a b }}
+{{ }}
+{{ . }}
+{{ a. }}
+{{ a[ }}
+{{ a['x'] b }}
+{{ {'a' 1} }}
+{{ 'a' | }}
+{{ | upper }}
+{{ 1 is }}
+{{ @ }}
+{{ $x }}
+{{ x! }}
+{{ a && b }}
+{{ a ? b : c }}
+{{ [*[1]] }}
+{{ "\u12" }}
+{{ 08 }}
+{{ 1__0 }}
+{{ 1.e5 }}
+{{ .5 }}
+{{ 1.2.3 }}
+{{ [1, 2].0 }} {{ [[1, 2]].0.1 }} {{ {'a': [5]}.a.0 }} {{ 'abc'.1 }}
+{{ 5 .real if false }}{{ x.1 is defined }}
+{#- a -#} b {#- c
+{% raw %} abc
+{% raw %}a{% endraw %}{% raw %}{{ b }}{% endraw %}
+{{ "{% raw %}" }}{{ '{#' }}
+{%if true%}a{%endif%}{%-if true-%} b {%-endif-%}
+{{'a'}}{{-'b'-}}{{ 'c'}}
+{%set x=1%}{{x}}{%set y={'a':{'b':1}}%}{{y.a.b}}{{{'a':1}.a}}{{{'a':{'b':2}}['a']['b']}}
+{% set x = [1, 2, 3] %}{% for i in range(x | length) %}{{ x[i] }}{{ x[-i - 1] }}{% endfor %}
+{% for i in range(3) %}{% for j in range(i) %}{{ i }}{{ j }}{{ loop.index }} {% else %}e{% endfor %}{% endfor %}
+{% for i in [3, 1, 2] | sort %}{{ i }}{{ ',' if not loop.last }}{% endfor %}{% for i in range(3) | reverse %}{{ i }}{% endfor %}{% for a in 'x,y'.split(',') %}{{ a }}{{ loop.revindex }}{% endfor %}
+{% for i in range(10) if i is divisibleby 3 %}{{ i }}{{ loop.index }}{{ loop.length }}{{ loop.last }} {% endfor %}
+{% for x in [1, 2, 3] %}{% if x == 2 %}{% continue %}{% endif %}{{ x }}{% else %}never{% endfor %}
+{% for x in [1] %}{% continue %}{% else %}else{% endfor %}
+{% for x in [1, 2] %}{% if x == 2 %}{% break %}{% endif %}{% else %}else{% endfor %}x
+{% for x in [[1, 2], [3]] %}{% for y in x %}{{ y }}{{ loop.last and not loop.first }}{% endfor %}{% endfor %}{{ x }}
+{% for x in {'a': {'b': {}}} recursive %}{{ x }}{% endfor %}{% for k, v in {'a': {'b': {'c': {}}}}.items() recursive %}{{ k }}({{ loop(v.items()) }}){{ loop.depth }}{% endfor %}
+{% for x in [1, 2] %}{% set loop_index = loop.index %}{% for y in 'ab' %}{{ loop_index }}{{ y }}{% endfor %}{% endfor %}
+{% macro a(x) %}<{{ x }}>{% endmacro %}{% macro b(x) %}{{ a(a(x)) }}{% endmacro %}{{ b(1) }}{{ [1, 2] | map('string') | map('upper') | join }}{{ a(x=b(2)) }}
+{% macro f(x, y=[]) %}{{ x }}{{ y }}{% endmacro %}{{ f(1) }}{{ f(1, [2]) }}{{ f(y=3, x=2) }}{{ f(none) }}
+{% macro f(x) %}{% set x = x ~ '!' %}{{ x }}{% endmacro %}{{ f('a') }}{{ f('b') }}
+{% macro f() %}{{ messages | length }}{{ bos_token }}{% endmacro %}{{ f() }}
+{% macro f(ns) %}{% set ns.n = ns.n + 1 %}{% endmacro %}{% set ns = namespace(n=0) %}{{ f(ns) }}{{ f(ns) }}{{ ns.n }}
+{% set x = 'outer' %}{% macro f() %}{{ x }}{% set x = 'inner' %}{{ x }}{% endmacro %}{{ f() }}{{ x }}
+{% set x = 1 %}{% with %}{% set x = 2 %}{{ x }}{% endwith %}{{ x }}
+{% set x = 1 %}{% filter upper %}a{% set x = 2 %}{{ x }}{% endfilter %}{{ x }}
+{% set x = 1 %}{% set y %}{% set x = 2 %}{{ x }}{% endset %}{{ x }}{{ y }}
+{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}
+{% for x in [1, 2] %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}{% endfor %}
+{% for x in [1] %}{% generation %}{% break %}{% endgeneration %}{% endfor %}
+{% set ns = namespace(a=[1], b={}) %}{% set ns.a = ns.a + [2] %}{% set ns.b = dict(ns.b, x=1) %}{{ ns.a }}{{ ns.b }}{{ ns.a is sequence }}{{ ns is mapping }}{{ ns is iterable }}{{ ns is defined }}
+{% set ns = namespace(x=1) %}{% for i in [1, 2] %}{% set ns = namespace(x=i) %}{% endfor %}{{ ns.x }}
+{{ namespace(1) }}
+{{ range() }}
+{{ range(1, 2, 0) }}
+{{ range(1.5) }}
+{{ dict(1) }}
+{{ dict(a=1, a=2) }}
+{{ cycler() }}
+{{ strftime_now(1) }}
+{{ strftime_now('no fields') }} {{ strftime_now('') }}| {{ strftime_now('%B %-d, %Y') }} {{ strftime_now('%H:%M') }} {{ strftime_now('100%%') }} {{ strftime_now('%y%m%d') }}
+{{ 'a' is eq('a') }} {{ 1 is in([1, 2]) }} {{ 1 is not in [2] }} {{ 'a' is string and 1 is number }} {{ not none is defined }} {{ 5 is divisibleby(5) and 5 is odd }} {{ 'A' is upper is defined if false }} {{ [] is iterable and [] is not string }} {{ 1 is sameas 1.0 }} {{ {} is not sequence }} {{ 'x' is not mapping }}
+{{ 1 is number is string }}
+{{ 5 is divisibleby 0 }}
+{{ 5 is divisibleby }}
+{{ 'a' is defined 'b' }}
+{{ none is lower }} {{ 5 is upper }} {{ 'É' is upper }}
+{{ 'x' is in none }}
+{{ x is defined and x > 1 }} {{ x is undefined or x.y }} {{ (x or {}).y is defined }} {{ x if x is defined else 'd' }}
+{{ ['a', 'b', 'c'].index('b') }} {{ 'abc'.index('c') }} {{ ['a'] * 3 }} {{ [] + [] }} {{ [1] + [[2]] }} {{ ('a', 'b') | join }} {{ ('a',) + ('b',) }} {{ 'a' in ('a', 'b') }}
+{{ [1, 2].__len__ }}x
+{{ ''.join(['a', none]) }}
+{{ 'a'.upper().lower().title().strip().split('x')[0].replace('A', 'b') }}
+{{ {'a': 1}.items() | list | tojson }} {{ {'a': {'b': 1}}.items() | first | last }} {{ {'a': 1}.keys() | first }} {{ dict([['k', 'v']]).k }} {{ dict(zip=1) }} {{ {'get': 1}.get('get') }} {{ {'x': 1}.get('x', 2) + 1 }} {{ {'a': none}.get('a', 'd') }}
+{{ {'a': 1}.get() }}
+{{ {'a': 1}.items(1) }}
+{{ {[]: 1} }}
+{{ {{}: 1} }}
+{{ {'a': 1} + {'b': 2} }}
+{{ {'a': 1} | upper }} {{ {'a': 1} ~ '' }} {{ [1] ~ (2,) ~ none }} {{ true ~ false }} {{ 1.0 ~ '' }}
+{{ caller }}x{{ kwargs }}y
+{{ "tab\there" }} {{ 'nl\\n' }} {{ 'q\"q' }} {{ "q'q" }} {{ 'u\u00e9\U0001F600' }} {{ '\x41' }} {{ 'a\
+b' }} {{ '\101\60' }}
+{{ "é" "è" }} {{ 'a' ~ "b" 'c' }} {{ ('a'
+'b') }}
+{{ 'a' if 'x' == "x" else "b" }}{{ "}}" }}{{ '%}' }}{{ "{{" }}
+{{ lipsum() if false else 'ok' }} {{ lipsum is callable }}
+{{ [1, 2, 3] | random if false else 'ok' }}
+{{ 'http://a b/é?x=1' | urlencode }}
+{{ 'a b c' | wordwrap(3) }}
+{{ '<b>x</b>' | striptags }}
+{{ 1000 | filesizeformat }}
+{{ {'a': 1} | pprint }}
+{{ {'a': 1} | xmlattr }}
+{{ ('<' | e) + '<' }}
+{{ ('<' | e) | upper }}
+{{ ('<' | e) ~ '<' }} {{ '<' | e }} {{ ['<' | e, '>'] | join }} {{ '<' | e | string }} {{ ('a' | e) in 'abc' }} {{ ('<' | e) == '&lt;' }} {{ ('a' | e) is string }} {{ ('' | e) or 'x' }}
+{{ 123 | string | length }} {{ 123 | string | reverse }} {{ '321' | reverse | int + 1 }} {{ '3.9' | float | int }} {{ '3' | int * 2 }} {{ 5 | float }} {{ '1,000' | replace(',', '') | int }} {{ 3.999 | round(2) | string }} {{ 1234.5 | round | int }} {{ 2 | round(2) }} {{ 1.25 | round(1) }} {{ 1.35 | round(1) }} {{ -1.5 | round }} {{ 0.5 | round }} {{ 1e20 | round }} {{ 3.14159 | round(3, 'floor') }} {{ 3.14159 | round(2, 'ceil') }}
+{{ 15 | round(-1) }}
+{{ 'é😀' | list }} {{ 'é😀'[::-1] }} {{ 'a😀b'.find('b') }} {{ 'a😀b'[1:2] }} {{ '😀'.center(3, '.') }} {{ '😀' in 'a😀' }} {{ 'é'.encode is callable }}
+{{ [['b', 2], ['a', 1]] | sort }} {{ [('b', 2), ('a', 1)] | sort(attribute=1) }} {{ ['B', 'a', 'C'] | sort }} {{ ['B', 'a'] | sort(false, true) }} {{ [true, false] | sort }} {{ [1.5, 1] | sort }} {{ [] | sort }} {{ {'b': 1, 'a': 2}.items() | sort(attribute='1') }} {{ [{'a': 'x'}, {'a': 'X'}, {'a': 'w'}] | sort(attribute='a') | map(attribute='a') | list }}
+{{ [{}] | sort(attribute='x') }} {{ [{'x': 1}, {'x': 2}] | max(attribute='x') }} {{ ['a', 'B'] | min }} {{ [1, 2.5] | max }}
+{{ [{}, {}] | sort(attribute='x') }}
+{{ [{'k': 'a', 'v': 1}, {'k': 'b', 'v': 2}, {'k': 'A', 'v': 3}] | groupby('k') | list | length }} {% for k, g in [{'k': 'a', 'v': 1}, {'k': 'b', 'v': 2}, {'k': 'A', 'v': 3}] | groupby('k') %}{{ k }}:{{ g | map(attribute='v') | list }};{% endfor %}{% for k, g in [{'k': 1}, {}] | groupby('k', default=0) %}{{ k }}{{ g }}{% endfor %}{{ [{'k': 1}] | groupby('k') }}{% for k, g in [{'k': 'a'}, {'k': 'A'}] | groupby('k', case_sensitive=true) %}{{ k }}{% endfor %}
+{{ [1, [2, [3]]] }} {{ [[]] }} {{ [{}] }} {{ {'a': {}} }} {{ ((1, 2), 3) }} {{ ([1], {'a': (1,)}) }} {{ ['a\'b', "c\"d", 'e\\f', '\x1b', '\u3000', '\ud7ff', '\ue000', '\U0010ffff', 'ß', '\xad'] }}
+{{ [1e20, 1.0, -0.0, 1e-7, 123456.789] }} {{ [true, none, nothing] }} {{ {'a': nothing, none: 1} }}
 """.strip("\n").split("\n")
 
 # Idioms that span lines: the control of white space.
@@ -538,7 +751,7 @@ def rendered(template, context):
         )
         return {"text": text[0]}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": type(error).__name__}
 
 
 def main():

@@ -170,6 +170,8 @@ mod tests {
             (4_107_542_400, "Monday Mon 01 March Mar 2100 00 03 00:00:00 12 AM %"),
             (1_735_689_599, "Tuesday Tue 31 December Dec 2024 24 12 23:59:59 11 PM %"),
         ];
-        cases.iter().for_each(|(seconds, text)| assert_eq!(TemplateClock::from_unix(*seconds).strftime(all).unwrap(), *text));
+        cases
+            .iter()
+            .for_each(|(seconds, text)| assert_eq!(TemplateClock::from_unix(*seconds).strftime(all).unwrap(), *text));
     }
 }

@@ -138,6 +138,10 @@ fn templates_of_a_config_have_names() {
         json!({ "chat_template": [{ "name": "default", "template": "d" }, { "name": "tool_use", "template": "t" }] });
     assert_eq!(render_config(&several, false), Some("d".into()));
     assert_eq!(render_config(&several, true), Some("t".into()));
+    let both = ChatTemplate::from_config(&several, false).unwrap().unwrap();
+    let with_tools = ChatTemplateOptions { tools: Some(Vec::new()), ..ChatTemplateOptions::default() };
+    assert_eq!(both.render(&[], &with_tools).unwrap(), "t");
+    assert_eq!(both.to_config()["chat_template"], several["chat_template"]);
     assert_eq!(render_config(&json!({}), false), None);
     let tokens = json!({ "chat_template": "{{ bos_token }}{{ eos_token }}", "bos_token": { "content": "<s>" }, "eos_token": "</s>" });
     assert_eq!(render_config(&tokens, false), Some("<s></s>".into()));

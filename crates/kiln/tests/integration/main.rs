@@ -2,6 +2,7 @@
 
 mod adapted;
 mod bad_input;
+mod chat;
 mod common;
 mod elsewhere;
 mod encoders;

@@ -1,6 +1,10 @@
 //! Arguments of calls, filters and tests, bound to parameters as Python binds them.
 
-use super::{error::{Error, Result}, syntax::ast::Name, value::Value};
+use super::{
+    error::{Error, Result},
+    syntax::ast::Name,
+    value::Value,
+};
 
 /// The values of a call's arguments.
 #[derive(Debug, Default)]
@@ -59,9 +63,9 @@ impl Arguments {
 pub(super) fn int_argument(value: Option<Value>, default: i128) -> Result<i128> {
     match value {
         None => Ok(default),
-        Some(value) => value.as_int().ok_or_else(|| {
-            Error::new(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
-        }),
+        Some(value) => value
+            .as_int()
+            .ok_or_else(|| Error::new(format!("'{}' object cannot be interpreted as an integer", value.type_name()))),
     }
 }
 

@@ -44,7 +44,12 @@ impl Program {
     }
 
     /// The text of the template with these variables. `fuel` limits time and memory.
-    pub(super) fn render(&self, variables: &Map<String, Json>, now: Option<TemplateClock>, fuel: u64) -> Result<String> {
+    pub(super) fn render(
+        &self,
+        variables: &Map<String, Json>,
+        now: Option<TemplateClock>,
+        fuel: u64,
+    ) -> Result<String> {
         let values = variables.iter().map(|(name, json)| Ok((name.as_str().into(), value::from_json(json)?)));
         let variables = values.collect::<Result<Vec<_>>>()?;
         Renderer::new(variables, now, fuel).render(&self.body)

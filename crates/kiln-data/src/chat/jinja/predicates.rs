@@ -11,10 +11,45 @@ use std::cmp::Ordering;
 
 /// Names of all tests.
 const NAMES: [&str; 39] = [
-    "odd", "even", "divisibleby", "defined", "undefined", "filter", "test", "none", "boolean", "false", "true",
-    "integer", "float", "lower", "upper", "string", "mapping", "number", "sequence", "iterable", "callable", "sameas",
-    "escaped", "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan",
-    "<=", "le",
+    "odd",
+    "even",
+    "divisibleby",
+    "defined",
+    "undefined",
+    "filter",
+    "test",
+    "none",
+    "boolean",
+    "false",
+    "true",
+    "integer",
+    "float",
+    "lower",
+    "upper",
+    "string",
+    "mapping",
+    "number",
+    "sequence",
+    "iterable",
+    "callable",
+    "sameas",
+    "escaped",
+    "in",
+    "==",
+    "eq",
+    "equalto",
+    "!=",
+    "ne",
+    ">",
+    "gt",
+    "greaterthan",
+    "ge",
+    ">=",
+    "<",
+    "lt",
+    "lessthan",
+    "<=",
+    "le",
 ];
 
 /// Whether there is a test of this name.
@@ -82,7 +117,10 @@ fn with_argument(name: &str, value: &Value, argument: &Value) -> Result<bool> {
 fn is_same(value: &Value, other: &Value) -> Result<bool> {
     let is_shared = |value: &Value| matches!(value, Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Tuple(_));
     if is_shared(value) && value.type_name() == other.type_name() && value::equal(value, other) {
-        return Err(Error::unsupported(format_args!("the test `sameas` for two equal values of type {}", value.type_name())));
+        return Err(Error::unsupported(format_args!(
+            "the test `sameas` for two equal values of type {}",
+            value.type_name()
+        )));
     }
     Ok(value::is_same(value, other))
 }

@@ -99,8 +99,11 @@ fn read_message(mut read_line: impl FnMut(&str) -> Result<Line, CliError>) -> Re
                 continue;
             }
             Line::End if in_block => {
-                return Err(CliError::failed("chat", format!("the input ends in a message that began with {BLOCK_MARK}"))
-                    .with_help(format!("end the message with {BLOCK_MARK}")));
+                return Err(CliError::failed(
+                    "chat",
+                    format!("the input ends in a message that began with {BLOCK_MARK}"),
+                )
+                .with_help(format!("end the message with {BLOCK_MARK}")));
             }
             Line::End if lines.is_empty() => return Ok(None),
             Line::End => return Ok(Some(lines.join("\n"))),

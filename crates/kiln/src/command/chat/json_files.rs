@@ -32,10 +32,12 @@ pub fn read_template_kwargs(json: Option<&str>) -> Result<Map<String, Value>, Cl
     let Some(json) = json else { return Ok(Map::new()) };
     let failed = |message: String| CliError::usage(message).with_location("--chat-template-kwargs");
     match serde_json::from_str(json).map_err(|error| failed(format!("the value is not valid JSON: {error}")))? {
-        Value::Object(kwargs) => match ["messages", "tools", "documents"].iter().find(|name| kwargs.contains_key(**name)) {
-            Some(name) => Err(failed(format!("`{name}` cannot be set here; see --tools and --documents"))),
-            None => Ok(kwargs),
-        },
+        Value::Object(kwargs) => {
+            match ["messages", "tools", "documents"].iter().find(|name| kwargs.contains_key(**name)) {
+                Some(name) => Err(failed(format!("`{name}` cannot be set here; see --tools and --documents"))),
+                None => Ok(kwargs),
+            }
+        }
         other => Err(failed(format!("the value is {}, expected an object: {{\"NAME\":VALUE}}", kind(&other)))),
     }
 }

@@ -88,7 +88,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let input = Input::open()?;
     // Without a terminal, Ctrl-C ends the program as usual.
     let interrupted = if input.is_terminal() { Some(interrupt::listen_during_answers()?) } else { None };
-    let mut session = ChatSession::new(args, &loaded, &template, inputs, json);
+    let mut session = ChatSession::new(args, &loaded, &template, inputs, json)?;
     talk(&mut session, input, interrupted)?;
     Ok(CommandOutput::new(session.to_json(), ""))
 }

@@ -20,6 +20,8 @@ pub struct ChatSession<'a> {
     loaded: &'a Pretrained,
     template: &'a ChatTemplate,
     inputs: TemplateInputs,
+    /// Options of every reply, without the length of the context.
+    options: GenerateOptions,
     messages: Vec<Value>,
     /// Key-value cache of the conversation so far.
     prefix_cache: Option<PrefixCache>,
@@ -30,15 +32,27 @@ pub struct ChatSession<'a> {
 }
 
 impl<'a> ChatSession<'a> {
+    /// A conversation without messages but the system prompt. Fails if the model's generation settings are not valid.
     pub fn new(
         args: &'a Args,
         loaded: &'a Pretrained,
         template: &'a ChatTemplate,
         inputs: TemplateInputs,
         quiet: bool,
-    ) -> Self {
+    ) -> Result<Self, CliError> {
         let messages = args.system.iter().map(|text| chat_message("system", text)).collect();
-        Self { args, loaded, template, inputs, messages, prefix_cache: None, turn_stats: Vec::new(), quiet }
+        let options = args.generation.resolve(default_options(), loaded)?;
+        Ok(Self {
+            args,
+            loaded,
+            template,
+            inputs,
+            options,
+            messages,
+            prefix_cache: None,
+            turn_stats: Vec::new(),
+            quiet,
+        })
     }
 
     /// The result with `--json`.
@@ -97,9 +111,8 @@ impl<'a> ChatSession<'a> {
         let prefix_cache = self.prefix_cache.take().filter(reusable);
         let cached_tokens = prefix_cache.as_ref().map_or(0, |cache| cache.tokens().len());
         let loaded = self.loaded;
-        let generation = &self.args.generation;
-        let options = generation.resolve(default_options(), loaded)?;
-        let options = options.within_context(num_tokens, &generation.settings(), &loaded.generation);
+        let flags = self.args.generation.settings();
+        let options = self.options.clone().within_context(num_tokens, &flags, &loaded.generation);
         let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
         let is_interrupted = || interrupted.is_some_and(|flag| flag.load(Ordering::SeqCst));
         // A Ctrl-C before this reply does not end it.

@@ -31,7 +31,9 @@ impl Path {
         let mut value = item.clone();
         for part in &self.0 {
             value = renderer.item(&value, part)?;
-            if let (Value::Undefined(_), Some(default)) = (&value, default.filter(|value| !matches!(value, Value::None))) {
+            if let (Value::Undefined(_), Some(default)) =
+                (&value, default.filter(|value| !matches!(value, Value::None)))
+            {
                 value = default.clone();
             }
         }

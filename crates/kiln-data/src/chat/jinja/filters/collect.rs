@@ -34,9 +34,10 @@ fn without_arguments(renderer: &Renderer, name: &str, value: Value) -> Result<Va
     match (name, &value) {
         ("first", Value::Iter(iter)) => Ok(iter.next().unwrap_or_else(nothing_first)),
         ("first", value) => Ok(renderer.items(value)?.into_iter().next().unwrap_or_else(nothing_first)),
-        ("length", value) => value.length().map(Value::from).ok_or_else(|| {
-            Error::new(format!("object of type '{}' has no len()", value.type_name()))
-        }),
+        ("length", value) => value
+            .length()
+            .map(Value::from)
+            .ok_or_else(|| Error::new(format!("object of type '{}' has no len()", value.type_name()))),
         ("list", value) => Value::list(renderer.items(value)?),
         ("items", Value::Undefined(_)) => Value::iter(Vec::new()),
         ("items", Value::Dict(dict)) => Value::iter(Value::View(ViewKind::Items, dict.clone()).items()?),

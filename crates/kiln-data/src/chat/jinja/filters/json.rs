@@ -95,7 +95,12 @@ impl JsonFormat {
             Value::None => "null".into(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => json_float(*value),
-            other => return Err(Error::new(format!("keys must be str, int, float, bool or None, not {}", other.type_name()))),
+            other => {
+                return Err(Error::new(format!(
+                    "keys must be str, int, float, bool or None, not {}",
+                    other.type_name()
+                )));
+            }
         };
         self.write_text(&text, out);
         Ok(())
@@ -158,14 +163,12 @@ impl JsonFormat {
     }
 }
 
+/// The two strings of a pair, which may be a text of two characters.
 fn separators_of(separators: &Value) -> Result<[String; 2]> {
-    let items = match separators {
-        Value::Tuple(items) | Value::List(items) => &items.items,
-        _ => return Err(Error::new("`separators` is no pair of strings")),
-    };
+    let items = if separators.length() == Some(2) { separators.items()? } else { Vec::new() };
     match &items[..] {
         [Value::Text(item), Value::Text(key)] => Ok([item.to_string(), key.to_string()]),
-        _ => Err(Error::new(format!("`separators` has {} items, expected 2 strings", items.len()))),
+        _ => Err(Error::new("`separators` is no pair of strings")),
     }
 }
 

@@ -16,8 +16,21 @@ use super::{
 };
 
 const TEXT: [&str; 15] = [
-    "upper", "lower", "capitalize", "title", "trim", "string", "replace", "indent", "center", "format", "truncate",
-    "wordcount", "escape", "forceescape", "safe",
+    "upper",
+    "lower",
+    "capitalize",
+    "title",
+    "trim",
+    "string",
+    "replace",
+    "indent",
+    "center",
+    "format",
+    "truncate",
+    "wordcount",
+    "escape",
+    "forceescape",
+    "safe",
 ];
 const NUMBER: [&str; 4] = ["int", "float", "abs", "round"];
 const COLLECT: [&str; 13] = [

@@ -76,7 +76,9 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
     let float = match (value, value.as_int()) {
         (Value::Float(value), _) if value.is_finite() => *value,
         (_, Some(int)) if int.unsigned_abs() < 1 << 53 => int as f64,
-        (Value::Float(_), _) | (_, Some(_)) => return Err(Error::unsupported("the filter `round` of a number this large")),
+        (Value::Float(_), _) | (_, Some(_)) => {
+            return Err(Error::unsupported("the filter `round` of a number this large"));
+        }
         _ => return Err(Error::new(format!("the filter `round` expects a number, found a {}", value.type_name()))),
     };
     let is_int = !matches!(value, Value::Float(_));

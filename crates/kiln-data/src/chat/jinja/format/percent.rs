@@ -1,6 +1,9 @@
 //! `text % values`, with the codes of C's `printf`.
 
-use super::{parse_width, spec::{Spec, exponential, fixed, general}};
+use super::{
+    parse_width,
+    spec::{Spec, exponential, fixed, general},
+};
 use crate::chat::jinja::{
     error::{Error, Result},
     methods::ensure_text_length,
@@ -151,9 +154,10 @@ impl Field {
         }
         let float = match value {
             Value::Float(value) => *value,
-            other => other.as_int().map(|value| value as f64).ok_or_else(|| {
-                Error::new(format!("must be real number, not {}", other.type_name()))
-            })?,
+            other => other
+                .as_int()
+                .map(|value| value as f64)
+                .ok_or_else(|| Error::new(format!("must be real number, not {}", other.type_name())))?,
         };
         let precision = spec.precision.take().unwrap_or(6);
         let text = match self.code.to_ascii_lowercase() {

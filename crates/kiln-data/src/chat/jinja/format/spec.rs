@@ -216,4 +216,3 @@ fn take_digits<'a>(rest: &mut &'a str) -> Option<&'a str> {
     *rest = after;
     (end > 0).then_some(digits)
 }
-

@@ -76,7 +76,7 @@ impl Formatter<'_, '_> {
     fn value(&mut self, field: &str) -> Result<Value> {
         let end = field.find(['.', '[']).unwrap_or(field.len());
         let (name, mut rest) = field.split_at(end);
-        let mut value = self.argument(name)?;
+        let mut value = self.argument(name, field)?;
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix('.') {
                 let end = after.find(['.', '[']).unwrap_or(after.len());
@@ -93,17 +93,21 @@ impl Formatter<'_, '_> {
         Ok(value)
     }
 
-    fn argument(&mut self, name: &str) -> Result<Value> {
-        let index = match (name.parse::<usize>(), self.next_index) {
-            (Ok(index), None | Some(0)) => {
-                self.next_index = None;
-                index
-            }
-            (Err(_), Some(next)) if name.is_empty() => {
+    /// The argument of a field. Only a field without any name takes the next argument.
+    fn argument(&mut self, name: &str, field: &str) -> Result<Value> {
+        let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+        let index = match self.next_index {
+            Some(next) if field.is_empty() => {
                 self.next_index = Some(next + 1);
                 next
             }
-            (Ok(_), _) | (Err(_), None) if name.is_empty() || name.bytes().all(|b| b.is_ascii_digit()) => {
+            None | Some(0) if is_number => {
+                if name == field {
+                    self.next_index = None;
+                }
+                name.parse().unwrap_or(usize::MAX)
+            }
+            _ if field.is_empty() || is_number => {
                 return Err(Error::new("cannot switch between numbered and automatic fields"));
             }
             _ => {

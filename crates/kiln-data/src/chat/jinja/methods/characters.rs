@@ -1,6 +1,9 @@
 //! Methods that look at or change the case and the kind of characters.
 
-use crate::chat::jinja::{error::{Error, Result}, text::is_space};
+use crate::chat::jinja::{
+    error::{Error, Result},
+    text::is_space,
+};
 
 /// Python's `str.islower`: no character is in upper or title case, and some are in lower case.
 pub(in super::super) fn is_lower(text: &str) -> bool {
@@ -45,10 +48,12 @@ fn title_char(c: char) -> Result<String> {
     if is_digraph {
         return Err(Error::unsupported(format_args!("the title case of {c:?}")));
     }
-    // `ß` is `SS` in upper case and `Ss` in title case.
-    let mut characters = upper.chars();
-    let first = characters.next();
-    Ok(first.into_iter().chain(characters.flat_map(char::to_lowercase)).collect())
+    // `ß` is `SS` in upper case and `Ss` in title case. The mark before the `N` of `ŉ` has no case.
+    let mut out = String::new();
+    for c in upper.chars() {
+        if out.contains(char::is_uppercase) { out.extend(c.to_lowercase()) } else { out.push(c) }
+    }
+    Ok(out)
 }
 
 /// Python's `str.capitalize`.
@@ -84,7 +89,13 @@ pub(super) fn swap_case(text: &str) -> Result<String> {
         return Err(Error::unsupported("`swapcase` of `Σ`"));
     }
     let swapped = text.chars().map(|c| -> String {
-        if c.is_uppercase() { c.to_lowercase().collect() } else if c.is_lowercase() { c.to_uppercase().collect() } else { c.into() }
+        if c.is_uppercase() {
+            c.to_lowercase().collect()
+        } else if c.is_lowercase() {
+            c.to_uppercase().collect()
+        } else {
+            c.into()
+        }
     });
     Ok(swapped.collect())
 }
@@ -131,7 +142,10 @@ fn is_ideograph(c: char) -> bool {
 /// Whether an alphabetic character is surely a letter: in the scripts without alphabetic marks.
 fn is_letter(c: char) -> bool {
     let european = c < '\u{345}' || ('\u{370}'..'\u{483}').contains(&c) || ('\u{48a}'..='\u{588}').contains(&c);
-    european || ('\u{3041}'..='\u{9fff}').contains(&c) || ('\u{ac00}'..='\u{d7a3}').contains(&c) || ('\u{1e00}'..='\u{1fff}').contains(&c)
+    european
+        || ('\u{3041}'..='\u{9fff}').contains(&c)
+        || ('\u{ac00}'..='\u{d7a3}').contains(&c)
+        || ('\u{1e00}'..='\u{1fff}').contains(&c)
 }
 
 /// Python's `str.isidentifier`.

@@ -31,11 +31,49 @@ pub(super) enum Found {
 }
 
 const TEXT: [&str; 43] = [
-    "capitalize", "center", "count", "endswith", "expandtabs", "find", "format", "index", "isalnum", "isalpha",
-    "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "ljust",
-    "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition",
-    "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill",
-    "casefold", "isprintable", "isidentifier",
+    "capitalize",
+    "center",
+    "count",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "upper",
+    "zfill",
+    "casefold",
+    "isprintable",
+    "isidentifier",
 ];
 const DICT: [&str; 6] = ["get", "items", "keys", "values", "copy", "fromkeys"];
 const CHANGES_DICT: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
@@ -43,8 +81,16 @@ const LIST: [&str; 3] = ["count", "index", "copy"];
 const CHANGES_LIST: [&str; 8] = ["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"];
 const UNSUPPORTED_TEXT: [&str; 4] = ["encode", "format_map", "maketrans", "translate"];
 const UNSUPPORTED_INT: [&str; 10] = [
-    "as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "imag", "numerator",
-    "real", "to_bytes",
+    "as_integer_ratio",
+    "bit_count",
+    "bit_length",
+    "conjugate",
+    "denominator",
+    "from_bytes",
+    "imag",
+    "numerator",
+    "real",
+    "to_bytes",
 ];
 const UNSUPPORTED_FLOAT: [&str; 8] =
     ["as_integer_ratio", "conjugate", "fromhex", "hex", "imag", "is_integer", "real", "is_nan"];

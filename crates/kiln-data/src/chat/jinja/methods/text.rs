@@ -129,9 +129,8 @@ fn join(separator: &str, items: &Value) -> Result<String> {
     ensure_text_length("join", separator.len().saturating_mul(items.length().unwrap_or_default()))?;
     let items = items.items()?;
     let texts = items.iter().enumerate().map(|(i, item)| {
-        item.as_text().ok_or_else(|| {
-            Error::new(format!("sequence item {i}: expected str instance, {} found", item.type_name()))
-        })
+        item.as_text()
+            .ok_or_else(|| Error::new(format!("sequence item {i}: expected str instance, {} found", item.type_name())))
     });
     join_texts(separator, &texts.collect::<Result<Vec<_>>>()?)
 }

@@ -11,6 +11,7 @@ use crate::chat::jinja::{
 
 impl Renderer<'_> {
     /// `value.name`.
+    #[inline(never)]
     pub(in crate::chat::jinja) fn attribute(&self, value: &Value, name: &Name) -> Result<Value> {
         let missing = || Value::undefined(format!("'{} object' has no attribute '{name}'", value.type_name()));
         match value {
@@ -48,6 +49,7 @@ impl Renderer<'_> {
     }
 
     /// The value of a call.
+    #[inline(never)]
     pub(super) fn call(&self, callee: &Value, arguments: Arguments) -> Result<Value> {
         self.charge(1)?;
         match callee {
@@ -68,13 +70,15 @@ impl Renderer<'_> {
         }
     }
 
+    #[inline(never)]
     fn call_method(&self, receiver: &Value, name: &str, arguments: Arguments) -> Result<Value> {
         match receiver {
             Value::Loop(state) => state.call(name, arguments),
             Value::Cycler(index) => self.call_cycler(*index, name, arguments),
             Value::Function(_) => self.dict_from_keys(arguments),
             _ => {
-                self.charge(receiver.size() + arguments.positional.iter().map(Value::size).sum::<usize>())?;
+                let weight: usize = arguments.positional.iter().map(|value| value.extent().weight).sum();
+                self.charge(receiver.size() + weight / 16)?;
                 methods::call(self, receiver, name, arguments).and_then(|value| self.charged(value))
             }
         }

@@ -5,8 +5,7 @@ use crate::chat::jinja::{
     arguments::Arguments,
     error::{Error, Result},
     filters, predicates,
-    syntax::ast::{CallArguments, Comparison, Conditional, Expression, Node, Operation},
-
+    syntax::ast::{BinaryOperator, CallArguments, Comparison, Conditional, Expression, Node, Operation},
     value::{self, Dict, Value},
 };
 use std::{cmp::Ordering, rc::Rc};
@@ -17,6 +16,7 @@ impl<'t> Renderer<'t> {
         self.deeper(node.line, || self.evaluate_expression(&node.expression, scope))
     }
 
+    #[inline(never)]
     fn evaluate_expression(&self, expression: &'t Expression, scope: &Scope) -> Result<Value> {
         match expression {
             Expression::Literal(literal) => Ok(Value::from(literal)),
@@ -25,11 +25,7 @@ impl<'t> Renderer<'t> {
             Expression::List(items) => Value::list(self.evaluate_all(items, scope)?),
             Expression::Dict(entries) => self.dict(entries, scope),
             Expression::Unary(operator, operand) => value::unary(*operator, &self.evaluate(operand, scope)?),
-            Expression::Binary(operator, operands) => {
-                let [left, right] = self.both(operands, scope)?;
-                self.charge(left.size() + right.size())?;
-                value::binary(*operator, &left, &right).and_then(|value| self.charged(value))
-            }
+            Expression::Binary(..) => self.binary(expression, scope),
             Expression::And(operands) => self.either(operands, false, scope),
             Expression::Or(operands) => self.either(operands, true, scope),
             Expression::Compare(first, others) => self.comparisons(first, others, scope),
@@ -64,17 +60,42 @@ impl<'t> Renderer<'t> {
         self.charge(value.size()).map(|()| value)
     }
 
+    #[inline(never)]
     fn dict(&self, entries: &'t [(Node, Node)], scope: &Scope) -> Result<Value> {
         let entries = entries.iter().map(|(key, value)| Ok((self.evaluate(key, scope)?, self.evaluate(value, scope)?)));
         Ok(Value::Dict(Rc::new(Dict::new(entries.collect::<Result<Vec<_>>>()?)?)))
     }
 
+    /// A chain of operators, from left to right.
+    #[inline(never)]
+    fn binary(&self, mut expression: &'t Expression, scope: &Scope) -> Result<Value> {
+        let mut others = Vec::new();
+        let mut first = None;
+        while let Expression::Binary(operator, operands) = expression {
+            others.push((*operator, &operands[1]));
+            first = Some(&operands[0]);
+            expression = &operands[0].expression;
+        }
+        let mut left = first.map_or(Ok(Value::None), |first| self.evaluate(first, scope))?;
+        for (operator, right) in others.into_iter().rev() {
+            let line = right.line;
+            let right = self.evaluate(right, scope)?;
+            let is_format = operator == BinaryOperator::Remainder;
+            self.charge(left.size() + if is_format { right.extent().weight } else { right.size() })?;
+            let value = value::binary(operator, &left, &right).and_then(|value| self.charged(value));
+            left = value.map_err(|error| error.at(line))?;
+        }
+        Ok(left)
+    }
+
     /// `and` (`decides` is false) and `or` (true): the first operand if it decides, else the second.
+    #[inline(never)]
     fn either(&self, operands: &'t [Node; 2], decides: bool, scope: &Scope) -> Result<Value> {
         let first = self.evaluate(&operands[0], scope)?;
         if first.is_true() == decides { Ok(first) } else { self.evaluate(&operands[1], scope) }
     }
 
+    #[inline(never)]
     fn conditional(&self, conditional: &'t Conditional, scope: &Scope) -> Result<Value> {
         if self.evaluate(&conditional.condition, scope)?.is_true() {
             return self.evaluate(&conditional.value, scope);
@@ -85,6 +106,7 @@ impl<'t> Renderer<'t> {
         }
     }
 
+    #[inline(never)]
     fn comparisons(&self, first: &'t Node, others: &'t [(Comparison, Node)], scope: &Scope) -> Result<Value> {
         let mut left = self.evaluate(first, scope)?;
         for (comparison, node) in others {
@@ -98,7 +120,9 @@ impl<'t> Renderer<'t> {
     }
 
     fn compare(&self, comparison: Comparison, left: &Value, right: &Value) -> Result<bool> {
-        self.charge((left.size() + right.size()) / 16)?;
+        let (left_weight, right_weight) = (left.extent().weight, right.extent().weight);
+        let is_search = matches!(comparison, Comparison::In | Comparison::NotIn);
+        self.charge(if is_search { right_weight } else { left_weight.min(right_weight) } / 16)?;
         let order = |operator| value::compare(left, right, operator);
         Ok(match comparison {
             Comparison::Equal => value::equal(left, right),
@@ -112,14 +136,22 @@ impl<'t> Renderer<'t> {
         })
     }
 
+    /// The text of a value, after the fuel for its parts is paid.
+    pub(super) fn text_of(&self, value: &Value) -> Result<String> {
+        self.charge(value.extent().weight)?;
+        value::to_text(value)
+    }
+
+    #[inline(never)]
     fn concat(&self, parts: &'t [Node], scope: &Scope) -> Result<Value> {
         let mut text = String::new();
         for value in self.evaluate_all(parts, scope)? {
-            self.write(&value::to_text(&value)?, &mut text)?;
+            self.write(&self.text_of(&value)?, &mut text)?;
         }
         Ok(Value::text(text))
     }
 
+    #[inline(never)]
     fn slice(&self, operand: &'t Node, bounds: &'t [Option<Node>; 3], scope: &Scope) -> Result<Value> {
         let operand = self.evaluate(operand, scope)?;
         let mut values = [Value::None, Value::None, Value::None];
@@ -133,6 +165,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// The arguments of a call, those of `*` and `**` included.
+    #[inline(never)]
     pub(super) fn arguments(&self, arguments: &'t CallArguments, scope: &Scope) -> Result<Arguments> {
         let mut values = Arguments::new(self.evaluate_all(&arguments.positional, scope)?);
         for (name, node) in &arguments.keyword {
@@ -155,6 +188,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// A chain of filters. `text` is the operand of the first filter of a block.
+    #[inline(never)]
     pub(super) fn filter(&self, operation: &'t Operation, text: Option<&Value>, scope: &Scope) -> Result<Value> {
         let operand = match (&operation.operand, text) {
             (Some(Node { expression: Expression::Filter(inner), line }), text) => {
@@ -168,18 +202,25 @@ impl<'t> Renderer<'t> {
     }
 
     /// The value of a filter by its name.
-    pub(in crate::chat::jinja) fn apply_filter(&self, name: &str, operand: Value, arguments: Arguments) -> Result<Value> {
-        self.charge(1 + operand.size())?;
+    pub(in crate::chat::jinja) fn apply_filter(
+        &self,
+        name: &str,
+        operand: Value,
+        arguments: Arguments,
+    ) -> Result<Value> {
+        // Most filters look at their operand as a whole.
+        self.charge(1 + operand.size() + operand.extent().weight / 16)?;
         filters::apply(self, name, operand, arguments).and_then(|value| self.charged(value))
     }
 
+    #[inline(never)]
     fn test(&self, operation: &'t Operation, scope: &Scope) -> Result<Value> {
         let operand = match &operation.operand {
             Some(operand) => self.evaluate(operand, scope)?,
             None => Value::None,
         };
         let arguments = self.arguments(&operation.arguments, scope)?;
-        self.charge(1 + operand.size() / 16)?;
+        self.charge(1 + operand.extent().weight / 16)?;
         predicates::apply(&operation.name, &operand, arguments).map(Value::Bool)
     }
 }

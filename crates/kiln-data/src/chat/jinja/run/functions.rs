@@ -75,9 +75,9 @@ impl Renderer<'_> {
             return Err(Error::new(format!("`strftime_now` expects a string, found a {}", format.type_name())));
         };
         let now = self.now.ok_or_else(|| Error::new("the template asks for the time, but no time was given"))?;
-        now.strftime(format).map(Value::text).map_err(|field| {
-            Error::unsupported(format_args!("the field `{field}` of `strftime_now`"))
-        })
+        now.strftime(format)
+            .map(Value::text)
+            .map_err(|field| Error::unsupported(format_args!("the field `{field}` of `strftime_now`")))
     }
 
     /// Python's `dict`: of a dictionary or pairs, and of named arguments.
@@ -113,7 +113,8 @@ impl Renderer<'_> {
         let entries = self.dict_of(arguments)?;
         let mut attributes = std::collections::HashMap::new();
         for (name, value) in entries.iter() {
-            let name = name.as_text().ok_or_else(|| Error::unsupported("a `namespace` with a name that is no string"))?;
+            let name =
+                name.as_text().ok_or_else(|| Error::unsupported("a `namespace` with a name that is no string"))?;
             check_attribute_name(name)?;
             attributes.insert(name.into(), value.clone());
         }
@@ -148,4 +149,3 @@ fn range(arguments: Arguments) -> Result<Range> {
     }
     Ok(range)
 }
-

@@ -5,15 +5,18 @@ use crate::chat::jinja::{
     arguments::Arguments,
     error::{Error, Result},
     syntax::ast::ForLoop,
-    value::{Value, depth_above, equal},
+    value::{Extent, Value, equal},
 };
-use std::{cell::{Cell, RefCell}, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 /// The state of a loop, which is its variable `loop`.
 #[derive(Debug)]
 pub(in crate::chat::jinja) struct LoopState {
     pub(in crate::chat::jinja) items: Vec<Value>,
-    pub(in crate::chat::jinja) depth: usize,
+    pub(in crate::chat::jinja) extent: Extent,
     /// Index of the current item.
     index: Cell<usize>,
     /// Number of recursive loops around this one.
@@ -35,6 +38,7 @@ impl<'t> Renderer<'t> {
         self.iterate(node, &items, scope, (recursive, 0), out)
     }
 
+    #[inline(never)]
     fn iterate(
         &self,
         node: &'t ForLoop,
@@ -45,7 +49,7 @@ impl<'t> Renderer<'t> {
     ) -> Result<()> {
         let items = self.filtered_items(node, items, scope)?;
         let state = Rc::new(LoopState {
-            depth: depth_above(&items)?,
+            extent: Extent::around(&items)?,
             items,
             index: Cell::new(0),
             recursion,
@@ -69,6 +73,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// The items for which the loop's condition holds.
+    #[inline(never)]
     fn filtered_items(&self, node: &'t ForLoop, items: &Value, scope: &Scope) -> Result<Vec<Value>> {
         let mut items = self.items(items)?;
         if let Some(condition) = &node.condition {
@@ -86,6 +91,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// `loop(items)`: the text of a recursive loop over other items.
+    #[inline(never)]
     pub(super) fn recurse(&self, state: &LoopState, arguments: Arguments) -> Result<Value> {
         let items = arguments.one("loop")?;
         let recursive = state.recursive.ok_or_else(|| Error::new("`loop` can only be called in a recursive loop"))?;
@@ -129,7 +135,8 @@ impl LoopState {
             return index.map(|index| values[index].clone()).ok_or_else(|| Error::new("no items for cycling given"));
         }
         let mut last = self.last.borrow_mut();
-        let is_same = |last: &Vec<Value>| last.len() == values.len() && last.iter().zip(&values).all(|(a, b)| equal(a, b));
+        let is_same =
+            |last: &Vec<Value>| last.len() == values.len() && last.iter().zip(&values).all(|(a, b)| equal(a, b));
         let has_changed = !last.as_ref().is_some_and(is_same);
         *last = Some(values);
         Ok(Value::Bool(has_changed))

@@ -17,6 +17,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// `{% call %}`: calls a macro, with the body of the block as its `caller`.
+    #[inline(never)]
     pub(super) fn call_block(&self, call: &'t Node, definition: &'t Arc<Macro>, scope: &Scope) -> Result<Value> {
         let Expression::Call(callee, arguments) = &call.expression else {
             return Err(Error::new("`{% call %}` expects a call").at(call.line));
@@ -36,6 +37,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// The text of a macro.
+    #[inline(never)]
     pub(super) fn call_macro(&self, index: usize, arguments: Arguments, caller: Option<Value>) -> Result<Value> {
         let (definition, scope) = self.macros.borrow()[index].clone();
         let inner = scope.inner();
@@ -46,6 +48,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// Assigns the arguments of a call to the parameters of a macro.
+    #[inline(never)]
     fn bind_parameters(
         &self,
         definition: &'t Macro,
@@ -110,7 +113,9 @@ impl<'t> Renderer<'t> {
         let (definition, _) = self.macros.borrow()[index].clone();
         match name {
             "name" => Ok(definition.name.clone().map_or(Value::None, Value::Text)),
-            "arguments" => Value::tuple(definition.parameters.iter().map(|(name, _)| Value::Text(name.clone())).collect()),
+            "arguments" => {
+                Value::tuple(definition.parameters.iter().map(|(name, _)| Value::Text(name.clone())).collect())
+            }
             "catch_kwargs" => Ok(Value::Bool(definition.uses.kwargs)),
             "catch_varargs" => Ok(Value::Bool(definition.uses.varargs)),
             "caller" => Ok(Value::Bool(definition.uses.caller)),

@@ -20,9 +20,9 @@ use scope::Scope;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// Maximum depth of nested evaluations: of expressions, blocks and calls of macros together. Each takes a frame of the
-/// stack.
-const MAX_DEPTH: usize = 600;
+/// Maximum depth of nested evaluations: of expressions, blocks and calls of macros together. Each takes frames of the
+/// stack, which stay small because the functions of this module are not inlined into each other.
+const MAX_DEPTH: usize = 256;
 /// Maximum length of the rendered text, in bytes.
 const MAX_OUTPUT: usize = 1 << 28;
 
@@ -74,7 +74,9 @@ impl<'t> Renderer<'t> {
                 self.fuel.set(left);
                 Ok(())
             }
-            None => Err(Error::limit("the template exceeds its limit of time or memory (an endless or doubling loop?)")),
+            None => {
+                Err(Error::limit("the template exceeds its limit of time or memory (an endless or doubling loop?)"))
+            }
         }
     }
 

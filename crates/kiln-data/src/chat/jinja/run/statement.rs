@@ -4,7 +4,7 @@ use super::{Renderer, functions::check_attribute_name, scope::Scope};
 use crate::chat::jinja::{
     error::{Error, Result},
     syntax::ast::{Body, Expression, Node, Statement, Target},
-    value::{Value, to_text},
+    value::Value,
 };
 
 /// How a statement ended.
@@ -27,12 +27,13 @@ impl<'t> Renderer<'t> {
         Ok(Flow::Next)
     }
 
+    #[inline(never)]
     fn statement(&self, statement: &'t Statement, scope: &Scope, out: &mut String) -> Result<Flow> {
         match statement {
             Statement::Text(text) => self.write(text, out)?,
             Statement::Print(node) => {
                 let value = self.evaluate(node, scope)?;
-                let text = to_text(&value).map_err(|error| error.at(node.line))?;
+                let text = self.text_of(&value).map_err(|error| error.at(node.line))?;
                 self.write(&text, out).map_err(|error| error.at(node.line))?;
             }
             Statement::If { branches, otherwise } => return self.conditions(branches, otherwise, scope, out),
@@ -62,12 +63,12 @@ impl<'t> Renderer<'t> {
             }
             Statement::Call { call, definition } => {
                 let text = self.call_block(call, definition, scope)?;
-                self.write(&to_text(&text)?, out)?;
+                self.write(&self.text_of(&text)?, out)?;
             }
             Statement::FilterBlock { filter, body } => {
                 let text = self.captured(body, scope)?;
                 let value = self.filtered(Some(filter), text, scope)?;
-                self.write(&to_text(&value)?, out)?;
+                self.write(&self.text_of(&value)?, out)?;
             }
             Statement::Block(body) => drop(self.execute(body, &self.root.inner(), out)?),
             Statement::Scope(body) => drop(self.execute(body, &scope.inner(), out)?),
@@ -80,6 +81,7 @@ impl<'t> Renderer<'t> {
         Ok(Flow::Next)
     }
 
+    #[inline(never)]
     fn conditions(
         &self,
         branches: &'t [(Node, Body)],
@@ -96,6 +98,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// The text of a block.
+    #[inline(never)]
     fn captured(&self, body: &'t [Statement], scope: &Scope) -> Result<Value> {
         let mut text = String::new();
         self.execute(body, &scope.inner(), &mut text)?;
@@ -103,6 +106,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// The text of a block after its filters.
+    #[inline(never)]
     fn filtered(&self, filter: Option<&'t Node>, text: Value, scope: &Scope) -> Result<Value> {
         match filter {
             Some(Node { expression: Expression::Filter(operation), line }) => {
@@ -113,6 +117,7 @@ impl<'t> Renderer<'t> {
     }
 
     /// Assigns a value to a name, an attribute of a namespace, or several of them.
+    #[inline(never)]
     pub(super) fn assign(&self, target: &Target, value: Value, scope: &Scope) -> Result<()> {
         match target {
             Target::Name(name) => scope.set(name, value),

@@ -117,14 +117,33 @@ pub(in super::super) type Body = Vec<Statement>;
 pub(in super::super) enum Statement {
     Text(String),
     Print(Node),
-    If { branches: Vec<(Node, Body)>, otherwise: Body },
+    If {
+        branches: Vec<(Node, Body)>,
+        otherwise: Body,
+    },
     For(Box<ForLoop>),
-    Set { target: Target, value: Node },
-    SetBlock { target: Target, filter: Option<Node>, body: Body },
-    With { bindings: Vec<(Target, Node)>, body: Body },
+    Set {
+        target: Target,
+        value: Node,
+    },
+    SetBlock {
+        target: Target,
+        filter: Option<Node>,
+        body: Body,
+    },
+    With {
+        bindings: Vec<(Target, Node)>,
+        body: Body,
+    },
     Macro(Arc<Macro>),
-    Call { call: Node, definition: Arc<Macro> },
-    FilterBlock { filter: Node, body: Body },
+    Call {
+        call: Node,
+        definition: Arc<Macro>,
+    },
+    FilterBlock {
+        filter: Node,
+        body: Body,
+    },
     /// A block that sees the variables of the template, and none of the loops around it.
     Block(Body),
     /// A block with variables of its own.
@@ -132,7 +151,10 @@ pub(in super::super) enum Statement {
     Break,
     Continue,
     /// A statement that needs other templates.
-    OtherTemplate { tag: String, line: usize },
+    OtherTemplate {
+        tag: String,
+        line: usize,
+    },
 }
 
 #[derive(Debug)]

@@ -169,6 +169,9 @@ impl Parser {
             if arguments.double_star.is_some() {
                 return Err(self.unexpected("named arguments before `**`"));
             }
+            if arguments.keyword.iter().any(|(given, _)| *given == name) {
+                return Err(self.unexpected("every argument once"));
+            }
             self.next();
             self.next();
             let value = self.expression()?;

@@ -123,11 +123,7 @@ impl Parser {
     }
 
     /// A chain of operators of one precedence, from left to right.
-    fn binary(
-        &mut self,
-        operators: &[(&str, BinaryOperator)],
-        operand: fn(&mut Self) -> Result<Node>,
-    ) -> Result<Node> {
+    fn binary(&mut self, operators: &[(&str, BinaryOperator)], operand: fn(&mut Self) -> Result<Node>) -> Result<Node> {
         let line = self.line();
         let mut left = operand(self)?;
         while let Some((_, operator)) = operators.iter().find(|(operator, _)| self.is_operator(operator)) {

@@ -20,11 +20,8 @@ pub(super) fn number(text: &str, follows_dot: bool) -> Result<(Token, usize)> {
     }
     // A number that begins with 0 has no other digits.
     let digits = digits_length(text, 10);
-    let length = if text.starts_with('0') {
-        text[..digits].find(|c| c != '0' && c != '_').unwrap_or(digits)
-    } else {
-        digits
-    };
+    let length =
+        if text.starts_with('0') { text[..digits].find(|c| c != '0' && c != '_').unwrap_or(digits) } else { digits };
     Ok((integer(&text[..length], 10)?, length))
 }
 

@@ -77,7 +77,12 @@ impl Parser {
         let tag = self.expect_name()?;
         match &*tag {
             "if" => self.conditions(),
-            "for" => self.for_loop(),
+            "for" => {
+                self.loop_depth += 1;
+                let node = self.for_loop();
+                self.loop_depth -= 1;
+                node
+            }
             "set" => self.assignment(),
             "with" => self.with(),
             "macro" => self.macro_definition(line),
@@ -242,7 +247,9 @@ impl Parser {
                 break;
             }
             is_tuple = true;
-            if !matches!(self.current(), Token::Operator("(")) && !matches!(self.current(), Token::Name(name) if **name != *"in") {
+            if !matches!(self.current(), Token::Operator("("))
+                && !matches!(self.current(), Token::Name(name) if **name != *"in")
+            {
                 break;
             }
         }
@@ -265,6 +272,9 @@ impl Parser {
     fn assignable_name(&mut self) -> Result<Name> {
         if ["true", "false", "none", "True", "False", "None"].iter().any(|constant| self.is_name(constant)) {
             return Err(self.unexpected("a name that can be assigned"));
+        }
+        if self.loop_depth > 0 && self.is_name("loop") {
+            return Err(Error::new("`loop` cannot be assigned in a loop").at(self.line()));
         }
         self.expect_name()
     }

@@ -18,6 +18,8 @@ pub(super) struct Parser {
     expression_depth: usize,
     block_depth: usize,
     num_operators: usize,
+    /// Number of loops around the position, in which `loop` cannot be assigned.
+    pub(super) loop_depth: usize,
     /// Whether `break` and `continue` have a loop.
     pub(super) in_loop: bool,
     /// Filters and tests that do not exist. They are an error, unless a condition decides whether they are reached.
@@ -34,6 +36,7 @@ impl Parser {
             expression_depth: 0,
             block_depth: 0,
             num_operators: 0,
+            loop_depth: 0,
             in_loop: false,
             unknown: Vec::new(),
             macros: Vec::new(),

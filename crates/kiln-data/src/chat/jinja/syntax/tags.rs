@@ -4,7 +4,11 @@
 //! so is the white space before one that begins a line (`lstrip_blocks`). `-` removes all white space on its side, `+`
 //! keeps it.
 
-use super::{super::error::{Error, Result}, scanner::Scanner, tokens::Token};
+use super::{
+    super::error::{Error, Result},
+    scanner::Scanner,
+    tokens::Token,
+};
 use crate::chat::jinja::text::{is_space, trim_end};
 
 /// The tokens of a template with their lines, in order; the last one is [`Token::End`].

@@ -1,7 +1,11 @@
 //! Operators: `+ - * / // % **` and signs.
 
 use super::{
-    super::{error::{Error, Result}, format::percent_format, syntax::ast::{BinaryOperator, UnaryOperator}},
+    super::{
+        error::{Error, Result},
+        format::percent_format,
+        syntax::ast::{BinaryOperator, UnaryOperator},
+    },
     Value,
 };
 

@@ -3,7 +3,13 @@
 //! The reference looks for a Python attribute first in `value.name`, and for an item first in `value[key]`; each falls
 //! back to the other. So `schema.items` is the method of a dictionary, and `schema['items']` is its entry.
 
-use super::{super::{error::{Error, Result}, methods}, Value};
+use super::{
+    super::{
+        error::{Error, Result},
+        methods,
+    },
+    Value,
+};
 use std::sync::Arc;
 
 /// `value.name`, without the attributes of namespaces, loops and macros, which belong to the rendering.

@@ -1,6 +1,10 @@
 //! Equality, order and membership.
 
-use super::{super::error::{Error, Result}, Value, dict::check_hashable};
+use super::{
+    super::error::{Error, Result},
+    Value,
+    dict::check_hashable,
+};
 use std::{cmp::Ordering, rc::Rc, sync::Arc};
 
 /// Python's `left == right`.
@@ -100,10 +104,16 @@ pub(in super::super) fn contains(container: &Value, item: &Value) -> Result<bool
             check_hashable(item)?;
             Ok(dict.get(item).is_some())
         }
-        Value::Namespace(_) | Value::Macro(_) | Value::Function(_) | Value::Method(_) | Value::Cycler(_)
-        | Value::Joiner(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-            Err(Error::new(format!("argument of type '{}' is not iterable", container.type_name())))
-        }
+        Value::Namespace(_)
+        | Value::Macro(_)
+        | Value::Function(_)
+        | Value::Method(_)
+        | Value::Cycler(_)
+        | Value::Joiner(_)
+        | Value::None
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_) => Err(Error::new(format!("argument of type '{}' is not iterable", container.type_name()))),
         Value::Iter(iter) => {
             while let Some(other) = iter.next() {
                 if equal(item, &other) {

@@ -1,6 +1,9 @@
 //! Dictionaries: entries in the order of insertion, with Python's equality of keys (`1`, `1.0` and `true` are one key).
 
-use super::{super::error::{Error, Result}, Value, depth_above, equal};
+use super::{
+    super::error::{Error, Result},
+    Extent, Value, equal,
+};
 use indexmap::{Equivalent, IndexMap};
 use std::{
     collections::HashSet,
@@ -8,10 +11,10 @@ use std::{
 };
 
 /// A dictionary.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct Dict {
     entries: IndexMap<Key, Value>,
-    depth: usize,
+    extent: Extent,
 }
 
 /// A key: a value that can be hashed.
@@ -34,13 +37,12 @@ impl Dict {
     /// A dictionary of these entries. Later entries replace the values of earlier ones.
     pub(in super::super) fn new(entries: impl IntoIterator<Item = (Value, Value)>) -> Result<Self> {
         let mut map = IndexMap::new();
-        let mut depth = 1;
         for (key, value) in entries {
             check_hashable(&key)?;
-            depth = depth.max(depth_above(&[key.clone(), value.clone()])?);
             map.insert(Key(key), value);
         }
-        Ok(Self { entries: map, depth })
+        let extent = Extent::around(map.iter().flat_map(|(key, value)| [&key.0, value]))?;
+        Ok(Self { entries: map, extent })
     }
 
     /// The value of a key; `None` if it is missing or if the key cannot be one.
@@ -67,8 +69,8 @@ impl Dict {
         self.entries.is_empty()
     }
 
-    pub(in super::super) fn depth(&self) -> usize {
-        self.depth.max(1)
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
     }
 }
 

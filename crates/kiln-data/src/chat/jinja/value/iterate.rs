@@ -1,13 +1,16 @@
 //! Ranges, iterators, and iteration over values.
 
-use super::{super::error::{Error, Result}, Value, ViewKind};
+use super::{
+    super::error::{Error, Result},
+    Extent, Value, ViewKind,
+};
 use std::{cell::RefCell, collections::VecDeque};
 
 /// An iterator, which gives its items once.
 #[derive(Debug)]
 pub(in super::super) struct Iter {
     pub(super) items: RefCell<VecDeque<Value>>,
-    pub(super) depth: usize,
+    pub(super) extent: Extent,
 }
 
 impl Iter {
@@ -73,7 +76,9 @@ impl Value {
     /// Whether a loop over the value is possible.
     pub(in super::super) fn is_iterable(&self) -> bool {
         match self {
-            Self::Undefined(_) | Self::Text(_) | Self::Markup(_) | Self::List(_) | Self::Tuple(_) | Self::Dict(_) => true,
+            Self::Undefined(_) | Self::Text(_) | Self::Markup(_) | Self::List(_) | Self::Tuple(_) | Self::Dict(_) => {
+                true
+            }
             Self::View(..) | Self::Range(_) | Self::Iter(_) | Self::Loop(_) => true,
             _ => false,
         }

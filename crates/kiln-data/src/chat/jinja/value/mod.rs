@@ -4,6 +4,7 @@ mod arithmetic;
 mod attribute;
 mod compare;
 mod dict;
+mod extent;
 mod iterate;
 mod json;
 mod number;
@@ -19,15 +20,13 @@ pub(super) use arithmetic::{binary, unary};
 pub(super) use attribute::{get_attribute, get_attribute_only, get_item};
 pub(super) use compare::{compare, contains, equal, is_same};
 pub(super) use dict::{Dict, KeySet, check_hashable};
+pub(super) use extent::Extent;
 pub(super) use iterate::{Iter, Range};
 pub(super) use json::from_json;
 pub(super) use number::{float_from_text, float_repr, float_to_int, int_from_text};
 pub(super) use repr::{is_printable, repr, to_text};
 pub(super) use slice::slice;
 use std::{cell::RefCell, rc::Rc, sync::Arc};
-
-/// Maximum depth of a value: dropping, printing and comparing values are recursive.
-pub(super) const MAX_DEPTH: usize = 160;
 
 /// A value. Everything but the items of an iterator and the attributes of a namespace is immutable, as in the sandbox
 /// of the reference.
@@ -78,7 +77,7 @@ pub(super) struct Items {
     pub(super) items: Vec<Value>,
     /// Whether this is a group of `groupby`, a tuple whose items have the names `grouper` and `list`.
     pub(super) is_group: bool,
-    depth: usize,
+    extent: Extent,
 }
 
 impl Value {
@@ -92,41 +91,29 @@ impl Value {
 
     /// A list. Fails if it is nested too deep.
     pub(super) fn list(items: Vec<Value>) -> Result<Self> {
-        Ok(Self::List(Rc::new(Items { depth: depth_above(&items)?, items, is_group: false })))
+        Ok(Self::List(Rc::new(Items { extent: Extent::around(&items)?, items, is_group: false })))
     }
 
     /// A tuple. Fails if it is nested too deep.
     pub(super) fn tuple(items: Vec<Value>) -> Result<Self> {
-        Ok(Self::Tuple(Rc::new(Items { depth: depth_above(&items)?, items, is_group: false })))
+        Ok(Self::Tuple(Rc::new(Items { extent: Extent::around(&items)?, items, is_group: false })))
     }
 
     /// A group of the filter `groupby`.
     pub(super) fn group(key: Value, members: Vec<Value>) -> Result<Self> {
         let items = vec![key, Self::list(members)?];
-        Ok(Self::Tuple(Rc::new(Items { depth: depth_above(&items)?, items, is_group: true })))
+        Ok(Self::Tuple(Rc::new(Items { extent: Extent::around(&items)?, items, is_group: true })))
     }
 
     /// An iterator over items.
     pub(super) fn iter(items: Vec<Value>) -> Result<Self> {
-        let depth = depth_above(&items)?;
-        Ok(Self::Iter(Rc::new(Iter { items: RefCell::new(items.into()), depth })))
+        let extent = Extent::around(&items)?;
+        Ok(Self::Iter(Rc::new(Iter { items: RefCell::new(items.into()), extent })))
     }
 
     pub(super) fn method(receiver: Value, name: Arc<str>) -> Result<Self> {
-        depth_above(std::slice::from_ref(&receiver))?;
+        Extent::around([&receiver])?;
         Ok(Self::Method(Rc::new((receiver, name))))
-    }
-
-    /// Number of levels of containers.
-    pub(super) fn depth(&self) -> usize {
-        match self {
-            Self::List(items) | Self::Tuple(items) => items.depth,
-            Self::Dict(dict) | Self::View(_, dict) => dict.depth(),
-            Self::Iter(iter) => iter.depth,
-            Self::Loop(state) => state.depth,
-            Self::Method(method) => method.0.depth() + 1,
-            _ => 0,
-        }
     }
 
     /// Whether a condition holds.
@@ -215,13 +202,4 @@ impl From<usize> for Value {
     fn from(value: usize) -> Self {
         Self::Int(value as i128)
     }
-}
-
-/// Depth of a container of these items. Fails above [`MAX_DEPTH`].
-pub(super) fn depth_above(items: &[Value]) -> Result<usize> {
-    let depth = 1 + items.iter().map(Value::depth).max().unwrap_or(0);
-    if depth > MAX_DEPTH {
-        return Err(Error::limit(format!("a value is more than {MAX_DEPTH} levels deep")));
-    }
-    Ok(depth)
 }

@@ -47,8 +47,10 @@ pub(in super::super) fn int_from_text(text: &str, base: u32) -> Option<i128> {
 /// A floating-point number as Python's `float(text)` reads it.
 pub(in super::super) fn float_from_text(text: &str) -> Option<f64> {
     let text = text.trim_matches(super::super::text::is_space);
-    let is_separated = !text.contains("__") && text.split('_').skip(1).all(|part| part.starts_with(|c: char| c.is_ascii_digit()));
-    let is_separated = is_separated && text.rsplit('_').skip(1).all(|part| part.ends_with(|c: char| c.is_ascii_digit()));
+    let is_separated =
+        !text.contains("__") && text.split('_').skip(1).all(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+    let is_separated =
+        is_separated && text.rsplit('_').skip(1).all(|part| part.ends_with(|c: char| c.is_ascii_digit()));
     if !text.is_ascii() || !is_separated {
         return None;
     }

@@ -1,6 +1,9 @@
 //! Text of values: Python's `str` and `repr`.
 
-use super::{super::error::{Error, Result}, Dict, Value, ViewKind, float_repr};
+use super::{
+    super::error::{Error, Result},
+    Dict, Value, ViewKind, float_repr,
+};
 use std::fmt::Write;
 
 /// Python's `str(value)`.

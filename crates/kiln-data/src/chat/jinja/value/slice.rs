@@ -1,6 +1,9 @@
 //! Slices: `value[start:stop:step]`.
 
-use super::{super::error::{Error, Result}, Range, Value};
+use super::{
+    super::error::{Error, Result},
+    Range, Value,
+};
 
 /// Python's `value[start:stop:step]`; undefined for a value that cannot be sliced, as in the reference.
 pub(in super::super) fn slice(value: &Value, bounds: [&Value; 3]) -> Result<Value> {
