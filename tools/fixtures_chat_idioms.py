@@ -327,7 +327,7 @@ ALONE = r"""
 {{ '%d' % 'a' }}
 {{ 'a' % 'b' }}
 {{ '%q' % 1 }}
-{{ '{} {}'.format(1, 'a') }} {{ '{0}{1}{0}'.format('a', 'b') }} {{ '{x}'.format(x=1) }} {{ '{:>5}|{:<5}|{:^5}'.format('a', 'b', 'c') }} {{ '{:05d}'.format(42) }} {{ '{:.2f}'.format(3.14159) }} {{ '{:,}'.format(1234567) }} {{ '{{}}'.format() }} {{ '{!r}'.format('a') }} {{ '{:x}'.format(255) }} {{ '{0[a]} {0[b][0]}'.format({'a': 1, 'b': [2]}) }} {{ '{:*^7}'.format('x') }} {{ '{:+}'.format(3) }} {{ '{:%}'.format(0.25) }} {{ '{:e}'.format(1234.5) }} {{ '{:g}'.format(1234567.0) }} {{ '{:08.3f}'.format(-3.14159) }} {{ '{:#x}'.format(255) }} {{ '{:b}'.format(5) }} {{ '{:{}}'.format('a', 3) }}| {{ '{:010,}'.format(1234) }} {{ '{:_}'.format(1234567) }} {{ '{}'.format(none) }} {{ '{:5}|'.format(1.5) }} {{ '{:3}|'.format(true) if false }}
+{{ '{} {}'.format(1, 'a') }} {{ '{0}{1}{0}'.format('a', 'b') }} {{ '{x}'.format(x=1) }} {{ '{:>5}|{:<5}|{:^5}'.format('a', 'b', 'c') }} {{ '{:05d}'.format(42) }} {{ '{:.2f}'.format(3.14159) }} {{ '{:,}'.format(1234567) }} {{ '{{}}'.format() }} {{ '{!r}'.format('a') }} {{ '{:x}'.format(255) }} {{ '{0[a]} {0[b][0]}'.format({'a': 1, 'b': [2]}) }} {{ '{:*^7}'.format('x') }} {{ '{:+}'.format(3) }} {{ '{:%}'.format(0.25) }} {{ '{:e}'.format(1234.5) }} {{ '{:g}'.format(1234567.0) }} {{ '{:08.3f}'.format(-3.14159) }} {{ '{:#x}'.format(255) }} {{ '{:b}'.format(5) }} {{ '{:{}}'.format('a', 3) }}| {{ '{:010,}'.format(1234) }} {{ '{:_}'.format(1234567) }} {{ '{}'.format(none) }} {{ '{:5}|'.format(1.5) }} {{ '{:3}|'.format(true) }}
 {{ '{}'.format() }}
 {{ '{x}'.format() }}
 {{ '{'.format() }}
@@ -508,7 +508,7 @@ a {{- 1 -}} b {{ 2 }} c {%- if true -%} d {%- endif -%} e
 {{ x.y.z is defined }}
 {{ {}.y.z is defined }}
 {{ {}.y is defined }}
-{{ 'é' | length }} {{ '🙂' | length }} {{ 'e\u0301' | length }} {{ '🙂a'[1] }} {{ '🙂'.encode is defined }}
+{{ 'é' | length }} {{ '🙂' | length }} {{ 'e\u0301' | length }} {{ '🙂a'[1] }}
 {{ caller() }}
 {{ varargs }}x
 {{ "a" if "b" in ["b"] else "c" if true else "d" }}
@@ -699,7 +699,7 @@ b' }} {{ '\101\60' }}
 {{ ('<' | e) ~ '<' }} {{ '<' | e }} {{ ['<' | e, '>'] | join }} {{ '<' | e | string }} {{ ('a' | e) in 'abc' }} {{ ('<' | e) == '&lt;' }} {{ ('a' | e) is string }} {{ ('' | e) or 'x' }}
 {{ 123 | string | length }} {{ 123 | string | reverse }} {{ '321' | reverse | int + 1 }} {{ '3.9' | float | int }} {{ '3' | int * 2 }} {{ 5 | float }} {{ '1,000' | replace(',', '') | int }} {{ 3.999 | round(2) | string }} {{ 1234.5 | round | int }} {{ 2 | round(2) }} {{ 1.25 | round(1) }} {{ 1.35 | round(1) }} {{ -1.5 | round }} {{ 0.5 | round }} {{ 1e20 | round }} {{ 3.14159 | round(3, 'floor') }} {{ 3.14159 | round(2, 'ceil') }}
 {{ 15 | round(-1) }}
-{{ 'é😀' | list }} {{ 'é😀'[::-1] }} {{ 'a😀b'.find('b') }} {{ 'a😀b'[1:2] }} {{ '😀'.center(3, '.') }} {{ '😀' in 'a😀' }} {{ 'é'.encode is callable }}
+{{ 'é😀' | list }} {{ 'é😀'[::-1] }} {{ 'a😀b'.find('b') }} {{ 'a😀b'[1:2] }} {{ '😀'.center(3, '.') }} {{ '😀' in 'a😀' }}
 {{ [['b', 2], ['a', 1]] | sort }} {{ [('b', 2), ('a', 1)] | sort(attribute=1) }} {{ ['B', 'a', 'C'] | sort }} {{ ['B', 'a'] | sort(false, true) }} {{ [true, false] | sort }} {{ [1.5, 1] | sort }} {{ [] | sort }} {{ {'b': 1, 'a': 2}.items() | sort(attribute='1') }} {{ [{'a': 'x'}, {'a': 'X'}, {'a': 'w'}] | sort(attribute='a') | map(attribute='a') | list }}
 {{ [{}] | sort(attribute='x') }} {{ [{'x': 1}, {'x': 2}] | max(attribute='x') }} {{ ['a', 'B'] | min }} {{ [1, 2.5] | max }}
 {{ [{}, {}] | sort(attribute='x') }}

@@ -60,16 +60,20 @@ impl Spec {
         match (value, self.kind) {
             (Value::Text(text), None | Some('s')) => self.format_text(text),
             (Value::Int(value), None | Some('d' | 'b' | 'o' | 'x' | 'X' | 'c' | 'n')) => self.format_int(*value),
-            (Value::Bool(_), Some('d' | 'b' | 'o' | 'x' | 'X')) => self.format_int(value.as_int().unwrap_or_default()),
+            (Value::Bool(_), None | Some('d' | 'b' | 'o' | 'x' | 'X')) => {
+                self.format_int(value.as_int().unwrap_or_default())
+            }
             (Value::Int(value), Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) => self.format_float(*value as f64),
             (Value::Float(value), None | Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) => self.format_float(*value),
             (Value::Text(_) | Value::Int(_) | Value::Float(_), Some(kind)) => {
                 let found = value.type_name();
                 Err(Error::new(format!("Unknown format code '{kind}' for object of type '{found}'")))
             }
+            (Value::Markup(_) | Value::Bool(_), _) => {
+                Err(Error::unsupported(format_args!("this format specification for a {}", value.type_name())))
+            }
             (other, _) => {
-                let found = other.type_name();
-                Err(Error::unsupported(format_args!("a format specification for a {found}")))
+                Err(Error::new(format!("unsupported format string passed to {}.__format__", other.type_name())))
             }
         }
     }

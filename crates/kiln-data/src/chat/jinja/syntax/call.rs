@@ -76,9 +76,9 @@ impl Parser {
             let line = self.line();
             operand = match self.current() {
                 Token::Operator(".") => self.attribute(operand)?,
-                Token::Operator("[") => self.nested(|parser| parser.subscript(operand))?,
+                Token::Operator("[") => self.subscript(operand)?,
                 Token::Operator("(") => {
-                    let arguments = self.nested(Self::call_arguments)?;
+                    let arguments = self.call_arguments()?;
                     node(Expression::Call(Box::new(operand), arguments), line)
                 }
                 _ => return Ok(operand),
@@ -194,7 +194,7 @@ impl Parser {
             } else if self.skip_name("is") {
                 self.test(operand, line)?
             } else if self.is_operator("(") {
-                let arguments = self.nested(Self::call_arguments)?;
+                let arguments = self.call_arguments()?;
                 node(Expression::Call(Box::new(operand), arguments), line)
             } else {
                 return Ok(operand);
@@ -214,7 +214,7 @@ impl Parser {
     }
 
     fn optional_arguments(&mut self) -> Result<CallArguments> {
-        if self.is_operator("(") { self.nested(Self::call_arguments) } else { Ok(CallArguments::default()) }
+        if self.is_operator("(") { self.call_arguments() } else { Ok(CallArguments::default()) }
     }
 
     /// A test behind its `is`. Its argument may have no brackets: `x is divisibleby 3`.
@@ -232,7 +232,7 @@ impl Parser {
 
     fn arguments_of_test(&mut self) -> Result<CallArguments> {
         let begins_argument = match self.current() {
-            Token::Operator("(") => return self.nested(Self::call_arguments),
+            Token::Operator("(") => return self.call_arguments(),
             Token::Name(name) if **name == *"is" => return Err(self.unexpected("no second test")),
             Token::Name(name) => !["else", "or", "and"].contains(&&**name),
             Token::Text(_) | Token::Int(_) | Token::Float(_) | Token::Operator("[" | "{") => true,

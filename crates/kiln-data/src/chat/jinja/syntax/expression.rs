@@ -160,12 +160,12 @@ impl Parser {
             Token::Float(value) => Expression::Literal(Literal::Float(value)),
             Token::Operator("(") => {
                 self.next();
-                let value = self.nested(|parser| parser.tuple_or_value(true, true, false))?;
+                let value = self.tuple_or_value(true, true, false)?;
                 self.expect_operator(")")?;
                 return Ok(value);
             }
-            Token::Operator("[") => return self.nested(Self::list),
-            Token::Operator("{") => return self.nested(Self::dict),
+            Token::Operator("[") => return self.list(),
+            Token::Operator("{") => return self.dict(),
             _ => return Err(self.unexpected("an expression")),
         };
         self.next();
