@@ -1,11 +1,12 @@
 //! Python's three ways to format: `text % values`, `text.format(values)` and their common specifications.
 
+mod float;
 mod percent;
 mod spec;
 mod template;
 
+pub(super) use float::fixed;
 pub(super) use percent::percent_format;
-pub(super) use spec::fixed;
 pub(super) use template::str_format;
 
 use super::error::{Error, Result};

@@ -1,8 +1,9 @@
 //! `text % values`, with the codes of C's `printf`.
 
 use super::{
+    float::{exponential, fixed, general},
     parse_width,
-    spec::{Spec, exponential, fixed, general},
+    spec::Spec,
 };
 use crate::chat::jinja::{
     error::{Error, Result},

@@ -5,6 +5,7 @@ mod expression;
 mod functions;
 mod loops;
 mod macros;
+mod operation;
 mod scope;
 mod statement;
 

@@ -48,13 +48,7 @@ impl<'t> Renderer<'t> {
                 let value = self.filtered(filter.as_ref(), text, scope)?;
                 self.assign(target, value, scope)?;
             }
-            Statement::With { bindings, body } => {
-                let inner = scope.inner();
-                for (target, value) in bindings {
-                    self.assign(target, self.evaluate(value, scope)?, &inner)?;
-                }
-                return self.execute(body, &inner, out);
-            }
+            Statement::With { bindings, body } => return self.with(bindings, body, scope, out),
             Statement::Macro(definition) => {
                 let value = self.define_macro(definition, scope);
                 if let Some(name) = &definition.name {
@@ -79,6 +73,15 @@ impl<'t> Renderer<'t> {
             }
         }
         Ok(Flow::Next)
+    }
+
+    /// Executes a block with variables of its own, whose values are those outside of the block.
+    fn with(&self, bindings: &'t [(Target, Node)], body: &'t Body, scope: &Scope, out: &mut String) -> Result<Flow> {
+        let inner = scope.inner();
+        for (target, value) in bindings {
+            self.assign(target, self.evaluate(value, scope)?, &inner)?;
+        }
+        self.execute(body, &inner, out)
     }
 
     #[inline(never)]

@@ -4,10 +4,12 @@ pub(super) mod ast;
 mod call;
 mod expression;
 mod literal;
+mod operation;
 mod scanner;
 mod statement;
 mod stream;
 mod tags;
+mod target;
 mod tokens;
 
 pub(super) use statement::parse;
