@@ -219,7 +219,11 @@ ALONE = r"""
 {{ 5 | length }}
 {{ nothing | length }} {{ '' | length }} {{ {} | length }}
 {{ none | list }}
-{{ none.foo }}x{{ none['foo'] }}y{{ none[0] }}z{{ none[1:] }}
+{{ none.foo }}x{{ none['foo'] }}y{{ none[0] }}z
+{% set x = none %}{{ x[1:] }}
+{% set x = 5 %}{{ x[:1] }}
+{% set x = 'abc' %}{{ x['a':] }}
+{% for m in messages %}{{ m.content[:2] }}{% endfor %}
 {{ none.foo.bar }}
 {{ nothing }}x{{ nothing is defined }}{{ nothing is undefined }}
 {{ nothing.foo }}
@@ -270,7 +274,7 @@ ALONE = r"""
 {{ 'abc'[0] }} {{ 'abc'[-1] }} {{ 'abc'[1:] }} {{ 'abc'[:-1] }} {{ 'abc'[::-1] }} {{ 'abcdef'[1:5:2] }} {{ 'abc'[5:] }} {{ 'abc'[-2:] }} {{ 'héllo'[1:3] }} {{ 'abc'[9] }}{{ 'abc'[none:2] }}{{ 'abcdef'[5:1:-2] }}
 {{ [1, 2, 3][1:] }} {{ [1, 2, 3][-2:] }} {{ [1, 2, 3][::2] }} {{ (1, 2, 3)[:2] }} {{ [1, 2, 3][9] }}x{{ [1,2,3][-1] }} {{ [1, 2, 3]['a'] }} {{ [1, 2, 3][1.0] }} {{ [1, 2, 3][true] }} {{ range(10)[2:8:3] }} {{ range(10)[3] }} {{ [1,2,3].1 }}
 {{ [1, 2][::0] }}
-{{ {'a': 1}['a'] }} {{ {'a': 1}.a }} {{ {'a': 1}['b'] }} {{ {'a': 1}.b }} {{ {1: 'x'}[1] }} {{ {1: 'x'}[1.0] }} {{ {1: 'x'}[true] }} {{ {'a': 1}[1:2] }} {{ {'a': {'b': {'c': 5}}}.a.b.c }}
+{{ {'a': 1}['a'] }} {{ {'a': 1}.a }} {{ {'a': 1}['b'] }} {{ {'a': 1}.b }} {{ {1: 'x'}[1] }} {{ {1: 'x'}[1.0] }} {{ {1: 'x'}[true] }} {{ {'a': {'b': {'c': 5}}}.a.b.c }}
 {{ {'items': 5, 'keys': 6, 'get': 7}['items'] }} {{ {'items': 5}.items is callable }} {{ {'x': 5}['items'] is callable }} {{ {'items': 5}.items() | list }}
 {% if {'items': 0}.items %}method{% else %}entry{% endif %}
 {{ {'items': 5}.items + 1 }}
@@ -557,7 +561,7 @@ a {{- 1 -}} b {{ 2 }} c {%- if true -%} d {%- endif -%} e
 {{ '²'.isdigit() }}
 {{ [1, 2] == [1, 2] }} {{ [1] != [1.0] }} {{ {'a': [1]} == {'a': [1]} }} {{ {'a': 1, 'b': 2} == {'b': 2, 'a': 1} }} {{ range(3) == [0, 1, 2] }} {{ 'a' == 'a' }} {{ (1, 2) == (1, 2) }} {{ true == 'true' }} {{ 1 != '1' }} {{ none != nothing }} {{ [none] == [nothing] }} {{ 'x' in ['x', 'y'] and 'z' not in 'xy' }}
 {{ 1 < 2 == true }} {{ (1 < 2) == true }} {{ 1 == 1 == 1 }} {{ 'a' in 'ab' == true }} {{ not 'a' == 'b' }} {{ 2 > 1 and 1 > 0 or false }}
-{{ [1, 2, 3][0:2][::-1] }} {{ 'hello'[-3:-1] }} {{ 'hello'[10:] }}| {{ 'hello'[:100] }} {{ [][0:1] }} {{ [1, 2, 3][:-5] }} {{ [1, 2, 3][-100:2] }} {{ 'hello'[::2] }} {{ 'hello'[4::-2] }} {{ (1, 2, 3)[::-1] }} {{ range(10)[-3:] }} {{ range(10)[::-2] | list }} {{ [1, 2, 3][none:none:none] }} {{ [1, 2][0:1.5] }}x {{ {'a': 1}[:1] }}y
+{{ [1, 2, 3][0:2][::-1] }} {{ 'hello'[-3:-1] }} {{ 'hello'[10:] }}| {{ 'hello'[:100] }} {{ [][0:1] }} {{ [1, 2, 3][:-5] }} {{ [1, 2, 3][-100:2] }} {{ 'hello'[::2] }} {{ 'hello'[4::-2] }} {{ (1, 2, 3)[::-1] }} {{ range(10)[-3:] }} {{ range(10)[::-2] | list }} {{ [1, 2, 3][none:none:none] }}
 {{ [[1, 2], [3]] | sum(start=[]) }} {{ [(1, 2)] | map('last') | list }} {{ [3, 1, 2] | sort | first }} {{ [3, 1, 2] | sort | reverse | list }} {{ ['b', 'a'] | sort(reverse=true) | join }} {{ [1, 2, 3, 4] | select('even') | map('string') | join(',') }} {{ ['a', 'b'] | map('upper') | list | last }} {{ {'a': 1} | list | length }} {{ 'abc' | list | reverse | join }} {{ [0, 1, none, '', 'a'] | select | list }} {{ [0, 1, none, '', 'a'] | reject | list }} {{ [1, none] | reject('none') | list }} {{ ['a', 'bb'] | selectattr('nothing') | list }} {{ [{'a': 1}, {'b': 2}] | selectattr('a', 'defined') | list }} {{ [{'a': none}] | rejectattr('a') | list }} {{ ['x', 'y'] | map('replace', 'x', 'z') | join }} {{ [1, 2, 3] | batch(2) | map('first') | list }} {{ ['a', 'b'] | map('indent', 2, true) | list }} {{ [1.5, 2.5] | map('round') | list }} {{ ['1', 'x'] | map('int', default=-1) | list }} {{ [' a'] | map('trim') | first }}
 {{ ['a'] | map('format', 1) | list }}
 {{ ['%s!'] | map('format', 1) | list }} {{ ['a', 'b'] | map('default', 'x') | list }} {{ [nothing] | map('default', 'x') | list }} {{ [{'x': {'y': [5, 6]}}] | map(attribute='x.y.1') | list }} {{ ['ab', 'c'] | map('first') | list }} {{ ['ab', 'c'] | map('list') | list }} {{ ['a', 'b'] | map('tojson') | join(',') }} {{ [[3, 1], [2]] | map('sort') | list }} {{ [[1, 2], [3]] | map('join', '-') | list }} {{ ['a'] | map(attribute='upper') | list | length }}

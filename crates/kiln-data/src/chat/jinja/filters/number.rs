@@ -45,12 +45,11 @@ fn as_float(value: &Value) -> Result<Option<f64>> {
 /// `int(default=0, base=10)`: of a text in this base, else of the number before its fraction.
 fn to_int(value: &Value, arguments: Arguments) -> Result<Value> {
     let [default, base] = arguments.bind("int", ["default", "base"], 0)?;
-    let base = u32::try_from(int_argument(base, 10)?).unwrap_or(1);
-    if base == 1 || base > 36 {
-        return Err(Error::new("int() base must be >= 2 and <= 36, or 0"));
-    }
-    let int = match value.as_text() {
-        Some(text) if text.is_ascii() => int_from_text(text, base),
+    // A base that is not valid is an error that the filter catches, and only texts have a base.
+    let base = base.map_or(Some(10), |base| base.as_int()).and_then(|base| u32::try_from(base).ok());
+    let base = base.filter(|base| *base == 0 || (2..=36).contains(base));
+    let int = match (value.as_text(), base) {
+        (Some(text), Some(base)) if text.is_ascii() => int_from_text(text, base),
         _ => value.as_int(),
     };
     if let Some(int) = int {

@@ -2,7 +2,7 @@
 
 use super::attribute::Path;
 use crate::chat::jinja::{
-    arguments::Arguments,
+    arguments::{Arguments, int_argument},
     error::{Error, Result},
     run::Renderer,
     value::{KeySet, Value, compare, equal},
@@ -20,7 +20,7 @@ pub(super) fn apply(renderer: &Renderer, name: &str, value: Value, arguments: Ar
                 let keys = paths.iter().map(|path| Ok(folded(path.get(renderer, item, None)?, &case_sensitive)));
                 Value::list(keys.collect::<Result<_>>()?)
             };
-            Value::list(sorted(renderer, renderer.items(&value)?, key, is_set(&reverse))?)
+            Value::list(sorted(renderer, renderer.items(&value)?, key, int_argument(reverse, 0)? != 0)?)
         }
         "dictsort" => dict_sort(renderer, &value, arguments),
         "groupby" => group_by(renderer, &value, arguments),
@@ -101,7 +101,7 @@ fn dict_sort(renderer: &Renderer, value: &Value, arguments: Arguments) -> Result
     };
     let pairs = Value::View(crate::chat::jinja::value::ViewKind::Items, dict.clone()).items()?;
     let key = |pair: &Value| renderer.item(pair, &Value::from(index)).map(|key| folded(key, &case_sensitive));
-    Value::list(sorted(renderer, pairs, key, is_set(&reverse))?)
+    Value::list(sorted(renderer, pairs, key, int_argument(reverse, 0)? != 0)?)
 }
 
 fn group_by(renderer: &Renderer, value: &Value, arguments: Arguments) -> Result<Value> {

@@ -63,7 +63,7 @@ fn split_words_from_right(text: &str, max_splits: usize) -> Vec<&str> {
 /// Python's `str.splitlines`.
 pub(super) fn lines(text: &str, arguments: Arguments) -> Result<Value> {
     let [keep_ends] = arguments.bind("splitlines", ["keepends"], 0)?;
-    let keep_ends = keep_ends.is_some_and(|keep| keep.is_true());
+    let keep_ends = int_argument(keep_ends, 0)? != 0;
     Value::list(split_lines(text, keep_ends).into_iter().map(Value::text).collect())
 }
 

@@ -43,6 +43,9 @@ pub(in super::super) fn binary(operator: BinaryOperator, left: &Value, right: &V
         (_, Value::Markup(_), _) | (_, _, Value::Markup(_)) => {
             Err(Error::unsupported("an operator on escaped text (the filter `escape` or `safe`)"))
         }
+        (_, Value::View(..), _) | (_, _, Value::View(..)) => {
+            Err(Error::unsupported("an operator on a view of a dictionary"))
+        }
         (BinaryOperator::Add, Value::Text(a), Value::Text(b)) => Ok(Value::text([&**a, &**b].concat())),
         (BinaryOperator::Add, Value::List(a), Value::List(b)) => Value::list([&*a.items, &*b.items].concat()),
         (BinaryOperator::Add, Value::Tuple(a), Value::Tuple(b)) => Value::tuple([&*a.items, &*b.items].concat()),

@@ -5,17 +5,17 @@ use super::{
     Range, Value,
 };
 
-/// Python's `value[start:stop:step]`; undefined for a value that cannot be sliced, as in the reference.
+/// Python's `value[start:stop:step]`. Fails for a value that cannot be sliced: unlike items, slices have no fallback.
 pub(in super::super) fn slice(value: &Value, bounds: [&Value; 3]) -> Result<Value> {
     let length = match value {
         Value::Text(_) | Value::List(_) | Value::Tuple(_) | Value::Range(_) => value.length().unwrap_or(0),
         Value::Undefined(reason) => return Err(Error::new(&**reason)),
         Value::Markup(_) => return Err(Error::unsupported("a slice of escaped text")),
-        other => return Ok(Value::undefined(format!("a {} cannot be sliced", other.type_name()))),
+        other => return Err(Error::new(format!("'{}' object cannot be sliced", other.type_name()))),
     };
     let is_bound = |bound: &&Value| matches!(bound, Value::None) || bound.as_int().is_some();
     if let Some(bound) = bounds.iter().find(|bound| !is_bound(bound)) {
-        return Ok(Value::undefined(format!("a slice has a bound of type {}", bound.type_name())));
+        return Err(Error::new(format!("slice indices must be integers or None, found a {}", bound.type_name())));
     }
     let [start, stop, step] = bounds.map(Value::as_int);
     let step = step.unwrap_or(1);
@@ -39,7 +39,7 @@ pub(in super::super) fn slice(value: &Value, bounds: [&Value; 3]) -> Result<Valu
             stop: of.start + range.stop * of.step,
             step: of.step.saturating_mul(step),
         })),
-        _ => Ok(Value::undefined("a value cannot be sliced")),
+        other => Err(Error::new(format!("'{}' object cannot be sliced", other.type_name()))),
     }
 }
 
