@@ -98,6 +98,18 @@ fn nesting_is_limited() {
     std::thread::spawn(check).join().unwrap();
 }
 
+/// A conversation of many messages has fuel for what templates do with each of them.
+#[test]
+fn long_conversations_render() {
+    let message = serde_json::json!({ "role": "user", "content": "word ".repeat(40) });
+    let messages = Json::Array(vec![message; 4000]);
+    let num_bytes = messages.to_string().len() as u64;
+    let variables = serde_json::Map::from_iter([("messages".to_string(), messages)]);
+    let template = "{% set ns = namespace(last=messages | length - 1) %}{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0 %}{% if m.role == 'user' and m.content is string %}{% set ns.last = index %}{% endif %}{% endfor %}{% for m in messages %}{% if loop.index0 > 0 and messages[loop.index0 - 1].role != 'tool' and (messages | first).role == 'user' %}{{ m.content.split('</think>')[-1] | trim }}{{ loop.last and messages is defined }}{% endif %}{% endfor %}";
+    let text = Program::parse(template).unwrap().render(&variables, None, FUEL + num_bytes).unwrap();
+    assert!(text.ends_with("word wordTrue") && text.len() > 3999 * 199, "{}", text.len());
+}
+
 /// Templates made of parts of idioms end in text or an error, never in a panic. `KILN_FUZZ_SECONDS` runs it longer.
 #[test]
 fn spliced_idioms_do_not_panic() {

@@ -33,6 +33,9 @@ pub(super) fn apply(renderer: &Renderer, name: &str, value: Value, arguments: Ar
 fn without_arguments(renderer: &Renderer, name: &str, value: Value) -> Result<Value> {
     match (name, &value) {
         ("first", Value::Iter(iter)) => Ok(iter.next().unwrap_or_else(nothing_first)),
+        ("first", Value::List(items) | Value::Tuple(items)) => {
+            Ok(items.items.first().cloned().unwrap_or_else(nothing_first))
+        }
         ("first", value) => Ok(renderer.items(value)?.into_iter().next().unwrap_or_else(nothing_first)),
         ("length", value) => value
             .length()

@@ -58,6 +58,12 @@ pub(super) fn exists(name: &str) -> bool {
     [&TEXT[..], &NUMBER, &COLLECT, &ORDER, &SELECT, &UNSUPPORTED].iter().any(|names| names.contains(&name))
 }
 
+/// Whether a filter reads all parts of its operand, at all levels, and not only its items.
+pub(super) fn reads_all_parts(name: &str) -> bool {
+    let name = full_name(name);
+    TEXT.contains(&name) || ORDER.contains(&name) || ["tojson", "join", "sum"].contains(&name)
+}
+
 /// The value of a filter.
 pub(super) fn apply(renderer: &Renderer, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
     let name = full_name(name);

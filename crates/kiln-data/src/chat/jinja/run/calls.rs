@@ -42,7 +42,8 @@ impl Renderer<'_> {
                 self.attribute(value, name)
             }
             _ => {
-                self.charge(value.size() / 16)?;
+                // An index counts the characters of a text.
+                self.charge(value.as_text().map_or(0, |text| text.len() / 64))?;
                 value::get_item(value, key)
             }
         }

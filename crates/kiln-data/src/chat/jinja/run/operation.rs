@@ -54,9 +54,12 @@ impl<'t> Renderer<'t> {
         operand: Value,
         arguments: Arguments,
     ) -> Result<Value> {
-        // Most filters look at their operand as a whole.
-        self.charge(1 + operand.size() + operand.extent().weight / 16)?;
-        filters::apply(self, name, operand, arguments).and_then(|value| self.charged(value))
+        let cost = if filters::reads_all_parts(name) { operand.extent().weight / 16 } else { 0 };
+        self.charge(1 + cost)?;
+        let value = filters::apply(self, name, operand, arguments)?;
+        // Lists that filters make are paid for item by item.
+        self.charge(value.as_text().map_or(0, |text| text.len() / 64))?;
+        Ok(value)
     }
 
     #[inline(never)]
@@ -66,7 +69,9 @@ impl<'t> Renderer<'t> {
             None => Value::None,
         };
         let arguments = self.arguments(&operation.arguments, scope)?;
-        self.charge(1 + operand.extent().weight / 16)?;
+        // Without an argument, a test looks at the type or at one text.
+        let cost = if arguments.positional.is_empty() { 0 } else { operand.extent().weight / 16 };
+        self.charge(1 + cost)?;
         predicates::apply(&operation.name, &operand, arguments).map(Value::Bool)
     }
 }
