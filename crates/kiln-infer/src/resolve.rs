@@ -109,7 +109,7 @@ fn is_sampled(defaults: &Sampling, flags: &GenerationConfig, file: Option<&Gener
     if flags.temperature == Some(0.0) {
         return false;
     }
-    let by_file = || file.map(|file| file.do_sample == Some(true));
+    let by_file = || file.map(|file| file.do_sample == Some(true) && file.temperature != Some(0.0));
     let by_flag = || flags.has_sampling_setting().then_some(true);
     flags.do_sample.or_else(by_flag).or_else(by_file).unwrap_or(defaults.temperature != 0.0)
 }

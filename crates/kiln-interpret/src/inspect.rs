@@ -79,7 +79,7 @@ pub async fn inspect(model: &Model, tokens: &[u32]) -> Result<AttentionReport, E
 }
 
 /// Forward pass over one row without gradients, with `recorder` as probe.
-fn run_forward(model: &Model, tokens: &[u32], recorder: ActivationRecorder) {
+pub(crate) fn run_forward(model: &Model, tokens: &[u32], recorder: ActivationRecorder) {
     let device = model.device().without_autodiff();
     let direction = match model.config().effective_visibility() {
         Visibility::Bidirectional => Direction::Bidirectional,

@@ -12,6 +12,7 @@
 //! 3. [`inspect()`] runs one text with a recorder and returns an [`AttentionReport`]: an [`AttentionMap`] for each head,
 //!    and for each layer a [`LogitLensLayer`] with a [`TopToken`] for each token. The command `kiln inspect --text`
 //!    shows it.
+//! 4. [`expert_loads()`] returns how many tokens each expert of a mixture of experts receives.
 //!
 //! In all paths given to this crate, `*` matches any characters, dots included.
 //!
@@ -52,9 +53,11 @@
 #![forbid(unsafe_code)]
 
 pub mod edit;
+pub mod expert_loads;
 pub mod inspect;
 pub mod recorder;
 
 pub use edit::{ActivationEdit, EditFn, PatchSet, ablate, patch};
+pub use expert_loads::{ExpertLoads, expert_loads};
 pub use inspect::{AttentionMap, AttentionReport, LogitLensLayer, TopToken, inspect};
 pub use recorder::ActivationRecorder;

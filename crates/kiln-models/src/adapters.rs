@@ -69,7 +69,7 @@ impl Model {
 }
 
 /// Handles of all parameters by name; shares the values.
-fn handles_by_name(model: &Model) -> HashMap<String, ParamHandle> {
+pub(crate) fn handles_by_name(model: &Model) -> HashMap<String, ParamHandle> {
     let mut handles = HashMap::new();
     for_each_param(model, |param| {
         handles.insert(param.name(), param.handle());
@@ -78,7 +78,7 @@ fn handles_by_name(model: &Model) -> HashMap<String, ParamHandle> {
 }
 
 /// Replaces the parameter by the shared one of the same name, if there is one of the same rank.
-fn share_by_name(param: &mut ParamMut, shared: &mut HashMap<String, ParamHandle>) {
+pub(crate) fn share_by_name(param: &mut ParamMut, shared: &mut HashMap<String, ParamHandle>) {
     if let Some(handle) = shared.remove(&param.name()) {
         param.share(handle);
     }

@@ -56,6 +56,7 @@ pub mod model;
 pub mod parameters;
 pub mod stack;
 pub mod tensors;
+mod untie;
 
 pub use block::Block;
 pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};

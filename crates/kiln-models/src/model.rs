@@ -124,6 +124,11 @@ impl Model {
         self.embedding.lazy_device()
     }
 
+    /// The values of the embedding matrix `[V, M]`.
+    pub(crate) fn embedding_value(&self) -> Tensor<2> {
+        self.embedding.val()
+    }
+
     /// The embedding matrix `[V, M]`, in packed form as long as its parameter has not been read.
     fn embedding_matrix(&self) -> WeightView<'_> {
         WeightView::new(&self.embedding, self.packed_embedding.as_ref())

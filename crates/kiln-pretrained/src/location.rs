@@ -78,8 +78,9 @@ impl ModelLocation {
 /// unchanged.
 fn model_folder(path: &Path) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_model_file =
-        [files::CONFIG_FILE, peft_format::CONFIG_FILE].contains(&name) || files::WEIGHT_FILES.contains(&name);
+    let is_model_file = [files::CONFIG_FILE, peft_format::CONFIG_FILE].contains(&name)
+        || files::WEIGHT_FILES.contains(&name)
+        || peft_format::WEIGHT_FILES.contains(&name);
     match path.parent().filter(|_| is_model_file && path.is_file()) {
         Some(folder) if folder.as_os_str().is_empty() => ".".into(),
         Some(folder) => folder.into(),

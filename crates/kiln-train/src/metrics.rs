@@ -33,7 +33,7 @@ pub enum MetricsRow {
     Samples(Samples),
     /// Compression of text by the model and by general-purpose compressors.
     Compression(CompressionMetrics),
-    /// Event of the run: a resume, an interruption, the end.
+    /// Event of the run: the start, a resume, an interruption, the end.
     Event(RunEvent),
 }
 
@@ -140,6 +140,8 @@ pub struct RunEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
+    /// The run was started; the detail is the command line and the version of the program. Only the command writes it.
+    Started,
     /// The run was resumed from a checkpoint.
     Resumed,
     /// The run was asked to stop, and saved a checkpoint.

@@ -27,6 +27,7 @@ use kiln_pretrained::{
     GenerationSettings, ModelLocation, Pretrained, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
     generation::stop_token_ids,
+    sentence::SentenceConfig,
     source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
 };
 use serde_json::Value;
@@ -291,6 +292,18 @@ impl ModelSource {
         match self {
             Self::Run { .. } => Ok(Vec::new()),
             Self::Pretrained(source) => Ok(source.dtypes()?),
+        }
+    }
+
+    /// Returns how the model turns a text into one vector, prompts and all modules included; for a run, the mean over
+    /// tokens.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has an option that Kiln does not support.
+    pub fn sentence_config(&self) -> Result<SentenceConfig, TrainError> {
+        match self {
+            Self::Run { .. } => Ok(SentenceConfig::default()),
+            Self::Pretrained(source) => Ok(source.sentence_config()?),
         }
     }
 

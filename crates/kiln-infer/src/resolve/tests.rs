@@ -12,7 +12,12 @@ fn resolved(flags: Value, file: Option<Value>) -> GenerateOptions {
 
 #[test]
 fn a_file_without_do_sample_means_greedy_decoding() {
-    for file in [json!({}), json!({ "temperature": 0.7, "top_p": 0.9 }), json!({ "do_sample": false, "top_p": 7.0 })] {
+    for file in [
+        json!({}),
+        json!({ "temperature": 0.7, "top_p": 0.9 }),
+        json!({ "do_sample": false, "top_p": 7.0 }),
+        json!({ "do_sample": true, "temperature": 0 }),
+    ] {
         assert_eq!(resolved(json!({}), Some(file)).sampling, Sampling::greedy());
     }
     assert_eq!(resolved(json!({}), None).sampling, Sampling::default());

@@ -1,6 +1,7 @@
 //! Text generation and its tokenizer checks through the public interface, in one test binary.
 
 mod generate;
+mod sentence;
 mod settings;
 mod text;
 mod texts;

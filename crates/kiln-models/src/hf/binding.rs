@@ -113,7 +113,10 @@ impl TensorLayout {
     }
 
     /// The parameter's values, from the file's tensor (of the shape [`file_shape`](Self::file_shape)).
-    pub(super) fn extract(&self, tensor: TensorData) -> TensorData {
+    ///
+    /// # Panics
+    /// If the tensor has another shape.
+    pub fn extract(&self, tensor: TensorData) -> TensorData {
         if *self == Self::default() {
             return tensor;
         }
@@ -130,7 +133,7 @@ impl TensorLayout {
     /// The reverse of [`extract`](Self::extract): the file's tensor with the parameter's values in their place.
     ///
     /// `tensor` holds the parameters inserted before; without it the rest of the tensor is 0.
-    pub(super) fn insert(&self, parameter: TensorData, tensor: Option<TensorData>) -> TensorData {
+    pub fn insert(&self, parameter: TensorData, tensor: Option<TensorData>) -> TensorData {
         let shape = self.file_shape(parameter.shape());
         let parameter_shape = parameter.shape().to_vec();
         let part = transpose_if(self.transposed, to_f32_values(parameter), parameter_shape);

@@ -225,7 +225,9 @@ fn pooling_type(pooling: Pooling) -> Result<u32, ValidationError> {
         Pooling::Mean => Ok(1),
         Pooling::First => Ok(2),
         Pooling::Last => Ok(3),
-        Pooling::Max => Err(ValidationError::new("pooling_type", "GGUF does not support max pooling")
-            .with_suggestion("supported: mean, first, last")),
+        Pooling::Max | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
+            let error = ValidationError::new("pooling_type", format!("GGUF does not support {pooling:?} pooling"));
+            Err(error.with_suggestion("supported: mean, first, last"))
+        }
     }
 }

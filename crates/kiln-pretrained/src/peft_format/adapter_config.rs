@@ -1,4 +1,4 @@
-//! `adapter_config.json` of a LoRA, read and written. Options that Kiln does not implement are refused by name.
+//! `adapter_config.json` of a LoRA, read. Options that Kiln does not implement are refused by name.
 //!
 //! | key | meaning | default |
 //! |---|---|---|
@@ -6,49 +6,42 @@
 //! | `lora_alpha` | α: the adapter's output is scaled by α/r, or α/√r with `use_rslora` | 8 |
 //! | `use_rslora` | rank-stabilized scale (2312.03732) | false |
 //! | `lora_dropout` | dropout of the adapter's input in training | 0 |
-//! | `target_modules` | layers with adapters, by the ends of their names | |
-//! | `rank_pattern`, `alpha_pattern` | ranks and α of single layers, by the ends of their names | none |
+//! | `rank_pattern`, `alpha_pattern` | ranks and α of single modules, by regular expressions (`module_values`) | none |
+//! | `target_modules` and others | modules with adapters (`module_rules`) | |
+//! | `trainable_token_indices` | rows of an embedding that the file has | none |
+//! | `ensure_weight_tying` | an embedding and a head that share their weight share what the file has for it too | false |
 
+use super::{
+    config_keys::{MERGE_SUGGESTION, check_keys},
+    module_rules::ModuleRules,
+    module_values::ModuleValues,
+};
 use kiln_models::hf::ConfigReader;
 use kiln_nn::adapter::{LoraInit, LoraSpec};
-use kiln_spec::{ValidationError, wildcard::matches_suffix};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use kiln_spec::ValidationError;
+use serde_json::{Map, Value};
 
-/// Keys that do not change what loaded adapters compute: their origin, how layers were selected (the tensors say which),
-/// how A and B were initialized.
-const IGNORED_KEYS: [&str; 16] = [
-    "task_type",
-    "auto_mapping",
-    "peft_version",
-    "base_model_name_or_path",
-    "revision",
-    "inference_mode",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "layers_to_transform",
-    "layers_pattern",
-    "megatron_core",
-    "qalora_group_size",
-    "loftq_config",
-    "eva_config",
-    "runtime_config",
-    "ensure_weight_tying",
-];
+/// The configuration of the adapters.
+pub const CONFIG_FILE: &str = "adapter_config.json";
 
 /// Values of `init_lora_weights` that leave the base weights unchanged. Others (PiSSA, OLoRA, CorDA, LoftQ) subtract the
 /// initial adapters from the base weights, so that a saved adapter does not fit the base model.
-const SUPPORTED_INITS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+const SUPPORTED_INITS: [&str; 4] = ["gaussian", "eva", "orthogonal", "mica"];
 
 /// The adapters that an `adapter_config.json` describes.
 #[derive(Clone, Debug)]
 pub(super) struct PeftLoraConfig {
     default_spec: LoraSpec,
-    /// Ranks of modules that differ from the default, by the end of the module's name.
-    rank_pattern: Map<String, Value>,
-    /// Values of α that differ from the default, by the end of the module's name.
-    alpha_pattern: Map<String, Value>,
-    target_modules: Vec<String>,
+    /// Ranks of modules that differ from the default.
+    pub ranks: ModuleValues,
+    /// Values of α of modules that differ from the default.
+    pub alphas: ModuleValues,
+    /// The modules with adapters.
+    pub modules: ModuleRules,
+    /// Whether tied weights share what the file has for one of them.
+    pub ties_weights: bool,
+    /// Rows of embeddings that the file has, by the module's name or its end; the name is `None` for the input embedding.
+    pub token_rows: Vec<(Option<String>, Vec<u64>)>,
 }
 
 impl PeftLoraConfig {
@@ -58,15 +51,17 @@ impl PeftLoraConfig {
     /// If an option is not supported or a value has the wrong type; the error's path is the key.
     pub fn from_json(config: &Value) -> Result<Self, ValidationError> {
         let fields = ConfigReader::new("peft's LoRA", config)?;
+        let empty = Map::new();
+        let keys = config.as_object().unwrap_or(&empty);
         match fields.string("peft_type", "LORA")? {
             "LORA" => {}
             other => {
                 let error = ValidationError::new("peft_type", format!("unsupported adapter type `{other}`"));
-                return Err(error.with_suggestion("supported: LORA"));
+                return Err(error.with_suggestion(format!("supported: LORA; {MERGE_SUGGESTION}")));
             }
         }
-        fields.ignore(&IGNORED_KEYS);
-        fields.require("bias", "none")?;
+        check_keys(keys)?;
+        check_bias(fields.string("bias", "none")?)?;
         check_init(fields.get("init_lora_weights"))?;
         let default_spec = LoraSpec {
             rank: fields.size("r", 8)?,
@@ -79,45 +74,34 @@ impl PeftLoraConfig {
             let reason = format!("expected a number of at least 0 and below 1, found {}", default_spec.dropout);
             return Err(ValidationError::new("lora_dropout", reason));
         }
-        let rank_pattern = parse_pattern("rank_pattern", fields.get("rank_pattern"));
-        let alpha_pattern = parse_pattern("alpha_pattern", fields.get("alpha_pattern"));
-        let target_modules = parse_target_modules(fields.get("target_modules"));
-        fields.finish()?;
-        Ok(Self { default_spec, rank_pattern: rank_pattern?, alpha_pattern: alpha_pattern?, target_modules })
+        Ok(Self {
+            default_spec,
+            ranks: ModuleValues::from_json("rank_pattern", fields.get("rank_pattern"))?,
+            alphas: ModuleValues::from_json("alpha_pattern", fields.get("alpha_pattern"))?,
+            modules: ModuleRules::from_json(keys)?,
+            ties_weights: fields.flag("ensure_weight_tying", false)?,
+            token_rows: parse_token_rows(fields.get("trainable_token_indices"))?,
+        })
     }
 
     /// Returns the adapter of the base model's layer `module`.
-    pub fn spec_for(&self, module: &str) -> LoraSpec {
-        let rank = pattern_value(&self.rank_pattern, module).map(|rank| rank as usize);
-        let alpha = pattern_value(&self.alpha_pattern, module);
-        let default = self.default_spec;
-        LoraSpec { rank: rank.unwrap_or(default.rank), alpha: alpha.unwrap_or(default.alpha), ..default }
-    }
-
-    /// Checks that every target is one of `modules`, the layers whose adapters the file has.
     ///
     /// # Errors
-    /// The first target without an adapter.
-    pub fn check_targets(&self, modules: &[&str]) -> Result<(), ValidationError> {
-        match self.target_modules.iter().find(|target| !modules.iter().any(|module| matches_suffix(target, module))) {
-            Some(target) => {
-                let reason = format!("`{target}` is a target, but the file contains no adapter weights for it");
-                Err(ValidationError::new("target_modules", reason))
-            }
-            None => Ok(()),
-        }
+    /// If an expression cannot be matched.
+    pub fn spec_for(&self, module: &str) -> Result<LoraSpec, ValidationError> {
+        let rank = self.ranks.value(module)?.map(|rank| rank as usize);
+        let alpha = self.alphas.value(module)?;
+        let default = self.default_spec;
+        Ok(LoraSpec { rank: rank.unwrap_or(default.rank), alpha: alpha.unwrap_or(default.alpha), ..default })
     }
 }
 
-/// The first value of a pattern whose key is the end of a module's name.
-fn pattern_value(pattern: &Map<String, Value>, module: &str) -> Option<f64> {
-    pattern.iter().find(|(key, _)| matches_suffix(key, module)).and_then(|(_, value)| value.as_f64())
-}
-
-/// The names in a list of targets. A string is a regular expression in PEFT, and gives no names.
-fn parse_target_modules(value: Option<&Value>) -> Vec<String> {
-    let list = value.and_then(Value::as_array).into_iter().flatten();
-    list.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+/// Checks the name of the biases that were trained. They are in the weight file under their own names.
+fn check_bias(bias: &str) -> Result<(), ValidationError> {
+    if ["none", "all", "lora_only"].contains(&bias) {
+        return Ok(());
+    }
+    Err(ValidationError::new("bias", format!("expected `none`, `all` or `lora_only`, found `{bias}`")))
 }
 
 /// Refuses initializations that change the base weights.
@@ -136,77 +120,18 @@ fn check_init(value: Option<&Value>) -> Result<(), ValidationError> {
     }
 }
 
-/// Parses `rank_pattern` or `alpha_pattern`: positive numbers by the ends of module names, ranks being integers. PEFT
-/// allows regular expressions as keys; Kiln reads plain names.
-fn parse_pattern(key: &str, value: Option<&Value>) -> Result<Map<String, Value>, ValidationError> {
-    let Some(value) = value else { return Ok(Map::new()) };
-    let Some(pattern) = value.as_object() else {
-        return Err(ValidationError::new(key, format!("expected an object, found {value}")));
+/// Parses `trainable_token_indices`: a list of token ids of the input embedding, or an object of lists by module.
+fn parse_token_rows(value: Option<&Value>) -> Result<Vec<(Option<String>, Vec<u64>)>, ValidationError> {
+    const KEY: &str = "trainable_token_indices";
+    let ids = |value: &Value| {
+        let ids = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>());
+        ids.ok_or_else(|| ValidationError::new(KEY, format!("expected a list of token ids, found {value}")))
     };
-    for (name, number) in pattern {
-        if !name.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c)) {
-            let reason = format!(
-                "regular expressions are not supported, found `{name}`; expected a module name such as `q_proj`"
-            );
-            return Err(ValidationError::new(key, reason));
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::Object(modules)) => {
+            modules.iter().map(|(module, value)| Ok((Some(module.clone()), ids(value)?))).collect()
         }
-        let is_valid = |number: f64| number > 0.0 && (key != "rank_pattern" || number.fract() == 0.0);
-        if !number.as_f64().is_some_and(is_valid) {
-            let expected = if key == "rank_pattern" { "an integer above 0" } else { "a number above 0" };
-            return Err(ValidationError::new(key, format!("`{name}`: expected {expected}, found {number}")));
-        }
+        Some(value) => Ok(vec![(None, ids(value)?)]),
     }
-    Ok(pattern.clone())
-}
-
-/// Returns the `adapter_config.json` for `specs`, the adapters by the base model's names of their layers. `targets` are the
-/// names to list as `target_modules`; `task` and `base` are values of `task_type` and `base_model_name_or_path`.
-///
-/// # Errors
-/// If there are no adapters, or they differ in what the file can state only once: dropout and `use_rslora`.
-pub(super) fn to_json(
-    specs: &BTreeMap<String, LoraSpec>,
-    targets: &[String],
-    (task, base): (Option<&str>, Option<&str>),
-) -> Result<Value, ValidationError> {
-    let Some(first) = specs.values().next() else {
-        return Err(ValidationError::new("adapter", "the model has no adapters").with_suggestion("attach them first"));
-    };
-    let differs = |spec: &&LoraSpec| spec.rslora != first.rslora || spec.dropout != first.dropout;
-    if let Some(other) = specs.values().find(differs) {
-        let describe = |spec: &LoraSpec| format!("dropout = {}, rslora = {}", spec.dropout, spec.rslora);
-        let reason = format!(
-            "PEFT format needs the same `dropout` and `rslora` for all adapters, found {} and {}",
-            describe(first),
-            describe(other)
-        );
-        return Err(ValidationError::new("adapter", reason));
-    }
-    // The first adapter gives the defaults; the others are patterns where they differ.
-    let mut rank_pattern = Map::new();
-    let mut alpha_pattern = Map::new();
-    for (name, spec) in specs {
-        if spec.rank != first.rank {
-            rank_pattern.insert(name.clone(), spec.rank.into());
-        }
-        if spec.alpha != first.alpha {
-            alpha_pattern.insert(name.clone(), spec.alpha.into());
-        }
-    }
-    Ok(json!({
-        "peft_type": "LORA",
-        "base_model_name_or_path": base,
-        "task_type": task,
-        "inference_mode": true,
-        "r": first.rank,
-        "lora_alpha": first.alpha,
-        "lora_dropout": first.dropout,
-        "use_rslora": first.rslora,
-        "target_modules": targets,
-        "rank_pattern": Value::Object(rank_pattern),
-        "alpha_pattern": Value::Object(alpha_pattern),
-        "bias": "none",
-        "fan_in_fan_out": false,
-        "init_lora_weights": true,
-    }))
 }

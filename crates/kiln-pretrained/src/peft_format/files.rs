@@ -1,15 +1,24 @@
 //! Adapter folders on disk.
 
-use super::{PeftFormatError, read_adapters, write_adapters};
-use crate::files::{SafeTensorsFiles, save_json, save_tensors};
-use kiln_models::{Model, hf::Family, tensors::InMemoryTensors};
+use super::{CONFIG_FILE, PeftFormatError, read_adapters, write_adapters};
+use crate::files::{LoadError, SafeTensorsFiles, open_pickle, save_json, save_tensors};
+use kiln_models::{
+    Model,
+    hf::Family,
+    tensors::{InMemoryTensors, TensorSource},
+};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// The configuration of the adapters.
-pub const CONFIG_FILE: &str = "adapter_config.json";
-/// The weights of the adapters.
-const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// Weights of the adapters as safetensors.
+const SAFETENSORS_FILE: &str = "adapter_model.safetensors";
+/// Weights of the adapters as `torch.save` writes them.
+const PYTORCH_FILE: &str = "adapter_model.bin";
+/// File names of weights, in the order in which they are looked for.
+pub const WEIGHT_FILES: [&str; 2] = [SAFETENSORS_FILE, PYTORCH_FILE];
 
 fn file_error<E: ToString>(file: &Path) -> impl FnOnce(E) -> PeftFormatError {
     let file = file.to_owned();
@@ -22,11 +31,23 @@ fn file_error<E: ToString>(file: &Path) -> impl FnOnce(E) -> PeftFormatError {
 /// If a file cannot be read, or as for [`read_adapters`].
 pub fn load_adapters(model: &Model, family: Option<&Family>, folder: &Path) -> Result<Model, PeftFormatError> {
     let config_file = folder.join(CONFIG_FILE);
-    let weights_file = folder.join(WEIGHTS_FILE);
     let json = fs::read(&config_file).map_err(file_error(&config_file))?;
     let json: Value = serde_json::from_slice(&json).map_err(file_error(&config_file))?;
-    let tensors = SafeTensorsFiles::open(std::slice::from_ref(&weights_file)).map_err(file_error(&weights_file))?;
-    read_adapters(model, family, &json, &tensors)
+    read_adapters(model, family, &json, &*open_weights(folder)?)
+}
+
+/// Opens the weight file of a folder.
+fn open_weights(folder: &Path) -> Result<Box<dyn TensorSource>, PeftFormatError> {
+    let paths = WEIGHT_FILES.map(|name| folder.join(name));
+    let opened: Result<Box<dyn TensorSource>, LoadError> = match paths.iter().find(|path| path.is_file()) {
+        Some(path) if path.ends_with(PYTORCH_FILE) => open_pickle(path).map(|file| Box::new(file) as _),
+        Some(path) => SafeTensorsFiles::open(&[PathBuf::from(path)]).map(|file| Box::new(file) as _),
+        None => {
+            let reason = format!("no weights found; expected {SAFETENSORS_FILE} or {PYTORCH_FILE}");
+            return Err(PeftFormatError::File { file: folder.into(), reason });
+        }
+    };
+    opened.map_err(|error| PeftFormatError::Weights(Box::new(error)))
 }
 
 /// Saves the adapters of a model as a folder. `base` becomes `base_model_name_or_path`: a path or a name on the hub.
@@ -41,6 +62,6 @@ pub async fn save_adapters(
 ) -> Result<(), PeftFormatError> {
     let (config, tensors) = write_adapters(model, family, base).await?;
     fs::create_dir_all(folder).map_err(file_error(folder))?;
-    save_tensors(&folder.join(WEIGHTS_FILE), &InMemoryTensors::from(tensors))?;
+    save_tensors(&folder.join(SAFETENSORS_FILE), &InMemoryTensors::from(tensors))?;
     Ok(save_json(&folder.join(CONFIG_FILE), &config)?)
 }

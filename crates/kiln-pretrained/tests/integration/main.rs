@@ -1,5 +1,7 @@
 //! Model files of other programs, and Kiln's own: GGUF (see `tools/fixtures_gguf.py`), folders, adapters.
 
+#[cfg(feature = "files")]
+mod adapters;
 mod exports;
 mod faults;
 mod models;

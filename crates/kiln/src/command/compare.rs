@@ -9,8 +9,11 @@
 //! `--sequence-length` each run is evaluated again on its own validation text, which shows how well its position encoding
 //! extrapolates to sequences longer than in training. Without it, only the files of the run folders are read.
 //!
-//! JSON: `{"runs":[{"run","differs":{key:value},"validation_loss","seconds","parameters","lengths":[{"length","loss"}]}]}`;
-//! `lengths` only with `--sequence-length`.
+//! Runs that differ in the seed only are one group, with mean and standard deviation.
+//!
+//! JSON: `{"runs":[{"run","differs":{key:value},"validation_loss","bits_per_byte","seconds","tokens_per_second","parameters",
+//! "lengths":[{"length","loss"}]}],"seed_groups":[{"runs","mean","standard_deviation"}]}`; `lengths` only with
+//! `--sequence-length`, `seed_groups` only the groups of several runs, with validation losses in nats per token.
 
 use super::{
     ascii_chart::{Curve, draw_curves},
@@ -26,6 +29,8 @@ use super::{
 use crate::page::{
     self, ComparedRun, Comparison,
     number_format::{format_count, format_duration},
+    seed_groups::{SeedGroup, seed_groups},
+    tokens_per_second,
 };
 use burn::{module::Module, tensor::Device};
 use kiln_train::{
@@ -89,10 +94,19 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let runs: Vec<ComparedRun> =
         data.iter().enumerate().map(|(index, run)| run.to_compared_run(index, &diff)).collect();
     let json: Vec<Value> = data.iter().zip(&runs).map(|(data, run)| data.to_json(run)).collect();
-    let text = comparison_text(&data, &runs, &diff);
+    let groups: Vec<SeedGroup> = seed_groups(&runs).into_iter().filter(|group| group.members.len() > 1).collect();
+    let groups_json: Vec<Value> = groups.iter().filter_map(|group| group_json(group, &runs)).collect();
+    let text = comparison_text(&data, &runs, &groups, &diff);
     write_atomic(&args.out, page::render_comparison(&Comparison { runs }).as_bytes())?;
     print_message(&format!("page: {}", args.out.display()));
-    Ok(CommandOutput::new(json!({ "runs": json }), text))
+    Ok(CommandOutput::new(json!({ "runs": json, "seed_groups": groups_json }), text))
+}
+
+/// Mean and standard deviation of the validation loss of a group. `None` if no run has one.
+fn group_json(group: &SeedGroup, runs: &[ComparedRun]) -> Option<Value> {
+    let loss = group.mean_spread(runs, |run| run.validation_loss)?;
+    let names: Vec<&str> = group.members.iter().map(|index| runs[*index].name.as_str()).collect();
+    Some(json!({ "runs": names, "mean": loss.mean, "standard_deviation": loss.standard_deviation }))
 }
 
 impl RunData {
@@ -124,6 +138,7 @@ impl RunData {
             name: run_report::run_name(&self.path),
             config_diff: diff.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
             validation_loss: self.summary.validation_loss(),
+            bits_per_byte: self.summary.last_validation.as_ref().map(|row| row.bits_per_byte),
             floor: self.summary.floor(),
             seconds: self.summary.seconds(),
             parameters: self.parameters,
@@ -139,7 +154,9 @@ impl RunData {
             "run": self.path.display().to_string(),
             "differs": run.config_diff,
             "validation_loss": run.validation_loss,
+            "bits_per_byte": run.bits_per_byte,
             "seconds": run.seconds,
+            "tokens_per_second": tokens_per_second(run),
             "parameters": run.parameters,
         });
         if !self.loss_by_length.is_empty() {
@@ -170,8 +187,9 @@ fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec
 /// The tables and the chart of the terminal.
 ///
 /// The three tables, then the validation losses over training tokens. Tables without rows are left out.
-fn comparison_text(data: &[RunData], runs: &[ComparedRun], diff: &ConfigDiff) -> String {
+fn comparison_text(data: &[RunData], runs: &[ComparedRun], groups: &[SeedGroup], diff: &ConfigDiff) -> String {
     let mut parts = vec![metrics_table(runs)];
+    parts.extend(group_table(runs, groups));
     parts.extend(diff_table(runs, diff));
     parts.extend(length_table(runs));
     let symbols = CURVE_SYMBOLS.iter().cycle();
@@ -184,21 +202,35 @@ fn comparison_text(data: &[RunData], runs: &[ComparedRun], diff: &ConfigDiff) ->
     parts.join("\n\n")
 }
 
-/// One line per run: its metrics and sizes.
+/// One line per run: its metrics and sizes. The time is wall time.
 fn metrics_table(runs: &[ComparedRun]) -> String {
-    let head = ["", "run", "validation loss", "floor", "time", "parameters", "tokens"];
+    let head = ["", "run", "loss", "bits/byte", "floor", "wall time", "tokens/s", "params", "tokens"];
     let lines = runs.iter().zip(CURVE_SYMBOLS.iter().cycle()).map(|(run, symbol)| {
         vec![
             symbol.to_string(),
             run.name.clone(),
             format_loss(run.validation_loss),
+            format_loss(run.bits_per_byte),
             format_loss(run.floor),
             format_duration(run.seconds),
+            tokens_per_second(run).map_or("–".into(), |speed| format_count(speed.round())),
             format_count(run.parameters as f64),
             format_count(run.tokens as f64),
         ]
     });
-    format_table(&head, &lines.collect::<Vec<_>>(), &[2, 3, 4, 5, 6])
+    format_table(&head, &lines.collect::<Vec<_>>(), &[2, 3, 4, 5, 6, 7, 8])
+}
+
+/// One line per group of runs that differ in the seed only. `None` without such a group.
+fn group_table(runs: &[ComparedRun], groups: &[SeedGroup]) -> Option<String> {
+    let mut rows = Vec::new();
+    for group in groups {
+        let loss = group.mean_spread(runs, |run| run.validation_loss).map_or("–".into(), |loss| loss.format());
+        let symbols: String = group.members.iter().map(|run| CURVE_SYMBOLS[run % CURVE_SYMBOLS.len()]).collect();
+        rows.push(vec![symbols, group.members.len().to_string(), loss.replace('\u{a0}', " ")]);
+    }
+    let head = ["runs", "seeds", "loss, mean ± standard deviation"];
+    (!rows.is_empty()).then(|| format_table(&head, &rows, &[1]))
 }
 
 /// Three decimals, or a dash.

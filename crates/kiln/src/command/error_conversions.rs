@@ -4,7 +4,7 @@
 //! conversion of the inner error, so that kind and location are those of the cause. Errors in recipes and options have exit
 //! code 2, all others 1.
 
-use super::error::{CliError, EXIT_FAILURE, EXIT_USAGE};
+use super::error::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE};
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_pretrained::PretrainedError;
@@ -40,7 +40,9 @@ impl From<PretrainedError> for CliError {
             ),
             PretrainedError::MissingBase { adapter, .. } => failed_at("no-base", message, &adapter)
                 .with_help(format!("give the base model, and the adapters with `--adapter {}`", adapter.display())),
-            PretrainedError::Adapter { folder, .. } => failed_at("adapter", message, &folder),
+            PretrainedError::Adapter { folder, error } => {
+                Self { help: error.help().map(Into::into), ..failed_at("adapter", message, &folder) }
+            }
             PretrainedError::Unsupported { file, error } => {
                 Self { help: error.suggestion, ..failed_at("unknown", message, &file) }
             }
@@ -69,9 +71,13 @@ impl From<ConfigError> for CliError {
 
 impl From<DataError> for CliError {
     /// Errors in texts and tokenizers always have a help. Only an error in the data configuration is the fault of the
-    /// recipe.
+    /// recipe. Reading is interrupted by Ctrl-C only.
     fn from(error: DataError) -> Self {
-        let exit_code = if matches!(error, DataError::Config { .. }) { EXIT_USAGE } else { EXIT_FAILURE };
+        let exit_code = match error {
+            DataError::Config { .. } => EXIT_USAGE,
+            DataError::Stopped { .. } => EXIT_INTERRUPTED,
+            _ => EXIT_FAILURE,
+        };
         let base = Self::new(error.kind(), error.to_string(), exit_code);
         Self { location: error.location(), help: Some(error.help()), ..base }
     }
@@ -90,7 +96,10 @@ impl From<GenerateError> for CliError {
     fn from(error: GenerateError) -> Self {
         let is_usage = matches!(
             error,
-            GenerateError::InvalidOption(_) | GenerateError::PromptTooLong { .. } | GenerateError::NoBlank { .. }
+            GenerateError::InvalidOption(_)
+                | GenerateError::PromptTooLong { .. }
+                | GenerateError::NoRoom { .. }
+                | GenerateError::NoBlank { .. }
         );
         let help = suggestion(&error).map(String::from);
         let exit_code = if is_usage { EXIT_USAGE } else { EXIT_FAILURE };

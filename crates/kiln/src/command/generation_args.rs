@@ -58,6 +58,9 @@ impl GenerationArgs {
                 "--seed has no effect: without sampling, the most likely token is always chosen (greedy decoding)"
             );
         }
+        if options.decoder_start_token_id.is_some() && model.model.encoder().is_none() {
+            log::warn!("--decoder-start-token-id has no effect: the model is not an encoder-decoder model");
+        }
         let sampling = Sampling { seed: self.seed(), ..options.sampling };
         Ok(GenerateOptions { sampling, mask_unassigned: self.tokens.mask_unassigned, ..options })
     }

@@ -6,9 +6,10 @@
 //! kiln inspect runs/stories --text "Once upon a time"
 //! ```
 //!
-//! The tables show the size of the model, then one line per layer with parameters, memory in f32, floating-point operations
-//! and decode state per token, and the kernels of training and inference with the reason for their choice, then each attention
-//! pattern. Quantized tensors of a file are listed with their types. With `--text`, see `inspect_text`.
+//! The tables show the size of the model, then the layers with parameters, memory in f32, floating-point operations and
+//! decode state per token, then the kernels of training and inference with the reason for their choice, then each attention
+//! pattern. Equal blocks are shown once, with the totals of all copies; the JSON result lists every layer. Quantized tensors
+//! of a file are listed with their types. With `--text`, see `inspect_text`.
 //!
 //! JSON: `{"parameters","bytes","flops_per_token","state_bytes_per_token","length","stored":[{"stored","tensors","numbers",
 //! "bytes","multiplied"}],"modules":[{"path","what","parameters","bytes","flops_per_token","state_bytes_per_token","kernel",
@@ -18,14 +19,15 @@ use super::{
     device_args::DeviceArgs,
     error::CliError,
     inspect_text,
+    layer_table::{draw_patterns, kernel_reasons, layer_table},
     model_args::ModelArgs,
     model_summary,
     output::CommandOutput,
     run_report,
-    table::{format_pairs, format_table},
+    table::format_pairs,
 };
 use crate::page::{
-    LayerSummary, ModelSummary, PatternMask,
+    LayerSummary, ModelSummary,
     number_format::{format_bytes, format_count},
 };
 use kiln_models::{DtypeSummary, Model};
@@ -40,7 +42,7 @@ const PATTERN_SIZE: usize = 32;
 const DEFAULT_SEQUENCE_LENGTH: usize = 1024;
 
 /// Bytes of a parameter in 32-bit floating point.
-const F32_BYTES: u64 = 4;
+pub const F32_BYTES: u64 = 4;
 
 /// Arguments of `kiln inspect`.
 #[derive(Debug, clap::Args)]
@@ -69,7 +71,9 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let (model, length) = model_outline(&source)?;
     let summary = model_summary::summarize(&model, length, PATTERN_SIZE);
     let formats = source.dtypes()?;
-    let tables = [overview_table(&summary, length, &formats), layer_table(&summary, &model), draw_patterns(&summary)];
+    let mut tables = vec![overview_table(&summary, length, &formats), layer_table(&summary), kernel_reasons(&model)];
+    tables.push(draw_patterns(&summary));
+    tables.retain(|table| !table.is_empty());
     Ok(CommandOutput::new(to_json(&summary, length, &formats), tables.join("\n\n")))
 }
 
@@ -110,119 +114,20 @@ fn overview_table(summary: &ModelSummary, length: usize, formats: &[DtypeSummary
         ("model", format!("{}, hidden size {}, vocabulary size {}", summary.stack, summary.hidden, summary.vocab)),
         ("parameters", format!("{parameters}, {memory} in f32")),
     ];
-    if !formats.is_empty() {
-        rows.push(("files", format_tensor_formats(formats)));
+    for (index, format) in formats.iter().enumerate() {
+        rows.push((if index == 0 { "files" } else { "" }, format_tensor_format(format)));
     }
     rows.push(("per token", format!("{flops} FLOPs forward, {state} of state, at sequence length {length}")));
     format_pairs(&rows)
 }
 
-/// `211 tensors Q4_1, 84 MB, multiplied without dequantization on a CPU; 61 tensors F32, 140 kB`.
-fn format_tensor_formats(formats: &[DtypeSummary]) -> String {
-    formats.iter().map(format_tensor_format).collect::<Vec<_>>().join("; ")
-}
-
-/// Number, type and size of the tensors of one type. Some quantized types are multiplied as they are, others are
-/// dequantized first.
+/// `211 tensors Q4_1, 84 MB, multiplied as stored on a CPU`: number, type and size of the tensors of one type. Some
+/// quantized types are multiplied as they are, others are dequantized first.
 fn format_tensor_format(format: &DtypeSummary) -> String {
     let tensors = if format.num_tensors == 1 { "tensor" } else { "tensors" };
     let size = format.num_bytes().map_or_else(String::new, |size| format!(", {}", format_bytes(size as f64)));
-    let multiplication = if format.can_multiply() { ", multiplied without dequantization on a CPU" } else { "" };
+    let multiplication = if format.can_multiply() { ", multiplied as stored on a CPU" } else { "" };
     format!("{} {tensors} {}{size}{multiplication}", format.num_tensors, format.dtype)
-}
-
-/// One line per layer, followed by the reasons for the kernels.
-fn layer_table(summary: &ModelSummary, model: &Model) -> String {
-    let plans = layer_kernels(model);
-    let head = [
-        "layer",
-        "description",
-        "parameters",
-        "memory (f32)",
-        "FLOPs/token",
-        "state/token",
-        "training kernel",
-        "inference kernel",
-    ];
-    let rows: Vec<Vec<String>> = summary
-        .layers
-        .iter()
-        .map(|layer| layer_row(layer, plans.iter().find(|plan| plan.path == layer.path)))
-        .collect();
-    let mut reasons: Vec<String> = plans.into_iter().flat_map(|plan| plan.reasons).collect();
-    reasons.sort();
-    reasons.dedup();
-    let mut lines = vec![format_table(&head, &rows, &[2, 3, 4, 5])];
-    lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
-    lines.join("\n")
-}
-
-/// Zeros are dashes. Layers without a choice of kernel have empty cells.
-fn layer_row(layer: &LayerSummary, plan: Option<&LayerKernels>) -> Vec<String> {
-    let costs = [
-        format_count(layer.parameters as f64),
-        format_bytes((F32_BYTES * layer.parameters) as f64),
-        format_count(layer.flops_per_token),
-        format_bytes(layer.state_bytes_per_token),
-    ];
-    let is_zero = |cell: &str| cell == "0" || cell.starts_with("0 ");
-    let costs = costs.map(|cell| if is_zero(&cell) { "–".to_string() } else { cell });
-    let kernels = plan.map_or([String::new(), String::new()], |plan| plan.kernels.clone());
-    [&[layer.path.clone(), layer.title.clone()], &costs[..], &kernels[..]].concat()
-}
-
-/// Kernels of a layer.
-struct LayerKernels {
-    path: String,
-    /// Names of the kernels in training and in inference.
-    kernels: [String; 2],
-    /// Why each was chosen.
-    reasons: [String; 2],
-}
-
-/// Kernels of all layers that have a choice.
-///
-/// Layers of the encoder come first.
-fn layer_kernels(model: &Model) -> Vec<LayerKernels> {
-    let encoder = model.encoder().map_or(&[][..], |encoder| encoder.blocks());
-    let mut layers = Vec::new();
-    for (prefix, blocks) in [("encoder.", encoder), ("", model.blocks())] {
-        for (index, block) in blocks.iter().enumerate() {
-            for (role, part) in block.parts() {
-                let (Some(training), Some(inference)) = (part.plan(true), part.plan(false)) else { continue };
-                layers.push(LayerKernels {
-                    path: format!("{prefix}blocks.{index}.{role}"),
-                    kernels: [&training, &inference].map(|plan| plan.kernel.name().to_string()),
-                    reasons: [("training", &training), ("inference", &inference)].map(|(phase, plan)| {
-                        format!("{phase}: {} kernel, because {}", plan.kernel.name(), plan.reason)
-                    }),
-                });
-            }
-        }
-    }
-    layers
-}
-
-/// Each different attention pattern once, with the layers that have it.
-///
-/// A pattern that depends on the sequence length is drawn for 32 tokens.
-fn draw_patterns(summary: &ModelSummary) -> String {
-    let mut groups: Vec<(&PatternMask, Vec<&str>)> = Vec::new();
-    for layer in &summary.layers {
-        let Some(pattern) = &layer.pattern else { continue };
-        match groups.iter_mut().find(|(known, _)| *known == pattern) {
-            Some((_, paths)) => paths.push(&layer.path),
-            None => groups.push((pattern, vec![&layer.path])),
-        }
-    }
-    let drawings = groups.iter().map(|(pattern, paths)| {
-        let PatternMask { size, title, .. } = pattern;
-        let mut lines =
-            vec![format!("{} ({title}), {size} tokens: rows are queries, columns are keys", paths.join(", "))];
-        lines.extend(model_summary::draw_pattern(pattern).into_iter().map(|line| format!("  {line}")));
-        lines.join("\n")
-    });
-    drawings.collect::<Vec<_>>().join("\n\n")
 }
 
 /// `length` is the sequence length of the costs.

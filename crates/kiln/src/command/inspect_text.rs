@@ -14,6 +14,7 @@ use super::{
     output::{CommandOutput, print_message},
     run_report,
     table::format_table,
+    token_text::readable_token,
 };
 use crate::page::{
     self,
@@ -49,7 +50,7 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
         name: run_report::run_name(&model.model),
         text: text.into(),
         omitted_tokens: ids.len() - analyzed.len(),
-        tokens: analyzed.iter().map(|id| tokenizer.id_to_token(*id)).collect(),
+        tokens: analyzed.iter().map(|id| readable_token(tokenizer, *id)).collect(),
         attention: layer_attention(&report.attention_maps),
         lens: report.logit_lens.iter().map(|layer| lens_row(layer, tokenizer)).collect(),
     };
@@ -75,7 +76,7 @@ fn layer_attention(maps: &[AttentionMap]) -> Vec<LayerAttention> {
 
 /// The name of a layer is that of the residual stream after it: `block 3`.
 fn lens_row(layer: &LogitLensLayer, tokenizer: &Tokenizer) -> LensRow {
-    let top_tokens = layer.top_tokens.iter().map(|top| (tokenizer.id_to_token(top.id), f64::from(top.probability)));
+    let top_tokens = layer.top_tokens.iter().map(|top| (readable_token(tokenizer, top.id), f64::from(top.probability)));
     LensRow {
         name: layer.path.trim_end_matches(".residual").replace("blocks.", "block "),
         top_tokens: top_tokens.collect(),

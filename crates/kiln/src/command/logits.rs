@@ -1,21 +1,39 @@
-//! `kiln logits MODEL --ids ID,…`: the logits of a token sequence, for comparison with other programs.
+//! `kiln logits MODEL --ids ID,…` or `--text TEXT`: the logits of a token sequence, for comparison with other programs.
 //!
 //! ```console
 //! kiln logits models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --ids 1,100,200 --json
+//! kiln logits models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --text "Water boils at" --top 5
 //! kiln logits models/t5 --ids 100,200,1 --decoder-ids 0,5
 //! ```
 //!
-//! Needs configuration and weights only, no tokenizer. The head is that of the model family: the masked-language-model head
-//! for BERT, the decoder for T5. Ids that are special tokens of a tokenizer are not checked.
+//! With `--ids`, configuration and weights suffice: a tokenizer only adds the token texts. The head is that of the model
+//! family: the masked-language-model head for BERT, the decoder for T5. Ids that are special tokens of a tokenizer are not
+//! checked.
 //!
-//! JSON: `{"shape":[sequence,vocabulary],"logits":[…]}`, 32-bit floating point, row-major.
+//! JSON: `{"shape":[sequence,vocabulary],"logits":[…],"ids":[…]}`, 32-bit floating point, row-major; with `--top K` also
+//! `"top":[[{"id","token","logit","probability"}]]`, one list for each position, the most likely token first. `token` is
+//! null without a tokenizer.
 
-use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
+use super::{
+    device_args::DeviceArgs,
+    error::CliError,
+    model_args::ModelArgs,
+    output::CommandOutput,
+    table::format_table,
+    token_text::readable_token,
+    tokenizer::{quote_token, warn_unencodable},
+};
+use crate::page::number_format::format_percent;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use kiln_data::{Tokenizer, tokenizer::EncodeOptions};
 use kiln_models::{Model, Stack};
 use kiln_nn::Context;
 use kiln_spec::{Direction, DocumentSpan, Layout};
-use serde_json::json;
+use kiln_train::pretrained::{ModelSource, SourceModel};
+use serde_json::{Value, json};
+
+/// Number of tokens that are listed for each position without `--top`.
+const DEFAULT_TOP: usize = 1;
 
 /// Arguments of `kiln logits`.
 #[derive(Debug, clap::Args)]
@@ -23,54 +41,101 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Token ids, separated by commas. For an encoder-decoder: the encoder input.
-    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', required_unless_present = "text")]
     ids: Vec<i32>,
+    /// Text in place of --ids. It is encoded as by `kiln tokenizer encode`, with the special tokens that the tokenizer adds.
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    text: Option<String>,
     /// Decoder input ids of an encoder-decoder (default: its start token).
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     decoder_ids: Option<Vec<i32>>,
+    /// List the K most likely tokens of each position.
+    #[arg(long, value_name = "K", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    top: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
+/// Token sequences of a forward pass.
+struct Inputs {
+    /// The ids whose logits are computed: of the decoder, if the model has one.
+    ids: Vec<i32>,
+    /// The encoder input of an encoder-decoder.
+    encoder_ids: Option<Vec<i32>>,
+}
+
+/// A candidate for one position.
+struct Candidate {
+    id: usize,
+    logit: f32,
+    probability: f64,
+}
+
 /// Computes the logits `[T, vocabulary]` of the ids, or of the decoder ids of an encoder-decoder, and prints the most
-/// likely token after each id.
+/// likely tokens after each id.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
     let source = args.model.source()?;
+    // With ids, a tokenizer is not needed: one that is missing or unreadable only costs the token texts.
+    let tokenizer = source.tokenizer();
+    let ids = args.input_ids(tokenizer.as_ref().ok(), &source)?;
     let weights = source.load_model(&device)?;
-    let decoder_start = weights.decoder_start_token();
-    let model = weights.model;
-    args.check_ids(&model)?;
-    let (ids, encoder_ids) = match (model.config().stack, &args.decoder_ids) {
-        (Stack::EncoderDecoder, Some(decoder_ids)) => (decoder_ids.clone(), Some(args.ids.as_slice())),
-        (Stack::EncoderDecoder, None) => {
-            let start = match decoder_start {
-                Some(start) => start,
-                None => source.tokenizer()?.special_tokens().bos,
-            };
-            (vec![start as i32], Some(args.ids.as_slice()))
-        }
-        (_, Some(_)) => {
-            return Err(CliError::usage("the model is not an encoder-decoder").with_location("--decoder-ids"));
-        }
-        (_, None) => (args.ids.clone(), None),
-    };
-    let logits = compute_logits(&model, &ids, encoder_ids);
+    let inputs = args.inputs(ids, &weights, &source)?;
+    let logits = compute_logits(&weights.model, &inputs.ids, inputs.encoder_ids.as_deref());
     let [length, vocab] = logits.dims();
     let data = logits.into_data().convert::<f32>();
     let values = data
         .as_slice::<f32>()
         .map_err(|error| CliError::failed("device", format!("cannot read results from the device: {error}")))?;
-    let lines = ids.iter().zip(values.chunks_exact(vocab.max(1))).map(|(id, row)| format!("{id} → {}", top_logit(row)));
-    Ok(CommandOutput::new(json!({ "shape": [length, vocab], "logits": values }), lines.collect::<Vec<_>>().join("\n")))
+    let top: Vec<Vec<Candidate>> =
+        values.chunks_exact(vocab.max(1)).map(|row| top_candidates(row, args.top.unwrap_or(DEFAULT_TOP))).collect();
+    let tokenizer = tokenizer.ok();
+    let mut json = json!({ "shape": [length, vocab], "logits": values, "ids": inputs.ids });
+    if args.top.is_some() {
+        json["top"] = top.iter().map(|row| candidates_json(row, tokenizer.as_ref())).collect();
+    }
+    Ok(CommandOutput::new(json, candidate_table(&inputs.ids, &top, tokenizer.as_ref())))
 }
 
-/// `id (logit)` of the largest logit.
-///
-/// Empty for a model without vocabulary.
-fn top_logit(row: &[f32]) -> String {
-    let top = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    top.map_or(String::new(), |(id, logit)| format!("{id} ({logit:.4})"))
+/// The `count` most likely tokens of a row of logits, most likely first; of equal logits, the lower id first.
+fn top_candidates(row: &[f32], count: usize) -> Vec<Candidate> {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Softmax with the largest logit subtracted, summed in 64 bits: no overflow, and no loss over a large vocabulary.
+    let total: f64 = row.iter().map(|logit| f64::from(logit - max).exp()).sum();
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+    let candidates = order.into_iter().take(count);
+    candidates.map(|id| Candidate { id, logit: row[id], probability: f64::from(row[id] - max).exp() / total }).collect()
+}
+
+/// The text of a token between bars; its id alone without a tokenizer.
+fn token_text(id: usize, tokenizer: Option<&Tokenizer>) -> Option<String> {
+    let id = u32::try_from(id).ok()?;
+    tokenizer.filter(|tokenizer| (id as usize) < tokenizer.vocab_size()).map(|tokenizer| readable_token(tokenizer, id))
+}
+
+/// The candidates of one position, as in the JSON result.
+fn candidates_json(row: &[Candidate], tokenizer: Option<&Tokenizer>) -> Value {
+    let entries = row.iter().map(|Candidate { id, logit, probability }| {
+        json!({ "id": id, "token": token_text(*id, tokenizer), "logit": logit, "probability": probability })
+    });
+    entries.collect()
+}
+
+/// One line for each candidate: input id and token, then the candidate's id, token, logit and probability. The input is
+/// printed with the first candidate only. Without a tokenizer, the columns of tokens are empty.
+fn candidate_table(ids: &[i32], top: &[Vec<Candidate>], tokenizer: Option<&Tokenizer>) -> String {
+    let text = |id: usize| token_text(id, tokenizer).map_or(String::new(), |token| quote_token(&token));
+    let mut rows = Vec::new();
+    for (id, row) in ids.iter().zip(top) {
+        for (rank, candidate) in row.iter().enumerate() {
+            let input = if rank == 0 { [id.to_string(), text(*id as usize)] } else { Default::default() };
+            let [id, token] = [candidate.id.to_string(), text(candidate.id)];
+            let numbers = [format!("{:.4}", candidate.logit), format_percent(candidate.probability)];
+            rows.push([&input[..], &[id, token], &numbers].concat());
+        }
+    }
+    format_table(&["input", "", "next", "", "logit", "probability"], &rows, &[0, 2, 4, 5])
 }
 
 /// Logits `[T, vocabulary]` of one document. An encoder-decoder encodes `encoder_ids` first.
@@ -100,13 +165,53 @@ fn id_tensor(ids: &[i32], device: &Device) -> Tensor<2, Int> {
 }
 
 impl Args {
+    /// The ids of `--ids`, or those of `--text`.
+    fn input_ids(&self, tokenizer: Option<&Tokenizer>, source: &ModelSource) -> Result<Vec<i32>, CliError> {
+        let Some(text) = &self.text else { return Ok(self.ids.clone()) };
+        let Some(tokenizer) = tokenizer else {
+            // Opened again for its error.
+            source.tokenizer()?;
+            return Err(CliError::failed("tokenizer", "the model has no tokenizer").with_location("--text"));
+        };
+        warn_unencodable(tokenizer, text);
+        let options = EncodeOptions { add_special_tokens: true, truncation: None };
+        let ids: Vec<i32> =
+            tokenizer.encode_for_model(text, None, &options)?.ids.into_iter().map(|id| id as i32).collect();
+        if ids.is_empty() {
+            return Err(
+                CliError::usage("the text has no tokens; give a text with at least one").with_location("--text")
+            );
+        }
+        Ok(ids)
+    }
+
+    /// The sequences of the forward pass. An encoder-decoder reads `ids` with its encoder.
+    fn inputs(&self, ids: Vec<i32>, weights: &SourceModel, source: &ModelSource) -> Result<Inputs, CliError> {
+        self.check_ids(&ids, &weights.model)?;
+        match (weights.model.config().stack, &self.decoder_ids) {
+            (Stack::EncoderDecoder, Some(decoder_ids)) => {
+                Ok(Inputs { ids: decoder_ids.clone(), encoder_ids: Some(ids) })
+            }
+            (Stack::EncoderDecoder, None) => {
+                let start = match weights.decoder_start_token() {
+                    Some(start) => start,
+                    None => source.tokenizer()?.special_tokens().bos,
+                };
+                Ok(Inputs { ids: vec![start as i32], encoder_ids: Some(ids) })
+            }
+            (_, Some(_)) => Err(CliError::usage("the model is not an encoder-decoder").with_location("--decoder-ids")),
+            (_, None) => Ok(Inputs { ids, encoder_ids: None }),
+        }
+    }
+
     /// Refuses ids outside the vocabulary and sequences longer than the positions of the model.
-    fn check_ids(&self, model: &Model) -> Result<(), CliError> {
+    fn check_ids(&self, ids: &[i32], model: &Model) -> Result<(), CliError> {
         let config = model.config();
         let max_positions = config.position.max_positions();
         let encoder = config.encoder_model_config();
         let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
-        check_sequence("--ids", &self.ids, config.vocab, max_encoder_positions)?;
+        let flag = if self.text.is_some() { "--text" } else { "--ids" };
+        check_sequence(flag, ids, config.vocab, max_encoder_positions)?;
         match &self.decoder_ids {
             Some(ids) => check_sequence("--decoder-ids", ids, config.vocab, max_positions),
             None => Ok(()),

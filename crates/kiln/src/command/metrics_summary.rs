@@ -4,7 +4,9 @@
 //! `{"run","steps","tokens","train_loss","validation_loss","floor","accepted","seconds","tokens_per_second"}`. Metrics that a
 //! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
 
-use kiln_train::metrics::{CompressionMetrics, CorrectCount, MetricsRow, Samples, StepMetrics, ValidationMetrics};
+use kiln_train::metrics::{
+    CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -21,6 +23,8 @@ pub struct MetricsSummary {
     pub last_samples: Option<Samples>,
     /// Last comparison with compressors.
     pub compression: Option<CompressionMetrics>,
+    /// Command line and version of Kiln of each process that started the run.
+    pub commands: Vec<String>,
 }
 
 impl MetricsSummary {
@@ -37,6 +41,7 @@ impl MetricsSummary {
                 MetricsRow::Validation(row) => summary.last_validation = Some(row.clone()),
                 MetricsRow::Samples(row) => summary.last_samples = Some(row.clone()),
                 MetricsRow::Compression(row) => summary.compression = Some(row.clone()),
+                MetricsRow::Event(row) if row.kind == EventKind::Started => summary.commands.push(row.detail.clone()),
                 MetricsRow::Event(_) => {}
             }
         }

@@ -7,6 +7,7 @@
 //! This module needs the feature `cli`, which is enabled by default. It has no interface besides [`main`].
 
 mod ascii_chart;
+mod base_model;
 mod chat;
 mod color;
 mod compare;
@@ -26,6 +27,7 @@ mod generation_args;
 mod inspect;
 mod inspect_text;
 mod interrupt;
+mod layer_table;
 mod logits;
 mod memory_check;
 mod metrics_summary;
@@ -41,8 +43,10 @@ mod recipe_source;
 mod run_report;
 mod run_summary;
 mod sampling_args;
+mod start_record;
 mod table;
 mod token_args;
+mod token_text;
 mod tokenizer;
 mod train;
 mod variants;

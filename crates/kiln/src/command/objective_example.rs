@@ -2,7 +2,10 @@
 //!
 //! The batch is made by the code that trains ([`Objective::batch`](kiln_train::Objective::batch)), with one sequence.
 
-use super::model_summary::layout_mask;
+use super::{
+    model_summary::layout_mask,
+    token_text::{is_mask_token, readable_token},
+};
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
 use kiln_data::{Batch, DataConfig, PackedSequences, Sequence, Subset, Tokenizer};
 use kiln_infer::block_on;
@@ -57,7 +60,7 @@ pub fn text_examples(
     seed: u64,
 ) -> Vec<TextExample> {
     let packed = pack_text(text, tokenizer);
-    let original: Vec<String> = packed.rows[0][0].tokens.iter().map(|id| tokenizer.id_to_token(*id)).collect();
+    let original: Vec<String> = packed.rows[0][0].tokens.iter().map(|id| readable_token(tokenizer, *id)).collect();
     let objective = objective.build();
     let mut components = objective.components();
     if components.is_empty() {
@@ -94,22 +97,16 @@ fn pack_text(text: &str, tokenizer: &Tokenizer) -> PackedSequences {
 fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
     let positions = batch.inputs.iter().zip(&batch.targets).zip(&batch.weights);
     let tokens = positions.map(|((input, target), weight)| ExampleToken {
-        input: tokenizer.id_to_token(*input as u32),
-        target: (*weight > 0.0).then(|| tokenizer.id_to_token(*target as u32)),
+        input: readable_token(tokenizer, *input as u32),
+        target: (*weight > 0.0).then(|| readable_token(tokenizer, *target as u32)),
         is_masked: is_mask_token(tokenizer, *input as u32),
     });
     tokens.collect()
 }
 
 /// The first validation document in the order of the source; `None` if there is none.
-fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
+pub fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
     let (source, split) = run::open_data(data, &|| false)?;
     let mut texts = split.texts(&source, Subset::Validation)?;
     Ok(texts.next().transpose()?)
-}
-
-/// Whether a token is the mask token or a sentinel.
-fn is_mask_token(tokenizer: &Tokenizer, id: u32) -> bool {
-    let special = tokenizer.special_tokens();
-    id == special.mask || special.sentinels.contains(&id)
 }

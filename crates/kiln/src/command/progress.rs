@@ -3,7 +3,7 @@
 //! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
 //! Evaluations, samples and checkpoints are printed in both cases.
 
-use super::{metrics_text, output::print_message};
+use super::{error::CliError, metrics_text, output::print_message, start_record::record_start};
 use crate::page::number_format::{format_bytes, format_count};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
@@ -30,6 +30,8 @@ pub struct ProgressReporter {
     pub already_finished: bool,
     /// Whether a stage has started.
     pub stage_started: bool,
+    /// Command line to record in the run folder when it is created; `None` for a resumed run.
+    pub start_command: Option<String>,
     /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     rate: StepRate,
@@ -54,6 +56,7 @@ impl ProgressReporter {
             run_folder: None,
             already_finished: false,
             stage_started: false,
+            start_command: None,
             bar,
             rate: StepRate { started: Instant::now(), steps: 0, steps_before: 0, total_steps: 0 },
             last_reading_message: Instant::now(),
@@ -77,6 +80,10 @@ impl ProgressReporter {
     fn show_run_folder(&mut self, run: &Path) {
         self.print_message(&format!("run folder: {}", run.display()));
         self.run_folder = Some(run.to_owned());
+        // The run does not depend on the record: a failure is printed, and the training goes on.
+        if let Some(Err(error)) = self.start_command.take().map(|command| record_start(run, &command)) {
+            CliError::from(error).report();
+        }
     }
 
     /// Shows an activity of unknown length.
@@ -101,14 +108,12 @@ impl ProgressReporter {
         }
     }
 
-    /// `vocab` is the vocabulary size, `skipped` the number of files without text.
-    fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize, skipped: usize) {
+    /// `documents` counts those for training, `vocab` is the vocabulary size.
+    fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize) {
         let [documents, tokens, validation_tokens] =
             [documents as f64, tokens as f64, validation_tokens as f64].map(format_count);
-        let skipped = if skipped > 0 { format!("; skipped {skipped} files without text") } else { String::new() };
         self.print_message(&format!(
-            "{documents} documents, {tokens} training tokens, {validation_tokens} validation tokens, vocabulary size \
-             {vocab}{skipped}"
+            "train: {documents} documents, {tokens} tokens; validation: {validation_tokens}; vocabulary: {vocab}"
         ));
     }
 
@@ -188,8 +193,13 @@ impl ProgressListener for ProgressReporter {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),
             ProgressEvent::ReadingText(done, total) => self.show_reading(done, total),
             ProgressEvent::TrainingTokenizer => self.show_activity("training the tokenizer".into()),
-            ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, skipped } => {
-                self.show_corpus(documents, tokens, validation_tokens, vocab, skipped)
+            ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, report } => {
+                report.messages().iter().for_each(|message| self.print_message(message));
+                self.show_corpus(documents, tokens, validation_tokens, vocab)
+            }
+            ProgressEvent::RunRemoved(run) => {
+                self.run_folder = None;
+                self.print_message(&format!("removed {}: the run has no checkpoint", run.display()));
             }
             ProgressEvent::StageStarted { name, parameters, steps_done, steps } => {
                 self.show_stage(name, parameters, steps_done, steps)

@@ -4,11 +4,14 @@
 //! from the files of the run folder, so that a finished run can be reported again with `kiln train --resume RUN`.
 
 use super::{
-    error::CliError, metrics_summary::MetricsSummary, model_summary, objective_example, output::print_message,
+    base_model::describe_base, error::CliError, metrics_summary::MetricsSummary, model_summary, objective_example,
+    output::print_message,
 };
-use crate::page::{self, CheckpointEntry, Compression, ModelSummary, ObjectiveExample, Report};
+use crate::page::{self, CheckpointEntry, Compression, ExpertLoad, ModelSummary, ObjectiveExample, Report};
 use burn::tensor::Device;
 use kiln_data::SourceConfig;
+use kiln_infer::block_on;
+use kiln_interpret::expert_loads;
 use kiln_models::Model;
 use kiln_train::{
     Models, Recipe, RunFolderError, StageConfig,
@@ -63,7 +66,8 @@ pub fn outline_model(paths: &RunPaths, recipe: &Recipe) -> Result<Option<Model>,
 fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     let recipe = run::load_recipe(paths)?;
     let stage = recipe.stages.last().cloned().unwrap_or_default();
-    let metrics = MetricsSummary::from_rows(&run::load_metrics(paths)?);
+    let metric_rows = run::load_metrics(paths)?;
+    let metrics = MetricsSummary::from_rows(&metric_rows);
     let model = outline_model(paths, &recipe)?;
     let summary = model.as_ref().map(|model| model_summary::summarize(model, stage.sequence_length, PATTERN_SIZE));
     Ok(Report {
@@ -72,6 +76,9 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
         is_pseudo: stage.objective.build().loss_kind() == LossKind::PseudoLikelihood,
         run_info: run_info(&recipe, &stage, summary.as_ref(), device),
         parameters: summary.as_ref().map_or(0, |summary| summary.total_parameters),
+        base: model.as_ref().and_then(|model| describe_base(&recipe, &stage, model, &metric_rows)),
+        commands: metrics.commands.clone(),
+        expert_loads: run_expert_loads(paths, &recipe, &stage, summary.as_ref(), device),
         steps: metrics.steps(),
         tokens: metrics.tokens(),
         seconds: metrics.seconds(),
@@ -111,6 +118,31 @@ fn examples(
     let tokenizer = super::tokenizer::open_tokenizer(paths.root())?;
     let models = Models { policy: model };
     Ok(objective_example::stage_examples(stage.data_config(recipe), stage, &models, &tokenizer))
+}
+
+/// Maximum number of tokens on which expert loads are counted.
+const MAX_LOAD_TOKENS: usize = 2048;
+
+/// Expert loads of the trained model on the beginning of its validation text. Empty for a model without experts, before the
+/// first checkpoint, and if the text can no longer be read.
+fn run_expert_loads(
+    paths: &RunPaths,
+    recipe: &Recipe,
+    stage: &StageConfig,
+    summary: Option<&ModelSummary>,
+    device: &Device,
+) -> Vec<ExpertLoad> {
+    let has_experts =
+        summary.is_some_and(|summary| summary.layers.iter().any(|layer| layer.title.contains(" experts,")));
+    if !has_experts {
+        return Vec::new();
+    }
+    let text = objective_example::first_validation_text(stage.data_config(recipe)).ok().flatten();
+    let Some((text, loaded)) = text.zip(run::load(paths.root(), device).ok()) else { return Vec::new() };
+    let mut ids = loaded.tokenizer.encode_prompt(loaded.tokenizer.special_tokens().bos, &text);
+    ids.truncate(stage.sequence_length.min(MAX_LOAD_TOKENS));
+    let loads = block_on(expert_loads(&loaded.model, &ids)).unwrap_or_default();
+    loads.into_iter().map(|load| ExpertLoad { layer: load.layer, shares: load.shares }).collect()
 }
 
 /// Text, tokenizer, batch size, seed and device.

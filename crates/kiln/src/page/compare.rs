@@ -2,19 +2,21 @@
 //!
 //! The page has five parts: a sentence that names the best run, the recipe keys that differ, a table of final results, the
 //! loss curves over steps, tokens and time, and, if known, charts of cost and of length extrapolation. A run without a
-//! finite validation loss is listed last and has no rank. The color of a run is its position on the command line.
+//! finite validation loss is listed last and has no rank. Runs that differ in the seed only have one color.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::chart::{Axis, Chart, ChartView, LineStyle, Series};
+use super::compare_results::{FinalMetrics, final_metrics, finite_loss, summary};
 use super::curves::{self, FLOOR_LABEL, horizontal_line, zoomed_range};
 use super::data::{ComparedRun, Comparison};
 use super::downsample::smooth;
 use super::labels::Dot;
 use super::metrics_rows::{StepRow, ValidationRow};
 use super::number_format::{Unit, format_count, format_duration};
+use super::seed_groups::seed_groups;
 
 /// Largest and smallest diameter of a point in the cost chart, in pixels.
 const DOT_DIAMETER: (f64, f64) = (26.0, 8.0);
@@ -23,7 +25,8 @@ const DOT_DIAMETER: (f64, f64) = (26.0, 8.0);
 #[derive(Serialize)]
 pub struct View {
     summary: String,
-    names: Vec<String>,
+    /// Name and color of each run.
+    names: Vec<(String, usize)>,
     /// Recipe key and its value in each run, for the keys that differ.
     config_diff: Vec<(String, Vec<Option<String>>)>,
     /// Name of the x axis and loss chart over it.
@@ -33,29 +36,6 @@ pub struct View {
     final_metrics: Vec<FinalMetrics>,
     /// Whether the loss charts show the lowest possible loss; a note then explains the dashed line.
     has_floor: bool,
-}
-
-/// A row of the table of final results.
-#[derive(Serialize)]
-struct FinalMetrics {
-    name: String,
-    color: usize,
-    loss: String,
-    /// Nats per token above the best run; empty for the best.
-    loss_gap: String,
-    time: String,
-    parameters: String,
-    tokens: String,
-    is_best: bool,
-}
-
-/// A run with a finite validation loss.
-#[derive(Clone, Copy)]
-struct RankedRun<'a> {
-    /// Position in the comparison, which is its color.
-    index: usize,
-    run: &'a ComparedRun,
-    loss: f64,
 }
 
 /// Quantity on the x axis of a loss chart.
@@ -79,53 +59,22 @@ pub fn view(compare: &Comparison) -> View {
         let values = runs.iter().map(|run| run.config_diff.get(key).cloned()).collect();
         (key.clone(), values)
     });
-    let axes = [("by step", XAxis::Steps), ("by tokens", XAxis::Tokens), ("by time", XAxis::Time)];
+    let groups = seed_groups(runs);
+    let mut colors = vec![0; runs.len()];
+    groups.iter().enumerate().for_each(|(color, group)| group.members.iter().for_each(|run| colors[*run] = color));
+    let axes = [("by step", XAxis::Steps), ("by tokens", XAxis::Tokens), ("by wall time", XAxis::Time)];
     View {
-        summary: summary(runs),
-        names: runs.iter().map(|run| run.name.clone()).collect(),
+        summary: summary(runs, &groups),
+        names: runs.iter().zip(&colors).map(|(run, color)| (run.name.clone(), *color)).collect(),
         config_diff: config_diff.collect(),
-        curves: axes.into_iter().filter_map(|(name, x_axis)| Some((name, loss_chart(runs, x_axis)?))).collect(),
-        cost_chart: cost_chart(runs),
-        length_chart: length_chart(runs),
-        final_metrics: final_metrics(runs),
+        curves: axes
+            .into_iter()
+            .filter_map(|(name, x_axis)| Some((name, loss_chart(runs, &colors, x_axis)?)))
+            .collect(),
+        cost_chart: cost_chart(runs, &colors),
+        length_chart: length_chart(runs, &colors),
+        final_metrics: final_metrics(runs, &groups),
         has_floor: shared_floor(runs).is_some(),
-    }
-}
-
-/// Validation loss at the end of a run; `None` if it is missing, infinite or not a number.
-fn finite_loss(run: &ComparedRun) -> Option<f64> {
-    run.validation_loss.filter(|loss| loss.is_finite())
-}
-
-/// The runs that have a loss, lowest loss first.
-fn rank_by_loss(runs: &[ComparedRun]) -> Vec<RankedRun<'_>> {
-    let with_loss = runs.iter().enumerate();
-    let mut ranked: Vec<RankedRun> =
-        with_loss.filter_map(|(index, run)| Some(RankedRun { index, run, loss: finite_loss(run)? })).collect();
-    ranked.sort_by(|a, b| a.loss.total_cmp(&b.loss));
-    ranked
-}
-
-/// Names the best run and, if it is another one, the fastest.
-///
-/// The fastest run is named only if it is faster than the best one, with the difference of the losses in nats per
-/// token.
-fn summary(runs: &[ComparedRun]) -> String {
-    let ranked = rank_by_loss(runs);
-    let Some(best) = ranked.first() else {
-        return "No run has been evaluated yet.".into();
-    };
-    let best_time = format_duration(best.run.seconds);
-    let lead =
-        format!("{} has the lowest validation loss, {:.3} nats per token, after {best_time}", best.run.name, best.loss);
-    let fastest = ranked.iter().min_by(|a, b| a.run.seconds.total_cmp(&b.run.seconds));
-    match fastest.filter(|other| other.run.seconds < best.run.seconds) {
-        Some(fastest) => {
-            let time = format_duration(fastest.run.seconds);
-            let gap = fastest.loss - best.loss;
-            format!("{lead}; {} is the fastest, {time}, and ends {gap:.3} above it.", fastest.run.name)
-        }
-        None => format!("{lead}."),
     }
 }
 
@@ -154,7 +103,7 @@ impl XAxis {
         let (label, unit) = match self {
             Self::Steps => ("step", Unit::Count),
             Self::Tokens => ("tokens", Unit::Count),
-            Self::Time => ("time", Unit::Seconds),
+            Self::Time => ("wall time", Unit::Seconds),
         };
         Axis { label: label.into(), unit, ..Axis::default() }
     }
@@ -165,18 +114,18 @@ impl XAxis {
 /// A run has two lines of its color: the validation loss (solid, named) and the smoothed training loss behind it (faint).
 /// If all runs have the same floor, it is a dashed line. The y axis is that of the close-up ([`zoomed_range`]): it ends at
 /// the highest loss after the first tenth of the longest run.
-fn loss_chart(runs: &[ComparedRun], x_axis: XAxis) -> Option<ChartView> {
-    let training = runs.iter().enumerate().map(|(color, run)| {
+fn loss_chart(runs: &[ComparedRun], colors: &[usize], x_axis: XAxis) -> Option<ChartView> {
+    let training = runs.iter().zip(colors).map(|(run, color)| {
         let points = curves::steps(&run.rows)
             .filter_map(|row| Some((x_axis.step_x(row)?, row.loss.unwrap_or(f64::NAN))))
             .collect::<Vec<_>>();
-        Series { color, style: LineStyle::Faint, points: smooth(&points), ..Series::default() }
+        Series { color: *color, style: LineStyle::Faint, points: smooth(&points), ..Series::default() }
     });
-    let validation = runs.iter().enumerate().map(|(color, run)| {
+    let validation = runs.iter().zip(colors).map(|(run, color)| {
         let points = curves::validations(&run.rows)
             .filter_map(|row| Some((x_axis.validation_x(row)?, row.loss.unwrap_or(f64::NAN))))
             .collect();
-        Series { name: run.name.clone(), color, points, ..Series::default() }
+        Series { name: run.name.clone(), color: *color, points, ..Series::default() }
     });
     let mut series: Vec<Series> = training.chain(validation).collect();
     series.extend(shared_floor(runs).and_then(|floor| horizontal_line(FLOOR_LABEL, floor, &series)));
@@ -191,15 +140,16 @@ fn shared_floor(runs: &[ComparedRun]) -> Option<f64> {
     runs.iter().all(|run| run.floor.is_some_and(|floor| (floor - first).abs() < 1e-3)).then_some(first)
 }
 
-/// Scatter plot of validation loss (y, nats per token) over training time (x), one point per run, 320 pixels high.
+/// Scatter plot of validation loss (y, nats per token) over the wall time of training (x), one point per run, 320 pixels high.
 ///
 /// The diameter is 26 · √(parameters / most parameters) pixels and at least 8, so that the area is proportional to the
 /// number of parameters. The label is the name of the run, the tooltip adds loss, time and parameters. `None` if no run
 /// has a loss.
-fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
+fn cost_chart(runs: &[ComparedRun], colors: &[usize]) -> Option<ChartView> {
     let max_parameters = runs.iter().map(|run| run.parameters).max()?.max(1) as f64;
     let (largest, smallest) = DOT_DIAMETER;
-    let dots = rank_by_loss(runs).into_iter().map(|RankedRun { index, run, loss }| {
+    let evaluated = runs.iter().zip(colors).filter_map(|(run, color)| Some((run, *color, finite_loss(run)?)));
+    let dots = evaluated.map(|(run, color, loss)| {
         let time = format_duration(run.seconds);
         let parameters = format_count(run.parameters as f64);
         Dot {
@@ -208,14 +158,14 @@ fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
             width: (largest * (run.parameters as f64 / max_parameters).sqrt()).round().max(smallest),
             name: run.name.clone(),
             title: format!("{}: {loss:.3} nats per token, {time}, {parameters} parameters", run.name),
-            color: index,
+            color,
         }
     });
     let chart = Chart {
         title: "Cost and quality".into(),
         note: "lower left is better; the area of a point shows the number of parameters".into(),
         height: 320.0,
-        x: Axis { label: "time".into(), unit: Unit::Seconds, ..Axis::default() },
+        x: Axis { label: "wall time".into(), unit: Unit::Seconds, ..Axis::default() },
         y: Axis { label: "validation loss, nats per token".into(), unit: Unit::Plain, ..Axis::default() },
         dots: dots.collect(),
         ..Chart::default()
@@ -227,11 +177,11 @@ fn cost_chart(runs: &[ComparedRun]) -> Option<ChartView> {
 ///
 /// Runs that were not evaluated at several lengths are left out; `None` if that leaves no run. A curve that stays
 /// flat beyond the training length shows that the position encoding extrapolates.
-fn length_chart(runs: &[ComparedRun]) -> Option<ChartView> {
-    let evaluated = runs.iter().enumerate().filter(|(_, run)| !run.loss_by_length.is_empty());
-    let series = evaluated.map(|(color, run)| {
+fn length_chart(runs: &[ComparedRun], colors: &[usize]) -> Option<ChartView> {
+    let evaluated = runs.iter().zip(colors).filter(|(run, _)| !run.loss_by_length.is_empty());
+    let series = evaluated.map(|(run, color)| {
         let points = run.loss_by_length.iter().map(|(length, loss)| (*length as f64, *loss)).collect();
-        Series { name: run.name.clone(), color, points, ..Series::default() }
+        Series { name: run.name.clone(), color: *color, points, ..Series::default() }
     });
     let chart = Chart {
         title: "Loss by sequence length".into(),
@@ -243,54 +193,4 @@ fn length_chart(runs: &[ComparedRun]) -> Option<ChartView> {
         ..Chart::default()
     };
     chart.draw()
-}
-
-/// One row per run: those with a loss first, best first.
-fn final_metrics(runs: &[ComparedRun]) -> Vec<FinalMetrics> {
-    let ranked = rank_by_loss(runs);
-    let lowest = ranked.first().map(|best| best.loss);
-    let unranked = runs.iter().enumerate().filter(|(_, run)| finite_loss(run).is_none());
-    let unranked = unranked.map(|(index, run)| RankedRun { index, run, loss: f64::NAN });
-    ranked.iter().copied().chain(unranked).map(|entry| final_row(entry, lowest)).collect()
-}
-
-/// One row of the table; `lowest` is the loss of the best run.
-fn final_row(RankedRun { index, run, loss }: RankedRun, lowest: Option<f64>) -> FinalMetrics {
-    let gap = lowest.map(|best| loss - best).filter(|gap| *gap > 0.0);
-    FinalMetrics {
-        name: run.name.clone(),
-        color: index,
-        loss: if loss.is_finite() { format!("{loss:.3}") } else { "–".into() },
-        loss_gap: gap.map(|gap| format!("+{gap:.3}")).unwrap_or_default(),
-        time: format_duration(run.seconds),
-        parameters: format_count(run.parameters as f64),
-        tokens: format_count(run.tokens as f64),
-        is_best: Some(loss) == lowest,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(name: &str, validation_loss: Option<f64>, seconds: f64) -> ComparedRun {
-        ComparedRun { name: name.into(), validation_loss, seconds, ..ComparedRun::default() }
-    }
-
-    #[test]
-    fn the_summary_names_the_best_and_the_fastest() {
-        let runs = [run("a", Some(1.70), 60.0), run("b", Some(1.65), 90.0), run("c", None, 5.0)];
-        let both = "b has the lowest validation loss, 1.650 nats per token, after 1 min 30 s; a is the fastest, 1 min, and ends 0.050 above it.";
-        assert_eq!(summary(&runs), both);
-        assert_eq!(summary(&runs[1..]), "b has the lowest validation loss, 1.650 nats per token, after 1 min 30 s.");
-        assert_eq!(summary(&[run("c", Some(f64::NAN), 1.0)]), "No run has been evaluated yet.");
-    }
-
-    #[test]
-    fn runs_without_a_loss_come_last() {
-        let runs = [run("c", None, 5.0), run("a", Some(1.70), 60.0), run("b", Some(1.65), 90.0)];
-        let rows: Vec<_> = final_metrics(&runs).into_iter().map(|f| (f.name, f.loss, f.loss_gap, f.is_best)).collect();
-        let expected = [("b", "1.650", "", true), ("a", "1.700", "+0.050", false), ("c", "–", "", false)];
-        assert_eq!(rows, expected.map(|(name, loss, gap, best)| (name.into(), loss.into(), gap.into(), best)));
-    }
 }

@@ -6,6 +6,7 @@
 //! | accuracy ([`accuracy_chart`]) | 240 px | step | 0 to 100 % | one for each kind of dependency, in alphabetical order |
 //! | accepted sentences ([`acceptance_chart`]) | 240 px | step | 0 to 100 % | 0: well formed, 1: also consistent |
 //! | training ([`training_charts`]) | 130 px | step | one unit each | 0 |
+//! | auxiliary losses ([`auxiliary_loss_chart`]) | 240 px | step | the loss | one for each kind of loss |
 //!
 //! All of them belong to the report (`templates/report.html`). The comparison page uses the row filters and
 //! [`zoomed_range`]. A chart whose values are all missing or non-finite is `None`, and the page leaves it out; a single
@@ -54,9 +55,10 @@ pub fn samples(rows: &[Row]) -> impl Iterator<Item = &SamplesRow> {
     rows.iter().filter_map(|row| if let Row::Samples(samples) = row { Some(samples) } else { None })
 }
 
-/// Events among `rows`.
+/// Events among `rows`, without the start, whose command line the report shows elsewhere.
 pub fn events(rows: &[Row]) -> impl Iterator<Item = &EventRow> {
-    rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None })
+    let events = rows.iter().filter_map(|row| if let Row::Event(event) = row { Some(event) } else { None });
+    events.filter(|event| event.event != "started")
 }
 
 /// One point (step, value) per training step. A missing value becomes NaN, which the chart draws as a gap.
@@ -210,17 +212,48 @@ pub fn training_charts(rows: &[Row]) -> Vec<ChartView> {
     let gradient_axis = Axis { include_zero: !is_log, is_log, ..Axis::default() };
     let throughput_axis = Axis { unit: Unit::Count, ..from_zero.clone() };
     let learning_rate = step_points(rows, |row| row.learning_rate);
-    let mut charts = vec![
+    let charts = [
         small_chart("Learning rate", learning_rate, from_zero),
         small_chart("Gradient norm", gradient_norm, gradient_axis),
         small_chart("Tokens per second", throughput_points(rows), throughput_axis),
     ];
-    let names: BTreeSet<&String> = steps(rows).flat_map(|row| row.losses.keys()).collect();
-    charts.extend(names.into_iter().map(|name| {
-        let points = step_points(rows, |row| row.losses.get(name).copied().flatten());
-        small_chart(&format!("Auxiliary loss: {name}"), points, Axis::default())
-    }));
     charts.into_iter().flatten().collect()
+}
+
+/// Auxiliary losses, such as those of routers, in one chart of 240 pixels: for each kind of loss (the last part of its
+/// name, such as `balance`) the mean over the layers as a solid line, and each layer as a faint one.
+pub fn auxiliary_loss_chart(rows: &[Row]) -> Option<ChartView> {
+    let names: BTreeSet<&String> = steps(rows).flat_map(|row| row.losses.keys()).collect();
+    let kinds: BTreeSet<&str> = names.iter().map(|name| loss_kind(name)).collect();
+    let mut series = Vec::new();
+    for (color, kind) in kinds.into_iter().enumerate() {
+        let members: Vec<&String> = names.iter().copied().filter(|name| loss_kind(name) == kind).collect();
+        let value = |row: &StepRow, name: &String| row.losses.get(name).copied().flatten();
+        for name in members.iter().filter(|_| members.len() > 1) {
+            let points = smooth(&step_points(rows, |row| value(row, name)));
+            series.push(Series { color, style: LineStyle::Faint, points, ..Series::default() });
+        }
+        let mean = |row: &StepRow| {
+            let values: Vec<f64> = members.iter().filter_map(|name| value(row, name)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        series.push(line_series(kind, color, smooth(&step_points(rows, mean))));
+    }
+    let chart = Chart {
+        title: "Auxiliary losses".into(),
+        note: "mean over the layers; pale: each layer".into(),
+        height: 240.0,
+        x: step_axis(),
+        y: Axis { include_zero: true, ..Axis::default() },
+        series,
+        ..Chart::default()
+    };
+    chart.draw()
+}
+
+/// `balance` for `blocks.3.feed_forward.balance`.
+fn loss_kind(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 /// A small chart of one line in color 0, 130 pixels high, with the last finite value beside the title.

@@ -25,6 +25,10 @@ pub struct Report {
     pub run_info: Vec<(String, String)>,
     /// Number of parameters, trainable and frozen.
     pub parameters: u64,
+    /// The model that the run started from.
+    pub base: Option<BaseModel>,
+    /// Command line and version of Kiln of each process that worked on the run.
+    pub commands: Vec<String>,
     /// Number of optimizer steps.
     pub steps: u64,
     /// Number of training tokens.
@@ -55,6 +59,32 @@ pub struct Report {
     pub examples: Vec<ObjectiveExample>,
     /// Saved checkpoints, in order.
     pub checkpoints: Vec<CheckpointEntry>,
+    /// Loads of the experts on validation text, by layer. Empty for a model without experts.
+    pub expert_loads: Vec<ExpertLoad>,
+}
+
+/// The model that a fine-tuning run started from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BaseModel {
+    /// Its name: the last part of its path.
+    pub name: String,
+    /// What is trained, such as `LoRA, rank 8`.
+    pub method: String,
+    /// Number of trained parameters.
+    pub trained_parameters: u64,
+    /// Validation loss before the first step.
+    pub initial_loss: Option<f64>,
+}
+
+/// Loads of the experts of a layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExpertLoad {
+    /// Path of the layer, such as `blocks.3.feed_forward`.
+    pub layer: String,
+    /// Share of the selections that went to each expert; the shares add up to 1.
+    pub shares: Vec<f64>,
 }
 
 /// Bits per byte of the model and of general compressors on the same text; lower is better.
@@ -178,7 +208,7 @@ pub struct Comparison {
     pub runs: Vec<ComparedRun>,
 }
 
-/// One run of a comparison. Its color is its position: six colors, then the same six dotted.
+/// One run of a comparison. Runs that differ in the seed only share a color: six colors, then the same six dotted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparedRun {
@@ -188,9 +218,11 @@ pub struct ComparedRun {
     pub config_diff: BTreeMap<String, String>,
     /// Validation loss at the end.
     pub validation_loss: Option<f64>,
+    /// Validation loss at the end, in bits per byte.
+    pub bits_per_byte: Option<f64>,
     /// Entropy of the built-in stories.
     pub floor: Option<f64>,
-    /// Training time.
+    /// Wall time of the training, evaluations included.
     pub seconds: f64,
     /// Number of parameters.
     pub parameters: u64,

@@ -5,8 +5,13 @@
 //!
 //! - **Logit lens**: tables of up to 12 tokens (columns) by layers (rows). A cell holds the most likely next token and its
 //!   probability p; its background is the accent color with 70 % · p opacity.
-//! - **Attention maps**: one square SVG per head, queries downwards, keys to the right, a cell of 15 pixels (12 for more
-//!   than 28 tokens). A weight w has shade ⌊12 · √w⌉ of 12; the legend shows the shades of five weights.
+//! - **Attention maps**: one large map with token names, and below it a thumbnail for each head, by layer, with an index of
+//!   the layers. Queries go downwards, keys to the right. A weight w has shade ⌊12 · √w⌉ of 12; the legend shows the shades
+//!   of five weights.
+//!
+//! Without scripts the large map is that of the first head, and all thumbnails are there. `templates/inspect.js` puts the
+//! chosen head into the large map. It also marks a token that is pointed at or chosen: its row in the large map, its column
+//! in the logit lens, and in the list of tokens the weights of its attention.
 //!
 //! An empty text gives a page with its heading only. Non-finite weights count as 0, non-finite probabilities are a dash.
 
@@ -69,10 +74,23 @@ pub struct View<'a> {
     text: &'a str,
     omitted_tokens: usize,
     summary: String,
+    /// The tokens with visible spaces, in full.
+    tokens: Vec<String>,
     lens_tables: Vec<LensTable<'a>>,
     layers: Vec<LayerAttentionView<'a>>,
+    large_map: Option<LargeMapView>,
     /// Opacity and attention weight of the legend.
     legend: Vec<(f64, String)>,
+}
+
+/// The map with token names. Its cells are those of one head.
+#[derive(Serialize)]
+struct LargeMapView {
+    /// Space for the token names above and to the left, in cells: ⌈0.52 · longest name + 0.5⌉.
+    label_margin: f64,
+    /// Size of a cell, in pixels: 15, or 12 for more than 28 tokens.
+    cell_pixels: f64,
+    names: Vec<String>,
 }
 
 /// Predictions for a range of tokens that fits the width of the page.
@@ -101,15 +119,10 @@ struct LayerAttentionView<'a> {
 #[derive(Serialize)]
 struct HeadMapView {
     shares: String,
-    /// Number of tokens.
-    size: usize,
-    /// Space for the token names above and to the left, in cells: ⌈0.52 · longest name + 0.5⌉.
-    label_margin: f64,
-    /// Size of a cell, in pixels: 15, or 12 for more than 28 tokens.
-    cell_pixels: f64,
+    /// The largest of the shares, such as `first 92 %`.
+    main_share: String,
     /// Opacity, and SVG path of the cells with this opacity.
     levels: Vec<(f64, String)>,
-    names: Vec<String>,
 }
 
 /// Number of shades of an attention map.
@@ -132,8 +145,10 @@ pub fn view(page: &InspectPage) -> View<'_> {
         text: &page.text,
         omitted_tokens: page.omitted_tokens,
         summary: summary(page),
+        tokens: page.tokens.iter().map(|token| visible_spaces(token)).collect(),
         lens_tables: lens_tables(page),
-        layers: page.attention.iter().map(|layer| layer_view(layer, &page.tokens)).collect(),
+        layers: page.attention.iter().map(|layer| layer_view(layer, page.tokens.len())).collect(),
+        large_map: page.attention.iter().any(|layer| !layer.heads.is_empty()).then(|| large_map(&page.tokens)),
         legend: legend.into(),
     }
 }
@@ -177,32 +192,43 @@ fn lens_cell((token, probability): &(String, f64)) -> (String, String, f64) {
     (short_token(token), format_percent(*probability), (70.0 * probability).round())
 }
 
-/// One map per head.
-fn layer_view<'a>(layer: &'a LayerAttention, tokens: &[String]) -> LayerAttentionView<'a> {
-    LayerAttentionView {
-        path: &layer.path,
-        heads: layer.heads.iter().map(|weights| head_map(weights, tokens)).collect(),
+/// One map per head of a text of `size` tokens.
+fn layer_view(layer: &LayerAttention, size: usize) -> LayerAttentionView<'_> {
+    LayerAttentionView { path: &layer.path, heads: layer.heads.iter().map(|weights| head_map(weights, size)).collect() }
+}
+
+/// `weights` is row-major with one row per query.
+fn head_map(weights: &[f32], size: usize) -> HeadMapView {
+    let shares = attention_shares(weights, size);
+    let named = [("self", shares.self_token), ("previous", shares.previous_token), ("first", shares.first_token)];
+    let main = named.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    HeadMapView {
+        shares: format_shares(shares),
+        main_share: main.map_or(String::new(), |(name, share)| format!("{name} {}", format_percent(share))),
+        levels: cell_paths(weights, size),
     }
 }
 
-/// `weights` is row-major with one row per query. Cells are smaller for long texts.
-fn head_map(weights: &[f32], tokens: &[String]) -> HeadMapView {
+/// The names and the geometry of the large map. Cells are smaller for long texts.
+fn large_map(tokens: &[String]) -> LargeMapView {
     let names: Vec<String> = tokens.iter().map(|token| short_token(token)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    HeadMapView {
-        shares: format_shares(attention_shares(weights, tokens.len())),
-        size: tokens.len(),
+    LargeMapView {
         // A character of the monospace font is about half a cell wide.
         label_margin: (0.52 * longest as f64 + 0.5).ceil(),
         cell_pixels: if tokens.len() > 28 { 12.0 } else { 15.0 },
-        levels: cell_paths(weights, tokens.len()),
         names,
     }
 }
 
+/// A token with visible spaces.
+fn visible_spaces(token: &str) -> String {
+    token.replace(' ', "\u{2423}")
+}
+
 /// A token with visible spaces, cut to [`MAX_NAME_CHARS`].
 fn short_token(token: &str) -> String {
-    let name = token.replace(' ', "\u{2423}");
+    let name = visible_spaces(token);
     if name.chars().count() <= MAX_NAME_CHARS {
         return name;
     }

@@ -22,27 +22,32 @@
 mod blocks;
 mod chart;
 mod compare;
+mod compare_results;
 mod curves;
 mod data;
 mod downsample;
+mod expert_loads;
 mod hover;
 pub mod inspect;
 mod labels;
+mod markup;
 mod metrics_rows;
-mod model_view;
+pub(crate) mod model_view;
 pub(crate) mod number_format;
 mod report;
 mod sample_texts;
 mod scale;
+pub(crate) mod seed_groups;
 
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
+pub(crate) use compare_results::tokens_per_second;
 pub use data::*;
 pub use metrics_rows::*;
 
 /// Templates and the files they include, by the name that `{% include %}` and `{% from %}` use.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("page.html", include_str!("templates/page.html")),
     ("chart.html", include_str!("templates/chart.html")),
     ("model.html", include_str!("templates/model.html")),
@@ -53,6 +58,7 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("page.css", include_str!("templates/page.css")),
     ("chart.css", include_str!("templates/chart.css")),
     ("hover.js", include_str!("templates/hover.js")),
+    ("inspect.js", include_str!("templates/inspect.js")),
 ];
 
 /// The training report of one run, as a complete HTML document.
@@ -82,6 +88,7 @@ fn render_template(name: &str, view: &impl Serialize) -> String {
     for (name, source) in TEMPLATES {
         environment.add_template(name, source).expect("the built-in templates parse");
     }
+    environment.add_filter("code", markup::format_code);
     environment.add_filter("nobreak", |text: String| text.replace(' ', "\u{a0}"));
     let html = environment.get_template(name).and_then(|template| template.render(Serde(view)));
     html.expect("the built-in templates use fields of their views only")

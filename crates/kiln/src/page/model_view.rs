@@ -20,12 +20,12 @@ use super::number_format::{format_bytes, format_count, format_percent};
 #[derive(Debug, Serialize)]
 pub struct ModelView {
     title: String,
-    parameters: String,
+    pub parameters: String,
     /// Parameters of the largest row, at least 1: the full width of the bars.
     max_parameters: u64,
-    groups: Vec<BlockGroup>,
+    pub groups: Vec<BlockGroup>,
     patterns: Vec<PatternView>,
-    totals: Costs,
+    pub totals: Costs,
     /// Kernel and the reason for its choice, each pair once.
     kernels: Vec<(String, String)>,
 }
@@ -34,36 +34,40 @@ pub struct ModelView {
 ///
 /// `rows` is the sum of the lengths of `blocks`; the template needs it for `rowspan`.
 #[derive(Debug, Serialize)]
-struct BlockGroup {
+pub struct BlockGroup {
     /// Name such as `blocks 0–5`; empty outside the blocks.
-    name: String,
+    pub name: String,
     /// Number of repetitions.
-    repeats: usize,
+    pub repeats: usize,
     /// Number of table rows.
     rows: usize,
-    blocks: Vec<Vec<LayerView>>,
+    pub blocks: Vec<Vec<LayerView>>,
 }
 
 /// A table row: a layer and its copies in the repeated blocks. Costs are totals over the copies.
 #[derive(Debug, Serialize)]
-struct LayerView {
-    name: String,
-    title: String,
-    costs: Costs,
-    parameters: u64,
+pub struct LayerView {
+    /// Path of the first copy, such as `blocks.0.attention`.
+    pub path: String,
+    /// Name within the block, such as `attention`.
+    pub name: String,
+    pub title: String,
+    pub costs: Costs,
+    /// Number of parameters of all copies.
+    pub parameters: u64,
     kernel: String,
     /// Number of its attention pattern, from 1.
-    pattern: Option<usize>,
+    pub pattern: Option<usize>,
 }
 
 /// Formatted costs of a row. A dash stands for zero.
 #[derive(Debug, Serialize)]
-struct Costs {
-    parameters: String,
+pub struct Costs {
+    pub parameters: String,
     /// Share of the model's parameters.
     share: String,
-    flops: String,
-    state: String,
+    pub flops: String,
+    pub state: String,
 }
 
 /// An attention pattern as an SVG path.
@@ -156,6 +160,7 @@ fn layer_view<'a>(
 ) -> LayerView {
     let pattern = layer.pattern.as_ref().and_then(|own| patterns.iter().position(|other| *other == own));
     LayerView {
+        path: layer.path.clone(),
         name: layer_role(&layer.path).into(),
         title: layer.title.clone(),
         parameters: copies.clone().map(|layer| layer.parameters).sum(),
@@ -178,7 +183,7 @@ fn total_costs<'a>(layers: impl Iterator<Item = &'a LayerSummary> + Clone, total
 }
 
 /// A dash for zero.
-fn format_nonzero(value: f64, format: fn(f64) -> String) -> String {
+pub fn format_nonzero(value: f64, format: fn(f64) -> String) -> String {
     if value == 0.0 { "–".into() } else { format(value) }
 }
 
@@ -193,7 +198,7 @@ fn distinct_kernels(layers: &[LayerSummary]) -> Vec<(String, String)> {
 }
 
 /// Patterns in order of first use. Two patterns are equal if title and cells are.
-fn distinct_patterns(layers: &[LayerSummary]) -> Vec<&PatternMask> {
+pub fn distinct_patterns(layers: &[LayerSummary]) -> Vec<&PatternMask> {
     let mut patterns: Vec<&PatternMask> = Vec::new();
     for pattern in layers.iter().filter_map(|layer| layer.pattern.as_ref()) {
         if !patterns.contains(&pattern) {

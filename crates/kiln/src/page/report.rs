@@ -12,8 +12,9 @@
 //! | samples of up to four steps | samples | samples |
 //! | objective examples with their attention masks | [`ObjectiveExample`] | tokens |
 //! | model: layers, costs, attention patterns | [`ModelSummary`](super::data::ModelSummary) | layers |
-//! | training curves over steps | steps | finite values |
-//! | checkpoints, the latest 100 events, recipe | [`Report`], events | entries |
+//! | training curves and auxiliary losses over steps | steps | finite values |
+//! | expert loads: one row per layer | [`ExpertLoad`](super::data::ExpertLoad) | experts |
+//! | checkpoints, the latest 100 events, command lines, recipe | [`Report`], events | entries |
 //!
 //! A run without any row gives a page with the name, the summary `no loss has been measured`, tokens and time.
 
@@ -21,7 +22,8 @@ use serde::Serialize;
 
 use super::chart::ChartView;
 use super::curves;
-use super::data::{CheckpointEntry, Compression, ExampleToken, ObjectiveExample, Report};
+use super::data::{BaseModel, CheckpointEntry, Compression, ExampleToken, ObjectiveExample, PatternMask, Report};
+use super::expert_loads::{self, ExpertLoadRow};
 use super::metrics_rows::EventRow;
 use super::model_view::{self, ModelView, PatternView};
 use super::number_format::{format_bytes, format_count, format_duration, format_percent};
@@ -46,6 +48,8 @@ pub struct View<'a> {
     loss_charts: Vec<(&'static str, ChartView)>,
     accuracy_charts: Vec<ChartView>,
     training_charts: Vec<ChartView>,
+    auxiliary_chart: Option<ChartView>,
+    expert_loads: Vec<ExpertLoadRow<'a>>,
     compression: Option<CompressionBars>,
     sample_groups: Vec<SampleGroup>,
     /// Whether a sample holds a rejected sentence; a note then explains the underline.
@@ -59,6 +63,7 @@ pub struct View<'a> {
     /// Step, event, detail and time.
     events: Vec<(String, String, String, String)>,
     recipe: &'a str,
+    commands: &'a [String],
     /// JSON for `hover.js`.
     clock: String,
 }
@@ -103,15 +108,18 @@ pub fn view(report: &Report) -> View<'_> {
         loss_charts: loss_charts(report),
         accuracy_charts: accuracy_charts.into_iter().flatten().collect(),
         training_charts: curves::training_charts(&report.rows),
+        auxiliary_chart: curves::auxiliary_loss_chart(&report.rows),
+        expert_loads: expert_loads::view(&report.expert_loads),
         compression: report.compression.as_ref().and_then(compression_bars),
         has_rejected: sample_groups.iter().any(SampleGroup::has_rejected),
         has_floor: finite_value(report.floor).is_some(),
         sample_groups,
         model: model_view::view(&report.model),
-        examples: examples.map(example_view).collect(),
+        examples: examples.map(|example| example_view(example, report)).collect(),
         checkpoints: report.checkpoints.iter().map(checkpoint_row).collect(),
         events: event_rows(report),
         recipe: &report.recipe_toml,
+        commands: &report.commands,
         clock: curves::clock_json(&report.rows),
     }
 }
@@ -126,10 +134,19 @@ fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     charts.collect()
 }
 
-/// The attention mask becomes an SVG path.
-fn example_view(example: &ObjectiveExample) -> ExampleView<'_> {
-    let pattern = example.pattern.as_ref().map(model_view::draw_pattern);
-    ExampleView { title: &example.title, tokens: &example.tokens, pattern }
+/// The attention mask becomes an SVG path. A mask that is the beginning of an attention pattern of the model is left out,
+/// because the model section draws it.
+fn example_view<'a>(example: &'a ObjectiveExample, report: &Report) -> ExampleView<'a> {
+    let patterns = model_view::distinct_patterns(&report.model.layers);
+    let is_drawn_below = |mask: &PatternMask| patterns.iter().any(|pattern| is_beginning(mask, pattern));
+    let mask = example.pattern.as_ref().filter(|mask| !is_drawn_below(mask));
+    ExampleView { title: &example.title, tokens: &example.tokens, pattern: mask.map(model_view::draw_pattern) }
+}
+
+/// Whether `mask` is the upper left part of `pattern`.
+fn is_beginning(mask: &PatternMask, pattern: &PatternMask) -> bool {
+    let mut cells = (0..mask.size).flat_map(|query| (0..mask.size).map(move |key| (query, key)));
+    mask.size <= pattern.size && cells.all(|(query, key)| mask.is_visible(query, key) == pattern.is_visible(query, key))
 }
 
 /// `None` for infinite values and NaN.
@@ -165,7 +182,21 @@ pub fn summary(report: &Report) -> String {
     let steps = format_steps(report);
     let tokens = non_breaking(format_count(report.tokens as f64));
     let time = non_breaking(format_duration(report.seconds));
-    format!("{start} {steps} ({tokens} tokens, {time}) {}.", describe_loss(report))
+    let base = report.base.as_ref().map(|base| describe_base(base, report.parameters)).unwrap_or_default();
+    format!("{base}{start} {steps} ({tokens} tokens, {time}) {}.", describe_loss(report))
+}
+
+/// `Fine-tuned from SmolLM2 (LoRA, rank 8): 0.36 % of 135 M parameters. `
+fn describe_base(base: &BaseModel, parameters: u64) -> String {
+    let method = if base.method.is_empty() { String::new() } else { format!(" ({})", base.method) };
+    let share = non_breaking(format_percent(trained_share(base, parameters)));
+    let total = non_breaking(format_count(parameters as f64));
+    format!("Fine-tuned from {}{method}: {share} of {total} parameters were trained. ", base.name)
+}
+
+/// Trained parameters relative to all.
+fn trained_share(base: &BaseModel, parameters: u64) -> f64 {
+    base.trained_parameters as f64 / parameters.max(1) as f64
 }
 
 /// The validation loss, compared with the floor or with compressors; else the training loss.
@@ -174,6 +205,10 @@ pub fn summary(report: &Report) -> String {
 fn describe_loss(report: &Report) -> String {
     let subset = if report.is_pseudo { " of masked tokens" } else { "" };
     if let Some(loss) = finite_value(report.validation_loss) {
+        let before = report.base.as_ref().and_then(|base| finite_value(base.initial_loss));
+        if let Some(before) = before {
+            return format!("validation loss{subset} went from {before:.3} to {loss:.3} nats per token");
+        }
         let comparison = floor_comparison(report).or_else(|| compressor_comparison(report)).unwrap_or_default();
         return format!("validation loss{subset} is {loss:.2} nats per token{comparison}");
     }
@@ -228,7 +263,7 @@ fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
 
 /// The metrics that the run has, most important first.
 ///
-/// Up to eight: validation loss, its distance from the lowest possible loss, training loss, bits per byte, accepted
+/// Up to nine: validation loss, the trained share of a fine-tuning run, the distance from the lowest possible loss, training loss, bits per byte, accepted
 /// sentences, parameters, tokens and time. Tokens and time are always there.
 fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let floor = finite_value(report.floor).map(|floor| format!("of {floor:.3} nats per token")).unwrap_or_default();
@@ -236,8 +271,12 @@ fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
         finite_value(report.tokens_per_second).map(|speed| format!("{} tokens per second", format_count(speed)));
     let parameters = (report.parameters > 0).then(|| format_count(report.parameters as f64));
     let acceptance_rate = finite_value(report.acceptance_rate).map(format_percent);
+    let base = report.base.as_ref();
+    let trained = base.map(|base| format_percent(trained_share(base, report.parameters)));
+    let trained_count = base.map(|base| format!("{} parameters", format_count(base.trained_parameters as f64)));
     let metrics = [
-        ("Validation loss", format_loss(report.validation_loss), "nats per token".into()),
+        validation_headline(report),
+        ("Trained share", trained, trained_count.unwrap_or_default()),
         ("Above the lowest possible loss", share_above_floor(report).map(format_percent), floor),
         ("Training loss", format_loss(report.train_loss), "nats per token".into()),
         ("Bits per byte", format_loss(report.bits_per_byte), "of validation text".into()),
@@ -250,6 +289,18 @@ fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
         .into_iter()
         .filter_map(|(name, value, description)| Some(HeadlineMetric { name, value: value?, description }));
     metrics.collect()
+}
+
+/// The validation loss; for a fine-tuning run, that before the first step and that at the end.
+fn validation_headline(report: &Report) -> (&'static str, Option<String>, String) {
+    let before = report.base.as_ref().and_then(|base| format_loss(base.initial_loss));
+    let loss = format_loss(report.validation_loss);
+    match before.zip(loss.clone()) {
+        Some((before, after)) => {
+            ("Validation loss", Some(format!("{before} → {after}")), "nats per token, before → after".into())
+        }
+        None => ("Validation loss", loss, "nats per token".into()),
+    }
 }
 
 /// Three decimals. `None` for non-finite values.

@@ -1,13 +1,16 @@
 //! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
 
 mod adapted;
+mod adapter_forms;
 mod bad_input;
 mod chat;
 mod common;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod generation;
 mod hub;
 #[cfg(unix)]
 mod kill;
@@ -15,6 +18,8 @@ mod kill;
 mod memory;
 mod objectives;
 mod others;
+mod pages;
 mod readme;
+mod sentences;
 mod tokenizers;
 mod whole_way;

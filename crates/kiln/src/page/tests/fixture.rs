@@ -154,6 +154,7 @@ pub fn report(steps: u64) -> Report {
         checkpoints: [(200, false), (400, false), (600, false), (720, true)].map(checkpoint).into(),
         compression: None,
         is_pseudo: false,
+        ..Report::default()
     }
 }
 

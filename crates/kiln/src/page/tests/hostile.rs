@@ -71,6 +71,9 @@ fn a_report_shows_hostile_text_as_text() {
     };
     let token = ExampleToken { input: text.clone(), target: Some(text.clone()), is_masked: true };
     let page = render_report(&Report {
+        commands: vec![HOSTILE.into()],
+        base: Some(BaseModel { name: HOSTILE.into(), method: HOSTILE.into(), ..BaseModel::default() }),
+        expert_loads: vec![ExpertLoad { layer: HOSTILE.into(), shares: vec![f64::NAN, 1.0] }],
         name: text.clone(),
         objective: text.clone(),
         run_info: vec![(text.clone(), text.clone())],

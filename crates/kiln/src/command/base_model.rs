@@ -1,0 +1,42 @@
+//! The model that a fine-tuning run started from, for its report.
+
+use crate::page::BaseModel;
+use burn::module::Module;
+use kiln_models::Model;
+use kiln_peft::{AdapterConfig, attach};
+use kiln_train::{
+    Recipe, StageConfig,
+    metrics::MetricsRow,
+    step::{count_trainable, set_trainable},
+};
+use std::path::Path;
+
+/// Name of the base model, what the last stage trained, and the loss before the first step. `None` for a run that started
+/// from scratch.
+///
+/// `outline` is the model without weights and without adapters.
+pub fn describe_base(recipe: &Recipe, stage: &StageConfig, outline: &Model, rows: &[MetricsRow]) -> Option<BaseModel> {
+    let from = Path::new(recipe.from.as_ref()?);
+    let adapted = match &stage.adapter {
+        Some(adapter) => attach(outline, adapter, recipe.seed).ok()?,
+        None => outline.clone(),
+    };
+    let trained = set_trainable(adapted.train(), &stage.trainable).ok()?;
+    let initial_loss = rows.iter().find_map(|row| match row {
+        MetricsRow::Validation(row) if row.step == 0 => Some(row.loss),
+        _ => None,
+    });
+    Some(BaseModel {
+        name: from.file_name().unwrap_or(from.as_os_str()).to_string_lossy().into_owned(),
+        method: stage.adapter.as_ref().map(adapter_name).unwrap_or_default(),
+        trained_parameters: count_trainable(&trained) as u64,
+        initial_loss,
+    })
+}
+
+/// `LoRA, rank 8`.
+fn adapter_name(adapter: &AdapterConfig) -> String {
+    match adapter {
+        AdapterConfig::Lora(config) => format!("LoRA, rank {}", config.rank),
+    }
+}
