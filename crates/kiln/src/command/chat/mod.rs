@@ -28,7 +28,7 @@ use json_files::{read_objects, read_template_kwargs};
 use serde_json::{Map, Value};
 use session::ChatSession;
 use std::path::PathBuf;
-use terminal::talk;
+use terminal::converse;
 
 /// Arguments of `kiln chat`.
 #[derive(Debug, clap::Args)]
@@ -89,6 +89,6 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     // Without a terminal, Ctrl-C ends the program as usual.
     let interrupted = if input.is_terminal() { Some(interrupt::listen_during_answers()?) } else { None };
     let mut session = ChatSession::new(args, &loaded, &template, inputs, json)?;
-    talk(&mut session, input, interrupted)?;
+    converse(&mut session, input, interrupted)?;
     Ok(CommandOutput::new(session.to_json(), ""))
 }

@@ -15,9 +15,9 @@ A message of several lines: end each line but the last with \\, or
 put it between lines of \"\"\". A message that begins with /: write //.
 Ctrl-C ends an answer; the text so far stays in the conversation.";
 
-/// Entry of the user.
+/// UserInput of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum UserInput {
     Message(String),
     Help,
     Reset,
@@ -27,7 +27,7 @@ pub enum Entry {
     Quit,
 }
 
-impl Entry {
+impl UserInput {
     /// The entry of a message, which may be a command.
     ///
     /// Fails for an unknown command, or one whose argument is missing or not expected.
@@ -59,26 +59,26 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Entry {
-        Entry::parse(text.into()).unwrap()
+    fn parse(text: &str) -> UserInput {
+        UserInput::parse(text.into()).unwrap()
     }
 
     #[test]
     fn lines_with_a_slash_are_commands() {
-        assert_eq!(parse("Hello /help"), Entry::Message("Hello /help".into()));
-        assert_eq!(parse("//etc/hosts"), Entry::Message("/etc/hosts".into()));
-        assert_eq!(parse("/help"), Entry::Help);
-        assert_eq!([parse("/quit"), parse("/exit")], [Entry::Quit, Entry::Quit]);
-        assert_eq!(parse("/system Be  brief. "), Entry::System(Some("Be  brief.".into())));
-        assert_eq!(parse("/system"), Entry::System(None));
-        assert_eq!(parse("/system two\nlines"), Entry::System(Some("two\nlines".into())));
-        assert_eq!(parse("/save a b.json"), Entry::Save("a b.json".into()));
+        assert_eq!(parse("Hello /help"), UserInput::Message("Hello /help".into()));
+        assert_eq!(parse("//etc/hosts"), UserInput::Message("/etc/hosts".into()));
+        assert_eq!(parse("/help"), UserInput::Help);
+        assert_eq!([parse("/quit"), parse("/exit")], [UserInput::Quit, UserInput::Quit]);
+        assert_eq!(parse("/system Be  brief. "), UserInput::System(Some("Be  brief.".into())));
+        assert_eq!(parse("/system"), UserInput::System(None));
+        assert_eq!(parse("/system two\nlines"), UserInput::System(Some("two\nlines".into())));
+        assert_eq!(parse("/save a b.json"), UserInput::Save("a b.json".into()));
     }
 
     #[test]
     fn unknown_commands_and_arguments_are_refused() {
         for text in ["/rest", "/", "/reset all", "/save", "/save  ", "/etc/hosts"] {
-            assert!(Entry::parse(text.into()).is_err(), "{text}");
+            assert!(UserInput::parse(text.into()).is_err(), "{text}");
         }
     }
 }
