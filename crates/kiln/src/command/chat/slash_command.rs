@@ -15,7 +15,7 @@ A message of several lines: end each line but the last with \\, or
 put it between lines of \"\"\". A message that begins with /: write //.
 Ctrl-C ends an answer; the text so far stays in the conversation.";
 
-/// UserInput of the user.
+/// What a user entered: a message or a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserInput {
     Message(String),
@@ -28,7 +28,7 @@ pub enum UserInput {
 }
 
 impl UserInput {
-    /// The entry of a message, which may be a command.
+    /// The input of a message, which may be a command.
     ///
     /// Fails for an unknown command, or one whose argument is missing or not expected.
     pub fn parse(text: String) -> Result<Self, CliError> {
