@@ -10,6 +10,7 @@ mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod generation;
 mod hub;
 #[cfg(unix)]
@@ -21,5 +22,6 @@ mod others;
 mod pages;
 mod readme;
 mod sentences;
+mod tokenizer_folders;
 mod tokenizers;
 mod whole_way;
