@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let options = EncodeOptions { truncation, ..EncodeOptions::default() };
     let mut ids = Vec::new();
     for text in &args.text {
-        ids.push(tokenizer.encode_for_model(text, None, &options)?.ids);
+        ids.push(tokenizer.encode_input(text, &options)?.ids);
     }
     let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
     let [count, width] = vectors.dims();

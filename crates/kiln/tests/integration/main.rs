@@ -17,5 +17,6 @@ mod objectives;
 mod others;
 mod pages;
 mod readme;
+mod tokenizer_folders;
 mod tokenizers;
 mod whole_way;
