@@ -140,7 +140,7 @@ fn a_space_in_front_of_the_first_word_only_is_exported() {
     let tokenizer = load(&first);
     let restored = GgufTokenizer::from_tokenizer(&tokenizer).unwrap().to_tokenizer().unwrap();
     let mut num_equal = 0;
-    let is_affected = |text: &str| text.starts_with(' ') || text.contains("<s>") || text.contains('\u{2581}');
+    let is_affected = |text: &str| text.starts_with(' ') || text.contains("s>") || text.contains('\u{2581}');
     for text in texts().iter().filter(|text| !is_affected(text)) {
         assert_eq!(encode(&restored, text).ids, encode(&tokenizer, text).ids, "{text:?}");
         num_equal += 1;
