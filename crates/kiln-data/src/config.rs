@@ -22,7 +22,7 @@ kiln_spec::choice! {
     pub enum SourceConfig {
         /// Built-in stories, sampled from a built-in grammar, so that the lowest possible loss is known.
         "stories" => Stories(StoriesConfig),
-        /// Text files, folders, .jsonl files (each also as .gz or .zst) and .parquet files.
+        /// Text, JSON, CSV and TSV files (each also as .gz or .zst), Parquet files, and folders of them.
         "files" => Files(FilesConfig),
     }
 }
@@ -36,18 +36,25 @@ pub struct FilesConfig {
     /// Folder that relative paths start from. Absent: the current directory, which is saved with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Field of a .jsonl file, or column of a .parquet file, that holds the text. A .parquet file without it may have a
-    /// single string column instead.
+    /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text. For the default `text`, a table
+    /// without such a column may have a single column (Parquet: a single string column) instead.
     #[serde(default = "default_text_field")]
     pub field: String,
     /// File extensions to read in folders, such as ["rs", "md"]. Empty: all files.
     #[serde(default)]
     pub extensions: Vec<String>,
+    /// Leave out rows without valid text (a null, invalid UTF-8, half of a surrogate pair, broken JSON or CSV) instead of
+    /// ending with an error. They are counted, and the first are shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_bad_rows: bool,
 }
 
 /// Default of [`FilesConfig::field`].
+pub(crate) const DEFAULT_TEXT_FIELD: &str = "text";
+
+/// [`DEFAULT_TEXT_FIELD`], for serde.
 fn default_text_field() -> String {
-    "text".into()
+    DEFAULT_TEXT_FIELD.into()
 }
 
 /// Training text and validation split.
@@ -74,6 +81,7 @@ impl FilesConfig {
             base: None,
             field: default_text_field(),
             extensions: Vec::new(),
+            skip_bad_rows: false,
         }
     }
 }

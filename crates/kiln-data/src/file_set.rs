@@ -64,6 +64,7 @@ pub fn read_text<F: FileSet + ?Sized>(files: &F, name: &str) -> Result<Option<St
     let Some(bytes) = files.read(name)? else { return Ok(None) };
     let text = String::from_utf8(bytes.into_owned()).map_err(|error| DataError::InvalidUtf8 {
         path: files.location(name).display().to_string(),
+        line: 0,
         offset: error.utf8_error().valid_up_to() as u64,
     })?;
     Ok(Some(text))

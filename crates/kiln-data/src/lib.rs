@@ -4,7 +4,7 @@
 //!
 //! | step | types | result |
 //! |---|---|---|
-//! | 1. source | [`SourceConfig`], [`Source`], [`Document`] | documents: text files, `.jsonl`, `.parquet`, generated stories |
+//! | 1. source | [`SourceConfig`], [`Source`], [`Document`] | documents: text, JSON, CSV and Parquet files, generated stories |
 //! | 2. split | [`ValidationSplit`] | each document belongs to the training or the validation subset, by its hash |
 //! | 3. tokenizer | [`TokenizerConfig`], [`Tokenizer`], [`Vocabulary`] | token ids and special tokens |
 //! | 4. corpus | [`Corpus`], [`TokenizedDocuments`], [`DiskSpace`] | all documents as token ids, in memory or in a scratch file |
@@ -74,7 +74,7 @@ pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetcher;
-pub use source::{Document, Source, StopSignal, StoppableSource};
+pub use source::{Document, Source, StopSignal, StoppableSource, report::ReadReport};
 pub use tokenizer::{Encoding, SpecialTokens, StreamDecoder, TokenRole, Tokenizer, TokenizerConfig, Vocabulary};
 
 /// Bytes as lowercase hexadecimal digits, two per byte.

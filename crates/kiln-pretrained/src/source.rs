@@ -6,12 +6,16 @@ use crate::{
     generation::settings_of_model_config,
     gguf::GgufFile,
     location, peft_format,
+    sentence::SentenceConfig,
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json, tokenizer::pretrained};
 use kiln_models::{
     DtypeSummary, Model, ModelConfig,
-    hf::{Family, sentence_transformers},
+    hf::{
+        Family,
+        sentence_transformers::{self, PoolingOptions},
+    },
 };
 use kiln_nn::head::{EmbeddingHeadConfig, Pooling};
 use kiln_peft::merge;
@@ -249,6 +253,25 @@ impl PretrainedSource {
             BaseFiles::Gguf(file) => {
                 let pooling = file.pooling()?.unwrap_or(DEFAULT_EMBEDDING_CONFIG.pooling);
                 Ok(EmbeddingHeadConfig { pooling, ..DEFAULT_EMBEDDING_CONFIG })
+            }
+        }
+    }
+}
+
+impl PretrainedSource {
+    /// Returns how the model turns a text into one vector, prompts and modules after pooling included. A GGUF file has the
+    /// pooling only, and the length of its tokenizer.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has an option that Kiln does not support.
+    pub fn sentence_config(&self) -> Result<SentenceConfig, PretrainedError> {
+        match &self.base {
+            BaseFiles::Folder(path) => SentenceConfig::from_folder(path),
+            BaseFiles::Gguf(file) => {
+                let modes = vec![file.pooling()?.unwrap_or(DEFAULT_EMBEDDING_CONFIG.pooling)];
+                let pooling = PoolingOptions { modes, ..PoolingOptions::default() };
+                let max_length = file.tokenizer()?.max_length();
+                Ok(SentenceConfig { pooling, max_length, ..SentenceConfig::default() })
             }
         }
     }

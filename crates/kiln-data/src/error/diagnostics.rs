@@ -1,19 +1,70 @@
 //! Kind, location and help of a [`DataError`], for `--json` output and for the lines below an error message.
 
-use super::DataError;
+use super::{DataError, path_and_line};
+
+/// Ending of the help for a bad row.
+const SKIP_HELP: &str = ", or leave bad rows out with --skip-bad-rows (recipe: data.source.files.skip_bad_rows = true)";
 
 impl DataError {
+    /// Whether the error concerns one row only, so that the rows after it can be read. A text file is one row.
+    pub fn is_bad_row(&self) -> bool {
+        match self {
+            Self::InvalidUtf8 { .. }
+            | Self::InvalidJsonLine { .. }
+            | Self::InvalidCsvRow { .. }
+            | Self::LineTooLong { .. }
+            | Self::LoneSurrogate { .. } => true,
+            Self::UnsupportedFile { is_text, .. } => *is_text,
+            Self::MissingTextField { line, .. }
+            | Self::WrongFieldType { line, .. }
+            | Self::Conversations { line, .. } => *line > 0,
+            _ => false,
+        }
+    }
+
+    /// Whether the error concerns the field that is read, and not the validity of the file.
+    #[cfg(feature = "files")]
+    pub(crate) fn is_field_error(&self) -> bool {
+        matches!(self, Self::MissingTextField { .. } | Self::WrongFieldType { .. } | Self::Conversations { .. })
+    }
+
+    /// Whether the text of a source is at fault: a file, a row, or the amount of text. False for errors of the operating
+    /// system, interruptions, and errors of tokenizers and batches.
+    pub fn is_text_error(&self) -> bool {
+        self.is_bad_row()
+            || matches!(
+                self,
+                Self::PathNotFound { .. }
+                    | Self::NotAFile { .. }
+                    | Self::NoText { .. }
+                    | Self::NoReadableFile { .. }
+                    | Self::CorruptFile { .. }
+                    | Self::CompressedParquet { .. }
+                    | Self::UnsupportedFile { .. }
+                    | Self::MissingTextField { .. }
+                    | Self::WrongFieldType { .. }
+                    | Self::Conversations { .. }
+                    | Self::BadRows { .. }
+                    | Self::TooShort { .. }
+            )
+    }
+
     /// Machine-readable kind: a stable word in kebab case, the value of `error.kind` in `--json` output.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PathNotFound { .. } => "missing",
             Self::NotAFile { .. } => "not-a-file",
-            Self::NoText { .. } => "empty",
+            Self::NoText { .. } | Self::NoReadableFile { .. } => "empty",
             Self::InvalidUtf8 { .. } => "not-utf8",
             Self::CorruptFile { .. } => "broken-archive",
             Self::CompressedParquet { .. } => "compressed-parquet",
+            Self::UnsupportedFile { .. } => "not-text",
             Self::InvalidJsonLine { .. } => "json-line",
+            Self::InvalidCsvRow { .. } => "csv-row",
             Self::LineTooLong { .. } => "json-long-line",
+            Self::LoneSurrogate { .. } => "lone-surrogate",
+            Self::Conversations { .. } => "conversations",
+            Self::BadRows { .. } => "bad-rows",
             Self::MissingTextField { .. } => "json-field",
             Self::WrongFieldType { .. } => "json-type",
             Self::Io { .. } => "io",
@@ -34,15 +85,23 @@ impl DataError {
         match self {
             Self::PathNotFound { path, .. }
             | Self::NotAFile { path }
-            | Self::InvalidUtf8 { path, .. }
             | Self::CorruptFile { path, .. }
             | Self::CompressedParquet { path }
+            | Self::UnsupportedFile { path, .. }
             | Self::Io { path, .. } => Some(path.clone()),
-            Self::InvalidJsonLine { path, line, .. }
+            Self::InvalidUtf8 { path, line, .. }
+            | Self::InvalidJsonLine { path, line, .. }
+            | Self::InvalidCsvRow { path, line, .. }
             | Self::LineTooLong { path, line, .. }
+            | Self::LoneSurrogate { path, line, .. }
+            | Self::Conversations { path, line, .. }
             | Self::MissingTextField { path, line, .. }
-            | Self::WrongFieldType { path, line, .. } => Some(format!("{path}:{line}")),
-            Self::NoText { origin } | Self::TooShort { origin, .. } | Self::Stopped { origin } => Some(origin.clone()),
+            | Self::WrongFieldType { path, line, .. } => Some(path_and_line(path, *line)),
+            Self::NoText { origin }
+            | Self::NoReadableFile { origin, .. }
+            | Self::BadRows { origin, .. }
+            | Self::TooShort { origin, .. }
+            | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
             Self::Tokenizer { path, .. } => path.clone(),
             Self::UnsupportedByGguf { .. }
@@ -55,12 +114,23 @@ impl DataError {
 
     /// What to do about the error, as an imperative without a full stop.
     pub fn help(&self) -> String {
+        let help = self.correction();
+        let is_skippable = self.is_bad_row() && !matches!(self, Self::Conversations { .. });
+        if is_skippable || matches!(self, Self::BadRows { .. }) { help + SKIP_HELP } else { help }
+    }
+
+    /// How to correct the cause of the error.
+    fn correction(&self) -> String {
         match self {
             Self::PathNotFound { nearest: Some(name), .. } => format!("did you mean `{name}`?"),
             Self::PathNotFound { nearest: None, .. } | Self::NotAFile { .. } => {
-                "check the path; text can be a text file, a .jsonl, a .parquet or a folder of them".into()
+                "check the path; text can be a text, JSON, CSV, TSV or Parquet file, or a folder of them".into()
             }
             Self::NoText { .. } => "give files with text in them".into(),
+            Self::NoReadableFile { .. } => {
+                "give files with text in them, or set `data.source.files.field` (or --field) to their field".into()
+            }
+            Self::UnsupportedFile { help, .. } => (*help).into(),
             Self::InvalidUtf8 { .. } => {
                 "convert the file to UTF-8, for example with `iconv -t UTF-8`, or leave it out".into()
             }
@@ -68,8 +138,18 @@ impl DataError {
             Self::CompressedParquet { .. } => {
                 "decompress it with gunzip or unzstd; a .parquet file is compressed internally".into()
             }
-            Self::InvalidJsonLine { .. } => "write one JSON object on each line of a .jsonl file".into(),
-            Self::LineTooLong { .. } => "split the document over several lines, or save it as a text file".into(),
+            Self::InvalidJsonLine { .. } => "write one JSON object on each line, or a list of objects".into(),
+            Self::InvalidCsvRow { .. } => {
+                "write as many fields as in the header; put text with delimiters, line ends or quotes in double quotes, and \
+                 double the quotes inside"
+                    .into()
+            }
+            Self::LineTooLong { .. } => "split the document over several rows, or save it as a text file".into(),
+            Self::LoneSurrogate { .. } => "write the whole character, such as \\ud83d\\ude00".into(),
+            Self::Conversations { .. } => {
+                "write the text of each conversation into one field, and name it with --field".into()
+            }
+            Self::BadRows { .. } => "correct the rows".into(),
             Self::MissingTextField { .. } => {
                 "set `data.source.files.field` (or --field) to the field that holds the text".into()
             }

@@ -5,6 +5,7 @@
 
 mod diagnostics;
 
+use crate::source::report::{Omissions, group_digits};
 use thiserror::Error;
 
 /// Error of reading, tokenizing or batching text.
@@ -30,11 +31,21 @@ pub enum DataError {
         /// Description of the source.
         origin: String,
     },
+    /// A source in which no file has text.
+    #[error("{origin}: no text found; the files have no text:{skipped}")]
+    NoReadableFile {
+        /// Description of the source.
+        origin: String,
+        /// The files, each with its error.
+        skipped: Omissions,
+    },
     /// Bytes that are not UTF-8.
-    #[error("{path}: invalid UTF-8 at byte {offset}")]
+    #[error("{}: invalid UTF-8 at byte {offset}", path_and_line(.path, *.line))]
     InvalidUtf8 {
         /// The file.
         path: String,
+        /// The line or row, from 1. 0: the file has none.
+        line: u64,
         /// Offset of the first invalid byte in the decompressed file, from 0.
         offset: u64,
     },
@@ -53,7 +64,19 @@ pub enum DataError {
         /// The file.
         path: String,
     },
-    /// A line of a `.jsonl` file that is not a JSON object.
+    /// A file in a format that is not text, or in an encoding other than UTF-8, recognized by its first bytes.
+    #[error("{path}: expected UTF-8 text, found {found}")]
+    UnsupportedFile {
+        /// The file.
+        path: String,
+        /// The format, with an article: `a zip archive`.
+        found: &'static str,
+        /// What to do.
+        help: &'static str,
+        /// Whether the file holds text in another encoding.
+        is_text: bool,
+    },
+    /// A row of a JSON file that is not a JSON object.
     #[error("{path}:{line}: expected a JSON object: {reason}")]
     InvalidJsonLine {
         /// The file.
@@ -63,34 +86,76 @@ pub enum DataError {
         /// Message of the JSON parser.
         reason: String,
     },
-    /// A line of a `.jsonl` file above the size limit.
-    #[error("{path}:{line}: the line is longer than {limit} bytes")]
+    /// A row that is not valid CSV or TSV, or has another number of fields than the header.
+    #[error("{path}:{line}: {reason}")]
+    InvalidCsvRow {
+        /// The file.
+        path: String,
+        /// The line on which the row begins, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A row of a JSON or CSV file above the size limit.
+    #[error("{path}:{line}: the row is longer than {limit} bytes")]
     LineTooLong {
         /// The file.
         path: String,
         /// The line, from 1.
         line: u64,
-        /// Maximum length of a line, in bytes.
+        /// Maximum length of a row, in bytes.
         limit: usize,
     },
-    /// A JSON object without the field that holds the text.
-    #[error("{path}:{line}: no field `{field}`; {}", list_fields(.found))]
-    MissingTextField {
+    /// A text with half of a surrogate pair, such as `\ud83d` in JSON.
+    #[error("{path}:{line}: field `{field}` has half of a surrogate pair (such as \\ud83d), which is no character")]
+    LoneSurrogate {
         /// The file.
         path: String,
-        /// The line, from 1.
+        /// The line or row, from 1.
         line: u64,
         /// Name of the text field.
         field: String,
-        /// Fields of the object.
+    },
+    /// Rows that hold conversations and no text.
+    #[error("{}: no field `{field}`; found `{found}`, but conversations are not read yet", path_and_line(.path, *.line))]
+    Conversations {
+        /// The file.
+        path: String,
+        /// The line or row, from 1. 0: all rows.
+        line: u64,
+        /// Name of the text field.
+        field: String,
+        /// The field that holds the conversation.
+        found: String,
+    },
+    /// Several rows without valid text.
+    #[error("{} bad rows among the first {} rows of each file:{rows}", group_digits(.rows.count), group_digits(*.checked))]
+    BadRows {
+        /// Description of the source.
+        origin: String,
+        /// Maximum number of rows that were checked in each file.
+        checked: u64,
+        /// The rows, each with its error.
+        rows: Omissions,
+    },
+    /// A row without the field that holds the text.
+    #[error("{}: no field `{field}`; {}", path_and_line(.path, *.line), list_fields(.found))]
+    MissingTextField {
+        /// The file.
+        path: String,
+        /// The line or row, from 1. 0: all rows.
+        line: u64,
+        /// Name of the text field.
+        field: String,
+        /// Fields of the row.
         found: Vec<String>,
     },
     /// A text field that is not a string.
-    #[error("{path}:{line}: field `{field}` is {found}, expected a string")]
+    #[error("{}: field `{field}` is {found}, expected a string", path_and_line(.path, *.line))]
     WrongFieldType {
         /// The file.
         path: String,
-        /// The line, from 1.
+        /// The line or row, from 1. 0: all rows.
         line: u64,
         /// Name of the text field.
         field: String,
@@ -192,7 +257,22 @@ impl DataError {
     }
 }
 
-/// The fields of a JSON object for the message of [`DataError::MissingTextField`].
+/// Maximum number of fields that a message lists.
+const MAX_LISTED_FIELDS: usize = 12;
+
+/// The fields of a row for the message of [`DataError::MissingTextField`].
 fn list_fields(fields: &[String]) -> String {
-    if fields.is_empty() { "the object is empty".into() } else { format!("found {}", fields.join(", ")) }
+    match fields {
+        [] => "the object is empty".into(),
+        _ if fields.len() > MAX_LISTED_FIELDS => {
+            let more = fields.len() - MAX_LISTED_FIELDS;
+            format!("found {} and {more} more", fields[..MAX_LISTED_FIELDS].join(", "))
+        }
+        _ => format!("found {}", fields.join(", ")),
+    }
+}
+
+/// `path:line`; the path alone for line 0.
+fn path_and_line(path: &str, line: u64) -> String {
+    if line == 0 { path.into() } else { format!("{path}:{line}") }
 }

@@ -9,11 +9,13 @@
 
 #[cfg(feature = "files")]
 pub mod files;
+pub mod report;
 pub(crate) mod split_text;
 mod stoppable;
 pub mod stories;
 
 use crate::DataError;
+use report::ReadReport;
 pub use split_text::MAX_PART_BYTES;
 pub use stoppable::{StopSignal, StoppableSource};
 
@@ -47,9 +49,18 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Number of files in folders that the last pass skipped because they do not contain text.
-    fn num_skipped_files(&self) -> usize {
-        0
+    /// Checks format and field of each file and its first rows, so that errors are found before any long work. Ends with
+    /// [`DataError::Stopped`] if `stop` returns true.
+    ///
+    /// # Errors
+    /// Errors that a pass over these rows would give, the bad rows all in one.
+    fn check(&self, _stop: StopSignal) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// What the last pass has read and left out. Complete when the pass has ended; empty for sources without files.
+    fn report(&self) -> ReadReport {
+        ReadReport::default()
     }
 }
 

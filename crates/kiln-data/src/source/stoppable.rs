@@ -1,6 +1,6 @@
 //! Source that can be interrupted.
 
-use super::{Documents, Source};
+use super::{Documents, Source, report::ReadReport};
 use crate::DataError;
 
 /// Function that returns whether to stop. It is called once for each document part, from any thread.
@@ -42,8 +42,12 @@ impl Source for StoppableSource<'_> {
         self.source.size_bytes()
     }
 
-    fn num_skipped_files(&self) -> usize {
-        self.source.num_skipped_files()
+    fn check(&self, stop: StopSignal) -> Result<(), DataError> {
+        self.source.check(&|| stop() || (self.stop_signal)())
+    }
+
+    fn report(&self) -> ReadReport {
+        self.source.report()
     }
 }
 

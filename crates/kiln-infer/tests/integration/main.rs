@@ -2,6 +2,7 @@
 
 mod continuations;
 mod generate;
+mod sentence;
 mod settings;
 mod text;
 mod texts;

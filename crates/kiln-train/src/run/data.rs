@@ -60,7 +60,7 @@ pub fn build_corpus(
         tokens: corpus.training.num_tokens(),
         validation_tokens: corpus.validation.num_tokens(),
         vocab: tokenizer.vocab_size(),
-        skipped: source.num_skipped_files(),
+        report: &source.report(),
     });
     Ok(Arc::new(corpus))
 }

@@ -73,7 +73,8 @@ fn recipe_objective(stage: &StageConfig) -> Box<dyn Objective> {
 
 /// Starts a run of a resolved recipe in the folder `out`, or else in the first free one of `runs/<name>`, `runs/<name>-2`, ….
 ///
-/// Folder and recipe are written before the data are read. A missing source is an error that leaves no folder.
+/// The sources and their first rows are checked before the folder is created. Folder and recipe are written before all data
+/// are read. An error in the text that is found later removes the folder, if it has no checkpoint.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -97,11 +98,21 @@ pub fn start_with_objectives(
         recipe.resolve_paths(&current);
     }
     // Sources are checked before the folder is created, so that the same command can be repeated after an error.
-    check_sources(&recipe)?;
     check_gradient_checkpointing(&recipe, &context.device)?;
+    check_sources(&recipe, &|| context.stop_flag.load(Ordering::Relaxed))?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
-    context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
-    run_until_stopped(&recipe, &folder, context, objectives, None)
+    let RunContext { device, stop_flag, listener } = context;
+    listener.on_event(ProgressEvent::RunOpened(folder.root()));
+    let result = run_until_stopped(&recipe, &folder, RunContext { device, stop_flag, listener }, objectives, None);
+    match result {
+        Err(TrainError::Data(error)) if error.is_text_error() && folder.newest_checkpoint(&recipe)?.is_none() => {
+            let root = folder.root().to_owned();
+            folder.remove()?;
+            listener.on_event(ProgressEvent::RunRemoved(&root));
+            Err(error.into())
+        }
+        result => result,
+    }
 }
 
 /// Checks that the device supports gradient checkpointing, if a stage uses it.

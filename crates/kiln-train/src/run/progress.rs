@@ -1,6 +1,7 @@
 //! Progress events of a run.
 
 use crate::metrics::MetricsRow;
+use kiln_data::ReadReport;
 use std::path::Path;
 
 /// Progress event of a run.
@@ -22,8 +23,8 @@ pub enum ProgressEvent<'a> {
         validation_tokens: u64,
         /// Vocabulary size.
         vocab: usize,
-        /// Number of skipped files, which are no text.
-        skipped: usize,
+        /// Documents by format, bad rows and skipped files.
+        report: &'a ReadReport,
     },
     /// A stage starts or is resumed.
     StageStarted {
@@ -36,6 +37,8 @@ pub enum ProgressEvent<'a> {
         /// Number of steps of the stage.
         steps: u64,
     },
+    /// The run folder was removed, because an error in the text ended the run before its first checkpoint.
+    RunRemoved(&'a Path),
     /// A row of metrics was written.
     Metrics(&'a MetricsRow),
     /// A checkpoint of this step was saved.

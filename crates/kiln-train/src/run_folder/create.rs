@@ -50,9 +50,10 @@ fn try_create_folder(path: &Path) -> Result<bool, RunFolderError> {
 
 /// Initializes a folder that was just created; removes it again if that fails.
 fn init_or_remove(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
-    init_run_folder(path, recipe).inspect_err(|_| {
+    let folder = init_run_folder(path, recipe).inspect_err(|_| {
         let _ = fs::remove_dir_all(path);
-    })
+    })?;
+    Ok(RunFolder { is_new: true, ..folder })
 }
 
 /// Locks the folder and writes the recipe.
@@ -68,5 +69,5 @@ fn init_run_folder(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderErro
     }
     remove_temporary_files(path)?;
     write_atomic(&paths.recipe(), recipe.as_bytes())?;
-    Ok(RunFolder { paths, _lock: lock })
+    Ok(RunFolder { paths, lock, is_new: false })
 }

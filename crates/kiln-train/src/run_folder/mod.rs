@@ -24,6 +24,8 @@ pub use metrics_log::MetricsLog;
 pub use paths::{RunPaths, StageFolder};
 pub use resume::ResumePoint;
 
+use std::fs;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -34,7 +36,9 @@ use crate::run_folder_error::RunFolderError;
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
-    _lock: RunLock,
+    lock: RunLock,
+    /// Whether [`create`](Self::create) has made the folder, and did not find it empty.
+    is_new: bool,
 }
 
 impl RunFolder {
@@ -58,8 +62,30 @@ impl RunFolder {
         let paths = RunPaths::open(path)?;
         let lock = RunLock::acquire(&paths)?;
         remove_temporary_files(paths.root())?;
-        Ok(Self { paths, _lock: lock })
+        Ok(Self { paths, lock, is_new: false })
     }
+
+    /// Removes the run with all its files. A folder that was there before the run stays, empty.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn remove(self) -> Result<(), RunFolderError> {
+        let Self { paths, lock, is_new } = self;
+        let root = paths.root();
+        let result = if is_new { fs::remove_dir_all(root) } else { remove_entries(root) };
+        // Until here no other process can start a run in the folder.
+        drop(lock);
+        result.map_err(|source| RunFolderError::from_io("remove", root, source))
+    }
+}
+
+/// Removes everything in a folder.
+fn remove_entries(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
 }
 
 impl Deref for RunFolder {

@@ -4,7 +4,7 @@
 //! conversion of the inner error, so that kind and location are those of the cause. Errors in recipes and options have exit
 //! code 2, all others 1.
 
-use super::error::{CliError, EXIT_FAILURE, EXIT_USAGE};
+use super::error::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE};
 use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_pretrained::PretrainedError;
@@ -71,9 +71,13 @@ impl From<ConfigError> for CliError {
 
 impl From<DataError> for CliError {
     /// Errors in texts and tokenizers always have a help. Only an error in the data configuration is the fault of the
-    /// recipe.
+    /// recipe. Reading is interrupted by Ctrl-C only.
     fn from(error: DataError) -> Self {
-        let exit_code = if matches!(error, DataError::Config { .. }) { EXIT_USAGE } else { EXIT_FAILURE };
+        let exit_code = match error {
+            DataError::Config { .. } => EXIT_USAGE,
+            DataError::Stopped { .. } => EXIT_INTERRUPTED,
+            _ => EXIT_FAILURE,
+        };
         let base = Self::new(error.kind(), error.to_string(), exit_code);
         Self { location: error.location(), help: Some(error.help()), ..base }
     }

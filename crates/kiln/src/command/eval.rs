@@ -34,9 +34,13 @@ pub struct Args {
     /// run. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
-    /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
+    /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
+    /// Leave out rows of --data without valid text instead of ending with an error. They are counted, and the first are
+    /// shown.
+    #[arg(long, requires = "data")]
+    skip_bad_rows: bool,
     /// Sequence length in tokens: the longest context (default: as in training).
     #[arg(long, alias = "length", value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
     sequence_length: Option<usize>,
@@ -102,6 +106,7 @@ impl Args {
     fn files_config(&self) -> FilesConfig {
         let mut files = FilesConfig::new(&self.data);
         files.field = self.field.clone().unwrap_or(files.field);
+        files.skip_bad_rows = self.skip_bad_rows;
         files
     }
 }

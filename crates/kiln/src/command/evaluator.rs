@@ -7,7 +7,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility};
 use kiln_pretrained::Pretrained;
 use kiln_train::{
-    Models, Objective, ObjectiveConfig, StageConfig,
+    Models, Objective, ObjectiveConfig, Recipe, StageConfig,
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
     pretrained::ModelSource,
@@ -50,6 +50,7 @@ impl Evaluator {
     /// If there are no files and the model is not a run.
     pub fn open(source: ModelSource, files: Option<FilesConfig>, device: &Device) -> Result<Self, CliError> {
         let recipe = source.run_folder().map(|path| run::load_recipe(&RunPaths::open(path)?)).transpose()?;
+        check_text(files.as_ref(), recipe.as_ref())?;
         let Pretrained { model, tokenizer, .. } = source.load(device)?;
         let seed = recipe.as_ref().map_or(0, |recipe| recipe.seed);
         let stage = match recipe.as_ref().and_then(|recipe| recipe.stages.last()) {
@@ -62,6 +63,7 @@ impl Evaluator {
         print_message(&format!("evaluating on {}", text.describe()));
         let storage = run::token_storage(&std::env::temp_dir());
         let corpus = Arc::new(Corpus::build(&*text, &split, &tokenizer, &storage, |_, _| ())?);
+        text.report().messages().iter().for_each(|message| print_message(message));
         Ok(Self { model, tokenizer, stage, seed, corpus, is_builtin_stories })
     }
 
@@ -89,6 +91,16 @@ impl Evaluator {
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         Ok(Measurement { evaluation: block_on(eval_set.evaluate(&models, objective))?, is_pseudo })
     }
+}
+
+/// Checks the first rows of the text that [`open_text`] will open, before the weights are loaded.
+fn check_text(files: Option<&FilesConfig>, recipe: Option<&Recipe>) -> Result<(), CliError> {
+    let recipe_data = |recipe: &Recipe| match recipe.stages.last() {
+        Some(stage) => stage.data_config(recipe).source.clone(),
+        None => recipe.data.source.clone(),
+    };
+    let source = files.map(|files| SourceConfig::Files(files.clone())).or_else(|| recipe.map(recipe_data));
+    Ok(source.map_or(Ok(()), |source| source.open()?.check(&|| false))?)
 }
 
 /// The whole text of `files`, or the text of `data` with the split of the run.

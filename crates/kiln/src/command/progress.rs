@@ -108,14 +108,12 @@ impl ProgressReporter {
         }
     }
 
-    /// `vocab` is the vocabulary size, `skipped` the number of files without text.
-    fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize, skipped: usize) {
+    /// `documents` counts those for training, `vocab` is the vocabulary size.
+    fn show_corpus(&mut self, documents: usize, tokens: u64, validation_tokens: u64, vocab: usize) {
         let [documents, tokens, validation_tokens] =
             [documents as f64, tokens as f64, validation_tokens as f64].map(format_count);
-        let skipped = if skipped > 0 { format!("; skipped {skipped} files without text") } else { String::new() };
         self.print_message(&format!(
-            "{documents} documents, {tokens} training tokens, {validation_tokens} validation tokens, vocabulary size \
-             {vocab}{skipped}"
+            "train: {documents} documents, {tokens} tokens; validation: {validation_tokens}; vocabulary: {vocab}"
         ));
     }
 
@@ -195,8 +193,13 @@ impl ProgressListener for ProgressReporter {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),
             ProgressEvent::ReadingText(done, total) => self.show_reading(done, total),
             ProgressEvent::TrainingTokenizer => self.show_activity("training the tokenizer".into()),
-            ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, skipped } => {
-                self.show_corpus(documents, tokens, validation_tokens, vocab, skipped)
+            ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, report } => {
+                report.messages().iter().for_each(|message| self.print_message(message));
+                self.show_corpus(documents, tokens, validation_tokens, vocab)
+            }
+            ProgressEvent::RunRemoved(run) => {
+                self.run_folder = None;
+                self.print_message(&format!("removed {}: the run has no checkpoint", run.display()));
             }
             ProgressEvent::StageStarted { name, parameters, steps_done, steps } => {
                 self.show_stage(name, parameters, steps_done, steps)

@@ -12,6 +12,7 @@
 use super::{
     error::CliError,
     model_args::{hub_tokenizer, model_source},
+    out_path,
     output::{CommandOutput, print_message},
     table::{format_pairs, format_table},
 };
@@ -42,9 +43,15 @@ pub enum Command {
         /// Output file.
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
-        /// Field of a .jsonl file, or column of a .parquet file, that holds the text.
+        /// Replace an existing output file.
+        #[arg(long)]
+        force: bool,
+        /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text.
         #[arg(long, value_name = "NAME", default_value = "text")]
         field: String,
+        /// Leave out rows without valid text instead of ending with an error. They are counted, and the first are shown.
+        #[arg(long)]
+        skip_bad_rows: bool,
     },
     /// Encode text as token ids.
     Encode {
@@ -90,7 +97,12 @@ pub enum TokenizerKind {
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab_size, out, field } => train_tokenizer(data, field, *kind, *vocab_size, out),
+        Command::Train { data, kind, vocab_size, out, force, field, skip_bad_rows } => {
+            out_path::check_file(out, *force)?;
+            let paths = data.iter().map(|path| path.display().to_string());
+            let files = FilesConfig { field: field.clone(), skip_bad_rows: *skip_bad_rows, ..FilesConfig::new(paths) };
+            train_tokenizer(files, *kind, *vocab_size, out)
+        }
         Command::Encode { model, text, no_special_tokens } => {
             encode(&open_tokenizer(model)?, text, !*no_special_tokens)
         }
@@ -128,17 +140,15 @@ pub fn open_tokenizer(model: &Path) -> Result<Tokenizer, CliError> {
 
 /// Trains a tokenizer on files and writes it to `out`.
 ///
-/// Reads the whole text. `field` selects the text of .jsonl and .parquet files.
+/// Reads the whole text.
 fn train_tokenizer(
-    data: &[PathBuf],
-    field: &str,
+    files: FilesConfig,
     kind: TokenizerKind,
     vocab_size: usize,
     out: &Path,
 ) -> Result<CommandOutput, CliError> {
-    let paths = data.iter().map(|path| path.display().to_string());
-    let files = FilesConfig { field: field.into(), ..FilesConfig::new(paths) };
     let source: Box<dyn Source> = SourceConfig::Files(files).open()?;
+    source.check(&|| false)?;
     let texts = source.documents()?.map(|document| document.map(|document| document.text));
     let size = VocabConfig { vocab: vocab_size };
     let tokenizer = match kind {
@@ -148,6 +158,7 @@ fn train_tokenizer(
         TokenizerKind::Wordpiece => train_subword(SubwordModel::WordPiece, vocab_size, texts)?,
         TokenizerKind::Unigram => train_subword(SubwordModel::Unigram, vocab_size, texts)?,
     };
+    source.report().messages().iter().for_each(|message| print_message(message));
     write_atomic(out, tokenizer.to_json().as_bytes())?;
     let json = json!({ "file": out, "vocab": tokenizer.vocab_size(), "sha256": tokenizer.fingerprint() });
     Ok(CommandOutput::new(json, format!("{}: vocabulary size {}", out.display(), tokenizer.vocab_size())))

@@ -44,13 +44,16 @@ pub struct Args {
     /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: `stories`; `text` with --data; `finetune`
     /// with --from.
     recipe: Option<String>,
-    /// Training text: a text file, .jsonl file (either may be compressed as .gz or .zst), .parquet file, or a folder of
-    /// such files. Replaces the data source of the recipe. May be repeated.
+    /// Training text: a text, JSON lines, JSON, CSV or TSV file (each may be compressed as .gz or .zst), a Parquet file, or
+    /// a folder of such files. Replaces the data source of the recipe. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
-    /// Field of a .jsonl file, or column of a .parquet file, that holds the text (default: text).
+    /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text (default: text).
     #[arg(long, value_name = "NAME", requires = "data")]
     field: Option<String>,
+    /// Leave out rows without valid text instead of ending with an error. They are counted, and the first are shown.
+    #[arg(long)]
+    skip_bad_rows: bool,
     /// Output folder of the run (default: the first of runs/NAME, runs/NAME-2, … that does not exist; NAME is the name
     /// of the recipe).
     #[arg(long, value_name = "RUN")]
@@ -67,8 +70,8 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
-    /// recipe, --data, --from, --out, --steps, --seed or --set.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "from", "out", "steps", "seed", "set"])]
+    /// recipe, --data, --skip-bad-rows, --from, --out, --steps, --seed or --set.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "steps", "seed", "set"])]
     resume: Option<PathBuf>,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -123,6 +126,9 @@ impl Args {
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files_config(&recipe.data.source));
         }
+        if self.skip_bad_rows {
+            skip_bad_rows(&mut recipe)?;
+        }
         if matches!(&recipe.data.source, SourceConfig::Files(files) if files.paths.is_empty()) {
             return Err(CliError::usage("the recipe has no training text")
                 .with_location("data.source.files.paths")
@@ -144,16 +150,36 @@ impl Args {
     }
 }
 
+/// Sets `skip_bad_rows` for all files of a recipe, those of its stages included. A recipe without files is refused.
+fn skip_bad_rows(recipe: &mut Recipe) -> Result<(), CliError> {
+    let stage_data = recipe.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
+    let mut has_files = false;
+    for data in stage_data.chain([&mut recipe.data]) {
+        if let SourceConfig::Files(files) = &mut data.source {
+            files.skip_bad_rows = true;
+            has_files = true;
+        }
+    }
+    if has_files {
+        return Ok(());
+    }
+    let error =
+        CliError::usage("the recipe reads no files, which could have bad rows").with_location("--skip-bad-rows");
+    Err(error.with_help("give a text with --data PATH, or leave the flag out"))
+}
+
 /// Recipe overrides for `--from`: path and architecture of the model, and the options of its adapters if it is an adapter
 /// folder.
 fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     let source = model_source(from)?;
-    let model = to_toml_value(&source.config()?)?;
+    let mut model_config = source.config()?;
     // The local path, because a run cannot read a model id on the hub.
     let path = toml::Value::from(source.path().display().to_string());
-    let mut sets = vec![format!("from={path}"), format!("model={model}")];
+    let mut sets = vec![format!("from={path}")];
     if let Some(adapter) = source.adapters().last() {
         let model = source.load_model(&Device::flex())?.model;
+        // An adapter folder that changes one of two tied weights unties them.
+        model_config.clone_from(model.config());
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
             CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
                 .with_location(adapter.display().to_string())
@@ -161,6 +187,7 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
         })?;
         sets.push(format!("stages.0.adapter={}", to_toml_value(&config)?));
     }
+    sets.push(format!("model={}", to_toml_value(&model_config)?));
     Ok(sets)
 }
 

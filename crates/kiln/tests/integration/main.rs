@@ -1,12 +1,15 @@
 //! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
 
 mod adapted;
+mod adapter_forms;
 mod bad_input;
 mod common;
+mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod generation;
 mod hub;
 #[cfg(unix)]
@@ -17,6 +20,7 @@ mod objectives;
 mod others;
 mod pages;
 mod readme;
+mod sentences;
 mod tokenizer_folders;
 mod tokenizers;
 mod whole_way;

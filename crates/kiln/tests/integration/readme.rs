@@ -3,7 +3,8 @@
 use crate::common::run_kiln;
 use std::{fs, path::Path};
 
-const GUIDES: [&str; 5] = ["README.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/corpus.md", "docs/objectives.md"];
+const GUIDES: [&str; 6] =
+    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/recipes.md", "docs/corpus.md", "docs/objectives.md"];
 
 /// How each of them calls the command.
 const CALL: &str = "cargo run --release -- ";

@@ -1,39 +1,54 @@
-//! File source: text files, folders, JSON Lines and Parquet files, read as a stream.
+//! File source: text, JSON, CSV, TSV and Parquet files and folders, read as a stream.
 //!
-//! | file | documents | compressed (`.gz`, `.zst`) |
+//! | file | documents | compressed (gzip, Zstandard) |
 //! |---|---|---|
-//! | `*.jsonl` | each line: the field [`FilesConfig::field`] of the object | yes |
-//! | `*.parquet` | each row: the column [`FilesConfig::field`], or the only string column | no (compressed inside) |
+//! | JSON lines, JSON lists | each row: the field [`FilesConfig::field`] of the object, or the string | yes |
+//! | `*.csv`, `*.tsv` | each row: the column [`FilesConfig::field`], or the only column | yes |
+//! | Parquet | each row: the column [`FilesConfig::field`], or the only string column | no (compressed inside) |
 //! | any other | the whole file, as UTF-8 text | yes |
 //!
-//! A file that is listed explicitly must be readable text. Files in folders that are not text (invalid UTF-8, a corrupt
-//! archive, a NUL character) are skipped and counted ([`Source::num_skipped_files`]).
+//! Compression and format are recognized by the content and by the name; see the module `open`. A byte order mark is removed.
+//!
+//! A bad row (no text, a null, invalid UTF-8, half of a surrogate pair, broken JSON or CSV) is an error, unless
+//! [`FilesConfig::skip_bad_rows`] is set. A file that is listed explicitly must be readable. Files in folders whose start shows
+//! that they hold no text are skipped. Bad rows and skipped files are counted in the [`ReadReport`].
 
+mod check;
 mod checked_pages;
-mod jsonl;
+mod csv;
+mod documents;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod format_tests;
+mod json;
+mod lines;
+mod open;
 mod parquet;
 mod reader;
+mod rows;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod text;
 mod walk;
 
-use super::{Document, Documents, Source};
-use crate::{DataError, FilesConfig};
-use reader::FileReader;
+use super::{Documents, Source, StopSignal, report::ReadReport};
+use crate::{DataError, FilesConfig, config::DEFAULT_TEXT_FIELD};
+use documents::FileDocuments;
 use std::{
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Mutex, PoisonError},
 };
-use walk::FileEntry;
+use walk::FileList;
 
 /// Text source of files and folders.
 #[derive(Debug)]
 pub struct FileSource {
     config: FilesConfig,
-    entries: Vec<FileEntry>,
-    /// Files skipped in the current pass. Atomic because `documents` takes `&self`.
-    num_skipped: AtomicUsize,
+    files: FileList,
+    /// Report of the current pass. Behind a lock because `documents` takes `&self`.
+    report: Mutex<ReadReport>,
 }
 
 impl FileSource {
@@ -42,53 +57,37 @@ impl FileSource {
     /// # Errors
     /// [`DataError::PathNotFound`] or [`DataError::NotAFile`] for a path, [`DataError::NoText`] if there is no file.
     pub fn open(config: &FilesConfig) -> Result<Self, DataError> {
-        let entries = walk::list_files(config)?;
-        let files = Self { config: config.clone(), entries, num_skipped: AtomicUsize::new(0) };
-        if files.entries.is_empty() {
-            return Err(DataError::NoText { origin: files.describe() });
+        let files = walk::list_files(config)?;
+        let source = Self { config: config.clone(), files, report: Mutex::default() };
+        if source.files.entries.is_empty() {
+            return Err(DataError::NoText { origin: source.describe_paths() });
         }
-        Ok(files)
+        Ok(source)
     }
 
     /// Returns the number of files, including those that will be skipped.
     pub fn num_files(&self) -> usize {
-        self.entries.len()
+        self.files.entries.len()
     }
 
-    /// Documents of one file. An error while opening it is the only item.
-    fn read_entry<'a>(&'a self, entry: &'a FileEntry) -> Documents<'a> {
-        if is_parquet(&entry.path) {
-            return match parquet::ParquetFile::open(&entry.path, &self.config.field) {
-                Ok(file) => Box::new(file),
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            };
-        }
-        let name = FileReader::uncompressed_name(&entry.path);
-        if name.ends_with(".parquet") {
-            return Box::new(std::iter::once(Err(DataError::CompressedParquet {
-                path: entry.path.display().to_string(),
-            })));
-        }
-        match FileReader::open(&entry.path) {
-            Err(error) => Box::new(std::iter::once(Err(error))),
-            Ok(reader) if name.ends_with(".jsonl") => Box::new(jsonl::JsonlFile::new(reader, &self.config.field)),
-            Ok(reader) => Box::new(text::TextFile::new(reader)),
-        }
+    /// The configured paths.
+    fn describe_paths(&self) -> String {
+        self.config.paths.join(", ")
     }
 
-    /// Whether an item shows that its file is not text. Parquet files are never skipped: a column is declared as text.
-    fn is_binary(entry: &FileEntry, item: &Result<Document, DataError>) -> bool {
-        match item {
-            _ if is_parquet(&entry.path) => false,
-            Ok(document) => document.text.contains('\0'),
-            Err(error) => matches!(error, DataError::InvalidUtf8 { .. } | DataError::CorruptFile { .. }),
-        }
+    /// Changes the report of the current pass.
+    fn update_report(&self, update: impl FnOnce(&mut ReadReport)) {
+        update(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
     }
-}
 
-/// Whether a path has the extension `.parquet`.
-fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "parquet")
+    /// Counts a bad row that is to be left out; returns any other error.
+    fn skip_or_return(&self, error: DataError) -> Result<(), DataError> {
+        if !self.config.skip_bad_rows || !error.is_bad_row() {
+            return Err(error);
+        }
+        self.update_report(|report| report.bad_rows.add(&error));
+        Ok(())
+    }
 }
 
 /// Whether the size of a file differs from the size of its text.
@@ -98,56 +97,30 @@ fn is_compressed(path: &Path) -> bool {
 
 impl Source for FileSource {
     fn documents(&self) -> Result<Documents<'_>, DataError> {
-        self.num_skipped.store(0, Ordering::Relaxed);
-        Ok(Box::new(FileDocuments { source: self, remaining: self.entries.iter(), current: None }))
+        self.update_report(|report| {
+            *report = ReadReport::default();
+            self.files.dangling.iter().for_each(|error| report.skipped_files.add(error));
+        });
+        Ok(Box::new(FileDocuments::new(self)))
     }
 
     fn describe(&self) -> String {
-        self.config.paths.join(", ")
+        self.describe_paths()
     }
 
     fn size_bytes(&self) -> Option<u64> {
-        let is_compressed = self.entries.iter().any(|entry| is_compressed(&entry.path));
-        (!is_compressed).then(|| self.entries.iter().map(|entry| entry.size).sum())
+        let is_compressed = self.files.entries.iter().any(|entry| is_compressed(&entry.path));
+        (!is_compressed).then(|| self.files.entries.iter().map(|entry| entry.size).sum())
     }
 
-    fn num_skipped_files(&self) -> usize {
-        self.num_skipped.load(Ordering::Relaxed)
+    fn check(&self, stop: StopSignal) -> Result<(), DataError> {
+        check::check_files(self, stop)
     }
-}
 
-/// Iterator over the documents of all files, in order. It ends after an error.
-struct FileDocuments<'a> {
-    source: &'a FileSource,
-    remaining: std::slice::Iter<'a, FileEntry>,
-    /// The file that is being read.
-    current: Option<(&'a FileEntry, Documents<'a>)>,
-}
-
-impl Iterator for FileDocuments<'_> {
-    type Item = Result<Document, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (entry, documents) = match &mut self.current {
-                Some(current) => current,
-                None => {
-                    let entry = self.remaining.next()?;
-                    self.current.insert((entry, self.source.read_entry(entry)))
-                }
-            };
-            match documents.next() {
-                None => self.current = None,
-                Some(item) if !entry.is_explicit && FileSource::is_binary(entry, &item) => {
-                    self.source.num_skipped.fetch_add(1, Ordering::Relaxed);
-                    self.current = None;
-                }
-                Some(Err(error)) => {
-                    (self.current, self.remaining) = (None, [].iter());
-                    return Some(Err(error));
-                }
-                Some(document) => return Some(document),
-            }
-        }
+    fn report(&self) -> ReadReport {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_unused = report.documents.keys().all(|(_, field)| field.is_none()) && !report.documents.is_empty();
+        let is_default = self.config.field == DEFAULT_TEXT_FIELD;
+        ReadReport { unused_field: (is_unused && !is_default).then(|| self.config.field.clone()), ..report }
     }
 }

@@ -1,17 +1,14 @@
 //! Parquet files (`.parquet`): every row of a string column is a document.
 //!
-//! Row groups are read one after the other, 64 rows at a time. Rows without a value are skipped. Nested and repeated
+//! Row groups are read one after the other, 64 rows at a time. A row without a value is a bad row. Nested and repeated
 //! columns are not supported.
 
-use super::checked_pages::CheckedPages;
-use crate::{
-    DataError,
-    source::{Document, document_parts},
-};
+use super::{checked_pages::CheckedPages, json::missing_field_error, rows::Row};
+use crate::{DataError, config::DEFAULT_TEXT_FIELD};
 use parquet::{
     basic::{ConvertedType, LogicalType, Type as Physical},
     column::reader::ColumnReaderImpl,
-    data_type::ByteArrayType,
+    data_type::{ByteArray, ByteArrayType},
     errors::ParquetError,
     file::{reader::FileReader, serialized_reader::SerializedFileReader},
     schema::types::{ColumnDescriptor, SchemaDescriptor},
@@ -25,8 +22,8 @@ use std::{
 /// Rows per read.
 const READ_ROWS: usize = 64;
 
-/// Iterator over the documents of a `.parquet` file.
-pub(crate) struct ParquetFile {
+/// Iterator over the rows of a `.parquet` file.
+pub(super) struct ParquetFile {
     path: String,
     reader: SerializedFileReader<File>,
     /// Index of the text column.
@@ -40,11 +37,13 @@ pub(crate) struct ParquetFile {
     column_reader: Option<ColumnReaderImpl<ByteArrayType>>,
     /// Number of the last row, from 1.
     row_number: u64,
-    pending: std::vec::IntoIter<Document>,
+    /// Rows that were read and not returned yet.
+    pending: std::vec::IntoIter<Result<Row, DataError>>,
 }
 
 impl ParquetFile {
-    /// Opens a file. The text is in the column `field`; without such a column, in the only string column.
+    /// Opens a file. The text is in the column `field`; without a column of the default name `text`, in the only
+    /// string column.
     pub fn open(path: &Path, field: &str) -> Result<Self, DataError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(super::walk::io_error(path, "open the file"))?;
@@ -65,11 +64,16 @@ impl ParquetFile {
         })
     }
 
-    /// Next document or document part; `None` at the end of the file.
-    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    /// Name of the text column.
+    pub fn column_name(&self) -> &str {
+        &self.column_name
+    }
+
+    /// Next row; `None` at the end of the file.
+    fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         loop {
-            if let Some(document) = self.pending.next() {
-                return Ok(Some(document));
+            if let Some(row) = self.pending.next() {
+                return row.map(Some);
             }
             if self.column_reader.is_none() && !self.open_row_group()? {
                 return Ok(None);
@@ -117,19 +121,26 @@ impl ParquetFile {
             return Ok(());
         }
         let mut values = values.into_iter();
-        let mut documents = Vec::new();
+        let mut read = Vec::new();
         for i in 0..num_rows {
             self.row_number += 1;
             let has_value = self.max_definition_level == 0 || levels.get(i) == Some(&self.max_definition_level);
-            let value = if has_value { values.next() } else { None };
-            let Some(value) = value else { continue };
-            let text = std::str::from_utf8(value.data()).map_err(|_| {
-                field_type_error(&self.path, self.row_number, &self.column_name, "text that is not UTF-8")
-            })?;
-            documents.extend(document_parts(text, format!("{}:{}", self.path, self.row_number)));
+            read.push(self.row(if has_value { values.next() } else { None }));
         }
-        self.pending = documents.into_iter();
+        self.pending = read.into_iter();
         Ok(())
+    }
+
+    /// The current row with this value, `None` for a null.
+    fn row(&self, value: Option<ByteArray>) -> Result<Row, DataError> {
+        let (path, number) = (self.path.as_str(), self.row_number);
+        let value = value.ok_or_else(|| field_type_error(path, number, &self.column_name, "null"))?;
+        let text = std::str::from_utf8(value.data()).map_err(|error| DataError::InvalidUtf8 {
+            path: path.into(),
+            line: number,
+            offset: error.valid_up_to() as u64,
+        })?;
+        Ok(Row { text: text.into(), number })
     }
 }
 
@@ -143,7 +154,7 @@ fn field_type_error(path: &str, line: u64, field: &str, found: &'static str) -> 
     DataError::WrongFieldType { path: path.into(), line, field: field.into(), found }
 }
 
-/// Index of the column called `field`, else of the only string column.
+/// Index of the column called `field`, else of the only string column, if `field` is the default.
 ///
 /// Fails if `field` is a column of another type, or if there is no such column and not exactly one string column.
 fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usize, DataError> {
@@ -152,10 +163,10 @@ fn text_column(schema: &SchemaDescriptor, path: &str, field: &str) -> Result<usi
     match (columns.iter().position(|column| column.path().string() == field), string_columns.as_slice()) {
         (Some(column), strings) if strings.contains(&column) => Ok(column),
         (Some(_), _) => Err(field_type_error(path, 0, field, "not a string column")),
-        (None, [only]) => Ok(*only),
+        (None, [only]) if field == DEFAULT_TEXT_FIELD => Ok(*only),
         (None, _) => {
-            let found = columns.iter().map(|column| format!("`{}`", column.path().string())).collect();
-            Err(DataError::MissingTextField { path: path.into(), line: 0, field: field.into(), found })
+            let found = schema.root_schema().get_fields().iter().map(|column| column.name().to_string()).collect();
+            Err(missing_field_error(path.into(), 0, field.into(), found))
         }
     }
 }
@@ -168,9 +179,9 @@ fn is_text_column(column: &ColumnDescriptor) -> bool {
 }
 
 impl Iterator for ParquetFile {
-    type Item = Result<Document, DataError>;
+    type Item = Result<Row, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_document().transpose()
+        self.next_row().transpose()
     }
 }

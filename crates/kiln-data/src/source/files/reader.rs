@@ -1,34 +1,62 @@
-//! File reader that decompresses `.gz` (gzip) and `.zst` (Zstandard) files on the fly.
+//! File reader that decompresses gzip and Zstandard files on the fly, and removes a byte order mark.
 //!
-//! The format follows from the extension, not from the content.
+//! The compression is recognized by the first bytes of the file, not by its name.
 
 use super::walk::io_error;
 use crate::DataError;
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
-/// Decompressed bytes of a file. Errors name the file.
+/// UTF-8 encoding of U+FEFF. At the start of a file it is a mark of the encoding and no text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// First bytes of a gzip member.
+const GZIP_MAGIC: &[u8] = b"\x1F\x8B";
+/// First bytes of a Zstandard frame.
+const ZSTD_MAGIC: &[u8] = b"\x28\xB5\x2F\xFD";
+
+/// Decompressed bytes of a file, without its byte order mark. Errors name the file.
 pub(crate) struct FileReader {
     reader: Box<dyn Read + Send>,
     path: String,
     /// Whether read errors mean a corrupt archive and not an I/O problem.
     is_compressed: bool,
+    /// Bytes that were read ahead to recognize the format.
+    start: Vec<u8>,
+    /// Decompressed bytes before the text: the length of the byte order mark, or 0.
+    text_offset: u64,
 }
 
 impl FileReader {
     /// Opens a file. A gzip file may have several members, as written by parallel compressors.
+    ///
+    /// # Errors
+    /// [`DataError::CorruptFile`] if the name ends in `.gz` or `.zst`, but the content is no such archive; I/O errors.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(io_error(path, "open the file"))?;
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let reader: Box<dyn Read + Send> = match extension {
-            "gz" => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
-            "zst" => Box::new(zstd::Decoder::new(file).map_err(io_error(path, "open the archive"))?),
-            _ => Box::new(file),
+        let mut file = File::open(path).map_err(io_error(path, "open the file"))?;
+        let magic = read_start(&mut file, ZSTD_MAGIC.len()).map_err(io_error(path, "read the file"))?;
+        let is_gzip = magic.starts_with(GZIP_MAGIC);
+        let is_zstd = is_zstd(&magic);
+        if let Some(extension) = compression_extension(path) {
+            check_archive(path, extension, is_gzip, is_zstd)?;
+        }
+        let reader: Box<dyn Read + Send> = if is_gzip {
+            Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
+        } else if is_zstd {
+            Box::new(zstd::Decoder::new(file).map_err(io_error(path, "open the archive"))?)
+        } else {
+            Box::new(file)
         };
-        Ok(Self { reader, path: path.display().to_string(), is_compressed: matches!(extension, "gz" | "zst") })
+        let path = path.display().to_string();
+        Ok(Self { reader, path, is_compressed: is_gzip || is_zstd, start: Vec::new(), text_offset: 0 })
+    }
+
+    /// Reader of bytes in memory, in place of the file `path`.
+    pub fn from_bytes(path: &str, bytes: Vec<u8>) -> Self {
+        let reader = Box::new(std::io::empty());
+        Self { reader, path: path.into(), is_compressed: false, start: bytes, text_offset: 0 }
     }
 
     /// File name in lower case without `.gz` or `.zst`.
@@ -42,11 +70,36 @@ impl FileReader {
         &self.path
     }
 
+    /// Number of decompressed bytes before the text.
+    pub fn text_offset(&self) -> u64 {
+        self.text_offset
+    }
+
+    /// Whether the file is compressed as a whole.
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    /// The first `limit` decompressed bytes, or all of a shorter file, without a byte order mark. They are read again
+    /// later. Called once, before [`read_into`](Self::read_into).
+    pub fn read_ahead(&mut self, limit: usize) -> Result<&[u8], DataError> {
+        let mut start = Vec::new();
+        self.read_into(&mut start, limit)?;
+        if start.starts_with(BYTE_ORDER_MARK) {
+            start.drain(..BYTE_ORDER_MARK.len());
+            self.text_offset = BYTE_ORDER_MARK.len() as u64;
+        }
+        self.start = start;
+        Ok(&self.start)
+    }
+
     /// Appends up to `limit` decompressed bytes to `buffer` and returns their number: less than `limit` only at the end
     /// of the file.
     pub fn read_into(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<usize, DataError> {
-        let result = (&mut self.reader).take(limit as u64).read_to_end(buffer);
-        result.map_err(|error| {
+        let from_start = limit.min(self.start.len());
+        buffer.extend(self.start.drain(..from_start));
+        let result = (&mut self.reader).take((limit - from_start) as u64).read_to_end(buffer);
+        let num_bytes = result.map_err(|error| {
             let path = self.path.clone();
             let reason = error.to_string();
             if self.is_compressed {
@@ -54,6 +107,35 @@ impl FileReader {
             } else {
                 DataError::Io { path, action: "read the file", reason }
             }
-        })
+        })?;
+        Ok(from_start + num_bytes)
     }
+}
+
+/// The first bytes of a file, whose position is then at its start again.
+pub(super) fn read_start(file: &mut File, limit: usize) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(limit as u64).read_to_end(&mut start)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(start)
+}
+
+/// Whether a file begins with a Zstandard frame or with a skippable frame, which `pzstd` writes first.
+fn is_zstd(magic: &[u8]) -> bool {
+    magic.starts_with(ZSTD_MAGIC) || matches!(magic, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+}
+
+/// `gz` or `zst` if the name of a file ends so.
+fn compression_extension(path: &Path) -> Option<&str> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.filter(|extension| ["gz", "zst"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// Error for a file whose content is not the archive that its extension names.
+fn check_archive(path: &Path, extension: &str, is_gzip: bool, is_zstd: bool) -> Result<(), DataError> {
+    if is_gzip || is_zstd {
+        return Ok(());
+    }
+    let reason = format!("the name ends in .{extension}, but the content is not compressed as .gz or .zst");
+    Err(DataError::CorruptFile { path: path.display().to_string(), reason })
 }

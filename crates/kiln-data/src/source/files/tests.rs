@@ -1,7 +1,7 @@
 //! Valid and damaged files of every supported format.
 
 use super::*;
-use crate::source::MAX_PART_BYTES;
+use crate::source::{Document, MAX_PART_BYTES};
 use proptest::prelude::*;
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = folder.path().join(name);
@@ -20,39 +20,38 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-fn config(paths: &[PathBuf]) -> FilesConfig {
+pub(super) fn config(paths: &[PathBuf]) -> FilesConfig {
     FilesConfig::new(paths.iter().map(|path| path.display().to_string()))
 }
 
-fn read(config: &FilesConfig) -> Result<Vec<Document>, DataError> {
+pub(super) fn read(config: &FilesConfig) -> Result<Vec<Document>, DataError> {
     FileSource::open(config)?.documents()?.collect()
 }
 
-fn texts(config: &FilesConfig) -> Vec<String> {
+pub(super) fn texts(config: &FilesConfig) -> Vec<String> {
     read(config).unwrap().into_iter().map(|document| document.text).collect()
 }
 
-fn gz(text: &[u8]) -> Vec<u8> {
+pub(super) fn gz(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
 }
 
-fn one(bytes: &[u8], name: &str) -> Result<Vec<Document>, DataError> {
+pub(super) fn one(bytes: &[u8], name: &str) -> Result<Vec<Document>, DataError> {
     let folder = folder(&[(name, bytes)]);
     read(&config(&[folder.path().join(name)]))
 }
 
 #[test]
 fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
-    let files: [(&str, &[u8]); 9] = [
+    let files: [(&str, &[u8]); 8] = [
         ("b.txt", b"b"),
         ("a/2.md", b"two"),
         ("a/1.md.gz", &gz(b"one")),
         ("a/10.md.zst", &zstd::encode_all(&b"ten"[..], 3).unwrap()),
         (".git/config", b"hidden"),
         ("picture.png", b"\x89PNG\r\n\x1a\n\0\0"),
-        ("latin.txt", b"caf\xE9"),
         ("broken.gz", b"no archive"),
         ("c.jsonl", b"{\"text\": \"c1\"}\n\n{\"text\": \"c2\", \"n\": 1}"),
     ];
@@ -62,7 +61,9 @@ fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
     let source = FileSource::open(&config).unwrap();
     for _ in 0..2 {
         assert_eq!(source.documents().unwrap().count(), 6);
-        assert_eq!(source.num_skipped_files(), 3);
+        let skipped = source.report().skipped_files;
+        assert_eq!(skipped.count, 2);
+        assert!(skipped.examples[0].contains("broken.gz") && skipped.examples[1].contains("picture.png"), "{skipped}");
     }
     let only = FilesConfig { extensions: vec!["md".into()], ..config };
     assert_eq!(texts(&only), ["one", "ten", "two"]);
@@ -70,11 +71,26 @@ fn a_folder_is_read_in_order_without_hidden_and_binary_files() {
 
 #[cfg(unix)]
 #[test]
-fn cyclic_and_dangling_links_are_ignored() {
+fn cyclic_links_are_ignored_and_dangling_ones_are_reported() {
     let folder = folder(&[("a/b/text.txt", b"once")]);
     std::os::unix::fs::symlink(folder.path(), folder.path().join("a/b/up")).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("a/dangling")).unwrap();
-    assert_eq!(texts(&config(&[folder.path().into()])), ["once"]);
+    let config = config(&[folder.path().into()]);
+    assert_eq!(texts(&config), ["once"]);
+    let source = FileSource::open(&config).unwrap();
+    assert_eq!(source.documents().unwrap().count(), 1);
+    let skipped = source.report().skipped_files;
+    assert!(skipped.count == 1 && skipped.examples[0].contains("a/dangling"), "{skipped}");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_whose_names_are_not_utf8_are_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder(&[]);
+    fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xE9.TXT")), "text").unwrap();
+    let config = FilesConfig { extensions: vec!["txt".into()], ..config(&[folder.path().into()]) };
+    assert_eq!(texts(&config), ["text"]);
 }
 
 #[test]
@@ -211,7 +227,8 @@ const TABLE: &[u8] = include_bytes!("../../../fixtures/texts.parquet");
 fn a_parquet_column_is_chosen_by_name_or_as_the_only_string_column() {
     let folder = folder(&[("t.parquet", TABLE)]);
     let path = folder.path().join("t.parquet");
-    let named = |field: &str| FilesConfig { field: field.into(), ..config(std::slice::from_ref(&path)) };
+    let named =
+        |field: &str| FilesConfig { field: field.into(), skip_bad_rows: true, ..config(std::slice::from_ref(&path)) };
     let all: Vec<String> =
         (0..200).filter(|i| i % 7 != 3).map(|i| format!("row {i} é猫 {}", "w".repeat(i % 5))).collect();
     assert_eq!(texts(&named("body")), all);
@@ -228,7 +245,8 @@ fn a_parquet_column_is_chosen_by_name_or_as_the_only_string_column() {
 
 #[test]
 fn a_compressed_parquet_file_is_an_error() {
-    let folder = folder(&[("t.parquet.gz", TABLE), ("u.parquet.zst", TABLE)]);
+    let zst = zstd::encode_all(TABLE, 3).unwrap();
+    let folder = folder(&[("t.parquet.gz", &gz(TABLE)), ("u.parquet.zst", &zst)]);
     let files = ["t.parquet.gz", "u.parquet.zst"].map(|name| folder.path().join(name));
     // Also in a folder: files with text are never skipped silently.
     for path in files.iter().map(PathBuf::as_path).chain([folder.path()]) {
@@ -239,10 +257,11 @@ fn a_compressed_parquet_file_is_an_error() {
 
 #[test]
 fn a_damaged_parquet_file_is_an_error() {
-    let damaged = |bytes: &[u8]| {
+    let read_column = |bytes: &[u8], field: &str| {
         let folder = folder(&[("t.parquet", bytes)]);
-        read(&FilesConfig { field: "body".into(), ..config(&[folder.path().join("t.parquet")]) })
+        read(&FilesConfig { field: field.into(), ..config(&[folder.path().join("t.parquet")]) })
     };
+    let damaged = |bytes: &[u8]| read_column(bytes, "title");
     for end in (0..TABLE.len()).step_by(97) {
         assert!(damaged(&TABLE[..end]).is_err(), "{end}");
     }
@@ -252,9 +271,9 @@ fn a_damaged_parquet_file_is_an_error() {
         let _ = damaged(&bytes);
     }
     // Found by fuzzing: a page refers to a missing dictionary.
-    let error = damaged(include_bytes!("../../../fixtures/no-dictionary.parquet")).unwrap_err();
+    let error = read_column(include_bytes!("../../../fixtures/no-dictionary.parquet"), "story").unwrap_err();
     assert!(error.to_string().contains("dictionary"), "{error}");
     // Also found by fuzzing: a dictionary that is shorter than its header claims.
-    let error = damaged(include_bytes!("../../../fixtures/short-dictionary.parquet")).unwrap_err();
+    let error = read_column(include_bytes!("../../../fixtures/short-dictionary.parquet"), "story").unwrap_err();
     assert!(error.to_string().contains("exceed the page"), "{error}");
 }

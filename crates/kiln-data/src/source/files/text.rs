@@ -15,13 +15,16 @@ pub(crate) struct TextFile {
     buffer: Vec<u8>,
     /// Bytes of the parts that were returned, for error offsets.
     consumed_bytes: u64,
+    /// Whether a part was returned before.
+    is_continuation: bool,
     at_end: bool,
 }
 
 impl TextFile {
     /// Reads the text of `reader`.
     pub fn new(reader: FileReader) -> Self {
-        Self { reader, buffer: Vec::new(), consumed_bytes: 0, at_end: false }
+        let consumed_bytes = reader.text_offset();
+        Self { reader, buffer: Vec::new(), consumed_bytes, is_continuation: false, at_end: false }
     }
 
     /// Next part; `None` at the end of the file.
@@ -36,7 +39,7 @@ impl TextFile {
         }
         let text = self.valid_text()?[..end].to_string();
         self.buffer.drain(..end);
-        let is_continuation = self.consumed_bytes > 0;
+        let is_continuation = std::mem::replace(&mut self.is_continuation, true);
         self.consumed_bytes += end as u64;
         Ok(Some(Document { text, origin: self.reader.path().into(), is_continuation }))
     }
@@ -54,6 +57,7 @@ impl TextFile {
         }
         Err(DataError::InvalidUtf8 {
             path: self.reader.path().into(),
+            line: 0,
             offset: self.consumed_bytes + valid.len() as u64,
         })
     }
@@ -63,6 +67,12 @@ impl Iterator for TextFile {
     type Item = Result<Document, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_part().transpose()
+        let part = self.next_part();
+        if part.is_err() {
+            // The file is one row: after invalid UTF-8, nothing of it is left to read.
+            self.buffer.clear();
+            self.at_end = true;
+        }
+        part.transpose()
     }
 }

@@ -1,12 +1,13 @@
 //! File listing: expands the configured paths to a list of files.
 //!
-//! Folders are listed recursively in byte order of the names. Hidden files (`.name`), dangling links and names that are
-//! not UTF-8 are ignored.
+//! Folders are listed recursively in byte order of the names. Hidden files (`.name`) are ignored.
 
+use super::reader::FileReader;
 use crate::{DataError, FilesConfig};
 use std::{
     collections::BTreeSet,
-    fs,
+    ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -20,13 +21,21 @@ pub(crate) struct FileEntry {
     pub is_explicit: bool,
 }
 
+/// Files of a source.
+#[derive(Debug, Default)]
+pub(crate) struct FileList {
+    pub entries: Vec<FileEntry>,
+    /// Links in folders that lead nowhere.
+    pub dangling: Vec<DataError>,
+}
+
 /// Lists all files of the configuration: paths in the given order, folders in name order.
 ///
 /// # Errors
 /// [`DataError::PathNotFound`] with the nearest name of the folder, [`DataError::NotAFile`] for devices and sockets, and
 /// I/O errors.
-pub(crate) fn list_files(config: &FilesConfig) -> Result<Vec<FileEntry>, DataError> {
-    let mut walk = FileWalker { config, ancestors: BTreeSet::new(), entries: Vec::new() };
+pub(crate) fn list_files(config: &FilesConfig) -> Result<FileList, DataError> {
+    let mut walk = FileWalker { config, ancestors: BTreeSet::new(), files: FileList::default() };
     let base = base_folder(config);
     for path in &config.paths {
         let path = &base.join(path);
@@ -34,12 +43,12 @@ pub(crate) fn list_files(config: &FilesConfig) -> Result<Vec<FileEntry>, DataErr
         if kind.is_dir() {
             walk.visit_folder(path)?;
         } else if kind.is_file() {
-            walk.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: true });
+            walk.files.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: true });
         } else {
             return Err(DataError::NotAFile { path: path.display().to_string() });
         }
     }
-    Ok(walk.entries)
+    Ok(walk.files)
 }
 
 /// Folder that relative paths are joined to. Empty if it is the current directory, so that messages show the paths as
@@ -55,7 +64,7 @@ struct FileWalker<'a> {
     config: &'a FilesConfig,
     /// Real paths of the open folders. A link to one of them is ignored, because it would recurse forever.
     ancestors: BTreeSet<PathBuf>,
-    entries: Vec<FileEntry>,
+    files: FileList,
 }
 
 impl FileWalker<'_> {
@@ -66,8 +75,8 @@ impl FileWalker<'_> {
             return Ok(());
         }
         for name in sorted_names(path).map_err(io_error(path, "list the folder"))? {
-            if !name.starts_with('.') {
-                self.visit(&path.join(&name), &name)?;
+            if !name.as_encoded_bytes().starts_with(b".") {
+                self.visit(&path.join(&name), &name.to_string_lossy())?;
             }
         }
         self.ancestors.remove(&real_path);
@@ -76,50 +85,59 @@ impl FileWalker<'_> {
 
     /// Adds a file or the files of a folder.
     fn visit(&mut self, path: &Path, name: &str) -> Result<(), DataError> {
-        // A dangling link has no metadata.
-        let Ok(kind) = fs::metadata(path) else { return Ok(()) };
+        let kind = match fs::metadata(path) {
+            Ok(kind) => kind,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {
+                let path = path.display().to_string();
+                self.files.dangling.push(DataError::PathNotFound { path, nearest: None });
+                return Ok(());
+            }
+            Err(error) => return Err(io_error(path, "open the file")(error)),
+        };
         if kind.is_dir() {
             return self.visit_folder(path);
         }
         if kind.is_file() && self.passes_filter(name) {
-            self.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: false });
+            self.files.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: false });
         }
         Ok(())
     }
 
     /// Whether a name passes the filter [`FilesConfig::extensions`]. `.gz` and `.zst` are not part of the extension; the
-    /// filter accepts extensions with and without a dot.
+    /// filter accepts extensions with and without a dot, in any case.
     fn passes_filter(&self, name: &str) -> bool {
         let filter = &self.config.extensions;
-        let uncompressed = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
+        let uncompressed = FileReader::uncompressed_name(Path::new(name));
         let extension = uncompressed.rsplit_once('.').map(|(_, extension)| extension);
-        filter.is_empty() || filter.iter().any(|accepted| extension == Some(accepted.trim_start_matches('.')))
+        let is_accepted = |accepted: &String| extension == Some(&*accepted.trim_start_matches('.').to_lowercase());
+        filter.is_empty() || filter.iter().any(is_accepted)
     }
 }
 
-/// Names in a folder, sorted. Names that are not UTF-8 are omitted, because messages could not show them.
-fn sorted_names(folder: &Path) -> std::io::Result<Vec<String>> {
+/// Names in a folder, sorted.
+fn sorted_names(folder: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
-        names.extend(entry?.file_name().into_string().ok());
+        names.push(entry?.file_name());
     }
     names.sort_unstable();
     Ok(names)
 }
 
 /// Adapter for `map_err` that adds the path and the attempted action.
-pub(crate) fn io_error(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> DataError {
+pub(crate) fn io_error(path: &Path, action: &'static str) -> impl Fn(io::Error) -> DataError {
     let path = path.display().to_string();
     move |error| DataError::Io { path: path.clone(), action, reason: error.to_string() }
 }
 
 /// Error for a path without metadata: [`DataError::PathNotFound`] with a suggestion, or an I/O error.
-fn path_not_found(path: &Path, error: &std::io::Error) -> DataError {
-    if error.kind() != std::io::ErrorKind::NotFound {
-        return io_error(path, "open the file")(std::io::Error::new(error.kind(), error.to_string()));
+fn path_not_found(path: &Path, error: &io::Error) -> DataError {
+    if error.kind() != io::ErrorKind::NotFound {
+        return io_error(path, "open the file")(io::Error::new(error.kind(), error.to_string()));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names = sorted_names(folder).unwrap_or_default();
+    let names: Vec<String> =
+        sorted_names(folder).unwrap_or_default().into_iter().filter_map(|name| name.into_string().ok()).collect();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let nearest = kiln_spec::config::closest_match(&name, names.iter().map(String::as_str)).map(Into::into);
     DataError::PathNotFound { path: path.display().to_string(), nearest }

@@ -100,5 +100,8 @@ fuzz_tests! {
     chat_template: seeds::templates();
     adapter: seeds::adapters();
     modules: seeds::modules();
-    parquet: seeds::files("kiln-data/fixtures", "parquet");
+    parquet: [seeds::files("kiln-data/fixtures", "parquet"), seeds::files("kiln-data/fixtures/rows", "parquet")].concat();
+    json_rows: [seeds::files("kiln-data/fixtures/rows", "json"), seeds::files("kiln-data/fixtures/rows", "jsonl")].concat();
+    csv_rows: seeds::files("kiln-data/fixtures/rows", "csv");
+    data_file: ["jsonl", "ndjson", "json", "parquet"].map(|name| seeds::files("kiln-data/fixtures/rows", name)).concat();
 }

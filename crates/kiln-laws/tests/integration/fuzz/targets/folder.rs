@@ -6,7 +6,7 @@ use super::{
     weights::read_all_tensors,
 };
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, FilesConfig, Source, source::files::FileSource, tokenizer};
+use kiln_data::{ChatTemplate, DataError, FilesConfig, Source, source::files::FileSource, tokenizer};
 use kiln_models::Model;
 use kiln_pretrained::files;
 use std::{
@@ -92,9 +92,39 @@ pub fn adapter(file: &[u8]) -> bool {
 }
 
 pub fn parquet(file: &[u8]) -> bool {
+    temp_model_folder!().with(|home| can_read_texts(&home.write("texts.parquet", file)))
+}
+
+pub fn json_rows(file: &[u8]) -> bool {
+    temp_model_folder!().with(|home| can_read_texts(&home.write("texts.json", file)))
+}
+
+pub fn csv_rows(file: &[u8]) -> bool {
+    temp_model_folder!().with(|home| can_read_texts(&home.write("texts.csv", file)))
+}
+
+/// A file in a folder, whose format is recognized by its content alone.
+pub fn data_file(file: &[u8]) -> bool {
     temp_model_folder!().with(|home| {
-        let path = home.write("texts.parquet", file);
-        let Ok(files) = FileSource::open(&FilesConfig::new([path.display().to_string()])) else { return false };
-        files.documents().is_ok_and(|mut documents| documents.all(|document| document.is_ok()))
+        home.write("texts", file);
+        can_read_texts(&home.path())
     })
+}
+
+/// Whether all texts of a file or a folder can be read. Bad rows that are left out must not change the other rows of a file
+/// without bad rows, and must not end the pass.
+fn can_read_texts(path: &Path) -> bool {
+    let config = FilesConfig::new([path.display().to_string()]);
+    let count = |config: &FilesConfig| -> Result<usize, DataError> {
+        let files = FileSource::open(config)?;
+        files.check(&|| false)?;
+        let documents: Result<Vec<_>, _> = files.documents()?.collect();
+        documents.map(|documents| documents.len())
+    };
+    let strict = count(&config);
+    match count(&FilesConfig { skip_bad_rows: true, ..config }) {
+        Ok(documents) => assert!(strict.as_ref().is_ok_and(|strict| *strict == documents) || strict.is_err()),
+        Err(error) => assert!(strict.is_err(), "{error}"),
+    }
+    strict.is_ok()
 }

@@ -7,6 +7,7 @@ use kiln_data::{
     tokenizer::{convert, pretrained},
 };
 use kiln_models::hf::{self, sentence_transformers};
+use kiln_pretrained::sentence::{Prompts, Similarity};
 use serde_json::Value;
 
 pub fn config(file: &[u8]) -> bool {
@@ -82,6 +83,8 @@ pub fn modules(file: &[u8]) -> bool {
     if let Ok(Some(path)) = &place {
         assert!(!path.starts_with('/') && path.split('/').all(|part| part != ".."), "{path} leaves the folder");
     }
+    // Other files of a sentence encoder, with the same bytes.
+    let _ = (Prompts::from_json(&json), Similarity::from_json(&json), sentence_transformers::read_pooling(&json));
     place.is_ok()
         && (sentence_transformers::embedding_head(Some(&json), None).is_ok()
             || sentence_transformers::embedding_head(None, Some(&json)).is_ok())

@@ -1,0 +1,80 @@
+//! Row of a JSON file: finds the text field. All other fields are checked for syntax only.
+//!
+//! As in Python, NaN and infinities are accepted outside of the text field, and the last of several equal keys wins.
+
+use super::{
+    non_finite::replace_non_finite,
+    visitors::{FieldValue, parse_keys, parse_row, parse_syntax},
+};
+use crate::DataError;
+
+/// Fields that hold conversations in the data sets of the field.
+const CONVERSATION_FIELDS: [&str; 3] = ["messages", "conversations", "prompt"];
+
+/// Parser of the rows of one file.
+pub(super) struct RowParser {
+    path: String,
+    /// Name of the field that holds the text.
+    field: String,
+    /// Whether rows are numbered by their lines, so that errors may name a later line of a row.
+    counts_lines: bool,
+}
+
+impl RowParser {
+    /// Parser for rows of the file `path` with the text in `field`.
+    pub fn new(path: &str, field: &str, counts_lines: bool) -> Self {
+        Self { path: path.into(), field: field.into(), counts_lines }
+    }
+
+    /// Text of a row. `number` is its line or row number, `offset` the position of `json` in the file.
+    ///
+    /// # Errors
+    /// Errors for bad rows ([`DataError::is_bad_row`]) only.
+    pub fn parse(&self, json: &[u8], number: u64, offset: u64) -> Result<String, DataError> {
+        let (path, field) = (self.path.clone(), self.field.clone());
+        let json = std::str::from_utf8(json).map_err(|error| DataError::InvalidUtf8 {
+            path: path.clone(),
+            line: number,
+            offset: offset + error.valid_up_to() as u64,
+        })?;
+        let first = parse_row(json, &field);
+        let finite = if first.is_err() { replace_non_finite(json) } else { None };
+        let value = finite.as_deref().map_or(first, |finite| parse_row(finite, &field));
+        let json = finite.as_deref().unwrap_or(json);
+        match value.map_err(|error| self.json_error(json, number, &error))? {
+            Some(FieldValue::Text(text)) => Ok(text),
+            Some(FieldValue::Other(found)) => Err(DataError::WrongFieldType { path, line: number, field, found }),
+            None => Err(missing_field_error(path, number, field, parse_keys(json).unwrap_or_default())),
+        }
+    }
+
+    /// Error for a row that is no JSON object, or whose text is not valid.
+    fn json_error(&self, json: &str, number: u64, error: &serde_json::Error) -> DataError {
+        let path = self.path.clone();
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let is_surrogate = message.contains("surrogate") || message.contains("hex escape");
+        if is_surrogate && parse_syntax(json).is_ok() {
+            return DataError::LoneSurrogate { path, line: number, field: self.field.clone() };
+        }
+        let later_lines = if self.counts_lines { error.line().saturating_sub(1) as u64 } else { 0 };
+        let reason = format!("{message} at column {}", error.column());
+        DataError::InvalidJsonLine { path, line: number + later_lines, reason }
+    }
+}
+
+/// Error for a row, or for all rows if `line` is 0, with the fields `found` and without `field`.
+pub(in crate::source::files) fn missing_field_error(
+    path: String,
+    line: u64,
+    field: String,
+    found: Vec<String>,
+) -> DataError {
+    match CONVERSATION_FIELDS.into_iter().find(|known| found.iter().any(|name| name == known)) {
+        Some(known) => DataError::Conversations { path, line, field, found: known.into() },
+        None => {
+            let found = found.iter().map(|name| format!("`{name}`")).collect();
+            DataError::MissingTextField { path, line, field, found }
+        }
+    }
+}
