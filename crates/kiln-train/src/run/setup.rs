@@ -12,7 +12,7 @@ use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Checks that the data, the tokenizer and the model to start from exist, and the format, the field and the first rows of
@@ -119,14 +119,27 @@ pub fn prepare_tokenizer(
     data::load_or_train_tokenizer(recipe, folder, stop, listener)
 }
 
-/// Writes chat template and generation settings of the model that a run starts from into the run folder, in the layout
-/// of a Hugging Face folder. Writes no file for what the model does not have.
+/// Writes chat template, settings of the tokenizer and generation settings of the model that a run starts from into the run
+/// folder, in the layout of a Hugging Face folder. Writes no file for what the model does not have.
 ///
 /// # Errors
 /// If a file cannot be read or written.
 fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainError> {
-    if let Some(template) = origin.chat_template()? {
-        write_atomic(&run.tokenizer_config(), format!("{:#}\n", template.to_config()).as_bytes())?;
+    let mut settings = match origin.tokenizer_config()? {
+        Some(Value::Object(config)) => config,
+        _ => Map::new(),
+    };
+    // A template of its own file or of an adapter folder precedes that of tokenizer_config.json.
+    if !origin.adapters().is_empty() || origin.base_path().join("chat_template.jinja").is_file() {
+        settings.remove("chat_template");
+    }
+    if let Some(Value::Object(config)) = origin.chat_template()?.map(|template| template.to_config()) {
+        for (key, value) in config {
+            settings.entry(key).or_insert(value);
+        }
+    }
+    if !settings.is_empty() {
+        write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?;
     }
     let stop_ids = origin.stop_token_ids()?;
     let mut config = origin.generation_config()?.filter(Value::is_object);

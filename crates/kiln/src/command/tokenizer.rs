@@ -12,6 +12,7 @@
 use super::{
     error::CliError,
     model_args::{hub_tokenizer, model_source},
+    out_path,
     output::{CommandOutput, print_message},
     table::{format_pairs, format_table},
 };
@@ -42,6 +43,9 @@ pub enum Command {
         /// Output file.
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
+        /// Replace an existing output file.
+        #[arg(long)]
+        force: bool,
         /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text.
         #[arg(long, value_name = "NAME", default_value = "text")]
         field: String,
@@ -93,7 +97,8 @@ pub enum TokenizerKind {
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab_size, out, field, skip_bad_rows } => {
+        Command::Train { data, kind, vocab_size, out, force, field, skip_bad_rows } => {
+            out_path::check_file(out, *force)?;
             let paths = data.iter().map(|path| path.display().to_string());
             let files = FilesConfig { field: field.clone(), skip_bad_rows: *skip_bad_rows, ..FilesConfig::new(paths) };
             train_tokenizer(files, *kind, *vocab_size, out)

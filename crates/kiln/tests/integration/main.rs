@@ -9,6 +9,7 @@ mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod generation;
 mod hub;
 #[cfg(unix)]
