@@ -78,10 +78,15 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// As [`stream`](Self::stream).
     pub fn stream_ids(&self, ids: Vec<u32>, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
-        self.stream_with_cache(None, ids, options)
+        let decoder = StreamDecoder::continuing(self.tokenizer, self.decoder_context(&ids))?;
+        self.start(None, ids, options, decoder)
     }
 
-    /// Starts to generate the continuation of token ids from a prefix cache, see [`Generation::with_cache`].
+    /// Starts to generate the answer to a rendered conversation, given as token ids, from a prefix cache, see
+    /// [`Generation::with_cache`].
+    ///
+    /// The answer is decoded as a text of its own. After a prompt such as `[/INST]`, a model whose tokenizer puts a space
+    /// in front of each text generates that space, which is not part of the answer.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
@@ -91,10 +96,25 @@ impl<'a> Generator<'a> {
         ids: Vec<u32>,
         options: &GenerateOptions,
     ) -> Result<TextStream<'a>, GenerateError> {
+        self.start(cache, ids, options, StreamDecoder::new(self.tokenizer))
+    }
+
+    /// Starts to generate after token ids; `decoder` decodes the new ones.
+    fn start(
+        &self,
+        cache: Option<PrefixCache>,
+        ids: Vec<u32>,
+        options: &GenerateOptions,
+        decoder: StreamDecoder<'a>,
+    ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.build_request(vec![ids], options)?;
         let generation = Generation::with_cache(&model, request, cache)?;
-        let text = RowText::new(self.tokenizer, StreamDecoder::new(self.tokenizer), options)?;
-        Ok(TextStream { generation, text })
+        Ok(TextStream { generation, text: RowText::new(self.tokenizer, decoder, options)? })
+    }
+
+    /// The ids that the new tokens continue: the prompt, except in an encoder–decoder, whose decoder begins a text.
+    fn decoder_context<'b>(&self, prompt: &'b [u32]) -> &'b [u32] {
+        if self.model.encoder().is_some() { &[] } else { prompt }
     }
 
     /// Generates the continuations of several prompts in one batch.
@@ -109,8 +129,8 @@ impl<'a> Generator<'a> {
         let prompts = self.encode_prompts(prompts)?;
         let (model, request) = self.build_request(prompts.clone(), options)?;
         let mut generation = Generation::new(&model, request)?;
-        let decoders = prompts.iter().map(|_| StreamDecoder::new(self.tokenizer));
-        let rows = decoders.map(|decoder| RowText::new(self.tokenizer, decoder, options));
+        let decoder = |prompt: &Vec<u32>| StreamDecoder::continuing(self.tokenizer, self.decoder_context(prompt));
+        let rows = prompts.iter().map(|prompt| RowText::new(self.tokenizer, decoder(prompt)?, options));
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
         let mut texts = vec![String::new(); rows.len()];
         while let Some(tokens) = generation.next().await? {

@@ -21,5 +21,6 @@ mod others;
 mod pages;
 mod readme;
 mod sentences;
+mod tokenizer_folders;
 mod tokenizers;
 mod whole_way;

@@ -137,6 +137,28 @@ pub fn tokenizer_configs() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+/// Tokenizer folders as JSON objects of file names and contents, with files that extend and contradict each other.
+pub fn tokenizer_folders() -> Vec<Vec<u8>> {
+    let token = json!({"content": "<x>", "lstrip": true, "normalized": true, "special": false});
+    let files = tokenizers();
+    let [bpe, wordpiece, unigram] = [0, 1, 2].map(|i| serde_json::from_slice::<Value>(&files[i]).unwrap());
+    [
+        json!({"tokenizer.json": bpe, "config.json": {"model_type": "llama", "eos_token_id": [0]},
+            "tokenizer_config.json": {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": true,
+                "added_tokens_decoder": {"5": token, "9": token}, "extra_special_tokens": {"image_token": "<i>"}}}),
+        json!({"vocab.json": {"<s>": 0, "a": 1, "b": 2, "ab": 3}, "merges.txt": "#version: 0.2\na b\n",
+            "added_tokens.json": {"<x>": 4}, "special_tokens_map.json": {"eos_token": token, "pad_token": "<p>"},
+            "tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": true}}),
+        json!({"tokenizer.json": wordpiece, "config.json": {"model_type": "bert"},
+            "tokenizer_config.json": {"do_lower_case": false, "strip_accents": true, "unk_token": "a"}}),
+        json!({"vocab.txt": "[PAD]\n[UNK]\na\n##b\n", "tokenizer_config.json": {"tokenizer_class": "MPNetTokenizer"}}),
+        json!({"tokenizer.json": unigram, "tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "extra_ids": 3,
+            "clean_up_tokenization_spaces": true, "model_max_length": 1e30}}),
+    ]
+    .map(|files| files.to_string().into_bytes())
+    .to_vec()
+}
+
 /// Folder of the base model of the adapters.
 pub fn model() -> PathBuf {
     crates_path("kiln-laws/fixtures/hf/llama-biases")
