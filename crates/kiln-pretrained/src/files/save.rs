@@ -2,8 +2,9 @@
 //! it is either complete or absent.
 
 use super::{
-    CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, is_weight_file,
+    CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
     atomic_write::{io_error, save_json, write_atomically},
+    is_weight_file,
 };
 use kiln_models::{
     ModelConfig, WeightMismatch,

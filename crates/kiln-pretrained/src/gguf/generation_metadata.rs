@@ -29,8 +29,14 @@ const STORED_KEYS: [&str; 11] = [
 /// Keys that do not change the text: versions, and settings of `transformers`' own caches.
 const NEUTRAL_KEYS: [&str; 4] = ["transformers_version", "use_cache", "cache_implementation", "return_legacy_cache"];
 /// Keys whose value 1 switches their option off.
-const NEUTRAL_AT_ONE: [&str; 6] =
-    ["num_beams", "num_beam_groups", "num_return_sequences", "typical_p", "length_penalty", "encoder_repetition_penalty"];
+const NEUTRAL_AT_ONE: [&str; 6] = [
+    "num_beams",
+    "num_beam_groups",
+    "num_return_sequences",
+    "typical_p",
+    "length_penalty",
+    "encoder_repetition_penalty",
+];
 
 /// Returns the metadata of a `generation_config.json`, and the keys that GGUF has no place for.
 pub fn generation_metadata(config: &Json) -> (Metadata, Vec<String>) {

@@ -7,7 +7,8 @@ use kiln_pretrained::files::{SaveOptions, save};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
-const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}";
+const TEMPLATE: &str =
+    "{% for m in messages %}<|{{ m.role }}|>{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}";
 
 /// A random Llama in the folder `model`, whose rotary scaling has an original context of its own.
 fn write_model(here: &Path) {
@@ -115,7 +116,8 @@ fn a_sentence_encoder_keeps_its_modules_and_prompts() {
     let options = SaveOptions { config_json: Some(&config), ..SaveOptions::default() };
     save(&here.join("model"), &model, &ModelTensors::new(&Model::init(&model, 3, &Device::flex())), options).unwrap();
     let fixture = read_json(&crate_path("kiln-data/fixtures/tokenizers/wordpiece_uncased.cases.json"));
-    let modules = r#"[{"idx": 0, "path": "", "type": "x.Transformer"}, {"idx": 1, "path": "1_Pooling", "type": "x.Pooling"}]"#;
+    let modules =
+        r#"[{"idx": 0, "path": "", "type": "x.Transformer"}, {"idx": 1, "path": "1_Pooling", "type": "x.Pooling"}]"#;
     let folder = here.join("model");
     write(&folder, "tokenizer.json", &fixture["tokenizer"].to_string());
     write(&folder, "modules.json", modules);
@@ -162,7 +164,8 @@ fn a_gguf_file_keeps_what_it_has_a_place_for_and_names_the_rest() {
     assert_eq!((&config["mask_token"], &config["model_max_length"]), (&json!("<MASK>"), &json!(256)));
     let settings = read_json(&here.join("back/generation_config.json"));
     assert_eq!(settings["eos_token_id"], json!([0, 2]), "both end tokens");
-    let expected = json!({ "do_sample": true, "temperature": 0.6, "top_k": 50, "top_p": 0.9, "repetition_penalty": 1.05 });
+    let expected =
+        json!({ "do_sample": true, "temperature": 0.6, "top_k": 50, "top_p": 0.9, "repetition_penalty": 1.05 });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&settings[key], value, "{key}");
     }
@@ -183,9 +186,10 @@ fn a_run_keeps_the_settings_of_the_tokenizer_it_started_with() {
     let set = ["--set", "stages.0.sequence_length=32", "--set", "stages.0.num_samples=0"];
     run_kiln(here, &[&tune[..], &set[..]].concat()).expect_success();
     export(here, "run", "hf", "out", &[]).expect_success();
-    let [found, expected] =
-        ["out", "model"].map(|folder| read_json(&here.join(folder).join("tokenizer_config.json")));
-    for key in ["padding_side", "model_max_length", "tokenizer_class", "added_tokens_decoder", "mask_token", "unknown_key"] {
+    let [found, expected] = ["out", "model"].map(|folder| read_json(&here.join(folder).join("tokenizer_config.json")));
+    for key in
+        ["padding_side", "model_max_length", "tokenizer_class", "added_tokens_decoder", "mask_token", "unknown_key"]
+    {
         assert_eq!(found[key], expected[key], "{key}");
     }
     let template = fs::read_to_string(here.join("out/chat_template.jinja")).unwrap();

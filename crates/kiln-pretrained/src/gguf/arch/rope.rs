@@ -109,13 +109,14 @@ fn llama3_scaling(theta: f64, freq_factors: &[f32], original_context: Option<usi
     // The lowest frequency is divided by the whole factor.
     let factor = f64::from(freq_factors.iter().copied().fold(1.0, f32::max));
     let is_close = |(expected, found): (&f64, &f32)| (expected - f64::from(*found)).abs() <= 1e-3 * expected;
-    let scalings = original_contexts(theta, factor, freq_factors, original_context).into_iter().map(|original_context| {
-        Llama3Scaling { factor, original_context, ..LLAMA3_DEFAULTS }
-    });
+    let scalings = original_contexts(theta, factor, freq_factors, original_context)
+        .into_iter()
+        .map(|original_context| Llama3Scaling { factor, original_context, ..LLAMA3_DEFAULTS });
     let gives_factors = |scaling: &Llama3Scaling| {
         scaling.freq_factors(theta, freq_factors.len()).iter().zip(freq_factors).all(is_close)
     };
-    let reason = "unsupported rope_freqs: expected those of Llama 3's scaling with low_freq_factor 1 and high_freq_factor 4";
+    let reason =
+        "unsupported rope_freqs: expected those of Llama 3's scaling with low_freq_factor 1 and high_freq_factor 4";
     let found = scalings.into_iter().find(gives_factors);
     found.map(Llama3Scaling::to_json).ok_or_else(|| ValidationError::new(ROPE_FREQS_TENSOR, reason))
 }

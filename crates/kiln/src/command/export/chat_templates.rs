@@ -26,7 +26,8 @@ pub(super) fn chat_templates(files: &Files) -> Result<BTreeMap<String, String>, 
         templates.extend(templates_of_json(&json["chat_template"]));
     }
     for (file, bytes) in files {
-        let named = file.strip_prefix(CHAT_TEMPLATES_FOLDER).and_then(|name| name.strip_prefix('/')?.strip_suffix(".jinja"));
+        let named =
+            file.strip_prefix(CHAT_TEMPLATES_FOLDER).and_then(|name| name.strip_prefix('/')?.strip_suffix(".jinja"));
         let name = if file == CHAT_TEMPLATE_FILE { Some(DEFAULT_TEMPLATE) } else { named };
         let Some(name) = name else { continue };
         let text = std::str::from_utf8(bytes).map_err(|error| export_error(format!("{file}: {error}")))?;

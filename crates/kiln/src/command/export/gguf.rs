@@ -33,8 +33,7 @@ pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceMode
     let mut templates = chat_templates(&files)?;
     let default_template = templates.remove(DEFAULT_TEMPLATE);
     let (tokenizer, lost_stops) = gguf_tokenizer::build_tokenizer(source, config.vocab, default_template)?;
-    let (mut metadata, lost_settings) =
-        weights.generation_config.as_ref().map(generation_metadata).unwrap_or_default();
+    let (mut metadata, lost_settings) = weights.generation_config.as_ref().map(generation_metadata).unwrap_or_default();
     add_named_templates(templates, &mut metadata);
     let embedding = embedding_config(source, &config.head)?;
     if embedding.as_ref().is_some_and(|head| head.normalize) {
@@ -59,7 +58,8 @@ pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceMode
     let context_length = stated.map_or(export.default_context_length, |length| length as usize);
     let lost_stops = lost_stops.iter().map(|id| format!("eos_token_id {id} of generation_config.json"));
     let lost_settings = lost_settings.iter().map(|key| format!("{key} of generation_config.json"));
-    let lost: Vec<String> = lost_stops.chain(lost_settings).chain(losses::of_gguf(source, &files, context_length)?).collect();
+    let lost: Vec<String> =
+        lost_stops.chain(lost_settings).chain(losses::of_gguf(source, &files, context_length)?).collect();
     losses::report(source, &lost);
     Ok(family.name)
 }

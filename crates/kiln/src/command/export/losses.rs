@@ -54,7 +54,9 @@ pub(super) fn of_gguf(source: &ModelSource, files: &Files, context_length: usize
     if let Some(folder) = hf_folder(source) {
         let modules = files.keys().filter_map(|file| file.split_once('/')).map(|(folder, _)| folder);
         let stored: Vec<&str> = STORED_FILES.into_iter().chain(modules).collect();
-        lost.extend(unexported_names(folder, &Files::new())?.into_iter().filter(|name| !stored.contains(&name.as_str())));
+        lost.extend(
+            unexported_names(folder, &Files::new())?.into_iter().filter(|name| !stored.contains(&name.as_str())),
+        );
     }
     Ok(lost)
 }
@@ -104,12 +106,10 @@ pub(super) fn unexported_keys<B: ModelBytes>(file: &GgufFile<B>) -> Vec<String> 
     let is_unexported = |key: &&String| {
         let (prefix, suffix) = TOKEN_ID_AFFIXES;
         let role = key.strip_prefix(prefix).and_then(|key| key.strip_suffix(suffix));
-        let is_other_role = role.is_some_and(|role| {
-            !["eot", "eom"].contains(&role) && other_ids.is_some_and(|ids| ids.contains_key(role))
-        });
-        let is_description = key.starts_with("general.")
-            && !key.starts_with("general.sampling.")
-            && !FILE_KEYS.contains(&key.as_str());
+        let is_other_role = role
+            .is_some_and(|role| !["eot", "eom"].contains(&role) && other_ids.is_some_and(|ids| ids.contains_key(role)));
+        let is_description =
+            key.starts_with("general.") && !key.starts_with("general.sampling.") && !FILE_KEYS.contains(&key.as_str());
         is_description || is_other_role
     };
     file.metadata().0.keys().filter(is_unexported).cloned().collect()

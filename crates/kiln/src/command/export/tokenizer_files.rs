@@ -98,7 +98,8 @@ pub(super) fn generation_config(source: &ModelSource, given: Option<&Value>) -> 
         several => Some(Value::from(several)),
     };
     let roles = file.tokenizer_metadata().map(|tokenizer| &tokenizer.roles);
-    let [bos, pad] = [roles.and_then(|roles| roles.bos), roles.and_then(|roles| roles.pad)].map(|id| id.map(Value::from));
+    let [bos, pad] =
+        [roles.and_then(|roles| roles.bos), roles.and_then(|roles| roles.pad)].map(|id| id.map(Value::from));
     for (key, value) in [("bos_token_id", bos), ("eos_token_id", stops), ("pad_token_id", pad)] {
         if let Some(value) = value {
             config.entry(key).or_insert(value);
