@@ -131,13 +131,8 @@ impl Pretrained {
         stop_token_ids: Vec<u32>,
     ) -> Result<Self, PretrainedError> {
         let config = loaded.model.config();
-        if tokenizer.vocab_size() > config.vocab {
-            return Err(PretrainedError::VocabSizeMismatch {
-                path: location.into(),
-                tokenizer_vocab: tokenizer.vocab_size(),
-                model_vocab: config.vocab,
-            });
-        }
+        // A tokenizer may have tokens without a row, which are errors when they are used.
+        let tokenizer = tokenizer.with_model_rows(config.vocab);
         let mut mode = GenerationMode::for_visibility(config.visibility, tokenizer.special_tokens());
         if let (Some(format), Some(start)) = (mode.generates.as_mut(), loaded.decoder_start_token()) {
             format.first_token = start;
