@@ -3,12 +3,15 @@
 mod adapted;
 mod adapter_forms;
 mod bad_input;
+mod chat;
 mod common;
+mod config_keys;
 mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod generation;
 mod hub;
 #[cfg(unix)]
@@ -20,5 +23,7 @@ mod others;
 mod pages;
 mod readme;
 mod sentences;
+mod tokenizer_folders;
 mod tokenizers;
+mod vocabulary;
 mod whole_way;
