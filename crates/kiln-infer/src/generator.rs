@@ -37,17 +37,26 @@ pub struct GeneratedText {
 impl<'a> Generator<'a> {
     /// Creates a generator. Its mode follows from the model's visibility, see [`GenerationMode::for_visibility`].
     ///
+    /// Published models and tokenizers may have different numbers of tokens: a model has unused rows, or a tokenizer has
+    /// tokens that were added and never trained. A token without a row is an error when it is used.
+    ///
     /// # Errors
-    /// [`GenerateError::VocabMismatch`] if the tokenizer has more tokens than the model. The model may have more, as many
-    /// published models with padded vocabularies do.
+    /// [`GenerateError::VocabMismatch`] if the tokenizer was trained by Kiln and has more tokens than the model: it is that
+    /// of another run.
     pub fn new(model: &'a Model, tokenizer: &'a Tokenizer) -> Result<Self, GenerateError> {
         let tokenizer_vocab = tokenizer.vocab_size();
         let model_vocab = model.config().vocab;
-        if tokenizer_vocab > model_vocab {
+        if tokenizer_vocab > model_vocab && tokenizer.is_kiln_trained() {
             return Err(GenerateError::VocabMismatch { tokenizer: tokenizer_vocab, model: model_vocab });
         }
         let mode = GenerationMode::for_visibility(model.config().visibility, tokenizer.special_tokens());
         Ok(Self { model, tokenizer, mode })
+    }
+
+    /// Checks that the model has a row for each token of some texts.
+    pub(crate) fn check_rows(&self, texts: &[Vec<u32>]) -> Result<(), GenerateError> {
+        let rows = self.model.config().vocab;
+        Ok(texts.iter().try_for_each(|text| self.tokenizer.check_rows(text, rows))?)
     }
 
     /// Sets the mode of a model that was trained differently, such as with the `unified` objective.
@@ -173,6 +182,7 @@ impl<'a> Generator<'a> {
         options: &GenerateOptions,
     ) -> Result<(Model, GenerateRequest), GenerateError> {
         let format = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
+        self.check_rows(&prompts)?;
         let mut processors = options.processors.clone();
         if options.mask_unassigned {
             processors.suppress_tokens.extend(self.unassigned_ids());
@@ -201,7 +211,7 @@ impl<'a> Generator<'a> {
 
     /// The ids of the model that have no token.
     pub(crate) fn unassigned_ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.model.config().vocab as u32).filter(|id| *id as usize >= self.tokenizer.vocab_size())
+        (0..self.model.config().vocab as u32).filter(|id| !self.tokenizer.has_token(*id))
     }
 }
 

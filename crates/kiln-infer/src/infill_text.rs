@@ -73,13 +73,13 @@ impl Generator<'_> {
         let format = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
         let special_tokens = self.tokenizer.special_tokens();
         special_tokens.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
+        let enclosed = |text| [vec![format.first_token], text, vec![special_tokens.eos]].concat();
+        let texts: Vec<Vec<u32>> = texts.into_iter().map(enclosed).collect();
+        self.check_rows(&texts)?;
         let special_ids = (0..self.tokenizer.vocab_size() as u32).filter(|id| self.tokenizer.is_special(*id));
         let unassigned_ids = self.unassigned_ids().filter(|_| options.mask_unassigned);
         let request = InfillRequest {
-            texts: texts
-                .into_iter()
-                .map(|text| [vec![format.first_token], text, vec![special_tokens.eos]].concat())
-                .collect(),
+            texts,
             mask_token_id: special_tokens.mask,
             suppress_tokens: special_ids.chain(unassigned_ids).collect(),
             sampling: options.sampling.clone(),

@@ -91,7 +91,7 @@ pub(crate) struct DocumentWriter {
 }
 
 impl DocumentWriter {
-    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`.
+    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`, or the model a row for them.
     pub fn new(disk_space: &DiskSpace, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         tokenizer.special_tokens().require_roles(&[TokenRole::Bos, TokenRole::Eos])?;
         let documents = TokenizedDocuments {
@@ -103,6 +103,7 @@ impl DocumentWriter {
             fingerprint: String::new(),
         };
         let special_tokens = tokenizer.special_tokens().clone();
+        tokenizer.check_rows(&[special_tokens.bos, special_tokens.eos], tokenizer.vocabulary().model_rows())?;
         Ok(Self { documents, open_length: None, hasher: Sha256::new(), special_tokens })
     }
 

@@ -64,6 +64,7 @@ mod encoding;
 #[cfg(test)]
 mod fixtures;
 mod hf;
+mod model_rows;
 mod pre_tokenizer;
 pub mod pretrained;
 mod roles;

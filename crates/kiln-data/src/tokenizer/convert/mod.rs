@@ -12,6 +12,7 @@
 
 mod byte_level;
 mod gguf;
+mod gguf_rows;
 mod pre_tokenizers;
 mod sentencepiece;
 mod sentencepiece_model;
