@@ -211,7 +211,7 @@ impl<'a> Generator<'a> {
 
     /// The ids of the model that have no token.
     pub(crate) fn unassigned_ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.model.config().vocab as u32).filter(|id| *id as usize >= self.tokenizer.vocab_size())
+        (0..self.model.config().vocab as u32).filter(|id| !self.tokenizer.has_token(*id))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     GenerationMode, GenerationSettings, PretrainedError,
-    files::{GENERATION_CONFIG_FILE, ModelBytes, ModelFiles, ModelFolder},
-    generation::{context_length, decoder_start_token, stop_token_ids},
+    files::{CONFIG_FILE, GENERATION_CONFIG_FILE, ModelBytes, ModelFiles, ModelFolder},
+    generation::{context_length, decoder_start_token, settings_of_model_config, stop_token_ids},
     gguf::GgufFile,
 };
 use burn::tensor::Device;
@@ -109,8 +109,9 @@ impl Pretrained {
         let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
         let location = files.folder();
+        let has_file = folder.generation_config.is_some();
         let mut pretrained = Self::new(&location, folder.load(device)?, tokenizer, chat_template, stop_ids)?;
-        pretrained.generation.config_file = location.join(GENERATION_CONFIG_FILE);
+        pretrained.generation.config_file = location.join(if has_file { GENERATION_CONFIG_FILE } else { CONFIG_FILE });
         Ok(pretrained)
     }
 
@@ -145,7 +146,7 @@ impl Pretrained {
             mode,
             stop_token_ids,
             context_length: context_length(config, &loaded.config_json),
-            config_json: loaded.generation_config,
+            config_json: loaded.generation_config.or_else(|| settings_of_model_config(&loaded.config_json)),
             config_file: location.into(),
         };
         Ok(Self { model: loaded.model, tokenizer, chat_template, chat_template_error, generation })

@@ -103,8 +103,7 @@ impl DocumentWriter {
             fingerprint: String::new(),
         };
         let special_tokens = tokenizer.special_tokens().clone();
-        let inserted = [special_tokens.bos, special_tokens.eos];
-        tokenizer.check_rows(&inserted, tokenizer.vocabulary().model_rows())?;
+        tokenizer.check_rows(&[special_tokens.bos, special_tokens.eos], tokenizer.vocabulary().model_rows())?;
         Ok(Self { documents, open_length: None, hasher: Sha256::new(), special_tokens })
     }
 

@@ -3,6 +3,7 @@
 mod adapted;
 mod adapter_forms;
 mod bad_input;
+mod chat;
 mod common;
 mod config_keys;
 mod data;

@@ -105,6 +105,10 @@ fn chat_templates() -> Value {
     serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
 }
 
+fn chat_idioms() -> Value {
+    serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat_idioms.json")).unwrap()).unwrap()
+}
+
 pub fn templates() -> Vec<Vec<u8>> {
     let chats = chat_templates();
     let own = chats["templates"].as_object().unwrap().values().map(|text| text.as_str().unwrap().as_bytes().to_vec());
@@ -114,7 +118,9 @@ pub fn templates() -> Vec<Vec<u8>> {
         "{% set ns = namespace(s='ab') %}{% for i in range(3) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
         "{{ ('ab' * 9).replace('a', 'ccc') | upper | list | join(', ') | indent(4) | center(80) }}",
     ];
-    own.chain(hungry.map(|text| text.as_bytes().to_vec())).collect()
+    let idioms = &chat_idioms()["cases"];
+    let idioms = idioms.as_array().unwrap().iter().map(|case| case["template"].as_str().unwrap().as_bytes().to_vec());
+    own.chain(hungry.map(|text| text.as_bytes().to_vec())).chain(idioms).collect()
 }
 
 /// A conversation with tools and documents.
