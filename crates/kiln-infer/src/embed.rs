@@ -22,11 +22,26 @@ use kiln_nn::{
 /// [`GenerateError::EmptyPrompt`] for a text without tokens, [`GenerateError::UnknownToken`] for an id beyond the
 /// vocabulary, [`GenerateError::PromptTooLong`] for a text longer than the position table.
 pub fn embed(model: &Model, texts: &[Vec<u32>], pooling: Pooling, normalize: bool) -> Result<Tensor<2>, GenerateError> {
+    let vectors = pool_texts(model, texts, &[pooling], 0)?;
+    Ok(if normalize { l2_normalize(vectors) } else { vectors })
+}
+
+/// Returns the pooled hidden states of each text, `[texts, modes · hidden]`: the vectors of several modes side by side.
+/// The first `skipped` tokens of each text (a prompt) are not pooled.
+///
+/// # Errors
+/// As [`embed`].
+pub fn pool_texts(
+    model: &Model,
+    texts: &[Vec<u32>],
+    modes: &[Pooling],
+    skipped: usize,
+) -> Result<Tensor<2>, GenerateError> {
     check_texts(texts, model)?;
     let config = model.config();
     let device = model.device();
     if texts.is_empty() {
-        return Ok(Tensor::zeros([0, config.hidden], &device));
+        return Ok(Tensor::zeros([0, config.hidden * modes.len()], &device));
     }
     let width = texts.iter().map(Vec::len).max().unwrap_or_default();
     let encoder_config = config.encoder_model_config();
@@ -42,6 +57,6 @@ pub fn embed(model: &Model, texts: &[Vec<u32>], pooling: Pooling, normalize: boo
     } else {
         model.forward(tokens, &mut cx)
     };
-    let vectors = pooling.pool(hidden, &cx.stream.tokens);
-    Ok(if normalize { l2_normalize(vectors) } else { vectors })
+    let pooled = modes.iter().map(|mode| mode.pool_after(skipped, hidden.clone(), &cx.stream.tokens));
+    Ok(Tensor::cat(pooled.collect(), 1))
 }

@@ -8,7 +8,7 @@
 //! | 4. token ids | [`GenerateRequest`] → [`Generation`] → [`GeneratedToken`], [`GenerateOutput`] | batched decoding with a KV cache |
 //! | 5. reuse | [`PrefixCache`] | the state after a text, for the next turn of a chat |
 //! | infilling | [`Generator::infill`], [`InfillRequest`] → [`InfillOutput`] | filled blanks (`___`) of a masked language model |
-//! | embeddings | [`embed()`] | one vector per text |
+//! | embeddings | [`embed()`], [`SentenceEncoder`] | one vector per text |
 //! | checks | [`equivalence`], [`tokenizer_checks`] | differences that should be 0, for `kiln verify` |
 //!
 //! ```
@@ -59,6 +59,7 @@ mod row;
 mod row_text;
 mod rows;
 pub mod sample;
+pub mod sentence_encoder;
 mod stop_scanner;
 pub mod text_stream;
 pub mod tokenizer_checks;
@@ -76,4 +77,5 @@ pub use prefix_cache::PrefixCache;
 pub use processors::{LogitsProcessors, TokenHistory};
 pub use request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken};
 pub use sample::Sampling;
+pub use sentence_encoder::SentenceEncoder;
 pub use text_stream::TextStream;

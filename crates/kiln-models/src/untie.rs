@@ -12,8 +12,8 @@ const OUTPUT_MATRIX: &str = "head.weight";
 
 impl Model {
     /// The model with an output matrix of its own, a copy of the token embedding, so that one can change without the other.
-    /// It computes the same. All other parameters are shared, with their [`ParamId`](burn::module::ParamId)s. A model whose
-    /// head is not tied is returned as it is.
+    /// It computes the same up to rounding. All other parameters are shared, with their
+    /// [`ParamId`](burn::module::ParamId)s. A model whose head is not tied is returned as it is.
     #[must_use]
     pub fn with_untied_head(&self) -> Self {
         let mut config = self.config().clone();
@@ -58,6 +58,11 @@ mod tests {
         model.outputs(hidden, &cx).into_data().iter::<f32>().collect()
     }
 
+    /// The product with a transposed matrix sums in another order.
+    fn assert_close(a: &[f32], b: &[f32]) {
+        assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} {b:?}");
+    }
+
     #[test]
     fn an_untied_head_computes_the_same_until_one_of_the_two_changes() {
         let mut config = ModelConfig { vocab: 11, hidden: 8, ..ModelConfig::default() };
@@ -65,7 +70,7 @@ mod tests {
         for device in [Device::flex(), Device::flex().autodiff()] {
             let tied = Model::init(&config, 3, &device);
             let untied = tied.with_untied_head();
-            assert_eq!(logits(&untied), logits(&tied));
+            assert_close(&logits(&untied), &logits(&tied));
             let names = |model: &Model| named_parameters(model).into_iter().map(|p| p.path).collect::<Vec<_>>();
             assert_eq!(names(&untied).len(), names(&tied).len() + 1);
             assert_eq!(untied.device(), tied.device());
@@ -75,8 +80,8 @@ mod tests {
                 }
             });
             let doubled: Vec<f32> = logits(&tied).iter().map(|logit| logit * 2.0).collect();
-            assert_eq!(logits(&changed), doubled);
-            assert_eq!(logits(&untied), logits(&tied));
+            assert_close(&logits(&changed), &doubled);
+            assert_close(&logits(&untied), &logits(&tied));
             assert_eq!(names(&untied.with_untied_head()), names(&untied));
         }
     }

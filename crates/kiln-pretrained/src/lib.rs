@@ -90,6 +90,7 @@ mod location;
 pub mod peft_format;
 pub mod pickle;
 mod pretrained;
+pub mod sentence;
 #[cfg(feature = "files")]
 pub mod source;
 

@@ -3,14 +3,19 @@
 use crate::{
     ModelLocation, Pretrained, PretrainedError, PretrainedModel,
     files::{self, MappedFile, ModelFolder},
+    generation::settings_of_model_config,
     gguf::GgufFile,
     location, peft_format,
+    sentence::SentenceConfig,
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json, tokenizer::pretrained};
 use kiln_models::{
     DtypeSummary, Model, ModelConfig,
-    hf::{Family, sentence_transformers},
+    hf::{
+        Family,
+        sentence_transformers::{self, PoolingOptions},
+    },
 };
 use kiln_nn::head::{EmbeddingHeadConfig, Pooling};
 use kiln_peft::merge;
@@ -208,13 +213,20 @@ impl PretrainedSource {
         }
     }
 
-    /// Reads `generation_config.json`, or the sampling settings of a GGUF file in that form; `None` if the model has none.
+    /// Reads `generation_config.json`, or the settings of `config.json` or of a GGUF file in that form; `None` if the model
+    /// has none.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn generation_config(&self) -> Result<Option<serde_json::Value>, PretrainedError> {
         match &self.base {
-            BaseFiles::Folder(path) => Ok(files::read_json(path.as_path(), files::GENERATION_CONFIG_FILE)?),
+            BaseFiles::Folder(path) => match files::read_json(path.as_path(), files::GENERATION_CONFIG_FILE)? {
+                Some(config) => Ok(Some(config)),
+                None => {
+                    let config = files::read_json(path.as_path(), files::CONFIG_FILE)?;
+                    Ok(config.as_ref().and_then(settings_of_model_config))
+                }
+            },
             BaseFiles::Gguf(file) => Ok(file.generation_config()),
         }
     }
@@ -241,6 +253,25 @@ impl PretrainedSource {
             BaseFiles::Gguf(file) => {
                 let pooling = file.pooling()?.unwrap_or(DEFAULT_EMBEDDING_CONFIG.pooling);
                 Ok(EmbeddingHeadConfig { pooling, ..DEFAULT_EMBEDDING_CONFIG })
+            }
+        }
+    }
+}
+
+impl PretrainedSource {
+    /// Returns how the model turns a text into one vector, prompts and modules after pooling included. A GGUF file has the
+    /// pooling only, and the length of its tokenizer.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has an option that Kiln does not support.
+    pub fn sentence_config(&self) -> Result<SentenceConfig, PretrainedError> {
+        match &self.base {
+            BaseFiles::Folder(path) => SentenceConfig::from_folder(path),
+            BaseFiles::Gguf(file) => {
+                let modes = vec![file.pooling()?.unwrap_or(DEFAULT_EMBEDDING_CONFIG.pooling)];
+                let pooling = PoolingOptions { modes, ..PoolingOptions::default() };
+                let max_length = file.tokenizer()?.max_length();
+                Ok(SentenceConfig { pooling, max_length, ..SentenceConfig::default() })
             }
         }
     }

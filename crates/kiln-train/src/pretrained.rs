@@ -24,9 +24,10 @@ use kiln_data::{ChatTemplate, TokenRole, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
 use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
-    GenerationSettings, ModelLocation, Pretrained, PretrainedSource,
+    BaseFiles, GenerationSettings, ModelLocation, Pretrained, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
     generation::stop_token_ids,
+    sentence::SentenceConfig,
     source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
 };
 use serde_json::Value;
@@ -45,6 +46,9 @@ pub enum ModelSource {
     /// A Hugging Face folder or a GGUF file, with its adapters.
     Pretrained(Box<PretrainedSource>),
 }
+
+/// The file with the settings of a tokenizer.
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 
 /// The file that identifies a run folder.
 const RECIPE_FILE: &str = "recipe.toml";
@@ -283,6 +287,21 @@ impl ModelSource {
         }
     }
 
+    /// Reads `tokenizer_config.json`; `None` if the model has none.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn tokenizer_config(&self) -> Result<Option<Value>, TrainError> {
+        let folder = match self {
+            Self::Run { folder, .. } => folder,
+            Self::Pretrained(source) => match source.base() {
+                BaseFiles::Folder(folder) => folder,
+                BaseFiles::Gguf(_) => return Ok(None),
+            },
+        };
+        Ok(read_json(folder.as_path(), TOKENIZER_CONFIG_FILE)?)
+    }
+
     /// Returns how the files store the tensors, most values first; nothing for a run.
     ///
     /// # Errors
@@ -291,6 +310,18 @@ impl ModelSource {
         match self {
             Self::Run { .. } => Ok(Vec::new()),
             Self::Pretrained(source) => Ok(source.dtypes()?),
+        }
+    }
+
+    /// Returns how the model turns a text into one vector, prompts and all modules included; for a run, the mean over
+    /// tokens.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has an option that Kiln does not support.
+    pub fn sentence_config(&self) -> Result<SentenceConfig, TrainError> {
+        match self {
+            Self::Run { .. } => Ok(SentenceConfig::default()),
+            Self::Pretrained(source) => Ok(source.sentence_config()?),
         }
     }
 

@@ -10,13 +10,16 @@ pub struct Vocabulary {
     /// Bytes of each token by id; `None` for special tokens and unused ids.
     pub(super) token_bytes: Vec<Option<Vec<u8>>>,
     pub(super) special_tokens: SpecialTokens,
-    ordinary_ids: Vec<u32>,
+    pub(super) ordinary_ids: Vec<u32>,
+    /// Number of tokens that the model has a row for.
+    pub(super) model_rows: usize,
 }
 
 impl Vocabulary {
     pub(super) fn new(token_bytes: Vec<Option<Vec<u8>>>, special_tokens: SpecialTokens) -> Self {
         let ordinary_ids = token_bytes.iter().zip(0..).filter(|(bytes, _)| bytes.is_some()).map(|(_, id)| id).collect();
-        Self { token_bytes, special_tokens, ordinary_ids }
+        let model_rows = token_bytes.len();
+        Self { token_bytes, special_tokens, ordinary_ids, model_rows }
     }
 
     /// Number of tokens, special ones included. All ids are below it.

@@ -12,26 +12,51 @@ use serde_json::{Value, json};
 /// Name of the file that lists the modules, beside `config.json`.
 pub const MODULES_FILE: &str = "modules.json";
 
+/// A module of a pipeline, as `modules.json` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleEntry {
+    /// Class name: `Pooling` of `sentence_transformers.models.Pooling`.
+    pub class: String,
+    /// Folder of its files below the model's folder; empty for the model's folder itself.
+    pub folder: String,
+}
+
+impl ModuleEntry {
+    /// Path of a file of the module below the model's folder.
+    pub fn file(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
+    }
+}
+
+/// The modules that the contents of `modules.json` list, in order.
+///
+/// # Errors
+/// If it is not a list, or a folder is outside of the model's folder.
+pub fn read_modules(modules: &Value) -> Result<Vec<ModuleEntry>, ValidationError> {
+    let Some(entries) = modules.as_array() else {
+        return Err(ValidationError::new(MODULES_FILE, format!("expected a list of modules, found {modules}")));
+    };
+    let read = |(i, entry): (usize, &Value)| {
+        let folder = entry["path"].as_str().unwrap_or_default();
+        if !folder.is_empty() && !folder.split('/').all(is_plain_name) {
+            let reason = format!("expected a folder inside the model's folder, found {folder:?}");
+            return Err(ValidationError::new(format!("{MODULES_FILE}[{i}].path"), reason));
+        }
+        let class = entry["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default();
+        Ok(ModuleEntry { class: class.to_owned(), folder: folder.to_owned() })
+    };
+    entries.iter().enumerate().map(read).collect()
+}
+
 /// Path of the pooling module's configuration below the model's folder, from the contents of `modules.json`.
 ///
 /// `None` if there is no `modules.json` or no pooling module in it. The file itself may be missing.
 ///
 /// # Errors
-/// If the path leads out of the model's folder.
+/// If a path leads out of the model's folder.
 pub fn pooling_file(modules: Option<&Value>) -> Result<Option<String>, ValidationError> {
-    let entries = modules.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let Some((i, entry)) = entries.iter().enumerate().find(|(_, entry)| module_type(entry) == "Pooling") else {
-        return Ok(None);
-    };
-    let folder = entry["path"].as_str().unwrap_or_default();
-    match folder {
-        "" => Ok(Some("config.json".into())),
-        _ if folder.split('/').all(is_plain_name) => Ok(Some(format!("{folder}/config.json"))),
-        _ => {
-            let reason = format!("expected a folder inside the model's folder, found {folder:?}");
-            Err(ValidationError::new(format!("{MODULES_FILE}[{i}].path"), reason))
-        }
-    }
+    let entries = modules.filter(|modules| modules.is_array()).map(read_modules).transpose()?.unwrap_or_default();
+    Ok(entries.iter().find(|entry| entry.class == "Pooling").map(|entry| entry.file("config.json")))
 }
 
 /// Whether a component of a path is the name of a file or folder on every platform.
@@ -39,9 +64,11 @@ fn is_plain_name(component: &str) -> bool {
     !component.is_empty() && component != ".." && component != "." && !component.contains(['\\', ':'])
 }
 
-/// Class name of a module: `Pooling` of `sentence_transformers.models.Pooling`.
-fn module_type(entry: &Value) -> &str {
-    entry["type"].as_str().and_then(|kind| kind.rsplit('.').next()).unwrap_or_default()
+/// The error of a module that Kiln does not implement. `index` is its place in `modules.json`.
+pub fn unsupported_module(index: usize, class: &str, supported: &str) -> ValidationError {
+    let path = format!("{MODULES_FILE}[{index}].type");
+    let error = ValidationError::new(path, format!("unsupported module `{class}`"));
+    error.with_suggestion(format!("supported: {supported}"))
 }
 
 /// The embedding head of a sentence encoder, from the contents of `modules.json` and of [`pooling_file`].
@@ -50,66 +77,90 @@ fn module_type(entry: &Value) -> &str {
 /// normalization.
 ///
 /// # Errors
-/// A module or a pooling mode that Kiln does not implement.
+/// A module or a pooling mode that a head does not have.
 pub fn embedding_head(
     modules: Option<&Value>,
     pooling: Option<&Value>,
 ) -> Result<EmbeddingHeadConfig, ValidationError> {
     let mut head = EmbeddingHeadConfig { pooling: Pooling::Mean, projection_dim: None, normalize: false };
     if let Some(pooling) = pooling {
-        head.pooling = read_pooling(pooling)?;
+        head.pooling = match read_pooling(pooling)?.modes[..] {
+            [mode] => mode,
+            ref modes => {
+                let reason = format!("an embedding head has one pooling mode, found {}", modes.len());
+                return Err(ValidationError::new("pooling_mode", reason));
+            }
+        };
     }
-    let Some(modules) = modules else { return Ok(head) };
-    let Some(entries) = modules.as_array() else {
-        return Err(ValidationError::new(MODULES_FILE, format!("expected a list of modules, found {modules}")));
-    };
-    for (i, entry) in entries.iter().enumerate() {
-        match module_type(entry) {
+    for (i, entry) in modules.map(read_modules).transpose()?.unwrap_or_default().iter().enumerate() {
+        match entry.class.as_str() {
             "Transformer" | "Pooling" => {}
             "Normalize" => head.normalize = true,
-            other => {
-                let path = format!("{MODULES_FILE}[{i}].type");
-                let error = ValidationError::new(path, format!("unsupported module `{other}`"));
-                return Err(error.with_suggestion("supported: Transformer, Pooling, Normalize"));
-            }
+            other => return Err(unsupported_module(i, other, "Transformer, Pooling, Normalize")),
         }
     }
     Ok(head)
 }
 
-/// Pooling modes: flag in older files, value of `pooling_mode` in newer ones.
+/// Options of a pooling module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolingOptions {
+    /// Modes, at least one. The vectors of several are concatenated.
+    pub modes: Vec<Pooling>,
+    /// Whether the tokens of a prompt before the text are pooled too.
+    pub include_prompt: bool,
+}
+
+impl Default for PoolingOptions {
+    fn default() -> Self {
+        Self { modes: vec![Pooling::Mean], include_prompt: true }
+    }
+}
+
+/// Pooling modes: flag in older files, value of `pooling_mode` in newer ones. In the order in which older files
+/// concatenate the vectors.
 const POOLING_MODES: &[(&str, &str, Pooling)] = &[
     ("pooling_mode_cls_token", "cls", Pooling::First),
-    ("pooling_mode_mean_tokens", "mean", Pooling::Mean),
     ("pooling_mode_max_tokens", "max", Pooling::Max),
+    ("pooling_mode_mean_tokens", "mean", Pooling::Mean),
+    ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
+    ("pooling_mode_weightedmean_tokens", "weightedmean", Pooling::WeightedMean),
     ("pooling_mode_lasttoken", "lasttoken", Pooling::Last),
 ];
 
-/// The pooling mode of a pooling module's `config.json`; the mean if none is set.
-fn read_pooling(json: &Value) -> Result<Pooling, ValidationError> {
+/// The options of a pooling module's `config.json`; the mean if no mode is set. `pooling_mode` overrules the flags.
+///
+/// # Errors
+/// A mode or a key that Kiln does not implement.
+pub fn read_pooling(json: &Value) -> Result<PoolingOptions, ValidationError> {
     let fields = ConfigReader::new("pooling", json)?;
-    fields.ignore(&["word_embedding_dimension", "embedding_dimension", "include_prompt"]);
-    let mut enabled = Vec::new();
-    if let Some(mode) = fields.get("pooling_mode") {
-        let Some((_, _, pooling)) = POOLING_MODES.iter().find(|(_, name, _)| mode.as_str() == Some(name)) else {
-            let names: Vec<&str> = POOLING_MODES.iter().map(|(_, name, _)| *name).collect();
-            let error = ValidationError::new("pooling_mode", format!("unsupported pooling mode {mode}"));
-            return Err(error.with_suggestion(format!("supported: {}", names.join(", "))));
-        };
-        enabled.push(("pooling_mode", *pooling));
-    }
+    fields.ignore(&["word_embedding_dimension", "embedding_dimension"]);
+    let mut modes = Vec::new();
     for (flag, _, pooling) in POOLING_MODES {
         if fields.flag(flag, false)? {
-            enabled.push((*flag, *pooling));
+            modes.push(*pooling);
         }
     }
+    if let Some(value) = fields.get("pooling_mode") {
+        let names = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        modes = names.iter().map(named_mode).collect::<Result<_, _>>()?;
+    }
+    if modes.is_empty() {
+        modes.push(Pooling::Mean);
+    }
+    let include_prompt = fields.flag("include_prompt", true)?;
     fields.finish()?;
-    match enabled[..] {
-        [] => Ok(Pooling::Mean),
-        [(_, pooling)] => Ok(pooling),
-        [(first, _), (second, _), ..] => {
-            let reason = format!("expected one pooling mode, but `{first}` is set too");
-            Err(ValidationError::new(second, reason).with_suggestion("set one of them"))
+    Ok(PoolingOptions { modes, include_prompt })
+}
+
+/// A mode by its name in newer files.
+fn named_mode(name: &Value) -> Result<Pooling, ValidationError> {
+    match POOLING_MODES.iter().find(|(_, known, _)| name.as_str() == Some(known)) {
+        Some((_, _, pooling)) => Ok(*pooling),
+        None => {
+            let names: Vec<&str> = POOLING_MODES.iter().map(|(_, known, _)| *known).collect();
+            let error = ValidationError::new("pooling_mode", format!("unsupported pooling mode {name}"));
+            Err(error.with_suggestion(format!("supported: {}", names.join(", "))))
         }
     }
 }
@@ -171,12 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn several_modes_are_read_in_their_order() {
+        let flags = json!({ "pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true });
+        assert_eq!(read_pooling(&flags).unwrap().modes, [Pooling::First, Pooling::Mean]);
+        let named = json!({ "pooling_mode": ["weightedmean", "cls"], "include_prompt": false });
+        let options = PoolingOptions { modes: vec![Pooling::WeightedMean, Pooling::First], include_prompt: false };
+        assert_eq!(read_pooling(&named).unwrap(), options);
+        let both = json!({ "pooling_mode": "max", "pooling_mode_mean_tokens": true });
+        assert_eq!(read_pooling(&both).unwrap().modes, [Pooling::Max]);
+        assert_eq!(embedding_head(None, Some(&flags)).unwrap_err().path, "pooling_mode");
+    }
+
+    #[test]
     fn unsupported_modules_and_modes_are_refused_by_name() {
-        let both = json!({ "pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true });
-        assert_eq!(embedding_head(None, Some(&both)).unwrap_err().path, "pooling_mode_mean_tokens");
-        let weighted = json!({ "pooling_mode_weightedmean_tokens": true });
-        assert_eq!(embedding_head(None, Some(&weighted)).unwrap_err().path, "pooling_mode_weightedmean_tokens");
-        assert_eq!(embedding_head(None, Some(&json!({ "pooling_mode": "sqrt" }))).unwrap_err().path, "pooling_mode");
+        let unknown = json!({ "pooling_mode_median_tokens": true });
+        assert_eq!(read_pooling(&unknown).unwrap_err().path, "pooling_mode_median_tokens");
+        for mode in [json!("sqrt"), json!(["cls", "sqrt"]), json!(3)] {
+            assert_eq!(read_pooling(&json!({ "pooling_mode": mode })).unwrap_err().path, "pooling_mode");
+        }
         let dense = modules(&["Transformer", "Pooling", "Dense"]);
         assert_eq!(embedding_head(Some(&dense), None).unwrap_err().path, "modules.json[2].type");
         let outside = json!([{ "type": "x.Pooling", "path": "../1_Pooling" }]);

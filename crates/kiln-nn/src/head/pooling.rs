@@ -1,6 +1,6 @@
 //! Pooling: from the hidden states of a document's tokens to one vector.
 //!
-//! First, last and mean pooling are one matrix product: shares `[B, n, T]` times hidden states `[B, T, M]`, n the greatest
+//! All but max pooling are one matrix product: shares `[B, n, T]` times hidden states `[B, T, M]`, n the greatest
 //! number of documents in a row. Max pooling selects the tokens of each document and takes the maximum. Documents may be
 //! packed into rows; padding is left out.
 
@@ -23,14 +23,24 @@ pub enum Pooling {
     Max,
     /// Last token.
     Last,
+    /// Sum over all n tokens, divided by √n.
+    MeanSqrtLen,
+    /// Mean weighted by position, the first token with weight 1 (SGPT, 2202.08904).
+    WeightedMean,
 }
 
 impl Pooling {
     /// Pools `hidden [B, T, M] → [D, M]`: one row for each document with valid tokens, in the order of rows and documents (that
     /// of [`live_documents`]). 0 rows if the host doesn't know the layout.
     pub fn pool(self, hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
+        self.pool_after(0, hidden, marks)
+    }
+
+    /// Pools as [`pool`](Self::pool) does, without the first `skipped` tokens of each document (a prompt). The last token
+    /// of a document is never left out. Weights by position count the tokens that are left out.
+    pub fn pool_after(self, skipped: usize, hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
         if self == Self::Max {
-            return max_pool(hidden, marks);
+            return max_pool(skipped, hidden, marks);
         }
         let [b, t, m] = hidden.dims();
         let documents = marks.layout().map_or_else(Vec::new, live_documents);
@@ -38,7 +48,9 @@ impl Pooling {
         let mut shares = vec![0.0f64; b * max_documents * t];
         for document in &documents {
             let start = (document.row * max_documents + document.live_index) * t;
-            self.token_weights(&document.token_indices).for_each(|(token, share)| shares[start + token] = share);
+            for (token, share) in self.token_weights(&document.token_indices, skipped) {
+                shares[start + token] = share;
+            }
         }
         let shares = Tensor::from_data(
             TensorData::new(shares, [b, max_documents, t]),
@@ -51,26 +63,39 @@ impl Pooling {
         pooled.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &token_marks_device(marks)))
     }
 
-    /// Share of each token of a document; the shares add up to 1.
-    fn token_weights(self, tokens: &[usize]) -> impl Iterator<Item = (usize, f64)> {
-        let pooled = match self {
-            Self::First => &tokens[..1],
-            Self::Mean | Self::Max => tokens,
-            Self::Last => &tokens[tokens.len() - 1..],
-        };
-        pooled.iter().map(|token| (*token, 1.0 / pooled.len() as f64))
+    /// Share of each token of a document in its vector.
+    fn token_weights(self, tokens: &[usize], skipped: usize) -> Vec<(usize, f64)> {
+        let kept = after(tokens, skipped);
+        let equal = |tokens: &[usize], share: f64| tokens.iter().map(|token| (*token, share)).collect();
+        let count = kept.len() as f64;
+        match self {
+            Self::First => equal(&kept[..1], 1.0),
+            Self::Last => equal(&kept[kept.len() - 1..], 1.0),
+            Self::Mean | Self::Max => equal(kept, 1.0 / count),
+            Self::MeanSqrtLen => equal(kept, 1.0 / count.sqrt()),
+            Self::WeightedMean => {
+                let weights = || (tokens.len() - kept.len() + 1..=tokens.len()).map(|position| position as f64);
+                let sum: f64 = weights().sum();
+                kept.iter().copied().zip(weights().map(|weight| weight / sum)).collect()
+            }
+        }
     }
+}
+
+/// The tokens of a document without the first `skipped`, but at least the last one.
+fn after(tokens: &[usize], skipped: usize) -> &[usize] {
+    &tokens[skipped.min(tokens.len() - 1)..]
 }
 
 /// Element-wise maximum over each document, `[D, M]`. Shorter documents repeat their first token up to the longest one's
 /// length, which doesn't change a maximum.
-fn max_pool(hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
+fn max_pool(skipped: usize, hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
     let [b, t, m] = hidden.dims();
     let documents = marks.layout().map_or_else(Vec::new, live_documents);
-    let longest = documents.iter().map(|document| document.token_indices.len()).max().unwrap_or(1);
+    let longest = documents.iter().map(|document| after(&document.token_indices, skipped).len()).max().unwrap_or(1);
     let count = documents.len();
     let rows = documents.iter().flat_map(|document| {
-        let tokens = &document.token_indices;
+        let tokens = after(&document.token_indices, skipped);
         let padding = std::iter::repeat_n(tokens[0], longest - tokens.len());
         tokens.iter().copied().chain(padding).map(|token| (document.row * t + token) as i32)
     });
@@ -141,7 +166,29 @@ mod tests {
         let (_, mean) = pooled(Pooling::Mean);
         let differences = mean.iter().zip([1.0, 2.0, 6.0, 7.0, 12.0, 13.0]).map(|(a, b)| (a - b).abs());
         assert!(differences.fold(0.0, f64::max) < 1e-6, "{mean:?}");
+        let (_, root) = pooled(Pooling::MeanSqrtLen);
+        let (_, mean) = pooled(Pooling::Mean);
+        let scaled = [2f64.sqrt(), 2f64.sqrt(), 3f64.sqrt(), 3f64.sqrt(), 1.0, 1.0];
+        let differences = root.iter().zip(&mean).zip(scaled).map(|((a, b), scale)| (a - b * scale).abs());
+        assert!(differences.fold(0.0, f64::max) < 1e-5, "{root:?}");
+        let (_, weighted) = pooled(Pooling::WeightedMean);
+        assert!((weighted[0] - 4.0 / 3.0).abs() < 1e-6, "(1·0 + 2·2) / 3: {weighted:?}");
         let documents: Vec<_> = live_documents(&layout).iter().map(|document| (document.row, document.index)).collect();
         assert_eq!(documents, [(0, 0), (0, 2), (1, 0)]);
+    }
+
+    #[test]
+    fn skipped_tokens_do_not_count_but_the_last_token_always_does() {
+        let layout = Layout::packed(&[spans(&[3]), spans(&[1])], 3);
+        let device = Device::flex();
+        let hidden = Tensor::<1, Int>::arange(0..6, &device).float().reshape([2, 3, 1]);
+        let pooled = |pooling: Pooling| {
+            let data = pooling.pool_after(1, hidden.clone(), &TokenMarks::new(&layout, &device)).into_data();
+            data.iter::<f64>().map(|value| (value * 1e4).round() / 1e4).collect::<Vec<_>>()
+        };
+        assert_eq!(pooled(Pooling::First), [1.0, 3.0]);
+        assert_eq!(pooled(Pooling::Mean), [1.5, 3.0]);
+        assert_eq!(pooled(Pooling::Max), [2.0, 3.0]);
+        assert_eq!(pooled(Pooling::WeightedMean), [1.6, 3.0], "(2·1 + 3·2) / 5");
     }
 }

@@ -51,3 +51,11 @@ pub const PYTORCH_INDEX_FILE: &str = "pytorch_model.bin.index.json";
 
 /// File names of weights, in the order in which they are looked for.
 pub const WEIGHT_FILES: [&str; 4] = [SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE, PYTORCH_FILE, PYTORCH_INDEX_FILE];
+
+/// Whether a file of a model folder holds weights, or the index of weights, in a format that Kiln reads.
+pub fn is_weight_file(name: &str) -> bool {
+    let is_shard = |prefix: &str, suffix: &str| {
+        name.strip_prefix(prefix).and_then(|name| name.strip_suffix(suffix)).is_some_and(|name| name.contains("-of-"))
+    };
+    WEIGHT_FILES.contains(&name) || is_shard("model-", ".safetensors") || is_shard("pytorch_model-", ".bin")
+}

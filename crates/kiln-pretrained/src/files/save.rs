@@ -4,6 +4,7 @@
 use super::{
     CONFIG_FILE, GENERATION_CONFIG_FILE, SAFETENSORS_FILE, SAFETENSORS_INDEX_FILE,
     atomic_write::{io_error, save_json, write_atomically},
+    is_weight_file,
 };
 use kiln_models::{
     ModelConfig, WeightMismatch,
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use std::{
     borrow::Cow,
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -64,7 +65,8 @@ impl Default for SaveOptions<'_> {
 }
 
 /// Saves a model as a folder. `weights` are under Kiln's parameter names (see
-/// [`ModelTensors`](kiln_models::ModelTensors)) and read one tensor at a time. Returns the family.
+/// [`ModelTensors`](kiln_models::ModelTensors)) and read one tensor at a time. Returns the family. Weights and generation
+/// settings of an earlier model in the folder are removed.
 ///
 /// # Errors
 /// If no family can hold the model, the weights do not fit the configuration or the data type, or a file cannot be
@@ -90,12 +92,25 @@ pub fn save(
         save_json(&folder.join(GENERATION_CONFIG_FILE), generation)?;
     }
     save_json(&folder.join(CONFIG_FILE), &json)?;
-    // Weights of an earlier model in the other layout would be taken for this model's.
-    let stale = folder.join(if shards.len() > 1 { SAFETENSORS_FILE } else { SAFETENSORS_INDEX_FILE });
-    if stale.exists() {
-        fs::remove_file(&stale).map_err(io_error(&stale))?;
-    }
+    let shard_names: BTreeSet<&str> = shards.iter().map(|(name, _)| name.as_str()).collect();
+    remove_stale_files(folder, |name| match name {
+        SAFETENSORS_INDEX_FILE => shards.len() == 1,
+        GENERATION_CONFIG_FILE => options.generation_config.is_none(),
+        name => is_weight_file(name) && !shard_names.contains(name),
+    })?;
     Ok(family)
+}
+
+/// Removes files of an earlier model, which would be read as a part of this one.
+fn remove_stale_files(folder: &Path, is_stale: impl Fn(&str) -> bool) -> Result<(), SaveError> {
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let entry = entry.map_err(io_error(folder))?;
+        if entry.file_name().to_str().is_some_and(&is_stale) {
+            let file = entry.path();
+            fs::remove_file(&file).map_err(io_error(&file))?;
+        }
+    }
+    Ok(())
 }
 
 /// The value of `dtype` in `config.json`.

@@ -55,6 +55,8 @@ pub struct GgufExport<'a> {
     pub pooling: Option<Pooling>,
     /// The tokenizer; `None` writes a file without one.
     pub tokenizer: Option<&'a GgufTokenizer>,
+    /// Further metadata, such as those of [`generation_metadata`](super::generation_metadata); `None` for none.
+    pub metadata: Option<&'a Metadata>,
 }
 
 /// The sizes of a model that its tensors depend on.
@@ -118,7 +120,7 @@ impl GgufExport<'_> {
     /// Builds all metadata of the file.
     fn build_metadata(&self, architecture: &Architecture) -> Result<Metadata, ExportError> {
         let own_key = |key: &str| format!("{}.{key}", architecture.name);
-        let mut metadata = Metadata::default();
+        let mut metadata = self.metadata.cloned().unwrap_or_default();
         for (key, value) in (architecture.to_metadata)(self.config_json)?.0 {
             metadata.set(own_key(&key), value);
         }
@@ -225,7 +227,9 @@ fn pooling_type(pooling: Pooling) -> Result<u32, ValidationError> {
         Pooling::Mean => Ok(1),
         Pooling::First => Ok(2),
         Pooling::Last => Ok(3),
-        Pooling::Max => Err(ValidationError::new("pooling_type", "GGUF does not support max pooling")
-            .with_suggestion("supported: mean, first, last")),
+        Pooling::Max | Pooling::MeanSqrtLen | Pooling::WeightedMean => {
+            let error = ValidationError::new("pooling_type", format!("GGUF does not support {pooling:?} pooling"));
+            Err(error.with_suggestion("supported: mean, first, last"))
+        }
     }
 }

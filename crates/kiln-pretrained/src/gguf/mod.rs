@@ -15,6 +15,7 @@ pub mod arch;
 mod cursor;
 mod export;
 mod file;
+mod generation_metadata;
 mod hf_view;
 mod metadata;
 #[cfg(feature = "files")]
@@ -34,6 +35,7 @@ mod write;
 pub use cursor::GgufError;
 pub use export::{ExportError, GgufExport};
 pub use file::GgufFile;
+pub use generation_metadata::generation_metadata;
 pub use hf_view::{HfTensorView, read_as_hf};
 pub use metadata::Metadata;
 pub use reader::GgufReader;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Small files of a model: configuration, tokenizer, chat template, modules of a sentence encoder.
-const CONFIG_FILES: [&str; 12] = [
+const CONFIG_FILES: [&str; 13] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -18,6 +18,7 @@ const CONFIG_FILES: [&str; 12] = [
     "chat_template.jinja",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 ];
 
 /// Files of a tokenizer, besides SentencePiece's `.model` files.
@@ -88,6 +89,6 @@ pub(super) fn module_files<'f>(files: &'f [String], modules: &Value) -> Vec<&'f 
     let paths = modules.as_array().into_iter().flatten().filter_map(|module| module.get("path")?.as_str());
     let folders: Vec<String> = paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/")).collect();
     let is_inside = |file: &&str| folders.iter().any(|folder| file.starts_with(folder));
-    let is_needed = |file: &&str| [".json", ".safetensors", ".txt"].iter().any(|suffix| file.ends_with(suffix));
+    let is_needed = |file: &&str| [".json", ".safetensors", ".bin", ".txt"].iter().any(|suffix| file.ends_with(suffix));
     files.iter().map(String::as_str).filter(is_inside).filter(is_needed).collect()
 }

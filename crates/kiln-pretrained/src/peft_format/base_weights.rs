@@ -60,7 +60,7 @@ fn replaced_weights(
             return Err(unexpected_tensor(tensor));
         }
         for binding in bindings {
-            let shape = &shapes[&binding.parameter];
+            let Some(shape) = shapes.get(&binding.parameter) else { return Err(unexpected_tensor(tensor)) };
             let (expected, found) = (binding.layout.file_shape(shape), &folder.tensors.entries()[tensor].shape);
             if *found != expected {
                 check_vocabulary(&binding.parameter, tensor, &expected, found)?;
@@ -106,7 +106,7 @@ fn added_product(
         return Err(ValidationError::new(module, reason).with_suggestion("merge the adapters with peft first").into());
     }
     let spec = folder.config.spec_for(module).map_err(PeftFormatError::Config)?;
-    let [rows, columns] = shapes[&parameter][..] else { return Err(not_a_matrix(module)) };
+    let Some(&[rows, columns]) = shapes.get(&parameter).map(Vec::as_slice) else { return Err(not_a_matrix(module)) };
     check_shapes(folder.tensors, &[(&pair.a, vec![spec.rank, rows]), (&pair.b, vec![columns, spec.rank])])?;
     let [a, b] = [folder.tensors.read(&pair.a)?, folder.tensors.read(&pair.b)?];
     Ok((parameter, MatrixChange::Add { a, b, scale: spec.scale() }))
@@ -120,7 +120,8 @@ fn replaced_rows(
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<(String, MatrixChange), PeftFormatError> {
     let Binding { parameter, layout, .. } = matrix_binding(folder, module)?;
-    let [vocab, width] = layout.file_shape(&shapes[&parameter])[..] else { return Err(not_a_matrix(module)) };
+    let shape = shapes.get(&parameter).map(|shape| layout.file_shape(shape)).unwrap_or_default();
+    let [vocab, width] = shape[..] else { return Err(not_a_matrix(module)) };
     let key = "trainable_token_indices";
     let is_of_module = |name: &Option<String>| name.as_ref().is_none_or(|name| is_name_or_end(name, module));
     let Some((_, ids)) = folder.config.token_rows.iter().find(|(name, _)| is_of_module(name)) else {

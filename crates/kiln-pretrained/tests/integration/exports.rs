@@ -45,6 +45,7 @@ fn written(config_json: &Value, tensors: &dyn TensorSource, numbers: WeightDtype
         default_context_length: 7,
         pooling,
         tokenizer: Some(&tokenizer),
+        metadata: None,
     };
     export.write(&mut out).map(|()| out)
 }

@@ -84,6 +84,7 @@ fn it_is_written_again() {
             default_context_length: 2048,
             pooling: None,
             tokenizer: Some(tokenizer),
+            metadata: None,
         };
         let path = format!("{}.{end}.gguf", variable("KILN_SMOLLM2_OUT"));
         save_gguf(path.as_ref(), &export).unwrap();

@@ -45,7 +45,9 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
     };
     let step = stage.checkpoints().best_step()?.unwrap_or(last_step);
     let tokenizer = load_tokenizer(&paths)?;
-    let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
+    let config = model_config(&recipe, &tokenizer)?;
+    let tokenizer = tokenizer.with_model_rows(config.vocab);
+    let model = Model::init(&config, recipe.seed, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;

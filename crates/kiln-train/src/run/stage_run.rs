@@ -11,7 +11,7 @@ use crate::{
     ema::WeightEma,
     evaluate::EvalSet,
     metrics::{EventKind, MetricsRow},
-    objective::restart_positions,
+    objective::{check_rows, restart_positions},
     optimizer::Optimizer,
     run_folder::{MetricsLog, ResumePoint, StageFolder},
     state_dict::{load_optimizer_state, take_online_tensors},
@@ -207,6 +207,7 @@ impl<'a> StageRun<'a> {
         let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
         let batch = block_on(self.objective.batch(packed, &models, random))?;
         let batch = restart_positions(batch, &models.policy);
+        check_rows(&batch, &packed.vocabulary, &models.policy)?;
         let parts = split_micro_batches(&batch, config.gradient_accumulation);
         let checkpointing = config.gradient_checkpointing;
         let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);

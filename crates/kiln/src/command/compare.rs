@@ -22,6 +22,7 @@ use super::{
     error::CliError,
     evaluator::Evaluator,
     metrics_summary::MetricsSummary,
+    out_path,
     output::{CommandOutput, print_message},
     run_report,
     table::format_table,
@@ -83,6 +84,7 @@ type ConfigDiff = BTreeMap<String, Vec<String>>;
 ///
 /// Fails before it writes anything if one of the runs cannot be read.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    out_path::check_page(&args.out)?;
     let mut data = args.runs.iter().map(|path| RunData::open(path)).collect::<Result<Vec<_>, _>>()?;
     let device = args.device.open()?;
     for run in data.iter_mut().filter(|_| !args.sequence_lengths.is_empty()) {

@@ -4,11 +4,13 @@
 //! kiln embed models/all-minilm-l6-v2 --text "A cat sleeps." --text "A kitten is asleep."
 //! ```
 //!
-//! JSON: `{"shape":[n,width],"embeddings":[…]}`, 32-bit floating point, row-major. Weights are computed in f32, also if they
+//! JSON: `{"shape":[n,width],"embeddings":[…],"prompt":…,"similarity":…,"similarities":[…]}`; embeddings are 32-bit
+//! floating point, row-major; similarities are those of each pair, row-major. Weights are computed in f32, also if they
 //! are stored in 16 bits or quantized.
 
 use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
-use kiln_data::tokenizer::{EncodeOptions, TextSide};
+use kiln_infer::SentenceEncoder;
+use kiln_pretrained::sentence::SentenceConfig;
 use serde_json::json;
 
 /// Arguments of `kiln embed`.
@@ -19,47 +21,63 @@ pub struct Args {
     /// Text to embed. May be repeated.
     #[arg(long, value_name = "TEXT", required = true)]
     text: Vec<String>,
+    /// Text before every text (default: the model's default prompt).
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Name of a prompt of the model (config_sentence_transformers.json).
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    prompt_name: Option<String>,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// Computes one vector per text, pooled and normalized as the `modules.json` of the folder says (without one: mean
-/// pooling), and prints the cosine similarity of each pair. Texts that are too long for the model are cut off.
+/// Computes one vector per text, as the files of a sentence encoder say (without them: the mean over tokens), and prints
+/// the similarity of each pair. Texts that are too long for the model are cut off.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let source = args.model.source()?;
     // An unsupported model is reported before anything about its tokenizer.
     source.config()?;
     let tokenizer = source.tokenizer()?;
-    let head = source.embedding_config()?;
+    let config = source.sentence_config()?;
+    let prompt = prompt(args, &config)?;
     let model = source.load_model(&args.device.open()?)?.model;
-    let max_length = [tokenizer.max_length(), model.config().position.max_positions()].into_iter().flatten().min();
-    let truncation = max_length.map(|length| (length, TextSide::Right));
-    let options = EncodeOptions { truncation, ..EncodeOptions::default() };
-    let mut ids = Vec::new();
-    for text in &args.text {
-        ids.push(tokenizer.encode_for_model(text, None, &options)?.ids);
-    }
-    let vectors = kiln_infer::embed(&model, &ids, head.pooling, head.normalize)?;
+    let encoder = SentenceEncoder { model: &model, tokenizer: &tokenizer, config: &config };
+    let vectors = encoder.encode(&args.text, prompt)?;
     let [count, width] = vectors.dims();
     let data = vectors.into_data().convert::<f32>();
     let values = data
         .as_slice::<f32>()
         .map_err(|error| CliError::failed("device", format!("cannot read results from the device: {error}")))?;
     let rows: Vec<&[f32]> = values.chunks_exact(width.max(1)).collect();
-    let lines = rows.iter().zip(&args.text).map(|(row, text)| {
-        let similarities: Vec<String> = rows.iter().map(|other| format!("{:6.3}", cosine(row, other))).collect();
-        format!("{}  {text}", similarities.join(" "))
+    let similarities = rows.iter().map(|row| rows.iter().map(|other| config.similarity.of(row, other)).collect());
+    let similarities: Vec<Vec<f64>> = similarities.collect();
+    let json = json!({
+        "shape": [count, width], "embeddings": values, "prompt": prompt, "similarity": config.similarity.name(),
+        "similarities": similarities.concat(),
     });
-    let text = format!("cosine similarity:\n{}", lines.collect::<Vec<_>>().join("\n"));
-    Ok(CommandOutput::new(json!({ "shape": [count, width], "embeddings": values }), text))
+    Ok(CommandOutput::new(json, similarity_table(args, &config, prompt, &similarities)))
 }
 
-/// Cosine of the angle between two vectors; 0 if one of them is zero.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
+/// The prompt: given as text, or by name, or the default of the model.
+fn prompt<'a>(args: &'a Args, config: &'a SentenceConfig) -> Result<&'a str, CliError> {
+    if let Some(prompt) = &args.prompt {
+        return Ok(prompt);
+    }
+    config.prompts.get(args.prompt_name.as_deref()).map_err(|error| {
+        let failed = CliError::failed("unknown", error.reason).with_location("--prompt-name");
+        match error.suggestion {
+            Some(help) => failed.with_help(help),
+            None => failed,
+        }
+    })
 }
 
-/// Dot product, summed in f64.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+/// The similarity of each pair of texts, a row a text.
+fn similarity_table(args: &Args, config: &SentenceConfig, prompt: &str, similarities: &[Vec<f64>]) -> String {
+    let lines = similarities.iter().zip(&args.text).map(|(row, text)| {
+        let row: Vec<String> = row.iter().map(|similarity| format!("{similarity:6.3}")).collect();
+        format!("{}  {text}", row.join(" "))
+    });
+    let prompt = if prompt.is_empty() { String::new() } else { format!(" (prompt: {prompt:?})") };
+    format!("{} similarity{prompt}:\n{}", config.similarity.name(), lines.collect::<Vec<_>>().join("\n"))
 }

@@ -11,6 +11,7 @@ use super::{
     device_args::DeviceArgs,
     error::CliError,
     model_args::ModelArgs,
+    out_path,
     output::{CommandOutput, print_message},
     run_report,
     table::format_table,
@@ -36,6 +37,7 @@ const MAX_TOKENS: usize = 48;
 /// The text is cut off after 48 tokens, or after as many as the model has positions. The page is written even if the
 /// model has no attention; its section is then missing.
 pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Result<CommandOutput, CliError> {
+    out_path::check_page(out)?;
     let loaded = model.source()?.load(&device.open()?)?;
     let tokenizer = &loaded.tokenizer;
     let config = loaded.model.config();
@@ -44,6 +46,7 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
     let limits = [config.position.max_positions(), encoder_positions];
     let max_tokens = limits.into_iter().flatten().fold(MAX_TOKENS, usize::min);
     let analyzed = &ids[..ids.len().min(max_tokens)];
+    tokenizer.check_rows(analyzed, config.vocab)?;
     let report =
         block_on(inspect(&loaded.model, analyzed)).map_err(|error| CliError::failed("device", error.to_string()))?;
     let page = InspectPage {

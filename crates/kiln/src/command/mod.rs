@@ -36,6 +36,7 @@ mod model_args;
 mod model_summary;
 mod objective;
 mod objective_example;
+mod out_path;
 mod output;
 mod progress;
 mod recipe;

@@ -84,7 +84,9 @@ fn pack_text(text: &str, tokenizer: &Tokenizer) -> PackedSequences {
     let mut ids = tokenizer.encode(text);
     let is_complete = ids.len() <= MAX_TOKENS;
     ids.truncate(MAX_TOKENS);
-    ids.insert(0, special.bos);
+    if !special.begins_text(&ids) {
+        ids.insert(0, special.bos);
+    }
     ids.extend(is_complete.then_some(special.eos));
     PackedSequences {
         sequence_length: ids.len(),

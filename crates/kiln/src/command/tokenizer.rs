@@ -12,6 +12,7 @@
 use super::{
     error::CliError,
     model_args::{hub_tokenizer, model_source},
+    out_path,
     output::{CommandOutput, print_message},
     table::{format_pairs, format_table},
 };
@@ -42,6 +43,9 @@ pub enum Command {
         /// Output file.
         #[arg(short, long, value_name = "FILE")]
         out: PathBuf,
+        /// Replace an existing output file.
+        #[arg(long)]
+        force: bool,
         /// Field of JSON rows, or column of a CSV, TSV or Parquet file, that holds the text.
         #[arg(long, value_name = "NAME", default_value = "text")]
         field: String,
@@ -93,7 +97,8 @@ pub enum TokenizerKind {
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
     match command {
-        Command::Train { data, kind, vocab_size, out, field, skip_bad_rows } => {
+        Command::Train { data, kind, vocab_size, out, force, field, skip_bad_rows } => {
+            out_path::check_file(out, *force)?;
             let paths = data.iter().map(|path| path.display().to_string());
             let files = FilesConfig { field: field.clone(), skip_bad_rows: *skip_bad_rows, ..FilesConfig::new(paths) };
             train_tokenizer(files, *kind, *vocab_size, out)
@@ -102,7 +107,9 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
             encode(&open_tokenizer(model)?, text, !*no_special_tokens)
         }
         Command::Decode { model, ids } => {
-            let text = open_tokenizer(model)?.decode(ids)?;
+            let tokenizer = open_tokenizer(model)?;
+            warn_unassigned(&tokenizer, ids);
+            let text = tokenizer.decode(ids)?;
             Ok(CommandOutput::new(json!({ "text": text }), text))
         }
         Command::Inspect { model } => Ok(inspect(&open_tokenizer(model)?)),
@@ -170,6 +177,17 @@ pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     }
 }
 
+/// Warns about ids without a token, which decode to nothing.
+fn warn_unassigned(tokenizer: &Tokenizer, ids: &[u32]) {
+    let mut unassigned: Vec<u32> = ids.iter().copied().filter(|id| !tokenizer.has_token(*id)).collect();
+    unassigned.sort_unstable();
+    unassigned.dedup();
+    if !unassigned.is_empty() {
+        let listed: Vec<String> = unassigned.iter().map(u32::to_string).collect();
+        print_message(&format!("warning: no token has the ids {}; they decode to nothing", listed.join(", ")));
+    }
+}
+
 /// A table of id, byte range and token. Tokens that were added (such as bos) have an empty range.
 fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(tokenizer, text);
@@ -199,7 +217,7 @@ fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
     let vocab_size = tokenizer.vocab_size();
     let (special, mut other): (Vec<u32>, Vec<u32>) = (0..vocab_size as u32).partition(|id| tokenizer.is_special(*id));
     let special: Vec<String> = special.into_iter().map(|id| tokenizer.id_to_token(id)).collect();
-    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
+    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).len()));
     let longest = other.into_iter().take(SHOWN_LONGEST_TOKENS);
     let longest: Vec<String> = longest.map(|id| tokenizer.id_to_token(id)).collect();
     let roles = role_ids(tokenizer);

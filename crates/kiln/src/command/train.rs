@@ -172,12 +172,14 @@ fn skip_bad_rows(recipe: &mut Recipe) -> Result<(), CliError> {
 /// folder.
 fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
     let source = model_source(from)?;
-    let model = to_toml_value(&source.config()?)?;
+    let mut model_config = source.config()?;
     // The local path, because a run cannot read a model id on the hub.
     let path = toml::Value::from(source.path().display().to_string());
-    let mut sets = vec![format!("from={path}"), format!("model={model}")];
+    let mut sets = vec![format!("from={path}")];
     if let Some(adapter) = source.adapters().last() {
         let model = source.load_model(&Device::flex())?.model;
+        // An adapter folder that changes one of two tied weights unties them.
+        model_config.clone_from(model.config());
         let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
             CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
                 .with_location(adapter.display().to_string())
@@ -185,6 +187,7 @@ fn overrides_from_model(from: &Path) -> Result<Vec<String>, CliError> {
         })?;
         sets.push(format!("stages.0.adapter={}", to_toml_value(&config)?));
     }
+    sets.push(format!("model={}", to_toml_value(&model_config)?));
     Ok(sets)
 }
 

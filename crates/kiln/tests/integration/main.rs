@@ -1,13 +1,17 @@
 //! The command line, run as its users run it, in one test binary: `cargo test --release -p kiln`.
 
 mod adapted;
+mod adapter_forms;
 mod bad_input;
+mod chat;
 mod common;
+mod config_keys;
 mod data;
 mod elsewhere;
 mod encoders;
 mod examples;
 mod export;
+mod export_files;
 mod generation;
 mod hub;
 #[cfg(unix)]
@@ -18,5 +22,8 @@ mod objectives;
 mod others;
 mod pages;
 mod readme;
+mod sentences;
+mod tokenizer_folders;
 mod tokenizers;
+mod vocabulary;
 mod whole_way;

@@ -6,6 +6,7 @@
 //! | `rope.scaling.type`: `none`, `linear`, `yarn` | `rope_scaling.rope_type` |
 //! | `rope.scaling.factor`, older `rope.scale_linear` | `rope_scaling.factor` |
 //! | `rope.scaling.original_context_length` | `rope_scaling.original_max_position_embeddings` |
+//! | `rope.scaling.attn_factor` | none: must be 1 |
 //! | `rope.scaling.yarn_beta_fast`, `…_slow` | `rope_scaling.beta_fast`, `beta_slow` (defaults 32 and 1) |
 //! | the tensor `rope_freqs.weight` | `rope_scaling` of type `llama3` |
 //!
@@ -72,9 +73,13 @@ pub(super) fn read(fields: &MetadataReader, config: &mut Json) -> Result<(), Val
     let factor = fields.float("rope.scaling.factor")?.or(scale_linear);
     let original = fields.integer("rope.scaling.original_context_length")?;
     let freq_factors = fields.tensor_values(ROPE_FREQS_TENSOR)?;
+    if let Some(other) = fields.float("rope.scaling.attn_factor")?.filter(|factor| *factor != 1.0) {
+        let reason = format!("only 1 is supported, found {other}");
+        return Err(ValidationError::new(fields.full_key("rope.scaling.attn_factor"), reason));
+    }
     config["rope_scaling"] = match (scaling_type.or(scale_linear.map(|_| "linear")), freq_factors) {
         (None | Some("none"), None) => Json::Null,
-        (None | Some("none"), Some(factors)) => llama3_scaling(theta, &factors)?,
+        (None | Some("none"), Some(factors)) => llama3_scaling(theta, &factors, original)?,
         (Some("linear"), None) => json!({ "rope_type": "linear", "factor": factor }),
         (Some("yarn"), None) => {
             let mut yarn = json!({ "rope_type": "yarn", "factor": factor });
@@ -98,19 +103,38 @@ pub(super) fn read(fields: &MetadataReader, config: &mut Json) -> Result<(), Val
     Ok(())
 }
 
-/// Returns the parameters of Llama 3's scaling that give these frequency factors, to within 1e-3 each.
-fn llama3_scaling(theta: f64, freq_factors: &[f32]) -> Result<Json, ValidationError> {
+/// Returns the parameters of Llama 3's scaling that give these frequency factors, to within 1e-3 each. `original_context` is
+/// tried first, if the file has it.
+fn llama3_scaling(theta: f64, freq_factors: &[f32], original_context: Option<usize>) -> Result<Json, ValidationError> {
     // The lowest frequency is divided by the whole factor.
     let factor = f64::from(freq_factors.iter().copied().fold(1.0, f32::max));
-    let scaling = Llama3Scaling { factor, ..LLAMA3_DEFAULTS };
-    let expected = scaling.freq_factors(theta, freq_factors.len());
     let is_close = |(expected, found): (&f64, &f32)| (expected - f64::from(*found)).abs() <= 1e-3 * expected;
-    if expected.iter().zip(freq_factors).all(is_close) {
-        return Ok(scaling.to_json());
-    }
-    let reason = "unsupported rope_freqs: expected those of Llama 3 (original context 8192, low_freq_factor 1, \
-        high_freq_factor 4)";
-    Err(ValidationError::new(ROPE_FREQS_TENSOR, reason))
+    let scalings = original_contexts(theta, factor, freq_factors, original_context)
+        .into_iter()
+        .map(|original_context| Llama3Scaling { factor, original_context, ..LLAMA3_DEFAULTS });
+    let gives_factors = |scaling: &Llama3Scaling| {
+        scaling.freq_factors(theta, freq_factors.len()).iter().zip(freq_factors).all(is_close)
+    };
+    let reason =
+        "unsupported rope_freqs: expected those of Llama 3's scaling with low_freq_factor 1 and high_freq_factor 4";
+    let found = scalings.into_iter().find(gives_factors);
+    found.map(Llama3Scaling::to_json).ok_or_else(|| ValidationError::new(ROPE_FREQS_TENSOR, reason))
+}
+
+/// Original context lengths that may have given the frequency factors: the stated one, Llama 3's, and those that follow from
+/// the factors between 1 and `factor`.
+fn original_contexts(theta: f64, factor: f64, freq_factors: &[f32], stated: Option<usize>) -> Vec<f64> {
+    let Llama3Scaling { low_freq_factor, high_freq_factor, original_context, .. } = LLAMA3_DEFAULTS;
+    let pairs = freq_factors.len() as f64;
+    let from_pair = |(pair, found): (usize, &f32)| {
+        // The formulas of `freq_factors`, solved for L.
+        let smooth = (1.0 / f64::from(*found) - 1.0 / factor) / (1.0 - 1.0 / factor);
+        let rotations = low_freq_factor + smooth * (high_freq_factor - low_freq_factor);
+        let length = (rotations * TAU * theta.powf(pair as f64 / pairs)).round();
+        (smooth > 1e-3 && smooth < 0.999 && length.is_finite()).then_some(length)
+    };
+    let solved = freq_factors.iter().enumerate().find_map(from_pair);
+    stated.map(|length| length as f64).into_iter().chain([original_context]).chain(solved).collect()
 }
 
 /// The rotary scaling of a `config.json`: an object, or null.
@@ -135,7 +159,15 @@ pub(super) fn write(config: &Json, metadata: &mut Metadata) -> Result<(), Valida
     metadata.set("rope.freq_base", Value::F32(theta as f32));
     match rope_type(scaling) {
         "default" => Ok(()),
-        "llama3" => llama3_freq_factors(config).map(|_| ()),
+        "llama3" => {
+            llama3_freq_factors(config)?;
+            // Not needed for Llama 3's own length, which readers know.
+            let original = scaling["original_max_position_embeddings"].as_u64().and_then(|n| u32::try_from(n).ok());
+            if let Some(original) = original.filter(|n| f64::from(*n) != LLAMA3_DEFAULTS.original_context) {
+                metadata.set("rope.scaling.original_context_length", Value::U32(original));
+            }
+            Ok(())
+        }
         scaling_type @ ("linear" | "yarn") => {
             metadata.set("rope.scaling.type", Value::String(scaling_type.into()));
             write_scaling(scaling, metadata)

@@ -3,7 +3,10 @@
 //! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. It is
 //! only valid if the base weights are unchanged, which is checked bit by bit.
 
-use super::{super::error::CliError, Args, export_error};
+use super::{
+    super::{error::CliError, output::print_message},
+    Args, export_error,
+};
 use burn::tensor::{Device, ExecutionError};
 use kiln_infer::block_on;
 use kiln_models::{Model, state_dict};
@@ -29,6 +32,7 @@ pub(super) fn write_adapters(
     let base_name = absolute(base.path()).unwrap_or_else(|_| base.path().to_owned()).display().to_string();
     let family = base.family()?;
     let base_model = base.load_model(device)?.model;
+    report_visibility(&weights.model, &base_model);
     if !is_identical(&detach(&weights.model), &merge(&base_model))? {
         let reason = format!(
             "the base weights differ from those of {base_name}: the weights of the base model were trained too"
@@ -37,6 +41,16 @@ pub(super) fn write_adapters(
     }
     block_on(peft_format::save_adapters(&weights.model, family, &args.out, Some(&base_name))).map_err(export_error)?;
     Ok(family.map_or("adapters", |family| family.name))
+}
+
+/// Reports a default attention direction that differs from the base model's: an adapter folder has no key for it.
+fn report_visibility(model: &Model, base: &Model) {
+    let [own, of_base] = [model, base].map(|model| format!("{:?}", model.config().visibility).to_lowercase());
+    if own != of_base {
+        print_message(&format!(
+            "not exported: visibility = \"{own}\"; the adapters will be read with the base model's visibility, {of_base}"
+        ));
+    }
 }
 
 /// The base model of the adapters.

@@ -9,14 +9,20 @@
 //! JSON: `{"out","family"}`.
 
 mod adapters;
+mod chat_templates;
 mod gguf;
 mod gguf_tokenizer;
 mod hf_folder;
+mod losses;
+mod model_files;
+mod source_files;
+mod tokenizer_files;
 
 use super::{
     device_args::DeviceArgs,
     error::CliError,
     model_args::ModelArgs,
+    out_path,
     output::{CommandOutput, print_message},
 };
 use clap::ValueEnum;
@@ -72,6 +78,9 @@ pub struct Args {
     /// Output folder, or output .gguf file.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// Replace an existing file, or the model files in a folder that is not empty.
+    #[arg(long)]
+    force: bool,
     /// Data type of the weights. Default: f32 for --format hf; f16 for --format gguf, where it applies to matrices only
     /// (vectors stay f32). Not for --format peft.
     #[arg(long, alias = "numbers", value_enum)]
@@ -86,6 +95,10 @@ pub struct Args {
 /// Writes the model. Adapters are merged into the weights, except for PEFT format.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     args.check()?;
+    match args.format {
+        ExportFormat::Gguf => out_path::check_file(&args.out, args.force)?,
+        ExportFormat::Hf | ExportFormat::Peft => out_path::check_folder(&args.out, args.force)?,
+    }
     let source = args.model.source()?;
     let device = args.device.open()?;
     let mut weights = source.load_model(&device)?;
