@@ -77,7 +77,7 @@ pub enum GenerateError {
     /// Causal model, which cannot fill blanks.
     #[error("the model cannot fill masked positions: it was not trained to attend to the text after them")]
     NoInfilling,
-    /// Tokenizer with more tokens than the model.
+    /// Tokenizer of another run, with more tokens than the model.
     #[error(
         "the tokenizer has {tokenizer} tokens, but the model has only {model}: use the tokenizer that the model was trained with"
     )]

@@ -37,17 +37,26 @@ pub struct GeneratedText {
 impl<'a> Generator<'a> {
     /// Creates a generator. Its mode follows from the model's visibility, see [`GenerationMode::for_visibility`].
     ///
+    /// Published models and tokenizers may have different numbers of tokens: a model has unused rows, or a tokenizer has
+    /// tokens that were added and never trained. A token without a row is an error when it is used.
+    ///
     /// # Errors
-    /// [`GenerateError::VocabMismatch`] if the tokenizer has more tokens than the model. The model may have more, as many
-    /// published models with padded vocabularies do.
+    /// [`GenerateError::VocabMismatch`] if the tokenizer was trained by Kiln and has more tokens than the model: it is that
+    /// of another run.
     pub fn new(model: &'a Model, tokenizer: &'a Tokenizer) -> Result<Self, GenerateError> {
         let tokenizer_vocab = tokenizer.vocab_size();
         let model_vocab = model.config().vocab;
-        if tokenizer_vocab > model_vocab {
+        if tokenizer_vocab > model_vocab && tokenizer.is_kiln_trained() {
             return Err(GenerateError::VocabMismatch { tokenizer: tokenizer_vocab, model: model_vocab });
         }
         let mode = GenerationMode::for_visibility(model.config().visibility, tokenizer.special_tokens());
         Ok(Self { model, tokenizer, mode })
+    }
+
+    /// Checks that the model has a row for each token of some texts.
+    pub(crate) fn check_rows(&self, texts: &[Vec<u32>]) -> Result<(), GenerateError> {
+        let rows = self.model.config().vocab;
+        Ok(texts.iter().try_for_each(|text| self.tokenizer.check_rows(text, rows))?)
     }
 
     /// Sets the mode of a model that was trained differently, such as with the `unified` objective.
@@ -78,10 +87,15 @@ impl<'a> Generator<'a> {
     /// # Errors
     /// As [`stream`](Self::stream).
     pub fn stream_ids(&self, ids: Vec<u32>, options: &GenerateOptions) -> Result<TextStream<'a>, GenerateError> {
-        self.stream_with_cache(None, ids, options)
+        let decoder = StreamDecoder::continuing(self.tokenizer, self.decoder_context(&ids))?;
+        self.start(None, ids, options, decoder)
     }
 
-    /// Starts to generate the continuation of token ids from a prefix cache, see [`Generation::with_cache`].
+    /// Starts to generate the answer to a rendered conversation, given as token ids, from a prefix cache, see
+    /// [`Generation::with_cache`].
+    ///
+    /// The answer is decoded as a text of its own. After a prompt such as `[/INST]`, a model whose tokenizer puts a space
+    /// in front of each text generates that space, which is not part of the answer.
     ///
     /// # Errors
     /// As [`stream`](Self::stream).
@@ -91,10 +105,25 @@ impl<'a> Generator<'a> {
         ids: Vec<u32>,
         options: &GenerateOptions,
     ) -> Result<TextStream<'a>, GenerateError> {
+        self.start(cache, ids, options, StreamDecoder::new(self.tokenizer))
+    }
+
+    /// Starts to generate after token ids; `decoder` decodes the new ones.
+    fn start(
+        &self,
+        cache: Option<PrefixCache>,
+        ids: Vec<u32>,
+        options: &GenerateOptions,
+        decoder: StreamDecoder<'a>,
+    ) -> Result<TextStream<'a>, GenerateError> {
         let (model, request) = self.build_request(vec![ids], options)?;
         let generation = Generation::with_cache(&model, request, cache)?;
-        let text = RowText::new(self.tokenizer, StreamDecoder::new(self.tokenizer), options)?;
-        Ok(TextStream { generation, text })
+        Ok(TextStream { generation, text: RowText::new(self.tokenizer, decoder, options)? })
+    }
+
+    /// The ids that the new tokens continue: the prompt, except in an encoder–decoder, whose decoder begins a text.
+    fn decoder_context<'b>(&self, prompt: &'b [u32]) -> &'b [u32] {
+        if self.model.encoder().is_some() { &[] } else { prompt }
     }
 
     /// Generates the continuations of several prompts in one batch.
@@ -109,8 +138,8 @@ impl<'a> Generator<'a> {
         let prompts = self.encode_prompts(prompts)?;
         let (model, request) = self.build_request(prompts.clone(), options)?;
         let mut generation = Generation::new(&model, request)?;
-        let decoders = prompts.iter().map(|_| StreamDecoder::new(self.tokenizer));
-        let rows = decoders.map(|decoder| RowText::new(self.tokenizer, decoder, options));
+        let decoder = |prompt: &Vec<u32>| StreamDecoder::continuing(self.tokenizer, self.decoder_context(prompt));
+        let rows = prompts.iter().map(|prompt| RowText::new(self.tokenizer, decoder(prompt)?, options));
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
         let mut texts = vec![String::new(); rows.len()];
         while let Some(tokens) = generation.next().await? {
@@ -153,6 +182,7 @@ impl<'a> Generator<'a> {
         options: &GenerateOptions,
     ) -> Result<(Model, GenerateRequest), GenerateError> {
         let format = self.mode.generates.ok_or(GenerateError::Bidirectional)?;
+        self.check_rows(&prompts)?;
         let mut processors = options.processors.clone();
         if options.mask_unassigned {
             processors.suppress_tokens.extend(self.unassigned_ids());
@@ -181,7 +211,7 @@ impl<'a> Generator<'a> {
 
     /// The ids of the model that have no token.
     pub(crate) fn unassigned_ids(&self) -> impl Iterator<Item = u32> {
-        (0..self.model.config().vocab as u32).filter(|id| *id as usize >= self.tokenizer.vocab_size())
+        (0..self.model.config().vocab as u32).filter(|id| !self.tokenizer.has_token(*id))
     }
 }
 

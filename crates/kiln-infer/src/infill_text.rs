@@ -73,13 +73,13 @@ impl Generator<'_> {
         let format = self.mode.infills.ok_or(GenerateError::NoInfilling)?;
         let special_tokens = self.tokenizer.special_tokens();
         special_tokens.require_roles(&[TokenRole::Mask, TokenRole::Bos, TokenRole::Eos])?;
+        let enclosed = |text| [vec![format.first_token], text, vec![special_tokens.eos]].concat();
+        let texts: Vec<Vec<u32>> = texts.into_iter().map(enclosed).collect();
+        self.check_rows(&texts)?;
         let special_ids = (0..self.tokenizer.vocab_size() as u32).filter(|id| self.tokenizer.is_special(*id));
         let unassigned_ids = self.unassigned_ids().filter(|_| options.mask_unassigned);
         let request = InfillRequest {
-            texts: texts
-                .into_iter()
-                .map(|text| [vec![format.first_token], text, vec![special_tokens.eos]].concat())
-                .collect(),
+            texts,
             mask_token_id: special_tokens.mask,
             suppress_tokens: special_ids.chain(unassigned_ids).collect(),
             sampling: options.sampling.clone(),
@@ -93,14 +93,14 @@ impl Generator<'_> {
     /// Decodes token ids and writes each mask token as a blank (`___`).
     ///
     /// # Errors
-    /// [`DataError::TokenId`] for an id beyond the vocabulary.
+    /// Those of [`Tokenizer::decode`](kiln_data::Tokenizer::decode).
     pub fn decode_with_blanks(&self, ids: &[u32]) -> Result<String, DataError> {
         let mask = self.tokenizer.special_tokens().mask;
         let has_leading_spaces = self.tokenizer.vocabulary().has_leading_spaces();
         let mut text = String::new();
         for run in ids.chunk_by(|a, b| (*a == mask) == (*b == mask)) {
             if run[0] != mask {
-                text += &self.tokenizer.decode(run)?;
+                text += &if text.is_empty() { self.tokenizer.decode(run)? } else { self.text_within(run) };
                 continue;
             }
             for _ in run {
@@ -111,19 +111,28 @@ impl Generator<'_> {
         Ok(text)
     }
 
-    /// Token ids of the text between the blanks.
+    /// Text of token ids that follow other ones: many decoders leave out the space in front of the first token of a text.
+    fn text_within(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| self.tokenizer.token_bytes(*id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Token ids of the text between the blanks. A text that begins with the token that begins a text loses it: the
+    /// model gets one.
     ///
     /// Learned tokens include the space before a word. Therefore the space before a blank belongs to the blank.
     fn encode_between_blanks(&self, text: &str) -> Vec<Vec<u32>> {
         let has_leading_spaces = self.tokenizer.vocabulary().has_leading_spaces();
         let num_blanks = text.matches(BLANK).count();
-        text.split(BLANK)
-            .enumerate()
-            .map(|(index, piece)| match piece.strip_suffix(' ') {
-                Some(without_space) if has_leading_spaces && index < num_blanks => self.tokenizer.encode(without_space),
-                _ => self.tokenizer.encode(piece),
-            })
-            .collect()
+        let pieces = text.split(BLANK).enumerate().map(|(index, piece)| match piece.strip_suffix(' ') {
+            Some(without_space) if has_leading_spaces && index < num_blanks => self.tokenizer.encode(without_space),
+            _ => self.tokenizer.encode(piece),
+        });
+        let mut pieces: Vec<Vec<u32>> = pieces.collect();
+        if self.tokenizer.special_tokens().begins_text(&pieces[0]) {
+            pieces[0].remove(0);
+        }
+        pieces
     }
 
     /// Token ids of a text with `mask_length` mask tokens for each blank.

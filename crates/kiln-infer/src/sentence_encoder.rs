@@ -50,7 +50,9 @@ impl SentenceEncoder<'_> {
         let truncation = self.max_length().map(|length| (length, TextSide::Right));
         let options = EncodeOptions { truncation, ..EncodeOptions::default() };
         let text = self.config.prepare_text(prompt, text);
-        Ok(self.tokenizer.encode_for_model(&text, None, &options)?.ids)
+        let ids = self.tokenizer.encode_input(&text, &options)?.ids;
+        self.tokenizer.check_rows(&ids, self.model.config().vocab)?;
+        Ok(ids)
     }
 
     /// Number of tokens of a prompt at the start of a text: without the special token that ends a text.

@@ -38,7 +38,7 @@ pub trait TokenText {
     /// Returns the text of token ids.
     ///
     /// # Errors
-    /// [`DataError::TokenId`] for an id beyond the vocabulary.
+    /// Those of [`Tokenizer::decode`].
     fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
         self.tokenizer().decode(ids)
     }
@@ -46,7 +46,7 @@ pub trait TokenText {
     /// Returns the text of token ids, decoded token by token.
     ///
     /// # Errors
-    /// [`DataError::TokenId`] for an id beyond the vocabulary.
+    /// Those of [`Tokenizer::decode`].
     fn decode_streaming(&self, ids: &[u32]) -> Result<String, DataError> {
         let mut decoder = StreamDecoder::new(self.tokenizer());
         let text = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;

@@ -52,19 +52,6 @@ pub enum PretrainedError {
         /// The key, what is wrong and what to do.
         error: ValidationError,
     },
-    /// The tokenizer has more tokens than the model.
-    #[error(
-        "{}: the tokenizer has {tokenizer_vocab} tokens, but the model has {model_vocab}; use the tokenizer of the model",
-        path.display()
-    )]
-    VocabSizeMismatch {
-        /// The model's location.
-        path: PathBuf,
-        /// Number of tokens of the tokenizer.
-        tokenizer_vocab: usize,
-        /// Number of tokens of the model.
-        model_vocab: usize,
-    },
     /// A GGUF file has no tokenizer.
     #[error("{}: the GGUF file has no tokenizer", .0.display())]
     NoTokenizer(PathBuf),

@@ -2,11 +2,13 @@
 
 mod config;
 mod context_length;
+mod model_config;
 mod setting;
 mod unsupported;
 
 pub use config::GenerationConfig;
 pub use context_length::context_length;
+pub use model_config::settings_of_model_config;
 
 use crate::PretrainedError;
 use kiln_data::SpecialTokens;
@@ -53,7 +55,8 @@ pub struct GenerationSettings {
     pub mode: GenerationMode,
     /// Ids of the tokens that end a text. Empty: the tokenizer's end of sequence.
     pub stop_token_ids: Vec<u32>,
-    /// The contents of `generation_config.json`, or the sampling settings of a GGUF file in that form, if there are any.
+    /// The contents of `generation_config.json`, or the settings of `config.json` or of a GGUF file in that form, if there are
+    /// any.
     pub config_json: Option<Value>,
     /// The file of `config_json`, for messages.
     pub config_file: PathBuf,

@@ -2,8 +2,8 @@
 
 use crate::{
     GenerationMode, GenerationSettings, PretrainedError,
-    files::{GENERATION_CONFIG_FILE, ModelBytes, ModelFiles, ModelFolder},
-    generation::{context_length, decoder_start_token, stop_token_ids},
+    files::{CONFIG_FILE, GENERATION_CONFIG_FILE, ModelBytes, ModelFiles, ModelFolder},
+    generation::{context_length, decoder_start_token, settings_of_model_config, stop_token_ids},
     gguf::GgufFile,
 };
 use burn::tensor::Device;
@@ -109,8 +109,9 @@ impl Pretrained {
         let chat_template = ChatTemplate::from_files(files).map_err(PretrainedError::from);
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
         let location = files.folder();
+        let has_file = folder.generation_config.is_some();
         let mut pretrained = Self::new(&location, folder.load(device)?, tokenizer, chat_template, stop_ids)?;
-        pretrained.generation.config_file = location.join(GENERATION_CONFIG_FILE);
+        pretrained.generation.config_file = location.join(if has_file { GENERATION_CONFIG_FILE } else { CONFIG_FILE });
         Ok(pretrained)
     }
 
@@ -130,13 +131,8 @@ impl Pretrained {
         stop_token_ids: Vec<u32>,
     ) -> Result<Self, PretrainedError> {
         let config = loaded.model.config();
-        if tokenizer.vocab_size() > config.vocab {
-            return Err(PretrainedError::VocabSizeMismatch {
-                path: location.into(),
-                tokenizer_vocab: tokenizer.vocab_size(),
-                model_vocab: config.vocab,
-            });
-        }
+        // A tokenizer may have tokens without a row, which are errors when they are used.
+        let tokenizer = tokenizer.with_model_rows(config.vocab);
         let mut mode = GenerationMode::for_visibility(config.visibility, tokenizer.special_tokens());
         if let (Some(format), Some(start)) = (mode.generates.as_mut(), loaded.decoder_start_token()) {
             format.first_token = start;
@@ -150,7 +146,7 @@ impl Pretrained {
             mode,
             stop_token_ids,
             context_length: context_length(config, &loaded.config_json),
-            config_json: loaded.generation_config,
+            config_json: loaded.generation_config.or_else(|| settings_of_model_config(&loaded.config_json)),
             config_file: location.into(),
         };
         Ok(Self { model: loaded.model, tokenizer, chat_template, chat_template_error, generation })

@@ -3,6 +3,7 @@
 use crate::{
     ModelLocation, Pretrained, PretrainedError, PretrainedModel,
     files::{self, MappedFile, ModelFolder},
+    generation::settings_of_model_config,
     gguf::GgufFile,
     location, peft_format,
     sentence::SentenceConfig,
@@ -212,13 +213,20 @@ impl PretrainedSource {
         }
     }
 
-    /// Reads `generation_config.json`, or the sampling settings of a GGUF file in that form; `None` if the model has none.
+    /// Reads `generation_config.json`, or the settings of `config.json` or of a GGUF file in that form; `None` if the model
+    /// has none.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn generation_config(&self) -> Result<Option<serde_json::Value>, PretrainedError> {
         match &self.base {
-            BaseFiles::Folder(path) => Ok(files::read_json(path.as_path(), files::GENERATION_CONFIG_FILE)?),
+            BaseFiles::Folder(path) => match files::read_json(path.as_path(), files::GENERATION_CONFIG_FILE)? {
+                Some(config) => Ok(Some(config)),
+                None => {
+                    let config = files::read_json(path.as_path(), files::CONFIG_FILE)?;
+                    Ok(config.as_ref().and_then(settings_of_model_config))
+                }
+            },
             BaseFiles::Gguf(file) => Ok(file.generation_config()),
         }
     }

@@ -7,7 +7,7 @@ mod story_reference;
 
 use crate::{
     metrics::{CorrectCount, ValidationMetrics},
-    objective::{LossKind, Models, Objective, hidden_states, restart_positions, to_device},
+    objective::{LossKind, Models, Objective, check_rows, hidden_states, restart_positions, to_device},
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, Sequence, Subset, Tokenizer, Vocabulary};
@@ -99,7 +99,9 @@ impl EvalSet {
         objective: &dyn Objective,
     ) -> Result<Batch, DataError> {
         let random = Random::new(self.seed, "validation", 0, 0);
-        Ok(restart_positions(objective.batch(packed, models, random).await?, &models.policy))
+        let batch = restart_positions(objective.batch(packed, models, random).await?, &models.policy);
+        check_rows(&batch, &packed.vocabulary, &models.policy)?;
+        Ok(batch)
     }
 
     /// Evaluates the model without dropout.

@@ -63,46 +63,97 @@ impl TemplateClock {
         }
     }
 
-    /// The time formatted as by C's `strftime` in the C locale. Supported: `%Y %y %m %B %b %d %e %A %a %H %I %p %M %S
-    /// %F %T %%`; other fields stay unchanged.
-    pub fn strftime(&self, format: &str) -> String {
+    /// The time formatted as by Python's `strftime` in the C locale, in UTC. Fields are those of C without the weeks of
+    /// ISO 8601, and the flags `-` (no padding), `_` (spaces) and `0` (zeros) of glibc.
+    ///
+    /// # Errors
+    /// The first field that is not supported.
+    pub fn strftime(&self, format: &str) -> Result<String, String> {
         let mut text = String::new();
-        let mut rest = format.chars();
-        while let Some(c) = rest.next() {
-            match if c == '%' { rest.next() } else { None } {
-                Some(field) => text += &self.format_field(field).unwrap_or_else(|| format!("%{field}")),
-                None => text.push(c),
-            }
+        let mut rest = format;
+        while let Some((before, field)) = rest.split_once('%') {
+            text += before;
+            let flag = field.chars().next().filter(|c| "-_0".contains(*c));
+            let code_at = usize::from(flag.is_some());
+            // A `%` at the end is no field.
+            let Some(code) = field[code_at..].chars().next() else {
+                text += &format!("%{field}");
+                return Ok(text);
+            };
+            rest = &field[code_at + code.len_utf8()..];
+            let formatted = self.field(code).ok_or_else(|| format!("%{}{code}", &field[..code_at]))?;
+            text += &match (flag, formatted) {
+                (None, Field::Number(value, width, ' ')) => format!("{value:width$}"),
+                (None | Some('0'), Field::Number(value, width, _)) => format!("{value:0width$}"),
+                (Some('-'), Field::Number(value, ..)) => value.to_string(),
+                (Some(_), Field::Number(value, width, _)) => format!("{value:width$}"),
+                (_, Field::Text(text)) => text,
+            };
         }
-        text
+        Ok(text + rest)
     }
 
     /// One field of `strftime`; `None` if it is not supported.
-    fn format_field(&self, field: char) -> Option<String> {
+    fn field(&self, code: char) -> Option<Field> {
+        let number = |value: u64, width| Field::Number(value, width, '0');
         let hour = self.second_of_day / 3600;
-        let minute = self.second_of_day / 60 % 60;
-        let second = self.second_of_day % 60;
-        Some(match field {
-            'Y' => self.year.to_string(),
-            'y' => format!("{:02}", self.year.rem_euclid(100)),
-            'm' => format!("{:02}", self.month),
-            'B' => MONTHS[self.month - 1].into(),
-            'b' => MONTHS[self.month - 1][..3].into(),
-            'd' => format!("{:02}", self.day),
-            'e' => format!("{:2}", self.day),
-            'A' => DAYS[self.weekday].into(),
-            'a' => DAYS[self.weekday][..3].into(),
-            'H' => format!("{hour:02}"),
-            'I' => format!("{:02}", (hour + 11) % 12 + 1),
-            'p' => if hour < 12 { "AM" } else { "PM" }.into(),
-            'M' => format!("{minute:02}"),
-            'S' => format!("{second:02}"),
-            'F' => format!("{}-{:02}-{:02}", self.year, self.month, self.day),
-            'T' => format!("{hour:02}:{minute:02}:{second:02}"),
-            '%' => "%".into(),
+        let (minute, second) = (self.second_of_day / 60 % 60, self.second_of_day % 60);
+        let hour_of_12 = (hour + 11) % 12 + 1;
+        let composed = |format: &str| self.strftime(format).ok().map(Field::Text);
+        Some(match code {
+            'Y' => number(self.year.unsigned_abs(), 1),
+            'C' => number(self.year.unsigned_abs() / 100, 2),
+            'y' => number(self.year.rem_euclid(100) as u64, 2),
+            'm' => number(self.month as u64, 2),
+            'B' => Field::Text(MONTHS[self.month - 1].into()),
+            'b' | 'h' => Field::Text(MONTHS[self.month - 1][..3].into()),
+            'd' => number(self.day, 2),
+            'e' => Field::Number(self.day, 2, ' '),
+            'j' => number(self.day_of_year() + 1, 3),
+            'A' => Field::Text(DAYS[self.weekday].into()),
+            'a' => Field::Text(DAYS[self.weekday][..3].into()),
+            'w' => number(self.weekday as u64, 1),
+            'u' => number((self.weekday as u64 + 6) % 7 + 1, 1),
+            // Weeks that begin on Sunday, and on Monday.
+            'U' => number((self.day_of_year() + 7 - self.weekday as u64) / 7, 2),
+            'W' => number((self.day_of_year() + 7 - (self.weekday as u64 + 6) % 7) / 7, 2),
+            'H' => number(hour, 2),
+            'k' => Field::Number(hour, 2, ' '),
+            'I' => number(hour_of_12, 2),
+            'l' => Field::Number(hour_of_12, 2, ' '),
+            'p' => Field::Text(if hour < 12 { "AM" } else { "PM" }.into()),
+            'P' => Field::Text(if hour < 12 { "am" } else { "pm" }.into()),
+            'M' => number(minute, 2),
+            'S' => number(second, 2),
+            'f' => Field::Text("000000".into()),
+            // The time has no zone, as `datetime.now()` has none.
+            'z' | 'Z' => Field::Text(String::new()),
+            'F' => return composed("%Y-%m-%d"),
+            'T' | 'X' => return composed("%H:%M:%S"),
+            'D' | 'x' => return composed("%m/%d/%y"),
+            'R' => return composed("%H:%M"),
+            'r' => return composed("%I:%M:%S %p"),
+            'c' => return composed("%a %b %e %H:%M:%S %Y"),
+            'n' => Field::Text("\n".into()),
+            't' => Field::Text("\t".into()),
+            '%' => Field::Text("%".into()),
             _ => return None,
         })
     }
+
+    /// Days since January 1st.
+    fn day_of_year(&self) -> u64 {
+        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let february = if is_leap { 29 } else { 28 };
+        let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        lengths[..self.month - 1].iter().sum::<u64>() + self.day - 1
+    }
+}
+
+/// A formatted field: a number with its width and padding, or text.
+enum Field {
+    Number(u64, usize, char),
+    Text(String),
 }
 
 #[cfg(test)]
@@ -119,6 +170,8 @@ mod tests {
             (4_107_542_400, "Monday Mon 01 March Mar 2100 00 03 00:00:00 12 AM %"),
             (1_735_689_599, "Tuesday Tue 31 December Dec 2024 24 12 23:59:59 11 PM %"),
         ];
-        cases.iter().for_each(|(seconds, text)| assert_eq!(TemplateClock::from_unix(*seconds).strftime(all), *text));
+        cases
+            .iter()
+            .for_each(|(seconds, text)| assert_eq!(TemplateClock::from_unix(*seconds).strftime(all).unwrap(), *text));
     }
 }

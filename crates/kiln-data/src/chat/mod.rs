@@ -1,18 +1,25 @@
 //! Chat templates: conversations rendered to the text that a model was trained on.
 //!
 //! A chat template is a Jinja program that comes with the model, in `chat_template.jinja` or under `chat_template` of
-//! `tokenizer_config.json`. It runs in MiniJinja with the settings and functions of Hugging Face's `transformers`
-//! (`apply_chat_template`), so that it gives the same text, byte for byte.
+//! `tokenizer_config.json`. It runs in an interpreter with the values and operators of Python and the settings and
+//! functions of Hugging Face's `transformers` (`apply_chat_template`), so that it gives the same text, byte for byte. What
+//! the interpreter does not support is an error that names the construct and the line of the template; no construct is
+//! passed over.
 //!
 //! # Language
 //!
-//! - MiniJinja's syntax, filters, tests and functions, with `trim_blocks` and `lstrip_blocks`, `{% break %}` and
-//!   `{% continue %}`. `{% include %}` and `{% import %}` find no other templates.
-//! - Python's methods of strings, lists and dictionaries (`text.strip()`, `message.get('name')`).
+//! - Jinja2's syntax, filters, tests and functions in a sandbox without changes of values, with `trim_blocks` and
+//!   `lstrip_blocks`, `{% break %}` and `{% continue %}`. `{% include %}` and `{% import %}` find no other templates.
+//! - Python's operators (`//`, `%` of strings, `in`, slices), `str` and `repr` of all values, and the methods of strings,
+//!   lists, tuples and dictionaries that do not change them (`text.partition(': ')`, `message.get('name')`).
 //! - `tojson(indent=None, separators=None, sort_keys=False)`: `json.dumps` with `ensure_ascii=False`.
 //! - `raise_exception(message)`: rejects the conversation; `strftime_now(format)`: the time of
 //!   [`ChatTemplateOptions::now`].
-//! - `{% generation %}` … `{% endgeneration %}`, which mark the assistant's text for training, have no effect.
+//! - `{% generation %}` … `{% endgeneration %}`, which mark the assistant's text for training, have no effect but a scope.
+//!
+//! Not supported: the filters `random`, `pprint`, `urlize`, `urlencode`, `xmlattr`, `striptags`, `filesizeformat` and
+//! `wordwrap`, operators on escaped text (`x | e + y`), `{% autoescape %}`, scoped blocks, integers above 127 bits, and
+//! printing what Python prints with an address, such as a generator.
 //!
 //! # Variables
 //!
@@ -27,14 +34,14 @@
 //! | what | limit | checked |
 //! |---|---|---|
 //! | length of the template | 1 MiB | when it is loaded |
-//! | nesting of blocks and of brackets | 64 | when it is loaded |
+//! | nesting of blocks and of expressions | 64 | when it is loaded |
 //! | operators in one tag | 400 | when it is loaded |
-//! | calls of macros | 200 deep | when it renders |
-//! | fuel: 1 for each instruction and for 64 bytes of data | 2²² + bytes of the conversation as JSON | when it renders |
-//! | depth of an assigned value | 96 | at each assignment |
-//! | items of all assigned values together | 16 for each unit of fuel | at each assignment |
-//! | length of a text from `replace` or `join` | 16 MiB | before the call |
-//! | depth of a value for `tojson`, its `indent` | 128, 64 | when it renders |
+//! | nested evaluations: expressions, blocks and calls of macros | 256 | when it renders |
+//! | fuel: 1 for each instruction, item and 64 bytes of text | 2²² + bytes of the conversation as JSON | when it renders |
+//! | depth of a value, parts of a value | 160, 2²⁴ | when it is made |
+//! | length of a text from a method or `*` | 16 MiB | before it is made |
+//! | length of the rendered text | 256 MiB | when it renders |
+//! | `indent` of `tojson`; width of a formatted field | 64; 65,536 | when it renders |
 //!
 //! # Example
 //!
@@ -52,13 +59,10 @@
 //! ```
 
 mod clock;
+mod jinja;
 mod message;
-mod python_methods;
-mod syntax_limits;
 #[cfg(test)]
 mod tests;
-mod tojson;
-mod value_limits;
 
 use crate::{
     DataError,
@@ -66,29 +70,44 @@ use crate::{
     tokenizer::token_content,
 };
 pub use clock::TemplateClock;
+use jinja::Program;
 pub use message::chat_message;
 use message::with_reasoning_aliases;
-use minijinja::{Environment, Error, ErrorKind, Value as Jinja, syntax::SyntaxConfig, value::Serde};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// Maximum length of a template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 1 << 20;
-/// Fuel of a rendering, besides one unit for each byte of its variables: an instruction costs 1, and so do 64 bytes of
-/// data that the template makes.
+/// Fuel of a rendering, besides one unit for each byte of its variables: an instruction costs 1, and so does an item or
+/// 64 bytes of text that the template makes.
 const BASE_FUEL: u64 = 4 << 20;
-/// Items of assigned values for each unit of fuel.
-const VALUE_PARTS_PER_FUEL: u64 = 16;
-/// Maximum depth of macro calls.
-const MAX_RECURSION: usize = 200;
-/// Name of the only template in the environment.
-const TEMPLATE_NAME: &str = "chat";
 
 /// Chat template: a compiled Jinja template with the special tokens that it inserts.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
-    source: String,
+    default: Compiled,
+    /// The template for conversations with tools, if the model has one of its own.
+    tool_use: Option<Compiled>,
     special_tokens: Map<String, Value>,
+}
+
+/// A template and its source.
+#[derive(Clone, Debug)]
+struct Compiled {
+    program: Arc<Program>,
+    source: String,
+}
+
+impl Compiled {
+    fn new(source: &str) -> Result<Self, DataError> {
+        if source.len() > MAX_TEMPLATE_BYTES {
+            let length = source.len();
+            let reason = format!("the template has {length} bytes, expected at most {MAX_TEMPLATE_BYTES}");
+            return Err(DataError::ChatTemplate { reason });
+        }
+        let program = Program::parse(source).map_err(|error| template_error(&error))?;
+        Ok(Self { program: Arc::new(program), source: source.to_owned() })
+    }
 }
 
 /// Variables of a chat template besides the messages.
@@ -107,46 +126,45 @@ pub struct ChatTemplateOptions {
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `special_tokens` are constants by name: `bos_token`, `eos_token` and so on, as strings.
+    /// A template for all conversations. `special_tokens` are constants by name: `bos_token`, `eos_token` and so on, as strings.
     ///
     /// # Errors
     /// [`DataError::ChatTemplate`] for a syntax error, with its line, or a template above the limits.
     pub fn new(template: &str, special_tokens: Map<String, Value>) -> Result<Self, DataError> {
-        if template.len() > MAX_TEMPLATE_BYTES {
-            let length = template.len();
-            let reason = format!("the template has {length} bytes, expected at most {MAX_TEMPLATE_BYTES}");
-            return Err(DataError::ChatTemplate { reason });
-        }
-        syntax_limits::check_nesting(template)?;
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| template_error(&error))?);
-        environment.set_recursion_limit(MAX_RECURSION);
-        environment.set_unknown_method_callback(python_methods::call_method);
-        environment.add_filter("tojson", tojson::tojson);
-        environment.add_function("raise_exception", raise_exception);
-        let source = strip_generation_tags(template);
-        environment
-            .add_template_owned(TEMPLATE_NAME, value_limits::guard_assignments(&source))
-            .map_err(|error| template_error(&error))?;
-        Ok(Self { environment, source, special_tokens })
+        Ok(Self { default: Compiled::new(template)?, tool_use: None, special_tokens })
+    }
+
+    /// Adds the template that renders conversations with tools.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_tool_use(self, template: &str) -> Result<Self, DataError> {
+        Ok(Self { tool_use: Some(Compiled::new(template)?), ..self })
     }
 
     /// The template of a parsed `tokenizer_config.json`; `None` if it has no `chat_template`.
     ///
-    /// `chat_template` is a string, or a list of named templates: then `tool_use` if `tools` is true and there is one,
-    /// else `default`.
+    /// `chat_template` is a string, or a list of named templates. Of these, `default` is the template, and `tool_use` renders
+    /// conversations with tools; if `tools` is true, `tool_use` is the template.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn from_config(config: &Value, tools: bool) -> Result<Option<Self>, DataError> {
         let templates = &config["chat_template"];
-        let tool_use = if tools { named_template(templates, "tool_use") } else { None };
-        let template = templates.as_str().or(tool_use).or_else(|| named_template(templates, "default"));
-        template.map(|template| Self::new(template, special_tokens_of_config(config))).transpose()
+        let tool_use = named_template(templates, "tool_use");
+        let of_tools = if tools { tool_use } else { None };
+        let Some(template) = templates.as_str().or(of_tools).or_else(|| named_template(templates, "default")) else {
+            return Ok(None);
+        };
+        let chat = Self::new(template, special_tokens_of_config(config))?;
+        match tool_use {
+            Some(tool_use) => chat.with_tool_use(tool_use).map(Some),
+            None => Ok(Some(chat)),
+        }
     }
 
     /// The template of a Hugging Face folder: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`.
+    /// `additional_chat_templates/tool_use.jinja` beside the first renders conversations with tools.
     /// Special tokens are those of `tokenizer_config.json`, completed by `special_tokens_map.json`. `None` if the
     /// folder has no template.
     ///
@@ -169,14 +187,20 @@ impl ChatTemplate {
             }
         }
         match read_text(files, "chat_template.jinja")? {
-            Some(template) => Self::new(&template, special_tokens_of_config(&config)).map(Some),
+            Some(template) => {
+                let chat = Self::new(&template, special_tokens_of_config(&config))?;
+                match read_text(files, "additional_chat_templates/tool_use.jinja")? {
+                    Some(tool_use) => chat.with_tool_use(&tool_use).map(Some),
+                    None => Ok(Some(chat)),
+                }
+            }
             None => Self::from_config(&config, false),
         }
     }
 
-    /// Source of the template, without `{% generation %}` tags.
+    /// Source of the template.
     pub fn template(&self) -> &str {
-        &self.source
+        &self.default.source
     }
 
     /// The special tokens by name, as strings.
@@ -188,7 +212,15 @@ impl ChatTemplate {
     /// [`from_config`](Self::from_config).
     pub fn to_config(&self) -> Value {
         let mut config = self.special_tokens.clone();
-        config.insert("chat_template".into(), self.source.clone().into());
+        let template = &self.default.source;
+        let templates = match &self.tool_use {
+            None => json!(template),
+            Some(tool_use) => json!([
+                { "name": "default", "template": template },
+                { "name": "tool_use", "template": tool_use.source },
+            ]),
+        };
+        config.insert("chat_template".into(), templates);
         config.into()
     }
 
@@ -200,21 +232,12 @@ impl ChatTemplate {
     /// [`DataError::ChatTemplate`] with the message of `raise_exception`, an error in an expression with its line, or a
     /// limit that the template exceeds.
     pub fn render(&self, messages: &[Value], options: &ChatTemplateOptions) -> Result<String, DataError> {
-        let mut environment = self.environment.clone();
-        let now = options.now;
-        environment.add_function("strftime_now", move |format: String| match now {
-            Some(now) => Ok(now.strftime(&format)),
-            None => Err(operation_error("the template asks for the time, but no time was given")),
-        });
         let messages: Vec<Value> = messages.iter().map(with_reasoning_aliases).collect();
         let variables = self.variables(&messages, options);
         let num_bytes = serde_json::to_vec(&variables).map_or(0, |bytes| bytes.len() as u64);
-        let fuel = BASE_FUEL + num_bytes;
-        environment.set_fuel(Some(fuel));
-        let depth_filter = value_limits::depth_filter(VALUE_PARTS_PER_FUEL * fuel);
-        environment.add_filter(value_limits::DEPTH_FILTER, depth_filter);
-        let template = environment.get_template(TEMPLATE_NAME).map_err(|error| template_error(&error))?;
-        template.render(Jinja::from(Serde(&variables))).map_err(|error| template_error(&error))
+        let template = self.tool_use.as_ref().filter(|_| options.tools.is_some()).unwrap_or(&self.default);
+        let rendered = template.program.render(&variables, options.now, BASE_FUEL + num_bytes);
+        rendered.map_err(|error| template_error(&error))
     }
 
     /// The variables of the template. The conversation replaces keyword arguments of the same names, and those replace
@@ -230,16 +253,6 @@ impl ChatTemplate {
     }
 }
 
-/// `raise_exception(message)`: a template rejects the conversation.
-fn raise_exception(message: String) -> Result<Jinja, Error> {
-    Err(operation_error(message))
-}
-
-/// Error of a function, filter or method.
-fn operation_error(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, message)
-}
-
 /// A template by its name in a list of templates; `None` if `templates` is no list.
 fn named_template<'a>(templates: &'a Value, name: &str) -> Option<&'a str> {
     templates.as_array()?.iter().find(|entry| entry["name"] == name)?["template"].as_str()
@@ -251,35 +264,7 @@ pub(crate) fn special_tokens_of_config(config: &Value) -> Map<String, Value> {
     fields.filter_map(|(name, token)| Some((name.clone(), token_content(token)?.into()))).collect()
 }
 
-/// Replaces `{% generation %}` … `{% endgeneration %}` by `{% if true %}` … `{% endif %}`, which keeps the control of
-/// white space (`{%-`).
-fn strip_generation_tags(template: &str) -> String {
-    let mut source = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        // The search begins behind `{%`: in `{%}` the same `%` does not end the tag.
-        let Some(end) = tag[2..].find("%}").map(|end| end + 4) else { break };
-        let (tag, after) = tag.split_at(end);
-        source += before;
-        let name = tag[2..end - 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        match name {
-            "generation" => source += &tag.replace(name, "if true"),
-            "endgeneration" => source += &tag.replace(name, "endif"),
-            _ => source += tag,
-        }
-        rest = after;
-    }
-    source + rest
-}
-
-/// A MiniJinja error as [`DataError::ChatTemplate`].
-fn template_error(error: &Error) -> DataError {
-    let reason = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            "the template exceeds its limit of time or memory (an endless or doubling loop?)".into()
-        }
-        _ => error.to_string(),
-    };
-    DataError::ChatTemplate { reason }
+/// An error of a template as [`DataError::ChatTemplate`].
+fn template_error(error: &jinja::Error) -> DataError {
+    DataError::ChatTemplate { reason: error.to_string() }
 }

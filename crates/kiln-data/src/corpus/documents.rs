@@ -1,7 +1,7 @@
 //! Documents of one subset as token ids, with random access by document and token index.
 
 use super::storage::{DiskSpace, TokenStore};
-use crate::{DataError, TokenRole, Tokenizer};
+use crate::{DataError, SpecialTokens, TokenRole, Tokenizer};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
@@ -9,7 +9,8 @@ use std::ops::Range;
 /// lengths.
 const START_STRIDE: usize = 64;
 
-/// Tokenized documents of one subset. Each document is `<bos>`, its tokens, `<eos>`.
+/// Tokenized documents of one subset. Each document is `<bos>`, its tokens, `<eos>`. A document whose text begins with
+/// the name of `<bos>` gets no second one.
 ///
 /// Memory: 4 bytes per document for its length, 8 bytes per 64 documents for start offsets, 8 bytes per validation
 /// document for its hash; the tokens are in memory or in a scratch file ([`DiskSpace`]).
@@ -86,12 +87,11 @@ pub(crate) struct DocumentWriter {
     /// Tokens of the document that is being written, `<bos>` included; `None` between documents.
     open_length: Option<u32>,
     hasher: Sha256,
-    bos: u32,
-    eos: u32,
+    special_tokens: SpecialTokens,
 }
 
 impl DocumentWriter {
-    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`.
+    /// Creates an empty writer. Fails if the tokenizer lacks `<bos>` or `<eos>`, or the model a row for them.
     pub fn new(disk_space: &DiskSpace, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         tokenizer.special_tokens().require_roles(&[TokenRole::Bos, TokenRole::Eos])?;
         let documents = TokenizedDocuments {
@@ -102,9 +102,9 @@ impl DocumentWriter {
             bytes: 0,
             fingerprint: String::new(),
         };
-        let bos = tokenizer.special_tokens().bos;
-        let eos = tokenizer.special_tokens().eos;
-        Ok(Self { documents, open_length: None, hasher: Sha256::new(), bos, eos })
+        let special_tokens = tokenizer.special_tokens().clone();
+        tokenizer.check_rows(&[special_tokens.bos, special_tokens.eos], tokenizer.vocabulary().model_rows())?;
+        Ok(Self { documents, open_length: None, hasher: Sha256::new(), special_tokens })
     }
 
     /// Adds a document of `num_bytes` bytes, or the next part of the previous one if `is_continuation`.
@@ -125,7 +125,9 @@ impl DocumentWriter {
                 self.documents.strided_starts.push(self.documents.tokens.len());
             }
             self.documents.document_hashes.extend(hash);
-            self.append_tokens(&[self.bos])?;
+            let starts_document = !is_continuation && self.special_tokens.begins_text(ids);
+            let bos = if starts_document { vec![] } else { vec![self.special_tokens.bos] };
+            self.append_tokens(&bos)?;
         }
         self.documents.bytes += num_bytes as u64;
         self.append_tokens(ids)
@@ -144,7 +146,7 @@ impl DocumentWriter {
         if self.open_length.is_none() {
             return Ok(());
         }
-        self.append_tokens(&[self.eos])?;
+        self.append_tokens(&[self.special_tokens.eos])?;
         self.documents.document_lengths.extend(self.open_length.take());
         Ok(())
     }

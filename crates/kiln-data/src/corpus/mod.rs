@@ -39,6 +39,7 @@ impl Corpus {
     /// source if it is known. The result depends on the text and the tokenizer only, not on `disk_space`.
     ///
     /// # Errors
+    /// [`DataError::TokenWithoutRow`] for a token that the model lacks ([`Tokenizer::with_model_rows`]),
     /// [`DataError::NoText`] for a source without text, [`DataError::MissingSpecialTokens`] for a tokenizer without
     /// `<bos>` or `<eos>`, and errors of the source and of the scratch file.
     pub fn build(
@@ -60,7 +61,9 @@ impl Corpus {
                 Subset::Training => (&mut training, None),
                 Subset::Validation => (&mut validation, Some(assigned.hash)),
             };
-            writer.push(&encoder.encode(text), text.len(), assigned.document.is_continuation, hash)?;
+            let ids = encoder.encode(text);
+            tokenizer.check_rows(&ids, tokenizer.vocabulary().model_rows())?;
+            writer.push(&ids, text.len(), assigned.document.is_continuation, hash)?;
             done_bytes += text.len() as u64;
             if done_bytes - reported_bytes >= PROGRESS_BYTES {
                 reported_bytes = done_bytes;

@@ -76,6 +76,7 @@ impl DataError {
             Self::MissingSpecialTokens { .. } => "special-tokens",
             Self::ChatTemplate { .. } => "chat-template",
             Self::TokenId { .. } => "token-id",
+            Self::TokenWithoutRow { .. } => "token-row",
             Self::Batch { .. } => "batch",
         }
     }
@@ -108,6 +109,7 @@ impl DataError {
             | Self::MissingSpecialTokens { .. }
             | Self::ChatTemplate { .. }
             | Self::TokenId { .. }
+            | Self::TokenWithoutRow { .. }
             | Self::Batch { .. } => None,
         }
     }
@@ -169,6 +171,11 @@ impl DataError {
                     .into()
             }
             Self::ChatTemplate { .. } => "change the conversation, or correct the template".into(),
+            Self::TokenWithoutRow { .. } => {
+                "leave the token out of the text, or use a model that has a row for it (in transformers: \
+                 resize_token_embeddings)"
+                    .into()
+            }
             Self::TokenId { .. } => "use a model and a tokenizer of the same run".into(),
             Self::Batch { .. } => "check the objective that built the batch".into(),
         }

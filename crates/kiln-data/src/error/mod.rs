@@ -230,6 +230,16 @@ pub enum DataError {
         /// Size of the vocabulary: valid ids are below it.
         vocab_size: usize,
     },
+    /// A token for which the model has no row of embeddings.
+    #[error("the token `{token}` (id {token_id}) has no row in the model, which has {rows}: ids 0 to {}", rows.saturating_sub(1))]
+    TokenWithoutRow {
+        /// The token.
+        token: String,
+        /// Its id.
+        token_id: u32,
+        /// Number of rows of the model.
+        rows: usize,
+    },
     /// Sequences that do not form a valid batch.
     #[error("batch, sequence {row}: {reason}")]
     Batch {

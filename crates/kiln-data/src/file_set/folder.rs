@@ -21,7 +21,8 @@ impl FileSet for Path {
             reason: error.to_string(),
         };
         let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A symbolic link to a file that does not exist is not a missing file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.read_link().is_err() => return Ok(None),
             opened => opened.map_err(io_error)?,
         };
         let mut bytes = Vec::new();

@@ -67,12 +67,35 @@ impl Tokenizer {
         }
     }
 
+    /// [`encode_for_model`](Self::encode_for_model) of one text that may itself begin with the token that begins a
+    /// text: then none is added. The reference library adds a second one, which models have not seen in training.
+    ///
+    /// # Errors
+    /// If the pipeline of the tokenizer fails.
+    pub fn encode_input(&self, text: &str, options: &EncodeOptions) -> Result<Encoding, DataError> {
+        let encoding = self.encode_for_model(text, None, options)?;
+        let is_added = encoding.offsets.first().is_some_and(Range::is_empty);
+        let is_doubled = |encoding: &Encoding| {
+            encoding.ids.get(1) == encoding.ids.first()
+                && encoding.offsets.get(1).is_some_and(|range| range.start == 0 && !range.is_empty())
+        };
+        if !is_added || !self.special_tokens().begins_text(&encoding.ids) || !is_doubled(&encoding) {
+            return Ok(encoding);
+        }
+        // The token that is left out makes room for another one.
+        let truncation = options.truncation.map(|(max, side)| (max.saturating_add(1), side));
+        let longer = self.encode_for_model(text, None, &EncodeOptions { truncation, ..*options })?;
+        Ok(if is_doubled(&longer) { longer.without_first() } else { encoding })
+    }
+
     /// Ids of a prompt that a model continues. A tokenizer trained by Kiln gives `first_token` and the ids of the
-    /// text. Other tokenizers give [`encode_for_model`](Self::encode_for_model) without an end-of-text token at the
-    /// end, which would end the text; only if that is empty, `first_token` alone. The result is never empty.
+    /// text. Other tokenizers give [`encode_input`](Self::encode_input) without an end-of-text token at the end, which
+    /// would end the text; only if that is empty, `first_token` alone. The result is never empty.
     pub fn encode_prompt(&self, first_token: u32, text: &str) -> Vec<u32> {
-        let Some(hf) = self.as_hf() else { return [vec![first_token], self.encode(text)].concat() };
-        let mut ids = hf.encode_for_model(text, None, &EncodeOptions::default()).unwrap_or_default().ids;
+        if self.is_kiln_trained() {
+            return [vec![first_token], self.encode(text)].concat();
+        }
+        let mut ids = self.encode_input(text, &EncodeOptions::default()).unwrap_or_default().ids;
         if !text.is_empty() && ids.last().is_some_and(|last| self.is_eos(*last)) {
             ids.pop();
         }

@@ -19,6 +19,19 @@ pub struct Encoding {
     pub attention_mask: Vec<bool>,
 }
 
+impl Encoding {
+    /// The encoding without its first token, if it has one.
+    pub(super) fn without_first(mut self) -> Self {
+        let num_removed = self.ids.len().min(1);
+        self.ids.drain(..num_removed);
+        self.offsets.drain(..num_removed);
+        self.tokens.drain(..num_removed);
+        self.type_ids.drain(..num_removed);
+        self.attention_mask.drain(..num_removed);
+        self
+    }
+}
+
 /// Side of a text at which tokens are cut off or padding is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TextSide {

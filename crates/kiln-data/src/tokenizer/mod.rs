@@ -64,6 +64,7 @@ mod encoding;
 #[cfg(test)]
 mod fixtures;
 mod hf;
+mod model_rows;
 mod pre_tokenizer;
 pub mod pretrained;
 mod roles;
@@ -103,6 +104,8 @@ pub struct Tokenizer {
     json: String,
     scheme: Scheme,
     vocabulary: Arc<Vocabulary>,
+    /// `model_max_length` of the folder's `tokenizer_config.json`.
+    model_max_length: Option<usize>,
 }
 
 /// Encoding algorithm of a tokenizer.
@@ -145,14 +148,23 @@ impl Tokenizer {
             let loaded = HfTokenizer::from_json(json)?;
             let vocabulary = Vocabulary::new(loaded.token_bytes, loaded.special_tokens);
             let vocabulary = Arc::new(vocabulary.with_written_names(&loaded.tokenizer.token_names));
-            return Ok(Self { json: json.into(), scheme: Scheme::Hf(Arc::new(loaded.tokenizer)), vocabulary });
+            return Ok(Self::new(json, Scheme::Hf(Arc::new(loaded.tokenizer)), vocabulary));
         }
         let file = TokenizerJson::parse(json)?;
         let special_tokens = file.special_tokens()?;
         let kind = file.kind()?;
         let token_bytes = file.token_bytes(kind)?;
         let scheme = Scheme::new(kind, json, &file)?;
-        Ok(Self { json: json.into(), scheme, vocabulary: Arc::new(Vocabulary::new(token_bytes, special_tokens)) })
+        Ok(Self::new(json, scheme, Arc::new(Vocabulary::new(token_bytes, special_tokens))))
+    }
+
+    fn new(json: &str, scheme: Scheme, vocabulary: Arc<Vocabulary>) -> Self {
+        Self { json: json.into(), scheme, vocabulary, model_max_length: None }
+    }
+
+    /// The tokenizer with the maximum text length that its folder declares.
+    fn with_model_max_length(self, model_max_length: Option<usize>) -> Self {
+        Self { model_max_length, ..self }
     }
 
     /// Text of the tokenizer's `tokenizer.json`.
@@ -199,10 +211,11 @@ impl Tokenizer {
         }
     }
 
-    /// Maximum text length in tokens that the file declares (`truncation.max_length`). It is information only: texts
-    /// are truncated only by [`EncodeOptions::truncation`].
+    /// Maximum text length in tokens that the files declare: `truncation.max_length` of the `tokenizer.json`, else
+    /// `model_max_length` of the `tokenizer_config.json`. It is information only: texts are truncated only by
+    /// [`EncodeOptions::truncation`].
     pub fn max_length(&self) -> Option<usize> {
-        self.as_hf()?.max_length
+        self.as_hf()?.max_length.or(self.model_max_length)
     }
 
     /// Bytes of `text` that the tokenizer drops, in ascending order, each once. Some byte-level vocabularies lack rare
@@ -212,34 +225,48 @@ impl Tokenizer {
         missing.iter().copied().filter(|byte| text.as_bytes().contains(byte)).collect()
     }
 
-    /// Text of token ids, without special tokens. Bytes that are not valid UTF-8 become U+FFFD, the replacement
-    /// character.
+    /// Text of token ids, without special tokens. An id without a token decodes to nothing: a model may have more rows
+    /// than its tokenizer has tokens. Bytes that are not valid UTF-8 become U+FFFD, the replacement character.
     ///
     /// # Errors
-    /// [`DataError::TokenId`] for an id outside the vocabulary; [`DataError::Tokenizer`] if the file's decoder fails.
+    /// [`DataError::Tokenizer`] if the file's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
         let Some(hf) = self.as_hf() else {
-            let bytes = ids.iter().map(|id| self.token_bytes(*id)).collect::<Result<Vec<_>, _>>()?;
-            return Ok(String::from_utf8_lossy(&bytes.concat()).into_owned());
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| self.token_bytes(*id)).copied().collect();
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
         };
-        let names = ids.iter().map(|id| self.text_token_name(hf, *id)).collect::<Result<Vec<_>, _>>()?;
-        hf.decode(names.into_iter().flatten().map(str::to_string).collect())
+        hf.decode(ids.iter().filter_map(|id| self.text_token_name(hf, *id)).map(str::to_string).collect())
     }
 
-    /// Name of a token that stands for text; `None` for special tokens.
-    fn text_token_name<'a>(&self, hf: &'a HfTokenizer, id: u32) -> Result<Option<&'a str>, DataError> {
-        self.token_bytes(id)?;
-        Ok(hf.token_names[id as usize].as_deref().filter(|_| !self.is_special(id)))
-    }
-
-    /// The bytes that a token stands for; empty for a special token. They need not be valid UTF-8.
+    /// Text that `ids` add to the text of `preceding`, the ids before them. Many decoders treat the first token of a
+    /// text differently, so that this is more than the decoded `ids`: `▁fox` alone is `fox`, after another word it is
+    /// ` fox`.
     ///
     /// # Errors
-    /// [`DataError::TokenId`] for an id outside the vocabulary.
-    pub fn token_bytes(&self, id: u32) -> Result<&[u8], DataError> {
-        match self.vocabulary.token_bytes.get(id as usize) {
-            Some(bytes) => Ok(bytes.as_deref().unwrap_or_default()),
-            None => Err(DataError::TokenId { token_id: id, vocab_size: self.vocab_size() }),
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_continuation(&self, preceding: &[u32], ids: &[u32]) -> Result<String, DataError> {
+        let mut decoder = StreamDecoder::continuing(self, preceding)?;
+        let text = ids.iter().map(|id| decoder.push(*id)).collect::<Result<String, _>>()?;
+        Ok(text + &decoder.finish())
+    }
+
+    /// Name of a token that stands for text; `None` for special tokens and for ids without a token.
+    fn text_token_name<'a>(&self, hf: &'a HfTokenizer, id: u32) -> Option<&'a str> {
+        hf.token_names.get(id as usize)?.as_deref().filter(|_| !self.is_special(id))
+    }
+
+    /// The bytes that a token stands for; empty for a special token and for an id without a token. They need not be
+    /// valid UTF-8.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.vocabulary.token_bytes(id)
+    }
+
+    /// Whether an id has a token. Ids without one are those from [`vocab_size`](Self::vocab_size) on, and unused ids
+    /// below it.
+    pub fn has_token(&self, id: u32) -> bool {
+        match self.as_hf() {
+            Some(hf) => hf.token_names.get(id as usize).is_some_and(Option::is_some),
+            None => (id as usize) < self.vocab_size(),
         }
     }
 

@@ -6,30 +6,54 @@
 //! | `tokenizer.model`, `spiece.model`, `sentencepiece.bpe.model`, `sentencepiece.model` | SentencePiece model | BPE or Unigram |
 //! | `vocab.txt` | one token on each line (BERT) | WordPiece |
 //! | `vocab.json`, `merges.txt` | ids and merges (GPT-2) | byte-level BPE |
-//! | `tokenizer_config.json` | settings and roles of tokens, the class of the tokenizer | – |
-//! | `special_tokens_map.json`, `config.json` | roles of tokens | – |
+//! | `tokenizer_config.json` | class of the tokenizer, settings, roles of tokens, added tokens | – |
+//! | `special_tokens_map.json`, `added_tokens.json` | roles of tokens, added tokens (older folders) | – |
+//! | `config.json` | the type of the model, which decides the class; ids of roles | – |
+//!
+//! A folder is read as `AutoTokenizer` of the `transformers` library reads it, so that texts get the same ids. The class
+//! of the tokenizer (`class`) decides which parts of a `tokenizer.json` count, and which settings change them
+//! (`sections`). Where files disagree, `settings` says which one counts.
 
+mod added_token;
+mod assemble;
+mod class;
+pub(super) mod clean_up;
+mod contradictions;
+mod post_processor;
+mod sections;
+mod sentencepiece_folder;
+mod settings;
+mod special;
 #[cfg(all(test, feature = "files"))]
 mod tests;
+mod vocabulary;
 
 use super::{Tokenizer, convert, roles};
 use crate::{
     DataError,
     file_set::{FileSet, parse_json, read_json, read_text},
 };
-use serde_json::Value;
+use assemble::{Assembled, VocabularyFile};
+use class::{ChosenClass, ModelKind, TokenizerClass};
+use serde_json::{Value, json};
+use settings::Settings;
 #[cfg(feature = "files")]
 use std::path::Path;
+use vocabulary::{Entries, Vocabulary};
 
 /// Names of SentencePiece models, in the order in which they are tried.
 const SENTENCEPIECE_FILES: [&str; 4] =
     ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model"];
 
+/// The file with the settings of a tokenizer.
+pub const CONFIG_FILE: &str = "tokenizer_config.json";
+
 /// Loads the tokenizer of a folder: from `tokenizer.json`, else a SentencePiece model, else `vocab.txt`, else
-/// `vocab.json` with `merges.txt`.
+/// `vocab.json` with `merges.txt`, with what the other files of the folder add and change.
 ///
-/// The roles of its tokens are those that `tokenizer_config.json`, `special_tokens_map.json` and `config.json` declare,
-/// in this order of precedence; roles that none of them mentions go to added tokens with usual names.
+/// The roles of its tokens are those that `tokenizer_config.json`, `special_tokens_map.json`, the class of the tokenizer
+/// and `config.json` declare, in this order of precedence; roles that none of them mentions go to added tokens with
+/// usual names. A warning (`log`) says what the tokenizer does not follow in its files.
 ///
 /// # Errors
 /// [`DataError::Tokenizer`] if the folder has none of these files or one is invalid; [`DataError::Io`] if a file cannot
@@ -48,25 +72,69 @@ pub fn from_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError
 }
 
 fn load_files<F: FileSet + ?Sized>(files: &F) -> Result<Tokenizer, DataError> {
-    let config = read_json(files, "tokenizer_config.json")?.unwrap_or_default();
-    let mut file = match read_text(files, "tokenizer.json")? {
-        Some(file) if super::TokenizerJson::is_kiln_trained(&file) => return Tokenizer::from_json(&file),
-        Some(file) => parse_json(files, "tokenizer.json", &file)?,
-        None => convert_files(files, &config)?,
+    let text = read_text(files, "tokenizer.json")?;
+    if let Some(text) = text.as_deref().filter(|text| super::TokenizerJson::is_kiln_trained(text)) {
+        return Tokenizer::from_json(text);
+    }
+    let read = |name: &str| Ok::<_, DataError>(read_json(files, name)?.unwrap_or_default());
+    let [config, tokens_map, added] = [CONFIG_FILE, "special_tokens_map.json", "added_tokens.json"].map(read);
+    let [config, tokens_map, added] = [config?, tokens_map?, added?];
+    let model_config = read("config.json")?;
+    let file = text.as_deref().map(|text| parse_json(files, "tokenizer.json", text)).transpose()?;
+    if file.as_ref().is_some_and(|file| !file["model"].is_object()) {
+        let reason = "the file has no section `model`: it is not a tokenizer.json";
+        return Err(DataError::tokenizer(reason).with_path(&files.location("tokenizer.json")));
+    }
+    let listed = file.as_ref().and_then(|file| file["added_tokens"].as_array()).cloned().unwrap_or_default();
+    let settings = Settings::read(&config, &tokens_map, &added, &listed)?;
+    let chosen = class::choose(&config, &model_config, text.as_deref());
+    let (class, source) = match file {
+        Some(file) => (chosen.class, VocabularyFile::TokenizerJson(file)),
+        None => find_vocabulary(files, chosen.class)?,
     };
-    if !file.is_object() {
-        return Err(DataError::tokenizer("expected a JSON object").with_path(&files.location("tokenizer.json")));
+    let is_declared = class == chosen.class;
+    let mut assembled = assemble::assemble(&ChosenClass { class, ..chosen.clone() }, is_declared, source, &settings)?;
+    if !is_declared && chosen.class != TokenizerClass::Backend {
+        assembled
+            .notes
+            .push(format!("the tokenizer class {} does not read the vocabulary of this folder", chosen.name));
     }
-    let special_tokens_map = read_json(files, "special_tokens_map.json")?.unwrap_or_default();
-    let model = read_json(files, "config.json")?;
-    let configs = [config, special_tokens_map];
-    let mut names = roles::roles_from_files(&configs, model.as_ref(), |id| token_name(&file, id));
-    if names.is_empty() {
-        return Tokenizer::from_json(&file.to_string());
+    if !config["auto_map"].is_null() {
+        assembled.notes.push(format!("{CONFIG_FILE}: the code that `auto_map` names is not run"));
     }
-    names.extend(roles::default_roles(&file, &configs, &names));
+    let folder = files.folder();
+    assembled.notes.iter().for_each(|note| log::warn!("{}: tokenizer: {note}", folder.display()));
+    finish(assembled, &listed, [&config, &tokens_map], &model_config, settings.number("model_max_length"))
+}
+
+/// Loads the tokenizer with the roles of its tokens. `listed` are the added tokens of the folder's `tokenizer.json`,
+/// which have roles in a file of Kiln's; `configs` are the files that name the tokens of roles.
+fn finish(
+    assembled: Assembled,
+    listed: &[Value],
+    configs: [&Value; 2],
+    model_config: &Value,
+    model_max_length: Option<u64>,
+) -> Result<Tokenizer, DataError> {
+    let Assembled { mut file, roles: mut names, .. } = assembled;
+    let is_mentioned = |role: &str| configs.iter().any(|config| config.get(format!("{role}_token")).is_some());
+    let listed_roles = roles::listed_roles(listed);
+    let has_listed_roles = !listed_roles.is_empty();
+    let more = listed_roles.into_iter().filter(|(role, _)| !is_mentioned(role));
+    let more = more.chain(roles::roles_from_ids(&file, model_config));
+    for (role, name) in more {
+        if names.iter().all(|(known, _)| *known != role) {
+            names.push((role, name));
+        }
+    }
+    if !has_listed_roles {
+        names.extend(roles::default_roles(&file, is_mentioned, &names));
+    }
     roles::write_roles(&mut file, &names);
-    Tokenizer::from_json(&file.to_string())
+    let tokenizer = Tokenizer::from_json(&file.to_string())?;
+    // Files write a huge number for "no maximum".
+    let max_length = model_max_length.filter(|length| *length < 1 << 40).map(|length| length as usize);
+    Ok(tokenizer.with_model_max_length(max_length))
 }
 
 /// Loads a tokenizer from one file: a SentencePiece `.model`, a `vocab.txt` or another `.txt` of its form, or a
@@ -97,55 +165,72 @@ fn load_file(path: &Path) -> Result<Tokenizer, DataError> {
     }
 }
 
-/// The `tokenizer.json` of a folder that has none, converted from its other files.
-fn convert_files<F: FileSet + ?Sized>(files: &F, config: &Value) -> Result<Value, DataError> {
-    for name in SENTENCEPIECE_FILES {
-        if let Some(bytes) = files.read(name)? {
-            return convert_sentencepiece(&bytes, config);
-        }
-    }
-    if let Some(vocab) = read_text(files, "vocab.txt")? {
-        return Ok(convert::from_vocab_txt(&vocab, config));
-    }
-    let (Some(vocab), Some(merges)) = (read_text(files, "vocab.json")?, read_text(files, "merges.txt")?) else {
+/// The vocabulary of a folder without a `tokenizer.json`, and the class that reads it: `class`, or the one that such
+/// files usually have.
+fn find_vocabulary<F: FileSet + ?Sized>(
+    files: &F,
+    class: TokenizerClass,
+) -> Result<(TokenizerClass, VocabularyFile), DataError> {
+    let is_sentencepiece = matches!(
+        class,
+        TokenizerClass::Backend | TokenizerClass::Llama | TokenizerClass::CodeLlama | TokenizerClass::Gemma
+    ) || class.model_kind() == Some(ModelKind::Unigram);
+    let vocab_txt = || find_vocab_txt(files, class);
+    let vocab_json = || find_vocab_json(files, class);
+    let sentencepiece = || find_sentencepiece(files, class);
+    let found = match () {
+        () if is_sentencepiece => sentencepiece()?.or(vocab_txt()?).or(vocab_json()?),
+        () if class.model_kind() == Some(ModelKind::WordPiece) => vocab_txt()?.or(sentencepiece()?).or(vocab_json()?),
+        () => vocab_json()?.or(sentencepiece()?).or(vocab_txt()?),
+    };
+    found.ok_or_else(|| {
         let names = SENTENCEPIECE_FILES.join(", ");
         let reason =
             format!("found no tokenizer.json, {names}, vocab.txt, or vocab.json with merges.txt in the folder");
-        return Err(DataError::tokenizer(reason));
-    };
-    let mut file = convert::from_vocab_and_merges(&vocab, &merges, config["add_prefix_space"] == true)?;
-    if tokenizer_family(config) == "Roberta" {
-        convert::add_template_by_names(&mut file, ["<s>", "</s>"]);
+        DataError::tokenizer(reason)
+    })
+}
+
+type FoundVocabulary = Option<(TokenizerClass, VocabularyFile)>;
+
+fn find_sentencepiece<F: FileSet + ?Sized>(files: &F, class: TokenizerClass) -> Result<FoundVocabulary, DataError> {
+    let is_readable = |class: TokenizerClass| !matches!(class.model_kind(), Some(ModelKind::WordPiece));
+    for name in SENTENCEPIECE_FILES {
+        if let Some(bytes) = files.read(name)? {
+            let model = convert::parse_sentencepiece(&bytes).and_then(|model| model.check().map(|()| model));
+            let model = model.map_err(|error| error.with_path(&files.location(name)))?;
+            let class = Some(class).filter(|class| is_readable(*class)).unwrap_or(TokenizerClass::Backend);
+            return Ok(Some((class, VocabularyFile::SentencePiece(Box::new(model)))));
+        }
     }
-    Ok(file)
+    Ok(None)
 }
 
-/// The `tokenizer.json` of a SentencePiece model. The model does not say which special tokens are added to a text: the
-/// configuration does (`add_bos_token`, `add_eos_token`), or else the class of the tokenizer.
-fn convert_sentencepiece(bytes: &[u8], config: &Value) -> Result<Value, DataError> {
-    let mut model = convert::parse_sentencepiece(bytes)?;
-    let (add_bos, add_eos) = match tokenizer_family(config).as_str() {
-        "Llama" | "CodeLlama" | "Gemma" => (true, false),
-        "T5" | "MT5" => (false, true),
-        _ => (false, false),
+fn find_vocab_txt<F: FileSet + ?Sized>(files: &F, class: TokenizerClass) -> Result<FoundVocabulary, DataError> {
+    let Some(text) = read_text(files, "vocab.txt")? else { return Ok(None) };
+    let is_wordpiece = class.model_kind() == Some(ModelKind::WordPiece);
+    let class = if is_wordpiece { class } else { TokenizerClass::Bert };
+    let entries = Entries::WordPiece(convert::parse_vocab_txt(&text));
+    Ok(Some((class, VocabularyFile::Other(Vocabulary { entries, charsmap: Vec::new() }))))
+}
+
+fn find_vocab_json<F: FileSet + ?Sized>(files: &F, class: TokenizerClass) -> Result<FoundVocabulary, DataError> {
+    let (Some(vocab), Some(merges)) = (read_json(files, "vocab.json")?, read_text(files, "merges.txt")?) else {
+        return Ok(None);
     };
-    model.add_bos = Some(config["add_bos_token"].as_bool().unwrap_or(add_bos));
-    model.add_eos = Some(config["add_eos_token"].as_bool().unwrap_or(add_eos));
-    serde_json::from_str(model.to_tokenizer()?.to_json()).map_err(DataError::tokenizer)
-}
-
-/// The family of the tokenizer's class: `Llama` of `LlamaTokenizerFast`.
-fn tokenizer_family(config: &Value) -> String {
-    let class = config["tokenizer_class"].as_str().unwrap_or_default();
-    class.split("Tokenizer").next().unwrap_or_default().to_string()
-}
-
-/// Name of a token by its id, among the added tokens first.
-fn token_name(file: &Value, id: u64) -> Option<String> {
-    let added = file["added_tokens"].as_array().into_iter().flatten().find(|token| token["id"] == id);
-    let name = added.and_then(|token| token["content"].as_str()).or_else(|| match &file["model"]["vocab"] {
-        Value::Object(vocab) => vocab.iter().find(|(_, token_id)| **token_id == id).map(|(name, _)| name.as_str()),
-        pieces => pieces[usize::try_from(id).ok()?][0].as_str(),
-    });
-    name.map(str::to_string)
+    let Value::Object(vocab) = vocab else {
+        let reason = "expected an object of tokens and their ids";
+        return Err(DataError::tokenizer(reason).with_path(&files.location("vocab.json")));
+    };
+    let mut pairs = Vec::new();
+    for merge in convert::parse_merges_txt(&merges) {
+        let Some((left, right)) = merge.split_once(' ').filter(|(_, right)| !right.contains(' ')) else {
+            let reason = format!("the merge {merge:?} is not two tokens separated by a space");
+            return Err(DataError::tokenizer(reason).with_path(&files.location("merges.txt")));
+        };
+        pairs.push(json!([left, right]));
+    }
+    let class = if class.is_byte_level() == Some(true) { class } else { TokenizerClass::Gpt2 };
+    let entries = Entries::Bpe(vocab, pairs);
+    Ok(Some((class, VocabularyFile::Other(Vocabulary { entries, charsmap: Vec::new() }))))
 }

@@ -2,7 +2,7 @@
 //!
 //! Hugging Face folders declare roles outside of `tokenizer.json`: by name in `tokenizer_config.json` and
 //! `special_tokens_map.json` (`"bos_token": "<s>"` or `"bos_token": {"content": "<s>"}`), by id in `config.json`
-//! (`"bos_token_id": 1`, or a list of ids). Loading a folder collects them ([`roles_from_files`]) and writes them into
+//! (`"bos_token_id": 1`, or a list of ids). Loading a folder collects them (`pretrained`) and writes them into
 //! the `tokenizer.json` as `added_tokens[…].roles` ([`write_roles`]), so that this one file is enough afterward.
 
 use super::SpecialTokens;
@@ -91,19 +91,38 @@ fn has_role(token: &Value, role: &str) -> bool {
 /// most `pad`. A role that a file sets to null stays without a token. Only added tokens are candidates.
 pub(crate) fn default_roles(
     json: &Value,
-    files: &[Value],
+    is_mentioned: impl Fn(&str) -> bool,
     declared: &[(&'static str, String)],
 ) -> Vec<(&'static str, String)> {
-    let added = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str());
-    let added: Vec<&str> = added.collect();
+    let added: Vec<&str> = added_tokens(json).filter_map(|token| token["content"].as_str()).collect();
     let mut roles = Vec::new();
     for (role, names) in ROLE_NAMES.into_iter().zip(DEFAULT_TOKEN_NAMES) {
-        let mentioned = files.iter().any(|file| file.get(format!("{role}_token")).is_some())
-            || declared.iter().any(|(known, _)| *known == role);
-        let name = names.iter().find(|name| added.contains(name)).filter(|_| !mentioned);
+        let is_known = is_mentioned(role) || declared.iter().any(|(known, _)| *known == role);
+        let name = names.iter().find(|name| added.contains(name)).filter(|_| !is_known);
         roles.extend(name.map(|name| (role, (*name).to_owned())));
     }
     roles
+}
+
+/// Roles that added tokens have under Kiln's key `roles`, as pairs of role and token name.
+pub(crate) fn listed_roles(added: &[Value]) -> Vec<(&'static str, String)> {
+    let token = |role: &str| added.iter().find(|token| has_role(token, role))?["content"].as_str().map(str::to_string);
+    ROLE_NAMES.into_iter().filter_map(|role| Some((role, token(role)?))).collect()
+}
+
+/// Roles that `config.json` gives to added tokens by id (`"eos_token_id": 2`, or a list of ids), as pairs of role and
+/// token name. An id of an ordinary token has no role: as a special token it would disappear from texts.
+pub(crate) fn roles_from_ids(json: &Value, config: &Value) -> Vec<(&'static str, String)> {
+    let name = |role: &str| {
+        let ids = &config[format!("{role}_token_id")];
+        let id = ids.as_u64().or_else(|| ids[0].as_u64())?;
+        added_tokens(json).find(|token| token["id"] == id)?["content"].as_str().map(str::to_string)
+    };
+    ROLE_NAMES.into_iter().filter_map(|role| Some((role, name(role)?))).collect()
+}
+
+fn added_tokens(json: &Value) -> impl Iterator<Item = &Value> {
+    json["added_tokens"].as_array().into_iter().flatten()
 }
 
 /// Writes `added_tokens[…].roles` into a `tokenizer.json`; `names` are pairs of role and token name. A token that is
@@ -152,26 +171,6 @@ fn next_free_id(json: &Value, added: &[Value]) -> u64 {
         _ => 0,
     };
     added.iter().filter_map(|token| token["id"].as_u64()).max().map_or(0, |id| id + 1).max(model)
-}
-
-/// Roles that the files of a folder declare, as pairs of role and token name. `files` (`tokenizer_config.json`,
-/// `special_tokens_map.json`) name tokens, `config` (`config.json`) gives ids; the first file that names a token of a
-/// role counts. `token` finds the name of a token by its id.
-pub(crate) fn roles_from_files(
-    files: &[Value],
-    config: Option<&Value>,
-    token: impl Fn(u64) -> Option<String>,
-) -> Vec<(&'static str, String)> {
-    let mut roles = Vec::new();
-    for role in ROLE_NAMES {
-        let named = files.iter().find_map(|file| token_content(&file[format!("{role}_token")]));
-        let name = named.map(str::to_string).or_else(|| {
-            let ids = &config?[format!("{role}_token_id")];
-            token(ids.as_u64().or_else(|| ids[0].as_u64())?)
-        });
-        roles.extend(name.map(|name| (role, name)));
-    }
-    roles
 }
 
 /// Name of a token in a `tokenizer_config.json`: a string, or an object with `content`.

@@ -125,6 +125,12 @@ impl SpecialTokens {
         !self.missing_roles.contains(&role)
     }
 
+    /// Whether the ids of a text begin with the token that begins a text, so that it gets no second one: a text that
+    /// writes `<s>`, or a rendered chat template.
+    pub fn begins_text(&self, ids: &[u32]) -> bool {
+        self.has_role(TokenRole::Bos) && ids.first() == Some(&self.bos)
+    }
+
     /// Checks that the tokenizer has tokens of all these roles.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! [`StreamDecoder`]: decoding of ids that arrive one by one, without splitting characters.
 
-use super::{Tokenizer, hf::StreamState};
+use super::{
+    Tokenizer,
+    hf::{CONTEXT_TOKENS, StreamState},
+};
 use crate::DataError;
 
 /// Streaming decoder: turns token ids into text as they arrive.
@@ -32,16 +35,38 @@ impl<'a> StreamDecoder<'a> {
         Self { tokenizer, pending_bytes: Vec::new(), hf_stream: StreamState::default() }
     }
 
-    /// Adds a token and returns the text that it completes; empty for special tokens.
+    /// A decoder behind the ids `preceding`: it returns what further ids add to their text, as
+    /// [`Tokenizer::decode_continuation`] does. A character that `preceding` leaves incomplete is returned whole.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::decode`].
+    pub fn continuing(tokenizer: &'a Tokenizer, preceding: &[u32]) -> Result<Self, DataError> {
+        let mut decoder = Self::new(tokenizer);
+        let is_text = |id: &&u32| !tokenizer.token_bytes(**id).is_empty();
+        let mut recent: Vec<u32> = preceding.iter().rev().filter(is_text).take(CONTEXT_TOKENS).copied().collect();
+        recent.reverse();
+        let bytes: Vec<u8> = recent.iter().flat_map(|id| tokenizer.token_bytes(*id)).copied().collect();
+        let incomplete = incomplete_suffix(&bytes);
+        match tokenizer.as_hf() {
+            None => decoder.pending_bytes = incomplete.to_vec(),
+            Some(hf) => {
+                let names = recent.iter().filter_map(|id| tokenizer.text_token_name(hf, *id)).map(str::to_string);
+                decoder.hf_stream = StreamState::after(hf, names.collect(), !incomplete.is_empty())?;
+            }
+        }
+        Ok(decoder)
+    }
+
+    /// Adds a token and returns the text that it completes; empty for special tokens and for ids without a token.
     ///
     /// # Errors
     /// Those of [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<String, DataError> {
         if let Some(hf) = self.tokenizer.as_hf() {
-            let name = self.tokenizer.text_token_name(hf, id)?;
+            let name = self.tokenizer.text_token_name(hf, id);
             return name.map_or_else(|| Ok(String::new()), |name| self.hf_stream.push(hf, name));
         }
-        self.pending_bytes.extend_from_slice(self.tokenizer.token_bytes(id)?);
+        self.pending_bytes.extend_from_slice(self.tokenizer.token_bytes(id));
         let mut text = String::new();
         while let Some(complete) = self.take_complete_text() {
             text.push_str(&complete);
@@ -67,4 +92,17 @@ impl<'a> StreamDecoder<'a> {
         let taken: Vec<u8> = self.pending_bytes.drain(..valid + invalid).collect();
         (!taken.is_empty()).then(|| String::from_utf8_lossy(&taken).into_owned())
     }
+}
+
+/// The bytes at the end that may still become a character.
+fn incomplete_suffix(bytes: &[u8]) -> &[u8] {
+    // A character has at most four bytes.
+    for start in bytes.len().saturating_sub(3)..bytes.len() {
+        if std::str::from_utf8(&bytes[start..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        {
+            return &bytes[start..];
+        }
+    }
+    &[]
 }

@@ -71,7 +71,7 @@ proptest! {
             let mut end = 0;
             for (id, offset) in encoding.ids.iter().zip(&encoding.offsets) {
                 prop_assert_eq!(offset.start, end);
-                prop_assert_eq!(&text.as_bytes()[offset.clone()], tokenizer.token_bytes(*id).unwrap());
+                prop_assert_eq!(&text.as_bytes()[offset.clone()], tokenizer.token_bytes(*id));
                 end = offset.end;
             }
             prop_assert_eq!(end, text.len());
@@ -95,7 +95,7 @@ proptest! {
             let mut num_bytes = 0;
             let mut streamed = String::new();
             for id in tokenizer.encode(&text) {
-                num_bytes += tokenizer.token_bytes(id).unwrap().len();
+                num_bytes += tokenizer.token_bytes(id).len();
                 streamed += &stream.push(id).unwrap();
                 prop_assert_eq!(streamed.as_str(), &text[..text.floor_char_boundary(num_bytes)]);
             }
@@ -129,7 +129,7 @@ fn word_starts_are_those_of_the_pre_tokenizer() {
                 if *start {
                     words.push(Vec::new());
                 }
-                words.last_mut().unwrap().extend_from_slice(tokenizer.token_bytes(*id).unwrap());
+                words.last_mut().unwrap().extend_from_slice(tokenizer.token_bytes(*id));
             }
             let expected: Vec<Vec<u8>> =
                 pre_tokenizer::split_words(text).map(|word| word.as_bytes().to_vec()).collect();
@@ -204,6 +204,76 @@ fn numbers_out_of_range_are_rejected() {
         assert_eq!(Tokenizer::train(&config, [Ok("text")]).unwrap_err().kind(), "config");
     }
     let tokenizer = &all()[0];
-    assert_eq!(tokenizer.decode(&[297]).unwrap_err(), DataError::TokenId { token_id: 297, vocab_size: 297 });
+    assert_eq!(tokenizer.decode(&[297, u32::MAX]).unwrap(), "", "an id without a token has no text");
+    assert!(tokenizer.has_token(296) && !tokenizer.has_token(297));
     assert_eq!(tokenizer.id_to_token(297), "<297>");
+}
+
+/// A text that writes the token that begins a text, as `<s>`, gets no second one. Other texts are encoded as before.
+#[test]
+fn a_text_that_begins_with_bos_gets_no_second_one() {
+    for (name, bos) in [("roberta", "<s>"), ("wordpiece_cased", "[CLS]"), ("llama3", "<|endoftext|>")] {
+        let tokenizer = fixtures::find(name);
+        let special = tokenizer.special_tokens();
+        let ids = |text: &str, truncation| {
+            let options = EncodeOptions { truncation, ..EncodeOptions::default() };
+            tokenizer.encode_input(text, &options).unwrap()
+        };
+        let without = ids("the fox", None);
+        let written = ids(&format!("{bos}the fox"), None);
+        assert_eq!(written.ids[0], special.bos, "{name}");
+        assert_eq!(written.ids.iter().filter(|id| **id == special.bos).count(), 1, "{name}: {:?}", written.tokens);
+        assert_eq!(written.offsets[0], 0..bos.len(), "{name}");
+        assert_eq!(tokenizer.encode_input("the fox", &EncodeOptions::default()).unwrap(), without);
+        assert_eq!(without.ids, fixtures::encode(tokenizer, "the fox").ids);
+        // A second token that the text itself repeats stays.
+        let twice = ids(&format!("{bos}{bos}x"), None);
+        assert_eq!(twice.ids.iter().filter(|id| **id == special.bos).count(), 2, "{name}");
+        let cut = ids(&format!("{bos}the quick brown fox"), Some((5, TextSide::Right)));
+        assert_eq!((cut.ids.len(), cut.attention_mask.len()), (5, 5), "{name}");
+        assert_eq!(tokenizer.encode_prompt(7, &format!("{bos}the"))[..1], [special.bos], "{name}");
+        assert_ne!(tokenizer.encode_prompt(7, &format!("{bos}the"))[1], special.bos, "{name}");
+    }
+}
+
+/// `▁fox` is `fox` at the beginning of a text, and ` fox` behind another word.
+#[test]
+fn a_continuation_keeps_its_space() {
+    for name in ["spm_bpe", "spm_unigram", "unigram", "wordpiece_cased"] {
+        let tokenizer = fixtures::find(name);
+        let [prompt, whole] = ["the quick", "the quick fox"].map(|text| tokenizer.encode(text));
+        let rest = whole.strip_prefix(&prompt[..]).unwrap();
+        assert_eq!(tokenizer.decode_continuation(&prompt, rest).unwrap(), " fox", "{name}");
+        assert_eq!(tokenizer.decode(rest).unwrap(), "fox", "{name}");
+        let unassigned = [rest, &[1_000_000]].concat();
+        assert_eq!(tokenizer.decode_continuation(&prompt, &unassigned).unwrap(), " fox", "{name}");
+        assert_eq!(tokenizer.decode_continuation(&[], &whole).unwrap(), "the quick fox", "{name}");
+    }
+    // A character that the first part leaves incomplete is returned whole.
+    let byte = &all()[0];
+    let ids = byte.encode("é!");
+    assert_eq!(byte.decode_continuation(&ids[..1], &ids[1..]).unwrap(), "é!");
+    let spm = fixtures::find("spm_bpe");
+    let ids = spm.encode("a龘b");
+    let at = ids.len() - 2;
+    assert_eq!(spm.decode_continuation(&ids[..at], &ids[at..]).unwrap(), "龘b");
+}
+
+/// Training and evaluation read a document as `generate` and `embed` read a text.
+#[test]
+fn documents_of_a_corpus_begin_with_one_bos() {
+    let tokenizer = fixtures::find("roberta");
+    let document =
+        |i: usize| format!("{}fox {i} jumps over the lazy dog", if i.is_multiple_of(2) { "<s>" } else { "" });
+    let source: Vec<String> = (0..40).map(document).collect();
+    let split = crate::ValidationSplit::unsplit(crate::Subset::Validation);
+    let space = crate::DiskSpace::in_memory();
+    let corpus = crate::Corpus::build(&source, &split, tokenizer, &space, |_, _| ()).unwrap();
+    let mut documents: Vec<Vec<u32>> = (0..40).map(|i| corpus.validation.document_tokens(i).unwrap()).collect();
+    let mut expected: Vec<Vec<u32>> =
+        source.iter().map(|text| tokenizer.encode_input(text, &EncodeOptions::default()).unwrap().ids).collect();
+    assert!(documents.iter().all(|ids| ids[0] != ids[1] && ids[0] == tokenizer.special_tokens().bos));
+    documents.sort();
+    expected.sort();
+    assert_eq!(documents, expected);
 }

@@ -10,7 +10,9 @@ pub struct Vocabulary {
     /// Bytes of each token by id; `None` for special tokens and unused ids.
     pub(super) token_bytes: Vec<Option<Vec<u8>>>,
     pub(super) special_tokens: SpecialTokens,
-    ordinary_ids: Vec<u32>,
+    pub(super) ordinary_ids: Vec<u32>,
+    /// Number of tokens that the model has a row for.
+    pub(super) model_rows: usize,
     /// Names of the special tokens that the tokenizer recognizes in a text.
     written_names: BTreeMap<u32, Vec<u8>>,
 }
@@ -18,7 +20,8 @@ pub struct Vocabulary {
 impl Vocabulary {
     pub(super) fn new(token_bytes: Vec<Option<Vec<u8>>>, special_tokens: SpecialTokens) -> Self {
         let ordinary_ids = token_bytes.iter().zip(0..).filter(|(bytes, _)| bytes.is_some()).map(|(_, id)| id).collect();
-        Self { token_bytes, special_tokens, ordinary_ids, written_names: BTreeMap::new() }
+        let model_rows = token_bytes.len();
+        Self { token_bytes, special_tokens, ordinary_ids, model_rows, written_names: BTreeMap::new() }
     }
 
     /// The vocabulary of a tokenizer that recognizes special tokens in a text by their names, given by id.

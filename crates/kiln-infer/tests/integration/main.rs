@@ -1,5 +1,6 @@
 //! Text generation and its tokenizer checks through the public interface, in one test binary.
 
+mod continuations;
 mod generate;
 mod sentence;
 mod settings;

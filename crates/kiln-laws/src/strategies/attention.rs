@@ -45,6 +45,7 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
         original_max_position_embeddings: 8,
         beta_fast: 2.0,
         beta_slow: 0.5,
+        truncate: true,
         attention_factor: None,
     };
     let llama3 = Llama3Scaling {

@@ -35,12 +35,9 @@ pub(super) const FAMILY: Family = Family {
     bindings,
 };
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let defaults = bert_like::Defaults { vocab: 30_522, position_offset: 0, head_activation: None };
-    let config = bert_like::read(&fields, &FAMILY, &defaults)?;
-    fields.finish()?;
-    Ok(config)
+    bert_like::read(fields, &FAMILY, &defaults)
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {

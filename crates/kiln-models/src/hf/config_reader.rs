@@ -1,12 +1,23 @@
-//! Reader of `config.json` that reports keys nobody has read.
+//! Reader of `config.json` that keeps account of the keys that nobody has read.
 //!
-//! A `config.json` has an option for everything that a family ever did. An option that Kiln does not know could change the
-//! computation, so that loading fails instead of giving slightly different numbers: [`ConfigReader`] records which keys
-//! were read, and [`ConfigReader::finish`] refuses the rest.
+//! A `config.json` has an option for everything that a family ever did, and whatever other programs added. An option that
+//! Kiln does not know could change the computation, so that loading fails instead of giving slightly different numbers:
+//! [`ConfigReader`] records which keys were read, and [`ConfigReader::finish`] refuses those of the rest that the
+//! reference's class reads. Keys that the class does not read become a [`ConfigWarning`].
 
-use kiln_spec::{ValidationError, config::closest_match};
+mod unread_keys;
+
+pub use unread_keys::is_ignored_key;
+
+use super::{
+    Family,
+    config_warning::{ConfigWarning, IgnoredKey},
+    reference_keys::ReferenceKeys,
+};
+use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 use std::{cell::RefCell, collections::BTreeSet};
+use unread_keys::UnreadKeys;
 
 /// Keys of a `config.json`, with a record of those that were read.
 ///
@@ -28,48 +39,81 @@ pub struct ConfigReader<'a> {
     keys: &'a Map<String, Value>,
     /// Keys that were asked for or declared as ignored, whether or not they are in the file.
     known_keys: RefCell<BTreeSet<String>>,
-}
-
-/// Keys of any family that do not affect the computation: provenance, token ids and generation, initialization, settings
-/// of other programs.
-const IGNORED_KEYS: &str = "add_bos_token add_eos_token architectures auto_map bad_words_ids begin_suppress_tokens bos_token_id \
-     cache_implementation chunk_size_feed_forward decoder_start_token_id diversity_penalty do_sample dtype \
-     early_stopping encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty finetuning_task \
-     forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label initializer_factor initializer_range \
-     is_llama_config keys_to_ignore_at_inference label2id length_penalty mask_token_id max_length min_length \
-     model_type name_or_path no_repeat_ngram_size num_beam_groups num_beams num_labels num_return_sequences \
-     output_attentions output_hidden_states output_past output_scores pad_token_id prefix problem_type \
-     remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens \
-     task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript \
-     transformers.js_config transformers_version typical_p unk_token_id use_bfloat16 use_cache";
-
-/// Whether a key does not affect the computation, in any family. Such keys need not be read.
-pub fn is_ignored_key(key: &str) -> bool {
-    key.starts_with('_') || IGNORED_KEYS.split_whitespace().any(|known| known == key)
+    unread: UnreadKeys,
+    ignored_keys: RefCell<Vec<IgnoredKey>>,
+    ignored_values: RefCell<Vec<ConfigWarning>>,
 }
 
 impl<'a> ConfigReader<'a> {
-    /// A reader of a JSON object. `family` is for errors.
+    /// A reader of a JSON object that refuses all keys that were not read. `family` is for errors.
     ///
     /// # Errors
     /// If `json` is not an object.
     pub fn new(family: &'static str, json: &'a Value) -> Result<Self, ValidationError> {
-        match json.as_object() {
-            Some(keys) => Ok(Self { family, keys, known_keys: RefCell::default() }),
-            None => Err(ValidationError::new("", "expected an object: { \"model_type\": … }")),
-        }
+        Self::with_unread_keys(family, json, UnreadKeys::Refused)
+    }
+
+    /// A reader of the `config.json` of a family: of the keys that were not read, it refuses those that the reference's
+    /// class reads.
+    ///
+    /// # Errors
+    /// If `json` is not an object.
+    pub fn for_family(family: &Family, json: &'a Value) -> Result<Self, ValidationError> {
+        let model_type = json.get("model_type").and_then(Value::as_str).unwrap_or(family.name);
+        let keys = ReferenceKeys::of(model_type).or_else(|| ReferenceKeys::of(family.name));
+        Self::with_unread_keys(family.name, json, keys.map_or(UnreadKeys::Refused, UnreadKeys::RefusedIfUsed))
+    }
+
+    /// A reader of a table within the `config.json`, all of whose keys the caller knows: other keys have no effect in the
+    /// reference either.
+    ///
+    /// # Errors
+    /// If `json` is not an object.
+    pub(super) fn for_table<'t>(&self, json: &'t Value) -> Result<ConfigReader<'t>, ValidationError> {
+        ConfigReader::with_unread_keys(self.family, json, UnreadKeys::Ignored)
+    }
+
+    fn with_unread_keys(family: &'static str, json: &'a Value, unread: UnreadKeys) -> Result<Self, ValidationError> {
+        let Some(keys) = json.as_object() else {
+            return Err(ValidationError::new("", "expected an object: { \"model_type\": … }"));
+        };
+        Ok(Self {
+            family,
+            keys,
+            unread,
+            known_keys: RefCell::default(),
+            ignored_keys: RefCell::default(),
+            ignored_values: RefCell::default(),
+        })
+    }
+
+    /// The name of the family, for errors.
+    pub(super) fn family(&self) -> &'static str {
+        self.family
+    }
+
+    /// The name under which the file has a key: the key itself, or another name that the reference has for it and prefers.
+    fn name_in_file<'k>(&self, key: &'k str) -> &'k str {
+        let UnreadKeys::RefusedIfUsed(reference) = self.unread else { return key };
+        reference.alias(key).filter(|alias| self.keys.contains_key(*alias)).unwrap_or(key)
     }
 
     /// The value of a key; `None` if it is absent or `null`.
     pub fn get(&self, key: &str) -> Option<&'a Value> {
-        self.known_keys.borrow_mut().insert(key.into());
-        self.keys.get(key).filter(|value| !value.is_null())
+        let name = self.name_in_file(key);
+        self.known_keys.borrow_mut().extend([key.into(), name.into()]);
+        self.keys.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The first key whose value is an object.
+    pub(super) fn find_table(&self) -> Option<&'a str> {
+        self.keys.iter().find(|(_, value)| value.is_object()).map(|(key, _)| key.as_str())
     }
 
     /// Whether a key is present and `null`. Some reference classes have a default for an absent key and another meaning for
     /// `null`.
     pub fn is_null(&self, key: &str) -> bool {
-        self.keys.get(key).is_some_and(Value::is_null)
+        self.keys.get(self.name_in_file(key)).is_some_and(Value::is_null)
     }
 
     /// The value of a key converted by `convert`; `expected` names the type in the error.
@@ -82,7 +126,7 @@ impl<'a> ConfigReader<'a> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match convert(value) {
             Some(converted) => Ok(Some(converted)),
-            None => Err(ValidationError::new(key, format!("expected {expected}, found {value}"))),
+            None => Err(ValidationError::new(self.name_in_file(key), format!("expected {expected}, found {value}"))),
         }
     }
 
@@ -122,26 +166,26 @@ impl<'a> ConfigReader<'a> {
         Ok(self.read(key, "a string", Value::as_str)?.unwrap_or(default))
     }
 
-    /// The dropout probability, which all of `keys` must agree on: Kiln has one for the whole model.
-    ///
-    /// # Errors
-    /// If two keys differ.
+    /// The dropout probability: that of the first of `keys`. Kiln has one for the whole model, and another value of the other
+    /// keys is a warning: dropout acts in training only.
     pub fn dropout(&self, keys: &[&str], default: f64) -> Result<f64, ValidationError> {
         let mut rates = Vec::new();
         for key in keys {
-            rates.push((key, self.float(key)?.unwrap_or(default)));
+            rates.push((*key, self.float(key)?.unwrap_or(default)));
         }
-        match rates.iter().find(|(_, rate)| *rate != rates[0].1) {
-            None => Ok(rates.first().map_or(default, |(_, rate)| *rate)),
-            Some((key, rate)) => {
-                let reason = format!(
-                    "Kiln has one dropout probability for the whole model, but `{}` is {} and this one {rate}",
-                    keys[0], rates[0].1
-                );
-                let suggestion = "set both to the same value; dropout acts in training only";
-                Err(ValidationError::new(**key, reason).with_suggestion(suggestion))
-            }
+        let Some((first, rate)) = rates.first().copied() else { return Ok(default) };
+        for (key, other) in rates.into_iter().filter(|(_, other)| *other != rate) {
+            self.warn(key, format!("{other} differs from `{first}`: Kiln trains with one dropout probability, {rate}"));
         }
+        Ok(rate)
+    }
+
+    /// Reads a dropout probability that Kiln does not have. A value above 0 is a warning: dropout acts in training only.
+    pub fn ignore_dropout(&self, key: &str) -> Result<(), ValidationError> {
+        if let Some(rate) = self.float(key)?.filter(|rate| *rate != 0.0) {
+            self.warn(key, format!("{rate} acts in training only, and Kiln trains `{}` without it", self.family));
+        }
+        Ok(())
     }
 
     /// Checks that an option is absent or has the only value that Kiln implements. 0 and 0.0 are equal.
@@ -157,36 +201,6 @@ impl<'a> ConfigReader<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Declares keys of this family that do not affect the computation.
-    pub fn ignore(&self, keys: &[&str]) {
-        self.known_keys.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
-    }
-
-    /// Checks that every key was read, is ignored in every family, or is switched off. Call it last.
-    ///
-    /// # Errors
-    /// The first other key.
-    pub fn finish(&self) -> Result<(), ValidationError> {
-        let known = self.known_keys.borrow();
-        let mut unread = self.keys.iter().filter(|(key, _)| !is_ignored_key(key) && !known.contains(*key));
-        let Some((key, value)) = unread.find(|(_, value)| !is_switched_off(value)) else { return Ok(()) };
-        let meant = closest_match(key, known.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`? "));
-        let reason = format!("unsupported key of `{}`, found {value}", self.family);
-        let suggestion =
-            format!("{}remove it from config.json if the model does not depend on it", meant.unwrap_or_default());
-        Err(ValidationError::new(key, reason).with_suggestion(suggestion))
-    }
-}
-
-/// Whether a value means that its option is not used: `null`, `false`, an empty list or object.
-fn is_switched_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
     }
 }
 
@@ -220,7 +234,23 @@ mod tests {
         assert_eq!(fields.string("act", "silu").unwrap_err().path, "act");
         assert_eq!(fields.integer("layers").unwrap_err().path, "layers");
         assert_eq!(fields.size("wide", 1).unwrap_err().path, "wide");
-        assert_eq!(fields.dropout(&["a", "b"], 0.0).unwrap_err().path, "b");
         assert_eq!(fields.dropout(&["a", "c"], 0.1).unwrap(), 0.1);
+        assert!(fields.into_warnings().is_empty());
+    }
+
+    #[test]
+    fn dropout_that_kiln_does_not_have_is_a_warning() {
+        let json = json!({ "a": 0.1, "b": 0.2, "c": 0.3, "d": 0 });
+        let fields = ConfigReader::new("toy", &json).unwrap();
+        assert_eq!(fields.dropout(&["a", "b"], 0.0).unwrap(), 0.1);
+        assert!(fields.ignore_dropout("c").is_ok() && fields.ignore_dropout("d").is_ok());
+        let warnings: Vec<String> = fields.into_warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "b: 0.2 differs from `a`: Kiln trains with one dropout probability, 0.1",
+                "c: 0.3 acts in training only, and Kiln trains `toy` without it"
+            ]
+        );
     }
 }

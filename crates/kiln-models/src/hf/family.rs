@@ -1,6 +1,6 @@
 //! Model family: how its `config.json` is read and written and what its tensors are called.
 
-use super::binding::Binding;
+use super::{ConfigReader, ConfigWarning, binding::Binding};
 use crate::config::{BlockConfig, ModelConfig};
 use kiln_spec::ValidationError;
 use serde_json::Value;
@@ -21,9 +21,9 @@ pub struct Family {
     pub prefix: &'static str,
     /// Endings of the names of tensors that may be in a file and are not parameters, such as masks and frequencies.
     pub ignored_suffixes: &'static [&'static str],
-    /// From `config.json`. An absent key has the default of the reference class; an unknown key is an error
-    /// ([`ConfigReader::finish`](super::ConfigReader::finish)).
-    pub read_config: fn(&Value) -> Result<ModelConfig, ValidationError>,
+    /// From `config.json`. An absent key has the default of the reference class. The caller finds the keys that were not
+    /// read ([`ConfigReader::finish`]).
+    pub read_config: fn(&ConfigReader) -> Result<ModelConfig, ValidationError>,
     /// To `config.json`. Writes what the family can express; [`config_to_json`](Self::config_to_json) reads it back to
     /// find what it cannot.
     pub write_config: fn(&ModelConfig) -> Result<Value, ValidationError>,
@@ -38,12 +38,25 @@ impl Family {
     /// # Errors
     /// A value of the wrong type or range, or an option that Kiln does not implement, with the key in `config.json`.
     pub fn config_from_json(&self, config_json: &Value) -> Result<ModelConfig, ValidationError> {
-        let mut config = (self.read_config)(config_json)?;
+        self.config_with_warnings(config_json).map(|(config, _)| config)
+    }
+
+    /// The model that a `config.json` of this family describes, with what the file says without effect.
+    ///
+    /// # Errors
+    /// As [`config_from_json`](Self::config_from_json).
+    pub fn config_with_warnings(
+        &self,
+        config_json: &Value,
+    ) -> Result<(ModelConfig, Vec<ConfigWarning>), ValidationError> {
+        let fields = ConfigReader::for_family(self, config_json)?;
+        let mut config = (self.read_config)(&fields)?;
+        fields.finish()?;
         // `resolve` computes with sizes, so they are checked before it; its results are checked after it.
         config.check("model")?;
         config.resolve();
         config.check("model")?;
-        Ok(config)
+        Ok((config, fields.into_warnings()))
     }
 
     /// The `config.json` of a model. It is read back: only if that gives the same model is it returned.

@@ -46,8 +46,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 /// The model of a `config.json`; layers with the same scale of scores are one repeated block.
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     fields.require("add_cross_attention", false)?;
     fields.require("is_causal", true)?;
     // The first changes rounding only; the others belong to heads that are not supported.
@@ -58,10 +57,10 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
         NormConfig::Layer(LayerNormConfig { eps: fields.float("layer_norm_epsilon")?.unwrap_or(1e-5), bias: true });
     let feed_forward = PartConfig::Mlp(MlpConfig {
         intermediate: Some(fields.integer("n_inner")?.unwrap_or(4 * hidden)),
-        activation: activation::read(&fields, "activation_function", "gelu_new")?,
+        activation: activation::read(fields, "activation_function", "gelu_new")?,
         bias: true,
     });
-    let config = ModelConfig {
+    Ok(ModelConfig {
         vocab: fields.size("vocab_size", 50_257)?,
         hidden,
         position: PositionConfig::Learned(LearnedPositionConfig {
@@ -69,16 +68,14 @@ fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
             offset: 0,
         }),
         dropout: fields.dropout(&["resid_pdrop", "embd_pdrop", "attn_pdrop"], 0.1)?,
-        blocks: build_blocks(&read_attention_heads(&fields, hidden)?, &feed_forward, &norm),
+        blocks: build_blocks(&read_attention_heads(fields, hidden)?, &feed_forward, &norm),
         head: HeadConfig::Language(LanguageModelHeadConfig {
             tied: fields.flag("tie_word_embeddings", true)?,
             ..LanguageModelHeadConfig::default()
         }),
         norm,
         ..ModelConfig::default()
-    };
-    fields.finish()?;
-    Ok(config)
+    })
 }
 
 /// The attention heads of each layer. Layers can differ in the scale of scores only:

@@ -8,6 +8,7 @@ use super::{
     Family,
     config_reader::ConfigReader,
     llama_like::{self, Defaults, FamilyOptions},
+    rope::RotaryClass,
 };
 use crate::config::ModelConfig;
 use kiln_spec::ValidationError;
@@ -25,23 +26,30 @@ pub(super) const FAMILY: Family = Family {
     bindings: llama_like::bindings,
 };
 
-const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 32_000, intermediate: 11_008, kv_heads: None };
+const DEFAULTS: Defaults = Defaults {
+    vocab: 32_000,
+    hidden: 4096,
+    intermediate: 11_008,
+    kv_heads: None,
+    eps: 1e-6,
+    max_length: 2048,
+    rotary: RotaryClass::Scaled,
+};
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let attention_bias = fields.flag("attention_bias", false)?;
     let options = FamilyOptions {
         qkv_bias: attention_bias,
         out_bias: attention_bias,
         mlp_bias: fields.flag("mlp_bias", false)?,
-        windows: vec![None; llama_like::num_layers(&fields)?],
+        windows: vec![None; llama_like::num_layers(fields)?],
     };
-    llama_like::read(&fields, &DEFAULTS, &options)
+    llama_like::read(fields, &DEFAULTS, &options)
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
     let blocks = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &blocks)?;
+    let mut json = llama_like::write(config, &blocks, DEFAULTS.rotary)?;
     json["attention_bias"] = blocks.heads.bias.into();
     json["mlp_bias"] = blocks.mlp.bias.into();
     Ok(json)

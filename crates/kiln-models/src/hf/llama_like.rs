@@ -14,7 +14,13 @@
 //! | `rope_parameters` (older files: `rope_theta`, `rope_scaling`) | `position.rotary` |
 //! | `tie_word_embeddings` | `tied` of the head |
 
-use super::{activation, binding::Binding, config_reader::ConfigReader, family::inexpressible, rope};
+use super::{
+    activation,
+    binding::Binding,
+    config_reader::ConfigReader,
+    family::inexpressible,
+    rope::{self, RotaryClass},
+};
 use crate::config::{BlockConfig, ModelConfig, SublayerConfig};
 use kiln_nn::{
     head::{HeadConfig, LanguageModelHeadConfig},
@@ -31,14 +37,20 @@ use std::iter::repeat_n;
 
 /// Defaults of a family's reference class, for absent keys.
 pub(super) struct Defaults {
-    /// `model_type`, for errors.
-    pub family: &'static str,
     /// `vocab_size`.
     pub vocab: usize,
+    /// `hidden_size`.
+    pub hidden: usize,
     /// `intermediate_size`.
     pub intermediate: usize,
     /// `num_key_value_heads`; `None`: as many as query heads.
     pub kv_heads: Option<usize>,
+    /// `rms_norm_eps`.
+    pub eps: f64,
+    /// `max_position_embeddings`.
+    pub max_length: usize,
+    /// What the family's rotary class implements.
+    pub rotary: RotaryClass,
 }
 
 /// Settings that a family reads itself.
@@ -59,24 +71,24 @@ pub(super) fn num_layers(fields: &ConfigReader) -> Result<usize, ValidationError
     fields.layer_count("num_hidden_layers", 32)
 }
 
-/// The model of a `config.json`. The family has read the keys of `options`; all others are read here, and
-/// [`ConfigReader::finish`] is called.
+/// The model of a `config.json`. The family has read the keys of `options`; all others are read here.
 pub(super) fn read(
     fields: &ConfigReader,
     defaults: &Defaults,
     options: &FamilyOptions,
 ) -> Result<ModelConfig, ValidationError> {
-    fields.require("attention_dropout", 0.0)?;
+    fields.ignore_dropout("attention_dropout")?;
     fields.require("is_causal", true)?;
-    fields.ignore(&["pretraining_tp", "max_position_embeddings"]);
-    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.float("rms_norm_eps")?.unwrap_or(1e-6) });
-    let heads = fields.size("num_attention_heads", 32)?;
+    fields.ignore(&["pretraining_tp"]);
+    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.float("rms_norm_eps")?.unwrap_or(defaults.eps) });
+    let (hidden, heads) = (fields.size("hidden_size", defaults.hidden)?, fields.size("num_attention_heads", 32)?);
+    let head_dim = fields.integer("head_dim")?;
     // `null` means as many as query heads, also where an absent key has another default.
     let kv_default = if fields.is_null("num_key_value_heads") { None } else { defaults.kv_heads };
     let projection = MultiHeadProjectionConfig {
         heads,
         kv_heads: fields.integer("num_key_value_heads")?.or(kv_default),
-        head_dim: fields.integer("head_dim")?,
+        head_dim,
         bias: options.qkv_bias,
         out_bias: Some(options.out_bias),
         scale: None,
@@ -86,10 +98,10 @@ pub(super) fn read(
         activation: activation::read(fields, "hidden_act", "silu")?,
         bias: options.mlp_bias,
     };
-    let config = ModelConfig {
+    Ok(ModelConfig {
         vocab: fields.size("vocab_size", defaults.vocab)?,
-        hidden: fields.size("hidden_size", 4096)?,
-        position: rope::read(fields, defaults.family, 10_000.0)?,
+        hidden,
+        position: rope::read(fields, defaults.rotary, head_dim.unwrap_or(hidden / heads), defaults.max_length)?,
         head: HeadConfig::Language(LanguageModelHeadConfig {
             tied: fields.flag("tie_word_embeddings", false)?,
             ..LanguageModelHeadConfig::default()
@@ -97,9 +109,7 @@ pub(super) fn read(
         blocks: build_blocks(&options.windows, &projection, &mlp, &norm),
         norm,
         ..ModelConfig::default()
-    };
-    fields.finish()?;
-    Ok(config)
+    })
 }
 
 /// One block for each run of layers with the same window.
@@ -167,7 +177,7 @@ pub(super) fn match_llama_blocks(config: &ModelConfig) -> Result<LlamaBlocks<'_>
 }
 
 /// The `config.json` of a model, without the family's own keys.
-pub(super) fn write(config: &ModelConfig, blocks: &LlamaBlocks) -> Result<Value, ValidationError> {
+pub(super) fn write(config: &ModelConfig, blocks: &LlamaBlocks, rotary: RotaryClass) -> Result<Value, ValidationError> {
     let NormConfig::Rms(norm) = &config.norm else { return Err(inexpressible("model.norm", "RMSNorm")) };
     let HeadConfig::Language(head) = &config.head else {
         return Err(inexpressible("model.head", "a language-model head"));
@@ -184,7 +194,7 @@ pub(super) fn write(config: &ModelConfig, blocks: &LlamaBlocks) -> Result<Value,
         "hidden_act": activation::name(blocks.mlp.activation),
         "rms_norm_eps": norm.eps,
         "tie_word_embeddings": head.tied,
-        "rope_parameters": rope::write(&config.position)?,
+        "rope_parameters": rope::write(&config.position, rotary)?,
         "attention_dropout": 0.0,
         "use_cache": true,
     }))

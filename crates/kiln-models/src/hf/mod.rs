@@ -19,10 +19,12 @@ mod activation;
 mod bert_like;
 pub mod binding;
 pub mod config_reader;
+pub mod config_warning;
 mod export;
 pub mod family;
 mod llama_like;
 mod load;
+mod reference_keys;
 mod rope;
 pub mod sentence_transformers;
 
@@ -38,6 +40,7 @@ pub mod t5;
 
 pub use binding::{Binding, TensorLayout};
 pub use config_reader::ConfigReader;
+pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};
 pub use family::{Family, config_diff};
 pub use load::{LoadWeightsError, load_model};
@@ -81,15 +84,59 @@ pub fn family(model_type: &str) -> Result<&'static Family, ValidationError> {
 /// An unsupported `model_type`, a value of the wrong type or range, or an option that Kiln does not implement. The error's
 /// path is the key in `config.json`.
 pub fn read_config(config_json: &Value) -> Result<(&'static Family, ModelConfig), ValidationError> {
+    read_config_with_warnings(config_json).map(|(family, config, _)| (family, config))
+}
+
+/// The family and the model of a `config.json`, with what the file says without effect: keys that the reference does not
+/// read either, and values that are not used.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn read_config_with_warnings(
+    config_json: &Value,
+) -> Result<(&'static Family, ModelConfig, Vec<ConfigWarning>), ValidationError> {
+    let family = find_family_of_file(config_json)?;
+    let (config, warnings) = family.config_with_warnings(config_json)?;
+    Ok((family, config, warnings))
+}
+
+/// The family that `model_type` of a `config.json` names, if the file is one of a text model with plain weights.
+fn find_family_of_file(config_json: &Value) -> Result<&'static Family, ValidationError> {
     let Some(name) = config_json.get("model_type").and_then(Value::as_str) else {
         let reason = "expected the name of a model family, found none";
-        return Err(
-            ValidationError::new("model_type", reason).with_suggestion("add \"model_type\": \"llama\", for example")
-        );
+        let class = config_json["architectures"][0].as_str();
+        let named = FAMILIES.iter().find(|family| class.is_some_and(|class| family.architectures.contains(&class)));
+        let suggestion = match (named, class) {
+            (Some(family), Some(class)) => format!("add \"model_type\": \"{}\", the family of {class}", family.name),
+            _ => "add \"model_type\": \"llama\", for example".into(),
+        };
+        return Err(ValidationError::new("model_type", reason).with_suggestion(suggestion));
     };
-    let family = family(name)?;
-    let config = family.config_from_json(config_json)?;
-    Ok((family, config))
+    let family = family(name).map_err(|error| match config_json["text_config"]["model_type"].as_str() {
+        Some(text) => error.with_suggestion(format!(
+            "the file describes a model of several modalities around a text model (text_config: \"{text}\"); Kiln reads \
+             text models only"
+        )),
+        None => error,
+    })?;
+    match config_json.get("quantization_config").filter(|value| !value.is_null()) {
+        Some(quantization) => Err(quantized_weights(quantization)),
+        None => Ok(family),
+    }
+}
+
+/// The error for weights that are quantized in a way of PyTorch's programs: GPTQ, AWQ, bitsandbytes, …
+fn quantized_weights(config: &Value) -> ValidationError {
+    let method = config["quant_method"].as_str().unwrap_or("an unnamed method");
+    let bits = match (config["bits"].as_u64(), config["load_in_4bit"] == true, config["load_in_8bit"] == true) {
+        (Some(bits), ..) => format!(", {bits} bits"),
+        (None, true, _) => ", 4 bits".into(),
+        (None, _, true) => ", 8 bits".into(),
+        _ => String::new(),
+    };
+    let reason = format!("weights quantized by {method}{bits} are not supported");
+    ValidationError::new("quantization_config", reason)
+        .with_suggestion("use the model before its quantization, or a GGUF file of it")
 }
 
 /// The `config.json` of a model, and its family: the family of `original`, or the first that can express the model.

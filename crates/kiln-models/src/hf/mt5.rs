@@ -7,7 +7,6 @@ use super::{Family, config_reader::ConfigReader, t5};
 use crate::config::ModelConfig;
 use kiln_nn::head::LanguageModelHeadConfig;
 use kiln_spec::ValidationError;
-use serde_json::Value;
 
 pub(super) const FAMILY: Family = Family {
     name: "mt5",
@@ -25,11 +24,10 @@ const DEFAULTS: t5::Defaults = t5::Defaults {
     feed_forward: "gated-gelu",
 };
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let head = LanguageModelHeadConfig {
         tied: fields.flag("tie_word_embeddings", true)?,
         ..LanguageModelHeadConfig::default()
     };
-    t5::read_with_head(&fields, &DEFAULTS, head)
+    t5::read_with_head(fields, &DEFAULTS, head)
 }

@@ -8,6 +8,7 @@ use super::{
     binding::{Binding, Slice},
     config_reader::ConfigReader,
     llama_like::{self, Defaults, FamilyOptions},
+    rope::RotaryClass,
 };
 use crate::config::ModelConfig;
 use kiln_spec::ValidationError;
@@ -25,19 +26,26 @@ pub(super) const FAMILY: Family = Family {
     bindings,
 };
 
-const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 32_064, intermediate: 8192, kv_heads: None };
+const DEFAULTS: Defaults = Defaults {
+    vocab: 32_064,
+    hidden: 3072,
+    intermediate: 8192,
+    kv_heads: None,
+    eps: 1e-5,
+    max_length: 4096,
+    rotary: RotaryClass::Partial,
+};
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
-    fields.require("resid_pdrop", 0.0)?;
-    fields.require("embd_pdrop", 0.0)?;
-    let windows = vec![fields.integer("sliding_window")?; llama_like::num_layers(&fields)?];
-    llama_like::read(&fields, &DEFAULTS, &FamilyOptions { windows, ..FamilyOptions::default() })
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
+    fields.ignore_dropout("resid_pdrop")?;
+    fields.ignore_dropout("embd_pdrop")?;
+    let windows = vec![fields.integer("sliding_window")?; llama_like::num_layers(fields)?];
+    llama_like::read(fields, &DEFAULTS, &FamilyOptions { windows, ..FamilyOptions::default() })
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
     let blocks = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &blocks)?;
+    let mut json = llama_like::write(config, &blocks, DEFAULTS.rotary)?;
     json["sliding_window"] = blocks.windows[0].into();
     Ok(json)
 }

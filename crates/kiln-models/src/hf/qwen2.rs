@@ -8,6 +8,7 @@ use super::{
     Family,
     config_reader::ConfigReader,
     llama_like::{self, Defaults, FamilyOptions},
+    rope::RotaryClass,
 };
 use crate::config::ModelConfig;
 use kiln_spec::ValidationError;
@@ -25,12 +26,19 @@ pub(super) const FAMILY: Family = Family {
     bindings: llama_like::bindings,
 };
 
-const DEFAULTS: Defaults = Defaults { family: FAMILY.name, vocab: 151_936, intermediate: 22_016, kv_heads: Some(32) };
+const DEFAULTS: Defaults = Defaults {
+    vocab: 151_936,
+    hidden: 4096,
+    intermediate: 22_016,
+    kv_heads: Some(32),
+    eps: 1e-6,
+    max_length: 32_768,
+    rotary: RotaryClass::Scaled,
+};
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
-    let windows = read_windows(&fields)?;
-    llama_like::read(&fields, &DEFAULTS, &FamilyOptions { qkv_bias: true, windows, ..FamilyOptions::default() })
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
+    let windows = read_windows(fields)?;
+    llama_like::read(fields, &DEFAULTS, &FamilyOptions { qkv_bias: true, windows, ..FamilyOptions::default() })
 }
 
 /// Sliding window of each layer, the token itself included; `None`: full attention.
@@ -66,7 +74,7 @@ fn layer_window(layer: usize, kind: &Value, window: Option<usize>) -> Result<Opt
 /// The `config.json` of a model. `sliding_window` is the first layer's that has one; all must be equal.
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
     let blocks = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &blocks)?;
+    let mut json = llama_like::write(config, &blocks, DEFAULTS.rotary)?;
     let windows = &blocks.windows;
     let window = windows.iter().flatten().next();
     let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });

@@ -27,13 +27,12 @@ pub(super) const FAMILY: Family = Family {
     bindings,
 };
 
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let position_offset = fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1);
-    let defaults = bert_like::Defaults { vocab: 50_265, position_offset, head_activation: Some(Activation::Gelu) };
-    let config = bert_like::read(&fields, &FAMILY, &defaults)?;
-    fields.finish()?;
-    Ok(config)
+    // The classes of XLM-RoBERTa and CamemBERT have BERT's default.
+    let vocab = if fields.string("model_type", FAMILY.name)? == FAMILY.name { 50_265 } else { 30_522 };
+    let defaults = bert_like::Defaults { vocab, position_offset, head_activation: Some(Activation::Gelu) };
+    bert_like::read(fields, &FAMILY, &defaults)
 }
 
 fn write(config: &ModelConfig) -> Result<Value, ValidationError> {

@@ -80,15 +80,14 @@ pub fn resolve_tied_embeddings(json: &mut Value, tensors: &dyn TensorSource) {
 }
 
 /// The model of a `config.json` of T5; the head depends on the version.
-fn read(json: &Value) -> Result<ModelConfig, ValidationError> {
-    let fields = ConfigReader::new(FAMILY.name, json)?;
+fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
     let tied = fields.flag("tie_word_embeddings", true)?;
     // Older files have no key for the scale: a tied head has it.
     let scaled = fields.flag(SCALE_OUTPUTS_KEY, tied)?;
     let hidden = fields.size("d_model", 512)? as f64;
     let scale = scaled.then(|| 1.0 / hidden.sqrt());
     let head = LanguageModelHeadConfig { tied, scale, ..LanguageModelHeadConfig::default() };
-    read_with_head(&fields, &DEFAULTS, head)
+    read_with_head(fields, &DEFAULTS, head)
 }
 
 /// The model of a `config.json` with a given head.
@@ -99,6 +98,7 @@ pub(super) fn read_with_head(
 ) -> Result<ModelConfig, ValidationError> {
     fields.require("is_encoder_decoder", true)?;
     fields.require("is_decoder", false)?;
+    fields.require("is_causal", true)?;
     fields.ignore(&["n_positions", "classifier_dropout", "max_position_embeddings"]);
     if let Some(class) = fields.get("architectures").and_then(|list| list[0].as_str())
         && !defaults.family.architectures.contains(&class)
@@ -116,7 +116,7 @@ pub(super) fn read_with_head(
         heads: Some(heads),
     };
     let sources = [AttentionSource::default(), AttentionSource::Cross(NoOptions {})];
-    let config = ModelConfig {
+    Ok(ModelConfig {
         stack: Stack::EncoderDecoder,
         visibility: Visibility::Prefix,
         vocab: fields.size("vocab_size", defaults.vocab)?,
@@ -132,9 +132,7 @@ pub(super) fn read_with_head(
         norm,
         head: HeadConfig::Language(head),
         ..ModelConfig::default()
-    };
-    fields.finish()?;
-    Ok(config)
+    })
 }
 
 /// Attention heads without a scale of scores.

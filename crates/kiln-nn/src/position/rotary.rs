@@ -44,9 +44,10 @@ impl RotaryEmbeddingConfig {
         if self.interleaved { RotaryPairing::Interleaved } else { RotaryPairing::Half }
     }
 
-    /// Returns the number of rotated dimensions of a head of `width`: `partial_factor` of it, rounded.
+    /// Returns the number of rotated dimensions of a head of `width`: `partial_factor` of it, rounded down as in the
+    /// reference implementations.
     pub fn rotary_dim(&self, width: usize) -> usize {
-        (width as f64 * self.partial_factor).round() as usize
+        (width as f64 * self.partial_factor) as usize
     }
 }
 

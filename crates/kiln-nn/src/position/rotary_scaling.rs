@@ -52,6 +52,9 @@ pub struct YarnScaling {
     /// Pairs with at most this many rotations over the original context are fully interpolated.
     #[serde(default = "default_beta_slow")]
     pub beta_slow: f64,
+    /// Round the ends of the ramp outward to whole pairs, as in the paper's implementation.
+    #[serde(default = "default_truncate", skip_serializing_if = "is_true")]
+    pub truncate: bool,
     /// Factor applied to cosines and sines. Absent: 0.1 ln(factor) + 1 (eq. 22).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_factor: Option<f64>,
@@ -85,6 +88,14 @@ fn default_beta_slow() -> f64 {
     1.0
 }
 
+fn default_truncate() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 impl Default for RotaryScaling {
     fn default() -> Self {
         Self::None(kiln_spec::config::NoOptions {})
@@ -102,7 +113,7 @@ impl RotaryScaling {
             Self::Yarn(yarn) => {
                 let [low, high] = yarn.ramp_ends(theta, pairs);
                 let scaled = unscaled.enumerate().map(|(i, f)| {
-                    let ramp = ((i as f64 - low) / (high - low).max(1e-3)).clamp(0.0, 1.0);
+                    let ramp = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
                     (f * (1.0 - ramp) + f / yarn.factor * ramp) as f32
                 });
                 (scaled.collect(), yarn.attention_factor.unwrap_or(0.1 * yarn.factor.max(1.0).ln() + 1.0))
@@ -159,11 +170,13 @@ impl Llama3Scaling {
 
 impl YarnScaling {
     /// Pair indices at which the ramp begins and ends: those with `beta_fast` and `beta_slow` rotations over the original
-    /// context, rounded outward.
+    /// context, with `truncate` rounded outward. They differ, as in the reference implementation: the end may even be
+    /// before the beginning, for a context so short that every pair keeps its frequency.
     fn ramp_ends(&self, theta: f64, pairs: usize) -> [f64; 2] {
-        let low = self.pair_with_rotations(self.beta_fast, theta, pairs).floor().max(0.0);
-        let high = self.pair_with_rotations(self.beta_slow, theta, pairs).ceil().min((2 * pairs - 1) as f64);
-        [low, high]
+        let [low, high] = [self.beta_fast, self.beta_slow].map(|beta| self.pair_with_rotations(beta, theta, pairs));
+        let [low, high] = if self.truncate { [low.floor(), high.ceil()] } else { [low, high] };
+        let [low, high] = [low.max(0.0), high.min((2 * pairs - 1) as f64)];
+        [low, if low == high { high + 1e-3 } else { high }]
     }
 
     /// Index i of the pair with a number of rotations: L θ^(−i/P) = 2π · rotations (section 3.2).

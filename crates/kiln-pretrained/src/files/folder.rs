@@ -17,7 +17,7 @@ use kiln_models::{
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// An opened model folder, on disk or in memory: its configuration is read, its weights are not.
@@ -78,13 +78,17 @@ impl<'a> ModelFolder<'a> {
         &*self.tensors
     }
 
-    /// Returns the model's family and its configuration.
+    /// Returns the model's family and its configuration. What `config.json` says without effect is logged as a warning.
     ///
     /// # Errors
     /// If the family or an option of it is not supported.
     pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
-        let config = hf::read_config(&self.config_json);
-        config.map_err(|error| LoadError::Config { file: self.config_file.clone(), error })
+        let (family, config, warnings) = hf::read_config_with_warnings(&self.config_json)
+            .map_err(|error| LoadError::Config { file: self.config_file.clone(), error })?;
+        for warning in warnings {
+            log::warn!("{}: {warning}", self.config_file.display());
+        }
+        Ok((family, config))
     }
 
     /// Loads the weights onto `device`, one tensor at a time.
@@ -162,6 +166,9 @@ where
     }
     let mut shards = Vec::new();
     for name in shard_names {
+        if !is_file_name(name) {
+            return Err(LoadError::OutsideFolder { folder: files.folder(), name: name.into() });
+        }
         let bytes = files.open(name)?.ok_or_else(|| missing_file(files, name))?;
         shards.push((files.location(name), bytes));
     }
@@ -172,10 +179,22 @@ where
     }
 }
 
-/// Reads the JSON file `name`; `None` if there is no such file.
+/// Whether a name is a single plain component of a path: a file of the folder itself, not of one below or outside of it.
+pub(super) fn is_file_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    let is_plain = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
+    is_plain && !name.contains(['/', '\\'])
+}
+
+/// Byte order mark, with which editors of Windows begin a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Reads the JSON file `name`; `None` if there is no such file. A byte order mark is skipped.
 pub(crate) fn read_json<F: ModelFiles + ?Sized>(files: &F, name: &str) -> Result<Option<Value>, LoadError> {
     let Some(bytes) = files.open(name)? else { return Ok(None) };
-    let json = serde_json::from_slice(bytes.as_ref()).map_err(LoadError::broken(files.location(name), "JSON"))?;
+    let bytes = bytes.as_ref();
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let json = serde_json::from_slice(text).map_err(LoadError::broken(files.location(name), "JSON"))?;
     Ok(Some(json))
 }
 

@@ -6,13 +6,13 @@
 //! file that it reads: it writes a temporary file and renames it.
 #![allow(unsafe_code)]
 
-use super::{LoadError, ModelBytes, ModelFiles};
+use super::{LoadError, ModelBytes, ModelFiles, folder::is_file_name};
 use memmap2::Mmap;
 use std::{
     fs::File,
     io,
     ops::Range,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 /// A file mapped into memory, read-only. Pages are loaded from disk when they are first read.
@@ -76,24 +76,25 @@ impl ModelFiles for Path {
     }
 }
 
-/// Returns the path of the file `name` of a folder, or `None` if there is no such file. A symbolic link may only lead to a file of the same folder, or from
-/// a snapshot of the hub's cache to the cache's blobs.
+/// Returns the path of the file `name` of a folder, or `None` if there is no such file. It may be a symbolic link to
+/// anywhere, as in a snapshot of the hub's cache: only a name from a file of the model must not lead out of the folder.
 ///
 /// # Errors
-/// [`LoadError::OutsideFolder`] if `name` has several components or leads elsewhere.
+/// [`LoadError::OutsideFolder`] if `name` is not a plain file name; [`LoadError::Io`] for a link to a file that does not
+/// exist.
 fn path_in_folder(folder: &Path, name: &str) -> Result<Option<PathBuf>, LoadError> {
-    let outside = || LoadError::OutsideFolder { folder: folder.into(), name: name.into() };
-    let mut components = Path::new(name).components();
-    let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else { return Err(outside()) };
-    let path = folder.join(name);
-    if !path.exists() {
-        return Ok(None);
+    if !is_file_name(name) {
+        return Err(LoadError::OutsideFolder { folder: folder.into(), name: name.into() });
     }
-    let target = path.canonicalize().map_err(LoadError::io(&path))?;
-    let folder = folder.canonicalize().map_err(LoadError::io(folder))?;
-    let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"));
-    let blobs = snapshots.and_then(Path::parent).map(|cache| cache.join("blobs"));
-    let target_folder = target.parent();
-    let is_inside = target_folder == Some(&folder) || target_folder.is_some() && target_folder == blobs.as_deref();
-    if is_inside { Ok(Some(path)) } else { Err(outside()) }
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(Some(path));
+    }
+    match path.read_link() {
+        Err(_) => Ok(None),
+        Ok(target) => {
+            let reason = format!("a symbolic link to {}, which does not exist", target.display());
+            Err(LoadError::Io { file: path, source: io::Error::new(io::ErrorKind::NotFound, reason) })
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Folders: what is written is read, and what leads astray is refused.
 
+mod links;
+
 use super::*;
 use burn::tensor::{Device, TensorData};
 use kiln_models::{
@@ -71,37 +73,6 @@ fn saved_models_load_from_one_file_and_from_shards() {
     assert!(
         fs::read_dir(home.path()).unwrap().all(|file| !file.unwrap().file_name().to_string_lossy().starts_with('.'))
     );
-}
-
-#[test]
-fn names_that_lead_out_of_the_folder_are_refused() {
-    let home = tempfile::tempdir().unwrap();
-    let (folder, other) = (home.path().join("model"), home.path().join("other"));
-    saved(&folder, usize::MAX);
-    saved(&other, usize::MAX);
-    fs::remove_file(folder.join(SAFETENSORS_FILE)).unwrap();
-    let absolute = other.join(SAFETENSORS_FILE).display().to_string();
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(other.join(SAFETENSORS_FILE), folder.join("link.safetensors")).unwrap();
-    for name in ["../other/model.safetensors", &absolute, "link.safetensors", "..", "a/../../other/model.safetensors"] {
-        let index = json!({ "weight_map": { "transformer.wte.weight": name } });
-        fs::write(folder.join(SAFETENSORS_INDEX_FILE), index.to_string()).unwrap();
-        let error = ModelFolder::open(&folder).err().unwrap();
-        assert!(matches!(&error, LoadError::OutsideFolder { name: found, .. } if found == name), "{name}: {error}");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn links_to_blobs_of_the_hub_cache_are_followed() {
-    let home = tempfile::tempdir().unwrap();
-    let (blobs, snapshot) = (home.path().join("blobs"), home.path().join("snapshots/abc"));
-    saved(&blobs, usize::MAX);
-    fs::create_dir_all(&snapshot).unwrap();
-    for name in [CONFIG_FILE, SAFETENSORS_FILE] {
-        std::os::unix::fs::symlink(Path::new("../../blobs").join(name), snapshot.join(name)).unwrap();
-    }
-    assert!(load(&snapshot, &Device::flex()).is_ok());
 }
 
 #[test]

@@ -17,6 +17,9 @@ macro_rules! define_settings {
         }
 
         impl GenerationConfig {
+            /// The names of all settings.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
             /// Returns the settings of `self`, and those of `other` that `self` does not set.
             pub fn or(&self, other: &Self) -> Self {
                 Self {

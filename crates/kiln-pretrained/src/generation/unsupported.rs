@@ -60,6 +60,11 @@ const UNSUPPORTED: &[(&str, f64, &str)] = &[
     ("watermarking_config", 0.0, "watermark"),
 ];
 
+/// Whether a setting is one that Kiln knows and does not support.
+pub(super) fn is_known(name: &str) -> bool {
+    UNSUPPORTED.iter().any(|(key, ..)| *key == name)
+}
+
 /// Describes a setting that Kiln does not apply; `None` if it has no effect, such as at its neutral value.
 pub(super) fn description(name: &str, value: &Value) -> Option<String> {
     if WITHOUT_EFFECT.contains(&name) {

@@ -1,7 +1,7 @@
 //! Functions that the losses of most objectives use.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use kiln_data::{Batch, EncoderBatch};
+use kiln_data::{Batch, DataError, EncoderBatch, Vocabulary};
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::Context;
 use kiln_spec::Layout;
@@ -36,6 +36,16 @@ pub fn restart_positions(batch: Batch, model: &Model) -> Batch {
     let encoder =
         encoder.map(|(encoder, config)| EncoderBatch { layout: limit_positions(encoder.layout, &config), ..encoder });
     Batch { layout: limit_positions(batch.layout, model.config()), encoder, ..batch }
+}
+
+/// Checks that the model has a row for each token that it reads or predicts.
+///
+/// # Errors
+/// [`DataError::TokenWithoutRow`] with the first token that has none, such as a mask token that was added and not trained.
+pub fn check_rows(batch: &Batch, vocabulary: &Vocabulary, model: &Model) -> Result<(), DataError> {
+    let encoder_inputs = batch.encoder.as_ref().map_or(&[][..], |encoder| &encoder.inputs);
+    let ids = batch.inputs.iter().chain(&batch.targets).chain(encoder_inputs);
+    vocabulary.check_rows(ids.map(|id| id.cast_unsigned()), model.config().vocab)
 }
 
 /// The layout with positions below the maximum of `config`, if there is one.

@@ -22,7 +22,7 @@ mod unified;
 
 pub use config::ObjectiveConfig;
 pub use full::Full;
-pub use loss::{hidden_states, restart_positions, target_loss, to_device};
+pub use loss::{check_rows, hidden_states, restart_positions, target_loss, to_device};
 pub use masked::{MaskUnit, Masked};
 pub use mode::ModeShares;
 pub use prefix::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};

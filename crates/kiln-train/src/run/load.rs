@@ -59,7 +59,9 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
 pub fn load_checkpoint(path: &Path, choice: CheckpointChoice, device: &Device) -> Result<LoadedRun, TrainError> {
     let RunCheckpoint { recipe, stage, step } = RunCheckpoint::find(path, choice)?;
     let tokenizer = load_tokenizer(&RunPaths::open(path)?)?;
-    let model = Model::init(&model_config(&recipe, &tokenizer)?, recipe.seed, device);
+    let config = model_config(&recipe, &tokenizer)?;
+    let tokenizer = tokenizer.with_model_rows(config.vocab);
+    let model = Model::init(&config, recipe.seed, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;

@@ -13,7 +13,7 @@ use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::{cmp::Ordering, path::Path};
 
 /// Checks that the data, the tokenizer and the model to start from exist, and the format, the field and the first rows of
 /// each file with text. Reads no weights.
@@ -38,13 +38,19 @@ pub fn check_sources(recipe: &Recipe, stop: StopSignal) -> Result<(), TrainError
 
 /// The model configuration of a recipe, with the vocabulary size of the tokenizer.
 ///
-/// A `model.vocab` above the size of an imported tokenizer stays: pretrained models may have unused rows.
+/// The `model.vocab` of a pretrained model stays: it may have unused rows, and its tokenizer may have tokens without a row.
 ///
 /// # Errors
 /// If `model.vocab` is not 0 and does not match the tokenizer.
 pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfig, TrainError> {
     let [vocab, tokenizer_size] = [recipe.model.vocab, tokenizer.vocab_size()];
-    if vocab != 0 && (vocab < tokenizer_size || vocab > tokenizer_size && tokenizer.is_kiln_trained()) {
+    let is_valid = match vocab.cmp(&tokenizer_size) {
+        _ if vocab == 0 => true,
+        Ordering::Less => recipe.from.is_some() && !tokenizer.is_kiln_trained(),
+        Ordering::Equal => true,
+        Ordering::Greater => !tokenizer.is_kiln_trained(),
+    };
+    if !is_valid {
         let reason = format!("model.vocab = {vocab}, but the tokenizer has {tokenizer_size} tokens");
         return Err(ConfigError::from(
             ValidationError::new("model.vocab", reason)
@@ -52,7 +58,7 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
         )
         .into());
     }
-    let mut config = ModelConfig { vocab: vocab.max(tokenizer_size), ..recipe.model.clone() };
+    let mut config = ModelConfig { vocab: if vocab == 0 { tokenizer_size } else { vocab }, ..recipe.model.clone() };
     config.resolve();
     Ok(config)
 }
@@ -99,7 +105,8 @@ pub fn set_stage_adapter(model: Model, stage: &StageConfig, seed: u64) -> Result
     attach(&model, adapter, seed).map_err(|error| ConfigError::from(error).into())
 }
 
-/// The tokenizer of a run. A run that starts from a model uses its tokenizer, chat template and end tokens, and saves them.
+/// The tokenizer of a run, for the rows of its model. A run that starts from a model uses its tokenizer, chat template and
+/// end tokens, and saves them.
 ///
 /// # Errors
 /// If the tokenizer cannot be read, trained or saved.
@@ -116,7 +123,9 @@ pub fn prepare_tokenizer(
         save_chat_files(&from, folder)?;
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
-    data::load_or_train_tokenizer(recipe, folder, stop, listener)
+    let tokenizer = data::load_or_train_tokenizer(recipe, folder, stop, listener)?;
+    let rows = model_config(recipe, &tokenizer)?.vocab;
+    Ok(tokenizer.with_model_rows(rows))
 }
 
 /// Writes chat template, settings of the tokenizer and generation settings of the model that a run starts from into the run

@@ -4,7 +4,7 @@ use super::{progress::ProgressListener, stage_output::emit, stage_run::StageRun}
 use crate::{
     Models, TrainError,
     metrics::MetricsRow,
-    objective::restart_positions,
+    objective::{check_rows, restart_positions},
     run_folder::MetricsLog,
     step::{compute_gradients_with, set_trainable},
 };
@@ -29,6 +29,7 @@ impl StageRun<'_> {
         let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
         let batch = block_on(self.objective.batch(packed, &models, random))?;
         let batch = restart_positions(batch, &models.policy);
+        check_rows(&batch, &packed.vocabulary, &models.policy)?;
         let parts = split_micro_batches(&batch, config.gradient_accumulation);
         let checkpointing = config.gradient_checkpointing;
         let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);

@@ -46,7 +46,6 @@ impl From<PretrainedError> for CliError {
             PretrainedError::Unsupported { file, error } => {
                 Self { help: error.suggestion, ..failed_at("unknown", message, &file) }
             }
-            PretrainedError::VocabSizeMismatch { path, .. } => failed_at("model", message, &path),
             PretrainedError::NoTokenizer(file) => failed_at("tokenizer", message, &file)
                 .with_help("use a model with a tokenizer, or `kiln logits`, which needs none"),
             PretrainedError::Load(error) => Self { help: error.help().map(Into::into), ..Self::failed("model", message) },

@@ -46,6 +46,7 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
     let limits = [config.position.max_positions(), encoder_positions];
     let max_tokens = limits.into_iter().flatten().fold(MAX_TOKENS, usize::min);
     let analyzed = &ids[..ids.len().min(max_tokens)];
+    tokenizer.check_rows(analyzed, config.vocab)?;
     let report =
         block_on(inspect(&loaded.model, analyzed)).map_err(|error| CliError::failed("device", error.to_string()))?;
     let page = InspectPage {

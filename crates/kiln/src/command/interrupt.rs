@@ -1,4 +1,5 @@
-//! Ctrl-C: the first one stops the run after the current step, the second one ends the process.
+//! Ctrl-C. In training, the first one stops the run after the current step, and the second one ends the process. In a chat,
+//! it ends the answer.
 //!
 //! After the first Ctrl-C the run saves a checkpoint and returns, and the command exits with code 130. The second one exits
 //! with code 130 at once; the last checkpoint remains valid, because checkpoints become visible by one rename.
@@ -12,17 +13,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Set by the first Ctrl-C.
 static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Installs the handler. Returns the flag that the first Ctrl-C sets.
+/// Installs the handler for training. Returns the flag that the first Ctrl-C sets.
 pub fn listen_for_ctrl_c() -> Result<&'static AtomicBool, CliError> {
-    ctrlc::set_handler(handle_ctrl_c)
-        .map_err(|error| CliError::failed("signal", format!("cannot install a handler for Ctrl-C: {error}")))?;
-    Ok(&STOP_REQUESTED)
+    listen(Some("\nstopping after this step is saved; press Ctrl-C again to stop at once without saving"))
 }
 
-/// Runs on a thread of its own, not in a signal handler, so that it may print.
-fn handle_ctrl_c() {
-    if STOP_REQUESTED.swap(true, Ordering::SeqCst) {
-        std::process::exit(i32::from(EXIT_INTERRUPTED));
-    }
-    print_message("\nstopping after this step is saved; press Ctrl-C again to stop at once without saving");
+/// Installs the handler for a chat. Returns the flag that a Ctrl-C sets, which the end of an answer clears. A second one
+/// before that exits at once.
+pub fn listen_during_answers() -> Result<&'static AtomicBool, CliError> {
+    listen(None)
+}
+
+/// Installs a handler. `message` is printed at the first Ctrl-C.
+fn listen(message: Option<&'static str>) -> Result<&'static AtomicBool, CliError> {
+    // The handler runs on a thread of its own, not in a signal handler, so that it may print.
+    let handle = move || {
+        if STOP_REQUESTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+        message.inspect(|message| print_message(message));
+    };
+    ctrlc::set_handler(handle)
+        .map_err(|error| CliError::failed("signal", format!("cannot install a handler for Ctrl-C: {error}")))?;
+    Ok(&STOP_REQUESTED)
 }

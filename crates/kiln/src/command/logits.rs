@@ -197,6 +197,7 @@ impl Args {
                     Some(start) => start,
                     None => source.tokenizer()?.special_tokens().bos,
                 };
+                check_decoder_start(start, weights.model.config().vocab)?;
                 Ok(Inputs { ids: vec![start as i32], encoder_ids: Some(ids) })
             }
             (_, Some(_)) => Err(CliError::usage("the model is not an encoder-decoder").with_location("--decoder-ids")),
@@ -217,6 +218,16 @@ impl Args {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a token that the decoder starts with and that the model has no row for.
+fn check_decoder_start(start: u32, vocab: usize) -> Result<(), CliError> {
+    if (start as usize) < vocab {
+        return Ok(());
+    }
+    let message = format!("decoder_start_token_id is {start}, but the model has ids from 0 to {}", vocab - 1);
+    Err(CliError::failed("model", message)
+        .with_help("correct it in config.json, or give the decoder's input with --decoder-ids"))
 }
 
 /// `max_length` is the number of positions of the stack that reads the ids; `None` if it is not limited.

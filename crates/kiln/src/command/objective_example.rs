@@ -89,7 +89,9 @@ fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequ
     let mut ids = tokenizer.encode(text);
     let is_complete = ids.len() <= max_tokens;
     ids.truncate(max_tokens);
-    ids.insert(0, special.bos);
+    if !special.begins_text(&ids) {
+        ids.insert(0, special.bos);
+    }
     ids.extend(is_complete.then_some(special.eos));
     PackedSequences {
         sequence_length: ids.len(),

@@ -8,7 +8,7 @@ use std::fmt::Write;
 /// A special token is shown by its name. Line ends and tabs are `↵` and `⇥`. Other control characters are escaped. Bytes
 /// that are not valid UTF-8 on their own are hexadecimal: `<E2><82>`. An id without a token is `<id>`.
 pub fn readable_token(tokenizer: &Tokenizer, id: u32) -> String {
-    let bytes = tokenizer.token_bytes(id).unwrap_or_default();
+    let bytes = tokenizer.token_bytes(id);
     if bytes.is_empty() || tokenizer.is_special(id) {
         return tokenizer.id_to_token(id);
     }

@@ -107,7 +107,9 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
             encode(&open_tokenizer(model)?, text, !*no_special_tokens)
         }
         Command::Decode { model, ids } => {
-            let text = open_tokenizer(model)?.decode(ids)?;
+            let tokenizer = open_tokenizer(model)?;
+            warn_unassigned(&tokenizer, ids);
+            let text = tokenizer.decode(ids)?;
             Ok(CommandOutput::new(json!({ "text": text }), text))
         }
         Command::Inspect { model } => Ok(inspect(&open_tokenizer(model)?)),
@@ -178,6 +180,17 @@ pub fn warn_unencodable(tokenizer: &Tokenizer, text: &str) {
     }
 }
 
+/// Warns about ids without a token, which decode to nothing.
+fn warn_unassigned(tokenizer: &Tokenizer, ids: &[u32]) {
+    let mut unassigned: Vec<u32> = ids.iter().copied().filter(|id| !tokenizer.has_token(*id)).collect();
+    unassigned.sort_unstable();
+    unassigned.dedup();
+    if !unassigned.is_empty() {
+        let listed: Vec<String> = unassigned.iter().map(u32::to_string).collect();
+        print_message(&format!("warning: no token has the ids {}; they decode to nothing", listed.join(", ")));
+    }
+}
+
 /// A table of id, byte range and token. Tokens that were added (such as bos) have an empty range.
 fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(tokenizer, text);
@@ -207,7 +220,7 @@ fn inspect(tokenizer: &Tokenizer) -> CommandOutput {
     let vocab_size = tokenizer.vocab_size();
     let (special, mut other): (Vec<u32>, Vec<u32>) = (0..vocab_size as u32).partition(|id| tokenizer.is_special(*id));
     let special: Vec<String> = special.into_iter().map(|id| tokenizer.id_to_token(id)).collect();
-    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).map_or(0, <[u8]>::len)));
+    other.sort_by_key(|id| std::cmp::Reverse(tokenizer.token_bytes(*id).len()));
     let longest = other.into_iter().take(SHOWN_LONGEST_TOKENS);
     let longest: Vec<String> = longest.map(|id| tokenizer.id_to_token(id)).collect();
     let roles = role_ids(tokenizer);

@@ -170,7 +170,9 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
     let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
     let mut documents: Vec<Vec<u32>> = Vec::new();
     for text in texts {
-        documents.push(tokenizer.encode(text).into_iter().take(max_tokens).collect());
+        let ids: Vec<u32> = tokenizer.encode(text).into_iter().take(max_tokens).collect();
+        tokenizer.check_rows(&ids, model.config().vocab)?;
+        documents.push(ids);
     }
     documents.retain(|ids| !ids.is_empty());
     if documents.is_empty() {

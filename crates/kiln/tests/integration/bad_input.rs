@@ -146,7 +146,6 @@ fn invalid_command_lines_are_refused() {
             case(&["generate", "run", "--temperature", "-1"], 2, "usage", &["--temperature", "found -1"]),
             case(&["generate", "run", "--top-p", "1.5"], 2, "usage", &["--top-p", "found 1.5"]),
             case(&["generate", "run", "--top-k", "0"], 2, "usage", &["--top-k", "found 0"]),
-            case(&["tokenizer", "decode", "run", "--ids", "7,900"], 1, "token-id", &["900", "297"]),
         ],
     );
     let plain = run_kiln(home.path(), &["trian"]);

@@ -33,7 +33,7 @@ fn folder(home: &Path, name: &str, config: &Value, tokenizer: &str) {
     if tokenizer.starts_with("spm") {
         let class = if name == "t5" { "T5Tokenizer" } else { "LlamaTokenizer" };
         fs::copy(format!("{FIXTURES}/{tokenizer}.model"), home.join(name).join("tokenizer.model")).unwrap();
-        let said = json!({ "tokenizer_class": class }).to_string();
+        let said = json!({ "tokenizer_class": class, "extra_ids": 0 }).to_string();
         fs::write(home.join(name).join("tokenizer_config.json"), said).unwrap();
     } else {
         let case: Value =

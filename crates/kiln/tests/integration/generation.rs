@@ -213,3 +213,70 @@ fn a_prompt_beyond_rotary_positions_is_a_warning_with_both_lengths() {
     let scaled = generate(here, &["--max-new-tokens", "3"]).expect_success();
     assert_eq!(scaled.stderr, "");
 }
+
+/// Removes words from the tokenizer, so that the model has rows without a token.
+fn remove_words(home: &Path, words: &[&str]) {
+    let file = home.join("model/tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let vocab = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    words.iter().for_each(|word| assert!(vocab.remove(*word).is_some()));
+    fs::write(file, tokenizer.to_string()).unwrap();
+}
+
+#[test]
+fn ids_without_a_token_have_no_text_and_can_be_excluded() {
+    let settings = json!({ "max_new_tokens": 14, "do_sample": false });
+    let home = home_with("llama", Some(settings.clone()));
+    let here = home.path();
+    let expected = reference("llama", &settings);
+    let ids: Vec<u64> = expected.as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+    // One id becomes a hole in the vocabulary, the last one lies beyond it.
+    let hole = ids[1];
+    let words: Vec<String> = [hole, 39].iter().map(|id| format!("w{id}")).collect();
+    remove_words(here, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    let padded = output(here, &["--eos-token-id", "9999"]);
+    assert_eq!(padded["ids"], expected);
+    let has_word = |json: &Value| words.iter().any(|word| json["text"].as_str().unwrap().split(' ').any(|w| w == word));
+    assert!(!has_word(&padded), "{padded}");
+    let masked = output(here, &["--eos-token-id", "9999", "--mask-unassigned"]);
+    assert_eq!(masked["ids"].as_array().unwrap().len(), 14);
+    assert!(masked["ids"].as_array().unwrap().iter().all(|id| *id != hole && *id != 39), "{masked}");
+}
+
+#[test]
+fn samples_of_a_training_run_may_have_ids_without_a_token() {
+    let home = home_with("llama", Some(json!({ "num_beams": 4, "suppress_tokens": [3] })));
+    let here = home.path();
+    let words: Vec<String> = (20..40).map(|id| format!("w{id}")).collect();
+    remove_words(here, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::write(here.join("text.txt"), "w5 w9 w14 w5 w9 w7 w8\n\n".repeat(400)).unwrap();
+    let sizes = [
+        "stages.0.steps=2",
+        "stages.0.sequence_length=16",
+        "stages.0.batch_size=2",
+        "stages.0.num_samples=8",
+        "stages.0.sample_tokens=16",
+        "stages.0.eval_every=1",
+    ];
+    let mut args = vec!["train", "--from", "model", "--data", "text.txt", "--out", "run"];
+    sizes.iter().for_each(|size| args.extend(["--set", size]));
+    run_kiln(here, &args).expect_success();
+    // The run takes the settings of the model along.
+    let settings: Value = serde_json::from_slice(&fs::read(here.join("run/generation_config.json")).unwrap()).unwrap();
+    assert_eq!(settings["suppress_tokens"], json!([3]), "{settings}");
+    let generated = run_kiln(here, &["generate", "run", "--prompt", "w5", "--max-new-tokens", "4"]).expect_success();
+    assert!(generated.stderr.contains("`num_beams` = 4"), "{generated:?}");
+}
+
+#[test]
+fn settings_of_an_older_config_apply_without_a_file() {
+    let home = home_with("llama", None);
+    let here = home.path();
+    set_config_key(&here.join("model"), "repetition_penalty", json!(1.5));
+    set_config_key(&here.join("model"), "num_beams", json!(4));
+    let flags = ["--eos-token-id", "9999", "--temperature", "0", "--max-new-tokens", "14"];
+    let expected = json!({ "max_new_tokens": 14, "repetition_penalty": 1.5, "do_sample": false });
+    let result = generate(here, &flags).expect_success();
+    assert_eq!(result.json_output()["ids"], reference("llama", &expected));
+    assert!(result.stderr.contains("config.json: settings that are not supported"), "{result:?}");
+}

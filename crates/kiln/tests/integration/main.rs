@@ -3,7 +3,9 @@
 mod adapted;
 mod adapter_forms;
 mod bad_input;
+mod chat;
 mod common;
+mod config_keys;
 mod data;
 mod elsewhere;
 mod encoders;
@@ -23,5 +25,7 @@ mod pages;
 mod readme;
 mod run_options;
 mod sentences;
+mod tokenizer_folders;
 mod tokenizers;
+mod vocabulary;
 mod whole_way;

@@ -166,7 +166,7 @@ fn verify_reports_a_kernel_that_no_layer_uses_as_not_applicable() {
 }
 
 /// A conversation of these lines.
-fn run_chat(here: &Path, args: &[&str], lines: &str) -> crate::common::CommandResult {
+pub fn run_chat(here: &Path, args: &[&str], lines: &str) -> crate::common::CommandResult {
     let mut child = kiln_command(here, &[&["chat"], args].concat());
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // What ends before it has read them all says why.

@@ -36,19 +36,6 @@ fn build_json(vocab: Map<String, Value>, merges: &[String], pre: &PreTokenizatio
     tokenizer_json(model, pre.normalizer.clone(), pre.pre_tokenizer.clone(), decoder)
 }
 
-/// Converts the texts of a `vocab.json` and a `merges.txt` to a `tokenizer.json` with GPT-2's pre-tokenizer.
-/// `add_prefix_space` puts a space in front of each text, as some RoBERTa models do.
-///
-/// # Errors
-/// [`DataError::Tokenizer`] if `vocab` is not a JSON object.
-pub fn from_vocab_and_merges(vocab: &str, merges: &str, add_prefix_space: bool) -> Result<Value, DataError> {
-    let vocab: Map<String, Value> =
-        serde_json::from_str(vocab).map_err(|error| DataError::tokenizer(format!("vocab.json: {error}")))?;
-    let mut json = build_json(vocab, &parse_merges_txt(merges), &pre_tokenizers::from_name("gpt-2")?);
-    json["pre_tokenizer"]["add_prefix_space"] = add_prefix_space.into();
-    Ok(json)
-}
-
 /// The merges of a `merges.txt`, in order: lines without the version line and empty lines.
 pub fn parse_merges_txt(text: &str) -> Vec<String> {
     let lines = text.lines().enumerate().filter(|(i, line)| !(*i == 0 && line.starts_with("#version")));

@@ -111,7 +111,7 @@ impl GgufTokenizer {
     }
 
     /// Checks the lengths of the lists, the lengths of the tokens, and the ids of the roles.
-    fn check(&self) -> Result<(), DataError> {
+    pub(crate) fn check(&self) -> Result<(), DataError> {
         let num_tokens = self.tokens.len();
         let [num_scores, num_types] = [self.scores.len(), self.token_types.len()];
         if num_tokens == 0 || [num_scores, num_types].into_iter().any(|length| length != 0 && length != num_tokens) {

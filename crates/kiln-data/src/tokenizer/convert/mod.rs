@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | SentencePiece `.model` (protobuf) | BPE or Unigram | [`parse_sentencepiece`], then [`GgufTokenizer::to_tokenizer`] |
 //! | `vocab.txt` | WordPiece | [`from_vocab_txt`] |
-//! | `vocab.json`, `merges.txt` | byte-level BPE | [`from_vocab_and_merges`] |
+//! | `vocab.json`, `merges.txt` | byte-level BPE | [`parse_merges_txt`], [`pretrained`](super::pretrained) |
 //! | GGUF metadata (`tokenizer.ggml.*`) | any of these | [`GgufTokenizer::to_tokenizer`], [`GgufTokenizer::from_tokenizer`] |
 //!
 //! The modules `byte_level`, `wordpiece` and `sentencepiece` have one algorithm each, in both directions. This file
@@ -12,6 +12,7 @@
 
 mod byte_level;
 mod gguf;
+mod gguf_rows;
 mod pre_tokenizers;
 mod sentencepiece;
 mod sentencepiece_model;
@@ -22,12 +23,14 @@ mod wordpiece;
 
 use super::{Tokenizer, roles};
 use crate::DataError;
-pub use byte_level::{from_vocab_and_merges, parse_merges_txt};
+pub use byte_level::parse_merges_txt;
 pub use gguf::GgufTokenizer;
 pub(crate) use gguf::token_type;
+pub(crate) use pre_tokenizers::QWEN2_REGEX;
 pub use sentencepiece_model::parse_sentencepiece;
 use serde_json::{Map, Value, json};
 pub use wordpiece::from_vocab_txt;
+pub(crate) use wordpiece::parse_vocab_txt;
 
 /// SentencePiece's mark of a space, `▁` (U+2581).
 pub(crate) const METASPACE: &str = "\u{2581}";
@@ -56,7 +59,7 @@ fn added_token(id: u32, content: &str, special: bool) -> Value {
 }
 
 /// A `Sequence` of parts under the key `list`; a single part stands for itself, and no part is null.
-fn sequence(list: &str, mut parts: Vec<Value>) -> Value {
+pub(crate) fn sequence(list: &str, mut parts: Vec<Value>) -> Value {
     match parts.len() {
         0 => Value::Null,
         1 => parts.remove(0),
@@ -65,7 +68,7 @@ fn sequence(list: &str, mut parts: Vec<Value>) -> Value {
 }
 
 /// The items of a `Sequence` under the key `list`; a part of another type is its only item, and null has none.
-fn list_parts(part: &Value, list: &str) -> Vec<Value> {
+pub(crate) fn list_parts(part: &Value, list: &str) -> Vec<Value> {
     match part[list].as_array() {
         Some(parts) => parts.clone(),
         None if part.is_null() => Vec::new(),
@@ -74,7 +77,7 @@ fn list_parts(part: &Value, list: &str) -> Vec<Value> {
 }
 
 /// A pre-tokenizer that makes each match of a regular expression a word of its own.
-fn isolated_split(pattern: &str) -> Value {
+pub(crate) fn isolated_split(pattern: &str) -> Value {
     json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false })
 }
 

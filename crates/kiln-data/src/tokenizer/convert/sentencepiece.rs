@@ -137,8 +137,8 @@ pub(super) fn unigram_candidates(file: &Value, base: GgufTokenizer) -> Result<Ve
 }
 
 /// GGUF metadata of a BPE `tokenizer.json` of characters; `base` has its tokens and roles. The score of a token is the
-/// negative index of its first merge; the merges that follow from these scores must be those of the file. The space in
-/// front has two candidates, as in [`unigram_candidates`].
+/// negative index of its first merge; the merges that follow from these scores must make the same tokens in the same
+/// order as those of the file. The space in front has two candidates, as in [`unigram_candidates`].
 ///
 /// # Errors
 /// [`DataError::UnsupportedByGguf`] if bytes are not tokens, the merges do not follow from scores, or the file has
@@ -157,7 +157,7 @@ pub(super) fn bpe_candidates(file: &Value, base: GgufTokenizer) -> Result<Vec<Gg
     let scores = scores_of_merges(&base, &parse_merges(model));
     let gguf = GgufTokenizer { model: "llama".into(), scores, ..require_space_handling(file, base)? };
     let restored: Value = serde_json::from_str(gguf.to_tokenizer()?.to_json()).map_err(DataError::tokenizer)?;
-    if parse_merges(&restored["model"]) != parse_merges(model) {
+    if merge_results(&restored["model"], &gguf) != merge_results(model, &gguf) {
         return Err(unsupported("`model.merges` do not follow from scores of its tokens"));
     }
     Ok(vec![with_spaces(&gguf, true, None), with_spaces(&gguf, false, None)])
@@ -171,6 +171,22 @@ fn with_spaces(gguf: &GgufTokenizer, add_space_prefix: bool, remove_extra: Optio
 /// The merges of a model.
 fn parse_merges(model: &Value) -> Vec<(&str, &str)> {
     model["merges"].as_array().into_iter().flatten().filter_map(merge_pair).collect()
+}
+
+/// The tokens that the merges of normal tokens make, in order. Several splits of one token have the same score, so that
+/// their order among each other is not compared.
+fn merge_results(model: &Value, gguf: &GgufTokenizer) -> Vec<String> {
+    let normal = gguf.tokens.iter().zip(&gguf.token_types).filter(|(_, kind)| **kind == NORMAL);
+    let normal: HashSet<&str> = normal.map(|(token, _)| token.as_str()).collect();
+    let mut results = Vec::new();
+    for (left, right) in parse_merges(model) {
+        let result = format!("{left}{right}");
+        if [left, right, &result].iter().all(|token| normal.contains(token)) {
+            results.push(result);
+        }
+    }
+    results.dedup();
+    results
 }
 
 /// Scores of the tokens: for normal ones the negative index of the first merge that makes them, or the number of merges

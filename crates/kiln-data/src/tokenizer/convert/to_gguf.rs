@@ -5,9 +5,9 @@
 //! rejected.
 
 use super::{
-    GgufTokenizer, byte_level,
+    GgufTokenizer, METASPACE, byte_level,
     gguf::token_type::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED},
-    sentencepiece, wordpiece,
+    list_parts, sentencepiece, sequence, wordpiece,
 };
 use crate::{
     DataError,
@@ -17,10 +17,11 @@ use crate::{
         hf::{has_part_type, part_types},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 impl GgufTokenizer {
-    /// GGUF metadata that gives the same ids as `tokenizer`. Two things are lost: spaces that a special token removes
+    /// GGUF metadata that gives the same ids as `tokenizer`. A warning (`log`) says so where a SentencePiece model's
+    /// space in front has other rules. Two things are lost: spaces that a special token removes
     /// around itself (`lstrip`, `rstrip`), and the template of pairs of texts.
     ///
     /// # Errors
@@ -43,13 +44,25 @@ impl GgufTokenizer {
             return Err(unsupported("`model` is neither BPE, nor WordPiece, nor Unigram"));
         };
         let mut difference = None;
-        for candidate in candidates {
+        for candidate in &candidates {
             match first_difference(tokenizer, &candidate.to_tokenizer()?) {
-                None => return Ok(candidate),
+                None => return Ok(candidate.clone()),
                 Some(text) => difference = difference.or(Some(text)),
             }
         }
         let text = difference.unwrap_or_default();
+        let Some(form) = sentencepiece_form(file)? else {
+            return Err(unsupported(format!("a tokenizer read from the file would give other ids for {text:?}")));
+        };
+        for candidate in candidates {
+            if first_difference(&form, &candidate.to_tokenizer()?).is_none() {
+                log::warn!(
+                    "readers of a GGUF file put a space in front of every text and behind special tokens, also where \
+                     this tokenizer does not: {text:?} has other tokens there"
+                );
+                return Ok(candidate);
+            }
+        }
         Err(unsupported(format!("a tokenizer read from the file would give other ids for {text:?}")))
     }
 
@@ -65,6 +78,22 @@ impl GgufTokenizer {
         }
         self
     }
+}
+
+/// The tokenizer with SentencePiece's own space in front: behind every special token, and also where the text begins
+/// with a space. A `Metaspace` pre-tokenizer has other rules, which GGUF cannot tell. `None` for files without one.
+fn sentencepiece_form(mut file: Value) -> Result<Option<Tokenizer>, DataError> {
+    let pre_tokenizer = &file["pre_tokenizer"];
+    let is_metaspace = pre_tokenizer["type"] == "Metaspace" && pre_tokenizer["split"] == false;
+    if !is_metaspace || pre_tokenizer["prepend_scheme"] == "never" || !file["model"]["merges"].is_array() {
+        return Ok(None);
+    }
+    let mut normalizers = list_parts(&file["normalizer"], "normalizers");
+    normalizers.push(json!({ "type": "Prepend", "prepend": METASPACE }));
+    normalizers.push(json!({ "type": "Replace", "pattern": { "String": " " }, "content": METASPACE }));
+    file["normalizer"] = sequence("normalizers", normalizers);
+    file["pre_tokenizer"] = Value::Null;
+    Ok(Some(Tokenizer::from_json(&file.to_string())?))
 }
 
 /// Name of an unused id.
@@ -192,7 +221,7 @@ const PROBE_TEXTS: [&str; 16] = [
 /// because it recognizes no special tokens.
 fn first_difference(original: &Tokenizer, restored: &Tokenizer) -> Option<String> {
     let ids = 0..original.vocab_size() as u32;
-    let token_texts = ids.clone().filter_map(|id| String::from_utf8(original.token_bytes(id).ok()?.to_vec()).ok());
+    let token_texts = ids.clone().filter_map(|id| String::from_utf8(original.token_bytes(id).to_vec()).ok());
     let mut texts = PROBE_TEXTS.iter().map(|text| (*text).to_owned()).chain(token_texts);
     if original.is_kiln_trained() {
         return texts.find(|text| original.encode(text) != restored.encode(text));

@@ -38,14 +38,18 @@ pub fn from_vocab_txt(text: &str, config: &Value) -> Value {
         strip_accents: config["strip_accents"].as_bool(),
         handle_chinese_chars: config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
     };
-    let tokens = text.lines().map(|line| line.trim_end_matches('\r').to_string());
     let unknown = config["unk_token"].as_str().unwrap_or("[UNK]");
-    let mut file = from_tokens(tokens, unknown, &cleanup);
+    let mut file = from_vocabulary(parse_vocab_txt(text), unknown, &cleanup);
     add_template_by_names(&mut file, ["[CLS]", "[SEP]"]);
     let present = BERT_ROLE_TOKENS.iter().filter(|(_, name)| roles::vocab_id(&file, name).is_some());
     let names: Vec<(&str, String)> = present.map(|(role, name)| (*role, (*name).to_string())).collect();
     roles::write_roles(&mut file, &names);
     file
+}
+
+/// Ids of the tokens of a `vocab.txt`.
+pub(crate) fn parse_vocab_txt(text: &str) -> Map<String, Value> {
+    text.lines().zip(0u32..).map(|(line, id)| (line.trim_end().to_string(), id.into())).collect()
 }
 
 /// The `tokenizer.json` of a GGUF's `bert` vocabulary.
@@ -60,7 +64,8 @@ pub(super) fn from_gguf_tokens(tokens: &[String], roles: &TokenRoles) -> Value {
     });
     let unknown = roles.unk.and_then(|id| tokens.get(id as usize)).map_or("[UNK]", String::as_str);
     let lowercase = !tokens.iter().any(|token| !is_bracketed(token) && token.to_lowercase() != **token);
-    from_tokens(names, unknown, &TextCleanup { lowercase, strip_accents: None, handle_chinese_chars: true })
+    let vocab = names.zip(0u32..).map(|(token, id)| (token, id.into())).collect();
+    from_vocabulary(vocab, unknown, &TextCleanup { lowercase, strip_accents: None, handle_chinese_chars: true })
 }
 
 /// Whether a token has the form of BERT's special tokens: `[CLS]`.
@@ -68,8 +73,7 @@ fn is_bracketed(token: &str) -> bool {
     token.starts_with('[') && token.ends_with(']') && token.len() > 2
 }
 
-fn from_tokens(tokens: impl Iterator<Item = String>, unknown: &str, cleanup: &TextCleanup) -> Value {
-    let vocab: Map<String, Value> = tokens.zip(0u32..).map(|(token, id)| (token, id.into())).collect();
+fn from_vocabulary(vocab: Map<String, Value>, unknown: &str, cleanup: &TextCleanup) -> Value {
     let model = json!({
         "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
         "max_input_chars_per_word": 100, "vocab": vocab,

@@ -12,13 +12,14 @@ mod validate;
 use super::{
     byte_encoding::{from_byte_fallback, from_byte_level},
     encoding::EncodeOptions,
+    pretrained::clean_up,
     roles::TokenRoles,
     special_tokens::SpecialTokens,
 };
 use crate::DataError;
 use serde_json::Value;
 use std::fmt;
-pub(crate) use stream::StreamState;
+pub(crate) use stream::{CONTEXT_TOKENS, StreamState};
 use tokenizers::{Decoder, PostProcessorWrapper, Tokenizer as Pipeline};
 pub(crate) use validate::{has_part_type, part_types};
 
@@ -39,6 +40,8 @@ pub(crate) struct HfTokenizer {
     can_stream: bool,
     /// Whether the decoder joins `<0xC3>` `<0xA9>` to a character.
     has_byte_fallback: bool,
+    /// Whether the decoder removes spaces before punctuation: see `clean_up`.
+    cleans_up: bool,
 }
 
 impl fmt::Debug for HfTokenizer {
@@ -71,6 +74,7 @@ impl HfTokenizer {
         let max_length = file["truncation"]["max_length"].as_u64().map(|length| length as usize);
         (file["truncation"], file["padding"]) = (Value::Null, Value::Null);
         let added = file["added_tokens"].as_array().cloned().unwrap_or_default();
+        let cleans_up = clean_up::take_from_decoder(&mut file["decoder"]);
         let decoder_types = validate::part_types(&file["decoder"]);
         let unencodable = validate::unencodable_bytes(&file);
         let mut pipeline: Pipeline = serde_json::from_value(file).map_err(DataError::tokenizer)?;
@@ -84,6 +88,7 @@ impl HfTokenizer {
             max_length,
             unencodable,
             can_stream: stream::can_stream(&decoder_types),
+            cleans_up,
             has_byte_fallback: decoder_types.iter().any(|kind| kind == "ByteFallback"),
             pipeline,
         };
@@ -109,8 +114,18 @@ impl HfTokenizer {
         self.token_names.get(id as usize)?.as_ref()
     }
 
-    /// Text of tokens given by their names. Without a decoder in the file they are joined by spaces.
+    /// Text of tokens given by their names.
     pub fn decode(&self, tokens: Vec<String>) -> Result<String, DataError> {
+        Ok(self.clean(self.decode_uncleaned(tokens)?))
+    }
+
+    /// The text without spaces before punctuation, if the decoder removes them.
+    fn clean(&self, text: String) -> String {
+        if self.cleans_up { clean_up::clean(&text) } else { text }
+    }
+
+    /// Text of tokens before [`clean`](Self::clean). Without a decoder in the file they are joined by spaces.
+    fn decode_uncleaned(&self, tokens: Vec<String>) -> Result<String, DataError> {
         if tokens.is_empty() {
             return Ok(String::new());
         }
@@ -141,7 +156,7 @@ impl HfTokenizer {
     /// [`DataError::Tokenizer`] if no token stands for text.
     fn collect_token_bytes(&self, decoder_types: &[String]) -> Result<Vec<Option<Vec<u8>>>, DataError> {
         let byte_level = decoder_types.iter().any(|kind| kind == "ByteLevel");
-        let prefix_text = self.decode(vec![PREFIX_TOKEN.to_string()])?;
+        let prefix_text = self.decode_uncleaned(vec![PREFIX_TOKEN.to_string()])?;
         let mut token_bytes = Vec::with_capacity(self.token_names.len());
         for name in &self.token_names {
             token_bytes.push(match name {
@@ -167,7 +182,7 @@ impl HfTokenizer {
         if let Some(byte) = from_byte_fallback(name).filter(|_| self.has_byte_fallback) {
             return Ok(vec![byte]);
         }
-        let text = self.decode(vec![PREFIX_TOKEN.to_string(), name.to_string()])?;
+        let text = self.decode_uncleaned(vec![PREFIX_TOKEN.to_string(), name.to_string()])?;
         Ok(text.strip_prefix(prefix_text).unwrap_or(&text).as_bytes().to_vec())
     }
 }

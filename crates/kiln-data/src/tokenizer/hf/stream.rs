@@ -6,7 +6,10 @@
 //! decodes of the window, which holds at most 256 tokens outside of runs of byte fallback tokens: the time is linear in
 //! the length of the text.
 
-use super::{super::byte_encoding::from_byte_fallback, HfTokenizer};
+use super::{
+    super::{byte_encoding::from_byte_fallback, pretrained::clean_up},
+    HfTokenizer,
+};
 use crate::DataError;
 
 /// Next tokens that would change the end of a text if any token did: an ordinary token, and bytes that complete no
@@ -14,7 +17,7 @@ use crate::DataError;
 const PROBE_TOKENS: [&str; 3] = ["x", "<0xFF>", "\u{122}"];
 
 /// Number of tokens before the window's new ones that are kept as context.
-const CONTEXT_TOKENS: usize = 64;
+pub(crate) const CONTEXT_TOKENS: usize = 64;
 
 /// Whether text that no probe token changes stays unchanged. A `Replace` behind `Fuse` matches across tokens, so that
 /// any later token may change the text; the text is then returned only at the end.
@@ -35,6 +38,15 @@ pub(crate) struct StreamState {
 }
 
 impl StreamState {
+    /// The state behind tokens whose text has been returned. If the last of them leave a character incomplete
+    /// (`is_incomplete`), that character has not been returned.
+    pub fn after(hf: &HfTokenizer, tokens: Vec<String>, is_incomplete: bool) -> Result<Self, DataError> {
+        let text = hf.decode(tokens.clone())?;
+        // Byte fallback gives one replacement character for each byte of an incomplete character.
+        let returned = if is_incomplete { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+        Ok(Self { context_len: tokens.len(), emitted_bytes: returned.len(), window: tokens })
+    }
+
     /// Adds a token and returns the text that has become final.
     pub fn push(&mut self, hf: &HfTokenizer, name: &str) -> Result<String, DataError> {
         self.window.push(name.to_string());
@@ -42,22 +54,31 @@ impl StreamState {
         if !hf.can_stream || hf.has_byte_fallback && from_byte_fallback(name).is_some() {
             return Ok(String::new());
         }
-        let text = hf.decode(self.window.clone())?;
-        // The bytes of an incomplete character are decoded as one replacement character.
-        let mut stable = text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(&text).len();
-        for probe in PROBE_TOKENS {
-            let with_probe = [self.window.clone(), vec![probe.to_string()]].concat();
-            stable = stable.min(common_prefix_len(&text, &hf.decode(with_probe)?));
-        }
-        let new_text = text.get(self.emitted_bytes..stable).unwrap_or_default().to_string();
+        let text = hf.decode_uncleaned(self.window.clone())?;
+        let stable = self.stable_len(hf, &text)?;
+        let settled = hf.clean(text[..stable].to_string());
+        let new_text = settled.get(self.emitted_bytes..).unwrap_or_default().to_string();
         self.emitted_bytes += new_text.len();
-        if self.emitted_bytes == text.len() && !text.is_empty() {
+        let is_settled = stable == text.len() || !hf.cleans_up;
+        let text = hf.clean(text);
+        if is_settled && self.emitted_bytes == text.len() && !text.is_empty() {
             self.reset_window(hf)?;
         }
         if self.window.len() > self.context_len + 2 * CONTEXT_TOKENS {
             self.shrink_window(hf, &text)?;
         }
         Ok(new_text)
+    }
+
+    /// Number of bytes at the beginning of the window's text that no further token changes.
+    fn stable_len(&self, hf: &HfTokenizer, text: &str) -> Result<usize, DataError> {
+        // The bytes of an incomplete character are decoded as one replacement character.
+        let mut stable = text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text).len();
+        for probe in PROBE_TOKENS {
+            let with_probe = [self.window.clone(), vec![probe.to_string()]].concat();
+            stable = stable.min(common_prefix_len(text, &hf.decode_uncleaned(with_probe)?));
+        }
+        Ok(if hf.cleans_up { clean_up::settled_len(&text[..stable]) } else { stable })
     }
 
     /// After all text of the window has been returned: its new tokens become the context of the next ones.

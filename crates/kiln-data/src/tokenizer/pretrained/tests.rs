@@ -1,5 +1,7 @@
 //! Folders in every layout, and the roles of their tokens.
 
+mod grid;
+
 use super::{
     super::{
         TokenRoles,
@@ -52,4 +54,25 @@ fn undeclared_roles_follow_from_names() {
     assert_eq!(open(&folder).token_roles(), roles);
     write(&folder, "tokenizer_config.json", r#"{"mask_token": null}"#);
     assert_eq!(open(&folder).token_roles(), TokenRoles { mask: None, ..roles });
+}
+
+/// The reference would split such a vocabulary by rules that it was not made for.
+#[test]
+fn a_class_that_does_not_fit_the_vocabulary_is_not_followed() {
+    for (name, class) in [
+        ("clip", "GPT2Tokenizer"),
+        ("byte_level", "BertTokenizer"),
+        ("wordpiece_cased", "T5Tokenizer"),
+        ("characters", "BertTokenizer"),
+        ("unigram", "Qwen2Tokenizer"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = tokenizer_json(name);
+        write(&folder, "tokenizer.json", &file.to_string());
+        write(&folder, "tokenizer_config.json", &serde_json::json!({ "tokenizer_class": class }).to_string());
+        let (found, original) = (open(&folder), load(&file));
+        for text in texts() {
+            assert_eq!(found.encode(&text), original.encode(&text), "{name}: {text:?}");
+        }
+    }
 }

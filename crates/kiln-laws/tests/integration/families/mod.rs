@@ -2,6 +2,7 @@
 
 mod bert;
 mod case;
+mod config_spellings;
 mod configs;
 mod encoders;
 mod gradients;

@@ -135,7 +135,6 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
         ("is_decoder", json!(true)),
         ("is_encoder_decoder", json!(false)),
         ("architectures", json!(["T5EncoderModel"])),
-        ("tie_encoder_decoder", json!(true)),
         ("num_layers", json!(0)),
     ] {
         assert_eq!(config(key, value).unwrap_err().path, key);

@@ -95,6 +95,7 @@ fuzz_tests! {
     config: seeds::configs();
     tokenizer: seeds::tokenizers();
     tokenizer_config: seeds::tokenizer_configs();
+    tokenizer_folder: seeds::tokenizer_folders();
     sentencepiece: vec![seeds::sentencepiece()];
     chat_template: seeds::templates();
     adapter: seeds::adapters();

@@ -105,6 +105,10 @@ fn chat_templates() -> Value {
     serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat.json")).unwrap()).unwrap()
 }
 
+fn chat_idioms() -> Value {
+    serde_json::from_slice(&fs::read(crates_path("kiln-data/fixtures/chat_idioms.json")).unwrap()).unwrap()
+}
+
 pub fn templates() -> Vec<Vec<u8>> {
     let chats = chat_templates();
     let own = chats["templates"].as_object().unwrap().values().map(|text| text.as_str().unwrap().as_bytes().to_vec());
@@ -114,7 +118,9 @@ pub fn templates() -> Vec<Vec<u8>> {
         "{% set ns = namespace(s='ab') %}{% for i in range(3) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}",
         "{{ ('ab' * 9).replace('a', 'ccc') | upper | list | join(', ') | indent(4) | center(80) }}",
     ];
-    own.chain(hungry.map(|text| text.as_bytes().to_vec())).collect()
+    let idioms = &chat_idioms()["cases"];
+    let idioms = idioms.as_array().unwrap().iter().map(|case| case["template"].as_str().unwrap().as_bytes().to_vec());
+    own.chain(hungry.map(|text| text.as_bytes().to_vec())).chain(idioms).collect()
 }
 
 /// A conversation with tools and documents.
@@ -134,6 +140,28 @@ pub fn tokenizer_configs() -> Vec<Vec<u8>> {
         json!({"unk_token": token, "pad_token": null, "chat_template": named, "additional_special_tokens": ["<s>", "b"]}),
     ]
     .map(|config| config.to_string().into_bytes())
+    .to_vec()
+}
+
+/// Tokenizer folders as JSON objects of file names and contents, with files that extend and contradict each other.
+pub fn tokenizer_folders() -> Vec<Vec<u8>> {
+    let token = json!({"content": "<x>", "lstrip": true, "normalized": true, "special": false});
+    let files = tokenizers();
+    let [bpe, wordpiece, unigram] = [0, 1, 2].map(|i| serde_json::from_slice::<Value>(&files[i]).unwrap());
+    [
+        json!({"tokenizer.json": bpe, "config.json": {"model_type": "llama", "eos_token_id": [0]},
+            "tokenizer_config.json": {"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": true,
+                "added_tokens_decoder": {"5": token, "9": token}, "extra_special_tokens": {"image_token": "<i>"}}}),
+        json!({"vocab.json": {"<s>": 0, "a": 1, "b": 2, "ab": 3}, "merges.txt": "#version: 0.2\na b\n",
+            "added_tokens.json": {"<x>": 4}, "special_tokens_map.json": {"eos_token": token, "pad_token": "<p>"},
+            "tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": true}}),
+        json!({"tokenizer.json": wordpiece, "config.json": {"model_type": "bert"},
+            "tokenizer_config.json": {"do_lower_case": false, "strip_accents": true, "unk_token": "a"}}),
+        json!({"vocab.txt": "[PAD]\n[UNK]\na\n##b\n", "tokenizer_config.json": {"tokenizer_class": "MPNetTokenizer"}}),
+        json!({"tokenizer.json": unigram, "tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "extra_ids": 3,
+            "clean_up_tokenization_spaces": true, "model_max_length": 1e30}}),
+    ]
+    .map(|files| files.to_string().into_bytes())
     .to_vec()
 }
 

@@ -86,6 +86,7 @@ fn scaled_frequencies_equal_those_of_hugging_face() {
             original_max_position_embeddings: 512,
             beta_fast,
             beta_slow,
+            truncate: true,
             attention_factor: None,
         })
     };

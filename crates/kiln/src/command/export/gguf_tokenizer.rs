@@ -19,6 +19,10 @@ pub(super) fn build_tokenizer(
         Some(tokenizer) => tokenizer.clone(),
         None => GgufTokenizer::from_tokenizer(&source.tokenizer()?)?.with_vocab_size(vocab),
     };
+    let left_out = gguf.remove_tokens_from(vocab);
+    if !left_out.is_empty() {
+        log::warn!("the GGUF file leaves out tokens for which the model has no row: {}", left_out.join(", "));
+    }
     gguf.chat_template = chat_template.or(gguf.chat_template);
     let stored: Vec<u32> = STOP_ROLES.iter().filter_map(|role| gguf.other_token_ids.get(*role).copied()).collect();
     let is_new = |id: &u32| gguf.roles.eos != Some(*id) && !stored.contains(id) && (*id as usize) < gguf.tokens.len();

@@ -7,5 +7,5 @@ mod text;
 mod weights;
 
 pub use folder::{adapter, csv_rows, data_file, json_rows, parquet, safetensors, safetensors_index, tokenizer_config};
-pub use text::{chat_template, config, modules, sentencepiece, tokenizer};
+pub use text::{chat_template, config, modules, sentencepiece, tokenizer, tokenizer_folder};
 pub use weights::{gguf, pickle};

@@ -2,9 +2,9 @@
 
 use super::super::seeds;
 use kiln_data::{
-    ChatTemplate, ChatTemplateOptions, Tokenizer,
+    ChatTemplate, ChatTemplateOptions, MemoryFiles, Tokenizer,
     chat::{TemplateClock, chat_message},
-    tokenizer::convert,
+    tokenizer::{convert, pretrained},
 };
 use kiln_models::hf::{self, sentence_transformers};
 use kiln_pretrained::sentence::{Prompts, Similarity};
@@ -27,7 +27,24 @@ pub fn tokenizer(file: &[u8]) -> bool {
     tokenizer.is_some_and(|tokenizer| tokenizer.is_ok_and(|tokenizer| check_tokenizer(&tokenizer)))
 }
 
+/// The files of a tokenizer folder, as one JSON object of names and contents.
+pub fn tokenizer_folder(file: &[u8]) -> bool {
+    let Ok(Value::Object(files)) = serde_json::from_slice(file) else { return false };
+    let contents = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    let files: Vec<(String, String)> = files.iter().map(|(name, value)| (name.clone(), contents(value))).collect();
+    let files: MemoryFiles = files.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    pretrained::from_files(&files).is_ok_and(|tokenizer| check_tokenizer(&tokenizer))
+}
+
+/// A model alone, and as the vocabulary of classes that arrange its pieces.
 pub fn sentencepiece(file: &[u8]) -> bool {
+    for class in
+        ["LlamaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer", "CamembertTokenizer", "PreTrainedTokenizerFast"]
+    {
+        let config = format!("{{\"tokenizer_class\": \"{class}\", \"extra_ids\": 2}}");
+        let files = [("tokenizer.model", file), ("tokenizer_config.json", config.as_bytes())];
+        let _ = pretrained::from_files(&files.into_iter().collect::<MemoryFiles>());
+    }
     convert::parse_sentencepiece(file)
         .and_then(|carried| carried.to_tokenizer())
         .is_ok_and(|tokenizer| check_tokenizer(&tokenizer))
