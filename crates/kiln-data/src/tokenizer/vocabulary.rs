@@ -14,7 +14,7 @@ pub struct Vocabulary {
     /// Number of tokens that the model has a row for.
     pub(super) model_rows: usize,
     /// Names of the special tokens that the tokenizer recognizes in a text.
-    written_names: BTreeMap<u32, Vec<u8>>,
+    pub(super) written_names: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Vocabulary {
