@@ -150,7 +150,7 @@ fn every_command_accepts_adapters() {
     let both = |command: &[&str], rest: &[&str]| {
         let [a, b] = [&["peft"][..], &["hf", "--adapter", "peft"]].map(|model| {
             let mut json = run_kiln(here, &[command, model, rest, &["--json"]].concat()).expect_success().json_output();
-            json.as_object_mut().unwrap().remove("tokens_per_second");
+            json.as_object_mut().unwrap().retain(|key, _| !key.ends_with("tokens_per_second"));
             json
         });
         assert_eq!(a, b, "{command:?}");

@@ -145,7 +145,7 @@ fn invalid_command_lines_are_refused() {
             case(&["train", "--resume", "run", "--set", "seed=1"], 2, "usage", &["cannot be used with"]),
             case(&["generate", "run", "--temperature", "-1"], 2, "usage", &["--temperature", "found -1"]),
             case(&["generate", "run", "--top-p", "1.5"], 2, "usage", &["--top-p", "found 1.5"]),
-            case(&["generate", "run", "--top-k", "0"], 2, "usage", &["--top-k", "found 0"]),
+            case(&["generate", "run", "--top-p", "0"], 2, "usage", &["--top-p", "found 0"]),
         ],
     );
     let plain = run_kiln(home.path(), &["trian"]);

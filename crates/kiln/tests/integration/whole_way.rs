@@ -54,7 +54,10 @@ fn generate_continues_the_prompt() {
     let args = ["generate", "run", "--prompt", "Ann was", "--max-new-tokens", "12", "--seed", "3"];
     let plain = run_kiln(home.path(), &args).expect_success();
     let json = run_kiln(home.path(), &[&args[..], &["--json"]].concat()).expect_success().json_output();
-    assert_eq!(sorted_keys(&json), ["ids", "prompt", "stopped_by", "text", "tokens_per_second"]);
+    let speeds = ["decode_tokens_per_second", "prefill_tokens_per_second", "tokens_per_second"];
+    let mut keys = [&["ids", "prompt", "prompt_tokens", "stopped_by", "text"][..], &speeds].concat();
+    keys.sort_unstable();
+    assert_eq!(sorted_keys(&json), keys);
     assert_eq!(plain.stdout, format!("{}{}\n", json["prompt"].as_str().unwrap(), json["text"].as_str().unwrap()));
     assert_eq!(plain.stderr, "");
     assert_eq!((json["ids"].as_array().unwrap().len(), &json["stopped_by"]), (12, &"tokens".into()));
