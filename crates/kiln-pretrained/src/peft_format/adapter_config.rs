@@ -41,7 +41,7 @@ pub(super) struct PeftLoraConfig {
     /// Whether tied weights share what the file has for one of them.
     pub ties_weights: bool,
     /// Rows of embeddings that the file has, by the module's name or its end; the name is `None` for the input embedding.
-    pub token_rows: Vec<(Option<String>, Vec<u64>)>,
+    pub token_rows: Vec<TokenRows>,
 }
 
 impl PeftLoraConfig {
@@ -120,8 +120,11 @@ fn check_init(value: Option<&Value>) -> Result<(), ValidationError> {
     }
 }
 
+/// A module, or the input embedding, and the ids of the tokens whose rows are trained.
+type TokenRows = (Option<String>, Vec<u64>);
+
 /// Parses `trainable_token_indices`: a list of token ids of the input embedding, or an object of lists by module.
-fn parse_token_rows(value: Option<&Value>) -> Result<Vec<(Option<String>, Vec<u64>)>, ValidationError> {
+fn parse_token_rows(value: Option<&Value>) -> Result<Vec<TokenRows>, ValidationError> {
     const KEY: &str = "trainable_token_indices";
     let ids = |value: &Value| {
         let ids = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>());

@@ -68,7 +68,8 @@ pub(super) const MERGE_SUGGESTION: &str =
 /// The first such key.
 pub(super) fn check_keys(config: &Map<String, Value>) -> Result<(), ValidationError> {
     let known = || IGNORED_KEYS.into_iter().chain(READ_KEYS);
-    for (key, value) in config.iter().filter(|(key, value)| !is_switched_off(value) && known().all(|name| name != *key))
+    if let Some((key, value)) =
+        config.iter().find(|(key, value)| !is_switched_off(value) && known().all(|name| name != *key))
     {
         let error = match UNSUPPORTED_KEYS.iter().find(|(name, _)| name == key) {
             Some((_, meaning)) => ValidationError::new(key, format!("{meaning}; not supported, found {value}"))

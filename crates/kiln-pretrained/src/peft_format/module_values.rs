@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 /// Numbers of modules in the order of the file.
 #[derive(Clone, Debug)]
 pub(super) struct ModuleValues {
-    entries: Vec<Entry>,
+    entries: Vec<PatternValue>,
 }
 
 /// A number and the modules that have it.
 #[derive(Clone, Debug)]
-struct Entry {
+struct PatternValue {
     /// The expression as it is in the file.
     source: String,
     pattern: NamePattern,
@@ -37,7 +37,7 @@ impl ModuleValues {
         let mut entries = Vec::new();
         for (source, value) in object {
             let pattern = NamePattern::new(key, source, &format!(r"(.*\.)?({source})\z"))?;
-            entries.push(Entry { source: source.clone(), pattern, number: parse_number(key, source, value)? });
+            entries.push(PatternValue { source: source.clone(), pattern, number: parse_number(key, source, value)? });
         }
         Ok(Self { entries })
     }

@@ -59,7 +59,7 @@ const SIGNATURES: [Signature; 19] = [
 /// The format that the first bytes of a file belong to. `None` for text and for unknown formats.
 pub(super) fn find_signature(start: &[u8]) -> Option<&'static Signature> {
     SIGNATURES.iter().find(|signature| {
-        let is_orc_text = signature.bytes == b"ORC" && !start.get(3).is_some_and(|byte| *byte < 0x20);
+        let is_orc_text = signature.bytes == b"ORC" && start.get(3).is_none_or(|byte| *byte >= 0x20);
         start.get(signature.offset..).is_some_and(|bytes| bytes.starts_with(signature.bytes)) && !is_orc_text
     })
 }

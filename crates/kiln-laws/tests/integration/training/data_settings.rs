@@ -67,11 +67,11 @@ fn a_special_token_that_is_written_in_the_text_ends_a_prefix() {
         let path = home.path().join(format!("run-{}", text.len()));
         train(&recipe(&[&sets[..], &[&after(text)]].concat()), &path);
         let rows: Vec<MetricsRow> = metric_rows(&path).iter().map(|row| serde_json::from_str(row).unwrap()).collect();
-        let evaluations = rows.into_iter().filter_map(|row| match row {
+        let mut evaluations = rows.into_iter().filter_map(|row| match row {
             MetricsRow::Validation(row) => Some(row.evaluated_tokens),
             _ => None,
         });
-        evaluations.last().unwrap()
+        evaluations.next_back().unwrap()
     };
     let full = {
         let path = home.path().join("full");

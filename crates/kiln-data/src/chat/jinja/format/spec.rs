@@ -167,7 +167,7 @@ impl Spec {
 fn grouped(digits: &str, separator: char, group: usize) -> String {
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % group == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(group) {
             out.push(separator);
         }
         out.push(c);

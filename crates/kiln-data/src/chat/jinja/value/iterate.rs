@@ -75,13 +75,19 @@ impl Value {
 
     /// Whether a loop over the value is possible.
     pub(in super::super) fn is_iterable(&self) -> bool {
-        match self {
-            Self::Undefined(_) | Self::Text(_) | Self::Markup(_) | Self::List(_) | Self::Tuple(_) | Self::Dict(_) => {
-                true
-            }
-            Self::View(..) | Self::Range(_) | Self::Iter(_) | Self::Loop(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Undefined(_)
+                | Self::Text(_)
+                | Self::Markup(_)
+                | Self::List(_)
+                | Self::Tuple(_)
+                | Self::Dict(_)
+                | Self::View(..)
+                | Self::Range(_)
+                | Self::Iter(_)
+                | Self::Loop(_)
+        )
     }
 
     /// Number of items; `None` if the type has no length.
