@@ -56,8 +56,10 @@ pub fn generation_metadata(config: &Json) -> (Metadata, Vec<String>) {
         set("penalty_repeat", Value::F32(penalty as f32));
         set("penalty_last_n", Value::I32(number("penalty_window").map_or(-1, |window| window as i32)));
     }
-    let lost = settings.iter().filter(|(key, value)| !is_stored(key, value)).map(|(key, _)| key.clone());
-    (metadata, lost.collect())
+    let mut lost: Vec<String> =
+        settings.iter().filter(|(key, value)| !is_stored(key, value)).map(|(key, _)| key.clone()).collect();
+    lost.sort();
+    (metadata, lost)
 }
 
 /// Whether a key is stored, or has no effect.

@@ -51,7 +51,7 @@ const FOREIGN_FLAGS: &[(&[&str], &str)] = &[
 
 /// The same for commands that generate text.
 const GENERATION_FLAGS: &[(&[&str], &str)] = &[
-    (&["n-predict", "predict", "max-tokens", "max-length", "num-tokens", "new-tokens", "n"], "--max-new-tokens N"),
+    (&["n-predict", "predict", "max-tokens", "num-tokens", "new-tokens", "n"], "--max-new-tokens N"),
     (&["temp", "t"], "--temperature X"),
     (&["p", "text", "input"], "--prompt TEXT"),
     (&["topk"], "--top-k N"),
