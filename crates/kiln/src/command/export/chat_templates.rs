@@ -37,7 +37,7 @@ pub(super) fn chat_templates(files: &Files) -> Result<BTreeMap<String, String>, 
 }
 
 /// The value of `chat_template`: a template, or a list of objects with `name` and `template`.
-fn templates_of_json(value: &Value) -> Vec<(String, String)> {
+pub(super) fn templates_of_json(value: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let named = |entry: &Value| Some((text(&entry["name"])?, text(&entry["template"])?));
     match value {

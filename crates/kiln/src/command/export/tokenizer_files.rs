@@ -5,7 +5,7 @@
 
 use super::{
     super::error::CliError,
-    chat_templates::TOKENIZER_CONFIG_FILE,
+    chat_templates::{DEFAULT_TEMPLATE, TOKENIZER_CONFIG_FILE, templates_of_json},
     model_files::gguf_file,
     source_files::{CHAT_TEMPLATE_FILE, CHAT_TEMPLATES_FOLDER, Files},
 };
@@ -27,9 +27,8 @@ pub(super) fn new_files(source: &ModelSource, weights: &SourceModel) -> Result<F
         _ => Map::new(),
     };
     let mut files = Files::from([("tokenizer.json".to_owned(), tokenizer.to_json().as_bytes().to_vec())]);
-    if let Some(Value::String(template)) = config.get("chat_template") {
-        files.insert(CHAT_TEMPLATE_FILE.into(), template.clone().into_bytes());
-        config.remove("chat_template");
+    for (name, template) in config.remove("chat_template").iter().flat_map(templates_of_json) {
+        files.extend(template_file(&name).map(|file| (file, template.into_bytes())));
     }
     let mut defaults = default_config(&tokenizer, weights);
     if let Some(file) = gguf_file(source) {
@@ -62,13 +61,21 @@ fn default_config(tokenizer: &Tokenizer, weights: &SourceModel) -> Map<String, V
     config
 }
 
+/// The file of a chat template by its name; `None` for a name that cannot be that of a file.
+fn template_file(name: &str) -> Option<String> {
+    match name {
+        DEFAULT_TEMPLATE => Some(CHAT_TEMPLATE_FILE.into()),
+        name => is_plain_name(name).then(|| format!("{CHAT_TEMPLATES_FOLDER}/{name}.jinja")),
+    }
+}
+
 /// The chat templates of a GGUF file, unchanged.
 fn gguf_templates<B: ModelBytes>(file: &GgufFile<B>) -> Files {
     let default = file.tokenizer_metadata().and_then(|tokenizer| tokenizer.chat_template.as_ref());
     let default = default.map(|template| (CHAT_TEMPLATE_FILE.to_owned(), template.clone().into_bytes()));
     let named = file.metadata().0.iter().filter_map(|(key, value)| {
-        let name = key.strip_prefix(GGUF_TEMPLATE_PREFIX).filter(|name| is_plain_name(name))?;
-        Some((format!("{CHAT_TEMPLATES_FOLDER}/{name}.jinja"), value.as_str()?.as_bytes().to_vec()))
+        let name = key.strip_prefix(GGUF_TEMPLATE_PREFIX)?;
+        Some((template_file(name)?, value.as_str()?.as_bytes().to_vec()))
     });
     default.into_iter().chain(named).collect()
 }
