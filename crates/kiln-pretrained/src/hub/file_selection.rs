@@ -4,22 +4,23 @@ use crate::{files::WEIGHT_FILES, gguf::split_part_names};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Small files of a model: configuration, tokenizer, chat template, modules of a sentence encoder.
-const CONFIG_FILES: [&str; 13] = [
+/// Small files of a model, besides those of its tokenizer: configuration, chat template, modules of a sentence encoder.
+const CONFIG_FILES: [&str; 11] = [
     "config.json",
     "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
     "chat_template.jinja",
+    "chat_template.json",
     "modules.json",
-    "sentence_bert_config.json",
     "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
 ];
+
+/// Folder of the chat templates with names.
+const CHAT_TEMPLATES_FOLDER: &str = "additional_chat_templates/";
 
 /// Files of a tokenizer, besides SentencePiece's `.model` files.
 const TOKENIZER_FILES: [&str; 7] = [
@@ -46,8 +47,15 @@ fn root_files(files: &[String]) -> impl Iterator<Item = &str> {
 /// Returns the small files of a model, and the index of its weights.
 pub(super) fn config_files(files: &[String]) -> Vec<&str> {
     let index = weights_index(files);
-    let is_config = |file: &&str| CONFIG_FILES.contains(file) || file.ends_with(".model") || index == Some(*file);
-    root_files(files).filter(is_config).collect()
+    let is_config = |file: &&str| {
+        CONFIG_FILES.contains(file)
+            || TOKENIZER_FILES.contains(file)
+            || file.ends_with(".model")
+            || index == Some(*file)
+    };
+    // Further chat templates are the only small files in a folder of their own; modules.json names the other folders.
+    let templates = files.iter().map(String::as_str).filter(|file| file.starts_with(CHAT_TEMPLATES_FOLDER));
+    root_files(files).filter(is_config).chain(templates).collect()
 }
 
 /// Returns the files of a tokenizer, and `config.json`, which has the roles of its tokens. Empty if there is no tokenizer.
@@ -91,4 +99,20 @@ pub(super) fn module_files<'f>(files: &'f [String], modules: &Value) -> Vec<&'f 
     let is_inside = |file: &&str| folders.iter().any(|folder| file.starts_with(folder));
     let is_needed = |file: &&str| [".json", ".safetensors", ".bin", ".txt"].iter().any(|suffix| file.ends_with(suffix));
     files.iter().map(String::as_str).filter(is_inside).filter(is_needed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_a_reader_opens_is_downloaded() {
+        let names = ["added_tokens.json", "additional_chat_templates/tool_use.jinja", "config.json", "notes/a.json"];
+        let names = [&names[..], &["sentence_roberta_config.json", "spiece.model", "README.md"]].concat();
+        let files: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut found = config_files(&files);
+        found.sort_unstable();
+        let expected = ["added_tokens.json", "additional_chat_templates/tool_use.jinja", "config.json"];
+        assert_eq!(found, [&expected[..], &["sentence_roberta_config.json", "spiece.model"]].concat());
+    }
 }

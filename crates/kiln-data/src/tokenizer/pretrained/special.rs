@@ -37,7 +37,7 @@ impl Named {
         let defaults = defaults.iter().filter(|(key, _)| is_default(key));
         let mut other: Vec<NamedToken> = defaults.map(|(_, name)| NamedToken::Name((*name).into())).collect();
         other.extend(settings.other.iter().map(|(_, token)| token.clone()));
-        Ok(Self { roles, other, extra: extra_tokens(class, settings, model) })
+        Ok(Self { roles, other, extra: extra_tokens(class, settings, model)? })
     }
 
     /// The tokens with a role or another name of their own.
@@ -101,9 +101,13 @@ fn adapted(class: TokenizerClass, role: &str, token: NamedToken) -> NamedToken {
 
 /// The further special tokens: those of the files; else the control and user-defined pieces of a SentencePiece model,
 /// and the tokens that the class adds.
-fn extra_tokens(class: TokenizerClass, settings: &Settings, model: Option<&GgufTokenizer>) -> Vec<NamedToken> {
+fn extra_tokens(
+    class: TokenizerClass,
+    settings: &Settings,
+    model: Option<&GgufTokenizer>,
+) -> Result<Vec<NamedToken>, DataError> {
     if let Some(extra) = &settings.extra {
-        return extra.clone();
+        return Ok(extra.clone());
     }
     let mut additional = match model {
         Some(model) => Some(added_pieces(class, model)),
@@ -113,13 +117,13 @@ fn extra_tokens(class: TokenizerClass, settings: &Settings, model: Option<&GgufT
     if class == TokenizerClass::T5 {
         let list = additional.get_or_insert_default();
         if !list.iter().any(|token| token.content().contains("<extra_id_")) {
-            list.extend((0..num_sentinels(settings)).map(|i| name(sentinel(i))));
+            list.extend((0..num_sentinels(settings)?).map(|i| name(sentinel(i))));
         }
     }
     if class == TokenizerClass::Camembert && additional.is_none() {
         additional = Some(["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"].map(|token| name(token.into())).into());
     }
-    additional.unwrap_or_default()
+    Ok(additional.unwrap_or_default())
 }
 
 /// The control pieces of a SentencePiece model, which are special, and the user-defined ones, which are not.

@@ -76,3 +76,21 @@ fn a_class_that_does_not_fit_the_vocabulary_is_not_followed() {
         }
     }
 }
+
+/// Found by fuzzing: 2^31 sentinels took seconds.
+#[test]
+fn too_many_sentinels_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = r#"{"type": "Unigram", "unk_id": 2, "byte_fallback": false, "vocab": [["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["▁a", -1.5]]}"#;
+    let metaspace = r#"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}"#;
+    let file = format!(
+        r#"{{"version": "1.0", "added_tokens": [], "pre_tokenizer": {metaspace}, "decoder": {metaspace}, "model": {model}}}"#
+    );
+    write(&folder, "tokenizer.json", &file);
+    let config = |count: &str| format!(r#"{{"tokenizer_class": "T5Tokenizer", "extra_ids": {count}}}"#);
+    write(&folder, "tokenizer_config.json", &config("3"));
+    assert!(open(&folder).vocab_size() >= 5);
+    write(&folder, "tokenizer_config.json", &config("2147483648"));
+    let error = from_folder(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("extra_ids") && error.contains("2147483648"), "{error}");
+}

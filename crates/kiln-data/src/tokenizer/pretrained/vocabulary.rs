@@ -100,19 +100,27 @@ fn arrange_pieces(pieces: Vec<Value>, class: TokenizerClass, settings: &Settings
             arranged
         }
         TokenizerClass::T5 => {
-            let sentinels = (0..num_sentinels(settings)).rev().map(|i| piece(&sentinel(i), 0.0));
+            let sentinels = (0..num_sentinels(settings)?).rev().map(|i| piece(&sentinel(i), 0.0));
             pieces.into_iter().chain(sentinels).collect()
         }
         _ => pieces,
     })
 }
 
-/// Largest number of sentinels: more would be a corrupt file.
-const MAX_SENTINELS: u64 = 1 << 16;
+/// Largest number of sentinels: more would be a corrupt file, and each is a token of the vocabulary.
+const MAX_SENTINELS: u64 = 1 << 12;
 
 /// Number of sentinels of T5's class, `extra_ids`.
-pub(super) fn num_sentinels(settings: &Settings) -> u64 {
-    settings.number("extra_ids").unwrap_or(100).min(MAX_SENTINELS)
+///
+/// # Errors
+/// If there are more than 4096.
+pub(super) fn num_sentinels(settings: &Settings) -> Result<u64, DataError> {
+    match settings.number("extra_ids").unwrap_or(100) {
+        count if count <= MAX_SENTINELS => Ok(count),
+        count => Err(DataError::tokenizer(format!(
+            "tokenizer_config.json: extra_ids: expected at most {MAX_SENTINELS} sentinels, found {count}"
+        ))),
+    }
 }
 
 /// Name of a sentinel of T5.
