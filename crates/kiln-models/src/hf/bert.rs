@@ -9,16 +9,22 @@
 //! | `head.bias`, `head.weight` (untied) | `cls.predictions.bias` or `….decoder.bias`, `….decoder.weight` |
 //! | `head.pooler`, `head.classes` | `bert.pooler.dense`, `classifier` |
 
-use super::{Family, bert_like, binding::Binding, config_reader::ConfigReader};
+use super::{
+    Family,
+    bert_like::{self, ClassHead, TableLength},
+    binding::Binding,
+    keys::{Absent::*, Constant::*, Key::*},
+};
 use crate::config::ModelConfig;
 use kiln_nn::head::HeadConfig;
-use kiln_spec::ValidationError;
-use serde_json::Value;
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["BertForMaskedLM", "BertForPreTraining", "BertModel", "BertForSequenceClassification"];
 
 pub(super) const FAMILY: Family = Family {
     name: "bert",
     aliases: &[],
-    architectures: &["BertForMaskedLM", "BertForPreTraining", "BertModel", "BertForSequenceClassification"],
+    architectures: CLASSES,
     prefix: "bert.",
     // Position ids are constants. The pooler and the next-sentence head belong to heads that the loaded class may lack.
     // `cls.predictions.bias` is a second name of the decoder's bias, and not used if the decoder is not tied.
@@ -30,19 +36,16 @@ pub(super) const FAMILY: Family = Family {
         "cls.seq_relationship.bias",
         "cls.predictions.bias",
     ],
-    read_config: read,
-    write_config: write,
+    keys: &[
+        All(&bert_like::ENCODER_KEYS),
+        Size("vocab_size", "vocab", Is(30_522)),
+        Fixed("offset", Whole(0)),
+        Converted(&TableLength),
+        Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None }),
+    ],
+    template: bert_like::TEMPLATE,
     bindings,
 };
-
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let defaults = bert_like::Defaults { vocab: 30_522, position_offset: 0, head_activation: None };
-    bert_like::read(fields, &FAMILY, &defaults)
-}
-
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    bert_like::write(config, "Bert")
-}
 
 /// Tensor names of the encoder and of the head.
 fn bindings(config: &ModelConfig) -> Vec<Binding> {

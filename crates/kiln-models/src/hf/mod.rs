@@ -22,11 +22,14 @@ pub mod config_reader;
 pub mod config_warning;
 mod export;
 pub mod family;
+mod keys;
 mod llama_like;
 mod load;
 mod reference_keys;
 mod rope;
 pub mod sentence_transformers;
+mod template;
+mod windows;
 
 mod bert;
 mod gpt2;

@@ -9,36 +9,69 @@
 //! | `head.bias`, `head.weight` (untied) | `lm_head.bias` or `lm_head.decoder.bias`, `lm_head.decoder.weight` |
 //! | `head.pooler`, `head.classes` | `classifier.dense`, `classifier.out_proj` |
 
-use super::{Family, bert_like, binding::Binding, config_reader::ConfigReader};
+use super::{
+    Family,
+    bert_like::{self, ClassHead, TableLength},
+    binding::Binding,
+    config_reader::ConfigReader,
+    keys::{Convert, Key::*},
+    template::Holes,
+};
 use crate::config::ModelConfig;
 use kiln_nn::{head::HeadConfig, part::feed_forward::activation::Activation};
 use kiln_spec::ValidationError;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["RobertaForMaskedLM", "RobertaModel", "RobertaForSequenceClassification"];
 
 pub(super) const FAMILY: Family = Family {
     name: "roberta",
     aliases: &["xlm-roberta", "camembert"],
-    architectures: &["RobertaForMaskedLM", "RobertaModel", "RobertaForSequenceClassification"],
+    architectures: CLASSES,
     prefix: "roberta.",
     // Constants, a pooler that the class may lack, and a second name of the decoder's bias.
     ignored_suffixes: &["embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias", "lm_head.bias"],
-    read_config: read,
-    write_config: write,
+    keys: &[
+        All(&bert_like::ENCODER_KEYS),
+        Converted(&Vocabulary),
+        Converted(&PaddingOffset),
+        Converted(&TableLength),
+        Converted(&ClassHead { class: "Roberta", classes: CLASSES, activation: Some(Activation::Gelu) }),
+    ],
+    template: bert_like::TEMPLATE,
     bindings,
 };
 
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let position_offset = fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1);
-    // The classes of XLM-RoBERTa and CamemBERT have BERT's default.
-    let vocab = if fields.string("model_type", FAMILY.name)? == FAMILY.name { 50_265 } else { 30_522 };
-    let defaults = bert_like::Defaults { vocab, position_offset, head_activation: Some(Activation::Gelu) };
-    bert_like::read(fields, &FAMILY, &defaults)
+/// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.
+struct Vocabulary;
+
+impl Convert for Vocabulary {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let default = if fields.string("model_type", FAMILY.name)? == FAMILY.name { 50_265 } else { 30_522 };
+        holes.set("vocab", fields.size("vocab_size", default)?);
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("vocab_size".into(), holes.get("vocab").clone());
+        Ok(())
+    }
 }
 
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let mut json = bert_like::write(config, "Roberta")?;
-    json["pad_token_id"] = bert_like::learned_positions(config)?.offset.saturating_sub(1).into();
-    Ok(json)
+/// `pad_token_id`: positions start after it. Hole: `offset`.
+struct PaddingOffset;
+
+impl Convert for PaddingOffset {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("offset", fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("pad_token_id".into(), holes.integer("offset").saturating_sub(1).into());
+        Ok(())
+    }
 }
 
 /// Tensor names of the encoder and of the head.
