@@ -12,11 +12,9 @@
 use super::{
     Family,
     bert_like::{self, ClassHead, TableLength},
-    binding::Binding,
     keys::{Absent::*, Constant::*, Key::*},
+    names::{linear, same},
 };
-use crate::config::ModelConfig;
-use kiln_nn::head::HeadConfig;
 
 /// Classes of the reference.
 const CLASSES: &[&str] = &["BertForMaskedLM", "BertForPreTraining", "BertModel", "BertForSequenceClassification"];
@@ -44,24 +42,32 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None }),
     ],
     template: bert_like::TEMPLATE,
-    bindings,
+    names: &[
+        same("embedding", "bert.embeddings.word_embeddings.weight"),
+        same("embedded.types", "bert.embeddings.token_type_embeddings.weight"),
+        same("position", "bert.embeddings.position_embeddings"),
+        same("embedded.norm", "bert.embeddings.LayerNorm"),
+        same("embedded.norm", "bert.embeddings.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("blocks.{i}.attention.q", "bert.encoder.layer.{i}.attention.self.query"),
+        linear("blocks.{i}.attention.k", "bert.encoder.layer.{i}.attention.self.key"),
+        linear("blocks.{i}.attention.v", "bert.encoder.layer.{i}.attention.self.value"),
+        linear("blocks.{i}.attention.o", "bert.encoder.layer.{i}.attention.output.dense"),
+        linear("blocks.{i}.feed_forward.up", "bert.encoder.layer.{i}.intermediate.dense"),
+        linear("blocks.{i}.feed_forward.down", "bert.encoder.layer.{i}.output.dense"),
+        same("blocks.{i}.attention_norm", "bert.encoder.layer.{i}.attention.output.LayerNorm"),
+        same("blocks.{i}.attention_norm", "bert.encoder.layer.{i}.attention.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        same("blocks.{i}.feed_forward_norm", "bert.encoder.layer.{i}.output.LayerNorm"),
+        same("blocks.{i}.feed_forward_norm", "bert.encoder.layer.{i}.output.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("head.transform.dense", "cls.predictions.transform.dense"),
+        same("head.transform.norm", "cls.predictions.transform.LayerNorm"),
+        same("head.transform.norm", "cls.predictions.transform.LayerNorm").with_ends(bert_like::TF_ENDS),
+        // A tied head has two names for its bias, and the embedding as its matrix.
+        same("head.bias", "cls.predictions.bias").if_tied(),
+        same("head.bias", "cls.predictions.decoder.bias"),
+        same("embedding", "cls.predictions.decoder.weight").if_tied(),
+        linear("head.weight", "cls.predictions.decoder.weight"),
+        linear("head.pooler", "bert.pooler.dense"),
+        linear("head.classes", "classifier"),
+    ],
 };
-
-/// Tensor names of the encoder and of the head.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = bert_like::bindings(config, FAMILY.prefix);
-    match &config.head {
-        HeadConfig::Language(head) => {
-            let transform = "cls.predictions.transform";
-            bindings.extend(Binding::linear("head.transform.dense", &format!("{transform}.dense"), true));
-            bindings.extend(bert_like::layer_norm_bindings("head.transform.norm", &format!("{transform}.LayerNorm")));
-            bindings.extend(bert_like::logit_bindings(head.tied, "cls.predictions"));
-        }
-        HeadConfig::Class(_) => {
-            bindings.extend(Binding::linear("head.pooler", "bert.pooler.dense", true));
-            bindings.extend(Binding::linear("head.classes", "classifier", true));
-        }
-        _ => {}
-    }
-    bindings
-}

@@ -21,7 +21,6 @@
 
 use super::{
     activation,
-    binding::Binding,
     config_reader::ConfigReader,
     family::unsupported_class,
     keys::{
@@ -32,7 +31,6 @@ use super::{
     },
     template::Holes,
 };
-use crate::config::ModelConfig;
 use kiln_nn::{
     head::{
         ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, HeadTransformConfig, LanguageModelHeadConfig,
@@ -62,6 +60,9 @@ pub(super) const TEMPLATE: &str = r#"{
     "norm": "none",
     "head": "$head"
 }"#;
+
+/// Ends of the names of a LayerNorm in files converted from TensorFlow.
+pub(super) const TF_ENDS: &[(&str, &str)] = &[(".weight", ".gamma"), (".bias", ".beta")];
 
 /// Keys of the encoder but the vocabulary and the positions.
 pub(super) const ENCODER_KEYS: [Key; 14] = [
@@ -176,52 +177,5 @@ impl Convert for ClassHead {
         };
         json.insert("architectures".into(), vec![format!("{}{class_end}", self.class)].into());
         Ok(())
-    }
-}
-
-/// Tensor names of embeddings and blocks.
-pub(super) fn bindings(config: &ModelConfig, prefix: &str) -> Vec<Binding> {
-    let embeddings = format!("{prefix}embeddings");
-    let mut bindings = vec![
-        Binding::identity("embedding", format!("{embeddings}.word_embeddings.weight")),
-        Binding::identity("embedded.types", format!("{embeddings}.token_type_embeddings.weight")),
-        Binding::identity("position.weight", format!("{embeddings}.position_embeddings.weight")),
-    ];
-    bindings.extend(layer_norm_bindings("embedded.norm", &format!("{embeddings}.LayerNorm")));
-    for i in 0..config.num_layers() {
-        let (block, layer) = (format!("blocks.{i}"), format!("{prefix}encoder.layer.{i}"));
-        let linear = [
-            ("attention.q", "attention.self.query"),
-            ("attention.k", "attention.self.key"),
-            ("attention.v", "attention.self.value"),
-            ("attention.o", "attention.output.dense"),
-            ("feed_forward.up", "intermediate.dense"),
-            ("feed_forward.down", "output.dense"),
-        ];
-        for (ours, theirs) in linear {
-            bindings.extend(Binding::linear(&format!("{block}.{ours}"), &format!("{layer}.{theirs}"), true));
-        }
-        for (ours, theirs) in [("attention_norm", "attention.output"), ("feed_forward_norm", "output")] {
-            bindings.extend(layer_norm_bindings(&format!("{block}.{ours}"), &format!("{layer}.{theirs}.LayerNorm")));
-        }
-    }
-    bindings
-}
-
-/// Weight and bias of a LayerNorm. Files converted from TensorFlow call them `gamma` and `beta`.
-pub(super) fn layer_norm_bindings(parameter: &str, tensor: &str) -> Vec<Binding> {
-    let pairs = [("weight", "weight"), ("bias", "bias"), ("weight", "gamma"), ("bias", "beta")];
-    pairs.map(|(ours, theirs)| Binding::identity(format!("{parameter}.{ours}"), format!("{tensor}.{theirs}"))).into()
-}
-
-/// Matrix and bias of the logits. A tied head has the embedding as its matrix and two names for its bias.
-pub(super) fn logit_bindings(tied: bool, head: &str) -> Vec<Binding> {
-    let weight = format!("{head}.decoder.weight");
-    let bias = Binding::identity("head.bias", format!("{head}.decoder.bias"));
-    if tied {
-        let preferred = Binding::identity("head.bias", format!("{head}.bias"));
-        vec![preferred, bias, Binding::identity("embedding", weight)]
-    } else {
-        vec![bias, Binding::transposed("head.weight", weight)]
     }
 }

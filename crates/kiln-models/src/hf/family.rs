@@ -4,6 +4,7 @@ use super::{
     ConfigReader, ConfigWarning,
     binding::Binding,
     keys::{Key, read_keys, write_keys},
+    names::{self, Name},
     template::{Template, TemplateMismatch},
 };
 use crate::config::{BlockConfig, ModelConfig};
@@ -32,9 +33,9 @@ pub struct Family {
     /// The configuration of the family's models, with holes that the keys fill: the JSON of a
     /// [`Template`](super::template::Template).
     pub(super) template: &'static str,
-    /// Parameters with their tensors. Several tensors for one parameter are alternatives: any of them may be in the file,
-    /// all of those with the same values; the first is written.
-    pub bindings: fn(&ModelConfig) -> Vec<Binding>,
+    /// Names of tensors and the parameters that they hold. Several tensors for one parameter are alternatives: any of them
+    /// may be in the file, all of those with the same values; the first is written.
+    pub(super) names: &'static [Name],
 }
 
 impl fmt::Debug for Family {
@@ -47,6 +48,12 @@ impl fmt::Debug for Family {
 const STRUCTURE_DIFFERENCE: usize = 1000;
 
 impl Family {
+    /// The tensors that hold the parameters of a model. Several for one parameter are alternatives, of which the first is
+    /// written, or the elements of a stacked parameter.
+    pub fn bindings(&self, config: &ModelConfig) -> Vec<Binding> {
+        names::bindings(self.names, config)
+    }
+
     /// The model that a `config.json` of this family describes, resolved and checked.
     ///
     /// # Errors

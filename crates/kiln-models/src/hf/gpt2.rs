@@ -15,12 +15,11 @@
 
 use super::{
     Family,
-    binding::{Binding, Slice},
     config_reader::ConfigReader,
     keys::{Absent::*, Constant::*, Convert, Key::*},
+    names::{fused, linear, same},
     template::Holes,
 };
-use crate::config::ModelConfig;
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 
@@ -63,7 +62,24 @@ pub(super) const FAMILY: Family = Family {
         "norm": { "layer": { "eps": "$eps" } },
         "head": { "language": { "tied": "$tied" } }
     }"#,
-    bindings,
+    // The file's matrices are `[in, out]`, so that nothing is transposed.
+    names: &[
+        same("embedding", "transformer.wte.weight"),
+        same("position", "transformer.wpe"),
+        fused(
+            &["blocks.{i}.attention.q", "blocks.{i}.attention.k", "blocks.{i}.attention.v"],
+            "transformer.h.{i}.attn.c_attn",
+        )
+        .not_transposed(),
+        same("blocks.{i}.attention.o", "transformer.h.{i}.attn.c_proj"),
+        same("blocks.{i}.attention_norm", "transformer.h.{i}.ln_1"),
+        same("blocks.{i}.feed_forward_norm", "transformer.h.{i}.ln_2"),
+        same("blocks.{i}.feed_forward.up", "transformer.h.{i}.mlp.c_fc"),
+        same("blocks.{i}.feed_forward.down", "transformer.h.{i}.mlp.c_proj"),
+        same("norm", "transformer.ln_f"),
+        linear("head", "lm_head"),
+        same("embedding", "lm_head.weight").if_tied(),
+    ],
 };
 
 /// `scale_attn_weights` and `scale_attn_by_inverse_layer_idx`: the factor of the scores of each layer, 1/√(head width) or 1,
@@ -94,37 +110,4 @@ impl Convert for ScoreScale {
         json.insert("scale_attn_by_inverse_layer_idx".into(), scales.windows(2).any(|pair| pair[0] != pair[1]).into());
         Ok(())
     }
-}
-
-/// Tensor names. q, k and v are thirds of `c_attn`'s columns.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = vec![
-        Binding::identity("embedding", "transformer.wte.weight"),
-        Binding::identity("position.weight", "transformer.wpe.weight"),
-    ];
-    for i in 0..config.num_layers() {
-        let (block, layer) = (format!("blocks.{i}"), format!("transformer.h.{i}"));
-        for (part, name) in ["q", "k", "v"].into_iter().enumerate() {
-            for (axis, end) in [(1, "weight"), (0, "bias")] {
-                let slice = Slice::contiguous(axis, part * config.hidden, config.hidden, 3 * config.hidden);
-                let (parameter, tensor) =
-                    (format!("{block}.attention.{name}.{end}"), format!("{layer}.attn.c_attn.{end}"));
-                bindings.push(Binding::identity(parameter, tensor).with_slice(slice));
-            }
-        }
-        // Linear layers as well as norms: the file's matrices are `[in, out]`, so that nothing is transposed.
-        let rest = [
-            ("attention.o", "attn.c_proj"),
-            ("attention_norm", "ln_1"),
-            ("feed_forward_norm", "ln_2"),
-            ("feed_forward.up", "mlp.c_fc"),
-            ("feed_forward.down", "mlp.c_proj"),
-        ];
-        for (ours, theirs) in rest {
-            bindings.extend(Binding::norm(&format!("{block}.{ours}"), &format!("{layer}.{theirs}"), true));
-        }
-    }
-    bindings.extend(Binding::norm("norm", "transformer.ln_f", true));
-    bindings.push(Binding::lm_head(&config.head, "lm_head.weight"));
-    bindings
 }

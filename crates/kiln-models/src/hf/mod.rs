@@ -25,6 +25,7 @@ pub mod family;
 mod keys;
 mod llama_like;
 mod load;
+mod names;
 mod reference_keys;
 mod rope;
 pub mod sentence_transformers;
@@ -41,7 +42,7 @@ mod qwen2;
 mod roberta;
 pub mod t5;
 
-pub use binding::{Binding, TensorLayout};
+pub use binding::{Binding, TensorLayout, ValueMap};
 pub use config_reader::ConfigReader;
 pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};

@@ -5,13 +5,12 @@
 
 use super::{
     Family,
-    binding::{Binding, Slice},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
+    names::{fused, linear, same},
     rope::{Rotary, RotaryClass},
     windows::SlidingWindow,
 };
-use crate::config::ModelConfig;
 
 pub(super) const FAMILY: Family = Family {
     name: "phi3",
@@ -44,33 +43,19 @@ pub(super) const FAMILY: Family = Family {
         Written("use_cache", Bool(true)),
     ],
     template: llama_like::TEMPLATE,
-    bindings: bindings,
+    names: &[
+        same("embedding", "model.embed_tokens.weight"),
+        fused(
+            &["blocks.{i}.attention.q", "blocks.{i}.attention.k", "blocks.{i}.attention.v"],
+            "model.layers.{i}.self_attn.qkv_proj",
+        ),
+        linear("blocks.{i}.attention.o", "model.layers.{i}.self_attn.o_proj"),
+        fused(&["blocks.{i}.feed_forward.gate", "blocks.{i}.feed_forward.up"], "model.layers.{i}.mlp.gate_up_proj"),
+        linear("blocks.{i}.feed_forward.down", "model.layers.{i}.mlp.down_proj"),
+        same("blocks.{i}.attention_norm", "model.layers.{i}.input_layernorm"),
+        same("blocks.{i}.feed_forward_norm", "model.layers.{i}.post_attention_layernorm"),
+        same("norm", "model.norm"),
+        linear("head", "lm_head"),
+        same("embedding", "lm_head.weight").if_tied(),
+    ],
 };
-
-/// Llama's bindings, with slices of the fused tensors in place of `q_proj`, `k_proj`, `v_proj`, `gate_proj`, `up_proj`.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let Some(blocks) = llama_like::first_block(config) else { return Vec::new() };
-    let heads = blocks.heads;
-    let head_dim = heads.head_dim.unwrap_or(config.hidden / heads.heads);
-    let q = heads.heads * head_dim;
-    let kv = heads.kv_heads.unwrap_or(heads.heads) * head_dim;
-    let mlp = blocks.mlp.intermediate.unwrap_or_default();
-    let bindings = llama_like::bindings(config).into_iter();
-    bindings.map(|binding| fuse(binding, [q, kv, mlp])).collect()
-}
-
-/// The binding as a slice of its fused tensor, if it is a part of one. `q`, `kv` and `mlp` are numbers of rows.
-fn fuse(binding: Binding, [q, kv, mlp]: [usize; 3]) -> Binding {
-    let name = binding.tensor.trim_end_matches("_proj.weight");
-    let Some((prefix, matrix)) = name.rsplit_once('.') else { return binding };
-    let (fused, slice) = match matrix {
-        "q" => ("qkv", Slice::contiguous(0, 0, q, q + 2 * kv)),
-        "k" => ("qkv", Slice::contiguous(0, q, kv, q + 2 * kv)),
-        "v" => ("qkv", Slice::contiguous(0, q + kv, kv, q + 2 * kv)),
-        "gate" => ("gate_up", Slice::contiguous(0, 0, mlp, 2 * mlp)),
-        "up" => ("gate_up", Slice::contiguous(0, mlp, mlp, 2 * mlp)),
-        _ => return binding,
-    };
-    let tensor = format!("{prefix}.{fused}_proj.weight");
-    Binding { tensor, ..binding.with_slice(slice) }
-}

@@ -41,5 +41,5 @@ pub(super) const FAMILY: Family = Family {
         Written("use_cache", Bool(true)),
     ],
     template: llama_like::TEMPLATE,
-    bindings: llama_like::bindings,
+    names: llama_like::NAMES,
 };

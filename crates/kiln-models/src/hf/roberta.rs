@@ -12,13 +12,12 @@
 use super::{
     Family,
     bert_like::{self, ClassHead, TableLength},
-    binding::Binding,
     config_reader::ConfigReader,
     keys::{Convert, Key::*},
+    names::{linear, same},
     template::Holes,
 };
-use crate::config::ModelConfig;
-use kiln_nn::{head::HeadConfig, part::feed_forward::activation::Activation};
+use kiln_nn::part::feed_forward::activation::Activation;
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 
@@ -40,7 +39,35 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead { class: "Roberta", classes: CLASSES, activation: Some(Activation::Gelu) }),
     ],
     template: bert_like::TEMPLATE,
-    bindings,
+    names: &[
+        same("embedding", "roberta.embeddings.word_embeddings.weight"),
+        same("embedded.types", "roberta.embeddings.token_type_embeddings.weight"),
+        same("position", "roberta.embeddings.position_embeddings"),
+        same("embedded.norm", "roberta.embeddings.LayerNorm"),
+        same("embedded.norm", "roberta.embeddings.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("blocks.{i}.attention.q", "roberta.encoder.layer.{i}.attention.self.query"),
+        linear("blocks.{i}.attention.k", "roberta.encoder.layer.{i}.attention.self.key"),
+        linear("blocks.{i}.attention.v", "roberta.encoder.layer.{i}.attention.self.value"),
+        linear("blocks.{i}.attention.o", "roberta.encoder.layer.{i}.attention.output.dense"),
+        linear("blocks.{i}.feed_forward.up", "roberta.encoder.layer.{i}.intermediate.dense"),
+        linear("blocks.{i}.feed_forward.down", "roberta.encoder.layer.{i}.output.dense"),
+        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm"),
+        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm"),
+        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        linear("head.transform.dense", "lm_head.dense"),
+        same("head.transform.norm", "lm_head.layer_norm"),
+        same("head.transform.norm", "lm_head.layer_norm").with_ends(bert_like::TF_ENDS),
+        // A tied head has two names for its bias, and the embedding as its matrix.
+        same("head.bias", "lm_head.bias").if_tied(),
+        same("head.bias", "lm_head.decoder.bias"),
+        same("embedding", "lm_head.decoder.weight").if_tied(),
+        linear("head.weight", "lm_head.decoder.weight"),
+        linear("head.pooler", "classifier.dense"),
+        linear("head.classes", "classifier.out_proj"),
+    ],
 };
 
 /// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.
@@ -72,22 +99,4 @@ impl Convert for PaddingOffset {
         json.insert("pad_token_id".into(), holes.integer("offset").saturating_sub(1).into());
         Ok(())
     }
-}
-
-/// Tensor names of the encoder and of the head.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = bert_like::bindings(config, FAMILY.prefix);
-    match &config.head {
-        HeadConfig::Language(head) => {
-            bindings.extend(Binding::linear("head.transform.dense", "lm_head.dense", true));
-            bindings.extend(bert_like::layer_norm_bindings("head.transform.norm", "lm_head.layer_norm"));
-            bindings.extend(bert_like::logit_bindings(head.tied, "lm_head"));
-        }
-        HeadConfig::Class(_) => {
-            bindings.extend(Binding::linear("head.pooler", "classifier.dense", true));
-            bindings.extend(Binding::linear("head.classes", "classifier.out_proj", true));
-        }
-        _ => {}
-    }
-    bindings
 }

@@ -17,7 +17,6 @@
 
 use super::{
     Family, activation,
-    binding::Binding,
     config_reader::ConfigReader,
     family::{inexpressible, unsupported_class},
     keys::{
@@ -26,12 +25,10 @@ use super::{
         Convert,
         Key::{self, *},
     },
+    names::{linear, same},
     template::Holes,
 };
-use crate::{
-    config::{BlockConfig, ModelConfig},
-    tensors::TensorSource,
-};
+use crate::tensors::TensorSource;
 use kiln_nn::part::{
     PartConfig,
     feed_forward::{activation::Activation as ActivationFunction, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
@@ -61,7 +58,47 @@ pub(super) const FAMILY: Family = Family {
         Converted(&HeadScale),
     ],
     template: TEMPLATE,
-    bindings,
+    // Older files repeat the table of embeddings for each stack, and each stack has one table of relative positions.
+    names: &[
+        same("embedding", "shared.weight"),
+        same("embedding", "encoder.embed_tokens.weight"),
+        same("embedding", "decoder.embed_tokens.weight"),
+        linear("head", "lm_head"),
+        same("embedding", "lm_head.weight").if_tied(),
+        same("position", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+        same("norm", "decoder.final_layer_norm"),
+        linear("blocks.{i}.attention.q", "decoder.block.{i}.layer.0.SelfAttention.q"),
+        linear("blocks.{i}.attention.k", "decoder.block.{i}.layer.0.SelfAttention.k"),
+        linear("blocks.{i}.attention.v", "decoder.block.{i}.layer.0.SelfAttention.v"),
+        linear("blocks.{i}.attention.o", "decoder.block.{i}.layer.0.SelfAttention.o"),
+        same("blocks.{i}.attention_norm", "decoder.block.{i}.layer.0.layer_norm"),
+        linear("blocks.{i}.cross_attention.q", "decoder.block.{i}.layer.1.EncDecAttention.q"),
+        linear("blocks.{i}.cross_attention.k", "decoder.block.{i}.layer.1.EncDecAttention.k"),
+        linear("blocks.{i}.cross_attention.v", "decoder.block.{i}.layer.1.EncDecAttention.v"),
+        linear("blocks.{i}.cross_attention.o", "decoder.block.{i}.layer.1.EncDecAttention.o"),
+        same("blocks.{i}.cross_attention_norm", "decoder.block.{i}.layer.1.layer_norm"),
+        linear("blocks.{i}.feed_forward.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0"),
+        linear("blocks.{i}.feed_forward.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1")
+            .with("blocks.{i}.feed_forward.gate.weight"),
+        linear("blocks.{i}.feed_forward.up", "decoder.block.{i}.layer.2.DenseReluDense.wi")
+            .without("blocks.{i}.feed_forward.gate.weight"),
+        linear("blocks.{i}.feed_forward.down", "decoder.block.{i}.layer.2.DenseReluDense.wo"),
+        same("blocks.{i}.feed_forward_norm", "decoder.block.{i}.layer.2.layer_norm"),
+        same("encoder.position", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+        same("encoder.norm", "encoder.final_layer_norm"),
+        linear("encoder.blocks.{i}.attention.q", "encoder.block.{i}.layer.0.SelfAttention.q"),
+        linear("encoder.blocks.{i}.attention.k", "encoder.block.{i}.layer.0.SelfAttention.k"),
+        linear("encoder.blocks.{i}.attention.v", "encoder.block.{i}.layer.0.SelfAttention.v"),
+        linear("encoder.blocks.{i}.attention.o", "encoder.block.{i}.layer.0.SelfAttention.o"),
+        same("encoder.blocks.{i}.attention_norm", "encoder.block.{i}.layer.0.layer_norm"),
+        linear("encoder.blocks.{i}.feed_forward.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0"),
+        linear("encoder.blocks.{i}.feed_forward.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1")
+            .with("encoder.blocks.{i}.feed_forward.gate.weight"),
+        linear("encoder.blocks.{i}.feed_forward.up", "encoder.block.{i}.layer.1.DenseReluDense.wi")
+            .without("encoder.blocks.{i}.feed_forward.gate.weight"),
+        linear("encoder.blocks.{i}.feed_forward.down", "encoder.block.{i}.layer.1.DenseReluDense.wo"),
+        same("encoder.blocks.{i}.feed_forward_norm", "encoder.block.{i}.layer.1.layer_norm"),
+    ],
 };
 
 /// Configuration of T5 and mT5.
@@ -199,49 +236,4 @@ impl Convert for FeedForward {
         json.insert("feed_forward_proj".into(), format!("{gate}{function}").into());
         Ok(())
     }
-}
-
-/// Tensor names of embedding, head, and both stacks.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    // Three names of one table: older files repeat it for each stack.
-    let tables = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
-    let mut bindings = Vec::from(tables.map(|tensor| Binding::identity("embedding", tensor)));
-    bindings.push(Binding::lm_head(&config.head, "lm_head.weight"));
-    let encoder = config.encoder_model_config();
-    for (prefix, stack, config) in [("", "decoder", Some(config)), ("encoder.", "encoder", encoder.as_ref())] {
-        let Some(config) = config else { continue };
-        let table = format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
-        bindings.push(Binding::identity(format!("{prefix}position.weight"), table));
-        bindings.push(Binding::identity(format!("{prefix}norm.weight"), format!("{stack}.final_layer_norm.weight")));
-        let blocks = config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
-        for (i, block) in blocks.enumerate() {
-            bindings.extend(block_bindings(block, &format!("{prefix}blocks.{i}"), &format!("{stack}.block.{i}")));
-        }
-    }
-    bindings
-}
-
-/// Matrices of an attention part: parameter, tensor.
-const QKVO: &[(&str, &str)] = &[("q", "q"), ("k", "k"), ("v", "v"), ("o", "o")];
-
-/// Tensor names of a block: `layer.0` is self-attention, `layer.1` cross-attention (decoder only), the last the MLP.
-fn block_bindings(config: &BlockConfig, ours: &str, theirs: &str) -> Vec<Binding> {
-    let mut bindings = Vec::new();
-    for (i, sublayer) in config.sublayers.iter().enumerate() {
-        let (role, module, matrices): (_, _, &[_]) = match sublayer.parts.first() {
-            Some(PartConfig::Attention(part)) if part.source.is_cross() => ("cross_attention", "EncDecAttention", QKVO),
-            Some(PartConfig::Attention(_)) => ("attention", "SelfAttention", QKVO),
-            Some(PartConfig::GatedMlp(_)) => {
-                ("feed_forward", "DenseReluDense", &[("gate", "wi_0"), ("up", "wi_1"), ("down", "wo")])
-            }
-            _ => ("feed_forward", "DenseReluDense", &[("up", "wi"), ("down", "wo")]),
-        };
-        let layer = format!("{theirs}.layer.{i}");
-        for (parameter, tensor) in matrices {
-            let (parameter, tensor) = (format!("{ours}.{role}.{parameter}"), format!("{layer}.{module}.{tensor}"));
-            bindings.extend(Binding::linear(&parameter, &tensor, false));
-        }
-        bindings.extend(Binding::norm(&format!("{ours}.{role}_norm"), &format!("{layer}.layer_norm"), false));
-    }
-    bindings
 }
