@@ -148,6 +148,8 @@ pub(in super::super) enum Statement {
     Block(Body),
     /// A block with variables of its own.
     Scope(Body),
+    /// `{% generation %}`: text of the assistant, with variables of its own.
+    Generation(Body),
     Break,
     Continue,
     /// A statement that needs other templates.

@@ -1,0 +1,240 @@
+//! Examples: what a row of training data says, independent of its file format.
+//!
+//! A row with several fields becomes an [`Example`]: a chat, a prompt with its completion, a preference, a pair of texts. The
+//! [`ExampleFormat`] says which fields a row has; it is recognized by their names ([`format`]). An [`encode::ExampleEncoder`]
+//! turns an example into sequences of tokens with loss weights.
+//!
+//! | kind | fields | trained tokens |
+//! |---|---|---|
+//! | `text` | `text` | all |
+//! | `chat` | `messages`, or `conversations` | the answers of the assistant |
+//! | `prompt_completion` | `prompt`, `completion` | the completion and its end |
+//! | `preference` | `prompt`, `chosen`, `rejected` | both answers, in one group |
+//! | `pair` | `anchor`, `positive`, `negative` | none: the objective compares the texts of a group |
+//! | `labeled` | `text`, `label` | all of the text; the label is not read by an objective yet |
+
+pub mod encode;
+pub mod format;
+mod source;
+
+pub use encode::{EncodedSequence, ExampleEncoder};
+pub use format::{ExampleFormat, FormatName};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+#[cfg(feature = "files")]
+pub use source::ExampleFiles;
+pub use source::{ExampleSource, Examples, LocatedExample};
+
+/// Kind of an example, without its data. An objective accepts some kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ExampleKind {
+    /// Plain text.
+    #[default]
+    Text,
+    /// A conversation.
+    Chat,
+    /// A prompt and its completion.
+    PromptCompletion,
+    /// Two answers to one prompt, of which one is better.
+    Preference,
+    /// Texts that belong together, and others that do not.
+    Pair,
+    /// A text with a class.
+    Labeled,
+}
+
+impl ExampleKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::Chat, Self::PromptCompletion, Self::Preference, Self::Pair, Self::Labeled];
+
+    /// Name in messages: `prompt_completion`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Chat => "chat",
+            Self::PromptCompletion => "prompt_completion",
+            Self::Preference => "preference",
+            Self::Pair => "pair",
+            Self::Labeled => "labeled",
+        }
+    }
+
+    /// Whether the examples are whole sequences with loss weights or groups, which are never cut. Text may be cut into chunks.
+    pub fn is_whole(self) -> bool {
+        !matches!(self, Self::Text | Self::Labeled)
+    }
+}
+
+/// A text, or the messages of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turns {
+    /// A text.
+    Text(String),
+    /// Messages: objects with `role` and `content`.
+    Messages(Vec<Value>),
+}
+
+/// What a chat template reads besides the messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatVariables {
+    /// Tools that the assistant may call, as JSON schemas.
+    pub tools: Option<Vec<Value>>,
+    /// Further variables of the template: the field `chat_template_kwargs`.
+    pub template_kwargs: Map<String, Value>,
+}
+
+/// An example: the data of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Example {
+    /// Plain text.
+    Text(String),
+    /// A conversation.
+    Chat {
+        /// Messages: objects with `role`, `content`, and what else the template reads. An assistant message with `weight` 0 is
+        /// not trained.
+        messages: Vec<Value>,
+        /// What the template reads besides.
+        variables: ChatVariables,
+    },
+    /// A prompt and its completion; both are texts, or both are messages.
+    PromptCompletion {
+        /// What is given.
+        prompt: Turns,
+        /// What is trained.
+        completion: Turns,
+        /// What the template reads besides, if they are messages.
+        variables: ChatVariables,
+    },
+    /// Two answers to one prompt; all three are texts, or all three are messages.
+    Preference {
+        /// What is given. Without a field `prompt` it is the common beginning of both answers.
+        prompt: Turns,
+        /// The better answer.
+        chosen: Turns,
+        /// The worse answer.
+        rejected: Turns,
+        /// What the template reads besides, if they are messages.
+        variables: ChatVariables,
+    },
+    /// Texts to compare.
+    Pair {
+        /// The text whose neighbor is searched for.
+        anchor: String,
+        /// The text that belongs to it.
+        positive: String,
+        /// Texts that do not (hard negatives); may be empty.
+        negatives: Vec<String>,
+    },
+    /// A text with a class.
+    Labeled {
+        /// The text.
+        text: String,
+        /// Name or number of the class.
+        label: String,
+    },
+}
+
+impl Example {
+    /// The kind.
+    pub fn kind(&self) -> ExampleKind {
+        match self {
+            Self::Text(_) => ExampleKind::Text,
+            Self::Chat { .. } => ExampleKind::Chat,
+            Self::PromptCompletion { .. } => ExampleKind::PromptCompletion,
+            Self::Preference { .. } => ExampleKind::Preference,
+            Self::Pair { .. } => ExampleKind::Pair,
+            Self::Labeled { .. } => ExampleKind::Labeled,
+        }
+    }
+
+    /// The texts of the example, in order: contents of messages, prompts, answers. They train a tokenizer.
+    pub fn texts(&self) -> Vec<&str> {
+        let mut texts = Vec::new();
+        match self {
+            Self::Text(text) | Self::Labeled { text, .. } => texts.push(text.as_str()),
+            Self::Chat { messages, .. } => push_contents(messages, &mut texts),
+            Self::PromptCompletion { prompt, completion, .. } => {
+                [prompt, completion].into_iter().for_each(|turns| turns.push_texts(&mut texts));
+            }
+            Self::Preference { prompt, chosen, rejected, .. } => {
+                [prompt, chosen, rejected].into_iter().for_each(|turns| turns.push_texts(&mut texts));
+            }
+            Self::Pair { anchor, positive, negatives } => {
+                texts.extend([anchor.as_str(), positive]);
+                texts.extend(negatives.iter().map(String::as_str));
+            }
+        }
+        texts
+    }
+
+    /// First 64 bits of a SHA-256 of all data of the example. It decides between training and validation, so that equal
+    /// examples are on the same side.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = Sha256::new();
+        // The length of each part keeps `a, bc` and `ab, c` apart.
+        let mut add = |part: &str| {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        };
+        add(self.kind().name());
+        match self {
+            Self::Text(text) => add(text),
+            Self::Labeled { text, label } => [text, label].into_iter().for_each(|part| add(part)),
+            Self::Chat { messages, variables } => {
+                messages.iter().for_each(|message| add(&message.to_string()));
+                add(&variables.to_text());
+            }
+            Self::PromptCompletion { prompt, completion, variables } => {
+                [prompt, completion].into_iter().for_each(|turns| add(&turns.to_text()));
+                add(&variables.to_text());
+            }
+            Self::Preference { prompt, chosen, rejected, variables } => {
+                [prompt, chosen, rejected].into_iter().for_each(|turns| add(&turns.to_text()));
+                add(&variables.to_text());
+            }
+            Self::Pair { anchor, positive, negatives } => {
+                [anchor, positive].into_iter().chain(negatives).for_each(|part| add(part));
+            }
+        }
+        hasher.finalize().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+    }
+}
+
+impl Turns {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Messages(messages) => messages.is_empty(),
+        }
+    }
+
+    fn push_texts<'a>(&'a self, texts: &mut Vec<&'a str>) {
+        match self {
+            Self::Text(text) => texts.push(text),
+            Self::Messages(messages) => push_contents(messages, texts),
+        }
+    }
+
+    /// All data as text, for hashes.
+    fn to_text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Messages(messages) => Value::from(messages.clone()).to_string(),
+        }
+    }
+}
+
+impl ChatVariables {
+    /// All data as text, for hashes.
+    fn to_text(&self) -> String {
+        let tools = self.tools.as_ref().map_or(Value::Null, |tools| tools.clone().into());
+        Value::from(vec![tools, self.template_kwargs.clone().into()]).to_string()
+    }
+}
+
+/// Appends the contents of messages that are texts.
+fn push_contents<'a>(messages: &'a [Value], texts: &mut Vec<&'a str>) {
+    texts.extend(messages.iter().filter_map(|message| message["content"].as_str()));
+}
