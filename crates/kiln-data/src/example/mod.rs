@@ -15,56 +15,17 @@
 
 pub mod encode;
 pub mod format;
+mod kind;
 mod source;
 
 pub use encode::{EncodedSequence, ExampleEncoder};
 pub use format::{ExampleFormat, FormatName};
+pub use kind::ExampleKind;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 #[cfg(feature = "files")]
 pub use source::ExampleFiles;
 pub use source::{ExampleSource, Examples, LocatedExample};
-
-/// Kind of an example, without its data. An objective accepts some kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum ExampleKind {
-    /// Plain text.
-    #[default]
-    Text,
-    /// A conversation.
-    Chat,
-    /// A prompt and its completion.
-    PromptCompletion,
-    /// Two answers to one prompt, of which one is better.
-    Preference,
-    /// Texts that belong together, and others that do not.
-    Pair,
-    /// A text with a class.
-    Labeled,
-}
-
-impl ExampleKind {
-    /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Text, Self::Chat, Self::PromptCompletion, Self::Preference, Self::Pair, Self::Labeled];
-
-    /// Name in messages: `prompt_completion`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Chat => "chat",
-            Self::PromptCompletion => "prompt_completion",
-            Self::Preference => "preference",
-            Self::Pair => "pair",
-            Self::Labeled => "labeled",
-        }
-    }
-
-    /// Whether the examples are whole sequences with loss weights or groups, which are never cut. Text may be cut into chunks.
-    pub fn is_whole(self) -> bool {
-        !matches!(self, Self::Text | Self::Labeled)
-    }
-}
 
 /// A text, or the messages of a conversation.
 #[derive(Clone, Debug, PartialEq)]
