@@ -18,11 +18,11 @@ pub mod format;
 mod kind;
 mod source;
 
+use crate::corpus::text_hash;
 pub use encode::{EncodedSequence, ExampleEncoder};
 pub use format::{ExampleFormat, FormatName};
 pub use kind::ExampleKind;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 #[cfg(feature = "files")]
 pub use source::ExampleFiles;
 pub use source::{ExampleSource, Examples, LocatedExample};
@@ -129,36 +129,9 @@ impl Example {
         texts
     }
 
-    /// First 64 bits of a SHA-256 of all data of the example. It decides between training and validation, so that equal
-    /// examples are on the same side.
+    /// Hash of the texts. It decides between training and validation, so that equal examples are on the same side.
     pub fn hash(&self) -> u64 {
-        let mut hasher = Sha256::new();
-        // The length of each part keeps `a, bc` and `ab, c` apart.
-        let mut add = |part: &str| {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        };
-        add(self.kind().name());
-        match self {
-            Self::Text(text) => add(text),
-            Self::Labeled { text, label } => [text, label].into_iter().for_each(|part| add(part)),
-            Self::Chat { messages, variables } => {
-                messages.iter().for_each(|message| add(&message.to_string()));
-                add(&variables.to_text());
-            }
-            Self::PromptCompletion { prompt, completion, variables } => {
-                [prompt, completion].into_iter().for_each(|turns| add(&turns.to_text()));
-                add(&variables.to_text());
-            }
-            Self::Preference { prompt, chosen, rejected, variables } => {
-                [prompt, chosen, rejected].into_iter().for_each(|turns| add(&turns.to_text()));
-                add(&variables.to_text());
-            }
-            Self::Pair { anchor, positive, negatives } => {
-                [anchor, positive].into_iter().chain(negatives).for_each(|part| add(part));
-            }
-        }
-        hasher.finalize().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+        text_hash(&self.texts().join("\n"))
     }
 }
 
@@ -176,22 +149,6 @@ impl Turns {
             Self::Text(text) => texts.push(text),
             Self::Messages(messages) => push_contents(messages, texts),
         }
-    }
-
-    /// All data as text, for hashes.
-    fn to_text(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Messages(messages) => Value::from(messages.clone()).to_string(),
-        }
-    }
-}
-
-impl ChatVariables {
-    /// All data as text, for hashes.
-    fn to_text(&self) -> String {
-        let tools = self.tools.as_ref().map_or(Value::Null, |tools| tools.clone().into());
-        Value::from(vec![tools, self.template_kwargs.clone().into()]).to_string()
     }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 mod tokens;
 
 use super::{ChatVariables, Example, ExampleKind, LocatedExample, Turns, format};
-use crate::{ChatTemplate, DataError, Tokenizer, TokenRole};
+use crate::{ChatTemplate, DataError, TokenRole, Tokenizer};
 use answers::{AnswerText, ChatProblem, find_answers};
 use serde_json::Value;
 use std::ops::Range;
@@ -74,6 +74,10 @@ impl<'a> ExampleEncoder<'a> {
         let located = |problem: ChatProblem| problem.into_error(example, self.template.is_some());
         let groups = match split_example(&example.example, self.template).map_err(located)? {
             Parts::NoAnswer => return Ok(Encoded::NoAnswer),
+            Parts::Plain(text) => {
+                let tokens = self.tokenizer.encode(&text);
+                vec![vec![EncodedSequence { tokens, answers: None, num_bytes: text.len() }]]
+            }
             Parts::Texts(texts) => vec![texts.iter().map(|text| self.encode_whole(text)).collect::<Result<_, _>>()?],
             Parts::Groups(groups) => {
                 let encode = |group: &Vec<AnswerText>| group.iter().map(|text| self.encode_answers(text)).collect();
@@ -85,7 +89,9 @@ impl<'a> ExampleEncoder<'a> {
             self.tokenizer.check_rows(&sequence.tokens, rows)?;
         }
         let has_answer = |group: &EncodedGroup| {
-            group.iter().all(|sequence| sequence.answers.as_ref().is_none_or(|answers| !answers.is_empty()))
+            let is_trained =
+                |sequence: &EncodedSequence| sequence.answers.as_ref().is_none_or(|answers| !answers.is_empty());
+            group.iter().all(|sequence| is_trained(sequence) && !sequence.tokens.is_empty())
         };
         let groups: Vec<EncodedGroup> = groups.into_iter().filter(has_answer).collect();
         Ok(if groups.is_empty() { Encoded::NoAnswer } else { Encoded::Groups(groups) })
@@ -125,6 +131,8 @@ enum Parts {
     Groups(Vec<Vec<AnswerText>>),
     /// One group of whole texts.
     Texts(Vec<String>),
+    /// Plain text, to which the corpus adds the special tokens.
+    Plain(String),
     NoAnswer,
 }
 
@@ -135,7 +143,7 @@ fn split_example(example: &Example, template: Option<&ChatTemplate>) -> Result<P
         false => Parts::Groups(texts.into_iter().map(|text| vec![text]).collect()),
     };
     Ok(match example {
-        Example::Text(text) | Example::Labeled { text, .. } => Parts::Texts(vec![text.clone()]),
+        Example::Text(text) | Example::Labeled { text, .. } => Parts::Plain(text.clone()),
         Example::Pair { anchor, positive, negatives } => {
             Parts::Texts([anchor, positive].into_iter().chain(negatives).cloned().collect())
         }
@@ -180,16 +188,15 @@ fn only_answer(mut texts: Vec<AnswerText>) -> Result<Option<AnswerText>, ChatPro
     }
 }
 
-/// The kind and the texts of a row of `instruction`, whose chat becomes a prompt with a completion for a model without a
-/// template.
-pub(crate) fn without_template(example: Example) -> Example {
-    match example {
-        Example::Chat { messages, variables } => {
+/// A row of `instruction` as a prompt with a completion, if that is the kind of its source: for a model without a template.
+pub(crate) fn example_of_kind(located: LocatedExample, kind: ExampleKind) -> LocatedExample {
+    match located.example {
+        Example::Chat { messages, variables } if kind == ExampleKind::PromptCompletion => {
             let (prompt, completion) = format::alpaca_prompt(&messages);
             let [prompt, completion] = [prompt, completion].map(Turns::Text);
-            Example::PromptCompletion { prompt, completion, variables }
+            LocatedExample { example: Example::PromptCompletion { prompt, completion, variables }, ..located }
         }
-        other => other,
+        example => LocatedExample { example, ..located },
     }
 }
 
@@ -203,9 +210,4 @@ impl ChatProblem {
         let (reason, help) = self.message();
         DataError::BadExample { path, line, reason, help }
     }
-}
-
-/// Whether examples of a kind may need a chat template.
-pub fn may_need_template(kind: ExampleKind) -> bool {
-    matches!(kind, ExampleKind::Chat | ExampleKind::PromptCompletion | ExampleKind::Preference)
 }

@@ -48,7 +48,9 @@ fn convert(row: &Row) -> Result<Example, RowProblem> {
 fn message(turn: &Value, number: usize) -> Result<Value, RowProblem> {
     let help = "write each turn as {\"from\": \"human\", \"value\": \"…\"}";
     let problem = |reason: String| RowProblem::new(format!("turn {number} {reason}"), help);
-    let Value::Object(fields) = turn else { return Err(problem(format!("is {}, expected an object", type_name(turn)))) };
+    let Value::Object(fields) = turn else {
+        return Err(problem(format!("is {}, expected an object", type_name(turn))));
+    };
     let from = turn["from"].as_str().ok_or_else(|| problem("has no `from`".into()))?;
     let role = ROLES.iter().find(|(_, names)| names.contains(&from.to_lowercase().as_str()));
     let Some((role, _)) = role else {

@@ -24,6 +24,7 @@ mod tests;
 mod value;
 
 use super::{Example, ExampleKind};
+pub(crate) use instruction::alpaca_prompt;
 pub use recognize::{FieldSample, Recognized, recognize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -65,10 +65,7 @@ fn convert(row: &Row) -> Result<Example, RowProblem> {
 }
 
 /// The common messages of two conversations, and the rest of each.
-fn split_messages(
-    mut chosen: Vec<serde_json::Value>,
-    mut rejected: Vec<serde_json::Value>,
-) -> (Turns, Turns, Turns) {
+fn split_messages(mut chosen: Vec<serde_json::Value>, mut rejected: Vec<serde_json::Value>) -> (Turns, Turns, Turns) {
     let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
     let (chosen_rest, rejected_rest) = (chosen.split_off(common), rejected.split_off(common));
     (Turns::Messages(chosen), Turns::Messages(chosen_rest), Turns::Messages(rejected_rest))

@@ -115,9 +115,14 @@ fn message_of(item: &Value, number: usize) -> Result<Value, RowProblem> {
         other => return Err(found(format!("has a `role` that is {}, expected a string", type_name(other)))),
     }
     let content = content_of(&item["content"]).map_err(found)?;
-    let mut message: Map<String, Value> =
-        fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
-    if content.is_null() && !["tool_calls", "function_call", "reasoning_content"].iter().any(|key| message.contains_key(*key)) {
+    let mut message: Map<String, Value> = fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if content.is_null()
+        && !["tool_calls", "function_call", "reasoning_content"].iter().any(|key| message.contains_key(*key))
+    {
         return Err(found("has no `content`".into()));
     }
     message.insert("content".into(), content);

@@ -1,11 +1,7 @@
 //! Check of the first rows of each file of examples before any long work.
 
 use super::{LocatedExample, files::ExampleFiles};
-use crate::{
-    DataError, StopSignal,
-    example::ExampleSource,
-    source::report::Omissions,
-};
+use crate::{DataError, StopSignal, example::ExampleSource, source::report::Omissions};
 
 /// Number of rows that are checked in each file.
 const CHECKED_ROWS: usize = 1000;

@@ -3,7 +3,9 @@
 use super::{
     csv::CsvFields,
     json::{self, JsonShape},
-    open::{PARQUET_MAGIC, ROW_EXTENSIONS, START_BYTES, check_text, is_parquet, is_skippable, raw_start, refuse_signature},
+    open::{
+        PARQUET_MAGIC, ROW_EXTENSIONS, START_BYTES, check_text, is_parquet, is_skippable, raw_start, refuse_signature,
+    },
     parquet_fields::ParquetFields,
     reader::FileReader,
     rows::{Fields, Rows},
@@ -29,14 +31,14 @@ pub(crate) enum OpenRows {
 ///
 /// # Errors
 /// Errors that concern the whole file.
-pub(crate) fn open_rows(entry: &FileEntry, known: fn(&str) -> bool) -> Result<OpenRows, DataError> {
+pub(crate) fn open_rows(entry: &FileEntry, known: &dyn Fn(&str) -> bool) -> Result<OpenRows, DataError> {
     match open(entry, known) {
         Err(error) if !entry.is_explicit && is_skippable(&entry.path, &error) => Ok(OpenRows::Skipped(error)),
         result => result,
     }
 }
 
-fn open(entry: &FileEntry, known: fn(&str) -> bool) -> Result<OpenRows, DataError> {
+fn open(entry: &FileEntry, known: &dyn Fn(&str) -> bool) -> Result<OpenRows, DataError> {
     let path = &entry.path;
     let name = FileReader::uncompressed_name(path);
     let raw_start = raw_start(path)?;

@@ -3,7 +3,10 @@
 //! Columns that no example format reads are left out of the schema, so that they are not decoded. A null within a struct is
 //! left out: a Parquet file has every field of a struct in each row.
 
-use super::{parquet::corrupt_file_error, rows::{Fields, Row}};
+use super::{
+    parquet::corrupt_file_error,
+    rows::{Fields, Row},
+};
 use crate::DataError;
 use parquet::{
     errors::{ParquetError, Result as ParquetResult},
@@ -70,7 +73,8 @@ fn panic_error() -> ParquetError {
 fn check_offsets(reader: &SerializedFileReader<File>) -> ParquetResult<()> {
     let groups = reader.metadata().row_groups().iter();
     for column in groups.flat_map(|group| group.columns()) {
-        let offsets = [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
+        let offsets =
+            [column.data_page_offset(), column.dictionary_page_offset().unwrap_or(0), column.compressed_size()];
         if offsets.iter().any(|offset| *offset < 0) {
             return Err(ParquetError::General("a column has a negative offset or size".into()));
         }

@@ -65,7 +65,6 @@ impl<'t> Renderer<'t> {
                 self.write(&self.text_of(&value)?, out)?;
             }
             Statement::Block(body) => drop(self.execute(body, &self.root.inner(), out)?),
-            Statement::Scope(body) => drop(self.execute(body, &scope.inner(), out)?),
             Statement::Generation(body) => self.generation(body, scope, out)?,
             Statement::Break => return Ok(Flow::Break),
             Statement::Continue => return Ok(Flow::Continue),
