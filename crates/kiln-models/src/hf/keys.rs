@@ -61,8 +61,6 @@ pub(super) enum Constant {
     Bool(bool),
     /// A whole number.
     Whole(u64),
-    /// A number.
-    Number(f64),
     /// A string.
     Text(&'static str),
     /// No value: the key is left out.
@@ -89,7 +87,6 @@ impl Constant {
         match self {
             Self::Bool(value) => value.into(),
             Self::Whole(value) => value.into(),
-            Self::Number(value) => value.into(),
             Self::Text(value) => value.into(),
             Self::Nothing => Value::Null,
         }

@@ -33,11 +33,6 @@ impl Holes {
         self.get(name).as_f64().unwrap_or(0.0)
     }
 
-    /// A truth value; false if the hole has another value.
-    pub fn flag(&self, name: &str) -> bool {
-        self.get(name).as_bool().unwrap_or(false)
-    }
-
     /// The values of each layer; empty if the hole is no list.
     pub fn layers(&self, name: &str) -> &[Value] {
         self.get(name).as_array().map(Vec::as_slice).unwrap_or_default()
