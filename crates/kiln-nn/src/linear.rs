@@ -1,4 +1,4 @@
-//! Linear map y = x W + b, with a weight that may be quantized and an adapter that may change it.
+//! Linear map y = x W + b, with a weight that may be quantized or of 16-bit floats, and an adapter that may change it.
 //!
 //! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapter under its name (`lora.a`). The weight is
 //! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations per token, plus the
@@ -12,14 +12,14 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module::linear},
+    tensor::{Device, Tensor, module::linear},
 };
-use kiln_kernels::packed::packed_linear;
+use kiln_kernels::packed::{half_linear, packed_linear};
 
 /// Linear map `[…, in] → […, out]`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// Weight W, `[in, out]`. Computed from the packed weight when it is first read, if there is one.
+    /// Weight W, `[in, out]`, without values of its own if it is packed: see [`crate::packed_weight`].
     pub weight: Param<Tensor<2>>,
     /// Bias b, `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
@@ -64,15 +64,18 @@ impl Linear {
         self.forward_adapted(x, None)
     }
 
-    /// Linear map without adapter, `[…, in] → […, out]`. A packed weight is multiplied without being dequantized as a whole.
+    /// Linear map without adapter, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
+    /// being converted as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let bias = self.bias.as_ref().map(Param::val);
-        match self.matrix().packed() {
-            Some(packed) => {
-                let y = packed_linear(x, packed);
-                bias.map_or(y.clone(), |bias| y + bias.unsqueeze())
-            }
-            None => linear(x, self.weight.val(), bias),
+        let (bias, weight) = (self.bias.as_ref().map(Param::val), self.matrix());
+        let y = match weight.packed() {
+            Some(packed) => packed_linear(x, packed),
+            None if weight.is_half() => half_linear(x, self.weight.val()),
+            None => return linear(x, self.weight.val(), bias),
+        };
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
         }
     }
 
@@ -89,9 +92,13 @@ impl Linear {
         self.weight.lazy_shape().dims()
     }
 
-    /// Whether fused CPU kernels support its output: the weight is packed, or f32 on the CPU.
+    /// Whether fused CPU kernels support its output, which is f32 for a weight that is packed, or of 16 or 32 bits on the CPU.
     pub fn has_cpu_kernel(&self) -> bool {
-        self.matrix().packed().is_some() || kiln_kernels::cpu::is_cpu_f32(&self.weight.val())
+        let weight = self.matrix();
+        let is_on_cpu = || self.weight.lazy_device() == Device::flex();
+        weight.packed().is_some()
+            || weight.is_half() && is_on_cpu()
+            || kiln_kernels::cpu::is_cpu_f32(&self.weight.val())
     }
 
     /// The weight, packed or not.
