@@ -23,21 +23,22 @@ struct HeldTypes {
 /// # Errors
 /// If the device lacks the type, or a stage trains weights that cannot be trained in it.
 pub(super) fn resolve(recipe: &mut Recipe, device: &Device) -> Result<(), TrainError> {
-    let trained = trained_weights(recipe)?;
-    if recipe.precision.weights.is_none() && is_kept_by_default(recipe, &trained, device) {
-        recipe.precision.weights = Some(WeightPrecision::Keep);
-    }
+    let weights = stage_weights(recipe)?;
+    fill_in(recipe, &weights, device);
     check_device(recipe, device)?;
     let types = held_types(recipe)?;
-    for (index, (stage, trained)) in recipe.stages.iter().zip(&trained).enumerate() {
-        check_stage(index, stage, trained, &types)?;
+    for (index, (stage, weights)) in recipe.stages.iter().zip(&weights).enumerate() {
+        check_stage(index, stage, weights, &types)?;
     }
     Ok(())
 }
 
-/// Whether the weights keep the types of their file though the recipe does not say so: they are all frozen.
-fn is_kept_by_default(recipe: &Recipe, trained: &[Vec<TrainedWeight>], device: &Device) -> bool {
-    recipe.from.is_some() && *device == Device::flex() && trained.iter().all(Vec::is_empty)
+/// Sets the type of the weights to that of their file if the recipe leaves it open and all weights of the file are frozen.
+pub(super) fn fill_in(recipe: &mut Recipe, weights: &[Vec<StageWeight>], device: &Device) {
+    let is_frozen = weights.iter().flatten().all(|weight| weight.is_adapter || !weight.is_trained);
+    if recipe.precision.weights.is_none() && recipe.from.is_some() && is_frozen && *device == Device::flex() {
+        recipe.precision.weights = Some(WeightPrecision::Keep);
+    }
 }
 
 /// Checks that the device has the type of the weights.
@@ -68,28 +69,33 @@ pub(super) fn check_device(recipe: &Recipe, device: &Device) -> Result<(), Train
     }
 }
 
-/// A trained parameter that does not belong to an adapter.
-struct TrainedWeight {
-    name: String,
-    is_matrix: bool,
+/// A parameter that a stage trains, or that its model has.
+pub(super) struct StageWeight {
+    pub name: String,
+    pub elements: u64,
+    /// Whether it can be packed or of 16-bit floats.
+    pub is_matrix: bool,
+    pub is_adapter: bool,
+    pub is_trained: bool,
 }
 
-/// The parameters that each stage trains, without those of adapters.
-fn trained_weights(recipe: &Recipe) -> Result<Vec<Vec<TrainedWeight>>, TrainError> {
+/// The parameters of each stage's model, those of its adapters included.
+pub(super) fn stage_weights(recipe: &Recipe) -> Result<Vec<Vec<StageWeight>>, TrainError> {
     // The names do not depend on the size of the vocabulary, which may be unknown yet.
     let config = ModelConfig { vocab: recipe.model.vocab.max(1), ..recipe.model.clone() };
     let base = Model::without_weights(&config);
     let mut all = Vec::new();
     for (index, stage) in recipe.stages.iter().enumerate() {
         let attached = stage.adapter.as_ref().map(|adapter| attach(&base, adapter, 0)).transpose();
-        let attached =
-            attached.map_err(|error| ConfigError::from(error.with_path_prefix(&format!("stages[{index}]"))))?;
+        let attached = attached.map_err(|error| ConfigError::from(error.with_path_prefix(&format!("stages[{index}]"))))?;
         let model = attached.as_ref().unwrap_or(&base);
-        let names = named_parameters(model).into_iter().map(|parameter| parameter.path);
-        let trained = names.filter(|name| {
-            !model.is_adapter_parameter(name) && stage.trainable.iter().any(|pattern| matches(pattern, name))
+        let weights = named_parameters(model).into_iter().map(|parameter| StageWeight {
+            elements: parameter.shape.iter().map(|size| *size as u64).product(),
+            is_matrix: model.holds_in_half(&parameter.path),
+            is_adapter: model.is_adapter_parameter(&parameter.path),
+            is_trained: stage.trainable.iter().any(|pattern| matches(pattern, &parameter.path)),
+            name: parameter.path,
         });
-        let weights = trained.map(|name| TrainedWeight { is_matrix: base.holds_in_half(&name), name });
         all.push(weights.collect());
     }
     Ok(all)
@@ -118,10 +124,11 @@ fn held_types(recipe: &Recipe) -> Result<HeldTypes, TrainError> {
 fn check_stage(
     index: usize,
     stage: &StageConfig,
-    trained: &[TrainedWeight],
+    weights: &[StageWeight],
     types: &HeldTypes,
 ) -> Result<(), TrainError> {
-    let Some(weight) = trained.iter().find(|weight| weight.is_matrix).or(trained.first()) else { return Ok(()) };
+    let mut trained = weights.iter().filter(|weight| weight.is_trained && !weight.is_adapter);
+    let Some(weight) = trained.clone().find(|weight| weight.is_matrix).or(trained.next()) else { return Ok(()) };
     if types.half.contains(&DType::F16) {
         return refuse(untrainable(index, &weight.name, "of f16"));
     }
