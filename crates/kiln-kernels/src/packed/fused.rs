@@ -102,6 +102,10 @@ pub(super) fn product(x: &[f32], matrix: PackedRef) -> Vec<f32> {
     let [rows, columns] = matrix.shape;
     let count = x.len() / rows.max(1);
     let mut out = vec![0.0; count * columns];
+    if count == 1 && matrix.ggml_type.block_size == 1 {
+        product_one_row(x, matrix, &mut out);
+        return out;
+    }
     let mut weights = vec![0.0; TILE_ROWS.min(rows) * columns];
     for first in (0..rows).step_by(TILE_ROWS) {
         let height = TILE_ROWS.min(rows - first);
@@ -160,6 +164,22 @@ fn linear_rows(x: &[f32], matrix: PackedRef) -> Vec<f32> {
         out.iter_mut().enumerate().for_each(|(column, out)| *out = transposed[column * count + row]);
     });
     out
+}
+
+/// Columns of W in one task of a product x W with one row of x: a row of a task is dequantized into an L1 cache.
+const ONE_ROW_COLUMNS: usize = 256;
+
+/// Product x W with one row of x and a format of single values, `[rows] → [columns]`: rows of W in ascending order.
+fn product_one_row(x: &[f32], matrix: PackedRef, out: &mut [f32]) {
+    let size = matrix.ggml_type.block_bytes;
+    out.par_chunks_mut(ONE_ROW_COLUMNS).enumerate().for_each(|(task, out)| {
+        let (start, mut weights) = (size * task * ONE_ROW_COLUMNS, [0.0; ONE_ROW_COLUMNS]);
+        for (row, x) in x.iter().enumerate() {
+            let bytes = &matrix.row_span(row, 1)[start..][..size * out.len()];
+            matrix.ggml_type.dequantize(bytes, &mut weights[..out.len()]);
+            out.iter_mut().zip(&weights).for_each(|(out, weight)| *out += x * weight);
+        }
+    });
 }
 
 /// Rows `first..first + count` of W, dequantized.

@@ -1,5 +1,6 @@
 //! Fused kernels against their references, in one test binary.
 
 mod fused;
+mod half;
 mod packed;
 mod scan;

@@ -6,7 +6,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{DType, Device, ExecutionError, Gradients, Tensor, TensorData},
 };
-use kiln_kernels::packed::is_placeholder;
+use kiln_kernels::packed::{is_half, is_placeholder};
 use kiln_nn::packed_weight::PackedWeight;
 use std::{any::Any, collections::BTreeMap, pin::Pin};
 
@@ -91,7 +91,8 @@ impl<const D: usize> ErasedParam for Param<Tensor<D>> {
     }
 
     fn value_async(&self) -> ValueFuture {
-        Box::pin(self.val().into_data_async())
+        let value = self.val().into_data_async();
+        Box::pin(async move { value.await.map(half_to_f32) })
     }
 
     fn share(&self) -> Box<dyn ErasedParam> {
@@ -163,14 +164,14 @@ impl<'a> ParamView<'a> {
         self.param.device()
     }
 
-    /// The values, read from the device now. A packed weight is dequantized for the caller and stays packed.
+    /// The values, read from the device now, as 32-bit floats. A packed weight is dequantized for the caller and stays packed.
     ///
     /// # Errors
     /// If the device fails.
     pub fn value(&self) -> Result<TensorData, ExecutionError> {
         match self.packed() {
             Some(packed) => Ok(packed.values()),
-            None => self.param.tensor().into_data(),
+            None => self.param.tensor().into_data().map(half_to_f32),
         }
     }
 
@@ -206,14 +207,14 @@ pub struct ParamHandle {
 }
 
 impl ParamHandle {
-    /// The values, read from the device now. A packed weight is dequantized for the caller and stays packed.
+    /// The values, read from the device now, as 32-bit floats. A packed weight is dequantized for the caller and stays packed.
     ///
     /// # Errors
     /// If the device fails.
     pub fn value(&self) -> Result<TensorData, ExecutionError> {
         match &self.packed {
             Some(packed) => Ok(packed.values()),
-            None => self.param.tensor().into_data(),
+            None => self.param.tensor().into_data().map(half_to_f32),
         }
     }
 
@@ -234,4 +235,9 @@ fn value_async(param: &dyn ErasedParam, packed: Option<&PackedWeight>) -> ValueF
         Some(packed) => Box::pin(std::future::ready(Ok(packed.values()))),
         None => param.value_async(),
     }
+}
+
+/// Values of 16-bit floats as 32-bit floats; others unchanged.
+fn half_to_f32(data: TensorData) -> TensorData {
+    if is_half(data.dtype()) { data.convert::<f32>() } else { data }
 }

@@ -87,7 +87,8 @@ pub(super) fn stage_weights(recipe: &Recipe) -> Result<Vec<Vec<StageWeight>>, Tr
     let mut all = Vec::new();
     for (index, stage) in recipe.stages.iter().enumerate() {
         let attached = stage.adapter.as_ref().map(|adapter| attach(&base, adapter, 0)).transpose();
-        let attached = attached.map_err(|error| ConfigError::from(error.with_path_prefix(&format!("stages[{index}]"))))?;
+        let attached =
+            attached.map_err(|error| ConfigError::from(error.with_path_prefix(&format!("stages[{index}]"))))?;
         let model = attached.as_ref().unwrap_or(&base);
         let weights = named_parameters(model).into_iter().map(|parameter| StageWeight {
             elements: parameter.shape.iter().map(|size| *size as u64).product(),

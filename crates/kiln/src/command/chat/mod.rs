@@ -20,7 +20,11 @@ mod slash_command;
 mod terminal;
 
 use super::{
-    device_args::{DeviceArgs, DtypeArgs}, error::CliError, generation_args::GenerationArgs, interrupt, model_args::ModelArgs,
+    device_args::{DeviceArgs, DtypeArgs},
+    error::CliError,
+    generation_args::GenerationArgs,
+    interrupt,
+    model_args::ModelArgs,
     output::CommandOutput,
 };
 use input::Input;
