@@ -6,12 +6,14 @@
 //! Kiln has its own training loop: Burn's learner counts in epochs, saves between epochs only, and does not save the
 //! position in the data. Gradients and their accumulation are Burn's.
 
+mod check_sources;
 mod checkpoint_choice;
 mod corpora;
 mod data;
 mod data_settings;
 mod diagnose;
 mod epochs;
+mod frozen;
 mod load;
 mod memory;
 mod name_patterns;
@@ -39,8 +41,10 @@ use crate::{
     run_folder::{MetricsLog, ResumePoint, RunFolder, RunPaths},
 };
 use burn::tensor::Device;
+use check_sources::check_sources;
 use corpora::Corpora;
 use epochs::resolve_epochs;
+use frozen::FrozenStage;
 use kiln_data::DataError;
 use kiln_spec::{
     ValidationError,
@@ -48,7 +52,7 @@ use kiln_spec::{
 };
 use load::load_weights;
 use objectives::recipe_objective;
-use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};
+use setup::{init_models, prepare_tokenizer, set_stage_adapter};
 use stage_run::{StageOutcome, StageRun};
 use std::{
     fs,
@@ -110,7 +114,8 @@ pub fn start_with_objectives(
     objectives::record(&mut recipe, objectives)?;
     name_patterns::check_name_patterns(&recipe)?;
     precision::resolve(&mut recipe, &context.device)?;
-    check_sources(&recipe, &|| context.stop_flag.load(Ordering::Relaxed))?;
+    let stop = || context.stop_flag.load(Ordering::Relaxed);
+    check_sources(&mut recipe, objectives, &stop, context.listener)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     let RunContext { device, stop_flag, listener } = context;
     listener.on_event(ProgressEvent::RunOpened(folder.root()));
@@ -256,6 +261,10 @@ fn run_stages(
         if index > 0 || models.policy.adapters().is_empty() {
             models.policy = set_stage_adapter(models.policy, config, recipe.seed)?;
         }
+        let device = &context.device;
+        let is_resumed = resume_point.is_some();
+        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
+        models.frozen = frozen_stage.build(&*objective, &models)?;
         let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objective, tokens);
         if let Some(point) = resume_point.take() {
             models = stage.restore(models, point, &context.device)?;

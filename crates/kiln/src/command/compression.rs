@@ -71,9 +71,9 @@ fn data_config(recipe: &Recipe) -> &DataConfig {
 /// The order by hash makes the selection independent of the order of the source. Texts are cut at a character
 /// boundary.
 fn select_texts(recipe: &Recipe, max_bytes: u64, stop: StopSignal) -> Result<Vec<String>, CliError> {
-    let (source, split) = run::open_data(data_config(recipe), stop)?;
+    let dataset = run::open_data(data_config(recipe), stop)?;
     let mut hashed = Vec::new();
-    for text in split.texts(&source, Subset::Validation)? {
+    for text in dataset.texts(Subset::Validation)? {
         let text = text?;
         hashed.push((sha256_hex(text.as_bytes()), text));
         retain_smallest(&mut hashed, max_bytes);
@@ -117,7 +117,7 @@ fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Resu
     let corpus = Arc::new(Corpus::build(&texts, &split, &loaded.tokenizer, &DiskSpace::in_memory(), |_, _| ())?);
     let size = (stage.sequence_length, stage.batch_size);
     let eval_set = EvalSet::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
-    let models = Models { policy: loaded.model };
+    let models = Models::new(loaded.model);
     let evaluation = block_on(eval_set.evaluate(&models, &*stage.objective.build()))?;
     Ok(CompressionMetrics {
         step: loaded.step,

@@ -95,7 +95,7 @@ fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequ
     ids.extend(is_complete.then_some(special.eos));
     PackedSequences {
         sequence_length: ids.len(),
-        rows: vec![vec![Sequence { tokens: ids, document: 0, start: 0, ends_document: false }]],
+        rows: vec![vec![Sequence { tokens: ids, ..Sequence::default() }]],
         vocabulary: tokenizer.vocabulary().clone(),
     }
 }
@@ -113,7 +113,7 @@ fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
 
 /// The first validation document in the order of the source; `None` if there is none.
 pub fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
-    let (source, split) = run::open_data(data, &|| false)?;
-    let mut texts = split.texts(&source, Subset::Validation)?;
-    Ok(texts.next().transpose()?)
+    let dataset = run::open_data(data, &|| false)?;
+    let text = dataset.texts(Subset::Validation)?.next().transpose()?;
+    Ok(text)
 }
