@@ -59,6 +59,19 @@ impl Linear {
         self.forward_adapted(x, Some(cx))
     }
 
+    /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an enabled adapter the
+    /// bias is in the output already, and `None`.
+    pub fn forward_without_bias<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> (Tensor<D>, Option<Tensor<1>>) {
+        if self.adapter.is_some() && self.adapter_enabled {
+            return (self.forward_with(x, cx), None);
+        }
+        let product = match self.matrix().packed() {
+            Some(packed) => packed_linear(x, packed),
+            None => linear(x, self.weight.val(), None),
+        };
+        (product, self.bias.as_ref().map(Param::val))
+    }
+
     /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)

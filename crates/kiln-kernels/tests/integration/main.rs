@@ -1,5 +1,7 @@
 //! Fused kernels against their references, in one test binary.
 
+mod dropout;
 mod fused;
+mod linear_cross_entropy;
 mod packed;
 mod scan;
