@@ -55,7 +55,8 @@ fn batch(step: u64, rows: usize, length: usize, vocab: usize) -> Result<Batch, B
 fn main() -> Result<(), Box<dyn Error>> {
     retain_freed_pages();
     let mut config: ModelConfig = serde_json::from_str(&std::env::args().nth(1).ok_or("expected a model as JSON")?)?;
-    let [rows, length, steps] = [("--rows", 1.0), ("--length", 256.0), ("--steps", 5.0)].map(|(flag, n)| number(flag, n));
+    let [rows, length, steps] =
+        [("--rows", 1.0), ("--length", 256.0), ("--steps", 5.0)].map(|(flag, n)| number(flag, n));
     let (rows, length, steps) = (rows? as usize, length? as usize, steps? as u64);
     let learning_rate = number("--lr", 1e-3)?;
     let recomputes = std::env::args().any(|argument| argument == "--checkpointing");

@@ -15,6 +15,15 @@ pub fn as_f32_slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("contiguous 32-bit floats")
 }
 
+/// Returns the values of a contiguous tensor of 32-bit floats for writing. They are copied first if another tensor shares them.
+///
+/// # Panics
+/// As for [`as_f32_slice`].
+pub fn as_f32_slice_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    let (start, count) = (tensor.layout().start_offset(), as_f32_slice(tensor).len());
+    &mut tensor.storage_mut::<f32>()[start..start + count]
+}
+
 /// Returns a contiguous tensor of `values`, row-major. `values` must have as many elements as `shape`.
 pub fn f32_tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
