@@ -210,9 +210,10 @@ impl Model {
         self.logits(self.norm.forward(residual).reshape([b * t, m]))
     }
 
-    /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`.
+    /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`. A language-model head never forms
+    /// large logits `[N, V]` as a whole; see [`kiln_kernels::linear_cross_entropy`].
     pub fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        kiln_kernels::cross_entropy::cross_entropy(self.logits(hidden), targets)
+        self.head.cross_entropy(hidden, targets, self.embedding_matrix())
     }
 
     /// Decoding state before the first generated token.

@@ -59,6 +59,25 @@ impl Linear {
         self.forward_adapted(x, Some(cx))
     }
 
+    /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an enabled adapter the
+    /// bias is in the output already, and `None`.
+    pub fn forward_without_bias<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> (Tensor<D>, Option<Tensor<1>>) {
+        if self.adapter.is_some() && self.adapter_enabled {
+            return (self.forward_with(x, cx), None);
+        }
+        let product = self.converted_product(x.clone()).unwrap_or_else(|| linear(x, self.weight.val(), None));
+        (product, self.bias.as_ref().map(Param::val))
+    }
+
+    /// Product with a weight that isn't of 32-bit floats: packed, or of 16-bit floats. `None` if it is.
+    fn converted_product<const D: usize>(&self, x: Tensor<D>) -> Option<Tensor<D>> {
+        let weight = self.matrix();
+        match weight.packed() {
+            Some(packed) => Some(packed_linear(x, packed)),
+            None => weight.is_half().then(|| half_linear(x, self.weight.val())),
+        }
+    }
+
     /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)
@@ -67,15 +86,11 @@ impl Linear {
     /// Linear map without adapter, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
     /// being converted as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (bias, weight) = (self.bias.as_ref().map(Param::val), self.matrix());
-        let y = match weight.packed() {
-            Some(packed) => packed_linear(x, packed),
-            None if weight.is_half() => half_linear(x, self.weight.val()),
-            None => return linear(x, self.weight.val(), bias),
-        };
-        match bias {
-            Some(bias) => y + bias.unsqueeze(),
-            None => y,
+        let bias = self.bias.as_ref().map(Param::val);
+        match (self.converted_product(x.clone()), bias) {
+            (None, bias) => linear(x, self.weight.val(), bias),
+            (Some(y), Some(bias)) => y + bias.unsqueeze(),
+            (Some(y), None) => y,
         }
     }
 

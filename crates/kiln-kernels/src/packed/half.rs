@@ -116,16 +116,73 @@ impl StoredWeight {
     /// # Panics
     /// If the elements aren't 16-bit floats.
     fn matrix(&self) -> PackedRef<'_> {
-        let name = match self.tensor.dtype() {
-            DType::BF16 => "BF16",
-            DType::F16 => "F16",
-            other => panic!("expected a weight of 16-bit floats, found {other:?}"),
-        };
-        let ggml_type = GgmlType::from_name(name).expect("the 16-bit formats are in the list");
-        let shape: [usize; 2] = self.tensor.shape().dims();
-        let (start, row_bytes) = (2 * self.tensor.layout().start_offset(), 2 * shape[1]);
-        PackedRef { ggml_type, shape, row_bytes, bytes: &self.tensor.bytes()[start..][..shape[0] * row_bytes] }
+        packed_ref(&self.tensor, self.tensor.shape().dims()).expect("a weight of 16-bit floats")
     }
+}
+
+/// Borrowed matrix of 16-bit floats, for kernels that convert a part of it at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfMatrix<'a> {
+    stored: PackedRef<'a>,
+    /// Whether the stored rows are the matrix's columns.
+    transposed: bool,
+}
+
+impl<'a> HalfMatrix<'a> {
+    /// Returns a view of a tensor that is stored by rows or by columns; `None` for other strides or types.
+    pub(crate) fn of(tensor: &'a FlexTensor) -> Option<Self> {
+        let [rows, columns]: [usize; 2] = tensor.shape().dims();
+        let transposed = !tensor.is_contiguous();
+        if transposed && !tensor.transpose(0, 1).is_contiguous() {
+            return None;
+        }
+        let shape = if transposed { [columns, rows] } else { [rows, columns] };
+        Some(Self { stored: packed_ref(tensor, shape)?, transposed })
+    }
+
+    /// Returns the transpose.
+    pub(crate) fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// Returns the number of rows and columns.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        let [rows, columns] = self.stored.shape;
+        if self.transposed { [columns, rows] } else { [rows, columns] }
+    }
+
+    /// Calls `f` with `count` rows, from row `first` on, converted into `scratch`.
+    pub(crate) fn with_rows<T>(
+        &self,
+        (first, count): (usize, usize),
+        scratch: &mut Vec<f32>,
+        f: impl FnOnce(MatrixRef) -> T,
+    ) -> T {
+        let ([_, columns], stored) = (self.shape(), &self.stored);
+        scratch.resize(count * columns, 0.0);
+        if !self.transposed {
+            par_fill_rows(scratch, columns, |row, out| {
+                stored.ggml_type.dequantize(stored.row_span(first + row, 1), out);
+            });
+            return f(MatrixRef::row_major(scratch, [count, columns]));
+        }
+        par_fill_rows(scratch, count, |column, out| {
+            stored.ggml_type.dequantize(&stored.row_span(column, 1)[2 * first..][..2 * count], out);
+        });
+        f(MatrixRef::row_major(scratch, [columns, count]).transposed())
+    }
+}
+
+/// The memory of a tensor of 16-bit floats as a matrix of this shape; `None` for other types.
+fn packed_ref(tensor: &FlexTensor, shape: [usize; 2]) -> Option<PackedRef<'_>> {
+    let name = match tensor.dtype() {
+        DType::BF16 => "BF16",
+        DType::F16 => "F16",
+        _ => return None,
+    };
+    let ggml_type = GgmlType::from_name(name)?;
+    let (start, row_bytes) = (2 * tensor.layout().start_offset(), 2 * shape[1]);
+    Some(PackedRef { ggml_type, shape, row_bytes, bytes: &tensor.bytes()[start..][..shape[0] * row_bytes] })
 }
 
 /// Rows of the weight's gradient in one task.

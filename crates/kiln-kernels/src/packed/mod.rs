@@ -37,6 +37,7 @@ mod placeholder;
 pub mod quantize;
 
 pub use ggml_type::{GGML_TYPES, GgmlType};
+pub(crate) use half::HalfMatrix;
 pub use half::{half_embedding, half_linear, half_linear_reference, is_half};
 pub use matrix::PackedMatrix;
 pub use placeholder::{is_placeholder, placeholder};

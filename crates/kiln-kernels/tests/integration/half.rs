@@ -2,6 +2,9 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
+    linear_cross_entropy::{
+        Chunking, LinearCrossEntropyCall, VocabularyMatrix, fused::linear_cross_entropy_in, linear_cross_entropy,
+    },
     packed::{half_embedding, half_linear, half_linear_reference},
     testing::{max_abs_diff, to_f64_vec},
 };
@@ -120,6 +123,50 @@ fn nothing_times_anything_is_nothing() {
             let weight = half_weight(&mut random, [inputs, outputs], (DType::F16, transposed), &Device::flex());
             let x = random_tensor(&mut random, [count, inputs], &Device::flex());
             assert_eq!(half_linear(x, weight).dims(), [count, outputs]);
+        }
+    }
+}
+
+#[test]
+fn the_loss_of_a_head_is_that_of_its_numbers() {
+    let mut random = Random::new(5, "half", 0, 0);
+    let device = Device::flex().autodiff();
+    let [n, m, v] = [13, 20, 90];
+    let targets: Vec<i32> = (0..n as i32).map(|i| i * 37 % v as i32).collect();
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n]), &Device::flex());
+    for (is_tied, by_columns) in [(true, false), (true, true), (false, false), (false, true)] {
+        let shape = if is_tied { [v, m] } else { [m, v] };
+        let weight = half_weight(&mut random, shape, (DType::BF16, by_columns), &device).require_grad();
+        let values = weight.clone().inner().cast(DType::F32).autodiff().require_grad();
+        let hidden = random_tensor(&mut random, [n, m], &device).require_grad();
+        let run = |matrix: &Tensor<2>, chunking: Option<Chunking>| {
+            let call = LinearCrossEntropyCall {
+                hidden: hidden.clone(),
+                matrix: match is_tied {
+                    true => VocabularyMatrix::Rows(matrix.clone()),
+                    false => VocabularyMatrix::Columns(matrix.clone()),
+                },
+                bias: None,
+                scale: None,
+                softcap: None,
+            };
+            let nats = match chunking {
+                Some(chunking) => linear_cross_entropy_in(chunking, call, targets.clone()),
+                None => linear_cross_entropy(call, targets.clone()),
+            };
+            let gradients = nats.clone().sum().backward();
+            [
+                nats.inner(),
+                hidden.grad(&gradients).unwrap().flatten(0, 1),
+                matrix.grad(&gradients).unwrap().flatten(0, 1),
+            ]
+        };
+        let right = run(&values, None);
+        for chunking in [None, Some(Chunking { block_rows: 5, chunk_values: 35 })] {
+            for (found, right) in run(&weight, chunking).iter().zip(&right) {
+                let far = max_abs_diff(found, right) / max_abs(right);
+                assert!(found.dtype() == DType::F32 && far <= 1e-5, "{is_tied} {by_columns} {chunking:?}: {far:e}");
+            }
         }
     }
 }
