@@ -28,9 +28,10 @@ tidy:
 train *ARGS:
     cargo run --release -- train {{ARGS}}
 
-# Compare Kiln with other programs (benchmarks/README.md). Arguments go to benchmarks/run.py.
+# Compare Kiln with other programs (benchmarks/README.md). Arguments go to benchmarks/run.py; `just bench train` measures
+# training steps.
 bench *ARGS:
-    cargo build --release
+    cargo build --release --bin kiln --example train_step
     cd benchmarks/candle && cargo build --release --locked --target-dir "${CARGO_TARGET_DIR:-{{justfile_directory()}}/target}/candle"
     python3 benchmarks/run.py {{ARGS}}
 

@@ -1,6 +1,7 @@
 """Compare Kiln with transformers, candle and llama.cpp. See README.md in this folder.
 
     python3 benchmarks/run.py [--write docs/benchmarks.md]
+    python3 benchmarks/run.py train            (training steps beside PyTorch: train.py)
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 import report
 import scenarios
 import subjects
+import train
 from measure import Failed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +83,6 @@ def main():
 
 if __name__ == "__main__":
     try:
-        main()
+        train.main(sys.argv[2:]) if sys.argv[1:2] == ["train"] else main()
     except Failed as failed:
         sys.exit(str(failed))

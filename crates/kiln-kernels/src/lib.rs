@@ -6,12 +6,16 @@
 //! |---|---|---|
 //! | [`packed`] | x Wᵀ with W quantized in GGUF blocks | ggml |
 //! | [`rms_norm`] | x / √(mean(x²) + ε) ⊙ w | 1910.07467 |
+//! | [`layer_norm`] | (x − mean(x)) / √(var(x) + ε) ⊙ w + b | 1607.06450 |
 //! | [`rotary`] | pairs of dimensions rotated by position · frequency | 2104.09864 |
 //! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
 //! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S | 2312.06635 |
 //! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
+//! | [`gelu`] | (x + b) Φ(x + b), exact or by tanh | 1606.08415 |
+//! | [`dropout`] | x ⊙ mask / (1 − p), the mask a function of key and index | 1207.0580 |
 //! | [`grouped_linear`] | each row times the matrix of its expert | 2101.03961 |
 //! | [`cross_entropy`] | −log softmax(logits)\[target\] | |
+//! | [`linear_cross_entropy`] | the same with logits = h W, which are never whole | 2411.09009 |
 //! | [`adamw`] | one optimizer update | 1711.05101 |
 //! | [`recompute`] | an operation that runs its part again in the backward pass | 1604.06174 |
 //!
@@ -71,7 +75,11 @@ pub mod allocator;
 pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod dropout;
+pub mod gelu;
 pub mod grouped_linear;
+pub mod layer_norm;
+pub mod linear_cross_entropy;
 pub mod packed;
 pub mod planner;
 pub mod recompute;

@@ -49,7 +49,16 @@ impl Model {
         let mut shared = handles_by_name(self);
         let mut model = map_params(empty, |param| share_by_name(param, &mut shared));
         model.adapters = adapters;
+        model.weight_dtype = self.weight_dtype;
         model
+    }
+
+    /// Whether a parameter of this name belongs to an adapter: `blocks.7.attention.q.lora.a`.
+    pub fn is_adapter_parameter(&self, name: &str) -> bool {
+        // The layer is what precedes the adapter's method and the parameter's own name.
+        let mut ends = name.rmatch_indices('.').map(|(end, _)| &name[..end]);
+        !self.adapters.is_empty()
+            && ends.any(|layer| self.adapters.contains_key(layer) && !is_layer_weight(layer, name))
     }
 
     /// The adapter modules by the names of their linear layers; their parameters are shared with the model.
@@ -66,6 +75,11 @@ impl Model {
         }
         modules
     }
+}
+
+/// Whether a name is that of a layer's own weight or bias.
+fn is_layer_weight(layer: &str, name: &str) -> bool {
+    matches!(name.get(layer.len()..), Some(".weight" | ".bias"))
 }
 
 /// Handles of all parameters by name; shares the values.

@@ -54,6 +54,7 @@ pub mod encoder;
 pub mod hf;
 pub mod model;
 pub mod parameters;
+pub mod precision;
 pub mod stack;
 pub mod tensors;
 mod untie;
@@ -65,7 +66,8 @@ pub use dtype_summary::DtypeSummary;
 pub use encoder::Encoder;
 pub use model::Model;
 pub use parameters::{
-    ModelTensors, NamedParameter, StateDict, WeightMismatch, for_each_param, load_state_dict, map_params,
-    named_parameters, state_dict,
+    HeldWeights, ModelTensors, NamedParameter, StateDict, WeightMismatch, for_each_param, load_held_weights,
+    load_state_dict, map_params, named_parameters, state_dict,
 };
+pub use precision::WeightPrecision;
 pub use stack::{EncoderConfig, Stack};

@@ -11,8 +11,9 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Int, Tensor, TensorData, module::embedding},
+    tensor::{DType, Device, Int, Tensor, TensorData, module::embedding},
 };
+use kiln_kernels::packed::{half_embedding, is_half};
 use kiln_nn::{
     Context, Initializer, Memory, State,
     adapter::AdapterMap,
@@ -52,6 +53,12 @@ pub struct Model {
     pub(crate) packed: BTreeMap<String, PackedWeight>,
     #[module(skip)]
     pub(crate) adapters: AdapterMap,
+    /// Names of the matrices that may be packed or of 16-bit floats, and whether they are packed by their columns.
+    #[module(skip)]
+    pub(crate) matrices: BTreeMap<String, bool>,
+    /// The 16-bit type that all weights other than adapters are rounded to; see [`Model::weight_dtype`].
+    #[module(skip)]
+    pub(crate) weight_dtype: Option<DType>,
 }
 
 impl Model {
@@ -66,6 +73,12 @@ impl Model {
     /// Number of elements in all parameters of a model with this configuration. Allocates no weights.
     pub fn num_parameters(config: &ModelConfig) -> usize {
         Self::without_weights(config).num_params()
+    }
+
+    /// A model on a device whose parameters have names and shapes but no memory, until they are loaded. A value that is read
+    /// all the same is zero.
+    pub fn outline(config: &ModelConfig, device: &Device) -> Self {
+        Self::uninitialized(config, BTreeMap::new(), device)
     }
 
     /// A model without values, to be filled by [`ParamMut::initialize`](crate::parameters::ParamMut::initialize). The
@@ -93,8 +106,11 @@ impl Model {
             encoder: Encoder::init(config, init),
             config: config.clone(),
             adapters: AdapterMap::new(),
+            matrices: BTreeMap::new(),
+            weight_dtype: None,
         };
         model.packed.clone_from(init.used_packed());
+        model.matrices.clone_from(init.matrices());
         model
     }
 
@@ -124,9 +140,9 @@ impl Model {
         self.embedding.lazy_device()
     }
 
-    /// The values of the embedding matrix `[V, M]`.
+    /// The values of the embedding matrix `[V, M]`, in its own data type.
     pub(crate) fn embedding_value(&self) -> Tensor<2> {
-        self.embedding.val()
+        self.embedding_matrix().val()
     }
 
     /// The embedding matrix `[V, M]`, in packed form as long as its parameter has not been read.
@@ -147,10 +163,12 @@ impl Model {
     pub fn encode(&self, tokens: Tensor<2, Int>, layout: &Layout, cx: &mut Context) {
         let Some(encoder) = &self.encoder else { return };
         let marks = TokenMarks::new(layout, &cx.stream.tokens.field(MarkField::Position).device());
-        let x = match self.embedding_matrix().packed() {
-            Some(_) => self.embedding_matrix().lookup(tokens),
+        let table = self.embedding_matrix();
+        let x = if table.packed().is_some() {
+            table.lookup(tokens)
+        } else {
             // Encoder and decoder read one table: a barrier fixes the order in which its two gradients are added.
-            None => embedding(cx.embedding_table.insert(graph_barrier(self.embedding.val())).clone(), tokens),
+            lookup(cx.embedding_table.insert(graph_barrier(table.val())).clone(), tokens)
         };
         let hidden = cx.with_separate_stream(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, token_marks: marks });
@@ -162,7 +180,7 @@ impl Model {
     /// it, cross-attention has no keys. Probe point: `hidden`.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
         let x = match cx.embedding_table.take() {
-            Some(table) => embedding(table, tokens),
+            Some(table) => lookup(table, tokens),
             None => self.embedding_matrix().lookup(tokens),
         };
         let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
@@ -192,9 +210,10 @@ impl Model {
         self.logits(self.norm.forward(residual).reshape([b * t, m]))
     }
 
-    /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`.
+    /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`. A language-model head never forms
+    /// large logits `[N, V]` as a whole; see [`kiln_kernels::linear_cross_entropy`].
     pub fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-        kiln_kernels::cross_entropy::cross_entropy(self.logits(hidden), targets)
+        self.head.cross_entropy(hidden, targets, self.embedding_matrix())
     }
 
     /// Decoding state before the first generated token.
@@ -228,4 +247,9 @@ impl Model {
         let state = cx.commit(lengths).unwrap_or_default();
         (hidden, state)
     }
+}
+
+/// Rows of a table of 16-bit or 32-bit floats: `[V, M]`, `[B, T] → [B, T, M]`.
+fn lookup(table: Tensor<2>, tokens: Tensor<2, Int>) -> Tensor<3> {
+    if is_half(table.dtype()) { half_embedding(table, tokens) } else { embedding(table, tokens) }
 }

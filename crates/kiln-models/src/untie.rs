@@ -29,15 +29,17 @@ impl Model {
         let mut shared = handles_by_name(self);
         let table = self.embedding_value();
         let is_trainable = table.is_require_grad();
+        let table = if table.is_autodiff() { table.inner() } else { table };
         let mut model = map_params(empty, |param| {
             if param.name() == OUTPUT_MATRIX {
-                param.map(|_| table.clone().inner().transpose().into());
+                param.map_held(|_| table.clone().transpose().into());
                 param.set_trainable(is_trainable);
             } else {
                 share_by_name(param, &mut shared);
             }
         });
         model.adapters.clone_from(&self.adapters);
+        model.weight_dtype = self.weight_dtype;
         model
     }
 }

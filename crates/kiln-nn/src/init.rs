@@ -30,6 +30,8 @@ pub struct Initializer {
     /// Packed weights by parameter path, and those of them that a parameter uses.
     packed: BTreeMap<String, PackedWeight>,
     used_packed: BTreeMap<String, PackedWeight>,
+    /// Paths of the matrices that may be packed or of 16-bit floats, and whether they are packed by their columns.
+    matrices: BTreeMap<String, bool>,
     /// Adapters by linear map, with the builder of their parameters.
     adapters: Option<(AdapterMap, Box<Initializer>)>,
     /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
@@ -49,6 +51,7 @@ impl Initializer {
             linear_shapes: Vec::new(),
             packed: BTreeMap::new(),
             used_packed: BTreeMap::new(),
+            matrices: BTreeMap::new(),
             adapters: None,
             residual_scale: 1.0,
         }
@@ -77,6 +80,12 @@ impl Initializer {
     /// Returns the packed weights that parameters built so far use, by path.
     pub fn used_packed(&self) -> &BTreeMap<String, PackedWeight> {
         &self.used_packed
+    }
+
+    /// Returns the paths of the matrices built so far that may be packed or of 16-bit floats, and whether they are packed by
+    /// their columns: linear maps are, embedding tables are not.
+    pub fn matrices(&self) -> &BTreeMap<String, bool> {
+        &self.matrices
     }
 
     /// Returns path and shape `[in, out]` of the linear maps built so far, in order: the sites of adapters.
@@ -123,6 +132,7 @@ impl Initializer {
         transposed: bool,
     ) -> (Param<Tensor<2>>, Option<PackedWeight>) {
         let path = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        self.matrices.insert(path.clone(), transposed);
         match self.packed.get(&path).filter(|packed| packed.transposed == transposed && packed.shape() == shape) {
             Some(packed) => {
                 self.used_packed.insert(path, packed.clone());

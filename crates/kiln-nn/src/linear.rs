@@ -1,4 +1,4 @@
-//! Linear map y = x W + b, with a weight that may be quantized and an adapter that may change it.
+//! Linear map y = x W + b, with a weight that may be quantized or of 16-bit floats, and an adapter that may change it.
 //!
 //! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapter under its name (`lora.a`). The weight is
 //! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations per token, plus the
@@ -12,14 +12,14 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module::linear},
+    tensor::{Device, Tensor, module::linear},
 };
-use kiln_kernels::packed::packed_linear;
+use kiln_kernels::packed::{half_linear, packed_linear};
 
 /// Linear map `[…, in] → […, out]`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// Weight W, `[in, out]`. Computed from the packed weight when it is first read, if there is one.
+    /// Weight W, `[in, out]`, without values of its own if it is packed: see [`crate::packed_weight`].
     pub weight: Param<Tensor<2>>,
     /// Bias b, `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
@@ -59,20 +59,38 @@ impl Linear {
         self.forward_adapted(x, Some(cx))
     }
 
+    /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an enabled adapter the
+    /// bias is in the output already, and `None`.
+    pub fn forward_without_bias<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> (Tensor<D>, Option<Tensor<1>>) {
+        if self.adapter.is_some() && self.adapter_enabled {
+            return (self.forward_with(x, cx), None);
+        }
+        let product = self.converted_product(x.clone()).unwrap_or_else(|| linear(x, self.weight.val(), None));
+        (product, self.bias.as_ref().map(Param::val))
+    }
+
+    /// Product with a weight that isn't of 32-bit floats: packed, or of 16-bit floats. `None` if it is.
+    fn converted_product<const D: usize>(&self, x: Tensor<D>) -> Option<Tensor<D>> {
+        let weight = self.matrix();
+        match weight.packed() {
+            Some(packed) => Some(packed_linear(x, packed)),
+            None => weight.is_half().then(|| half_linear(x, self.weight.val())),
+        }
+    }
+
     /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)
     }
 
-    /// Linear map without adapter, `[…, in] → […, out]`. A packed weight is multiplied without being dequantized as a whole.
+    /// Linear map without adapter, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
+    /// being converted as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
-        match self.matrix().packed() {
-            Some(packed) => {
-                let y = packed_linear(x, packed);
-                bias.map_or(y.clone(), |bias| y + bias.unsqueeze())
-            }
-            None => linear(x, self.weight.val(), bias),
+        match (self.converted_product(x.clone()), bias) {
+            (None, bias) => linear(x, self.weight.val(), bias),
+            (Some(y), Some(bias)) => y + bias.unsqueeze(),
+            (Some(y), None) => y,
         }
     }
 
@@ -89,9 +107,13 @@ impl Linear {
         self.weight.lazy_shape().dims()
     }
 
-    /// Whether fused CPU kernels support its output: the weight is packed, or f32 on the CPU.
+    /// Whether fused CPU kernels support its output, which is f32 for a weight that is packed, or of 16 or 32 bits on the CPU.
     pub fn has_cpu_kernel(&self) -> bool {
-        self.matrix().packed().is_some() || kiln_kernels::cpu::is_cpu_f32(&self.weight.val())
+        let weight = self.matrix();
+        let is_on_cpu = || self.weight.lazy_device() == Device::flex();
+        weight.packed().is_some()
+            || weight.is_half() && is_on_cpu()
+            || kiln_kernels::cpu::is_cpu_f32(&self.weight.val())
     }
 
     /// The weight, packed or not.

@@ -32,7 +32,9 @@ impl MergedModel {
 ///
 /// The result is on the device of `model`, autodiff or not. Its parameters keep their ids and stay frozen or trainable.
 pub fn merge(model: &Model) -> Model {
-    let (plain, is_autodiff) = (model.valid(), model.device().is_autodiff());
+    let is_autodiff = model.device().is_autodiff();
+    // Packed weights without an adapter stay packed.
+    let plain = if is_autodiff { model.valid() } else { model.clone() };
     let mut adapters = plain.adapter_modules();
     adapters.retain(|layer, _| plain.adapters().get(layer).is_some_and(|adapter| adapter.enabled));
     let merged = map_params(detach(&plain), |param| {

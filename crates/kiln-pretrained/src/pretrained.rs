@@ -8,7 +8,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, DataError, MemoryFiles, Tokenizer, tokenizer::pretrained};
-use kiln_models::{Model, hf::Family};
+use kiln_models::{Model, WeightPrecision, hf::Family};
 use serde_json::Value;
 use std::path::Path;
 
@@ -93,15 +93,20 @@ impl Pretrained {
     ) -> Result<Self, PretrainedError> {
         let files: Vec<(&str, &[u8])> = files.into_iter().collect();
         let are_parts = !files.is_empty() && files.iter().all(|(name, _)| name.ends_with(".gguf"));
+        let precision = WeightPrecision::default_on(device);
         if files.len() == 1 || are_parts {
             let parts = files.into_iter().map(|(name, bytes)| (name.as_ref(), bytes));
-            return Self::from_gguf(&GgufFile::from_parts(parts)?, device);
+            return Self::from_gguf(&GgufFile::from_parts(parts)?, device, precision);
         }
-        Self::from_files(&files.into_iter().collect::<MemoryFiles>(), device)
+        Self::from_files(&files.into_iter().collect::<MemoryFiles>(), device, precision)
     }
 
     /// Loads the files of a Hugging Face folder, on disk or in memory.
-    pub(crate) fn from_files<F: ModelFiles + ?Sized>(files: &F, device: &Device) -> Result<Self, PretrainedError> {
+    pub(crate) fn from_files<F: ModelFiles + ?Sized>(
+        files: &F,
+        device: &Device,
+        precision: WeightPrecision,
+    ) -> Result<Self, PretrainedError> {
         let folder = ModelFolder::from_files(files)?;
         // An unsupported model is reported before its tokenizer is read.
         folder.config()?;
@@ -110,16 +115,22 @@ impl Pretrained {
         let stop_ids = stop_token_ids(folder.generation_config.iter().chain([&folder.config_json]));
         let location = files.folder();
         let has_file = folder.generation_config.is_some();
-        let mut pretrained = Self::new(&location, folder.load(device)?, tokenizer, chat_template, stop_ids)?;
+        let mut pretrained =
+            Self::new(&location, folder.load_as(device, precision)?, tokenizer, chat_template, stop_ids)?;
         pretrained.generation.config_file = location.join(if has_file { GENERATION_CONFIG_FILE } else { CONFIG_FILE });
         Ok(pretrained)
     }
 
     /// Loads a GGUF file, on disk or in memory.
-    pub(crate) fn from_gguf<B: ModelBytes>(file: &GgufFile<B>, device: &Device) -> Result<Self, PretrainedError> {
+    pub(crate) fn from_gguf<B: ModelBytes>(
+        file: &GgufFile<B>,
+        device: &Device,
+        precision: WeightPrecision,
+    ) -> Result<Self, PretrainedError> {
         file.config()?;
         let tokenizer = file.tokenizer()?;
-        Self::new(file.path(), file.load(device)?, tokenizer, file.chat_template(), file.stop_token_ids())
+        let loaded = file.load_as(device, precision)?;
+        Self::new(file.path(), loaded, tokenizer, file.chat_template(), file.stop_token_ids())
     }
 
     /// Combines the parts of a model that was read from `location`.

@@ -11,7 +11,7 @@ use crate::{
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json, tokenizer::pretrained};
 use kiln_models::{
-    DtypeSummary, Model, ModelConfig,
+    DtypeSummary, Model, ModelConfig, WeightPrecision,
     hf::{
         Family,
         sentence_transformers::{self, PoolingOptions},
@@ -123,9 +123,17 @@ impl PretrainedSource {
     /// # Errors
     /// If the model or an option of it is not supported, a file is damaged, or model and tokenizer do not fit.
     pub fn load(&self, device: &Device) -> Result<Pretrained, PretrainedError> {
+        self.load_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// [`load`](Self::load) with the weights of the base model held as `precision` says.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if a value can't be represented in the type.
+    pub fn load_as(&self, device: &Device, precision: WeightPrecision) -> Result<Pretrained, PretrainedError> {
         let mut pretrained = match &self.base {
-            BaseFiles::Folder(path) => Pretrained::from_files(path.as_path(), device)?,
-            BaseFiles::Gguf(file) => Pretrained::from_gguf(file, device)?,
+            BaseFiles::Folder(path) => Pretrained::from_files(path.as_path(), device, precision)?,
+            BaseFiles::Gguf(file) => Pretrained::from_gguf(file, device, precision)?,
         };
         if !self.adapters.is_empty() {
             pretrained.model = apply_adapters(pretrained.model, Some(self.family()?), &self.adapters)?;
@@ -142,9 +150,21 @@ impl PretrainedSource {
     /// # Errors
     /// If the model or an option of it is not supported, or a file is damaged.
     pub fn load_model(&self, device: &Device) -> Result<PretrainedModel, PretrainedError> {
+        self.load_model_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// [`load_model`](Self::load_model) with the weights of the base model held as `precision` says.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if a value can't be represented in the type.
+    pub fn load_model_as(
+        &self,
+        device: &Device,
+        precision: WeightPrecision,
+    ) -> Result<PretrainedModel, PretrainedError> {
         let loaded = match &self.base {
-            BaseFiles::Folder(path) => ModelFolder::open(path)?.load(device)?,
-            BaseFiles::Gguf(file) => file.load(device)?,
+            BaseFiles::Folder(path) => ModelFolder::open(path)?.load_as(device, precision)?,
+            BaseFiles::Gguf(file) => file.load_as(device, precision)?,
         };
         let model = apply_adapters(loaded.model, Some(loaded.family), &self.adapters)?;
         Ok(PretrainedModel { model, ..loaded })

@@ -43,6 +43,23 @@ impl Random {
         self.0.next_u32()
     }
 
+    /// Moves to the 32-bit number `index` of the stream, counted from 0: what [`next_u32`](Self::next_u32) then returns does not
+    /// depend on the numbers that were read before. ChaCha is a function of (key, index), so this takes constant time.
+    pub fn seek(&mut self, index: u64) {
+        self.0.set_word_pos(u128::from(index));
+    }
+
+    /// Fills `out` with the next 32-bit numbers, the same that as many calls of [`next_u32`](Self::next_u32) return.
+    pub fn fill_u32(&mut self, out: &mut [u32]) {
+        let mut bytes = [0; 4 * 256];
+        for chunk in out.chunks_mut(256) {
+            let bytes = &mut bytes[..4 * chunk.len()];
+            self.0.fill_bytes(bytes);
+            let (words, _) = bytes.as_chunks::<4>();
+            chunk.iter_mut().zip(words).for_each(|(out, word)| *out = u32::from_le_bytes(*word));
+        }
+    }
+
     /// Returns 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
@@ -113,6 +130,22 @@ mod tests {
         let mut order = Random::new(3, "order", 0, 0).permutation(100);
         order.sort_unstable();
         assert_eq!(order, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_number_is_a_function_of_its_index() {
+        let mut random = Random::new(4, "dropout", 1, 2);
+        let numbers: Vec<u32> = (0..1000).map(|_| random.next_u32()).collect();
+        for (first, count) in [(0, 1000), (1, 3), (17, 300), (63, 2), (64, 700), (999, 1)] {
+            let mut found = vec![0; count];
+            random.seek(first as u64);
+            random.fill_u32(&mut found);
+            assert_eq!(found, numbers[first..first + count], "{first}");
+        }
+        // What follows a filled slice is the next number.
+        random.seek(5);
+        random.fill_u32(&mut [0; 7]);
+        assert_eq!(random.next_u32(), numbers[12]);
     }
 
     const EXPECTED: [u32; 4] = [1_538_167_277, 1_204_016_560, 34_709_640, 3_114_400_940];

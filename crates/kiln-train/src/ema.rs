@@ -24,13 +24,16 @@ impl WeightEma {
     /// Updates the average with the weights of `model` after `steps` steps: e ← e + (1 − d) (w − e).
     ///
     /// The decay d = min(`decay`, (1 + steps) / (10 + steps)) grows with the steps, so that the random initial weights
-    /// lose their influence within the first tens of steps.
+    /// lose their influence within the first tens of steps. Frozen weights equal their average and are left out.
     pub fn update(&mut self, model: &Model, steps: u64) {
         let steps = steps as f64;
         let new_fraction = 1.0 - self.decay.min((1.0 + steps) / (10.0 + steps));
         // Keyed by Burn's parameter ids, which a model shares with the models made from it.
         let mut weights = HashMap::new();
         for_each_param(model, |param| {
+            if !param.is_trainable() {
+                return;
+            }
             weights.insert(param.id(), param.tensor().inner().flatten());
         });
         self.model = map_params(self.model.clone(), |param| {

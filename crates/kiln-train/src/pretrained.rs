@@ -26,7 +26,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
-use kiln_models::{DtypeSummary, Model, ModelConfig, hf::Family};
+use kiln_models::{DtypeSummary, Model, ModelConfig, WeightPrecision, hf::Family};
 use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
     BaseFiles, ModelLocation, Pretrained, PretrainedSource,
@@ -178,11 +178,19 @@ impl ModelSource {
     /// # Errors
     /// If the model or an option of it is not supported, a file is damaged, or model and tokenizer do not fit.
     pub fn load(&self, device: &Device) -> Result<Pretrained, TrainError> {
+        self.load_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// [`load`](Self::load) with the weights of the base model held as `precision` says.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if a value can't be represented in the type.
+    pub fn load_as(&self, device: &Device, precision: WeightPrecision) -> Result<Pretrained, TrainError> {
         match self {
             Self::Run { folder, checkpoint, adapters } => {
-                self.load_run(folder, run::load_checkpoint(folder, *checkpoint, device)?, adapters)
+                self.load_run(folder, run::load_checkpoint_as(folder, *checkpoint, device, precision)?, adapters)
             }
-            Self::Pretrained(source) => Ok(source.load(device)?),
+            Self::Pretrained(source) => Ok(source.load_as(device, precision)?),
         }
     }
 
@@ -199,14 +207,23 @@ impl ModelSource {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_model(&self, device: &Device) -> Result<SourceModel, TrainError> {
+        self.load_model_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// [`load_model`](Self::load_model) with the weights of the base model held as `precision` says.
+    ///
+    /// # Errors
+    /// As [`load_as`](Self::load_as).
+    pub fn load_model_as(&self, device: &Device, precision: WeightPrecision) -> Result<SourceModel, TrainError> {
         match self {
             Self::Run { folder, checkpoint, adapters } => Ok(SourceModel {
-                model: self.adapted_run(run::load_checkpoint(folder, *checkpoint, device)?.model, adapters)?,
+                model: self
+                    .adapted_run(run::load_checkpoint_as(folder, *checkpoint, device, precision)?.model, adapters)?,
                 family: None,
                 config_json: None,
                 generation_config: self.generation_config()?,
             }),
-            Self::Pretrained(source) => Ok(source.load_model(device)?.into()),
+            Self::Pretrained(source) => Ok(source.load_model_as(device, precision)?.into()),
         }
     }
 

@@ -6,11 +6,13 @@
 mod layers;
 mod lengths;
 mod model_origin;
+mod precision;
 mod renamed;
 #[cfg(test)]
 mod tests;
 
 pub use model_origin::ModelOrigin;
+pub use precision::PrecisionConfig;
 
 use crate::stage::StageConfig;
 use kiln_data::{DataConfig, TokenizerConfig};
@@ -47,6 +49,9 @@ pub struct Recipe {
     pub tokenizer: TokenizerConfig,
     /// Model architecture.
     pub model: ModelConfig,
+    /// Number types of the computation.
+    #[serde(skip_serializing_if = "PrecisionConfig::is_default")]
+    pub precision: PrecisionConfig,
     /// Training stages, run in order.
     pub stages: Vec<StageConfig>,
 }
@@ -62,6 +67,7 @@ impl Default for Recipe {
             data: DataConfig::default(),
             tokenizer: TokenizerConfig::default(),
             model: ModelConfig::default(),
+            precision: PrecisionConfig::default(),
             stages: vec![StageConfig::default()],
         }
     }

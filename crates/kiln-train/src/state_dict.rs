@@ -1,40 +1,143 @@
 //! State dictionaries: conversion between the tensors of a model or an optimizer and those of a checkpoint file.
 //!
+//! | tensor in `model.safetensors` | content |
+//! |---|---|
+//! | `<parameter>` | weight in the type that holds it without loss: F32, BF16 or F16 |
+//! | `packed.<type>.<parameter>` | rows of a quantized matrix as bytes, U8 `[rows, bytes per row]`; type as in GGUF: `Q4_1` |
+//! | `packed_columns.<type>.<parameter>` | the same for a matrix that is packed by its columns, as linear layers are |
+//!
 //! | tensor in `train.safetensors` | content |
 //! |---|---|
 //! | `weights.<parameter>` | trained weights, where `model.safetensors` holds their moving average |
 //! | `optimizer.<parameter>.<slot>` | optimizer state, such as `mean` and `square` of AdamW |
+//! | `optimizer.<parameter>.master` | master weight in f32 of a weight of 16-bit floats |
 //! | `optimizer.<parameter>.time` | number of updates, as one 64-bit integer |
 
 use crate::{
-    checkpoint::{NamedTensors, RawTensor},
+    checkpoint::{NamedTensors, PendingTensor, PendingTensors, RawTensor},
     optimizer::{Optimizer, OptimizerState},
 };
 use burn::tensor::{DType, Device, ExecutionError, Tensor, TensorData};
-use kiln_models::{Model, StateDict, state_dict};
+use kiln_kernels::packed::{GgmlType, PackedMatrix};
+use kiln_models::{
+    HeldWeights, Model, ModelTensors,
+    parameters::ParamHandle,
+    tensors::{TensorInfo, TensorSource},
+};
+use kiln_nn::packed_weight::PackedWeight;
 use safetensors::Dtype;
 
-/// Weights of a model by parameter name, as 32-bit floats.
+/// Weights of a model by parameter name, each in the type that holds it without loss.
 ///
 /// # Errors
 /// If the device fails.
 pub async fn model_tensors(model: &Model) -> Result<NamedTensors, ExecutionError> {
-    Ok(state_dict(model).await?.into_iter().map(|(name, data)| (name, raw_from_data(&data))).collect())
+    let (tensors, mut all) = (ModelTensors::new(model), NamedTensors::new());
+    for (name, info) in tensors.entries() {
+        let Some(handle) = tensors.handle(name) else { continue };
+        let raw = match packed_form(handle, info) {
+            Some(packed) => raw_from_packed(packed),
+            None => raw_from_data(handle.value_async().await?, float_dtype(info)),
+        };
+        all.insert(file_name(name, handle, info), raw);
+    }
+    Ok(all)
 }
 
-/// Tensors of a file as values for a model.
+/// [`model_tensors`], each read from the model when it is written. Names start with `prefix`.
+pub fn pending_model_tensors(model: &Model, prefix: &str) -> PendingTensors {
+    let (mut tensors, mut all) = (ModelTensors::new(model), PendingTensors::new());
+    let entries = tensors.entries().clone();
+    for (name, info) in entries {
+        let Some(handle) = tensors.take_handle(&name) else { continue };
+        let file_name = prefix.to_owned() + &file_name(&name, &handle, &info);
+        let pending = match packed_form(&handle, &info).cloned() {
+            Some(packed) => PendingTensor::new(Dtype::U8, packed_shape(&packed).to_vec(), move || {
+                Ok(packed.matrix.bytes().to_vec())
+            }),
+            None => {
+                let dtype = float_dtype(&info);
+                let read = move || Ok(raw_from_data(handle.value()?, dtype).bytes);
+                PendingTensor::new(dtype, info.shape, read)
+            }
+        };
+        all.insert(file_name, pending);
+    }
+    all
+}
+
+/// The packed form of a quantized parameter; `None` for one that is stored as floats.
+fn packed_form<'a>(handle: &'a ParamHandle, info: &TensorInfo) -> Option<&'a PackedWeight> {
+    handle.packed().filter(|_| !matches!(&*info.dtype, "F32" | "F16" | "BF16"))
+}
+
+/// The type of a parameter that is stored as floats.
+fn float_dtype(info: &TensorInfo) -> Dtype {
+    match &*info.dtype {
+        "BF16" => Dtype::BF16,
+        "F16" => Dtype::F16,
+        _ => Dtype::F32,
+    }
+}
+
+/// The name of a parameter in `model.safetensors`.
+fn file_name(name: &str, handle: &ParamHandle, info: &TensorInfo) -> String {
+    match packed_form(handle, info) {
+        Some(packed) => {
+            format!("{}{}.{name}", if packed.transposed { COLUMNS_PREFIX } else { ROWS_PREFIX }, info.dtype)
+        }
+        None => name.to_owned(),
+    }
+}
+
+/// Prefixes of packed tensors.
+const ROWS_PREFIX: &str = "packed.";
+const COLUMNS_PREFIX: &str = "packed_columns.";
+
+/// The shape of packed rows as bytes.
+fn packed_shape(packed: &PackedWeight) -> [usize; 2] {
+    let rows = packed.matrix.shape()[0];
+    [rows, packed.matrix.byte_len() / rows.max(1)]
+}
+
+fn raw_from_packed(packed: &PackedWeight) -> RawTensor {
+    RawTensor { dtype: Dtype::U8, shape: packed_shape(packed).to_vec(), bytes: packed.matrix.bytes().to_vec() }
+}
+
+/// The packed weight of a tensor called `name` in a file, with the name of its parameter; `None` if the tensor isn't one.
+fn packed_from_raw(name: &str, raw: &RawTensor) -> Option<(String, PackedWeight)> {
+    let (rest, transposed) = match name.strip_prefix(COLUMNS_PREFIX) {
+        Some(rest) => (rest, true),
+        None => (name.strip_prefix(ROWS_PREFIX)?, false),
+    };
+    let (ggml_type, parameter) = rest.split_once('.')?;
+    let ggml_type = GgmlType::from_name(ggml_type)?;
+    let [rows, row_bytes] = raw.shape[..] else { return None };
+    let columns = (row_bytes / ggml_type.block_bytes).checked_mul(ggml_type.block_size)?;
+    let matrix = PackedMatrix::new(ggml_type, [rows, columns], raw.bytes.as_slice().into())?;
+    (raw.dtype == Dtype::U8).then(|| (parameter.to_owned(), PackedWeight { matrix, transposed }))
+}
+
+/// Tensors of a file as weights for a model.
 ///
 /// # Errors
-/// The name of the first tensor that is not of 32-bit floats.
-pub fn values_from_tensors(tensors: NamedTensors) -> Result<StateDict, String> {
-    let mut values = StateDict::new();
+/// The name of the first tensor that is neither of floats of 32 or 16 bits nor packed.
+pub fn values_from_tensors(tensors: NamedTensors) -> Result<HeldWeights, String> {
+    let mut weights = HeldWeights::default();
     for (name, raw) in tensors {
-        match data_from_raw(raw) {
-            Some(data) => values.insert(name, data),
-            None => return Err(name),
+        if let Some((parameter, packed)) = packed_from_raw(&name, &raw) {
+            weights.packed.insert(parameter, packed);
+            continue;
+        }
+        let dtype = match raw.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::BF16 => DType::BF16,
+            Dtype::F16 => DType::F16,
+            _ => return Err(name),
         };
+        weights.values.insert(name, TensorData::from_bytes_vec(raw.bytes, raw.shape, dtype));
     }
-    Ok(values)
+    Ok(weights)
 }
 
 /// Trained weights of a stage with an EMA, as `weights.<parameter>`.
@@ -56,7 +159,7 @@ pub fn take_online_tensors(tensors: &mut NamedTensors) -> NamedTensors {
 }
 
 /// Prefix of the trained weights in `train.safetensors`.
-const ONLINE_PREFIX: &str = "weights.";
+pub(crate) const ONLINE_PREFIX: &str = "weights.";
 
 /// State of an optimizer, as `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`.
 ///
@@ -66,12 +169,36 @@ pub async fn optimizer_tensors(optimizer: &Optimizer) -> Result<NamedTensors, Ex
     let mut tensors = NamedTensors::new();
     for (name, state) in &optimizer.states {
         for (slot, tensor) in state.slot_names.iter().zip(&state.slots) {
-            tensors.insert(format!("optimizer.{name}.{slot}"), raw_from_data(&tensor.clone().into_data_async().await?));
+            let data = tensor.clone().into_data_async().await?;
+            tensors.insert(format!("optimizer.{name}.{slot}"), raw_from_data(data, Dtype::F32));
+        }
+        if let Some(master) = &state.master {
+            let data = master.clone().into_data_async().await?;
+            tensors.insert(format!("optimizer.{name}.master"), raw_from_data(data, Dtype::F32));
         }
         let time = RawTensor { dtype: Dtype::I64, shape: vec![1], bytes: state.step.to_le_bytes().to_vec() };
         tensors.insert(format!("optimizer.{name}.time"), time);
     }
     Ok(tensors)
+}
+
+/// [`optimizer_tensors`], each read from the optimizer when it is written.
+pub fn pending_optimizer_tensors(optimizer: &Optimizer) -> PendingTensors {
+    let mut tensors = PendingTensors::new();
+    for (name, state) in &optimizer.states {
+        let slots =
+            state.slot_names.iter().copied().zip(&state.slots).chain(state.master.iter().map(|m| ("master", m)));
+        for (slot, tensor) in slots {
+            let tensor = tensor.clone();
+            let shape = tensor.dims().to_vec();
+            let read = move || Ok(raw_from_data(tensor.clone().try_into_data()?, Dtype::F32).bytes);
+            tensors.insert(format!("optimizer.{name}.{slot}"), PendingTensor::new(Dtype::F32, shape, read));
+        }
+        let step = state.step.to_le_bytes().to_vec();
+        let time = PendingTensor::new(Dtype::I64, vec![1], move || Ok(step.clone()));
+        tensors.insert(format!("optimizer.{name}.time"), time);
+    }
+    tensors
 }
 
 /// Reads the state of an optimizer for the parameters of `model` from `tensors`. A parameter without state has not been
@@ -96,7 +223,14 @@ pub fn load_optimizer_state(
             let data = tensors.remove(&key).and_then(data_from_raw).filter(|data| data.num_elements() == num_elements);
             slots.push(Tensor::from_data(data.ok_or(key)?, device));
         }
-        optimizer.states.insert(name.path, OptimizerState { step: u64::from_le_bytes(time), slot_names, slots });
+        let key = format!("optimizer.{}.master", name.path);
+        let master = match tensors.remove(&key) {
+            Some(raw) => Some(data_from_raw(raw).filter(|data| data.num_elements() == num_elements).ok_or(key)?),
+            None => None,
+        };
+        let master = master.map(|data| Tensor::from_data(data, device));
+        let state = OptimizerState { step: u64::from_le_bytes(time), slot_names, slots, master };
+        optimizer.states.insert(name.path, state);
     }
     match tensors.into_keys().find(|key| key.starts_with("optimizer.")) {
         Some(unexpected) => Err(unexpected),
@@ -104,10 +238,15 @@ pub fn load_optimizer_state(
     }
 }
 
-/// A tensor of a file with the elements of `data` as 32-bit floats.
-fn raw_from_data(data: &TensorData) -> RawTensor {
-    let data = if data.dtype() == DType::F32 { data.clone() } else { data.clone().convert::<f32>() };
-    RawTensor { dtype: Dtype::F32, shape: data.shape().to_vec(), bytes: data.as_bytes().to_vec() }
+/// A tensor of a file with the elements of `data` as floats of this type.
+fn raw_from_data(data: TensorData, dtype: Dtype) -> RawTensor {
+    let wanted = match dtype {
+        Dtype::BF16 => DType::BF16,
+        Dtype::F16 => DType::F16,
+        _ => DType::F32,
+    };
+    let data = if data.dtype() == wanted { data } else { data.convert_dtype(wanted) };
+    RawTensor { dtype, shape: data.shape().to_vec(), bytes: data.as_bytes().to_vec() }
 }
 
 /// The elements of a tensor of a file; none if it is not of 32-bit floats.

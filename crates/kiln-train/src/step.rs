@@ -13,6 +13,7 @@ use burn::{
     tensor::{ExecutionError, Tensor},
 };
 use kiln_data::Batch;
+use kiln_kernels::packed::is_half;
 use kiln_models::{Model, for_each_param, map_params, named_parameters};
 use kiln_nn::{Context, context::RngKey};
 use std::collections::BTreeMap;
@@ -140,7 +141,7 @@ impl Gradients {
 
     /// The model after one update. With `max_grad_norm`, all gradients are multiplied by
     /// min(1, max_grad_norm / (norm + 1e-6)) first, as by PyTorch's `clip_grad_norm_`. Parameters without a gradient stay as
-    /// they are.
+    /// they are. Weights of 16-bit floats have a master weight in f32 in the optimizer.
     pub fn apply(
         self,
         model: Model,
@@ -150,15 +151,21 @@ impl Gradients {
     ) -> Model {
         let factor = max_grad_norm.map(|max| (self.norm + 1e-6).recip().mul_scalar(max).clamp_max(1.0));
         let mut gradients = self.by_parameter;
+        let (weight_dtype, adapters) = (model.weight_dtype(), model.clone());
         map_params(model, |param| {
             let Some(gradient) = param.take_gradient(&mut gradients) else { return };
             let (name, shape) = (param.name(), param.view().shape());
+            let held = param.view().dtype().filter(|dtype| is_half(*dtype));
+            let half = held.or(weight_dtype.filter(|_| !adapters.is_adapter_parameter(&name)));
             let gradient = match &factor {
                 Some(factor) => gradient.flatten() * factor.clone(),
                 None => gradient.flatten(),
             };
             let update = ParamUpdate { name: &name, shape: &shape, learning_rate };
-            param.map(|weight| optimizer.update(&update, weight.flatten(), gradient).into());
+            param.map_held(|weight| match half {
+                Some(half) => optimizer.update_rounded(&update, weight.flatten(), gradient, half).into(),
+                None => optimizer.update(&update, weight.flatten(), gradient).into(),
+            });
         })
     }
 }

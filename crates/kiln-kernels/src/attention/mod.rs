@@ -34,7 +34,7 @@ pub use bias::{BiasKind, DistanceBias};
 pub use block_mask::{BlockMask, DenseMask};
 pub use score::{Score, Sigmoid, Softmax};
 
-use crate::planner::Kernel;
+use crate::{dropout::Dropout, planner::Kernel};
 use burn::tensor::Tensor;
 
 /// Input of an attention kernel.
@@ -54,8 +54,8 @@ pub struct AttentionCall {
     pub scale: f64,
     /// Score function. Kernels ignore its sink: the layer applies it to the output by the log-sum-exp.
     pub score: Score,
-    /// Dropout factors of the weights, `[B, H, T, S]`: 0 or 1/(1 − rate). Reference kernel only.
-    pub dropout: Option<Tensor<4>>,
+    /// Dropout of the weights `[B, H, T, S]`. Reference kernel only.
+    pub dropout: Option<Dropout>,
     /// Whether the log-sum-exp is returned too.
     pub needs_log_sum_exp: bool,
 }

@@ -25,8 +25,8 @@ pub fn attend(call: AttentionCall, hook: Option<WeightsHook>) -> AttentionOutput
     if let Some(hook) = hook {
         weights = hook(weights);
     }
-    if let Some(factors) = call.dropout {
-        weights = weights.clone() * factors.cast(weights.dtype());
+    if let Some(dropout) = &call.dropout {
+        weights = dropout.apply(weights);
     }
     let mut out = grouped_matmul(weights, call.value);
     if let Some(has_visible_key) = &dense.has_visible_key {

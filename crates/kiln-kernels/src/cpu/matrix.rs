@@ -1,7 +1,8 @@
 //! Strided matrices over borrowed memory: products without copies, and output memory that threads share by head.
 //!
-//! Products call the crate `gemm` on one thread ([`MatrixMut::gemm`]): Kiln's kernels split the work into tasks themselves,
-//! so the order of the sums inside a product depends on its shape and on the machine's cache sizes, never on threads.
+//! Products call the crate `gemm`, on one thread where a kernel splits the work into tasks itself ([`MatrixMut::gemm`]), and
+//! on all threads otherwise ([`MatrixMut::par_gemm`]). The order of the sums inside a product depends on its shape and on the
+//! machine's cache sizes, never on threads.
 //! `gemm` adds the terms of one element in ascending order of k within panels, with fused multiply–add where the machine
 //! has it. Two machines may therefore differ in the last bits; one machine never does.
 
@@ -19,6 +20,10 @@ pub struct MatrixRef<'a> {
     strides: [isize; 2],
     marker: PhantomData<&'a f32>,
 }
+
+// SAFETY: a view only reads memory that is borrowed for as long as it lives.
+#[allow(unsafe_code)]
+unsafe impl Sync for MatrixRef<'_> {}
 
 /// Writable view of a matrix. It isn't `Clone`: its elements are borrowed mutably.
 pub struct MatrixMut<'a> {
@@ -43,6 +48,20 @@ impl<'a> MatrixRef<'a> {
         #[allow(unsafe_code)]
         let ptr = unsafe { storage.as_ptr().offset(offset) };
         Self { ptr, shape: [shape[2], shape[3]], strides: [strides[2], strides[3]], marker: PhantomData }
+    }
+
+    /// Returns a tensor of two dimensions as a matrix. Any strides.
+    ///
+    /// # Panics
+    /// If the tensor hasn't two dimensions.
+    pub fn of(tensor: &'a FlexTensor) -> Self {
+        let (layout, storage) = (tensor.layout(), tensor.storage::<f32>());
+        let (shape, strides) = (layout.shape(), layout.strides());
+        assert_eq!(strides.len(), 2, "dimensions of a matrix");
+        // SAFETY: the layout's indices are within its storage, so the first element is too.
+        #[allow(unsafe_code)]
+        let ptr = unsafe { storage.as_ptr().add(layout.start_offset()) };
+        Self { ptr, shape: [shape[0], shape[1]], strides: [strides[0], strides[1]], marker: PhantomData }
     }
 
     /// Returns a row-major matrix of `size` rows and columns over `values`.
@@ -140,6 +159,19 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// If the shapes don't match.
     pub fn gemm(&mut self, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
+        self.gemm_on(Parallelism::None, left, right, factor, add);
+    }
+
+    /// [`gemm`](Self::gemm) on all threads of the pool. `gemm` shares out whole elements of the output, so threads change no
+    /// order of sums.
+    ///
+    /// # Panics
+    /// If the shapes don't match.
+    pub fn par_gemm(&mut self, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
+        self.gemm_on(Parallelism::Rayon(0), left, right, factor, add);
+    }
+
+    fn gemm_on(&mut self, parallelism: Parallelism, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
         let ([m, k], n) = (left.shape, right.shape[1]);
         assert!(right.shape[0] == k && self.shape == [m, n], "shapes of a matrix product");
         // SAFETY: each view's shape and strides are within its memory; the output is borrowed mutably.
@@ -164,7 +196,7 @@ impl<'a> MatrixMut<'a> {
                 false,
                 false,
                 false,
-                Parallelism::None,
+                parallelism,
             );
         }
     }

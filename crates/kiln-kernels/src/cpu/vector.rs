@@ -80,6 +80,28 @@ pub fn tanh(x: f32) -> f32 {
     if x.abs() < 0.625 { polynomial } else { 1.0 - 2.0 / (exp(2.0 * x) + 1.0) }
 }
 
+/// Error function erf(x) = 2/√π ∫₀ˣ e^−t² dt with an absolute error below 5·10⁻⁷ (tested for |x| ≤ 6). Odd, ±1 for large |x|.
+///
+/// Method (Eigen's `erf` for 32 bits): a ratio of polynomials in x², fitted on |x| ≤ 4; beyond, 1 − erf(x) is below half a unit in the last
+/// place of 1.
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let x = x.clamp(-4.0, 4.0);
+    let square = x * x;
+    let numerator = x
+        * ((((((-2.726_142_3e-10 * square + 2.770_681_4e-8) * square - 2.101_024e-6) * square - 5.692_506_4e-5)
+            * square
+            - 7.349_906_3e-4)
+            * square
+            - 2.954_6e-3)
+            * square
+            - 1.609_603_3e-2);
+    let denominator = (((-1.456_607_2e-5 * square - 2.133_740_6e-4) * square - 1.682_827e-3) * square - 7.373_329e-3)
+        * square
+        - 1.426_474e-2;
+    numerator / denominator
+}
+
 /// Returns Σ f(i) for i in 0..n.
 ///
 /// Order: term i is added to lane i mod 16, the lanes are added in ascending order. The rounding error is at most about
@@ -136,6 +158,25 @@ mod tests {
             let exact = f64::from(x).tanh();
             assert!((f64::from(tanh(x)) - exact).abs() <= 4e-7 * exact.abs(), "{x}");
         }
+    }
+
+    #[test]
+    fn erf_is_within_its_error_bound() {
+        // 2/√π Σ (−1)ⁿ x²ⁿ⁺¹ / (n! (2n + 1)): in 64 bits exact to 1e-9 for |x| ≤ 4.
+        let series = |x: f64| {
+            let (mut power, mut total) = (x, 0.0);
+            for n in 0..90 {
+                total += power / f64::from(2 * n + 1);
+                power *= -x * x / f64::from(n + 1);
+            }
+            total * std::f64::consts::FRAC_2_SQRT_PI
+        };
+        for i in -6_000..6_000 {
+            let x = i as f32 / 1000.0;
+            let exact = if x.abs() < 4.0 { series(f64::from(x)) } else { f64::from(x.signum()) };
+            assert!((f64::from(erf(x)) - exact).abs() < 5e-7, "{x}: {} {exact}", erf(x));
+        }
+        assert!(erf(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Packed matrix: rows in one block format.
+//! Packed matrix: rows in one block format, owned or borrowed.
 
 use super::GgmlType;
 use std::sync::Arc;
@@ -12,7 +12,38 @@ pub struct PackedMatrix {
     bytes: Arc<[u8]>,
 }
 
+/// Borrowed packed matrix `[rows, columns]`, row after row: what the products work on. Its bytes are those of a
+/// [`PackedMatrix`] or of a tensor of 16-bit floats.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackedRef<'a> {
+    pub(super) ggml_type: &'static GgmlType,
+    pub(super) shape: [usize; 2],
+    pub(super) row_bytes: usize,
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> PackedRef<'a> {
+    /// Returns the bytes of `count` rows, from row `first` on.
+    ///
+    /// # Panics
+    /// If the rows aren't within the matrix.
+    pub(super) fn row_span(&self, first: usize, count: usize) -> &'a [u8] {
+        &self.bytes[first * self.row_bytes..][..count * self.row_bytes]
+    }
+}
+
 impl PackedMatrix {
+    /// Returns the matrix as the products read it.
+    pub(super) fn as_ref(&self) -> PackedRef<'_> {
+        let Self { ggml_type, shape, row_bytes, bytes } = self;
+        PackedRef { ggml_type, shape: *shape, row_bytes: *row_bytes, bytes }
+    }
+
+    /// Returns the bytes of all rows.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Returns a matrix of `shape` rows and columns over `bytes`.
     ///
     /// `None` if a row isn't a whole number of blocks, or `bytes` hasn't exactly the length of the rows.

@@ -7,7 +7,7 @@ use kiln_kernels::{
         AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Softmax,
         block_mask::TILE_SIZE,
     },
-    cross_entropy, grouped_linear, rms_norm,
+    cross_entropy, dropout, gelu, grouped_linear, layer_norm, rms_norm,
     rotary::{self, RotaryPairing},
     silu_gate,
     testing::max_abs_diff,
@@ -197,6 +197,60 @@ proptest! {
     }
 
     #[test]
+    fn layer_norm_is_its_reference(
+        seed in 0u64..1000, b in 1usize..4, t in 1usize..40, m in 1usize..70, mean in -30.0..30.0f64, has_bias in any::<bool>(),
+    ) {
+        let mut random = Random::new(seed, "layer norm", 0, 0);
+        let x = random_leaf(&mut random, [b, t, m], 1.0).inner() + mean;
+        let mut leaves = vec![Tensor::from_inner(x).require_grad(), random_leaf(&mut random, [1, 1, m], 1.0)];
+        leaves.extend(has_bias.then(|| random_leaf(&mut random, [1, 1, m], 1.0)));
+        let cotangent = random_tensor(&mut random, [b, t, m]);
+        let flat = |w: &Tensor<3>| w.clone().reshape([m]);
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| layer_norm::fused::layer_norm(x[0].clone(), flat(&x[1]), x.get(2).map(flat), 1e-3),
+            |x| layer_norm::reference::layer_norm(x[0].clone(), flat(&x[1]), x.get(2).map(flat), 1e-3),
+        );
+        prop_assert!(apart < 1e-4 * mean.abs().max(1.0), "{apart}");
+    }
+
+    #[test]
+    fn gelu_is_its_reference(
+        seed in 0u64..1000, t in 1usize..60, m in 1usize..70, scale in 0.1..30.0f64, has_bias in any::<bool>(),
+        tanh in any::<bool>(),
+    ) {
+        let mut random = Random::new(seed, "gelu", 0, 0);
+        let form = if tanh { gelu::GeluForm::Tanh } else { gelu::GeluForm::Exact };
+        let mut leaves = vec![random_leaf(&mut random, [2, t, m], scale)];
+        leaves.extend(has_bias.then(|| random_leaf(&mut random, [1, 1, m], scale)));
+        let cotangent = random_tensor(&mut random, [2, t, m]);
+        let flat = |b: &Tensor<3>| b.clone().reshape([m]);
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| gelu::fused::gelu(x[0].clone(), x.get(1).map(flat), form),
+            |x| gelu::reference::gelu(x[0].clone(), x.get(1).map(flat), form),
+        );
+        // The bias's gradient is a sum over 2 t rows.
+        let rounding = if has_bias { 1e-4 } else { 1e-5 };
+        prop_assert!(apart < rounding * scale.max(1.0), "{apart}");
+    }
+
+    /// To the bit, gradients included: the mask is drawn again in the backward pass.
+    #[test]
+    fn dropout_is_its_reference(seed in 0u64..1000, t in 1usize..70, m in 1usize..700, rate in 0.0..0.99f64) {
+        let mut random = Random::new(seed, "values", 0, 0);
+        let leaves = [random_leaf(&mut random, [t, m], 1.0)];
+        let cotangent = random_tensor(&mut random, [t, m]);
+        let dropout = dropout::Dropout::new(Random::new(seed, "dropout", 1, 2), rate);
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| dropout::fused::dropout(x[0].clone(), &dropout),
+            |x| dropout::reference::dropout(x[0].clone(), &dropout),
+        );
+        prop_assert_eq!(apart, 0.0);
+    }
+
+    #[test]
     fn gate_is_its_reference(seed in 0u64..1000, t in 1usize..60, m in 1usize..70, scale in 0.1..30.0f64) {
         let mut random = Random::new(seed, "gate", 0, 0);
         let leaves = [random_leaf(&mut random, [2, t, m], scale), random_leaf(&mut random, [2, t, m], 1.0)];
@@ -259,6 +313,27 @@ proptest! {
     }
 }
 
+/// Shared tensors keep their values; tensors of one owner are changed in place, which the values can't show.
+#[test]
+fn adamw_changes_no_tensor_that_is_shared() {
+    let mut random = Random::new(1, "adamw", 0, 0);
+    let by = adamw::AdamWParams { learning_rate: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, step: 3 };
+    let [w, g, m] = [(); 3].map(|()| random_tensor(&mut random, [5000]));
+    let v = random_tensor(&mut random, [5000]).square();
+    // A part of a larger tensor, whose other elements must stay.
+    let whole = random_tensor(&mut random, [7000]);
+    let part = whole.clone().slice([1000..6000]);
+    let before = [&w, &g, &m, &v, &whole].map(|tensor| tensor.clone().into_data());
+    let shared = adamw::fused::adamw(&by, w.clone(), g.clone(), m.clone(), v.clone());
+    let sliced = adamw::fused::adamw(&by, part.clone(), g.clone(), m.clone(), v.clone());
+    let reference = adamw::reference::adamw(&by, part, g.clone(), m.clone(), v.clone());
+    assert!(max_abs_diff(&sliced.0, &reference.0) < 1e-5);
+    assert_eq!([&w, &g, &m, &v, &whole].map(|tensor| tensor.clone().into_data()), before);
+    let owned = adamw::fused::adamw(&by, w, g, m, v);
+    assert_eq!(owned.0.into_data(), shared.0.into_data());
+    assert_eq!(owned.2.into_data(), shared.2.into_data());
+}
+
 /// The sum over rows must not depend on threads: the same bits with one and with many.
 #[test]
 fn threads_change_no_bit() {
@@ -272,6 +347,9 @@ fn threads_change_no_bit() {
             let group = Tensor::<1, Int>::arange(0..2400, &Device::flex()) % 3;
             let y = grouped_linear::fused::grouped_linear(y.reshape([2400, 64]), experts.clone(), group)
                 .reshape([8, 300, 64]);
+            let y = layer_norm::fused::layer_norm(y, w.clone(), Some(w.clone()), 1e-6);
+            let y = gelu::fused::gelu(y, Some(w.clone()), gelu::GeluForm::Exact);
+            let y = dropout::Dropout::new(Random::new(7, "dropout", 0, 0), 0.3).apply(y);
             let gradients = (y.clone() * y).sum_dim(2).sum_dim(1).sum().backward();
             (
                 x.grad(&gradients).expect("a gradient").into_data(),
@@ -281,5 +359,5 @@ fn threads_change_no_bit() {
         })
     };
     let first = run(1);
-    assert!((2..6).all(|threads| run(threads) == first));
+    assert!((2..8).all(|threads| run(threads) == first));
 }

@@ -1,5 +1,8 @@
 //! Fused kernels against their references, in one test binary.
 
+mod dropout;
 mod fused;
+mod half;
+mod linear_cross_entropy;
 mod packed;
 mod scan;

@@ -3,14 +3,19 @@
 //! Steps: the family's bindings for the configuration → the file's names (with or without the family's prefix) → comparison
 //! of all names and shapes → an empty model → values, parameter by parameter. Memory: the model and the largest tensor.
 
-use super::{binding::Binding, family::Family};
+use super::{
+    binding::{Binding, TensorLayout},
+    family::Family,
+};
 use crate::{
     config::ModelConfig,
     model::Model,
     parameters::{NamedParameter, WeightMismatch, map_params, named_parameters},
-    tensors::{TensorError, TensorSource},
+    precision::{WeightPrecision, half_type, round_values},
+    tensors::{TensorError, TensorSource, pack_tensor},
 };
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{DType, Device, TensorData};
+use kiln_kernels::packed::{GgmlType, PackedMatrix};
 use kiln_nn::packed_weight::PackedWeight;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +47,7 @@ type BindingsByParameter = BTreeMap<String, Vec<Binding>>;
 /// The model of a configuration with the weights of a file, on a device (an autodiff device for training).
 ///
 /// Names and shapes of all tensors are compared with the parameters before any value is read. On the CPU without autodiff,
-/// tensors that are packed in the file (quantized, 16-bit) stay packed in the model.
+/// tensors that are packed in the file (quantized, 16-bit) stay packed in the model; otherwise all weights are held in f32.
 ///
 /// # Errors
 /// If a parameter has no tensor, a tensor has another shape, a tensor is left over that is not in
@@ -53,36 +58,91 @@ pub fn load_model(
     tensors: &dyn TensorSource,
     device: &Device,
 ) -> Result<Model, LoadWeightsError> {
-    let bindings = match_bindings(&Model::without_weights(config), family, tensors)?;
-    let model = Model::uninitialized(config, packed_weights(&bindings, tensors, device), device);
-    let packed = model.packed_weights().clone();
+    load_model_as(config, family, tensors, device, WeightPrecision::default_on(device))
+}
+
+/// [`load_model`] with weights held as `precision` says. With [`WeightPrecision::Keep`] on the CPU, quantized matrices stay
+/// packed, on an autodiff device as frozen parameters.
+///
+/// # Errors
+/// As [`load_model`], and if a value can't be represented in the type.
+pub fn load_model_as(
+    config: &ModelConfig,
+    family: &Family,
+    tensors: &dyn TensorSource,
+    device: &Device,
+    precision: WeightPrecision,
+) -> Result<Model, LoadWeightsError> {
+    let outline = Model::without_weights(config);
+    let bindings = match_bindings(&outline, family, tensors)?;
+    let packed = packed_weights(&outline, &bindings, tensors, (device, precision))?;
+    let weight_dtype = precision.common_dtype(tensors.entries());
+    let mut model = Model::uninitialized(config, packed, device);
+    model.weight_dtype = weight_dtype;
+    let (packed, matrices) = (model.packed_weights().clone(), outline.matrices);
     let mut result = Ok(());
     let model = map_params(model, |param| {
         let name = param.name();
-        if result.is_ok() && !packed.contains_key(&name) {
-            result = read_parameter(&name, &bindings, tensors).map(|data| param.initialize(data, device));
+        if result.is_err() || packed.contains_key(&name) {
+            return;
         }
+        let dtype = bindings.get(&name).and_then(|bindings| tensors.entries().get(&bindings.first()?.tensor));
+        let held = precision.matrix_dtype(dtype.map_or("F32", |entry| &entry.dtype));
+        let held = if matrices.contains_key(&name) { held } else { DType::F32 };
+        result = read_parameter(&name, &bindings, tensors).and_then(|data| {
+            let data = round_values(&name, data, weight_dtype.or(Some(held)))?;
+            param.initialize(data, device, held);
+            Ok(())
+        });
     });
     result.map(|()| model)
 }
 
-/// Weights that stay packed: on the CPU without autodiff, matrices that the file packs row by row.
+/// Weights that stay packed on the CPU: matrices that the file packs row by row. Without autodiff, matrices of 16-bit floats
+/// are packed too, whatever the file has.
 fn packed_weights(
+    outline: &Model,
     bindings: &BindingsByParameter,
     tensors: &dyn TensorSource,
-    device: &Device,
-) -> BTreeMap<String, PackedWeight> {
-    if *device != Device::flex() || device.is_autodiff() {
-        return BTreeMap::new();
+    (device, precision): (&Device, WeightPrecision),
+) -> Result<BTreeMap<String, PackedWeight>, LoadWeightsError> {
+    let mut all = BTreeMap::new();
+    if *device != Device::flex() {
+        return Ok(all);
     }
-    let packed =
-        bindings.iter().map(|(parameter, bindings)| Some((parameter.clone(), packed_weight(bindings, tensors)?)));
-    packed.flatten().collect()
+    for (parameter, bindings) in bindings.iter().filter(|(parameter, _)| outline.matrices.contains_key(*parameter)) {
+        let [binding] = &bindings[..] else { continue };
+        let file_dtype = &tensors.entries()[&binding.tensor].dtype;
+        let half = half_type(precision.matrix_dtype(file_dtype));
+        let packed = match half {
+            // On an autodiff device, the parameter itself is of 16-bit floats: it may be trained.
+            Some(_) if device.is_autodiff() => None,
+            Some(half) if half.name != file_dtype => pack_half(binding, tensors, half)?,
+            Some(_) => packed_weight(binding, tensors),
+            None if precision == WeightPrecision::Keep => packed_weight(binding, tensors),
+            None => None,
+        };
+        all.extend(packed.map(|packed| (parameter.clone(), packed)));
+    }
+    Ok(all)
+}
+
+/// A matrix rounded to 16-bit floats, packed as the file orders it.
+fn pack_half(
+    binding: &Binding,
+    tensors: &dyn TensorSource,
+    half: &'static GgmlType,
+) -> Result<Option<PackedWeight>, LoadWeightsError> {
+    let layout = TensorLayout { transposed: false, ..binding.layout };
+    let values = layout.extract(tensors.read(&binding.tensor)?);
+    let [rows, columns] = values.shape()[..] else { return Ok(None) };
+    let bytes = pack_tensor(half, &binding.tensor, values)?;
+    let matrix = PackedMatrix::new(half, [rows, columns], bytes.into());
+    Ok(matrix.map(|matrix| PackedWeight { matrix, transposed: binding.layout.transposed }))
 }
 
 /// The packed form of a parameter with one tensor; `None` if its rows can't be taken from the file as they are.
-fn packed_weight(bindings: &[Binding], tensors: &dyn TensorSource) -> Option<PackedWeight> {
-    let [binding] = bindings else { return None };
+fn packed_weight(binding: &Binding, tensors: &dyn TensorSource) -> Option<PackedWeight> {
     let matrix = binding.layout.slice_rows(tensors.read_packed(&binding.tensor)?)?;
     Some(PackedWeight { matrix, transposed: binding.layout.transposed })
 }

@@ -48,7 +48,7 @@ pub use config_reader::ConfigReader;
 pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};
 pub use family::{Family, config_diff};
-pub use load::{LoadWeightsError, load_model};
+pub use load::{LoadWeightsError, load_model, load_model_as};
 
 use crate::config::ModelConfig;
 use kiln_spec::{ValidationError, config::closest_match};

@@ -1,6 +1,6 @@
 //! A float tensor of any rank.
 
-use burn::tensor::{ExecutionError, Tensor, TensorData};
+use burn::tensor::{DType, ExecutionError, Tensor, TensorData};
 use std::any::Any;
 
 /// Float tensor whose rank is known at run time only.
@@ -15,6 +15,7 @@ trait ErasedTensor: Any + Send {
     fn shape(&self) -> Vec<usize>;
     fn inner(self: Box<Self>) -> AnyTensor;
     fn flatten(self: Box<Self>) -> Tensor<1>;
+    fn cast(self: Box<Self>, dtype: DType) -> AnyTensor;
     fn sum_of_squares(self: Box<Self>) -> Tensor<1>;
     fn into_data(self: Box<Self>) -> Result<TensorData, ExecutionError>;
 }
@@ -31,6 +32,10 @@ impl<const D: usize> ErasedTensor for Tensor<D> {
     fn flatten(self: Box<Self>) -> Tensor<1> {
         let length = self.dims().iter().product::<usize>();
         self.reshape([length])
+    }
+
+    fn cast(self: Box<Self>, dtype: DType) -> AnyTensor {
+        Tensor::<D>::cast(*self, dtype).into()
     }
 
     fn sum_of_squares(self: Box<Self>) -> Tensor<1> {
@@ -63,6 +68,12 @@ impl AnyTensor {
     /// The elements in row-major order, `[elements]`. No copy if the tensor is contiguous.
     pub fn flatten(self) -> Tensor<1> {
         self.0.flatten()
+    }
+
+    /// The values rounded to another float type. Does nothing to a tensor that has it.
+    #[must_use]
+    pub fn cast(self, dtype: DType) -> Self {
+        self.0.cast(dtype)
     }
 
     /// Sum of the squared elements, `[1]`.

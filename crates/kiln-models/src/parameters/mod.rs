@@ -36,7 +36,7 @@ pub use self::{
     model_tensors::{ModelTensors, state_dict},
     param_mut::ParamMut,
     param_view::{GradientsRef, ParamHandle, ParamView, ValueFuture},
-    state_dict::{WeightMismatch, load_state_dict},
+    state_dict::{HeldWeights, WeightMismatch, load_held_weights, load_state_dict},
 };
 use self::{param_mut::Slot, path::ParameterPath};
 use crate::model::Model;

@@ -1,11 +1,12 @@
 //! A model's parameters as tensors, read from the device one by one.
 
-use super::{ParamHandle, StateDict, for_each_param};
+use super::{ParamHandle, ParamView, StateDict, for_each_param};
 use crate::{
     model::Model,
     tensors::{TensorError, TensorInfo, TensorSource},
 };
-use burn::tensor::{ExecutionError, TensorData};
+use burn::tensor::{DType, ExecutionError, TensorData};
+use kiln_kernels::packed::is_half;
 use std::collections::BTreeMap;
 
 /// Parameters of a model as a [`TensorSource`].
@@ -23,10 +24,36 @@ impl ModelTensors {
     pub fn new(model: &Model) -> Self {
         let mut tensors = Self { entries: BTreeMap::new(), parameters: BTreeMap::new() };
         for_each_param(model, |param| {
-            tensors.entries.insert(param.name(), TensorInfo::f32(param.shape()));
+            let dtype = stored_dtype(model, param);
+            tensors.entries.insert(param.name(), TensorInfo { shape: param.shape(), dtype: dtype.into() });
             tensors.parameters.insert(param.name(), param.handle());
         });
         tensors
+    }
+}
+
+/// The type that stores a parameter without loss, as files call it: `F32`, `BF16`, `Q4_K`.
+fn stored_dtype(model: &Model, param: &ParamView) -> &'static str {
+    let is_adapter = || model.is_adapter_parameter(&param.name());
+    match (param.packed(), param.dtype()) {
+        (Some(packed), _) => packed.matrix.ggml_type().name,
+        (None, dtype) => match dtype.filter(|dtype| is_half(*dtype)).or(model.weight_dtype.filter(|_| !is_adapter())) {
+            Some(DType::BF16) => "BF16",
+            Some(DType::F16) => "F16",
+            _ => "F32",
+        },
+    }
+}
+
+impl ModelTensors {
+    /// The parameter of a name, shared with the model.
+    pub fn handle(&self, name: &str) -> Option<&ParamHandle> {
+        self.parameters.get(name)
+    }
+
+    /// Takes the parameter of a name out of the source, which can't read it afterward.
+    pub fn take_handle(&mut self, name: &str) -> Option<ParamHandle> {
+        self.parameters.remove(name)
     }
 }
 

@@ -10,6 +10,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{DType, Device, Tensor, TensorData},
 };
+use kiln_kernels::packed::is_half;
 use kiln_nn::packed_weight::PackedWeight;
 use std::{any::Any, collections::BTreeMap};
 
@@ -18,7 +19,7 @@ pub(super) trait ErasedSlot {
     fn param(&self) -> &dyn ErasedParam;
     fn map(&mut self, f: &mut dyn FnMut(AnyTensor) -> AnyTensor);
     fn set_value(&mut self, data: TensorData, dtype: Option<DType>);
-    fn initialize(&mut self, data: TensorData, device: &Device);
+    fn initialize(&mut self, data: TensorData, device: &Device, dtype: DType);
     fn set_trainable(&mut self, trainable: bool);
     fn share(&mut self, param: Box<dyn ErasedParam>) -> bool;
     fn take_gradient(&self, gradients: &mut GradientsParams) -> Option<AnyTensor>;
@@ -76,8 +77,9 @@ impl<const D: usize> ErasedSlot for Slot<D> {
         });
     }
 
-    fn initialize(&mut self, data: TensorData, device: &Device) {
-        self.replace(|param| Param::initialized(param.id, Tensor::from_data(data, device)).set_require_grad(true));
+    fn initialize(&mut self, data: TensorData, device: &Device, dtype: DType) {
+        let value = |device| Tensor::from_data(data, (device, dtype));
+        self.replace(|param| Param::initialized(param.id, value(device)).set_require_grad(true));
     }
 
     fn set_trainable(&mut self, trainable: bool) {
@@ -114,15 +116,33 @@ impl ParamMut<'_> {
         self.path.name()
     }
 
-    /// Replaces the value by a function of it. Initializes a lazy parameter.
+    /// Replaces the value by a function of it. Initializes a lazy parameter, and unpacks a packed one.
     ///
     /// `f` receives the value outside of the autodiff graph and returns any shape with the same number of elements; the
     /// result gets the parameter's shape. Id, trainability and autodiff device stay. If no clone shares the value, `f`
-    /// owns it alone and may change it in place.
+    /// owns it alone and may change it in place. A parameter of 16-bit floats is handed over as 32-bit floats, and the result
+    /// is rounded.
     ///
     /// # Panics
     /// If the result has another number of elements.
     pub fn map(&mut self, f: impl FnOnce(AnyTensor) -> AnyTensor) {
+        let view = self.view();
+        let half = view.dtype().filter(|dtype| is_half(*dtype));
+        let packed = view.packed().filter(|_| view.is_placeholder()).map(PackedWeight::values);
+        let device = view.device().without_autodiff();
+        self.map_held(|value| match (packed, half) {
+            (Some(values), _) => f(Tensor::<2>::from_data(values, &device).into()),
+            (None, Some(half)) => f(value.cast(DType::F32)).cast(half),
+            (None, None) => f(value),
+        });
+    }
+
+    /// [`map`](Self::map) of the value as it is held: a parameter of 16-bit floats is handed over as such, a packed one
+    /// without its values.
+    ///
+    /// # Panics
+    /// If the result has another number of elements.
+    pub fn map_held(&mut self, f: impl FnOnce(AnyTensor) -> AnyTensor) {
         let mut f = Some(f);
         self.slot.map(&mut |value| f.take().map_or_else(|| unreachable!("called once"), |f| f(value)));
     }
@@ -136,12 +156,13 @@ impl ParamMut<'_> {
         self.slot.set_value(data, dtype);
     }
 
-    /// Gives a lazy parameter its value without running its initialization. The id stays; the parameter is trainable.
+    /// Gives a lazy parameter its value, held as `dtype`, without running its initialization. The id stays; the parameter is
+    /// trainable.
     ///
     /// # Panics
     /// If `data` has another rank.
-    pub fn initialize(&mut self, data: TensorData, device: &Device) {
-        self.slot.initialize(data, device);
+    pub fn initialize(&mut self, data: TensorData, device: &Device, dtype: DType) {
+        self.slot.initialize(data, device, dtype);
     }
 
     /// Freezes the parameter (`false`) or lets it train (`true`).

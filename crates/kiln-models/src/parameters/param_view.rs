@@ -4,8 +4,9 @@ use super::{any_tensor::AnyTensor, path::ParameterPath};
 use burn::{
     module::{Param, ParamId},
     optim::GradientsParams,
-    tensor::{DType, ExecutionError, Gradients, Tensor, TensorData},
+    tensor::{DType, Device, ExecutionError, Gradients, Tensor, TensorData},
 };
+use kiln_kernels::packed::{is_half, is_placeholder};
 use kiln_nn::packed_weight::PackedWeight;
 use std::{any::Any, collections::BTreeMap, pin::Pin};
 
@@ -39,6 +40,8 @@ pub(super) trait ErasedParam: Any + Send {
     fn shape(&self) -> Vec<usize>;
     fn dtype(&self) -> Option<DType>;
     fn is_initialized(&self) -> bool;
+    fn is_placeholder(&self) -> bool;
+    fn device(&self) -> Device;
     fn is_require_grad(&self) -> bool;
     fn tensor(&self) -> AnyTensor;
     fn gradient(&self, gradients: GradientsRef) -> Option<AnyTensor>;
@@ -56,11 +59,19 @@ impl<const D: usize> ErasedParam for Param<Tensor<D>> {
     }
 
     fn dtype(&self) -> Option<DType> {
-        self.is_initialized().then(|| (**self).dtype())
+        (self.is_initialized() && !is_placeholder(self)).then(|| (**self).dtype())
     }
 
     fn is_initialized(&self) -> bool {
         self.is_initialized()
+    }
+
+    fn is_placeholder(&self) -> bool {
+        self.is_initialized() && is_placeholder(self)
+    }
+
+    fn device(&self) -> Device {
+        self.lazy_device()
     }
 
     fn is_require_grad(&self) -> bool {
@@ -80,7 +91,8 @@ impl<const D: usize> ErasedParam for Param<Tensor<D>> {
     }
 
     fn value_async(&self) -> ValueFuture {
-        Box::pin(self.val().into_data_async())
+        let value = self.val().into_data_async();
+        Box::pin(async move { value.await.map(half_to_f32) })
     }
 
     fn share(&self) -> Box<dyn ErasedParam> {
@@ -138,17 +150,28 @@ impl<'a> ParamView<'a> {
 
     /// The packed (quantized or 16-bit) form, if the parameter is held packed and its values have not been unpacked.
     pub fn packed(&self) -> Option<&'a PackedWeight> {
-        if self.packed.is_empty() || self.param.is_initialized() { None } else { self.packed.get(&self.name()) }
+        let has_values = || self.param.is_initialized() && !self.param.is_placeholder();
+        if self.packed.is_empty() || has_values() { None } else { self.packed.get(&self.name()) }
     }
 
-    /// The values, read from the device now. A packed weight is dequantized for the caller and stays packed.
+    /// Whether the parameter is held packed on an autodiff device, where it stays frozen.
+    pub fn is_placeholder(&self) -> bool {
+        self.param.is_placeholder()
+    }
+
+    /// The device of the parameter. Initializes no lazy parameter.
+    pub fn device(&self) -> Device {
+        self.param.device()
+    }
+
+    /// The values, read from the device now, as 32-bit floats. A packed weight is dequantized for the caller and stays packed.
     ///
     /// # Errors
     /// If the device fails.
     pub fn value(&self) -> Result<TensorData, ExecutionError> {
         match self.packed() {
             Some(packed) => Ok(packed.values()),
-            None => self.param.tensor().into_data(),
+            None => self.param.tensor().into_data().map(half_to_f32),
         }
     }
 
@@ -158,9 +181,12 @@ impl<'a> ParamView<'a> {
     }
 
     /// The value on its device, part of the autodiff graph on an autodiff device. Initializes a lazy parameter, and so
-    /// unpacks a packed one for good.
+    /// unpacks a packed one for good; on an autodiff device a packed one is dequantized for the caller.
     pub fn tensor(&self) -> AnyTensor {
-        self.param.tensor()
+        match self.packed().filter(|_| self.is_placeholder()) {
+            Some(packed) => packed.to_tensor(&self.device()).into(),
+            None => self.param.tensor(),
+        }
     }
 
     /// The parameter's gradient, on the device and outside of the autodiff graph; `None` if it has none.
@@ -181,20 +207,25 @@ pub struct ParamHandle {
 }
 
 impl ParamHandle {
-    /// The values, read from the device now. A packed weight is dequantized for the caller and stays packed.
+    /// The values, read from the device now, as 32-bit floats. A packed weight is dequantized for the caller and stays packed.
     ///
     /// # Errors
     /// If the device fails.
     pub fn value(&self) -> Result<TensorData, ExecutionError> {
         match &self.packed {
             Some(packed) => Ok(packed.values()),
-            None => self.param.tensor().into_data(),
+            None => self.param.tensor().into_data().map(half_to_f32),
         }
     }
 
     /// [`value`](Self::value) where the thread must not wait for the device, as in a browser.
     pub fn value_async(&self) -> ValueFuture {
         value_async(&*self.param, self.packed.as_ref())
+    }
+
+    /// The packed form, if the parameter was held packed when the handle was made.
+    pub fn packed(&self) -> Option<&PackedWeight> {
+        self.packed.as_ref()
     }
 }
 
@@ -204,4 +235,9 @@ fn value_async(param: &dyn ErasedParam, packed: Option<&PackedWeight>) -> ValueF
         Some(packed) => Box::pin(std::future::ready(Ok(packed.values()))),
         None => param.value_async(),
     }
+}
+
+/// Values of 16-bit floats as 32-bit floats; others unchanged.
+fn half_to_f32(data: TensorData) -> TensorData {
+    if is_half(data.dtype()) { data.convert::<f32>() } else { data }
 }

@@ -1,8 +1,16 @@
 //! Loading values by name into a model, and the report of names and shapes that do not match.
 
 use super::{StateDict, map_params, named_parameters};
-use crate::model::Model;
-use std::collections::HashSet;
+use crate::{
+    adapters::{handles_by_name, share_by_name},
+    config::ModelConfig,
+    model::Model,
+    precision::{WeightPrecision, half_type},
+};
+use burn::tensor::{DType, Device};
+use kiln_kernels::packed::{PackedMatrix, is_half};
+use kiln_nn::{Initializer, packed_weight::PackedWeight};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Differences between the tensors of a file and the parameters of a model, in names and shapes.
 ///
@@ -39,23 +47,149 @@ impl WeightMismatch {
 /// # Errors
 /// All differences, if a parameter has no value, a value has another shape, or a name is not a parameter's.
 pub fn load_state_dict(model: Model, values: StateDict) -> Result<Model, WeightMismatch> {
+    compare(&model, values.iter().map(|(name, data)| (name.clone(), data.shape().to_vec())).collect())?;
+    Ok(model.load_partial_state_dict(values))
+}
+
+/// Compares the parameters of a model with names and shapes.
+fn compare(model: &Model, shapes: HashMap<String, Vec<usize>>) -> Result<(), WeightMismatch> {
     let mut mismatch = WeightMismatch::default();
     let mut known = HashSet::new();
-    for parameter in named_parameters(&model) {
+    for parameter in named_parameters(model) {
         known.insert(parameter.path.clone());
-        match values.get(&parameter.path) {
+        match shapes.get(&parameter.path) {
             None => mismatch.missing_keys.push(parameter.path),
-            Some(data) if data.shape().to_vec() != parameter.shape => {
-                mismatch.mismatched_shapes.push((parameter.path, parameter.shape, data.shape().to_vec()));
+            Some(shape) if *shape != parameter.shape => {
+                mismatch.mismatched_shapes.push((parameter.path, parameter.shape, shape.clone()));
             }
             Some(_) => {}
         }
     }
-    mismatch.unexpected_keys = values.keys().filter(|name| !known.contains(*name)).cloned().collect();
-    if mismatch.is_empty() { Ok(model.load_partial_state_dict(values)) } else { Err(mismatch) }
+    mismatch.unexpected_keys = shapes.into_keys().filter(|name| !known.contains(name)).collect();
+    mismatch.unexpected_keys.sort();
+    if mismatch.is_empty() { Ok(()) } else { Err(mismatch) }
+}
+
+/// Weights by parameter name, in the types in which a model holds them.
+#[derive(Debug, Default)]
+pub struct HeldWeights {
+    /// Values of 32-bit or 16-bit floats.
+    pub values: StateDict,
+    /// Packed matrices.
+    pub packed: BTreeMap<String, PackedWeight>,
+}
+
+impl HeldWeights {
+    /// The 16-bit type of all weights other than those of adapters; `None` if some have another type.
+    fn common_dtype(&self, model: &Model) -> Option<DType> {
+        let weights = self.values.iter().filter(|(name, _)| !model.is_adapter_parameter(name));
+        let mut types = weights.map(|(_, data)| data.dtype());
+        let first = types.next().filter(|dtype| is_half(*dtype) && self.packed.is_empty())?;
+        types.all(|dtype| dtype == first).then_some(first)
+    }
+
+    /// The weights as `precision` says: with [`WeightPrecision::Keep`] unchanged.
+    fn convert(&mut self, precision: WeightPrecision, model: &Model) {
+        if precision == WeightPrecision::Keep {
+            return;
+        }
+        let dtype = precision.half_dtype().unwrap_or(DType::F32);
+        for (name, packed) in std::mem::take(&mut self.packed) {
+            self.values.insert(name, packed.values().convert_dtype(dtype));
+        }
+        for (_, data) in self.values.iter_mut().filter(|(name, _)| !model.is_adapter_parameter(name)) {
+            if data.dtype() != dtype {
+                *data = data.clone().convert_dtype(dtype);
+            }
+        }
+    }
+
+    /// Packs the matrices of 16-bit floats, as inference on the CPU holds them.
+    fn pack_half_matrices(&mut self, model: &Model) {
+        for (name, transposed) in &model.matrices {
+            let Some(half) = self.values.get(name).and_then(|data| half_type(data.dtype())) else { continue };
+            let Some(data) = self.values.remove(name) else { continue };
+            let [height, width] = data.shape()[..] else { continue };
+            let (bytes, shape) = match transposed {
+                true => (transpose_pairs(data.as_bytes(), [height, width]), [width, height]),
+                false => (data.as_bytes().to_vec(), [height, width]),
+            };
+            if let Some(matrix) = PackedMatrix::new(half, shape, bytes.into()) {
+                self.packed.insert(name.clone(), PackedWeight { matrix, transposed: *transposed });
+            }
+        }
+    }
+}
+
+/// A row-major matrix of two-byte elements, transposed.
+fn transpose_pairs(bytes: &[u8], [rows, columns]: [usize; 2]) -> Vec<u8> {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let mut out = Vec::with_capacity(bytes.len());
+    for column in 0..columns {
+        (0..rows).for_each(|row| out.extend_from_slice(&pairs[row * columns + column]));
+    }
+    out
+}
+
+/// The model with these weights in place of its own, held in their types or as `precision` says. Parameters keep their ids,
+/// except those that are packed.
+///
+/// On the CPU without autodiff, matrices of 16-bit floats are packed. `model` may be without values.
+///
+/// # Errors
+/// As [`load_state_dict`].
+pub fn load_held_weights(
+    model: &Model,
+    mut weights: HeldWeights,
+    precision: WeightPrecision,
+) -> Result<Model, WeightMismatch> {
+    let packed_shapes = weights.packed.iter().map(|(name, packed)| (name.clone(), packed.shape().to_vec()));
+    let shapes = weights.values.iter().map(|(name, data)| (name.clone(), data.shape().to_vec()));
+    compare(model, shapes.chain(packed_shapes).collect())?;
+    weights.convert(precision, model);
+    let weight_dtype = weights.common_dtype(model);
+    let device = model.device();
+    if device == Device::flex() && !device.is_autodiff() {
+        weights.pack_half_matrices(model);
+    }
+    let mut empty = model.rebuild(model.config(), weights.packed);
+    empty.weight_dtype = weight_dtype;
+    let mut ids = handles_by_name(model);
+    Ok(map_params(empty, |param| {
+        let Some(data) = weights.values.remove(&param.name()) else { return };
+        share_by_name(param, &mut ids);
+        let is_matrix = model.matrices.contains_key(&param.name());
+        let dtype = if is_matrix { data.dtype() } else { DType::F32 };
+        let data = if data.dtype() == dtype { data } else { data.convert_dtype(dtype) };
+        param.initialize(data, &device, dtype);
+    }))
 }
 
 impl Model {
+    /// The model with another configuration that has the same parameters, which are shared.
+    ///
+    /// # Errors
+    /// If the names or shapes of the parameters differ.
+    pub fn with_config(&self, config: &ModelConfig) -> Result<Self, WeightMismatch> {
+        let empty = self.rebuild(config, self.packed.clone());
+        let shapes = named_parameters(self).into_iter().map(|parameter| (parameter.path, parameter.shape));
+        compare(&empty, shapes.collect())?;
+        let mut shared = handles_by_name(self);
+        Ok(map_params(empty, |param| share_by_name(param, &mut shared)))
+    }
+
+    /// A model without values, with the adapters of this one and these packed weights.
+    fn rebuild(&self, config: &ModelConfig, packed: BTreeMap<String, PackedWeight>) -> Self {
+        let device = self.device();
+        let mut init = Initializer::uninitialized(&device)
+            .with_packed(packed)
+            .with_adapters(self.adapters.clone(), Initializer::uninitialized(&device));
+        let mut model = Self::build(config, &mut init);
+        model.adapters.clone_from(&self.adapters);
+        model.weight_dtype = self.weight_dtype;
+        model
+    }
+
     /// The model with these values; parameters that have no value in `values` keep theirs. Names that the model lacks are
     /// ignored. On an autodiff device the parameters that get a value are trainable.
     pub fn load_partial_state_dict(self, mut values: StateDict) -> Self {

@@ -1,11 +1,13 @@
 //! Random numbers of a training call, and dropout (1207.0580).
 //!
 //! Each use has a generator of its own, keyed by (seed, use and path, step, micro-batch), so results don't depend on the
-//! order of execution, and a recomputed block draws the same numbers. Numbers are made on the host and uploaded.
+//! order of execution, and a recomputed block draws the same numbers. A dropout mask is a function of this key and the index of
+//! an element; see [`kiln_kernels::dropout`].
 
 use super::Context;
-use burn::tensor::{Tensor, TensorData};
-use kiln_spec::{Random, formula::MarkField};
+use burn::tensor::Tensor;
+use kiln_kernels::dropout::Dropout;
+use kiln_spec::Random;
 
 impl Context {
     /// Returns the random numbers for a use (`layer_drop`) at the path of `name`. `None` unless this is a training call.
@@ -19,36 +21,32 @@ impl Context {
         Some(Random::new(key.seed, &format!("{usage}.{path}"), key.step, key.micro_batch))
     }
 
-    /// Returns dropout factors of a shape: 0 with probability `rate`, otherwise 1/(1 − rate), so that the mean stays. `None`
-    /// unless this is a training call and `rate` > 0.
-    pub fn dropout_mask<const D: usize>(&self, name: &str, rate: f64, shape: [usize; D]) -> Option<Tensor<D>> {
-        let random = self.random("dropout", name).filter(|_| rate > 0.0)?;
-        Some(self.sample_dropout_mask(random, rate, shape))
+    /// Returns the dropout of a use, for a kernel that applies it itself. `None` unless this is a training call and `rate` > 0.
+    pub fn dropout_at(&self, name: &str, rate: f64) -> Option<Dropout> {
+        self.rng_key.filter(|_| rate > 0.0)?;
+        self.dropout_at_path(&self.path(name), rate)
     }
 
-    /// Draws dropout factors, row-major, one 32-bit number each.
-    fn sample_dropout_mask<const D: usize>(&self, mut random: Random, rate: f64, shape: [usize; D]) -> Tensor<D> {
-        let threshold = (rate * f64::from(u32::MAX)) as u32;
-        let scale = (1.0 / (1.0 - rate)) as f32;
-        let count = shape.iter().product();
-        let factors: Vec<f32> = (0..count).map(|_| if random.next_u32() < threshold { 0.0 } else { scale }).collect();
-        let device = self.stream.tokens.field(MarkField::Position).device();
-        Tensor::from_data(TensorData::new(factors, shape), &device)
+    /// The dropout of a use at a full path.
+    fn dropout_at_path(&self, path: &str, rate: f64) -> Option<Dropout> {
+        let random = self.random_named("dropout", path).filter(|_| rate > 0.0)?;
+        Some(Dropout::new(random, rate))
     }
 
     /// Dropout of `x` with `rate` at `name`. Outside training it returns `x`.
     pub fn dropout<const D: usize>(&self, name: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
-        if self.rng_key.is_none() || rate <= 0.0 {
-            return x;
+        match self.dropout_at(name, rate) {
+            Some(dropout) => dropout.apply(x),
+            None => x,
         }
-        self.dropout_named(&self.path(name), rate, x)
     }
 
     /// Dropout of `x` at a full path, independent of the current scope. For adapters, whose random numbers must not depend on the
     /// caller.
     pub fn dropout_named<const D: usize>(&self, path: &str, rate: f64, x: Tensor<D>) -> Tensor<D> {
-        let Some(random) = self.random_named("dropout", path).filter(|_| rate > 0.0) else { return x };
-        let (factors, dtype) = (self.sample_dropout_mask(random, rate, x.dims()), x.dtype());
-        x * factors.cast(dtype)
+        match self.dropout_at_path(path, rate) {
+            Some(dropout) => dropout.apply(x),
+            None => x,
+        }
     }
 }

@@ -17,8 +17,9 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{Int, Tensor},
 };
+use kiln_kernels::linear_cross_entropy::{LinearCrossEntropyCall, VocabularyMatrix, linear_cross_entropy};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,21 +132,32 @@ impl Variant for LanguageModelHead {
     }
 }
 
-impl OutputHead for LanguageModelHead {
-    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2> {
+impl LanguageModelHead {
+    /// The transformed hidden states with the output matrix and what else makes logits of them.
+    fn call(&self, hidden: Tensor<2>, embedding: WeightView) -> LinearCrossEntropyCall {
         let hidden = match &self.transform {
             Some(transform) => transform.forward(hidden),
             None => hidden,
         };
-        let hidden = self.scale.map_or(hidden.clone(), |scale| hidden * scale);
-        let logits = match &self.weight {
-            Some(weight) => WeightView::new(weight, self.packed.as_ref()).matmul(hidden),
-            None => embedding.matmul_transposed(hidden),
+        let view = self.weight.as_ref().map(|weight| WeightView::new(weight, self.packed.as_ref()));
+        let matrix = match (view.unwrap_or(embedding).packed(), view) {
+            (Some(packed), _) => VocabularyMatrix::Packed(packed.clone()),
+            (None, Some(view)) => VocabularyMatrix::Columns(view.val()),
+            (None, None) => VocabularyMatrix::Rows(embedding.val()),
         };
-        match &self.bias {
-            Some(bias) => logits + bias.val().unsqueeze(),
-            None => logits,
-        }
+        let bias = self.bias.as_ref().map(Param::val);
+        LinearCrossEntropyCall { hidden, matrix, bias, scale: self.scale, softcap: None }
+    }
+}
+
+impl OutputHead for LanguageModelHead {
+    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2> {
+        self.call(hidden, embedding).logits()
+    }
+
+    /// Large logits are never formed as a whole: [`kiln_kernels::linear_cross_entropy`].
+    fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, embedding: WeightView) -> Tensor<1> {
+        linear_cross_entropy(self.call(hidden, embedding), targets)
     }
 
     fn is_tied(&self) -> bool {

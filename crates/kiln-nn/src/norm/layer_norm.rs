@@ -1,7 +1,7 @@
 //! LayerNorm: (x − mean(x)) / √(var(x) + ε) ⊙ w + b (1607.06450, section 3).
 //!
 //! The variance is the biased one (divided by M). Parameters: `weight [M]`, starting at 1, and `bias [M]` (optional), starting
-//! at 0. Computed by Burn's `layer_norm`.
+//! at 0. Kernel: [`kiln_kernels::layer_norm`].
 
 use super::Normalization;
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
 };
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module::layer_norm},
+    tensor::Tensor,
 };
+use kiln_kernels::layer_norm::layer_norm;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

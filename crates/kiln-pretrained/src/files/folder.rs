@@ -10,7 +10,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_models::{
-    ModelConfig,
+    ModelConfig, WeightPrecision,
     hf::{self, Family},
     tensors::TensorSource,
 };
@@ -96,8 +96,16 @@ impl<'a> ModelFolder<'a> {
     /// # Errors
     /// If the configuration is not supported, or the weights do not fit it.
     pub fn load(self, device: &Device) -> Result<PretrainedModel, LoadError> {
+        self.load_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// Loads the weights onto `device`, held as `precision` says, one tensor at a time.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if a value can't be represented in the type.
+    pub fn load_as(self, device: &Device, precision: WeightPrecision) -> Result<PretrainedModel, LoadError> {
         let (family, config) = self.config()?;
-        let model = hf::load_model(&config, family, self.tensors(), device)
+        let model = hf::load_model_as(&config, family, self.tensors(), device, precision)
             .map_err(|source| LoadError::Weights { folder: self.folder, source })?;
         Ok(PretrainedModel { model, family, config_json: self.config_json, generation_config: self.generation_config })
     }

@@ -14,7 +14,7 @@ use burn::tensor::{Device, TensorData};
 use kiln_data::{ChatTemplate, Tokenizer, tokenizer::GgufTokenizer};
 use kiln_kernels::packed::PackedMatrix;
 use kiln_models::{
-    DtypeSummary, ModelConfig,
+    DtypeSummary, ModelConfig, WeightPrecision,
     hf::{self, Family},
     tensors::{TensorError, TensorInfo, TensorSource},
 };
@@ -102,9 +102,17 @@ impl<B: ModelBytes> GgufFile<B> {
     /// # Errors
     /// If the architecture or an option of it is not supported, or the tensors do not fit the metadata.
     pub fn load(&self, device: &Device) -> Result<PretrainedModel, LoadError> {
+        self.load_as(device, WeightPrecision::default_on(device))
+    }
+
+    /// Loads the model onto `device`, its weights held as `precision` says, one tensor at a time.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if a value can't be represented in the type.
+    pub fn load_as(&self, device: &Device, precision: WeightPrecision) -> Result<PretrainedModel, LoadError> {
         let (config_json, tensors) = read_as_hf(self.metadata(), self).map_err(|error| self.config_error(error))?;
         let (family, config) = hf::read_config(&config_json).map_err(|error| self.config_error(error))?;
-        let model = hf::load_model(&config, family, &tensors, device)
+        let model = hf::load_model_as(&config, family, &tensors, device, precision)
             .map_err(|source| LoadError::Weights { folder: self.location.clone(), source })?;
         Ok(PretrainedModel { model, family, config_json, generation_config: self.generation_config() })
     }

@@ -23,7 +23,7 @@ pub use safetensors::tensor::Dtype;
 pub use state::{Fingerprints, TrainerState, sha256_hex};
 #[cfg(feature = "files")]
 pub use store::Checkpoints;
-pub use tensors::{NamedTensors, RawTensor};
+pub use tensors::{NamedTensors, PendingTensor, PendingTensors, RawTensor};
 
 use std::collections::BTreeMap;
 

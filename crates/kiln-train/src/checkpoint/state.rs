@@ -84,6 +84,21 @@ impl FileDigest {
         Self { bytes: bytes.len() as u64, sha256: sha256_hex(bytes) }
     }
 
+    /// Size and hash of what `reader` returns, read in pieces.
+    #[cfg(feature = "files")]
+    pub fn read(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+        let (mut hash, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; 1 << 20]);
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(Self { bytes, sha256: hex(&hash.finalize()) }),
+                length => {
+                    hash.update(&piece[..length]);
+                    bytes += length as u64;
+                }
+            }
+        }
+    }
+
     /// Checks size and hash of `bytes`.
     fn verify(&self, bytes: &[u8]) -> Result<(), CheckpointError> {
         if bytes.len() as u64 != self.bytes {
@@ -104,7 +119,12 @@ impl FileDigest {
 /// assert!(hash.starts_with("ba7816bf"));
 /// ```
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Content of `state.json`. The hash of the file is its last key.

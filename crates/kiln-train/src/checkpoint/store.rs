@@ -3,6 +3,7 @@
 //! ```text
 //! step-000100/  step-000200/  last.json  best.json
 //! ```
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use super::atomic_write::{
     TemporaryPath, file_names, remove_folder, remove_temporary_files, rename_synced, sync_folder, write_file_synced,
 };
 use super::retention::Retention;
-use super::{Checkpoint, CheckpointFileError, NamedTensors, TrainerState};
+use super::state::{FileDigest, HashedFile};
+use super::tensors::{self, PendingTensors};
+use super::{Checkpoint, CheckpointFileError, MODEL_FILE, NamedTensors, STATE_FILE, TRAIN_FILE, TrainerState};
 use crate::run_folder_error::{CheckpointError, RunFolderError};
 
 /// The checkpoints of a stage, in a folder. Reading needs no lock. [`recover`](Self::recover) and [`save`](Self::save) are
@@ -78,13 +81,49 @@ impl Checkpoints {
     /// # Errors
     /// If the file system fails.
     pub fn save(&self, checkpoint: &Checkpoint, retention: Retention) -> Result<PathBuf, RunFolderError> {
-        let folder = self.folder(checkpoint.state.step);
+        self.save_files(checkpoint.state.step, retention, |folder| {
+            checkpoint.write(|name, bytes| write_file_synced(&folder.join(name), bytes))
+        })
+    }
+
+    /// [`save`](Self::save) of tensors that are read one at a time. The files have the same bytes.
+    ///
+    /// # Errors
+    /// If the file system or the device fails.
+    pub fn save_pending(
+        &self,
+        state: &TrainerState,
+        model_tensors: &PendingTensors,
+        training_tensors: &PendingTensors,
+        retention: Retention,
+    ) -> Result<PathBuf, RunFolderError> {
+        self.save_files(state.step, retention, |folder| {
+            let mut digests = BTreeMap::new();
+            for (name, tensors) in [(MODEL_FILE, model_tensors), (TRAIN_FILE, training_tensors)] {
+                let file = folder.join(name);
+                let written = tensors::write_file(tensors, &state.metadata(name), &file);
+                let digest = written.and_then(|()| FileDigest::read(fs::File::open(&file)?));
+                let digest = digest.map_err(|source| RunFolderError::from_io("write", &file, source))?;
+                digests.insert(name.to_owned(), digest);
+            }
+            write_file_synced(&folder.join(STATE_FILE), &HashedFile::new(state, digests).encode())
+        })
+    }
+
+    /// Saves what `write` puts into a new folder as the checkpoint of `step`.
+    fn save_files(
+        &self,
+        step: u64,
+        retention: Retention,
+        write: impl FnOnce(&Path) -> Result<(), RunFolderError>,
+    ) -> Result<PathBuf, RunFolderError> {
+        let folder = self.folder(step);
         let temporary = TemporaryPath::new_for(&folder);
         fs::create_dir_all(temporary.path())
             .map_err(|source| RunFolderError::from_io("create", temporary.path(), source))?;
-        checkpoint.write(|name, bytes| write_file_synced(&temporary.path().join(name), bytes))?;
+        write(temporary.path())?;
         sync_folder(temporary.path())?;
-        self.publish(temporary, checkpoint.state.step)?;
+        self.publish(temporary, step)?;
         self.update_pointers()?;
         self.prune(retention)?;
         Ok(folder)

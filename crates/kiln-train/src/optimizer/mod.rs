@@ -9,7 +9,7 @@ mod muon;
 pub use adamw::AdamW;
 pub use muon::{Muon, orthogonalize};
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use kiln_spec::ValidationError;
 pub use kiln_spec::wildcard::matches;
 use std::collections::BTreeMap;
@@ -50,6 +50,8 @@ pub struct OptimizerState {
     pub slot_names: &'static [&'static str],
     /// One tensor `[n]` for each name, such as the moments of AdamW. All are 0 before the first update.
     pub slots: Vec<Tensor<1>>,
+    /// Master weight of a weight of 16-bit floats, `[n]` in f32; `None` for other weights.
+    pub master: Option<Tensor<1>>,
 }
 
 /// An update rule: from a weight, its gradient and its state to a new weight.
@@ -106,13 +108,46 @@ impl Optimizer {
 
     /// Updates the state of one parameter and returns its new weight, `[n]`.
     pub fn update(&mut self, update: &ParamUpdate, weight: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {
+        self.update_with(update, gradient, |_| weight, |weight, _| weight)
+    }
+
+    /// [`update`](Self::update) of a weight that is rounded to the 16-bit type `half`: the rule updates a master weight in f32
+    /// (1710.03740, section 3.1), and the new weight is its rounding, in the type that `weight` is held in.
+    ///
+    /// An update is often smaller than half a unit in the last place of the weight; without a master it would be lost. The
+    /// first master is the weight itself.
+    pub fn update_rounded(
+        &mut self,
+        update: &ParamUpdate,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        half: DType,
+    ) -> Tensor<1> {
+        let held = weight.dtype();
+        let master = |state: &mut OptimizerState| state.master.take().unwrap_or_else(|| weight.cast(DType::F32));
+        self.update_with(update, gradient, master, |master, state| {
+            state.master = Some(master.clone());
+            master.cast(half).cast(held)
+        })
+    }
+
+    /// Takes the weight from the state or elsewhere, updates it by the rule, and passes it to `finish`.
+    fn update_with(
+        &mut self,
+        update: &ParamUpdate,
+        gradient: Tensor<1>,
+        weight: impl FnOnce(&mut OptimizerState) -> Tensor<1>,
+        finish: impl FnOnce(Tensor<1>, &mut OptimizerState) -> Tensor<1>,
+    ) -> Tensor<1> {
         let mut state = self.states.remove(update.name).unwrap_or_else(|| {
             let slot_names = self.rule.slot_names(update.name, update.shape);
             let slots = slot_names.iter().map(|_| gradient.zeros_like()).collect();
-            OptimizerState { step: 0, slot_names, slots }
+            OptimizerState { step: 0, slot_names, slots, master: None }
         });
         state.step += 1;
+        let weight = weight(&mut state);
         let weight = self.rule.update(update, weight, gradient, &mut state);
+        let weight = finish(weight, &mut state);
         self.states.insert(update.name.to_string(), state);
         weight
     }

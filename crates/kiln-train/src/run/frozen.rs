@@ -80,7 +80,7 @@ impl FrozenStage<'_> {
         let stage = self.folder.stage(previous, &self.recipe.stages[previous].name);
         let step = stage.checkpoints().newest_step()?.unwrap_or_default();
         let config = model_config(self.recipe, self.tokenizer)?;
-        let model = Model::init(&config, self.recipe.seed, self.device);
+        let model = Model::outline(&config, self.device);
         let model = set_stage_adapter(model, &self.recipe.stages[previous], self.recipe.seed)?;
         let (_, tensors) = stage.checkpoints().load_model(step)?;
         load_weights(model, tensors, &stage.checkpoints().folder(step).join(MODEL_FILE))

@@ -14,7 +14,7 @@ use crate::{
 use burn::tensor::Device;
 use kiln_data::Tokenizer;
 use kiln_infer::GenerationMode;
-use kiln_models::{Model, load_state_dict};
+use kiln_models::{Model, WeightPrecision, load_held_weights};
 use std::{fs, path::Path};
 
 /// The trained model of a run, finished or not, with its tokenizer and recipe.
@@ -57,15 +57,29 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
 /// # Errors
 /// If the run has no such checkpoint, or the checkpoint is damaged.
 pub fn load_checkpoint(path: &Path, choice: CheckpointChoice, device: &Device) -> Result<LoadedRun, TrainError> {
+    load_checkpoint_as(path, choice, device, WeightPrecision::default_on(device))
+}
+
+/// [`load_checkpoint`] with the weights held as `precision` says.
+///
+/// # Errors
+/// As [`load_checkpoint`].
+pub fn load_checkpoint_as(
+    path: &Path,
+    choice: CheckpointChoice,
+    device: &Device,
+    precision: WeightPrecision,
+) -> Result<LoadedRun, TrainError> {
     let RunCheckpoint { recipe, stage, step } = RunCheckpoint::find(path, choice)?;
     let tokenizer = load_tokenizer(&RunPaths::open(path)?)?;
     let config = model_config(&recipe, &tokenizer)?;
     let tokenizer = tokenizer.with_model_rows(config.vocab);
-    let model = Model::init(&config, recipe.seed, device);
+    let model = Model::outline(&config, device);
     let model = set_stage_adapter(model, &recipe.stages[stage.index], recipe.seed)?;
     let file = stage.checkpoints().folder(step).join(MODEL_FILE);
     let (_, tensors) = stage.checkpoints().load_model(step)?;
-    Ok(LoadedRun { model: load_weights(model, tensors, &file)?, tokenizer, recipe, stage: stage.index, step })
+    let model = load_weights_as(model, tensors, &file, precision)?;
+    Ok(LoadedRun { model, tokenizer, recipe, stage: stage.index, step })
 }
 
 /// Reads the tokenizer of a run.
@@ -78,9 +92,20 @@ pub fn load_tokenizer(paths: &RunPaths) -> Result<Tokenizer, TrainError> {
     Ok(Tokenizer::from_json(&json)?)
 }
 
-/// The model with the weights in `tensors`, which were read from `file`.
+/// The model with the weights in `tensors`, which were read from `file`, in their types. `model` may be without values.
 pub fn load_weights(model: Model, tensors: NamedTensors, file: &Path) -> Result<Model, TrainError> {
-    let values =
+    load_weights_as(model, tensors, file, WeightPrecision::Keep)
+}
+
+/// [`load_weights`] with the weights held as `precision` says.
+fn load_weights_as(
+    model: Model,
+    tensors: NamedTensors,
+    file: &Path,
+    precision: WeightPrecision,
+) -> Result<Model, TrainError> {
+    let weights =
         values_from_tensors(tensors).map_err(|tensor| TrainError::InvalidTensor { file: file.to_owned(), tensor })?;
-    load_state_dict(model, values).map_err(|mismatch| TrainError::WeightMismatch { file: file.to_owned(), mismatch })
+    load_held_weights(&model, weights, precision)
+        .map_err(|mismatch| TrainError::WeightMismatch { file: file.to_owned(), mismatch })
 }

@@ -15,8 +15,10 @@ mod diagnose;
 mod epochs;
 mod frozen;
 mod load;
+mod memory;
 mod name_patterns;
 mod objectives;
+mod precision;
 mod progress;
 mod setup;
 mod stage_output;
@@ -26,7 +28,8 @@ mod stage_step;
 pub use checkpoint_choice::{CheckpointChoice, RunCheckpoint, split_checkpoint};
 pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
-pub use load::{LoadedRun, load, load_checkpoint, load_tokenizer};
+pub use load::{LoadedRun, load, load_checkpoint, load_checkpoint_as, load_tokenizer};
+pub use memory::{TrainingMemory, training_memory};
 pub use objectives::ObjectiveFactory;
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
@@ -110,6 +113,7 @@ pub fn start_with_objectives(
     check_gradient_checkpointing(&recipe, &context.device)?;
     objectives::record(&mut recipe, objectives)?;
     name_patterns::check_name_patterns(&recipe)?;
+    precision::resolve(&mut recipe, &context.device)?;
     let stop = || context.stop_flag.load(Ordering::Relaxed);
     check_sources(&mut recipe, objectives, &stop, context.listener)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
@@ -170,6 +174,7 @@ pub fn resume_with_objectives(
     let recipe = load_own_recipe(&folder)?;
     objectives::verify(&recipe, objectives).map_err(|error| error.with_file(&folder.recipe()))?;
     check_gradient_checkpointing(&recipe, &context.device)?;
+    precision::check_device(&recipe, &context.device)?;
     context.listener.on_event(ProgressEvent::RunOpened(folder.root()));
     let resume_point = folder.find_resume_point(&recipe)?;
     run_until_stopped(recipe, &folder, context, objectives, resume_point)

@@ -8,8 +8,7 @@ use crate::{
 };
 use burn::tensor::Device;
 use kiln_data::{StopSignal, Tokenizer};
-use kiln_infer::block_on;
-use kiln_models::{Model, ModelConfig, load_state_dict};
+use kiln_models::{Model, ModelConfig};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
@@ -42,8 +41,8 @@ pub fn model_config(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<ModelConfi
     Ok(config)
 }
 
-/// The models before the first step. Random weights, or those of the model in `recipe.from`, unless `is_resumed`: then a
-/// checkpoint is loaded into them.
+/// The models before the first step. Random weights, or those of the model in `recipe.from`, held in the recipe's precision.
+/// With `is_resumed` they are without values: a checkpoint is loaded into them.
 ///
 /// # Errors
 /// If the model to start from cannot be loaded, or its weights do not match the model of the recipe.
@@ -53,16 +52,23 @@ pub fn init_models(
     device: &Device,
     is_resumed: bool,
 ) -> Result<Models, TrainError> {
-    let mut policy = Model::init(&model_config(recipe, tokenizer)?, recipe.seed, &device.clone().autodiff());
-    if let Some(from) = recipe.from.as_ref().filter(|_| !is_resumed) {
-        let source = ModelSource::open(Path::new(from))?;
-        let model = source.load_model(device)?.model;
-        let model = if continues_adapter(recipe, &source, &model) { model } else { merge(&model) };
-        policy = policy.with_adapters(model.adapters().clone(), recipe.seed);
-        let weights = block_on(kiln_models::state_dict(&model))?;
-        policy = load_state_dict(policy, weights)
-            .map_err(|mismatch| TrainError::WeightMismatch { file: from.into(), mismatch })?;
-    }
+    let (config, device) = (model_config(recipe, tokenizer)?, device.clone().autodiff());
+    let precision = recipe.weight_precision();
+    let policy = match &recipe.from {
+        _ if is_resumed => Model::outline(&config, &device),
+        None => match (Model::init(&config, recipe.seed, &device), precision.half_dtype()) {
+            (model, Some(half)) => model.with_weight_dtype(half),
+            (model, None) => model,
+        },
+        Some(from) => {
+            let source = ModelSource::open(Path::new(from))?;
+            let model = source.load_model_as(&device, precision)?.model;
+            let keeps_adapters = model.adapters().is_empty() || continues_adapter(recipe, &source, &model);
+            let model = if keeps_adapters { model } else { merge(&model) };
+            let mismatched = |mismatch| TrainError::WeightMismatch { file: from.into(), mismatch };
+            model.with_config(&config).map_err(mismatched)?
+        }
+    };
     Ok(Models::new(policy))
 }
 

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     Models, TrainError,
-    checkpoint::{Checkpoint, Retention, TrainerState},
+    checkpoint::{Retention, TrainerState},
     evaluate::EvalSet,
     metrics::{EventKind, MetricsRow, RunEvent, StepMetrics},
     run_folder::MetricsLog,
     samples,
-    state_dict::{model_tensors, online_tensors, optimizer_tensors},
+    state_dict::{ONLINE_PREFIX, pending_model_tensors, pending_optimizer_tensors},
     step::{Gradients, count_trainable},
 };
 use burn::{module::Module, tensor::Tensor};
@@ -206,13 +206,13 @@ impl StageRun<'_> {
             fingerprints: self.fingerprints.clone(),
             extra: self.extra_state(),
         };
-        let model_tensors = block_on(model_tensors(self.eval_model(models)))?;
-        let mut training_tensors = block_on(optimizer_tensors(&self.optimizer))?;
+        let model_tensors = pending_model_tensors(self.eval_model(models), "");
+        let mut training_tensors = pending_optimizer_tensors(&self.optimizer);
         if self.ema.is_some() {
-            training_tensors.extend(block_on(online_tensors(&models.policy))?);
+            training_tensors.extend(pending_model_tensors(&models.policy, ONLINE_PREFIX));
         }
         let retention = Retention { keep_last: self.config.keep_checkpoints };
-        self.folder.checkpoints().save(&Checkpoint { state, model_tensors, training_tensors }, retention)?;
+        self.folder.checkpoints().save_pending(&state, &model_tensors, &training_tensors, retention)?;
         self.last_saved = Some(self.steps_done);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One optimizer step of a stage, and what must hold before it.
 
-use super::{progress::ProgressListener, stage_output::emit, stage_run::StageRun};
+use super::{precision::untrainable, progress::ProgressListener, stage_output::emit, stage_run::StageRun};
 use crate::{
     Models, TrainError,
     metrics::MetricsRow,
@@ -77,13 +77,17 @@ impl StageRun<'_> {
 
     /// The model with only the parameters trainable that `trainable` names.
     pub(super) fn set_trainable(&self, model: Model) -> Result<Model, TrainError> {
-        set_trainable(model, &self.config.trainable).map_err(|pattern| {
+        let model = set_trainable(model, &self.config.trainable).map_err(|pattern| {
             let error = ValidationError::new(
                 format!("stages[{}].trainable", self.folder.index),
                 format!("no parameter name matches `{pattern}`"),
             );
-            ConfigError::from(error.with_suggestion("trainable = [\"*\"]")).into()
-        })
+            ConfigError::from(error.with_suggestion("trainable = [\"*\"]"))
+        })?;
+        match model.find_untrainable() {
+            Some((name, held)) => Err(ConfigError::from(untrainable(self.folder.index, &name, held)).into()),
+            None => Ok(model),
+        }
     }
 }
 

@@ -1,14 +1,9 @@
 //! The model that a fine-tuning run started from, for its report.
 
 use crate::page::BaseModel;
-use burn::module::Module;
-use kiln_models::Model;
+use kiln_models::{Model, named_parameters};
 use kiln_peft::{AdapterConfig, attach};
-use kiln_train::{
-    Recipe, StageConfig,
-    metrics::MetricsRow,
-    step::{count_trainable, set_trainable},
-};
+use kiln_train::{Recipe, StageConfig, metrics::MetricsRow, optimizer::matches};
 use std::path::Path;
 
 /// Name of the base model, what the last stage trained, and the loss before the first step. `None` for a run that started
@@ -21,7 +16,9 @@ pub fn describe_base(recipe: &Recipe, stage: &StageConfig, outline: &Model, rows
         Some(adapter) => attach(outline, adapter, recipe.seed).ok()?,
         None => outline.clone(),
     };
-    let trained = set_trainable(adapted.train(), &stage.trainable).ok()?;
+    // By name: a model without weights must not get any, which it would by becoming trainable.
+    let is_trained = |name: &str| stage.trainable.iter().any(|pattern| matches(pattern, name));
+    let trained = named_parameters(&adapted).into_iter().filter(|parameter| is_trained(&parameter.path));
     let initial_loss = rows.iter().find_map(|row| match row {
         MetricsRow::Validation(row) if row.step == 0 => Some(row.loss),
         _ => None,
@@ -29,7 +26,7 @@ pub fn describe_base(recipe: &Recipe, stage: &StageConfig, outline: &Model, rows
     Some(BaseModel {
         name: from.file_name().unwrap_or(from.as_os_str()).to_string_lossy().into_owned(),
         method: stage.adapter.as_ref().map(adapter_name).unwrap_or_default(),
-        trained_parameters: count_trainable(&trained) as u64,
+        trained_parameters: trained.map(|parameter| parameter.shape.iter().product::<usize>() as u64).sum(),
         initial_loss,
     })
 }

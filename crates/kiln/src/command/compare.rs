@@ -34,6 +34,7 @@ use crate::page::{
     tokens_per_second,
 };
 use burn::{module::Module, tensor::Device};
+use kiln_models::WeightPrecision;
 use kiln_train::{
     metrics::MetricsRow,
     run,
@@ -173,7 +174,8 @@ impl RunData {
 ///
 /// Takes as long as one evaluation per length.
 fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec<(usize, f64)>, CliError> {
-    let evaluator = Evaluator::open(super::model_args::model_source(path)?, EvalText::EvalSet, device)?;
+    let (source, precision) = (super::model_args::model_source(path)?, WeightPrecision::default_on(device));
+    let evaluator = Evaluator::open(source, EvalText::EvalSet, device, precision)?;
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();
     lengths.dedup();

@@ -1,8 +1,9 @@
-//! `--device` and `--threads`.
+//! `--device`, `--threads` and `--dtype`.
 
 use super::error::CliError;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use kiln_models::{WeightPrecision, precision::device_has};
 use std::num::NonZero;
 
 /// Backend. All but `flex` are Cargo features of the build.
@@ -35,6 +36,55 @@ pub struct DeviceArgs {
     /// Compute device. See `kiln devices`.
     #[arg(long = "device", value_name = "DEVICE", value_enum, default_value_t)]
     pub backend: Backend,
+}
+
+/// Data type of weights in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightDtypeArg {
+    /// The types of the model's files: 16-bit and quantized weights stay as they are.
+    Keep,
+    /// 32-bit floats.
+    F32,
+    /// bfloat16, two bytes a weight.
+    Bf16,
+    /// IEEE half precision, two bytes a weight.
+    F16,
+}
+
+impl From<WeightDtypeArg> for WeightPrecision {
+    fn from(dtype: WeightDtypeArg) -> Self {
+        match dtype {
+            WeightDtypeArg::Keep => Self::Keep,
+            WeightDtypeArg::F32 => Self::F32,
+            WeightDtypeArg::Bf16 => Self::Bf16,
+            WeightDtypeArg::F16 => Self::F16,
+        }
+    }
+}
+
+/// Data type argument of the commands that load a model.
+#[derive(Clone, Debug, Args)]
+pub struct DtypeArgs {
+    /// Data type in which the weights are held. Default: keep on the CPU, f32 on other devices.
+    #[arg(long, value_name = "DTYPE", value_enum)]
+    pub dtype: Option<WeightDtypeArg>,
+}
+
+impl DtypeArgs {
+    /// The precision of the weights on a device.
+    ///
+    /// # Errors
+    /// If the device does not have the type.
+    pub fn precision(&self, device: &Device) -> Result<WeightPrecision, CliError> {
+        let Some(dtype) = self.dtype else { return Ok(WeightPrecision::default_on(device)) };
+        let precision = WeightPrecision::from(dtype);
+        if precision.half_dtype().is_none_or(|half| device_has(device, half)) {
+            return Ok(precision);
+        }
+        let name = precision.name();
+        let reason = format!("this device has no {name} (WGSL has no bf16, and f16 only with an extension)");
+        Err(CliError::usage(reason).with_location("--dtype").with_help("--dtype f32, or --device flex"))
+    }
 }
 
 impl DeviceArgs {

@@ -14,7 +14,7 @@
 //! the kind of perplexity, `causal` (exact) or `pseudo`; `modes` has the same figures for each mode of the objective `unified`.
 
 use super::{
-    device_args::DeviceArgs,
+    device_args::{DeviceArgs, DtypeArgs},
     error::CliError,
     evaluator::{EvalText, Evaluator, Measurement},
     metrics_text,
@@ -50,6 +50,8 @@ pub struct Args {
     sequence_length: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    dtype: DtypeArgs,
 }
 
 /// Evaluates the model with its objective, and with each component of the objective.
@@ -57,7 +59,7 @@ pub struct Args {
 /// The evaluation reads every token of the text once.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let device = args.device.open()?;
-    let evaluator = Evaluator::open(args.model.source()?, args.text(), &device)?;
+    let evaluator = Evaluator::open(args.model.source()?, args.text(), &device, args.dtype.precision(&device)?)?;
     let eval_set = evaluator.eval_set(args.sequence_length.unwrap_or(evaluator.trained_sequence_length()))?;
     let objective = evaluator.objective();
     let mut components = Vec::new();

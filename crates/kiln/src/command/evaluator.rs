@@ -7,7 +7,7 @@ use super::{
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, SourceConfig, Subset, Tokenizer};
 use kiln_infer::block_on;
-use kiln_models::{Model, Stack, Visibility};
+use kiln_models::{Model, Stack, Visibility, WeightPrecision};
 use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig, TrainError,
@@ -62,12 +62,17 @@ impl Evaluator {
     ///
     /// # Errors
     /// If there are no files and the model is not a run.
-    pub fn open(source: ModelSource, text: EvalText, device: &Device) -> Result<Self, CliError> {
+    pub fn open(
+        source: ModelSource,
+        text: EvalText,
+        device: &Device,
+        precision: WeightPrecision,
+    ) -> Result<Self, CliError> {
         let checkpoint = source.checkpoint()?;
         let files = if let EvalText::Files(files) = &text { Some(files.clone()) } else { None };
         let template = source.chat_template()?;
         check_text(files.as_ref(), checkpoint.as_ref(), template.as_ref())?;
-        let Pretrained { model, tokenizer, .. } = source.load(device)?;
+        let Pretrained { model, tokenizer, .. } = source.load_as(device, precision)?;
         let seed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.recipe.seed);
         let stage = match &checkpoint {
             Some(checkpoint) => checkpoint.stage_config().clone(),

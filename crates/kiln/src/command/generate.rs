@@ -17,7 +17,7 @@
 //! tokens, prefill and decoding are null.
 
 use super::{
-    device_args::DeviceArgs,
+    device_args::{DeviceArgs, DtypeArgs},
     error::CliError,
     generation_args::GenerationArgs,
     model_args::ModelArgs,
@@ -48,6 +48,8 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
+    dtype: DtypeArgs,
+    #[command(flatten)]
     generation: GenerationArgs,
 }
 
@@ -55,7 +57,8 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     args.generation.check()?;
     let device = args.device.open()?;
-    let loaded = args.model.source()?.load(&device)?;
+    let precision = args.dtype.precision(&device)?;
+    let loaded = args.model.source()?.load_as(&device, precision)?;
     warn_unencodable(&loaded.tokenizer, &args.prompt);
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates, infills } = generator.mode();

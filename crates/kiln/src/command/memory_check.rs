@@ -4,19 +4,20 @@
 
 use super::error::CliError;
 use crate::page::number_format::{format_bytes, format_count};
+use burn::tensor::Device;
 use kiln_data::{SpecialTokens, TokenizerConfig};
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::{ValidationError, config::ConfigError};
-use kiln_train::Recipe;
-
-/// Bytes per parameter in training: value, gradient and two moments of the optimizer, 32 bits each. Activations come on
-/// top, so that this is a lower bound.
-const BYTES_PER_PARAMETER: u64 = 16;
+use kiln_train::{
+    Recipe,
+    run::{TrainingMemory, training_memory},
+};
 
 /// Number of tokens of a byte tokenizer besides the special tokens.
 const BYTE_TOKENS: usize = 256;
 
-/// Refuses a recipe whose parameters, gradients and optimizer state do not fit into memory.
+/// Refuses a recipe whose weights, gradients and optimizer state do not fit into memory: those of what each stage trains, in
+/// the types in which the weights are held.
 ///
 /// Activations, which depend on batch size and sequence length, are not counted.
 pub fn check_memory(recipe: &Recipe) -> Result<(), CliError> {
@@ -25,18 +26,28 @@ pub fn check_memory(recipe: &Recipe) -> Result<(), CliError> {
 
 /// `available` is in bytes.
 fn check_within(recipe: &Recipe, available: u64) -> Result<(), CliError> {
-    let parameters = Model::num_parameters(&ModelConfig { vocab: max_vocab(recipe), ..recipe.model.clone() }) as u64;
-    let required = parameters.saturating_mul(BYTES_PER_PARAMETER);
-    if required <= available {
+    let model = ModelConfig { vocab: max_vocab(recipe), ..recipe.model.clone() };
+    let parameters = Model::num_parameters(&model) as f64;
+    let memory = training_memory(&Recipe { model, ..recipe.clone() }, &Device::flex())?;
+    if memory.total() <= available {
         return Ok(());
     }
-    let parameters = format_count(parameters as f64);
-    let [required, available] = [required, available].map(|bytes| format_bytes(bytes as f64));
+    let TrainingMemory { weights, gradients, optimizer, average } = memory;
+    let bytes = |bytes: u64| format_bytes(bytes as f64);
+    let parts = [("weights", weights), ("gradients", gradients), ("optimizer state", optimizer), ("average", average)];
+    let parts = parts.into_iter().filter(|(_, size)| *size > 0).map(|(name, size)| format!("{name} {}", bytes(size)));
     let reason = format!(
-        "training {parameters} parameters needs at least {required} of memory, but this machine has {available}"
+        "training {} parameters needs at least {} of memory ({}), but this machine has {}",
+        format_count(parameters),
+        bytes(memory.total()),
+        parts.collect::<Vec<_>>().join(", "),
+        bytes(available)
     );
-    let error = ValidationError::new("model", reason).with_suggestion("a smaller model.hidden, or fewer blocks");
-    Err(ConfigError::from(error).into())
+    let suggestion = match &recipe.from {
+        Some(_) => "stages.adapter = \"lora\", which trains few parameters, or a smaller model",
+        None => "a smaller model.hidden, or fewer blocks",
+    };
+    Err(ConfigError::from(ValidationError::new("model", reason).with_suggestion(suggestion)).into())
 }
 
 /// Upper bound of the vocabulary size. 0 for a tokenizer file that cannot be read, which is reported later.
@@ -70,5 +81,19 @@ mod tests {
         let error = check_within(&recipe, 16 * parameters - 1).unwrap_err();
         assert_eq!((error.exit_code, error.location.as_deref()), (2, Some("model")));
         assert!((1 << 24..1 << 50).contains(&available_memory()));
+    }
+
+    #[test]
+    fn a_stage_with_an_adapter_needs_no_optimizer_state_for_frozen_weights() {
+        let mut recipe = Recipe::default();
+        let full = check_within(&recipe, 0).unwrap_err().message;
+        recipe.stages[0].adapter = Some(kiln_peft::AdapterConfig::default());
+        recipe.resolve();
+        recipe.precision.weights = Some(kiln_models::WeightPrecision::Bf16);
+        let adapted = check_within(&recipe, 0).unwrap_err().message;
+        assert!(full != adapted && adapted.contains("optimizer state"), "{adapted}");
+        let parameters =
+            Model::num_parameters(&ModelConfig { vocab: max_vocab(&recipe), ..recipe.model.clone() }) as u64;
+        check_within(&recipe, 4 * parameters).unwrap();
     }
 }

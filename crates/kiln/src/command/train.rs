@@ -15,7 +15,7 @@
 
 use super::{
     compression,
-    device_args::DeviceArgs,
+    device_args::{DeviceArgs, WeightDtypeArg},
     error::{CliError, EXIT_INTERRUPTED},
     interrupt, memory_check,
     metrics_summary::MetricsSummary,
@@ -29,6 +29,7 @@ use super::{
 };
 use burn::tensor::Device;
 use kiln_data::{FilesConfig, SourceConfig};
+use kiln_models::WeightPrecision;
 use kiln_train::{
     Recipe, TrainError,
     run::{self, RunContext, RunOutcome},
@@ -70,14 +71,18 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
-    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --set or a flag of the stages.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "StageFlags"])]
+    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --set, --dtype or a flag of the stages.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "dtype", "StageFlags"])]
     resume: Option<PathBuf>,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
     device: DeviceArgs,
+    /// Data type in which the weights are held and saved; sets `precision.weights`. Default: from the recipe, or else
+    /// keep for adapters on a model of --from, on the CPU, and f32 otherwise.
+    #[arg(long, value_name = "DTYPE", value_enum)]
+    dtype: Option<WeightDtypeArg>,
 }
 
 /// Starts or resumes a run, compares the finished model with compressors, and writes the report.
@@ -108,7 +113,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 }
 
 impl Args {
-    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--set`; then `--data`.
+    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--dtype`, `--set`; then `--data`.
     ///
     /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
     /// an error.
@@ -120,6 +125,8 @@ impl Args {
         let mut sets = self.from.as_deref().map_or(Ok(Vec::new()), overrides_from_model)?;
         sets.extend(self.stages.assignments(name, &sets)?);
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let precision = self.dtype.map(WeightPrecision::from);
+        sets.extend(precision.map(|precision| format!("precision.weights={:?}", precision.name())));
         sets.extend(self.set.iter().cloned());
         let mut recipe = recipe_source::load(name, &sets)?;
         if !self.data.is_empty() {

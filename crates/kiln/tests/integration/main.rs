@@ -22,6 +22,7 @@ mod numbers;
 mod objectives;
 mod others;
 mod pages;
+mod precision;
 mod readme;
 mod run_options;
 mod sentences;

@@ -1,5 +1,6 @@
 //! Dropout is a function of its key, and off outside training.
 
+use burn::tensor::Tensor;
 use kiln_laws::{
     device,
     loss::{DocumentRows, loss, loss_value},
@@ -53,8 +54,8 @@ fn factors_are_0_or_the_inverse_keep_probability() {
     let layout = kiln_spec::Layout::from_offsets(&[0], &[1], 1, Default::default());
     let mut cx = Context::training(&layout, KEY, &device());
     let factors = |cx: &Context, leaf: &str| -> Vec<f32> {
-        let factors = cx.dropout_mask::<2>(leaf, 0.25, [100, 100]).expect("a call that trains");
-        factors.into_data().iter::<f32>().collect()
+        let dropout = cx.dropout_at(leaf, 0.25).expect("a call that trains");
+        dropout.apply(Tensor::<2>::ones([100, 100], &device())).into_data().iter::<f32>().collect()
     };
     let one = factors(&cx, "out");
     assert!(one.iter().all(|f| *f == 0.0 || *f == 1.0 / 0.75));
@@ -62,5 +63,5 @@ fn factors_are_0_or_the_inverse_keep_probability() {
     assert!((dropped - 0.25).abs() < 0.02, "{dropped}");
     assert_ne!(one, factors(&cx, "weights"));
     assert_ne!(one, cx.scope("blocks.1", |cx| factors(cx, "out")));
-    assert!(Context::new(&layout, &device()).dropout_mask::<1>("out", 0.25, [4]).is_none());
+    assert!(Context::new(&layout, &device()).dropout_at("out", 0.25).is_none());
 }

@@ -17,6 +17,7 @@ mod kill;
 mod muon;
 mod not_finite;
 mod objectives;
+mod precision;
 mod recompute;
 mod resume;
 pub(crate) mod runs;

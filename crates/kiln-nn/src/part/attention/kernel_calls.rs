@@ -50,8 +50,8 @@ impl Attention {
         bias: Option<DistanceBias>,
         cx: &mut Context,
     ) -> AttentionOutput {
-        let ([b, h, t, _], s) = (inputs.query.dims(), inputs.key.dims()[2]);
-        let dropout = cx.dropout_mask(name, self.dropout, [b, h, t, s]);
+        let t = inputs.query.dims()[2];
+        let dropout = cx.dropout_at(name, self.dropout);
         let facts = PlannerInput {
             needs_gradients: inputs.query.is_autodiff(),
             is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(&inputs.query),

@@ -2,9 +2,12 @@
 
 use burn::tensor::{
     Tensor,
-    activation::{gelu, gelu_approximate, relu, silu},
+    activation::{relu, silu},
 };
-use kiln_kernels::silu_gate::silu_gate;
+use kiln_kernels::{
+    gelu::{GeluForm, gelu},
+    silu_gate::silu_gate,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +28,18 @@ pub enum Activation {
 impl Activation {
     /// Applies the function to every element.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Relu => relu(x),
-            Self::Gelu => gelu(x),
-            Self::GeluTanh => gelu_approximate(x),
-            Self::Silu => silu(x),
-        }
+        self.apply_biased(x, None)
+    }
+
+    /// Returns f(x + b), x `[…, N]`, b `[N]`. GELU uses the fused kernel, which adds the bias in the same pass.
+    pub fn apply_biased<const D: usize>(self, x: Tensor<D>, bias: Option<Tensor<1>>) -> Tensor<D> {
+        let form = match self {
+            Self::Gelu => GeluForm::Exact,
+            Self::GeluTanh => GeluForm::Tanh,
+            Self::Relu => return relu(add_bias(x, bias)),
+            Self::Silu => return silu(add_bias(x, bias)),
+        };
+        gelu(x, bias, form)
     }
 
     /// Returns f(gate) ⊙ up, `[B, T, N]` (2002.05202, eq. 5). SiLU uses the fused kernel.
@@ -49,5 +58,13 @@ impl Activation {
             Self::GeluTanh => "gelu_tanh",
             Self::Silu => "silu",
         }
+    }
+}
+
+/// x + b.
+fn add_bias<const D: usize>(x: Tensor<D>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    match bias {
+        Some(bias) => x + bias.unsqueeze(),
+        None => x,
     }
 }

@@ -79,7 +79,8 @@ impl Variant for Mlp {
 
 impl Layer for Mlp {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
-        let out = self.down.forward_with(self.activation.apply(self.up.forward_with(x, cx)), cx);
+        let (up, bias) = self.up.forward_without_bias(x, cx);
+        let out = self.down.forward_with(self.activation.apply_biased(up, bias), cx);
         cx.dropout("out", self.dropout, out)
     }
 

@@ -20,7 +20,11 @@ mod slash_command;
 mod terminal;
 
 use super::{
-    device_args::DeviceArgs, error::CliError, generation_args::GenerationArgs, interrupt, model_args::ModelArgs,
+    device_args::{DeviceArgs, DtypeArgs},
+    error::CliError,
+    generation_args::GenerationArgs,
+    interrupt,
+    model_args::ModelArgs,
     output::CommandOutput,
 };
 use input::Input;
@@ -55,6 +59,8 @@ pub struct Args {
     no_prefix_cache: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    dtype: DtypeArgs,
 }
 
 /// What the chat template receives besides the messages.
@@ -84,7 +90,8 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
             .with_location(args.model.model.display().to_string())
             .with_help("use `kiln generate` to continue a text without a template")
     })?;
-    let loaded = source.load(&args.device.open()?)?;
+    let device = args.device.open()?;
+    let loaded = source.load_as(&device, args.dtype.precision(&device)?)?;
     let input = Input::open()?;
     // Without a terminal, Ctrl-C ends the program as usual.
     let interrupted = if input.is_terminal() { Some(interrupt::listen_during_answers()?) } else { None };

@@ -81,7 +81,7 @@ pub struct Args {
     /// Replace an existing file, or the model files in a folder that is not empty.
     #[arg(long)]
     force: bool,
-    /// Data type of the weights. Default: f32 for --format hf; f16 for --format gguf, where it applies to matrices only
+    /// Data type of the weights. Default: that of the model for --format hf, if all of its weights are of 16 bits, else f32; f16 for --format gguf, where it applies to matrices only
     /// (vectors stay f32). Not for --format peft.
     #[arg(long, alias = "numbers", value_enum)]
     dtype: Option<ExportDtype>,

@@ -1,6 +1,6 @@
 //! Models with packed weights compute the same as with their dequantized values.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use kiln_kernels::{
     packed::{GgmlType, PackedMatrix},
     testing::max_abs_diff,
@@ -15,14 +15,16 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Random tensors, matrices packed; `offers_packed` says whether `read_packed` returns them.
-struct Packed {
+pub struct Packed {
     entries: BTreeMap<String, TensorInfo>,
     matrices: BTreeMap<String, PackedMatrix>,
     offers_packed: bool,
+    /// Factor of the values that aren't packed.
+    pub scale: f32,
 }
 
 impl Packed {
-    fn new(packing: &str, shapes: Vec<(String, Vec<usize>)>) -> Self {
+    pub fn new(packing: &str, shapes: Vec<(String, Vec<usize>)>) -> Self {
         let packing = GgmlType::from_name(packing).unwrap();
         let entry = |(name, shape): &(String, Vec<usize>)| {
             (name.clone(), TensorInfo { shape: shape.clone(), dtype: packing.name.into() })
@@ -48,6 +50,7 @@ impl Packed {
             entries: shapes.iter().map(entry).collect(),
             matrices: shapes.iter().filter_map(matrix).collect(),
             offers_packed: true,
+            scale: 1.0,
         }
     }
 }
@@ -60,8 +63,14 @@ impl TensorSource for Packed {
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let shape = self.entries[name].shape.clone();
         let mut random = Random::new(2, name, 0, 0);
-        let drawn = || (0..shape.iter().product()).map(|_| 1.0 + 0.1 * random.normal() as f32).collect();
-        Ok(TensorData::new(self.matrices.get(name).map_or_else(drawn, PackedMatrix::dequantize), shape.clone()))
+        let drawn = || (0..shape.iter().product()).map(|_| self.scale * (1.0 + 0.1 * random.normal() as f32)).collect();
+        let data = TensorData::new(self.matrices.get(name).map_or_else(drawn, PackedMatrix::dequantize), shape.clone());
+        // The values of a 16-bit tensor are those of its type.
+        Ok(match &*self.entries[name].dtype {
+            "BF16" => data.convert_dtype(DType::BF16).convert::<f32>(),
+            "F16" => data.convert_dtype(DType::F16).convert::<f32>(),
+            _ => data,
+        })
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
@@ -70,7 +79,7 @@ impl TensorSource for Packed {
 }
 
 /// A model of a family with random tensors, and how many of its matrices may stay packed.
-fn families() -> Vec<(Value, usize)> {
+pub fn families() -> Vec<(Value, usize)> {
     let small = |name: &str, more: Value| {
         let mut config = json!({
             "model_type": name, "vocab_size": 40, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2,
@@ -94,7 +103,7 @@ fn load(config: &Value, tensors: &Packed, device: &Device) -> Model {
 }
 
 /// The tensors that the family's files hold for this model.
-fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
+pub fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
     let (family, config) = hf::read_config(config).unwrap();
     let model = Model::init(&config, 0, &Device::flex());
     let weights = ModelTensors::new(&model);
@@ -102,11 +111,11 @@ fn shapes(config: &Value) -> Vec<(String, Vec<usize>)> {
     tensors.entries().iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect()
 }
 
-fn values(model: &Model) -> kiln_models::StateDict {
+pub fn values(model: &Model) -> kiln_models::StateDict {
     burn::tensor::read_sync(state_dict(model)).unwrap()
 }
 
-fn logits(model: &Model, ids: &[i32]) -> Tensor<2> {
+pub fn logits(model: &Model, ids: &[i32]) -> Tensor<2> {
     let layout = Layout::from_offsets(&[0], &[ids.len()], ids.len(), Direction::Causal);
     let mut cx = Context::new(&layout, &model.device());
     let tokens = Tensor::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &model.device());
@@ -114,7 +123,7 @@ fn logits(model: &Model, ids: &[i32]) -> Tensor<2> {
     model.outputs(hidden, &cx)
 }
 
-fn largest(tensor: &Tensor<2>) -> f64 {
+pub fn largest(tensor: &Tensor<2>) -> f64 {
     max_abs_diff(tensor, &tensor.zeros_like())
 }
 

@@ -1,0 +1,4 @@
+//! Models whose weights are held packed or in 16 bits, in one test binary.
+
+mod packed;
+mod precision;
