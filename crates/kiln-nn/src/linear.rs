@@ -72,6 +72,13 @@ impl Linear {
         (product, self.bias.as_ref().map(Param::val))
     }
 
+    /// Returns weight and bias if the map is x W + b with a weight of floats: neither packed nor changed by an adapter.
+    pub fn as_floats(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let is_adapted = self.adapter.is_some() && self.adapter_enabled;
+        let is_plain = !is_adapted && self.matrix().packed().is_none();
+        is_plain.then(|| (self.weight.val(), self.bias.as_ref().map(Param::val)))
+    }
+
     /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)
