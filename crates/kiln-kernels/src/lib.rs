@@ -11,6 +11,7 @@
 //! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
 //! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S | 2312.06635 |
 //! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
+//! | [`gated_linear`] | (silu(gate) ⊙ up) W | 2002.05202 |
 //! | [`gelu`] | (x + b) Φ(x + b), exact or by tanh | 1606.08415 |
 //! | [`dropout`] | x ⊙ mask / (1 − p), the mask a function of key and index | 1207.0580 |
 //! | [`grouped_linear`] | each row times the matrix of its expert | 2101.03961 |
@@ -76,6 +77,7 @@ pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod gated_linear;
 pub mod gelu;
 pub mod grouped_linear;
 pub mod layer_norm;

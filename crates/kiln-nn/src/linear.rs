@@ -78,6 +78,14 @@ impl Linear {
         }
     }
 
+    /// Returns weight and bias if the map is x W + b with a weight of floats: neither packed nor of 16 bits nor changed by an adapter.
+    pub fn as_floats(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
+        let is_adapted = self.adapter.is_some() && self.adapter_enabled;
+        let matrix = self.matrix();
+        let is_plain = !is_adapted && matrix.packed().is_none() && !matrix.is_half();
+        is_plain.then(|| (self.weight.val(), self.bias.as_ref().map(Param::val)))
+    }
+
     /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)

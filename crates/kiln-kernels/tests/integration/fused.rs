@@ -7,7 +7,7 @@ use kiln_kernels::{
         AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Softmax,
         block_mask::TILE_SIZE,
     },
-    cross_entropy, dropout, gelu, grouped_linear, layer_norm, rms_norm,
+    cross_entropy, dropout, gated_linear, gelu, grouped_linear, layer_norm, rms_norm,
     rotary::{self, RotaryPairing},
     silu_gate,
     testing::max_abs_diff,
@@ -261,6 +261,22 @@ proptest! {
             |x| silu_gate::reference::silu_gate(x[0].clone(), x[1].clone()),
         );
         prop_assert!(apart < 1e-5 * scale.max(1.0), "{apart}");
+    }
+
+    /// To rounding: Burn splits small products by row of the batch.
+    #[test]
+    fn gated_linear_is_its_parts(seed in 0u64..1000, t in 1usize..60, n in 1usize..70, m in 1usize..70, scale in 0.1..30.0f64) {
+        let mut random = Random::new(seed, "gated linear", 0, 0);
+        let leaves = [
+            random_leaf(&mut random, [2, t, n], scale), random_leaf(&mut random, [2, t, n], 1.0), random_leaf(&mut random, [1, n, m], 1.0),
+        ];
+        let cotangent = random_tensor(&mut random, [2, t, m]);
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| gated_linear::fused::gated_linear(x[0].clone(), x[1].clone(), x[2].clone().squeeze_dim(0)),
+            |x| gated_linear::reference::gated_linear(x[0].clone(), x[1].clone(), x[2].clone().squeeze_dim(0)),
+        );
+        prop_assert!(apart < 1e-4 * scale.max(1.0), "{apart}");
     }
 
     /// Groups without rows, of one row and of more than a block.

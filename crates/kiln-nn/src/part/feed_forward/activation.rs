@@ -61,8 +61,8 @@ impl Activation {
     }
 }
 
-/// x + b.
-fn add_bias<const D: usize>(x: Tensor<D>, bias: Option<Tensor<1>>) -> Tensor<D> {
+/// x + b, x `[…, N]`, b `[N]`.
+pub(super) fn add_bias<const D: usize>(x: Tensor<D>, bias: Option<Tensor<1>>) -> Tensor<D> {
     match bias {
         Some(bias) => x + bias.unsqueeze(),
         None => x,

@@ -4,7 +4,7 @@
 //! `gate.bias [N]`, `up.bias [N]`, `down.bias [M]`. Cost: 6 M N operations per token. The default N = 8/3 M gives as many
 //! parameters as an MLP of 4 M.
 
-use super::activation::Activation;
+use super::activation::{Activation, add_bias};
 use crate::{
     context::Context,
     init::Initializer,
@@ -13,6 +13,7 @@ use crate::{
     variant::{BuildContext, Card, Cost, MAX_WIDTH, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::gated_linear::gated_linear;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,8 +96,11 @@ impl Variant for GatedMlp {
 
 impl Layer for GatedMlp {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
-        let gated = self.activation.apply_gated(self.gate.forward_with(x.clone(), cx), self.up.forward_with(x, cx));
-        let out = self.down.forward_with(gated, cx);
+        let (gate, up) = (self.gate.forward_with(x.clone(), cx), self.up.forward_with(x, cx));
+        let out = match self.down.as_floats().filter(|_| self.activation == Activation::Silu) {
+            Some((weight, bias)) => add_bias(gated_linear(gate, up, weight), bias),
+            None => self.down.forward_with(self.activation.apply_gated(gate, up), cx),
+        };
         cx.dropout("out", self.dropout, out)
     }
 
