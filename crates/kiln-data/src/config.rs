@@ -61,7 +61,7 @@ pub struct FilesConfig {
 }
 
 /// Default of [`FilesConfig::field`].
-pub(crate) const DEFAULT_TEXT_FIELD: &str = "text";
+pub const DEFAULT_TEXT_FIELD: &str = "text";
 
 /// [`DEFAULT_TEXT_FIELD`], for serde.
 fn default_text_field() -> String {

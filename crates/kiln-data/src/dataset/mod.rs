@@ -1,6 +1,7 @@
 //! [`Dataset`]: the sources of a `[data]` table, opened: texts and examples, their formats, splits and templates.
 
 mod build;
+mod inspect;
 mod stoppable;
 mod template;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use crate::{
     source::report::{ReadReport, group_digits},
 };
 use std::fmt;
+pub use inspect::{Inspection, LengthBin, Sample, SampleSequence};
 use stoppable::StoppableExamples;
 pub use template::CHATML;
 use template::TemplateChoice;
