@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["transformers==5.24.0", "tokenizers", "jinja2", "pyarrow"]
 # ///
-"""Writes crates/kiln-data/fixtures/examples.json and examples/*.parquet: loss masks of conversations, computed by hand and with transformers.
+"""Writes crates/kiln-data/fixtures/examples.json and examples/*: loss masks of conversations, computed by hand and with transformers.
 
     python tools/fixtures_examples.py
 
@@ -11,7 +11,7 @@ mask of the trained tokens. A template with generation marks is masked by transf
 others, each turn is written by hand as pieces of text, trained or not; the pieces must add up to the text of
 `apply_chat_template`. A token is trained if it holds a character of a trained piece.
 
-The Parquet files have nested columns: lists of structs, with the fields that pyarrow adds as nulls.
+The tables have nested columns: lists of structs. In Parquet, pyarrow adds missing fields as nulls.
 """
 
 import json
@@ -232,6 +232,8 @@ def write_tables(folder):
     }
     for name, rows in tables.items():
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet", compression="zstd")
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines)
 
 
 def main():
