@@ -140,7 +140,9 @@ impl DataConfig {
             let (format, template) = (self.format, self.template.clone());
             return Ok(vec![MixtureSource { source: self.source.clone(), weight: 1.0, format, template }]);
         }
-        if self.source != Self::default().source {
+        // A recipe for files without a path has no source.
+        let has_no_path = matches!(&self.source, SourceConfig::Files(files) if files.paths.is_empty());
+        if self.source != Self::default().source && !has_no_path {
             let expected = "absent, because `data.sources` is there".into();
             return Err(DataError::Config { key: "data.source", found: "also given".into(), expected });
         }
