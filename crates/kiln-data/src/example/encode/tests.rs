@@ -159,7 +159,7 @@ fn completions_end_with_eos_and_begin_with_bos() {
     for (tokenizer, num_leading) in [(&hf, 0), (&byte, 1)] {
         let eos = tokenizer.special_tokens().eos;
         let encoder = ExampleEncoder::new(tokenizer, None);
-        let text = |text: &str| Turns::Text(text.into());
+        let text = |text: &str| TextOrMessages::Text(text.into());
         let example = |prompt: &str, completion: &str| Example::PromptCompletion {
             prompt: text(prompt),
             completion: text(completion),

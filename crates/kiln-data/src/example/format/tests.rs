@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     DataError, FilesConfig,
     chat::chat_message,
-    example::{ChatVariables, ExampleFiles, ExampleSource, Turns},
+    example::{ChatVariables, ExampleFiles, ExampleSource, TextOrMessages},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -100,8 +100,8 @@ fn parquet_files_with_nested_columns_are_read() {
     let found = examples(ExampleFormat::Conversations);
     assert_eq!(found, [chat(&turn), chat(&[chat_message("system", "s"), turn[0].clone(), turn[1].clone()])]);
     let Example::Preference { prompt, chosen, .. } = &examples(ExampleFormat::Preference)[0] else { panic!() };
-    assert_eq!(*prompt, Turns::Messages(vec![chat_message("user", "q")]));
-    assert_eq!(*chosen, Turns::Messages(vec![chat_message("assistant", "good")]));
+    assert_eq!(*prompt, TextOrMessages::Messages(vec![chat_message("user", "q")]));
+    assert_eq!(*chosen, TextOrMessages::Messages(vec![chat_message("assistant", "good")]));
     let Example::Pair { negatives, .. } = &examples(ExampleFormat::Pairs)[0] else { panic!() };
     assert_eq!(negatives, &["n1", "n2"]);
     assert_eq!(examples(ExampleFormat::Labeled), [Example::Labeled { text: "t".into(), label: "3".into() }]);
@@ -234,8 +234,8 @@ fn fields_are_converted() {
         panic!()
     };
     let texts = [prompt, chosen, rejected].map(|turns| match turns {
-        Turns::Text(text) => text,
-        Turns::Messages(_) => panic!(),
+        TextOrMessages::Text(text) => text,
+        TextOrMessages::Messages(_) => panic!(),
     });
     assert_eq!(texts, ["Q: 2? A:", " 2", " 3"]);
     let row = json!({"question": "q", "answer": "a", "negative_1": "x", "negative_3": "y"});
