@@ -158,6 +158,11 @@ impl DataConfig {
         Ok(self.sources.iter().map(inherit).collect())
     }
 
+    /// Whether a format of examples is named. The formats of a run are named when it has started.
+    pub fn names_examples(&self) -> bool {
+        !self.format.is_text() || self.sources.iter().any(|source| !source.format.is_text())
+    }
+
     /// All sources, that of validation included, to change them.
     pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut SourceConfig> {
         let mixture = self.sources.iter_mut().map(|source| &mut source.source);

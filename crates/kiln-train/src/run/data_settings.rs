@@ -2,7 +2,7 @@
 
 use super::progress::{ProgressEvent, ProgressListener};
 use crate::{Objective, StageConfig, TrainError, objective::RequiredText};
-use kiln_data::{Corpus, DataConfig, DataError, DocumentPart, Packer};
+use kiln_data::{Corpus, DataError, DocumentPart, Packer};
 use kiln_spec::{ValidationError, config::ConfigError};
 use std::sync::Arc;
 
@@ -28,15 +28,10 @@ pub(super) fn check_required_texts(
     Ok(())
 }
 
-/// Whether a configuration names a format of examples. The formats of a run are recognized before it starts.
-pub(super) fn names_examples(data: &DataConfig) -> bool {
-    !data.format.is_text() || data.sources.iter().any(|source| !source.format.is_text())
-}
-
 /// Checks that examples fit into the rows of a stage, and reports how many are longer and left out.
 ///
 /// # Errors
-/// [`DataError::NoExamples`] if none fits.
+/// [`DataError::NoExamples`] if none of the training or of the validation examples fits.
 pub(super) fn check_lengths(
     stage: &StageConfig,
     corpus: &Arc<Corpus>,
@@ -45,6 +40,9 @@ pub(super) fn check_lengths(
 ) -> Result<(), TrainError> {
     if !corpus.training.parts().iter().any(DocumentPart::is_whole) {
         return Ok(());
+    }
+    if corpus.validation.num_groups() > 0 {
+        Packer::validation(corpus.clone(), stage.sequence_length, None)?;
     }
     let too_long = Packer::training(corpus.clone(), stage.sequence_length, seed)?.num_too_long();
     if too_long > 0 {

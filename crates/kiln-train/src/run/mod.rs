@@ -239,7 +239,7 @@ fn run_stages(
     let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
     // Examples that fit into no row are found before the weights are loaded.
     let first_data = recipe.stages.get(first).map(|stage| stage.data_config(recipe));
-    if let Some(data) = first_data.filter(|data| data_settings::names_examples(data)) {
+    if let Some(data) = first_data.filter(|data| data.names_examples()) {
         let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
         data_settings::check_lengths(&recipe.stages[first], &corpus, recipe.seed, &mut ())?;
     }
