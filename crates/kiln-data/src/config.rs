@@ -61,7 +61,7 @@ pub struct FilesConfig {
 }
 
 /// Default of [`FilesConfig::field`].
-pub(crate) const DEFAULT_TEXT_FIELD: &str = "text";
+pub const DEFAULT_TEXT_FIELD: &str = "text";
 
 /// [`DEFAULT_TEXT_FIELD`], for serde.
 fn default_text_field() -> String {
@@ -140,7 +140,9 @@ impl DataConfig {
             let (format, template) = (self.format, self.template.clone());
             return Ok(vec![MixtureSource { source: self.source.clone(), weight: 1.0, format, template }]);
         }
-        if self.source != Self::default().source {
+        // A recipe for files without a path has no source.
+        let has_no_path = matches!(&self.source, SourceConfig::Files(files) if files.paths.is_empty());
+        if self.source != Self::default().source && !has_no_path {
             let expected = "absent, because `data.sources` is there".into();
             return Err(DataError::Config { key: "data.source", found: "also given".into(), expected });
         }
@@ -154,6 +156,11 @@ impl DataConfig {
             ..source.clone()
         };
         Ok(self.sources.iter().map(inherit).collect())
+    }
+
+    /// Whether a format of examples is named. The formats of a run are named when it has started.
+    pub fn names_examples(&self) -> bool {
+        !self.format.is_text() || self.sources.iter().any(|source| !source.format.is_text())
     }
 
     /// All sources, that of validation included, to change them.

@@ -1,6 +1,7 @@
 //! [`Dataset`]: the sources of a `[data]` table, opened: texts and examples, their formats, splits and templates.
 
 mod build;
+mod inspect;
 mod stoppable;
 mod template;
 #[cfg(test)]
@@ -12,10 +13,11 @@ use crate::{
     example::{ExampleEncoder, ExampleSource, LocatedExample, encode::example_of_kind},
     source::report::{ReadReport, group_digits},
 };
+pub use inspect::{Inspection, LengthBin, Sample, SampleSequence};
 use std::fmt;
 use stoppable::StoppableExamples;
-pub use template::CHATML;
 use template::TemplateChoice;
+pub use template::{CHATML, named_template};
 
 /// The sources of a [`DataConfig`], opened. Their formats are known; their rows are read later, as often as needed.
 pub struct Dataset<'a> {

@@ -46,11 +46,30 @@ impl TemplateChoice {
         tokenizer: Option<&Tokenizer>,
     ) -> Result<Option<ChatTemplate>, DataError> {
         let Self::Source(source) = self else { return Ok(model.cloned()) };
-        let special_tokens = match model {
-            Some(model) => model.special_tokens().clone(),
-            None => tokenizer.map(special_tokens).unwrap_or_default(),
-        };
-        ChatTemplate::new(source, special_tokens).map(Some)
+        ChatTemplate::new(source, template_tokens(model, tokenizer)).map(Some)
+    }
+}
+
+/// The template that the key `data.template` names, with the special tokens of the model's own template, else of the tokenizer.
+///
+/// # Errors
+/// [`DataError::PathNotFound`] or an I/O error for a file, [`DataError::ChatTemplate`] for a template with a syntax error.
+pub fn named_template(
+    template: &str,
+    model: Option<&ChatTemplate>,
+    tokenizer: &Tokenizer,
+) -> Result<ChatTemplate, DataError> {
+    let TemplateChoice::Source(source) = TemplateChoice::open(Some(template))? else {
+        return Err(DataError::ChatTemplate { reason: format!("no template `{template}`") });
+    };
+    ChatTemplate::new(&source, template_tokens(model, Some(tokenizer)))
+}
+
+/// The special tokens of a template.
+fn template_tokens(model: Option<&ChatTemplate>, tokenizer: Option<&Tokenizer>) -> Map<String, Value> {
+    match model {
+        Some(model) => model.special_tokens().clone(),
+        None => tokenizer.map(special_tokens).unwrap_or_default(),
     }
 }
 

@@ -141,7 +141,7 @@ pub enum DataError {
         help: &'static str,
     },
     /// Rows with the fields of several formats.
-    #[error("{path}: the fields belong to several formats: {}; found {}", join(.formats), list_fields(.found))]
+    #[error("{path}: the fields belong to several formats: {}; {}", join(.formats), list_fields(.found))]
     AmbiguousFormat {
         /// The file.
         path: String,

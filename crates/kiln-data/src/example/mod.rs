@@ -29,7 +29,7 @@ pub use source::{ExampleSource, Examples, LocatedExample};
 
 /// A text, or the messages of a conversation.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Turns {
+pub enum TextOrMessages {
     /// A text.
     Text(String),
     /// Messages: objects with `role` and `content`.
@@ -61,20 +61,20 @@ pub enum Example {
     /// A prompt and its completion; both are texts, or both are messages.
     PromptCompletion {
         /// What is given.
-        prompt: Turns,
+        prompt: TextOrMessages,
         /// What is trained.
-        completion: Turns,
+        completion: TextOrMessages,
         /// What the template reads besides, if they are messages.
         variables: ChatVariables,
     },
     /// Two answers to one prompt; all three are texts, or all three are messages.
     Preference {
         /// What is given. Without a field `prompt` it is the common beginning of both answers.
-        prompt: Turns,
+        prompt: TextOrMessages,
         /// The better answer.
-        chosen: Turns,
+        chosen: TextOrMessages,
         /// The worse answer.
-        rejected: Turns,
+        rejected: TextOrMessages,
         /// What the template reads besides, if they are messages.
         variables: ChatVariables,
     },
@@ -135,7 +135,7 @@ impl Example {
     }
 }
 
-impl Turns {
+impl TextOrMessages {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         match self {

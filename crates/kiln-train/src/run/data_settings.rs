@@ -1,9 +1,10 @@
 //! Settings that must match something in the data: texts in the options of an objective.
 
 use super::progress::{ProgressEvent, ProgressListener};
-use crate::{Objective, TrainError, objective::RequiredText};
-use kiln_data::{Corpus, DataError};
+use crate::{Objective, StageConfig, TrainError, objective::RequiredText};
+use kiln_data::{Corpus, DataError, DocumentPart, Packer};
 use kiln_spec::{ValidationError, config::ConfigError};
+use std::sync::Arc;
 
 /// Checks that each text that the objective of the stage `stage` requires occurs in a training document, and reports in how
 /// many.
@@ -23,6 +24,30 @@ pub(super) fn check_required_texts(
             return Err(no_match(&required, stage, documents, corpus.training.num_tokens()).into());
         }
         listener.on_event(ProgressEvent::TextMatched { required: &required, matching, documents });
+    }
+    Ok(())
+}
+
+/// Checks that examples fit into the rows of a stage, and reports how many are longer and left out.
+///
+/// # Errors
+/// [`DataError::NoExamples`] if none of the training or of the validation examples fits.
+pub(super) fn check_lengths(
+    stage: &StageConfig,
+    corpus: &Arc<Corpus>,
+    seed: u64,
+    listener: &mut dyn ProgressListener,
+) -> Result<(), TrainError> {
+    if !corpus.training.parts().iter().any(DocumentPart::is_whole) {
+        return Ok(());
+    }
+    if corpus.validation.num_groups() > 0 {
+        Packer::validation(corpus.clone(), stage.sequence_length, None)?;
+    }
+    let too_long = Packer::training(corpus.clone(), stage.sequence_length, seed)?.num_too_long();
+    if too_long > 0 {
+        let (examples, sequence_length) = (corpus.training.num_groups(), stage.sequence_length);
+        listener.on_event(ProgressEvent::ExamplesTooLong { too_long, examples, sequence_length });
     }
     Ok(())
 }

@@ -241,9 +241,15 @@ fn run_stages(
     let mut corpora = Corpora::default();
     resolve_epochs(recipe, &tokenizer, folder, &mut corpora, &stop, context.listener)?;
     let recipe = &*recipe;
+    let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
+    // Examples that fit into no row are found before the weights are loaded.
+    let first_data = recipe.stages.get(first).map(|stage| stage.data_config(recipe));
+    if let Some(data) = first_data.filter(|data| data.names_examples()) {
+        let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
+        data_settings::check_lengths(&recipe.stages[first], &corpus, recipe.seed, &mut ())?;
+    }
     let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
     let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
-    let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
     let mut outcome = RunOutcome { folder: folder.root().to_owned(), steps: (0, 0), interrupted: false };
     let mut tokens = 0;
     for (index, config) in recipe.stages.iter().enumerate().skip(first) {
@@ -256,6 +262,7 @@ fn run_stages(
         corpora.retain(|data| recipe.stages[index..].iter().any(|stage| stage.data_config(recipe) == data));
         let objective = objectives(config);
         data_settings::check_required_texts(&*objective, &corpus, index, context.listener)?;
+        data_settings::check_lengths(config, &corpus, recipe.seed, context.listener)?;
         let stage_folder = folder.stage(index, &config.name);
         // Before the first stage, the model has adapters only if that stage continues to train them.
         if index > 0 || models.policy.adapters().is_empty() {

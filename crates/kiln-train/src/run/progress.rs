@@ -28,6 +28,15 @@ pub enum ProgressEvent<'a> {
         /// Documents by format, bad rows and skipped files.
         report: &'a ReadReport,
     },
+    /// Examples that are longer than a row are left out.
+    ExamplesTooLong {
+        /// Number of examples that are too long.
+        too_long: usize,
+        /// Number of all training examples.
+        examples: usize,
+        /// Tokens of a row.
+        sequence_length: usize,
+    },
     /// The number of training documents with a text that the objective requires was counted.
     TextMatched {
         /// The text.

@@ -7,12 +7,12 @@ use crate::{
     run_folder::{RunFolder, RunPaths, write_atomic},
 };
 use burn::tensor::Device;
-use kiln_data::{StopSignal, Tokenizer};
+use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset};
 use kiln_models::{Model, ModelConfig};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
-use std::{cmp::Ordering, path::Path};
+use std::{cmp::Ordering, fs, path::Path};
 
 /// The model configuration of a recipe, with the vocabulary size of the tokenizer.
 ///
@@ -109,8 +109,32 @@ pub fn prepare_tokenizer(
         write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     let tokenizer = data::load_or_train_tokenizer(recipe, folder, stop, listener)?;
+    save_data_template(recipe, &tokenizer, folder)?;
     let rows = model_config(recipe, &tokenizer)?.vocab;
     Ok(tokenizer.with_model_rows(rows))
+}
+
+/// Writes the chat template that the data name (`data.template`) into the run folder, in place of that of the model: the trained
+/// model is to be used with it.
+///
+/// # Errors
+/// If the template or a file cannot be read or written.
+fn save_data_template(recipe: &Recipe, tokenizer: &Tokenizer, run: &RunPaths) -> Result<(), TrainError> {
+    let data = recipe.stages.iter().map(|stage| stage.data_config(recipe));
+    let named = data.flat_map(|data| data.sources.iter().map(|source| &source.template).chain([&data.template]));
+    let Some(name) = named.flatten().next_back() else { return Ok(()) };
+    let model = ChatTemplate::from_folder(run.root())?;
+    let template = dataset::named_template(name, model.as_ref(), tokenizer)?;
+    if model.is_some_and(|model| model.template() == template.template()) {
+        return Ok(());
+    }
+    let saved = fs::read_to_string(run.tokenizer_config()).ok();
+    let saved = saved.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let mut settings = saved.and_then(|settings| settings.as_object().cloned()).unwrap_or_default();
+    if let Value::Object(config) = template.to_config() {
+        settings.extend(config);
+    }
+    Ok(write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?)
 }
 
 /// Writes chat template, settings of the tokenizer and generation settings of the model that a run starts from into the run

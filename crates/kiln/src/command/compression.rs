@@ -30,12 +30,13 @@ const MAX_BYTES: u64 = 1 << 20;
 const MIN_BYTES: u64 = 1 << 16;
 
 /// Measures the finished run at `path` and appends the result to its metrics. Does nothing if that was done before, if
-/// the text is made of built-in stories, or if the objective gives no probability of a whole text. `stop` interrupts
+/// the text is made of built-in stories or of examples, or if the objective gives no probability of a whole text. `stop` interrupts
 /// while the text is being read.
 pub fn compare_compressors(path: &Path, device: &Device, stop: StopSignal) -> Result<(), CliError> {
     let folder = RunFolder::open(path)?;
     let recipe = run::load_recipe(&folder)?;
-    if !gives_likelihood(&recipe) || run::is_builtin_stories(data_config(&recipe)) {
+    let data = data_config(&recipe);
+    if !gives_likelihood(&recipe) || run::is_builtin_stories(data) || data.names_examples() {
         return Ok(());
     }
     let rows = run::load_metrics(&folder)?;

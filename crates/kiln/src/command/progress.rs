@@ -217,6 +217,10 @@ impl ProgressListener for ProgressReporter {
                 report.messages().iter().for_each(|message| self.print_message(message));
                 self.show_corpus(documents, tokens, validation_tokens, vocab)
             }
+            ProgressEvent::ExamplesTooLong { too_long, examples, sequence_length } => self.print_message(&format!(
+                "left out {too_long} of {examples} examples, which are longer than a row of {sequence_length} tokens \
+                 (stages.sequence_length)"
+            )),
             ProgressEvent::RunRemoved(run) => {
                 self.run_folder = None;
                 self.print_message(&format!("removed {}: the run has no checkpoint", run.display()));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::page::{self, CheckpointEntry, Compression, ExpertLoad, ModelSummary, ObjectiveExample, Report};
 use burn::tensor::Device;
-use kiln_data::SourceConfig;
+use kiln_data::{MixtureSource, SourceConfig};
 use kiln_infer::block_on;
 use kiln_interpret::expert_loads;
 use kiln_models::Model;
@@ -155,6 +155,14 @@ fn run_expert_loads(
     loads.into_iter().map(|load| ExpertLoad { layer: load.layer, shares: load.shares }).collect()
 }
 
+/// A data source in words.
+fn source_text(source: &SourceConfig) -> String {
+    match source {
+        SourceConfig::Stories(stories) => format!("built-in stories, seed {}, {} MB", stories.seed, stories.megabytes),
+        SourceConfig::Files(files) => files.paths.join(", "),
+    }
+}
+
 /// Text, tokenizer, batch size, seed and device.
 ///
 /// `model` is missing before the tokenizer exists. The device is that of this process.
@@ -164,9 +172,14 @@ fn run_info(
     model: Option<&ModelSummary>,
     device: &Device,
 ) -> Vec<(String, String)> {
-    let text = match &stage.data_config(recipe).source {
-        SourceConfig::Stories(stories) => format!("built-in stories, seed {}, {} MB", stories.seed, stories.megabytes),
-        SourceConfig::Files(files) => files.paths.join(", "),
+    let data = stage.data_config(recipe);
+    let text = match data.sources.is_empty() {
+        true => source_text(&data.source),
+        false => {
+            let weighted =
+                |source: &MixtureSource| format!("{} (weight {})", source_text(&source.source), source.weight);
+            data.sources.iter().map(weighted).collect::<Vec<_>>().join("; ")
+        }
     };
     let tokenizer = match model {
         Some(model) => format!("{}, vocabulary size {}", recipe.tokenizer.name(), model.vocab),

@@ -131,11 +131,14 @@ impl Args {
         let mut recipe = recipe_source::load(name, &sets)?;
         if !self.data.is_empty() {
             recipe.data.source = SourceConfig::Files(self.files_config(&recipe.data.source));
+            recipe.data.sources.clear();
         }
         if self.skip_bad_rows {
             skip_bad_rows(&mut recipe)?;
         }
-        if matches!(&recipe.data.source, SourceConfig::Files(files) if files.paths.is_empty()) {
+        let has_no_path =
+            |source: &SourceConfig| matches!(source, SourceConfig::Files(files) if files.paths.is_empty());
+        if recipe.data.sources.is_empty() && has_no_path(&recipe.data.source) {
             return Err(CliError::usage("the recipe has no training text")
                 .with_location("data.source.files.paths")
                 .with_help("give a text with --data PATH"));
@@ -173,9 +176,11 @@ fn skip_bad_rows(recipe: &mut Recipe) -> Result<(), CliError> {
     let stage_data = recipe.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
     let mut has_files = false;
     for data in stage_data.chain([&mut recipe.data]) {
-        if let SourceConfig::Files(files) = &mut data.source {
-            files.skip_bad_rows = true;
-            has_files = true;
+        for source in data.sources_mut() {
+            if let SourceConfig::Files(files) = source {
+                files.skip_bad_rows = true;
+                has_files = true;
+            }
         }
     }
     if has_files {

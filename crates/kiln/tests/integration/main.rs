@@ -9,6 +9,7 @@ mod config_keys;
 mod data;
 mod elsewhere;
 mod encoders;
+mod example_data;
 mod examples;
 mod export;
 mod export_files;

@@ -11,9 +11,13 @@
 //!
 //! A template that renders a conversation without its answer to another beginning than with it cannot be split. It is refused.
 
-use crate::{ChatTemplate, ChatTemplateOptions, DataError, example::ChatVariables};
+use crate::{ChatTemplate, ChatTemplateOptions, DataError, chat::TemplateClock, example::ChatVariables};
 use serde_json::Value;
 use std::ops::Range;
+
+/// Time for templates that write the date: 26 July 2024, the date that Llama 3's templates write without a clock. It is
+/// constant, so that a run does not depend on the day on which its data are read.
+pub const TEMPLATE_TIME: u64 = 1_721_952_000;
 
 /// A text and its trained parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +150,7 @@ impl Conversation<'_> {
             add_generation_prompt,
             tools: self.variables.tools.clone(),
             template_kwargs: self.variables.template_kwargs.clone(),
+            now: Some(TemplateClock::from_unix(TEMPLATE_TIME)),
             ..ChatTemplateOptions::default()
         }
     }

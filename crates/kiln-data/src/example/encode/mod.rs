@@ -12,7 +12,7 @@ pub mod answers;
 mod tests;
 mod tokens;
 
-use super::{ChatVariables, Example, ExampleKind, LocatedExample, Turns, format};
+use super::{ChatVariables, Example, ExampleKind, LocatedExample, TextOrMessages, format};
 use crate::{ChatTemplate, DataError, TokenRole, Tokenizer};
 use answers::{AnswerText, ChatProblem, find_answers};
 use serde_json::Value;
@@ -165,14 +165,14 @@ fn split_example(example: &Example, template: Option<&ChatTemplate>) -> Result<P
 /// The texts of an answer after a prompt: one, unless the template renders an earlier answer differently later on.
 fn continuation(
     template: Option<&ChatTemplate>,
-    prompt: &Turns,
-    answer: &Turns,
+    prompt: &TextOrMessages,
+    answer: &TextOrMessages,
     variables: &ChatVariables,
 ) -> Result<Vec<AnswerText>, ChatProblem> {
     match (prompt, answer) {
-        (Turns::Text(_), Turns::Text(answer)) if answer.is_empty() => Ok(Vec::new()),
-        (Turns::Text(prompt), Turns::Text(answer)) => Ok(vec![AnswerText::plain(prompt, answer)]),
-        (Turns::Messages(prompt), Turns::Messages(answer)) => {
+        (TextOrMessages::Text(_), TextOrMessages::Text(answer)) if answer.is_empty() => Ok(Vec::new()),
+        (TextOrMessages::Text(prompt), TextOrMessages::Text(answer)) => Ok(vec![AnswerText::plain(prompt, answer)]),
+        (TextOrMessages::Messages(prompt), TextOrMessages::Messages(answer)) => {
             let messages: Vec<Value> = prompt.iter().chain(answer).cloned().collect();
             find_answers(template, &messages, variables, prompt.len())
         }
@@ -193,7 +193,7 @@ pub(crate) fn example_of_kind(located: LocatedExample, kind: ExampleKind) -> Loc
     match located.example {
         Example::Chat { messages, variables } if kind == ExampleKind::PromptCompletion => {
             let (prompt, completion) = format::alpaca_prompt(&messages);
-            let [prompt, completion] = [prompt, completion].map(Turns::Text);
+            let [prompt, completion] = [prompt, completion].map(TextOrMessages::Text);
             LocatedExample { example: Example::PromptCompletion { prompt, completion, variables }, ..located }
         }
         example => LocatedExample { example, ..located },

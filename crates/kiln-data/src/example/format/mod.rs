@@ -67,6 +67,7 @@ pub(crate) struct FormatEntry {
     /// The fields, for messages.
     pub fields: &'static str,
     /// Columns that the conversion reads.
+    #[cfg_attr(not(feature = "files"), expect(dead_code))]
     pub columns: &'static [&'static str],
     /// Whether rows like this sample have the fields of the format.
     pub matches: fn(&FieldSample) -> bool,
@@ -117,6 +118,17 @@ impl ExampleFormat {
         matches!(self, Self::Auto | Self::Text)
     }
 
+    /// The example of a row with these fields. A row of plain text has it in the field `text`.
+    ///
+    /// # Errors
+    /// What is wrong with the row, and what to do.
+    pub fn convert_row(self, row: &Map<String, Value>) -> Result<Example, RowProblem> {
+        match self.entry() {
+            Some(entry) => (entry.convert)(row),
+            None => value::required_text(row, crate::config::DEFAULT_TEXT_FIELD).map(Example::Text),
+        }
+    }
+
     /// The table entry; `None` for plain text.
     pub(crate) fn entry(self) -> Option<&'static FormatEntry> {
         FORMATS.iter().find(|entry| entry.format == self)
@@ -130,12 +142,13 @@ impl fmt::Display for ExampleFormat {
 }
 
 /// Whether a format reads a column of this name.
+#[cfg(feature = "files")]
 pub(crate) fn is_known_column(name: &str) -> bool {
     name == crate::config::DEFAULT_TEXT_FIELD || FORMATS.iter().any(|entry| entry.columns.contains(&name))
 }
 
 /// All formats with their fields, one a line, for messages.
-pub(crate) fn list_formats() -> String {
+pub fn list_formats() -> String {
     let text = "text (`text`, or the field that --field names)".to_owned();
     let formats = FORMATS.iter().map(|entry| format!("{} ({})", entry.format, entry.fields));
     [text].into_iter().chain(formats).collect::<Vec<_>>().join("; ")

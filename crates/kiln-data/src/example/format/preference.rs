@@ -7,7 +7,7 @@ use super::{
     FieldSample, FormatEntry,
     value::{Row, RowProblem, chat_variables, optional, required, required_turns},
 };
-use crate::example::{Example, ExampleFormat, ExampleKind, Turns};
+use crate::example::{Example, ExampleFormat, ExampleKind, TextOrMessages};
 
 pub(super) const FORMAT: FormatEntry = FormatEntry {
     format: ExampleFormat::Preference,
@@ -43,15 +43,17 @@ fn convert(row: &Row) -> Result<Example, RowProblem> {
         None => None,
     };
     let (prompt, chosen, rejected) = match (prompt, chosen, rejected) {
-        (Some(Turns::Text(prompt)), Turns::Text(chosen), Turns::Text(rejected)) => {
-            (Turns::Text(prompt), Turns::Text(chosen), Turns::Text(rejected))
+        (Some(TextOrMessages::Text(prompt)), TextOrMessages::Text(chosen), TextOrMessages::Text(rejected)) => {
+            (TextOrMessages::Text(prompt), TextOrMessages::Text(chosen), TextOrMessages::Text(rejected))
         }
-        (Some(Turns::Messages(prompt)), Turns::Messages(chosen), Turns::Messages(rejected)) => {
-            (Turns::Messages(prompt), Turns::Messages(chosen), Turns::Messages(rejected))
-        }
+        (
+            Some(TextOrMessages::Messages(prompt)),
+            TextOrMessages::Messages(chosen),
+            TextOrMessages::Messages(rejected),
+        ) => (TextOrMessages::Messages(prompt), TextOrMessages::Messages(chosen), TextOrMessages::Messages(rejected)),
         // A text beside two conversations repeats their first message.
-        (_, Turns::Messages(chosen), Turns::Messages(rejected)) => split_messages(chosen, rejected),
-        (None, Turns::Text(chosen), Turns::Text(rejected)) => split_texts(&chosen, &rejected),
+        (_, TextOrMessages::Messages(chosen), TextOrMessages::Messages(rejected)) => split_messages(chosen, rejected),
+        (None, TextOrMessages::Text(chosen), TextOrMessages::Text(rejected)) => split_texts(&chosen, &rejected),
         _ => {
             let reason = "`chosen` and `rejected` are a text and a list of messages, expected two of the same type";
             return Err(RowProblem::new(reason, "write all answers as texts, or all as lists of messages"));
@@ -65,16 +67,23 @@ fn convert(row: &Row) -> Result<Example, RowProblem> {
 }
 
 /// The common messages of two conversations, and the rest of each.
-fn split_messages(mut chosen: Vec<serde_json::Value>, mut rejected: Vec<serde_json::Value>) -> (Turns, Turns, Turns) {
+fn split_messages(
+    mut chosen: Vec<serde_json::Value>,
+    mut rejected: Vec<serde_json::Value>,
+) -> (TextOrMessages, TextOrMessages, TextOrMessages) {
     let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
     let (chosen_rest, rejected_rest) = (chosen.split_off(common), rejected.split_off(common));
-    (Turns::Messages(chosen), Turns::Messages(chosen_rest), Turns::Messages(rejected_rest))
+    (TextOrMessages::Messages(chosen), TextOrMessages::Messages(chosen_rest), TextOrMessages::Messages(rejected_rest))
 }
 
 /// The common beginning of two texts without a space at its end, and the rest of each.
-fn split_texts(chosen: &str, rejected: &str) -> (Turns, Turns, Turns) {
+fn split_texts(chosen: &str, rejected: &str) -> (TextOrMessages, TextOrMessages, TextOrMessages) {
     let same = chosen.char_indices().zip(rejected.chars()).take_while(|((_, a), b)| a == b);
     let end = same.last().map_or(0, |((at, c), _)| at + c.len_utf8());
     let end = if chosen[..end].ends_with(' ') { end - 1 } else { end };
-    (Turns::Text(chosen[..end].into()), Turns::Text(chosen[end..].into()), Turns::Text(rejected[end..].into()))
+    (
+        TextOrMessages::Text(chosen[..end].into()),
+        TextOrMessages::Text(chosen[end..].into()),
+        TextOrMessages::Text(rejected[end..].into()),
+    )
 }

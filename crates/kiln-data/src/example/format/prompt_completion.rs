@@ -4,7 +4,7 @@ use super::{
     FieldSample, FormatEntry,
     value::{Row, RowProblem, chat_variables, required_turns},
 };
-use crate::example::{Example, ExampleFormat, ExampleKind, Turns};
+use crate::example::{Example, ExampleFormat, ExampleKind, TextOrMessages};
 
 pub(super) const FORMAT: FormatEntry = FormatEntry {
     format: ExampleFormat::PromptCompletion,
@@ -21,7 +21,7 @@ fn matches(sample: &FieldSample) -> bool {
 
 fn convert(row: &Row) -> Result<Example, RowProblem> {
     let (prompt, completion) = (required_turns(row, "prompt")?, required_turns(row, "completion")?);
-    if matches!(prompt, Turns::Text(_)) != matches!(completion, Turns::Text(_)) {
+    if matches!(prompt, TextOrMessages::Text(_)) != matches!(completion, TextOrMessages::Text(_)) {
         let reason = "`prompt` and `completion` are a text and a list of messages, expected two of the same type";
         return Err(RowProblem::new(reason, "write both as texts, or both as lists of messages"));
     }

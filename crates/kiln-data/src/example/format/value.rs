@@ -1,6 +1,6 @@
 //! Values of a row: texts, lists of messages, tools.
 
-use crate::example::{ChatVariables, Turns};
+use crate::example::{ChatVariables, TextOrMessages};
 use serde_json::{Map, Value};
 
 /// What is wrong with a row, and what to do.
@@ -85,12 +85,14 @@ pub(super) fn required_list(row: &Row, field: &str) -> Result<Vec<Value>, RowPro
 }
 
 /// A text, or messages, in a field that the row must have.
-pub(super) fn required_turns(row: &Row, field: &str) -> Result<Turns, RowProblem> {
+pub(super) fn required_turns(row: &Row, field: &str) -> Result<TextOrMessages, RowProblem> {
     let value = required(row, field)?;
     match parsed(value) {
-        Value::Array(items) if is_message_list(&items) || value.is_array() => Ok(Turns::Messages(messages_of(&items)?)),
-        Value::Object(message) if value.is_object() => Ok(Turns::Messages(messages_of(&[message.into()])?)),
-        _ => Ok(Turns::Text(text_of(value, field)?)),
+        Value::Array(items) if is_message_list(&items) || value.is_array() => {
+            Ok(TextOrMessages::Messages(messages_of(&items)?))
+        }
+        Value::Object(message) if value.is_object() => Ok(TextOrMessages::Messages(messages_of(&[message.into()])?)),
+        _ => Ok(TextOrMessages::Text(text_of(value, field)?)),
     }
 }
 

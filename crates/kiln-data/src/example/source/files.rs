@@ -163,7 +163,8 @@ fn detect_file(entry: &FileEntry, config: &FilesConfig) -> Result<Option<Detecte
         Recognized::Unknown => Ok(None),
         Recognized::Ambiguous(formats) => {
             let path = entry.path.display().to_string();
-            Err(DataError::AmbiguousFormat { path, found: fields, formats, known: list_formats() })
+            let found = fields.iter().map(|name| format!("`{name}`")).collect();
+            Err(DataError::AmbiguousFormat { path, found, formats, known: list_formats() })
         }
     }
 }

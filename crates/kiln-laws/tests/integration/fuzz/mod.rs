@@ -100,8 +100,10 @@ fuzz_tests! {
     chat_template: seeds::templates();
     adapter: seeds::adapters();
     modules: seeds::modules();
-    parquet: [seeds::files("kiln-data/fixtures", "parquet"), seeds::files("kiln-data/fixtures/rows", "parquet")].concat();
-    json_rows: [seeds::files("kiln-data/fixtures/rows", "json"), seeds::files("kiln-data/fixtures/rows", "jsonl")].concat();
+    parquet: ["fixtures", "fixtures/rows", "fixtures/examples"]
+        .map(|folder| seeds::files(&format!("kiln-data/{folder}"), "parquet")).concat();
+    json_rows: [("rows", "json"), ("rows", "jsonl"), ("examples", "jsonl")]
+        .map(|(folder, name)| seeds::files(&format!("kiln-data/fixtures/{folder}"), name)).concat();
     csv_rows: seeds::files("kiln-data/fixtures/rows", "csv");
     data_file: ["jsonl", "ndjson", "json", "parquet"].map(|name| seeds::files("kiln-data/fixtures/rows", name)).concat();
 }

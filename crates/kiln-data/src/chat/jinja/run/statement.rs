@@ -103,11 +103,11 @@ impl<'t> Renderer<'t> {
     /// The text of a block.
     #[inline(never)]
     fn captured(&self, body: &'t [Statement], scope: &Scope) -> Result<Value> {
-        self.apart(|text| self.execute(body, &scope.inner(), text).map(drop))
+        self.capture(|text| self.execute(body, &scope.inner(), text).map(drop))
     }
 
     /// The text that `render` writes, which is a value and no part of the rendered text yet.
-    pub(super) fn apart(&self, render: impl FnOnce(&mut String) -> Result<()>) -> Result<Value> {
+    pub(super) fn capture(&self, render: impl FnOnce(&mut String) -> Result<()>) -> Result<Value> {
         let mut text = String::new();
         self.captures.set(self.captures.get() + 1);
         let result = render(&mut text);

@@ -6,7 +6,12 @@ use super::{
     weights::read_all_tensors,
 };
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, DataError, FilesConfig, Source, source::files::FileSource, tokenizer};
+use kiln_data::{
+    ChatTemplate, DataError, FilesConfig, Source,
+    example::{ExampleFiles, ExampleFormat, ExampleSource},
+    source::files::FileSource,
+    tokenizer,
+};
 use kiln_models::Model;
 use kiln_pretrained::files;
 use std::{
@@ -126,5 +131,17 @@ fn can_read_texts(path: &Path) -> bool {
         Ok(documents) => assert!(strict.as_ref().is_ok_and(|strict| *strict == documents) || strict.is_err()),
         Err(error) => assert!(strict.is_err(), "{error}"),
     }
-    strict.is_ok()
+    let has_examples = read_examples(path).is_ok_and(|count| count > 0);
+    strict.is_ok() || has_examples
+}
+
+/// Number of examples of a file or a folder: those of the format that is recognized, or as many of a chat as there are.
+fn read_examples(path: &Path) -> Result<usize, DataError> {
+    let config = FilesConfig { skip_bad_rows: true, ..FilesConfig::new([path.display().to_string()]) };
+    let format = match ExampleFiles::detect(&config)?.format {
+        ExampleFormat::Text => ExampleFormat::Messages,
+        format => format,
+    };
+    let files = ExampleFiles::open(&config, format)?;
+    files.examples()?.try_fold(0, |count, example| example.map(|_| count + 1))
 }
