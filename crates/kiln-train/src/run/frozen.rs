@@ -40,7 +40,7 @@ impl FrozenStage<'_> {
     /// If a model cannot be loaded, or its vocabulary is not that of the policy.
     pub fn build(&self, objective: &dyn Objective, models: &Models) -> Result<BTreeMap<String, Frozen>, TrainError> {
         let mut frozen = BTreeMap::new();
-        for FrozenModelConfig { name, source } in objective.frozen_models() {
+        for FrozenModelConfig { name, source, .. } in objective.frozen_models() {
             let model = match source {
                 FrozenSource::Start => self.start(models)?,
                 FrozenSource::Base if models.policy.adapters().is_empty() => return Err(self.no_adapters(name).into()),

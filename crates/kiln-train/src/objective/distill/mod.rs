@@ -14,22 +14,25 @@ pub use divergence::Divergence;
 pub use hidden::HiddenStates;
 
 use super::{
-    BatchFuture, Better, Loss, MetricInfo, Models, Objective, ObjectiveConfig, check_decoder, hidden_states,
-    sequence_log_probability::int_tensor,
+    BatchFuture, Better, Loss, MetricInfo, Models, Objective, ObjectiveConfig, WeightedNextToken, check_decoder,
+    hidden_states, segment_batch, sequence_log_probability::int_tensor,
 };
 use crate::{
-    frozen::{FrozenModelConfig, FrozenSource, frozen_model},
+    frozen::frozen_model,
+    models::{FrozenModelConfig, FrozenSource},
     recipe::invalid,
 };
 use burn::tensor::{Tensor, TensorData};
 use hidden::{mean_squared_distance, with_block_outputs};
-use kiln_data::{Batch, PackedSequences, next_token_batch};
+use kiln_data::{Batch, PackedSequences};
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
-use kiln_spec::{Direction, Random, ValidationError};
+use kiln_spec::{Card, Causality, Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use token_losses::{AGREEMENT, CROSS_ENTROPY, KL, LOSS, TokenInputs, token_losses};
+
+pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::config_only("1503.02531") };
 
 /// Name of the frozen model whose distributions are learned.
 pub const TEACHER: &str = "teacher";
@@ -158,8 +161,8 @@ fn hidden_at(model: &Model, batch: &Batch, positions: &[i32], blocks: &[usize], 
 }
 
 impl Objective for Distill {
-    fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, _random: Random) -> BatchFuture<'a> {
-        Box::pin(std::future::ready(next_token_batch(packed, Direction::Causal)))
+    fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, random: Random) -> BatchFuture<'a> {
+        Box::pin(std::future::ready(segment_batch(packed, random, &WeightedNextToken)))
     }
 
     fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
@@ -199,7 +202,7 @@ impl Objective for Distill {
     }
 
     fn frozen_models(&self) -> Vec<FrozenModelConfig> {
-        vec![FrozenModelConfig { name: TEACHER, source: self.teacher.clone() }]
+        vec![FrozenModelConfig { name: TEACHER, source: self.teacher.clone(), precompute: None }]
     }
 
     fn name(&self) -> String {

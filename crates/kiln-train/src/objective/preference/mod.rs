@@ -11,21 +11,26 @@ mod tests;
 
 pub use loss::PreferenceLoss;
 
-use super::{BatchFuture, Better, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, check_decoder};
+use super::{
+    BatchFuture, Better, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, WeightedNextToken, check_decoder,
+    segment_batch, sequence_log_probabilities,
+};
 use crate::{
-    frozen::{FrozenModelConfig, FrozenSource, row_log_probabilities},
-    objective::sequence_log_probabilities,
+    frozen::{RowFunction, values_by_row},
+    models::{FrozenModelConfig, FrozenSource},
     recipe::invalid,
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, ExampleKind, PackedSequences, next_token_batch};
-use kiln_models::{ModelConfig, Visibility};
+use kiln_data::{Batch, ExampleKind, PackedSequences};
+use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
-use kiln_spec::{Direction, Random, ValidationError};
+use kiln_spec::{Card, Causality, Random, ValidationError};
 use loss::{AnswerScores, PairLosses};
 use pairs::Pairs;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::config_only("2305.18290") };
 
 /// Name of the frozen model that the answers are compared with.
 pub const REFERENCE: &str = "reference";
@@ -173,9 +178,9 @@ impl Preference {
     /// Losses and rewards of the pairs of a batch, and the log-probabilities of their answers.
     fn compare(&self, models: &Models, batch: &Batch, cx: &mut Context) -> (PairLosses, [Tensor<1>; 2]) {
         let pairs = Pairs::find(batch);
-        let reference = models.frozen.get(REFERENCE).filter(|_| self.loss.has_reference());
         // The reference runs first: its activations are gone before those of the policy are stored.
-        let reference = reference.map(|reference| pairs.select(&row_log_probabilities(reference, &models.policy, batch)));
+        let reference = self.loss.has_reference().then(|| values_by_row(models, REFERENCE, batch, row_log_probabilities));
+        let reference = reference.map(|values| pairs.select(&values));
         let policy = pairs.select(&sequence_log_probabilities(&models.policy, batch, cx));
         let lengths = pairs.lengths(batch, &policy[0].device().without_autodiff());
         let log_probabilities = policy.clone().map(Tensor::detach);
@@ -183,9 +188,14 @@ impl Preference {
     }
 }
 
+/// log p of the answers of a row under the reference, `[S]`.
+fn row_log_probabilities(reference: &Model, row: &Batch) -> Tensor<1> {
+    sequence_log_probabilities(reference, row, &mut Context::new(&row.layout, &reference.device()))
+}
+
 impl Objective for Preference {
-    fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, _random: Random) -> BatchFuture<'a> {
-        let batch = next_token_batch(packed, Direction::Causal);
+    fn batch<'a>(&'a self, packed: &'a PackedSequences, _models: &'a Models, random: Random) -> BatchFuture<'a> {
+        let batch = segment_batch(packed, random, &WeightedNextToken);
         let batch = batch.and_then(|batch| Pairs::find(&batch).check(&batch).map(|()| batch));
         Box::pin(std::future::ready(batch))
     }
@@ -223,7 +233,9 @@ impl Objective for Preference {
     }
 
     fn frozen_models(&self) -> Vec<FrozenModelConfig> {
-        self.reference_source().map(|source| FrozenModelConfig { name: REFERENCE, source }).into_iter().collect()
+        let precompute = self.precompute.then_some(row_log_probabilities as RowFunction);
+        let source = self.reference_source();
+        source.map(|source| FrozenModelConfig { name: REFERENCE, source, precompute }).into_iter().collect()
     }
 
     fn accepts(&self) -> &'static [ExampleKind] {
