@@ -121,6 +121,21 @@ pub trait Objective: Send + Sync {
         Vec::new()
     }
 
+    /// Checks that the frozen model `name` fits the policy, apart from its tokens. `path` is the key of the frozen model in the
+    /// recipe. Default: it does.
+    ///
+    /// # Errors
+    /// What does not fit, with `path`.
+    fn check_frozen(
+        &self,
+        _name: &str,
+        _frozen: &ModelConfig,
+        _policy: &ModelConfig,
+        _path: &str,
+    ) -> Result<(), ValidationError> {
+        Ok(())
+    }
+
     /// The kinds of examples that this objective trains on. Default: [`SEQUENCE_KINDS`].
     fn accepts(&self) -> &'static [ExampleKind] {
         SEQUENCE_KINDS

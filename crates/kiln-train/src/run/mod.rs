@@ -13,9 +13,11 @@ mod data_settings;
 mod diagnose;
 mod epochs;
 mod frozen;
+mod frozen_tokens;
 mod load;
 mod name_patterns;
 mod objectives;
+mod precompute;
 mod progress;
 mod setup;
 mod stage_output;
@@ -23,6 +25,7 @@ mod stage_run;
 mod stage_step;
 
 pub use checkpoint_choice::{CheckpointChoice, RunCheckpoint, split_checkpoint};
+pub use frozen::load_frozen_models;
 pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
 pub use load::{LoadedRun, load, load_checkpoint, load_tokenizer};
@@ -109,6 +112,7 @@ pub fn start_with_objectives(
     objectives::record(&mut recipe, objectives)?;
     name_patterns::check_name_patterns(&recipe)?;
     check_sources(&recipe, &|| context.stop_flag.load(Ordering::Relaxed))?;
+    frozen::check_frozen_sources(&recipe, objectives)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     let RunContext { device, stop_flag, listener } = context;
     listener.on_event(ProgressEvent::RunOpened(folder.root()));
@@ -233,6 +237,7 @@ fn run_stages(
     let mut corpora = Corpora::default();
     resolve_epochs(recipe, &tokenizer, folder, &mut corpora, &stop, context.listener)?;
     let recipe = &*recipe;
+    frozen::check_frozen_models(recipe, &tokenizer, objectives)?;
     let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
     let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
     let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
@@ -255,12 +260,13 @@ fn run_stages(
         }
         let device = &context.device;
         let is_resumed = resume_point.is_some();
-        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
-        models.frozen = frozen_stage.build(&*objective, &models)?;
         let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objective, tokens);
+        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
+        models.frozen = frozen_stage.build(&*stage.objective, &models, stage.read_precomputed()?)?;
         if let Some(point) = resume_point.take() {
             models = stage.restore(models, point, &context.device)?;
         }
+        models = stage.precompute(models, context.stop_flag, context.listener)?;
         let stage_outcome;
         (models, stage_outcome) = stage.train(models, &mut log, context.stop_flag, context.listener)?;
         outcome.steps = (stage.steps_done(), config.steps);

@@ -130,14 +130,16 @@ impl HiddenStates {
         if !(self.weight >= 0.0 && self.weight.is_finite()) {
             return invalid(path, "weight", format!("must be at least 0, found {}", self.weight));
         }
+        self.check_blocks(0, model, &format!("{path}.layers"))
+    }
+
+    /// Checks that the student (0) or the teacher (1) has the blocks of `layers`; `path` is the key for errors.
+    fn check_blocks(&self, place: usize, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         let blocks: usize = model.blocks.iter().map(|block| block.repeat).sum();
-        match self.layers.iter().find(|pair| pair[0] >= blocks) {
-            Some(pair) => {
-                let reason = format!("the model has {blocks} blocks, counted from 0; found block {}", pair[0]);
-                invalid(path, "layers", reason)
-            }
-            None => Ok(()),
-        }
+        let Some(pair) = self.layers.iter().find(|pair| pair[place] >= blocks) else { return Ok(()) };
+        let who = ["student", "teacher"][place];
+        let reason = format!("the {who} has {blocks} blocks, counted from 0; `layers` names block {}", pair[place]);
+        Err(ValidationError::new(path, reason).with_suggestion("pairs [student, teacher] of blocks that both have"))
     }
 }
 
@@ -179,7 +181,7 @@ impl Objective for Distill {
         drop(teacher_cx);
         let learned = hidden_at(&models.policy, batch, &positions, &self.compared_blocks(0), cx);
         let weights: Vec<f32> = predicted.iter().map(|i| batch.weights[*i]).collect();
-        let weights = Tensor::<1>::from_data(TensorData::new(weights, [positions.len()]), &device);
+        let weights = Tensor::<1>::from_data(TensorData::new(weights, [positions.len()]), (&device, learned.last.dtype()));
         let distance = self.hidden.as_ref().map(|hidden| hidden.distance(&learned, &taught, &weights));
         let targets = int_tensor(predicted.iter().map(|i| batch.targets[*i]).collect(), &device);
         let inputs = TokenInputs { student: learned.last, teacher: taught.last, targets };
@@ -203,6 +205,25 @@ impl Objective for Distill {
 
     fn frozen_models(&self) -> Vec<FrozenModelConfig> {
         vec![FrozenModelConfig { name: TEACHER, source: self.teacher.clone(), precompute: None }]
+    }
+
+    fn check_frozen(
+        &self,
+        _name: &str,
+        teacher: &ModelConfig,
+        student: &ModelConfig,
+        path: &str,
+    ) -> Result<(), ValidationError> {
+        let Some(hidden) = &self.hidden else { return Ok(()) };
+        let [found, expected] = [teacher.hidden, student.hidden];
+        if found != expected {
+            let reason = format!(
+                "`hidden` compares hidden states of one width: the teacher has {found}, the model that is trained {expected}"
+            );
+            return Err(ValidationError::new(path, reason)
+                .with_suggestion("leave `hidden` out: logits are compared for any width"));
+        }
+        hidden.check_blocks(1, teacher, path)
     }
 
     fn name(&self) -> String {

@@ -116,13 +116,14 @@ impl Distill {
         let [n, width] = student.dims();
         let shared = width.min(teacher.dims()[1]);
         let [own, others] = [student.clone(), teacher].map(|logits| logits.slice([0..n, 0..shared]));
-        let agreement = own.clone().argmax(1).equal(others.clone().argmax(1)).float();
+        let like = (own.device(), own.dtype());
+        let agreement = own.clone().argmax(1).equal(others.clone().argmax(1)).float().cast(like.1);
         let temperature = self.temperature;
         let TokenDivergence { value, gradient } = self.loss.of_logits(own, others, temperature, self.top_k);
         let kl = value * (temperature * temperature);
         let mut gradient = gradient * (self.alpha * temperature);
         if shared < width {
-            let unused = Tensor::zeros([n, width - shared], &gradient.device());
+            let unused = Tensor::zeros([n, width - shared], (&like.0, like.1));
             gradient = Tensor::cat(vec![gradient, unused], 1);
         }
         let log_p = log_softmax(student, 1);
@@ -131,7 +132,7 @@ impl Distill {
         if self.alpha < 1.0 {
             // ∂ cross-entropy / ∂ logits = softmax − [target].
             let weight = 1.0 - self.alpha;
-            let ones = Tensor::full([n, 1], -weight, &gradient.device());
+            let ones = Tensor::full([n, 1], -weight, (&like.0, like.1));
             gradient = (gradient + log_p.exp() * weight).scatter(1, targets, ones, IndexingUpdateOp::Add);
         }
         let loss = kl.clone() * self.alpha + cross_entropy.clone() * (1.0 - self.alpha);

@@ -182,7 +182,7 @@ impl Preference {
         let reference = self.loss.has_reference().then(|| values_by_row(models, REFERENCE, batch, row_log_probabilities));
         let reference = reference.map(|values| pairs.select(&values));
         let policy = pairs.select(&sequence_log_probabilities(&models.policy, batch, cx));
-        let lengths = pairs.lengths(batch, &policy[0].device().without_autodiff());
+        let lengths = pairs.lengths(batch, &policy[0]);
         let log_probabilities = policy.clone().map(Tensor::detach);
         (self.pair_losses(AnswerScores { policy, reference, lengths }), log_probabilities)
     }

@@ -1,7 +1,7 @@
 //! The preference pairs of a batch.
 
 use crate::objective::{sequence_log_probability::int_tensor, sequence_weights};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use kiln_data::{Batch, BatchSequence, DataError};
 
 /// The pairs of a batch, as indices into [`Batch::sequences`].
@@ -55,12 +55,14 @@ impl Pairs {
         })
     }
 
-    /// Numbers of tokens of the chosen and of the rejected answers, at least 1, `[P]` each.
-    pub fn lengths(&self, batch: &Batch, device: &Device) -> [Tensor<1>; 2] {
+    /// Numbers of tokens of the chosen and of the rejected answers, at least 1, `[P]` each, with the type and the device of
+    /// `like`.
+    pub fn lengths(&self, batch: &Batch, like: &Tensor<1>) -> [Tensor<1>; 2] {
+        let (device, dtype) = (like.device().without_autodiff(), like.dtype());
         let weights = sequence_weights(batch);
         [&self.chosen, &self.rejected].map(|indices| {
             let lengths: Vec<f32> = indices.iter().map(|index| weights[*index].max(1.0)).collect();
-            Tensor::from_data(TensorData::new(lengths, [indices.len()]), device)
+            Tensor::from_data(TensorData::new(lengths, [indices.len()]), (&device, dtype))
         })
     }
 }
