@@ -273,9 +273,10 @@ fn a_policy_without_adapters_is_its_base() {
     let lora = AdapterConfig::Lora(LoraConfig { rank: 2, ..LoraConfig::default() });
     let adapted = attach(&base, &lora, 5).unwrap();
     // An adapter that computes something.
-    let noisy = values(&adapted).into_iter().map(|(name, data)| match data.iter::<f64>().all(|x| x == 0.0) {
-        true => (name, TensorData::new(vec![0.05f32; data.num_elements()], data.shape().to_vec())),
-        false => (name, data),
+    let noisy = values(&adapted).into_iter().map(|(name, data)| {
+        let is_zero = data.iter::<f64>().all(|x| x == 0.0);
+        let noise = || TensorData::new(vec![0.05f32; data.num_elements()], data.shape().to_vec());
+        (name, if is_zero { noise() } else { data.clone() })
     });
     let adapted = load_state_dict(adapted.clone(), noisy.collect()).unwrap();
     let copy = models(&objective, adapted.clone(), &base);
