@@ -160,6 +160,49 @@ pub(super) fn check_frozen_models(
     stages.into_iter().try_for_each(|(index, stage)| check_stage(recipe, index, &*objectives(stage), Some(tokenizer)))
 }
 
+/// Size of a frozen model that is loaded from a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrozenModelSize {
+    /// Its name, such as `teacher`.
+    pub name: &'static str,
+    /// Its key in the recipe.
+    pub key: String,
+    /// Its path.
+    pub path: String,
+    /// Bytes of its weights in memory: packed weights stay packed.
+    pub bytes: u64,
+}
+
+/// Sizes of the frozen models that the stages of a recipe load from paths. Reads no weights.
+///
+/// # Errors
+/// If a model does not exist, or its files are damaged.
+pub fn frozen_model_sizes(recipe: &Recipe) -> Result<Vec<FrozenModelSize>, TrainError> {
+    let mut sizes = Vec::new();
+    for (index, stage) in recipe.stages.iter().enumerate() {
+        for FrozenModelConfig { name, source, .. } in stage.objective.build().frozen_models() {
+            let FrozenSource::Path(path) = source else { continue };
+            let bytes = weight_bytes(&ModelSource::open(Path::new(&path))?)?;
+            sizes.push(FrozenModelSize { name, key: model_path(recipe, index, name), path, bytes });
+        }
+    }
+    Ok(sizes)
+}
+
+/// Bytes of the weights of a model in memory. A run, and a type that has no packed form, are held in 32 bits.
+fn weight_bytes(source: &ModelSource) -> Result<u64, TrainError> {
+    const BYTES_PER_WEIGHT: u64 = 4;
+    let dtypes = source.dtypes()?;
+    if dtypes.is_empty() {
+        return Ok(Model::num_parameters(&source.config()?) as u64 * BYTES_PER_WEIGHT);
+    }
+    let bytes = dtypes.iter().map(|summary| match summary.num_bytes().filter(|_| summary.can_multiply()) {
+        Some(bytes) => bytes as u64,
+        None => summary.num_values as u64 * BYTES_PER_WEIGHT,
+    });
+    Ok(bytes.sum())
+}
+
 /// Checks the frozen models of one stage; their tokens too if `tokenizer` is that of the run.
 fn check_stage(
     recipe: &Recipe,

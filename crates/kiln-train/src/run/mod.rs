@@ -25,9 +25,9 @@ mod stage_run;
 mod stage_step;
 
 pub use checkpoint_choice::{CheckpointChoice, RunCheckpoint, split_checkpoint};
-pub use frozen::load_frozen_models;
 pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
+pub use frozen::{FrozenModelSize, frozen_model_sizes, load_frozen_models};
 pub use load::{LoadedRun, load, load_checkpoint, load_tokenizer};
 pub use objectives::ObjectiveFactory;
 pub use progress::{ProgressEvent, ProgressListener};

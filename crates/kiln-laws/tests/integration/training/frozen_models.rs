@@ -1,9 +1,13 @@
 //! Runs with a frozen model: exact resume, the file of values that are computed once, refusals before weights are loaded.
 
-use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, steps, train};
+use crate::training::{
+    runs::{TestRun, assert_same_result, recipe, run_result, steps, train},
+    subprocess,
+};
 use kiln_pretrained::PretrainedError;
 use kiln_train::{Recipe, TrainError};
-use std::path::Path;
+use kiln_spec::Random;
+use std::{path::Path, thread::sleep, time::{Duration, Instant}};
 
 /// A teacher of two steps in `home`, and the assignment that distills from it.
 fn distillation(home: &Path, options: &str) -> Vec<String> {
@@ -83,4 +87,55 @@ fn frozen_models_that_do_not_fit_are_refused_before_the_run() {
     sets[0] = "stages.0.objective={ distill = { teacher = \"base\" } }".into();
     let error = refusal(home.path(), &sets).to_string();
     assert!(error.contains("the stage has no adapter"), "{error}");
+}
+
+/// Kills a run at random moments until it ends by itself; returns the number of kills. The child process is the test
+/// `test` of this module.
+fn kill_until_done(test: &str, home: &Path, time: Duration, random: &mut Random) -> usize {
+    for kills in 0..200 {
+        let mut run = subprocess::rerun_test(module_path!(), test, home, 2).spawn().unwrap();
+        sleep(time.mul_f64(0.4 * random.uniform()));
+        if let Some(status) = run.try_wait().unwrap() {
+            assert!(status.success(), "after {kills} kills the run fails");
+            return kills;
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    panic!("the run never ends");
+}
+
+/// In the child process: starts the run in `home/run`, or resumes it.
+fn start_or_resume(recipe: &Recipe, home: &Path) {
+    let path = home.join("run");
+    let run = TestRun::default();
+    let ended = if path.join("recipe.toml").exists() { run.resume(&path) } else { run.start(recipe, &path) };
+    assert!(!ended.unwrap().interrupted);
+}
+
+#[test]
+fn a_kill_in_a_distillation_changes_no_bit() {
+    let frequent = |home: &Path| {
+        let mut sets = distillation(home, ", loss = \"jsd\"");
+        sets.extend(["stages.0.checkpoint_every=1".into(), "stages.0.steps=30".into()]);
+        with(&sets)
+    };
+    if let Some(home) = subprocess::folder() {
+        return start_or_resume(&frequent(home.parent().unwrap()), &home);
+    }
+    let home = tempfile::tempdir().unwrap();
+    let recipe = frequent(home.path());
+    let began = Instant::now();
+    train(&recipe, &home.path().join("undisturbed"));
+    let (wanted, time) = (run_result(&home.path().join("undisturbed")), began.elapsed());
+    let (mut random, mut kills) = (Random::new(12, "kill", 0, 0), 0);
+    for round in 0.. {
+        let folder = home.path().join(format!("round-{round}"));
+        std::fs::create_dir(&folder).unwrap();
+        kills += kill_until_done("a_kill_in_a_distillation_changes_no_bit", &folder, time, &mut random);
+        assert_same_result(&run_result(&folder.join("run")), &wanted, &format!("round {round}"));
+        if kills >= 4 {
+            break;
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod kill;
 mod muon;
 mod not_finite;
 mod objectives;
+mod preference;
 mod recompute;
 mod resume;
 pub(crate) mod runs;

@@ -30,7 +30,7 @@ use kiln_nn::Context;
 use kiln_spec::{Card, Causality, Random, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use token_losses::{AGREEMENT, CROSS_ENTROPY, KL, LOSS, TokenInputs, token_losses};
+use token_losses::{AGREEMENT, CROSS_ENTROPY, KL, LOSS, TokenInputs, chunk_tokens, token_losses};
 
 pub(super) const CARD: Card = Card { causality: Causality::CausalOnly, ..Card::config_only("1503.02531") };
 
@@ -185,7 +185,7 @@ impl Objective for Distill {
         let distance = self.hidden.as_ref().map(|hidden| hidden.distance(&learned, &taught, &weights));
         let targets = int_tensor(predicted.iter().map(|i| batch.targets[*i]).collect(), &device);
         let inputs = TokenInputs { student: learned.last, teacher: taught.last, targets };
-        let chunks = token_losses(self, &models.policy, &teacher, inputs, cx);
+        let chunks = token_losses(self, (&models.policy, &teacher), inputs, chunk_tokens(models.policy.config().vocab), cx);
         let mut sums = weighted_sums(chunks, weights);
         if let Some(distance) = distance {
             sums[LOSS] = sums[LOSS].clone() + distance;

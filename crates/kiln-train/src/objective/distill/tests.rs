@@ -1,8 +1,19 @@
 //! Losses and gradients of the fixture, which PyTorch computed in f64 (`tools/fixtures_objectives.py`); the exact zero.
 
-use super::{Distill, Divergence};
+use super::{
+    Distill, Divergence,
+    token_losses::{LOSS, TokenInputs, token_losses},
+    weighted_sums,
+};
 use crate::models::FrozenSource;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::{
+    module::Module,
+    optim::GradientsParams,
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use kiln_models::{Model, ModelConfig, for_each_param};
+use kiln_nn::{Context, context::GradientSink};
+use kiln_spec::{Direction, Layout};
 use serde::Deserialize;
 
 const FIXTURE: &str = include_str!("../../../fixtures/distill.json");
@@ -124,4 +135,51 @@ fn unused_rows_of_the_larger_table_are_left_out() {
     assert_eq!(kl(found), kl(expected));
     assert_eq!(values(wide_gradient.clone().slice([0..5, 0..11])), values(gradient));
     assert!(values(wide_gradient.slice([0..5, 11..14])).iter().all(|value| *value == 0.0));
+}
+
+/// Chunks of any size, recomputed or not, have the loss and the gradients of one chunk.
+#[test]
+fn chunks_add_up() {
+    let fixture: Fixture = serde_json::from_str(FIXTURE).unwrap();
+    let mut config = ModelConfig { vocab: 11, hidden: 8, ..ModelConfig::default() };
+    config.resolve();
+    let student = Model::init(&config, 1, &Device::flex().autodiff());
+    let teacher = Model::init(&config, 2, &Device::flex());
+    let hidden = matrix(&fixture.student).slice([0..5, 0..8]);
+    let computed = |chunk: usize, sink: Option<GradientSink>| {
+        let leaf = Tensor::from_inner(hidden.clone()).require_grad();
+        let inputs = TokenInputs { student: leaf.clone(), teacher: hidden.clone(), targets: targets(&fixture.targets) };
+        let layout = Layout::packed(&[vec![]], 5);
+        let mut cx = Context::new(&layout, &Device::flex());
+        cx.loss_sink.clone_from(&sink);
+        let options = Distill { top_k: Some(3), ..Distill::new(FrozenSource::Start) };
+        let losses = token_losses(&options, (&student, &teacher), inputs, chunk, &mut cx);
+        assert_eq!((losses.len(), cx.gradient_sink.is_some()), (5usize.div_ceil(chunk), false));
+        let weights: Vec<f32> = fixture.weights.iter().map(|weight| *weight as f32).collect();
+        let weights = Tensor::from_data(TensorData::new(weights, [5]), &Device::flex());
+        let sum = weighted_sums(losses, weights)[LOSS].clone();
+        let mut graph = sum.clone().backward();
+        let mut numbers: Vec<f64> = sum.inner().into_data().iter::<f64>().collect();
+        numbers.extend(values(leaf.grad_remove(&mut graph).unwrap()));
+        let stored = GradientsParams::from_module(&mut graph, &student);
+        for gradients in sink.iter().flat_map(GradientSink::take).chain([stored]) {
+            let mut total = 0.0;
+            for_each_param(&student, |param| {
+                total += param.gradient(&gradients).map_or(0.0, |gradient| {
+                    gradient.flatten().into_data().iter::<f64>().zip(1..).map(|(g, i)| g * f64::from(i)).sum::<f64>()
+                });
+            });
+            numbers.push(total);
+        }
+        let parameters = numbers.split_off(41).iter().sum::<f64>();
+        numbers.push(parameters);
+        numbers
+    };
+    let whole = computed(5, None);
+    assert!(whole.iter().all(|number| number.is_finite()) && whole[41].abs() > 1e-3, "{whole:?}");
+    for chunk in 1..=5 {
+        for sink in [None, Some(GradientSink::default())] {
+            assert!(largest_distance(&computed(chunk, sink), &whole) < 1e-4, "chunks of {chunk}");
+        }
+    }
 }

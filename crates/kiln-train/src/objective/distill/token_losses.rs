@@ -50,23 +50,27 @@ struct ChunkConstants {
     targets: Tensor<1, Int>,
 }
 
+/// Number of tokens of a chunk for a vocabulary of `vocab` tokens.
+pub(super) fn chunk_tokens(vocab: usize) -> usize {
+    (CHUNK_LOGITS / vocab.max(1)).clamp(16, 1 << 14)
+}
+
 /// Loss, divergence (with T²), cross-entropy, and agreement of the largest logits of each token, `[n, 4]`, for each chunk
-/// of tokens in order. Only the loss is differentiable.
+/// of `chunk` tokens in order. Only the loss is differentiable.
 pub(super) fn token_losses(
     options: &Distill,
-    student: &Model,
-    teacher: &Model,
+    (student, teacher): (&Model, &Model),
     inputs: TokenInputs,
+    chunk: usize,
     cx: &mut Context,
 ) -> Vec<Tensor<2>> {
     let [tokens, width] = inputs.student.dims();
     let teacher_width = inputs.teacher.dims()[1];
-    let rows = (CHUNK_LOGITS / student.config().vocab.max(1)).clamp(16, 1 << 14);
     // Recomputing works on the CPU. Elsewhere the chunks keep their graph.
     let outer = cx.gradient_sink.take();
     cx.gradient_sink = cx.loss_sink.clone().filter(|_| student.device().without_autodiff() == Device::flex());
-    let chunks = (0..tokens).step_by(rows).map(|start| {
-        let end = (start + rows).min(tokens);
+    let chunks = (0..tokens).step_by(chunk).map(|start| {
+        let end = (start + chunk).min(tokens);
         let constants = ChunkConstants {
             options: options.clone(),
             teacher: teacher.clone(),
