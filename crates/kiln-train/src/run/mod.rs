@@ -240,7 +240,10 @@ fn run_stages(
     let mut corpora = Corpora::default();
     resolve_epochs(recipe, &tokenizer, folder, &mut corpora, &stop, context.listener)?;
     let recipe = &*recipe;
-    frozen::check_frozen_models(recipe, &tokenizer, objectives)?;
+    // A resumed run may have all that it needs of a frozen model, and then does not read it again.
+    if resume_point.is_none() {
+        frozen::check_frozen_models(recipe, &tokenizer, objectives)?;
+    }
     let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
     let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
     let first = resume_point.as_ref().map_or(0, |point| point.stage.index);

@@ -22,6 +22,9 @@ const MAX_TOKENS: usize = 256;
 /// A vocabulary with a token for most words of the stories.
 fn tokenizer() -> &'static Tokenizer {
     static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+        if let Ok(base) = std::env::var("BASE") {
+            return kiln_train::run::load(std::path::Path::new(&base), &kiln_laws::device()).unwrap().tokenizer;
+        }
         let texts = (0..400).map(|number| Ok::<_, kiln_data::DataError>(stories::text(9, number)));
         Tokenizer::train(&TokenizerConfig::Bpe(VocabConfig { vocab: 1024 }), texts).unwrap()
     });
@@ -110,6 +113,10 @@ fn preferences_of_stories_raise_the_accepted_share() {
     let mut config = ModelConfig { vocab: tokenizer().vocab_size(), hidden: var("HIDDEN", 96.0) as usize, ..ModelConfig::default() };
     config.resolve();
     let mut models = Models::new(Model::init(&config, 2, &super::runs::autodiff()));
+    if let Ok(base) = std::env::var("BASE") {
+        let model = kiln_train::run::load(std::path::Path::new(&base), &kiln_laws::device()).unwrap().model;
+        models = Models::new(model.train());
+    }
     let t0 = std::time::Instant::now();
     train(&mut models, &Full, var("PRE", 90.0) as u64, var("PRERATE", 6e-3), |step| rows(1000 * step, 8, story));
     let (before, _) = accepted_share(&models.policy);
