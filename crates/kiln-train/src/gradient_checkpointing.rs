@@ -26,11 +26,7 @@ impl GradientCheckpointing {
 
 /// Sum of the gradients of a backward pass: those of the recomputed parts in `sink`, then `gradients` of the outer graph. The
 /// order is fixed, so that a step with gradient checkpointing is bit-identical to one without.
-pub(crate) fn collect_gradients(
-    model: &Model,
-    gradients: GradientsParams,
-    sink: &GradientSink,
-) -> GradientsParams {
+pub(crate) fn collect_gradients(model: &Model, gradients: GradientsParams, sink: &GradientSink) -> GradientsParams {
     let recomputed = sink.take();
     if recomputed.is_empty() {
         return gradients;

@@ -23,8 +23,7 @@ impl SegmentBuilder for WeightedNextToken {
 /// The reason.
 pub fn check_decoder(model: &ModelConfig, name: &str, path: &str) -> Result<(), ValidationError> {
     if model.stack == Stack::EncoderDecoder {
-        let reason =
-            format!("objective `{name}` cannot train an encoder-decoder: nothing would be fed to its encoder");
+        let reason = format!("objective `{name}` cannot train an encoder-decoder: nothing would be fed to its encoder");
         return Err(ValidationError::new(path, reason).with_suggestion("model.stack = \"decoder\""));
     }
     check_autoregressive(model, path)

@@ -20,9 +20,8 @@ pub(super) fn check_tokens(
     let needed = trained.vocab_size().min(trained.vocabulary().model_rows());
     let reason = match first_difference(tokenizer.vocabulary(), trained.vocabulary()) {
         Some(id) => {
-            let text = |tokenizer: &Tokenizer| {
-                String::from_utf8_lossy(tokenizer.vocabulary().token_bytes(id)).into_owned()
-            };
+            let text =
+                |tokenizer: &Tokenizer| String::from_utf8_lossy(tokenizer.vocabulary().token_bytes(id)).into_owned();
             format!(
                 "{model} has another tokenizer: token {id} is {:?}, but {:?} in the model that is trained",
                 text(tokenizer),

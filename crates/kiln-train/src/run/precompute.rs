@@ -64,8 +64,11 @@ impl StageRun<'_> {
     ) -> Result<Models, TrainError> {
         for FrozenModelConfig { name, precompute, .. } in self.objective.frozen_models() {
             let is_known = matches!(models.frozen.get(name), Some(Frozen::RowValues(_)));
-            let Some(function) = precompute.filter(|_| !is_known && self.steps_done < self.config.steps) else { continue };
-            let rows = RowComputation { name, model: frozen_model(&models, name), function, values: RowValues::default() };
+            let Some(function) = precompute.filter(|_| !is_known && self.steps_done < self.config.steps) else {
+                continue;
+            };
+            let rows =
+                RowComputation { name, model: frozen_model(&models, name), function, values: RowValues::default() };
             let values = self.compute_rows(&models, rows, stop, listener)?;
             self.write_values(name, &values)?;
             models.frozen.insert(name.to_owned(), Frozen::RowValues(Arc::new(values)));

@@ -39,7 +39,10 @@ fn check_within(recipe: &Recipe, available: u64) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_train::{ObjectiveConfig, objective::{Distill, FrozenSource}};
+    use kiln_train::{
+        ObjectiveConfig,
+        objective::{Distill, FrozenSource},
+    };
 
     #[test]
     fn a_teacher_fits_beside_the_student_or_is_refused_by_its_key() {

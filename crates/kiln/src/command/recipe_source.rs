@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
@@ -54,6 +54,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
         name: "encoder-decoder",
         description: "Built-in stories with an encoder-decoder: continue from a prefix.",
         text: include_str!("../../recipes/encoder-decoder.toml"),
+    },
+    BuiltInRecipe {
+        name: "dpo",
+        description: "Preference optimization of a pretrained model (--from) with LoRA, from pairs given with --data.",
+        text: include_str!("../../recipes/dpo.toml"),
+    },
+    BuiltInRecipe {
+        name: "distill",
+        description: "Built-in stories; the student learns from a teacher.",
+        text: include_str!("../../recipes/distill.toml"),
     },
 ];
 

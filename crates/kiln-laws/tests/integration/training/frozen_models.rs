@@ -4,11 +4,17 @@ use crate::training::{
     runs::{TestRun, assert_same_result, metric_rows, recipe, run_result, stages, steps, train, weights},
     subprocess,
 };
-use kiln_pretrained::PretrainedError;
 use kiln_data::stories;
-use kiln_train::{Recipe, TrainError};
+use kiln_pretrained::PretrainedError;
 use kiln_spec::Random;
-use std::{fmt::Write, fs, path::Path, thread::sleep, time::{Duration, Instant}};
+use kiln_train::{Recipe, TrainError};
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 /// A teacher of two steps in `home`, and the assignment that distills from it.
 fn distillation(home: &Path, options: &str) -> Vec<String> {
@@ -16,7 +22,8 @@ fn distillation(home: &Path, options: &str) -> Vec<String> {
     if !teacher.exists() {
         train(&recipe(&["stages.0.steps=4", "seed=8"]), &teacher);
     }
-    let objective = format!("stages.0.objective={{ distill = {{ teacher = {:?}{options} }} }}", teacher.display().to_string());
+    let objective =
+        format!("stages.0.objective={{ distill = {{ teacher = {:?}{options} }} }}", teacher.display().to_string());
     vec![objective, "stages.0.gradient_accumulation=2".into(), "model.dropout=0.1".into(), "stages.0.steps=9".into()]
 }
 
@@ -71,7 +78,10 @@ fn frozen_models_that_do_not_fit_are_refused_before_the_run() {
     sets.push("tokenizer={ bpe = { vocab = 320 } }".into());
     let error = refusal(home.path(), &sets);
     let message = error.to_string();
-    assert!(message.contains("stages[0].objective.distill.teacher") && message.contains("another tokenizer"), "{message}");
+    assert!(
+        message.contains("stages[0].objective.distill.teacher") && message.contains("another tokenizer"),
+        "{message}"
+    );
     assert!(error.help().is_some_and(|help| help.contains("same tokenizer")), "{error:?}");
 
     let mut sets = distillation(home.path(), ", hidden = {}");
@@ -83,7 +93,10 @@ fn frozen_models_that_do_not_fit_are_refused_before_the_run() {
     sets[0] = "stages.0.objective={ distill = { teacher = \"nowhere\" } }".into();
     let error = refusal(home.path(), &sets);
     let is_missing = |path: &Path| path.ends_with("nowhere");
-    assert!(matches!(&error, TrainError::Pretrained(PretrainedError::NotFound { path, .. }) if is_missing(path)), "{error}");
+    assert!(
+        matches!(&error, TrainError::Pretrained(PretrainedError::NotFound { path, .. }) if is_missing(path)),
+        "{error}"
+    );
 
     sets[0] = "stages.0.objective={ distill = { teacher = \"base\" } }".into();
     let error = refusal(home.path(), &sets).to_string();
@@ -146,7 +159,8 @@ fn preferences(home: &Path, options: &str) -> Vec<String> {
     let file = home.join("pairs.jsonl");
     if !file.exists() {
         let mut rows = String::new();
-        for stories::StoryPreference { prompt, chosen, rejected } in (0..160).map(|index| stories::preference(4, index)) {
+        for stories::StoryPreference { prompt, chosen, rejected } in (0..160).map(|index| stories::preference(4, index))
+        {
             // Both answers from a little before their first difference on.
             let same = chosen.bytes().zip(rejected.bytes()).take_while(|(a, b)| a == b).count();
             let part = |text: &str| text[same.min(text.len() - 1)..].chars().take(20).collect::<String>();
@@ -195,7 +209,10 @@ fn a_reference_that_is_computed_once_changes_no_bit() {
         ended = TestRun { stop_after: Some(ended.steps.0 + 3), ..TestRun::default() }.resume(&path("stopped")).unwrap();
     }
     assert_same_result(&run_result(&path("stopped")), &wanted, "stopped");
-    assert_eq!(fs::read(&file).unwrap(), fs::read(stages(&path("once"))[0].path.join("reference.safetensors")).unwrap());
+    assert_eq!(
+        fs::read(&file).unwrap(),
+        fs::read(stages(&path("once"))[0].path.join("reference.safetensors")).unwrap()
+    );
 }
 
 /// A resumed run does not need the reference any more.
@@ -207,7 +224,9 @@ fn a_resumed_run_reads_the_values_and_not_the_reference() {
     let reference = path("reference").display().to_string();
     let recipe = with(&preferences(home.path(), &format!("precompute = true, reference = {reference:?}")));
     train(&recipe, &path("undisturbed"));
-    assert!(TestRun { stop_after: Some(4), ..TestRun::default() }.start(&recipe, &path("stopped")).unwrap().interrupted);
+    assert!(
+        TestRun { stop_after: Some(4), ..TestRun::default() }.start(&recipe, &path("stopped")).unwrap().interrupted
+    );
     fs::rename(path("reference"), path("elsewhere")).unwrap();
     assert!(!TestRun::default().resume(&path("stopped")).unwrap().interrupted);
     assert_same_result(&run_result(&path("stopped")), &run_result(&path("undisturbed")), "without the reference");
@@ -217,7 +236,11 @@ fn a_resumed_run_reads_the_values_and_not_the_reference() {
 fn a_kill_in_a_preference_optimization_changes_no_bit() {
     let frequent = |home: &Path| {
         let mut sets = preferences(home, "loss = \"ipo\", precompute = true");
-        sets.extend(["stages.0.checkpoint_every=1".into(), "stages.0.steps=20".into(), "stages.0.adapter=\"lora\"".into()]);
+        sets.extend([
+            "stages.0.checkpoint_every=1".into(),
+            "stages.0.steps=20".into(),
+            "stages.0.adapter=\"lora\"".into(),
+        ]);
         with(&sets)
     };
     if let Some(home) = subprocess::folder() {

@@ -7,13 +7,13 @@ use kiln_data::{PackedSequences, Sequence, Tokenizer, TokenizerConfig, stories, 
 use kiln_infer::{FinishReason, GenerateOptions, Generator, Sampling, block_on};
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::Random;
-use std::sync::LazyLock;
 use kiln_train::{
     Models, Objective,
     objective::{Frozen, Full, Preference},
     optimizer::{Optimizer, OptimizerConfig},
     step::compute_gradients,
 };
+use std::sync::LazyLock;
 
 const PRETRAINING_STEPS: u64 = 90;
 const PREFERENCE_STEPS: u64 = 40;
@@ -110,7 +110,8 @@ fn held_out_accuracy(models: &Models, objective: &Preference) -> f64 {
 #[test]
 fn preferences_of_stories_raise_the_accepted_share() {
     let var = |name: &str, default: f64| std::env::var(name).map_or(default, |v| v.parse().unwrap());
-    let mut config = ModelConfig { vocab: tokenizer().vocab_size(), hidden: var("HIDDEN", 96.0) as usize, ..ModelConfig::default() };
+    let mut config =
+        ModelConfig { vocab: tokenizer().vocab_size(), hidden: var("HIDDEN", 96.0) as usize, ..ModelConfig::default() };
     config.resolve();
     let mut models = Models::new(Model::init(&config, 2, &super::runs::autodiff()));
     if let Ok(base) = std::env::var("BASE") {

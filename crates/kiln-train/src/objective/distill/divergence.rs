@@ -60,9 +60,7 @@ impl Divergence {
     fn of_distributions(self, log_p: Tensor<2>, log_q: Tensor<2>) -> TokenDivergence {
         let [p, q] = [&log_p, &log_q].map(|logs| logs.clone().exp());
         match self {
-            Self::Kl => {
-                TokenDivergence { value: (p.clone() * (log_p - log_q)).sum_dim(1), gradient: q - p }
-            }
+            Self::Kl => TokenDivergence { value: (p.clone() * (log_p - log_q)).sum_dim(1), gradient: q - p },
             Self::ReverseKl => {
                 let log_ratio = log_q - log_p;
                 let value = (q.clone() * log_ratio.clone()).sum_dim(1);

@@ -108,9 +108,7 @@ impl Distill {
             _ if !(temperature > 0.0 && temperature.is_finite()) => {
                 invalid(path, "temperature", format!("must be above 0, found {temperature}"))
             }
-            _ if !(0.0..=1.0).contains(&alpha) => {
-                invalid(path, "alpha", format!("must be from 0 to 1, found {alpha}"))
-            }
+            _ if !(0.0..=1.0).contains(&alpha) => invalid(path, "alpha", format!("must be from 0 to 1, found {alpha}")),
             Self { top_k: Some(0), .. } => invalid(path, "top_k", "must be at least 1, found 0".into()),
             Self { hidden: Some(hidden), .. } => hidden.check(model, &format!("{path}.hidden")),
             _ => Ok(()),
@@ -181,11 +179,13 @@ impl Objective for Distill {
         drop(teacher_cx);
         let learned = hidden_at(&models.policy, batch, &positions, &self.compared_blocks(0), cx);
         let weights: Vec<f32> = predicted.iter().map(|i| batch.weights[*i]).collect();
-        let weights = Tensor::<1>::from_data(TensorData::new(weights, [positions.len()]), (&device, learned.last.dtype()));
+        let weights =
+            Tensor::<1>::from_data(TensorData::new(weights, [positions.len()]), (&device, learned.last.dtype()));
         let distance = self.hidden.as_ref().map(|hidden| hidden.distance(&learned, &taught, &weights));
         let targets = int_tensor(predicted.iter().map(|i| batch.targets[*i]).collect(), &device);
         let inputs = TokenInputs { student: learned.last, teacher: taught.last, targets };
-        let chunks = token_losses(self, (&models.policy, &teacher), inputs, chunk_tokens(models.policy.config().vocab), cx);
+        let chunks =
+            token_losses(self, (&models.policy, &teacher), inputs, chunk_tokens(models.policy.config().vocab), cx);
         let mut sums = weighted_sums(chunks, weights);
         if let Some(distance) = distance {
             sums[LOSS] = sums[LOSS].clone() + distance;

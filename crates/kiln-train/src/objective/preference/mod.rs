@@ -12,8 +12,8 @@ mod tests;
 pub use loss::PreferenceLoss;
 
 use super::{
-    BatchFuture, Better, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, WeightedNextToken, check_decoder,
-    segment_batch, sequence_log_probabilities,
+    BatchFuture, Better, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, WeightedNextToken,
+    check_decoder, segment_batch, sequence_log_probabilities,
 };
 use crate::{
     frozen::{RowFunction, values_by_row},
@@ -179,7 +179,8 @@ impl Preference {
     fn compare(&self, models: &Models, batch: &Batch, cx: &mut Context) -> (PairLosses, [Tensor<1>; 2]) {
         let pairs = Pairs::find(batch);
         // The reference runs first: its activations are gone before those of the policy are stored.
-        let reference = self.loss.has_reference().then(|| values_by_row(models, REFERENCE, batch, row_log_probabilities));
+        let reference =
+            self.loss.has_reference().then(|| values_by_row(models, REFERENCE, batch, row_log_probabilities));
         let reference = reference.map(|values| pairs.select(&values));
         let policy = pairs.select(&sequence_log_probabilities(&models.policy, batch, cx));
         let lengths = pairs.lengths(batch, &policy[0]);

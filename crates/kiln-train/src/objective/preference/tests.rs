@@ -55,7 +55,8 @@ fn values(tensor: Tensor<1>) -> Vec<f64> {
 /// Largest distance from the expected values, relative to 1 or the value if that is greater.
 fn distance(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let distances = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0));
+    let distances =
+        found.iter().zip(expected).map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0));
     distances.fold(0.0, f64::max)
 }
 
@@ -106,7 +107,14 @@ fn options_without_effect_or_out_of_range_are_refused() {
         ("label_smoothing", Preference { loss: PreferenceLoss::Ipo, label_smoothing: 0.1, ..Preference::default() }),
         ("gamma", Preference { gamma: Some(1.0), ..Preference::default() }),
         ("sft_weight", Preference { sft_weight: f64::NAN, ..Preference::default() }),
-        ("reference", Preference { loss: PreferenceLoss::Orpo, reference: Some("start".to_owned().into()), ..Preference::default() }),
+        (
+            "reference",
+            Preference {
+                loss: PreferenceLoss::Orpo,
+                reference: Some("start".to_owned().into()),
+                ..Preference::default()
+            },
+        ),
         ("precompute", Preference { loss: PreferenceLoss::Simpo, precompute: true, ..Preference::default() }),
     ];
     for (key, options) in refused {

@@ -72,9 +72,21 @@ fn gradient_values(models: &Models, found: Gradients) -> StateDict {
 /// All options of the two objectives that change the formula.
 fn variants() -> Vec<(String, Box<dyn Objective>)> {
     let losses = [
-        "dpo", "robust", "ipo", "hinge", "exo_pair", "nca_pair", "sppo_hard", "apo_zero", "apo_down", "cpo", "simpo", "orpo",
+        "dpo",
+        "robust",
+        "ipo",
+        "hinge",
+        "exo_pair",
+        "nca_pair",
+        "sppo_hard",
+        "apo_zero",
+        "apo_down",
+        "cpo",
+        "simpo",
+        "orpo",
     ];
-    let preferences = losses.iter().map(|loss| (loss.to_string(), preference(json!({ "loss": loss, "sft_weight": 0.25 }))));
+    let preferences =
+        losses.iter().map(|loss| (loss.to_string(), preference(json!({ "loss": loss, "sft_weight": 0.25 }))));
     let distillations = [
         json!({}),
         json!({ "loss": "reverse_kl", "temperature": 1.5 }),
@@ -260,9 +272,8 @@ fn values_computed_in_advance_have_the_bits_of_the_reference() {
     for parts in [1, 2, 4] {
         let rows = whole.batch_size / parts;
         let batches: Vec<Batch> = (0..parts).map(|i| whole.select_rows(i * rows..(i + 1) * rows)).collect();
-        let [a, b] = [&direct, &stored].map(|models| {
-            gradient_values(models, compute_gradients(models, &batches, &objective, RNG_KEY))
-        });
+        let [a, b] = [&direct, &stored]
+            .map(|models| gradient_values(models, compute_gradients(models, &batches, &objective, RNG_KEY)));
         assert!(a == b, "{parts} parts");
     }
 }
