@@ -93,6 +93,18 @@ impl EvalSet {
         self.batches.iter().flat_map(|batch| batch.rows.iter().flatten())
     }
 
+    /// The batches that `objective` makes of the documents, in order.
+    ///
+    /// # Errors
+    /// If the objective cannot make a batch.
+    pub async fn batches(&self, models: &Models, objective: &dyn Objective) -> Result<Vec<Batch>, DataError> {
+        let mut batches = Vec::with_capacity(self.batches.len());
+        for packed in &self.batches {
+            batches.push(self.make_batch(packed, models, objective).await?);
+        }
+        Ok(batches)
+    }
+
     /// The batch that `objective` makes of `packed`. It is the same at each evaluation: its random numbers depend on the
     /// seed and the document only.
     ///

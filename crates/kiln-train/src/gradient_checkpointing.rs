@@ -24,15 +24,14 @@ impl GradientCheckpointing {
     }
 }
 
-/// Sum of the gradients of a backward pass: those of the recomputed blocks in `sink`, then `gradients` of the outer graph. The
+/// Sum of the gradients of a backward pass: those of the recomputed parts in `sink`, then `gradients` of the outer graph. The
 /// order is fixed, so that a step with gradient checkpointing is bit-identical to one without.
-pub(crate) fn collect_gradients(
-    model: &Model,
-    gradients: GradientsParams,
-    sink: Option<GradientSink>,
-) -> GradientsParams {
-    let Some(sink) = sink else { return gradients };
+pub(crate) fn collect_gradients(model: &Model, gradients: GradientsParams, sink: &GradientSink) -> GradientsParams {
+    let recomputed = sink.take();
+    if recomputed.is_empty() {
+        return gradients;
+    }
     let mut sum = GradientsAccumulator::new();
-    sink.take().into_iter().chain([gradients]).for_each(|part| sum.accumulate(model, part));
+    recomputed.into_iter().chain([gradients]).for_each(|part| sum.accumulate(model, part));
     sum.grads()
 }

@@ -1,9 +1,12 @@
 //! The models of a stage: the one that is trained, and frozen ones that its objective reads.
 
+use crate::frozen::{RowFunction, RowValues};
 use burn::module::Module;
 use kiln_models::Model;
 use kiln_peft::detach;
-use std::collections::BTreeMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// The models that an objective can run.
 #[derive(Clone, Debug)]
@@ -22,19 +25,26 @@ pub enum Frozen {
     Model(Box<Model>),
     /// The policy without its adapters. It shares the base weights of the policy, which do not train: no second copy.
     PolicyWithoutAdapters,
+    /// The values that the loss reads of a model for each row, computed in advance. The model itself is not in memory.
+    RowValues(Arc<RowValues>),
 }
 
 /// A frozen model that an objective needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FrozenModelConfig {
     /// Its name in [`Models::frozen`].
     pub name: &'static str,
     /// Where it comes from.
     pub source: FrozenSource,
+    /// Computes what the loss reads of the model for one row, if that is done once for all rows before the first step of the
+    /// stage. The loss then finds [`Frozen::RowValues`]. `None`: the loss runs the model.
+    pub precompute: Option<RowFunction>,
 }
 
-/// Where a frozen model comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a frozen model comes from: in a recipe `start`, `base`, or a path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
 pub enum FrozenSource {
     /// The policy before the first step of the stage.
     Start,
@@ -42,6 +52,36 @@ pub enum FrozenSource {
     Base,
     /// A run folder, a Hugging Face folder or a GGUF file.
     Path(String),
+}
+
+impl From<String> for FrozenSource {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "start" => Self::Start,
+            "base" => Self::Base,
+            _ => Self::Path(text),
+        }
+    }
+}
+
+impl From<FrozenSource> for String {
+    fn from(source: FrozenSource) -> Self {
+        match source {
+            FrozenSource::Start => "start".into(),
+            FrozenSource::Base => "base".into(),
+            FrozenSource::Path(path) => path,
+        }
+    }
+}
+
+impl FrozenSource {
+    /// Resolves a relative path against `folder`.
+    pub fn resolve_relative_to(&mut self, folder: &Path) {
+        let Self::Path(path) = self else { return };
+        if let Some(absolute) = folder.join(&*path).to_str() {
+            *path = absolute.to_owned();
+        }
+    }
 }
 
 impl Models {
@@ -55,11 +95,12 @@ impl Models {
         Self { policy, ..self }
     }
 
-    /// The frozen model `name`, without autodiff; `None` if there is none. It shares its weights with `self`.
+    /// The frozen model `name`, without autodiff; `None` if there is none in memory. It shares its weights with `self`.
     pub fn frozen(&self, name: &str) -> Option<Model> {
         Some(match self.frozen.get(name)? {
             Frozen::Model(model) => (**model).clone(),
             Frozen::PolicyWithoutAdapters => detach(&self.policy).valid(),
+            Frozen::RowValues(_) => return None,
         })
     }
 }

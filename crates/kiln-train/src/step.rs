@@ -56,9 +56,10 @@ pub fn compute_gradients_with(
     let (mut auxiliary_losses, mut metrics) = (BTreeMap::new(), BTreeMap::new());
     for (index, batch) in batches.iter().enumerate() {
         let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);
-        // Recomputed blocks run their own backward pass and leave their parameter gradients in the sink.
-        let sink = checkpointing.gradient_sink();
-        cx.gradient_sink = sink.clone();
+        // Recomputed blocks and losses run their own backward pass and leave their parameter gradients in the sink.
+        cx.gradient_sink = checkpointing.gradient_sink();
+        let sink = cx.gradient_sink.clone().unwrap_or_default();
+        cx.loss_sink = Some(sink.clone());
         let Loss { sum, metrics: batch_metrics } = objective.loss(models, batch, &mut cx);
         for (name, sum) in batch_metrics {
             accumulate(metrics.entry(name.to_owned()).or_insert(None), sum.inner() / num_units);
@@ -74,7 +75,7 @@ pub fn compute_gradients_with(
         }
         let mut graph = total_loss.backward();
         let gradients = GradientsParams::from_module(&mut graph, &models.policy);
-        let gradients = collect_gradients(&models.policy, gradients, sink);
+        let gradients = collect_gradients(&models.policy, gradients, &sink);
         // A single batch needs no accumulator.
         if batches.len() == 1 {
             single_batch_gradients = Some(gradients);

@@ -9,6 +9,7 @@
 //! | [`log_prob`] | exact log-probability of any text, or the place where it leaves the grammar |
 //! | [`determined_tokens`] | words that are certain given the text before them |
 //! | [`evaluate_text`] | well-formedness and consistency of each sentence of a sampled text |
+//! | [`preference`] | a true and a corrupted end of a story |
 //! | [`words`] | vocabulary of the grammar |
 //!
 //! ```
@@ -90,6 +91,7 @@ mod grammar;
 mod lexicon;
 mod parse;
 mod plot;
+mod preference;
 mod score;
 mod segment;
 mod sentence_kind;
@@ -104,6 +106,7 @@ mod unconstrained;
 mod tests;
 
 pub use evaluate::{GrammarEvaluation, SentenceEvaluation, evaluate_text};
+pub use preference::{StoryPreference, preference};
 pub use score::{
     DependencyKind, DeterminedToken, GrammarError, Story, determined_tokens, log_prob, story, text, words,
 };

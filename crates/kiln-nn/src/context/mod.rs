@@ -87,6 +87,9 @@ pub struct Context {
     pub forced_kernel: Option<Kernel>,
     /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
     pub gradient_sink: Option<GradientSink>,
+    /// Gradient sink for a loss that recomputes its logits in the backward pass. Present in a training step, with or without
+    /// gradient checkpointing of blocks.
+    pub loss_sink: Option<GradientSink>,
     auxiliary_losses: Vec<AuxiliaryLoss>,
     used_kernels: Vec<Kernel>,
     path: Vec<String>,
@@ -106,6 +109,7 @@ impl Context {
             position: None,
             forced_kernel: None,
             gradient_sink: None,
+            loss_sink: None,
             auxiliary_losses: Vec::new(),
             used_kernels: Vec::new(),
             path: Vec::new(),

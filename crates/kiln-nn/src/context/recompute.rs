@@ -172,6 +172,7 @@ impl RecomputeBlock {
             position,
             forced_kernel: self.kernel,
             gradient_sink: None,
+            loss_sink: None,
             auxiliary_losses: Vec::new(),
             used_kernels: Vec::new(),
             path: self.path.clone(),

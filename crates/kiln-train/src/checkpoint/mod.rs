@@ -15,7 +15,7 @@ mod retention;
 mod state;
 #[cfg(feature = "files")]
 mod store;
-mod tensors;
+pub(crate) mod tensors;
 
 #[cfg(feature = "files")]
 pub use retention::{CheckpointPointer, Retention};

@@ -127,13 +127,13 @@ pub(super) fn write_file(tensors: &PendingTensors, metadata: &str, file: &std::p
 ///
 /// # Panics
 /// If the number of bytes of a tensor does not match its shape and type.
-pub(super) fn encode(tensors: &NamedTensors, metadata: &str) -> Vec<u8> {
+pub(crate) fn encode(tensors: &NamedTensors, metadata: &str) -> Vec<u8> {
     let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
     safetensors::serialize(tensors, Some(metadata)).expect("the bytes of each tensor match its shape and type")
 }
 
 /// Tensors of a `.safetensors` file.
-pub(super) fn decode(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| CheckpointError::new("tensors in the safetensors format", error.to_string()))?;
     let mut tensors = NamedTensors::new();

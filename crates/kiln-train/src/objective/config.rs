@@ -1,8 +1,9 @@
 //! The built-in objectives, by their names in a recipe.
 
-use super::{Answers, Full, Masked, Objective, Prefix, Unified};
+use super::{Answers, Distill, Full, Masked, Objective, Preference, Prefix, Unified};
 use kiln_models::ModelConfig;
 use kiln_spec::{Card, Causality, ValidationError, config::NoOptions};
+use std::path::Path;
 
 kiln_spec::choice! {
     /// Training objective.
@@ -21,6 +22,10 @@ kiln_spec::choice! {
         "chat" => Chat(NoOptions) with super::answers::CARD,
         /// Supervised fine-tuning on prompts with completions: predict the completions only (2109.01652).
         "completion" => Completion(NoOptions) with super::answers::CARD,
+        /// Preference optimization (DPO and its kin): prefer the chosen of two answers (2305.18290). Alias: `dpo`.
+        "preference" | "dpo" => Preference(Preference) with super::preference::CARD,
+        /// Knowledge distillation: predict the distribution of a teacher for each token (1503.02531).
+        "distill" => Distill(Distill) with super::distill::CARD,
     }
 }
 
@@ -40,7 +45,19 @@ impl ObjectiveConfig {
             Self::Unified(unified) => Box::new(unified.clone()),
             Self::Chat(_) => Box::new(Answers::CHAT),
             Self::Completion(_) => Box::new(Answers::COMPLETION),
+            Self::Preference(preference) => Box::new(preference.clone()),
+            Self::Distill(distill) => Box::new(distill.clone()),
         }
+    }
+
+    /// Resolves the relative paths in the options against `folder`.
+    pub fn resolve_relative_to(&mut self, folder: &Path) {
+        let source = match self {
+            Self::Preference(preference) => preference.reference.as_mut(),
+            Self::Distill(distill) => Some(&mut distill.teacher),
+            _ => None,
+        };
+        source.into_iter().for_each(|source| source.resolve_relative_to(folder));
     }
 
     /// Checks the options, and that the objective can train `model`; `path` is the key of the objective in the recipe.

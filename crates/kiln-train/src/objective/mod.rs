@@ -8,34 +8,44 @@
 //! | [`unified`](Unified) | a mix of all | one of four for each document | 1905.03197 |
 //! | [`chat`](Answers::CHAT) | the assistant's answers in conversations | causal | 2203.02155 |
 //! | [`completion`](Answers::COMPLETION) | the completion after a prompt | causal | 2109.01652 |
+//! | [`preference`](Preference) | of two answers the chosen one | causal | 2305.18290 |
+//! | [`distill`](Distill) | the distribution of a teacher | causal | 1503.02531 |
 //!
 //! The training loop knows no objective by name. An objective written elsewhere implements [`Objective`] and is passed to
 //! `run::start_with_objectives`.
 
 mod answers;
 mod config;
+pub mod distill;
 mod full;
 mod loss;
 mod loss_sum;
 mod masked;
 mod mode;
+pub mod preference;
 mod prefix;
 mod segment_builder;
+mod sequence_log_probability;
 mod spans;
 mod unified;
+mod weighted_next_token;
 
 pub use crate::models::{Frozen, FrozenModelConfig, FrozenSource, Models};
 pub use answers::Answers;
 pub use config::ObjectiveConfig;
+pub use distill::Distill;
 pub use full::Full;
 pub use loss::{check_rows, hidden_states, restart_positions, target_loss, to_device};
 pub use loss_sum::{Better, Loss, LossUnit, MetricInfo, MetricValue};
 pub use masked::{MaskUnit, Masked};
 pub use mode::ModeShares;
+pub use preference::Preference;
 pub use prefix::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};
 pub use segment_builder::{SegmentBuilder, segment_batch};
+pub use sequence_log_probability::{sequence_log_probabilities, sequence_weights, sum_by_sequence};
 pub use spans::SpanMasking;
 pub use unified::Unified;
+pub use weighted_next_token::{WeightedNextToken, check_decoder};
 
 use kiln_data::{Batch, DataError, ExampleKind, PackedSequences, SpecialTokens};
 use kiln_infer::GenerationMode;
@@ -109,6 +119,21 @@ pub trait Objective: Send + Sync {
     /// The frozen models that the loss reads. Default: none.
     fn frozen_models(&self) -> Vec<FrozenModelConfig> {
         Vec::new()
+    }
+
+    /// Checks that the frozen model `name` fits the policy, apart from its tokens. `path` is the key of the frozen model in the
+    /// recipe. Default: it does.
+    ///
+    /// # Errors
+    /// What does not fit, with `path`.
+    fn check_frozen(
+        &self,
+        _name: &str,
+        _frozen: &ModelConfig,
+        _policy: &ModelConfig,
+        _path: &str,
+    ) -> Result<(), ValidationError> {
+        Ok(())
     }
 
     /// The kinds of examples that this objective trains on. Default: [`SEQUENCE_KINDS`].

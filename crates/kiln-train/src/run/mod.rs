@@ -14,11 +14,13 @@ mod data_settings;
 mod diagnose;
 mod epochs;
 mod frozen;
+mod frozen_tokens;
 mod load;
 mod memory;
 mod name_patterns;
 mod objectives;
 mod precision;
+mod precompute;
 mod progress;
 mod setup;
 mod stage_output;
@@ -30,6 +32,7 @@ pub use data::{is_builtin_stories, open_data, token_storage};
 pub use diagnose::find_non_finite;
 pub use load::{LoadedRun, load, load_checkpoint, load_checkpoint_as, load_tokenizer};
 pub use memory::{TrainingMemory, training_memory};
+pub use frozen::{FrozenModelSize, frozen_model_sizes, load_frozen_models};
 pub use objectives::ObjectiveFactory;
 pub use progress::{ProgressEvent, ProgressListener};
 pub use setup::model_config;
@@ -116,6 +119,7 @@ pub fn start_with_objectives(
     precision::resolve(&mut recipe, &context.device)?;
     let stop = || context.stop_flag.load(Ordering::Relaxed);
     check_sources(&mut recipe, objectives, &stop, context.listener)?;
+    frozen::check_frozen_sources(&recipe, objectives)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     let RunContext { device, stop_flag, listener } = context;
     listener.on_event(ProgressEvent::RunOpened(folder.root()));
@@ -248,6 +252,10 @@ fn run_stages(
         let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
         data_settings::check_lengths(&recipe.stages[first], &corpus, recipe.seed, &mut ())?;
     }
+    // A resumed run may have all that it needs of a frozen model, and then does not read it again.
+    if resume_point.is_none() {
+        frozen::check_frozen_models(recipe, &tokenizer, objectives)?;
+    }
     let mut models = init_models(recipe, &tokenizer, &context.device, resume_point.is_some())?;
     let mut log = open_metrics_log(recipe, folder, resume_point.as_ref())?;
     let mut outcome = RunOutcome { folder: folder.root().to_owned(), steps: (0, 0), interrupted: false };
@@ -270,12 +278,13 @@ fn run_stages(
         }
         let device = &context.device;
         let is_resumed = resume_point.is_some();
-        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
-        models.frozen = frozen_stage.build(&*objective, &models)?;
         let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objective, tokens);
+        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
+        models.frozen = frozen_stage.build(&*stage.objective, &models, stage.read_precomputed()?)?;
         if let Some(point) = resume_point.take() {
             models = stage.restore(models, point, &context.device)?;
         }
+        models = stage.precompute(models, context.stop_flag, context.listener)?;
         let stage_outcome;
         (models, stage_outcome) = stage.train(models, &mut log, context.stop_flag, context.listener)?;
         outcome.steps = (stage.steps_done(), config.steps);

@@ -46,6 +46,15 @@ pub enum ProgressEvent<'a> {
         /// Number of all training documents.
         documents: usize,
     },
+    /// The values of a frozen model are computed for all rows, before the first step.
+    PrecomputingFrozen {
+        /// Name of the frozen model, such as `reference`.
+        model: &'a str,
+        /// Number of rows that are done.
+        rows: u64,
+        /// Number of all rows; an upper bound if rows repeat.
+        total: u64,
+    },
     /// A stage starts or is resumed.
     StageStarted {
         /// Name of the stage.

@@ -177,7 +177,7 @@ impl StageRun<'_> {
 
     /// Takes the evaluation set out of `self`, or reads it. It is kept between evaluations, because the exact probabilities of
     /// the built-in stories are slow to compute.
-    fn take_eval_set(&mut self) -> Result<EvalSet, TrainError> {
+    pub(super) fn take_eval_set(&mut self) -> Result<EvalSet, TrainError> {
         if let Some(eval_set) = self.eval_set.take() {
             return Ok(eval_set);
         }

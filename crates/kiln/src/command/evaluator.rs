@@ -12,11 +12,12 @@ use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig, TrainError,
     evaluate::{EvalSet, Evaluation},
-    objective::LossKind,
+    objective::{Frozen, LossKind},
     pretrained::ModelSource,
-    run::{self, RunCheckpoint},
+    run::{self, RunCheckpoint, load_frozen_models},
+    run_folder::RunPaths,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The text that a model is evaluated on.
 pub enum EvalText {
@@ -33,6 +34,8 @@ pub enum EvalText {
 /// The text is tokenized once; it can then be evaluated at several sequence lengths.
 pub struct Evaluator {
     model: Model,
+    /// The frozen models that the objective of the run reads.
+    frozen: BTreeMap<String, Frozen>,
     tokenizer: Tokenizer,
     stage: StageConfig,
     seed: u64,
@@ -48,6 +51,18 @@ const DEFAULT_SEQUENCE_LENGTH: usize = 512;
 
 /// Batch size for models that were not trained by Kiln.
 const DEFAULT_BATCH_SIZE: usize = 4;
+
+/// The frozen models of the run's stage, such as the reference of `preference`; none for a model that is no run.
+fn frozen_models(
+    source: &ModelSource,
+    checkpoint: Option<&RunCheckpoint>,
+    model: &Model,
+    tokenizer: &Tokenizer,
+) -> Result<BTreeMap<String, Frozen>, CliError> {
+    let (Some(folder), Some(checkpoint)) = (source.run_folder(), checkpoint) else { return Ok(BTreeMap::new()) };
+    let stage = (&checkpoint.recipe, checkpoint.stage.index);
+    Ok(load_frozen_models(&RunPaths::open(folder)?, stage, tokenizer, model.clone())?.frozen)
+}
 
 /// Result of an evaluation.
 pub struct Measurement {
@@ -73,6 +88,7 @@ impl Evaluator {
         let template = source.chat_template()?;
         check_text(files.as_ref(), checkpoint.as_ref(), template.as_ref())?;
         let Pretrained { model, tokenizer, .. } = source.load_as(device, precision)?;
+        let frozen = frozen_models(&source, checkpoint.as_ref(), &model, &tokenizer)?;
         let seed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.recipe.seed);
         let stage = match &checkpoint {
             Some(checkpoint) => checkpoint.stage_config().clone(),
@@ -93,7 +109,7 @@ impl Evaluator {
         let report = ReadReport { without_answer: corpus.without_answer.clone(), ..dataset.report() };
         report.messages().iter().for_each(|message| print_folded(message));
         let corpus = Arc::new(corpus);
-        Ok(Self { model, tokenizer, stage, seed, corpus, max_tokens, is_builtin_stories })
+        Ok(Self { model, frozen, tokenizer, stage, seed, corpus, max_tokens, is_builtin_stories })
     }
 
     /// Sequence length of the training.
@@ -121,7 +137,7 @@ impl Evaluator {
     /// # Errors
     /// If the objective predicts no token of the text.
     pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
-        let models = Models::new(self.model.clone());
+        let models = Models { policy: self.model.clone(), frozen: self.frozen.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate(&models, objective))?;
         if evaluation.tokens == 0 {

@@ -61,7 +61,7 @@ fn max_vocab(recipe: &Recipe) -> usize {
 }
 
 /// Memory of the machine or, if it is lower, of the control group, in bytes. `u64::MAX` if unknown.
-fn available_memory() -> u64 {
+pub(super) fn available_memory() -> u64 {
     let Ok(mut system) = sysinfo::System::new() else { return u64::MAX };
     system.refresh_memory();
     let total = Some(system.total_memory()).filter(|total| *total > 0).unwrap_or(u64::MAX);

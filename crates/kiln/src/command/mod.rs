@@ -24,6 +24,7 @@ mod eval;
 mod evaluator;
 mod export;
 mod foreign_flags;
+mod frozen_memory;
 mod generate;
 mod generation_args;
 mod inspect;

@@ -228,6 +228,9 @@ impl ProgressListener for ProgressReporter {
             ProgressEvent::TextMatched { required, matching, documents } => {
                 self.show_matches(required, matching, documents)
             }
+            ProgressEvent::PrecomputingFrozen { model, rows, total } => {
+                self.show_activity(format!("log-probabilities of the {model}: {rows} of {total} rows"));
+            }
             ProgressEvent::StageStarted { name, parameters, steps_done, steps, epochs } => {
                 self.show_stage(name, parameters, (steps_done, steps), epochs)
             }

@@ -65,6 +65,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
         description: "Built-in stories with an encoder-decoder: continue from a prefix.",
         text: include_str!("../../recipes/encoder-decoder.toml"),
     },
+    BuiltInRecipe {
+        name: "dpo",
+        description: "Preference optimization of a pretrained model (--from) with LoRA, from pairs given with --data.",
+        text: include_str!("../../recipes/dpo.toml"),
+    },
+    BuiltInRecipe {
+        name: "distill",
+        description: "Built-in stories; the student learns from a teacher.",
+        text: include_str!("../../recipes/distill.toml"),
+    },
 ];
 
 /// Loads a recipe by name or path, with the assignments `sets` over it. A recipe with `from` and without a `[model]` gets the

@@ -17,7 +17,7 @@ use super::{
     compression,
     device_args::{DeviceArgs, WeightDtypeArg},
     error::{CliError, EXIT_INTERRUPTED},
-    interrupt, memory_check,
+    frozen_memory, interrupt, memory_check,
     metrics_summary::MetricsSummary,
     model_overrides::overrides_from_model,
     output::{CommandOutput, print_message},
@@ -144,6 +144,7 @@ impl Args {
                 .with_help("give a text with --data PATH"));
         }
         memory_check::check_memory(&recipe)?;
+        frozen_memory::check_frozen_memory(&recipe)?;
         Ok(recipe)
     }
 

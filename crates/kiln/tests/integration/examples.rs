@@ -51,6 +51,10 @@ fn every_example_runs() {
     let table = run_example(here, "compare_attention", &["2"]);
     assert_eq!(table.lines().count(), 7, "{table}");
 
+    let pairs = run_example(here, "story_preferences", &["3"]);
+    let pairs: Vec<serde_json::Value> = pairs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(pairs.len() == 3 && pairs.iter().all(|pair| pair["chosen"] != pair["rejected"]), "{pairs:?}");
+
     let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: ";
     fs::write(here.join("hf/chat_template.jinja"), template).unwrap();
     let replies = run_example_with_input(here, "chat", &["hf"], "Who is Ann?\nAnd Ben?\n");

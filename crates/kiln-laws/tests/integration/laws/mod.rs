@@ -19,7 +19,7 @@ mod junctions;
 mod latent;
 mod names;
 mod norms;
-mod objectives;
+pub(crate) mod objectives;
 mod pooling;
 mod positions;
 mod probes;

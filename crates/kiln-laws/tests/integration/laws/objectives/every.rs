@@ -19,7 +19,7 @@ use kiln_train::{
 };
 use serde_json::json;
 
-const RNG_KEY: RngKey = RngKey { seed: 0, step: 0, micro_batch: 0 };
+pub(super) const RNG_KEY: RngKey = RngKey { seed: 0, step: 0, micro_batch: 0 };
 
 /// Every objective of the list, with its defaults. Options without a default are given here.
 fn objectives() -> Vec<(&'static str, Box<dyn Objective>)> {
@@ -35,7 +35,7 @@ fn objectives() -> Vec<(&'static str, Box<dyn Objective>)> {
 }
 
 /// Groups of two beginnings of stories with loss weights on their second halves, one group for each of `numbers`.
-fn groups(numbers: std::ops::Range<usize>) -> Vec<Vec<Sequence>> {
+pub(super) fn groups(numbers: std::ops::Range<usize>) -> Vec<Vec<Sequence>> {
     let specials = tokenizer().special_tokens();
     let sequence = |group: usize, member: usize| {
         let text = tokenizer().encode(&stories::text(21, (2 * group + member) as u64));
@@ -68,7 +68,7 @@ fn batch(objective: &dyn Objective, packed: &PackedSequences, models: &Models) -
     block_on(objective.batch(packed, models, Random::new(5, "objective", 0, 0))).expect("a batch")
 }
 
-fn number(tensor: &Tensor<1>) -> f64 {
+pub(super) fn number(tensor: &Tensor<1>) -> f64 {
     tensor.clone().into_data().iter::<f64>().sum()
 }
 

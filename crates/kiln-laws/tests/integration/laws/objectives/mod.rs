@@ -1,6 +1,7 @@
 //! Objectives: inputs and targets follow the formulas and are a function of text and random numbers only.
 
 mod every;
+mod frozen;
 mod masked;
 mod model;
 mod prefix;

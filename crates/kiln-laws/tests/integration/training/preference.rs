@@ -1,0 +1,136 @@
+//! Preference optimization on pairs made of the stories: it tells accepted from corrupted ends that it has not seen, and
+//! raises the accepted share of the sentences that the model writes.
+
+use super::toy::RNG_KEY;
+use burn::module::Module;
+use kiln_data::{PackedSequences, Sequence, Tokenizer, TokenizerConfig, stories, tokenizer::VocabConfig};
+use kiln_infer::{FinishReason, GenerateOptions, Generator, Sampling, block_on};
+use kiln_models::{Model, ModelConfig};
+use kiln_spec::Random;
+use kiln_train::{
+    Models, Objective,
+    objective::{Frozen, Full, Preference},
+    optimizer::{Optimizer, OptimizerConfig},
+    step::compute_gradients,
+};
+use std::sync::LazyLock;
+
+const PRETRAINING_STEPS: u64 = 90;
+const PREFERENCE_STEPS: u64 = 40;
+const MAX_TOKENS: usize = 256;
+
+/// A vocabulary with a token for most words of the stories.
+fn tokenizer() -> &'static Tokenizer {
+    static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+        if let Ok(base) = std::env::var("BASE") {
+            return kiln_train::run::load(std::path::Path::new(&base), &kiln_laws::device()).unwrap().tokenizer;
+        }
+        let texts = (0..400).map(|number| Ok::<_, kiln_data::DataError>(stories::text(9, number)));
+        Tokenizer::train(&TokenizerConfig::Bpe(VocabConfig { vocab: 1024 }), texts).unwrap()
+    });
+    &TOKENIZER
+}
+
+/// Rows of sequences, as wide as they must be.
+fn pack_rows(rows: Vec<Vec<Sequence>>) -> PackedSequences {
+    let width = rows.iter().map(|row| row.iter().map(|s| s.tokens.len()).sum()).max().unwrap_or(0);
+    PackedSequences { rows, sequence_length: width, vocabulary: tokenizer().vocabulary().clone() }
+}
+
+fn story(number: u64) -> Option<Vec<Sequence>> {
+    let specials = tokenizer().special_tokens();
+    let tokens = [vec![specials.bos], tokenizer().encode(&stories::text(5, number)), vec![specials.eos]].concat();
+    (tokens.len() <= MAX_TOKENS).then(|| vec![Sequence { tokens, ends_document: true, ..Sequence::default() }])
+}
+
+/// The two ends of a story in one row.
+fn pair(number: u64) -> Option<Vec<Sequence>> {
+    let specials = tokenizer().special_tokens();
+    let stories::StoryPreference { prompt, chosen, rejected } = stories::preference(6, number);
+    let prompt = [vec![specials.bos], tokenizer().encode(&prompt)].concat();
+    let sequence = |(member, answer): (usize, &String)| {
+        let answer = [tokenizer().encode(answer), vec![specials.eos]].concat();
+        let tokens = [prompt.clone(), answer.clone()].concat();
+        let weights = prompt.iter().map(|_| 0.0).chain(answer.iter().map(|_| 1.0)).collect();
+        let group = number as usize;
+        Sequence { tokens, loss_weights: Some(weights), group, member, ends_document: true, ..Sequence::default() }
+    };
+    let row: Vec<Sequence> = [chosen, rejected].iter().enumerate().map(sequence).collect();
+    row.iter().all(|sequence| sequence.tokens.len() <= MAX_TOKENS).then_some(row)
+}
+
+/// `count` rows from number `first` on, without those that are too long.
+fn rows(first: u64, count: usize, row: fn(u64) -> Option<Vec<Sequence>>) -> PackedSequences {
+    pack_rows((first..).filter_map(row).take(count).collect())
+}
+
+fn train(
+    models: &mut Models,
+    objective: &dyn Objective,
+    steps: u64,
+    rate: f64,
+    mut next: impl FnMut(u64) -> PackedSequences,
+) {
+    let mut optimizer = Optimizer::new(&OptimizerConfig::default());
+    for step in 0..steps {
+        let batch = block_on(objective.batch(&next(step), models, Random::new(1, "objective", step, 0))).unwrap();
+        let gradients = compute_gradients(models, &[batch], objective, RNG_KEY);
+        let rate = rate * (1.0 - step as f64 / steps as f64);
+        models.policy = gradients.apply(models.policy.clone(), &mut optimizer, rate, Some(1.0));
+    }
+}
+
+/// Share of the sentences in 64 sampled stories that the grammar accepts, and their number.
+fn accepted_share(model: &Model) -> (f64, usize) {
+    let model = model.valid();
+    let generator = Generator::new(&model, tokenizer()).unwrap();
+    let sampling = Sampling { temperature: 1.0, seed: 4, ..Sampling::default() };
+    let options = GenerateOptions { sampling, max_new_tokens: 120, ..GenerateOptions::default() };
+    let texts = block_on(generator.generate(&[""; 64], &options)).unwrap();
+    let (mut accepted, mut sentences) = (0, 0);
+    for text in texts {
+        let evaluation = stories::evaluate_text(&text.text, text.finish_reason == FinishReason::Eos);
+        accepted += evaluation.num_well_formed();
+        sentences += evaluation.sentences.len();
+    }
+    (accepted as f64 / sentences as f64, sentences)
+}
+
+/// Accuracy on pairs that no step has seen.
+fn held_out_accuracy(models: &Models, objective: &Preference) -> f64 {
+    let models = models.clone().with_policy(models.policy.valid());
+    let packed = rows(1_000_000, 96, pair);
+    let batch = block_on(objective.batch(&packed, &models, Random::new(1, "objective", 0, 0))).unwrap();
+    let mut cx = kiln_nn::Context::new(&batch.layout, &kiln_laws::device());
+    let metrics = objective.loss(&models, &batch, &mut cx).metrics;
+    let (_, accuracy) = metrics.into_iter().find(|(name, _)| *name == "accuracy").unwrap();
+    accuracy.into_data().iter::<f64>().sum::<f64>() / objective.num_units(&batch)
+}
+
+#[test]
+fn preferences_of_stories_raise_the_accepted_share() {
+    let var = |name: &str, default: f64| std::env::var(name).map_or(default, |v| v.parse().unwrap());
+    let mut config =
+        ModelConfig { vocab: tokenizer().vocab_size(), hidden: var("HIDDEN", 96.0) as usize, ..ModelConfig::default() };
+    config.resolve();
+    let mut models = Models::new(Model::init(&config, 2, &super::runs::autodiff()));
+    if let Ok(base) = std::env::var("BASE") {
+        let model = kiln_train::run::load(std::path::Path::new(&base), &kiln_laws::device()).unwrap().model;
+        models = Models::new(model.train());
+    }
+    let t0 = std::time::Instant::now();
+    train(&mut models, &Full, var("PRE", 90.0) as u64, var("PRERATE", 6e-3), |step| rows(1000 * step, 8, story));
+    let (before, _) = accepted_share(&models.policy);
+    let objective = Preference { beta: Some(var("BETA", 0.1)), sft_weight: var("SFT", 0.0), ..Preference::default() };
+    println!("pretrained {:?} {before}", t0.elapsed());
+    models.frozen.insert("reference".into(), Frozen::Model(Box::new(models.policy.valid())));
+    let chance = held_out_accuracy(&models, &objective);
+    train(&mut models, &objective, var("STEPS", 40.0) as u64, var("RATE", 3e-4), |step| rows(1000 * step, 8, pair));
+    let accuracy = held_out_accuracy(&models, &objective);
+    let (after, sentences) = accepted_share(&models.policy);
+    println!("{:?}", t0.elapsed());
+    println!("accepted {before:.3} before, {after:.3} after ({sentences} sentences); held-out accuracy {accuracy:.3}");
+    assert!(chance < 0.9, "the reference itself has a margin: {chance}");
+    assert!(accuracy > 0.9, "{accuracy}");
+    assert!(sentences > 200 && after > before + 0.05, "{before} {after} of {sentences}");
+}
