@@ -80,11 +80,8 @@ fn add_named_templates(templates: BTreeMap<String, String>, metadata: &mut Metad
 ///
 /// `None` for models with another head.
 fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
-    match (head, source) {
-        (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {
-            Ok(Some(config.clone()))
-        }
-        (HeadConfig::Embedding(_), source) => Ok(Some(source.embedding_config()?)),
+    match head {
+        HeadConfig::Embedding(_) => Ok(Some(source.embedding_config()?)),
         _ => Ok(None),
     }
 }

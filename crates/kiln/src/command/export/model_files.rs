@@ -7,8 +7,6 @@ use super::{
     source_files::{CHAT_TEMPLATE_FILE, Files, read_copied_files, read_optional},
     tokenizer_files,
 };
-use kiln_models::hf::sentence_transformers;
-use kiln_nn::head::HeadConfig;
 use kiln_pretrained::{BaseFiles, files::MappedFile, gguf::GgufFile};
 use kiln_train::pretrained::{ModelSource, SourceModel};
 use std::path::Path;
@@ -52,14 +50,15 @@ fn own_template(folder: &Path) -> Result<Option<Vec<u8>>, CliError> {
     Ok(chat_templates(&files)?.remove(DEFAULT_TEMPLATE).map(String::into_bytes))
 }
 
-/// The files that describe how a sentence encoder pools its vectors; none for other models.
+/// The files of a sentence encoder: pooling, modules after it, length of texts, prompts. None for other models.
 fn encoder_files(source: &ModelSource, weights: &SourceModel) -> Result<Files, CliError> {
-    let config = weights.model.config();
-    let embedding = match (&config.head, gguf_file(source)) {
-        (_, Some(file)) if file.pooling()?.is_some() => source.embedding_config()?,
-        (HeadConfig::Embedding(own), None) => own.clone(),
-        _ => return Ok(Files::new()),
+    let is_encoder = match gguf_file(source) {
+        Some(file) => file.pooling()?.is_some(),
+        None => source.is_embedding_run()?,
     };
-    let described = sentence_transformers::config_files(&embedding, config.hidden).map_err(export_error)?;
-    Ok(described.into_iter().map(|(name, json)| (name, format!("{json:#}\n").into_bytes())).collect())
+    if !is_encoder {
+        return Ok(Files::new());
+    }
+    let config = source.sentence_config_of(&weights.model)?;
+    Ok(config.to_files(weights.model.config().hidden).map_err(export_error)?.into_iter().collect())
 }
