@@ -55,6 +55,7 @@ pub mod prefix_cache;
 pub mod processors;
 pub mod request;
 mod resolve;
+pub mod retrieval;
 mod row;
 mod row_text;
 mod rows;

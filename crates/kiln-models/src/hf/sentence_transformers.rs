@@ -171,7 +171,7 @@ pub fn write_pooling(options: &PoolingOptions, hidden: usize) -> Value {
     for (flag, _, pooling) in POOLING_MODES {
         config[*flag] = options.modes.contains(pooling).into();
     }
-    let mut ordered = options.modes.iter().map(|mode| POOLING_MODES.iter().position(|(_, _, pooling)| pooling == mode));
+    let ordered = options.modes.iter().map(|mode| POOLING_MODES.iter().position(|(_, _, pooling)| pooling == mode));
     if !ordered.is_sorted_by(|a, b| a < b) {
         // The flags cannot tell another order.
         let names = options.modes.iter().filter_map(|mode| POOLING_MODES.iter().find(|(_, _, pooling)| pooling == mode));

@@ -1,6 +1,6 @@
 //! The built-in objectives, by their names in a recipe.
 
-use super::{Answers, Full, Masked, Objective, Prefix, Unified};
+use super::{Answers, Contrastive, Full, Masked, Objective, Prefix, Unified};
 use kiln_models::ModelConfig;
 use kiln_spec::{Card, Causality, ValidationError, config::NoOptions};
 
@@ -21,6 +21,9 @@ kiln_spec::choice! {
         "chat" => Chat(NoOptions) with super::answers::CARD,
         /// Supervised fine-tuning on prompts with completions: predict the completions only (2109.01652).
         "completion" => Completion(NoOptions) with super::answers::CARD,
+        /// Contrastive training of text embeddings: each anchor ranks its positive above all other texts of the batch
+        /// (InfoNCE, 1807.03748).
+        "contrastive" => Contrastive(Contrastive) with Card::config_only("1807.03748, 1908.10084"),
     }
 }
 
@@ -40,6 +43,14 @@ impl ObjectiveConfig {
             Self::Unified(unified) => Box::new(unified.clone()),
             Self::Chat(_) => Box::new(Answers::CHAT),
             Self::Completion(_) => Box::new(Answers::COMPLETION),
+            Self::Contrastive(contrastive) => Box::new(contrastive.clone()),
+        }
+    }
+
+    /// Fills in the options that depend on the model.
+    pub fn resolve(&mut self, model: &ModelConfig) {
+        if let Self::Contrastive(contrastive) = self {
+            contrastive.resolve(model);
         }
     }
 

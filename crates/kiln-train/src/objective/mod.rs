@@ -8,12 +8,14 @@
 //! | [`unified`](Unified) | a mix of all | one of four for each document | 1905.03197 |
 //! | [`chat`](Answers::CHAT) | the assistant's answers in conversations | causal | 2203.02155 |
 //! | [`completion`](Answers::COMPLETION) | the completion after a prompt | causal | 2109.01652 |
+//! | [`contrastive`](Contrastive) | which texts of a batch are a pair | bidirectional or causal | 1807.03748 |
 //!
 //! The training loop knows no objective by name. An objective written elsewhere implements [`Objective`] and is passed to
 //! `run::start_with_objectives`.
 
 mod answers;
 mod config;
+pub mod contrastive;
 mod full;
 mod loss;
 mod loss_sum;
@@ -27,6 +29,7 @@ mod unified;
 pub use crate::models::{Frozen, FrozenModelConfig, FrozenSource, Models};
 pub use answers::Answers;
 pub use config::ObjectiveConfig;
+pub use contrastive::Contrastive;
 pub use full::Full;
 pub use loss::{check_rows, hidden_states, restart_positions, target_loss, to_device};
 pub use loss_sum::{Better, Loss, LossUnit, MetricInfo, MetricValue};

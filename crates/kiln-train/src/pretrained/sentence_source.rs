@@ -2,7 +2,6 @@
 
 use super::ModelSource;
 use crate::{ObjectiveConfig, TrainError, run::RunCheckpoint};
-use kiln_infer::block_on;
 use kiln_models::{Model, for_each_param, hf::sentence_transformers::PoolingOptions};
 use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
 use kiln_pretrained::{
@@ -87,7 +86,7 @@ fn trained_embedding(checkpoint: &RunCheckpoint) -> EmbeddingHeadConfig {
     };
     match &checkpoint.stage_config().objective {
         ObjectiveConfig::Contrastive(objective) => {
-            EmbeddingHeadConfig { pooling: objective.pooling_for(model), normalize: objective.normalize, ..head }
+            EmbeddingHeadConfig { pooling: objective.pooling_for(model), ..objective.trained_head(&head) }
         }
         _ => head,
     }
@@ -101,7 +100,7 @@ fn projection(model: &Model, shape: [usize; 2]) -> Result<DenseModule, TrainErro
             value = Some(param.value());
         }
     });
-    let values = value.map_or(Ok(Vec::new()), |value| block_on(value).map(|data| data.iter::<f32>().collect()))?;
+    let values = value.transpose()?.map(|data| data.iter::<f32>().collect()).unwrap_or_default();
     let dense = DenseModule::new(shape, values, None, DenseActivation::Identity);
     Ok(dense.map_err(|error: ValidationError| ConfigError::from(error))?)
 }

@@ -48,7 +48,7 @@ impl InfoNce {
                 Some(sum) => sum + loss,
             });
         }
-        let similarities = self.similarities(plain(anchors), plain(candidates));
+        let similarities = self.similarities(anchors.inner(), candidates.inner());
         let metrics = ranking_metrics(similarities, excluded);
         Loss { sum: sum.unwrap_or_else(|| Tensor::zeros([1], &device)), metrics }
     }
@@ -70,11 +70,6 @@ impl InfoNce {
         let reverse = scores.clone().narrow(1, 0, count).transpose();
         (cross_entropy(scores, own.clone()).sum() + cross_entropy(reverse, own).sum()) * 0.5
     }
-}
-
-/// The values of a tensor, without its graph.
-fn plain(vectors: Tensor<2>) -> Tensor<2> {
-    if vectors.is_autodiff() { vectors.inner() } else { vectors }
 }
 
 /// Sums over the anchors of the metrics of similarities `[N, C]`.

@@ -31,25 +31,25 @@ const PAIR_KINDS: &[ExampleKind] = &[ExampleKind::Pair];
 const METRICS: &[MetricInfo] = &[
     MetricInfo {
         name: "accuracy",
-        unit: "fraction",
+        unit: "",
         better: Better::Higher,
         description: "pairs whose positive is more similar to the anchor than all negatives of the batch",
     },
     MetricInfo {
         name: "mrr",
-        unit: "fraction",
+        unit: "",
         better: Better::Higher,
         description: "mean reciprocal rank of the positive among the candidates of the batch",
     },
     MetricInfo {
         name: "positive_similarity",
-        unit: "similarity",
+        unit: "",
         better: Better::Higher,
         description: "mean similarity of anchor and positive",
     },
     MetricInfo {
         name: "negative_similarity",
-        unit: "similarity",
+        unit: "",
         better: Better::Lower,
         description: "mean similarity of an anchor and its negatives in the batch",
     },
@@ -58,16 +58,10 @@ const METRICS: &[MetricInfo] = &[
 impl SegmentBuilder for Contrastive {
     fn build_segment(&self, sequence: &Sequence, _vocabulary: &Vocabulary, _random: &mut Random) -> Segment {
         let inputs = sequence.tokens.clone();
-        Segment {
-            targets: inputs.clone(),
-            weights: vec![0.0; inputs.len()],
-            inputs,
-            start: sequence.start,
-            direction: self.visibility().direction(sequence.tokens.len()),
-            document: sequence.document,
-            group: sequence.group,
-            member: sequence.member,
-        }
+        let direction = self.visibility().direction(inputs.len());
+        // No token is predicted.
+        let (targets, weights) = (inputs.clone(), vec![0.0; inputs.len()]);
+        Segment { inputs, targets, weights, direction, ..Segment::of(sequence) }
     }
 }
 

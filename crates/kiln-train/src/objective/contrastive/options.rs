@@ -2,7 +2,7 @@
 
 use crate::recipe::invalid;
 use kiln_models::{ModelConfig, Stack, Visibility};
-use kiln_nn::head::{HeadConfig, Pooling};
+use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig, Pooling};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,12 @@ impl Contrastive {
             (None, _, Visibility::Causal) => Pooling::Last,
             _ => Pooling::Mean,
         }
+    }
+
+    /// The embedding head with the pooling and the normalization that are trained.
+    pub fn trained_head(&self, head: &EmbeddingHeadConfig) -> EmbeddingHeadConfig {
+        let pooling = self.pooling.unwrap_or(head.pooling);
+        EmbeddingHeadConfig { pooling, normalize: self.normalize, ..head.clone() }
     }
 
     /// Width of the embeddings of `model`.

@@ -30,7 +30,7 @@ impl Pairs {
             groups.entry((sequence.row, sequence.group)).or_default().push(index);
         }
         let mut pairs = Self::default();
-        let mut negatives = Vec::new();
+        let mut negatives: Vec<usize> = Vec::new();
         for members in groups.values() {
             let place = |index: &&usize| batch.sequences[**index].member;
             let [anchor, positive] =
