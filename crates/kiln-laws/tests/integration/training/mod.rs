@@ -19,6 +19,7 @@ mod not_finite;
 mod objectives;
 mod recompute;
 mod resume;
+mod retrieval;
 mod runs;
 mod stage_lengths;
 mod stages;

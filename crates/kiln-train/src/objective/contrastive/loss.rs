@@ -62,7 +62,8 @@ impl InfoNce {
     /// The sum of the losses, `[1]`, of similarities `[N, C]`. `mask` is true at excluded candidates.
     fn loss_of_scores(&self, similarities: Tensor<2>, mask: &Tensor<2, Bool>) -> Tensor<1> {
         let count = similarities.dims()[0];
-        let scores = (similarities / self.temperature).mask_fill(mask.clone(), EXCLUDED_SCORE);
+        // Burn's division by a number rounds the gradient's factor to f32; a multiplication does not.
+        let scores = (similarities * self.temperature.recip()).mask_fill(mask.clone(), EXCLUDED_SCORE);
         let own = Tensor::<1, Int>::arange(0..count as i64, &scores.device().without_autodiff());
         if !self.symmetric {
             return cross_entropy(scores, own).sum();

@@ -7,9 +7,14 @@ use super::{
     source_files::{CHAT_TEMPLATE_FILE, Files, read_copied_files, read_optional},
     tokenizer_files,
 };
+use kiln_data::Tokenizer;
 use kiln_pretrained::{BaseFiles, files::MappedFile, gguf::GgufFile};
 use kiln_train::pretrained::{ModelSource, SourceModel};
+use serde_json::{Map, Value, json};
 use std::path::Path;
+
+/// The whole tokenizer.
+const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Returns the files of the tokenizer, the chat templates and a sentence encoder's settings: copies of those of a Hugging Face
 /// folder, new ones for a run or a GGUF file. The chat template is that of the last adapter folder that has one.
@@ -24,9 +29,34 @@ pub(super) fn collect_files(source: &ModelSource, weights: &SourceModel) -> Resu
         }
     }
     if hf_folder(source).is_none() {
-        files.extend(encoder_files(source, weights)?);
+        let described = encoder_files(source, weights)?;
+        if !described.is_empty() {
+            add_text_boundaries(&source.tokenizer()?, &mut files)?;
+        }
+        files.extend(described);
     }
     Ok(files)
+}
+
+/// Lets a `tokenizer.json` that Kiln trained put `<bos>` before each text and `<eos>` after it, as the encoder has read its
+/// texts. Other tokenizers say themselves what they add.
+fn add_text_boundaries(tokenizer: &Tokenizer, files: &mut Files) -> Result<(), CliError> {
+    let Some(file) = files.get_mut(TOKENIZER_FILE).filter(|_| tokenizer.is_kiln_trained()) else { return Ok(()) };
+    let mut json: Value = serde_json::from_slice(file).map_err(export_error)?;
+    let special = tokenizer.special_tokens();
+    let [bos, eos] = [special.bos, special.eos].map(|id| (tokenizer.id_to_token(id), id));
+    let around = |sequence: &str, kind: u8| {
+        let token = |name: &str| json!({ "SpecialToken": { "id": name, "type_id": kind } });
+        [token(&bos.0), json!({ "Sequence": { "id": sequence, "type_id": kind } }), token(&eos.0)]
+    };
+    let tokens = [&bos, &eos].map(|(name, id)| (name.clone(), json!({ "id": name, "ids": [id], "tokens": [name] })));
+    let pair = [around("A", 0), around("B", 1)].concat();
+    json["post_processor"] = json!({
+        "type": "TemplateProcessing", "single": around("A", 0), "pair": pair,
+        "special_tokens": Map::from_iter(tokens),
+    });
+    *file = serde_json::to_vec(&json).map_err(export_error)?;
+    Ok(())
 }
 
 /// The folder that the base model was read from, if it is a Hugging Face folder.
