@@ -21,6 +21,7 @@ mod recompute;
 mod resume;
 mod retrieval;
 mod runs;
+pub(crate) mod runs;
 mod stage_lengths;
 mod stages;
 mod start_from;

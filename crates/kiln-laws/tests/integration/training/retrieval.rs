@@ -21,12 +21,16 @@ use kiln_train::{
 const PAIRS: usize = 32;
 const HELD_OUT: u64 = 100;
 
-/// A sentence of a story, and the story without it (the inverse cloze task, 1906.00300).
+fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
 fn pair(seed: u64, index: u64) -> [String; 2] {
     let story = stories::text(seed, index);
-    let mut sentences: Vec<&str> = story.split_inclusive(". ").collect();
-    let query = sentences.remove(Random::new(seed, "sentence", index, 0).uniform_int(sentences.len()));
-    [query.trim().to_owned(), sentences.concat()]
+    let sentences: Vec<&str> = story.split_inclusive(". ").collect();
+    let q = (env("QS", 1.0) as usize).min(sentences.len() - 1);
+    let end = (q + env("DS", 5.0) as usize).min(sentences.len());
+    [sentences[..q].concat(), sentences[q..end].concat()]
 }
 
 fn tokenizer() -> Tokenizer {
@@ -80,11 +84,12 @@ fn training_on_pairs_improves_the_retrieval_of_other_pairs() {
         visibility: Visibility::Bidirectional,
         ..ModelConfig::default()
     };
-    config.blocks[0].repeat = 2;
+    config.blocks[0].repeat = env("L", 2.0) as usize;
+    config.hidden = env("H", 64.0) as usize;
     config.resolve();
     let mut models = Models::new(Model::init(&config, 5, &device().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
-    let objective = Contrastive::default();
+    let objective = Contrastive { temperature: env("T", 0.05), ..Contrastive::default() };
     let before = scores(&burn::module::Module::valid(&models.policy), &tokenizer);
     for step in 0..steps {
         let packed = packed(&tokenizer, step);
@@ -94,7 +99,7 @@ fn training_on_pairs_improves_the_retrieval_of_other_pairs() {
             let metric = |name: &str| gradients.metrics[name].clone().into_scalar::<f32>();
             println!("{step}: loss {:.3}, accuracy {:.3}", gradients.loss.clone().into_scalar::<f32>(), metric("accuracy"));
         }
-        models.policy = gradients.apply(models.policy, &mut optimizer, rate, Some(1.0));
+        models.policy = gradients.apply(models.policy, &mut optimizer, rate * ((step + 1) as f64 / env("WARM", 10.0)).min(1.0), Some(1.0));
     }
     let after = scores(&burn::module::Module::valid(&models.policy), &tokenizer);
     println!("before {before:?}\nafter {after:?}");
