@@ -76,7 +76,8 @@ fn rank(query: &[f32], documents: &[Vec<f32>], similarity: Similarity) -> Vec<us
     let similarities: Vec<f64> = documents.iter().map(|document| similarity.of(query, document)).collect();
     let mut order: Vec<usize> = (0..documents.len()).collect();
     // A stable sort: equal similarities keep their order. A NaN ranks last.
-    let key = |document: &usize| Some(similarities[*document]).filter(|value| !value.is_nan()).unwrap_or(f64::NEG_INFINITY);
+    let key =
+        |document: &usize| Some(similarities[*document]).filter(|value| !value.is_nan()).unwrap_or(f64::NEG_INFINITY);
     order.sort_by(|a, b| key(b).total_cmp(&key(a)));
     order
 }
@@ -93,7 +94,8 @@ fn rank(query: &[f32], documents: &[Vec<f32>], similarity: Similarity) -> Vec<us
 pub fn score_rankings(rankings: &[Vec<usize>], relevant: &[Vec<usize>], k: usize) -> RetrievalScores {
     let mut scores = RetrievalScores::default();
     for (ranking, relevant) in rankings.iter().zip(relevant).filter(|(_, relevant)| !relevant.is_empty()) {
-        let hits = |limit: usize| ranking.iter().take(limit).enumerate().filter(|(_, document)| relevant.contains(document));
+        let hits =
+            |limit: usize| ranking.iter().take(limit).enumerate().filter(|(_, document)| relevant.contains(document));
         let gain = |index: usize| 1.0 / (index as f64 + 2.0).log2();
         let ideal: f64 = (0..relevant.len().min(k)).map(gain).sum();
         let found: f64 = hits(k).map(|(index, _)| gain(index)).sum();

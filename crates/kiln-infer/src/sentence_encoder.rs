@@ -51,7 +51,8 @@ impl SentenceEncoder<'_> {
         let text = self.config.prepare_text(prompt, text);
         let specials = if self.tokenizer.is_kiln_trained() { Some(self.tokenizer.special_tokens()) } else { None };
         let room = self.max_length().map(|length| length.saturating_sub(if specials.is_some() { 2 } else { 0 }));
-        let options = EncodeOptions { truncation: room.map(|room| (room, TextSide::Right)), ..EncodeOptions::default() };
+        let options =
+            EncodeOptions { truncation: room.map(|room| (room, TextSide::Right)), ..EncodeOptions::default() };
         let mut ids = self.tokenizer.encode_input(&text, &options)?.ids;
         if let Some(specials) = specials {
             ids.insert(0, specials.bos);

@@ -174,7 +174,8 @@ pub fn write_pooling(options: &PoolingOptions, hidden: usize) -> Value {
     let ordered = options.modes.iter().map(|mode| POOLING_MODES.iter().position(|(_, _, pooling)| pooling == mode));
     if !ordered.is_sorted_by(|a, b| a < b) {
         // The flags cannot tell another order.
-        let names = options.modes.iter().filter_map(|mode| POOLING_MODES.iter().find(|(_, _, pooling)| pooling == mode));
+        let names =
+            options.modes.iter().filter_map(|mode| POOLING_MODES.iter().find(|(_, _, pooling)| pooling == mode));
         config["pooling_mode"] = names.map(|(_, name, _)| Value::from(*name)).collect();
     }
     if !options.include_prompt {

@@ -142,7 +142,8 @@ impl DenseModule {
     /// The tensors of the module's `model.safetensors`, in f32 as PyTorch stores them: name, shape and values.
     pub(super) fn tensors(&self) -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
         let [inputs, outputs] = self.shape;
-        let transposed = |values: &[f32]| (0..inputs * outputs).map(|i| values[i % inputs * outputs + i / inputs]).collect();
+        let transposed =
+            |values: &[f32]| (0..inputs * outputs).map(|i| values[i % inputs * outputs + i / inputs]).collect();
         let mut tensors = vec![("linear.weight", vec![outputs, inputs], transposed(&self.weight))];
         tensors.extend(self.bias.as_ref().map(|bias| ("linear.bias", vec![outputs], bias.clone())));
         if let Residual::Projected(weight) = &self.residual {

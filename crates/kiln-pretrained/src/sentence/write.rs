@@ -58,7 +58,8 @@ fn tensor_bytes(dense: &DenseModule) -> Result<Vec<u8>, SafeTensorError> {
         (name, shape, bytes)
     });
     let tensors: Vec<_> = tensors.collect();
-    let views = tensors.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     serialize(views.collect::<Result<Vec<_>, SafeTensorError>>()?, None)
 }
 
@@ -83,8 +84,10 @@ mod tests {
 
     #[test]
     fn written_files_are_read_back() {
-        let dense = |bias, activation| DenseModule::new([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias, activation).unwrap();
-        let projected = dense(None, DenseActivation::Identity).with_residual(Some(vec![6.0, 5.0, 4.0, 3.0, 2.0, 1.0])).unwrap();
+        let dense =
+            |bias, activation| DenseModule::new([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias, activation).unwrap();
+        let projected =
+            dense(None, DenseActivation::Identity).with_residual(Some(vec![6.0, 5.0, 4.0, 3.0, 2.0, 1.0])).unwrap();
         let settings = json!({ "prompts": { "query": "q: " }, "default_prompt_name": "query" });
         let config = SentenceConfig {
             pooling: PoolingOptions { modes: vec![Pooling::Last], include_prompt: false },

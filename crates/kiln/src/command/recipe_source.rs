@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 7] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
@@ -44,6 +44,11 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
         name: "finetune",
         description: "Fine-tune a pretrained model (--from) on your text with LoRA.",
         text: include_str!("../../recipes/finetune.toml"),
+    },
+    BuiltInRecipe {
+        name: "contrastive",
+        description: "A sentence encoder from pairs of texts, given with --data.",
+        text: include_str!("../../recipes/contrastive.toml"),
     },
     BuiltInRecipe {
         name: "hybrid",

@@ -97,9 +97,18 @@ fn training_on_pairs_improves_the_retrieval_of_other_pairs() {
         let gradients = compute_gradients(&models, &[batch], &objective, RngKey { seed: 0, step, micro_batch: 0 });
         if step % 10 == 0 {
             let metric = |name: &str| gradients.metrics[name].clone().into_scalar::<f32>();
-            println!("{step}: loss {:.3}, accuracy {:.3}", gradients.loss.clone().into_scalar::<f32>(), metric("accuracy"));
+            println!(
+                "{step}: loss {:.3}, accuracy {:.3}",
+                gradients.loss.clone().into_scalar::<f32>(),
+                metric("accuracy")
+            );
         }
-        models.policy = gradients.apply(models.policy, &mut optimizer, rate * ((step + 1) as f64 / env("WARM", 10.0)).min(1.0), Some(1.0));
+        models.policy = gradients.apply(
+            models.policy,
+            &mut optimizer,
+            rate * ((step + 1) as f64 / env("WARM", 10.0)).min(1.0),
+            Some(1.0),
+        );
     }
     let after = scores(&burn::module::Module::valid(&models.policy), &tokenizer);
     println!("before {before:?}\nafter {after:?}");

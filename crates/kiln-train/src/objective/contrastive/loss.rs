@@ -79,7 +79,8 @@ fn ranking_metrics(similarities: Tensor<2>, excluded: &[bool]) -> Vec<(&'static 
     let (device, dtype) = (similarities.device(), similarities.dtype());
     let constant = |values: Vec<f64>| constant([count, columns], values, &device, dtype);
     let own: Vec<f64> = (0..count * columns).map(|i| f64::from(u8::from(i / columns == i % columns))).collect();
-    let negative: Vec<f64> = own.iter().zip(excluded).map(|(own, excluded)| if *excluded { 0.0 } else { 1.0 - own }).collect();
+    let negative: Vec<f64> =
+        own.iter().zip(excluded).map(|(own, excluded)| if *excluded { 0.0 } else { 1.0 - own }).collect();
     // 1 / number of negatives; 0 for an anchor without any.
     let shares = negative.chunks(columns.max(1)).flat_map(|row| {
         let number: f64 = row.iter().sum();

@@ -16,7 +16,7 @@ pub use options::Contrastive;
 pub use pairs::Pairs;
 
 use super::{
-    Better, BatchFuture, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, SegmentBuilder, hidden_states,
+    BatchFuture, Better, Loss, LossUnit, MetricInfo, Models, Objective, ObjectiveConfig, SegmentBuilder, hidden_states,
     segment_batch,
 };
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
@@ -106,11 +106,13 @@ impl Objective for Contrastive {
         let order: Vec<i32> = pairs.anchors.iter().chain(&pairs.candidates).map(|index| *index as i32).collect();
         let (count, columns) = (pairs.anchors.len(), pairs.candidates.len());
         let order = TensorData::new(order, [count + columns]);
-        let ordered = vectors.clone().select(0, Tensor::<1, Int>::from_data(order, &vectors.device().without_autodiff()));
+        let ordered =
+            vectors.clone().select(0, Tensor::<1, Int>::from_data(order, &vectors.device().without_autodiff()));
         if pairs.is_empty() {
             return Loss::from(vectors.sum() * 0.0);
         }
-        let [anchors, candidates] = [(0, count), (count, columns)].map(|(start, n)| ordered.clone().narrow(0, start, n));
+        let [anchors, candidates] =
+            [(0, count), (count, columns)].map(|(start, n)| ordered.clone().narrow(0, start, n));
         self.info_nce().loss(anchors, candidates, &pairs.excluded)
     }
 

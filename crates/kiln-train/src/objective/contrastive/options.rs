@@ -80,15 +80,15 @@ impl Contrastive {
 
     /// Checks that the model has embeddings; `path` is the key of the objective.
     pub(super) fn check_model(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
-        let refuse = |reason: String, suggestion: &str| {
-            Err(ValidationError::new(path, reason).with_suggestion(suggestion))
-        };
+        let refuse =
+            |reason: String, suggestion: &str| Err(ValidationError::new(path, reason).with_suggestion(suggestion));
         if matches!(model.head, HeadConfig::Class(_)) {
             let reason = "objective `contrastive` trains embeddings, but the head `class` has logits of classes";
             return refuse(reason.into(), "model.head = \"embedding\"");
         }
         if model.stack == Stack::EncoderDecoder {
-            let reason = "objective `contrastive` cannot train an encoder-decoder: a text has one stack to pass through";
+            let reason =
+                "objective `contrastive` cannot train an encoder-decoder: a text has one stack to pass through";
             return refuse(reason.into(), "model.stack = \"encoder\"");
         }
         Ok(())
@@ -102,21 +102,28 @@ impl Contrastive {
             Self { temperature, .. } if !(*temperature > 0.0 && temperature.is_finite()) => {
                 invalid(path, "temperature", format!("must be a finite number above 0, found {temperature}"))
             }
-            Self { visibility: Some(Visibility::Prefix), .. } => {
-                invalid(path, "visibility", "expected bidirectional or causal, found prefix: a text has no prompt".into())
-            }
-            _ if widths.iter().any(|w| *w == 0 || *w > width) => {
-                invalid(path, "matryoshka", format!("expected widths from 1 to {width}, that of the embeddings, found {widths:?}"))
-            }
+            Self { visibility: Some(Visibility::Prefix), .. } => invalid(
+                path,
+                "visibility",
+                "expected bidirectional or causal, found prefix: a text has no prompt".into(),
+            ),
+            _ if widths.iter().any(|w| *w == 0 || *w > width) => invalid(
+                path,
+                "matryoshka",
+                format!("expected widths from 1 to {width}, that of the embeddings, found {widths:?}"),
+            ),
             _ if widths.iter().enumerate().any(is_repeated) => {
                 invalid(path, "matryoshka", format!("expected different widths, found {widths:?}"))
             }
             _ if !widths.is_empty() && !widths.contains(&width) => {
-                let reason = format!("the whole embedding would not be trained: expected {width} among the widths, found {widths:?}");
+                let reason = format!(
+                    "the whole embedding would not be trained: expected {width} among the widths, found {widths:?}"
+                );
                 invalid(path, "matryoshka", reason)
             }
             _ if !weights.is_empty() && weights.len() != widths.len() => {
-                let reason = format!("expected one weight for each of the {} widths, found {}", widths.len(), weights.len());
+                let reason =
+                    format!("expected one weight for each of the {} widths, found {}", widths.len(), weights.len());
                 invalid(path, "matryoshka_weights", reason)
             }
             _ if weights.iter().any(|weight| !(*weight > 0.0 && weight.is_finite())) => {

@@ -168,8 +168,11 @@ fn an_embedding_does_not_depend_on_its_neighbors_in_the_row() {
         let one_row = embed(&[groups()]);
         let separate = embed(&groups().into_iter().map(|group| vec![group]).collect::<Vec<_>>());
         let texts: Vec<Vec<u32>> = groups().concat();
-        let alone: Vec<Tensor<2>> = texts.iter().map(|text| embed(&[vec![vec![text.clone(), text.clone()]]]).narrow(0, 0, 1)).collect();
-        assert!(max_abs_diff(&one_row, &separate) < TOLERANCE && max_abs_diff(&one_row, &Tensor::cat(alone, 0)) < TOLERANCE);
+        let alone: Vec<Tensor<2>> =
+            texts.iter().map(|text| embed(&[vec![vec![text.clone(), text.clone()]]]).narrow(0, 0, 1)).collect();
+        assert!(
+            max_abs_diff(&one_row, &separate) < TOLERANCE && max_abs_diff(&one_row, &Tensor::cat(alone, 0)) < TOLERANCE
+        );
         // Another text has another embedding: what is compared can tell.
         assert!(max_abs_diff(&one_row.clone().narrow(0, 0, 1), &one_row.narrow(0, 1, 1)) > 1e-3);
     }
@@ -207,8 +210,16 @@ fn defined_loss(objective: &Contrastive, vectors: &[&[f64]]) -> f64 {
         dot(a, b) / scale / objective.temperature
     };
     let nll = |own: f64, all: Vec<f64>| all.iter().map(|score| score.exp()).sum::<f64>().ln() - own;
-    let forward: f64 = anchors.iter().zip(positives).map(|(a, p)| nll(score(*a, p), candidates.iter().map(|c| score(*a, *c)).collect())).sum();
-    let reverse: f64 = anchors.iter().zip(positives).map(|(a, p)| nll(score(*a, p), anchors.iter().map(|other| score(*other, p)).collect())).sum();
+    let forward: f64 = anchors
+        .iter()
+        .zip(positives)
+        .map(|(a, p)| nll(score(*a, p), candidates.iter().map(|c| score(*a, *c)).collect()))
+        .sum();
+    let reverse: f64 = anchors
+        .iter()
+        .zip(positives)
+        .map(|(a, p)| nll(score(*a, p), anchors.iter().map(|other| score(*other, p)).collect()))
+        .sum();
     if objective.symmetric { (forward + reverse) / 2.0 } else { forward }
 }
 
@@ -241,7 +252,8 @@ fn recomputed_blocks_give_the_same_bits() {
 fn equal_texts_are_no_negatives() {
     let [a, b, c, d] = [0, 1, 2, 3].map(text);
     // The second positive is the first one; the hard negative of the third pair is the first anchor.
-    let rows = [vec![vec![a.clone(), b.clone()], vec![c.clone(), b.clone()]], vec![vec![d.clone(), c.clone(), a.clone()]]];
+    let rows =
+        [vec![vec![a.clone(), b.clone()], vec![c.clone(), b.clone()]], vec![vec![d.clone(), c.clone(), a.clone()]]];
     let pairs = Pairs::of_batch(&batch(&Contrastive::default(), &packed(&rows)));
     assert_eq!((&pairs.anchors[..], &pairs.candidates[..]), (&[0, 2, 4][..], &[1, 3, 5, 6][..]));
     let marks: String = pairs.excluded.iter().map(|excluded| if *excluded { 'x' } else { '.' }).collect();
@@ -293,8 +305,12 @@ fn options_follow_the_model_and_its_head_follows_them() {
     let head = EmbeddingHeadConfig { pooling: Pooling::First, projection_dim: Some(24), normalize: false };
     let headed = ModelConfig { head: HeadConfig::Embedding(head.clone()), ..encoder };
     let (pooling, _, trained) = resolved(headed.clone(), Contrastive::default());
-    assert_eq!((pooling, trained), (Pooling::First, HeadConfig::Embedding(EmbeddingHeadConfig { normalize: true, ..head.clone() })));
-    let (_, _, trained) = resolved(headed, Contrastive { pooling: Some(Pooling::Max), normalize: false, ..Contrastive::default() });
+    assert_eq!(
+        (pooling, trained),
+        (Pooling::First, HeadConfig::Embedding(EmbeddingHeadConfig { normalize: true, ..head.clone() }))
+    );
+    let (_, _, trained) =
+        resolved(headed, Contrastive { pooling: Some(Pooling::Max), normalize: false, ..Contrastive::default() });
     assert_eq!(trained, HeadConfig::Embedding(EmbeddingHeadConfig { pooling: Pooling::Max, ..head }));
 }
 
@@ -320,7 +336,10 @@ fn what_it_cannot_train_is_refused_with_its_key() {
         option(Contrastive { matryoshka, ..Contrastive::default() }, "matryoshka");
     }
     for matryoshka_weights in [vec![1.0], vec![1.0, 0.0], vec![1.0, f64::NAN]] {
-        option(Contrastive { matryoshka: vec![16, 4], matryoshka_weights, ..Contrastive::default() }, "matryoshka_weights");
+        option(
+            Contrastive { matryoshka: vec![16, 4], matryoshka_weights, ..Contrastive::default() },
+            "matryoshka_weights",
+        );
     }
     let (path, message) = refused(&|model| model.head = HeadConfig::Class(Default::default()), Contrastive::default());
     assert!(path == "stages[0].objective" && message.contains("`class`"), "{message}");

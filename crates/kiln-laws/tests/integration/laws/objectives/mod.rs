@@ -1,10 +1,7 @@
 //! Objectives: inputs and targets follow the formulas and are a function of text and random numbers only.
 
-<<<<<<< HEAD
 mod contrastive;
-=======
 mod every;
->>>>>>> main
 mod masked;
 mod model;
 mod prefix;
