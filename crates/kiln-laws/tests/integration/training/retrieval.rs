@@ -1,5 +1,6 @@
 //! An encoder that is trained on pairs of texts finds the texts of other pairs.
 
+use burn::module::Module;
 use kiln_data::{DataError, PackedSequences, Sequence, Tokenizer, TokenizerConfig, stories, tokenizer::VocabConfig};
 use kiln_infer::{
     SentenceEncoder, block_on,
@@ -17,20 +18,16 @@ use kiln_train::{
     step::compute_gradients,
 };
 
+const STEPS: u64 = 60;
 /// Pairs of one step, and stories of the evaluation.
 const PAIRS: usize = 32;
 const HELD_OUT: u64 = 100;
 
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
-
+/// The first sentence of a story, and the next five. The names and things in the first recur.
 fn pair(seed: u64, index: u64) -> [String; 2] {
     let story = stories::text(seed, index);
     let sentences: Vec<&str> = story.split_inclusive(". ").collect();
-    let q = (env("QS", 1.0) as usize).min(sentences.len() - 1);
-    let end = (q + env("DS", 5.0) as usize).min(sentences.len());
-    [sentences[..q].concat(), sentences[q..end].concat()]
+    [sentences[0].trim().to_owned(), sentences[1..sentences.len().min(6)].concat()]
 }
 
 fn tokenizer() -> Tokenizer {
@@ -74,8 +71,6 @@ fn scores(model: &Model, tokenizer: &Tokenizer) -> RetrievalScores {
 
 #[test]
 fn training_on_pairs_improves_the_retrieval_of_other_pairs() {
-    let steps: u64 = std::env::var("STEPS").map_or(30, |steps| steps.parse().unwrap());
-    let rate: f64 = std::env::var("RATE").map_or(2e-3, |rate| rate.parse().unwrap());
     let tokenizer = tokenizer();
     let mut config = ModelConfig {
         vocab: tokenizer.vocab_size(),
@@ -84,33 +79,21 @@ fn training_on_pairs_improves_the_retrieval_of_other_pairs() {
         visibility: Visibility::Bidirectional,
         ..ModelConfig::default()
     };
-    config.blocks[0].repeat = env("L", 2.0) as usize;
-    config.hidden = env("H", 64.0) as usize;
+    config.blocks[0].repeat = 1;
     config.resolve();
     let mut models = Models::new(Model::init(&config, 5, &device().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
-    let objective = Contrastive { temperature: env("T", 0.05), ..Contrastive::default() };
-    let before = scores(&burn::module::Module::valid(&models.policy), &tokenizer);
-    for step in 0..steps {
+    let objective = Contrastive::default();
+    let before = scores(&models.policy.valid(), &tokenizer);
+    for step in 0..STEPS {
         let packed = packed(&tokenizer, step);
         let batch = block_on(objective.batch(&packed, &models, Random::new(0, "objective", step, 0))).unwrap();
         let gradients = compute_gradients(&models, &[batch], &objective, RngKey { seed: 0, step, micro_batch: 0 });
-        if step % 10 == 0 {
-            let metric = |name: &str| gradients.metrics[name].clone().into_scalar::<f32>();
-            println!(
-                "{step}: loss {:.3}, accuracy {:.3}",
-                gradients.loss.clone().into_scalar::<f32>(),
-                metric("accuracy")
-            );
-        }
-        models.policy = gradients.apply(
-            models.policy,
-            &mut optimizer,
-            rate * ((step + 1) as f64 / env("WARM", 10.0)).min(1.0),
-            Some(1.0),
-        );
+        let rate = 2e-3 * ((step + 1) as f64 / 10.0).min(1.0);
+        models.policy = gradients.apply(models.policy, &mut optimizer, rate, Some(1.0));
     }
-    let after = scores(&burn::module::Module::valid(&models.policy), &tokenizer);
+    let after = scores(&models.policy.valid(), &tokenizer);
     println!("before {before:?}\nafter {after:?}");
-    assert!(after.ndcg > before.ndcg + 0.2, "{before:?} {after:?}");
+    // Before: the overlap of words. The means of 100 queries have a standard error of 0.04.
+    assert!(after.ndcg > before.ndcg + 0.2 && after.recall > before.recall + 0.3, "{before:?} {after:?}");
 }
