@@ -85,6 +85,8 @@ pub use encoding::{EncodeOptions, Encoding, PaddingOptions, TextSide};
 use hf::HfTokenizer;
 pub use roles::TokenRoles;
 pub(crate) use roles::token_content;
+#[cfg(test)]
+pub(crate) use roles::write_roles;
 use sha2::{Digest, Sha256};
 pub use special_tokens::{NUM_SENTINELS, SpecialTokens, TokenRole};
 use std::{collections::HashMap, sync::Arc};

@@ -13,6 +13,11 @@ impl TextStyle {
         Self(is_allowed && io::stdout().is_terminal())
     }
 
+    /// Whether there are escape codes.
+    pub fn has_color(self) -> bool {
+        self.0
+    }
+
     fn with_code(self, code: &str, text: &str) -> String {
         if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into() }
     }

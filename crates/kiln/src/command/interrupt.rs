@@ -18,6 +18,11 @@ pub fn listen_for_ctrl_c() -> Result<&'static AtomicBool, CliError> {
     listen(Some("\nstopping after this step is saved; press Ctrl-C again to stop at once without saving"))
 }
 
+/// Installs the handler for reading data. Returns the flag that the first Ctrl-C sets.
+pub fn listen_for_reading() -> Result<&'static AtomicBool, CliError> {
+    listen(None)
+}
+
 /// Installs the handler for a chat. Returns the flag that a Ctrl-C sets, which the end of an answer clears. A second one
 /// before that exits at once.
 pub fn listen_during_answers() -> Result<&'static AtomicBool, CliError> {

@@ -14,6 +14,7 @@ mod compare;
 mod completions;
 mod compression;
 mod config_diff;
+mod data;
 mod device_args;
 mod devices;
 mod embed;
@@ -101,6 +102,9 @@ enum Command {
     Inspect(inspect::Args),
     /// Compare training runs.
     Compare(compare::Args),
+    /// Look at training data.
+    #[command(subcommand)]
+    Data(data::Command),
     /// Train, inspect and use tokenizers.
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
@@ -132,6 +136,7 @@ impl Command {
             Self::Export(args) => export::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Compare(args) => compare::run(args),
+            Self::Data(command) => data::run(command),
             Self::Tokenizer(command) => tokenizer::run(command),
             Self::Devices => Ok(devices::run()),
             Self::Recipe(command) => recipe::run(command),
