@@ -18,6 +18,7 @@ mod checkpoint_source;
 mod sentence_source;
 mod source_model;
 
+pub use sentence_source::PROJECTION;
 pub use source_model::SourceModel;
 
 use crate::{

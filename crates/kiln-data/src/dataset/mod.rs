@@ -13,8 +13,8 @@ use crate::{
     example::{ExampleEncoder, ExampleSource, LocatedExample, encode::example_of_kind},
     source::report::{ReadReport, group_digits},
 };
-use std::fmt;
 pub use inspect::{Inspection, LengthBin, Sample, SampleSequence};
+use std::fmt;
 use stoppable::StoppableExamples;
 pub use template::CHATML;
 use template::TemplateChoice;

@@ -28,6 +28,14 @@ impl ModelTensors {
         });
         tensors
     }
+
+    /// The same without a parameter, which is stored elsewhere.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.entries.remove(name);
+        self.parameters.remove(name);
+        self
+    }
 }
 
 impl TensorSource for ModelTensors {

@@ -10,8 +10,8 @@ use kiln_pretrained::{
 };
 use kiln_spec::{ValidationError, config::ConfigError};
 
-/// The projection of an embedding head.
-const PROJECTION: &str = "head.dense.weight";
+/// Name of the parameter that is the projection of an embedding head.
+pub const PROJECTION: &str = "head.dense.weight";
 
 impl ModelSource {
     /// Returns how the model turns a text into one vector, prompts and all modules included.

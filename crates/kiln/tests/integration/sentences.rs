@@ -46,14 +46,15 @@ fn embed_uses_the_prompts_of_the_model() {
 /// Pairs of texts that the encoder has words for.
 fn write_pairs(home: &Path) {
     let words = ["gulls", "oranges", "ferry", "harbor", "cat", "nets"];
-    let pair = |i: usize| json!({ "anchor": format!("the {}", words[i]), "positive": format!("{} came", words[i]) });
-    let rows: Vec<String> = (0..words.len() * 4).map(|i| pair(i % words.len()).to_string()).collect();
-    fs::write(home.join("pairs.jsonl"), rows.join("\n")).unwrap();
+    let pairs = words.iter().flat_map(|a| words.map(|b| (*a, b)));
+    let row = |(a, b)| json!({ "anchor": format!("the {a} and {b}"), "positive": format!("{a} came over {b}") });
+    fs::write(home.join("pairs.jsonl"), pairs.map(|pair| row(pair).to_string()).collect::<Vec<_>>().join("\n"))
+        .unwrap();
 }
 
 fn train(home: &Path, out: &str, args: &[&str]) {
-    let common = ["train", "contrastive", "--data", "pairs.jsonl", "--steps", "2", "--out", out];
-    run_kiln(home, &[&common, args].concat()).expect_success();
+    let common = ["train", "contrastive", "--data", "pairs.jsonl", "--set", "data.validation=0.2", "--steps", "2"];
+    run_kiln(home, &[&common, &["--out", out], args].concat()).expect_success();
 }
 
 fn embeddings(home: &Path, model: &str) -> Vec<f64> {

@@ -78,10 +78,11 @@ fn masks_equal_those_of_six_templates() {
 /// Text of the trained tokens, special tokens by name.
 fn trained_text(tokenizer: &Tokenizer, sequence: &EncodedSequence) -> String {
     let (ids, mask) = masked(sequence);
-    let bytes = ids.iter().zip(mask).filter(|(_, mask)| *mask == 1).flat_map(|(id, _)| match tokenizer.is_special(*id) {
-        true => tokenizer.id_to_token(*id).into_bytes(),
-        false => tokenizer.token_bytes(*id).to_vec(),
-    });
+    let bytes =
+        ids.iter().zip(mask).filter(|(_, mask)| *mask == 1).flat_map(|(id, _)| match tokenizer.is_special(*id) {
+            true => tokenizer.id_to_token(*id).into_bytes(),
+            false => tokenizer.token_bytes(*id).to_vec(),
+        });
     String::from_utf8(bytes.collect()).unwrap()
 }
 
@@ -135,10 +136,7 @@ fn refusals_name_the_row_and_the_reason() {
     };
     let turns = [chat_message("system", "s"), chat_message("user", "u"), chat_message("assistant", "a")];
     let gemma = template(&file, "gemma");
-    assert_eq!(
-        error(Some(&gemma), &turns),
-        "chats.jsonl:7: chat template: line 1: System role not supported"
-    );
+    assert_eq!(error(Some(&gemma), &turns), "chats.jsonl:7: chat template: line 1: System role not supported");
     assert_eq!(error(None, &turns), "chats.jsonl: conversations need a chat template, and the model has none");
     // The number of messages is at the beginning of the text.
     let source = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}";

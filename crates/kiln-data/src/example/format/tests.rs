@@ -14,7 +14,9 @@ use std::{fs, io::Write, path::Path};
 fn rows(format: ExampleFormat) -> [Value; 2] {
     let chat = |answer: &str| json!([{"role": "user", "content": "q"}, {"role": "assistant", "content": answer}]);
     match format {
-        ExampleFormat::Messages => [json!({"id": "1", "messages": chat("a")}), json!({"id": "2", "messages": chat("b, \"c\"")})],
+        ExampleFormat::Messages => {
+            [json!({"id": "1", "messages": chat("a")}), json!({"id": "2", "messages": chat("b, \"c\"")})]
+        }
         ExampleFormat::Conversations => ["a", "b"].map(
             |answer| json!({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": answer}]}),
         ),
@@ -65,7 +67,8 @@ fn each_format_is_recognized_and_read_in_each_kind_of_file() {
     let folder = tempfile::tempdir().unwrap();
     for entry in &FORMATS {
         let rows = rows(entry.format);
-        let expected: Vec<Example> = rows.iter().map(|row| (entry.convert)(row.as_object().unwrap()).unwrap()).collect();
+        let expected: Vec<Example> =
+            rows.iter().map(|row| (entry.convert)(row.as_object().unwrap()).unwrap()).collect();
         assert!(expected[0] != expected[1] && expected.iter().all(|example| example.kind() == entry.kind));
         for extension in ["jsonl", "json", "csv", "tsv", "jsonl.gz", "jsonl.zst"] {
             let path = folder.path().join(format!("{}.{extension}", entry.format));
@@ -115,7 +118,9 @@ fn detect(files: &[(&str, &str)]) -> Result<ExampleFormat, DataError> {
 
 #[test]
 fn text_stays_text() {
-    for text in ["{\"text\": \"a\"}\n", "{\"body\": \"a\"}\n", "{\"text\": \"a\", \"id\": 1, \"prompt\": \"p\"}\n", "", "prose"] {
+    for text in
+        ["{\"text\": \"a\"}\n", "{\"body\": \"a\"}\n", "{\"text\": \"a\", \"id\": 1, \"prompt\": \"p\"}\n", "", "prose"]
+    {
         assert_eq!(detect(&[("a.jsonl", text)]).unwrap(), ExampleFormat::Text, "{text}");
     }
     assert_eq!(detect(&[("a.csv", "sentence\nx\n")]).unwrap(), ExampleFormat::Text);
@@ -159,7 +164,11 @@ fn a_folder_of_chats_may_have_a_readme() {
 fn bad_rows_are_errors_with_place_and_remedy() {
     let cases = [
         (ExampleFormat::Preference, json!({"prompt": "q", "chosen": "a"}), "no field `rejected`"),
-        (ExampleFormat::Preference, json!({"prompt": "q", "chosen": "a", "rejected": null}), "field `rejected` is null"),
+        (
+            ExampleFormat::Preference,
+            json!({"prompt": "q", "chosen": "a", "rejected": null}),
+            "field `rejected` is null",
+        ),
         (ExampleFormat::Preference, json!({"prompt": "q", "chosen": "a", "rejected": ""}), "field `rejected` is empty"),
         (ExampleFormat::Preference, json!({"chosen": "a", "rejected": "a"}), "are the same"),
         (ExampleFormat::Preference, json!({"chosen": "a", "rejected": "ab"}), "is the beginning of the other"),
@@ -172,7 +181,11 @@ fn bad_rows_are_errors_with_place_and_remedy() {
             json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
             "a part of type `image_url`",
         ),
-        (ExampleFormat::Conversations, json!({"conversations": [{"from": "martian", "value": "a"}]}), "unknown speaker"),
+        (
+            ExampleFormat::Conversations,
+            json!({"conversations": [{"from": "martian", "value": "a"}]}),
+            "unknown speaker",
+        ),
         (ExampleFormat::PromptCompletion, json!({"prompt": "a", "completion": 4}), "field `completion` is a number"),
         (
             ExampleFormat::PromptCompletion,
@@ -201,9 +214,11 @@ fn bad_rows_are_errors_with_place_and_remedy() {
 
 #[test]
 fn fields_are_converted() {
-    let convert = |format: ExampleFormat, row: Value| (format.entry().unwrap().convert)(row.as_object().unwrap()).unwrap();
+    let convert =
+        |format: ExampleFormat, row: Value| (format.entry().unwrap().convert)(row.as_object().unwrap()).unwrap();
     let parts = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
-    let row = json!({"messages": [{"role": "user", "content": parts, "name": "Ann"}], "tools": "[{\"type\": \"function\"}]"});
+    let row =
+        json!({"messages": [{"role": "user", "content": parts, "name": "Ann"}], "tools": "[{\"type\": \"function\"}]"});
     let Example::Chat { messages, variables } = convert(ExampleFormat::Messages, row) else { panic!() };
     assert_eq!(messages, [json!({"role": "user", "content": "ab", "name": "Ann"})]);
     assert_eq!(variables.tools, Some(vec![json!({"type": "function"})]));
@@ -213,7 +228,9 @@ fn fields_are_converted() {
     let (prompt, answer) = alpaca_prompt(&messages);
     assert!(prompt.ends_with("\n\n### Instruction:\nAdd.\n\n1, 2\n\n### Response:\n") && answer == "3");
     let row = json!({"chosen": "Q: 2? A: 2", "rejected": "Q: 2? A: 3"});
-    let Example::Preference { prompt, chosen, rejected, .. } = convert(ExampleFormat::Preference, row) else { panic!() };
+    let Example::Preference { prompt, chosen, rejected, .. } = convert(ExampleFormat::Preference, row) else {
+        panic!()
+    };
     let texts = [prompt, chosen, rejected].map(|turns| match turns {
         Turns::Text(text) => text,
         Turns::Messages(_) => panic!(),
@@ -235,8 +252,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         let key = prop::sample::select(vec!["role", "content", "from", "value", "text", "type", "tool_calls"]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..4)
-                .prop_map(|fields| Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::vec((key, inner), 0..4).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
         ]
     })
 }

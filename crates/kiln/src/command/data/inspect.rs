@@ -131,14 +131,16 @@ impl Args {
             }
             None => {
                 let byte = TokenizerConfig::Byte(NoOptions {});
-                let tokenizer = Tokenizer::train(&byte, std::iter::empty::<Result<&str, _>>()).map_err(TrainError::from)?;
+                let tokenizer =
+                    Tokenizer::train(&byte, std::iter::empty::<Result<&str, _>>()).map_err(TrainError::from)?;
                 Ok((tokenizer, None, "bytes (no --model)".into()))
             }
         }
     }
 
     fn data_config(&self) -> DataConfig {
-        let files = FilesConfig { field: self.field.clone(), skip_bad_rows: true, ..FilesConfig::new(self.data.clone()) };
+        let files =
+            FilesConfig { field: self.field.clone(), skip_bad_rows: true, ..FilesConfig::new(self.data.clone()) };
         let default_template = self.model.is_none().then(|| CHATML.to_owned());
         let template = self.template.clone().or(default_template);
         DataConfig { source: SourceConfig::Files(files), format: self.format, template, ..DataConfig::default() }

@@ -8,7 +8,9 @@ use super::{
     tokenizer_files,
 };
 use kiln_data::Tokenizer;
-use kiln_pretrained::{BaseFiles, files::MappedFile, gguf::GgufFile};
+use kiln_models::ModelConfig;
+use kiln_nn::head::{EmbeddingHeadConfig, HeadConfig};
+use kiln_pretrained::{BaseFiles, files::MappedFile, gguf::GgufFile, source::DEFAULT_EMBEDDING_CONFIG};
 use kiln_train::pretrained::{ModelSource, SourceModel};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -36,6 +38,15 @@ pub(super) fn collect_files(source: &ModelSource, weights: &SourceModel) -> Resu
         files.extend(described);
     }
     Ok(files)
+}
+
+/// The configuration of a model whose pooling and normalization are stored in other files than the architecture.
+pub(super) fn without_pooling(config: &ModelConfig) -> ModelConfig {
+    let mut config = config.clone();
+    if let HeadConfig::Embedding(head) = &mut config.head {
+        *head = EmbeddingHeadConfig { projection_dim: head.projection_dim, ..DEFAULT_EMBEDDING_CONFIG };
+    }
+    config
 }
 
 /// Lets a `tokenizer.json` that Kiln trained put `<bos>` before each text and `<eos>` after it, as the encoder has read its
