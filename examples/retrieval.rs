@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut recipe = Recipe { name: "retrieval".into(), ..Recipe::default() };
     recipe.data.source = SourceConfig::Files(FilesConfig::new(["runs/pairs.jsonl"]));
     (recipe.model.stack, recipe.model.visibility) = (Stack::Encoder, Visibility::Bidirectional);
+    (recipe.model.hidden, recipe.model.blocks[0].repeat) = (64, 1);
     recipe.stages[0].objective = ObjectiveConfig::Contrastive(Contrastive::default());
     recipe.stages[0].steps = std::env::args().nth(1).map_or(Ok(200), |steps| steps.parse())?;
     recipe.stages[0].num_samples = 0;
@@ -49,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = source.sentence_config()?;
     for (name, model) in [("before", &untrained), ("after", &trained.model)] {
         let encoder = SentenceEncoder { model, tokenizer: &trained.tokenizer, config: &config };
-        let scores = task.score(&encoder, 10, ["", ""])?;
+        let scores = block_on(task.score(&encoder, 10, ["", ""]))?;
         println!("{name}: nDCG@10 {:.3}, recall@10 {:.3}, MRR {:.3}", scores.ndcg, scores.recall, scores.mrr);
     }
     Ok(())

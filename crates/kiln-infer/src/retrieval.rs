@@ -44,15 +44,15 @@ impl RetrievalTask {
     /// rank in their order. `prompts` are put before queries and documents.
     ///
     /// # Errors
-    /// If a text cannot be embedded.
-    pub fn score(
+    /// If a text cannot be embedded, or the device fails.
+    pub async fn score(
         &self,
-        encoder: &SentenceEncoder,
+        encoder: &SentenceEncoder<'_>,
         k: usize,
         prompts: [&str; 2],
     ) -> Result<RetrievalScores, GenerateError> {
-        let queries = embed_texts(encoder, &self.queries, prompts[0])?;
-        let documents = embed_texts(encoder, &self.documents, prompts[1])?;
+        let queries = embed_texts(encoder, &self.queries, prompts[0]).await?;
+        let documents = embed_texts(encoder, &self.documents, prompts[1]).await?;
         let rankings: Vec<Vec<usize>> =
             queries.iter().map(|query| rank(query, &documents, encoder.config.similarity)).collect();
         Ok(score_rankings(&rankings, &self.relevant, k))
@@ -60,12 +60,16 @@ impl RetrievalTask {
 }
 
 /// The embedding of each text.
-fn embed_texts(encoder: &SentenceEncoder, texts: &[String], prompt: &str) -> Result<Vec<Vec<f32>>, GenerateError> {
+async fn embed_texts(
+    encoder: &SentenceEncoder<'_>,
+    texts: &[String],
+    prompt: &str,
+) -> Result<Vec<Vec<f32>>, GenerateError> {
     let mut rows = Vec::with_capacity(texts.len());
     for batch in texts.chunks(BATCH_SIZE) {
         let vectors: Tensor<2> = encoder.encode(batch, prompt)?;
         let width = vectors.dims()[1].max(1);
-        let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
+        let values: Vec<f32> = vectors.into_data_async().await?.iter::<f32>().collect();
         rows.extend(values.chunks_exact(width).map(<[f32]>::to_vec));
     }
     Ok(rows)

@@ -54,7 +54,7 @@ fn write_pairs(home: &Path) {
 
 fn train(home: &Path, out: &str, args: &[&str]) {
     let common = ["train", "contrastive", "--data", "pairs.jsonl", "--set", "data.validation=0.2", "--steps", "2"];
-    run_kiln(home, &[&common, &["--out", out], args].concat()).expect_success();
+    run_kiln(home, &[&common[..], &["--out", out], args].concat()).expect_success();
 }
 
 fn embeddings(home: &Path, model: &str) -> Vec<f64> {

@@ -45,7 +45,7 @@ fn pairs_recipe(folder: &Path, sets: &[&str]) -> Recipe {
         "model.stack=encoder",
         "model.dropout=0.1",
         "stages.0.objective=contrastive",
-        "stages.0.sequence_length=256",
+        "stages.0.sequence_length=384",
         "stages.0.batch_size=3",
         "stages.0.steps=12",
         "stages.0.eval_every=0.5",
@@ -106,14 +106,14 @@ fn a_run_keeps_its_metrics_its_pooling_and_its_normalization() {
         (&config.pooling.modes[..], &config.modules[..]),
         (&[Pooling::Mean][..], &[VectorModule::Normalize][..])
     );
-    assert_eq!((config.max_length, config.similarity), (Some(256), Similarity::Cosine));
+    assert_eq!((config.max_length, config.similarity), (Some(384), Similarity::Cosine));
     let rows = load_metrics(&RunPaths::open(&path).unwrap()).unwrap();
     let names = ["accuracy", "mrr", "negative_similarity", "positive_similarity"];
     for row in rows {
         match row {
-            MetricsRow::Step(step) => assert!(step.metrics.keys().eq(names.iter()), "{step:?}"),
+            MetricsRow::Step(step) => assert!(step.metrics.keys().map(String::as_str).eq(names), "{step:?}"),
             MetricsRow::Validation(row) => {
-                assert!(row.metrics.keys().eq(names.iter()) && row.metrics["mrr"].better == Better::Higher, "{row:?}");
+                assert!(row.metrics.keys().map(String::as_str).eq(names) && row.metrics["mrr"].better == Better::Higher, "{row:?}");
                 assert!(row.loss.is_finite() && row.metrics.values().all(|metric| metric.value.is_finite()), "{row:?}");
             }
             _ => {}

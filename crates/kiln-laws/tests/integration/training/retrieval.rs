@@ -66,7 +66,7 @@ fn scores(model: &Model, tokenizer: &Tokenizer) -> RetrievalScores {
         max_length: Some(160),
         ..SentenceConfig::default()
     };
-    task.score(&SentenceEncoder { model, tokenizer, config: &config }, 10, ["", ""]).unwrap()
+    block_on(task.score(&SentenceEncoder { model, tokenizer, config: &config }, 10, ["", ""])).unwrap()
 }
 
 #[test]
