@@ -40,7 +40,7 @@ fuzz TARGET SECONDS="120":
     cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -rss_limit_mb=2048 -timeout=10
 
 # Run the examples that need no arguments, or those that are named (examples/README.md).
-examples *NAMES="train objective fine_tune encoder compare_attention":
+examples *NAMES="train objective fine_tune encoder retrieval compare_attention":
     for name in {{NAMES}}; do cargo run --release --example "$name" || exit 1; done
 
 # Check the portable crates for wasm32.

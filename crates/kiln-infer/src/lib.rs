@@ -9,6 +9,7 @@
 //! | 5. reuse | [`PrefixCache`] | the state after a text, for the next turn of a chat |
 //! | infilling | [`Generator::infill`], [`InfillRequest`] → [`InfillOutput`] | filled blanks (`___`) of a masked language model |
 //! | embeddings | [`embed()`], [`SentenceEncoder`] | one vector per text |
+//! | retrieval | [`retrieval::RetrievalTask`] → [`retrieval::RetrievalScores`] | nDCG, recall and MRR of documents ranked by their embeddings |
 //! | checks | [`equivalence`], [`tokenizer_checks`] | differences that should be 0, for `kiln verify` |
 //!
 //! ```
@@ -55,6 +56,7 @@ pub mod prefix_cache;
 pub mod processors;
 pub mod request;
 mod resolve;
+pub mod retrieval;
 mod row;
 mod row_text;
 mod rows;

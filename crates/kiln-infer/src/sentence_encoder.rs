@@ -45,12 +45,19 @@ impl SentenceEncoder<'_> {
         [self.config.max_length, positions].into_iter().flatten().min()
     }
 
-    /// Token ids of a text, cut at the end.
+    /// Token ids of a text, cut at the end, with the special tokens that the tokenizer adds. A tokenizer trained by Kiln adds
+    /// none: its models read every text between `<bos>` and `<eos>`.
     fn tokenize(&self, prompt: &str, text: &str) -> Result<Vec<u32>, GenerateError> {
-        let truncation = self.max_length().map(|length| (length, TextSide::Right));
-        let options = EncodeOptions { truncation, ..EncodeOptions::default() };
         let text = self.config.prepare_text(prompt, text);
-        let ids = self.tokenizer.encode_input(&text, &options)?.ids;
+        let specials = if self.tokenizer.is_kiln_trained() { Some(self.tokenizer.special_tokens()) } else { None };
+        let room = self.max_length().map(|length| length.saturating_sub(if specials.is_some() { 2 } else { 0 }));
+        let options =
+            EncodeOptions { truncation: room.map(|room| (room, TextSide::Right)), ..EncodeOptions::default() };
+        let mut ids = self.tokenizer.encode_input(&text, &options)?.ids;
+        if let Some(specials) = specials {
+            ids.insert(0, specials.bos);
+            ids.push(specials.eos);
+        }
         self.tokenizer.check_rows(&ids, self.model.config().vocab)?;
         Ok(ids)
     }

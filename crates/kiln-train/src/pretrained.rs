@@ -15,8 +15,10 @@
 //! ```
 
 mod checkpoint_source;
+mod sentence_source;
 mod source_model;
 
+pub use sentence_source::PROJECTION;
 pub use source_model::SourceModel;
 
 use crate::{
@@ -27,13 +29,11 @@ use crate::{
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Tokenizer, file_set::read_json};
 use kiln_models::{DtypeSummary, Model, ModelConfig, WeightPrecision, hf::Family};
-use kiln_nn::head::EmbeddingHeadConfig;
 use kiln_pretrained::{
     BaseFiles, ModelLocation, Pretrained, PretrainedSource,
     files::GENERATION_CONFIG_FILE,
     generation::stop_token_ids,
-    sentence::SentenceConfig,
-    source::{DEFAULT_EMBEDDING_CONFIG, adapter_chat_template, apply_adapters},
+    source::{adapter_chat_template, apply_adapters},
 };
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -311,29 +311,6 @@ impl ModelSource {
         match self {
             Self::Run { .. } => Ok(Vec::new()),
             Self::Pretrained(source) => Ok(source.dtypes()?),
-        }
-    }
-
-    /// Returns how the model turns a text into one vector, prompts and all modules included; for a run, the mean over
-    /// tokens.
-    ///
-    /// # Errors
-    /// If a file cannot be read, or has an option that Kiln does not support.
-    pub fn sentence_config(&self) -> Result<SentenceConfig, TrainError> {
-        match self {
-            Self::Run { .. } => Ok(SentenceConfig::default()),
-            Self::Pretrained(source) => Ok(source.sentence_config()?),
-        }
-    }
-
-    /// Returns how the model turns a text into one vector, as its files say; by the mean over tokens if they do not.
-    ///
-    /// # Errors
-    /// If a file cannot be read, or has an option that Kiln does not support.
-    pub fn embedding_config(&self) -> Result<EmbeddingHeadConfig, TrainError> {
-        match self {
-            Self::Run { .. } => Ok(DEFAULT_EMBEDDING_CONFIG),
-            Self::Pretrained(source) => Ok(source.embedding_config()?),
         }
     }
 }

@@ -14,9 +14,10 @@ mod tests;
 pub use model_origin::ModelOrigin;
 pub use precision::PrecisionConfig;
 
-use crate::stage::StageConfig;
+use crate::{objective::ObjectiveConfig, stage::StageConfig};
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
+use kiln_nn::head::HeadConfig;
 use kiln_spec::{
     ValidationError,
     config::{ConfigError, LayeredConfig, to_toml},
@@ -117,6 +118,7 @@ impl Recipe {
     /// The recipe of merged layers, resolved and checked.
     fn from_layers(layered: &LayeredConfig) -> Result<Self, ConfigError> {
         let mut recipe: Self = layered.deserialize()?;
+        recipe.resolve_objectives();
         if layered.table().get("model").and_then(|model| model.get("visibility")).is_none() {
             recipe.model.visibility = recipe.trained_visibility();
         }
@@ -141,8 +143,20 @@ impl Recipe {
 
     /// Fills in the options that depend on other keys, in the model and in the stages.
     pub fn resolve(&mut self) {
+        self.resolve_objectives();
         self.model.resolve();
         self.stages.iter_mut().for_each(StageConfig::resolve);
+    }
+
+    /// Fills in the options of objectives that depend on the model. A last stage that trains embeddings decides about pooling
+    /// and normalization of the head `embedding`.
+    fn resolve_objectives(&mut self) {
+        self.stages.iter_mut().for_each(|stage| stage.objective.resolve(&self.model));
+        let last = self.stages.last().map(|stage| &stage.objective);
+        if let (Some(ObjectiveConfig::Contrastive(last)), HeadConfig::Embedding(head)) = (last, &self.model.head) {
+            let trained = last.trained_head(head);
+            self.model.head = HeadConfig::Embedding(trained);
+        }
     }
 
     /// Makes the relative paths to data, to a tokenizer and to another run relative to `folder`, so that the run can be

@@ -165,31 +165,33 @@ fn named_mode(name: &Value) -> Result<Pooling, ValidationError> {
     }
 }
 
-/// The files that describe an embedding head, with their paths below the model's folder. The reverse of
-/// [`embedding_head`]. `hidden` is the hidden size.
-///
-/// # Errors
-/// If the head has a projection: it would be a `Dense` module with a weight file of its own.
-pub fn config_files(head: &EmbeddingHeadConfig, hidden: usize) -> Result<Vec<(String, Value)>, ValidationError> {
-    if head.projection_dim.is_some() {
-        let reason = "the projection of an embedding head (module `Dense` of sentence-transformers) cannot be saved";
-        return Err(ValidationError::new("model.head.embedding.projection_dim", reason));
-    }
-    let mut modules = vec![module_entry(0, "", "Transformer"), module_entry(1, "1_Pooling", "Pooling")];
-    if head.normalize {
-        modules.push(module_entry(2, "2_Normalize", "Normalize"));
-    }
+/// The contents of a pooling module's `config.json`. The reverse of [`read_pooling`]. `hidden` is the hidden size.
+pub fn write_pooling(options: &PoolingOptions, hidden: usize) -> Value {
     let mut config = json!({ "word_embedding_dimension": hidden });
     for (flag, _, pooling) in POOLING_MODES {
-        config[*flag] = (*pooling == head.pooling).into();
+        config[*flag] = options.modes.contains(pooling).into();
     }
-    Ok(vec![(MODULES_FILE.into(), modules.into()), ("1_Pooling/config.json".into(), config)])
+    let ordered = options.modes.iter().map(|mode| POOLING_MODES.iter().position(|(_, _, pooling)| pooling == mode));
+    if !ordered.is_sorted_by(|a, b| a < b) {
+        // The flags cannot tell another order.
+        let names =
+            options.modes.iter().filter_map(|mode| POOLING_MODES.iter().find(|(_, _, pooling)| pooling == mode));
+        config["pooling_mode"] = names.map(|(_, name, _)| Value::from(*name)).collect();
+    }
+    if !options.include_prompt {
+        config["include_prompt"] = false.into();
+    }
+    config
 }
 
-/// An entry of `modules.json`.
-fn module_entry(index: usize, path: &str, class: &str) -> Value {
-    let class = format!("sentence_transformers.models.{class}");
-    json!({ "idx": index, "name": index.to_string(), "path": path, "type": class })
+/// The contents of `modules.json`. The reverse of [`read_modules`].
+pub fn write_modules(modules: &[ModuleEntry]) -> Value {
+    let entries = modules.iter().enumerate().map(|(index, module)| {
+        // All versions of the library find the classes under this path.
+        let class = format!("sentence_transformers.models.{}", module.class);
+        json!({ "idx": index, "name": index.to_string(), "path": module.folder, "type": class })
+    });
+    entries.collect()
 }
 
 #[cfg(test)]
@@ -247,12 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn a_written_head_is_read_back() {
-        for (normalize, pooling) in [(true, Pooling::Max), (false, Pooling::First)] {
-            let config = EmbeddingHeadConfig { pooling, projection_dim: None, normalize };
-            let files = config_files(&config, 8).unwrap();
-            assert_eq!(pooling_file(Some(&files[0].1)).unwrap().as_deref(), Some(files[1].0.as_str()));
-            assert_eq!(embedding_head(Some(&files[0].1), Some(&files[1].1)).unwrap(), config);
+    fn written_modules_and_poolings_are_read_back() {
+        let modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+            .map(|(class, folder)| ModuleEntry { class: class.into(), folder: folder.into() });
+        assert_eq!(read_modules(&write_modules(&modules)).unwrap(), modules);
+        assert_eq!(pooling_file(Some(&write_modules(&modules))).unwrap().as_deref(), Some("1_Pooling/config.json"));
+        let several = [vec![Pooling::First, Pooling::Mean], vec![Pooling::Mean, Pooling::First]];
+        for modes in POOLING_MODES.iter().map(|(_, _, pooling)| vec![*pooling]).chain(several) {
+            let options = PoolingOptions { include_prompt: modes.len() == 1, modes };
+            let written = write_pooling(&options, 8);
+            assert_eq!(read_pooling(&written).unwrap(), options);
+            assert_eq!(written.get("pooling_mode").is_some(), options.modes == [Pooling::Mean, Pooling::First]);
         }
     }
 }

@@ -30,6 +30,14 @@ impl ModelTensors {
         });
         tensors
     }
+
+    /// The same without a parameter, which is stored elsewhere.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.entries.remove(name);
+        self.parameters.remove(name);
+        self
+    }
 }
 
 /// The type that stores a parameter without loss, as files call it: `F32`, `BF16`, `Q4_K`.

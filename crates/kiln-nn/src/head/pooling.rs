@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
     /// First token (BERT's `[CLS]`).
+    #[serde(alias = "cls")]
     First,
     /// Mean over all tokens (1908.10084).
     #[default]

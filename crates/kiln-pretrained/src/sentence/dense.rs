@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation};
 use kiln_spec::ValidationError;
+use serde_json::{Value, json};
 
 /// Activation function after a dense module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,13 @@ impl DenseActivation {
                 Err(error.with_suggestion(format!("supported classes of torch.nn: {names}")))
             }
         }
+    }
+
+    /// The class of PyTorch. The reverse of [`from_class`](Self::from_class).
+    fn class(self) -> String {
+        let name = ACTIVATIONS.iter().find(|(_, activation)| *activation == self).map_or("", |(name, _)| name);
+        let module = if self == Self::Identity { "linear" } else { "activation" };
+        format!("torch.nn.modules.{module}.{name}")
     }
 
     fn apply(self, x: Tensor<2>) -> Tensor<2> {
@@ -116,6 +124,32 @@ impl DenseModule {
             }
         };
         Ok(self)
+    }
+
+    /// The contents of the module's `config.json`.
+    pub(super) fn to_json(&self) -> Value {
+        let [inputs, outputs] = self.shape;
+        let mut json = json!({
+            "in_features": inputs, "out_features": outputs, "bias": self.bias.is_some(),
+            "activation_function": self.activation.class(),
+        });
+        if self.residual != Residual::None {
+            json["use_residual"] = true.into();
+        }
+        json
+    }
+
+    /// The tensors of the module's `model.safetensors`, in f32 as PyTorch stores them: name, shape and values.
+    pub(super) fn tensors(&self) -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
+        let [inputs, outputs] = self.shape;
+        let transposed =
+            |values: &[f32]| (0..inputs * outputs).map(|i| values[i % inputs * outputs + i / inputs]).collect();
+        let mut tensors = vec![("linear.weight", vec![outputs, inputs], transposed(&self.weight))];
+        tensors.extend(self.bias.as_ref().map(|bias| ("linear.bias", vec![outputs], bias.clone())));
+        if let Residual::Projected(weight) = &self.residual {
+            tensors.push(("residual.weight", vec![outputs, inputs], transposed(weight)));
+        }
+        tensors
     }
 
     /// `[N, in] → [N, out]`.

@@ -9,14 +9,18 @@
 //! | `config_sentence_transformers.json` | prompts by name, the default prompt, the similarity function |
 //!
 //! Without `modules.json` the vector is the mean over all tokens, as in that library. [`SentenceConfig`] holds what the
-//! files say; `kiln_infer::SentenceEncoder` computes with it.
+//! files say, and writes them; `kiln_infer::SentenceEncoder` computes with it.
 
 mod dense;
 #[cfg(feature = "files")]
 mod read;
 mod settings;
+#[cfg(feature = "files")]
+mod write;
 
 pub use dense::{DenseActivation, DenseModule};
+#[cfg(feature = "files")]
+pub use read::SETTINGS_FILES;
 pub use settings::{Prompts, Similarity};
 
 use burn::tensor::Tensor;

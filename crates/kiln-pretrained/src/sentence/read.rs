@@ -18,9 +18,9 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Prompts and the similarity function.
-const PROMPTS_FILE: &str = "config_sentence_transformers.json";
+pub(super) const PROMPTS_FILE: &str = "config_sentence_transformers.json";
 /// Settings of the module `Transformer`; the first that exists. Older versions named the file after the model.
-const TRANSFORMER_FILES: [&str; 7] = [
+pub(super) const TRANSFORMER_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -29,6 +29,11 @@ const TRANSFORMER_FILES: [&str; 7] = [
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 ];
+/// Files with settings of a whole encoder: they do not depend on its modules.
+pub const SETTINGS_FILES: [&str; 8] = {
+    let [bert, roberta, distilbert, camembert, albert, xlm_roberta, xlnet] = TRANSFORMER_FILES;
+    [PROMPTS_FILE, bert, roberta, distilbert, camembert, albert, xlm_roberta, xlnet]
+};
 /// Weights of a module, in the order in which they are looked for.
 const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// The modules of a pipeline that Kiln computes.

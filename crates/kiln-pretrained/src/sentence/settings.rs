@@ -2,6 +2,8 @@
 
 use kiln_spec::{ValidationError, config::closest_match};
 use serde_json::Value;
+#[cfg(feature = "files")]
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Texts that are put before a text, by name.
@@ -52,6 +54,12 @@ impl Prompts {
             }
         };
         Ok(Self { by_name, default_name })
+    }
+
+    /// `prompts` and `default_prompt_name`. The reverse of [`from_json`](Self::from_json).
+    #[cfg(feature = "files")]
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "prompts": self.by_name, "default_prompt_name": self.default_name })
     }
 
     /// The prompt with a name; without a name the default prompt, or none.
@@ -173,6 +181,7 @@ pub(super) fn require(config: &Value, key: &str, value: &str) -> Result<(), Vali
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(feature = "files"))]
     use serde_json::json;
 
     #[test]

@@ -1,6 +1,6 @@
 //! The built-in objectives, by their names in a recipe.
 
-use super::{Answers, Distill, Full, Masked, Objective, Preference, Prefix, Unified};
+use super::{Answers, Contrastive, Distill, Full, Masked, Objective, Preference, Prefix, Unified};
 use kiln_models::ModelConfig;
 use kiln_spec::{Card, Causality, ValidationError, config::NoOptions};
 use std::path::Path;
@@ -26,6 +26,9 @@ kiln_spec::choice! {
         "preference" | "dpo" => Preference(Preference) with super::preference::CARD,
         /// Knowledge distillation: predict the distribution of a teacher for each token (1503.02531).
         "distill" => Distill(Distill) with super::distill::CARD,
+        /// Contrastive training of text embeddings: each anchor ranks its positive above all other texts of the batch
+        /// (InfoNCE, 1807.03748).
+        "contrastive" => Contrastive(Contrastive) with Card::config_only("1807.03748, 1908.10084"),
     }
 }
 
@@ -47,6 +50,14 @@ impl ObjectiveConfig {
             Self::Completion(_) => Box::new(Answers::COMPLETION),
             Self::Preference(preference) => Box::new(preference.clone()),
             Self::Distill(distill) => Box::new(distill.clone()),
+            Self::Contrastive(contrastive) => Box::new(contrastive.clone()),
+        }
+    }
+
+    /// Fills in the options that depend on the model.
+    pub fn resolve(&mut self, model: &ModelConfig) {
+        if let Self::Contrastive(contrastive) = self {
+            contrastive.resolve(model);
         }
     }
 

@@ -8,6 +8,7 @@
 //! | [`unified`](Unified) | a mix of all | one of four for each document | 1905.03197 |
 //! | [`chat`](Answers::CHAT) | the assistant's answers in conversations | causal | 2203.02155 |
 //! | [`completion`](Answers::COMPLETION) | the completion after a prompt | causal | 2109.01652 |
+//! | [`contrastive`](Contrastive) | which texts of a batch are a pair | bidirectional or causal | 1807.03748 |
 //! | [`preference`](Preference) | of two answers the chosen one | causal | 2305.18290 |
 //! | [`distill`](Distill) | the distribution of a teacher | causal | 1503.02531 |
 //!
@@ -16,6 +17,7 @@
 
 mod answers;
 mod config;
+pub mod contrastive;
 pub mod distill;
 mod full;
 mod loss;
@@ -33,6 +35,7 @@ mod weighted_next_token;
 pub use crate::models::{Frozen, FrozenModelConfig, FrozenSource, Models};
 pub use answers::Answers;
 pub use config::ObjectiveConfig;
+pub use contrastive::Contrastive;
 pub use distill::Distill;
 pub use full::Full;
 pub use loss::{check_rows, hidden_states, restart_positions, target_loss, to_device};

@@ -7,9 +7,10 @@ use crate::{
     run_folder::{RunFolder, RunPaths, write_atomic},
 };
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset};
+use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset, file_set::read_json};
 use kiln_models::{Model, ModelConfig};
 use kiln_peft::{attach, merge};
+use kiln_pretrained::sentence::SETTINGS_FILES;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
 use std::{cmp::Ordering, fs, path::Path};
@@ -137,7 +138,7 @@ fn save_data_template(recipe: &Recipe, tokenizer: &Tokenizer, run: &RunPaths) ->
     Ok(write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?)
 }
 
-/// Writes chat template, settings of the tokenizer and generation settings of the model that a run starts from into the run
+/// Writes chat template, settings of the tokenizer, of generation and of a sentence encoder of the model that a run starts from into the run
 /// folder, in the layout of a Hugging Face folder. Writes no file for what the model does not have.
 ///
 /// # Errors
@@ -158,6 +159,14 @@ fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainErro
     }
     if !settings.is_empty() {
         write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?;
+    }
+    // Prompts of a sentence encoder, and the length and case of its texts.
+    if origin.base_path().is_dir() {
+        for name in SETTINGS_FILES {
+            if let Some(json) = read_json(origin.base_path(), name)? {
+                write_atomic(&run.root().join(name), format!("{json:#}\n").as_bytes())?;
+            }
+        }
     }
     let stop_ids = origin.stop_token_ids()?;
     let mut config = origin.generation_config()?.filter(Value::is_object);

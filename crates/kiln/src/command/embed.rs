@@ -38,9 +38,11 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     // An unsupported model is reported before anything about its tokenizer.
     source.config()?;
     let tokenizer = source.tokenizer()?;
-    let config = source.sentence_config()?;
-    let prompt = prompt(args, &config)?;
+    // A wrong prompt is reported before the weights are read.
+    prompt(args, &source.sentence_config()?)?;
     let model = source.load_model(&args.device.open()?)?.model;
+    let config = source.sentence_config_of(&model)?;
+    let prompt = prompt(args, &config)?;
     let encoder = SentenceEncoder { model: &model, tokenizer: &tokenizer, config: &config };
     let vectors = encoder.encode(&args.text, prompt)?;
     let [count, width] = vectors.dims();

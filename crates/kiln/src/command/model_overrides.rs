@@ -3,6 +3,7 @@
 
 use super::{error::CliError, model_args::model_source};
 use burn::tensor::Device;
+use kiln_nn::head::HeadConfig;
 use kiln_peft::AdapterConfig;
 use kiln_train::recipe::ModelOrigin;
 use serde::Serialize;
@@ -36,6 +37,10 @@ fn overrides(from: &Path, has_adapter: bool) -> Result<Vec<String>, CliError> {
         if !has_adapter {
             sets.push(format!("stages.0.adapter={}", to_toml_value(&config?)?));
         }
+    }
+    if let HeadConfig::Embedding(head) = &mut model_config.head {
+        // Pooling and normalization are in other files than the architecture.
+        *head = source.embedding_config()?;
     }
     sets.push(format!("model={}", to_toml_value(&model_config)?));
     Ok(sets)

@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 11] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
@@ -54,6 +54,11 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
         name: "completion",
         description: "Teach a model (--from) to complete prompts with LoRA.",
         text: include_str!("../../recipes/completion.toml"),
+    },
+    BuiltInRecipe {
+        name: "contrastive",
+        description: "A sentence encoder from pairs of texts, given with --data.",
+        text: include_str!("../../recipes/contrastive.toml"),
     },
     BuiltInRecipe {
         name: "hybrid",

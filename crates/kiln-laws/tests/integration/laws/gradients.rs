@@ -24,6 +24,15 @@ pub fn perturbed_model(config: &ModelConfig) -> Model {
 /// Greatest difference between a parameter's gradient along a random direction and the slope of the loss along it, as
 /// a share of what a slope there can be.
 pub fn finite_difference_error(model: &Model, rows: &DocumentRows, gradients: &ByPath<Vec<f64>>) -> (f64, String) {
+    finite_difference_error_of(model, &|model| loss_value(model, rows), gradients)
+}
+
+/// [`finite_difference_error`] of any function of the model.
+pub fn finite_difference_error_of(
+    model: &Model,
+    loss_value: &dyn Fn(&Model) -> f64,
+    gradients: &ByPath<Vec<f64>>,
+) -> (f64, String) {
     let start = values(model);
     let mut worst = (0.0, String::new());
     for (path, gradient) in gradients {
@@ -34,7 +43,7 @@ pub fn finite_difference_error(model: &Model, rows: &DocumentRows, gradients: &B
             let shape = values[path].shape().to_vec();
             let numbers: Vec<f64> = values[path].iter::<f64>().zip(&direction).map(|(x, d)| x + by * d).collect();
             values.insert(path.clone(), TensorData::new(numbers, shape));
-            loss_value(&with_values(model.clone(), &values), rows)
+            loss_value(&with_values(model.clone(), &values))
         };
         let slopes = [STEP, STEP / 2.0, STEP / 4.0].map(|step| (moved(step) - moved(-step)) / (2.0 * step));
         let (slope, unsure) = extrapolate(slopes);

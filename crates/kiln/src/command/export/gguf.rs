@@ -8,7 +8,7 @@ use super::{
     Args,
     chat_templates::{DEFAULT_TEMPLATE, chat_templates},
     export_error, gguf_tokenizer, losses,
-    model_files::collect_files,
+    model_files::{collect_files, without_pooling},
     tokenizer_files::GGUF_TEMPLATE_PREFIX,
 };
 use kiln_models::{ModelTensors, hf, tensors::WeightDtype};
@@ -24,7 +24,7 @@ const DEFAULT_CONTEXT_LENGTH: usize = 2048;
 ///
 /// Fails if no model family of GGUF has the architecture, such as one with a sliding window in a family without.
 pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceModel) -> Result<&'static str, CliError> {
-    let config = weights.model.config();
+    let config = &without_pooling(weights.model.config());
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
         .map_err(|error| export_error(format!("no model family has this architecture: {error}")))?;
     let reader = ModelTensors::new(&weights.model);
@@ -80,11 +80,8 @@ fn add_named_templates(templates: BTreeMap<String, String>, metadata: &mut Metad
 ///
 /// `None` for models with another head.
 fn embedding_config(source: &ModelSource, head: &HeadConfig) -> Result<Option<EmbeddingHeadConfig>, CliError> {
-    match (head, source) {
-        (HeadConfig::Embedding(config), ModelSource::Run { adapters, .. }) if adapters.is_empty() => {
-            Ok(Some(config.clone()))
-        }
-        (HeadConfig::Embedding(_), source) => Ok(Some(source.embedding_config()?)),
+    match head {
+        HeadConfig::Embedding(_) => Ok(Some(source.embedding_config()?)),
         _ => Ok(None),
     }
 }

@@ -8,15 +8,16 @@
 use super::{
     super::error::CliError,
     Args, export_error, losses,
-    model_files::collect_files,
+    model_files::{collect_files, without_pooling},
     source_files::{COPIED_FILES, Files},
     tokenizer_files,
 };
 use burn::tensor::DType;
 use kiln_data::tokenizer::TokenRoles;
 use kiln_models::{Model, ModelTensors, tensors::WeightDtype};
+use kiln_nn::head::HeadConfig;
 use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save, save_bytes, save_json};
-use kiln_train::pretrained::{ModelSource, SourceModel};
+use kiln_train::pretrained::{ModelSource, PROJECTION, SourceModel};
 use serde_json::Value;
 use std::{fmt::Display, fs, io, path::Path};
 
@@ -36,8 +37,15 @@ pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceMo
         max_shard_size: usize::try_from(shard_bytes).unwrap_or(usize::MAX),
         dtype: args.dtype.map_or(own_dtype(&weights.model), WeightDtype::from),
     };
-    let config = weights.model.config();
-    let family = save(&args.out, config, &ModelTensors::new(&weights.model), options).map_err(export_error)?;
+    let mut config = without_pooling(weights.model.config());
+    let mut tensors = ModelTensors::new(&weights.model);
+    if let HeadConfig::Embedding(head) = &mut config.head
+        && head.projection_dim.take().is_some()
+    {
+        // It is the module `Dense` of the sentence encoder.
+        tensors = tensors.without(PROJECTION);
+    }
+    let family = save(&args.out, &config, &tensors, options).map_err(export_error)?;
     if weights.family.is_none() {
         write_special_token_ids(&args.out.join(CONFIG_FILE), source, weights.model.encoder().is_some())?;
     }
