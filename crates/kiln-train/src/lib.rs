@@ -54,6 +54,7 @@ pub mod checkpoint;
 pub mod early_stopping;
 pub mod ema;
 pub mod evaluate;
+mod expert_loads;
 pub mod gradient_checkpointing;
 pub mod metrics;
 mod models;

@@ -6,7 +6,7 @@ use kiln_kernels::attention::{Score, Sigmoid, Softmax};
 use kiln_nn::{
     part::attention::{
         AttentionConfig, AttentionSource, LatentProjectionConfig, MultiHeadProjectionConfig, ProjectionConfig,
-        SegmentsConfig,
+        QueryKeyNormConfig, QueryKeyNormScope, SegmentsConfig,
     },
     position::{
         AlibiConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig, RotaryScaling,
@@ -24,8 +24,13 @@ pub fn position() -> impl Strategy<Value = PositionConfig> {
         1 => learned().prop_map(PositionConfig::Learned),
         1 => sinusoidal().prop_map(PositionConfig::Sinusoidal),
         3 => rotary().prop_map(PositionConfig::Rotary),
-        1 => (0.0f64..8.0).prop_map(|alibi_bias_max| PositionConfig::Alibi(AlibiConfig { alibi_bias_max })),
+        1 => alibi().prop_map(PositionConfig::Alibi),
     ]
+}
+
+/// ALiBi, scaled like the query-key products or not.
+fn alibi() -> impl Strategy<Value = AlibiConfig> {
+    (0.0f64..8.0, any::<bool>()).prop_map(|(alibi_bias_max, scaled)| AlibiConfig { alibi_bias_max, scaled })
 }
 
 /// A learned table of [`MAX_POSITIONS`] rows, the first of them for position `offset`.
@@ -68,11 +73,20 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
     })
 }
 
-/// Multi-head, grouped-query and multi-query projections: one or two key-value heads of up to three query heads each.
+/// Norm of queries and keys, of every scope.
+fn qk_norm() -> impl Strategy<Value = QueryKeyNormConfig> {
+    let scopes = vec![QueryKeyNormScope::Head, QueryKeyNormScope::EachHead, QueryKeyNormScope::AllHeads];
+    (norm(), select(scopes)).prop_map(|(norm, scope)| QueryKeyNormConfig { norm, scope })
+}
+
+/// Multi-head, grouped-query and multi-query projections: one or two key-value heads of up to three query heads each, with
+/// and without a norm of queries and keys, and clipped in one of six cases.
 fn heads() -> impl Strategy<Value = ProjectionConfig> {
     let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
     let scale = option::of(Just(0.6));
-    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
+    let limits = (option::weighted(0.4, qk_norm()), option::weighted(0.17, Just(0.8)));
+    let options = (sizes, any::<[bool; 2]>(), scale, limits);
+    options.prop_map(|((kv_heads, group, half), [bias, other], scale, (qk_norm, clip_qkv))| {
         let config = MultiHeadProjectionConfig {
             heads: kv_heads * group,
             kv_heads: Some(kv_heads),
@@ -80,6 +94,8 @@ fn heads() -> impl Strategy<Value = ProjectionConfig> {
             bias,
             out_bias: other.then_some(!bias),
             scale,
+            qk_norm,
+            clip_qkv,
         };
         ProjectionConfig::Heads(config)
     })
@@ -87,7 +103,8 @@ fn heads() -> impl Strategy<Value = ProjectionConfig> {
 
 /// Latent projections whose widths all differ, so that a mix-up of two widths is an error of shapes.
 fn latent() -> impl Strategy<Value = ProjectionConfig> {
-    (1usize..=3, option::of(1usize..4), norm()).prop_map(|(heads, q_lora_rank, norm)| {
+    let options = (1usize..=3, option::of(1usize..4), norm(), any::<bool>(), option::of(Just(0.6)));
+    options.prop_map(|(heads, q_lora_rank, norm, bias, scale)| {
         ProjectionConfig::Latent(LatentProjectionConfig {
             heads,
             q_lora_rank,
@@ -96,6 +113,8 @@ fn latent() -> impl Strategy<Value = ProjectionConfig> {
             qk_nope_head_dim: Some(5),
             qk_rope_head_dim: Some(2),
             v_head_dim: Some(4),
+            bias,
+            scale,
         })
     })
 }

@@ -127,8 +127,8 @@ fn read_head(
     };
     let tied = fields.flag("tie_word_embeddings", true)?;
     if class.ends_with("ForMaskedLM") || class.ends_with("ForPreTraining") {
-        let transform = Some(HeadTransformConfig { activation, norm });
-        return Ok(HeadConfig::Language(LanguageModelHeadConfig { tied, bias: true, scale: None, transform }));
+        let transform = Some(HeadTransformConfig { activation, norm, bias: true });
+        return Ok(HeadConfig::Language(LanguageModelHeadConfig { tied, bias: true, transform, ..Default::default() }));
     }
     if class.ends_with("ForSequenceClassification") {
         let num_classes = match fields.get("id2label").and_then(Value::as_object).map(Map::len) {

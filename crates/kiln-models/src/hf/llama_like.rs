@@ -80,7 +80,10 @@ pub(super) fn read(
     fields.ignore_dropout("attention_dropout")?;
     fields.require("is_causal", true)?;
     fields.ignore(&["pretraining_tp"]);
-    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.float("rms_norm_eps")?.unwrap_or(defaults.eps) });
+    let norm = NormConfig::Rms(RmsNormConfig {
+        eps: fields.float("rms_norm_eps")?.unwrap_or(defaults.eps),
+        ..Default::default()
+    });
     let (hidden, heads) = (fields.size("hidden_size", defaults.hidden)?, fields.size("num_attention_heads", 32)?);
     let head_dim = fields.integer("head_dim")?;
     // `null` means as many as query heads, also where an absent key has another default.
@@ -91,7 +94,7 @@ pub(super) fn read(
         head_dim,
         bias: options.qkv_bias,
         out_bias: Some(options.out_bias),
-        scale: None,
+        ..MultiHeadProjectionConfig::default()
     };
     let mlp = GatedMlpConfig {
         intermediate: Some(fields.size("intermediate_size", defaults.intermediate)?),

@@ -105,7 +105,10 @@ pub(super) fn read_with_head(
     {
         return Err(defaults.family.unsupported_class(class));
     }
-    let norm = NormConfig::Rms(RmsNormConfig { eps: fields.float("layer_norm_epsilon")?.unwrap_or(1e-6) });
+    let norm = NormConfig::Rms(RmsNormConfig {
+        eps: fields.float("layer_norm_epsilon")?.unwrap_or(1e-6),
+        ..Default::default()
+    });
     let heads = fields.size("num_heads", defaults.heads)?;
     let parts = (read_heads(fields, heads)?, read_feed_forward(fields, defaults)?);
     let layers = fields.size("num_layers", defaults.layers)?;

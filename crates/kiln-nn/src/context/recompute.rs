@@ -173,6 +173,7 @@ impl RecomputeBlock {
             forced_kernel: self.kernel,
             gradient_sink: None,
             auxiliary_losses: Vec::new(),
+            expert_loads: Vec::new(),
             used_kernels: Vec::new(),
             path: self.path.clone(),
         }

@@ -8,7 +8,7 @@ use kiln_laws::{
     strategies,
 };
 use kiln_models::{Model, ModelConfig};
-use kiln_nn::{Context, context::RngKey, depth::DepthConfig};
+use kiln_nn::{Context, context::RngKey, depth::DepthConfig, part::experts::is_selection_bias};
 use kiln_spec::Random;
 use proptest::prelude::*;
 
@@ -89,6 +89,7 @@ proptest! {
         // A block that was left out has no gradients, nor has what is seen through it alone.
         let may_lack = strategies::all_blocks(&mut config.clone()).any(|b| matches!(b.depth, DepthConfig::LayerDrop(_)));
         for name in kiln_models::named_parameters(&model) {
+            let may_lack = may_lack || is_selection_bias(&name.path);
             prop_assert!(may_lack || gradients.contains_key(&name.path), "{} has no gradient", name.path);
         }
     }

@@ -97,12 +97,12 @@ fn apply_junction(junction: &Junction, x: Tensor<3>) -> Tensor<3> {
 
 #[test]
 fn a_sandwich_normalizes_input_and_output() {
-    let norm = NormConfig::Rms(RmsNormConfig { eps: 1e-6 });
+    let norm = NormConfig::Rms(RmsNormConfig::default());
     let weights = [vec![1.0, 2.0, 0.5, -1.0], vec![0.3, -0.7, 1.5, 2.0]];
     let [before, after] =
         weights.clone().map(|w| Tensor::<1>::from_data(w.as_slice(), (&device(), burn::tensor::DType::F64)));
     let [first, second] = weights;
-    let config = JunctionConfig::Sandwich(NormPlacementConfig { norm });
+    let config = JunctionConfig::Sandwich(NormPlacementConfig::new(norm));
     let junction = build_junction(config, &[("before.weight", first), ("after.weight", second)]);
     let x = rows([0.1, -0.4, 2.0, 1.0, -1.0, 0.2, 0.3, 0.7]);
     let want = x.clone() + rms(rms(x.clone(), before.unsqueeze()).exp(), after.unsqueeze());

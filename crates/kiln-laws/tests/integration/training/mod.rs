@@ -20,6 +20,7 @@ mod objectives;
 mod recompute;
 mod resume;
 pub(crate) mod runs;
+mod selection_bias;
 mod stage_lengths;
 mod stages;
 mod start_from;
