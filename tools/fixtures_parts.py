@@ -334,7 +334,7 @@ def starcoder2():
 def cohere():
     norm = layer(bias=False)
     projection = heads(kv_heads=GROUPS, qk_norm={"norm": norm, "scope": "each_head"})
-    config = decoder([block(under("pre", norm, attention(projection), gated()))], norm, rotary(interleaved=True),
+    config = decoder([block(under("pre", norm, attention(projection), gated()))], norm, rotary(500000.0, interleaved=True),
                      language(True, scale=0.25))
     reference = hf.CohereConfig(**LLAMA, use_qk_norm=True, logit_scale=0.25)
     control = changed(config, (["position", "rotary", "interleaved"], False))
@@ -613,7 +613,8 @@ def falcon_alibi():
 
 @model("gptj")
 def gptj():
-    config = decoder([block(under("pre", layer(), attention(heads()), mlp("gelu_tanh")))], layer(),
+    two = {"heads": {"heads": 2}}
+    config = decoder([block(under("pre", layer(), attention(two), mlp("gelu_tanh")))], layer(),
                      rotary(partial_factor=0.5, interleaved=True), language(bias=True))
 
     def fill_ends(names):
@@ -629,7 +630,7 @@ def gptj():
         names.linear(f"{ours}.feed_forward.up", f"{theirs}.mlp.fc_in", True)
         names.linear(f"{ours}.feed_forward.down", f"{theirs}.mlp.fc_out", True)
 
-    reference = hf.GPTJConfig(vocab_size=VOCAB, n_embd=HIDDEN, n_layer=2, n_head=HEADS, rotary_dim=2, n_inner=INNER,
+    reference = hf.GPTJConfig(vocab_size=VOCAB, n_embd=HIDDEN, n_layer=2, n_head=2, rotary_dim=4, n_inner=INNER,
                               n_positions=32, bos_token_id=1, eos_token_id=2)
     return reference, config, changed(config, (["position", "rotary", "interleaved"], False)), each_block(fill_ends, fill_block)
 
@@ -664,7 +665,7 @@ def mpt():
     norm = layer(bias=False)
     projection = heads(clip_qkv=0.4, scale=0.3)
     parts = [under("pre", norm, part) for part in (attention(projection), mlp("gelu", 4 * HIDDEN, False))]
-    config = decoder([block(*parts)], norm, {"alibi": {"alibi_bias_max": 4.0}}, language(True))
+    config = decoder([block(*parts)], norm, {"alibi": {}}, language(True))
 
     def fill_ends(names):
         names.take("embedding", "transformer.wte.weight")
@@ -679,7 +680,7 @@ def mpt():
         names.linear(f"{ours}.feed_forward.up", f"{theirs}.ffn.up_proj")
         names.linear(f"{ours}.feed_forward.down", f"{theirs}.ffn.down_proj")
 
-    own = {"clip_qkv": 0.4, "alibi_bias_max": 4, "softmax_scale": 0.3}
+    own = {"clip_qkv": 0.4, "softmax_scale": 0.3}
     reference = hf.MptConfig(vocab_size=VOCAB, d_model=HIDDEN, n_layers=2, n_heads=HEADS, max_seq_len=32, attn_config=own)
     control = changed(config, ([*part(0, 0), "attention", "projection", "heads", "clip_qkv"], None))
     return reference, config, control, each_block(fill_ends, fill_block)
@@ -695,8 +696,8 @@ def opt_of(junction, final, width, **options):
         names.take("embedding", "model.decoder.embed_tokens.weight")
         names.take("position.weight", "model.decoder.embed_positions.weight")
         if width:
-            names.linear("embedded.projection", "model.decoder.project_in")
-            names.linear("head.projection", "model.decoder.project_out")
+            names.linear("embedded.project_in", "model.decoder.project_in")
+            names.linear("head.project_out", "model.decoder.project_out")
         if final != "none":
             names.norm("norm", "model.decoder.final_layer_norm", True)
 
@@ -771,7 +772,7 @@ def electra():
         names.take("position.weight", "electra.embeddings.position_embeddings.weight")
         names.take("embedded.types", "electra.embeddings.token_type_embeddings.weight")
         names.norm("embedded.norm", "electra.embeddings.LayerNorm", True)
-        names.linear("embedded.projection", "electra.embeddings_project", True)
+        names.linear("embedded.project_in", "electra.embeddings_project", True)
         names.linear("head.transform.dense", "generator_predictions.dense", True)
         names.norm("head.transform.norm", "generator_predictions.LayerNorm", True)
         names.take("head.bias", "generator_lm_head.bias")
@@ -844,11 +845,12 @@ def random_weights(model, rng):
 
 def write(name, out, number):
     config, ours, control, fill = MODELS[name]()
-    config._attn_implementation = "eager"
+    # The eager code of Falcon adds ALiBi twice: with the mask, and by itself.
+    kernel = "sdpa" if name == "falcon-alibi" else "eager"
     rng = np.random.default_rng(100 + number)
     auto = hf.AutoModelForMaskedLM if name in ENCODERS else hf.AutoModelForCausalLM
     config._experts_implementation = "eager"
-    reference = auto.from_config(config, attn_implementation="eager").eval()
+    reference = auto.from_config(config, attn_implementation=kernel).eval()
     random_weights(reference, rng)
     reference.tie_weights()
     names = Names({key: value.clone() for key, value in reference.state_dict().items()})

@@ -162,7 +162,10 @@ impl ModelConfig {
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         self.check_sizes(path)?;
         self.check_stack(path)?;
-        let context = self.build_context();
+        // The parts see the positions as they will be resolved.
+        let mut position = self.position.clone();
+        position.resolve(&self.position_context());
+        let context = BuildContext { position: &position, ..self.build_context() };
         self.embedding.check(&context, &format!("{path}.embedding"))?;
         self.position.check(&self.position_context(), &format!("{path}.position"))?;
         self.check_position(path)?;

@@ -4,7 +4,7 @@
 //! map is applied last (ALBERT, ELECTRA), or first, to the tokens alone (OPT-350m).
 //!
 //! Parameters: `types [type_vocab_size, W]` (optional, normal with standard deviation 0.02), those of the norm under `norm`,
-//! and with a factorized embedding `projection.weight [W, M]` and `projection.bias [M]`. Types and norm have the width M if the
+//! and with a factorized embedding `project_in.weight [W, M]` and `project_in.bias [M]`. Types and norm have the width M if the
 //! map is applied first. The token table is the model's. BERT uses types and a norm; Gemma a scale of √M; others neither.
 //!
 //! Shapes: `[B, T, W] → [B, T, M]`, W = M unless factorized.
@@ -126,7 +126,7 @@ pub struct InputEmbedding {
     /// Norm of the sum.
     norm: Norm,
     /// Map of a factorized embedding, `[W, M]`.
-    projection: Option<Linear>,
+    project_in: Option<Linear>,
     /// When the map is applied.
     #[module(skip)]
     projection_order: EmbeddingProjection,
@@ -144,7 +144,7 @@ impl InputEmbedding {
         Self {
             types,
             norm: init.scope("norm", |init| config.norm.init(&sum, init)),
-            projection: factorized.map(|f| Linear::new("projection", [f.width, build.hidden], f.bias, init)),
+            project_in: factorized.map(|f| Linear::new("project_in", [f.width, build.hidden], f.bias, init)),
             projection_order: factorized.map_or_else(Default::default, |factorized| factorized.projection),
             scale: config.scale,
         }
@@ -152,7 +152,7 @@ impl InputEmbedding {
 
     /// Applies the map of a factorized embedding if this is its place.
     fn project(&self, place: EmbeddingProjection, x: Tensor<3>, cx: &Context) -> Tensor<3> {
-        match &self.projection {
+        match &self.project_in {
             Some(projection) if self.projection_order == place => projection.forward_with(x, cx),
             _ => x,
         }

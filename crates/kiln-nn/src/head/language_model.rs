@@ -6,7 +6,7 @@
 //! then the transform maps to its width, or, without a transform, a linear map without bias (OPT-350m).
 //!
 //! Parameters: `weight [W, V]` unless tied, `bias [V]` (optional), with a transform `transform.dense.weight [M, W]`,
-//! `transform.dense.bias [W]`, `transform.norm`, and with a width but no transform `projection.weight [M, W]`. W = M by
+//! `transform.dense.bias [W]`, `transform.norm`, and with a width but no transform `project_out.weight [M, W]`. W = M by
 //! default. Cost: 2 W V operations per token, usually the most expensive single matrix.
 
 use super::OutputHead;
@@ -107,7 +107,7 @@ impl HeadTransform {
 pub struct LanguageModelHead {
     transform: Option<HeadTransform>,
     /// Map to the width of the output matrix, `[M, W]`, where no transform does it.
-    projection: Option<Linear>,
+    project_out: Option<Linear>,
     /// Output matrix `[W, V]`; absent if tied.
     weight: Option<Param<Tensor<2>>>,
     /// Packed form of the output matrix, if it was loaded packed.
@@ -150,16 +150,16 @@ impl Variant for LanguageModelHead {
         let transform = config.transform.as_ref();
         let transform =
             transform.map(|config| init.scope("transform", |init| HeadTransform::init(config, width, build, init)));
-        let projection = config.width.filter(|_| transform.is_none());
-        let projection = projection.map(|width| Linear::new("projection", [build.hidden, width], false, init));
+        let project_out = config.width.filter(|_| transform.is_none());
+        let project_out = project_out.map(|width| Linear::new("project_out", [build.hidden, width], false, init));
         let bias = config.bias.then(|| init.constant([vocab], 0.0));
-        Self { transform, projection, weight, packed, bias, scale: config.scale, softcap: config.softcap }
+        Self { transform, project_out, weight, packed, bias, scale: config.scale, softcap: config.softcap }
     }
 }
 
 impl OutputHead for LanguageModelHead {
     fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2> {
-        let hidden = match (&self.transform, &self.projection) {
+        let hidden = match (&self.transform, &self.project_out) {
             (Some(transform), _) => transform.forward(hidden),
             (None, Some(projection)) => projection.forward(hidden),
             (None, None) => hidden,

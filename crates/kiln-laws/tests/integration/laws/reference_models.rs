@@ -118,7 +118,6 @@ fn configurations_compute_what_the_reference_computes() {
     for name in MODELS {
         let reference = ReferenceModel::open(name);
         let model = reference.model(&device().autodiff());
-        println!("CONFIG {name} {}", serde_json::to_string(model.config()).unwrap()); // TEMPORARY
         let logits = reference.logits(&model);
         let cotangent = reference.file.tensor::<2>("cotangent", &device().autodiff());
         let gradients = (logits.clone() * cotangent).sum().backward();

@@ -3,7 +3,7 @@
 //! Shapes: N tokens, E experts.
 
 use super::ScoringFunction;
-use crate::autograd_order::stop_gradient;
+use crate::autograd_order::{graph_barrier, stop_gradient};
 use burn::tensor::{
     Tensor,
     activation::{sigmoid, softmax},
@@ -22,7 +22,8 @@ pub fn router_scores(logits: Tensor<2>, function: ScoringFunction) -> Tensor<2> 
 pub fn router_probabilities(scores: Tensor<2>, function: ScoringFunction) -> Tensor<2> {
     match function {
         ScoringFunction::Softmax => scores,
-        ScoringFunction::Sigmoid => normalized(scores),
+        // The scores have two readers then, the weights and this barrier, which gradient checkpointing needs.
+        ScoringFunction::Sigmoid => normalized(graph_barrier(scores)),
     }
 }
 
