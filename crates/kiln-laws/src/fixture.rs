@@ -23,6 +23,25 @@ impl Fixture {
         Self { name: name.into(), bytes }
     }
 
+    /// Text in the file's metadata under `key`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn metadata(&self, key: &str) -> String {
+        let (_, header) = SafeTensors::read_metadata(&self.bytes).expect("a safetensors file");
+        let text = header.metadata().as_ref().and_then(|all| all.get(key).cloned());
+        text.unwrap_or_else(|| panic!("{}: no `{key}` in the metadata", self.name))
+    }
+
+    /// Names of the tensors that start with `prefix`, without it, in order.
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let file = SafeTensors::deserialize(&self.bytes).expect("a safetensors file");
+        let mut names: Vec<String> =
+            file.names().into_iter().filter_map(|name| name.strip_prefix(prefix)).map(String::from).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Shape and row-major values of a tensor of `f32`, `f64` or `i64`.
     ///
     /// # Panics

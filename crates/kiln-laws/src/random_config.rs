@@ -1,7 +1,8 @@
 //! Random model configurations, drawn from the JSON schema, so that every key and every name can occur, also those that
 //! are added later. Many are legal; `check` must refuse the others.
 //!
-//! Integers are drawn from 0, 1, 2, 4, 6 and 8 and numbers from 0 to 10⁴, edge cases of most keys. [`crate::strategies`]
+//! Integers are drawn from 0, 1, 2, 4, 6 and 8 and numbers from 0 to 10⁴, edge cases of most keys; factors of what a
+//! sublayer adds from 0 to 2. [`crate::strategies`]
 //! draws legal models only, but each of its options is written by hand.
 
 use crate::{
@@ -82,6 +83,10 @@ impl<'a> SchemaSampler<'a> {
             "integer" if key == "repeat" => Some((1 + self.random.uniform_int(2)).into()),
             "integer" if key == "max_position_embeddings" => Some(24.into()),
             "integer" => Some([1, 2, 2, 4, 4, 6, 8, 0][self.random.uniform_int(8)].into()),
+            // Larger factors saturate a dynamic tanh: its derivative is then 0 in `f64` too.
+            "number" if ["routed_scaling_factor", "residual_multiplier"].contains(&key) => {
+                Some([0.25, 0.5, 2.0, 0.0][self.random.uniform_int(4)].into())
+            }
             "number" => Some([0.1, 0.5, 1.0, 2.0, 1e-4, 1e4, 0.25, 0.0][self.random.uniform_int(8)].into()),
             "string" => Some("x".into()),
             _ => None,

@@ -68,7 +68,7 @@ fn parts(config: &ModelConfig) -> impl Iterator<Item = &PartConfig> {
 pub fn model_with_attention() -> impl Strategy<Value = ModelConfig> {
     (model(), attention()).prop_map(|(mut config, attention)| {
         let part = PartConfig::Attention(attention);
-        let sublayer = SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] };
+        let sublayer = SublayerConfig::new(JunctionConfig::default(), vec![part]);
         config.blocks[0].sublayers.insert(0, sublayer);
         config.blocks[0].depth = DepthConfig::default();
         config.resolve();

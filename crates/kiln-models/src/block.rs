@@ -1,7 +1,7 @@
 //! Transformer block: sublayers in sequence, each one or several parts under a junction, all under a depth rule.
 //!
 //! A sublayer with parts f₁ … fₖ computes x + Σ fᵢ(norm(x)) for a pre-norm junction; k > 1 is a parallel block (GPT-J,
-//! PaLM: 2204.02311, section 2). The junction owns the residual connection and the norm, the depth rule decides which
+//! PaLM: 2204.02311, section 2), x + Σ fᵢ(normᵢ(x)) with a norm for each part (GPT-NeoX: 2204.06745). The junction owns the residual connection and the norm, the depth rule decides which
 //! tokens the block runs for.
 
 use crate::{
@@ -14,6 +14,7 @@ use kiln_nn::{
     autograd_order::ReaderChain,
     depth::Depth,
     junction::Junction,
+    norm::Norm,
     part::{Part, PartConfig},
 };
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ use std::collections::HashMap;
 #[derive(Module, Debug)]
 pub struct Sublayer {
     junction: Junction,
+    /// Norm of each part's input; empty if the parts share the junction's.
+    part_norms: Vec<Norm>,
     parts: Vec<Part>,
     /// Role of each part, which parameter names are made from: `attention`, `feed_forward`.
     #[module(skip)]
@@ -66,9 +69,12 @@ impl Sublayer {
     fn init(config: &SublayerConfig, roles: Vec<String>, context: &BuildContext, init: &mut Initializer) -> Self {
         // The norm of a junction is named after the first part.
         let junction = init.scope(format!("{}_norm", roles[0]), |init| config.junction.init(context, init));
+        let norms = config.part_norm.iter().flat_map(|norm| roles.iter().map(move |role| (norm, role)));
+        let part_norms =
+            norms.map(|(norm, role)| init.scope(format!("{role}_norm"), |init| norm.init(context, init))).collect();
         let parts = config.parts.iter().zip(&roles);
         let parts = parts.map(|(part, role)| init.scope(role, |init| part.init(context, init))).collect();
-        Self { junction, parts, roles }
+        Self { junction, part_norms, parts, roles }
     }
 
     /// Forward pass with residual connection, `[B, T, M] → [B, T, M]`. The parts' outputs are added from first to last.
@@ -78,6 +84,10 @@ impl Sublayer {
             let mut readers = ReaderChain::new(x.clone());
             let outputs = self.parts.iter().zip(&self.roles).enumerate().map(|(i, (part, role))| {
                 let input = readers.next_reader(i + 1 == self.parts.len());
+                let input = match self.part_norms.get(i) {
+                    Some(norm) => norm.forward(input),
+                    None => input,
+                };
                 cx.scope(role, |cx| {
                     let output = part.forward(input, cx);
                     cx.probe_value("out", output)

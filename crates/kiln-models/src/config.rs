@@ -12,7 +12,7 @@ pub use block::{BlockConfig, SublayerConfig};
 use crate::stack::{EncoderConfig, Stack};
 use kiln_nn::{
     depth::DepthConfig,
-    head::HeadConfig,
+    head::{HeadConfig, LanguageModelHeadConfig},
     input_embedding::InputEmbeddingConfig,
     junction::JunctionConfig,
     norm::NormConfig,
@@ -71,7 +71,7 @@ pub struct ModelConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         let parts = [PartConfig::Attention(Default::default()), PartConfig::GatedMlp(Default::default())];
-        let sublayers = parts.map(|part| SublayerConfig { junction: JunctionConfig::default(), parts: vec![part] });
+        let sublayers = parts.map(|part| SublayerConfig::new(JunctionConfig::default(), vec![part]));
         Self {
             stack: Stack::Decoder,
             vocab: 0,
@@ -127,10 +127,20 @@ impl ModelConfig {
         }
     }
 
+    /// [`build_context`](Self::build_context) of the position encoding: positions that are added to the embeddings have the
+    /// width of their sum.
+    pub(crate) fn position_context(&self) -> BuildContext<'_> {
+        let context = self.build_context();
+        let width =
+            if self.position.is_added_to_embedding() { self.embedding.sum_width(self.hidden) } else { self.hidden };
+        BuildContext { hidden: width, ..context }
+    }
+
     /// Writes down every default that depends on other settings, such as the head dimension (hidden / heads), so that a
     /// saved configuration is complete. Idempotent. Numbers that cannot work are left for [`check`](Self::check).
     pub fn resolve(&mut self) {
         self.resolve_stack();
+        self.resolve_head_width();
         let unresolved = self.clone();
         self.position.resolve(&unresolved.build_context());
         // The parts see the resolved positions.
@@ -138,6 +148,7 @@ impl ModelConfig {
         let context = unresolved.build_context();
         for sublayer in self.blocks.iter_mut().flat_map(|block| &mut block.sublayers) {
             sublayer.junction.resolve(&context);
+            sublayer.part_norm.iter_mut().for_each(|norm| norm.resolve(&context));
             sublayer.parts.iter_mut().for_each(|part| part.resolve(&context));
         }
     }
@@ -151,15 +162,19 @@ impl ModelConfig {
     pub fn check(&self, path: &str) -> Result<(), ValidationError> {
         self.check_sizes(path)?;
         self.check_stack(path)?;
-        let context = self.build_context();
+        // The parts see the positions as they will be resolved.
+        let mut position = self.position.clone();
+        position.resolve(&self.position_context());
+        let context = BuildContext { position: &position, ..self.build_context() };
         self.embedding.check(&context, &format!("{path}.embedding"))?;
-        self.position.check(&context, &format!("{path}.position"))?;
+        self.position.check(&self.position_context(), &format!("{path}.position"))?;
         self.check_position(path)?;
         for (i, block) in self.blocks.iter().enumerate() {
             block.check(&context, self.effective_visibility(), &format!("{path}.blocks[{i}]"))?;
         }
         self.norm.check(&context, &format!("{path}.norm"))?;
         self.head.check(&context, &format!("{path}.head"))?;
+        self.check_head_width(path)?;
         self.encoder_model_config().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
     }
 
@@ -191,6 +206,29 @@ impl ModelConfig {
             _ => return Ok(()),
         };
         Err(ValidationError::new(format!("{path}.{key}"), reason))
+    }
+
+    /// Writes down the width of a tied head's input where it is not the hidden size: that of the token table.
+    fn resolve_head_width(&mut self) {
+        let table = self.embedding.table_width(self.hidden);
+        if let HeadConfig::Language(head) = &mut self.head {
+            let needed = if head.tied { table } else { self.hidden };
+            let width = head.width.unwrap_or(needed);
+            head.width = Some(width).filter(|width| *width != self.hidden || needed != self.hidden);
+        }
+    }
+
+    /// A tied head multiplies by the token table, so it needs the table's width.
+    fn check_head_width(&self, path: &str) -> Result<(), ValidationError> {
+        let table = self.embedding.table_width(self.hidden);
+        match &self.head {
+            HeadConfig::Language(LanguageModelHeadConfig { tied: true, width: Some(width), .. }) if *width != table => {
+                let reason = format!("the head is tied to token embeddings of width {table}, its width is {width}");
+                Err(ValidationError::new(format!("{path}.head.language.width"), reason)
+                    .with_suggestion(format!("width = {table}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Query heads of the first attention part; 0 if there is none.

@@ -27,7 +27,7 @@ impl Encoder {
         Some(init.scope("encoder", |init| Self {
             embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &context, init)),
             blocks: build_blocks(&config, init),
-            position: init.scope("position", |init| config.position.init(&context, init)),
+            position: init_position(&config, init),
             norm: init.scope("norm", |init| config.norm.init(&context, init)),
             dropout: config.dropout,
         }))
@@ -43,6 +43,11 @@ impl Encoder {
         let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.dropout, x, cx);
         self.norm.forward(x)
     }
+}
+
+/// Builds the position encoding of a stack. One that is added to the embeddings has the width of their sum.
+pub(crate) fn init_position(config: &ModelConfig, init: &mut Initializer) -> Position {
+    init.scope("position", |init| config.position.init(&config.position_context(), init))
 }
 
 /// Builds all blocks of a stack, repetitions expanded.

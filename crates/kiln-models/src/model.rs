@@ -7,7 +7,7 @@
 use crate::{
     block::Block,
     config::{ModelConfig, Visibility},
-    encoder::{Encoder, build_blocks, run_blocks},
+    encoder::{Encoder, build_blocks, init_position, run_blocks},
 };
 use burn::{
     module::{Module, Param},
@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 /// that Kiln uses. Cloning shares all weights.
 #[derive(Module, Debug)]
 pub struct Model {
-    /// Token embedding matrix, `[V, M]`.
+    /// Token embedding matrix, `[V, M]`, or `[V, W]` if the embedding is factorized.
     embedding: Param<Tensor<2>>,
     /// What is applied to the looked-up vectors: scale, token types, norm.
     embedded: InputEmbedding,
@@ -90,16 +90,16 @@ impl Model {
     /// Builds the modules in a fixed order, which [`Model::linear_layers`] shows; `init` decides about the weights.
     pub(crate) fn build(config: &ModelConfig, init: &mut Initializer) -> Self {
         let context = config.build_context();
-        let shape = [config.vocab, config.hidden];
+        let shape = [config.vocab, config.embedding.table_width(config.hidden)];
         // A tied head multiplies hidden states of size 1 by the table: logits start at size 1.
-        let std = 1.0 / (config.hidden as f64).sqrt();
+        let std = 1.0 / (shape[1] as f64).sqrt();
         let (embedding, packed_embedding) = init.packable_matrix("embedding", shape, std, false);
         let mut model = Self {
             embedding,
             packed_embedding,
             packed: BTreeMap::new(),
             embedded: init.scope("embedded", |init| InputEmbedding::init(&config.embedding, &context, init)),
-            position: init.scope("position", |init| config.position.init(&context, init)),
+            position: init_position(config, init),
             blocks: build_blocks(config, init),
             norm: init.scope("norm", |init| config.norm.init(&context, init)),
             head: init.scope("head", |init| config.head.init(&context, init)),

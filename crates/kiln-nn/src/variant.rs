@@ -63,6 +63,40 @@ pub(crate) fn invalid(path: &str, key: &str, reason: impl Into<String>) -> Resul
     Err(ValidationError::new(format!("{path}.{key}"), reason))
 }
 
+/// Whether a value is the default of its type. Options with such a value are left out of a written configuration.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Whether a flag is set. A flag that is set by default is left out of a written configuration if it is.
+pub(crate) fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+/// Whether a factor is 1, which changes nothing. Such a factor is left out of a written configuration.
+pub(crate) fn is_one(factor: &f64) -> bool {
+    *factor == 1.0
+}
+
+/// Checks an optional factor at `path`: finite and not 0.
+pub(crate) fn check_factor(factor: f64, path: String) -> Result<(), ValidationError> {
+    if factor != 0.0 && factor.is_finite() {
+        return Ok(());
+    }
+    Err(ValidationError::new(path, format!("expected a finite number other than 0, found {factor}")))
+}
+
+/// Checks an optional limit at `path`: finite and above 0.
+pub(crate) fn check_limit(limit: Option<f64>, path: String) -> Result<(), ValidationError> {
+    match limit {
+        Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
+            let reason = format!("expected a finite number above 0, found {limit}");
+            Err(ValidationError::new(path, reason).with_suggestion("leave it out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Maximum width of a matrix, 1,048,576. A larger number in a configuration is treated as a mistake: a matrix of that size would
 /// not fit into memory.
 pub const MAX_WIDTH: usize = 1 << 20;

@@ -54,6 +54,7 @@ pub mod checkpoint;
 pub mod early_stopping;
 pub mod ema;
 pub mod evaluate;
+mod expert_loads;
 pub mod frozen;
 pub mod gradient_checkpointing;
 pub mod metrics;

@@ -4,6 +4,7 @@
 //! differentiated once, and a batch may be processed in parts (gradient accumulation).
 
 use crate::{
+    expert_loads::ExpertLoads,
     gradient_checkpointing::{GradientCheckpointing, collect_gradients},
     objective::{Loss, Models, Objective},
     optimizer::{Optimizer, ParamUpdate, matches},
@@ -29,6 +30,8 @@ pub struct Gradients {
     pub auxiliary_losses: BTreeMap<String, Tensor<1>>,
     /// Metrics of the objective by name, `[1]` each: means over its units.
     pub metrics: BTreeMap<String, Tensor<1>>,
+    /// Loads of the experts of each layer with a selection bias, summed over the batches.
+    expert_loads: ExpertLoads,
 }
 
 /// Gradients of the mean loss over all `batches` together. Each unit of the objective, such as a token, has the same weight,
@@ -54,6 +57,7 @@ pub fn compute_gradients_with(
     let mut gradient_accumulator = GradientsAccumulator::new();
     let (mut single_batch_gradients, mut loss) = (None, None);
     let (mut auxiliary_losses, mut metrics) = (BTreeMap::new(), BTreeMap::new());
+    let mut expert_loads = ExpertLoads::default();
     for (index, batch) in batches.iter().enumerate() {
         let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);
         // Recomputed blocks and losses run their own backward pass and leave their parameter gradients in the sink.
@@ -64,6 +68,7 @@ pub fn compute_gradients_with(
         for (name, sum) in batch_metrics {
             accumulate(metrics.entry(name.to_owned()).or_insert(None), sum.inner() / num_units);
         }
+        expert_loads.add(cx.take_expert_loads());
         let batch_loss = sum / num_units;
         accumulate(&mut loss, batch_loss.clone().inner());
         let fraction = objective.num_units(batch) / num_units;
@@ -94,6 +99,7 @@ pub fn compute_gradients_with(
         norm: norm.unwrap_or_else(|| Tensor::zeros([1], &device)),
         auxiliary_losses: present(auxiliary_losses),
         metrics: present(metrics),
+        expert_loads,
     }
 }
 
@@ -142,7 +148,8 @@ impl Gradients {
 
     /// The model after one update. With `max_grad_norm`, all gradients are multiplied by
     /// min(1, max_grad_norm / (norm + 1e-6)) first, as by PyTorch's `clip_grad_norm_`. Parameters without a gradient stay as
-    /// they are. Weights of 16-bit floats have a master weight in f32 in the optimizer.
+    /// they are, except trainable selection biases, which change by the load of their experts. Weights of 16-bit floats have a
+    /// master weight in f32 in the optimizer.
     pub fn apply(
         self,
         model: Model,
@@ -152,6 +159,7 @@ impl Gradients {
     ) -> Model {
         let factor = max_grad_norm.map(|max| (self.norm + 1e-6).recip().mul_scalar(max).clamp_max(1.0));
         let mut gradients = self.by_parameter;
+        let model = self.expert_loads.update_selection_biases(model);
         let (weight_dtype, adapters) = (model.weight_dtype(), model.clone());
         map_params(model, |param| {
             let Some(gradient) = param.take_gradient(&mut gradients) else { return };

@@ -6,7 +6,7 @@ use kiln_kernels::attention::{Score, Sigmoid, Softmax};
 use kiln_nn::{
     part::attention::{
         AttentionConfig, AttentionSource, LatentProjectionConfig, MultiHeadProjectionConfig, ProjectionConfig,
-        SegmentsConfig,
+        QueryKeyNormConfig, QueryKeyNormScope, SegmentsConfig,
     },
     position::{
         AlibiConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig, RotaryScaling,
@@ -18,14 +18,20 @@ use kiln_spec::config::NoOptions;
 use proptest::{option, prelude::*, sample::select};
 
 /// Position encoding of a stack. T5's is left out: its table must fit the heads of an attention (see [`attention`]).
-pub fn position() -> impl Strategy<Value = PositionConfig> {
+pub fn position() -> BoxedStrategy<PositionConfig> {
     prop_oneof![
         1 => Just(PositionConfig::None(NoOptions {})),
         1 => learned().prop_map(PositionConfig::Learned),
         1 => sinusoidal().prop_map(PositionConfig::Sinusoidal),
         3 => rotary().prop_map(PositionConfig::Rotary),
-        1 => (0.0f64..8.0).prop_map(|alibi_bias_max| PositionConfig::Alibi(AlibiConfig { alibi_bias_max })),
+        1 => alibi().prop_map(PositionConfig::Alibi),
     ]
+    .boxed()
+}
+
+/// ALiBi, scaled like the query-key products or not.
+fn alibi() -> impl Strategy<Value = AlibiConfig> {
+    (0.0f64..8.0, any::<bool>()).prop_map(|(alibi_bias_max, scaled)| AlibiConfig { alibi_bias_max, scaled })
 }
 
 /// A learned table of [`MAX_POSITIONS`] rows, the first of them for position `offset`.
@@ -68,50 +74,69 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
     })
 }
 
-/// Multi-head, grouped-query and multi-query projections: one or two key-value heads of up to three query heads each.
-fn heads() -> impl Strategy<Value = ProjectionConfig> {
+/// Norm of queries and keys, of every scope.
+fn qk_norm() -> impl Strategy<Value = QueryKeyNormConfig> {
+    let scopes = vec![QueryKeyNormScope::Head, QueryKeyNormScope::EachHead, QueryKeyNormScope::AllHeads];
+    (norm(), select(scopes)).prop_map(|(norm, scope)| QueryKeyNormConfig { norm, scope })
+}
+
+/// Multi-head, grouped-query and multi-query projections: one or two key-value heads of up to three query heads each, with
+/// and without a norm of queries and keys, and clipped in one of six cases.
+fn heads() -> BoxedStrategy<ProjectionConfig> {
     let sizes = (1usize..=2, 1usize..=3, 1usize..=2);
     let scale = option::of(Just(0.6));
-    (sizes, any::<[bool; 2]>(), scale).prop_map(|((kv_heads, group, half), [bias, other], scale)| {
-        let config = MultiHeadProjectionConfig {
-            heads: kv_heads * group,
-            kv_heads: Some(kv_heads),
-            head_dim: Some(2 * half),
-            bias,
-            out_bias: other.then_some(!bias),
-            scale,
-        };
-        ProjectionConfig::Heads(config)
-    })
+    let limits = (option::weighted(0.4, qk_norm()), option::weighted(0.17, Just(0.8)));
+    let options = (sizes, any::<[bool; 2]>(), scale, limits);
+    options
+        .prop_map(|((kv_heads, group, half), [bias, other], scale, (qk_norm, clip_qkv))| {
+            let config = MultiHeadProjectionConfig {
+                heads: kv_heads * group,
+                kv_heads: Some(kv_heads),
+                head_dim: Some(2 * half),
+                bias,
+                out_bias: other.then_some(!bias),
+                scale,
+                qk_norm,
+                clip_qkv,
+            };
+            ProjectionConfig::Heads(config)
+        })
+        .boxed()
 }
 
 /// Latent projections whose widths all differ, so that a mix-up of two widths is an error of shapes.
-fn latent() -> impl Strategy<Value = ProjectionConfig> {
-    (1usize..=3, option::of(1usize..4), norm()).prop_map(|(heads, q_lora_rank, norm)| {
-        ProjectionConfig::Latent(LatentProjectionConfig {
-            heads,
-            q_lora_rank,
-            norm,
-            kv_lora_rank: Some(3),
-            qk_nope_head_dim: Some(5),
-            qk_rope_head_dim: Some(2),
-            v_head_dim: Some(4),
+fn latent() -> BoxedStrategy<ProjectionConfig> {
+    let options = (1usize..=3, option::of(1usize..4), norm(), any::<bool>(), option::of(Just(0.6)));
+    options
+        .prop_map(|(heads, q_lora_rank, norm, bias, scale)| {
+            ProjectionConfig::Latent(LatentProjectionConfig {
+                heads,
+                q_lora_rank,
+                norm,
+                kv_lora_rank: Some(3),
+                qk_nope_head_dim: Some(5),
+                qk_rope_head_dim: Some(2),
+                v_head_dim: Some(4),
+                bias,
+                scale,
+            })
         })
-    })
+        .boxed()
 }
 
 /// Softmax with softcap, temperature and sink, or sigmoid with and without a bias.
-pub fn score() -> impl Strategy<Value = Score> {
+pub fn score() -> BoxedStrategy<Score> {
     let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
     prop_oneof![
         3 => softmax.prop_map(|(softcap, temperature, sink)| Score::Softmax(Softmax { softcap, temperature, sink })),
         1 => option::of(-3.0f64..1.0).prop_map(|bias| Score::Sigmoid(Sigmoid { bias })),
     ]
+    .boxed()
 }
 
 /// Attention of any projection, pattern and score, with the positions of the stack or its own, and with or without a
 /// trained prefix. Cross attention is left out.
-pub fn attention() -> impl Strategy<Value = AttentionConfig> {
+pub fn attention() -> BoxedStrategy<AttentionConfig> {
     let own = prop_oneof![
         position().prop_filter("only a stack adds positions to embeddings", |p| !p.is_added_to_embedding()),
         relative_bias().prop_map(PositionConfig::T5)
@@ -121,15 +146,15 @@ pub fn attention() -> impl Strategy<Value = AttentionConfig> {
         1 => (1usize..4).prop_map(|prefix_length| AttentionSource::Segments(SegmentsConfig { prefix_length })),
     ];
     let projection = prop_oneof![2 => heads(), 1 => latent()];
-    (projection, option::weighted(0.4, own), layouts::pattern(), score(), source).prop_map(
-        |(projection, position, pattern, score, source)| AttentionConfig {
+    (projection, option::weighted(0.4, own), layouts::pattern(), score(), source)
+        .prop_map(|(projection, position, pattern, score, source)| AttentionConfig {
             source,
             projection,
             position,
             pattern,
             score,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// T5's relative bias, with buckets for one side or for both.

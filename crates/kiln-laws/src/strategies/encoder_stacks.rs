@@ -47,7 +47,7 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
             let blocks = own.iter_mut().flat_map(|own| &mut own.blocks).flatten();
             blocks.chain(&mut config.blocks).for_each(replace_causal_only);
             let sublayers = &mut config.blocks[0].sublayers;
-            sublayers.insert(at.min(sublayers.len()), SublayerConfig { junction, parts: vec![cross] });
+            sublayers.insert(at.min(sublayers.len()), SublayerConfig::new(junction, vec![cross]));
             (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
             config.resolve();
             config

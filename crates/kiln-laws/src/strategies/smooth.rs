@@ -6,7 +6,12 @@ use kiln_nn::{
     head::{HeadConfig, LanguageModelHeadConfig},
     junction::JunctionConfig,
     norm::{NormConfig, RmsNormConfig},
-    part::{PartConfig, experts::ExpertConfig, feed_forward::activation::Activation},
+    part::{
+        PartConfig,
+        attention::{AttentionConfig, ProjectionConfig},
+        experts::ExpertConfig,
+        feed_forward::activation::Activation,
+    },
 };
 
 /// Returns the model with every block running for every token.
@@ -29,15 +34,17 @@ pub fn all_blocks(config: &mut ModelConfig) -> impl Iterator<Item = &mut BlockCo
 pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
     let mut config = config.clone();
     for sublayer in all_blocks(&mut config).flat_map(|block| &mut block.sublayers) {
-        match &mut sublayer.junction {
-            JunctionConfig::Pre(placement) | JunctionConfig::Post(placement) | JunctionConfig::Sandwich(placement) => {
-                enlarge_epsilon(&mut placement.norm);
-            }
-            _ => {}
+        match (&sublayer.part_norm, sublayer.junction.norm_mut()) {
+            (None, Some(norm)) => enlarge_epsilon(norm),
+            _ => sublayer.part_norm.iter_mut().for_each(enlarge_epsilon),
         }
         for part in &mut sublayer.parts {
-            if let PartConfig::Gla(gla) = part {
-                enlarge_epsilon(&mut gla.norm);
+            match part {
+                PartConfig::Gla(gla) => enlarge_epsilon(&mut gla.norm),
+                PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
+                    heads.qk_norm.iter_mut().for_each(|qk_norm| enlarge_epsilon(&mut qk_norm.norm));
+                }
+                _ => {}
             }
         }
     }
@@ -54,7 +61,7 @@ fn enlarge_epsilon(norm: &mut NormConfig) {
     match norm {
         NormConfig::Rms(rms) => rms.eps = 0.3,
         NormConfig::Layer(layer) => layer.eps = 0.3,
-        other => *other = NormConfig::Rms(RmsNormConfig { eps: 0.3 }),
+        other => *other = NormConfig::Rms(RmsNormConfig { eps: 0.3, ..RmsNormConfig::default() }),
     }
 }
 
@@ -74,7 +81,7 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 
 /// Whether the loss is differentiable everywhere, so that finite differences approximate its gradient.
 ///
-/// ReLU, the choice of experts and the choice of tokens (mixture of depths) are not.
+/// ReLU, clipped queries, the choice of experts and the choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
     let blocks: Vec<&BlockConfig> = config.blocks.iter().chain(&encoder).collect();
@@ -85,6 +92,9 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
     parts.all(|part| match part {
         PartConfig::Mlp(mlp) => mlp.activation != Activation::Relu,
         PartConfig::GatedMlp(mlp) => mlp.activation != Activation::Relu,
+        PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
+            heads.clip_qkv.is_none()
+        }
         PartConfig::Experts(experts) => {
             let all_active = experts.top_k == experts.num_experts;
             all_active

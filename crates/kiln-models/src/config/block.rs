@@ -25,6 +25,10 @@ pub struct SublayerConfig {
     pub junction: JunctionConfig,
     /// Parts that read the same input; their outputs are added. One part, or several for a parallel block.
     pub parts: Vec<PartConfig>,
+    /// Norm of each part's input, with weights of its own for each part: x + Σ fᵢ(normᵢ(x)) (GPT-NeoX, Falcon 40B). The
+    /// junction then has no norm. Absent: the parts share the norm of the junction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_norm: Option<NormConfig>,
 }
 
 /// Transformer block: sublayers applied in order, each with its own residual connection.
@@ -81,17 +85,30 @@ impl BlockConfig {
 impl SublayerConfig {
     /// A part with the norm before it: x + f(norm(x)).
     pub fn pre_norm(norm: &NormConfig, part: PartConfig) -> Self {
-        Self { junction: JunctionConfig::Pre(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+        Self::new(JunctionConfig::Pre(NormPlacementConfig::new(norm.clone())), vec![part])
     }
 
     /// A part with the norm after the residual connection: norm(x + f(x)).
     pub fn post_norm(norm: &NormConfig, part: PartConfig) -> Self {
-        Self { junction: JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() }), parts: vec![part] }
+        Self::new(JunctionConfig::Post(NormPlacementConfig::new(norm.clone())), vec![part])
+    }
+
+    /// Parallel parts with a norm each before them: x + Σ fᵢ(normᵢ(x)).
+    pub fn parallel(norm: &NormConfig, parts: Vec<PartConfig>) -> Self {
+        let none = NormConfig::None(Default::default());
+        let junction = JunctionConfig::Pre(NormPlacementConfig::new(none));
+        Self { part_norm: Some(norm.clone()), ..Self::new(junction, parts) }
+    }
+
+    /// Parts under a junction, which share its norm.
+    pub fn new(junction: JunctionConfig, parts: Vec<PartConfig>) -> Self {
+        Self { junction, parts, part_norm: None }
     }
 
     /// Checks the junction, then each part by itself and against the model's visibility.
     fn check(&self, context: &BuildContext, visibility: Visibility, path: &str) -> Result<(), ValidationError> {
         self.junction.check(context, &format!("{path}.junction"))?;
+        self.check_part_norm(context, path)?;
         if self.parts.is_empty() {
             let reason = "expected at least one part, found none";
             return Err(ValidationError::new(format!("{path}.parts"), reason));
@@ -102,6 +119,20 @@ impl SublayerConfig {
             check_direction(part, visibility, &path)?;
         }
         Ok(())
+    }
+}
+
+impl SublayerConfig {
+    /// Checks the norm of the parts. Parameters of the first part's norm and of the junction's would have the same names, so
+    /// only one of them is allowed.
+    fn check_part_norm(&self, context: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        let Some(norm) = &self.part_norm else { return Ok(()) };
+        if self.junction.norm().is_some_and(|norm| !matches!(norm, NormConfig::None(_))) {
+            let reason = "each part has a norm of its own, and the junction has one too";
+            return Err(ValidationError::new(format!("{path}.part_norm"), reason)
+                .with_suggestion("junction = { pre = { norm = \"none\" } }"));
+        }
+        norm.check(context, &format!("{path}.part_norm"))
     }
 }
 

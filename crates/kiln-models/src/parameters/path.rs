@@ -74,6 +74,9 @@ impl ParameterPath {
             ["sublayers", s, "junction", "norm", rest @ ..] | ["sublayers", s, "junction", rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, "0"), rest.join("."))
             }
+            ["sublayers", s, "part_norms", p, rest @ ..] => {
+                format!("{prefix}.{}_norm.{}", role(roles, s, p), rest.join("."))
+            }
             ["sublayers", s, "parts", p, rest @ ..] => {
                 let rest: Vec<&str> = rest.iter().copied().filter(|field| *field != "projection").collect();
                 format!("{prefix}.{}.{}", role(roles, s, p), rest.join("."))

@@ -26,7 +26,7 @@ pub use state::{State, Stateful};
 pub use stream::{KeySource, TokenStream, retained_counts};
 pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
 
-use crate::position::Position;
+use crate::{part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern};
@@ -91,6 +91,8 @@ pub struct Context {
     /// gradient checkpointing of blocks.
     pub loss_sink: Option<GradientSink>,
     auxiliary_losses: Vec<AuxiliaryLoss>,
+    /// Loads of experts with a selection bias; see [`Context::add_expert_load`].
+    pub(crate) expert_loads: Vec<ExpertLoad>,
     used_kernels: Vec<Kernel>,
     path: Vec<String>,
 }
@@ -111,6 +113,7 @@ impl Context {
             gradient_sink: None,
             loss_sink: None,
             auxiliary_losses: Vec::new(),
+            expert_loads: Vec::new(),
             used_kernels: Vec::new(),
             path: Vec::new(),
         }

@@ -174,6 +174,7 @@ impl RecomputeBlock {
             gradient_sink: None,
             loss_sink: None,
             auxiliary_losses: Vec::new(),
+            expert_loads: Vec::new(),
             used_kernels: Vec::new(),
             path: self.path.clone(),
         }

@@ -1,10 +1,13 @@
-//! Language-model head: logits = (scale · f(h)) W + b over the vocabulary.
+//! Language-model head: logits = c tanh(((scale · f(h)) W + b) / c) over the vocabulary, without tanh if there is no cap c.
 //!
 //! W is the transposed token table (tied, 1608.05859) or a matrix of its own; f is the identity or BERT's transform
-//! norm(activation(h W_t + b_t)) (1810.04805). T5 scales h by 1/√M.
+//! norm(activation(h W_t + b_t)) (1810.04805). T5 scales h by 1/√M, Granite and Cohere by a constant. Gemma 2 caps the logits
+//! (2408.00118, section 2). W may be narrower than the hidden states, as the table of a factorized embedding is (`width` W):
+//! then the transform maps to its width, or, without a transform, a linear map without bias (OPT-350m).
 //!
-//! Parameters: `weight [M, V]` unless tied, `bias [V]` (optional), and with a transform `transform.dense.weight [M, M]`,
-//! `transform.dense.bias [M]`, `transform.norm`. Cost: 2 M V operations per token, usually the most expensive single matrix.
+//! Parameters: `weight [W, V]` unless tied, `bias [V]` (optional), with a transform `transform.dense.weight [M, W]`,
+//! `transform.dense.bias [W]`, `transform.norm`, and with a width but no transform `project_out.weight [M, W]`. W = M by
+//! default. Cost: 2 W V operations per token, usually the most expensive single matrix.
 
 use super::OutputHead;
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
     norm::{LayerNormConfig, Norm, NormConfig},
     packed_weight::{PackedWeight, WeightView},
     part::feed_forward::activation::Activation,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit, is_true},
 };
 use burn::{
     module::{Module, Param},
@@ -38,11 +41,18 @@ pub struct LanguageModelHeadConfig {
     /// BERT-style transform before the output matrix: norm(activation(h W + b)). Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transform: Option<HeadTransformConfig>,
+    /// Width of the output matrix's input. Hidden states are projected to it by the transform, or else by a matrix. Absent:
+    /// the width of the token embedding if tied, otherwise the hidden size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Cap c of the logits: c · tanh(logit / c) (Gemma 2). Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub softcap: Option<f64>,
 }
 
 impl Default for LanguageModelHeadConfig {
     fn default() -> Self {
-        Self { tied: true, bias: false, scale: None, transform: None }
+        Self { tied: true, bias: false, scale: None, transform: None, width: None, softcap: None }
     }
 }
 
@@ -54,18 +64,21 @@ pub struct HeadTransformConfig {
     pub activation: Activation,
     /// Norm after the activation.
     pub norm: NormConfig,
+    /// Use a bias in the transform's matrix.
+    #[serde(skip_serializing_if = "is_true")]
+    pub bias: bool,
 }
 
 impl Default for HeadTransformConfig {
     fn default() -> Self {
-        Self { activation: Activation::Gelu, norm: NormConfig::Layer(LayerNormConfig::default()) }
+        Self { activation: Activation::Gelu, norm: NormConfig::Layer(LayerNormConfig::default()), bias: true }
     }
 }
 
 /// BERT's transform: norm(activation(h W + b)).
 #[derive(Module, Debug)]
 struct HeadTransform {
-    /// W_t and b_t, `[M, M]`.
+    /// W_t and b_t, `[M, W]`.
     dense: Linear,
     /// Norm after the activation.
     norm: Norm,
@@ -74,16 +87,16 @@ struct HeadTransform {
 }
 
 impl HeadTransform {
-    fn init(config: &HeadTransformConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        let m = build.hidden;
+    fn init(config: &HeadTransformConfig, width: usize, build: &BuildContext, init: &mut Initializer) -> Self {
+        let narrow = BuildContext { hidden: width, ..*build };
         Self {
-            dense: Linear::new("dense", [m, m], true, init),
-            norm: init.scope("norm", |init| config.norm.init(build, init)),
+            dense: Linear::new("dense", [build.hidden, width], config.bias, init),
+            norm: init.scope("norm", |init| config.norm.init(&narrow, init)),
             activation: config.activation,
         }
     }
 
-    /// `[N, M] → [N, M]`.
+    /// `[N, M] → [N, W]`.
     fn forward(&self, hidden: Tensor<2>) -> Tensor<2> {
         let hidden = self.activation.apply(self.dense.forward(hidden));
         self.norm.forward(hidden.unsqueeze_dim(0)).squeeze_dim(0)
@@ -94,7 +107,9 @@ impl HeadTransform {
 #[derive(Module, Debug)]
 pub struct LanguageModelHead {
     transform: Option<HeadTransform>,
-    /// Output matrix `[M, V]`; absent if tied.
+    /// Map to the width of the output matrix, `[M, W]`, where no transform does it.
+    project_out: Option<Linear>,
+    /// Output matrix `[W, V]`; absent if tied.
     weight: Option<Param<Tensor<2>>>,
     /// Packed form of the output matrix, if it was loaded packed.
     #[module(skip)]
@@ -103,6 +118,8 @@ pub struct LanguageModelHead {
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     scale: Option<f64>,
+    #[module(skip)]
+    softcap: Option<f64>,
 }
 
 impl Variant for LanguageModelHead {
@@ -116,28 +133,38 @@ impl Variant for LanguageModelHead {
             );
             return Err(ValidationError::new(format!("{path}.scale"), reason).with_suggestion("leave it out"));
         }
-        let norm = config.transform.as_ref().map(|transform| &transform.norm);
-        norm.map_or(Ok(()), |norm| norm.check(build, &format!("{path}.transform.norm")))
+        let width = config.width.unwrap_or(build.hidden);
+        if width == 0 || width > MAX_WIDTH {
+            let reason = format!("expected a width from 1 to {MAX_WIDTH}, found {width}");
+            return Err(ValidationError::new(format!("{path}.width"), reason).with_suggestion("leave it out"));
+        }
+        check_limit(config.softcap, format!("{path}.softcap"))?;
+        let (norm, narrow) = (config.transform.as_ref().map(|t| &t.norm), BuildContext { hidden: width, ..*build });
+        norm.map_or(Ok(()), |norm| norm.check(&narrow, &format!("{path}.transform.norm")))
     }
 
     fn init(config: &LanguageModelHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        let (vocab, m) = (build.vocab, build.hidden);
-        let weight = (!config.tied).then(|| init.packable_matrix("weight", [m, vocab], 1.0 / (m as f64).sqrt(), true));
+        let (vocab, width) = (build.vocab, config.width.unwrap_or(build.hidden));
+        let std = 1.0 / (width as f64).sqrt();
+        let weight = (!config.tied).then(|| init.packable_matrix("weight", [width, vocab], std, true));
         let (weight, packed) = weight.map_or((None, None), |(weight, packed)| (Some(weight), packed));
         let transform = config.transform.as_ref();
         let transform =
-            transform.map(|config| init.scope("transform", |init| HeadTransform::init(config, build, init)));
+            transform.map(|config| init.scope("transform", |init| HeadTransform::init(config, width, build, init)));
+        let project_out = config.width.filter(|_| transform.is_none());
+        let project_out = project_out.map(|width| Linear::new("project_out", [build.hidden, width], false, init));
         let bias = config.bias.then(|| init.constant([vocab], 0.0));
-        Self { transform, weight, packed, bias, scale: config.scale }
+        Self { transform, project_out, weight, packed, bias, scale: config.scale, softcap: config.softcap }
     }
 }
 
 impl LanguageModelHead {
     /// The transformed hidden states with the output matrix and what else makes logits of them.
     fn call(&self, hidden: Tensor<2>, embedding: WeightView) -> LinearCrossEntropyCall {
-        let hidden = match &self.transform {
-            Some(transform) => transform.forward(hidden),
-            None => hidden,
+        let hidden = match (&self.transform, &self.project_out) {
+            (Some(transform), _) => transform.forward(hidden),
+            (None, Some(projection)) => projection.forward(hidden),
+            (None, None) => hidden,
         };
         let view = self.weight.as_ref().map(|weight| WeightView::new(weight, self.packed.as_ref()));
         let matrix = match (view.unwrap_or(embedding).packed(), view) {
@@ -146,7 +173,7 @@ impl LanguageModelHead {
             (None, None) => VocabularyMatrix::Rows(embedding.val()),
         };
         let bias = self.bias.as_ref().map(Param::val);
-        LinearCrossEntropyCall { hidden, matrix, bias, scale: self.scale, softcap: None }
+        LinearCrossEntropyCall { hidden, matrix, bias, scale: self.scale, softcap: self.softcap }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each sublayer normalizes the residual stream, so the output of the last block is normalized already. Deep stacks need a
 //! learning-rate warmup (2002.04745).
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -18,6 +18,9 @@ use kiln_spec::ValidationError;
 pub struct PostNorm {
     /// Norm of the sum.
     norm: Norm,
+    /// Factor of what is added to the residual stream.
+    #[module(skip)]
+    multiplier: f64,
 }
 
 impl Variant for PostNorm {
@@ -25,16 +28,16 @@ impl Variant for PostNorm {
     const CARD: Card = Card::new("post", "1706.03762");
 
     fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(build, &format!("{path}.norm"))
+        config.check(build, path)
     }
 
     fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        Self { norm: config.norm.init(build, init) }
+        Self { norm: config.norm.init(build, init), multiplier: config.residual_multiplier }
     }
 }
 
 impl NormPlacement for PostNorm {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        self.norm.forward(x.clone() + sublayer(x, cx))
+        self.norm.forward(add_branch(x.clone(), sublayer(x, cx), self.multiplier))
     }
 }

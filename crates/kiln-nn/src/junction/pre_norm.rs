@@ -3,7 +3,7 @@
 //! The residual stream itself is never normalized, so gradients reach the first block unscaled and training needs no long
 //! warmup. A model with pre-norm has a norm before its head.
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -18,6 +18,9 @@ use kiln_spec::ValidationError;
 pub struct PreNorm {
     /// Norm of the sublayer's input.
     norm: Norm,
+    /// Factor of what is added to the residual stream.
+    #[module(skip)]
+    multiplier: f64,
 }
 
 impl Variant for PreNorm {
@@ -25,16 +28,16 @@ impl Variant for PreNorm {
     const CARD: Card = Card::new("pre", "2002.04745");
 
     fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(build, &format!("{path}.norm"))
+        config.check(build, path)
     }
 
     fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
-        Self { norm: config.norm.init(build, init) }
+        Self { norm: config.norm.init(build, init), multiplier: config.residual_multiplier }
     }
 }
 
 impl NormPlacement for PreNorm {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        x.clone() + sublayer(self.norm.forward(x), cx)
+        add_branch(x.clone(), sublayer(self.norm.forward(x), cx), self.multiplier)
     }
 }

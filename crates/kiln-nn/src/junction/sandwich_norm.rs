@@ -2,7 +2,7 @@
 //!
 //! The second norm bounds what a sublayer adds to the residual stream, which keeps f16 training from overflowing.
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -19,6 +19,9 @@ pub struct SandwichNorm {
     before: Norm,
     /// norm₂, of the sublayer's output.
     after: Norm,
+    /// Factor of what is added to the residual stream.
+    #[module(skip)]
+    multiplier: f64,
 }
 
 impl Variant for SandwichNorm {
@@ -26,17 +29,17 @@ impl Variant for SandwichNorm {
     const CARD: Card = Card::new("sandwich", "2105.13290, 2408.00118");
 
     fn check(config: &NormPlacementConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        config.norm.check(build, &format!("{path}.norm"))
+        config.check(build, path)
     }
 
     fn init(config: &NormPlacementConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let mut norm = |name| init.scope(name, |init| config.norm.init(build, init));
-        Self { before: norm("before"), after: norm("after") }
+        Self { before: norm("before"), after: norm("after"), multiplier: config.residual_multiplier }
     }
 }
 
 impl NormPlacement for SandwichNorm {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        x.clone() + self.after.forward(sublayer(self.before.forward(x), cx))
+        add_branch(x.clone(), self.after.forward(sublayer(self.before.forward(x), cx)), self.multiplier)
     }
 }

@@ -3,7 +3,7 @@
 //! The variance is the biased one (divided by M). Parameters: `weight [M]`, starting at 1, and `bias [M]` (optional), starting
 //! at 0. Kernel: [`kiln_kernels::layer_norm`].
 
-use super::Normalization;
+use super::{Normalization, by_group};
 use crate::{
     init::Initializer,
     variant::{BuildContext, Card, Variant},
@@ -61,5 +61,12 @@ impl Variant for LayerNorm {
 impl Normalization for LayerNorm {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         layer_norm(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.eps)
+    }
+
+    fn forward_groups(&self, x: Tensor<3>, groups: usize) -> Tensor<3> {
+        let weight = self.weight.val();
+        let ones = weight.clone().narrow(0, 0, x.dims()[2] / groups).ones_like();
+        let y = by_group(x, groups, |x| layer_norm(x, ones, None, self.eps)) * weight.unsqueeze();
+        self.bias.iter().fold(y, |y, bias| y + bias.val().unsqueeze())
     }
 }

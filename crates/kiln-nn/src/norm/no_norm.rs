@@ -25,4 +25,8 @@ impl Normalization for NoNorm {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         x
     }
+
+    fn forward_groups(&self, x: Tensor<3>, _groups: usize) -> Tensor<3> {
+        x
+    }
 }

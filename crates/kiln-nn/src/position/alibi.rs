@@ -7,7 +7,7 @@ use super::PositionEncoding;
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant},
+    variant::{BuildContext, Card, Variant, is_default},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_kernels::attention::{BiasKind, DistanceBias};
@@ -21,11 +21,15 @@ use serde::{Deserialize, Serialize};
 pub struct AlibiConfig {
     /// Maximum bias exponent m: the slope of head h of H is 2^(−m · h / H), h = 1 … H.
     pub alibi_bias_max: f64,
+    /// Multiply the bias by the factor of the query-key products, 1/√(head width), too (Falcon). false: the bias is added
+    /// after the products are scaled, as in the paper, BLOOM and MPT.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scaled: bool,
 }
 
 impl Default for AlibiConfig {
     fn default() -> Self {
-        Self { alibi_bias_max: 8.0 }
+        Self { alibi_bias_max: 8.0, scaled: false }
     }
 }
 
@@ -35,6 +39,9 @@ pub struct Alibi {
     /// Exponent of the last head's slope.
     #[module(skip)]
     max_exponent: f64,
+    /// Whether the bias is multiplied by the factor of the query-key products.
+    #[module(skip)]
+    scaled: bool,
 }
 
 impl Variant for Alibi {
@@ -50,13 +57,14 @@ impl Variant for Alibi {
     }
 
     fn init(config: &AlibiConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
-        Self { max_exponent: config.alibi_bias_max }
+        Self { max_exponent: config.alibi_bias_max, scaled: config.scaled }
     }
 }
 
 impl PositionEncoding for Alibi {
-    fn bias(&self, heads: usize, cx: &Context) -> Option<DistanceBias> {
-        let slopes = alibi_slopes(self.max_exponent, heads);
+    fn bias(&self, heads: usize, scale: f64, cx: &Context) -> Option<DistanceBias> {
+        let factor = if self.scaled { scale as f32 } else { 1.0 };
+        let slopes: Vec<f32> = alibi_slopes(self.max_exponent, heads).into_iter().map(|slope| slope * factor).collect();
         let device = cx.stream.tokens.field(MarkField::Position).device();
         let table = Tensor::<1>::from_floats(slopes.as_slice(), &device).reshape([1, heads]);
         Some(DistanceBias { table, kind: BiasKind::Slope })

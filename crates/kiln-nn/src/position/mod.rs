@@ -47,8 +47,8 @@ pub trait PositionEncoding {
         x
     }
 
-    /// Returns the bias of the scores of `heads` heads, by distance.
-    fn bias(&self, _heads: usize, _cx: &Context) -> Option<DistanceBias> {
+    /// Returns the bias of the scores of `heads` heads, by distance. It is added to q · k times `scale`.
+    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<DistanceBias> {
         None
     }
 }

@@ -94,7 +94,7 @@ impl Variant for RelativeBias {
 }
 
 impl PositionEncoding for RelativeBias {
-    fn bias(&self, _heads: usize, _cx: &Context) -> Option<DistanceBias> {
+    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<DistanceBias> {
         Some(DistanceBias { table: self.weight.val(), kind: BiasKind::Buckets(self.buckets.clone()) })
     }
 }

@@ -48,8 +48,9 @@ impl Ownership {
     /// # Errors
     /// If the tensor cannot be read.
     pub fn untie(&self, model: Model, tensors: &dyn TensorSource) -> Result<Model, PeftFormatError> {
-        let (vocab, hidden) = (model.config().vocab, model.config().hidden);
-        let fits = |name: &&String| tensors.entries().get(*name).is_some_and(|entry| entry.shape == [vocab, hidden]);
+        let config = model.config();
+        let shape = [config.vocab, config.embedding.table_width(config.hidden)];
+        let fits = |name: &&String| tensors.entries().get(*name).is_some_and(|entry| entry.shape == shape);
         let model = match self.shared_weight.as_ref().filter(fits) {
             Some(name) => model.load_partial_state_dict([(EMBEDDING.to_owned(), tensors.read(name)?)].into()),
             None => model,

@@ -6,7 +6,7 @@
 use crate::page::{LayerSummary, ModelSummary, PatternMask};
 use burn::module::Module;
 use kiln_models::{Block, Model, ModelConfig, Visibility, named_parameters};
-use kiln_nn::part::Part;
+use kiln_nn::{head::HeadConfig, part::Part};
 use kiln_spec::{DocumentSpan, Layout, Pattern, plan::dense_mask};
 
 /// Summary of a model. Costs are for sequences of `length` tokens; attention patterns are drawn for `pattern_size`
@@ -17,7 +17,9 @@ pub fn summarize(model: &Model, length: usize, pattern_size: usize) -> ModelSumm
     let config = model.config();
     let counts = ParameterCounts::from_model(model);
     let sizes = Sizes { length, pattern_size };
-    let mut layers = vec![counts.layer("embedding", &format!("{} tokens × {}", config.vocab, config.hidden))];
+    let width = config.embedding.table_width(config.hidden);
+    let mut layers = vec![counts.layer("embedding", &format!("{} tokens × {width}", config.vocab))];
+    layers.extend(counts.optional_layer("embedded", "token types, norm and projection of the embedding"));
     layers.extend(counts.optional_layer("position", config.position.name()));
     if let Some((encoder, encoder_config)) = model.encoder().zip(config.encoder_model_config()) {
         layers.extend(counts.optional_layer("encoder.position", encoder_config.position.name()));
@@ -93,9 +95,10 @@ fn head_layer(config: &ModelConfig, counts: &ParameterCounts) -> LayerSummary {
         // A pooled head runs once per document.
         return layer;
     }
-    let tied = if layer.parameters == 0 { ", tied to the embedding" } else { "" };
+    let HeadConfig::Language(head) = &config.head else { return layer };
+    let tied = if head.tied { ", tied to the embedding" } else { "" };
     // One multiplication and one addition per weight.
-    let flops_per_token = 2.0 * (config.vocab * config.hidden) as f64;
+    let flops_per_token = 2.0 * (config.vocab * head.width.unwrap_or(config.hidden)) as f64;
     LayerSummary { title: format!("{}{tied}", layer.title), flops_per_token, ..layer }
 }
 

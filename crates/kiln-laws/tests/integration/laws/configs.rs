@@ -109,6 +109,30 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "blocks[0].sublayers[0].junction.rezero.alpha_init",
         "finite",
     ),
+    ("embedding = { factorized = { width = 0 } }", "embedding.factorized.width", "from 1"),
+    (
+        "embedding = { factorized = { width = 6 } }\nhead = { language = { width = 8 } }",
+        "head.language.width",
+        "token embeddings of width 6",
+    ),
+    ("hidden = 8\nembedding = { factorized = { width = 5 } }\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
+    ("head = { language = { tied = false, width = 0 } }", "head.language.width", "from 1"),
+    ("head = { language = { softcap = 0.0 } }", "head.language.softcap", "above 0"),
+    (
+        "blocks = [{ sublayers = [{ junction = { pre = { residual_multiplier = 0.0 } }, parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].junction.pre.residual_multiplier",
+        "other than 0",
+    ),
+    (
+        "blocks = [{ sublayers = [{ part_norm = 'layer', parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].part_norm",
+        "junction has one too",
+    ),
+    (
+        "blocks = [{ sublayers = [{ junction = 'rezero', part_norm = { rms = { eps = 0.0 } }, parts = ['gated_mlp'] }] }]",
+        "blocks[0].sublayers[0].part_norm.rms.eps",
+        "above 0",
+    ),
     (
         "blocks = [{ sublayers = [{ junction = { sandwich = { norm = { rms = { eps = 0.0 } } } }, parts = ['gated_mlp'] }] }]",
         "blocks[0].sublayers[0].junction.sandwich.norm.rms.eps",
@@ -133,6 +157,36 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ experts = { top_k = 1, norm_topk_prob = true } }", "experts.norm_topk_prob", "learn nothing"),
     ("{ experts = { router_aux_loss_coef = -1.0 } }", "experts.router_aux_loss_coef", "at least 0"),
     ("{ experts = { router_z_loss_coef = nan } }", "experts.router_z_loss_coef", "at least 0"),
+    ("{ experts = { routed_scaling_factor = 0.0 } }", "experts.routed_scaling_factor", "other than 0"),
+    ("{ experts = { selection_bias = { update_rate = -0.1 } } }", "experts.selection_bias.update_rate", "at least 0"),
+    ("{ experts = { shared_expert_gate = true } }", "experts.shared_expert_gate", "no shared expert"),
+    ("{ experts = { num_experts = 8, groups = { n_group = 3 } } }", "experts.groups.n_group", "does not divide"),
+    (
+        "{ experts = { num_experts = 8, groups = { n_group = 4, topk_group = 5 } } }",
+        "experts.groups.topk_group",
+        "all 4",
+    ),
+    (
+        "{ experts = { num_experts = 8, top_k = 3, groups = { n_group = 4, topk_group = 1 } } }",
+        "experts.groups.topk_group",
+        "fewer than top_k = 3",
+    ),
+    (
+        "{ experts = { num_experts = 4, groups = { n_group = 4, topk_group = 2, score = 'top_two_sum' } } }",
+        "experts.groups.score",
+        "at least 2 experts",
+    ),
+    (
+        "{ attention = { projection = { heads = { clip_qkv = 0.0 } } } }",
+        "attention.projection.heads.clip_qkv",
+        "above 0",
+    ),
+    (
+        "{ attention = { projection = { heads = { qk_norm = { norm = { rms = { eps = 0.0 } } } } } } }",
+        "attention.projection.heads.qk_norm.norm.rms.eps",
+        "above 0",
+    ),
+    ("{ attention = { projection = { latent = { scale = 0.0 } } } }", "attention.projection.latent.scale", "above 0"),
     (
         "{ experts = { expert = { gated_mlp = { intermediate = 0 } } } }",
         "experts.expert.gated_mlp.intermediate",

@@ -6,11 +6,18 @@ use kiln_kernels::testing::{assert_close, max_abs_diff, to_f64_vec as numbers};
 use kiln_laws::{
     device,
     loss::{DocumentRows, loss_gradients},
-    parameters::{ByPath, to_f64, values, with_values},
+    parameters::{ByPath, perturbed, to_f64, values, with_values},
     strategies,
 };
 use kiln_models::ModelConfig;
-use kiln_nn::{BuildContext, Context, Initializer, context::Probe, part::Part, part::PartConfig};
+use kiln_nn::{
+    BuildContext, Context, Initializer,
+    context::{Probe, RngKey},
+    part::{
+        Part, PartConfig,
+        experts::{ExpertGroupsConfig, GroupScore, ScoringFunction},
+    },
+};
 use kiln_spec::{Direction, DocumentSpan, Layout, Random};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
@@ -146,15 +153,38 @@ fn a_shared_expert_is_added() {
     assert_close(&output(&with), &(output(&without) + output(&shared)), EXACT);
 }
 
-/// Probabilities and logits of a row of x, by the host.
-fn logits(router: &[f64], x: &[f64]) -> Vec<f64> {
+/// Logits of a row of x, by the host.
+fn logits(router: &[f64], bias: &[f64], x: &[f64]) -> Vec<f64> {
     let experts = router.len() / HIDDEN;
-    (0..experts).map(|e| (0..HIDDEN).map(|i| x[i] * router[i * experts + e]).sum()).collect()
+    let product = |e: usize| (0..HIDDEN).map(|i| x[i] * router[i * experts + e]).sum::<f64>();
+    (0..experts).map(|e| product(e) + bias.get(e).unwrap_or(&0.0)).collect()
 }
 
-fn softmax(logits: &[f64]) -> Vec<f64> {
+/// Scores of the experts, by the host.
+fn scores(logits: &[f64], function: ScoringFunction) -> Vec<f64> {
     let sum: f64 = logits.iter().map(|l| l.exp()).sum();
-    logits.iter().map(|l| l.exp() / sum).collect()
+    logits
+        .iter()
+        .map(|l| if function == ScoringFunction::Sigmoid { 1.0 / (1.0 + (-l).exp()) } else { l.exp() / sum })
+        .collect()
+}
+
+/// Scores for the selection: with the bias, and −∞ outside the best groups.
+fn selection_scores(scores: &[f64], bias: &[f64], groups: Option<&ExpertGroupsConfig>) -> Vec<f64> {
+    let mut biased: Vec<f64> = scores.iter().enumerate().map(|(e, s)| s + bias.get(e).unwrap_or(&0.0)).collect();
+    let Some(ExpertGroupsConfig { n_group, topk_group, score }) = groups else { return biased };
+    let size = biased.len() / n_group;
+    let of_group = |group: &[f64]| {
+        let best = top_k(group, size);
+        let second = if *score == GroupScore::TopTwoSum { group[best[1]] } else { 0.0 };
+        group[best[0]] + second
+    };
+    let of_groups: Vec<f64> = biased.chunks(size).map(of_group).collect();
+    let chosen = top_k(&of_groups, *topk_group);
+    for (e, score) in biased.iter_mut().enumerate() {
+        *score = if chosen.contains(&(e / size)) { *score } else { f64::NEG_INFINITY };
+    }
+    biased
 }
 
 /// The k greatest, the first of equals.
@@ -169,26 +199,30 @@ proptest! {
     #[test]
     fn the_router_equals_its_formulas(config in strategies::experts(), padding in 0usize..3) {
         let (n, k) = (config.num_experts, config.top_k);
-        let mixture = build_part(&PartConfig::Experts(config.clone()), &device());
+        let mixture = perturbed(build_part(&PartConfig::Experts(config.clone()), &device()));
         let layout = layout(&LENGTHS, padding);
         let (_, heard, added) = run(&mixture, &layout);
-        let router: Vec<f64> = values(&mixture)["router.weight"].iter::<f64>().collect();
+        let weights = values(&mixture);
+        let [router, router_bias, selection_bias] = ["router.weight", "router.bias", "selection_bias"]
+            .map(|name| weights.get(name).map_or(vec![], |data| data.iter::<f64>().collect::<Vec<_>>()));
+        prop_assert_eq!([config.router_bias, config.selection_bias.is_some()], [!router_bias.is_empty(), !selection_bias.is_empty()]);
         let x = numbers(&input(&layout));
         let (mut share, mut mean, mut z) = (vec![0.0; n], vec![0.0; n], 0.0);
         for (token, mark) in layout.marks().iter().enumerate() {
-            let logits = logits(&router, &x[token * HIDDEN..][..HIDDEN]);
-            let p = softmax(&logits);
-            let chosen = top_k(&p, k);
+            let logits = logits(&router, &router_bias, &x[token * HIDDEN..][..HIDDEN]);
+            let p = scores(&logits, config.scoring_func);
+            let chosen = top_k(&selection_scores(&p, &selection_bias, config.groups.as_ref()), k);
             let sum = if config.norm_topk_prob == Some(true) { chosen.iter().map(|e| p[*e]).sum() } else { 1.0 };
             for e in 0..n {
-                let weight = if chosen.contains(&e) { p[e] / sum } else { 0.0 };
+                let weight = if chosen.contains(&e) { p[e] / sum * config.routed_scaling_factor } else { 0.0 };
                 prop_assert!((heard["router"][token * n + e] - p[e]).abs() < EXACT);
                 prop_assert!((heard["chosen"][token * n + e] - weight).abs() < EXACT);
             }
             if mark.valid {
                 let live = layout.num_valid() as f64;
                 chosen.iter().for_each(|e| share[*e] += 1.0 / (live * k as f64));
-                (0..n).for_each(|e| mean[e] += p[e] / live);
+                let all: f64 = p.iter().sum();
+                (0..n).for_each(|e| mean[e] += p[e] / all / live);
                 z += logits.iter().map(|l| l.exp()).sum::<f64>().ln().powi(2) / live;
             }
         }
@@ -224,10 +258,95 @@ fn losses_count_valid_tokens_only() {
     assert!(max_abs_diff(&others["balance"].0, &alone["balance"].0) > 1e-3);
 }
 
+/// The output of the shared expert counts by its gate.
+#[test]
+fn a_gated_shared_expert_is_weighted() {
+    let open = r#"{"experts":{"num_experts":3,"expert":"mlp","shared_expert":{"gated_mlp":{"intermediate":5}}}}"#;
+    let gated = open.replace(r#""shared_expert":"#, r#""shared_expert_gate":true,"shared_expert":"#);
+    let (open, gated) = (part(open, &device()), part(&gated, &device()));
+    let gate = |value: f64| {
+        with_weights(&gated, |path, data| {
+            (path == "shared_gate.weight").then(|| TensorData::new(vec![value; HIDDEN], data.shape().to_vec()))
+        })
+    };
+    let (zero, routed) = (output(&gate(0.0)), part(r#"{"experts":{"num_experts":3,"expert":"mlp"}}"#, &device()));
+    assert_close(&(output(&open) + output(&routed)), &(zero.clone() * 2.0), EXACT);
+    assert!(max_abs_diff(&output(&gate(1.0)), &zero) > 1e-3);
+}
+
+/// A selection bias changes which experts are selected, not their weights, and has no gradient.
+#[test]
+fn a_selection_bias_acts_on_the_selection_only() {
+    let text = r#"{"experts":{"num_experts":4,"top_k":1,"selection_bias":{},"router_aux_loss_coef":0.0,"router_z_loss_coef":0.0}}"#;
+    let biased = |device: &Device, by: f64| {
+        with_weights(&part(text, device), |path, _| {
+            (path == "selection_bias").then(|| TensorData::new(vec![0.0, 0.0, by, 0.0], [4]))
+        })
+    };
+    let (_, free, _) = run(&biased(&device(), 0.0), &layout(&LENGTHS, 0));
+    let (_, forced, _) = run(&biased(&device(), 10.0), &layout(&LENGTHS, 0));
+    assert_eq!(free["router"], forced["router"]);
+    for (chosen, p) in forced["chosen"].chunks(4).zip(forced["router"].chunks(4)) {
+        assert_eq!(chosen, [0.0, 0.0, p[2], 0.0]);
+    }
+    assert!(free["chosen"].chunks(4).any(|chosen| chosen[2] == 0.0));
+    let tracked = biased(&device().autodiff(), 0.5);
+    let (out, _, _) = run(&tracked, &layout(&LENGTHS, 0));
+    let found = kiln_laws::parameters::gradients(&tracked, &out.sum().backward());
+    assert!(found.contains_key("router.weight") && !found.contains_key("selection_bias"));
+}
+
+/// In training a call records how many live tokens select each expert; the bias of a rarer expert then grows.
+#[test]
+fn a_training_call_records_the_load_of_live_tokens() {
+    let mixture = part(r#"{"experts":{"num_experts":4,"selection_bias":{"update_rate":0.25}}}"#, &device());
+    let layout = layout(&LENGTHS, 2);
+    let mut cx = Context::training(&layout, RngKey { seed: 1, step: 0, micro_batch: 0 }, &device());
+    let ear = RecordingProbe::default();
+    cx.probe = Some(Box::new(ear.clone()));
+    cx.scope("blocks.1.feed_forward", |cx| mixture.forward(input(&layout), cx));
+    let loads = cx.take_expert_loads();
+    assert_eq!(loads.len(), 1);
+    assert_eq!(loads[0].name, "blocks.1.feed_forward.selection_bias");
+    let mut counts = [0.0; 4];
+    let chosen = ear.0.lock().expect("one thread")["blocks.1.feed_forward.chosen"].clone();
+    for (weights, mark) in chosen.chunks(4).zip(layout.marks()) {
+        (0..4).filter(|e| mark.valid && weights[*e] > 0.0).for_each(|e| counts[e] += 1.0);
+    }
+    assert_eq!(loads[0].counts.to_data().iter::<f64>().collect::<Vec<_>>(), counts);
+    assert_eq!(counts.iter().sum::<f64>(), 2.0 * layout.num_valid() as f64);
+    let start = Tensor::<1>::from_data([1.0, 2.0, 3.0, 4.0], (&device(), DType::F64));
+    let changed: Vec<f64> = loads[0].updated_bias(start).to_data().iter::<f64>().collect();
+    let want = |e: usize| match counts[e].total_cmp(&(counts.iter().sum::<f64>() / 4.0)) {
+        std::cmp::Ordering::Less => 0.25,
+        std::cmp::Ordering::Equal => 0.0,
+        std::cmp::Ordering::Greater => -0.25,
+    };
+    assert_eq!(changed, [1.0, 2.0, 3.0, 4.0].iter().enumerate().map(|(e, b)| b + want(e)).collect::<Vec<_>>());
+    let mut evaluation = Context::new(&layout, &device());
+    mixture.forward(input(&layout), &mut evaluation);
+    assert!(evaluation.take_expert_loads().is_empty());
+}
+
+/// Equal scores select the experts, and the groups, with the lowest numbers.
+#[test]
+fn ties_go_to_the_lowest_numbers() {
+    let text = r#"{"experts":{"num_experts":6,"top_k":2,"scoring_func":"sigmoid","groups":{"n_group":3,"topk_group":2,"score":"top_two_sum"}}}"#;
+    let (_, heard, _) = run(&with_equal_logits(&part(text, &device())), &layout(&LENGTHS, 0));
+    assert!(heard["chosen"].chunks(6).all(|chosen| chosen == [0.5, 0.5, 0.0, 0.0, 0.0, 0.0]));
+}
+
 /// Away from where the choice changes, a model's gradient is its slope.
 #[test]
 fn gradients_equal_finite_differences_where_the_choice_is_constant() {
-    for (k, shared) in [(1, ""), (2, ", shared_expert = 'mlp'")] {
+    let options = [
+        (1, ""),
+        (2, ", shared_expert = 'mlp'"),
+        (2, ", scoring_func = 'sigmoid', routed_scaling_factor = 2.5, selection_bias = {}, router_bias = true"),
+        (1, ", scoring_func = 'sigmoid', shared_expert = 'mlp', shared_expert_gate = true"),
+        (2, ", groups = { n_group = 2, topk_group = 1 }"),
+    ];
+    for (k, shared) in options {
         let text = format!(
             "vocab = 11\nhidden = 8\nposition = 'none'\nblocks = [{{ sublayers = [{{ parts = [{{ experts = {{ \
              num_experts = 4, top_k = {k}{shared} }} }}] }}] }}]"

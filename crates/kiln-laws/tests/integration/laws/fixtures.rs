@@ -61,14 +61,14 @@ fn norm(config: &NormConfig) -> Norm {
 fn norms_equal_those_of_pytorch() {
     let layer = |bias| NormConfig::Layer(LayerNormConfig { eps: 1e-5, bias });
     check("layer_norm", norm(&layer(true)), &[("weight", "weight"), ("bias", "bias")], |n, x| n.forward(x));
-    let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-6 }));
+    let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-6, unit_offset: false }));
     check("rms_norm", rms, &[("weight", "weight")], |n, x| n.forward(x));
 }
 
 #[test]
 #[should_panic(expected = "greatest difference")]
 fn another_epsilon_is_noticed() {
-    let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-5 }));
+    let rms = norm(&NormConfig::Rms(RmsNormConfig { eps: 1e-5, unit_offset: false }));
     check("rms_norm", rms, &[("weight", "weight")], |n, x| n.forward(x));
 }
 

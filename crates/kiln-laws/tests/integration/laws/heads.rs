@@ -11,7 +11,7 @@ use kiln_models::{Model, ModelConfig, StateDict, load_state_dict};
 use kiln_nn::{
     part::{
         PartConfig,
-        attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig},
+        attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig, QueryKeyNormScope},
     },
     position::PositionConfig,
 };
@@ -34,7 +34,11 @@ fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut MultiHeadProject
                 });
             }
             match &mut attention.projection {
-                ProjectionConfig::Heads(heads) => Some(heads),
+                ProjectionConfig::Heads(heads) => {
+                    // The other scopes have weights for each head, of which there would be more.
+                    heads.qk_norm.iter_mut().for_each(|norm| norm.scope = QueryKeyNormScope::Head);
+                    Some(heads)
+                }
                 ProjectionConfig::Latent(_) => None,
             }
         }

@@ -24,6 +24,7 @@ mod pooling;
 mod positions;
 mod probes;
 mod recompute;
+mod reference_models;
 mod rotary;
 mod scores;
 mod stacks;

@@ -71,7 +71,7 @@ fn another_variant_has_the_same_names() {
     let mut other = plain.clone();
     let norm = NormConfig::Layer(LayerNormConfig { bias: false, ..LayerNormConfig::default() });
     for sublayer in &mut other.blocks[0].sublayers {
-        sublayer.junction = JunctionConfig::Post(NormPlacementConfig { norm: norm.clone() });
+        sublayer.junction = JunctionConfig::Post(NormPlacementConfig::new(norm.clone()));
     }
     other.norm = norm;
     assert_eq!(paths(&plain), paths(&other));

@@ -131,9 +131,9 @@ proptest! {
     #[test]
     fn slopes_of_zero_equal_no_positions(config in strategies::model_with_attention(), documents in strategies::documents()) {
         // 2^(−2000 h / H) is 0 in f32.
-        let flat = with_position(&config, PositionConfig::Alibi(AlibiConfig { alibi_bias_max: 4000.0 }));
+        let flat = with_position(&config, PositionConfig::Alibi(AlibiConfig { alibi_bias_max: 4000.0, scaled: false }));
         let none = with_position(&config, PositionConfig::None(NoOptions {}));
-        let steep = with_position(&config, PositionConfig::Alibi(AlibiConfig { alibi_bias_max: 0.0 }));
+        let steep = with_position(&config, PositionConfig::Alibi(AlibiConfig { alibi_bias_max: 0.0, scaled: false }));
         let weights = kiln_laws::values(&none);
         let [flat, steep] = [flat, steep].map(|model| load_state_dict(model, weights.clone()).expect("the same names"));
         let rows = DocumentRows::packed(&documents, strategies::direction(&config), 0);

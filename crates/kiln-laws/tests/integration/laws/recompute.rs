@@ -42,6 +42,9 @@ fn loss_and_gradients(
         values.extend(bits(added.value.clone().inner()));
         total + added.value * added.weight
     });
+    for load in cx.take_expert_loads() {
+        values.extend(bits(load.counts));
+    }
     let mut graph = total.backward();
     let last = GradientsParams::from_module(&mut graph, model);
     let mut sum = GradientsAccumulator::new();

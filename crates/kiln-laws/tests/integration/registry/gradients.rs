@@ -9,7 +9,7 @@ use kiln_laws::{
     strategies::VOCAB,
     test_case::{TestCase, TestModel},
 };
-use kiln_nn::{Context, context::RngKey};
+use kiln_nn::{Context, context::RngKey, part::experts::is_selection_bias};
 
 /// Tolerance relative to the largest gradient: sums of a few hundred numbers in `f64`.
 const EXACT: f64 = 1e-9;
@@ -48,7 +48,7 @@ fn training_gradients(run: &TestModel, rows: &DocumentRows) -> ByPath<Vec<f64>> 
     gradients(run.model(), &all.backward())
 }
 
-/// Every parameter has a gradient and every gradient is finite, at initial weights and at perturbed ones.
+/// Every parameter but selection biases has a gradient and every gradient is finite, at initial weights and at perturbed ones.
 pub fn finite(subject: &TestCase) -> Verdict {
     let device = device().autodiff();
     for run in [subject.model(9, &device), subject.model_f64(&device)] {
@@ -60,7 +60,8 @@ pub fn finite(subject: &TestCase) -> Verdict {
         if let Some((path, _)) = found.iter().find(|(_, gradient)| !gradient.iter().all(|x| x.is_finite())) {
             return Err(format!("the gradient of {path} is no number"));
         }
-        let all = kiln_models::named_parameters(run.model()).len();
+        let parameters = kiln_models::named_parameters(run.model());
+        let all = parameters.iter().filter(|parameter| !is_selection_bias(&parameter.path)).count();
         if found.len() != all {
             return Err(format!("{} of {all} parameters have a gradient", found.len()));
         }

@@ -41,7 +41,8 @@ pub fn causal(subject: &TestCase) -> Verdict {
         let weights: Vec<f64> = (0..subject.config.hidden).map(|_| random.normal()).collect();
         let weights = Tensor::<3>::from_data(TensorData::new(weights, hidden.dims()), (&device(), hidden.dtype()));
         let found = gradients(run.model(), &(hidden * weights).sum().backward());
-        let slopes: Vec<&[f64]> = found["embedding"].chunks(subject.config.hidden).collect();
+        let width = subject.config.embedding.table_width(subject.config.hidden);
+        let slopes: Vec<&[f64]> = found["embedding"].chunks(width).collect();
         if let Some(later) = (at + 1..LENGTH).find(|later| slopes[*later].iter().any(|slope| *slope != 0.0)) {
             return Err(format!("place {at} depends on place {later}"));
         }

@@ -25,6 +25,7 @@ mod recompute;
 mod resume;
 mod retrieval;
 pub(crate) mod runs;
+mod selection_bias;
 mod stage_lengths;
 mod stages;
 mod start_from;

@@ -30,4 +30,9 @@ impl Normalization for Gain {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         x * self.weight.val().unsqueeze()
     }
+
+    fn forward_groups(&self, x: Tensor<3>, _groups: usize) -> Tensor<3> {
+        // Each value by itself: groups of values change nothing.
+        self.forward(x)
+    }
 }

@@ -24,7 +24,8 @@ mod source;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
-    MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyValue, RotateFn,
+    MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope, QueryKeyValue,
+    RotateFn,
 };
 pub use source::{AttentionSource, SegmentsConfig};
 
@@ -172,7 +173,7 @@ impl Layer for Attention {
         inputs.query = cx.probe_value("queries", inputs.query);
         inputs.key = cx.probe_value("keys", inputs.key);
         inputs.value = cx.probe_value("values", inputs.value);
-        let bias = position.as_ref().and_then(|position| position.bias(inputs.query.dims()[1], cx));
+        let bias = position.as_ref().and_then(|position| position.bias(inputs.query.dims()[1], inputs.scale, cx));
         let block_mask = cx.block_mask(&self.pattern, keys);
         let latent_form = inputs.latent_form;
         let out = self.attend_all(inputs, block_mask, bias, cx);

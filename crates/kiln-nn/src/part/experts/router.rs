@@ -1,46 +1,61 @@
-//! Router of a mixture of experts: probabilities, top-k selection, weights and auxiliary losses.
+//! Router of a mixture of experts: scores, weights and auxiliary losses.
 //!
-//! Shapes: N tokens, E experts, k experts per token.
+//! Shapes: N tokens, E experts.
 
-use crate::autograd_order::stop_gradient;
-use burn::tensor::{Int, Tensor, activation::softmax};
+use super::ScoringFunction;
+use crate::autograd_order::{graph_barrier, stop_gradient};
+use burn::tensor::{
+    Tensor,
+    activation::{sigmoid, softmax},
+};
 
-/// Softmax of the router's logits over the experts, `[N, E] → [N, E]`.
-pub fn router_probabilities(logits: Tensor<2>) -> Tensor<2> {
-    softmax(logits, 1)
-}
-
-/// Returns the k experts of each token with the greatest probabilities, the greatest first, `[N, E] → [N, k]`.
-///
-/// Ties go to the expert with the lower number, so the selection is the same on every backend. k passes over the experts; no
-/// gradient.
-pub fn select_top_k(p: Tensor<2>, k: usize) -> Tensor<2, Int> {
-    let [n, e] = p.dims();
-    let experts = Tensor::<1, Int>::arange(0..e as i64, &p.device()).reshape([1, e]).expand([n, e]);
-    let mut remaining = stop_gradient(p);
-    let mut selected = Vec::with_capacity(k);
-    for _ in 0..k {
-        let best = remaining.clone().max_dim(1).expand([n, e]);
-        let first = experts.clone().mask_fill(remaining.clone().lower(best), e as i32 - 1).min_dim(1);
-        remaining = remaining.mask_fill(experts.clone().equal(first.clone().expand([n, e])), f32::NEG_INFINITY);
-        selected.push(first);
+/// Scores of the experts from the router's logits, `[N, E] → [N, E]`.
+pub fn router_scores(logits: Tensor<2>, function: ScoringFunction) -> Tensor<2> {
+    match function {
+        ScoringFunction::Softmax => softmax(logits, 1),
+        ScoringFunction::Sigmoid => sigmoid(logits),
     }
-    Tensor::cat(selected, 1)
 }
 
-/// Returns 1 for each selected expert, otherwise 0: `selected [N, k] → [N, E]`, E and float type those of `like`.
-pub fn multi_hot(selected: &Tensor<2, Int>, like: &Tensor<2>) -> Tensor<2> {
-    let ([n, k], [_, e]) = (selected.dims(), like.dims());
-    let experts = Tensor::<1, Int>::arange(0..e as i64, &selected.device()).reshape([1, 1, e]).expand([n, k, e]);
-    let is_selected = experts.equal(selected.clone().unsqueeze_dim::<3>(2).expand([n, k, e]));
-    is_selected.int().sum_dim(1).squeeze_dim::<2>(1).float().cast(like.dtype())
+/// Scores as probabilities, which sum to 1 over the experts: those of a softmax, or s_e / Σ s of a sigmoid (2412.19437,
+/// eq. 19). `[N, E] → [N, E]`.
+pub fn router_probabilities(scores: Tensor<2>, function: ScoringFunction) -> Tensor<2> {
+    match function {
+        ScoringFunction::Softmax => scores,
+        // The scores have two readers then, the weights and this barrier, which gradient checkpointing needs.
+        ScoringFunction::Sigmoid => normalized(graph_barrier(scores)),
+    }
 }
 
-/// Returns the weight of each expert's output, `[N, E]`: w_e = p_e for a selected expert and 0 for the others. With `normalize`,
-/// the weights are then divided by their sum.
-pub fn expert_weights(p: Tensor<2>, selected: Tensor<2>, normalize: bool) -> Tensor<2> {
-    let weights = p * selected;
-    if normalize { weights.clone() / weights.sum_dim(1) } else { weights }
+/// Rows divided by their sums. The constant keeps a row of zeros, which a sigmoid can give, from becoming NaN (as in DeepSeek
+/// V3's code).
+fn normalized(weights: Tensor<2>) -> Tensor<2> {
+    weights.clone() / (weights.sum_dim(1) + 1e-20)
+}
+
+/// How scores become the weights of the experts' outputs.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpertWeights {
+    /// Function that the scores come from.
+    pub function: ScoringFunction,
+    /// Whether the weights of the selected experts are divided by their sum.
+    pub normalize: bool,
+    /// Factor of the weights.
+    pub scaling: f64,
+}
+
+impl ExpertWeights {
+    /// Returns the weight of each expert's output, `[N, E]`: w_e = s_e for a selected expert and 0 for the others, then divided
+    /// by the sum of the token's weights if `normalize`, then multiplied by `scaling`.
+    pub fn apply(self, scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
+        let weights = scores * selected;
+        let weights = match (self.normalize, self.function) {
+            (false, _) => weights,
+            (true, ScoringFunction::Softmax) => weights.clone() / weights.sum_dim(1),
+            (true, ScoringFunction::Sigmoid) => normalized(weights),
+        };
+        if self.scaling == 1.0 { weights } else { weights * self.scaling }
+    }
 }
 
 /// Mean over the live tokens, `live [1, N]` of 0 and 1: `[N, X] → [1, X]`. 0 without live tokens.

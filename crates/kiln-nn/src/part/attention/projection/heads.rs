@@ -3,16 +3,20 @@
 //! H query heads and G key-value heads of width D. G = H is multi-head attention (1706.03762, section 3.2.2), G = 1
 //! multi-query (1911.02150), between them grouped-query (2305.13245): H / G query heads share keys and values.
 //!
-//! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, and biases of the output
-//! widths. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
+//! In this order: q = x W_q + b_q, the norm of queries and keys if there is one ([`QueryKeyNormConfig`]), `clip_qkv`, the
+//! rotary embedding. Values are only clipped.
+//!
+//! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, biases of the output
+//! widths, and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
 
-use super::{KeyValue, Projection};
+use super::{KeyValue, Projection, QueryKeyNormConfig, QueryKeyNormScope};
 use crate::{
     context::Context,
     init::Initializer,
     linear::Linear,
+    norm::Norm,
     part::attention::{LatentForm, QueryKeyValue, RotateFn},
-    variant::{BuildContext, Card, MAX_WIDTH, Variant, invalid},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit, invalid},
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::ValidationError;
@@ -39,11 +43,26 @@ pub struct MultiHeadProjectionConfig {
     /// Factor applied to query-key products. Absent: 1/√(head width). T5 uses 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
+    /// Norm of queries and keys, before the rotary embedding. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qk_norm: Option<QueryKeyNormConfig>,
+    /// Limit of queries, keys and values: each is clipped to [−limit, limit] (MPT, OLMo, DBRX). Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_qkv: Option<f64>,
 }
 
 impl Default for MultiHeadProjectionConfig {
     fn default() -> Self {
-        Self { heads: 4, kv_heads: None, head_dim: None, bias: false, out_bias: None, scale: None }
+        Self {
+            heads: 4,
+            kv_heads: None,
+            head_dim: None,
+            bias: false,
+            out_bias: None,
+            scale: None,
+            qk_norm: None,
+            clip_qkv: None,
+        }
     }
 }
 
@@ -58,6 +77,16 @@ pub struct MultiHeadProjection {
     v: Linear,
     /// Output, `[H D, M]`.
     o: Linear,
+    /// Norm of the queries.
+    q_norm: Option<Norm>,
+    /// Norm of the keys.
+    k_norm: Option<Norm>,
+    /// Which values the norms normalize together.
+    #[module(skip)]
+    norm_scope: QueryKeyNormScope,
+    /// Limit of queries, keys and values.
+    #[module(skip)]
+    clip: Option<f64>,
     #[module(skip)]
     heads: usize,
     #[module(skip)]
@@ -106,14 +135,23 @@ impl Variant for MultiHeadProjection {
                 format!("expected a finite number above 0, found {}", config.scale.unwrap_or_default()),
             ),
             Err(reason) => invalid(path, "head_dim", reason),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                check_limit(config.clip_qkv, format!("{path}.clip_qkv"))?;
+                let norm = config.qk_norm.as_ref();
+                norm.map_or(Ok(()), |norm| norm.check(width, build, &format!("{path}.qk_norm")))
+            }
         }
     }
 
     fn init(config: &MultiHeadProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         let (m, d) = (build.hidden, config.head_dim.unwrap_or(build.hidden / heads));
+        let qk_norm = config.qk_norm.as_ref();
         Self {
+            q_norm: qk_norm.map(|norm| norm.init("q_norm", [heads, d], build, init)),
+            k_norm: qk_norm.map(|norm| norm.init("k_norm", [kv_heads, d], build, init)),
+            norm_scope: qk_norm.map_or_else(Default::default, |norm| norm.scope),
+            clip: config.clip_qkv,
             q: Linear::new("q", [m, heads * d], config.bias, init),
             k: Linear::new("k", [m, kv_heads * d], config.bias, init),
             v: Linear::new("v", [m, kv_heads * d], config.bias, init),
@@ -127,12 +165,16 @@ impl Variant for MultiHeadProjection {
 
 impl Projection for MultiHeadProjection {
     fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
-        let key = split_heads(self.k.forward_with(x.clone(), cx), self.kv_heads);
-        vec![rotate(key, cx), split_heads(self.v.forward_with(x, cx), self.kv_heads)]
+        let key = self.k.forward_with(x.clone(), cx);
+        let key = self.clip(self.norm_scope.apply(self.k_norm.as_ref(), key, self.kv_heads));
+        let key = rotate(split_heads(key, self.kv_heads), cx);
+        vec![key, split_heads(self.clip(self.v.forward_with(x, cx)), self.kv_heads)]
     }
 
     fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
-        let query = rotate(split_heads(self.q.forward_with(x, cx), self.heads), cx);
+        let query = self.q.forward_with(x, cx);
+        let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
+        let query = rotate(split_heads(query, self.heads), cx);
         let [key, value]: [Tensor<4>; 2] = key_value.try_into().expect("a key and a value tensor");
         QueryKeyValue { query, key, value, scale: self.scale, latent_form: LatentForm::Expanded }
     }
@@ -156,7 +198,8 @@ impl Projection for MultiHeadProjection {
     }
 
     fn describe(&self) -> String {
-        format!("{} heads of {}, {} kv", self.heads, self.head_dim(), self.kv_heads)
+        let norm = if self.q_norm.is_some() { ", normed q and k" } else { "" };
+        format!("{} heads of {}, {} kv{norm}", self.heads, self.head_dim(), self.kv_heads)
     }
 }
 
@@ -164,6 +207,14 @@ impl MultiHeadProjection {
     /// Width D of a head.
     fn head_dim(&self) -> usize {
         self.q.size()[1] / self.heads
+    }
+
+    /// Queries, keys or values within the limit, if there is one.
+    fn clip(&self, x: Tensor<3>) -> Tensor<3> {
+        match self.clip {
+            Some(limit) => x.clamp(-limit, limit),
+            None => x,
+        }
     }
 }
 

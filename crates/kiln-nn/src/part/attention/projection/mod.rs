@@ -7,10 +7,12 @@
 
 mod heads;
 mod latent;
+mod qk_norm;
 
 pub(crate) use heads::split_heads;
 pub use heads::{MultiHeadProjection, MultiHeadProjectionConfig};
 pub use latent::{LatentProjection, LatentProjectionConfig};
+pub use qk_norm::{QueryKeyNormConfig, QueryKeyNormScope};
 
 use crate::context::Context;
 use burn::tensor::Tensor;

@@ -1,6 +1,6 @@
 //! Options of multi-head latent attention (MLA), with the names of DeepSeek's configuration.
 
-use crate::norm::NormConfig;
+use crate::{norm::NormConfig, variant::is_default};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,13 @@ pub struct LatentProjectionConfig {
     pub v_head_dim: Option<usize>,
     /// Norm of the latents.
     pub norm: NormConfig,
+    /// Use biases in the projections to the latents and to the rotary key, and in the output projection.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bias: bool,
+    /// Factor applied to query-key products. Absent: 1/√(width of a query). DeepSeek V3 multiplies it by YaRN's attention
+    /// factor squared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
 }
 
 impl Default for LatentProjectionConfig {
@@ -40,6 +47,8 @@ impl Default for LatentProjectionConfig {
             qk_rope_head_dim: None,
             v_head_dim: None,
             norm: NormConfig::default(),
+            bias: false,
+            scale: None,
         }
     }
 }

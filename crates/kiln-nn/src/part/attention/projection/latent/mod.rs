@@ -2,7 +2,7 @@
 //!
 //! The cache holds one latent c = norm(x W_kv_down) of rank R and one rotary key of width P for each token, shared by all
 //! heads. A head's key is (c W_k, rotary key), its query (q_nope, q_rope), its value c W_v. Queries may come from a latent too
-//! (`q_lora_rank`). Scale: 1/√(N + P).
+//! (`q_lora_rank`). Scale: 1/√(N + P), or `scale`.
 //!
 //! Two forms compute the same attention:
 //!
@@ -11,7 +11,8 @@
 //!   to the output. For T < N queries with a cache, as in decoding.
 //!
 //! Parameters: `q_down.weight [M, q rank]` and `q_norm` (with `q_lora_rank`), `q.weight [M or q rank, H (N + P)]`,
-//! `kv_down.weight [M, R]`, `kv_norm`, `k_rope.weight [M, P]`, `k [R, H N]`, `v [R, H E]`, `o.weight [H E, M]`.
+//! `kv_down.weight [M, R]`, `kv_norm`, `k_rope.weight [M, P]`, `k [R, H N]`, `v [R, H E]`, `o.weight [H E, M]`, and with
+//! `bias` those of `q_down`, `kv_down`, `k_rope` and `o`.
 //!
 //! Shapes: B batch, H heads, T queries, S keys, M hidden, R rank of the latent, N width of a head without position, P width of
 //! its rotary part, E width of a value.
@@ -58,6 +59,9 @@ pub struct LatentProjection {
     o: Linear,
     #[module(skip)]
     heads: usize,
+    /// Factor of the query-key products.
+    #[module(skip)]
+    scale: f64,
 }
 
 impl Variant for LatentProjection {
@@ -94,6 +98,10 @@ impl Variant for LatentProjection {
                 return invalid(path, key, format!("expected from 1 to {MAX_WIDTH} (over all heads), found {width}"));
             }
         }
+        if config.scale.is_some_and(|scale| !(scale > 0.0 && scale.is_finite())) {
+            let reason = format!("expected a finite number above 0, found {}", config.scale.unwrap_or_default());
+            return invalid(path, "scale", reason);
+        }
         match build.position.check_heads(widths.heads, widths.rope) {
             Err(reason) => invalid(path, "qk_rope_head_dim", reason),
             Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*build }, &format!("{path}.norm")),
@@ -107,16 +115,17 @@ impl Variant for LatentProjection {
         };
         let std = 1.0 / (dims.rank as f64).sqrt();
         Self {
-            q_down: config.q_lora_rank.map(|rank| Linear::new("q_down", [m, rank], false, init)),
+            q_down: config.q_lora_rank.map(|rank| Linear::new("q_down", [m, rank], config.bias, init)),
             q_norm: config.q_lora_rank.map(|rank| norm("q_norm", rank, init)),
             q: Linear::new("q", [config.q_lora_rank.unwrap_or(m), dims.heads * (dims.nope + dims.rope)], false, init),
-            kv_down: Linear::new("kv_down", [m, dims.rank], false, init),
+            kv_down: Linear::new("kv_down", [m, dims.rank], config.bias, init),
             kv_norm: norm("kv_norm", dims.rank, init),
-            k_rope: Linear::new("k_rope", [m, dims.rope], false, init),
+            k_rope: Linear::new("k_rope", [m, dims.rope], config.bias, init),
             k: init.normal("k", [dims.rank, dims.heads * dims.nope], std),
             v: init.normal("v", [dims.rank, dims.heads * dims.value], std),
-            o: Linear::new_residual("o", [dims.heads * dims.value, m], false, init),
+            o: Linear::new_residual("o", [dims.heads * dims.value, m], config.bias, init),
             heads: dims.heads,
+            scale: config.scale.unwrap_or(1.0 / ((dims.nope + dims.rope) as f64).sqrt()),
         }
     }
 }
@@ -135,7 +144,7 @@ impl Projection for LatentProjection {
         let t = query.dims()[2];
         let query_nope = query.clone().narrow(3, 0, nope);
         let query_rope = rotate(query.narrow(3, nope, rope), cx);
-        let scale = 1.0 / ((nope + rope) as f64).sqrt();
+        let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
         if cx.state.is_some() && t < nope {
