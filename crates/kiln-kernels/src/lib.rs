@@ -8,7 +8,9 @@
 //! | [`rms_norm`] | x / √(mean(x²) + ε) ⊙ w | 1910.07467 |
 //! | [`rotary`] | pairs of dimensions rotated by position · frequency | 2104.09864 |
 //! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
-//! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S | 2312.06635 |
+//! | [`short_convolution`] | a filter over the last W tokens, one for each channel | 2405.21060 |
+//! | [`log_sigmoid`] | ln σ(x) | |
+//! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S; the delta rule | 2312.06635, 2405.21060, 2412.06464 |
 //! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
 //! | [`grouped_linear`] | each row times the matrix of its expert | 2101.03961 |
 //! | [`cross_entropy`] | −log softmax(logits)\[target\] | |
@@ -72,11 +74,13 @@ pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod grouped_linear;
+pub mod log_sigmoid;
 pub mod packed;
 pub mod planner;
 pub mod recompute;
 pub mod rms_norm;
 pub mod rotary;
 pub mod scan;
+pub mod short_convolution;
 pub mod silu_gate;
 pub mod testing;
