@@ -36,8 +36,11 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
             _ => {}
         }
         for part in &mut sublayer.parts {
-            if let PartConfig::Gla(gla) = part {
-                enlarge_epsilon(&mut gla.norm);
+            match part {
+                PartConfig::Gla(gla) => enlarge_epsilon(&mut gla.norm),
+                PartConfig::GatedDeltaNet(delta) => enlarge_epsilon(&mut delta.norm),
+                PartConfig::Mamba2(mamba) => mamba.norm_eps = 0.3,
+                _ => {}
             }
         }
     }
