@@ -105,8 +105,8 @@ fn another_option_is_noticed() {
     }
 }
 
-/// Rows of documents that follow each other, with dead tokens anywhere.
-fn layout() -> impl Strategy<Value = Layout> {
+/// Rows of documents that follow each other, with padding anywhere.
+pub fn layout() -> impl Strategy<Value = Layout> {
     (1usize..3, 2usize..40)
         .prop_flat_map(|(rows, width)| (Just(width), vec((any::<bool>(), 0usize..12), rows * width)))
         .prop_map(|(width, tokens)| {
@@ -123,21 +123,28 @@ fn layout() -> impl Strategy<Value = Layout> {
         })
 }
 
-fn input(layout: &Layout, dtype: DType) -> Tensor<3> {
-    let shape = [layout.batch_size(), layout.sequence_length(), HIDDEN];
+/// Input of `width` values for each token.
+pub fn input(layout: &Layout, width: usize, dtype: DType) -> Tensor<3> {
+    let shape = [layout.batch_size(), layout.sequence_length(), width];
     let mut random = Random::new(5, "input", 0, 0);
     let all: Vec<f64> = (0..shape.iter().product()).map(|_| 2.0 * random.normal()).collect();
     Tensor::from_data(TensorData::new(all, shape), (&device(), dtype))
 }
 
-/// The part over columns `from..to` of a layout, after `state`.
-fn run(part: &Part, layout: &Layout, [from, to]: [usize; 2], state: Option<State>, dtype: DType) -> (Tensor<3>, State) {
+/// The part over tokens `from..to` of each row, after `state`. `x` is the input of all tokens.
+pub fn run(
+    part: &Part,
+    layout: &Layout,
+    x: Tensor<3>,
+    [from, to]: [usize; 2],
+    state: Option<State>,
+) -> (Tensor<3>, State) {
     let marks = (0..layout.batch_size()).flat_map(|row| layout.row(row)[from..to].to_vec()).collect();
     let here = Layout::from_marks(marks, to - from).expect("whole rows");
     let mut cx = Context::new(&here, &device());
     cx.stream = TokenStream::new(TokenMarks::new(&here, &device()), Default::default());
     cx.state = Some(state.unwrap_or(State::new(layout.batch_size())));
-    let out = part.forward(input(layout, dtype).narrow(1, from, to - from), &mut cx);
+    let out = part.forward(x.narrow(1, from, to - from), &mut cx);
     (out, cx.commit(&vec![to - from; layout.batch_size()]).expect("a state"))
 }
 
@@ -149,7 +156,7 @@ proptest! {
     fn documents_in_a_row_are_alone(layout in layout()) {
         for text in MIXERS {
             let part = to_f64(perturbed(part(text, false)));
-            let (x, width) = (input(&layout, DType::F64), layout.sequence_length());
+            let (x, width) = (input(&layout, HIDDEN, DType::F64), layout.sequence_length());
             let out = part.forward(x.clone(), &mut Context::new(&layout, &device()));
             for row in 0..layout.batch_size() {
                 let live: Vec<usize> = (0..width).filter(|t| layout.row(row)[*t].valid).collect();
@@ -175,10 +182,11 @@ proptest! {
                 let part = if dtype == DType::F64 { to_f64(part) } else { part };
                 let width = layout.sequence_length();
                 let at = at.min(width - 1);
-                let (whole, end) = run(&part, &layout, [0, width], None, dtype);
-                let (first, state) = run(&part, &layout, [0, at], None, dtype);
+                let after = |range, state| run(&part, &layout, input(&layout, HIDDEN, dtype), range, state);
+                let (whole, end) = after([0, width], None);
+                let (first, state) = after([0, at], None);
                 let bytes = state.bytes();
-                let (second, state) = run(&part, &layout, [at, width], Some(state), dtype);
+                let (second, state) = after([at, width], Some(state));
                 let both = Tensor::cat(vec![first, second], 1);
                 let most = to_f64_vec(&whole).into_iter().fold(1.0, |most: f64, x| most.max(x.abs()));
                 prop_assert!(max_abs_diff(&whole, &both) <= bound * most, "{text}");
