@@ -31,7 +31,9 @@ proptest! {
                 PartConfig::Mlp(plain) => plain.intermediate = None,
                 PartConfig::GatedMlp(gated) => gated.intermediate = None,
                 PartConfig::Experts(experts) if experts.top_k > 1 => experts.norm_topk_prob = None,
-                PartConfig::Experts(_) | PartConfig::Gla(_) => {}
+                PartConfig::Mamba2(mamba) => mamba.norm_groups = None,
+                PartConfig::GatedDeltaNet(delta) if delta.key_heads == Some(delta.heads) => delta.key_heads = None,
+                PartConfig::Experts(_) | PartConfig::Gla(_) | PartConfig::GatedDeltaNet(_) => {}
                 PartConfig::Attention(attention) => {
                     if let ProjectionConfig::Heads(heads) = &mut attention.projection {
                         heads.kv_heads = None;
