@@ -241,7 +241,10 @@ fn gradients_equal_finite_differences() {
                     loss(&Leaves { kind, tensors, resets, live })
                 };
                 let slope = (moved(1e-4) - moved(-1e-4)) / 2e-4;
-                assert!((slope - found).abs() < 1e-4 * (1.0 + slope.abs()), "{kind:?} {leaf} {element}: {slope} {found}");
+                assert!(
+                    (slope - found).abs() < 1e-4 * (1.0 + slope.abs()),
+                    "{kind:?} {leaf} {element}: {slope} {found}"
+                );
             }
         }
     }

@@ -109,8 +109,8 @@ pub fn mamba2() -> impl Strategy<Value = Mamba2Config> {
 /// Gated DeltaNet of one to four heads, some of which may share queries and keys.
 pub fn gated_delta_net() -> impl Strategy<Value = GatedDeltaNetConfig> {
     let sizes = (1usize..=2, 1usize..=2, 1usize..=4, 1usize..=4, 1usize..=4);
-    (sizes, any::<bool>(), norm()).prop_map(
-        |((groups, shared, key, value, conv_width), negative_eigenvalues, norm)| GatedDeltaNetConfig {
+    (sizes, any::<bool>(), norm()).prop_map(|((groups, shared, key, value, conv_width), negative_eigenvalues, norm)| {
+        GatedDeltaNetConfig {
             heads: groups * shared,
             key_heads: Some(groups),
             head_dim: Some(key),
@@ -118,8 +118,8 @@ pub fn gated_delta_net() -> impl Strategy<Value = GatedDeltaNetConfig> {
             conv_width,
             negative_eigenvalues,
             norm,
-        },
-    )
+        }
+    })
 }
 
 /// Any part; attention in three of nine cases.

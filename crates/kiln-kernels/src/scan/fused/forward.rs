@@ -1,8 +1,9 @@
 //! Forward pass of the fused scan.
 
 use super::{
-    chunk::{ChunkMatrices, scale_state, split_segment},
+    chunk::split_segment,
     head::{SEGMENT_TOKENS, ScanTensors},
+    matrices::{ChunkMatrices, scale_state},
 };
 use crate::cpu::{
     matrix::{HeadsMut, MatrixMut, MatrixRef},

@@ -81,17 +81,10 @@ impl ScanTensors {
     pub fn new(inputs: &[FlexTensor; 9], params: ScanParams) -> Self {
         let [query, key, value, log_decay, strength, skip, resets, live, state] = inputs;
         let [query, key, value] = [query, key, value].map(with_adjacent_columns);
-        let log_decay = if log_decay.layout().shape()[3] == 1 { log_decay.clone() } else { with_adjacent_columns(log_decay) };
+        let log_decay =
+            if log_decay.layout().shape()[3] == 1 { log_decay.clone() } else { with_adjacent_columns(log_decay) };
         let (q, v, g) = (query.layout().shape(), value.layout().shape(), log_decay.layout().shape());
-        let sizes = Sizes {
-            batch: q[0],
-            groups: q[1],
-            heads: v[1],
-            tokens: q[2],
-            key: q[3],
-            value: v[3],
-            decay: g[3],
-        };
+        let sizes = Sizes { batch: q[0], groups: q[1], heads: v[1], tokens: q[2], key: q[3], value: v[3], decay: g[3] };
         Self {
             sizes,
             rule: params.rule,

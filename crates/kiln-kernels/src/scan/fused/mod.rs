@@ -22,8 +22,10 @@
 
 mod backward;
 mod chunk;
+mod chunk_backward;
 mod forward;
 mod head;
+mod matrices;
 mod triangular;
 
 use super::{ScanInputs, ScanOutput, UpdateRule};
@@ -111,8 +113,7 @@ pub struct SavedTensors<F> {
 /// Forward pass with what the gradient needs, and gradient, on backends without autodiff.
 pub trait FusedScanGradient: FusedScan {
     /// Returns the output, and the states at the begin of segments.
-    fn forward_with_states(inputs: [FloatTensor<Self>; 9], params: ScanParams)
-    -> (FloatTensor<Self>, Arc<Vec<f32>>);
+    fn forward_with_states(inputs: [FloatTensor<Self>; 9], params: ScanParams) -> (FloatTensor<Self>, Arc<Vec<f32>>);
 
     /// Returns the gradients of query, key, value, log decay, strength and skip; those of absent inputs are `None`.
     fn fused_scan_gradient(

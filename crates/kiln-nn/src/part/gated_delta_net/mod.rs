@@ -115,9 +115,8 @@ impl Variant for GatedDeltaNet {
     fn init(config: &GatedDeltaNetConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let (m, h, g, [d, e]) = (build.hidden, config.heads, config.groups(), config.head_dims(build));
         let norm_build = BuildContext { hidden: e, ..*build };
-        let conv = |name, width, init: &mut Initializer| {
-            ShortConvolution::new(name, [config.conv_width, width], false, init)
-        };
+        let conv =
+            |name, width, init: &mut Initializer| ShortConvolution::new(name, [config.conv_width, width], false, init);
         Self {
             q: Linear::new("q", [m, g * d], false, init),
             k: Linear::new("k", [m, g * d], false, init),
