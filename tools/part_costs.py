@@ -40,6 +40,10 @@ PARTS = {
     "projection 1 kv head": [ATTENTION + '.projection={ heads = { heads = 4, kv_heads = 1 } }'],
     "projection latent": [ATTENTION + '.projection={ latent = { heads = 4 } }'],
     "mixer gla": [FIRST + '.parts=[{ gla = { heads = 4 } }]'],
+    # Keys or states of 64, and about as many parameters as attention has.
+    "mixer gla, keys of 64": [FIRST + '.parts=[{ gla = { heads = 1 } }]'],
+    "mixer mamba2, state of 64": [FIRST + '.parts=[{ mamba2 = { heads = 2, head_dim = 64, state_size = 64 } }]'],
+    "mixer gated_delta_net, keys of 64": [FIRST + '.parts=[{ gated_delta_net = { heads = 1 } }]'],
     "feed-forward mlp": [SECOND + '.parts=["mlp"]'],
     "experts 4, top_k 2, half intermediate size": [
         SECOND + '.parts=[{ experts = { num_experts = 4, top_k = 2, expert = { gated_mlp = { intermediate = 176 } } } }]',

@@ -9,7 +9,9 @@
 //! | [`layer_norm`] | (x − mean(x)) / √(var(x) + ε) ⊙ w + b | 1607.06450 |
 //! | [`rotary`] | pairs of dimensions rotated by position · frequency | 2104.09864 |
 //! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
-//! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S | 2312.06635 |
+//! | [`short_convolution`] | a filter over the last W tokens, one for each channel | 2405.21060 |
+//! | [`log_sigmoid`] | ln σ(x) | |
+//! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S; the delta rule | 2312.06635, 2405.21060, 2412.06464 |
 //! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
 //! | [`gated_linear`] | (silu(gate) ⊙ up) W | 2002.05202 |
 //! | [`gelu`] | (x + b) Φ(x + b), exact or by tanh | 1606.08415 |
@@ -82,11 +84,13 @@ pub mod gelu;
 pub mod grouped_linear;
 pub mod layer_norm;
 pub mod linear_cross_entropy;
+pub mod log_sigmoid;
 pub mod packed;
 pub mod planner;
 pub mod recompute;
 pub mod rms_norm;
 pub mod rotary;
 pub mod scan;
+pub mod short_convolution;
 pub mod silu_gate;
 pub mod testing;

@@ -147,6 +147,16 @@ impl Initializer {
         self.sample(name, shape, |random| (2.0 * random.uniform() - 1.0) * bound)
     }
 
+    /// Returns a parameter of values `map(u)`, u uniform from 0 to 1.
+    pub fn mapped_uniform<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        map: impl Fn(f64) -> f64,
+    ) -> Param<Tensor<D>> {
+        self.sample(name, shape, |random| map(random.uniform()))
+    }
+
     /// A parameter whose values `draw` takes from the parameter's own generator, row-major.
     fn sample<const D: usize>(
         &mut self,

@@ -7,7 +7,8 @@
 //! 2. [`input_embedding`] and [`position`]: token embeddings to the residual stream `[B, T, M]`; sinusoidal, learned, rotary,
 //!    ALiBi and T5 positions;
 //! 3. [`depth`] and [`junction`]: which tokens a block runs for, and where the norm and the residual connection are;
-//! 4. [`norm`] and [`part`]: RMSNorm, LayerNorm, dynamic tanh; attention, gated linear attention, MLPs, mixture of experts;
+//! 4. [`norm`] and [`part`]: RMSNorm, LayerNorm, dynamic tanh; attention, recurrent mixers (GLA,
+//!    Mamba-2, gated DeltaNet), MLPs, mixture of experts;
 //! 5. [`head`]: hidden states to logits, class scores or sentence embeddings.
 //!
 //! Below them: [`linear`] maps with weights that may be quantized ([`packed_weight`]) and adapted ([`adapter`]: LoRA);

@@ -281,3 +281,33 @@ impl MatrixRef<'_> {
         }
     }
 }
+
+impl<'a> MatrixRef<'a> {
+    /// Returns one row as a slice.
+    ///
+    /// # Panics
+    /// If there is no such row, or the elements of a row aren't adjacent in memory.
+    pub fn row(&self, row: usize) -> &'a [f32] {
+        assert!(row < self.shape[0] && (self.strides[1] == 1 || self.shape[1] <= 1), "a row of adjacent elements");
+        // SAFETY: the row is within the matrix, as checked, and its elements are adjacent.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.ptr.offset(row as isize * self.strides[0]), self.shape[1])
+        }
+    }
+}
+
+impl MatrixMut<'_> {
+    /// Returns one row as a writable slice.
+    ///
+    /// # Panics
+    /// As for [`MatrixRef::row`].
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.shape[0] && (self.strides[1] == 1 || self.shape[1] <= 1), "a row of adjacent elements");
+        // SAFETY: the row is within the matrix, as checked; the matrix is borrowed mutably.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts_mut(self.ptr.offset(row as isize * self.strides[0]), self.shape[1])
+        }
+    }
+}

@@ -7,9 +7,9 @@ use kiln_kernels::{
         AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Softmax,
         block_mask::TILE_SIZE,
     },
-    cross_entropy, dropout, gated_linear, gelu, grouped_linear, layer_norm, rms_norm,
+    cross_entropy, dropout, gated_linear, gelu, grouped_linear, layer_norm, log_sigmoid, rms_norm,
     rotary::{self, RotaryPairing},
-    silu_gate,
+    short_convolution, silu_gate,
     testing::max_abs_diff,
 };
 use kiln_spec::{
@@ -279,6 +279,44 @@ proptest! {
         prop_assert!(apart < 1e-4 * scale.max(1.0), "{apart}");
     }
 
+    #[test]
+    fn log_sigmoid_is_its_reference(seed in 0u64..1000, t in 1usize..60, m in 1usize..70, scale in 0.1..30.0f64) {
+        let mut random = Random::new(seed, "log sigmoid", 0, 0);
+        let leaves = [random_leaf(&mut random, [2, t, m], scale)];
+        let cotangent = random_tensor(&mut random, [2, t, m]);
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| log_sigmoid::fused::log_sigmoid(x[0].clone()),
+            |x| log_sigmoid::reference::log_sigmoid(x[0].clone()),
+        );
+        prop_assert!(apart < 1e-6 * (4.0 * scale).max(1.0), "{apart}");
+    }
+
+    /// Taps of any row, and none.
+    #[test]
+    fn short_convolution_is_its_reference(
+        seed in 0u64..1000, b in 1usize..3, s in 1usize..30, t in 1usize..60, w in 1usize..6, n in 1usize..40,
+        bias in any::<bool>(), silu in any::<bool>(),
+    ) {
+        let mut random = Random::new(seed, "short convolution", 0, 0);
+        let mut leaves = vec![random_leaf(&mut random, [b, s, n], 1.0), random_leaf(&mut random, [1, w, n], 1.0)];
+        if bias {
+            leaves.push(random_leaf(&mut random, [1, 1, n], 1.0));
+        }
+        let taps: Vec<i32> = (0..b * t * w).map(|_| random.uniform_int(s + 1) as i32 - 1).collect();
+        let taps = Tensor::<3, Int>::from_data(TensorData::new(taps, [b, t, w]), &Device::flex());
+        let cotangent = random_tensor(&mut random, [b, t, n]);
+        let filter = |x: &[Tensor<3>]| short_convolution::Filter {
+            weight: x[1].clone().squeeze_dim(0), bias: bias.then(|| x[2].clone().reshape([n])), silu,
+        };
+        let apart = max_difference(
+            &leaves, cotangent,
+            |x| short_convolution::fused::short_convolution(x[0].clone(), taps.clone(), filter(x)),
+            |x| short_convolution::reference::short_convolution(x[0].clone(), taps.clone(), filter(x)),
+        );
+        prop_assert!(apart < 1e-4, "{apart}");
+    }
+
     /// Groups without rows, of one row and of more than a block.
     #[test]
     fn grouped_products_are_their_reference(
@@ -359,6 +397,10 @@ fn threads_change_no_bit() {
             let mut random = Random::new(7, "threads", 0, 0);
             let (x, w) = (random_leaf(&mut random, [8, 300, 64], 1.0), random_leaf(&mut random, [64], 1.0));
             let y = rms_norm::fused::rms_norm(x.clone(), w.clone(), 1e-6);
+            let weight = random_leaf(&mut random, [1, 64], 1.0);
+            let taps = Tensor::<3, Int>::zeros([8, 300, 1], &Device::flex());
+            let filter = short_convolution::Filter { weight: weight.clone(), bias: None, silu: true };
+            let y = short_convolution::fused::short_convolution(y.clone(), taps, filter) + y;
             let experts = random_leaf(&mut random, [3, 64, 64], 1.0);
             let group = Tensor::<1, Int>::arange(0..2400, &Device::flex()) % 3;
             let y = grouped_linear::fused::grouped_linear(y.reshape([2400, 64]), experts.clone(), group)
@@ -371,6 +413,7 @@ fn threads_change_no_bit() {
                 x.grad(&gradients).expect("a gradient").into_data(),
                 w.grad(&gradients).expect("a gradient").into_data(),
                 experts.grad(&gradients).expect("a gradient").into_data(),
+                weight.grad(&gradients).expect("a gradient").into_data(),
             )
         })
     };

@@ -12,7 +12,9 @@ use kiln_nn::{
             ExpertConfig, ExpertGroupsConfig, GroupScore, MixtureOfExpertsConfig, ScoringFunction, SelectionBiasConfig,
         },
         feed_forward::{activation::Activation, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+        gated_delta_net::GatedDeltaNetConfig,
         gated_linear_attention::GatedLinearAttentionConfig,
+        mamba2::Mamba2Config,
     },
 };
 use kiln_spec::config::NoOptions;
@@ -140,11 +142,48 @@ pub fn gla() -> BoxedStrategy<GatedLinearAttentionConfig> {
         .boxed()
 }
 
-/// Any part; attention in three of seven cases.
+/// Mamba-2 of one to four heads, some of which may share B and C.
+pub fn mamba2() -> impl Strategy<Value = Mamba2Config> {
+    let sizes = (1usize..=2, 1usize..=2, 1usize..=4, 1usize..=4, 1usize..=4);
+    (sizes, any::<[bool; 3]>()).prop_map(
+        |((groups, shared, head, state_size, conv_width), [bias, conv_bias, norm_before_gate])| Mamba2Config {
+            heads: groups * shared,
+            head_dim: Some(head),
+            state_size,
+            groups,
+            conv_width,
+            conv_bias,
+            bias,
+            norm_before_gate,
+            norm_eps: 1e-3,
+            ..Mamba2Config::default()
+        },
+    )
+}
+
+/// Gated DeltaNet of one to four heads, some of which may share queries and keys.
+pub fn gated_delta_net() -> impl Strategy<Value = GatedDeltaNetConfig> {
+    let sizes = (1usize..=2, 1usize..=2, 1usize..=4, 1usize..=4, 1usize..=4);
+    (sizes, any::<bool>(), norm()).prop_map(|((groups, shared, key, value, conv_width), negative_eigenvalues, norm)| {
+        GatedDeltaNetConfig {
+            heads: groups * shared,
+            key_heads: Some(groups),
+            head_dim: Some(key),
+            value_dim: Some(value),
+            conv_width,
+            negative_eigenvalues,
+            norm,
+        }
+    })
+}
+
+/// Any part; attention in three of nine cases.
 pub fn part() -> BoxedStrategy<PartConfig> {
     prop_oneof![
         3 => attention().prop_map(PartConfig::Attention),
         1 => gla().prop_map(PartConfig::Gla),
+        1 => mamba2().prop_map(PartConfig::Mamba2),
+        1 => gated_delta_net().prop_map(PartConfig::GatedDeltaNet),
         1 => mlp().prop_map(PartConfig::Mlp),
         1 => gated_mlp().prop_map(PartConfig::GatedMlp),
         1 => experts().prop_map(PartConfig::Experts),

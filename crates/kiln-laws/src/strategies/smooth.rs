@@ -44,6 +44,8 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
                 PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
                     heads.qk_norm.iter_mut().for_each(|qk_norm| enlarge_epsilon(&mut qk_norm.norm));
                 }
+                PartConfig::GatedDeltaNet(delta) => enlarge_epsilon(&mut delta.norm),
+                PartConfig::Mamba2(mamba) => mamba.norm_eps = 0.3,
                 _ => {}
             }
         }

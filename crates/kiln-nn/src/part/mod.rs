@@ -4,12 +4,16 @@
 //! |---|---|---|---|---|
 //! | [`attention`] | mixer | T² or T · window | keys and values | 1706.03762 |
 //! | [`gated_linear_attention`] | mixer | T | H D E | 2312.06635 |
+//! | [`mamba2`] | mixer | T | H D E, and W − 1 inputs of its convolutions | 2405.21060 |
+//! | [`gated_delta_net`] | mixer | T | as Mamba-2 | 2412.06464 |
 //! | [`feed_forward::mlp`] | feed-forward | T | | 1706.03762 |
 //! | [`feed_forward::gated_mlp`] | feed-forward | T | | 2002.05202 |
 //! | [`experts`] | feed-forward | T · experts per token | | 1701.06538, 2101.03961 |
 //!
 //! A sublayer has one part, or several in parallel whose outputs are added. Parameters are under the part's role:
 //! `blocks.0.attention.q.weight`, `blocks.0.feed_forward.up.weight`.
+//!
+//! Recurrent mixers share [`recurrence`] (state between calls, resets at document borders) and [`short_convolution`].
 //!
 //! To add a part: a file here, its `mod` line and its list line below.
 
@@ -22,7 +26,11 @@ pub mod feed_forward {
     pub mod gated_mlp;
     pub mod mlp;
 }
+pub mod gated_delta_net;
 pub mod gated_linear_attention;
+pub mod mamba2;
+pub mod recurrence;
+pub mod short_convolution;
 
 use crate::{context::Context, variant::Cost};
 use burn::tensor::Tensor;
@@ -59,6 +67,10 @@ crate::variants! {
         "attention" => Attention(attention::Attention),
         /// Gated linear attention (GLA, 2312.06635): a recurrent state with learned decay.
         "gla" => Gla(gated_linear_attention::GatedLinearAttention),
+        /// Mamba-2 (2405.21060): a selective state-space model with a short convolution and a gated norm.
+        "mamba2" => Mamba2(mamba2::Mamba2),
+        /// Gated DeltaNet (2412.06464): a recurrent state with a learned decay and the delta rule.
+        "gated_delta_net" => GatedDeltaNet(gated_delta_net::GatedDeltaNet),
         /// Feed-forward network (MLP) of two matrices (1706.03762).
         "mlp" => Mlp(feed_forward::mlp::Mlp),
         /// Gated feed-forward network (GLU, SwiGLU; 2002.05202).

@@ -38,6 +38,10 @@ const SYNONYMS: &[Synonym] = &[
         "a sliding window is `{ attention = { pattern = { window = { before = 128 } } } }`",
     ),
     synonym("attention", &["mha", "multi_head_attention", "self_attention", "self_attn", "attn", "sdpa"]),
+    synonym("mamba2", &["mamba", "mamba_2", "ssd", "ssm", "state_space"]),
+    synonym("gated_delta_net", &["gated_deltanet", "deltanet", "delta_net", "gdn", "delta_rule"]),
+    synonym("state_size", &["d_state", "ssm_state_size"]),
+    synonym("conv_width", &["conv_kernel", "d_conv", "conv_size", "kernel_size"]),
     synonym("gla", &["gated_linear_attention", "linear_attention", "retnet", "rwkv"]),
     explained(
         "heads",

@@ -31,7 +31,9 @@ proptest! {
                 PartConfig::Mlp(plain) => plain.intermediate = None,
                 PartConfig::GatedMlp(gated) => gated.intermediate = None,
                 PartConfig::Experts(experts) if experts.top_k > 1 => experts.norm_topk_prob = None,
-                PartConfig::Experts(_) | PartConfig::Gla(_) => {}
+                PartConfig::Mamba2(mamba) => mamba.norm_groups = None,
+                PartConfig::GatedDeltaNet(delta) if delta.key_heads == Some(delta.heads) => delta.key_heads = None,
+                PartConfig::Experts(_) | PartConfig::Gla(_) | PartConfig::GatedDeltaNet(_) => {}
                 PartConfig::Attention(attention) => {
                     if let ProjectionConfig::Heads(heads) = &mut attention.projection {
                         heads.kv_heads = None;
@@ -150,6 +152,22 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ gla = { rank = 0 } }", "gla.rank", "from 1"),
     ("{ gla = { temperature = 0.0 } }", "gla.temperature", "above 0"),
     ("{ gla = { norm = { rms = { eps = 0.0 } } } }", "gla.norm.rms.eps", "above 0"),
+    ("{ mamba2 = { heads = 0 } }", "mamba2.heads", "at least 1 head"),
+    ("{ mamba2 = { heads = 3 } }", "mamba2.heads", "divide"),
+    ("{ mamba2 = { groups = 3 } }", "mamba2.groups", "divisor of heads"),
+    ("{ mamba2 = { head_dim = 0 } }", "mamba2.head_dim", "at least 1, found 0"),
+    ("{ mamba2 = { state_size = 9000000000000 } }", "mamba2.state_size", "at most"),
+    ("{ mamba2 = { norm_groups = 7 } }", "mamba2.norm_groups", "divisor"),
+    ("{ mamba2 = { conv_width = 0 } }", "mamba2.conv_width", "from 1"),
+    ("{ mamba2 = { norm_eps = 0.0 } }", "mamba2.norm_eps", "above 0"),
+    ("{ mamba2 = { time_step_range = [0.1, 0.01] } }", "mamba2.time_step_range", "ascending"),
+    ("{ mamba2 = { time_step_floor = 0.0 } }", "mamba2.time_step_floor", "above 0"),
+    ("{ mamba2 = { time_step_limit = [0.5, 0.1] } }", "mamba2.time_step_limit", "ascending"),
+    ("{ gated_delta_net = { heads = 0 } }", "gated_delta_net.heads", "at least 1 head"),
+    ("{ gated_delta_net = { key_heads = 3 } }", "gated_delta_net.key_heads", "divisor of heads"),
+    ("{ gated_delta_net = { heads = 3 } }", "gated_delta_net.heads", "divide"),
+    ("{ gated_delta_net = { value_dim = 0 } }", "gated_delta_net.value_dim", "at least 1, found 0"),
+    ("{ gated_delta_net = { conv_width = 65 } }", "gated_delta_net.conv_width", "from 1"),
     ("{ experts = { num_experts = 0 } }", "experts.num_experts", "from 1"),
     ("{ experts = { num_experts = 100000 } }", "experts.num_experts", "from 1"),
     ("{ experts = { num_experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),

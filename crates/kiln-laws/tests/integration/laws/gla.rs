@@ -1,21 +1,17 @@
-//! Gated linear attention: the layer against its equations on the host, for any token marks, and its state between
-//! calls.
+//! Gated linear attention: the layer against its equations on the host, for any token marks. [`mixers`](super::mixers) has
+//! the laws of its state.
 
-use burn::tensor::{DType, Tensor, TensorData};
-use kiln_kernels::testing::{assert_close, max_abs_diff, to_f64_vec as numbers};
+use super::mixers::{input, layout, run};
+use burn::tensor::{DType, TensorData};
+use kiln_kernels::testing::{max_abs_diff, to_f64_vec as numbers};
 use kiln_laws::{
     device,
     parameters::{ByPath, to_f64, values},
 };
 use kiln_models::ModelConfig;
-use kiln_nn::{
-    BuildContext, Context, Initializer,
-    context::{State, TokenMarks, TokenStream},
-    part::Part,
-    part::PartConfig,
-};
-use kiln_spec::{Direction, Layout, Random, TokenMark};
-use proptest::{collection::vec, prelude::*};
+use kiln_nn::{BuildContext, Context, Initializer, part::Part, part::PartConfig};
+use kiln_spec::{Direction, Layout, TokenMark};
+use proptest::prelude::*;
 
 const HIDDEN: usize = 6;
 const HEADS: usize = 2;
@@ -29,31 +25,6 @@ fn part() -> Part {
     let model = ModelConfig { hidden: HIDDEN, ..ModelConfig::default() };
     config.check(&model.build_context(), "part").expect("legal");
     to_f64(config.init(&BuildContext { dropout: 0.0, ..model.build_context() }, &mut Initializer::new(3, &device())))
-}
-
-/// Rows of documents that follow each other, with dead tokens anywhere.
-fn layout() -> impl Strategy<Value = Layout> {
-    (1usize..3, 2usize..40)
-        .prop_flat_map(|(rows, width)| (Just(width), vec((any::<bool>(), 0usize..12), rows * width)))
-        .prop_map(|(width, tokens)| {
-            let mut marks = Vec::new();
-            for row in tokens.chunks(width) {
-                let mut document = 0;
-                for (live, change) in row {
-                    document += usize::from(*change == 0);
-                    let mark = TokenMark::new(0, document, Direction::Causal);
-                    marks.push(if *live || *change > 6 { mark } else { TokenMark::default() });
-                }
-            }
-            Layout::from_marks(marks, width).expect("whole rows")
-        })
-}
-
-fn input(layout: &Layout) -> Tensor<3> {
-    let shape = [layout.batch_size(), layout.sequence_length(), HIDDEN];
-    let mut random = Random::new(5, "input", 0, 0);
-    let all: Vec<f64> = (0..shape.iter().product()).map(|_| 2.0 * random.normal()).collect();
-    Tensor::from_data(TensorData::new(all, shape), (&device(), DType::F64))
 }
 
 /// x W + b.
@@ -94,25 +65,14 @@ fn reference(weights: &ByPath<TensorData>, tokens: &[&[f64]]) -> Vec<Vec<f64>> {
     tokens.iter().map(&mut token).collect()
 }
 
-/// The part over columns `from..to` of a layout, after `state`.
-fn run(part: &Part, layout: &Layout, [from, to]: [usize; 2], state: Option<State>) -> (Tensor<3>, State) {
-    let marks = (0..layout.batch_size()).flat_map(|row| layout.row(row)[from..to].to_vec()).collect();
-    let here = Layout::from_marks(marks, to - from).expect("whole rows");
-    let mut cx = Context::new(&here, &device());
-    cx.stream = TokenStream::new(TokenMarks::new(&here, &device()), Default::default());
-    cx.state = Some(state.unwrap_or(State::new(layout.batch_size())));
-    let out = part.forward(input(layout).narrow(1, from, to - from), &mut cx);
-    (out, cx.commit(&vec![to - from; layout.batch_size()]).expect("a state"))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn the_layer_equals_its_equations(layout in layout()) {
         let part = part();
         let weights = values(&part);
-        let (x, width) = (numbers(&input(&layout)), layout.sequence_length());
-        let out = numbers(&part.forward(input(&layout), &mut Context::new(&layout, &device())));
+        let (x, width) = (numbers(&input(&layout, HIDDEN, DType::F64)), layout.sequence_length());
+        let out = numbers(&part.forward(input(&layout, HIDDEN, DType::F64), &mut Context::new(&layout, &device())));
         for row in 0..layout.batch_size() {
             let live: Vec<usize> = (0..width).filter(|t| layout.row(row)[*t].valid).collect();
             for document in live.chunk_by(|a, b| layout.row(row)[*a].document == layout.row(row)[*b].document) {
@@ -125,19 +85,6 @@ proptest! {
             }
         }
     }
-
-    /// A document goes on in the next call, and another one begins there, wherever the cut is.
-    #[test]
-    fn a_split_document_gives_the_same_result(layout in layout(), at in 1usize..40) {
-        let (part, width) = (part(), layout.sequence_length());
-        let at = at.min(width - 1);
-        let (whole, end) = run(&part, &layout, [0, width], None);
-        let (first, state) = run(&part, &layout, [0, at], None);
-        let bytes = state.bytes();
-        let (second, state) = run(&part, &layout, [at, width], Some(state));
-        assert_close(&whole, &Tensor::cat(vec![first, second], 1), EXACT);
-        prop_assert_eq!((bytes, end.bytes()), (state.bytes(), state.bytes()));
-    }
 }
 
 /// Without the last document's number, a second document would go on with the state of the first.
@@ -149,8 +96,9 @@ fn two_documents_differ_from_one() {
     };
     let after = |second| {
         let (part, layout) = (part(), marks(second));
-        let (_, state) = run(&part, &layout, [0, 3], None);
-        run(&part, &layout, [3, 6], Some(state)).0
+        let x = input(&layout, HIDDEN, DType::F64);
+        let (_, state) = run(&part, &layout, x.clone(), [0, 3], None);
+        run(&part, &layout, x, [3, 6], Some(state)).0
     };
     assert!(max_abs_diff(&after(0), &after(1)) > 1e-2);
 }

@@ -17,6 +17,7 @@ mod heads;
 mod identities;
 mod junctions;
 mod latent;
+mod mixers;
 mod names;
 mod norms;
 pub(crate) mod objectives;

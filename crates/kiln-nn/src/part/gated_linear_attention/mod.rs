@@ -16,25 +16,28 @@
 //! Shapes: B sequences, T tokens, M hidden, H heads, D width of a key, E width of a value.
 
 mod config;
-mod resets;
 
 pub use config::GatedLinearAttentionConfig;
 
 use crate::{
-    context::{Context, Stateful},
+    context::Context,
     init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::{Layer, attention::projection::split_heads, feed_forward::activation::Activation},
+    part::{
+        Layer,
+        attention::projection::split_heads,
+        feed_forward::activation::Activation,
+        recurrence::{RecurrentCall, put_state},
+    },
     variant::{BuildContext, Card, Causality, Cost, Variant},
 };
-use burn::{
-    module::Module,
-    tensor::{Int, Tensor, activation::log_sigmoid},
+use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::{
+    log_sigmoid::log_sigmoid,
+    scan::{ScanInputs, ScanOutput, UpdateRule, scan},
 };
-use kiln_kernels::scan::{ScanInputs, ScanOutput, scan};
-use kiln_spec::{ValidationError, formula::MarkField};
-use std::any::Any;
+use kiln_spec::ValidationError;
 
 /// Gated linear attention layer; see the [module](self).
 #[derive(Module, Debug)]
@@ -61,23 +64,6 @@ pub struct GatedLinearAttention {
     temperature: f64,
     #[module(skip)]
     dropout: f64,
-}
-
-/// Decode state: S `[B, H, D, E]` and the document of the last valid token, `[B, 1]`. `None` before the first token.
-#[derive(Default)]
-struct RecurrentState(Option<(Tensor<4>, Tensor<2, Int>)>);
-
-impl Stateful for RecurrentState {
-    fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |(state, document)| {
-            let state_bytes = state.shape().num_elements() * state.dtype().size();
-            state_bytes + document.shape().num_elements() * document.dtype().size()
-        })
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
 }
 
 impl Variant for GatedLinearAttention {
@@ -152,24 +138,23 @@ impl GatedLinearAttention {
 
     /// Runs the scan over this call's tokens and updates the state. Returns o, `[B, H, T, E]`.
     fn run_scan(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<4> {
-        let ([b, t, _], [d, e]) = (x.dims(), self.head_dims());
-        let (device, dtype) = (x.device(), x.dtype());
-        // An invalid token has key 0 and log decay 0, which leaves the state unchanged.
-        let live = cx.stream.tokens.field(MarkField::Valid).clone().float().cast(dtype).reshape([b, 1, t, 1]);
-        let (state, last_document) = match cx.take_state("state") {
-            Some(RecurrentState(Some(stored))) => stored,
-            _ => (Tensor::zeros([b, self.heads, d, e], (&device, dtype)), resets::no_document(&cx.stream.tokens)),
-        };
-        let (starts, last_document) = resets::document_starts(&cx.stream.tokens, last_document);
+        let [d, e] = self.head_dims();
+        let call = RecurrentCall::begin([x.dims()[0], self.heads, d, e], &x, cx);
+        let last_document = call.last_document();
+        let query = self.q.forward_with(x.clone(), cx) * (d as f64).powf(-0.5);
         let ScanOutput { out, state } = scan(ScanInputs {
-            query: split_heads(self.q.forward_with(x.clone(), cx), self.heads) * (d as f64).powf(-0.5),
-            key: split_heads(self.k.forward_with(x.clone(), cx), self.heads) * live.clone(),
+            query: split_heads(query, self.heads),
+            key: split_heads(self.k.forward_with(x.clone(), cx), self.heads),
             value: split_heads(self.v.forward_with(x.clone(), cx), self.heads),
-            log_decay: self.log_decay(x, cx) * live,
-            resets: starts.float().cast(dtype),
-            state,
+            log_decay: self.log_decay(x, cx),
+            strength: None,
+            rule: UpdateRule::Additive,
+            skip: None,
+            resets: call.resets,
+            live: call.live,
+            state: call.state,
         });
-        cx.put_state("state", RecurrentState(Some((state, last_document))));
+        put_state(state, last_document, cx);
         out
     }
 
