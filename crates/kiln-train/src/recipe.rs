@@ -12,7 +12,7 @@ mod tests;
 
 pub use model_origin::ModelOrigin;
 
-use crate::stage::StageConfig;
+use crate::{metrics::LogFormat, stage::StageConfig};
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_spec::{
@@ -41,6 +41,9 @@ pub struct Recipe {
     pub from: Option<String>,
     /// Random seed of the run.
     pub seed: u64,
+    /// Formats in which the metrics are also written, besides `metrics.jsonl`: `tensorboard`, `csv`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogFormat>,
     /// Training and validation text.
     pub data: DataConfig,
     /// Tokenizer.
@@ -59,6 +62,7 @@ impl Default for Recipe {
             extends: None,
             from: None,
             seed: 0,
+            log: Vec::new(),
             data: DataConfig::default(),
             tokenizer: TokenizerConfig::default(),
             model: ModelConfig::default(),
