@@ -24,7 +24,7 @@ fn model_config(vocab: usize, pattern: &Pattern, position: &PositionConfig) -> M
 
 fn train(config: &ModelConfig, packer: &Packer, steps: u64) -> Result<Models, Box<dyn Error>> {
     let objective = ObjectiveConfig::default().build();
-    let mut models = Models { policy: Model::init(config, 0, &Device::flex().autodiff()) };
+    let mut models = Models::new(Model::init(config, 0, &Device::flex().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     for step in 0..steps {
         let rows = packer.rows_at_step(step, 8)?;
@@ -32,7 +32,7 @@ fn train(config: &ModelConfig, packer: &Packer, steps: u64) -> Result<Models, Bo
         let gradients = compute_gradients(&models, &[batch], &*objective, RngKey { seed: 0, step, micro_batch: 0 });
         models.policy = gradients.apply(models.policy, &mut optimizer, 4e-3, Some(1.0));
     }
-    Ok(Models { policy: models.policy.valid() })
+    Ok(Models::new(models.policy.valid()))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -3,10 +3,9 @@
 //! It excludes every k-th token from the loss, always the same tokens after the same words, so that the model cannot
 //! memorize a text. `cargo run --release --example objective [-- STEPS]` writes the run to runs/goldfish.
 
-use burn::tensor::Tensor;
 use kiln::data::next_token_batch;
 use kiln::prelude::*;
-use kiln::train::objective::{BatchFuture, target_loss};
+use kiln::train::objective::{BatchFuture, Loss, target_loss};
 use kiln::train::{metrics::MetricsRow, run, run_folder::RunPaths};
 use std::{error::Error, sync::atomic::AtomicBool};
 
@@ -34,8 +33,8 @@ impl Objective for Goldfish {
         })
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        target_loss(&models.policy, batch, cx).into()
     }
 
     fn visibility(&self) -> Visibility {

@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Inputs, targets and loss weights of one sequence of a row.
 ///
 /// The three vectors have the same length. An objective makes one segment for each [`Sequence`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Segment {
     /// Token ids that the model reads.
     pub inputs: Vec<u32>,
@@ -29,6 +29,29 @@ pub struct Segment {
     pub start: usize,
     /// Direction of attention within the segment: causal, bidirectional, prefix or reversed.
     pub direction: Direction,
+    /// Index of the document, as [`Sequence::document`].
+    pub document: usize,
+    /// Index of the group, as [`Sequence::group`].
+    pub group: usize,
+    /// Place in the group, as [`Sequence::member`].
+    pub member: usize,
+}
+
+/// Where a segment stands in a [`Batch`], and what it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSequence {
+    /// Row of the batch.
+    pub row: usize,
+    /// First token within the row.
+    pub column: usize,
+    /// Number of tokens.
+    pub length: usize,
+    /// Index of the document in its subset of the corpus.
+    pub document: usize,
+    /// Index of the group. All sequences of a group are in the same row, in the order of `member`.
+    pub group: usize,
+    /// Place in the group: the chosen answer of a preference is 0, the rejected one 1.
+    pub member: usize,
 }
 
 /// Batch in host memory: `batch_size` rows of `sequence_length` tokens.
@@ -51,6 +74,8 @@ pub struct Batch {
     pub sequence_length: usize,
     /// Encoder input of an encoder-decoder model, with the same number of rows; `None` for other models.
     pub encoder: Option<EncoderBatch>,
+    /// The sequences of the batch, row by row.
+    pub sequences: Vec<BatchSequence>,
 }
 
 impl Batch {
@@ -72,6 +97,7 @@ impl Batch {
             batch_size: rows.len(),
             sequence_length,
             encoder: None,
+            sequences: Vec::new(),
         };
         for (row_index, row) in rows.iter().enumerate() {
             row.iter().try_for_each(|segment| batch.push_segment(row_index, segment))?;
@@ -96,6 +122,7 @@ impl Batch {
 
     /// Appends a segment to the row with the index `row`.
     fn push_segment(&mut self, row: usize, segment: &Segment) -> Result<(), DataError> {
+        let column = self.inputs.len() - row * self.sequence_length;
         let lengths = [segment.inputs.len(), segment.targets.len(), segment.weights.len()];
         if lengths != [lengths[0]; 3] {
             let [inputs, targets, weights] = lengths;
@@ -112,6 +139,8 @@ impl Batch {
             from.iter().try_for_each(|token| checked_token_id(*token, row).map(|id| to.push(id)))?;
         }
         self.weights.extend_from_slice(&segment.weights);
+        let Segment { document, group, member, .. } = *segment;
+        self.sequences.push(BatchSequence { row, column, length: lengths[0], document, group, member });
         Ok(())
     }
 
@@ -132,8 +161,15 @@ impl Batch {
             batch_size: range.len(),
             sequence_length: self.sequence_length,
             encoder: self.encoder.as_ref().map(|encoder| encoder.select_rows(range.clone())),
+            sequences: self.select_sequences(&range),
             layout: self.layout.slice_rows(range),
         }
+    }
+
+    /// The sequences of the rows `range`, whose first row becomes row 0.
+    fn select_sequences(&self, range: &Range<usize>) -> Vec<BatchSequence> {
+        let selected = self.sequences.iter().filter(|sequence| range.contains(&sequence.row));
+        selected.map(|sequence| BatchSequence { row: sequence.row - range.start, ..*sequence }).collect()
     }
 }
 
@@ -183,7 +219,24 @@ pub fn next_token_segment(sequence: &Sequence, direction: Direction, pad_id: u32
     if let (Some(target), Some(weight)) = (targets.get_mut(without_target), weights.get_mut(without_target)) {
         (*target, *weight) = (pad_id, 0.0);
     }
-    Segment { inputs, targets, weights, start: sequence.start, direction }
+    Segment { inputs, targets, weights, direction, ..Segment::of(sequence) }
+}
+
+/// Segment for next-token prediction in which each target has the loss weight of its sequence ([`Sequence::loss_weights`]):
+/// only the answers of a chat are trained.
+pub fn weighted_next_token_segment(sequence: &Sequence, pad_id: u32) -> Segment {
+    let mut segment = next_token_segment(sequence, Direction::Causal, pad_id);
+    let targets = 1..sequence.tokens.len();
+    segment.weights.iter_mut().zip(targets).for_each(|(weight, target)| *weight = sequence.loss_weight(target));
+    segment
+}
+
+impl Segment {
+    /// A segment without tokens at the place of `sequence`.
+    pub fn of(sequence: &Sequence) -> Self {
+        let Sequence { start, document, group, member, .. } = *sequence;
+        Self { start, document, group, member, ..Self::default() }
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sequence(tokens: &[u32], start: usize) -> Sequence {
-        Sequence { tokens: tokens.to_vec(), document: 0, start, ends_document: true }
+        Sequence { tokens: tokens.to_vec(), start, ends_document: true, ..Sequence::default() }
     }
 
     fn packed_in(sequence_length: usize, rows: Vec<Vec<Sequence>>) -> PackedSequences {
@@ -228,13 +281,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_row() {
-        let valid = Segment {
-            inputs: vec![1; 4],
-            targets: vec![1; 4],
-            weights: vec![1.0; 4],
-            start: 0,
-            direction: Direction::Causal,
-        };
+        let valid = Segment { inputs: vec![1; 4], targets: vec![1; 4], weights: vec![1.0; 4], ..Segment::default() };
         let invalid = [
             Segment { targets: vec![1; 3], ..valid.clone() },
             Segment { weights: vec![1.0, f32::NAN, 1.0, 1.0], ..valid.clone() },

@@ -78,7 +78,8 @@ pub fn encoder_decoder_batch(
         let last = sequence.tokens.len().saturating_sub(1).max(1);
         let index = split_at(sequence).clamp(1, last).min(sequence.tokens.len());
         let (source, target) = sequence.tokens.split_at(index);
-        (teacher_forced_segment(target, bos), source.to_vec())
+        let Sequence { document, group, member, .. } = *sequence;
+        (Segment { document, group, member, ..teacher_forced_segment(target, bos) }, source.to_vec())
     };
     let rows: Vec<(Vec<Segment>, Vec<Vec<u32>>)> =
         packed.rows.iter().map(|row| row.iter().map(&mut split_sequence).unzip()).collect();
@@ -98,13 +99,7 @@ fn num_inputs(row: &[Segment]) -> usize {
 fn teacher_forced_segment(targets: &[u32], first: u32) -> Segment {
     let shifted = targets.split_last().map_or(&[][..], |(_, all_but_last)| all_but_last);
     let inputs = if targets.is_empty() { Vec::new() } else { [&[first], shifted].concat() };
-    Segment {
-        inputs,
-        targets: targets.to_vec(),
-        weights: vec![1.0; targets.len()],
-        start: 0,
-        direction: Direction::Causal,
-    }
+    Segment { inputs, targets: targets.to_vec(), weights: vec![1.0; targets.len()], ..Segment::default() }
 }
 
 #[cfg(test)]
@@ -115,7 +110,7 @@ mod tests {
     const BOS: u32 = 1;
 
     fn sequence(tokens: &[u32]) -> Sequence {
-        Sequence { tokens: tokens.to_vec(), document: 0, start: 0, ends_document: true }
+        Sequence { tokens: tokens.to_vec(), ends_document: true, ..Sequence::default() }
     }
 
     fn packed(rows: &[Vec<Vec<u32>>]) -> PackedSequences {

@@ -56,6 +56,7 @@ pub mod config;
 pub mod corpus;
 pub mod encoder_decoder;
 mod error;
+pub mod example;
 pub mod file_set;
 pub mod pack;
 #[cfg(feature = "files")]
@@ -64,12 +65,13 @@ pub mod source;
 pub mod stories;
 pub mod tokenizer;
 
-pub use batch::{Batch, Segment, next_token_batch, next_token_segment};
+pub use batch::{Batch, BatchSequence, Segment, next_token_batch, next_token_segment, weighted_next_token_segment};
 pub use chat::{ChatTemplate, ChatTemplateOptions};
 pub use config::{DataConfig, FilesConfig, SourceConfig};
 pub use corpus::{Corpus, DiskSpace, Subset, TokenizedDocuments, ValidationSplit};
 pub use encoder_decoder::{EncoderBatch, encoder_decoder_batch};
 pub use error::DataError;
+pub use example::ExampleKind;
 pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, Sequence};
 #[cfg(feature = "files")]

@@ -3,16 +3,20 @@
 //! The built-in stories have two more measures, since the probability of each story is known: the cross-entropy of their
 //! generator, which is the lower bound of the loss, and the accuracy at tokens that the text before them determines.
 
+mod objective_sums;
 mod story_reference;
 
 use crate::{
     metrics::{CorrectCount, ValidationMetrics},
-    objective::{LossKind, Models, Objective, check_rows, hidden_states, restart_positions, to_device},
+    objective::{
+        LossKind, LossUnit, MetricValue, Models, Objective, check_rows, hidden_states, restart_positions, to_device,
+    },
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, Sequence, Subset, Tokenizer, Vocabulary};
 use kiln_nn::Context;
 use kiln_spec::Random;
+use objective_sums::ObjectiveSums;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -30,7 +34,7 @@ pub struct EvalSet {
 /// Result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Mean loss per predicted token, in nats; NaN if no token was predicted.
+    /// Mean loss per unit of the objective, in nats; for most objectives, per predicted token. NaN without units.
     pub loss: f64,
     /// Cross-entropy of the generator of the built-in stories over the same documents, in nats per token. Absent for other
     /// text and other objectives than causal language modeling.
@@ -42,10 +46,12 @@ pub struct Evaluation {
     /// Loss in bits per byte: the loss of the predicted tokens that stand for text, over the bytes of that text. Special
     /// tokens count in neither. It compares models with different tokenizers.
     pub bits_per_byte: f64,
-    /// Fraction of the predicted tokens to which the model gives the highest probability.
+    /// Fraction of the predicted tokens to which the model gives the highest probability. NaN without predicted tokens.
     pub accuracy: f64,
     /// Accuracy at the tokens that the text before them determines, by kind of dependency. Absent as `reference_loss`.
     pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
+    /// Metrics of the objective by name.
+    pub metrics: BTreeMap<String, MetricValue>,
 }
 
 impl EvalSet {
@@ -112,8 +118,13 @@ impl EvalSet {
         let mut totals = EvalTotals::default();
         // The exact probabilities are those of the next token, given all tokens before it.
         let has_reference = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
+        let mut objective_sums = ObjectiveSums::default();
         for packed in &self.batches {
             let batch = self.make_batch(packed, models, objective).await?;
+            objective_sums.add_batch(models, &batch, objective).await;
+            if objective.unit() != LossUnit::Token {
+                continue;
+            }
             let predictions = TokenPredictions::compute(models, &batch).await;
             totals.add_batch(&batch, &predictions, &packed.vocabulary);
             if has_reference {
@@ -123,13 +134,14 @@ impl EvalSet {
         let reference_nll: f64 = self.story_references.values().map(|reference| reference.nll).sum();
         let has_reference = has_reference && totals.weight_sum > 0.0;
         Ok(Evaluation {
-            loss: totals.loss_sum / totals.weight_sum,
+            loss: objective_sums.mean_loss().unwrap_or(totals.loss_sum / totals.weight_sum),
             reference_loss: has_reference.then(|| reference_nll / totals.weight_sum),
             tokens: totals.weight_sum as u64,
             bytes: totals.bytes,
             bits_per_byte: totals.text_loss_sum / std::f64::consts::LN_2 / totals.text_bytes,
-            accuracy: totals.correct / totals.weight_sum.max(f64::MIN_POSITIVE),
+            accuracy: totals.accuracy(objective),
             by_dependency: has_reference.then_some(totals.by_dependency),
+            metrics: objective_sums.metrics(objective),
         })
     }
 
@@ -179,6 +191,14 @@ struct EvalTotals {
 }
 
 impl EvalTotals {
+    /// Fraction of correct predictions: NaN for an objective that predicts no tokens, 0 without predicted tokens.
+    fn accuracy(&self, objective: &dyn Objective) -> f64 {
+        match objective.unit() {
+            LossUnit::Token => self.correct / self.weight_sum.max(f64::MIN_POSITIVE),
+            _ => f64::NAN,
+        }
+    }
+
     /// Adds the positions of a batch that have a weight.
     fn add_batch(&mut self, batch: &Batch, predictions: &TokenPredictions, vocabulary: &Vocabulary) {
         for (i, weight) in batch.weights.iter().map(|w| f64::from(*w)).enumerate().filter(|(_, w)| *w > 0.0) {
@@ -220,7 +240,7 @@ impl TokenPredictions {
 }
 
 /// The elements of a tensor, read from the device; empty if the device fails.
-async fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
+pub(super) async fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
     let data = tensor.into_data_async().await.map(|data| data.convert::<f32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_default()
 }
@@ -244,6 +264,7 @@ impl Evaluation {
             evaluated_tokens: self.tokens,
             evaluated_bytes: self.bytes,
             by_dependency: self.by_dependency.clone(),
+            metrics: self.metrics.clone(),
             seconds,
         }
     }

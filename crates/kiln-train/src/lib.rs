@@ -22,7 +22,6 @@
 //! use kiln_data::{Batch, Segment};
 //! use kiln_models::Model;
 //! use kiln_nn::context::RngKey;
-//! use kiln_spec::Direction;
 //! use kiln_train::{Models, Recipe, optimizer::Optimizer, step::compute_gradients};
 //!
 //! let mut recipe = Recipe::default();
@@ -35,15 +34,10 @@
 //! let stage = &recipe.stages[0];
 //! let objective = stage.objective.build();
 //! let mut optimizer = Optimizer::new(&stage.optimizer);
-//! let mut models = Models { policy: Model::init(&recipe.model, recipe.seed, &Device::flex().autodiff()) };
+//! let mut models = Models::new(Model::init(&recipe.model, recipe.seed, &Device::flex().autodiff()));
 //!
-//! let segment = Segment {
-//!     inputs: vec![1, 2, 3],
-//!     targets: vec![2, 3, 4],
-//!     weights: vec![1.0; 3],
-//!     start: 0,
-//!     direction: Direction::Causal,
-//! };
+//! let segment =
+//!     Segment { inputs: vec![1, 2, 3], targets: vec![2, 3, 4], weights: vec![1.0; 3], ..Segment::default() };
 //! let batch = Batch::from_rows(&[vec![segment]], 3, 0)?;
 //! let rng_key = RngKey { seed: recipe.seed, step: 0, micro_batch: 0 };
 //! let gradients = compute_gradients(&models, &[batch], &*objective, rng_key);
@@ -62,6 +56,7 @@ pub mod ema;
 pub mod evaluate;
 pub mod gradient_checkpointing;
 pub mod metrics;
+mod models;
 pub mod objective;
 pub mod optimizer;
 #[cfg(feature = "files")]

@@ -25,6 +25,7 @@ pub use log_format::{LogFormat, MetricsEncoder};
 pub use reader::{MetricsParseError, parse, parse_lines};
 pub use samples::{GrammarScore, GrammarSpan, Sample, Samples};
 
+use crate::objective::MetricValue;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -67,6 +68,9 @@ pub struct StepMetrics {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[serde(rename = "losses")]
     pub auxiliary_losses: BTreeMap<String, Option<f64>>,
+    /// Metrics of the objective by name, as means over its units. Not written if there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Option<f64>>,
 }
 
 /// Result of an evaluation on validation data.
@@ -86,7 +90,8 @@ pub struct ValidationMetrics {
     /// Validation loss in bits per byte of text.
     #[serde(deserialize_with = "null_is_nan")]
     pub bits_per_byte: f64,
-    /// Fraction of tokens to which the model gives the highest probability.
+    /// Fraction of tokens to which the model gives the highest probability. NaN for objectives that predict no tokens.
+    #[serde(deserialize_with = "null_is_nan")]
     pub accuracy: f64,
     /// Number of predicted tokens.
     pub evaluated_tokens: u64,
@@ -97,6 +102,9 @@ pub struct ValidationMetrics {
     #[serde(default)]
     #[serde(rename = "kinds")]
     pub by_dependency: Option<BTreeMap<String, CorrectCount>>,
+    /// Metrics of the objective by name. Not written if there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricValue>,
     /// Seconds since the start of the stage, over all processes that ran it.
     pub seconds: f64,
 }
@@ -181,7 +189,7 @@ impl MetricsRow {
 }
 
 /// Reads `null` as NaN.
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 

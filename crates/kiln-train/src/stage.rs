@@ -4,7 +4,7 @@ use crate::{
     Recipe,
     early_stopping::EarlyStopping,
     gradient_checkpointing::GradientCheckpointing,
-    objective::ObjectiveConfig,
+    objective::{LossUnit, ObjectiveConfig},
     optimizer::OptimizerConfig,
     recipe::invalid,
     schedule::ScheduleConfig,
@@ -186,7 +186,8 @@ impl StageConfig {
         self.optimizer.check(&format!("{path}.optimizer"))?;
         let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
         self.schedule.check(&format!("{path}.schedule"), steps)?;
-        self.objective.check(model, &format!("{path}.objective"))
+        self.objective.check(model, &format!("{path}.objective"))?;
+        self.check_accumulation(path)
     }
 
     /// Checks steps, sequence length and batch size.
@@ -219,6 +220,21 @@ impl StageConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that the objective allows `gradient_accumulation`.
+    fn check_accumulation(&self, path: &str) -> Result<(), ValidationError> {
+        let parts = self.gradient_accumulation;
+        if parts == 1 || self.objective.build().unit() != LossUnit::Batch {
+            return Ok(());
+        }
+        let name = self.objective.name();
+        let reason =
+            format!("must be 1 for `{name}`, which compares all pairs of a batch with each other, found {parts}");
+        let error = ValidationError::new(format!("{path}.gradient_accumulation"), reason);
+        Err(error.with_suggestion(
+            "gradient_accumulation = 1 with a smaller batch_size, or gradient_checkpointing = \"block\"",
+        ))
     }
 
     /// Checks the options that depend on no other part of the recipe.

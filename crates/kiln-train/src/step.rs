@@ -5,7 +5,7 @@
 
 use crate::{
     gradient_checkpointing::{GradientCheckpointing, collect_gradients},
-    objective::{Models, Objective},
+    objective::{Loss, Models, Objective},
     optimizer::{Optimizer, ParamUpdate, matches},
 };
 use burn::{
@@ -20,15 +20,18 @@ use std::collections::BTreeMap;
 /// Gradients of a training step, with its loss and norm. All values are still on the device.
 pub struct Gradients {
     by_parameter: GradientsParams,
-    /// Mean loss per token, `[1]`, in nats, without auxiliary losses.
+    /// Mean loss per unit of the objective (token, pair, …), `[1]`, in nats, without auxiliary losses.
     pub loss: Tensor<1>,
     /// Global gradient norm √Σ g² before clipping, `[1]`; 0 if no parameter has a gradient.
     pub norm: Tensor<1>,
     /// Auxiliary losses by name, `[1]` each, not multiplied by their coefficients, averaged over the parts of the batch.
     pub auxiliary_losses: BTreeMap<String, Tensor<1>>,
+    /// Metrics of the objective by name, `[1]` each: means over its units.
+    pub metrics: BTreeMap<String, Tensor<1>>,
 }
 
-/// Gradients of the mean loss over all `batches` together. Each token has the same weight, whichever batch it is in.
+/// Gradients of the mean loss over all `batches` together. Each unit of the objective, such as a token, has the same weight,
+/// whichever batch it is in.
 ///
 /// `rng_key` seeds dropout. Its `micro_batch` is ignored: batch i uses `micro_batch` = i.
 pub fn compute_gradients(models: &Models, batches: &[Batch], objective: &dyn Objective, rng_key: RngKey) -> Gradients {
@@ -43,20 +46,25 @@ pub fn compute_gradients_with(
     rng_key: RngKey,
     checkpointing: GradientCheckpointing,
 ) -> Gradients {
-    // A batch in which no token has a weight has the loss 0 and zero gradients, not 0 / 0.
-    let total_weight = Some(batches.iter().map(Batch::total_weight).sum::<f64>()).filter(|w| *w > 0.0).unwrap_or(1.0);
+    // A batch without units, such as one in which no token has a weight, has the loss 0 and zero gradients, not 0 / 0.
+    let num_units = batches.iter().map(|batch| objective.num_units(batch)).sum::<f64>();
+    let num_units = Some(num_units).filter(|units| *units > 0.0).unwrap_or(1.0);
     let device = models.policy.device().without_autodiff();
     let mut gradient_accumulator = GradientsAccumulator::new();
     let (mut single_batch_gradients, mut loss) = (None, None);
-    let mut auxiliary_losses = BTreeMap::new();
+    let (mut auxiliary_losses, mut metrics) = (BTreeMap::new(), BTreeMap::new());
     for (index, batch) in batches.iter().enumerate() {
         let mut cx = Context::training(&batch.layout, RngKey { micro_batch: index as u64, ..rng_key }, &device);
         // Recomputed blocks run their own backward pass and leave their parameter gradients in the sink.
         let sink = checkpointing.gradient_sink();
         cx.gradient_sink = sink.clone();
-        let batch_loss = objective.loss(models, batch, &mut cx) / total_weight;
+        let Loss { sum, metrics: batch_metrics } = objective.loss(models, batch, &mut cx);
+        for (name, sum) in batch_metrics {
+            accumulate(metrics.entry(name.to_owned()).or_insert(None), sum.inner() / num_units);
+        }
+        let batch_loss = sum / num_units;
         accumulate(&mut loss, batch_loss.clone().inner());
-        let fraction = batch.total_weight() / total_weight;
+        let fraction = objective.num_units(batch) / num_units;
         let mut total_loss = batch_loss;
         for auxiliary in cx.take_auxiliary_losses() {
             let sum = auxiliary_losses.entry(auxiliary.name).or_insert(None);
@@ -75,12 +83,15 @@ pub fn compute_gradients_with(
     }
     let by_parameter = single_batch_gradients.unwrap_or_else(|| gradient_accumulator.grads());
     let norm = global_norm(&models.policy, &by_parameter);
-    let auxiliary_losses = auxiliary_losses.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let present = |sums: BTreeMap<String, Option<Tensor<1>>>| {
+        sums.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    };
     Gradients {
         by_parameter,
         loss: loss.unwrap_or_else(|| Tensor::zeros([1], &device)),
         norm: norm.unwrap_or_else(|| Tensor::zeros([1], &device)),
-        auxiliary_losses,
+        auxiliary_losses: present(auxiliary_losses),
+        metrics: present(metrics),
     }
 }
 

@@ -46,7 +46,7 @@
 //! let mut config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 16, ..ModelConfig::default() };
 //! config.resolve();
 //! config.check("model")?;
-//! let mut models = Models { policy: Model::init(&config, 0, &Device::flex().autodiff()) };
+//! let mut models = Models::new(Model::init(&config, 0, &Device::flex().autodiff()));
 //!
 //! // Training: the objective makes the batch and the loss, the optimizer applies the gradients.
 //! let objective = ObjectiveConfig::default().build();

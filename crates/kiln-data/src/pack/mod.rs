@@ -15,7 +15,7 @@ use kiln_spec::Random;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Document, or chunk of a document that is longer than a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sequence {
     /// Token ids. `<bos>` is the first one if `start` is 0; `<eos>` is the last one if `ends_document`.
     pub tokens: Vec<u32>,
@@ -25,10 +25,24 @@ pub struct Sequence {
     pub start: usize,
     /// Whether the last token is the last one of the document.
     pub ends_document: bool,
+    /// Loss weight of each token as a target, such as 1 in the answers of a chat and 0 elsewhere. `None`: 1 for all.
+    pub loss_weights: Option<Vec<f32>>,
+    /// Index of the group in the subset: sequences that belong together, such as the two answers of a preference. The
+    /// sequences of a group stand in one row, one after the other. A document without a group is a group of its own.
+    pub group: usize,
+    /// Place in the group, from 0.
+    pub member: usize,
+}
+
+impl Sequence {
+    /// Loss weight of the token at `index` as a target.
+    pub fn loss_weight(&self, index: usize) -> f32 {
+        self.loss_weights.as_ref().map_or(1.0, |weights| weights[index])
+    }
 }
 
 /// Rows of sequences: the input of an objective, which makes a [`crate::Batch`] of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PackedSequences {
     /// Sequences of each row; together they have at most `sequence_length` tokens.
     pub rows: Vec<Vec<Sequence>>,
@@ -179,7 +193,8 @@ impl Packer {
         let start = chunk.start as usize;
         let end = start + chunk.length as usize;
         let tokens = documents.read_tokens(document, start..end)?;
-        Ok(Sequence { tokens, document, start, ends_document: end == documents.document_lengths()[document] as usize })
+        let ends_document = end == documents.document_lengths()[document] as usize;
+        Ok(Sequence { tokens, document, start, ends_document, group: document, ..Sequence::default() })
     }
 
     /// Row order of an epoch. Steps are mostly read in order, so one cached epoch is enough.

@@ -118,7 +118,7 @@ fn losses(device: &Device, steps: u64) -> Vec<f64> {
     let corpus =
         Arc::new(Corpus::build(&texts, &split, &tokenizer, &DiskSpace::in_memory(), |_, _| ()).expect("tokens"));
     let config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 32, ..ModelConfig::default() };
-    let mut models = Models { policy: Model::init(&config, 5, &device.clone().autodiff()) };
+    let mut models = Models::new(Model::init(&config, 5, &device.clone().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let packer = Packer::training(corpus, 64, 0).expect("rows");
     let step = |step| {

@@ -1,6 +1,6 @@
 //! The built-in objectives, by their names in a recipe.
 
-use super::{Full, Masked, Objective, Prefix, Unified};
+use super::{Answers, Full, Masked, Objective, Prefix, Unified};
 use kiln_models::ModelConfig;
 use kiln_spec::{Card, Causality, ValidationError, config::NoOptions};
 
@@ -17,6 +17,10 @@ kiln_spec::choice! {
         /// Unified language modeling: a mix of bidirectional, left-to-right, right-to-left and sequence-to-sequence
         /// modes in one model (1905.03197). Alias: `unified_lm`.
         "unified" | "unified_lm" => Unified(Unified) with Card::config_only("1905.03197"),
+        /// Supervised fine-tuning on conversations: predict the answers of the assistant only (2203.02155).
+        "chat" => Chat(NoOptions) with super::answers::CARD,
+        /// Supervised fine-tuning on prompts with completions: predict the completions only (2109.01652).
+        "completion" => Completion(NoOptions) with super::answers::CARD,
     }
 }
 
@@ -34,6 +38,8 @@ impl ObjectiveConfig {
             Self::Prefix(prefix) => Box::new(prefix.clone()),
             Self::Masked(masked) => Box::new(masked.clone()),
             Self::Unified(unified) => Box::new(unified.clone()),
+            Self::Chat(_) => Box::new(Answers::CHAT),
+            Self::Completion(_) => Box::new(Answers::COMPLETION),
         }
     }
 

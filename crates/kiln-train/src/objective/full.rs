@@ -1,9 +1,8 @@
 //! Causal language modeling: every token is predicted from the tokens before it, p(x) = Π p(x_t | x_<t).
 
 use super::{
-    BatchFuture, LossKind, Models, Objective, ObjectiveConfig, SegmentBuilder, check_autoregressive, target_loss,
+    BatchFuture, Loss, LossKind, Models, Objective, ObjectiveConfig, SegmentBuilder, check_autoregressive, target_loss,
 };
-use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, Vocabulary, next_token_batch, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
 use kiln_nn::Context;
@@ -27,8 +26,8 @@ impl Objective for Full {
         Box::pin(std::future::ready(next_token_batch(packed, Direction::Causal)))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        target_loss(&models.policy, batch, cx).into()
     }
 
     fn name(&self) -> String {

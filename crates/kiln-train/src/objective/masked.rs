@@ -3,9 +3,10 @@
 //! Of the selected tokens, `mask_replace_prob` become the mask token, `random_replace_prob` a random token, and the rest
 //! stay unchanged, so that a token that the model sees is not always right. The loss counts the selected tokens only.
 
-use super::{BatchFuture, Models, Objective, ObjectiveConfig, SegmentBuilder, SpanMasking, segment_batch, target_loss};
+use super::{
+    BatchFuture, Loss, Models, Objective, ObjectiveConfig, SegmentBuilder, SpanMasking, segment_batch, target_loss,
+};
 use crate::recipe::invalid;
-use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, TokenRole, Vocabulary};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_nn::Context;
@@ -146,7 +147,7 @@ impl SegmentBuilder for Masked {
                 }
             }
         }
-        Segment { inputs, targets, weights, start: sequence.start, direction: Direction::Bidirectional }
+        Segment { inputs, targets, weights, direction: Direction::Bidirectional, ..Segment::of(sequence) }
     }
 }
 
@@ -155,8 +156,8 @@ impl Objective for Masked {
         Box::pin(std::future::ready(segment_batch(packed, random, self)))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        target_loss(&models.policy, batch, cx).into()
     }
 
     fn name(&self) -> String {

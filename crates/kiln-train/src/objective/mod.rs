@@ -6,13 +6,17 @@
 //! | [`prefix`](Prefix) | the tokens after a prefix | bidirectional in the prefix, then causal | 1910.10683 |
 //! | [`masked`](Masked) | masked tokens | bidirectional | 1810.04805 |
 //! | [`unified`](Unified) | a mix of all | one of four for each document | 1905.03197 |
+//! | [`chat`](Answers::CHAT) | the assistant's answers in conversations | causal | 2203.02155 |
+//! | [`completion`](Answers::COMPLETION) | the completion after a prompt | causal | 2109.01652 |
 //!
 //! The training loop knows no objective by name. An objective written elsewhere implements [`Objective`] and is passed to
 //! `run::start_with_objectives`.
 
+mod answers;
 mod config;
 mod full;
 mod loss;
+mod loss_sum;
 mod masked;
 mod mode;
 mod prefix;
@@ -20,9 +24,12 @@ mod segment_builder;
 mod spans;
 mod unified;
 
+pub use crate::models::{Frozen, FrozenModelConfig, FrozenSource, Models};
+pub use answers::Answers;
 pub use config::ObjectiveConfig;
 pub use full::Full;
 pub use loss::{check_rows, hidden_states, restart_positions, target_loss, to_device};
+pub use loss_sum::{Better, Loss, LossUnit, MetricInfo, MetricValue};
 pub use masked::{MaskUnit, Masked};
 pub use mode::ModeShares;
 pub use prefix::{AfterText, FixedShare, Prefix, PrefixSplit, ShareRange};
@@ -30,20 +37,12 @@ pub use segment_builder::{SegmentBuilder, segment_batch};
 pub use spans::SpanMasking;
 pub use unified::Unified;
 
-use burn::tensor::Tensor;
-use kiln_data::{Batch, DataError, PackedSequences, SpecialTokens};
+use kiln_data::{Batch, DataError, ExampleKind, PackedSequences, SpecialTokens};
 use kiln_infer::GenerationMode;
-use kiln_models::{Model, ModelConfig, Stack, Visibility};
+use kiln_models::{ModelConfig, Stack, Visibility};
 use kiln_nn::Context;
 use kiln_spec::{Direction, Random, ValidationError};
 use std::{future::Future, pin::Pin};
-
-/// The models that an objective can run.
-#[derive(Clone, Debug)]
-pub struct Models {
-    /// The model that is trained.
-    pub policy: Model,
-}
 
 /// The future that makes a batch: an objective may wait for samples of a model.
 pub type BatchFuture<'a> = Pin<Box<dyn Future<Output = Result<Batch, DataError>> + 'a>>;
@@ -59,7 +58,12 @@ pub enum LossKind {
     /// −log p of tokens given both sides. These are no factors of a probability of the text, so that the exponential is a
     /// pseudo-perplexity only.
     PseudoLikelihood,
+    /// No likelihood of text: the loss of pairs or groups, or a distance from another model.
+    Other,
 }
+
+/// The kinds of examples that objectives on single sequences of tokens accept.
+pub const SEQUENCE_KINDS: &[ExampleKind] = &[ExampleKind::Text, ExampleKind::Chat, ExampleKind::PromptCompletion];
 
 /// A text in the options of an objective that must occur in the training documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +84,37 @@ pub trait Objective: Send + Sync {
     /// resumed run gets the same batch.
     fn batch<'a>(&'a self, packed: &'a PackedSequences, models: &'a Models, random: Random) -> BatchFuture<'a>;
 
-    /// Loss of a batch, `[1]`: the sum of weight × loss over its positions, in nats. The caller divides it by the sum of
-    /// all weights, and may call this for the parts of a batch.
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1>;
+    /// Loss of a batch: the sum over its units, in nats; for tokens, the sum of weight × loss. The caller divides it by
+    /// [`num_units`](Self::num_units) of the whole batch, and may call this for the parts of a batch unless the unit is
+    /// [`LossUnit::Batch`].
+    ///
+    /// `cx` belongs to the policy. A frozen model runs in a context of its own, without dropout.
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss;
+
+    /// What the loss is averaged over. Default: tokens.
+    fn unit(&self) -> LossUnit {
+        LossUnit::Token
+    }
+
+    /// Number of units of a batch: the denominator of its mean loss. Default: the sum of all loss weights.
+    fn num_units(&self, batch: &Batch) -> f64 {
+        batch.total_weight()
+    }
+
+    /// The metrics in [`Loss::metrics`]. Default: none.
+    fn metrics(&self) -> &'static [MetricInfo] {
+        &[]
+    }
+
+    /// The frozen models that the loss reads. Default: none.
+    fn frozen_models(&self) -> Vec<FrozenModelConfig> {
+        Vec::new()
+    }
+
+    /// The kinds of examples that this objective trains on. Default: [`SEQUENCE_KINDS`].
+    fn accepts(&self) -> &'static [ExampleKind] {
+        SEQUENCE_KINDS
+    }
 
     /// Attention visibility of the trained model at inference.
     fn visibility(&self) -> Visibility;
@@ -93,9 +125,10 @@ pub trait Objective: Send + Sync {
         vec![self.visibility().direction(1)]
     }
 
-    /// What the loss measures. Default: by [`visibility`](Self::visibility).
+    /// What the loss measures. Default: by [`unit`](Self::unit) and [`visibility`](Self::visibility).
     fn loss_kind(&self) -> LossKind {
         match self.visibility() {
+            _ if self.unit() != LossUnit::Token => LossKind::Other,
             Visibility::Bidirectional => LossKind::PseudoLikelihood,
             Visibility::Causal | Visibility::Prefix => LossKind::ConditionalLikelihood,
         }

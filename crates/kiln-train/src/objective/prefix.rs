@@ -3,12 +3,11 @@
 //! section 3.2.1; 2210.11399).
 
 use super::{
-    BatchFuture, Models, Objective, ObjectiveConfig, RequiredText, SegmentBuilder,
+    BatchFuture, Loss, Models, Objective, ObjectiveConfig, RequiredText, SegmentBuilder,
     segment_builder::{DocumentRng, segment_batch},
     target_loss,
 };
 use crate::recipe::invalid;
-use burn::tensor::Tensor;
 use kiln_data::{Batch, DataError, PackedSequences, Segment, Sequence, Vocabulary, next_token_segment};
 use kiln_models::{ModelConfig, Stack, Visibility};
 use kiln_nn::Context;
@@ -174,8 +173,8 @@ impl Objective for Prefix {
         Box::pin(std::future::ready(batch))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        target_loss(&models.policy, batch, cx).into()
     }
 
     fn name(&self) -> String {

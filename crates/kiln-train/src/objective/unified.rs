@@ -6,12 +6,12 @@
 //! generation uses the key-value cache, where UniLM has to read a new mask token for each generated token.
 
 use super::{
-    BatchFuture, Full, LossKind, Masked, Models, Objective, ObjectiveConfig, Prefix, RequiredText, SegmentBuilder,
+    BatchFuture, Full, Loss, LossKind, Masked, Models, Objective, ObjectiveConfig, Prefix, RequiredText,
+    SegmentBuilder,
     mode::{Mode, ModeShares},
     segment_batch, target_loss,
 };
 use crate::recipe::invalid;
-use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Segment, Sequence, SpecialTokens, TokenRole, Vocabulary, next_token_segment};
 use kiln_infer::{GenerationMode, PromptFormat};
 use kiln_models::{ModelConfig, Visibility};
@@ -92,8 +92,8 @@ impl Objective for Unified {
         Box::pin(std::future::ready(batch))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        target_loss(&models.policy, batch, cx)
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        target_loss(&models.policy, batch, cx).into()
     }
 
     fn name(&self) -> String {

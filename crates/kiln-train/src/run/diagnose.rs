@@ -45,7 +45,7 @@ pub async fn find_non_finite(
     let first = Arc::new(Mutex::new(None));
     let mut cx = Context::training(&batch.layout, rng_key, &models.policy.device().without_autodiff());
     cx.probe = Some(Box::new(FiniteProbe(first.clone())));
-    let loss = objective.loss(models, batch, &mut cx).into_scalar_async::<f32>().await?;
+    let loss = objective.loss(models, batch, &mut cx).sum.into_scalar_async::<f32>().await?;
     let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
     match first {
         Some(path) => Ok(path),

@@ -12,6 +12,7 @@ mod data;
 mod data_settings;
 mod diagnose;
 mod epochs;
+mod frozen;
 mod load;
 mod name_patterns;
 mod objectives;
@@ -38,6 +39,7 @@ use crate::{
 use burn::tensor::Device;
 use corpora::Corpora;
 use epochs::resolve_epochs;
+use frozen::FrozenStage;
 use kiln_data::DataError;
 use kiln_spec::{
     ValidationError,
@@ -251,6 +253,10 @@ fn run_stages(
         if index > 0 || models.policy.adapters().is_empty() {
             models.policy = set_stage_adapter(models.policy, config, recipe.seed)?;
         }
+        let device = &context.device;
+        let is_resumed = resume_point.is_some();
+        let frozen_stage = FrozenStage { recipe, folder, tokenizer: &tokenizer, device, index, is_resumed };
+        models.frozen = frozen_stage.build(&*objective, &models)?;
         let mut stage = StageRun::new(recipe, stage_folder, corpus, &tokenizer, objective, tokens);
         if let Some(point) = resume_point.take() {
             models = stage.restore(models, point, &context.device)?;

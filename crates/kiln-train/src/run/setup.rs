@@ -84,7 +84,7 @@ pub fn init_models(
         policy = load_state_dict(policy, weights)
             .map_err(|mismatch| TrainError::WeightMismatch { file: from.into(), mismatch })?;
     }
-    Ok(Models { policy })
+    Ok(Models::new(policy))
 }
 
 /// Whether the first stage continues to train the adapters of the model in `recipe.from`, which then must not be merged.

@@ -20,6 +20,7 @@ use kiln_data::Batch;
 use kiln_infer::{Generator, block_on};
 use kiln_nn::context::RngKey;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Key of the evaluations that early stopping has counted, in the state of a checkpoint.
 pub(super) const HISTORY_KEY: &str = "early_stopping";
@@ -68,7 +69,6 @@ impl StageRun<'_> {
 
     /// Metrics of the step in progress. Reads loss and norm from the device: the only wait for the device in a step.
     pub(super) fn step_metrics(&self, gradients: &Gradients, batch: &Batch) -> StepMetrics {
-        let auxiliary_losses = gradients.auxiliary_losses.iter();
         StepMetrics {
             step: self.run_step() + 1,
             tokens: self.tokens + batch.layout.num_valid() as u64,
@@ -76,7 +76,8 @@ impl StageRun<'_> {
             learning_rate: self.config.schedule.learning_rate(self.steps_done, self.config.steps),
             gradient_norm: read_scalar(&gradients.norm),
             seconds: self.elapsed_seconds(),
-            auxiliary_losses: auxiliary_losses.map(|(name, value)| (name.clone(), Some(read_scalar(value)))).collect(),
+            auxiliary_losses: read_scalars(&gradients.auxiliary_losses),
+            metrics: read_scalars(&gradients.metrics),
         }
     }
 
@@ -118,7 +119,7 @@ impl StageRun<'_> {
     /// The models for the next stage: with the averaged weights in a stage with an EMA.
     pub(super) fn finish(&self, models: Models) -> Models {
         match &self.ema {
-            Some(ema) => Models { policy: ema.model.clone().train() },
+            Some(ema) => models.with_policy(ema.model.clone().train()),
             None => models,
         }
     }
@@ -155,7 +156,7 @@ impl StageRun<'_> {
         listener: &mut dyn ProgressListener,
     ) -> Result<f64, TrainError> {
         let config = self.config;
-        let models = Models { policy: self.eval_model(models).valid() };
+        let models = models.clone().with_policy(self.eval_model(models).valid());
         let eval_set = self.take_eval_set()?;
         let evaluation = block_on(eval_set.evaluate(&models, &*self.objective))?;
         let row = evaluation.to_metrics(self.run_step(), self.tokens, self.elapsed_seconds());
@@ -220,6 +221,11 @@ impl StageRun<'_> {
 /// A tensor with one element as a float, NaN if the device fails.
 fn read_scalar(tensor: &Tensor<1>) -> f64 {
     block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from)
+}
+
+/// Tensors with one element each as floats, by name.
+fn read_scalars(tensors: &BTreeMap<String, Tensor<1>>) -> BTreeMap<String, Option<f64>> {
+    tensors.iter().map(|(name, value)| (name.clone(), Some(read_scalar(value)))).collect()
 }
 
 /// Writes a row of metrics and reports it.

@@ -135,7 +135,8 @@ impl<'a> StageRun<'a> {
         point.check_fingerprints(&self.fingerprints)?;
         let Checkpoint { state, model_tensors, mut training_tensors } = point.checkpoint;
         let folder = self.folder.checkpoints().folder(state.step);
-        let mut models = Models { policy: load_weights(models.policy, model_tensors, &folder.join(MODEL_FILE))? };
+        let file = folder.join(MODEL_FILE);
+        let mut models = Models { policy: load_weights(models.policy, model_tensors, &file)?, ..models };
         if let Some(decay) = self.config.ema_decay {
             self.ema = Some(WeightEma::new(&models.policy, decay));
             let online = take_online_tensors(&mut training_tensors);
@@ -168,7 +169,7 @@ impl<'a> StageRun<'a> {
             listener.on_event(ProgressEvent::AlreadyFinished(self.steps_done));
             return Ok((self.finish(models), StageOutcome::Completed));
         }
-        let mut models = Models { policy: self.set_trainable(models.policy)? };
+        let mut models = Models { policy: self.set_trainable(models.policy)?, ..models };
         if let Some(decay) = config.ema_decay {
             self.ema.get_or_insert_with(|| WeightEma::new(&models.policy, decay));
         }

@@ -4,7 +4,7 @@ use super::{progress::ProgressListener, stage_output::emit, stage_run::StageRun}
 use crate::{
     Models, TrainError,
     metrics::MetricsRow,
-    objective::{check_rows, restart_positions},
+    objective::{LossUnit, check_rows, restart_positions},
     run_folder::MetricsLog,
     step::{compute_gradients_with, set_trainable},
 };
@@ -35,10 +35,11 @@ impl StageRun<'_> {
         let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);
         let mut row = self.step_metrics(&gradients, &batch);
         self.check_finite(&row, &gradients, &models, &batch, log)?;
-        if batch.total_weight() == 0.0 {
+        let num_units = self.objective.num_units(&batch);
+        if num_units == 0.0 {
             row.loss = f64::NAN;
         }
-        self.check_has_targets(&batch)?;
+        self.check_has_units(num_units, &batch)?;
         models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
         self.steps_done += 1;
         self.tokens = row.tokens;
@@ -49,12 +50,12 @@ impl StageRun<'_> {
         Ok(models)
     }
 
-    /// Counts the batches in a row in which the objective predicts no token.
+    /// Counts the batches in a row in which the objective finds nothing to train on, such as no predicted token.
     ///
     /// # Errors
     /// If these are [`MAX_EMPTY_BATCHES`].
-    fn check_has_targets(&mut self, batch: &Batch) -> Result<(), TrainError> {
-        if batch.total_weight() > 0.0 {
+    fn check_has_units(&mut self, num_units: f64, batch: &Batch) -> Result<(), TrainError> {
+        if num_units > 0.0 {
             self.empty_batches = (0, 0);
             return Ok(());
         }
@@ -64,8 +65,11 @@ impl StageRun<'_> {
         if *batches < MAX_EMPTY_BATCHES {
             return Ok(());
         }
-        let reason =
-            format!("`{}` predicts none of the {tokens} tokens of {batches} batches in a row", self.objective.name());
+        let name = self.objective.name();
+        let reason = match self.objective.unit() {
+            LossUnit::Token => format!("`{name}` predicts none of the {tokens} tokens of {batches} batches in a row"),
+            unit => format!("`{name}` finds no {} in {batches} batches in a row ({tokens} tokens)", unit.name()),
+        };
         let path = format!("stages[{}].objective", self.folder.index);
         let suggestion = "options that select more tokens, a shorter prefix or a longer sequence_length";
         Err(ConfigError::from(ValidationError::new(path, reason).with_suggestion(suggestion)).into())

@@ -109,7 +109,7 @@ impl Evaluator {
     /// # Errors
     /// If the objective predicts no token of the text.
     pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
-        let models = Models { policy: self.model.clone() };
+        let models = Models::new(self.model.clone());
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate(&models, objective))?;
         if evaluation.tokens == 0 {

@@ -110,7 +110,7 @@ impl ShowArgs {
         let source = self.data_config().source.open()?;
         let tokenizer = self.tokenizer(&*source)?;
         let model = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 8, ..ModelConfig::default() };
-        let models = Models { policy: Model::init(&model, 0, &Device::flex()) };
+        let models = Models::new(Model::init(&model, 0, &Device::flex()));
         let text = find_document(&*source, &objective, &tokenizer)?;
         let max_tokens = self.sequence_length;
         let examples = objective_example::text_examples(&text, max_tokens, &objective, &models, &tokenizer, self.seed)?;

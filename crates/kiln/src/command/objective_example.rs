@@ -95,7 +95,7 @@ fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequ
     ids.extend(is_complete.then_some(special.eos));
     PackedSequences {
         sequence_length: ids.len(),
-        rows: vec![vec![Sequence { tokens: ids, document: 0, start: 0, ends_document: false }]],
+        rows: vec![vec![Sequence { tokens: ids, ..Sequence::default() }]],
         vocabulary: tokenizer.vocabulary().clone(),
     }
 }

@@ -126,7 +126,7 @@ fn examples(
         return Ok(Vec::new());
     }
     let tokenizer = super::tokenizer::open_tokenizer(paths.root())?;
-    let models = Models { policy: model };
+    let models = Models::new(model);
     Ok(objective_example::stage_examples(stage.data_config(recipe), stage, &models, &tokenizer))
 }
 

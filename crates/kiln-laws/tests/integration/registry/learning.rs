@@ -14,7 +14,7 @@ use kiln_nn::{Context, context::RngKey};
 use kiln_spec::{Direction, Random};
 use kiln_train::{
     Models, Objective,
-    objective::{BatchFuture, restart_positions, to_device},
+    objective::{BatchFuture, Loss, restart_positions, to_device},
     optimizer::{Optimizer, OptimizerConfig},
     step::compute_gradients,
 };
@@ -60,14 +60,14 @@ impl Objective for NextTokenObjective<'_> {
         Box::pin(std::future::ready(next_token_batch(packed, Direction::Causal)))
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
         let run = self.0.wrap(models.policy.clone());
         let hidden = run.forward(to_device(run.model(), batch, &batch.inputs), cx);
         let [b, t, m] = hidden.dims();
         let targets = to_device(run.model(), batch, &batch.targets).reshape([b * t]);
         let nats = run.model().cross_entropy(hidden.reshape([b * t, m]), targets);
         let weights = Tensor::<1>::from_floats(batch.weights.as_slice(), &nats.device().without_autodiff());
-        (nats * weights).reshape([b, t]).sum_dim(1).sum()
+        (nats * weights).reshape([b, t]).sum_dim(1).sum().into()
     }
 
     fn visibility(&self) -> Visibility {
@@ -81,7 +81,7 @@ pub fn learns(subject: &TestCase) -> Verdict {
     let mut config = ModelConfig { vocab: task.vocab, ..subject.config.clone() };
     config.resolve();
     let subject = TestCase { config, ..subject.clone() };
-    let mut models = Models { policy: subject.model(7, &device().autodiff()).model().clone() };
+    let mut models = Models::new(subject.model(7, &device().autodiff()).model().clone());
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let mut last = Vec::new();
     for (step, batch) in task.batches.iter().enumerate() {

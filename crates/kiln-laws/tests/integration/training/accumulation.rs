@@ -37,7 +37,7 @@ fn micro_batches_of_unequal_weight_equal_one_batch() {
     assert!(weights.windows(2).all(|pair| pair[1] < pair[0]), "parts of equal weight show nothing: {weights:?}");
     for count in [1, 2, 3, 6] {
         let (whole, parts) = ([batch.clone()], split_batch(&batch, count));
-        let in_64 = || Models { policy: to_f64(models().policy) };
+        let in_64 = || Models::new(to_f64(models().policy));
         for (models, adam, tolerance) in [(models as fn() -> Models, false, 1e-6), (models, true, 1e-5)] {
             let optimizer = || if adam { Optimizer::new(&OptimizerConfig::default()) } else { gradient_descent() };
             let (one, many) =

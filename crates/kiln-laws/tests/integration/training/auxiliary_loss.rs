@@ -11,7 +11,7 @@ use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
     Models, Objective,
-    objective::{BatchFuture, Full, to_device},
+    objective::{BatchFuture, Full, Loss, to_device},
     step::compute_gradients,
 };
 
@@ -34,13 +34,13 @@ impl Objective for WithAuxiliaryLoss {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
         let (loss, square) = (Full.loss(models, batch, cx), mean_square(models, batch, cx));
         if self.0 {
             cx.scope("hidden", |cx| cx.add_auxiliary_loss("square", square, AUXILIARY_WEIGHT));
             return loss;
         }
-        loss + square * (AUXILIARY_WEIGHT * batch.total_weight())
+        (loss.sum + square * (AUXILIARY_WEIGHT * batch.total_weight())).into()
     }
 
     fn visibility(&self) -> Visibility {
@@ -60,7 +60,7 @@ fn auxiliary_losses_count_like_terms_of_the_objective() {
             let read = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
             let (loss, added) = (read(&found.loss), found.auxiliary_losses.get("hidden.square").map(read));
             let policy = found.apply(models.policy, &mut gradient_descent(), 0.1, None);
-            (loss, added, weights(&Models { policy }))
+            (loss, added, weights(&Models::new(policy)))
         };
         let (on_the_way, itself, without) =
             (moved(&WithAuxiliaryLoss(true)), moved(&WithAuxiliaryLoss(false)), moved(&Full));

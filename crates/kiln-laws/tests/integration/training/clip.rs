@@ -9,7 +9,7 @@ use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
     Models, Objective,
-    objective::{BatchFuture, Full},
+    objective::{BatchFuture, Full, Loss},
     step::compute_gradients,
 };
 
@@ -25,13 +25,14 @@ impl Objective for GivenGradients {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, _cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, _cx: &mut Context) -> Loss {
         let mut sums = Vec::new();
         for_each_param(&models.policy, |param| {
             let name = param.name();
             sums.extend(self.0.iter().find(|(of, _)| *of == name).map(|(_, gradient)| weighted_sum(param, gradient)));
         });
-        sums.into_iter().reduce(|sum, next| sum + next).expect("a parameter of these names") * batch.total_weight()
+        let sum = sums.into_iter().reduce(|sum, next| sum + next).expect("a parameter of these names");
+        (sum * batch.total_weight()).into()
     }
 
     fn visibility(&self) -> Visibility {
@@ -54,7 +55,7 @@ fn parameter_changes(clip: Option<f64>, given: &GivenGradients) -> (f64, StateDi
     let found = compute_gradients(&models, &[batch(2, 16)], given, RNG_KEY);
     let norm = f64::from(found.norm.clone().into_scalar::<f32>());
     let policy = found.apply(models.policy, &mut gradient_descent(), 1.0, clip);
-    (norm, before, weights(&Models { policy }))
+    (norm, before, weights(&Models::new(policy)))
 }
 
 #[test]

@@ -4,14 +4,13 @@ use crate::training::{
     runs::{TestRun, recipe},
     toy::{corpus, tokenizer},
 };
-use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences, Packer, Prefetcher};
 use kiln_models::Visibility;
 use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
     Models, Objective, Recipe, StageConfig,
-    objective::{BatchFuture, Full},
+    objective::{BatchFuture, Full, Loss},
 };
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +38,7 @@ impl Objective for RecordingObjective {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
         Full.loss(models, batch, cx)
     }
 

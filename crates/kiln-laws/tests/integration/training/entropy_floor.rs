@@ -39,7 +39,7 @@ fn story_batch(stories: &[Story], tokenizer: &Tokenizer) -> Batch {
     let specials = tokenizer.special_tokens();
     let tokens = |story: &Story| [vec![specials.bos], tokenizer.encode(&story.text), vec![specials.eos]].concat();
     let sequence = |(document, story): (usize, &Story)| {
-        vec![Sequence { tokens: tokens(story), document, start: 0, ends_document: true }]
+        vec![Sequence { tokens: tokens(story), document, ends_document: true, ..Sequence::default() }]
     };
     let rows: Vec<Vec<Sequence>> = stories.iter().enumerate().map(sequence).collect();
     let width = rows.iter().map(|row| row[0].tokens.len()).max().unwrap();
@@ -161,7 +161,7 @@ fn a_model_that_memorized_its_stories_is_detected() {
     let texts = stories.iter().map(|story| Ok::<_, DataError>(&story.text));
     let tokenizer = Tokenizer::train(&TokenizerConfig::Bpe(VocabConfig { vocab: 400 }), texts).unwrap();
     let config = ModelConfig { hidden: 64, vocab: tokenizer.vocab_size(), ..config() };
-    let mut models = Models { policy: Model::init(&config, 5, &device().autodiff()) };
+    let mut models = Models::new(Model::init(&config, 5, &device().autodiff()));
     let (batch, mut optimizer) = ([story_batch(&stories, &tokenizer)], Optimizer::new(&OptimizerConfig::default()));
     for _ in 0..150 {
         let found = compute_gradients(&models, &batch, &Full, RNG_KEY);

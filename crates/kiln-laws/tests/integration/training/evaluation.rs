@@ -49,7 +49,7 @@ fn all_evaluations_of_a_stage_have_the_same_text() {
 fn bits_per_byte_leave_out_special_tokens_in_both_parts() {
     let (tokenizer, models) = (tokenizer(), models());
     let corpus = corpus(40, &tokenizer);
-    let models = Models { policy: models.policy.valid() };
+    let models = Models::new(models.policy.valid());
     let eval_set = EvalSet::new(&corpus, &tokenizer, (64, 4), None, false, 0).unwrap();
     let found = block_on(eval_set.evaluate(&models, &Full)).unwrap();
     let (mut all, mut text, mut bytes, mut count) = (0.0, 0.0, 0, 0);

@@ -1,14 +1,13 @@
 //! A run that was started with an objective of a program is resumed with the same one only.
 
 use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train};
-use burn::tensor::Tensor;
 use kiln_data::{Batch, PackedSequences};
 use kiln_models::Visibility;
 use kiln_nn::Context;
 use kiln_spec::Random;
 use kiln_train::{
     Models, Objective, Recipe, StageConfig, TrainError,
-    objective::{BatchFuture, Full, Prefix},
+    objective::{BatchFuture, Full, Loss, Prefix},
     run,
     run_folder::RunPaths,
 };
@@ -22,8 +21,8 @@ impl Objective for Halved {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
-        Full.loss(models, batch, cx) * 0.5
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
+        (Full.loss(models, batch, cx).sum * 0.5).into()
     }
 
     fn visibility(&self) -> Visibility {
@@ -39,7 +38,7 @@ impl Objective for Named {
         Halved.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
         Halved.loss(models, batch, cx)
     }
 

@@ -4,7 +4,7 @@ use crate::training::{
     runs::{TestRun, assert_same_result, recipe, run_result, steps, weights},
     toy::{RNG_KEY, batch, models},
 };
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::TensorData;
 use kiln_data::{Batch, PackedSequences};
 use kiln_infer::block_on;
 use kiln_laws::values;
@@ -14,7 +14,7 @@ use kiln_spec::Random;
 use kiln_train::{
     Models, Objective, StageConfig, TrainError,
     metrics::{EventKind, MetricsRow},
-    objective::{BatchFuture, Full},
+    objective::{BatchFuture, Full, Loss},
     run::{find_non_finite, load, load_metrics},
     run_folder::RunPaths,
     step::compute_gradients,
@@ -38,9 +38,9 @@ impl Objective for ScaledLoss {
         Full.batch(packed, models, random)
     }
 
-    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Tensor<1> {
+    fn loss(&self, models: &Models, batch: &Batch, cx: &mut Context) -> Loss {
         let call = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        Full.loss(models, batch, cx) * (self.1)(call)
+        (Full.loss(models, batch, cx).sum * (self.1)(call)).into()
     }
 
     fn visibility(&self) -> Visibility {

@@ -91,7 +91,7 @@ fn check_same_bits(test: &str, kind: &str) {
 /// Bits of the global norms of gradients of a large tensor.
 fn norms() -> String {
     let config = ModelConfig { vocab: 4200, hidden: 1280, ..config() };
-    let models = Models { policy: Model::init(&config, 1, &autodiff()) };
+    let models = Models::new(Model::init(&config, 1, &autodiff()));
     let mut random = Random::new(2, "gradient", 0, 0);
     // Of many sizes, so that another order of summation shows.
     let mut draw = || random.normal() * 10f64.powf(2.0 * random.normal());

@@ -49,7 +49,7 @@ pub fn config() -> ModelConfig {
 
 /// Model of the small recipe with newly initialized weights.
 pub fn models() -> Models {
-    Models { policy: Model::init(&config(), 5, &autodiff()) }
+    Models::new(Model::init(&config(), 5, &autodiff()))
 }
 
 /// The byte tokenizer.

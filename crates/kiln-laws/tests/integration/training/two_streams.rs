@@ -49,9 +49,8 @@ fn repeated_tokens(step: u64) -> PackedSequences {
         let said: Vec<u32> = (0..4).map(|_| 3 + random.next_u32() % 8).collect();
         Sequence {
             tokens: [&[BOS], said.as_slice(), &said, &[EOS]].concat(),
-            document: 0,
-            start: 0,
             ends_document: true,
+            ..Sequence::default()
         }
     };
     PackedSequences {
@@ -64,13 +63,13 @@ fn repeated_tokens(step: u64) -> PackedSequences {
 fn loss(objective: &dyn Objective, models: &Models, packed: &PackedSequences) -> f64 {
     let batch = block_on(objective.batch(packed, models, Random::new(0, "objective", 0, 0))).expect("a batch");
     let mut cx = Context::new(&batch.layout, &models.policy.device());
-    let sum: f64 = objective.loss(models, &batch, &mut cx).into_data().iter::<f64>().sum();
+    let sum: f64 = objective.loss(models, &batch, &mut cx).sum.into_data().iter::<f64>().sum();
     sum / batch.total_weight()
 }
 
 #[test]
 fn an_encoder_decoder_learns_to_repeat_its_input() {
-    let mut models = Models { policy: Model::init(&config(32), 1, &autodiff()) };
+    let mut models = Models::new(Model::init(&config(32), 1, &autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     assert!(loss(&halves_prefix(), &models, &repeated_tokens(1 << 20)) > 2.0);
     for step in 0..250 {
@@ -87,7 +86,7 @@ fn an_encoder_decoder_learns_to_repeat_its_input() {
 
 #[test]
 fn packed_documents_train_like_separate_ones() {
-    let models = Models { policy: kiln_laws::parameters::to_f64(Model::init(&config(16), 1, &autodiff())) };
+    let models = Models::new(kiln_laws::parameters::to_f64(Model::init(&config(16), 1, &autodiff())));
     let packed = repeated_tokens(0);
     let alone =
         PackedSequences { rows: packed.rows.iter().flatten().map(|s| vec![s.clone()]).collect(), ..packed.clone() };

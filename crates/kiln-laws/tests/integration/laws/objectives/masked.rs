@@ -117,7 +117,9 @@ fn a_word_is_selected_whole_or_not_at_all() {
 fn repeated_words(documents: usize, length: usize) -> PackedSequences {
     let ids = tokenizer().encode(" the");
     assert_eq!(ids.len(), 1);
-    let sequence = |document| vec![Sequence { tokens: vec![ids[0]; length], document, start: 0, ends_document: true }];
+    let sequence = |document| {
+        vec![Sequence { tokens: vec![ids[0]; length], document, ends_document: true, ..Sequence::default() }]
+    };
     pack_rows((0..documents).map(sequence).collect())
 }
 
@@ -181,7 +183,7 @@ fn the_tokens_of_a_span_are_replaced_in_one_way() {
 fn spans_keep_the_rate_in_long_and_short_documents() {
     let short = |document: usize| {
         let tokens = packed(document as u64, 1).rows[0][0].tokens[..12].to_vec();
-        vec![Sequence { tokens, document, start: 0, ends_document: false }]
+        vec![Sequence { tokens, document, ..Sequence::default() }]
     };
     let cases =
         [(packed(0, 300), 0.15), (repeated_words(30, 500), 0.3), (pack_rows((0..3000).map(short).collect()), 0.2)];

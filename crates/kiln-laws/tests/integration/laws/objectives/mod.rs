@@ -26,7 +26,7 @@ pub fn packed(first: u64, count: u64) -> PackedSequences {
     let document = |number: u64| {
         let text = tokenizer().encode(&stories::text(11, number));
         let tokens = [vec![specials.bos], text, vec![specials.eos]].concat();
-        vec![Sequence { tokens, document: number as usize, start: 0, ends_document: true }]
+        vec![Sequence { tokens, document: number as usize, ends_document: true, ..Sequence::default() }]
     };
     pack_rows((first..first + count).map(document).collect())
 }

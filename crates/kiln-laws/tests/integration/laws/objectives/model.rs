@@ -16,11 +16,11 @@ use kiln_train::{
 fn models() -> Models {
     let mut config = ModelConfig { vocab: tokenizer().vocab_size(), hidden: 16, ..ModelConfig::default() };
     config.resolve();
-    Models { policy: Model::init(&config, 3, &device()) }
+    Models::new(Model::init(&config, 3, &device()))
 }
 
 fn loss(objective: &dyn Objective, models: &Models, batch: &Batch) -> f32 {
-    objective.loss(models, batch, &mut Context::new(&batch.layout, &device())).into_scalar()
+    objective.loss(models, batch, &mut Context::new(&batch.layout, &device())).sum.into_scalar()
 }
 
 fn hidden(models: &Models, batch: &Batch) -> Tensor<3> {

@@ -54,7 +54,8 @@ fn each_token_after_the_prefix_is_one_target() {
 /// One document of `length` tokens again and again.
 fn repeated_documents(count: usize, length: usize) -> PackedSequences {
     let id = tokenizer().encode(" the")[0];
-    let sequence = |document| vec![Sequence { tokens: vec![id; length], document, start: 0, ends_document: true }];
+    let sequence =
+        |document| vec![Sequence { tokens: vec![id; length], document, ends_document: true, ..Sequence::default() }];
     pack_rows((0..count).map(sequence).collect())
 }
 
@@ -78,7 +79,7 @@ fn each_piece_of_a_document_has_its_own_prefix() {
         tokens: tokens.clone(),
         document,
         start,
-        ends_document: false,
+        ..Sequence::default()
     });
     let batch = batch(&fixed_prefix(0.5), &pack_rows(vec![pieces.to_vec()]), 0);
     let marks = batch.layout.row(0);
@@ -94,8 +95,7 @@ fn the_prefix_ends_after_the_first_match_of_a_text() {
     let document = |text: &str, document| Sequence {
         tokens: [vec![tokenizer().special_tokens().bos], tokenizer().encode(text)].concat(),
         document,
-        start: 0,
-        ends_document: false,
+        ..Sequence::default()
     };
     let texts = ["How many? Four. Why? Because.", "nothing is asked here", "?"];
     let packed = pack_rows(texts.iter().enumerate().map(|(i, text)| vec![document(text, i)]).collect());

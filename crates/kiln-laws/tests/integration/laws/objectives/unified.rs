@@ -16,7 +16,7 @@ const NONE: ModeShares =
 
 fn models() -> Models {
     let config = ModelConfig { vocab: tokenizer().vocab_size(), hidden: 8, ..ModelConfig::default() };
-    Models { policy: Model::init(&config, 0, &Device::flex()) }
+    Models::new(Model::init(&config, 0, &Device::flex()))
 }
 
 fn build_batch(objective: &Unified, packed: &PackedSequences, step: u64) -> Batch {
