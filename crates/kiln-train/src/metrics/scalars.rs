@@ -71,7 +71,7 @@ impl ScalarReader {
         if row.seconds > since {
             values.push(("train/tokens_per_second".to_string(), tokens / (row.seconds - since)));
         }
-        values.extend(row.metrics.iter().map(|(name, value)| (format!("train/{name}"), *value)));
+        values.extend(row.metrics.iter().map(|(name, value)| (format!("train/{name}"), value.unwrap_or(f64::NAN))));
         let auxiliary = row.auxiliary_losses.iter();
         values.extend(auxiliary.map(|(name, value)| (format!("auxiliary/{name}"), value.unwrap_or(f64::NAN))));
         values

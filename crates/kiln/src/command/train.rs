@@ -27,9 +27,11 @@ use super::{
     start_record,
 };
 use burn::tensor::Device;
+use clap::builder::PossibleValuesParser;
 use kiln_data::{FilesConfig, SourceConfig};
 use kiln_train::{
     Recipe, TrainError,
+    metrics::LogFormat,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
@@ -68,9 +70,13 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
-    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --set or a flag of the stages.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "StageFlags"])]
+    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --log, --set or a flag of the stages.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "log", "StageFlags"])]
     resume: Option<PathBuf>,
+    /// Also write the metrics in this format into the run folder: `tensorboard` (event file) or `csv` (table). May be
+    /// repeated, or a list with commas.
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = PossibleValuesParser::new(LogFormat::ALL.map(LogFormat::name)))]
+    log: Vec<String>,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -106,7 +112,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 }
 
 impl Args {
-    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--set`; then `--data`.
+    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--log`, `--set`; then `--data`.
     ///
     /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
     /// an error.
@@ -120,6 +126,9 @@ impl Args {
         let mut sets = self.from.as_deref().map_or(Ok(Vec::new()), overrides_from_model)?;
         sets.extend(self.stages.assignments(name, &sets)?);
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
+        if !self.log.is_empty() {
+            sets.push(format!("log={:?}", self.log));
+        }
         sets.extend(self.set.iter().cloned());
         let mut recipe = recipe_source::load(name, &sets)?;
         if !self.data.is_empty() {

@@ -24,7 +24,7 @@ train/tokens_per_second,train/margin,auxiliary/blocks.0.feed_forward.balance,sam
 fn a_row_with_a_new_column_asks_for_a_new_file() {
     let step = StepMetrics { step: 1, loss: 2.0, seconds: 1.0, ..StepMetrics::default() };
     let known = MetricsRow::Step(step.clone());
-    let metrics = [("a,\"b\"".to_string(), 3.0)].into();
+    let metrics = [("a,\"b\"".to_string(), Some(3.0))].into();
     let new = MetricsRow::Step(StepMetrics { step: 2, seconds: 2.0, metrics, ..step });
     let mut encoder = CsvEncoder::default();
     encoder.encode_file(std::slice::from_ref(&known));

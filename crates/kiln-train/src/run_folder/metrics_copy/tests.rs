@@ -10,7 +10,7 @@ fn rows(steps: u64) -> Vec<MetricsRow> {
         tokens: 100 * step,
         loss: 3.0 / step as f64,
         seconds: 0.3 * step as f64,
-        metrics: (step >= 3).then(|| ("margin".to_string(), 0.1 * step as f64)).into_iter().collect(),
+        metrics: (step >= 3).then(|| ("margin".to_string(), Some(0.1 * step as f64))).into_iter().collect(),
         ..StepMetrics::default()
     };
     (1..=steps).map(|step| MetricsRow::Step(row(step))).collect()
