@@ -12,7 +12,7 @@ use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig,
     evaluate::{EvalSet, Evaluation},
-    objective::LossKind,
+    objective::{LossKind, LossUnit},
     pretrained::ModelSource,
     run::{self, RunCheckpoint},
 };
@@ -55,6 +55,10 @@ pub struct Measurement {
     pub evaluation: Evaluation,
     /// Whether the loss is a pseudo-log-likelihood: masked tokens, predicted from both sides.
     pub is_pseudo: bool,
+    /// Name of the objective.
+    pub objective: String,
+    /// What the loss is averaged over.
+    pub unit: LossUnit,
 }
 
 impl Evaluator {
@@ -107,16 +111,17 @@ impl Evaluator {
     /// Evaluates the model with an objective.
     ///
     /// # Errors
-    /// If the objective predicts no token of the text.
+    /// If the objective predicts no token of the text, or finds no other unit in it.
     pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
         let models = Models::new(self.model.clone());
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate(&models, objective))?;
-        if evaluation.tokens == 0 {
-            let message = "the objective predicts no token of the text: there is no loss";
-            return Err(CliError::failed("no-targets", message).with_help("give a longer text with --data PATH"));
+        let unit = objective.unit();
+        if if unit == LossUnit::Token { evaluation.tokens == 0 } else { evaluation.loss.is_nan() } {
+            let message = format!("the objective finds no {} in the text: there is no loss", unit.name());
+            return Err(CliError::failed("no-targets", message).with_help("give more data with --data PATH"));
         }
-        Ok(Measurement { evaluation, is_pseudo })
+        Ok(Measurement { evaluation, is_pseudo, objective: self.stage.objective.name().into(), unit })
     }
 }
 

@@ -39,6 +39,7 @@ mod model_overrides;
 mod model_summary;
 mod objective;
 mod objective_example;
+mod objective_metrics;
 mod out_path;
 mod output;
 mod progress;

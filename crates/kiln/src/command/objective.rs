@@ -8,6 +8,8 @@
 //!
 //! JSON: `list` gives `{"objectives":[{"name","about"}]}`; `show` gives
 //! `{"objective","examples":[{"mode","tokens":[{"before","given","asked"}],"visible"}]}` with one string of 0 and 1 per query.
+//! A token with a target has `"weight"` if that is not 1. The first token of each of several sequences has `"sequence"`, such
+//! as `chosen`.
 
 use super::{
     color::TextStyle,
@@ -19,7 +21,7 @@ use super::{
     recipe_source,
     tokenizer::open_tokenizer,
 };
-use crate::page::{ExampleToken, PatternMask};
+use crate::page::{ExampleToken, PatternMask, number_format::format_plain};
 use burn::tensor::Device;
 use kiln_data::{
     DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, TokenizerConfig, ValidationSplit,
@@ -70,8 +72,8 @@ const TOKENS_WIDTH: usize = LINE_WIDTH - 8;
 const MASK_WIDTH: usize = LINE_WIDTH - 2;
 /// Megabytes of stories that the tokenizer of an example is trained on.
 const STORY_MEGABYTES: f64 = 0.3;
-/// Names of the three lines of tokens.
-const LINE_NAMES: [&str; 3] = ["text    ", "input   ", "target  "];
+/// Names of the lines of tokens.
+const LINE_NAMES: [&str; 4] = ["text    ", "input   ", "target  ", "weight  "];
 
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
@@ -198,32 +200,42 @@ fn format_example(example: &TextExample, style: TextStyle) -> String {
     format!("{title}{}\n{}:\n{}", format_columns(example, style), pattern.title, mask.join("\n"))
 }
 
-/// Lines are broken after [`TOKENS_WIDTH`] characters. `·` marks positions without a target.
+/// Lines are broken after [`TOKENS_WIDTH`] characters, and before each sequence with a heading. `·` marks positions without
+/// a target. A fourth line shows the loss weights if some are neither 0 nor 1.
 fn format_columns(example: &TextExample, style: TextStyle) -> String {
+    let has_weights = example.tokens.iter().any(|token| token.weight != 0.0 && token.weight != 1.0);
+    let num_lines = if has_weights { 4 } else { 3 };
     let mut blocks = Vec::new();
-    let mut lines = [const { String::new() }; 3];
+    let mut lines = vec![String::new(); num_lines];
     let mut line_width = 0;
     for (token, original) in example.tokens.iter().zip(&example.original) {
         let target = token.target.as_deref().unwrap_or("·");
-        let cells = [original.as_str(), &token.input, target];
-        let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        if line_width + width > TOKENS_WIDTH {
-            blocks.push(label_lines(&lines));
-            lines = [const { String::new() }; 3];
+        let weight = if token.target.is_some() { format_plain(f64::from(token.weight)) } else { String::new() };
+        let cells = [original.as_str(), &token.input, target, &weight];
+        let width = cells[..num_lines].iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        if line_width > 0 && (line_width + width > TOKENS_WIDTH || !token.heading.is_empty()) {
+            blocks.push(label_lines(&std::mem::replace(&mut lines, vec![String::new(); num_lines])));
             line_width = 0;
         }
+        if !token.heading.is_empty() {
+            blocks.push(format!("{}\n", style.bold(&token.heading)));
+        }
         line_width += width + 2;
-        let [text, input, target] = cells.map(|cell| format!("{cell}{}", " ".repeat(width - cell.chars().count() + 2)));
+        let [text, input, target, weight] =
+            cells.map(|cell| format!("{cell}{}", " ".repeat((width + 2).saturating_sub(cell.chars().count()))));
         lines[0] += &text;
         lines[1] += &if *original == token.input { input } else { style.changed(&input) };
         lines[2] += &if token.target.is_some() { style.target(&target) } else { target };
+        if let Some(line) = lines.get_mut(3) {
+            *line += &weight;
+        }
     }
     blocks.push(label_lines(&lines));
     blocks.join("\n")
 }
 
-/// The three lines with their names, without spaces at the end.
-fn label_lines(lines: &[String; 3]) -> String {
+/// The lines with their names, without spaces at the end.
+fn label_lines(lines: &[String]) -> String {
     LINE_NAMES.iter().zip(lines).map(|(name, line)| format!("{name}{}\n", line.trim_end())).collect()
 }
 
@@ -239,7 +251,14 @@ fn example_json(example: &TextExample) -> Value {
 
 /// A position of an example: token of the text, input and target.
 fn token_json(token: &ExampleToken, original: &str) -> Value {
-    json!({ "before": original, "given": token.input, "asked": token.target })
+    let mut json = json!({ "before": original, "given": token.input, "asked": token.target });
+    if token.target.is_some() && token.weight != 1.0 {
+        json["weight"] = json!(token.weight);
+    }
+    if !token.heading.is_empty() {
+        json["sequence"] = json!(token.heading);
+    }
+    json
 }
 
 /// One string per query, with 1 for each visible key and 0 for the others.

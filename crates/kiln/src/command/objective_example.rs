@@ -7,10 +7,11 @@ use super::{
     token_text::{is_mask_token, readable_token},
 };
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
-use kiln_data::{Batch, DataConfig, DataError, PackedSequences, Sequence, Subset, Tokenizer};
+use kiln_data::{Batch, DataConfig, DataError, ExampleKind, PackedSequences, Sequence, Subset, Tokenizer};
 use kiln_infer::block_on;
 use kiln_spec::Random;
 use kiln_train::{Models, ObjectiveConfig, StageConfig, TrainError, run};
+use std::collections::BTreeSet;
 
 /// Maximum number of tokens of an example on a page.
 const PAGE_TOKENS: usize = 24;
@@ -64,23 +65,63 @@ pub fn text_examples(
     tokenizer: &Tokenizer,
     seed: u64,
 ) -> Result<Vec<TextExample>, DataError> {
-    let packed = pack_text(text, max_tokens, tokenizer);
-    let original: Vec<String> = packed.rows[0][0].tokens.iter().map(|id| readable_token(tokenizer, *id)).collect();
+    packed_examples(&pack_text(text, max_tokens, tokenizer), objective, models, tokenizer, seed)
+}
+
+/// Examples on the sequences of one row: one for each component of the objective, or one for an objective without
+/// components. Several sequences have headings, such as the two answers of a preference.
+///
+/// # Errors
+/// If the tokenizer lacks a special token that the objective needs.
+pub fn packed_examples(
+    packed: &PackedSequences,
+    objective: &ObjectiveConfig,
+    models: &Models,
+    tokenizer: &Tokenizer,
+    seed: u64,
+) -> Result<Vec<TextExample>, DataError> {
+    let original = packed.rows[0].iter().flat_map(|sequence| &sequence.tokens);
+    let original: Vec<String> = original.map(|id| readable_token(tokenizer, *id)).collect();
     let objective = objective.build();
     let mut components = objective.components();
     if components.is_empty() {
         components = vec![("", objective)];
     }
     let examples = components.into_iter().map(|(mode, component)| {
-        let batch = block_on(component.batch(&packed, models, Random::new(seed, "example", 0, 0)))?;
-        Ok(TextExample {
-            mode,
-            original: original.clone(),
-            tokens: batch_tokens(&batch, tokenizer),
-            pattern: layout_mask(&batch.layout),
-        })
+        let batch = block_on(component.batch(packed, models, Random::new(seed, "example", 0, 0)))?;
+        let mut tokens = batch_tokens(&batch, tokenizer);
+        set_headings(&mut tokens, &batch, component.accepts());
+        Ok(TextExample { mode, original: original.clone(), tokens, pattern: layout_mask(&batch.layout) })
     });
     examples.collect()
+}
+
+/// Names the sequences of a batch above their first tokens. A single sequence has no name.
+fn set_headings(tokens: &mut [ExampleToken], batch: &Batch, kinds: &[ExampleKind]) {
+    let groups: BTreeSet<usize> = batch.sequences.iter().map(|sequence| sequence.group).collect();
+    if batch.sequences.len() < 2 {
+        return;
+    }
+    for sequence in &batch.sequences {
+        let name = member_name(kinds, sequence.member);
+        let number = groups.iter().position(|group| *group == sequence.group).unwrap_or_default() + 1;
+        let heading = if groups.len() > 1 { format!("{number}: {name}") } else { name };
+        if let Some(token) = tokens.get_mut(sequence.row * batch.sequence_length + sequence.column) {
+            token.heading = heading;
+        }
+    }
+}
+
+/// What a sequence is in its group, for an objective that accepts examples of these kinds.
+fn member_name(kinds: &[ExampleKind], member: usize) -> String {
+    match (kinds.first(), member) {
+        (Some(ExampleKind::Preference), 0) => "chosen".into(),
+        (Some(ExampleKind::Preference), 1) => "rejected".into(),
+        (Some(ExampleKind::Pair), 0) => "anchor".into(),
+        (Some(ExampleKind::Pair), 1) => "positive".into(),
+        (Some(ExampleKind::Pair), member) => format!("negative {}", member - 1),
+        (_, member) => format!("sequence {}", member + 1),
+    }
 }
 
 /// The beginning of a text as one sequence, with bos, and with eos if the text is short enough to end.
@@ -100,13 +141,15 @@ fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequ
     }
 }
 
-/// Inputs and targets of the first sequence. A weight of 0 means that no loss is computed.
+/// Inputs, targets and weights of a batch. A weight of 0 means that no loss is computed.
 fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
     let positions = batch.inputs.iter().zip(&batch.targets).zip(&batch.weights);
     let tokens = positions.map(|((input, target), weight)| ExampleToken {
         input: readable_token(tokenizer, *input as u32),
         target: (*weight > 0.0).then(|| readable_token(tokenizer, *target as u32)),
+        weight: *weight,
         is_masked: is_mask_token(tokenizer, *input as u32),
+        heading: String::new(),
     });
     tokens.collect()
 }

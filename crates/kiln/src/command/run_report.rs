@@ -5,6 +5,7 @@
 
 use super::{
     base_model::describe_base, error::CliError, metrics_summary::MetricsSummary, model_summary, objective_example,
+    objective_metrics::{loss_unit, metric_descriptions},
     output::print_message,
 };
 use crate::page::{self, CheckpointEntry, Compression, ExpertLoad, ModelSummary, ObjectiveExample, Report};
@@ -74,6 +75,8 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     Ok(Report {
         name: run_name(paths.root()),
         objective,
+        loss_unit: loss_unit(&stage).into(),
+        metrics: metric_descriptions(&recipe),
         is_pseudo: stage.objective.build().loss_kind() == LossKind::PseudoLikelihood,
         run_info: [run_info(&recipe, &stage, summary.as_ref(), device), early_end(&metrics)].concat(),
         parameters: summary.as_ref().map_or(0, |summary| summary.total_parameters),
