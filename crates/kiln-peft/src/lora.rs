@@ -21,7 +21,8 @@ pub struct LoraConfig {
     /// Dropout probability of the adapter input.
     pub dropout: f64,
     /// Patterns of the linear layers to adapt; `*` matches any characters. A pattern matches a whole name
-    /// (`blocks.0.attention.q`) or its end after a dot (`q`, `attention.q`).
+    /// (`blocks.0.attention.q`) or its end after a dot (`q`, `attention.q`). `all-linear`: all linear layers but those of
+    /// the head.
     pub target_modules: Vec<String>,
     /// Initialization of A. B is initialized to 0, so that the model is unchanged at the start.
     pub init: LoraInit,

@@ -8,7 +8,12 @@ use kiln_spec::{
 };
 use std::collections::BTreeSet;
 
+/// The pattern of all linear layers but those of the head, as in the `peft` library.
+pub(crate) const ALL_LINEAR: &str = "all-linear";
+
 /// The linear layers that at least one of the patterns matches. `path` is the key of the patterns.
+///
+/// [`ALL_LINEAR`] stands for all linear layers but those of the head.
 ///
 /// The head runs outside of a [`Context`](kiln_nn::Context), which random numbers come from: with `uses_dropout` it can't
 /// have an adapter.
@@ -28,7 +33,7 @@ pub(crate) fn select_linear_layers(
     let layers: Vec<String> = Model::linear_layers(model).into_iter().map(|(name, _)| name).collect();
     let mut selected = BTreeSet::new();
     for pattern in patterns {
-        let matching: Vec<&String> = layers.iter().filter(|layer| matches_suffix(pattern, layer)).collect();
+        let matching: Vec<&String> = layers.iter().filter(|layer| is_selected(pattern, layer)).collect();
         if matching.is_empty() {
             return Err(no_match_error(model, &layers, pattern, path));
         }
@@ -42,6 +47,11 @@ pub(crate) fn select_linear_layers(
         }
         None => Ok(selected),
     }
+}
+
+/// Whether a pattern selects a linear layer.
+fn is_selected(pattern: &str, layer: &str) -> bool {
+    if pattern == ALL_LINEAR { !layer.starts_with("head.") } else { matches_suffix(pattern, layer) }
 }
 
 /// The error of a pattern that matches no linear layer. It lists the layers, and names a parameter that the pattern matches

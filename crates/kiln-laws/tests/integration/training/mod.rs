@@ -19,7 +19,7 @@ mod not_finite;
 mod objectives;
 mod recompute;
 mod resume;
-mod runs;
+pub(crate) mod runs;
 mod stage_lengths;
 mod stages;
 mod start_from;

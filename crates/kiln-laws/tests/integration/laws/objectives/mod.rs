@@ -1,5 +1,6 @@
 //! Objectives: inputs and targets follow the formulas and are a function of text and random numbers only.
 
+mod every;
 mod masked;
 mod model;
 mod prefix;
