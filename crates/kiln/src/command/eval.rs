@@ -21,6 +21,7 @@ use super::{
     evaluator::{EvalText, Evaluator, Measurement},
     metrics_text,
     model_args::ModelArgs,
+    objective_metrics::in_order,
     output::CommandOutput,
     table::format_pairs,
 };
@@ -113,7 +114,7 @@ impl Measurement {
     fn table_rows(&self) -> Vec<(String, String)> {
         let mut rows = if self.unit == LossUnit::Token { self.token_rows() } else { Vec::new() };
         let metrics = self.all_metrics();
-        let metrics = metrics.iter().map(|(name, metric)| {
+        let metrics = in_order(&metrics, &self.descriptions).into_iter().map(|(name, metric)| {
             let value = match metric.better {
                 _ if name == "loss" => metrics_text::format_value(metric),
                 Better::Lower => format!("{} (lower is better)", metrics_text::format_value(metric)),

@@ -2,8 +2,10 @@
 
 use super::{
     error::CliError,
+    objective_metrics::describe,
     output::{print_folded, print_message},
 };
+use crate::page::MetricDescription;
 use burn::tensor::Device;
 use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
 use kiln_infer::block_on;
@@ -59,6 +61,8 @@ pub struct Measurement {
     pub objective: String,
     /// What the loss is averaged over.
     pub unit: LossUnit,
+    /// Metrics of the objective.
+    pub descriptions: Vec<MetricDescription>,
 }
 
 impl Evaluator {
@@ -121,7 +125,8 @@ impl Evaluator {
             let message = format!("the objective finds no {} in the text: there is no loss", unit.name());
             return Err(CliError::failed("no-targets", message).with_help("give more data with --data PATH"));
         }
-        Ok(Measurement { evaluation, is_pseudo, objective: self.stage.objective.name().into(), unit })
+        let descriptions = objective.metrics().iter().map(describe).collect();
+        Ok(Measurement { evaluation, is_pseudo, objective: self.stage.objective.name().into(), unit, descriptions })
     }
 }
 

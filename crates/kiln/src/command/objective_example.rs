@@ -160,3 +160,44 @@ pub fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainE
     let mut texts = split.texts(&source, Subset::Validation)?;
     Ok(texts.next().transpose()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use kiln_data::TokenizerConfig;
+    use kiln_models::{Model, ModelConfig};
+
+    #[test]
+    fn the_sequences_of_a_group_are_named_and_show_what_is_trained() {
+        let tokenizer = Tokenizer::train(&TokenizerConfig::Byte(Default::default()), [Ok("abcd")]).unwrap();
+        let config = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 8, ..ModelConfig::default() };
+        let models = Models::new(Model::init(&config, 0, &Device::flex()));
+        let member = |member: usize, weights: [f32; 4]| Sequence {
+            tokens: tokenizer.encode("abcd"),
+            loss_weights: Some(weights.to_vec()),
+            member,
+            ..Sequence::default()
+        };
+        let row = vec![member(0, [0.0, 0.0, 1.0, 0.5]), member(1, [0.0, 0.0, 0.0, 1.0])];
+        let packed = PackedSequences { sequence_length: 8, rows: vec![row], vocabulary: tokenizer.vocabulary().clone() };
+        let chat = ObjectiveConfig::Chat(Default::default());
+        let examples = packed_examples(&packed, &chat, &models, &tokenizer, 0).unwrap();
+        let tokens = &examples[0].tokens;
+        let headings: Vec<&str> = tokens.iter().map(|token| token.heading.as_str()).collect();
+        assert_eq!(headings, ["sequence 1", "", "", "", "sequence 2", "", "", ""]);
+        let targets: Vec<(Option<&str>, f32)> = tokens.iter().map(|t| (t.target.as_deref(), t.weight)).collect();
+        let none = (None, 0.0);
+        assert_eq!(targets, [none, (Some("c"), 1.0), (Some("d"), 0.5), none, none, none, (Some("d"), 1.0), none]);
+        let pattern = &examples[0].pattern;
+        assert!(pattern.is_visible(5, 4) && !pattern.is_visible(4, 3), "the sequences do not see each other");
+    }
+
+    #[test]
+    fn members_are_named_by_the_kind_of_the_example() {
+        let names = |kind| [0, 1, 2].map(|member| member_name(&[kind], member));
+        assert_eq!(names(ExampleKind::Preference), ["chosen", "rejected", "sequence 3"]);
+        assert_eq!(names(ExampleKind::Pair), ["anchor", "positive", "negative 1"]);
+        assert_eq!(names(ExampleKind::Chat), ["sequence 1", "sequence 2", "sequence 3"]);
+    }
+}

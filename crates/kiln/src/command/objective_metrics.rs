@@ -5,6 +5,7 @@ use kiln_train::{
     Recipe, StageConfig,
     objective::{Better, LossUnit, MetricInfo, MetricValue},
 };
+use std::collections::BTreeMap;
 
 /// What the loss of a stage is averaged over, such as `pair`; empty for tokens, and for an objective that is implemented
 /// in a program, whose unit is unknown here.
@@ -28,13 +29,22 @@ pub fn metric_descriptions(recipe: &Recipe) -> Vec<MetricDescription> {
     metrics
 }
 
-fn describe(info: &MetricInfo) -> MetricDescription {
+/// The description of a metric of an objective.
+pub fn describe(info: &MetricInfo) -> MetricDescription {
     MetricDescription {
         name: info.name.into(),
         unit: info.unit.into(),
         better: better_values(info.better),
         description: info.description.into(),
     }
+}
+
+/// Values by name, in the order in which `metrics` describes them; others follow.
+pub fn in_order<'a, V>(values: &'a BTreeMap<String, V>, metrics: &[MetricDescription]) -> Vec<(&'a String, &'a V)> {
+    let position = |name: &str| metrics.iter().position(|metric| metric.name == name).unwrap_or(usize::MAX);
+    let mut ordered: Vec<_> = values.iter().collect();
+    ordered.sort_by_key(|(name, _)| position(name));
+    ordered
 }
 
 /// The value of a metric as a page shows it.
@@ -46,5 +56,19 @@ fn better_values(better: Better) -> BetterValues {
     match better {
         Better::Lower => BetterValues::Lower,
         Better::Higher => BetterValues::Higher,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn described_metrics_come_first_in_their_order() {
+        let values = ["accuracy", "extra", "margin"].map(|name| (name.to_string(), 0.0)).into();
+        let described = ["margin", "absent", "accuracy"]
+            .map(|name| MetricDescription { name: name.into(), ..MetricDescription::default() });
+        let names: Vec<_> = in_order(&values, &described).into_iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["margin", "accuracy", "extra"]);
     }
 }

@@ -1,7 +1,11 @@
 //! The summary that `kiln train` prints at the end of a run: loss chart and metrics.
 
 use super::{
-    ascii_chart, metrics_summary::MetricsSummary, metrics_text, objective_metrics::loss_unit, table::format_pairs,
+    ascii_chart,
+    metrics_summary::MetricsSummary,
+    metrics_text,
+    objective_metrics::{in_order, loss_unit, metric_descriptions},
+    table::format_pairs,
 };
 use crate::page::number_format::{format_bytes, format_count, format_duration, format_percent, loss_label};
 use kiln_train::{
@@ -18,9 +22,11 @@ const CHART_SIZE: (usize, usize) = (70, 9);
 ///
 /// The chart is missing for runs of fewer than two steps.
 pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> String {
-    let unit = loss_label(run_loss_unit(path));
+    let recipe = RunPaths::open(path).ok().and_then(|paths| run::load_recipe(&paths).ok()).unwrap_or_default();
+    let unit = loss_label(recipe.stages.last().map_or("", loss_unit));
     let validation = summary.last_validation.as_ref().map(|row| format_validation(row, &unit));
     let metrics = summary.metrics();
+    let metrics = in_order(&metrics, &metric_descriptions(&recipe));
     let floor = summary.validation_loss().zip(summary.floor());
     let kinds = summary.accuracy_by_kind().map(metrics_text::format_kinds).filter(|kinds| !kinds.is_empty());
     let lines = [
@@ -39,8 +45,8 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
         ("report", report_path(path)),
     ];
     let mut lines: Vec<(&str, String)> = lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let names: Vec<String> = metrics.keys().map(|name| name.replace('_', " ")).collect();
-    let values = metrics.values().map(metrics_text::format_value);
+    let names: Vec<String> = metrics.iter().map(|(name, _)| name.replace('_', " ")).collect();
+    let values = metrics.iter().map(|(_, metric)| metrics_text::format_value(metric));
     let position = lines.iter().position(|(name, _)| *name == "validation loss").map_or(lines.len(), |index| index + 1);
     lines.splice(position..position, names.iter().map(String::as_str).zip(values));
     let table = format_pairs(&lines);
@@ -54,12 +60,6 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
 fn format_validation(row: &ValidationMetrics, unit: &str) -> String {
     let bits = if row.bits_per_byte.is_finite() { format!(", {:.3} bits per byte", row.bits_per_byte) } else { "".into() };
     format!("{:.3} {unit}{bits}", row.loss)
-}
-
-/// What the loss of the last stage of the run at `path` is averaged over; empty for tokens.
-fn run_loss_unit(path: &Path) -> &'static str {
-    let recipe = RunPaths::open(path).ok().and_then(|paths| run::load_recipe(&paths).ok());
-    recipe.as_ref().and_then(|recipe| recipe.stages.last()).map_or("", loss_unit)
 }
 
 /// `720 steps, 2.21 M tokens, 2 min 58 s, 12.4 k tokens/s`.

@@ -77,6 +77,10 @@ pub struct Args {
     /// repeated, or a list with commas.
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = PossibleValuesParser::new(LogFormat::ALL.map(LogFormat::name)))]
     log: Vec<String>,
+    /// Show the dashboard of burn-train in the terminal: curves, metrics and progress. The keys `q` and then `s`, or
+    /// Ctrl-C, stop the run and save its state.
+    #[arg(long)]
+    tui: bool,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -90,7 +94,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
     let device = args.device.open()?;
     let stop_flag = interrupt::listen_for_ctrl_c()?;
-    let mut progress = ProgressReporter::new();
+    let mut progress = ProgressReporter::new(args.tui);
     progress.start_command = args.resume.is_none().then(start_record::command_line);
     let context = RunContext { device: device.clone(), stop_flag, listener: &mut progress };
     let outcome = match (&args.resume, recipe) {
