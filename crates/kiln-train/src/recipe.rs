@@ -194,7 +194,9 @@ impl Recipe {
         if self.stages.is_empty() {
             return Err(ValidationError::new("stages", "the recipe has no stages").with_suggestion("[[stages]]"));
         }
-        if let Some(format) = (1..self.log.len()).find_map(|i| self.log[..i].contains(&self.log[i]).then(|| self.log[i])) {
+        if let Some(format) =
+            (1..self.log.len()).find_map(|i| self.log[..i].contains(&self.log[i]).then(|| self.log[i]))
+        {
             return Err(ValidationError::new("log", format!("`{}` is listed twice", format.name())));
         }
         self.tokenizer.check().map_err(|error| ValidationError::new("tokenizer", error.to_string()))?;

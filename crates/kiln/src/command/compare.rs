@@ -23,8 +23,8 @@ use super::{
     error::CliError,
     evaluator::{EvalText, Evaluator},
     metrics_summary::MetricsSummary,
-    out_path,
     objective_metrics::{loss_unit, metric_result},
+    out_path,
     output::{CommandOutput, print_message},
     run_report,
     table::format_table,
@@ -148,7 +148,12 @@ impl RunData {
             config_diff: diff.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
             validation_loss: self.summary.validation_loss(),
             loss_unit: self.loss_unit.into(),
-            metrics: self.summary.metrics().iter().map(|(name, metric)| (name.clone(), metric_result(metric))).collect(),
+            metrics: self
+                .summary
+                .metrics()
+                .iter()
+                .map(|(name, metric)| (name.clone(), metric_result(metric)))
+                .collect(),
             bits_per_byte: self.summary.last_validation.as_ref().map(|row| row.bits_per_byte),
             floor: self.summary.floor(),
             seconds: self.summary.seconds(),
@@ -212,7 +217,9 @@ fn comparison_text(data: &[RunData], runs: &[ComparedRun], groups: &[SeedGroup],
         data.iter().zip(symbols).map(|(run, symbol)| Curve { symbol: *symbol, points: run.losses.clone() }).collect();
     let chart = draw_curves(&curves, 72, 12);
     parts.extend(
-        chart.map(|chart| format!("{chart}\n         validation loss in {}, over training tokens", loss_units_label(runs))),
+        chart.map(|chart| {
+            format!("{chart}\n         validation loss in {}, over training tokens", loss_units_label(runs))
+        }),
     );
     parts.join("\n\n")
 }

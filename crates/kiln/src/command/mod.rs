@@ -22,6 +22,7 @@ mod error;
 mod error_conversions;
 mod eval;
 mod evaluator;
+mod example_data;
 mod example_row;
 mod export;
 mod foreign_flags;

@@ -3,18 +3,27 @@
 //! The batch is made by the code that trains ([`Objective::batch`](kiln_train::Objective::batch)), with one sequence.
 
 use super::{
+    example_row::shortest_group,
     model_summary::layout_mask,
     token_text::{is_mask_token, readable_token},
 };
 use crate::page::{ExampleToken, ObjectiveExample, PatternMask};
-use kiln_data::{Batch, DataConfig, DataError, ExampleKind, PackedSequences, Sequence, Subset, Tokenizer};
+use kiln_data::{
+    Batch, ChatTemplate, DataConfig, DataError, ExampleKind, PackedSequences, Packer, Sequence, Subset, Tokenizer,
+};
 use kiln_infer::block_on;
 use kiln_spec::Random;
 use kiln_train::{Models, ObjectiveConfig, StageConfig, TrainError, run};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-/// Maximum number of tokens of an example on a page.
+/// Maximum number of tokens of a text on a page.
 const PAGE_TOKENS: usize = 24;
+
+/// Maximum number of tokens of another example on a page, such as a conversation.
+const PAGE_GROUP_TOKENS: usize = 96;
+
+/// Maximum number of tokens of the examples among which that of the page is chosen.
+const MAX_GROUP_TOKENS: usize = 1 << 14;
 
 /// An example of an objective.
 ///
@@ -31,16 +40,18 @@ pub struct TextExample {
     pub pattern: PatternMask,
 }
 
-/// Examples of the objective of a stage on its validation text, for the report. Empty if the text can no longer be read.
+/// Examples of the objective of a stage on its validation data, for the report. Empty if the data can no longer be read.
+/// `template` is the chat template of the run.
 pub fn stage_examples(
     data: &DataConfig,
     stage: &StageConfig,
     models: &Models,
     tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
 ) -> Vec<ObjectiveExample> {
-    let Some(text) = first_validation_text(data).ok().flatten() else { return Vec::new() };
+    let Some(packed) = validation_row(data, tokenizer, template).ok().flatten() else { return Vec::new() };
     let name = stage.objective.name();
-    let examples = text_examples(&text, PAGE_TOKENS, &stage.objective, models, tokenizer, 0).unwrap_or_default();
+    let examples = packed_examples(&packed, &stage.objective, models, tokenizer, 0).unwrap_or_default();
     let examples = examples.into_iter().map(|example| {
         let mode =
             if example.mode.is_empty() { String::new() } else { format!(" ({})", example.mode.replace('_', " ")) };
@@ -50,26 +61,27 @@ pub fn stage_examples(
     examples.collect()
 }
 
-/// Examples on the first `max_tokens` tokens of a text: one for each component of the objective, or one for an objective
-/// without components.
-///
-/// `seed` selects the random masks and prefix lengths. `unified` gives one example for each of its modes.
-///
-/// # Errors
-/// If the tokenizer lacks a special token that the objective needs.
-pub fn text_examples(
-    text: &str,
-    max_tokens: usize,
-    objective: &ObjectiveConfig,
-    models: &Models,
+/// The beginning of the first validation document, or a short validation example of another kind, as a row.
+fn validation_row(
+    data: &DataConfig,
     tokenizer: &Tokenizer,
-    seed: u64,
-) -> Result<Vec<TextExample>, DataError> {
-    packed_examples(&pack_text(text, max_tokens, tokenizer), objective, models, tokenizer, seed)
+    template: Option<&ChatTemplate>,
+) -> Result<Option<PackedSequences>, TrainError> {
+    let dataset = run::open_data(data, &|| false)?;
+    let has_template = template.is_some() || data.template.is_some();
+    if dataset.summaries().all(|source| matches!(source.kind(has_template), ExampleKind::Text | ExampleKind::Labeled)) {
+        let text = dataset.texts(Subset::Validation)?.next().transpose()?;
+        return Ok(text.map(|text| pack_text(&text, PAGE_TOKENS, tokenizer)));
+    }
+    let corpus = dataset.build_corpus(tokenizer, template, &run::token_storage(&std::env::temp_dir()), |_, _| ())?;
+    let packer = Packer::validation(Arc::new(corpus), MAX_GROUP_TOKENS, Some(MAX_GROUP_TOKENS as u64))?;
+    Ok(shortest_group(&packer, PAGE_GROUP_TOKENS)?)
 }
 
 /// Examples on the sequences of one row: one for each component of the objective, or one for an objective without
 /// components. Several sequences have headings, such as the two answers of a preference.
+///
+/// `seed` selects the random masks and prefix lengths. `unified` gives one example for each of its modes.
 ///
 /// # Errors
 /// If the tokenizer lacks a special token that the objective needs.
@@ -125,7 +137,7 @@ fn member_name(kinds: &[ExampleKind], member: usize) -> String {
 }
 
 /// The beginning of a text as one sequence, with bos, and with eos if the text is short enough to end.
-fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequences {
+pub fn pack_text(text: &str, max_tokens: usize, tokenizer: &Tokenizer) -> PackedSequences {
     let special = tokenizer.special_tokens();
     let mut ids = tokenizer.encode(text);
     let is_complete = ids.len() <= max_tokens;
@@ -180,7 +192,8 @@ mod tests {
             ..Sequence::default()
         };
         let row = vec![member(0, [0.0, 0.0, 1.0, 0.5]), member(1, [0.0, 0.0, 0.0, 1.0])];
-        let packed = PackedSequences { sequence_length: 8, rows: vec![row], vocabulary: tokenizer.vocabulary().clone() };
+        let packed =
+            PackedSequences { sequence_length: 8, rows: vec![row], vocabulary: tokenizer.vocabulary().clone() };
         let chat = ObjectiveConfig::Chat(Default::default());
         let examples = packed_examples(&packed, &chat, &models, &tokenizer, 0).unwrap();
         let tokens = &examples[0].tokens;

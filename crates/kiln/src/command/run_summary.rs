@@ -58,7 +58,8 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
 
 /// `1.934 nats per token, 0.806 bits per byte`, without the second part for an objective that predicts no text.
 fn format_validation(row: &ValidationMetrics, unit: &str) -> String {
-    let bits = if row.bits_per_byte.is_finite() { format!(", {:.3} bits per byte", row.bits_per_byte) } else { "".into() };
+    let bits =
+        if row.bits_per_byte.is_finite() { format!(", {:.3} bits per byte", row.bits_per_byte) } else { "".into() };
     format!("{:.3} {unit}{bits}", row.loss)
 }
 

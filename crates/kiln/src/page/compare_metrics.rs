@@ -50,10 +50,9 @@ pub fn metric_table(runs: &[ComparedRun], groups: &[SeedGroup]) -> MetricTable {
     if metrics.is_empty() {
         return MetricTable::default();
     }
-    let columns = metrics.iter().map(|(name, result)| MetricColumn {
-        name: name.replace('_', " "),
-        better: result.better.description(),
-    });
+    let columns = metrics
+        .iter()
+        .map(|(name, result)| MetricColumn { name: name.replace('_', " "), better: result.better.description() });
     let values: Vec<Vec<Option<MeanSpread>>> =
         metrics.keys().map(|name| groups.iter().map(|group| group_value(runs, group, name)).collect()).collect();
     let best: Vec<Option<f64>> =
@@ -128,7 +127,10 @@ mod tests {
         ComparedRun {
             name: name.into(),
             config_diff: config_diff.into(),
-            metrics: metrics.iter().map(|(name, value, unit, b)| (name.to_string(), result(*value, unit, *b))).collect(),
+            metrics: metrics
+                .iter()
+                .map(|(name, value, unit, b)| (name.to_string(), result(*value, unit, *b)))
+                .collect(),
             ..ComparedRun::default()
         }
     }
@@ -160,9 +162,8 @@ mod tests {
 
     #[test]
     fn equal_values_have_no_best() {
-        let runs = [("a", "1"), ("b", "2")].map(|(name, setting)| {
-            run(name, setting, &[("accuracy", 0.5, "", BetterValues::Higher)])
-        });
+        let runs = [("a", "1"), ("b", "2")]
+            .map(|(name, setting)| run(name, setting, &[("accuracy", 0.5, "", BetterValues::Higher)]));
         let table = metric_table(&runs, &seed_groups(&runs));
         assert!(table.rows.iter().all(|row| row.cells == [("50.0 %".to_string(), false)]), "{table:?}");
     }

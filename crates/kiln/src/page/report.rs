@@ -137,9 +137,9 @@ pub fn view(report: &Report) -> View<'_> {
 fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     use curves::LossView::{Full, Log, Zoomed};
     let views = [("close-up", Zoomed), ("full", Full), ("log–log", Log)];
-    let charts = views
-        .into_iter()
-        .filter_map(|(name, view)| Some((name, curves::loss_chart(&report.rows, &report.loss_unit, report.floor, view)?)));
+    let charts = views.into_iter().filter_map(|(name, view)| {
+        Some((name, curves::loss_chart(&report.rows, &report.loss_unit, report.floor, view)?))
+    });
     charts.collect()
 }
 

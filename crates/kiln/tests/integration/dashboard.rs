@@ -42,7 +42,10 @@ fn check_stopped(home: &Path, mut child: Child) {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let screen = wait_for(home, LEAVE_SCREEN);
     let after = screen.rsplit(LEAVE_SCREEN).next().unwrap();
-    assert!(after.contains("the state is saved") && after.contains("continue with: kiln train --resume run"), "{after}");
+    assert!(
+        after.contains("the state is saved") && after.contains("continue with: kiln train --resume run"),
+        "{after}"
+    );
     // The lines of the meantime follow the dashboard.
     assert!(after.contains("step      1 of 100000"), "{after}");
     assert!(home.join("run/report.html").is_file());
@@ -55,12 +58,12 @@ fn check_stopped(home: &Path, mut child: Child) {
 fn the_keys_of_the_dashboard_stop_a_run_and_save_its_state() {
     let home = tiny_home();
     let mut child = start(home.path());
-    let screen = wait_for(home.path(), "Tokens per second");
-    assert!(screen.contains(ENTER_SCREEN) && screen.contains("Gradient norm"), "{screen}");
+    let screen = wait_for(home.path(), "Gradient");
+    assert!(screen.contains(ENTER_SCREEN) && screen.contains("Loss"), "{screen}");
     let keys = child.stdin.as_mut().unwrap();
     keys.write_all(b"q").unwrap();
     keys.flush().unwrap();
-    wait_for(home.path(), "Stop the training.");
+    wait_for(home.path(), "Cancel");
     sleep(Duration::from_millis(300));
     let keys = child.stdin.as_mut().unwrap();
     keys.write_all(b"s").unwrap();
@@ -73,7 +76,7 @@ fn the_keys_of_the_dashboard_stop_a_run_and_save_its_state() {
 fn ctrl_c_stops_a_run_with_a_dashboard_and_saves_its_state() {
     let home = tiny_home();
     let mut child = start(home.path());
-    wait_for(home.path(), "Tokens per second");
+    wait_for(home.path(), "Gradient");
     let keys = child.stdin.as_mut().unwrap();
     keys.write_all(b"\x03").unwrap();
     keys.flush().unwrap();

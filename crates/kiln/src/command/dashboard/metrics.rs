@@ -100,23 +100,29 @@ mod tests {
 
     #[test]
     fn training_and_validation_are_two_curves_of_one_metric() {
-        let described = MetricDescription { name: "margin".into(), unit: "nats".into(), ..MetricDescription::default() };
+        let described =
+            MetricDescription { name: "margin".into(), unit: "nats".into(), ..MetricDescription::default() };
         let mut feed = MetricFeed::new(vec![MetricDescription { better: BetterValues::Higher, ..described }]);
         let metrics = [("margin".to_string(), Some(0.5))].into();
         let auxiliary_losses = [("balance".to_string(), Some(0.5))].into();
-        let step = StepMetrics { step: 1, loss: f64::NAN, seconds: 1.0, metrics, auxiliary_losses, ..StepMetrics::default() };
+        let step =
+            StepMetrics { step: 1, loss: f64::NAN, seconds: 1.0, metrics, auxiliary_losses, ..StepMetrics::default() };
         let updates = feed.read(&MetricsRow::Step(step));
-        let names: Vec<String> = updates.iter().map(|update| update.definition.as_ref().unwrap().name.to_string()).collect();
+        let names: Vec<String> =
+            updates.iter().map(|update| update.definition.as_ref().unwrap().name.to_string()).collect();
         assert_eq!(names, ["Loss", "Learning rate", "Gradient norm", "Tokens per second", "Margin"]);
         assert!(updates.iter().all(|update| update.split == Split::Train));
         assert!(matches!(updates[0].state, MetricState::Numeric(_, None)));
-        let Some(MetricAttributes::Numeric(margin)) = updates[4].definition.as_ref().map(|d| d.attributes.clone()) else {
+        let Some(MetricAttributes::Numeric(margin)) = updates[4].definition.as_ref().map(|d| d.attributes.clone())
+        else {
             panic!("the margin is a number")
         };
         assert_eq!((margin.unit.as_deref(), margin.higher_is_better), (Some("nats"), true));
 
-        let updates = feed.read(&MetricsRow::Validation(ValidationMetrics { loss: 2.0, ..ValidationMetrics::default() }));
-        let [Update { definition: None, split: Split::Valid, state: MetricState::Numeric(entry, Some(point)) }] = &updates[..]
+        let updates =
+            feed.read(&MetricsRow::Validation(ValidationMetrics { loss: 2.0, ..ValidationMetrics::default() }));
+        let [Update { definition: None, split: Split::Valid, state: MetricState::Numeric(entry, Some(point)) }] =
+            &updates[..]
         else {
             panic!("{updates:?}")
         };
