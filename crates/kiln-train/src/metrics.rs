@@ -4,6 +4,8 @@
 //! count from the start of the stage, and steps and tokens over the whole run. A number that is not finite is written as
 //! `null` and read back as NaN. Readers ignore unknown keys.
 //!
+//! [`LogFormat`] names the formats in which other programs read the same rows.
+//!
 //! ```
 //! use kiln_train::metrics::{MetricsRow, parse};
 //! let text = br#"{"kind":"step","step":1,"tokens":3072,"loss":6.9,"learning_rate":0.001,"gradient_norm":1.2,"seconds":0.2}"#;
@@ -11,9 +13,15 @@
 //! assert_eq!((step.tokens, step.loss), (3072, 6.9));
 //! # Ok::<(), kiln_train::metrics::MetricsParseError>(())
 //! ```
+mod csv;
+mod log_format;
+mod protobuf;
 mod reader;
 mod samples;
+pub mod scalars;
+mod tensorboard;
 
+pub use log_format::{LogFormat, MetricsEncoder};
 pub use reader::{MetricsParseError, parse, parse_lines};
 pub use samples::{GrammarScore, GrammarSpan, Sample, Samples};
 

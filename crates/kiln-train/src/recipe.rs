@@ -14,7 +14,7 @@ mod tests;
 pub use model_origin::ModelOrigin;
 pub use precision::PrecisionConfig;
 
-use crate::{objective::ObjectiveConfig, stage::StageConfig};
+use crate::{metrics::LogFormat, objective::ObjectiveConfig, stage::StageConfig};
 use kiln_data::{DataConfig, TokenizerConfig};
 use kiln_models::{ModelConfig, Visibility};
 use kiln_nn::head::HeadConfig;
@@ -44,6 +44,9 @@ pub struct Recipe {
     pub from: Option<String>,
     /// Random seed of the run.
     pub seed: u64,
+    /// Formats in which the metrics are also written, besides `metrics.jsonl`: `tensorboard`, `csv`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogFormat>,
     /// Training and validation text.
     pub data: DataConfig,
     /// Tokenizer.
@@ -65,6 +68,7 @@ impl Default for Recipe {
             extends: None,
             from: None,
             seed: 0,
+            log: Vec::new(),
             data: DataConfig::default(),
             tokenizer: TokenizerConfig::default(),
             model: ModelConfig::default(),
@@ -210,6 +214,11 @@ impl Recipe {
         }
         if self.stages.is_empty() {
             return Err(ValidationError::new("stages", "the recipe has no stages").with_suggestion("[[stages]]"));
+        }
+        if let Some(format) =
+            (1..self.log.len()).find_map(|i| self.log[..i].contains(&self.log[i]).then(|| self.log[i]))
+        {
+            return Err(ValidationError::new("log", format!("`{}` is listed twice", format.name())));
         }
         self.tokenizer.check().map_err(|error| ValidationError::new("tokenizer", error.to_string()))?;
         self.check_objectives()?;

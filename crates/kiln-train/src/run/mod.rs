@@ -297,16 +297,21 @@ fn run_stages(
     Ok(outcome)
 }
 
-/// The metrics file without the rows after the checkpoint. Without a checkpoint only earlier events are kept: the
-/// evaluation before the first step is repeated.
+/// The metrics file without the rows after the checkpoint, and its copies in other formats. Without a checkpoint only earlier
+/// events are kept: the evaluation before the first step is repeated.
 fn open_metrics_log(
     recipe: &Recipe,
     folder: &RunFolder,
     resume_point: Option<&ResumePoint>,
 ) -> Result<MetricsLog, RunFolderError> {
-    let Some(point) = resume_point else { return MetricsLog::truncate_to_events(&folder.metrics()) };
-    let earlier_steps: u64 = recipe.stages.iter().take(point.stage.index).map(|stage| stage.steps).sum();
-    MetricsLog::truncate_after(&folder.metrics(), earlier_steps + point.checkpoint.state.step)
+    let log = match resume_point {
+        None => MetricsLog::truncate_to_events(&folder.metrics())?,
+        Some(point) => {
+            let earlier_steps: u64 = recipe.stages.iter().take(point.stage.index).map(|stage| stage.steps).sum();
+            MetricsLog::truncate_after(&folder.metrics(), earlier_steps + point.checkpoint.state.step)?
+        }
+    };
+    log.with_copies(&recipe.log)
 }
 
 /// Reads the metrics of a run.

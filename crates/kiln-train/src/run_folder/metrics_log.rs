@@ -3,8 +3,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::metrics_copy::MetricsCopy;
 use super::write_atomic;
-use crate::metrics::{self, MetricsParseError, MetricsRow};
+use crate::metrics::{self, LogFormat, MetricsParseError, MetricsRow};
 use crate::run_folder_error::RunFolderError;
 
 /// Writer of `metrics.jsonl`.
@@ -16,6 +17,7 @@ use crate::run_folder_error::RunFolderError;
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
+    copies: Vec<MetricsCopy>,
 }
 
 impl MetricsLog {
@@ -64,16 +66,29 @@ impl MetricsLog {
     fn open_append(path: &Path) -> Result<Self, RunFolderError> {
         let file = OpenOptions::new().append(true).create(true).open(path);
         let file = file.map_err(|source| RunFolderError::from_io("open", path, source))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, copies: Vec::new() })
+    }
+
+    /// Writes the rows in further formats too, into files beside this one. Each file is made anew from the rows so far.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub fn with_copies(mut self, formats: &[LogFormat]) -> Result<Self, RunFolderError> {
+        let rows = if formats.is_empty() { Vec::new() } else { Self::read(&self.path)? };
+        let root = self.path.parent().unwrap_or(Path::new(""));
+        let copies = formats.iter().map(|format| MetricsCopy::create(*format, root, &rows));
+        self.copies = copies.collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// Appends a row. If that fails, no part of the row is left in the file.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file or one of its copies cannot be written.
     pub fn append(&mut self, row: &MetricsRow) -> Result<(), RunFolderError> {
         self.append_bytes(row.to_json_line().as_bytes())
-            .map_err(|source| RunFolderError::from_io("write", &self.path, source))
+            .map_err(|source| RunFolderError::from_io("write", &self.path, source))?;
+        self.copies.iter_mut().try_for_each(|copy| copy.append(row, || Self::read(&self.path)))
     }
 
     fn append_bytes(&mut self, line: &[u8]) -> io::Result<()> {
@@ -88,7 +103,8 @@ impl MetricsLog {
     /// # Errors
     /// If the file cannot be written.
     pub fn sync(&self) -> Result<(), RunFolderError> {
-        self.file.sync_all().map_err(|source| RunFolderError::from_io("write", &self.path, source))
+        self.file.sync_all().map_err(|source| RunFolderError::from_io("write", &self.path, source))?;
+        self.copies.iter().try_for_each(MetricsCopy::sync)
     }
 
     /// The rows of a file, without an incomplete last line. A missing file has none.
@@ -101,7 +117,7 @@ impl MetricsLog {
 }
 
 /// The bytes of a file; none if it is missing.
-fn read_or_empty(path: &Path) -> Result<Vec<u8>, RunFolderError> {
+pub(super) fn read_or_empty(path: &Path) -> Result<Vec<u8>, RunFolderError> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read.map_err(|source| RunFolderError::from_io("read", path, source)),

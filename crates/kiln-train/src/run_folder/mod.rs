@@ -6,6 +6,8 @@
 //! tokenizer_config.json       the chat template, if the run started from a model with one
 //! generation_config.json      the tokens that end a text, if the run started from a model with them
 //! metrics.jsonl               metrics of all steps and evaluations
+//! metrics.csv                 the same as a table, with the log format `csv`
+//! events.out.tfevents.0.kiln  the same for TensorBoard, with the log format `tensorboard`
 //! report.html                 the report page
 //! lock                        locked by the process that writes the run
 //! stages/0-pretrain/checkpoints/step-000200/…  last.json  best.json
@@ -14,6 +16,7 @@
 //! [`RunPaths`] names the files, for readers. [`RunFolder`] holds the lock, for the one process that writes.
 mod create;
 mod lock;
+mod metrics_copy;
 mod metrics_log;
 mod paths;
 mod resume;

@@ -23,8 +23,8 @@ impl Curve {
 /// Loss over training steps: `·` training, `●` validation, `–` floor. `None` with fewer than two different steps.
 ///
 /// `width` and `height` are those of the frame, in characters; labels and legend come on top. The loss of a step is
-/// drawn as it is, without smoothing.
-pub fn loss_chart(rows: &[MetricsRow], width: usize, height: usize) -> Option<String> {
+/// drawn as it is, without smoothing. `unit` is that of the loss, such as `nats per token`.
+pub fn loss_chart(rows: &[MetricsRow], unit: &str, (width, height): (usize, usize)) -> Option<String> {
     let [mut training, mut floor, mut validation] = ['·', '–', '●'].map(|symbol| Curve { symbol, points: Vec::new() });
     for row in rows {
         match row {
@@ -38,7 +38,7 @@ pub fn loss_chart(rows: &[MetricsRow], width: usize, height: usize) -> Option<St
     }
     let floor_legend = if floor.points.is_empty() { "" } else { "  – floor" };
     let chart = draw_curves(&[training, floor, validation], width, height)?;
-    Some(format!("{chart}\n{:>9}· training  ● validation{floor_legend}; nats per token over steps", ""))
+    Some(format!("{chart}\n{:>9}· training  ● validation{floor_legend}; {unit} over steps", ""))
 }
 
 /// Draws curves into `width × height` characters with a logarithmic y axis; later curves cover earlier ones. `None`

@@ -12,8 +12,9 @@
 //! Runs that differ in the seed only are one group, with mean and standard deviation.
 //!
 //! JSON: `{"runs":[{"run","differs":{key:value},"validation_loss","bits_per_byte","seconds","tokens_per_second","parameters",
-//! "lengths":[{"length","loss"}]}],"seed_groups":[{"runs","mean","standard_deviation"}]}`; `lengths` only with
-//! `--sequence-length`, `seed_groups` only the groups of several runs, with validation losses in nats per token.
+//! "metrics":{name:{"value","unit","better"}},"lengths":[{"length","loss"}]}],
+//! "seed_groups":[{"runs","mean","standard_deviation"}]}`; `metrics` only for objectives that have some, `lengths` only with
+//! `--sequence-length`, `seed_groups` only the groups of several runs, with validation losses in nats.
 
 use super::{
     ascii_chart::{Curve, draw_curves},
@@ -22,6 +23,7 @@ use super::{
     error::CliError,
     evaluator::{EvalText, Evaluator},
     metrics_summary::MetricsSummary,
+    objective_metrics::{loss_unit, metric_result},
     out_path,
     output::{CommandOutput, print_message},
     run_report,
@@ -29,6 +31,8 @@ use super::{
 };
 use crate::page::{
     self, ComparedRun, Comparison,
+    compare_metrics::metric_table,
+    loss_units_label,
     number_format::{format_count, format_duration},
     seed_groups::{SeedGroup, seed_groups},
     tokens_per_second,
@@ -74,6 +78,8 @@ struct RunData {
     recipe: toml::Table,
     rows: Vec<page::Row>,
     parameters: u64,
+    /// What the loss is averaged over; empty for tokens.
+    loss_unit: &'static str,
     /// Sequence length and validation loss at that length.
     loss_by_length: Vec<(usize, f64)>,
 }
@@ -131,6 +137,7 @@ impl RunData {
             recipe: table,
             rows: run_report::page_rows(&paths)?,
             parameters: model.map_or(0, |model| model.num_params() as u64),
+            loss_unit: recipe.stages.last().map_or("", loss_unit),
             loss_by_length: Vec::new(),
         })
     }
@@ -141,6 +148,13 @@ impl RunData {
             name: run_report::run_name(&self.path),
             config_diff: diff.iter().map(|(key, values)| (key.clone(), values[index].clone())).collect(),
             validation_loss: self.summary.validation_loss(),
+            loss_unit: self.loss_unit.into(),
+            metrics: self
+                .summary
+                .metrics()
+                .iter()
+                .map(|(name, metric)| (name.clone(), metric_result(metric)))
+                .collect(),
             bits_per_byte: self.summary.last_validation.as_ref().map(|row| row.bits_per_byte),
             floor: self.summary.floor(),
             seconds: self.summary.seconds(),
@@ -162,6 +176,9 @@ impl RunData {
             "tokens_per_second": tokens_per_second(run),
             "parameters": run.parameters,
         });
+        if !run.metrics.is_empty() {
+            json["metrics"] = json!(run.metrics);
+        }
         if !self.loss_by_length.is_empty() {
             let lengths = self.loss_by_length.iter().map(|(length, loss)| json!({ "length": length, "loss": loss }));
             json["lengths"] = lengths.collect();
@@ -190,9 +207,10 @@ fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec
 
 /// The tables and the chart of the terminal.
 ///
-/// The three tables, then the validation losses over training tokens. Tables without rows are left out.
+/// The tables, then the validation losses over training tokens. Tables without rows are left out.
 fn comparison_text(data: &[RunData], runs: &[ComparedRun], groups: &[SeedGroup], diff: &ConfigDiff) -> String {
     let mut parts = vec![metrics_table(runs)];
+    parts.extend(objective_table(runs));
     parts.extend(group_table(runs, groups));
     parts.extend(diff_table(runs, diff));
     parts.extend(length_table(runs));
@@ -201,7 +219,9 @@ fn comparison_text(data: &[RunData], runs: &[ComparedRun], groups: &[SeedGroup],
         data.iter().zip(symbols).map(|(run, symbol)| Curve { symbol: *symbol, points: run.losses.clone() }).collect();
     let chart = draw_curves(&curves, 72, 12);
     parts.extend(
-        chart.map(|chart| format!("{chart}\n         validation loss in nats per token, over training tokens")),
+        chart.map(|chart| {
+            format!("{chart}\n         validation loss in {}, over training tokens", loss_units_label(runs))
+        }),
     );
     parts.join("\n\n")
 }
@@ -223,6 +243,23 @@ fn metrics_table(runs: &[ComparedRun]) -> String {
         ]
     });
     format_table(&head, &lines.collect::<Vec<_>>(), &[2, 3, 4, 5, 6, 7, 8])
+}
+
+/// One line per setting: the metrics of its objective in the last evaluation, the best of each column with a star. `None`
+/// without metrics.
+fn objective_table(runs: &[ComparedRun]) -> Option<String> {
+    let table = metric_table(runs, &seed_groups(runs));
+    let mut head = vec![String::new()];
+    head.extend(table.columns.iter().map(|column| column.name.clone()));
+    let directions = std::iter::once(String::new()).chain(table.columns.iter().map(|column| column.better.to_string()));
+    let rows = table.rows.iter().map(|row| {
+        let cells = row.cells.iter().map(|(text, is_best)| format!("{text}{}", if *is_best { " *" } else { "  " }));
+        std::iter::once(row.name.clone()).chain(cells).collect()
+    });
+    let lines: Vec<Vec<String>> = std::iter::once(directions.collect()).chain(rows).collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let right: Vec<usize> = (1..head.len()).collect();
+    (!table.columns.is_empty()).then(|| format_table(&head, &lines, &right))
 }
 
 /// One line per group of runs that differ in the seed only. `None` without such a group.

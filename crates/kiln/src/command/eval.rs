@@ -12,6 +12,8 @@
 //!
 //! JSON: `{"loss","perplexity","bits_per_byte","accuracy","tokens","bytes","kind","modes"}`; loss in nats per token; `kind` is
 //! the kind of perplexity, `causal` (exact) or `pseudo`; `modes` has the same figures for each mode of the objective `unified`.
+//! An objective with metrics of its own adds `"objective"` and `"metrics":{name:{"value","unit","better"}}`. An objective
+//! whose loss is not one of tokens has these two only, with its loss among the metrics.
 
 use super::{
     device_args::{DeviceArgs, DtypeArgs},
@@ -19,12 +21,15 @@ use super::{
     evaluator::{EvalText, Evaluator, Measurement},
     metrics_text,
     model_args::ModelArgs,
+    objective_metrics::in_order,
     output::CommandOutput,
     table::format_pairs,
 };
-use crate::page::number_format::{format_bytes, format_count, format_percent};
+use crate::page::number_format::{format_bytes, format_count, format_percent, loss_label};
 use kiln_data::FilesConfig;
+use kiln_train::objective::{Better, LossUnit, MetricValue};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Arguments of `kiln eval`.
 #[derive(Debug, clap::Args)]
@@ -72,6 +77,28 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
 impl Measurement {
     /// The result as JSON, in nats per token and bits per byte.
     fn to_json(&self) -> Value {
+        let mut result = if self.unit == LossUnit::Token { self.token_json() } else { json!({}) };
+        let metrics = self.all_metrics();
+        if !metrics.is_empty() {
+            result["objective"] = json!(self.objective);
+            result["metrics"] = json!(metrics);
+        }
+        result
+    }
+
+    /// The metrics of the objective; for one whose loss is not one of tokens, its loss too.
+    fn all_metrics(&self) -> BTreeMap<String, MetricValue> {
+        let mut metrics = self.evaluation.metrics.clone();
+        if self.unit != LossUnit::Token {
+            let unit = loss_label(self.unit.name());
+            let loss = MetricValue { value: self.evaluation.loss, unit, better: Better::Lower };
+            metrics.entry("loss".into()).or_insert(loss);
+        }
+        metrics
+    }
+
+    /// The figures of an objective that predicts tokens.
+    fn token_json(&self) -> Value {
         json!({
             "loss": self.evaluation.loss,
             "perplexity": self.evaluation.loss.exp(),
@@ -86,7 +113,29 @@ impl Measurement {
     /// Name and value of each metric.
     ///
     /// The floor and the accuracy by kind exist for the built-in stories only.
-    fn table_rows(&self) -> Vec<(&'static str, String)> {
+    fn table_rows(&self) -> Vec<(String, String)> {
+        let mut rows = if self.unit == LossUnit::Token { self.token_rows() } else { Vec::new() };
+        let metrics = self.all_metrics();
+        let metrics = in_order(&metrics, &self.descriptions).into_iter().map(|(name, metric)| {
+            let value = match metric.better {
+                _ if name == "loss" => metrics_text::format_value(metric),
+                Better::Lower => format!("{} (lower is better)", metrics_text::format_value(metric)),
+                Better::Higher => format!("{} (higher is better)", metrics_text::format_value(metric)),
+            };
+            (name.replace('_', " "), value)
+        });
+        rows.extend(metrics);
+        rows
+    }
+
+    /// The table of names and values.
+    fn format_table(&self) -> String {
+        let rows = self.table_rows();
+        format_pairs(&rows.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>())
+    }
+
+    /// The rows of an objective that predicts tokens.
+    fn token_rows(&self) -> Vec<(String, String)> {
         let evaluation = &self.evaluation;
         let loss = evaluation.loss;
         let perplexity = if self.is_pseudo { "pseudo-perplexity" } else { "perplexity" };
@@ -102,7 +151,7 @@ impl Measurement {
         rows.extend(floor.map(|text| ("floor", text)));
         let kinds = evaluation.by_dependency.as_ref().map(metrics_text::format_kinds);
         rows.extend(kinds.map(|text| ("accuracy by kind", text)));
-        rows
+        rows.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
 }
 
@@ -132,9 +181,9 @@ fn command_output(total: &Measurement, components: &[(&'static str, Measurement)
         let modes = components.iter().map(|(name, component)| ((*name).to_string(), component.to_json()));
         json["modes"] = modes.collect::<Map<_, _>>().into();
     }
-    let mut tables = vec![format_pairs(&total.table_rows())];
+    let mut tables = vec![total.format_table()];
     for (name, component) in components {
-        tables.push(format!("\n{}\n{}", name.replace('_', " "), format_pairs(&component.table_rows())));
+        tables.push(format!("\n{}\n{}", name.replace('_', " "), component.format_table()));
     }
     CommandOutput::new(json, tables.join("\n"))
 }

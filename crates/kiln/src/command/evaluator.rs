@@ -2,8 +2,10 @@
 
 use super::{
     error::CliError,
+    objective_metrics::describe,
     output::{print_folded, print_message},
 };
+use crate::page::MetricDescription;
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, SourceConfig, Subset, Tokenizer};
 use kiln_infer::block_on;
@@ -12,7 +14,7 @@ use kiln_pretrained::Pretrained;
 use kiln_train::{
     Models, Objective, ObjectiveConfig, StageConfig, TrainError,
     evaluate::{EvalSet, Evaluation},
-    objective::{Frozen, LossKind},
+    objective::{Frozen, LossKind, LossUnit},
     pretrained::ModelSource,
     run::{self, RunCheckpoint, load_frozen_models},
     run_folder::RunPaths,
@@ -70,6 +72,12 @@ pub struct Measurement {
     pub evaluation: Evaluation,
     /// Whether the loss is a pseudo-log-likelihood: masked tokens, predicted from both sides.
     pub is_pseudo: bool,
+    /// Name of the objective.
+    pub objective: String,
+    /// What the loss is averaged over.
+    pub unit: LossUnit,
+    /// Metrics of the objective.
+    pub descriptions: Vec<MetricDescription>,
 }
 
 impl Evaluator {
@@ -135,16 +143,18 @@ impl Evaluator {
     /// Evaluates the model with an objective.
     ///
     /// # Errors
-    /// If the objective predicts no token of the text.
+    /// If the objective predicts no token of the text, or finds no other unit in it.
     pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
         let models = Models { policy: self.model.clone(), frozen: self.frozen.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate(&models, objective))?;
-        if evaluation.tokens == 0 {
-            let message = "the objective predicts no token of the text: there is no loss";
-            return Err(CliError::failed("no-targets", message).with_help("give a longer text with --data PATH"));
+        let unit = objective.unit();
+        if if unit == LossUnit::Token { evaluation.tokens == 0 } else { evaluation.loss.is_nan() } {
+            let message = format!("the objective finds no {} in the text: there is no loss", unit.name());
+            return Err(CliError::failed("no-targets", message).with_help("give more data with --data PATH"));
         }
-        Ok(Measurement { evaluation, is_pseudo })
+        let descriptions = objective.metrics().iter().map(describe).collect();
+        Ok(Measurement { evaluation, is_pseudo, objective: self.stage.objective.name().into(), unit, descriptions })
     }
 }
 

@@ -5,6 +5,7 @@
 //! with code 130 at once; the last checkpoint remains valid, because checkpoints become visible by one rename.
 
 use super::{
+    dashboard::restore_terminal,
     error::{CliError, EXIT_INTERRUPTED},
     output::print_message,
 };
@@ -29,11 +30,18 @@ pub fn listen_during_answers() -> Result<&'static AtomicBool, CliError> {
     listen(None)
 }
 
+/// Asks the run to stop, as the first Ctrl-C does.
+#[cfg(feature = "tui")]
+pub fn request_stop() {
+    STOP_REQUESTED.store(true, Ordering::SeqCst);
+}
+
 /// Installs a handler. `message` is printed at the first Ctrl-C.
 fn listen(message: Option<&'static str>) -> Result<&'static AtomicBool, CliError> {
     // The handler runs on a thread of its own, not in a signal handler, so that it may print.
     let handle = move || {
         if STOP_REQUESTED.swap(true, Ordering::SeqCst) {
+            restore_terminal();
             std::process::exit(i32::from(EXIT_INTERRUPTED));
         }
         message.inspect(|message| print_message(message));

@@ -2,11 +2,13 @@
 //!
 //! The result of `kiln train --json` is made of them:
 //! `{"run","steps","tokens","train_loss","validation_loss","floor","accepted","seconds","tokens_per_second"}`. Metrics that a
-//! run does not have are null; `floor` and `accepted` exist for the built-in stories only.
+//! run does not have are null; `floor` and `accepted` exist for the built-in stories only. An objective with metrics of its
+//! own adds `"metrics":{name:{"value","unit","better"}}`, those of the last evaluation.
 
 use crate::page::smooth;
-use kiln_train::metrics::{
-    CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics,
+use kiln_train::{
+    metrics::{CompressionMetrics, CorrectCount, EventKind, MetricsRow, Samples, StepMetrics, ValidationMetrics},
+    objective::MetricValue,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -76,7 +78,7 @@ impl MetricsSummary {
         (self.seconds() > 0.0).then(|| self.tokens() as f64 / self.seconds())
     }
 
-    /// Validation loss in nats per token.
+    /// Validation loss in nats per unit of the objective, such as a token.
     pub fn validation_loss(&self) -> Option<f64> {
         self.last_validation.as_ref().map(|validation| validation.loss)
     }
@@ -96,9 +98,14 @@ impl MetricsSummary {
         self.last_validation.as_ref()?.by_dependency.as_ref()
     }
 
+    /// Metrics of the objective in the last evaluation, by name.
+    pub fn metrics(&self) -> BTreeMap<String, MetricValue> {
+        self.last_validation.as_ref().map(|row| row.metrics.clone()).unwrap_or_default()
+    }
+
     /// The JSON result of `kiln train`.
     pub fn to_json(&self, run: &str) -> Value {
-        json!({
+        let mut result = json!({
             "run": run,
             "steps": self.steps(),
             "tokens": self.tokens(),
@@ -108,6 +115,11 @@ impl MetricsSummary {
             "accepted": self.acceptance_rate(),
             "seconds": self.seconds(),
             "tokens_per_second": self.tokens_per_second(),
-        })
+        });
+        let metrics = self.metrics();
+        if !metrics.is_empty() {
+            result["metrics"] = json!(metrics);
+        }
+        result
     }
 }

@@ -3,33 +3,39 @@
 //! ```console
 //! kiln objective list
 //! kiln objective show masked --set rate=0.3
+//! kiln objective show preference --data preferences.jsonl
 //! kiln objective show prefix --model runs/chat --data dialogs.jsonl --set 'split={ after = { text = "Answer:" } }'
 //! ```
 //!
 //! JSON: `list` gives `{"objectives":[{"name","about"}]}`; `show` gives
 //! `{"objective","examples":[{"mode","tokens":[{"before","given","asked"}],"visible"}]}` with one string of 0 and 1 per query.
+//! A token with a target has `"weight"` if that is not 1. The first token of each of several sequences has `"sequence"`, such
+//! as `chosen`.
 
 use super::{
     color::TextStyle,
     error::CliError,
+    example_data::ExampleFile,
+    example_row::shortest_group,
     line_width::{LINE_WIDTH, fold_lines, format_descriptions},
+    model_args::model_source,
     model_summary,
     objective_example::{self, TextExample},
     output::CommandOutput,
     recipe_source,
     tokenizer::open_tokenizer,
 };
-use crate::page::{ExampleToken, PatternMask};
+use crate::page::{ExampleToken, PatternMask, number_format::format_plain};
 use burn::tensor::Device;
 use kiln_data::{
-    DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, TokenizerConfig, ValidationSplit,
-    source::stories::StoriesConfig,
+    DataConfig, DataError, Dataset, DiskSpace, ExampleKind, FilesConfig, PackedSequences, Packer, Source, SourceConfig,
+    Subset, Tokenizer, TokenizerConfig, ValidationSplit, source::stories::StoriesConfig,
 };
 use kiln_models::{Model, ModelConfig};
 use kiln_spec::config::{Choice, closest_match, explain};
-use kiln_train::{Models, ObjectiveConfig, Recipe, objective::RequiredText};
+use kiln_train::{Models, ObjectiveConfig, Recipe, objective::RequiredText, run};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Subcommands of `kiln objective`.
 #[derive(Debug, clap::Subcommand)]
@@ -45,8 +51,9 @@ pub enum Command {
 pub struct ShowArgs {
     /// Objective name, such as `masked`.
     name: String,
-    /// Text file or folder to use instead of a built-in story. The first document is shown; for an objective that looks
-    /// for a text, the first that contains it. May be repeated.
+    /// File or folder to use instead of a built-in example. Of text the first document is shown; for an objective that looks
+    /// for a text, the first that contains it. Of other examples, such as conversations, a short one is shown. May be
+    /// repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
     /// Model whose tokenizer is used: run folder, Hugging Face folder or id, or .gguf file (default: a small tokenizer is
@@ -64,14 +71,25 @@ pub struct ShowArgs {
     seed: u64,
 }
 
+/// An example to show.
+struct Picture {
+    /// One row.
+    packed: PackedSequences,
+    tokenizer: Tokenizer,
+    /// What is left out of the example.
+    note: Option<String>,
+}
+
 /// Maximum width of a line of tokens after its name, in characters.
 const TOKENS_WIDTH: usize = LINE_WIDTH - 8;
 /// Maximum width of a mask, in characters.
 const MASK_WIDTH: usize = LINE_WIDTH - 2;
 /// Megabytes of stories that the tokenizer of an example is trained on.
 const STORY_MEGABYTES: f64 = 0.3;
-/// Names of the three lines of tokens.
-const LINE_NAMES: [&str; 3] = ["text    ", "input   ", "target  "];
+/// Maximum number of tokens of an example with several sequences, before it is cut.
+const MAX_EXAMPLE_TOKENS: usize = 1 << 14;
+/// Names of the lines of tokens.
+const LINE_NAMES: [&str; 4] = ["text    ", "input   ", "target  ", "weight  "];
 
 /// Runs a subcommand.
 pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
@@ -103,38 +121,87 @@ fn list_objectives() -> CommandOutput {
 }
 
 impl ShowArgs {
-    /// Makes one batch of one document, and prints the batch. The model is untrained: it only takes part because
-    /// objectives may use one.
+    /// Makes one batch of one example, and prints the batch. The model is untrained: it only takes part because objectives may
+    /// use one.
     fn show(&self) -> Result<CommandOutput, CliError> {
         let objective = self.objective()?;
-        let source = self.data_config().source.open()?;
-        let tokenizer = self.tokenizer(&*source)?;
+        let Picture { packed, tokenizer, note } = self.picture(&objective)?;
         let model = ModelConfig { vocab: tokenizer.vocab_size(), hidden: 8, ..ModelConfig::default() };
         let models = Models::new(Model::init(&model, 0, &Device::flex()));
-        let text = find_document(&*source, &objective, &tokenizer)?;
-        let max_tokens = self.sequence_length;
-        let examples = objective_example::text_examples(&text, max_tokens, &objective, &models, &tokenizer, self.seed)?;
+        let examples = objective_example::packed_examples(&packed, &objective, &models, &tokenizer, self.seed)?;
         let style = TextStyle::for_stdout();
         let description = objective_descriptions().into_iter().find(|(name, _)| *name == objective.name());
         let description = description.map(|(_, text)| text).unwrap_or_default();
         let mut parts = vec![fold_lines(&format!("{}: {description}", style.bold(objective.name())))];
-        let tokens = tokenizer.encode(&text).len();
-        parts.extend(
-            (tokens > max_tokens).then(|| format!("the first {max_tokens} of {tokens} tokens of the document")),
-        );
+        parts.extend(note);
         parts.extend(examples.iter().map(|example| format_example(example, style)));
         let json: Vec<Value> = examples.iter().map(example_json).collect();
         Ok(CommandOutput::new(json!({ "objective": objective.name(), "examples": json }), parts.join("\n\n")))
     }
 
-    /// The tokenizer of `--model`, or a small one that is trained on the text.
-    fn tokenizer(&self, source: &dyn Source) -> Result<Tokenizer, CliError> {
+    /// The example to show: the first document of text, or the shortest example of another kind that the objective reads.
+    fn picture(&self, objective: &ObjectiveConfig) -> Result<Picture, CliError> {
+        let accepted = objective.build().accepts();
+        let reads_text = accepted.contains(&ExampleKind::Text);
+        let sample = if self.data.is_empty() && !reads_text { ExampleFile::write(accepted)? } else { None };
+        let data = self.data_config(sample.as_ref());
+        let template = match &self.model {
+            Some(model) => model_source(model)?.chat_template()?,
+            None => None,
+        };
+        let dataset = run::open_data(&data, &|| false)?;
+        let has_template = template.is_some() || data.template.is_some();
+        if self.check_kind(&dataset, accepted, has_template)? == ExampleKind::Text {
+            return self.text_picture(&*data.source.open()?, objective);
+        }
+        let tokenizer =
+            self.tokenizer(|| Ok(dataset.texts(Subset::Training)?.chain(dataset.texts(Subset::Validation)?)))?;
+        let storage = DiskSpace::in_memory();
+        let corpus = dataset.build_unsplit(Subset::Validation, &tokenizer, template.as_ref(), &storage, |_, _| ())?;
+        let packer = Packer::validation(Arc::new(corpus), MAX_EXAMPLE_TOKENS, None)?;
+        match shortest_group(&packer, self.sequence_length)? {
+            Some(packed) => Ok(Picture { packed, tokenizer, note: None }),
+            None => Err(CliError::failed("no-text", format!("{} has no example", dataset.describe()))
+                .with_help("give other data with --data PATH")),
+        }
+    }
+
+    /// The first document, or the first one that contains all texts that the objective looks for.
+    fn text_picture(&self, source: &dyn Source, objective: &ObjectiveConfig) -> Result<Picture, CliError> {
+        let all = ValidationSplit::unsplit(Subset::Validation);
+        let tokenizer = self.tokenizer(|| all.texts(source, Subset::Validation))?;
+        let text = find_document(source, objective, &tokenizer)?;
+        let (max_tokens, tokens) = (self.sequence_length, tokenizer.encode(&text).len());
+        let note = (tokens > max_tokens).then(|| format!("the first {max_tokens} of {tokens} tokens of the document"));
+        Ok(Picture { packed: objective_example::pack_text(&text, max_tokens, &tokenizer), tokenizer, note })
+    }
+
+    /// The kind of the examples, if the objective reads it.
+    fn check_kind(
+        &self,
+        dataset: &Dataset,
+        accepted: &[ExampleKind],
+        has_template: bool,
+    ) -> Result<ExampleKind, CliError> {
+        let found = dataset.summaries().next().map_or(ExampleKind::Text, |summary| summary.kind(has_template));
+        // The texts of labeled rows are read without their labels, as in training.
+        let found = if found == ExampleKind::Labeled { ExampleKind::Text } else { found };
+        if accepted.contains(&found) {
+            return Ok(found);
+        }
+        let expected = accepted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ");
+        let message = format!("the objective `{}` reads {expected}, found {}", self.name, found.name());
+        Err(CliError::usage(message).with_location("--data").with_help("give other data, or leave --data out"))
+    }
+
+    /// The tokenizer of `--model`, or a small one that is trained on `texts`.
+    fn tokenizer<T: Iterator<Item = Result<String, DataError>>>(
+        &self,
+        texts: impl FnOnce() -> Result<T, DataError>,
+    ) -> Result<Tokenizer, CliError> {
         match &self.model {
             Some(model) => open_tokenizer(model),
-            None => {
-                let all = ValidationSplit::unsplit(Subset::Validation);
-                Ok(Tokenizer::train(&TokenizerConfig::default(), all.texts(source, Subset::Validation)?)?)
-            }
+            None => Ok(Tokenizer::train(&TokenizerConfig::default(), texts()?)?),
         }
     }
 
@@ -154,14 +221,15 @@ impl ShowArgs {
         Ok(recipe.stages.swap_remove(0).objective)
     }
 
-    /// The files of `--data`, or built-in stories that depend on the seed.
-    fn data_config(&self) -> DataConfig {
-        let source = if self.data.is_empty() {
-            SourceConfig::Stories(StoriesConfig { seed: self.seed, megabytes: STORY_MEGABYTES })
-        } else {
-            SourceConfig::Files(FilesConfig::new(&self.data))
+    /// The files of `--data`, the built-in example, or built-in stories that depend on the seed. Conversations have the
+    /// template of the model, or without a model ChatML.
+    fn data_config(&self, sample: Option<&ExampleFile>) -> DataConfig {
+        let source = match (sample, self.data.is_empty()) {
+            (Some(sample), _) => SourceConfig::Files(FilesConfig::new([sample.path().to_string_lossy()])),
+            (None, true) => SourceConfig::Stories(StoriesConfig { seed: self.seed, megabytes: STORY_MEGABYTES }),
+            (None, false) => SourceConfig::Files(FilesConfig::new(&self.data)),
         };
-        DataConfig { source, ..DataConfig::default() }
+        DataConfig { source, template: self.model.is_none().then(|| "chatml".into()), ..DataConfig::default() }
     }
 }
 
@@ -198,32 +266,42 @@ fn format_example(example: &TextExample, style: TextStyle) -> String {
     format!("{title}{}\n{}:\n{}", format_columns(example, style), pattern.title, mask.join("\n"))
 }
 
-/// Lines are broken after [`TOKENS_WIDTH`] characters. `·` marks positions without a target.
+/// Lines are broken after [`TOKENS_WIDTH`] characters, and before each sequence with a heading. `·` marks positions without
+/// a target. A fourth line shows the loss weights if some are neither 0 nor 1.
 fn format_columns(example: &TextExample, style: TextStyle) -> String {
+    let has_weights = example.tokens.iter().any(|token| token.weight != 0.0 && token.weight != 1.0);
+    let num_lines = if has_weights { 4 } else { 3 };
     let mut blocks = Vec::new();
-    let mut lines = [const { String::new() }; 3];
+    let mut lines = vec![String::new(); num_lines];
     let mut line_width = 0;
     for (token, original) in example.tokens.iter().zip(&example.original) {
         let target = token.target.as_deref().unwrap_or("·");
-        let cells = [original.as_str(), &token.input, target];
-        let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        if line_width + width > TOKENS_WIDTH {
-            blocks.push(label_lines(&lines));
-            lines = [const { String::new() }; 3];
+        let weight = if token.target.is_some() { format_plain(f64::from(token.weight)) } else { String::new() };
+        let cells = [original.as_str(), &token.input, target, &weight];
+        let width = cells[..num_lines].iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        if line_width > 0 && (line_width + width > TOKENS_WIDTH || !token.heading.is_empty()) {
+            blocks.push(label_lines(&std::mem::replace(&mut lines, vec![String::new(); num_lines])));
             line_width = 0;
         }
+        if !token.heading.is_empty() {
+            blocks.push(format!("{}\n", style.bold(&token.heading)));
+        }
         line_width += width + 2;
-        let [text, input, target] = cells.map(|cell| format!("{cell}{}", " ".repeat(width - cell.chars().count() + 2)));
+        let [text, input, target, weight] =
+            cells.map(|cell| format!("{cell}{}", " ".repeat((width + 2).saturating_sub(cell.chars().count()))));
         lines[0] += &text;
         lines[1] += &if *original == token.input { input } else { style.changed(&input) };
         lines[2] += &if token.target.is_some() { style.target(&target) } else { target };
+        if let Some(line) = lines.get_mut(3) {
+            *line += &weight;
+        }
     }
     blocks.push(label_lines(&lines));
     blocks.join("\n")
 }
 
-/// The three lines with their names, without spaces at the end.
-fn label_lines(lines: &[String; 3]) -> String {
+/// The lines with their names, without spaces at the end.
+fn label_lines(lines: &[String]) -> String {
     LINE_NAMES.iter().zip(lines).map(|(name, line)| format!("{name}{}\n", line.trim_end())).collect()
 }
 
@@ -239,7 +317,14 @@ fn example_json(example: &TextExample) -> Value {
 
 /// A position of an example: token of the text, input and target.
 fn token_json(token: &ExampleToken, original: &str) -> Value {
-    json!({ "before": original, "given": token.input, "asked": token.target })
+    let mut json = json!({ "before": original, "given": token.input, "asked": token.target });
+    if token.target.is_some() && token.weight != 1.0 {
+        json["weight"] = json!(token.weight);
+    }
+    if !token.heading.is_empty() {
+        json["sequence"] = json!(token.heading);
+    }
+    json
 }
 
 /// One string per query, with 1 for each visible key and 0 for the others.

@@ -2,7 +2,10 @@
 
 use super::{error::CliError, line_width::fold_lines};
 use serde_json::Value;
-use std::io::{self, ErrorKind, Write};
+use std::{
+    io::{self, ErrorKind, Write},
+    sync::{Mutex, PoisonError},
+};
 
 /// Result of a command.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +48,30 @@ pub fn print_folded(text: &str) {
     print_message(&fold_lines(text));
 }
 
-/// Prints a line to standard error. A closed standard error is ignored.
+/// Messages that wait for the end of a full-screen view; `None` if there is no such view.
+static HELD_MESSAGES: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+/// Prints a line to standard error, or keeps it until [`release_messages`]. A closed standard error is ignored.
 pub fn print_message(text: &str) {
+    match &mut *HELD_MESSAGES.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(held) => held.push(text.to_owned()),
+        None => write_message(text),
+    }
+}
+
+fn write_message(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Keeps all messages from now on, because a full-screen view covers standard error.
+#[cfg(feature = "tui")]
+pub fn hold_messages() {
+    HELD_MESSAGES.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// Prints the messages that were kept. Later ones are printed at once.
+#[cfg(feature = "tui")]
+pub fn release_messages() {
+    let held = HELD_MESSAGES.lock().unwrap_or_else(PoisonError::into_inner).take();
+    held.into_iter().flatten().for_each(|text| write_message(&text));
 }

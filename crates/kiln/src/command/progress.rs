@@ -1,20 +1,27 @@
-//! Progress of a run on standard error: a progress bar on a terminal, else plain lines.
+//! Progress of a run on standard error: a progress bar on a terminal, else plain lines. With `--tui`, the dashboard in the
+//! terminal.
 //!
 //! Plain lines are few enough for a log file: about twenty steps per stage, and one line in five seconds while text is read.
 //! Evaluations, samples and checkpoints are printed in both cases.
 
 use super::{
+    dashboard::{self, Dashboard},
     error::CliError,
     metrics_text,
+    objective_metrics::metric_descriptions,
     output::{print_folded, print_message},
     start_record::record_start,
 };
-use crate::page::number_format::{format_bytes, format_count};
+use crate::page::{
+    MetricDescription,
+    number_format::{format_bytes, format_count},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_train::{
     metrics::{MetricsRow, StepMetrics},
     objective::RequiredText,
-    run::{ProgressEvent, ProgressListener},
+    run::{self, ProgressEvent, ProgressListener},
+    run_folder::RunPaths,
 };
 use std::{
     io::{self, IsTerminal},
@@ -38,9 +45,12 @@ pub struct ProgressReporter {
     pub stage_started: bool,
     /// Command line to record in the run folder when it is created; `None` for a resumed run.
     pub start_command: Option<String>,
-    /// `None` if standard error is not a terminal.
+    /// `None` if standard error is not a terminal, or there is a dashboard.
     bar: Option<ProgressBar>,
+    dashboard: Option<Dashboard>,
     rate: StepRate,
+    /// Metrics of the objectives of the run.
+    metrics: Vec<MetricDescription>,
     last_reading_message: Instant,
 }
 
@@ -55,23 +65,29 @@ struct StepRate {
 }
 
 impl ProgressReporter {
-    /// A reporter with a bar if standard error is a terminal.
-    pub fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+    /// A reporter with a dashboard if that is wanted and possible, else with a bar if standard error is a terminal.
+    pub fn new(wants_dashboard: bool) -> Self {
+        let dashboard = wants_dashboard.then(dashboard::prepare);
+        let dashboard = dashboard.and_then(|dashboard| dashboard.map_err(print_message).ok());
+        let has_bar = dashboard.is_none() && io::stderr().is_terminal();
+        let bar = has_bar.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
         Self {
             run_folder: None,
             already_finished: false,
             stage_started: false,
             start_command: None,
             bar,
+            dashboard,
             rate: StepRate { started: Instant::now(), steps: 0, steps_before: 0, total_steps: 0 },
+            metrics: Vec::new(),
             last_reading_message: Instant::now(),
         }
     }
 
-    /// Removes the bar.
-    pub fn finish(&self) {
+    /// Removes the bar or the dashboard.
+    pub fn finish(&mut self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
+        self.dashboard.iter_mut().for_each(Dashboard::close);
     }
 
     /// Prints a text, above the bar if there is one.
@@ -86,6 +102,8 @@ impl ProgressReporter {
     fn show_run_folder(&mut self, run: &Path) {
         self.print_message(&format!("run folder: {}", run.display()));
         self.run_folder = Some(run.to_owned());
+        let recipe = RunPaths::open(run).ok().and_then(|paths| run::load_recipe(&paths).ok());
+        self.metrics = recipe.as_ref().map(metric_descriptions).unwrap_or_default();
         // The run does not depend on the record: a failure is printed, and the training goes on.
         if let Some(Err(error)) = self.start_command.take().map(|command| record_start(run, &command)) {
             CliError::from(error).report();
@@ -166,7 +184,7 @@ impl ProgressReporter {
         let StepRate { steps, total_steps: total, .. } = self.rate;
         let done = self.rate.steps_before + steps;
         let is_shown = steps == 1 || done == total || done.is_multiple_of(total.div_ceil(MAX_STEP_LINES).max(1));
-        let line = metrics_text::format_step(row, total.max(row.step), &speed);
+        let line = metrics_text::format_step(row, total.max(row.step), &self.metrics, &speed);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
@@ -181,7 +199,7 @@ impl ProgressReporter {
     fn show_metrics(&mut self, row: &MetricsRow) {
         match row {
             MetricsRow::Step(row) => self.show_step(row),
-            MetricsRow::Validation(row) => self.print_message(&metrics_text::format_validation(row)),
+            MetricsRow::Validation(row) => self.print_message(&metrics_text::format_validation(row, &self.metrics)),
             MetricsRow::Samples(row) => self.print_message(&metrics_text::format_samples(row, self.rate.is_done())),
             MetricsRow::Compression(_) | MetricsRow::Event(_) => {}
         }
@@ -208,6 +226,9 @@ impl StepRate {
 impl ProgressListener for ProgressReporter {
     /// One line or one bar update per event.
     fn on_event(&mut self, event: ProgressEvent) {
+        if let Some(dashboard) = &mut self.dashboard {
+            dashboard.on_event(&event);
+        }
         match event {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),
             ProgressEvent::DataRecognized(summary) => self.print_message(&summary.to_string()),

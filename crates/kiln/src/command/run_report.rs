@@ -4,12 +4,16 @@
 //! from the files of the run folder, so that a finished run can be reported again with `kiln train --resume RUN`.
 
 use super::{
-    base_model::describe_base, error::CliError, metrics_summary::MetricsSummary, model_summary, objective_example,
+    base_model::describe_base,
+    error::CliError,
+    metrics_summary::MetricsSummary,
+    model_summary, objective_example,
+    objective_metrics::{loss_unit, metric_descriptions},
     output::print_message,
 };
 use crate::page::{self, CheckpointEntry, Compression, ExpertLoad, ModelSummary, ObjectiveExample, Report};
 use burn::tensor::Device;
-use kiln_data::{MixtureSource, SourceConfig};
+use kiln_data::{ChatTemplate, SourceConfig};
 use kiln_infer::block_on;
 use kiln_interpret::expert_loads;
 use kiln_models::Model;
@@ -74,6 +78,8 @@ fn build_report(paths: &RunPaths, device: &Device) -> Result<Report, CliError> {
     Ok(Report {
         name: run_name(paths.root()),
         objective,
+        loss_unit: loss_unit(&stage).into(),
+        metrics: metric_descriptions(&recipe),
         is_pseudo: stage.objective.build().loss_kind() == LossKind::PseudoLikelihood,
         run_info: [run_info(&recipe, &stage, summary.as_ref(), device), early_end(&metrics)].concat(),
         parameters: summary.as_ref().map_or(0, |summary| summary.total_parameters),
@@ -127,7 +133,9 @@ fn examples(
     }
     let tokenizer = super::tokenizer::open_tokenizer(paths.root())?;
     let models = Models::new(model);
-    Ok(objective_example::stage_examples(stage.data_config(recipe), stage, &models, &tokenizer))
+    let template = ChatTemplate::from_folder(paths.root())?;
+    let data = stage.data_config(recipe);
+    Ok(objective_example::stage_examples(data, stage, &models, &tokenizer, template.as_ref()))
 }
 
 /// Maximum number of tokens on which expert loads are counted.
@@ -173,12 +181,11 @@ fn run_info(
     device: &Device,
 ) -> Vec<(String, String)> {
     let data = stage.data_config(recipe);
-    let text = match data.sources.is_empty() {
-        true => source_text(&data.source),
-        false => {
-            let weighted =
-                |source: &MixtureSource| format!("{} (weight {})", source_text(&source.source), source.weight);
-            data.sources.iter().map(weighted).collect::<Vec<_>>().join("; ")
+    let text = match &data.sources[..] {
+        [] => source_name(&data.source),
+        sources => {
+            let weighted = sources.iter().map(|part| format!("{} (weight {})", source_name(&part.source), part.weight));
+            weighted.collect::<Vec<_>>().join(", ")
         }
     };
     let tokenizer = match model {
@@ -192,13 +199,21 @@ fn run_info(
         format!("{device:?}")
     };
     let facts = [
-        ("Text", text),
+        ("Data", text),
         ("Tokenizer", tokenizer),
         ("Batch", format!("{} sequences of {} tokens", stage.batch_size, stage.sequence_length)),
         ("Seed", recipe.seed.to_string()),
         ("Device", device),
     ];
     facts.map(|(name, value)| (name.to_string(), value)).to_vec()
+}
+
+/// The paths of a source, or what the built-in stories depend on.
+fn source_name(source: &SourceConfig) -> String {
+    match source {
+        SourceConfig::Stories(stories) => format!("built-in stories, seed {}, {} MB", stories.seed, stories.megabytes),
+        SourceConfig::Files(files) => files.paths.join(", "),
+    }
 }
 
 /// The saved checkpoints of all stages, in order.

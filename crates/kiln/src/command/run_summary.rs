@@ -1,9 +1,16 @@
 //! The summary that `kiln train` prints at the end of a run: loss chart and metrics.
 
-use super::{ascii_chart, metrics_summary::MetricsSummary, metrics_text, table::format_pairs};
-use crate::page::number_format::{format_bytes, format_count, format_duration, format_percent};
+use super::{
+    ascii_chart,
+    metrics_summary::MetricsSummary,
+    metrics_text,
+    objective_metrics::{in_order, loss_unit, metric_descriptions},
+    table::format_pairs,
+};
+use crate::page::number_format::{format_bytes, format_count, format_duration, format_percent, loss_label};
 use kiln_train::{
-    metrics::{CompressionMetrics, MetricsRow},
+    metrics::{CompressionMetrics, MetricsRow, ValidationMetrics},
+    run,
     run_folder::RunPaths,
 };
 use std::path::Path;
@@ -15,16 +22,17 @@ const CHART_SIZE: (usize, usize) = (70, 9);
 ///
 /// The chart is missing for runs of fewer than two steps.
 pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> String {
-    let validation = summary
-        .last_validation
-        .as_ref()
-        .map(|row| format!("{:.3} nats per token, {:.3} bits per byte", row.loss, row.bits_per_byte));
+    let recipe = RunPaths::open(path).ok().and_then(|paths| run::load_recipe(&paths).ok()).unwrap_or_default();
+    let unit = loss_label(recipe.stages.last().map_or("", loss_unit));
+    let validation = summary.last_validation.as_ref().map(|row| format_validation(row, &unit));
+    let metrics = summary.metrics();
+    let metrics = in_order(&metrics, &metric_descriptions(&recipe));
     let floor = summary.validation_loss().zip(summary.floor());
     let kinds = summary.accuracy_by_kind().map(metrics_text::format_kinds).filter(|kinds| !kinds.is_empty());
     let lines = [
         ("training", Some(format_training(summary))),
         ("ended", summary.early_end.clone()),
-        ("training loss", summary.train_loss.map(|loss| format!("{loss:.3} nats per token at the end"))),
+        ("training loss", summary.train_loss.map(|loss| format!("{loss:.3} {unit} at the end"))),
         ("validation loss", validation),
         ("floor", floor.map(|(loss, floor)| metrics_text::format_above_floor(loss, floor))),
         ("accuracy", kinds),
@@ -36,13 +44,23 @@ pub fn render(path: &Path, summary: &MetricsSummary, rows: &[MetricsRow]) -> Str
         ("run folder", Some(path.display().to_string())),
         ("report", report_path(path)),
     ];
-    let lines: Vec<(&str, String)> = lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut lines: Vec<(&str, String)> = lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let names: Vec<String> = metrics.iter().map(|(name, _)| name.replace('_', " ")).collect();
+    let values = metrics.iter().map(|(_, metric)| metrics_text::format_value(metric));
+    let position = lines.iter().position(|(name, _)| *name == "validation loss").map_or(lines.len(), |index| index + 1);
+    lines.splice(position..position, names.iter().map(String::as_str).zip(values));
     let table = format_pairs(&lines);
-    let (width, height) = CHART_SIZE;
-    match ascii_chart::loss_chart(rows, width, height) {
+    match ascii_chart::loss_chart(rows, &unit, CHART_SIZE) {
         Some(chart) => format!("{chart}\n\n{table}"),
         None => table,
     }
+}
+
+/// `1.934 nats per token, 0.806 bits per byte`, without the second part for an objective that predicts no text.
+fn format_validation(row: &ValidationMetrics, unit: &str) -> String {
+    let bits =
+        if row.bits_per_byte.is_finite() { format!(", {:.3} bits per byte", row.bits_per_byte) } else { "".into() };
+    format!("{:.3} {unit}{bits}", row.loss)
 }
 
 /// `720 steps, 2.21 M tokens, 2 min 58 s, 12.4 k tokens/s`.

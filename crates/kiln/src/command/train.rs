@@ -28,10 +28,12 @@ use super::{
     start_record,
 };
 use burn::tensor::Device;
+use clap::builder::PossibleValuesParser;
 use kiln_data::{FilesConfig, SourceConfig};
 use kiln_models::WeightPrecision;
 use kiln_train::{
     Recipe, TrainError,
+    metrics::LogFormat,
     run::{self, RunContext, RunOutcome},
     run_folder::RunPaths,
 };
@@ -71,9 +73,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Resume the run in this folder from its last checkpoint, with the recipe saved there. Cannot be combined with a
-    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --set, --dtype or a flag of the stages.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "dtype", "StageFlags"])]
+    /// recipe, --data, --skip-bad-rows, --from, --out, --seed, --dtype, --log, --set or a flag of the stages.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "data", "skip_bad_rows", "from", "out", "seed", "set", "dtype", "log", "StageFlags"])]
     resume: Option<PathBuf>,
+    /// Also write the metrics in this format into the run folder: `tensorboard` (event file) or `csv` (table). May be
+    /// repeated, or a list with commas.
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', value_parser = PossibleValuesParser::new(LogFormat::ALL.map(LogFormat::name)))]
+    log: Vec<String>,
+    /// Show the dashboard of burn-train in the terminal: curves, metrics and progress. The keys `q` and then `s`, or
+    /// Ctrl-C, stop the run and save its state.
+    #[arg(long)]
+    tui: bool,
     /// Override a recipe key, such as `stages.0.batch_size=8`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -91,7 +101,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
     let device = args.device.open()?;
     let stop_flag = interrupt::listen_for_ctrl_c()?;
-    let mut progress = ProgressReporter::new();
+    let mut progress = ProgressReporter::new(args.tui);
     progress.start_command = args.resume.is_none().then(start_record::command_line);
     let context = RunContext { device: device.clone(), stop_flag, listener: &mut progress };
     let outcome = match (&args.resume, recipe) {
@@ -113,7 +123,8 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
 }
 
 impl Args {
-    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--dtype`, `--set`; then `--data`.
+    /// The recipe with its overrides, in the order `--from`, flags of the stages, `--seed`, `--dtype`, `--log`, `--set`; then
+    /// `--data`.
     ///
     /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
     /// an error.
@@ -127,6 +138,9 @@ impl Args {
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
         let precision = self.dtype.map(WeightPrecision::from);
         sets.extend(precision.map(|precision| format!("precision.weights={:?}", precision.name())));
+        if !self.log.is_empty() {
+            sets.push(format!("log={:?}", self.log));
+        }
         sets.extend(self.set.iter().cloned());
         let mut recipe = recipe_source::load(name, &sets)?;
         if !self.data.is_empty() {

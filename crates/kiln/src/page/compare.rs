@@ -1,7 +1,8 @@
 //! The view of the comparison page.
 //!
-//! The page has five parts: a sentence that names the best run, the recipe keys that differ, a table of final results, the
-//! loss curves over steps, tokens and time, and, if known, charts of cost and of length extrapolation. A run without a
+//! The page has six parts: a sentence that names the best run, the recipe keys that differ, a table of final results, the
+//! metrics of the objectives, the loss curves over steps, tokens and time, and, if known, charts of cost and of length
+//! extrapolation. A run without a
 //! finite validation loss is listed last and has no rank. Runs that differ in the seed only have one color.
 
 use std::collections::BTreeSet;
@@ -9,13 +10,14 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::chart::{Axis, Chart, ChartView, LineStyle, Series};
-use super::compare_results::{FinalMetrics, final_metrics, finite_loss, summary};
+use super::compare_metrics::{MetricTable, metric_charts, metric_table};
+use super::compare_results::{FinalMetrics, final_metrics, finite_loss, loss_units_label, summary};
 use super::curves::{self, FLOOR_LABEL, horizontal_line, zoomed_range};
 use super::data::{ComparedRun, Comparison};
 use super::downsample::smooth;
 use super::labels::Dot;
 use super::metrics_rows::{StepRow, ValidationRow};
-use super::number_format::{Unit, format_count, format_duration};
+use super::number_format::{Unit, format_count, format_duration, loss_label};
 use super::seed_groups::seed_groups;
 
 /// Largest and smallest diameter of a point in the cost chart, in pixels.
@@ -34,6 +36,11 @@ pub struct View {
     cost_chart: Option<ChartView>,
     length_chart: Option<ChartView>,
     final_metrics: Vec<FinalMetrics>,
+    /// Unit of the losses, such as `nats per token`; several with commas if the losses are not comparable.
+    loss_unit: String,
+    /// Metrics of the objectives.
+    metric_table: MetricTable,
+    metric_charts: Vec<ChartView>,
     /// Whether the loss charts show the lowest possible loss; a note then explains the dashed line.
     has_floor: bool,
 }
@@ -74,6 +81,9 @@ pub fn view(compare: &Comparison) -> View {
         cost_chart: cost_chart(runs, &colors),
         length_chart: length_chart(runs, &colors),
         final_metrics: final_metrics(runs, &groups),
+        loss_unit: loss_units_label(runs),
+        metric_table: metric_table(runs, &groups),
+        metric_charts: metric_charts(runs, &colors),
         has_floor: shared_floor(runs).is_some(),
     }
 }
@@ -109,7 +119,7 @@ impl XAxis {
     }
 }
 
-/// Loss of all runs in nats per token over steps, tokens or time, 380 pixels high.
+/// Loss of all runs over steps, tokens or time, 380 pixels high.
 ///
 /// A run has two lines of its color: the validation loss (solid, named) and the smoothed training loss behind it (faint).
 /// If all runs have the same floor, it is a dashed line. The y axis is that of the close-up ([`zoomed_range`]): it ends at
@@ -130,7 +140,7 @@ fn loss_chart(runs: &[ComparedRun], colors: &[usize], x_axis: XAxis) -> Option<C
     let mut series: Vec<Series> = training.chain(validation).collect();
     series.extend(shared_floor(runs).and_then(|floor| horizontal_line(FLOOR_LABEL, floor, &series)));
     let range = zoomed_range(&series);
-    let y = Axis { label: "nats per token".into(), unit: Unit::Loss, range, ..Axis::default() };
+    let y = Axis { label: loss_units_label(runs), unit: Unit::Loss, range, ..Axis::default() };
     Chart { title: "Loss".into(), height: 380.0, x: x_axis.axis(), y, series, ..Chart::default() }.draw()
 }
 
@@ -140,7 +150,7 @@ fn shared_floor(runs: &[ComparedRun]) -> Option<f64> {
     runs.iter().all(|run| run.floor.is_some_and(|floor| (floor - first).abs() < 1e-3)).then_some(first)
 }
 
-/// Scatter plot of validation loss (y, nats per token) over the wall time of training (x), one point per run, 320 pixels high.
+/// Scatter plot of validation loss (y) over the wall time of training (x), one point per run, 320 pixels high.
 ///
 /// The diameter is 26 · √(parameters / most parameters) pixels and at least 8, so that the area is proportional to the
 /// number of parameters. The label is the name of the run, the tooltip adds loss, time and parameters. `None` if no run
@@ -157,7 +167,7 @@ fn cost_chart(runs: &[ComparedRun], colors: &[usize]) -> Option<ChartView> {
             y: loss,
             width: (largest * (run.parameters as f64 / max_parameters).sqrt()).round().max(smallest),
             name: run.name.clone(),
-            title: format!("{}: {loss:.3} nats per token, {time}, {parameters} parameters", run.name),
+            title: format!("{}: {loss:.3} {}, {time}, {parameters} parameters", run.name, loss_label(&run.loss_unit)),
             color,
         }
     });
@@ -166,7 +176,7 @@ fn cost_chart(runs: &[ComparedRun], colors: &[usize]) -> Option<ChartView> {
         note: "lower left is better; the area of a point shows the number of parameters".into(),
         height: 320.0,
         x: Axis { label: "wall time".into(), unit: Unit::Seconds, ..Axis::default() },
-        y: Axis { label: "validation loss, nats per token".into(), unit: Unit::Plain, ..Axis::default() },
+        y: Axis { label: format!("validation loss, {}", loss_units_label(runs)), unit: Unit::Plain, ..Axis::default() },
         dots: dots.collect(),
         ..Chart::default()
     };

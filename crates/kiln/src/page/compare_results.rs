@@ -1,9 +1,10 @@
 //! The results of a comparison in words and as a table: runs by their final loss, seeds of one setting together.
 
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 use super::data::ComparedRun;
-use super::number_format::{format_count, format_duration};
+use super::number_format::{format_count, format_duration, loss_label};
 use super::seed_groups::{MeanSpread, SeedGroup};
 
 /// A row of the table of final results.
@@ -12,7 +13,7 @@ pub struct FinalMetrics {
     pub name: String,
     pub color: usize,
     pub loss: String,
-    /// Nats per token above the best row of its kind; empty for the best.
+    /// Nats above the best row of its kind; empty for the best.
     pub loss_gap: String,
     pub bits_per_byte: String,
     pub wall_time: String,
@@ -43,8 +44,21 @@ pub fn finite_loss(run: &ComparedRun) -> Option<f64> {
     run.validation_loss.filter(|loss| loss.is_finite())
 }
 
-/// The groups that have a loss, lowest mean first.
+/// The units of the losses of all runs, such as `nats per token`. Losses of different units cannot be compared.
+fn loss_units(runs: &[ComparedRun]) -> BTreeSet<String> {
+    runs.iter().map(|run| loss_label(&run.loss_unit)).collect()
+}
+
+/// The units of the losses: one, or several with commas.
+pub fn loss_units_label(runs: &[ComparedRun]) -> String {
+    loss_units(runs).into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// The groups that have a loss, lowest mean first. None if the losses have different units.
 pub fn rank_groups<'a>(runs: &[ComparedRun], groups: &'a [SeedGroup]) -> Vec<RankedGroup<'a>> {
+    if loss_units(runs).len() > 1 {
+        return Vec::new();
+    }
     let ranked = groups.iter().enumerate().filter_map(|(color, group)| {
         let loss = group.mean_spread(runs, finite_loss)?;
         let seconds = group.mean_spread(runs, |run| Some(run.seconds)).map_or(f64::INFINITY, |time| time.mean);
@@ -62,19 +76,26 @@ fn group_name(runs: &[ComparedRun], group: &SeedGroup) -> String {
 
 /// Names the best setting and, if it is another one, the fastest.
 ///
-/// The fastest is named only if it is faster than the best one, with the difference of the losses in nats per token.
+/// The fastest is named only if it is faster than the best one, with the difference of the losses in nats.
 pub fn summary(runs: &[ComparedRun], groups: &[SeedGroup]) -> String {
     let ranked = rank_groups(runs, groups);
+    let units = loss_units(runs);
     let Some(best) = ranked.first() else {
-        return "No run has been evaluated yet.".into();
+        let is_mixed = units.len() > 1 && runs.iter().any(|run| finite_loss(run).is_some());
+        let units = units.into_iter().collect::<Vec<_>>().join(" and ");
+        return match is_mixed {
+            true => format!("The losses are not comparable: they are in {units}."),
+            false => "No run has been evaluated yet.".into(),
+        };
     };
+    let unit = units.into_iter().next().unwrap_or_default();
     let time = format_duration(best.seconds);
     let name = group_name(runs, best.group);
     let loss = best.loss.format();
     let lead = match best.group.members.len() {
-        1 => format!("{name} has the lowest validation loss, {loss} nats per token, after {time}"),
+        1 => format!("{name} has the lowest validation loss, {loss} {unit}, after {time}"),
         seeds => {
-            format!("{name} ({seeds} seeds) have the lowest mean validation loss, {loss} nats per token, after {time}")
+            format!("{name} ({seeds} seeds) have the lowest mean validation loss, {loss} {unit}, after {time}")
         }
     };
     let fastest = ranked.iter().min_by(|a, b| a.seconds.total_cmp(&b.seconds));
@@ -191,6 +212,16 @@ mod tests {
         let lead =
             "a, c (2 seeds) have the lowest mean validation loss, 1.600\u{a0}±\u{a0}0.000 nats per token, after 1 min.";
         assert_eq!(summary_of(&seeds), lead);
+    }
+
+    #[test]
+    fn losses_of_different_units_are_not_ranked() {
+        let pairs = ComparedRun { loss_unit: "pair".into(), ..run("a", "x", Some(0.5), 60.0) };
+        let runs = [pairs.clone(), run("b", "y", Some(1.65), 90.0)];
+        assert_eq!(summary_of(&runs), "The losses are not comparable: they are in nats per pair and nats per token.");
+        assert!(final_metrics(&runs, &seed_groups(&runs)).iter().all(|row| !row.is_best && row.loss_gap.is_empty()));
+        let lead = "a has the lowest validation loss, 0.500 nats per pair, after 1 min.";
+        assert_eq!(summary_of(&[pairs]), lead);
     }
 
     #[test]

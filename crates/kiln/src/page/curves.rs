@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use super::chart::{Axis, Chart, ChartView, LineStyle, Series};
 use super::downsample::smooth;
 use super::metrics_rows::{EventRow, Row, SamplesRow, StepRow, ValidationRow};
-use super::number_format::Unit;
+use super::number_format::{Unit, loss_label};
 use super::scale::Scale;
 
 /// A gradient norm that varies by more than this factor is drawn on a logarithmic axis.
@@ -77,7 +77,7 @@ fn sample_points(rows: &[Row], value: impl Fn(&SamplesRow) -> Option<f64>) -> Ve
 }
 
 /// The x axis of all charts of one run. Its label is what `hover.js` recognizes step charts by.
-fn step_axis() -> Axis {
+pub(super) fn step_axis() -> Axis {
     Axis { label: "step".into(), unit: Unit::Count, ..Axis::default() }
 }
 
@@ -94,12 +94,12 @@ pub fn horizontal_line(name: &str, value: f64, series: &[Series]) -> Option<Seri
     Some(Series { style: LineStyle::Dashed, ..line_series(name, 0, vec![(first, value), (last, value)]) })
 }
 
-/// Smoothed training loss over steps, in nats per token.
+/// Smoothed training loss over steps.
 pub(super) fn training_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     smooth(&step_points(rows, |row| row.loss))
 }
 
-/// Validation loss over steps, in nats per token.
+/// Validation loss over steps.
 pub(super) fn validation_loss(rows: &[Row]) -> Vec<(f64, f64)> {
     validation_points(rows, |row| row.loss)
 }
@@ -115,12 +115,12 @@ pub enum LossView {
     Log,
 }
 
-/// Training and validation loss in nats per token over steps, with vertical markers at events.
+/// Training and validation loss over steps, in nats per `unit` (empty: token), with vertical markers at events.
 ///
 /// The training loss appears twice in color 0: smoothed ([`smooth`]), and faint with every step, so that spikes stay
 /// visible. The validation loss has color 1. `floor`, the entropy of the built-in stories in nats per token, becomes a
 /// dashed line. The event `finished` has no marker. Missing losses interrupt the line.
-pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<ChartView> {
+pub fn loss_chart(rows: &[Row], unit: &str, floor: Option<f64>, view: LossView) -> Option<ChartView> {
     let is_log = view == LossView::Log;
     let mut series = vec![
         Series { style: LineStyle::Faint, ..line_series("", 0, step_points(rows, |row| row.loss)) },
@@ -134,7 +134,7 @@ pub fn loss_chart(rows: &[Row], floor: Option<f64>, view: LossView) -> Option<Ch
         title: "Loss".into(),
         height: 340.0,
         x: Axis { is_log, ..step_axis() },
-        y: Axis { label: "nats per token".into(), unit: Unit::Loss, is_log, range, ..Axis::default() },
+        y: Axis { label: loss_label(unit), unit: Unit::Loss, is_log, range, ..Axis::default() },
         series,
         event_markers: markers.map(|row| (row.step as f64, event_label(&row.event))).collect(),
         ..Chart::default()

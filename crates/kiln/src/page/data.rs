@@ -1,13 +1,13 @@
 //! Data of the pages: plain structs, without tensors and without other crates of Kiln.
 //!
-//! Losses are in nats per token, times in seconds, sizes in bytes, shares between 0 and 1. A value that a run does not
+//! Losses are in nats per token (or per another unit of the objective, where a field names it), times in seconds, sizes in bytes, shares between 0 and 1. A value that a run does not
 //! have is `None`; its place on the page is left out.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics_rows::Row;
+use super::metrics_rows::{BetterValues, MetricResult, Row};
 
 /// Data of the training report, drawn by [`render_report`](super::render_report).
 ///
@@ -21,6 +21,10 @@ pub struct Report {
     pub objective: String,
     /// Whether the loss is over masked tokens only, so that its exponential is a pseudo-perplexity.
     pub is_pseudo: bool,
+    /// What the loss is averaged over, such as `pair`. Empty: tokens.
+    pub loss_unit: String,
+    /// Metrics of the objective, in the order of their importance.
+    pub metrics: Vec<MetricDescription>,
     /// Name and value of facts such as text, tokenizer, seed and device.
     pub run_info: Vec<(String, String)>,
     /// Number of parameters, trainable and frozen.
@@ -61,6 +65,20 @@ pub struct Report {
     pub checkpoints: Vec<CheckpointEntry>,
     /// Loads of the experts on validation text, by layer. Empty for a model without experts.
     pub expert_loads: Vec<ExpertLoad>,
+}
+
+/// A metric of an objective.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricDescription {
+    /// Name in the rows, such as `accuracy`.
+    pub name: String,
+    /// Unit, such as `nats`; empty for a fraction.
+    pub unit: String,
+    /// Which values are better.
+    pub better: BetterValues,
+    /// What it measures, as a sentence without a full stop.
+    pub description: String,
 }
 
 /// The model that a fine-tuning run started from.
@@ -183,8 +201,14 @@ pub struct ExampleToken {
     pub input: String,
     /// Target token, as text. `None` where no loss is computed.
     pub target: Option<String>,
+    /// Loss weight of the target; 0 where no loss is computed.
+    #[serde(default)]
+    pub weight: f32,
     /// Whether the input is a mask or sentinel token.
     pub is_masked: bool,
+    /// Heading above this token, the first of a sequence, such as `chosen`. Empty for an example of one sequence.
+    #[serde(default)]
+    pub heading: String,
 }
 
 /// A saved checkpoint.
@@ -218,6 +242,10 @@ pub struct ComparedRun {
     pub config_diff: BTreeMap<String, String>,
     /// Validation loss at the end.
     pub validation_loss: Option<f64>,
+    /// What the loss is averaged over, such as `pair`. Empty: tokens.
+    pub loss_unit: String,
+    /// Metrics of the objective in the last evaluation, by name.
+    pub metrics: BTreeMap<String, MetricResult>,
     /// Validation loss at the end, in bits per byte.
     pub bits_per_byte: Option<f64>,
     /// Entropy of the built-in stories.

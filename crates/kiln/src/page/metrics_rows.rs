@@ -46,7 +46,7 @@ pub struct StepRow {
     pub step: u64,
     /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss of the step, in nats per token.
+    /// Mean loss of the step, in nats per token or per other unit of the objective.
     pub loss: Option<f64>,
     /// Learning rate of the step.
     pub learning_rate: Option<f64>,
@@ -56,6 +56,8 @@ pub struct StepRow {
     pub seconds: Option<f64>,
     /// Auxiliary losses of the model (such as load balancing), by name.
     pub losses: BTreeMap<String, Option<f64>>,
+    /// Metrics of the objective, by name.
+    pub metrics: BTreeMap<String, Option<f64>>,
 }
 
 /// An evaluation.
@@ -66,7 +68,7 @@ pub struct ValidationRow {
     pub step: u64,
     /// Training tokens so far.
     pub tokens: u64,
-    /// Mean loss, in nats per token.
+    /// Mean loss, in nats per token or per other unit of the objective.
     pub loss: Option<f64>,
     /// Entropy of the built-in stories on the same text, in nats per token: the lowest possible loss.
     pub floor: Option<f64>,
@@ -77,8 +79,51 @@ pub struct ValidationRow {
     /// Accuracy by kind of dependency in the built-in stories.
     #[serde(rename = "kinds")]
     pub accuracy_by_kind: Option<BTreeMap<String, AnswerCounts>>,
+    /// Metrics of the objective, by name.
+    pub metrics: BTreeMap<String, MetricResult>,
     /// Seconds since the start of the stage.
     pub seconds: Option<f64>,
+}
+
+/// Value of a metric of the objective in an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricResult {
+    /// Mean over all units of the objective, such as pairs.
+    pub value: Option<f64>,
+    /// Unit, such as `nats`; empty for a fraction.
+    pub unit: String,
+    /// Which values are better.
+    pub better: BetterValues,
+}
+
+/// Which values of a metric are better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BetterValues {
+    /// Smaller values.
+    #[default]
+    Lower,
+    /// Greater values.
+    Higher,
+}
+
+impl BetterValues {
+    /// Whether `value` is better than `other`.
+    pub fn is_better(self, value: f64, other: f64) -> bool {
+        match self {
+            Self::Lower => value < other,
+            Self::Higher => value > other,
+        }
+    }
+
+    /// `lower is better` or `higher is better`.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Lower => "lower is better",
+            Self::Higher => "higher is better",
+        }
+    }
 }
 
 /// Number of correct predictions, of a total. Written as `{"right": 61, "total": 100}`.

@@ -22,6 +22,7 @@
 mod blocks;
 mod chart;
 mod compare;
+pub(crate) mod compare_metrics;
 mod compare_results;
 mod curves;
 mod data;
@@ -34,6 +35,7 @@ mod markup;
 mod metrics_rows;
 pub(crate) mod model_view;
 pub(crate) mod number_format;
+mod objective_metrics;
 mod report;
 mod sample_texts;
 mod scale;
@@ -42,7 +44,7 @@ pub(crate) mod seed_groups;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
-pub(crate) use compare_results::tokens_per_second;
+pub(crate) use compare_results::{loss_units_label, tokens_per_second};
 pub use data::*;
 pub use metrics_rows::*;
 

@@ -111,6 +111,37 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
+/// Value of a metric of an objective with its unit: `1.430 nats`; a fraction, whose unit is empty, as `92.5 %`.
+pub fn format_metric(value: f64, unit: &str) -> String {
+    match (value.is_finite(), unit) {
+        (false, _) => "–".into(),
+        (true, "") => format!("{:.1} %", 100.0 * value),
+        (true, unit) if value.abs() < 1e4 => format!("{value:.3} {unit}"),
+        (true, unit) => format!("{} {unit}", format_plain(value)),
+    }
+}
+
+/// Abbreviations in the names of metrics, which stay in capitals.
+const ABBREVIATIONS: [&str; 3] = ["kl", "mrr", "ndcg"];
+
+/// Name of a metric as a title: `Chosen reward` for `chosen_reward`, `KL divergence` for `kl_divergence`.
+pub fn metric_title(name: &str) -> String {
+    let mut words: Vec<String> = name.split('_').map(str::to_string).collect();
+    for (index, word) in words.iter_mut().enumerate() {
+        if ABBREVIATIONS.contains(&word.as_str()) {
+            *word = word.to_uppercase();
+        } else if let Some(first) = word.chars().next().filter(|_| index == 0) {
+            *word = first.to_uppercase().chain(word.chars().skip(1)).collect();
+        }
+    }
+    words.join(" ")
+}
+
+/// `nats per token`, or `nats per pair` for the unit `pair`. Empty: tokens.
+pub fn loss_label(unit: &str) -> String {
+    format!("nats per {}", if unit.is_empty() { "token" } else { unit })
+}
+
 /// `2.5e-5`, `3e-4`.
 fn format_scientific(value: f64) -> String {
     format!("{value:.1e}").replace(".0e", "e")

@@ -7,6 +7,7 @@
 //! | name, one-sentence summary, facts | [`Report`] | – |
 //! | headline metrics, in 3 or 4 columns | [`Report`] | each metric without its value |
 //! | loss: close-up, full, log–log | steps, evaluations, events | any loss |
+//! | metrics of the objective, over steps | steps, evaluations | the values |
 //! | accuracy and accepted sentences, over steps | evaluations, samples | the values |
 //! | compression: bars in bits per byte, best first | [`Compression`] | the value of the model |
 //! | samples of up to four steps | samples | samples |
@@ -26,11 +27,17 @@ use super::data::{BaseModel, CheckpointEntry, Compression, ExampleToken, Objecti
 use super::expert_loads::{self, ExpertLoadRow};
 use super::metrics_rows::EventRow;
 use super::model_view::{self, ModelView, PatternView};
-use super::number_format::{format_bytes, format_count, format_duration, format_percent};
+use super::number_format::{
+    format_bytes, format_count, format_duration, format_metric, format_percent, loss_label, metric_title,
+};
+use super::objective_metrics;
 use super::sample_texts::{self, SampleGroup};
 
 /// Maximum number of listed events; the latest are shown.
 const MAX_EVENTS: usize = 100;
+
+/// Maximum number of headline metrics of the objective.
+const MAX_METRICS: usize = 3;
 
 /// Fields of `templates/report.html`.
 ///
@@ -46,6 +53,7 @@ pub struct View<'a> {
     columns: usize,
     /// Name and chart of each view of the loss.
     loss_charts: Vec<(&'static str, ChartView)>,
+    metric_charts: Vec<ChartView>,
     accuracy_charts: Vec<ChartView>,
     training_charts: Vec<ChartView>,
     auxiliary_chart: Option<ChartView>,
@@ -79,7 +87,7 @@ struct ExampleView<'a> {
 /// A large number with its name above and a description below.
 #[derive(Serialize)]
 struct HeadlineMetric {
-    name: &'static str,
+    name: String,
     value: String,
     description: String,
 }
@@ -106,6 +114,7 @@ pub fn view(report: &Report) -> View<'_> {
         columns: if headline_metrics.len().is_multiple_of(3) { 3 } else { 4 },
         headline_metrics,
         loss_charts: loss_charts(report),
+        metric_charts: objective_metrics::charts(report),
         accuracy_charts: accuracy_charts.into_iter().flatten().collect(),
         training_charts: curves::training_charts(&report.rows),
         auxiliary_chart: curves::auxiliary_loss_chart(&report.rows),
@@ -128,9 +137,9 @@ pub fn view(report: &Report) -> View<'_> {
 fn loss_charts(report: &Report) -> Vec<(&'static str, ChartView)> {
     use curves::LossView::{Full, Log, Zoomed};
     let views = [("close-up", Zoomed), ("full", Full), ("log–log", Log)];
-    let charts = views
-        .into_iter()
-        .filter_map(|(name, view)| Some((name, curves::loss_chart(&report.rows, report.floor, view)?)));
+    let charts = views.into_iter().filter_map(|(name, view)| {
+        Some((name, curves::loss_chart(&report.rows, &report.loss_unit, report.floor, view)?))
+    });
     charts.collect()
 }
 
@@ -204,16 +213,17 @@ fn trained_share(base: &BaseModel, parameters: u64) -> f64 {
 /// Without an evaluation it says so; without any loss, `no loss has been measured`.
 fn describe_loss(report: &Report) -> String {
     let subset = if report.is_pseudo { " of masked tokens" } else { "" };
+    let unit = loss_label(&report.loss_unit);
     if let Some(loss) = finite_value(report.validation_loss) {
         let before = report.base.as_ref().and_then(|base| finite_value(base.initial_loss));
         if let Some(before) = before {
-            return format!("validation loss{subset} went from {before:.3} to {loss:.3} nats per token");
+            return format!("validation loss{subset} went from {before:.3} to {loss:.3} {unit}");
         }
         let comparison = floor_comparison(report).or_else(|| compressor_comparison(report)).unwrap_or_default();
-        return format!("validation loss{subset} is {loss:.2} nats per token{comparison}");
+        return format!("validation loss{subset} is {loss:.2} {unit}{comparison}");
     }
     match finite_value(report.train_loss) {
-        Some(loss) => format!("training loss{subset} is {loss:.2} nats per token; there was no evaluation"),
+        Some(loss) => format!("training loss{subset} is {loss:.2} {unit}; there was no evaluation"),
         None => "no loss has been measured".into(),
     }
 }
@@ -263,8 +273,9 @@ fn compression_bars(compression: &Compression) -> Option<CompressionBars> {
 
 /// The metrics that the run has, most important first.
 ///
-/// Up to nine: validation loss, the trained share of a fine-tuning run, the distance from the lowest possible loss, training loss, bits per byte, accepted
-/// sentences, parameters, tokens and time. Tokens and time are always there.
+/// Up to nine: validation loss, the trained share of a fine-tuning run, the distance from the lowest possible loss,
+/// training loss, bits per byte, accepted sentences, parameters, tokens and time; up to [`MAX_METRICS`] metrics of the
+/// objective follow the validation loss. Tokens and time are always there.
 fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
     let floor = finite_value(report.floor).map(|floor| format!("of {floor:.3} nats per token")).unwrap_or_default();
     let speed =
@@ -278,28 +289,47 @@ fn headline_metrics(report: &Report) -> Vec<HeadlineMetric> {
         validation_headline(report),
         ("Trained share", trained, trained_count.unwrap_or_default()),
         ("Above the lowest possible loss", share_above_floor(report).map(format_percent), floor),
-        ("Training loss", format_loss(report.train_loss), "nats per token".into()),
+        ("Training loss", format_loss(report.train_loss), loss_label(&report.loss_unit)),
         ("Bits per byte", format_loss(report.bits_per_byte), "of validation text".into()),
         ("Accepted by the grammar", acceptance_rate, "of the sentences in samples".into()),
         ("Parameters", parameters, String::new()),
         ("Tokens", Some(format_count(report.tokens as f64)), format!("in {}", format_steps(report))),
         ("Time", Some(format_duration(report.seconds)), speed.unwrap_or_default()),
     ];
-    let metrics = metrics
+    let mut metrics: Vec<HeadlineMetric> = metrics
         .into_iter()
-        .filter_map(|(name, value, description)| Some(HeadlineMetric { name, value: value?, description }));
-    metrics.collect()
+        .filter_map(|(name, value, description)| Some(HeadlineMetric { name: name.into(), value: value?, description }))
+        .collect();
+    let position = usize::from(finite_value(report.validation_loss).is_some());
+    metrics.splice(position..position, metric_headlines(report));
+    metrics
+}
+
+/// The first metrics of the objective that have a value, as of the last evaluation.
+fn metric_headlines(report: &Report) -> Vec<HeadlineMetric> {
+    let metrics = objective_metrics::described_metrics(report);
+    let headlines = metrics.iter().filter_map(|metric| {
+        let value = objective_metrics::last_value(report, &metric.name)?;
+        let (value, unit) = match metric.unit.as_str() {
+            "" => (format_metric(value, ""), String::new()),
+            unit => (format!("{value:.3}"), format!("{unit}, ")),
+        };
+        let description = format!("{unit}{}", metric.better.description());
+        Some(HeadlineMetric { name: metric_title(&metric.name), value, description })
+    });
+    headlines.take(MAX_METRICS).collect()
 }
 
 /// The validation loss; for a fine-tuning run, that before the first step and that at the end.
 fn validation_headline(report: &Report) -> (&'static str, Option<String>, String) {
     let before = report.base.as_ref().and_then(|base| format_loss(base.initial_loss));
     let loss = format_loss(report.validation_loss);
+    let unit = loss_label(&report.loss_unit);
     match before.zip(loss.clone()) {
         Some((before, after)) => {
-            ("Validation loss", Some(format!("{before} → {after}")), "nats per token, before → after".into())
+            ("Validation loss", Some(format!("{before} → {after}")), format!("{unit}, before → after"))
         }
-        None => ("Validation loss", loss, "nats per token".into()),
+        None => ("Validation loss", loss, unit),
     }
 }
 

@@ -6,6 +6,8 @@ mod bad_input;
 mod chat;
 mod common;
 mod config_keys;
+#[cfg(feature = "tui")]
+mod dashboard;
 mod data;
 mod elsewhere;
 mod encoders;
@@ -17,6 +19,7 @@ mod generation;
 mod hub;
 #[cfg(unix)]
 mod kill;
+mod logs;
 #[cfg(unix)]
 mod memory;
 mod numbers;

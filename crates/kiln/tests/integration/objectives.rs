@@ -9,11 +9,15 @@ fn every_objective_is_listed_and_shown() {
     let listed = run_kiln(home.path(), &["objective", "list", "--json"]).expect_success().json_output();
     let names: Vec<&str> =
         listed["objectives"].as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["full", "prefix", "masked", "unified"]);
+    assert!(names.starts_with(&["full", "prefix", "masked", "unified", "chat", "completion"]), "{names:?}");
     fs::write(home.path().join("text.txt"), "The quick brown fox jumps over the lazy dog and the cat. ".repeat(40))
         .unwrap();
     for name in names {
-        let mut call = vec!["objective", "show", name, "--data", "text.txt"];
+        let reads_text = ["full", "prefix", "masked", "unified", "distill"].contains(&name);
+        let mut call = vec!["objective", "show", name];
+        if reads_text {
+            call.extend(["--data", "text.txt"]);
+        }
         let text = run_kiln(home.path(), &call).expect_success().stdout;
         assert!(text.contains("input") && text.contains("target") && text.contains('█'), "{text}");
         assert!(!text.contains('\u{1b}'), "colors in a pipe: {text}");
@@ -24,12 +28,38 @@ fn every_objective_is_listed_and_shown() {
         for example in examples {
             let (tokens, visible) = (example["tokens"].as_array().unwrap(), example["visible"].as_array().unwrap());
             assert_eq!(tokens.len(), visible.len());
-            assert!(tokens.iter().any(|token| !token["asked"].is_null()), "{name} asks nothing");
+            let asks = tokens.iter().any(|token| !token["asked"].is_null());
+            assert_eq!(asks, name != "contrastive", "{name}");
+        }
+        if !reads_text {
+            continue;
         }
         let seen = &examples[0]["visible"];
         let all = seen.as_array().unwrap().iter().all(|row| !row.as_str().unwrap().contains('0'));
         assert_eq!(all, ["masked", "unified"].contains(&name), "{name}: {seen}");
     }
+}
+
+#[test]
+fn only_the_answers_of_a_conversation_are_targets() {
+    let home = tempfile::tempdir().unwrap();
+    let shown = run_kiln(home.path(), &["objective", "show", "chat", "--json"]).expect_success().json_output();
+    let tokens = shown["examples"][0]["tokens"].as_array().unwrap();
+    let asked: String = tokens.iter().filter_map(|token| token["asked"].as_str()).collect();
+    assert_eq!(asked, "Yes, it is.<|im_end|>");
+    let given: String = tokens.iter().filter_map(|token| token["given"].as_str()).collect();
+    assert!(given.contains("Is the kite red?<|im_end|>↵<|im_start|>assistant↵Yes"), "{given}");
+
+    let row = |question: &str, answer: &str| format!("{{\"prompt\":\"{question} \",\"completion\":\"{answer}\"}}\n");
+    fs::write(home.path().join("rows.jsonl"), row("Who has it?", "Ben.") + &row("Who has the kite?", "Ann has it."))
+        .unwrap();
+    let show = |name: &str| run_kiln(home.path(), &["objective", "show", name, "--data", "rows.jsonl", "--json"]);
+    let tokens = show("completion").expect_success().json_output()["examples"][0]["tokens"].clone();
+    let asked: String = tokens.as_array().unwrap().iter().filter_map(|token| token["asked"].as_str()).collect();
+    assert!(asked.starts_with("Ben."), "{asked}");
+    let refused = show("chat");
+    let told = "the objective `chat` reads conversations, found prompts with completions";
+    assert!(refused.exit_code == Some(2) && refused.stderr.contains(told), "{refused:?}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::{
-    AnswerCounts, CheckpointEntry, Compression, EventRow, Report, Row, Sample, SamplesRow, StepRow, ValidationRow,
-    Verdict,
+    AnswerCounts, BetterValues, CheckpointEntry, Compression, EventRow, ExampleToken, MetricDescription, MetricResult,
+    ObjectiveExample, Report, Row, Sample, SamplesRow, StepRow, ValidationRow, Verdict,
 };
 use super::fixture_model::{example, model};
 
@@ -79,6 +79,7 @@ fn step_row(step: u64, steps: u64, scale: f64) -> StepRow {
             "balance".into(),
             Some(0.012 + 0.05 * (-(step as f64) / 60.0).exp() + 0.001 * noise(step)),
         )]),
+        metrics: BTreeMap::new(),
     }
 }
 
@@ -95,6 +96,7 @@ fn validation_row(step: u64, scale: f64) -> ValidationRow {
         bits_per_byte: Some(loss(step, scale) / 2.4),
         accuracy: Some(0.6 - 0.5 * (-(step as f64) / 100.0).exp()),
         accuracy_by_kind: Some(accuracy_by_kind.collect()),
+        metrics: BTreeMap::new(),
         seconds: Some(step as f64 * SECONDS_PER_STEP),
     }
 }
@@ -178,4 +180,61 @@ pub fn report_of_text(steps: u64) -> Report {
     let compression =
         Compression { bytes: 1_234_567, model: Some(1.42), gzip: Some(2.31), xz: Some(1.83), zstd: Some(1.91) };
     Report { floor: None, acceptance_rate: None, bits_per_byte: Some(1.42), compression: Some(compression), ..report }
+}
+
+/// A finished run of `steps` steps on preferences.
+pub fn report_of_preferences(steps: u64) -> Report {
+    let accuracy = |step: u64| 0.5 + 0.45 * (1.0 - (-(step as f64) / 60.0).exp());
+    let margin = |step: u64| 2.5 * (1.0 - (-(step as f64) / 90.0).exp()) - 0.05;
+    let loss = |step: u64| 0.1 + 0.59 * (-(step as f64) / 80.0).exp();
+    let mut report = report_of_text(steps);
+    for row in &mut report.rows {
+        match row {
+            Row::Step(row) => {
+                row.loss = Some(loss(row.step) + 0.02 * noise(row.step));
+                let values = [("accuracy", accuracy(row.step)), ("margin", margin(row.step))];
+                let noisy = values.map(|(name, value)| (name.to_string(), Some(value + 0.04 * noise(row.step + 3))));
+                row.metrics = noisy.into();
+            }
+            Row::Validation(row) => {
+                (row.loss, row.bits_per_byte, row.accuracy) = (Some(loss(row.step) + 0.01), None, None);
+                let result = |value, unit: &str, better| MetricResult { value: Some(value), unit: unit.into(), better };
+                row.metrics = BTreeMap::from([
+                    ("accuracy".into(), result(accuracy(row.step), "", BetterValues::Higher)),
+                    ("margin".into(), result(margin(row.step), "nats", BetterValues::Higher)),
+                    ("kl_divergence".into(), result(0.3 * margin(row.step), "nats", BetterValues::Lower)),
+                ]);
+            }
+            _ => {}
+        }
+    }
+    let describe = |name: &str, unit: &str, description: &str| MetricDescription {
+        name: name.into(),
+        unit: unit.into(),
+        better: BetterValues::Higher,
+        description: description.into(),
+    };
+    let tokens = [("<bos>", "Why"), ("Why", "?"), ("?", "So"), ("So", "<eos>")];
+    let tokens = tokens.iter().chain(&tokens).enumerate().map(|(index, (input, target))| ExampleToken {
+        input: (*input).into(),
+        target: (index % 4 >= 2).then(|| (*target).into()),
+        weight: f32::from(index % 4 >= 2),
+        heading: ["chosen", "", "", "", "rejected", "", "", ""][index].into(),
+        ..ExampleToken::default()
+    });
+    let title = "Inputs and targets of the objective `preference`.".into();
+    Report {
+        objective: "preference".into(),
+        loss_unit: "pair".into(),
+        train_loss: Some(loss(steps)),
+        validation_loss: Some(loss(steps) + 0.01),
+        bits_per_byte: None,
+        compression: None,
+        metrics: vec![
+            describe("accuracy", "", "pairs whose chosen answer has the greater reward"),
+            describe("margin", "nats", "reward of the chosen answer over that of the rejected one"),
+        ],
+        examples: vec![ObjectiveExample { title, tokens: tokens.collect(), pattern: None }],
+        ..report
+    }
 }

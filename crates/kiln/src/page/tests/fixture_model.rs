@@ -62,6 +62,7 @@ pub fn example() -> ObjectiveExample {
         input: input.into(),
         target: target.map(Into::into),
         is_masked: target.is_some(),
+        ..ExampleToken::default()
     });
     ObjectiveExample {
         title: "A fifth of the tokens is masked; the loss is computed there.".into(),

@@ -69,7 +69,13 @@ fn a_report_shows_hostile_text_as_text() {
         pattern: Some(pattern.clone()),
         ..LayerSummary::default()
     };
-    let token = ExampleToken { input: text.clone(), target: Some(text.clone()), is_masked: true };
+    let token = ExampleToken {
+        input: text.clone(),
+        target: Some(text.clone()),
+        is_masked: true,
+        heading: text.clone(),
+        weight: 1.0,
+    };
     let page = render_report(&Report {
         commands: vec![HOSTILE.into()],
         base: Some(BaseModel { name: HOSTILE.into(), method: HOSTILE.into(), ..BaseModel::default() }),

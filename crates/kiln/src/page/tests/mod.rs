@@ -32,6 +32,7 @@ fn step_row(step: u64, value: f64) -> Row {
         gradient_norm: Some(value),
         seconds: Some(value),
         losses: BTreeMap::from([("balance".to_string(), Some(value))]),
+        metrics: BTreeMap::from([("accuracy".to_string(), Some(value))]),
     })
 }
 
@@ -89,6 +90,25 @@ fn the_summary_says_how_the_run_ended() {
     assert!(run_summary(&fixture::report_of_text(720)).ends_with(text));
     let masked = Report { is_pseudo: true, validation_loss: Some(1.0), ..Report::default() };
     assert!(run_summary(&masked).ends_with("validation loss of masked tokens is 1.00 nats per token."));
+}
+
+#[test]
+fn metrics_of_the_objective_have_headlines_and_charts() {
+    let page = render_report(&fixture::report_of_preferences(300));
+    for part in [
+        "validation loss is 0.12 nats per pair.",
+        "<span>Accuracy</span><b>94.7\u{a0}%</b><span>higher is better</span>",
+        "<span>Margin</span><b>2.361</b><span>nats, higher is better</span>",
+        "<span>KL divergence</span><b>0.708</b><span>nats, lower is better</span>",
+        "<b>Margin</b> <span>higher is better; reward of the chosen answer over that of the rejected one</span>",
+        "<b>KL divergence</b> <span>lower is better</span>",
+        "<h4>chosen</h4>",
+        "<h4>rejected</h4>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("nats per token") && !page.contains("Bits per byte"));
+    assert!(!render_report(&fixture::report(50)).contains("Metrics of the objective"));
 }
 
 #[test]
