@@ -123,7 +123,8 @@ impl ClassHead {
         if class.ends_with("ForMaskedLM") || class.ends_with("ForPreTraining") {
             let norm = NormConfig::Layer(LayerNormConfig { eps: holes.float("eps"), bias: true });
             let of_blocks = activation::from_name("hidden_act", fields.string("hidden_act", "gelu")?)?;
-            let transform = Some(HeadTransformConfig { activation: self.activation.unwrap_or(of_blocks), norm, bias: true });
+            let transform =
+                Some(HeadTransformConfig { activation: self.activation.unwrap_or(of_blocks), norm, bias: true });
             return Ok(HeadConfig::Language(LanguageModelHeadConfig {
                 tied,
                 bias: true,

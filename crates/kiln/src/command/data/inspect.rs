@@ -97,7 +97,7 @@ impl Args {
         let summaries: Vec<String> = dataset.summaries().map(ToString::to_string).collect();
         summaries.iter().for_each(|summary| print_message(summary));
         let format = dataset.summaries().next().map_or(self.format, |summary| summary.format);
-        let mut progress = ProgressReporter::new();
+        let mut progress = ProgressReporter::new(false);
         let storage = run::token_storage(&std::env::temp_dir());
         let corpus =
             dataset.build_unsplit(Subset::Training, &tokenizer, model_template.as_ref(), &storage, |done, total| {
