@@ -37,7 +37,7 @@ pub enum TrainError {
         mismatch: WeightMismatch,
     },
     /// A tensor in a file has another type or shape than expected.
-    #[error("{}: tensor `{tensor}`: expected 32-bit floats in the shape of the model", file.display())]
+    #[error("{}: tensor `{tensor}`: expected floats of 32 or 16 bits, or packed rows, in the shape of the model", file.display())]
     InvalidTensor {
         /// The file.
         file: PathBuf,

@@ -81,8 +81,8 @@ pub struct Args {
     /// Replace an existing file, or the model files in a folder that is not empty.
     #[arg(long)]
     force: bool,
-    /// Data type of the weights. Default: that of the model for --format hf, if all of its weights are of 16 bits, else f32; f16 for --format gguf, where it applies to matrices only
-    /// (vectors stay f32). Not for --format peft.
+    /// Data type of the weights. Default for --format hf: bf16 or f16 if all weights of the model have that type, else
+    /// f32. Default for --format gguf: f16, where it applies to matrices only (vectors stay f32). Not for --format peft.
     #[arg(long, alias = "numbers", value_enum)]
     dtype: Option<ExportDtype>,
     /// Maximum size of a weight file in MB; larger models are split (default: 5000).
