@@ -24,7 +24,7 @@ pub use format::{ExampleFormat, FormatName};
 pub use kind::ExampleKind;
 use serde_json::{Map, Value};
 #[cfg(feature = "files")]
-pub use source::ExampleFiles;
+pub use source::{DetectedFormat, ExampleFiles};
 pub use source::{ExampleSource, Examples, LocatedExample};
 
 /// A text, or the messages of a conversation.

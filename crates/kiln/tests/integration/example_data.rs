@@ -32,7 +32,7 @@ fn inspection_shows_format_lengths_and_what_is_trained() {
     );
     for part in [
         "20 conversations",
-        "20 examples, format messages, JSON lines",
+        "21 examples, format messages, JSON lines",
         "trained tokens are in [[…]]",
         "<|im_start|>assistant\n[[A0.<|im_end|>]]",
         "chats.jsonl:22: message 1 has no `role`",

@@ -56,7 +56,8 @@ impl AnswerText {
     /// A text after a prompt, without a template.
     pub fn plain(prompt: &str, answer: &str) -> Self {
         let text = format!("{prompt}{answer}");
-        Self { spans: vec![prompt.len()..text.len()], text, is_rendered: false }
+        let answer = prompt.len()..text.len();
+        Self { spans: vec![answer], text, is_rendered: false }
     }
 }
 

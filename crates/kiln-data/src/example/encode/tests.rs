@@ -198,11 +198,15 @@ fn completions_end_with_eos_and_begin_with_bos() {
 #[test]
 fn a_token_across_the_border_is_trained() {
     let offsets = [0..3, 3..3, 3..8, 8..9, 9..9];
-    assert_eq!(tokens::token_spans(&offsets, &[5..9]), [2..4]);
-    assert_eq!(tokens::token_spans(&offsets, &[3..8]), [2..3]);
-    assert_eq!(tokens::token_spans(&offsets, &[0..4, 4..9]), [0..4]);
-    assert_eq!(tokens::token_spans(&offsets, &[0..3, 8..9]), [0..1, 3..4]);
-    assert_eq!(tokens::token_spans(&offsets, &[2..2, 9..12]), []);
+    let found = |spans: &[(usize, usize)]| -> Vec<(u32, u32)> {
+        let spans: Vec<Range<usize>> = spans.iter().map(|(start, end)| *start..*end).collect();
+        tokens::token_spans(&offsets, &spans).into_iter().map(|range| (range.start, range.end)).collect()
+    };
+    assert_eq!(found(&[(5, 9)]), [(2, 4)]);
+    assert_eq!(found(&[(3, 8)]), [(2, 3)]);
+    assert_eq!(found(&[(0, 4), (4, 9)]), [(0, 4)]);
+    assert_eq!(found(&[(0, 3), (8, 9)]), [(0, 1), (3, 4)]);
+    assert_eq!(found(&[(2, 2), (9, 12)]), []);
 }
 
 fn turns() -> impl Strategy<Value = Vec<(String, String)>> {
