@@ -20,7 +20,7 @@ pub struct MetricTable {
 /// A metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MetricColumn {
-    /// Name, such as `accuracy`.
+    /// Name, such as `Accuracy`.
     pub name: String,
     /// `higher is better` or `lower is better`.
     pub better: &'static str,
@@ -146,7 +146,7 @@ mod tests {
         ];
         let table = metric_table(&runs, &seed_groups(&runs));
         let columns: Vec<_> = table.columns.iter().map(|column| (column.name.as_str(), column.better)).collect();
-        assert_eq!(columns, [("accuracy", "higher is better"), ("kl divergence", "lower is better")]);
+        assert_eq!(columns, [("Accuracy", "higher is better"), ("KL divergence", "lower is better")]);
         let rows: Vec<_> = table.rows.iter().map(|row| (row.name.as_str(), row.cells.clone())).collect();
         let cell = |text: &str, is_best| (text.to_string(), is_best);
         assert_eq!(

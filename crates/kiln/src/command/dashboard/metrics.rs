@@ -69,7 +69,7 @@ impl MetricFeed {
         };
         let id = MetricId::new(Arc::new(title.clone()));
         let definition = self.defined.insert(title.clone()).then(|| self.define(&id, metric, &title));
-        let text = SerializedEntry::new(format!("{value:.4}"), value.to_string());
+        let text = SerializedEntry::new(format_value(value), value.to_string());
         // A value that is not finite advances the axis without a point.
         let point = value.is_finite().then_some(NumericEntry::Value(value));
         Some(Update { definition, split, state: MetricState::Numeric(MetricEntry::new(id, text), point) })
@@ -93,10 +93,25 @@ impl MetricFeed {
     }
 }
 
+/// Four decimals; large numbers without decimals, small ones such as a learning rate with an exponent.
+fn format_value(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size < 0.01 && size > 0.0 => format!("{value:.2e}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use kiln_train::metrics::{StepMetrics, ValidationMetrics};
+
+    #[test]
+    fn values_have_the_digits_that_matter() {
+        let texts = [66457.3, 1.66071, 0.0, 3e-4, -0.25, f64::NAN].map(format_value);
+        assert_eq!(texts, ["66457", "1.6607", "0.0000", "3.00e-4", "-0.2500", "NaN"]);
+    }
 
     #[test]
     fn training_and_validation_are_two_curves_of_one_metric() {
