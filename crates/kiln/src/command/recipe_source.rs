@@ -46,6 +46,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
         text: include_str!("../../recipes/finetune.toml"),
     },
     BuiltInRecipe {
+        name: "chat",
+        description: "Teach a chat model (--from) your conversations with LoRA.",
+        text: include_str!("../../recipes/chat.toml"),
+    },
+    BuiltInRecipe {
+        name: "completion",
+        description: "Teach a model (--from) to complete prompts with LoRA.",
+        text: include_str!("../../recipes/completion.toml"),
+    },
+    BuiltInRecipe {
         name: "hybrid",
         description: "Built-in stories with linear attention, attention, experts and mixture of depths.",
         text: include_str!("../../recipes/hybrid.toml"),
