@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 10] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
