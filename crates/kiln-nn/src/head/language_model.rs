@@ -174,7 +174,8 @@ impl OutputHead for LanguageModelHead {
             None => logits,
         };
         match self.softcap {
-            Some(cap) => (logits / cap).tanh() * cap,
+            // A product: the gradient of a quotient by a number is computed with the number in f32 (burn-autodiff 0.22).
+            Some(cap) => (logits * cap.recip()).tanh() * cap,
             None => logits,
         }
     }
