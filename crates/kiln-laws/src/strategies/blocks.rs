@@ -100,7 +100,7 @@ pub fn experts() -> BoxedStrategy<MixtureOfExpertsConfig> {
 fn fits(groups: &ExpertGroupsConfig, num_experts: usize, top_k: usize) -> bool {
     let size = num_experts / groups.n_group;
     let is_large_enough = size >= if groups.score == GroupScore::TopTwoSum { 2 } else { 1 };
-    num_experts % groups.n_group == 0 && is_large_enough && top_k <= groups.topk_group * size
+    num_experts.is_multiple_of(groups.n_group) && is_large_enough && top_k <= groups.topk_group * size
 }
 
 /// Options of a router: scores, router bias, selection bias, two groups, scaling factor.
