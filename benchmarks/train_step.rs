@@ -44,8 +44,7 @@ fn batch(step: u64, rows: usize, length: usize, vocab: usize) -> Result<Batch, B
             inputs: tokens[..length].to_vec(),
             targets: tokens[1..].to_vec(),
             weights: vec![1.0; length],
-            start: 0,
-            direction: Direction::Causal,
+            ..Segment::default()
         }]
     };
     let rows: Vec<Vec<Segment>> = (0..rows).map(|_| row()).collect();
@@ -63,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpointing = if recomputes { GradientCheckpointing::Block } else { GradientCheckpointing::None };
     let baseline = resident_bytes();
     config.resolve();
-    let mut models = Models { policy: Model::init(&config, 1, &Device::flex().autodiff()) };
+    let mut models = Models::new(Model::init(&config, 1, &Device::flex().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..steps {
