@@ -22,7 +22,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// Returns dropout with probability `rate`, 0 ≤ rate < 1, by the numbers of `random` from its start on.
-    pub fn new(random: Random, rate: f64) -> Self {
+    pub fn from_stream(random: Random, rate: f64) -> Self {
         Self { random, rate }
     }
 

@@ -5,7 +5,7 @@ use kiln_kernels::dropout::{Dropout, reference};
 use kiln_spec::Random;
 
 fn dropout(step: u64, rate: f64) -> Dropout {
-    Dropout::new(Random::new(3, "dropout", step, 0), rate)
+    Dropout::from_stream(Random::new(3, "dropout", step, 0), rate)
 }
 
 fn factors(dropout: &Dropout, count: usize) -> Vec<f32> {

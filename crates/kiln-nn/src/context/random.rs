@@ -30,7 +30,7 @@ impl Context {
     /// The dropout of a use at a full path.
     fn dropout_at_path(&self, path: &str, rate: f64) -> Option<Dropout> {
         let random = self.random_named("dropout", path).filter(|_| rate > 0.0)?;
-        Some(Dropout::new(random, rate))
+        Some(Dropout::from_stream(random, rate))
     }
 
     /// Dropout of `x` with `rate` at `name`. Outside training it returns `x`.
