@@ -84,7 +84,8 @@ pub fn load_values(bytes: &[u8]) -> Result<kiln_models::StateDict, String> {
         (name.to_string(), RawTensor { dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() })
     };
     let tensors = file.iter().map(raw).collect();
-    state_dict::values_from_tensors(tensors).map_err(|name| format!("`{name}` is not f32"))
+    let weights = state_dict::values_from_tensors(tensors).map_err(|name| format!("`{name}` is not f32"))?;
+    Ok(weights.values)
 }
 
 /// Determinism: two models of the same seed have bit-identical losses and gradients in training.
