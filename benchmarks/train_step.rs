@@ -46,6 +46,9 @@ fn batch(step: u64, rows: usize, length: usize, vocab: usize) -> Result<Batch, B
             weights: vec![1.0; length],
             start: 0,
             direction: Direction::Causal,
+            document: 0,
+            group: 0,
+            member: 0,
         }]
     };
     let rows: Vec<Vec<Segment>> = (0..rows).map(|_| row()).collect();
@@ -63,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpointing = if recomputes { GradientCheckpointing::Block } else { GradientCheckpointing::None };
     let baseline = resident_bytes();
     config.resolve();
-    let mut models = Models { policy: Model::init(&config, 1, &Device::flex().autodiff()) };
+    let mut models = Models::new(Model::init(&config, 1, &Device::flex().autodiff()));
     let mut optimizer = Optimizer::new(&OptimizerConfig::default());
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..steps {
