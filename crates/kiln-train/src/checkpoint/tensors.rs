@@ -111,7 +111,10 @@ pub(super) fn write_file(tensors: &PendingTensors, metadata: &str, file: &std::p
     let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
     // The library creates a file that only its owner can read. A plain file has the permissions that the user expects.
     let permissions = std::fs::File::create(file)?.metadata()?.permissions();
-    let written = safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(std::io::Error::other);
+    let written = safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(error) => error,
+        other => std::io::Error::other(other),
+    });
     if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
         return Err(std::io::Error::other(error));
     }

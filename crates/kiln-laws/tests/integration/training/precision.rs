@@ -122,7 +122,11 @@ fn what_a_type_cannot_train_is_refused_before_the_folder_exists() {
     let path = home.path().join("run");
     for (sets, key, wanted) in [
         (&["precision.weights=\"f16\""][..], "stages[0].trainable", "of f16"),
-        (&["precision.weights=\"f16\"", LORA, "stages.0.trainable=[\"*\"]"], "stages[0].trainable", "of f16"),
+        (
+            &["precision.weights=\"f16\"", LORA, "stages.0.trainable=[\"*.lora.*\", \"norm.weight\"]"],
+            "stages[0].trainable",
+            "of f16",
+        ),
         (&[BF16, "stages.0.ema_decay=0.9"], "stages[0].ema_decay", "16-bit"),
         (&["precision.weights=\"keep\""], "precision.weights", "no `from`"),
     ] {
