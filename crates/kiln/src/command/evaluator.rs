@@ -149,7 +149,8 @@ impl Evaluator {
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate(&models, objective))?;
         let unit = objective.unit();
-        if if unit == LossUnit::Token { evaluation.tokens == 0 } else { evaluation.loss.is_nan() } {
+        let has_units = if unit == LossUnit::Token { evaluation.tokens > 0 } else { !evaluation.loss.is_nan() };
+        if !has_units {
             let message = format!("the objective finds no {} in the text: there is no loss", unit.name());
             return Err(CliError::failed("no-targets", message).with_help("give more data with --data PATH"));
         }

@@ -52,7 +52,7 @@ pub fn metric_table(runs: &[ComparedRun], groups: &[SeedGroup]) -> MetricTable {
     }
     let columns = metrics
         .iter()
-        .map(|(name, result)| MetricColumn { name: name.replace('_', " "), better: result.better.description() });
+        .map(|(name, result)| MetricColumn { name: metric_title(name), better: result.better.description() });
     let values: Vec<Vec<Option<MeanSpread>>> =
         metrics.keys().map(|name| groups.iter().map(|group| group_value(runs, group, name)).collect()).collect();
     let best: Vec<Option<f64>> =
