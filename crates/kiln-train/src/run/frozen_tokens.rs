@@ -37,11 +37,9 @@ pub(super) fn check_tokens(
 
 /// The first token whose text differs; a token that one of them does not have counts as another text.
 fn first_difference(found: &Vocabulary, trained: &Vocabulary) -> Option<u32> {
-    let is_different = |id: &&u32| {
-        let is_special = found.is_special(**id);
-        !is_special && found.token_bytes(**id) != trained.token_bytes(**id)
-    };
-    trained.ordinary_ids().iter().find(is_different).copied()
+    let is_ordinary = |id: &u32| !found.is_special(*id) && !trained.is_special(*id);
+    let ids = 0..found.size().max(trained.size()) as u32;
+    ids.filter(is_ordinary).find(|id| found.token_bytes(*id) != trained.token_bytes(*id))
 }
 
 #[cfg(test)]

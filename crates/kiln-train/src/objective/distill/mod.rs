@@ -250,7 +250,7 @@ fn weighted_sums(chunks: Vec<Tensor<2>>, weights: Tensor<1>) -> [Tensor<1>; 4] {
     let mut sums: Option<Tensor<2>> = None;
     for chunk in chunks {
         let n = chunk.dims()[0];
-        let sum = (chunk * weights.clone().slice([start..start + n]).unsqueeze_dim::<2>(1)).sum_dim(0);
+        let sum = (chunk * weights.clone().narrow(0, start, n).unsqueeze_dim::<2>(1)).sum_dim(0);
         sums = Some(match sums {
             Some(sums) => sums + sum,
             None => sum,

@@ -7,13 +7,12 @@ use super::{
 };
 use crate::models::FrozenSource;
 use burn::{
-    module::Module,
     optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData},
 };
 use kiln_models::{Model, ModelConfig, for_each_param};
 use kiln_nn::{Context, context::GradientSink};
-use kiln_spec::{Direction, Layout};
+use kiln_spec::Layout;
 use serde::Deserialize;
 
 const FIXTURE: &str = include_str!("../../../fixtures/distill.json");

@@ -75,7 +75,7 @@ pub(super) fn token_losses(
             options: options.clone(),
             teacher: teacher.clone(),
             hidden: inputs.teacher.clone().slice([start..end, 0..teacher_width]),
-            targets: inputs.targets.clone().slice([start..end]),
+            targets: inputs.targets.clone().narrow(0, start, end - start),
         };
         let chunk = TokenChunk { student: student.clone(), constants: Arc::new(constants) };
         let hidden = inputs.student.clone().slice([start..end, 0..width]).unsqueeze_dim::<3>(0);
