@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 7] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 9] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
@@ -49,6 +49,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 7] = [
         name: "contrastive",
         description: "A sentence encoder from pairs of texts, given with --data.",
         text: include_str!("../../recipes/contrastive.toml"),
+    },
+    BuiltInRecipe {
+        name: "chat",
+        description: "Teach a chat model (--from) your conversations with LoRA.",
+        text: include_str!("../../recipes/chat.toml"),
+    },
+    BuiltInRecipe {
+        name: "completion",
+        description: "Teach a model (--from) to complete prompts with LoRA.",
+        text: include_str!("../../recipes/completion.toml"),
     },
     BuiltInRecipe {
         name: "hybrid",
