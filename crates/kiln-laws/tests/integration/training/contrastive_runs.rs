@@ -113,7 +113,10 @@ fn a_run_keeps_its_metrics_its_pooling_and_its_normalization() {
         match row {
             MetricsRow::Step(step) => assert!(step.metrics.keys().map(String::as_str).eq(names), "{step:?}"),
             MetricsRow::Validation(row) => {
-                assert!(row.metrics.keys().map(String::as_str).eq(names) && row.metrics["mrr"].better == Better::Higher, "{row:?}");
+                assert!(
+                    row.metrics.keys().map(String::as_str).eq(names) && row.metrics["mrr"].better == Better::Higher,
+                    "{row:?}"
+                );
                 assert!(row.loss.is_finite() && row.metrics.values().all(|metric| metric.value.is_finite()), "{row:?}");
             }
             _ => {}
