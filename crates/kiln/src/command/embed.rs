@@ -31,8 +31,8 @@ pub struct Args {
     device: DeviceArgs,
 }
 
-/// Computes one vector per text, as the files of a sentence encoder say (without them: the mean over tokens), and prints
-/// the similarity of each pair. Texts that are too long for the model are cut off.
+/// Computes one vector per text, as the files of a sentence encoder say or as a run was trained (else: the mean over tokens), and
+/// prints the similarity of each pair. Texts that are too long for the model are cut off.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let source = args.model.source()?;
     // An unsupported model is reported before anything about its tokenizer.
