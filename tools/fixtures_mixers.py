@@ -40,7 +40,7 @@ def case(name, layer, split, rng):
     tensors |= {f"weights.{key}": value for key, value in split(dict(layer.named_parameters())).items()}
     gradients = {key: value.grad for key, value in layer.named_parameters()}
     tensors |= {f"gradients.{key}": value for key, value in split(gradients).items()}
-    return {f"{name}.{key}": value for key, value in tensors.items()}
+    return {f"{name}.{key}": value.detach().clone() for key, value in tensors.items()}
 
 
 def randomize(layer, rng, fixed):
@@ -118,7 +118,7 @@ def gated_delta_net(name, rng):
         qwen3_next.torch_chunk_gated_delta_rule = qwen3_next.torch_recurrent_gated_delta_rule
         agrees(run(layer, x), out, 1e-5)
         qwen3_next.torch_chunk_gated_delta_rule = chunked
-        layer.A_log.data -= 3.0
+        layer.A_log.data = layer.A_log.data - 3.0
         differs(run(layer, x), out)
     return tensors
 

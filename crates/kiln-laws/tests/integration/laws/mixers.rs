@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn documents_in_a_row_are_alone(layout in layout()) {
         for text in MIXERS {
-            let part = to_f64(perturbed(part(text, false)));
+            let part = perturbed(part(text, false));
             let (x, width) = (input(&layout, HIDDEN, DType::F64), layout.sequence_length());
             let out = part.forward(x.clone(), &mut Context::new(&layout, &device()));
             for row in 0..layout.batch_size() {
@@ -178,8 +178,8 @@ proptest! {
     fn a_split_document_gives_the_same_result(layout in layout(), at in 1usize..40) {
         for text in MIXERS {
             for (dtype, bound) in [(DType::F64, EXACT), (DType::F32, 1e-4)] {
-                let part = perturbed(part(text, false));
-                let part = if dtype == DType::F64 { to_f64(part) } else { part };
+                let part = part(text, false);
+                let part = if dtype == DType::F64 { perturbed(part) } else { part };
                 let width = layout.sequence_length();
                 let at = at.min(width - 1);
                 let after = |range, state| run(&part, &layout, input(&layout, HIDDEN, dtype), range, state);
