@@ -4,6 +4,8 @@ mod build;
 mod inspect;
 mod stoppable;
 mod template;
+#[cfg(feature = "files")]
+mod template_file;
 #[cfg(test)]
 mod tests;
 

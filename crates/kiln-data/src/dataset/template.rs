@@ -1,5 +1,7 @@
 //! The chat template of a source: that of the model, ChatML, or a file.
 
+#[cfg(feature = "files")]
+use super::template_file::read_template;
 use crate::{ChatTemplate, DataError, Tokenizer};
 use serde_json::{Map, Value};
 
@@ -79,15 +81,6 @@ fn special_tokens(tokenizer: &Tokenizer) -> Map<String, Value> {
     let named =
         [("bos_token", roles.bos), ("eos_token", roles.eos), ("pad_token", roles.pad), ("unk_token", roles.unk)];
     named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), tokenizer.id_to_token(id?).into()))).collect()
-}
-
-/// The text of a template file.
-#[cfg(feature = "files")]
-fn read_template(path: &str) -> Result<String, DataError> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => DataError::PathNotFound { path: path.into(), nearest: None },
-        _ => DataError::Io { path: path.into(), action: "read the chat template", reason: error.to_string() },
-    })
 }
 
 /// Without the feature `files`, there are no files.

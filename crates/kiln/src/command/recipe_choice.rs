@@ -24,12 +24,14 @@ pub fn recipe_for_data(files: &FilesConfig, from: Option<&Path>) -> Result<&'sta
     let default = if from.is_some() { "finetune" } else { "text" };
     let data = DataConfig { source: SourceConfig::Files(files.clone()), ..DataConfig::default() };
     let dataset = Dataset::open(&data, &|| false)?;
-    let has_template = match from {
+    let Some(summary) = dataset.summaries().next() else { return Ok(default) };
+    // Whether the model has a template is asked only where the kind depends on it.
+    let depends_on_template = summary.kind(true) != summary.kind(false);
+    let has_template = match from.filter(|_| depends_on_template) {
         Some(from) => model_source(from)?.chat_template()?.is_some(),
         None => false,
     };
-    let found = dataset.summaries().next().map(|summary| (summary.format, summary.kind(has_template)));
-    let Some((format, kind)) = found else { return Ok(default) };
+    let (format, kind) = (summary.format, summary.kind(has_template));
     let Some(recipe) = recipe_of_kind(kind) else { return Ok(default) };
     print_message(&format!(
         "the data are {} (format `{format}`): training with the recipe `{recipe}`; for another, name it: kiln train RECIPE",

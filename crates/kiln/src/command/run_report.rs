@@ -163,14 +163,6 @@ fn run_expert_loads(
     loads.into_iter().map(|load| ExpertLoad { layer: load.layer, shares: load.shares }).collect()
 }
 
-/// A data source in words.
-fn source_text(source: &SourceConfig) -> String {
-    match source {
-        SourceConfig::Stories(stories) => format!("built-in stories, seed {}, {} MB", stories.seed, stories.megabytes),
-        SourceConfig::Files(files) => files.paths.join(", "),
-    }
-}
-
 /// Text, tokenizer, batch size, seed and device.
 ///
 /// `model` is missing before the tokenizer exists. The device is that of this process.

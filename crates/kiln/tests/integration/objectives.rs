@@ -18,6 +18,9 @@ fn every_objective_is_listed_and_shown() {
         if reads_text {
             call.extend(["--data", "text.txt"]);
         }
+        if name == "distill" {
+            call.extend(["--set", "teacher=runs/teacher"]);
+        }
         let text = run_kiln(home.path(), &call).expect_success().stdout;
         assert!(text.contains("input") && text.contains("target") && text.contains('█'), "{text}");
         assert!(!text.contains('\u{1b}'), "colors in a pipe: {text}");
