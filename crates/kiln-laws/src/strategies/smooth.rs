@@ -44,6 +44,10 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
                 PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
                     heads.qk_norm.iter_mut().for_each(|qk_norm| enlarge_epsilon(&mut qk_norm.norm));
                 }
+                // A latent of rank 1 with a small ε is normalized to its sign.
+                PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Latent(latent), .. }) => {
+                    enlarge_epsilon(&mut latent.norm);
+                }
                 _ => {}
             }
         }
