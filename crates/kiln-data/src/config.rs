@@ -6,11 +6,22 @@
 //! source = { files = { paths = ["texts/", "more.jsonl.gz"], field = "text" } }
 //! ```
 //!
-//! [`SourceConfig::open`] turns the configuration into a [`Source`]. [`crate::ValidationSplit`] uses
-//! [`DataConfig::validation`].
+//! [`crate::Dataset::open`] opens the whole configuration, and [`SourceConfig::open`] a source of text.
+//! [`crate::ValidationSplit`] uses [`DataConfig::validation`].
+//!
+//! ```toml
+//! [data]
+//! sources = [
+//!     { source = { files = { paths = ["chats.jsonl"] } }, weight = 3 },
+//!     { source = { files = { paths = ["alpaca.json"] } }, weight = 1, format = "instruction" },
+//! ]
+//! validation_source = { files = { paths = ["held-out.jsonl"] } }
+//! ```
 
 use crate::{
     DataError,
+    dataset::CHATML,
+    example::ExampleFormat,
     source::{Source, stories::StoriesConfig},
 };
 use schemars::JsonSchema;
@@ -57,19 +68,109 @@ fn default_text_field() -> String {
     DEFAULT_TEXT_FIELD.into()
 }
 
-/// Training text and validation split.
+/// A source of a mixture.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureSource {
+    /// Data source.
+    pub source: SourceConfig,
+    /// Share of the source among all rows of a run, relative to the other sources; above 0. Default: 1.
+    #[serde(default = "default_weight")]
+    pub weight: f64,
+    /// Format of the rows; `auto` recognizes it by their fields.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub format: ExampleFormat,
+    /// Chat template: the path of a Jinja file, or `chatml`. Absent: the template of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// Training data and validation split.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Text source.
+    /// Data source.
     pub source: SourceConfig,
+    /// Several sources with weights, in place of `source`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<MixtureSource>,
+    /// Format of the rows of `source`; `auto` recognizes it by their fields.
+    #[serde(skip_serializing_if = "is_auto")]
+    pub format: ExampleFormat,
+    /// Chat template: the path of a Jinja file, or `chatml`. Absent: the template of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Fraction of documents used for validation, above 0 and below 1. Documents are chosen by a hash of their text.
     pub validation: f64,
+    /// Source of its own for validation, in place of the fraction `validation`. It has the format and the template of `source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_source: Option<SourceConfig>,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: SourceConfig::Stories(StoriesConfig::default()), validation: 0.05 }
+        Self {
+            source: SourceConfig::Stories(StoriesConfig::default()),
+            sources: Vec::new(),
+            format: ExampleFormat::Auto,
+            template: None,
+            validation: 0.05,
+            validation_source: None,
+        }
+    }
+}
+
+/// Default of [`MixtureSource::weight`].
+fn default_weight() -> f64 {
+    1.0
+}
+
+/// Whether a format is the default.
+fn is_auto(format: &ExampleFormat) -> bool {
+    *format == ExampleFormat::Auto
+}
+
+impl DataConfig {
+    /// The sources: those of the mixture, else the only one with weight 1.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] for a weight that is not above 0, and for both `source` and `sources`.
+    pub fn mixture(&self) -> Result<Vec<MixtureSource>, DataError> {
+        if self.sources.is_empty() {
+            let (format, template) = (self.format, self.template.clone());
+            return Ok(vec![MixtureSource { source: self.source.clone(), weight: 1.0, format, template }]);
+        }
+        if self.source != Self::default().source {
+            let expected = "absent, because `data.sources` is there".into();
+            return Err(DataError::Config { key: "data.source", found: "also given".into(), expected });
+        }
+        if let Some(source) = self.sources.iter().find(|source| !(source.weight > 0.0 && source.weight.is_finite())) {
+            let expected = "a number above 0; leave the source out to use nothing of it".into();
+            return Err(DataError::Config { key: "data.sources.weight", found: source.weight.to_string(), expected });
+        }
+        let inherit = |source: &MixtureSource| MixtureSource {
+            format: if is_auto(&source.format) { self.format } else { source.format },
+            template: source.template.clone().or(self.template.clone()),
+            ..source.clone()
+        };
+        Ok(self.sources.iter().map(inherit).collect())
+    }
+
+    /// All sources, that of validation included, to change them.
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut SourceConfig> {
+        let mixture = self.sources.iter_mut().map(|source| &mut source.source);
+        [&mut self.source].into_iter().chain(mixture).chain(&mut self.validation_source)
+    }
+
+    /// Makes relative paths of sources and templates independent of the current directory: they start from `folder` from now on.
+    pub fn resolve_relative_to(&mut self, folder: &Path) {
+        self.sources_mut().for_each(|source| source.resolve_relative_to(folder));
+        let templates = self.sources.iter_mut().map(|source| &mut source.template).chain([&mut self.template]);
+        for template in templates.flatten().filter(|template| *template != CHATML) {
+            if let Some(path) = folder.join(&*template).to_str() {
+                *template = path.to_owned();
+            }
+        }
     }
 }
 
@@ -145,7 +246,7 @@ mod tests {
     #[test]
     fn a_written_config_is_read_back() {
         let source = SourceConfig::Files(FilesConfig::new(["a.txt", "folder"]));
-        let config = DataConfig { source, validation: 0.5 };
+        let config = DataConfig { source, validation: 0.5, ..DataConfig::default() };
         assert_eq!(parsed(&serde_json::to_string(&config).unwrap()).unwrap(), config);
         assert_eq!(
             parsed(r#"{"source": {"files": {"paths": ["a.txt", "folder"]}}, "validation": 0.5}"#).unwrap(),
@@ -155,9 +256,12 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_invalid_sizes_are_errors() {
-        for wrong in
-            [r#"{"sources": "stories"}"#, r#"{"source": {"files": {"path": ["a"]}}}"#, r#"{"source": "files"}"#]
-        {
+        for wrong in [
+            r#"{"sorces": "stories"}"#,
+            r#"{"format": "alpaca"}"#,
+            r#"{"source": {"files": {"path": ["a"]}}}"#,
+            r#"{"source": "files"}"#,
+        ] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
         for megabytes in [0.0, -1.0, f64::NAN, f64::INFINITY] {

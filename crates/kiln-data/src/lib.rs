@@ -4,11 +4,12 @@
 //!
 //! | step | types | result |
 //! |---|---|---|
-//! | 1. source | [`SourceConfig`], [`Source`], [`Document`] | documents: text, JSON, CSV and Parquet files, generated stories |
+//! | 1. source | [`DataConfig`], [`Dataset`], [`Source`], [`Document`] | documents: text, JSON, CSV and Parquet files, generated stories |
+//! | | [`Example`], [`ExampleFormat`] | examples of several fields: chats, prompts with completions, preferences, pairs |
 //! | 2. split | [`ValidationSplit`] | each document belongs to the training or the validation subset, by its hash |
 //! | 3. tokenizer | [`TokenizerConfig`], [`Tokenizer`], [`Vocabulary`] | token ids and special tokens |
 //! | 4. corpus | [`Corpus`], [`TokenizedDocuments`], [`DiskSpace`] | all documents as token ids, in memory or in a scratch file |
-//! | 5. pack | [`Packer`], [`PackedSequences`], [`Sequence`] | rows of `sequence_length` tokens, in the order of an epoch |
+//! | 5. pack | [`Packer`], [`PackedSequences`], [`Sequence`] | rows of `sequence_length` tokens, in the order of an epoch; groups stay whole |
 //! | 6. batch | [`Segment`], [`Batch`], [`EncoderBatch`] | inputs, targets and loss weights, `[batch_size, sequence_length]` |
 //! | 7. prefetch | `Prefetcher` | batches prepared on another thread while the model trains |
 //!
@@ -54,6 +55,7 @@ pub mod batch;
 pub mod chat;
 pub mod config;
 pub mod corpus;
+pub mod dataset;
 pub mod encoder_decoder;
 mod error;
 pub mod example;
@@ -67,11 +69,12 @@ pub mod tokenizer;
 
 pub use batch::{Batch, BatchSequence, Segment, next_token_batch, next_token_segment, weighted_next_token_segment};
 pub use chat::{ChatTemplate, ChatTemplateOptions};
-pub use config::{DataConfig, FilesConfig, SourceConfig};
-pub use corpus::{Corpus, DiskSpace, Subset, TokenizedDocuments, ValidationSplit};
+pub use config::{DataConfig, FilesConfig, MixtureSource, SourceConfig};
+pub use corpus::{Corpus, CorpusBuilder, DiskSpace, DocumentPart, Subset, TokenizedDocuments, ValidationSplit};
+pub use dataset::{Dataset, SourceSummary};
 pub use encoder_decoder::{EncoderBatch, encoder_decoder_batch};
 pub use error::DataError;
-pub use example::ExampleKind;
+pub use example::{Example, ExampleFormat, ExampleKind};
 pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, Sequence};
 #[cfg(feature = "files")]

@@ -143,7 +143,7 @@ impl Recipe {
     /// resumed from any folder.
     pub fn resolve_paths(&mut self, folder: &Path) {
         let stage_data = self.stages.iter_mut().filter_map(|stage| stage.data.as_mut());
-        stage_data.chain([&mut self.data]).for_each(|data| data.source.resolve_relative_to(folder));
+        stage_data.chain([&mut self.data]).for_each(|data| data.resolve_relative_to(folder));
         self.tokenizer.resolve_relative_to(folder);
         let from = self.from.as_ref().map(|from| folder.join(from));
         self.from = from.and_then(|from| from.to_str().map(str::to_owned)).or(self.from.take());

@@ -15,7 +15,8 @@
 //! - `tojson(indent=None, separators=None, sort_keys=False)`: `json.dumps` with `ensure_ascii=False`.
 //! - `raise_exception(message)`: rejects the conversation; `strftime_now(format)`: the time of
 //!   [`ChatTemplateOptions::now`].
-//! - `{% generation %}` … `{% endgeneration %}`, which mark the assistant's text for training, have no effect but a scope.
+//! - `{% generation %}` … `{% endgeneration %}`, which mark the assistant's text for training: see
+//!   [`ChatTemplate::render_with_spans`].
 //!
 //! Not supported: the filters `random`, `pprint`, `urlize`, `urlencode`, `xmlattr`, `striptags`, `filesizeformat` and
 //! `wordwrap`, operators on escaped text (`x | e + y`), `{% autoescape %}`, scoped blocks, integers above 127 bits, and
@@ -70,11 +71,11 @@ use crate::{
     tokenizer::token_content,
 };
 pub use clock::TemplateClock;
-use jinja::Program;
+use jinja::{Program, Rendered};
 pub use message::chat_message;
 use message::with_reasoning_aliases;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Maximum length of a template, in bytes.
 const MAX_TEMPLATE_BYTES: usize = 1 << 20;
@@ -123,6 +124,16 @@ pub struct ChatTemplateOptions {
     pub template_kwargs: Map<String, Value>,
     /// Time for `strftime_now`; without it, a template that calls the function fails.
     pub now: Option<TemplateClock>,
+}
+
+/// A rendered conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderedChat {
+    /// The text.
+    pub text: String,
+    /// Ranges of bytes that the template marks with `{% generation %}`, in order. `None` for a template without marks, and
+    /// if a mark is within a macro or a captured block, so that its place in the text is not known.
+    pub generation_spans: Option<Vec<Range<usize>>>,
 }
 
 impl ChatTemplate {
@@ -232,12 +243,26 @@ impl ChatTemplate {
     /// [`DataError::ChatTemplate`] with the message of `raise_exception`, an error in an expression with its line, or a
     /// limit that the template exceeds.
     pub fn render(&self, messages: &[Value], options: &ChatTemplateOptions) -> Result<String, DataError> {
+        Ok(self.render_with_spans(messages, options)?.text)
+    }
+
+    /// Renders a conversation, and says which parts of the text the template marks with `{% generation %}`: the text of the
+    /// assistant, on which a model is trained.
+    ///
+    /// # Errors
+    /// Those of [`render`](Self::render).
+    pub fn render_with_spans(
+        &self,
+        messages: &[Value],
+        options: &ChatTemplateOptions,
+    ) -> Result<RenderedChat, DataError> {
         let messages: Vec<Value> = messages.iter().map(with_reasoning_aliases).collect();
         let variables = self.variables(&messages, options);
         let num_bytes = serde_json::to_vec(&variables).map_or(0, |bytes| bytes.len() as u64);
         let template = self.tool_use.as_ref().filter(|_| options.tools.is_some()).unwrap_or(&self.default);
         let rendered = template.program.render(&variables, options.now, BASE_FUEL + num_bytes);
-        rendered.map_err(|error| template_error(&error))
+        let Rendered { text, generation_spans } = rendered.map_err(|error| template_error(&error))?;
+        Ok(RenderedChat { text, generation_spans })
     }
 
     /// The variables of the template. The conversation replaces keyword arguments of the same names, and those replace

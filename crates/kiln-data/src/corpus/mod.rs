@@ -4,9 +4,14 @@
 //! [`TokenizedDocuments`] writer. Memory does not grow with the source: beyond the budget of [`DiskSpace`], tokens are
 //! written to a scratch file. Tokens take 2 bytes each for vocabularies of up to 65 536 tokens, otherwise 4.
 //!
-//! Every document is stored as `<bos>`, its tokens, `<eos>`. [`crate::Packer`] reads documents by index.
+//! Every document of text is stored as `<bos>`, its tokens, `<eos>`. An example is stored as one or several documents, with
+//! its groups and the ranges of its trained tokens. [`crate::Packer`] reads documents by index.
+//!
+//! A corpus may have several sources ([`CorpusBuilder`]): their documents follow each other, each source a [`DocumentPart`].
 
+mod builder;
 mod documents;
+mod part;
 #[cfg(feature = "files")]
 mod scratch_file;
 mod split;
@@ -14,9 +19,11 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::{DataError, Source, Tokenizer, Vocabulary, tokenizer::CachingEncoder};
-use documents::DocumentWriter;
+use crate::{DataError, ExampleKind, Source, Tokenizer, Vocabulary, source::report::Omissions};
+pub use builder::CorpusBuilder;
 pub use documents::TokenizedDocuments;
+pub use part::DocumentPart;
+pub(crate) use split::text_hash;
 pub use split::{Subset, ValidationSplit};
 use std::sync::Arc;
 pub use storage::DiskSpace;
@@ -30,6 +37,10 @@ pub struct Corpus {
     pub validation: TokenizedDocuments,
     /// Vocabulary of the tokenizer that encoded the documents.
     pub vocabulary: Arc<Vocabulary>,
+    /// Kind of the examples: of the first source, if there are several.
+    pub kind: ExampleKind,
+    /// Examples without anything to train on, which were left out.
+    pub without_answer: Omissions,
 }
 
 impl Corpus {
@@ -49,33 +60,12 @@ impl Corpus {
         disk_space: &DiskSpace,
         mut progress: impl FnMut(u64, Option<u64>),
     ) -> Result<Self, DataError> {
-        let mut training = DocumentWriter::new(disk_space, tokenizer)?;
-        let mut validation = DocumentWriter::new(disk_space, tokenizer)?;
-        let mut encoder = CachingEncoder::new(tokenizer);
-        let mut done_bytes = 0;
-        let mut reported_bytes = 0;
-        for assigned in split.assigned_documents(source)? {
-            let assigned = assigned?;
-            let text = &assigned.document.text;
-            let (writer, hash) = match assigned.subset {
-                Subset::Training => (&mut training, None),
-                Subset::Validation => (&mut validation, Some(assigned.hash)),
-            };
-            let ids = encoder.encode(text);
-            tokenizer.check_rows(&ids, tokenizer.vocabulary().model_rows())?;
-            writer.push(&ids, text.len(), assigned.document.is_continuation, hash)?;
-            done_bytes += text.len() as u64;
-            if done_bytes - reported_bytes >= PROGRESS_BYTES {
-                reported_bytes = done_bytes;
-                progress(done_bytes, source.size_bytes());
-            }
-        }
-        if done_bytes == 0 {
+        let mut builder = CorpusBuilder::new(tokenizer, disk_space);
+        let num_bytes = builder.add_text(source, split, 1.0, &mut progress)?;
+        if num_bytes == 0 {
             return Err(DataError::NoText { origin: source.describe() });
         }
-        progress(done_bytes, source.size_bytes());
-        let vocabulary = tokenizer.vocabulary().clone();
-        Ok(Self { training: training.finish()?, validation: validation.finish()?, vocabulary })
+        builder.finish()
     }
 
     /// Returns the documents of one subset.
@@ -86,6 +76,3 @@ impl Corpus {
         }
     }
 }
-
-/// Bytes of text between two calls of the progress function.
-const PROGRESS_BYTES: u64 = 1 << 20;

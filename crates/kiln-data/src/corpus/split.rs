@@ -5,6 +5,7 @@
 
 use crate::{
     DataError,
+    example::ExampleSource,
     source::{Document, Documents, Source, split_text},
 };
 use sha2::{Digest, Sha256};
@@ -63,15 +64,34 @@ impl ValidationSplit {
     /// [`DataError::Config`] unless 0 < `fraction` < 1, [`DataError::NoText`] for a source without text,
     /// [`DataError::TooShort`] for one with fewer than two different passages, and errors of the source.
     pub fn new(source: &dyn Source, fraction: f64) -> Result<Self, DataError> {
-        if !(fraction > 0.0 && fraction < 1.0) {
-            let expected = "a number above 0 and below 1".into();
-            return Err(DataError::Config { key: "data.validation", found: fraction.to_string(), expected });
-        }
-        let hash_bound = (fraction * 2f64.powi(64)) as u64;
+        let hash_bound = hash_bound(fraction)?;
         if let Some(split) = Self::with_adjusted_bound(source, SplitUnit::Document, hash_bound)? {
             return Ok(split);
         }
         Self::with_adjusted_bound(source, SplitUnit::Passage, hash_bound)?.ok_or_else(|| too_short_error(source))
+    }
+
+    /// Creates a split that uses about `fraction` of the examples of `source` for validation, by the hash of each
+    /// ([`crate::example::Example::hash`]).
+    ///
+    /// # Errors
+    /// [`DataError::Config`] unless 0 < `fraction` < 1, [`DataError::TooFewExamples`] for a source with fewer than two different
+    /// examples, and errors of the source.
+    pub fn of_examples(source: &dyn ExampleSource, fraction: f64) -> Result<Self, DataError> {
+        let hash_bound = hash_bound(fraction)?;
+        let (mut min_hash, mut max_hash) = (u64::MAX, 0);
+        for example in source.examples()? {
+            let hash = example?.example.hash();
+            (min_hash, max_hash) = (min_hash.min(hash), max_hash.max(hash));
+            if min_hash < hash_bound && hash_bound <= max_hash {
+                return Ok(Self { unit: SplitUnit::Document, hash_bound });
+            }
+        }
+        if min_hash >= max_hash {
+            return Err(DataError::TooFewExamples { origin: source.describe() });
+        }
+        let adjusted = if min_hash >= hash_bound { min_hash.saturating_add(1) } else { max_hash };
+        Ok(Self { unit: SplitUnit::Document, hash_bound: adjusted })
     }
 
     /// Creates a split that assigns all documents to `subset`.
@@ -154,9 +174,18 @@ impl ValidationSplit {
     }
 
     /// Subset of a document with this hash.
-    fn subset_of(&self, hash: u64) -> Subset {
+    pub(crate) fn subset_of(&self, hash: u64) -> Subset {
         if hash < self.hash_bound { Subset::Validation } else { Subset::Training }
     }
+}
+
+/// Hashes below this bound are validation.
+fn hash_bound(fraction: f64) -> Result<u64, DataError> {
+    if !(fraction > 0.0 && fraction < 1.0) {
+        let expected = "a number above 0 and below 1".into();
+        return Err(DataError::Config { key: "data.validation", found: fraction.to_string(), expected });
+    }
+    Ok((fraction * 2f64.powi(64)) as u64)
 }
 
 /// Error for a source that cannot be split, with the number of bytes in it.
@@ -236,7 +265,7 @@ impl AssignedDocuments<'_> {
 }
 
 /// First 64 bits of the SHA-256 of a text, big-endian.
-fn text_hash(text: &str) -> u64 {
+pub(crate) fn text_hash(text: &str) -> u64 {
     let digest = Sha256::digest(text);
     digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }

@@ -13,7 +13,8 @@ impl DataError {
             | Self::InvalidJsonLine { .. }
             | Self::InvalidCsvRow { .. }
             | Self::LineTooLong { .. }
-            | Self::LoneSurrogate { .. } => true,
+            | Self::LoneSurrogate { .. }
+            | Self::BadExample { .. } => true,
             Self::UnsupportedFile { is_text, .. } => *is_text,
             Self::MissingTextField { line, .. }
             | Self::WrongFieldType { line, .. }
@@ -45,6 +46,13 @@ impl DataError {
                     | Self::WrongFieldType { .. }
                     | Self::Conversations { .. }
                     | Self::BadRows { .. }
+                    | Self::AmbiguousFormat { .. }
+                    | Self::MixedFormats { .. }
+                    | Self::NoRows { .. }
+                    | Self::NoChatTemplate { .. }
+                    | Self::NoExamples { .. }
+                    | Self::WrongKind { .. }
+                    | Self::TooFewExamples { .. }
                     | Self::TooShort { .. }
             )
     }
@@ -65,6 +73,14 @@ impl DataError {
             Self::LoneSurrogate { .. } => "lone-surrogate",
             Self::Conversations { .. } => "conversations",
             Self::BadRows { .. } => "bad-rows",
+            Self::BadExample { .. } => "bad-example",
+            Self::AmbiguousFormat { .. } => "ambiguous-format",
+            Self::MixedFormats { .. } => "mixed-formats",
+            Self::NoRows { .. } => "no-rows",
+            Self::NoChatTemplate { .. } => "no-chat-template",
+            Self::NoExamples { .. } => "no-examples",
+            Self::WrongKind { .. } => "wrong-kind",
+            Self::TooFewExamples { .. } => "too-few-examples",
             Self::MissingTextField { .. } => "json-field",
             Self::WrongFieldType { .. } => "json-type",
             Self::Io { .. } => "io",
@@ -89,6 +105,9 @@ impl DataError {
             | Self::CorruptFile { path, .. }
             | Self::CompressedParquet { path }
             | Self::UnsupportedFile { path, .. }
+            | Self::AmbiguousFormat { path, .. }
+            | Self::MixedFormats { path, .. }
+            | Self::NoRows { path, .. }
             | Self::Io { path, .. } => Some(path.clone()),
             Self::InvalidUtf8 { path, line, .. }
             | Self::InvalidJsonLine { path, line, .. }
@@ -96,12 +115,17 @@ impl DataError {
             | Self::LineTooLong { path, line, .. }
             | Self::LoneSurrogate { path, line, .. }
             | Self::Conversations { path, line, .. }
+            | Self::BadExample { path, line, .. }
             | Self::MissingTextField { path, line, .. }
             | Self::WrongFieldType { path, line, .. } => Some(path_and_line(path, *line)),
             Self::NoText { origin }
             | Self::NoReadableFile { origin, .. }
             | Self::BadRows { origin, .. }
             | Self::TooShort { origin, .. }
+            | Self::NoChatTemplate { origin, .. }
+            | Self::NoExamples { origin, .. }
+            | Self::WrongKind { origin, .. }
+            | Self::TooFewExamples { origin }
             | Self::Stopped { origin } => Some(origin.clone()),
             Self::Config { key, .. } => Some((*key).into()),
             Self::Tokenizer { path, .. } => path.clone(),
@@ -149,11 +173,28 @@ impl DataError {
             Self::LineTooLong { .. } => "split the document over several rows, or save it as a text file".into(),
             Self::LoneSurrogate { .. } => "write the whole character, such as \\ud83d\\ude00".into(),
             Self::Conversations { .. } => {
-                "write the text of each conversation into one field, and name it with --field".into()
+                "set `data.format` to the format of the rows, or write the text into one field, and name it with --field"
+                    .into()
             }
+            Self::BadExample { help, .. } => (*help).into(),
+            Self::AmbiguousFormat { known, .. } => format!("name one with `data.format`; formats: {known}"),
+            Self::MixedFormats { .. } => {
+                "give the files as several sources (`data.sources`), or name the format with `data.format`".into()
+            }
+            Self::NoRows { .. } => "leave the file out, or name another format with `data.format`".into(),
+            Self::NoChatTemplate { .. } => {
+                "set `data.template` to `chatml` or to the path of a Jinja template, or start from a model that has one".into()
+            }
+            Self::NoExamples { .. } => {
+                "give examples with answers that fit into a row (`sequence_length`), in the format `data.format`".into()
+            }
+            Self::TooFewExamples { .. } => "give more examples, or a validation source (`data.validation_source`)".into(),
+            Self::WrongKind { .. } => "choose another objective, or name another format with `data.format`".into(),
             Self::BadRows { .. } => "correct the rows".into(),
             Self::MissingTextField { .. } => {
-                "set `data.source.files.field` (or --field) to the field that holds the text".into()
+                "set `data.source.files.field` (or --field) to the field that holds the text, or name the format of the rows \
+                 with `data.format`"
+                    .into()
             }
             Self::WrongFieldType { .. } => "choose another field with --field, or store its values as strings".into(),
             Self::Io { .. } => "check the permissions and the free disk space".into(),

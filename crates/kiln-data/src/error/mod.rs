@@ -116,8 +116,8 @@ pub enum DataError {
         /// Name of the text field.
         field: String,
     },
-    /// Rows that hold conversations and no text.
-    #[error("{}: no field `{field}`; found `{found}`, but conversations are not read yet", path_and_line(.path, *.line))]
+    /// Rows that hold conversations, where plain text was expected.
+    #[error("{}: no field `{field}`; found `{found}`, which is no plain text", path_and_line(.path, *.line))]
     Conversations {
         /// The file.
         path: String,
@@ -127,6 +127,78 @@ pub enum DataError {
         field: String,
         /// The field that holds the conversation.
         found: String,
+    },
+    /// A row that is no valid example of its format, or that the chat template refuses.
+    #[error("{path}:{line}: {reason}")]
+    BadExample {
+        /// The file.
+        path: String,
+        /// The line or row, from 1.
+        line: u64,
+        /// What was found and what was expected.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// Rows with the fields of several formats.
+    #[error("{path}: the fields belong to several formats: {}; found {}", join(.formats), list_fields(.found))]
+    AmbiguousFormat {
+        /// The file.
+        path: String,
+        /// Fields of the first rows.
+        found: Vec<String>,
+        /// Formats that have these fields.
+        formats: Vec<crate::example::ExampleFormat>,
+        /// All formats with their fields.
+        known: String,
+    },
+    /// Files of one source with different formats.
+    #[error("{path}: found the format {}, but {other} has the format {}", .formats[1], .formats[0])]
+    MixedFormats {
+        /// A file.
+        path: String,
+        /// An earlier file.
+        other: String,
+        /// Formats of the earlier and of the later file.
+        formats: Box<[crate::example::ExampleFormat; 2]>,
+    },
+    /// A file without rows, in a source of examples.
+    #[error("{path}: expected {expected}")]
+    NoRows {
+        /// The file.
+        path: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// Conversations for a model without a chat template.
+    #[error("{origin}: {} need a chat template, and the model has none", .kind.name())]
+    NoChatTemplate {
+        /// The source.
+        origin: String,
+        /// Kind of the examples.
+        kind: crate::ExampleKind,
+    },
+    /// A source of which no example is left.
+    #[error("{origin}: no example is left to train on{left_out}")]
+    NoExamples {
+        /// Description of the source.
+        origin: String,
+        /// Examples that were left out, each with the reason.
+        left_out: Omissions,
+    },
+    /// Examples of a kind that the objective does not read.
+    #[error("{origin} holds {} (format {format}), but the objective `{objective}` reads {}", .found.name(), join_kinds(.expected))]
+    WrongKind {
+        /// The source.
+        origin: String,
+        /// Its format.
+        format: crate::example::ExampleFormat,
+        /// Kind of its examples.
+        found: crate::ExampleKind,
+        /// Name of the objective.
+        objective: String,
+        /// Kinds that the objective reads.
+        expected: &'static [crate::ExampleKind],
     },
     /// Several rows without valid text.
     #[error("{} bad rows among the first {} rows of each file:{rows}", group_digits(.rows.count), group_digits(*.checked))]
@@ -185,6 +257,12 @@ pub enum DataError {
         origin: String,
         /// Bytes of text in it.
         bytes: u64,
+    },
+    /// A source with too few different examples for a training and a validation set.
+    #[error("{origin}: training and validation need at least two different examples")]
+    TooFewExamples {
+        /// Description of the source.
+        origin: String,
     },
     /// A configuration value outside its range.
     #[error("`{key}` is {found}, expected {expected}")]
@@ -265,6 +343,16 @@ impl DataError {
             other => other,
         }
     }
+}
+
+/// Names of formats with commas.
+fn join(formats: &[crate::example::ExampleFormat]) -> String {
+    formats.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Names of kinds with commas.
+fn join_kinds(kinds: &[crate::ExampleKind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Maximum number of fields that a message lists.

@@ -18,6 +18,11 @@ pub enum ExampleKind {
 }
 
 impl ExampleKind {
+    /// Whether the examples have loss weights or groups, and are never cut. Other texts may be cut into chunks.
+    pub fn is_whole(self) -> bool {
+        !matches!(self, Self::Text | Self::Labeled)
+    }
+
     /// Name for messages, in the plural, such as `conversations`.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Best-fit packing of documents into rows (2404.10830): few documents are split and few positions are padding.
+//! Best-fit packing of documents, or of groups of documents, into rows (2404.10830): few documents are split and few positions are padding.
 //!
 //! Chunks are packed in windows of [`PACKING_WINDOW`]. Within a window, chunks are sorted by decreasing length and each
 //! goes into the row with the least free space that is sufficient (best-fit decreasing, at most 11/9 of the optimal number
@@ -10,12 +10,20 @@ use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 /// Chunk of a document: `length` tokens from token `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DocumentChunk {
-    /// Index of the document in its subset.
+    /// Index of the document, or of the group, among those that are packed.
     pub document: u32,
-    /// Index of the first token within the document.
+    /// Index of the first token within the document; 0 for a group.
     pub start: u32,
-    /// Number of tokens; at least 2, because the first token is not a target.
+    /// Number of tokens. At least 2 for a document, because the first token is not a target.
     pub length: u32,
+}
+
+/// Random order of the chunks and rows of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shuffle {
+    pub seed: u64,
+    /// Index of the source, which keeps the orders of several apart.
+    pub source: u64,
 }
 
 /// Assignment of chunks to rows. Takes 12 bytes per chunk and 4 per row.
@@ -33,15 +41,26 @@ pub(crate) struct PackingPlan {
 const PACKING_WINDOW: usize = 4096;
 
 impl PackingPlan {
-    /// Packs the documents `order` into rows of `sequence_length` tokens; document `d` has `lengths[d]` tokens.
+    /// Packs the documents `order` into rows of `sequence_length` tokens; document `d` has `lengths[d]` tokens. Longer
+    /// documents are split.
     ///
-    /// With a `seed` the chunks are shuffled before they are packed. Without a seed, windows are cut from the chunks in
-    /// the given order.
-    pub fn new(lengths: &[u32], order: &[usize], sequence_length: usize, seed: Option<u64>) -> Self {
-        let mut chunks: Vec<DocumentChunk> =
-            order.iter().flat_map(|d| split_document(*d, lengths[*d], sequence_length as u32)).collect();
-        if let Some(seed) = seed {
-            let permutation = Random::new(seed, "packing", 0, 0).permutation(chunks.len());
+    /// With a `shuffle`, the chunks are shuffled before they are packed. Without one, windows are cut from the chunks in the
+    /// given order.
+    pub fn new(lengths: &[u32], order: &[usize], sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
+        let split = |document: &usize| split_document(*document, lengths[*document], sequence_length as u32);
+        Self::pack(order.iter().flat_map(split).collect(), sequence_length, shuffle)
+    }
+
+    /// Packs the groups `order`, none of which is longer than `sequence_length`; group `g` has `lengths[g]` tokens.
+    pub fn of_groups(lengths: &[u32], order: &[usize], sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
+        let whole = |group: &usize| DocumentChunk { document: *group as u32, start: 0, length: lengths[*group] };
+        Self::pack(order.iter().map(whole).collect(), sequence_length, shuffle)
+    }
+
+    /// Packs chunks, none of which is longer than `sequence_length`.
+    fn pack(mut chunks: Vec<DocumentChunk>, sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
+        if let Some(Shuffle { seed, source }) = shuffle {
+            let permutation = Random::new(seed, "packing", 0, source).permutation(chunks.len());
             chunks = permutation.into_iter().map(|i| chunks[i]).collect();
         }
         let mut plan = Self::default();
@@ -114,7 +133,7 @@ mod tests {
             lengths in prop::collection::vec(2u32..60, 0..80), width in 2usize..40, seed in prop::option::of(any::<u64>()),
         ) {
             let order: Vec<usize> = (0..lengths.len()).collect();
-            let plan = PackingPlan::new(&lengths, &order, width, seed);
+            let plan = PackingPlan::new(&lengths, &order, width, seed.map(|seed| Shuffle { seed, source: 0 }));
             let mut predicted: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n as usize]).collect();
             for row in 0..plan.num_rows() {
                 prop_assert!(plan.row(row).iter().map(|p| p.length as usize).sum::<usize>() <= width);
@@ -129,7 +148,7 @@ mod tests {
 
         #[test]
         fn a_document_that_fits_into_a_row_is_not_split(lengths in prop::collection::vec(2u32..30, 1..80)) {
-            let plan = PackingPlan::new(&lengths, &(0..lengths.len()).collect::<Vec<_>>(), 30, Some(1));
+            let plan = PackingPlan::new(&lengths, &(0..lengths.len()).collect::<Vec<_>>(), 30, Some(Shuffle { seed: 1, source: 0 }));
             prop_assert!(plan.chunks.iter().all(|p| p.start == 0 && p.length == lengths[p.document as usize]));
         }
     }
@@ -137,7 +156,7 @@ mod tests {
     #[test]
     fn chunks_that_fill_a_row_together_share_it() {
         let lengths: Vec<u32> = [7, 3, 6, 4, 5, 5].repeat(50);
-        let plan = PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10, Some(3));
+        let plan = PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10, Some(Shuffle { seed: 3, source: 0 }));
         assert_eq!((plan.num_rows(), plan.num_tokens), (150, 1500));
     }
 }

@@ -1,18 +1,27 @@
 //! Sequence packing: documents are packed into rows of a fixed length, and rows are dealt out by step number.
 //!
+//! The sequences of a group, such as the two answers of a preference, stand in one row, one after the other. Examples are never
+//! cut: one that is longer than a row is left out and counted. Only text is cut.
+//!
 //! Packing is best-fit decreasing (2404.10830), so that few documents are split and little padding is needed.
 //! Documents longer than a row are split into chunks that overlap by one token. The packing is computed once; each epoch
 //! visits all rows in another order. The rows of a step are a function of the seed and the step number only, so that
 //! training can resume at any step and several threads can read ahead.
 
 mod best_fit;
+mod interleave;
+mod source;
 #[cfg(test)]
 mod tests;
 
-use crate::{Corpus, DataError, Vocabulary, corpus::Subset};
-use best_fit::{DocumentChunk, PackingPlan};
-use kiln_spec::Random;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::{
+    Corpus, DataError, TokenizedDocuments, Vocabulary,
+    corpus::{DocumentPart, Subset},
+};
+use best_fit::Shuffle;
+use interleave::RowOrder;
+use source::PackedSource;
+use std::sync::Arc;
 
 /// Document, or chunk of a document that is longer than a row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,17 +75,17 @@ impl PackedSequences {
 
 /// Packed rows of one subset of a corpus, addressed by step number.
 ///
+/// Each source of a mixture is packed by itself, so that a row holds documents of one source. The rows of training are
+/// interleaved smoothly by the weights of the sources; an epoch has as many rows as all sources together.
+///
 /// Shared between threads behind an [`Arc`]; all methods take `&self`.
 #[derive(Debug)]
 pub struct Packer {
     corpus: Arc<Corpus>,
     subset: Subset,
     sequence_length: usize,
-    plan: PackingPlan,
-    /// Seed of packing and row order; `None` for validation.
-    seed: Option<u64>,
-    /// Row order of the epoch that was read last.
-    cached_order: Mutex<(u64, Arc<Vec<usize>>)>,
+    sources: Vec<PackedSource>,
+    order: RowOrder,
 }
 
 impl Packer {
@@ -85,13 +94,14 @@ impl Packer {
     /// The packing depends on `seed`, but not on the epoch: every epoch has the same number of rows.
     ///
     /// # Errors
-    /// [`DataError::Config`] unless `sequence_length` is from 2 to 2²⁴; [`DataError::NoText`] without documents.
+    /// [`DataError::Config`] unless `sequence_length` is from 2 to 2²⁴; [`DataError::NoText`] without documents;
+    /// [`DataError::NoExamples`] if every example of a source is longer than a row.
     pub fn training(corpus: Arc<Corpus>, sequence_length: usize, seed: u64) -> Result<Self, DataError> {
-        let order: Vec<usize> = (0..corpus.training.num_documents()).collect();
-        Self::new(corpus, Subset::Training, sequence_length, &order, Some(seed))
+        let all = corpus.training.parts().iter().map(|part| (0..part.num_groups()).collect()).collect();
+        Self::new(corpus, Subset::Training, sequence_length, all, Some(seed))
     }
 
-    /// Packs the validation documents into rows of `sequence_length` tokens, always in the same order.
+    /// Packs the validation documents into rows of `sequence_length` tokens, always in the same order: source after source.
     ///
     /// With `max_tokens`, the documents with the smallest hashes are used, as many as are needed to reach that number.
     /// Their choice does not depend on the order of the source.
@@ -99,52 +109,59 @@ impl Packer {
     /// # Errors
     /// As [`training`](Self::training).
     pub fn validation(corpus: Arc<Corpus>, sequence_length: usize, max_tokens: Option<u64>) -> Result<Self, DataError> {
-        let documents = &corpus.validation;
-        let mut order: Vec<usize> = (0..documents.num_documents()).collect();
-        order.sort_by_key(|document| documents.document_hashes()[*document]);
-        let mut tokens_before = 0;
-        let starts_below_limit = |document: &usize| {
-            let is_below = max_tokens.is_none_or(|limit| tokens_before < limit);
-            tokens_before += u64::from(documents.document_lengths()[*document]);
-            is_below
-        };
-        let order: Vec<usize> = order.into_iter().take_while(starts_below_limit).collect();
-        Self::new(corpus, Subset::Validation, sequence_length, &order, None)
+        let chosen = choose_groups(&corpus.validation, max_tokens);
+        Self::new(corpus, Subset::Validation, sequence_length, chosen, None)
     }
 
-    /// Packs the documents `order` of a subset.
+    /// Packs the groups `chosen` of each source.
     fn new(
         corpus: Arc<Corpus>,
         subset: Subset,
         sequence_length: usize,
-        order: &[usize],
+        chosen: Vec<Vec<usize>>,
         seed: Option<u64>,
     ) -> Result<Self, DataError> {
         if !(2..=1 << 24).contains(&sequence_length) {
             let expected = "2 to 16777216 tokens".into();
             return Err(DataError::Config { key: "sequence_length", found: sequence_length.to_string(), expected });
         }
-        let plan = PackingPlan::new(corpus.subset(subset).document_lengths(), order, sequence_length, seed);
-        if plan.num_rows() == 0 {
+        let documents = corpus.subset(subset);
+        let mut sources = Vec::new();
+        for (index, groups) in chosen.iter().enumerate().filter(|(_, groups)| !groups.is_empty()) {
+            let shuffle = seed.map(|seed| Shuffle { seed, source: index as u64 });
+            sources.push(PackedSource::new(documents, index, groups, sequence_length, shuffle)?);
+        }
+        if sources.is_empty() {
             return Err(DataError::NoText { origin: format!("{subset:?} subset of the corpus").to_lowercase() });
         }
-        let first_order = Arc::new(row_order(seed, 0, plan.num_rows()));
-        Ok(Self { corpus, subset, sequence_length, plan, seed, cached_order: Mutex::new((0, first_order)) })
+        let order = match seed {
+            Some(_) => RowOrder::interleaved(sources.iter().map(|source| source.weight(documents)).collect()),
+            None => RowOrder::sequential(sources.iter().map(PackedSource::num_rows).collect()),
+        };
+        Ok(Self { corpus, subset, sequence_length, sources, order })
     }
 
-    /// Returns the number of rows in one epoch.
+    /// Returns the number of rows in one epoch: as many as all sources have together.
+    ///
+    /// In an epoch of a mixture, a source with a greater share of the weights than of the rows is repeated, and one with a smaller
+    /// share is not read to its end; it continues in the next epoch.
     pub fn num_rows(&self) -> usize {
-        self.plan.num_rows()
+        self.sources.iter().map(PackedSource::num_rows).sum()
     }
 
-    /// Returns the number of tokens in one epoch, without padding. The token shared by two chunks counts twice.
+    /// Returns the number of tokens in the rows of all sources, without padding. The token shared by two chunks counts twice.
     pub fn num_tokens(&self) -> u64 {
-        self.plan.num_tokens
+        self.sources.iter().map(PackedSource::num_tokens).sum()
     }
 
     /// Returns the fraction of row positions that hold tokens and not padding, in (0, 1].
     pub fn fill_ratio(&self) -> f64 {
         self.num_tokens() as f64 / (self.num_rows() * self.sequence_length) as f64
+    }
+
+    /// Returns the number of examples that are longer than a row, which were left out.
+    pub fn num_too_long(&self) -> usize {
+        self.sources.iter().map(|source| source.num_too_long).sum()
     }
 
     /// Returns the corpus that is packed.
@@ -174,43 +191,32 @@ impl Packer {
 
     /// Rows by their index in the endless sequence of epochs.
     fn read_rows(&self, rows: std::ops::Range<u64>) -> Result<PackedSequences, DataError> {
-        let rows = rows.map(|row| self.read_row(row)).collect::<Result<_, _>>()?;
-        Ok(PackedSequences { rows, sequence_length: self.sequence_length, vocabulary: self.corpus.vocabulary.clone() })
-    }
-
-    /// Row by its index in the endless sequence of epochs.
-    fn read_row(&self, row: u64) -> Result<Vec<Sequence>, DataError> {
-        let rows_per_epoch = self.num_rows() as u64;
-        let order = self.epoch_order(row / rows_per_epoch);
-        let chunks = self.plan.row(order[(row % rows_per_epoch) as usize]);
-        chunks.iter().map(|chunk| self.read_sequence(chunk)).collect()
-    }
-
-    /// Reads the tokens of a chunk.
-    fn read_sequence(&self, chunk: &DocumentChunk) -> Result<Sequence, DataError> {
         let documents = self.corpus.subset(self.subset);
-        let document = chunk.document as usize;
-        let start = chunk.start as usize;
-        let end = start + chunk.length as usize;
-        let tokens = documents.read_tokens(document, start..end)?;
-        let ends_document = end == documents.document_lengths()[document] as usize;
-        Ok(Sequence { tokens, document, start, ends_document, group: document, ..Sequence::default() })
-    }
-
-    /// Row order of an epoch. Steps are mostly read in order, so one cached epoch is enough.
-    fn epoch_order(&self, epoch: u64) -> Arc<Vec<usize>> {
-        let mut cached = self.cached_order.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.0 != epoch {
-            *cached = (epoch, Arc::new(row_order(self.seed, epoch, self.num_rows())));
-        }
-        cached.1.clone()
+        let rows = rows.map(|row| {
+            let (source, row) = self.order.locate(row);
+            self.sources[source].read_row(documents, row)
+        });
+        let rows = rows.collect::<Result<_, _>>()?;
+        Ok(PackedSequences { rows, sequence_length: self.sequence_length, vocabulary: self.corpus.vocabulary.clone() })
     }
 }
 
-/// Permutation of the rows in an epoch; without a seed the rows stay in plan order.
-fn row_order(seed: Option<u64>, epoch: u64, num_rows: usize) -> Vec<usize> {
-    match seed {
-        Some(seed) => Random::new(seed, "order", epoch, 0).permutation(num_rows),
-        None => (0..num_rows).collect(),
+/// The groups of each source with the smallest hashes, as many as are needed to reach `max_tokens`, in the order of their
+/// hashes.
+fn choose_groups(documents: &TokenizedDocuments, max_tokens: Option<u64>) -> Vec<Vec<usize>> {
+    let parts = documents.parts();
+    let of_part = |(index, part): (usize, &DocumentPart)| (0..part.num_groups()).map(move |group| (index, group));
+    let mut groups: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(of_part).collect();
+    groups.sort_by_key(|(part, group)| documents.document_hashes()[parts[*part].group_documents(*group).start]);
+    let mut chosen = vec![Vec::new(); parts.len()];
+    let mut tokens_before = 0;
+    for (part, group) in groups {
+        if max_tokens.is_some_and(|limit| tokens_before >= limit) {
+            break;
+        }
+        let members = parts[part].group_documents(group);
+        tokens_before += documents.document_lengths()[members].iter().map(|length| u64::from(*length)).sum::<u64>();
+        chosen[part].push(group);
     }
+    chosen
 }

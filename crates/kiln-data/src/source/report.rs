@@ -1,9 +1,9 @@
 //! Report of a pass over a source: documents by format, bad rows and skipped files.
 
+use crate::example::ExampleFormat;
 use std::{collections::BTreeMap, fmt};
 
 /// Maximum number of bad rows or skipped files that a report shows; the others are counted.
-#[cfg(feature = "files")]
 const MAX_EXAMPLES: usize = 5;
 
 /// Format of a file with text, recognized by its name and its first bytes.
@@ -49,9 +49,21 @@ impl Omissions {
     /// Counts a row or a file.
     #[cfg(feature = "files")]
     pub(crate) fn add(&mut self, error: &crate::DataError) {
+        self.add_message(error);
+    }
+
+    /// Adds the rows of another source.
+    fn append(&mut self, other: Self) {
+        let free = MAX_EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(free));
+        self.count += other.count;
+    }
+
+    /// Counts a row, with its place and the reason.
+    pub(crate) fn add_message(&mut self, message: impl fmt::Display) {
         self.count += 1;
         if self.examples.len() < MAX_EXAMPLES {
-            self.examples.push(error.to_string());
+            self.examples.push(message.to_string());
         }
     }
 }
@@ -80,9 +92,29 @@ pub struct ReadReport {
     pub skipped_files: Omissions,
     /// The configured field, if it is not the default and no file has fields.
     pub unused_field: Option<String>,
+    /// Format of the rows, if they are examples of several fields.
+    pub example_format: Option<ExampleFormat>,
+    /// Examples that were left out, because nothing in them is trained.
+    pub without_answer: Omissions,
 }
 
 impl ReadReport {
+    /// The report of several sources together.
+    pub fn merge(reports: impl IntoIterator<Item = Self>) -> Self {
+        let mut reports = reports.into_iter();
+        let mut merged = reports.next().unwrap_or_default();
+        for report in reports {
+            for (key, count) in report.documents {
+                *merged.documents.entry(key).or_default() += count;
+            }
+            merged.bad_rows.append(report.bad_rows);
+            merged.skipped_files.append(report.skipped_files);
+            merged.without_answer.append(report.without_answer);
+            merged.example_format = merged.example_format.filter(|format| report.example_format == Some(*format));
+        }
+        merged
+    }
+
     /// Number of documents of all formats.
     pub fn num_documents(&self) -> u64 {
         self.documents.values().sum()
@@ -91,7 +123,10 @@ impl ReadReport {
     /// Number of documents, field and format: ``12,034 documents, field `text`, JSON lines``. Several formats are listed with
     /// their shares. `None` for a source without files, such as the built-in stories.
     pub fn summary(&self) -> Option<String> {
-        let total = count_documents(self.num_documents());
+        let total = match self.example_format {
+            Some(format) => format!("{}, format {format}", count(self.num_documents(), "example")),
+            None => count(self.num_documents(), "document"),
+        };
         let mut formats = self.documents.iter();
         match (formats.next()?, formats.len()) {
             (((format, Some(field)), _), 0) => Some(format!("{total}, field `{field}`, {format}")),
@@ -110,9 +145,11 @@ impl ReadReport {
     /// them; then a field that no file has. Empty for a source without files.
     pub fn messages(&self) -> Vec<String> {
         let mut messages = Vec::from_iter(self.summary());
-        for (omitted, one, many) in
-            [(&self.bad_rows, "bad row", "bad rows"), (&self.skipped_files, "file without text", "files without text")]
-        {
+        for (omitted, one, many) in [
+            (&self.bad_rows, "bad row", "bad rows"),
+            (&self.skipped_files, "file without text", "files without text"),
+            (&self.without_answer, "example without an answer", "examples without an answer"),
+        ] {
             let kind = if omitted.count == 1 { one } else { many };
             if omitted.count > 0 {
                 messages.push(format!("skipped {} {kind}:{omitted}", group_digits(omitted.count)));
@@ -128,8 +165,8 @@ impl ReadReport {
 }
 
 /// `1 document`, `12,034 documents`.
-fn count_documents(count: u64) -> String {
-    format!("{} document{}", group_digits(count), if count == 1 { "" } else { "s" })
+fn count(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", group_digits(count), if count == 1 { "" } else { "s" })
 }
 
 /// A number with a comma between groups of three digits.

@@ -25,6 +25,28 @@ impl Tokenizer {
         self.encode_for_model(text, None, &options).unwrap_or_default()
     }
 
+    /// Ids of a text without added special tokens, and the bytes of the text that each stands for. Unlike
+    /// [`encode_with_offsets`](Self::encode_with_offsets), spaces at the ends of a token belong to it.
+    ///
+    /// # Errors
+    /// If the pipeline of the tokenizer fails.
+    pub fn encode_with_ranges(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), DataError> {
+        match self.as_hf() {
+            Some(hf) => hf.encode_with_ranges(text),
+            None => {
+                let ids = self.encode(text);
+                let mut end = 0;
+                let range = |id: &u32| {
+                    let start = end;
+                    end += self.vocabulary.token_bytes(*id).len();
+                    start..end
+                };
+                let ranges = ids.iter().map(range).collect();
+                Ok((ids, ranges))
+            }
+        }
+    }
+
     /// Encodes a text, or a pair of texts, as input of the tokenizer's model: with the special tokens that its
     /// `post_processor` adds (BERT: `[CLS] text [SEP] pair [SEP]`). A tokenizer trained by Kiln adds none.
     ///

@@ -9,16 +9,20 @@
 //! | `head.bias`, `head.weight` (untied) | `cls.predictions.bias` or `….decoder.bias`, `….decoder.weight` |
 //! | `head.pooler`, `head.classes` | `bert.pooler.dense`, `classifier` |
 
-use super::{Family, bert_like, binding::Binding, config_reader::ConfigReader};
-use crate::config::ModelConfig;
-use kiln_nn::head::HeadConfig;
-use kiln_spec::ValidationError;
-use serde_json::Value;
+use super::{
+    Family,
+    bert_like::{self, ClassHead, TableLength},
+    keys::{Absent::*, Constant::*, Key::*},
+    names::{linear, same},
+};
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["BertForMaskedLM", "BertForPreTraining", "BertModel", "BertForSequenceClassification"];
 
 pub(super) const FAMILY: Family = Family {
     name: "bert",
     aliases: &[],
-    architectures: &["BertForMaskedLM", "BertForPreTraining", "BertModel", "BertForSequenceClassification"],
+    architectures: CLASSES,
     prefix: "bert.",
     // Position ids are constants. The pooler and the next-sentence head belong to heads that the loaded class may lack.
     // `cls.predictions.bias` is a second name of the decoder's bias, and not used if the decoder is not tied.
@@ -30,35 +34,40 @@ pub(super) const FAMILY: Family = Family {
         "cls.seq_relationship.bias",
         "cls.predictions.bias",
     ],
-    read_config: read,
-    write_config: write,
-    bindings,
+    keys: &[
+        All(&bert_like::ENCODER_KEYS),
+        Size("vocab_size", "vocab", Is(30_522)),
+        Fixed("offset", Whole(0)),
+        Converted(&TableLength),
+        Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None }),
+    ],
+    template: bert_like::TEMPLATE,
+    names: &[
+        same("embedding", "bert.embeddings.word_embeddings.weight"),
+        same("embedded.types", "bert.embeddings.token_type_embeddings.weight"),
+        same("position", "bert.embeddings.position_embeddings"),
+        same("embedded.norm", "bert.embeddings.LayerNorm"),
+        same("embedded.norm", "bert.embeddings.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("blocks.{i}.attention.q", "bert.encoder.layer.{i}.attention.self.query"),
+        linear("blocks.{i}.attention.k", "bert.encoder.layer.{i}.attention.self.key"),
+        linear("blocks.{i}.attention.v", "bert.encoder.layer.{i}.attention.self.value"),
+        linear("blocks.{i}.attention.o", "bert.encoder.layer.{i}.attention.output.dense"),
+        linear("blocks.{i}.feed_forward.up", "bert.encoder.layer.{i}.intermediate.dense"),
+        linear("blocks.{i}.feed_forward.down", "bert.encoder.layer.{i}.output.dense"),
+        same("blocks.{i}.attention_norm", "bert.encoder.layer.{i}.attention.output.LayerNorm"),
+        same("blocks.{i}.attention_norm", "bert.encoder.layer.{i}.attention.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        same("blocks.{i}.feed_forward_norm", "bert.encoder.layer.{i}.output.LayerNorm"),
+        same("blocks.{i}.feed_forward_norm", "bert.encoder.layer.{i}.output.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("head.transform.dense", "cls.predictions.transform.dense"),
+        same("head.transform.norm", "cls.predictions.transform.LayerNorm"),
+        same("head.transform.norm", "cls.predictions.transform.LayerNorm").with_ends(bert_like::TF_ENDS),
+        // A tied head has two names for its bias, and the embedding as its matrix.
+        same("head.bias", "cls.predictions.bias").if_tied(),
+        same("head.bias", "cls.predictions.decoder.bias"),
+        same("embedding", "cls.predictions.decoder.weight").if_tied(),
+        linear("head.weight", "cls.predictions.decoder.weight"),
+        linear("head.pooler", "bert.pooler.dense"),
+        linear("head.classes", "classifier"),
+    ],
 };
-
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let defaults = bert_like::Defaults { vocab: 30_522, position_offset: 0, head_activation: None };
-    bert_like::read(fields, &FAMILY, &defaults)
-}
-
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    bert_like::write(config, "Bert")
-}
-
-/// Tensor names of the encoder and of the head.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = bert_like::bindings(config, FAMILY.prefix);
-    match &config.head {
-        HeadConfig::Language(head) => {
-            let transform = "cls.predictions.transform";
-            bindings.extend(Binding::linear("head.transform.dense", &format!("{transform}.dense"), true));
-            bindings.extend(bert_like::layer_norm_bindings("head.transform.norm", &format!("{transform}.LayerNorm")));
-            bindings.extend(bert_like::logit_bindings(head.tied, "cls.predictions"));
-        }
-        HeadConfig::Class(_) => {
-            bindings.extend(Binding::linear("head.pooler", "bert.pooler.dense", true));
-            bindings.extend(Binding::linear("head.classes", "classifier", true));
-        }
-        _ => {}
-    }
-    bindings
-}

@@ -17,6 +17,9 @@ pub struct Binding {
     pub tensor: String,
     /// Position of the parameter in the tensor.
     pub layout: TensorLayout,
+    /// Index along the first axis of a stacked parameter, and its length, if the tensor holds one element of it only: one of
+    /// the experts. The tensor lacks that axis.
+    pub element: Option<(usize, usize)>,
 }
 
 /// Layout of a parameter in a tensor of the file. Default: the tensor is the parameter.
@@ -26,6 +29,35 @@ pub struct TensorLayout {
     pub transposed: bool,
     /// The part of the tensor that is the parameter; `None`: the whole tensor.
     pub slice: Option<Slice>,
+    /// Function of the file's values that gives the parameter's. `None`: the values as they are.
+    pub map: Option<ValueMap>,
+}
+
+/// A function of values, with its inverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueMap {
+    /// x ↦ x + 1: a norm weight w that the file stores as w − 1, or the reverse.
+    AddOne,
+    /// x ↦ −eˣ: the decay rates of a state-space model, stored as logarithms.
+    NegExp,
+}
+
+impl ValueMap {
+    /// The parameter's value of a value of the file.
+    fn apply(self, value: f32) -> f32 {
+        match self {
+            Self::AddOne => value + 1.0,
+            Self::NegExp => -value.exp(),
+        }
+    }
+
+    /// The file's value of a value of the parameter.
+    fn invert(self, value: f32) -> f32 {
+        match self {
+            Self::AddOne => value - 1.0,
+            Self::NegExp => (-value).ln(),
+        }
+    }
 }
 
 /// Slice of a tensor along one axis.
@@ -49,12 +81,15 @@ pub struct Slice {
 impl Binding {
     /// A tensor that is the parameter.
     pub fn identity(parameter: impl Into<String>, tensor: impl Into<String>) -> Self {
-        Self { parameter: parameter.into(), tensor: tensor.into(), layout: TensorLayout::default() }
+        Self { parameter: parameter.into(), tensor: tensor.into(), layout: TensorLayout::default(), element: None }
     }
 
     /// A matrix that is `[out, in]` in the file.
     pub fn transposed(parameter: impl Into<String>, tensor: impl Into<String>) -> Self {
-        Self { layout: TensorLayout { transposed: true, slice: None }, ..Self::identity(parameter, tensor) }
+        Self {
+            layout: TensorLayout { transposed: true, ..TensorLayout::default() },
+            ..Self::identity(parameter, tensor)
+        }
     }
 
     /// Weight (transposed, as in PyTorch) and, with `bias`, bias of a linear layer. The names lack `.weight` and `.bias`.
@@ -78,6 +113,26 @@ impl Binding {
         }
     }
 
+    /// The binding of one expert of a stacked parameter. The name of its tensor has the expert's number for `{e}`.
+    pub(super) fn for_expert(self, expert: usize, count: usize) -> Self {
+        let tensor = self.tensor.replace("{e}", &expert.to_string());
+        Self { tensor, element: Some((expert, count)), ..self }
+    }
+
+    /// The element of a stacked parameter that the tensor holds, or the whole parameter.
+    pub(super) fn select_element(&self, parameter: TensorData) -> TensorData {
+        let Some((index, count)) = self.element else { return parameter };
+        let shape = parameter.shape()[1..].to_vec();
+        let values = to_f32_values(parameter);
+        let size = values.len() / count.max(1);
+        TensorData::new(values[index * size..(index + 1) * size].to_vec(), shape)
+    }
+
+    /// Shape of the file's tensor, for a parameter of this shape.
+    pub fn file_shape(&self, parameter: &[usize]) -> Vec<usize> {
+        self.layout.file_shape(if self.element.is_some() { parameter.get(1..).unwrap_or_default() } else { parameter })
+    }
+
     /// The binding with the parameter as a slice of the tensor.
     pub fn with_slice(mut self, slice: Slice) -> Self {
         self.layout.slice = Some(slice);
@@ -90,7 +145,7 @@ impl TensorLayout {
     pub fn file_shape(&self, parameter: &[usize]) -> Vec<usize> {
         let mut shape = parameter.to_vec();
         if self.transposed {
-            shape.reverse();
+            transpose_shape(&mut shape);
         }
         if let Some(slice) = self.slice
             && let Some(length) = shape.get_mut(slice.axis)
@@ -103,6 +158,7 @@ impl TensorLayout {
     /// The rows of a packed tensor that are the parameter's, still packed; `None` for a slice across rows.
     pub(super) fn slice_rows(&self, tensor: PackedMatrix) -> Option<PackedMatrix> {
         match self.slice {
+            _ if self.map.is_some() => None,
             None => Some(tensor),
             Some(Slice { axis: 0, groups, start, width, group_size }) => {
                 let starts = (0..groups).map(|group| group * group_size + start);
@@ -127,6 +183,9 @@ impl TensorLayout {
             values = runs.flat_map(|run| values[run].iter().copied()).collect();
             shape[slice.axis] = slice.groups * slice.width;
         }
+        if let Some(map) = self.map {
+            values.iter_mut().for_each(|value| *value = map.apply(*value));
+        }
         transpose_if(self.transposed, values, shape)
     }
 
@@ -136,7 +195,11 @@ impl TensorLayout {
     pub fn insert(&self, parameter: TensorData, tensor: Option<TensorData>) -> TensorData {
         let shape = self.file_shape(parameter.shape());
         let parameter_shape = parameter.shape().to_vec();
-        let part = transpose_if(self.transposed, to_f32_values(parameter), parameter_shape);
+        let mut values = to_f32_values(parameter);
+        if let Some(map) = self.map {
+            values.iter_mut().for_each(|value| *value = map.invert(*value));
+        }
+        let part = transpose_if(self.transposed, values, parameter_shape);
         let Some(slice) = self.slice else { return part };
         let mut values = tensor.map_or_else(|| vec![0.0; shape.iter().product()], to_f32_values);
         let mut part = &to_f32_values(part)[..];
@@ -175,10 +238,27 @@ fn to_f32_values(data: TensorData) -> Vec<f32> {
 /// first-level cache.
 const TRANSPOSE_TILE: usize = 32;
 
-/// The values as a tensor, transposed if `transposed` is set and they are a matrix.
-fn transpose_if(transposed: bool, values: Vec<f32>, shape: Vec<usize>) -> TensorData {
-    let (&[rows, columns], true) = (&shape[..], transposed) else { return TensorData::new(values, shape) };
+/// Exchanges the last two sizes of a shape.
+fn transpose_shape(shape: &mut [usize]) {
+    if let [.., rows, columns] = shape {
+        std::mem::swap(rows, columns);
+    }
+}
+
+/// The values as a tensor. If `transposed` is set, its matrices (along the last two axes) are transposed.
+fn transpose_if(transposed: bool, values: Vec<f32>, mut shape: Vec<usize>) -> TensorData {
+    let (&[.., rows, columns], true) = (&shape[..], transposed) else { return TensorData::new(values, shape) };
     let mut out = vec![0.0; values.len()];
+    let size = (rows * columns).max(1);
+    for (values, out) in values.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+        transpose_matrix(values, [rows, columns], out);
+    }
+    transpose_shape(&mut shape);
+    TensorData::new(out, shape)
+}
+
+/// Writes a row-major matrix to `out`, transposed.
+fn transpose_matrix(values: &[f32], [rows, columns]: [usize; 2], out: &mut [f32]) {
     for top in (0..rows).step_by(TRANSPOSE_TILE) {
         for left in (0..columns).step_by(TRANSPOSE_TILE) {
             for row in top..rows.min(top + TRANSPOSE_TILE) {
@@ -188,7 +268,6 @@ fn transpose_if(transposed: bool, values: Vec<f32>, shape: Vec<usize>) -> Tensor
             }
         }
     }
-    TensorData::new(out, [columns, rows])
 }
 
 #[cfg(test)]
@@ -201,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_transposed_matrix_has_rows_and_columns_exchanged() {
-        let layout = TensorLayout { transposed: true, slice: None };
+        let layout = TensorLayout { transposed: true, ..TensorLayout::default() };
         let transposed = layout.extract(data([67, 35]));
         assert_eq!(transposed.shape().to_vec(), [35, 67]);
         assert_eq!(transposed.as_slice::<f32>().unwrap()[3 * 67 + 66], (66 * 35 + 3) as f32);
@@ -214,6 +293,7 @@ mod tests {
         let layouts = [(0, 1), (1, 1), (2, 2)].map(|(start, width)| TensorLayout {
             transposed: true,
             slice: Some(Slice { axis: 0, groups: 2, start, width, group_size: 4 }),
+            map: None,
         });
         let parameters = layouts.map(|layout| layout.extract(data([8, 3])));
         assert_eq!(parameters[1].shape().to_vec(), [3, 2]);
@@ -225,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_slice_of_columns_is_a_part_of_each_row() {
-        let layout = TensorLayout { transposed: false, slice: Some(Slice::contiguous(1, 2, 2, 6)) };
+        let layout = TensorLayout { slice: Some(Slice::contiguous(1, 2, 2, 6)), ..TensorLayout::default() };
         assert_eq!(layout.file_shape(&[2, 2]), [2, 6]);
         assert_eq!(layout.extract(data([2, 6])).as_slice::<f32>().unwrap(), [2.0, 3.0, 8.0, 9.0]);
     }

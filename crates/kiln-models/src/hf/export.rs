@@ -34,18 +34,19 @@ pub fn export_tensors<'a>(
     let mut tensors = ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new() };
     let mut mismatch = WeightMismatch::default();
     let mut written = BTreeSet::new();
-    for binding in (family.bindings)(config) {
+    for binding in family.bindings(config) {
         match weights.entries().get(&binding.parameter) {
             // An alternative name of a parameter that is written under another one.
-            Some(_) if !written.insert(binding.parameter.clone()) => {}
+            Some(_) if !written.insert((binding.parameter.clone(), binding.element)) => {}
             Some(entry) => {
-                let info = TensorInfo::f32(binding.layout.file_shape(&entry.shape));
+                let info = TensorInfo::f32(binding.file_shape(&entry.shape));
                 tensors.entries.insert(binding.tensor.clone(), info);
                 tensors.bindings.entry(binding.tensor.clone()).or_default().push(binding);
             }
             None => mismatch.missing_keys.push(binding.parameter),
         }
     }
+    let written: BTreeSet<String> = written.into_iter().map(|(parameter, _)| parameter).collect();
     mismatch.unexpected_keys = weights.entries().keys().filter(|name| !written.contains(*name)).cloned().collect();
     if mismatch == WeightMismatch::default() { Ok(tensors) } else { Err(mismatch) }
 }
@@ -58,7 +59,8 @@ impl TensorSource for ExportedTensors<'_> {
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let mut tensor = None;
         for binding in self.bindings.get(name).into_iter().flatten() {
-            tensor = Some(binding.layout.insert(self.weights.read(&binding.parameter)?, tensor));
+            let parameter = self.weights.read(&binding.parameter)?;
+            tensor = Some(binding.layout.insert(binding.select_element(parameter), tensor));
         }
         tensor.ok_or_else(|| TensorError::NotFound(name.into()))
     }

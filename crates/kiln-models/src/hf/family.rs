@@ -1,38 +1,59 @@
 //! Model family: how its `config.json` is read and written and what its tensors are called.
 
-use super::{ConfigReader, ConfigWarning, binding::Binding};
+use super::{
+    ConfigReader, ConfigWarning,
+    binding::Binding,
+    keys::{Key, read_keys, write_keys},
+    names::{self, Name},
+    template::{Template, TemplateMismatch},
+};
 use crate::config::{BlockConfig, ModelConfig};
 use kiln_spec::ValidationError;
 use serde_json::Value;
-use std::iter::repeat_n;
+use std::{fmt, iter::repeat_n};
 
-/// Model family of Hugging Face, such as Llama: three functions and a few names.
-#[derive(Clone, Copy, Debug)]
+/// Model family of Hugging Face, such as Llama: a template of its configuration, the keys of `config.json` that fill its holes,
+/// and names.
+#[derive(Clone, Copy)]
 pub struct Family {
     /// `model_type` in `config.json`.
     pub name: &'static str,
     /// Other values of `model_type` for the same architecture.
     pub aliases: &'static [&'static str],
-    /// Classes of the reference code that read these weights. The first is written to `architectures`, unless
-    /// `write_config` writes another.
+    /// Classes of the reference code that read these weights. The first is written to `architectures`, unless a key writes
+    /// another.
     pub architectures: &'static [&'static str],
     /// Prefix of all tensor names but those of the head (`model.`). A file without the head's class, such as one saved
     /// from `LlamaModel`, leaves it out.
     pub prefix: &'static str,
     /// Endings of the names of tensors that may be in a file and are not parameters, such as masks and frequencies.
     pub ignored_suffixes: &'static [&'static str],
-    /// From `config.json`. An absent key has the default of the reference class. The caller finds the keys that were not
-    /// read ([`ConfigReader::finish`]).
-    pub read_config: fn(&ConfigReader) -> Result<ModelConfig, ValidationError>,
-    /// To `config.json`. Writes what the family can express; [`config_to_json`](Self::config_to_json) reads it back to
-    /// find what it cannot.
-    pub write_config: fn(&ModelConfig) -> Result<Value, ValidationError>,
-    /// Parameters with their tensors. Several tensors for one parameter are alternatives: any of them may be in the file,
-    /// all of those with the same values; the first is written.
-    pub bindings: fn(&ModelConfig) -> Vec<Binding>,
+    /// Keys of `config.json`, in the order in which they are read. An absent key has the default of the reference class.
+    pub(super) keys: &'static [Key],
+    /// The configuration of the family's models, with holes that the keys fill: the JSON of a
+    /// [`Template`](super::template::Template).
+    pub(super) template: &'static str,
+    /// Names of tensors and the parameters that they hold. Several tensors for one parameter are alternatives: any of them
+    /// may be in the file, all of those with the same values; the first is written.
+    pub(super) names: &'static [Name],
 }
 
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Family").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Weight of a difference of structure in the comparison of families, against 1 for another value.
+const STRUCTURE_DIFFERENCE: usize = 1000;
+
 impl Family {
+    /// The tensors that hold the parameters of a model. Several for one parameter are alternatives, of which the first is
+    /// written, or the elements of a stacked parameter.
+    pub fn bindings(&self, config: &ModelConfig) -> Vec<Binding> {
+        names::bindings(self.names, config)
+    }
+
     /// The model that a `config.json` of this family describes, resolved and checked.
     ///
     /// # Errors
@@ -50,7 +71,8 @@ impl Family {
         config_json: &Value,
     ) -> Result<(ModelConfig, Vec<ConfigWarning>), ValidationError> {
         let fields = ConfigReader::for_family(self, config_json)?;
-        let mut config = (self.read_config)(&fields)?;
+        let holes = read_keys(self.keys, &fields)?;
+        let mut config = Template::parse(self.template).fill(&holes)?;
         fields.finish()?;
         // `resolve` computes with sizes, so they are checked before it; its results are checked after it.
         config.check("model")?;
@@ -63,15 +85,16 @@ impl Family {
     ///
     /// # Errors
     /// If the family cannot express the model: the number of differences, and the first of them with its path in
-    /// [`ModelConfig`]. The number is `usize::MAX` if nothing could be written, one less if it could not be read back.
+    /// [`ModelConfig`]. A difference of structure counts as many.
     pub fn config_to_json(&self, config: &ModelConfig) -> Result<Value, (usize, ValidationError)> {
-        let mut json = (self.write_config)(config).map_err(|error| (usize::MAX, error))?;
-        if let Some(fields) = json.as_object_mut() {
-            fields.insert("model_type".into(), self.name.into());
-            fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());
-            fields.insert("dtype".into(), "float32".into());
-        }
-        let read_back = self.config_from_json(&json).map_err(|error| (usize::MAX - 1, error))?;
+        let holes = Template::parse(self.template).match_model(&normalized_json(config));
+        let holes = holes.map_err(|mismatches| self.structure_error(&mismatches))?;
+        let mut fields = write_keys(self.keys, &holes).map_err(|error| (STRUCTURE_DIFFERENCE, error))?;
+        fields.insert("model_type".into(), self.name.into());
+        fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());
+        fields.insert("dtype".into(), "float32".into());
+        let json = Value::Object(fields);
+        let read_back = self.config_from_json(&json).map_err(|error| (STRUCTURE_DIFFERENCE, error))?;
         let differences = config_diff(config, &read_back);
         match differences.first() {
             None => Ok(json),
@@ -84,14 +107,22 @@ impl Family {
 }
 
 impl Family {
-    /// The error for a class in `architectures` whose head Kiln does not implement.
-    pub(super) fn unsupported_class(&self, class: &str) -> ValidationError {
-        let suggestion = format!("supported: {}", self.architectures.join(", "));
-        ValidationError::new("architectures", format!("unsupported class `{class}`")).with_suggestion(suggestion)
+    /// The error for a model of another structure than the template.
+    fn structure_error(&self, mismatches: &[TemplateMismatch]) -> (usize, ValidationError) {
+        let count = STRUCTURE_DIFFERENCE * mismatches.len();
+        let TemplateMismatch { path, found, expected } = mismatches.first().cloned().unwrap_or_default();
+        let reason = format!("Hugging Face's `{}` cannot represent {found} here; it always has {expected}", self.name);
+        (count, ValidationError::new(path, reason))
     }
 }
 
-/// The error of [`Family::write_config`] for a part that the family does not have. `supported` is what it has instead.
+/// The error for a class in `architectures` whose head Kiln does not implement. `classes` are those that it does.
+pub(super) fn unsupported_class(classes: &[&str], class: &str) -> ValidationError {
+    let suggestion = format!("supported: {}", classes.join(", "));
+    ValidationError::new("architectures", format!("unsupported class `{class}`")).with_suggestion(suggestion)
+}
+
+/// The error for a part that the family's keys cannot say. `supported` is what they can say instead.
 pub(super) fn inexpressible(path: &str, supported: &str) -> ValidationError {
     ValidationError::new(path, format!("Hugging Face's format supports only {supported}"))
 }
@@ -106,7 +137,7 @@ pub fn config_diff(ours: &ModelConfig, theirs: &ModelConfig) -> Vec<(String, Str
 }
 
 /// A form that is equal for equal models: resolved, one block for each layer.
-fn normalized_json(config: &ModelConfig) -> Value {
+pub(super) fn normalized_json(config: &ModelConfig) -> Value {
     let mut config = config.clone();
     config.resolve();
     config.blocks = expand_blocks(&config.blocks);

@@ -14,24 +14,14 @@
 //! | `layer_norm_epsilon`, `tie_word_embeddings` | `eps` of every norm, `tied` of the head |
 
 use super::{
-    Family, activation,
-    binding::{Binding, Slice},
+    Family,
     config_reader::ConfigReader,
-    family::inexpressible,
-};
-use crate::config::{BlockConfig, ModelConfig, SublayerConfig};
-use kiln_nn::{
-    head::{HeadConfig, LanguageModelHeadConfig},
-    norm::{LayerNormConfig, NormConfig},
-    part::{
-        PartConfig,
-        attention::{AttentionConfig, MultiHeadProjectionConfig, ProjectionConfig},
-        feed_forward::mlp::MlpConfig,
-    },
-    position::{LearnedPositionConfig, PositionConfig},
+    keys::{Absent::*, Constant::*, Convert, Key::*},
+    names::{fused, linear, same},
+    template::Holes,
 };
 use kiln_spec::ValidationError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 pub(super) const FAMILY: Family = Family {
     name: "gpt2",
@@ -40,138 +30,84 @@ pub(super) const FAMILY: Family = Family {
     prefix: "transformer.",
     // Causal masks in older files. (The biases of attention are `c_attn.bias` and `c_proj.bias`.)
     ignored_suffixes: &[".attn.bias", ".attn.masked_bias"],
-    read_config: read,
-    write_config: write,
-    bindings,
+    keys: &[
+        Only("add_cross_attention", Bool(false)),
+        Only("is_causal", Bool(true)),
+        // The first changes rounding only; the others belong to heads that are not supported.
+        Ignored(&["reorder_and_upcast_attn", "n_ctx", "summary_type", "summary_use_proj", "summary_activation"]),
+        Ignored(&["summary_proj_to_labels", "summary_first_dropout"]),
+        Size("vocab_size", "vocab", Is(50_257)),
+        Size("n_embd", "hidden", Is(768)),
+        Size("n_positions", "length", Is(1024)),
+        Layers("n_layer", "layers", 12),
+        Size("n_head", "heads", Is(12)),
+        Converted(&ScoreScale),
+        Integer("n_inner", "intermediate", Times(4, "hidden")),
+        Activation("activation_function", "activation", "gelu_new"),
+        Dropout(&["resid_pdrop", "embd_pdrop", "attn_pdrop"], "dropout", 0.1),
+        Float("layer_norm_epsilon", "eps", 1e-5),
+        Flag("tie_word_embeddings", "tied", true),
+    ],
+    template: r#"{
+        "vocab": "$vocab",
+        "hidden": "$hidden",
+        "position": { "learned": { "max_position_embeddings": "$length" } },
+        "dropout": "$dropout",
+        "blocks": { "$each": "$layers", "block": { "sublayers": [
+            { "junction": { "pre": { "norm": { "layer": { "eps": "$eps" } } } },
+              "parts": [{ "attention": { "projection": { "heads": { "heads": "$heads", "bias": true, "scale": "$scale[]" } } } }] },
+            { "junction": { "pre": { "norm": { "layer": { "eps": "$eps" } } } },
+              "parts": [{ "mlp": { "intermediate": "$intermediate", "activation": "$activation", "bias": true } }] }
+        ] } },
+        "norm": { "layer": { "eps": "$eps" } },
+        "head": { "language": { "tied": "$tied" } }
+    }"#,
+    // The file's matrices are `[in, out]`, so that nothing is transposed.
+    names: &[
+        same("embedding", "transformer.wte.weight"),
+        same("position", "transformer.wpe"),
+        fused(
+            &["blocks.{i}.attention.q", "blocks.{i}.attention.k", "blocks.{i}.attention.v"],
+            "transformer.h.{i}.attn.c_attn",
+        )
+        .not_transposed(),
+        same("blocks.{i}.attention.o", "transformer.h.{i}.attn.c_proj"),
+        same("blocks.{i}.attention_norm", "transformer.h.{i}.ln_1"),
+        same("blocks.{i}.feed_forward_norm", "transformer.h.{i}.ln_2"),
+        same("blocks.{i}.feed_forward.up", "transformer.h.{i}.mlp.c_fc"),
+        same("blocks.{i}.feed_forward.down", "transformer.h.{i}.mlp.c_proj"),
+        same("norm", "transformer.ln_f"),
+        linear("head", "lm_head"),
+        same("embedding", "lm_head.weight").if_tied(),
+    ],
 };
 
-/// The model of a `config.json`; layers with the same scale of scores are one repeated block.
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    fields.require("add_cross_attention", false)?;
-    fields.require("is_causal", true)?;
-    // The first changes rounding only; the others belong to heads that are not supported.
-    fields.ignore(&["reorder_and_upcast_attn", "n_ctx", "summary_type", "summary_use_proj", "summary_activation"]);
-    fields.ignore(&["summary_proj_to_labels", "summary_first_dropout"]);
-    let hidden = fields.size("n_embd", 768)?;
-    let norm =
-        NormConfig::Layer(LayerNormConfig { eps: fields.float("layer_norm_epsilon")?.unwrap_or(1e-5), bias: true });
-    let feed_forward = PartConfig::Mlp(MlpConfig {
-        intermediate: Some(fields.integer("n_inner")?.unwrap_or(4 * hidden)),
-        activation: activation::read(fields, "activation_function", "gelu_new")?,
-        bias: true,
-    });
-    Ok(ModelConfig {
-        vocab: fields.size("vocab_size", 50_257)?,
-        hidden,
-        position: PositionConfig::Learned(LearnedPositionConfig {
-            max_position_embeddings: fields.size("n_positions", 1024)?,
-            offset: 0,
-        }),
-        dropout: fields.dropout(&["resid_pdrop", "embd_pdrop", "attn_pdrop"], 0.1)?,
-        blocks: build_blocks(&read_attention_heads(fields, hidden)?, &feed_forward, &norm),
-        head: HeadConfig::Language(LanguageModelHeadConfig {
-            tied: fields.flag("tie_word_embeddings", true)?,
-            ..LanguageModelHeadConfig::default()
-        }),
-        norm,
-        ..ModelConfig::default()
-    })
+/// `scale_attn_weights` and `scale_attn_by_inverse_layer_idx`: the factor of the scores of each layer, 1/√(head width) or 1,
+/// divided by the layer's number from 1. Hole for each layer: `scale`.
+struct ScoreScale;
+
+/// 1/√(head width).
+fn default_scale(holes: &Holes) -> f64 {
+    1.0 / ((holes.integer("hidden") / holes.integer("heads").max(1)) as f64).sqrt()
 }
 
-/// The attention heads of each layer. Layers can differ in the scale of scores only:
-/// `scale_attn_by_inverse_layer_idx` divides it by the layer's number from 1.
-fn read_attention_heads(
-    fields: &ConfigReader,
-    hidden: usize,
-) -> Result<Vec<MultiHeadProjectionConfig>, ValidationError> {
-    let (layers, heads) = (fields.layer_count("n_layer", 12)?, fields.size("n_head", 12)?);
-    let default_scale = 1.0 / ((hidden / heads) as f64).sqrt();
-    let scale = if fields.flag("scale_attn_weights", true)? { default_scale } else { 1.0 };
-    let by_layer = fields.flag("scale_attn_by_inverse_layer_idx", false)?;
-    let scales = (1..=layers).map(|layer| if by_layer { scale / layer as f64 } else { scale });
-    let layers = scales.map(|scale| MultiHeadProjectionConfig {
-        heads,
-        bias: true,
-        scale: Some(scale).filter(|scale| *scale != default_scale),
-        ..MultiHeadProjectionConfig::default()
-    });
-    Ok(layers.collect())
-}
-
-/// One block for each run of equal layers.
-fn build_blocks(layers: &[MultiHeadProjectionConfig], mlp: &PartConfig, norm: &NormConfig) -> Vec<BlockConfig> {
-    let mut blocks = Vec::new();
-    for run in layers.chunk_by(|a, b| a == b) {
-        let projection = ProjectionConfig::Heads(run[0].clone());
-        let attention = PartConfig::Attention(AttentionConfig { projection, ..AttentionConfig::default() });
-        let parts = [attention, mlp.clone()];
-        let sublayers = parts.map(|part| SublayerConfig::pre_norm(norm, part)).into();
-        blocks.push(BlockConfig::repeated(run.len(), sublayers));
+impl Convert for ScoreScale {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let default = default_scale(holes);
+        let scale = if fields.flag("scale_attn_weights", true)? { default } else { 1.0 };
+        let by_layer = fields.flag("scale_attn_by_inverse_layer_idx", false)?;
+        let scales = (1..=holes.integer("layers")).map(|layer| if by_layer { scale / layer as f64 } else { scale });
+        let scales = scales.map(|scale| Value::from(Some(scale).filter(|scale| *scale != default)));
+        holes.set("scale", scales.collect::<Vec<_>>());
+        Ok(())
     }
-    blocks
-}
 
-/// The `config.json` of a model. Options of single layers are taken from the first one; differences are found when the
-/// file is read back.
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let mut heads = Vec::new();
-    let mut first_mlp = None;
-    for (_, part) in config.parts() {
-        match part {
-            PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(layer), .. }) => {
-                heads.push(layer);
-            }
-            PartConfig::Mlp(mlp) => first_mlp = first_mlp.or(Some(mlp)),
-            _ => return Err(inexpressible("model.blocks", "attention with `heads` and `mlp`")),
-        }
+    /// From the first layer and whether others differ; whether they follow the rule is found when the file is read back.
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let scales = holes.layers("scale");
+        let is_one = scales.first().and_then(Value::as_f64) == Some(1.0);
+        json.insert("scale_attn_weights".into(), (!is_one).into());
+        json.insert("scale_attn_by_inverse_layer_idx".into(), scales.windows(2).any(|pair| pair[0] != pair[1]).into());
+        Ok(())
     }
-    let (Some(mlp), Some(first)) = (first_mlp, heads.first()) else {
-        return Err(inexpressible("model.blocks", "blocks of attention and `mlp`"));
-    };
-    let PositionConfig::Learned(LearnedPositionConfig { max_position_embeddings: length, .. }) = config.position else {
-        return Err(inexpressible("model.position", "learned positions"));
-    };
-    let (NormConfig::Layer(norm), HeadConfig::Language(head)) = (&config.norm, &config.head) else {
-        return Err(inexpressible("model", "a final LayerNorm and a language-model head"));
-    };
-    Ok(json!({
-        "vocab_size": config.vocab, "n_positions": length, "n_embd": config.hidden, "n_layer": config.num_layers(),
-        "n_head": first.heads, "n_inner": mlp.intermediate, "activation_function": activation::name(mlp.activation),
-        "layer_norm_epsilon": norm.eps, "tie_word_embeddings": head.tied, "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout, "attn_pdrop": config.dropout, "scale_attn_weights": first.scale != Some(1.0),
-        "scale_attn_by_inverse_layer_idx": heads.iter().any(|layer| layer.scale != first.scale),
-    }))
-}
-
-/// Tensor names. q, k and v are thirds of `c_attn`'s columns.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = vec![
-        Binding::identity("embedding", "transformer.wte.weight"),
-        Binding::identity("position.weight", "transformer.wpe.weight"),
-    ];
-    for i in 0..config.num_layers() {
-        let (block, layer) = (format!("blocks.{i}"), format!("transformer.h.{i}"));
-        for (part, name) in ["q", "k", "v"].into_iter().enumerate() {
-            for (axis, end) in [(1, "weight"), (0, "bias")] {
-                let slice = Slice::contiguous(axis, part * config.hidden, config.hidden, 3 * config.hidden);
-                let (parameter, tensor) =
-                    (format!("{block}.attention.{name}.{end}"), format!("{layer}.attn.c_attn.{end}"));
-                bindings.push(Binding::identity(parameter, tensor).with_slice(slice));
-            }
-        }
-        // Linear layers as well as norms: the file's matrices are `[in, out]`, so that nothing is transposed.
-        let rest = [
-            ("attention.o", "attn.c_proj"),
-            ("attention_norm", "ln_1"),
-            ("feed_forward_norm", "ln_2"),
-            ("feed_forward.up", "mlp.c_fc"),
-            ("feed_forward.down", "mlp.c_proj"),
-        ];
-        for (ours, theirs) in rest {
-            bindings.extend(Binding::norm(&format!("{block}.{ours}"), &format!("{layer}.{theirs}"), true));
-        }
-    }
-    bindings.extend(Binding::norm("norm", "transformer.ln_f", true));
-    bindings.push(Binding::lm_head(&config.head, "lm_head.weight"));
-    bindings
 }

@@ -89,7 +89,7 @@ fn packed_weight(bindings: &[Binding], tensors: &dyn TensorSource) -> Option<Pac
 
 /// The family's bindings with the tensor names of this file: without the family's prefix if no tensor has it.
 fn file_bindings(config: &ModelConfig, family: &Family, tensors: &dyn TensorSource) -> Vec<Binding> {
-    let mut bindings = (family.bindings)(config);
+    let mut bindings = family.bindings(config);
     if !tensors.entries().keys().any(|name| name.starts_with(family.prefix)) {
         for binding in &mut bindings {
             if let Some(bare) = binding.tensor.strip_prefix(family.prefix) {
@@ -132,19 +132,40 @@ fn match_parameter(
     (family, tensors): (&Family, &dyn TensorSource),
     mismatch: &mut WeightMismatch,
 ) {
-    let preferred = bindings.first().map(|binding| binding.tensor.clone());
-    bindings.retain(|binding| tensors.entries().contains_key(&binding.tensor));
+    let is_present = |binding: &Binding| tensors.entries().contains_key(&binding.tensor);
+    let missing: Vec<String> = missing_tensors(bindings, is_present);
     if bindings.is_empty() {
-        let unnamed = || format!("{} (no tensor of the family {})", parameter.path, family.name);
-        mismatch.missing_keys.push(preferred.unwrap_or_else(unnamed));
+        mismatch.missing_keys.push(format!("{} (no tensor of the family {})", parameter.path, family.name));
     }
+    mismatch.missing_keys.extend(missing);
+    bindings.retain(is_present);
     for binding in bindings {
-        let expected = binding.layout.file_shape(&parameter.shape);
+        let expected = binding.file_shape(&parameter.shape);
         let found = &tensors.entries()[&binding.tensor].shape;
         if *found != expected {
             mismatch.mismatched_shapes.push((binding.tensor.clone(), expected, found.clone()));
         }
     }
+}
+
+/// The preferred tensors of a parameter that has none: one tensor, or those of the elements of a stacked parameter that are
+/// not in the file.
+fn missing_tensors(bindings: &[Binding], is_present: impl Fn(&Binding) -> bool) -> Vec<String> {
+    if bindings.iter().any(|binding| binding.element.is_none() && is_present(binding)) {
+        return Vec::new();
+    }
+    let mut elements = BTreeMap::<Option<(usize, usize)>, (bool, &str)>::new();
+    for binding in bindings {
+        elements.entry(binding.element).or_insert((false, &binding.tensor)).0 |= is_present(binding);
+    }
+    // A stack of which the file has some elements, or for which the family has no whole tensor, is named element by element.
+    let has_elements = elements.iter().any(|(element, (present, _))| element.is_some() && *present);
+    let preferred = bindings.first().and_then(|binding| binding.element);
+    let missing = elements.into_iter().filter(|(element, (present, _))| {
+        let is_asked = if has_elements { element.is_some() } else { element.is_some() == preferred.is_some() };
+        !present && is_asked
+    });
+    missing.map(|(_, (_, tensor))| tensor.to_owned()).collect()
 }
 
 /// Several parameters may be slices of one tensor, which is reported once.
@@ -160,9 +181,15 @@ fn read_parameter(
     tensors: &dyn TensorSource,
 ) -> Result<TensorData, LoadWeightsError> {
     let bindings = bindings.get(name).map(Vec::as_slice).unwrap_or_default();
+    // A tensor of the whole parameter precedes those of its elements.
+    let whole: Vec<Binding> = bindings.iter().filter(|binding| binding.element.is_none()).cloned().collect();
+    let bindings = if whole.is_empty() { bindings } else { &whole };
     let Some((first, others)) = bindings.split_first() else {
         return Err(TensorError::NotFound(name.to_owned()).into());
     };
+    if let Some(count) = stacked_elements(bindings) {
+        return read_stack(bindings, count, tensors);
+    }
     let data = first.layout.extract(tensors.read(&first.tensor)?);
     for other in others {
         if other.layout.extract(tensors.read(&other.tensor)?) != data {
@@ -173,4 +200,26 @@ fn read_parameter(
         }
     }
     Ok(data)
+}
+
+/// Number of elements of a parameter whose elements have a tensor each; `None` if a tensor has it whole.
+fn stacked_elements(bindings: &[Binding]) -> Option<usize> {
+    let elements = bindings.iter().map(|binding| binding.element.map(|(_, count)| count));
+    elements.collect::<Option<Vec<_>>>()?.first().copied()
+}
+
+/// The values of a stacked parameter from the tensors of its `count` elements.
+fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) -> Result<TensorData, LoadWeightsError> {
+    let (mut values, mut shape) = (Vec::<f32>::new(), vec![count]);
+    for index in 0..count {
+        let binding = bindings.iter().find(|binding| binding.element == Some((index, count)));
+        let binding = binding.ok_or_else(|| TensorError::NotFound(format!("element {index}")))?;
+        let element = binding.layout.extract(tensors.read(&binding.tensor)?);
+        if index == 0 {
+            shape.extend(element.shape().iter());
+            values.reserve(count * element.shape().num_elements());
+        }
+        values.extend(element.iter::<f32>());
+    }
+    Ok(TensorData::new(values, shape))
 }

@@ -5,13 +5,11 @@
 
 use super::{
     Family,
-    config_reader::ConfigReader,
-    llama_like::{self, Defaults, FamilyOptions},
-    rope::RotaryClass,
+    keys::{Absent::*, Constant::*, Key::*},
+    llama_like,
+    rope::{Rotary, RotaryClass},
+    windows::SlidingWindow,
 };
-use crate::config::ModelConfig;
-use kiln_spec::ValidationError;
-use serde_json::Value;
 
 pub(super) const FAMILY: Family = Family {
     name: "mistral",
@@ -20,31 +18,27 @@ pub(super) const FAMILY: Family = Family {
     prefix: "model.",
     // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
-    read_config: read,
-    write_config: write,
-    bindings: llama_like::bindings,
+    keys: &[
+        Size("vocab_size", "vocab", Is(32_000)),
+        Size("hidden_size", "hidden", Is(4096)),
+        Size("intermediate_size", "intermediate", Is(14_336)),
+        Layers("num_hidden_layers", "layers", 32),
+        Size("num_attention_heads", "heads", Is(32)),
+        Integer("num_key_value_heads", "kv_heads", Is(8)),
+        Integer("head_dim", "head_dim", Null),
+        Activation("hidden_act", "activation", "silu"),
+        Float("rms_norm_eps", "eps", 1e-6),
+        Flag("tie_word_embeddings", "tied", false),
+        Converted(&Rotary { class: RotaryClass::Scaled, max_length: 131_072 }),
+        Fixed("qkv_bias", Bool(false)),
+        Fixed("out_bias", Nothing),
+        Fixed("mlp_bias", Bool(false)),
+        Converted(&SlidingWindow { absent: Some(4096) }),
+        NoDropout("attention_dropout"),
+        Only("is_causal", Bool(true)),
+        Ignored(&["pretraining_tp"]),
+        Written("use_cache", Bool(true)),
+    ],
+    template: llama_like::TEMPLATE,
+    names: llama_like::NAMES,
 };
-
-const DEFAULTS: Defaults = Defaults {
-    vocab: 32_000,
-    hidden: 4096,
-    intermediate: 14_336,
-    kv_heads: Some(8),
-    eps: 1e-6,
-    max_length: 131_072,
-    rotary: RotaryClass::Scaled,
-};
-
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let default = if fields.is_null("sliding_window") { None } else { Some(4096) };
-    let window = fields.integer("sliding_window")?.or(default);
-    let windows = vec![window; llama_like::num_layers(fields)?];
-    llama_like::read(fields, &DEFAULTS, &FamilyOptions { windows, ..FamilyOptions::default() })
-}
-
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let blocks = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &blocks, DEFAULTS.rotary)?;
-    json["sliding_window"] = blocks.windows[0].into();
-    Ok(json)
-}

@@ -1,9 +1,9 @@
 //! Model families of Hugging Face: `config.json` and tensor names, translated to Kiln's configurations and parameter names
 //! and back.
 //!
-//! A family (Llama, BERT, T5, …) is not a model class. It is a [`Family`]: one file here with three functions, from
-//! `config.json` to [`ModelConfig`], back, and from parameter names to tensor names. Everything that a family computes is
-//! a part in `kiln-nn`.
+//! A family (Llama, BERT, T5, …) is not a model class. It is a [`Family`]: one file here with data that is read in both
+//! directions. A template with named holes gives the [`ModelConfig`], a table of keys says which key of `config.json` fills which
+//! hole, and a table of names which tensor holds which parameter. Everything that a family computes is a part in `kiln-nn`.
 //!
 //! | direction | function |
 //! |---|---|
@@ -13,7 +13,8 @@
 //! | parameters → tensors | [`export_tensors`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
-//! Files that families have in common: `llama_like`, `bert_like` (whole families), `activation`, `rope` (JSON values).
+//! Files that families have in common: `llama_like`, `bert_like` (templates and names), `rope`, `windows`, `activation` (keys that
+//! are no plain value of one hole).
 
 mod activation;
 mod bert_like;
@@ -22,11 +23,15 @@ pub mod config_reader;
 pub mod config_warning;
 mod export;
 pub mod family;
+mod keys;
 mod llama_like;
 mod load;
+mod names;
 mod reference_keys;
 mod rope;
 pub mod sentence_transformers;
+mod template;
+mod windows;
 
 mod bert;
 mod gpt2;
@@ -38,7 +43,7 @@ mod qwen2;
 mod roberta;
 pub mod t5;
 
-pub use binding::{Binding, TensorLayout};
+pub use binding::{Binding, TensorLayout, ValueMap};
 pub use config_reader::ConfigReader;
 pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};

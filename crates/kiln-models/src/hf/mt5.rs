@@ -3,31 +3,29 @@
 //! Unlike T5, a head that is tied to the embedding does not scale its input by 1/√M. Reference: `modeling_mt5.py` of
 //! transformers.
 
-use super::{Family, config_reader::ConfigReader, t5};
-use crate::config::ModelConfig;
-use kiln_nn::head::LanguageModelHeadConfig;
-use kiln_spec::ValidationError;
+use super::{
+    Family,
+    keys::{Absent::*, Constant::*, Key::*},
+    t5::{self, COMMON_KEYS, FeedForward, SupportedClass},
+};
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["MT5ForConditionalGeneration", "MT5Model"];
 
 pub(super) const FAMILY: Family = Family {
     name: "mt5",
-    architectures: &["MT5ForConditionalGeneration", "MT5Model"],
-    read_config: read,
+    architectures: CLASSES,
+    keys: &[
+        All(&COMMON_KEYS),
+        Size("vocab_size", "vocab", Is(250_112)),
+        Size("d_ff", "intermediate", Is(1024)),
+        Size("num_layers", "encoder_layers", Is(8)),
+        Size("num_decoder_layers", "layers", Same("encoder_layers")),
+        Size("num_heads", "heads", Is(6)),
+        Converted(&FeedForward { absent: "gated-gelu" }),
+        Converted(&SupportedClass { classes: CLASSES }),
+        Flag("tie_word_embeddings", "tied", true),
+        Fixed("head_scale", Nothing),
+    ],
     ..t5::FAMILY
 };
-
-const DEFAULTS: t5::Defaults = t5::Defaults {
-    family: &FAMILY,
-    vocab: 250_112,
-    intermediate: 1024,
-    layers: 8,
-    heads: 6,
-    feed_forward: "gated-gelu",
-};
-
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let head = LanguageModelHeadConfig {
-        tied: fields.flag("tie_word_embeddings", true)?,
-        ..LanguageModelHeadConfig::default()
-    };
-    t5::read_with_head(fields, &DEFAULTS, head)
-}

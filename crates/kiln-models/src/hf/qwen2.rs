@@ -6,13 +6,11 @@
 
 use super::{
     Family,
-    config_reader::ConfigReader,
-    llama_like::{self, Defaults, FamilyOptions},
-    rope::RotaryClass,
+    keys::{Absent::*, Constant::*, Key::*},
+    llama_like,
+    rope::{Rotary, RotaryClass},
+    windows::LayerTypes,
 };
-use crate::config::ModelConfig;
-use kiln_spec::ValidationError;
-use serde_json::Value;
 
 pub(super) const FAMILY: Family = Family {
     name: "qwen2",
@@ -21,66 +19,27 @@ pub(super) const FAMILY: Family = Family {
     prefix: "model.",
     // Rotary frequencies, which older files contain; Kiln computes them.
     ignored_suffixes: &["rotary_emb.inv_freq"],
-    read_config: read,
-    write_config: write,
-    bindings: llama_like::bindings,
+    keys: &[
+        Size("vocab_size", "vocab", Is(151_936)),
+        Size("hidden_size", "hidden", Is(4096)),
+        Size("intermediate_size", "intermediate", Is(22_016)),
+        Layers("num_hidden_layers", "layers", 32),
+        Size("num_attention_heads", "heads", Is(32)),
+        Integer("num_key_value_heads", "kv_heads", Is(32)),
+        Integer("head_dim", "head_dim", Null),
+        Activation("hidden_act", "activation", "silu"),
+        Float("rms_norm_eps", "eps", 1e-6),
+        Flag("tie_word_embeddings", "tied", false),
+        Converted(&Rotary { class: RotaryClass::Scaled, max_length: 32_768 }),
+        Fixed("qkv_bias", Bool(true)),
+        Fixed("out_bias", Bool(false)),
+        Fixed("mlp_bias", Bool(false)),
+        Converted(&LayerTypes),
+        NoDropout("attention_dropout"),
+        Only("is_causal", Bool(true)),
+        Ignored(&["pretraining_tp"]),
+        Written("use_cache", Bool(true)),
+    ],
+    template: llama_like::TEMPLATE,
+    names: llama_like::NAMES,
 };
-
-const DEFAULTS: Defaults = Defaults {
-    vocab: 151_936,
-    hidden: 4096,
-    intermediate: 22_016,
-    kv_heads: Some(32),
-    eps: 1e-6,
-    max_length: 32_768,
-    rotary: RotaryClass::Scaled,
-};
-
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let windows = read_windows(fields)?;
-    llama_like::read(fields, &DEFAULTS, &FamilyOptions { qkv_bias: true, windows, ..FamilyOptions::default() })
-}
-
-/// Sliding window of each layer, the token itself included; `None`: full attention.
-fn read_windows(fields: &ConfigReader) -> Result<Vec<Option<usize>>, ValidationError> {
-    let layers = llama_like::num_layers(fields)?;
-    let default = if fields.is_null("sliding_window") { None } else { Some(4096) };
-    let window = fields.integer("sliding_window")?.or(default);
-    let full_layers = fields.integer("max_window_layers")?.unwrap_or(28);
-    let window = if fields.flag("use_sliding_window", false)? { window } else { None };
-    let Some(types) = fields.get("layer_types") else {
-        return Ok((0..layers).map(|layer| window.filter(|_| layer >= full_layers)).collect());
-    };
-    let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
-        let reason = format!("expected a list of {layers} strings, one for each layer, found {types}");
-        return Err(ValidationError::new("layer_types", reason));
-    };
-    types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window)).collect()
-}
-
-/// The window of a layer with an entry in `layer_types`; `window` is the window of those that have one.
-fn layer_window(layer: usize, kind: &Value, window: Option<usize>) -> Result<Option<usize>, ValidationError> {
-    let reason = match kind.as_str() {
-        Some("full_attention") => return Ok(None),
-        Some("sliding_attention") if window.is_some() => return Ok(window),
-        Some("sliding_attention") => {
-            "sliding_attention needs a width in `sliding_window` and \"use_sliding_window\": true".into()
-        }
-        _ => format!("expected full_attention or sliding_attention, found {kind}"),
-    };
-    Err(ValidationError::new(format!("layer_types[{layer}]"), reason))
-}
-
-/// The `config.json` of a model. `sliding_window` is the first layer's that has one; all must be equal.
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let blocks = llama_like::match_llama_blocks(config)?;
-    let mut json = llama_like::write(config, &blocks, DEFAULTS.rotary)?;
-    let windows = &blocks.windows;
-    let window = windows.iter().flatten().next();
-    let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
-    json["use_sliding_window"] = window.is_some().into();
-    json["sliding_window"] = window.copied().into();
-    json["max_window_layers"] = windows.iter().take_while(|window| window.is_none()).count().into();
-    json["layer_types"] = types.collect::<Vec<_>>().into();
-    Ok(json)
-}

@@ -9,52 +9,94 @@
 //! | `head.bias`, `head.weight` (untied) | `lm_head.bias` or `lm_head.decoder.bias`, `lm_head.decoder.weight` |
 //! | `head.pooler`, `head.classes` | `classifier.dense`, `classifier.out_proj` |
 
-use super::{Family, bert_like, binding::Binding, config_reader::ConfigReader};
-use crate::config::ModelConfig;
-use kiln_nn::{head::HeadConfig, part::feed_forward::activation::Activation};
+use super::{
+    Family,
+    bert_like::{self, ClassHead, TableLength},
+    config_reader::ConfigReader,
+    keys::{Convert, Key::*},
+    names::{linear, same},
+    template::Holes,
+};
+use kiln_nn::part::feed_forward::activation::Activation;
 use kiln_spec::ValidationError;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["RobertaForMaskedLM", "RobertaModel", "RobertaForSequenceClassification"];
 
 pub(super) const FAMILY: Family = Family {
     name: "roberta",
     aliases: &["xlm-roberta", "camembert"],
-    architectures: &["RobertaForMaskedLM", "RobertaModel", "RobertaForSequenceClassification"],
+    architectures: CLASSES,
     prefix: "roberta.",
     // Constants, a pooler that the class may lack, and a second name of the decoder's bias.
     ignored_suffixes: &["embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias", "lm_head.bias"],
-    read_config: read,
-    write_config: write,
-    bindings,
+    keys: &[
+        All(&bert_like::ENCODER_KEYS),
+        Converted(&Vocabulary),
+        Converted(&PaddingOffset),
+        Converted(&TableLength),
+        Converted(&ClassHead { class: "Roberta", classes: CLASSES, activation: Some(Activation::Gelu) }),
+    ],
+    template: bert_like::TEMPLATE,
+    names: &[
+        same("embedding", "roberta.embeddings.word_embeddings.weight"),
+        same("embedded.types", "roberta.embeddings.token_type_embeddings.weight"),
+        same("position", "roberta.embeddings.position_embeddings"),
+        same("embedded.norm", "roberta.embeddings.LayerNorm"),
+        same("embedded.norm", "roberta.embeddings.LayerNorm").with_ends(bert_like::TF_ENDS),
+        linear("blocks.{i}.attention.q", "roberta.encoder.layer.{i}.attention.self.query"),
+        linear("blocks.{i}.attention.k", "roberta.encoder.layer.{i}.attention.self.key"),
+        linear("blocks.{i}.attention.v", "roberta.encoder.layer.{i}.attention.self.value"),
+        linear("blocks.{i}.attention.o", "roberta.encoder.layer.{i}.attention.output.dense"),
+        linear("blocks.{i}.feed_forward.up", "roberta.encoder.layer.{i}.intermediate.dense"),
+        linear("blocks.{i}.feed_forward.down", "roberta.encoder.layer.{i}.output.dense"),
+        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm"),
+        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm"),
+        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm")
+            .with_ends(bert_like::TF_ENDS),
+        linear("head.transform.dense", "lm_head.dense"),
+        same("head.transform.norm", "lm_head.layer_norm"),
+        same("head.transform.norm", "lm_head.layer_norm").with_ends(bert_like::TF_ENDS),
+        // A tied head has two names for its bias, and the embedding as its matrix.
+        same("head.bias", "lm_head.bias").if_tied(),
+        same("head.bias", "lm_head.decoder.bias"),
+        same("embedding", "lm_head.decoder.weight").if_tied(),
+        linear("head.weight", "lm_head.decoder.weight"),
+        linear("head.pooler", "classifier.dense"),
+        linear("head.classes", "classifier.out_proj"),
+    ],
 };
 
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let position_offset = fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1);
-    // The classes of XLM-RoBERTa and CamemBERT have BERT's default.
-    let vocab = if fields.string("model_type", FAMILY.name)? == FAMILY.name { 50_265 } else { 30_522 };
-    let defaults = bert_like::Defaults { vocab, position_offset, head_activation: Some(Activation::Gelu) };
-    bert_like::read(fields, &FAMILY, &defaults)
-}
+/// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.
+struct Vocabulary;
 
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let mut json = bert_like::write(config, "Roberta")?;
-    json["pad_token_id"] = bert_like::learned_positions(config)?.offset.saturating_sub(1).into();
-    Ok(json)
-}
-
-/// Tensor names of the encoder and of the head.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    let mut bindings = bert_like::bindings(config, FAMILY.prefix);
-    match &config.head {
-        HeadConfig::Language(head) => {
-            bindings.extend(Binding::linear("head.transform.dense", "lm_head.dense", true));
-            bindings.extend(bert_like::layer_norm_bindings("head.transform.norm", "lm_head.layer_norm"));
-            bindings.extend(bert_like::logit_bindings(head.tied, "lm_head"));
-        }
-        HeadConfig::Class(_) => {
-            bindings.extend(Binding::linear("head.pooler", "classifier.dense", true));
-            bindings.extend(Binding::linear("head.classes", "classifier.out_proj", true));
-        }
-        _ => {}
+impl Convert for Vocabulary {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let default = if fields.string("model_type", FAMILY.name)? == FAMILY.name { 50_265 } else { 30_522 };
+        holes.set("vocab", fields.size("vocab_size", default)?);
+        Ok(())
     }
-    bindings
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("vocab_size".into(), holes.get("vocab").clone());
+        Ok(())
+    }
+}
+
+/// `pad_token_id`: positions start after it. Hole: `offset`.
+struct PaddingOffset;
+
+impl Convert for PaddingOffset {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("offset", fields.integer("pad_token_id")?.unwrap_or(1).saturating_add(1));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("pad_token_id".into(), holes.integer("offset").saturating_sub(1).into());
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@
 //! The reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: only Phi-3's rotates a
 //! part of a head, and only the others scale.
 
-use super::{config_reader::ConfigReader, family::inexpressible};
+use super::{config_reader::ConfigReader, family::inexpressible, keys::Convert, template::Holes};
 use kiln_nn::position::{
     PositionConfig, RotaryEmbeddingConfig, RotaryScaling,
     rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
@@ -39,7 +39,7 @@ struct Lengths {
 }
 
 /// The rotary positions of a `config.json`. `max_length` is the default of `max_position_embeddings`.
-pub(super) fn read(
+fn read(
     fields: &ConfigReader,
     class: RotaryClass,
     head_dim: usize,
@@ -207,7 +207,7 @@ fn attention_factor(fields: &ConfigReader, factor: f64) -> Result<Option<f64>, V
 ///
 /// # Errors
 /// If they are not rotary.
-pub(super) fn write(position: &PositionConfig, class: RotaryClass) -> Result<Value, ValidationError> {
+fn write(position: &PositionConfig, class: RotaryClass) -> Result<Value, ValidationError> {
     let PositionConfig::Rotary(rotary) = position else {
         return Err(inexpressible("model.position", "rotary positions"));
     };
@@ -230,4 +230,31 @@ pub(super) fn write(position: &PositionConfig, class: RotaryClass) -> Result<Val
         table["partial_rotary_factor"] = rotary.partial_factor.into();
     }
     Ok(table)
+}
+
+/// The keys of rotary positions. Hole: `position`. Reads the holes `head_dim`, `hidden` and `heads`.
+pub(super) struct Rotary {
+    /// What the family's rotary class implements.
+    pub class: RotaryClass,
+    /// `max_position_embeddings` of the reference's class.
+    pub max_length: usize,
+}
+
+impl Convert for Rotary {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let head_dim = match holes.integer("head_dim") {
+            0 => holes.integer("hidden") / holes.integer("heads").max(1),
+            head_dim => head_dim,
+        };
+        let position = read(fields, self.class, head_dim, self.max_length)?;
+        holes.set("position", serde_json::to_value(position).unwrap_or_default());
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let position = serde_json::from_value(holes.get("position").clone());
+        let position = position.map_err(|_| inexpressible("model.position", "rotary positions"))?;
+        json.insert("rope_parameters".into(), write(&position, self.class)?);
+        Ok(())
+    }
 }

@@ -15,55 +15,134 @@
 //! | `layer_norm_epsilon` | `eps` of every RMSNorm |
 //! | `tie_word_embeddings`, `scale_decoder_outputs` | `tied` and `scale` of the head |
 
-use super::{Family, activation, binding::Binding, config_reader::ConfigReader, family::inexpressible};
-use crate::{
-    config::{BlockConfig, ModelConfig, SublayerConfig, Visibility},
-    stack::{EncoderConfig, Stack},
-    tensors::TensorSource,
-};
-use kiln_nn::{
-    head::{HeadConfig, LanguageModelHeadConfig},
-    norm::{NormConfig, RmsNormConfig},
-    part::{
-        PartConfig,
-        attention::{AttentionConfig, AttentionSource, MultiHeadProjectionConfig, ProjectionConfig},
-        feed_forward::{activation::Activation, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+use super::{
+    Family, activation,
+    config_reader::ConfigReader,
+    family::{inexpressible, unsupported_class},
+    keys::{
+        Absent::*,
+        Constant::*,
+        Convert,
+        Key::{self, *},
     },
-    position::{PositionConfig, RelativeBiasConfig},
+    names::{linear, same},
+    template::Holes,
 };
-use kiln_spec::{ValidationError, config::NoOptions};
-use serde_json::{Value, json};
+use crate::tensors::TensorSource;
+use kiln_nn::part::{
+    PartConfig,
+    feed_forward::{activation::Activation as ActivationFunction, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+};
+use kiln_spec::ValidationError;
+use serde_json::{Map, Value};
+
+/// Classes of the reference.
+const CLASSES: &[&str] = &["T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"];
 
 pub(super) const FAMILY: Family = Family {
     name: "t5",
     aliases: &[],
-    architectures: &["T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"],
+    architectures: CLASSES,
     prefix: "",
     // Older files have a table in cross-attention, which the reference doesn't use.
     ignored_suffixes: &["EncDecAttention.relative_attention_bias.weight"],
-    read_config: read,
-    write_config: write,
-    bindings,
+    keys: &[
+        All(&COMMON_KEYS),
+        Size("vocab_size", "vocab", Is(32_128)),
+        Size("d_ff", "intermediate", Is(2048)),
+        Size("num_layers", "encoder_layers", Is(6)),
+        Size("num_decoder_layers", "layers", Same("encoder_layers")),
+        Size("num_heads", "heads", Is(8)),
+        Converted(&FeedForward { absent: "relu" }),
+        Converted(&SupportedClass { classes: CLASSES }),
+        Converted(&HeadScale),
+    ],
+    template: TEMPLATE,
+    // Older files repeat the table of embeddings for each stack, and each stack has one table of relative positions.
+    names: &[
+        same("embedding", "shared.weight"),
+        same("embedding", "encoder.embed_tokens.weight"),
+        same("embedding", "decoder.embed_tokens.weight"),
+        linear("head", "lm_head"),
+        same("embedding", "lm_head.weight").if_tied(),
+        same("position", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+        same("norm", "decoder.final_layer_norm"),
+        linear("blocks.{i}.attention.q", "decoder.block.{i}.layer.0.SelfAttention.q"),
+        linear("blocks.{i}.attention.k", "decoder.block.{i}.layer.0.SelfAttention.k"),
+        linear("blocks.{i}.attention.v", "decoder.block.{i}.layer.0.SelfAttention.v"),
+        linear("blocks.{i}.attention.o", "decoder.block.{i}.layer.0.SelfAttention.o"),
+        same("blocks.{i}.attention_norm", "decoder.block.{i}.layer.0.layer_norm"),
+        linear("blocks.{i}.cross_attention.q", "decoder.block.{i}.layer.1.EncDecAttention.q"),
+        linear("blocks.{i}.cross_attention.k", "decoder.block.{i}.layer.1.EncDecAttention.k"),
+        linear("blocks.{i}.cross_attention.v", "decoder.block.{i}.layer.1.EncDecAttention.v"),
+        linear("blocks.{i}.cross_attention.o", "decoder.block.{i}.layer.1.EncDecAttention.o"),
+        same("blocks.{i}.cross_attention_norm", "decoder.block.{i}.layer.1.layer_norm"),
+        linear("blocks.{i}.feed_forward.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0"),
+        linear("blocks.{i}.feed_forward.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1")
+            .with("blocks.{i}.feed_forward.gate.weight"),
+        linear("blocks.{i}.feed_forward.up", "decoder.block.{i}.layer.2.DenseReluDense.wi")
+            .without("blocks.{i}.feed_forward.gate.weight"),
+        linear("blocks.{i}.feed_forward.down", "decoder.block.{i}.layer.2.DenseReluDense.wo"),
+        same("blocks.{i}.feed_forward_norm", "decoder.block.{i}.layer.2.layer_norm"),
+        same("encoder.position", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"),
+        same("encoder.norm", "encoder.final_layer_norm"),
+        linear("encoder.blocks.{i}.attention.q", "encoder.block.{i}.layer.0.SelfAttention.q"),
+        linear("encoder.blocks.{i}.attention.k", "encoder.block.{i}.layer.0.SelfAttention.k"),
+        linear("encoder.blocks.{i}.attention.v", "encoder.block.{i}.layer.0.SelfAttention.v"),
+        linear("encoder.blocks.{i}.attention.o", "encoder.block.{i}.layer.0.SelfAttention.o"),
+        same("encoder.blocks.{i}.attention_norm", "encoder.block.{i}.layer.0.layer_norm"),
+        linear("encoder.blocks.{i}.feed_forward.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0"),
+        linear("encoder.blocks.{i}.feed_forward.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1")
+            .with("encoder.blocks.{i}.feed_forward.gate.weight"),
+        linear("encoder.blocks.{i}.feed_forward.up", "encoder.block.{i}.layer.1.DenseReluDense.wi")
+            .without("encoder.blocks.{i}.feed_forward.gate.weight"),
+        linear("encoder.blocks.{i}.feed_forward.down", "encoder.block.{i}.layer.1.DenseReluDense.wo"),
+        same("encoder.blocks.{i}.feed_forward_norm", "encoder.block.{i}.layer.1.layer_norm"),
+    ],
 };
 
-/// Defaults of a family's reference class, for absent keys.
-pub(super) struct Defaults {
-    /// The family, for errors and class names.
-    pub family: &'static Family,
-    /// `vocab_size`.
-    pub vocab: usize,
-    /// `d_ff`.
-    pub intermediate: usize,
-    /// `num_layers`.
-    pub layers: usize,
-    /// `num_heads`.
-    pub heads: usize,
-    /// `feed_forward_proj`.
-    pub feed_forward: &'static str,
-}
+/// Configuration of T5 and mT5.
+pub(super) const TEMPLATE: &str = r#"{
+    "stack": "encoder-decoder",
+    "visibility": "prefix",
+    "vocab": "$vocab",
+    "hidden": "$hidden",
+    "position": { "t5": { "num_buckets": "$buckets", "max_distance": "$distance", "bidirectional": false, "heads": "$heads" } },
+    "dropout": "$dropout",
+    "blocks": { "$each": "$layers", "block": { "sublayers": [
+        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
+          "parts": [{ "attention": { "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
+        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
+          "parts": [{ "attention": { "source": "cross",
+              "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
+        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } }, "parts": ["$feed_forward"] }
+    ] } },
+    "encoder": {
+        "position": { "t5": { "num_buckets": "$buckets", "max_distance": "$distance", "bidirectional": true, "heads": "$heads" } },
+        "blocks": { "$each": "$encoder_layers", "block": { "sublayers": [
+            { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
+              "parts": [{ "attention": { "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
+            { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } }, "parts": ["$feed_forward"] }
+        ] } },
+        "norm": { "rms": { "eps": "$eps" } }
+    },
+    "norm": { "rms": { "eps": "$eps" } },
+    "head": { "language": { "tied": "$tied", "scale": "$head_scale" } }
+}"#;
 
-const DEFAULTS: Defaults =
-    Defaults { family: &FAMILY, vocab: 32_128, intermediate: 2048, layers: 6, heads: 8, feed_forward: "relu" };
+/// Keys with the same defaults in both families.
+pub(super) const COMMON_KEYS: [Key; 10] = [
+    Only("is_encoder_decoder", Bool(true)),
+    Only("is_decoder", Bool(false)),
+    Only("is_causal", Bool(true)),
+    Ignored(&["n_positions", "classifier_dropout", "max_position_embeddings"]),
+    Float("layer_norm_epsilon", "eps", 1e-6),
+    Size("d_model", "hidden", Is(512)),
+    Size("d_kv", "head_dim", Is(64)),
+    Size("relative_attention_num_buckets", "buckets", Is(32)),
+    Size("relative_attention_max_distance", "distance", Is(128)),
+    Dropout(&["dropout_rate"], "dropout", 0.1),
+];
 
 /// Key of newer files: whether the input of the head is scaled by 1/√M.
 const SCALE_OUTPUTS_KEY: &str = "scale_decoder_outputs";
@@ -79,176 +158,82 @@ pub fn resolve_tied_embeddings(json: &mut Value, tensors: &dyn TensorSource) {
     }
 }
 
-/// The model of a `config.json` of T5; the head depends on the version.
-fn read(fields: &ConfigReader) -> Result<ModelConfig, ValidationError> {
-    let tied = fields.flag("tie_word_embeddings", true)?;
-    // Older files have no key for the scale: a tied head has it.
-    let scaled = fields.flag(SCALE_OUTPUTS_KEY, tied)?;
-    let hidden = fields.size("d_model", 512)? as f64;
-    let scale = scaled.then(|| 1.0 / hidden.sqrt());
-    let head = LanguageModelHeadConfig { tied, scale, ..LanguageModelHeadConfig::default() };
-    read_with_head(fields, &DEFAULTS, head)
+/// `architectures`: only classes with a language-model head.
+pub(super) struct SupportedClass {
+    /// The supported classes.
+    pub classes: &'static [&'static str],
 }
 
-/// The model of a `config.json` with a given head.
-pub(super) fn read_with_head(
-    fields: &ConfigReader,
-    defaults: &Defaults,
-    head: LanguageModelHeadConfig,
-) -> Result<ModelConfig, ValidationError> {
-    fields.require("is_encoder_decoder", true)?;
-    fields.require("is_decoder", false)?;
-    fields.require("is_causal", true)?;
-    fields.ignore(&["n_positions", "classifier_dropout", "max_position_embeddings"]);
-    if let Some(class) = fields.get("architectures").and_then(|list| list[0].as_str())
-        && !defaults.family.architectures.contains(&class)
-    {
-        return Err(defaults.family.unsupported_class(class));
-    }
-    let norm = NormConfig::Rms(RmsNormConfig {
-        eps: fields.float("layer_norm_epsilon")?.unwrap_or(1e-6),
-        ..Default::default()
-    });
-    let heads = fields.size("num_heads", defaults.heads)?;
-    let parts = (read_heads(fields, heads)?, read_feed_forward(fields, defaults)?);
-    let layers = fields.size("num_layers", defaults.layers)?;
-    let bias = RelativeBiasConfig {
-        num_buckets: fields.size("relative_attention_num_buckets", 32)?,
-        max_distance: fields.size("relative_attention_max_distance", 128)?,
-        bidirectional: Some(false),
-        heads: Some(heads),
-    };
-    let sources = [AttentionSource::default(), AttentionSource::Cross(NoOptions {})];
-    Ok(ModelConfig {
-        stack: Stack::EncoderDecoder,
-        visibility: Visibility::Prefix,
-        vocab: fields.size("vocab_size", defaults.vocab)?,
-        hidden: fields.size("d_model", 512)?,
-        position: PositionConfig::T5(bias.clone()),
-        dropout: fields.dropout(&["dropout_rate"], 0.1)?,
-        blocks: vec![build_block(fields.size("num_decoder_layers", layers)?, &sources, &parts, &norm)],
-        encoder: Some(EncoderConfig {
-            position: Some(PositionConfig::T5(RelativeBiasConfig { bidirectional: Some(true), ..bias })),
-            blocks: Some(vec![build_block(layers, &sources[..1], &parts, &norm)]),
-            norm: Some(norm.clone()),
-        }),
-        norm,
-        head: HeadConfig::Language(head),
-        ..ModelConfig::default()
-    })
-}
-
-/// Attention heads without a scale of scores.
-fn read_heads(fields: &ConfigReader, heads: usize) -> Result<MultiHeadProjectionConfig, ValidationError> {
-    let head_dim = Some(fields.size("d_kv", 64)?);
-    Ok(MultiHeadProjectionConfig { heads, head_dim, scale: Some(1.0), ..MultiHeadProjectionConfig::default() })
-}
-
-/// `feed_forward_proj`: `relu`, `gated-silu`, …; `gated-gelu` means the GELU approximated by tanh.
-fn read_feed_forward(fields: &ConfigReader, defaults: &Defaults) -> Result<PartConfig, ValidationError> {
-    let name = fields.string("feed_forward_proj", defaults.feed_forward)?;
-    let (gated, function) = name.strip_prefix("gated-").map_or((false, name), |function| (true, function));
-    let function = if name == "gated-gelu" { "gelu_new" } else { function };
-    fields.require("is_gated_act", gated)?;
-    let given = fields.string("dense_act_fn", function)?;
-    let key = if given == function { "feed_forward_proj" } else { "dense_act_fn" };
-    let activation = activation::from_name(key, given)?;
-    let intermediate = Some(fields.size("d_ff", defaults.intermediate)?);
-    Ok(match gated {
-        true => PartConfig::GatedMlp(GatedMlpConfig { intermediate, activation, bias: false }),
-        false => PartConfig::Mlp(MlpConfig { intermediate, activation, bias: false }),
-    })
-}
-
-/// `repeat` blocks of attention to each source, then the feed-forward part.
-fn build_block(
-    repeat: usize,
-    sources: &[AttentionSource],
-    (heads, feed_forward): &(MultiHeadProjectionConfig, PartConfig),
-    norm: &NormConfig,
-) -> BlockConfig {
-    let mut sublayers = Vec::new();
-    for source in sources.iter().cloned() {
-        let projection = ProjectionConfig::Heads(heads.clone());
-        let attention = AttentionConfig { source, projection, ..AttentionConfig::default() };
-        sublayers.push(SublayerConfig::pre_norm(norm, PartConfig::Attention(attention)));
-    }
-    sublayers.push(SublayerConfig::pre_norm(norm, feed_forward.clone()));
-    BlockConfig::repeated(repeat, sublayers)
-}
-
-/// The `config.json` of a model. The encoder is found equal or not when the file is read back.
-fn write(config: &ModelConfig) -> Result<Value, ValidationError> {
-    let parts: Vec<_> = config.parts().map(|(_, part)| part).take(3).collect();
-    let [PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }), _, feed_forward] =
-        parts[..]
-    else {
-        return Err(inexpressible("model.blocks", "attention with `heads`, cross-attention and feed-forward"));
-    };
-    let (gate, activation, intermediate) = match feed_forward {
-        PartConfig::Mlp(mlp) => ("", mlp.activation, mlp.intermediate),
-        PartConfig::GatedMlp(mlp) => ("gated-", mlp.activation, mlp.intermediate),
-        _ => return Err(inexpressible("model.blocks", "`mlp` and `gated_mlp` as feed-forward parts")),
-    };
-    let (PositionConfig::T5(bias), NormConfig::Rms(norm), HeadConfig::Language(head)) =
-        (&config.position, &config.norm, &config.head)
-    else {
-        return Err(inexpressible("model", "t5 positions, RMSNorm and a language-model head"));
-    };
-    let is_gated_gelu = !gate.is_empty() && activation == Activation::GeluTanh;
-    let function = if is_gated_gelu { "gelu" } else { activation::name(activation) };
-    Ok(json!({
-        "vocab_size": config.vocab, "d_model": config.hidden, "d_kv": heads.head_dim, "d_ff": intermediate,
-        "num_layers": config.encoder_model_config().map_or(0, |encoder| encoder.num_layers()),
-        "num_decoder_layers": config.num_layers(), "num_heads": heads.heads,
-        "relative_attention_num_buckets": bias.num_buckets, "relative_attention_max_distance": bias.max_distance,
-        "dropout_rate": config.dropout, "layer_norm_epsilon": norm.eps, "is_encoder_decoder": true,
-        "feed_forward_proj": format!("{gate}{function}"), "tie_word_embeddings": head.tied,
-        SCALE_OUTPUTS_KEY: head.scale.is_some(), "decoder_start_token_id": 0,
-    }))
-}
-
-/// Tensor names of embedding, head, and both stacks.
-fn bindings(config: &ModelConfig) -> Vec<Binding> {
-    // Three names of one table: older files repeat it for each stack.
-    let tables = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
-    let mut bindings = Vec::from(tables.map(|tensor| Binding::identity("embedding", tensor)));
-    bindings.push(Binding::lm_head(&config.head, "lm_head.weight"));
-    let encoder = config.encoder_model_config();
-    for (prefix, stack, config) in [("", "decoder", Some(config)), ("encoder.", "encoder", encoder.as_ref())] {
-        let Some(config) = config else { continue };
-        let table = format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
-        bindings.push(Binding::identity(format!("{prefix}position.weight"), table));
-        bindings.push(Binding::identity(format!("{prefix}norm.weight"), format!("{stack}.final_layer_norm.weight")));
-        let blocks = config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
-        for (i, block) in blocks.enumerate() {
-            bindings.extend(block_bindings(block, &format!("{prefix}blocks.{i}"), &format!("{stack}.block.{i}")));
+impl Convert for SupportedClass {
+    fn read(&self, fields: &ConfigReader, _holes: &mut Holes) -> Result<(), ValidationError> {
+        match fields.get("architectures").and_then(|list| list[0].as_str()) {
+            Some(class) if !self.classes.contains(&class) => Err(unsupported_class(self.classes, class)),
+            _ => Ok(()),
         }
     }
-    bindings
+
+    fn write(&self, _holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("is_encoder_decoder".into(), true.into());
+        json.insert("decoder_start_token_id".into(), 0.into());
+        Ok(())
+    }
 }
 
-/// Matrices of an attention part: parameter, tensor.
-const QKVO: &[(&str, &str)] = &[("q", "q"), ("k", "k"), ("v", "v"), ("o", "o")];
+/// `tie_word_embeddings` and `scale_decoder_outputs`: a factor 1/√M of the head's input. Older files have no key for it: a
+/// tied head has it. Holes: `tied`, `head_scale`.
+struct HeadScale;
 
-/// Tensor names of a block: `layer.0` is self-attention, `layer.1` cross-attention (decoder only), the last the MLP.
-fn block_bindings(config: &BlockConfig, ours: &str, theirs: &str) -> Vec<Binding> {
-    let mut bindings = Vec::new();
-    for (i, sublayer) in config.sublayers.iter().enumerate() {
-        let (role, module, matrices): (_, _, &[_]) = match sublayer.parts.first() {
-            Some(PartConfig::Attention(part)) if part.source.is_cross() => ("cross_attention", "EncDecAttention", QKVO),
-            Some(PartConfig::Attention(_)) => ("attention", "SelfAttention", QKVO),
-            Some(PartConfig::GatedMlp(_)) => {
-                ("feed_forward", "DenseReluDense", &[("gate", "wi_0"), ("up", "wi_1"), ("down", "wo")])
-            }
-            _ => ("feed_forward", "DenseReluDense", &[("up", "wi"), ("down", "wo")]),
+impl Convert for HeadScale {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let tied = fields.flag("tie_word_embeddings", true)?;
+        let scaled = fields.flag(SCALE_OUTPUTS_KEY, tied)?;
+        holes.set("tied", tied);
+        holes.set("head_scale", scaled.then(|| 1.0 / (holes.integer("hidden") as f64).sqrt()));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("tie_word_embeddings".into(), holes.get("tied").clone());
+        json.insert(SCALE_OUTPUTS_KEY.into(), (!holes.get("head_scale").is_null()).into());
+        Ok(())
+    }
+}
+
+/// `feed_forward_proj`: an activation, or `gated-` and an activation (`gated-gelu` is the approximation by tanh). Hole:
+/// `feed_forward`, the part.
+pub(super) struct FeedForward {
+    /// The value of an absent key.
+    pub absent: &'static str,
+}
+
+impl Convert for FeedForward {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let name = fields.string("feed_forward_proj", self.absent)?;
+        let (gated, function) = name.strip_prefix("gated-").map_or((false, name), |function| (true, function));
+        let function = if name == "gated-gelu" { "gelu_new" } else { function };
+        fields.require("is_gated_act", gated)?;
+        let given = fields.string("dense_act_fn", function)?;
+        let key = if given == function { "feed_forward_proj" } else { "dense_act_fn" };
+        let activation = activation::from_name(key, given)?;
+        let intermediate = Some(holes.integer("intermediate"));
+        let part = match gated {
+            true => PartConfig::GatedMlp(GatedMlpConfig { intermediate, activation, bias: false }),
+            false => PartConfig::Mlp(MlpConfig { intermediate, activation, bias: false }),
         };
-        let layer = format!("{theirs}.layer.{i}");
-        for (parameter, tensor) in matrices {
-            let (parameter, tensor) = (format!("{ours}.{role}.{parameter}"), format!("{layer}.{module}.{tensor}"));
-            bindings.extend(Binding::linear(&parameter, &tensor, false));
-        }
-        bindings.extend(Binding::norm(&format!("{ours}.{role}_norm"), &format!("{layer}.layer_norm"), false));
+        holes.set("feed_forward", serde_json::to_value(part).unwrap_or_default());
+        Ok(())
     }
-    bindings
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let (gate, activation, intermediate) = match serde_json::from_value(holes.get("feed_forward").clone()) {
+            Ok(PartConfig::Mlp(mlp)) => ("", mlp.activation, mlp.intermediate),
+            Ok(PartConfig::GatedMlp(mlp)) => ("gated-", mlp.activation, mlp.intermediate),
+            _ => return Err(inexpressible("model.blocks", "`mlp` and `gated_mlp` as feed-forward parts")),
+        };
+        let is_gated_gelu = !gate.is_empty() && activation == ActivationFunction::GeluTanh;
+        let function = if is_gated_gelu { "gelu" } else { activation::name(activation) };
+        json.insert("d_ff".into(), intermediate.into());
+        json.insert("feed_forward_proj".into(), format!("{gate}{function}").into());
+        Ok(())
+    }
 }

@@ -45,7 +45,7 @@ impl BaseModules {
         let shapes: BTreeMap<String, [usize; 2]> = Model::linear_layers(config).into_iter().collect();
         let mut tensors = BTreeMap::<String, Vec<Binding>>::new();
         let mut linear = BTreeMap::<String, Vec<LinearPart>>::new();
-        for mut binding in (family.bindings)(config) {
+        for mut binding in family.bindings(config) {
             if let Some(bare) = binding.tensor.strip_prefix(family.prefix).filter(|_| is_bare) {
                 binding.tensor = bare.to_owned();
             }

@@ -61,7 +61,7 @@ fn replaced_weights(
         }
         for binding in bindings {
             let Some(shape) = shapes.get(&binding.parameter) else { return Err(unexpected_tensor(tensor)) };
-            let (expected, found) = (binding.layout.file_shape(shape), &folder.tensors.entries()[tensor].shape);
+            let (expected, found) = (binding.file_shape(shape), &folder.tensors.entries()[tensor].shape);
             if *found != expected {
                 check_vocabulary(&binding.parameter, tensor, &expected, found)?;
                 mismatched_shapes.push((tensor.clone(), expected, found.clone()));

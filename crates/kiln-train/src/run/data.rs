@@ -6,8 +6,7 @@ use crate::{
     run_folder::{RunPaths, write_atomic},
 };
 use kiln_data::{
-    Corpus, DataConfig, DiskSpace, Source, SourceConfig, StopSignal, StoppableSource, Subset, Tokenizer,
-    ValidationSplit,
+    ChatTemplate, Corpus, DataConfig, Dataset, DiskSpace, ReadReport, SourceConfig, StopSignal, Subset, Tokenizer,
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -33,8 +32,8 @@ pub fn load_or_train_tokenizer(
         return Ok(Tokenizer::from_json(&saved)?);
     }
     listener.on_event(ProgressEvent::TrainingTokenizer);
-    let (source, split) = open_data(&recipe.data, stop)?;
-    let tokenizer = Tokenizer::train(&recipe.tokenizer, split.texts(&source, Subset::Training)?)?;
+    let dataset = open_data(&recipe.data, stop)?;
+    let tokenizer = Tokenizer::train(&recipe.tokenizer, dataset.texts(Subset::Training)?)?;
     write_atomic(&paths.tokenizer(), tokenizer.to_json().as_bytes())?;
     Ok(tokenizer)
 }
@@ -50,36 +49,33 @@ pub fn build_corpus(
     stop: StopSignal,
     listener: &mut dyn ProgressListener,
 ) -> Result<Arc<Corpus>, TrainError> {
-    let (source, split) = open_data(data, stop)?;
+    let dataset = open_data(data, stop)?;
     let storage = token_storage(paths.root());
-    let corpus = Corpus::build(&source, &split, tokenizer, &storage, |done, total| {
+    // The run has saved the template of the model that it starts from.
+    let template = ChatTemplate::from_folder(paths.root())?;
+    let corpus = dataset.build_corpus(tokenizer, template.as_ref(), &storage, |done, total| {
         listener.on_event(ProgressEvent::ReadingText(done, total))
     })?;
+    let report = ReadReport { without_answer: corpus.without_answer.clone(), ..dataset.report() };
     listener.on_event(ProgressEvent::CorpusReady {
         documents: corpus.training.num_documents(),
         tokens: corpus.training.num_tokens(),
         validation_tokens: corpus.validation.num_tokens(),
         vocab: tokenizer.vocab_size(),
-        report: &source.report(),
+        report: &report,
     });
     Ok(Arc::new(corpus))
 }
 
-/// The source of `data`, and its split into training and validation documents. Reading ends with an error when `stop`
-/// returns true.
+/// The sources of `data`, opened. Reading ends with an error when `stop` returns true.
 ///
 /// # Errors
-/// If the source cannot be read or is too short, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
-pub fn open_data<'a>(
-    data: &DataConfig,
-    stop: StopSignal<'a>,
-) -> Result<(impl Source + 'a, ValidationSplit), TrainError> {
-    let source = StoppableSource::new(data.source.open()?, stop);
-    let split = ValidationSplit::new(&source, data.validation)?;
-    Ok((source, split))
+/// If a source cannot be opened, or its format is not recognized.
+pub fn open_data<'a>(data: &DataConfig, stop: StopSignal<'a>) -> Result<Dataset<'a>, TrainError> {
+    Ok(Dataset::open(data, stop)?)
 }
 
 /// Whether the data are the built-in stories, whose probabilities are known.
 pub fn is_builtin_stories(data: &DataConfig) -> bool {
-    matches!(data.source, SourceConfig::Stories(_))
+    data.sources.is_empty() && matches!(data.source, SourceConfig::Stories(_))
 }

@@ -6,6 +6,7 @@
 //! Kiln has its own training loop: Burn's learner counts in epochs, saves between epochs only, and does not save the
 //! position in the data. Gradients and their accumulation are Burn's.
 
+mod check_sources;
 mod checkpoint_choice;
 mod corpora;
 mod data;
@@ -37,6 +38,7 @@ use crate::{
     run_folder::{MetricsLog, ResumePoint, RunFolder, RunPaths},
 };
 use burn::tensor::Device;
+use check_sources::check_sources;
 use corpora::Corpora;
 use epochs::resolve_epochs;
 use frozen::FrozenStage;
@@ -47,7 +49,7 @@ use kiln_spec::{
 };
 use load::load_weights;
 use objectives::recipe_objective;
-use setup::{check_sources, init_models, prepare_tokenizer, set_stage_adapter};
+use setup::{init_models, prepare_tokenizer, set_stage_adapter};
 use stage_run::{StageOutcome, StageRun};
 use std::{
     fs,
@@ -108,7 +110,8 @@ pub fn start_with_objectives(
     check_gradient_checkpointing(&recipe, &context.device)?;
     objectives::record(&mut recipe, objectives)?;
     name_patterns::check_name_patterns(&recipe)?;
-    check_sources(&recipe, &|| context.stop_flag.load(Ordering::Relaxed))?;
+    let stop = || context.stop_flag.load(Ordering::Relaxed);
+    check_sources(&mut recipe, objectives, &stop, context.listener)?;
     let folder = RunFolder::create(out, &recipe.name, &recipe.to_toml())?;
     let RunContext { device, stop_flag, listener } = context;
     listener.on_event(ProgressEvent::RunOpened(folder.root()));

@@ -1,7 +1,7 @@
 //! Progress events of a run.
 
 use crate::{metrics::MetricsRow, objective::RequiredText};
-use kiln_data::ReadReport;
+use kiln_data::{ReadReport, SourceSummary};
 use std::path::Path;
 
 /// Progress event of a run.
@@ -9,6 +9,8 @@ use std::path::Path;
 pub enum ProgressEvent<'a> {
     /// The run folder was created or opened.
     RunOpened(&'a Path),
+    /// The format of a source of examples was recognized, or is the named one.
+    DataRecognized(&'a SourceSummary),
     /// The data are being read: bytes read, and the total if it is known.
     ReadingText(u64, Option<u64>),
     /// The tokenizer is being trained.

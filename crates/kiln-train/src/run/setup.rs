@@ -7,34 +7,13 @@ use crate::{
     run_folder::{RunFolder, RunPaths, write_atomic},
 };
 use burn::tensor::Device;
-use kiln_data::{SourceConfig, StopSignal, Tokenizer};
+use kiln_data::{StopSignal, Tokenizer};
 use kiln_infer::block_on;
 use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_peft::{attach, merge};
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
 use std::{cmp::Ordering, path::Path};
-
-/// Checks that the data, the tokenizer and the model to start from exist, and the format, the field and the first rows of
-/// each file with text. Reads no weights.
-///
-/// # Errors
-/// The first that is missing or unreadable, bad rows, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
-pub fn check_sources(recipe: &Recipe, stop: StopSignal) -> Result<(), TrainError> {
-    let mut configs: Vec<&SourceConfig> = Vec::new();
-    for stage in &recipe.stages {
-        let config = &stage.data_config(recipe).source;
-        if !configs.contains(&config) {
-            configs.push(config);
-        }
-    }
-    let sources = configs.into_iter().map(SourceConfig::open).collect::<Result<Vec<_>, _>>()?;
-    match &recipe.from {
-        Some(from) => ModelSource::open(Path::new(from)).map(drop)?,
-        None => recipe.tokenizer.ensure_readable()?,
-    }
-    Ok(sources.iter().try_for_each(|source| source.check(stop))?)
-}
 
 /// The model configuration of a recipe, with the vocabulary size of the tokenizer.
 ///

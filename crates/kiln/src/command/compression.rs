@@ -71,9 +71,9 @@ fn data_config(recipe: &Recipe) -> &DataConfig {
 /// The order by hash makes the selection independent of the order of the source. Texts are cut at a character
 /// boundary.
 fn select_texts(recipe: &Recipe, max_bytes: u64, stop: StopSignal) -> Result<Vec<String>, CliError> {
-    let (source, split) = run::open_data(data_config(recipe), stop)?;
+    let dataset = run::open_data(data_config(recipe), stop)?;
     let mut hashed = Vec::new();
-    for text in split.texts(&source, Subset::Validation)? {
+    for text in dataset.texts(Subset::Validation)? {
         let text = text?;
         hashed.push((sha256_hex(text.as_bytes()), text));
         retain_smallest(&mut hashed, max_bytes);

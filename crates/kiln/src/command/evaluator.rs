@@ -5,12 +5,12 @@ use super::{
     output::{print_folded, print_message},
 };
 use burn::tensor::Device;
-use kiln_data::{Corpus, DataConfig, FilesConfig, Source, SourceConfig, Subset, Tokenizer, ValidationSplit};
+use kiln_data::{ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, SourceConfig, Subset, Tokenizer};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility};
 use kiln_pretrained::Pretrained;
 use kiln_train::{
-    Models, Objective, ObjectiveConfig, StageConfig,
+    Models, Objective, ObjectiveConfig, StageConfig, TrainError,
     evaluate::{EvalSet, Evaluation},
     objective::LossKind,
     pretrained::ModelSource,
@@ -65,7 +65,8 @@ impl Evaluator {
     pub fn open(source: ModelSource, text: EvalText, device: &Device) -> Result<Self, CliError> {
         let checkpoint = source.checkpoint()?;
         let files = if let EvalText::Files(files) = &text { Some(files.clone()) } else { None };
-        check_text(files.as_ref(), checkpoint.as_ref())?;
+        let template = source.chat_template()?;
+        check_text(files.as_ref(), checkpoint.as_ref(), template.as_ref())?;
         let Pretrained { model, tokenizer, .. } = source.load(device)?;
         let seed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.recipe.seed);
         let stage = match &checkpoint {
@@ -76,11 +77,17 @@ impl Evaluator {
         let data = checkpoint.map(|checkpoint| stage.data_config(&checkpoint.recipe).clone());
         let max_tokens = matches!(text, EvalText::EvalSet).then(|| stage.eval_set_tokens());
         let is_builtin_stories = files.is_none() && data.as_ref().is_some_and(run::is_builtin_stories);
-        let (source, split) = open_text(files, data)?;
-        print_message(&format!("evaluating on {}", source.describe()));
+        let (dataset, is_whole) = open_text(files, data)?;
+        print_message(&format!("evaluating on {}", dataset.describe()));
         let storage = run::token_storage(&std::env::temp_dir());
-        let corpus = Arc::new(Corpus::build(&*source, &split, &tokenizer, &storage, |_, _| ())?);
-        source.report().messages().iter().for_each(|message| print_folded(message));
+        let template = template.as_ref();
+        let corpus = match is_whole {
+            true => dataset.build_unsplit(Subset::Validation, &tokenizer, template, &storage, |_, _| ())?,
+            false => dataset.build_corpus(&tokenizer, template, &storage, |_, _| ())?,
+        };
+        let report = ReadReport { without_answer: corpus.without_answer.clone(), ..dataset.report() };
+        report.messages().iter().for_each(|message| print_folded(message));
+        let corpus = Arc::new(corpus);
         Ok(Self { model, tokenizer, stage, seed, corpus, max_tokens, is_builtin_stories })
     }
 
@@ -134,25 +141,30 @@ fn describe_checkpoint(checkpoint: &RunCheckpoint) {
 }
 
 /// Checks the first rows of the text that [`open_text`] will open, before the weights are loaded.
-fn check_text(files: Option<&FilesConfig>, checkpoint: Option<&RunCheckpoint>) -> Result<(), CliError> {
-    let run_data = |run: &RunCheckpoint| run.stage_config().data_config(&run.recipe).source.clone();
-    let source = files.map(|files| SourceConfig::Files(files.clone())).or_else(|| checkpoint.map(run_data));
-    Ok(source.map_or(Ok(()), |source| source.open()?.check(&|| false))?)
+fn check_text(
+    files: Option<&FilesConfig>,
+    checkpoint: Option<&RunCheckpoint>,
+    template: Option<&ChatTemplate>,
+) -> Result<(), CliError> {
+    let run_data = |run: &RunCheckpoint| run.stage_config().data_config(&run.recipe).clone();
+    let data = files.map(data_of_files).or_else(|| checkpoint.map(run_data));
+    Ok(data.map_or(Ok(()), |data| {
+        run::open_data(&data, &|| false)?.check(template, &|| false).map_err(TrainError::from)
+    })?)
 }
 
-/// The whole text of `files`, or the text of `data` with the split of the run.
+/// Files with a format that is recognized.
+fn data_of_files(files: &FilesConfig) -> DataConfig {
+    DataConfig { source: SourceConfig::Files(files.clone()), ..DataConfig::default() }
+}
+
+/// The whole text of `files` (then `true`), or the text of `data`, to be split as in the run.
 ///
 /// `files` take precedence over `data`.
-fn open_text(
-    files: Option<FilesConfig>,
-    data: Option<DataConfig>,
-) -> Result<(Box<dyn Source>, ValidationSplit), CliError> {
+fn open_text(files: Option<FilesConfig>, data: Option<DataConfig>) -> Result<(Dataset<'static>, bool), CliError> {
     match (files, data) {
-        (Some(files), _) => Ok((SourceConfig::Files(files).open()?, ValidationSplit::unsplit(Subset::Validation))),
-        (None, Some(data)) => {
-            let (source, split) = run::open_data(&data, &|| false)?;
-            Ok((Box::new(source), split))
-        }
+        (Some(files), _) => Ok((run::open_data(&data_of_files(&files), &|| false)?, true)),
+        (None, Some(data)) => Ok((run::open_data(&data, &|| false)?, false)),
         (None, None) => Err(CliError::usage("the model has no validation text")
             .with_location("--data")
             .with_help("give a text with --data PATH")),

@@ -43,6 +43,7 @@ mod out_path;
 mod output;
 mod progress;
 mod recipe;
+mod recipe_choice;
 mod recipe_source;
 mod run_report;
 mod run_summary;

@@ -113,7 +113,7 @@ fn batch_tokens(batch: &Batch, tokenizer: &Tokenizer) -> Vec<ExampleToken> {
 
 /// The first validation document in the order of the source; `None` if there is none.
 pub fn first_validation_text(data: &DataConfig) -> Result<Option<String>, TrainError> {
-    let (source, split) = run::open_data(data, &|| false)?;
-    let mut texts = split.texts(&source, Subset::Validation)?;
-    Ok(texts.next().transpose()?)
+    let dataset = run::open_data(data, &|| false)?;
+    let text = dataset.texts(Subset::Validation)?.next().transpose()?;
+    Ok(text)
 }

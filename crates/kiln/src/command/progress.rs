@@ -210,6 +210,7 @@ impl ProgressListener for ProgressReporter {
     fn on_event(&mut self, event: ProgressEvent) {
         match event {
             ProgressEvent::RunOpened(run) => self.show_run_folder(run),
+            ProgressEvent::DataRecognized(summary) => self.print_message(&summary.to_string()),
             ProgressEvent::ReadingText(done, total) => self.show_reading(done, total),
             ProgressEvent::TrainingTokenizer => self.show_activity("training the tokenizer".into()),
             ProgressEvent::CorpusReady { documents, tokens, validation_tokens, vocab, report } => {

@@ -24,7 +24,7 @@ pub struct BuiltInRecipe {
 }
 
 /// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
+pub const BUILT_IN_RECIPES: [BuiltInRecipe; 8] = [
     BuiltInRecipe {
         name: "stories",
         description: "Built-in stories; three minutes on two cores.",
@@ -44,6 +44,16 @@ pub const BUILT_IN_RECIPES: [BuiltInRecipe; 6] = [
         name: "finetune",
         description: "Fine-tune a pretrained model (--from) on your text with LoRA.",
         text: include_str!("../../recipes/finetune.toml"),
+    },
+    BuiltInRecipe {
+        name: "chat",
+        description: "Teach a chat model (--from) your conversations with LoRA.",
+        text: include_str!("../../recipes/chat.toml"),
+    },
+    BuiltInRecipe {
+        name: "completion",
+        description: "Teach a model (--from) to complete prompts with LoRA.",
+        text: include_str!("../../recipes/completion.toml"),
     },
     BuiltInRecipe {
         name: "hybrid",

@@ -22,6 +22,7 @@ use super::{
     model_overrides::overrides_from_model,
     output::{CommandOutput, print_message},
     progress::ProgressReporter,
+    recipe_choice::recipe_for_data,
     recipe_source, run_report, run_summary,
     stage_flags::StageFlags,
     start_record,
@@ -41,10 +42,11 @@ use std::{
 /// Arguments of `kiln train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: `stories`; `text` with --data; `finetune`
-    /// with --from.
+    /// Recipe file, or name of a built-in recipe (see `kiln recipe list`). Default: by the data of --data: `chat` for
+    /// conversations, `completion`, `dpo` or `contrastive` for other rows, `text` for texts (`finetune` with --from); without
+    /// --data `stories`.
     recipe: Option<String>,
-    /// Training text: a text, JSON lines, JSON, CSV or TSV file (each may be compressed as .gz or .zst), a Parquet file, or
+    /// Training data: a text, JSON lines, JSON, CSV or TSV file (each may be compressed as .gz or .zst), a Parquet file, or
     /// a folder of such files. Replaces the data source of the recipe. May be repeated.
     #[arg(long, value_name = "PATH")]
     data: Vec<String>,
@@ -111,12 +113,10 @@ impl Args {
     /// `--data` comes last, so that it wins over every other source of text. A recipe that needs text and has none is
     /// an error.
     fn recipe(&self) -> Result<Recipe, CliError> {
-        let default = match (&self.from, self.data.is_empty()) {
-            (Some(_), _) => "finetune",
-            (None, true) => recipe_source::BUILT_IN_RECIPES[0].name,
-            (None, false) => "text",
+        let name = match &self.recipe {
+            Some(name) => name,
+            None => self.default_recipe()?,
         };
-        let name = self.recipe.as_deref().unwrap_or(default);
         let mut sets = self.from.as_deref().map_or(Ok(Vec::new()), overrides_from_model)?;
         sets.extend(self.stages.assignments(name, &sets)?);
         sets.extend(self.seed.map(|seed| format!("seed={seed}")));
@@ -135,6 +135,18 @@ impl Args {
         }
         memory_check::check_memory(&recipe)?;
         Ok(recipe)
+    }
+
+    /// The recipe that fits the data, if none is named.
+    fn default_recipe(&self) -> Result<&'static str, CliError> {
+        match (&self.from, self.data.is_empty()) {
+            (Some(_), true) => Ok("finetune"),
+            (None, true) => Ok(recipe_source::BUILT_IN_RECIPES[0].name),
+            (from, false) => {
+                let files = self.files_config(&SourceConfig::Files(FilesConfig::new([] as [&str; 0])));
+                recipe_for_data(&FilesConfig { skip_bad_rows: self.skip_bad_rows, ..files }, from.as_deref())
+            }
+        }
     }
 
     /// The files of `--data`, with the other options of the recipe's files.

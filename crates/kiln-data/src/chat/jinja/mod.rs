@@ -29,18 +29,31 @@ pub(super) use error::{Error, Result};
 use super::TemplateClock;
 use run::Renderer;
 use serde_json::{Map, Value as Json};
+use std::ops::Range;
 use syntax::ast::Body;
 
 /// A parsed template.
 #[derive(Debug)]
 pub(super) struct Program {
     body: Body,
+    /// Whether the template has `{% generation %}`.
+    has_generation_marks: bool,
+}
+
+/// A rendered text, and its spans within `{% generation %}`.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    pub text: String,
+    /// Ranges of bytes, in order. `None` for a template without marks, and if the place of one is not known, because it is in a
+    /// macro or a captured block.
+    pub generation_spans: Option<Vec<Range<usize>>>,
 }
 
 impl Program {
     /// Parses a template. Fails for a syntax error or a limit, with the line.
     pub(super) fn parse(source: &str) -> Result<Self> {
-        Ok(Self { body: syntax::parse(source)? })
+        let (body, has_generation_marks) = syntax::parse(source)?;
+        Ok(Self { body, has_generation_marks })
     }
 
     /// The text of the template with these variables. `fuel` limits time and memory.
@@ -49,9 +62,10 @@ impl Program {
         variables: &Map<String, Json>,
         now: Option<TemplateClock>,
         fuel: u64,
-    ) -> Result<String> {
+    ) -> Result<Rendered> {
         let values = variables.iter().map(|(name, json)| Ok((name.as_str().into(), value::from_json(json)?)));
         let variables = values.collect::<Result<Vec<_>>>()?;
-        Renderer::new(variables, now, fuel).render(&self.body)
+        let (text, spans) = Renderer::new(variables, now, fuel).render(&self.body)?;
+        Ok(Rendered { text, generation_spans: spans.filter(|_| self.has_generation_marks) })
     }
 }

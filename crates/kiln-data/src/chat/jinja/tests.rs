@@ -22,7 +22,7 @@ fn render(case: &Json, file: &Json) -> Result<String> {
     variables.insert("bos_token".into(), "<s>".into());
     variables.insert("eos_token".into(), "</s>".into());
     let now = TemplateClock::from_unix(file["now"].as_u64().unwrap());
-    Program::parse(case["template"].as_str().unwrap())?.render(&variables, Some(now), FUEL)
+    Ok(Program::parse(case["template"].as_str().unwrap())?.render(&variables, Some(now), FUEL)?.text)
 }
 
 /// What the reference renders and this engine refuses. Each is refused by its name.
@@ -106,7 +106,7 @@ fn long_conversations_render() {
     let num_bytes = messages.to_string().len() as u64;
     let variables = serde_json::Map::from_iter([("messages".to_string(), messages)]);
     let template = "{% set ns = namespace(last=messages | length - 1) %}{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0 %}{% if m.role == 'user' and m.content is string %}{% set ns.last = index %}{% endif %}{% endfor %}{% for m in messages %}{% if loop.index0 > 0 and messages[loop.index0 - 1].role != 'tool' and (messages | first).role == 'user' %}{{ m.content.split('</think>')[-1] | trim }}{{ loop.last and messages is defined }}{% endif %}{% endfor %}";
-    let text = Program::parse(template).unwrap().render(&variables, None, FUEL + num_bytes).unwrap();
+    let text = Program::parse(template).unwrap().render(&variables, None, FUEL + num_bytes).unwrap().text;
     assert!(text.ends_with("word wordTrue") && text.len() > 3999 * 199, "{}", text.len());
 }
 

@@ -24,14 +24,16 @@ mod format_tests;
 mod json;
 mod lines;
 mod open;
+pub(crate) mod open_fields;
 mod parquet;
+mod parquet_fields;
 mod reader;
-mod rows;
+pub(crate) mod rows;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod text;
-mod walk;
+pub(crate) mod walk;
 
 use super::{Documents, Source, StopSignal, report::ReadReport};
 use crate::{DataError, FilesConfig, config::DEFAULT_TEXT_FIELD};

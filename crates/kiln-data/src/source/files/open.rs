@@ -27,12 +27,12 @@ use std::{
 pub(super) const START_BYTES: usize = MAX_PART_BYTES;
 
 /// Extensions of files with rows.
-const ROW_EXTENSIONS: [&str; 7] = [".jsonl", ".ndjson", ".jsonlines", ".ldjson", ".csv", ".tsv", ".parquet"];
+pub(super) const ROW_EXTENSIONS: [&str; 7] = [".jsonl", ".ndjson", ".jsonlines", ".ldjson", ".csv", ".tsv", ".parquet"];
 /// Extensions of compressed files and archives.
 const ARCHIVE_EXTENSIONS: [&str; 7] = [".gz", ".zst", ".bz2", ".xz", ".zip", ".lz4", ".7z"];
 
 /// First and last bytes of a Parquet file.
-const PARQUET_MAGIC: &[u8] = b"PAR1";
+pub(super) const PARQUET_MAGIC: &[u8] = b"PAR1";
 
 /// File that was opened.
 pub(super) enum OpenFile<'a> {
@@ -59,7 +59,7 @@ pub(super) fn open_file<'a>(entry: &FileEntry, field: &str) -> Result<OpenFile<'
 }
 
 /// Whether a file in a folder is skipped because of this error at its start.
-fn is_skippable(path: &Path, error: &DataError) -> bool {
+pub(super) fn is_skippable(path: &Path, error: &DataError) -> bool {
     let name = FileReader::uncompressed_name(path);
     let name = ARCHIVE_EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
     let promises_rows = ROW_EXTENSIONS.iter().any(|extension| name.ends_with(extension));
@@ -150,14 +150,14 @@ fn rows_of_json(entry: &FileEntry, name: &str, start: &[u8], field: &str) -> Res
 }
 
 /// Error for a file that is not text.
-fn refuse_signature(path: &Path, signature: Option<&Signature>) -> Result<(), DataError> {
+pub(super) fn refuse_signature(path: &Path, signature: Option<&Signature>) -> Result<(), DataError> {
     let Some(Signature { name: found, help, is_text, .. }) = signature else { return Ok(()) };
     Err(DataError::UnsupportedFile { path: path.display().to_string(), found, help, is_text: *is_text })
 }
 
 /// Error for the start of a file in a folder that is no text: it begins with U+0000, or is neither UTF-8 nor likely text in
 /// another encoding. Text in another encoding is an error of the reader, and no reason to skip the file.
-fn check_text(path: &Path, start: &[u8]) -> Result<(), DataError> {
+pub(super) fn check_text(path: &Path, start: &[u8]) -> Result<(), DataError> {
     let path = path.display().to_string();
     if start.first() == Some(&0) {
         return Err(DataError::InvalidUtf8 { path, line: 0, offset: 0 });
@@ -171,13 +171,13 @@ fn check_text(path: &Path, start: &[u8]) -> Result<(), DataError> {
 }
 
 /// The first bytes of a file as it is on disk.
-fn raw_start(path: &Path) -> Result<Vec<u8>, DataError> {
+pub(super) fn raw_start(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut file = File::open(path).map_err(io_error(path, "open the file"))?;
     read_start(&mut file, SIGNATURE_BYTES).map_err(io_error(path, "read the file"))
 }
 
 /// Whether a file is Parquet by its name, or by its first and last bytes.
-fn is_parquet(path: &Path, raw_start: &[u8]) -> Result<bool, DataError> {
+pub(super) fn is_parquet(path: &Path, raw_start: &[u8]) -> Result<bool, DataError> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
         return Ok(true);
     }

@@ -140,12 +140,12 @@ impl ParquetFile {
             line: number,
             offset: error.valid_up_to() as u64,
         })?;
-        Ok(Row { text: text.into(), number })
+        Ok(Row { value: text.into(), number })
     }
 }
 
 /// Error for a file that is not valid Parquet.
-fn corrupt_file_error(path: &str, error: &ParquetError) -> DataError {
+pub(super) fn corrupt_file_error(path: &str, error: &ParquetError) -> DataError {
     DataError::CorruptFile { path: path.into(), reason: error.to_string() }
 }
 

@@ -5,6 +5,7 @@ use super::{
     HfTokenizer,
 };
 use crate::DataError;
+use std::ops::Range;
 use tokenizers::{Encoding as RawEncoding, PostProcessor, TruncationDirection};
 
 impl HfTokenizer {
@@ -36,6 +37,13 @@ impl HfTokenizer {
             type_ids: raw.get_type_ids().to_vec(),
             attention_mask: vec![true; raw.len()],
         })
+    }
+
+    /// Ids of a text without added special tokens, and the bytes of each.
+    pub fn encode_with_ranges(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), DataError> {
+        let encoding = self.pipeline.encode(text, false).map_err(DataError::tokenizer)?;
+        let ranges = encoding.get_offsets().iter().map(|(start, end)| *start..*end).collect();
+        Ok((encoding.get_ids().to_vec(), ranges))
     }
 
     /// The library's encoding, with offsets in characters: the library trims spaces off offsets by counts of

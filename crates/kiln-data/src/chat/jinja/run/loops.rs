@@ -96,11 +96,11 @@ impl<'t> Renderer<'t> {
         let items = arguments.one("loop")?;
         let recursive = state.recursive.ok_or_else(|| Error::new("`loop` can only be called in a recursive loop"))?;
         let (node, scope) = self.recursive_loops.borrow()[recursive].clone();
-        let mut text = String::new();
-        self.deeper(node.items.line, || {
-            self.iterate(node, &items, &scope, (Some(recursive), state.recursion + 1), &mut text)
-        })?;
-        Ok(Value::text(text))
+        self.apart(|text| {
+            self.deeper(node.items.line, || {
+                self.iterate(node, &items, &scope, (Some(recursive), state.recursion + 1), text)
+            })
+        })
     }
 }
 

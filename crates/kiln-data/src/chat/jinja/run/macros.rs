@@ -42,9 +42,7 @@ impl<'t> Renderer<'t> {
         let (definition, scope) = self.macros.borrow()[index].clone();
         let inner = scope.inner();
         self.bind_parameters(definition, arguments, caller, &inner)?;
-        let mut text = String::new();
-        self.deeper(definition.line, || self.execute(&definition.body, &inner, &mut text))?;
-        Ok(Value::text(text))
+        self.apart(|text| self.deeper(definition.line, || self.execute(&definition.body, &inner, text)).map(drop))
     }
 
     /// Assigns the arguments of a call to the parameters of a macro.

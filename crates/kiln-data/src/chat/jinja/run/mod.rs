@@ -18,8 +18,11 @@ use crate::chat::TemplateClock;
 pub(super) use functions::Function;
 pub(super) use loops::LoopState;
 use scope::Scope;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    ops::Range,
+};
 
 /// Maximum depth of nested evaluations: of expressions, blocks and calls of macros together. Each takes frames of the
 /// stack, which stay small because the functions of this module are not inlined into each other.
@@ -40,6 +43,10 @@ pub(super) struct Renderer<'t> {
     recursive_loops: RefCell<Vec<(&'t ForLoop, Scope)>>,
     cyclers: RefCell<Vec<(Vec<Value>, usize)>>,
     joiners: RefCell<Vec<(Value, bool)>>,
+    /// Number of macros and captured blocks around the statement that is executed.
+    captures: Cell<usize>,
+    /// Bytes of the rendered text within `{% generation %}`; `None` if one is within a macro or a captured block.
+    generation_spans: RefCell<Option<Vec<Range<usize>>>>,
 }
 
 impl<'t> Renderer<'t> {
@@ -58,14 +65,16 @@ impl<'t> Renderer<'t> {
             recursive_loops: RefCell::default(),
             cyclers: RefCell::default(),
             joiners: RefCell::default(),
+            captures: Cell::new(0),
+            generation_spans: RefCell::new(Some(Vec::new())),
         }
     }
 
-    /// The text of a template.
-    pub(super) fn render(&self, body: &'t [Statement]) -> Result<String> {
+    /// The text of a template, and the spans of it within `{% generation %}`, if their places are known.
+    pub(super) fn render(self, body: &'t [Statement]) -> Result<(String, Option<Vec<Range<usize>>>)> {
         let mut out = String::new();
         self.execute(body, &self.root, &mut out)?;
-        Ok(out)
+        Ok((out, self.generation_spans.into_inner()))
     }
 
     /// Takes fuel, or fails if there is not enough.

@@ -65,7 +65,7 @@ impl<'t> Renderer<'t> {
                 self.write(&self.text_of(&value)?, out)?;
             }
             Statement::Block(body) => drop(self.execute(body, &self.root.inner(), out)?),
-            Statement::Scope(body) => drop(self.execute(body, &scope.inner(), out)?),
+            Statement::Generation(body) => self.generation(body, scope, out)?,
             Statement::Break => return Ok(Flow::Break),
             Statement::Continue => return Ok(Flow::Continue),
             Statement::OtherTemplate { tag, line } => {
@@ -103,9 +103,30 @@ impl<'t> Renderer<'t> {
     /// The text of a block.
     #[inline(never)]
     fn captured(&self, body: &'t [Statement], scope: &Scope) -> Result<Value> {
+        self.apart(|text| self.execute(body, &scope.inner(), text).map(drop))
+    }
+
+    /// The text that `render` writes, which is a value and no part of the rendered text yet.
+    pub(super) fn apart(&self, render: impl FnOnce(&mut String) -> Result<()>) -> Result<Value> {
         let mut text = String::new();
-        self.execute(body, &scope.inner(), &mut text)?;
-        Ok(Value::text(text))
+        self.captures.set(self.captures.get() + 1);
+        let result = render(&mut text);
+        self.captures.set(self.captures.get() - 1);
+        result.map(|()| Value::text(text))
+    }
+
+    /// `{% generation %}`: notes where the text of the block is. The place of a text within a macro or a captured block is
+    /// not known.
+    #[inline(never)]
+    fn generation(&self, body: &'t Body, scope: &Scope, out: &mut String) -> Result<()> {
+        let start = out.len();
+        self.execute(body, &scope.inner(), out)?;
+        let mut spans = self.generation_spans.borrow_mut();
+        match spans.as_mut().filter(|_| self.captures.get() == 0) {
+            Some(spans) => spans.push(start..out.len()),
+            None => *spans = None,
+        }
+        Ok(())
     }
 
     /// The text of a block after its filters.

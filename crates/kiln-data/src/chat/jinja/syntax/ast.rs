@@ -146,8 +146,8 @@ pub(in super::super) enum Statement {
     },
     /// A block that sees the variables of the template, and none of the loops around it.
     Block(Body),
-    /// A block with variables of its own.
-    Scope(Body),
+    /// `{% generation %}`: text of the assistant, with variables of its own.
+    Generation(Body),
     Break,
     Continue,
     /// A statement that needs other templates.

@@ -9,13 +9,13 @@ use super::{
 };
 use std::{mem, sync::Arc};
 
-/// The statements of a template.
-pub(in super::super) fn parse(source: &str) -> Result<Body> {
+/// The statements of a template, and whether `{% generation %}` is among them.
+pub(in super::super) fn parse(source: &str) -> Result<(Body, bool)> {
     let mut parser = Parser::new(tokenize(source)?);
     let (body, _) = parser.statements(&[])?;
     match parser.unknown.into_iter().next() {
         Some(error) => Err(error),
-        None => Ok(body),
+        None => Ok((body, parser.has_generation_marks)),
     }
 }
 
@@ -92,7 +92,10 @@ impl Parser {
                 Ok(Statement::FilterBlock { filter, body: self.body(&["endfilter"])?.0 })
             }
             "block" => self.block(),
-            "generation" => Ok(Statement::Scope(self.function_body(&["endgeneration"])?.0)),
+            "generation" => {
+                self.has_generation_marks = true;
+                Ok(Statement::Generation(self.function_body(&["endgeneration"])?.0))
+            }
             "print" => Ok(Statement::Print(self.tuple_or_value(true, false, false)?)),
             "break" | "continue" if !self.in_loop => Err(Error::new(format!("`{tag}` is outside of a loop")).at(line)),
             "break" => Ok(Statement::Break),

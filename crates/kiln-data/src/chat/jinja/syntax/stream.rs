@@ -26,6 +26,8 @@ pub(super) struct Parser {
     pub(super) unknown: Vec<Error>,
     /// The special variables read by each macro around the position.
     pub(super) macros: Vec<MacroUses>,
+    /// Whether there was a `{% generation %}`.
+    pub(super) has_generation_marks: bool,
 }
 
 impl Parser {
@@ -40,6 +42,7 @@ impl Parser {
             in_loop: false,
             unknown: Vec::new(),
             macros: Vec::new(),
+            has_generation_marks: false,
         }
     }
 

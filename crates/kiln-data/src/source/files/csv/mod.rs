@@ -2,12 +2,14 @@
 //!
 //! Rows are numbered by their first line, from 1; the header is line 1.
 
+mod fields;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use super::{reader::FileReader, rows::Row};
 use crate::{DataError, config::DEFAULT_TEXT_FIELD};
+pub(super) use fields::CsvFields;
 use record::{Record, RecordReader};
 
 /// Delimiters of CSV files. The comma is used if no other one separates the text column in the header.
@@ -35,15 +37,10 @@ impl CsvFile {
     /// [`DataError::MissingTextField`] if there are several columns and none is called `field`.
     pub fn open(reader: FileReader, start: &[u8], is_tsv: bool, field: &str) -> Result<Option<Self>, DataError> {
         let path = reader.path().to_string();
-        let delimiters: &[u8] = if is_tsv { &TSV_DELIMITERS } else { &CSV_DELIMITERS };
-        let delimiter = find_delimiter(&path, start, delimiters, field);
+        let delimiter = find_delimiter(&path, start, is_tsv, |names| find_column(names, field).is_some());
         let mut records = RecordReader::new(reader, delimiter);
         let Some(header) = records.next_record()? else { return Ok(None) };
-        let names = column_names(&header);
-        if names.iter().any(|name| name.contains('\r')) {
-            let reason = "the lines end with a carriage return alone, expected a line feed".into();
-            return Err(DataError::InvalidCsvRow { path, line: 1, reason });
-        }
+        let names = checked_names(&header, &path)?;
         let Some(column) = find_column(&names, field).or_else(|| only_column(&names, field)) else {
             return Err(super::json::missing_field_error(path, 0, field.into(), names));
         };
@@ -58,29 +55,51 @@ impl CsvFile {
     /// Row of a record.
     fn row(&self, mut record: Record) -> Result<Row, DataError> {
         let (path, line) = (self.records.path().to_string(), record.line);
-        if record.fields.len() != self.num_columns {
-            let reason =
-                format!("found {} fields, expected {} as in the header", record.fields.len(), self.num_columns);
-            return Err(DataError::InvalidCsvRow { path, line, reason });
-        }
-        let text = String::from_utf8(record.fields.swap_remove(self.column)).map_err(|error| {
-            let offset = record.offset + error.utf8_error().valid_up_to() as u64;
-            DataError::InvalidUtf8 { path, line, offset }
-        })?;
-        Ok(Row { text, number: line })
+        check_num_fields(&record, self.num_columns, &path)?;
+        let text = text_of(record.fields.swap_remove(self.column), &path, line, record.offset)?;
+        Ok(Row { value: text, number: line })
     }
 }
 
-/// The first delimiter with which the header has the column `field`, else the first of `delimiters`.
-fn find_delimiter(path: &str, start: &[u8], delimiters: &[u8], field: &str) -> u8 {
+/// The first delimiter with which the header has the wanted columns, else the first of all.
+fn find_delimiter(path: &str, start: &[u8], is_tsv: bool, has_columns: impl Fn(&[String]) -> bool) -> u8 {
+    let delimiters: &[u8] = if is_tsv { &TSV_DELIMITERS } else { &CSV_DELIMITERS };
     let start = &start[..start.len().min(MAX_HEADER_BYTES)];
     let has_field = |delimiter: &u8| {
         let mut records = RecordReader::new(FileReader::from_bytes(path, start.to_vec()), *delimiter);
         let header = records.next_record().ok().flatten();
         let names = header.map(|header| column_names(&header));
-        names.is_some_and(|names| find_column(&names, field).is_some())
+        names.is_some_and(|names| has_columns(&names))
     };
     delimiters.iter().copied().find(has_field).unwrap_or(delimiters[0])
+}
+
+/// Error for a record with another number of fields than the header.
+fn check_num_fields(record: &Record, num_columns: usize, path: &str) -> Result<(), DataError> {
+    let found = record.fields.len();
+    if found == num_columns {
+        return Ok(());
+    }
+    let reason = format!("found {found} fields, expected {num_columns} as in the header");
+    Err(DataError::InvalidCsvRow { path: path.into(), line: record.line, reason })
+}
+
+/// A field as text. `offset`: that of its record.
+fn text_of(field: Vec<u8>, path: &str, line: u64, offset: u64) -> Result<String, DataError> {
+    String::from_utf8(field).map_err(|error| {
+        let offset = offset + error.utf8_error().valid_up_to() as u64;
+        DataError::InvalidUtf8 { path: path.into(), line, offset }
+    })
+}
+
+/// Names of the columns. Fails for lines that end with a carriage return alone.
+fn checked_names(header: &Record, path: &str) -> Result<Vec<String>, DataError> {
+    let names = column_names(header);
+    if names.iter().any(|name| name.contains('\r')) {
+        let reason = "the lines end with a carriage return alone, expected a line feed".into();
+        return Err(DataError::InvalidCsvRow { path: path.into(), line: 1, reason });
+    }
+    Ok(names)
 }
 
 /// Names of the columns.

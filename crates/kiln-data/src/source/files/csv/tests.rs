@@ -5,7 +5,7 @@ use super::*;
 fn rows(csv: &str, field: &str) -> Vec<Result<(String, u64), String>> {
     let reader = FileReader::from_bytes("a.csv", csv.as_bytes().to_vec());
     let file = CsvFile::open(reader, csv.as_bytes(), false, field).unwrap().unwrap();
-    file.map(|row| row.map(|row| (row.text, row.number)).map_err(|error| error.to_string())).collect()
+    file.map(|row| row.map(|row| (row.value, row.number)).map_err(|error| error.to_string())).collect()
 }
 
 fn texts(csv: &str) -> Vec<String> {
@@ -46,7 +46,7 @@ fn quotes_between_tabs_may_be_text() {
     let tsv = "id\ttext\n1\t\"a\" b\n2\t\"c\td\"\n3\t\"e \"\"f\"\n4\t\"never closed\n5\tg";
     let reader = FileReader::from_bytes("a.tsv", tsv.as_bytes().to_vec());
     let file = CsvFile::open(reader, tsv.as_bytes(), true, "text").unwrap().unwrap();
-    let texts: Vec<String> = file.map(|row| row.unwrap().text).collect();
+    let texts: Vec<String> = file.map(|row| row.unwrap().value).collect();
     assert_eq!(texts, ["\"a\" b", "c\td", "e \"f", "\"never closed", "g"]);
 }
 

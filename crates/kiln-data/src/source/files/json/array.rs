@@ -1,19 +1,19 @@
 //! JSON lists of objects or strings, read element by element. Rows are numbered by their position in the list, from 1.
 
-use super::{nesting::Nesting, row::RowParser};
+use super::nesting::Nesting;
 use crate::{
     DataError,
     source::files::{
         lines::{MAX_ROW_BYTES, READ_BLOCK_BYTES},
         reader::FileReader,
-        rows::Row,
+        rows::{ParseRow, Row},
     },
 };
 
 /// Iterator over the rows of a file with a JSON list.
-pub(in crate::source::files) struct JsonArray {
+pub(in crate::source::files) struct JsonArray<P> {
     reader: FileReader,
-    parser: RowParser,
+    parser: P,
     /// Bytes that were read; those before `position` are processed.
     buffer: Vec<u8>,
     position: usize,
@@ -49,10 +49,9 @@ struct Element {
     is_too_long: bool,
 }
 
-impl JsonArray {
-    /// Rows of `reader` with the text in `field`.
-    pub fn new(reader: FileReader, field: &str) -> Self {
-        let parser = RowParser::new(reader.path(), field, false);
+impl<P: ParseRow> JsonArray<P> {
+    /// Rows of `reader`, as `parser` reads them.
+    pub fn new(reader: FileReader, parser: P) -> Self {
         let buffer_offset = reader.text_offset();
         Self {
             reader,
@@ -100,7 +99,7 @@ impl JsonArray {
     }
 
     /// Next row; `None` at the end of the list.
-    fn next_row(&mut self) -> Result<Option<Row>, DataError> {
+    fn next_row(&mut self) -> Result<Option<Row<P::Value>>, DataError> {
         if self.state == State::Start {
             // The format was recognized by the bracket, so that only white space precedes it.
             while self.next_byte()?.is_some_and(|byte| byte != b'[') {}
@@ -118,7 +117,7 @@ impl JsonArray {
     }
 
     /// Row of the next element; `None` for an empty list.
-    fn next_element_row(&mut self) -> Result<Option<Row>, DataError> {
+    fn next_element_row(&mut self) -> Result<Option<Row<P::Value>>, DataError> {
         let element = self.next_element()?;
         self.row_number += 1;
         self.state = match element.end {
@@ -142,7 +141,7 @@ impl JsonArray {
             // The row is cut off, which is the same error as the missing bracket.
             self.state = State::End;
         }
-        parsed.map(|text| Some(Row { text, number: self.row_number }))
+        parsed.map(|value| Some(Row { value, number: self.row_number }))
     }
 
     /// Checks that only white space follows the list.
@@ -164,8 +163,8 @@ impl JsonArray {
     }
 }
 
-impl Iterator for JsonArray {
-    type Item = Result<Row, DataError>;
+impl<P: ParseRow> Iterator for JsonArray<P> {
+    type Item = Result<Row<P::Value>, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_row().transpose()

@@ -2,13 +2,13 @@
 //!
 //! Empty lines are skipped. Rows are numbered by their first line, from 1, empty lines included.
 
-use super::{nesting::Nesting, row::RowParser};
+use super::nesting::Nesting;
 use crate::{
     DataError,
     source::files::{
         lines::{LineReader, MAX_ROW_BYTES},
         reader::FileReader,
-        rows::Row,
+        rows::{ParseRow, Row},
     },
 };
 
@@ -16,9 +16,9 @@ use crate::{
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Iterator over the rows of a JSON lines file.
-pub(in crate::source::files) struct JsonLines {
+pub(in crate::source::files) struct JsonLines<P> {
     lines: LineReader,
-    parser: RowParser,
+    parser: P,
     /// The object that is being collected, if objects may extend over several lines.
     object: Option<OpenObject>,
 }
@@ -33,15 +33,14 @@ struct OpenObject {
     nesting: Nesting,
 }
 
-impl JsonLines {
-    /// Rows of `reader` with the text in `field`. `is_multiline`: an object may extend over several lines.
-    pub fn new(reader: FileReader, field: &str, is_multiline: bool) -> Self {
-        let parser = RowParser::new(reader.path(), field, true);
+impl<P: ParseRow> JsonLines<P> {
+    /// Rows of `reader`, as `parser` reads them. `is_multiline`: an object may extend over several lines.
+    pub fn new(reader: FileReader, parser: P, is_multiline: bool) -> Self {
         Self { lines: LineReader::new(reader), parser, object: is_multiline.then(OpenObject::default) }
     }
 
     /// Next row of a file with one row per line.
-    fn next_line_row(&mut self) -> Option<Result<Row, DataError>> {
+    fn next_line_row(&mut self) -> Option<Result<Row<P::Value>, DataError>> {
         loop {
             let line = match self.lines.next_line().transpose()? {
                 Ok(line) => line,
@@ -50,14 +49,14 @@ impl JsonLines {
             let json = trim_line(line.bytes);
             if !json.is_empty() {
                 let number = line.number;
-                return Some(self.parser.parse(json, number, line.offset).map(|text| Row { text, number }));
+                return Some(self.parser.parse(json, number, line.offset).map(|value| Row { value, number }));
             }
         }
     }
 
     /// Next row of a file whose rows extend over several lines. A row ends where its braces are closed, or before a line
     /// that begins with a brace: the braces inside a pretty-printed object are indented.
-    fn next_multiline_row(&mut self, mut object: OpenObject) -> Option<Result<Row, DataError>> {
+    fn next_multiline_row(&mut self, mut object: OpenObject) -> Option<Result<Row<P::Value>, DataError>> {
         loop {
             let line = match self.lines.next_line() {
                 Ok(Some(line)) => line,
@@ -86,9 +85,9 @@ impl JsonLines {
     }
 
     /// Row of an object.
-    fn finish(&self, object: OpenObject) -> Result<Row, DataError> {
-        let text = self.parser.parse(object.json.trim_ascii(), object.line, object.offset)?;
-        Ok(Row { text, number: object.line })
+    fn finish(&self, object: OpenObject) -> Result<Row<P::Value>, DataError> {
+        let value = self.parser.parse(object.json.trim_ascii(), object.line, object.offset)?;
+        Ok(Row { value, number: object.line })
     }
 }
 
@@ -110,8 +109,8 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii()
 }
 
-impl Iterator for JsonLines {
-    type Item = Result<Row, DataError>;
+impl<P: ParseRow> Iterator for JsonLines<P> {
+    type Item = Result<Row<P::Value>, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.object.as_mut().map(std::mem::take) {

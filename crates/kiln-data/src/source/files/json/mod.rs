@@ -1,6 +1,7 @@
 //! JSON files with texts: JSON lines, pretty-printed objects one after the other, and lists.
 //!
-//! A row is an object, one of whose fields is the text, or a string, which is the text itself.
+//! A row is an object, one of whose fields is the text, or a string, which is the text itself. An example is made of several
+//! fields of an object.
 
 mod array;
 mod lines;
@@ -12,7 +13,7 @@ mod shape;
 mod tests;
 mod visitors;
 
-pub(super) use array::JsonArray;
-pub(super) use lines::JsonLines;
+use array::JsonArray;
+use lines::JsonLines;
 pub(super) use row::missing_field_error;
-pub(super) use shape::{JsonShape, has_rows, json_shape};
+pub(super) use shape::{JsonShape, has_object_rows, has_rows, json_shape};

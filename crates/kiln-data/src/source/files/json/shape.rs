@@ -1,9 +1,17 @@
 //! Shape of a JSON file, recognized by its start.
 
-use super::{JsonArray, JsonLines, nesting::Nesting};
+use super::{
+    JsonArray, JsonLines,
+    nesting::Nesting,
+    row::{FieldsParser, RowParser},
+};
 use crate::{
     DataError,
-    source::files::{open::START_BYTES, reader::FileReader, rows::Rows},
+    source::files::{
+        open::START_BYTES,
+        reader::FileReader,
+        rows::{Fields, ParseRow, Rows},
+    },
 };
 
 /// Arrangement of the rows in a JSON file.
@@ -23,10 +31,27 @@ const CHECKED_ROWS: usize = 8;
 impl JsonShape {
     /// Rows of `reader` with the text in `field`.
     pub fn rows(self, reader: FileReader, field: &str) -> Rows {
+        let parser = RowParser::new(reader.path(), field, self.counts_lines());
+        self.parsed_rows(reader, parser)
+    }
+
+    /// Rows of `reader` with all of their fields.
+    pub fn field_rows(self, reader: FileReader) -> Rows<Fields> {
+        let parser = FieldsParser::new(reader.path(), self.counts_lines());
+        self.parsed_rows(reader, parser)
+    }
+
+    /// Whether rows are numbered by their lines.
+    fn counts_lines(self) -> bool {
+        self != Self::Array
+    }
+
+    /// Rows of `reader`, as `parser` reads them.
+    fn parsed_rows<P: ParseRow + Send + 'static>(self, reader: FileReader, parser: P) -> Rows<P::Value> {
         match self {
-            Self::Lines => Box::new(JsonLines::new(reader, field, false)),
-            Self::MultilineObjects => Box::new(JsonLines::new(reader, field, true)),
-            Self::Array => Box::new(JsonArray::new(reader, field)),
+            Self::Lines => Box::new(JsonLines::new(reader, parser, false)),
+            Self::MultilineObjects => Box::new(JsonLines::new(reader, parser, true)),
+            Self::Array => Box::new(JsonArray::new(reader, parser)),
         }
     }
 }
@@ -70,6 +95,15 @@ pub(in crate::source::files) fn has_rows(shape: JsonShape, start: &[u8], field: 
     }
     // A first row that is longer than `start` cannot be parsed.
     has_field || (!is_strict && num_rows <= 1 && start.len() >= START_BYTES && names_field(start, field))
+}
+
+/// Whether all of the first rows of a file that begins with `start` are JSON objects.
+pub(in crate::source::files) fn has_object_rows(shape: JsonShape, start: &[u8]) -> bool {
+    let reader = FileReader::from_bytes("", complete_lines(shape, start).to_vec());
+    let rows: Vec<_> = shape.field_rows(reader).take(CHECKED_ROWS).collect();
+    // The last element of a list may be cut off.
+    let is_cut_off = |i: usize| shape == JsonShape::Array && i > 0 && i + 1 == rows.len();
+    !rows.is_empty() && rows.iter().enumerate().all(|(i, row)| row.is_ok() || is_cut_off(i))
 }
 
 /// The lines of `start` without the last, which may be incomplete; all of a short file.

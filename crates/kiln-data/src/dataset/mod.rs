@@ -1,0 +1,223 @@
+//! [`Dataset`]: the sources of a `[data]` table, opened: texts and examples, their formats, splits and templates.
+
+mod build;
+mod stoppable;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    ChatTemplate, DataConfig, DataError, ExampleFormat, ExampleKind, MixtureSource, Source, SourceConfig, StopSignal,
+    StoppableSource,
+    example::{ExampleEncoder, ExampleSource, LocatedExample, encode::example_of_kind},
+    source::report::{ReadReport, group_digits},
+};
+use std::fmt;
+use stoppable::StoppableExamples;
+pub use template::CHATML;
+use template::TemplateChoice;
+
+/// The sources of a [`DataConfig`], opened. Their formats are known; their rows are read later, as often as needed.
+pub struct Dataset<'a> {
+    parts: Vec<DatasetPart<'a>>,
+    /// A validation source of its own.
+    validation: Option<DatasetPart<'a>>,
+    validation_fraction: f64,
+}
+
+/// A source of a dataset.
+struct DatasetPart<'a> {
+    reader: PartReader<'a>,
+    weight: f64,
+    template: TemplateChoice,
+    summary: SourceSummary,
+}
+
+/// Reader of a source.
+enum PartReader<'a> {
+    Text(Box<dyn Source + 'a>),
+    Examples(Box<dyn ExampleSource + 'a>),
+}
+
+/// What a source holds, as far as its first rows tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSummary {
+    /// Description, such as the paths.
+    pub origin: String,
+    /// Format that was named or recognized.
+    pub format: ExampleFormat,
+    /// Whether it was recognized, and not named.
+    pub is_recognized: bool,
+    /// Fields by which it was recognized.
+    pub fields: Vec<String>,
+}
+
+impl SourceSummary {
+    /// Kind of the examples for a model with or without a chat template.
+    pub fn kind(&self, has_template: bool) -> ExampleKind {
+        self.format.kind(has_template)
+    }
+}
+
+/// ``chats.jsonl: format messages (conversations), recognized by the fields `messages`, `id` ``
+impl fmt::Display for SourceSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: format {}", self.origin, self.format)?;
+        if !self.is_recognized {
+            return f.write_str(" (as named)");
+        }
+        if self.fields.is_empty() {
+            return Ok(());
+        }
+        let fields: Vec<String> = self.fields.iter().take(6).map(|name| format!("`{name}`")).collect();
+        let more = self.fields.len() - fields.len();
+        write!(f, ", recognized by the fields {}", fields.join(", "))?;
+        if more > 0 { write!(f, " and {} more", group_digits(more as u64)) } else { Ok(()) }
+    }
+}
+
+impl<'a> Dataset<'a> {
+    /// Opens all sources and recognizes their formats by their first rows. Reading ends with [`DataError::Stopped`] when `stop`
+    /// returns true.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] for weights and sizes, errors of paths and templates, [`DataError::AmbiguousFormat`],
+    /// [`DataError::MixedFormats`].
+    pub fn open(config: &DataConfig, stop: StopSignal<'a>) -> Result<Self, DataError> {
+        let mixture = config.mixture()?;
+        let parts = mixture.iter().map(|source| DatasetPart::open(source, stop)).collect::<Result<Vec<_>, _>>()?;
+        let validation = match &config.validation_source {
+            None => None,
+            Some(source) => {
+                let MixtureSource { format, template, .. } = mixture[0].clone();
+                let source = MixtureSource { source: source.clone(), weight: 1.0, format, template };
+                Some(DatasetPart::open(&source, stop)?)
+            }
+        };
+        let dataset = Self { parts, validation, validation_fraction: config.validation };
+        dataset.check_validation_format()?;
+        Ok(dataset)
+    }
+
+    /// The validation source has the format of a training source.
+    fn check_validation_format(&self) -> Result<(), DataError> {
+        let Some(validation) = &self.validation else { return Ok(()) };
+        let format = validation.summary.format;
+        if self.parts.iter().any(|part| part.summary.format == format) {
+            return Ok(());
+        }
+        let training = &self.parts[0].summary;
+        let formats = Box::new([training.format, format]);
+        let path = validation.summary.origin.clone();
+        Err(DataError::MixedFormats { path, other: training.origin.clone(), formats })
+    }
+
+    /// What the training sources hold.
+    pub fn summaries(&self) -> impl Iterator<Item = &SourceSummary> {
+        self.parts.iter().map(|part| &part.summary)
+    }
+
+    /// Uses the rows of a source with the format `labeled` as plain text, for an objective that reads texts and no labels.
+    ///
+    /// # Errors
+    /// As [`SourceConfig::open`].
+    pub fn read_labeled_as_text(&mut self, config: &DataConfig, stop: StopSignal<'a>) -> Result<(), DataError> {
+        let mixture = config.mixture()?;
+        for (part, source) in self.parts.iter_mut().zip(mixture) {
+            if part.summary.format == ExampleFormat::Labeled && part.summary.is_recognized {
+                let fields = std::mem::take(&mut part.summary.fields);
+                *part = DatasetPart::open(&MixtureSource { format: ExampleFormat::Text, ..source }, stop)?;
+                part.summary.fields = fields;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the first rows of each file, so that errors are found before any long work: fields, types, and whether the chat
+    /// template renders the conversations. `model_template` is the template of the model, if it has one.
+    ///
+    /// # Errors
+    /// Errors that a pass over these rows would give, the bad rows all in one.
+    pub fn check(&self, model_template: Option<&ChatTemplate>, stop: StopSignal) -> Result<(), DataError> {
+        for part in self.parts.iter().chain(&self.validation) {
+            let template = part.template.resolve(model_template, None)?;
+            match &part.reader {
+                PartReader::Text(source) => source.check(stop)?,
+                PartReader::Examples(source) => {
+                    let kind = part.summary.kind(template.is_some());
+                    source.check(stop, &|example: &LocatedExample| {
+                        ExampleEncoder::check(&example_of_kind(example.clone(), kind), template.as_ref())
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Description of all training sources.
+    pub fn describe(&self) -> String {
+        self.parts.iter().map(|part| part.summary.origin.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Report of the last pass over all sources.
+    pub fn report(&self) -> ReadReport {
+        ReadReport::merge(self.parts.iter().chain(&self.validation).map(|part| match &part.reader {
+            PartReader::Text(source) => source.report(),
+            PartReader::Examples(source) => source.report(),
+        }))
+    }
+}
+
+impl<'a> DatasetPart<'a> {
+    fn open(config: &MixtureSource, stop: StopSignal<'a>) -> Result<Self, DataError> {
+        let (format, fields) = match (&config.source, config.format) {
+            (SourceConfig::Stories(_), _) => (ExampleFormat::Text, Vec::new()),
+            (SourceConfig::Files(files), ExampleFormat::Auto) => detect(files)?,
+            (_, format) => (format, Vec::new()),
+        };
+        let reader = match &config.source {
+            source if format.is_text() => PartReader::Text(Box::new(StoppableSource::new(source.open()?, stop))),
+            SourceConfig::Files(files) => {
+                PartReader::Examples(Box::new(StoppableExamples::new(open_examples(files, format)?, stop)))
+            }
+            SourceConfig::Stories(_) => {
+                let expected = "`text` or `auto` for the built-in stories".into();
+                return Err(DataError::Config { key: "data.format", found: config.format.to_string(), expected });
+            }
+        };
+        let origin = match &reader {
+            PartReader::Text(source) => source.describe(),
+            PartReader::Examples(source) => source.describe(),
+        };
+        let is_recognized = config.format == ExampleFormat::Auto;
+        let summary = SourceSummary { origin, format, is_recognized, fields };
+        let template = TemplateChoice::open(config.template.as_deref())?;
+        Ok(Self { reader, weight: config.weight, template, summary })
+    }
+}
+
+/// The format and the fields of files.
+#[cfg(feature = "files")]
+fn detect(files: &crate::FilesConfig) -> Result<(ExampleFormat, Vec<String>), DataError> {
+    let detected = crate::example::ExampleFiles::detect(files)?;
+    Ok((detected.format, detected.fields))
+}
+
+/// Opens files of examples.
+#[cfg(feature = "files")]
+fn open_examples(files: &crate::FilesConfig, format: ExampleFormat) -> Result<Box<dyn ExampleSource>, DataError> {
+    Ok(Box::new(crate::example::ExampleFiles::open(files, format)?))
+}
+
+/// Without the feature `files`, opening the source fails.
+#[cfg(not(feature = "files"))]
+fn detect(_: &crate::FilesConfig) -> Result<(ExampleFormat, Vec<String>), DataError> {
+    Ok((ExampleFormat::Text, Vec::new()))
+}
+
+/// Without the feature `files`, there are no files.
+#[cfg(not(feature = "files"))]
+fn open_examples(_: &crate::FilesConfig, format: ExampleFormat) -> Result<Box<dyn ExampleSource>, DataError> {
+    let expected = "`text`, because this build has no support for files (feature `files`)".into();
+    Err(DataError::Config { key: "data.format", found: format.to_string(), expected })
+}

@@ -1,0 +1,181 @@
+//! Keys of `config.json` and the holes of a family's template that they fill, in both directions.
+//!
+//! A family's table is a list of [`Key`]s, read in order. Most keys are the value of one hole. What is not is a [`Convert`]:
+//! a function in each direction, shared by the families that have the same keys.
+
+use super::{activation, config_reader::ConfigReader, template::Holes};
+use kiln_nn::part::feed_forward::activation::Activation;
+use kiln_spec::ValidationError;
+use serde_json::{Map, Value};
+
+/// An entry of a family's table.
+#[derive(Clone, Copy)]
+pub(super) enum Key {
+    /// A size: a whole number from 1 to 2²⁸.
+    Size(&'static str, &'static str, Absent),
+    /// A number of layers: a whole number from 1 to 4096.
+    Layers(&'static str, &'static str, usize),
+    /// A whole number; `null` leaves the choice to the model.
+    Integer(&'static str, &'static str, Absent),
+    /// A number.
+    Float(&'static str, &'static str, f64),
+    /// `true` or `false`.
+    Flag(&'static str, &'static str, bool),
+    /// The name of an activation function.
+    Activation(&'static str, &'static str, &'static str),
+    /// The dropout probability: the first of the keys; another value of the others is a warning.
+    Dropout(&'static [&'static str], &'static str, f64),
+    /// A dropout probability that Kiln does not have. A value above 0 is a warning.
+    NoDropout(&'static str),
+    /// An option of which Kiln implements one value only.
+    Only(&'static str, Constant),
+    /// Keys that change nothing that Kiln computes.
+    Ignored(&'static [&'static str]),
+    /// A hole that no key fills: the families that share a template differ in it.
+    Fixed(&'static str, Constant),
+    /// A key that is written and never read.
+    Written(&'static str, Constant),
+    /// A table that families share.
+    All(&'static [Key]),
+    /// Keys that are no plain value of one hole.
+    Converted(&'static dyn Convert),
+}
+
+/// The value of a hole whose key is absent: the default of the reference's class.
+#[derive(Clone, Copy)]
+pub(super) enum Absent {
+    /// A number.
+    Is(usize),
+    /// As many as another hole has.
+    Same(&'static str),
+    /// A multiple of another hole.
+    Times(usize, &'static str),
+    /// No value: the model decides.
+    Null,
+}
+
+/// A constant of a table.
+#[derive(Clone, Copy)]
+pub(super) enum Constant {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Whole(u64),
+    /// A string.
+    Text(&'static str),
+    /// No value: the key is left out.
+    Nothing,
+}
+
+/// Keys that are no plain value of one hole, in both directions.
+pub(super) trait Convert: Sync {
+    /// Reads the keys and sets holes. Holes of entries further up in the table are set.
+    ///
+    /// # Errors
+    /// An invalid or unsupported value, with its key.
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError>;
+
+    /// Writes the keys from the holes.
+    ///
+    /// # Errors
+    /// A value that the keys cannot say, with its path in the model.
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError>;
+}
+
+impl Constant {
+    fn value(self) -> Value {
+        match self {
+            Self::Bool(value) => value.into(),
+            Self::Whole(value) => value.into(),
+            Self::Text(value) => value.into(),
+            Self::Nothing => Value::Null,
+        }
+    }
+}
+
+impl Absent {
+    fn value(self, holes: &Holes) -> Option<usize> {
+        match self {
+            Self::Is(number) => Some(number),
+            Self::Same(hole) => Some(holes.integer(hole)),
+            Self::Times(factor, hole) => Some(factor * holes.integer(hole)),
+            Self::Null => None,
+        }
+    }
+}
+
+/// Reads all keys of a table.
+///
+/// # Errors
+/// The first invalid value, with its key.
+pub(super) fn read_keys(keys: &[Key], fields: &ConfigReader) -> Result<Holes, ValidationError> {
+    let mut holes = Holes::default();
+    keys.iter().try_for_each(|key| key.read(fields, &mut holes))?;
+    Ok(holes)
+}
+
+/// Writes all keys of a table.
+///
+/// # Errors
+/// The first value that the keys cannot say.
+pub(super) fn write_keys(keys: &[Key], holes: &Holes) -> Result<Map<String, Value>, ValidationError> {
+    let mut json = Map::new();
+    keys.iter().try_for_each(|key| key.write(holes, &mut json))?;
+    Ok(json)
+}
+
+impl Key {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        match *self {
+            Self::Size(key, hole, absent) => {
+                let default = absent.value(holes).unwrap_or_default();
+                holes.set(hole, fields.size(key, default)?);
+            }
+            Self::Layers(key, hole, default) => holes.set(hole, fields.layer_count(key, default)?),
+            Self::Integer(key, hole, absent) => {
+                // `null` means no value, also where an absent key has a default.
+                let default = if fields.is_null(key) { None } else { absent.value(holes) };
+                holes.set(hole, fields.integer(key)?.or(default));
+            }
+            Self::Float(key, hole, default) => holes.set(hole, fields.float(key)?.unwrap_or(default)),
+            Self::Flag(key, hole, default) => holes.set(hole, fields.flag(key, default)?),
+            Self::Activation(key, hole, default) => {
+                let activation = activation::read(fields, key, default)?;
+                holes.set(hole, serde_json::to_value(activation).unwrap_or_default());
+            }
+            Self::Dropout(keys, hole, default) => holes.set(hole, fields.dropout(keys, default)?),
+            Self::NoDropout(key) => fields.ignore_dropout(key)?,
+            Self::Only(key, constant) => fields.require(key, constant.value())?,
+            Self::Ignored(keys) => fields.ignore(keys),
+            Self::Fixed(hole, constant) => holes.set(hole, constant.value()),
+            Self::Written(..) => {}
+            Self::All(keys) => keys.iter().try_for_each(|key| key.read(fields, holes))?,
+            Self::Converted(convert) => convert.read(fields, holes)?,
+        }
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let mut put = |key: &str, value: Value| {
+            json.insert(key.to_owned(), value);
+        };
+        match *self {
+            Self::Size(key, hole, _)
+            | Self::Layers(key, hole, _)
+            | Self::Integer(key, hole, _)
+            | Self::Float(key, hole, _)
+            | Self::Flag(key, hole, _) => put(key, holes.get(hole).clone()),
+            Self::Activation(key, hole, _) => {
+                let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);
+                put(key, activation::name(activation).into());
+            }
+            Self::Dropout(keys, hole, _) => keys.iter().for_each(|key| put(key, holes.get(hole).clone())),
+            Self::NoDropout(key) => put(key, 0.0.into()),
+            Self::Only(..) | Self::Ignored(_) | Self::Fixed(..) => {}
+            Self::Written(key, constant) => put(key, constant.value()),
+            Self::All(keys) => keys.iter().try_for_each(|key| key.write(holes, json))?,
+            Self::Converted(convert) => convert.write(holes, json)?,
+        }
+        Ok(())
+    }
+}

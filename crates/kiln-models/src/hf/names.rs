@@ -1,0 +1,247 @@
+//! Tensor names of a family: a table of names, from which the bindings of a model's parameters follow.
+//!
+//! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert. The
+//! entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
+
+use super::binding::{Binding, Slice, ValueMap};
+use crate::{
+    config::ModelConfig,
+    model::Model,
+    parameters::{NamedParameter, named_parameters},
+};
+use kiln_nn::part::{PartConfig, attention::ProjectionConfig};
+use std::collections::BTreeMap;
+
+/// An entry of the table of names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    parameters: Parameters,
+    tensor: &'static str,
+    /// Whether matrices are `[out, in]` in the file; Kiln's are `[in, out]`.
+    transposed: bool,
+    /// How the outputs of several parameters stand in a fused tensor.
+    fusion: Fusion,
+    /// Function of the file's values that gives the parameter's.
+    map: Option<ValueMap>,
+    /// Ends of the tensor's name, for those of the parameter's name.
+    ends: &'static [(&'static str, &'static str)],
+    condition: Condition,
+}
+
+/// Patterns of the parameters that a tensor holds.
+#[derive(Clone, Copy, Debug)]
+enum Parameters {
+    One(&'static str),
+    /// Several, in the order in which their outputs stand in the tensor.
+    Fused(&'static [&'static str]),
+}
+
+impl Parameters {
+    fn patterns(&self) -> &[&'static str] {
+        match self {
+            Self::One(pattern) => std::slice::from_ref(pattern),
+            Self::Fused(patterns) => patterns,
+        }
+    }
+}
+
+/// How the outputs of several parameters stand in a fused tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fusion {
+    /// One after the other: all queries, all keys, all values.
+    Sequential,
+    /// For each key-value head: its queries, its key, its value.
+    ByHead,
+}
+
+/// Which models an entry holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Always,
+    /// The model has this parameter; `{i}` is the layer of the entry's.
+    With(&'static str),
+    /// The model lacks this parameter.
+    Without(&'static str),
+}
+
+/// A tensor with the values of a parameter as they are: an embedding, a norm.
+pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name {
+    Name {
+        parameters: Parameters::One(parameter),
+        tensor,
+        transposed: false,
+        fusion: Fusion::Sequential,
+        map: None,
+        ends: &[],
+        condition: Condition::Always,
+    }
+}
+
+/// A linear layer, whose matrix is `[out, in]` in the file.
+pub(super) const fn linear(parameter: &'static str, tensor: &'static str) -> Name {
+    Name { transposed: true, ..same(parameter, tensor) }
+}
+
+/// Linear layers whose outputs stand one after the other in one tensor, `[out, in]` in the file.
+pub(super) const fn fused(parameters: &'static [&'static str], tensor: &'static str) -> Name {
+    Name { parameters: Parameters::Fused(parameters), ..linear("", tensor) }
+}
+
+impl Name {
+    /// The fused tensor with the outputs of each key-value head together: its queries, its key, its value.
+    pub const fn by_head(self) -> Self {
+        Self { fusion: Fusion::ByHead, ..self }
+    }
+
+    /// The tensor with its matrix as in Kiln, `[in, out]`.
+    pub const fn not_transposed(self) -> Self {
+        Self { transposed: false, ..self }
+    }
+
+    /// The parameter as a function of the file's values.
+    pub const fn mapped(self, map: ValueMap) -> Self {
+        Self { map: Some(map), ..self }
+    }
+
+    /// The tensor with other ends of its name than the parameter: `gamma` for `weight`.
+    pub const fn with_ends(self, ends: &'static [(&'static str, &'static str)]) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// Only if the model has this parameter too; `{i}` is the same layer.
+    pub const fn with(self, parameter: &'static str) -> Self {
+        Self { condition: Condition::With(parameter), ..self }
+    }
+
+    /// Only if the model lacks this parameter; `{i}` is the same layer.
+    pub const fn without(self, parameter: &'static str) -> Self {
+        Self { condition: Condition::Without(parameter), ..self }
+    }
+
+    /// Only if the head is tied to the embedding: the model has no matrix of its own for the head.
+    pub const fn if_tied(self) -> Self {
+        self.without("head.weight")
+    }
+}
+
+/// The bindings of the parameters of a model, in the order of the table. Several bindings of a parameter are alternatives, or
+/// parts of a stacked parameter.
+pub(super) fn bindings(names: &[Name], config: &ModelConfig) -> Vec<Binding> {
+    let outline = Model::without_weights(config);
+    let parameters = named_parameters(&outline);
+    let expansion = Expansion {
+        config,
+        shapes: parameters.iter().map(|parameter| (parameter.path.as_str(), &parameter.shape[..])).collect(),
+    };
+    let mut bindings = Vec::new();
+    for name in names {
+        for (index, pattern) in name.parameters.patterns().iter().enumerate() {
+            for parameter in &parameters {
+                let found = match_name(pattern, &parameter.path);
+                if let Some(found) = found.filter(|found| expansion.holds(name.condition, found)) {
+                    bindings.extend(expansion.expand(name, index, parameter, &found));
+                }
+            }
+        }
+    }
+    bindings
+}
+
+/// A parameter that an entry names.
+struct Match<'a> {
+    /// Number of the layer, for `{i}`.
+    layer: Option<&'a str>,
+    /// What follows the named layer: ``, `.weight` or `.bias`.
+    end: &'a str,
+}
+
+/// Matches the name of a parameter with a pattern.
+fn match_name<'a>(pattern: &str, path: &'a str) -> Option<Match<'a>> {
+    let (layer, rest) = match pattern.split_once("{i}") {
+        None => (None, path.strip_prefix(pattern)?),
+        Some((before, after)) => {
+            let rest = path.strip_prefix(before)?;
+            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            (Some(&rest[..digits]).filter(|layer| !layer.is_empty()), rest[digits..].strip_prefix(after)?)
+        }
+    };
+    (pattern.contains("{i}") == layer.is_some() && ["", ".weight", ".bias"].contains(&rest))
+        .then_some(Match { layer, end: rest })
+}
+
+/// A model whose names are expanded.
+struct Expansion<'a> {
+    config: &'a ModelConfig,
+    shapes: BTreeMap<&'a str, &'a [usize]>,
+}
+
+impl Expansion<'_> {
+    fn holds(&self, condition: Condition, found: &Match) -> bool {
+        let has = |pattern: &str| {
+            let path = pattern.replace("{i}", found.layer.unwrap_or_default());
+            self.shapes.contains_key(path.as_str())
+        };
+        match condition {
+            Condition::Always => true,
+            Condition::With(pattern) => has(pattern),
+            Condition::Without(pattern) => !has(pattern),
+        }
+    }
+
+    /// The bindings of a parameter that is number `index` of the entry's: one, or one for each expert.
+    fn expand(&self, name: &Name, index: usize, parameter: &NamedParameter, found: &Match) -> Vec<Binding> {
+        let end = name.ends.iter().find(|(ours, _)| *ours == found.end).map_or(found.end, |(_, theirs)| theirs);
+        let tensor = format!("{}{end}", name.tensor.replace("{i}", found.layer.unwrap_or_default()));
+        let is_matrix = parameter.shape.len() > 1 && found.end != ".bias";
+        let mut binding = Binding::identity(&parameter.path, tensor);
+        binding.layout.transposed = name.transposed && is_matrix;
+        binding.layout.map = name.map;
+        let experts = if name.tensor.contains("{e}") { parameter.shape.first().copied() } else { None };
+        if matches!(name.parameters, Parameters::Fused(_)) {
+            let axis = self.output_axis(&binding, parameter.shape.len() - usize::from(experts.is_some()));
+            binding.layout.slice = Some(self.fused_slice(name, index, found, axis));
+        }
+        match experts {
+            None => vec![binding],
+            Some(count) => (0..count).map(|expert| binding.clone().for_expert(expert, count)).collect(),
+        }
+    }
+
+    /// The axis of the outputs in the file's tensor of this rank.
+    fn output_axis(&self, binding: &Binding, rank: usize) -> usize {
+        match binding.layout.transposed {
+            true => rank - 2,
+            false => rank - 1,
+        }
+    }
+
+    /// The part of a fused tensor that is the parameter number `index`.
+    fn fused_slice(&self, name: &Name, index: usize, found: &Match, axis: usize) -> Slice {
+        let layer = found.layer.unwrap_or_default();
+        let outputs = name.parameters.patterns().iter().map(|pattern| {
+            let path = format!("{}{}", pattern.replace("{i}", layer), found.end);
+            self.shapes.get(path.as_str()).and_then(|shape| shape.last().copied()).unwrap_or(0)
+        });
+        let groups = match name.fusion {
+            Fusion::Sequential => 1,
+            Fusion::ByHead => self.num_kv_heads(layer.parse().unwrap_or(0)).max(1),
+        };
+        let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
+        let start = widths[..index].iter().sum();
+        Slice { axis, groups, start, width: widths[index], group_size: widths.iter().sum() }
+    }
+
+    /// Number of key-value heads of the attention in a layer; 1 if it has none.
+    fn num_kv_heads(&self, layer: usize) -> usize {
+        let blocks = self.config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
+        let parts = blocks.skip(layer).take(1).flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
+        let mut heads = parts.filter_map(|part| match part {
+            PartConfig::Attention(attention) => match &attention.projection {
+                ProjectionConfig::Heads(heads) => Some(heads.kv_heads.unwrap_or(heads.heads)),
+                ProjectionConfig::Latent(_) => None,
+            },
+            _ => None,
+        });
+        heads.next().unwrap_or(1)
+    }
+}

@@ -1,0 +1,120 @@
+//! Sliding windows in `config.json`: one for all layers (`sliding_window`), or for some (`layer_types`).
+//!
+//! A window counts the token itself; [`Pattern::window`] does not. The hole is `pattern`, with a value for each of `layers`.
+
+use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use kiln_spec::{Pattern, ValidationError};
+use serde_json::{Map, Value};
+
+/// `sliding_window`: the window of all layers; `null`: full attention.
+pub(super) struct SlidingWindow {
+    /// Window of the reference's class if the key is absent.
+    pub absent: Option<usize>,
+}
+
+/// `use_sliding_window`, `sliding_window`, and `layer_types`, or in older files `max_window_layers`: the number of layers with
+/// full attention before those with a window.
+pub(super) struct LayerTypes;
+
+/// No windows.
+pub(super) struct NoWindow;
+
+/// The pattern of a layer with this window, as JSON.
+fn pattern(window: Option<usize>) -> Value {
+    let causal = |window: usize| Pattern::window(u32::try_from(window.saturating_sub(1)).unwrap_or(u32::MAX), 0);
+    serde_json::to_value(window.map_or_else(Pattern::default, causal)).unwrap_or_default()
+}
+
+/// The window of a layer, the token itself included; `None` for other patterns.
+fn window(pattern: &Value) -> Option<usize> {
+    match serde_json::from_value(pattern.clone()) {
+        Ok(Pattern::Window(window)) => Some(window.before as usize + 1),
+        _ => None,
+    }
+}
+
+/// The windows of all layers.
+fn windows(holes: &Holes) -> Vec<Option<usize>> {
+    holes.layers("pattern").iter().map(window).collect()
+}
+
+fn set_patterns(holes: &mut Holes, windows: impl Iterator<Item = Option<usize>>) {
+    holes.set("pattern", windows.map(pattern).collect::<Vec<_>>());
+}
+
+/// `sliding_window`, with the default of an absent key.
+fn read_window(fields: &ConfigReader, absent: Option<usize>) -> Result<Option<usize>, ValidationError> {
+    let default = if fields.is_null("sliding_window") { None } else { absent };
+    Ok(fields.integer("sliding_window")?.or(default))
+}
+
+impl Convert for NoWindow {
+    fn read(&self, _fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let layers = holes.integer("layers");
+        set_patterns(holes, std::iter::repeat_n(None, layers));
+        Ok(())
+    }
+
+    fn write(&self, _holes: &Holes, _json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        Ok(())
+    }
+}
+
+impl Convert for SlidingWindow {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let (window, layers) = (read_window(fields, self.absent)?, holes.integer("layers"));
+        set_patterns(holes, std::iter::repeat_n(window, layers));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert("sliding_window".into(), windows(holes).first().copied().flatten().into());
+        Ok(())
+    }
+}
+
+impl Convert for LayerTypes {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let layers = holes.integer("layers");
+        let window = read_window(fields, Some(4096))?;
+        let full_layers = fields.integer("max_window_layers")?.unwrap_or(28);
+        let window = if fields.flag("use_sliding_window", false)? { window } else { None };
+        let Some(types) = fields.get("layer_types") else {
+            set_patterns(holes, (0..layers).map(|layer| window.filter(|_| layer >= full_layers)));
+            return Ok(());
+        };
+        let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
+            let reason = format!("expected a list of {layers} strings, one for each layer, found {types}");
+            return Err(ValidationError::new("layer_types", reason));
+        };
+        let windows = types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window));
+        set_patterns(holes, windows.collect::<Result<Vec<_>, _>>()?.into_iter());
+        Ok(())
+    }
+
+    /// `sliding_window` is the first layer's that has one; all must be equal.
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let windows = windows(holes);
+        let window = windows.iter().flatten().next();
+        let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
+        let full_layers = windows.iter().take_while(|window| window.is_none()).count();
+        json.insert("use_sliding_window".into(), window.is_some().into());
+        json.insert("sliding_window".into(), window.copied().into());
+        json.insert("max_window_layers".into(), full_layers.into());
+        json.insert("layer_types".into(), types.collect::<Vec<_>>().into());
+        Ok(())
+    }
+}
+
+/// The window of a layer with an entry in `layer_types`; `window` is the window of those that have one.
+fn layer_window(layer: usize, kind: &Value, window: Option<usize>) -> Result<Option<usize>, ValidationError> {
+    let reason = match kind.as_str() {
+        Some("full_attention") => return Ok(None),
+        Some("sliding_attention") if window.is_some() => return Ok(window),
+        Some("sliding_attention") => {
+            "sliding_attention needs a width in `sliding_window` and \"use_sliding_window\": true".into()
+        }
+        _ => format!("expected full_attention or sliding_attention, found {kind}"),
+    };
+    Err(ValidationError::new(format!("layer_types[{layer}]"), reason))
+}
