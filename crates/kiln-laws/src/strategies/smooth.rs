@@ -46,6 +46,10 @@ pub fn with_soft_norms(config: &ModelConfig) -> ModelConfig {
                 }
                 PartConfig::GatedDeltaNet(delta) => enlarge_epsilon(&mut delta.norm),
                 PartConfig::Mamba2(mamba) => mamba.norm_eps = 0.3,
+                // A latent of rank 1 with a small ε is normalized to its sign.
+                PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Latent(latent), .. }) => {
+                    enlarge_epsilon(&mut latent.norm);
+                }
                 _ => {}
             }
         }
