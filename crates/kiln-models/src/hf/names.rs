@@ -126,7 +126,7 @@ impl Name {
 
 /// The bindings of the parameters of a model, in the order of the table. Several bindings of a parameter are alternatives, or
 /// parts of a stacked parameter.
-pub(super) fn bindings(names: &[Name], config: &ModelConfig) -> Vec<Binding> {
+pub(super) fn bindings(names: &[&[Name]], config: &ModelConfig) -> Vec<Binding> {
     let outline = Model::without_weights(config);
     let parameters = named_parameters(&outline);
     let expansion = Expansion {
@@ -134,7 +134,7 @@ pub(super) fn bindings(names: &[Name], config: &ModelConfig) -> Vec<Binding> {
         shapes: parameters.iter().map(|parameter| (parameter.path.as_str(), &parameter.shape[..])).collect(),
     };
     let mut bindings = Vec::new();
-    for name in names {
+    for name in names.iter().copied().flatten() {
         for (index, pattern) in name.parameters.patterns().iter().enumerate() {
             for parameter in &parameters {
                 let found = match_name(pattern, &parameter.path);
