@@ -42,7 +42,7 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None }),
     ],
     template: bert_like::TEMPLATE,
-    names: &[
+    names: &[&[
         same("embedding", "bert.embeddings.word_embeddings.weight"),
         same("embedded.types", "bert.embeddings.token_type_embeddings.weight"),
         same("position", "bert.embeddings.position_embeddings"),
@@ -69,5 +69,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head.weight", "cls.predictions.decoder.weight"),
         linear("head.pooler", "bert.pooler.dense"),
         linear("head.classes", "classifier"),
-    ],
+    ]],
 };

@@ -35,7 +35,7 @@ pub struct Family {
     pub(super) template: &'static str,
     /// Names of tensors and the parameters that they hold. Several tensors for one parameter are alternatives: any of them
     /// may be in the file, all of those with the same values; the first is written.
-    pub(super) names: &'static [Name],
+    pub(super) names: &'static [&'static [Name]],
 }
 
 impl fmt::Debug for Family {

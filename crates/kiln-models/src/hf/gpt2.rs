@@ -63,7 +63,7 @@ pub(super) const FAMILY: Family = Family {
         "head": { "language": { "tied": "$tied" } }
     }"#,
     // The file's matrices are `[in, out]`, so that nothing is transposed.
-    names: &[
+    names: &[&[
         same("embedding", "transformer.wte.weight"),
         same("position", "transformer.wpe"),
         fused(
@@ -79,7 +79,7 @@ pub(super) const FAMILY: Family = Family {
         same("norm", "transformer.ln_f"),
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
-    ],
+    ]],
 };
 
 /// `scale_attn_weights` and `scale_attn_by_inverse_layer_idx`: the factor of the scores of each layer, 1/√(head width) or 1,

@@ -19,6 +19,8 @@ pub(super) enum Key {
     Integer(&'static str, &'static str, Absent),
     /// A number.
     Float(&'static str, &'static str, f64),
+    /// A number; `null` means none.
+    OptionalFloat(&'static str, &'static str, Option<f64>),
     /// `true` or `false`.
     Flag(&'static str, &'static str, bool),
     /// The name of an activation function.
@@ -138,6 +140,10 @@ impl Key {
                 holes.set(hole, fields.integer(key)?.or(default));
             }
             Self::Float(key, hole, default) => holes.set(hole, fields.float(key)?.unwrap_or(default)),
+            Self::OptionalFloat(key, hole, default) => {
+                let default = if fields.is_null(key) { None } else { default };
+                holes.set(hole, fields.float(key)?.or(default));
+            }
             Self::Flag(key, hole, default) => holes.set(hole, fields.flag(key, default)?),
             Self::Activation(key, hole, default) => {
                 let activation = activation::read(fields, key, default)?;
@@ -164,6 +170,7 @@ impl Key {
             | Self::Layers(key, hole, _)
             | Self::Integer(key, hole, _)
             | Self::Float(key, hole, _)
+            | Self::OptionalFloat(key, hole, _)
             | Self::Flag(key, hole, _) => put(key, holes.get(hole).clone()),
             Self::Activation(key, hole, _) => {
                 let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);

@@ -7,7 +7,7 @@ use super::{
     Family,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
-    rope::{Rotary, RotaryClass},
+    rope::Rotary,
     windows::NoWindow,
 };
 
@@ -29,7 +29,7 @@ pub(super) const FAMILY: Family = Family {
         Activation("hidden_act", "activation", "silu"),
         Float("rms_norm_eps", "eps", 1e-6),
         Flag("tie_word_embeddings", "tied", false),
-        Converted(&Rotary { class: RotaryClass::Scaled, max_length: 2048 }),
+        Converted(&Rotary::scaled(2048)),
         Flag("attention_bias", "qkv_bias", false),
         Fixed("out_bias", Nothing),
         Flag("mlp_bias", "mlp_bias", false),
@@ -40,5 +40,5 @@ pub(super) const FAMILY: Family = Family {
         Written("use_cache", Bool(true)),
     ],
     template: llama_like::TEMPLATE,
-    names: llama_like::NAMES,
+    names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
 };

@@ -22,19 +22,37 @@ pub(super) const TEMPLATE: &str = r#"{
     "head": { "language": { "tied": "$tied" } }
 }"#;
 
-/// Tensor names of these families.
-pub(super) const NAMES: &[Name] = &[
+/// Tensor names of the embedding, the final norm and the head.
+pub(super) const OUTER_NAMES: &[Name] = &[
     same("embedding", "model.embed_tokens.weight"),
+    same("norm", "model.norm"),
+    linear("head", "lm_head"),
+    same("embedding", "lm_head.weight").if_tied(),
+];
+
+/// Tensor names of attention with a matrix each for q, k, v and o.
+pub(super) const ATTENTION_NAMES: &[Name] = &[
     linear("blocks.{i}.attention.q", "model.layers.{i}.self_attn.q_proj"),
     linear("blocks.{i}.attention.k", "model.layers.{i}.self_attn.k_proj"),
     linear("blocks.{i}.attention.v", "model.layers.{i}.self_attn.v_proj"),
     linear("blocks.{i}.attention.o", "model.layers.{i}.self_attn.o_proj"),
+];
+
+/// Tensor names of the norms of queries and keys.
+pub(super) const QK_NORM_NAMES: &[Name] = &[
+    same("blocks.{i}.attention.q_norm", "model.layers.{i}.self_attn.q_norm"),
+    same("blocks.{i}.attention.k_norm", "model.layers.{i}.self_attn.k_norm"),
+];
+
+/// Tensor names of a gated MLP.
+pub(super) const GATED_MLP_NAMES: &[Name] = &[
     linear("blocks.{i}.feed_forward.gate", "model.layers.{i}.mlp.gate_proj"),
     linear("blocks.{i}.feed_forward.up", "model.layers.{i}.mlp.up_proj"),
     linear("blocks.{i}.feed_forward.down", "model.layers.{i}.mlp.down_proj"),
+];
+
+/// Tensor names of the norms before attention and before the feed-forward part.
+pub(super) const NORM_NAMES: &[Name] = &[
     same("blocks.{i}.attention_norm", "model.layers.{i}.input_layernorm"),
     same("blocks.{i}.feed_forward_norm", "model.layers.{i}.post_attention_layernorm"),
-    same("norm", "model.norm"),
-    linear("head", "lm_head"),
-    same("embedding", "lm_head.weight").if_tied(),
 ];

@@ -29,18 +29,28 @@ mod load;
 mod names;
 mod reference_keys;
 mod rope;
+mod scales;
 pub mod sentence_transformers;
 mod template;
 mod windows;
 
 mod bert;
+mod bloom;
+mod gemma;
+mod gemma2;
 mod gpt2;
+mod gpt_neox;
+mod granite;
 mod llama;
 mod mistral;
+mod mixtral;
 mod mt5;
+mod olmo2;
 mod phi3;
 mod qwen2;
+mod qwen3;
 mod roberta;
+mod starcoder2;
 pub mod t5;
 
 pub use binding::{Binding, TensorLayout, ValueMap};
@@ -61,6 +71,15 @@ pub const FAMILIES: &[Family] = &[
     mistral::FAMILY,
     phi3::FAMILY,
     qwen2::FAMILY,
+    qwen3::FAMILY,
+    gemma::FAMILY,
+    gemma2::FAMILY,
+    mixtral::FAMILY,
+    olmo2::FAMILY,
+    granite::FAMILY,
+    starcoder2::FAMILY,
+    gpt_neox::FAMILY,
+    bloom::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
     t5::FAMILY,

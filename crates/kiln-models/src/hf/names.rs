@@ -3,7 +3,7 @@
 //! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert. The
 //! entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
-use super::binding::{Binding, Slice, ValueMap};
+use super::binding::{Binding, Slice};
 use crate::{
     config::ModelConfig,
     model::Model,
@@ -21,8 +21,6 @@ pub(super) struct Name {
     transposed: bool,
     /// How the outputs of several parameters stand in a fused tensor.
     fusion: Fusion,
-    /// Function of the file's values that gives the parameter's.
-    map: Option<ValueMap>,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -71,7 +69,6 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         tensor,
         transposed: false,
         fusion: Fusion::Sequential,
-        map: None,
         ends: &[],
         condition: Condition::Always,
     }
@@ -98,11 +95,6 @@ impl Name {
         Self { transposed: false, ..self }
     }
 
-    /// The parameter as a function of the file's values.
-    pub const fn mapped(self, map: ValueMap) -> Self {
-        Self { map: Some(map), ..self }
-    }
-
     /// The tensor with other ends of its name than the parameter: `gamma` for `weight`.
     pub const fn with_ends(self, ends: &'static [(&'static str, &'static str)]) -> Self {
         Self { ends, ..self }
@@ -126,7 +118,7 @@ impl Name {
 
 /// The bindings of the parameters of a model, in the order of the table. Several bindings of a parameter are alternatives, or
 /// parts of a stacked parameter.
-pub(super) fn bindings(names: &[Name], config: &ModelConfig) -> Vec<Binding> {
+pub(super) fn bindings(names: &[&[Name]], config: &ModelConfig) -> Vec<Binding> {
     let outline = Model::without_weights(config);
     let parameters = named_parameters(&outline);
     let expansion = Expansion {
@@ -134,7 +126,7 @@ pub(super) fn bindings(names: &[Name], config: &ModelConfig) -> Vec<Binding> {
         shapes: parameters.iter().map(|parameter| (parameter.path.as_str(), &parameter.shape[..])).collect(),
     };
     let mut bindings = Vec::new();
-    for name in names {
+    for name in names.iter().copied().flatten() {
         for (index, pattern) in name.parameters.patterns().iter().enumerate() {
             for parameter in &parameters {
                 let found = match_name(pattern, &parameter.path);
@@ -195,7 +187,6 @@ impl Expansion<'_> {
         let is_matrix = parameter.shape.len() > 1 && found.end != ".bias";
         let mut binding = Binding::identity(&parameter.path, tensor);
         binding.layout.transposed = name.transposed && is_matrix;
-        binding.layout.map = name.map;
         let experts = if name.tensor.contains("{e}") { parameter.shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
             let axis = self.output_axis(&binding, parameter.shape.len() - usize::from(experts.is_some()));

@@ -8,7 +8,7 @@ use super::{
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::{fused, linear, same},
-    rope::{Rotary, RotaryClass},
+    rope::Rotary,
     windows::SlidingWindow,
 };
 
@@ -30,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         Activation("hidden_act", "activation", "silu"),
         Float("rms_norm_eps", "eps", 1e-5),
         Flag("tie_word_embeddings", "tied", false),
-        Converted(&Rotary { class: RotaryClass::Partial, max_length: 4096 }),
+        Converted(&Rotary::partial(4096, 1.0)),
         Fixed("qkv_bias", Bool(false)),
         Fixed("out_bias", Nothing),
         Fixed("mlp_bias", Bool(false)),
@@ -43,7 +43,7 @@ pub(super) const FAMILY: Family = Family {
         Written("use_cache", Bool(true)),
     ],
     template: llama_like::TEMPLATE,
-    names: &[
+    names: &[&[
         same("embedding", "model.embed_tokens.weight"),
         fused(
             &["blocks.{i}.attention.q", "blocks.{i}.attention.k", "blocks.{i}.attention.v"],
@@ -57,5 +57,5 @@ pub(super) const FAMILY: Family = Family {
         same("norm", "model.norm"),
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
-    ],
+    ]],
 };

@@ -8,7 +8,7 @@ use super::{
     Family,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
-    rope::{Rotary, RotaryClass},
+    rope::Rotary,
     windows::LayerTypes,
 };
 
@@ -30,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         Activation("hidden_act", "activation", "silu"),
         Float("rms_norm_eps", "eps", 1e-6),
         Flag("tie_word_embeddings", "tied", false),
-        Converted(&Rotary { class: RotaryClass::Scaled, max_length: 32_768 }),
+        Converted(&Rotary::scaled(32_768)),
         Fixed("qkv_bias", Bool(true)),
         Fixed("out_bias", Bool(false)),
         Fixed("mlp_bias", Bool(false)),
@@ -41,5 +41,5 @@ pub(super) const FAMILY: Family = Family {
         Written("use_cache", Bool(true)),
     ],
     template: llama_like::TEMPLATE,
-    names: llama_like::NAMES,
+    names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
 };

@@ -39,7 +39,7 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead { class: "Roberta", classes: CLASSES, activation: Some(Activation::Gelu) }),
     ],
     template: bert_like::TEMPLATE,
-    names: &[
+    names: &[&[
         same("embedding", "roberta.embeddings.word_embeddings.weight"),
         same("embedded.types", "roberta.embeddings.token_type_embeddings.weight"),
         same("position", "roberta.embeddings.position_embeddings"),
@@ -67,7 +67,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head.weight", "lm_head.decoder.weight"),
         linear("head.pooler", "classifier.dense"),
         linear("head.classes", "classifier.out_proj"),
-    ],
+    ]],
 };
 
 /// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.

@@ -38,27 +38,25 @@ struct Lengths {
     original: Option<usize>,
 }
 
-/// The rotary positions of a `config.json`. `max_length` is the default of `max_position_embeddings`.
-fn read(
-    fields: &ConfigReader,
-    class: RotaryClass,
-    head_dim: usize,
-    max_length: usize,
-) -> Result<PositionConfig, ValidationError> {
-    let [outer_theta, outer_factor] = ["rope_theta", PARTIAL_KEY].map(|key| fields.float(key));
+/// The rotary positions of a `config.json`.
+fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<PositionConfig, ValidationError> {
+    let class = rotary.class;
+    let [outer_theta, outer_factor] = [rotary.theta_key, rotary.factor_key].map(|key| fields.float(key));
     let lengths = Lengths {
-        max: fields.integer("max_position_embeddings")?.unwrap_or(max_length),
+        max: fields.integer("max_position_embeddings")?.unwrap_or(rotary.max_length),
         original: fields.integer("original_max_position_embeddings")?,
     };
     let empty = json!({});
     let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &empty));
     let in_table = |error: ValidationError| error.with_path_prefix(name);
     let table = fields.for_table(table).map_err(in_table)?;
-    let theta = table.float("rope_theta").map_err(in_table)?.or(outer_theta?).unwrap_or(10_000.0);
+    let theta = table.float("rope_theta").map_err(in_table)?.or(outer_theta?).unwrap_or(rotary.theta);
     let (rope_type, scaling) = read_scaling(&table, class, lengths).map_err(in_table)?;
     let partial_factor = match table.float(PARTIAL_KEY).map_err(in_table)? {
         Some(factor) => check_partial_factor(&table, class, rope_type, head_dim, factor).map_err(in_table)?,
-        None => check_partial_factor(fields, class, rope_type, head_dim, outer_factor?.unwrap_or(1.0))?,
+        None => {
+            check_partial_factor(fields, class, rope_type, head_dim, outer_factor?.unwrap_or(rotary.partial_factor))?
+        }
     };
     table.finish().map_err(in_table)?;
     fields.take_warnings(name, &table);
@@ -238,6 +236,33 @@ pub(super) struct Rotary {
     pub class: RotaryClass,
     /// `max_position_embeddings` of the reference's class.
     pub max_length: usize,
+    /// `rope_theta` of the reference's class.
+    pub theta: f64,
+    /// Fraction of a head that the reference's class rotates.
+    pub partial_factor: f64,
+    /// Name of `rope_theta` outside of the table.
+    pub theta_key: &'static str,
+    /// Name of `partial_rotary_factor` outside of the table.
+    pub factor_key: &'static str,
+}
+
+impl Rotary {
+    /// Whole heads, with scalings.
+    pub const fn scaled(max_length: usize) -> Self {
+        Self {
+            class: RotaryClass::Scaled,
+            max_length,
+            theta: 10_000.0,
+            partial_factor: 1.0,
+            theta_key: "rope_theta",
+            factor_key: PARTIAL_KEY,
+        }
+    }
+
+    /// A part of a head, without scalings. `partial_factor` is the default.
+    pub const fn partial(max_length: usize, partial_factor: f64) -> Self {
+        Self { class: RotaryClass::Partial, partial_factor, ..Self::scaled(max_length) }
+    }
 }
 
 impl Convert for Rotary {
@@ -246,7 +271,7 @@ impl Convert for Rotary {
             0 => holes.integer("hidden") / holes.integer("heads").max(1),
             head_dim => head_dim,
         };
-        let position = read(fields, self.class, head_dim, self.max_length)?;
+        let position = read(fields, self, head_dim)?;
         holes.set("position", serde_json::to_value(position).unwrap_or_default());
         Ok(())
     }

@@ -59,7 +59,7 @@ pub(super) const FAMILY: Family = Family {
     ],
     template: TEMPLATE,
     // Older files repeat the table of embeddings for each stack, and each stack has one table of relative positions.
-    names: &[
+    names: &[&[
         same("embedding", "shared.weight"),
         same("embedding", "encoder.embed_tokens.weight"),
         same("embedding", "decoder.embed_tokens.weight"),
@@ -98,7 +98,7 @@ pub(super) const FAMILY: Family = Family {
             .without("encoder.blocks.{i}.feed_forward.gate.weight"),
         linear("encoder.blocks.{i}.feed_forward.down", "encoder.block.{i}.layer.1.DenseReluDense.wo"),
         same("encoder.blocks.{i}.feed_forward_norm", "encoder.block.{i}.layer.1.layer_norm"),
-    ],
+    ]],
 };
 
 /// Configuration of T5 and mT5.

@@ -16,6 +16,12 @@ pub(super) struct SlidingWindow {
 /// full attention before those with a window.
 pub(super) struct LayerTypes;
 
+/// `sliding_window` and `layer_types`; without the latter, a window in every other layer, the first included.
+pub(super) struct AlternatingWindows {
+    /// Window of the reference's class if the key is absent.
+    pub absent: usize,
+}
+
 /// No windows.
 pub(super) struct NoWindow;
 
@@ -79,31 +85,57 @@ impl Convert for LayerTypes {
         let window = read_window(fields, Some(4096))?;
         let full_layers = fields.integer("max_window_layers")?.unwrap_or(28);
         let window = if fields.flag("use_sliding_window", false)? { window } else { None };
-        let Some(types) = fields.get("layer_types") else {
-            set_patterns(holes, (0..layers).map(|layer| window.filter(|_| layer >= full_layers)));
-            return Ok(());
+        let windows: Vec<Option<usize>> = match fields.get("layer_types") {
+            None => (0..layers).map(|layer| window.filter(|_| layer >= full_layers)).collect(),
+            Some(types) => listed_windows(types, layers, window)?,
         };
-        let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
-            let reason = format!("expected a list of {layers} strings, one for each layer, found {types}");
-            return Err(ValidationError::new("layer_types", reason));
-        };
-        let windows = types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window));
-        set_patterns(holes, windows.collect::<Result<Vec<_>, _>>()?.into_iter());
+        set_patterns(holes, windows.into_iter());
         Ok(())
     }
 
     /// `sliding_window` is the first layer's that has one; all must be equal.
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let windows = windows(holes);
-        let window = windows.iter().flatten().next();
-        let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
         let full_layers = windows.iter().take_while(|window| window.is_none()).count();
-        json.insert("use_sliding_window".into(), window.is_some().into());
-        json.insert("sliding_window".into(), window.copied().into());
+        json.insert("use_sliding_window".into(), windows.iter().any(Option::is_some).into());
         json.insert("max_window_layers".into(), full_layers.into());
-        json.insert("layer_types".into(), types.collect::<Vec<_>>().into());
+        write_layer_types(&windows, json);
         Ok(())
     }
+}
+
+impl Convert for AlternatingWindows {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let layers = holes.integer("layers");
+        let window = read_window(fields, Some(self.absent))?;
+        let windows: Vec<Option<usize>> = match fields.get("layer_types") {
+            None => (0..layers).map(|layer| window.filter(|_| layer % 2 == 0)).collect(),
+            Some(types) => listed_windows(types, layers, window)?,
+        };
+        set_patterns(holes, windows.into_iter());
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        write_layer_types(&windows(holes), json);
+        Ok(())
+    }
+}
+
+/// The windows of layers with these `layer_types`.
+fn listed_windows(types: &Value, layers: usize, window: Option<usize>) -> Result<Vec<Option<usize>>, ValidationError> {
+    let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
+        let reason = format!("expected a list of {layers} strings, one for each layer, found {types}");
+        return Err(ValidationError::new("layer_types", reason));
+    };
+    types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window)).collect()
+}
+
+/// Writes `sliding_window`, that of the first layer that has one, and `layer_types`.
+fn write_layer_types(windows: &[Option<usize>], json: &mut Map<String, Value>) {
+    let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
+    json.insert("sliding_window".into(), windows.iter().flatten().next().copied().into());
+    json.insert("layer_types".into(), types.collect::<Vec<_>>().into());
 }
 
 /// The window of a layer with an entry in `layer_types`; `window` is the window of those that have one.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 12] = [
+pub const DECODERS: [&str; 30] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -26,6 +26,24 @@ pub const DECODERS: [&str; 12] = [
     "phi3-tied",
     "qwen2-windows",
     "qwen2-tied",
+    "qwen3-heads",
+    "qwen3-windows",
+    "gemma-scaled",
+    "gemma-untied",
+    "gemma2-capped",
+    "gemma2-uncapped",
+    "mixtral-experts",
+    "mixtral-window",
+    "olmo2-grouped",
+    "olmo2-tied",
+    "granite-factors",
+    "granite-biases",
+    "starcoder2-window",
+    "starcoder2-plain",
+    "gpt_neox-parallel",
+    "gpt_neox-serial",
+    "bloom-tied",
+    "bloom-untied",
 ];
 
 pub struct Case {

@@ -98,7 +98,7 @@ impl Matcher {
         for (name, alternative) in entries.iter().filter(|(name, _)| *name != CASE_KEY) {
             let mut attempt = Self { holes: self.holes.clone(), mismatches: Vec::new() };
             if let Some(hole) = HoleName::of(&entries[CASE_KEY]) {
-                attempt.bind(path, hole, &name.as_str().into(), layer);
+                attempt.bind(path, hole, &alternative_value(name), layer);
             }
             attempt.match_value(path, alternative, model, layer);
             if attempt.mismatches.is_empty() {
@@ -126,6 +126,11 @@ impl Matcher {
         let [expected, found] = [template, model].map(outline);
         self.mismatches.push(TemplateMismatch { path: path.to_owned(), found, expected });
     }
+}
+
+/// The value of a hole that names an alternative: `true` and `false` are truth values.
+fn alternative_value(name: &str) -> Value {
+    name.parse::<bool>().map_or_else(|_| name.into(), Value::from)
 }
 
 /// Whether a value of a template has a hole.

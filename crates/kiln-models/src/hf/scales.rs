@@ -1,0 +1,86 @@
+//! Factors and sizes in `config.json` that follow from others, or that the model has in another form.
+
+use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use kiln_spec::ValidationError;
+use serde_json::{Map, Value};
+
+/// No key: embeddings are multiplied by √hidden. Hole: `embedding_scale`.
+pub(super) struct EmbeddingScale;
+
+/// No key: the MLP is four times as wide as the residual stream. Hole: `intermediate`.
+pub(super) struct FourTimesHidden;
+
+/// `logits_scaling`: logits are divided by it. Hole: `logit_scale`, the factor; none for 1.
+pub(super) struct LogitDivisor;
+
+/// A key whose power is the factor of the scores. Hole: `score_scale`.
+pub(super) struct ScoreScale {
+    /// The key.
+    pub key: &'static str,
+    /// Value of an absent key.
+    pub absent: f64,
+    /// The factor is the value to this power.
+    pub power: f64,
+}
+
+impl Convert for EmbeddingScale {
+    fn read(&self, _fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("embedding_scale", (holes.integer("hidden") as f64).sqrt());
+        Ok(())
+    }
+
+    fn write(&self, _holes: &Holes, _json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        Ok(())
+    }
+}
+
+impl Convert for FourTimesHidden {
+    fn read(&self, _fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("intermediate", 4 * holes.integer("hidden"));
+        Ok(())
+    }
+
+    fn write(&self, _holes: &Holes, _json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        Ok(())
+    }
+}
+
+impl Convert for LogitDivisor {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let divisor = fields.float("logits_scaling")?.unwrap_or(1.0);
+        if divisor == 0.0 {
+            return Err(ValidationError::new(
+                "logits_scaling",
+                "logits are divided by it; expected another number than 0",
+            ));
+        }
+        holes.set("logit_scale", Some(1.0 / divisor).filter(|scale| *scale != 1.0));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let scale = holes.get("logit_scale").as_f64().unwrap_or(1.0);
+        json.insert("logits_scaling".into(), (1.0 / scale).into());
+        Ok(())
+    }
+}
+
+impl Convert for ScoreScale {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let value = fields.float(self.key)?.unwrap_or(self.absent);
+        if value <= 0.0 {
+            return Err(ValidationError::new(self.key, format!("expected a number above 0, found {value}")));
+        }
+        holes.set("score_scale", value.powf(self.power));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let value = holes.float("score_scale").powf(1.0 / self.power);
+        // The nearest whole number, which files have, if it gives the same factor.
+        let whole = value.round();
+        let is_whole = whole.powf(self.power) == holes.float("score_scale");
+        json.insert(self.key.into(), if is_whole { (whole as u64).into() } else { value.into() });
+        Ok(())
+    }
+}
