@@ -130,7 +130,7 @@ pub(super) fn bindings(names: &[&[Name]], config: &ModelConfig) -> Vec<Binding> 
         for (index, pattern) in name.parameters.patterns().iter().enumerate() {
             for parameter in &parameters {
                 let found = match_name(pattern, &parameter.path);
-                if let Some(found) = found.filter(|found| expansion.holds(name.condition, found)) {
+                if let Some(found) = found.filter(|found| expansion.is_met(name.condition, found)) {
                     bindings.extend(expansion.expand(name, index, parameter, &found));
                 }
             }
@@ -168,7 +168,7 @@ struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    fn holds(&self, condition: Condition, found: &Match) -> bool {
+    fn is_met(&self, condition: Condition, found: &Match) -> bool {
         let has = |pattern: &str| {
             let path = pattern.replace("{i}", found.layer.unwrap_or_default());
             self.shapes.contains_key(path.as_str())

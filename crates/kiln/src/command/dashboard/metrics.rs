@@ -31,7 +31,7 @@ impl Split {
 
 /// A value for the renderer.
 #[derive(Debug)]
-pub struct Update {
+pub struct MetricUpdate {
     /// Definition of the metric, at its first value.
     pub definition: Option<MetricDefinition>,
     pub split: Split,
@@ -54,12 +54,12 @@ impl MetricFeed {
 
     /// The values of a row: those of training, of evaluations, and of samples. Auxiliary losses and accuracies by kind of
     /// dependency are left out, which would fill the screen.
-    pub fn read(&mut self, row: &MetricsRow) -> Vec<Update> {
+    pub fn read(&mut self, row: &MetricsRow) -> Vec<MetricUpdate> {
         let scalars = self.reader.read(row).map(|scalars| scalars.values).unwrap_or_default();
         scalars.into_iter().filter_map(|(name, value)| self.update(&name, value)).collect()
     }
 
-    fn update(&mut self, name: &str, value: f64) -> Option<Update> {
+    fn update(&mut self, name: &str, value: f64) -> Option<MetricUpdate> {
         let (prefix, metric) = name.split_once('/').filter(|(_, metric)| !metric.contains('/'))?;
         let (split, title) = match prefix {
             "train" => (Split::Train, metric_title(metric)),
@@ -72,7 +72,7 @@ impl MetricFeed {
         let text = SerializedEntry::new(format_value(value), value.to_string());
         // A value that is not finite advances the axis without a point.
         let point = value.is_finite().then_some(NumericEntry::Value(value));
-        Some(Update { definition, split, state: MetricState::Numeric(MetricEntry::new(id, text), point) })
+        Some(MetricUpdate { definition, split, state: MetricState::Numeric(MetricEntry::new(id, text), point) })
     }
 
     /// Definition of a metric. A metric that the objective does not describe is better if it is lower, as a loss is, except
@@ -136,7 +136,7 @@ mod tests {
 
         let updates =
             feed.read(&MetricsRow::Validation(ValidationMetrics { loss: 2.0, ..ValidationMetrics::default() }));
-        let [Update { definition: None, split: Split::Valid, state: MetricState::Numeric(entry, Some(point)) }] =
+        let [MetricUpdate { definition: None, split: Split::Valid, state: MetricState::Numeric(entry, Some(point)) }] =
             &updates[..]
         else {
             panic!("{updates:?}")
