@@ -184,6 +184,20 @@ def padded(rows, left):
     return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
 
 
+def saved_form(model_type, name, value):
+    """The tensors, by name, in which a folder holds a parameter: Mixtral's experts have one for each map."""
+    if model_type != "mixtral" or ".mlp." not in name:
+        return [(name, value)]
+    base, map = name.split(".mlp.")
+    base += ".block_sparse_moe"
+    if map == "gate.weight":
+        return [(f"{base}.gate.weight", value)]
+    if map == "experts.down_proj":
+        return [(f"{base}.experts.{e}.w2.weight", one) for e, one in enumerate(value)]
+    halves = [(e, one.chunk(2)) for e, one in enumerate(value)]
+    return [(f"{base}.experts.{e}.{w}.weight", half) for e, pair in halves for w, half in zip(("w1", "w3"), pair)]
+
+
 def run(model, rows, left=False, **more):
     ids, mask, positions = padded(rows, left)
     return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **more), mask
@@ -234,7 +248,8 @@ def case(name, out):
                "logits": logits, "left.logits": left.logits, "control": control, "cotangent": cotangent,
                "greedy": tokens, "prompt": rows[0][:5]}
     tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(result.hidden_states)}
-    tensors |= {f"gradient.{n}": p.grad for n, p in model.named_parameters()}
+    for n, p in model.named_parameters():
+        tensors |= {f"gradient.{name}": value for name, value in saved_form(model_type, n, p.grad)}
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     model.config.use_cache = True

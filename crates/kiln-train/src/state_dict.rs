@@ -13,8 +13,14 @@
 //! | `optimizer.<parameter>.master` | master weight in f32 of a weight of 16-bit floats |
 //! | `optimizer.<parameter>.time` | number of updates, as one 64-bit integer |
 
+#[cfg(feature = "files")]
+mod pending;
+
+#[cfg(feature = "files")]
+pub use pending::{pending_model_tensors, pending_optimizer_tensors};
+
 use crate::{
-    checkpoint::{NamedTensors, PendingTensor, PendingTensors, RawTensor},
+    checkpoint::{NamedTensors, RawTensor},
     optimizer::{Optimizer, OptimizerState},
 };
 use burn::tensor::{DType, Device, ExecutionError, Tensor, TensorData};
@@ -42,28 +48,6 @@ pub async fn model_tensors(model: &Model) -> Result<NamedTensors, ExecutionError
         all.insert(file_name(name, handle, info), raw);
     }
     Ok(all)
-}
-
-/// [`model_tensors`], each read from the model when it is written. Names start with `prefix`.
-pub fn pending_model_tensors(model: &Model, prefix: &str) -> PendingTensors {
-    let (mut tensors, mut all) = (ModelTensors::new(model), PendingTensors::new());
-    let entries = tensors.entries().clone();
-    for (name, info) in entries {
-        let Some(handle) = tensors.take_handle(&name) else { continue };
-        let file_name = prefix.to_owned() + &file_name(&name, &handle, &info);
-        let pending = match packed_form(&handle, &info).cloned() {
-            Some(packed) => PendingTensor::new(Dtype::U8, packed_shape(&packed).to_vec(), move || {
-                Ok(packed.matrix.bytes().to_vec())
-            }),
-            None => {
-                let dtype = float_dtype(&info);
-                let read = move || Ok(raw_from_data(handle.value()?, dtype).bytes);
-                PendingTensor::new(dtype, info.shape, read)
-            }
-        };
-        all.insert(file_name, pending);
-    }
-    all
 }
 
 /// The packed form of a quantized parameter; `None` for one that is stored as floats.
@@ -180,25 +164,6 @@ pub async fn optimizer_tensors(optimizer: &Optimizer) -> Result<NamedTensors, Ex
         tensors.insert(format!("optimizer.{name}.time"), time);
     }
     Ok(tensors)
-}
-
-/// [`optimizer_tensors`], each read from the optimizer when it is written.
-pub fn pending_optimizer_tensors(optimizer: &Optimizer) -> PendingTensors {
-    let mut tensors = PendingTensors::new();
-    for (name, state) in &optimizer.states {
-        let slots =
-            state.slot_names.iter().copied().zip(&state.slots).chain(state.master.iter().map(|m| ("master", m)));
-        for (slot, tensor) in slots {
-            let tensor = tensor.clone();
-            let shape = tensor.dims().to_vec();
-            let read = move || Ok(raw_from_data(tensor.clone().try_into_data()?, Dtype::F32).bytes);
-            tensors.insert(format!("optimizer.{name}.{slot}"), PendingTensor::new(Dtype::F32, shape, read));
-        }
-        let step = state.step.to_le_bytes().to_vec();
-        let time = PendingTensor::new(Dtype::I64, vec![1], move || Ok(step.clone()));
-        tensors.insert(format!("optimizer.{name}.time"), time);
-    }
-    tensors
 }
 
 /// Reads the state of an optimizer for the parameters of `model` from `tensors`. A parameter without state has not been

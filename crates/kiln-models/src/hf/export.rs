@@ -33,22 +33,29 @@ pub fn export_tensors<'a>(
 ) -> Result<ExportedTensors<'a>, WeightMismatch> {
     let mut tensors = ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new() };
     let mut mismatch = WeightMismatch::default();
-    let mut written = BTreeSet::new();
+    // The elements of each parameter that are written; of a parameter that is written whole, `None`.
+    let mut written = BTreeMap::<String, BTreeSet<Option<(usize, usize)>>>::new();
     for binding in family.bindings(config) {
         match weights.entries().get(&binding.parameter) {
-            // An alternative name of a parameter that is written under another one.
-            Some(_) if !written.insert((binding.parameter.clone(), binding.element)) => {}
+            // An alternative name, or another form, of a parameter that is written already.
+            Some(_) if is_written(&written, &binding) => {}
             Some(entry) => {
                 let info = TensorInfo::f32(binding.file_shape(&entry.shape));
+                written.entry(binding.parameter.clone()).or_default().insert(binding.element);
                 tensors.entries.insert(binding.tensor.clone(), info);
                 tensors.bindings.entry(binding.tensor.clone()).or_default().push(binding);
             }
             None => mismatch.missing_keys.push(binding.parameter),
         }
     }
-    let written: BTreeSet<String> = written.into_iter().map(|(parameter, _)| parameter).collect();
-    mismatch.unexpected_keys = weights.entries().keys().filter(|name| !written.contains(*name)).cloned().collect();
+    mismatch.unexpected_keys = weights.entries().keys().filter(|name| !written.contains_key(*name)).cloned().collect();
     if mismatch == WeightMismatch::default() { Ok(tensors) } else { Err(mismatch) }
+}
+
+/// Whether the element of the binding is written, or the parameter is in another form: as a whole, or element by element.
+fn is_written(written: &BTreeMap<String, BTreeSet<Option<(usize, usize)>>>, binding: &Binding) -> bool {
+    let Some(elements) = written.get(&binding.parameter) else { return false };
+    elements.contains(&binding.element) || elements.iter().any(|element| element.is_some() != binding.element.is_some())
 }
 
 impl TensorSource for ExportedTensors<'_> {

@@ -172,9 +172,11 @@ impl Key {
             | Self::Float(key, hole, _)
             | Self::OptionalFloat(key, hole, _)
             | Self::Flag(key, hole, _) => put(key, holes.get(hole).clone()),
-            Self::Activation(key, hole, _) => {
+            Self::Activation(key, hole, default) => {
                 let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);
-                put(key, activation::name(activation).into());
+                // Of several names for a function, the family's own.
+                let is_default = activation::from_name(key, default).is_ok_and(|own| own == activation);
+                put(key, if is_default { default } else { activation::name(activation) }.into());
             }
             Self::Dropout(keys, hole, _) => keys.iter().for_each(|key| put(key, holes.get(hole).clone())),
             Self::NoDropout(key) => put(key, 0.0.into()),
