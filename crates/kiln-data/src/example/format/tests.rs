@@ -157,7 +157,7 @@ fn a_folder_of_chats_may_have_a_readme() {
     assert_eq!(ExampleFiles::detect(&config).unwrap().format, ExampleFormat::Messages);
     let source = ExampleFiles::open(&config, ExampleFormat::Messages).unwrap();
     source.check(&|| false, &|_| Ok(())).unwrap();
-    assert_eq!(source.examples().unwrap().map(|example| example.unwrap()).count(), 2);
+    assert_eq!(source.examples().unwrap().collect::<Result<Vec<_>, _>>().unwrap().len(), 2);
     assert_eq!((source.report().skipped_files.count, source.report().num_documents()), (2, 2));
     assert_eq!(source.report().summary().unwrap(), "2 examples, format messages, JSON lines");
 }
