@@ -186,6 +186,8 @@ def padded(rows, left):
 
 def saved_form(model_type, name, value):
     """The tensors, by name, in which a folder holds a parameter: Mixtral's experts have one for each map."""
+    if model_type == "gpt_neox" and name == "lm_head.weight":
+        return [("embed_out.weight", value)]
     if model_type != "mixtral" or ".mlp." not in name:
         return [(name, value)]
     base, map = name.split(".mlp.")

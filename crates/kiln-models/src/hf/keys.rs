@@ -169,9 +169,12 @@ impl Key {
             Self::Size(key, hole, _)
             | Self::Layers(key, hole, _)
             | Self::Integer(key, hole, _)
-            | Self::Float(key, hole, _)
             | Self::OptionalFloat(key, hole, _)
             | Self::Flag(key, hole, _) => put(key, holes.get(hole).clone()),
+            // A factor of 1 is left out of a configuration. Whether it is the default is found when the file is read back.
+            Self::Float(key, hole, default) => {
+                put(key, holes.get(hole).as_f64().unwrap_or(default).into());
+            }
             Self::Activation(key, hole, default) => {
                 let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);
                 // Of several names for a function, the family's own.

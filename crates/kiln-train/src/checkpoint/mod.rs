@@ -11,6 +11,8 @@
 #[cfg(feature = "files")]
 pub mod atomic_write;
 #[cfg(feature = "files")]
+mod pending;
+#[cfg(feature = "files")]
 mod retention;
 mod state;
 #[cfg(feature = "files")]
@@ -18,12 +20,14 @@ mod store;
 pub(crate) mod tensors;
 
 #[cfg(feature = "files")]
+pub use pending::{PendingTensor, PendingTensors};
+#[cfg(feature = "files")]
 pub use retention::{CheckpointPointer, Retention};
 pub use safetensors::tensor::Dtype;
 pub use state::{Fingerprints, TrainerState, sha256_hex};
 #[cfg(feature = "files")]
 pub use store::Checkpoints;
-pub use tensors::{NamedTensors, PendingTensor, PendingTensors, RawTensor};
+pub use tensors::{NamedTensors, RawTensor};
 
 use std::collections::BTreeMap;
 

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use super::atomic_write::{
     TemporaryPath, file_names, remove_folder, remove_temporary_files, rename_synced, sync_folder, write_file_synced,
 };
+use super::pending::{self, PendingTensors};
 use super::retention::Retention;
 use super::state::{FileDigest, HashedFile};
-use super::tensors::{self, PendingTensors};
 use super::{Checkpoint, CheckpointFileError, MODEL_FILE, NamedTensors, STATE_FILE, TRAIN_FILE, TrainerState};
 use crate::run_folder_error::{CheckpointError, RunFolderError};
 
@@ -101,7 +101,7 @@ impl Checkpoints {
             let mut digests = BTreeMap::new();
             for (name, tensors) in [(MODEL_FILE, model_tensors), (TRAIN_FILE, training_tensors)] {
                 let file = folder.join(name);
-                let written = tensors::write_file(tensors, &state.metadata(name), &file);
+                let written = pending::write_file(tensors, &state.metadata(name), &file);
                 let digest = written.and_then(|()| FileDigest::read(fs::File::open(&file)?));
                 let digest = digest.map_err(|source| RunFolderError::from_io("write", &file, source))?;
                 digests.insert(name.to_owned(), digest);

@@ -1,10 +1,7 @@
-//! Named tensors in host memory or still on a device, and their encoding as a `.safetensors` file.
+//! Named tensors in host memory, and their encoding as a `.safetensors` file.
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-
-use burn::tensor::ExecutionError;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
@@ -60,67 +57,6 @@ impl View for &RawTensor {
     fn data_len(&self) -> usize {
         self.bytes.len()
     }
-}
-
-/// Tensors by name that are read when they are written, one at a time: a checkpoint takes no copy of the whole model.
-pub type PendingTensors = BTreeMap<String, PendingTensor>;
-
-/// A tensor whose elements are read when it is written.
-pub struct PendingTensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    read: Box<dyn Fn() -> Result<Vec<u8>, ExecutionError>>,
-    /// The first failure of `read`. The safetensors library asks for bytes and knows no errors.
-    error: RefCell<Option<ExecutionError>>,
-}
-
-impl PendingTensor {
-    /// A tensor of this type and shape; `read` returns its elements, row-major and little-endian.
-    pub fn new(dtype: Dtype, shape: Vec<usize>, read: impl Fn() -> Result<Vec<u8>, ExecutionError> + 'static) -> Self {
-        Self { dtype, shape, read: Box::new(read), error: RefCell::default() }
-    }
-}
-
-impl View for &PendingTensor {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned((self.read)().unwrap_or_else(|error| {
-            self.error.replace(Some(error));
-            Vec::new()
-        }))
-    }
-
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
-    }
-}
-
-/// Writes tensors as a `.safetensors` file, one after the other: the bytes are those of [`encode`].
-///
-/// # Errors
-/// If the file can't be written. A failure of the device is an error of the kind `Other`.
-#[cfg(feature = "files")]
-pub(super) fn write_file(tensors: &PendingTensors, metadata: &str, file: &std::path::Path) -> std::io::Result<()> {
-    let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
-    // The library creates a file that only its owner can read. A plain file has the permissions that the user expects.
-    let permissions = std::fs::File::create(file)?.metadata()?.permissions();
-    let written = safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(error) => error,
-        other => std::io::Error::other(other),
-    });
-    if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
-        return Err(std::io::Error::other(error));
-    }
-    written?;
-    std::fs::set_permissions(file, permissions)?;
-    std::fs::File::open(file)?.sync_all()
 }
 
 /// Bytes of a `.safetensors` file. Equal tensors and metadata give equal bytes.
