@@ -1,7 +1,7 @@
 //! Examples: what a row of training data says, independent of its file format.
 //!
 //! A row with several fields becomes an [`Example`]: a chat, a prompt with its completion, a preference, a pair of texts. The
-//! [`ExampleFormat`] says which fields a row has; it is recognized by their names ([`format`]). An [`encode::ExampleEncoder`]
+//! [`ExampleFormat`] says which fields a row has; it is recognized by their names ([`mod@format`]). An [`encode::ExampleEncoder`]
 //! turns an example into sequences of tokens with loss weights.
 //!
 //! | kind | fields | trained tokens |

@@ -1,4 +1,4 @@
-//! Cross-entropy of a head on the CPU, in [`chunks`](super::chunks), with its own backward pass.
+//! Cross-entropy of a head on the CPU, in `chunks`, with its own backward pass.
 
 use super::{
     LinearCrossEntropyCall, VocabularyMatrix,

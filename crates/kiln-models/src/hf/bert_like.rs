@@ -3,7 +3,7 @@
 //! Embeddings (token + position + token type) → LayerNorm → blocks of attention and MLP, each x ← LayerNorm(x + f(x)),
 //! all linear layers with bias. The families differ in the first position and in the tensor names of their heads.
 //!
-//! | `config.json` | [`ModelConfig`] |
+//! | `config.json` | `ModelConfig` |
 //! |---|---|
 //! | `hidden_size`, `vocab_size`, `type_vocab_size` | `hidden`, `vocab`, `embedding.type_vocab_size` |
 //! | `num_hidden_layers`, `num_attention_heads` | `repeat` of the block, `heads` of its attention |

@@ -4,7 +4,7 @@
 //! `modeling_gpt2.py` of transformers. Two peculiarities of the file: its matrices are `[in, out]` (a `Conv1D`), as in
 //! Kiln, and q, k and v are columns of one matrix, `c_attn`.
 //!
-//! | `config.json` | [`ModelConfig`] |
+//! | `config.json` | `ModelConfig` |
 //! |---|---|
 //! | `n_embd`, `vocab_size`, `n_positions` | `hidden`, `vocab`, `position.learned` |
 //! | `n_layer`, `n_head` | `repeat` of the block, `heads` of its attention |

@@ -5,7 +5,7 @@
 //! Version 1.0 has an MLP with ReLU and a head that is tied to the embedding and scales its input by 1/√M; version 1.1 has
 //! a gated MLP and a head of its own. Reference: `modeling_t5.py` of transformers.
 //!
-//! | `config.json` | [`ModelConfig`] |
+//! | `config.json` | `ModelConfig` |
 //! |---|---|
 //! | `d_model`, `vocab_size`, `dropout_rate` | `hidden`, `vocab`, `dropout` |
 //! | `num_layers`, `num_decoder_layers` | `repeat` of the encoder's and of the decoder's block |

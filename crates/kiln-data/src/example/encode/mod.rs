@@ -1,6 +1,6 @@
 //! Example → sequences of tokens with loss weights.
 //!
-//! [`answers`] finds the trained parts of a rendered conversation, [`tokens`] turns parts of a text into tokens.
+//! `answers` finds the trained parts of a rendered conversation, `tokens` turns parts of a text into tokens.
 //!
 //! # Tokens at the border of a trained part
 //!

@@ -22,7 +22,7 @@ pub struct Pairs {
 
 impl Pairs {
     /// The pairs of a batch. Groups without an anchor or without a positive are left out;
-    /// [`check_groups`] refuses them.
+    /// `check_groups` refuses them.
     pub fn of_batch(batch: &Batch) -> Self {
         // A batch that crosses the end of an epoch may hold a group twice, in two rows.
         let mut groups = BTreeMap::<(usize, usize), Vec<usize>>::new();
