@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation};
 use kiln_spec::ValidationError;
+#[cfg(feature = "files")]
 use serde_json::{Value, json};
 
 /// Activation function after a dense module.
@@ -50,6 +51,7 @@ impl DenseActivation {
     }
 
     /// The class of PyTorch. The reverse of [`from_class`](Self::from_class).
+    #[cfg(feature = "files")]
     fn class(self) -> String {
         let name = ACTIVATIONS.iter().find(|(_, activation)| *activation == self).map_or("", |(name, _)| name);
         let module = if self == Self::Identity { "linear" } else { "activation" };
@@ -127,6 +129,7 @@ impl DenseModule {
     }
 
     /// The contents of the module's `config.json`.
+    #[cfg(feature = "files")]
     pub(super) fn to_json(&self) -> Value {
         let [inputs, outputs] = self.shape;
         let mut json = json!({
@@ -140,6 +143,7 @@ impl DenseModule {
     }
 
     /// The tensors of the module's `model.safetensors`, in f32 as PyTorch stores them: name, shape and values.
+    #[cfg(feature = "files")]
     pub(super) fn tensors(&self) -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
         let [inputs, outputs] = self.shape;
         let transposed =
