@@ -144,6 +144,36 @@ CASES = {
                    dict(n_head=2)),
     "bloom-untied": ("bloom", dict(vocab_size=27, hidden_size=18, n_layer=1, n_head=3, tie_word_embeddings=False),
                      dict(n_head=2)),
+    "phi-grouped": ("phi", dict(vocab_size=31, hidden_size=16, intermediate_size=22, num_hidden_layers=2,
+                                num_attention_heads=2, num_key_value_heads=1, layer_norm_eps=1e-3),
+                    dict(hidden_act="relu")),
+    "phi-quarter": ("phi", dict(vocab_size=27, hidden_size=24, intermediate_size=18, num_hidden_layers=1,
+                                num_attention_heads=3, rope_parameters=PLAIN | {"partial_rotary_factor": 0.25}),
+                    dict(rope_parameters=PLAIN | {"partial_rotary_factor": 0.75})),
+    "gptj-half": ("gptj", dict(vocab_size=31, n_embd=16, n_layer=2, n_head=2, rotary_dim=4, n_positions=96,
+                               layer_norm_epsilon=1e-3),
+                  dict(rotary_dim=2)),
+    "gptj-whole": ("gptj", dict(vocab_size=27, n_embd=12, n_layer=1, n_head=3, rotary_dim=4, n_inner=20, n_positions=80,
+                                activation_function="gelu"),
+                   dict(rotary_dim=2)),
+    "smollm3-nope": ("smollm3", dict(vocab_size=29, hidden_size=16, intermediate_size=20, num_hidden_layers=3,
+                                     num_attention_heads=4, num_key_value_heads=2, no_rope_layers=[1, 0, 1],
+                                     rms_norm_eps=1e-3),
+                     dict(no_rope_layers=[1, 1, 1])),
+    "smollm3-untied": ("smollm3", dict(vocab_size=33, hidden_size=12, intermediate_size=14, num_hidden_layers=2,
+                                       num_attention_heads=2, num_key_value_heads=1, no_rope_layer_interval=2,
+                                       attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
+                       dict(no_rope_layers=[0, 0])),
+    "qwen3_moe-mixed": ("qwen3_moe", dict(vocab_size=29, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+                                          num_attention_heads=4, num_key_value_heads=2, head_dim=6, num_experts=4,
+                                          num_experts_per_tok=2, moe_intermediate_size=8, norm_topk_prob=True,
+                                          mlp_only_layers=[0]),
+                        dict(num_experts_per_tok=3)),
+    "qwen3_moe-plain": ("qwen3_moe", dict(vocab_size=31, hidden_size=12, intermediate_size=16, num_hidden_layers=1,
+                                          num_attention_heads=2, num_key_value_heads=1, head_dim=8, num_experts=3,
+                                          num_experts_per_tok=2, moe_intermediate_size=4, norm_topk_prob=False,
+                                          tie_word_embeddings=True, attention_bias=True),
+                        dict(norm_topk_prob=True)),
 }
 
 
@@ -185,19 +215,23 @@ def padded(rows, left):
 
 
 def saved_form(model_type, name, value):
-    """The tensors, by name, in which a folder holds a parameter: Mixtral's experts have one for each map."""
+    """The tensors, by name, in which a folder holds a parameter: experts have one for each map."""
     if model_type == "gpt_neox" and name == "lm_head.weight":
         return [("embed_out.weight", value)]
-    if model_type != "mixtral" or ".mlp." not in name:
+    if model_type not in EXPERT_MAPS or ".mlp." not in name:
         return [(name, value)]
+    part, gate, up, down = EXPERT_MAPS[model_type]
     base, map = name.split(".mlp.")
-    base += ".block_sparse_moe"
-    if map == "gate.weight":
-        return [(f"{base}.gate.weight", value)]
     if map == "experts.down_proj":
-        return [(f"{base}.experts.{e}.w2.weight", one) for e, one in enumerate(value)]
-    halves = [(e, one.chunk(2)) for e, one in enumerate(value)]
-    return [(f"{base}.experts.{e}.{w}.weight", half) for e, pair in halves for w, half in zip(("w1", "w3"), pair)]
+        return [(f"{base}.{part}.experts.{e}.{down}.weight", one) for e, one in enumerate(value)]
+    if map == "experts.gate_up_proj":
+        halves = [(e, one.chunk(2)) for e, one in enumerate(value)]
+        return [(f"{base}.{part}.experts.{e}.{w}.weight", half) for e, pair in halves for w, half in zip((gate, up), pair)]
+    return [(f"{base}.{part}.{map}", value)]
+
+
+# Names of the feed-forward part and of the maps of an expert in a folder.
+EXPERT_MAPS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
 
 
 def run(model, rows, left=False, **more):

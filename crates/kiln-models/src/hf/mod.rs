@@ -31,6 +31,7 @@ mod reference_keys;
 mod rope;
 mod scales;
 pub mod sentence_transformers;
+mod sparse_layers;
 mod template;
 mod windows;
 
@@ -40,16 +41,20 @@ mod gemma;
 mod gemma2;
 mod gpt2;
 mod gpt_neox;
+mod gptj;
 mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
 mod mt5;
 mod olmo2;
+mod phi;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 mod roberta;
+mod smollm3;
 mod starcoder2;
 pub mod t5;
 
@@ -80,6 +85,10 @@ pub const FAMILIES: &[Family] = &[
     starcoder2::FAMILY,
     gpt_neox::FAMILY,
     bloom::FAMILY,
+    phi::FAMILY,
+    gptj::FAMILY,
+    smollm3::FAMILY,
+    qwen3_moe::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
     t5::FAMILY,

@@ -283,3 +283,32 @@ impl Convert for Rotary {
         Ok(())
     }
 }
+
+/// `rotary_dim`: the number of rotated dimensions of a head. Hole: `partial_factor`. Reads the holes `hidden` and `heads`.
+pub(super) struct RotaryDim;
+
+impl RotaryDim {
+    fn head_dim(holes: &Holes) -> usize {
+        holes.integer("hidden") / holes.integer("heads").max(1)
+    }
+}
+
+impl Convert for RotaryDim {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let (head_dim, rotated) = (Self::head_dim(holes), fields.size("rotary_dim", 64)?);
+        if rotated > head_dim || !rotated.is_multiple_of(2) {
+            let reason = format!(
+                "expected an even number of at most {head_dim} dimensions, the width of a head, found {rotated}"
+            );
+            return Err(ValidationError::new("rotary_dim", reason));
+        }
+        holes.set("partial_factor", rotated as f64 / head_dim as f64);
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let rotated = (holes.float("partial_factor") * Self::head_dim(holes) as f64).round();
+        json.insert("rotary_dim".into(), (rotated as u64).into());
+        Ok(())
+    }
+}

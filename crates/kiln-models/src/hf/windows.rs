@@ -22,6 +22,9 @@ pub(super) struct AlternatingWindows {
     pub absent: usize,
 }
 
+/// `use_sliding_window` and `sliding_window`: one window for all layers, or none.
+pub(super) struct SwitchedWindow;
+
 /// No windows.
 pub(super) struct NoWindow;
 
@@ -100,6 +103,23 @@ impl Convert for LayerTypes {
         json.insert("use_sliding_window".into(), windows.iter().any(Option::is_some).into());
         json.insert("max_window_layers".into(), full_layers.into());
         write_layer_types(&windows, json);
+        Ok(())
+    }
+}
+
+impl Convert for SwitchedWindow {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let window = read_window(fields, Some(4096))?;
+        let window = if fields.flag("use_sliding_window", false)? { window } else { None };
+        let layers = holes.integer("layers");
+        set_patterns(holes, std::iter::repeat_n(window, layers));
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let window = windows(holes).first().copied().flatten();
+        json.insert("use_sliding_window".into(), window.is_some().into());
+        json.insert("sliding_window".into(), window.into());
         Ok(())
     }
 }

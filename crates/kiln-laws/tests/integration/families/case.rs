@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 30] = [
+pub const DECODERS: [&str; 38] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -44,6 +44,14 @@ pub const DECODERS: [&str; 30] = [
     "gpt_neox-serial",
     "bloom-tied",
     "bloom-untied",
+    "phi-grouped",
+    "phi-quarter",
+    "gptj-half",
+    "gptj-whole",
+    "smollm3-nope",
+    "smollm3-untied",
+    "qwen3_moe-mixed",
+    "qwen3_moe-plain",
 ];
 
 pub struct Case {
