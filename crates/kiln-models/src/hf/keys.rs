@@ -170,7 +170,12 @@ impl Key {
             | Self::Layers(key, hole, _)
             | Self::Integer(key, hole, _)
             | Self::OptionalFloat(key, hole, _)
-            | Self::Flag(key, hole, _) => put(key, holes.get(hole).clone()),
+            | Self::Flag(key, hole, _) => {
+                // A hole in an alternative that the model does not have has no value: the key has no effect.
+                if holes.contains(hole) {
+                    put(key, holes.get(hole).clone());
+                }
+            }
             // A factor of 1 is left out of a configuration. Whether it is the default is found when the file is read back.
             Self::Float(key, hole, default) => {
                 put(key, holes.get(hole).as_f64().unwrap_or(default).into());
