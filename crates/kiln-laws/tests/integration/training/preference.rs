@@ -131,12 +131,10 @@ fn corrupted_ends_of_unseen_stories_are_told_from_true_ones() {
 #[test]
 #[ignore = "takes minutes"]
 fn preferences_raise_the_accepted_share() {
-    let number = |key: &str, default: f64| std::env::var(key).map_or(default, |value| value.parse().unwrap());
     let mut models = pretrained(128, (150, 4e-3));
     let before = accepted_sentences(&models.policy, 8);
-    let sft_weight = number("PREFERENCE_SFT", 0.0);
-    let objective = Preference { sft_weight, ..Preference::default() };
-    train(&mut models, &objective, (number("PREFERENCE_STEPS", 40.0) as u64, number("PREFERENCE_RATE", 1e-4)), pair);
+    let objective = Preference::default();
+    train(&mut models, &objective, (40, 1e-4), pair);
     let after = accepted_sentences(&models.policy, 8);
     let (accuracy, gain) = (held_out_accuracy(&models, &objective), standard_errors(before, after));
     println!("accepted {before:?} before, {after:?} after: {gain:.1} standard errors; held-out accuracy {accuracy:.3}");
