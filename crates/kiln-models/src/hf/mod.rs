@@ -13,7 +13,7 @@
 //! | parameters → tensors | [`export_tensors`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
-//! Files that families have in common: `llama_like`, `bert_like` (templates and names), `rope`, `windows`, `activation` (keys that
+//! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `windows`, `activation` (keys that
 //! are no plain value of one hole).
 
 mod activation;
@@ -32,6 +32,7 @@ mod rope;
 mod scales;
 pub mod sentence_transformers;
 mod sparse_layers;
+mod t5_like;
 mod template;
 mod windows;
 

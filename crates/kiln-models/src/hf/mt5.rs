@@ -6,7 +6,8 @@
 use super::{
     Family,
     keys::{Absent::*, Constant::*, Key::*},
-    t5::{self, COMMON_KEYS, FeedForward, SupportedClass},
+    t5,
+    t5_like::{COMMON_KEYS, FeedForward, SupportedClass},
 };
 
 /// Classes of the reference.

@@ -16,25 +16,13 @@
 //! | `tie_word_embeddings`, `scale_decoder_outputs` | `tied` and `scale` of the head |
 
 use super::{
-    Family, activation,
-    config_reader::ConfigReader,
-    family::{inexpressible, unsupported_class},
-    keys::{
-        Absent::*,
-        Constant::*,
-        Convert,
-        Key::{self, *},
-    },
+    Family,
+    keys::{Absent::*, Key::*},
     names::{linear, same},
-    template::Holes,
+    t5_like::{COMMON_KEYS, FeedForward, HeadScale, SCALE_OUTPUTS_KEY, SupportedClass, TEMPLATE},
 };
 use crate::tensors::TensorSource;
-use kiln_nn::part::{
-    PartConfig,
-    feed_forward::{activation::Activation as ActivationFunction, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
-};
-use kiln_spec::ValidationError;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Classes of the reference.
 const CLASSES: &[&str] = &["T5ForConditionalGeneration", "T5Model", "T5WithLMHeadModel"];
@@ -101,52 +89,6 @@ pub(super) const FAMILY: Family = Family {
     ]],
 };
 
-/// Configuration of T5 and mT5.
-pub(super) const TEMPLATE: &str = r#"{
-    "stack": "encoder-decoder",
-    "visibility": "prefix",
-    "vocab": "$vocab",
-    "hidden": "$hidden",
-    "position": { "t5": { "num_buckets": "$buckets", "max_distance": "$distance", "bidirectional": false, "heads": "$heads" } },
-    "dropout": "$dropout",
-    "blocks": { "$each": "$layers", "block": { "sublayers": [
-        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
-          "parts": [{ "attention": { "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
-        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
-          "parts": [{ "attention": { "source": "cross",
-              "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
-        { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } }, "parts": ["$feed_forward"] }
-    ] } },
-    "encoder": {
-        "position": { "t5": { "num_buckets": "$buckets", "max_distance": "$distance", "bidirectional": true, "heads": "$heads" } },
-        "blocks": { "$each": "$encoder_layers", "block": { "sublayers": [
-            { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
-              "parts": [{ "attention": { "projection": { "heads": { "heads": "$heads", "head_dim": "$head_dim", "scale": 1.0 } } } }] },
-            { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } }, "parts": ["$feed_forward"] }
-        ] } },
-        "norm": { "rms": { "eps": "$eps" } }
-    },
-    "norm": { "rms": { "eps": "$eps" } },
-    "head": { "language": { "tied": "$tied", "scale": "$head_scale" } }
-}"#;
-
-/// Keys with the same defaults in both families.
-pub(super) const COMMON_KEYS: [Key; 10] = [
-    Only("is_encoder_decoder", Bool(true)),
-    Only("is_decoder", Bool(false)),
-    Only("is_causal", Bool(true)),
-    Ignored(&["n_positions", "classifier_dropout", "max_position_embeddings"]),
-    Float("layer_norm_epsilon", "eps", 1e-6),
-    Size("d_model", "hidden", Is(512)),
-    Size("d_kv", "head_dim", Is(64)),
-    Size("relative_attention_num_buckets", "buckets", Is(32)),
-    Size("relative_attention_max_distance", "distance", Is(128)),
-    Dropout(&["dropout_rate"], "dropout", 0.1),
-];
-
-/// Key of newer files: whether the input of the head is scaled by 1/√M.
-const SCALE_OUTPUTS_KEY: &str = "scale_decoder_outputs";
-
 /// Corrects `tie_word_embeddings` of a T5 by its tensors.
 ///
 /// Newer versions of transformers write `true` for every T5. A file of such a version (it has `scale_decoder_outputs`) with
@@ -155,85 +97,5 @@ pub fn resolve_tied_embeddings(json: &mut Value, tensors: &dyn TensorSource) {
     let is_newer_t5 = json["model_type"] == FAMILY.name && !json[SCALE_OUTPUTS_KEY].is_null();
     if is_newer_t5 && ["shared.weight", "lm_head.weight"].iter().all(|name| tensors.entries().contains_key(*name)) {
         json["tie_word_embeddings"] = false.into();
-    }
-}
-
-/// `architectures`: only classes with a language-model head.
-pub(super) struct SupportedClass {
-    /// The supported classes.
-    pub classes: &'static [&'static str],
-}
-
-impl Convert for SupportedClass {
-    fn read(&self, fields: &ConfigReader, _holes: &mut Holes) -> Result<(), ValidationError> {
-        match fields.get("architectures").and_then(|list| list[0].as_str()) {
-            Some(class) if !self.classes.contains(&class) => Err(unsupported_class(self.classes, class)),
-            _ => Ok(()),
-        }
-    }
-
-    fn write(&self, _holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        json.insert("is_encoder_decoder".into(), true.into());
-        json.insert("decoder_start_token_id".into(), 0.into());
-        Ok(())
-    }
-}
-
-/// `tie_word_embeddings` and `scale_decoder_outputs`: a factor 1/√M of the head's input. Older files have no key for it: a
-/// tied head has it. Holes: `tied`, `head_scale`.
-struct HeadScale;
-
-impl Convert for HeadScale {
-    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        let tied = fields.flag("tie_word_embeddings", true)?;
-        let scaled = fields.flag(SCALE_OUTPUTS_KEY, tied)?;
-        holes.set("tied", tied);
-        holes.set("head_scale", scaled.then(|| 1.0 / (holes.integer("hidden") as f64).sqrt()));
-        Ok(())
-    }
-
-    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        json.insert("tie_word_embeddings".into(), holes.get("tied").clone());
-        json.insert(SCALE_OUTPUTS_KEY.into(), (!holes.get("head_scale").is_null()).into());
-        Ok(())
-    }
-}
-
-/// `feed_forward_proj`: an activation, or `gated-` and an activation (`gated-gelu` is the approximation by tanh). Hole:
-/// `feed_forward`, the part.
-pub(super) struct FeedForward {
-    /// The value of an absent key.
-    pub absent: &'static str,
-}
-
-impl Convert for FeedForward {
-    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        let name = fields.string("feed_forward_proj", self.absent)?;
-        let (gated, function) = name.strip_prefix("gated-").map_or((false, name), |function| (true, function));
-        let function = if name == "gated-gelu" { "gelu_new" } else { function };
-        fields.require("is_gated_act", gated)?;
-        let given = fields.string("dense_act_fn", function)?;
-        let key = if given == function { "feed_forward_proj" } else { "dense_act_fn" };
-        let activation = activation::from_name(key, given)?;
-        let intermediate = Some(holes.integer("intermediate"));
-        let part = match gated {
-            true => PartConfig::GatedMlp(GatedMlpConfig { intermediate, activation, bias: false }),
-            false => PartConfig::Mlp(MlpConfig { intermediate, activation, bias: false }),
-        };
-        holes.set("feed_forward", serde_json::to_value(part).unwrap_or_default());
-        Ok(())
-    }
-
-    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        let (gate, activation, intermediate) = match serde_json::from_value(holes.get("feed_forward").clone()) {
-            Ok(PartConfig::Mlp(mlp)) => ("", mlp.activation, mlp.intermediate),
-            Ok(PartConfig::GatedMlp(mlp)) => ("gated-", mlp.activation, mlp.intermediate),
-            _ => return Err(inexpressible("model.blocks", "`mlp` and `gated_mlp` as feed-forward parts")),
-        };
-        let is_gated_gelu = !gate.is_empty() && activation == ActivationFunction::GeluTanh;
-        let function = if is_gated_gelu { "gelu" } else { activation::name(activation) };
-        json.insert("d_ff".into(), intermediate.into());
-        json.insert("feed_forward_proj".into(), format!("{gate}{function}").into());
-        Ok(())
     }
 }

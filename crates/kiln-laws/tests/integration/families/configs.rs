@@ -106,15 +106,3 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
         "their defaults"
     );
 }
-
-#[test]
-fn the_guide_shows_the_file_of_a_family() {
-    let guide = include_str!("../../../../../docs/models.md");
-    let (file, list) =
-        (include_str!("../../../../kiln-models/src/hf/phi3.rs"), include_str!("../../../../kiln-models/src/hf/mod.rs"));
-    assert!(guide.contains(file), "the guide's file is another one than\n{file}");
-    assert!(list.contains("phi3::FAMILY") && list.contains("mod phi3;"));
-    for family in hf::FAMILIES {
-        assert!(guide.contains(&format!("| `{}` |", family.name)), "the guide's table lacks {}", family.name);
-    }
-}
