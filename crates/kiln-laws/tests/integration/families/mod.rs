@@ -9,5 +9,6 @@ mod gradients;
 mod guide;
 mod minilm;
 mod parity;
+mod refusals;
 mod saving;
 mod t5;

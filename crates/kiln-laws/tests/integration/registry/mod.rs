@@ -7,7 +7,7 @@ mod gradients;
 mod learning;
 mod pair_coverage;
 mod planted_faults;
-mod random_models;
+pub(crate) mod random_models;
 mod shape;
 mod visibility;
 
