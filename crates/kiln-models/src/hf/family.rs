@@ -94,7 +94,7 @@ impl Family {
         fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());
         fields.insert("dtype".into(), "float32".into());
         let json = Value::Object(fields);
-        let read_back = self.config_from_json(&json).map_err(|error| (STRUCTURE_DIFFERENCE, error))?;
+        let read_back = self.config_from_json(&json).map_err(|error| self.unreadable_error(&error))?;
         let differences = config_diff(config, &read_back);
         match differences.first() {
             None => Ok(json),
@@ -113,6 +113,17 @@ impl Family {
         let TemplateMismatch { path, found, expected } = mismatches.first().cloned().unwrap_or_default();
         let reason = format!("Hugging Face's `{}` cannot represent {found} here; it always has {expected}", self.name);
         (count, ValidationError::new(path, reason))
+    }
+
+    /// The error for a model whose `config.json` is read as no legal model, such as one with heads of another width than the
+    /// family derives from other sizes.
+    fn unreadable_error(&self, error: &ValidationError) -> (usize, ValidationError) {
+        if error.path.starts_with("model.") {
+            return (STRUCTURE_DIFFERENCE, error.clone());
+        }
+        let reason =
+            format!("Hugging Face's `{}` cannot represent the model; its config.json would have {error}", self.name);
+        (STRUCTURE_DIFFERENCE, ValidationError::new("model", reason))
     }
 }
 

@@ -85,9 +85,10 @@ impl Matcher {
         self.holes.set(hole.name, value.clone());
     }
 
+    /// Compares two values of a hole. The mismatch is the first difference within them.
     fn compare(&mut self, path: &str, bound: &Value, value: &Value) {
-        if bound != value {
-            self.mismatch(path, bound, value);
+        if let Some((path, expected, found)) = first_difference(path, bound, value) {
+            self.mismatch(&path, &expected, &found);
         }
     }
 
@@ -125,6 +126,16 @@ impl Matcher {
     fn mismatch(&mut self, path: &str, template: &Value, model: &Value) {
         let [expected, found] = [template, model].map(outline);
         self.mismatches.push(TemplateMismatch { path: path.to_owned(), found, expected });
+    }
+}
+
+/// The path of the first difference of two values, with both values there. Tables with other keys differ as a whole.
+fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, Value, Value)> {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            a.iter().find_map(|(key, a)| first_difference(&format!("{path}.{key}"), a, &b[key]))
+        }
+        _ => (a != b).then(|| (path.to_owned(), a.clone(), b.clone())),
     }
 }
 
