@@ -349,7 +349,12 @@ def case(name, out):
     model = made(model_type, options)
     tokens = lively(name, model)
     rows = texts(model.config.vocab_size)
+    before_projection = []
+    for module in [module for n, module in model.named_modules() if n.endswith("project_out")]:
+        module.register_forward_pre_hook(lambda _, given: before_projection.append(given[0]))
     result, mask = run(model, rows, output_hidden_states=True)
+    # The last state is that of the final norm: OPT's is projected to the width of the embeddings.
+    states = [*result.hidden_states[:-1], before_projection[0] if before_projection else result.hidden_states[-1]]
     logits, live = result.logits.detach(), mask.bool()
     rng = np.random.default_rng(6)
     cotangent = torch.from_numpy(rng.standard_normal(tuple(logits.shape)).astype(np.float32)) * live[..., None]
@@ -364,7 +369,7 @@ def case(name, out):
     tensors = {"ids": padded(rows, False)[0], "left.ids": padded(rows, True)[0], "lengths": torch.tensor(LENGTHS),
                "logits": logits, "left.logits": left.logits, "control": control, "cotangent": cotangent,
                "greedy": tokens, "prompt": rows[0][:5]}
-    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(result.hidden_states)}
+    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(states)}
     for n, p in model.named_parameters():
         tensors |= {f"gradient.{name}": value for name, value in saved_form(model_type, n, p.grad)}
     folder = out / name
