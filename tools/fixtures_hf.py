@@ -262,7 +262,22 @@ def made(model_type, options):
     options = copy.deepcopy(options)
     config = AutoConfig.for_model(model_type, **options, bos_token_id=None, eos_token_id=None, pad_token_id=None)
     config._attn_implementation = kernel(config)
-    return AutoModelForCausalLM.from_config(config, attn_implementation=kernel(config)).float().eval()
+    return unprojected(AutoModelForCausalLM.from_config(config, attn_implementation=kernel(config)).float().eval())
+
+
+def unprojected(model):
+    """Keep the last hidden state as it is before OPT projects it to the width of the embeddings."""
+    decoder, inputs = getattr(model.base_model, "decoder", None), []
+
+    def replace(_, given, output):
+        if output.hidden_states:
+            output.hidden_states = (*output.hidden_states[:-1], inputs[-1])
+        inputs.clear()
+
+    if getattr(decoder, "project_out", None) is not None:
+        decoder.project_out.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+        decoder.register_forward_hook(replace)
+    return model
 
 
 QUERIES_KEYS = ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight", "query_key_value.weight",
@@ -349,12 +364,7 @@ def case(name, out):
     model = made(model_type, options)
     tokens = lively(name, model)
     rows = texts(model.config.vocab_size)
-    before_projection = []
-    for module in [module for n, module in model.named_modules() if n.endswith("project_out")]:
-        module.register_forward_pre_hook(lambda _, given: before_projection.append(given[0]))
     result, mask = run(model, rows, output_hidden_states=True)
-    # The last state is that of the final norm: OPT's is projected to the width of the embeddings.
-    states = [*result.hidden_states[:-1], before_projection[0] if before_projection else result.hidden_states[-1]]
     logits, live = result.logits.detach(), mask.bool()
     rng = np.random.default_rng(6)
     cotangent = torch.from_numpy(rng.standard_normal(tuple(logits.shape)).astype(np.float32)) * live[..., None]
@@ -369,7 +379,7 @@ def case(name, out):
     tensors = {"ids": padded(rows, False)[0], "left.ids": padded(rows, True)[0], "lengths": torch.tensor(LENGTHS),
                "logits": logits, "left.logits": left.logits, "control": control, "cotangent": cotangent,
                "greedy": tokens, "prompt": rows[0][:5]}
-    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(states)}
+    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(result.hidden_states)}
     for n, p in model.named_parameters():
         tensors |= {f"gradient.{name}": value for name, value in saved_form(model_type, n, p.grad)}
     folder = out / name

@@ -142,26 +142,6 @@ impl Binding {
         self.layout.file_shape(&parameter[usize::from(self.element.is_some()).min(parameter.len())..])
     }
 
-    /// Shape as which the file has a parameter of this shape: a matrix of [`rows`](Self::rows) in place of a vector.
-    pub(super) fn viewed_shape(&self, parameter: &[usize]) -> Vec<usize> {
-        match self.rows {
-            Some(rows) => vec![rows, parameter.iter().product::<usize>() / rows.max(1)],
-            None => parameter.to_vec(),
-        }
-    }
-
-    /// The parameter in the shape that the file has.
-    pub(super) fn viewed(&self, parameter: TensorData) -> TensorData {
-        let shape = self.viewed_shape(&parameter.shape().to_vec());
-        reshape(parameter, shape)
-    }
-
-    /// The reverse of [`viewed`](Self::viewed).
-    pub(super) fn without_view(&self, values: TensorData) -> TensorData {
-        let length = values.num_elements();
-        if self.rows.is_some() { reshape(values, vec![length]) } else { values }
-    }
-
     /// The binding with the parameter as a slice of the tensor.
     pub fn with_slice(mut self, slice: Slice) -> Self {
         self.layout.slice = Some(slice);
@@ -258,12 +238,6 @@ impl Slice {
     }
 }
 
-/// The same values in another shape of as many elements.
-fn reshape(data: TensorData, shape: Vec<usize>) -> TensorData {
-    let dtype = data.dtype();
-    TensorData::from_bytes(data.into_bytes(), shape, dtype)
-}
-
 fn to_f32_values(data: TensorData) -> Vec<f32> {
     let data = data.convert::<f32>();
     data.try_into_vec().unwrap_or_default()
@@ -336,18 +310,6 @@ mod tests {
         let pairs = layouts.iter().zip(parameters);
         let tensor = pairs.fold(None, |tensor, (layout, parameter)| Some(layout.insert(parameter, tensor)));
         assert_eq!(tensor, Some(data([8, 3])));
-    }
-
-    #[test]
-    fn a_vector_is_a_matrix_in_the_file_or_a_tensor_for_each_of_its_rows() {
-        let whole = Binding { rows: Some(2), ..Binding::identity("norm", "norm") };
-        assert_eq!(whole.file_shape(&[6]), [2, 3]);
-        let vector = TensorData::new((0..6).map(|i| i as f32).collect::<Vec<_>>(), [6]);
-        assert_eq!(whole.viewed(vector.clone()), data([2, 3]));
-        assert_eq!(whole.without_view(data([2, 3])), vector);
-        let row = Binding { tensor: "norms.{e}".into(), ..whole }.for_expert(1, 2);
-        assert_eq!((row.tensor.as_str(), row.file_shape(&[6])), ("norms.1", vec![3]));
-        assert_eq!(row.select_element(row.viewed(vector)), TensorData::new(vec![3.0f32, 4.0, 5.0], [3]));
     }
 
     #[test]

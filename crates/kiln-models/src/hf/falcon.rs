@@ -32,6 +32,8 @@ pub(super) const FAMILY: Family = Family {
     keys: &[
         Size("vocab_size", "vocab", Is(65_024)),
         Size("hidden_size", "hidden", Is(4544)),
+        // An older name of the same.
+        Only("n_embed", Nothing),
         Integer("ffn_hidden_size", "intermediate", Times(4, "hidden")),
         Layers("num_hidden_layers", "layers", 32),
         Size("num_attention_heads", "heads", Is(71)),
@@ -92,8 +94,7 @@ impl Convert for Architecture {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         let heads = holes.integer("heads");
         let (kv_heads, norms) = (fields.integer("num_kv_heads")?, fields.integer("num_ln_in_parallel_attn")?);
-        let [multi_query, parallel] = ["multi_query", "parallel_attn"].map(|key| fields.flag(key, true));
-        let (multi_query, parallel) = (multi_query?, parallel?);
+        let (multi_query, parallel) = (fields.flag("multi_query", true)?, fields.flag("parallel_attn", true)?);
         let is_new = fields.flag("new_decoder_architecture", false)?;
         let refused = |key: &str, reason: &str| Err(ValidationError::new(key, reason));
         match (is_new, norms) {

@@ -57,13 +57,14 @@ pub(super) const NORM_NAMES: &[Name] = &[
     same("blocks.{i}.feed_forward_norm", "model.layers.{i}.post_attention_layernorm"),
 ];
 
-/// Tensor names of a router and its gated experts: a tensor for each map of each expert, or two stacked tensors for all.
+/// Tensor names of a mixture of gated experts: a file has one tensor for each expert, or all of them stacked as the reference's
+/// modules hold them.
 pub(super) const EXPERT_NAMES: &[Name] = &[
     linear("blocks.{i}.feed_forward.router", "model.layers.{i}.mlp.gate"),
     linear("blocks.{i}.feed_forward.experts.gate", "model.layers.{i}.mlp.experts.{e}.gate_proj"),
     linear("blocks.{i}.feed_forward.experts.up", "model.layers.{i}.mlp.experts.{e}.up_proj"),
     linear("blocks.{i}.feed_forward.experts.down", "model.layers.{i}.mlp.experts.{e}.down_proj"),
-    // Stacked, as the reference's modules hold them.
+    // Stacked.
     fused(
         &["blocks.{i}.feed_forward.experts.gate", "blocks.{i}.feed_forward.experts.up"],
         "model.layers.{i}.mlp.experts.gate_up_proj",

@@ -24,6 +24,7 @@ pub mod config_warning;
 mod each_head_norm;
 mod export;
 pub mod family;
+mod head_rows;
 mod keys;
 mod llama_like;
 mod load;

@@ -9,10 +9,7 @@ use crate::{
     model::Model,
     parameters::{NamedParameter, named_parameters},
 };
-use kiln_nn::part::{
-    PartConfig,
-    attention::{MultiHeadProjectionConfig, ProjectionConfig},
-};
+use kiln_nn::part::{PartConfig, attention::ProjectionConfig};
 use std::{collections::BTreeMap, iter::repeat_n};
 
 /// An entry of the table of names.
@@ -251,30 +248,36 @@ impl Expansion<'_> {
         });
         let groups = match name.fusion {
             Fusion::Sequential => 1,
-            Fusion::ByHead => {
-                self.projection(found.layer()).map_or(1, |heads| heads.kv_heads.unwrap_or(heads.heads)).max(1)
-            }
+            Fusion::ByHead => self.num_kv_heads(found.layer()).max(1),
         };
         let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
         let start = widths[..index].iter().sum();
         Slice { axis, groups, start, width: widths[index], group_size: widths.iter().sum() }
     }
 
+    /// Number of key-value heads of the attention in a layer; 1 if it has none.
+    fn num_kv_heads(&self, layer: usize) -> usize {
+        match self.projection(layer) {
+            Some(ProjectionConfig::Heads(heads)) => heads.kv_heads.unwrap_or(heads.heads),
+            Some(ProjectionConfig::Latent(latent)) => latent.heads,
+            None => 1,
+        }
+    }
+
     /// Number of the heads that a parameter, a vector over all of them, consists of.
     fn head_rows(&self, parameter: &NamedParameter, layer: usize) -> usize {
         let length: usize = parameter.shape.iter().product();
-        let width =
-            self.projection(layer).map(|heads| heads.head_dim.unwrap_or(self.config.hidden / heads.heads.max(1)));
-        length / width.unwrap_or(length).max(1)
+        let width = match self.projection(layer) {
+            Some(ProjectionConfig::Heads(heads)) => heads.head_dim.unwrap_or(self.config.hidden / heads.heads.max(1)),
+            _ => length,
+        };
+        length / width.max(1)
     }
 
-    /// The projection of the first attention in a layer, if it has heads.
-    fn projection(&self, layer: usize) -> Option<&MultiHeadProjectionConfig> {
+    /// The projection of the first attention in a layer.
+    fn projection(&self, layer: usize) -> Option<&ProjectionConfig> {
         self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
-            PartConfig::Attention(attention) => match &attention.projection {
-                ProjectionConfig::Heads(heads) => Some(heads),
-                ProjectionConfig::Latent(_) => None,
-            },
+            PartConfig::Attention(attention) => Some(&attention.projection),
             _ => None,
         })
     }

@@ -113,6 +113,10 @@ impl Convert for LayerTypes {
         json.insert("use_sliding_window".into(), windows.iter().any(Option::is_some).into());
         json.insert("max_window_layers".into(), full_layers.into());
         write_layer_types(&windows, json);
+        if full_layers == windows.len() {
+            // Without effect, and 0 or `null` by the class.
+            json.remove("sliding_window");
+        }
         Ok(())
     }
 }
@@ -161,12 +165,10 @@ fn listed_windows(types: &Value, layers: usize, window: Option<usize>) -> Result
     types.iter().enumerate().map(|(layer, kind)| layer_window(layer, kind, window)).collect()
 }
 
-/// Writes `sliding_window`, that of the first layer that has one, if any, and `layer_types`.
+/// Writes `sliding_window`, that of the first layer that has one, and `layer_types`.
 fn write_layer_types(windows: &[Option<usize>], json: &mut Map<String, Value>) {
     let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
-    if let Some(window) = windows.iter().flatten().next() {
-        json.insert("sliding_window".into(), (*window).into());
-    }
+    json.insert("sliding_window".into(), windows.iter().flatten().next().copied().into());
     json.insert("layer_types".into(), types.collect::<Vec<_>>().into());
 }
 

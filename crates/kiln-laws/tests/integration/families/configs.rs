@@ -127,6 +127,7 @@ fn what_a_family_cannot_say_is_refused_by_its_key() {
         ("falcon", json!({ "num_ln_in_parallel_attn": 2 }), "num_ln_in_parallel_attn"),
         ("falcon", json!({ "multi_query": false, "num_kv_heads": 8 }), "num_kv_heads"),
         ("falcon", json!({ "head_dim": 32 }), "head_dim"),
+        ("falcon", json!({ "n_embed": 64 }), "n_embed"),
         ("opt", json!({ "layer_norm_elementwise_affine": false }), "layer_norm_elementwise_affine"),
         ("gpt_bigcode", json!({ "add_cross_attention": true }), "add_cross_attention"),
         ("stablelm", json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } }), "rope_scaling.type"),
