@@ -67,7 +67,7 @@ impl TensorSource for ExportedTensors<'_> {
         let mut tensor = None;
         for binding in self.bindings.get(name).into_iter().flatten() {
             let parameter = self.weights.read(&binding.parameter)?;
-            tensor = Some(binding.layout.insert(binding.select_element(parameter), tensor));
+            tensor = Some(binding.layout.insert(binding.select_element(binding.viewed(parameter)), tensor));
         }
         tensor.ok_or_else(|| TensorError::NotFound(name.into()))
     }

@@ -6,6 +6,7 @@
 use super::{
     binding::{Binding, TensorLayout},
     family::Family,
+    head_rows::without_rows,
 };
 use crate::{
     config::ModelConfig,
@@ -90,6 +91,7 @@ pub fn load_model_as(
         let held = precision.matrix_dtype(dtype.map_or("F32", |entry| &entry.dtype));
         let held = if matrices.contains_key(&name) { held } else { DType::F32 };
         result = read_parameter(&name, &bindings, tensors).and_then(|data| {
+            let data = without_rows(bindings.get(&name), data);
             let data = round_values(&name, data, weight_dtype.or(Some(held)))?;
             param.initialize(data, device, held);
             Ok(())

@@ -5,6 +5,7 @@ mod case;
 mod config_spellings;
 mod configs;
 mod encoders;
+mod experts;
 mod gradients;
 mod guide;
 mod minilm;
