@@ -13,8 +13,8 @@
 //! | parameters → tensors | [`export_tensors`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
-//! Files that families have in common: `llama_like`, `bert_like` (templates and names), `rope`, `windows`, `activation` (keys that
-//! are no plain value of one hole).
+//! Files that families have in common: `llama_like`, `bert_like` (templates and names), `rope`, `latent_rotary`, `layer_rotary`,
+//! `windows`, `sparse_layers`, `scales`, `activation` (keys that are no plain value of one hole).
 
 mod activation;
 mod bert_like;
@@ -24,6 +24,8 @@ pub mod config_warning;
 mod export;
 pub mod family;
 mod keys;
+mod latent_rotary;
+mod layer_rotary;
 mod llama_like;
 mod load;
 mod names;
@@ -37,6 +39,9 @@ mod windows;
 
 mod bert;
 mod bloom;
+mod deepseek_v3;
+mod distilbert;
+mod electra;
 mod gemma;
 mod gemma2;
 mod gpt2;
@@ -44,8 +49,10 @@ mod gpt_neox;
 mod gptj;
 mod granite;
 mod llama;
+mod mamba2;
 mod mistral;
 mod mixtral;
+mod modernbert;
 mod mt5;
 mod olmo2;
 mod phi;
@@ -89,8 +96,13 @@ pub const FAMILIES: &[Family] = &[
     gptj::FAMILY,
     smollm3::FAMILY,
     qwen3_moe::FAMILY,
+    deepseek_v3::FAMILY,
+    mamba2::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
+    distilbert::FAMILY,
+    electra::FAMILY,
+    modernbert::FAMILY,
     t5::FAMILY,
     mt5::FAMILY,
 ];

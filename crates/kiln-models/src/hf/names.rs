@@ -21,6 +21,8 @@ pub(super) struct Name {
     transposed: bool,
     /// How the outputs of several parameters stand in a fused tensor.
     fusion: Fusion,
+    /// Axis of length 1 that the tensor has and the parameter lacks.
+    unit_axis: Option<usize>,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -48,7 +50,7 @@ impl Parameters {
 enum Fusion {
     /// One after the other: all queries, all keys, all values.
     Sequential,
-    /// For each key-value head: its queries, its key, its value.
+    /// For each key-value head: its queries, its key, its value. For each head of latent attention: its key, its value.
     ByHead,
 }
 
@@ -69,6 +71,7 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         tensor,
         transposed: false,
         fusion: Fusion::Sequential,
+        unit_axis: None,
         ends: &[],
         condition: Condition::Always,
     }
@@ -88,6 +91,11 @@ impl Name {
     /// The fused tensor with the outputs of each key-value head together: its queries, its key, its value.
     pub const fn by_head(self) -> Self {
         Self { fusion: Fusion::ByHead, ..self }
+    }
+
+    /// The tensor whose matrix has an axis of length 1 more, at this place: the filter of a convolution by channel.
+    pub const fn with_unit_axis(self, axis: usize) -> Self {
+        Self { unit_axis: Some(axis), ..self }
     }
 
     /// The tensor with its matrix as in Kiln, `[in, out]`.
@@ -187,6 +195,7 @@ impl Expansion<'_> {
         let is_matrix = parameter.shape.len() > 1 && found.end != ".bias";
         let mut binding = Binding::identity(&parameter.path, tensor);
         binding.layout.transposed = name.transposed && is_matrix;
+        binding.layout.unit_axis = name.unit_axis.filter(|_| is_matrix);
         let experts = if name.tensor.contains("{e}") { parameter.shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
             let axis = self.output_axis(&binding, parameter.shape.len() - usize::from(experts.is_some()));
@@ -227,10 +236,10 @@ impl Expansion<'_> {
         let blocks = self.config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
         let parts = blocks.skip(layer).take(1).flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
         let mut heads = parts.filter_map(|part| match part {
-            PartConfig::Attention(attention) => match &attention.projection {
-                ProjectionConfig::Heads(heads) => Some(heads.kv_heads.unwrap_or(heads.heads)),
-                ProjectionConfig::Latent(_) => None,
-            },
+            PartConfig::Attention(attention) => Some(match &attention.projection {
+                ProjectionConfig::Heads(heads) => heads.kv_heads.unwrap_or(heads.heads),
+                ProjectionConfig::Latent(latent) => latent.heads,
+            }),
             _ => None,
         });
         heads.next().unwrap_or(1)

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 38] = [
+pub const DECODERS: [&str; 42] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -52,6 +52,10 @@ pub const DECODERS: [&str; 38] = [
     "smollm3-untied",
     "qwen3_moe-mixed",
     "qwen3_moe-plain",
+    "deepseek_v3-groups",
+    "deepseek_v3-plain",
+    "mamba2-groups",
+    "mamba2-biases",
 ];
 
 pub struct Case {
