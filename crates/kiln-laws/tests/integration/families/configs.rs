@@ -4,7 +4,7 @@ use crate::families::case::{Case, DECODERS};
 use kiln_laws::{device, values};
 use kiln_models::{
     hf::{self, family, read_config},
-    tensors::{InMemoryTensors, TensorSource},
+    tensors::InMemoryTensors,
 };
 use kiln_nn::position::{PositionConfig, RotaryScaling};
 use kiln_pretrained::files::ModelFolder;
