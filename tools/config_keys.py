@@ -59,6 +59,11 @@ MODEL_TYPES = {
     "phi": LLAMA,
     "smollm3": LLAMA,
     "qwen3_moe": LLAMA,
+    "deepseek_v3": LLAMA | dict(num_key_value_heads=2, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4,
+                                v_head_dim=4, n_routed_experts=4, num_experts_per_tok=2, n_group=2, topk_group=1,
+                                moe_intermediate_size=8, first_k_dense_replace=1),
+    "mamba2": dict(vocab_size=32, hidden_size=16, num_hidden_layers=2, num_heads=4, head_dim=8, state_size=4, n_groups=2,
+                   chunk_size=4, pad_token_id=0, bos_token_id=1, eos_token_id=2),
     "gptj": dict(vocab_size=32, n_positions=64, n_embd=16, n_layer=2, n_head=2, rotary_dim=4, eos_token_id=2, pad_token_id=0),
     "bloom": dict(vocab_size=32, hidden_size=16, n_layer=2, n_head=2, pad_token_id=0, bos_token_id=1, eos_token_id=2),
     "falcon": dict(vocab_size=32, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, pad_token_id=0, bos_token_id=1,
@@ -74,6 +79,9 @@ MODEL_TYPES = {
     "roberta": BERT,
     "xlm-roberta": BERT,
     "camembert": BERT,
+    "distilbert": dict(vocab_size=32, dim=16, hidden_dim=16, n_layers=2, n_heads=2, max_position_embeddings=64, pad_token_id=1),
+    "electra": BERT | dict(embedding_size=8),
+    "modernbert": BERT | dict(bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2),
     "t5": T5,
     "mt5": T5,
 }
@@ -220,7 +228,9 @@ def keys_of(model_type, options):
         read = {name for name in read if not name.startswith("rope_")}
     read -= {*config_class.attribute_map, *vars(GenerationConfig()), *COMPUTES_NOTHING}
     found |= {name: None for name in read - set(found) if not name.startswith("_")}
-    return {"keys": dict(sorted(found.items())), "aliases": dict(sorted(config_class.attribute_map.items()))}
+    # Infinity is no number of JSON: the class's own form of it.
+    keys = PreTrainedConfig._encode_special_floats(dict(sorted(found.items())))
+    return {"keys": keys, "aliases": dict(sorted(config_class.attribute_map.items()))}
 
 
 def main():

@@ -240,6 +240,29 @@ CASES = {
     "mpt-slopes": ("mpt", dict(vocab_size=27, d_model=18, n_layers=1, n_heads=3, max_seq_len=80, tie_word_embeddings=False,
                                attn_config=dict(alibi_bias_max=2)),
                    dict(attn_config=dict(alibi_bias_max=8))),
+    "deepseek_v3-groups": ("deepseek_v3", dict(vocab_size=29, hidden_size=12, intermediate_size=14, num_hidden_layers=2,
+                                               num_attention_heads=2, num_key_value_heads=2, q_lora_rank=6,
+                                               kv_lora_rank=8, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5,
+                                               first_k_dense_replace=1, n_routed_experts=8, num_experts_per_tok=3,
+                                               n_group=2, topk_group=1, moe_intermediate_size=4, n_shared_experts=2,
+                                               rms_norm_eps=1e-3,
+                                               rope_parameters=YARN | {"mscale": 0.7, "mscale_all_dim": 0.9}),
+                           dict(topk_group=2)),
+    "deepseek_v3-plain": ("deepseek_v3", dict(vocab_size=27, hidden_size=16, intermediate_size=14, num_hidden_layers=1,
+                                              num_attention_heads=3, num_key_value_heads=3, q_lora_rank=None,
+                                              kv_lora_rank=6, qk_nope_head_dim=4, qk_rope_head_dim=6, v_head_dim=4,
+                                              first_k_dense_replace=0, n_routed_experts=4, num_experts_per_tok=2,
+                                              n_group=1, topk_group=1, moe_intermediate_size=4, norm_topk_prob=False,
+                                              routed_scaling_factor=1.0, rope_interleave=False, attention_bias=True,
+                                              tie_word_embeddings=True),
+                          dict(rope_interleave=True)),
+    "mamba2-groups": ("mamba2", dict(vocab_size=29, hidden_size=12, num_hidden_layers=2, num_heads=4, head_dim=6,
+                                     state_size=5, n_groups=2, conv_kernel=4, chunk_size=4, layer_norm_epsilon=1e-3),
+                      dict(time_step_limit=[0.1, 0.4])),
+    "mamba2-biases": ("mamba2", dict(vocab_size=31, hidden_size=8, num_hidden_layers=1, num_heads=2, head_dim=12,
+                                     expand=3, state_size=7, n_groups=1, conv_kernel=3, use_bias=True,
+                                     use_conv_bias=False, tie_word_embeddings=True),
+                      dict(layer_norm_epsilon=0.5)),
 }
 
 
@@ -294,6 +317,13 @@ def draw(model, seed, doubled=QUERIES_KEYS):
             scale *= 2.0
         is_norm = "norm" in name.lower() or ".ln_" in name
         parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
+    for name, bias in selection_biases(model):
+        bias.copy_(torch.from_numpy(rng.standard_normal(tuple(bias.shape)).astype(np.float32)) * 0.2)
+
+
+def selection_biases(model):
+    """The buffers of a model that a file has: what DeepSeek V3 adds to the scores of experts. They have no gradient."""
+    return [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
 
 
 def texts(vocab):
@@ -326,13 +356,33 @@ def saved_form(model_type, name, value):
 
 
 # Names of the feed-forward part and of the maps of an expert in a folder.
-EXPERT_MAPS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen2_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
-               "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
+EXPERT_MAPS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2")} | {
+    model_type: ("mlp", "gate_proj", "up_proj", "down_proj") for model_type in ("qwen2_moe", "qwen3_moe", "deepseek_v3")}
 
 
 def run(model, rows, left=False, **more):
     ids, mask, positions = padded(rows, left)
     return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **more), mask
+
+
+def states(model, rows, result):
+    """Embeddings, the states behind each layer but the last, and those behind the last norm."""
+    if model.config.model_type != "mamba2":
+        return result.hidden_states
+    # The class leaves out the embeddings, and has the states behind the last layer too.
+    return model.get_input_embeddings()(padded(rows, False)[0]), *result.hidden_states[:-2], result.hidden_states[-1]
+
+
+def left_logits(model, rows):
+    """Logits of rows padded on the left, and the mask."""
+    result, mask = run(model, rows, left=True)
+    if not (model.config.model_type == "mamba2" and model.config.use_bias):
+        return result.logits, mask
+    # Behind the mask, the class adds the bias to padding too, and the convolution reads it: run the rows one at a time.
+    logits = torch.zeros_like(result.logits)
+    for row, text in enumerate(rows):
+        logits[row, WIDTH - len(text):] = model(input_ids=text[None], use_cache=False).logits[0]
+    return logits, mask
 
 
 def greedy(model, prompt):
@@ -370,16 +420,17 @@ def case(name, out):
     cotangent = torch.from_numpy(rng.standard_normal(tuple(logits.shape)).astype(np.float32)) * live[..., None]
     (result.logits * cotangent).sum().backward()
     with torch.no_grad():
-        left, left_mask = run(model, rows, left=True)
-        agrees(left.logits[left_mask.bool()], logits[live], 1e-5)
+        left, left_mask = left_logits(model, rows)
+        agrees(left[left_mask.bool()], logits[live], 1e-5)
         other = made(model_type, options | change)
         other.load_state_dict(model.state_dict())
         control = run(other, rows)[0].logits
     differs(control[live], logits[live], 1e-2)
     tensors = {"ids": padded(rows, False)[0], "left.ids": padded(rows, True)[0], "lengths": torch.tensor(LENGTHS),
-               "logits": logits, "left.logits": left.logits, "control": control, "cotangent": cotangent,
+               "logits": logits, "left.logits": left, "control": control, "cotangent": cotangent,
                "greedy": tokens, "prompt": rows[0][:5]}
-    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(result.hidden_states)}
+    tensors |= {f"hidden.{i}": state.detach() for i, state in enumerate(states(model, rows, result))}
+    tensors |= {f"gradient.{name}": torch.zeros_like(bias) for name, bias in selection_biases(model)}
     for n, p in model.named_parameters():
         tensors |= {f"gradient.{name}": value for name, value in saved_form(model_type, n, p.grad)}
     folder = out / name

@@ -32,6 +32,8 @@ from fixtures_hf import draw
 LENGTHS, WIDTH, WRITTEN, GREEDY = (11, 7, 4), 11, 5, 64
 
 BERT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-2)
+MODERN = dict(max_position_embeddings=24, norm_eps=1e-2, pad_token_id=0, eos_token_id=None, bos_token_id=None,
+              cls_token_id=None, sep_token_id=None)
 
 # name: class, model_type, options, options changed in the control.
 CASES = {
@@ -53,6 +55,44 @@ CASES = {
     "roberta-classes": ("RobertaForSequenceClassification", "roberta", BERT | dict(
         vocab_size=43, hidden_size=18, num_hidden_layers=2, num_attention_heads=2, intermediate_size=11, num_labels=3,
         max_position_embeddings=15, type_vocab_size=2, pad_token_id=3, hidden_act="relu"), dict(hidden_act="gelu")),
+    "distilbert-masked": ("DistilBertForMaskedLM", "distilbert", dict(
+        vocab_size=37, dim=12, n_layers=2, n_heads=3, hidden_dim=20, max_position_embeddings=24, dropout=0.0,
+        attention_dropout=0.0), dict(activation="relu")),
+    "distilbert-untied": ("DistilBertForMaskedLM", "distilbert", dict(
+        vocab_size=31, dim=10, n_layers=1, n_heads=2, hidden_dim=14, max_position_embeddings=13, dropout=0.0,
+        attention_dropout=0.0, sinusoidal_pos_embds=True, tie_word_embeddings=False), dict(n_heads=5)),
+    "distilbert-classes": ("DistilBertForSequenceClassification", "distilbert", dict(
+        vocab_size=33, dim=14, n_layers=1, n_heads=2, hidden_dim=9, max_position_embeddings=15, dropout=0.0,
+        attention_dropout=0.0, seq_classif_dropout=0.0, num_labels=5), dict(activation="relu")),
+    "electra-masked": ("ElectraForMaskedLM", "electra", BERT | dict(
+        vocab_size=37, embedding_size=8, hidden_size=12, num_hidden_layers=2, num_attention_heads=3,
+        intermediate_size=20, max_position_embeddings=24, type_vocab_size=3), dict(hidden_act="relu")),
+    "electra-untied": ("ElectraForMaskedLM", "electra", BERT | dict(
+        vocab_size=29, embedding_size=14, hidden_size=10, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=18, max_position_embeddings=17, hidden_act="silu", tie_word_embeddings=False),
+        dict(layer_norm_eps=1.0)),
+    "electra-bare": ("ElectraModel", "electra", BERT | dict(
+        vocab_size=33, embedding_size=14, hidden_size=14, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=12, max_position_embeddings=15), dict(layer_norm_eps=1.0)),
+    "electra-classes": ("ElectraForSequenceClassification", "electra", BERT | dict(
+        vocab_size=31, embedding_size=6, hidden_size=12, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=10, max_position_embeddings=15, num_labels=3, hidden_act="relu"), dict(hidden_act="gelu")),
+    "modernbert-masked": ("ModernBertForMaskedLM", "modernbert", MODERN | dict(
+        vocab_size=37, hidden_size=12, num_hidden_layers=3, num_attention_heads=3, intermediate_size=10,
+        local_attention=4, rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 400.0},
+                                            "sliding_attention": {"rope_type": "default", "rope_theta": 20.0}}),
+        dict(local_attention=8)),
+    "modernbert-biases": ("ModernBertForMaskedLM", "modernbert", MODERN | dict(
+        vocab_size=29, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=14,
+        layer_types=["sliding_attention", "full_attention"], local_attention=6, hidden_activation="silu",
+        classifier_activation="gelu", norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True,
+        decoder_bias=False, tie_word_embeddings=False), dict(classifier_activation="relu")),
+    "modernbert-bare": ("ModernBertModel", "modernbert", MODERN | dict(
+        vocab_size=31, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
+        local_attention=2), dict(rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 10.0}})),
+    "modernbert-classes": ("ModernBertForSequenceClassification", "modernbert", MODERN | dict(
+        vocab_size=33, hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8,
+        local_attention=4, classifier_pooling="mean", num_labels=4), dict(classifier_activation="relu")),
     "t5-tied": ("T5ForConditionalGeneration", "t5", dict(
         vocab_size=37, d_model=12, d_kv=5, d_ff=20, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
         relative_attention_max_distance=12, dropout_rate=0.0, layer_norm_epsilon=1e-3),
@@ -89,7 +129,7 @@ def made(name, change=None):
     return model
 
 
-DOUBLED = ("query.weight", "key.weight", ".k.weight", "relative_attention_bias")
+DOUBLED = ("query.weight", "key.weight", ".k.weight", "relative_attention_bias", "q_lin.weight", "k_lin.weight", "Wqkv.weight")
 
 
 def texts(model):
@@ -110,7 +150,9 @@ def padded(model, left):
 
 
 def types(model, mask):
-    """Token types: 1 for the second half of each text, the last type for its last token."""
+    """Token types: 1 for the second half of each text, the last type for its last token. 0 in a model without types."""
+    if not hasattr(model.config, "type_vocab_size"):
+        return mask * 0
     places = mask.cumsum(1) * mask
     kinds = (places * 2 > places.max(1, keepdim=True).values).long()
     kinds[places == places.max(1, keepdim=True).values] = model.config.type_vocab_size - 1
@@ -134,7 +176,9 @@ def run(model, left=False):
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     if model.config.model_type == "roberta":
         positions = (mask.cumsum(1) * mask) + model.config.pad_token_id
-    more = dict(position_ids=positions, token_type_ids=types(model, mask), output_hidden_states=True)
+    more = dict(position_ids=positions, output_hidden_states=True)
+    if hasattr(model.config, "type_vocab_size"):
+        more["token_type_ids"] = types(model, mask)
     if left and type(model).__name__.endswith("Classification"):
         # The first token means the first position, padding or not: run the rows one at a time.
         rows = [model(**{k: v[i:i + 1, -n:] if torch.is_tensor(v) else v
@@ -269,11 +313,12 @@ def check(folder, fixtures):
 def main():
     parser = checking.options(__doc__)
     parser.add_argument("--sentences", type=Path, help="sentence encoder; writes its vectors instead of the cases")
+    parser.add_argument("--only", choices=CASES, help="write only this case")
     asked = checking.parsed(parser)
     if asked.sentences:
         sentences(asked.sentences, asked.out)
     elif asked.out:
-        for name in CASES:
+        for name in [asked.only] if asked.only else CASES:
             case(name, asked.out)
     if asked.check:
         lines = check(asked.check, asked.fixtures)

@@ -60,6 +60,7 @@ pub mod encoder_decoder;
 mod error;
 pub mod example;
 pub mod file_set;
+pub mod non_finite;
 pub mod pack;
 #[cfg(feature = "files")]
 pub mod prefetch;

@@ -68,11 +68,6 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Whether a flag is set. A flag that is set by default is left out of a written configuration if it is.
-pub(crate) fn is_true(flag: &bool) -> bool {
-    *flag
-}
-
 /// Whether a factor is 1, which changes nothing. Such a factor is left out of a written configuration.
 pub(crate) fn is_one(factor: &f64) -> bool {
     *factor == 1.0

@@ -3,7 +3,7 @@
 use super::{attention, block, decoder, junction, language, norm, position};
 use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
-    head::{ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, Pooling},
+    head::{ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, HeadTransformConfig, Pooling},
     part::{
         PartConfig,
         attention::{AttentionConfig, AttentionSource},
@@ -59,9 +59,14 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
 pub fn head() -> impl Strategy<Value = HeadConfig> {
     prop_oneof![
         language(),
-        (2usize..5, pooling(), any::<bool>()).prop_map(|(num_classes, pooling, pooler)| HeadConfig::Class(
-            ClassificationHeadConfig { num_classes, pooling, pooler }
-        )),
+        (
+            2usize..5,
+            pooling(),
+            select(vec![(false, None), (true, None), (false, Some(HeadTransformConfig::default()))])
+        )
+            .prop_map(|(num_classes, pooling, (pooler, transform))| HeadConfig::Class(
+                ClassificationHeadConfig { num_classes, pooling, pooler, transform }
+            )),
         (pooling(), option::of(2usize..5), any::<bool>()).prop_map(|(pooling, projection_dim, normalize)| {
             HeadConfig::Embedding(EmbeddingHeadConfig { pooling, projection_dim, normalize })
         }),

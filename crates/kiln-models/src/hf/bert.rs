@@ -11,7 +11,7 @@
 
 use super::{
     Family,
-    bert_like::{self, ClassHead, TableLength},
+    bert_like::{self, ClassHead},
     keys::{Absent::*, Constant::*, Key::*},
     names::{linear, same},
 };
@@ -35,11 +35,11 @@ pub(super) const FAMILY: Family = Family {
         "cls.predictions.bias",
     ],
     keys: &[
-        All(&bert_like::ENCODER_KEYS),
         Size("vocab_size", "vocab", Is(30_522)),
         Fixed("offset", Whole(0)),
-        Converted(&TableLength),
-        Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None }),
+        All(bert_like::BERT_WIDTHS),
+        All(bert_like::ENCODER_KEYS),
+        Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None, class_activation: None }),
     ],
     template: bert_like::TEMPLATE,
     names: &[&[

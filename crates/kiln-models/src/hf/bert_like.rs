@@ -1,7 +1,8 @@
-//! BERT-like families: configuration and encoder of BERT and RoBERTa.
+//! BERT-like families: configuration and encoder of BERT, RoBERTa, DistilBERT and ELECTRA.
 //!
 //! Embeddings (token + position + token type) → LayerNorm → blocks of attention and MLP, each x ← LayerNorm(x + f(x)),
-//! all linear layers with bias. The families differ in the first position and in the tensor names of their heads.
+//! all linear layers with bias. The families differ in the first position, in token types, in the width of the embedding and in
+//! names.
 //!
 //! | `config.json` | `ModelConfig` |
 //! |---|---|
@@ -9,18 +10,17 @@
 //! | `num_hidden_layers`, `num_attention_heads` | `repeat` of the block, `heads` of its attention |
 //! | `intermediate_size`, `hidden_act` | `intermediate` and `activation` of `mlp` |
 //! | `max_position_embeddings` | `position.learned`, without the rows before the first position |
-//! | `hidden_dropout_prob`, `attention_probs_dropout_prob` | `dropout`; the two must be equal |
+//! | `hidden_dropout_prob`, `attention_probs_dropout_prob` | `dropout` |
 //! | `layer_norm_eps` | `eps` of every LayerNorm |
 //! | `architectures`, `num_labels`, `id2label` | `head` |
 //!
 //! | class | head |
 //! |---|---|
 //! | `…ForMaskedLM`, `…ForPreTraining` | `language` with a transform (linear, activation, LayerNorm) before the logits |
-//! | `…ForSequenceClassification` | `class` on the first token, with pooler |
+//! | `…ForSequenceClassification` | `class` on the first token, with pooler or transform |
 //! | `…Model` | `embedding`: mean of the hidden states; `modules.json` may say otherwise |
 
 use super::{
-    activation,
     config_reader::ConfigReader,
     family::unsupported_class,
     keys::{
@@ -31,16 +31,9 @@ use super::{
     },
     template::Holes,
 };
-use kiln_nn::{
-    head::{
-        ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, HeadTransformConfig, LanguageModelHeadConfig,
-        Pooling,
-    },
-    norm::{LayerNormConfig, NormConfig},
-    part::feed_forward::activation::Activation as ActivationFunction,
-};
+use kiln_nn::part::feed_forward::activation::Activation as ActivationFunction;
 use kiln_spec::ValidationError;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Configuration of these families.
 pub(super) const TEMPLATE: &str = r#"{
@@ -48,7 +41,7 @@ pub(super) const TEMPLATE: &str = r#"{
     "visibility": "bidirectional",
     "vocab": "$vocab",
     "hidden": "$hidden",
-    "embedding": { "type_vocab_size": "$types", "norm": { "layer": { "eps": "$eps" } } },
+    "embedding": { "type_vocab_size": "$types", "norm": { "layer": { "eps": "$eps" } }, "factorized": "$factorized" },
     "position": { "learned": { "max_position_embeddings": "$length", "offset": "$offset" } },
     "dropout": "$dropout",
     "blocks": { "$each": "$layers", "block": { "sublayers": [
@@ -58,29 +51,45 @@ pub(super) const TEMPLATE: &str = r#"{
           "parts": [{ "mlp": { "intermediate": "$intermediate", "activation": "$activation", "bias": true } }] }
     ] } },
     "norm": "none",
-    "head": "$head"
+    "head": { "$case": "$head",
+        "language": { "language": { "tied": "$tied", "bias": true, "width": "$head_width",
+            "transform": { "activation": "$head_activation", "norm": { "layer": { "eps": "$eps" } } } } },
+        "class": { "class": { "num_classes": "$num_classes", "pooling": "first", "pooler": "$pooler", "transform": "$class_transform" } },
+        "embedding": { "embedding": { "pooling": "mean", "normalize": false } } }
 }"#;
 
 /// Ends of the names of a LayerNorm in files converted from TensorFlow.
 pub(super) const TF_ENDS: &[(&str, &str)] = &[(".weight", ".gamma"), (".bias", ".beta")];
 
-/// Keys of the encoder but the vocabulary and the positions.
-pub(super) const ENCODER_KEYS: [Key; 14] = [
+/// Keys of all encoders.
+pub(super) const COMMON_KEYS: &[Key] = &[
     Only("position_embedding_type", Text("absolute")),
     Only("is_decoder", Bool(false)),
     Only("add_cross_attention", Bool(false)),
     Only("is_encoder_decoder", Bool(false)),
+    Flag("tie_word_embeddings", "tied", true),
+];
+
+/// Keys of the encoder but the vocabulary and the widths. Reads the hole `offset`.
+pub(super) const ENCODER_KEYS: &[Key] = &[
+    All(COMMON_KEYS),
     // Settings of a pooler that no supported class has.
     Ignored(&["pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head"]),
     Ignored(&["pooler_type", "classifier_dropout", "directionality"]),
-    Size("hidden_size", "hidden", Is(768)),
     Activation("hidden_act", "activation", "gelu"),
     Float("layer_norm_eps", "eps", 1e-12),
     Size("type_vocab_size", "types", Is(2)),
     Dropout(&["hidden_dropout_prob", "attention_probs_dropout_prob"], "dropout", 0.1),
+    Layers("num_hidden_layers", "layers", 12),
+    Converted(&TableLength),
+];
+
+/// Widths of BERT and RoBERTa.
+pub(super) const BERT_WIDTHS: &[Key] = &[
+    Size("hidden_size", "hidden", Is(768)),
     Size("num_attention_heads", "heads", Is(12)),
     Size("intermediate_size", "intermediate", Is(3072)),
-    Layers("num_hidden_layers", "layers", 12),
+    Fixed("factorized", Nothing),
 ];
 
 /// `max_position_embeddings`: rows of the position table, those before the first position included. Holes: `length` and
@@ -106,45 +115,41 @@ impl Convert for TableLength {
     }
 }
 
-/// The head of the class in `architectures`; absent: a masked language model. Hole: `head`.
+/// The class in `architectures`; absent: the first, a masked language model. Holes: `head`, the alternative of the template's
+/// head; `num_classes`, `pooler` and `class_transform`; `head_activation`; `head_width`, that of a factorized embedding.
 pub(super) struct ClassHead {
     /// Start of the class names: `Bert` of `BertForMaskedLM`.
     pub class: &'static str,
     /// Classes of the family.
     pub classes: &'static [&'static str],
-    /// Activation in the head; `None`: that of the blocks.
+    /// Activation in the head of a masked language model; `None`: that of the blocks.
     pub activation: Option<ActivationFunction>,
+    /// Activation before the classifier; `None`: BERT's pooler, which has a tanh.
+    pub class_activation: Option<ActivationFunction>,
 }
 
+/// Ends of the names of classes, with the alternative of the template's head. Of several, the first is written.
+const CLASS_ENDS: &[(&str, &str)] = &[
+    ("ForMaskedLM", "language"),
+    ("ForPreTraining", "language"),
+    ("ForSequenceClassification", "class"),
+    ("Model", "embedding"),
+];
+
 impl ClassHead {
-    /// The head of a class. `tied` is that of a masked language model.
-    fn head(&self, class: &str, fields: &ConfigReader, holes: &Holes) -> Result<HeadConfig, ValidationError> {
-        let tied = fields.flag("tie_word_embeddings", true)?;
-        if class.ends_with("ForMaskedLM") || class.ends_with("ForPreTraining") {
-            let norm = NormConfig::Layer(LayerNormConfig { eps: holes.float("eps"), bias: true });
-            let of_blocks = activation::from_name("hidden_act", fields.string("hidden_act", "gelu")?)?;
-            let transform =
-                Some(HeadTransformConfig { activation: self.activation.unwrap_or(of_blocks), norm, bias: true });
-            return Ok(HeadConfig::Language(LanguageModelHeadConfig {
-                tied,
-                bias: true,
-                transform,
-                ..LanguageModelHeadConfig::default()
-            }));
-        }
-        if class.ends_with("ForSequenceClassification") {
-            let num_classes = match fields.get("id2label").and_then(Value::as_object).map(Map::len) {
-                Some(labels) => labels,
-                None => fields.size("num_labels", 2)?,
-            };
-            let head = ClassificationHeadConfig { num_classes, pooling: Pooling::First, pooler: true };
-            return Ok(HeadConfig::Class(head));
-        }
-        if class.ends_with("Model") {
-            let embedding = EmbeddingHeadConfig { pooling: Pooling::Mean, projection_dim: None, normalize: false };
-            return Ok(HeadConfig::Embedding(embedding));
-        }
-        Err(unsupported_class(self.classes, class))
+    /// The alternative of the template for a class. The family has the class if one of its own has the same end.
+    fn head(&self, class: &str) -> Result<&'static str, ValidationError> {
+        let is_own = |end: &str| self.classes.iter().any(|own| own.strip_prefix(self.class) == Some(end));
+        let found = CLASS_ENDS.iter().find(|(end, _)| class.ends_with(end) && is_own(end));
+        found.map(|(_, head)| *head).ok_or_else(|| unsupported_class(self.classes, class))
+    }
+}
+
+/// Number of classes: that of the labels' names, or `num_labels`.
+fn read_num_classes(fields: &ConfigReader) -> Result<usize, ValidationError> {
+    match fields.get("id2label").and_then(Value::as_object).map(Map::len) {
+        Some(labels) => Ok(labels),
+        None => fields.size("num_labels", 2),
     }
 }
 
@@ -158,25 +163,28 @@ impl Convert for ClassHead {
                 return Err(ValidationError::new("architectures", reason));
             }
         };
-        let head = self.head(class, fields, holes)?;
-        holes.set("head", serde_json::to_value(head).unwrap_or_default());
+        let head = self.head(class)?;
+        holes.set("head", head);
+        if head == "class" {
+            holes.set("num_classes", read_num_classes(fields)?);
+        }
+        let transform = self.class_activation.map(|activation| json!({ "activation": activation, "norm": "none" }));
+        holes.set("pooler", transform.is_none());
+        holes.set("class_transform", transform);
+        let own = self.activation.map(|activation| json!(activation));
+        holes.set("head_activation", own.unwrap_or_else(|| holes.get("activation").clone()));
+        holes.set("head_width", holes.get("factorized")["width"].clone());
         Ok(())
     }
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        let class_end = match serde_json::from_value(holes.get("head").clone()) {
-            Ok(HeadConfig::Language(head)) => {
-                json.insert("tie_word_embeddings".into(), head.tied.into());
-                "ForMaskedLM"
-            }
-            Ok(HeadConfig::Class(head)) => {
-                let labels = (0..head.num_classes).map(|i| (i.to_string(), Value::from(format!("LABEL_{i}"))));
-                json.insert("id2label".into(), labels.collect());
-                "ForSequenceClassification"
-            }
-            _ => "Model",
-        };
-        json.insert("architectures".into(), vec![format!("{}{class_end}", self.class)].into());
+        let head = holes.get("head").as_str().unwrap_or_default();
+        let end = CLASS_ENDS.iter().find(|(_, known)| *known == head).map_or("Model", |(end, _)| end);
+        json.insert("architectures".into(), vec![format!("{}{end}", self.class)].into());
+        if head == "class" {
+            let labels = (0..holes.integer("num_classes")).map(|i| (i.to_string(), Value::from(format!("LABEL_{i}"))));
+            json.insert("id2label".into(), labels.collect());
+        }
         Ok(())
     }
 }

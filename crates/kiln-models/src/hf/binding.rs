@@ -31,6 +31,8 @@ pub struct TensorLayout {
     pub transposed: bool,
     /// The part of the tensor that is the parameter; `None`: the whole tensor.
     pub slice: Option<Slice>,
+    /// Axis of length 1 that the file's tensor has and the parameter lacks. The axis of a slice is before it.
+    pub unit_axis: Option<usize>,
     /// Function of the file's values that gives the parameter's. `None`: the values as they are.
     pub map: Option<ValueMap>,
 }
@@ -161,6 +163,9 @@ impl TensorLayout {
         {
             *length = slice.groups * slice.group_size;
         }
+        if let Some(axis) = self.unit_axis {
+            shape.insert(axis.min(shape.len()), 1);
+        }
         shape
     }
 
@@ -187,6 +192,9 @@ impl TensorLayout {
         }
         let mut shape = tensor.shape().to_vec();
         let mut values = to_f32_values(tensor);
+        if let Some(axis) = self.unit_axis {
+            shape.remove(axis);
+        }
         if let Some(slice) = self.slice {
             let runs = slice.runs(&shape);
             values = runs.flat_map(|run| values[run].iter().copied()).collect();
@@ -209,7 +217,7 @@ impl TensorLayout {
             values.iter_mut().for_each(|value| *value = map.invert(*value));
         }
         let part = transpose_if(self.transposed, values, parameter_shape);
-        let Some(slice) = self.slice else { return part };
+        let Some(slice) = self.slice else { return TensorData::new(to_f32_values(part), shape) };
         let mut values = tensor.map_or_else(|| vec![0.0; shape.iter().product()], to_f32_values);
         let mut part = &to_f32_values(part)[..];
         for run in slice.runs(&shape) {
@@ -302,7 +310,7 @@ mod tests {
         let layouts = [(0, 1), (1, 1), (2, 2)].map(|(start, width)| TensorLayout {
             transposed: true,
             slice: Some(Slice { axis: 0, groups: 2, start, width, group_size: 4 }),
-            map: None,
+            ..TensorLayout::default()
         });
         let parameters = layouts.map(|layout| layout.extract(data([8, 3])));
         assert_eq!(parameters[1].shape().to_vec(), [3, 2]);

@@ -26,7 +26,8 @@ pub struct Family {
     /// Prefix of all tensor names but those of the head (`model.`). A file without the head's class, such as one saved
     /// from `LlamaModel`, leaves it out.
     pub prefix: &'static str,
-    /// Endings of the names of tensors that may be in a file and are not parameters, such as masks and frequencies.
+    /// Endings of the names of tensors that may be in a file and are not parameters, such as masks and frequencies. An entry
+    /// with `{n}` is the beginning of the names of layers behind the model's last, such as those of multi-token prediction.
     pub ignored_suffixes: &'static [&'static str],
     /// Keys of `config.json`, in the order in which they are read. An absent key has the default of the reference class.
     pub(super) keys: &'static [Key],
@@ -52,6 +53,19 @@ impl Family {
     /// written, or the elements of a stacked parameter.
     pub fn bindings(&self, config: &ModelConfig) -> Vec<Binding> {
         names::bindings(self.names, config)
+    }
+
+    /// Whether files may have a tensor of this name although a model of so many layers does not use it.
+    pub(super) fn is_ignored(&self, tensor: &str, layers: usize) -> bool {
+        self.ignored_suffixes.iter().any(|entry| match entry.split_once("{n}") {
+            None => tensor.ends_with(entry),
+            Some((before, after)) => {
+                let rest =
+                    tensor.strip_prefix(before).or_else(|| tensor.strip_prefix(before.strip_prefix(self.prefix)?));
+                let layer = rest.and_then(|rest| rest.split_once(after)).and_then(|(layer, _)| layer.parse().ok());
+                layer.is_some_and(|layer: usize| layer >= layers)
+            }
+        })
     }
 
     /// The model that a `config.json` of this family describes, resolved and checked.

@@ -29,6 +29,8 @@ pub(super) enum Key {
     Dropout(&'static [&'static str], &'static str, f64),
     /// A dropout probability that Kiln does not have. A value above 0 is a warning.
     NoDropout(&'static str),
+    /// A whole number that must equal the value of a hole, which an entry further up fills.
+    Equal(&'static str, &'static str),
     /// An option of which Kiln implements one value only.
     Only(&'static str, Constant),
     /// Keys that change nothing that Kiln computes.
@@ -63,6 +65,8 @@ pub(super) enum Constant {
     Bool(bool),
     /// A whole number.
     Whole(u64),
+    /// A number.
+    Real(f64),
     /// A string.
     Text(&'static str),
     /// No value: the key is left out.
@@ -89,6 +93,7 @@ impl Constant {
         match self {
             Self::Bool(value) => value.into(),
             Self::Whole(value) => value.into(),
+            Self::Real(value) => value.into(),
             Self::Text(value) => value.into(),
             Self::Nothing => Value::Null,
         }
@@ -126,6 +131,16 @@ pub(super) fn write_keys(keys: &[Key], holes: &Holes) -> Result<Map<String, Valu
     Ok(json)
 }
 
+/// Checks a value that another key gives already.
+fn check_equal(key: &str, found: Option<usize>, expected: usize) -> Result<(), ValidationError> {
+    match found {
+        Some(found) if found != expected => {
+            Err(ValidationError::new(key, format!("expected {expected}, as other keys say, found {found}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Key {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         match *self {
@@ -151,6 +166,7 @@ impl Key {
             }
             Self::Dropout(keys, hole, default) => holes.set(hole, fields.dropout(keys, default)?),
             Self::NoDropout(key) => fields.ignore_dropout(key)?,
+            Self::Equal(key, hole) => check_equal(key, fields.integer(key)?, holes.integer(hole))?,
             Self::Only(key, constant) => fields.require(key, constant.value())?,
             Self::Ignored(keys) => fields.ignore(keys),
             Self::Fixed(hole, constant) => holes.set(hole, constant.value()),
@@ -166,19 +182,26 @@ impl Key {
             json.insert(key.to_owned(), value);
         };
         match *self {
+            // A hole in an alternative that the model does not have has no value: the key has no effect.
+            Self::Size(_, hole, _)
+            | Self::Layers(_, hole, _)
+            | Self::Integer(_, hole, _)
+            | Self::OptionalFloat(_, hole, _)
+            | Self::Flag(_, hole, _)
+            | Self::Activation(_, hole, _)
+            | Self::Equal(_, hole)
+                if !holes.contains(hole) => {}
             Self::Size(key, hole, _)
             | Self::Layers(key, hole, _)
             | Self::Integer(key, hole, _)
             | Self::OptionalFloat(key, hole, _)
-            | Self::Flag(key, hole, _) => {
-                // A hole in an alternative that the model does not have has no value: the key has no effect.
-                if holes.contains(hole) {
-                    put(key, holes.get(hole).clone());
-                }
-            }
-            // A factor of 1 is left out of a configuration. Whether it is the default is found when the file is read back.
+            | Self::Equal(key, hole) => put(key, holes.get(hole).clone()),
+            // A configuration leaves out a flag that is off.
+            Self::Flag(key, hole, _) => put(key, holes.get(hole).as_bool().unwrap_or(false).into()),
+            // A configuration leaves out a factor of 1.
             Self::Float(key, hole, default) => {
-                put(key, holes.get(hole).as_f64().unwrap_or(default).into());
+                let absent = if holes.contains(hole) { 1.0 } else { default };
+                put(key, holes.get(hole).as_f64().unwrap_or(absent).into());
             }
             Self::Activation(key, hole, default) => {
                 let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);

@@ -51,8 +51,8 @@ type BindingsByParameter = BTreeMap<String, Vec<Binding>>;
 /// tensors that are packed in the file (quantized, 16-bit) stay packed in the model; otherwise all weights are held in f32.
 ///
 /// # Errors
-/// If a parameter has no tensor, a tensor has another shape, a tensor is left over that is not in
-/// [`Family::ignored_suffixes`], tied tensors differ, or the file can't be read.
+/// If a parameter has no tensor, a tensor has another shape, a tensor is left over that the family does not ignore
+/// ([`Family::ignored_suffixes`]), tied tensors differ, or the file can't be read.
 pub fn load_model(
     config: &ModelConfig,
     family: &Family,
@@ -180,7 +180,8 @@ fn match_bindings(
         match_parameter(&parameter, bindings, (family, tensors), &mut mismatch);
     }
     let left_over = tensors.entries().keys().filter(|name| !known.contains(*name));
-    let left_over = left_over.filter(|name| !family.ignored_suffixes.iter().any(|end| name.ends_with(end)));
+    let layers = model.config().num_layers();
+    let left_over = left_over.filter(|name| !family.is_ignored(name, layers));
     mismatch.unexpected_keys = left_over.cloned().collect();
     sort_and_dedup(&mut mismatch.missing_keys);
     sort_and_dedup(&mut mismatch.mismatched_shapes);

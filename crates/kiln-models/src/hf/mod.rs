@@ -13,8 +13,8 @@
 //! | parameters → tensors | [`export_tensors`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
-//! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `windows`, `activation` (keys that
-//! are no plain value of one hole).
+//! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `latent_rotary`, `layer_rotary`,
+//! `windows`, `sparse_layers`, `scales`, `activation` (keys that are no plain value of one hole).
 
 mod activation;
 mod bert_like;
@@ -26,6 +26,8 @@ mod export;
 pub mod family;
 mod head_rows;
 mod keys;
+mod latent_rotary;
+mod layer_rotary;
 mod llama_like;
 mod load;
 mod names;
@@ -41,6 +43,9 @@ mod windows;
 mod bert;
 mod bloom;
 mod cohere;
+mod deepseek_v3;
+mod distilbert;
+mod electra;
 mod falcon;
 mod gemma;
 mod gemma2;
@@ -50,8 +55,10 @@ mod gpt_neox;
 mod gptj;
 mod granite;
 mod llama;
+mod mamba2;
 mod mistral;
 mod mixtral;
+mod modernbert;
 mod mpt;
 mod mt5;
 mod olmo2;
@@ -106,8 +113,13 @@ pub const FAMILIES: &[Family] = &[
     cohere::FAMILY,
     qwen2_moe::FAMILY,
     mpt::FAMILY,
+    deepseek_v3::FAMILY,
+    mamba2::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
+    distilbert::FAMILY,
+    electra::FAMILY,
+    modernbert::FAMILY,
     t5::FAMILY,
     mt5::FAMILY,
 ];

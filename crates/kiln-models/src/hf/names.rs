@@ -23,6 +23,8 @@ pub(super) struct Name {
     fusion: Fusion,
     /// Whether the file has a vector over all heads head by head.
     by_rows: bool,
+    /// Axis of length 1 that the tensor has and the parameter lacks.
+    unit_axis: Option<usize>,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -50,7 +52,7 @@ impl Parameters {
 enum Fusion {
     /// One after the other: all queries, all keys, all values.
     Sequential,
-    /// For each key-value head: its queries, its key, its value.
+    /// For each key-value head: its queries, its key, its value. For each head of latent attention: its key, its value.
     ByHead,
 }
 
@@ -74,6 +76,7 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         transposed: false,
         fusion: Fusion::Sequential,
         by_rows: false,
+        unit_axis: None,
         ends: &[],
         condition: Condition::Always,
     }
@@ -220,6 +223,7 @@ impl Expansion<'_> {
         let shape = binding.viewed_shape(&parameter.shape);
         let is_matrix = shape.len() > 1 && found.end != ".bias";
         binding.layout.transposed = name.transposed && is_matrix;
+        binding.layout.unit_axis = name.unit_axis.filter(|_| is_matrix);
         let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
             let axis = self.output_axis(&binding, shape.len() - usize::from(experts.is_some()));

@@ -11,7 +11,7 @@
 
 use super::{
     Family,
-    bert_like::{self, ClassHead, TableLength},
+    bert_like::{self, ClassHead},
     config_reader::ConfigReader,
     keys::{Convert, Key::*},
     names::{linear, same},
@@ -32,11 +32,16 @@ pub(super) const FAMILY: Family = Family {
     // Constants, a pooler that the class may lack, and a second name of the decoder's bias.
     ignored_suffixes: &["embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias", "lm_head.bias"],
     keys: &[
-        All(&bert_like::ENCODER_KEYS),
         Converted(&Vocabulary),
         Converted(&PaddingOffset),
-        Converted(&TableLength),
-        Converted(&ClassHead { class: "Roberta", classes: CLASSES, activation: Some(Activation::Gelu) }),
+        All(bert_like::BERT_WIDTHS),
+        All(bert_like::ENCODER_KEYS),
+        Converted(&ClassHead {
+            class: "Roberta",
+            classes: CLASSES,
+            activation: Some(Activation::Gelu),
+            class_activation: None,
+        }),
     ],
     template: bert_like::TEMPLATE,
     names: &[&[

@@ -48,6 +48,7 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
     };
     let empty = json!({});
     let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &empty));
+    warn_of_second_table(fields, name, table);
     let in_table = |error: ValidationError| error.with_path_prefix(name);
     let table = fields.for_table(table).map_err(in_table)?;
     let theta = table.float("rope_theta").map_err(in_table)?.or(outer_theta?).unwrap_or(rotary.theta);
@@ -69,15 +70,18 @@ const PARTIAL_KEY: &str = "partial_rotary_factor";
 
 /// Name and value of the table. Of two tables, the reference takes the one with the older name. An empty table counts as
 /// absent.
-fn find_table<'a>(fields: &ConfigReader<'a>) -> Option<(&'static str, &'a Value)> {
+pub(super) fn find_table<'a>(fields: &ConfigReader<'a>) -> Option<(&'static str, &'a Value)> {
     let tables = ["rope_scaling", "rope_parameters"].map(|key| Some((key, fields.get(key)?)));
     let is_empty = |table: &Value| table.as_object().is_some_and(Map::is_empty);
-    let mut given = tables.into_iter().flatten().filter(|(_, table)| !is_empty(table));
-    let (name, table) = given.next()?;
-    if let Some((other, _)) = given.find(|(_, other)| *other != table) {
-        fields.warn(other, format!("ignored, because `{name}` has precedence"));
+    tables.into_iter().flatten().find(|(_, table)| !is_empty(table))
+}
+
+/// Warns of a table that differs from the one that is read.
+fn warn_of_second_table(fields: &ConfigReader, name: &str, table: &Value) {
+    let second = fields.get("rope_parameters").filter(|second| name != "rope_parameters" && *second != table);
+    if second.is_some_and(|second| second.as_object().is_none_or(|second| !second.is_empty())) {
+        fields.warn("rope_parameters", format!("ignored, because `{name}` has precedence"));
     }
-    Some((name, table))
 }
 
 /// The fraction of a head that is rotated. A class that rotates whole heads ignores the key, unless the positions are

@@ -33,6 +33,18 @@ pub(super) struct ScoreScale {
     pub power: f64,
 }
 
+/// A key that says how many times another hole a hole is: the shared experts, which are one of their total width.
+pub(super) struct Multiple {
+    /// The key.
+    pub key: &'static str,
+    /// The hole.
+    pub hole: &'static str,
+    /// The hole that is multiplied.
+    pub of: &'static str,
+    /// Value of an absent key.
+    pub absent: usize,
+}
+
 impl Convert for EmbeddingScale {
     fn read(&self, _fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         holes.set("embedding_scale", (holes.integer("hidden") as f64).sqrt());
@@ -110,6 +122,23 @@ impl Convert for ScoreScale {
         let whole = value.round();
         let is_whole = whole.powf(self.power) == holes.float("score_scale");
         json.insert(self.key.into(), if is_whole { (whole as u64).into() } else { value.into() });
+        Ok(())
+    }
+}
+
+impl Convert for Multiple {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let factor = fields.size(self.key, self.absent)?;
+        holes.set(self.hole, factor.saturating_mul(holes.integer(self.of)));
+        Ok(())
+    }
+
+    /// Whether the hole is a multiple is found when the file is read back.
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        if holes.contains(self.hole) {
+            let factor = holes.integer(self.hole) / holes.integer(self.of).max(1);
+            json.insert(self.key.into(), factor.max(1).into());
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Layers with a mixture of experts: `mlp_only_layers` and `decoder_sparse_step`.
+//! Layers with a mixture of experts: `mlp_only_layers` and `decoder_sparse_step`, or `first_k_dense_replace`.
 
 use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
 use kiln_spec::ValidationError;
@@ -7,6 +7,12 @@ use serde_json::{Map, Value};
 /// `decoder_sparse_step`: every so many layers has experts, the first being number 1; `mlp_only_layers`: layers from 0 that have
 /// none. Hole for each layer: `sparse`.
 pub(super) struct SparseLayers;
+
+/// `first_k_dense_replace`: the number of layers without experts, which are the first. Hole for each layer: `sparse`.
+pub(super) struct FirstLayersDense {
+    /// Value of an absent key.
+    pub absent: usize,
+}
 
 impl Convert for SparseLayers {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
@@ -27,6 +33,20 @@ impl Convert for SparseLayers {
         let dense = layers.filter(|(_, sparse)| **sparse == false).map(|(layer, _)| layer);
         json.insert("mlp_only_layers".into(), dense.collect::<Vec<_>>().into());
         json.insert("decoder_sparse_step".into(), 1.into());
+        Ok(())
+    }
+}
+
+impl Convert for FirstLayersDense {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let dense = fields.integer("first_k_dense_replace")?.unwrap_or(self.absent);
+        holes.set("sparse", (0..holes.integer("layers")).map(|layer| layer >= dense).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let dense = holes.layers("sparse").iter().take_while(|sparse| **sparse == false).count();
+        json.insert("first_k_dense_replace".into(), dense.into());
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Sliding windows in `config.json`: one for all layers (`sliding_window`), or for some (`layer_types`).
 //!
-//! A window counts the token itself; [`Pattern::window`] does not. The hole is `pattern`, with a value for each of `layers`.
+//! A window before a token counts the token itself; [`Pattern::window`] does not. The hole is `pattern`, with a value for each of `layers`.
 
 use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
 use kiln_spec::{Pattern, ValidationError};
@@ -35,6 +35,15 @@ pub(super) struct AlternatingWindows {
 /// `use_sliding_window` and `sliding_window`: one window for all layers, or none.
 pub(super) struct SwitchedWindow;
 
+/// `local_attention`, the number of tokens around a token that it sees, and `layer_types`, or in older files
+/// `global_attn_every_n_layers`: every so many layers, the first included, has full attention.
+pub(super) struct LocalAttention {
+    /// Number of tokens if the key is absent.
+    pub absent: usize,
+    /// Every so many layers have full attention if both keys are absent.
+    pub global_every: usize,
+}
+
 /// No windows.
 pub(super) struct NoWindow;
 
@@ -45,7 +54,7 @@ fn pattern(window: Option<usize>) -> Value {
 }
 
 /// The window of a layer, the token itself included; `None` for other patterns.
-fn window(pattern: &Value) -> Option<usize> {
+pub(super) fn window(pattern: &Value) -> Option<usize> {
     match serde_json::from_value(pattern.clone()) {
         Ok(Pattern::Window(window)) => Some(window.before as usize + 1),
         _ => None,
@@ -156,6 +165,36 @@ impl Convert for AlternatingWindows {
     }
 }
 
+impl Convert for LocalAttention {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let layers = holes.integer("layers");
+        // As in the reference, an odd number counts as the even one below.
+        let side = fields.integer("local_attention")?.unwrap_or(self.absent) / 2;
+        let every = fields.size("global_attn_every_n_layers", self.global_every)?;
+        let sides: Vec<Option<usize>> = match fields.get("layer_types") {
+            None => (0..layers).map(|layer| Some(side).filter(|_| layer % every != 0)).collect(),
+            Some(types) => listed_windows(types, layers, Some(side))?,
+        };
+        let local = |side: usize| u32::try_from(side).map_or(Pattern::default(), |side| Pattern::window(side, side));
+        let patterns = sides.into_iter().map(|side| side.map_or_else(Pattern::default, local));
+        holes.set(
+            "pattern",
+            patterns.map(|pattern| serde_json::to_value(pattern).unwrap_or_default()).collect::<Vec<_>>(),
+        );
+        Ok(())
+    }
+
+    /// `local_attention` is that of the first layer with a window; whether all are equal is found when the file is read back.
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        let windows = windows(holes);
+        if let Some(window) = windows.iter().flatten().next() {
+            json.insert("local_attention".into(), (2 * (window - 1)).into());
+        }
+        json.insert("layer_types".into(), layer_types(&windows));
+        Ok(())
+    }
+}
+
 /// The windows of layers with these `layer_types`.
 fn listed_windows(types: &Value, layers: usize, window: Option<usize>) -> Result<Vec<Option<usize>>, ValidationError> {
     let Some(types) = types.as_array().filter(|types| types.len() == layers) else {
@@ -167,9 +206,14 @@ fn listed_windows(types: &Value, layers: usize, window: Option<usize>) -> Result
 
 /// Writes `sliding_window`, that of the first layer that has one, and `layer_types`.
 fn write_layer_types(windows: &[Option<usize>], json: &mut Map<String, Value>) {
-    let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
     json.insert("sliding_window".into(), windows.iter().flatten().next().copied().into());
-    json.insert("layer_types".into(), types.collect::<Vec<_>>().into());
+    json.insert("layer_types".into(), layer_types(windows));
+}
+
+/// The value of `layer_types`.
+fn layer_types(windows: &[Option<usize>]) -> Value {
+    let types = windows.iter().map(|window| if window.is_some() { "sliding_attention" } else { "full_attention" });
+    types.collect::<Vec<_>>().into()
 }
 
 /// The window of a layer with an entry in `layer_types`; `window` is the window of those that have one.

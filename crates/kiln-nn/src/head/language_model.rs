@@ -16,7 +16,7 @@ use crate::{
     norm::{LayerNormConfig, Norm, NormConfig},
     packed_weight::{PackedWeight, WeightView},
     part::feed_forward::activation::Activation,
-    variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit, is_true},
+    variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit},
 };
 use burn::{
     module::{Module, Param},
@@ -56,7 +56,7 @@ impl Default for LanguageModelHeadConfig {
     }
 }
 
-/// Options of BERT's transform before the output matrix.
+/// Options of BERT's transform before the output matrix or a classifier.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadTransformConfig {
@@ -65,7 +65,6 @@ pub struct HeadTransformConfig {
     /// Norm after the activation.
     pub norm: NormConfig,
     /// Use a bias in the transform's matrix.
-    #[serde(skip_serializing_if = "is_true")]
     pub bias: bool,
 }
 
@@ -77,7 +76,7 @@ impl Default for HeadTransformConfig {
 
 /// BERT's transform: norm(activation(h W + b)).
 #[derive(Module, Debug)]
-struct HeadTransform {
+pub(super) struct HeadTransform {
     /// W_t and b_t, `[M, W]`.
     dense: Linear,
     /// Norm after the activation.
@@ -87,7 +86,7 @@ struct HeadTransform {
 }
 
 impl HeadTransform {
-    fn init(config: &HeadTransformConfig, width: usize, build: &BuildContext, init: &mut Initializer) -> Self {
+    pub fn init(config: &HeadTransformConfig, width: usize, build: &BuildContext, init: &mut Initializer) -> Self {
         let narrow = BuildContext { hidden: width, ..*build };
         Self {
             dense: Linear::new("dense", [build.hidden, width], config.bias, init),
@@ -97,7 +96,7 @@ impl HeadTransform {
     }
 
     /// `[N, M] → [N, W]`.
-    fn forward(&self, hidden: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, hidden: Tensor<2>) -> Tensor<2> {
         let hidden = self.activation.apply(self.dense.forward(hidden));
         self.norm.forward(hidden.unsqueeze_dim(0)).squeeze_dim(0)
     }

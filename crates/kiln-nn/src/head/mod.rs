@@ -3,7 +3,7 @@
 //! | head | output | parameters | paper |
 //! |---|---|---|---|
 //! | language model | logits `[N, V]` | `weight [M, V]` unless tied, `bias [V]`, `transform` | 1608.05859, 1810.04805 |
-//! | classification | logits `[D, classes]` | `classes`, `pooler` | 1810.04805 |
+//! | classification | logits `[D, classes]` | `classes`, `pooler` or `transform` | 1810.04805 |
 //! | sentence embedding | vectors `[D, width]` | `dense` | 1908.10084 |
 //!
 //! N tokens, D documents. Heads that work on documents state a [`Pooling`]; the model pools before it calls them. Parameters

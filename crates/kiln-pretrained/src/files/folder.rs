@@ -9,6 +9,7 @@ use crate::{
     pickle::{PickleFile, PickleFiles},
 };
 use burn::tensor::Device;
+use kiln_data::non_finite::replace_non_finite;
 use kiln_models::{
     ModelConfig, WeightPrecision,
     hf::{self, Family},
@@ -197,13 +198,18 @@ pub(super) fn is_file_name(name: &str) -> bool {
 /// Byte order mark, with which editors of Windows begin a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Reads the JSON file `name`; `None` if there is no such file. A byte order mark is skipped.
+/// Reads the JSON file `name`; `None` if there is no such file. A byte order mark is skipped. Infinity and NaN, as Python writes
+/// them, become `{ "__float__": "Infinity" }`, as newer files of transformers write them.
 pub(crate) fn read_json<F: ModelFiles + ?Sized>(files: &F, name: &str) -> Result<Option<Value>, LoadError> {
     let Some(bytes) = files.open(name)? else { return Ok(None) };
     let bytes = bytes.as_ref();
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let json = serde_json::from_slice(text).map_err(LoadError::broken(files.location(name), "JSON"))?;
-    Ok(Some(json))
+    let json = serde_json::from_slice(text).or_else(|error| {
+        let tagged = |word: &str| format!(r#"{{"__float__":"{word}"}}"#);
+        let finite = std::str::from_utf8(text).ok().and_then(|text| replace_non_finite(text, tagged));
+        finite.and_then(|finite| serde_json::from_str(&finite).ok()).ok_or(error)
+    });
+    Ok(Some(json.map_err(LoadError::broken(files.location(name), "JSON"))?))
 }
 
 fn missing_file<F: ModelFiles + ?Sized>(files: &F, name: &str) -> LoadError {

@@ -1,4 +1,4 @@
-//! BERT and RoBERTa against the reference: outputs, hidden states, gradients, old and new files, sentence vectors.
+//! Encoders against the reference: outputs, hidden states, gradients, old and new files, sentence vectors.
 
 use crate::families::encoders::{
     Case, Padding, TOLERANCE, check_gradients, check_saving, context, shape_and_values as numbers,
@@ -21,8 +21,25 @@ use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const CASES: [&str; 6] =
-    ["bert-masked", "bert-untied", "bert-bare", "bert-classes", "roberta-masked", "roberta-classes"];
+const CASES: [&str; 17] = [
+    "bert-masked",
+    "bert-untied",
+    "bert-bare",
+    "bert-classes",
+    "roberta-masked",
+    "roberta-classes",
+    "distilbert-masked",
+    "distilbert-untied",
+    "distilbert-classes",
+    "electra-masked",
+    "electra-untied",
+    "electra-bare",
+    "electra-classes",
+    "modernbert-masked",
+    "modernbert-biases",
+    "modernbert-bare",
+    "modernbert-classes",
+];
 
 /// Outputs: a row for each token, or for each text if the head classifies; hidden states if there is no head.
 fn run(case: &Case, model: &Model, padding: Padding, probe: Option<Box<dyn Probe>>, device: &Device) -> Tensor<2> {
@@ -80,10 +97,12 @@ fn a_changed_option_changes_the_same_values() {
 fn hidden_states_are_equal_layer_by_layer() {
     for case in CASES.map(Case::open) {
         let model = case.load(&device()).model;
-        let record = ActivationRecorder::new(&["embedding", "blocks.*.residual"]);
+        let record = ActivationRecorder::new(&["embedding", "blocks.*.residual", "hidden"]);
         run(&case, &model, Padding::Right, Some(Box::new(record.clone())), &device());
-        let blocks = (0..model.config().num_layers()).map(|block| format!("blocks.{block}.residual"));
-        for (i, path) in ["embedding".to_string()].into_iter().chain(blocks).enumerate() {
+        // The last of the reference's is behind the norm, if there is one.
+        let blocks = (0..model.config().num_layers() - 1).map(|block| format!("blocks.{block}.residual"));
+        let paths = ["embedding".to_string()].into_iter().chain(blocks).chain(["hidden".to_string()]);
+        for (i, path) in paths.enumerate() {
             let state = record.get(&path).unwrap_or_else(|| panic!("{path}"));
             let [.., width, hidden] = state.dims();
             let state = numbers(state.reshape([3, width, hidden]));
@@ -170,6 +189,11 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
         let refusal = config("bert", key, value).unwrap_err();
         assert_eq!(refusal.path, key, "{refusal}");
     }
+    let refusal = config("electra", "architectures", json!(["ElectraForPreTraining"])).unwrap_err();
+    assert_eq!(refusal.path, "architectures", "{refusal}");
+    assert!(refusal.to_string().contains("ElectraForPreTraining"), "{refusal}");
+    assert!(config("modernbert", "rope_scaling", json!({ "type": "yarn" })).is_err());
+    assert!(config("modernbert", "rope_parameters", json!({ "full_attention": { "rope_type": "yarn" } })).is_err());
     assert_eq!(config("roberta", "pad_token_id", json!(511)).unwrap_err().path, "max_position_embeddings");
     assert!(config("xlm-roberta", "architectures", json!(["XLMRobertaModel"])).is_ok());
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 55] = [
+pub const DECODERS: [&str; 59] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -69,6 +69,10 @@ pub const DECODERS: [&str; 55] = [
     "qwen2_moe-plain",
     "mpt-clipped",
     "mpt-slopes",
+    "deepseek_v3-groups",
+    "deepseek_v3-plain",
+    "mamba2-groups",
+    "mamba2-biases",
 ];
 
 pub struct Case {

@@ -1,9 +1,13 @@
 //! `config.json`, read and written, and what is refused.
 
 use crate::families::case::{Case, DECODERS};
-use kiln_laws::device;
-use kiln_models::hf::{self, family, read_config};
+use kiln_laws::{device, values};
+use kiln_models::{
+    hf::{self, family, read_config},
+    tensors::InMemoryTensors,
+};
 use kiln_nn::position::{PositionConfig, RotaryScaling};
+use kiln_pretrained::files::ModelFolder;
 use kiln_spec::Pattern;
 use serde_json::{Value, json};
 
@@ -74,6 +78,38 @@ fn a_window_that_counts_the_token_itself_becomes_one_less() {
         })
         .collect();
     assert_eq!(patterns, [Pattern::window(3, 0)]);
+}
+
+#[test]
+fn infinity_is_read_as_python_writes_it() {
+    let case = Case::open("mamba2-groups");
+    let loaded = case.load(&device());
+    let text = loaded.config_json.to_string();
+    let bare = text.replace(r#"{"__float__":"Infinity"}"#, "Infinity");
+    assert!(bare.len() < text.len() && serde_json::from_str::<Value>(&bare).is_err());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(case.folder.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    std::fs::write(folder.path().join("config.json"), bare).unwrap();
+    let older = kiln_pretrained::files::load(folder.path(), &device()).unwrap();
+    assert_eq!(older.model.config(), loaded.model.config());
+}
+
+#[test]
+fn layers_of_multi_token_prediction_are_ignored() {
+    let case = Case::open("deepseek_v3-plain");
+    let loaded = case.load(&device());
+    let mut tensors = ModelFolder::open(&case.folder).unwrap().tensors().read_all().unwrap();
+    let layer = tensors.get("model.layers.0.input_layernorm.weight").unwrap().clone();
+    // The model has layer 0 alone.
+    for name in ["model.layers.1.enorm.weight", "model.layers.2.shared_head.norm.weight"] {
+        tensors.insert(name.into(), layer.clone());
+    }
+    let load =
+        |tensors| hf::load_model(loaded.model.config(), loaded.family, &InMemoryTensors::from(tensors), &device());
+    assert_eq!(values(&load(tensors.clone()).unwrap()), values(&loaded.model));
+    tensors.insert("model.layers.0.enorm.weight".into(), layer);
+    let error = load(tensors).unwrap_err().to_string();
+    assert!(error.contains("model.layers.0.enorm.weight") && !error.contains("model.layers.1."), "{error}");
 }
 
 #[test]

@@ -7,11 +7,17 @@ use kiln_models::{
     Model, StateDict, for_each_param, hf,
     tensors::{InMemoryTensors, TensorSource},
 };
+use kiln_nn::part::experts::is_selection_bias;
 
-/// Gradients of every weight, by name.
+/// Gradients of every weight, by name. A selection bias must have none: zeros stand for it.
 pub fn gradients_by_name(model: &Model, gradients: &Gradients) -> StateDict {
     let mut found = StateDict::new();
     for_each_param(model, |param| {
+        if is_selection_bias(&param.name()) {
+            assert!(param.gradient(gradients).is_none(), "{} has a gradient", param.name());
+            found.insert(param.name(), TensorData::zeros::<f32, _>(param.shape()));
+            return;
+        }
         let gradient = param.gradient(gradients).unwrap_or_else(|| panic!("{} has no gradient", param.name()));
         found.insert(param.name(), gradient.into_data().expect("values"));
     });

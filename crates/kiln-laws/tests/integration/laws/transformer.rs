@@ -113,7 +113,12 @@ fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str])
 #[test]
 fn classification_equals_that_of_bert() {
     let file = Fixture::open("stacks");
-    let config = HeadConfig::Class(ClassificationHeadConfig { num_classes: 3, pooling: Pooling::First, pooler: true });
+    let config = HeadConfig::Class(ClassificationHeadConfig {
+        num_classes: 3,
+        pooling: Pooling::First,
+        pooler: true,
+        transform: None,
+    });
     let weights = ["pooler.weight", "pooler.bias", "classes.weight", "classes.bias"];
     let logits = outputs(&file, &config, Pooling::First, &weights);
     assert_close(&logits, &file.tensor("logits", &device()), EXACT);

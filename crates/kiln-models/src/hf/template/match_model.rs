@@ -61,7 +61,7 @@ impl Matcher {
                 Some(value) => self.match_value(&format!("{path}.{key}"), item, value, layer),
                 None if HoleName::of(item).is_some() => self.match_value(path, item, &Value::Null, layer),
                 // Another alternative of a choice, or a part that is left out.
-                None if has_hole(item) => {
+                None if has_hole(item) || item.is_object() => {
                     return self.mismatch(path, &entries.clone().into(), &fields.clone().into());
                 }
                 None => {}

@@ -6,7 +6,6 @@
 mod array;
 mod lines;
 mod nesting;
-mod non_finite;
 mod row;
 mod shape;
 #[cfg(test)]

@@ -3,12 +3,10 @@
 //!
 //! As in Python, NaN and infinities are accepted outside of the text field, and the last of several equal keys wins.
 
-use super::{
-    non_finite::replace_non_finite,
-    visitors::{FieldValue, parse_keys, parse_row, parse_syntax},
-};
+use super::visitors::{FieldValue, parse_keys, parse_row, parse_syntax};
 use crate::{
     DataError,
+    non_finite::{padded_zero, replace_non_finite},
     source::files::rows::{Fields, ParseRow},
 };
 
@@ -45,7 +43,7 @@ impl ParseRow for RowParser {
         let (path, field) = (self.path.clone(), self.field.clone());
         let json = utf8(json, &path, number, offset)?;
         let first = parse_row(json, &field);
-        let finite = if first.is_err() { replace_non_finite(json) } else { None };
+        let finite = if first.is_err() { replace_non_finite(json, padded_zero) } else { None };
         let value = finite.as_deref().map_or(first, |finite| parse_row(finite, &field));
         let json = finite.as_deref().unwrap_or(json);
         match value.map_err(|error| self.error(json, number, &error))? {
@@ -79,7 +77,7 @@ impl ParseRow for FieldsParser {
     fn parse(&self, json: &[u8], number: u64, offset: u64) -> Result<Fields, DataError> {
         let json = utf8(json, &self.path, number, offset)?;
         let first = serde_json::from_str(json);
-        let finite = if first.is_err() { replace_non_finite(json) } else { None };
+        let finite = if first.is_err() { replace_non_finite(json, padded_zero) } else { None };
         let fields = finite.map_or(first, |finite| serde_json::from_str(&finite));
         fields.map_err(|error| json_error(&self.path, self.counts_lines, number, &error))
     }

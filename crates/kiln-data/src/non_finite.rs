@@ -3,9 +3,16 @@
 /// The words, the longest first.
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// The JSON with zeros in place of `NaN`, `Infinity` and `-Infinity`, padded to the same length, so that positions in error
-/// messages stay correct. `None` if there is no such word outside of strings.
-pub(super) fn replace_non_finite(json: &str) -> Option<String> {
+/// The JSON with `replacement` of the word in place of `NaN`, `Infinity` and `-Infinity`. `None` if there is no such word outside
+/// of strings.
+///
+/// ```
+/// use kiln_data::non_finite::replace_non_finite;
+///
+/// let replaced = replace_non_finite(r#"{ "limit": Infinity }"#, |_| "1e9".into());
+/// assert_eq!(replaced.as_deref(), Some(r#"{ "limit": 1e9 }"#));
+/// ```
+pub fn replace_non_finite(json: &str, replacement: impl Fn(&str) -> String) -> Option<String> {
     let bytes = json.as_bytes();
     let mut replaced: Vec<u8> = Vec::new();
     let mut position = 0;
@@ -14,8 +21,7 @@ pub(super) fn replace_non_finite(json: &str) -> Option<String> {
     while position < bytes.len() {
         let word = if is_in_string { None } else { word_at(bytes, position) };
         if let Some(word) = word {
-            replaced.push(b'0');
-            replaced.resize(position + word.len(), b' ');
+            replaced.extend(replacement(word).bytes());
             position += word.len();
             is_replaced = true;
             continue;
@@ -27,6 +33,11 @@ pub(super) fn replace_non_finite(json: &str) -> Option<String> {
         position = end;
     }
     if is_replaced { String::from_utf8(replaced).ok() } else { None }
+}
+
+/// Zero, padded to the length of a word, so that positions in error messages stay correct.
+pub fn padded_zero(word: &str) -> String {
+    format!("{:<1$}", 0, word.len())
 }
 
 /// The word at `position`, unless it continues another word or a number, as in `1NaN`.
@@ -44,7 +55,7 @@ mod tests {
 
     #[test]
     fn words_outside_of_strings_are_replaced() {
-        let replaced = |json| replace_non_finite(json);
+        let replaced = |json| replace_non_finite(json, padded_zero);
         assert_eq!(replaced(r#"{"a":NaN,"b":-Infinity}"#).unwrap(), r#"{"a":0  ,"b":0        }"#);
         assert_eq!(replaced(r#"[Infinity]"#).unwrap(), "[0       ]");
         assert_eq!(replaced(r#"{"NaN \" NaN": "Infinity"}"#), None);
