@@ -37,7 +37,6 @@ pub(super) const FAMILY: Family = Family {
         Integer("ffn_hidden_size", "intermediate", Times(4, "hidden")),
         Layers("num_hidden_layers", "layers", 32),
         Size("num_attention_heads", "heads", Is(71)),
-        Fixed("head_dim", Nothing),
         Activation("activation", "activation", "gelu"),
         Float("layer_norm_epsilon", "eps", 1e-5),
         Flag("bias", "bias", false),
@@ -93,28 +92,26 @@ struct Architecture;
 impl Convert for Architecture {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         let heads = holes.integer("heads");
-        let (kv_heads, norms) = (fields.integer("num_kv_heads")?, fields.integer("num_ln_in_parallel_attn")?);
         let (multi_query, parallel) = (fields.flag("multi_query", true)?, fields.flag("parallel_attn", true)?);
         let is_new = fields.flag("new_decoder_architecture", false)?;
-        let refused = |key: &str, reason: &str| Err(ValidationError::new(key, reason));
-        match (is_new, norms) {
-            (true, _) if !parallel => {
-                return refused("parallel_attn", "the new decoder architecture has parallel parts only");
-            }
-            (true, None | Some(1 | 2)) | (false, None | Some(1)) => {}
-            (true, _) => return refused("num_ln_in_parallel_attn", "expected 1 or 2 norms"),
-            (false, _) => return refused("num_ln_in_parallel_attn", "2 norms need \"new_decoder_architecture\": true"),
-        }
-        if !is_new && !multi_query && kv_heads.is_some_and(|kv_heads| kv_heads != heads) {
-            return refused("num_kv_heads", "grouped key-value heads need \"new_decoder_architecture\": true");
-        }
-        let form = match (is_new, norms.unwrap_or(2), parallel) {
-            (true, 2, _) => "part_norms",
-            (_, _, true) => "parallel",
-            (_, _, false) => "serial",
+        let max_norms = if is_new { 2 } else { 1 };
+        let norms = fields.integer("num_ln_in_parallel_attn")?.unwrap_or(max_norms);
+        let kv_heads = fields.integer("num_kv_heads")?.unwrap_or(heads);
+        let refused = |key: &str, expected: String| {
+            Err(ValidationError::new(key, format!("\"new_decoder_architecture\": {is_new} needs {expected}")))
         };
-        holes.set("form", form);
-        holes.set("kv_heads", if multi_query && !is_new { 1 } else { kv_heads.unwrap_or(heads) });
+        if is_new && !parallel {
+            return refused("parallel_attn", "true, found false".into());
+        }
+        if !(1..=max_norms).contains(&norms) {
+            return refused("num_ln_in_parallel_attn", format!("from 1 to {max_norms}, found {norms}"));
+        }
+        if !is_new && !multi_query && kv_heads != heads {
+            return refused("num_kv_heads", format!("{heads}, the number of heads, found {kv_heads}"));
+        }
+        let shared = if parallel { "parallel" } else { "serial" };
+        holes.set("form", if norms == 2 { "part_norms" } else { shared });
+        holes.set("kv_heads", if multi_query && !is_new { 1 } else { kv_heads });
         Ok(())
     }
 

@@ -4,10 +4,7 @@
 use crate::families::case::Case;
 use burn::tensor::TensorData;
 use kiln_laws::{device, values};
-use kiln_models::{
-    Model, StateDict, hf,
-    tensors::{InMemoryTensors, TensorSource},
-};
+use kiln_models::{Model, StateDict, hf, tensors::InMemoryTensors};
 use kiln_pretrained::files::ModelFolder;
 use std::collections::BTreeMap;
 
