@@ -104,6 +104,11 @@ impl Name {
         Self { by_rows: true, ..self }
     }
 
+    /// The tensor whose matrix has an axis of length 1 more, at this place: the filter of a convolution by channel.
+    pub const fn with_unit_axis(self, axis: usize) -> Self {
+        Self { unit_axis: Some(axis), ..self }
+    }
+
     /// The tensor with its matrix as in Kiln, `[in, out]`.
     pub const fn not_transposed(self) -> Self {
         Self { transposed: false, ..self }

@@ -44,6 +44,7 @@ pub(crate) mod seed_groups;
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
 pub(crate) use compare_results::{loss_units_label, tokens_per_second};
 pub use data::*;
 pub use metrics_rows::*;

@@ -76,8 +76,15 @@ fn last_key(path: &str) -> &str {
 }
 
 /// Values that a family derives from others: a change of the first makes the second wrong.
-const DERIVED: [(&str, &[&str]); 3] =
-    [("hidden", &["head_dim", "scale"]), ("heads", &["head_dim", "kv_heads"]), ("repeat", &["scale"])];
+const DERIVED: [(&str, &[&str]); 7] = [
+    ("hidden", &["head_dim", "scale"]),
+    ("heads", &["head_dim", "kv_heads"]),
+    ("repeat", &["scale", "norm"]),
+    ("bias", &["out_bias"]),
+    ("before", &["after"]),
+    ("eps", &["norm_eps"]),
+    ("groups", &["norm_groups"]),
+];
 
 /// Whether a refusal is about the changed value: its path is the value, or what contains it, or a value that a family derives
 /// from it. If several places of the model share a key of the file, it is another value of the same name. A model that reads
