@@ -144,6 +144,28 @@ fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
 }
 
 #[test]
+fn fields_that_contradict_each_other_are_refused_by_name() {
+    let yarn = json!({ "rope_type": "linear", "factor": 2.0, "mscale_all_dim": 1.0 });
+    let cases = [
+        ("deepseek_v3", "num_key_value_heads", json!(64), "num_key_value_heads"),
+        ("deepseek_v3", "scoring_func", json!("softmax"), "scoring_func"),
+        ("deepseek_v3", "rope_scaling", yarn, "rope_scaling.mscale_all_dim"),
+        ("mamba2", "expand", json!(3), "expand"),
+        ("mamba2", "time_step_limit", json!([0.1]), "time_step_limit"),
+        ("mamba2", "hidden_act", json!("gelu"), "hidden_act"),
+        ("modernbert", "layer_types", json!(["full_attention"]), "layer_types"),
+        ("modernbert", "classifier_pooling", json!("max"), "classifier_pooling"),
+        ("electra", "embedding_size", json!(0), "embedding_size"),
+    ];
+    for (family, key, value, path) in cases {
+        let mut json = json!({ "model_type": family });
+        json[key] = value;
+        let refusal = read_config(&json).unwrap_err();
+        assert_eq!(refusal.path, path, "{family}: {refusal}");
+    }
+}
+
+#[test]
 fn the_guide_shows_the_file_of_a_family() {
     let guide = include_str!("../../../../../docs/models.md");
     let (file, list) =
