@@ -302,7 +302,8 @@ def check(folder, fixtures):
         expected = load_file(fixtures / saved.name / "expected.safetensors")
         with torch.no_grad():
             outputs, _, _, mask = run(model.eval())
-        agrees(only(outputs, mask), only(expected["outputs"], mask), 1e-6)
+        # Bits of matrix products differ from machine to machine.
+        agrees(only(outputs, mask), only(expected["outputs"], mask), 1e-5)
         apart = (only(outputs, mask) - only(expected["outputs"], mask)).abs().max()
         left = ", ".join(sorted(info["missing_keys"]))
         but = f" but for what no output reads ({left})" if left else ""

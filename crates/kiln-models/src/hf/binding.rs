@@ -321,6 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_of_length_1_is_left_out_and_put_back() {
+        // Channels 1 and 2 of 3, filters of width 2: `[channels, 1, width]` in the file, `[width, channels]` here.
+        let slice = Some(Slice::contiguous(0, 1, 2, 3));
+        let layout = TensorLayout { transposed: true, slice, unit_axis: Some(1), map: None };
+        let tensor = TensorData::new((0..6).map(|i| i as f32).collect::<Vec<_>>(), [3, 1, 2]);
+        let parameter = layout.extract(tensor.clone());
+        assert_eq!(parameter.shape().to_vec(), [2, 2]);
+        assert_eq!(parameter.as_slice::<f32>().unwrap(), [2.0, 4.0, 3.0, 5.0]);
+        assert_eq!(layout.file_shape(&[2, 2]), [3, 1, 2]);
+        assert_eq!(layout.insert(parameter, Some(tensor.clone())), tensor);
+    }
+
+    #[test]
     fn a_slice_of_columns_is_a_part_of_each_row() {
         let layout = TensorLayout { slice: Some(Slice::contiguous(1, 2, 2, 6)), ..TensorLayout::default() };
         assert_eq!(layout.file_shape(&[2, 2]), [2, 6]);

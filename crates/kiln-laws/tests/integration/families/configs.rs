@@ -182,3 +182,25 @@ fn what_a_family_cannot_say_is_refused_by_its_key() {
         assert_eq!(refusal.path, key, "{family}: {refusal}");
     }
 }
+
+#[test]
+fn fields_that_contradict_each_other_are_refused_by_name() {
+    let yarn = json!({ "rope_type": "linear", "factor": 2.0, "mscale_all_dim": 1.0 });
+    let cases = [
+        ("deepseek_v3", "num_key_value_heads", json!(64), "num_key_value_heads"),
+        ("deepseek_v3", "scoring_func", json!("softmax"), "scoring_func"),
+        ("deepseek_v3", "rope_scaling", yarn, "rope_scaling.mscale_all_dim"),
+        ("mamba2", "expand", json!(3), "expand"),
+        ("mamba2", "time_step_limit", json!([0.1]), "time_step_limit"),
+        ("mamba2", "hidden_act", json!("gelu"), "hidden_act"),
+        ("modernbert", "layer_types", json!(["full_attention"]), "layer_types"),
+        ("modernbert", "classifier_pooling", json!("max"), "classifier_pooling"),
+        ("electra", "embedding_size", json!(0), "embedding_size"),
+    ];
+    for (family, key, value, path) in cases {
+        let mut json = json!({ "model_type": family });
+        json[key] = value;
+        let refusal = read_config(&json).unwrap_err();
+        assert_eq!(refusal.path, path, "{family}: {refusal}");
+    }
+}
