@@ -23,6 +23,7 @@ use super::{
     activation,
     config_reader::ConfigReader,
     family::unsupported_class,
+    gguf::{GgufFields, GgufMetadata},
     keys::{
         Absent::*,
         Constant::*,
@@ -104,6 +105,17 @@ impl Convert for TableLength {
         json.insert("max_position_embeddings".into(), (holes.integer("length") + holes.integer("offset")).into());
         Ok(())
     }
+
+    /// Files have no rows before the first position.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("length", fields.hole("length", Value::Null, holes)?);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("length", holes.get("length").clone());
+        Ok(())
+    }
 }
 
 /// The head of the class in `architectures`; absent: a masked language model. Hole: `head`.
@@ -177,6 +189,13 @@ impl Convert for ClassHead {
             _ => "Model",
         };
         json.insert("architectures".into(), vec![format!("{}{class_end}", self.class)].into());
+        Ok(())
+    }
+
+    /// Files have no head: the model is one of embeddings.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let head = self.head("Model", &fields.defaults()?, holes)?;
+        holes.set("head", serde_json::to_value(head).unwrap_or_default());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! one tensor (`qkv_proj`). A [`TensorLayout`] describes both: first a slice along one axis of the file's tensor, then a
 //! transposition. It is applied when weights are loaded and reversed when they are exported.
 
+use super::row_permutation::RowPermutation;
 use burn::tensor::TensorData;
 use kiln_kernels::packed::PackedMatrix;
 use kiln_nn::head::HeadConfig;
@@ -31,13 +32,17 @@ pub struct TensorLayout {
     pub slice: Option<Slice>,
     /// Function of the file's values that gives the parameter's. `None`: the values as they are.
     pub map: Option<ValueMap>,
+    /// Another order of the rows in the file, after the slice. `None`: the same order.
+    pub row_order: Option<RowPermutation>,
 }
 
 /// A function of values, with its inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueMap {
-    /// x ↦ x + 1: a norm weight w that the file stores as w − 1, or the reverse.
+    /// x ↦ x + 1: a norm weight that the file stores as w − 1.
     AddOne,
+    /// x ↦ x − 1: a norm weight that the file stores as w + 1.
+    SubtractOne,
     /// x ↦ −eˣ: the decay rates of a state-space model, stored as logarithms.
     NegExp,
 }
@@ -47,6 +52,7 @@ impl ValueMap {
     fn apply(self, value: f32) -> f32 {
         match self {
             Self::AddOne => value + 1.0,
+            Self::SubtractOne => value - 1.0,
             Self::NegExp => -value.exp(),
         }
     }
@@ -55,6 +61,7 @@ impl ValueMap {
     fn invert(self, value: f32) -> f32 {
         match self {
             Self::AddOne => value - 1.0,
+            Self::SubtractOne => value + 1.0,
             Self::NegExp => (-value).ln(),
         }
     }
@@ -157,15 +164,16 @@ impl TensorLayout {
 
     /// The rows of a packed tensor that are the parameter's, still packed; `None` for a slice across rows.
     pub(super) fn slice_rows(&self, tensor: PackedMatrix) -> Option<PackedMatrix> {
-        match self.slice {
-            _ if self.map.is_some() => None,
-            None => Some(tensor),
+        let sliced = match self.slice {
+            _ if self.map.is_some() => return None,
+            None => tensor,
             Some(Slice { axis: 0, groups, start, width, group_size }) => {
                 let starts = (0..groups).map(|group| group * group_size + start);
-                Some(tensor.select_rows(starts.flat_map(|start| start..start + width)))
+                tensor.select_rows(starts.flat_map(|start| start..start + width))
             }
-            Some(_) => None,
-        }
+            Some(_) => return None,
+        };
+        Some(if let Some(order) = self.row_order { order.packed_to_parameter(&sliced) } else { sliced })
     }
 
     /// The parameter's values, from the file's tensor (of the shape [`file_shape`](Self::file_shape)).
@@ -186,6 +194,9 @@ impl TensorLayout {
         if let Some(map) = self.map {
             values.iter_mut().for_each(|value| *value = map.apply(*value));
         }
+        if let Some(order) = self.row_order {
+            values = to_f32_values(order.to_parameter(TensorData::new(values, shape.clone())));
+        }
         transpose_if(self.transposed, values, shape)
     }
 
@@ -200,6 +211,7 @@ impl TensorLayout {
             values.iter_mut().for_each(|value| *value = map.invert(*value));
         }
         let part = transpose_if(self.transposed, values, parameter_shape);
+        let part = if let Some(order) = self.row_order { order.to_file(part) } else { part };
         let Some(slice) = self.slice else { return part };
         let mut values = tensor.map_or_else(|| vec![0.0; shape.iter().product()], to_f32_values);
         let mut part = &to_f32_values(part)[..];
@@ -293,7 +305,7 @@ mod tests {
         let layouts = [(0, 1), (1, 1), (2, 2)].map(|(start, width)| TensorLayout {
             transposed: true,
             slice: Some(Slice { axis: 0, groups: 2, start, width, group_size: 4 }),
-            map: None,
+            ..TensorLayout::default()
         });
         let parameters = layouts.map(|layout| layout.extract(data([8, 3])));
         assert_eq!(parameters[1].shape().to_vec(), [3, 2]);

@@ -11,6 +11,7 @@
 //! | tensors → [`Model`](crate::Model) | [`load_model`] |
 //! | [`ModelConfig`] → `config.json` | [`to_config_json`], [`find_family`] |
 //! | parameters → tensors | [`export_tensors`] |
+//! | the same for llama.cpp's files | [`gguf`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
 //! Files that families have in common: `llama_like`, `bert_like` (templates and names), `rope`, `windows`, `activation` (keys that
@@ -23,12 +24,14 @@ pub mod config_reader;
 pub mod config_warning;
 mod export;
 pub mod family;
+pub mod gguf;
 mod keys;
 mod llama_like;
 mod load;
 mod names;
 mod reference_keys;
 mod rope;
+mod row_permutation;
 mod scales;
 pub mod sentence_transformers;
 mod sparse_layers;
@@ -64,6 +67,7 @@ pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};
 pub use family::{Family, config_diff};
 pub use load::{LoadWeightsError, load_model, load_model_as};
+pub use row_permutation::RowPermutation;
 
 use crate::config::ModelConfig;
 use kiln_spec::{ValidationError, config::closest_match};

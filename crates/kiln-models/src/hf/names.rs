@@ -3,7 +3,10 @@
 //! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert. The
 //! entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
-use super::binding::{Binding, Slice};
+use super::{
+    binding::{Binding, Slice, ValueMap},
+    row_permutation::RowPermutation,
+};
 use crate::{
     config::ModelConfig,
     model::Model,
@@ -21,6 +24,10 @@ pub(super) struct Name {
     transposed: bool,
     /// How the outputs of several parameters stand in a fused tensor.
     fusion: Fusion,
+    /// Function of the file's values that gives the parameter's.
+    map: Option<ValueMap>,
+    /// Whether the rows of q and k are in the order of interleaved rotary pairs.
+    interleaved: bool,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -69,6 +76,8 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         tensor,
         transposed: false,
         fusion: Fusion::Sequential,
+        map: None,
+        interleaved: false,
         ends: &[],
         condition: Condition::Always,
     }
@@ -88,6 +97,16 @@ impl Name {
     /// The fused tensor with the outputs of each key-value head together: its queries, its key, its value.
     pub const fn by_head(self) -> Self {
         Self { fusion: Fusion::ByHead, ..self }
+    }
+
+    /// The tensor with values of which `map` gives the parameter's.
+    pub const fn mapped(self, map: ValueMap) -> Self {
+        Self { map: Some(map), ..self }
+    }
+
+    /// The tensor of q or k, or both with v, with the rows of each rotary pair adjacent (see [`RowPermutation`]).
+    pub const fn interleaved(self) -> Self {
+        Self { interleaved: true, ..self }
     }
 
     /// The tensor with its matrix as in Kiln, `[in, out]`.
@@ -187,6 +206,8 @@ impl Expansion<'_> {
         let is_matrix = parameter.shape.len() > 1 && found.end != ".bias";
         let mut binding = Binding::identity(&parameter.path, tensor);
         binding.layout.transposed = name.transposed && is_matrix;
+        binding.layout.map = name.map;
+        binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
         let experts = if name.tensor.contains("{e}") { parameter.shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
             let axis = self.output_axis(&binding, parameter.shape.len() - usize::from(experts.is_some()));
@@ -215,24 +236,34 @@ impl Expansion<'_> {
         });
         let groups = match name.fusion {
             Fusion::Sequential => 1,
-            Fusion::ByHead => self.num_kv_heads(layer.parse().unwrap_or(0)).max(1),
+            Fusion::ByHead => self.head_counts(layer.parse().unwrap_or(0))[1].max(1),
         };
         let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
         let start = widths[..index].iter().sum();
         Slice { axis, groups, start, width: widths[index], group_size: widths.iter().sum() }
     }
 
-    /// Number of key-value heads of the attention in a layer; 1 if it has none.
-    fn num_kv_heads(&self, layer: usize) -> usize {
+    /// The order of the rows of q or k of a layer, if rotary pairs are adjacent in the file.
+    fn row_order(&self, name: &Name, index: usize, found: &Match) -> Option<RowPermutation> {
+        let [heads, kv_heads] = self.head_counts(found.layer?.parse().ok()?);
+        match name.parameters.patterns()[index].rsplit('.').next() {
+            Some("q") => Some(RowPermutation { heads }),
+            Some("k") => Some(RowPermutation { heads: kv_heads }),
+            _ => None,
+        }
+    }
+
+    /// Numbers of query heads and of key-value heads of the attention in a layer; 1 if it has none.
+    fn head_counts(&self, layer: usize) -> [usize; 2] {
         let blocks = self.config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
         let parts = blocks.skip(layer).take(1).flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
         let mut heads = parts.filter_map(|part| match part {
             PartConfig::Attention(attention) => match &attention.projection {
-                ProjectionConfig::Heads(heads) => Some(heads.kv_heads.unwrap_or(heads.heads)),
+                ProjectionConfig::Heads(heads) => Some([heads.heads, heads.kv_heads.unwrap_or(heads.heads)]),
                 ProjectionConfig::Latent(_) => None,
             },
             _ => None,
         });
-        heads.next().unwrap_or(1)
+        heads.next().unwrap_or([1, 1])
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::{fused, linear},
@@ -81,4 +82,5 @@ pub(super) const FAMILY: Family = Family {
                 .with_ends(&[(".weight", "")]),
         ],
     ],
+    gguf: Some(Gguf { fixed: &[("bias", Bool(false)), ("norm_topk", Bool(true))], ..Gguf::new("qwen3moe") }),
 };

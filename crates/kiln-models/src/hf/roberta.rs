@@ -13,6 +13,7 @@ use super::{
     Family,
     bert_like::{self, ClassHead, TableLength},
     config_reader::ConfigReader,
+    gguf::{self, Gguf},
     keys::{Convert, Key::*},
     names::{linear, same},
     template::Holes,
@@ -68,6 +69,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head.pooler", "classifier.dense"),
         linear("head.classes", "classifier.out_proj"),
     ]],
+    gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };
 
 /// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.

@@ -30,7 +30,7 @@ pub(super) fn fuse(parts: &[PartAdapter]) -> Option<(LoraSpec, TensorData, Tenso
         let unit = LoraSpec { rank, alpha: 1.0, ..first.spec };
         (rank, first.spec.scale() / unit.scale())
     };
-    let transposed = |slice| TensorLayout { transposed: true, slice, map: None };
+    let transposed = |slice| TensorLayout { transposed: true, slice, ..TensorLayout::default() };
     let (mut a, mut b, mut start) = (Vec::new(), None, 0);
     for part in parts {
         let block = if is_shared { part.b.clone() } else { padded(part, first, start, rank) };

@@ -111,7 +111,7 @@ fn attach(model: Model, folder: &AdapterFolder) -> Result<Model, PeftFormatError
     check_shapes(folder.tensors, &expected)?;
     for (module, pair) in &folder.file.linear {
         for part in folder.base.linear_parts(module) {
-            let layout = |slice| TensorLayout { transposed: true, slice, map: None };
+            let layout = |slice| TensorLayout { transposed: true, slice, ..TensorLayout::default() };
             let [a, b] = [folder.tensors.read(&pair.a)?, folder.tensors.read(&pair.b)?];
             values.insert(format!("{}.lora.a", part.name), layout(None).extract(a));
             values.insert(format!("{}.lora.b", part.name), layout(part.outputs).extract(b));

@@ -40,12 +40,7 @@ fn safetensors(name: &str) -> StateDict {
     file.tensors().into_iter().filter_map(read).collect()
 }
 
-/// Shape and bits of every tensor.
-fn bits(tensors: &dyn TensorSource) -> Vec<(String, Vec<usize>, Vec<u32>)> {
-    let read = |name: &String| (name.clone(), tensors.read(name).expect("a tensor"));
-    tensors.entries().keys().map(read).map(|(name, data)| bits_of(name, &data)).collect()
-}
-
+/// Name, shape and bits of a tensor.
 fn bits_of(name: String, data: &TensorData) -> (String, Vec<usize>, Vec<u32>) {
     let values = data.as_slice::<f32>().expect("floats of 32 bits");
     (name, data.shape().to_vec(), values.iter().map(|value| value.to_bits()).collect())

