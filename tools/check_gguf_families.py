@@ -13,8 +13,8 @@ DIR has each model twice: as NAME.gguf and as a Hugging Face folder NAME. Checke
 - Every tensor name is one that the `gguf` package lists for the architecture.
 - llama.cpp's converter writes the same tensors of the folder, bit for bit, and the same values of the keys that both write.
 - llama.cpp's logits of the file, keys and values in f32, and the logits of transformers on the folder: the largest difference,
-  relative to the largest logit. llama.cpp computes exact GELU from a table of f16 values and replaces it by the approximation by
-  tanh in GPT-NeoX and BERT, so that these differ more.
+  relative to the largest logit. llama.cpp computes every GELU as the approximation by tanh, from a table of f16 values, so that
+  models with GELU differ more.
 
 With `--quantized`, llama.cpp's quantizer writes OUT/NAME-TYPE.gguf of the models whose rows are whole blocks.
 """
@@ -34,8 +34,12 @@ import transformers
 
 IDS = [[7, 3, 11, 20, 3, 9, 14, 1], [5, 22, 2]]
 # The relative difference of logits that is explained by rounding, and by llama.cpp's GELU.
-TOLERANCE, GELU_TOLERANCE = 2e-4, 2e-2
-GELU = ("gpt2", "gpt_neox", "bloom", "starcoder2", "phi", "bert", "roberta", "gemma", "gemma2", "t5", "mt5", "gpt_bigcode", "falcon", "mpt", "modernbert")
+TOLERANCE, GELU_TOLERANCE = 1e-5, 1e-2
+GELU = set(
+    "bert bloom falcon gemma gemma2 gpt2 gpt_bigcode gpt_neox modernbert mpt mt5 phi roberta starcoder2 t5".split()
+)
+# What llama.cpp does otherwise than the reference.
+KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
 
 
 def architecture(reader):
@@ -55,7 +59,7 @@ def check_names(reader):
     return sorted(found - listed)
 
 
-def converted(folder, out):
+def converted(folder, home):
     """The folder as llama.cpp's converter writes it; `None` if it has no class for the model."""
     import conversion
 
@@ -64,10 +68,20 @@ def converted(folder, out):
         kind = conversion.get_model_class(settings["architectures"][0])
     except NotImplementedError:
         return None
+    # Keys that the reference code no longer writes, and that the converter reads.
+    older = {"n_ctx": "n_positions"} if settings["model_type"] == "gpt2" else {}
+    settings |= {name: settings[key] for name, key in older.items()}
+    if settings["model_type"] == "gpt_neox":
+        settings["rotary_pct"] = settings["rope_parameters"]["partial_rotary_factor"]
+    copy = home / "model"
+    copy.mkdir()
+    (copy / "config.json").write_text(json.dumps(settings))
+    for file in folder.glob("*.safetensors*"):
+        (copy / file.name).symlink_to(file.resolve())
     silent = type(kind.__name__, (kind,), {"set_vocab": lambda self: None, "model_arch": kind.model_arch})
     with torch.inference_mode():
-        silent(folder, gguf.LlamaFileType.ALL_F32, out, eager=True).write()
-    return gguf.GGUFReader(out)
+        silent(copy, gguf.LlamaFileType.ALL_F32, home / "theirs.gguf", eager=True).write()
+    return gguf.GGUFReader(home / "theirs.gguf")
 
 
 def compare(ours, theirs):
@@ -140,7 +154,7 @@ def outputs(path, folder, config):
     kind = config["model_type"]
     name = config["architectures"][0]
     model = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    embeds = name.endswith("Model")
+    embeds = kind in ("bert", "roberta", "modernbert")
     llama, gaps = Llama(path, embeds), []
     for ids in IDS:
         with torch.no_grad():
@@ -189,7 +203,7 @@ def main():
         told = [f"unlisted tensor {name}" for name in check_names(reader)]
         with tempfile.TemporaryDirectory() as home:
             try:
-                theirs = converted(folder, Path(home) / "theirs.gguf")
+                theirs = converted(folder, Path(home))
                 same = "not converted" if theirs is None else f"{len(theirs.tensors)} equal"
                 told += [] if theirs is None else compare(reader, theirs)
             except (AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
@@ -199,8 +213,10 @@ def main():
         except AssertionError as error:
             told, gap = [*told, str(error)], float("nan")
         most = GELU_TOLERANCE if config["model_type"] in GELU else TOLERANCE
-        told += [] if gap <= most else [f"outputs differ by {gap:.1e}"]
-        lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} |")
+        if not gap <= most and path.stem not in KNOWN:
+            told.append(f"outputs differ by {gap:.1e}")
+        note = KNOWN.get(path.stem, "")
+        lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} | {note} |")
         print(lines[-1], *told, sep="\n    ")
         failed += [f"{path.stem}: {reason}" for reason in told]
         if asked.quantized:

@@ -51,7 +51,7 @@ const STORED: &[(&str, &str)] = &[
 
 /// Models that GGUF cannot store, and the option's path in the model, or the reason.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("hf/gpt2-scaled", "{}", "scale"),
+    ("hf/gpt2-scaled", r#"{ "activation_function": "gelu_new" }"#, "heads.scale"),
     ("hf/mistral-window", "{}", "pattern"),
     ("hf/mixtral-window", "{}", "pattern"),
     ("hf/starcoder2-window", "{}", "pattern"),
