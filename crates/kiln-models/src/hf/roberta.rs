@@ -13,7 +13,7 @@ use super::{
     Family,
     bert_like::{self, ClassHead, TableLength},
     config_reader::ConfigReader,
-    gguf::{self, Gguf},
+    gguf::{self, Gguf, GgufMetadata},
     keys::{Convert, Key::*},
     names::{linear, same},
     template::Holes,
@@ -84,6 +84,11 @@ impl Convert for Vocabulary {
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert("vocab_size".into(), holes.get("vocab").clone());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("vocab", holes.get("vocab").clone());
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod models;
 mod packings;
 #[cfg(feature = "files")]
 mod pretrained;
+mod quantized;
 #[cfg(feature = "files")]
 mod real;
 #[cfg(feature = "files")]
@@ -38,6 +39,12 @@ fn safetensors(name: &str) -> StateDict {
         (view.dtype() == safetensors::Dtype::F32).then(|| (name, TensorData::new(floats(view.data()), shape)))
     };
     file.tensors().into_iter().filter_map(read).collect()
+}
+
+/// Shape and bits of every tensor.
+fn bits(tensors: &dyn TensorSource) -> Vec<(String, Vec<usize>, Vec<u32>)> {
+    let read = |name: &String| (name.clone(), tensors.read(name).expect("a tensor"));
+    tensors.entries().keys().map(read).map(|(name, data)| bits_of(name, &data)).collect()
 }
 
 /// Name, shape and bits of a tensor.
