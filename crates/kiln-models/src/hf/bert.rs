@@ -12,6 +12,7 @@
 use super::{
     Family,
     bert_like::{self, ClassHead},
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     names::{linear, same},
 };
@@ -70,4 +71,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head.pooler", "bert.pooler.dense"),
         linear("head.classes", "classifier"),
     ]],
+    gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };

@@ -23,6 +23,7 @@
 use super::{
     config_reader::ConfigReader,
     family::unsupported_class,
+    gguf::{GgufFields, GgufMetadata},
     keys::{
         Absent::*,
         Constant::*,
@@ -113,6 +114,17 @@ impl Convert for TableLength {
         json.insert("max_position_embeddings".into(), (holes.integer("length") + holes.integer("offset")).into());
         Ok(())
     }
+
+    /// Files have no rows before the first position.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("length", fields.hole("length", Value::Null, holes)?);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("length", holes.get("length").clone());
+        Ok(())
+    }
 }
 
 /// The class in `architectures`; absent: the first, a masked language model. Holes: `head`, the alternative of the template's
@@ -185,6 +197,13 @@ impl Convert for ClassHead {
             let labels = (0..holes.integer("num_classes")).map(|i| (i.to_string(), Value::from(format!("LABEL_{i}"))));
             json.insert("id2label".into(), labels.collect());
         }
+        Ok(())
+    }
+
+    /// Files have no head: the model is one of embeddings.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        self.read(&fields.defaults()?, holes)?;
+        holes.set("head", self.head("Model")?);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! one tensor (`qkv_proj`). A [`TensorLayout`] describes both: first a slice along one axis of the file's tensor, then a
 //! transposition. It is applied when weights are loaded and reversed when they are exported.
 
+use super::row_permutation::RowPermutation;
 use burn::tensor::TensorData;
 use kiln_kernels::packed::PackedMatrix;
 use kiln_nn::head::HeadConfig;
@@ -35,13 +36,17 @@ pub struct TensorLayout {
     pub unit_axis: Option<usize>,
     /// Function of the file's values that gives the parameter's. `None`: the values as they are.
     pub map: Option<ValueMap>,
+    /// Another order of the rows in the file, after the slice. `None`: the same order.
+    pub row_order: Option<RowPermutation>,
 }
 
 /// A function of values, with its inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueMap {
-    /// x ↦ x + 1: a norm weight w that the file stores as w − 1, or the reverse.
+    /// x ↦ x + 1: a norm weight that the file stores as w − 1.
     AddOne,
+    /// x ↦ x − 1: a norm weight that the file stores as w + 1.
+    SubtractOne,
     /// x ↦ −eˣ: the decay rates of a state-space model, stored as logarithms.
     NegExp,
 }
@@ -51,6 +56,7 @@ impl ValueMap {
     fn apply(self, value: f32) -> f32 {
         match self {
             Self::AddOne => value + 1.0,
+            Self::SubtractOne => value - 1.0,
             Self::NegExp => -value.exp(),
         }
     }
@@ -59,6 +65,7 @@ impl ValueMap {
     fn invert(self, value: f32) -> f32 {
         match self {
             Self::AddOne => value - 1.0,
+            Self::SubtractOne => value + 1.0,
             Self::NegExp => (-value).ln(),
         }
     }
@@ -171,15 +178,16 @@ impl TensorLayout {
 
     /// The rows of a packed tensor that are the parameter's, still packed; `None` for a slice across rows.
     pub(super) fn slice_rows(&self, tensor: PackedMatrix) -> Option<PackedMatrix> {
-        match self.slice {
-            _ if self.map.is_some() => None,
-            None => Some(tensor),
+        let sliced = match self.slice {
+            _ if self.map.is_some() => return None,
+            None => tensor,
             Some(Slice { axis: 0, groups, start, width, group_size }) => {
                 let starts = (0..groups).map(|group| group * group_size + start);
-                Some(tensor.select_rows(starts.flat_map(|start| start..start + width)))
+                tensor.select_rows(starts.flat_map(|start| start..start + width))
             }
-            Some(_) => None,
-        }
+            Some(_) => return None,
+        };
+        Some(if let Some(order) = self.row_order { order.packed_to_parameter(&sliced) } else { sliced })
     }
 
     /// The parameter's values, from the file's tensor (of the shape [`file_shape`](Self::file_shape)).
@@ -203,6 +211,9 @@ impl TensorLayout {
         if let Some(map) = self.map {
             values.iter_mut().for_each(|value| *value = map.apply(*value));
         }
+        if let Some(order) = self.row_order {
+            values = to_f32_values(order.to_parameter(TensorData::new(values, shape.clone())));
+        }
         transpose_if(self.transposed, values, shape)
     }
 
@@ -217,6 +228,7 @@ impl TensorLayout {
             values.iter_mut().for_each(|value| *value = map.invert(*value));
         }
         let part = transpose_if(self.transposed, values, parameter_shape);
+        let part = if let Some(order) = self.row_order { order.to_file(part) } else { part };
         let Some(slice) = self.slice else { return TensorData::new(to_f32_values(part), shape) };
         let mut values = tensor.map_or_else(|| vec![0.0; shape.iter().product()], to_f32_values);
         let mut part = &to_f32_values(part)[..];

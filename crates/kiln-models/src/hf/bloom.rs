@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     names::{fused, linear, same},
     scales::FourTimesHidden,
@@ -66,4 +67,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: Some(Gguf { names: gguf::names::FUSED, ..Gguf::new("bloom") }),
 };

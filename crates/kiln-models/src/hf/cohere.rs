@@ -59,4 +59,5 @@ pub(super) const FAMILY: Family = Family {
             same("blocks.{i}.attention.k_norm", "model.layers.{i}.self_attn.k_norm").head_rows(),
         ],
     ],
+    gguf: None,
 };

@@ -110,4 +110,5 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.shared.down", "model.layers.{i}.mlp.shared_experts.down_proj"),
         ],
     ],
+    gguf: None,
 };

@@ -64,4 +64,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head.transform.dense", "pre_classifier").with("head.classes.weight"),
         linear("head.classes", "classifier"),
     ]],
+    gguf: None,
 };

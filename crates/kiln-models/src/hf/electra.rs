@@ -72,6 +72,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head.transform.dense", "classifier.dense").with("head.classes.weight"),
         linear("head.classes", "classifier.out_proj"),
     ]],
+    gguf: None,
 };
 
 /// `embedding_size`: the width of the embedding, projected to the hidden size if it is another. Hole: `factorized`, `null` if

@@ -84,6 +84,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: None,
 };
 
 /// The keys of the table above. Holes: `form` and `kv_heads`. Reads the hole `heads`.

@@ -3,9 +3,10 @@
 use super::{
     ConfigReader, ConfigWarning,
     binding::Binding,
+    gguf::Gguf,
     keys::{Key, read_keys, write_keys},
     names::{self, Name},
-    template::{Template, TemplateMismatch},
+    template::{Holes, Template, TemplateMismatch},
 };
 use crate::config::{BlockConfig, ModelConfig};
 use kiln_spec::ValidationError;
@@ -37,6 +38,8 @@ pub struct Family {
     /// Names of tensors and the parameters that they hold. Several tensors for one parameter are alternatives: any of them
     /// may be in the file, all of those with the same values; the first is written.
     pub(super) names: &'static [&'static [Name]],
+    /// The architecture of llama.cpp's files (GGUF) with these models, if there is one.
+    pub(super) gguf: Option<Gguf>,
 }
 
 impl fmt::Debug for Family {
@@ -86,13 +89,33 @@ impl Family {
     ) -> Result<(ModelConfig, Vec<ConfigWarning>), ValidationError> {
         let fields = ConfigReader::for_family(self, config_json)?;
         let holes = read_keys(self.keys, &fields)?;
-        let mut config = Template::parse(self.template).fill(&holes)?;
-        fields.finish()?;
+        let config = self.fill_template(&holes, || fields.finish())?;
+        Ok((config, fields.into_warnings()))
+    }
+
+    /// The model with these values of the template's holes, resolved and checked. `finish` is called after the holes fit
+    /// the template, before sizes are computed with.
+    pub(super) fn fill_template(
+        &self,
+        holes: &Holes,
+        finish: impl FnOnce() -> Result<(), ValidationError>,
+    ) -> Result<ModelConfig, ValidationError> {
+        let mut config = Template::parse(self.template).fill(holes)?;
+        finish()?;
         // `resolve` computes with sizes, so they are checked before it; its results are checked after it.
         config.check("model")?;
         config.resolve();
         config.check("model")?;
-        Ok((config, fields.into_warnings()))
+        Ok(config)
+    }
+
+    /// The values of the template's holes in a model.
+    ///
+    /// # Errors
+    /// If the model has another structure: the number of differences, and the first of them.
+    pub(super) fn match_template(&self, config: &ModelConfig) -> Result<Holes, (usize, ValidationError)> {
+        let holes = Template::parse(self.template).match_model(&normalized_json(config));
+        holes.map_err(|mismatches| self.structure_error(&mismatches))
     }
 
     /// The `config.json` of a model. It is read back: only if that gives the same model is it returned.
@@ -101,8 +124,7 @@ impl Family {
     /// If the family cannot express the model: the number of differences, and the first of them with its path in
     /// [`ModelConfig`]. A difference of structure counts as many.
     pub fn config_to_json(&self, config: &ModelConfig) -> Result<Value, (usize, ValidationError)> {
-        let holes = Template::parse(self.template).match_model(&normalized_json(config));
-        let holes = holes.map_err(|mismatches| self.structure_error(&mismatches))?;
+        let holes = self.match_template(config)?;
         let mut fields = write_keys(self.keys, &holes).map_err(|error| (STRUCTURE_DIFFERENCE, error))?;
         fields.insert("model_type".into(), self.name.into());
         fields.entry("architectures").or_insert_with(|| vec![self.architectures[0]].into());

@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -50,4 +51,9 @@ pub(super) const FAMILY: Family = Family {
         "head": { "language": { "tied": "$tied" } }
     }"#,
     names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
+    gguf: Some(Gguf {
+        names: gguf::names::UNIT_OFFSET,
+        fixed: &[("bias", Bool(false)), ("tied", Bool(true))],
+        ..Gguf::new("gemma")
+    }),
 };

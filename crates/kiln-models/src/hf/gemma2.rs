@@ -5,6 +5,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::same,
@@ -67,4 +68,10 @@ pub(super) const FAMILY: Family = Family {
             same("blocks.{i}.feed_forward_norm.after", "model.layers.{i}.post_feedforward_layernorm"),
         ],
     ],
+    gguf: Some(Gguf {
+        names: gguf::names::UNIT_OFFSET,
+        fixed: &[("bias", Bool(false)), ("tied", Bool(true))],
+        windows: true,
+        ..Gguf::new("gemma2")
+    }),
 };

@@ -16,6 +16,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     template::Holes,
@@ -80,6 +81,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: Some(Gguf { names: gguf::names::FUSED, ..Gguf::new("gpt2") }),
 };
 
 /// `scale_attn_weights` and `scale_attn_by_inverse_layer_idx`: the factor of the scores of each layer, 1/√(head width) or 1,

@@ -68,6 +68,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: None,
 };
 
 /// `multi_query`: one key-value head, or as many as there are heads. Hole: `kv_heads`. Reads the hole `heads`.

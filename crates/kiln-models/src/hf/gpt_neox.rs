@@ -6,6 +6,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     names::{fused, linear, same},
     rope::Rotary,
@@ -67,4 +68,9 @@ pub(super) const FAMILY: Family = Family {
         same("embedding", "embed_out.weight").if_tied(),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: Some(Gguf {
+        names: gguf::names::FUSED,
+        fixed: &[("bias", Bool(true)), ("tied", Bool(false))],
+        ..Gguf::new("gptneox")
+    }),
 };

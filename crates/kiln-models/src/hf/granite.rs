@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -51,4 +52,5 @@ pub(super) const FAMILY: Family = Family {
         "head": { "language": { "tied": "$tied", "scale": "$logit_scale" } }
     }"#,
     names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
+    gguf: Some(Gguf { names: gguf::names::INTERLEAVED, frequency_factors: true, ..Gguf::new("granite") }),
 };

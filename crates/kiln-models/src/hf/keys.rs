@@ -3,7 +3,12 @@
 //! A family's table is a list of [`Key`]s, read in order. Most keys are the value of one hole. What is not is a [`Convert`]:
 //! a function in each direction, shared by the families that have the same keys.
 
-use super::{activation, config_reader::ConfigReader, template::Holes};
+use super::{
+    activation,
+    config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata},
+    template::Holes,
+};
 use kiln_nn::part::feed_forward::activation::Activation;
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
@@ -86,10 +91,26 @@ pub(super) trait Convert: Sync {
     /// # Errors
     /// A value that the keys cannot say, with its path in the model.
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError>;
+
+    /// Sets the holes from the metadata of a GGUF file. Default: those of the reference's class, as without a key.
+    ///
+    /// # Errors
+    /// An invalid or unsupported value, with its key.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        self.read(&fields.defaults()?, holes)
+    }
+
+    /// Writes the metadata of a GGUF file from the holes. Default: none.
+    ///
+    /// # Errors
+    /// A value that GGUF cannot store, with its path in the model.
+    fn write_gguf(&self, _holes: &Holes, _out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        Ok(())
+    }
 }
 
 impl Constant {
-    fn value(self) -> Value {
+    pub(super) fn value(self) -> Value {
         match self {
             Self::Bool(value) => value.into(),
             Self::Whole(value) => value.into(),
@@ -101,7 +122,7 @@ impl Constant {
 }
 
 impl Absent {
-    fn value(self, holes: &Holes) -> Option<usize> {
+    pub(super) fn value(self, holes: &Holes) -> Option<usize> {
         match self {
             Self::Is(number) => Some(number),
             Self::Same(hole) => Some(holes.integer(hole)),

@@ -5,6 +5,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -41,4 +42,5 @@ pub(super) const FAMILY: Family = Family {
     ],
     template: llama_like::TEMPLATE,
     names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
+    gguf: Some(Gguf { names: gguf::names::INTERLEAVED, frequency_factors: true, ..Gguf::new("llama") }),
 };

@@ -80,6 +80,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: None,
 };
 
 /// `expand`: the width of all heads is so many times `hidden_size`. Reads the holes `hidden`, `heads` and `head_dim`.

@@ -5,6 +5,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::{fused, linear},
@@ -74,4 +75,5 @@ pub(super) const FAMILY: Family = Family {
                 .with_ends(&[(".weight", "")]),
         ],
     ],
+    gguf: Some(Gguf { names: gguf::names::INTERLEAVED, ..Gguf::new("llama") }),
 };

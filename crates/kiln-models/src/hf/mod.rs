@@ -11,6 +11,7 @@
 //! | tensors → [`Model`](crate::Model) | [`load_model`] |
 //! | [`ModelConfig`] → `config.json` | [`to_config_json`], [`find_family`] |
 //! | parameters → tensors | [`export_tensors`] |
+//! | the same for llama.cpp's files | [`gguf`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
 //! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `latent_rotary`, `layer_rotary`,
@@ -24,6 +25,7 @@ pub mod config_warning;
 mod each_head_norm;
 mod export;
 pub mod family;
+pub mod gguf;
 mod head_rows;
 mod keys;
 mod latent_rotary;
@@ -33,6 +35,7 @@ mod load;
 mod names;
 mod reference_keys;
 mod rope;
+mod row_permutation;
 mod scales;
 pub mod sentence_transformers;
 mod sparse_layers;
@@ -81,6 +84,7 @@ pub use config_warning::ConfigWarning;
 pub use export::{ExportedTensors, export_tensors};
 pub use family::{Family, config_diff};
 pub use load::{LoadWeightsError, load_model, load_model_as};
+pub use row_permutation::RowPermutation;
 
 use crate::config::ModelConfig;
 use kiln_spec::{ValidationError, config::closest_match};

@@ -92,6 +92,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head.weight", "decoder.weight"),
         linear("head.classes", "classifier"),
     ]],
+    gguf: None,
 };
 
 /// No key: the norm before the attention of each layer but the first, whose input is normalized already. Hole for each layer:

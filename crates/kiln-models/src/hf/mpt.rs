@@ -68,6 +68,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: None,
 };
 
 /// `norm_type`: kinds of LayerNorm that differ in rounding. No hole.

@@ -3,7 +3,10 @@
 //! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert or of a
 //! head. The entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
-use super::binding::{Binding, Slice};
+use super::{
+    binding::{Binding, Slice, ValueMap},
+    row_permutation::RowPermutation,
+};
 use crate::{
     config::{ModelConfig, SublayerConfig},
     model::Model,
@@ -25,6 +28,10 @@ pub(super) struct Name {
     by_rows: bool,
     /// Axis of length 1 that the tensor has and the parameter lacks.
     unit_axis: Option<usize>,
+    /// Function of the file's values that gives the parameter's.
+    map: Option<ValueMap>,
+    /// Whether the rows of q and k are in the order of interleaved rotary pairs.
+    interleaved: bool,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -77,6 +84,8 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         fusion: Fusion::Sequential,
         by_rows: false,
         unit_axis: None,
+        map: None,
+        interleaved: false,
         ends: &[],
         condition: Condition::Always,
     }
@@ -107,6 +116,16 @@ impl Name {
     /// The tensor whose matrix has an axis of length 1 more, at this place: the filter of a convolution by channel.
     pub const fn with_unit_axis(self, axis: usize) -> Self {
         Self { unit_axis: Some(axis), ..self }
+    }
+
+    /// The tensor with values of which `map` gives the parameter's.
+    pub const fn mapped(self, map: ValueMap) -> Self {
+        Self { map: Some(map), ..self }
+    }
+
+    /// The tensor of q or k, or both with v, with the rows of each rotary pair adjacent (see [`RowPermutation`]).
+    pub const fn interleaved(self) -> Self {
+        Self { interleaved: true, ..self }
     }
 
     /// The tensor with its matrix as in Kiln, `[in, out]`.
@@ -229,6 +248,8 @@ impl Expansion<'_> {
         let is_matrix = shape.len() > 1 && found.end != ".bias";
         binding.layout.transposed = name.transposed && is_matrix;
         binding.layout.unit_axis = name.unit_axis.filter(|_| is_matrix);
+        binding.layout.map = name.map;
+        binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
         let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
             let axis = self.output_axis(&binding, shape.len() - usize::from(experts.is_some()));
@@ -257,19 +278,29 @@ impl Expansion<'_> {
         });
         let groups = match name.fusion {
             Fusion::Sequential => 1,
-            Fusion::ByHead => self.num_kv_heads(found.layer()).max(1),
+            Fusion::ByHead => self.head_counts(found.layer())[1].max(1),
         };
         let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
         let start = widths[..index].iter().sum();
         Slice { axis, groups, start, width: widths[index], group_size: widths.iter().sum() }
     }
 
-    /// Number of key-value heads of the attention in a layer; 1 if it has none.
-    fn num_kv_heads(&self, layer: usize) -> usize {
+    /// The order of the rows of q or k of a layer, if rotary pairs are adjacent in the file.
+    fn row_order(&self, name: &Name, index: usize, found: &Match) -> Option<RowPermutation> {
+        let [heads, kv_heads] = self.head_counts(found.layer());
+        match name.parameters.patterns()[index].rsplit('.').next() {
+            Some("q") => Some(RowPermutation { heads }),
+            Some("k") => Some(RowPermutation { heads: kv_heads }),
+            _ => None,
+        }
+    }
+
+    /// Numbers of query heads and of key-value heads of the attention in a layer; 1 if it has none.
+    fn head_counts(&self, layer: usize) -> [usize; 2] {
         match self.projection(layer) {
-            Some(ProjectionConfig::Heads(heads)) => heads.kv_heads.unwrap_or(heads.heads),
-            Some(ProjectionConfig::Latent(latent)) => latent.heads,
-            None => 1,
+            Some(ProjectionConfig::Heads(heads)) => [heads.heads, heads.kv_heads.unwrap_or(heads.heads)],
+            Some(ProjectionConfig::Latent(latent)) => [latent.heads, latent.heads],
+            None => [1, 1],
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::same,
@@ -56,4 +57,9 @@ pub(super) const FAMILY: Family = Family {
             same("blocks.{i}.feed_forward_norm", "model.layers.{i}.post_feedforward_layernorm"),
         ],
     ],
+    gguf: Some(Gguf {
+        names: gguf::names::NORMS_AFTER_PARTS,
+        fixed: &[("bias", Bool(false)), ("tied", Bool(false))],
+        ..Gguf::new("olmo2")
+    }),
 };

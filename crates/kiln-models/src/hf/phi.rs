@@ -5,6 +5,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     names::{linear, same},
     rope::Rotary,
@@ -58,4 +59,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: Some(Gguf { fixed: &[("tied", Bool(false))], ..Gguf::new("phi2") }),
 };

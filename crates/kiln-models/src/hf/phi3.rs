@@ -5,6 +5,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::{fused, linear, same},
@@ -58,4 +59,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: Some(Gguf { names: gguf::names::FUSED_GATE, windows: true, ..Gguf::new("phi3") }),
 };

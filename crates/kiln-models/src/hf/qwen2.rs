@@ -6,6 +6,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -42,4 +43,5 @@ pub(super) const FAMILY: Family = Family {
     ],
     template: llama_like::TEMPLATE,
     names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
+    gguf: Some(Gguf::new("qwen2")),
 };

@@ -76,4 +76,5 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.shared_gate", "model.layers.{i}.mlp.shared_expert_gate"),
         ],
     ],
+    gguf: None,
 };

@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -54,4 +55,5 @@ pub(super) const FAMILY: Family = Family {
         llama_like::NORM_NAMES,
         llama_like::QK_NORM_NAMES,
     ],
+    gguf: Some(Gguf { fixed: &[("bias", Bool(false))], ..Gguf::new("qwen3") }),
 };

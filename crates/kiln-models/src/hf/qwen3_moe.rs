@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
@@ -67,4 +68,5 @@ pub(super) const FAMILY: Family = Family {
         llama_like::QK_NORM_NAMES,
         llama_like::EXPERT_NAMES,
     ],
+    gguf: Some(Gguf { fixed: &[("bias", Bool(false)), ("norm_topk", Bool(true))], ..Gguf::new("qwen3moe") }),
 };

@@ -13,6 +13,7 @@ use super::{
     Family,
     bert_like::{self, ClassHead},
     config_reader::ConfigReader,
+    gguf::{self, Gguf, GgufMetadata},
     keys::{Convert, Key::*},
     names::{linear, same},
     template::Holes,
@@ -73,6 +74,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head.pooler", "classifier.dense"),
         linear("head.classes", "classifier.out_proj"),
     ]],
+    gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };
 
 /// `vocab_size`. The classes of XLM-RoBERTa and CamemBERT have BERT's default.
@@ -87,6 +89,11 @@ impl Convert for Vocabulary {
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert("vocab_size".into(), holes.get("vocab").clone());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("vocab", holes.get("vocab").clone());
         Ok(())
     }
 }

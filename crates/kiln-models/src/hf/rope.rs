@@ -12,7 +12,13 @@
 //! The reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: only Phi-3's rotates a
 //! part of a head, and only the others scale.
 
-use super::{config_reader::ConfigReader, family::inexpressible, keys::Convert, template::Holes};
+use super::{
+    config_reader::ConfigReader,
+    family::inexpressible,
+    gguf::{GgufFields, GgufMetadata, read_rotary, write_rotary},
+    keys::Convert,
+    template::Holes,
+};
 use kiln_nn::position::{
     PositionConfig, RotaryEmbeddingConfig, RotaryScaling,
     rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
@@ -273,22 +279,43 @@ impl Rotary {
     }
 }
 
+/// The width of a head.
+fn head_dim(holes: &Holes) -> usize {
+    match holes.integer("head_dim") {
+        0 => holes.integer("hidden") / holes.integer("heads").max(1),
+        head_dim => head_dim,
+    }
+}
+
+/// The positions in the hole.
+fn position(holes: &Holes) -> Result<PositionConfig, ValidationError> {
+    let position = serde_json::from_value(holes.get("position").clone());
+    position.map_err(|_| inexpressible("model.position", "rotary positions"))
+}
+
 impl Convert for Rotary {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        let head_dim = match holes.integer("head_dim") {
-            0 => holes.integer("hidden") / holes.integer("heads").max(1),
-            head_dim => head_dim,
-        };
-        let position = read(fields, self, head_dim)?;
+        let position = read(fields, self, head_dim(holes))?;
         holes.set("position", serde_json::to_value(position).unwrap_or_default());
         Ok(())
     }
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        let position = serde_json::from_value(holes.get("position").clone());
-        let position = position.map_err(|_| inexpressible("model.position", "rotary positions"))?;
-        json.insert("rope_parameters".into(), write(&position, self.class)?);
+        json.insert("rope_parameters".into(), write(&position(holes)?, self.class)?);
         Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let position = PositionConfig::Rotary(read_rotary(fields, self.class, head_dim(holes))?);
+        holes.set("position", serde_json::to_value(position).unwrap_or_default());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        match position(holes)? {
+            PositionConfig::Rotary(rotary) => write_rotary(&rotary, head_dim(holes), out),
+            _ => Err(inexpressible("model.position", "rotary positions")),
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! Factors and sizes in `config.json` that follow from others, or that the model has in another form.
 
-use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use super::{
+    config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata},
+    keys::Convert,
+    template::Holes,
+};
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 
@@ -65,6 +70,18 @@ impl Convert for FourTimesHidden {
     fn write(&self, _holes: &Holes, _json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         Ok(())
     }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let intermediate = 4 * holes.integer("hidden");
+        fields.require("feed_forward_length", intermediate)?;
+        holes.set("intermediate", intermediate);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("intermediate", holes.get("intermediate").clone());
+        Ok(())
+    }
 }
 
 impl LogitScale {
@@ -89,6 +106,18 @@ impl Convert for LogitScale {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let scale = holes.get("logit_scale").as_f64().unwrap_or(1.0);
         json.insert(self.key.into(), self.reciprocal(scale).into());
+        Ok(())
+    }
+
+    /// `logit_scale` is a divisor where the key of `config.json` is one.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let value = fields.float("logit_scale")?.filter(|value| *value != 0.0).unwrap_or(1.0);
+        holes.set("logit_scale", Some(self.reciprocal(value)).filter(|scale| *scale != 1.0));
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set("logit_scale", self.reciprocal(holes.get("logit_scale").as_f64().unwrap_or(1.0)));
         Ok(())
     }
 }
@@ -122,6 +151,17 @@ impl Convert for ScoreScale {
         let whole = value.round();
         let is_whole = whole.powf(self.power) == holes.float("score_scale");
         json.insert(self.key.into(), if is_whole { (whole as u64).into() } else { value.into() });
+        Ok(())
+    }
+
+    /// GGUF has no key: the value is the width of a head, in the model of 46 layers (27B) that of the stream by the number of
+    /// heads.
+    fn read_gguf(&self, _fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let value = match holes.integer("layers") {
+            46 => holes.integer("hidden") / holes.integer("heads").max(1),
+            _ => holes.integer("head_dim"),
+        };
+        holes.set("score_scale", (value as f64).powf(self.power));
         Ok(())
     }
 }

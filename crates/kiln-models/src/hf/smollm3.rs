@@ -6,6 +6,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     llama_like,
     rope::Rotary,
@@ -55,6 +56,11 @@ pub(super) const FAMILY: Family = Family {
         "head": { "language": { "tied": "$tied" } }
     }"#,
     names: &[llama_like::OUTER_NAMES, llama_like::ATTENTION_NAMES, llama_like::GATED_MLP_NAMES, llama_like::NORM_NAMES],
+    gguf: Some(Gguf {
+        names: gguf::names::INTERLEAVED,
+        fixed: &[("bias", Bool(false)), ("mlp_bias", Bool(false))],
+        ..Gguf::new("smollm3")
+    }),
 };
 
 /// `no_rope_layers` and `no_rope_layer_interval`: the layers without positions. Hole for each layer: `layer_position`.

@@ -65,4 +65,5 @@ pub(super) const FAMILY: Family = Family {
             same("blocks.{i}.attention.k_norm", "model.layers.{i}.self_attn.k_layernorm.norms.{e}").head_rows(),
         ],
     ],
+    gguf: None,
 };

@@ -4,6 +4,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::linear,
@@ -58,4 +59,5 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.down", "model.layers.{i}.mlp.c_proj"),
         ],
     ],
+    gguf: Some(Gguf { fixed: &[("bias", Bool(true))], ..Gguf::new("starcoder2") }),
 };

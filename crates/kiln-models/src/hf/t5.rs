@@ -17,6 +17,7 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Key::*},
     names::{linear, same},
     t5_like::{COMMON_KEYS, FeedForward, HeadScale, SCALE_OUTPUTS_KEY, SupportedClass, TEMPLATE},
@@ -87,6 +88,11 @@ pub(super) const FAMILY: Family = Family {
         linear("encoder.blocks.{i}.feed_forward.down", "encoder.block.{i}.layer.1.DenseReluDense.wo"),
         same("encoder.blocks.{i}.feed_forward_norm", "encoder.block.{i}.layer.1.layer_norm"),
     ]],
+    gguf: Some(Gguf {
+        names: gguf::names::ENCODER_DECODER,
+        renamed: &[("layers", "decoder_block_count")],
+        ..Gguf::new("t5")
+    }),
 };
 
 /// Corrects `tie_word_embeddings` of a T5 by its tensors.

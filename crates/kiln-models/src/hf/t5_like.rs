@@ -4,6 +4,7 @@ use super::{
     activation,
     config_reader::ConfigReader,
     family::{inexpressible, unsupported_class},
+    gguf::{GgufFields, GgufMetadata},
     keys::{
         Absent::*,
         Constant::*,
@@ -104,6 +105,15 @@ impl Convert for HeadScale {
         json.insert(SCALE_OUTPUTS_KEY.into(), (!holes.get("head_scale").is_null()).into());
         Ok(())
     }
+
+    /// A head is scaled if it is tied, as in older files of Hugging Face.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let tied = fields.hole("tied", true.into(), holes)?;
+        let scale = 1.0 / (holes.integer("hidden") as f64).sqrt();
+        holes.set("head_scale", Some(scale).filter(|_| tied == true));
+        holes.set("tied", tied);
+        Ok(())
+    }
 }
 
 /// `feed_forward_proj`: an activation, or `gated-` and an activation (`gated-gelu` is the approximation by tanh). Hole:
@@ -141,6 +151,28 @@ impl Convert for FeedForward {
         let function = if is_gated_gelu { "gelu" } else { activation::name(activation) };
         json.insert("d_ff".into(), intermediate.into());
         json.insert("feed_forward_proj".into(), format!("{gate}{function}").into());
+        Ok(())
+    }
+
+    /// Gated with GELU or plain with ReLU, as the tensors say.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let intermediate = Some(holes.integer("intermediate"));
+        let part = match fields.has_tensor("enc.blk.0.ffn_gate.weight") {
+            true => PartConfig::GatedMlp(GatedMlpConfig {
+                intermediate,
+                activation: ActivationFunction::GeluTanh,
+                bias: false,
+            }),
+            false => PartConfig::Mlp(MlpConfig { intermediate, activation: ActivationFunction::Relu, bias: false }),
+        };
+        holes.set("feed_forward", serde_json::to_value(part).unwrap_or_default());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        let part = holes.get("feed_forward");
+        let intermediate = ["mlp", "gated_mlp"].map(|kind| part[kind]["intermediate"].clone());
+        intermediate.into_iter().for_each(|intermediate| out.set_hole("intermediate", intermediate));
         Ok(())
     }
 }

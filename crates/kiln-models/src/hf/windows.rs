@@ -2,7 +2,12 @@
 //!
 //! A window before a token counts the token itself; [`Pattern::window`] does not. The hole is `pattern`, with a value for each of `layers`.
 
-use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use super::{
+    config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata, read_windows, write_windows},
+    keys::Convert,
+    template::Holes,
+};
 use kiln_spec::{Pattern, ValidationError};
 use serde_json::{Map, Value};
 
@@ -99,6 +104,16 @@ impl Convert for SlidingWindow {
         json.insert("sliding_window".into(), windows(holes).first().copied().flatten().into());
         Ok(())
     }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let windows = read_windows(fields, holes.integer("layers"), None, |_| true)?;
+        set_patterns(holes, windows.into_iter());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        write_windows(&windows(holes), |_| true, out)
+    }
 }
 
 impl Convert for LayerTypes {
@@ -152,7 +167,7 @@ impl Convert for AlternatingWindows {
         let layers = holes.integer("layers");
         let window = read_window(fields, Some(self.absent))?;
         let windows: Vec<Option<usize>> = match fields.get("layer_types") {
-            None => (0..layers).map(|layer| window.filter(|_| layer % 2 == 0)).collect(),
+            None => (0..layers).map(|layer| window.filter(|_| layer.is_multiple_of(2))).collect(),
             Some(types) => listed_windows(types, layers, window)?,
         };
         set_patterns(holes, windows.into_iter());
@@ -162,6 +177,17 @@ impl Convert for AlternatingWindows {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         write_layer_types(&windows(holes), json);
         Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let layers = holes.integer("layers");
+        let windows = read_windows(fields, layers, Some(self.absent), |layer| layer.is_multiple_of(2))?;
+        set_patterns(holes, windows.into_iter());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        write_windows(&windows(holes), |layer| layer.is_multiple_of(2), out)
     }
 }
 

@@ -1,21 +1,15 @@
-//! Exports a model in Hugging Face terms as a GGUF file.
+//! Exports a model as a GGUF file.
 //!
-//! The metadata get the architecture's keys, `general.*` and the tokenizer. Each tensor is renamed, its rows are permuted
-//! to llama.cpp's order, and its values are converted to the data type. Before anything is written, the planned file is
-//! read back: a model that it would not describe completely is refused.
+//! The metadata get the architecture's keys (from the family's tables, [`hf::gguf`]), `general.*` and the tokenizer. Each
+//! tensor is assembled from parameters in llama.cpp's layout, and its values are converted to the data type. Before anything
+//! is written, the planned file is read back: a model that it would not describe completely is refused.
 
-use super::{
-    Metadata, PlannedTensor, RowPermutation, Value,
-    arch::{Architecture, llama3_freq_factors},
-    round_trip,
-    row_permutation::HeadCounts,
-    tokenizer::write_tokenizer,
-    write::write_gguf,
-};
+use super::{Metadata, PlannedTensor, Value, round_trip, tokenizer::write_tokenizer, write::write_gguf};
 use burn::tensor::TensorData;
 use kiln_data::tokenizer::GgufTokenizer;
 use kiln_models::{
-    hf,
+    ModelConfig, WeightMismatch,
+    hf::{self, ExportedTensors, Family, gguf::GgufDescription},
     tensors::{TensorError, TensorSource, WeightDtype, pack_tensor},
 };
 use kiln_nn::head::Pooling;
@@ -29,6 +23,9 @@ pub enum ExportError {
     /// GGUF has no counterpart for the architecture or an option.
     #[error(transparent)]
     Unsupported(#[from] ValidationError),
+    /// A parameter of the model has no tensor in GGUF, or is missing.
+    #[error("GGUF cannot store the weights: {0}")]
+    Weights(#[from] WeightMismatch),
     /// A tensor cannot be read, has no name in GGUF, or has values that the data type cannot hold.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -44,8 +41,8 @@ pub struct GgufExport<'a> {
     pub name: &'a str,
     /// The model's `config.json`, complete as [`to_config_json`](hf::to_config_json) returns it.
     pub config_json: &'a Json,
-    /// The weights, under Hugging Face names.
-    pub tensors: &'a dyn TensorSource,
+    /// The weights, under Kiln's parameter names, as [`ModelTensors`](kiln_models::ModelTensors) has them.
+    pub weights: &'a dyn TensorSource,
     /// Data type of matrices. With Q8_0, a matrix whose rows are not a multiple of 32 becomes F16. Vectors, and tables of
     /// positions and token types, are always F32.
     pub dtype: WeightDtype,
@@ -59,79 +56,91 @@ pub struct GgufExport<'a> {
     pub metadata: Option<&'a Metadata>,
 }
 
-/// The sizes of a model that its tensors depend on.
-#[derive(Clone, Copy)]
-struct ModelSizes {
-    heads: HeadCounts,
+/// A planned file: metadata and tensors, and where the values of tensors come from.
+struct Plan<'a> {
+    metadata: Metadata,
+    tensors: Vec<PlannedTensor>,
+    /// Values of the model's tensors.
+    weights: ExportedTensors<'a>,
+    /// Tensors that are part of the configuration.
+    derived: Vec<(&'static str, Vec<f32>)>,
     context_length: usize,
 }
 
-/// The source of a tensor in the file.
-struct TensorOrigin<'a> {
-    hf_name: &'a str,
-    permutation: RowPermutation,
-    /// Number of first rows that are not written.
-    skipped_rows: usize,
-}
-
-impl GgufExport<'_> {
+impl<'a> GgufExport<'a> {
     /// Writes the file. One tensor is in memory at a time.
     ///
     /// # Errors
-    /// If GGUF has no counterpart for the architecture, an option or a tensor, a value is out of range of the data type,
+    /// If GGUF has no counterpart for the family, an option or a tensor, a value is out of range of the data type,
     /// or writing fails. A model that the file would not describe completely is refused before anything is written.
     pub fn write(&self, out: &mut impl Write) -> Result<(), ExportError> {
-        let architecture = Architecture::from_config_json(self.config_json)?;
-        let metadata = self.build_metadata(architecture)?;
-        let sizes = self.model_sizes(architecture, &metadata)?;
-        let mut planned = Vec::new();
-        let mut origins = Vec::new();
-        for (hf_name, entry) in self.tensors.entries() {
-            let (plan, origin) = self.plan_tensor(architecture, hf_name, &entry.shape, sizes)?;
-            planned.push(plan);
-            origins.push(origin);
-        }
-        // The frequency factors of Llama 3 are the last tensor; they are derived from the configuration.
-        let freq_factors = llama3_freq_factors(self.config_json)?;
-        if let (Some(values), Some(name)) = (&freq_factors, architecture.derived_tensors.first()) {
-            let packing = WeightDtype::F32.packing();
-            planned.push(PlannedTensor { name: (*name).into(), shape: vec![values.len()], packing });
-        }
-        round_trip::check_round_trip(self.config_json, &metadata, &planned, freq_factors.as_deref())?;
-        write_gguf(out, &metadata, &planned, |index| {
-            let packing = planned[index].packing;
-            let Some(origin) = origins.get(index) else {
-                return Ok(pack_tensor(packing, "", TensorData::from(&freq_factors.clone().unwrap_or_default()[..]))?);
+        let (family, config) = hf::read_config(self.config_json)?;
+        let description = family.to_gguf(&config)?;
+        let plan = self.plan(family, &config, &description)?;
+        round_trip::check_round_trip(&config, &plan.metadata, &plan.tensors, &plan.derived)?;
+        write_gguf(out, &plan.metadata, &plan.tensors, |index| {
+            let PlannedTensor { name, packing, .. } = &plan.tensors[index];
+            let derived = plan.derived.iter().find(|(derived, _)| derived == name);
+            let values = match derived {
+                Some((_, values)) => TensorData::from(&values[..]),
+                None => plan.weights.read(name)?,
             };
-            let permuted = origin.permutation.to_gguf(self.tensors.read(origin.hf_name)?, sizes.heads);
-            Ok(pack_tensor(packing, origin.hf_name, skip_rows(permuted, origin.skipped_rows))?)
+            let skipped = plan.skipped_rows(name, values.shape());
+            Ok(pack_tensor(packing, name, skip_rows(values, skipped))?)
         })
     }
 
-    /// Reads heads and context length from the metadata.
-    fn model_sizes(&self, architecture: &Architecture, metadata: &Metadata) -> Result<ModelSizes, ValidationError> {
-        let size = |key: &str| metadata.integer(&format!("{}.{key}", architecture.name));
-        let queries = size("attention.head_count")?.unwrap_or(1);
-        let keys = size("attention.head_count_kv")?.unwrap_or(queries);
-        let context_length = size("context_length")?.unwrap_or(self.default_context_length);
-        Ok(ModelSizes { heads: HeadCounts { queries, keys }, context_length })
+    /// Decides metadata, names, shapes and types of the file.
+    fn plan(
+        &self,
+        family: &Family,
+        config: &ModelConfig,
+        description: &GgufDescription,
+    ) -> Result<Plan<'a>, ExportError> {
+        let metadata = self.build_metadata(description, config)?;
+        let context_length = metadata.integer(&format!("{}.context_length", description.architecture))?;
+        let mut plan = Plan {
+            metadata,
+            tensors: Vec::new(),
+            weights: hf::export_tensors(config, &family.in_gguf()?, self.weights)?,
+            derived: description.tensors.clone(),
+            context_length: context_length.unwrap_or(self.default_context_length),
+        };
+        for (name, entry) in plan.weights.entries() {
+            let mut shape = entry.shape.clone();
+            if let Some(rows) = shape.first_mut() {
+                *rows -= plan.skipped_rows(name, &entry.shape);
+            }
+            let packing = self.tensor_dtype(name, &shape).packing();
+            plan.tensors.push(PlannedTensor { name: name.clone(), shape, packing });
+        }
+        for (name, values) in &plan.derived {
+            let packing = WeightDtype::F32.packing();
+            plan.tensors.push(PlannedTensor { name: (*name).into(), shape: vec![values.len()], packing });
+        }
+        Ok(plan)
     }
 
     /// Builds all metadata of the file.
-    fn build_metadata(&self, architecture: &Architecture) -> Result<Metadata, ExportError> {
-        let own_key = |key: &str| format!("{}.{key}", architecture.name);
+    fn build_metadata(&self, description: &GgufDescription, config: &ModelConfig) -> Result<Metadata, ExportError> {
+        let own_key = |key: &str| format!("{}.{key}", description.architecture);
         let mut metadata = self.metadata.cloned().unwrap_or_default();
-        for (key, value) in (architecture.to_metadata)(self.config_json)?.0 {
-            metadata.set(own_key(&key), value);
+        for (key, value) in &description.metadata {
+            if let Some(value) = Value::from_json(value) {
+                metadata.set(own_key(key), value);
+            }
         }
-        let context_length = self.config_json["max_position_embeddings"].as_u64();
-        let context_length = context_length.unwrap_or(self.default_context_length as u64);
-        let context_length = Value::U32(u32::try_from(context_length).unwrap_or(u32::MAX));
-        metadata.0.entry(own_key("context_length")).or_insert(context_length);
+        let size = |key: &str| self.config_json[key].as_u64().and_then(|size| u32::try_from(size).ok());
+        let context_length = size("max_position_embeddings").or(size("n_positions"));
+        let context_length = context_length.unwrap_or(self.default_context_length as u32);
+        metadata.0.entry(own_key("context_length")).or_insert(Value::U32(context_length));
+        if let (Some(_), Some(start)) = (&config.encoder, size("decoder_start_token_id")) {
+            metadata.set(own_key("decoder_start_token_id"), Value::U32(start));
+        }
         if let Some(pooling) = self.pooling {
             metadata.set(own_key("pooling_type"), Value::U32(pooling_type(pooling)?));
         }
-        metadata.set("general.architecture", Value::String(architecture.name.into()));
+        metadata.set("general.architecture", Value::String(description.architecture.into()));
         metadata.set("general.name", Value::String(self.name.into()));
         metadata.set("general.quantization_version", Value::U32(2));
         metadata.set("general.file_type", Value::U32(file_type(self.dtype)));
@@ -139,50 +148,10 @@ impl GgufExport<'_> {
             write_tokenizer(tokenizer, &mut metadata);
         }
         // llama.cpp reads the number of token types from the tokenizer's keys.
-        if let Some(types) = self.config_json["type_vocab_size"].as_u64() {
-            metadata.set("tokenizer.ggml.token_type_count", Value::U32(types as u32));
+        if let Some(types) = size("type_vocab_size") {
+            metadata.set("tokenizer.ggml.token_type_count", Value::U32(types));
         }
         Ok(metadata)
-    }
-
-    /// Decides name, shape and type of a tensor in the file.
-    fn plan_tensor<'a>(
-        &self,
-        architecture: &Architecture,
-        hf_name: &'a str,
-        shape: &[usize],
-        sizes: ModelSizes,
-    ) -> Result<(PlannedTensor, TensorOrigin<'a>), ExportError> {
-        let broken = |reason: String| TensorError::Broken { name: hf_name.into(), reason };
-        let renamed = self.gguf_name(architecture, hf_name);
-        let (name, permutation) =
-            renamed.ok_or_else(|| broken(format!("GGUF architecture `{}` has no tensor for it", architecture.name)))?;
-        let mut shape = permutation.permuted_shape(shape);
-        if !permutation.can_apply(&shape, sizes.heads) {
-            let HeadCounts { queries, keys } = sizes.heads;
-            let reason = format!(
-                "shape {shape:?} does not match num_attention_heads = {queries}, num_key_value_heads = {keys} of config.json"
-            );
-            return Err(broken(reason).into());
-        }
-        let skipped_rows = if name == POSITION_TABLE { shape[0].saturating_sub(sizes.context_length) } else { 0 };
-        if let Some(rows) = shape.first_mut() {
-            *rows -= skipped_rows;
-        }
-        let packing = self.tensor_dtype(&name, &shape).packing();
-        let origin = TensorOrigin { hf_name, permutation, skipped_rows };
-        Ok((PlannedTensor { name, shape, packing }, origin))
-    }
-
-    /// The name of a tensor in the file. Bare models have names without the family's prefix.
-    fn gguf_name(&self, architecture: &Architecture, hf_name: &str) -> Option<(String, RowPermutation)> {
-        // Names of gated and of plain feed-forward networks do not collide.
-        let rules = [true, false].map(architecture.name_rules).concat();
-        let rename = |name: &str| rules.iter().find_map(|rule| Some((rule.to_gguf(name)?, rule.permutation)));
-        rename(hf_name).or_else(|| {
-            let family = hf::family(self.config_json["model_type"].as_str()?).ok()?;
-            rename(hf_name.strip_prefix(family.prefix)?)
-        })
     }
 
     /// The data type of a tensor in the file.
@@ -195,10 +164,18 @@ impl GgufExport<'_> {
     }
 }
 
+impl Plan<'_> {
+    /// Number of first rows of a tensor that are not written.
+    fn skipped_rows(&self, name: &str, shape: &[usize]) -> usize {
+        let rows = shape.first().copied().unwrap_or(0);
+        if name == POSITION_TABLE { rows.saturating_sub(self.context_length) } else { 0 }
+    }
+}
+
 /// The table of position embeddings. RoBERTa's has rows before the first position, which GGUF files leave out.
 const POSITION_TABLE: &str = "position_embd.weight";
 /// Tables that llama.cpp reads as F32 only.
-const F32_TABLES: [&str; 3] = [POSITION_TABLE, "token_types.weight", "attn_rel_b.weight"];
+const F32_TABLES: [&str; 4] = [POSITION_TABLE, "token_types.weight", "attn_rel_b.weight", "ffn_gate_inp.weight"];
 
 /// Returns a tensor without its first `count` rows.
 fn skip_rows(tensor: TensorData, count: usize) -> TensorData {

@@ -1,9 +1,9 @@
 //! A model in GGUF format: weights, tokenizer and chat template.
 
 use super::{
-    Metadata,
+    GgufModel, Metadata,
     parts::{GgufParts, Part},
-    read_as_hf, read_tokenizer,
+    read_model, read_tokenizer,
     sampling::read_sampling,
 };
 use crate::{
@@ -93,8 +93,8 @@ impl<B: ModelBytes> GgufFile<B> {
     /// # Errors
     /// If the architecture or an option of it is not supported.
     pub fn config(&self) -> Result<(&'static Family, ModelConfig), LoadError> {
-        let (config_json, _) = read_as_hf(self.metadata(), self).map_err(|error| self.config_error(error))?;
-        hf::read_config(&config_json).map_err(|error| self.config_error(error))
+        let model = read_model(self.metadata(), self).map_err(|error| self.config_error(error))?;
+        Ok((model.family, model.config))
     }
 
     /// Loads the model onto `device`, one tensor at a time.
@@ -110,9 +110,9 @@ impl<B: ModelBytes> GgufFile<B> {
     /// # Errors
     /// As [`load`](Self::load), and if a value can't be represented in the type.
     pub fn load_as(&self, device: &Device, precision: WeightPrecision) -> Result<PretrainedModel, LoadError> {
-        let (config_json, tensors) = read_as_hf(self.metadata(), self).map_err(|error| self.config_error(error))?;
-        let (family, config) = hf::read_config(&config_json).map_err(|error| self.config_error(error))?;
-        let model = hf::load_model_as(&config, family, &tensors, device, precision)
+        let found = read_model(self.metadata(), self).and_then(|model| Ok((model.family.in_gguf()?, model)));
+        let (names, GgufModel { family, config, config_json }) = found.map_err(|error| self.config_error(error))?;
+        let model = hf::load_model_as(&config, &names, self, device, precision)
             .map_err(|source| LoadError::Weights { folder: self.location.clone(), source })?;
         Ok(PretrainedModel { model, family, config_json, generation_config: self.generation_config() })
     }

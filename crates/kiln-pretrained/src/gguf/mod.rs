@@ -1,29 +1,27 @@
 //! GGUF, the file format of llama.cpp: metadata by key, a tokenizer, and tensors that may be quantized in blocks.
 //!
 //! ```text
-//! bytes ─► GgufReader (header, metadata, tensors) ─► read_as_hf: config.json and tensors under Hugging Face names ─► hf::load_model
+//! bytes ─► GgufReader (header, metadata, tensors) ─► read_model: family and configuration ─► hf::load_model
 //! ```
 //!
 //! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. Kiln reads versions 2 and 3, little-endian,
 //! and writes version 3.
 //!
-//! An architecture is one file in [`arch`]: it translates metadata to a `config.json` and back, and tensor names. What
-//! the model computes is defined by the model family of the Hugging Face format (see [`hf`](kiln_models::hf)).
+//! Architectures are a column of the families' tables: metadata and tensor names follow from
+//! [`hf::gguf`](kiln_models::hf::gguf).
 //! [`GgufFile`] opens a model with its tokenizer, from one file or from the parts of a split one, [`GgufExport`] writes one.
 
-pub mod arch;
 mod cursor;
 mod export;
 mod file;
 mod generation_metadata;
-mod hf_view;
 mod metadata;
+mod model;
 #[cfg(feature = "files")]
 mod part_files;
 mod parts;
 mod reader;
 mod round_trip;
-mod row_permutation;
 mod sampling;
 #[cfg(feature = "files")]
 mod save;
@@ -36,10 +34,9 @@ pub use cursor::GgufError;
 pub use export::{ExportError, GgufExport};
 pub use file::GgufFile;
 pub use generation_metadata::generation_metadata;
-pub use hf_view::{HfTensorView, read_as_hf};
 pub use metadata::Metadata;
+pub use model::{GgufModel, read_model};
 pub use reader::GgufReader;
-pub use row_permutation::RowPermutation;
 #[cfg(feature = "files")]
 pub use save::save_gguf;
 pub use split::{SplitError, split_part_names};

@@ -1,20 +1,20 @@
 //! Check before a GGUF file is written: read back, it must be the same model.
 
-use super::{Metadata, PlannedTensor, read_as_hf};
+use super::{Metadata, PlannedTensor, read_model};
 use burn::tensor::TensorData;
 use kiln_models::{
-    hf::{self, family::config_diff},
+    ModelConfig,
+    hf::family::config_diff,
     tensors::{TensorError, TensorInfo, TensorSource},
 };
 use kiln_nn::position::PositionConfig;
 use kiln_spec::ValidationError;
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// The tensors of a planned file: names and shapes, and the values of the one tensor that determines the configuration.
+/// The tensors of a planned file: names and shapes, and the values of those that determine the configuration.
 struct PlannedFile<'a> {
     entries: BTreeMap<String, TensorInfo>,
-    freq_factors: &'a [f32],
+    derived: &'a [(&'static str, Vec<f32>)],
 }
 
 impl TensorSource for PlannedFile<'_> {
@@ -22,33 +22,36 @@ impl TensorSource for PlannedFile<'_> {
         &self.entries
     }
 
-    fn read(&self, _name: &str) -> Result<TensorData, TensorError> {
-        Ok(TensorData::from(self.freq_factors))
+    fn read(&self, name: &str) -> Result<TensorData, TensorError> {
+        let found = self.derived.iter().find(|(derived, _)| *derived == name);
+        found.map(|(_, values)| TensorData::from(&values[..])).ok_or_else(|| TensorError::NotFound(name.into()))
     }
 }
 
-/// Checks that a file with these metadata and tensors reads as the model of `config_json`. `freq_factors` are the values
-/// of the tensor `rope_freqs.weight`, if the file gets one.
+/// Paths of options that act in training only.
+const TRAINING_OPTIONS: [&str; 2] = [".dropout", ".router_aux_loss_coef"];
+
+/// Checks that a file with these metadata and tensors reads as the model of `config`. `derived` are the values of tensors that
+/// are part of the configuration.
 ///
 /// # Errors
 /// The first option of the model that the file would lose, with both values.
 pub(super) fn check_round_trip(
-    config_json: &Json,
+    config: &ModelConfig,
     metadata: &Metadata,
     planned: &[PlannedTensor],
-    freq_factors: Option<&[f32]>,
+    derived: &[(&'static str, Vec<f32>)],
 ) -> Result<(), ValidationError> {
     let entry = |plan: &PlannedTensor| (plan.name.clone(), TensorInfo::f32(plan.shape.clone()));
     let entries = planned.iter().map(entry).collect();
-    let file = PlannedFile { entries, freq_factors: freq_factors.unwrap_or_default() };
-    let (_, found) = hf::read_config(&read_as_hf(metadata, &file)?.0)?;
-    let (_, mut expected) = hf::read_config(config_json)?;
-    // Dropout matters for training only; positions are counted from the first row that is written.
-    expected.dropout = found.dropout;
+    let found = read_model(metadata, &PlannedFile { entries, derived })?.config;
+    let mut expected = config.clone();
+    // Positions are counted from the first row that is written.
     if let PositionConfig::Learned(learned) = &mut expected.position {
         learned.offset = 0;
     }
-    match config_diff(&expected, &found).first() {
+    let is_lost = |path: &str| !TRAINING_OPTIONS.iter().any(|option| path.ends_with(option));
+    match config_diff(&expected, &found).into_iter().find(|(path, ..)| is_lost(path)) {
         None => Ok(()),
         Some((path, ours, theirs)) => {
             let reason = format!("GGUF cannot store {ours}; it would be read back as {theirs}");

@@ -12,7 +12,7 @@ use kiln_models::{
     tensors::{InMemoryTensors, TensorSource, WeightDtype},
 };
 use kiln_nn::{Context, head::Pooling};
-use kiln_pretrained::gguf::{ExportError, GgufExport, GgufReader, read_as_hf, read_tokenizer};
+use kiln_pretrained::gguf::{ExportError, GgufExport, GgufModel, GgufReader, read_model, read_tokenizer};
 use kiln_spec::Layout;
 use serde_json::{Value, json};
 
@@ -34,13 +34,13 @@ pub fn sample_tokenizer() -> GgufTokenizer {
     }
 }
 
-fn written(config_json: &Value, tensors: &dyn TensorSource, numbers: WeightDtype) -> Result<Vec<u8>, ExportError> {
+fn written(config_json: &Value, weights: &dyn TensorSource, numbers: WeightDtype) -> Result<Vec<u8>, ExportError> {
     let (mut out, tokenizer) = (Vec::new(), sample_tokenizer());
     let (name, pooling) = ("tiny", Some(Pooling::First));
     let export = GgufExport {
         name,
         config_json,
-        tensors,
+        weights,
         dtype: numbers,
         default_context_length: 7,
         pooling,
@@ -58,13 +58,7 @@ fn rounded(values: &[f32], packing: &str) -> Vec<f32> {
     out
 }
 
-/// A matrix with its sides changed.
-fn sideways(data: &TensorData) -> TensorData {
-    let matrix = Tensor::<2>::from_data(data.clone(), &Device::flex());
-    matrix.transpose().into_data()
-}
-
-/// The whole `config.json` of a model, and its tensors under the names that Kiln writes.
+/// The whole `config.json` of a model, and its weights under Kiln's names.
 fn original(name: &str) -> (Value, StateDict) {
     let (mut given, mut tensors) = (config(name), safetensors(name));
     if name == "tiny-t5" {
@@ -73,17 +67,28 @@ fn original(name: &str) -> (Value, StateDict) {
         let numbers: Vec<f32> = tensors["shared.weight"].iter::<f32>().map(|x| x / 3.0).collect();
         tensors.insert("lm_head.weight".into(), TensorData::new(numbers, [29, 24]));
     }
-    let tensors = InMemoryTensors::from(tensors);
-    let (family, config) = hf::read_config(&given).unwrap();
-    let model = hf::load_model(&config, family, &tensors, &Device::flex()).unwrap();
-    let tensors = hf::export_tensors(&config, family, &ModelTensors::new(&model)).unwrap().read_all().unwrap();
-    (hf::to_config_json(&config, Some(&given)).unwrap().1, tensors)
+    let (_, config) = hf::read_config(&given).unwrap();
+    (hf::to_config_json(&config, Some(&given)).unwrap().1, weights_of(&given, tensors))
 }
 
-/// What a model makes of some tokens.
-fn outputs(config_json: &Value, tensors: &dyn TensorSource) -> Vec<f32> {
+/// The weights of tensors under Hugging Face names.
+fn weights_of(config_json: &Value, tensors: StateDict) -> StateDict {
     let (family, config) = hf::read_config(config_json).unwrap();
-    let model = hf::load_model(&config, family, tensors, &Device::flex()).unwrap();
+    let model = hf::load_model(&config, family, &InMemoryTensors::from(tensors), &Device::flex()).unwrap();
+    block_on(kiln_models::state_dict(&model))
+}
+
+/// The tensors of a file that holds these weights in f32.
+fn in_gguf(config_json: &Value, weights: &StateDict) -> StateDict {
+    let (family, config) = hf::read_config(config_json).unwrap();
+    let weights = InMemoryTensors::from(weights.clone());
+    hf::export_tensors(&config, &family.in_gguf().unwrap(), &weights).unwrap().read_all().unwrap()
+}
+
+/// What the model of a file makes of some tokens.
+fn outputs(found: &GgufModel, tensors: &dyn TensorSource) -> Vec<f32> {
+    let GgufModel { family, config, .. } = found;
+    let model = hf::load_model(config, &family.in_gguf().unwrap(), tensors, &Device::flex()).unwrap();
     let ids = [7, 3, 11, 28, 3];
     let layout = Layout::from_offsets(&[0], &[ids.len()], ids.len(), config.visibility.direction(2));
     let mut cx = Context::new(&layout, &Device::flex());
@@ -100,32 +105,48 @@ fn exported_files_are_read_back() {
         let (json, tensors) = original(name);
         let file = GgufReader::open(written(&json, &InMemoryTensors::from(tensors.clone()), numbers).unwrap()).unwrap();
         assert_eq!(read_tokenizer(file.metadata()).unwrap().unwrap(), sample_tokenizer());
-        let (found, renamed) = read_as_hf(file.metadata(), &file).unwrap();
+        let found = read_model(file.metadata(), &file).unwrap();
         let mut kept = StateDict::new();
-        for (tensor, data) in &tensors {
-            // A bare encoder's names have no prefix.
-            let bare = tensor.trim_start_matches("bert.");
-            let (entry, found) = (&renamed.entries()[bare], renamed.read(bare).unwrap());
+        for (tensor, data) in in_gguf(&json, &tensors) {
+            let entry = &file.entries()[&tensor];
             let vector =
-                entry.shape.len() == 1 || ["position", "wpe", "token_type"].iter().any(|table| bare.contains(table));
-            let vector = vector || bare.contains("relative_attention_bias");
+                entry.shape.len() == 1 || ["position", "token_types", "rel_b"].iter().any(|t| tensor.contains(t));
             assert_eq!(entry.dtype == "F32", vector || numbers == WeightDtype::F32, "{tensor}: {}", entry.dtype);
-            // Rows of heads are turned whole, so that their blocks are the same; GPT-2's matrices stand on their side.
-            let side = bare.contains(".c_") && data.shape().len() == 2;
-            let laid = if side { sideways(data) } else { data.clone() };
-            let want = TensorData::new(rounded(laid.as_slice::<f32>().unwrap(), &entry.dtype), laid.shape().to_vec());
-            let want: Vec<f32> = if side { sideways(&want) } else { want }.try_into_vec().unwrap();
-            assert_eq!(found.as_slice::<f32>().unwrap(), want, "{name}: {tensor}");
-            kept.insert(tensor.clone(), TensorData::new(want, data.shape().to_vec()));
+            let want = rounded(data.as_slice::<f32>().unwrap(), &entry.dtype);
+            assert_eq!(file.read(&tensor).unwrap().as_slice::<f32>().unwrap(), want, "{name}: {tensor}");
+            kept.insert(tensor, TensorData::new(want, data.shape().to_vec()));
         }
-        assert_eq!(renamed.entries().len(), tensors.len());
+        let derived = usize::from(file.entries().contains_key("rope_freqs.weight"));
+        assert_eq!(file.entries().len(), kept.len() + derived);
         // The same numbers make the same model: to the bit, unless matrices are multiplied as they are packed.
-        let (found, want) = (outputs(&found, &renamed), outputs(&json, &InMemoryTensors::from(kept)));
+        let (found, want) = (outputs(&found, &file), outputs(&found, &InMemoryTensors::from(kept)));
         let apart = found.iter().zip(&want).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
         assert!(
             found.len() == want.len() && apart <= if numbers == WeightDtype::F32 { 0.0 } else { 1e-5 },
             "{name}: {apart}"
         );
+    }
+}
+
+/// llama.cpp's converter wrote the fixtures: names, layouts and values of metadata are its own.
+#[test]
+fn files_are_those_of_the_converter() {
+    for name in MODELS.into_iter().filter(|name| *name != "tiny-t5") {
+        let (json, weights) = original(name);
+        let ours =
+            GgufReader::open(written(&json, &InMemoryTensors::from(weights), WeightDtype::F32).unwrap()).unwrap();
+        let theirs = crate::gguf(name);
+        for (key, value) in theirs.metadata().0.iter().filter(|(key, _)| !key.starts_with("general.")) {
+            let length = key.ends_with("context_length");
+            if let Some(own) = ours.metadata().0.get(key).filter(|_| !length) {
+                assert_eq!(own, value, "{name}: {key}");
+            }
+        }
+        let names = |file: &GgufReader<Vec<u8>>| file.entries().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&ours), names(&theirs), "{name}");
+        for tensor in names(&ours).iter().filter(|tensor| *tensor != "rope_freqs.weight") {
+            assert!(ours.read(tensor).unwrap() == theirs.read(tensor).unwrap(), "{name}: {tensor} differs");
+        }
     }
 }
 
@@ -136,21 +157,20 @@ fn q8_0_needs_rows_of_whole_blocks() {
     json["intermediate_size"] = json!(64);
     let (family, config) = hf::read_config(&json).unwrap();
     let weights = ModelTensors::new(&kiln_models::Model::init(&config, 6, &Device::flex()));
-    let tensors = hf::export_tensors(&config, family, &weights).unwrap();
-    let file = GgufReader::open(written(&json, &tensors, WeightDtype::Q8_0).unwrap()).unwrap();
+    let file = GgufReader::open(written(&json, &weights, WeightDtype::Q8_0).unwrap()).unwrap();
     assert_eq!(file.entries()["blk.0.ffn_down.weight"].dtype, "Q8_0");
     assert_eq!(file.entries()["blk.0.ffn_up.weight"].dtype, "F16");
-    let (_, renamed) = read_as_hf(file.metadata(), &file).unwrap();
     // What stays packed is written from its blocks.
-    let model = hf::load_model(&config, family, &renamed, &Device::flex()).unwrap();
+    let names = family.in_gguf().unwrap();
+    let model = hf::load_model(&config, &names, &file, &Device::flex()).unwrap();
     assert!(!model.packed_weights().is_empty());
     let reader = ModelTensors::new(&model);
     for (name, data) in block_on(kiln_models::state_dict(&model)) {
         assert_eq!(reader.read(&name).unwrap(), data, "{name}");
     }
-    let again = hf::export_tensors(&config, family, &reader).unwrap();
+    let again = hf::export_tensors(&config, &names, &reader).unwrap();
     for name in again.entries().keys() {
-        assert_eq!(again.read(name).unwrap(), renamed.read(name).unwrap(), "{name}");
+        assert_eq!(again.read(name).unwrap(), file.read(name).unwrap(), "{name}");
     }
 }
 
@@ -167,21 +187,21 @@ pub(super) fn block_on<T, E: std::fmt::Debug>(future: impl Future<Output = Resul
 /// RoBERTa's positions begin behind its padding's number; in the file they begin with the first.
 #[test]
 fn roberta_is_a_bert_without_the_rows_before_its_positions() {
-    let (mut json, tensors) = original("tiny-bert");
+    let (bert, weights) = original("tiny-bert");
+    let mut json = bert.clone();
     json["model_type"] = "roberta".into();
     json["architectures"] = json!(["RobertaModel"]);
     (json["pad_token_id"], json["max_position_embeddings"]) = (1.into(), 22.into());
-    let renamed = |(name, data): (String, TensorData)| (name.replace("bert.", "roberta."), data);
-    let mut tensors: StateDict = tensors.into_iter().map(renamed).collect();
-    let table = tensors.get_mut("roberta.embeddings.position_embeddings.weight").unwrap();
+    let mut longer = weights.clone();
+    let table = longer.get_mut("position.weight").unwrap();
     let rows: Vec<f32> = [9.0; 48].into_iter().chain(table.iter::<f32>()).collect();
     *table = TensorData::new(rows, [22, 24]);
-    let tensors = InMemoryTensors::from(tensors);
-    let file = GgufReader::open(written(&json, &tensors, WeightDtype::F32).unwrap()).unwrap();
+    let file = GgufReader::open(written(&json, &InMemoryTensors::from(longer), WeightDtype::F32).unwrap()).unwrap();
     assert_eq!(file.entries()["position_embd.weight"].shape, [20, 24]);
-    let (found, renamed) = read_as_hf(file.metadata(), &file).unwrap();
-    assert_eq!(outputs(&found, &renamed), outputs(&json, &tensors));
-    assert_eq!(found["max_position_embeddings"], 20);
+    let found = read_model(file.metadata(), &file).unwrap();
+    let plain = GgufReader::open(written(&bert, &InMemoryTensors::from(weights), WeightDtype::F32).unwrap()).unwrap();
+    assert_eq!(outputs(&found, &file), outputs(&found, &plain));
+    assert_eq!(found.config_json["max_position_embeddings"], 20);
 }
 
 #[test]
@@ -190,17 +210,18 @@ fn models_without_a_gguf_counterpart_are_refused() {
     let refused = |json: &Value, tensors: &StateDict| {
         written(json, &InMemoryTensors::from(tensors.clone()), WeightDtype::F16).unwrap_err().to_string()
     };
-    let mut other = json.clone();
-    other["model_type"] = "phi3".into();
-    assert!(refused(&other, &tensors).contains("`phi3`"));
-    let mut other = json.clone();
-    other["hidden_act"] = json!("gelu");
-    assert!(refused(&other, &tensors).contains("hidden_act"));
+    let other = json!({
+        "model_type": "gptj", "vocab_size": 29, "n_embd": 24, "n_layer": 1, "n_head": 3, "rotary_dim": 4,
+    });
+    assert!(refused(&other, &StateDict::new()).contains("no architecture for models of the family `gptj`"));
     let mut windows = config("tiny-qwen2");
     (windows["use_sliding_window"], windows["sliding_window"]) = (true.into(), 4.into());
-    assert!(refused(&windows, &safetensors("tiny-qwen2")).contains("use_sliding_window"));
+    windows["layer_types"] = json!(["sliding_attention", "full_attention"]);
+    let told = refused(&windows, &weights_of(&windows, safetensors("tiny-qwen2")));
+    assert!(told.contains("pattern") && told.contains("cannot store"), "{told}");
     // What would be read as another model: activations, windows, distances and heads that files of the kind don't say.
     for (name, key, value, told) in [
+        ("tiny-llama", "hidden_act", json!("gelu"), "activation"),
         ("tiny-llama", "model_type", json!("mistral"), "pattern"),
         ("tiny-gpt2", "activation_function", json!("relu"), "activation"),
         ("tiny-gpt2", "scale_attn_by_inverse_layer_idx", json!(true), "scale"),
@@ -220,21 +241,26 @@ fn models_without_a_gguf_counterpart_are_refused() {
         let found = refused(&json, &tensors);
         assert!(found.contains(told) && found.contains("cannot store"), "{name}: {found}");
     }
-    assert!(refused(&config("tiny-t5"), &safetensors("tiny-t5")).contains("head.language.scale"));
-    let (mut masked, mut heads) = original("tiny-bert");
+    let unscaled = config("tiny-t5");
+    assert!(refused(&unscaled, &weights_of(&unscaled, safetensors("tiny-t5"))).contains("head.language.scale"));
+    let (mut masked, _) = original("tiny-bert");
     masked["architectures"] = json!(["BertForMaskedLM"]);
-    heads.insert("cls.predictions.bias".into(), TensorData::zeros::<f32, _>([29]));
-    assert!(refused(&masked, &heads).contains("cls.predictions.bias"));
+    let (_, masked_config) = hf::read_config(&masked).unwrap();
+    let heads = block_on(kiln_models::state_dict(&kiln_models::Model::init(&masked_config, 1, &Device::flex())));
+    assert!(refused(&masked, &heads).contains("head.transform.dense.weight"));
     let mut factor = json.clone();
-    factor["rope_parameters"] = json!({ "rope_type": "yarn", "factor": 2.0, "mscale": 0.5 });
-    assert!(refused(&factor, &tensors).contains("rope_scaling.mscale"));
+    factor["rope_parameters"] = json!({ "rope_type": "yarn", "factor": 2.0, "attention_factor": 0.5 });
+    assert!(refused(&factor, &tensors).contains("attention_factor"));
     factor["rope_parameters"] = json!({ "rope_type": "linear" });
-    assert!(refused(&factor, &tensors).contains("rope_scaling.factor"));
+    assert!(refused(&factor, &tensors).contains("factor"));
+    let mut llama3 = config("tiny-qwen2");
+    llama3["rope_parameters"] = config("tiny-llama3")["rope_parameters"].clone();
+    assert!(refused(&llama3, &weights_of(&llama3, safetensors("tiny-qwen2"))).contains("frequency factors"));
     let mut more = tensors.clone();
-    more.insert("adapter.weight".into(), tensors["model.norm.weight"].clone());
+    more.insert("adapter.weight".into(), tensors["norm.weight"].clone());
     assert!(refused(&json, &more).contains("adapter.weight"));
     let mut large = tensors;
-    let data = large.get_mut("model.embed_tokens.weight").unwrap();
+    let data = large.get_mut("embedding").unwrap();
     *data = TensorData::new(vec![1e6f32; 29 * 24], [29, 24]);
     assert!(refused(&json, &large).contains("not representable in F16"));
 }

@@ -8,6 +8,7 @@ mod models;
 mod packings;
 #[cfg(feature = "files")]
 mod pretrained;
+mod quantized;
 #[cfg(feature = "files")]
 mod real;
 #[cfg(feature = "files")]
@@ -46,6 +47,7 @@ fn bits(tensors: &dyn TensorSource) -> Vec<(String, Vec<usize>, Vec<u32>)> {
     tensors.entries().keys().map(read).map(|(name, data)| bits_of(name, &data)).collect()
 }
 
+/// Name, shape and bits of a tensor.
 fn bits_of(name: String, data: &TensorData) -> (String, Vec<usize>, Vec<u32>) {
     let values = data.as_slice::<f32>().expect("floats of 32 bits");
     (name, data.shape().to_vec(), values.iter().map(|value| value.to_bits()).collect())

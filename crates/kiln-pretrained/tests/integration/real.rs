@@ -2,9 +2,9 @@
 //! `KILN_SMOLLM2_REFERENCE` what `tools/reference_gguf.py` wrote of it.
 
 use burn::tensor::Device;
-use kiln_models::{Model, tensors::WeightDtype};
+use kiln_models::{Model, ModelTensors, tensors::WeightDtype};
 use kiln_nn::State;
-use kiln_pretrained::gguf::{GgufExport, GgufFile, read_as_hf, save_gguf};
+use kiln_pretrained::gguf::{GgufExport, GgufFile, save_gguf};
 use kiln_spec::Direction;
 use serde_json::Value as Json;
 use std::time::Instant;
@@ -72,14 +72,15 @@ fn the_reference_says_the_same() {
 #[ignore = "needs a model that isn't committed; writes KILN_SMOLLM2_OUT.f16.gguf and .q8_0.gguf"]
 fn it_is_written_again() {
     let file = GgufFile::open(variable("KILN_SMOLLM2").as_ref()).unwrap();
-    let (config_json, tensors) = read_as_hf(file.metadata(), &file).unwrap();
+    let loaded = file.load(&Device::flex()).unwrap();
+    let (config_json, weights) = (loaded.config_json, ModelTensors::new(&loaded.model));
     let tokenizer = file.tokenizer_metadata().expect("a tokenizer");
     assert_eq!(Some(tokenizer.tokens.len() as u64), config_json["vocab_size"].as_u64());
     for (numbers, end) in [(WeightDtype::F16, "f16"), (WeightDtype::Q8_0, "q8_0")] {
         let export = GgufExport {
             name: "SmolLM2",
             config_json: &config_json,
-            tensors: &tensors,
+            weights: &weights,
             dtype: numbers,
             default_context_length: 2048,
             pooling: None,

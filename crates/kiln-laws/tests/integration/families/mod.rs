@@ -6,6 +6,7 @@ mod config_spellings;
 mod configs;
 mod encoders;
 mod experts;
+mod gguf;
 mod gradients;
 mod guide;
 mod minilm;

@@ -28,7 +28,6 @@ pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceMode
     let (family, config_json) = hf::to_config_json(config, weights.config_json.as_ref())
         .map_err(|error| export_error(format!("no model family has this architecture: {error}")))?;
     let reader = ModelTensors::new(&weights.model);
-    let tensors = hf::export_tensors(config, family, &reader).map_err(export_error)?;
     let files = collect_files(source, weights)?;
     let mut templates = chat_templates(&files)?;
     let default_template = templates.remove(DEFAULT_TEMPLATE);
@@ -45,7 +44,7 @@ pub(super) fn write_gguf(args: &Args, source: &ModelSource, weights: &SourceMode
     let export = GgufExport {
         name: &name,
         config_json: &config_json,
-        tensors: &tensors,
+        weights: &reader,
         dtype: args.dtype.map_or(WeightDtype::F16, WeightDtype::from),
         default_context_length: config.position.max_positions().unwrap_or(DEFAULT_CONTEXT_LENGTH),
         pooling: embedding.map(|head| head.pooling),

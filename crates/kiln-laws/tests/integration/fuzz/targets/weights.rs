@@ -19,6 +19,7 @@ pub fn gguf(file: &[u8]) -> bool {
     let _ = format::GgufFile::from_parts([("x.gguf".as_ref(), file), ("y.gguf".as_ref(), file)]);
     let Ok(file) = format::GgufReader::open(file) else { return false };
     let carried = format::read_tokenizer(file.metadata());
-    let config = format::read_as_hf(file.metadata(), &file).ok().map(|(config, _)| hf::read_config(&config).is_ok());
+    let model = format::read_model(file.metadata(), &file).ok();
+    let config = model.map(|model| hf::read_config(&model.config_json).is_ok());
     read_all_tensors(&file) && carried.is_ok() && config != Some(false)
 }

@@ -1,0 +1,218 @@
+//! Models of every family with an architecture in GGUF: written and read again they are equal, or refused by path. With
+//! `KILN_KEEP=DIR` the files stay in DIR with the same models as folders, for `tools/check_gguf_families.py`.
+
+use kiln_laws::{device, values};
+use kiln_models::{
+    Model, ModelConfig, ModelTensors, StateDict,
+    hf::{self, FAMILIES, Family, family::config_diff},
+    tensors::{InMemoryTensors, TensorSource, WeightDtype},
+};
+use kiln_pretrained::{
+    files::{SaveOptions, save},
+    gguf::{GgufExport, GgufFile, Metadata, Value},
+};
+use serde_json::{Map, Value as Json};
+use std::path::{Path, PathBuf};
+
+/// Models that GGUF stores: a fixture, and changes of its `config.json` to what llama.cpp implements.
+const STORED: &[(&str, &str)] = &[
+    ("hf/llama-biases", "{}"),
+    ("hf/llama-llama3", r#"{ "hidden_act": "silu" }"#),
+    ("hf/llama-yarn", "{}"),
+    ("hf/mistral-tied", r#"{ "sliding_window": null }"#),
+    ("hf/mixtral-experts", "{}"),
+    ("hf/phi3-tied", "{}"),
+    ("hf/phi3-window", "{}"),
+    ("hf/qwen2-tied", r#"{ "use_sliding_window": false, "layer_types": null }"#),
+    ("hf/qwen3-heads", r#"{ "attention_bias": false }"#),
+    ("hf/qwen3_moe-plain", r#"{ "attention_bias": false, "norm_topk_prob": true }"#),
+    ("hf/gemma-scaled", "{}"),
+    ("hf/gemma2-capped", r#"{ "query_pre_attn_scalar": 6 }"#),
+    ("hf/gemma2-uncapped", r#"{ "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0 }"#),
+    ("hf/olmo2-grouped", "{}"),
+    ("hf/granite-factors", "{}"),
+    ("hf/granite-biases", "{}"),
+    ("hf/starcoder2-plain", r#"{ "use_bias": true }"#),
+    ("hf/starcoder2-window", r#"{ "sliding_window": null }"#),
+    ("hf/gpt2-tied", "{}"),
+    ("hf/gpt_neox-parallel", "{}"),
+    ("hf/gpt_neox-serial", r#"{ "attention_bias": true, "tie_word_embeddings": false }"#),
+    ("hf/bloom-tied", "{}"),
+    ("hf/bloom-untied", "{}"),
+    ("hf/phi-quarter", "{}"),
+    ("hf/phi-grouped", "{}"),
+    ("hf/smollm3-nope", r#"{ "no_rope_layers": [1, 1, 1] }"#),
+    ("hf-encoders/bert-bare", "{}"),
+    ("hf-encoders/roberta-masked", r#"{ "architectures": ["RobertaModel"] }"#),
+    ("hf-encoders/t5-gated", "{}"),
+    ("hf-encoders/t5-tied", r#"{ "relative_attention_max_distance": 128 }"#),
+    ("hf-encoders/mt5-untied", r#"{ "relative_attention_max_distance": 128 }"#),
+];
+
+/// Models that GGUF cannot store, and the option's path in the model, or the reason.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("hf/gpt2-scaled", r#"{ "activation_function": "gelu_new" }"#, "heads.scale"),
+    ("hf/mistral-window", "{}", "pattern"),
+    ("hf/mixtral-window", "{}", "pattern"),
+    ("hf/starcoder2-window", "{}", "pattern"),
+    ("hf/starcoder2-plain", "{}", "bias"),
+    ("hf/llama-llama3", "{}", "activation"),
+    ("hf/qwen3-heads", "{}", "heads.bias"),
+    ("hf/qwen3_moe-plain", r#"{ "attention_bias": false }"#, "norm_topk_prob"),
+    ("hf/qwen3_moe-mixed", r#"{ "attention_bias": false, "norm_topk_prob": true }"#, "parts"),
+    ("hf/gemma-untied", r#"{ "attention_bias": false }"#, "tied"),
+    ("hf/gemma2-capped", "{}", "heads.scale"),
+    ("hf/gemma2-uncapped", "{}", "softcap"),
+    ("hf/olmo2-tied", r#"{ "attention_bias": false }"#, "tied"),
+    ("hf/gpt_neox-serial", "{}", "bias"),
+    ("hf/smollm3-nope", "{}", "position"),
+    ("hf/gptj-half", "{}", "`gptj`"),
+    ("hf-encoders/bert-masked", "{}", "head.transform.dense.weight"),
+    ("hf-encoders/mt5-tied", "{}", "scale"),
+];
+
+/// A model of a fixture's shape with random weights.
+struct Case {
+    name: String,
+    config_json: Json,
+    family: &'static Family,
+    config: ModelConfig,
+    model: Model,
+}
+
+impl Case {
+    fn new(fixture: &str, changes: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
+        let text = std::fs::read(folder.join("config.json")).unwrap();
+        let mut given: Map<String, Json> = serde_json::from_slice(&text).unwrap();
+        let changes: Map<String, Json> = serde_json::from_str(changes).unwrap();
+        let changed = if changes.is_empty() { "" } else { "-changed" };
+        let name = format!("{}{changed}", fixture.split('/').next_back().unwrap());
+        given.extend(changes);
+        let (family, config) = hf::read_config(&given.clone().into()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (_, config_json) = hf::to_config_json(&config, Some(&given.into())).unwrap();
+        let model = Model::init(&config, 1, &device());
+        let tensors =
+            random_tensors(hf::export_tensors(&config, family, &ModelTensors::new(&model)).unwrap().entries());
+        let model = hf::load_model(&config, family, &InMemoryTensors::from(tensors), &device()).unwrap();
+        Self { name, config_json, family, config, model }
+    }
+
+    fn write(&self, dtype: WeightDtype) -> Result<Vec<u8>, String> {
+        self.write_model(&self.model, dtype)
+    }
+
+    /// A file of the weights of `model`, without a tokenizer.
+    fn write_model(&self, model: &Model, dtype: WeightDtype) -> Result<Vec<u8>, String> {
+        let mut metadata = Metadata::default();
+        metadata.set("tokenizer.ggml.model", Value::String("none".into()));
+        let export = GgufExport {
+            name: &self.name,
+            config_json: &self.config_json,
+            weights: &ModelTensors::new(model),
+            dtype,
+            default_context_length: 64,
+            pooling: None,
+            tokenizer: None,
+            metadata: Some(&metadata),
+        };
+        let mut out = Vec::new();
+        export.write(&mut out).map(|()| out).map_err(|error| error.to_string())
+    }
+}
+
+/// Values for tensors of these shapes: matrices around 0, vectors around 1, each value another.
+fn random_tensors<'a>(
+    entries: impl IntoIterator<Item = (&'a String, &'a kiln_models::tensors::TensorInfo)>,
+) -> StateDict {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let mut tensor = |shape: &[usize]| {
+        let center = if shape.len() == 1 { 1.0 } else { 0.0 };
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| center + next()).collect();
+        burn::tensor::TensorData::new(values, shape.to_vec())
+    };
+    entries.into_iter().map(|(name, entry)| (name.clone(), tensor(&entry.shape))).collect()
+}
+
+/// Differences that act in training only, or that count positions from another row.
+fn is_untold(path: &str) -> bool {
+    [".dropout", ".router_aux_loss_coef", "position.learned.offset"].iter().any(|end| path.ends_with(end))
+}
+
+fn file(bytes: &[u8]) -> GgufFile<&[u8]> {
+    GgufFile::from_bytes("x.gguf".as_ref(), bytes).unwrap()
+}
+
+/// Weights of norms are stored as 1 + w in some architectures, which rounds.
+fn assert_equal_weights(name: &str, found: &StateDict, want: &StateDict) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{name}");
+    let offset = name.starts_with("gemma");
+    for (parameter, want) in want {
+        let pairs = found[parameter].iter::<f32>().zip(want.iter::<f32>());
+        let is_norm = offset && parameter.contains("norm");
+        let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Half a unit in the last place of numbers below 4.
+        assert!(apart <= if is_norm { f32::EPSILON } else { 0.0 }, "{name}: {parameter} differs by {apart:e}");
+    }
+}
+
+#[test]
+fn written_models_are_read_as_the_same_models() {
+    let keep = std::env::var_os("KILN_KEEP").map(PathBuf::from);
+    for (fixture, changes) in STORED {
+        let case = Case::new(fixture, changes);
+        let bytes = case.write(WeightDtype::F32).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let found = file(&bytes).load(&device()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let differences = config_diff(&case.config, found.model.config());
+        assert!(differences.iter().all(|(path, ..)| is_untold(path)), "{}: {differences:?}", case.name);
+        if found.family.name == case.family.name {
+            assert_equal_weights(&case.name, &values(&found.model), &values(&case.model));
+        }
+        if let Some(home) = &keep {
+            std::fs::create_dir_all(home).unwrap();
+            std::fs::write(home.join(format!("{}.gguf", case.name)), &bytes).unwrap();
+            let options = SaveOptions { config_json: Some(&case.config_json), ..SaveOptions::default() };
+            save(&home.join(&case.name), &case.config, &ModelTensors::new(&case.model), options).unwrap();
+        }
+    }
+}
+
+#[test]
+fn files_of_16_bits_are_written_again_to_the_bit() {
+    for (fixture, changes) in STORED {
+        let case = Case::new(fixture, changes);
+        for dtype in [WeightDtype::F16, WeightDtype::BF16] {
+            let first = case.write(dtype).unwrap();
+            let loaded = file(&first).load(&device()).unwrap();
+            if loaded.family.name != case.family.name {
+                continue;
+            }
+            let second = case.write_model(&loaded.model, dtype).unwrap();
+            let [first, second] = [&first, &second].map(|bytes| file(bytes).read_all().unwrap());
+            assert_equal_weights(&case.name, &second, &first);
+        }
+    }
+}
+
+#[test]
+fn what_gguf_cannot_store_is_refused_by_path() {
+    let answers = REFUSED.iter().map(|(fixture, changes, told)| {
+        let case = Case::new(fixture, changes);
+        let answer = case.write(WeightDtype::F32).err().unwrap_or_else(|| "written".into());
+        (case.name, *told, answer)
+    });
+    let others: Vec<_> = answers.filter(|(_, told, answer)| !answer.contains(told)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn every_architecture_has_a_stored_model() {
+    let stored: Vec<&str> = STORED.iter().map(|(fixture, changes)| Case::new(fixture, changes).family.name).collect();
+    for family in FAMILIES.iter().filter(|family| family.gguf().is_ok()) {
+        assert!(stored.contains(&family.name), "{}: no model is written to GGUF", family.name);
+    }
+}

@@ -1,0 +1,160 @@
+//! Tensor names of GGUF: one table for all architectures, parameter ↔ tensor.
+//!
+//! An architecture is a list of groups. An entry whose parameter a model does not have has no effect, so that most
+//! architectures share all groups. Names are those of llama.cpp (`gguf.constants.TENSOR_NAMES` of its Python package).
+
+use super::super::{
+    binding::ValueMap,
+    names::{Name, fused, linear, same},
+};
+
+/// Groups of names of an architecture.
+pub(in crate::hf) type Groups = &'static [&'static [Name]];
+
+/// q, k and v in a matrix each.
+pub(in crate::hf) const SEPARATE: Groups = &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, NORMS_BEFORE];
+
+/// q, k and v in a matrix each, with the rows of rotary pairs adjacent.
+pub(in crate::hf) const INTERLEAVED: Groups = &[OUTER, INTERLEAVED_QKV, ATTENTION, FEED_FORWARD, NORMS_BEFORE];
+
+/// q, k and v in one matrix, one after the other.
+pub(in crate::hf) const FUSED: Groups = &[OUTER, FUSED_QKV, SEPARATE_QKV, ATTENTION, FEED_FORWARD, NORMS_BEFORE];
+
+/// q, k and v in one matrix, gate and up projection in another.
+pub(in crate::hf) const FUSED_GATE: Groups = &[OUTER, FUSED_QKV, SEPARATE_QKV, ATTENTION, FUSED_GATE_UP, NORMS_BEFORE];
+
+/// Norm weights are stored as 1 + w.
+pub(in crate::hf) const UNIT_OFFSET: Groups =
+    &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, UNIT_OFFSET_NORMS];
+
+/// A norm after each part, none before it.
+pub(in crate::hf) const NORMS_AFTER_PARTS: Groups =
+    &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, NORMS_AFTER];
+
+/// A norm after each sum, as in BERT.
+pub(in crate::hf) const NORMS_AFTER_SUMS: Groups =
+    &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, POST_NORMS];
+
+/// Encoder and decoder, as in T5.
+pub(in crate::hf) const ENCODER_DECODER: Groups = &[OUTER, T5_DECODER, T5_ENCODER];
+
+/// Embeddings and head. A head that is tied to the embedding has no tensor.
+const OUTER: &[Name] = &[
+    same("embedding", "token_embd.weight"),
+    same("embedded.types", "token_types.weight"),
+    same("embedded.norm", "token_embd_norm"),
+    linear("head", "output"),
+];
+
+const SEPARATE_QKV: &[Name] = &[
+    linear("blocks.{i}.attention.q", "blk.{i}.attn_q"),
+    linear("blocks.{i}.attention.k", "blk.{i}.attn_k"),
+    linear("blocks.{i}.attention.v", "blk.{i}.attn_v"),
+];
+
+const FUSED_QKV: &[Name] = &[fused(QKV, "blk.{i}.attn_qkv")];
+
+const QKV: &[&str] = &["blocks.{i}.attention.q", "blocks.{i}.attention.k", "blocks.{i}.attention.v"];
+
+const INTERLEAVED_QKV: &[Name] = &[
+    linear("blocks.{i}.attention.q", "blk.{i}.attn_q").interleaved(),
+    linear("blocks.{i}.attention.k", "blk.{i}.attn_k").interleaved(),
+    linear("blocks.{i}.attention.v", "blk.{i}.attn_v"),
+    fused(QKV, "blk.{i}.attn_qkv").interleaved(),
+];
+
+const ATTENTION: &[Name] = &[
+    same("position", "position_embd"),
+    linear("blocks.{i}.attention.o", "blk.{i}.attn_output"),
+    same("blocks.{i}.attention.q_norm", "blk.{i}.attn_q_norm"),
+    same("blocks.{i}.attention.k_norm", "blk.{i}.attn_k_norm"),
+];
+
+/// MLPs, gated or not, and mixtures of experts: stacked, or in older files each expert by itself.
+const FEED_FORWARD: &[Name] = &[
+    linear("blocks.{i}.feed_forward.gate", "blk.{i}.ffn_gate"),
+    linear("blocks.{i}.feed_forward.up", "blk.{i}.ffn_up"),
+    linear("blocks.{i}.feed_forward.down", "blk.{i}.ffn_down"),
+    linear("blocks.{i}.feed_forward.router", "blk.{i}.ffn_gate_inp"),
+    linear("blocks.{i}.feed_forward.experts.gate", "blk.{i}.ffn_gate_exps"),
+    linear("blocks.{i}.feed_forward.experts.up", "blk.{i}.ffn_up_exps"),
+    linear("blocks.{i}.feed_forward.experts.down", "blk.{i}.ffn_down_exps"),
+    fused(&["blocks.{i}.feed_forward.experts.gate", "blocks.{i}.feed_forward.experts.up"], "blk.{i}.ffn_gate_up_exps"),
+    linear("blocks.{i}.feed_forward.experts.gate", "blk.{i}.ffn_gate.{e}"),
+    linear("blocks.{i}.feed_forward.experts.up", "blk.{i}.ffn_up.{e}"),
+    linear("blocks.{i}.feed_forward.experts.down", "blk.{i}.ffn_down.{e}"),
+];
+
+/// The gate stands before the up projection in `ffn_up`.
+const FUSED_GATE_UP: &[Name] = &[
+    fused(&["blocks.{i}.feed_forward.gate", "blocks.{i}.feed_forward.up"], "blk.{i}.ffn_up"),
+    linear("blocks.{i}.feed_forward.down", "blk.{i}.ffn_down"),
+];
+
+/// A norm before each part, and before and after it.
+const NORMS_BEFORE: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.attention_norm", "blk.{i}.attn_norm"),
+    same("blocks.{i}.attention_norm.before", "blk.{i}.attn_norm"),
+    same("blocks.{i}.attention_norm.after", "blk.{i}.post_attention_norm"),
+    same("blocks.{i}.feed_forward_norm", "blk.{i}.ffn_norm"),
+    same("blocks.{i}.feed_forward_norm.before", "blk.{i}.ffn_norm"),
+    same("blocks.{i}.feed_forward_norm.after", "blk.{i}.post_ffw_norm"),
+];
+
+const UNIT_OFFSET_NORMS: &[Name] = &mapped::<{ NORMS_BEFORE.len() }>(NORMS_BEFORE, ValueMap::SubtractOne);
+
+const NORMS_AFTER: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.attention_norm", "blk.{i}.post_attention_norm"),
+    same("blocks.{i}.feed_forward_norm", "blk.{i}.post_ffw_norm"),
+];
+
+const POST_NORMS: &[Name] = &[
+    same("blocks.{i}.attention_norm", "blk.{i}.attn_output_norm"),
+    same("blocks.{i}.feed_forward_norm", "blk.{i}.layer_output_norm"),
+];
+
+const T5_DECODER: &[Name] = &[
+    same("position", "dec.blk.0.attn_rel_b"),
+    same("norm", "dec.output_norm"),
+    linear("blocks.{i}.attention.q", "dec.blk.{i}.attn_q"),
+    linear("blocks.{i}.attention.k", "dec.blk.{i}.attn_k"),
+    linear("blocks.{i}.attention.v", "dec.blk.{i}.attn_v"),
+    linear("blocks.{i}.attention.o", "dec.blk.{i}.attn_o"),
+    same("blocks.{i}.attention_norm", "dec.blk.{i}.attn_norm"),
+    linear("blocks.{i}.cross_attention.q", "dec.blk.{i}.cross_attn_q"),
+    linear("blocks.{i}.cross_attention.k", "dec.blk.{i}.cross_attn_k"),
+    linear("blocks.{i}.cross_attention.v", "dec.blk.{i}.cross_attn_v"),
+    linear("blocks.{i}.cross_attention.o", "dec.blk.{i}.cross_attn_o"),
+    same("blocks.{i}.cross_attention_norm", "dec.blk.{i}.cross_attn_norm"),
+    linear("blocks.{i}.feed_forward.gate", "dec.blk.{i}.ffn_gate"),
+    linear("blocks.{i}.feed_forward.up", "dec.blk.{i}.ffn_up"),
+    linear("blocks.{i}.feed_forward.down", "dec.blk.{i}.ffn_down"),
+    same("blocks.{i}.feed_forward_norm", "dec.blk.{i}.ffn_norm"),
+];
+
+const T5_ENCODER: &[Name] = &[
+    same("encoder.position", "enc.blk.0.attn_rel_b"),
+    same("encoder.norm", "enc.output_norm"),
+    linear("encoder.blocks.{i}.attention.q", "enc.blk.{i}.attn_q"),
+    linear("encoder.blocks.{i}.attention.k", "enc.blk.{i}.attn_k"),
+    linear("encoder.blocks.{i}.attention.v", "enc.blk.{i}.attn_v"),
+    linear("encoder.blocks.{i}.attention.o", "enc.blk.{i}.attn_o"),
+    same("encoder.blocks.{i}.attention_norm", "enc.blk.{i}.attn_norm"),
+    linear("encoder.blocks.{i}.feed_forward.gate", "enc.blk.{i}.ffn_gate"),
+    linear("encoder.blocks.{i}.feed_forward.up", "enc.blk.{i}.ffn_up"),
+    linear("encoder.blocks.{i}.feed_forward.down", "enc.blk.{i}.ffn_down"),
+    same("encoder.blocks.{i}.feed_forward_norm", "enc.blk.{i}.ffn_norm"),
+];
+
+/// The entries with a value map each.
+const fn mapped<const N: usize>(names: &[Name], map: ValueMap) -> [Name; N] {
+    let mut out = [same("", ""); N];
+    let mut i = 0;
+    while i < N {
+        out[i] = names[i].mapped(map);
+        i += 1;
+    }
+    out
+}
