@@ -318,7 +318,7 @@ def draw(model, seed, doubled=QUERIES_KEYS):
         is_norm = "norm" in name.lower() or ".ln_" in name
         parameter.data = values * scale + (1.0 if is_norm and name.endswith("weight") else 0.0)
     for name, bias in selection_biases(model):
-        bias.copy_(torch.from_numpy(rng.standard_normal(tuple(bias.shape)).astype(np.float32)) * 0.2)
+        bias.copy_(torch.from_numpy(rng.standard_normal(tuple(bias.shape)).astype(np.float32)) * 0.1)
 
 
 def selection_biases(model):
@@ -397,14 +397,23 @@ def greedy(model, prompt):
     return ids[0, len(prompt):], min(leads)
 
 
+def every_expert_is_used(model):
+    """Whether every expert has a gradient, so that none could be another's."""
+    run(model, texts(model.config.vocab_size))[0].logits.square().sum().backward()
+    gradients = [p.grad for name, p in model.named_parameters() if "experts.down_proj" in name]
+    used = all(gradient.flatten(1).abs().amax(1).gt(0).all() for gradient in gradients)
+    model.zero_grad()
+    return used
+
+
 def lively(name, model):
-    """Draw weights until the greedy tokens vary and each has a clear margin."""
+    """Draw weights until the greedy tokens vary, each has a clear margin, and every expert is used."""
     for seed in range(1000):
         draw(model, seed)
         model.tie_weights()
         with torch.no_grad():
             tokens, lead = greedy(model, texts(model.config.vocab_size)[0][:5])
-        if lead > 2e-3 and len(set(tokens.tolist())) >= 6:
+        if lead > 2e-3 and len(set(tokens.tolist())) >= 6 and every_expert_is_used(model):
             return tokens
     raise AssertionError(f"{name}: no seed gives varied tokens with clear margins")
 
