@@ -10,7 +10,7 @@ use super::{
 };
 use burn::tensor::TensorData;
 use kiln_kernels::packed::PackedMatrix;
-use kiln_models::tensors::{TensorError, TensorInfo, TensorSource};
+use kiln_models::tensors::{StoredTensor, TensorError, TensorInfo, TensorSource};
 use kiln_spec::ValidationError;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -103,6 +103,19 @@ impl TensorSource for HfTensorView<'_> {
             return Err(TensorError::Broken { name: origin.into(), reason });
         }
         Ok(permutation.to_hf(tensor, self.heads))
+    }
+
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        match self.origin(name) {
+            Some((origin, RowPermutation::Identity)) => self.tensors.read_stored(origin),
+            _ => self.read(name).map(StoredTensor::Owned),
+        }
+    }
+
+    fn release(&self, name: &str) {
+        if let Some((origin, _)) = self.origin(name) {
+            self.tensors.release(origin);
+        }
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
