@@ -4,10 +4,10 @@
 //! f32 and gives f32: the one rounding to 16 bits is that of a file that is written.
 
 use super::binding::{Slice, TensorLayout, transpose_shape};
-use crate::tensors::{StoredTensor, into_bytes};
+use crate::tensors::StoredTensor;
 use burn::tensor::{DType, TensorData};
 use kiln_kernels::{
-    cpu::rows::{copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
+    cpu::rows::{copied_bytes, copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
     packed::PackedMatrix,
 };
 use std::ops::Range;
@@ -21,6 +21,24 @@ struct Pieces {
     width: usize,
     /// Shape of the part.
     shape: Vec<usize>,
+}
+
+/// Elements of a parameter, row-major. Unlike a [`TensorData`], it gives its memory away without a look at every byte.
+#[derive(PartialEq)]
+pub(super) struct Elements {
+    /// Memory of all elements.
+    pub bytes: Vec<u8>,
+    /// Shape, slowest dimension first.
+    pub shape: Vec<usize>,
+    /// Type of the elements: f32, f16 or bf16.
+    pub dtype: DType,
+}
+
+impl Elements {
+    /// The elements as data for a tensor, without a copy.
+    pub fn into_data(self) -> TensorData {
+        TensorData::from_bytes_vec(self.bytes, self.shape, self.dtype)
+    }
 }
 
 impl TensorLayout {
@@ -51,18 +69,19 @@ impl TensorLayout {
     /// # Panics
     /// As [`extract`](Self::extract).
     pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
-        if *self == Self::default() {
-            return tensor.into_data();
-        }
+        if *self == Self::default() { tensor.into_data() } else { self.extract_elements(tensor).into_data() }
+    }
+
+    /// [`extract_stored`](Self::extract_stored) as plain memory.
+    pub(super) fn extract_elements(&self, tensor: StoredTensor) -> Elements {
         let tensor = movable(tensor);
         let (shape, dtype) = (self.part_shape(tensor.shape()), tensor.dtype());
         let mut bytes = vec![0; shape.iter().product::<usize>() * dtype.size()];
         self.extract_to(&tensor, &mut bytes);
-        let data = TensorData::from_bytes_vec(bytes, shape, dtype);
-        match self.map {
-            Some(map) => mapped(data, |value| map.apply(value)),
-            None => data,
-        }
+        let elements = Elements { bytes, shape, dtype };
+        let Some(map) = self.map else { return elements };
+        let data = mapped(elements.into_data(), |value| map.apply(value));
+        Elements { bytes: data.as_bytes().to_vec(), shape: data.shape().to_vec(), dtype: data.dtype() }
     }
 
     /// Shape of what [`extract`](Self::extract) takes from a tensor of this shape.
@@ -120,12 +139,15 @@ impl TensorLayout {
         let (dtype, size) = (parameter.dtype(), parameter.dtype().size());
         let part = match (self.transposed, &parameter.shape().to_vec()[..]) {
             (true, [.., height, width]) => transposed(parameter.as_bytes(), size, [*height, *width]),
-            _ => into_bytes(parameter),
+            _ => copied_bytes(parameter.as_bytes()),
         };
         if self.slice.is_none() {
             return TensorData::from_bytes_vec(part, shape, dtype);
         }
-        let mut bytes = tensor.map_or_else(|| vec![0; shape.iter().product::<usize>() * size], into_bytes);
+        let mut bytes = match tensor {
+            Some(tensor) => copied_bytes(tensor.as_bytes()),
+            None => vec![0; shape.iter().product::<usize>() * size],
+        };
         let Pieces { starts, width, .. } = self.pieces(&shape);
         scatter_rows(&part, size, &starts, width, &mut bytes);
         TensorData::from_bytes_vec(bytes, shape, dtype)

@@ -6,7 +6,7 @@ use crate::families::{
 };
 use burn::tensor::{Device, TensorData, bf16, f16};
 use kiln_laws::device;
-use kiln_models::{ModelTensors, WeightPrecision, hf, tensors::TensorSource};
+use kiln_models::{ModelTensors, WeightPrecision, hf, tensors::WeightDtype};
 use kiln_pretrained::files::{ModelFolder, SaveOptions, save};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{
@@ -60,7 +60,7 @@ fn check_round_trip(case: &Path, dtype: Dtype, device: &Device) {
     let (model, family) = (&loaded.model, loaded.family);
     let mapped: BTreeSet<String> = family.bindings(model.config()).into_iter()
         .filter_map(|binding| binding.layout.map.map(|_| binding.tensor)).collect();
-    let named = if dtype == Dtype::BF16 { kiln_models::tensors::WeightDtype::BF16 } else { kiln_models::tensors::WeightDtype::F16 };
+    let named = if dtype == Dtype::BF16 { WeightDtype::BF16 } else { WeightDtype::F16 };
     let options = SaveOptions {
         config_json: Some(&loaded.config_json),
         // Functions of a file's values are f32 in the model; they need to be told their type in the file.

@@ -25,7 +25,8 @@ fn tiling_faults(bindings: &[Binding], family: &Family, config: &ModelConfig, fi
     let mut reads: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     let mut faults = Vec::new();
     for (name, entry) in file.entries() {
-        if !family.ignored_suffixes.iter().any(|end| name.ends_with(end)) {
+        let is_bound = bindings.iter().any(|binding| binding.tensor == *name);
+        if is_bound || !family.ignored_suffixes.iter().any(|end| name.ends_with(end)) {
             reads.insert(name, vec![0; entry.shape.iter().product()]);
         }
     }
