@@ -36,7 +36,7 @@ pub(super) struct Elements {
 
 impl Elements {
     /// The elements as data for a tensor, without a copy.
-    pub fn into_data(self) -> TensorData {
+    pub fn into_values(self) -> TensorData {
         TensorData::from_bytes_vec(self.bytes, self.shape, self.dtype)
     }
 }
@@ -69,7 +69,7 @@ impl TensorLayout {
     /// # Panics
     /// As [`extract`](Self::extract).
     pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
-        if *self == Self::default() { tensor.into_data() } else { self.extract_elements(tensor).into_data() }
+        if *self == Self::default() { tensor.into_values() } else { self.extract_elements(tensor).into_values() }
     }
 
     /// [`extract_stored`](Self::extract_stored) as plain memory.
@@ -80,7 +80,7 @@ impl TensorLayout {
         self.extract_to(&tensor, &mut bytes);
         let elements = Elements { bytes, shape, dtype };
         let Some(map) = self.map else { return elements };
-        let data = mapped(elements.into_data(), |value| map.apply(value));
+        let data = mapped(elements.into_values(), |value| map.apply(value));
         Elements { bytes: data.as_bytes().to_vec(), shape: data.shape().to_vec(), dtype: data.dtype() }
     }
 
@@ -131,7 +131,7 @@ impl TensorLayout {
             Some(map) => mapped(parameter, |value| map.invert(value)),
             None => parameter,
         };
-        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_data(), tensor);
+        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_values(), tensor);
         if tensor.as_ref().is_some_and(|tensor| tensor.dtype() != parameter.dtype()) {
             parameter = parameter.convert::<f32>();
             tensor = tensor.map(TensorData::convert::<f32>);
@@ -193,7 +193,7 @@ impl Slice {
 fn movable(tensor: StoredTensor) -> StoredTensor {
     match tensor.dtype() {
         DType::F32 | DType::F16 | DType::BF16 => tensor,
-        _ => StoredTensor::Owned(tensor.into_data().convert::<f32>()),
+        _ => StoredTensor::Owned(tensor.into_values().convert::<f32>()),
     }
 }
 
@@ -261,8 +261,7 @@ mod tests {
 
     #[test]
     fn parts_of_different_types_make_a_tensor_of_f32() {
-        let layout =
-            |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
+        let layout = |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
         let first = layout(0).insert(data([1, 3], DType::BF16), None);
         assert_eq!(first.dtype(), DType::BF16);
         let both = layout(1).insert(data([1, 3], DType::F16), Some(first));
