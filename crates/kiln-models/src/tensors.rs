@@ -95,9 +95,11 @@ impl StoredTensor<'_> {
     }
 
     /// The values, copied if they are borrowed.
-    pub fn into_data(self) -> TensorData {
+    pub fn into_values(self) -> TensorData {
         match self {
-            Self::Borrowed { bytes, shape, dtype } => TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype),
+            Self::Borrowed { bytes, shape, dtype } => {
+                TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype)
+            }
             Self::Owned(data) => data,
         }
     }

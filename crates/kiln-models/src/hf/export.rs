@@ -37,7 +37,12 @@ pub fn export_tensors<'a>(
     family: &Family,
     weights: &'a dyn TensorSource,
 ) -> Result<ExportedTensors<'a>, WeightMismatch> {
-    let mut tensors = ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new(), last_stack: RefCell::default() };
+    let mut tensors = ExportedTensors {
+        weights,
+        entries: BTreeMap::new(),
+        bindings: BTreeMap::new(),
+        last_stack: RefCell::default(),
+    };
     let mut mismatch = WeightMismatch::default();
     // The elements of each parameter that are written; of a parameter that is written whole, `None`.
     let mut written = BTreeMap::<String, BTreeSet<Option<(usize, usize)>>>::new();
@@ -82,7 +87,7 @@ impl TensorSource for ExportedTensors<'_> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        Ok(converted(self.read_stored(name)?.into_data(), DType::F32))
+        Ok(converted(self.read_stored(name)?.into_values(), DType::F32))
     }
 
     fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
@@ -99,8 +104,8 @@ impl ExportedTensors<'_> {
     /// The parameter of a binding, or the element of it that the binding's tensor holds. A stacked parameter is read once for
     /// neighboring tensors.
     fn read_part(&self, binding: &Binding) -> Result<TensorData, TensorError> {
-        let parameter =
-            || self.weights.read_stored(&binding.parameter).map(|stored| binding.viewed(stored.into_data()));
+        let stored = || self.weights.read_stored(&binding.parameter);
+        let parameter = || stored().map(|stored| binding.viewed(stored.into_values()));
         if binding.element.is_none() {
             return parameter();
         }

@@ -36,7 +36,7 @@ pub(super) struct Elements {
 
 impl Elements {
     /// The elements as data for a tensor, without a copy.
-    pub fn into_data(self) -> TensorData {
+    pub fn into_values(self) -> TensorData {
         TensorData::from_bytes_vec(self.bytes, self.shape, self.dtype)
     }
 }
@@ -46,8 +46,9 @@ impl TensorLayout {
     pub(super) fn slice_rows(&self, tensor: PackedMatrix, shape: &[usize]) -> Option<PackedMatrix> {
         let (_, outer) = shape.split_last()?;
         match self.slice {
-            _ if self.map.is_some() => None,
-            None => Some(tensor),
+            _ if self.map.is_some() || self.unit_axis.is_some() => None,
+            None if self.row_order.is_none() => Some(tensor),
+            None => Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten())),
             Some(slice) if slice.axis < outer.len() => {
                 Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten()))
             }
@@ -69,7 +70,7 @@ impl TensorLayout {
     /// # Panics
     /// As [`extract`](Self::extract).
     pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
-        if *self == Self::default() { tensor.into_data() } else { self.extract_elements(tensor).into_data() }
+        if *self == Self::default() { tensor.into_values() } else { self.extract_elements(tensor).into_values() }
     }
 
     /// [`extract_stored`](Self::extract_stored) as plain memory.
@@ -80,7 +81,7 @@ impl TensorLayout {
         self.extract_to(&tensor, &mut bytes);
         let elements = Elements { bytes, shape, dtype };
         let Some(map) = self.map else { return elements };
-        let data = mapped(elements.into_data(), |value| map.apply(value));
+        let data = mapped(elements.into_values(), |value| map.apply(value));
         Elements { bytes: data.as_bytes().to_vec(), shape: data.shape().to_vec(), dtype: data.dtype() }
     }
 
@@ -89,7 +90,7 @@ impl TensorLayout {
     /// # Panics
     /// If the slice's axis is not one of the shape's.
     pub fn part_shape(&self, tensor: &[usize]) -> Vec<usize> {
-        let mut shape = tensor.to_vec();
+        let mut shape = self.without_unit_axis(tensor);
         if let Some(slice) = self.slice {
             shape[slice.axis] = slice.groups * slice.width;
         }
@@ -115,7 +116,7 @@ impl TensorLayout {
                 gather_rows(bytes, size, &starts, width, &mut part);
                 copy_bytes(&transposed(&part, size, [*height, *row]), out);
             }
-            _ if self.slice.is_none() => copy_bytes(bytes, out),
+            _ if self.slice.is_none() && self.row_order.is_none() => copy_bytes(bytes, out),
             _ => gather_rows(bytes, size, &starts, width, out),
         }
     }
@@ -131,7 +132,7 @@ impl TensorLayout {
             Some(map) => mapped(parameter, |value| map.invert(value)),
             None => parameter,
         };
-        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_data(), tensor);
+        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_values(), tensor);
         if tensor.as_ref().is_some_and(|tensor| tensor.dtype() != parameter.dtype()) {
             parameter = parameter.convert::<f32>();
             tensor = tensor.map(TensorData::convert::<f32>);
@@ -141,7 +142,7 @@ impl TensorLayout {
             (true, [.., height, width]) => transposed(parameter.as_bytes(), size, [*height, *width]),
             _ => copied_bytes(parameter.as_bytes()),
         };
-        if self.slice.is_none() {
+        if self.slice.is_none() && self.row_order.is_none() {
             return TensorData::from_bytes_vec(part, shape, dtype);
         }
         let mut bytes = match tensor {
@@ -153,21 +154,39 @@ impl TensorLayout {
         TensorData::from_bytes_vec(bytes, shape, dtype)
     }
 
-    /// The pieces of a tensor of this shape that the parameter consists of.
-    fn pieces(&self, shape: &[usize]) -> Pieces {
-        let row = shape.last().copied().unwrap_or(1);
-        let Some(slice) = self.slice else {
-            let starts = (0..shape.iter().product()).step_by(row.max(1)).collect();
-            return Pieces { starts, width: row, shape: shape.to_vec() };
+    /// The pieces of a tensor of this shape that the parameter consists of, in the order of the parameter's rows.
+    fn pieces(&self, tensor: &[usize]) -> Pieces {
+        let mut shape = self.without_unit_axis(tensor);
+        let total: usize = shape.iter().product();
+        // A bias in another order consists of its values one by one.
+        let row = if self.row_order.is_some() && shape.len() == 1 { 1 } else { shape.last().copied().unwrap_or(1) };
+        let (mut starts, width): (Vec<usize>, _) = match self.slice {
+            None => ((0..total).step_by(row.max(1)).collect(), row),
+            Some(slice) => {
+                let is_part_of_row = slice.axis + 1 == shape.len() && self.row_order.is_none();
+                let width = if is_part_of_row { slice.width } else { row };
+                let starts = slice.runs(&shape).flat_map(|run| run.step_by(width.max(1))).collect();
+                shape[slice.axis] = slice.groups * slice.width;
+                (starts, width)
+            }
         };
-        let width = if slice.axis + 1 == shape.len() { slice.width } else { row };
-        let starts = slice.runs(shape).flat_map(|run| run.step_by(width.max(1))).collect();
-        let mut shape = shape.to_vec();
-        shape[slice.axis] = slice.groups * slice.width;
+        if let Some(order) = self.row_order {
+            starts = (0..starts.len()).map(|row| starts[order.file_row(starts.len(), row)]).collect();
+        }
         Pieces { starts, width, shape }
     }
 
-    /// Elements of a tensor of this shape that the parameter is read from, as ranges of row-major indices in ascending order.
+    /// The shape of a tensor without the axis of length 1 that the parameter lacks.
+    fn without_unit_axis(&self, tensor: &[usize]) -> Vec<usize> {
+        let mut shape = tensor.to_vec();
+        if let Some(axis) = self.unit_axis.filter(|axis| *axis < shape.len()) {
+            shape.remove(axis);
+        }
+        shape
+    }
+
+    /// Elements of a tensor of this shape that the parameter is read from, as ranges of row-major indices in the order of the
+    /// parameter's rows.
     ///
     /// # Panics
     /// If the slice's axis is not one of the shape's.
@@ -193,7 +212,7 @@ impl Slice {
 fn movable(tensor: StoredTensor) -> StoredTensor {
     match tensor.dtype() {
         DType::F32 | DType::F16 | DType::BF16 => tensor,
-        _ => StoredTensor::Owned(tensor.into_data().convert::<f32>()),
+        _ => StoredTensor::Owned(tensor.into_values().convert::<f32>()),
     }
 }
 
@@ -205,7 +224,10 @@ fn mapped(data: TensorData, f: impl Fn(f32) -> f32) -> TensorData {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::binding::ValueMap, *};
+    use super::{
+        super::{binding::ValueMap, row_permutation::RowPermutation},
+        *,
+    };
 
     fn data(shape: [usize; 2], dtype: DType) -> TensorData {
         TensorData::new((0..shape[0] * shape[1]).map(|i| i as f32).collect::<Vec<_>>(), shape).convert_dtype(dtype)
@@ -236,7 +258,7 @@ mod tests {
             let layouts = [(0, 1), (1, 1), (2, 2)].map(|(start, width)| TensorLayout {
                 transposed: true,
                 slice: Some(Slice { axis, groups: 2, start, width, group_size: 4 }),
-                map: None,
+                ..TensorLayout::default()
             });
             let parameters = layouts.map(|layout| layout.extract(data(shape, dtype)));
             if axis == 0 {
@@ -260,9 +282,42 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_of_length_1_is_left_out_and_put_back() {
+        // Channels 1 and 2 of 3, filters of width 2: `[channels, 1, width]` in the file, `[width, channels]` here.
+        let slice = Some(Slice::contiguous(0, 1, 2, 3));
+        let layout = TensorLayout { transposed: true, slice, unit_axis: Some(1), ..TensorLayout::default() };
+        let tensor = TensorData::new((0..6).map(|i| i as f32).collect::<Vec<_>>(), [3, 1, 2]);
+        let parameter = layout.extract(tensor.clone());
+        assert_eq!(parameter.shape().to_vec(), [2, 2]);
+        assert_eq!(values(&parameter), [2.0, 4.0, 3.0, 5.0]);
+        assert_eq!(layout.file_shape(&[2, 2]), [3, 1, 2]);
+        assert_eq!(layout.insert(parameter, Some(tensor.clone())), tensor);
+    }
+
+    #[test]
+    fn rows_in_the_order_of_interleaved_pairs_are_put_in_order_and_back() {
+        // Two heads of four rows behind two other rows, and the bias of the heads.
+        let (slice, row_order) = (Some(Slice::contiguous(0, 2, 8, 10)), Some(RowPermutation { heads: 2 }));
+        let layout = TensorLayout { transposed: true, slice, row_order, ..TensorLayout::default() };
+        for dtype in DTYPES {
+            let parameter = layout.extract(data([10, 3], dtype));
+            let first: Vec<f32> = values(&parameter)[..8].to_vec();
+            assert_eq!(first, [2, 4, 3, 5, 6, 8, 7, 9].map(|row| 3.0 * row as f32));
+            let rest = TensorLayout { slice: Some(Slice::contiguous(0, 0, 2, 10)), ..layout };
+            let rest = TensorLayout { row_order: None, ..rest };
+            let others = rest.insert(rest.extract(data([10, 3], dtype)), None);
+            assert_eq!(layout.insert(parameter, Some(others)), data([10, 3], dtype));
+        }
+        let bias = TensorLayout { row_order, ..TensorLayout::default() };
+        let file = TensorData::new((0..8).map(|i| i as f32).collect::<Vec<_>>(), [8]);
+        let parameter = bias.extract(file.clone());
+        assert_eq!(values(&parameter), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+        assert_eq!(bias.insert(parameter, None), file);
+    }
+
+    #[test]
     fn parts_of_different_types_make_a_tensor_of_f32() {
-        let layout =
-            |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
+        let layout = |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
         let first = layout(0).insert(data([1, 3], DType::BF16), None);
         assert_eq!(first.dtype(), DType::BF16);
         let both = layout(1).insert(data([1, 3], DType::F16), Some(first));

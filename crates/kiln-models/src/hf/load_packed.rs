@@ -77,7 +77,7 @@ impl Packable {
         let [outer @ .., columns] = &shape[..] else { return Ok(None) };
         let bytes = match float_type(half.name) == Some(elements.dtype) {
             true => elements.bytes,
-            false => pack_tensor(half, &self.parts[0].tensor, elements.into_data())?,
+            false => pack_tensor(half, &self.parts[0].tensor, elements.into_values())?,
         };
         let matrix = PackedMatrix::new(half, [outer.iter().product(), *columns], bytes.into());
         Ok(matrix.map(|matrix| self.weight(matrix, outer[0])))
