@@ -58,12 +58,14 @@ fn tiling_faults(bindings: &[Binding], family: &Family, config: &ModelConfig, fi
         }
     }
     for (parameter, shape) in &shapes {
-        let own = present.iter().filter(|binding| binding.parameter == *parameter);
-        let elements: Vec<_> = own.map(|binding| binding.element).collect();
+        let own: Vec<_> = present.iter().filter(|binding| binding.parameter == *parameter).collect();
+        // The elements of a vector over all heads are its heads.
+        let count = own.iter().find_map(|binding| binding.rows).unwrap_or(shape[0]);
+        let elements: Vec<_> = own.iter().map(|binding| binding.element).collect();
         let each: BTreeSet<_> = elements.iter().flatten().map(|(index, _)| *index).collect();
-        let is_stack = each.len() == shape[0] && elements.iter().flatten().count() == shape[0];
+        let is_stack = each.len() == count && elements.iter().flatten().count() == count;
         if !(elements.contains(&None) || is_stack) {
-            faults.push(format!("`{parameter}`: elements {elements:?} of {}", shape[0]));
+            faults.push(format!("`{parameter}`: elements {elements:?} of {count}"));
         }
     }
     faults
